@@ -1,0 +1,59 @@
+#!/usr/bin/env python3
+"""Time a cold start in this fresh process: import, load, first inference. measure_latency.py runs it.
+
+python cold_start.py mobilenet.tflite 1
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+import time
+from pathlib import Path
+
+if __name__ == "__main__" and not __package__:  # run as a plain file: make its folder a package (PEP 366)
+    _init = Path(__file__).resolve().parent / "__init__.py"
+    _spec = importlib.util.spec_from_file_location("device_scripts", _init)
+    sys.modules["device_scripts"] = importlib.util.module_from_spec(_spec)
+    _spec.loader.exec_module(sys.modules["device_scripts"])
+    __package__ = "device_scripts"
+
+from .entry import run
+
+
+def time_cold_start(model: Path, threads: int) -> dict[str, float]:
+    """Milliseconds of each step; only meaningful once per process.
+
+    - import_ms: numpy and the LiteRT runtime;
+    - load_ms: reading and verifying the file, building the interpreter, allocating tensors, applying the delegate;
+    - first_inference_ms: the first Invoke.
+    """
+    start = time.perf_counter_ns()
+    from .model_file import open_model
+    from .runtime import load_runtime, make_interpreter
+    from .steady_state import fill_input
+
+    runtime = load_runtime()
+    imported = time.perf_counter_ns()
+    interpreter = make_interpreter(runtime, open_model(model), threads)
+    loaded = time.perf_counter_ns()
+    fill_input(interpreter)
+    filled = time.perf_counter_ns()
+    interpreter.invoke()
+    done = time.perf_counter_ns()
+    steps = {"import_ms": imported - start, "load_ms": loaded - imported, "first_inference_ms": done - filled}
+    return {name: ns / 1e6 for name, ns in steps.items()}
+
+
+def main() -> int:
+    """Print the steps as one line of JSON; returns the exit status."""
+    if len(sys.argv) != 3 or not sys.argv[2].isdigit():
+        print("usage: cold_start.py MODEL THREADS", file=sys.stderr)
+        return 2
+    print(json.dumps(time_cold_start(Path(sys.argv[1]), int(sys.argv[2]))))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

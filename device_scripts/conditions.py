@@ -1,0 +1,112 @@
+"""What changes while measuring: clock, temperature, throttling, other load. None where the device does not tell."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .entry import usable_cpus
+from .facts import ROOT, read_text, run_tool
+
+# Bits 0-3 of `vcgencmd get_throttled` say what is so now, bits 16-19 what has been so since boot.
+# https://www.raspberrypi.com/documentation/computers/os.html#get_throttled
+THROTTLE_FLAGS = ("under-voltage", "frequency capped", "throttled", "soft temperature limit")
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """One look at the device."""
+
+    governors: list[str] | None
+    frequencies_mhz: dict[str, float] | None
+    temperatures_celsius: dict[str, float] | None
+    throttling: dict[str, Any] | None
+    load_average: float | None
+
+
+def look(root: Path = ROOT) -> Conditions:
+    """Read the conditions now; clock and governor of the CPUs this process may use."""
+    cpus = usable_cpus()
+    return Conditions(
+        _governors(cpus, root), _frequencies(cpus, root), _temperatures(root), throttling(), load()
+    )
+
+
+def load() -> float | None:
+    """Average number of running processes over the last minute, ours included."""
+    try:
+        return os.getloadavg()[0]
+    except (OSError, AttributeError):
+        return None
+
+
+def throttling() -> dict[str, Any] | None:
+    """The Raspberry Pi's throttling flags, decoded; None without `vcgencmd`."""
+    found = re.search(r"throttled=(0x[0-9a-fA-F]+)", run_tool("vcgencmd", "get_throttled") or "")
+    return decode_throttled(int(found.group(1), 16)) if found else None
+
+
+def decode_throttled(flags: int) -> dict[str, Any]:
+    """{"flags": "0x50005", "now": [...], "since_boot": [...]} from the number that vcgencmd prints."""
+    return {
+        "flags": hex(flags),
+        "now": [name for bit, name in enumerate(THROTTLE_FLAGS) if flags >> bit & 1],
+        "since_boot": [name for bit, name in enumerate(THROTTLE_FLAGS) if flags >> (16 + bit) & 1],
+    }
+
+
+class OthersLoad:
+    """How much of all CPUs' time went to other processes, from construction to `share`."""
+
+    def __init__(self, root: Path = ROOT) -> None:
+        self._root = root
+        self._busy = _busy_seconds(root)
+        self._own = time.process_time()
+        self._start = time.monotonic()
+
+    def share(self) -> float | None:
+        """0..1 of all CPUs' time; None where /proc/stat does not tell or the time is too short for its 10 ms ticks."""
+        wall = time.monotonic() - self._start
+        busy = _busy_seconds(self._root)
+        if self._busy is None or busy is None or wall < 0.5:
+            return None
+        others = busy[0] - self._busy[0] - (time.process_time() - self._own)
+        return min(max(others / (wall * busy[1]), 0.0), 1.0)
+
+
+def _busy_seconds(root: Path) -> tuple[float, int] | None:
+    """(seconds that all CPUs together were busy, their number); proc(5): all columns but idle and iowait."""
+    lines = (read_text(root / "proc/stat") or "").splitlines()
+    cpus = sum(1 for line in lines if re.match(r"cpu\d", line))
+    if not cpus or not lines[0].startswith("cpu "):
+        return None
+    ticks = [int(text) for text in lines[0].split()[1:9]]
+    return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK"), cpus
+
+
+def _cpu_files(cpus: list[int], name: str, root: Path) -> dict[int, str]:
+    texts = {cpu: read_text(root / f"sys/devices/system/cpu/cpu{cpu}/cpufreq/{name}") for cpu in cpus}
+    return {cpu: text for cpu, text in texts.items() if text}
+
+
+def _governors(cpus: list[int], root: Path) -> list[str] | None:
+    return sorted(set(_cpu_files(cpus, "scaling_governor", root).values())) or None
+
+
+def _frequencies(cpus: list[int], root: Path) -> dict[str, float] | None:
+    texts = _cpu_files(cpus, "scaling_cur_freq", root)
+    return {f"cpu{cpu}": int(text) / 1000 for cpu, text in texts.items() if text.isdigit()} or None
+
+
+def _temperatures(root: Path) -> dict[str, float] | None:
+    """Every thermal zone that answers, as "thermal_zone0 (cpu-thermal)": degrees Celsius."""
+    readings: dict[str, float] = {}
+    for zone in sorted((root / "sys/class/thermal").glob("thermal_zone*")):
+        text = read_text(zone / "temp")
+        if text and re.fullmatch(r"-?\d+", text):
+            readings[f"{zone.name} ({read_text(zone / 'type') or 'unnamed'})"] = int(text) / 1000
+    return readings or None

@@ -1,0 +1,207 @@
+"""A picture of what the network saw: a grid of frames with their best labels and scores as bars.
+
+Each tile shows the centred square of its frame, exactly the part that the network is given. Drawn by OpenCV alone:
+its version 5 draws with a scalable font and knows all of Unicode, version 4 with line letters and ASCII.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from .entry import check_output_folder, write_whole
+from .errors import EdgenetError
+from .preprocess import prepare
+
+MAX_TILES = 12
+SHEET_SUFFIXES = (".png", ".jpg", ".jpeg")
+
+_PHOTO, _GAP, _MARGIN, _HEADER = 288, 20, 32, 92
+_PAD, _ROW, _CAPTION, _RADIUS = 14, 40, 30, 12
+# Colours are BGR, as everywhere in OpenCV.
+_BACKGROUND, _PANEL, _TRACK = (22, 18, 16), (38, 32, 29), (60, 52, 48)
+_BRIGHT, _SOFT, _FAINT = (245, 242, 240), (190, 180, 174), (140, 130, 124)
+_BEST_BAR, _OTHER_BAR = (178, 200, 72), (134, 116, 104)
+_BOLD, _PLAIN = cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_SIMPLEX
+_UNICODE = int(cv2.__version__.split(".")[0]) >= 5
+_ELLIPSIS = "…" if _UNICODE else "..."
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One frame of the sheet.
+
+    Attributes:
+        square: uint8 BGR [288, 288, 3], from `tile_of`.
+        name: the frame's name.
+        best: (label, score 0..1) from best to worst; the first three are drawn.
+    """
+
+    square: np.ndarray
+    name: str
+    best: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True)
+class _Style:
+    font: int
+    scale: float
+    colour: tuple[int, int, int]
+
+
+_TITLE, _SUBTITLE = _Style(_BOLD, 0.9, _BRIGHT), _Style(_PLAIN, 0.52, _FAINT)
+_NAME, _BEST, _OTHER = _Style(_PLAIN, 0.42, _FAINT), _Style(_BOLD, 0.5, _BRIGHT), _Style(_PLAIN, 0.46, _SOFT)
+
+
+class EvenPick:
+    """At most 24 tiles spread evenly over a source whose length is not known beforehand.
+
+    Takes every step-th frame; when 24 are held, drops every other one and doubles the step. Only tiles are kept, so a
+    camera may run for days.
+    """
+
+    def __init__(self) -> None:
+        self._tiles: list[Tile] = []
+        self._step = 1
+
+    def offer(self, number: int, frame: np.ndarray, name: str, best: Sequence[tuple[str, float]]) -> None:
+        """Keep frame `number` (0, 1, 2 and so on; uint8 BGR [H,W,3]) if it is its turn."""
+        if number % self._step:
+            return
+        self._tiles.append(tile_of(frame, name, best))
+        if len(self._tiles) == 2 * MAX_TILES:
+            self._tiles = self._tiles[::2]
+            self._step *= 2
+
+    def tiles(self, most: int = MAX_TILES) -> list[Tile]:
+        """At most `most` of the tiles held, from the first to the last."""
+        count = min(most, len(self._tiles))
+        places = np.linspace(0, len(self._tiles) - 1, count).round().astype(int) if count else []
+        return [self._tiles[place] for place in places]
+
+
+def tile_of(frame: np.ndarray, name: str, best: Sequence[tuple[str, float]]) -> Tile:
+    """Shrink a frame (uint8 BGR [H,W,3]) to a tile, by the same rule as the network's input."""
+    return Tile(prepare(frame, _PHOTO)[0][..., ::-1].copy(), name, tuple(best))
+
+
+def draw_contact_sheet(tiles: Sequence[Tile], title: str, subtitle: str = "") -> np.ndarray:
+    """Draw the sheet.
+
+    Args:
+        tiles: 1 to 12.
+        title: first line of the header, for instance the model's name.
+        subtitle: second line.
+
+    Returns:
+        uint8 BGR [height, width, 3].
+    """
+    if not 1 <= len(tiles) <= MAX_TILES:
+        raise EdgenetError(f"{len(tiles)} tiles for a contact sheet", f"give 1 to {MAX_TILES}")
+    rows_of_labels = max(1, max(len(tile.best[:3]) for tile in tiles))
+    columns = _columns(len(tiles))
+    rows = -(-len(tiles) // columns)
+    tile_height = _PHOTO + _CAPTION + rows_of_labels * _ROW + _PAD
+    width = 2 * _MARGIN + columns * _PHOTO + (columns - 1) * _GAP
+    height = _HEADER + rows * (tile_height + _GAP) - _GAP + _MARGIN
+    sheet = np.full((height, width, 3), _BACKGROUND, np.uint8)
+    _text(sheet, title, (_MARGIN, 48), _TITLE, width - 2 * _MARGIN)
+    _text(sheet, subtitle, (_MARGIN, 74), _SUBTITLE, width - 2 * _MARGIN)
+    for number, tile in enumerate(tiles):
+        left = _MARGIN + number % columns * (_PHOTO + _GAP)
+        top = _HEADER + number // columns * (tile_height + _GAP)
+        _draw_tile(sheet[top : top + tile_height, left : left + _PHOTO], tile)
+    return sheet
+
+
+def check_sheet_path(path: Path) -> None:
+    """Refuse a sheet's path that cannot be written, before any work is done for it."""
+    if path.suffix.lower() not in SHEET_SUFFIXES:
+        raise EdgenetError(f"{path} does not end in .png or .jpg", "name the contact sheet so")
+    check_output_folder(path)
+
+
+def save_contact_sheet(sheet: np.ndarray, path: Path) -> None:
+    """Write the sheet as PNG or JPEG, by the path's suffix; whole or not at all."""
+    check_sheet_path(path)
+    options = [] if path.suffix.lower() == ".png" else [cv2.IMWRITE_JPEG_QUALITY, 92]
+    encoded, data = cv2.imencode(path.suffix.lower(), sheet, options)
+    if not encoded:
+        raise EdgenetError(f"OpenCV cannot encode {path.suffix}", "use .png")
+    write_whole(path, data.tobytes())
+
+
+def _columns(count: int) -> int:
+    """As many columns as make full, wide rows: 1, 2, 3, 4, 3+2, 3+3, 4+3, 4+4, 3x3, 4+4+2 and so on."""
+    return count if count <= 4 else (3 if count in (5, 6, 9) else 4)
+
+
+def _draw_tile(area: np.ndarray, tile: Tile) -> None:
+    """Draw into `area`, a view of the sheet."""
+    height, width = area.shape[:2]
+    card = np.full(area.shape, _PANEL, np.uint8)
+    card[:_PHOTO] = tile.square
+    inner = width - 2 * _PAD
+    _text(card, tile.name, (_PAD, _PHOTO + 21), _NAME, inner)
+    for rank, (label, score) in enumerate(tile.best[:3]):
+        style, bar = (_BEST, _BEST_BAR) if rank == 0 else (_OTHER, _OTHER_BAR)
+        base = _PHOTO + _CAPTION + rank * _ROW + 16
+        percent = f"{score * 100:.1f} %"
+        taken = _width(percent, style)
+        _text(card, percent, (width - _PAD - taken, base), style, taken)
+        _text(card, label, (_PAD, base), style, inner - taken - 14)
+        _bar(card, (_PAD, base + 11), inner, score, bar)
+    mask = _rounded(height, width)[..., None]
+    area[:] = (card * mask + area * (1 - mask) + 0.5).astype(np.uint8)
+
+
+def _bar(
+    card: np.ndarray, start: tuple[int, int], length: int, score: float, colour: tuple[int, int, int]
+) -> None:
+    """A bar with round ends on a darker track; its length is the score."""
+    left, y = start
+    filled = round(length * min(max(score, 0.0), 1.0))
+    cv2.line(card, (left + 2, y), (left + length - 3, y), _TRACK, 4, cv2.LINE_AA)
+    if filled >= 1:
+        cv2.line(card, (left + 2, y), (left + max(2, filled - 3), y), colour, 4, cv2.LINE_AA)
+
+
+def _rounded(height: int, width: int) -> np.ndarray:
+    """float32 [height, width], 1 inside a rectangle with round corners; drawn four times as large for smooth edges."""
+    scale, radius = 4, _RADIUS * 4
+    big = np.zeros((height * scale, width * scale), np.uint8)
+    right, bottom = width * scale - 1, height * scale - 1
+    cv2.rectangle(big, (radius, 0), (right - radius, bottom), 255, -1)
+    cv2.rectangle(big, (0, radius), (right, bottom - radius), 255, -1)
+    for x in (radius, right - radius):
+        for y in (radius, bottom - radius):
+            cv2.circle(big, (x, y), radius, 255, -1)
+    return cv2.resize(big, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+
+
+def _text(image: np.ndarray, text: str, origin: tuple[int, int], style: _Style, room: int) -> None:
+    """Write one line with its baseline at `origin`, shortened to `room` pixels."""
+    cv2.putText(image, _fit(text, style, room), origin, style.font, style.scale, style.colour, 1, cv2.LINE_AA)
+
+
+def _fit(text: str, style: _Style, room: int) -> str:
+    """The text, or its longest beginning that fits with an ellipsis."""
+    text = " ".join(text.split())
+    if not _UNICODE:  # its letters are ASCII: "é" becomes "e", what has no such form becomes "?"
+        text = unicodedata.normalize("NFKD", text).replace("·", "|")
+        text = "".join(c if ord(c) < 128 else "?" for c in text if not unicodedata.combining(c))
+    if _width(text, style) <= room:
+        return text
+    length = len(text)
+    while length and _width(text[:length].rstrip(" ,") + _ELLIPSIS, style) > room:
+        length -= 1
+    return text[:length].rstrip(" ,") + _ELLIPSIS if length else ""
+
+
+def _width(text: str, style: _Style) -> int:
+    return cv2.getTextSize(text, style.font, style.scale, 1)[0][0]

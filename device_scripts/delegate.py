@@ -1,0 +1,83 @@
+"""Which part of the network a delegate took, as far as the Python interpreter tells."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Delegate:
+    """What was delegated. None means that it cannot be known, never that it was guessed.
+
+    Attributes:
+        name: "XNNPACK", or None when nothing was delegated or it is unknown.
+        nodes_taken: operators of the network that the delegate runs.
+        nodes_total: operators of the network.
+        partitions: connected parts that were handed over; 1 is best.
+    """
+
+    name: str | None
+    nodes_taken: int | None
+    nodes_total: int | None
+    partitions: int | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For reports."""
+        return asdict(self)
+
+    def describe(self) -> str:
+        """One phrase: "XNNPACK, 33 of 33 nodes in 1 partition"."""
+        if self.nodes_total is None:
+            return "unknown"
+        if not self.partitions:
+            return f"none: the built-in kernels run all {self.nodes_total} nodes"
+        plural = "" if self.partitions == 1 else "s"
+        return f"{self.name}, {self.nodes_taken} of {self.nodes_total} nodes in {self.partitions} partition{plural}"
+
+
+def read_operators(interpreter: Any) -> list[dict[str, Any]] | None:
+    """The nodes of the main subgraph with op_name, inputs and outputs, or None where the runtime does not tell.
+
+    `_get_ops_details` is private, but the only way; both runtimes have had it since 2020.
+    """
+    try:
+        return list(interpreter._get_ops_details())
+    except (
+        Exception
+    ):  # a private interface: it may vanish or change in any way, and then the answer is "unknown"
+        return None
+
+
+def find_delegate(interpreter: Any) -> Delegate:
+    """Find out what was delegated, after `allocate_tensors`.
+
+    Each handed-over part appears as a node DELEGATE behind the original nodes, which stay listed; its inputs are the
+    tensors that the part reads from outside and its outputs those that the outside reads. So the nodes taken are
+    those met on the way back from its outputs to its inputs. No delegate is ever loaded by these scripts, and the
+    only one that both runtimes apply by themselves is XNNPACK: hence the name.
+    """
+    nodes = read_operators(interpreter)
+    if nodes is None:
+        return Delegate(None, None, None, None)
+    parts = [node for node in nodes if node["op_name"] == "DELEGATE"]
+    own = [node for node in nodes if node["op_name"] != "DELEGATE"]
+    maker = {int(tensor): index for index, node in enumerate(own) for tensor in node["outputs"]}
+    taken: set[int] = set()
+    for part in parts:
+        taken |= _nodes_between(own, maker, part)
+    return Delegate("XNNPACK" if parts else None, len(taken), len(own), len(parts))
+
+
+def _nodes_between(own: list[dict[str, Any]], maker: dict[int, int], part: dict[str, Any]) -> set[int]:
+    outside = {int(tensor) for tensor in part["inputs"]}
+    waiting = [int(tensor) for tensor in part["outputs"]]
+    found: set[int] = set()
+    while waiting:
+        tensor = waiting.pop()
+        index = maker.get(tensor)
+        if tensor in outside or index is None or index in found:
+            continue
+        found.add(index)
+        waiting += [int(tensor) for tensor in own[index]["inputs"]]
+    return found

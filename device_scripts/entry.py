@@ -1,0 +1,101 @@
+"""What every script here does at its two ends: exit statuses, and files that are whole or not there."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Callable
+
+from .errors import EdgenetError
+
+_PACKAGES = {
+    "cv2": "pip install opencv-python-headless (Raspberry Pi OS: sudo apt install python3-opencv)",
+    "numpy": "pip install numpy (Raspberry Pi OS: sudo apt install python3-numpy)",
+}
+_SIGPIPE_STATUS = 128 + 13
+
+
+def run(main: Callable[[], int]) -> int:
+    """Call a script's main function and turn what it raises into an exit status.
+
+    Returns:
+        what main returns; 1 after an EdgenetError, which is printed as one line on stderr; 130 after Ctrl-C; 141
+        when whoever reads the output stopped reading (as in `| head`).
+    """
+    try:
+        status = main()
+        sys.stdout.flush()
+        return status
+    except EdgenetError as error:
+        return _fail(str(error))
+    except ModuleNotFoundError as error:
+        if error.name not in _PACKAGES:
+            raise
+        return _fail(f"the package {error.name} is not installed; {_PACKAGES[error.name]}")
+    except MemoryError:
+        return _fail("not enough memory; close other programs or use a smaller network")
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # or Python complains when it closes stdout
+        return _SIGPIPE_STATUS
+
+
+def at_least(minimum: int) -> Callable[[str], int]:
+    """An argparse type: a whole number not below `minimum`; anything else is wrong usage (exit status 2)."""
+
+    def whole_number(text: str) -> int:
+        value = int(text)
+        if value < minimum:
+            raise argparse.ArgumentTypeError(f"{value} is below {minimum}")
+        return value
+
+    return whole_number
+
+
+def usable_cpus() -> list[int]:
+    """The CPUs this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def check_output_folder(path: Path) -> None:
+    """Refuse an output file that cannot be written, before any work is done for it."""
+    if path.is_dir():
+        raise EdgenetError(f"{path} is a folder", "give the name of a file")
+    if not path.parent.is_dir():
+        raise EdgenetError(f"the folder {path.parent} does not exist", "make it first")
+    if not os.access(path.parent, os.W_OK):
+        raise EdgenetError(f"the folder {path.parent} is read-only", "choose another place")
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file so that the old one stays whole if anything goes wrong.
+
+    Raises:
+        EdgenetError: the folder is missing or read-only, or the disk is full.
+    """
+    temporary = None
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp makes it private
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None and os.path.exists(temporary):
+            os.unlink(temporary)
+        raise EdgenetError(f"cannot write {path}: {error.strerror}", "choose another place for it") from error
+
+
+def _fail(message: str) -> int:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    return 1

@@ -1,0 +1,196 @@
+"""Frames from a photo, a folder, a video file or a camera, one after another."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Callable
+
+import cv2
+import numpy as np
+
+from .errors import EdgenetError
+from .photos import PHOTO_SUFFIXES, list_photos, read_photo, starts_like_photo
+from .quiet import quiet_native_stderr
+
+Frame = tuple[str, np.ndarray]
+Note = Callable[[str], None]
+CAMERA_SIZE = (640, 480)
+_CAMERA = re.compile(r"(?:/dev/video)?(\d+)")
+
+
+def note_on_stderr(message: str) -> None:
+    """Print a remark that is not an error."""
+    print(f"note: {message}", file=sys.stderr, flush=True)
+
+
+def is_camera(source: str) -> bool:
+    """Whether a source names a camera: digits only, or /dev/videoN."""
+    return _CAMERA.fullmatch(source) is not None
+
+
+def read_frames(source: str, every: int = 1, note: Note = note_on_stderr) -> Iterator[Frame]:
+    """Open a source.
+
+    Args:
+        source: path of a photo, of a folder of photos or of a video; a camera as its number or /dev/videoN.
+        every: use every n-th photo or frame; those between are not decoded.
+        note: called with remarks, such as which photos of a folder were skipped.
+
+    Returns:
+        an iterator of (name, uint8 BGR [height, width, 3]); a camera's never ends. A video or camera reuses its
+        buffer: a frame is valid until the next one is asked for. Close it (or exhaust it) to release the device.
+
+    Raises:
+        EdgenetError: a missing or unreadable source, at the call or while iterating.
+    """
+    if every < 1:
+        raise EdgenetError(f"every {every}th frame asked for", "give at least 1")
+    camera = _CAMERA.fullmatch(source)
+    if camera:
+        return _camera_frames(_open_camera(int(camera.group(1))), int(camera.group(1)), every)
+    path = Path(source)
+    if path.is_dir():
+        return _folder_frames(path, list_photos(path)[::every], note)
+    if _is_photo(path):
+        return iter([(path.name, read_photo(path))])
+    return _video_frames(_open_video(path), path, every, note)
+
+
+def _is_photo(path: Path) -> bool:
+    if path.suffix.lower() in PHOTO_SUFFIXES:
+        return True
+    return starts_like_photo(_head(path)[:16])
+
+
+def _head(path: Path) -> bytes:
+    try:
+        if path.exists() and not path.is_file():
+            raise EdgenetError(f"{path} is not a regular file", "give a photo, a folder, a video or a camera")
+        with path.open("rb") as file:
+            return file.read(4096)
+    except FileNotFoundError:
+        raise EdgenetError(
+            f"{path} does not exist", "give a photo, a folder of photos, a video, or a camera such as 0"
+        ) from None
+    except OSError as error:
+        raise EdgenetError(f"cannot read {path}: {error.strerror}", "check its permissions") from error
+
+
+def _folder_frames(folder: Path, photos: list[Path], note: Note) -> Iterator[Frame]:
+    """The readable photos; the others are counted and named at the end."""
+    skipped: list[str] = []
+    try:
+        for path in photos:
+            try:
+                pixels = read_photo(path, str(path.relative_to(folder)))
+            except EdgenetError as error:
+                skipped.append(error.found)
+                continue
+            yield path.relative_to(folder).as_posix(), pixels
+    finally:
+        if skipped:
+            note(f"skipped {len(skipped)} of {len(photos)} photos in {folder}: {' | '.join(skipped)}")
+    if len(skipped) == len(photos):
+        raise EdgenetError(f"none of the {len(photos)} photos in {folder} can be read", "see the note above")
+
+
+def _open_video(path: Path) -> cv2.VideoCapture:
+    head = _head(path)
+    # FFmpeg plays any text as a "video" of a terminal, and an empty file has nothing to play.
+    if not head or b"\0" not in head:
+        what = "is empty (0 bytes)" if not head else "is neither a photo nor a video"
+        raise EdgenetError(
+            f"{path} {what}", "give a photo, a folder of photos, a video, or a camera such as 0"
+        )
+    with quiet_native_stderr():
+        capture = cv2.VideoCapture(os.fspath(path))
+    if not capture.isOpened():
+        raise EdgenetError(
+            f"{path} is no video that OpenCV can open", "convert it to MP4 (H.264) or AVI (MJPEG)"
+        )
+    return capture
+
+
+def _video_frames(capture: cv2.VideoCapture, path: Path, every: int, note: Note) -> Iterator[Frame]:
+    stated = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    buffer: np.ndarray | None = None
+    grabbed = 0
+    try:
+        while _grab(capture):
+            grabbed += 1
+            if (grabbed - 1) % every == 0:
+                buffer = _retrieve(capture, buffer)
+                if buffer is None:
+                    break
+                yield f"{path.name}#{grabbed - 1}", buffer
+    finally:
+        capture.release()
+    if not grabbed:
+        raise EdgenetError(
+            f"no frame of {path} can be decoded", "the video is damaged or its codec is unknown"
+        )
+    if grabbed < stated:
+        note(f"{path} states {stated} frames, {grabbed} could be read: it may be truncated")
+
+
+def _grab(capture: cv2.VideoCapture) -> bool:
+    with quiet_native_stderr():
+        return bool(capture.grab())
+
+
+def _retrieve(capture: cv2.VideoCapture, buffer: np.ndarray | None) -> np.ndarray | None:
+    with quiet_native_stderr():
+        decoded, pixels = capture.retrieve(buffer)
+    if not decoded:
+        return None
+    return pixels if pixels.ndim == 3 else cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR)
+
+
+def _open_camera(number: int) -> cv2.VideoCapture:
+    device = f"/dev/video{number}"
+    linux = sys.platform.startswith("linux")
+    if linux and not os.path.exists(device):
+        attached = ", ".join(sorted(glob.glob("/dev/video*"))) or "none"
+        raise EdgenetError(
+            f"there is no camera {device} (attached: {attached})", "plug it in or give another number"
+        )
+    if linux and not os.access(device, os.R_OK | os.W_OK):
+        raise EdgenetError(
+            f"no permission to use {device}", "sudo usermod -aG video $USER, then log in again"
+        )
+    with quiet_native_stderr():
+        capture = cv2.VideoCapture(number, cv2.CAP_V4L2 if linux else cv2.CAP_ANY)
+        capture.set(cv2.CAP_PROP_FRAME_WIDTH, CAMERA_SIZE[0])
+        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, CAMERA_SIZE[1])
+        capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # the newest frame, not one that waited
+    if not capture.isOpened():
+        raise EdgenetError(
+            f"camera {number} cannot be opened", "it may be in use by another program, or no camera"
+        )
+    return capture
+
+
+def _camera_frames(capture: cv2.VideoCapture, number: int, every: int) -> Iterator[Frame]:
+    buffer: np.ndarray | None = None
+    grabbed = 0
+    try:
+        while True:
+            if not _grab(capture):
+                raise EdgenetError(
+                    f"camera {number} stopped after {grabbed} frames", "check its cable and power"
+                )
+            grabbed += 1
+            if (grabbed - 1) % every == 0:
+                buffer = _retrieve(capture, buffer)
+                if buffer is None:
+                    raise EdgenetError(
+                        f"camera {number} gave a frame that cannot be decoded", "try another mode"
+                    )
+                yield f"camera {number}#{grabbed - 1}", buffer
+    finally:
+        capture.release()

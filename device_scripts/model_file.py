@@ -1,0 +1,175 @@
+"""Opening a model: a `.tflite` file, or a bundle `NAME.edgenet` whose members are verified before anything is used.
+
+The bundle is a zip with manifest.json, model.tflite, labels.txt and CARD.md; `manifest["members"][name]` holds the
+SHA-256 and the size of each member. A bare `.tflite` carries its labels in a zip that is appended to it (TFLite
+metadata, https://www.tensorflow.org/lite/models/convert/metadata).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .errors import EdgenetError
+from .flatbuffer_check import check_tflite
+
+SCHEMA_VERSION = 1
+_ZIP_FAULTS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    NotImplementedError,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    OSError,
+)
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A model in memory, checked.
+
+    Attributes:
+        path: the file it came from (.tflite or bundle).
+        data: the bytes of the .tflite.
+        sha256: of `data`, hexadecimal.
+        labels: one per output, in order; empty when the file carries none.
+        manifest: the bundle's manifest, or None for a bare .tflite.
+    """
+
+    path: Path
+    data: bytes = field(repr=False)
+    sha256: str
+    labels: tuple[str, ...] = field(repr=False)
+    manifest: dict[str, Any] | None = field(repr=False)
+
+
+def open_model(path: Path | str) -> ModelFile:
+    """Read and verify a model.
+
+    Raises:
+        EdgenetError: missing, unreadable, no model, a bundle with a missing or changed member or a newer schema.
+    """
+    path = Path(path)
+    data = _read(path)
+    if data[4:8] == b"TFL3":
+        check_tflite(data, str(path))
+        return ModelFile(path, data, hashlib.sha256(data).hexdigest(), _appended_labels(data, path), None)
+    if data.startswith(b"PK"):
+        return _open_bundle(path, data)
+    raise EdgenetError(
+        f"{path} is neither a .tflite nor a bundle ({len(data)} bytes, no TFL3 identifier)", "copy it again"
+    )
+
+
+def parse_labels(text: bytes, name: str) -> tuple[str, ...]:
+    """The labels of a labels.txt: UTF-8, one a line; a line end after the last one is no label."""
+    try:
+        return (
+            tuple(line.strip() for line in text.decode("utf-8-sig").rstrip("\r\n").split("\n"))
+            if text
+            else ()
+        )
+    except UnicodeDecodeError as error:
+        raise EdgenetError(
+            f"the labels of {name} are not UTF-8 (byte {error.start})", "save them as UTF-8"
+        ) from error
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if path.is_dir():
+            raise EdgenetError(f"{path} is a folder, not a model", "give the .tflite or .edgenet file")
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise EdgenetError(f"the model {path} does not exist", "check the path") from None
+    except OSError as error:
+        raise EdgenetError(
+            f"cannot read the model {path}: {error.strerror}", "check its permissions"
+        ) from error
+    if not data:
+        raise EdgenetError(f"the model {path} is empty (0 bytes)", "copy it again")
+    return data
+
+
+def _appended_labels(data: bytes, path: Path) -> tuple[str, ...]:
+    if not zipfile.is_zipfile(io.BytesIO(data)):
+        return ()
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            return parse_labels(archive.read("labels.txt"), str(path))
+    except KeyError:
+        return ()
+    except _ZIP_FAULTS as error:
+        raise EdgenetError(
+            f"the labels appended to {path} are damaged ({error})", "copy the file again"
+        ) from error
+
+
+def _open_bundle(path: Path, data: bytes) -> ModelFile:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            manifest = _manifest(archive, path)
+            model = _member(archive, manifest, "model.tflite", path)
+            labels = _member(archive, manifest, "labels.txt", path)
+    except _ZIP_FAULTS as error:
+        raise EdgenetError(f"the bundle {path} is damaged ({error})", "copy it again") from error
+    if model[4:8] != b"TFL3":
+        raise EdgenetError(f"model.tflite in {path} has no TFL3 identifier", "package the model again")
+    check_tflite(model, f"model.tflite in {path}")
+    digest = hashlib.sha256(model).hexdigest()
+    return ModelFile(path, model, digest, parse_labels(labels, str(path)), manifest)
+
+
+def _manifest(archive: zipfile.ZipFile, path: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads(archive.read("manifest.json"))
+    except KeyError:
+        raise EdgenetError(
+            f"{path} is a zip without manifest.json, no bundle", "give a .edgenet file"
+        ) from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise EdgenetError(
+            f"manifest.json in {path} is not JSON ({error})", "copy the bundle again"
+        ) from error
+    version = manifest.get("schema_version") if isinstance(manifest, dict) else None
+    if not isinstance(version, int) or not isinstance(manifest.get("members"), dict):
+        raise EdgenetError(
+            f"manifest.json in {path} lacks schema_version or members", "package the model again"
+        )
+    if version > SCHEMA_VERSION:
+        raise EdgenetError(
+            f"{path} has schema version {version}, these scripts know up to {SCHEMA_VERSION}",
+            "copy the device scripts of the newer edgenet",
+        )
+    return manifest
+
+
+def _member(archive: zipfile.ZipFile, manifest: dict[str, Any], name: str, path: Path) -> bytes:
+    stated = manifest["members"].get(name)
+    if not isinstance(stated, dict) or not {"sha256", "size"} <= stated.keys():
+        raise EdgenetError(
+            f"manifest.json in {path} states no SHA-256 and size for {name}", "package it again"
+        )
+    try:
+        info = archive.getinfo(name)
+    except KeyError:
+        raise EdgenetError(f"{name} is missing from {path}", "copy the bundle again") from None
+    # The size first: a member that claims to be huge is refused before it is unpacked.
+    if info.file_size != stated["size"]:
+        raise EdgenetError(
+            f"{name} in {path} has {info.file_size} bytes, its manifest states {stated['size']}",
+            "copy it again",
+        )
+    content = archive.read(info)
+    if hashlib.sha256(content).hexdigest() != stated["sha256"]:
+        raise EdgenetError(
+            f"{name} in {path} has another SHA-256 than its manifest states", "copy the bundle again"
+        )
+    return content

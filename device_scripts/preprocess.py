@@ -1,0 +1,92 @@
+"""The one rule that turns a photo or a camera frame into the network's input; host and device use this file.
+
+The rule `centre-square`:
+
+1. the centred square of the frame: side = the shorter side, offsets floor((long - short) / 2);
+2. if k = side // size is at least 3: area-average the square straight to side // k (cv2.INTER_AREA), because
+   bilinear interpolation reads 2x2 pixels and would skip the others;
+3. bilinear (cv2.INTER_LINEAR) to size x size;
+4. RGB, uint8, [1, size, size, 3].
+
+Networks with a rectangular input are not supported: the square would have to be distorted.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from .errors import EdgenetError
+
+RULE = "centre-square"
+_AREA_FROM = 3
+
+
+class CentreSquare:
+    """The rule for frames of one fixed shape, with its buffers: nothing is allocated per frame.
+
+    Args:
+        frame_shape: (height, width) of the frames, each at least 1.
+        size: side of the network's square input, pixels.
+    """
+
+    def __init__(self, frame_shape: tuple[int, int], size: int) -> None:
+        height, width = frame_shape
+        side = min(height, width)
+        if side < 1 or size < 1:
+            raise EdgenetError(f"cannot turn a {width}x{height} frame into {size}x{size}", "check both sizes")
+        self.frame_shape = (height, width)
+        self.size = size
+        top, left = (height - side) // 2, (width - side) // 2
+        self._rows, self._columns = slice(top, top + side), slice(left, left + side)
+        factor = side // size
+        self._area = np.empty((side // factor,) * 2 + (3,), np.uint8) if factor >= _AREA_FROM else None
+        self._small = np.empty((size, size, 3), np.uint8)
+
+    def write(self, bgr: np.ndarray, rgb: np.ndarray) -> None:
+        """Preprocess one frame into `rgb`, for instance a view of the interpreter's input tensor.
+
+        Args:
+            bgr: uint8 [height, width, 3] of the shape given at construction.
+            rgb: uint8 [size, size, 3], contiguous; overwritten.
+
+        Raises:
+            EdgenetError: another shape or type.
+        """
+        if bgr.dtype != np.uint8 or bgr.shape != (*self.frame_shape, 3):
+            raise EdgenetError(
+                f"the frame is {bgr.dtype} {list(bgr.shape)}, expected uint8 {[*self.frame_shape, 3]}",
+                "give BGR frames of one size",
+            )
+        # OpenCV would silently write elsewhere if the destination did not fit.
+        if rgb.dtype != np.uint8 or rgb.shape != self._small.shape or not rgb.flags.c_contiguous:
+            raise EdgenetError(
+                f"the input tensor is {rgb.dtype} {list(rgb.shape)}", "use a uint8 [1,H,H,3] network"
+            )
+        square = bgr[self._rows, self._columns]
+        if self._area is not None:
+            square = cv2.resize(square, self._area.shape[:2], dst=self._area, interpolation=cv2.INTER_AREA)
+        small = cv2.resize(square, (self.size, self.size), dst=self._small, interpolation=cv2.INTER_LINEAR)
+        cv2.cvtColor(small, cv2.COLOR_BGR2RGB, dst=rgb)
+
+
+def prepare(bgr: np.ndarray, size: int) -> np.ndarray:
+    """Preprocess one photo.
+
+    Args:
+        bgr: uint8 [height, width, 3], as `read_photo` gives it.
+        size: side of the network's square input, pixels.
+
+    Returns:
+        uint8 RGB [1, size, size, 3], bit-equal to what `CentreSquare.write` puts into the input tensor.
+
+    Raises:
+        EdgenetError: `bgr` is not uint8 with three channels.
+    """
+    if bgr.ndim != 3:
+        raise EdgenetError(
+            f"the photo has shape {list(bgr.shape)}, expected [height, width, 3]", "use read_photo"
+        )
+    rgb = np.empty((1, size, size, 3), np.uint8)
+    CentreSquare(bgr.shape[:2], size).write(bgr, rgb[0])
+    return rgb

@@ -1,0 +1,170 @@
+"""The LiteRT runtime: chosen at import, named in every report; and a classifier on top of it.
+
+`ai-edge-litert` where it is installed, else `tflite-runtime` (32-bit Raspberry Pi OS, Python 3.9), which needs
+numpy below 2.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from importlib import metadata, util
+from typing import Any
+
+import numpy as np
+
+from .delegate import find_delegate
+from .errors import EdgenetError
+from .model_file import ModelFile
+from .quiet import quiet_native_stderr
+
+_CANDIDATES = (("ai-edge-litert", "ai_edge_litert"), ("tflite-runtime", "tflite_runtime"))
+_INSTALL = "pip install ai-edge-litert (32-bit Pi: pip install tflite-runtime 'numpy<2')"
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A runtime that was imported.
+
+    Attributes:
+        name: its name on PyPI.
+        version: as it states it; None when it does not.
+        interpreter: its class `Interpreter`.
+    """
+
+    name: str
+    version: str | None
+    interpreter: Any
+
+
+def load_runtime() -> Runtime:
+    """Import the first runtime that works.
+
+    Raises:
+        EdgenetError: none is installed or none can be imported; says why and what to install.
+    """
+    failures: list[str] = []
+    for name, package in _CANDIDATES:
+        if util.find_spec(package) is None:
+            continue
+        if package == "tflite_runtime" and int(np.__version__.split(".")[0]) >= 2:
+            failures.append(
+                f"{name} needs numpy below 2, found {np.__version__}"
+            )  # importing it would print pages
+            continue
+        try:
+            module = importlib.import_module(f"{package}.interpreter")
+        except (ImportError, OSError, AttributeError) as error:
+            failures.append(f"{name} cannot be imported: {' '.join(str(error).split())}")
+            continue
+        return Runtime(name, _version(name, package), module.Interpreter)
+    raise EdgenetError("; ".join(failures) or "no LiteRT runtime is installed", _INSTALL)
+
+
+def make_interpreter(runtime: Runtime, model: ModelFile, threads: int) -> Any:
+    """An interpreter with its tensors allocated and its delegate applied.
+
+    Raises:
+        EdgenetError: the runtime refuses the model.
+    """
+    if threads < 1:
+        raise EdgenetError(f"{threads} threads asked for", "give at least 1")
+    try:
+        with quiet_native_stderr():
+            interpreter = runtime.interpreter(model_content=model.data, num_threads=threads)
+            interpreter.allocate_tensors()
+    except (ValueError, RuntimeError, UnicodeDecodeError, MemoryError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise EdgenetError(
+            f"{runtime.name} {runtime.version} cannot load {model.path}: {reason}", "convert the model again"
+        ) from error
+    return interpreter
+
+
+class Classifier:
+    """A network with edgenet's layout: uint8 RGB [1,H,H,3] in, float32 [1,classes] out.
+
+    Use, per frame: write into `input_view()` without keeping it, `invoke()`, `scores()`.
+
+    Args:
+        model: from `open_model`.
+        runtime: from `load_runtime`.
+        threads: threads of the interpreter, at least 1.
+
+    Attributes:
+        size: side of the input, pixels.
+        labels: one per output; "class N" where the model carries none.
+        delegate: what was delegated.
+
+    Raises:
+        EdgenetError: the model cannot be loaded, has another layout, or as many labels as it has not outputs.
+    """
+
+    def __init__(self, model: ModelFile, runtime: Runtime, threads: int = 1) -> None:
+        self.model = model
+        self.runtime = runtime
+        self.threads = threads
+        self._interpreter = make_interpreter(runtime, model, threads)
+        self._input, self.size = _input_contract(self._interpreter, model)
+        self._output, classes = _output_contract(self._interpreter, model)
+        if model.labels and len(model.labels) != classes:
+            raise EdgenetError(
+                f"{model.path} has {len(model.labels)} labels for {classes} outputs",
+                "convert it with its own labels",
+            )
+        self.labels = model.labels or tuple(f"class {index}" for index in range(classes))
+        self.delegate = find_delegate(self._interpreter)
+        self._input_tensor = self._interpreter.tensor(self._input)
+
+    def input_view(self) -> np.ndarray:
+        """The input tensor itself, uint8 [H, H, 3]; drop it before `invoke`, which may move the tensor."""
+        return self._input_tensor()[0]
+
+    def invoke(self) -> None:
+        """Run the network on what is in the input tensor."""
+        self._interpreter.invoke()
+
+    def scores(self) -> np.ndarray:
+        """The scores of the last `invoke`, float32 [classes]; a copy."""
+        return self._interpreter.get_tensor(self._output)[0]
+
+
+def _version(name: str, package: str) -> str | None:
+    stated = getattr(importlib.import_module(package), "__version__", None)
+    if stated:
+        return str(stated)
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _only(details: list[dict[str, Any]], what: str, model: ModelFile) -> dict[str, Any]:
+    if len(details) != 1:
+        raise EdgenetError(
+            f"{model.path} has {len(details)} {what}s, expected one", "give an image classifier"
+        )
+    return details[0]
+
+
+def _input_contract(interpreter: Any, model: ModelFile) -> tuple[int, int]:
+    """(tensor index, side) of the input."""
+    detail = _only(interpreter.get_input_details(), "input", model)
+    shape, kind = [int(n) for n in detail["shape"]], np.dtype(detail["dtype"])
+    fits = kind == np.uint8 and len(shape) == 4 and shape[0] == 1 and shape[1] == shape[2] and shape[3] == 3
+    if not fits:
+        raise EdgenetError(
+            f"{model.path} takes {kind} {shape}, expected uint8 [1, H, H, 3]", "convert with edgenet"
+        )
+    return detail["index"], shape[1]
+
+
+def _output_contract(interpreter: Any, model: ModelFile) -> tuple[int, int]:
+    """(tensor index, number of classes) of the output."""
+    detail = _only(interpreter.get_output_details(), "output", model)
+    shape, kind = [int(n) for n in detail["shape"]], np.dtype(detail["dtype"])
+    if kind != np.float32 or len(shape) != 2 or shape[0] != 1:
+        raise EdgenetError(
+            f"{model.path} gives {kind} {shape}, expected float32 [1, N]", "convert with edgenet"
+        )
+    return detail["index"], shape[1]

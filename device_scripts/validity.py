@@ -1,0 +1,97 @@
+"""When a latency figure may be trusted, and if not, why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .conditions import Conditions
+from .delegate import Delegate
+from .sample_statistics import group_medians_ms
+
+MIN_RUNS = 50
+MAX_LOAD_PER_CORE = 0.5
+MAX_OTHERS_SHARE = 0.1
+MAX_DRIFT = 0.05
+GROUPS = 5
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the verdict rests on.
+
+    Attributes:
+        samples_ns: int64 [n], the steady state.
+        before: conditions before anything was run, so that the load is not ours.
+        after: conditions after the last run.
+        delegate: what was delegated.
+        cores: of the device, at least 1.
+        others_share: share of all CPUs' time that others used during the steady state, or None.
+    """
+
+    samples_ns: np.ndarray
+    before: Conditions
+    after: Conditions
+    delegate: Delegate
+    cores: int
+    others_share: float | None
+
+
+def reasons_against(evidence: Evidence) -> list[str]:
+    """Why the measurement is not valid; empty when it is.
+
+    A fact that the device does not tell is no reason, except the delegate: without it the figure means nothing.
+    """
+    return [
+        *_too_few(evidence.samples_ns),
+        *_throttled(evidence.before, evidence.after),
+        *_other_load(evidence),
+        *_no_delegate(evidence.delegate),
+        *_unsteady(evidence.samples_ns),
+    ]
+
+
+def _too_few(samples: np.ndarray) -> list[str]:
+    return [f"too few runs: {samples.size}, need {MIN_RUNS}"] if samples.size < MIN_RUNS else []
+
+
+def _throttled(before: Conditions, after: Conditions) -> list[str]:
+    """Throttled at either end, or in between: then a since-boot flag has appeared."""
+    if before.throttling is None or after.throttling is None:
+        return []
+    now = {*before.throttling["now"], *after.throttling["now"]}
+    between = {*after.throttling["since_boot"]} - {*before.throttling["since_boot"]}
+    return [f"throttled: {name}" for name in sorted(now | between)]
+
+
+def _other_load(evidence: Evidence) -> list[str]:
+    reasons = []
+    average = evidence.before.load_average
+    if average is not None and average / evidence.cores > MAX_LOAD_PER_CORE:
+        reasons.append(
+            f"other load: load average {average:.2f} on {evidence.cores} cores at the start, "
+            f"at most {MAX_LOAD_PER_CORE} per core is allowed"
+        )
+    if evidence.others_share is not None and evidence.others_share > MAX_OTHERS_SHARE:
+        reasons.append(
+            f"other load: other processes used {evidence.others_share * 100:.0f} % of all CPUs' time, "
+            f"at most {MAX_OTHERS_SHARE * 100:.0f} % is allowed"
+        )
+    return reasons
+
+
+def _no_delegate(delegate: Delegate) -> list[str]:
+    if delegate.nodes_total is None:
+        return ["delegate unknown: the runtime does not tell which nodes it took"]
+    return [] if delegate.partitions else ["delegate missing: the built-in kernels ran the network"]
+
+
+def _unsteady(samples: np.ndarray) -> list[str]:
+    """The medians of five consecutive groups must lie within 5 % of the lowest."""
+    medians = group_medians_ms(samples, GROUPS)
+    drift = max(medians) / min(medians) - 1
+    if drift <= MAX_DRIFT:
+        return []
+    listed = ", ".join(f"{median:.3f}" for median in medians)
+    return [f"unsteady: p50 of {len(medians)} consecutive groups differ by {drift * 100:.0f} % ({listed} ms)"]

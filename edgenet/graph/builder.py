@@ -1,0 +1,39 @@
+"""Building a graph node by node, with shapes inferred and names kept unique."""
+
+from __future__ import annotations
+
+from edgenet.errors import EdgenetError
+from edgenet.graph.ir import Graph, Node, PixelEncoding, Shape
+from edgenet.graph.operators import Operator
+from edgenet.graph.shapes import infer_shape
+
+
+class GraphBuilder:
+    """Collects nodes for one `Graph`; what readers write into."""
+
+    def __init__(self, name: str, input_name: str, input_shape: Shape) -> None:
+        self.name = name
+        self.input = input_name
+        self.shapes: dict[str, Shape] = {input_name: input_shape}
+        self.nodes: list[Node] = []
+
+    def add(self, operator: Operator, inputs: list[str], name: str) -> str:
+        """Adds one node and returns the tensor it makes, called after `name`."""
+        output = self.unique(name)
+        try:
+            self.shapes[output] = infer_shape(operator, [self.shapes[tensor] for tensor in inputs])
+        except EdgenetError as error:
+            raise EdgenetError(f"at node '{name}': {error.found}", error.remedy) from None
+        self.nodes.append(Node(output, operator, tuple(inputs), output))
+        return output
+
+    def unique(self, name: str) -> str:
+        """`name`, or the name with the first free number behind it."""
+        candidate, number = name, 1
+        while candidate in self.shapes:
+            candidate, number = f"{name}_{number}", number + 1
+        return candidate
+
+    def graph(self, output: str, pixels: PixelEncoding = PixelEncoding()) -> Graph:
+        """The finished graph."""
+        return Graph(self.name, tuple(self.nodes), self.input, output, dict(self.shapes), pixels)

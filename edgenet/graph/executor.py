@@ -1,0 +1,177 @@
+"""The float reading: running a graph with torch on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from edgenet.graph.ir import Graph, Node
+from edgenet.graph.operators import (
+    Activation,
+    Affine,
+    Binary,
+    Concat,
+    Conv2D,
+    DepthwiseConv2D,
+    FullyConnected,
+    Mean,
+    Operator,
+    Pad,
+    Pads,
+    Pool,
+    Reshape,
+    Softmax,
+    Transpose,
+    Unary,
+)
+
+Observer = Callable[[str, Tensor], None]
+
+UNARY: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "relu": torch.relu,
+    "relu6": functional.relu6,
+    "hard_swish": functional.hardswish,
+    "hard_sigmoid": functional.hardsigmoid,
+    "sigmoid": torch.sigmoid,
+}
+BINARY: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "add": torch.add,
+    "sub": torch.sub,
+    "mul": torch.mul,
+}
+
+
+def decode_pixels(graph: Graph, images: NDArray[np.uint8]) -> Tensor:
+    """uint8 RGB [n, H, W, 3] as the numbers that the graph's input holds, float32 of the same shape."""
+    pixels = torch.from_numpy(np.ascontiguousarray(images)).to(torch.float32)
+    return (pixels - graph.pixels.zero_point) * float(np.float32(graph.pixels.scale))
+
+
+def tensor_of(array: NDArray) -> Tensor:
+    """A constant for torch, which takes no read-only memory."""
+    return torch.from_numpy(array if array.flags.writeable else array.copy())
+
+
+def run(
+    graph: Graph, images: NDArray[np.uint8], batch_size: int = 8, observe: Observer | None = None
+) -> NDArray[np.float32]:
+    """Runs the graph on photos.
+
+    Args:
+        images: uint8 RGB [n, H, W, 3].
+        batch_size: how many photos go through at once; bounds the memory.
+        observe: called with every tensor's name and value [b, ...] as it is made, the input first.
+
+    Returns:
+        The output, float32 [n, N].
+    """
+    outputs = []
+    for start in range(0, len(images), batch_size):
+        first = decode_pixels(graph, images[start : start + batch_size])
+        outputs.append(run_tensors(graph, first, observe).numpy())
+    return np.concatenate(outputs) if outputs else np.zeros((0, graph.classes), np.float32)
+
+
+@torch.inference_mode()
+def run_tensors(graph: Graph, value: Tensor, observe: Observer | None = None) -> Tensor:
+    """Runs the graph on decoded input [n, H, W, 3]; a tensor is freed after its last use."""
+    values = {graph.input: value}
+    if observe:
+        observe(graph.input, value)
+    last_use = {name: node.name for node in graph.nodes for name in node.inputs}
+    for node in graph.nodes:
+        result = apply(node.operator, [values[name] for name in node.inputs])
+        values[node.output] = result
+        if observe:
+            observe(node.output, result)
+        _forget(values, node, last_use, {graph.output})
+    return values[graph.output]
+
+
+def _forget(values: dict[str, Tensor], node: Node, last_use: dict[str, str], keep: Collection[str]) -> None:
+    for name in set(node.inputs):
+        if last_use[name] == node.name and name not in keep:
+            del values[name]
+
+
+def apply(operator: Operator, inputs: list[Tensor]) -> Tensor:
+    """One operator on NHWC tensors with any batch size."""
+    x = inputs[0]
+    match operator:
+        case Conv2D() | DepthwiseConv2D():
+            return _activate(_convolve(operator, x), operator.activation)
+        case FullyConnected():
+            weight, bias = tensor_of(operator.weight), tensor_of(operator.bias)
+            return _activate(functional.linear(x, weight, bias), operator.activation)
+        case Affine():
+            return x * tensor_of(operator.scale) + tensor_of(operator.offset)
+        case Unary():
+            return UNARY[operator.kind](x)
+        case Binary():
+            return _activate(BINARY[operator.kind](x, inputs[1]), operator.activation)
+        case Pool():
+            return _pool(operator, x)
+        case Mean():
+            return x.mean(dim=(1, 2), keepdim=operator.keep_dims)
+        case Pad():
+            return pad(x, operator.pads, operator.value)
+        case Concat():
+            return torch.cat(inputs, dim=operator.axis)
+        case Reshape():
+            return x.reshape(x.shape[0], *operator.shape[1:])
+        case Transpose():
+            return x.permute(operator.permutation).contiguous()
+        case Softmax():
+            return x.softmax(dim=-1)
+    raise TypeError(f"no float execution for {type(operator).__name__}")
+
+
+def pad(x: Tensor, pads: Pads, value: float = 0.0) -> Tensor:
+    """[n, H, W, C] with `value` around the picture."""
+    return functional.pad(x, (0, 0, pads.left, pads.right, pads.top, pads.bottom), value=value)
+
+
+def torch_kernel(operator: Conv2D | DepthwiseConv2D, weight: Tensor) -> Tensor:
+    """A TFLite weight as torch has it: [O, I / groups, KH, KW]."""
+    return weight.permute(0, 3, 1, 2) if isinstance(operator, Conv2D) else weight.permute(3, 0, 1, 2)
+
+
+def convolve(operator: Conv2D | DepthwiseConv2D, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """The convolution without its activation, of an already padded NHWC tensor, with other weights.
+
+    Args:
+        weight: in the operator's own layout.
+        bias: [O], or None for none.
+    """
+    groups = operator.groups if isinstance(operator, Conv2D) else x.shape[3]
+    kernel = torch_kernel(operator, weight).contiguous(memory_format=torch.channels_last)
+    y = functional.conv2d(x.permute(0, 3, 1, 2), kernel, bias, operator.stride, 0, operator.dilation, groups)
+    return y.permute(0, 2, 3, 1)
+
+
+def _convolve(operator: Conv2D | DepthwiseConv2D, x: Tensor) -> Tensor:
+    padded = pad(x, operator.pads) if any(operator.pads) else x
+    return convolve(operator, padded, tensor_of(operator.weight), tensor_of(operator.bias))
+
+
+def _pool(operator: Pool, x: Tensor) -> Tensor:
+    if operator.kind == "max":
+        padded = pad(x, operator.pads, -torch.inf) if any(operator.pads) else x
+        y = functional.max_pool2d(padded.permute(0, 3, 1, 2), operator.size, operator.stride)
+        return y.permute(0, 2, 3, 1)
+    return _average(operator, x) / _average(operator, torch.ones_like(x[:1, :, :, :1]))
+
+
+def _average(operator: Pool, x: Tensor) -> Tensor:
+    padded = pad(x, operator.pads).permute(0, 3, 1, 2)
+    return functional.avg_pool2d(padded, operator.size, operator.stride).permute(0, 2, 3, 1)
+
+
+def _activate(x: Tensor, activation: Activation) -> Tensor:
+    low, high = activation.bounds
+    return x if activation is Activation.NONE else x.clamp(low, None if np.isinf(high) else high)

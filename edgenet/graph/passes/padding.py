@@ -1,0 +1,73 @@
+"""Padding: taken into the convolutions, and put out again where a .tflite file cannot say it inside.
+
+A .tflite convolution knows two paddings, SAME (TensorFlow's rule) and VALID (none). Every other one needs a
+PAD operator in front.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from edgenet.errors import EdgenetError
+from edgenet.graph.ir import Graph, Node, Shape
+from edgenet.graph.operators import WINDOWED, Conv2D, DepthwiseConv2D, Pad, Pads, Pool
+from edgenet.graph.shapes import infer_shape, same_pads
+
+
+def absorb_padding(graph: Graph) -> Graph:
+    """Moves zero padding into the convolutions that read it."""
+    for node in graph.nodes:
+        if not isinstance(node.operator, Pad) or node.operator.value != 0 or node.output == graph.output:
+            continue
+        consumers = [n for n in graph.nodes if node.output in n.inputs]
+        if not all(isinstance(n.operator, Conv2D | DepthwiseConv2D) for n in consumers):
+            continue
+        nodes = [_with_more_padding(n, node) if n in consumers else n for n in graph.nodes if n is not node]
+        graph = graph.with_nodes(nodes)
+    return graph
+
+
+def _with_more_padding(consumer: Node, padding: Node) -> Node:
+    operator, outer = consumer.operator, padding.operator
+    assert isinstance(operator, Conv2D | DepthwiseConv2D)
+    assert isinstance(outer, Pad)
+    pads = Pads(*(own + more for own, more in zip(operator.pads, outer.pads, strict=True)))
+    return replace(consumer, operator=replace(operator, pads=pads), inputs=padding.inputs)
+
+
+def file_padding(operator: Conv2D | DepthwiseConv2D | Pool, size: tuple[int, int]) -> str | None:
+    """How a .tflite file says this padding of a picture of this size: "VALID", "SAME", or None for not at all."""
+    if not any(operator.pads):
+        return "VALID"
+    return "SAME" if operator.pads == same_pads(size, operator) else None
+
+
+def lower_padding(graph: Graph) -> Graph:
+    """Puts a Pad in front of every operator whose padding is neither SAME nor VALID."""
+    nodes: list[Node] = []
+    shapes: dict[str, Shape] = {}
+    for node in graph.nodes:
+        operator = node.operator
+        if isinstance(operator, WINDOWED):
+            source = node.inputs[0]
+            _, height, width, _ = graph.shapes[source]
+            if file_padding(operator, (height, width)) is None:
+                padding = Node(
+                    f"{node.name}/pad", _padding_before(node), (source,), f"{source}/padded_for/{node.name}"
+                )
+                shapes[padding.output] = infer_shape(padding.operator, [graph.shapes[source]])
+                nodes.append(padding)
+                node = replace(node, operator=replace(operator, pads=Pads()), inputs=(padding.output,))
+        nodes.append(node)
+    return graph.with_nodes(nodes, shapes)
+
+
+def _padding_before(node: Node) -> Pad:
+    operator = node.operator
+    assert isinstance(operator, WINDOWED)
+    if isinstance(operator, Pool) and operator.kind == "average":
+        raise EdgenetError(
+            f"the average pooling '{node.name}' leaves a padding of {tuple(operator.pads)} out of its count",
+            "use count_include_pad=True, or padding as TensorFlow's SAME",
+        )
+    return Pad(operator.pads, float("-inf") if isinstance(operator, Pool) else 0.0)

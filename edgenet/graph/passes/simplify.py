@@ -1,0 +1,40 @@
+"""The order of the passes: from what a reader gives to what the quantizer and the writer take."""
+
+from __future__ import annotations
+
+from edgenet.graph.ir import Graph
+from edgenet.graph.passes.activation import fuse_activations, recognise_hard_functions
+from edgenet.graph.passes.affine import fold_affine
+from edgenet.graph.passes.cleanup import drop_final_softmax, drop_unused, merge_reshapes
+from edgenet.graph.passes.lowering import lower_affine, lower_hard_sigmoid
+from edgenet.graph.passes.padding import absorb_padding, lower_padding
+from edgenet.graph.passes.pixels import fold_border, normalize_pixels
+from edgenet.models.normalization import Normalization
+
+
+def simplify(graph: Graph, normalization: Normalization) -> Graph:
+    """The smallest equal graph that takes pixels and ends in logits.
+
+    Args:
+        graph: from a reader; takes normalized RGB.
+        normalization: what the network was trained on.
+    """
+    graph = drop_unused(drop_final_softmax(graph))
+    graph = normalize_pixels(graph, normalization)
+    graph = absorb_padding(graph)
+    graph = recognise_hard_functions(graph)
+    graph = fold_affine(drop_unused(graph))
+    graph = fuse_activations(graph)
+    return merge_reshapes(graph)
+
+
+def lower(graph: Graph, exact_border: bool) -> Graph:
+    """The graph in operators that a .tflite file has.
+
+    Args:
+        graph: simplified.
+        exact_border: keep the normalization as an operator where folding it would change the picture's border.
+    """
+    graph = graph if exact_border else fold_border(graph)
+    graph = fuse_activations(lower_affine(lower_hard_sigmoid(graph)))
+    return lower_padding(graph)

@@ -1,0 +1,1 @@
+"""Ways into the graph: ONNX files, and torch modules through ONNX."""

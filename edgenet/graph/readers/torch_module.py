@@ -1,0 +1,31 @@
+"""Reading a torch module into the graph, through ONNX in memory."""
+
+from __future__ import annotations
+
+import io
+import warnings
+
+import onnx
+import torch
+
+from edgenet.graph.ir import Graph
+from edgenet.graph.readers.onnx import read_onnx_model
+
+
+def read_torch(module: torch.nn.Module, size: tuple[int, int], name: str) -> Graph:
+    """Reads a classifier that takes normalized RGB [1, 3, H, W] and returns logits [1, N].
+
+    The TorchScript-based exporter is used: on a MobileNet it takes 1 s and no further package, the one through
+    `torch.export` 8 s and onnxscript (measured with torch 2.13).
+
+    Args:
+        module: in evaluation mode.
+        size: height and width of the picture.
+        name: the graph's name.
+    """
+    buffer = io.BytesIO()
+    example = torch.zeros(1, 3, *size)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter announces its deprecation
+        torch.onnx.export(module, (example,), buffer, dynamo=False, opset_version=17, input_names=["image"])
+    return read_onnx_model(onnx.load_from_string(buffer.getvalue()), name)

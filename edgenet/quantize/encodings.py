@@ -1,0 +1,90 @@
+"""How real numbers stand as integers: the values that a quantized graph carries beside the float one.
+
+Source of the scheme: "TensorFlow Lite 8-bit quantization specification": real = scale * (q - zero_point);
+activations int8 per tensor, weights int8 symmetric per output channel, biases int32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgenet.graph.ir import Graph
+
+LOW, HIGH = -128, 127
+WEIGHT_LIMIT = 127
+BIAS_LIMIT = 2**30
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """One int8 tensor: real = scale * (q - zero_point); the scale is a float32 value."""
+
+    scale: float
+    zero_point: int
+
+
+@dataclass(frozen=True, eq=False)
+class QuantizedWeights:
+    """The integers of one weighted operator.
+
+    Attributes:
+        values: int8, in the operator's own layout.
+        scales: float32 [O], one for each output channel.
+        bias: int32 [O], with the scale of input times weights.
+    """
+
+    values: NDArray[np.int8]
+    scales: NDArray[np.float32]
+    bias: NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False)
+class QuantizedGraph:
+    """A float graph and the integers that stand for it.
+
+    Attributes:
+        graph: lowered to what a .tflite file has.
+        encodings: for every activation tensor, by name.
+        weights: for every weighted node, by the node's name.
+    """
+
+    graph: Graph
+    encodings: Mapping[str, Encoding]
+    weights: Mapping[str, QuantizedWeights]
+
+
+@dataclass(frozen=True)
+class Range:
+    """The lowest and highest value that a tensor took."""
+
+    low: float
+    high: float
+
+    def union(self, other: Range) -> Range:
+        """The range that holds both."""
+        return Range(min(self.low, other.low), max(self.high, other.high))
+
+
+def encoding_for(values: Range) -> Encoding:
+    """The int8 encoding of a range, widened to hold zero, which int8 must represent exactly."""
+    low, high = min(values.low, 0.0), max(values.high, 0.0)
+    if high == low:
+        return Encoding(1.0, 0)
+    scale = np.float32((high - low) / (HIGH - LOW))
+    zero_point = int(np.clip(np.rint(LOW - low / scale), LOW, HIGH))
+    return Encoding(float(scale), zero_point)
+
+
+def quantize_array(values: NDArray[np.floating], encoding: Encoding) -> NDArray[np.int8]:
+    """Real numbers as int8, rounding half to even and saturating."""
+    q = np.rint(np.float32(values) / np.float32(encoding.scale)) + encoding.zero_point
+    return np.clip(q, LOW, HIGH).astype(np.int8)
+
+
+def dequantize_array(values: NDArray[np.int8], encoding: Encoding) -> NDArray[np.float32]:
+    """int8 as real numbers."""
+    return (np.float32(values) - np.float32(encoding.zero_point)) * np.float32(encoding.scale)

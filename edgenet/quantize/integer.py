@@ -1,0 +1,207 @@
+"""The integer reading: what LiteRT's XNNPACK kernels compute, bit for bit, written with torch.
+
+Where a comment names no other source, the arithmetic is XNNPACK's: int32 accumulators, requantized with one
+float32 multiplication and rounded half to even ("fp32 requantization", qs8-requantization).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from edgenet.graph.executor import UNARY, _forget, convolve, pad
+from edgenet.graph.ir import Node
+from edgenet.graph.operators import (
+    Activation,
+    Binary,
+    Concat,
+    Conv2D,
+    DepthwiseConv2D,
+    FullyConnected,
+    Mean,
+    Pad,
+    Pool,
+    Reshape,
+    Transpose,
+    Unary,
+)
+from edgenet.quantize.encodings import HIGH, LOW, Encoding, QuantizedGraph, QuantizedWeights
+
+EXACT_IN_FLOAT32 = 2**24
+LARGEST_PRODUCT = 127 * 255
+
+Observer = Callable[[str, Tensor], None]
+
+
+def run_integer(
+    quantized: QuantizedGraph, images: NDArray[np.uint8], observe: Observer | None = None
+) -> NDArray[np.int8]:
+    """The int8 logits of photos.
+
+    Args:
+        images: uint8 RGB [n, H, W, 3].
+        observe: called with every tensor's name and int8 value [1, ...] as it is made, photo by photo.
+
+    Returns:
+        int8 [n, N].
+    """
+    outputs = [_run_one(quantized, image, observe) for image in images]
+    return np.stack(outputs) if outputs else np.zeros((0, quantized.graph.classes), np.int8)
+
+
+@torch.inference_mode()
+def _run_one(
+    quantized: QuantizedGraph, image: NDArray[np.uint8], observe: Observer | None
+) -> NDArray[np.int8]:
+    graph = quantized.graph
+    # the file's DEQUANTIZE and QUANTIZE in front amount to this shift of the zero point
+    pixels = torch.from_numpy((image.astype(np.int16) - 128).astype(np.int8))[None]
+    values = {graph.input: pixels}
+    last_use = {name: node.name for node in graph.nodes for name in node.inputs}
+    if observe:
+        observe(graph.input, pixels)
+    for node in graph.nodes:
+        values[node.output] = apply_integer(quantized, node, [values[name] for name in node.inputs])
+        if observe:
+            observe(node.output, values[node.output])
+        _forget(values, node, last_use, {graph.output})
+    return values[graph.output][0].numpy()
+
+
+def apply_integer(quantized: QuantizedGraph, node: Node, inputs: list[Tensor]) -> Tensor:
+    """One node on int8 NHWC tensors; returns int8."""
+    x, operator = inputs[0], node.operator
+    encodings = [quantized.encodings[name] for name in node.inputs]
+    output = quantized.encodings[node.output]
+    match operator:
+        case Conv2D() | DepthwiseConv2D() | FullyConnected():
+            return _weighted(operator, quantized.weights[node.name], x, encodings[0], output)
+        case Binary():
+            return _binary(operator, inputs, encodings, output)
+        case Mean():
+            return _mean(operator, x, encodings[0], output)
+        case Pool():
+            return _pool(operator, x)
+        case Pad():
+            value = LOW if operator.value < 0 else encodings[0].zero_point
+            return pad(x, operator.pads, value)
+        case Concat():
+            return torch.cat(inputs, dim=operator.axis)
+        case Reshape():
+            return x.reshape(x.shape[0], *operator.shape[1:])
+        case Transpose():
+            return x.permute(operator.permutation).contiguous()
+        case Unary(kind="relu" | "relu6" as kind):
+            return x.clamp(*_bounds(Activation(kind), output))
+        case Unary():
+            return _lookup(operator, x, encodings[0], output)
+    raise TypeError(f"no integer execution for {type(operator).__name__}")
+
+
+def _bounds(activation: Activation, output: Encoding) -> tuple[int, int]:
+    low, high = (_steps(bound, output) for bound in activation.bounds)
+    return int(max(low, LOW)), int(min(high, HIGH))
+
+
+def _steps(bound: float, encoding: Encoding) -> float:
+    return float(np.rint(np.float32(bound) / np.float32(encoding.scale)) + encoding.zero_point)
+
+
+def _requantize(accumulator: Tensor, scale: Tensor, output: Encoding, activation: Activation) -> Tensor:
+    low, high = _bounds(activation, output)
+    real = accumulator.to(torch.float32) * scale
+    return (real.round() + output.zero_point).clamp(low, high).to(torch.int8)
+
+
+def _weighted(
+    operator: Conv2D | DepthwiseConv2D | FullyConnected,
+    weights: QuantizedWeights,
+    x: Tensor,
+    source: Encoding,
+    output: Encoding,
+) -> Tensor:
+    centred = x.to(torch.float32) - source.zero_point
+    if not isinstance(operator, FullyConnected) and any(operator.pads):
+        centred = pad(centred, operator.pads)
+    accumulator = _accumulate(operator, torch.from_numpy(weights.values).to(torch.float32), centred)
+    accumulator = accumulator + torch.from_numpy(weights.bias).to(torch.float64)
+    scale = np.float32(source.scale) * weights.scales / np.float32(output.scale)
+    return _requantize(accumulator, torch.from_numpy(scale), output, operator.activation)
+
+
+def _accumulate(operator: Conv2D | DepthwiseConv2D | FullyConnected, weight: Tensor, x: Tensor) -> Tensor:
+    """The exact integer sums, as float64.
+
+    Sums of whole numbers below 2**24 are exact in float32 whatever their order, so the fast float kernels serve;
+    longer sums are cut into parts over the input channels.
+    """
+    if isinstance(operator, FullyConnected):
+        part = EXACT_IN_FLOAT32 // LARGEST_PRODUCT
+        pieces = zip(x.split(part, dim=-1), weight.split(part, dim=1), strict=True)
+        return torch.stack([functional.linear(a, b).to(torch.float64) for a, b in pieces]).sum(0)
+    window = operator.kernel[0] * operator.kernel[1]
+    part = EXACT_IN_FLOAT32 // (LARGEST_PRODUCT * window)
+    if isinstance(operator, DepthwiseConv2D) or operator.groups > 1:
+        exact = window * (1 if isinstance(operator, DepthwiseConv2D) else weight.shape[3]) * LARGEST_PRODUCT
+        wide = torch.float32 if exact < EXACT_IN_FLOAT32 else torch.float64
+        return convolve(operator, x.to(wide), weight.to(wide), None).to(torch.float64)
+    pieces = zip(x.split(part, dim=3), weight.split(part, dim=3), strict=True)
+    return torch.stack([convolve(operator, a, b, None).to(torch.float64) for a, b in pieces]).sum(0)
+
+
+def _mean(operator: Mean, x: Tensor, source: Encoding, output: Encoding) -> Tensor:
+    total = (x.to(torch.int32) - source.zero_point).sum(dim=(1, 2), keepdim=operator.keep_dims)
+    count = x.shape[1] * x.shape[2]
+    scale = np.float32(source.scale) / (np.float32(output.scale) * np.float32(count))
+    return _requantize(total, torch.tensor(scale), output, Activation.NONE)
+
+
+def _binary(operator: Binary, inputs: list[Tensor], sources: list[Encoding], output: Encoding) -> Tensor:
+    a, b = (x.to(torch.int64) for x in inputs)
+    if operator.kind == "mul":
+        product = (a - sources[0].zero_point) * (b - sources[1].zero_point)
+        scale = np.float32(sources[0].scale) * np.float32(sources[1].scale) / np.float32(output.scale)
+        return _requantize(product, torch.tensor(scale), output, operator.activation)
+    multipliers, shift = _addition_multipliers(sources, output)
+    sign = -1 if operator.kind == "sub" else 1
+    first = (a - sources[0].zero_point) * multipliers[0]
+    second = (b - sources[1].zero_point) * multipliers[1] * sign
+    total = (first + second + (1 << (shift - 1))) >> shift
+    low, high = _bounds(operator.activation, output)
+    return (total + output.zero_point).clamp(low, high).to(torch.int8)
+
+
+def _addition_multipliers(sources: list[Encoding], output: Encoding) -> tuple[list[int], int]:
+    """XNNPACK's fixed-point addition (qs8-vadd): the larger ratio of the scales gets a multiplier of 21 bits."""
+    ratios = [np.float32(source.scale) / np.float32(output.scale) for source in sources]
+    exponent = int(np.floor(np.log2(max(ratios))))
+    shift = 20 - exponent
+    return [int(np.rint(np.float64(ratio) * 2.0**shift)) for ratio in ratios], shift
+
+
+def _pool(operator: Pool, x: Tensor) -> Tensor:
+    picture = x.permute(0, 3, 1, 2).to(torch.float32)
+    size, stride, pads = operator.size, operator.stride, operator.pads
+    around = (pads.left, pads.right, pads.top, pads.bottom)
+    if operator.kind == "max":
+        picture = functional.pad(picture, around, value=LOW)
+        return functional.max_pool2d(picture, size, stride).permute(0, 2, 3, 1).to(torch.int8)
+    inside = functional.pad(torch.ones_like(picture[:, :1]), around)
+    total = functional.avg_pool2d(functional.pad(picture, around), size, stride, divisor_override=1)
+    count = functional.avg_pool2d(inside, size, stride, divisor_override=1)
+    # LiteRT's own kernel rounds half away from zero; XNNPACK has no int8 average pooling
+    mean = total.sign() * torch.floor((total.abs() + torch.floor(count / 2)) / count)
+    return mean.permute(0, 2, 3, 1).to(torch.int8)
+
+
+def _lookup(operator: Unary, x: Tensor, source: Encoding, output: Encoding) -> Tensor:
+    """An elementwise function as a table of 256 results; LiteRT may differ by a step in how it rounds."""
+    steps = torch.arange(LOW, HIGH + 1, dtype=torch.float32)
+    real = UNARY[operator.kind]((steps - source.zero_point) * np.float32(source.scale))
+    table = ((real / np.float32(output.scale)).round() + output.zero_point).clamp(LOW, HIGH).to(torch.int8)
+    return table[x.to(torch.int64) - LOW]

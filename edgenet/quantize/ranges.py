@@ -1,0 +1,108 @@
+"""Which values every tensor takes on the calibration photos."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from edgenet.errors import EdgenetError
+from edgenet.graph.executor import run
+from edgenet.graph.ir import Graph, Node
+from edgenet.graph.operators import Concat, Pad, Pool, Reshape, Transpose, Unary
+from edgenet.quantize.encodings import Encoding, Range, encoding_for
+
+SHARING = (Pad, Pool, Reshape, Transpose, Concat)
+"""Operators that move int8 values without rescaling them: inputs and output share one encoding."""
+
+FIXED = {"sigmoid": Encoding(1 / 256, -128)}
+"""Encodings that TFLite prescribes for an operator's output (8-bit quantization specification, LOGISTIC)."""
+
+BATCH = 4
+
+
+def observe_ranges(
+    graph: Graph, images: NDArray[np.uint8], progress: Callable[[int], None] | None = None
+) -> dict[str, Range]:
+    """The smallest and largest value of every tensor over the photos.
+
+    Args:
+        images: uint8 RGB [n, H, W, 3].
+        progress: called with how many photos have just been done.
+
+    Raises:
+        EdgenetError: a tensor holds NaN or infinity; names the first node that made it.
+    """
+    ranges: dict[str, Range] = {}
+
+    def observe(name: str, value: Tensor) -> None:
+        low, high = (float(bound) for bound in value.aminmax())
+        if not (math.isfinite(low) and math.isfinite(high)):
+            _refuse_infinite(graph, name)
+        seen = Range(low, high)
+        ranges[name] = ranges[name].union(seen) if name in ranges else seen
+
+    for start in range(0, len(images), BATCH):
+        batch = images[start : start + BATCH]
+        run(graph, batch, BATCH, observe)
+        if progress:
+            progress(len(batch))
+    return ranges
+
+
+def _refuse_infinite(graph: Graph, name: str) -> None:
+    producer = graph.producers().get(name)
+    if producer and isinstance(producer.operator, Pad):
+        return  # the -inf around a max pooling's picture becomes int8's lowest value
+    at = f"node '{producer.name}'" if producer else "the input"
+    raise EdgenetError(
+        f"{at} gives NaN or infinite values on the calibration photos", "check the network's weights"
+    )
+
+
+def encode_tensors(graph: Graph, ranges: dict[str, Range]) -> dict[str, Encoding]:
+    """One int8 encoding for every tensor; tensors joined by a moving operator share theirs."""
+    leader = _shared(graph)
+    joined: dict[str, Range] = {}
+    for name, values in ranges.items():
+        if math.isfinite(values.low):
+            head = leader(name)
+            joined[head] = joined[head].union(values) if head in joined else values
+    fixed = {leader(name): encoding for name, encoding in _fixed(graph).items()}
+    return {name: fixed.get(leader(name)) or encoding_for(joined[leader(name)]) for name in ranges}
+
+
+def _fixed(graph: Graph) -> dict[str, Encoding]:
+    pixels = graph.pixels
+    fixed = {graph.input: Encoding(float(np.float32(pixels.scale)), pixels.zero_point - 128)}
+    for node in graph.nodes:
+        if isinstance(node.operator, Unary) and node.operator.kind in FIXED:
+            fixed[node.output] = FIXED[node.operator.kind]
+    return fixed
+
+
+def _shared(graph: Graph) -> Callable[[str], str]:
+    """Maps a tensor to the one that stands for all those it shares its encoding with."""
+    parent: dict[str, str] = {}
+
+    def find(name: str) -> str:
+        while name in parent:
+            name = parent[name]
+        return name
+
+    for node in graph.nodes:
+        if shares_encoding(node):
+            for name in node.inputs:
+                head, tail = find(name), find(node.output)
+                if head != tail:
+                    parent[tail] = head
+    return find
+
+
+def shares_encoding(node: Node) -> bool:
+    """Whether this node's inputs and output have one encoding."""
+    operator = node.operator
+    return isinstance(operator, SHARING) or (isinstance(operator, Unary) and operator.kind.startswith("relu"))

@@ -1,0 +1,1 @@
+"""The .tflite file: written from a graph, read back for inspection, with its metadata and labels."""

@@ -1,0 +1,187 @@
+"""From the graph to the file's operators, float or int8: one rule for each operator.
+
+Layouts and operator versions are those of the TFLite 8-bit quantization specification and its schema.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgenet.graph.ir import Graph, Node
+from edgenet.graph.operators import (
+    Activation,
+    Binary,
+    Concat,
+    Conv2D,
+    DepthwiseConv2D,
+    FullyConnected,
+    Mean,
+    Pad,
+    Pool,
+    Reshape,
+    Softmax,
+    Transpose,
+    Unary,
+    Weighted,
+)
+from edgenet.graph.passes.padding import file_padding
+from edgenet.quantize.encodings import LOW, Encoding, QuantizedGraph
+from edgenet.quantize.weights import output_axis
+from edgenet.tflite.program import ProgramBuilder, Quantization
+
+ACTIVATIONS = {Activation.NONE: "NONE", Activation.RELU: "RELU", Activation.RELU6: "RELU6"}
+UNARY = {"relu": "RELU", "relu6": "RELU6", "hard_swish": "HARD_SWISH", "sigmoid": "LOGISTIC"}
+BINARY = {"add": "ADD", "sub": "SUB", "mul": "MUL"}
+
+
+def encoded(encoding: Encoding) -> Quantization:
+    """A tensor's encoding as the file holds it."""
+    return Quantization((encoding.scale,), (encoding.zero_point,))
+
+
+@dataclass
+class Emission:
+    """The state of writing one graph: which file tensor stands for which graph tensor.
+
+    Attributes:
+        quantized: the integers, or None for a float file.
+        index: file tensors of graph tensors made so far.
+    """
+
+    graph: Graph
+    quantized: QuantizedGraph | None
+    builder: ProgramBuilder
+    index: dict[str, int]
+
+    def activation_tensor(self, name: str) -> int:
+        """Adds the file tensor for a graph tensor, int8 with its encoding or float32."""
+        shape = self.graph.shapes[name]
+        if self.quantized is None:
+            self.index[name] = self.builder.tensor(name, shape, "float32")
+        else:
+            quantization = encoded(self.quantized.encodings[name])
+            self.index[name] = self.builder.tensor(name, shape, "int8", quantization)
+        return self.index[name]
+
+
+def emit_nodes(state: Emission) -> int:
+    """Writes all nodes; the graph's input must have its file tensor. Returns the output's."""
+    for node in state.graph.nodes:
+        _emit(state, node)
+    return state.index[state.graph.output]
+
+
+def _emit(state: Emission, node: Node) -> None:
+    operator = node.operator
+    inputs = tuple(state.index[name] for name in node.inputs)
+    version = 1 if state.quantized is None else 2
+    constants: tuple[int, ...] = ()
+    options: Mapping[str, object] = {}
+    match operator:
+        case Conv2D() | DepthwiseConv2D():
+            kind = "CONV_2D" if isinstance(operator, Conv2D) else "DEPTHWISE_CONV_2D"
+            constants, options = _weights(state, node, operator), _convolution_options(state, node)
+            version = 1 if state.quantized is None else 3
+        case FullyConnected():
+            kind, version = "FULLY_CONNECTED", 1 if state.quantized is None else 5
+            constants = _weights(state, node, operator)
+            options = {"fusedActivationFunction": ACTIVATIONS[operator.activation]}
+        case Binary():
+            kind, options = (
+                BINARY[operator.kind],
+                {"fusedActivationFunction": ACTIVATIONS[operator.activation]},
+            )
+        case Mean():
+            kind, options = "MEAN", {"keepDims": operator.keep_dims}
+            constants = (state.builder.constant(f"{node.name}/axes", np.array([1, 2], np.int32)),)
+        case Pool():
+            kind = "MAX_POOL_2D" if operator.kind == "max" else "AVERAGE_POOL_2D"
+            options = _pool_options(state, node, operator)
+        case Pad():
+            kind, constants = _pad(state, node, operator)
+        case Concat():
+            kind, options = "CONCATENATION", {"axis": operator.axis}
+        case Reshape():
+            kind, options, version = "RESHAPE", {"newShape": list(operator.shape)}, 1
+            constants = (state.builder.constant(f"{node.name}/shape", np.array(operator.shape, np.int32)),)
+        case Transpose():
+            kind = "TRANSPOSE"
+            order = np.array(operator.permutation, np.int32)
+            constants = (state.builder.constant(f"{node.name}/permutation", order),)
+        case Softmax():
+            kind, options = "SOFTMAX", {"beta": 1.0}
+        case Unary():
+            kind = UNARY[operator.kind]
+            version = 1 if kind == "HARD_SWISH" else version
+        case _:
+            raise TypeError(f"{type(operator).__name__} must be lowered before a file is written")
+    output = state.activation_tensor(node.output)
+    state.builder.operator(kind, version, (*inputs, *constants), output, options)
+
+
+def _weights(state: Emission, node: Node, operator: Weighted) -> tuple[int, int]:
+    """The constants of a weighted operator: weight and bias."""
+    build = state.builder
+    if state.quantized is None:
+        return (
+            build.constant(f"{node.name}/weight", operator.weight),
+            build.constant(f"{node.name}/bias", operator.bias),
+        )
+    weights = state.quantized.weights[node.name]
+    source = np.float32(state.quantized.encodings[node.inputs[0]].scale)
+    axis, zeros = output_axis(operator), (0,) * len(weights.scales)
+    scales = tuple(float(s) for s in weights.scales)
+    products = tuple(float(source * s) for s in weights.scales)
+    return (
+        build.constant(f"{node.name}/weight", weights.values, Quantization(scales, zeros, axis)),
+        build.constant(f"{node.name}/bias", weights.bias, Quantization(products, zeros)),
+    )
+
+
+def _window_options(
+    state: Emission, node: Node, operator: Conv2D | DepthwiseConv2D | Pool
+) -> dict[str, object]:
+    _, height, width, _ = state.graph.shapes[node.inputs[0]]
+    padding = file_padding(operator, (height, width))
+    if padding is None:
+        raise TypeError(f"the padding of '{node.name}' must be lowered before a file is written")
+    return {"padding": padding, "strideH": operator.stride[0], "strideW": operator.stride[1]}
+
+
+def _convolution_options(state: Emission, node: Node) -> dict[str, object]:
+    operator = node.operator
+    assert isinstance(operator, Conv2D | DepthwiseConv2D)
+    options = _window_options(state, node, operator)
+    options |= {
+        "dilationHFactor": operator.dilation[0],
+        "dilationWFactor": operator.dilation[1],
+        "fusedActivationFunction": ACTIVATIONS[operator.activation],
+    }
+    if isinstance(operator, DepthwiseConv2D):
+        channels = state.graph.shapes[node.inputs[0]][3]
+        options["depthMultiplier"] = operator.weight.shape[3] // channels
+    return options
+
+
+def _pool_options(state: Emission, node: Node, operator: Pool) -> dict[str, object]:
+    options = _window_options(state, node, operator)
+    return options | {"filterHeight": operator.size[0], "filterWidth": operator.size[1]}
+
+
+def _pad(state: Emission, node: Node, operator: Pad) -> tuple[str, tuple[int, ...]]:
+    pads = operator.pads
+    around = np.array([[0, 0], [pads.top, pads.bottom], [pads.left, pads.right], [0, 0]], np.int32)
+    amounts = state.builder.constant(f"{node.name}/paddings", around)
+    if operator.value == 0:
+        return "PAD", (amounts,)
+    if state.quantized is None:
+        lowest = state.builder.constant(
+            f"{node.name}/value", np.full(1, np.finfo(np.float32).min, np.float32)
+        )
+    else:
+        quantization = encoded(state.quantized.encodings[node.inputs[0]])
+        lowest = state.builder.constant(f"{node.name}/value", np.full(1, LOW, np.int8), quantization)
+    return "PADV2", (amounts, lowest)

@@ -1,0 +1,246 @@
+"""Programs as the bytes of a .tflite file, and back."""
+
+from __future__ import annotations
+
+import re
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from numpy.typing import NDArray
+
+from edgenet.errors import EdgenetError
+from edgenet.tflite.metadata import append_files
+from edgenet.tflite.program import FileOperator, FileTensor, Program, Quantization
+
+SIGNATURE = "serving_default"
+IDENTIFIER = b"TFL3"
+ALIGNMENT = 16
+METADATA_NAME = "TFLITE_METADATA"
+DTYPES = {
+    "float32": schema.TensorType.FLOAT32,
+    "int8": schema.TensorType.INT8,
+    "uint8": schema.TensorType.UINT8,
+    "int32": schema.TensorType.INT32,
+}
+ENUMERATIONS = {"padding": schema.Padding, "fusedActivationFunction": schema.ActivationFunctionType}
+
+
+class AlignedBuffer(schema.BufferT):
+    """A buffer whose data starts at a multiple of 16, as the schema's `force_align` asks; Python's writer ignores it."""
+
+    def Pack(self, builder: flatbuffers.Builder) -> int:  # noqa: N802 (the generated code's name)
+        """Writes the buffer; returns its offset."""
+        if self.data is None:
+            return super().Pack(builder)
+        data = np.ascontiguousarray(self.data)
+        builder.StartVector(1, len(data), ALIGNMENT)
+        builder.head -= len(data)
+        builder.Bytes[builder.Head() : builder.Head() + len(data)] = data.tobytes()
+        vector = builder.EndVector()
+        schema.BufferStart(builder)
+        schema.BufferAddData(builder, vector)
+        return schema.BufferEnd(builder)
+
+
+def write_tflite(
+    program: Program, metadata: bytes | None = None, files: dict[str, bytes] | None = None
+) -> bytes:
+    """The bytes of a .tflite file; equal programs give equal bytes.
+
+    Args:
+        program: what to write.
+        metadata: the TFLITE_METADATA flatbuffer.
+        files: associated files, by name, which are appended as a zip.
+    """
+    model = schema.ModelT()
+    model.version = 3
+    model.description = "edgenet"
+    model.buffers = [AlignedBuffer()]  # buffer 0 stands for "no data"
+    model.operatorCodes = []
+    model.subgraphs = [_subgraph(program, model)]
+    model.signatureDefs = [_signature(program)]
+    if metadata is not None:
+        entry = schema.MetadataT()
+        entry.name, entry.buffer = METADATA_NAME, _buffer(model, np.frombuffer(metadata, np.uint8))
+        model.metadata = [entry]
+    builder = flatbuffers.Builder(1 << 20)
+    builder.Finish(model.Pack(builder), IDENTIFIER)
+    data = bytes(builder.Output())
+    return append_files(data, files) if files else data
+
+
+def _buffer(model: schema.ModelT, data: NDArray) -> int:
+    buffer = AlignedBuffer()
+    buffer.data = data.reshape(-1).view(np.uint8)
+    model.buffers.append(buffer)
+    return len(model.buffers) - 1
+
+
+def _subgraph(program: Program, model: schema.ModelT) -> schema.SubGraphT:
+    graph = schema.SubGraphT()
+    graph.name = program.name
+    graph.tensors = [_tensor(tensor, model) for tensor in program.tensors]
+    graph.operators = [_operator(operator, model) for operator in program.operators]
+    graph.inputs, graph.outputs = [program.input], [program.output]
+    return graph
+
+
+def _tensor(tensor: FileTensor, model: schema.ModelT) -> schema.TensorT:
+    packed = schema.TensorT()
+    packed.name = tensor.name
+    packed.shape = list(tensor.shape)
+    packed.type = DTYPES[tensor.dtype]
+    packed.hasRank = True
+    packed.buffer = 0 if tensor.data is None else _buffer(model, tensor.data)
+    if tensor.quantization:
+        quantization = schema.QuantizationParametersT()
+        quantization.scale = np.array(tensor.quantization.scales, np.float32)
+        quantization.zeroPoint = np.array(tensor.quantization.zero_points, np.int64)
+        quantization.quantizedDimension = tensor.quantization.axis
+        packed.quantization = quantization
+    return packed
+
+
+def _operator(operator: FileOperator, model: schema.ModelT) -> schema.OperatorT:
+    packed = schema.OperatorT()
+    packed.opcodeIndex = _operator_code(operator, model)
+    packed.inputs, packed.outputs = list(operator.inputs), list(operator.outputs)
+    kind = options_name(operator.kind)
+    if kind:
+        options = getattr(schema, f"{kind}T")()
+        for field, value in operator.options.items():
+            enumeration = ENUMERATIONS.get(field)
+            setattr(options, field, getattr(enumeration, str(value)) if enumeration else value)
+        packed.builtinOptions = options
+        packed.builtinOptionsType = getattr(schema.BuiltinOptions, kind)
+    return packed
+
+
+def _operator_code(operator: FileOperator, model: schema.ModelT) -> int:
+    code = getattr(schema.BuiltinOperator, operator.kind)
+    for index, known in enumerate(model.operatorCodes):
+        if (known.builtinCode, known.version) == (code, operator.version):
+            return index
+    entry = schema.OperatorCodeT()
+    entry.builtinCode, entry.version = code, operator.version
+    entry.deprecatedBuiltinCode = min(code, schema.BuiltinOperator.PLACEHOLDER_FOR_GREATER_OP_CODES)
+    model.operatorCodes.append(entry)
+    return len(model.operatorCodes) - 1
+
+
+def options_name(kind: str) -> str | None:
+    """The schema's options table of an operator, such as Conv2DOptions of CONV_2D; None where it has none."""
+    special = {
+        "AVERAGE_POOL_2D": "Pool2DOptions",
+        "MAX_POOL_2D": "Pool2DOptions",
+        "MEAN": "ReducerOptions",
+    }
+    plain = "".join(part.capitalize() for part in kind.split("_")).replace("2d", "2D") + "Options"
+    name = special.get(kind, plain.replace("Padv2", "PadV2"))
+    return name if hasattr(schema, f"{name}T") else None
+
+
+def _signature(program: Program) -> schema.SignatureDefT:
+    signature = schema.SignatureDefT()
+    signature.signatureKey = SIGNATURE
+    signature.inputs = [_named(program, program.input)]
+    signature.outputs = [_named(program, program.output)]
+    return signature
+
+
+def _named(program: Program, index: int) -> schema.TensorMapT:
+    entry = schema.TensorMapT()
+    entry.name, entry.tensorIndex = program.tensors[index].name, index
+    return entry
+
+
+def read_tflite(data: bytes, where: str) -> Program:
+    """What stands in a .tflite file; any operator, any tensor type.
+
+    Args:
+        data: the file.
+        where: how to call it in an error.
+
+    Raises:
+        EdgenetError: not a .tflite file, damaged, or not with one subgraph, one input and one output.
+    """
+    if data[4:8] != IDENTIFIER:
+        raise EdgenetError(f"{where} is not a .tflite file", "give a .tflite model")
+    try:
+        model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
+        return _program(model, where)
+    except EdgenetError:
+        raise
+    except Exception:  # a damaged flatbuffer makes the generated code raise nearly anything
+        raise EdgenetError(f"{where} is a damaged .tflite file", "copy or convert it again") from None
+
+
+def _program(model: schema.ModelT, where: str) -> Program:
+    if len(model.subgraphs) != 1:
+        raise EdgenetError(
+            f"{where} has {len(model.subgraphs)} subgraphs",
+            "edgenet reads files with one, without control flow",
+        )
+    graph = model.subgraphs[0]
+    inputs, outputs = list(graph.inputs), list(graph.outputs)
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise EdgenetError(
+            f"{where} has {len(inputs)} inputs and {len(outputs)} outputs",
+            "edgenet reads classifiers with one of each",
+        )
+    tensors = tuple(_file_tensor(tensor, model) for tensor in graph.tensors)
+    operators = tuple(_file_operator(operator, model) for operator in graph.operators)
+    name = graph.name or b""
+    return Program(_text(name), tensors, operators, int(inputs[0]), int(outputs[0]))
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
+
+
+def _names(enumeration: type) -> dict[int, str]:
+    return {value: name for name, value in vars(enumeration).items() if not name.startswith("_")}
+
+
+TENSOR_TYPES = _names(schema.TensorType)
+OPERATOR_NAMES = _names(schema.BuiltinOperator)
+
+
+def _file_tensor(tensor: schema.TensorT, model: schema.ModelT) -> FileTensor:
+    shape = tuple(int(n) for n in tensor.shape) if tensor.shape is not None else ()
+    dtype = TENSOR_TYPES.get(tensor.type, str(tensor.type)).lower()
+    given = tensor.quantization
+    quantization = None
+    if given is not None and given.scale is not None and len(given.scale):
+        zeros = given.zeroPoint if given.zeroPoint is not None else np.zeros(len(given.scale))
+        scales = tuple(float(s) for s in given.scale)
+        quantization = Quantization(scales, tuple(int(z) for z in zeros), int(given.quantizedDimension))
+    raw = model.buffers[tensor.buffer].data
+    data = None
+    if raw is not None and len(raw) and dtype in DTYPES:
+        data = np.asarray(raw, np.uint8).view(dtype).reshape(shape)
+    return FileTensor(_text(tensor.name or b""), shape, dtype, quantization, data)
+
+
+def _file_operator(operator: schema.OperatorT, model: schema.ModelT) -> FileOperator:
+    code = model.operatorCodes[operator.opcodeIndex]
+    number = max(code.builtinCode, code.deprecatedBuiltinCode)
+    kind = OPERATOR_NAMES.get(number, str(number))
+    options = {} if operator.builtinOptions is None else _readable(vars(operator.builtinOptions))
+    return FileOperator(
+        kind,
+        code.version,
+        tuple(int(i) for i in operator.inputs),
+        tuple(int(i) for i in operator.outputs),
+        options,
+    )
+
+
+def _readable(fields: dict[str, object]) -> dict[str, object]:
+    """Options with enumerations as their names."""
+    return {
+        name: _names(ENUMERATIONS[name]).get(value, value) if name in ENUMERATIONS else value  # type: ignore[call-overload]
+        for name, value in fields.items()
+        if not re.match("_", name)
+    }

@@ -1,0 +1,64 @@
+"""The file that every client takes: uint8 pixels in, float32 scores out, whatever is inside.
+
+The way in and out was chosen by measuring (int8 input or output is refused by MediaPipe, ML Kit and LiteRT.js; a
+direct uint8-to-int8 QUANTIZE and an int8 SOFTMAX are not taken by XNNPACK):
+
+    image uint8 -> DEQUANTIZE -> QUANTIZE -> int8 network -> DEQUANTIZE -> SOFTMAX -> probability float32
+
+A float file goes from the first DEQUANTIZE straight into the network.
+"""
+
+from __future__ import annotations
+
+from edgenet.graph.ir import Graph
+from edgenet.graph.operators import Unary
+from edgenet.quantize.encodings import QuantizedGraph
+from edgenet.tflite.emit import Emission, emit_nodes
+from edgenet.tflite.program import Program, ProgramBuilder, Quantization
+
+INPUT_NAME = "image"
+OUTPUT_NAME = "probability"
+
+
+def float_program(graph: Graph) -> Program:
+    """The file of a lowered float graph."""
+    return _client_program(graph, None)
+
+
+def int8_program(quantized: QuantizedGraph) -> Program:
+    """The file of a quantized graph."""
+    return _client_program(quantized.graph, quantized)
+
+
+def raw_program(quantized: QuantizedGraph) -> Program:
+    """int8 pixels in, int8 logits out: for checking the integer reading against LiteRT."""
+    state = Emission(quantized.graph, quantized, ProgramBuilder(quantized.graph.name), {})
+    source = state.activation_tensor(quantized.graph.input)
+    return state.builder.program(source, emit_nodes(state))
+
+
+def _client_program(graph: Graph, quantized: QuantizedGraph | None) -> Program:
+    builder = ProgramBuilder(graph.name)
+    state = Emission(graph, quantized, builder, {})
+    shape = graph.shapes[graph.input]
+    pixels = Quantization((float(graph.pixels.scale),), (graph.pixels.zero_point,))
+    image = builder.tensor(INPUT_NAME, shape, "uint8", pixels)
+    if quantized is None:
+        builder.operator("DEQUANTIZE", 2, (image,), state.activation_tensor(graph.input))
+    else:
+        real = builder.operator("DEQUANTIZE", 2, (image,), builder.tensor("image/real", shape, "float32"))
+        builder.operator("QUANTIZE", 1, (real,), state.activation_tensor(graph.input))
+    scores = emit_nodes(state)
+    if quantized is not None:
+        real = builder.tensor("logits/real", graph.shapes[graph.output], "float32")
+        scores = builder.operator("DEQUANTIZE", 2, (scores,), real)
+    return builder.program(image, _softmax(graph, builder, scores))
+
+
+def _softmax(graph: Graph, builder: ProgramBuilder, scores: int) -> int:
+    """Adds the softmax, but where the network ends in a sigmoid and so gives scores of its own."""
+    last = graph.producers()[graph.output].operator
+    if isinstance(last, Unary) and last.kind == "sigmoid":
+        return scores
+    output = builder.tensor(OUTPUT_NAME, graph.shapes[graph.output], "float32")
+    return builder.operator("SOFTMAX", 1, (scores,), output, {"beta": 1.0})
