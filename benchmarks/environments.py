@@ -74,9 +74,20 @@ def _build(folder: Path, requirements: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     # The base interpreter, not that of our own environment: a peer must not see our packages.
     base = getattr(sys, "_base_executable", sys.executable)
-    _call([base, "-m", "venv", str(folder)], "install python3-venv (Debian, Ubuntu) and run this again")
-    pip = [str(folder / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-    _call([*pip, "-r", str(requirements)], "read pip's words above; peers are pinned for Python 3.11")
+    _call([base, "-m", "venv", "--without-pip", str(folder)], "check the free space and the folder's rights")
+    # Our own pip fills it: quicker than installing another pip first.
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        str(folder / "bin" / "python"),
+        "--disable-pip-version-check",
+    ]
+    _call(
+        [*pip, "install", "--quiet", "-r", str(requirements)],
+        "check the network and the free space; peers are pinned for Python 3.11",
+    )
     print(f"made .envs/{folder.name} in {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
 
 
@@ -85,7 +96,8 @@ def _call(command: list[str], remedy: str) -> None:
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
         tail = "\n".join(done.stdout.strip().splitlines()[-8:])
-        raise EdgenetError(f"`{' '.join(command)}` exited with {done.returncode}:\n{tail}", remedy)
+        said = f"`{' '.join(command)}` exited with {done.returncode}; its last words:\n{tail}\n"
+        raise EdgenetError(said, remedy)
 
 
 @contextmanager

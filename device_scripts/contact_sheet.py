@@ -19,9 +19,11 @@ from .errors import EdgenetError
 from .preprocess import prepare
 
 MAX_TILES = 12
+SHEET_LABELS = 3
 SHEET_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 _PHOTO, _GAP, _MARGIN, _HEADER = 288, 20, 32, 92
+_MIN_GRID = 2 * _PHOTO + _GAP  # a single tile would be too narrow for the header
 _PAD, _ROW, _CAPTION, _RADIUS = 14, 40, 30, 12
 # Colours are BGR, as everywhere in OpenCV.
 _BACKGROUND, _PANEL, _TRACK = (22, 18, 16), (38, 32, 29), (60, 52, 48)
@@ -103,17 +105,19 @@ def draw_contact_sheet(tiles: Sequence[Tile], title: str, subtitle: str = "") ->
     """
     if not 1 <= len(tiles) <= MAX_TILES:
         raise EdgenetError(f"{len(tiles)} tiles for a contact sheet", f"give 1 to {MAX_TILES}")
-    rows_of_labels = max(1, max(len(tile.best[:3]) for tile in tiles))
+    rows_of_labels = max(1, max(len(tile.best[:SHEET_LABELS]) for tile in tiles))
     columns = _columns(len(tiles))
     rows = -(-len(tiles) // columns)
-    tile_height = _PHOTO + _CAPTION + rows_of_labels * _ROW + _PAD
-    width = 2 * _MARGIN + columns * _PHOTO + (columns - 1) * _GAP
+    tile_height = _PHOTO + _CAPTION + rows_of_labels * _ROW + _PAD // 2
+    grid = columns * _PHOTO + (columns - 1) * _GAP
+    width = 2 * _MARGIN + max(grid, _MIN_GRID)
+    indent = (width - grid) // 2
     height = _HEADER + rows * (tile_height + _GAP) - _GAP + _MARGIN
     sheet = np.full((height, width, 3), _BACKGROUND, np.uint8)
     _text(sheet, title, (_MARGIN, 48), _TITLE, width - 2 * _MARGIN)
     _text(sheet, subtitle, (_MARGIN, 74), _SUBTITLE, width - 2 * _MARGIN)
     for number, tile in enumerate(tiles):
-        left = _MARGIN + number % columns * (_PHOTO + _GAP)
+        left = indent + number % columns * (_PHOTO + _GAP)
         top = _HEADER + number // columns * (tile_height + _GAP)
         _draw_tile(sheet[top : top + tile_height, left : left + _PHOTO], tile)
     return sheet
@@ -137,7 +141,7 @@ def save_contact_sheet(sheet: np.ndarray, path: Path) -> None:
 
 
 def _columns(count: int) -> int:
-    """As many columns as make full, wide rows: 1, 2, 3, 4, 3+2, 3+3, 4+3, 4+4, 3x3, 4+4+2 and so on."""
+    """Up to four in one row; then rows as full as can be: 3+2, 3+3, 4+3, 4+4, 3+3+3, 4+4+2 and so on."""
     return count if count <= 4 else (3 if count in (5, 6, 9) else 4)
 
 
@@ -148,7 +152,7 @@ def _draw_tile(area: np.ndarray, tile: Tile) -> None:
     card[:_PHOTO] = tile.square
     inner = width - 2 * _PAD
     _text(card, tile.name, (_PAD, _PHOTO + 21), _NAME, inner)
-    for rank, (label, score) in enumerate(tile.best[:3]):
+    for rank, (label, score) in enumerate(tile.best[:SHEET_LABELS]):
         style, bar = (_BEST, _BEST_BAR) if rank == 0 else (_OTHER, _OTHER_BAR)
         base = _PHOTO + _CAPTION + rank * _ROW + 16
         percent = f"{score * 100:.1f} %"

@@ -130,7 +130,7 @@ def _conditions(before: Conditions, after: Conditions) -> dict[str, Any]:
         "governor": after.governors,
         "frequency_mhz": {"before": before.frequencies_mhz, "after": after.frequencies_mhz},
         "temperature_celsius": {"before": before.temperatures_celsius, "after": after.temperatures_celsius},
-        "throttling": {"before": before.throttling, "after": after.throttling},
+        "throttling": {"before": before.throttling, "after": after.throttling} if after.throttling else None,
     }
 
 

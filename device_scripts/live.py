@@ -15,7 +15,7 @@ from typing import Any, TextIO
 import cv2
 import numpy as np
 
-from .contact_sheet import EvenPick, check_sheet_path, draw_contact_sheet, save_contact_sheet
+from .contact_sheet import SHEET_LABELS, EvenPick, check_sheet_path, draw_contact_sheet, save_contact_sheet
 from .frames import Frame, note_on_stderr, read_frames
 from .model_file import open_model
 from .preprocess import RULE, CentreSquare
@@ -99,13 +99,14 @@ def classify_source(task: Task, out: TextIO) -> int:
         check_sheet_path(task.contact_sheet)
     cv2.setNumThreads(1)  # the cores are the network's; a resize is too short to share
     classifier = Classifier(open_model(task.model), load_runtime(), task.threads)
+    most = max(task.top, SHEET_LABELS) if task.contact_sheet else task.top
     pick = EvenPick()
     times: deque[tuple[int, ...]] = deque(maxlen=_KEPT_TIMES)
     count, status = 0, 0
     try:
         with closing_frames(task) as frames:
-            for result in classify_frames(classifier, islice(frames, task.frames), task.top):
-                print(_frame_line(result, task.as_json), file=out, flush=True)
+            for result in classify_frames(classifier, islice(frames, task.frames), most):
+                print(_frame_line(result, task), file=out, flush=True)
                 times.append(result.stage_ns)
                 if task.contact_sheet:
                     pick.offer(count, result.frame, result.name, result.labelled())
@@ -150,14 +151,13 @@ def summary(classifier: Classifier, times: Iterable[tuple[int, ...]], count: int
     }
 
 
-def _frame_line(result: Result, as_json: bool) -> str:
-    if as_json:
-        best = [{"index": index, "label": label, "score": score} for index, label, score in result.best]
+def _frame_line(result: Result, task: Task) -> str:
+    shown = result.best[: task.top]
+    if task.as_json:
+        best = [{"index": index, "label": label, "score": score} for index, label, score in shown]
         stages = dict(zip(STAGES, (ns / 1e6 for ns in result.stage_ns)))
         return json.dumps({"type": "frame", "name": result.name, "top": best, "ms": stages})
-    return f"{result.name}:  " + "  |  ".join(
-        f"{label} {score * 100:.1f} %" for _, label, score in result.best
-    )
+    return f"{result.name}:  " + "  |  ".join(f"{label} {score * 100:.1f} %" for _, label, score in shown)
 
 
 def _finish(task: Task, pick: EvenPick, facts: dict[str, Any], out: TextIO) -> None:

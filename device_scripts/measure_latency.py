@@ -85,6 +85,7 @@ def table(report: dict[str, Any]) -> str:
         ("steady state", _milliseconds(steady, ("min", "p50", "p90", "p99", "max")) + f"   n {steady['n']}"),
         ("mean, std", _milliseconds(steady, ("mean", "std"))),
         ("temperature", f"{_hottest(heat['before'])} before, {_hottest(heat['after'])} after"),
+        ("throttling", _throttling(report["throttling"])),
         (
             "peak memory",
             "-" if report["peak_memory_bytes"] is None else f"{report['peak_memory_bytes'] / 1e6:.0f} MB",
@@ -116,6 +117,13 @@ def _milliseconds(facts: dict[str, Any], names: tuple[str, ...]) -> str:
 
 def _hottest(zones: dict[str, float] | None) -> str:
     return f"{max(zones.values()):.1f} °C" if zones else "-"
+
+
+def _throttling(facts: dict[str, Any] | None) -> str:
+    if facts is None:
+        return "-"
+    now, since_boot = facts["after"]["now"], facts["after"]["since_boot"]
+    return f"now: {', '.join(now) or 'none'}; since boot: {', '.join(since_boot) or 'none'}"
 
 
 def _or_dash(value: Any) -> str:

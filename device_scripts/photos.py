@@ -25,10 +25,20 @@ from .errors import EdgenetError
 from .photo_checks import IncompletePhotoError, Size, stated_size
 from .quiet import quiet_native_stderr
 
-PHOTO_SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".jp2")
-    + (".ppm", ".pgm", ".pnm")
+_FIELD_SUFFIXES = (
+    ".jpg",
+    ".jpeg",
+    ".jpe",
+    ".jfif",
+    ".png",
+    ".webp",
+    ".bmp",
+    ".tif",
+    ".tiff",
+    ".gif",
+    ".avif",
 )
+PHOTO_SUFFIXES = frozenset((*_FIELD_SUFFIXES, ".jp2", ".ppm", ".pgm", ".pnm"))
 MIN_SIDE = 4
 MIN_REDUCED_SIDE = 1024
 MAX_PIXELS = 256_000_000

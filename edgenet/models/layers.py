@@ -58,8 +58,8 @@ class SameConv2d(nn.Conv2d):
     """A convolution with TensorFlow's SAME padding, computed from the size of each input.
 
     Equal padding on both sides is the convolution's own; only unequal padding (stride 2 over an even size)
-    needs a separate pad, so that an exported graph holds no more operators than it must. A traced graph is for
-    one size.
+    needs a separate pad, so that an exported graph holds no more operators than it must. A traced graph is
+    for one size.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -119,7 +119,7 @@ def _convolution(
 
 
 def initialize(network: nn.Module) -> None:
-    """He initialization of convolutions (arXiv 1502.01852, fan-out), small normal weights of linear layers."""
+    """He initialization of convolutions (arXiv 1502.01852, fan-out); linear layers small and normal."""
     if next(network.parameters()).is_meta:
         return  # There is nothing to fill.
     for module in network.modules():

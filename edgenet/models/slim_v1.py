@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor
 
 from edgenet.errors import EdgenetError
-from edgenet.files import sha256
+from edgenet.files import UNREADABLE_ZIP, sha256
 from edgenet.models.classifier import NetworkOptions
 from edgenet.models.labels import labels_for
 from edgenet.models.loaded import LICENCE_UNKNOWN, LoadedNetwork, infer_width, load_tensors
@@ -57,13 +56,14 @@ def load_slim_v1(path: Path, resolution: int = RESOLUTION) -> LoadedNetwork:
 
 def _read(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            if not isinstance(arrays, np.lib.npyio.NpzFile):
-                raise EdgenetError(f"{path} holds a single array", _REMEDY)
+        arrays = np.load(path, allow_pickle=False)
+        if not isinstance(arrays, np.lib.npyio.NpzFile):
+            raise EdgenetError(f"{path} holds a single array", _REMEDY)
+        with arrays:
             return {name: arrays[name] for name in arrays.files}
     except FileNotFoundError:
         raise EdgenetError(f"there is no file {path}", "check the path") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except UNREADABLE_ZIP as error:
         raise EdgenetError(f"{path} cannot be read as an .npz of arrays ({error})", _REMEDY) from error
 
 
@@ -92,7 +92,7 @@ def _tensor(arrays: Mapping[str, np.ndarray], name: str, path: Path) -> Tensor:
     """One variable in torch's layout.
 
     Kernels are [height, width, input, output] there and [output, input, height, width] here; depthwise ones
-    are [height, width, channel, 1] there and [channel, 1, height, width] here; the 1x1 logits are a matrix here.
+    are [height, width, channel, 1] there, [channel, 1, height, width] here. The 1x1 logits become a matrix.
     """
     if name not in arrays:
         some = ", ".join(list(arrays)[:2]) or "none"

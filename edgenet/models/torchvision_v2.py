@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -70,10 +70,13 @@ def load_torchvision_v2(path: Path, resolution: int = RESOLUTION) -> LoadedNetwo
 def _read(path: Path) -> dict[str, Tensor]:
     remedy = "give a state dict saved with torch.save, such as torchvision's mobilenet_v2-b0353104.pth"
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # About unusual pickles; what cannot be loaded is an error, and said once.
+            warnings.simplefilter("ignore", UserWarning)
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise EdgenetError(f"there is no file {path}", "check the path") from None
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError, KeyError) as error:
+    except Exception as error:  # Bytes that are no pickle lead torch's unpickler to errors of any kind.
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise EdgenetError(
             f"{path} is not a file of weights that torch loads safely ({reason})", remedy

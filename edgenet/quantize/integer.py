@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from edgenet.graph.executor import UNARY, _forget, convolve, pad
+from edgenet.graph.executor import UNARY, _forget, convolve, pad, tensor_of
 from edgenet.graph.ir import Node
 from edgenet.graph.operators import (
     Activation,
@@ -128,8 +128,8 @@ def _weighted(
     centred = x.to(torch.float32) - source.zero_point
     if not isinstance(operator, FullyConnected) and any(operator.pads):
         centred = pad(centred, operator.pads)
-    accumulator = _accumulate(operator, torch.from_numpy(weights.values).to(torch.float32), centred)
-    accumulator = accumulator + torch.from_numpy(weights.bias).to(torch.float64)
+    accumulator = _accumulate(operator, tensor_of(weights.values).to(torch.float32), centred)
+    accumulator = accumulator + tensor_of(weights.bias).to(torch.float64)
     scale = np.float32(source.scale) * weights.scales / np.float32(output.scale)
     return _requantize(accumulator, torch.from_numpy(scale), output, operator.activation)
 

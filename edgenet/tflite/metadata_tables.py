@@ -19,7 +19,7 @@ Kind = str | tuple[str, ...]
 # Kinds: "string", "byte" (enumerations), "uint", "[float]", "[string]", "Table", "[Table]",
 # and a union of tables as a tuple; a union takes two slots, the first for which table it is (from 1).
 # Fields behind the last one that we need are left out; a reader skips slots that it does not know.
-_SCHEMA: dict[str, dict[str, Kind]] = {
+TABLES: dict[str, dict[str, Kind]] = {
     "ModelMetadata": {
         "name": "string",
         "description": "string",
@@ -87,7 +87,7 @@ def decode_root(table: str, buffer: bytes) -> dict[str, Any]:
 
 def _encode(builder: flatbuffers.Builder, table: str, values: Mapping[str, Any]) -> int:
     """Writes one table, children first (flatbuffers are built from the back), and returns its offset."""
-    fields = _SCHEMA[table]
+    fields = TABLES[table]
     unknown = values.keys() - fields.keys()
     if unknown:
         raise KeyError(f"{table} has no field {sorted(unknown)}")
@@ -141,7 +141,7 @@ def _encode_child(builder: flatbuffers.Builder, kind: str, value: Any) -> int:
 def _decode(table: Table, name: str) -> dict[str, Any]:
     values: dict[str, Any] = {}
     slot = 0
-    for field, kind in _SCHEMA[name].items():
+    for field, kind in TABLES[name].items():
         if isinstance(kind, tuple):
             value: Any = _decode_union(table, slot, kind)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -57,6 +58,10 @@ class Program:
     operators: tuple[FileOperator, ...]
     input: int
     output: int
+
+    def kinds(self) -> dict[str, int]:
+        """How many operators of each kind, in the order of their first use."""
+        return dict(Counter(operator.kind for operator in self.operators))
 
 
 class ProgramBuilder:

@@ -7,10 +7,12 @@ import json
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from ai_edge_litert import schema_py_generated as schema
+from bundle_parts import FACTS, LABELS
 from tiny_model import tiny_model
 
 from device_scripts.model_file import SCHEMA_VERSION as DEVICE_SCHEMA_VERSION
@@ -21,8 +23,6 @@ from edgenet.labels import labels_text
 from edgenet.package import Accuracy, Facts, Quantization, Weights, open_bundle, write_bundle
 from edgenet.package.manifest import SCHEMA_VERSION
 from edgenet.tflite.metadata import ModelInfo, append_files, metadata_buffer
-
-from conftest_x
 
 
 def test_round_trip(bundle: Path, model: bytes) -> None:
@@ -47,9 +47,10 @@ def test_returns_the_manifest_that_it_wrote(tmp_path: Path, model: bytes) -> Non
 def test_same_inputs_same_bytes_in_another_process(bundle: Path, tmp_path: Path) -> None:
     again = tmp_path / "again.edgenet"
     script = (
-        "import sys, zipfile; from edgenet.package import *; from edgenet.package import open_bundle\n"
+        "import sys; from edgenet.package import Facts, open_bundle, write_bundle\n"
         "b = open_bundle(sys.argv[1]); m = b.manifest\n"
-        "facts = Facts(m.name, m.weights, m.architecture, m.width, m.resolution, m.quantization, m.accuracy)\n"
+        "kinds = m.architecture, m.width, m.resolution\n"
+        "facts = Facts(m.name, m.weights, *kinds, m.quantization, m.accuracy)\n"
         "write_bundle(sys.argv[2], b.model, b.labels, facts)"
     )
     root = Path(__file__).resolve().parents[2]
@@ -141,7 +142,10 @@ def test_labels_must_agree_with_those_inside_the_model(tmp_path: Path) -> None:
         (b"", "not a .tflite file"),
         (b"\x1c\0\0\0TFL3", "damaged"),
         (tiny_model()[:600], "damaged"),
-        (tiny_model(input_type=schema.TensorType.FLOAT32), r"input is FLOAT32 \[1, 8, 8, 3\], expected UINT8"),
+        (
+            tiny_model(input_type=schema.TensorType.FLOAT32),
+            r"input is FLOAT32 \[1, 8, 8, 3\], expected UINT8",
+        ),
         (tiny_model(signature="other"), "no signature serving_default"),
     ],
     ids=["empty", "only a header", "cut off", "float input", "other signature"],
@@ -164,6 +168,6 @@ def test_refuses_models_that_clients_would_refuse(tmp_path: Path, model: bytes, 
         lambda: Facts("two\nlines", Weights("here", "MIT")),
     ],
 )
-def test_refuses_facts_that_cannot_be(make) -> None:
+def test_refuses_facts_that_cannot_be(make: Callable[[], object]) -> None:
     with pytest.raises(EdgenetError, match="the bundle's facts are wrong"):
         make()

@@ -32,9 +32,9 @@ def build(weights: Path) -> keras.Model:
     No conversion of layouts is needed: both keep kernels as HWIO, depthwise ones as HWC1, and batch norm with
     epsilon 1e-3. Keras pads stride 2 explicitly at the bottom and right, as SAME does for even sizes.
     """
-    model = keras.applications.MobileNet(
-        input_shape=(RESOLUTION, RESOLUTION, 3), alpha=1.0, weights=None, classes=CLASSES
-    )
+    # A batch of one, fixed: otherwise the file computes its own shapes with three more operators.
+    pixels = keras.Input(batch_shape=(1, RESOLUTION, RESOLUTION, 3))
+    model = keras.applications.MobileNet(input_tensor=pixels, alpha=1.0, weights=None, classes=CLASSES)
     arrays = np.load(weights)
 
     def norm(scope: str) -> list[np.ndarray]:
@@ -44,7 +44,10 @@ def build(weights: Path) -> keras.Model:
     model.get_layer("conv1").set_weights([arrays["MobilenetV1/Conv2d_0/weights"]])
     model.get_layer("conv1_bn").set_weights(norm("Conv2d_0"))
     for block in range(1, 14):
-        for ours, theirs, kernel in (("dw", "depthwise", "depthwise_weights"), ("pw", "pointwise", "weights")):
+        for ours, theirs, kernel in (
+            ("dw", "depthwise", "depthwise_weights"),
+            ("pw", "pointwise", "weights"),
+        ):
             scope = f"Conv2d_{block}_{theirs}"
             model.get_layer(f"conv_{ours}_{block}").set_weights([arrays[f"MobilenetV1/{scope}/{kernel}"]])
             model.get_layer(f"conv_{ours}_{block}_bn").set_weights(norm(scope))

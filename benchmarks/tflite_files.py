@@ -1,0 +1,112 @@
+"""What is known of a .tflite by reading and running it: operators, top-1 on photos, latency of two side by side."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter
+
+_OPERATOR_NAMES = {
+    value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")
+}
+
+
+@dataclass(frozen=True)
+class LatencyRatio:
+    """Two files timed in turns: their medians, and the median of the ratio within each pair of blocks."""
+
+    first_ms: float
+    second_ms: float
+    ratio: float
+
+
+def operators(path: Path) -> dict[str, int]:
+    """How often each operator occurs in the first subgraph, the commonest first."""
+    model = schema.Model.GetRootAs(path.read_bytes(), 0)
+    graph = model.Subgraphs(0)
+    counts: Counter[str] = Counter()
+    for index in range(graph.OperatorsLength()):
+        code = model.OperatorCodes(graph.Operators(index).OpcodeIndex())
+        # Old files have the code in the deprecated field, new ones in both; the larger one is right (schema.fbs).
+        counts[_OPERATOR_NAMES[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]] += 1
+    return dict(counts.most_common())
+
+
+def open_file(path: Path) -> Any:
+    """A LiteRT interpreter for the file: one thread, XNNPACK, tensors allocated."""
+    interpreter = Interpreter(str(path), num_threads=1)
+    interpreter.allocate_tensors()
+    return interpreter
+
+
+def put_pixels(interpreter: Any, pixels: np.ndarray) -> None:
+    """Gives uint8 RGB [1, H, W, 3] to a network whose input is uint8 pixels, or int8 standing for [-1, 1].
+
+    int8: q = x / scale + zero point with x = pixel / 127.5 - 1 (the networks of the benchmark are slim's).
+    """
+    details = interpreter.get_input_details()[0]
+    if details["dtype"] is np.uint8:
+        interpreter.set_tensor(details["index"], pixels)
+        return
+    scale, zero_point = details["quantization"]
+    values = np.rint((pixels / 127.5 - 1.0) / scale) + zero_point
+    interpreter.set_tensor(details["index"], np.clip(values, -128, 127).astype(np.int8))
+
+
+def top1(path: Path, photos: Sequence[np.ndarray]) -> list[int]:
+    """The best class of each photo (uint8 RGB [1, H, W, 3]); the lowest index among equals."""
+    interpreter = open_file(path)
+    output = interpreter.get_output_details()[0]["index"]
+    best = []
+    for pixels in photos:
+        put_pixels(interpreter, pixels)
+        interpreter.invoke()
+        best.append(int(interpreter.get_tensor(output)[0].argmax()))
+    return best
+
+
+def latency_ratio(
+    first: Path, second: Path, photo: np.ndarray, blocks: int = 20, runs: int = 20
+) -> LatencyRatio:
+    """Times `invoke` of two files in alternating blocks, so that a slow spell of the machine hits both.
+
+    Args:
+        first, second: .tflite files of the same network.
+        photo: uint8 RGB [1, H, W, 3].
+        blocks: pairs of blocks; the order within a pair alternates.
+        runs: inferences per block.
+
+    Returns:
+        Medians over the blocks' medians, milliseconds, and the median over pairs of first / second.
+    """
+    interpreters = [open_file(first), open_file(second)]
+    for interpreter in interpreters:
+        put_pixels(interpreter, photo)
+        for _ in range(runs):
+            interpreter.invoke()
+    pairs = []
+    for block in range(blocks):
+        pair = {}
+        for which in (0, 1) if block % 2 == 0 else (1, 0):
+            pair[which] = statistics.median(_times_ms(interpreters[which], runs))
+        pairs.append((pair[0], pair[1]))
+    firsts, seconds = zip(*pairs, strict=True)
+    ratio = statistics.median(one / other for one, other in pairs)
+    return LatencyRatio(statistics.median(firsts), statistics.median(seconds), ratio)
+
+
+def _times_ms(interpreter: Any, runs: int) -> list[float]:
+    times = []
+    for _ in range(runs):
+        begun = time.perf_counter_ns()
+        interpreter.invoke()
+        times.append((time.perf_counter_ns() - begun) / 1e6)
+    return times

@@ -1,0 +1,32 @@
+"""`edgenet demo`: the whole way once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgenet.cli.console import JsonFlag, print_json, shown_progress
+
+Out = Annotated[Path, typer.Option("--out", help="Folder for what the demo makes.")]
+
+
+def command(out: Out = Path("edgenet-demo"), json_output: JsonFlag = False) -> None:
+    """Take MobileNetV2 from ImageNet weights to an int8 bundle that names what is in a video, and measure it."""
+    from edgenet.verbs.demo import demo
+
+    def say(line: str) -> None:
+        typer.echo(line, err=json_output)
+
+    with shown_progress() as progress:
+        result = demo(out, progress, say)
+    if json_output:
+        print_json(result)
+        return
+    validity = "" if result.valid else f" (not valid to quote: {'; '.join(result.reasons)})"
+    typer.echo(f"      inference p50 {result.inference_p50_ms:.2f} ms{validity}")
+    typer.echo("made:")
+    for path in result.files:
+        typer.echo(f"  {path}")
+    typer.echo(f"look at {result.files[-1]}")

@@ -1,0 +1,158 @@
+"""Sets of photos, labelled or not: what is in a folder or a zip, found without decoding anything.
+
+What is understood, as a folder or as a zip of it, with or without one folder around it all:
+
+- photos, in folders or not: unlabelled;
+- one folder per class (the layout of torchvision's ImageFolder): classes in the order of their names;
+- either of these in `train`, `val`, `test` folders: one of them is chosen;
+- photos and a `labels.csv` with the columns file, class_index and, if known, name: only the photos that it lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from device_scripts.photos import PHOTO_SUFFIXES, read_photo
+from edgenet.data.archive import Files, ZipFiles, open_files
+from edgenet.data.labels_csv import LABELS_FILE, read_labels
+from edgenet.errors import EdgenetError
+
+SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
+
+
+@dataclass(frozen=True)
+class PhotoSet:
+    """Photos by number, in the order of their names.
+
+    Attributes:
+        origin: what the user gave, for messages.
+        names: a name for every photo, unique, with forward slashes.
+        labels: the class index of every photo; None where it has no label.
+        class_names: the name of class i at i, "" where it is not known; empty when nothing is labelled.
+        split: the split folder that was chosen, or None.
+    """
+
+    origin: str
+    names: tuple[str, ...]
+    labels: tuple[int | None, ...]
+    class_names: tuple[str, ...]
+    split: str | None
+    _files: Files
+    _prefix: str
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def read_bytes(self, index: int) -> bytes:
+        """The file of one photo as it is stored.
+
+        Raises:
+            EdgenetError: it cannot be read.
+        """
+        return self._files.read(self._prefix + self.names[index])
+
+    def read(self, index: int) -> np.ndarray:
+        """One photo, decoded.
+
+        Returns:
+            uint8 BGR [height, width, 3].
+
+        Raises:
+            EdgenetError: it cannot be read or is not a whole photo.
+        """
+        return read_photo(self.read_bytes(index), self.names[index])
+
+    def take(self, indices: Sequence[int]) -> PhotoSet:
+        """The photos at these indices, in this order."""
+        return replace(
+            self,
+            names=tuple(self.names[i] for i in indices),
+            labels=tuple(self.labels[i] for i in indices),
+        )
+
+
+def open_photos(path: Path | str, *, split: str | None = None) -> PhotoSet:
+    """Finds the photos in a folder or a zip; see the module's description for what is understood.
+
+    Args:
+        path: a folder or a zip.
+        split: the name of the split folder to use; needed where there are several.
+
+    Raises:
+        EdgenetError: nothing there, neither a folder nor a zip, no photos, a split that must be chosen or does
+            not exist, a class folder without photos, or a `labels.csv` that does not fit.
+    """
+    origin, files = str(path), open_files(Path(path))
+    # Names are compared, not locales: the order is the same on every machine.
+    found = sorted(files.names())
+    prefix = _outer_folder(found, files)
+    prefix, chosen = _choose_split(found, prefix, split, origin)
+    names = [name[len(prefix) :] for name in found if name.startswith(prefix)]
+    photos = [name for name in names if PurePosixPath(name).suffix.lower() in PHOTO_SUFFIXES]
+    if not photos:
+        raise _no_photos(origin, names)
+    labels: Sequence[int | None]
+    if LABELS_FILE in names:
+        where = f"{prefix}{LABELS_FILE} in {origin}"
+        photos, labels, class_names = read_labels(files.read(prefix + LABELS_FILE), photos, where)
+    else:
+        labels, class_names = _labels_from_folders(names, photos, origin)
+    return PhotoSet(origin, tuple(photos), tuple(labels), tuple(class_names), chosen, files, prefix)
+
+
+def _outer_folder(names: list[str], files: Files) -> str:
+    """The one folder around everything, as "name/", or "" where there is none.
+
+    In a folder that the user named, a single folder of photos is a class; zipping a folder puts it around all.
+    """
+    tops = {name.split("/")[0] for name in names}
+    if len(tops) != 1 or not all("/" in name for name in names):
+        return ""
+    (top,) = tops
+    inside = [name[len(top) + 1 :] for name in names]
+    deeper = LABELS_FILE in inside or any("/" in name for name in inside)
+    is_archive = isinstance(files, ZipFiles)
+    if top.lower() in SPLITS or not (deeper or is_archive):
+        return ""
+    return f"{top}/"
+
+
+def _choose_split(names: list[str], prefix: str, wanted: str | None, origin: str) -> tuple[str, str | None]:
+    """The prefix of the photos to use, and the split's name; splits are folders named so and nothing beside them."""
+    photos = [n for n in names if n.startswith(prefix) and PurePosixPath(n).suffix.lower() in PHOTO_SUFFIXES]
+    tops = sorted({n[len(prefix) :].split("/")[0] for n in photos})
+    splits = tops if tops and all(top.lower() in SPLITS for top in tops) else []
+    if wanted is None and len(splits) > 1:
+        raise EdgenetError(f"{origin} has the splits {', '.join(splits)}", "say which one to use")
+    if wanted is None:
+        return (f"{prefix}{splits[0]}/", splits[0]) if splits else (prefix, None)
+    if not splits:
+        raise EdgenetError(f"{origin} has no split folders, so no '{wanted}'", "leave the split out")
+    if wanted not in splits:
+        raise EdgenetError(f"{origin} has no split '{wanted}'", f"choose one of {', '.join(splits)}")
+    return f"{prefix}{wanted}/", wanted
+
+
+def _labels_from_folders(
+    names: list[str], photos: list[str], origin: str
+) -> tuple[list[int | None], tuple[str, ...]]:
+    """Classes from folders, if every photo is in one; a photo beside the folders makes the set unlabelled."""
+    if not all("/" in photo for photo in photos):
+        return [None] * len(photos), ()
+    used = {photo.split("/")[0] for photo in photos}
+    empty = sorted({name.split("/")[0] for name in names if "/" in name} - used)
+    if empty:  # leaving it out would shift the indices of the classes after it
+        raise EdgenetError(f"the class folder {empty[0]} in {origin} holds no photos", "fill it or remove it")
+    class_names = tuple(sorted(used))
+    index = {name: number for number, name in enumerate(class_names)}
+    return [index[photo.split("/")[0]] for photo in photos], class_names
+
+
+def _no_photos(origin: str, names: list[str]) -> EdgenetError:
+    files = [name for name in names if not name.endswith("/")]
+    seen = f"{len(files)} other files, such as {files[0]}" if files else "it is empty"
+    return EdgenetError(f"no photos in {origin} ({seen})", "put JPEG or PNG files there")

@@ -1,0 +1,150 @@
+"""The verb `convert`: a float network to a .tflite file, int8 or float."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from edgenet.data import PhotoSet, choose, digest, load_all, open_photos
+from edgenet.errors import EdgenetError
+from edgenet.files import sha256, write_atomically
+from edgenet.graph.cost import Cost, cost
+from edgenet.graph.passes.simplify import lower
+from edgenet.package.manifest import Quantization
+from edgenet.progress import Progress, silent
+from edgenet.quantize.recipes import RECIPES, Recipe
+from edgenet.tflite.layout import float_program, int8_program
+from edgenet.tflite.model_file import write_model
+from edgenet.tflite.program import Program
+from edgenet.verbs.sources import Source, SourceOptions, open_source
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Photos to quantize with: `photos` of those in `data`, by the recipe's name."""
+
+    data: Path
+    photos: int
+    recipe: str
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What `convert` made.
+
+    Attributes:
+        out: the file.
+        seconds: wall time by stage.
+        skipped: photos that could not be read, with the reason.
+    """
+
+    out: str
+    sha256: str
+    bytes: int
+    name: str
+    classes: int
+    labelled: bool
+    operators: int
+    kinds: dict[str, int]
+    cost: Cost
+    quantization: Quantization | None
+    skipped: tuple[tuple[str, str], ...]
+    seconds: dict[str, float]
+
+
+def convert(
+    source: str,
+    out: Path,
+    calibration: Calibration | None,
+    options: SourceOptions = SourceOptions(),  # noqa: B008 (frozen)
+    progress: Progress = silent,
+) -> Conversion:
+    """Converts a float network.
+
+    Args:
+        source: see `open_source`.
+        out: where the .tflite goes; an older file stays whole until the new one is.
+        calibration: for an int8 file; None for a float one.
+
+    Raises:
+        EdgenetError: one line for everything that a user can cause.
+    """
+    clock = _Clock()
+    recipe = _recipe(calibration)
+    photos = _open_photos(calibration)
+    opened = open_source(source, options, progress)
+    clock.lap("read")
+    if recipe is None or photos is None:
+        made = _Made(float_program(lower(opened.graph, exact_border=True)), None, ())
+    else:
+        made = _quantize(opened, recipe, photos, clock, progress)
+    facts = replace(opened.facts, quantization=made.quantization)
+    data = write_model(made.program, facts, opened.labels)
+    write_atomically(out, data)
+    clock.lap("write")
+    return Conversion(
+        out=str(out),
+        sha256=sha256(data),
+        bytes=len(data),
+        name=facts.name,
+        classes=opened.graph.classes,
+        labelled=opened.labels is not None,
+        operators=len(made.program.operators),
+        kinds=made.program.kinds(),
+        cost=cost(opened.graph),
+        quantization=made.quantization,
+        skipped=made.skipped,
+        seconds=clock.seconds,
+    )
+
+
+@dataclass(frozen=True)
+class _Made:
+    program: Program
+    quantization: Quantization | None
+    skipped: tuple[tuple[str, str], ...]
+
+
+class _Clock:
+    """Wall time by stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        """Ends a stage."""
+        now = time.perf_counter()
+        self.seconds[stage], self._last = now - self._last, now
+
+
+def _recipe(calibration: Calibration | None) -> Recipe | None:
+    if calibration is None:
+        return None
+    if calibration.recipe not in RECIPES:
+        raise EdgenetError(f"there is no recipe '{calibration.recipe}'", f"the recipes are {', '.join(RECIPES)}")
+    return RECIPES[calibration.recipe]
+
+
+def _open_photos(calibration: Calibration | None) -> PhotoSet | None:
+    """The calibration photos; opened before the network is, so that a wrong folder is told at once."""
+    if calibration is None:
+        return None
+    if calibration.photos < 1:
+        raise EdgenetError(f"--photos is {calibration.photos}", "give at least 1")
+    return choose(open_photos(calibration.data), calibration.photos)
+
+
+def _quantize(opened: Source, recipe: Recipe, photos: PhotoSet, clock: _Clock, progress: Progress) -> _Made:
+    graph = lower(opened.graph, exact_border=False)
+    loaded = load_all(photos, graph.size[0], progress=lambda done, total: progress("reading photos", done, total))
+    clock.lap("photos")
+    count = len(loaded.images)
+    progress("calibrating", 0, count)
+    done = itertools.count(1)
+    quantized = recipe.quantize(graph, loaded.images, lambda n: [progress("calibrating", next(done), count) for _ in range(n)])
+    clock.lap("quantize")
+    quantization = Quantization(recipe.name, recipe.steps, digest(photos), count)
+    return _Made(int8_program(quantized), quantization, loaded.skipped)

@@ -1,0 +1,146 @@
+"""The verb `demo`: the whole way once, from ImageNet weights to a classified video, a latency report and a picture."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from edgenet.errors import EdgenetError
+from edgenet.progress import Progress, silent
+from edgenet.verbs.convert import Calibration, Conversion, convert
+from edgenet.verbs.package import package
+
+VARIANT = "mobilenet_v2_1.0_224"
+CAMERA_FRAMES = 30
+VIDEO_EVERY = 5
+STEPS = 4
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What the demo made, and what it found.
+
+    Attributes:
+        labels: what the video's frames were called, with how many frames, the most frequent first.
+        camera: the camera that was looked through, None where there is none.
+        inference_p50_ms: of the latency report, one thread.
+        valid: whether the latency report is; `reasons` says why not.
+        files: everything that was written, the picture last.
+    """
+
+    labels: dict[str, int]
+    camera: str | None
+    inference_p50_ms: float
+    valid: bool
+    reasons: tuple[str, ...]
+    files: tuple[str, ...]
+
+
+def demo(out: Path, progress: Progress = silent, say: Say = lambda line: None) -> Demo:
+    """Converts V2 with ImageNet weights to int8, packs it, runs the device scripts with it.
+
+    Args:
+        out: folder for what is made; made if it is not there.
+        say: told a line as each step is done.
+
+    Raises:
+        EdgenetError: the weights are nowhere to be had, or a device script fails.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EdgenetError(f"cannot make the folder {out}: {error.strerror}", "give another one with --out") from None
+    model, bundle = out / f"{VARIANT}.tflite", out / f"{VARIANT}.edgenet"
+    say(f"[1/{STEPS}] {VARIANT} with ImageNet weights to int8, with the photos of calibration_data/")
+    made = convert(VARIANT, model, Calibration(calibration_photos(), 100, "minmax"), progress=progress)
+    say(f"      {_converted(made)}")
+    package(model, bundle)
+    say(f"[2/{STEPS}] packed into {bundle}")
+    picture = out / "video.png"
+    say(f"[3/{STEPS}] the device script on a video: python -m device_scripts.classify {bundle} clip.mp4")
+    seen = _classify(bundle, str(clip()), picture, ["--every", str(VIDEO_EVERY)])
+    say(f"      {_summary(seen)}")
+    camera = first_camera()
+    pictures = [picture]
+    if camera is None:
+        say("      no camera is attached; with one, the demo looks through it too")
+    else:
+        pictures.insert(0, out / "camera.png")
+        frames = _classify(bundle, camera, pictures[0], ["--frames", str(CAMERA_FRAMES)])
+        say(f"      through {camera}: {_summary(frames)}")
+    report = out / "latency.json"
+    say(f"[4/{STEPS}] latency, one thread: python -m device_scripts.measure_latency {bundle}")
+    latency = _measure(bundle, report)
+    return Demo(
+        labels=_counted(seen),
+        camera=camera,
+        inference_p50_ms=latency["steady_state"]["p50_ms"],
+        valid=latency["valid"],
+        reasons=tuple(latency["reasons"]),
+        files=tuple(str(path) for path in (model, bundle, report, *pictures)),
+    )
+
+
+def calibration_photos() -> Path:
+    """The photos that come with edgenet."""
+    return Path(str(files("calibration_data")))
+
+
+def clip() -> Path:
+    """The video that comes with edgenet."""
+    return Path(str(files("edgenet.demo"))) / "clip.mp4"
+
+
+def first_camera() -> str | None:
+    """The first video device, None where there is none."""
+    cameras = sorted(Path("/dev").glob("video*"))
+    return str(cameras[0]) if cameras else None
+
+
+def _converted(made: Conversion) -> str:
+    return f"{made.bytes / 1e6:.1f} MB, {made.operators} operators, in {sum(made.seconds.values()):.1f} s"
+
+
+def _classify(bundle: Path, source: str, picture: Path, options: list[str]) -> list[dict[str, Any]]:
+    arguments = [str(bundle), source, "--json", "--contact-sheet", str(picture), *options]
+    return [json.loads(line) for line in _device_script("classify", arguments).splitlines()]
+
+
+def _measure(bundle: Path, report: Path) -> dict[str, Any]:
+    _device_script("measure_latency", [str(bundle), "--out", str(report)])
+    return json.loads(report.read_text())  # type: ignore[no-any-return]
+
+
+def _device_script(name: str, arguments: list[str]) -> str:
+    """Runs a device script in a process of its own, as the device does; returns what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"device_scripts.{name}", *arguments], capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        reason = (done.stderr.strip().splitlines() or ["no word why"])[-1]
+        raise EdgenetError(f"device_scripts/{name}.py failed: {reason}")
+    return done.stdout
+
+
+def _counted(lines: list[dict[str, Any]]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for line in lines:
+        if line["type"] == "frame":
+            label = line["top"][0]["label"]
+            counts[label] = counts.get(label, 0) + 1
+    return dict(sorted(counts.items(), key=lambda item: -item[1]))
+
+
+def _summary(lines: list[dict[str, Any]]) -> str:
+    counts = _counted(lines)
+    total = sum(counts.values())
+    named = ", ".join(f"{label} ({count} of {total} frames)" for label, count in list(counts.items())[:3])
+    return f"{named}; {lines[-1]['sum_of_p50_ms']:.1f} ms a frame"

@@ -1,0 +1,80 @@
+"""Whatever gives scores for photos, behind one function: a .tflite or a bundle by LiteRT, any float source by torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device_scripts.model_file import open_model
+from device_scripts.runtime import Classifier, load_runtime
+from edgenet.graph.executor import run
+from edgenet.progress import Progress, silent
+from edgenet.tflite.flatbuffer import read_tflite
+from edgenet.verbs.sources import SourceOptions, open_source
+
+RUN_FILES = (".tflite", ".edgenet")
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A network ready to score photos.
+
+    Attributes:
+        model: as the user named it.
+        precision: "int8" or "float32".
+        runtime: what runs it.
+        size: side of the picture.
+        labels: one per output.
+        score: uint8 RGB [n, size, size, 3] to scores or logits, float32 [n, N].
+    """
+
+    model: str
+    precision: str
+    runtime: str
+    size: int
+    labels: tuple[str, ...]
+    score: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+
+
+def open_scorer(model: str, options: SourceOptions, threads: int, progress: Progress = silent) -> Scorer:
+    """Opens a model for scoring.
+
+    Args:
+        model: a .tflite, a bundle, or a source of `open_source`.
+        options: for sources.
+        threads: LiteRT's.
+    """
+    if model.lower().endswith(RUN_FILES):
+        return _lite(model, threads)
+    source = open_source(model, options, progress)
+    labels = source.labels or tuple(f"class {index}" for index in range(source.graph.classes))
+    graph = source.graph
+    return Scorer(model, "float32", "torch", graph.size[0], labels, lambda images: run(graph, images))
+
+
+def _lite(model: str, threads: int) -> Scorer:
+    file = open_model(Path(model))
+    runtime = load_runtime()
+    classifier = Classifier(file, runtime, threads)
+
+    def score(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        scores = []
+        for image in images:
+            np.copyto(classifier.input_view(), image)
+            classifier.invoke()
+            scores.append(classifier.scores())
+        return np.stack(scores)
+
+    name = f"{runtime.name} {runtime.version}"
+    return Scorer(model, precision(file.data, model), name, classifier.size, classifier.labels, score)
+
+
+def precision(tflite: bytes, where: str) -> str:
+    """ "int8" for a file with int8 weights, else "float32"."""
+    tensors = read_tflite(tflite, where).tensors
+    weights = [tensor for tensor in tensors if tensor.data is not None and len(tensor.shape) > 1]
+    return "int8" if any(tensor.dtype == "int8" for tensor in weights) else "float32"

@@ -1,0 +1,55 @@
+"""The figures of whole processes: a known sleep and known allocations must be seen, and failures must speak."""
+
+from __future__ import annotations
+
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from benchmarks.processes import installed_size, measure
+from edgenet.errors import EdgenetError
+
+SITE = Path(sysconfig.get_path("purelib"))
+TOUCH_100_MIB = "block = bytearray(100 << 20); block[::4096] = bytes([1]) * len(block[::4096])"
+
+
+def _python(code: str) -> list[str]:
+    return [sys.executable, "-S", "-c", code]
+
+
+def test_sees_wall_time_and_output(tmp_path: Path) -> None:
+    cost = measure(_python("import time; time.sleep(0.3); print('done')"), tmp_path / "log")
+    assert 0.3 <= cost.wall_s < 5
+    assert cost.cpu_s < cost.wall_s
+    assert cost.stdout == "done\n"
+
+
+def test_adds_up_the_memory_of_children(tmp_path: Path) -> None:
+    forking = f"import os, time; child = os.fork(); {TOUCH_100_MIB}; time.sleep(0.4); child and os.wait()"
+    cost = measure(_python(forking), tmp_path / "log")
+    assert 200 < cost.peak_mib < 300  # one process alone would show about 110
+
+
+def test_tells_what_a_failing_program_said(tmp_path: Path) -> None:
+    with pytest.raises(EdgenetError, match=r"exited with 3; its last words:\nout of luck"):
+        measure(_python("import sys; print('out of luck', file=sys.stderr); sys.exit(3)"), tmp_path / "log")
+
+
+def test_names_a_missing_program(tmp_path: Path) -> None:
+    with pytest.raises(EdgenetError, match="there is no program"):
+        measure([str(tmp_path / "absent")], tmp_path / "log")
+
+
+def test_installed_size_follows_requirements() -> None:
+    alone = installed_size(SITE, ["numpy"])
+    with_numpy = installed_size(SITE, ["ml_dtypes"])
+    assert alone["packages"] == 1
+    assert with_numpy["packages"] == 2  # ml_dtypes requires numpy and nothing else
+    assert with_numpy["bytes"] > alone["bytes"] > 10e6
+
+
+def test_installed_size_names_what_is_not_installed() -> None:
+    with pytest.raises(EdgenetError, match="no-such-package is not installed"):
+        installed_size(SITE, ["no-such-package"])

@@ -1,0 +1,68 @@
+"""A tiny network with the layout that every client takes, and scripts copied to a folder of another name."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from model_files import SIZE, build_bundle, with_labels
+from tiny_model import tiny_model
+
+ROOT = Path(__file__).resolve().parents[2]
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def tiny_tflite(tmp_path: Path) -> Path:
+    """uint8 RGB [1,32,32,3] in, float32 [1,3] out, labels red, green, blue."""
+    path = tmp_path / "tiny.tflite"
+    path.write_bytes(with_labels(tiny_model(size=SIZE)))
+    return path
+
+
+@pytest.fixture
+def tiny_bundle(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.edgenet"
+    path.write_bytes(build_bundle(with_labels(tiny_model(size=SIZE))))
+    return path
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    """30 frames of 96x64: ten red, ten green, ten blue."""
+    path = tmp_path / "colours.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (96, 64))
+    assert writer.isOpened()
+    for channel in (2, 1, 0):
+        frame = np.zeros((64, 96, 3), np.uint8)
+        frame[..., channel] = 255
+        for _ in range(10):
+            writer.write(frame)
+    writer.release()
+    return path
+
+
+@pytest.fixture(scope="session")
+def copied_scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The scripts alone, in a folder whose name is no Python identifier."""
+    folder = tmp_path_factory.mktemp("elsewhere") / "on-the-pi v1.0"
+    shutil.copytree(ROOT / "device_scripts", folder, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+@pytest.fixture
+def run_copied(copied_scripts: Path, tmp_path: Path) -> Run:
+    """Run a copied script as a plain file, from another folder, with nothing of the project on Python's path."""
+
+    def run(script: str, *arguments: Any) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-I", str(copied_scripts / script), *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120, check=False)
+
+    return run

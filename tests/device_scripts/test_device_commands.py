@@ -1,0 +1,185 @@
+"""The scripts as people start them: copied alone into a folder, as modules, and imported."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+from conftest import ROOT, Run
+
+SCRIPTS = sorted((ROOT / "device_scripts").glob("*.py"))
+
+
+def test_classify_a_video(run_copied: Run, tiny_tflite: Path, video: Path) -> None:
+    done = run_copied("classify.py", tiny_tflite, video, "--every", 10, "--top", 1)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    lines = done.stdout.splitlines()
+    assert [line.split()[1] for line in lines[:3]] == ["red", "green", "blue"]
+    for stage in ("capture", "preprocess", "inference", "postprocess"):
+        assert any(line.startswith(stage) and line.endswith("%") for line in lines)
+
+
+def test_classify_as_json_with_a_sheet(
+    run_copied: Run, tiny_bundle: Path, video: Path, tmp_path: Path
+) -> None:
+    sheet = tmp_path / "seen.png"
+    done = run_copied("classify.py", tiny_bundle, video, "--json", "--frames", 15, "--contact-sheet", sheet)
+    assert done.returncode == 0, done.stderr
+    *frames, summary = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [frame["top"][0]["label"] for frame in frames] == ["red"] * 10 + ["green"] * 5
+    assert summary["frames"] == 15
+    assert sum(stage["share"] for stage in summary["stages"].values()) == pytest.approx(1)
+    assert summary["delegate"] == {"name": "XNNPACK", "nodes_taken": 4, "nodes_total": 4, "partitions": 1}
+    assert summary["contact_sheet"] == str(sheet)
+    assert cv2.imread(str(sheet)).shape[1] == 4 * 288 + 3 * 20 + 2 * 32
+
+
+def test_classify_a_folder_with_a_broken_photo(run_copied: Run, tiny_tflite: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "bad.jpg").write_bytes(b"\xff\xd8\xff")
+    cv2.imwrite(
+        str(folder / "sea.png"), cv2.merge([cv2.UMat(40, 50, cv2.CV_8U, v).get() for v in (255, 0, 0)])
+    )
+    done = run_copied("classify.py", tiny_tflite, folder)
+    assert done.returncode == 0
+    assert done.stdout.startswith("sea.png:  blue ")
+    assert "skipped 1 of 2" in done.stderr
+    assert "bad.jpg" in done.stderr
+
+
+def test_measure_latency(run_copied: Run, tiny_bundle: Path, tmp_path: Path) -> None:
+    out = tmp_path / "report.json"
+    done = run_copied("measure_latency.py", tiny_bundle, "--runs", 60, "--min-seconds", 0, "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert "p99" in done.stdout
+    report = json.loads(out.read_text())
+    assert report["schema"] == "edgenet.latency.v1"
+    assert report["model"]["operators_by_type"] == {
+        "DEQUANTIZE": 1,
+        "FULLY_CONNECTED": 1,
+        "MEAN": 1,
+        "SOFTMAX": 1,
+    }
+    assert report["delegate"]["nodes_taken"] == report["model"]["operators"] == 4
+    steady = report["steady_state"]
+    assert steady["n"] == len(steady["samples_ns"]) == 60
+    assert steady["p50_ms"] * 1e6 == sorted(steady["samples_ns"])[29]
+    assert steady["min_ms"] <= steady["p50_ms"] <= steady["p90_ms"] <= steady["p99_ms"] <= steady["max_ms"]
+    cold = report["cold_start"]
+    assert cold["n"] == len(cold["samples"]) == 3
+    assert cold["total_ms"] > cold["import_ms"] + cold["load_ms"] + cold["first_inference_ms"] > 0
+    assert report["sustained"] is None
+    assert report["peak_memory_bytes"] > 10_000_000
+    assert report["valid"] == (not report["reasons"])
+
+
+def test_too_few_runs_are_not_valid(run_copied: Run, tiny_tflite: Path) -> None:
+    done = run_copied("measure_latency.py", tiny_tflite, "--runs", 10, "--min-seconds", 0, "--json")
+    report = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert not report["valid"]
+    assert "too few runs: 10, need 50" in report["reasons"]
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "found"),
+    [
+        ("classify.py", ("nope.tflite", "x.jpg"), "nope.tflite does not exist"),
+        ("classify.py", ("MODEL", "nope.jpg"), "nope.jpg does not exist"),
+        ("classify.py", ("MODEL", "97"), "no camera /dev/video97"),
+        ("classify.py", ("MODEL", "x.jpg", "--contact-sheet", "sheet.gif"), "does not end in .png"),
+        ("measure_latency.py", ("broken.tflite",), "neither a .tflite nor a bundle"),
+        ("measure_latency.py", ("MODEL", "--out", "nowhere/r.json"), "folder nowhere does not exist"),
+        ("cold_start.py", ("broken.tflite", "1"), "neither a .tflite nor a bundle"),
+    ],
+)
+def test_failures_are_one_line(
+    run_copied: Run, tiny_tflite: Path, tmp_path: Path, script: str, arguments: tuple[str, ...], found: str
+) -> None:
+    (tmp_path / "broken.tflite").write_bytes(b"broken in transport")
+    done = run_copied(script, *(tiny_tflite if a == "MODEL" else a for a in arguments))
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    assert found in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments"),
+    [
+        ("classify.py", ()),
+        ("classify.py", ("m", "0", "--top", "0")),
+        ("classify.py", ("m", "0", "--frames", "many")),
+        ("measure_latency.py", ("m", "--cold-starts", "2")),
+        ("measure_latency.py", ("m", "--min-seconds", "nan")),
+        ("cold_start.py", ("m",)),
+    ],
+)
+def test_wrong_usage_is_2(run_copied: Run, script: str, arguments: tuple[str, ...]) -> None:
+    done = run_copied(script, *arguments)
+    assert done.returncode == 2
+    assert "usage" in done.stderr
+
+
+@pytest.mark.parametrize("script", ["classify", "measure_latency"])
+def test_as_modules(script: str, tiny_tflite: Path, video: Path) -> None:
+    arguments = (
+        [str(video), "--frames", "1"] if script == "classify" else ["--runs", "1", "--min-seconds", "0"]
+    )
+    command = [sys.executable, "-m", f"device_scripts.{script}", str(tiny_tflite), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_ctrl_c_ends_quietly_with_130_and_the_summary(
+    copied_scripts: Path, tiny_tflite: Path, video: Path
+) -> None:
+    """Interrupted in the middle of a video: what was seen so far is summed up."""
+    # One pipe page of output, unread, holds the script back until the signal is there.
+    command = [sys.executable, str(copied_scripts / "classify.py"), str(tiny_tflite), str(video), "--json"]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, pipesize=4096
+    ) as child:
+        first = child.stdout.readline()
+        child.send_signal(signal.SIGINT)
+        rest, complaint = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert complaint == ""
+    assert json.loads(first)["top"][0]["label"] == "red"
+    summary = json.loads(rest.splitlines()[-1])
+    assert summary["type"] == "summary"
+    assert 1 <= summary["frames"] < 30
+
+
+def test_a_missing_package_is_one_line(copied_scripts: Path, tiny_tflite: Path, video: Path) -> None:
+    code = (
+        "import sys, runpy; sys.modules['cv2'] = None; "
+        f"sys.argv = ['classify.py', {str(tiny_tflite)!r}, {str(video)!r}]; "
+        f"runpy.run_path({str(copied_scripts / 'classify.py')!r}, run_name='__main__')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: the package cv2 is not installed; pip install opencv")
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+def test_python_3_9_reads_every_file(path: Path) -> None:
+    source = path.read_text()
+    ast.parse(source, feature_version=(3, 9))
+    assert path.name == "__init__.py" or "from __future__ import annotations" in source
+    for word in ("torch", "PIL", "edgenet"):
+        assert f"import {word}" not in source
+        assert f"from {word}" not in source

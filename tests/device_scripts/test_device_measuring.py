@@ -1,0 +1,163 @@
+"""Statistics, the conditions of a device, and the verdict."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from device_scripts.conditions import Conditions, decode_throttled, look
+from device_scripts.delegate import Delegate
+from device_scripts.facts import device_facts, peak_memory_bytes
+from device_scripts.sample_statistics import group_medians_ms, percentile, summarize, sustained
+from device_scripts.steady_state import sample
+from device_scripts.validity import Evidence, reasons_against
+
+
+def test_percentiles_are_nearest_rank() -> None:
+    """The example of the rule's definition: 15, 20, 35, 40, 50."""
+    samples = np.array([50, 15, 40, 20, 35])
+    assert [percentile(samples, p) for p in (5, 30, 40, 50, 100)] == [15, 20, 20, 35, 50]
+    hundred = np.arange(1, 101)
+    assert [percentile(hundred, p) for p in range(1, 101)] == list(range(1, 101))
+    assert percentile(np.array([7]), 99) == 7
+
+
+def test_summary() -> None:
+    summary = summarize(np.array([1_000_000, 2_000_000, 6_000_000]))
+    assert summary == {
+        "n": 3, "min_ms": 1, "p50_ms": 2, "p90_ms": 6, "p99_ms": 6, "max_ms": 6, "mean_ms": 3,
+        "std_ms": pytest.approx(7**0.5),
+    }  # fmt: skip
+    assert summarize(np.array([1]))["std_ms"] is None
+    assert group_medians_ms(np.repeat([1, 2, 3, 4, 5], 10) * 1_000_000) == [1, 2, 3, 4, 5]
+
+
+def test_sustained_needs_a_minute() -> None:
+    assert sustained(np.full(59, 1_000_000_000)) is None
+    samples = np.concatenate([np.full(300, 100_000_000), np.full(250, 200_000_000)])
+    assert sustained(samples) == {"first_p50_ms": 100, "last_p50_ms": 200, "ratio": 2}
+
+
+def test_sampling_counts_runs_time_and_warmup() -> None:
+    calls: list[float] = []
+
+    def invoke() -> None:
+        calls.append(time.perf_counter())
+        time.sleep(0.001)
+
+    samples = sample(invoke, runs=5, min_seconds=0, warmup=3)
+    assert len(samples) == 5
+    assert len(calls) == 8
+    assert samples.min() >= 1_000_000
+    assert (
+        len(sample(lambda: None, runs=2000, min_seconds=0, warmup=0)) == 2000
+    )  # more than set aside at first
+    started = time.perf_counter()
+    longer = sample(invoke, runs=1, min_seconds=0.1, warmup=0)
+    assert time.perf_counter() - started >= 0.1
+    assert len(longer) > 10
+
+
+def test_throttling_flags() -> None:
+    assert decode_throttled(0x50005) == {
+        "flags": "0x50005",
+        "now": ["under-voltage", "throttled"],
+        "since_boot": ["under-voltage", "throttled"],
+    }
+    assert decode_throttled(0xA000A)["now"] == ["frequency capped", "soft temperature limit"]
+    assert decode_throttled(0)["since_boot"] == []
+
+
+@pytest.fixture
+def pi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The files and the tool of a Raspberry Pi 4, as they really look."""
+    contents = {
+        "proc/device-tree/model": b"Raspberry Pi 4 Model B Rev 1.4\0",
+        "proc/device-tree/compatible": b"raspberrypi,4-model-b\0brcm,bcm2711\0",
+        "proc/meminfo": b"MemTotal:        3884456 kB\nMemFree: 1 kB\n",
+        "etc/os-release": b'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nID=debian\n',
+        "sys/class/thermal/thermal_zone0/temp": b"48312\n",
+        "sys/class/thermal/thermal_zone0/type": b"cpu-thermal\n",
+        "sys/class/thermal/thermal_zone1/temp": b"unreadable\n",
+        "bin/vcgencmd": b"#!/bin/sh\necho throttled=0x20002\n",
+    }
+    from device_scripts.entry import usable_cpus
+
+    for cpu in usable_cpus():
+        folder = f"sys/devices/system/cpu/cpu{cpu}/cpufreq"
+        contents[f"{folder}/scaling_governor"] = b"ondemand\n"
+        contents[f"{folder}/scaling_cur_freq"] = b"1800000\n"
+    for name, data in contents.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    (tmp_path / "bin/vcgencmd").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
+    return tmp_path
+
+
+def test_a_pi_is_read(pi: Path) -> None:
+    facts = device_facts(pi)
+    assert facts["model"] == "Raspberry Pi 4 Model B Rev 1.4"
+    assert facts["soc"] == "brcm,bcm2711"
+    assert facts["memory_bytes"] == 3884456 * 1024
+    assert facts["os"] == "Debian GNU/Linux 12 (bookworm)"
+    seen = look(pi)
+    assert seen.governors == ["ondemand"]
+    assert set(seen.frequencies_mhz.values()) == {1800.0}
+    assert seen.temperatures_celsius == {"thermal_zone0 (cpu-thermal)": 48.312}
+    assert seen.throttling["now"] == ["frequency capped"]
+
+
+def test_what_a_device_does_not_tell_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    facts = device_facts(tmp_path)
+    assert [facts[name] for name in ("model", "soc", "cpu", "memory_bytes")] == [None] * 4
+    seen = look(tmp_path)
+    assert (seen.governors, seen.frequencies_mhz, seen.temperatures_celsius, seen.throttling) == (None,) * 4
+    assert peak_memory_bytes(tmp_path) is None
+
+
+QUIET = Conditions(None, None, None, None, 0.1)
+GOOD = Evidence(np.full(60, 1_000_000), QUIET, QUIET, Delegate("XNNPACK", 33, 33, 1), 4, 0.02)
+
+
+def test_a_good_measurement_is_valid() -> None:
+    assert reasons_against(GOOD) == []
+    assert reasons_against(replace(GOOD, others_share=None, before=replace(QUIET, load_average=None))) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"samples_ns": np.full(49, 1_000_000)}, "too few runs: 49"),
+        ({"before": replace(QUIET, load_average=2.4)}, "load average 2.40 on 4 cores"),
+        ({"others_share": 0.3}, "30 % of all CPUs' time"),
+        ({"delegate": Delegate(None, 0, 33, 0)}, "delegate missing"),
+        ({"delegate": Delegate(None, None, None, None)}, "delegate unknown"),
+        ({"samples_ns": np.repeat([100, 100, 100, 100, 106], 12) * 10_000}, "unsteady: p50 of 5"),
+    ],
+)
+def test_each_reason_alone(changes: dict, reason: str) -> None:
+    reasons = reasons_against(replace(GOOD, **changes))
+    assert len(reasons) == 1
+    assert reason in reasons[0]
+
+
+def test_a_drift_of_five_percent_is_allowed() -> None:
+    assert reasons_against(replace(GOOD, samples_ns=np.repeat([100, 100, 100, 100, 105], 12) * 10_000)) == []
+
+
+def test_throttling_now_and_in_between() -> None:
+    def at(flags: int) -> Conditions:
+        return replace(QUIET, throttling=decode_throttled(flags))
+
+    assert reasons_against(replace(GOOD, before=at(0x50000), after=at(0x50000))) == []  # long ago, not now
+    assert reasons_against(replace(GOOD, before=at(0), after=at(0x40000))) == ["throttled: throttled"]
+    assert reasons_against(replace(GOOD, before=at(0), after=at(0x80008))) == [
+        "throttled: soft temperature limit"
+    ]
