@@ -26,7 +26,7 @@ from benchmarks.environments import ROOT, python_of
 from edgenet.data.load import load_all
 from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError
-from edgenet.package.contract import read_contract
+from edgenet.bundle.contract import read_contract
 
 FOLDER = ROOT / "benchmarks" / "clients"
 # The first is the reference.

@@ -14,6 +14,7 @@ import argparse
 import csv
 import io
 import json
+import os
 import statistics
 import sys
 import tempfile
@@ -33,6 +34,7 @@ WEIGHTS = "mobilenet_v1_1.0_224_imagenet.npz"
 PHOTOS = "imagenet-sample-500.zip"
 RESOLUTION = 224
 PEER = ROOT / "benchmarks" / "peers" / "keras_tflite"
+BUSY_LOAD = 0.5  # processes wanting to run in the minute before; an idle machine has nearly none
 # The goals of the project for this measurement, on the 2-core machine of its README.
 GOAL_WALL_S, GOAL_PEAK_MIB, GOAL_OPERATORS = 15.0, 1024.0, 33
 
@@ -71,6 +73,7 @@ def compare(data: Path, work: Path, repeats: int) -> dict[str, Any]:
     Raises:
         EdgenetError: data are missing, an environment cannot be made, or a converter failed.
     """
+    load = os.getloadavg()[0]  # before our own work adds to it
     weights = data / WEIGHTS
     for needed in (weights, data / PHOTOS):
         if not needed.is_file():
@@ -85,7 +88,7 @@ def compare(data: Path, work: Path, repeats: int) -> dict[str, Any]:
             note = f"{turn + 1}/{repeats} {one.name}: {cost.wall_s:.1f} s, {cost.peak_mib:.0f} MiB"
             print(note, file=sys.stderr, flush=True)
     results = {one.name: _costs(one, runs[one.name], work) for one in both}
-    return _with_files(results, work, labelled, repeats)
+    return {"schema": SCHEMA, "repeats": repeats, "load_before": load} | _with_files(results, work, labelled)
 
 
 def table(report: dict[str, Any]) -> str:
@@ -107,6 +110,10 @@ def table(report: dict[str, Any]) -> str:
         end = f"{ratio:>8.2f}" if ratio is not None else ""
         lines.append(f"{label:26}{ours[key]:>14{form}}{peer[key]:>14{form}}{end}")
     lines.append("")
+    if report["load_before"] > BUSY_LOAD:
+        lines.append(
+            f"The machine was busy (load {report['load_before']:.1f} before): times are not to be relied on."
+        )
     lines += [f"{'met   ' if goal['met'] else 'MISSED'}  {goal['goal']}" for goal in report["goals"]]
     return "\n".join(lines)
 
@@ -177,9 +184,9 @@ def _versions(one: Contender, stdout: str) -> dict[str, str]:
 
 
 def _with_files(
-    results: dict[str, dict[str, Any]], work: Path, labelled: Sequence[tuple[Path, int]], repeats: int
+    results: dict[str, dict[str, Any]], work: Path, labelled: Sequence[tuple[Path, int]]
 ) -> dict[str, Any]:
-    """The report: `results` with what the files show when read and run, ratios, and goals."""
+    """The report's figures: `results` with what the files show when read and run, ratios, and goals."""
     # Imported only now: what this process holds when it starts another counts as that one's peak memory.
     from benchmarks.tflite_files import latency_ratio, operators, top1
     from device_scripts.photos import read_photo
@@ -201,8 +208,6 @@ def _with_files(
     ours["latency_ms"], peer["latency_ms"] = latency.first_ms, latency.second_ms
     keys = ("wall_s", "cpu_s", "peak_mib", "installed_mb", "file_bytes", "operators")
     return {
-        "schema": SCHEMA,
-        "repeats": repeats,
         "converters": results,
         "ratios": {key: ours[key] / peer[key] for key in keys} | {"latency_ms": latency.ratio},
         "goals": _goals(ours, peer),

@@ -6,17 +6,18 @@ python cold_start.py mobilenet.tflite 1
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 import time
+import types
 from pathlib import Path
 
 if __name__ == "__main__" and not __package__:  # run as a plain file: make its folder a package (PEP 366)
-    _init = Path(__file__).resolve().parent / "__init__.py"
-    _spec = importlib.util.spec_from_file_location("device_scripts", _init)
-    sys.modules["device_scripts"] = importlib.util.module_from_spec(_spec)
-    _spec.loader.exec_module(sys.modules["device_scripts"])
+    _package = types.ModuleType(
+        "device_scripts"
+    )  # made by hand, for the folder may have any name, even with dots
+    _package.__path__ = [str(Path(__file__).resolve().parent)]
+    sys.modules["device_scripts"] = _package
     __package__ = "device_scripts"
 
 from .entry import run

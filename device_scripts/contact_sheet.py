@@ -82,8 +82,8 @@ class EvenPick:
 
     def tiles(self, most: int = MAX_TILES) -> list[Tile]:
         """At most `most` of the tiles held, from the first to the last."""
-        count = min(most, len(self._tiles))
-        places = np.linspace(0, len(self._tiles) - 1, count).round().astype(int) if count else []
+        last = len(self._tiles) - 1
+        places = np.linspace(0, last, min(most, last + 1)).round().astype(int)
         return [self._tiles[place] for place in places]
 
 

@@ -32,8 +32,11 @@ def check_tflite(data: bytes, name: str) -> None:
     """
     try:
         _table(data, _forward(data, 0), _MODEL)
-    except struct.error as fault:
-        raise EdgenetError(f"{name} is damaged or cut short ({fault})", "copy it again") from None
+    except (struct.error, RecursionError):
+        raise EdgenetError(
+            f"the tables of {name} point outside its {len(data)} bytes: it is damaged or cut short",
+            "copy it again",
+        ) from None
 
 
 def _forward(data: bytes, at: int) -> int:

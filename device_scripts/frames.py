@@ -28,11 +28,6 @@ def note_on_stderr(message: str) -> None:
     print(f"note: {message}", file=sys.stderr, flush=True)
 
 
-def is_camera(source: str) -> bool:
-    """Whether a source names a camera: digits only, or /dev/videoN."""
-    return _CAMERA.fullmatch(source) is not None
-
-
 def read_frames(source: str, every: int = 1, note: Note = note_on_stderr) -> Iterator[Frame]:
     """Open a source.
 

@@ -106,15 +106,17 @@ def classify_source(task: Task, out: TextIO) -> int:
     try:
         with closing_frames(task) as frames:
             for result in classify_frames(classifier, islice(frames, task.frames), most):
-                print(_frame_line(result, task), file=out, flush=True)
                 times.append(result.stage_ns)
                 if task.contact_sheet:
                     pick.offer(count, result.frame, result.name, result.labelled())
                 count += 1
+                # Last, so that what was printed is also counted when Ctrl-C comes while printing.
+                print(_frame_line(result, task), file=out, flush=True)
     except KeyboardInterrupt:
         status = 130
-    if count:
-        _finish(task, pick, summary(classifier, times, count), out)
+    finally:  # also when a camera dies: what was seen until then is not lost
+        if count:
+            _finish(task, pick, summary(classifier, times, count), out)
     return status
 
 

@@ -50,9 +50,10 @@ def stated_size(data: bytes) -> Size:
     return None
 
 
-def _stated_length(data: bytes, length: int) -> None:
+def _stated_length(data: bytes, length: int) -> Size:
     if len(data) < length:
         raise IncompletePhotoError(f"{len(data)} of the {length} bytes it states are there")
+    return None
 
 
 def _jpeg(data: bytes) -> Size:

@@ -90,8 +90,9 @@ def _no_delegate(delegate: Delegate) -> list[str]:
 def _unsteady(samples: np.ndarray) -> list[str]:
     """The medians of five consecutive groups must lie within 5 % of the lowest."""
     medians = group_medians_ms(samples, GROUPS)
-    drift = max(medians) / min(medians) - 1
-    if drift <= MAX_DRIFT:
+    lowest, highest = min(medians), max(medians)
+    if highest <= lowest * (1 + MAX_DRIFT):
         return []
+    drift = highest / lowest - 1
     listed = ", ".join(f"{median:.3f}" for median in medians)
     return [f"unsteady: p50 of {len(medians)} consecutive groups differ by {drift * 100:.0f} % ({listed} ms)"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
 
 from device_scripts.errors import EdgenetError
 from edgenet.cli import convert, demo, evaluate, inspect, models, package
+
+TRACEBACK = "EDGENET_TRACEBACK"
 
 app = typer.Typer(
     name="edgenet",
@@ -33,3 +36,9 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+    except Exception as error:
+        if TRACEBACK in os.environ:
+            raise
+        kind, text = type(error).__name__, " ".join(str(error).split())
+        print(f"edgenet: a fault of edgenet itself ({kind}: {text}); set {TRACEBACK}=1 and report it", file=sys.stderr)
+        sys.exit(1)

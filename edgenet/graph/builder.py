@@ -34,6 +34,6 @@ class GraphBuilder:
             candidate, number = f"{name}_{number}", number + 1
         return candidate
 
-    def graph(self, output: str, pixels: PixelEncoding = PixelEncoding()) -> Graph:
+    def graph(self, output: str, pixels: PixelEncoding | None = None) -> Graph:
         """The finished graph."""
         return Graph(self.name, tuple(self.nodes), self.input, output, dict(self.shapes), pixels)

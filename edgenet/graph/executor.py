@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from edgenet.graph.ir import Graph, Node
+from edgenet.graph.ir import Graph, Node, PixelEncoding
 from edgenet.graph.operators import (
     Activation,
     Affine,
@@ -49,7 +49,8 @@ BINARY: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
 def decode_pixels(graph: Graph, images: NDArray[np.uint8]) -> Tensor:
     """uint8 RGB [n, H, W, 3] as the numbers that the graph's input holds, float32 of the same shape."""
     pixels = torch.from_numpy(np.ascontiguousarray(images)).to(torch.float32)
-    return (pixels - graph.pixels.zero_point) * float(np.float32(graph.pixels.scale))
+    encoding = graph.pixels or PixelEncoding()
+    return (pixels - encoding.zero_point) * float(np.float32(encoding.scale))
 
 
 def tensor_of(array: NDArray) -> Tensor:

@@ -39,7 +39,8 @@ class Graph:
         input: the tensor [1, H, W, 3] that holds the decoded pixels (see `pixels`).
         output: the tensor [1, N] of logits (or of scores, where the network ends in an activation).
         shapes: the shape of every tensor, for a batch of one.
-        pixels: how uint8 RGB pixels become the input's numbers.
+        pixels: how uint8 RGB pixels become the input's numbers; None before the normalization was put in front,
+            when the input takes normalized numbers.
     """
 
     name: str
@@ -47,7 +48,7 @@ class Graph:
     input: str
     output: str
     shapes: Mapping[str, Shape]
-    pixels: PixelEncoding = PixelEncoding()
+    pixels: PixelEncoding | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -59,6 +60,12 @@ class Graph:
     def classes(self) -> int:
         """How many scores come out."""
         return self.shapes[self.output][-1]
+
+    def takes_pixels(self) -> PixelEncoding:
+        """What a pixel means to the graph's input; the graph must take pixels."""
+        if self.pixels is None:
+            raise TypeError(f"the graph '{self.name}' takes normalized numbers, not pixels")
+        return self.pixels
 
     def producers(self) -> dict[str, Node]:
         """Which node makes a tensor."""

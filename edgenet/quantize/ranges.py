@@ -76,7 +76,7 @@ def encode_tensors(graph: Graph, ranges: dict[str, Range]) -> dict[str, Encoding
 
 
 def _fixed(graph: Graph) -> dict[str, Encoding]:
-    pixels = graph.pixels
+    pixels = graph.takes_pixels()
     fixed = {graph.input: Encoding(float(np.float32(pixels.scale)), pixels.zero_point - 128)}
     for node in graph.nodes:
         if isinstance(node.operator, Unary) and node.operator.kind in FIXED:

@@ -41,7 +41,8 @@ def _client_program(graph: Graph, quantized: QuantizedGraph | None) -> Program:
     builder = ProgramBuilder(graph.name)
     state = Emission(graph, quantized, builder, {})
     shape = graph.shapes[graph.input]
-    pixels = Quantization((float(graph.pixels.scale),), (graph.pixels.zero_point,))
+    encoding = graph.takes_pixels()
+    pixels = Quantization((float(encoding.scale),), (encoding.zero_point,))
     image = builder.tensor(INPUT_NAME, shape, "uint8", pixels)
     if quantized is None:
         builder.operator("DEQUANTIZE", 2, (image,), state.activation_tensor(graph.input))

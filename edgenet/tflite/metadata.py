@@ -175,6 +175,20 @@ def read_labels(tflite: bytes) -> list[str] | None:
     return parse_labels(files[name], f"{name} in the model")
 
 
+def read_normalization(tflite: bytes) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """(mean, std) of the first input as its metadata states them: one number for all channels, or three.
+
+    None where the file has no metadata or it does not say.
+    """
+    for subgraph in (read_metadata(tflite) or {}).get("subgraph_metadata", [])[:1]:
+        for tensor in subgraph.get("input_tensor_metadata", [])[:1]:
+            for unit in tensor.get("process_units", []):
+                kind, options = unit.get("options", ("", {}))
+                if kind == "NormalizationOptions" and len(options.get("mean", [])) in (1, 3):
+                    return tuple(options["mean"]), tuple(options["std"])
+    return None
+
+
 def _image_metadata(image: ImageTensor) -> dict[str, Any]:
     return {
         "name": image.name,

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from edgenet.errors import EdgenetError
 from edgenet.labels import labels_text
-from edgenet.package.decode import decode
-from edgenet.package.manifest import Facts
+from edgenet.bundle.decode import decode
+from edgenet.bundle.manifest import Facts
 from edgenet.tflite.flatbuffer import write_tflite
 from edgenet.tflite.metadata import LABELS_FILE, ImageTensor, ModelInfo, metadata_buffer, read_files
 from edgenet.tflite.program import Program

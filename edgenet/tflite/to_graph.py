@@ -81,12 +81,8 @@ class Reading:
         return EdgenetError(f"cannot read '{at}', a {operator.kind} with inputs {shapes}: {why}", remedy)
 
 
-def float_graph(program: Program, pixels: PixelEncoding | None = None) -> Graph:
-    """The graph of a float file.
-
-    Args:
-        program: with a uint8 input and DEQUANTIZE in front, as edgenet writes it, or with a float input.
-        pixels: for a float input, what a pixel means.
+def float_graph(program: Program) -> Graph:
+    """The graph of a float file; it takes pixels where the file does (uint8 input), else normalized numbers.
 
     Raises:
         EdgenetError: an int8 file, or an operator that is not supported.
@@ -94,11 +90,8 @@ def float_graph(program: Program, pixels: PixelEncoding | None = None) -> Graph:
     reading = _read(program)
     if reading.integers:
         raise EdgenetError("the .tflite is int8 already", "give the float file it was made from")
-    source = program.tensors[program.input]
-    if source.quantization is not None:
-        pixels = PixelEncoding(source.quantization.scales[0], source.quantization.zero_points[0])
-    if pixels is None:
-        raise EdgenetError("the float .tflite does not say what its pixels went through", "give its normalization")
+    source = program.tensors[program.input].quantization
+    pixels = PixelEncoding(source.scales[0], source.zero_points[0]) if source is not None else None
     return reading.builder.graph(reading.tensors[program.output], pixels)
 
 

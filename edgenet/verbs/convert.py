@@ -12,7 +12,7 @@ from edgenet.errors import EdgenetError
 from edgenet.files import sha256, write_atomically
 from edgenet.graph.cost import Cost, cost
 from edgenet.graph.passes.simplify import lower
-from edgenet.package.manifest import Quantization
+from edgenet.bundle.manifest import Quantization
 from edgenet.progress import Progress, silent
 from edgenet.quantize.recipes import RECIPES, Recipe
 from edgenet.tflite.layout import float_program, int8_program

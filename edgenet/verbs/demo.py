@@ -96,7 +96,7 @@ def calibration_photos() -> Path:
 
 def clip() -> Path:
     """The video that comes with edgenet."""
-    return Path(str(files("edgenet.demo"))) / "clip.mp4"
+    return Path(str(files("edgenet.assets"))) / "clip.mp4"
 
 
 def first_camera() -> str | None:

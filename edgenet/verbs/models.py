@@ -7,8 +7,8 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edgenet.models.counting import NetworkCost
-    from edgenet.models.registry import Variant
+    from edgenet.zoo.counting import NetworkCost
+    from edgenet.zoo.registry import Variant
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ def models() -> tuple[VariantRow, ...]:
     """Every variant of the catalogue for 1,000 classes, in the catalogue's order."""
     import torch
 
-    from edgenet.models.counting import count
-    from edgenet.models.registry import build, catalogue
+    from edgenet.zoo.counting import count
+    from edgenet.zoo.registry import build, catalogue
 
     rows = []
     for _, group in groupby(catalogue(), key=lambda variant: (variant.architecture, variant.width)):
@@ -54,8 +54,8 @@ def models() -> tuple[VariantRow, ...]:
 
 
 def _row(variant: Variant, cost: NetworkCost) -> VariantRow:
-    from edgenet.models.paper import paper_figures
-    from edgenet.models.weights import PRETRAINED
+    from edgenet.zoo.paper import paper_figures
+    from edgenet.zoo.weights import PRETRAINED
 
     paper = paper_figures(variant.name)
     return VariantRow(

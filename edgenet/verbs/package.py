@@ -8,8 +8,8 @@ from pathlib import Path
 from edgenet.errors import EdgenetError
 from edgenet.files import sha256
 from edgenet.labels import parse_labels
-from edgenet.package.bundle import write_bundle
-from edgenet.package.manifest import Accuracy, Facts, Manifest, Weights
+from edgenet.bundle.bundle import write_bundle
+from edgenet.bundle.manifest import Accuracy, Facts, Manifest, Weights
 from edgenet.progress import Progress, silent
 from edgenet.tflite.metadata import read_labels
 from edgenet.tflite.model_file import read_facts

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from device_scripts.flatbuffer_check import check_tflite
 from edgenet.errors import EdgenetError
 from edgenet.files import sha256
 from edgenet.graph.ir import Graph, Shape
@@ -12,10 +13,14 @@ from edgenet.graph.passes.simplify import simplify
 from edgenet.graph.readers.onnx import read_onnx
 from edgenet.graph.readers.torch_module import read_torch
 from edgenet.labels import parse_labels
-from edgenet.models.loading import load_network
-from edgenet.models.normalization import CENTRED, SLIM, TORCHVISION, Normalization
-from edgenet.package.manifest import Facts, Weights
+from edgenet.zoo.loading import load_network
+from edgenet.zoo.normalization import CENTRED, SLIM, TORCHVISION, Normalization
+from edgenet.bundle.manifest import Facts, Weights
 from edgenet.progress import Progress, silent
+from edgenet.tflite.flatbuffer import read_tflite
+from edgenet.tflite.metadata import read_labels, read_normalization
+from edgenet.tflite.model_file import read_facts
+from edgenet.tflite.to_graph import float_graph
 
 NORMALIZATIONS = {
     "imagenet": TORCHVISION,
@@ -24,6 +29,8 @@ NORMALIZATIONS = {
     "0..1": Normalization((0.0, 0.0, 0.0), (255.0, 255.0, 255.0)),
     "0..255": Normalization((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
 }
+
+ASK_NORMALIZATION = f"give --normalize {'|'.join(NORMALIZATIONS)}, or mean/std in 0..255 as R,G,B/R,G,B"
 
 
 @dataclass(frozen=True)
@@ -62,12 +69,17 @@ def open_source(source: str, options: SourceOptions, progress: Progress = silent
     """Reads a float network.
 
     Args:
-        source: a variant's name with ImageNet weights, or the path of a .safetensors, .npz, .pth or .onnx.
+        source: a variant's name with ImageNet weights, or the path of a .safetensors, .npz, .pth, .onnx or float .tflite.
 
     Raises:
         EdgenetError: see the readers; or labels whose number is not that of the outputs.
     """
-    opened = _open_onnx(Path(source), options) if _is(source, ".onnx") else _open_network(source, options, progress)
+    if _is(source, ".onnx"):
+        opened = _open_onnx(Path(source), options)
+    elif _is(source, ".tflite"):
+        opened = _open_tflite(Path(source), options)
+    else:
+        opened = _open_network(source, options, progress)
     if options.labels is None:
         return opened
     return Source(opened.graph, _labels(options.labels, opened.graph.classes), opened.facts)
@@ -79,15 +91,44 @@ def _is(source: str, suffix: str) -> bool:
 
 def _open_onnx(path: Path, options: SourceOptions) -> Source:
     if options.normalization is None:
-        raise EdgenetError(
-            f"{path} does not say what its pixels went through in training",
-            f"give --normalize {'|'.join(NORMALIZATIONS)}, or mean/std in 0..255 as R,G,B/R,G,B",
-        )
+        raise EdgenetError(f"{path} does not say what its pixels went through in training", ASK_NORMALIZATION)
     if options.resolution is not None:
         raise EdgenetError("an .onnx has its own resolution", "leave out --resolution, or export at another one")
     graph = simplify(read_onnx(path, options.input_shape), parse_normalization(options.normalization))
     weights = Weights(path.name, "not stated by the file", sha256(path))
     return Source(graph, None, Facts(path.stem, weights, resolution=graph.size[0]))
+
+
+def _open_tflite(path: Path, options: SourceOptions) -> Source:
+    """A float .tflite, of edgenet or another tool; its labels and what it knows of its origin are kept."""
+    if options.resolution is not None or options.input_shape is not None:
+        raise EdgenetError("a .tflite has its own resolution", "leave out --resolution and --input-shape")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise EdgenetError(f"cannot read {path}: {error.strerror}", "check the path") from None
+    check_tflite(data, str(path))
+    graph = float_graph(read_tflite(data, str(path)))
+    normalization = None
+    if graph.pixels is None:
+        normalization = _normalization_of(data, path, options)
+    elif options.normalization is not None:
+        raise EdgenetError(f"{path} takes uint8 pixels and needs no normalization", "leave out --normalize")
+    weights = Weights(path.name, "not stated by the file", sha256(data))
+    facts = read_facts(data, str(path)) or Facts(path.stem, weights, resolution=graph.size[0])
+    labels = read_labels(data)
+    return Source(simplify(graph, normalization), tuple(labels) if labels else None, facts)
+
+
+def _normalization_of(data: bytes, path: Path, options: SourceOptions) -> Normalization:
+    """What the user says, else what the file's metadata says."""
+    if options.normalization is not None:
+        return parse_normalization(options.normalization)
+    stated = read_normalization(data)
+    if stated is None:
+        raise EdgenetError(f"{path} does not say what its pixels went through in training", ASK_NORMALIZATION)
+    mean, std = (values * 3 if len(values) == 1 else values for values in stated)
+    return Normalization((mean[0], mean[1], mean[2]), (std[0], std[1], std[2]))
 
 
 def _open_network(source: str, options: SourceOptions, progress: Progress) -> Source:

@@ -5,18 +5,14 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-from model_files import SIZE, build_bundle, with_labels
+from model_files import ROOT, SIZE, Run, build_bundle, with_labels
 from tiny_model import tiny_model
-
-ROOT = Path(__file__).resolve().parents[2]
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture

@@ -1,13 +1,18 @@
-"""Whole model files around a tiny network: with its labels appended, and as a bundle."""
+"""Whole model files around a tiny network: with its labels appended, and as a bundle; and what the tests here share."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import json
+import subprocess
 import zipfile
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).resolve().parents[2]
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
 SIZE = 32
 LABELS = ("red", "green", "blue")
 

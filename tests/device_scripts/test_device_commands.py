@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import ast
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
-from conftest import ROOT, Run
+from model_files import ROOT, Run
+
+from device_scripts import live
+from device_scripts.errors import EdgenetError
 
 SCRIPTS = sorted((ROOT / "device_scripts").glob("*.py"))
 
@@ -46,9 +52,7 @@ def test_classify_a_folder_with_a_broken_photo(run_copied: Run, tiny_tflite: Pat
     folder = tmp_path / "photos"
     folder.mkdir()
     (folder / "bad.jpg").write_bytes(b"\xff\xd8\xff")
-    cv2.imwrite(
-        str(folder / "sea.png"), cv2.merge([cv2.UMat(40, 50, cv2.CV_8U, v).get() for v in (255, 0, 0)])
-    )
+    cv2.imwrite(str(folder / "sea.png"), np.full((40, 50, 3), (255, 0, 0), np.uint8))
     done = run_copied("classify.py", tiny_tflite, folder)
     assert done.returncode == 0
     assert done.stdout.startswith("sea.png:  blue ")
@@ -160,6 +164,22 @@ def test_ctrl_c_ends_quietly_with_130_and_the_summary(
     summary = json.loads(rest.splitlines()[-1])
     assert summary["type"] == "summary"
     assert 1 <= summary["frames"] < 30
+
+
+def test_a_source_that_dies_loses_nothing(tiny_tflite: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a camera that is unplugged: the error comes after the summary of what was seen."""
+
+    def dying(*_: object) -> Iterator[tuple[str, np.ndarray]]:
+        yield "camera 0#0", np.full((48, 64, 3), (0, 0, 255), np.uint8)
+        raise EdgenetError("camera 0 stopped after 1 frames")
+
+    monkeypatch.setattr(live, "read_frames", dying)
+    out = io.StringIO()
+    with pytest.raises(EdgenetError, match="stopped after 1"):
+        live.classify_source(live.Task(tiny_tflite, "0", 3, 1, None, 1, True, None), out)
+    frame, summary = map(json.loads, out.getvalue().splitlines())
+    assert frame["top"][0]["label"] == "red"
+    assert summary["frames"] == 1
 
 
 def test_a_missing_package_is_one_line(copied_scripts: Path, tiny_tflite: Path, video: Path) -> None:

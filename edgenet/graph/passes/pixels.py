@@ -9,7 +9,7 @@ import numpy as np
 from edgenet.graph.ir import Graph, Node, PixelEncoding
 from edgenet.graph.operators import Affine, Conv2D
 from edgenet.graph.passes.affine import fold_into_input
-from edgenet.models.normalization import Normalization
+from edgenet.zoo.normalization import Normalization
 
 PIXEL_SCALE = 1 / 127.5
 """The scale that every file's input has; what the clients' documentation expects of a MobileNet."""

@@ -9,18 +9,19 @@ from edgenet.graph.passes.cleanup import drop_final_softmax, drop_unused, merge_
 from edgenet.graph.passes.lowering import lower_affine, lower_hard_sigmoid
 from edgenet.graph.passes.padding import absorb_padding, lower_padding
 from edgenet.graph.passes.pixels import fold_border, normalize_pixels
-from edgenet.models.normalization import Normalization
+from edgenet.zoo.normalization import Normalization
 
 
-def simplify(graph: Graph, normalization: Normalization) -> Graph:
+def simplify(graph: Graph, normalization: Normalization | None) -> Graph:
     """The smallest equal graph that takes pixels and ends in logits.
 
     Args:
-        graph: from a reader; takes normalized RGB.
-        normalization: what the network was trained on.
+        graph: from a reader.
+        normalization: what the network was trained on; None for a graph that takes pixels already.
     """
     graph = drop_unused(drop_final_softmax(graph))
-    graph = normalize_pixels(graph, normalization)
+    if normalization is not None:
+        graph = normalize_pixels(graph, normalization)
     graph = absorb_padding(graph)
     graph = recognise_hard_functions(graph)
     graph = fold_affine(drop_unused(graph))

@@ -1,0 +1,25 @@
+"""edgenet: from photos to a small int8 MobileNet that runs live on a Raspberry Pi or Android phone.
+
+Every verb of the command line is a function of the same name here; its room is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edgenet.verbs.convert import convert
+    from edgenet.verbs.demo import demo
+    from edgenet.verbs.evaluate import evaluate
+    from edgenet.verbs.inspect import inspect
+    from edgenet.verbs.models import models
+    from edgenet.verbs.package import package
+
+__all__ = ["convert", "demo", "evaluate", "inspect", "models", "package"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'edgenet' has no attribute '{name}'")
+    return getattr(import_module(f"edgenet.verbs.{name}"), name)

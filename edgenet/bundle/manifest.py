@@ -1,0 +1,183 @@
+"""What a bundle says about itself: `manifest.json`, as frozen dataclasses and as deterministic JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from typing import Any
+
+from edgenet.errors import EdgenetError
+from edgenet.bundle.decode import decode
+
+SCHEMA_VERSION = 1
+MANIFEST_FILE = "manifest.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Member:
+    """Checksum and size in bytes of one file in the bundle."""
+
+    sha256: str
+    size: int
+
+    def __post_init__(self) -> None:
+        _check_sha256(self.sha256)
+        _check(self.size >= 0, f"the size {self.size} is negative")
+
+
+@dataclasses.dataclass(frozen=True)
+class InputContract:
+    """The one input: a picture of [1, height, width, 3], cut and resized by `resize_rule`.
+
+    `name` is the input's name in the signature `serving_default`. The rule is that of
+    `device_scripts/preprocess.py`.
+    """
+
+    name: str
+    height: int
+    width: int
+    colour_order: str = "RGB"
+    dtype: str = "uint8"
+    resize_rule: str = "centre-square"
+
+
+@dataclasses.dataclass(frozen=True)
+class OutputContract:
+    """The one output: [1, classes], a probability for each line of labels.txt."""
+
+    name: str
+    classes: int
+    dtype: str = "float32"
+    meaning: str = "probability"
+
+
+@dataclasses.dataclass(frozen=True)
+class Quantization:
+    """How an int8 network was made: the recipe's name, its steps in order, and the calibration photos.
+
+    `calibration_sha256` identifies the photos' contents, `calibration_count` says how many they were.
+    """
+
+    recipe: str
+    steps: tuple[str, ...]
+    calibration_sha256: str
+    calibration_count: int
+
+    def __post_init__(self) -> None:
+        _check_sha256(self.calibration_sha256)
+        _check(self.calibration_count >= 1, f"{self.calibration_count} calibration photos")
+
+
+@dataclasses.dataclass(frozen=True)
+class Accuracy:
+    """Measured top-1 in percent over `n` photos of `data`; None for what was not measured."""
+
+    float_top1: float | None
+    int8_top1: float | None
+    n: int
+    data: str
+
+    def __post_init__(self) -> None:
+        _check(self.n >= 1, f"an accuracy over {self.n} photos")
+        for top1 in (self.float_top1, self.int8_top1):
+            _check(top1 is None or 0 <= top1 <= 100, f"a top-1 of {top1} is not a percentage")
+
+
+@dataclasses.dataclass(frozen=True)
+class Weights:
+    """Where the weights came from, their licence, and the checksum of the file that held them, if any."""
+
+    origin: str
+    licence: str
+    sha256: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.sha256 is not None:
+            _check_sha256(self.sha256)
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What only the maker of a bundle knows; everything else is read from the model.
+
+    Architecture, width and resolution are None where the model came from someone's own .onnx or .tflite;
+    quantization is None for a float model, accuracy where nothing was measured.
+    """
+
+    name: str
+    weights: Weights
+    architecture: str | None = None
+    width: float | None = None
+    resolution: int | None = None
+    quantization: Quantization | None = None
+    accuracy: Accuracy | None = None
+
+    def __post_init__(self) -> None:
+        # The name becomes a heading in the card and often a file's name.
+        _check(bool(self.name.strip()) and self.name.isprintable(), f"the model's name is {self.name!r}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """`manifest.json` as a whole. `members`: every other file by name; `tools`: version by package."""
+
+    schema_version: int
+    name: str
+    architecture: str | None
+    width: float | None
+    resolution: int | None
+    classes: int
+    input: InputContract
+    output: OutputContract
+    quantization: Quantization | None
+    accuracy: Accuracy | None
+    weights: Weights
+    tools: dict[str, str | None]
+    members: dict[str, Member]
+
+
+def to_json(manifest: Manifest) -> bytes:
+    """The manifest as UTF-8 JSON: keys sorted, no time of day, so the same facts give the same bytes."""
+    text = json.dumps(
+        dataclasses.asdict(manifest), sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False
+    )
+    return (text + "\n").encode()
+
+
+def from_json(data: bytes) -> Manifest:
+    """The inverse of `to_json`.
+
+    Raises:
+        EdgenetError: not JSON, of a newer schema, or with a field missing, unknown or of a wrong type.
+    """
+    try:
+        value = json.loads(data, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise EdgenetError(f"{MANIFEST_FILE} is not JSON: {error}", "make the bundle again") from error
+    _check_schema(value)
+    return decode(Manifest, value, MANIFEST_FILE)
+
+
+def _check_schema(value: Any) -> None:
+    version = value.get("schema_version") if isinstance(value, dict) else None
+    if type(version) is not int or version < 1:
+        raise EdgenetError(f"{MANIFEST_FILE} has no schema_version", "make the bundle with `edgenet package`")
+    if version > SCHEMA_VERSION:
+        raise EdgenetError(
+            f"the bundle has schema {version} and this edgenet reads up to {SCHEMA_VERSION}",
+            "upgrade edgenet",
+        )
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _check(right: bool, found: str) -> None:
+    if not right:
+        raise EdgenetError(f"the bundle's facts are wrong: {found}", "correct it and make the bundle again")
+
+
+def _check_sha256(text: str) -> None:
+    _check(re.fullmatch("[0-9a-f]{64}", text) is not None, f"{text!r:.70} is no SHA-256")

@@ -1,0 +1,142 @@
+"""The error that int8 makes, tensor by tensor: the integer reading beside the float one on the same photos."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from edgenet.errors import EdgenetError
+from edgenet.graph.executor import run
+from edgenet.graph.ir import Graph
+from edgenet.graph.operators import WEIGHTED
+from edgenet.quantize.encodings import HIGH, LOW, QuantizedGraph, dequantize_array
+from edgenet.quantize.integer import run_integer
+
+
+@dataclass(frozen=True)
+class LayerError:
+    """One tensor's error.
+
+    Attributes:
+        node: the node that makes it.
+        sqnr_db: signal to quantization noise, 10 * log10(sum(x^2) / sum((x - q)^2)), dB, with the errors of all
+            layers before it; infinite where there is no error at all.
+        range_used: share of the 256 steps between the smallest and the largest value seen.
+        saturated: share of values at the lowest or highest step where the float value lies beyond it.
+    """
+
+    node: str
+    sqnr_db: float
+    range_used: float
+    saturated: float
+
+
+@dataclass
+class _Sums:
+    signal: float = 0.0
+    noise: float = 0.0
+    low: int = HIGH
+    high: int = LOW
+    beyond: int = 0
+    count: int = 0
+
+
+def layer_errors(
+    quantized: QuantizedGraph,
+    reference: Graph,
+    images: NDArray[np.uint8],
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[LayerError, ...]:
+    """Compares every tensor of a quantized graph with the float graph it was made from.
+
+    Args:
+        quantized: what runs on the device.
+        reference: the float graph, lowered; tensors are matched by name, else the weighted layers by order.
+        images: uint8 RGB [n, H, W, 3].
+
+    Raises:
+        EdgenetError: the graphs do not match.
+    """
+    names = match_tensors(quantized.graph, reference)
+    sums = {name: _Sums() for name in names}
+    for index, image in enumerate(images):
+        _compare_one(quantized, reference, image[None], names, sums)
+        progress(index + 1, len(images))
+    producers = quantized.graph.producers()
+    return tuple(_error(producers[name].name, sums[name]) for name in names)
+
+
+def match_tensors(graph: Graph, reference: Graph) -> dict[str, str]:
+    """For the tensors of one graph those of the other that stand for the same thing."""
+    if graph.size != reference.size:
+        raise EdgenetError(f"the networks take {graph.size} and {reference.size} pixels", "compare like with like")
+    names = {node.output: node.output for node in graph.nodes if node.output in reference.shapes}
+    same = all(graph.shapes[name] == reference.shapes[name] for name in names)
+    if len(names) * 2 > len(graph.nodes) and same:
+        return names | {graph.output: reference.output}
+    ours, theirs = (
+        [n.output for n in g.nodes if isinstance(n.operator, WEIGHTED)] for g in (graph, reference)
+    )
+    shapes = [graph.shapes[a] == reference.shapes[b] for a, b in zip(ours, theirs, strict=False)]
+    if len(ours) != len(theirs) or not all(shapes):
+        raise EdgenetError(
+            f"the networks differ: {len(ours)} layers with weights in one, {len(theirs)} in the other",
+            "give the float network that this file was made from",
+        )
+    return dict(zip(ours, theirs, strict=True))
+
+
+def _compare_one(
+    quantized: QuantizedGraph,
+    reference: Graph,
+    image: NDArray[np.uint8],
+    names: dict[str, str],
+    sums: dict[str, _Sums],
+) -> None:
+    wanted = set(names.values())
+    real: dict[str, NDArray[np.float32]] = {}
+
+    def keep(name: str, value: Tensor) -> None:
+        if name in wanted:
+            real[name] = value.numpy()
+
+    def compare(name: str, value: Tensor) -> None:
+        if name in names:
+            _add(sums[name], quantized, name, value.numpy(), real[names[name]])
+
+    run(reference, image, 1, keep)
+    run_integer(quantized, image, compare)
+
+
+def _add(
+    total: _Sums, quantized: QuantizedGraph, name: str, values: NDArray[np.int8], real: NDArray[np.float32]
+) -> None:
+    encoding = quantized.encodings[name]
+    lowest, highest = dequantize_array(np.array([LOW, HIGH], np.int8), encoding)
+    total.signal += float(np.square(real, dtype=np.float64).sum())
+    total.noise += float(np.square(np.float64(real) - dequantize_array(values, encoding)).sum())
+    total.low, total.high = min(total.low, int(values.min())), max(total.high, int(values.max()))
+    half = encoding.scale / 2
+    total.beyond += int(((values == LOW) & (real < lowest - half) | (values == HIGH) & (real > highest + half)).sum())
+    total.count += values.size
+
+
+def _error(node: str, total: _Sums) -> LayerError:
+    return LayerError(
+        node,
+        sqnr_db(total.signal, total.noise),
+        (total.high - total.low + 1) / 256,
+        total.beyond / max(total.count, 1),
+    )
+
+
+def sqnr_db(signal: float, noise: float) -> float:
+    """Signal to quantization noise ratio in dB from the two energies."""
+    if noise == 0:
+        return math.inf
+    return 10 * math.log10(signal / noise) if signal > 0 else -math.inf

@@ -1,0 +1,60 @@
+"""MobileNetV1 (arXiv 1704.04861, table 1), with TF-slim's rounding of channels."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from edgenet.zoo.classifier import Classifier, NetworkOptions
+from edgenet.zoo.layers import BlockStyle, conv_block
+
+STEM = 32
+# Output channels and stride of the 13 depthwise separable blocks at width 1.
+BLOCKS = (
+    (64, 1),
+    (128, 2),
+    (128, 1),
+    (256, 2),
+    (256, 1),
+    (512, 2),
+    *((512, 1),) * 5,
+    (1024, 2),
+    (1024, 1),
+)
+# TF-slim keeps 0.999 of the features.
+DROPOUT = 0.001
+
+
+def scaled(channels: int, width: float) -> int:
+    """Channels at a width multiplier as TF-slim's V1 rounds them: down, but at least 8."""
+    return max(int(channels * width), 8)
+
+
+def channel_plan(width: float) -> tuple[int, ...]:
+    """Output channels of the first convolution and the 13 blocks."""
+    return tuple(scaled(channels, width) for channels in (STEM, *(block[0] for block in BLOCKS)))
+
+
+def depthwise_separable(channels: tuple[int, int], stride: int, style: BlockStyle) -> nn.Sequential:
+    """A 3x3 depthwise and a 1x1 pointwise convolution, each normalized and activated (section 3.1)."""
+    block = nn.Sequential()
+    block.depthwise = conv_block((channels[0], channels[0]), style, 3, stride, groups=channels[0])
+    block.pointwise = conv_block(channels, style)
+    return block
+
+
+class MobileNetV1(Classifier):
+    """Normalized RGB [N,3,H,W], H and W at least 32, to logits [N,classes].
+
+    Args:
+        width: the paper's width multiplier (alpha).
+    """
+
+    def __init__(self, width: float = 1.0, options: NetworkOptions | None = None) -> None:
+        options = options or NetworkOptions()
+        style = BlockStyle(options.padding, options.epsilon)
+        plan = channel_plan(width)
+        features = nn.Sequential(conv_block((3, plan[0]), style, kernel=3, stride=2))
+        for index, (_, stride) in enumerate(BLOCKS):
+            features.append(depthwise_separable((plan[index], plan[index + 1]), stride, style))
+        dropout = DROPOUT if options.dropout is None else options.dropout
+        super().__init__(features, plan[-1], dropout, options)

@@ -1,0 +1,82 @@
+"""MobileNetV2 (arXiv 1801.04381, table 2)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from edgenet.zoo.classifier import Classifier, NetworkOptions
+from edgenet.zoo.layers import BlockStyle, conv_block
+
+STEM, LAST = 32, 1280
+# Table 2: expansion factor t, output channels c, repetitions n, stride s of the first repetition.
+STAGES = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
+DROPOUT = 0.2
+
+
+def make_divisible(channels: float, divisor: int = 8) -> int:
+    """The nearest multiple of `divisor`, but never less than 90 % of `channels` (the authors' rounding)."""
+    rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * channels else rounded
+
+
+def channel_plan(width: float) -> tuple[int, ...]:
+    """Output channels of the first convolution, the 17 bottlenecks and the last convolution.
+
+    The last convolution is not made narrower than 1280 (section 6.1).
+    """
+    bottlenecks = [make_divisible(c * width) for _, c, n, _ in STAGES for _ in range(n)]
+    return (make_divisible(STEM * width), *bottlenecks, make_divisible(LAST * max(width, 1.0)))
+
+
+def bottleneck_shapes() -> tuple[tuple[int, int], ...]:
+    """Expansion factor and stride of each of the 17 bottlenecks."""
+    return tuple((t, s if repetition == 0 else 1) for t, _, n, s in STAGES for repetition in range(n))
+
+
+class InvertedResidual(nn.Module):
+    """Expand 1x1, depthwise 3x3, project 1x1 without activation; plus its input where the shapes allow.
+
+    Source: section 3.3 and table 1. The first bottleneck (expansion 1) has no expanding convolution.
+    """
+
+    def __init__(self, channels: tuple[int, int], expansion: int, stride: int, style: BlockStyle) -> None:
+        super().__init__()
+        hidden = channels[0] * expansion
+        self.residual = stride == 1 and channels[0] == channels[1]
+        self.layers = nn.Sequential()
+        if expansion != 1:
+            self.layers.expand = conv_block((channels[0], hidden), style)
+        self.layers.depthwise = conv_block((hidden, hidden), style, 3, stride, groups=hidden)
+        self.layers.project = conv_block((hidden, channels[1]), style, activate=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N,C,H,W] to [N,C',ceil(H/stride),ceil(W/stride)]."""
+        return x + self.layers(x) if self.residual else self.layers(x)
+
+
+class MobileNetV2(Classifier):
+    """Normalized RGB [N,3,H,W], H and W at least 32, to logits [N,classes].
+
+    Args:
+        width: the paper's width multiplier.
+        options: padding "symmetric" and epsilon 1e-5 are what torchvision's weights were trained with.
+    """
+
+    def __init__(self, width: float = 1.0, options: NetworkOptions | None = None) -> None:
+        options = options or NetworkOptions()
+        style = BlockStyle(options.padding, options.epsilon)
+        plan = channel_plan(width)
+        features = nn.Sequential(conv_block((3, plan[0]), style, kernel=3, stride=2))
+        for index, (expansion, stride) in enumerate(bottleneck_shapes()):
+            features.append(InvertedResidual((plan[index], plan[index + 1]), expansion, stride, style))
+        features.append(conv_block((plan[-2], plan[-1]), style))
+        dropout = DROPOUT if options.dropout is None else options.dropout
+        super().__init__(features, plan[-1], dropout, options)
