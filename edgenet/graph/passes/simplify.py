@@ -7,6 +7,7 @@ from edgenet.graph.passes.activation import fuse_activations, recognise_hard_fun
 from edgenet.graph.passes.affine import fold_affine
 from edgenet.graph.passes.cleanup import drop_final_softmax, drop_unused, merge_reshapes
 from edgenet.graph.passes.lowering import lower_affine, lower_hard_sigmoid
+from edgenet.graph.passes.naming import name_after_modules
 from edgenet.graph.passes.padding import absorb_padding, lower_padding
 from edgenet.graph.passes.pixels import fold_border, normalize_pixels
 from edgenet.zoo.normalization import Normalization
@@ -26,7 +27,7 @@ def simplify(graph: Graph, normalization: Normalization | None) -> Graph:
     graph = recognise_hard_functions(graph)
     graph = fold_affine(drop_unused(graph))
     graph = fuse_activations(graph)
-    return merge_reshapes(graph)
+    return name_after_modules(merge_reshapes(graph))
 
 
 def lower(graph: Graph, exact_border: bool) -> Graph:

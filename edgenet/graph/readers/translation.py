@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +18,9 @@ from numpy.typing import NDArray
 from edgenet.errors import EdgenetError
 from edgenet.graph.builder import GraphBuilder
 from edgenet.graph.ir import Shape
-from edgenet.graph.operators import Operator, Reshape, Transpose
+from edgenet.graph.operators import FloatArray, Operator, Reshape, Transpose
 
-Array = NDArray[np.generic]
+Array = NDArray[Any]
 NCHW = (0, 3, 1, 2)
 """Graph axis of each ONNX axis of a picture."""
 
@@ -31,12 +32,20 @@ class Value:
     Attributes:
         tensor: its name in the graph.
         axes: ONNX axis i is graph axis axes[i].
-        features: for a picture flattened in ONNX's order, ONNX feature j is graph feature features[j].
+        flattened: for features [1, C * H * W] that lie in the graph's order, H before W before C, the (C, H, W) of the
+            picture; ONNX means them in the order C, H, W.
     """
 
     tensor: str
     axes: tuple[int, ...]
-    features: tuple[int, ...] | None = None
+    flattened: Shape | None = None
+
+    def to_graph_order(self, features: Array) -> Array:
+        """Constants along the last axis, one for each feature, put into the graph's order."""
+        if self.flattened is None:
+            return features
+        picture = features.reshape(*features.shape[:-1], *self.flattened)
+        return np.moveaxis(picture, -3, -1).reshape(features.shape)
 
 
 @dataclass(frozen=True)
@@ -47,19 +56,19 @@ class OnnxNode:
     kind: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    attributes: Mapping[str, object]
+    attributes: Mapping[str, Any]
 
     def integers(self, name: str, default: tuple[int, ...]) -> tuple[int, ...]:
         """An attribute that is a list of integers."""
-        return tuple(int(i) for i in self.attributes.get(name, default))  # type: ignore[attr-defined]
+        return tuple(int(i) for i in self.attributes.get(name, default))
 
     def integer(self, name: str, default: int) -> int:
         """An attribute that is an integer."""
-        return int(self.attributes.get(name, default))  # type: ignore[call-overload, no-any-return]
+        return int(self.attributes.get(name, default))
 
     def number(self, name: str, default: float) -> float:
         """An attribute that is a float."""
-        return float(self.attributes.get(name, default))  # type: ignore[arg-type]
+        return float(self.attributes.get(name, default))
 
     def text(self, name: str, default: str) -> str:
         """An attribute that is a string."""
@@ -82,8 +91,10 @@ class Translation:
     def value(self, node: OnnxNode, position: int = 0) -> Value:
         """The computed value at an input; refuses a constant."""
         name = node.inputs[position]
-        if name not in self.values:
+        if name in self.constants:
             raise self.refuse(node, f"its input {position} is a constant where a computed value is expected")
+        if name not in self.values:
+            raise self.refuse(node, f"its input '{name}' is made by no node before it")
         return self.values[name]
 
     def constant(self, node: OnnxNode, position: int) -> Array | None:
@@ -95,12 +106,24 @@ class Translation:
             raise self.refuse(node, f"its input '{name}' is computed where a constant is expected")
         return self.constants[name]
 
-    def weights(self, node: OnnxNode, position: int) -> NDArray[np.float32]:
-        """A constant that must be there, as float32."""
+    def weights(self, node: OnnxNode, position: int) -> FloatArray:
+        """A constant that must be there, as finite float32."""
         constant = self.constant(node, position)
         if constant is None:
             raise self.refuse(node, f"its input {position} is missing")
-        return np.asarray(constant, np.float32)
+        array = np.asarray(constant, np.float32)
+        if not np.isfinite(array).all():
+            raise self.refuse(
+                node, f"its constant '{node.inputs[position]}' holds NaN or infinity", "check the weights"
+            )
+        return array
+
+    def whole_numbers(self, node: OnnxNode, position: int, attribute: str) -> tuple[int, ...]:
+        """A list of integers: a constant input in newer ONNX, an attribute in older; empty where neither is there."""
+        constant = self.constant(node, position)
+        if constant is None:
+            return node.integers(attribute, ())
+        return tuple(int(n) for n in constant.ravel())
 
     def shape(self, value: Value) -> Shape:
         """The shape as ONNX sees it."""
@@ -109,38 +132,52 @@ class Translation:
 
     def picture(self, node: OnnxNode, position: int = 0) -> str:
         """The graph tensor of an input that must be a picture [1, C, H, W], in NHWC."""
+        return self.in_order(node, self.four_axes(node, position), NCHW).tensor
+
+    def four_axes(self, node: OnnxNode, position: int = 0) -> Value:
+        """An input that must have the four axes of a picture, in whatever order."""
         value = self.value(node, position)
         if len(value.axes) != 4:
             raise self.refuse(node, f"its input has {len(value.axes)} axes where a picture has 4")
-        return self.in_order(node, value, NCHW).tensor
+        return value
 
     def in_order(self, node: OnnxNode, value: Value, axes: tuple[int, ...]) -> Value:
         """The value with these axes, through a Transpose where it has others."""
-        if value.features is not None:
-            value = self._in_onnx_order(node, value)
+        if value.flattened is not None:
+            value = self._unflatten(node, value)
         if value.axes == axes:
             return value
-        # graph' axis axes[i] must be ONNX axis i, which is graph axis value.axes[i]
+        # graph axis axes[i] must be ONNX axis i, which is graph axis value.axes[i]
         permutation = tuple(value.axes[axes.index(axis)] for axis in range(len(axes)))
-        moved = [axis for axis in permutation if self.builder.shapes[value.tensor][axis] > 1]
-        if moved == sorted(moved):
-            shape = tuple(self.builder.shapes[value.tensor][axis] for axis in permutation)
-            return Value(self.add(node, Reshape(shape), [value.tensor], "/reshape"), axes)
-        return Value(self.add(node, Transpose(permutation), [value.tensor], "/transpose"), axes)
+        return Value(self._transposed(node, value.tensor, permutation), axes)
 
-    def _in_onnx_order(self, node: OnnxNode, value: Value) -> Value:
-        """A flattened picture whose features are put into ONNX's order by gathering them with a Transpose."""
-        producer = next(n for n in self.builder.nodes if n.output == value.tensor)
-        picture = producer.inputs[0]
-        turned = self.add(node, Transpose((0, 3, 1, 2)), [picture], "/transpose")
-        flat = self.add(node, Reshape(self.builder.shapes[value.tensor]), [turned], "/reshape")
-        return Value(flat, value.axes)
+    def _transposed(self, node: OnnxNode, tensor: str, permutation: tuple[int, ...]) -> str:
+        """A Transpose, or a Reshape where only axes of one move."""
+        before = self.builder.shapes[tensor]
+        moved = [axis for axis in permutation if before[axis] > 1]
+        if moved == sorted(moved):
+            return self.add(node, Reshape(tuple(before[axis] for axis in permutation)), [tensor], "/reshape")
+        return self.add(node, Transpose(permutation), [tensor], "/transpose")
+
+    def _unflatten(self, node: OnnxNode, value: Value) -> Value:
+        """A flattened picture with its features in ONNX's order."""
+        assert value.flattened is not None
+        channels, height, width = value.flattened
+        features = self.builder.shapes[value.tensor]
+        picture = self.add(node, Reshape((1, height, width, channels)), [value.tensor], "/picture")
+        turned = self._transposed(node, picture, NCHW)
+        return Value(self.add(node, Reshape(features), [turned], "/flat"), value.axes)
 
     def refuse(self, node: OnnxNode, why: str, remedy: str = "") -> EdgenetError:
         """The error for a node that cannot be taken: names it, its operator and its shapes."""
         shapes = [list(self.shape(self.values[name])) for name in node.inputs if name in self.values]
         of = f" with input {', '.join(str(shape) for shape in shapes)}" if shapes else ""
         return EdgenetError(f"cannot read node '{node.name}', a {node.kind}{of}: {why}", remedy)
+
+
+def natural(value: Value) -> tuple[int, ...]:
+    """The axes of a value whose numbers lie as ONNX has them."""
+    return tuple(range(len(value.axes)))
 
 
 def reshape(state: Translation, node: OnnxNode, value: Value, target: Shape) -> Value:
@@ -150,16 +187,11 @@ def reshape(state: Translation, node: OnnxNode, value: Value, target: Shape) -> 
         raise state.refuse(node, f"a reshape to {list(target)} changes how many values there are")
     if target == shape:
         return value
-    if value.axes == NCHW and target == (shape[0], math.prod(shape[1:])):
+    if value.axes == NCHW and target == (1, math.prod(shape)):
+        _, channels, height, width = shape
         flat = state.add(node, Reshape(target), [value.tensor])
-        return Value(flat, (0, 1), _flat_order(shape) if shape[2] * shape[3] > 1 and shape[1] > 1 else None)
-    if len(shape) == 2 and target == (*shape, 1, 1) and value.features is None:
+        return Value(flat, (0, 1), (channels, height, width) if channels > 1 < height * width else None)
+    if len(shape) == 2 and target == (*shape, 1, 1) and value.axes == (0, 1) and value.flattened is None:
         return Value(state.add(node, Reshape((shape[0], 1, 1, shape[1])), [value.tensor]), NCHW)
-    plain = state.in_order(node, value, tuple(range(len(shape))))
+    plain = state.in_order(node, value, natural(value))
     return Value(state.add(node, Reshape(target), [plain.tensor]), tuple(range(len(target))))
-
-
-def _flat_order(shape: Shape) -> tuple[int, ...]:
-    _, channels, height, width = shape
-    graph_index = np.arange(height * width * channels).reshape(height, width, channels)
-    return tuple(int(i) for i in graph_index.transpose(2, 0, 1).ravel())

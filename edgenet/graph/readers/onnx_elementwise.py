@@ -1,0 +1,152 @@
+"""Rules for ONNX's elementwise operators: batch norm, arithmetic and activations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from edgenet.graph.operators import Affine, Binary, FloatArray, Softmax, Unary
+from edgenet.graph.readers.translation import (
+    NCHW,
+    Array,
+    OnnxNode,
+    Translation,
+    Value,
+    natural,
+    reshape,
+)
+
+
+def batch_normalization(state: Translation, node: OnnxNode) -> Value:
+    """BatchNormalization at inference: (x - mean) / sqrt(variance + epsilon) * gamma + beta."""
+    if node.integer("training_mode", 0):
+        raise state.refuse(node, "it was exported in training mode", "call model.eval() before the export")
+    value = state.value(node)
+    gamma, beta, mean, variance = (state.weights(node, position) for position in range(1, 5))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        scale = gamma / np.sqrt(variance + np.float32(node.number("epsilon", 1e-5)))
+    over_channels = (1, -1, *(1,) * (len(value.axes) - 2))
+    return _affine(state, node, value, scale.reshape(over_channels), (beta - mean * scale).reshape(over_channels))
+
+
+def arithmetic(state: Translation, node: OnnxNode) -> Value:
+    """Add, Sub, Mul and Div: of two computed values, or of one and a constant."""
+    constants = [name in state.constants for name in node.inputs]
+    if not any(constants):
+        return _of_two(state, node)
+    position = constants.index(False)
+    value = state.value(node, position)
+    constant = state.weights(node, 1 - position)
+    one, zero = np.ones(1, np.float32), np.zeros(1, np.float32)
+    match node.kind, position:
+        case "Add", _:
+            return _affine(state, node, value, one, constant)
+        case "Mul", _:
+            return _affine(state, node, value, constant, zero)
+        case "Sub", 0:
+            return _affine(state, node, value, one, -constant)
+        case "Sub", 1:
+            return _affine(state, node, value, -one, constant)
+        case "Div", 0:
+            with np.errstate(divide="ignore"):
+                return _affine(state, node, value, 1 / constant, zero)
+    raise state.refuse(node, "it divides a constant by a computed value")
+
+
+def _affine(state: Translation, node: OnnxNode, value: Value, scale: Array, offset: Array) -> Value:
+    """x * scale + offset with constants in ONNX's axes, which may vary along the graph's last axis only."""
+    if not (np.isfinite(scale).all() and np.isfinite(offset).all()):
+        raise state.refuse(node, "its constants give NaN or infinity", "check the weights")
+    shape = state.shape(value)
+    wide = tuple(np.broadcast_shapes(shape, scale.shape, offset.shape))
+    if wide[-len(shape) :] != shape:
+        raise state.refuse(
+            node, f"its constant makes {list(wide)} of it", "only constants that keep the shape are supported"
+        )
+    value = reshape(state, node, value, wide)  # a constant with more axes of one
+    vectors = [_along_last_axis(state, node, value, constant) for constant in (scale, offset)]
+    operator = Affine(vectors[0], vectors[1])
+    return replace(value, tensor=state.add(node, operator, [value.tensor]))
+
+
+def _along_last_axis(state: Translation, node: OnnxNode, value: Value, constant: Array) -> FloatArray:
+    padded = np.asarray(constant, np.float32).reshape((1,) * (len(value.axes) - constant.ndim) + constant.shape)
+    if padded.size == 1:
+        return padded.reshape(1)
+    turned = padded.transpose(np.argsort(value.axes))
+    if turned.size != turned.shape[-1]:
+        raise state.refuse(
+            node,
+            f"its constant of shape {list(constant.shape)} varies over the picture",
+            "only constants for the whole tensor or for each channel are supported",
+        )
+    return value.to_graph_order(turned.reshape(-1)).copy()
+
+
+def _of_two(state: Translation, node: OnnxNode) -> Value:
+    if node.kind == "Div":
+        raise state.refuse(node, "it divides two computed values", "only division by a constant is supported")
+    left, right = state.value(node, 0), state.value(node, 1)
+    if len(left.axes) != len(right.axes):
+        raise state.refuse(node, "its inputs have different numbers of axes")
+    if left.axes != right.axes or left.flattened != right.flattened:
+        order = NCHW if len(left.axes) == 4 else natural(left)
+        left, right = state.in_order(node, left, order), state.in_order(node, right, order)
+    tensor = state.add(node, Binary(node.kind.lower()), [left.tensor, right.tensor])
+    return replace(left, tensor=tensor)
+
+
+def clip(state: Translation, node: OnnxNode) -> Value:
+    """Clip to [0, 6] or to [0, inf)."""
+    low = _bound(state, node, 1, node.number("min", -np.inf))
+    high = _bound(state, node, 2, node.number("max", np.inf))
+    if low == 0 and high == 6:
+        return _unary(state, node, "relu6")
+    if low == 0 and high > 3e38:
+        return _unary(state, node, "relu")
+    raise state.refuse(node, f"it clips to [{low:g}, {high:g}]", "use ReLU6 (0 to 6) or ReLU (0 and up)")
+
+
+def _bound(state: Translation, node: OnnxNode, position: int, attribute: float) -> float:
+    constant = state.constant(node, position)
+    return attribute if constant is None else float(constant.ravel()[0])
+
+
+def hard_sigmoid(state: Translation, node: OnnxNode) -> Value:
+    """HardSigmoid as MobileNetV3 has it: relu6(x + 3) / 6."""
+    alpha, beta = node.number("alpha", 0.2), node.number("beta", 0.5)
+    if abs(alpha - 1 / 6) > 1e-4 or beta != 0.5:
+        raise state.refuse(
+            node, f"alpha is {alpha:g} and beta {beta:g}", "use alpha 1/6 and beta 0.5 (nn.Hardsigmoid)"
+        )
+    return _unary(state, node, "hard_sigmoid")
+
+
+def _unary(state: Translation, node: OnnxNode, kind: str) -> Value:
+    value = state.value(node)
+    return replace(value, tensor=state.add(node, Unary(kind), [value.tensor]))
+
+
+def unary(kind: str) -> Callable[[Translation, OnnxNode], Value]:
+    """The rule for an elementwise function without attributes."""
+    return lambda state, node: _unary(state, node, kind)
+
+
+def softmax(state: Translation, node: OnnxNode) -> Value:
+    """Softmax over the classes."""
+    value = state.value(node)
+    rank = len(value.axes)
+    axis = node.integer("axis", -1) % rank
+    if value.axes[axis] != rank - 1:
+        raise state.refuse(node, f"it works along axis {axis}", "apply softmax to [1, classes] only")
+    return replace(value, tensor=state.add(node, Softmax(), [value.tensor]))
+
+
+def identity(state: Translation, node: OnnxNode) -> Value:
+    """Identity, and Dropout, which does nothing at inference."""
+    training = state.constant(node, 2)
+    if training is not None and training.any():
+        raise state.refuse(node, "it was exported in training mode", "call model.eval() before the export")
+    return state.value(node)
