@@ -4,7 +4,7 @@
     python calibration_data/collect.py --packages FOLDER --check    # compare only, write nothing
 
 Packages come from PyPI (pip) and Debian 12 on amd64 (apt-get download, dpkg-deb), by name and version; those that are
-in FOLDER already are not fetched again (about 400 MB). To add a photo, add an entry with name, source, author and
+in FOLDER already are not fetched again (about 450 MB). To add a photo, add an entry with name, source, author and
 licence to manifest.json and run this; it refuses a photo that is too small, is grey or shows the same as another.
 """
 

@@ -18,6 +18,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    # Help in plain text: rich's panels would take as long to import as everything else together.
+    rich_markup_mode=None,
 )
 for verb in (models, convert, evaluate, inspect, package, demo):
     app.command(verb.__name__.rsplit(".", 1)[-1])(verb.command)
@@ -28,17 +30,16 @@ def main() -> None:
     try:
         app()
     except EdgenetError as error:
-        print(f"edgenet: {error}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print("edgenet: interrupted", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(0)
+        _fail(str(error))
+    except MemoryError:
+        _fail("there is not enough memory; close other programs, or give a smaller network or fewer photos")
     except Exception as error:
         if TRACEBACK in os.environ:
             raise
-        kind, text = type(error).__name__, " ".join(str(error).split())
-        print(f"edgenet: a fault of edgenet itself ({kind}: {text}); set {TRACEBACK}=1 and report it", file=sys.stderr)
-        sys.exit(1)
+        _fail(f"a fault of edgenet itself ({type(error).__name__}: {error}); set {TRACEBACK}=1 and report it")
+
+
+def _fail(reason: str) -> None:
+    # One line, whatever a file's name or a library's message holds.
+    print(f"edgenet: {' '.join(reason.split())}", file=sys.stderr)
+    sys.exit(1)

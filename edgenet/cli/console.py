@@ -3,33 +3,66 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import math
+import os
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from edgenet.progress import Progress
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
+# Where output goes to a file or a pipe nothing says how wide it may be; every table of ours fits this.
+WIDTH_WITHOUT_TERMINAL = 140
+STARTING = "starting"
+
+
+def console(stderr: bool = False) -> Console:
+    """A rich console as wide as the terminal (or COLUMNS), or 140 where the output is no terminal.
+
+    It takes what it prints as it is: no markup in names of files, no colours of its own for numbers.
+    """
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() or "COLUMNS" in os.environ else WIDTH_WITHOUT_TERMINAL
+    return Console(stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
+
 
 @contextmanager
 def shown_progress() -> Iterator[Progress]:
-    """A progress function that draws a bar for each stage; nothing is drawn where nobody looks (no terminal)."""
-    from rich.console import Console
+    """A progress function that draws a bar for each stage; nothing is drawn where nobody looks (no terminal).
+
+    Enter it before the verb's room is imported: until the first stage is told, "starting" stands there.
+    """
+    terminal = console(stderr=True)
+    if not terminal.is_terminal:
+        from edgenet.progress import silent
+
+        yield silent
+        return
     from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bars
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    console = Console(stderr=True)
-    tasks: dict[str, Any] = {}
-    with Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+    text = TextColumn("{task.description}")
+    columns = (SpinnerColumn(), text, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    # Lines printed meanwhile go above the bars, unless they go to a file: there they must arrive.
+    both = sys.stdout.isatty()
+    with Bars(*columns, console=terminal, transient=True, redirect_stdout=both) as bars:
+        tasks: dict[str, Any] = {STARTING: bars.add_task(STARTING, total=None)}
 
         def progress(stage: str, done: int, total: int | None) -> None:
             if stage not in tasks:
+                bars.update(tasks[STARTING], visible=False)
                 tasks[stage] = bars.add_task(stage, total=total)
             bars.update(tasks[stage], completed=done, total=total)
 
@@ -37,9 +70,24 @@ def shown_progress() -> Iterator[Progress]:
 
 
 def print_json(result: Any) -> None:
-    """A frozen dataclass, or a list of them, as JSON."""
-    value = [asdict(item) for item in result] if isinstance(result, list | tuple) else asdict(result)
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    """A frozen dataclass, or a list of them, as strict JSON (RFC 8259): infinite or NaN figures become null."""
+    value = _strict(result)
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # a terminal that is not UTF-8, or a file whose name is not
+        text = json.dumps(value, indent=2, allow_nan=False)
+    typer.echo(text)
+
+
+def _strict(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return _strict(asdict(value))
+    if isinstance(value, dict):
+        return {key: _strict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def note_skipped(skipped: tuple[tuple[str, str], ...]) -> None:
@@ -48,7 +96,8 @@ def note_skipped(skipped: tuple[tuple[str, str], ...]) -> None:
         return
     typer.echo(f"left out {len(skipped)} unreadable photo{'s' * (len(skipped) > 1)}:", err=True)
     for name, reason in skipped[:10]:
-        typer.echo(f"  {name}: {reason}", err=True)
+        # Most reasons begin with the photo's name.
+        typer.echo(f"  {reason}" if reason.startswith(name) else f"  {name}: {reason}", err=True)
     if len(skipped) > 10:
         typer.echo(f"  and {len(skipped) - 10} more", err=True)
 
@@ -56,3 +105,20 @@ def note_skipped(skipped: tuple[tuple[str, str], ...]) -> None:
 def megabytes(size: int) -> str:
     """A file's size for people, in units of 10**6 bytes."""
     return f"{size / 1e6:.2f} MB"
+
+
+def short_names(paths: Sequence[str]) -> list[str]:
+    """Paths by their last parts: as few as tell different paths apart.
+
+    >>> short_names(["out/v1.tflite", "old/v2.tflite", "new/v2.tflite"])
+    ['v1.tflite', 'old/v2.tflite', 'new/v2.tflite']
+    """
+    return [_short(path, set(paths) - {path}) for path in paths]
+
+
+def _short(path: str, others: set[str]) -> str:
+    parts = Path(path).parts
+    for count in range(1, len(parts)):
+        if not any(Path(other).parts[-count:] == parts[-count:] for other in others):
+            return str(Path(*parts[-count:]))
+    return path

@@ -13,18 +13,24 @@ if TYPE_CHECKING:
     from edgenet.verbs.convert import Conversion
 
 Source = Annotated[
-    str, typer.Argument(help="A variant with ImageNet weights, or a .safetensors, .npz, .pth or .onnx file.")
+    str,
+    typer.Argument(help="A variant with ImageNet weights, or a .safetensors, .npz, .pth, .onnx or .tflite."),
 ]
 Out = Annotated[Path, typer.Option("--out", "-o", help="The .tflite file to write.")]
 CalibrationData = Annotated[
     Path | None, typer.Option("--calibration", help="Folder or zip of photos like those the camera will see.")
 ]
-Photos = Annotated[int, typer.Option("--photos", help="How many of the calibration photos to use.")]
-FloatFlag = Annotated[bool, typer.Option("--float", help="Write a float32 file; needs no calibration photos.")]
-Recipe = Annotated[str, typer.Option("--recipe", help="How to quantize.")]
+Photos = Annotated[
+    int | None, typer.Option("--photos", min=1, help="How many of them to use.", show_default="100")
+]
+FloatFlag = Annotated[
+    bool, typer.Option("--float", help="Write a float32 file; needs no calibration photos.")
+]
+Recipe = Annotated[str | None, typer.Option("--recipe", help="How to quantize.", show_default="the best")]
 Resolution = Annotated[int | None, typer.Option("--resolution", help="Side of the picture in pixels.")]
 Normalize = Annotated[
-    str | None, typer.Option("--normalize", help="For .onnx: imagenet, -1..1, centred, 0..1, 0..255 or R,G,B/R,G,B.")
+    str | None,
+    typer.Option("--normalize", help="For .onnx: imagenet, -1..1, centred, 0..1, 0..255 or R,G,B/R,G,B."),
 ]
 Labels = Annotated[Path | None, typer.Option("--labels", help="Text file with one class name per line.")]
 InputShape = Annotated[
@@ -36,30 +42,33 @@ def command(
     source: Source,
     out: Out,
     calibration: CalibrationData = None,
-    photos: Photos = 100,
+    photos: Photos = None,
     float_file: FloatFlag = False,
-    recipe: Recipe = "minmax",
+    recipe: Recipe = None,
     resolution: Resolution = None,
     normalize: Normalize = None,
     labels: Labels = None,
     input_shape: InputShape = None,
     json_output: JsonFlag = False,
 ) -> None:
-    """Convert a float network to a .tflite file: int8 with --calibration PHOTOS, or float with --float."""
+    """Make a .tflite file of a float network.
+
+    It is int8 with --calibration PHOTOS, float32 with --float.
+    """
     if float_file == (calibration is not None):
         raise typer.BadParameter("give either --calibration PHOTOS for an int8 file, or --float")
+    if float_file and (photos is not None or recipe is not None):
+        raise typer.BadParameter("--photos and --recipe are for int8 files, leave them out with --float")
     shape = _shape(input_shape)
-    from edgenet.verbs.convert import Calibration, convert
-    from edgenet.verbs.sources import SourceOptions
-
     with shown_progress() as progress:
-        result = convert(
-            source,
-            out,
-            Calibration(calibration, photos, recipe) if calibration else None,
-            SourceOptions(resolution, normalize, labels, shape),
-            progress,
-        )
+        from edgenet.quantize.recipes import DEFAULT_RECIPE
+        from edgenet.verbs.convert import PHOTOS, Calibration, convert
+        from edgenet.verbs.sources import SourceOptions
+
+        chosen = None
+        if calibration is not None:
+            chosen = Calibration(calibration, photos or PHOTOS, recipe or DEFAULT_RECIPE)
+        result = convert(source, out, chosen, SourceOptions(resolution, normalize, labels, shape), progress)
     note_skipped(result.skipped)
     print_json(result) if json_output else _print(result)
 

@@ -13,13 +13,18 @@ Out = Annotated[Path, typer.Option("--out", help="Folder for what the demo makes
 
 
 def command(out: Out = Path("edgenet-demo"), json_output: JsonFlag = False) -> None:
-    """Take MobileNetV2 from ImageNet weights to an int8 bundle that names what is in a video, and measure it."""
-    from edgenet.verbs.demo import demo
+    """Go the whole way once: weights, int8, bundle, video, latency.
+
+    MobileNetV2 with ImageNet weights becomes an int8 bundle that names what is in a video (and before a camera, if
+    one is attached), and its latency is measured.
+    """
 
     def say(line: str) -> None:
         typer.echo(line, err=json_output)
 
     with shown_progress() as progress:
+        from edgenet.verbs.demo import demo
+
         result = demo(out, progress, say)
     if json_output:
         print_json(result)

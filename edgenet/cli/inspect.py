@@ -7,82 +7,134 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgenet.cli.console import JsonFlag, megabytes, print_json, shown_progress
+from edgenet.cli.console import JsonFlag, console, megabytes, note_skipped, print_json, shown_progress
 from edgenet.cli.convert import Normalize
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from edgenet.verbs.inspect import Inspection
+    from edgenet.quantize.error import LayerError
+    from edgenet.verbs.inspect import Inspection, OperatorRow
 
 Model = Annotated[Path, typer.Argument(help="A .tflite file or a bundle.")]
-Against = Annotated[str | None, typer.Option("--against", help="The float network, for the error of every layer.")]
+Against = Annotated[
+    str | None, typer.Option("--against", help="The float network, for the error of every layer.")
+]
 Data = Annotated[Path | None, typer.Option("--data", help="Photos for the comparison; a folder or zip.")]
-Photos = Annotated[int, typer.Option("--photos", min=1, help="How many of the photos to compare on.")]
+Photos = Annotated[
+    int | None,
+    typer.Option("--photos", min=1, help="How many of the photos to compare on.", show_default="32"),
+]
+
+# From this width on a terminal shows every column.
+WIDE = 110
+OUTPUT_WIDTH = 44
 
 
 def command(
     model: Model,
     against: Against = None,
     data: Data = None,
-    photos: Photos = 32,
+    photos: Photos = None,
     normalize: Normalize = None,
     json_output: JsonFlag = False,
 ) -> None:
-    """Show a file's operators, tensors and sizes; with --against FLOAT --data PHOTOS also each layer's int8 error."""
+    """Show the operators, tensors and sizes of a file.
+
+    With --against FLOAT --data PHOTOS also the error that int8 makes in each layer: SQNR, the signal to quantization
+    noise ratio, and how much of the 256 steps is used.
+    """
     if (against is None) != (data is None):
         raise typer.BadParameter("--against FLOAT and --data PHOTOS go together")
-    from edgenet.verbs.inspect import Comparison, inspect
-    from edgenet.verbs.sources import SourceOptions
-
+    if against is None and (photos is not None or normalize is not None):
+        raise typer.BadParameter("--photos and --normalize are for --against FLOAT")
     with shown_progress() as progress:
-        comparison = Comparison(against, data, photos) if against and data else None
+        from edgenet.verbs.inspect import PHOTOS, Comparison, inspect
+        from edgenet.verbs.sources import SourceOptions
+
+        comparison = Comparison(against, data, photos or PHOTOS) if against and data else None
         result = inspect(model, comparison, SourceOptions(normalization=normalize), progress)
+    note_skipped(result.skipped)
     print_json(result) if json_output else _print(result)
 
 
 def _print(result: Inspection) -> None:
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    console.print(f"[bold]{result.model}[/bold]: {megabytes(result.bytes)}, {result.precision}")
-    console.print(f"  {result.input} to {result.output}, {result.labels} labels", markup=False)
+    screen = console()
+    typer.echo(f"{result.model}: {megabytes(result.bytes)}, {result.precision}")
+    typer.echo(f"  {result.input} to {result.output}, {result.labels} labels")
     if result.facts:
-        console.print(f"  weights: {result.facts.weights.origin}", markup=False)
+        typer.echo(f"  weights: {result.facts.weights.origin}")
     if result.facts and result.facts.quantization:
-        steps = "; ".join(result.facts.quantization.steps)
-        console.print(f"  recipe {result.facts.quantization.recipe}: {steps}", markup=False)
+        typer.echo(
+            f"  recipe {result.facts.quantization.recipe}: {'; '.join(result.facts.quantization.steps)}"
+        )
     cost = result.cost
-    console.print(
+    typer.echo(
         f"  {cost.mult_adds / 1e6:.1f} M mult-adds, {cost.parameters / 1e6:.2f} M parameters, "
         f"at most {cost.peak_activation_values / 1e6:.2f} M activation values at once"
     )
-    console.print(_table(result))
+    screen.print(operators_table(result, screen.width))
     kinds = ", ".join(f"{count} {kind}" for kind, count in result.kinds.items())
-    console.print(f"{len(result.operators)} operators: {kinds}")
+    typer.echo(f"{len(result.operators)} operators: {kinds}")
 
 
-def _table(result: Inspection) -> Table:
+def operators_table(result: Inspection, width: int) -> Table:
+    """A row for every operator; columns are left out where the terminal is narrow, so that all figures are whole."""
     from rich import box
     from rich.table import Table
 
+    headings = _headings(width >= WIDE, result.errors is not None)
     errors = {error.node: error for error in result.errors or ()}
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("#", justify="right")
-    table.add_column("operator", no_wrap=True)
-    table.add_column("output", overflow="ellipsis", no_wrap=True, max_width=28)
-    for heading in ("shape", "M mult-adds", "kB", "scale", "zero"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    if result.errors is not None:
-        for heading in ("SQNR dB", "range used"):
-            table.add_column(heading, justify="right", no_wrap=True)
-    for row in result.operators:
-        cells = [str(row.number), row.kind, row.output[-28:], "x".join(map(str, row.shape[1:]))]
-        cells.append(f"{row.mult_adds / 1e6:.2f}" if row.mult_adds else "")
-        cells.append(f"{row.weight_bytes / 1e3:.1f}" if row.weight_bytes else "")
-        cells += ["", ""] if row.scale is None else [f"{row.scale:.5g}", str(row.zero_point)]
-        if result.errors is not None:
-            error = errors.get(row.output)
-            cells += [f"{error.sqnr_db:.1f}", f"{error.range_used:.0%}"] if error else ["", ""]
-        table.add_row(*cells)
+    rows = [_cells(row, errors.get(row.output), headings) for row in result.operators]
+    # The name of the output gets what the figures leave.
+    gap = 2 if width >= WIDE else 1
+    others = [i for i, heading in enumerate(headings) if heading != "output"]
+    taken = sum(
+        max(len(cell) for cell in (*headings[i].split("\n"), *(row[i] for row in rows))) + gap for i in others
+    )
+    at = headings.index("output")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, gap - 1, 0, 0))
+    for heading in headings:
+        left = heading in ("operator", "output")
+        table.add_column(heading, justify="left" if left else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row[:at], _shortened(row[at], min(OUTPUT_WIDTH, width - taken)), *row[at + 1 :])
     return table
+
+
+NUMBER, MULT_ADDS, KILOBYTES, SCALE, ZERO = "#", "M mult-\nadds", "weights\nkB", "scale", "zero\npoint"
+SQNR, RANGE_USED, SATURATED = "SQNR\ndB", "range\nused", "beyond\nrange"
+
+
+def _headings(wide: bool, compared: bool) -> list[str]:
+    if wide:
+        headings = [NUMBER, "operator", "output", "shape", MULT_ADDS, KILOBYTES, SCALE, ZERO]
+        return headings + ([SQNR, RANGE_USED, SATURATED] if compared else [])
+    narrow = ["operator", "output", "shape", MULT_ADDS]
+    return narrow + ([SQNR, RANGE_USED] if compared else [KILOBYTES, SCALE, ZERO])
+
+
+def _cells(row: OperatorRow, error: LayerError | None, headings: list[str]) -> list[str]:
+    cells = {
+        NUMBER: str(row.number),
+        "operator": row.kind,
+        "output": row.output,
+        "shape": "x".join(map(str, row.shape[1:])),
+        MULT_ADDS: f"{row.mult_adds / 1e6:.2f}" if row.mult_adds else "",
+        KILOBYTES: f"{row.weight_bytes / 1e3:.1f}" if row.weight_bytes else "",
+        SCALE: "" if row.scale is None else f"{row.scale:.4g}",
+        ZERO: "" if row.zero_point is None else str(row.zero_point),
+        SQNR: f"{error.sqnr_db:.1f}" if error else "",
+        RANGE_USED: f"{error.range_used:.0%}" if error else "",
+        SATURATED: f"{error.saturated:.2%}" if error else "",
+    }
+    return [cells[heading] for heading in headings]
+
+
+def _shortened(name: str, width: int) -> str:
+    """A node's name in `width` columns: its first and last part, or only its end."""
+    if len(name) <= width:
+        return name
+    parts = name.split("/")
+    outer = f"{parts[0]}/…/{parts[-1]}"
+    return outer if len(parts) > 2 and len(outer) <= width else "…" + name[len(name) - max(width, 2) + 1 :]

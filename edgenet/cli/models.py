@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+from edgenet.cli.console import JsonFlag, console, print_json, shown_progress
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -12,23 +12,16 @@ if TYPE_CHECKING:
     from edgenet.verbs.models import VariantRow
 
 
-def command(
-    json_output: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
-) -> None:
-    """List the network variants with their mult-adds and parameters beside the paper's figures."""
-    from rich.console import Console
+def command(json_output: JsonFlag = False) -> None:
+    """List the network variants and what they cost.
 
-    from edgenet.verbs.models import models
+    Mult-adds and parameters are counted; beside them stand the paper's figures.
+    """
+    with shown_progress():
+        from edgenet.verbs.models import models
 
-    with Console(stderr=True).status("Counting mult-adds and parameters"):
         rows = models()
-    if json_output:
-        import dataclasses
-        import json
-
-        typer.echo(json.dumps([dataclasses.asdict(row) for row in rows], indent=2))
-        return
-    Console().print(variants_table(rows))
+    print_json(rows) if json_output else console().print(variants_table(rows))
 
 
 def variants_table(rows: tuple[VariantRow, ...]) -> Table:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgenet.cli.console import JsonFlag, megabytes, print_json, shown_progress
+from edgenet.cli.console import JsonFlag, megabytes, note_skipped, print_json, shown_progress
+
+if TYPE_CHECKING:
+    from edgenet.verbs.package import Packed
 
 Model = Annotated[Path, typer.Argument(help="The .tflite file.")]
-Out = Annotated[Path | None, typer.Option("--out", "-o", help="The bundle; by default MODEL's name with .edgenet.")]
-Labels = Annotated[Path | None, typer.Option("--labels", help="Class names, one per line, if the model has none.")]
+Out = Annotated[
+    Path | None, typer.Option("--out", "-o", help="The bundle; by default MODEL's name with .edgenet.")
+]
+Labels = Annotated[
+    Path | None, typer.Option("--labels", help="Class names, one per line, if the model has none.")
+]
 Data = Annotated[Path | None, typer.Option("--data", help="Labelled photos to measure the accuracy on.")]
 Float = Annotated[str | None, typer.Option("--float-source", help="The float network, measured beside it.")]
 
@@ -24,15 +31,23 @@ def command(
     float_source: Float = None,
     json_output: JsonFlag = False,
 ) -> None:
-    """Pack a .tflite file with its labels, its card and checksums into a bundle."""
-    from edgenet.verbs.package import package
-
-    target = out or model.with_suffix(".edgenet")
+    """Pack a .tflite file, its labels and checksums into a bundle."""
+    if float_source is not None and data is None:
+        raise typer.BadParameter("--float-source needs --data PHOTOS to be measured on")
     with shown_progress() as progress:
-        manifest = package(model, target, labels, data, float_source, progress)
-    if json_output:
-        print_json(manifest)
-        return
-    typer.echo(f"{target}: {megabytes(target.stat().st_size)}")
+        from edgenet.verbs.package import package
+
+        result = package(model, out or model.with_suffix(".edgenet"), labels, data, float_source, progress)
+    note_skipped(result.skipped)
+    print_json(result) if json_output else _print(result)
+
+
+def _print(result: Packed) -> None:
+    manifest = result.manifest
+    typer.echo(f"{result.out}: {megabytes(Path(result.out).stat().st_size)}")
     for name, member in sorted(manifest.members.items()):
         typer.echo(f"  {name:<13} {member.size:>9} bytes  SHA-256 {member.sha256[:16]}...")
+    if accuracy := manifest.accuracy:
+        measured = (("float", accuracy.float_top1), ("int8", accuracy.int8_top1))
+        figures = ", ".join(f"{kind} {top1:.2f} %" for kind, top1 in measured if top1 is not None)
+        typer.echo(f"  top-1 on {accuracy.n} photos of {accuracy.data}: {figures}")

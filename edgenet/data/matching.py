@@ -1,4 +1,4 @@
-"""Which output of a network stands for which class of a photo set."""
+"""Which output of a network stands for which class of a photo set, or for which output of another network."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ from collections.abc import Sequence
 from edgenet.errors import EdgenetError
 
 BACKGROUND = "background"
+"""The first of the 1,001 labels of TF-slim's networks; no photo shows it."""
 
 
-def outputs_for(class_names: Sequence[str], used: set[int], labels: Sequence[str], where: str) -> dict[int, int]:
+def outputs_for(
+    class_names: Sequence[str], used: set[int], labels: Sequence[str], where: str
+) -> dict[int, int]:
     """For every class index that the photos use, the network's output.
 
-    Classes are matched by name where all names are known and unambiguous. Otherwise the class index is the output,
-    shifted by one for networks whose first output is "background" (TF-slim's have 1,001).
+    Classes are matched by name where all names are known and unambiguous. Otherwise the class index is the
+    output, shifted by one for networks whose first output is "background", if nothing speaks against it: the
+    names are unknown or the network's own, or there are as many as it has classes and none stands elsewhere.
 
     Args:
         class_names: the photo set's names, "" where unknown.
@@ -25,30 +29,77 @@ def outputs_for(class_names: Sequence[str], used: set[int], labels: Sequence[str
     Raises:
         EdgenetError: neither way fits.
     """
-    by_name = _by_name(class_names, used, labels)
-    if by_name is not None:
-        return by_name
-    shift = 1 if labels and labels[0] == BACKGROUND else 0
-    numbered = "" in class_names or len(class_names) == len(labels) - shift
-    if not numbered or max(used) + shift >= len(labels):
-        known = {_plain(label) for label in labels}
-        missing = [class_names[i] for i in sorted(used) if _plain(class_names[i]) not in known]
-        raise EdgenetError(
-            f"{where} has {len(class_names)} classes and the network {len(labels)} outputs; "
-            f"not among its labels: {', '.join(missing[:5]) or 'none, but some are ambiguous'}",
-            "name the class folders as the network's labels",
+    indices = sorted(used)
+    names = [class_names[index] for index in indices]
+    by_name = _by_name(names, labels)
+    shift = _shift(labels)
+    numbered = [index + shift for index in indices]
+    if None not in by_name:
+        return {index: output for index, output in zip(indices, by_name, strict=True) if output is not None}
+    if numbered[-1] >= len(labels):
+        raise _unmatched(class_names, used, labels, where)
+    if len(class_names) == len(labels) - shift:
+        fits = not _elsewhere(by_name, numbered)
+    else:
+        fits = all(
+            name == "" or _plain(name) == _plain(labels[at]) for name, at in zip(names, numbered, strict=True)
         )
-    return {index: index + shift for index in used}
+    if not fits:
+        raise _unmatched(class_names, used, labels, where)
+    return dict(zip(indices, numbered, strict=True))
 
 
-def _by_name(class_names: Sequence[str], used: set[int], labels: Sequence[str]) -> dict[int, int] | None:
-    counts = Counter(_plain(label) for label in labels)
+def corresponding(labels: Sequence[str], others: Sequence[str]) -> list[int | None]:
+    """For every output of a network the output of another that stands for the same class, None where none does.
+
+    Networks with as many classes, "background" aside, correspond by position unless names say otherwise;
+    networks with different numbers of classes have in common what has the same name.
+
+    Args:
+        labels: the network's, one per output.
+        others: the other network's.
+    """
+    shift, other_shift = _shift(labels), _shift(others)
+    background: list[int | None] = [0 if other_shift else None] * shift
+    by_name = _by_name(labels[shift:], others)
+    numbered = list(range(other_shift, len(others)))
+    if len(by_name) == len(numbered) and not _elsewhere(by_name, numbered):
+        return [*background, *numbered]
+    return background + by_name
+
+
+def _by_name(names: Sequence[str], labels: Sequence[str]) -> list[int | None]:
+    """The place of every name among the labels; None where it is not there or there twice."""
+    counts = Counter(map(_plain, labels))
     position = {_plain(label): index for index, label in enumerate(labels)}
-    wanted = {index: _plain(class_names[index]) for index in used}
-    if any(counts[name] != 1 for name in wanted.values()):
-        return None
-    return {index: position[name] for index, name in wanted.items()}
+    return [position[_plain(name)] if counts[_plain(name)] == 1 else None for name in names]
+
+
+def _elsewhere(by_name: Sequence[int | None], numbered: Sequence[int]) -> bool:
+    """Whether a name stands at another place than its number says."""
+    return any(found not in (None, at) for found, at in zip(by_name, numbered, strict=True))
+
+
+def _shift(labels: Sequence[str]) -> int:
+    return 1 if labels and _plain(labels[0]) == BACKGROUND else 0
 
 
 def _plain(name: str) -> str:
     return name.lower().replace("_", " ").strip()
+
+
+def _unmatched(class_names: Sequence[str], used: set[int], labels: Sequence[str], where: str) -> EdgenetError:
+    found = f"{where} has {len(class_names)} classes and the network {len(labels)} outputs"
+    known = Counter(map(_plain, labels))
+    named = [class_names[index] for index in sorted(used) if class_names[index]]
+    missing = [name for name in named if not known[_plain(name)]]
+    ambiguous = [name for name in named if known[_plain(name)] > 1]
+    if missing:
+        found += f"; not among its labels: {_some(missing)}"
+    elif ambiguous:
+        found += f"; several of its outputs are called {_some(ambiguous)}"
+    return EdgenetError(found, "name the classes as the network's labels")
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

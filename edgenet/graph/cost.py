@@ -15,7 +15,7 @@ class Cost:
     mult_adds: multiplications of the convolutions and fully connected layers for one picture
         (as counted in arXiv 1704.04861, section 3.1); elementwise work is left out.
     parameters: weights and biases that the file holds, batch norm folded.
-    peak_activation_values: the most values that are alive at the same time, in place of nothing;
+    peak_activation_values: the most values that are alive at the same time, when no operator works in place;
         times one byte for int8, four for float32.
     """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -71,6 +71,7 @@ def run(
     Returns:
         The output, float32 [n, N].
     """
+    batch_size = batch_size if keeps_batch(graph) else 1
     outputs = []
     for start in range(0, len(images), batch_size):
         first = decode_pixels(graph, images[start : start + batch_size])
@@ -84,20 +85,34 @@ def run_tensors(graph: Graph, value: Tensor, observe: Observer | None = None) ->
     values = {graph.input: value}
     if observe:
         observe(graph.input, value)
-    last_use = {name: node.name for node in graph.nodes for name in node.inputs}
+    last_use = last_uses(graph)
     for node in graph.nodes:
         result = apply(node.operator, [values[name] for name in node.inputs])
         values[node.output] = result
         if observe:
             observe(node.output, result)
-        _forget(values, node, last_use, {graph.output})
+        forget(values, node, last_use)
     return values[graph.output]
 
 
-def _forget(values: dict[str, Tensor], node: Node, last_use: dict[str, str], keep: Collection[str]) -> None:
+def last_uses(graph: Graph) -> dict[str, str]:
+    """The node that reads a tensor last; the graph's output is never done with."""
+    last = {name: node.name for node in graph.nodes for name in node.inputs}
+    last.pop(graph.output, None)
+    return last
+
+
+def forget(values: dict[str, Tensor], node: Node, last_use: Mapping[str, str]) -> None:
+    """Drops the tensors that nobody reads after this node."""
     for name in set(node.inputs):
-        if last_use[name] == node.name and name not in keep:
+        if last_use.get(name) == node.name:
             del values[name]
+
+
+def keeps_batch(graph: Graph) -> bool:
+    """Whether the first axis is the photo's in every tensor, so that several photos can go through at once."""
+    turned = any(isinstance(n.operator, Transpose) and n.operator.permutation[0] != 0 for n in graph.nodes)
+    return not turned and all(shape[0] == 1 for shape in graph.shapes.values())
 
 
 def apply(operator: Operator, inputs: list[Tensor]) -> Tensor:
@@ -124,12 +139,17 @@ def apply(operator: Operator, inputs: list[Tensor]) -> Tensor:
         case Concat():
             return torch.cat(inputs, dim=operator.axis)
         case Reshape():
-            return x.reshape(x.shape[0], *operator.shape[1:])
+            return reshape(x, operator)
         case Transpose():
             return x.permute(operator.permutation).contiguous()
         case Softmax():
             return x.softmax(dim=-1)
     raise TypeError(f"no float execution for {type(operator).__name__}")
+
+
+def reshape(x: Tensor, operator: Reshape) -> Tensor:
+    """The same values in another shape, for any number of photos where the first axis is theirs."""
+    return x.reshape(x.shape[0], *operator.shape[1:]) if operator.shape[0] == 1 else x.reshape(operator.shape)
 
 
 def pad(x: Tensor, pads: Pads, value: float = 0.0) -> Tensor:

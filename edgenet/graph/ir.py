@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import count
 
 from edgenet.graph.operators import Operator
 
@@ -70,6 +71,12 @@ class Graph:
     def producers(self) -> dict[str, Node]:
         """Which node makes a tensor."""
         return {node.output: node for node in self.nodes}
+
+    def unused_name(self, name: str) -> str:
+        """`name`, or with the first number behind it that no tensor and no node has yet."""
+        taken = {*self.shapes, *(node.name for node in self.nodes)}
+        numbered = (f"{name}_{number}" for number in count(1))
+        return name if name not in taken else next(other for other in numbered if other not in taken)
 
     def uses(self) -> Counter[str]:
         """How often each tensor is read, the graph's output counted once."""

@@ -9,6 +9,7 @@ import numpy as np
 from edgenet.errors import EdgenetError
 from edgenet.graph.ir import Shape
 from edgenet.graph.operators import (
+    WINDOWED,
     Affine,
     Binary,
     Concat,
@@ -35,18 +36,28 @@ def infer_shape(operator: Operator, inputs: list[Shape]) -> Shape:
         EdgenetError: the inputs' shapes do not fit the operator.
     """
     first = inputs[0]
+    _check_rank(operator, first)
     match operator:
         case Conv2D():
+            if operator.weight.shape[3] * operator.groups != first[3]:
+                raise _misfit(operator, operator.weight.shape, first)
             return (first[0], *_window_output(operator, first), operator.weight.shape[0])
         case DepthwiseConv2D():
+            if operator.weight.shape[3] % first[3]:
+                raise _misfit(operator, operator.weight.shape, first)
             return (first[0], *_window_output(operator, first), operator.weight.shape[3])
         case Pool():
             return (first[0], *_window_output(operator, first), first[3])
         case FullyConnected():
+            if operator.weight.shape[1] != first[-1]:
+                raise _misfit(operator, operator.weight.shape, first)
             return (*first[:-1], operator.weight.shape[0])
         case Affine() | Binary():
             others = [operator.scale.shape] if isinstance(operator, Affine) else inputs[1:]
-            return _broadcast([first, *others])
+            shape = _broadcast([first, *others])
+            if isinstance(operator, Affine) and shape != first:
+                raise EdgenetError(f"constants for {max(others[0])} channels got a tensor {list(first)}")
+            return shape
         case Unary() | Softmax():
             return first
         case Mean():
@@ -55,6 +66,10 @@ def infer_shape(operator: Operator, inputs: list[Shape]) -> Shape:
             top, bottom, left, right = operator.pads
             return (first[0], first[1] + top + bottom, first[2] + left + right, first[3])
         case Concat():
+            if len({(*shape[: operator.axis], *shape[operator.axis + 1 :]) for shape in inputs}) > 1:
+                raise EdgenetError(
+                    f"a Concat along axis {operator.axis} got {[list(shape) for shape in inputs]}"
+                )
             total = sum(shape[operator.axis] for shape in inputs)
             return (*first[: operator.axis], total, *first[operator.axis + 1 :])
         case Reshape():
@@ -66,6 +81,23 @@ def infer_shape(operator: Operator, inputs: list[Shape]) -> Shape:
         case Transpose():
             return tuple(first[axis] for axis in operator.permutation)
     raise TypeError(f"no shape rule for {type(operator).__name__}")
+
+
+def _check_rank(operator: Operator, shape: Shape) -> None:
+    """Refuses what would make the rules below trip over a missing axis."""
+    pictures = isinstance(operator, (*WINDOWED, Mean, Pad))
+    turned = isinstance(operator, Transpose) and sorted(operator.permutation) != list(range(len(shape)))
+    if (
+        (pictures and len(shape) != 4)
+        or turned
+        or (isinstance(operator, Concat) and operator.axis >= len(shape))
+    ):
+        raise EdgenetError(f"a {type(operator).__name__} got a tensor {list(shape)} with {len(shape)} axes")
+
+
+def _misfit(operator: Operator, weight: Shape, shape: Shape) -> EdgenetError:
+    kind = type(operator).__name__
+    return EdgenetError(f"a {kind} with a weight {list(weight)} got {shape[-1]} channels in {list(shape)}")
 
 
 def same_pads(size: tuple[int, int], operator: Windowed) -> Pads:

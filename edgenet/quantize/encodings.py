@@ -17,6 +17,8 @@ from edgenet.graph.ir import Graph
 LOW, HIGH = -128, 127
 WEIGHT_LIMIT = 127
 BIAS_LIMIT = 2**30
+SMALLEST_SCALE = 1e-20
+"""Below it, products of two scales would leave float32; no network has such values."""
 
 
 @dataclass(frozen=True)
@@ -72,19 +74,19 @@ class Range:
 def encoding_for(values: Range) -> Encoding:
     """The int8 encoding of a range, widened to hold zero, which int8 must represent exactly."""
     low, high = min(values.low, 0.0), max(values.high, 0.0)
-    if high == low:
-        return Encoding(1.0, 0)
     scale = np.float32((high - low) / (HIGH - LOW))
+    if scale < SMALLEST_SCALE:  # nothing but zeros
+        return Encoding(1.0, 0)
     zero_point = int(np.clip(np.rint(LOW - low / scale), LOW, HIGH))
     return Encoding(float(scale), zero_point)
 
 
 def quantize_array(values: NDArray[np.floating], encoding: Encoding) -> NDArray[np.int8]:
     """Real numbers as int8, rounding half to even and saturating."""
-    q = np.rint(np.float32(values) / np.float32(encoding.scale)) + encoding.zero_point
+    q = np.rint(values.astype(np.float32) / np.float32(encoding.scale)) + encoding.zero_point
     return np.clip(q, LOW, HIGH).astype(np.int8)
 
 
 def dequantize_array(values: NDArray[np.int8], encoding: Encoding) -> NDArray[np.float32]:
     """int8 as real numbers."""
-    return (np.float32(values) - np.float32(encoding.zero_point)) * np.float32(encoding.scale)
+    return (values.astype(np.float32) - np.float32(encoding.zero_point)) * np.float32(encoding.scale)

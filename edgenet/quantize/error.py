@@ -74,7 +74,9 @@ def layer_errors(
 def match_tensors(graph: Graph, reference: Graph) -> dict[str, str]:
     """For the tensors of one graph those of the other that stand for the same thing."""
     if graph.size != reference.size:
-        raise EdgenetError(f"the networks take {graph.size} and {reference.size} pixels", "compare like with like")
+        raise EdgenetError(
+            f"the networks take {graph.size} and {reference.size} pixels", "compare like with like"
+        )
     names = {node.output: node.output for node in graph.nodes if node.output in reference.shapes}
     same = all(graph.shapes[name] == reference.shapes[name] for name in names)
     if len(names) * 2 > len(graph.nodes) and same:
@@ -122,7 +124,9 @@ def _add(
     total.noise += float(np.square(np.float64(real) - dequantize_array(values, encoding)).sum())
     total.low, total.high = min(total.low, int(values.min())), max(total.high, int(values.max()))
     half = encoding.scale / 2
-    total.beyond += int(((values == LOW) & (real < lowest - half) | (values == HIGH) & (real > highest + half)).sum())
+    total.beyond += int(
+        ((values == LOW) & (real < lowest - half) | (values == HIGH) & (real > highest + half)).sum()
+    )
     total.count += values.size
 
 

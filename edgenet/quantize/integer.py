@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from edgenet.graph.executor import UNARY, _forget, convolve, pad, tensor_of
+from edgenet.graph.executor import convolve, forget, last_uses, pad, reshape, tensor_of
 from edgenet.graph.ir import Node
 from edgenet.graph.operators import (
     Activation,
@@ -27,13 +27,16 @@ from edgenet.graph.operators import (
     Pad,
     Pool,
     Reshape,
+    Softmax,
     Transpose,
     Unary,
 )
 from edgenet.quantize.encodings import HIGH, LOW, Encoding, QuantizedGraph, QuantizedWeights
+from edgenet.quantize.tables import hard_swish_table, sigmoid_table
 
 EXACT_IN_FLOAT32 = 2**24
 LARGEST_PRODUCT = 127 * 255
+TABLES = {"hard_swish": hard_swish_table, "sigmoid": sigmoid_table}
 
 Observer = Callable[[str, Tensor], None]
 
@@ -62,14 +65,14 @@ def _run_one(
     # the file's DEQUANTIZE and QUANTIZE in front amount to this shift of the zero point
     pixels = torch.from_numpy((image.astype(np.int16) - 128).astype(np.int8))[None]
     values = {graph.input: pixels}
-    last_use = {name: node.name for node in graph.nodes for name in node.inputs}
+    last_use = last_uses(graph)
     if observe:
         observe(graph.input, pixels)
     for node in graph.nodes:
         values[node.output] = apply_integer(quantized, node, [values[name] for name in node.inputs])
         if observe:
             observe(node.output, values[node.output])
-        _forget(values, node, last_use, {graph.output})
+        forget(values, node, last_use)
     return values[graph.output][0].numpy()
 
 
@@ -93,13 +96,16 @@ def apply_integer(quantized: QuantizedGraph, node: Node, inputs: list[Tensor]) -
         case Concat():
             return torch.cat(inputs, dim=operator.axis)
         case Reshape():
-            return x.reshape(x.shape[0], *operator.shape[1:])
+            return reshape(x, operator)
         case Transpose():
             return x.permute(operator.permutation).contiguous()
         case Unary(kind="relu" | "relu6" as kind):
             return x.clamp(*_bounds(Activation(kind), output))
         case Unary():
-            return _lookup(operator, x, encodings[0], output)
+            table = TABLES[operator.kind](encodings[0], output)
+            return torch.from_numpy(table)[x.to(torch.int64) - LOW]
+        case Softmax():
+            return _softmax(x, encodings[0], output)
     raise TypeError(f"no integer execution for {type(operator).__name__}")
 
 
@@ -199,9 +205,10 @@ def _pool(operator: Pool, x: Tensor) -> Tensor:
     return mean.permute(0, 2, 3, 1).to(torch.int8)
 
 
-def _lookup(operator: Unary, x: Tensor, source: Encoding, output: Encoding) -> Tensor:
-    """An elementwise function as a table of 256 results; LiteRT may differ by a step in how it rounds."""
-    steps = torch.arange(LOW, HIGH + 1, dtype=torch.float32)
-    real = UNARY[operator.kind]((steps - source.zero_point) * np.float32(source.scale))
-    table = ((real / np.float32(output.scale)).round() + output.zero_point).clamp(LOW, HIGH).to(torch.int8)
-    return table[x.to(torch.int64) - LOW]
+def _softmax(x: Tensor, source: Encoding, output: Encoding) -> Tensor:
+    """Along the last axis, by LiteRT's own kernel (XNNPACK has none in int8): exponentials from a table, in float32."""
+    below = x.amax(dim=-1, keepdim=True).to(torch.int64) - x
+    table = torch.exp(torch.arange(HIGH - LOW + 1) * -np.float32(source.scale).item())
+    exponentials = table[below]
+    share = exponentials / (exponentials.sum(dim=-1, keepdim=True) * output.scale)
+    return (share.round() + output.zero_point).clamp(LOW, HIGH).to(torch.int8)

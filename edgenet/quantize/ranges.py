@@ -12,14 +12,14 @@ from torch import Tensor
 from edgenet.errors import EdgenetError
 from edgenet.graph.executor import run
 from edgenet.graph.ir import Graph, Node
-from edgenet.graph.operators import Concat, Pad, Pool, Reshape, Transpose, Unary
-from edgenet.quantize.encodings import Encoding, Range, encoding_for
+from edgenet.graph.operators import Concat, Pad, Pool, Reshape, Softmax, Transpose, Unary
+from edgenet.quantize.encodings import HIGH, LOW, Encoding, Range, encoding_for
 
 SHARING = (Pad, Pool, Reshape, Transpose, Concat)
 """Operators that move int8 values without rescaling them: inputs and output share one encoding."""
 
-FIXED = {"sigmoid": Encoding(1 / 256, -128)}
-"""Encodings that TFLite prescribes for an operator's output (8-bit quantization specification, LOGISTIC)."""
+ZERO_TO_ONE = Encoding(1 / 256, -128)
+"""The encoding that TFLite prescribes for a LOGISTIC's and a SOFTMAX's output (8-bit quantization specification)."""
 
 BATCH = 4
 
@@ -64,23 +64,40 @@ def _refuse_infinite(graph: Graph, name: str) -> None:
 
 
 def encode_tensors(graph: Graph, ranges: dict[str, Range]) -> dict[str, Encoding]:
-    """One int8 encoding for every tensor; tensors joined by a moving operator share theirs."""
+    """One int8 encoding for every tensor; tensors joined by a moving operator share theirs.
+
+    Raises:
+        EdgenetError: tensors that must share an encoding do not fit into the one that is prescribed for one of them.
+    """
     leader = _shared(graph)
     joined: dict[str, Range] = {}
     for name, values in ranges.items():
         if math.isfinite(values.low):
             head = leader(name)
             joined[head] = joined[head].union(values) if head in joined else values
-    fixed = {leader(name): encoding for name, encoding in _fixed(graph).items()}
+    fixed: dict[str, Encoding] = {}
+    for name, encoding in _fixed(graph).items():
+        head = leader(name)
+        if fixed.setdefault(head, encoding) != encoding or not _fits(joined[head], encoding):
+            raise EdgenetError(
+                f"'{name}' has a prescribed int8 encoding and is joined with other values, up to {joined[head]}",
+                "do not concatenate a sigmoid, a softmax or the picture with features",
+            )
     return {name: fixed.get(leader(name)) or encoding_for(joined[leader(name)]) for name in ranges}
+
+
+def _fits(values: Range, encoding: Encoding) -> bool:
+    """Whether int8 holds the values but for a step."""
+    low, high = ((q - encoding.zero_point) * encoding.scale for q in (LOW - 1, HIGH + 1))
+    return low <= values.low and values.high <= high
 
 
 def _fixed(graph: Graph) -> dict[str, Encoding]:
     pixels = graph.takes_pixels()
     fixed = {graph.input: Encoding(float(np.float32(pixels.scale)), pixels.zero_point - 128)}
     for node in graph.nodes:
-        if isinstance(node.operator, Unary) and node.operator.kind in FIXED:
-            fixed[node.output] = FIXED[node.operator.kind]
+        if node.operator in (Unary("sigmoid"), Softmax()):
+            fixed[node.output] = ZERO_TO_ONE
     return fixed
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgenet.graph.operators import DepthwiseConv2D, Weighted
-from edgenet.quantize.encodings import BIAS_LIMIT, WEIGHT_LIMIT, QuantizedWeights
+from edgenet.quantize.encodings import BIAS_LIMIT, SMALLEST_SCALE, WEIGHT_LIMIT, QuantizedWeights
 
 
 def output_axis(operator: Weighted) -> int:
@@ -29,7 +29,7 @@ def scales_for(operator: Weighted, input_scale: float) -> NDArray[np.float32]:
     for_weights = largest_per_channel(operator) / WEIGHT_LIMIT
     for_bias = np.abs(operator.bias) / (input_scale * BIAS_LIMIT)
     scales = np.maximum(for_weights, for_bias)
-    return np.where(scales > 0, scales, 1.0).astype(np.float32)
+    return np.where(scales > SMALLEST_SCALE, scales, 1.0).astype(np.float32)
 
 
 def per_channel(operator: Weighted, vector: NDArray) -> NDArray:

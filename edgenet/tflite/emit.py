@@ -84,11 +84,12 @@ def _emit(state: Emission, node: Node) -> None:
         case Conv2D() | DepthwiseConv2D():
             kind = "CONV_2D" if isinstance(operator, Conv2D) else "DEPTHWISE_CONV_2D"
             constants, options = _weights(state, node, operator), _convolution_options(state, node)
-            version = 1 if state.quantized is None else 3
+            version = _convolution_version(operator, state.quantized is not None)
         case FullyConnected():
-            kind, version = "FULLY_CONNECTED", 1 if state.quantized is None else 5
-            constants = _weights(state, node, operator)
-            options = {"fusedActivationFunction": ACTIVATIONS[operator.activation]}
+            kind, constants = "FULLY_CONNECTED", _weights(state, node, operator)
+            keep = len(state.graph.shapes[node.output]) > 2
+            version = 5 if state.quantized else 2 if keep else 1
+            options = {"fusedActivationFunction": ACTIVATIONS[operator.activation], "keepNumDims": keep}
         case Binary():
             kind, options = (
                 BINARY[operator.kind],
@@ -149,6 +150,13 @@ def _window_options(
     if padding is None:
         raise TypeError(f"the padding of '{node.name}' must be lowered before a file is written")
     return {"padding": padding, "strideH": operator.stride[0], "strideW": operator.stride[1]}
+
+
+def _convolution_version(operator: Conv2D | DepthwiseConv2D, int8: bool) -> int:
+    """The version in which an operator learned what is asked of it: dilation, int8, or groups."""
+    if isinstance(operator, Conv2D):
+        return 6 if operator.groups > 1 else 3 if int8 else 1
+    return 3 if int8 else 2 if operator.dilation != (1, 1) else 1
 
 
 def _convolution_options(state: Emission, node: Node) -> dict[str, object]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
-
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
+from device_scripts.flatbuffer_check import check_tflite
 from edgenet.errors import EdgenetError
 from edgenet.tflite.metadata import append_files
 from edgenet.tflite.program import FileOperator, FileTensor, Program, Quantization
@@ -23,11 +22,13 @@ DTYPES = {
     "uint8": schema.TensorType.UINT8,
     "int32": schema.TensorType.INT32,
 }
+READABLE = (*DTYPES, "float16", "float64", "int16", "int64", "bool")
+"""The types of constants, other than those that are written, in other tools' files."""
 ENUMERATIONS = {"padding": schema.Padding, "fusedActivationFunction": schema.ActivationFunctionType}
 
 
 class AlignedBuffer(schema.BufferT):
-    """A buffer whose data starts at a multiple of 16, as the schema's `force_align` asks; Python's writer ignores it."""
+    """A buffer whose data starts at a multiple of 16: the schema's `force_align`, which Python's writer ignores."""
 
     def Pack(self, builder: flatbuffers.Builder) -> int:  # noqa: N802 (the generated code's name)
         """Writes the buffer; returns its offset."""
@@ -167,36 +168,43 @@ def read_tflite(data: bytes, where: str) -> Program:
     """
     if data[4:8] != IDENTIFIER:
         raise EdgenetError(f"{where} is not a .tflite file", "give a .tflite model")
+    check_tflite(data, where)
     try:
-        model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
-        return _program(model, where)
+        return _program(schema.Model.GetRootAs(data, 0), where)
     except EdgenetError:
         raise
     except Exception:  # a damaged flatbuffer makes the generated code raise nearly anything
         raise EdgenetError(f"{where} is a damaged .tflite file", "copy or convert it again") from None
 
 
-def _program(model: schema.ModelT, where: str) -> Program:
-    if len(model.subgraphs) != 1:
+def _program(model: schema.Model, where: str) -> Program:
+    if model.SubgraphsLength() != 1:
         raise EdgenetError(
-            f"{where} has {len(model.subgraphs)} subgraphs",
+            f"{where} has {model.SubgraphsLength()} subgraphs",
             "edgenet reads files with one, without control flow",
         )
-    graph = model.subgraphs[0]
-    inputs, outputs = list(graph.inputs), list(graph.outputs)
+    graph = model.Subgraphs(0)
+    inputs, outputs = _integers(graph.InputsAsNumpy()), _integers(graph.OutputsAsNumpy())
     if len(inputs) != 1 or len(outputs) != 1:
         raise EdgenetError(
             f"{where} has {len(inputs)} inputs and {len(outputs)} outputs",
             "edgenet reads classifiers with one of each",
         )
-    tensors = tuple(_file_tensor(tensor, model) for tensor in graph.tensors)
-    operators = tuple(_file_operator(operator, model) for operator in graph.operators)
-    name = graph.name or b""
-    return Program(_text(name), tensors, operators, int(inputs[0]), int(outputs[0]))
+    tensors = tuple(_file_tensor(graph.Tensors(i), model) for i in range(graph.TensorsLength()))
+    operators = tuple(_file_operator(graph.Operators(i), model) for i in range(graph.OperatorsLength()))
+    used = {inputs[0], outputs[0], *(i for operator in operators for i in operator.inputs + operator.outputs)}
+    if not operators or min(used) < -1 or max(used) >= len(tensors):
+        raise IndexError("an operator reads a tensor that is not there")
+    return Program(_text(graph.Name()), tensors, operators, inputs[0], outputs[0])
 
 
-def _text(value: bytes | str) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else value
+def _integers(vector: NDArray | int) -> tuple[int, ...]:
+    """A vector as the generated code gives it: 0 where it is absent."""
+    return () if isinstance(vector, int) else tuple(int(n) for n in vector)
+
+
+def _text(value: bytes | None) -> str:
+    return (value or b"").decode(errors="replace")
 
 
 def _names(enumeration: type) -> dict[int, str]:
@@ -207,40 +215,43 @@ TENSOR_TYPES = _names(schema.TensorType)
 OPERATOR_NAMES = _names(schema.BuiltinOperator)
 
 
-def _file_tensor(tensor: schema.TensorT, model: schema.ModelT) -> FileTensor:
-    shape = tuple(int(n) for n in tensor.shape) if tensor.shape is not None else ()
-    dtype = TENSOR_TYPES.get(tensor.type, str(tensor.type)).lower()
-    given = tensor.quantization
-    quantization = None
-    if given is not None and given.scale is not None and len(given.scale):
-        zeros = given.zeroPoint if given.zeroPoint is not None else np.zeros(len(given.scale))
-        scales = tuple(float(s) for s in given.scale)
-        quantization = Quantization(scales, tuple(int(z) for z in zeros), int(given.quantizedDimension))
-    raw = model.buffers[tensor.buffer].data
+def _file_tensor(tensor: schema.Tensor, model: schema.Model) -> FileTensor:
+    shape = _integers(tensor.ShapeAsNumpy())
+    dtype = TENSOR_TYPES.get(tensor.Type(), str(tensor.Type())).lower()
+    raw = model.Buffers(tensor.Buffer()).DataAsNumpy()
     data = None
-    if raw is not None and len(raw) and dtype in DTYPES:
-        data = np.asarray(raw, np.uint8).view(dtype).reshape(shape)
-    return FileTensor(_text(tensor.name or b""), shape, dtype, quantization, data)
+    if isinstance(raw, np.ndarray) and raw.size and dtype in READABLE:
+        data = raw.view(dtype).reshape(shape)
+    return FileTensor(_text(tensor.Name()), shape, dtype, _quantization(tensor.Quantization()), data)
 
 
-def _file_operator(operator: schema.OperatorT, model: schema.ModelT) -> FileOperator:
-    code = model.operatorCodes[operator.opcodeIndex]
-    number = max(code.builtinCode, code.deprecatedBuiltinCode)
+def _quantization(given: schema.QuantizationParameters | None) -> Quantization | None:
+    if given is None or given.ScaleLength() == 0:
+        return None
+    scales = tuple(float(s) for s in given.ScaleAsNumpy())
+    zeros = _integers(given.ZeroPointAsNumpy()) or (0,) * len(scales)
+    if len(zeros) != len(scales) or not np.isfinite(scales).all():
+        raise ValueError("a tensor's scales and zero points do not fit")
+    return Quantization(scales, zeros, given.QuantizedDimension())
+
+
+def _file_operator(operator: schema.Operator, model: schema.Model) -> FileOperator:
+    code = model.OperatorCodes(operator.OpcodeIndex())
+    number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
     kind = OPERATOR_NAMES.get(number, str(number))
-    options = {} if operator.builtinOptions is None else _readable(vars(operator.builtinOptions))
+    options = schema.BuiltinOptionsCreator(operator.BuiltinOptionsType(), operator.BuiltinOptions())
     return FileOperator(
         kind,
-        code.version,
-        tuple(int(i) for i in operator.inputs),
-        tuple(int(i) for i in operator.outputs),
-        options,
+        code.Version(),
+        _integers(operator.InputsAsNumpy()),
+        _integers(operator.OutputsAsNumpy()),
+        {} if options is None else _readable(vars(options)),
     )
 
 
 def _readable(fields: dict[str, object]) -> dict[str, object]:
     """Options with enumerations as their names."""
     return {
-        name: _names(ENUMERATIONS[name]).get(value, value) if name in ENUMERATIONS else value  # type: ignore[call-overload]
+        name: _names(ENUMERATIONS[name]).get(int(str(value)), value) if name in ENUMERATIONS else value
         for name, value in fields.items()
-        if not re.match("_", name)
     }

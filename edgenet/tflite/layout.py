@@ -11,7 +11,7 @@ A float file goes from the first DEQUANTIZE straight into the network.
 from __future__ import annotations
 
 from edgenet.graph.ir import Graph
-from edgenet.graph.operators import Unary
+from edgenet.graph.operators import Reshape, Softmax, Unary
 from edgenet.quantize.encodings import QuantizedGraph
 from edgenet.tflite.emit import Emission, emit_nodes
 from edgenet.tflite.program import Program, ProgramBuilder, Quantization
@@ -58,8 +58,15 @@ def _client_program(graph: Graph, quantized: QuantizedGraph | None) -> Program:
 
 def _softmax(graph: Graph, builder: ProgramBuilder, scores: int) -> int:
     """Adds the softmax, but where the network ends in a sigmoid and so gives scores of its own."""
-    last = graph.producers()[graph.output].operator
-    if isinstance(last, Unary) and last.kind == "sigmoid":
-        return scores
+    if _ends_in_scores(graph):
+        return builder.rename(scores, OUTPUT_NAME)
     output = builder.tensor(OUTPUT_NAME, graph.shapes[graph.output], "float32")
     return builder.operator("SOFTMAX", 1, (scores,), output, {"beta": 1.0})
+
+
+def _ends_in_scores(graph: Graph) -> bool:
+    producers = graph.producers()
+    last = producers[graph.output]
+    while isinstance(last.operator, Reshape) and last.inputs[0] in producers:
+        last = producers[last.inputs[0]]
+    return last.operator in (Unary("sigmoid"), Softmax())

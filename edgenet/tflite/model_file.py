@@ -6,10 +6,10 @@ import dataclasses
 import json
 from collections.abc import Sequence
 
-from edgenet.errors import EdgenetError
-from edgenet.labels import labels_text
 from edgenet.bundle.decode import decode
 from edgenet.bundle.manifest import Facts
+from edgenet.errors import EdgenetError
+from edgenet.labels import labels_text
 from edgenet.tflite.flatbuffer import write_tflite
 from edgenet.tflite.metadata import LABELS_FILE, ImageTensor, ModelInfo, metadata_buffer, read_files
 from edgenet.tflite.program import Program
@@ -29,7 +29,9 @@ def write_model(program: Program, facts: Facts, labels: Sequence[str] | None) ->
     assert image.quantization is not None
     pixels = image.quantization
     metadata = metadata_buffer(
-        ModelInfo(facts.name, f"Image classifier, {_kind(facts)}.", author="edgenet", licence=facts.weights.licence),
+        ModelInfo(
+            facts.name, f"Image classifier, {_kind(facts)}.", author="edgenet", licence=facts.weights.licence
+        ),
         ImageTensor(image.name, mean=float(pixels.zero_points[0]), std=1 / pixels.scales[0]),
         program.tensors[program.output].name,
         LABELS_FILE if labels is not None else None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,6 +88,11 @@ class ProgramBuilder:
         array = np.ascontiguousarray(data)
         self.tensors.append(FileTensor(name, array.shape, str(array.dtype), quantization, array))
         return len(self.tensors) - 1
+
+    def rename(self, index: int, name: str) -> int:
+        """Calls a tensor otherwise; returns its index."""
+        self.tensors[index] = replace(self.tensors[index], name=name)
+        return index
 
     def operator(
         self,

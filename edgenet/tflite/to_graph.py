@@ -5,9 +5,8 @@ The inverse of `emit`, for files of edgenet and of other tools.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import cast
+import math
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,69 +15,19 @@ from edgenet.errors import EdgenetError
 from edgenet.graph.builder import GraphBuilder
 from edgenet.graph.ir import Graph, PixelEncoding
 from edgenet.graph.operators import (
-    Activation,
+    WEIGHTED,
     Affine,
-    Binary,
-    Concat,
     Conv2D,
     DepthwiseConv2D,
     FullyConnected,
-    Mean,
-    Operator,
-    Pad,
-    Pads,
-    Pool,
     Reshape,
-    Softmax,
-    Transpose,
-    Unary,
 )
-from edgenet.graph.shapes import same_pads
+from edgenet.graph.passes.cleanup import drop_unused
 from edgenet.quantize.encodings import Encoding, QuantizedGraph, QuantizedWeights
+from edgenet.tflite.operator_rules import RULES, Reading, inputs_of
 from edgenet.tflite.program import FileOperator, FileTensor, Program
 
-UNARY = {"RELU": "relu", "RELU6": "relu6", "HARD_SWISH": "hard_swish", "LOGISTIC": "sigmoid"}
-BINARY = {"ADD": "add", "SUB": "sub", "MUL": "mul"}
-ACTIVATIONS = {"NONE": Activation.NONE, "RELU": Activation.RELU, "RELU6": Activation.RELU6}
 IN_PLACE = ("QUANTIZE", "DEQUANTIZE")
-
-
-@dataclass
-class Reading:
-    """The state of one reading.
-
-    Attributes:
-        tensors: graph tensor of each file tensor that the device computes.
-        constants: file tensors whose value is known, as real numbers.
-        integers: the integer weights of weighted nodes, by node.
-    """
-
-    program: Program
-    builder: GraphBuilder
-    tensors: dict[int, str] = field(default_factory=dict)
-    constants: dict[int, NDArray] = field(default_factory=dict)
-    integers: dict[str, QuantizedWeights] = field(default_factory=dict)
-    encodings: dict[str, Encoding] = field(default_factory=dict)
-
-    def constant(self, operator: FileOperator, position: int) -> NDArray:
-        """A constant input as real numbers."""
-        index = operator.inputs[position]
-        if index not in self.constants:
-            raise self.refuse(operator, f"its input {position} is computed where a constant is expected")
-        return self.constants[index]
-
-    def picture_size(self, operator: FileOperator) -> tuple[int, int]:
-        """Height and width of the first input."""
-        shape = self.builder.shapes[self.tensors[operator.inputs[0]]]
-        if len(shape) != 4:
-            raise self.refuse(operator, f"its input {list(shape)} is no picture")
-        return shape[1], shape[2]
-
-    def refuse(self, operator: FileOperator, why: str, remedy: str = "") -> EdgenetError:
-        """The error for an operator that cannot be taken."""
-        at = self.program.tensors[operator.outputs[0]].name
-        shapes = [list(self.program.tensors[i].shape) for i in operator.inputs if i >= 0]
-        return EdgenetError(f"cannot read '{at}', a {operator.kind} with inputs {shapes}: {why}", remedy)
 
 
 def float_graph(program: Program) -> Graph:
@@ -88,11 +37,12 @@ def float_graph(program: Program) -> Graph:
         EdgenetError: an int8 file, or an operator that is not supported.
     """
     reading = _read(program)
-    if reading.integers:
-        raise EdgenetError("the .tflite is int8 already", "give the float file it was made from")
+    computed = {program.tensors[i].dtype for operator in program.operators for i in operator.outputs}
+    if reading.integers or computed & {"int8", "uint8", "int16"}:
+        raise EdgenetError("the .tflite is quantized already", "give the float file it was made from")
     source = program.tensors[program.input].quantization
     pixels = PixelEncoding(source.scales[0], source.zero_points[0]) if source is not None else None
-    return reading.builder.graph(reading.tensors[program.output], pixels)
+    return _with_scores(reading.builder.graph(reading.tensors[program.output], pixels))
 
 
 def quantized_graph(program: Program) -> QuantizedGraph:
@@ -104,17 +54,46 @@ def quantized_graph(program: Program) -> QuantizedGraph:
     reading = _read(program)
     if not reading.integers:
         raise EdgenetError("the .tflite is not int8", "give a file with int8 weights")
-    graph = reading.builder.graph(_last_int8(reading))
+    source = program.tensors[program.input]
+    if source.dtype not in ("uint8", "int8") or source.quantization is None:
+        raise EdgenetError(
+            f"the .tflite takes {source.dtype}", "give an int8 file that takes uint8 or int8 pixels"
+        )
+    graph = drop_unused(_with_scores(reading.builder.graph(_last_int8(reading))))
     encoding = reading.encodings[graph.input]
     graph = replace(graph, pixels=PixelEncoding(encoding.scale, encoding.zero_point + 128))
-    needed = _up_to(graph)
-    encodings = {name: e for name, e in reading.encodings.items() if name in needed.shapes}
-    return QuantizedGraph(needed, encodings, reading.integers)
+    _check_all_int8(reading, graph)
+    encodings = {name: e for name, e in reading.encodings.items() if name in graph.shapes}
+    names = {node.name for node in graph.nodes}
+    weights = {name: w for name, w in reading.integers.items() if name in names}
+    return QuantizedGraph(graph, encodings, weights)
 
 
-def _up_to(graph: Graph) -> Graph:
-    names = [node.output for node in graph.nodes]
-    return graph.with_nodes(graph.nodes[: names.index(graph.output) + 1])
+def _with_scores(graph: Graph) -> Graph:
+    shape = graph.shapes[graph.output]
+    if len(shape) != 2 or shape[0] != 1:
+        raise EdgenetError(f"the .tflite gives {list(shape)}", "edgenet reads classifiers: [1, classes]")
+    return graph
+
+
+def _check_all_int8(reading: Reading, graph: Graph) -> None:
+    """Refuses what the integer reading does not compute as the file does."""
+    if reading.requantized:
+        raise EdgenetError(
+            f"the .tflite changes the encoding of '{reading.requantized[0]}' between two operators",
+            "convert it again with edgenet",
+        )
+    for node in graph.nodes:
+        weighted = isinstance(node.operator, WEIGHTED)
+        if isinstance(node.operator, Affine) or (weighted and node.name not in reading.integers):
+            raise EdgenetError(
+                f"the .tflite has constants at '{node.name}' that are no int8 weights",
+                "convert it again with edgenet",
+            )
+        if node.output not in reading.encodings:
+            raise EdgenetError(
+                f"the .tflite is int8 in part only: '{node.output}' is float", "convert it again with edgenet"
+            )
 
 
 def _last_int8(reading: Reading) -> str:
@@ -129,16 +108,26 @@ def _read(program: Program) -> Reading:
     source = program.tensors[program.input]
     if len(source.shape) != 4 or source.shape[0] != 1 or source.shape[3] != 3:
         raise EdgenetError(
-            f"the .tflite takes {list(source.shape)}, edgenet reads image classifiers", "it should take [1, H, W, 3]"
+            f"the .tflite takes {list(source.shape)}, edgenet reads image classifiers",
+            "it should take [1, H, W, 3]",
         )
     reading = Reading(program, GraphBuilder(program.name or "network", source.name, source.shape))
     reading.tensors[program.input] = source.name
     _note_encoding(reading, program.input, source.name)
-    for index, tensor in enumerate(program.tensors):
-        if tensor.data is not None:
-            reading.constants[index] = _real(tensor)
+    try:
+        reading.constants |= {
+            i: _real(tensor) for i, tensor in enumerate(program.tensors) if tensor.data is not None
+        }
+    except (ValueError, IndexError) as error:
+        raise EdgenetError(f"a constant of the .tflite is damaged ({error})", "convert it again") from None
+    if program.output not in (output for operator in program.operators for output in operator.outputs):
+        raise EdgenetError("the .tflite's output is made by no operator", "convert it again")
     for operator in program.operators:
-        _read_operator(reading, operator)
+        try:
+            _read_operator(reading, operator)
+        except (ValueError, TypeError, LookupError, ArithmeticError) as error:
+            # whatever a rule trips over in an operator that is not as the schema prescribes
+            raise reading.refuse(operator, f"it is damaged ({error})", "convert it again") from None
     return reading
 
 
@@ -157,12 +146,16 @@ def _real(tensor: FileTensor) -> NDArray:
 
 
 def _note_encoding(reading: Reading, index: int, name: str) -> None:
-    tensor = reading.program.tensors[index]
+    encoding = _encoding(reading.program.tensors[index])
+    if encoding is not None:
+        reading.encodings[name] = encoding
+
+
+def _encoding(tensor: FileTensor) -> Encoding | None:
     if tensor.quantization is None or tensor.dtype not in ("int8", "uint8"):
-        return
+        return None
     offset = -128 if tensor.dtype == "uint8" else 0
-    encoding = Encoding(tensor.quantization.scales[0], tensor.quantization.zero_points[0] + offset)
-    reading.encodings[name] = encoding
+    return Encoding(tensor.quantization.scales[0], tensor.quantization.zero_points[0] + offset)
 
 
 def _read_operator(reading: Reading, operator: FileOperator) -> None:
@@ -171,18 +164,35 @@ def _read_operator(reading: Reading, operator: FileOperator) -> None:
         reading.constants[output] = np.asarray(reading.constants[operator.inputs[0]], np.float32)
         return
     if operator.kind in IN_PLACE:
-        reading.tensors[output] = reading.tensors[operator.inputs[0]]
+        name = reading.tensors[output] = reading.tensors[operator.inputs[0]]
+        stated = _encoding(reading.program.tensors[output])
+        if stated is not None and reading.encodings.setdefault(name, stated) != stated:
+            reading.requantized.append(reading.program.tensors[output].name)
         return
     rule = RULES.get(operator.kind)
     if rule is None:
-        raise reading.refuse(operator, "this operator is not supported", f"edgenet takes {', '.join(sorted(RULES))}")
+        raise reading.refuse(
+            operator, "this operator is not supported", f"edgenet takes {', '.join(sorted(RULES))}"
+        )
     made = rule(reading, operator)
-    inputs = [reading.tensors[i] for i in operator.inputs if i in reading.tensors]
+    inputs = inputs_of(reading, operator)
     name = reading.builder.add(made, inputs, reading.program.tensors[output].name)
-    reading.tensors[output] = name
     _note_encoding(reading, output, name)
+    reading.tensors[output] = _in_stated_shape(reading, operator, name)
     if isinstance(made, Conv2D | DepthwiseConv2D | FullyConnected):
         _note_integers(reading, operator, made, name)
+
+
+def _in_stated_shape(reading: Reading, operator: FileOperator, name: str) -> str:
+    """The tensor as the file has it: a FULLY_CONNECTED may drop the picture's axes of one."""
+    stated, made = reading.program.tensors[operator.outputs[0]].shape, reading.builder.shapes[name]
+    if stated == made:
+        return name
+    if operator.kind != "FULLY_CONNECTED" or math.prod(stated) != math.prod(made):
+        raise reading.refuse(operator, f"it should make {list(made)} and the file says {list(stated)}")
+    flat = reading.builder.add(Reshape(stated), [name], name)
+    _note_encoding(reading, operator.outputs[0], flat)
+    return flat
 
 
 def _note_integers(
@@ -198,121 +208,3 @@ def _note_integers(
         data = reading.program.tensors[operator.inputs[2]].data
         bias = bias if data is None else data.astype(np.int32)
     reading.integers[name] = QuantizedWeights(weight.data.reshape(made.weight.shape), scales, bias)
-
-
-def _activation(reading: Reading, operator: FileOperator) -> Activation:
-    name = str(operator.options.get("fusedActivationFunction", "NONE"))
-    if name not in ACTIVATIONS:
-        raise reading.refuse(operator, f"its fused activation is {name}", "RELU and RELU6 are supported")
-    return ACTIVATIONS[name]
-
-
-def _bias(reading: Reading, operator: FileOperator, count: int) -> NDArray[np.float32]:
-    if len(operator.inputs) < 3 or operator.inputs[2] < 0:
-        return np.zeros(count, np.float32)
-    return np.asarray(reading.constant(operator, 2), np.float32)
-
-
-def _pair(operator: FileOperator, height: str, width: str) -> tuple[int, int]:
-    return cast(int, operator.options[height]), cast(int, operator.options[width])
-
-
-def _convolution(reading: Reading, operator: FileOperator) -> Operator:
-    weight = np.asarray(reading.constant(operator, 1), np.float32)
-    stride, dilation = (
-        _pair(operator, "strideH", "strideW"),
-        _pair(operator, "dilationHFactor", "dilationWFactor"),
-    )
-    activation = _activation(reading, operator)
-    made: Conv2D | DepthwiseConv2D
-    if operator.kind == "DEPTHWISE_CONV_2D":
-        bias = _bias(reading, operator, weight.shape[3])
-        made = DepthwiseConv2D(weight, bias, stride, dilation, activation=activation)
-    else:
-        channels = reading.builder.shapes[reading.tensors[operator.inputs[0]]][3]
-        bias, groups = _bias(reading, operator, weight.shape[0]), channels // weight.shape[3]
-        made = Conv2D(weight, bias, stride, dilation, groups=groups, activation=activation)
-    return replace(made, pads=_pads(reading, operator, made))
-
-
-def _pads(reading: Reading, operator: FileOperator, made: Conv2D | DepthwiseConv2D | Pool) -> Pads:
-    size = reading.picture_size(operator)
-    return same_pads(size, made) if operator.options.get("padding") == "SAME" else Pads()
-
-
-def _fully_connected(reading: Reading, operator: FileOperator) -> Operator:
-    weight = np.asarray(reading.constant(operator, 1), np.float32)
-    return FullyConnected(weight, _bias(reading, operator, len(weight)), _activation(reading, operator))
-
-
-def _arithmetic(reading: Reading, operator: FileOperator) -> Operator:
-    kind, activation = BINARY[operator.kind], _activation(reading, operator)
-    constants = [i in reading.constants for i in operator.inputs]
-    if not any(constants):
-        return Binary(kind, activation)
-    position = constants.index(True)
-    vector = np.asarray(reading.constant(operator, position), np.float32).reshape(-1)
-    shape = reading.builder.shapes[reading.tensors[operator.inputs[1 - position]]]
-    if len(vector) not in (1, shape[-1]) or activation is not Activation.NONE:
-        raise reading.refuse(operator, "its constant varies over the picture, or it has a fused activation")
-    one, zero = np.ones(1, np.float32), np.zeros(1, np.float32)
-    if kind == "mul":
-        return Affine(vector, zero)
-    if kind == "add":
-        return Affine(one, vector)
-    return Affine(one, -vector) if position == 1 else Affine(-one, vector)
-
-
-def _mean(reading: Reading, operator: FileOperator) -> Operator:
-    axes = {int(axis) % 4 for axis in np.ravel(reading.constant(operator, 1))}
-    if axes != {1, 2}:
-        raise reading.refuse(operator, f"it means axes {sorted(axes)}", "only height and width (1, 2) are supported")
-    return Mean(bool(operator.options.get("keepDims", False)))
-
-
-def _pool(reading: Reading, operator: FileOperator) -> Operator:
-    kind = "max" if operator.kind == "MAX_POOL_2D" else "average"
-    size, stride = _pair(operator, "filterHeight", "filterWidth"), _pair(operator, "strideH", "strideW")
-    made = Pool(kind, size, stride)
-    if kind == "average" and size == reading.picture_size(operator) and operator.options.get("padding") == "VALID":
-        return Mean(keep_dims=True)
-    return replace(made, pads=_pads(reading, operator, made))
-
-
-def _pad(reading: Reading, operator: FileOperator) -> Operator:
-    amounts = np.asarray(reading.constant(operator, 1)).reshape(-1, 2)
-    if len(amounts) != 4 or amounts[[0, 3]].any():
-        raise reading.refuse(operator, f"it pads {amounts.tolist()}", "only height and width can be padded")
-    pads = Pads(int(amounts[1, 0]), int(amounts[1, 1]), int(amounts[2, 0]), int(amounts[2, 1]))
-    if operator.kind == "PAD":
-        return Pad(pads)
-    value = float(np.ravel(reading.constant(operator, 2))[0])
-    return Pad(pads, 0.0 if value == 0 else float("-inf"))
-
-
-def _reshape(reading: Reading, operator: FileOperator) -> Operator:
-    return Reshape(reading.program.tensors[operator.outputs[0]].shape)
-
-
-def _transpose(reading: Reading, operator: FileOperator) -> Operator:
-    return Transpose(tuple(int(axis) for axis in reading.constant(operator, 1)))
-
-
-def _concat(reading: Reading, operator: FileOperator) -> Operator:
-    rank = len(reading.program.tensors[operator.outputs[0]].shape)
-    return Concat(cast(int, operator.options["axis"]) % rank)
-
-
-RULES: dict[str, Callable[[Reading, FileOperator], Operator]] = {
-    **dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D"), _convolution),
-    "FULLY_CONNECTED": _fully_connected,
-    **dict.fromkeys(BINARY, _arithmetic),
-    **{kind: lambda _, operator: Unary(UNARY[operator.kind]) for kind in UNARY},
-    "MEAN": _mean,
-    **dict.fromkeys(("MAX_POOL_2D", "AVERAGE_POOL_2D"), _pool),
-    **dict.fromkeys(("PAD", "PADV2"), _pad),
-    **dict.fromkeys(("RESHAPE", "SQUEEZE", "EXPAND_DIMS"), _reshape),
-    "TRANSPOSE": _transpose,
-    "CONCATENATION": _concat,
-    "SOFTMAX": lambda _reading, _operator: Softmax(),
-}

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import itertools
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edgenet.data import PhotoSet, choose, digest, load_all, open_photos
+from edgenet.bundle.manifest import Quantization
+from edgenet.data import Loaded, PhotoSet, choose, digest, load_all, open_photos
 from edgenet.errors import EdgenetError
 from edgenet.files import sha256, write_atomically
 from edgenet.graph.cost import Cost, cost
 from edgenet.graph.passes.simplify import lower
-from edgenet.bundle.manifest import Quantization
 from edgenet.progress import Progress, silent
-from edgenet.quantize.recipes import RECIPES, Recipe
+from edgenet.quantize.recipes import DEFAULT_RECIPE, RECIPES, Recipe
 from edgenet.tflite.layout import float_program, int8_program
 from edgenet.tflite.model_file import write_model
 from edgenet.tflite.program import Program
+from edgenet.verbs.outputs import check_output
 from edgenet.verbs.sources import Source, SourceOptions, open_source
+
+PHOTOS = 100
 
 
 @dataclass(frozen=True)
@@ -26,8 +29,8 @@ class Calibration:
     """Photos to quantize with: `photos` of those in `data`, by the recipe's name."""
 
     data: Path
-    photos: int
-    recipe: str
+    photos: int = PHOTOS
+    recipe: str = DEFAULT_RECIPE
 
 
 @dataclass(frozen=True)
@@ -72,8 +75,9 @@ def convert(
         EdgenetError: one line for everything that a user can cause.
     """
     clock = _Clock()
+    check_output(out, source)
     recipe = _recipe(calibration)
-    photos = _open_photos(calibration)
+    photos = _open_photos(calibration, progress)
     opened = open_source(source, options, progress)
     clock.lap("read")
     if recipe is None or photos is None:
@@ -124,27 +128,50 @@ def _recipe(calibration: Calibration | None) -> Recipe | None:
     if calibration is None:
         return None
     if calibration.recipe not in RECIPES:
-        raise EdgenetError(f"there is no recipe '{calibration.recipe}'", f"the recipes are {', '.join(RECIPES)}")
+        raise EdgenetError(
+            f"there is no recipe '{calibration.recipe}'", f"the recipes are {', '.join(RECIPES)}"
+        )
     return RECIPES[calibration.recipe]
 
 
-def _open_photos(calibration: Calibration | None) -> PhotoSet | None:
+def _open_photos(calibration: Calibration | None, progress: Progress) -> PhotoSet | None:
     """The calibration photos; opened before the network is, so that a wrong folder is told at once."""
     if calibration is None:
         return None
     if calibration.photos < 1:
         raise EdgenetError(f"--photos is {calibration.photos}", "give at least 1")
-    return choose(open_photos(calibration.data), calibration.photos)
+    photos = open_photos(calibration.data)
+    return choose(photos, calibration.photos, progress=_stage(progress, "choosing photos"))
+
+
+def _stage(progress: Progress, name: str) -> Callable[[int, int], None]:
+    return lambda done, total: progress(name, done, total)
 
 
 def _quantize(opened: Source, recipe: Recipe, photos: PhotoSet, clock: _Clock, progress: Progress) -> _Made:
     graph = lower(opened.graph, exact_border=False)
-    loaded = load_all(photos, graph.size[0], progress=lambda done, total: progress("reading photos", done, total))
+    loaded = load_all(photos, graph.size[0], progress=_stage(progress, "reading photos"))
     clock.lap("photos")
-    count = len(loaded.images)
-    progress("calibrating", 0, count)
-    done = itertools.count(1)
-    quantized = recipe.quantize(graph, loaded.images, lambda n: [progress("calibrating", next(done), count) for _ in range(n)])
+    quantized = recipe.quantize(graph, loaded.images, _counted(progress, "calibrating", len(loaded)))
     clock.lap("quantize")
-    quantization = Quantization(recipe.name, recipe.steps, digest(photos), count)
+    quantization = Quantization(recipe.name, recipe.steps, digest(_readable(photos, loaded)), len(loaded))
     return _Made(int8_program(quantized), quantization, loaded.skipped)
+
+
+def _counted(progress: Progress, stage: str, total: int) -> Callable[[int], None]:
+    """From "so many more are done" to "so many of all are done"."""
+    done = 0
+
+    def more(count: int) -> None:
+        nonlocal done
+        done += count
+        progress(stage, done, total)
+
+    progress(stage, 0, total)
+    return more
+
+
+def _readable(photos: PhotoSet, loaded: Loaded) -> PhotoSet:
+    """The photos that took part: what could not be read must not be in the calibration set's hash."""
+    names = set(loaded.names)
+    return photos.take([index for index, name in enumerate(photos.names) if name in names])

@@ -30,7 +30,7 @@ class Demo:
 
     Attributes:
         labels: what the video's frames were called, with how many frames, the most frequent first.
-        camera: the camera that was looked through, None where there is none.
+        camera: the camera that was looked through, None where there is none that gives pictures.
         inference_p50_ms: of the latency report, one thread.
         valid: whether the latency report is; `reasons` says why not.
         files: everything that was written, the picture last.
@@ -57,28 +57,23 @@ def demo(out: Path, progress: Progress = silent, say: Say = lambda line: None) -
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise EdgenetError(f"cannot make the folder {out}: {error.strerror}", "give another one with --out") from None
-    model, bundle = out / f"{VARIANT}.tflite", out / f"{VARIANT}.edgenet"
+        raise EdgenetError(
+            f"cannot make the folder {out}: {error.strerror}", "give another one with --out"
+        ) from None
+    model, bundle, report = out / f"{VARIANT}.tflite", out / f"{VARIANT}.edgenet", out / "latency.json"
     say(f"[1/{STEPS}] {VARIANT} with ImageNet weights to int8, with the photos of calibration_data/")
-    made = convert(VARIANT, model, Calibration(calibration_photos(), 100, "minmax"), progress=progress)
+    made = convert(VARIANT, model, Calibration(calibration_photos()), progress=progress)
     say(f"      {_converted(made)}")
     package(model, bundle)
     say(f"[2/{STEPS}] packed into {bundle}")
+    say(f"[3/{STEPS}] the device script on a video: {_command('classify', bundle, near(clip()))}")
     picture = out / "video.png"
-    say(f"[3/{STEPS}] the device script on a video: python -m device_scripts.classify {bundle} clip.mp4")
     seen = _classify(bundle, str(clip()), picture, ["--every", str(VIDEO_EVERY)])
     say(f"      {_summary(seen)}")
-    camera = first_camera()
-    pictures = [picture]
-    if camera is None:
-        say("      no camera is attached; with one, the demo looks through it too")
-    else:
-        pictures.insert(0, out / "camera.png")
-        frames = _classify(bundle, camera, pictures[0], ["--frames", str(CAMERA_FRAMES)])
-        say(f"      through {camera}: {_summary(frames)}")
-    report = out / "latency.json"
-    say(f"[4/{STEPS}] latency, one thread: python -m device_scripts.measure_latency {bundle}")
+    camera = _look_through_camera(bundle, out / "camera.png", say)
+    say(f"[4/{STEPS}] latency, one thread: {_command('measure_latency', bundle)}")
     latency = _measure(bundle, report)
+    pictures = [out / "camera.png", picture] if camera else [picture]
     return Demo(
         labels=_counted(seen),
         camera=camera,
@@ -99,10 +94,34 @@ def clip() -> Path:
     return Path(str(files("edgenet.assets"))) / "clip.mp4"
 
 
+def near(path: Path) -> Path:
+    """The path as it is seen from the current folder, where it lies in there."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
 def first_camera() -> str | None:
-    """The first video device, None where there is none."""
-    cameras = sorted(Path("/dev").glob("video*"))
-    return str(cameras[0]) if cameras else None
+    """The video device with the lowest number, None where there is none."""
+    cameras = [path for path in Path("/dev").glob("video*") if path.name.removeprefix("video").isdecimal()]
+    return str(min(cameras, key=lambda path: int(path.name.removeprefix("video")))) if cameras else None
+
+
+def _look_through_camera(bundle: Path, picture: Path, say: Say) -> str | None:
+    """Classifies some frames of the first camera; without one, or one that gives no picture, the demo goes on."""
+    camera = first_camera()
+    if camera is None:
+        say("      no camera is attached; with one, the demo looks through it too")
+        return None
+    try:
+        frames = _classify(bundle, camera, picture, ["--frames", str(CAMERA_FRAMES)])
+    except EdgenetError as error:  # not every video device is a camera: a Raspberry Pi's decoders are none
+        say(f"      {camera} gives no pictures: {error.found}")
+        return None
+    say(f"      through {camera}: {_summary(frames)}")
+    return camera
+
+
+def _command(script: str, *arguments: Path) -> str:
+    return f"python -m device_scripts.{script} {' '.join(map(str, arguments))}"
 
 
 def _converted(made: Conversion) -> str:
@@ -116,13 +135,17 @@ def _classify(bundle: Path, source: str, picture: Path, options: list[str]) -> l
 
 def _measure(bundle: Path, report: Path) -> dict[str, Any]:
     _device_script("measure_latency", [str(bundle), "--out", str(report)])
-    return json.loads(report.read_text())  # type: ignore[no-any-return]
+    measured: dict[str, Any] = json.loads(report.read_text())
+    return measured
 
 
 def _device_script(name: str, arguments: list[str]) -> str:
     """Runs a device script in a process of its own, as the device does; returns what it printed."""
     done = subprocess.run(
-        [sys.executable, "-m", f"device_scripts.{name}", *arguments], capture_output=True, text=True, check=False
+        [sys.executable, "-m", f"device_scripts.{name}", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode != 0:
         reason = (done.stderr.strip().splitlines() or ["no word why"])[-1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgenet.data import Loaded, PhotoSet, load_batches, open_photos, outputs_for
+from edgenet.data.matching import corresponding
 from edgenet.errors import EdgenetError
 from edgenet.progress import Progress, silent
-from edgenet.verbs.scorers import Scorer, open_scorer
+from edgenet.verbs.scorers import Scorer, check_options, open_scorer
 from edgenet.verbs.sources import SourceOptions
 
 TOP = 5
@@ -25,7 +26,8 @@ class EvaluatedModel:
     Attributes:
         top1: percent of the photos whose best score is the right class.
         top5: percent whose right class is among the best five; None for fewer than five classes.
-        agreement: percent of the photos on which its best class is that of the first network.
+        agreement: percent of the photos on which its best class is that of the first network, also where the
+            two number their outputs differently.
     """
 
     model: str
@@ -62,7 +64,7 @@ class EvaluationOptions:
 def evaluate(
     models: Sequence[str],
     data: Path,
-    options: EvaluationOptions = EvaluationOptions(),  # noqa: B008 (frozen)
+    options: EvaluationOptions = EvaluationOptions(),
     source_options: SourceOptions = SourceOptions(),  # noqa: B008 (frozen)
     progress: Progress = silent,
 ) -> Evaluation:
@@ -71,17 +73,42 @@ def evaluate(
     Args:
         models: .tflite files, bundles, or float sources; the first is what the others are compared with.
         data: a labelled folder or zip.
+        source_options: each for those of the sources that take it.
 
     Raises:
-        EdgenetError: the photos have no labels, or the classes do not fit a network's outputs.
+        EdgenetError: the photos have no labels, the classes do not fit a network's outputs, or an option fits
+            none of the models.
     """
-    photos = open_photos(data, split=options.split)
+    check_options(models, source_options)
+    photos = open_labelled(data, options.split)  # first: a wrong folder is told before networks are opened
+    scorers = [open_scorer(model, source_options, options.threads, progress) for model in models]
+    return evaluate_scorers(scorers, photos, options, progress)
+
+
+def open_labelled(data: Path, split: str | None = None) -> PhotoSet:
+    """Photos that each have a class.
+
+    Raises:
+        EdgenetError: some have none; or see `open_photos`.
+    """
+    photos = open_photos(data, split=split)
     if any(label is None for label in photos.labels):
         raise EdgenetError(f"the photos in {data} have no labels", "give class folders or a labels.csv")
-    scorers = [open_scorer(model, source_options, options.threads, progress) for model in models]
+    return photos
+
+
+def evaluate_scorers(
+    scorers: Sequence[Scorer], photos: PhotoSet, options: EvaluationOptions, progress: Progress = silent
+) -> Evaluation:
+    """`evaluate` for networks and photos that are open; the photos are not split any more."""
+    used = {label for label in photos.labels if label is not None}
+    outputs = [outputs_for(photos.class_names, used, scorer.labels, photos.origin) for scorer in scorers]
     ranked, kept = _rank_all(scorers, photos, options, progress)
-    figures = [_figures(scorer, ranks, ranked[0], kept, photos) for scorer, ranks in zip(scorers, ranked, strict=True)]
-    return Evaluation(str(data), len(kept.labels), tuple(figures), kept.skipped)
+    figures = [
+        _figures(scorer, ranks, _truth(kept, own), _first_answers(scorers[0], ranked[0], scorer))
+        for scorer, ranks, own in zip(scorers, ranked, outputs, strict=True)
+    ]
+    return Evaluation(photos.origin, len(kept.labels), tuple(figures), kept.skipped)
 
 
 @dataclass(frozen=True)
@@ -91,7 +118,7 @@ class _Kept:
 
 
 def _rank_all(
-    scorers: list[Scorer], photos: PhotoSet, options: EvaluationOptions, progress: Progress
+    scorers: Sequence[Scorer], photos: PhotoSet, options: EvaluationOptions, progress: Progress
 ) -> tuple[list[NDArray[np.intp]], _Kept]:
     """The best classes of every network on every photo, [n, up to 5]; batch by batch, so that memory stays small."""
     ranks: list[list[NDArray[np.intp]]] = [[] for _ in scorers]
@@ -100,7 +127,9 @@ def _rank_all(
     by_size = {scorer.size for scorer in scorers}
     streams = {size: load_batches(photos, size, limit=options.limit) for size in by_size}
     total = min(len(photos), options.limit or len(photos))
-    while batches := {size: batch for size, stream in streams.items() if (batch := next(stream, None)) is not None}:
+    while batches := {
+        size: batch for size, stream in streams.items() if (batch := next(stream, None)) is not None
+    }:
         for scorer, found in zip(scorers, ranks, strict=True):
             found.append(_best(scorer, batches[scorer.size]))
         any_batch = next(iter(batches.values()))
@@ -116,19 +145,28 @@ def _best(scorer: Scorer, batch: Loaded) -> NDArray[np.intp]:
     return np.argsort(-scorer.score(batch.images), axis=1, kind="stable")[:, :TOP]
 
 
+def _truth(kept: _Kept, outputs: Mapping[int, int]) -> NDArray[np.intp]:
+    """The output that is right on every photo [n]."""
+    return np.array([outputs[label] for label in kept.labels], np.intp)
+
+
+def _first_answers(first: Scorer, ranks: NDArray[np.intp], scorer: Scorer) -> NDArray[np.intp]:
+    """What the first network says, in the outputs of `scorer` [n]; -1 where that has no such class."""
+    outputs = [-1 if output is None else output for output in corresponding(first.labels, scorer.labels)]
+    return np.array(outputs, np.intp)[ranks[:, 0]]
+
+
 def _figures(
-    scorer: Scorer, ranks: NDArray[np.intp], first: NDArray[np.intp], kept: _Kept, photos: PhotoSet
+    scorer: Scorer, ranks: NDArray[np.intp], truth: NDArray[np.intp], first: NDArray[np.intp]
 ) -> EvaluatedModel:
-    outputs = outputs_for(photos.class_names, set(kept.labels), scorer.labels, photos.origin)
-    truth = np.array([outputs[label] for label in kept.labels])[:, None]
-    hits = ranks == truth
+    hits = ranks == truth[:, None]
     return EvaluatedModel(
         model=scorer.model,
         precision=scorer.precision,
         runtime=scorer.runtime,
         top1=_percent(hits[:, 0]),
         top5=_percent(hits.any(axis=1)) if len(scorer.labels) >= TOP else None,
-        agreement=_percent(ranks[:, 0] == first[:, 0]),
+        agreement=_percent(ranks[:, 0] == first),
     )
 
 

@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from device_scripts.model_file import open_model
+from edgenet.bundle.manifest import Facts
 from edgenet.data import choose, load_all, open_photos
 from edgenet.graph.cost import Cost, cost, node_mult_adds
-from edgenet.graph.ir import Graph
 from edgenet.graph.passes.simplify import lower
-from edgenet.bundle.manifest import Facts
 from edgenet.progress import Progress, silent
 from edgenet.quantize.error import LayerError, layer_errors
 from edgenet.tflite.flatbuffer import read_tflite
@@ -21,6 +20,8 @@ from edgenet.tflite.program import FileOperator, FileTensor, Program
 from edgenet.tflite.to_graph import float_graph, quantized_graph
 from edgenet.verbs.scorers import precision
 from edgenet.verbs.sources import SourceOptions, open_source
+
+PHOTOS = 32
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Inspection:
         kinds: how many operators of each kind.
         labels: how many class names it carries.
         errors: layer by layer, where a float network and photos were given.
+        skipped: photos of the comparison that could not be read, with the reason.
     """
 
     model: str
@@ -66,6 +68,7 @@ class Inspection:
     cost: Cost
     operators: tuple[OperatorRow, ...]
     errors: tuple[LayerError, ...] | None
+    skipped: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ class Comparison:
 
     against: str
     data: Path
-    photos: int = 32
+    photos: int = PHOTOS
 
 
 def inspect(
@@ -97,6 +100,7 @@ def inspect(
     is_int8 = precision(file.data, str(model)) == "int8"
     graph = quantized_graph(program).graph if is_int8 else float_graph(program)
     mult_adds = {node.output: node_mult_adds(graph, node) for node in graph.nodes}
+    errors, skipped = _errors(program, comparison, options, progress) if comparison else (None, ())
     return Inspection(
         model=str(model),
         bytes=len(file.data),
@@ -109,7 +113,8 @@ def inspect(
         kinds=program.kinds(),
         cost=cost(graph),
         operators=tuple(_row(program, i, o, mult_adds) for i, o in enumerate(program.operators)),
-        errors=_errors(program, comparison, options, progress) if comparison else None,
+        errors=errors,
+        skipped=skipped,
     )
 
 
@@ -136,15 +141,13 @@ def _row(program: Program, number: int, operator: FileOperator, mult_adds: dict[
 
 def _errors(
     program: Program, comparison: Comparison, options: SourceOptions, progress: Progress
-) -> tuple[LayerError, ...]:
-    quantized = quantized_graph(program)
-    reference = _reference(comparison.against, options, progress)
+) -> tuple[tuple[LayerError, ...], tuple[tuple[str, str], ...]]:
+    """The error of every layer, and the photos that could not be read."""
     photos = choose(open_photos(comparison.data), comparison.photos)
-    images = load_all(photos, reference.size[0]).images
-    return layer_errors(
-        quantized, reference, images, lambda done, total: progress("comparing layers", done, total)
+    quantized = quantized_graph(program)
+    reference = lower(open_source(comparison.against, options, progress).graph, exact_border=False)
+    loaded = load_all(photos, reference.size[0])
+    errors = layer_errors(
+        quantized, reference, loaded.images, lambda done, total: progress("comparing layers", done, total)
     )
-
-
-def _reference(against: str, options: SourceOptions, progress: Progress) -> Graph:
-    return lower(open_source(against, options, progress).graph, exact_border=False)
+    return errors, loaded.skipped

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from edgenet.bundle.bundle import write_bundle
+from edgenet.bundle.contract import read_contract
+from edgenet.bundle.manifest import Accuracy, Facts, Manifest, Weights
 from edgenet.errors import EdgenetError
 from edgenet.files import sha256
-from edgenet.labels import parse_labels
-from edgenet.bundle.bundle import write_bundle
-from edgenet.bundle.manifest import Accuracy, Facts, Manifest, Weights
 from edgenet.progress import Progress, silent
 from edgenet.tflite.metadata import read_labels
 from edgenet.tflite.model_file import read_facts
-from edgenet.verbs.evaluate import EvaluationOptions, evaluate
-from edgenet.verbs.scorers import precision
-from edgenet.verbs.sources import SourceOptions
+from edgenet.verbs.evaluate import Evaluation, EvaluationOptions, evaluate_scorers, open_labelled
+from edgenet.verbs.outputs import check_output
+from edgenet.verbs.scorers import open_scorer
+from edgenet.verbs.sources import SourceOptions, read_labels_file
+
+
+@dataclass(frozen=True)
+class Packed:
+    """What `package` made.
+
+    Attributes:
+        out: the bundle.
+        manifest: what stands in it.
+        skipped: photos of the accuracy's data that could not be read, with the reason.
+    """
+
+    out: str
+    manifest: Manifest
+    skipped: tuple[tuple[str, str], ...]
 
 
 def package(
@@ -25,7 +41,7 @@ def package(
     data: Path | None = None,
     float_source: str | None = None,
     progress: Progress = silent,
-) -> Manifest:
+) -> Packed:
     """Packs a .tflite file into a bundle.
 
     Args:
@@ -33,22 +49,33 @@ def package(
         out: usually NAME.edgenet.
         labels: one name per line; needed where the model carries none.
         data: labelled photos, to measure the accuracy that goes into the manifest.
-        float_source: the float network, to have its accuracy measured beside it.
+        float_source: the float network, to have its accuracy measured beside that of an int8 model.
 
     Raises:
-        EdgenetError: no labels, labels whose number differs from the outputs, a model of another layout.
+        EdgenetError: no labels, labels whose number differs from the outputs, a model of another layout, a
+            float source that has nothing to be measured on or beside.
     """
-    try:
-        content = model.read_bytes()
-    except OSError as error:
-        raise EdgenetError(f"cannot read {model}: {error.strerror}", "give a .tflite file") from None
-    names = parse_labels(labels.read_bytes(), str(labels)) if labels else _labels_of(content, model)
+    content = _read(model)
+    check_output(out, model)
+    names = read_labels_file(labels) if labels else _labels_of(content, model)
+    _check(content, names, labels or model)
     facts = read_facts(content, str(model)) or Facts(
         model.stem, Weights(model.name, "not stated by the file", sha256(content))
     )
-    if data is not None:
-        facts = replace(facts, accuracy=_accuracy(model, content, data, float_source, progress))
-    return write_bundle(out, content, names, facts)
+    if data is None:
+        if float_source is not None:
+            raise EdgenetError("there are no photos to measure the float source on", "give --data PHOTOS too")
+        return Packed(str(out), write_bundle(out, content, names, facts), ())
+    measured = _measure(model, names, data, float_source, progress)
+    facts = replace(facts, accuracy=_accuracy(measured, data))
+    return Packed(str(out), write_bundle(out, content, names, facts), measured.skipped)
+
+
+def _read(model: Path) -> bytes:
+    try:
+        return model.read_bytes()
+    except OSError as error:
+        raise EdgenetError(f"cannot read {model}: {error.strerror}", "give a .tflite file") from None
 
 
 def _labels_of(content: bytes, model: Path) -> list[str]:
@@ -58,12 +85,33 @@ def _labels_of(content: bytes, model: Path) -> list[str]:
     return names
 
 
-def _accuracy(model: Path, content: bytes, data: Path, float_source: str | None, progress: Progress) -> Accuracy:
-    """Measured on the same photos: the model, and the float source where there is one."""
-    sources = [str(model)] + ([float_source] if float_source else [])
-    result = evaluate(sources, data, EvaluationOptions(), SourceOptions(), progress)
-    top1 = [row.top1 for row in result.models]
-    is_int8 = precision(content, str(model)) == "int8"
-    if not is_int8:
-        return Accuracy(top1[0], None, result.n, data.name)
-    return Accuracy(top1[1] if float_source else None, top1[0], result.n, data.name)
+def _check(content: bytes, names: list[str], where: Path) -> None:
+    """What `write_bundle` checks too, before anything is measured."""
+    _, output = read_contract(content)
+    if len(names) != output.classes:
+        raise EdgenetError(
+            f"{where} names {len(names)} classes and the model has {output.classes} outputs",
+            "give one label per line, in the order of the outputs",
+        )
+
+
+def _measure(
+    model: Path, names: list[str], data: Path, float_source: str | None, progress: Progress
+) -> Evaluation:
+    """The model under the bundle's labels, and the float source, on the same photos."""
+    options, defaults = SourceOptions(), EvaluationOptions()
+    photos = open_labelled(data)
+    scorers = [replace(open_scorer(str(model), options, defaults.threads), labels=tuple(names))]
+    if float_source is not None:
+        if scorers[0].precision != "int8":
+            raise EdgenetError(f"{model} is a float model itself", "leave out --float-source")
+        scorers.append(open_scorer(float_source, options, defaults.threads, progress))
+    return evaluate_scorers(scorers, photos, defaults, progress)
+
+
+def _accuracy(measured: Evaluation, data: Path) -> Accuracy:
+    model, *beside = measured.models
+    name = data.resolve().name
+    if model.precision != "int8":
+        return Accuracy(model.top1, None, measured.n, name)
+    return Accuracy(beside[0].top1 if beside else None, model.top1, measured.n, name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from device_scripts.model_file import open_model
 from device_scripts.runtime import Classifier, load_runtime
+from edgenet.errors import EdgenetError
 from edgenet.graph.executor import run
 from edgenet.progress import Progress, silent
 from edgenet.tflite.flatbuffer import read_tflite
-from edgenet.verbs.sources import SourceOptions, open_source
+from edgenet.verbs.sources import SourceOptions, open_source, options_for
 
 RUN_FILES = (".tflite", ".edgenet")
 
@@ -45,15 +46,31 @@ def open_scorer(model: str, options: SourceOptions, threads: int, progress: Prog
 
     Args:
         model: a .tflite, a bundle, or a source of `open_source`.
-        options: for sources.
+        options: for sources, each for those that take it.
         threads: LiteRT's.
     """
     if model.lower().endswith(RUN_FILES):
         return _lite(model, threads)
-    source = open_source(model, options, progress)
+    source = open_source(model, options_for(model, options), progress)
     labels = source.labels or tuple(f"class {index}" for index in range(source.graph.classes))
     graph = source.graph
     return Scorer(model, "float32", "torch", graph.size[0], labels, lambda images: run(graph, images))
+
+
+def check_options(models: Sequence[str], options: SourceOptions) -> None:
+    """Refuses an option that none of the models takes.
+
+    Raises:
+        EdgenetError: names the option.
+    """
+    sources = [model for model in models if not model.lower().endswith(RUN_FILES)]
+    taken = [options_for(source, options) for source in sources]
+    if options.normalization is not None and not any(option.normalization for option in taken):
+        raise EdgenetError(
+            "none of the models is an .onnx, which --normalize is for", "leave out --normalize"
+        )
+    if options.resolution is not None and not any(option.resolution for option in taken):
+        raise EdgenetError("all of the models have a resolution of their own", "leave out --resolution")
 
 
 def _lite(model: str, threads: int) -> Scorer:

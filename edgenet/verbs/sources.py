@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from device_scripts.flatbuffer_check import check_tflite
+from edgenet.bundle.manifest import Facts, Weights
 from edgenet.errors import EdgenetError
 from edgenet.files import sha256
 from edgenet.graph.ir import Graph, Shape
@@ -13,14 +14,13 @@ from edgenet.graph.passes.simplify import simplify
 from edgenet.graph.readers.onnx import read_onnx
 from edgenet.graph.readers.torch_module import read_torch
 from edgenet.labels import parse_labels
-from edgenet.zoo.loading import load_network
-from edgenet.zoo.normalization import CENTRED, SLIM, TORCHVISION, Normalization
-from edgenet.bundle.manifest import Facts, Weights
 from edgenet.progress import Progress, silent
 from edgenet.tflite.flatbuffer import read_tflite
 from edgenet.tflite.metadata import read_labels, read_normalization
 from edgenet.tflite.model_file import read_facts
 from edgenet.tflite.to_graph import float_graph
+from edgenet.zoo.loading import load_network
+from edgenet.zoo.normalization import CENTRED, SLIM, TORCHVISION, Normalization
 
 NORMALIZATIONS = {
     "imagenet": TORCHVISION,
@@ -69,7 +69,8 @@ def open_source(source: str, options: SourceOptions, progress: Progress = silent
     """Reads a float network.
 
     Args:
-        source: a variant's name with ImageNet weights, or the path of a .safetensors, .npz, .pth, .onnx or float .tflite.
+        source: a variant's name with ImageNet weights, or the path of a .safetensors, .npz, .pth, .onnx or
+            float .tflite.
 
     Raises:
         EdgenetError: see the readers; or labels whose number is not that of the outputs.
@@ -85,15 +86,26 @@ def open_source(source: str, options: SourceOptions, progress: Progress = silent
     return Source(opened.graph, _labels(options.labels, opened.graph.classes), opened.facts)
 
 
+def options_for(source: str, options: SourceOptions) -> SourceOptions:
+    """Of the options given for several sources together, those that this one takes; `open_source` is strict."""
+    if _is(source, ".onnx"):
+        return replace(options, resolution=None)
+    return replace(options, normalization=None, input_shape=None)
+
+
 def _is(source: str, suffix: str) -> bool:
     return source.lower().endswith(suffix)
 
 
 def _open_onnx(path: Path, options: SourceOptions) -> Source:
+    if not path.is_file():
+        raise EdgenetError(f"there is no file {path}", "check the path")
     if options.normalization is None:
         raise EdgenetError(f"{path} does not say what its pixels went through in training", ASK_NORMALIZATION)
     if options.resolution is not None:
-        raise EdgenetError("an .onnx has its own resolution", "leave out --resolution, or export at another one")
+        raise EdgenetError(
+            "an .onnx has its own resolution", "leave out --resolution, or export at another one"
+        )
     graph = simplify(read_onnx(path, options.input_shape), parse_normalization(options.normalization))
     weights = Weights(path.name, "not stated by the file", sha256(path))
     return Source(graph, None, Facts(path.stem, weights, resolution=graph.size[0]))
@@ -134,7 +146,8 @@ def _normalization_of(data: bytes, path: Path, options: SourceOptions) -> Normal
 def _open_network(source: str, options: SourceOptions, progress: Progress) -> Source:
     if options.normalization is not None or options.input_shape is not None:
         raise EdgenetError(
-            f"{source} brings its own normalization and shape", "give --normalize and --input-shape for .onnx only"
+            f"{source} brings its own normalization and shape",
+            "give --normalize and --input-shape for .onnx only",
         )
     network = load_network(
         source, options.resolution, lambda done, total: progress("downloading weights", done, total)
@@ -160,19 +173,30 @@ def parse_normalization(text: str) -> Normalization:
         (red, green, blue), (red_std, green_std, blue_std) = mean, std
     except ValueError:
         raise EdgenetError(
-            f"--normalize {text} is no normalization", f"give {', '.join(NORMALIZATIONS)}, or R,G,B/R,G,B in 0..255"
+            f"--normalize {text} is no normalization",
+            f"give {', '.join(NORMALIZATIONS)}, or R,G,B/R,G,B in 0..255",
         ) from None
     return Normalization((red, green, blue), (red_std, green_std, blue_std))
 
 
 def _labels(path: Path, outputs: int) -> tuple[str, ...]:
-    try:
-        labels = parse_labels(path.read_bytes(), str(path))
-    except OSError as error:
-        raise EdgenetError(f"cannot read the labels {path}: {error.strerror}", "check the path") from None
+    labels = read_labels_file(path)
     if len(labels) != outputs:
         raise EdgenetError(
             f"{path} names {len(labels)} classes and the network has {outputs} outputs",
             "give one label per line, in the order of the outputs",
         )
     return tuple(labels)
+
+
+def read_labels_file(path: Path) -> list[str]:
+    """The names in the file that --labels gives.
+
+    Raises:
+        EdgenetError: it cannot be read, or see `parse_labels`.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise EdgenetError(f"cannot read the labels {path}: {error.strerror}", "check the path") from None
+    return parse_labels(data, str(path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -34,30 +35,36 @@ def recognise_hard_functions(graph: Graph) -> Graph:
 def _recognise_hard_sigmoid(graph: Graph) -> Graph:
     producers = graph.producers()
     for node in graph.nodes:
-        middle = producers.get(node.inputs[0])
-        first = producers.get(middle.inputs[0]) if middle else None
-        if (
-            first
-            and middle
-            and _is_affine(node, 1 / 6, 0)
-            and _is(middle, "relu6")
-            and _is_affine(first, 1, 3)
-        ):
-            whole = replace(node, operator=Unary("hard_sigmoid"), inputs=first.inputs)
-            graph = graph.with_nodes([whole if n is node else n for n in graph.nodes])
+        x = _gated(producers, node.inputs[0])
+        if x is not None and _is_affine(node, 1 / 6, 0):
+            graph = _put(graph, node, "hard_sigmoid", x)
     return graph
 
 
+def _gated(producers: Mapping[str, Node], name: str) -> str | None:
+    """The x of a tensor that is relu6(x + 3)."""
+    clipped = producers.get(name)
+    shifted = producers.get(clipped.inputs[0]) if clipped and _is(clipped, "relu6") else None
+    return shifted.inputs[0] if shifted and _is_affine(shifted, 1, 3) else None
+
+
+def _put(graph: Graph, node: Node, kind: str, x: str) -> Graph:
+    whole = replace(node, operator=Unary(kind), inputs=(x,))
+    return graph.with_nodes([whole if n is node else n for n in graph.nodes])
+
+
 def _recognise_hard_swish(graph: Graph) -> Graph:
+    """x * hard_sigmoid(x), or (x * relu6(x + 3)) / 6."""
     producers = graph.producers()
     for node in graph.nodes:
-        if not (isinstance(node.operator, Binary) and node.operator.kind == "mul"):
+        product = producers.get(node.inputs[0]) if _is_affine(node, 1 / 6, 0) else node
+        if product is None or not (isinstance(product.operator, Binary) and product.operator.kind == "mul"):
             continue
-        for x, other in (node.inputs, node.inputs[::-1]):
+        for x, other in (product.inputs, product.inputs[::-1]):
             gate = producers.get(other)
-            if gate and _is(gate, "hard_sigmoid") and gate.inputs[0] == x:
-                whole = replace(node, operator=Unary("hard_swish"), inputs=(x,))
-                graph = graph.with_nodes([whole if n is node else n for n in graph.nodes])
+            whole = gate.inputs[0] if gate and _is(gate, "hard_sigmoid") else None
+            if x == (whole if product is node else _gated(producers, other)):
+                graph = _put(graph, node, "hard_swish", x)
                 break
     return graph
 

@@ -42,16 +42,13 @@ def _after(before: Node, affine: Affine) -> Weighted | Affine | None:
     """The operator `before` with an Affine behind it, as one operator; None where that cannot be."""
     operator = before.operator
     if isinstance(operator, Affine):
-        scale = operator.scale * affine.scale
-        return Affine(scale, operator.offset * affine.scale + affine.offset)
+        return Affine(operator.scale * affine.scale, operator.offset * affine.scale + affine.offset)
     if not isinstance(operator, WEIGHTED) or operator.activation.value != "none":
         return None
-    scale, offset = np.float64(affine.scale), np.float64(affine.offset)
+    scale, offset = affine.scale.astype(np.float64), affine.offset.astype(np.float64)
     # the output channel is the first axis of a weight, but for depthwise, where it is the last
     factors = scale if isinstance(operator, DepthwiseConv2D) else _as_first_axis(scale, operator.weight.ndim)
     bias = (operator.bias * scale + offset).astype(np.float32)
-    if bias.shape != operator.bias.shape:
-        return None
     return replace(operator, weight=(operator.weight * factors).astype(np.float32), bias=bias)
 
 
@@ -98,9 +95,9 @@ def _fold_forward(graph: Graph, node: Node, consumers: list[Node]) -> Graph:
 def fold_into_input(operator: object, affine: Affine, channels: int) -> Weighted:
     """The weighted operator that does to x what `operator` does to x * scale + offset (away from padding)."""
     assert isinstance(operator, WEIGHTED)
-    scale = np.broadcast_to(np.float64(affine.scale), (channels,))
-    offset = np.broadcast_to(np.float64(affine.offset), (channels,))
-    weight = np.float64(operator.weight)
+    scale = np.broadcast_to(affine.scale.astype(np.float64), (channels,))
+    offset = np.broadcast_to(affine.offset.astype(np.float64), (channels,))
+    weight = operator.weight.astype(np.float64)
     match operator:
         case FullyConnected():
             bias = weight @ offset

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edgenet.graph.ir import Graph
+from edgenet.graph.ir import Graph, Node
 from edgenet.graph.operators import Mean, Reshape, Softmax
 
 
@@ -20,29 +20,40 @@ def drop_unused(graph: Graph) -> Graph:
 
 def merge_reshapes(graph: Graph) -> Graph:
     """Joins a Reshape with the Reshape or the Mean before it, and removes one that changes nothing."""
-    for node in graph.nodes:
-        if not isinstance(node.operator, Reshape):
-            continue
-        source = node.inputs[0]
-        before = graph.producers().get(source)
-        shape = graph.shapes[node.output]
-        if shape == graph.shapes[source] and node.output != graph.output:
-            rest = [n for n in graph.nodes if n is not node]
-            graph = graph.with_nodes(
-                replace(n, inputs=tuple(source if i == node.output else i for i in n.inputs)) for n in rest
-            )
-        elif before and isinstance(before.operator, Reshape):
-            joined = replace(node, inputs=before.inputs)
-            graph = graph.with_nodes(joined if n is node else n for n in graph.nodes)
-        elif before and isinstance(before.operator, Mean) and len(shape) == 2 and graph.uses()[source] == 1:
-            mean = replace(before, operator=Mean(keep_dims=False), output=node.output)
-            graph = graph.with_nodes(mean if n is before else n for n in graph.nodes if n is not node)
+    for name in [node.name for node in graph.nodes if isinstance(node.operator, Reshape)]:
+        graph = _merge_reshape(graph, next(node for node in graph.nodes if node.name == name))
     return drop_unused(graph)
+
+
+def _merge_reshape(graph: Graph, node: Node) -> Graph:
+    source, shape = node.inputs[0], graph.shapes[node.output]
+    before = graph.producers().get(source)
+    rest = [n for n in graph.nodes if n is not node]
+    if shape == graph.shapes[source] and node.output != graph.output:
+        return graph.with_nodes(
+            replace(n, inputs=tuple(source if i == node.output else i for i in n.inputs)) for n in rest
+        )
+    if before and isinstance(before.operator, Reshape):
+        joined = replace(node, inputs=before.inputs)
+        return graph.with_nodes(joined if n is node else n for n in graph.nodes)
+    vector = len(shape) == 2 and shape[0] == 1
+    if before and isinstance(before.operator, Mean) and vector and graph.uses()[source] == 1:
+        mean = replace(before, operator=Mean(keep_dims=False), output=node.output)
+        return graph.with_nodes(mean if n is before else n for n in rest)
+    return graph
 
 
 def drop_final_softmax(graph: Graph) -> Graph:
     """Lets the graph end in its logits; the file's layout adds the softmax in float."""
-    last = graph.producers()[graph.output]
-    if not isinstance(last.operator, Softmax):
+    producers, uses = graph.producers(), graph.uses()
+    reader, node = None, producers.get(graph.output)
+    while node and isinstance(node.operator, Reshape) and uses[node.output] == 1:
+        reader, node = node, producers.get(node.inputs[0])
+    if node is None or not isinstance(node.operator, Softmax) or uses[node.output] > 1:
         return graph
-    return drop_unused(replace(graph, output=last.inputs[0]))
+    if reader is None:
+        return drop_unused(replace(graph, output=node.inputs[0]))
+    if graph.shapes[node.output][-1] != graph.classes:
+        return graph
+    logits = replace(reader, inputs=node.inputs)
+    return drop_unused(graph.with_nodes(logits if n is reader else n for n in graph.nodes))

@@ -25,7 +25,12 @@ def name_after_modules(graph: Graph) -> Graph:
         taken.add(name)
         names[node.output] = name
     nodes = tuple(
-        replace(node, name=names[node.output], inputs=tuple(names[i] for i in node.inputs), output=names[node.output])
+        replace(
+            node,
+            name=names[node.output],
+            inputs=tuple(names[i] for i in node.inputs),
+            output=names[node.output],
+        )
         for node in graph.nodes
     )
     shapes = {names[name]: shape for name, shape in graph.shapes.items() if name in names}
@@ -34,5 +39,7 @@ def name_after_modules(graph: Graph) -> Graph:
 
 def _short(name: str) -> str:
     parts = OPERATOR_SUFFIX.sub("", name).split("/")
-    kept = [part for part, child in zip(parts, [*parts[1:], ""], strict=True) if not child.startswith(f"{part}.")]
+    kept = [
+        part for part, child in zip(parts, [*parts[1:], ""], strict=True) if not child.startswith(f"{part}.")
+    ]
     return "/".join(kept)

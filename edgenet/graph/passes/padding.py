@@ -16,7 +16,7 @@ from edgenet.graph.shapes import infer_shape, same_pads
 
 def absorb_padding(graph: Graph) -> Graph:
     """Moves zero padding into the convolutions that read it."""
-    for node in graph.nodes:
+    for node in reversed(graph.nodes):  # of two Pads in a row, the one next to the convolution goes first
         if not isinstance(node.operator, Pad) or node.operator.value != 0 or node.output == graph.output:
             continue
         consumers = [n for n in graph.nodes if node.output in n.inputs]

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from edgenet.graph.ir import Graph, Node, PixelEncoding
-from edgenet.graph.operators import Affine, Conv2D
+from edgenet.graph.operators import Affine, Conv2D, DepthwiseConv2D
 from edgenet.graph.passes.affine import fold_into_input
 from edgenet.zoo.normalization import Normalization
 
@@ -21,15 +21,14 @@ def normalize_pixels(graph: Graph, normalization: Normalization) -> Graph:
     The decoded pixels have the scale 1 / 127.5 and the zero point nearest to the mean's mean: the zeros with which
     convolutions pad then stand for (nearly) the same grey as in training.
     """
-    mean, std = np.float64(normalization.mean), np.float64(normalization.std)
-    zero_point = int(
-        np.clip(np.ceil(mean.mean() - 0.5), 0, 255)
-    )  # 127.5 becomes 127, as the usual MobileNet files have it
+    mean, std = np.array(normalization.mean, np.float64), np.array(normalization.std, np.float64)
+    # 127.5 becomes 127, as the usual MobileNet files have it
+    zero_point = int(np.clip(np.ceil(mean.mean() - 0.5), 0, 255))
     scale = 1 / (PIXEL_SCALE * std)
     offset = (zero_point - mean) / std
-    decoded = f"{graph.input}/pixels"
+    decoded = graph.unused_name(f"{graph.input}/pixels")
     affine = Affine(scale.astype(np.float32), offset.astype(np.float32))
-    node = Node(f"{graph.input}/normalize", affine, (decoded,), graph.input)
+    node = Node(graph.unused_name(f"{graph.input}/normalize"), affine, (decoded,), graph.input)
     shapes = {**graph.shapes, decoded: graph.shapes[graph.input]}
     pixels = PixelEncoding(PIXEL_SCALE, zero_point)
     return replace(graph, nodes=(node, *graph.nodes), input=decoded, shapes=shapes, pixels=pixels)
@@ -44,7 +43,9 @@ def fold_border(graph: Graph) -> Graph:
     """
     first = graph.nodes[0]
     consumers = [node for node in graph.nodes if first.output in node.inputs]
-    if not isinstance(first.operator, Affine) or not all(isinstance(c.operator, Conv2D) for c in consumers):
+    if not isinstance(first.operator, Affine) or not all(
+        isinstance(c.operator, Conv2D | DepthwiseConv2D) for c in consumers
+    ):
         return graph
     folded = {
         consumer.name: replace(

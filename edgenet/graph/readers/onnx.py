@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,11 @@ from edgenet.errors import EdgenetError
 from edgenet.graph.builder import GraphBuilder
 from edgenet.graph.ir import Graph, Shape
 from edgenet.graph.operators import Reshape
-from edgenet.graph.readers.onnx_operators import REMEDIES, RULES
-from edgenet.graph.readers.translation import NCHW, Array, OnnxNode, Translation, Value
+from edgenet.graph.readers.onnx_operators import REMEDIES, RULES, Rule
+from edgenet.graph.readers.translation import NCHW, Array, OnnxNode, Translation, Value, natural
 
 STATIC = "export with a fixed batch of 1 and fixed height and width, or give the shape, e.g. --input-shape 1,3,224,224"
+LARGEST_SIDE = 8192
 
 
 def read_onnx(path: Path, input_shape: Shape | None = None) -> Graph:
@@ -24,7 +26,7 @@ def read_onnx(path: Path, input_shape: Shape | None = None) -> Graph:
 
     Args:
         path: the file; external data beside it is loaded too.
-        input_shape: replaces the shape of the input where the file leaves it open.
+        input_shape: takes the place of the input's shape in the file, which may leave it open.
 
     Raises:
         EdgenetError: the file is missing or no ONNX, has several inputs or outputs, an open shape, or an operator
@@ -45,15 +47,27 @@ def read_onnx(path: Path, input_shape: Shape | None = None) -> Graph:
 
 def read_onnx_model(model: ModelProto, name: str, input_shape: Shape | None = None) -> Graph:
     """Reads a loaded ONNX model; see `read_onnx`."""
-    constants: dict[str, Array] = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    constants = _initializers(model)
     input_name, shape = _only_input(model, constants, input_shape)
-    builder, axes = _start(name, input_name, shape)
+    builder, value = _start(name, input_name, shape)
     state = Translation(builder, constants=constants)
-    state.values[input_name] = axes
+    state.values[input_name] = value
     opsets = {entry.domain: entry.version for entry in model.opset_import}
     for number, proto in enumerate(model.graph.node):
         _read_node(state, proto, number, opsets)
     return builder.graph(_only_output(model, state))
+
+
+def _initializers(model: ModelProto) -> dict[str, Array]:
+    constants = {}
+    for tensor in model.graph.initializer:
+        try:
+            constants[tensor.name] = numpy_helper.to_array(tensor)
+        except Exception as error:  # damaged bytes or an unknown type make onnx raise nearly anything
+            raise EdgenetError(
+                f"the ONNX constant '{tensor.name}' cannot be read ({_first_line(error)})", "export it again"
+            ) from None
+    return constants
 
 
 def _only_input(model: ModelProto, constants: dict[str, Array], given: Shape | None) -> tuple[str, Shape]:
@@ -66,8 +80,9 @@ def _only_input(model: ModelProto, constants: dict[str, Array], given: Shape | N
         )
     value = inputs[0]
     shape = given or tuple(d.dim_value or -1 for d in value.type.tensor_type.shape.dim)
-    if len(shape) != 4 or min(shape) < 1 or shape[0] != 1:
-        raise EdgenetError(f"the ONNX input '{value.name}' has the shape {_text_shape(value)}", STATIC)
+    if len(shape) != 4 or min(shape) < 1 or shape[0] != 1 or max(shape) > LARGEST_SIDE:
+        found = list(given) if given else _text_shape(value)
+        raise EdgenetError(f"the ONNX input '{value.name}' has the shape {found}", STATIC)
     return value.name, shape
 
 
@@ -89,40 +104,59 @@ def _start(name: str, input_name: str, shape: Shape) -> tuple[GraphBuilder, Valu
 
 
 def _only_output(model: ModelProto, state: Translation) -> str:
-    outputs = [value.name for value in model.graph.output]
-    if len(outputs) != 1 or outputs[0] not in state.values:
+    """The graph tensor [1, N] of the model's output."""
+    names = [value.name for value in model.graph.output]
+    if len(names) != 1:
         raise EdgenetError(
-            f"the ONNX model has {len(outputs)} outputs ({', '.join(outputs)}), edgenet takes one vector of scores",
+            f"the ONNX model has {len(names)} outputs ({', '.join(names)}), edgenet takes one vector of scores",
             "export a classifier with a single output [1, classes]",
         )
-    value = state.values[outputs[0]]
+    if names[0] not in state.values:
+        raise EdgenetError(f"the ONNX output '{names[0]}' does not depend on the picture", "export it again")
+    value = state.values[names[0]]
     shape = state.shape(value)
-    if np.prod(shape) != shape[1 if len(shape) > 1 else 0]:
+    if not shape or math.prod(shape) != max(shape):
         raise EdgenetError(
-            f"the ONNX output '{outputs[0]}' has the shape {list(shape)}",
+            f"the ONNX output '{names[0]}' has the shape {list(shape)}",
             "edgenet takes classifiers: [1, classes]",
         )
-    if len(shape) == 2:
+    node = OnnxNode(f"{names[0]}/flat", "output", (), (), {})
+    if value.flattened is not None:
+        value = state.in_order(node, value, natural(value))
+    flat = (1, math.prod(shape))
+    if state.builder.shapes[value.tensor] == flat:
         return value.tensor
-    return state.builder.add(Reshape((1, int(np.prod(shape)))), [value.tensor], f"{outputs[0]}/flat")
+    return state.add(node, Reshape(flat), [value.tensor])
 
 
 def _read_node(state: Translation, proto: NodeProto, number: int, opsets: dict[str, int]) -> None:
     attributes = {a.name: helper.get_attribute_value(a) for a in proto.attribute}
     name = (proto.name or (proto.output[0] if proto.output else "") or f"{proto.op_type}_{number}").strip("/")
     node = OnnxNode(name, proto.op_type, tuple(proto.input), tuple(proto.output), attributes)
-    if proto.op_type == "Shape" and proto.input[0] in state.values:
-        shape = state.shape(state.values[proto.input[0]])
-        picked = shape[node.integer("start", 0) :][: node.integer("end", len(shape))]
-        state.constants[proto.output[0]] = np.array(picked, np.int64)
-    elif all(not given or given in state.constants for given in proto.input):
-        _fold(state, proto, node, opsets)
-    else:
-        rule = RULES.get(proto.op_type)
-        if rule is None or proto.domain not in ("", "ai.onnx"):
-            remedy = REMEDIES.get(proto.op_type, f"edgenet takes {', '.join(sorted(RULES))}")
-            raise state.refuse(node, "this operator is not supported", remedy)
-        state.values[proto.output[0]] = rule(state, node)
+    try:
+        if proto.op_type == "Shape" and proto.input[0] in state.values:
+            shape = state.shape(state.values[proto.input[0]])
+            picked = shape[node.integer("start", 0) : node.integer("end", len(shape))]
+            state.constants[proto.output[0]] = np.array(picked, np.int64)
+        elif all(not given or given in state.constants for given in proto.input):
+            _fold(state, proto, node, opsets)
+        else:
+            state.values[proto.output[0]] = _rule(state, proto, node)(state, node)
+    except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, MemoryError) as error:
+        # whatever a rule trips over in a node that is not as ONNX prescribes
+        raise state.refuse(
+            node,
+            f"its inputs or attributes are not as ONNX prescribes ({_first_line(error)})",
+            "export it again",
+        ) from None
+
+
+def _rule(state: Translation, proto: NodeProto, node: OnnxNode) -> Rule:
+    rule = RULES.get(proto.op_type)
+    if rule is None or proto.domain not in ("", "ai.onnx"):
+        remedy = REMEDIES.get(proto.op_type, f"edgenet takes {', '.join(sorted(RULES))}")
+        raise state.refuse(node, "this operator is not supported", remedy)
+    return rule
 
 
 def _fold(state: Translation, proto: NodeProto, node: OnnxNode, opsets: dict[str, int]) -> None:

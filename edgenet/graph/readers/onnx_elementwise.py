@@ -28,7 +28,9 @@ def batch_normalization(state: Translation, node: OnnxNode) -> Value:
     with np.errstate(invalid="ignore", divide="ignore"):
         scale = gamma / np.sqrt(variance + np.float32(node.number("epsilon", 1e-5)))
     over_channels = (1, -1, *(1,) * (len(value.axes) - 2))
-    return _affine(state, node, value, scale.reshape(over_channels), (beta - mean * scale).reshape(over_channels))
+    return _affine(
+        state, node, value, scale.reshape(over_channels), (beta - mean * scale).reshape(over_channels)
+    )
 
 
 def arithmetic(state: Translation, node: OnnxNode) -> Value:
@@ -72,7 +74,9 @@ def _affine(state: Translation, node: OnnxNode, value: Value, scale: Array, offs
 
 
 def _along_last_axis(state: Translation, node: OnnxNode, value: Value, constant: Array) -> FloatArray:
-    padded = np.asarray(constant, np.float32).reshape((1,) * (len(value.axes) - constant.ndim) + constant.shape)
+    padded = np.asarray(constant, np.float32).reshape(
+        (1,) * (len(value.axes) - constant.ndim) + constant.shape
+    )
     if padded.size == 1:
         return padded.reshape(1)
     turned = padded.transpose(np.argsort(value.axes))

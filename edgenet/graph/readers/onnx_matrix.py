@@ -57,7 +57,9 @@ def window_pads(
         return Pads()
     given = node.integers("pads", (0, 0, 0, 0))
     if len(given) != 4 or min(given) < 0:
-        raise state.refuse(node, f"its pads are {list(given)}", "only padding by 0 or more pixels is supported")
+        raise state.refuse(
+            node, f"its pads are {list(given)}", "only padding by 0 or more pixels is supported"
+        )
     top, left, bottom, right = given
     return Pads(top, bottom, left, right)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from typing import Any
 
 import onnx
 import torch
@@ -23,7 +24,7 @@ def read_torch(module: torch.nn.Module, size: tuple[int, int], name: str) -> Gra
         size: height and width of the picture.
         name: the graph's name.
     """
-    buffer = io.BytesIO()
+    buffer: Any = io.BytesIO()  # which this exporter takes, but torch's annotations leave out
     example = torch.zeros(1, 3, *size)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter announces its deprecation

@@ -1,0 +1,113 @@
+"""Which integers the weights become: the scale of each channel, and rounding that knows what the layer sees."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from edgenet.graph.operators import DepthwiseConv2D, Weighted
+from edgenet.quantize.encodings import WEIGHT_LIMIT
+from edgenet.quantize.weights import output_axis, per_channel, scales_for
+
+SHRINKING = np.linspace(0.5, 1.0, 26)
+DAMPING = 0.01
+BLOCK = 128
+SWEEPS = 4
+
+
+def least_squares_scales(operator: Weighted, input_scale: float) -> NDArray[np.float32]:
+    """For each output channel the scale with the smallest squared rounding error, clipping included.
+
+    Tried are 26 scales from half of the largest weight over 127 to all of it; never less than the bias needs.
+    """
+    largest = scales_for(operator, input_scale)
+    rows = np.moveaxis(operator.weight, output_axis(operator), 0).reshape(len(largest), -1)
+    best, smallest = largest.copy(), np.full(len(largest), np.inf)
+    floor = bias_floor(operator, input_scale)
+    for factor in SHRINKING:
+        scales = np.maximum(largest * np.float32(factor), floor)
+        rounded = np.clip(np.rint(rows / scales[:, None]), -WEIGHT_LIMIT, WEIGHT_LIMIT)
+        error = np.square(rounded * scales[:, None] - rows).sum(1)
+        better = error < smallest
+        best[better], smallest[better] = scales[better], error[better]
+    return best
+
+
+def bias_floor(operator: Weighted, input_scale: float) -> NDArray[np.float32]:
+    """The smallest weight scales whose int32 bias does not overflow."""
+    return (np.abs(operator.bias) / (input_scale * 2.0**30)).astype(np.float32)
+
+
+def round_nearest(operator: Weighted, scales: NDArray[np.float32]) -> NDArray[np.int8]:
+    """Every weight to its nearest step."""
+    steps = np.rint(operator.weight / per_channel(operator, scales))
+    return np.clip(steps, -WEIGHT_LIMIT, WEIGHT_LIMIT).astype(np.int8)
+
+
+def round_by_second_moments(
+    operator: Weighted, scales: NDArray[np.float32], moments: Tensor
+) -> NDArray[np.int8]:
+    """Rounds so that the layer's output, not its weights, has the smallest squared error.
+
+    Args:
+        moments: second moments of what the weights are multiplied with, about their mean: [K, K] for a
+            convolution or matrix (K in the weight's own order of kernel and input channels), [C, K, K] for a
+            depthwise convolution.
+    """
+    steps = torch.from_numpy(operator.weight / per_channel(operator, scales)).to(torch.float64)
+    if isinstance(operator, DepthwiseConv2D):
+        channels = steps.shape[3]
+        rounded = _coordinate_descent(steps.reshape(-1, channels).T, moments)
+        return rounded.T.reshape(steps.shape).to(torch.int8).numpy()
+    rounded = _gptq(steps.reshape(steps.shape[0], -1), moments)
+    return rounded.reshape(steps.shape).to(torch.int8).numpy()
+
+
+def _gptq(steps: Tensor, moments: Tensor) -> Tensor:
+    """GPTQ (arXiv 2210.17323, algorithm 1): rounds column by column, each error spread over the columns to come.
+
+    Columns with large second moments come first, while there is most room to compensate. Updates are gathered in
+    blocks.
+    """
+    order = torch.argsort(torch.diagonal(moments), descending=True, stable=True)
+    steps, upper = steps[:, order].clone(), _inverse_root(moments[order][:, order])
+    rounded = torch.empty_like(steps)
+    count = steps.shape[1]
+    for start in range(0, count, BLOCK):
+        end = min(start + BLOCK, count)
+        errors = torch.zeros_like(steps[:, start:end])
+        for column in range(start, end):
+            now = steps[:, column]
+            rounded[:, column] = now.round().clamp(-WEIGHT_LIMIT, WEIGHT_LIMIT)
+            error = (now - rounded[:, column]) / upper[column, column]
+            steps[:, column + 1 : end] -= torch.outer(error, upper[column, column + 1 : end])
+            errors[:, column - start] = error
+        steps[:, end:] -= errors @ upper[start:end, end:]
+    result = torch.empty_like(rounded)
+    result[:, order] = rounded
+    return result
+
+
+def _inverse_root(moments: Tensor) -> Tensor:
+    """The upper Cholesky factor of the damped moments' inverse."""
+    diagonal = torch.diagonal(moments)
+    damping = DAMPING * diagonal.mean().clamp(min=1e-12)
+    damped = moments + damping * torch.eye(len(moments), dtype=moments.dtype)
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(damped))
+    return torch.linalg.cholesky(inverse, upper=True)
+
+
+def _coordinate_descent(steps: Tensor, moments: Tensor) -> Tensor:
+    """Integers q near the steps w that make (w - q)' M (w - q) small, one tap after the other: [C, K]."""
+    damping = DAMPING * torch.diagonal(moments, dim1=1, dim2=2).mean(1).clamp(min=1e-12)
+    damped = moments + damping[:, None, None] * torch.eye(moments.shape[1], dtype=moments.dtype)
+    rounded = steps.round().clamp(-WEIGHT_LIMIT, WEIGHT_LIMIT)
+    for _ in range(SWEEPS):
+        for tap in range(steps.shape[1]):
+            others = steps - rounded
+            others[:, tap] = 0
+            pull = (damped[:, tap] * others).sum(1) / damped[:, tap, tap]
+            rounded[:, tap] = (steps[:, tap] + pull).round().clamp(-WEIGHT_LIMIT, WEIGHT_LIMIT)
+    return rounded

@@ -1,0 +1,80 @@
+"""int8 functions of one tensor as tables of 256 results, each as the kernel computes it that LiteRT runs for it.
+
+A sigmoid is XNNPACK's, computed in float32 and rounded half to even. XNNPACK has no int8 hard_swish, so LiteRT's own
+kernel runs, which works in 16-bit fixed point (tflite/kernels/internal/reference/hard_swish.h).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgenet.quantize.encodings import HIGH, LOW, Encoding, quantize_array
+
+Integers = NDArray[np.int64]
+
+STEPS: Integers = np.arange(LOW, HIGH + 1, dtype=np.int64)
+INT16_LOW, INT16_HIGH = -(2**15), 2**15 - 1
+
+
+def sigmoid_table(source: Encoding, output: Encoding) -> NDArray[np.int8]:
+    """1 / (1 + exp(-x)) for every int8 value, int8 [256]."""
+    real = (STEPS - source.zero_point).astype(np.float32) * np.float32(source.scale)
+    with np.errstate(over="ignore"):  # exp(-x) is infinite where the result is 0
+        return quantize_array(1 / (1 + np.exp(-real)), output)
+
+
+def hard_swish_table(source: Encoding, output: Encoding) -> NDArray[np.int8]:
+    """x * relu6(x + 3) / 6 for every int8 value, int8 [256]."""
+    fine_scale = np.float32(1 / 128) * np.float32(source.scale)
+    fine = (STEPS - source.zero_point) * 128
+    factor, exponent = _multiplier(float(fine_scale / np.float32(output.scale)))
+    x = _doubling_high_mul(fine, factor)  # on the output's scale, but for the shift by `exponent`
+    gate = _gate(fine, float(fine_scale / np.float32(3 / 32768)))
+    product = _truncating_shift(gate * x, 15)
+    result = _rounding_shift(product, -exponent) + output.zero_point
+    return result.clip(LOW, HIGH).astype(np.int8)
+
+
+def _gate(fine: Integers, multiplier: float) -> Integers:
+    """relu6(x + 3) / 6 in [0, 1], of which 1 is 2**15; steps of 3 / 2**15 saturate at -3 and 3."""
+    factor, exponent = _multiplier(multiplier)
+    if (
+        exponent > 0
+    ):  # the last bit of the shift comes after the multiplication, so that it alone saturates the result
+        fine = _saturate(fine << (exponent - 1))
+    value = _doubling_high_mul(fine, factor)
+    value = _saturate(value << 1) if exponent > 0 else _rounding_shift(value, -exponent)
+    return (value + 2**15) >> 1
+
+
+def _multiplier(real: float) -> tuple[int, int]:
+    """A factor of 15 bits and an exponent: real = factor / 2**15 * 2**exponent."""
+    fraction, exponent = math.frexp(real)
+    factor = math.floor(fraction * 2**31 + 0.5)
+    if factor == 2**31:
+        factor, exponent = factor // 2, exponent + 1
+    return min((factor + 2**15) >> 16, INT16_HIGH), exponent
+
+
+def _saturate(values: Integers) -> Integers:
+    return values.clip(INT16_LOW, INT16_HIGH)
+
+
+def _doubling_high_mul(values: Integers, factor: int) -> Integers:
+    """values * factor / 2**15, rounded half away from zero but for negative halves, which go up."""
+    product = values * factor
+    return _truncating_shift(product + np.where(product >= 0, 2**14, 1 - 2**14), 15)
+
+
+def _truncating_shift(values: Integers, bits: int) -> Integers:
+    """Division by a power of two that drops the fraction."""
+    return np.sign(values) * (np.abs(values) >> bits)
+
+
+def _rounding_shift(values: Integers, bits: int) -> Integers:
+    """Division by a power of two, rounded half away from zero."""
+    half = 2**bits >> 1
+    return np.sign(values) * ((np.abs(values) + half) >> bits)

@@ -1,0 +1,220 @@
+"""One rule for each operator of a .tflite file that edgenet reads: the graph's operator that stands for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgenet.errors import EdgenetError
+from edgenet.graph.builder import GraphBuilder
+from edgenet.graph.operators import (
+    Activation,
+    Affine,
+    Binary,
+    Concat,
+    Conv2D,
+    DepthwiseConv2D,
+    FullyConnected,
+    Mean,
+    Operator,
+    Pad,
+    Pads,
+    Pool,
+    Reshape,
+    Softmax,
+    Transpose,
+    Unary,
+)
+from edgenet.graph.shapes import same_pads
+from edgenet.quantize.encodings import Encoding, QuantizedWeights
+from edgenet.tflite.program import FileOperator, Program
+
+UNARY = {"RELU": "relu", "RELU6": "relu6", "HARD_SWISH": "hard_swish", "LOGISTIC": "sigmoid"}
+BINARY = {"ADD": "add", "SUB": "sub", "MUL": "mul"}
+ACTIVATIONS = {"NONE": Activation.NONE, "RELU": Activation.RELU, "RELU6": Activation.RELU6}
+
+
+@dataclass
+class Reading:
+    """The state of one reading.
+
+    Attributes:
+        tensors: graph tensor of each file tensor that the device computes.
+        constants: file tensors whose value is known, as real numbers.
+        integers: the integer weights of weighted nodes, by node.
+        encodings: the int8 encodings of graph tensors.
+        requantized: file tensors that hold a graph tensor in another encoding than its own.
+    """
+
+    program: Program
+    builder: GraphBuilder
+    tensors: dict[int, str] = field(default_factory=dict)
+    constants: dict[int, NDArray] = field(default_factory=dict)
+    integers: dict[str, QuantizedWeights] = field(default_factory=dict)
+    encodings: dict[str, Encoding] = field(default_factory=dict)
+    requantized: list[str] = field(default_factory=list)
+
+    def constant(self, operator: FileOperator, position: int) -> NDArray:
+        """A constant input as real numbers."""
+        index = operator.inputs[position]
+        if index not in self.constants:
+            raise self.refuse(operator, f"its input {position} is computed where a constant is expected")
+        return self.constants[index]
+
+    def picture_size(self, operator: FileOperator) -> tuple[int, int]:
+        """Height and width of the first input."""
+        shape = self.builder.shapes[self.tensors[operator.inputs[0]]]
+        if len(shape) != 4:
+            raise self.refuse(operator, f"its input {list(shape)} is no picture")
+        return shape[1], shape[2]
+
+    def refuse(self, operator: FileOperator, why: str, remedy: str = "") -> EdgenetError:
+        """The error for an operator that cannot be taken."""
+        at = self.program.tensors[operator.outputs[0]].name
+        shapes = [list(self.program.tensors[i].shape) for i in operator.inputs if i >= 0]
+        return EdgenetError(f"cannot read '{at}', a {operator.kind} with inputs {shapes}: {why}", remedy)
+
+
+def inputs_of(reading: Reading, operator: FileOperator) -> list[str]:
+    """The graph tensors that an operator reads, without its constants."""
+    return [reading.tensors[i] for i in operator.inputs if i in reading.tensors]
+
+
+def _activation(reading: Reading, operator: FileOperator) -> Activation:
+    name = str(operator.options.get("fusedActivationFunction", "NONE"))
+    if name not in ACTIVATIONS:
+        raise reading.refuse(operator, f"its fused activation is {name}", "RELU and RELU6 are supported")
+    return ACTIVATIONS[name]
+
+
+def _bias(reading: Reading, operator: FileOperator, count: int) -> NDArray[np.float32]:
+    if len(operator.inputs) < 3 or operator.inputs[2] < 0:
+        return np.zeros(count, np.float32)
+    return np.asarray(reading.constant(operator, 2), np.float32)
+
+
+def _pair(operator: FileOperator, height: str, width: str) -> tuple[int, int]:
+    return cast(int, operator.options[height]), cast(int, operator.options[width])
+
+
+def _convolution(reading: Reading, operator: FileOperator) -> Operator:
+    weight = np.asarray(reading.constant(operator, 1), np.float32)
+    stride, dilation = (
+        _pair(operator, "strideH", "strideW"),
+        _pair(operator, "dilationHFactor", "dilationWFactor"),
+    )
+    activation = _activation(reading, operator)
+    made: Conv2D | DepthwiseConv2D
+    if operator.kind == "DEPTHWISE_CONV_2D":
+        bias = _bias(reading, operator, weight.shape[3])
+        made = DepthwiseConv2D(weight, bias, stride, dilation, activation=activation)
+    else:
+        channels = reading.builder.shapes[reading.tensors[operator.inputs[0]]][3]
+        bias, groups = _bias(reading, operator, weight.shape[0]), channels // weight.shape[3]
+        made = Conv2D(weight, bias, stride, dilation, groups=groups, activation=activation)
+    return replace(made, pads=_pads(reading, operator, made))
+
+
+def _pads(reading: Reading, operator: FileOperator, made: Conv2D | DepthwiseConv2D | Pool) -> Pads:
+    size = reading.picture_size(operator)
+    return same_pads(size, made) if operator.options.get("padding") == "SAME" else Pads()
+
+
+def _fully_connected(reading: Reading, operator: FileOperator) -> Operator:
+    weight = np.asarray(reading.constant(operator, 1), np.float32)
+    return FullyConnected(weight, _bias(reading, operator, len(weight)), _activation(reading, operator))
+
+
+def _arithmetic(reading: Reading, operator: FileOperator) -> Operator:
+    kind, activation = BINARY[operator.kind], _activation(reading, operator)
+    constants = [i in reading.constants for i in operator.inputs]
+    if not any(constants):
+        return Binary(kind, activation)
+    position = constants.index(True)
+    vector = np.asarray(reading.constant(operator, position), np.float32).reshape(-1)
+    shape = reading.builder.shapes[reading.tensors[operator.inputs[1 - position]]]
+    if len(vector) not in (1, shape[-1]) or activation is not Activation.NONE:
+        raise reading.refuse(operator, "its constant varies over the picture, or it has a fused activation")
+    one, zero = np.ones(1, np.float32), np.zeros(1, np.float32)
+    if kind == "mul":
+        return Affine(vector, zero)
+    if kind == "add":
+        return Affine(one, vector)
+    return Affine(one, -vector) if position == 1 else Affine(-one, vector)
+
+
+def _mean(reading: Reading, operator: FileOperator) -> Operator:
+    axes = {int(axis) % 4 for axis in np.ravel(reading.constant(operator, 1))}
+    if axes != {1, 2}:
+        raise reading.refuse(
+            operator, f"it means axes {sorted(axes)}", "only height and width (1, 2) are supported"
+        )
+    return Mean(bool(operator.options.get("keepDims", False)))
+
+
+def _pool(reading: Reading, operator: FileOperator) -> Operator:
+    kind = "max" if operator.kind == "MAX_POOL_2D" else "average"
+    if _activation(reading, operator) is not Activation.NONE:
+        raise reading.refuse(operator, "it has a fused activation", "put the activation behind the pooling")
+    size, stride = _pair(operator, "filterHeight", "filterWidth"), _pair(operator, "strideH", "strideW")
+    made = Pool(kind, size, stride)
+    made = replace(made, pads=_pads(reading, operator, made))
+    is_float = reading.program.tensors[operator.outputs[0]].dtype == "float32"
+    if kind == "average" and size == reading.picture_size(operator) and not any(made.pads) and is_float:
+        return Mean()  # which XNNPACK takes in int8, and which may have a scale of its own
+    return made
+
+
+def _pad(reading: Reading, operator: FileOperator) -> Operator:
+    amounts = np.asarray(reading.constant(operator, 1)).reshape(-1, 2)
+    if len(amounts) != 4 or amounts[[0, 3]].any():
+        raise reading.refuse(operator, f"it pads {amounts.tolist()}", "only height and width can be padded")
+    pads = Pads(int(amounts[1, 0]), int(amounts[1, 1]), int(amounts[2, 0]), int(amounts[2, 1]))
+    if operator.kind == "PAD":
+        return Pad(pads)
+    value = float(np.ravel(reading.constant(operator, 2))[0])
+    return Pad(pads, 0.0 if value == 0 else float("-inf"))
+
+
+def _reshape(reading: Reading, operator: FileOperator) -> Operator:
+    return Reshape(reading.program.tensors[operator.outputs[0]].shape)
+
+
+def _transpose(reading: Reading, operator: FileOperator) -> Operator:
+    return Transpose(tuple(int(axis) for axis in reading.constant(operator, 1)))
+
+
+def _concat(reading: Reading, operator: FileOperator) -> Operator:
+    if _activation(reading, operator) is not Activation.NONE or len(operator.inputs) != len(
+        inputs_of(reading, operator)
+    ):
+        raise reading.refuse(operator, "it joins constants, or has a fused activation")
+    rank = len(reading.program.tensors[operator.outputs[0]].shape)
+    return Concat(cast(int, operator.options["axis"]) % rank)
+
+
+def _softmax(reading: Reading, operator: FileOperator) -> Operator:
+    if operator.options.get("beta") != 1.0:
+        raise reading.refuse(
+            operator, f"its beta is {operator.options.get('beta')}", "only beta 1 is supported"
+        )
+    return Softmax()
+
+
+RULES: dict[str, Callable[[Reading, FileOperator], Operator]] = {
+    **dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D"), _convolution),
+    "FULLY_CONNECTED": _fully_connected,
+    **dict.fromkeys(BINARY, _arithmetic),
+    **{kind: lambda _, operator: Unary(UNARY[operator.kind]) for kind in UNARY},
+    "MEAN": _mean,
+    **dict.fromkeys(("MAX_POOL_2D", "AVERAGE_POOL_2D"), _pool),
+    **dict.fromkeys(("PAD", "PADV2"), _pad),
+    **dict.fromkeys(("RESHAPE", "SQUEEZE", "EXPAND_DIMS"), _reshape),
+    "TRANSPOSE": _transpose,
+    "CONCATENATION": _concat,
+    "SOFTMAX": _softmax,
+}

@@ -1,0 +1,127 @@
+"""Small graphs for the tests of graph, quantize and tflite, and LiteRT to run what is written from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+from numpy.typing import NDArray
+
+from edgenet.graph.builder import GraphBuilder
+from edgenet.graph.ir import Graph, PixelEncoding
+from edgenet.graph.operators import WEIGHTED, Activation, Conv2D, DepthwiseConv2D, FullyConnected, Pads
+from edgenet.quantize.encodings import QuantizedGraph
+from edgenet.quantize.ranges import encode_tensors, observe_ranges
+from edgenet.quantize.weights import quantize_weights
+from edgenet.tflite.emit import Emission, emit_nodes
+from edgenet.tflite.flatbuffer import write_tflite
+from edgenet.tflite.program import ProgramBuilder
+
+PIXELS = PixelEncoding(1 / 127.5, 127)
+Make = Callable[[GraphBuilder, str], str]
+
+
+def build(make: Make, size: tuple[int, int] = (6, 6), channels: int = 3, seed: int = 0) -> Graph:
+    """A graph that takes pixels; before `make` sees it, a 1x1 convolution gives the picture that many channels."""
+    builder = GraphBuilder("small", "image", (1, *size, 3))
+    source = "image"
+    if channels != 3:
+        source = builder.add(conv(np.random.default_rng(seed + 100), 3, channels, (1, 1)), [source], "wide")
+    return builder.graph(make(builder, source), PIXELS)
+
+
+def photos(count: int, size: tuple[int, int], seed: int = 0) -> NDArray[np.uint8]:
+    """Random pixels [count, H, W, 3]."""
+    return np.random.default_rng(seed).integers(0, 256, (count, *size, 3), np.uint8)
+
+
+def conv(
+    rng: np.random.Generator,
+    inputs: int,
+    outputs: int,
+    kernel: tuple[int, int],
+    stride: tuple[int, int] = (1, 1),
+    dilation: tuple[int, int] = (1, 1),
+    groups: int = 1,
+    pads: Pads = Pads(),
+    activation: Activation = Activation.NONE,
+) -> Conv2D:
+    """A convolution with random weights whose output is of the size of its input."""
+    shape = (outputs, *kernel, inputs // groups)
+    return Conv2D(_weight(rng, shape, 0), _bias(rng, outputs), stride, dilation, pads, groups, activation)
+
+
+def depthwise(
+    rng: np.random.Generator,
+    channels: int,
+    kernel: tuple[int, int],
+    multiplier: int = 1,
+    stride: tuple[int, int] = (1, 1),
+    dilation: tuple[int, int] = (1, 1),
+    pads: Pads = Pads(),
+    activation: Activation = Activation.NONE,
+) -> DepthwiseConv2D:
+    """A depthwise convolution with random weights."""
+    shape = (1, *kernel, channels * multiplier)
+    return DepthwiseConv2D(_weight(rng, shape, 3), _bias(rng, shape[3]), stride, dilation, pads, activation)
+
+
+def fully_connected(rng: np.random.Generator, inputs: int, outputs: int) -> FullyConnected:
+    """A fully connected layer with random weights."""
+    return FullyConnected(_weight(rng, (outputs, inputs), 0), _bias(rng, outputs))
+
+
+def _weight(rng: np.random.Generator, shape: tuple[int, ...], output_axis: int) -> NDArray[np.float32]:
+    fan_in = np.prod(shape) / shape[output_axis]
+    return (rng.normal(size=shape) / np.sqrt(fan_in)).astype(np.float32)
+
+
+def _bias(rng: np.random.Generator, count: int) -> NDArray[np.float32]:
+    return rng.normal(scale=0.3, size=count).astype(np.float32)
+
+
+def quantize(graph: Graph, images: NDArray[np.uint8]) -> QuantizedGraph:
+    """The plainest int8: min/max ranges, weights rounded to nearest."""
+    encodings = encode_tensors(graph, observe_ranges(graph, images))
+    weights = {
+        node.name: quantize_weights(node.operator, encodings[node.inputs[0]].scale)
+        for node in graph.nodes
+        if isinstance(node.operator, WEIGHTED)
+    }
+    return QuantizedGraph(graph, encodings, weights)
+
+
+def float_file(graph: Graph) -> bytes:
+    """A float file without the clients' way in and out: decoded pixels in, the graph's output out."""
+    state = Emission(graph, None, ProgramBuilder(graph.name), {})
+    source = state.activation_tensor(graph.input)
+    return write_tflite(state.builder.program(source, emit_nodes(state)))
+
+
+def interpreter(data: bytes, builtin: bool = False) -> Any:
+    """LiteRT with the file loaded; `builtin` leaves XNNPACK out."""
+    from ai_edge_litert.interpreter import OpResolverType
+
+    kind = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES if builtin else OpResolverType.AUTO
+    runner = Interpreter(model_content=data, num_threads=1, experimental_op_resolver_type=kind)
+    runner.allocate_tensors()
+    return runner
+
+
+def lite(data: bytes, inputs: NDArray[Any], builtin: bool = False) -> NDArray[Any]:
+    """What LiteRT makes of inputs [n, ...], one by one."""
+    runner = interpreter(data, builtin)
+    source, target = runner.get_input_details()[0]["index"], runner.get_output_details()[0]["index"]
+    outputs = []
+    for value in inputs:
+        runner.set_tensor(source, value[None])
+        runner.invoke()
+        outputs.append(runner.get_tensor(target)[0].copy())
+    return np.stack(outputs)
+
+
+def as_int8(images: NDArray[np.uint8]) -> NDArray[np.int8]:
+    """Pixels as the raw int8 file takes them."""
+    return (images.astype(np.int16) - 128).astype(np.int8)
