@@ -18,6 +18,10 @@ _OPERATOR_NAMES = {
     value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")
 }
 
+Normalization = tuple[tuple[float, float, float], tuple[float, float, float]]
+"""Mean and std of red, green and blue, in units of 0..255 pixels."""
+SLIM: Normalization = ((127.5, 127.5, 127.5), (127.5, 127.5, 127.5))
+
 
 @dataclass(frozen=True)
 class LatencyRatio:
@@ -47,18 +51,21 @@ def open_file(path: Path) -> Any:
     return interpreter
 
 
-def put_pixels(interpreter: Any, pixels: np.ndarray) -> None:
-    """Gives uint8 RGB [1, H, W, 3] to a network whose input is uint8 pixels, or int8 standing for [-1, 1].
+def put_pixels(interpreter: Any, pixels: np.ndarray, normalization: Normalization = SLIM) -> None:
+    """Gives uint8 RGB [1, H, W, 3] to a network that takes pixels as uint8, or normalized as int8 or float32.
 
-    int8: q = x / scale + zero point with x = pixel / 127.5 - 1 (the networks of the benchmark are slim's).
+    int8: q = x / scale + zero point with x = (pixel - mean) / std.
     """
     details = interpreter.get_input_details()[0]
     if details["dtype"] is np.uint8:
         interpreter.set_tensor(details["index"], pixels)
         return
-    scale, zero_point = details["quantization"]
-    values = np.rint((pixels / 127.5 - 1.0) / scale) + zero_point
-    interpreter.set_tensor(details["index"], np.clip(values, -128, 127).astype(np.int8))
+    mean, std = (np.array(values) for values in normalization)
+    values = (pixels - mean) / std
+    if details["dtype"] is np.int8:
+        scale, zero_point = details["quantization"]
+        values = np.clip(np.rint(values / scale) + zero_point, -128, 127)
+    interpreter.set_tensor(details["index"], values.astype(details["dtype"]))
 
 
 def top1(path: Path, photos: Sequence[np.ndarray]) -> list[int]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
+import pytest
+import torch
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from numpy.typing import NDArray
 
 from edgenet.graph.builder import GraphBuilder
@@ -18,6 +20,15 @@ from edgenet.quantize.weights import quantize_weights
 from edgenet.tflite.emit import Emission, emit_nodes
 from edgenet.tflite.flatbuffer import write_tflite
 from edgenet.tflite.program import ProgramBuilder
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tiny tensors are slower with several threads, above all on a busy machine; for the conftest of a room."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
 
 PIXELS = PixelEncoding(1 / 127.5, 127)
 Make = Callable[[GraphBuilder, str], str]
@@ -102,8 +113,6 @@ def float_file(graph: Graph) -> bytes:
 
 def interpreter(data: bytes, builtin: bool = False) -> Any:
     """LiteRT with the file loaded; `builtin` leaves XNNPACK out."""
-    from ai_edge_litert.interpreter import OpResolverType
-
     kind = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES if builtin else OpResolverType.AUTO
     runner = Interpreter(model_content=data, num_threads=1, experimental_op_resolver_type=kind)
     runner.allocate_tensors()

@@ -28,7 +28,7 @@ for verb in (models, convert, evaluate, inspect, package, demo):
 def main() -> None:
     """Runs the command line: exit status 0 done, 1 failed with one line, 2 wrong usage, 130 interrupted."""
     try:
-        app()
+        app(prog_name="edgenet")
     except EdgenetError as error:
         _fail(str(error))
     except MemoryError:

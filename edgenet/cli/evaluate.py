@@ -53,15 +53,17 @@ def command(
 def _print(result: Evaluation) -> None:
     runtimes = ", ".join(dict.fromkeys(row.runtime for row in result.models))
     typer.echo(f"{result.n} photos of {result.data}, run by {runtimes}")
-    console().print(models_table(result))
+    screen = console()
+    screen.print(models_table(result, screen.width))
 
 
-def models_table(result: Evaluation) -> Table:
+def models_table(result: Evaluation, width: int) -> Table:
     """A row for every network; models are called by their files' names where those differ."""
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    gap = 2 if width >= 100 else 1
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, gap - 1, 0, 0))
     table.add_column("model", overflow="fold")
     table.add_column("precision", no_wrap=True)
     table.add_column("run by", no_wrap=True)

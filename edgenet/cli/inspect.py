@@ -28,7 +28,7 @@ Photos = Annotated[
 
 # From this width on a terminal shows every column.
 WIDE = 110
-OUTPUT_WIDTH = 44
+OUTPUT_WIDTH = 48
 
 
 def command(
@@ -132,9 +132,17 @@ def _cells(row: OperatorRow, error: LayerError | None, headings: list[str]) -> l
 
 
 def _shortened(name: str, width: int) -> str:
-    """A node's name in `width` columns: its first and last part, or only its end."""
+    """A node's name in `width` columns; what tells layers apart goes last: the module's number and its last part.
+
+    >>> _shortened("features.13/layers/depthwise/conv", 23)
+    'features.13/…/depthwise'
+    >>> _shortened("features.13/layers/depthwise/conv", 18)
+    '….13/…/depthwise'
+    """
     if len(name) <= width:
         return name
+    name = name.removesuffix("/conv")  # the operator says that
     parts = name.split("/")
-    outer = f"{parts[0]}/…/{parts[-1]}"
-    return outer if len(parts) > 2 and len(outer) <= width else "…" + name[len(name) - max(width, 2) + 1 :]
+    if len(name) > width and len(parts) > 2:
+        name = f"{parts[0]}/…/{parts[-1]}"
+    return name if len(name) <= width else "…" + name[len(name) - max(width, 2) + 1 :]

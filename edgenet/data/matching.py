@@ -16,9 +16,10 @@ def outputs_for(
 ) -> dict[int, int]:
     """For every class index that the photos use, the network's output.
 
-    Classes are matched by name where all names are known and unambiguous. Otherwise the class index is the
-    output, shifted by one for networks whose first output is "background", if nothing speaks against it: the
-    names are unknown or the network's own, or there are as many as it has classes and none stands elsewhere.
+    The class index is the output, shifted by one for networks whose first output is "background", where nine of ten
+    names say so (ImageNet's names are spelled in several ways, and some are there twice). Otherwise classes are
+    matched by name, if every name is there once. Otherwise by index again, if nothing speaks against it: no name is
+    known, or there are as many classes as outputs and no name stands at another place.
 
     Args:
         class_names: the photo set's names, "" where unknown.
@@ -31,28 +32,24 @@ def outputs_for(
     """
     indices = sorted(used)
     names = [class_names[index] for index in indices]
-    by_name = _by_name(names, labels)
     shift = _shift(labels)
     numbered = [index + shift for index in indices]
+    by_name = _by_name(names, labels)
+    in_range = numbered[-1] < len(labels)
+    same_count = len(class_names) == len(labels) - shift
+    if in_range and _say_so(names, [labels[output] for output in numbered]):
+        return dict(zip(indices, numbered, strict=True))
     if None not in by_name:
         return {index: output for index, output in zip(indices, by_name, strict=True) if output is not None}
-    if numbered[-1] >= len(labels):
-        raise _unmatched(class_names, used, labels, where)
-    if len(class_names) == len(labels) - shift:
-        fits = not _elsewhere(by_name, numbered)
-    else:
-        fits = all(
-            name == "" or _plain(name) == _plain(labels[at]) for name, at in zip(names, numbered, strict=True)
-        )
-    if not fits:
-        raise _unmatched(class_names, used, labels, where)
-    return dict(zip(indices, numbered, strict=True))
+    if in_range and (not any(names) or (same_count and not _elsewhere(by_name, numbered))):
+        return dict(zip(indices, numbered, strict=True))
+    raise _unmatched(class_names, used, labels, where)
 
 
 def corresponding(labels: Sequence[str], others: Sequence[str]) -> list[int | None]:
     """For every output of a network the output of another that stands for the same class, None where none does.
 
-    Networks with as many classes, "background" aside, correspond by position unless names say otherwise;
+    Networks with as many classes, "background" aside, correspond by position unless their names say otherwise;
     networks with different numbers of classes have in common what has the same name.
 
     Args:
@@ -63,7 +60,8 @@ def corresponding(labels: Sequence[str], others: Sequence[str]) -> list[int | No
     background: list[int | None] = [0 if other_shift else None] * shift
     by_name = _by_name(labels[shift:], others)
     numbered = list(range(other_shift, len(others)))
-    if len(by_name) == len(numbered) and not _elsewhere(by_name, numbered):
+    same_count = len(by_name) == len(numbered)
+    if same_count and (_say_so(labels[shift:], others[other_shift:]) or not _elsewhere(by_name, numbered)):
         return [*background, *numbered]
     return background + by_name
 
@@ -73,6 +71,12 @@ def _by_name(names: Sequence[str], labels: Sequence[str]) -> list[int | None]:
     counts = Counter(map(_plain, labels))
     position = {_plain(label): index for index, label in enumerate(labels)}
     return [position[_plain(name)] if counts[_plain(name)] == 1 else None for name in names]
+
+
+def _say_so(names: Sequence[str], labels: Sequence[str]) -> bool:
+    """Whether nine of ten of the known names are the labels beside them."""
+    agree = [_plain(name) == _plain(label) for name, label in zip(names, labels, strict=True) if name]
+    return bool(agree) and sum(agree) >= 0.9 * len(agree)
 
 
 def _elsewhere(by_name: Sequence[int | None], numbered: Sequence[int]) -> bool:

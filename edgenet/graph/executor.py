@@ -149,7 +149,7 @@ def apply(operator: Operator, inputs: list[Tensor]) -> Tensor:
 
 def reshape(x: Tensor, operator: Reshape) -> Tensor:
     """The same values in another shape, for any number of photos where the first axis is theirs."""
-    return x.reshape(x.shape[0], *operator.shape[1:]) if operator.shape[0] == 1 else x.reshape(operator.shape)
+    return x.reshape(-1, *operator.shape[1:]) if operator.shape[0] == 1 else x.reshape(operator.shape)
 
 
 def pad(x: Tensor, pads: Pads, value: float = 0.0) -> Tensor:

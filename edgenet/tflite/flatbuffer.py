@@ -192,9 +192,12 @@ def _program(model: schema.Model, where: str) -> Program:
         )
     tensors = tuple(_file_tensor(graph.Tensors(i), model) for i in range(graph.TensorsLength()))
     operators = tuple(_file_operator(graph.Operators(i), model) for i in range(graph.OperatorsLength()))
-    used = {inputs[0], outputs[0], *(i for operator in operators for i in operator.inputs + operator.outputs)}
-    if not operators or min(used) < -1 or max(used) >= len(tensors):
-        raise IndexError("an operator reads a tensor that is not there")
+    made = [inputs[0], outputs[0], *(i for operator in operators for i in operator.outputs)]
+    read = [i for operator in operators for i in operator.inputs]  # of which -1 stands for an absent one
+    if min(made) < 0 or min(read, default=0) < -1 or max(made + read) >= len(tensors):
+        raise IndexError("an operator reads or makes a tensor that is not there")
+    if not operators or not all(operator.outputs for operator in operators):
+        raise ValueError("an operator makes nothing")
     return Program(_text(graph.Name()), tensors, operators, inputs[0], outputs[0])
 
 

@@ -10,6 +10,8 @@ A float file goes from the first DEQUANTIZE straight into the network.
 
 from __future__ import annotations
 
+import numpy as np
+
 from edgenet.graph.ir import Graph
 from edgenet.graph.operators import Reshape, Softmax, Unary
 from edgenet.quantize.encodings import QuantizedGraph
@@ -42,7 +44,7 @@ def _client_program(graph: Graph, quantized: QuantizedGraph | None) -> Program:
     state = Emission(graph, quantized, builder, {})
     shape = graph.shapes[graph.input]
     encoding = graph.takes_pixels()
-    pixels = Quantization((float(encoding.scale),), (encoding.zero_point,))
+    pixels = Quantization((float(np.float32(encoding.scale)),), (encoding.zero_point,))
     image = builder.tensor(INPUT_NAME, shape, "uint8", pixels)
     if quantized is None:
         builder.operator("DEQUANTIZE", 2, (image,), state.activation_tensor(graph.input))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import torch
 
 from edgenet.bundle.manifest import Quantization
 from edgenet.data import Loaded, PhotoSet, choose, digest, load_all, open_photos
@@ -78,12 +81,14 @@ def convert(
     check_output(out, source)
     recipe = _recipe(calibration)
     photos = _open_photos(calibration, progress)
-    opened = open_source(source, options, progress)
-    clock.lap("read")
-    if recipe is None or photos is None:
-        made = _Made(float_program(lower(opened.graph, exact_border=True)), None, ())
-    else:
-        made = _quantize(opened, recipe, photos, clock, progress)
+    clock.lap("photos")
+    with _one_torch_thread():
+        opened = open_source(source, options, progress)
+        clock.lap("read")
+        if recipe is None or photos is None:
+            made = _Made(float_program(lower(opened.graph, exact_border=True)), None, ())
+        else:
+            made = _quantize(opened, recipe, photos, clock, progress)
     facts = replace(opened.facts, quantization=made.quantization)
     data = write_model(made.program, facts, opened.labels)
     write_atomically(out, data)
@@ -119,9 +124,22 @@ class _Clock:
         self._last = time.perf_counter()
 
     def lap(self, stage: str) -> None:
-        """Ends a stage."""
+        """Ends a piece of work, which counts towards its stage."""
         now = time.perf_counter()
-        self.seconds[stage], self._last = now - self._last, now
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._last
+        self._last = now
+
+
+@contextmanager
+def _one_torch_thread() -> Iterator[None]:
+    """Keeps torch to one thread: how it splits float sums among threads changes their last bits, and with them the
+    ranges, so that the same input would give another file on a machine with more cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _recipe(calibration: Calibration | None) -> Recipe | None:

@@ -130,9 +130,7 @@ def _only_output(model: ModelProto, state: Translation) -> str:
 
 
 def _read_node(state: Translation, proto: NodeProto, number: int, opsets: dict[str, int]) -> None:
-    attributes = {a.name: helper.get_attribute_value(a) for a in proto.attribute}
-    name = (proto.name or (proto.output[0] if proto.output else "") or f"{proto.op_type}_{number}").strip("/")
-    node = OnnxNode(name, proto.op_type, tuple(proto.input), tuple(proto.output), attributes)
+    node = _node(proto, number)
     try:
         if proto.op_type == "Shape" and proto.input[0] in state.values:
             shape = state.shape(state.values[proto.input[0]])
@@ -149,6 +147,16 @@ def _read_node(state: Translation, proto: NodeProto, number: int, opsets: dict[s
             f"its inputs or attributes are not as ONNX prescribes ({_first_line(error)})",
             "export it again",
         ) from None
+
+
+def _node(proto: NodeProto, number: int) -> OnnxNode:
+    try:
+        attributes = {a.name: helper.get_attribute_value(a) for a in proto.attribute}
+        names = (proto.name, *proto.output, f"{proto.op_type}_{number}")
+        name = next(name for name in names if name).strip("/")
+    except (ValueError, TypeError) as error:  # an attribute without a type, a name that is not UTF-8
+        raise EdgenetError(f"the ONNX node number {number} is damaged ({_first_line(error)})", "export it again") from None
+    return OnnxNode(name, proto.op_type, tuple(proto.input), tuple(proto.output), attributes)
 
 
 def _rule(state: Translation, proto: NodeProto, node: OnnxNode) -> Rule:

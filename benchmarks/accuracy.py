@@ -1,0 +1,155 @@
+"""How well an int8 .tflite keeps what its float network says: the same measure for every tool's file.
+
+Every file is run by LiteRT (XNNPACK, one thread) as it is, with one change: its output is taken where the softmax takes its
+input. That is possible for every tool's file alike, loses nothing to an int8 softmax, and gives logits, which is what
+decibels are counted on. The way into the file stays the file's own: uint8 pixels, or normalized numbers as int8 or float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter
+from numpy.typing import NDArray
+
+from benchmarks.tflite_files import Normalization, put_pixels
+from edgenet.errors import EdgenetError
+from edgenet.quantize.error import sqnr_db
+
+_BEHIND_LOGITS = (schema.BuiltinOperator.SOFTMAX, schema.BuiltinOperator.DEQUANTIZE)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """An int8 file beside its float network on the same `n` labelled photos.
+
+    Attributes:
+        float_top1, top1: percent of the photos whose highest logit (the first of equals) is the right class.
+        drop: the difference, in points; below 0 where int8 is right more often.
+        agreement: percent of the photos on which both have the same highest logit.
+        sqnr_db: of the logits as they are, 10 * log10(sum(x^2) / sum((x - q)^2)) over all photos and classes.
+        centred_sqnr_db: the same with the mean over the classes taken out of every photo's logits, which softmax does
+            not see.
+        lost, won: photos that only the float network, or only the int8 file, gets right.
+    """
+
+    n: int
+    float_top1: float
+    top1: float
+    drop: float
+    agreement: float
+    sqnr_db: float
+    centred_sqnr_db: float
+    lost: int
+    won: int
+
+
+def compare(real: NDArray[np.float32], logits: NDArray[np.float32], labels: NDArray[np.intp]) -> Figures:
+    """The figures of an int8 file.
+
+    Args:
+        real: the float network's logits [n, N].
+        logits: the int8 file's, as real numbers [n, N].
+        labels: the right output of every photo [n].
+    """
+    best, chosen = real.argmax(axis=1), logits.argmax(axis=1)
+    right, kept = best == labels, chosen == labels
+    return Figures(
+        n=len(labels),
+        float_top1=_percent(right),
+        top1=_percent(kept),
+        drop=_percent(right) - _percent(kept),
+        agreement=_percent(best == chosen),
+        sqnr_db=_sqnr(real, logits),
+        centred_sqnr_db=_sqnr(_centred(real), _centred(logits)),
+        lost=int((right & ~kept).sum()),
+        won=int((kept & ~right).sum()),
+    )
+
+
+def logits_of(
+    path: Path, pixels: NDArray[np.uint8], normalization: Normalization, indices: Sequence[int] | None = None
+) -> NDArray[np.float32]:
+    """What a file's softmax takes, as real numbers [n, N].
+
+    Args:
+        pixels: uint8 RGB [n, H, W, 3].
+        normalization: what a file that takes no uint8 pixels wants its numbers to have gone through.
+        indices: of the photos to run; None for all.
+    """
+    interpreter, scale, zero_point = _open(path)
+    raw = _run(interpreter, pixels if indices is None else pixels[list(indices)], normalization)
+    if raw.dtype == np.float32:
+        return raw
+    return (raw.astype(np.float32) - np.float32(zero_point)) * np.float32(scale)
+
+
+def integer_logits_of(
+    path: Path, pixels: NDArray[np.uint8], normalization: Normalization
+) -> NDArray[np.int8]:
+    """The int8 logits of a file as they are [n, N], as the exact integer reading gives them too."""
+    interpreter, _, _ = _open(path)
+    return _run(interpreter, pixels, normalization)
+
+
+def cut_at_logits(tflite: bytes) -> bytes:
+    """The same file with the softmax's input as its output (before a DEQUANTIZE in front of the softmax).
+
+    One number of the file changes; the softmax stays and is computed for nobody.
+
+    Raises:
+        EdgenetError: the file does not end in a softmax.
+    """
+    changed = bytearray(tflite)
+    model = schema.Model.GetRootAs(changed, 0)
+    graph = model.Subgraphs(0)
+    producers = {graph.Operators(i).Outputs(0): graph.Operators(i) for i in range(graph.OperatorsLength())}
+    tensor, met = graph.Outputs(0), set()
+    while tensor in producers and (code := _code(model, producers[tensor])) in _BEHIND_LOGITS:
+        tensor = producers[tensor].Inputs(0)
+        met.add(code)
+    if schema.BuiltinOperator.SOFTMAX not in met:
+        raise EdgenetError("the .tflite does not end in a softmax", "give a classifier")
+    graph.OutputsAsNumpy()[0] = tensor  # a view of `changed`
+    return bytes(changed)
+
+
+def _code(model: Any, operator: Any) -> int:
+    # Old files have the code in the deprecated field, new ones in both; the larger one is right (schema.fbs).
+    code = model.OperatorCodes(operator.OpcodeIndex())
+    return max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+
+
+def _open(path: Path) -> tuple[Any, float, int]:
+    """An interpreter of the file up to its logits, and their scale and zero point."""
+    interpreter = Interpreter(model_content=cut_at_logits(path.read_bytes()), num_threads=1)
+    interpreter.allocate_tensors()
+    return interpreter, *interpreter.get_output_details()[0]["quantization"]
+
+
+def _run(interpreter: Any, pixels: NDArray[np.uint8], normalization: Normalization) -> NDArray:
+    output = interpreter.get_output_details()[0]["index"]
+    logits = []
+    for image in pixels:
+        put_pixels(interpreter, image[None], normalization)
+        interpreter.invoke()
+        logits.append(interpreter.get_tensor(output).ravel())
+    return np.stack(logits)
+
+
+def _percent(hits: NDArray[np.bool_]) -> float:
+    return 100 * float(hits.mean())
+
+
+def _centred(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    return logits.astype(np.float64) - logits.mean(axis=1, keepdims=True, dtype=np.float64)
+
+
+def _sqnr(real: NDArray[np.floating], logits: NDArray[np.floating]) -> float:
+    signal = np.square(real, dtype=np.float64).sum()
+    return sqnr_db(float(signal), float(np.square(real - logits, dtype=np.float64).sum()))

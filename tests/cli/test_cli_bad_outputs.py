@@ -1,0 +1,159 @@
+"""Places that cannot be written: told before the work where that can be known, and the old file stays whole."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from command_line import Edgenet
+
+from edgenet.errors import EdgenetError
+from edgenet.verbs.outputs import check_output
+
+OLD = b"an older file"
+
+
+@pytest.fixture(params=["convert", "package"])
+def write(request: pytest.FixtureRequest, edgenet: Edgenet, made: Path) -> Callable[[Path], object]:
+    """Runs a verb that writes a file to the path given."""
+
+    def run(out: Path) -> object:
+        if request.param == "convert":
+            return edgenet("convert", made / "small.safetensors", "--float", "-o", out)
+        return edgenet("package", made / "int8.tflite", "-o", out)
+
+    return run
+
+
+def test_missing_folder(write: Callable, tmp_path: Path) -> None:
+    out = tmp_path / "nowhere" / "net.x"
+    write(out).refusal(f"cannot write {out}: there is no folder {out.parent}", "make it first")
+    assert not out.parent.exists()
+
+
+def test_a_folder_as_out(write: Callable, tmp_path: Path) -> None:
+    write(tmp_path).refusal(f"{tmp_path} is a folder", "give the name of a file")
+
+
+def test_a_file_as_folder(write: Callable, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(OLD)
+    write(tmp_path / "file" / "net.x").refusal("cannot write", "there is no folder")
+    assert (tmp_path / "file").read_bytes() == OLD
+
+
+def test_a_name_too_long(write: Callable, tmp_path: Path) -> None:
+    write(tmp_path / ("n" * 300)).refusal("cannot write", "File name too long")
+
+
+def test_a_device_as_out(write: Callable) -> None:
+    write(Path("/dev/full")).refusal("/dev/full is a device or a pipe")
+    assert Path("/dev/full").exists()
+
+
+def test_an_older_file_is_replaced_and_keeps_its_permissions(write: Callable, tmp_path: Path) -> None:
+    out = tmp_path / "net.x"
+    out.write_bytes(OLD)
+    out.chmod(0o640)
+    assert write(out).status == 0
+    assert out.read_bytes() != OLD
+    assert out.stat().st_mode & 0o777 == 0o640
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_the_source_is_never_overwritten(edgenet: Edgenet, made: Path, tmp_path: Path) -> None:
+    source, other = tmp_path / "net.tflite", tmp_path / "link.tflite"
+    source.write_bytes((made / "float.tflite").read_bytes())
+    other.symlink_to(source)
+    for out in (source, other):
+        edgenet("convert", source, "--float", "-o", out).refusal("is what is read", "another name")
+        edgenet("package", source, "-o", out).refusal("is what is read", "another name")
+    assert source.read_bytes() == (made / "float.tflite").read_bytes()
+
+
+def test_a_bad_place_is_told_before_the_work(
+    edgenet: Edgenet, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(*arguments: object) -> None:
+        raise AssertionError("the network was opened first")
+
+    monkeypatch.setattr("edgenet.verbs.convert.open_source", work)
+    out = tmp_path / "nowhere" / "net.tflite"
+    edgenet("convert", made / "small.safetensors", "--float", "-o", out).refusal("there is no folder")
+
+
+Mount = Callable[[str], Path]
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator[Mount]:
+    """Mounts a small file system of its own; skips where that is not allowed."""
+    mounted: list[Path] = []
+
+    def make(options: str) -> Path:
+        place = tmp_path / "mounted"
+        place.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+        except FileNotFoundError:
+            pytest.skip("there is no mount command")
+        if done.returncode != 0:
+            pytest.skip(f"a tmpfs cannot be mounted: {done.stderr.strip()}")
+        mounted.append(place)
+        return place
+
+    yield make
+    for place in mounted:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+def test_full_disk(write: Callable, mount: Mount) -> None:
+    """64 KiB, of which the older file takes some: the new one, of about a megabyte, does not fit."""
+    out = mount("size=64k") / "net.x"
+    out.write_bytes(OLD)
+    write(out).refusal(f"cannot write {out}: No space left on device", "free some space")
+    assert out.read_bytes() == OLD
+    assert list(out.parent.iterdir()) == [out]
+
+
+def test_read_only_mount(write: Callable, mount: Mount) -> None:
+    place = mount("size=64k")
+    out = place / "net.x"
+    out.write_bytes(OLD)
+    subprocess.run(["mount", "-o", "remount,ro", str(place)], check=True)
+    write(out).refusal("cannot write", "read-only")
+    assert out.read_bytes() == OLD
+
+
+def test_read_only_folder(tmp_path: Path, process: Edgenet, made: Path) -> None:
+    out = tmp_path / "closed" / "net.tflite"
+    out.parent.mkdir()
+    out.write_bytes(OLD)
+    out.parent.chmod(0o555)
+    try:
+        if os.access(out.parent, os.W_OK):
+            pytest.skip("root may write everywhere; see the read-only mount")
+        process("convert", made / "small.safetensors", "--float", "-o", out).refusal(
+            "cannot write", "read-only for you"
+        )
+    finally:
+        out.parent.chmod(0o755)
+    assert out.read_bytes() == OLD
+
+
+def test_check_output_takes_what_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_output(tmp_path / "new.tflite", "mobilenet_v2_1.0_224", tmp_path / "missing.npz")
+    (tmp_path / "dangling").symlink_to(tmp_path / "elsewhere.tflite")
+    check_output(tmp_path / "dangling")
+    monkeypatch.chdir(tmp_path)
+    check_output(Path("here.tflite"))
+
+
+def test_check_output_refuses_a_loop_of_links(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    with pytest.raises(EdgenetError, match="cannot write .*a"):
+        check_output(tmp_path / "a" / "net.tflite")

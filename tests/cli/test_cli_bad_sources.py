@@ -1,0 +1,263 @@
+"""Networks that cannot be converted: each is refused with one line, and an older output stays."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from command_line import Edgenet
+from onnx import TensorProto, helper
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from small_network import LABELS, PHOTOS, save_small_checkpoint
+
+from edgenet.zoo import loading
+
+OLD = b"an older file"
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    path = tmp_path / "out" / "net.tflite"
+    path.parent.mkdir()
+    path.write_bytes(OLD)
+    return path
+
+
+Refused = Callable[..., str]
+
+
+@pytest.fixture
+def refused(edgenet: Edgenet, out: Path) -> Refused:
+    """Converts a source and checks that it is refused with one line that holds the parts, and nothing is lost."""
+
+    def check(source: object, *parts: str, options: tuple[object, ...] = ()) -> str:
+        line = edgenet("convert", source, "-o", out, "--float", *options).refusal(*parts)
+        assert out.read_bytes() == OLD
+        assert list(out.parent.iterdir()) == [out]
+        return line
+
+    return check
+
+
+def test_missing_files(refused: Refused, tmp_path: Path) -> None:
+    for suffix in (".safetensors", ".npz", ".pth", ".onnx", ".tflite"):
+        refused(tmp_path / f"none{suffix}", f"none{suffix}", "check the path")
+
+
+def test_unknown_variant_names_the_nearest(refused: Refused) -> None:
+    refused("mobilnet_v2_1.0_224", "is not the name of a variant", "nearest are: mobilenet_v2_1.0_224")
+
+
+def test_variant_without_weights(refused: Refused) -> None:
+    refused("mobilenet_v1_0.5_160", "no pretrained weights for mobilenet_v1_0.5_160", "mobilenet_v2_1.0_224")
+
+
+def test_unknown_format(refused: Refused, tmp_path: Path) -> None:
+    (tmp_path / "net.h5").write_bytes(b"\x89HDF")
+    refused(tmp_path / "net.h5", "not in a known format of weights", ".safetensors")
+
+
+def test_unknown_recipe(edgenet: Edgenet, made: Path, out: Path) -> None:
+    ran = edgenet(
+        *("convert", made / "small.safetensors", "-o", out, "--calibration", PHOTOS, "--recipe", "magic")
+    )
+    ran.refusal("no recipe 'magic'", "minmax")
+    assert out.read_bytes() == OLD
+
+
+def test_labels_of_another_number(refused: Refused, made: Path, tmp_path: Path) -> None:
+    labels = tmp_path / "names.txt"
+    labels.write_text("cat\ndog\n")
+    refused(
+        made / "small.safetensors",
+        "names.txt names 2 classes and the network has 5 outputs",
+        "one label per line",
+        options=("--labels", labels),
+    )
+
+
+def test_labels_that_cannot_be_read(refused: Refused, made: Path, tmp_path: Path) -> None:
+    refused(made / "small.safetensors", "cannot read the labels", options=("--labels", tmp_path / "none.txt"))
+    refused(made / "small.safetensors", "cannot read the labels", options=("--labels", tmp_path))
+    (tmp_path / "latin.txt").write_bytes("Käfer\n".encode("latin-1"))
+    refused(made / "small.safetensors", "not UTF-8", options=("--labels", tmp_path / "latin.txt"))
+
+
+def test_checkpoint_of_another_architecture(refused: Refused, tmp_path: Path) -> None:
+    """The metadata of V1 over the tensors of V2."""
+    first = save_small_checkpoint(tmp_path / "v1.safetensors")
+    second = save_small_checkpoint(tmp_path / "v2.safetensors", "mobilenet_v2", 0.35)
+    with safe_open(first, framework="pt") as file:
+        metadata = file.metadata()
+    mixed = tmp_path / "mixed.safetensors"
+    save_file(load_file(second), mixed, metadata)
+    refused(mixed, "mixed.safetensors does not hold mobilenet_v1_0.25_64", "tensors missing")
+
+
+def test_state_dict_of_another_architecture(refused: Refused, tmp_path: Path) -> None:
+    path = tmp_path / "resnet.pth"
+    torch.save({"layer1.0.conv1.weight": torch.zeros(4, 3, 3, 3)}, path)
+    refused(path, "not torchvision's MobileNetV2", "layer1.0.conv1.weight")
+
+
+def test_a_pickle_that_would_run_code(refused: Refused, tmp_path: Path) -> None:
+    """Such a file is refused before anything in it runs."""
+    proof = tmp_path / "ran"
+
+    class Evil:
+        def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+            return (open, (str(proof), "w"))
+
+    path = tmp_path / "evil.pth"
+    path.write_bytes(pickle.dumps(Evil()))
+    refused(path, "not a file of weights that torch loads safely")
+    assert not proof.exists()
+
+
+def test_truncated_checkpoint(refused: Refused, made: Path, tmp_path: Path) -> None:
+    path = tmp_path / "cut.safetensors"
+    path.write_bytes((made / "small.safetensors").read_bytes()[:-1000])
+    refused(path, "not a whole safetensors file")
+
+
+def test_weights_that_are_not_finite(refused: Refused, made: Path, tmp_path: Path) -> None:
+    source = made / "small.safetensors"
+    tensors = load_file(source)
+    tensors["classifier.bias"][2] = float("nan")
+    with safe_open(source, framework="pt") as file:
+        save_file(tensors, tmp_path / "nan.safetensors", file.metadata())
+    refused(tmp_path / "nan.safetensors", "not finite: classifier.bias")
+
+
+def test_wrong_checksum_of_pretrained_weights(
+    refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file in the cache that is not what its name says."""
+    (file,) = loading.PRETRAINED.values()
+    monkeypatch.setenv("EDGENET_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "cache").mkdir()
+    cached = tmp_path / "cache" / file.name
+    cached.write_bytes(b"other bytes")
+    found = hashlib.sha256(b"other bytes").hexdigest()
+    refused("mobilenet_v2_1.0_224", str(cached), found, file.sha256, f"delete {cached}")
+    assert cached.read_bytes() == b"other bytes"
+
+
+@pytest.mark.parametrize(
+    ("suffix", "options", "parts"),
+    [
+        (".safetensors", ("--normalize", "imagenet"), ("brings its own normalization",)),
+        (".safetensors", ("--input-shape", "1,3,64,64"), ("brings its own normalization and shape",)),
+        (".safetensors", ("--resolution", "8"), ("the resolution of mobilenet_v1 is 8", "from 32 to 4096")),
+        (".onnx", (), ("does not say what its pixels went through", "--normalize imagenet")),
+        (".onnx", ("--normalize", "imagenet", "--resolution", "96"), ("an .onnx has its own resolution",)),
+        (".onnx", ("--normalize", "nonsense"), ("--normalize nonsense", "imagenet")),
+        (".onnx", ("--normalize", "1,2,3/4,5"), ("--normalize 1,2,3/4,5", "R,G,B/R,G,B")),
+        (".onnx", ("--normalize", "0,0,0/0,1,1"), ("std (0.0, 1.0, 1.0)", "above 0")),
+        (".onnx", ("--normalize", "nan,0,0/1,1,1"), ("mean (nan, 0.0, 0.0)", "finite")),
+        (".onnx", ("--normalize", "imagenet", "--input-shape", "1,3,64"), ("has the shape [1, 3, 64]",)),
+    ],
+)
+def test_options_that_do_not_fit_the_source(
+    refused: Refused, made: Path, suffix: str, options: tuple[str, ...], parts: tuple[str, ...]
+) -> None:
+    refused(made / f"small{suffix}", *parts, options=options)
+
+
+def save_onnx(path: Path, nodes: list[onnx.NodeProto], inputs: dict[str, list[int | str]]) -> Path:
+    given = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in inputs.items()]
+    output = helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, 3])
+    graph = helper.make_graph(nodes, "net", given, [output])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
+    return path
+
+
+IMAGENET = ("--normalize", "imagenet")
+
+
+def test_onnx_with_an_unsupported_operator(refused: Refused, tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Mish", ["image"], ["active"], name="block/mish"),
+        helper.make_node("GlobalAveragePool", ["active"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["scores"]),
+    ]
+    path = save_onnx(tmp_path / "net.onnx", nodes, {"image": [1, 3, 32, 32]})
+    refused(path, "Mish", "block/mish", "32", "not supported", options=IMAGENET)
+
+
+def test_onnx_with_two_inputs(refused: Refused, tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Add", ["image", "other"], ["sum"]),
+        helper.make_node("GlobalAveragePool", ["sum"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["scores"]),
+    ]
+    path = save_onnx(tmp_path / "net.onnx", nodes, {"image": [1, 3, 32, 32], "other": [1, 3, 32, 32]})
+    refused(path, "2 inputs", "'image'", "'other'", "single image input", options=IMAGENET)
+
+
+def test_onnx_with_a_dynamic_batch(refused: Refused, tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["image"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["scores"]),
+    ]
+    path = save_onnx(tmp_path / "net.onnx", nodes, {"image": ["batch", 3, 32, 32]})
+    refused(path, "[batch, 3, 32, 32]", "--input-shape", options=IMAGENET)
+
+
+def test_damaged_onnx(refused: Refused, made: Path, tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    for data in (b"", b"no protobuf at all", (made / "small.onnx").read_bytes()[:5000]):
+        path.write_bytes(data)
+        refused(path, "net.onnx", options=IMAGENET)
+
+
+def test_int8_tflite_as_source(refused: Refused, made: Path) -> None:
+    refused(made / "int8.tflite", "already", "give the float file it was made from")
+
+
+@pytest.mark.parametrize("name", ["float.tflite", "int8.tflite"])
+def test_damaged_tflite(refused: Refused, edgenet: Edgenet, made: Path, tmp_path: Path, name: str) -> None:
+    """Cut off anywhere, or no .tflite at all, for every verb that takes one."""
+    whole = (made / name).read_bytes()
+    path = tmp_path / "net.tflite"
+    for data in (b"", b"no model", whole[:100], whole[: len(whole) // 2], b"\xff" * 8 + whole[8:]):
+        path.write_bytes(data)
+        refused(path, "net.tflite")
+        edgenet("inspect", path).refusal("net.tflite")
+        edgenet("evaluate", path, "--data", class_folders(tmp_path / "photos")).refusal("net.tflite")
+        edgenet("package", path, "-o", tmp_path / "net.edgenet").refusal()
+    assert not (tmp_path / "net.edgenet").exists()
+
+
+def class_folders(root: Path) -> Path:
+    """A photo in a folder for each of the network's classes."""
+    for label, photo in zip(LABELS, sorted(PHOTOS.glob("*.jpg")), strict=False):
+        (root / label).mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(photo, root / label / "photo.jpg")
+    return root
+
+
+def test_bytes_changed_at_random_never_end_in_a_traceback(
+    edgenet: Edgenet, made: Path, tmp_path: Path
+) -> None:
+    """What cannot be noticed may be read; everything else is one line."""
+    whole = (made / "float.tflite").read_bytes()
+    random = np.random.default_rng(0)
+    path = tmp_path / "net.tflite"
+    # The tables lie at both ends, the weights between them.
+    places = [*random.integers(0, 3000, 60), *random.integers(len(whole) - 12_000, len(whole), 120)]
+    for place in places:
+        data = bytearray(whole)
+        data[place] = int(random.integers(0, 256))
+        path.write_bytes(data)
+        ran = edgenet("inspect", path)
+        if ran.status != 0:
+            ran.refusal(remedy=False)

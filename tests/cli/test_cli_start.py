@@ -1,0 +1,165 @@
+"""How the command starts: quickly, with nothing heavy imported, and how it ends: its exit status."""
+
+from __future__ import annotations
+
+import inspect
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from command_line import SCRIPT, Edgenet
+from small_network import PHOTOS
+
+VERBS = ("models", "convert", "evaluate", "inspect", "package", "demo")
+HEAVY = ("torch", "cv2", "onnx", "matplotlib", "numpy", "ai_edge_litert", "rich", "safetensors")
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = f"""
+import sys
+from edgenet.cli.app import main
+sys.argv = ["edgenet", "--help"]
+try:
+    main()
+except SystemExit as end:
+    assert end.code == 0
+print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
+    assert all(verb in done.stdout for verb in VERBS)
+
+
+def test_help_answers_within_0_3_seconds(process: Edgenet) -> None:
+    def seconds() -> float:
+        start = time.perf_counter()
+        assert process("--help").status == 0
+        return time.perf_counter() - start
+
+    # Other processes can only make it slower; the fastest of some runs is what it takes.
+    assert min(seconds() for _ in range(5)) < 0.3
+
+
+def test_verbs_are_functions_of_the_package_whatever_was_imported() -> None:
+    code = f"""
+import edgenet.zoo, edgenet.bundle, edgenet.data, edgenet.graph, edgenet.quantize, edgenet.tflite
+import edgenet.verbs.convert, edgenet.cli.convert
+import edgenet, inspect
+for verb in {VERBS!r}:
+    assert inspect.isfunction(getattr(edgenet, verb)), verb
+    assert getattr(edgenet, verb).__module__ == f"edgenet.verbs.{{verb}}"
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_importing_the_package_is_light() -> None:
+    code = f"import sys, edgenet; print([name for name in {HEAVY!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_and_a_function_with_a_docstring(edgenet: Edgenet, verb: str) -> None:
+    import edgenet as package
+
+    ran = edgenet(verb, "--help")
+    assert ran.status == 0
+    assert ran.err == ""
+    assert f"Usage: edgenet {verb}" in ran.out
+    assert "--json" in ran.out
+    assert inspect.getdoc(getattr(package, verb))
+
+
+def test_one_line_says_what_each_verb_is_for(edgenet: Edgenet) -> None:
+    lines = edgenet("--help").out.splitlines()
+    for verb in VERBS:
+        (line,) = (line for line in lines if line.strip().startswith(f"{verb} "))
+        assert line.endswith("."), f"cut off: {line}"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("nonsense",),
+        ("convert",),
+        ("convert", "x.npz", "--out", "x.tflite"),
+        ("convert", "x.npz", "--out", "x.tflite", "--float", "--calibration", "photos"),
+        ("convert", "x.npz", "--out", "x.tflite", "--float", "--photos", "5"),
+        ("convert", "x.npz", "--out", "x.tflite", "--float", "--recipe", "minmax"),
+        ("convert", "x.npz", "--out", "x.tflite", "--calibration", "photos", "--photos", "0"),
+        ("convert", "x.npz", "--out", "x.tflite", "--calibration", "photos", "--photos", "many"),
+        ("convert", "x.onnx", "--out", "x.tflite", "--float", "--input-shape", "1,3,big,big"),
+        ("evaluate", "x.tflite"),
+        ("evaluate", "--data", "photos"),
+        ("evaluate", "x.tflite", "--data", "photos", "--limit", "0"),
+        ("inspect", "x.tflite", "--against", "x.npz"),
+        ("inspect", "x.tflite", "--data", "photos"),
+        ("inspect", "x.tflite", "--photos", "3"),
+        ("inspect", "x.tflite", "--normalize", "imagenet"),
+        ("package", "x.tflite", "--float-source", "x.npz"),
+        ("demo", "--frames", "3"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_is_status_2(edgenet: Edgenet, arguments: tuple[str, ...]) -> None:
+    ran = edgenet(*arguments)
+    assert ran.status == 2
+    assert ran.out == ""
+    assert "Usage: edgenet" in ran.err
+    assert "Error: " in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_no_arguments_show_the_help(edgenet: Edgenet) -> None:
+    ran = edgenet()
+    assert "Commands:" in ran.out + ran.err
+
+
+def test_exit_status_of_a_process(process: Edgenet, tmp_path: Path) -> None:
+    assert process("--help").status == 0
+    assert process("convert").status == 2
+    missing = tmp_path / "no.tflite"
+    process("inspect", missing).refusal("no.tflite does not exist")
+
+
+def test_a_fault_of_ours_is_one_line_too(edgenet: Edgenet, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(prog_name: str) -> None:
+        raise RuntimeError("two\nlines")
+
+    monkeypatch.setattr("edgenet.cli.app.app", broken)
+    monkeypatch.delenv("EDGENET_TRACEBACK", raising=False)
+    ran = edgenet("models")
+    assert ran.status == 1
+    assert ran.err.count("\n") == 1
+    assert "fault of edgenet itself (RuntimeError: two lines); set EDGENET_TRACEBACK=1" in ran.err
+    monkeypatch.setenv("EDGENET_TRACEBACK", "1")
+    with pytest.raises(RuntimeError, match="two"):
+        edgenet("models")
+
+
+def test_an_error_is_one_line_whatever_the_file_is_called(edgenet: Edgenet, tmp_path: Path) -> None:
+    edgenet("inspect", tmp_path / "two\nlines.tflite").refusal("two lines.tflite")
+
+
+def test_closing_the_pipe_is_no_fault(made: Path) -> None:
+    """As `edgenet inspect x.tflite | head -1` does."""
+    command = [str(SCRIPT), "inspect", str(made / "int8.tflite")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        running.stdout.close()
+        assert running.stderr.read() == b""
+
+
+def test_an_interrupt_ends_quietly_and_leaves_nothing(made: Path, tmp_path: Path) -> None:
+    command = [str(SCRIPT), "convert", str(made / "small.safetensors"), "-o", str(tmp_path / "x.tflite")]
+    with subprocess.Popen([*command, "--calibration", str(PHOTOS)], stderr=subprocess.PIPE) as running:
+        time.sleep(0.6)  # importing torch
+        running.send_signal(signal.SIGINT)
+        _, err = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert b"Traceback" not in err
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,91 @@
+"""Torch modules read through both of torch's ONNX exporters, against torch itself."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from edgenet.graph.executor import run
+from edgenet.graph.ir import Graph
+from edgenet.graph.operators import Binary, DepthwiseConv2D, Transpose, Unary
+from edgenet.graph.passes.simplify import lower, simplify
+from edgenet.graph.readers.onnx import read_onnx
+from edgenet.graph.readers.torch_module import read_torch
+from edgenet.zoo.normalization import TORCHVISION
+
+
+class Gate(nn.Module):
+    """Squeeze and excitation, as MobileNetV3 has it."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.down, self.up = nn.Conv2d(channels, 3, 1), nn.Conv2d(3, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * nn.functional.hardsigmoid(self.up(torch.relu(self.down(self.pool(x)))))
+
+
+class Residual(nn.Module):
+    """A block that adds its input."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
+        self.norm = nn.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + nn.functional.relu6(self.norm(self.conv(x)))
+
+
+def network() -> nn.Module:
+    torch.manual_seed(3)
+    module = nn.Sequential(
+        nn.Conv2d(3, 8, 3, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(8),
+        nn.Hardswish(),
+        Residual(8),
+        Gate(8),
+        nn.Conv2d(8, 6, 1),
+        nn.AvgPool2d(2),
+        nn.Flatten(),
+        nn.Dropout(),
+        nn.Linear(6 * 16, 5),
+    )
+    for norm in (m for m in module.modules() if isinstance(m, nn.BatchNorm2d)):
+        nn.init.uniform_(norm.running_var, 0.1, 2)
+        nn.init.normal_(norm.running_mean)
+    return module.eval()
+
+
+def check(module: nn.Module, graph: Graph) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), np.uint8)
+    inputs = (torch.from_numpy(pixels).float() - torch.tensor(TORCHVISION.mean)) / torch.tensor(TORCHVISION.std)
+    with torch.inference_mode():
+        expected = module(inputs.permute(0, 3, 1, 2))
+    lowered = lower(simplify(graph, TORCHVISION), exact_border=True)
+    np.testing.assert_allclose(run(lowered, pixels), expected.numpy(), atol=1e-4)
+    operators = [node.operator for node in lowered.nodes]
+    assert Unary("hard_swish") in operators
+    assert not any(isinstance(operator, Transpose) for operator in operators)
+    assert {operator.kind for operator in operators if isinstance(operator, Binary)} == {"add", "mul"}
+    assert sum(isinstance(operator, DepthwiseConv2D) for operator in operators) == 4  # normalization, residual, hard sigmoid
+
+
+def test_a_module_reads_as_torch_computes_it() -> None:
+    module = network()
+    check(module, read_torch(module, (16, 16), "small"))
+
+
+def test_an_export_through_torch_export_reads_alike(tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript", reason="torch's newer exporter needs onnxscript")
+    module, path = network(), tmp_path / "newer.onnx"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(module, (torch.zeros(1, 3, 16, 16),), path, dynamo=True, verbose=False)
+    check(module, read_onnx(path))

@@ -1,0 +1,58 @@
+"""A real network that costs next to nothing: MobileNetV1 0.25 at 64 pixels with random weights and 5 classes.
+
+Random weights say nothing about accuracy; they are for what must hold whatever the weights are.
+"""
+
+from __future__ import annotations
+
+import warnings
+from importlib.resources import files
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from edgenet.zoo.checkpoint import save_checkpoint
+from edgenet.zoo.loaded import LoadedNetwork
+from edgenet.zoo.registry import Variant, build
+
+LABELS = ("daisy", "dandelion", "rose", "sunflower", "tulip")
+RESOLUTION = 64
+PHOTOS = Path(str(files("calibration_data")))
+
+
+def small_network(architecture: str = "mobilenet_v1", width: float = 0.25, seed: int = 0) -> LoadedNetwork:
+    """The network; its batch normalization has seen noise, and its logits differ from picture to picture."""
+    variant = Variant(architecture, width, RESOLUTION)
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(seed)
+        module = build(variant, classes=len(LABELS)).train()
+        for layer in module.modules():
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.momentum = None  # the plain average: nothing is left of the statistics it began with
+        for _ in range(2):
+            module(torch.randn(16, 3, RESOLUTION, RESOLUTION))
+        module.classifier.weight.normal_()
+    origin, licence = "random weights", "Apache-2.0"
+    return LoadedNetwork(module.eval(), variant, LABELS, module.normalization, origin, licence)
+
+
+def save_small_checkpoint(path: Path, architecture: str = "mobilenet_v1", width: float = 0.25) -> Path:
+    """The network as a checkpoint of ours."""
+    save_checkpoint(path, small_network(architecture, width))
+    return path
+
+
+def save_small_onnx(path: Path, dynamic_batch: bool = False) -> Path:
+    """The network as somebody's export: it takes normalized RGB and has no labels."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter announces its deprecation
+        torch.onnx.export(
+            small_network().module,
+            (torch.zeros(1, 3, RESOLUTION, RESOLUTION),),
+            str(path),
+            dynamo=False,
+            input_names=["image"],
+            dynamic_axes={"image": {0: "batch"}} if dynamic_batch else None,
+        )
+    return path

@@ -1,0 +1,73 @@
+"""A small network with every kind of layer, and its files; `python every_layer.py` prints their hashes."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+
+import numpy as np
+from small_graphs import build, conv, depthwise, fully_connected, photos, quantize
+
+from edgenet.graph.builder import GraphBuilder
+from edgenet.graph.ir import Graph
+from edgenet.graph.operators import (
+    Activation,
+    Binary,
+    Concat,
+    Mean,
+    Pad,
+    Pads,
+    Pool,
+    Reshape,
+    Transpose,
+    Unary,
+)
+from edgenet.quantize.encodings import QuantizedGraph
+from edgenet.tflite.flatbuffer import write_tflite
+from edgenet.tflite.layout import float_program, int8_program, raw_program
+
+SIZE = (12, 12)
+CLASSES = 7
+
+
+def network() -> Graph:
+    """12x12 pixels to 7 logits."""
+    rng = np.random.default_rng(11)
+
+    def make(builder: GraphBuilder, x: str) -> str:
+        x = builder.add(conv(rng, 3, 8, (3, 3), (2, 2), pads=Pads(0, 1, 0, 1), activation=Activation.RELU6), [x], "stem")
+        y = builder.add(depthwise(rng, 8, (3, 3), pads=Pads(1, 1, 1, 1)), [x], "depthwise")
+        y = builder.add(Unary("hard_swish"), [y], "swish")
+        y = builder.add(Binary("add"), [x, y], "residual")
+        gate = builder.add(Unary("sigmoid"), [builder.add(Mean(), [y], "squeeze")], "gate")
+        y = builder.add(Binary("mul", Activation.RELU), [y, gate], "gated")
+        y = builder.add(Concat(3), [y, builder.add(Pool("average", (3, 3), (1, 1), Pads(1, 1, 1, 1)), [y], "blur")], "both")
+        y = builder.add(Pad(Pads(1, 0, 1, 0)), [y], "padded")
+        y = builder.add(conv(rng, 16, 6, (2, 2), dilation=(2, 2), groups=2), [y], "grouped")
+        y = builder.add(Pool("max", (2, 2), (2, 2), Pads(0, 1, 0, 1)), [y], "pooled")
+        y = builder.add(Reshape((1, 54)), [builder.add(Transpose((0, 3, 1, 2)), [y], "turned")], "flat")
+        return builder.add(fully_connected(rng, 54, CLASSES), [y], "logits")
+
+    return build(make, SIZE)
+
+
+@cache
+def quantized_network() -> QuantizedGraph:
+    """The network as int8."""
+    return quantize(network(), photos(6, SIZE, 1))
+
+
+def files() -> dict[str, bytes]:
+    """All the ways of writing it."""
+    quantized = quantized_network()
+    programs = {
+        "float": float_program(quantized.graph),
+        "int8": int8_program(quantized),
+        "raw": raw_program(quantized),
+    }
+    return {name: write_tflite(program, b"metadata", {"labels.txt": b"a\n"}) for name, program in programs.items()}
+
+
+if __name__ == "__main__":
+    for name, data in files().items():
+        print(name, hashlib.sha256(data).hexdigest())

@@ -1,0 +1,165 @@
+"""What the .tflite reader refuses, and that damage never gives anything but an error or a graph."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from small_graphs import build, photos, quantize
+from every_layer import files, network, quantized_network
+from tiny_model import tiny_model
+
+from edgenet.errors import EdgenetError
+from edgenet.graph.executor import run
+from edgenet.graph.operators import Mean
+from edgenet.tflite.flatbuffer import read_tflite, write_tflite
+from edgenet.tflite.layout import float_program, int8_program, raw_program
+from edgenet.tflite.program import FileOperator, FileTensor, Program, Quantization
+from edgenet.tflite.to_graph import float_graph, quantized_graph
+
+
+def read_or_refuse(data: bytes) -> bool:
+    """Whether either reading succeeded; anything but an EdgenetError fails the test."""
+    try:
+        program = read_tflite(data, "model.tflite")
+    except EdgenetError as error:
+        assert "model.tflite" in str(error)
+        return False
+    done = False
+    for reading in (float_graph, quantized_graph):
+        try:
+            reading(program)
+            done = True
+        except EdgenetError as error:
+            assert "\n" not in str(error)
+    return done
+
+
+@pytest.mark.parametrize("name", ["float", "int8"])
+def test_changed_bytes(name: str) -> None:
+    whole, rng = files()[name], random.Random(3)
+    assert read_or_refuse(whole)
+    start, read = time.monotonic(), 0
+    for _ in range(150):
+        data = bytearray(whole)
+        for _ in range(rng.choice([1, 1, 2, 8, 40])):
+            data[rng.randrange(len(data))] = rng.choice([0, 1, 0x7F, 0x80, 0xFF, rng.randrange(256)])
+        read += read_or_refuse(bytes(data))
+    assert 5 < read < 145
+    assert time.monotonic() - start < 30
+
+
+def test_truncated_files() -> None:
+    whole = files()["int8"]
+    for length in range(0, len(whole) // 2, 97):
+        assert not read_or_refuse(whole[:length])
+
+
+@pytest.mark.parametrize("data", [b"", b"TFL3", bytes(8) + b"TFL3", b"\0\0\0\0TFL3", b"\xff\xff\xff\xffTFL3" + bytes(99)])
+def test_garbage(data: bytes) -> None:
+    with pytest.raises(EdgenetError, match=r"model\.tflite"):
+        read_tflite(data, "model.tflite")
+
+
+def test_another_tools_file_with_its_layers() -> None:
+    graph = float_graph(read_tflite(tiny_model(size=8), "it"))
+    white_red = np.zeros((1, 8, 8, 3), np.uint8)
+    white_red[..., 0] = 255
+    assert run(graph, white_red).argmax() == 0
+
+
+def program_with(change: Callable[[Program], Program], int8: bool = False) -> Program:
+    program = int8_program(quantized_network()) if int8 else float_program(network())
+    return change(program)
+
+
+def of_kind(program: Program, kind: str) -> int:
+    return next(i for i, operator in enumerate(program.operators) if operator.kind == kind)
+
+
+def with_operator(program: Program, index: int, operator: FileOperator) -> Program:
+    return replace(program, operators=(*program.operators[:index], operator, *program.operators[index + 1 :]))
+
+
+def with_tensor(program: Program, index: int, tensor: FileTensor) -> Program:
+    return replace(program, tensors=(*program.tensors[:index], tensor, *program.tensors[index + 1 :]))
+
+
+def changed(kind: str, **options: object) -> Callable[[Program], Program]:
+    def change(program: Program) -> Program:
+        index = of_kind(program, kind)
+        operator = program.operators[index]
+        return with_operator(program, index, replace(operator, options={**operator.options, **options}))
+
+    return change
+
+
+def called(kind: str, other: str) -> Callable[[Program], Program]:
+    def change(program: Program) -> Program:
+        index = of_kind(program, kind)
+        return with_operator(program, index, replace(program.operators[index], kind=other, options={}))
+
+    return change
+
+
+FLOAT_REFUSALS: dict[str, tuple[Callable[[Program], Program], str]] = {
+    "an unsupported operator": (
+        called("LOGISTIC", "TANH"),
+        "cannot read 'gate', a TANH with inputs [[1, 1, 1, 8]]: this operator is not supported; edgenet takes ADD,",
+    ),
+    "an unsupported activation": (
+        changed("CONV_2D", fusedActivationFunction="TANH"),
+        "its fused activation is TANH; RELU and RELU6 are supported",
+    ),
+    "an activation in a pooling": (changed("MAX_POOL_2D", fusedActivationFunction="RELU"), "it has a fused activation"),
+    "another softmax": (changed("SOFTMAX", beta=2.0), "its beta is 2.0; only beta 1"),
+    "a shape that is not what comes out": (changed("CONV_2D", strideW=1), "it should make [1, 6, 12, 8] and the file says [1, 6, 6, 8]"),
+}
+
+
+@pytest.mark.parametrize("name", FLOAT_REFUSALS)
+def test_float_files_that_are_refused(name: str) -> None:
+    change, expected = FLOAT_REFUSALS[name]
+    with pytest.raises(EdgenetError) as caught:
+        float_graph(program_with(change))
+    assert expected in str(caught.value)
+
+
+def test_int8_and_float_are_not_confused() -> None:
+    with pytest.raises(EdgenetError, match="quantized already; give the float file"):
+        float_graph(int8_program(quantized_network()))
+    with pytest.raises(EdgenetError, match="is not int8"):
+        quantized_graph(float_program(network()))
+
+
+def test_a_quantize_in_the_middle_is_refused() -> None:
+    def change(program: Program) -> Program:
+        index = of_kind(program, "QUANTIZE")
+        output = program.operators[index].outputs[0]
+        other = replace(program.tensors[output], quantization=Quantization((0.02,), (3,)))
+        return with_tensor(program, output, other)
+
+    with pytest.raises(EdgenetError, match="changes the encoding of 'image'"):
+        quantized_graph(program_with(change, int8=True))
+
+
+def test_a_file_that_is_int8_in_part_only_is_refused() -> None:
+    def change(program: Program) -> Program:
+        output = program.operators[of_kind(program, "HARD_SWISH")].outputs[0]
+        return with_tensor(program, output, replace(program.tensors[output], dtype="float32", quantization=None))
+
+    with pytest.raises(EdgenetError, match="int8 in part only: 'swish' is float"):
+        quantized_graph(program_with(change, int8=True))
+
+
+def test_a_file_that_gives_no_vector_is_refused() -> None:
+    data = write_tflite(raw_program(quantize(build(lambda b, x: b.add(Mean(), [x], "y")), photos(2, (6, 6)))))
+    with pytest.raises(EdgenetError, match="is not int8"):
+        quantized_graph(read_tflite(data, "it"))
+    graph = build(lambda b, x: b.add(Mean(), [x], "y"))
+    with pytest.raises(EdgenetError, match=r"gives \[1, 1, 1, 3\]; edgenet reads classifiers"):
+        float_graph(float_program(graph))
