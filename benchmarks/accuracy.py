@@ -7,7 +7,6 @@ decibels are counted on. The way into the file stays the file's own: uint8 pixel
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,8 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
-from benchmarks.tflite_files import Normalization, put_pixels
+from benchmarks.normalizations import Normalization
+from benchmarks.tflite_files import put_pixels
 from edgenet.errors import EdgenetError
 from edgenet.quantize.error import sqnr_db
 
@@ -72,18 +72,15 @@ def compare(real: NDArray[np.float32], logits: NDArray[np.float32], labels: NDAr
     )
 
 
-def logits_of(
-    path: Path, pixels: NDArray[np.uint8], normalization: Normalization, indices: Sequence[int] | None = None
-) -> NDArray[np.float32]:
+def logits_of(path: Path, pixels: NDArray[np.uint8], normalization: Normalization) -> NDArray[np.float32]:
     """What a file's softmax takes, as real numbers [n, N].
 
     Args:
         pixels: uint8 RGB [n, H, W, 3].
         normalization: what a file that takes no uint8 pixels wants its numbers to have gone through.
-        indices: of the photos to run; None for all.
     """
     interpreter, scale, zero_point = _open(path)
-    raw = _run(interpreter, pixels if indices is None else pixels[list(indices)], normalization)
+    raw = _run(interpreter, pixels, normalization)
     if raw.dtype == np.float32:
         return raw
     return (raw.astype(np.float32) - np.float32(zero_point)) * np.float32(scale)

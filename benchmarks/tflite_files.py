@@ -14,13 +14,11 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
+from benchmarks.normalizations import SLIM, Normalization
+
 _OPERATOR_NAMES = {
     value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")
 }
-
-Normalization = tuple[tuple[float, float, float], tuple[float, float, float]]
-"""Mean and std of red, green and blue, in units of 0..255 pixels."""
-SLIM: Normalization = ((127.5, 127.5, 127.5), (127.5, 127.5, 127.5))
 
 
 @dataclass(frozen=True)

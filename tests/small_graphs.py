@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edgenet.graph.builder import GraphBuilder
 from edgenet.graph.ir import Graph, PixelEncoding
-from edgenet.graph.operators import WEIGHTED, Activation, Conv2D, DepthwiseConv2D, FullyConnected, Pads
+from edgenet.graph.operators import WEIGHTED, Conv2D, DepthwiseConv2D, FullyConnected, Pads
 from edgenet.quantize.encodings import QuantizedGraph
 from edgenet.quantize.ranges import encode_tensors, observe_ranges
 from edgenet.quantize.weights import quantize_weights
@@ -21,9 +21,10 @@ from edgenet.tflite.emit import Emission, emit_nodes
 from edgenet.tflite.flatbuffer import write_tflite
 from edgenet.tflite.program import ProgramBuilder
 
-@pytest.fixture(autouse=True)
+
+@pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
-    """Tiny tensors are slower with several threads, above all on a busy machine; for the conftest of a room."""
+    """On a busy machine torch's threads wait for each other far longer than they work; for the conftest of a room."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -53,15 +54,12 @@ def conv(
     inputs: int,
     outputs: int,
     kernel: tuple[int, int],
-    stride: tuple[int, int] = (1, 1),
-    dilation: tuple[int, int] = (1, 1),
     groups: int = 1,
     pads: Pads = Pads(),
-    activation: Activation = Activation.NONE,
 ) -> Conv2D:
     """A convolution with random weights whose output is of the size of its input."""
-    shape = (outputs, *kernel, inputs // groups)
-    return Conv2D(_weight(rng, shape, 0), _bias(rng, outputs), stride, dilation, pads, groups, activation)
+    weight = _weight(rng, (outputs, *kernel, inputs // groups), 0)
+    return Conv2D(weight, _bias(rng, outputs), groups=groups, pads=pads)
 
 
 def depthwise(
@@ -69,14 +67,11 @@ def depthwise(
     channels: int,
     kernel: tuple[int, int],
     multiplier: int = 1,
-    stride: tuple[int, int] = (1, 1),
-    dilation: tuple[int, int] = (1, 1),
     pads: Pads = Pads(),
-    activation: Activation = Activation.NONE,
 ) -> DepthwiseConv2D:
     """A depthwise convolution with random weights."""
-    shape = (1, *kernel, channels * multiplier)
-    return DepthwiseConv2D(_weight(rng, shape, 3), _bias(rng, shape[3]), stride, dilation, pads, activation)
+    weight = _weight(rng, (1, *kernel, channels * multiplier), 3)
+    return DepthwiseConv2D(weight, _bias(rng, channels * multiplier), pads=pads)
 
 
 def fully_connected(rng: np.random.Generator, inputs: int, outputs: int) -> FullyConnected:

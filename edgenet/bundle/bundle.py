@@ -15,14 +15,14 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgenet.errors import EdgenetError
-from edgenet.files import sha256, stored_zip, write_atomically
-from edgenet.labels import labels_text, parse_labels
 from edgenet.bundle.card import write_card
 from edgenet.bundle.contract import read_contract
 from edgenet.bundle.manifest import MANIFEST_FILE, SCHEMA_VERSION, Facts, Manifest, Member, to_json
 from edgenet.bundle.verify import CARD, LABELS, MODEL, verified_members
 from edgenet.bundle.versions import tool_versions
+from edgenet.errors import EdgenetError
+from edgenet.files import sha256, stored_zip, write_atomically
+from edgenet.labels import labels_text, parse_labels
 from edgenet.tflite.metadata import read_labels
 
 

@@ -6,8 +6,8 @@ import struct
 from typing import Any
 
 from device_scripts.flatbuffer_check import check_tflite
-from edgenet.errors import EdgenetError
 from edgenet.bundle.manifest import InputContract, OutputContract
+from edgenet.errors import EdgenetError
 
 SIGNATURE = "serving_default"
 

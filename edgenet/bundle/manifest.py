@@ -7,8 +7,8 @@ import json
 import re
 from typing import Any
 
-from edgenet.errors import EdgenetError
 from edgenet.bundle.decode import decode
+from edgenet.errors import EdgenetError
 
 SCHEMA_VERSION = 1
 MANIFEST_FILE = "manifest.json"

@@ -7,9 +7,9 @@ import stat
 import zipfile
 from pathlib import Path
 
+from edgenet.bundle.manifest import MANIFEST_FILE, Manifest, from_json
 from edgenet.errors import EdgenetError
 from edgenet.files import UNREADABLE_ZIP, sha256
-from edgenet.bundle.manifest import MANIFEST_FILE, Manifest, from_json
 
 MODEL = "model.tflite"
 LABELS = "labels.txt"

@@ -17,6 +17,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from edgenet.bundle.manifest import Accuracy
     from edgenet.progress import Progress
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
@@ -105,6 +106,13 @@ def note_skipped(skipped: tuple[tuple[str, str], ...]) -> None:
 def megabytes(size: int) -> str:
     """A file's size for people, in units of 10**6 bytes."""
     return f"{size / 1e6:.2f} MB"
+
+
+def accuracy_text(accuracy: Accuracy) -> str:
+    """What was measured, in one line."""
+    measured = (("float", accuracy.float_top1), ("int8", accuracy.int8_top1))
+    figures = ", ".join(f"{kind} {top1:.2f} %" for kind, top1 in measured if top1 is not None)
+    return f"top-1 on {accuracy.n} photos of {accuracy.data}: {figures}"
 
 
 def short_names(paths: Sequence[str]) -> list[str]:

@@ -65,7 +65,7 @@ def models_table(result: Evaluation, width: int) -> Table:
     gap = 2 if width >= 100 else 1
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, gap - 1, 0, 0))
     table.add_column("model", overflow="fold")
-    table.add_column("precision", no_wrap=True)
+    table.add_column("type", no_wrap=True)
     table.add_column("run by", no_wrap=True)
     for heading in ("top-1\n%", "top-5\n%", "agrees\n%"):
         table.add_column(heading, justify="right", no_wrap=True)

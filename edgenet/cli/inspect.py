@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgenet.cli.console import JsonFlag, console, megabytes, note_skipped, print_json, shown_progress
+from edgenet.cli.console import (
+    JsonFlag,
+    accuracy_text,
+    console,
+    megabytes,
+    note_skipped,
+    print_json,
+    shown_progress,
+)
 from edgenet.cli.convert import Normalize
 
 if TYPE_CHECKING:
@@ -68,6 +76,8 @@ def _print(result: Inspection) -> None:
         typer.echo(
             f"  recipe {result.facts.quantization.recipe}: {'; '.join(result.facts.quantization.steps)}"
         )
+    if result.facts and result.facts.accuracy:
+        typer.echo(f"  {accuracy_text(result.facts.accuracy)}")
     cost = result.cost
     typer.echo(
         f"  {cost.mult_adds / 1e6:.1f} M mult-adds, {cost.parameters / 1e6:.2f} M parameters, "
@@ -137,7 +147,7 @@ def _shortened(name: str, width: int) -> str:
     >>> _shortened("features.13/layers/depthwise/conv", 23)
     'features.13/…/depthwise'
     >>> _shortened("features.13/layers/depthwise/conv", 18)
-    '….13/…/depthwise'
+    '…es.13/…/depthwise'
     """
     if len(name) <= width:
         return name

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgenet.cli.console import JsonFlag, megabytes, note_skipped, print_json, shown_progress
+from edgenet.cli.console import JsonFlag, accuracy_text, megabytes, note_skipped, print_json, shown_progress
 
 if TYPE_CHECKING:
     from edgenet.verbs.package import Packed
@@ -47,7 +47,5 @@ def _print(result: Packed) -> None:
     typer.echo(f"{result.out}: {megabytes(Path(result.out).stat().st_size)}")
     for name, member in sorted(manifest.members.items()):
         typer.echo(f"  {name:<13} {member.size:>9} bytes  SHA-256 {member.sha256[:16]}...")
-    if accuracy := manifest.accuracy:
-        measured = (("float", accuracy.float_top1), ("int8", accuracy.int8_top1))
-        figures = ", ".join(f"{kind} {top1:.2f} %" for kind, top1 in measured if top1 is not None)
-        typer.echo(f"  top-1 on {accuracy.n} photos of {accuracy.data}: {figures}")
+    if manifest.accuracy:
+        typer.echo(f"  {accuracy_text(manifest.accuracy)}")

@@ -37,7 +37,7 @@ from edgenet.quantize.statistics import ChannelStatistics
 
 Vector = NDArray[np.float64]
 
-MARGIN = 1.25
+MARGIN = 1.0
 """How far the largest calibration value stays below ReLU6's cap: photos to come may reach higher."""
 LARGEST_FACTOR = 64.0
 EXPONENTS = (0.0, 0.25, 0.5, 0.625, 0.75, 0.875, 1.0)

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgenet.graph.executor import apply, pad
+from edgenet.graph.executor import apply, convolve, pad
 from edgenet.graph.ir import Node
-from edgenet.graph.operators import WEIGHTED, DepthwiseConv2D, FullyConnected, Pad, Weighted
+from edgenet.graph.operators import WEIGHTED, FullyConnected, Pad, Weighted
 from edgenet.quantize.encodings import HIGH, LOW, WEIGHT_LIMIT, Encoding, QuantizedGraph, QuantizedWeights
-from edgenet.quantize.weights import output_axis, quantize_bias
+from edgenet.quantize.weights import per_channel, quantize_bias
 
 Observer = Callable[[str, Tensor], None]
 
@@ -64,7 +64,6 @@ class FakeQuantized(nn.Module):
         self.quantized = quantized
         self.steps = nn.ParameterDict()
         self.biases = nn.ParameterDict()
-        self.step_sizes: dict[str, Tensor] = {}
         self.keys = {node.name: str(i) for i, node in enumerate(quantized.graph.nodes)}
         for node in quantized.graph.nodes:
             operator = node.operator
@@ -77,9 +76,8 @@ class FakeQuantized(nn.Module):
         bias = weights.bias * source * np.float64(weights.scales)
         self.steps[key] = nn.Parameter(torch.from_numpy(weights.values.astype(np.float32)))
         self.biases[key] = nn.Parameter(torch.from_numpy(bias.astype(np.float32)))
-        shape = [1] * operator.weight.ndim
-        shape[output_axis(operator)] = -1
-        self.register_buffer(f"step_size_{key}", torch.from_numpy(weights.scales.reshape(shape).copy()))
+        sizes = per_channel(operator, weights.scales)
+        self.register_buffer(f"step_size_{key}", torch.from_numpy(sizes.copy()))
 
     def forward(self, pixels: Tensor, observe: Observer | None = None) -> Tensor:
         """Logits of decoded input.
@@ -110,7 +108,7 @@ class FakeQuantized(nn.Module):
         else:
             result = apply(operator, inputs)
         encoding: Encoding = self.quantized.encodings[node.output]
-        return _RoundToEncoding.apply(result, encoding.scale, encoding.zero_point)  # type: ignore[no-any-return]
+        return _RoundToEncoding.apply(result, encoding.scale, encoding.zero_point)
 
     def _weighted(self, node: Node, operator: Weighted, x: Tensor) -> Tensor:
         key = self.keys[node.name]
@@ -120,13 +118,8 @@ class FakeQuantized(nn.Module):
         if isinstance(operator, FullyConnected):
             result = functional.linear(x, weight, bias)
         else:
-            depthwise = isinstance(operator, DepthwiseConv2D)
-            kernel = weight.permute(3, 0, 1, 2) if depthwise else weight.permute(0, 3, 1, 2)
-            groups = x.shape[3] if depthwise else operator.groups  # type: ignore[union-attr]
             padded = pad(x, operator.pads) if any(operator.pads) else x
-            picture = padded.permute(0, 3, 1, 2)
-            made = functional.conv2d(picture, kernel, bias, operator.stride, 0, operator.dilation, groups)
-            result = made.permute(0, 2, 3, 1)
+            result = convolve(operator, padded, weight, bias)
         return result if np.isinf(low) else result.clamp(low, None if np.isinf(high) else high)
 
     def finished(self) -> QuantizedGraph:

@@ -30,12 +30,14 @@ from edgenet.graph.operators import (
     Softmax,
     Transpose,
     Unary,
+    Weighted,
 )
 from edgenet.quantize.encodings import HIGH, LOW, Encoding, QuantizedGraph, QuantizedWeights
 from edgenet.quantize.tables import hard_swish_table, sigmoid_table
+from edgenet.quantize.weights import output_axis
 
 EXACT_IN_FLOAT32 = 2**24
-LARGEST_PRODUCT = 127 * 255
+LARGEST_INPUT, LARGEST_WEIGHT = 255, 127
 TABLES = {"hard_swish": hard_swish_table, "sigmoid": sigmoid_table}
 
 Observer = Callable[[str, Tensor], None]
@@ -125,7 +127,7 @@ def _requantize(accumulator: Tensor, scale: Tensor, output: Encoding, activation
 
 
 def _weighted(
-    operator: Conv2D | DepthwiseConv2D | FullyConnected,
+    operator: Weighted,
     weights: QuantizedWeights,
     x: Tensor,
     source: Encoding,
@@ -134,30 +136,37 @@ def _weighted(
     centred = x.to(torch.float32) - source.zero_point
     if not isinstance(operator, FullyConnected) and any(operator.pads):
         centred = pad(centred, operator.pads)
-    accumulator = _accumulate(operator, tensor_of(weights.values).to(torch.float32), centred)
-    accumulator = accumulator + tensor_of(weights.bias).to(torch.float64)
+    weight, bias = tensor_of(weights.values).to(torch.float32), tensor_of(weights.bias).to(torch.float64)
+    accumulator = _accumulate(operator, weight, bias, centred)
     scale = np.float32(source.scale) * weights.scales / np.float32(output.scale)
     return _requantize(accumulator, torch.from_numpy(scale), output, operator.activation)
 
 
-def _accumulate(operator: Conv2D | DepthwiseConv2D | FullyConnected, weight: Tensor, x: Tensor) -> Tensor:
-    """The exact integer sums, as float64.
+def _accumulate(operator: Weighted, weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
+    """The exact integer sums with their bias, in float32 where it holds them, else in float64.
 
-    Sums of whole numbers below 2**24 are exact in float32 whatever their order, so the fast float kernels serve;
-    longer sums are cut into parts over the input channels.
+    Sums of whole numbers below 2**24 are exact in float32 whatever their order, so the fast float kernels serve.
     """
+    magnitudes = weight.movedim(output_axis(operator), 0).flatten(1).abs().sum(1)
+    if float(magnitudes.max()) * LARGEST_INPUT + float(bias.abs().max()) < EXACT_IN_FLOAT32:
+        return _products(operator, weight, bias.to(torch.float32), x)
+    return _products_in_parts(operator, weight, x) + bias
+
+
+def _products(operator: Weighted, weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
     if isinstance(operator, FullyConnected):
-        part = EXACT_IN_FLOAT32 // LARGEST_PRODUCT
-        pieces = zip(x.split(part, dim=-1), weight.split(part, dim=1), strict=True)
-        return torch.stack([functional.linear(a, b).to(torch.float64) for a, b in pieces]).sum(0)
-    window = operator.kernel[0] * operator.kernel[1]
-    part = EXACT_IN_FLOAT32 // (LARGEST_PRODUCT * window)
-    if isinstance(operator, DepthwiseConv2D) or operator.groups > 1:
-        exact = window * (1 if isinstance(operator, DepthwiseConv2D) else weight.shape[3]) * LARGEST_PRODUCT
-        wide = torch.float32 if exact < EXACT_IN_FLOAT32 else torch.float64
-        return convolve(operator, x.to(wide), weight.to(wide), None).to(torch.float64)
-    pieces = zip(x.split(part, dim=3), weight.split(part, dim=3), strict=True)
-    return torch.stack([convolve(operator, a, b, None).to(torch.float64) for a, b in pieces]).sum(0)
+        return functional.linear(x, weight, bias)
+    return convolve(operator, x, weight, bias)
+
+
+def _products_in_parts(operator: Weighted, weight: Tensor, x: Tensor) -> Tensor:
+    """Longer sums, cut into parts over the input channels that float32 holds; of groups, at once in float64."""
+    if isinstance(operator, DepthwiseConv2D) or (isinstance(operator, Conv2D) and operator.groups > 1):
+        return _products(operator, weight.to(torch.float64), None, x.to(torch.float64))
+    window = 1 if isinstance(operator, FullyConnected) else operator.kernel[0] * operator.kernel[1]
+    part = max(EXACT_IN_FLOAT32 // (LARGEST_WEIGHT * LARGEST_INPUT * window), 1)
+    pieces = zip(x.split(part, dim=-1), weight.split(part, dim=-1), strict=True)
+    return torch.stack([_products(operator, w, None, piece).to(torch.float64) for piece, w in pieces]).sum(0)
 
 
 def _mean(operator: Mean, x: Tensor, source: Encoding, output: Encoding) -> Tensor:

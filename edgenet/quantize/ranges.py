@@ -13,6 +13,7 @@ from edgenet.errors import EdgenetError
 from edgenet.graph.executor import run
 from edgenet.graph.ir import Graph, Node
 from edgenet.graph.operators import Concat, Pad, Pool, Reshape, Softmax, Transpose, Unary
+from edgenet.progress import Progress, silent
 from edgenet.quantize.encodings import HIGH, LOW, Encoding, Range, encoding_for
 
 SHARING = (Pad, Pool, Reshape, Transpose, Concat)
@@ -24,14 +25,11 @@ ZERO_TO_ONE = Encoding(1 / 256, -128)
 BATCH = 4
 
 
-def observe_ranges(
-    graph: Graph, images: NDArray[np.uint8], progress: Callable[[int], None] | None = None
-) -> dict[str, Range]:
+def observe_ranges(graph: Graph, images: NDArray[np.uint8], progress: Progress = silent) -> dict[str, Range]:
     """The smallest and largest value of every tensor over the photos.
 
     Args:
         images: uint8 RGB [n, H, W, 3].
-        progress: called with how many photos have just been done.
 
     Raises:
         EdgenetError: a tensor holds NaN or infinity; names the first node that made it.
@@ -48,8 +46,7 @@ def observe_ranges(
     for start in range(0, len(images), BATCH):
         batch = images[start : start + BATCH]
         run(graph, batch, BATCH, observe)
-        if progress:
-            progress(len(batch))
+        progress("observing ranges", start + len(batch), len(images))
     return ranges
 
 

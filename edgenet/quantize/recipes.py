@@ -13,12 +13,15 @@ from numpy.typing import NDArray
 
 from edgenet.graph.ir import Graph
 from edgenet.graph.operators import WEIGHTED
+from edgenet.progress import Progress
 from edgenet.quantize.encodings import QuantizedGraph
+from edgenet.quantize.equalize import equalize
 from edgenet.quantize.ranges import encode_tensors, observe_ranges
+from edgenet.quantize.statistics import channel_statistics
+from edgenet.quantize.sweep import SweepOptions, sweep
 from edgenet.quantize.weights import quantize_weights
 
-Progress = Callable[[int], None]
-Method = Callable[[Graph, NDArray[np.uint8], Progress | None], QuantizedGraph]
+Method = Callable[[Graph, NDArray[np.uint8], Progress], QuantizedGraph]
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Recipe:
     Attributes:
         name: as the command line and the manifest have it.
         steps: what is done, in order, in the field's words.
-        quantize: does it: (lowered float graph, uint8 RGB photos [n, H, W, 3], progress by photos).
+        quantize: does it: (lowered float graph, uint8 RGB photos [n, H, W, 3], progress).
     """
 
     name: str
@@ -36,10 +39,8 @@ class Recipe:
     quantize: Method
 
 
-def quantize_minmax(
-    graph: Graph, images: NDArray[np.uint8], progress: Progress | None = None
-) -> QuantizedGraph:
-    """Activation ranges are the smallest and largest value seen; weights are rounded to nearest."""
+def quantize_minmax(graph: Graph, images: NDArray[np.uint8], progress: Progress) -> QuantizedGraph:
+    """The baseline: ranges are the smallest and largest value seen, weights are rounded to nearest."""
     encodings = encode_tensors(graph, observe_ranges(graph, images, progress))
     weights = {
         node.name: quantize_weights(node.operator, encodings[node.inputs[0]].scale)
@@ -49,9 +50,41 @@ def quantize_minmax(
     return QuantizedGraph(graph, encodings, weights)
 
 
+def quantize_fast(graph: Graph, images: NDArray[np.uint8], progress: Progress) -> QuantizedGraph:
+    """Equalized, rounded to nearest, with corrected biases."""
+    return _equalized_sweep(graph, images, SweepOptions(second_moments=False), progress)
+
+
+def quantize_balanced(graph: Graph, images: NDArray[np.uint8], progress: Progress) -> QuantizedGraph:
+    """As fast, with weights rounded by what each layer sees."""
+    return _equalized_sweep(graph, images, SweepOptions(second_moments=True), progress)
+
+
+def _equalized_sweep(
+    graph: Graph, images: NDArray[np.uint8], options: SweepOptions, progress: Progress
+) -> QuantizedGraph:
+    equalized = equalize(graph, channel_statistics(graph, images, progress))
+    encodings = encode_tensors(equalized, observe_ranges(equalized, images, progress))
+    return sweep(equalized, encodings, images, options, progress)
+
+
+MINMAX = "activation ranges: smallest and largest value of the calibration photos"
+EQUALIZE = "cross-layer equalization through ReLU6, with shifts absorbed into biases"
+SCALES = "weights: per channel, scale of least squared error"
+BIAS = "bias correction layer by layer on quantized inputs, matching the mean after the activation"
+
 RECIPES = {
-    "minmax": Recipe(
-        "minmax", ("activation ranges: min/max", "weights: per channel, round to nearest"), quantize_minmax
-    ),
+    recipe.name: recipe
+    for recipe in (
+        Recipe(
+            "minmax", (MINMAX, "weights: per channel, largest value", "rounding: to nearest"), quantize_minmax
+        ),
+        Recipe("fast", (EQUALIZE, MINMAX, SCALES, "rounding: to nearest", BIAS), quantize_fast),
+        Recipe(
+            "balanced",
+            (EQUALIZE, MINMAX, SCALES, "rounding: by the second moments of each layer's input (GPTQ)", BIAS),
+            quantize_balanced,
+        ),
+    )
 }
-DEFAULT_RECIPE = "minmax"
+DEFAULT_RECIPE = "balanced"

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from edgenet.graph.executor import run
 from edgenet.graph.ir import Graph
+from edgenet.progress import Progress, silent
 
 BATCH = 4
 
@@ -49,7 +50,9 @@ class _Running:
         return ChannelStatistics(low.numpy(), high.numpy(), mean.numpy(), square.numpy())
 
 
-def channel_statistics(graph: Graph, images: NDArray[np.uint8]) -> dict[str, ChannelStatistics]:
+def channel_statistics(
+    graph: Graph, images: NDArray[np.uint8], progress: Progress = silent
+) -> dict[str, ChannelStatistics]:
     """One float pass over the photos.
 
     Args:
@@ -66,5 +69,8 @@ def channel_statistics(graph: Graph, images: NDArray[np.uint8]) -> dict[str, Cha
             running[name] = _Running(value)
         running[name].add(value)
 
-    run(graph, images, BATCH, observe)
+    for start in range(0, len(images), BATCH):
+        batch = images[start : start + BATCH]
+        run(graph, batch, BATCH, observe)
+        progress("channel statistics", start + len(batch), len(images))
     return {name: tensor.finished() for name, tensor in running.items()}

@@ -7,26 +7,29 @@ that it will see, and its bias is set so that its mean is right after the activa
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from edgenet.graph.executor import apply, decode_pixels, pad
 from edgenet.graph.ir import Graph, Node
-from edgenet.graph.operators import WEIGHTED, DepthwiseConv2D, FullyConnected, Weighted
+from edgenet.graph.operators import WEIGHTED, Conv2D, DepthwiseConv2D, FullyConnected, Weighted
 from edgenet.progress import Progress, silent
 from edgenet.quantize.encodings import Encoding, QuantizedGraph, QuantizedWeights
 from edgenet.quantize.integer import apply_integer
 from edgenet.quantize.rounding import least_squares_scales, round_by_second_moments, round_nearest
-from edgenet.quantize.weights import quantize_bias
+from edgenet.quantize.weights import per_channel, quantize_bias
 
-CHUNK = 10
+CHUNK = 2
+"""Photos at once: few enough that temporary arrays are reused instead of fetched from the system each time."""
 ROWS = 40_000
+DEPTHWISE_VALUES = 2**22
 NEWTON_STEPS = 4
 FEWEST_FREE = 0.02
 
@@ -70,16 +73,13 @@ def sweep(
     carried = _Carried({graph.input: decode_pixels(graph, images)}, {graph.input: pixels})
     last_use = {name: node.name for node in graph.nodes for name in node.inputs}
     for number, node in enumerate(graph.nodes):
-        carried.real[node.output] = _in_chunks(node, carried.real, lambda node, xs: apply(node.operator, xs))
+        carried.real[node.output] = _in_chunks(node, carried.real, _apply_float)
         if isinstance(node.operator, WEIGHTED):
             weights = quantize_layer(
                 quantized, node, carried.integers[node.inputs[0]], carried.real[node.output], options
             )
             quantized = replace(quantized, weights={**quantized.weights, node.name: weights})
-        now = quantized
-        carried.integers[node.output] = _in_chunks(
-            node, carried.integers, lambda node, xs: apply_integer(now, node, xs)
-        )
+        carried.integers[node.output] = _in_chunks(node, carried.integers, partial(apply_integer, quantized))
         for name in set(node.inputs):
             if last_use[name] == node.name:
                 del carried.real[name], carried.integers[name]
@@ -87,11 +87,22 @@ def sweep(
     return quantized
 
 
-def _in_chunks(node: Node, values: dict[str, Tensor], step: object) -> Tensor:
+def _apply_float(node: Node, inputs: list[Tensor]) -> Tensor:
+    return apply(node.operator, inputs)
+
+
+def _in_chunks(node: Node, values: dict[str, Tensor], step: Callable[[Node, list[Tensor]], Tensor]) -> Tensor:
     """One node on all photos, a few at a time."""
     inputs = [values[name] for name in node.inputs]
     parts = zip(*(x.split(CHUNK) for x in inputs), strict=True)
-    return torch.cat([step(node, list(part)) for part in parts])  # type: ignore[operator]
+    made: Tensor | None = None
+    for number, part in enumerate(parts):
+        result = step(node, list(part))
+        if made is None:
+            made = result.new_empty((len(inputs[0]), *result.shape[1:]))
+        made[number * CHUNK : number * CHUNK + len(result)] = result
+    assert made is not None
+    return made
 
 
 def quantize_layer(
@@ -108,37 +119,44 @@ def quantize_layer(
     assert isinstance(operator, WEIGHTED)
     source = quantized.encodings[node.inputs[0]]
     scales = least_squares_scales(operator, source.scale)
-    rows = list(_input_rows(operator, seen, source))
+    rows = list(_input_rows(operator, seen, source, wanted))
     if options.second_moments:
         values = round_by_second_moments(operator, scales, _second_moments(operator, rows))
     else:
         values = round_nearest(operator, scales)
     bias = operator.bias
     if options.correct_bias:
-        real_weight = values * _broadcast(operator, scales) * np.float32(source.scale)
-        bias = _corrected_bias(operator, rows, torch.from_numpy(real_weight), _sample(wanted))
+        real_weight = values * per_channel(operator, scales) * np.float32(source.scale)
+        bias = _corrected_bias(operator, rows, torch.from_numpy(real_weight), _sample(operator, wanted))
     return QuantizedWeights(values, scales, quantize_bias(bias, source.scale, scales))
 
 
-def _broadcast(operator: Weighted, scales: NDArray[np.float32]) -> NDArray[np.float32]:
-    shape = [1] * operator.weight.ndim
-    shape[3 if isinstance(operator, DepthwiseConv2D) else 0] = -1
-    return scales.reshape(shape)
+def _grid(operator: Weighted, output: Tensor) -> tuple[int, int]:
+    """Steps over rows and columns at which outputs are looked at.
+
+    All photos together give about ROWS rows; for a depthwise layer, which has few unknowns in each of many
+    channels, fewer.
+    """
+    photos, height, width, channels = output.shape
+    rows = min(ROWS, DEPTHWISE_VALUES // channels) if isinstance(operator, DepthwiseConv2D) else ROWS
+    share = max(1.0, photos * height * width / rows)
+    down = min(height, max(1, round(math.sqrt(share))))
+    return down, min(width, max(1, round(share / down)))
 
 
-def _stride(photos: int, positions: int) -> int:
-    """Every how many-th position is looked at, so that all photos together give about ROWS rows."""
-    return max(1, photos * positions // ROWS)
-
-
-def _sample(output: Tensor) -> Tensor:
+def _sample(operator: Weighted, output: Tensor) -> Tensor:
     """Some positions of every photo's output: [rows, O]."""
-    flat = output.reshape(len(output), -1, output.shape[-1])
-    return flat[:, :: _stride(len(output), flat.shape[1])].reshape(-1, output.shape[-1])
+    if output.ndim != 4:
+        return output.reshape(-1, output.shape[-1])
+    down, right = _grid(operator, output)
+    return output[:, ::down, ::right].reshape(-1, output.shape[-1])
 
 
-def _input_rows(operator: Weighted, seen: Tensor, source: Encoding) -> Iterator[Tensor]:
+def _input_rows(operator: Weighted, seen: Tensor, source: Encoding, output: Tensor) -> Iterator[Tensor]:
     """What the weights are multiplied with, at the positions of `_sample`, in steps of the input's scale.
+
+    Args:
+        output: the layer's float output, for its shape.
 
     Yields:
         [rows, K] for a convolution or matrix, [rows, K, C] for a depthwise convolution.
@@ -148,34 +166,47 @@ def _input_rows(operator: Weighted, seen: Tensor, source: Encoding) -> Iterator[
         if isinstance(operator, FullyConnected):
             yield x.reshape(-1, x.shape[-1])
             continue
-        patches = _patches(operator, x)
-        stride = _stride(len(seen), patches.shape[1])
-        chosen = patches[:, ::stride].reshape(-1, *patches.shape[2:])
-        yield chosen if isinstance(operator, DepthwiseConv2D) else chosen.reshape(len(chosen), -1)
+        windows = _windows(operator, x, tuple(output.shape), _grid(operator, output))
+        yield windows if isinstance(operator, DepthwiseConv2D) else windows.reshape(len(windows), -1)
 
 
-def _patches(operator: Weighted, x: Tensor) -> Tensor:
-    """The windows of a convolution: [n, positions, KH * KW, C]."""
-    assert not isinstance(operator, FullyConnected)
+def _windows(
+    operator: Conv2D | DepthwiseConv2D, x: Tensor, size: tuple[int, ...], grid: tuple[int, int]
+) -> Tensor:
+    """The windows of a convolution at the grid's positions: [rows, KH * KW, C]."""
     padded = pad(x, operator.pads) if any(operator.pads) else x
-    height, width = operator.kernel
-    if (height, width) == (1, 1):
-        picked = padded[:, :: operator.stride[0], :: operator.stride[1]]
-        return picked.reshape(len(x), -1, 1, x.shape[3])
-    columns = functional.unfold(
-        padded.permute(0, 3, 1, 2), operator.kernel, operator.dilation, 0, operator.stride
-    )
-    return columns.reshape(len(x), x.shape[3], height * width, -1).permute(0, 3, 2, 1)
+    (down, right), (height, width) = grid, size[1:3]
+    taps = []
+    for row in range(operator.kernel[0]):
+        for column in range(operator.kernel[1]):
+            top, left = row * operator.dilation[0], column * operator.dilation[1]
+            rows = slice(top, top + (height - 1) * operator.stride[0] + 1, operator.stride[0] * down)
+            columns = slice(left, left + (width - 1) * operator.stride[1] + 1, operator.stride[1] * right)
+            taps.append(padded[:, rows, columns].reshape(-1, x.shape[3]))
+    return torch.stack(taps, dim=1)
 
 
 def _second_moments(operator: Weighted, rows: list[Tensor]) -> Tensor:
     """Second moments about the mean: the bias correction sees to the mean itself."""
     count = sum(len(part) for part in rows)
-    equation = "rkc,rlc->ckl" if isinstance(operator, DepthwiseConv2D) else "rk,rl->kl"
-    product = sum(torch.einsum(equation, part, part).to(torch.float64) for part in rows) / count
-    mean = sum(part.sum(0).to(torch.float64) for part in rows) / count
-    outer = torch.einsum("kc,lc->ckl", mean, mean) if mean.ndim == 2 else torch.outer(mean, mean)
-    return product - outer
+    mean = torch.stack([part.sum(0) for part in rows]).sum(0, dtype=torch.float64) / count
+    if not isinstance(operator, DepthwiseConv2D):
+        product = torch.stack([part.T @ part for part in _lumps(rows)]).sum(0, dtype=torch.float64)
+        return product / count - torch.outer(mean, mean)
+    taps, channels = mean.shape
+    moments = torch.empty(channels, taps, taps, dtype=torch.float64)
+    together = torch.cat(rows)
+    for k in range(taps):
+        for m in range(k + 1):
+            product = (together[:, k] * together[:, m]).sum(0, dtype=torch.float64) / count
+            moments[:, k, m] = moments[:, m, k] = product - mean[k] * mean[m]
+    return moments
+
+
+def _lumps(rows: list[Tensor]) -> Iterator[Tensor]:
+    """The rows in parts of some size: matrix products of a few rows are slow, sums over all are inexact."""
+    for start in range(0, len(rows), 16):
+        yield torch.cat(rows[start : start + 16])
 
 
 def _corrected_bias(
@@ -187,7 +218,7 @@ def _corrected_bias(
     """
     if isinstance(operator, DepthwiseConv2D):
         kernel = weight.reshape(-1, weight.shape[3])
-        before = torch.cat([torch.einsum("rkc,kc->rc", part, kernel) for part in rows])
+        before = torch.cat([(part * kernel).sum(1) for part in rows])
     else:
         before = torch.cat(rows) @ weight.reshape(len(weight), -1).T
     low, high = operator.activation.bounds

@@ -221,11 +221,18 @@ OPERATOR_NAMES = _names(schema.BuiltinOperator)
 def _file_tensor(tensor: schema.Tensor, model: schema.Model) -> FileTensor:
     shape = _integers(tensor.ShapeAsNumpy())
     dtype = TENSOR_TYPES.get(tensor.Type(), str(tensor.Type())).lower()
-    raw = model.Buffers(tensor.Buffer()).DataAsNumpy()
-    data = None
-    if isinstance(raw, np.ndarray) and raw.size and dtype in READABLE:
-        data = raw.view(dtype).reshape(shape)
+    raw = _contents(model, tensor.Buffer())
+    data = raw.view(dtype).reshape(shape) if raw.size and dtype in READABLE else None
     return FileTensor(_text(tensor.Name()), shape, dtype, _quantization(tensor.Quantization()), data)
+
+
+def _contents(model: schema.Model, index: int) -> NDArray[np.uint8]:
+    """A buffer's bytes, inside the flatbuffer or, as ai-edge-quantizer writes weights, behind it."""
+    buffer = model.Buffers(index)
+    if buffer.Offset() > 1:
+        return np.frombuffer(model._tab.Bytes, np.uint8)[buffer.Offset() : buffer.Offset() + buffer.Size()]
+    inside = buffer.DataAsNumpy()
+    return inside if isinstance(inside, np.ndarray) else np.zeros(0, np.uint8)
 
 
 def _quantization(given: schema.QuantizationParameters | None) -> Quantization | None:

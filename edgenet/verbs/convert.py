@@ -170,23 +170,10 @@ def _quantize(opened: Source, recipe: Recipe, photos: PhotoSet, clock: _Clock, p
     graph = lower(opened.graph, exact_border=False)
     loaded = load_all(photos, graph.size[0], progress=_stage(progress, "reading photos"))
     clock.lap("photos")
-    quantized = recipe.quantize(graph, loaded.images, _counted(progress, "calibrating", len(loaded)))
+    quantized = recipe.quantize(graph, loaded.images, progress)
     clock.lap("quantize")
     quantization = Quantization(recipe.name, recipe.steps, digest(_readable(photos, loaded)), len(loaded))
     return _Made(int8_program(quantized), quantization, loaded.skipped)
-
-
-def _counted(progress: Progress, stage: str, total: int) -> Callable[[int], None]:
-    """From "so many more are done" to "so many of all are done"."""
-    done = 0
-
-    def more(count: int) -> None:
-        nonlocal done
-        done += count
-        progress(stage, done, total)
-
-    progress(stage, 0, total)
-    return more
 
 
 def _readable(photos: PhotoSet, loaded: Loaded) -> PhotoSet:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from device_scripts.model_file import open_model
 from edgenet.bundle.manifest import Facts
 from edgenet.data import choose, load_all, open_photos
 from edgenet.graph.cost import Cost, cost, node_mult_adds
@@ -15,9 +14,9 @@ from edgenet.graph.passes.simplify import lower
 from edgenet.progress import Progress, silent
 from edgenet.quantize.error import LayerError, layer_errors
 from edgenet.tflite.flatbuffer import read_tflite
-from edgenet.tflite.model_file import read_facts
 from edgenet.tflite.program import FileOperator, FileTensor, Program
 from edgenet.tflite.to_graph import float_graph, quantized_graph
+from edgenet.verbs.model_files import open_model_file
 from edgenet.verbs.scorers import precision
 from edgenet.verbs.sources import SourceOptions, open_source
 
@@ -51,7 +50,9 @@ class Inspection:
 
     Attributes:
         kinds: how many operators of each kind.
+        bytes: of the .tflite, as `sha256`.
         labels: how many class names it carries.
+        facts: where it came from, and of a bundle the accuracy; None where nobody wrote it down.
         errors: layer by layer, where a float network and photos were given.
         skipped: photos of the comparison that could not be read, with the reason.
     """
@@ -95,7 +96,8 @@ def inspect(
     Raises:
         EdgenetError: not a readable file, or a float network that does not match it.
     """
-    file = open_model(model)
+    opened = open_model_file(model)
+    file = opened.file
     program = read_tflite(file.data, str(model))
     is_int8 = precision(file.data, str(model)) == "int8"
     graph = quantized_graph(program).graph if is_int8 else float_graph(program)
@@ -109,7 +111,7 @@ def inspect(
         input=_port(program.tensors[program.input]),
         output=_port(program.tensors[program.output]),
         labels=len(file.labels),
-        facts=read_facts(file.data, str(model)),
+        facts=opened.facts,
         kinds=program.kinds(),
         cost=cost(graph),
         operators=tuple(_row(program, i, o, mult_adds) for i, o in enumerate(program.operators)),

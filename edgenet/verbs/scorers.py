@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from device_scripts.model_file import open_model
 from device_scripts.runtime import Classifier, load_runtime
 from edgenet.errors import EdgenetError
 from edgenet.graph.executor import run
 from edgenet.progress import Progress, silent
 from edgenet.tflite.flatbuffer import read_tflite
+from edgenet.verbs.model_files import open_model_file
 from edgenet.verbs.sources import SourceOptions, open_source, options_for
 
 RUN_FILES = (".tflite", ".edgenet")
@@ -74,7 +74,7 @@ def check_options(models: Sequence[str], options: SourceOptions) -> None:
 
 
 def _lite(model: str, threads: int) -> Scorer:
-    file = open_model(Path(model))
+    file = open_model_file(Path(model)).file
     runtime = load_runtime()
     classifier = Classifier(file, runtime, threads)
 

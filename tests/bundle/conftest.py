@@ -10,8 +10,8 @@ import pytest
 from bundle_parts import FACTS, LABELS, Change
 from tiny_model import tiny_model
 
-from edgenet.files import stored_zip
 from edgenet.bundle import write_bundle
+from edgenet.files import stored_zip
 
 
 @pytest.fixture(scope="session")

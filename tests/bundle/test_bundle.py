@@ -17,11 +17,11 @@ from tiny_model import tiny_model
 
 from device_scripts.model_file import SCHEMA_VERSION as DEVICE_SCHEMA_VERSION
 from device_scripts.model_file import open_model
+from edgenet.bundle import Accuracy, Facts, Quantization, Weights, open_bundle, write_bundle
+from edgenet.bundle.manifest import SCHEMA_VERSION
 from edgenet.errors import EdgenetError
 from edgenet.files import sha256
 from edgenet.labels import labels_text
-from edgenet.bundle import Accuracy, Facts, Quantization, Weights, open_bundle, write_bundle
-from edgenet.bundle.manifest import SCHEMA_VERSION
 from edgenet.tflite.metadata import ModelInfo, append_files, metadata_buffer
 
 

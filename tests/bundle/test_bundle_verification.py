@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from bundle_parts import Change, with_manifest
 
-from edgenet.errors import EdgenetError
 from edgenet.bundle import open_bundle
 from edgenet.bundle.manifest import SCHEMA_VERSION
+from edgenet.errors import EdgenetError
 
 Rebuild = Callable[[Change], Path]
 

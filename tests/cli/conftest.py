@@ -71,7 +71,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made")
     checkpoint = save_small_checkpoint(folder / "small.safetensors")
     save_small_onnx(folder / "small.onnx")
-    convert(str(checkpoint), folder / "int8.tflite", Calibration(PHOTOS, 8))
+    convert(str(checkpoint), folder / "int8.tflite", Calibration(PHOTOS, 8, "minmax"))
     convert(str(checkpoint), folder / "float.tflite", None)
     package(folder / "int8.tflite", folder / "int8.edgenet")
     return folder

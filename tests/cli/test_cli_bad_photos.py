@@ -129,7 +129,8 @@ def odd(folder: Path, scene: np.ndarray) -> Path:
 
 
 def convert(edgenet: Edgenet, made: Path, out: Path, photos: Path, *options: object) -> Ran:
-    return edgenet("convert", made / "small.safetensors", "-o", out, "--calibration", photos, *options)
+    arguments = ("-o", out, "--calibration", photos, "--recipe", "minmax")
+    return edgenet("convert", made / "small.safetensors", *arguments, *options)
 
 
 def test_good_photos_are_used_and_bad_ones_are_listed(

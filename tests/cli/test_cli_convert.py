@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import Edgenet
-from small_network import LABELS, PHOTOS, RESOLUTION
+from small_network import LABELS, PHOTOS, RESOLUTION, save_small_onnx
 
 from device_scripts.model_file import open_model
 from device_scripts.runtime import Classifier, load_runtime
@@ -119,8 +119,6 @@ def test_normalize_by_numbers_is_normalize_by_name(
 def test_onnx_with_a_dynamic_batch_takes_an_input_shape(
     edgenet: Edgenet, tmp_path: Path, made: Path, image: np.ndarray
 ) -> None:
-    from small_network import save_small_onnx
-
     source = save_small_onnx(tmp_path / "dynamic.onnx", dynamic_batch=True)
     out = tmp_path / "net.tflite"
     arguments = ("convert", source, "-o", out, "--float", "--normalize", "centred")
@@ -132,9 +130,8 @@ def test_onnx_with_a_dynamic_batch_takes_an_input_shape(
 
 def test_float_tflite_as_source_keeps_labels_and_facts(edgenet: Edgenet, made: Path, tmp_path: Path) -> None:
     out = tmp_path / "net.tflite"
-    result = edgenet(
-        "convert", made / "float.tflite", "-o", out, "--calibration", PHOTOS, "--photos", 8, "--json"
-    ).json()
+    arguments = ("--calibration", PHOTOS, "--photos", 8, "--recipe", "minmax", "--json")
+    result = edgenet("convert", made / "float.tflite", "-o", out, *arguments).json()
     assert result["labelled"] is True
     assert open_model(out).labels == LABELS
     assert facts(out).weights == facts(made / "float.tflite").weights
@@ -210,21 +207,8 @@ def test_the_same_bytes_in_every_process(made: Path, twelve: Path, tmp_path: Pat
 
 def test_npz_with_real_weights(edgenet: Edgenet, shared_data: Path, tmp_path: Path) -> None:
     source, out = shared_data / "mobilenet_v1_1.0_224_imagenet.npz", tmp_path / "v1.tflite"
-    result = edgenet(
-        *(
-            "convert",
-            source,
-            "-o",
-            out,
-            "--calibration",
-            PHOTOS,
-            "--photos",
-            12,
-            "--resolution",
-            128,
-            "--json",
-        )
-    ).json()
+    arguments = ("--calibration", PHOTOS, "--photos", 12, "--resolution", 128, "--recipe", "minmax", "--json")
+    result = edgenet("convert", source, "-o", out, *arguments).json()
     assert (result["name"], result["classes"], result["operators"]) == ("mobilenet_v1_1.0_128", 1001, 33)
     assert not {"PAD", "TRANSPOSE"} & set(result["kinds"])
     assert hashlib.sha256(source.read_bytes()).hexdigest() == facts(out).weights.sha256

@@ -12,6 +12,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from edgenet.graph.executor import run, run_tensors
 from edgenet.graph.ir import Graph
+from edgenet.graph.operators import Operator
 from edgenet.graph.passes.simplify import lower, simplify
 from edgenet.graph.readers.onnx import read_onnx_model
 from edgenet.zoo.normalization import TORCHVISION
@@ -43,7 +44,9 @@ class Onnx:
     def op(self, kind: str, inputs: list[str], attributes: Attributes | None = None) -> str:
         """A node with one output; returns the output's name."""
         output = f"{kind.lower()}{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, inputs, [output], name=f"the_{output}", **(attributes or {})))
+        self.nodes.append(
+            helper.make_node(kind, inputs, [output], name=f"the_{output}", **(attributes or {}))
+        )
         return output
 
     def conv(self, source: str, outputs: int, inputs: int = 3) -> str:
@@ -92,3 +95,13 @@ def check_against_onnxruntime(model: ModelProto, softmax: bool = False) -> Graph
         result = torch.from_numpy(result).softmax(1).numpy()
     np.testing.assert_allclose(result, expected, atol=1e-4, rtol=0)
     return lowered
+
+
+def check_picture(net: Onnx, value: str) -> Graph:
+    """Compares all values of a picture, flattened in ONNX's order."""
+    return check_against_onnxruntime(net.model(net.op("Flatten", [value])))
+
+
+def kinds(graph: Graph) -> list[type[Operator]]:
+    """The graph's operators, in order."""
+    return [type(node.operator) for node in graph.nodes]

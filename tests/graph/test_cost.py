@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-
 from small_graphs import PIXELS, build, conv, depthwise, fully_connected
 from torch import nn
 
@@ -35,7 +36,8 @@ def test_as_the_torch_module_is_counted(network: type[nn.Module]) -> None:
 def test_every_kind_of_layer_by_hand() -> None:
     rng = np.random.default_rng(0)
     builder = GraphBuilder("small", "image", (1, 8, 8, 3))
-    x = builder.add(conv(rng, 3, 4, (3, 3), (2, 2), pads=Pads(1, 0, 1, 0)), ["image"], "conv")  # 4x4x4
+    first = replace(conv(rng, 3, 4, (3, 3), pads=Pads(1, 0, 1, 0)), stride=(2, 2))
+    x = builder.add(first, ["image"], "conv")  # 4x4x4
     x = builder.add(conv(rng, 4, 6, (1, 1), groups=2), [x], "grouped")  # 4x4x6
     x = builder.add(depthwise(rng, 6, (3, 3), multiplier=2), [x], "depthwise")  # 2x2x12
     x = builder.add(Mean(False), [x], "mean")
@@ -61,5 +63,3 @@ def test_peak_memory_by_hand() -> None:
 def test_a_tensor_read_twice_is_freed_after_its_last_reader() -> None:
     graph = build(lambda b, x: b.add(Binary("add"), [b.add(Mean(), [x], "mean"), x], "sum"), (2, 2))
     assert cost(graph).peak_activation_values == 12 + 3 + 12
-
-

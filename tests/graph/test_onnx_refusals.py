@@ -45,7 +45,9 @@ def unary(kind: str, attributes: dict[str, object] | None = None) -> Callable[[O
     return lambda net: net.op(kind, ["image"], attributes)
 
 
-def with_constants(kind: str, *constants: object, attributes: dict[str, object] | None = None) -> Callable[[Onnx], str]:
+def with_constants(
+    kind: str, *constants: object, attributes: dict[str, object] | None = None
+) -> Callable[[Onnx], str]:
     return lambda net: net.op(kind, ["image", *(net.constant(value) for value in constants)], attributes)
 
 
@@ -66,8 +68,14 @@ REFUSED: dict[str, tuple[Callable[[Onnx], str], str]] = {
         with_constants("Pad", int64(0, 0, 1, 1, 0, 0, 1, 1), np.float32(1)),
         "it pads with 1; only padding with zeros",
     ),
-    "padding channels": (with_constants("Pad", int64(0, 1, 0, 0, 0, 0, 0, 0)), "only height and width can be padded"),
-    "cutting off": (with_constants("Pad", int64(0, 0, -1, 0, 0, 0, 0, 0)), "only height and width can be padded"),
+    "padding channels": (
+        with_constants("Pad", int64(0, 1, 0, 0, 0, 0, 0, 0)),
+        "only height and width can be padded",
+    ),
+    "cutting off": (
+        with_constants("Pad", int64(0, 0, -1, 0, 0, 0, 0, 0)),
+        "only height and width can be padded",
+    ),
     "1D convolution": (
         lambda net: net.op(
             "Conv", [net.op("Reshape", ["image", net.constant(int64(1, 3, 64))]), net.random(4, 3, 3)]
@@ -76,11 +84,15 @@ REFUSED: dict[str, tuple[Callable[[Onnx], str], str]] = {
     ),
     "3D convolution": (
         lambda net: net.op(
-            "Conv", [net.op("Reshape", ["image", net.constant(int64(1, 3, 4, 4, 4))]), net.random(4, 3, 1, 1, 1)]
+            "Conv",
+            [net.op("Reshape", ["image", net.constant(int64(1, 3, 4, 4, 4))]), net.random(4, 3, 1, 1, 1)],
         ),
         "its input has 5 axes where a picture has 4",
     ),
-    "a kernel of another rank": (lambda net: net.op("Conv", ["image", net.random(4, 3, 3)]), "its weight has 3 axes"),
+    "a kernel of another rank": (
+        lambda net: net.op("Conv", ["image", net.random(4, 3, 3)]),
+        "its weight has 3 axes",
+    ),
     "wrong channels": (
         lambda net: net.op("Conv", ["image", net.random(4, 5, 3, 3)]),
         "its weight [4, 5, 3, 3] with 1 groups does not fit 3 channels",
@@ -126,11 +138,20 @@ REFUSED: dict[str, tuple[Callable[[Onnx], str], str]] = {
     "counted padding rounded up": (
         unary(
             "AveragePool",
-            {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1], "count_include_pad": 1, "ceil_mode": 1},
+            {
+                "kernel_shape": [3, 3],
+                "strides": [2, 2],
+                "pads": [1, 1, 1, 1],
+                "count_include_pad": 1,
+                "ceil_mode": 1,
+            },
         ),
         "it counts padding and rounds up (ceil_mode)",
     ),
-    "reducing one axis": (unary("ReduceMean", {"axes": [3]}), "it reduces the axes [3]; only height and width"),
+    "reducing one axis": (
+        unary("ReduceMean", {"axes": [3]}),
+        "it reduces the axes [3]; only height and width",
+    ),
     "reducing everything": (unary("ReduceMean"), "it reduces the axes []"),
     "softmax over the picture": (unary("Softmax", {"axis": 3}), "it works along axis 3"),
     "transposed input": (
@@ -139,7 +160,10 @@ REFUSED: dict[str, tuple[Callable[[Onnx], str], str]] = {
     ),
     "a matrix that does not fit": (flattened("MatMul", 5, 4), "its matrix takes 5 features"),
     "a matrix of three axes": (flattened("MatMul", 1, 192, 4), "its matrix has 3 axes where 2 are supported"),
-    "a computed matrix": (lambda net: net.op("MatMul", ["image", "image"]), "'image' is computed where a constant"),
+    "a computed matrix": (
+        lambda net: net.op("MatMul", ["image", "image"]),
+        "'image' is computed where a constant",
+    ),
     "an impossible reshape": (with_constants("Reshape", int64(1, 5, 5)), "changes how many values there are"),
     "different numbers of axes": (
         lambda net: net.op("Add", ["image", net.op("Flatten", ["image"])]),
@@ -159,7 +183,10 @@ REFUSED: dict[str, tuple[Callable[[Onnx], str], str]] = {
         ),
         "it was exported in training mode; call model.eval()",
     ),
-    "an input from nowhere": (lambda net: net.op("Relu", ["nothing"]), "its input 'nothing' is made by no node before it"),
+    "an input from nowhere": (
+        lambda net: net.op("Relu", ["nothing"]),
+        "its input 'nothing' is made by no node before it",
+    ),
     "an attribute of another type": (unary("MaxPool", {"kernel_shape": 3.5}), "not as ONNX prescribes"),
     "an input that is missing": (lambda net: net.op("Conv", ["image"]), "its input 1 is missing"),
     "constants that cannot be computed": (
@@ -185,7 +212,9 @@ def test_a_pooling_that_no_file_can_hold_is_refused_when_lowered() -> None:
         lower(graph, exact_border=True)
 
 
-@pytest.mark.parametrize("shape", [("batch", 3, 8, 8), (None, 3, 8, 8), (2, 3, 8, 8), (1, 3, "height", 8), (3, 8, 8)], ids=str)
+@pytest.mark.parametrize(
+    "shape", [("batch", 3, 8, 8), (None, 3, 8, 8), (2, 3, 8, 8), (1, 3, "height", 8), (3, 8, 8)], ids=str
+)
 def test_an_open_shape_is_refused(shape: tuple[object, ...]) -> None:
     net = Onnx(shape)
     text = refusal(net, net.op("Relu", ["image"]))
@@ -240,11 +269,15 @@ def test_a_missing_file(tmp_path: Path) -> None:
         read_onnx(tmp_path / "none.onnx")
 
 
-@pytest.mark.parametrize("content", [b"", b"no protobuf at all", bytes(range(256)) * 40], ids=["empty", "text", "bytes"])
+@pytest.mark.parametrize(
+    "content", [b"", b"no protobuf at all", bytes(range(256)) * 40], ids=["empty", "text", "bytes"]
+)
 def test_garbage(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "garbage.onnx"
     path.write_bytes(content)
-    with pytest.raises(EdgenetError, match=r"garbage\.onnx (is not a readable ONNX file|holds no ONNX graph)"):
+    with pytest.raises(
+        EdgenetError, match=r"garbage\.onnx (is not a readable ONNX file|holds no ONNX graph)"
+    ):
         read_onnx(path)
 
 
@@ -257,13 +290,17 @@ def small_model() -> bytes:
     return net.model(net.op("Gemm", [value, net.random(36, 3), net.random(3)])).SerializeToString()
 
 
+def check_one_line(error: EdgenetError) -> None:
+    assert "\n" not in str(error)
+
+
 def read_or_refuse(path: Path, content: bytes) -> bool:
     """Whether the file was read as far as to a lowered graph; anything but an EdgenetError fails the test."""
     path.write_bytes(content)
     try:
         lower(simplify(read_onnx(path), TORCHVISION), exact_border=False)
     except EdgenetError as error:
-        assert "\n" not in str(error)
+        check_one_line(error)
         return False
     return True
 
@@ -278,7 +315,11 @@ def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
 def test_external_data_that_is_missing(tmp_path: Path) -> None:
     path = tmp_path / "outside.onnx"
     onnx.save(
-        onnx.load_from_string(small_model()), path, save_as_external_data=True, location="weights", size_threshold=0
+        onnx.load_from_string(small_model()),
+        path,
+        save_as_external_data=True,
+        location="weights",
+        size_threshold=0,
     )
     read_onnx(path)
     (tmp_path / "weights").unlink()

@@ -64,7 +64,11 @@ def check(before: Graph, change: Callable[[Graph], Graph], tolerance: float = 1e
     expected = run(before, images)
     np.testing.assert_allclose(run(after, images), expected, atol=tolerance * max(1, np.abs(expected).max()))
     assert after.shapes.keys() == {after.input, *(node.output for node in after.nodes)}
-    assert len({node.name for node in after.nodes}) == len(after.nodes) == len({node.output for node in after.nodes})
+    assert (
+        len({node.name for node in after.nodes})
+        == len(after.nodes)
+        == len({node.output for node in after.nodes})
+    )
     return [node.operator for node in after.nodes]
 
 
@@ -85,7 +89,9 @@ WEIGHTED_LAYERS: dict[str, tuple[Operator, int]] = {
 def test_an_affine_is_folded_into_the_layer_before_and_after(name: str, scalar: bool) -> None:
     layer, outputs = WEIGHTED_LAYERS[name]
     sizes = (1, 1) if scalar else (6, outputs)
-    graph = build(chain(Unary("relu"), affine(sizes[0]), affine(sizes[0]), layer, affine(sizes[1])), channels=6)
+    graph = build(
+        chain(Unary("relu"), affine(sizes[0]), affine(sizes[0]), layer, affine(sizes[1])), channels=6
+    )
     operators = check(graph, fold_affine)
     assert [type(operator) for operator in operators] == [Conv2D, Unary, type(layer)]
 
@@ -99,7 +105,7 @@ def test_only_a_scale_is_folded_through_padding() -> None:
 
 
 def test_an_affine_is_not_folded_behind_an_activation_or_into_a_shared_tensor() -> None:
-    active = conv(RNG, 6, 4, (1, 1), activation=Activation.RELU)
+    active = replace(conv(RNG, 6, 4, (1, 1)), activation=Activation.RELU)
     operators = check(build(chain(active, affine(4)), channels=6), fold_affine)
     assert [type(operator) for operator in operators[1:]] == [Conv2D, Affine]
 
@@ -113,7 +119,10 @@ def test_an_affine_is_not_folded_behind_an_activation_or_into_a_shared_tensor() 
 def test_an_affine_with_two_readers_is_folded_into_both() -> None:
     def make(builder: GraphBuilder, x: str) -> str:
         y = builder.add(affine(6), [builder.add(Unary("relu"), [x], "x")], "y")
-        both = [builder.add(conv(RNG, 6, 4, (1, 1)), [y], "a"), builder.add(depthwise(RNG, 6, (1, 1)), [y], "b")]
+        both = [
+            builder.add(conv(RNG, 6, 4, (1, 1)), [y], "a"),
+            builder.add(depthwise(RNG, 6, (1, 1)), [y], "b"),
+        ]
         return builder.add(Concat(3), both, "both")
 
     assert not any(isinstance(operator, Affine) for operator in check(build(make, channels=6), fold_affine))
@@ -123,10 +132,15 @@ def test_an_affine_with_two_readers_is_folded_into_both() -> None:
 
 
 @pytest.mark.parametrize("kind", ["relu", "relu6"])
-@pytest.mark.parametrize("layer", [conv(RNG, 6, 4, (1, 1)), depthwise(RNG, 6, (1, 1)), fully_connected(RNG, 6, 4)])
+@pytest.mark.parametrize(
+    "layer", [conv(RNG, 6, 4, (1, 1)), depthwise(RNG, 6, (1, 1)), fully_connected(RNG, 6, 4)]
+)
 def test_activations_are_fused(kind: str, layer: Conv2D | DepthwiseConv2D | FullyConnected) -> None:
     operators = check(build(chain(layer, Unary(kind)), channels=6), fuse_activations)
-    assert [getattr(operator, "activation", None) for operator in operators] == [Activation.NONE, Activation(kind)]
+    assert [getattr(operator, "activation", None) for operator in operators] == [
+        Activation.NONE,
+        Activation(kind),
+    ]
 
 
 def test_an_activation_is_fused_into_an_addition() -> None:
@@ -158,7 +172,9 @@ def written_out(style: str) -> Callable[[GraphBuilder, str], str]:
     return make
 
 
-@pytest.mark.parametrize(("style", "kind"), [("late", "hard_swish"), ("early", "hard_swish"), ("gate", "hard_sigmoid")])
+@pytest.mark.parametrize(
+    ("style", "kind"), [("late", "hard_swish"), ("early", "hard_swish"), ("gate", "hard_sigmoid")]
+)
 def test_hard_functions_are_recognised(style: str, kind: str) -> None:
     graph = build(written_out(style), channels=5)
     assert check(graph, lambda g: drop_unused(recognise_hard_functions(g)))[1:] == [Unary(kind)]
@@ -166,7 +182,9 @@ def test_hard_functions_are_recognised(style: str, kind: str) -> None:
 
 @pytest.mark.parametrize("scale", [1 / 5, 1 / 7])
 def test_other_constants_are_not_taken_for_hard_functions(scale: float) -> None:
-    constants = [Affine(np.full(1, a, np.float32), np.full(1, b, np.float32)) for a, b in ((1, 3), (scale, 0))]
+    constants = [
+        Affine(np.full(1, a, np.float32), np.full(1, b, np.float32)) for a, b in ((1, 3), (scale, 0))
+    ]
     graph = build(chain(constants[0], Unary("relu6"), constants[1]), channels=5)
     assert Unary("hard_sigmoid") not in check(graph, recognise_hard_functions)
 
@@ -182,7 +200,9 @@ def first_layer(normalization: Normalization, pads: Pads, groups: int = 1) -> tu
     return graph, normalize_pixels(graph, normalization)
 
 
-@pytest.mark.parametrize("normalization", [CENTRED, SLIM, TORCHVISION, Normalization((0, 1, 200), (1, 20, 300))])
+@pytest.mark.parametrize(
+    "normalization", [CENTRED, SLIM, TORCHVISION, Normalization((0, 1, 200), (1, 20, 300))]
+)
 def test_normalization_is_put_in_front(normalization: Normalization) -> None:
     graph, taking_pixels = first_layer(normalization, Pads(1, 1, 1, 1))
     images = photos(2, (6, 6))
@@ -227,7 +247,11 @@ def test_names_that_are_taken_are_left_alone() -> None:
     builder = GraphBuilder("small", "image", (1, 6, 6, 3))
     x = builder.add(Unary("relu"), ["image"], "image/pixels")
     graph = builder.graph(builder.add(Unary("relu6"), [x], "image/normalize"))
-    assert [node.output for node in normalize_pixels(graph, CENTRED).nodes] == ["image", "image/pixels", "image/normalize"]
+    assert [node.output for node in normalize_pixels(graph, CENTRED).nodes] == [
+        "image",
+        "image/pixels",
+        "image/normalize",
+    ]
     assert len(check(normalize_pixels(graph, CENTRED), lambda g: g)) == 3
 
 
@@ -236,9 +260,20 @@ def test_names_that_are_taken_are_left_alone() -> None:
 
 def test_padding_is_absorbed_and_put_out_again_where_no_file_can_say_it() -> None:
     same, other = Pads(1, 1, 1, 1), Pads(2, 0, 1, 1)
-    graph = build(chain(Pad(Pads(1, 0, 0, 1)), Pad(Pads(0, 1, 1, 0)), conv(RNG, 3, 4, (3, 3)), Pad(other), depthwise(RNG, 4, (3, 3))))
+    graph = build(
+        chain(
+            Pad(Pads(1, 0, 0, 1)),
+            Pad(Pads(0, 1, 1, 0)),
+            conv(RNG, 3, 4, (3, 3)),
+            Pad(other),
+            depthwise(RNG, 4, (3, 3)),
+        )
+    )
     operators = check(graph, absorb_padding)
-    assert [operator.pads for operator in operators if isinstance(operator, Conv2D | DepthwiseConv2D)] == [same, other]
+    assert [operator.pads for operator in operators if isinstance(operator, Conv2D | DepthwiseConv2D)] == [
+        same,
+        other,
+    ]
     kinds = [type(operator) for operator in check(graph, lambda g: lower_padding(absorb_padding(g)))]
     assert kinds == [Conv2D, Pad, DepthwiseConv2D]
 
@@ -261,7 +296,9 @@ def test_reshapes_are_merged() -> None:
 
 
 def test_a_mean_and_its_reshape_become_one_even_behind_a_reshape_that_does_nothing() -> None:
-    graph = build(chain(Unary("relu"), Reshape((1, 6, 6, 5)), Mean(), Reshape((1, 5)), Unary("sigmoid")), channels=5)
+    graph = build(
+        chain(Unary("relu"), Reshape((1, 6, 6, 5)), Mean(), Reshape((1, 5)), Unary("sigmoid")), channels=5
+    )
     assert check(graph, merge_reshapes)[1:] == [Unary("relu"), Mean(keep_dims=False), Unary("sigmoid")]
 
 
@@ -298,4 +335,7 @@ def test_names_become_those_of_the_modules() -> None:
     nodes = [replace(n, name=f"features/features.{i}/conv/Conv_{i}") for i, n in enumerate(graph.nodes)]
     renamed = graph.with_nodes(nodes)
     check(renamed, name_after_modules)
-    assert [node.name for node in name_after_modules(renamed).nodes][:2] == ["features.0/conv", "features.1/conv"]
+    assert [node.name for node in name_after_modules(renamed).nodes][:2] == [
+        "features.0/conv",
+        "features.1/conv",
+    ]

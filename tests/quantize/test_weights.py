@@ -21,7 +21,9 @@ LAYERS = [conv(RNG, 6, 4, (3, 3)), depthwise(RNG, 6, (3, 3), 2), fully_connected
 
 
 @pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: type(layer).__name__)
-def test_weights_are_held_to_half_a_step_of_their_channel(layer: Conv2D | DepthwiseConv2D | FullyConnected) -> None:
+def test_weights_are_held_to_half_a_step_of_their_channel(
+    layer: Conv2D | DepthwiseConv2D | FullyConnected,
+) -> None:
     weights = quantize_weights(layer, 0.05)
     assert weights.values.dtype == np.int8
     assert weights.values.shape == layer.weight.shape
@@ -61,7 +63,9 @@ def test_dead_channels_run_in_litert() -> None:
     quantized = quantize(graph, images)
     integers = run_integer(quantized, images)
     np.testing.assert_array_equal(lite(write_tflite(raw_program(quantized)), as_int8(images)), integers)
-    np.testing.assert_allclose(dequantize_array(integers, quantized.encodings["y"]), run(graph, images), atol=0.05)
+    np.testing.assert_allclose(
+        dequantize_array(integers, quantized.encodings["y"]), run(graph, images), atol=0.05
+    )
 
 
 def test_the_scale_of_a_bias_is_that_of_the_products() -> None:

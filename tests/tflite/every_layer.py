@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -35,15 +36,20 @@ def network() -> Graph:
     rng = np.random.default_rng(11)
 
     def make(builder: GraphBuilder, x: str) -> str:
-        x = builder.add(conv(rng, 3, 8, (3, 3), (2, 2), pads=Pads(0, 1, 0, 1), activation=Activation.RELU6), [x], "stem")
+        stem = conv(rng, 3, 8, (3, 3), pads=Pads(0, 1, 0, 1))
+        x = builder.add(replace(stem, stride=(2, 2), activation=Activation.RELU6), [x], "stem")
         y = builder.add(depthwise(rng, 8, (3, 3), pads=Pads(1, 1, 1, 1)), [x], "depthwise")
         y = builder.add(Unary("hard_swish"), [y], "swish")
         y = builder.add(Binary("add"), [x, y], "residual")
         gate = builder.add(Unary("sigmoid"), [builder.add(Mean(), [y], "squeeze")], "gate")
         y = builder.add(Binary("mul", Activation.RELU), [y, gate], "gated")
-        y = builder.add(Concat(3), [y, builder.add(Pool("average", (3, 3), (1, 1), Pads(1, 1, 1, 1)), [y], "blur")], "both")
+        y = builder.add(
+            Concat(3),
+            [y, builder.add(Pool("average", (3, 3), (1, 1), Pads(1, 1, 1, 1)), [y], "blur")],
+            "both",
+        )
         y = builder.add(Pad(Pads(1, 0, 1, 0)), [y], "padded")
-        y = builder.add(conv(rng, 16, 6, (2, 2), dilation=(2, 2), groups=2), [y], "grouped")
+        y = builder.add(replace(conv(rng, 16, 6, (2, 2), groups=2), dilation=(2, 2)), [y], "grouped")
         y = builder.add(Pool("max", (2, 2), (2, 2), Pads(0, 1, 0, 1)), [y], "pooled")
         y = builder.add(Reshape((1, 54)), [builder.add(Transpose((0, 3, 1, 2)), [y], "turned")], "flat")
         return builder.add(fully_connected(rng, 54, CLASSES), [y], "logits")
@@ -65,7 +71,9 @@ def files() -> dict[str, bytes]:
         "int8": int8_program(quantized),
         "raw": raw_program(quantized),
     }
-    return {name: write_tflite(program, b"metadata", {"labels.txt": b"a\n"}) for name, program in programs.items()}
+    return {
+        name: write_tflite(program, b"metadata", {"labels.txt": b"a\n"}) for name, program in programs.items()
+    }
 
 
 if __name__ == "__main__":

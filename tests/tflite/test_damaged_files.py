@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from small_graphs import build, photos, quantize
 from every_layer import files, network, quantized_network
+from small_graphs import build, photos, quantize
 from tiny_model import tiny_model
 
 from edgenet.errors import EdgenetError
@@ -22,12 +22,17 @@ from edgenet.tflite.program import FileOperator, FileTensor, Program, Quantizati
 from edgenet.tflite.to_graph import float_graph, quantized_graph
 
 
+def check_error(error: EdgenetError, names: str = "") -> None:
+    assert "\n" not in str(error)
+    assert names in str(error)
+
+
 def read_or_refuse(data: bytes) -> bool:
     """Whether either reading succeeded; anything but an EdgenetError fails the test."""
     try:
         program = read_tflite(data, "model.tflite")
     except EdgenetError as error:
-        assert "model.tflite" in str(error)
+        check_error(error, "model.tflite")
         return False
     done = False
     for reading in (float_graph, quantized_graph):
@@ -35,7 +40,7 @@ def read_or_refuse(data: bytes) -> bool:
             reading(program)
             done = True
         except EdgenetError as error:
-            assert "\n" not in str(error)
+            check_error(error)
     return done
 
 
@@ -59,7 +64,9 @@ def test_truncated_files() -> None:
         assert not read_or_refuse(whole[:length])
 
 
-@pytest.mark.parametrize("data", [b"", b"TFL3", bytes(8) + b"TFL3", b"\0\0\0\0TFL3", b"\xff\xff\xff\xffTFL3" + bytes(99)])
+@pytest.mark.parametrize(
+    "data", [b"", b"TFL3", bytes(8) + b"TFL3", b"\0\0\0\0TFL3", b"\xff\xff\xff\xffTFL3" + bytes(99)]
+)
 def test_garbage(data: bytes) -> None:
     with pytest.raises(EdgenetError, match=r"model\.tflite"):
         read_tflite(data, "model.tflite")
@@ -115,9 +122,15 @@ FLOAT_REFUSALS: dict[str, tuple[Callable[[Program], Program], str]] = {
         changed("CONV_2D", fusedActivationFunction="TANH"),
         "its fused activation is TANH; RELU and RELU6 are supported",
     ),
-    "an activation in a pooling": (changed("MAX_POOL_2D", fusedActivationFunction="RELU"), "it has a fused activation"),
+    "an activation in a pooling": (
+        changed("MAX_POOL_2D", fusedActivationFunction="RELU"),
+        "it has a fused activation",
+    ),
     "another softmax": (changed("SOFTMAX", beta=2.0), "its beta is 2.0; only beta 1"),
-    "a shape that is not what comes out": (changed("CONV_2D", strideW=1), "it should make [1, 6, 12, 8] and the file says [1, 6, 6, 8]"),
+    "a shape that is not what comes out": (
+        changed("CONV_2D", strideW=1),
+        "it should make [1, 6, 12, 8] and the file says [1, 6, 6, 8]",
+    ),
 }
 
 
@@ -150,7 +163,9 @@ def test_a_quantize_in_the_middle_is_refused() -> None:
 def test_a_file_that_is_int8_in_part_only_is_refused() -> None:
     def change(program: Program) -> Program:
         output = program.operators[of_kind(program, "HARD_SWISH")].outputs[0]
-        return with_tensor(program, output, replace(program.tensors[output], dtype="float32", quantization=None))
+        return with_tensor(
+            program, output, replace(program.tensors[output], dtype="float32", quantization=None)
+        )
 
     with pytest.raises(EdgenetError, match="int8 in part only: 'swish' is float"):
         quantized_graph(program_with(change, int8=True))

@@ -1,7 +1,7 @@
 """Every operator of the graph, written as float and as int8, against LiteRT itself.
 
-Float must agree with the torch executor to 1e-4. Int8 must be equal to the integer reading in every value: with XNNPACK, which
-LiteRT uses by itself, and with LiteRT's own kernels where XNNPACK has none (hard_swish, softmax, average pooling).
+Float must agree with the torch executor to 1e-4. Int8 must be equal to the integer reading in every value: with
+XNNPACK, which LiteRT uses by itself, and with LiteRT's own kernels where XNNPACK has none.
 """
 
 from __future__ import annotations
@@ -71,7 +71,9 @@ def scaled(builder: GraphBuilder, source: str, rng: Rng, channels: int) -> str:
     factor = np.float32(10 ** rng.uniform(-1.3, 1.3))
     offset = np.float32(rng.normal() * factor * rng.choice([0, 1, 3]))
     return builder.add(
-        replace(operator, weight=operator.weight * factor, bias=operator.bias * factor + offset), [source], "features"
+        replace(operator, weight=operator.weight * factor, bias=operator.bias * factor + offset),
+        [source],
+        "features",
     )
 
 
@@ -95,7 +97,12 @@ def test_convolutions_of_random_kernels_strides_dilations_and_padding() -> None:
         stride = (1, 1) if dilated else (int(rng.integers(1, 4)), int(rng.integers(1, 4)))
         dilation = (int(rng.integers(1, 3)), int(rng.integers(1, 3))) if dilated else (1, 1)
         channels, outputs = int(rng.integers(1, 12)), int(rng.integers(1, 12))
-        operator = conv(rng, channels, outputs, kernel, stride, dilation, activation=list(Activation)[seed % 3])
+        operator = replace(
+            conv(rng, channels, outputs, kernel),
+            stride=stride,
+            dilation=dilation,
+            activation=list(Activation)[seed % 3],
+        )
         padding = rng.choice(["VALID", "SAME", "other"])
         if padding == "SAME":
             operator = same(operator, size)
@@ -115,17 +122,24 @@ def test_depthwise_convolutions(multiplier: int) -> None:
         kernel = (int(rng.integers(1, 6)), int(rng.integers(1, 6)))
         dilation = (2, 2) if seed % 5 == 4 and max(kernel) < 4 else (1, 1)
         stride = (1, 1) if dilation != (1, 1) else (1 + seed % 2,) * 2
-        operator = depthwise(rng, channels, kernel, multiplier, stride, dilation, activation=list(Activation)[seed % 3])
-        if seed % 3 or dilation != (1, 1) and kernel[0] * 2 > size[0]:
+        operator = replace(
+            depthwise(rng, channels, kernel, multiplier),
+            stride=stride,
+            dilation=dilation,
+            activation=list(Activation)[seed % 3],
+        )
+        if seed % 3 or (dilation != (1, 1) and kernel[0] * 2 > size[0]):
             operator = same(operator, size)
-        check(build(lambda b, x, o=operator, c=channels, r=rng: b.add(o, [scaled(b, x, r, c)], "y"), size), seed)
+        check(
+            build(lambda b, x, o=operator, c=channels, r=rng: b.add(o, [scaled(b, x, r, c)], "y"), size), seed
+        )
 
 
 @pytest.mark.parametrize("groups", [2, 3])
 def test_grouped_convolutions_are_taken(groups: int) -> None:
     rng = np.random.default_rng(groups)
-    operator = same(conv(rng, 6, 9 if groups == 3 else 8, (3, 3), groups=groups, activation=RELU6), (6, 6))
-    graph = build(single(operator), channels=6)
+    operator = replace(conv(rng, 6, 9 if groups == 3 else 8, (3, 3), groups), activation=RELU6)
+    graph = build(single(same(operator, (6, 6))), channels=6)
     check(graph)
     for data in (float_file(graph), write_tflite(raw_program(quantize(graph, photos(2, (6, 6)))))):
         assert find_delegate(interpreter(data)).nodes_taken == 2
@@ -143,18 +157,6 @@ def test_fully_connected(inputs: int) -> None:
     check(build(make, (2, 2)))
 
 
-def test_integer_sums_stay_exact_at_the_extremes() -> None:
-    """The largest products, all of one sign: as many as make the sum leave float32's whole numbers."""
-    rng = np.random.default_rng(0)
-    wide = build(lambda b, x: b.add(Mean(False), [scaled(b, x, rng, 1100)], "mean"), (2, 2))
-    layer = fully_connected(rng, 1100, 4)
-    signs = np.sign(layer.weight) * np.float32(0.05) * (1 + np.float32(1e-3) * rng.random(layer.weight.shape))
-    builder = GraphBuilder(wide.name, wide.input, wide.shapes[wide.input])
-    builder.nodes, builder.shapes = list(wide.nodes), dict(wide.shapes)
-    output = builder.add(replace(layer, weight=signs.astype(np.float32)), [wide.output], "result")
-    check(builder.graph(output, wide.pixels), count=20)
-
-
 def test_fully_connected_on_a_picture_keeps_its_axes() -> None:
     rng = np.random.default_rng(4)
     check(build(single(fully_connected(rng, 5, 7)), channels=5))
@@ -169,7 +171,9 @@ def test_arithmetic(kind: str) -> None:
         rng = np.random.default_rng(seed)
         channels = int(rng.integers(1, 20))
 
-        def make(builder: GraphBuilder, x: str, rng: Rng = rng, channels: int = channels, seed: int = seed) -> str:
+        def make(
+            builder: GraphBuilder, x: str, rng: Rng = rng, channels: int = channels, seed: int = seed
+        ) -> str:
             left, right = scaled(builder, x, rng, channels), scaled(builder, x, rng, channels)
             if seed % 3 == 1:
                 right = builder.add(Mean(), [right], "one")
@@ -221,7 +225,9 @@ def test_max_pooling_with_other_padding() -> None:
 def test_mean() -> None:
     for seed, size in enumerate(((1, 1), (2, 3), (7, 7), (14, 14), (5, 31))):
         rng = np.random.default_rng(seed)
-        graph = build(lambda b, x, r=rng, s=seed: b.add(Mean(s % 2 == 0), [scaled(b, x, r, 13)], "result"), size)
+        graph = build(
+            lambda b, x, r=rng, s=seed: b.add(Mean(s % 2 == 0), [scaled(b, x, r, 13)], "result"), size
+        )
         check(graph, seed)
 
 
@@ -244,7 +250,9 @@ def test_reshape_and_transpose() -> None:
     def make(builder: GraphBuilder, x: str) -> str:
         turned = builder.add(Transpose((0, 3, 1, 2)), [x], "turned")
         groups = builder.add(Reshape((1, 2, 2, 6, 6)), [turned], "groups")
-        return builder.add(Reshape((1, 144)), [builder.add(Transpose((0, 2, 1, 4, 3)), [groups], "again")], "result")
+        return builder.add(
+            Reshape((1, 144)), [builder.add(Transpose((0, 2, 1, 4, 3)), [groups], "again")], "result"
+        )
 
     check(build(make, channels=4))
 
@@ -276,7 +284,7 @@ def test_which_int8_operators_xnnpack_takes(name: str) -> None:
 
 
 BUILT_IN: dict[str, tuple[Callable[[Rng], Operator], int]] = {
-    "convolution": (lambda rng: conv(rng, 5, 8, (3, 3), activation=RELU6), 1),
+    "convolution": (lambda rng: replace(conv(rng, 5, 8, (3, 3)), activation=RELU6), 1),
     "depthwise": (lambda rng: depthwise(rng, 5, (3, 3)), 1),
     "mean": (lambda rng: Mean(), 1),
     "sigmoid": (lambda rng: Unary("sigmoid"), 2),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -30,11 +29,6 @@ from edgenet.zoo.loading import load_network
 CALIBRATION, CHECKED = 4, 16
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    """Not here: these networks are large enough for several threads."""
-
-
 @pytest.fixture(scope="module")
 def images(shared_data: Path) -> NDArray[np.uint8]:
     """ImageNet photos, prepared, uint8 [20, 224, 224, 3]."""
@@ -51,7 +45,9 @@ def read(network: LoadedNetwork) -> Graph:
 
 def torch_logits(network: LoadedNetwork, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     with torch.inference_mode():
-        return network.module(network.normalization(torch.from_numpy(images).permute(0, 3, 1, 2).float())).numpy()
+        return network.module(
+            network.normalization(torch.from_numpy(images).permute(0, 3, 1, 2).float())
+        ).numpy()
 
 
 class Converted:
@@ -70,17 +66,17 @@ class Converted:
 
 
 @pytest.fixture(scope="module")
-def v1(shared_data: Path, images: NDArray[np.uint8]) -> Iterator[Converted]:
-    yield Converted(load_network(shared_data / "mobilenet_v1_1.0_224_imagenet.npz"), images)
+def v1(shared_data: Path, images: NDArray[np.uint8]) -> Converted:
+    return Converted(load_network(shared_data / "mobilenet_v1_1.0_224_imagenet.npz"), images)
 
 
 @pytest.fixture(scope="module")
-def v2(images: NDArray[np.uint8]) -> Iterator[Converted]:
+def v2(images: NDArray[np.uint8]) -> Converted:
     try:
         network = load_network("mobilenet_v2_1.0_224")
     except EdgenetError as error:
         pytest.skip(f"no weights of MobileNetV2: {error}")
-    yield Converted(network, images)
+    return Converted(network, images)
 
 
 def check_float(converted: Converted, images: NDArray[np.uint8]) -> None:

@@ -8,12 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import flatbuffers
 import numpy as np
 import pytest
 import torch
 from ai_edge_litert import schema_py_generated as schema
-from small_graphs import PIXELS, as_int8, build, conv, fully_connected, interpreter, lite, photos, quantize
 from every_layer import CLASSES, SIZE, files, network, quantized_network
+from small_graphs import PIXELS, as_int8, build, conv, fully_connected, interpreter, lite, photos, quantize
 
 from device_scripts.delegate import find_delegate
 from edgenet.graph.builder import GraphBuilder
@@ -44,7 +45,11 @@ def test_the_clients_layout(written: dict[str, bytes]) -> None:
         (source,), (target,) = runner.get_input_details(), runner.get_output_details()
         assert (source["name"], source["dtype"], list(source["shape"])) == ("image", np.uint8, [1, *SIZE, 3])
         assert source["quantization"] == (pytest.approx(PIXELS.scale), PIXELS.zero_point)
-        assert (target["name"], target["dtype"], list(target["shape"])) == ("probability", np.float32, [1, CLASSES])
+        assert (target["name"], target["dtype"], list(target["shape"])) == (
+            "probability",
+            np.float32,
+            [1, CLASSES],
+        )
         np.testing.assert_allclose(lite(written[name], IMAGES).sum(1), 1, atol=1e-5)
 
 
@@ -59,7 +64,9 @@ def test_the_int8_file_gives_the_softmax_of_the_integer_reading(written: dict[st
 
 
 def test_the_integer_reading_is_exact_through_every_layer(written: dict[str, bytes]) -> None:
-    np.testing.assert_array_equal(lite(written["raw"], as_int8(IMAGES)), run_integer(quantized_network(), IMAGES))
+    np.testing.assert_array_equal(
+        lite(written["raw"], as_int8(IMAGES)), run_integer(quantized_network(), IMAGES)
+    )
 
 
 @pytest.mark.parametrize("name", ["float", "int8"])
@@ -90,7 +97,9 @@ def test_a_plain_network_is_one_partition() -> None:
         x = builder.add(Mean(False), [builder.add(conv(rng, 3, 8, (3, 3)), [x], "conv")], "mean")
         return builder.add(fully_connected(rng, 8, 4), [x], "logits")
 
-    delegate = find_delegate(interpreter(write_tflite(int8_program(quantize(build(make), photos(2, (6, 6)))))))
+    delegate = find_delegate(
+        interpreter(write_tflite(int8_program(quantize(build(make), photos(2, (6, 6))))))
+    )
     assert (delegate.nodes_taken, delegate.nodes_total, delegate.partitions) == (7, 7, 1)
 
 
@@ -136,7 +145,10 @@ def test_equal_bytes_in_another_process_with_another_hash_seed(written: dict[str
 def test_a_float_file_reads_back_as_the_graph(written: dict[str, bytes]) -> None:
     graph, again = network(), float_graph(read_tflite(written["float"], "it"))
     assert again.pixels is not None
-    assert (np.float32(again.pixels.scale), again.pixels.zero_point) == (np.float32(PIXELS.scale), PIXELS.zero_point)
+    assert (np.float32(again.pixels.scale), again.pixels.zero_point) == (
+        np.float32(PIXELS.scale),
+        PIXELS.zero_point,
+    )
     assert [type(node.operator) for node in again.nodes][:-1] == [type(node.operator) for node in graph.nodes]
     np.testing.assert_array_equal(run(again, IMAGES), softmax(run(graph, IMAGES)))
 
@@ -152,4 +164,32 @@ def test_an_int8_file_reads_back_as_the_same_integers(written: dict[str, bytes],
         np.testing.assert_array_equal(ours.scales, theirs.scales)
         np.testing.assert_array_equal(ours.bias, theirs.bias)
     np.testing.assert_array_equal(run_integer(again, IMAGES), run_integer(quantized, IMAGES))
-    assert write_tflite(raw_program(again)) == write_tflite(raw_program(quantized_graph(read_tflite(written[name], "it"))))
+    assert write_tflite(raw_program(again)) == write_tflite(
+        raw_program(quantized_graph(read_tflite(written[name], "it")))
+    )
+
+
+def with_weights_behind(data: bytes) -> bytes:
+    """The file as ai-edge-quantizer writes it: the bytes of large buffers behind the flatbuffer."""
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
+    moved = [buffer for buffer in model.buffers if buffer.data is not None and len(buffer.data) > 64]
+    contents = [bytes(buffer.data) for buffer in moved]
+    front, start = b"", 2
+    for _ in range(2):  # the second time with the offsets that the first showed
+        offset = start
+        for buffer, content in zip(moved, contents, strict=True):
+            buffer.data, buffer.offset, buffer.size = None, offset, len(content)
+            offset += -(-len(content) // 16) * 16
+        builder = flatbuffers.Builder(1024)
+        builder.Finish(model.Pack(builder), b"TFL3")
+        front = bytes(builder.Output())
+        start = -(-len(front) // 16) * 16
+    return b"".join(part.ljust(-(-len(part) // 16) * 16, b"\0") for part in (front, *contents))
+
+
+def test_weights_behind_the_flatbuffer_are_read() -> None:
+    plain = write_tflite(raw_program(quantized_network()))
+    behind = with_weights_behind(plain)
+    np.testing.assert_array_equal(lite(behind, as_int8(IMAGES)), lite(plain, as_int8(IMAGES)))
+    again = quantized_graph(read_tflite(behind, "it"))
+    np.testing.assert_array_equal(run_integer(again, IMAGES), run_integer(quantized_network(), IMAGES))

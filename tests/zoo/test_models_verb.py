@@ -9,8 +9,8 @@ import typer
 from typer.testing import CliRunner
 
 from edgenet.cli.models import command
-from edgenet.zoo.registry import catalogue
 from edgenet.verbs.models import VariantRow, models
+from edgenet.zoo.registry import catalogue
 
 
 @pytest.fixture(scope="module")

@@ -100,7 +100,9 @@ class EfficientNetLite0(nn.Module):
 def main(weights: Path, out: Path) -> None:
     """Writes the .onnx."""
     network = EfficientNetLite0().eval()
-    network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))  # strict: all or an error
+    network.load_state_dict(
+        torch.load(weights, map_location="cpu", weights_only=True)
+    )  # strict: all or an error
     example = torch.zeros(1, 3, RESOLUTION, RESOLUTION)
     with warnings.catch_warnings():
         # The exporter through TorchScript is called old; it needs no package besides onnx, and works.

@@ -155,7 +155,9 @@ def _node(proto: NodeProto, number: int) -> OnnxNode:
         names = (proto.name, *proto.output, f"{proto.op_type}_{number}")
         name = next(name for name in names if name).strip("/")
     except (ValueError, TypeError) as error:  # an attribute without a type, a name that is not UTF-8
-        raise EdgenetError(f"the ONNX node number {number} is damaged ({_first_line(error)})", "export it again") from None
+        raise EdgenetError(
+            f"the ONNX node number {number} is damaged ({_first_line(error)})", "export it again"
+        ) from None
     return OnnxNode(name, proto.op_type, tuple(proto.input), tuple(proto.output), attributes)
 
 

@@ -1,0 +1,105 @@
+"""Judging files: every one is run by LiteRT on the photos that its calibration set does not hold.
+
+Imported only when all conversions are done: what this process holds when it starts another counts as that one's peak memory.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.accuracy import compare, integer_logits_of, logits_of
+from benchmarks.quantizing.conversions import Converted
+from benchmarks.quantizing.inputs import JUDGED, STEP, draw_name
+from benchmarks.quantizing.networks import Network
+from benchmarks.quantizing.rows import IntegerCheck, Row
+from benchmarks.tflite_files import operators
+from edgenet.data.choose import evenly
+from edgenet.errors import EdgenetError
+from edgenet.quantize.integer import run_integer
+from edgenet.tflite.flatbuffer import read_tflite
+from edgenet.tflite.to_graph import quantized_graph
+
+INTEGER_PHOTOS = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Judge:
+    """A network's float answers, and the photos.
+
+    Attributes:
+        images: uint8 RGB [n, H, W, 3].
+        labels: the right output of every photo [n].
+        real: the float file's logits [n, N].
+    """
+
+    network: Network
+    images: NDArray[np.uint8]
+    labels: NDArray[np.intp]
+    real: NDArray[np.float32]
+
+
+def open_judge(network: Network, inputs: Path, float_file: Path) -> Judge:
+    """Runs the float file on all photos."""
+    with np.load(inputs / JUDGED) as stored:
+        images, classes = stored["images"], stored["labels"]
+    real = logits_of(float_file, images, network.normalization)
+    return Judge(network, images, classes.astype(np.intp) + network.first_class, real)
+
+
+def held_out(count: int, photos: str) -> list[int]:
+    """The photos that judge a calibration set: all but the draw that it is, or else all but the first draw."""
+    draws = {draw_name(draw): draw for draw in range(STEP)}
+    return [index for index in range(count) if index % STEP != draws.get(photos, 0)]
+
+
+def judge_file(judge: Judge, converted: Converted, check_integers: bool) -> Row:
+    """The row of one file; without figures where there is no file or LiteRT does not take it."""
+    row = Row(
+        network=converted.network,
+        contender=converted.contender,
+        photos=converted.photos,
+        error=converted.error,
+        figures=None,
+        wall_s=round(converted.wall_s, 2),
+        peak_mib=round(converted.peak_mib, 1),
+        bytes=0,
+        operators=0,
+        repeatable=converted.repeatable,
+    )
+    if converted.path is None:
+        return row
+    try:
+        return _judged(judge, row, converted.path, check_integers)
+    except (EdgenetError, ValueError, RuntimeError) as error:  # the latter two are LiteRT's
+        return dataclasses.replace(row, error=str(error))
+
+
+def _judged(judge: Judge, row: Row, path: Path, check_integers: bool) -> Row:
+    indices = held_out(len(judge.labels), row.photos)
+    logits = logits_of(path, judge.images[indices], judge.network.normalization)
+    figures = compare(judge.real[indices], logits, judge.labels[indices])
+    return dataclasses.replace(
+        row,
+        figures=dataclasses.asdict(figures),
+        bytes=path.stat().st_size,
+        operators=sum(operators(path).values()),
+        integer=check_integer_reading(judge, path, indices) if check_integers else None,
+    )
+
+
+def check_integer_reading(judge: Judge, path: Path, indices: Sequence[int]) -> IntegerCheck:
+    """The file read back and computed exactly, against LiteRT, on photos spread over `indices`."""
+    chosen = judge.images[[indices[i] for i in evenly(len(indices), INTEGER_PHOTOS)]]
+    run = integer_logits_of(path, chosen, judge.network.normalization).astype(np.int32)
+    try:
+        read = run_integer(quantized_graph(read_tflite(path.read_bytes(), str(path))), chosen)
+    except EdgenetError as error:
+        return IntegerCheck(len(chosen), run.size, run.size, 0, str(error))
+    steps = np.abs(run - read.astype(np.int32))
+    return IntegerCheck(len(chosen), run.size, int((steps > 0).sum()), int(steps.max()))

@@ -1,0 +1,122 @@
+"""The int8 benchmark's report as text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from benchmarks.quantizing.goals import draws_of
+from benchmarks.quantizing.inputs import draw_name
+from benchmarks.quantizing.rows import IntegerCheck, Row, Summary, summarize
+
+BUSY_LOAD = 0.5  # processes wanting to run in the minute before; an idle machine has nearly none
+_MARKS = {True: "met   ", False: "MISSED", None: "-     "}
+_HEAD = ("", "top-1", "drop (each draw)", "agreement", "SQNR", "wall", "peak", "file", "operators")
+_UNITS = ("", "%", "points", "%", "dB", "s", "MiB", "MB", "")
+
+
+def table(report: dict[str, Any]) -> str:
+    """A table for each network, the goals, and what to know of the figures."""
+    rows = [read_row(values) for values in report["rows"]]
+    references = [read_row(values) for values in report["references"]]
+    lines = []
+    for key, network in report["networks"].items():
+        own = [row for row in rows if row.network == key]
+        lines += [_title(network["title"], own), ""]
+        lines += _table([_HEAD, _UNITS, *_contender_lines(own)])
+        lines += _other_sets(own) + _same_network([row for row in references if row.network == key])
+        lines.append("")
+    lines += _goals(report["goals"], report["networks"])
+    if report["load_before"] > BUSY_LOAD:
+        busy = (
+            f"The machine was busy (load {report['load_before']:.1f} before): times are not to be relied on."
+        )
+        lines += ["", busy]
+    return "\n".join(lines)
+
+
+def read_row(values: dict[str, Any]) -> Row:
+    """A row from its plain values."""
+    integer = values["integer"]
+    return Row(**(values | {"integer": IntegerCheck(**integer) if integer else None}))
+
+
+def _title(title: str, rows: Sequence[Row]) -> str:
+    figures = [row.figures for row in rows if row.figures and row.photos == draw_name(0)]
+    if not figures:
+        return title
+    return f"{title}: float {figures[0]['float_top1']:.2f} % of {figures[0]['n']:.0f} photos (draw 0)"
+
+
+def _contender_lines(rows: Sequence[Row]) -> list[tuple[str, ...]]:
+    lines = []
+    for contender in dict.fromkeys(row.contender for row in rows):
+        draws = draws_of(rows, contender)
+        summary = summarize(draws)
+        if summary is None:
+            reason = next((row.error for row in draws if row.error), "no draw") or ""
+            lines.append((contender, f"failed: {reason.strip().splitlines()[-1]}"))
+        else:
+            lines.append(_contender_line(summary))
+    return lines
+
+
+def _contender_line(one: Summary) -> tuple[str, ...]:
+    each = " ".join(f"{drop:.2f}" for drop in one.drops)
+    return (
+        one.contender,
+        f"{one.top1:.2f}",
+        f"{one.drop:.2f} ({each})",
+        f"{one.agreement:.2f}",
+        f"{one.sqnr_db:.2f}",
+        f"{one.wall_s:.1f}",
+        f"{one.peak_mib:.0f}",
+        f"{one.bytes / 1e6:.2f}",
+        str(one.operators),
+    )
+
+
+def _other_sets(rows: Sequence[Row]) -> list[str]:
+    """A line for every calibration set that is no draw."""
+    lines = []
+    for row in rows:
+        if row in draws_of(rows, row.contender):
+            continue
+        if row.figures is None:
+            lines.append(f"{row.contender}, calibrated with {row.photos}: failed: {row.error}")
+            continue
+        figures = row.figures
+        lines.append(
+            f"{row.contender}, calibrated with {row.photos}: drop {figures['drop']:.2f},"
+            f" agreement {figures['agreement']:.2f} %, SQNR {figures['sqnr_db']:.2f} dB, {row.wall_s:.1f} s"
+        )
+    return ["", *lines] if lines else []
+
+
+def _same_network(references: Sequence[Row]) -> list[str]:
+    return [
+        f"{row.contender}: agreement with ours {row.figures['agreement']:.2f} %, SQNR {row.figures['sqnr_db']:.1f} dB:"
+        f" {'the same network' if row.figures['sqnr_db'] > 60 else 'ANOTHER NETWORK'}"
+        if row.figures
+        else f"{row.contender} failed: {row.error}"
+        for row in references
+    ]
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    full = [row for row in rows if len(row) == len(_HEAD)]
+    widths = [max(len(row[i]) for row in full) for i in range(len(_HEAD))]
+    widths[0] = max(len(row[0]) for row in rows)
+    lines = []
+    for row in rows:
+        cells = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=False)]
+        lines.append("  ".join([row[0].ljust(widths[0]), *cells]).rstrip())
+    return lines
+
+
+def _goals(goals: Sequence[dict[str, Any]], networks: dict[str, Any]) -> list[str]:
+    lines = []
+    for key in networks:
+        own = [goal for goal in goals if goal["network"] == key]
+        lines += [f"{_MARKS[goal['met']]}  {key} {goal['goal']}: {goal['seen']}" for goal in own]
+    return lines

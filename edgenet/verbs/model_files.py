@@ -1,0 +1,58 @@
+"""Opening a .tflite file or a bundle on the host, which checks every byte of a bundle, not only what runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from device_scripts.model_file import ModelFile, open_model
+from edgenet.bundle.bundle import open_bundle
+from edgenet.bundle.manifest import Facts, Manifest
+from edgenet.tflite.model_file import read_facts
+
+
+@dataclass(frozen=True)
+class OpenedModel:
+    """A model whose bytes are verified.
+
+    Attributes:
+        file: the .tflite's bytes and labels, ready for a runtime.
+        facts: where it came from; None where nobody wrote it down.
+    """
+
+    file: ModelFile
+    facts: Facts | None
+
+
+def open_model_file(path: Path) -> OpenedModel:
+    """Reads a .tflite file or a bundle.
+
+    Raises:
+        EdgenetError: neither, or damaged; a bundle with a member too many, missing or changed, or a newer schema.
+    """
+    if _is_zip(path):
+        facts: Facts | None = _facts_of(open_bundle(path).manifest)
+        return OpenedModel(open_model(path), facts)
+    file = open_model(path)
+    return OpenedModel(file, read_facts(file.data, str(path)))
+
+
+def _is_zip(path: Path) -> bool:
+    try:
+        with path.open("rb") as handle:
+            return handle.read(2) == b"PK"
+    except OSError:
+        return False  # `open_model` says why it cannot be read
+
+
+def _facts_of(manifest: Manifest) -> Facts:
+    """The bundle's facts: those of its model, and the accuracy that was measured when it was packed."""
+    return Facts(
+        name=manifest.name,
+        weights=manifest.weights,
+        architecture=manifest.architecture,
+        width=manifest.width,
+        resolution=manifest.resolution,
+        quantization=manifest.quantization,
+        accuracy=manifest.accuracy,
+    )
