@@ -47,7 +47,10 @@ class SweepOptions:
 
 @dataclass
 class _Carried:
-    """Activations of all photos: float32 as the float network has them, int8 as the device has them."""
+    """Activations of all photos: as the float network has them, and int8 as the device has them.
+
+    The float ones wait in half precision, which costs half the memory; its error is 60 dB down, far below int8's.
+    """
 
     real: dict[str, Tensor]
     integers: dict[str, Tensor]
@@ -70,7 +73,7 @@ def sweep(
     """
     quantized = QuantizedGraph(graph, encodings, {})
     pixels = torch.from_numpy((images.astype(np.int16) - 128).astype(np.int8))
-    carried = _Carried({graph.input: decode_pixels(graph, images)}, {graph.input: pixels})
+    carried = _Carried({graph.input: decode_pixels(graph, images).half()}, {graph.input: pixels})
     last_use = {name: node.name for node in graph.nodes for name in node.inputs}
     for number, node in enumerate(graph.nodes):
         carried.real[node.output] = _in_chunks(node, carried.real, _apply_float)
@@ -88,7 +91,7 @@ def sweep(
 
 
 def _apply_float(node: Node, inputs: list[Tensor]) -> Tensor:
-    return apply(node.operator, inputs)
+    return apply(node.operator, [x.float() for x in inputs]).half()
 
 
 def _in_chunks(node: Node, values: dict[str, Tensor], step: Callable[[Node, list[Tensor]], Tensor]) -> Tensor:

