@@ -1,12 +1,14 @@
 """How well an int8 .tflite keeps what its float network says: the same measure for every tool's file.
 
-Every file is run by LiteRT (XNNPACK, one thread) as it is, with one change: its output is taken where the softmax takes its
-input. That is possible for every tool's file alike, loses nothing to an int8 softmax, and gives logits, which is what
-decibels are counted on. The way into the file stays the file's own: uint8 pixels, or normalized numbers as int8 or float32.
+Every file is run by LiteRT (XNNPACK) as it is, with one change: its output is taken where the
+softmax takes its input. That is possible for every tool's file alike, loses nothing to an int8 softmax, and
+gives logits, which is what decibels are counted on. The way into the file stays the file's own: uint8 pixels,
+or normalized numbers as int8 or float32.
 """
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,7 +126,8 @@ def _code(model: Any, operator: Any) -> int:
 
 def _open(path: Path) -> tuple[Any, float, int]:
     """An interpreter of the file up to its logits, and their scale and zero point."""
-    interpreter = Interpreter(model_content=cut_at_logits(path.read_bytes()), num_threads=1)
+    content = cut_at_logits(path.read_bytes())
+    interpreter = Interpreter(model_content=content, num_threads=os.cpu_count())
     interpreter.allocate_tensors()
     return interpreter, *interpreter.get_output_details()[0]["quantization"]
 

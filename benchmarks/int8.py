@@ -3,10 +3,11 @@
     .venv/bin/python -m benchmarks.int8 --peers [--networks v1,v2,lite0] [--recipes fast,balanced,best,minmax]
         [--draws 3] [--work FOLDER] [--again] [--json FILE] [--data ../shared/data]
 
-Every file is made by a process of its own, whose time and memory are measured, and judged by running it in LiteRT:
-see benchmarks/README.md for what is counted how. With --work the files are kept and used again as long as code and inputs
-are the same, so that a run can be broken off and go on; --again makes them anew, for times on a quiet machine, and tells
-whether they come out the same. Exit status 0, whether goals are met or missed, and 1 where it could not run.
+Every file is made by a process of its own, whose time and memory are measured, and judged by running it in
+LiteRT: see benchmarks/README.md for what is counted how. With --work the files are kept and used again as
+long as code and inputs are the same, so that a run can be broken off and go on; --again makes them anew, for
+times on a quiet machine, and tells whether they come out the same. Exit status 0, whether goals are met or
+missed, and 1 where it could not run.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ class Plan:
     sensitivity: tuple[str, ...]
     draws: int
     with_peers: bool
+    latency: bool
     data: Path
 
 
@@ -62,7 +64,13 @@ def main() -> int:
     options = _parser().parse_args()
     sensitivity = tuple(recipe for recipe in options.sensitivity if recipe in options.recipes)
     plan = Plan(
-        options.networks, options.recipes, sensitivity, options.draws, options.peers, options.data.resolve()
+        networks=options.networks,
+        recipes=options.recipes,
+        sensitivity=sensitivity,
+        draws=options.draws,
+        with_peers=options.peers,
+        latency=options.latency,
+        data=options.data.resolve(),
     )
     try:
         with tempfile.TemporaryDirectory(prefix="edgenet-int8-") as spare:

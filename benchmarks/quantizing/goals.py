@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 from benchmarks.quantizing.contenders import PEER_NAMES, our_name
 from benchmarks.quantizing.inputs import FEW, FEW_NAME, draw_name
-from benchmarks.quantizing.rows import Row, Summary, summarize
+from benchmarks.quantizing.rows import CutComparison, Row, Summary, summarize
 
 CALIBRATION_DATA = "calibration_data"
 # The float file has one DEQUANTIZE in front and a SOFTMAX behind; an int8 one needs a QUANTIZE and a DEQUANTIZE more.
 EXTRA_OPERATORS = 2
 SPREAD_POINTS = 0.5
 OTHER_SOURCE_POINTS = 0.5
-LATENCY_RATIO = 0.96
+CUT_LATENCY, CUT_POINTS = 0.96, 0.5
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,18 @@ def judge_goals(rows: Sequence[Row], float_operators: Mapping[str, int]) -> list
     return goals
 
 
-def latency_goal(network: str, ratio: float) -> Goal:
-    """With its dead channels cut the file must be measurably faster."""
-    wanted = f"dead channels cut: latency at most {LATENCY_RATIO:.2f} of the uncut file's"
-    return Goal(network, wanted, f"{ratio:.3f}", ratio <= LATENCY_RATIO)
+def cut_goal(network: str, cut: CutComparison | None) -> Goal:
+    """With its dead channels cut out a network must be measurably faster, and as accurate."""
+    wanted = f"dead channels cut out: latency at most {CUT_LATENCY:.2f} of the uncut file's, same accuracy"
+    if cut is None:
+        return Goal(network, wanted, "there is none to cut", None)
+    (before, after), (top1, cut_top1), (size, cut_size) = cut.latency_ms, cut.top1, cut.bytes
+    seen = (
+        f"{cut.ratio:.3f} ({before:.2f} to {after:.2f} ms), top-1 {top1:.2f} to {cut_top1:.2f} %,"
+        f" {size:,} to {cut_size:,} bytes"
+    )
+    met = cut.ratio <= CUT_LATENCY and abs(cut_top1 - top1) <= CUT_POINTS
+    return Goal(network, wanted, seen, met)
 
 
 def _is(row: Row, recipe: str) -> bool:

@@ -2,10 +2,10 @@
 
     .venv/bin/python -m benchmarks.quantizing.inputs DATA FOLDER NETWORK...
 
-Every photo is decoded and cut to the network's size once, by the project's one rule. The calibration sets are written as
-PNG files of that size, so that every contender, whatever it decodes with, calibrates on the very same pixels; the 500
-photos for judging are one array. A process of its own: what the benchmark itself holds would count as the peak memory of
-the programs that it starts.
+Every photo is decoded and cut to the network's size once, by the project's one rule. The calibration sets are
+written as PNG files of that size, so that every contender, whatever it decodes with, calibrates on the very
+same pixels; the 500 photos for judging are one array. A process of its own: what the benchmark itself holds
+would count as the peak memory of the programs that it starts.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 from benchmarks.environments import ROOT, python_of, site_packages
 from benchmarks.quantizing.networks import LITE0_ONNX, SLIM_WEIGHTS, V2_ARRAYS, V2_STATE
 from edgenet.errors import EdgenetError
+from edgenet.files import sha256
 
 PHOTOS = "imagenet-sample-500.zip"
 RESOLUTION = 224
@@ -61,8 +62,8 @@ def write_photos(archive: Path, folder: Path) -> None:
     from edgenet.data import load_all, open_photos
     from edgenet.data.choose import evenly
 
-    judged = folder / JUDGED
-    if judged.is_file():
+    judged, stamp = folder / JUDGED, folder / f"{JUDGED}.sha256"
+    if stamp.is_file() and stamp.read_text() == sha256(archive):
         return
     loaded = load_all(open_photos(archive), RESOLUTION)
     draws = {draw_name(draw): list(range(draw, len(loaded), STEP)) for draw in range(STEP)}
@@ -72,9 +73,8 @@ def write_photos(archive: Path, folder: Path) -> None:
         for index in indices:
             stem = Path(loaded.names[index]).stem
             cv2.imwrite(str(folder / name / f"{stem}.png"), loaded.images[index][:, :, ::-1])
-    half_made = folder / f"half-made-{JUDGED}"
-    np.savez(half_made, images=loaded.images, labels=np.array(loaded.labels))
-    half_made.rename(judged)  # last of all: where it is, all is there
+    np.savez(judged, images=loaded.images, labels=np.array(loaded.labels))
+    stamp.write_text(sha256(archive))  # last of all: where it is, all is there
 
 
 def write_v2(folder: Path) -> None:

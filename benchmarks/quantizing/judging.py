@@ -1,6 +1,7 @@
 """Judging files: every one is run by LiteRT on the photos that its calibration set does not hold.
 
-Imported only when all conversions are done: what this process holds when it starts another counts as that one's peak memory.
+Imported only when all conversions are done: what this process holds when it starts another counts as that
+one's peak memory.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from benchmarks.quantizing.rows import IntegerCheck, Row
 from benchmarks.tflite_files import operators
 from edgenet.data.choose import evenly
 from edgenet.errors import EdgenetError
+from edgenet.files import sha256
 from edgenet.quantize.integer import run_integer
 from edgenet.tflite.flatbuffer import read_tflite
 from edgenet.tflite.to_graph import quantized_graph
@@ -48,7 +50,7 @@ def open_judge(network: Network, inputs: Path, float_file: Path) -> Judge:
     """Runs the float file on all photos."""
     with np.load(inputs / JUDGED) as stored:
         images, classes = stored["images"], stored["labels"]
-    real = logits_of(float_file, images, network.normalization)
+    real = _kept_logits(float_file, images, network)
     return Judge(network, images, classes.astype(np.intp) + network.first_class, real)
 
 
@@ -82,8 +84,8 @@ def judge_file(judge: Judge, converted: Converted, check_integers: bool) -> Row:
 
 def _judged(judge: Judge, row: Row, path: Path, check_integers: bool) -> Row:
     indices = held_out(len(judge.labels), row.photos)
-    logits = logits_of(path, judge.images[indices], judge.network.normalization)
-    figures = compare(judge.real[indices], logits, judge.labels[indices])
+    logits = _kept_logits(path, judge.images, judge.network)
+    figures = compare(judge.real[indices], logits[indices], judge.labels[indices])
     return dataclasses.replace(
         row,
         figures=dataclasses.asdict(figures),
@@ -91,6 +93,18 @@ def _judged(judge: Judge, row: Row, path: Path, check_integers: bool) -> Row:
         operators=sum(operators(path).values()),
         integer=check_integer_reading(judge, path, indices) if check_integers else None,
     )
+
+
+def _kept_logits(path: Path, images: NDArray[np.uint8], network: Network) -> NDArray[np.float32]:
+    """A file's logits on all photos; kept beside it, so that a run that goes on need not run it again."""
+    kept, digest = path.with_suffix(".logits.npz"), sha256(path)
+    if kept.is_file():
+        with np.load(kept) as stored:
+            if str(stored["tflite"]) == digest:
+                return stored["logits"]
+    logits = logits_of(path, images, network.normalization)
+    np.savez(kept, tflite=digest, logits=logits)
+    return logits
 
 
 def check_integer_reading(judge: Judge, path: Path, indices: Sequence[int]) -> IntegerCheck:

@@ -1,4 +1,4 @@
-"""The networks with real weights: where each is, how `edgenet convert` takes it, and how a peer's file wants its pixels."""
+"""The networks with real weights: the file of each, and how `edgenet convert` and peers take it."""
 
 from __future__ import annotations
 

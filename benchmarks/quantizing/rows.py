@@ -55,6 +55,22 @@ class Row:
 
 
 @dataclass(frozen=True)
+class CutComparison:
+    """Two files of one network, uncut and cut.
+
+    Attributes:
+        latency_ms, bytes, top1, agreement: (uncut, cut); the latter two on photos that did not calibrate, percent.
+        ratio: of the latencies, cut over uncut, as the median over pairs of blocks.
+    """
+
+    latency_ms: tuple[float, float]
+    bytes: tuple[int, int]
+    top1: tuple[float, float]
+    agreement: tuple[float, float]
+    ratio: float
+
+
+@dataclass(frozen=True)
 class Summary:
     """A contender on a network: means over the calibration draws; drops of each draw, in points of top-1."""
 

@@ -36,6 +36,7 @@ from edgenet.graph.operators import (
 from edgenet.quantize.statistics import ChannelStatistics
 
 Vector = NDArray[np.float64]
+Statistics = dict[str, ChannelStatistics]
 
 MARGIN = 1.0
 """How far the largest calibration value stays below ReLU6's cap: photos to come may reach higher."""
@@ -72,8 +73,8 @@ class TensorGroup:
         return self.activations == {Activation.NONE} and not padded
 
 
-def equalize(graph: Graph, statistics: dict[str, ChannelStatistics]) -> Graph:
-    """The same function with equalized channels.
+def equalize(graph: Graph, statistics: Statistics) -> tuple[Graph, Statistics]:
+    """The same function with equalized channels, and the statistics of its tensors.
 
     Args:
         graph: lowered, float.
@@ -82,8 +83,9 @@ def equalize(graph: Graph, statistics: dict[str, ChannelStatistics]) -> Graph:
     for tensors in tensor_groups(graph):
         group = _describe(graph, tensors)  # afresh: the groups before may have changed its nodes
         if group is not None:
-            graph = _equalize_group(graph, group, statistics)
-    return graph
+            graph, changed = _equalize_group(graph, group, statistics)
+            statistics = statistics | changed
+    return graph, statistics
 
 
 def tensor_groups(graph: Graph) -> list[tuple[str, ...]]:
@@ -123,7 +125,8 @@ def _describe(graph: Graph, tensors: tuple[str, ...]) -> TensorGroup | None:
     scalable = all(isinstance(n.operator, WEIGHTED) for n in (*producers, *consumers))
     grouped = any(isinstance(n.operator, Conv2D) and n.operator.groups > 1 for n in consumers)
     multiplied = any(_multiplier(graph, n) > 1 for n in consumers)
-    if not scalable or grouped or multiplied or not consumers:
+    infinite = any(isinstance(n.operator, Pad) and n.operator.value != 0 for n in carriers)
+    if not scalable or grouped or multiplied or infinite or not consumers:
         return None
     return TensorGroup(tensors, producers, consumers, carriers)
 
@@ -134,7 +137,7 @@ def _multiplier(graph: Graph, node: Node) -> int:
     return node.operator.weight.shape[3] // graph.shapes[node.inputs[0]][3]
 
 
-def _equalize_group(graph: Graph, group: TensorGroup, statistics: dict[str, ChannelStatistics]) -> Graph:
+def _equalize_group(graph: Graph, group: TensorGroup, statistics: Statistics) -> tuple[Graph, Statistics]:
     shifts = _shifts(group, statistics)
     reach = _reach(group, statistics, shifts)
     full = _full_factors(group, reach)
@@ -144,10 +147,11 @@ def _equalize_group(graph: Graph, group: TensorGroup, statistics: dict[str, Chan
         changed[node.name] = _scale_output(changed[node.name], factors, shifts[node.output])
     for node in group.consumers:
         changed[node.name] = _scale_input(changed[node.name], factors, shifts[node.inputs[0]])
-    return graph.with_nodes(changed[node.name] for node in graph.nodes)
+    moved = {name: statistics[name].moved(shifts[name], factors) for name in group.tensors}
+    return graph.with_nodes(changed[node.name] for node in graph.nodes), moved
 
 
-def _shifts(group: TensorGroup, statistics: dict[str, ChannelStatistics]) -> dict[str, Vector]:
+def _shifts(group: TensorGroup, statistics: Statistics) -> dict[str, Vector]:
     """The constant to take off each tensor's channels: the middle of their range, through additions its sum."""
     channels = len(statistics[group.tensors[0]].low)
     shifts = {name: np.zeros(channels) for name in group.tensors}
@@ -161,7 +165,7 @@ def _shifts(group: TensorGroup, statistics: dict[str, ChannelStatistics]) -> dic
     return shifts
 
 
-def _reach(group: TensorGroup, statistics: dict[str, ChannelStatistics], shifts: dict[str, Vector]) -> Vector:
+def _reach(group: TensorGroup, statistics: Statistics, shifts: dict[str, Vector]) -> Vector:
     """How far each channel gets from zero in any tensor of the group, after the shift."""
     ends = [
         np.maximum(statistics[name].high - shifts[name], shifts[name] - statistics[name].low)
@@ -181,7 +185,7 @@ def _full_factors(group: TensorGroup, reach: Vector) -> Vector:
 
 
 def _best_exponent(
-    group: TensorGroup, statistics: dict[str, ChannelStatistics], shifts: dict[str, Vector], full: Vector
+    group: TensorGroup, statistics: Statistics, shifts: dict[str, Vector], full: Vector
 ) -> float:
     """How much of the full equalization is best for the layers that read the tensors.
 

@@ -7,14 +7,13 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from edgenet.errors import EdgenetError
-from edgenet.graph.executor import run
 from edgenet.graph.ir import Graph, Node
 from edgenet.graph.operators import Concat, Pad, Pool, Reshape, Softmax, Transpose, Unary
 from edgenet.progress import Progress, silent
 from edgenet.quantize.encodings import HIGH, LOW, Encoding, Range, encoding_for
+from edgenet.quantize.statistics import ChannelStatistics, channel_statistics
 
 SHARING = (Pad, Pool, Reshape, Transpose, Concat)
 """Operators that move int8 values without rescaling them: inputs and output share one encoding."""
@@ -22,31 +21,24 @@ SHARING = (Pad, Pool, Reshape, Transpose, Concat)
 ZERO_TO_ONE = Encoding(1 / 256, -128)
 """The encoding that TFLite prescribes for a LOGISTIC's and a SOFTMAX's output (8-bit quantization specification)."""
 
-BATCH = 4
-
 
 def observe_ranges(graph: Graph, images: NDArray[np.uint8], progress: Progress = silent) -> dict[str, Range]:
-    """The smallest and largest value of every tensor over the photos.
+    """The smallest and largest value of every tensor over the photos; see `ranges_of`."""
+    return ranges_of(graph, channel_statistics(graph, images, progress))
 
-    Args:
-        images: uint8 RGB [n, H, W, 3].
+
+def ranges_of(graph: Graph, statistics: dict[str, ChannelStatistics]) -> dict[str, Range]:
+    """The smallest and largest value of every tensor, from its channels'.
 
     Raises:
         EdgenetError: a tensor holds NaN or infinity; names the first node that made it.
     """
-    ranges: dict[str, Range] = {}
-
-    def observe(name: str, value: Tensor) -> None:
-        low, high = (float(bound) for bound in value.aminmax())
-        if not (math.isfinite(low) and math.isfinite(high)):
+    ranges = {}
+    for name, seen in statistics.items():
+        values = Range(float(seen.low.min()), float(seen.high.max()))
+        if not (math.isfinite(values.low) and math.isfinite(values.high)):
             _refuse_infinite(graph, name)
-        seen = Range(low, high)
-        ranges[name] = ranges[name].union(seen) if name in ranges else seen
-
-    for start in range(0, len(images), BATCH):
-        batch = images[start : start + BATCH]
-        run(graph, batch, BATCH, observe)
-        progress("observing ranges", start + len(batch), len(images))
+        ranges[name] = values
     return ranges
 
 

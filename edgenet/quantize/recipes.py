@@ -16,7 +16,7 @@ from edgenet.graph.operators import WEIGHTED
 from edgenet.progress import Progress
 from edgenet.quantize.encodings import QuantizedGraph
 from edgenet.quantize.equalize import equalize
-from edgenet.quantize.ranges import encode_tensors, observe_ranges
+from edgenet.quantize.ranges import encode_tensors, observe_ranges, ranges_of
 from edgenet.quantize.statistics import channel_statistics
 from edgenet.quantize.sweep import SweepOptions, sweep
 from edgenet.quantize.weights import quantize_weights
@@ -63,8 +63,8 @@ def quantize_balanced(graph: Graph, images: NDArray[np.uint8], progress: Progres
 def _equalized_sweep(
     graph: Graph, images: NDArray[np.uint8], options: SweepOptions, progress: Progress
 ) -> QuantizedGraph:
-    equalized = equalize(graph, channel_statistics(graph, images, progress))
-    encodings = encode_tensors(equalized, observe_ranges(equalized, images, progress))
+    equalized, statistics = equalize(graph, channel_statistics(graph, images, progress))
+    encodings = encode_tensors(equalized, ranges_of(equalized, statistics))
     return sweep(equalized, encodings, images, options, progress)
 
 

@@ -25,6 +25,12 @@ class ChannelStatistics:
     mean: NDArray[np.float64]
     square: NDArray[np.float64]
 
+    def moved(self, shift: NDArray[np.float64], factor: NDArray[np.float64]) -> ChannelStatistics:
+        """The statistics of (x - shift) * factor, with factors above zero."""
+        square = (self.square - 2 * shift * self.mean + shift**2) * factor**2
+        low, high, mean = ((end - shift) * factor for end in (self.low, self.high, self.mean))
+        return ChannelStatistics(low, high, mean, square)
+
 
 class _Running:
     """Statistics of one tensor as photos come in."""
@@ -72,5 +78,5 @@ def channel_statistics(
     for start in range(0, len(images), BATCH):
         batch = images[start : start + BATCH]
         run(graph, batch, BATCH, observe)
-        progress("channel statistics", start + len(batch), len(images))
+        progress("observing tensors", start + len(batch), len(images))
     return {name: tensor.finished() for name, tensor in running.items()}

@@ -28,8 +28,9 @@ from edgenet.quantize.weights import per_channel, quantize_bias
 
 CHUNK = 2
 """Photos at once: few enough that temporary arrays are reused instead of fetched from the system each time."""
-ROWS = 40_000
-DEPTHWISE_VALUES = 2**22
+ROWS = 20_000
+DEPTHWISE_VALUES = 2**20
+CHANNELS = 64
 NEWTON_STEPS = 4
 FEWEST_FREE = 0.02
 
@@ -215,21 +216,27 @@ def _lumps(rows: list[Tensor]) -> Iterator[Tensor]:
 def _corrected_bias(
     operator: Weighted, rows: list[Tensor], weight: Tensor, wanted: Tensor
 ) -> NDArray[np.float32]:
-    """The bias with which each channel's mean after the activation is the float network's.
-
-    Solved by Newton's method: the mean moves with the bias by the share of values that the activation leaves free.
-    """
-    if isinstance(operator, DepthwiseConv2D):
-        kernel = weight.reshape(-1, weight.shape[3])
-        before = torch.cat([(part * kernel).sum(1) for part in rows])
-    else:
-        before = torch.cat(rows) @ weight.reshape(len(weight), -1).T
-    low, high = operator.activation.bounds
-    target = wanted.to(torch.float64).mean(0)
+    """The bias with which each channel's mean after the activation is the float network's."""
+    together = torch.cat(rows)
+    target = wanted.sum(0, dtype=torch.float64) / len(wanted)
     bias = torch.from_numpy(operator.bias.astype(np.float64))
+    for start in range(0, len(bias), CHANNELS):  # a few at a time, so that temporary arrays stay small
+        part = slice(start, start + CHANNELS)
+        if isinstance(operator, DepthwiseConv2D):
+            kernel = weight.reshape(-1, weight.shape[3])[:, part]
+            before = (together[:, :, part] * kernel).sum(1)
+        else:
+            before = together @ weight.reshape(len(weight), -1)[part].T
+        bias[part] = _solve_bias(before, bias[part], target[part], operator.activation.bounds)
+    return bias.to(torch.float32).numpy()
+
+
+def _solve_bias(before: Tensor, bias: Tensor, target: Tensor, bounds: tuple[float, float]) -> Tensor:
+    """Newton's method: the mean moves with the bias by the share of values that the activation leaves free."""
+    low, high = bounds
     for _ in range(NEWTON_STEPS):
         moved = before + bias.to(torch.float32)
-        free = ((moved > low) & (moved < high)).to(torch.float64).mean(0)
-        missing = target - moved.clamp(low, high).to(torch.float64).mean(0)
+        free = ((moved > low) & (moved < high)).sum(0) / len(moved)
+        missing = target - moved.clamp_(low, high).sum(0, dtype=torch.float64) / len(moved)
         bias = bias + torch.where(free > FEWEST_FREE, missing / free.clamp(min=FEWEST_FREE), 0.0)
-    return bias.to(torch.float32).numpy()
+    return bias

@@ -25,6 +25,7 @@ from edgenet.verbs.outputs import check_output
 from edgenet.verbs.sources import Source, SourceOptions, open_source
 
 PHOTOS = 100
+TORCH_THREADS = 4
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def convert(
     recipe = _recipe(calibration)
     photos = _open_photos(calibration, progress)
     clock.lap("photos")
-    with _one_torch_thread():
+    with _fixed_torch_threads():
         opened = open_source(source, options, progress)
         clock.lap("read")
         if recipe is None or photos is None:
@@ -131,11 +132,11 @@ class _Clock:
 
 
 @contextmanager
-def _one_torch_thread() -> Iterator[None]:
-    """Keeps torch to one thread: how it splits float sums among threads changes their last bits, and with them the
-    ranges, so that the same input would give another file on a machine with more cores."""
+def _fixed_torch_threads() -> Iterator[None]:
+    """Gives torch the same number of threads everywhere: how it splits float sums among them changes their last bits,
+    and with them the ranges, so that the same input would give another file on a machine with more cores."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(TORCH_THREADS)
     try:
         yield
     finally:

@@ -54,7 +54,7 @@ def check_report(report: dict, model: Path) -> None:
     assert report["schema"] == "edgenet.latency.v1"
     assert report["model"]["sha256"] == open_model(model).sha256
     steady = report["steady_state"]
-    assert steady["n"] == len(steady["samples_ms"])
+    assert steady["n"] == len(steady["samples_ns"])
     assert steady["min_ms"] <= steady["p50_ms"] <= steady["p90_ms"] <= steady["p99_ms"] <= steady["max_ms"]
     assert report["valid"] == (not report["reasons"])
 

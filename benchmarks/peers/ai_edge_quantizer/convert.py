@@ -3,10 +3,11 @@
     .envs/ai_edge_quantizer/bin/python benchmarks/peers/ai_edge_quantizer/convert.py FLOAT.tflite PHOTOS OUT.tflite
         [--ranges documented|minmax]
 
-`documented` is what its README says for static quantization, step by step: `static_wi8_ai8`, and ranges that are a moving
-average of every photo's smallest and largest value. `minmax` differs in the one argument that its calibrator has for it:
-the smallest and largest value of all photos. PHOTOS is a folder of square photos of the network's size, which takes them as
-uint8 pixels. The last line of stdout is one JSON object. Runs in its own environment (requirements.txt).
+`documented` is what its README says for static quantization, step by step: `static_wi8_ai8`, and ranges that
+are a moving average of every photo's smallest and largest value. `minmax` differs in the one argument that
+its calibrator has for it: the smallest and largest value of all photos. PHOTOS is a folder of square photos
+of the network's size, which takes them as uint8 pixels. The last line of stdout is one JSON object. Runs in
+its own environment (requirements.txt).
 """
 
 from __future__ import annotations

@@ -2,10 +2,11 @@
 
     .venv/bin/python benchmarks/peers/efficientnet_lite0/export.py EFFICIENTNET_LITE0.pth OUT.onnx
 
-Takes float RGB [1, 3, 224, 224] as (pixel - 127) / 128, gives logits [1, 1000]. The network is written out here, in plain
-torch and with the layer names of the weights, so that only the weights' package is needed; every weight must find its
-place. Architecture: EfficientNet-B0 (arXiv 1905.11946, table 1) without squeeze-and-excitation and with ReLU6, which is
-what "Lite" means. Runs in this project's own environment: it needs torch and onnx, no others.
+Takes float RGB [1, 3, 224, 224] as (pixel - 127) / 128, gives logits [1, 1000]. The network is written out
+here, in plain torch and with the layer names of the weights, so that only the weights' package is needed;
+every weight must find its place. Architecture: EfficientNet-B0 (arXiv 1905.11946, table 1) without squeeze-
+and-excitation and with ReLU6, which is what "Lite" means. Runs in this project's own environment: it needs
+torch and onnx, no others.
 """
 
 from __future__ import annotations

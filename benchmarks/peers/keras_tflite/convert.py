@@ -2,11 +2,11 @@
 
     .envs/keras_tflite/bin/python benchmarks/peers/keras_tflite/convert.py WEIGHTS.npz PHOTOS OUT.tflite [--float]
 
-WEIGHTS.npz holds TF-slim's MobileNetV1, or torchvision's MobileNetV2 state dict as arrays; its names say which.
-The recipe is TensorFlow's documented one for full-integer post-training quantization, nothing added and nothing left
-out: default optimizations, a representative dataset, built-in int8 operators only, int8 input and output. PHOTOS is a
-folder of JPEG or PNG files; with --float the network is not quantized, and they are not read. The last line of stdout is
-one JSON object. Runs in its own environment (requirements.txt).
+WEIGHTS.npz holds TF-slim's MobileNetV1, or torchvision's MobileNetV2 state dict as arrays; its names say
+which. The recipe is TensorFlow's documented one for full-integer post-training quantization, nothing added
+and nothing left out: default optimizations, a representative dataset, built-in int8 operators only, int8
+input and output. PHOTOS is a folder of JPEG or PNG files; with --float the network is not quantized, and they
+are not read. The last line of stdout is one JSON object. Runs in its own environment (requirements.txt).
 """
 
 from __future__ import annotations

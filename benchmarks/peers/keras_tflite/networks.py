@@ -1,7 +1,7 @@
 """The networks of the benchmark in Keras, with the very weights that edgenet reads.
 
-Both take normalized float32 [1, 224, 224, 3] and end in a softmax. The batch of one is fixed: otherwise the .tflite computes
-its own shapes with three more operators.
+Both take normalized float32 [1, 224, 224, 3] and end in a softmax. The batch of one is fixed: otherwise the
+.tflite computes its own shapes with three more operators.
 """
 
 from __future__ import annotations

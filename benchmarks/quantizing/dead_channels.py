@@ -1,0 +1,69 @@
+"""What cutting out dead channels is worth: the same network with and without them, timed in turns in one run.
+
+Both are quantized with the plainest recipe: what an operator costs does not depend on what its integers are.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.accuracy import compare, logits_of
+from benchmarks.quantizing.inputs import draw_name
+from benchmarks.quantizing.judging import Judge, held_out
+from benchmarks.quantizing.rows import CutComparison
+from benchmarks.tflite_files import latency_ratio
+from edgenet.graph.ir import Graph
+from edgenet.graph.passes.dead_channels import drop_dead_channels
+from edgenet.graph.passes.simplify import lower
+from edgenet.progress import silent
+from edgenet.quantize.recipes import RECIPES
+from edgenet.tflite.flatbuffer import write_tflite
+from edgenet.tflite.layout import int8_program
+from edgenet.verbs.sources import SourceOptions, open_source
+
+CALIBRATION_PHOTOS = 32
+
+
+def compare_cut(judge: Judge, folder: Path) -> CutComparison | None:
+    """Makes both files in `folder` and measures them; None where the network has no dead channels."""
+    network = judge.network
+    normalization = network.options[1] if network.options else None
+    source = open_source(str(network.source), SourceOptions(normalization=normalization))
+    uncut = lower(source.graph, exact_border=False)
+    cut = drop_dead_channels(uncut)
+    if _weights(cut) == _weights(uncut):
+        return None
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [
+        _write(graph, judge, folder / name) for graph, name in ((uncut, "uncut.tflite"), (cut, "cut.tflite"))
+    ]
+    indices = held_out(len(judge.labels), draw_name(0))
+    figures = [
+        compare(
+            judge.real[indices],
+            logits_of(path, judge.images[indices], network.normalization),
+            judge.labels[indices],
+        )
+        for path in files
+    ]
+    latency = latency_ratio(files[1], files[0], judge.images[:1])
+    return CutComparison(
+        (latency.second_ms, latency.first_ms),
+        (files[0].stat().st_size, files[1].stat().st_size),
+        (figures[0].top1, figures[1].top1),
+        (figures[0].agreement, figures[1].agreement),
+        latency.ratio,
+    )
+
+
+def _write(graph: Graph, judge: Judge, path: Path) -> Path:
+    calibration = judge.images[::5][:CALIBRATION_PHOTOS]
+    quantized = RECIPES["minmax"].quantize(graph, calibration, silent)
+    path.write_bytes(write_tflite(int8_program(quantized)))
+    return path
+
+
+def _weights(graph: Graph) -> int:
+    return sum(
+        node.operator.weight.size for node in graph.nodes if getattr(node.operator, "weight", None) is not None
+    )

@@ -1,0 +1,177 @@
+"""Cutting out channels that always have the same value, wherever the network stays exactly the same.
+
+Real networks have them: TF-slim's MobileNetV1 1.0/224 has 8 in its first layer, whose weights training has driven to
+zero. They cost time and bytes, and their huge or tiny folded weights trouble a quantizer (arXiv 1806.08342, 3.1.3).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgenet.graph.ir import Graph, Node, Shape
+from edgenet.graph.operators import WEIGHTED, Conv2D, DepthwiseConv2D, FullyConnected, Mean, Weighted
+from edgenet.graph.shapes import infer_shape
+
+Vector = NDArray[np.float64]
+
+TOLERANCE = 1e-4
+"""How far a channel may move, in the worst case, and still count as constant: a step of int8 is some 1e-2."""
+
+
+@dataclass(frozen=True)
+class DeadChannels:
+    """Channels of a tensor that are cut out.
+
+    Attributes:
+        tensor: its name.
+        keep: which channels stay, bool [C].
+        values: the constant that each channel has; meaningless where it stays.
+    """
+
+    tensor: str
+    keep: NDArray[np.bool_]
+    values: Vector
+
+
+def drop_dead_channels(graph: Graph) -> Graph:
+    """The same network without channels that are provably constant.
+
+    A channel goes only if every reader can do without it: a convolution takes its constant into the bias (not where
+    it is padded and the constant is not zero: the padding would be missed), a depthwise layer loses the channel too.
+    """
+    bounds = _channel_bounds(graph)
+    for node in graph.nodes:
+        if isinstance(node.operator, Conv2D) and node.operator.groups == 1:
+            graph = _drop_from(graph, node.name, bounds)
+    return graph
+
+
+def _drop_from(graph: Graph, name: str, bounds: dict[str, tuple[Vector, Vector]]) -> Graph:
+    """Cuts the dead channels that the convolution `name` makes, and what follows from it."""
+    node = next(n for n in graph.nodes if n.name == name)
+    chain = _depthwise_chain(graph, node)
+    if chain is None:
+        return graph
+    dead = np.ones(graph.shapes[node.output][-1], bool)
+    for link in chain:  # a channel must be constant all along, and zero where it is padded
+        low, high = bounds[link.output]
+        dead &= high - low <= TOLERANCE
+    for link in chain:
+        low, high = bounds[link.output]
+        readers = [n for n in graph.nodes if link.output in n.inputs]
+        if any(any(getattr(n.operator, "pads", ())) for n in readers):
+            dead &= np.maximum(np.abs(low), np.abs(high)) <= TOLERANCE
+    if not dead.any() or dead.all():
+        return graph
+    values = {link.output: (bounds[link.output][0] + bounds[link.output][1]) / 2 for link in chain}
+    changed = _cut(graph, chain, ~dead, values)
+    for tensor in values:
+        low, high = bounds[tensor]
+        bounds[tensor] = (low[~dead], high[~dead])
+    return changed
+
+
+def _depthwise_chain(graph: Graph, first: Node) -> list[Node] | None:
+    """The convolution and the depthwise layers and means behind it, one after the other, up to where channels mix.
+
+    None where another kind of node reads one of them.
+    """
+    chain = [first]
+    while True:
+        tensor = chain[-1].output
+        readers = [n for n in graph.nodes if tensor in n.inputs]
+        if tensor == graph.output or not readers:
+            return None
+        if all(isinstance(n.operator, Conv2D | FullyConnected) and _mixes_all(n) for n in readers):
+            return chain
+        if len(readers) != 1 or not _keeps_channels(graph, readers[0]):
+            return None
+        chain.append(readers[0])
+
+
+def _mixes_all(node: Node) -> bool:
+    return not isinstance(node.operator, Conv2D) or node.operator.groups == 1
+
+
+def _keeps_channels(graph: Graph, node: Node) -> bool:
+    same = graph.shapes[node.inputs[0]][-1] == graph.shapes[node.output][-1]
+    return isinstance(node.operator, DepthwiseConv2D | Mean) and same
+
+
+def _cut(graph: Graph, chain: list[Node], keep: NDArray[np.bool_], values: dict[str, Vector]) -> Graph:
+    inside = {link.name for link in chain}
+    nodes, shapes = [], dict(graph.shapes)
+    for node in graph.nodes:
+        if node.name in inside:
+            node = _without_outputs(node, keep)
+        elif node.inputs[0] in values and isinstance(node.operator, Conv2D | FullyConnected):
+            node = _without_inputs(node, keep, values[node.inputs[0]])
+        nodes.append(node)
+        shapes[node.output] = _shape(node, shapes)
+    return graph.with_nodes(nodes, shapes)
+
+
+def _shape(node: Node, shapes: dict[str, Shape]) -> Shape:
+    return infer_shape(node.operator, [shapes[name] for name in node.inputs])
+
+
+def _without_outputs(node: Node, keep: NDArray[np.bool_]) -> Node:
+    operator = node.operator
+    match operator:
+        case Conv2D():
+            changed: Weighted = replace(operator, weight=operator.weight[keep], bias=operator.bias[keep])
+        case DepthwiseConv2D():
+            weight = np.ascontiguousarray(operator.weight[..., keep])
+            changed = replace(operator, weight=weight, bias=operator.bias[keep])
+        case _:
+            return node
+    return replace(node, operator=changed)
+
+
+def _without_inputs(node: Node, keep: NDArray[np.bool_], values: Vector) -> Node:
+    operator = node.operator
+    assert isinstance(operator, Conv2D | FullyConnected)
+    constant = np.float64(operator.weight[..., ~keep]) * values[~keep]
+    bias = operator.bias + constant.reshape(len(operator.bias), -1).sum(1)
+    weight = np.ascontiguousarray(operator.weight[..., keep])
+    return replace(node, operator=replace(operator, weight=weight, bias=bias.astype(np.float32)))
+
+
+def _channel_bounds(graph: Graph) -> dict[str, tuple[Vector, Vector]]:
+    """For every tensor the least and greatest value that each channel can take, whatever the picture is."""
+    pixels = graph.takes_pixels()
+    ends = np.array([-pixels.zero_point, 255 - pixels.zero_point]) * pixels.scale
+    channels = graph.shapes[graph.input][-1]
+    bounds = {graph.input: (np.full(channels, ends[0]), np.full(channels, ends[1]))}
+    for node in graph.nodes:
+        sources = [bounds[name] for name in node.inputs]
+        bounds[node.output] = _bounds_of(node, sources, graph.shapes[node.output][-1])
+    return bounds
+
+
+def _bounds_of(node: Node, sources: list[tuple[Vector, Vector]], channels: int) -> tuple[Vector, Vector]:
+    operator = node.operator
+    if isinstance(operator, Mean):
+        return sources[0]
+    if not isinstance(operator, WEIGHTED) or (isinstance(operator, Conv2D) and operator.groups > 1):
+        return np.full(channels, -np.inf), np.full(channels, np.inf)
+    low, high = sources[0]
+    if any(getattr(operator, "pads", ())):
+        low, high = np.minimum(low, 0), np.maximum(high, 0)
+    weight: NDArray[np.float64]
+    if isinstance(operator, DepthwiseConv2D):
+        repeat = channels // len(low)
+        weight = operator.weight.astype(np.float64).reshape(-1, channels).T
+        low, high = (np.repeat(end, repeat)[:, None] for end in (low, high))
+    else:
+        weight = operator.weight.astype(np.float64).reshape(channels, -1, len(low))
+    with np.errstate(invalid="ignore"):  # 0 * inf: a weight of zero ignores an unknown input
+        lowest = np.nan_to_num(np.minimum(weight * low, weight * high), nan=0.0, neginf=-np.inf, posinf=np.inf)
+        highest = np.nan_to_num(np.maximum(weight * low, weight * high), nan=0.0, neginf=-np.inf, posinf=np.inf)
+    over = tuple(range(1, weight.ndim))
+    bottom, top = operator.activation.bounds
+    bias = np.float64(operator.bias)
+    return np.clip(lowest.sum(over) + bias, bottom, top), np.clip(highest.sum(over) + bias, bottom, top)
