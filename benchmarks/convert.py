@@ -1,6 +1,6 @@
 """`edgenet convert` beside Keras + TFLiteConverter: the same weights, the same photos, one run, in turns.
 
-    .venv/bin/python -m benchmarks.convert [--repeats 3] [--data ../shared/data] [--json]
+    .venv/bin/python -m benchmarks.convert [--recipe minmax] [--repeats 3] [--data ../shared/data] [--json]
 
 Both start as a fresh process, read the same TF-slim arrays of MobileNetV1 1.0/224, decode the same 100 JPEG files and
 write an int8 .tflite. Measured: wall time and peak memory of the whole process, what must be installed for it, the
@@ -54,7 +54,7 @@ def main() -> int:
     options = _parser().parse_args()
     try:
         with tempfile.TemporaryDirectory(prefix="edgenet-convert-") as folder:
-            report = compare(options.data, Path(folder), options.repeats)
+            report = compare(options.data, Path(folder), options.repeats, options.recipe)
     except EdgenetError as error:
         print(error, file=sys.stderr)
         return 1
@@ -62,13 +62,14 @@ def main() -> int:
     return 0
 
 
-def compare(data: Path, work: Path, repeats: int) -> dict[str, Any]:
+def compare(data: Path, work: Path, repeats: int, recipe: str) -> dict[str, Any]:
     """Converts with both, `repeats` times in turns A B A B, and reads both files.
 
     Args:
         data: folder with the weights and the photos' archive.
         work: an empty folder for photos and outputs.
         repeats: how often each converts, at least 1.
+        recipe: edgenet's.
 
     Raises:
         EdgenetError: data are missing, an environment cannot be made, or a converter failed.
@@ -79,7 +80,7 @@ def compare(data: Path, work: Path, repeats: int) -> dict[str, Any]:
         if not needed.is_file():
             raise EdgenetError(f"no file {needed}", "name the folder that holds it with --data")
     calibration, labelled = _extract_photos(data / PHOTOS, work)
-    both = _contenders(weights, calibration)
+    both = _contenders(weights, calibration, recipe)
     runs: dict[str, list[Any]] = {one.name: [] for one in both}
     for turn in range(repeats):
         for one in both:
@@ -88,7 +89,7 @@ def compare(data: Path, work: Path, repeats: int) -> dict[str, Any]:
             note = f"{turn + 1}/{repeats} {one.name}: {cost.wall_s:.1f} s, {cost.peak_mib:.0f} MiB"
             print(note, file=sys.stderr, flush=True)
     results = {one.name: _costs(one, runs[one.name], work) for one in both}
-    return {"schema": SCHEMA, "repeats": repeats, "load_before": load} | _with_files(results, work, labelled)
+    return {"schema": SCHEMA, "repeats": repeats, "recipe": recipe, "load_before": load} | _with_files(results, work, labelled)
 
 
 def table(report: dict[str, Any]) -> str:
@@ -124,6 +125,9 @@ def _parser() -> argparse.ArgumentParser:
         "--data", type=Path, default=ROOT.parent / "shared" / "data", help="weights and photos"
     )
     parser.add_argument("--repeats", type=_positive, default=3, help="conversions by each (default 3)")
+    parser.add_argument(
+        "--recipe", default="minmax", help="edgenet's recipe; minmax (default) is what the peer does"
+    )
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     return parser
 
@@ -147,9 +151,9 @@ def _extract_photos(archive: Path, work: Path) -> tuple[Path, list[tuple[Path, i
     return calibration, [(others / row["file"], int(row["class_index"]) + 1) for row in rows[1::5]]
 
 
-def _contenders(weights: Path, photos: Path) -> tuple[Contender, Contender]:
+def _contenders(weights: Path, photos: Path, recipe: str) -> tuple[Contender, Contender]:
     edgenet = Path(sys.executable).with_name("edgenet")
-    options = ["--calibration", str(photos), "--photos", "100", "--out"]
+    options = ["--calibration", str(photos), "--photos", "100", "--recipe", recipe, "--out"]
     peer = python_of("keras_tflite", PEER / "requirements.txt")
     script = [str(peer), str(PEER / "convert.py"), str(weights), str(photos)]
     return (

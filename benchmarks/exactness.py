@@ -75,7 +75,9 @@ def check(network: LoadedNetwork, images: NDArray[np.uint8], photos: int) -> Ite
     yield f"float file: logits differ from torch's by at most {worst:.1e}", worst <= 1e-3
     calibration, others = images[::5], np.delete(images, np.arange(0, len(images), 5), axis=0)[:photos]
     quantized = RECIPES[DEFAULT_RECIPE].quantize(lower(graph, exact_border=False), calibration, silent)
-    steps = np.abs(lite_int8(write_tflite(raw_program(quantized)), others) - np.int64(run_integer(quantized, others)))
+    steps = np.abs(
+        lite_int8(write_tflite(raw_program(quantized)), others) - np.int64(run_integer(quantized, others))
+    )
     equal, near = float((steps == 0).mean()), float((steps <= 1).mean())
     promised = f"integer reading: {equal:.4%} of {steps.size} logits equal LiteRT's, {near:.4%} within a step"
     yield promised, equal == 1.0 if network.variant.architecture == "mobilenet_v1" else near >= 0.9999
@@ -88,7 +90,10 @@ def check(network: LoadedNetwork, images: NDArray[np.uint8], photos: int) -> Ite
     interpreter.allocate_tensors()
     found = find_delegate(interpreter)
     taken = f"{found.nodes_taken} of {found.nodes_total} nodes in {found.partitions} partition"
-    yield f"int8 file: {found.name} takes {taken}", found.nodes_taken == found.nodes_total and found.partitions == 1
+    yield (
+        f"int8 file: {found.name} takes {taken}",
+        found.nodes_taken == found.nodes_total and found.partitions == 1,
+    )
 
 
 @torch.inference_mode()
@@ -103,7 +108,9 @@ def lite_int8(model: bytes, images: NDArray[np.uint8]) -> NDArray[np.int64]:
     """The int8 logits of a file with int8 input, by LiteRT."""
     interpreter = Interpreter(model_content=model, num_threads=2)
     interpreter.allocate_tensors()
-    source, target = (d[0]["index"] for d in (interpreter.get_input_details(), interpreter.get_output_details()))
+    source, target = (
+        d[0]["index"] for d in (interpreter.get_input_details(), interpreter.get_output_details())
+    )
     logits = []
     for image in images:
         interpreter.set_tensor(source, (image[None].astype(np.int16) - 128).astype(np.int8))

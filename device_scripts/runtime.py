@@ -139,6 +139,16 @@ def _version(name: str, package: str) -> str | None:
         return None
 
 
+def _details(ask: Any, model: ModelFile) -> list[dict[str, Any]]:
+    """What the interpreter says of its inputs or outputs; it trips over names that are no text."""
+    try:
+        return ask()
+    except UnicodeDecodeError:
+        raise EdgenetError(
+            f"{model.path} has tensor names that are not UTF-8: it is damaged", "copy it again"
+        ) from None
+
+
 def _only(details: list[dict[str, Any]], what: str, model: ModelFile) -> dict[str, Any]:
     if len(details) != 1:
         raise EdgenetError(
@@ -149,7 +159,7 @@ def _only(details: list[dict[str, Any]], what: str, model: ModelFile) -> dict[st
 
 def _input_contract(interpreter: Any, model: ModelFile) -> tuple[int, int]:
     """(tensor index, side) of the input."""
-    detail = _only(interpreter.get_input_details(), "input", model)
+    detail = _only(_details(interpreter.get_input_details, model), "input", model)
     shape, kind = [int(n) for n in detail["shape"]], np.dtype(detail["dtype"])
     fits = kind == np.uint8 and len(shape) == 4 and shape[0] == 1 and shape[1] == shape[2] and shape[3] == 3
     if not fits:
@@ -161,7 +171,7 @@ def _input_contract(interpreter: Any, model: ModelFile) -> tuple[int, int]:
 
 def _output_contract(interpreter: Any, model: ModelFile) -> tuple[int, int]:
     """(tensor index, number of classes) of the output."""
-    detail = _only(interpreter.get_output_details(), "output", model)
+    detail = _only(_details(interpreter.get_output_details, model), "output", model)
     shape, kind = [int(n) for n in detail["shape"]], np.dtype(detail["dtype"])
     if kind != np.float32 or len(shape) != 2 or shape[0] != 1:
         raise EdgenetError(

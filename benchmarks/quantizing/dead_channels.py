@@ -65,5 +65,7 @@ def _write(graph: Graph, judge: Judge, path: Path) -> Path:
 
 def _weights(graph: Graph) -> int:
     return sum(
-        node.operator.weight.size for node in graph.nodes if getattr(node.operator, "weight", None) is not None
+        node.operator.weight.size
+        for node in graph.nodes
+        if getattr(node.operator, "weight", None) is not None
     )

@@ -40,7 +40,6 @@ def main() -> int:
     """Fills the folder; 0, or 1 with one line that says what to do."""
     data, folder, networks = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         write_photos(data / PHOTOS, folder)
         if "v1" in networks and not (data / SLIM_WEIGHTS).is_file():
             raise EdgenetError(f"no file {data / SLIM_WEIGHTS}", "name the folder that holds it with --data")
@@ -69,7 +68,7 @@ def write_photos(archive: Path, folder: Path) -> None:
     draws = {draw_name(draw): list(range(draw, len(loaded), STEP)) for draw in range(STEP)}
     first = draws[draw_name(0)]
     for name, indices in {**draws, FEW_NAME: [first[i] for i in evenly(len(first), FEW)]}.items():
-        (folder / name).mkdir(exist_ok=True)
+        (folder / name).mkdir(parents=True, exist_ok=True)
         for index in indices:
             stem = Path(loaded.names[index]).stem
             cv2.imwrite(str(folder / name / f"{stem}.png"), loaded.images[index][:, :, ::-1])

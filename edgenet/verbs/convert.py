@@ -25,7 +25,7 @@ from edgenet.verbs.outputs import check_output
 from edgenet.verbs.sources import Source, SourceOptions, open_source
 
 PHOTOS = 100
-TORCH_THREADS = 4
+TORCH_THREADS = 2
 
 
 @dataclass(frozen=True)
