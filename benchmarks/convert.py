@@ -89,7 +89,9 @@ def compare(data: Path, work: Path, repeats: int, recipe: str) -> dict[str, Any]
             note = f"{turn + 1}/{repeats} {one.name}: {cost.wall_s:.1f} s, {cost.peak_mib:.0f} MiB"
             print(note, file=sys.stderr, flush=True)
     results = {one.name: _costs(one, runs[one.name], work) for one in both}
-    return {"schema": SCHEMA, "repeats": repeats, "recipe": recipe, "load_before": load} | _with_files(results, work, labelled)
+    return {"schema": SCHEMA, "repeats": repeats, "recipe": recipe, "load_before": load} | _with_files(
+        results, work, labelled
+    )
 
 
 def table(report: dict[str, Any]) -> str:

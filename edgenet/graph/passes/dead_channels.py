@@ -169,8 +169,12 @@ def _bounds_of(node: Node, sources: list[tuple[Vector, Vector]], channels: int) 
     else:
         weight = operator.weight.astype(np.float64).reshape(channels, -1, len(low))
     with np.errstate(invalid="ignore"):  # 0 * inf: a weight of zero ignores an unknown input
-        lowest = np.nan_to_num(np.minimum(weight * low, weight * high), nan=0.0, neginf=-np.inf, posinf=np.inf)
-        highest = np.nan_to_num(np.maximum(weight * low, weight * high), nan=0.0, neginf=-np.inf, posinf=np.inf)
+        lowest = np.nan_to_num(
+            np.minimum(weight * low, weight * high), nan=0.0, neginf=-np.inf, posinf=np.inf
+        )
+        highest = np.nan_to_num(
+            np.maximum(weight * low, weight * high), nan=0.0, neginf=-np.inf, posinf=np.inf
+        )
     over = tuple(range(1, weight.ndim))
     bottom, top = operator.activation.bounds
     bias = np.float64(operator.bias)
