@@ -83,6 +83,8 @@ def _print(result: Inspection) -> None:
         f"  {cost.mult_adds / 1e6:.1f} M mult-adds, {cost.parameters / 1e6:.2f} M parameters, "
         f"at most {cost.peak_activation_values / 1e6:.2f} M activation values at once"
     )
+    if any(error.matched for error in result.errors or ()):
+        typer.echo("  equalized: each channel's scale and offset were matched for its SQNR")
     screen.print(operators_table(result, screen.width))
     kinds = ", ".join(f"{count} {kind}" for kind, count in result.kinds.items())
     typer.echo(f"{len(result.operators)} operators: {kinds}")
@@ -136,7 +138,7 @@ def _cells(row: OperatorRow, error: LayerError | None, headings: list[str]) -> l
         ZERO: "" if row.zero_point is None else str(row.zero_point),
         SQNR: f"{error.sqnr_db:.1f}" if error else "",
         RANGE_USED: f"{error.range_used:.0%}" if error else "",
-        SATURATED: f"{error.saturated:.2%}" if error else "",
+        SATURATED: f"{error.saturated:.2%}" if error and error.saturated is not None else "",
     }
     return [cells[heading] for heading in headings]
 

@@ -175,7 +175,7 @@ def test_inspect_json_has_no_infinity(edgenet: Edgenet, made: Path) -> None:
     """A padding copies its input without any error: its signal to noise ratio is infinite."""
     arguments = ("--against", made / "small.safetensors", "--data", PHOTOS, "--photos", 1, "--json")
     found = edgenet("inspect", made / "int8.tflite", *arguments).json()
-    assert {"node", "sqnr_db", "range_used", "saturated"} == set(found["errors"][0])
+    assert {"node", "sqnr_db", "range_used", "saturated", "matched"} == set(found["errors"][0])
 
 
 def test_package_says_what_it_made(edgenet: Edgenet, made: Path, photos: Path, tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def test_errors_layer_by_layer(made: Path) -> None:
     assert {error.node for error in found.errors} >= set(weighted)
     for error in found.errors:
         assert 0 < error.range_used <= 1
-        assert 0 <= error.saturated <= 1
+        assert error.matched if error.saturated is None else 0 <= error.saturated <= 1
     by_node = {error.node: error.sqnr_db for error in found.errors}
     # Noise adds up on the way: the first layer is nearly right, the last bears all of it.
     first, last = weighted[0], weighted[-1]
@@ -111,7 +111,7 @@ def test_errors_show_where_a_layer_was_spoiled(made: Path, tmp_path: Path) -> No
     right, spoiled = figures
     before, at = "features.6/pointwise/conv", "features.7/pointwise/conv"
     assert spoiled[before] == right[before]
-    assert spoiled[at] < 5 < right[at]
+    assert spoiled[at] < right[at] - 10
 
 
 def test_unreadable_photos_are_named(made: Path, tmp_path: Path) -> None:

@@ -1,0 +1,167 @@
+"""The recipes' steps: equalization changes no function, each step lowers the error that it is there for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from edgenet.graph.executor import decode_pixels, run
+from edgenet.graph.ir import Graph
+from edgenet.graph.operators import WEIGHTED
+from edgenet.progress import silent
+from edgenet.quantize.encodings import QuantizedGraph, dequantize_array
+from edgenet.quantize.equalize import equalize
+from edgenet.quantize.error import sqnr_db
+from edgenet.quantize.fake import FakeQuantized
+from edgenet.quantize.integer import run_integer
+from edgenet.quantize.ranges import encode_tensors, observe_ranges
+from edgenet.quantize.recipes import RECIPES
+from edgenet.quantize.rounding import round_by_second_moments, round_nearest
+from edgenet.quantize.statistics import channel_statistics
+from edgenet.quantize.sweep import SweepOptions, sweep
+from edgenet.quantize.weights import per_channel, scales_for
+from tests.small_graphs import photos
+from tests.uneven_network import uneven_network
+
+
+@pytest.fixture(scope="module", params=[0, 1, 2])
+def graph(request: pytest.FixtureRequest) -> Graph:
+    return uneven_network(request.param)
+
+
+def logits_sqnr(quantized: QuantizedGraph, graph: Graph, images: np.ndarray) -> float:
+    wanted = run(graph, images)
+    given = dequantize_array(run_integer(quantized, images), quantized.encodings[quantized.graph.output])
+    return sqnr_db(float(np.square(wanted).sum()), float(np.square(wanted - given).sum()))
+
+
+def test_equalization_keeps_the_function(graph: Graph) -> None:
+    images = photos(8, graph.size)
+    equalized, _ = equalize(graph, channel_statistics(graph, images))
+    assert np.abs(run(equalized, images) - run(graph, images)).max() < 1e-4
+    changed = [
+        not np.allclose(a.operator.weight, b.operator.weight)
+        for a, b in zip(graph.nodes, equalized.nodes, strict=True)
+        if isinstance(a.operator, WEIGHTED)
+    ]
+    assert sum(changed) >= 5
+
+
+def test_equalization_knows_the_new_statistics(graph: Graph) -> None:
+    images = photos(8, graph.size)
+    equalized, told = equalize(graph, channel_statistics(graph, images))
+    for name, seen in channel_statistics(equalized, images).items():
+        for field in ("low", "high", "mean", "square"):
+            assert np.allclose(getattr(told[name], field), getattr(seen, field), rtol=1e-3, atol=1e-4), (
+                name,
+                field,
+            )
+
+
+def test_equalization_evens_the_channels(graph: Graph) -> None:
+    images = photos(8, graph.size)
+    before = channel_statistics(graph, images)["stem"].high
+    after = equalize(graph, channel_statistics(graph, images))[1]["stem"].high
+    assert after.max() / np.median(after) < before.max() / np.median(before) / 2
+    assert after.max() <= 6.0001
+
+
+def test_every_recipe_is_better_than_the_one_before(graph: Graph) -> None:
+    images, others = photos(24, graph.size), photos(40, graph.size)[24:]
+    names = ("minmax", "fast", "balanced")
+    figures = [logits_sqnr(RECIPES[name].quantize(graph, images, silent), graph, others) for name in names]
+    assert figures[1] > figures[0] + 1
+    assert figures[2] > figures[1] - 0.5
+
+
+def test_rounding_by_second_moments_lowers_the_output_error() -> None:
+    graph = uneven_network(3)
+    random = np.random.default_rng(4)
+    for name in ("expand", "depthwise"):
+        operator = next(node for node in graph.nodes if node.name == name).operator
+        assert isinstance(operator, WEIGHTED)
+        scales = scales_for(operator, 1.0) * 16  # coarse, so that rounding matters
+        taps = operator.weight.reshape(len(operator.bias), -1).shape[1]
+        rows = random.normal(0, 1, (500, taps)) @ random.normal(0, 1, (taps, taps))
+        moments = torch.from_numpy(np.cov(rows.T, bias=True))
+        depthwise = name == "depthwise"
+        given = moments.expand(len(operator.bias), -1, -1) if depthwise else moments
+        errors = []
+        for rounded in (round_nearest(operator, scales), round_by_second_moments(operator, scales, given)):
+            off = rounded * per_channel(operator, scales) - operator.weight
+            flat = off.reshape(taps, -1).T if depthwise else off.reshape(len(operator.bias), -1)
+            errors.append(float(((rows @ flat.T) ** 2).sum()))
+        assert errors[1] < 0.9 * errors[0], name
+
+
+def mean_error(quantized: QuantizedGraph, graph: Graph, images: np.ndarray, name: str) -> float:
+    """How far the channels' means of a tensor are off, on average."""
+    wanted: list[np.ndarray] = []
+    given: list[np.ndarray] = []
+    run(graph, images, 1, lambda tensor, value: wanted.append(value.numpy()) if tensor == name else None)
+    run_integer(
+        quantized, images, lambda tensor, value: given.append(value.numpy()) if tensor == name else None
+    )
+    real = dequantize_array(np.concatenate(given), quantized.encodings[name])
+    return float(np.abs(real.mean((0, 1, 2)) - np.concatenate(wanted).mean((0, 1, 2))).mean())
+
+
+def test_bias_correction_matches_the_mean_after_the_activation() -> None:
+    graph = uneven_network(5)
+    images = photos(24, graph.size)
+    encodings = encode_tensors(graph, observe_ranges(graph, images))
+    plain, corrected = (
+        sweep(graph, encodings, images, SweepOptions(second_moments=False, correct_bias=correct), silent)
+        for correct in (False, True)
+    )
+    for name in ("depthwise", "expand", "last"):
+        assert mean_error(corrected, graph, images, name) < 0.3 * mean_error(plain, graph, images, name)
+
+
+def test_dead_channels_and_layers_are_survived() -> None:
+    graph = uneven_network(6)
+    nodes = []
+    for node in graph.nodes:
+        operator = node.operator
+        if node.name == "stem":
+            weight, bias = operator.weight.copy(), operator.bias.copy()  # type: ignore[union-attr]
+            weight[:4], bias[:4] = 0, -1
+            node = replace(node, operator=replace(operator, weight=weight, bias=bias))  # type: ignore[type-var]
+        if node.name == "again":
+            node = replace(node, operator=replace(operator, weight=operator.weight * 0))  # type: ignore
+        nodes.append(node)
+    graph = graph.with_nodes(nodes)
+    images = photos(6, graph.size)
+    for name, recipe in RECIPES.items():
+        assert logits_sqnr(recipe.quantize(graph, images, silent), graph, images) > 10, name
+
+
+def test_one_photo_is_enough_to_run() -> None:
+    graph = uneven_network(7)
+    for recipe in RECIPES.values():
+        assert recipe.quantize(graph, photos(1, graph.size), silent).weights
+
+
+def test_the_fake_quantized_reading_is_the_integer_one() -> None:
+    graph = uneven_network(8)
+    images = photos(6, graph.size)
+    quantized = RECIPES["balanced"].quantize(graph, images, silent)
+    student = FakeQuantized(quantized)
+    with torch.no_grad():
+        fake = student(decode_pixels(graph, images)).numpy()
+    exact = dequantize_array(run_integer(quantized, images), quantized.encodings[graph.output])
+    steps = np.abs(fake - exact) / quantized.encodings[graph.output].scale
+    assert steps.mean() < 0.2
+    assert steps.max() < 2.5
+    again = student.finished()
+    assert all((again.weights[n].values == quantized.weights[n].values).all() for n in quantized.weights)
+    student(decode_pixels(graph, images)).square().sum().backward()
+    assert all(
+        float(parameter.grad.abs().sum()) > 0
+        for parameter in student.parameters()
+        if parameter.grad is not None
+    )
+    assert all(parameter.grad is not None for parameter in student.parameters())
