@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from edgenet.graph.ir import Graph
 from edgenet.graph.operators import WEIGHTED
+from edgenet.graph.passes.dead_channels import drop_dead_channels
 from edgenet.progress import Progress
 from edgenet.quantize.encodings import QuantizedGraph
 from edgenet.quantize.equalize import equalize
@@ -51,7 +52,7 @@ def quantize_minmax(graph: Graph, images: NDArray[np.uint8], progress: Progress)
 
 
 def quantize_fast(graph: Graph, images: NDArray[np.uint8], progress: Progress) -> QuantizedGraph:
-    """Equalized, rounded to nearest, with corrected biases."""
+    """Dead channels cut out, equalized, rounded to nearest, with corrected biases."""
     return _equalized_sweep(graph, images, SweepOptions(second_moments=False), progress)
 
 
@@ -63,12 +64,14 @@ def quantize_balanced(graph: Graph, images: NDArray[np.uint8], progress: Progres
 def _equalized_sweep(
     graph: Graph, images: NDArray[np.uint8], options: SweepOptions, progress: Progress
 ) -> QuantizedGraph:
+    graph = drop_dead_channels(graph)
     equalized, statistics = equalize(graph, channel_statistics(graph, images, progress))
     encodings = encode_tensors(equalized, ranges_of(equalized, statistics))
     return sweep(equalized, encodings, images, options, progress)
 
 
 MINMAX = "activation ranges: smallest and largest value of the calibration photos"
+DEAD = "dead channels cut out where the network stays the same"
 EQUALIZE = "cross-layer equalization through ReLU6, with shifts absorbed into biases"
 SCALES = "weights: per channel, scale of least squared error"
 BIAS = "bias correction layer by layer on quantized inputs, matching the mean after the activation"
@@ -79,10 +82,17 @@ RECIPES = {
         Recipe(
             "minmax", (MINMAX, "weights: per channel, largest value", "rounding: to nearest"), quantize_minmax
         ),
-        Recipe("fast", (EQUALIZE, MINMAX, SCALES, "rounding: to nearest", BIAS), quantize_fast),
+        Recipe("fast", (DEAD, EQUALIZE, MINMAX, SCALES, "rounding: to nearest", BIAS), quantize_fast),
         Recipe(
             "balanced",
-            (EQUALIZE, MINMAX, SCALES, "rounding: by the second moments of each layer's input (GPTQ)", BIAS),
+            (
+                DEAD,
+                EQUALIZE,
+                MINMAX,
+                SCALES,
+                "rounding: by the second moments of each layer's input (GPTQ)",
+                BIAS,
+            ),
             quantize_balanced,
         ),
     )
