@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgenet.graph.executor import apply, convolve, pad
+from edgenet.graph.executor import apply, convolve, forget, last_uses, pad
 from edgenet.graph.ir import Node
 from edgenet.graph.operators import WEIGHTED, FullyConnected, Pad, Weighted
 from edgenet.quantize.encodings import HIGH, LOW, WEIGHT_LIMIT, Encoding, QuantizedGraph, QuantizedWeights
@@ -88,15 +88,13 @@ class FakeQuantized(nn.Module):
         """
         graph = self.quantized.graph
         values = {graph.input: pixels}
-        last_use = {name: node.name for node in graph.nodes for name in node.inputs}
+        last_use = last_uses(graph)
         for node in graph.nodes:
             result = self._run_node(node, [values[name] for name in node.inputs])
             values[node.output] = result
             if observe:
                 observe(node.output, result)
-            for name in set(node.inputs):
-                if last_use[name] == node.name:
-                    del values[name]
+            forget(values, node, last_use)
         return values[graph.output]
 
     def _run_node(self, node: Node, inputs: list[Tensor]) -> Tensor:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edgenet.errors import EdgenetError
+from edgenet.graph.executor import keeps_batch
 from edgenet.graph.ir import Graph
 from edgenet.graph.operators import WEIGHTED
 from edgenet.graph.passes.dead_channels import drop_dead_channels
@@ -64,6 +66,10 @@ def quantize_balanced(graph: Graph, images: NDArray[np.uint8], progress: Progres
 def _equalized_sweep(
     graph: Graph, images: NDArray[np.uint8], options: SweepOptions, progress: Progress
 ) -> QuantizedGraph:
+    if not keeps_batch(graph):
+        raise EdgenetError(
+            "the network moves its batch axis, so photos cannot go through it together", "use --recipe minmax"
+        )
     graph = drop_dead_channels(graph)
     equalized, statistics = equalize(graph, channel_statistics(graph, images, progress))
     encodings = encode_tensors(equalized, ranges_of(equalized, statistics))

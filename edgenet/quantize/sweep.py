@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edgenet.graph.executor import apply, decode_pixels, pad
+from edgenet.graph.executor import apply, decode_pixels, forget, last_uses, pad
 from edgenet.graph.ir import Graph, Node
 from edgenet.graph.operators import WEIGHTED, Conv2D, DepthwiseConv2D, FullyConnected, Weighted
 from edgenet.progress import Progress, silent
@@ -29,6 +29,7 @@ from edgenet.quantize.weights import per_channel, quantize_bias
 CHUNK = 2
 """Photos at once: few enough that temporary arrays are reused instead of fetched from the system each time."""
 ROWS = 20_000
+"""Positions that a layer's rounding and bias are computed from, over all photos."""
 DEPTHWISE_VALUES = 2**20
 CHANNELS = 64
 NEWTON_STEPS = 4
@@ -74,25 +75,32 @@ def sweep(
     """
     quantized = QuantizedGraph(graph, encodings, {})
     pixels = torch.from_numpy((images.astype(np.int16) - 128).astype(np.int8))
-    carried = _Carried({graph.input: decode_pixels(graph, images).half()}, {graph.input: pixels})
-    last_use = {name: node.name for node in graph.nodes for name in node.inputs}
+    decoded = decode_pixels(graph, images).to(_waiting_dtype(encodings[graph.input]))
+    carried = _Carried({graph.input: decoded}, {graph.input: pixels})
+    last_use = last_uses(graph)
     for number, node in enumerate(graph.nodes):
-        carried.real[node.output] = _in_chunks(node, carried.real, _apply_float)
+        step = partial(_apply_float, _waiting_dtype(encodings[node.output]))
+        carried.real[node.output] = _in_chunks(node, carried.real, step)
         if isinstance(node.operator, WEIGHTED):
             weights = quantize_layer(
                 quantized, node, carried.integers[node.inputs[0]], carried.real[node.output], options
             )
             quantized = replace(quantized, weights={**quantized.weights, node.name: weights})
         carried.integers[node.output] = _in_chunks(node, carried.integers, partial(apply_integer, quantized))
-        for name in set(node.inputs):
-            if last_use[name] == node.name:
-                del carried.real[name], carried.integers[name]
+        forget(carried.real, node, last_use)
+        forget(carried.integers, node, last_use)
         progress("quantizing layers", number + 1, len(graph.nodes))
     return quantized
 
 
-def _apply_float(node: Node, inputs: list[Tensor]) -> Tensor:
-    return apply(node.operator, [x.float() for x in inputs]).half()
+def _waiting_dtype(encoding: Encoding) -> torch.dtype:
+    """Half precision where a tensor's range lies well inside what it can say, else float32."""
+    span = encoding.scale * 256
+    return torch.float16 if 1e-2 < span < 3e4 else torch.float32
+
+
+def _apply_float(dtype: torch.dtype, node: Node, inputs: list[Tensor]) -> Tensor:
+    return apply(node.operator, [x.float() for x in inputs]).to(dtype)
 
 
 def _in_chunks(node: Node, values: dict[str, Tensor], step: Callable[[Node, list[Tensor]], Tensor]) -> Tensor:

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from edgenet.errors import EdgenetError
+from edgenet.graph.builder import GraphBuilder
 from edgenet.graph.executor import decode_pixels, run
-from edgenet.graph.ir import Graph
-from edgenet.graph.operators import WEIGHTED
+from edgenet.graph.ir import Graph, PixelEncoding
+from edgenet.graph.operators import WEIGHTED, Conv2D, FullyConnected, Reshape, Transpose
 from edgenet.progress import silent
 from edgenet.quantize.encodings import QuantizedGraph, dequantize_array
 from edgenet.quantize.equalize import equalize
@@ -137,6 +139,40 @@ def test_dead_channels_and_layers_are_survived() -> None:
     images = photos(6, graph.size)
     for name, recipe in RECIPES.items():
         assert logits_sqnr(recipe.quantize(graph, images, silent), graph, images) > 10, name
+
+
+@pytest.mark.parametrize("factor", [1e-4, 1e5])
+def test_activations_beyond_half_precision_are_kept(factor: float) -> None:
+    """Linear layers may make numbers of any size; the photos' activations must not overflow while they wait."""
+    graph = uneven_network(9)
+    nodes = []
+    for node in graph.nodes:
+        operator = node.operator
+        if node.name in ("project", "again"):
+            assert isinstance(operator, Conv2D)
+            operator = replace(operator, weight=operator.weight * factor, bias=operator.bias * factor)
+        elif node.name in ("expand", "last"):
+            assert isinstance(operator, Conv2D)
+            operator = replace(operator, weight=operator.weight / factor)
+        nodes.append(replace(node, operator=operator))
+    scaled = graph.with_nodes(nodes)
+    images = photos(12, graph.size)
+    plain, far = (
+        logits_sqnr(RECIPES["balanced"].quantize(g, images, silent), g, images) for g in (graph, scaled)
+    )
+    assert far > plain - 3
+
+
+def test_a_network_that_moves_its_batch_axis_is_refused() -> None:
+    builder = GraphBuilder("turned", "image", (1, 4, 4, 3))
+    turned = builder.add(Transpose((3, 1, 2, 0)), ["image"], "turn")
+    back = builder.add(Reshape((1, 48)), [turned], "back")
+    weight = np.ones((2, 48), np.float32)
+    logits = builder.add(FullyConnected(weight, np.zeros(2, np.float32)), [back], "logits")
+    graph = builder.graph(logits, PixelEncoding(1 / 127.5, 127))
+    with pytest.raises(EdgenetError, match="--recipe minmax"):
+        RECIPES["balanced"].quantize(graph, photos(2, graph.size), silent)
+    assert RECIPES["minmax"].quantize(graph, photos(2, graph.size), silent).weights
 
 
 def test_one_photo_is_enough_to_run() -> None:
