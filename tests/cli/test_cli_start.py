@@ -154,9 +154,16 @@ def test_closing_the_pipe_is_no_fault() -> None:
         assert running.stderr.read() == b""
 
 
+def heed_interrupts() -> None:
+    """What a terminal's programs do; one that a script started in the background ignores Ctrl-C, and its tests too."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_an_interrupt_ends_quietly_and_leaves_nothing(made: Path, tmp_path: Path) -> None:
     command = [str(SCRIPT), "convert", str(made / "small.safetensors"), "-o", str(tmp_path / "x.tflite")]
-    with subprocess.Popen([*command, "--calibration", str(PHOTOS)], stderr=subprocess.PIPE) as running:
+    with subprocess.Popen(
+        [*command, "--calibration", str(PHOTOS)], stderr=subprocess.PIPE, preexec_fn=heed_interrupts
+    ) as running:
         time.sleep(0.6)  # importing torch
         running.send_signal(signal.SIGINT)
         _, err = running.communicate(timeout=60)

@@ -153,7 +153,15 @@ def test_ctrl_c_ends_quietly_with_130_and_the_summary(
     command = [sys.executable, str(copied_scripts / "classify.py"), str(tiny_tflite), str(video), "--json"]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, pipesize=4096
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        pipesize=4096,
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        ),  # as in a terminal, whoever runs the tests
     ) as child:
         first = child.stdout.readline()
         child.send_signal(signal.SIGINT)
