@@ -29,6 +29,7 @@ class _Stderr:
                 self._turn_away()
 
     def leave(self) -> None:
+        """Undoes one `enter`; the last one gives standard error back."""
         with self.lock:
             self.inside -= 1
             if self.inside == 0 and self.saved is not None:

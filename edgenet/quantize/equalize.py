@@ -38,8 +38,6 @@ from edgenet.quantize.statistics import ChannelStatistics
 Vector = NDArray[np.float64]
 Statistics = dict[str, ChannelStatistics]
 
-MARGIN = 1.0
-"""How far the largest calibration value stays below ReLU6's cap: photos to come may reach higher."""
 LARGEST_FACTOR = 64.0
 EXPONENTS = (0.0, 0.25, 0.5, 0.625, 0.75, 0.875, 1.0)
 
@@ -177,7 +175,7 @@ def _reach(group: TensorGroup, statistics: Statistics, shifts: dict[str, Vector]
 def _full_factors(group: TensorGroup, reach: Vector) -> Vector:
     """What would bring every channel to the same reach; at least 1, so that nothing is lost."""
     if Activation.RELU6 in group.activations:
-        wanted = 6 / (MARGIN * np.maximum(reach, 1e-12))
+        wanted = 6 / np.maximum(reach, 1e-12)
     else:
         wanted = reach.max() / np.maximum(reach, 1e-12)
     wanted[reach <= 1e-9] = 1.0  # a channel that never fires says nothing about its scale

@@ -43,6 +43,7 @@ class _Running:
         self.count = 0
 
     def add(self, value: Tensor) -> None:
+        """Takes in the tensor of some more photos, [n, ..., C]."""
         rows = value.reshape(-1, value.shape[-1])
         low, high = rows.aminmax(dim=0)
         self.low, self.high = torch.minimum(self.low, low), torch.maximum(self.high, high)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from device_scripts.flatbuffer_check import check_tflite
 from edgenet.bundle.manifest import Facts, Weights
 from edgenet.errors import EdgenetError
 from edgenet.files import sha256
@@ -119,7 +118,6 @@ def _open_tflite(path: Path, options: SourceOptions) -> Source:
         data = path.read_bytes()
     except OSError as error:
         raise EdgenetError(f"cannot read {path}: {error.strerror}", "check the path") from None
-    check_tflite(data, str(path))
     graph = float_graph(read_tflite(data, str(path)))
     normalization = None
     if graph.pixels is None:
