@@ -15,7 +15,11 @@ from edgenet.accuracy.paired import compare, mcnemar, photos_to_tell
     ("lost", "won", "p_value"),
     [
         (121, 59, 4.434449e-06),  # statsmodels' documented example of the exact test
-        (1, 7, 0.0703),  # Fagerland, Lydersen and Laake 2013, "The McNemar test for binary matched-pairs data"
+        (
+            1,
+            7,
+            0.0703,
+        ),  # Fagerland, Lydersen and Laake 2013, "The McNemar test for binary matched-pairs data"
         (0, 0, 1.0),
         (1, 0, 1.0),
         (5, 5, 1.0),
