@@ -24,7 +24,7 @@ from edgenet.quantize.recipes import DEFAULT_RECIPE, RECIPES, Recipe
 from edgenet.tflite.layout import float_program, int8_program
 from edgenet.tflite.model_file import write_model
 from edgenet.tflite.program import Program
-from edgenet.verbs.calibration_checks import calibration_warnings
+from edgenet.verbs.calibration_checks import calibration_warnings, few_photos
 from edgenet.verbs.gate import Measured, Trial, check_classes, measure, open_trial, pass_or_keep_aside
 from edgenet.verbs.held_out import SPARE, Fidelity, divide, fidelity, fidelity_warnings, named
 from edgenet.verbs.outputs import check_output
@@ -235,5 +235,5 @@ def _quantize(opened: Source, photos: _Photos, clock: _Clock, progress: Progress
         calibrated=calibrated,
         fidelity=close,
         skipped=loaded.skipped,
-        warnings=warnings + fidelity_warnings(close, recipe.name),
+        warnings=warnings + few_photos(len(calibrated)) + fidelity_warnings(close, recipe.name),
     )

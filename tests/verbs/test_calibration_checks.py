@@ -15,7 +15,7 @@ from edgenet.data import choose, load_all, open_photos
 from edgenet.errors import EdgenetError
 from edgenet.graph.executor import run
 from edgenet.graph.passes.simplify import lower
-from edgenet.verbs.calibration_checks import calibration_warnings
+from edgenet.verbs.calibration_checks import calibration_warnings, few_photos
 from edgenet.verbs.convert import Calibration, convert
 from edgenet.verbs.sources import SourceOptions, open_source
 
@@ -127,6 +127,22 @@ def test_scores(real: Images) -> None:
     assert "recognises little" in told
     assert "0% on a typical one" in told
     assert calibration_warnings(real[:4], 0, FEW_CLASSES) == ()
+
+
+@pytest.mark.parametrize(
+    ("photos", "text"), [(1, "only 1 photo calibrated"), (8, "only 8 photos calibrated")]
+)
+def test_few_photos_work_and_are_told(made: Path, tmp_path: Path, photos: int, text: str) -> None:
+    out = tmp_path / "net.tflite"
+    result = convert(str(made / "small.safetensors"), out, Calibration(PHOTOS, photos, "minmax"))
+    assert result.quantization is not None
+    assert result.quantization.calibration_count == photos
+    assert out.stat().st_size == result.bytes
+    assert any(warning.startswith(text) for warning in result.warnings)
+
+
+def test_many_photos_are_not_told() -> None:
+    assert few_photos(29) == few_photos(100) == ()
 
 
 def test_every_hint_says_that_it_is_one(real: Images) -> None:
