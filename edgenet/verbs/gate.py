@@ -127,8 +127,8 @@ def pass_or_keep_aside(
     found = (
         f"int8 loses {paired.drop:.2f} points of top-1 on {paired.n} photos of {measured.evaluation.data} "
         f"(float {real.top1:.2f} %, int8 {given.top1:.2f} %, 95 % interval of the drop {paired.interval.low:.2f} to "
-        f"{paired.interval.high:.2f} points), more than --max-drop {max_drop:g}; {out} is left as it was, "
-        f"the new file is {aside}"
+        f"{paired.interval.high:.2f} points), more than --max-drop {max_drop:g}; the new file is kept "
+        f"aside as {aside}, {out} is untouched"
     )
     chance = (
         ", or more photos in --data: so few do not exclude chance" if paired.interval.low <= max_drop else ""
