@@ -153,7 +153,7 @@ def test_evaluate_does_not_break_names_at_80_columns(
     shutil.copyfile(made / "int8.tflite", copy)
     models = (long, made / "int8.tflite", copy, made / "small.safetensors")
     ran = edgenet("evaluate", *models, "--data", photos)
-    table = rows(ran.out)
+    table = rows(ran.out)[: len(models)]
     names = [long.name, f"{made.name}/int8.tflite", "copies/int8.tflite", "small.safetensors"]
     assert [line.split()[0] for line in table] == names
     assert [line.split()[1:3] for line in table[2:]] == [["int8", "ai-edge-litert"], ["float32", "torch"]]
@@ -163,6 +163,30 @@ def test_evaluate_does_not_break_names_at_80_columns(
     assert [line.split()[3] for line in table] == [f"{row['top1']:.2f}" for row in found["models"]]
     assert set(found) == {"data", "n", "models", "skipped"}
     assert [row["model"] for row in found["models"]] == [str(model) for model in models]
+
+
+@pytest.mark.parametrize("width", [80, 120, 140])
+def test_evaluate_shows_every_interval_and_verdict(
+    edgenet: Edgenet, made: Path, photos: Path, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    """In the table where there is a place for them, else below it; the figures are those of the JSON."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    models = (made / "small.safetensors", made / "int8.tflite")
+    ran = edgenet("evaluate", *models, "--data", photos)
+    found = edgenet("evaluate", *models, "--data", photos, "--json").json()["models"]
+    assert (found[0]["against_first"], found[0]["verdict"]) == (None, None)
+    table, below = rows(ran.out)[:2], " ".join(" ".join(rows(ran.out)[2:]).split())
+    assert all(len(line) <= width for line in [*table, *rows(ran.out)[2:]])
+    for line, row in zip(table, found, strict=True):
+        for interval in (row["top1_interval"], row["top5_interval"]):
+            shown = f"{interval['low']:.2f} to {interval['high']:.2f}"
+            assert shown in (below if width == 80 else line)
+    paired = found[1]["against_first"]
+    assert paired["drop"] == found[0]["top1"] - found[1]["top1"]
+    assert (
+        f"int8.tflite: {found[1]['verdict']}; {paired['lost']} lost, {paired['won']} won, McNemar's p "
+        in below
+    )
 
 
 def test_models_as_json(edgenet: Edgenet) -> None:
