@@ -104,7 +104,7 @@ def _print_compared(compared: Compared) -> None:
     noise, errors = compared.noise, compared.errors
     if compared.input != PIXELS:
         typer.echo(
-            f"its input is taken as normalized ({compared.input}), which comes nearest to the float network"
+            f"its input is taken as normalized ({compared.input}), which brings its first layer nearest to the float network's"
         )
     typer.echo(
         f"logits {noise.sqnr_db:.1f} dB on {noise.photos} photos, "
@@ -113,7 +113,7 @@ def _print_compared(compared: Compared) -> None:
     worst = sorted(noise.layers, key=lambda layer: -layer.total)[:WORST]
     typer.echo(
         f"noise at the logits: weights {noise.weights:.0%}, activations {noise.activations:.0%}; the most from "
-        + ", ".join(f"{layer.node} {layer.total:.0%}" for layer in worst)
+        + ", ".join(f"{layer.name} {layer.total:.0%}" for layer in worst)
     )
     typer.echo(compared.advice)
 
@@ -197,6 +197,7 @@ def _shortened(name: str, width: int) -> str:
     """
     if len(name) <= width:
         return name
+    name = name.split(";")[0]  # other tools name all that they fused
     name = name.removesuffix("/conv")  # the operator says that
     parts = name.split("/")
     if len(name) > width and len(parts) > 2:

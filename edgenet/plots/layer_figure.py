@@ -152,6 +152,7 @@ def _plain(text: str) -> str:
 
 
 def _short(name: str) -> str:
+    name = name.split(";")[0]
     return _plain(name if len(name) <= LONGEST_NAME else "…" + name[-LONGEST_NAME + 1 :])
 
 

@@ -40,7 +40,7 @@ def swapped_layers(
     producers, origin = reference.producers(), origins(real)
     found: dict[str, tuple[Node, Operator | None]] = {}
     for node in real.nodes:
-        if not isinstance(node.operator, WEIGHTED):
+        if not isinstance(node.operator, WEIGHTED) or origin[node.output] != node.output:
             continue
         theirs = producers.get(matched.get(node.output, ""))
         if theirs is None or not isinstance(theirs.operator, WEIGHTED):

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 from edgenet.errors import EdgenetError
 from edgenet.graph.ir import Graph, Node
-from edgenet.graph.operators import WEIGHTED, Binary, Mean, Pad, Pool, Reshape, Unary
+from edgenet.graph.operators import (
+    WEIGHTED,
+    Affine,
+    Binary,
+    DepthwiseConv2D,
+    Mean,
+    Operator,
+    Pad,
+    Pool,
+    Reshape,
+    Unary,
+)
 
 CARRYING = (Pad, Reshape)
 """Operators behind which a tensor still holds the values of the one before."""
@@ -16,8 +27,8 @@ CARRYING = (Pad, Reshape)
 def match_tensors(graph: Graph, reference: Graph) -> dict[str, str]:
     """For the tensors of one graph those of the other that stand for the same thing.
 
-    Tensors are matched by name; where the names are another tool's, layers with weights are matched by their place
-    and the others (additions, means, activations) by what they read. Only tensors of one shape are matched, axes of one
+    Tensors are matched by name; where the names are another tool's, by what they read (additions, means, activations),
+    layers with weights else by their order. Only tensors of one shape are matched, axes of one
     left aside: channels that one of the two networks has cut out leave their tensors out of the comparison.
 
     Raises:
@@ -34,18 +45,30 @@ def match_tensors(graph: Graph, reference: Graph) -> dict[str, str]:
         )
     made = [n.output for n in graph.nodes if n.output in reference.shapes]
     found = {name: name for name in made if _same_shape(graph, name, reference, name)}
-    if len(found) * 2 <= len(graph.nodes):
-        found = _by_place(graph, reference)
+    if len(found) * 2 > len(graph.nodes):
+        found |= _by_place(graph, reference, found)
+    else:
+        _check_layers(graph, reference)
+        found = _by_place(graph, reference, {})
     return found | {graph.output: reference.output}
 
 
 def origins(graph: Graph) -> dict[str, str]:
-    """For every tensor the one whose values it holds, back through paddings and reshapes."""
+    """For every tensor the one whose values it holds: back through padding, reshaping and normalization."""
     found = {graph.input: graph.input}
     for node in graph.nodes:
-        carried = isinstance(node.operator, CARRYING)
-        found[node.output] = found[node.inputs[0]] if carried else node.output
+        source = found[node.inputs[0]]
+        carried = isinstance(node.operator, CARRYING) or (
+            source == graph.input and _normalizes(node.operator)
+        )
+        found[node.output] = source if carried else node.output
     return found
+
+
+def _normalizes(operator: Operator) -> bool:
+    """Whether this is what a normalization of the picture becomes in a file: one factor for each colour."""
+    one_each = isinstance(operator, DepthwiseConv2D) and operator.weight.shape == (1, 1, 1, 3)
+    return one_each or isinstance(operator, Affine)
 
 
 @dataclass
@@ -74,24 +97,25 @@ class _Walk:
         return sorted(self.their_origins[name] for name in node.inputs)
 
 
-def _by_place(graph: Graph, reference: Graph) -> dict[str, str]:
-    layers, theirs = _layers(graph), _layers(reference)
-    _check_layers(graph, layers, reference, theirs)
-    moved = [n for n in reference.nodes if not isinstance(n.operator, CARRYING)]
-    walk = _Walk(origins(graph), origins(reference), moved, {graph.input: reference.input})
+def _by_place(graph: Graph, reference: Graph, named: dict[str, str]) -> dict[str, str]:
+    ours, theirs = origins(graph), origins(reference)
+    left = [n for n in reference.nodes if theirs[n.output] == n.output]
+    walk = _Walk(ours, theirs, left, {graph.input: reference.input})
     for node in graph.nodes:
-        if isinstance(node.operator, CARRYING):
+        if ours[node.output] != node.output:
             continue
-        counterpart = walk.counterpart(node)
-        if counterpart is None and isinstance(node.operator, WEIGHTED):
-            counterpart = next(n for n in walk.left if isinstance(n.operator, WEIGHTED))
+        counterpart = next((n for n in left if n.output == named.get(node.output)), None)
+        counterpart = counterpart or walk.counterpart(node)
+        if counterpart is None and not named and isinstance(node.operator, WEIGHTED):
+            counterpart = next(n for n in left if isinstance(n.operator, WEIGHTED))
         if counterpart is not None:
             walk.take(node, counterpart)
     del walk.found[graph.input]
     return {a: b for a, b in walk.found.items() if _same_shape(graph, a, reference, b)}
 
 
-def _check_layers(graph: Graph, ours: Sequence[Node], reference: Graph, theirs: Sequence[Node]) -> None:
+def _check_layers(graph: Graph, reference: Graph) -> None:
+    ours, theirs = _layers(graph), _layers(reference)
     remedy = "give the float network that this file was made from"
     if len(ours) != len(theirs):
         raise EdgenetError(
@@ -106,7 +130,8 @@ def _check_layers(graph: Graph, ours: Sequence[Node], reference: Graph, theirs: 
 
 
 def _layers(graph: Graph) -> list[Node]:
-    return [node for node in graph.nodes if isinstance(node.operator, WEIGHTED)]
+    origin = origins(graph)
+    return [n for n in graph.nodes if isinstance(n.operator, WEIGHTED) and origin[n.output] == n.output]
 
 
 def _same_shape(graph: Graph, ours: str, reference: Graph, theirs: str) -> bool:

@@ -58,6 +58,11 @@ class LayerShare:
     weights: float | None
 
     @property
+    def name(self) -> str:
+        """The node's name for people: other tools join the names of all that they fused with semicolons."""
+        return self.node.split(";")[0]
+
+    @property
     def total(self) -> float:
         """Both together, as far as they are known."""
         return self.activations + (self.weights or 0.0)

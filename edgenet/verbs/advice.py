@@ -46,7 +46,7 @@ def _agreement(errors: LayerErrors) -> str:
 def _most(worst: LayerShare) -> str:
     if worst.total < ALONE:
         return "no layer stands out."
-    return f"the most noise, {worst.total:.0%} of it, comes from {worst.node}."
+    return f"the most noise, {worst.total:.0%} of it, comes from {worst.name}."
 
 
 def _loss(noise: NoiseShares) -> str:
@@ -60,9 +60,10 @@ def _worst(worst: LayerShare, by_node: Mapping[str, LayerError]) -> str:
     if worst.total < ALONE:
         return " and spread over many layers."
     of_weights = worst.weights is not None and worst.weights > worst.activations
-    place = "weights" if of_weights else "output"
-    cause = "" if of_weights else _cause(by_node.get(worst.node))
-    return f"; {worst.node}'s {place} alone makes {max(worst.activations, worst.weights or 0):.0%}{cause}."
+    if of_weights:
+        return f"; {worst.name}'s weights alone make {worst.weights:.0%}."
+    cause = _cause(by_node.get(worst.node))
+    return f"; {worst.name}'s output alone makes {worst.activations:.0%}{cause}."
 
 
 def _cause(error: LayerError | None) -> str:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 from numpy.typing import NDArray
 
-from edgenet.graph.executor import run
 from edgenet.graph.ir import Graph
-from edgenet.quantize.encodings import QuantizedGraph, dequantize_array
-from edgenet.quantize.error import sqnr_db
-from edgenet.quantize.integer import run_integer
-from edgenet.quantize.photo_input import Decode, as_integers, stated
+from edgenet.quantize.encodings import QuantizedGraph
+from edgenet.quantize.error import layer_errors
+from edgenet.quantize.photo_input import Decode, stated
 from edgenet.tflite.program import Program
 from edgenet.verbs.sources import NORMALIZATIONS, parse_normalization
 from edgenet.zoo.normalization import Normalization
@@ -27,7 +23,8 @@ def find_input(
     images: NDArray[np.uint8],
     normalization: str | None,
 ) -> tuple[str, Decode]:
-    """How the file takes photos: with uint8 input as pixels, else in the way that comes nearest to the float network.
+    """How the file takes photos: with uint8 input as pixels, else in the way that
+    brings the first layer nearest to the float network's.
 
     Args:
         program: what the file says of its input.
@@ -37,27 +34,15 @@ def find_input(
     Returns:
         The way's name, and the way itself.
     """
+    source = program.tensors[program.input]
+    if source.dtype == "uint8" and source.quantization is not None:
+        scale, zero_point = source.quantization.scales[0], source.quantization.zero_points[0]
+        return PIXELS, lambda pixels: (pixels.astype(np.float32) - zero_point) * np.float32(scale)
     ways: dict[str, Decode] = {PIXELS: stated(quantized.graph)}
-    if program.tensors[program.input].dtype == "uint8":
-        return PIXELS, ways[PIXELS]
     for name in [normalization] if normalization else NORMALIZATIONS:
         ways[name] = _normalizing(parse_normalization(name))
-    name = _nearest(ways, quantized, run(reference, images), images)
+    name = max(ways, key=lambda way: layer_errors(quantized, reference, images, ways[way]).layers[0].sqnr_db)
     return name, ways[name]
-
-
-def _nearest(
-    ways: Mapping[str, Decode],
-    quantized: QuantizedGraph,
-    wanted: NDArray[np.float32],
-    images: NDArray[np.uint8],
-) -> str:
-    def sqnr(name: str) -> float:
-        integers = run_integer(quantized, as_integers(quantized, ways[name](images)))
-        given = dequantize_array(integers, quantized.encodings[quantized.graph.output])
-        return sqnr_db(float(np.square(wanted).sum()), float(np.square(given - wanted).sum()))
-
-    return max(ways, key=sqnr)
 
 
 def _normalizing(normalization: Normalization) -> Decode:
