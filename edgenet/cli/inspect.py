@@ -103,9 +103,7 @@ def _print(result: Inspection) -> None:
 def _print_compared(compared: Compared) -> None:
     noise, errors = compared.noise, compared.errors
     if compared.input != PIXELS:
-        typer.echo(
-            f"its input is taken as normalized ({compared.input}), which brings its first layer nearest to the float network's"
-        )
+        typer.echo(f"its input is taken as normalized ({compared.input}), which fits its first layer best")
     typer.echo(
         f"logits {noise.sqnr_db:.1f} dB on {noise.photos} photos, "
         f"{errors.same_answer} of {errors.photos} answers are the float network's"

@@ -102,8 +102,10 @@ def test_another_network_is_told(float_file: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["plot.png", "plot.html"])
-def test_plots(made: Path, tmp_path: Path, name: str) -> None:
-    compared(made / "int8.tflite", made / "small.safetensors", plot=tmp_path / name)
+def test_plots(float_file: Path, tmp_path: Path, name: str) -> None:
+    graph = uneven_network()
+    int8 = written(tmp_path / "int8.tflite", int8_graph(graph, photos(6, graph.size)))
+    compared(int8, float_file, plot=tmp_path / name)
     start = b"\x89PNG" if name.endswith("png") else b"<!doctype html>"
     assert (tmp_path / name).read_bytes().startswith(start)
 
