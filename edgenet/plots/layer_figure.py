@@ -69,8 +69,8 @@ def _draw_use(axes: Axes, rows: tuple[Row, ...]) -> None:
         if row.saturated is not None and row.saturated >= SATURATED_FROM:
             axes.annotate(
                 f"{row.saturated:.2%} beyond",
-                (98, place),
-                ha="right",
+                (2, place),
+                ha="left",
                 va="center",
                 fontsize=6.5,
                 color="#b00020",
@@ -143,7 +143,7 @@ def _write_head(figure: Figure, report: Report, height: float) -> None:
 
     line(0.14, report.title, 14, INK, "bold")
     line(0.46, summary(report), 9.5, "#444444")
-    line(0.72, "\n".join(wrap(report.advice, 150)), 9.5, INK)
+    line(0.72, "\n".join(wrap(report.advice, 160)), 9.5, INK)
 
 
 def _plain(text: str) -> str:
