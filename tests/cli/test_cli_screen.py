@@ -103,23 +103,30 @@ def test_inspect_keeps_every_figure(
     found = edgenet(*arguments, "--json").json()
     for width in (80, 110, 140):
         monkeypatch.setenv("COLUMNS", str(width))
-        check_table(rows(edgenet(*arguments).out)[:-1], width, found)
+        table = rows(edgenet(*arguments).out)
+        check_table(table[: len(found["operators"])], width, found)
+        assert table[len(found["operators"])].startswith(f"{len(found['operators'])} operators: ")
 
 
 def check_table(table: list[str], width: int, found: dict[str, Any]) -> None:
     assert all(len(line) <= width for line in table)
     assert not any(cell.endswith("…") for line in table for cell in line.split())
-    errors = {error["node"]: error for error in found["errors"] or ()}
+    compared = found["compared"]
+    errors = {error["node"]: error for error in compared["errors"]["layers"]} if compared else {}
+    shares = {share["node"]: share for share in compared["noise"]["layers"]} if compared else {}
     for line, row in zip(table, found["operators"], strict=True):
         cells = line.split()
         assert row["kind"] in cells
         assert "x".join(map(str, row["shape"][1:])) in cells
-        if row["mult_adds"]:
+        if row["mult_adds"] and not compared:
             assert f"{row['mult_adds'] / 1e6:.2f}" in cells
         if row["output"] in errors:
             error = errors[row["output"]]
             assert ("inf" if error["sqnr_db"] is None else f"{error['sqnr_db']:.1f}") in cells
             assert f"{error['range_used']:.0%}" in cells
+        if row["output"] in shares:
+            share = shares[row["output"]]
+            assert f"{share['activations'] + (share['weights'] or 0):.1%}" in cells
         elif row["scale"] is not None and not errors:
             assert str(row["zero_point"]) in cells
 
@@ -199,7 +206,11 @@ def test_inspect_json_has_no_infinity(edgenet: Edgenet, made: Path) -> None:
     """A padding copies its input without any error: its signal to noise ratio is infinite."""
     arguments = ("--against", made / "small.safetensors", "--data", PHOTOS, "--photos", 1, "--json")
     found = edgenet("inspect", made / "int8.tflite", *arguments).json()
-    assert {"node", "sqnr_db", "range_used", "saturated", "matched"} == set(found["errors"][0])
+    compared = found["compared"]
+    assert set(compared) == {"against", "input", "errors", "noise", "advice", "skipped"}
+    figures = {"node", "sqnr_db", "range_used", "saturated", "matched", "channels"}
+    assert set(compared["errors"]["layers"][0]) == figures
+    assert set(compared["noise"]["layers"][0]) == {"node", "activations", "weights"}
 
 
 def test_package_says_what_it_made(edgenet: Edgenet, made: Path, photos: Path, tmp_path: Path) -> None:
