@@ -36,16 +36,25 @@ def plain_form(program: Program) -> Program:
 
 def _is_regular(builder: ProgramBuilder, operator: FileOperator) -> bool:
     """Whether it makes float numbers, and has the inputs that the rewrites look at."""
-    needed = 1 if operator.kind in POOLINGS else 2
+    needed = 1 if operator.kind in (*POOLINGS, "CAST") else 2
     given = operator.inputs[:needed]
     return (
         builder.tensors[operator.outputs[0]].dtype == "float32" and len(given) == needed and min(given) >= 0
     )
 
 
+def takes_plain_pixels(program: Program) -> bool:
+    """Whether the network takes uint8 pixels without an encoding: it casts them to float32, 0 to 255, itself."""
+    source = program.tensors[program.input]
+    return source.dtype == "uint8" and source.quantization is None
+
+
 def _picture(builder: ProgramBuilder, index: int) -> int:
     """The input's tensor; of one that takes [1, 3, H, W], as torch has it, a new one that is turned first."""
     tensor = builder.tensors[index]
+    if tensor.dtype == "uint8" and tensor.quantization is None:
+        builder.tensors[index] = replace(tensor, dtype="float32")  # see `takes_plain_pixels`
+        return index
     if len(tensor.shape) != 4 or tensor.shape[1] != 3 or tensor.shape[3] == 3 or tensor.dtype != "float32":
         return index
     one, channels, height, width = tensor.shape
@@ -69,6 +78,14 @@ def _between(builder: ProgramBuilder, operator: FileOperator, what: str, shape: 
 
 def _shape(builder: ProgramBuilder, index: int) -> tuple[int, ...]:
     return builder.tensors[index].shape
+
+
+def _cast(builder: ProgramBuilder, operator: FileOperator) -> bool:
+    """Nothing, where plain pixels become float: they are float in this form."""
+    if builder.tensors[operator.inputs[0]].dtype != "float32":
+        return False
+    builder.operators.append(replace(operator, kind="DEQUANTIZE"))
+    return True
 
 
 def _separate_activation(builder: ProgramBuilder, operator: FileOperator) -> bool:
@@ -101,64 +118,63 @@ def _multiply(builder: ProgramBuilder, operator: FileOperator) -> bool:
     return True
 
 
-def _reduced_axes(builder: ProgramBuilder, operator: FileOperator) -> set[int] | None:
-    axes = _constant(builder, operator, 1)
-    rank = len(_shape(builder, operator.inputs[0]))
-    if axes is None or axes.dtype.kind != "i" or rank != 4:
+def _reduced_picture(builder: ProgramBuilder, operator: FileOperator) -> int | None:
+    """The NHWC picture over whose height and width the operator works, also where it was turned before."""
+    source, axes = operator.inputs[0], _constant(builder, operator, 1)
+    if axes is None or axes.dtype.kind != "i" or len(_shape(builder, source)) != 4:
         return None
-    return {int(axis) % rank for axis in axes.reshape(-1)}
+    reduced = {int(axis) % 4 for axis in axes.reshape(-1)}
+    maker = next((o for o in builder.operators if o.outputs[0] == source), None)
+    if reduced != {1, 2} and maker is not None and maker.kind == "TRANSPOSE":
+        order = _constant(builder, maker, 1)
+        if order is not None and order.shape == (4,):
+            source, reduced = maker.inputs[0], {int(order[axis]) for axis in reduced}
+    return source if reduced == {1, 2} and len(_shape(builder, source)) == 4 else None
 
 
 def _mean(builder: ProgramBuilder, operator: FileOperator) -> bool:
     """The mean over the picture itself, instead of the mean over a picture that was turned to NCHW."""
-    axes = _reduced_axes(builder, operator)
-    maker = next((o for o in builder.operators if o.outputs[0] == operator.inputs[0]), None)
-    if axes is None or axes == {1, 2} or maker is None or maker.kind != "TRANSPOSE":
+    source = _reduced_picture(builder, operator)
+    if source is None or source == operator.inputs[0]:
         return False
-    order = _constant(builder, maker, 1)
-    source, output = maker.inputs[0], operator.outputs[0]
-    shape = _shape(builder, source)
-    if order is None or order.shape != (4,) or len(shape) != 4 or {int(order[a]) for a in axes} != {1, 2}:
-        return False
-    means = _between(builder, operator, "mean", (shape[0], shape[3]))
-    _write_reduction(builder, operator, source, means)
-    return _reshape(builder, operator, means, output)
+    return _reshape(builder, _means(builder, operator, source), operator.outputs[0])
 
 
 def _sum(builder: ProgramBuilder, operator: FileOperator) -> bool:
     """The mean times the number of pixels, instead of the sum."""
-    if _reduced_axes(builder, operator) != {1, 2}:
+    source = _reduced_picture(builder, operator)
+    if source is None:
         return False
-    output = operator.outputs[0]
-    one, height, width, channels = _shape(builder, operator.inputs[0])
-    means = _between(builder, operator, "mean", (one, channels))
-    _write_reduction(builder, operator, operator.inputs[0], means)
-    count = builder.constant(f"{builder.tensors[output].name}/count", np.full(1, height * width, np.float32))
+    one, height, width, channels = _shape(builder, source)
+    name = f"{builder.tensors[operator.outputs[0]].name}/count"
+    count = builder.constant(name, np.full(1, height * width, np.float32))
     total = _between(builder, operator, "sum", (one, channels))
-    builder.operator("MUL", 1, (means, count), total)
-    return _reshape(builder, operator, total, output)
+    builder.operator("MUL", 1, (_means(builder, operator, source), count), total)
+    return _reshape(builder, total, operator.outputs[0])
 
 
-def _write_reduction(builder: ProgramBuilder, operator: FileOperator, source: int, output: int) -> None:
-    name = builder.tensors[operator.outputs[0]].name
-    axes = builder.constant(f"{name}/axes", np.array([1, 2], np.int32))
-    builder.operator("MEAN", 1, (source, axes), output, {"keepDims": False})
-
-
-def _reshape(builder: ProgramBuilder, operator: FileOperator, source: int, output: int) -> bool:
-    builder.operator("RESHAPE", 1, (source,), output)
-    return True
+def _means(builder: ProgramBuilder, operator: FileOperator, source: int) -> int:
+    one, _, _, channels = _shape(builder, source)
+    axes = builder.constant(f"{builder.tensors[operator.outputs[0]].name}/axes", np.array([1, 2], np.int32))
+    means = _between(builder, operator, "mean", (one, channels))
+    return builder.operator("MEAN", 1, (source, axes), means, {"keepDims": False})
 
 
 def _largest(builder: ProgramBuilder, operator: FileOperator) -> bool:
     """A max pooling with a window as large as the picture, instead of the maximum over height and width."""
-    if _reduced_axes(builder, operator) != {1, 2}:
+    source = _reduced_picture(builder, operator)
+    if source is None:
         return False
-    one, height, width, channels = _shape(builder, operator.inputs[0])
+    one, height, width, channels = _shape(builder, source)
     window = {"filterHeight": height, "filterWidth": width, "strideH": 1, "strideW": 1, "padding": "VALID"}
     pooled = _between(builder, operator, "max", (one, 1, 1, channels))
-    builder.operator("MAX_POOL_2D", 1, (operator.inputs[0],), pooled, window)
-    return _reshape(builder, operator, pooled, operator.outputs[0])
+    builder.operator("MAX_POOL_2D", 1, (source,), pooled, window)
+    return _reshape(builder, pooled, operator.outputs[0])
+
+
+def _reshape(builder: ProgramBuilder, source: int, output: int) -> bool:
+    builder.operator("RESHAPE", 1, (source,), output)
+    return True
 
 
 def _fully_connected(builder: ProgramBuilder, operator: FileOperator) -> bool:
@@ -171,13 +187,14 @@ def _fully_connected(builder: ProgramBuilder, operator: FileOperator) -> bool:
     if rest or rows != 1:
         return False
     flat = _between(builder, operator, "flat", (1, weight.shape[1]))
-    _reshape(builder, operator, source, flat)
+    _reshape(builder, source, flat)
     builder.operators.append(replace(operator, inputs=(flat, *operator.inputs[1:])))
     return True
 
 
 REWRITES: dict[str, Callable[[ProgramBuilder, FileOperator], bool]] = {
     **dict.fromkeys((*POOLINGS, "ADD", "SUB", "MUL", "CONCATENATION"), _separate_activation),
+    "CAST": _cast,
     "DIV": _multiply,
     "MEAN": _mean,
     "SUM": _sum,

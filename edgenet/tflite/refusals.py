@@ -24,6 +24,9 @@ REMEDIES: dict[str, str] = {
     **dict.fromkeys(("RELU_N1_TO_1", "RELU_0_TO_1"), "use ReLU6 (0 to 6) or ReLU (0 and up)"),
     **dict.fromkeys(("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"), NO_RESIZE),
     **dict.fromkeys(("REVERSE_V2", "REVERSE_SEQUENCE"), NO_FLIP),
+    **dict.fromkeys(("SUM", "REDUCE_MAX"), "only height and width together are supported"),
+    "DIV": "only division by a constant is supported",
+    "CAST": "only a cast of uint8 pixels to float32, as the first operator, is supported",
     "MIRROR_PAD": "use padding with zeros",
     "TRANSPOSE_CONV": "edgenet takes classifiers, which do not upsample",
     "ARG_MAX": "convert the network without ArgMax, so that it ends in its scores",
@@ -37,7 +40,7 @@ def remedy_for(kind: str, supported: Sequence[str]) -> str:
         return FLEX
     if kind.startswith("CUSTOM"):
         return "convert the network with operators of TensorFlow Lite only"
-    return REMEDIES.get(kind, f"edgenet takes {', '.join(sorted(supported))}")
+    return REMEDIES.get(kind, f"edgenet takes {', '.join(sorted({*supported}))}")
 
 
 def not_a_model(data: bytes, where: str) -> EdgenetError:

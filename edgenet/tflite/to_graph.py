@@ -38,14 +38,33 @@ def float_graph(program: Program) -> Graph:
     """The graph of a float file; it takes pixels where the file does (uint8 input), else normalized numbers.
 
     Raises:
-        EdgenetError: an int8 file, or an operator that is not supported.
+        EdgenetError: a quantized file, or an operator that is not supported.
     """
     check_float(program)
     program = plain_form(program)
     reading = _read(program)
-    source = program.tensors[program.input].quantization
-    pixels = PixelEncoding(source.scales[0], source.zero_points[0]) if source is not None else None
-    return _with_scores(reading.builder.graph(reading.tensors[program.output], pixels))
+    scores = _as_vector(reading.builder, reading.tensors[program.output])
+    return _with_scores(reading.builder.graph(scores, _pixels(program.tensors[program.input])))
+
+
+def _pixels(source: FileTensor) -> PixelEncoding | None:
+    """What a pixel means to the file's input; None where it takes normalized numbers."""
+    if source.dtype == "float32":
+        return None
+    encoding = _encoding(source)
+    if encoding is None:
+        raise EdgenetError(
+            f"the .tflite takes {source.dtype}", "edgenet reads float32, uint8 and int8 pictures"
+        )
+    return PixelEncoding(encoding.scale, encoding.zero_point + 128)
+
+
+def _as_vector(builder: GraphBuilder, scores: str) -> str:
+    """Scores that a network gives as [1, 1, 1, N], in the shape [1, N]."""
+    shape = builder.shapes[scores]
+    if len(shape) == 2 or not shape or math.prod(shape) != max(shape):
+        return scores
+    return builder.add(Reshape((1, max(shape))), [scores], scores)
 
 
 def quantized_graph(program: Program) -> QuantizedGraph:
