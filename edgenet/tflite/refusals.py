@@ -10,9 +10,10 @@ from edgenet.errors import EdgenetError
 from edgenet.tflite.program import FileOperator, FileTensor, Program
 
 CONTROL_FLOW = (
-    *("IF", "WHILE", "CALL", "CALL_ONCE", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE"),
+    *("IF", "WHILE", "CALL", "CALL_ONCE"),
     *("STABLEHLO_WHILE", "STABLEHLO_CASE", "STABLEHLO_COMPOSITE"),
 )
+VARIABLES = ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE")
 FLOAT_FILE = "give the float file it was made from"
 RELU6 = "train with ReLU or ReLU6, which int8 keeps best"
 FLEX = "convert the network without SELECT_TF_OPS, with operators of TensorFlow Lite only"
@@ -70,11 +71,18 @@ def check_subgraphs(model: schema.Model, where: str) -> None:
 def check_control_flow(tensors: Sequence[FileTensor], operators: Sequence[FileOperator], where: str) -> None:
     """Refuses conditions, loops, calls and variables by name."""
     for operator in operators:
+        at = (
+            f"{operator.kind} at '{tensors[operator.outputs[0]].name}'" if operator.outputs else operator.kind
+        )
         if operator.kind in CONTROL_FLOW:
-            at = f" at '{tensors[operator.outputs[0]].name}'" if operator.outputs else ""
             raise EdgenetError(
-                f"{where} has control flow or variables: {operator.kind}{at}",
+                f"{where} has control flow: {at}",
                 "edgenet reads plain classifiers; convert the network for inference, without loops or conditions",
+            )
+        if operator.kind in VARIABLES:
+            raise EdgenetError(
+                f"{where} keeps its weights in variables: {at}",
+                "convert it with frozen weights, as TFLiteConverter.from_keras_model does",
             )
 
 

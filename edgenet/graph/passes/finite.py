@@ -1,4 +1,4 @@
-"""Refusing networks whose weights are no numbers."""
+"""Weights that no training means to give: NaN and infinity, which are refused, and layers of nothing but zeros."""
 
 from __future__ import annotations
 
@@ -31,6 +31,15 @@ def count_not_finite(array: FloatArray) -> str:
         return ""
     counts = {"NaN": int(np.isnan(array).sum()), "infinite": int(np.isinf(array).sum())}
     return " and ".join(f"{count} {kind}" for kind, count in counts.items() if count)
+
+
+def silent_layers(graph: Graph) -> tuple[str, ...]:
+    """The layers whose weights are all zero: whatever the picture, they give their biases."""
+    return tuple(
+        node.name
+        for node in graph.nodes
+        if isinstance(node.operator, WEIGHTED) and not node.operator.weight.any()
+    )
 
 
 def _constants(operator: Operator) -> dict[str, FloatArray]:
