@@ -5,7 +5,7 @@ from __future__ import annotations
 from edgenet.errors import EdgenetError
 from edgenet.graph.ir import Graph, Node, PixelEncoding, Shape
 from edgenet.graph.operators import Operator
-from edgenet.graph.shapes import infer_shape
+from edgenet.graph.shapes import check_size, infer_shape
 
 
 class GraphBuilder:
@@ -22,6 +22,7 @@ class GraphBuilder:
         output = self.unique(name)
         try:
             self.shapes[output] = infer_shape(operator, [self.shapes[tensor] for tensor in inputs])
+            check_size(self.shapes[output])
         except EdgenetError as error:
             raise EdgenetError(f"at node '{name}': {error.found}", error.remedy) from None
         self.nodes.append(Node(output, operator, tuple(inputs), output))

@@ -9,6 +9,7 @@ import numpy as np
 from edgenet.errors import EdgenetError
 from edgenet.graph.ir import Shape
 from edgenet.graph.operators import (
+    WEIGHTED,
     WINDOWED,
     Affine,
     Binary,
@@ -25,8 +26,18 @@ from edgenet.graph.operators import (
     Softmax,
     Transpose,
     Unary,
+    Weighted,
     Windowed,
 )
+
+LARGEST_TENSOR = 2**28
+"""Numbers in one tensor, 1 GiB as float32: a damaged file must not fill the memory."""
+
+
+def check_size(shape: Shape) -> None:
+    """Refuses a tensor without numbers, or with more than any classifier has."""
+    if not 0 < math.prod(shape) <= LARGEST_TENSOR:
+        raise EdgenetError(f"a tensor {list(shape)} is empty or too large", "export the network again")
 
 
 def infer_shape(operator: Operator, inputs: list[Shape]) -> Shape:
@@ -37,13 +48,17 @@ def infer_shape(operator: Operator, inputs: list[Shape]) -> Shape:
     """
     first = inputs[0]
     _check_rank(operator, first)
+    if isinstance(operator, WINDOWED):
+        _check_window(operator)
+    if isinstance(operator, WEIGHTED):
+        _check_weights(operator)
     match operator:
         case Conv2D():
             if operator.weight.shape[3] * operator.groups != first[3]:
                 raise _misfit(operator, operator.weight.shape, first)
             return (first[0], *_window_output(operator, first), operator.weight.shape[0])
         case DepthwiseConv2D():
-            if operator.weight.shape[3] % first[3]:
+            if operator.weight.shape[0] != 1 or operator.weight.shape[3] % first[3]:
                 raise _misfit(operator, operator.weight.shape, first)
             return (first[0], *_window_output(operator, first), operator.weight.shape[3])
         case Pool():
@@ -64,6 +79,8 @@ def infer_shape(operator: Operator, inputs: list[Shape]) -> Shape:
             return (first[0], 1, 1, first[3]) if operator.keep_dims else (first[0], first[3])
         case Pad():
             top, bottom, left, right = operator.pads
+            if min(operator.pads) < 0:
+                raise EdgenetError(f"a Pad has the padding {list(operator.pads)}", "none may be negative")
             return (first[0], first[1] + top + bottom, first[2] + left + right, first[3])
         case Concat():
             if len({(*shape[: operator.axis], *shape[operator.axis + 1 :]) for shape in inputs}) > 1:
@@ -86,6 +103,9 @@ def infer_shape(operator: Operator, inputs: list[Shape]) -> Shape:
 def _check_rank(operator: Operator, shape: Shape) -> None:
     """Refuses what would make the rules below trip over a missing axis."""
     pictures = isinstance(operator, (*WINDOWED, Mean, Pad))
+    ranks = {Conv2D: 4, DepthwiseConv2D: 4, FullyConnected: 2}
+    if isinstance(operator, WEIGHTED) and operator.weight.ndim != ranks[type(operator)]:
+        raise EdgenetError(f"a {type(operator).__name__} has a weight {list(operator.weight.shape)}")
     turned = isinstance(operator, Transpose) and sorted(operator.permutation) != list(range(len(shape)))
     if (
         (pictures and len(shape) != 4)
@@ -93,6 +113,26 @@ def _check_rank(operator: Operator, shape: Shape) -> None:
         or (isinstance(operator, Concat) and operator.axis >= len(shape))
     ):
         raise EdgenetError(f"a {type(operator).__name__} got a tensor {list(shape)} with {len(shape)} axes")
+
+
+def _check_window(operator: Windowed) -> None:
+    kind = type(operator).__name__
+    numbers = {"window": operator.kernel, "stride": operator.stride, "dilation": operator.dilation}
+    for what, (height, width) in numbers.items():
+        if min(height, width) < 1:
+            raise EdgenetError(f"a {kind} has the {what} {height}x{width}", "each must be 1 or more")
+    if min(operator.pads) < 0:
+        raise EdgenetError(f"a {kind} has the padding {list(operator.pads)}", "none may be negative")
+
+
+def _check_weights(operator: Weighted) -> None:
+    outputs = operator.weight.shape[-1 if isinstance(operator, DepthwiseConv2D) else 0]
+    groups = operator.groups if isinstance(operator, Conv2D) else 1
+    if operator.bias.shape != (outputs,) or groups < 1 or outputs % groups:
+        raise EdgenetError(
+            f"a {type(operator).__name__} with a weight {list(operator.weight.shape)} has {groups} groups and "
+            f"biases {list(operator.bias.shape)}, which do not fit"
+        )
 
 
 def _misfit(operator: Operator, weight: Shape, shape: Shape) -> EdgenetError:

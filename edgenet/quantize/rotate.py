@@ -143,7 +143,7 @@ class _Mixing:
 
     def noise(self, matrix: Matrix) -> float:
         """The energy at the logits from rounding the tensors and the weights around them."""
-        inverse: Matrix = np.linalg.inv(matrix)
+        inverse = np.linalg.inv(matrix).astype(np.float64)
         parts = [self._of_tensor(name, matrix, inverse) for name in self.group.tensors]
         parts += [self._of_consumer(node, matrix, inverse) for node in self.group.consumers]
         return sum(parts + [self._of_producer(node, matrix, inverse) for node in self.group.producers])

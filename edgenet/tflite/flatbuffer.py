@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -11,6 +13,7 @@ from device_scripts.flatbuffer_check import check_tflite
 from edgenet.errors import EdgenetError
 from edgenet.tflite.metadata import append_files
 from edgenet.tflite.program import FileOperator, FileTensor, Program, Quantization
+from edgenet.tflite.refusals import check_control_flow, check_ports, check_subgraphs, not_a_model, sparse
 
 SIGNATURE = "serving_default"
 IDENTIFIER = b"TFL3"
@@ -167,7 +170,7 @@ def read_tflite(data: bytes, where: str) -> Program:
         EdgenetError: not a .tflite file, damaged, or not with one subgraph, one input and one output.
     """
     if data[4:8] != IDENTIFIER:
-        raise EdgenetError(f"{where} is not a .tflite file", "give a .tflite model")
+        raise not_a_model(data, where)
     check_tflite(data, where)
     try:
         return _program(schema.Model.GetRootAs(data, 0), where)
@@ -178,27 +181,29 @@ def read_tflite(data: bytes, where: str) -> Program:
 
 
 def _program(model: schema.Model, where: str) -> Program:
-    if model.SubgraphsLength() != 1:
-        raise EdgenetError(
-            f"{where} has {model.SubgraphsLength()} subgraphs",
-            "edgenet reads files with one, without control flow",
-        )
+    check_subgraphs(model, where)
     graph = model.Subgraphs(0)
     inputs, outputs = _integers(graph.InputsAsNumpy()), _integers(graph.OutputsAsNumpy())
-    if len(inputs) != 1 or len(outputs) != 1:
-        raise EdgenetError(
-            f"{where} has {len(inputs)} inputs and {len(outputs)} outputs",
-            "edgenet reads classifiers with one of each",
-        )
     tensors = tuple(_file_tensor(graph.Tensors(i), model) for i in range(graph.TensorsLength()))
     operators = tuple(_file_operator(graph.Operators(i), model) for i in range(graph.OperatorsLength()))
-    made = [inputs[0], outputs[0], *(i for operator in operators for i in operator.outputs)]
+    check_control_flow(tensors, operators, where)
+    check_ports(tensors, inputs, outputs, where)
+    _check_indices(tensors, operators, (*inputs, *outputs))
+    return Program(_text(graph.Name()), tensors, operators, inputs[0], outputs[0])
+
+
+def _check_indices(
+    tensors: Sequence[FileTensor], operators: Sequence[FileOperator], ports: Sequence[int]
+) -> None:
+    """Refuses what no writer makes: operators on tensors that are not there, or that write over a constant."""
+    made = [*ports, *(i for operator in operators for i in operator.outputs)]
     read = [i for operator in operators for i in operator.inputs]  # of which -1 stands for an absent one
     if min(made) < 0 or min(read, default=0) < -1 or max(made + read) >= len(tensors):
         raise IndexError("an operator reads or makes a tensor that is not there")
     if not operators or not all(operator.outputs for operator in operators):
         raise ValueError("an operator makes nothing")
-    return Program(_text(graph.Name()), tensors, operators, inputs[0], outputs[0])
+    if len(set(made[1:])) < len(made) - 2 or any(tensors[i].data is not None for i in made):
+        raise ValueError("an operator makes what is there already")
 
 
 def _integers(vector: NDArray | int) -> tuple[int, ...]:
@@ -220,10 +225,16 @@ OPERATOR_NAMES = _names(schema.BuiltinOperator)
 
 def _file_tensor(tensor: schema.Tensor, model: schema.Model) -> FileTensor:
     shape = _integers(tensor.ShapeAsNumpy())
+    if min(shape, default=0) < 0:
+        raise ValueError("a tensor has a negative size")
+    open_axes = tuple(axis for axis, n in enumerate(_integers(tensor.ShapeSignatureAsNumpy())) if n < 0)
     dtype = TENSOR_TYPES.get(tensor.Type(), str(tensor.Type())).lower()
     raw = _contents(model, tensor.Buffer())
+    name = _text(tensor.Name())
+    if raw.size and tensor.Sparsity() is not None:
+        raise sparse(name)
     data = raw.view(dtype).reshape(shape) if raw.size and dtype in READABLE else None
-    return FileTensor(_text(tensor.Name()), shape, dtype, _quantization(tensor.Quantization()), data)
+    return FileTensor(name, shape, dtype, _quantization(tensor.Quantization()), data, open_axes)
 
 
 def _contents(model: schema.Model, index: int) -> NDArray[np.uint8]:
@@ -249,6 +260,8 @@ def _file_operator(operator: schema.Operator, model: schema.Model) -> FileOperat
     code = model.OperatorCodes(operator.OpcodeIndex())
     number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
     kind = OPERATOR_NAMES.get(number, str(number))
+    if kind == "CUSTOM":
+        kind = f"CUSTOM '{_text(code.CustomCode())}'"
     options = schema.BuiltinOptionsCreator(operator.BuiltinOptionsType(), operator.BuiltinOptions())
     return FileOperator(
         kind,

@@ -158,15 +158,20 @@ def read_files(tflite: bytes) -> dict[str, bytes]:
 
 
 def read_labels(tflite: bytes) -> list[str] | None:
-    """The class names that the model carries, one per output; None where its metadata names no labels file.
+    """The class names that the model carries, one per output; None where it has none.
+
+    The file that the metadata names for the first output, the one without a locale before one for a language; else
+    a `labels.txt`, which the device scripts take too.
 
     Raises:
         EdgenetError: the metadata names a labels file that is not there or is not UTF-8 text.
     """
-    name = _labels_name(read_metadata(tflite) or {})
-    if name is None:
-        return None
+    name = labels_name(read_metadata(tflite) or {})
     files = read_files(tflite)
+    if name is None:
+        return (
+            parse_labels(files[LABELS_FILE], f"{LABELS_FILE} in the model") if LABELS_FILE in files else None
+        )
     if name not in files:
         raise EdgenetError(
             f"the model's metadata names {name} but the file does not carry it (cut off?)",
@@ -184,8 +189,9 @@ def read_normalization(tflite: bytes) -> tuple[tuple[float, ...], tuple[float, .
         for tensor in subgraph.get("input_tensor_metadata", [])[:1]:
             for unit in tensor.get("process_units", []):
                 kind, options = unit.get("options", ("", {}))
-                if kind == "NormalizationOptions" and len(options.get("mean", [])) in (1, 3):
-                    return tuple(options["mean"]), tuple(options["std"])
+                mean, std = options.get("mean", []), options.get("std", [])
+                if kind == "NormalizationOptions" and len(mean) == len(std) in (1, 3):
+                    return tuple(mean), tuple(std)
     return None
 
 
@@ -199,14 +205,17 @@ def _image_metadata(image: ImageTensor) -> dict[str, Any]:
     }
 
 
-def _labels_name(metadata: Mapping[str, Any]) -> str | None:
-    """The file with the names of the first output's classes."""
-    for subgraph in metadata.get("subgraph_metadata", [])[:1]:
-        for tensor in subgraph.get("output_tensor_metadata", [])[:1]:
-            for file in tensor.get("associated_files", []):
-                if file.get("type") == _TENSOR_AXIS_LABELS and "name" in file:
-                    return str(file["name"])
-    return None
+def labels_name(metadata: Mapping[str, Any]) -> str | None:
+    """The file with the names of the first output's classes, of several the one without a locale."""
+    named = [
+        file
+        for subgraph in metadata.get("subgraph_metadata", [])[:1]
+        for tensor in subgraph.get("output_tensor_metadata", [])[:1]
+        for file in tensor.get("associated_files", [])
+        if file.get("type") == _TENSOR_AXIS_LABELS and "name" in file
+    ]
+    named.sort(key=lambda file: bool(file.get("locale")))
+    return str(named[0]["name"]) if named else None
 
 
 def _find_buffer(tflite: bytes) -> bytes | None:

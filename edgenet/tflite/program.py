@@ -21,13 +21,19 @@ class Quantization:
 
 @dataclass(frozen=True, eq=False)
 class FileTensor:
-    """A tensor of the file; `data` is None where the device computes it."""
+    """A tensor of the file.
+
+    Attributes:
+        data: None where the device computes it.
+        open_axes: the axes whose size the file leaves to the caller; `shape` has 1 there.
+    """
 
     name: str
     shape: tuple[int, ...]
     dtype: str
     quantization: Quantization | None = None
     data: NDArray | None = None
+    open_axes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -24,9 +24,13 @@ from edgenet.graph.operators import (
 )
 from edgenet.graph.passes.cleanup import drop_unused
 from edgenet.quantize.encodings import Encoding, QuantizedGraph, QuantizedWeights
+from edgenet.tflite.constant_folding import fold_constants
 from edgenet.tflite.operator_rules import RULES, Reading, inputs_of
+from edgenet.tflite.plain_form import REWRITES, plain_form
 from edgenet.tflite.program import FileOperator, FileTensor, Program
+from edgenet.tflite.refusals import check_float, remedy_for
 
+LARGEST_SIDE = 8192
 IN_PLACE = ("QUANTIZE", "DEQUANTIZE")
 
 
@@ -34,15 +38,33 @@ def float_graph(program: Program) -> Graph:
     """The graph of a float file; it takes pixels where the file does (uint8 input), else normalized numbers.
 
     Raises:
-        EdgenetError: an int8 file, or an operator that is not supported.
+        EdgenetError: a quantized file, or an operator that is not supported.
     """
+    check_float(program)
+    program = plain_form(program)
     reading = _read(program)
-    computed = {program.tensors[i].dtype for operator in program.operators for i in operator.outputs}
-    if reading.integers or computed & {"int8", "uint8", "int16"}:
-        raise EdgenetError("the .tflite is quantized already", "give the float file it was made from")
-    source = program.tensors[program.input].quantization
-    pixels = PixelEncoding(source.scales[0], source.zero_points[0]) if source is not None else None
-    return _with_scores(reading.builder.graph(reading.tensors[program.output], pixels))
+    scores = _as_vector(reading.builder, reading.tensors[program.output])
+    return _with_scores(reading.builder.graph(scores, _pixels(program.tensors[program.input])))
+
+
+def _pixels(source: FileTensor) -> PixelEncoding | None:
+    """What a pixel means to the file's input; None where it takes normalized numbers."""
+    if source.dtype == "float32":
+        return None
+    encoding = _encoding(source)
+    if encoding is None:
+        raise EdgenetError(
+            f"the .tflite takes {source.dtype}", "edgenet reads float32, uint8 and int8 pictures"
+        )
+    return PixelEncoding(encoding.scale, encoding.zero_point + 128)
+
+
+def _as_vector(builder: GraphBuilder, scores: str) -> str:
+    """Scores that a network gives as [1, 1, 1, N], in the shape [1, N]."""
+    shape = builder.shapes[scores]
+    if len(shape) == 2 or not shape or math.prod(shape) != max(shape):
+        return scores
+    return builder.add(Reshape((1, max(shape))), [scores], scores)
 
 
 def quantized_graph(program: Program) -> QuantizedGraph:
@@ -54,6 +76,7 @@ def quantized_graph(program: Program) -> QuantizedGraph:
     Raises:
         EdgenetError: a float file, or an operator that is not supported.
     """
+    program = fold_constants(program)
     reading = _read(program)
     if not reading.integers:
         raise EdgenetError("the .tflite is not int8", "give a file with int8 weights")
@@ -109,11 +132,7 @@ def _last_int8(reading: Reading) -> str:
 
 def _read(program: Program) -> Reading:
     source = program.tensors[program.input]
-    if len(source.shape) != 4 or source.shape[0] != 1 or source.shape[3] != 3:
-        raise EdgenetError(
-            f"the .tflite takes {list(source.shape)}, edgenet reads image classifiers",
-            "it should take [1, H, W, 3]",
-        )
+    _check_picture(source)
     reading = Reading(program, GraphBuilder(program.name or "network", source.name, source.shape))
     reading.tensors[program.input] = source.name
     _note_encoding(reading, program.input, source.name)
@@ -132,6 +151,26 @@ def _read(program: Program) -> Reading:
             # whatever a rule trips over in an operator that is not as the schema prescribes
             raise reading.refuse(operator, f"it is damaged ({error})", "convert it again") from None
     return reading
+
+
+def _check_picture(source: FileTensor) -> None:
+    """Refuses what is no single RGB picture of a known size; an open batch is read as one photo."""
+    if set(source.open_axes) - {0}:
+        shape = ", ".join("?" if axis in source.open_axes else str(n) for axis, n in enumerate(source.shape))
+        raise EdgenetError(
+            f"the .tflite leaves the size of its picture open: [{shape}]",
+            "convert it with a fixed height and width",
+        )
+    if len(source.shape) != 4 or source.shape[0] != 1 or source.shape[3] != 3 or not all(source.shape):
+        raise EdgenetError(
+            f"the .tflite takes {list(source.shape)}, edgenet reads image classifiers",
+            "it should take [1, H, W, 3] or [1, 3, H, W]",
+        )
+    if max(source.shape) > LARGEST_SIDE:
+        raise EdgenetError(
+            f"the .tflite takes {list(source.shape)}",
+            f"edgenet reads pictures of up to {LARGEST_SIDE} pixels a side",
+        )
 
 
 def _real(tensor: FileTensor) -> NDArray:
@@ -176,9 +215,8 @@ def _read_operator(reading: Reading, operator: FileOperator) -> None:
         return
     rule = RULES.get(operator.kind)
     if rule is None:
-        raise reading.refuse(
-            operator, "this operator is not supported", f"edgenet takes {', '.join(sorted(RULES))}"
-        )
+        remedy = remedy_for(operator.kind, (*RULES, *REWRITES))
+        raise reading.refuse(operator, "this operator is not supported", remedy)
     made = rule(reading, operator)
     inputs = inputs_of(reading, operator)
     name = reading.builder.add(made, inputs, reading.program.tensors[output].name)

@@ -9,15 +9,13 @@ from edgenet.bundle.manifest import Facts, Weights
 from edgenet.errors import EdgenetError
 from edgenet.files import sha256
 from edgenet.graph.ir import Graph, Shape
+from edgenet.graph.passes.finite import silent_layers
 from edgenet.graph.passes.simplify import simplify
 from edgenet.graph.readers.onnx import read_onnx
 from edgenet.graph.readers.torch_module import read_torch
 from edgenet.labels import parse_labels
 from edgenet.progress import Progress, silent
-from edgenet.tflite.flatbuffer import read_tflite
-from edgenet.tflite.metadata import read_labels, read_normalization
-from edgenet.tflite.model_file import read_facts
-from edgenet.tflite.to_graph import float_graph
+from edgenet.verbs.tflite_source import FloatFile, read_float_file
 from edgenet.zoo.loading import load_network
 from edgenet.zoo.normalization import CENTRED, SLIM, TORCHVISION, Normalization
 
@@ -29,6 +27,7 @@ NORMALIZATIONS = {
     "0..255": Normalization((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
 }
 
+FLOAT_SOURCE = "give the float network it was made from: .safetensors, .npz, .pth, .onnx or float .tflite"
 ASK_NORMALIZATION = f"give --normalize {'|'.join(NORMALIZATIONS)}, or mean/std in 0..255 as R,G,B/R,G,B"
 
 
@@ -38,7 +37,7 @@ class SourceOptions:
 
     Attributes:
         resolution: side of the picture, for sources that take any.
-        normalization: for an .onnx: a name of NORMALIZATIONS, or "R,G,B/R,G,B" (mean/std in 0..255).
+        normalization: for an .onnx or a float .tflite: a name of NORMALIZATIONS, or "R,G,B/R,G,B" (mean/std in 0..255).
         labels: a text file with one name per output.
         input_shape: for an .onnx with an open shape.
     """
@@ -57,11 +56,13 @@ class Source:
         graph: takes pixels, ends in logits.
         labels: one per output, None where nobody named them.
         facts: what a bundle says of where it came from.
+        warnings: what the user should know of it, a sentence each without a full stop.
     """
 
     graph: Graph
     labels: tuple[str, ...] | None
     facts: Facts
+    warnings: tuple[str, ...] = ()
 
 
 def open_source(source: str, options: SourceOptions, progress: Progress = silent) -> Source:
@@ -72,17 +73,26 @@ def open_source(source: str, options: SourceOptions, progress: Progress = silent
             float .tflite.
 
     Raises:
-        EdgenetError: see the readers; or labels whose number is not that of the outputs.
+        EdgenetError: see the readers; weights that are no numbers; labels whose number is not that of the outputs.
     """
+    _refuse_bundle(source)
     if _is(source, ".onnx"):
         opened = _open_onnx(Path(source), options)
     elif _is(source, ".tflite"):
         opened = _open_tflite(Path(source), options)
     else:
         opened = _open_network(source, options, progress)
-    if options.labels is None:
-        return opened
-    return Source(opened.graph, _labels(options.labels, opened.graph.classes), opened.facts)
+    warnings = opened.warnings
+    silent = silent_layers(opened.graph)
+    if silent:
+        warnings += (f"all weights are zero in {', '.join(silent)}: check that the network was trained",)
+    labels = _labels(options.labels, opened.graph.classes) if options.labels else opened.labels
+    return replace(opened, labels=labels, warnings=warnings)
+
+
+def _refuse_bundle(source: str) -> None:
+    if _is(source, ".edgenet"):
+        raise EdgenetError(f"{source} is a bundle, which holds no float network to convert", FLOAT_SOURCE)
 
 
 def options_for(source: str, options: SourceOptions) -> SourceOptions:
@@ -118,26 +128,30 @@ def _open_tflite(path: Path, options: SourceOptions) -> Source:
         data = path.read_bytes()
     except OSError as error:
         raise EdgenetError(f"cannot read {path}: {error.strerror}", "check the path") from None
-    graph = float_graph(read_tflite(data, str(path)))
-    normalization = None
-    if graph.pixels is None:
-        normalization = _normalization_of(data, path, options)
-    elif options.normalization is not None:
-        raise EdgenetError(f"{path} takes uint8 pixels and needs no normalization", "leave out --normalize")
-    weights = Weights(path.name, "not stated by the file", sha256(data))
-    facts = read_facts(data, str(path)) or Facts(path.stem, weights, resolution=graph.size[0])
-    labels = read_labels(data)
-    return Source(simplify(graph, normalization), tuple(labels) if labels else None, facts)
+    file = read_float_file(data, path, with_labels=options.labels is None)
+    graph = simplify(file.graph, _normalization_of(file, path, options))
+    warnings = (f"{path} also holds {', '.join(file.dropped)}, which is not kept",) if file.dropped else ()
+    return Source(graph, file.labels, file.facts, warnings)
 
 
-def _normalization_of(data: bytes, path: Path, options: SourceOptions) -> Normalization:
-    """What the user says, else what the file's metadata says."""
+def _normalization_of(file: FloatFile, path: Path, options: SourceOptions) -> Normalization | None:
+    """What the user says, else what the file's metadata says; None for a network that takes pixels."""
+    if file.graph.pixels is not None or file.plain_pixels:
+        if options.normalization is not None:
+            raise EdgenetError(
+                f"{path} takes uint8 pixels and needs no normalization", "leave out --normalize"
+            )
+        return NORMALIZATIONS["0..255"] if file.plain_pixels else None
     if options.normalization is not None:
         return parse_normalization(options.normalization)
-    stated = read_normalization(data)
-    if stated is None:
-        raise EdgenetError(f"{path} does not say what its pixels went through in training", ASK_NORMALIZATION)
-    mean, std = (values * 3 if len(values) == 1 else values for values in stated)
+    if file.stated is None:
+        found = f"{path} does not say what its pixels went through in training"
+        if file.scales_pixels:
+            raise EdgenetError(
+                f"{found}; it scales its input itself, so this may be 0..255", ASK_NORMALIZATION
+            )
+        raise EdgenetError(found, ASK_NORMALIZATION)
+    mean, std = (values * 3 if len(values) == 1 else values for values in file.stated)
     return Normalization((mean[0], mean[1], mean[2]), (std[0], std[1], std[2]))
 
 

@@ -15,7 +15,7 @@ from tiny_model import tiny_model
 
 from edgenet.errors import EdgenetError
 from edgenet.graph.executor import run
-from edgenet.graph.operators import Mean
+from edgenet.graph.operators import Mean, Unary
 from edgenet.quantize.encodings import Encoding
 from edgenet.tflite.flatbuffer import read_tflite, write_tflite
 from edgenet.tflite.layout import float_program, int8_program, raw_program
@@ -117,15 +117,24 @@ def called(kind: str, other: str) -> Callable[[Program], Program]:
 FLOAT_REFUSALS: dict[str, tuple[Callable[[Program], Program], str]] = {
     "an unsupported operator": (
         called("LOGISTIC", "TANH"),
-        "cannot read 'gate', a TANH with inputs [[1, 1, 1, 8]]: this operator is not supported; edgenet takes ADD,",
+        "cannot read 'gate', a TANH with inputs [[1, 1, 1, 8]]: this operator is not supported; train with ReLU",
+    ),
+    "an operator that nobody expects": (
+        called("LOGISTIC", "COS"),
+        "cannot read 'gate', a COS with inputs [[1, 1, 1, 8]]: this operator is not supported; edgenet takes ADD,",
+    ),
+    "an operator of TensorFlow": (
+        called("LOGISTIC", "CUSTOM 'FlexErf'"),
+        "cannot read 'gate', a CUSTOM 'FlexErf' with inputs [[1, 1, 1, 8]]: this operator is not supported; "
+        "convert the network without SELECT_TF_OPS",
     ),
     "an unsupported activation": (
         changed("CONV_2D", fusedActivationFunction="TANH"),
         "its fused activation is TANH; RELU and RELU6 are supported",
     ),
-    "an activation in a pooling": (
-        changed("MAX_POOL_2D", fusedActivationFunction="RELU"),
-        "it has a fused activation",
+    "another activation in a pooling": (
+        changed("MAX_POOL_2D", fusedActivationFunction="TANH"),
+        "its fused activation is TANH",
     ),
     "another softmax": (changed("SOFTMAX", beta=2.0), "its beta is 2.0; only beta 1"),
     "a shape that is not what comes out": (
@@ -144,7 +153,7 @@ def test_float_files_that_are_refused(name: str) -> None:
 
 
 def test_int8_and_float_are_not_confused() -> None:
-    with pytest.raises(EdgenetError, match="quantized already; give the float file"):
+    with pytest.raises(EdgenetError, match="quantized already: it has int8 weights and activations; give"):
         float_graph(int8_program(quantized_network()))
     with pytest.raises(EdgenetError, match="is not int8"):
         quantized_graph(float_program(network()))
@@ -193,6 +202,6 @@ def test_a_file_that_gives_no_vector_is_refused() -> None:
     data = write_tflite(raw_program(quantize(build(lambda b, x: b.add(Mean(), [x], "y")), photos(2, (6, 6)))))
     with pytest.raises(EdgenetError, match="is not int8"):
         quantized_graph(read_tflite(data, "it"))
-    graph = build(lambda b, x: b.add(Mean(), [x], "y"))
-    with pytest.raises(EdgenetError, match=r"gives \[1, 1, 1, 3\]; edgenet reads classifiers"):
+    graph = build(lambda b, x: b.add(Unary("relu"), [x], "y"))
+    with pytest.raises(EdgenetError, match=r"gives \[1, 6, 6, 3\]; edgenet reads classifiers"):
         float_graph(float_program(graph))

@@ -15,6 +15,32 @@ PIXEL_SCALE = 1 / 127.5
 """The scale that every file's input has; what the clients' documentation expects of a MobileNet."""
 
 
+def absorb_scaling(graph: Graph, normalization: Normalization) -> tuple[Graph, Normalization]:
+    """Takes the scaling at a network's own input, such as Keras' Rescaling, into the normalization.
+
+    So the zero point, which the padding of the first convolution stands for, is chosen after all of it.
+    """
+    while True:
+        readers = [node for node in graph.nodes if graph.input in node.inputs]
+        scaling = readers[0].operator if len(readers) == 1 else None
+        if not isinstance(scaling, Affine) or not _is_normal(scaling):
+            return graph, normalization
+        # ((pixel - mean) / std) * scale + offset = (pixel - (mean - offset * std / scale)) / (std / scale)
+        std = np.broadcast_to(np.array(normalization.std) / scaling.scale, (3,))
+        mean = np.broadcast_to(np.array(normalization.mean) - scaling.offset * std, (3,))
+        (red, green, blue), (red_std, green_std, blue_std) = mean.tolist(), std.tolist()
+        normalization = Normalization((red, green, blue), (red_std, green_std, blue_std))
+        shapes = {readers[0].output: graph.shapes[graph.input]}
+        rest = [node for node in graph.nodes if node is not readers[0]]
+        graph = replace(graph, input=readers[0].output).with_nodes(rest, shapes)
+
+
+def _is_normal(scaling: Affine) -> bool:
+    """Whether it is what a Normalization can say: finite, and not mirrored."""
+    numbers = np.concatenate([scaling.scale.reshape(-1), scaling.offset.reshape(-1)])
+    return bool(np.isfinite(numbers).all() and (scaling.scale > 1e-20).all())
+
+
 def normalize_pixels(graph: Graph, normalization: Normalization) -> Graph:
     """Puts the normalization in front, so that the graph takes pixels from 0 to 255.
 

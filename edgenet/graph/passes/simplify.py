@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from edgenet.graph.ir import Graph
 from edgenet.graph.passes.activation import fuse_activations, recognise_hard_functions
 from edgenet.graph.passes.affine import fold_affine
 from edgenet.graph.passes.cleanup import drop_final_softmax, drop_unused, merge_reshapes
+from edgenet.graph.passes.finite import check_finite
 from edgenet.graph.passes.lowering import lower_affine, lower_hard_sigmoid
 from edgenet.graph.passes.naming import name_after_modules
 from edgenet.graph.passes.padding import absorb_padding, lower_padding
-from edgenet.graph.passes.pixels import fold_border, normalize_pixels
+from edgenet.graph.passes.pixels import absorb_scaling, fold_border, normalize_pixels
+from edgenet.graph.passes.transposes import merge_transposes
 from edgenet.zoo.normalization import Normalization
 
 
@@ -19,15 +23,22 @@ def simplify(graph: Graph, normalization: Normalization | None) -> Graph:
     Args:
         graph: from a reader.
         normalization: what the network was trained on; None for a graph that takes pixels already.
+
+    Raises:
+        EdgenetError: a layer's weights hold NaN or infinity.
     """
     graph = drop_unused(drop_final_softmax(graph))
+    graph = merge_transposes(graph)
     if normalization is not None:
-        graph = normalize_pixels(graph, normalization)
+        graph = normalize_pixels(*absorb_scaling(graph, normalization))
     graph = absorb_padding(graph)
     graph = recognise_hard_functions(graph)
-    graph = fold_affine(drop_unused(graph))
+    with np.errstate(all="ignore"):  # what leaves float32 is told below, with the layer's name
+        graph = fold_affine(drop_unused(graph))
     graph = fuse_activations(graph)
-    return name_after_modules(merge_reshapes(graph))
+    graph = name_after_modules(merge_reshapes(graph))
+    check_finite(graph)
+    return graph
 
 
 def lower(graph: Graph, exact_border: bool) -> Graph:

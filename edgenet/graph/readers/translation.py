@@ -19,6 +19,7 @@ from edgenet.errors import EdgenetError
 from edgenet.graph.builder import GraphBuilder
 from edgenet.graph.ir import Shape
 from edgenet.graph.operators import FloatArray, Operator, Reshape, Transpose
+from edgenet.graph.passes.finite import count_not_finite
 
 Array = NDArray[Any]
 NCHW = (0, 3, 1, 2)
@@ -112,10 +113,10 @@ class Translation:
         if constant is None:
             raise self.refuse(node, f"its input {position} is missing")
         array = np.asarray(constant, np.float32)
-        if not np.isfinite(array).all():
-            raise self.refuse(
-                node, f"its constant '{node.inputs[position]}' holds NaN or infinity", "check the weights"
-            )
+        bad = count_not_finite(array)
+        if bad:
+            found = f"its constant '{node.inputs[position]}' holds {bad} among {array.size} values"
+            raise self.refuse(node, found, "check the weights")
         return array
 
     def whole_numbers(self, node: OnnxNode, position: int, attribute: str) -> tuple[int, ...]:

@@ -1,0 +1,203 @@
+"""A float file's operators in the forms that the reader's rules know: several ways to say one thing become one.
+
+Each rewrite is exact. What none of them knows stays as it is, for the reader to take or to refuse by name.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgenet.tflite.constant_folding import fold_constants
+from edgenet.tflite.program import FileOperator, Program, ProgramBuilder
+
+NHWC_TO_NCHW = (0, 3, 1, 2)
+POOLINGS = ("MAX_POOL_2D", "AVERAGE_POOL_2D")
+SEPARATED = {"RELU": "RELU", "RELU6": "RELU6"}
+"""Fused activations that can stand behind their operator."""
+
+
+def plain_form(program: Program) -> Program:
+    """The program with its constants computed, its picture in NHWC, and its float operators in plain forms."""
+    program = fold_constants(program)
+    builder = ProgramBuilder(program.name)
+    builder.tensors = list(program.tensors)
+    source = _picture(builder, program.input)
+    for operator in program.operators:
+        rewrite = REWRITES.get(operator.kind)
+        if rewrite is None or not _is_regular(builder, operator) or not rewrite(builder, operator):
+            builder.operators.append(operator)
+    return builder.program(source, program.output)
+
+
+def _is_regular(builder: ProgramBuilder, operator: FileOperator) -> bool:
+    """Whether it makes float numbers, and has the inputs that the rewrites look at."""
+    needed = 1 if operator.kind in (*POOLINGS, "CAST") else 2
+    given = operator.inputs[:needed]
+    return (
+        builder.tensors[operator.outputs[0]].dtype == "float32" and len(given) == needed and min(given) >= 0
+    )
+
+
+def takes_plain_pixels(program: Program) -> bool:
+    """Whether the network takes uint8 pixels without an encoding: it casts them to float32, 0 to 255, itself."""
+    source = program.tensors[program.input]
+    return source.dtype == "uint8" and source.quantization is None
+
+
+def _picture(builder: ProgramBuilder, index: int) -> int:
+    """The input's tensor; of one that takes [1, 3, H, W], as torch has it, a new one that is turned first."""
+    tensor = builder.tensors[index]
+    if tensor.dtype == "uint8" and tensor.quantization is None:
+        builder.tensors[index] = replace(tensor, dtype="float32")  # see `takes_plain_pixels`
+        return index
+    if len(tensor.shape) != 4 or tensor.shape[1] != 3 or tensor.shape[3] == 3 or tensor.dtype != "float32":
+        return index
+    one, channels, height, width = tensor.shape
+    turned = replace(tensor, shape=(one, height, width, channels), open_axes=())
+    builder.tensors.append(turned)
+    source = len(builder.tensors) - 1
+    order = builder.constant(f"{tensor.name}/order", np.array(NHWC_TO_NCHW, np.int32))
+    builder.operator("TRANSPOSE", 1, (source, order), index)
+    return source
+
+
+def _constant(builder: ProgramBuilder, operator: FileOperator, position: int) -> NDArray | None:
+    index = operator.inputs[position] if position < len(operator.inputs) else -1
+    return builder.tensors[index].data if index >= 0 else None
+
+
+def _between(builder: ProgramBuilder, operator: FileOperator, what: str, shape: tuple[int, ...]) -> int:
+    """A new float tensor on the way to the operator's output."""
+    return builder.tensor(f"{builder.tensors[operator.outputs[0]].name}/{what}", shape, "float32")
+
+
+def _shape(builder: ProgramBuilder, index: int) -> tuple[int, ...]:
+    return builder.tensors[index].shape
+
+
+def _cast(builder: ProgramBuilder, operator: FileOperator) -> bool:
+    """Nothing, where plain pixels become float: they are float in this form."""
+    if builder.tensors[operator.inputs[0]].dtype != "float32":
+        return False
+    builder.operators.append(replace(operator, kind="DEQUANTIZE"))
+    return True
+
+
+def _separate_activation(builder: ProgramBuilder, operator: FileOperator) -> bool:
+    """max(pool(x), 0) instead of a pooling with a fused RELU, and likewise for x * constant and concatenations."""
+    activation = SEPARATED.get(str(operator.options.get("fusedActivationFunction")))
+    constants = any(builder.tensors[i].data is not None for i in operator.inputs if i >= 0)
+    if activation is None or (operator.kind in ("ADD", "SUB", "MUL") and not constants):
+        return False
+    output = operator.outputs[0]
+    before = _between(builder, operator, "before_activation", _shape(builder, output))
+    options = {**operator.options, "fusedActivationFunction": "NONE"}
+    builder.operator(operator.kind, operator.version, operator.inputs, before, options)
+    builder.operator(activation, 1, (before,), output)
+    return True
+
+
+def _multiply(builder: ProgramBuilder, operator: FileOperator) -> bool:
+    """x * (1 / constant) instead of x / constant."""
+    divisor = _constant(builder, operator, 1)
+    if divisor is None or _constant(builder, operator, 0) is not None:
+        return False
+    with np.errstate(divide="ignore"):
+        inverse = builder.constant(
+            f"{builder.tensors[operator.inputs[1]].name}/inverse",
+            np.float32(1) / np.asarray(divisor, np.float32),
+        )
+    product = replace(operator, kind="MUL", inputs=(operator.inputs[0], inverse))
+    if not _separate_activation(builder, product):
+        builder.operators.append(product)
+    return True
+
+
+def _reduced_picture(builder: ProgramBuilder, operator: FileOperator) -> int | None:
+    """The NHWC picture over whose height and width the operator works, also where it was turned before."""
+    source, axes = operator.inputs[0], _constant(builder, operator, 1)
+    if axes is None or axes.dtype.kind != "i" or len(_shape(builder, source)) != 4:
+        return None
+    reduced = {int(axis) % 4 for axis in axes.reshape(-1)}
+    maker = next((o for o in builder.operators if o.outputs[0] == source), None)
+    if reduced != {1, 2} and maker is not None and maker.kind == "TRANSPOSE":
+        order = _constant(builder, maker, 1)
+        if order is not None and order.shape == (4,):
+            source, reduced = maker.inputs[0], {int(order[axis]) for axis in reduced}
+    return source if reduced == {1, 2} and len(_shape(builder, source)) == 4 else None
+
+
+def _mean(builder: ProgramBuilder, operator: FileOperator) -> bool:
+    """The mean over the picture itself, instead of the mean over a picture that was turned to NCHW."""
+    source = _reduced_picture(builder, operator)
+    if source is None or source == operator.inputs[0]:
+        return False
+    return _reshape(builder, _means(builder, operator, source), operator.outputs[0])
+
+
+def _sum(builder: ProgramBuilder, operator: FileOperator) -> bool:
+    """The mean times the number of pixels, instead of the sum."""
+    source = _reduced_picture(builder, operator)
+    if source is None:
+        return False
+    one, height, width, channels = _shape(builder, source)
+    name = f"{builder.tensors[operator.outputs[0]].name}/count"
+    count = builder.constant(name, np.full(1, height * width, np.float32))
+    total = _between(builder, operator, "sum", (one, channels))
+    builder.operator("MUL", 1, (_means(builder, operator, source), count), total)
+    return _reshape(builder, total, operator.outputs[0])
+
+
+def _means(builder: ProgramBuilder, operator: FileOperator, source: int) -> int:
+    one, _, _, channels = _shape(builder, source)
+    axes = builder.constant(f"{builder.tensors[operator.outputs[0]].name}/axes", np.array([1, 2], np.int32))
+    means = _between(builder, operator, "mean", (one, channels))
+    return builder.operator("MEAN", 1, (source, axes), means, {"keepDims": False})
+
+
+def _largest(builder: ProgramBuilder, operator: FileOperator) -> bool:
+    """A max pooling with a window as large as the picture, instead of the maximum over height and width."""
+    source = _reduced_picture(builder, operator)
+    if source is None:
+        return False
+    one, height, width, channels = _shape(builder, source)
+    window = {"filterHeight": height, "filterWidth": width, "strideH": 1, "strideW": 1, "padding": "VALID"}
+    pooled = _between(builder, operator, "max", (one, 1, 1, channels))
+    builder.operator("MAX_POOL_2D", 1, (source,), pooled, window)
+    return _reshape(builder, pooled, operator.outputs[0])
+
+
+def _reshape(builder: ProgramBuilder, source: int, output: int) -> bool:
+    builder.operator("RESHAPE", 1, (source,), output)
+    return True
+
+
+def _fully_connected(builder: ProgramBuilder, operator: FileOperator) -> bool:
+    """Flattens what a matrix takes: TFLite's FULLY_CONNECTED reads [n, inputs] out of any shape."""
+    weight, source = builder.tensors[operator.inputs[1]], operator.inputs[0]
+    shape = _shape(builder, source)
+    if len(weight.shape) != 2 or not weight.shape[1] or not shape or shape[-1] == weight.shape[1]:
+        return False
+    rows, rest = divmod(math.prod(shape), weight.shape[1])
+    if rest or rows != 1:
+        return False
+    flat = _between(builder, operator, "flat", (1, weight.shape[1]))
+    _reshape(builder, source, flat)
+    builder.operators.append(replace(operator, inputs=(flat, *operator.inputs[1:])))
+    return True
+
+
+REWRITES: dict[str, Callable[[ProgramBuilder, FileOperator], bool]] = {
+    **dict.fromkeys((*POOLINGS, "ADD", "SUB", "MUL", "CONCATENATION"), _separate_activation),
+    "CAST": _cast,
+    "DIV": _multiply,
+    "MEAN": _mean,
+    "SUM": _sum,
+    "REDUCE_MAX": _largest,
+    "FULLY_CONNECTED": _fully_connected,
+}

@@ -1,0 +1,64 @@
+"""What a .tflite of another tool says of itself in its metadata, and what of that edgenet does not keep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from edgenet.tflite.metadata import labels_name, read_files, read_metadata
+
+LONGEST = 200
+"""Characters of a text that goes into the bundle's card as one line."""
+
+
+@dataclass(frozen=True)
+class Stated:
+    """Empty strings for what the file does not say.
+
+    Attributes:
+        dropped: what stands in the metadata and will not stand in a converted file, one phrase each.
+    """
+
+    name: str = ""
+    author: str = ""
+    licence: str = ""
+    dropped: tuple[str, ...] = ()
+
+
+def read_stated(tflite: bytes) -> Stated:
+    """Reads the metadata.
+
+    Raises:
+        EdgenetError: it is damaged, or the files behind the model are.
+    """
+    metadata = read_metadata(tflite) or {}
+    dropped = [*_steps(metadata), *_files(metadata, read_files(tflite))]
+    name, author, licence = (_line(metadata.get(key, "")) for key in ("name", "author", "license"))
+    return Stated(name, author, licence, tuple(dropped))
+
+
+def _line(text: str) -> str:
+    printable = "".join(c if c.isprintable() else " " for c in text)
+    return " ".join(printable.split())[:LONGEST]
+
+
+def _tensors(metadata: Mapping[str, Any], which: str) -> list[Mapping[str, Any]]:
+    return [t for subgraph in metadata.get("subgraph_metadata", [])[:1] for t in subgraph.get(which, [])[:1]]
+
+
+def _steps(metadata: Mapping[str, Any]) -> Iterable[str]:
+    """Steps around the network other than the input's normalization."""
+    for tensor in _tensors(metadata, "output_tensor_metadata"):
+        if tensor.get("process_units"):
+            yield "steps behind the scores (calibration or a threshold)"
+    for tensor in _tensors(metadata, "input_tensor_metadata"):
+        if any("options" not in unit for unit in tensor.get("process_units", [])):
+            yield "steps before the network other than a normalization"
+
+
+def _files(metadata: Mapping[str, Any], files: Mapping[str, bytes]) -> Iterable[str]:
+    kept = {labels_name(metadata), "labels.txt", "edgenet.json"}
+    for name in files:
+        if name not in kept:
+            yield f"the file {_line(name)}"
