@@ -16,7 +16,8 @@ ALONE = 0.15
 SATURATED = 0.01
 FEW_BITS = 5.0
 LITTLE_RANGE = 0.5
-BEST = "best"
+BEST = "balanced"
+"""The recipe that loses least."""
 
 
 def advise(errors: LayerErrors, noise: NoiseShares, recipe: str | None) -> str:
@@ -94,10 +95,9 @@ def _remedy(worst: LayerShare, by_node: Mapping[str, LayerError], recipe: str | 
         return "Convert again with more calibration photos, like those the camera will see."
     if recipe is None:  # its layers have other names in edgenet's files
         return f"Convert the float network with edgenet and --recipe {BEST}."
-    keep = f"--keep-float {worst.node if error is not None else 'auto'}"
-    return (
-        f"Convert again with {keep}." if recipe == BEST else f"Convert again with --recipe {BEST}, or {keep}."
-    )
+    if recipe == BEST:
+        return "edgenet has no recipe that loses less."
+    return f"Convert again with --recipe {BEST}."
 
 
 def _db(value: float) -> str:

@@ -37,10 +37,10 @@ def test_all_is_well() -> None:
 
 def test_the_layer_its_reason_and_the_remedy() -> None:
     outliers = ChannelUse(576, 0, 3, 40.2, 3.0)
-    assert advise(errors(outliers), noise(15.0), "balanced") == (
+    assert advise(errors(outliers), noise(15.0), "minmax") == (
         "Most of the loss (80%) is in the activations; b/depthwise's output alone makes 30%: 3 of its 576 channels "
         "reach more than 8 times as far as the median, up to 40 times. "
-        "Convert again with --recipe best, or --keep-float b/depthwise."
+        "Convert again with --recipe balanced."
     )
 
 
@@ -68,9 +68,9 @@ def test_saturation_asks_for_photos() -> None:
 
 
 def test_spread_over_layers() -> None:
-    text = advise(errors(), noise(15.0, worst=0.1), "balanced")
+    text = advise(errors(), noise(15.0, worst=0.1), "minmax")
     assert "activations and spread over many layers. Convert again" in text
-    assert text.endswith("or --keep-float auto.")
+    assert text.endswith("--recipe balanced.")
 
 
 def test_weights() -> None:
@@ -79,13 +79,12 @@ def test_weights() -> None:
 
 
 def test_what_was_tried_already_is_not_advised() -> None:
-    assert advise(errors(), noise(15.0), "best").endswith("Convert again with --keep-float b/depthwise.")
+    assert advise(errors(), noise(15.0), "balanced").endswith("no recipe that loses less.")
 
 
 def test_another_tools_file() -> None:
     text = advise(errors(), noise(15.0), None)
-    assert text.endswith("Convert the float network with edgenet and --recipe best.")
-    assert "--keep-float" not in text
+    assert text.endswith("Convert the float network with edgenet and --recipe balanced.")
 
 
 def test_nothing_in_common() -> None:
