@@ -17,6 +17,7 @@ from edgenet.quantize.encodings import HIGH, LOW, Encoding, QuantizedGraph, dequ
 from edgenet.quantize.integer import run_integer
 from edgenet.quantize.matching import match_tensors
 from edgenet.quantize.photo_input import Decode, as_integers, stated
+from edgenet.quantize.rotate import mixable
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,11 @@ def layer_errors(
     producers = quantized.graph.producers()
     equalized = any(total.rescaled() for total in sums.values())
     matched = {name: equalized and name != quantized.graph.output for name in names}
-    layers = tuple(_error(producers[name].name, sums[name], matched[name]) for name in names)
+    # linear tensors of an equalized file are on other axes (see `rotate`), which no scale for each channel undoes
+    turned = mixable(quantized.graph).tensors if equalized else frozenset()
+    layers = tuple(
+        _error(producers[name].name, sums[name], matched[name]) for name in names if name not in turned
+    )
     return LayerErrors(len(images), same, equalized, layers)
 
 
