@@ -29,6 +29,8 @@ imagenet-sample-500.zip --json`:
     | 100 | 97.8 % | 22.4 dB | 0.5 (-0.7 to 1.7) |
 
 All are hints: a set may pass and be the wrong one, because networks are sure of themselves on what they do not know.
+Held-out photos of a wrong set do not show it: calibrated with 32 pictures of noise, V2 agreed with float on all
+held-out noise (33 dB), and on 40 % of ImageNet's photos.
 """
 
 from __future__ import annotations
