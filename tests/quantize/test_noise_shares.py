@@ -12,13 +12,11 @@ from edgenet.graph.executor import run, run_tensors
 from edgenet.graph.ir import Graph
 from edgenet.progress import silent
 from edgenet.quantize.encodings import Encoding, QuantizedGraph, dequantize_array, quantize_array
-from edgenet.quantize.equalize import equalize
 from edgenet.quantize.layer_weights import dequantized
 from edgenet.quantize.noise_shares import LayerShare, NoiseShares, noise_shares, rerun
 from edgenet.quantize.photo_input import as_integers, stated
-from edgenet.quantize.ranges import encode_tensors, ranges_of
-from edgenet.quantize.recipes import RECIPES
-from edgenet.quantize.statistics import channel_statistics
+from edgenet.quantize.ranges import encode_tensors, observe_ranges
+from edgenet.quantize.recipes import RECIPES, reshape_channels
 from edgenet.quantize.sweep import SweepOptions, sweep
 from tests.renaming import renamed_file
 from tests.small_graphs import photos
@@ -115,8 +113,8 @@ def test_a_spoiled_layer_stands_out(graph: Graph, plain: QuantizedGraph) -> None
 
 def test_an_equalized_file_has_no_weights_of_single_layers(graph: Graph) -> None:
     some = images(graph)
-    equalized, statistics = equalize(graph, channel_statistics(graph, some))
-    encodings = encode_tensors(equalized, ranges_of(equalized, statistics))
+    equalized = reshape_channels(graph, some, some)
+    encodings = encode_tensors(equalized, observe_ranges(equalized, some))
     quantized = sweep(equalized, encodings, some, SweepOptions(), silent)
     noise = noise_shares(quantized, graph, some)
     assert {layer.weights for layer in noise.layers} == {None}
