@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgenet.errors import EdgenetError
 from edgenet.graph.ir import Graph, Node
-from edgenet.graph.operators import Concat, Pad, Pool, Reshape, Softmax, Transpose, Unary
+from edgenet.graph.operators import Activation, Concat, Pad, Pool, Reshape, Softmax, Transpose, Unary
 from edgenet.progress import Progress, silent
 from edgenet.quantize.encodings import HIGH, LOW, Encoding, Range, encoding_for
 from edgenet.quantize.statistics import ChannelStatistics, channel_statistics
 
 SHARING = (Pad, Pool, Reshape, Transpose, Concat)
 """Operators that move int8 values without rescaling them: inputs and output share one encoding."""
+
+ROOM = 0.5
 
 ZERO_TO_ONE = Encoding(1 / 256, -128)
 """The encoding that TFLite prescribes for a LOGISTIC's and a SOFTMAX's output (8-bit quantization specification)."""
@@ -73,6 +75,24 @@ def encode_tensors(graph: Graph, ranges: dict[str, Range]) -> dict[str, Encoding
                 "do not concatenate a sigmoid, a softmax or the picture with features",
             )
     return {name: fixed.get(leader(name)) or encoding_for(joined[leader(name)]) for name in ranges}
+
+
+def leave_room(graph: Graph, ranges: dict[str, Range], coherence: Mapping[str, float]) -> dict[str, Range]:
+    """Ranges that other photos overshoot less.
+
+    A value beyond the range is cut, and where a whole map's errors add up (late layers, before the mean), a channel
+    that fires stronger than on any calibration photo costs more than all rounding of its tensor. So a range grows by
+    ROOM times the root of the coherence; not beyond what the activation lets through, and not that of the logits,
+    whose errors stay where they are.
+    """
+    inner = [node for node in graph.nodes if node.output != graph.output]
+    wider = {n.output: _widened(n, ranges[n.output], 1 + ROOM * coherence[n.output] ** 0.5) for n in inner}
+    return {**ranges, **wider}
+
+
+def _widened(node: Node, values: Range, factor: float) -> Range:
+    low, high = getattr(node.operator, "activation", Activation.NONE).bounds
+    return Range(max(values.low * factor, low), min(values.high * factor, high))
 
 
 def _fits(values: Range, encoding: Encoding) -> bool:

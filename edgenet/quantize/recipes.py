@@ -20,9 +20,9 @@ from edgenet.graph.passes.dead_channels import drop_dead_channels
 from edgenet.progress import Progress, silent
 from edgenet.quantize.encodings import QuantizedGraph
 from edgenet.quantize.equalize import equalize
-from edgenet.quantize.ranges import encode_tensors, observe_ranges, ranges_of
+from edgenet.quantize.ranges import encode_tensors, leave_room, observe_ranges, ranges_of
 from edgenet.quantize.rotate import JointStatistics, mixable, rotate
-from edgenet.quantize.sensitivity import logit_sensitivity
+from edgenet.quantize.sensitivity import Sensitivity, logit_sensitivity
 from edgenet.quantize.statistics import channel_statistics
 from edgenet.quantize.sweep import SweepOptions, sweep
 from edgenet.quantize.weights import quantize_weights
@@ -93,8 +93,9 @@ def _equalized_sweep(
             "the network moves its batch axis, so photos cannot go through it together", "use --recipe minmax"
         )
     few = _some(images, effort.sensitivity_photos)
-    equalized = reshape_channels(drop_dead_channels(graph), images, few, progress)
-    encodings = encode_tensors(equalized, observe_ranges(equalized, images, progress))
+    equalized, sensitivity = reshape_channels(drop_dead_channels(graph), images, few, progress)
+    ranges = leave_room(equalized, observe_ranges(equalized, images, progress), sensitivity.coherence)
+    encodings = encode_tensors(equalized, ranges)
     return sweep(
         equalized,
         encodings,
@@ -106,8 +107,10 @@ def _equalized_sweep(
 
 def reshape_channels(
     graph: Graph, images: NDArray[np.uint8], few: NDArray[np.uint8], progress: Progress = silent
-) -> Graph:
+) -> tuple[Graph, Sensitivity]:
     """The same function on channels that int8 rounds with the least noise at the logits: rotated and equalized.
+
+    With it the sensitivity of the logits; that of equalized channels is the one before equalization.
 
     Args:
         few: the photos for the sensitivity.
@@ -118,7 +121,7 @@ def reshape_channels(
     ranges_of(graph, statistics)  # refuses values that are not finite before a matrix is made of them
     sensitivity = logit_sensitivity(graph, few, statistics, mixed, progress)
     graph, sensitivity = rotate(graph, statistics, joint, sensitivity)
-    return equalize(graph, statistics, sensitivity)
+    return equalize(graph, statistics, sensitivity), sensitivity
 
 
 def _some(images: NDArray[np.uint8], count: int | None) -> NDArray[np.uint8]:

@@ -9,14 +9,15 @@ case of a diagonal R. This is transform coding: with the same step for all chann
 
 at the logits (S: sensitivity, see there). Were the span a multiple of the channels' standard deviation, the best
 R'R would be C^-1/2 (C^1/2 S C^1/2)^1/2 C^-1/2 with C the covariance, and then turned so that all channels have the same
-variance. Spans are not quite that, so several such matrices and the diagonal ones are tried on real values, and the one
-with the least noise is taken, the rounding of the layers' weights counted in.
+variance. Spans are not quite that, so several such matrices and the diagonal ones are tried on real values, the
+rounding of the layers' weights counted in, and gradient descent goes on from the best: it finds axes on which no value
+reaches far.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -27,18 +28,19 @@ from edgenet.graph.ir import Graph, Node
 from edgenet.graph.operators import WEIGHTED
 from edgenet.quantize.equalize import shifts_of, with_constants
 from edgenet.quantize.groups import TensorGroup, describe, tensor_groups
-from edgenet.quantize.rounding_noise import activation_noise, weight_noise
+from edgenet.quantize.mixing_noise import MixingNoise
 from edgenet.quantize.sensitivity import Sensitivity, Whole
 from edgenet.quantize.statistics import ChannelStatistics
 
 Matrix = NDArray[np.float64]
 Statistics = dict[str, ChannelStatistics]
 
-FURTHEST_ROWS = 64
+FURTHEST_PER_PHOTO, FURTHEST_ROWS = 64, 2048
 POWERS = (0.0, 0.25, 0.5, 0.75, 1.0)
 EVENNESS = (0.01, 0.1)
 """How much of a mean sensitivity is added to every direction: what few photos do not show may matter all the same."""
 TURNS = 4
+DESCENT_STEPS, DESCENT_RATE = 60, 1e-2
 WHITENING_FLOOR = 1e-6
 
 
@@ -61,19 +63,22 @@ class JointStatistics:
         self._outer[name] = self._outer[name] + outer if name in self._outer else outer
         self._total[name] = self._total[name] + total if name in self._total else total
         self._count[name] = self._count.get(name, 0) + len(rows)
-        # the rows far from the middle are those that decide how wide the range is, whatever the axes
-        distance = ((rows - rows.mean(0)) / rows.std(0).clamp(min=1e-9)).square().sum(1)
-        furthest = distance.topk(min(FURTHEST_ROWS * len(value), len(rows))).indices
-        self._rows.setdefault(name, []).append(rows[furthest])
+        self._rows.setdefault(name, []).append(_furthest(rows, FURTHEST_PER_PHOTO * len(value)))
 
     def covariance(self, name: str) -> Matrix:
         """Of a tensor's channels, over photos and positions: [C, C]."""
         mean = self._total[name] / self._count[name]
         return (self._outer[name] / self._count[name] - torch.outer(mean, mean)).numpy()
 
-    def far_rows(self, name: str) -> Matrix:
+    def far_rows(self, name: str) -> NDArray[np.float32]:
         """The values that reach furthest: [rows, C]."""
-        return torch.cat(self._rows[name]).double().numpy()
+        return _furthest(torch.cat(self._rows[name]), FURTHEST_ROWS).numpy()
+
+
+def _furthest(rows: Tensor, count: int) -> Tensor:
+    """The rows far from the middle: they decide how wide the range is, whatever the axes."""
+    distance = ((rows - rows.mean(0)) / rows.std(0).clamp(min=1e-9)).square().sum(1)
+    return rows[distance.topk(min(count, len(rows))).indices]
 
 
 def mixable(graph: Graph) -> Whole:
@@ -92,7 +97,11 @@ def _mixable_groups(graph: Graph) -> list[TensorGroup]:
 
 
 def rotate(
-    graph: Graph, statistics: Statistics, joint: JointStatistics, sensitivity: Sensitivity
+    graph: Graph,
+    statistics: Statistics,
+    joint: JointStatistics,
+    sensitivity: Sensitivity,
+    steps: int = DESCENT_STEPS,
 ) -> tuple[Graph, Sensitivity]:
     """The same function with linear tensors on better axes, and the sensitivity on these axes.
 
@@ -100,79 +109,62 @@ def rotate(
         graph: lowered, float.
         statistics, joint: of its tensors, on the calibration photos.
         sensitivity: with the matrices that `mixable` names.
+        steps: of gradient descent for each group.
     """
     for tensors in [group.tensors for group in _mixable_groups(graph)]:
         group = describe(graph, tensors)  # afresh: the groups before may have changed its nodes
         assert group is not None
         shifts = shifts_of(group, statistics)
-        mixing = _Mixing(group, shifts, statistics, joint, sensitivity)
-        matrix = min(mixing.candidates(), key=mixing.noise)
+        far = {name: joint.far_rows(name) - shifts[name].astype(np.float32) for name in tensors}
+        noise = MixingNoise(group, far, sensitivity)
+        matrices = map(torch.from_numpy, _candidates(group, shifts, statistics, joint, sensitivity))
+        start = min(matrices, key=lambda matrix: float(noise(matrix)))
+        further = _descend(noise, start, steps)
+        matrix = min((start, further), key=lambda matrix: float(noise(matrix))).numpy()
         graph = _apply(graph, group, matrix, shifts)
         sensitivity = _turned(sensitivity, group, matrix)
     return graph, sensitivity
 
 
-@dataclass(frozen=True, eq=False)
-class _Mixing:
-    """A group of linear tensors, and what a matrix would do to it."""
-
-    group: TensorGroup
-    shifts: dict[str, Matrix]
-    statistics: Statistics
-    joint: JointStatistics
-    sensitivity: Sensitivity
-
-    def candidates(self) -> Iterator[Matrix]:
-        """Matrices to try: powers of the channels' reach on the diagonal, and transforms with several turns."""
-        ends = [
-            np.maximum(seen.high - self.shifts[name], self.shifts[name] - seen.low)
-            for name in self.group.tensors
-            if (seen := self.statistics[name])
-        ]
-        reach = np.maximum(np.max(ends, axis=0), 1e-9 * max(np.max(ends), 1e-300))
-        for power in POWERS:
-            yield np.diag((reach.max() / reach).clip(max=64) ** power)
-        covariance = np.mean([self.joint.covariance(name) for name in self.group.tensors], axis=0)
-        felt = np.sum([self.sensitivity.tensors[name] for name in self.group.tensors], axis=0)
-        if not (np.trace(covariance) > 0 and np.trace(felt) > 0):
-            return
-        for evenness in EVENNESS:
-            transform = _transform(covariance, felt, evenness)
-            for turn in range(TURNS):
-                yield _evenly_turned(transform @ covariance @ transform.T, turn) @ transform
-
-    def noise(self, matrix: Matrix) -> float:
-        """The energy at the logits from rounding the tensors and the weights around them."""
-        inverse = np.linalg.inv(matrix).astype(np.float64)
-        parts = [self._of_tensor(name, matrix, inverse) for name in self.group.tensors]
-        parts += [self._of_consumer(node, matrix, inverse) for node in self.group.consumers]
-        return sum(parts + [self._of_producer(node, matrix, inverse) for node in self.group.producers])
-
-    def _of_tensor(self, name: str, matrix: Matrix, inverse: Matrix) -> float:
-        values = (self.joint.far_rows(name) - self.shifts[name]) @ matrix.T
-        span = np.float64(max(values.max(), 0) - min(values.min(), 0))
-        return float(activation_noise(span, (inverse * (self.sensitivity.tensors[name] @ inverse)).sum()))
-
-    def _of_consumer(self, node: Node, matrix: Matrix, inverse: Matrix) -> float:
-        operator = node.operator
-        assert isinstance(operator, WEIGHTED)
-        columns = self.sensitivity.columns[node.name]
-        weight = operator.weight.astype(np.float64).reshape(-1, len(matrix)) @ inverse
-        largest = np.abs(weight).reshape(len(operator.bias), -1).max(1)
-        gain = (matrix * (matrix @ columns)).sum() / max(np.trace(columns), 1e-300)
-        return float(weight_noise(largest, _rows(self.sensitivity, node), gain))
-
-    def _of_producer(self, node: Node, matrix: Matrix, inverse: Matrix) -> float:
-        operator = node.operator
-        assert isinstance(operator, WEIGHTED)
-        largest = np.abs(matrix @ operator.weight.astype(np.float64).reshape(len(matrix), -1)).max(1)
-        rows = (inverse * (self.sensitivity.rows[node.name] @ inverse)).sum(0)
-        return float(weight_noise(largest, rows, np.float64(1)))
+def _candidates(
+    group: TensorGroup,
+    shifts: dict[str, Matrix],
+    statistics: Statistics,
+    joint: JointStatistics,
+    sensitivity: Sensitivity,
+) -> Iterator[Matrix]:
+    """Matrices to start from: powers of the channels' reach on the diagonal, and transforms with several turns."""
+    ends = [
+        np.maximum(seen.high - shifts[name], shifts[name] - seen.low)
+        for name in group.tensors
+        if (seen := statistics[name])
+    ]
+    reach = np.maximum(np.max(ends, axis=0), 1e-9 * max(np.max(ends), 1e-300))
+    for power in POWERS:
+        yield np.diag((reach.max() / reach).clip(max=64) ** power)
+    covariance = np.mean([joint.covariance(name) for name in group.tensors], axis=0)
+    felt = np.sum([sensitivity.tensors[name] for name in group.tensors], axis=0)
+    if not (np.trace(covariance) > 0 and np.trace(felt) > 0):
+        return
+    for evenness in EVENNESS:
+        transform = _transform(covariance, felt, evenness)
+        for turn in range(TURNS):
+            yield _evenly_turned(transform @ covariance @ transform.T, turn) @ transform
 
 
-def _rows(sensitivity: Sensitivity, node: Node) -> Matrix:
-    rows = sensitivity.rows[node.name]
-    return np.diagonal(rows) if rows.ndim == 2 else rows
+@torch.enable_grad()
+def _descend(noise: MixingNoise, start: Tensor, steps: int) -> Tensor:
+    """From a matrix downhill: what it is multiplied with moves away from the identity, by Adam."""
+    identity = torch.eye(noise.channels, dtype=torch.float64)
+    change = torch.zeros_like(identity, requires_grad=True)
+    optimizer = torch.optim.Adam([change], lr=DESCENT_RATE)
+    rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(steps, 1))
+    for _ in range(steps):
+        optimizer.zero_grad()
+        (noise((identity + change) @ start, smooth=True) + 1e-30).log().backward()
+        optimizer.step()
+        rate.step()
+    return ((identity + change) @ start).detach()
 
 
 def _transform(covariance: Matrix, felt: Matrix, evenness: float) -> Matrix:

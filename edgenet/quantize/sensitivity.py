@@ -49,11 +49,14 @@ class Sensitivity:
         tensors: for each tensor's channels, summed over positions: [C] or [C, C].
         rows: for each weighted node's output channels, summed over all that goes in: [O] or [O, O].
         columns: for its input channels, summed over outputs and the kernel: [I] or [I, I]; nothing for depthwise.
+        coherence: for each tensor how far an error that is the same at all positions adds up: its energy at the
+            logits over that of independent errors and the number of positions, 0 to 1.
     """
 
     tensors: dict[str, Array] = field(default_factory=dict)
     rows: dict[str, Array] = field(default_factory=dict)
     columns: dict[str, Array] = field(default_factory=dict)
+    coherence: dict[str, float] = field(default_factory=dict)
 
 
 def logit_sensitivity(
@@ -76,7 +79,7 @@ def logit_sensitivity(
     signs = torch.Generator().manual_seed(0)
     means = {name: torch.from_numpy(seen.mean).float() for name, seen in statistics.items()}
     layers = [node for node in graph.nodes if isinstance(node.operator, WEIGHTED)]
-    found = Sensitivity()
+    found, alike = Sensitivity(), dict[str, float]()
     share = 1 / (len(images) * probes)
     for index in range(len(images)):
         values, weights, biases = _run_open(graph, images[index : index + 1])
@@ -87,17 +90,17 @@ def logit_sensitivity(
             gradients = iter(torch.autograd.grad(logits, sources, sign, retain_graph=probe + 1 < probes))
             for name in values:
                 gradient = next(gradients)
-                _add(
-                    found.tensors,
-                    name,
-                    gradient.reshape(-1, gradient.shape[-1]),
-                    name in whole.tensors,
-                    share,
-                )
+                places = gradient.reshape(-1, gradient.shape[-1])
+                _add(found.tensors, name, places, name in whole.tensors, share)
+                alike[name] = alike.get(name, 0.0) + float(places.sum(0).square().sum()) / len(places) * share
             of_weights = [next(gradients) for _ in layers]
             for node, gradient, of_bias in zip(layers, of_weights, gradients, strict=True):
                 _add_weight(found, node, _centred(node, gradient, of_bias, means), whole, share)
         progress("measuring sensitivity", index + 1, len(images))
+    for name, energy in alike.items():
+        single = found.tensors[name]
+        apart = np.trace(single) if single.ndim == 2 else single.sum()
+        found.coherence[name] = min(energy / float(apart), 1.0) if apart > 0 else 0.0
     return found
 
 
