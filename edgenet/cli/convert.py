@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from edgenet.verbs.convert import Conversion
     from edgenet.verbs.gate import Measured
     from edgenet.verbs.held_out import Fidelity
+    from edgenet.verbs.mixed import MixedPrecision
 
 Source = Annotated[
     str,
@@ -57,6 +58,15 @@ MaxDrop = Annotated[
     float | None,
     typer.Option("--max-drop", help="Fail if int8 loses more points of top-1 on --data, such as 0.5."),
 ]
+KeepFloat = Annotated[
+    str | None,
+    typer.Option(
+        "--keep-float",
+        metavar="LAYERS|auto",
+        help="Last resort: layers to leave in float, as inspect shows them, such as 'classifier,features.0/*'; "
+        "auto takes a few if they gain enough.",
+    ),
+]
 
 
 def command(
@@ -72,6 +82,7 @@ def command(
     input_shape: InputShape = None,
     data: LabelledData = None,
     max_drop: MaxDrop = None,
+    keep_float: KeepFloat = None,
     json_output: JsonFlag = False,
 ) -> None:
     """Make a .tflite file of a float network.
@@ -83,6 +94,8 @@ def command(
         raise typer.BadParameter("give either --calibration PHOTOS for an int8 file, or --float")
     if float_file and (photos is not None or recipe is not None):
         raise typer.BadParameter("--photos and --recipe are for int8 files, leave them out with --float")
+    if float_file and keep_float is not None:
+        raise typer.BadParameter("--keep-float is for int8 files, with --float all layers are")
     if float_file and data is not None:
         raise typer.BadParameter("--data is for int8 files, leave it out with --float")
     if max_drop is not None and data is None:
@@ -98,7 +111,7 @@ def command(
 
         chosen = None
         if calibration is not None:
-            chosen = Calibration(calibration, photos or PHOTOS, recipe or DEFAULT_RECIPE)
+            chosen = Calibration(calibration, photos or PHOTOS, recipe or DEFAULT_RECIPE, keep_float)
         trial = Trial(data, max_drop) if data is not None else None
         sources = SourceOptions(resolution, normalize, labels, shape)
         result = convert(source, out, chosen, sources, progress, trial)
@@ -125,6 +138,8 @@ def _print(result: Conversion) -> None:
     typer.echo(f"{result.out}: {megabytes(result.bytes)}, {made}")
     typer.echo(f"  {result.name}: {result.cost.mult_adds / 1e6:.0f} M mult-adds, {result.classes} classes")
     typer.echo(f"  {result.operators} operators: {kinds}")
+    for line in mixed_lines(result.mixed) if result.mixed else ():
+        typer.echo(f"  {line}")
     if result.fidelity:
         typer.echo(f"  {fidelity_text(result.fidelity)}")
     for line in _measured_lines(result.measured) if result.measured else ():
@@ -132,6 +147,26 @@ def _print(result: Conversion) -> None:
     typer.echo(f"  {stages}")
     if not result.labelled:
         typer.echo("  it has no labels: convert again with --labels FILE, or give them to edgenet package")
+
+
+def mixed_lines(found: MixedPrecision) -> list[str]:
+    """What keeping layers in float gained and cost, or why it was left."""
+    if not found.layers:
+        return [f"nothing is kept in float: {found.reason}"]
+    lines = [
+        f"kept in float: {layer.name}, {layer.gain_db:+.1f} dB by itself, {layer.added_bytes / 1e3:.1f} kB more, "
+        f"{layer.mult_adds_percent:.1f} % of the mult-adds"
+        for layer in found.layers
+    ]
+    return [
+        *lines,
+        *([f"no more layers: {found.reason}"] if found.reason else []),
+        f"together on {found.photos} photo{'s' * (found.photos != 1)}: SQNR of the logits {found.sqnr_before_db:.1f} "
+        f"to {found.sqnr_after_db:.1f} dB, agreement with float {found.agreement_before:.1f} to "
+        f"{found.agreement_after:.1f} %",
+        f"cost: {found.added_bytes / 1e3:.1f} kB, {found.latency_ratio:.2f} times the latency of int8 "
+        "(side by side on this machine, 1 thread)",
+    ]
 
 
 def fidelity_text(found: Fidelity) -> str:

@@ -52,7 +52,7 @@ class MixedPrecision:
 
     Attributes:
         layers: in the order of the network; none where it would not help.
-        reason: why these, in words.
+        reason: why these and no more, in words; empty where the user named them.
         photos: how many the gains and the four figures below are of: int8 throughout, and with the layers in float.
         sqnr_before_db, sqnr_after_db: of the logits against the float network's.
         agreement_before, agreement_after: percent of the photos with the same best class as the float network.
@@ -126,10 +126,7 @@ def keep_layers_float(
         keep: see `named_layers`.
     """
     named = named_layers(quantized.graph, keep)
-    if named:
-        found = Search(named, "named by the user")
-    else:
-        found = search(quantized, *_judges(reference, images), progress)
+    found = Search(named, "") if named else search(quantized, *_judges(reference, images), progress)
     gains = single_gains(quantized, found.layers, judge, progress)
     mixed = keep_float(quantized, found.layers)
     return mixed, _report(quantized, mixed, gains, judge, found.reason)
