@@ -167,16 +167,24 @@ def test_the_same_photos_give_the_same_bytes(
     assert again.sha256 == converted.sha256
 
 
-def test_other_verbs_take_the_file(converted: Conversion, made: Path, few: Path, tmp_path: Path) -> None:
-    against = Comparison(str(made / "small.safetensors"), few, 2)
-    found = edgenet.inspect(Path(converted.out), against)
-    assert found.errors is not None
+def test_inspect_takes_the_file(converted: Conversion, made: Path, few: Path, tmp_path: Path) -> None:
+    plot = tmp_path / "mixed.html"
+    found = edgenet.inspect(Path(converted.out), Comparison(str(made / "small.safetensors"), few, 2, plot))
+    assert found.compared is not None
     float_row = next(row for row in found.operators if row.output == "features.13/pointwise/conv")
     assert (float_row.dtype, float_row.scale) == ("float32", None)
     assert float_row.mult_adds > 0
-    ranges = {error.node: error.range_used for error in found.errors}
-    assert ranges["classifier"] is None
-    assert ranges["features.13/depthwise/conv"] is not None
+    errors = {error.node: error for error in found.compared.errors.layers}
+    assert (errors["classifier"].range_used, errors["classifier"].channels) == (None, None)
+    assert errors["features.13/depthwise/conv"].range_used is not None
+    shares = {share.node: share for share in found.compared.noise.layers}
+    assert (shares["classifier"].activations, shares["classifier"].weights) == (0, 0)
+    assert shares["features.13/depthwise/conv"].activations > 0
+    assert 0.5 < found.compared.noise.explained < 2
+    assert "features.13/pointwise/conv" in plot.read_text()
+
+
+def test_package_takes_the_file(converted: Conversion, tmp_path: Path) -> None:
     packed = edgenet.package(Path(converted.out), tmp_path / "mixed.edgenet")
     assert packed.manifest.quantization == converted.quantization
 
