@@ -44,17 +44,44 @@ def weighted_layers(graph: Graph) -> tuple[str, ...]:
     return tuple(node.name for node in graph.nodes if isinstance(node.operator, WEIGHTED))
 
 
+def layers_around(graph: Graph, name: str) -> tuple[str, ...]:
+    """The layers that must be float so that what a node makes is float wherever it is read, in the order of the graph.
+
+    A layer that alone is float spares its weights the rounding; what it makes is still rounded for its readers.
+
+    Args:
+        name: of a node; of the input, which is always int8, there are none.
+    """
+    made = next((node.output for node in graph.nodes if node.name == name), None)
+    if made is None:
+        return ()
+    layers, neighbours = weighted_layers(graph), _neighbours(graph)
+    found: set[str] = set()
+    wanted = {name, *(node.name for node in graph.nodes if made in node.inputs)}
+    while wanted:
+        found |= wanted
+        # other nodes than layers are float only where all their neighbours are
+        wanted = {near for node in wanted if node not in layers for near in neighbours[node]} - found
+    return tuple(layer for layer in layers if layer in found)
+
+
+def _neighbours(graph: Graph) -> dict[str, set[str]]:
+    """For every node those that make what it reads or read what it makes."""
+    makers = {node.output: node.name for node in graph.nodes}
+    found: dict[str, set[str]] = {node.name: set() for node in graph.nodes}
+    for node in graph.nodes:
+        for source in (makers[name] for name in node.inputs if name in makers):
+            found[node.name].add(source)
+            found[source].add(node.name)
+    return found
+
+
 def _float_nodes(graph: Graph, layers: set[str]) -> frozenset[str]:
     """The layers, and the other nodes all of whose neighbours are float.
 
     The picture is there in both forms and the scores are wanted in float, so neither stands in the way.
     """
-    makers = {node.output: node.name for node in graph.nodes}
-    neighbours: dict[str, set[str]] = {node.name: set() for node in graph.nodes}
-    for node in graph.nodes:
-        for source in (makers[name] for name in node.inputs if name in makers):
-            neighbours[node.name].add(source)
-            neighbours[source].add(node.name)
+    neighbours = _neighbours(graph)
     carriers = {node.name for node in graph.nodes} - set(weighted_layers(graph))
     floats = layers | carriers
     while outside := {name for name in floats - layers if not neighbours[name] <= floats}:
