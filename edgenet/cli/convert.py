@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +17,8 @@ from edgenet.cli.console import (
     shown_progress,
     warn,
 )
+from edgenet.cli.convert_options import InputOptions, PrecisionOptions
+from edgenet.cli.option_groups import grouped
 
 if TYPE_CHECKING:
     from edgenet.verbs.convert import Conversion
@@ -30,59 +31,14 @@ Source = Annotated[
     typer.Argument(help="A variant with ImageNet weights, or a .safetensors, .npz, .pth, .onnx or .tflite."),
 ]
 Out = Annotated[Path, typer.Option("--out", "-o", help="The .tflite file to write.")]
-CalibrationData = Annotated[
-    Path | None, typer.Option("--calibration", help="Folder or zip of photos like those the camera will see.")
-]
-Photos = Annotated[
-    int | None, typer.Option("--photos", min=1, help="How many of them to use.", show_default="100")
-]
-FloatFlag = Annotated[
-    bool, typer.Option("--float", help="Write a float32 file; needs no calibration photos.")
-]
-Recipe = Annotated[str | None, typer.Option("--recipe", help="How to quantize.", show_default="the best")]
-Resolution = Annotated[int | None, typer.Option("--resolution", help="Side of the picture in pixels.")]
-Normalize = Annotated[
-    str | None,
-    typer.Option("--normalize", help="For .onnx: imagenet, -1..1, centred, 0..1, 0..255 or R,G,B/R,G,B."),
-]
-Labels = Annotated[Path | None, typer.Option("--labels", help="Text file with one class name per line.")]
-InputShape = Annotated[
-    str | None, typer.Option("--input-shape", help="For an .onnx with an open shape, e.g. 1,3,224,224.")
-]
-
-LabelledData = Annotated[
-    Path | None,
-    typer.Option("--data", help="Labelled photos to measure float and int8 on, as evaluate takes."),
-]
-MaxDrop = Annotated[
-    float | None,
-    typer.Option("--max-drop", help="Fail if int8 loses more points of top-1 on --data, such as 0.5."),
-]
-KeepFloat = Annotated[
-    str | None,
-    typer.Option(
-        "--keep-float",
-        metavar="LAYERS|auto",
-        help="Last resort: layers to leave in float, as inspect shows them, such as 'classifier,features.0/*'; "
-        "auto takes a few if they gain enough.",
-    ),
-]
 
 
+@grouped
 def command(
     source: Source,
     out: Out,
-    calibration: CalibrationData = None,
-    photos: Photos = None,
-    float_file: FloatFlag = False,
-    recipe: Recipe = None,
-    resolution: Resolution = None,
-    normalize: Normalize = None,
-    labels: Labels = None,
-    input_shape: InputShape = None,
-    data: LabelledData = None,
-    max_drop: MaxDrop = None,
-    keep_float: KeepFloat = None,
+    precision: PrecisionOptions,
+    inputs: InputOptions,
     json_output: JsonFlag = False,
 ) -> None:
     """Make a .tflite file of a float network.
@@ -90,43 +46,15 @@ def command(
     It is int8 with --calibration PHOTOS, float32 with --float. An int8 file is always compared with float on photos
     that did not calibrate; with --data PHOTOS its top-1 is measured too, and with --max-drop it must not lose more.
     """
-    if float_file == (calibration is not None):
-        raise typer.BadParameter("give either --calibration PHOTOS for an int8 file, or --float")
-    if float_file and (photos is not None or recipe is not None):
-        raise typer.BadParameter("--photos and --recipe are for int8 files, leave them out with --float")
-    if float_file and keep_float is not None:
-        raise typer.BadParameter("--keep-float is for int8 files, with --float all layers are")
-    if float_file and data is not None:
-        raise typer.BadParameter("--data is for int8 files, leave it out with --float")
-    if max_drop is not None and data is None:
-        raise typer.BadParameter("--max-drop needs --data PHOTOS to be measured on")
-    if max_drop is not None and not (math.isfinite(max_drop) and max_drop >= 0):
-        raise typer.BadParameter(f"--max-drop is {max_drop}, give points of top-1, 0 or more, such as 0.5")
-    shape = _shape(input_shape)
     with shown_progress() as progress:
-        from edgenet.quantize.recipes import DEFAULT_RECIPE
-        from edgenet.verbs.convert import PHOTOS, Calibration, convert
-        from edgenet.verbs.gate import Trial
-        from edgenet.verbs.sources import SourceOptions
+        # before the verb: where torch is the first to import numpy, it swallows a Ctrl-C meanwhile
+        calibration, trial = precision.for_verb()
+        from edgenet.verbs.convert import convert
 
-        chosen = None
-        if calibration is not None:
-            chosen = Calibration(calibration, photos or PHOTOS, recipe or DEFAULT_RECIPE, keep_float)
-        trial = Trial(data, max_drop) if data is not None else None
-        sources = SourceOptions(resolution, normalize, labels, shape)
-        result = convert(source, out, chosen, sources, progress, trial)
+        result = convert(source, out, calibration, inputs.for_verb(), progress, trial)
     note_skipped(result.skipped)
     warn(result.warnings)
     print_json(result) if json_output else _print(result)
-
-
-def _shape(text: str | None) -> tuple[int, ...] | None:
-    if text is None:
-        return None
-    try:
-        return tuple(int(n) for n in text.split(","))
-    except ValueError:
-        raise typer.BadParameter(f"--input-shape is '{text}', give it as 1,3,224,224") from None
 
 
 def _print(result: Conversion) -> None:
