@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +12,11 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 from benchmarks.normalizations import SLIM, Normalization
+from edgenet.verbs import side_by_side
 
 _OPERATOR_NAMES = {
     value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")
 }
-
-
-@dataclass(frozen=True)
-class LatencyRatio:
-    """Two files timed in turns: their medians, and the median of the ratio within each pair of blocks."""
-
-    first_ms: float
-    second_ms: float
-    ratio: float
 
 
 def operators(path: Path) -> dict[str, int]:
@@ -78,40 +67,9 @@ def top1(path: Path, photos: Sequence[np.ndarray]) -> list[int]:
     return best
 
 
-def latency_ratio(
-    first: Path, second: Path, photo: np.ndarray, blocks: int = 20, runs: int = 20
-) -> LatencyRatio:
-    """Times `invoke` of two files in alternating blocks, so that a slow spell of the machine hits both.
-
-    Args:
-        first, second: .tflite files of the same network.
-        photo: uint8 RGB [1, H, W, 3].
-        blocks: pairs of blocks; the order within a pair alternates.
-        runs: inferences per block.
-
-    Returns:
-        Medians over the blocks' medians, milliseconds, and the median over pairs of first / second.
-    """
+def latency_ratio(first: Path, second: Path, photo: np.ndarray) -> side_by_side.LatencyRatio:
+    """Times `invoke` of two .tflite files of the same network on a photo, uint8 RGB [1, H, W, 3], in turns."""
     interpreters = [open_file(first), open_file(second)]
     for interpreter in interpreters:
         put_pixels(interpreter, photo)
-        for _ in range(runs):
-            interpreter.invoke()
-    pairs = []
-    for block in range(blocks):
-        pair = {}
-        for which in (0, 1) if block % 2 == 0 else (1, 0):
-            pair[which] = statistics.median(_times_ms(interpreters[which], runs))
-        pairs.append((pair[0], pair[1]))
-    firsts, seconds = zip(*pairs, strict=True)
-    ratio = statistics.median(one / other for one, other in pairs)
-    return LatencyRatio(statistics.median(firsts), statistics.median(seconds), ratio)
-
-
-def _times_ms(interpreter: Any, runs: int) -> list[float]:
-    times = []
-    for _ in range(runs):
-        begun = time.perf_counter_ns()
-        interpreter.invoke()
-        times.append((time.perf_counter_ns() - begun) / 1e6)
-    return times
+    return side_by_side.latency_ratio(interpreters[0].invoke, interpreters[1].invoke)

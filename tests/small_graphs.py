@@ -102,7 +102,7 @@ def quantize(graph: Graph, images: NDArray[np.uint8]) -> QuantizedGraph:
 def float_file(graph: Graph) -> bytes:
     """A float file without the clients' way in and out: decoded pixels in, the graph's output out."""
     state = Emission(graph, None, ProgramBuilder(graph.name), {})
-    source = state.activation_tensor(graph.input)
+    source = state.activation_tensor(graph.input, is_float=True)
     return write_tflite(state.builder.program(source, emit_nodes(state)))
 
 

@@ -17,7 +17,7 @@ from edgenet.cli.console import (
     short_names,
     shown_progress,
 )
-from edgenet.cli.convert import Normalize, Resolution
+from edgenet.cli.convert_options import Normalize, Resolution
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -16,7 +16,7 @@ from edgenet.cli.console import (
     print_json,
     shown_progress,
 )
-from edgenet.cli.convert import Normalize
+from edgenet.cli.convert_options import Normalize
 
 if TYPE_CHECKING:
     from rich.table import Table

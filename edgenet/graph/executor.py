@@ -103,10 +103,10 @@ def last_uses(graph: Graph) -> dict[str, str]:
 
 
 def forget(values: dict[str, Tensor], node: Node, last_use: Mapping[str, str]) -> None:
-    """Drops the tensors that nobody reads after this node."""
+    """Drops the tensors that nobody reads after this node, where they are there."""
     for name in set(node.inputs):
         if last_use.get(name) == node.name:
-            del values[name]
+            values.pop(name, None)
 
 
 def keeps_batch(graph: Graph) -> bool:

@@ -50,13 +50,15 @@ class QuantizedGraph:
 
     Attributes:
         graph: lowered to what a .tflite file has.
-        encodings: for every activation tensor, by name.
-        weights: for every weighted node, by the node's name.
+        encodings: for every activation tensor that an int8 node makes or reads, and the input, by name.
+        weights: for every weighted node that is int8, by the node's name.
+        kept_float: the nodes that are computed in float32 with the graph's own weights, by name.
     """
 
     graph: Graph
     encodings: Mapping[str, Encoding]
     weights: Mapping[str, QuantizedWeights]
+    kept_float: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from edgenet.graph.executor import run
 from edgenet.graph.ir import Graph
 from edgenet.quantize.channels import ChannelUse, channel_use
 from edgenet.quantize.encodings import HIGH, LOW, Encoding, QuantizedGraph, dequantize_array
-from edgenet.quantize.integer import run_integer
+from edgenet.quantize.integer import real_logits
 from edgenet.quantize.matching import match_tensors
 from edgenet.quantize.photo_input import Decode, as_integers, stated
 from edgenet.quantize.rotate import mixable
@@ -184,7 +184,7 @@ def _compare_one(
             answers[name] = int(value.argmax())
 
     logits = run(reference, photo[0], 1, keep)
-    run_integer(quantized, as_integers(quantized, photo[1]), compare)
+    real_logits(quantized, as_integers(quantized, photo[1]), compare)
     return answers[quantized.graph.output] == int(logits.argmax())
 
 

@@ -2,6 +2,9 @@
 
 Where a comment names no other source, the arithmetic is XNNPACK's: int32 accumulators, requantized with one
 float32 multiplication and rounded half to even ("fp32 requantization", qs8-requantization).
+
+Nodes that were kept in float are computed by the float executor. Their sums differ from LiteRT's in the last bits of
+float32, which can turn a rounding behind them: up to the first of them the reading is exact, from there on it is near.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from edgenet.graph.executor import convolve, forget, last_uses, pad, reshape, tensor_of
+from edgenet.graph.executor import apply, convolve, forget, last_uses, pad, reshape, tensor_of
 from edgenet.graph.ir import Node
 from edgenet.graph.operators import (
     Activation,
@@ -33,6 +36,7 @@ from edgenet.graph.operators import (
     Weighted,
 )
 from edgenet.quantize.encodings import HIGH, LOW, Encoding, QuantizedGraph, QuantizedWeights
+from edgenet.quantize.forms import Forms
 from edgenet.quantize.tables import hard_swish_table, sigmoid_table
 from edgenet.quantize.weights import output_axis
 
@@ -46,36 +50,61 @@ Observer = Callable[[str, Tensor], None]
 def run_integer(
     quantized: QuantizedGraph, images: NDArray[np.uint8], observe: Observer | None = None
 ) -> NDArray[np.int8]:
-    """The int8 logits of photos.
+    """The int8 logits of photos; `real_logits` also takes graphs whose last layer was kept in float.
 
     Args:
         images: uint8 RGB [n, H, W, 3].
-        observe: called with every tensor's name and int8 value [1, ...] as it is made, photo by photo.
+        observe: called with every tensor's name and value [1, ...] as it is made, photo by photo: int8, but float32
+            for a tensor that has no encoding because only float nodes make and read it.
 
     Returns:
         int8 [n, N].
     """
-    outputs = [_run_one(quantized, image, observe) for image in images]
-    return np.stack(outputs) if outputs else np.zeros((0, quantized.graph.classes), np.int8)
+    graph = quantized.graph
+    if graph.output not in quantized.encodings:
+        raise TypeError(f"the logits of '{graph.name}' are float: use real_logits")
+    outputs = [_run_one(quantized, image, observe).integer(graph.output)[0].numpy() for image in images]
+    return np.stack(outputs) if outputs else np.zeros((0, graph.classes), np.int8)
+
+
+def real_logits(
+    quantized: QuantizedGraph, images: NDArray[np.uint8], observe: Observer | None = None
+) -> NDArray[np.float32]:
+    """The logits of photos as real numbers, float32 [n, N]: what the file's softmax takes. See `run_integer`."""
+    graph = quantized.graph
+    outputs = [_run_one(quantized, image, observe).real(graph.output)[0].numpy() for image in images]
+    return np.stack(outputs) if outputs else np.zeros((0, graph.classes), np.float32)
+
+
+def _run_one(quantized: QuantizedGraph, image: NDArray[np.uint8], observe: Observer | None) -> Forms:
+    forms = first_forms(quantized, image[None])
+    if observe:
+        observe(quantized.graph.input, forms.integer(quantized.graph.input))
+    last_use = last_uses(quantized.graph)
+    for node in quantized.graph.nodes:
+        compute(quantized, node, forms)
+        if observe:
+            observe(node.output, forms.known(node.output))
+        forget(forms.integers, node, last_use)
+        forget(forms.reals, node, last_use)
+    return forms
+
+
+def first_forms(quantized: QuantizedGraph, images: NDArray[np.uint8]) -> Forms:
+    """Photos [n, H, W, 3] as the graph's input, the only tensor that is there."""
+    # the file's DEQUANTIZE and QUANTIZE in front amount to this shift of the zero point
+    pixels = torch.from_numpy((images.astype(np.int16) - 128).astype(np.int8))
+    return Forms(quantized.encodings, {quantized.graph.input: pixels}, {})
 
 
 @torch.inference_mode()
-def _run_one(
-    quantized: QuantizedGraph, image: NDArray[np.uint8], observe: Observer | None
-) -> NDArray[np.int8]:
-    graph = quantized.graph
-    # the file's DEQUANTIZE and QUANTIZE in front amount to this shift of the zero point
-    pixels = torch.from_numpy((image.astype(np.int16) - 128).astype(np.int8))[None]
-    values = {graph.input: pixels}
-    last_use = last_uses(graph)
-    if observe:
-        observe(graph.input, pixels)
-    for node in graph.nodes:
-        values[node.output] = apply_integer(quantized, node, [values[name] for name in node.inputs])
-        if observe:
-            observe(node.output, values[node.output])
-        forget(values, node, last_use)
-    return values[graph.output][0].numpy()
+def compute(quantized: QuantizedGraph, node: Node, forms: Forms) -> None:
+    """One node, int8 or float, from the tensors that are there to the one that it makes."""
+    if node.name in quantized.kept_float:
+        forms.reals[node.output] = apply(node.operator, [forms.real(name) for name in node.inputs])
+    else:
+        inputs = [forms.integer(name) for name in node.inputs]
+        forms.integers[node.output] = apply_integer(quantized, node, inputs)
 
 
 def apply_integer(quantized: QuantizedGraph, node: Node, inputs: list[Tensor]) -> Tensor:

@@ -8,6 +8,7 @@ on MobileNets; `NoiseShares.explained` says how well it holds for a file). Each 
   up for the mean of activations' errors count here too.
 - An activation's part is what rounding that one tensor to its int8 encoding changes in the logits of that same
   float network with the file's weights. This needs no tensor of the original network, so it holds for equalized files.
+  What a layer kept in float makes is rounded only for the int8 nodes that read it.
 - One layer's weights' part is what this layer's weights and biases from the file change when put into the float
   network. That can only be said where the file's channels are those of the float network; an equalized
   file has other channels, whose weights before the rounding nobody knows.
@@ -18,7 +19,7 @@ in proportion to what was measured for each.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,9 +30,9 @@ from torch import Tensor
 from edgenet.graph.executor import apply, decode_pixels, keeps_batch, run_tensors
 from edgenet.graph.ir import Graph, Node
 from edgenet.graph.operators import Concat, Operator, Pad, Pool, Reshape, Transpose, Unary
-from edgenet.quantize.encodings import HIGH, LOW, Encoding, QuantizedGraph, dequantize_array
+from edgenet.quantize.encodings import HIGH, LOW, Encoding, QuantizedGraph
 from edgenet.quantize.error import sqnr_db
-from edgenet.quantize.integer import run_integer
+from edgenet.quantize.integer import real_logits
 from edgenet.quantize.layer_weights import dequantized, swapped_layers
 from edgenet.quantize.matching import match_tensors
 from edgenet.quantize.photo_input import Decode, as_integers, stated
@@ -67,6 +68,11 @@ class LayerShare:
         """Both together, as far as they are known."""
         return self.activations + (self.weights or 0.0)
 
+    @property
+    def of_weights(self) -> bool:
+        """Whether the weights are known to make more of it than the rounding of what it makes."""
+        return self.weights is not None and self.weights > self.activations
+
 
 @dataclass(frozen=True)
 class NoiseShares:
@@ -88,6 +94,11 @@ class NoiseShares:
     activations: float
     explained: float
     layers: tuple[LayerShare, ...]
+
+    @property
+    def hidden(self) -> bool:
+        """Whether most of it is of weights, and nobody can know of which layers'."""
+        return self.weights > self.activations and any(layer.weights is None for layer in self.layers)
 
 
 def noise_shares(
@@ -148,13 +159,13 @@ class _Measuring:
         clean = _all_tensors(self.real, torch.from_numpy(pixels))
         original = _all_tensors(self.reference, decode_pixels(self.reference, images))
         logits, wanted = clean[self.real.output], original[self.reference.output]
-        integers = run_integer(self.quantized, as_integers(self.quantized, pixels))
-        given = dequantize_array(integers, self.quantized.encodings[self.real.output])
+        given = real_logits(self.quantized, as_integers(self.quantized, pixels))
         self.signal += _energy(wanted)
         self.noise += _energy(torch.from_numpy(given) - wanted)
         self.of_weights += _energy(logits - wanted)
         for done, (name, encoding) in enumerate(self.rounded.items(), 1):
-            changed = rerun(self.real, clean, name, _round(clean[name], encoding))
+            exact = _exact_readers(self.quantized, name)
+            changed = rerun(self.real, clean, name, _round(clean[name], encoding), exact)
             self.of_tensor[name] += _energy(changed - logits)
             progress(done)
         for done, (name, (node, operator)) in enumerate((self.layers or {}).items(), len(self.rounded) + 1):
@@ -200,15 +211,23 @@ class _Measuring:
         return [(self.real.input,) * 2, *((node.name, node.output) for node in self.real.nodes)]
 
 
-def rerun(graph: Graph, clean: Mapping[str, Tensor], name: str, value: Tensor) -> Tensor:
+def rerun(
+    graph: Graph, clean: Mapping[str, Tensor], name: str, value: Tensor, exact: Set[str] = frozenset()
+) -> Tensor:
     """The graph's output when one tensor has another value, from the tensors of a whole run.
 
     Only what depends on that tensor is computed again.
+
+    Args:
+        exact: nodes that read this tensor as it was.
     """
     changed = {name: value}
     for node in graph.nodes:
-        if node.output != name and any(i in changed for i in node.inputs):
-            changed[node.output] = apply(node.operator, [changed.get(i, clean[i]) for i in node.inputs])
+        seen = {i for i in node.inputs if i in changed} - ({name} if node.name in exact else set())
+        if node.output != name and seen:
+            changed[node.output] = apply(
+                node.operator, [changed[i] if i in seen else clean[i] for i in node.inputs]
+            )
     return changed.get(graph.output, clean[graph.output])
 
 
@@ -221,8 +240,15 @@ def _all_tensors(graph: Graph, first: Tensor) -> Values:
 def _rounded_tensors(quantized: QuantizedGraph) -> dict[str, Encoding]:
     """The tensors at which int8 rounds; what only moves int8 values adds nothing."""
     graph, encodings = quantized.graph, quantized.encodings
-    made = [graph.input, *(node.output for node in graph.nodes if not _moves(node.operator))]
+    rounding = (n for n in graph.nodes if n.name in quantized.kept_float or not _moves(n.operator))
+    made = [graph.input, *(node.output for node in rounding)]
     return {name: encodings[name] for name in made if name in encodings}
+
+
+def _exact_readers(quantized: QuantizedGraph, name: str) -> frozenset[str]:
+    """The nodes that read a tensor before it is rounded: float ones, of what a float node makes."""
+    maker = quantized.graph.producers().get(name)
+    return quantized.kept_float if maker is not None and maker.name in quantized.kept_float else frozenset()
 
 
 def _moves(operator: Operator) -> bool:

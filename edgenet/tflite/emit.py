@@ -1,4 +1,7 @@
-"""From the graph to the file's operators, float or int8: one rule for each operator.
+"""From the graph to the file's operators, float, int8 or a mixture: one rule for each operator.
+
+A tensor that int8 and float operators share gets a QUANTIZE or a DEQUANTIZE, once, where it is first wanted in its
+other form.
 
 Layouts and operator versions are those of the TFLite 8-bit quantization specification and its schema.
 """
@@ -6,7 +9,7 @@ Layouts and operator versions are those of the TFLite 8-bit quantization specifi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -48,23 +51,46 @@ class Emission:
 
     Attributes:
         quantized: the integers, or None for a float file.
-        index: file tensors of graph tensors made so far.
+        index: file tensors of graph tensors made so far, in the form in which their node makes them.
+        converted: file tensors of graph tensors in the other form.
     """
 
     graph: Graph
     quantized: QuantizedGraph | None
     builder: ProgramBuilder
     index: dict[str, int]
+    converted: dict[str, int] = field(default_factory=dict)
 
-    def activation_tensor(self, name: str) -> int:
+    def is_float(self, node: Node) -> bool:
+        """Whether a node is computed in float32."""
+        return self.quantized is None or node.name in self.quantized.kept_float
+
+    def activation_tensor(self, name: str, is_float: bool) -> int:
         """Adds the file tensor for a graph tensor, int8 with its encoding or float32."""
-        shape = self.graph.shapes[name]
-        if self.quantized is None:
-            self.index[name] = self.builder.tensor(name, shape, "float32")
-        else:
-            quantization = encoded(self.quantized.encodings[name])
-            self.index[name] = self.builder.tensor(name, shape, "int8", quantization)
+        self.index[name] = self._tensor(name, is_float, name)
         return self.index[name]
+
+    def tensor_as(self, name: str, is_float: bool, called: str | None = None) -> int:
+        """The file tensor of a graph tensor in the form wanted, converted where its node makes the other one.
+
+        Args:
+            called: the name of a converted tensor.
+        """
+        made = self.index[name]
+        if (self.builder.tensors[made].dtype == "float32") == is_float:
+            return made
+        if name not in self.converted:
+            kind, version, suffix = ("DEQUANTIZE", 2, "real") if is_float else ("QUANTIZE", 1, "int8")
+            target = self._tensor(name, is_float, called or f"{name}/{suffix}")
+            self.converted[name] = self.builder.operator(kind, version, (made,), target)
+        return self.converted[name]
+
+    def _tensor(self, name: str, is_float: bool, called: str) -> int:
+        shape = self.graph.shapes[name]
+        if is_float:
+            return self.builder.tensor(called, shape, "float32")
+        assert self.quantized is not None
+        return self.builder.tensor(called, shape, "int8", encoded(self.quantized.encodings[name]))
 
 
 def emit_nodes(state: Emission) -> int:
@@ -75,20 +101,20 @@ def emit_nodes(state: Emission) -> int:
 
 
 def _emit(state: Emission, node: Node) -> None:
-    operator = node.operator
-    inputs = tuple(state.index[name] for name in node.inputs)
-    version = 1 if state.quantized is None else 2
+    operator, is_float = node.operator, state.is_float(node)
+    inputs = tuple(state.tensor_as(name, is_float) for name in node.inputs)
+    version = 1 if is_float else 2
     constants: tuple[int, ...] = ()
     options: Mapping[str, object] = {}
     match operator:
         case Conv2D() | DepthwiseConv2D():
             kind = "CONV_2D" if isinstance(operator, Conv2D) else "DEPTHWISE_CONV_2D"
             constants, options = _weights(state, node, operator), _convolution_options(state, node)
-            version = _convolution_version(operator, state.quantized is not None)
+            version = _convolution_version(operator, not is_float)
         case FullyConnected():
             kind, constants = "FULLY_CONNECTED", _weights(state, node, operator)
             keep = len(state.graph.shapes[node.output]) > 2
-            version = 5 if state.quantized else 2 if keep else 1
+            version = 2 if is_float and keep else 1 if is_float else 5
             options = {"fusedActivationFunction": ACTIVATIONS[operator.activation], "keepNumDims": keep}
         case Binary():
             kind, options = (
@@ -119,20 +145,20 @@ def _emit(state: Emission, node: Node) -> None:
             version = 1 if kind == "HARD_SWISH" else version
         case _:
             raise TypeError(f"{type(operator).__name__} must be lowered before a file is written")
-    output = state.activation_tensor(node.output)
+    output = state.activation_tensor(node.output, is_float)
     state.builder.operator(kind, version, (*inputs, *constants), output, options)
 
 
 def _weights(state: Emission, node: Node, operator: Weighted) -> tuple[int, int]:
     """The constants of a weighted operator: weight and bias."""
-    build = state.builder
-    if state.quantized is None:
+    build, quantized = state.builder, state.quantized
+    if quantized is None or state.is_float(node):
         return (
             build.constant(f"{node.name}/weight", operator.weight),
             build.constant(f"{node.name}/bias", operator.bias),
         )
-    weights = state.quantized.weights[node.name]
-    source = np.float32(state.quantized.encodings[node.inputs[0]].scale)
+    weights = quantized.weights[node.name]
+    source = np.float32(quantized.encodings[node.inputs[0]].scale)
     axis, zeros = output_axis(operator), (0,) * len(weights.scales)
     scales = tuple(float(s) for s in weights.scales)
     products = tuple(float(source * s) for s in weights.scales)
@@ -185,7 +211,7 @@ def _pad(state: Emission, node: Node, operator: Pad) -> tuple[str, tuple[int, ..
     amounts = state.builder.constant(f"{node.name}/paddings", around)
     if operator.value == 0:
         return "PAD", (amounts,)
-    if state.quantized is None:
+    if state.quantized is None or state.is_float(node):
         lowest = state.builder.constant(
             f"{node.name}/value", np.full(1, np.finfo(np.float32).min, np.float32)
         )

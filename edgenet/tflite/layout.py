@@ -5,7 +5,8 @@ direct uint8-to-int8 QUANTIZE and an int8 SOFTMAX are not taken by XNNPACK):
 
     image uint8 -> DEQUANTIZE -> QUANTIZE -> int8 network -> DEQUANTIZE -> SOFTMAX -> probability float32
 
-A float file goes from the first DEQUANTIZE straight into the network.
+A float file goes from the first DEQUANTIZE straight into the network, and so does a network that is int8 in part where
+its first layer is float; where its last layer is, nothing stands between that and the SOFTMAX.
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ def int8_program(quantized: QuantizedGraph) -> Program:
 
 
 def raw_program(quantized: QuantizedGraph) -> Program:
-    """int8 pixels in, int8 logits out: for checking the integer reading against LiteRT."""
+    """int8 pixels in, the logits as the last layer makes them out: for checking the integer reading against LiteRT."""
     state = Emission(quantized.graph, quantized, ProgramBuilder(quantized.graph.name), {})
-    source = state.activation_tensor(quantized.graph.input)
+    source = state.activation_tensor(quantized.graph.input, is_float=False)
     return state.builder.program(source, emit_nodes(state))
 
 
@@ -46,15 +47,14 @@ def _client_program(graph: Graph, quantized: QuantizedGraph | None) -> Program:
     encoding = graph.takes_pixels()
     pixels = Quantization((float(np.float32(encoding.scale)),), (encoding.zero_point,))
     image = builder.tensor(INPUT_NAME, shape, "uint8", pixels)
-    if quantized is None:
-        builder.operator("DEQUANTIZE", 2, (image,), state.activation_tensor(graph.input))
+    if all(state.is_float(node) for node in graph.nodes if graph.input in node.inputs):
+        builder.operator("DEQUANTIZE", 2, (image,), state.activation_tensor(graph.input, is_float=True))
     else:
         real = builder.operator("DEQUANTIZE", 2, (image,), builder.tensor("image/real", shape, "float32"))
-        builder.operator("QUANTIZE", 1, (real,), state.activation_tensor(graph.input))
-    scores = emit_nodes(state)
-    if quantized is not None:
-        real = builder.tensor("logits/real", graph.shapes[graph.output], "float32")
-        scores = builder.operator("DEQUANTIZE", 2, (scores,), real)
+        builder.operator("QUANTIZE", 1, (real,), state.activation_tensor(graph.input, is_float=False))
+        state.converted[graph.input] = real
+    emit_nodes(state)
+    scores = state.tensor_as(graph.output, is_float=True, called="logits/real")
     return builder.program(image, _softmax(graph, builder, scores))
 
 

@@ -47,7 +47,10 @@ class Reading:
         constants: file tensors whose value is known, as real numbers.
         integers: the integer weights of weighted nodes, by node.
         encodings: the int8 encodings of graph tensors.
-        requantized: file tensors that hold a graph tensor in another encoding than its own.
+        floats: the nodes whose file operator gives float32.
+        mixing: the nodes whose file operator reads tensors of another type than it gives.
+        requantized: file tensors that hold a graph tensor otherwise than it was made: in another int8 encoding, or
+            rounded to int8 and back to float.
     """
 
     program: Program
@@ -56,6 +59,8 @@ class Reading:
     constants: dict[int, NDArray] = field(default_factory=dict)
     integers: dict[str, QuantizedWeights] = field(default_factory=dict)
     encodings: dict[str, Encoding] = field(default_factory=dict)
+    floats: set[str] = field(default_factory=set)
+    mixing: set[str] = field(default_factory=set)
     requantized: list[str] = field(default_factory=list)
 
     def constant(self, operator: FileOperator, position: int) -> NDArray:

@@ -1,4 +1,4 @@
-"""From the file's operators back to the graph: float files to float graphs, int8 files to quantized graphs.
+"""From the file's operators back to the graph: float files to float graphs, int8 and mixed ones to quantized graphs.
 
 The inverse of `emit`, for files of edgenet and of other tools.
 """
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edgenet.errors import EdgenetError
 from edgenet.graph.builder import GraphBuilder
-from edgenet.graph.ir import Graph, PixelEncoding
+from edgenet.graph.ir import Graph, Node, PixelEncoding
 from edgenet.graph.operators import (
     WEIGHTED,
     Affine,
@@ -68,7 +68,7 @@ def _as_vector(builder: GraphBuilder, scores: str) -> str:
 
 
 def quantized_graph(program: Program) -> QuantizedGraph:
-    """The quantized graph of an int8 file, up to the logits.
+    """The quantized graph of a file that is int8, wholly or in part, up to the logits.
 
     Its input is what the first operator with weights reads: in a file that takes real numbers, or pixels in another
     encoding, behind the QUANTIZE that makes int8 of them.
@@ -85,14 +85,14 @@ def quantized_graph(program: Program) -> QuantizedGraph:
         raise EdgenetError(
             f"the .tflite takes {source.dtype}", "give an int8 file that takes uint8 or int8 pixels"
         )
-    graph = drop_unused(_with_scores(reading.builder.graph(_last_int8(reading))))
+    graph = drop_unused(_with_scores(reading.builder.graph(_logits(reading))))
     encoding = reading.encodings[graph.input]
     graph = replace(graph, pixels=PixelEncoding(encoding.scale, encoding.zero_point + 128))
-    _check_all_int8(reading, graph)
+    _check_computable(reading, graph)
     encodings = {name: e for name, e in reading.encodings.items() if name in graph.shapes}
     names = {node.name for node in graph.nodes}
     weights = {name: w for name, w in reading.integers.items() if name in names}
-    return QuantizedGraph(graph, encodings, weights)
+    return QuantizedGraph(graph, encodings, weights, frozenset(names & reading.floats))
 
 
 def _with_scores(graph: Graph) -> Graph:
@@ -102,7 +102,7 @@ def _with_scores(graph: Graph) -> Graph:
     return graph
 
 
-def _check_all_int8(reading: Reading, graph: Graph) -> None:
+def _check_computable(reading: Reading, graph: Graph) -> None:
     """Refuses what the integer reading does not compute as the file does."""
     if reading.requantized:
         raise EdgenetError(
@@ -110,24 +110,40 @@ def _check_all_int8(reading: Reading, graph: Graph) -> None:
             "convert it again with edgenet",
         )
     for node in graph.nodes:
-        weighted = isinstance(node.operator, WEIGHTED)
-        if isinstance(node.operator, Affine) or (weighted and node.name not in reading.integers):
-            raise EdgenetError(
-                f"the .tflite has constants at '{node.name}' that are no int8 weights",
-                "convert it again with edgenet",
-            )
-        if node.output not in reading.encodings:
-            raise EdgenetError(
-                f"the .tflite is int8 in part only: '{node.output}' is float", "convert it again with edgenet"
-            )
+        _check_node(reading, node)
 
 
-def _last_int8(reading: Reading) -> str:
-    """The tensor behind which the file leaves int8: what the last DEQUANTIZE reads, or the output."""
-    for operator in reversed(reading.program.operators):
-        if operator.kind == "DEQUANTIZE" and reading.program.tensors[operator.inputs[0]].dtype == "int8":
-            return reading.tensors[operator.inputs[0]]
-    return reading.tensors[reading.program.output]
+def _check_node(reading: Reading, node: Node) -> None:
+    weighted, is_float = isinstance(node.operator, WEIGHTED), node.name in reading.floats
+    wrong = ""
+    if is_float and node.name in reading.integers:
+        wrong = f"computes '{node.name}' in float with int8 weights"
+    elif not is_float and (
+        isinstance(node.operator, Affine) or (weighted and node.name not in reading.integers)
+    ):
+        wrong = f"has constants at '{node.name}' that are no int8 weights"
+    elif node.name in reading.mixing:
+        wrong = f"mixes float and int8 at '{node.name}' without QUANTIZE or DEQUANTIZE"
+    elif not is_float and node.output not in reading.encodings:
+        wrong = f"is quantized at '{node.name}', but not to int8"
+    if wrong:
+        raise EdgenetError(f"the .tflite {wrong}", "convert it again with edgenet")
+
+
+def _logits(reading: Reading) -> str:
+    """The tensor that a last SOFTMAX in float reads, else the output."""
+    program = reading.program
+    softmax = next(
+        (
+            operator
+            for operator in program.operators
+            if operator.outputs[0] == program.output and operator.kind == "SOFTMAX"
+        ),
+        None,
+    )
+    if softmax is not None and program.tensors[program.output].dtype == "float32":
+        return reading.tensors[softmax.inputs[0]]
+    return reading.tensors[program.output]
 
 
 def _read(program: Program) -> Reading:
@@ -206,12 +222,7 @@ def _read_operator(reading: Reading, operator: FileOperator) -> None:
         reading.constants[output] = np.asarray(reading.constants[operator.inputs[0]], np.float32)
         return
     if operator.kind in IN_PLACE:
-        name = reading.tensors[output] = reading.tensors[operator.inputs[0]]
-        stated = _encoding(reading.program.tensors[output])
-        if name == reading.builder.input and not reading.builder.nodes and stated is not None:
-            reading.encodings[name] = stated  # the picture on its way in
-        elif stated is not None and reading.encodings.setdefault(name, stated) != stated:
-            reading.requantized.append(reading.program.tensors[output].name)
+        _read_conversion(reading, operator)
         return
     rule = RULES.get(operator.kind)
     if rule is None:
@@ -220,10 +231,34 @@ def _read_operator(reading: Reading, operator: FileOperator) -> None:
     made = rule(reading, operator)
     inputs = inputs_of(reading, operator)
     name = reading.builder.add(made, inputs, reading.program.tensors[output].name)
+    _note_types(reading, operator, name)
     _note_encoding(reading, output, name)
     reading.tensors[output] = _in_stated_shape(reading, operator, name)
     if isinstance(made, Conv2D | DepthwiseConv2D | FullyConnected):
         _note_integers(reading, operator, made, name)
+
+
+def _note_types(reading: Reading, operator: FileOperator, name: str) -> None:
+    tensors = reading.program.tensors
+    given = tensors[operator.outputs[0]].dtype
+    if given == "float32":
+        reading.floats.add(name)
+    if any(tensors[i].dtype != given for i in operator.inputs if i in reading.tensors):
+        reading.mixing.add(name)
+
+
+def _read_conversion(reading: Reading, operator: FileOperator) -> None:
+    """QUANTIZE and DEQUANTIZE give a graph tensor its other form."""
+    source, output = operator.inputs[0], operator.outputs[0]
+    name = reading.tensors[output] = reading.tensors[source]
+    stated = _encoding(reading.program.tensors[output])
+    if name == reading.builder.input and not reading.builder.nodes and stated is not None:
+        reading.encodings[name] = stated  # the picture on its way in
+        return
+    other_encoding = stated is not None and reading.encodings.setdefault(name, stated) != stated
+    rounded = name in reading.floats and reading.program.tensors[source].dtype != "float32"
+    if other_encoding or rounded:
+        reading.requantized.append(reading.program.tensors[output].name)
 
 
 def _in_stated_shape(reading: Reading, operator: FileOperator, name: str) -> str:
@@ -234,6 +269,8 @@ def _in_stated_shape(reading: Reading, operator: FileOperator, name: str) -> str
     if operator.kind != "FULLY_CONNECTED" or math.prod(stated) != math.prod(made):
         raise reading.refuse(operator, f"it should make {list(made)} and the file says {list(stated)}")
     flat = reading.builder.add(Reshape(stated), [name], name)
+    if name in reading.floats:
+        reading.floats.add(flat)
     _note_encoding(reading, operator.outputs[0], flat)
     return flat
 

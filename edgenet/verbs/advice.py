@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from edgenet.quantize.channels import OUTLIER, ChannelUse
 from edgenet.quantize.error import LayerError, LayerErrors
 from edgenet.quantize.noise_shares import LayerShare, NoiseShares
+from edgenet.verbs.float_advice import ALONE
 
 NOTHING_IN_COMMON_DB = 3.0
 WELL_DB = 20.0
 """The logits' SQNR from which there is nothing to advise."""
-ALONE = 0.15
-"""The share from which one layer is worth naming."""
 SATURATED = 0.01
 FEW_BITS = 5.0
 LITTLE_RANGE = 0.5
@@ -20,13 +19,14 @@ BEST = "balanced"
 """The recipe that loses least."""
 
 
-def advise(errors: LayerErrors, noise: NoiseShares, recipe: str | None) -> str:
+def advise(errors: LayerErrors, noise: NoiseShares, recipe: str | None, keep_float: str = "") -> str:
     """What the figures say, in plain words.
 
     Args:
         errors: layer by layer.
         noise: where the noise at the logits comes from.
         recipe: edgenet's that the file was made with; None for another tool's file.
+        keep_float: see `worth_float`.
     """
     if noise.sqnr_db < NOTHING_IN_COMMON_DB:
         return (
@@ -37,7 +37,7 @@ def advise(errors: LayerErrors, noise: NoiseShares, recipe: str | None) -> str:
     if noise.sqnr_db >= WELL_DB:
         return f"All is well: {_agreement(errors)}, the logits keep {_db(noise.sqnr_db)}; {_most(worst)}"
     by_node = {error.node: error for error in errors.layers}
-    return f"{_loss(noise)}{_worst(worst, by_node)} {_remedy(worst, by_node, recipe)}"
+    return f"{_loss(noise)}{_worst(worst, noise, by_node)} {_remedy(worst, by_node, recipe, keep_float)}"
 
 
 def _agreement(errors: LayerErrors) -> str:
@@ -57,11 +57,12 @@ def _loss(noise: NoiseShares) -> str:
     return f"Most of the loss ({share:.0%}) is in the {name}"
 
 
-def _worst(worst: LayerShare, by_node: Mapping[str, LayerError]) -> str:
+def _worst(worst: LayerShare, noise: NoiseShares, by_node: Mapping[str, LayerError]) -> str:
+    if noise.hidden:
+        return "; of an equalized file nobody can say which layers' weights."
     if worst.total < ALONE:
         return " and spread over many layers."
-    of_weights = worst.weights is not None and worst.weights > worst.activations
-    if of_weights:
+    if worst.of_weights:
         return f"; {worst.name}'s weights alone make {worst.weights:.0%}."
     cause = _cause(by_node.get(worst.node))
     return f"; {worst.name}'s output alone makes {worst.activations:.0%}{cause}."
@@ -89,15 +90,17 @@ def _cause_in_channels(channels: ChannelUse) -> str:
     return ""
 
 
-def _remedy(worst: LayerShare, by_node: Mapping[str, LayerError], recipe: str | None) -> str:
+def _remedy(worst: LayerShare, by_node: Mapping[str, LayerError], recipe: str | None, keep_float: str) -> str:
     error = by_node.get(worst.node) if worst.total >= ALONE else None
     if error is not None and (error.saturated or 0) > SATURATED:
         return "Convert again with more calibration photos, like those the camera will see."
     if recipe is None:  # its layers have other names in edgenet's files
         return f"Convert the float network with edgenet and --recipe {BEST}."
-    if recipe == BEST:
-        return "edgenet has no recipe that loses less."
-    return f"Convert again with --recipe {BEST}."
+    if recipe != BEST:
+        return f"Convert again with --recipe {BEST}."
+    if keep_float:
+        return f"As a last resort, convert again with --keep-float {keep_float}: it says what that gains and costs."
+    return "edgenet has no recipe that loses less."
 
 
 def _db(value: float) -> str:

@@ -14,6 +14,7 @@ from edgenet.quantize.noise_shares import NoiseShares, noise_shares
 from edgenet.tflite.program import Program
 from edgenet.tflite.to_graph import quantized_graph
 from edgenet.verbs.advice import advise
+from edgenet.verbs.float_advice import worth_float
 from edgenet.verbs.foreign_input import find_input
 from edgenet.verbs.sources import SourceOptions, open_source
 
@@ -93,5 +94,5 @@ def compare(
         decode,
         lambda done, total: progress("rounding one tensor at a time", done, total),
     )
-    advice = advise(errors, noise, recipe)
+    advice = advise(errors, noise, recipe, worth_float(noise, quantized))
     return Compared(comparison.against, name, errors, noise, advice, loaded.skipped)

@@ -25,8 +25,10 @@ from edgenet.tflite.layout import float_program, int8_program
 from edgenet.tflite.model_file import write_model
 from edgenet.tflite.program import Program
 from edgenet.verbs.calibration_checks import calibration_warnings, few_photos
+from edgenet.verbs.float_search import Judge
 from edgenet.verbs.gate import Measured, Trial, check_classes, measure, open_trial, pass_or_keep_aside
 from edgenet.verbs.held_out import SPARE, Fidelity, divide, fidelity, fidelity_warnings, named
+from edgenet.verbs.mixed import MixedPrecision, keep_layers_float, named_layers
 from edgenet.verbs.outputs import check_output
 from edgenet.verbs.sources import Source, SourceOptions, open_source
 
@@ -36,11 +38,16 @@ TORCH_THREADS = 2
 
 @dataclass(frozen=True)
 class Calibration:
-    """Photos to quantize with: `photos` of those in `data`, by the recipe's name."""
+    """Photos to quantize with: `photos` of those in `data`, by the recipe's name.
+
+    Attributes:
+        keep_float: layers to keep in float all the same, see `named_layers`; None for none.
+    """
 
     data: Path
     photos: int = PHOTOS
     recipe: str = DEFAULT_RECIPE
+    keep_float: str | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,7 @@ class Conversion:
 
     Attributes:
         out: the file.
+        mixed: what keeping layers in float brought; None where that was not asked for.
         fidelity: how close int8 is to float on held-out calibration photos; None for a float file.
         measured: top-1 of float and int8 on labelled photos; None where none were given.
         skipped: photos that could not be read, with the reason.
@@ -66,6 +74,7 @@ class Conversion:
     kinds: dict[str, int]
     cost: Cost
     quantization: Quantization | None
+    mixed: MixedPrecision | None
     fidelity: Fidelity | None
     measured: Measured | None
     skipped: tuple[tuple[str, str], ...]
@@ -127,6 +136,7 @@ def convert(
         kinds=made.program.kinds(),
         cost=cost(opened.graph),
         quantization=made.quantization,
+        mixed=made.mixed,
         fidelity=made.fidelity,
         measured=measured,
         skipped=made.skipped + (measured.evaluation.skipped if measured else ()),
@@ -156,6 +166,7 @@ class _Made:
     program: Program
     quantization: Quantization | None = None
     calibrated: PhotoSet | None = None
+    mixed: MixedPrecision | None = None
     fidelity: Fidelity | None = None
     skipped: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
@@ -197,11 +208,16 @@ def _recipe(calibration: Calibration) -> Recipe:
 
 @dataclass(frozen=True)
 class _Photos:
-    """Photos by their contents, the recipe that takes them, and how many of them it wants; the others may judge."""
+    """Photos by their contents, the recipe that takes them, and how many of them it wants; the others may judge.
+
+    Attributes:
+        keep_float: as in `Calibration`.
+    """
 
     choice: Choice
     wanted: int
     recipe: Recipe
+    keep_float: str | None
 
 
 def _open_photos(calibration: Calibration | None, progress: Progress) -> _Photos | None:
@@ -213,7 +229,7 @@ def _open_photos(calibration: Calibration | None, progress: Progress) -> _Photos
         raise EdgenetError(f"--photos is {calibration.photos}", "give at least 1")
     stage = _stage(progress, "choosing photos")
     choice = choose_with_spare(open_photos(calibration.data), calibration.photos, SPARE, progress=stage)
-    return _Photos(choice, calibration.photos, recipe)
+    return _Photos(choice, calibration.photos, recipe, calibration.keep_float)
 
 
 def _stage(progress: Progress, name: str) -> Callable[[int, int], None]:
@@ -227,22 +243,31 @@ def _keep_float(opened: Source) -> _Made:
 def _quantize(opened: Source, photos: _Photos, clock: _Clock, progress: Progress) -> _Made:
     """Quantizes on some of the photos, and judges on others."""
     graph = lower(opened.graph, exact_border=False)
-    found, recipe = photos.choice, photos.recipe
+    found, recipe, keep = photos.choice, photos.recipe, photos.keep_float
+    if keep is not None:
+        named_layers(graph, keep)  # a wrong name is told before anything takes its time
     loaded = load_all(found.photos, graph.size[0], progress=_stage(progress, "reading photos"))
     parts = divide(len(loaded), photos.wanted)
     judged = loaded.images[list(parts.judging)]
     logits = run(graph, judged)
     warnings = calibration_warnings(loaded.images, found.repeats, logits)
     clock.lap("photos")
-    quantized = recipe.quantize(graph, loaded.images[list(parts.calibrating)], progress)
+    calibrating, mixed = loaded.images[list(parts.calibrating)], None
+    quantized = recipe.quantize(graph, calibrating, progress)
     clock.lap("quantize")
+    if keep is not None:
+        judge = Judge(judged, logits)
+        quantized, mixed = keep_layers_float(quantized, graph, calibrating, judge, keep, progress)
+        clock.lap("mix")
+    steps = (*recipe.steps, *(mixed.steps if mixed else ()))
     close = fidelity(quantized, logits, judged, parts.held_out)
     clock.lap("judge")
     calibrated = named(found.photos, loaded, parts.calibrating)
     return _Made(
         program=int8_program(quantized),
-        quantization=Quantization(recipe.name, recipe.steps, digest(calibrated), len(calibrated)),
+        quantization=Quantization(recipe.name, steps, digest(calibrated), len(calibrated)),
         calibrated=calibrated,
+        mixed=mixed,
         fidelity=close,
         skipped=loaded.skipped,
         warnings=warnings + few_photos(len(calibrated)) + fidelity_warnings(close, recipe.name),

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from edgenet.accuracy.intervals import Interval, wilson
 from edgenet.data import Loaded, PhotoSet
-from edgenet.quantize.encodings import QuantizedGraph, dequantize_array
+from edgenet.quantize.encodings import QuantizedGraph
 from edgenet.quantize.error import sqnr_db
-from edgenet.quantize.integer import run_integer
+from edgenet.quantize.integer import real_logits
 from edgenet.quantize.recipes import RECIPES
 
 SPARE = 32
@@ -90,8 +90,7 @@ def fidelity(
         real: the float network's logits [n, N].
         images: uint8 RGB [n, H, W, 3].
     """
-    output = quantized.encodings[quantized.graph.output]
-    given = dequantize_array(run_integer(quantized, images), output).astype(np.float64)
+    given = real_logits(quantized, images).astype(np.float64)
     agreeing = int((real.argmax(axis=1) == given.argmax(axis=1)).sum())
     n = len(images)
     noise = float(np.square(real - given).sum())

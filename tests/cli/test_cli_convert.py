@@ -30,6 +30,7 @@ FIELDS = {
     "kinds",
     "cost",
     "quantization",
+    "mixed",
     "fidelity",
     "measured",
     "skipped",
@@ -71,6 +72,7 @@ def test_checkpoint_to_int8(edgenet: Edgenet, made: Path, tmp_path: Path) -> Non
     assert result["cost"]["mult_adds"] > 1e6
     assert result["quantization"]["calibration_count"] == 8
     assert result["quantization"]["steps"]
+    assert result["mixed"] is None
     assert result["skipped"] == []
     assert {"read", "photos", "quantize", "write"} <= set(result["seconds"])
     assert open_model(out).labels == LABELS

@@ -13,6 +13,7 @@ from edgenet.graph.ir import Graph
 from edgenet.progress import silent
 from edgenet.quantize.encodings import Encoding, QuantizedGraph, dequantize_array, quantize_array
 from edgenet.quantize.layer_weights import dequantized
+from edgenet.quantize.mixed import keep_float
 from edgenet.quantize.noise_shares import LayerShare, NoiseShares, noise_shares, rerun
 from edgenet.quantize.photo_input import as_integers, stated
 from edgenet.quantize.ranges import encode_tensors, observe_ranges
@@ -120,6 +121,24 @@ def test_an_equalized_file_has_no_weights_of_single_layers(graph: Graph) -> None
     assert {layer.weights for layer in noise.layers} == {None}
     assert 0 < noise.weights < 1
     assert sum(layer.activations for layer in noise.layers) == pytest.approx(noise.activations)
+
+
+def test_what_a_float_layer_makes_is_rounded_for_int8_readers_only(
+    graph: Graph, plain: QuantizedGraph
+) -> None:
+    """What "project" makes goes to "expand", which is float, and to the addition, which is not."""
+    noise = noise_shares(keep_float(plain, ["project", "expand", "logits"]), graph, images(graph))
+    shares = by_node(noise)
+    assert {shares[name].weights for name in ("project", "expand", "logits")} == {0}
+    assert shares["project"].activations > 0
+    assert shares["logits"].activations == 0
+    assert 0.8 < noise.explained < 1.25
+    clean: dict[str, torch.Tensor] = {}
+    logits = run_tensors(graph, torch.from_numpy(stated(graph)(images(graph))), clean.__setitem__)
+    other = 2 * clean["project"]
+    of_sum = rerun(graph, clean, "sum", other + clean["again"])
+    assert torch.equal(rerun(graph, clean, "project", other, {"expand"}), of_sum)
+    assert torch.equal(rerun(graph, clean, "project", other, {"expand", "sum"}), logits)
 
 
 def test_names_do_not_matter(graph: Graph, plain: QuantizedGraph) -> None:

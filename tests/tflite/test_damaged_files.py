@@ -187,14 +187,14 @@ def test_a_picture_in_another_encoding_is_read_behind_its_quantize() -> None:
     assert graph.encodings[graph.graph.input] == Encoding(0.02, 3)
 
 
-def test_a_file_that_is_int8_in_part_only_is_refused() -> None:
+def test_a_file_that_is_int8_in_part_without_conversions_is_refused() -> None:
     def change(program: Program) -> Program:
         output = program.operators[of_kind(program, "HARD_SWISH")].outputs[0]
         return with_tensor(
             program, output, replace(program.tensors[output], dtype="float32", quantization=None)
         )
 
-    with pytest.raises(EdgenetError, match="int8 in part only: 'swish' is float"):
+    with pytest.raises(EdgenetError, match="mixes float and int8 at 'swish' without QUANTIZE"):
         quantized_graph(program_with(change, int8=True))
 
 

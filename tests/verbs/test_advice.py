@@ -82,6 +82,29 @@ def test_what_was_tried_already_is_not_advised() -> None:
     assert advise(errors(), noise(15.0), "balanced").endswith("no recipe that loses less.")
 
 
+def test_layers_in_float_are_the_last_resort() -> None:
+    last_resort = (
+        "As a last resort, convert again with --keep-float b/depthwise: it says what that gains and costs."
+    )
+    assert advise(errors(), noise(15.0), "balanced", "b/depthwise").endswith(last_resort)
+    for found, decibels, recipe in (
+        (errors(), 15.0, "minmax"),
+        (errors(), 15.0, None),
+        (errors(), 26.0, "balanced"),
+        (errors(saturated=0.031), 15.0, "balanced"),
+    ):
+        assert "--keep-float" not in advise(found, noise(decibels), recipe, "b/depthwise")
+
+
+def test_weights_of_an_equalized_file() -> None:
+    layers = (LayerShare("a", 0.01, None), LayerShare("b/depthwise", 0.09, None))
+    found = NoiseShares(8, 15.0, 16.0, 0.9, 0.1, 1.0, layers)
+    assert advise(errors(), found, "balanced", "auto").startswith(
+        "Most of the loss (90%) is in the weights; of an equalized file nobody can say which layers' weights. "
+        "As a last resort, convert again with --keep-float auto"
+    )
+
+
 def test_another_tools_file() -> None:
     text = advise(errors(), noise(15.0), None)
     assert text.endswith("Convert the float network with edgenet and --recipe balanced.")
