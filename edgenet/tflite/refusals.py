@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ai_edge_litert import schema_py_generated as schema
 
 from edgenet.errors import EdgenetError
+from edgenet.text import one_line
 from edgenet.tflite.program import FileOperator, FileTensor, Program
 
 CONTROL_FLOW = (
@@ -60,7 +61,7 @@ def check_subgraphs(model: schema.Model, where: str) -> None:
     if model.SubgraphsLength() == 1:
         return
     keys = [model.SignatureDefs(i).SignatureKey() for i in range(model.SignatureDefsLength())]
-    names = ", ".join((key or b"").decode(errors="replace") for key in keys)
+    names = one_line(", ".join((key or b"").decode(errors="replace") for key in keys))
     signatures = f" (signatures: {names})" if names else ""
     raise EdgenetError(
         f"{where} has {model.SubgraphsLength()} subgraphs{signatures}",

@@ -181,7 +181,8 @@ def _real(tensor: FileTensor) -> NDArray:
         shape[quantization.axis] = -1
     scales = np.array(quantization.scales, np.float32).reshape(shape)
     zeros = np.array(quantization.zero_points, np.float32).reshape(shape)
-    return ((tensor.data.astype(np.float32) - zeros) * scales).astype(np.float32)
+    with np.errstate(over="ignore"):  # infinities are told with the layer's name
+        return ((tensor.data.astype(np.float32) - zeros) * scales).astype(np.float32)
 
 
 def _note_encoding(reading: Reading, index: int, name: str) -> None:
