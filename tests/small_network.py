@@ -5,6 +5,7 @@ Random weights say nothing about accuracy; they are for what must hold whatever 
 
 from __future__ import annotations
 
+import shutil
 import warnings
 from importlib.resources import files
 from pathlib import Path
@@ -12,6 +13,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from edgenet.data import load_all, open_photos
+from edgenet.graph.executor import run
+from edgenet.verbs.sources import SourceOptions, open_source
 from edgenet.zoo.checkpoint import save_checkpoint
 from edgenet.zoo.loaded import LoadedNetwork
 from edgenet.zoo.registry import Variant, build
@@ -56,3 +60,14 @@ def save_small_onnx(path: Path, dynamic_batch: bool = False) -> Path:
             dynamic_axes={"image": {0: "batch"}} if dynamic_batch else None,
         )
     return path
+
+
+def label_by_float(source: Path, root: Path) -> Path:
+    """Class folders with every photo of calibration_data in that of the float network's answer: it is always right."""
+    graph = open_source(str(source), SourceOptions()).graph
+    loaded = load_all(open_photos(PHOTOS), graph.size[0])
+    for name, best in zip(loaded.names, run(graph, loaded.images).argmax(axis=1), strict=True):
+        place = root / LABELS[best]
+        place.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(PHOTOS / name, place / name)
+    return root

@@ -17,6 +17,8 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from edgenet.accuracy.intervals import Interval
+    from edgenet.accuracy.paired import Paired
     from edgenet.bundle.manifest import Accuracy
     from edgenet.progress import Progress
 
@@ -113,6 +115,23 @@ def accuracy_text(accuracy: Accuracy) -> str:
     measured = (("float", accuracy.float_top1), ("int8", accuracy.int8_top1))
     figures = ", ".join(f"{kind} {top1:.2f} %" for kind, top1 in measured if top1 is not None)
     return f"top-1 on {accuracy.n} photos of {accuracy.data}: {figures}"
+
+
+def interval_text(interval: Interval) -> str:
+    """Both ends, in the unit of the figure that they belong to."""
+    return f"{interval.low:.2f} to {interval.high:.2f}"
+
+
+def paired_text(paired: Paired) -> str:
+    """What changed against the first network, in one line."""
+    p_value = "< 0.001" if paired.p_value < 0.001 else f"= {paired.p_value:.3f}"
+    return f"{paired.lost} lost, {paired.won} won, McNemar's p {p_value}"
+
+
+def warn(warnings: Sequence[str]) -> None:
+    """Tells on standard error what the user should know although the work was done."""
+    for warning in warnings:
+        typer.echo(f"warning: {warning}", err=True)
 
 
 def short_names(paths: Sequence[str]) -> list[str]:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from edgenet.quantize.error import LayerError
+    from edgenet.quantize.noise_shares import LayerShare
+    from edgenet.verbs.comparison import Compared
     from edgenet.verbs.inspect import Inspection, OperatorRow
 
 Model = Annotated[Path, typer.Argument(help="A .tflite file or a bundle.")]
@@ -33,10 +35,15 @@ Photos = Annotated[
     int | None,
     typer.Option("--photos", min=1, help="How many of the photos to compare on.", show_default="32"),
 ]
+Plot = Annotated[
+    Path | None, typer.Option("--plot", help="Draw the comparison into this .png or .html file.")
+]
 
 # From this width on a terminal shows every column.
 WIDE = 110
 OUTPUT_WIDTH = 48
+WORST = 3
+PIXELS = "pixels"
 
 
 def command(
@@ -45,24 +52,25 @@ def command(
     data: Data = None,
     photos: Photos = None,
     normalize: Normalize = None,
+    plot: Plot = None,
     json_output: JsonFlag = False,
 ) -> None:
     """Show the operators, tensors and sizes of a file.
 
-    With --against FLOAT --data PHOTOS also the error that int8 makes in each layer: SQNR, the signal to quantization
-    noise ratio, and how much of the 256 steps is used.
+    With --against FLOAT --data PHOTOS also where int8 loses what float knew: for each layer its SQNR (signal to
+    quantization noise ratio), its share of the noise at the logits, and how it uses the 256 steps; and what to do.
     """
     if (against is None) != (data is None):
         raise typer.BadParameter("--against FLOAT and --data PHOTOS go together")
-    if against is None and (photos is not None or normalize is not None):
-        raise typer.BadParameter("--photos and --normalize are for --against FLOAT")
+    if against is None and (photos is not None or normalize is not None or plot is not None):
+        raise typer.BadParameter("--photos, --normalize and --plot are for --against FLOAT")
     with shown_progress() as progress:
         from edgenet.verbs.inspect import PHOTOS, Comparison, inspect
         from edgenet.verbs.sources import SourceOptions
 
-        comparison = Comparison(against, data, photos or PHOTOS) if against and data else None
+        comparison = Comparison(against, data, photos or PHOTOS, plot) if against and data else None
         result = inspect(model, comparison, SourceOptions(normalization=normalize), progress)
-    note_skipped(result.skipped)
+    note_skipped(result.compared.skipped if result.compared else ())
     print_json(result) if json_output else _print(result)
 
 
@@ -83,11 +91,29 @@ def _print(result: Inspection) -> None:
         f"  {cost.mult_adds / 1e6:.1f} M mult-adds, {cost.parameters / 1e6:.2f} M parameters, "
         f"at most {cost.peak_activation_values / 1e6:.2f} M activation values at once"
     )
-    if any(error.matched for error in result.errors or ()):
+    if result.compared and result.compared.errors.equalized:
         typer.echo("  equalized: each channel's scale and offset were matched for its SQNR")
     screen.print(operators_table(result, screen.width))
     kinds = ", ".join(f"{count} {kind}" for kind, count in result.kinds.items())
     typer.echo(f"{len(result.operators)} operators: {kinds}")
+    if result.compared:
+        _print_compared(result.compared)
+
+
+def _print_compared(compared: Compared) -> None:
+    noise, errors = compared.noise, compared.errors
+    if compared.input != PIXELS:
+        typer.echo(f"its input is taken as normalized ({compared.input}), which fits its first layer best")
+    typer.echo(
+        f"logits {noise.sqnr_db:.1f} dB on {noise.photos} photos, "
+        f"{errors.same_answer} of {errors.photos} answers are the float network's"
+    )
+    worst = sorted(noise.layers, key=lambda layer: -layer.total)[:WORST]
+    typer.echo(
+        f"noise at the logits: weights {noise.weights:.0%}, activations {noise.activations:.0%}; the most from "
+        + ", ".join(f"{layer.name} {layer.total:.0%}" for layer in worst)
+    )
+    typer.echo(compared.advice)
 
 
 def operators_table(result: Inspection, width: int) -> Table:
@@ -95,9 +121,11 @@ def operators_table(result: Inspection, width: int) -> Table:
     from rich import box
     from rich.table import Table
 
-    headings = _headings(width >= WIDE, result.errors is not None)
-    errors = {error.node: error for error in result.errors or ()}
-    rows = [_cells(row, errors.get(row.output), headings) for row in result.operators]
+    compared = result.compared
+    headings = _headings(width, compared is not None)
+    errors = {error.node: error for error in compared.errors.layers} if compared else {}
+    shares = {share.node: share for share in compared.noise.layers} if compared else {}
+    rows = [_cells(row, errors.get(row.output), shares.get(row.output), headings) for row in result.operators]
     # The name of the output gets what the figures leave.
     gap = 2 if width >= WIDE else 1
     others = [i for i, heading in enumerate(headings) if heading != "output"]
@@ -115,18 +143,21 @@ def operators_table(result: Inspection, width: int) -> Table:
 
 
 NUMBER, MULT_ADDS, KILOBYTES, SCALE, ZERO = "#", "M mult-\nadds", "weights\nkB", "scale", "zero\npoint"
-SQNR, RANGE_USED, SATURATED = "SQNR\ndB", "range\nused", "beyond\nrange"
+SQNR, RANGE_USED, SATURATED, NOISE = "SQNR\ndB", "range\nused", "beyond\nrange", "noise\nshare"
+DEAD, OUTLIERS, BITS = "dead\nch.", "outl.\nch.", "bits\nused"
 
 
-def _headings(wide: bool, compared: bool) -> list[str]:
-    if wide:
-        headings = [NUMBER, "operator", "output", "shape", MULT_ADDS, KILOBYTES, SCALE, ZERO]
-        return headings + ([SQNR, RANGE_USED, SATURATED] if compared else [])
-    narrow = ["operator", "output", "shape", MULT_ADDS]
-    return narrow + ([SQNR, RANGE_USED] if compared else [KILOBYTES, SCALE, ZERO])
+def _headings(width: int, compared: bool) -> list[str]:
+    wide = width >= WIDE
+    if not compared:
+        return [*([NUMBER] * wide), "operator", "output", "shape", MULT_ADDS, KILOBYTES, SCALE, ZERO]
+    headings = ["operator", "output", "shape", SQNR, RANGE_USED, NOISE]
+    return [NUMBER, *headings, SATURATED, DEAD, OUTLIERS, BITS] if wide else headings
 
 
-def _cells(row: OperatorRow, error: LayerError | None, headings: list[str]) -> list[str]:
+def _cells(
+    row: OperatorRow, error: LayerError | None, share: LayerShare | None, headings: list[str]
+) -> list[str]:
     cells = {
         NUMBER: str(row.number),
         "operator": row.kind,
@@ -136,11 +167,22 @@ def _cells(row: OperatorRow, error: LayerError | None, headings: list[str]) -> l
         KILOBYTES: f"{row.weight_bytes / 1e3:.1f}" if row.weight_bytes else "",
         SCALE: "" if row.scale is None else f"{row.scale:.4g}",
         ZERO: "" if row.zero_point is None else str(row.zero_point),
-        SQNR: f"{error.sqnr_db:.1f}" if error else "",
-        RANGE_USED: f"{error.range_used:.0%}" if error else "",
-        SATURATED: f"{error.saturated:.2%}" if error and error.saturated is not None else "",
+        NOISE: f"{share.total:.1%}" if share else "",
+        **(_error_cells(error) if error else {}),
     }
-    return [cells[heading] for heading in headings]
+    return [cells.get(heading, "") for heading in headings]
+
+
+def _error_cells(error: LayerError) -> dict[str, str]:
+    channels = error.channels
+    return {
+        SQNR: f"{error.sqnr_db:.1f}",
+        RANGE_USED: "" if error.range_used is None else f"{error.range_used:.0%}",
+        SATURATED: "" if error.saturated is None else f"{error.saturated:.2%}",
+        DEAD: str(channels.dead) if channels and channels.dead else "",
+        OUTLIERS: str(channels.outliers) if channels and channels.outliers else "",
+        BITS: f"{channels.median_bits:.1f}" if channels else "",
+    }
 
 
 def _shortened(name: str, width: int) -> str:
@@ -153,6 +195,7 @@ def _shortened(name: str, width: int) -> str:
     """
     if len(name) <= width:
         return name
+    name = name.split(";")[0]  # other tools name all that they fused
     name = name.removesuffix("/conv")  # the operator says that
     parts = name.split("/")
     if len(name) > width and len(parts) > 2:

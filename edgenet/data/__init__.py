@@ -1,8 +1,19 @@
 """Reading photos on the host: folders and zip archives of them, labelled or not, whole or in batches."""
 
-from edgenet.data.choose import choose, digest
+from edgenet.data.choose import choose, choose_with_spare, content_hashes, digest
 from edgenet.data.load import Loaded, load_all, load_batches
 from edgenet.data.matching import outputs_for
 from edgenet.data.photos import PhotoSet, open_photos
 
-__all__ = ["Loaded", "PhotoSet", "choose", "digest", "load_all", "load_batches", "open_photos", "outputs_for"]
+__all__ = [
+    "Loaded",
+    "PhotoSet",
+    "choose",
+    "choose_with_spare",
+    "content_hashes",
+    "digest",
+    "load_all",
+    "load_batches",
+    "open_photos",
+    "outputs_for",
+]

@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 from edgenet.data.photos import PhotoSet
 from edgenet.errors import EdgenetError
@@ -22,6 +23,17 @@ def evenly(total: int, n: int) -> list[int]:
     return [position * total // n for position in range(n)] if n < total else list(range(total))
 
 
+@dataclass(frozen=True)
+class Choice:
+    """Attributes:
+    photos: those that were chosen, then the spare ones.
+    repeats: files of the set whose contents another file has too.
+    """
+
+    photos: PhotoSet
+    repeats: int
+
+
 def choose(photoset: PhotoSet, n: int, *, progress: Callable[[int, int], None] | None = None) -> PhotoSet:
     """`n` different photos of a set, in an order that only their contents decide.
 
@@ -36,11 +48,22 @@ def choose(photoset: PhotoSet, n: int, *, progress: Callable[[int, int], None] |
     Raises:
         EdgenetError: `n` is under 1, or a file cannot be read.
     """
+    return choose_with_spare(photoset, n, 0, progress=progress).photos
+
+
+def choose_with_spare(
+    photoset: PhotoSet, n: int, spare: int, *, progress: Callable[[int, int], None] | None = None
+) -> Choice:
+    """What `choose` takes, and behind it up to `spare` of the different photos that are left, evenly spread too."""
     first_with: dict[bytes, int] = {}
-    for index, content in enumerate(_content_hashes(photoset, progress)):
+    for index, content in enumerate(content_hashes(photoset, progress)):
         first_with.setdefault(content, index)
-    ordered = sorted(first_with)
-    return photoset.take([first_with[ordered[i]] for i in evenly(len(ordered), n)])
+    ordered = [first_with[content] for content in sorted(first_with)]
+    chosen = evenly(len(ordered), n)
+    left = sorted(set(range(len(ordered))) - set(chosen))
+    beside = [left[i] for i in evenly(len(left), spare)] if spare else []
+    photos = photoset.take([ordered[i] for i in chosen + beside])
+    return Choice(photos, len(photoset) - len(ordered))
 
 
 def digest(photoset: PhotoSet) -> str:
@@ -51,10 +74,15 @@ def digest(photoset: PhotoSet) -> str:
     Raises:
         EdgenetError: a file cannot be read.
     """
-    return hashlib.sha256(b"".join(sorted(_content_hashes(photoset, None)))).hexdigest()
+    return hashlib.sha256(b"".join(sorted(content_hashes(photoset)))).hexdigest()
 
 
-def _content_hashes(photoset: PhotoSet, progress: Callable[[int, int], None] | None) -> list[bytes]:
+def content_hashes(photoset: PhotoSet, progress: Callable[[int, int], None] | None = None) -> list[bytes]:
+    """The SHA-256 of every file of a set, 32 bytes each, in the set's order.
+
+    Raises:
+        EdgenetError: a file cannot be read.
+    """
     hashes: list[bytes] = []
     # hashlib and reading let other threads run meanwhile.
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:

@@ -120,16 +120,16 @@ def apply(operator: Operator, inputs: list[Tensor]) -> Tensor:
     x = inputs[0]
     match operator:
         case Conv2D() | DepthwiseConv2D():
-            return _activate(_convolve(operator, x), operator.activation)
+            return activate(_convolve(operator, x), operator.activation)
         case FullyConnected():
             weight, bias = tensor_of(operator.weight), tensor_of(operator.bias)
-            return _activate(functional.linear(x, weight, bias), operator.activation)
+            return activate(functional.linear(x, weight, bias), operator.activation)
         case Affine():
             return x * tensor_of(operator.scale) + tensor_of(operator.offset)
         case Unary():
             return UNARY[operator.kind](x)
         case Binary():
-            return _activate(BINARY[operator.kind](x, inputs[1]), operator.activation)
+            return activate(BINARY[operator.kind](x, inputs[1]), operator.activation)
         case Pool():
             return _pool(operator, x)
         case Mean():
@@ -193,6 +193,7 @@ def _average(operator: Pool, x: Tensor) -> Tensor:
     return functional.avg_pool2d(padded, operator.size, operator.stride).permute(0, 2, 3, 1)
 
 
-def _activate(x: Tensor, activation: Activation) -> Tensor:
+def activate(x: Tensor, activation: Activation) -> Tensor:
+    """The activation that an operator applies to its own result."""
     low, high = activation.bounds
     return x if activation is Activation.NONE else x.clamp(low, None if np.isinf(high) else high)

@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edgenet.errors import EdgenetError
 from edgenet.graph.executor import run
 from edgenet.graph.ir import Graph
-from edgenet.graph.operators import WEIGHTED
-from edgenet.quantize.encodings import HIGH, LOW, QuantizedGraph, dequantize_array
+from edgenet.quantize.channels import ChannelUse, channel_use
+from edgenet.quantize.encodings import HIGH, LOW, Encoding, QuantizedGraph, dequantize_array
 from edgenet.quantize.integer import run_integer
+from edgenet.quantize.matching import match_tensors
+from edgenet.quantize.photo_input import Decode, as_integers, stated
+from edgenet.quantize.rotate import mixable
 
 
 @dataclass(frozen=True)
@@ -26,18 +28,37 @@ class LayerError:
         node: the node that makes it.
         sqnr_db: signal to quantization noise, 10 * log10(sum(x^2) / sum((x - q)^2)), dB, with the errors of all
             layers before it; infinite where there is no error at all.
-        range_used: share of the 256 steps between the smallest and the largest value seen.
+        range_used: share of the 256 steps between the smallest and the largest value seen; None for a tensor that is
+            float in the file.
         saturated: share of values at the lowest or highest step where the float value lies beyond it; None where
-            the channels were matched.
+            the channels were matched, and for a float tensor.
         matched: the file's channels have other scales and offsets than the float network's (it was equalized), so
             each channel's were matched first, by least squares.
+        channels: how its channels share the steps; None for a float tensor.
     """
 
     node: str
     sqnr_db: float
-    range_used: float
+    range_used: float | None
     saturated: float | None
     matched: bool
+    channels: ChannelUse | None
+
+
+@dataclass(frozen=True)
+class LayerErrors:
+    """The error of every tensor that was compared, in the file's order.
+
+    Attributes:
+        photos: on how many photos.
+        same_answer: on how many of them both networks name the same class.
+        equalized: whether channels had to be matched.
+    """
+
+    photos: int
+    same_answer: int
+    equalized: bool
+    layers: tuple[LayerError, ...]
 
 
 RESCALED_GAIN = 1.4
@@ -50,13 +71,28 @@ class _Sums:
     def __init__(self, channels: int) -> None:
         # of the float value x and the int8 file's q: sums of x, q, x * x, q * q, x * q, (x - q)^2
         self.moments = np.zeros((6, channels))
-        self.low, self.high = HIGH, LOW
+        self.encoding: Encoding | None = None
+        # the smallest and largest int8 value of every channel
+        self.low = np.full(channels, HIGH, np.int64)
+        self.high = np.full(channels, LOW, np.int64)
         self.beyond = self.count = 0
 
-    def add(self, x: NDArray[np.float64], q: NDArray[np.float64]) -> None:
-        """Adds values [rows, C]."""
-        self.moments += np.stack([v.sum(0) for v in (x, q, x * x, q * q, x * q, np.square(x - q))])
+    def add(self, x: NDArray[np.float32], q: NDArray[np.float32]) -> None:
+        """Adds real values [rows, C]."""
+        a, b = x.astype(np.float64), q.astype(np.float64)
+        self.moments += np.stack([v.sum(0) for v in (a, b, a * a, b * b, a * b, np.square(a - b))])
         self.count += x.size
+
+    def add_steps(self, x: NDArray[np.float32], steps: NDArray[np.int8], encoding: Encoding) -> None:
+        """Adds the int8 values [rows, C] that stand for x."""
+        self.encoding = encoding
+        self.low = np.minimum(self.low, steps.min(0))
+        self.high = np.maximum(self.high, steps.max(0))
+        lowest, highest = dequantize_array(np.array([LOW, HIGH], np.int8), encoding)
+        half = encoding.scale / 2
+        self.beyond += int(
+            ((steps == LOW) & (x < lowest - half) | (steps == HIGH) & (x > highest + half)).sum()
+        )
 
     @property
     def signal(self) -> float:
@@ -92,62 +128,50 @@ def layer_errors(
     quantized: QuantizedGraph,
     reference: Graph,
     images: NDArray[np.uint8],
+    decode: Decode | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> tuple[LayerError, ...]:
+) -> LayerErrors:
     """Compares every tensor of a quantized graph with the float graph it was made from.
 
     Args:
         quantized: what runs on the device.
-        reference: the float graph, lowered; tensors are matched by name, else the weighted layers by order.
+        reference: the float graph, lowered; for how tensors are matched see `match_tensors`.
         images: uint8 RGB [n, H, W, 3].
+        decode: what photos are to the quantized graph, where its own input encoding does not say it.
 
     Raises:
         EdgenetError: the graphs do not match.
     """
     names = match_tensors(quantized.graph, reference)
     sums = {name: _Sums(quantized.graph.shapes[name][-1]) for name in names}
-    for index, image in enumerate(images):
-        _compare_one(quantized, reference, image[None], names, sums)
+    decode = decode or stated(quantized.graph)
+    same = 0
+    for index in range(len(images)):
+        image = images[index : index + 1]
+        same += _compare_one(quantized, reference, (image, decode(image)), names, sums)
         progress(index + 1, len(images))
     producers = quantized.graph.producers()
     equalized = any(total.rescaled() for total in sums.values())
     matched = {name: equalized and name != quantized.graph.output for name in names}
-    return tuple(_error(producers[name].name, sums[name], matched[name]) for name in names)
-
-
-def match_tensors(graph: Graph, reference: Graph) -> dict[str, str]:
-    """For the tensors of one graph those of the other that stand for the same thing."""
-    if graph.size != reference.size:
-        raise EdgenetError(
-            f"the networks take {graph.size} and {reference.size} pixels", "compare like with like"
-        )
-    # a tensor whose dead channels were cut out has another shape, and is left out of the comparison
-    names = {
-        n.output: n.output for n in graph.nodes if graph.shapes[n.output] == reference.shapes.get(n.output)
-    }
-    if len(names) * 2 > len(graph.nodes):
-        return names | {graph.output: reference.output}
-    ours, theirs = (
-        [n.output for n in g.nodes if isinstance(n.operator, WEIGHTED)] for g in (graph, reference)
+    # linear tensors of an equalized file are on other axes (see `rotate`), which no scale for each channel undoes
+    turned = mixable(quantized.graph).tensors if equalized else frozenset()
+    layers = tuple(
+        _error(producers[name].name, sums[name], matched[name]) for name in names if name not in turned
     )
-    shapes = [graph.shapes[a] == reference.shapes[b] for a, b in zip(ours, theirs, strict=False)]
-    if len(ours) != len(theirs) or not all(shapes):
-        raise EdgenetError(
-            f"the networks differ: {len(ours)} layers with weights in one, {len(theirs)} in the other",
-            "give the float network that this file was made from",
-        )
-    return dict(zip(ours, theirs, strict=True))
+    return LayerErrors(len(images), same, equalized, layers)
 
 
 def _compare_one(
     quantized: QuantizedGraph,
     reference: Graph,
-    image: NDArray[np.uint8],
+    photo: tuple[NDArray[np.uint8], NDArray[np.float32]],
     names: dict[str, str],
     sums: dict[str, _Sums],
-) -> None:
+) -> bool:
+    """Adds one photo, given as the reference takes it and as the file does; returns whether the answer is the same."""
     wanted = set(names.values())
     real: dict[str, NDArray[np.float32]] = {}
+    answers = {}
 
     def keep(name: str, value: Tensor) -> None:
         if name in wanted:
@@ -155,34 +179,34 @@ def _compare_one(
 
     def compare(name: str, value: Tensor) -> None:
         if name in names:
-            _add(sums[name], quantized, name, value.numpy(), real[names[name]])
+            _add(sums[name], quantized.encodings.get(name), value.numpy(), real[names[name]])
+        if name == quantized.graph.output:
+            answers[name] = int(value.argmax())
 
-    run(reference, image, 1, keep)
-    run_integer(quantized, image, compare)
+    logits = run(reference, photo[0], 1, keep)
+    run_integer(quantized, as_integers(quantized, photo[1]), compare)
+    return answers[quantized.graph.output] == int(logits.argmax())
 
 
-def _add(
-    total: _Sums, quantized: QuantizedGraph, name: str, values: NDArray[np.int8], real: NDArray[np.float32]
-) -> None:
-    encoding = quantized.encodings[name]
-    lowest, highest = dequantize_array(np.array([LOW, HIGH], np.int8), encoding)
-    channels = real.shape[-1]
-    given = dequantize_array(values, encoding).astype(np.float64)
-    total.add(real.astype(np.float64).reshape(-1, channels), given.reshape(-1, channels))
-    total.low, total.high = min(total.low, int(values.min())), max(total.high, int(values.max()))
-    half = encoding.scale / 2
-    total.beyond += int(
-        ((values == LOW) & (real < lowest - half) | (values == HIGH) & (real > highest + half)).sum()
-    )
+def _add(total: _Sums, encoding: Encoding | None, values: NDArray, real: NDArray[np.float32]) -> None:
+    x = real.reshape(-1, real.shape[-1])
+    given: NDArray = values.reshape(x.shape)
+    if encoding is None or given.dtype != np.int8:
+        total.add(x, given)
+        return
+    total.add(x, dequantize_array(given, encoding))
+    total.add_steps(x, given, encoding)
 
 
 def _error(node: str, total: _Sums, matched: bool) -> LayerError:
+    encoding = total.encoding
     return LayerError(
         node=node,
         sqnr_db=sqnr_db(total.signal, total.noise(matched)),
-        range_used=(total.high - total.low + 1) / 256,
-        saturated=None if matched else total.beyond / max(total.count, 1),
+        range_used=None if encoding is None else float(total.high.max() - total.low.min() + 1) / 256,
+        saturated=None if matched or encoding is None else total.beyond / max(total.count, 1),
         matched=matched,
+        channels=None if encoding is None else channel_use(total.low, total.high, encoding.zero_point),
     )
 
 

@@ -11,15 +11,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edgenet.data.choose import evenly
 from edgenet.errors import EdgenetError
 from edgenet.graph.executor import keeps_batch
 from edgenet.graph.ir import Graph
 from edgenet.graph.operators import WEIGHTED
 from edgenet.graph.passes.dead_channels import drop_dead_channels
-from edgenet.progress import Progress
+from edgenet.progress import Progress, silent
 from edgenet.quantize.encodings import QuantizedGraph
 from edgenet.quantize.equalize import equalize
 from edgenet.quantize.ranges import encode_tensors, observe_ranges, ranges_of
+from edgenet.quantize.rotate import JointStatistics, mixable, rotate
+from edgenet.quantize.sensitivity import logit_sensitivity
 from edgenet.quantize.statistics import channel_statistics
 from edgenet.quantize.sweep import SweepOptions, sweep
 from edgenet.quantize.weights import quantize_weights
@@ -53,32 +56,80 @@ def quantize_minmax(graph: Graph, images: NDArray[np.uint8], progress: Progress)
     return QuantizedGraph(graph, encodings, weights)
 
 
+@dataclass(frozen=True)
+class Effort:
+    """What a recipe spends.
+
+    Attributes:
+        sensitivity_photos: photos that the logits' sensitivity is measured on.
+        sweep_photos: photos that layers are rounded with; None for all. The ranges are always of all photos.
+        second_moments: round weights by what their layer sees; else to nearest.
+    """
+
+    sensitivity_photos: int
+    sweep_photos: int | None
+    second_moments: bool
+
+
+FAST = Effort(sensitivity_photos=8, sweep_photos=32, second_moments=False)
+BALANCED = Effort(sensitivity_photos=24, sweep_photos=None, second_moments=True)
+
+
 def quantize_fast(graph: Graph, images: NDArray[np.uint8], progress: Progress) -> QuantizedGraph:
-    """Dead channels cut out, equalized, rounded to nearest, with corrected biases."""
-    return _equalized_sweep(graph, images, SweepOptions(second_moments=False), progress)
+    """Dead channels cut out, rotated, equalized, rounded to nearest, with corrected biases."""
+    return _equalized_sweep(graph, images, FAST, progress)
 
 
 def quantize_balanced(graph: Graph, images: NDArray[np.uint8], progress: Progress) -> QuantizedGraph:
     """As fast, with weights rounded by what each layer sees."""
-    return _equalized_sweep(graph, images, SweepOptions(second_moments=True), progress)
+    return _equalized_sweep(graph, images, BALANCED, progress)
 
 
 def _equalized_sweep(
-    graph: Graph, images: NDArray[np.uint8], options: SweepOptions, progress: Progress
+    graph: Graph, images: NDArray[np.uint8], effort: Effort, progress: Progress
 ) -> QuantizedGraph:
     if not keeps_batch(graph):
         raise EdgenetError(
             "the network moves its batch axis, so photos cannot go through it together", "use --recipe minmax"
         )
-    graph = drop_dead_channels(graph)
-    equalized, statistics = equalize(graph, channel_statistics(graph, images, progress))
-    encodings = encode_tensors(equalized, ranges_of(equalized, statistics))
-    return sweep(equalized, encodings, images, options, progress)
+    few = _some(images, effort.sensitivity_photos)
+    equalized = reshape_channels(drop_dead_channels(graph), images, few, progress)
+    encodings = encode_tensors(equalized, observe_ranges(equalized, images, progress))
+    return sweep(
+        equalized,
+        encodings,
+        _some(images, effort.sweep_photos),
+        SweepOptions(effort.second_moments),
+        progress,
+    )
+
+
+def reshape_channels(
+    graph: Graph, images: NDArray[np.uint8], few: NDArray[np.uint8], progress: Progress = silent
+) -> Graph:
+    """The same function on channels that int8 rounds with the least noise at the logits: rotated and equalized.
+
+    Args:
+        few: the photos for the sensitivity.
+    """
+    mixed = mixable(graph)
+    joint = JointStatistics(mixed.tensors)
+    statistics = channel_statistics(graph, images, progress, joint.observe)
+    ranges_of(graph, statistics)  # refuses values that are not finite before a matrix is made of them
+    sensitivity = logit_sensitivity(graph, few, statistics, mixed, progress)
+    graph, sensitivity = rotate(graph, statistics, joint, sensitivity)
+    return equalize(graph, statistics, sensitivity)
+
+
+def _some(images: NDArray[np.uint8], count: int | None) -> NDArray[np.uint8]:
+    """So many of the photos, evenly spread, or all."""
+    return images if count is None else images[evenly(len(images), count)]
 
 
 MINMAX = "activation ranges: smallest and largest value of the calibration photos"
 DEAD = "dead channels cut out where the network stays the same"
-EQUALIZE = "cross-layer equalization through ReLU6, with shifts absorbed into biases"
+ROTATE = "linear tensors put on the axes of least rounding noise at the logits, shifts absorbed into biases"
+EQUALIZE = "cross-layer equalization through ReLU6, each channel's factor by the sensitivity of the logits"
 SCALES = "weights: per channel, scale of least squared error"
 BIAS = "bias correction layer by layer on quantized inputs, matching the mean after the activation"
 
@@ -88,11 +139,12 @@ RECIPES = {
         Recipe(
             "minmax", (MINMAX, "weights: per channel, largest value", "rounding: to nearest"), quantize_minmax
         ),
-        Recipe("fast", (DEAD, EQUALIZE, MINMAX, SCALES, "rounding: to nearest", BIAS), quantize_fast),
+        Recipe("fast", (DEAD, ROTATE, EQUALIZE, MINMAX, SCALES, "rounding: to nearest", BIAS), quantize_fast),
         Recipe(
             "balanced",
             (
                 DEAD,
+                ROTATE,
                 EQUALIZE,
                 MINMAX,
                 SCALES,

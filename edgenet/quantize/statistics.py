@@ -9,27 +9,31 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edgenet.graph.executor import run
+from edgenet.graph.executor import Observer, run
 from edgenet.graph.ir import Graph
 from edgenet.progress import Progress, silent
 
 BATCH = 4
+TINY = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
 class ChannelStatistics:
-    """Float64 arrays [C] over all photos and positions: smallest, largest, mean, and mean square."""
+    """Float64 arrays [C] over all photos and positions.
+
+    Attributes:
+        low, high: smallest and largest value.
+        mean, square: mean and mean square.
+        tail: how far other photos may go beyond `high`: Hill's estimator (1975) of the tail index, the mean
+            logarithm of the largest photos' maxima over the next one's. A maximum over e times as many photos is
+            expected to be exp(tail) times larger.
+    """
 
     low: NDArray[np.float64]
     high: NDArray[np.float64]
     mean: NDArray[np.float64]
     square: NDArray[np.float64]
-
-    def moved(self, shift: NDArray[np.float64], factor: NDArray[np.float64]) -> ChannelStatistics:
-        """The statistics of (x - shift) * factor, with factors above zero."""
-        square = (self.square - 2 * shift * self.mean + shift**2) * factor**2
-        low, high, mean = ((end - shift) * factor for end in (self.low, self.high, self.mean))
-        return ChannelStatistics(low, high, mean, square)
+    tail: NDArray[np.float64]
 
 
 class _Running:
@@ -40,11 +44,13 @@ class _Running:
         self.low, self.high = torch.full((channels,), torch.inf), torch.full((channels,), -torch.inf)
         self.total = torch.zeros(channels, dtype=torch.float64)
         self.squares = torch.zeros(channels, dtype=torch.float64)
+        self.maxima: list[Tensor] = []
         self.count = 0
 
     def add(self, value: Tensor) -> None:
         """Takes in the tensor of some more photos, [n, ..., C]."""
         rows = value.reshape(-1, value.shape[-1])
+        self.maxima.append(value.reshape(len(value), -1, value.shape[-1]).amax(dim=1))
         low, high = rows.aminmax(dim=0)
         self.low, self.high = torch.minimum(self.low, low), torch.maximum(self.high, high)
         self.total += rows.sum(dim=0)
@@ -54,17 +60,29 @@ class _Running:
     def finished(self) -> ChannelStatistics:
         mean, square = self.total / self.count, self.squares / self.count
         low, high = self.low.double(), self.high.double()
-        return ChannelStatistics(low.numpy(), high.numpy(), mean.numpy(), square.numpy())
+        tail = tail_index(torch.cat(self.maxima).double().numpy())
+        return ChannelStatistics(low.numpy(), high.numpy(), mean.numpy(), square.numpy(), tail)
+
+
+def tail_index(maxima: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Hill's estimator from the largest seventh of the photos' maxima [n, C]; 0 for channels that never fire: [C]."""
+    finite = np.nan_to_num(maxima, posinf=0.0)  # the -inf around max pooling has no tail
+    ordered = np.sort(np.maximum(finite, TINY), axis=0)[::-1]
+    count = max(1, len(ordered) // 7)
+    if len(ordered) <= count:
+        return np.zeros(ordered.shape[1])  # one photo says nothing about others
+    return np.asarray(np.log(ordered[:count] / ordered[count]).mean(axis=0))
 
 
 def channel_statistics(
-    graph: Graph, images: NDArray[np.uint8], progress: Progress = silent
+    graph: Graph, images: NDArray[np.uint8], progress: Progress = silent, also: Observer | None = None
 ) -> dict[str, ChannelStatistics]:
     """One float pass over the photos.
 
     Args:
         graph: float.
         images: uint8 RGB [n, H, W, 3].
+        also: shown every tensor of the same pass.
 
     Returns:
         The statistics of every tensor, by name; channels are the last axis.
@@ -75,6 +93,8 @@ def channel_statistics(
         if name not in running:
             running[name] = _Running(value)
         running[name].add(value)
+        if also:
+            also(name, value)
 
     for start in range(0, len(images), BATCH):
         batch = images[start : start + BATCH]

@@ -70,6 +70,9 @@ def _as_vector(builder: GraphBuilder, scores: str) -> str:
 def quantized_graph(program: Program) -> QuantizedGraph:
     """The quantized graph of an int8 file, up to the logits.
 
+    Its input is what the first operator with weights reads: in a file that takes real numbers, or pixels in another
+    encoding, behind the QUANTIZE that makes int8 of them.
+
     Raises:
         EdgenetError: a float file, or an operator that is not supported.
     """
@@ -78,7 +81,7 @@ def quantized_graph(program: Program) -> QuantizedGraph:
     if not reading.integers:
         raise EdgenetError("the .tflite is not int8", "give a file with int8 weights")
     source = program.tensors[program.input]
-    if source.dtype not in ("uint8", "int8") or source.quantization is None:
+    if source.name not in reading.encodings:
         raise EdgenetError(
             f"the .tflite takes {source.dtype}", "give an int8 file that takes uint8 or int8 pixels"
         )
@@ -206,7 +209,9 @@ def _read_operator(reading: Reading, operator: FileOperator) -> None:
     if operator.kind in IN_PLACE:
         name = reading.tensors[output] = reading.tensors[operator.inputs[0]]
         stated = _encoding(reading.program.tensors[output])
-        if stated is not None and reading.encodings.setdefault(name, stated) != stated:
+        if name == reading.builder.input and not reading.builder.nodes and stated is not None:
+            reading.encodings[name] = stated  # the picture on its way in
+        elif stated is not None and reading.encodings.setdefault(name, stated) != stated:
             reading.requantized.append(reading.program.tensors[output].name)
         return
     rule = RULES.get(operator.kind)

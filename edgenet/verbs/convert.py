@@ -10,17 +10,23 @@ from pathlib import Path
 
 import torch
 
+from device_scripts.model_file import ModelFile
 from edgenet.bundle.manifest import Quantization
-from edgenet.data import Loaded, PhotoSet, choose, digest, load_all, open_photos
+from edgenet.data import PhotoSet, choose_with_spare, digest, load_all, open_photos
+from edgenet.data.choose import Choice
 from edgenet.errors import EdgenetError
 from edgenet.files import sha256, write_atomically
 from edgenet.graph.cost import Cost, cost
+from edgenet.graph.executor import run
 from edgenet.graph.passes.simplify import lower
 from edgenet.progress import Progress, silent
 from edgenet.quantize.recipes import DEFAULT_RECIPE, RECIPES, Recipe
 from edgenet.tflite.layout import float_program, int8_program
 from edgenet.tflite.model_file import write_model
 from edgenet.tflite.program import Program
+from edgenet.verbs.calibration_checks import calibration_warnings, few_photos
+from edgenet.verbs.gate import Measured, Trial, check_classes, measure, open_trial, pass_or_keep_aside
+from edgenet.verbs.held_out import SPARE, Fidelity, divide, fidelity, fidelity_warnings, named
 from edgenet.verbs.outputs import check_output
 from edgenet.verbs.sources import Source, SourceOptions, open_source
 
@@ -43,8 +49,11 @@ class Conversion:
 
     Attributes:
         out: the file.
-        seconds: wall time by stage.
+        fidelity: how close int8 is to float on held-out calibration photos; None for a float file.
+        measured: top-1 of float and int8 on labelled photos; None where none were given.
         skipped: photos that could not be read, with the reason.
+        warnings: what the user should know although the file was made.
+        seconds: wall time by stage.
     """
 
     out: str
@@ -57,7 +66,10 @@ class Conversion:
     kinds: dict[str, int]
     cost: Cost
     quantization: Quantization | None
+    fidelity: Fidelity | None
+    measured: Measured | None
     skipped: tuple[tuple[str, str], ...]
+    warnings: tuple[str, ...]
     seconds: dict[str, float]
 
 
@@ -67,6 +79,7 @@ def convert(
     calibration: Calibration | None,
     options: SourceOptions = SourceOptions(),  # noqa: B008 (frozen)
     progress: Progress = silent,
+    trial: Trial | None = None,
 ) -> Conversion:
     """Converts a float network.
 
@@ -74,24 +87,37 @@ def convert(
         source: see `open_source`.
         out: where the .tflite goes; an older file stays whole until the new one is.
         calibration: for an int8 file; None for a float one.
+        trial: labelled photos to measure the int8 file on, and what it may lose there.
 
     Raises:
-        EdgenetError: one line for everything that a user can cause.
+        EdgenetError: one line for everything that a user can cause, and for an int8 file that loses more than it may,
+            which is then kept beside `out`.
     """
     clock = _Clock()
     check_output(out, source)
-    recipe = _recipe(calibration)
     photos = _open_photos(calibration, progress)
+    labelled = open_trial(trial, out, source) if trial else None
+    if photos is None and trial is not None:
+        raise EdgenetError(
+            "a float file has nothing to be measured against", "leave out --data and --max-drop"
+        )
     clock.lap("photos")
     with _fixed_torch_threads():
         opened = open_source(source, options, progress)
+        if labelled is not None:
+            check_classes(labelled, opened)
         clock.lap("read")
-        if recipe is None or photos is None:
-            made = _Made(float_program(lower(opened.graph, exact_border=True)), None, ())
-        else:
-            made = _quantize(opened, recipe, photos, clock, progress)
-    facts = replace(opened.facts, quantization=made.quantization)
-    data = write_model(made.program, facts, opened.labels)
+        made = _quantize(opened, photos, clock, progress) if photos else _keep_float(opened)
+        facts = replace(opened.facts, quantization=made.quantization)
+        data = write_model(made.program, facts, opened.labels)
+        measured = None
+        if labelled is not None and made.calibrated is not None:
+            model = ModelFile(out, data, sha256(data), opened.labels or (), None)
+            measured = measure(labelled, made.calibrated, opened, model, progress)
+            data = write_model(made.program, replace(facts, accuracy=measured.accuracy()), opened.labels)
+            clock.lap("measure")
+    if measured and trial and calibration:
+        pass_or_keep_aside(measured, trial.max_drop, out, data, calibration.recipe)
     write_atomically(out, data)
     clock.lap("write")
     return Conversion(
@@ -105,16 +131,24 @@ def convert(
         kinds=made.program.kinds(),
         cost=cost(opened.graph),
         quantization=made.quantization,
-        skipped=made.skipped,
+        fidelity=made.fidelity,
+        measured=measured,
+        skipped=made.skipped + (measured.evaluation.skipped if measured else ()),
+        warnings=made.warnings,
         seconds=clock.seconds,
     )
 
 
 @dataclass(frozen=True)
 class _Made:
+    """A program, and for int8 the photos that it was calibrated on and what became of them."""
+
     program: Program
-    quantization: Quantization | None
-    skipped: tuple[tuple[str, str], ...]
+    quantization: Quantization | None = None
+    calibrated: PhotoSet | None = None
+    fidelity: Fidelity | None = None
+    skipped: tuple[tuple[str, str], ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 class _Clock:
@@ -143,9 +177,7 @@ def _fixed_torch_threads() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _recipe(calibration: Calibration | None) -> Recipe | None:
-    if calibration is None:
-        return None
+def _recipe(calibration: Calibration) -> Recipe:
     if calibration.recipe not in RECIPES:
         raise EdgenetError(
             f"there is no recipe '{calibration.recipe}'", f"the recipes are {', '.join(RECIPES)}"
@@ -153,31 +185,55 @@ def _recipe(calibration: Calibration | None) -> Recipe | None:
     return RECIPES[calibration.recipe]
 
 
-def _open_photos(calibration: Calibration | None, progress: Progress) -> PhotoSet | None:
+@dataclass(frozen=True)
+class _Photos:
+    """Photos by their contents, the recipe that takes them, and how many of them it wants; the others may judge."""
+
+    choice: Choice
+    wanted: int
+    recipe: Recipe
+
+
+def _open_photos(calibration: Calibration | None, progress: Progress) -> _Photos | None:
     """The calibration photos; opened before the network is, so that a wrong folder is told at once."""
     if calibration is None:
         return None
+    recipe = _recipe(calibration)
     if calibration.photos < 1:
         raise EdgenetError(f"--photos is {calibration.photos}", "give at least 1")
-    photos = open_photos(calibration.data)
-    return choose(photos, calibration.photos, progress=_stage(progress, "choosing photos"))
+    stage = _stage(progress, "choosing photos")
+    choice = choose_with_spare(open_photos(calibration.data), calibration.photos, SPARE, progress=stage)
+    return _Photos(choice, calibration.photos, recipe)
 
 
 def _stage(progress: Progress, name: str) -> Callable[[int, int], None]:
     return lambda done, total: progress(name, done, total)
 
 
-def _quantize(opened: Source, recipe: Recipe, photos: PhotoSet, clock: _Clock, progress: Progress) -> _Made:
+def _keep_float(opened: Source) -> _Made:
+    return _Made(float_program(lower(opened.graph, exact_border=True)))
+
+
+def _quantize(opened: Source, photos: _Photos, clock: _Clock, progress: Progress) -> _Made:
+    """Quantizes on some of the photos, and judges on others."""
     graph = lower(opened.graph, exact_border=False)
-    loaded = load_all(photos, graph.size[0], progress=_stage(progress, "reading photos"))
+    found, recipe = photos.choice, photos.recipe
+    loaded = load_all(found.photos, graph.size[0], progress=_stage(progress, "reading photos"))
+    parts = divide(len(loaded), photos.wanted)
+    judged = loaded.images[list(parts.judging)]
+    logits = run(graph, judged)
+    warnings = calibration_warnings(loaded.images, found.repeats, logits)
     clock.lap("photos")
-    quantized = recipe.quantize(graph, loaded.images, progress)
+    quantized = recipe.quantize(graph, loaded.images[list(parts.calibrating)], progress)
     clock.lap("quantize")
-    quantization = Quantization(recipe.name, recipe.steps, digest(_readable(photos, loaded)), len(loaded))
-    return _Made(int8_program(quantized), quantization, loaded.skipped)
-
-
-def _readable(photos: PhotoSet, loaded: Loaded) -> PhotoSet:
-    """The photos that took part: what could not be read must not be in the calibration set's hash."""
-    names = set(loaded.names)
-    return photos.take([index for index, name in enumerate(photos.names) if name in names])
+    close = fidelity(quantized, logits, judged, parts.held_out)
+    clock.lap("judge")
+    calibrated = named(found.photos, loaded, parts.calibrating)
+    return _Made(
+        program=int8_program(quantized),
+        quantization=Quantization(recipe.name, recipe.steps, digest(calibrated), len(calibrated)),
+        calibrated=calibrated,
+        fidelity=close,
+        skipped=loaded.skipped,
+        warnings=warnings + few_photos(len(calibrated)) + fidelity_warnings(close, recipe.name),
+    )

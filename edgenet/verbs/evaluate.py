@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgenet.accuracy.intervals import Interval, wilson
+from edgenet.accuracy.paired import Paired, compare
+from edgenet.accuracy.verdict import verdict
 from edgenet.data import Loaded, PhotoSet, load_batches, open_photos, outputs_for
 from edgenet.data.matching import corresponding
 from edgenet.errors import EdgenetError
@@ -24,18 +27,24 @@ class EvaluatedModel:
     """One network's figures.
 
     Attributes:
-        top1: percent of the photos whose best score is the right class.
+        top1: percent of the photos whose best score is the right class; `top1_interval` holds it with 95 %.
         top5: percent whose right class is among the best five; None for fewer than five classes.
         agreement: percent of the photos on which its best class is that of the first network, also where the
             two number their outputs differently.
+        against_first: which photos it has right, beside the first network; None for the first.
+        verdict: what that allows to be said; None for the first.
     """
 
     model: str
     precision: str
     runtime: str
     top1: float
+    top1_interval: Interval
     top5: float | None
+    top5_interval: Interval | None
     agreement: float
+    against_first: Paired | None
+    verdict: str | None
 
 
 @dataclass(frozen=True)
@@ -104,10 +113,12 @@ def evaluate_scorers(
     used = {label for label in photos.labels if label is not None}
     outputs = [outputs_for(photos.class_names, used, scorer.labels, photos.origin) for scorer in scorers]
     ranked, kept = _rank_all(scorers, photos, options, progress)
+    hits = [ranks == _truth(kept, own)[:, None] for ranks, own in zip(ranked, outputs, strict=True)]
     figures = [
-        _figures(scorer, ranks, _truth(kept, own), _first_answers(scorers[0], ranked[0], scorer))
-        for scorer, ranks, own in zip(scorers, ranked, outputs, strict=True)
+        _figures(scorer, hit, ranks[:, 0] == _first_answers(scorers[0], ranked[0], scorer))
+        for scorer, hit, ranks in zip(scorers, hits, ranked, strict=True)
     ]
+    figures[1:] = [_compared(row, hits[0], hit) for row, hit in zip(figures[1:], hits[1:], strict=True)]
     return Evaluation(photos.origin, len(kept.labels), tuple(figures), kept.skipped)
 
 
@@ -156,19 +167,29 @@ def _first_answers(first: Scorer, ranks: NDArray[np.intp], scorer: Scorer) -> ND
     return np.array(outputs, np.intp)[ranks[:, 0]]
 
 
-def _figures(
-    scorer: Scorer, ranks: NDArray[np.intp], truth: NDArray[np.intp], first: NDArray[np.intp]
-) -> EvaluatedModel:
-    hits = ranks == truth[:, None]
+def _figures(scorer: Scorer, hits: NDArray[np.bool_], agrees: NDArray[np.bool_]) -> EvaluatedModel:
+    """The figures of one network.
+
+    Args:
+        hits: whether its best, second best, ... class is right [n, up to 5].
+        agrees: whether its best class is the first network's [n].
+    """
+    n, first, best_five = len(hits), int(hits[:, 0].sum()), int(hits.any(axis=1).sum())
+    ranks_five = len(scorer.labels) >= TOP
     return EvaluatedModel(
         model=scorer.model,
         precision=scorer.precision,
         runtime=scorer.runtime,
-        top1=_percent(hits[:, 0]),
-        top5=_percent(hits.any(axis=1)) if len(scorer.labels) >= TOP else None,
-        agreement=_percent(ranks[:, 0] == first),
+        top1=100 * first / n,
+        top1_interval=wilson(first, n),
+        top5=100 * best_five / n if ranks_five else None,
+        top5_interval=wilson(best_five, n) if ranks_five else None,
+        agreement=100 * float(agrees.mean()),
+        against_first=None,
+        verdict=None,
     )
 
 
-def _percent(hits: NDArray[np.bool_]) -> float:
-    return 100 * float(hits.mean())
+def _compared(row: EvaluatedModel, first: NDArray[np.bool_], hits: NDArray[np.bool_]) -> EvaluatedModel:
+    paired = compare(first[:, 0], hits[:, 0])
+    return replace(row, against_first=paired, verdict=verdict(paired))

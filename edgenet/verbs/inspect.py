@@ -8,19 +8,21 @@ from pathlib import Path
 import numpy as np
 
 from edgenet.bundle.manifest import Facts
-from edgenet.data import choose, load_all, open_photos
+from edgenet.errors import EdgenetError
 from edgenet.graph.cost import Cost, cost, node_mult_adds
-from edgenet.graph.passes.simplify import lower
 from edgenet.progress import Progress, silent
-from edgenet.quantize.error import LayerError, layer_errors
 from edgenet.tflite.flatbuffer import read_tflite
 from edgenet.tflite.program import FileOperator, FileTensor, Program
 from edgenet.tflite.to_graph import float_graph, quantized_graph
+from edgenet.verbs.comparison import PHOTOS, Compared, Comparison, compare
 from edgenet.verbs.model_files import open_model_file
+from edgenet.verbs.outputs import check_output
 from edgenet.verbs.scorers import precision
-from edgenet.verbs.sources import SourceOptions, open_source
+from edgenet.verbs.sources import SourceOptions
 
-PHOTOS = 32
+__all__ = ["PHOTOS", "Comparison", "Inspection", "OperatorRow", "inspect"]
+
+PLOTS = (".png", ".html")
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,7 @@ class Inspection:
         bytes: of the .tflite, as `sha256`.
         labels: how many class names it carries.
         facts: where it came from, and of a bundle the accuracy; None where nobody wrote it down.
-        errors: layer by layer, where a float network and photos were given.
-        skipped: photos of the comparison that could not be read, with the reason.
+        compared: the error of every layer, where a float network and photos were given.
     """
 
     model: str
@@ -68,17 +69,7 @@ class Inspection:
     kinds: dict[str, int]
     cost: Cost
     operators: tuple[OperatorRow, ...]
-    errors: tuple[LayerError, ...] | None
-    skipped: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """What to compare an int8 file with: a float source, on some photos."""
-
-    against: str
-    data: Path
-    photos: int = PHOTOS
+    compared: Compared | None
 
 
 def inspect(
@@ -94,16 +85,19 @@ def inspect(
         options: for opening the float source.
 
     Raises:
-        EdgenetError: not a readable file, or a float network that does not match it.
+        EdgenetError: not a readable file, a float network that does not match it, or a plot that cannot be written.
     """
+    if comparison and comparison.plot:
+        _check_plot(comparison.plot, model, comparison.against)
     opened = open_model_file(model)
     file = opened.file
     program = read_tflite(file.data, str(model))
     is_int8 = precision(file.data, str(model)) == "int8"
     graph = quantized_graph(program).graph if is_int8 else float_graph(program)
     mult_adds = {node.output: node_mult_adds(graph, node) for node in graph.nodes}
-    errors, skipped = _errors(program, comparison, options, progress) if comparison else (None, ())
-    return Inspection(
+    recipe = opened.facts.quantization.recipe if opened.facts and opened.facts.quantization else None
+    compared = compare(program, comparison, recipe, options, progress) if comparison else None
+    found = Inspection(
         model=str(model),
         bytes=len(file.data),
         sha256=file.sha256,
@@ -115,9 +109,28 @@ def inspect(
         kinds=program.kinds(),
         cost=cost(graph),
         operators=tuple(_row(program, i, o, mult_adds) for i, o in enumerate(program.operators)),
-        errors=errors,
-        skipped=skipped,
+        compared=compared,
     )
+    if comparison and comparison.plot and compared:
+        _plot(comparison.plot, found, compared)
+    return found
+
+
+def _check_plot(plot: Path, model: Path, against: str) -> None:
+    if plot.suffix.lower() not in PLOTS:
+        raise EdgenetError(f"the plot {plot} is neither .png nor .html", "give it one of these endings")
+    check_output(plot, model, against)
+
+
+def _plot(plot: Path, found: Inspection, compared: Compared) -> None:
+    """Draws the comparison; matplotlib is imported only here."""
+    from edgenet.plots.rows import Report, report_rows
+    from edgenet.plots.writing import write_report
+
+    kinds = {row.output: row.kind for row in found.operators}
+    rows = report_rows(compared.errors, compared.noise, kinds)
+    title = f"{Path(found.model).name} against {Path(compared.against).name}"
+    write_report(plot, Report(title, compared.errors, compared.noise, compared.advice, rows))
 
 
 def _port(tensor: FileTensor) -> str:
@@ -139,17 +152,3 @@ def _row(program: Program, number: int, operator: FileOperator, mult_adds: dict[
         weight_bytes=int(sum(np.asarray(data).nbytes for data in constants)),
         mult_adds=mult_adds.get(tensor.name, 0),
     )
-
-
-def _errors(
-    program: Program, comparison: Comparison, options: SourceOptions, progress: Progress
-) -> tuple[tuple[LayerError, ...], tuple[tuple[str, str], ...]]:
-    """The error of every layer, and the photos that could not be read."""
-    photos = choose(open_photos(comparison.data), comparison.photos)
-    quantized = quantized_graph(program)
-    reference = lower(open_source(comparison.against, options, progress).graph, exact_border=False)
-    loaded = load_all(photos, reference.size[0])
-    errors = layer_errors(
-        quantized, reference, loaded.images, lambda done, total: progress("comparing layers", done, total)
-    )
-    return errors, loaded.skipped

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from device_scripts.model_file import ModelFile
 from device_scripts.runtime import Classifier, load_runtime
 from edgenet.errors import EdgenetError
 from edgenet.graph.executor import run
 from edgenet.progress import Progress, silent
 from edgenet.tflite.flatbuffer import read_tflite
 from edgenet.verbs.model_files import open_model_file
-from edgenet.verbs.sources import SourceOptions, open_source, options_for
+from edgenet.verbs.sources import Source, SourceOptions, open_source, options_for
 
 RUN_FILES = (".tflite", ".edgenet")
 
@@ -50,10 +51,15 @@ def open_scorer(model: str, options: SourceOptions, threads: int, progress: Prog
         threads: LiteRT's.
     """
     if model.lower().endswith(RUN_FILES):
-        return _lite(model, threads)
+        return lite_scorer(model, open_model_file(Path(model)).file, threads)
     source = open_source(model, options_for(model, options), progress)
-    labels = source.labels or tuple(f"class {index}" for index in range(source.graph.classes))
+    return float_scorer(model, source)
+
+
+def float_scorer(model: str, source: Source) -> Scorer:
+    """A float network that is open, run by torch."""
     graph = source.graph
+    labels = source.labels or tuple(f"class {index}" for index in range(graph.classes))
     return Scorer(model, "float32", "torch", graph.size[0], labels, lambda images: run(graph, images))
 
 
@@ -73,8 +79,8 @@ def check_options(models: Sequence[str], options: SourceOptions) -> None:
         raise EdgenetError("all of the models have a resolution of their own", "leave out --resolution")
 
 
-def _lite(model: str, threads: int) -> Scorer:
-    file = open_model_file(Path(model)).file
+def lite_scorer(model: str, file: ModelFile, threads: int) -> Scorer:
+    """A .tflite that is open, run by LiteRT."""
     runtime = load_runtime()
     classifier = Classifier(file, runtime, threads)
 

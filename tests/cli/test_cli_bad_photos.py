@@ -149,7 +149,7 @@ def test_what_was_left_out_is_said_on_standard_error(
 ) -> None:
     ran = convert(edgenet, made, out, odd)
     assert ran.status == 0
-    lines = ran.err.splitlines()
+    lines = [line for line in ran.err.splitlines() if not line.startswith("warning: ")]
     assert lines[0] == "left out 4 unreadable photos:"
     assert sorted(line.split()[0].rstrip(":") for line in lines[1:]) == sorted(BAD)
 
@@ -160,7 +160,7 @@ def test_unreadable_photos_change_nothing(edgenet: Edgenet, made: Path, out: Pat
     with_bad = out.read_bytes()
     for name in BAD:
         (odd / name).unlink()
-    assert convert(edgenet, made, out, odd).err == ""
+    assert "left out" not in convert(edgenet, made, out, odd).err
     assert out.read_bytes() == with_bad
 
 
@@ -172,8 +172,8 @@ def test_many_bad_photos_are_counted_not_all_listed(
         (folder / f"bad{number}.jpg").write_bytes(b"no photo %d" % number)
     lines = convert(edgenet, made, out, folder).err.splitlines()
     assert lines[0] == "left out 14 unreadable photos:"
-    assert lines[-1] == "  and 4 more"
-    assert len(lines) == 12
+    assert lines[11] == "  and 4 more"
+    assert all(line.startswith("warning: ") for line in lines[12:])
 
 
 def test_a_folder_that_may_not_be_read(

@@ -103,23 +103,30 @@ def test_inspect_keeps_every_figure(
     found = edgenet(*arguments, "--json").json()
     for width in (80, 110, 140):
         monkeypatch.setenv("COLUMNS", str(width))
-        check_table(rows(edgenet(*arguments).out)[:-1], width, found)
+        table = rows(edgenet(*arguments).out)
+        check_table(table[: len(found["operators"])], width, found)
+        assert table[len(found["operators"])].startswith(f"{len(found['operators'])} operators: ")
 
 
 def check_table(table: list[str], width: int, found: dict[str, Any]) -> None:
     assert all(len(line) <= width for line in table)
     assert not any(cell.endswith("…") for line in table for cell in line.split())
-    errors = {error["node"]: error for error in found["errors"] or ()}
+    compared = found["compared"]
+    errors = {error["node"]: error for error in compared["errors"]["layers"]} if compared else {}
+    shares = {share["node"]: share for share in compared["noise"]["layers"]} if compared else {}
     for line, row in zip(table, found["operators"], strict=True):
         cells = line.split()
         assert row["kind"] in cells
         assert "x".join(map(str, row["shape"][1:])) in cells
-        if row["mult_adds"]:
+        if row["mult_adds"] and not compared:
             assert f"{row['mult_adds'] / 1e6:.2f}" in cells
         if row["output"] in errors:
             error = errors[row["output"]]
             assert ("inf" if error["sqnr_db"] is None else f"{error['sqnr_db']:.1f}") in cells
             assert f"{error['range_used']:.0%}" in cells
+        if row["output"] in shares:
+            share = shares[row["output"]]
+            assert f"{share['activations'] + (share['weights'] or 0):.1%}" in cells
         elif row["scale"] is not None and not errors:
             assert str(row["zero_point"]) in cells
 
@@ -153,7 +160,7 @@ def test_evaluate_does_not_break_names_at_80_columns(
     shutil.copyfile(made / "int8.tflite", copy)
     models = (long, made / "int8.tflite", copy, made / "small.safetensors")
     ran = edgenet("evaluate", *models, "--data", photos)
-    table = rows(ran.out)
+    table = rows(ran.out)[: len(models)]
     names = [long.name, f"{made.name}/int8.tflite", "copies/int8.tflite", "small.safetensors"]
     assert [line.split()[0] for line in table] == names
     assert [line.split()[1:3] for line in table[2:]] == [["int8", "ai-edge-litert"], ["float32", "torch"]]
@@ -163,6 +170,30 @@ def test_evaluate_does_not_break_names_at_80_columns(
     assert [line.split()[3] for line in table] == [f"{row['top1']:.2f}" for row in found["models"]]
     assert set(found) == {"data", "n", "models", "skipped"}
     assert [row["model"] for row in found["models"]] == [str(model) for model in models]
+
+
+@pytest.mark.parametrize("width", [80, 120, 140])
+def test_evaluate_shows_every_interval_and_verdict(
+    edgenet: Edgenet, made: Path, photos: Path, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    """In the table where there is a place for them, else below it; the figures are those of the JSON."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    models = (made / "small.safetensors", made / "int8.tflite")
+    ran = edgenet("evaluate", *models, "--data", photos)
+    found = edgenet("evaluate", *models, "--data", photos, "--json").json()["models"]
+    assert (found[0]["against_first"], found[0]["verdict"]) == (None, None)
+    table, below = rows(ran.out)[:2], " ".join(" ".join(rows(ran.out)[2:]).split())
+    assert all(len(line) <= width for line in [*table, *rows(ran.out)[2:]])
+    for line, row in zip(table, found, strict=True):
+        for interval in (row["top1_interval"], row["top5_interval"]):
+            shown = f"{interval['low']:.2f} to {interval['high']:.2f}"
+            assert shown in (below if width == 80 else line)
+    paired = found[1]["against_first"]
+    assert paired["drop"] == found[0]["top1"] - found[1]["top1"]
+    assert (
+        f"int8.tflite: {found[1]['verdict']}; {paired['lost']} lost, {paired['won']} won, McNemar's p "
+        in below
+    )
 
 
 def test_models_as_json(edgenet: Edgenet) -> None:
@@ -175,7 +206,11 @@ def test_inspect_json_has_no_infinity(edgenet: Edgenet, made: Path) -> None:
     """A padding copies its input without any error: its signal to noise ratio is infinite."""
     arguments = ("--against", made / "small.safetensors", "--data", PHOTOS, "--photos", 1, "--json")
     found = edgenet("inspect", made / "int8.tflite", *arguments).json()
-    assert {"node", "sqnr_db", "range_used", "saturated", "matched"} == set(found["errors"][0])
+    compared = found["compared"]
+    assert set(compared) == {"against", "input", "errors", "noise", "advice", "skipped"}
+    figures = {"node", "sqnr_db", "range_used", "saturated", "matched", "channels"}
+    assert set(compared["errors"]["layers"][0]) == figures
+    assert set(compared["noise"]["layers"][0]) == {"node", "activations", "weights"}
 
 
 def test_package_says_what_it_made(edgenet: Edgenet, made: Path, photos: Path, tmp_path: Path) -> None:

@@ -99,6 +99,7 @@ def test_one_line_says_what_each_verb_is_for(edgenet: Edgenet) -> None:
         ("inspect", "x.tflite", "--data", "photos"),
         ("inspect", "x.tflite", "--photos", "3"),
         ("inspect", "x.tflite", "--normalize", "imagenet"),
+        ("inspect", "x.tflite", "--plot", "x.png"),
         ("package", "x.tflite", "--float-source", "x.npz"),
         ("demo", "--frames", "3"),
     ],

@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from edgenet.data.choose import choose, digest, evenly
+from edgenet.data.choose import choose, choose_with_spare, digest, evenly
 from edgenet.data.load import load_all
 from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError
@@ -75,3 +75,20 @@ def test_progress(tree, photo):
     found = open_photos(tree({f"{i}.jpg": photo(i) for i in range(70)}))
     choose(found, 3, progress=lambda done, total: seen.append((done, total)))
     assert seen == [(64, 70), (70, 70)]
+
+
+def test_spare_photos_stand_behind_those_that_are_chosen(tree, photo):
+    found = open_photos(tree({f"{i:02}.jpg": photo(i) for i in range(30)}))
+    together = choose_with_spare(found, 7, 5)
+    assert _contents(together.photos)[:7] == _contents(choose(found, 7))
+    by_hash = _contents(choose(found, 30))
+    left = [data for data in by_hash if data not in _contents(choose(found, 7))]
+    assert _contents(together.photos)[7:] == [left[position * 23 // 5] for position in range(5)]
+    assert len(choose_with_spare(found, 28, 5).photos) == 30
+    assert len(choose_with_spare(found, 30, 5).photos) == 30
+
+
+def test_repeats_are_counted(tree, photo):
+    found = open_photos(tree({"a.jpg": photo(1), "b.jpg": photo(1), "c.jpg": photo(2), "d.jpg": photo(1)}))
+    assert choose_with_spare(found, 1, 0).repeats == 2
+    assert choose_with_spare(open_photos(tree({"e.jpg": photo(3)})).take([0]), 1, 0).repeats == 0

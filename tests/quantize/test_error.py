@@ -9,11 +9,10 @@ import pytest
 
 from edgenet.graph.ir import Graph
 from edgenet.progress import silent
-from edgenet.quantize.equalize import equalize
 from edgenet.quantize.error import layer_errors, sqnr_db
-from edgenet.quantize.ranges import encode_tensors, ranges_of
-from edgenet.quantize.recipes import RECIPES
-from edgenet.quantize.statistics import channel_statistics
+from edgenet.quantize.ranges import encode_tensors, observe_ranges
+from edgenet.quantize.recipes import RECIPES, reshape_channels
+from edgenet.quantize.rotate import mixable
 from edgenet.quantize.sweep import SweepOptions, sweep
 from tests.small_graphs import photos
 from tests.uneven_network import uneven_network
@@ -32,7 +31,10 @@ def test_sqnr_is_ten_times_the_logarithm_of_the_energies() -> None:
 
 def test_a_plain_file_is_compared_as_it_is(graph: Graph) -> None:
     images = photos(6, graph.size)
-    errors = layer_errors(RECIPES["minmax"].quantize(graph, images, silent), graph, images)
+    found = layer_errors(RECIPES["minmax"].quantize(graph, images, silent), graph, images)
+    errors = found.layers
+    assert found.photos == 6
+    assert not found.equalized
     assert [error.node for error in errors] == [node.name for node in graph.nodes]
     assert not any(error.matched for error in errors)
     assert all(error.saturated is not None for error in errors)
@@ -40,14 +42,17 @@ def test_a_plain_file_is_compared_as_it_is(graph: Graph) -> None:
 
 def test_an_equalized_file_is_matched_channel_by_channel(graph: Graph) -> None:
     images = photos(6, graph.size)
-    equalized, statistics = equalize(graph, channel_statistics(graph, images))
-    encodings = encode_tensors(equalized, ranges_of(equalized, statistics))
+    equalized = reshape_channels(graph, images, images)
+    encodings = encode_tensors(equalized, observe_ranges(equalized, images))
     quantized = sweep(equalized, encodings, images, SweepOptions(), silent)
-    in_its_own_scales = layer_errors(quantized, equalized, images)
-    in_the_original = layer_errors(quantized, graph, images)
+    in_its_own_scales = layer_errors(quantized, equalized, images).layers
+    in_the_original = layer_errors(quantized, graph, images).layers
     assert not any(error.matched for error in in_its_own_scales)
     assert all(error.matched for error in in_the_original[:-1])
     assert not in_the_original[-1].matched
+    mixed = mixable(graph).tensors  # on other axes, which no scale for each channel explains: left out
+    assert mixed
+    assert not mixed & {error.node for error in in_the_original}
     assert min(error.sqnr_db for error in in_the_original) > 10
     assert in_the_original[-1].sqnr_db == pytest.approx(in_its_own_scales[-1].sqnr_db, abs=0.01)
 
@@ -55,9 +60,9 @@ def test_an_equalized_file_is_matched_channel_by_channel(graph: Graph) -> None:
 def test_a_wrong_layer_is_seen(graph: Graph) -> None:
     images = photos(4, graph.size)
     quantized = RECIPES["minmax"].quantize(graph, images, silent)
-    good = layer_errors(quantized, graph, images)
+    good = layer_errors(quantized, graph, images).layers
     broken = graph.nodes[1].name
     quantized.weights[broken].bias[:] += np.int32(20_000)  # type: ignore[index]
-    bad = {error.node: error.sqnr_db for error in layer_errors(quantized, graph, images)}
+    bad = {error.node: error.sqnr_db for error in layer_errors(quantized, graph, images).layers}
     assert bad[graph.nodes[0].name] == good[0].sqnr_db
     assert bad[broken] < good[1].sqnr_db - 10

@@ -16,6 +16,7 @@ from tiny_model import tiny_model
 from edgenet.errors import EdgenetError
 from edgenet.graph.executor import run
 from edgenet.graph.operators import Mean, Unary
+from edgenet.quantize.encodings import Encoding
 from edgenet.tflite.flatbuffer import read_tflite, write_tflite
 from edgenet.tflite.layout import float_program, int8_program, raw_program
 from edgenet.tflite.program import FileOperator, FileTensor, Program, Quantization
@@ -160,13 +161,30 @@ def test_int8_and_float_are_not_confused() -> None:
 
 def test_a_quantize_in_the_middle_is_refused() -> None:
     def change(program: Program) -> Program:
-        index = of_kind(program, "QUANTIZE")
-        output = program.operators[index].outputs[0]
+        """Behind the first convolution everything reads its result in another encoding."""
+        at, new = of_kind(program, "CONV_2D"), len(program.tensors)
+        made = program.operators[at].outputs[0]
+        other = replace(program.tensors[made], name="again", quantization=Quantization((0.02,), (3,)))
+        readers = (
+            replace(o, inputs=tuple(new if i == made else i for i in o.inputs))
+            for o in program.operators[at + 1 :]
+        )
+        again = FileOperator("QUANTIZE", 1, (made,), (new,))
+        operators = (*program.operators[: at + 1], again, *readers)
+        return replace(program, tensors=(*program.tensors, other), operators=operators)
+
+    with pytest.raises(EdgenetError, match="changes the encoding of 'again'"):
+        quantized_graph(program_with(change, int8=True))
+
+
+def test_a_picture_in_another_encoding_is_read_behind_its_quantize() -> None:
+    def change(program: Program) -> Program:
+        output = program.operators[of_kind(program, "QUANTIZE")].outputs[0]
         other = replace(program.tensors[output], quantization=Quantization((0.02,), (3,)))
         return with_tensor(program, output, other)
 
-    with pytest.raises(EdgenetError, match="changes the encoding of 'image'"):
-        quantized_graph(program_with(change, int8=True))
+    graph = quantized_graph(program_with(change, int8=True))
+    assert graph.encodings[graph.graph.input] == Encoding(0.02, 3)
 
 
 def test_a_file_that_is_int8_in_part_only_is_refused() -> None:

@@ -37,8 +37,7 @@ def test_int8(made: Path) -> None:
     assert found.input == "image uint8 [1, 64, 64, 3]"
     assert found.output == "probability float32 [1, 5]"
     assert found.facts == read_facts(data, "x")
-    assert found.errors is None
-    assert found.skipped == ()
+    assert found.compared is None
     assert sum(found.kinds.values()) == len(found.operators) == 33
     assert [row.number for row in found.operators] == list(range(33))
 
@@ -80,15 +79,19 @@ def test_a_bundle_shows_its_model_and_its_accuracy(made: Path, tmp_path: Path) -
 def test_errors_layer_by_layer(made: Path) -> None:
     against = str(made / "small.safetensors")
     found = inspect(made / "int8.tflite", against=against, data=PHOTOS, photos=4)
-    assert found.errors is not None
+    assert found.compared is not None
+    errors = found.compared.errors.layers
     operators = {row.output: row for row in found.operators}
-    assert all(error.node in operators for error in found.errors)
+    assert all(error.node in operators for error in errors)
     weighted = [row.output for row in found.operators if row.mult_adds]
-    assert {error.node for error in found.errors} >= set(weighted)
-    for error in found.errors:
+    assert {error.node for error in errors} >= set(weighted)
+    for error in errors:
+        assert error.range_used is not None
         assert 0 < error.range_used <= 1
+        assert error.channels is not None
+        assert error.channels.channels == operators[error.node].shape[-1]
         assert error.matched if error.saturated is None else 0 <= error.saturated <= 1
-    by_node = {error.node: error.sqnr_db for error in found.errors}
+    by_node = {error.node: error.sqnr_db for error in errors}
     # Noise adds up on the way: the first layer is nearly right, the last bears all of it.
     first, last = weighted[0], weighted[-1]
     assert math.isfinite(by_node[last])
@@ -107,7 +110,8 @@ def test_errors_show_where_a_layer_was_spoiled(made: Path, tmp_path: Path) -> No
     figures = []
     for source in (made / "small.safetensors", tmp_path / "spoiled.safetensors"):
         found = inspect(made / "int8.tflite", against=str(source), data=PHOTOS, photos=2)
-        figures.append({error.node: error.sqnr_db for error in found.errors or ()})
+        assert found.compared is not None
+        figures.append({error.node: error.sqnr_db for error in found.compared.errors.layers})
     right, spoiled = figures
     before, at = "features.6/pointwise/conv", "features.7/pointwise/conv"
     assert spoiled[before] == right[before]
@@ -118,7 +122,8 @@ def test_unreadable_photos_are_named(made: Path, tmp_path: Path) -> None:
     shutil.copyfile(next(PHOTOS.glob("*.jpg")), tmp_path / "good.jpg")
     (tmp_path / "bad.jpg").write_bytes(b"no photo")
     found = inspect(made / "int8.tflite", against=str(made / "small.safetensors"), data=tmp_path)
-    assert [name for name, _ in found.skipped] == ["bad.jpg"]
+    assert found.compared is not None
+    assert [name for name, _ in found.compared.skipped] == ["bad.jpg"]
 
 
 def test_against_another_network_is_refused(made: Path, tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Figures and pages drawn from results; matplotlib is imported only where one is drawn."""

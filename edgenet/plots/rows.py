@@ -1,0 +1,68 @@
+"""What the layer report shows: a row for every layer that rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from edgenet.quantize.channels import ChannelUse
+from edgenet.quantize.error import LayerErrors
+from edgenet.quantize.noise_shares import NoiseShares
+
+
+@dataclass(frozen=True)
+class Row:
+    """One layer's figures; see `LayerError` and `LayerShare`.
+
+    Attributes:
+        kind: the file's operator.
+        activations, weights: shares of the noise; `weights` is None where nobody can know it.
+    """
+
+    name: str
+    kind: str
+    sqnr_db: float
+    range_used: float | None
+    saturated: float | None
+    channels: ChannelUse | None
+    activations: float
+    weights: float | None
+
+
+@dataclass(frozen=True)
+class Report:
+    """A title, what was found, and the rows."""
+
+    title: str
+    errors: LayerErrors
+    noise: NoiseShares
+    advice: str
+    rows: tuple[Row, ...]
+
+
+def report_rows(errors: LayerErrors, noise: NoiseShares, kinds: Mapping[str, str]) -> tuple[Row, ...]:
+    """A row for every layer of which both its error and its share of the noise are known, in the file's order."""
+    shares = {layer.node: layer for layer in noise.layers}
+    return tuple(
+        Row(
+            error.node,
+            kinds.get(error.node, ""),
+            error.sqnr_db,
+            error.range_used,
+            error.saturated,
+            error.channels,
+            shares[error.node].activations,
+            shares[error.node].weights,
+        )
+        for error in errors.layers
+        if error.node in shares
+    )
+
+
+def summary(report: Report) -> str:
+    """The whole file's figures in one line."""
+    errors, noise = report.errors, report.noise
+    return (
+        f"logits {noise.sqnr_db:.1f} dB · {errors.same_answer} of {errors.photos} answers are the float network's · "
+        f"noise: weights {noise.weights:.0%}, activations {noise.activations:.0%}"
+    )

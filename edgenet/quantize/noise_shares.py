@@ -1,0 +1,244 @@
+"""Where the noise at the logits comes from: one rounding at a time, all else in float.
+
+What int8 adds to the logits is the sum of many small, nearly independent noises, so their energies add up (measured
+on MobileNets; `NoiseShares.explained` says how well it holds for a file). Each is measured by itself:
+
+- The weights' part is what the file's weights and biases change when no activation is rounded: the file's network with
+  its int8 weights as real numbers, run in float, against the float network that it was made from. Biases that make
+  up for the mean of activations' errors count here too.
+- An activation's part is what rounding that one tensor to its int8 encoding changes in the logits of that same
+  float network with the file's weights. This needs no tensor of the original network, so it holds for equalized files.
+- One layer's weights' part is what this layer's weights and biases from the file change when put into the float
+  network. That can only be said where the file's channels are those of the float network; an equalized
+  file has other channels, whose weights before the rounding nobody knows.
+
+A share is a part divided by the sum of the weights' part and all activations'. Layers' weights share the weights' part
+in proportion to what was measured for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from edgenet.graph.executor import apply, decode_pixels, keeps_batch, run_tensors
+from edgenet.graph.ir import Graph, Node
+from edgenet.graph.operators import Concat, Operator, Pad, Pool, Reshape, Transpose, Unary
+from edgenet.quantize.encodings import HIGH, LOW, Encoding, QuantizedGraph, dequantize_array
+from edgenet.quantize.error import sqnr_db
+from edgenet.quantize.integer import run_integer
+from edgenet.quantize.layer_weights import dequantized, swapped_layers
+from edgenet.quantize.matching import match_tensors
+from edgenet.quantize.photo_input import Decode, as_integers, stated
+
+BATCH_BYTES = 2**27
+LARGEST_BATCH = 8
+
+Values = dict[str, Tensor]
+Layers = Mapping[str, tuple[Node, Operator | None]]
+
+
+@dataclass(frozen=True)
+class LayerShare:
+    """One layer's shares of the noise at the logits, 0 to 1.
+
+    Attributes:
+        node: the node; or the input's name.
+        activations: of rounding what it makes.
+        weights: of its weights and biases; None where nobody can know, 0 where it has none.
+    """
+
+    node: str
+    activations: float
+    weights: float | None
+
+    @property
+    def name(self) -> str:
+        """The node's name for people: other tools join the names of all that they fused with semicolons."""
+        return self.node.split(";")[0]
+
+    @property
+    def total(self) -> float:
+        """Both together, as far as they are known."""
+        return self.activations + (self.weights or 0.0)
+
+
+@dataclass(frozen=True)
+class NoiseShares:
+    """Where the noise at the logits comes from.
+
+    Attributes:
+        photos: on how many photos it was measured.
+        sqnr_db: of the logits on these photos.
+        weights, activations: shares of the noise, together 1.
+        weights_sqnr_db: of the logits with the file's weights and activations in float.
+        explained: the single parts' sum over the measured noise: near 1 where noises add up.
+        layers: in the file's order.
+    """
+
+    photos: int
+    sqnr_db: float
+    weights_sqnr_db: float
+    weights: float
+    activations: float
+    explained: float
+    layers: tuple[LayerShare, ...]
+
+
+def noise_shares(
+    quantized: QuantizedGraph,
+    reference: Graph,
+    images: NDArray[np.uint8],
+    decode: Decode | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> NoiseShares:
+    """Measures what every single rounding adds to the logits.
+
+    Takes about half a run of the network for each tensor and layer and photo: everything before what is rounded
+    stays as it was.
+
+    Args:
+        quantized: what runs on the device.
+        reference: the float graph it was made from, lowered.
+        images: uint8 RGB [n, H, W, 3]; a few are enough.
+        decode: what photos are to the quantized graph, where its own input encoding does not say it.
+
+    Raises:
+        EdgenetError: the graphs do not match.
+    """
+    measuring = _Measuring(quantized, reference, decode or stated(quantized.graph))
+    size = measuring.batch_size()
+    total = -(-len(images) // size) * measuring.runs
+    for start in range(0, len(images), size):
+        done = start // size * measuring.runs
+        measuring.add(images[start : start + size], lambda i, done=done: progress(done + i, total))  # type: ignore[misc]
+    return measuring.shares(len(images))
+
+
+class _Measuring:
+    """The energies at the logits that single roundings make, summed over photos."""
+
+    def __init__(self, quantized: QuantizedGraph, reference: Graph, decode: Decode) -> None:
+        self.quantized, self.reference, self.decode = quantized, reference, decode
+        self.real = dequantized(quantized)
+        self.rounded = _rounded_tensors(quantized)
+        matched = match_tensors(quantized.graph, reference)
+        self.layers: Layers | None = swapped_layers(self.real, reference, matched)
+        self.runs = len(self.rounded) + len(self.layers or ())
+        self.signal = self.noise = self.of_weights = 0.0
+        self.of_tensor = dict.fromkeys(self.rounded, 0.0)
+        self.of_layer = dict.fromkeys(self.layers or (), 0.0)
+
+    def batch_size(self) -> int:
+        """How many photos' tensors may be held at once."""
+        if not (keeps_batch(self.real) and keeps_batch(self.reference)):
+            return 1
+        per_photo = 4 * sum(int(np.prod(shape)) for shape in self.real.shapes.values())
+        return max(1, min(LARGEST_BATCH, BATCH_BYTES // per_photo))
+
+    @torch.inference_mode()
+    def add(self, images: NDArray[np.uint8], progress: Callable[[int], None]) -> None:
+        """Takes in some photos."""
+        pixels = self.decode(images)
+        clean = _all_tensors(self.real, torch.from_numpy(pixels))
+        original = _all_tensors(self.reference, decode_pixels(self.reference, images))
+        logits, wanted = clean[self.real.output], original[self.reference.output]
+        integers = run_integer(self.quantized, as_integers(self.quantized, pixels))
+        given = dequantize_array(integers, self.quantized.encodings[self.real.output])
+        self.signal += _energy(wanted)
+        self.noise += _energy(torch.from_numpy(given) - wanted)
+        self.of_weights += _energy(logits - wanted)
+        for done, (name, encoding) in enumerate(self.rounded.items(), 1):
+            changed = rerun(self.real, clean, name, _round(clean[name], encoding))
+            self.of_tensor[name] += _energy(changed - logits)
+            progress(done)
+        for done, (name, (node, operator)) in enumerate((self.layers or {}).items(), len(self.rounded) + 1):
+            value = self._with_its_weights(name, node, operator, clean, original)
+            self.of_layer[name] += _energy(rerun(self.reference, original, node.output, value) - wanted)
+            progress(done)
+
+    def _with_its_weights(
+        self, name: str, node: Node, operator: Operator | None, clean: Values, original: Values
+    ) -> Tensor:
+        """What a layer of the float network makes with the file's weights."""
+        if operator is not None:
+            return apply(operator, [original[i] for i in node.inputs])
+        output = next(n.output for n in self.real.nodes if n.name == name)
+        return clean[output].reshape(original[node.output].shape)
+
+    def shares(self, photos: int) -> NoiseShares:
+        """What was measured, as shares."""
+        activations = sum(self.of_tensor.values())
+        parts = self.of_weights + activations
+        return NoiseShares(
+            photos=photos,
+            sqnr_db=sqnr_db(self.signal, self.noise),
+            weights_sqnr_db=sqnr_db(self.signal, self.of_weights),
+            weights=_share(self.of_weights, parts),
+            activations=_share(activations, parts),
+            explained=_share(parts, self.noise),
+            layers=tuple(
+                LayerShare(name, _share(self.of_tensor.get(output, 0.0), parts), self._weights(name, parts))
+                for name, output in self._nodes()
+                if output in self.of_tensor or name in self.of_layer
+            ),
+        )
+
+    def _weights(self, name: str, parts: float) -> float | None:
+        """What of the weights' share is this layer's."""
+        if self.layers is None:
+            return None
+        of_layers = sum(self.of_layer.values())
+        return _share(self.of_layer.get(name, 0.0), of_layers) * _share(self.of_weights, parts)
+
+    def _nodes(self) -> list[tuple[str, str]]:
+        return [(self.real.input,) * 2, *((node.name, node.output) for node in self.real.nodes)]
+
+
+def rerun(graph: Graph, clean: Mapping[str, Tensor], name: str, value: Tensor) -> Tensor:
+    """The graph's output when one tensor has another value, from the tensors of a whole run.
+
+    Only what depends on that tensor is computed again.
+    """
+    changed = {name: value}
+    for node in graph.nodes:
+        if node.output != name and any(i in changed for i in node.inputs):
+            changed[node.output] = apply(node.operator, [changed.get(i, clean[i]) for i in node.inputs])
+    return changed.get(graph.output, clean[graph.output])
+
+
+def _all_tensors(graph: Graph, first: Tensor) -> Values:
+    found: Values = {}
+    run_tensors(graph, first, found.__setitem__)
+    return found
+
+
+def _rounded_tensors(quantized: QuantizedGraph) -> dict[str, Encoding]:
+    """The tensors at which int8 rounds; what only moves int8 values adds nothing."""
+    graph, encodings = quantized.graph, quantized.encodings
+    made = [graph.input, *(node.output for node in graph.nodes if not _moves(node.operator))]
+    return {name: encodings[name] for name in made if name in encodings}
+
+
+def _moves(operator: Operator) -> bool:
+    if isinstance(operator, Pool | Unary):
+        return operator.kind in ("max", "relu", "relu6")
+    return isinstance(operator, Pad | Reshape | Transpose | Concat)
+
+
+def _round(x: Tensor, encoding: Encoding) -> Tensor:
+    steps = (x / encoding.scale).round_().add_(encoding.zero_point).clamp_(LOW, HIGH)
+    return steps.sub_(encoding.zero_point).mul_(encoding.scale)
+
+
+def _energy(x: Tensor) -> float:
+    return float(x.double().square().sum())
+
+
+def _share(part: float, whole: float) -> float:
+    return part / whole if whole > 0 else 0.0

@@ -1,0 +1,251 @@
+"""Mixing the channels of linear tensors: the same function on axes that int8 rounds with less noise.
+
+MobileNetV2's bottlenecks are linear: no activation stands between the layers that make such a tensor and the 1x1
+convolutions that read it, through any number of residual additions. So any invertible matrix R may be put in between:
+producers give R(x - c), readers multiply by the inverse. Scaling channels, as cross-layer equalization does, is the
+case of a diagonal R. This is transform coding: with the same step for all channels, rounding costs
+
+    span(R)^2 / (12 * 255^2) * tr(R^-T S R^-1)
+
+at the logits (S: sensitivity, see there). Were the span a multiple of the channels' standard deviation, the best
+R'R would be C^-1/2 (C^1/2 S C^1/2)^1/2 C^-1/2 with C the covariance, and then turned so that all channels have the same
+variance. Spans are not quite that, so several such matrices and the diagonal ones are tried on real values, and the one
+with the least noise is taken, the rounding of the layers' weights counted in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from edgenet.graph.ir import Graph, Node
+from edgenet.graph.operators import WEIGHTED
+from edgenet.quantize.equalize import shifts_of, with_constants
+from edgenet.quantize.groups import TensorGroup, describe, tensor_groups
+from edgenet.quantize.rounding_noise import activation_noise, weight_noise
+from edgenet.quantize.sensitivity import Sensitivity, Whole
+from edgenet.quantize.statistics import ChannelStatistics
+
+Matrix = NDArray[np.float64]
+Statistics = dict[str, ChannelStatistics]
+
+FURTHEST_ROWS = 64
+POWERS = (0.0, 0.25, 0.5, 0.75, 1.0)
+EVENNESS = (0.01, 0.1)
+"""How much of a mean sensitivity is added to every direction: what few photos do not show may matter all the same."""
+TURNS = 4
+WHITENING_FLOOR = 1e-6
+
+
+class JointStatistics:
+    """How channels of some tensors move together, gathered while photos go through the float network."""
+
+    def __init__(self, tensors: frozenset[str]) -> None:
+        self.tensors = tensors
+        self._outer: dict[str, Tensor] = {}
+        self._total: dict[str, Tensor] = {}
+        self._count: dict[str, int] = {}
+        self._rows: dict[str, list[Tensor]] = {}
+
+    def observe(self, name: str, value: Tensor) -> None:
+        """Takes in a tensor of some more photos, [n, ..., C]."""
+        if name not in self.tensors:
+            return
+        rows = value.reshape(-1, value.shape[-1])
+        outer, total = (rows.T @ rows).double(), rows.sum(0).double()
+        self._outer[name] = self._outer[name] + outer if name in self._outer else outer
+        self._total[name] = self._total[name] + total if name in self._total else total
+        self._count[name] = self._count.get(name, 0) + len(rows)
+        # the rows far from the middle are those that decide how wide the range is, whatever the axes
+        distance = ((rows - rows.mean(0)) / rows.std(0).clamp(min=1e-9)).square().sum(1)
+        furthest = distance.topk(min(FURTHEST_ROWS * len(value), len(rows))).indices
+        self._rows.setdefault(name, []).append(rows[furthest])
+
+    def covariance(self, name: str) -> Matrix:
+        """Of a tensor's channels, over photos and positions: [C, C]."""
+        mean = self._total[name] / self._count[name]
+        return (self._outer[name] / self._count[name] - torch.outer(mean, mean)).numpy()
+
+    def far_rows(self, name: str) -> Matrix:
+        """The values that reach furthest: [rows, C]."""
+        return torch.cat(self._rows[name]).double().numpy()
+
+
+def mixable(graph: Graph) -> Whole:
+    """The tensors whose channels may be mixed, and the layers around them."""
+    groups = _mixable_groups(graph)
+    return Whole(
+        frozenset(name for group in groups for name in group.tensors),
+        frozenset(node.name for group in groups for node in group.producers),
+        frozenset(node.name for group in groups for node in group.consumers),
+    )
+
+
+def _mixable_groups(graph: Graph) -> list[TensorGroup]:
+    groups = [describe(graph, tensors) for tensors in tensor_groups(graph)]
+    return [group for group in groups if group is not None and group.can_mix]
+
+
+def rotate(
+    graph: Graph, statistics: Statistics, joint: JointStatistics, sensitivity: Sensitivity
+) -> tuple[Graph, Sensitivity]:
+    """The same function with linear tensors on better axes, and the sensitivity on these axes.
+
+    Args:
+        graph: lowered, float.
+        statistics, joint: of its tensors, on the calibration photos.
+        sensitivity: with the matrices that `mixable` names.
+    """
+    for tensors in [group.tensors for group in _mixable_groups(graph)]:
+        group = describe(graph, tensors)  # afresh: the groups before may have changed its nodes
+        assert group is not None
+        shifts = shifts_of(group, statistics)
+        mixing = _Mixing(group, shifts, statistics, joint, sensitivity)
+        matrix = min(mixing.candidates(), key=mixing.noise)
+        graph = _apply(graph, group, matrix, shifts)
+        sensitivity = _turned(sensitivity, group, matrix)
+    return graph, sensitivity
+
+
+@dataclass(frozen=True, eq=False)
+class _Mixing:
+    """A group of linear tensors, and what a matrix would do to it."""
+
+    group: TensorGroup
+    shifts: dict[str, Matrix]
+    statistics: Statistics
+    joint: JointStatistics
+    sensitivity: Sensitivity
+
+    def candidates(self) -> Iterator[Matrix]:
+        """Matrices to try: powers of the channels' reach on the diagonal, and transforms with several turns."""
+        ends = [
+            np.maximum(seen.high - self.shifts[name], self.shifts[name] - seen.low)
+            for name in self.group.tensors
+            if (seen := self.statistics[name])
+        ]
+        reach = np.maximum(np.max(ends, axis=0), 1e-9 * max(np.max(ends), 1e-300))
+        for power in POWERS:
+            yield np.diag((reach.max() / reach).clip(max=64) ** power)
+        covariance = np.mean([self.joint.covariance(name) for name in self.group.tensors], axis=0)
+        felt = np.sum([self.sensitivity.tensors[name] for name in self.group.tensors], axis=0)
+        if not (np.trace(covariance) > 0 and np.trace(felt) > 0):
+            return
+        for evenness in EVENNESS:
+            transform = _transform(covariance, felt, evenness)
+            for turn in range(TURNS):
+                yield _evenly_turned(transform @ covariance @ transform.T, turn) @ transform
+
+    def noise(self, matrix: Matrix) -> float:
+        """The energy at the logits from rounding the tensors and the weights around them."""
+        inverse = np.linalg.inv(matrix).astype(np.float64)
+        parts = [self._of_tensor(name, matrix, inverse) for name in self.group.tensors]
+        parts += [self._of_consumer(node, matrix, inverse) for node in self.group.consumers]
+        return sum(parts + [self._of_producer(node, matrix, inverse) for node in self.group.producers])
+
+    def _of_tensor(self, name: str, matrix: Matrix, inverse: Matrix) -> float:
+        values = (self.joint.far_rows(name) - self.shifts[name]) @ matrix.T
+        span = np.float64(max(values.max(), 0) - min(values.min(), 0))
+        return float(activation_noise(span, (inverse * (self.sensitivity.tensors[name] @ inverse)).sum()))
+
+    def _of_consumer(self, node: Node, matrix: Matrix, inverse: Matrix) -> float:
+        operator = node.operator
+        assert isinstance(operator, WEIGHTED)
+        columns = self.sensitivity.columns[node.name]
+        weight = operator.weight.astype(np.float64).reshape(-1, len(matrix)) @ inverse
+        largest = np.abs(weight).reshape(len(operator.bias), -1).max(1)
+        gain = (matrix * (matrix @ columns)).sum() / max(np.trace(columns), 1e-300)
+        return float(weight_noise(largest, _rows(self.sensitivity, node), gain))
+
+    def _of_producer(self, node: Node, matrix: Matrix, inverse: Matrix) -> float:
+        operator = node.operator
+        assert isinstance(operator, WEIGHTED)
+        largest = np.abs(matrix @ operator.weight.astype(np.float64).reshape(len(matrix), -1)).max(1)
+        rows = (inverse * (self.sensitivity.rows[node.name] @ inverse)).sum(0)
+        return float(weight_noise(largest, rows, np.float64(1)))
+
+
+def _rows(sensitivity: Sensitivity, node: Node) -> Matrix:
+    rows = sensitivity.rows[node.name]
+    return np.diagonal(rows) if rows.ndim == 2 else rows
+
+
+def _transform(covariance: Matrix, felt: Matrix, evenness: float) -> Matrix:
+    """A matrix T with the best T'T for this covariance and sensitivity (see the file's docstring)."""
+    even = np.eye(len(covariance)) / len(covariance)
+    root = _power(covariance + WHITENING_FLOOR * np.trace(covariance) * even, 0.5)
+    both = root @ felt @ root
+    return _power(both + evenness * np.trace(both) * even, 0.25) @ np.linalg.inv(root)
+
+
+def _power(symmetric: Matrix, exponent: float) -> Matrix:
+    values, vectors = np.linalg.eigh((symmetric + symmetric.T) / 2)
+    return (vectors * np.maximum(values, 0) ** exponent) @ vectors.T
+
+
+def _evenly_turned(covariance: Matrix, seed: int) -> Matrix:
+    """A rotation Q that gives all channels the same variance: Q C Q' with an even diagonal [C, C].
+
+    From a random rotation, each of fewer than C plane rotations brings one channel's variance to the mean.
+    """
+    count = len(covariance)
+    turn = np.linalg.qr(np.random.default_rng(seed).normal(size=(count, count)))[0]
+    seen = turn @ covariance @ turn.T
+    mean = np.trace(seen) / count
+    for _ in range(count - 1):
+        off = np.diagonal(seen) - mean
+        most, least = int(off.argmax()), int(off.argmin())
+        if off[most] - off[least] < 1e-9 * mean:
+            break
+        plane = _plane_rotation(seen, most, least, mean)
+        turn[[most, least]] = plane @ turn[[most, least]]
+        seen[[most, least]] = plane @ seen[[most, least]]
+        seen[:, [most, least]] = seen[:, [most, least]] @ plane.T
+    return turn
+
+
+def _plane_rotation(seen: Matrix, first: int, second: int, wanted: float) -> Matrix:
+    """The rotation of two channels after which the first has the variance `wanted`, which lies between theirs.
+
+    With t the tangent of its angle: (b - v) t^2 + 2 c t + (a - v) = 0 for variances a, b and covariance c.
+    """
+    a, b, c = seen[first, first] - wanted, seen[second, second] - wanted, seen[first, second]
+    tangent = (-c + np.sqrt(max(c * c - a * b, 0.0))) / b
+    cosine = 1 / np.sqrt(1 + tangent**2)
+    return cosine * np.array([[1, tangent], [-tangent, 1]])
+
+
+def _apply(graph: Graph, group: TensorGroup, matrix: Matrix, shifts: dict[str, Matrix]) -> Graph:
+    inverse = np.linalg.inv(matrix)
+    changed: dict[str, Node] = {node.name: node for node in graph.nodes}
+    for node in group.producers:
+        operator = node.operator
+        assert isinstance(operator, WEIGHTED)
+        weight = np.tensordot(matrix, operator.weight.astype(np.float64), (1, 0))
+        changed[node.name] = with_constants(node, weight, matrix @ (operator.bias - shifts[node.output]))
+    for node in group.consumers:  # a consumer may be another's producer, so it is taken as it is now
+        operator = changed[node.name].operator
+        assert isinstance(operator, WEIGHTED)
+        weight = operator.weight.astype(np.float64)
+        restored = (weight * shifts[node.inputs[0]]).reshape(len(operator.bias), -1).sum(1)
+        changed[node.name] = with_constants(changed[node.name], weight @ inverse, operator.bias + restored)
+    return graph.with_nodes(changed[node.name] for node in graph.nodes)
+
+
+def _turned(sensitivity: Sensitivity, group: TensorGroup, matrix: Matrix) -> Sensitivity:
+    """The sensitivity on the new axes, where the channels are not mixed any more."""
+    inverse = np.linalg.inv(matrix)
+    tensors = {name: inverse.T @ sensitivity.tensors[name] @ inverse for name in group.tensors}
+    rows = {n.name: inverse.T @ sensitivity.rows[n.name] @ inverse for n in group.producers}
+    columns = {n.name: matrix @ sensitivity.columns[n.name] @ matrix.T for n in group.consumers}
+    return replace(
+        sensitivity,
+        tensors=sensitivity.tensors | tensors,
+        rows=sensitivity.rows | rows,
+        columns=sensitivity.columns | columns,
+    )

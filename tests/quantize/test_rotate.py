@@ -1,0 +1,130 @@
+"""Mixing the channels of linear tensors: the function stays, the noise goes down, and only where it is allowed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from edgenet.graph.executor import apply, decode_pixels, run
+from edgenet.graph.ir import Graph
+from edgenet.graph.operators import Activation, Conv2D
+from edgenet.quantize.encodings import dequantize_array, quantize_array
+from edgenet.quantize.ranges import encode_tensors, observe_ranges
+from edgenet.quantize.rotate import JointStatistics, _evenly_turned, mixable, rotate
+from edgenet.quantize.sensitivity import Sensitivity, logit_sensitivity
+from edgenet.quantize.statistics import channel_statistics
+from tests.small_graphs import photos
+from tests.uneven_network import uneven_network
+
+
+def rotated(graph: Graph, images: np.ndarray) -> tuple[Graph, Sensitivity]:
+    mixed = mixable(graph)
+    joint = JointStatistics(mixed.tensors)
+    statistics = channel_statistics(graph, images, also=joint.observe)
+    return rotate(graph, statistics, joint, logit_sensitivity(graph, images[:8], statistics, mixed))
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_function_stays(seed: int) -> None:
+    graph = uneven_network(seed)
+    images = photos(8, graph.size)
+    other, _ = rotated(graph, images)
+    assert np.abs(run(other, images) - run(graph, images)).max() < 1e-3
+    assert other.shapes == graph.shapes
+
+
+def test_the_sensitivity_on_the_new_axes_is_that_of_the_new_graph() -> None:
+    graph = uneven_network(0)
+    images = photos(8, graph.size)
+    other, told = rotated(graph, images)
+    seen = logit_sensitivity(other, images[:8], channel_statistics(other, images), mixable(other))
+    for name in mixable(graph).tensors:
+        np.testing.assert_allclose(np.trace(told.tensors[name]), np.trace(seen.tensors[name]), rtol=0.02)
+    for kind in ("rows", "columns"):
+        for name, whole in getattr(told, kind).items():
+            if whole.ndim == 2:
+                np.testing.assert_allclose(np.trace(whole), np.trace(getattr(seen, kind)[name]), rtol=0.02)
+
+
+def noise_of_rounding(graph: Graph, images: np.ndarray, names: frozenset[str]) -> float:
+    """Energy at the logits when these tensors alone are rounded to their int8 steps."""
+    encodings = encode_tensors(graph, observe_ranges(graph, images))
+    values = {graph.input: decode_pixels(graph, images)}
+    for node in graph.nodes:
+        value = apply(node.operator, [values[source] for source in node.inputs])
+        if node.output in names:
+            encoding = encodings[node.output]
+            value = value.new_tensor(dequantize_array(quantize_array(value.numpy(), encoding), encoding))
+        values[node.output] = value
+    return float(np.square(values[graph.output].numpy() - run(graph, images)).sum())
+
+
+def alike_network(seed: int) -> Graph:
+    """The uneven network with a bottleneck whose channels are nearly the same, read for how they differ."""
+    random = np.random.default_rng(seed)
+    changed = {}
+    for node in uneven_network(seed).nodes:
+        if node.name in ("project", "again", "expand", "last"):
+            operator = node.operator
+            assert isinstance(operator, Conv2D)
+            weight = operator.weight
+            if node.name in ("project", "again"):
+                weight = 0.3 * weight[-1:] + 0.01 * random.normal(size=weight.shape).astype(np.float32)
+            else:
+                weight = 10 * (weight - weight.mean(3, keepdims=True))
+            node = replace(node, operator=replace(operator, weight=weight.astype(np.float32)))
+        changed[node.name] = node
+    return uneven_network(seed).with_nodes(changed.values())
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_rounding_channels_that_are_alike_costs_far_less(seed: int) -> None:
+    """What scaling cannot do: the common part gets an axis of its own, and the differences their own steps."""
+    graph = alike_network(seed)
+    images = photos(24, graph.size)
+    other, _ = rotated(graph, images)
+    names = mixable(graph).tensors
+    assert noise_of_rounding(other, images, names) < 0.3 * noise_of_rounding(graph, images, names)
+
+
+def test_a_tensor_that_went_through_an_activation_is_not_mixed() -> None:
+    graph = uneven_network(0)
+    assert "project" in mixable(graph).tensors
+    nodes = []
+    for node in graph.nodes:
+        if node.name in ("project", "again"):
+            assert isinstance(node.operator, Conv2D)
+            node = replace(node, operator=replace(node.operator, activation=Activation.RELU))
+        nodes.append(node)
+    assert not {"project", "again"} & mixable(graph.with_nodes(nodes)).tensors
+    assert "stem" not in mixable(graph).tensors
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 24])
+def test_an_even_turn_is_a_rotation_with_an_even_diagonal(count: int) -> None:
+    random = np.random.default_rng(count)
+    factor = random.normal(size=(count, count)) * np.logspace(0, 2, count)
+    covariance = factor @ factor.T
+    turn = _evenly_turned(covariance, 3)
+    np.testing.assert_allclose(turn @ turn.T, np.eye(count), atol=1e-9)
+    diagonal = np.diagonal(turn @ covariance @ turn.T)
+    np.testing.assert_allclose(diagonal, np.full(count, covariance.trace() / count), rtol=1e-6)
+
+
+def test_channels_that_never_change_are_survived() -> None:
+    graph = uneven_network(3)
+    nodes = []
+    for node in graph.nodes:
+        if node.name == "project":
+            assert isinstance(node.operator, Conv2D)
+            weight, bias = node.operator.weight.copy(), node.operator.bias.copy()
+            weight[:2], bias[:2] = 0, 0
+            node = replace(node, operator=replace(node.operator, weight=weight, bias=bias))
+        nodes.append(node)
+    graph = graph.with_nodes(nodes)
+    images = photos(6, graph.size)
+    other, _ = rotated(graph, images)
+    assert np.isfinite(run(other, images)).all()
+    assert np.abs(run(other, images) - run(graph, images)).max() < 1e-3

@@ -1,0 +1,91 @@
+"""Each figure that matters changes the advice."""
+
+from __future__ import annotations
+
+import pytest
+
+from edgenet.quantize.channels import ChannelUse
+from edgenet.quantize.error import LayerError, LayerErrors
+from edgenet.quantize.noise_shares import LayerShare, NoiseShares
+from edgenet.verbs.advice import advise
+
+EVEN = ChannelUse(576, 0, 0, 2.0, 7.0)
+
+
+def errors(channels: ChannelUse = EVEN, saturated: float | None = 0.0, used: float = 1.0) -> LayerErrors:
+    layers = tuple(LayerError(name, 15.0, used, saturated, False, channels) for name in ("a", "b/depthwise"))
+    return LayerErrors(32, 31, False, layers)
+
+
+def noise(
+    sqnr: float, worst: float = 0.3, weights: float = 0.2, of_weights: float | None = None
+) -> NoiseShares:
+    layers = (
+        LayerShare("image", 0.0, 0.0),
+        LayerShare("a", 0.01, 0.1),
+        LayerShare("b/depthwise", worst, of_weights),
+    )
+    return NoiseShares(8, sqnr, sqnr + 1, weights, 1 - weights, 1.0, layers)
+
+
+def test_all_is_well() -> None:
+    assert advise(errors(), noise(26.04, worst=0.05), "balanced") == (
+        "All is well: 31 of 32 answers are the float network's, the logits keep 26.0 dB; no layer stands out."
+    )
+    assert advise(errors(), noise(26.0), "balanced").endswith("30% of it, comes from b/depthwise.")
+
+
+def test_the_layer_its_reason_and_the_remedy() -> None:
+    outliers = ChannelUse(576, 0, 3, 40.2, 3.0)
+    assert advise(errors(outliers), noise(15.0), "minmax") == (
+        "Most of the loss (80%) is in the activations; b/depthwise's output alone makes 30%: 3 of its 576 channels "
+        "reach more than 8 times as far as the median, up to 40 times. "
+        "Convert again with --recipe balanced."
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        (
+            errors(ChannelUse(576, 0, 0, 7.0, 3.52)),
+            "its channels differ so much that the median one has 3.5 bits",
+        ),
+        (errors(used=0.14), "these photos use 14% of its range"),
+        (errors(saturated=0.031), "3.1% of its values lie beyond its range"),
+        (errors(), "b/depthwise's output alone makes 30%."),
+        (errors(saturated=None), "b/depthwise's output alone makes 30%."),
+    ],
+)
+def test_reasons(found: LayerErrors, reason: str) -> None:
+    assert reason in advise(found, noise(15.0), "balanced")
+
+
+def test_saturation_asks_for_photos() -> None:
+    assert "more calibration photos" in advise(errors(saturated=0.031), noise(15.0), "balanced")
+    # where the layer is none of the worst, its saturation is not what costs
+    assert "calibration" not in advise(errors(saturated=0.031), noise(15.0, worst=0.1), "balanced")
+
+
+def test_spread_over_layers() -> None:
+    text = advise(errors(), noise(15.0, worst=0.1), "minmax")
+    assert "activations and spread over many layers. Convert again" in text
+    assert text.endswith("--recipe balanced.")
+
+
+def test_weights() -> None:
+    text = advise(errors(), noise(15.0, worst=0.02, weights=0.9, of_weights=0.6), "minmax")
+    assert text.startswith("Most of the loss (90%) is in the weights; b/depthwise's weights alone make 60%. ")
+
+
+def test_what_was_tried_already_is_not_advised() -> None:
+    assert advise(errors(), noise(15.0), "balanced").endswith("no recipe that loses less.")
+
+
+def test_another_tools_file() -> None:
+    text = advise(errors(), noise(15.0), None)
+    assert text.endswith("Convert the float network with edgenet and --recipe balanced.")
+
+
+def test_nothing_in_common() -> None:
+    assert "--normalize" in advise(errors(), noise(-0.4), None)

@@ -1,0 +1,180 @@
+"""Bad calibration sets are told; real photos are not."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from small_network import PHOTOS
+
+from edgenet.data import choose, load_all, open_photos
+from edgenet.errors import EdgenetError
+from edgenet.graph.executor import run
+from edgenet.graph.passes.simplify import lower
+from edgenet.verbs.calibration_checks import calibration_warnings, few_photos
+from edgenet.verbs.convert import Calibration, convert
+from edgenet.verbs.sources import SourceOptions, open_source
+
+SIZE = 96
+FEW_CLASSES = np.zeros((1, 5), np.float32)
+SURE = np.eye(4, 1000, dtype=np.float32) * 20
+UNSURE = np.zeros((4, 1000), np.float32)
+
+Images = NDArray[np.uint8]
+
+
+@pytest.fixture(scope="module")
+def real() -> Images:
+    return load_all(open_photos(PHOTOS), SIZE).images
+
+
+def noise(count: int) -> Images:
+    return np.random.default_rng(0).integers(0, 256, (count, SIZE, SIZE, 3), np.uint8)
+
+
+def drawings(count: int) -> Images:
+    """Coloured shapes on white paper."""
+    chance = np.random.default_rng(0)
+    pages = np.full((count, SIZE, SIZE, 3), 255, np.uint8)
+    for page in pages:
+        for _ in range(3):
+            middle, colour = chance.integers(0, SIZE, 2).tolist(), chance.integers(0, 200, 3).tolist()
+            cv2.circle(page, middle, int(chance.integers(5, 20)), colour, 2)
+    return pages
+
+
+def digits(count: int) -> Images:
+    pages = np.zeros((count, SIZE, SIZE, 3), np.uint8)
+    for number, page in enumerate(pages):
+        cv2.putText(page, str(number % 10), (20, 80), number % 4, 3.0, (255, 255, 255), 6)
+    return pages
+
+
+def only(images: Images, repeats: int = 0, logits: NDArray[np.float32] = FEW_CLASSES) -> str:
+    (warning,) = calibration_warnings(images, repeats, logits)
+    return warning
+
+
+@pytest.mark.parametrize("size", [32, 64, 224])
+def test_real_photos_are_not_told(size: int) -> None:
+    images = load_all(open_photos(PHOTOS), size).images
+    assert calibration_warnings(images, 0, SURE) == ()
+
+
+def test_imagenet_is_not_told(shared_data: Path) -> None:
+    photos = choose(open_photos(shared_data / "imagenet-sample-500.zip"), 100)
+    assert calibration_warnings(load_all(photos, SIZE).images, 0, SURE) == ()
+
+
+def test_one_real_photo_is_not_told(real: Images) -> None:
+    assert calibration_warnings(real[:1], 0, SURE) == ()
+
+
+def test_noise(real: Images) -> None:
+    assert "look like noise" in only(noise(8))
+    mostly_real = np.concatenate([real[:9], noise(4)])
+    assert calibration_warnings(mostly_real, 0, SURE) == ()
+
+
+def test_drawings_and_dark_photos(real: Images) -> None:
+    assert "is of one tone" in only(drawings(8))
+    assert "is of one tone" in only(real[:16] // 16)
+    assert any("is of one tone" in told for told in calibration_warnings(digits(8), 0, FEW_CLASSES))
+
+
+def test_photos_without_colour(real: Images) -> None:
+    grey = np.stack([cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in real[:12]])
+    without = np.repeat(grey[..., None], 3, axis=3)
+    assert "has any colour" in only(without)
+    assert calibration_warnings(np.concatenate([without, real[12:13]]), 0, SURE) == ()
+
+
+def test_plain_colours_are_refused() -> None:
+    """No range measured on them means anything."""
+    colours = np.broadcast_to(noise(8)[:, :1, :1], (8, SIZE, SIZE, 3)).copy()
+    with pytest.raises(
+        EdgenetError, match=r"none of the 8 calibration photos has any contrast.*; give photos"
+    ):
+        calibration_warnings(colours, 0, FEW_CLASSES)
+
+
+def test_some_plain_colours_are_told(real: Images) -> None:
+    some = np.concatenate([real[:8], np.zeros((2, SIZE, SIZE, 3), np.uint8)])
+    told = calibration_warnings(some, 0, SURE)
+    assert told[0].startswith("2 of 10 calibration photos have no contrast")
+
+
+def test_near_copies(real: Images) -> None:
+    brighter = np.clip(real[:10].astype(int) + 12, 0, 255).astype(np.uint8)
+    told = only(np.concatenate([real[:10], brighter]))
+    assert told.startswith("10 of 20 calibration photos look nearly like another of them")
+
+
+@pytest.mark.parametrize(
+    ("repeats", "text"), [(1, "1 calibration file is a copy"), (3, "3 calibration files are")]
+)
+def test_copies(real: Images, repeats: int, text: str) -> None:
+    assert only(real[:8], repeats).startswith(text)
+
+
+def test_scores(real: Images) -> None:
+    """Only of many classes: with few a network may be unsure of what it knows."""
+    told = only(real[:4], 0, UNSURE)
+    assert "recognises little" in told
+    assert "0% on a typical one" in told
+    assert calibration_warnings(real[:4], 0, FEW_CLASSES) == ()
+
+
+@pytest.mark.parametrize(
+    ("photos", "text"), [(1, "only 1 photo calibrated"), (8, "only 8 photos calibrated")]
+)
+def test_few_photos_work_and_are_told(made: Path, tmp_path: Path, photos: int, text: str) -> None:
+    out = tmp_path / "net.tflite"
+    result = convert(str(made / "small.safetensors"), out, Calibration(PHOTOS, photos, "minmax"))
+    assert result.quantization is not None
+    assert result.quantization.calibration_count == photos
+    assert out.stat().st_size == result.bytes
+    assert any(warning.startswith(text) for warning in result.warnings)
+
+
+def test_many_photos_are_not_told() -> None:
+    assert few_photos(29) == few_photos(100) == ()
+
+
+def test_every_hint_says_that_it_is_one(real: Images) -> None:
+    for told in (only(noise(8)), only(drawings(8)), only(real[:4], 0, UNSURE)):
+        assert "a hint only" in told
+
+
+def test_copies_are_counted_from_files(made: Path, tmp_path: Path) -> None:
+    """Two copies of one photo among the others: told, and left out of the calibration."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    photos = sorted(PHOTOS.glob("*.jpg"))[:4]
+    for photo in photos:
+        shutil.copyfile(photo, folder / photo.name)
+    for name in ("copy.jpg", "again.jpg"):
+        shutil.copyfile(photos[0], folder / name)
+    result = convert(
+        str(made / "small.safetensors"), tmp_path / "net.tflite", Calibration(folder, 8, "minmax")
+    )
+    assert result.warnings[0].startswith("2 calibration files are copies of others")
+    assert result.quantization is not None
+    assert result.quantization.calibration_count == 4
+
+
+@pytest.mark.slow
+def test_what_a_real_network_does_not_know_is_told(shared_data: Path) -> None:
+    """V1's scores on photos of two sources, on plain noise of light and on colours; the limits come from such sets."""
+    source = open_source(str(shared_data / "mobilenet_v1_1.0_224_imagenet.npz"), SourceOptions())
+    graph = lower(source.graph, exact_border=False)
+    for data in (PHOTOS, shared_data / "imagenet-sample-500.zip"):
+        images = load_all(choose(open_photos(data), 32), 224).images
+        assert calibration_warnings(images, 0, run(graph, images)) == ()
+    soft = np.stack([cv2.GaussianBlur(cv2.resize(image, (224, 224)), (0, 0), 12) for image in noise(8)])
+    stretched = np.clip((soft - soft.mean()) * (50 / soft.std()) + 127, 0, 255).astype(np.uint8)
+    assert "recognises little" in only(stretched, 0, run(graph, stretched))

@@ -1,0 +1,159 @@
+"""The accuracy gate, with a network whose float answers are the labels: what int8 changes is what it loses."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from small_network import PHOTOS, label_by_float
+
+import edgenet
+from edgenet.data import choose, open_photos
+from edgenet.errors import EdgenetError
+from edgenet.tflite.model_file import read_facts
+from edgenet.verbs.convert import Calibration, Conversion, convert
+from edgenet.verbs.gate import Trial, rejected
+
+
+@pytest.fixture(scope="module")
+def labelled(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every photo in the folder of the float network's answer."""
+    return label_by_float(made / "small.safetensors", tmp_path_factory.mktemp("labelled") / "photos")
+
+
+def tried(made: Path, out: Path, trial: Trial, photos: int = 8) -> Conversion:
+    calibration = Calibration(PHOTOS, photos, "minmax")
+    return convert(str(made / "small.safetensors"), out, calibration, trial=trial)
+
+
+def test_figures_are_those_of_evaluate(made: Path, labelled: Path, tmp_path: Path) -> None:
+    """On the photos that did not calibrate; the float network is right on all of them."""
+    out = tmp_path / "net.tflite"
+    found = tried(made, out, Trial(labelled)).measured
+    assert found is not None
+    assert found.calibrating == 8
+    assert found.evaluation.n == len(open_photos(PHOTOS)) - 8
+    real, given = found.evaluation.models
+    assert real.top1 == 100.0
+    assert given.top1 == given.agreement < 100
+    others = tmp_path / "others"
+    shutil.copytree(labelled, others)
+    for name in choose(open_photos(PHOTOS), 8).names:
+        next(others.rglob(name)).unlink()
+    again = edgenet.evaluate([str(made / "small.safetensors"), str(out)], others)
+    assert again.n == found.evaluation.n
+    assert [row.top1 for row in again.models] == [real.top1, given.top1]
+    assert again.models[1].against_first == found.paired
+
+
+def test_what_was_measured_goes_into_the_file(made: Path, labelled: Path, tmp_path: Path) -> None:
+    out = tmp_path / "net.tflite"
+    found = tried(made, out, Trial(labelled, max_drop=100.0)).measured
+    facts = read_facts(out.read_bytes(), "")
+    assert found is not None
+    assert facts is not None
+    assert facts.accuracy is not None
+    assert facts.accuracy.float_top1 == 100.0
+    assert facts.accuracy.int8_top1 == found.evaluation.models[1].top1
+    assert (facts.accuracy.n, facts.accuracy.data) == (found.evaluation.n, labelled.name)
+
+
+def test_a_file_that_loses_too_much_is_kept_aside(made: Path, labelled: Path, tmp_path: Path) -> None:
+    out = tmp_path / "net.tflite"
+    out.write_bytes(b"the older file")
+    with pytest.raises(EdgenetError) as refused:
+        tried(made, out, Trial(labelled, max_drop=0.5))
+    assert out.read_bytes() == b"the older file"
+    aside = tmp_path / "net.rejected.tflite"
+    assert rejected(out) == aside
+    assert {path.name for path in tmp_path.iterdir()} == {out.name, aside.name}
+    facts = read_facts(aside.read_bytes(), "")
+    assert facts is not None
+    assert facts.accuracy is not None
+    message = str(refused.value)
+    n, top1 = facts.accuracy.n, facts.accuracy.int8_top1
+    assert f"int8 loses {100 - top1:.2f} points of top-1 on {n} photos of {labelled}" in message
+    assert f"(float 100.00 %, int8 {top1:.2f} %, 95 % interval of the drop " in message
+    for part in ("more than --max-drop 0.5", str(aside), "--recipe ", "more calibration photos"):
+        assert part in message
+    assert "\n" not in message
+
+
+def test_exactly_the_limit_passes(made: Path, labelled: Path, tmp_path: Path) -> None:
+    out = tmp_path / "net.tflite"
+    found = tried(made, out, Trial(labelled)).measured
+    assert found is not None
+    assert tried(made, out, Trial(labelled, max_drop=found.paired.drop)).measured == found
+    with pytest.raises(EdgenetError, match="loses"):
+        tried(made, out, Trial(labelled, max_drop=found.paired.drop - 0.01))
+
+
+def test_few_photos_are_told_that_it_may_be_chance(made: Path, labelled: Path, tmp_path: Path) -> None:
+    """One photo that int8 has wrong: the drop is 100 points, its interval begins below the limit."""
+    one = tmp_path / "one"
+    evaluated = tried(made, tmp_path / "net.tflite", Trial(labelled)).measured
+    assert evaluated is not None
+    seen = set(choose(open_photos(PHOTOS), 8).names)
+    for photo in sorted(labelled.rglob("*.jpg")):
+        if photo.name in seen:
+            continue
+        shutil.rmtree(one, ignore_errors=True)
+        (one / photo.parent.name).mkdir(parents=True)
+        shutil.copyfile(photo, one / photo.parent.name / photo.name)
+        if edgenet.evaluate([str(tmp_path / "net.tflite")], one).models[0].top1 == 0:
+            break
+    with pytest.raises(EdgenetError, match=r"100\.00 points .* so few do not exclude chance"):
+        tried(made, tmp_path / "other.tflite", Trial(one, max_drop=1.0))
+
+
+def test_photos_that_all_calibrated_cannot_judge(made: Path, labelled: Path, tmp_path: Path) -> None:
+    some = tmp_path / "some"
+    for photo in sorted(labelled.rglob("*.jpg"))[:5]:
+        (some / photo.parent.name).mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(photo, some / photo.parent.name / photo.name)
+    calibration = Calibration(some, 5, "minmax")
+    with pytest.raises(EdgenetError, match=r"all 5 photos in .* calibrated the network; give --data other"):
+        convert(str(made / "small.safetensors"), tmp_path / "net.tflite", calibration, trial=Trial(some))
+    assert not (tmp_path / "net.tflite").exists()
+
+
+@pytest.mark.parametrize("limit", [-0.1, float("nan"), float("inf")])
+def test_a_limit_that_is_none(made: Path, labelled: Path, tmp_path: Path, limit: float) -> None:
+    with pytest.raises(EdgenetError, match=f"--max-drop is {limit}; give points of top-1"):
+        tried(made, tmp_path / "net.tflite", Trial(labelled, limit))
+
+
+def test_a_float_file_has_no_trial(made: Path, labelled: Path, tmp_path: Path) -> None:
+    with pytest.raises(EdgenetError, match="a float file has nothing to be measured against"):
+        convert(str(made / "small.safetensors"), tmp_path / "net.tflite", None, trial=Trial(labelled))
+
+
+def test_wrong_data_is_told_before_the_work(made: Path, tmp_path: Path) -> None:
+    """Photos without labels before anything is opened, foreign classes before anything is quantized."""
+    with pytest.raises(EdgenetError, match="have no labels"):
+        tried(made, tmp_path / "net.tflite", Trial(PHOTOS))
+    for name in ("oak", "elm"):
+        (tmp_path / "trees" / name).mkdir(parents=True)
+        shutil.copyfile(next(PHOTOS.glob("*.jpg")), tmp_path / "trees" / name / "photo.jpg")
+    stages = []
+    with pytest.raises(EdgenetError, match="not among its labels: elm, oak"):
+        convert(
+            str(made / "small.safetensors"),
+            tmp_path / "net.tflite",
+            Calibration(PHOTOS, 8, "minmax"),
+            progress=lambda stage, done, total: stages.append(stage),
+            trial=Trial(tmp_path / "trees"),
+        )
+    assert not {"reading photos", "observing tensors"} & set(stages)
+    assert not (tmp_path / "net.tflite").exists()
+
+
+def test_the_source_is_not_overwritten_by_a_rejected_file(made: Path, labelled: Path, tmp_path: Path) -> None:
+    source = tmp_path / "net.rejected.tflite"
+    shutil.copyfile(made / "float.tflite", source)
+    with pytest.raises(EdgenetError, match="is what is read"):
+        convert(
+            str(source), tmp_path / "net.tflite", Calibration(PHOTOS, 8, "minmax"), trial=Trial(labelled, 0.5)
+        )
+    assert source.read_bytes() == (made / "float.tflite").read_bytes()
