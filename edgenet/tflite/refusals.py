@@ -93,14 +93,16 @@ def check_ports(
     """Refuses several inputs or outputs, and names them."""
     if len(inputs) == len(outputs) == 1:
         return
-    ports = [
-        f"{len(indices)} {kind}s ({', '.join(f'{tensors[i].name} {list(tensors[i].shape)}' for i in indices)})"
-        for kind, indices in (("input", inputs), ("output", outputs))
-    ]
+    ports = (_ports("input", inputs, tensors), _ports("output", outputs, tensors))
     raise EdgenetError(
         f"{where} has {' and '.join(ports)}",
         "edgenet reads classifiers with one of each: one picture in, one vector of scores out",
     )
+
+
+def _ports(kind: str, indices: Sequence[int], tensors: Sequence[FileTensor]) -> str:
+    names = ", ".join(f"{tensors[i].name} {list(tensors[i].shape)}" for i in indices)
+    return f"{len(indices)} {kind}{'s' * (len(indices) != 1)} ({names})"
 
 
 def sparse(name: str) -> EdgenetError:

@@ -34,7 +34,8 @@ SMALL = 10**7
 def survives(path: Path) -> bool:
     """Reads the file by every way in; returns whether any of them gave a graph. Only EdgenetError is caught."""
     ways: tuple[Callable[[Path], Any], ...] = (_read_float, _read_int8, _open, inspect)
-    return any([_one(way, path) for way in ways])
+    outcomes = [_one(way, path) for way in ways]
+    return any(outcomes)
 
 
 def _one(way: Callable[[Path], Any], path: Path) -> bool:
