@@ -92,7 +92,10 @@ def _print(result: Inspection) -> None:
         f"at most {cost.peak_activation_values / 1e6:.2f} M activation values at once"
     )
     if result.compared and result.compared.errors.equalized:
-        typer.echo("  equalized: each channel's scale and offset were matched for its SQNR")
+        typer.echo(
+            "  equalized: each channel's scale and offset were matched for its SQNR; "
+            "linear tensors have none, their axes are others"
+        )
     screen.print(operators_table(result, screen.width))
     kinds = ", ".join(f"{count} {kind}" for kind, count in result.kinds.items())
     typer.echo(f"{len(result.operators)} operators: {kinds}")

@@ -37,7 +37,7 @@ Statistics = dict[str, ChannelStatistics]
 LARGEST_FACTOR = 64.0
 ROOM = 1.0
 """Below a cap so much of the growth is left free that a channel's tail predicts for e times as many photos: without it
-unseen photos are clipped (on V2 that alone was a tenth of all noise), with more everybody's steps get too coarse."""
+unseen photos are clipped, with much more everybody's steps get too coarse."""
 EXPONENTS = np.linspace(0, 1, 9)
 DESCENT_STEPS, DESCENT_RATE = 200, 0.02
 

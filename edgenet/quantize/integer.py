@@ -170,10 +170,16 @@ def _products_in_parts(operator: Weighted, weight: Tensor, x: Tensor) -> Tensor:
 
 
 def _mean(operator: Mean, x: Tensor, source: Encoding, output: Encoding) -> Tensor:
-    total = (x.to(torch.int32) - source.zero_point).sum(dim=(1, 2), keepdim=operator.keep_dims)
+    """XNNPACK sums the steps as they are and adds what both zero points amount to as one float32 number.
+
+    The rounding of that sum decides means that lie on a tie.
+    """
+    total = x.to(torch.int32).sum(dim=(1, 2), keepdim=operator.keep_dims)
     count = x.shape[1] * x.shape[2]
-    scale = np.float32(source.scale) / (np.float32(output.scale) * np.float32(count))
-    return _requantize(total, torch.tensor(scale), output, Activation.NONE)
+    scale = np.float32(source.scale) / np.float32(output.scale) * (np.float32(1) / np.float32(count))
+    offset = np.float32(-source.zero_point * count) * scale + np.float32(output.zero_point)
+    mean = total.to(torch.float32) * torch.tensor(scale) + torch.tensor(offset)
+    return mean.round().clamp(LOW, HIGH).to(torch.int8)
 
 
 def _binary(operator: Binary, inputs: list[Tensor], sources: list[Encoding], output: Encoding) -> Tensor:

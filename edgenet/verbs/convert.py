@@ -96,11 +96,7 @@ def convert(
     clock = _Clock()
     check_output(out, source)
     photos = _open_photos(calibration, progress)
-    labelled = open_trial(trial, out, source) if trial else None
-    if photos is None and trial is not None:
-        raise EdgenetError(
-            "a float file has nothing to be measured against", "leave out --data and --max-drop"
-        )
+    labelled = _open_labelled(trial, calibration, out, source)
     clock.lap("photos")
     with _fixed_torch_threads():
         opened = open_source(source, options, progress)
@@ -137,6 +133,20 @@ def convert(
         warnings=opened.warnings + made.warnings,
         seconds=clock.seconds,
     )
+
+
+def _open_labelled(
+    trial: Trial | None, calibration: Calibration | None, out: Path, source: str
+) -> PhotoSet | None:
+    """The photos that the int8 file is measured on; opened first, so that a wrong folder is told at once."""
+    if trial is None:
+        return None
+    labelled = open_trial(trial, out, source)
+    if calibration is None:
+        raise EdgenetError(
+            "a float file has nothing to be measured against", "leave out --data and --max-drop"
+        )
+    return labelled
 
 
 @dataclass(frozen=True)
