@@ -49,10 +49,15 @@ def save_small_checkpoint(path: Path, architecture: str = "mobilenet_v1", width:
 
 def save_small_onnx(path: Path, dynamic_batch: bool = False) -> Path:
     """The network as somebody's export: it takes normalized RGB and has no labels."""
+    return save_onnx_of(small_network().module, path, dynamic_batch)
+
+
+def save_onnx_of(module: nn.Module, path: Path, dynamic_batch: bool = False) -> Path:
+    """A network of this size as somebody's export."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter announces its deprecation
         torch.onnx.export(
-            small_network().module,
+            module,
             (torch.zeros(1, 3, RESOLUTION, RESOLUTION),),
             str(path),
             dynamo=False,

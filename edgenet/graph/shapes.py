@@ -46,6 +46,9 @@ def infer_shape(operator: Operator, inputs: list[Shape]) -> Shape:
     Raises:
         EdgenetError: the inputs' shapes do not fit the operator.
     """
+    needed = 2 if isinstance(operator, Binary) else 1
+    if len(inputs) < needed or (len(inputs) > needed and not isinstance(operator, Concat)):
+        raise EdgenetError(f"a {type(operator).__name__} got {len(inputs)} inputs where it takes {needed}")
     first = inputs[0]
     _check_rank(operator, first)
     if isinstance(operator, WINDOWED):
@@ -164,6 +167,7 @@ def _same_pads_along(n: int, kernel: int, stride: int, dilation: int) -> tuple[i
 def _window_output(operator: Windowed, shape: Shape) -> tuple[int, int]:
     pads = operator.pads
     padded = (shape[1] + pads.top + pads.bottom, shape[2] + pads.left + pads.right)
+    check_size((*padded, shape[3]))
     reach = [(k - 1) * d + 1 for k, d in zip(operator.kernel, operator.dilation, strict=True)]
     if padded[0] < reach[0] or padded[1] < reach[1]:
         raise EdgenetError(

@@ -91,12 +91,18 @@ def _gptq(steps: Tensor, moments: Tensor) -> Tensor:
 
 
 def _inverse_root(moments: Tensor) -> Tensor:
-    """The upper Cholesky factor of the damped moments' inverse."""
+    """The upper Cholesky factor of the damped moments' inverse.
+
+    Of an input that never changes the moments are nothing but rounding errors, and may have no such factor: then the
+    identity, with which each column is rounded by itself.
+    """
     diagonal = torch.diagonal(moments)
     damping = DAMPING * diagonal.mean().clamp(min=1e-12)
     damped = moments + damping * torch.eye(len(moments), dtype=moments.dtype)
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(damped))
-    return torch.linalg.cholesky(inverse, upper=True)
+    lower, failed = torch.linalg.cholesky_ex(damped)
+    if not failed:
+        upper, failed = torch.linalg.cholesky_ex(torch.cholesky_inverse(lower), upper=True)
+    return torch.eye(len(moments), dtype=moments.dtype) if failed else upper
 
 
 def _coordinate_descent(steps: Tensor, moments: Tensor) -> Tensor:

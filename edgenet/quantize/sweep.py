@@ -129,6 +129,8 @@ def quantize_layer(
     """
     operator = node.operator
     assert isinstance(operator, WEIGHTED)
+    if isinstance(operator, Conv2D) and operator.groups > 1:
+        return _quantize_groups(quantized, node, operator, (seen, wanted), options)
     source = quantized.encodings[node.inputs[0]]
     scales = least_squares_scales(operator, source.scale)
     rows = list(_input_rows(operator, seen, source, wanted))
@@ -141,6 +143,25 @@ def quantize_layer(
         real_weight = values * per_channel(operator, scales) * np.float32(source.scale)
         bias = _corrected_bias(operator, rows, torch.from_numpy(real_weight), _sample(operator, wanted))
     return QuantizedWeights(values, scales, quantize_bias(bias, source.scale, scales))
+
+
+def _quantize_groups(
+    quantized: QuantizedGraph,
+    node: Node,
+    operator: Conv2D,
+    tensors: tuple[Tensor, Tensor],
+    options: SweepOptions,
+) -> QuantizedWeights:
+    """Each group as the convolution that it is, of its own channels of what is seen and wanted."""
+    channels = (tensor.chunk(operator.groups, -1) for tensor in tensors)
+    weights, biases = (np.split(array, operator.groups) for array in (operator.weight, operator.bias))
+    made = []
+    for weight, bias, seen, wanted in zip(weights, biases, *channels, strict=True):
+        part = replace(operator, weight=weight, bias=bias, groups=1)
+        made.append(quantize_layer(quantized, replace(node, operator=part), seen, wanted, options))
+    return QuantizedWeights(
+        *(np.concatenate([getattr(part, name) for part in made]) for name in ("values", "scales", "bias"))
+    )
 
 
 def _grid(operator: Weighted, output: Tensor) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from edgenet.tflite.flatbuffer import READABLE
 from edgenet.tflite.program import FileOperator, FileTensor, Program
 
 LARGEST_CONSTANT = 2**26
@@ -39,7 +40,9 @@ def fold_constants(program: Program) -> Program:
 def _value(tensors: Sequence[FileTensor], operator: FileOperator) -> NDArray | None:
     """What the operator makes, of the shape and type that the file states; None where that is not known."""
     compute, stated = COMPUTED.get(operator.kind), tensors[operator.outputs[0]]
-    if compute is None or stated.quantization is not None or math.prod(stated.shape) > LARGEST_CONSTANT:
+    if compute is None or stated.quantization is not None or stated.dtype not in READABLE:
+        return None
+    if math.prod(stated.shape) > LARGEST_CONSTANT:
         return None
     values = _inputs(tensors, operator)
     if values is None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from device_scripts.flatbuffer_check import check_tflite
 from edgenet.errors import EdgenetError
+from edgenet.text import one_line
 from edgenet.tflite.metadata import append_files
 from edgenet.tflite.program import FileOperator, FileTensor, Program, Quantization
 from edgenet.tflite.refusals import check_control_flow, check_ports, check_subgraphs, not_a_model, sparse
@@ -18,6 +19,7 @@ from edgenet.tflite.refusals import check_control_flow, check_ports, check_subgr
 SIGNATURE = "serving_default"
 IDENTIFIER = b"TFL3"
 ALIGNMENT = 16
+LONGEST_NAME = 500
 METADATA_NAME = "TFLITE_METADATA"
 DTYPES = {
     "float32": schema.TensorType.FLOAT32,
@@ -212,7 +214,7 @@ def _integers(vector: NDArray | int) -> tuple[int, ...]:
 
 
 def _text(value: bytes | None) -> str:
-    return (value or b"").decode(errors="replace")
+    return one_line((value or b"").decode(errors="replace"), LONGEST_NAME)
 
 
 def _names(enumeration: type) -> dict[int, str]:

@@ -22,6 +22,7 @@ from typing import Any
 from edgenet.errors import EdgenetError
 from edgenet.files import UNREADABLE_ZIP, stored_zip
 from edgenet.labels import parse_labels
+from edgenet.text import one_line
 from edgenet.tflite.metadata_tables import decode_root, encode_root
 
 METADATA_NAME = "TFLITE_METADATA"
@@ -174,10 +175,10 @@ def read_labels(tflite: bytes) -> list[str] | None:
         )
     if name not in files:
         raise EdgenetError(
-            f"the model's metadata names {name} but the file does not carry it (cut off?)",
+            f"the model's metadata names {one_line(name)} but the file does not carry it (cut off?)",
             "fetch or convert the model again",
         )
-    return parse_labels(files[name], f"{name} in the model")
+    return parse_labels(files[name], f"{one_line(name)} in the model")
 
 
 def read_normalization(tflite: bytes) -> tuple[tuple[float, ...], tuple[float, ...]] | None:

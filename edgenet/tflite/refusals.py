@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ai_edge_litert import schema_py_generated as schema
 
 from edgenet.errors import EdgenetError
+from edgenet.text import one_line
 from edgenet.tflite.program import FileOperator, FileTensor, Program
 
 CONTROL_FLOW = (
@@ -60,7 +61,7 @@ def check_subgraphs(model: schema.Model, where: str) -> None:
     if model.SubgraphsLength() == 1:
         return
     keys = [model.SignatureDefs(i).SignatureKey() for i in range(model.SignatureDefsLength())]
-    names = ", ".join((key or b"").decode(errors="replace") for key in keys)
+    names = one_line(", ".join((key or b"").decode(errors="replace") for key in keys))
     signatures = f" (signatures: {names})" if names else ""
     raise EdgenetError(
         f"{where} has {model.SubgraphsLength()} subgraphs{signatures}",
@@ -92,14 +93,16 @@ def check_ports(
     """Refuses several inputs or outputs, and names them."""
     if len(inputs) == len(outputs) == 1:
         return
-    ports = [
-        f"{len(indices)} {kind}s ({', '.join(f'{tensors[i].name} {list(tensors[i].shape)}' for i in indices)})"
-        for kind, indices in (("input", inputs), ("output", outputs))
-    ]
+    ports = (_ports("input", inputs, tensors), _ports("output", outputs, tensors))
     raise EdgenetError(
         f"{where} has {' and '.join(ports)}",
         "edgenet reads classifiers with one of each: one picture in, one vector of scores out",
     )
+
+
+def _ports(kind: str, indices: Sequence[int], tensors: Sequence[FileTensor]) -> str:
+    names = ", ".join(f"{tensors[i].name} {list(tensors[i].shape)}" for i in indices)
+    return f"{len(indices)} {kind}{'s' * (len(indices) != 1)} ({names})"
 
 
 def sparse(name: str) -> EdgenetError:

@@ -6,10 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from edgenet.text import one_line
 from edgenet.tflite.metadata import labels_name, read_files, read_metadata
-
-LONGEST = 200
-"""Characters of a text that goes into the bundle's card as one line."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +32,8 @@ def read_stated(tflite: bytes) -> Stated:
     """
     metadata = read_metadata(tflite) or {}
     dropped = [*_steps(metadata), *_files(metadata, read_files(tflite))]
-    name, author, licence = (_line(metadata.get(key, "")) for key in ("name", "author", "license"))
+    name, author, licence = (one_line(metadata.get(key, "")) for key in ("name", "author", "license"))
     return Stated(name, author, licence, tuple(dropped))
-
-
-def _line(text: str) -> str:
-    printable = "".join(c if c.isprintable() else " " for c in text)
-    return " ".join(printable.split())[:LONGEST]
 
 
 def _tensors(metadata: Mapping[str, Any], which: str) -> list[Mapping[str, Any]]:
@@ -61,4 +54,4 @@ def _files(metadata: Mapping[str, Any], files: Mapping[str, bytes]) -> Iterable[
     kept = {labels_name(metadata), "labels.txt", "edgenet.json"}
     for name in files:
         if name not in kept:
-            yield f"the file {_line(name)}"
+            yield f"the file {one_line(name)}"

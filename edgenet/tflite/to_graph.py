@@ -23,7 +23,7 @@ from edgenet.graph.operators import (
     Reshape,
 )
 from edgenet.graph.passes.cleanup import drop_unused
-from edgenet.quantize.encodings import Encoding, QuantizedGraph, QuantizedWeights
+from edgenet.quantize.encodings import HIGH, LOW, SMALLEST_SCALE, Encoding, QuantizedGraph, QuantizedWeights
 from edgenet.tflite.constant_folding import fold_constants
 from edgenet.tflite.operator_rules import RULES, Reading, inputs_of
 from edgenet.tflite.plain_form import REWRITES, plain_form
@@ -31,6 +31,8 @@ from edgenet.tflite.program import FileOperator, FileTensor, Program
 from edgenet.tflite.refusals import check_float, remedy_for
 
 LARGEST_SIDE = 8192
+LARGEST_SCALE = 1e9
+"""Beyond it, quotients of scales would leave float32; no network has such values."""
 IN_PLACE = ("QUANTIZE", "DEQUANTIZE")
 
 
@@ -200,7 +202,8 @@ def _real(tensor: FileTensor) -> NDArray:
         shape[quantization.axis] = -1
     scales = np.array(quantization.scales, np.float32).reshape(shape)
     zeros = np.array(quantization.zero_points, np.float32).reshape(shape)
-    return ((tensor.data.astype(np.float32) - zeros) * scales).astype(np.float32)
+    with np.errstate(over="ignore"):  # infinities are told with the layer's name
+        return ((tensor.data.astype(np.float32) - zeros) * scales).astype(np.float32)
 
 
 def _note_encoding(reading: Reading, index: int, name: str) -> None:
@@ -213,7 +216,13 @@ def _encoding(tensor: FileTensor) -> Encoding | None:
     if tensor.quantization is None or tensor.dtype not in ("int8", "uint8"):
         return None
     offset = -128 if tensor.dtype == "uint8" else 0
-    return Encoding(tensor.quantization.scales[0], tensor.quantization.zero_points[0] + offset)
+    scale, zero_point = tensor.quantization.scales[0], tensor.quantization.zero_points[0] + offset
+    if not SMALLEST_SCALE <= scale <= LARGEST_SCALE or not LOW <= zero_point <= HIGH:
+        raise EdgenetError(
+            f"the .tflite gives '{tensor.name}' the scale {scale:g} and the zero point {zero_point - offset}",
+            "convert it again",
+        )
+    return Encoding(scale, zero_point)
 
 
 def _read_operator(reading: Reading, operator: FileOperator) -> None:

@@ -140,7 +140,7 @@ def convert(
         fidelity=made.fidelity,
         measured=measured,
         skipped=made.skipped + (measured.evaluation.skipped if measured else ()),
-        warnings=made.warnings,
+        warnings=opened.warnings + made.warnings,
         seconds=clock.seconds,
     )
 

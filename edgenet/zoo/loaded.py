@@ -90,8 +90,10 @@ def _check(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], compla
             f"{complaint}: {_some(other, 'of another shape')} ({name} is {found}, expected {wanted})", remedy
         )
     if broken := [name for name in expected if not bool(torch.isfinite(tensors[name]).all())]:
+        first = tensors[min(broken)]
+        bad = int((~torch.isfinite(first)).sum())
         raise EdgenetError(
-            f"{complaint}: {_some(broken, 'not finite')}",
+            f"{complaint}: {_some(broken, 'not finite')} ({min(broken)}: {bad} of its {first.numel()} values)",
             "the file is damaged or its training diverged; use another",
         )
 

@@ -117,6 +117,18 @@ def test_rounding_by_second_moments_lowers_the_output_error() -> None:
         assert errors[1] < 0.9 * errors[0], name
 
 
+def test_moments_that_are_rounding_errors_round_to_nearest() -> None:
+    """An input that never changes: its moments about the mean are noise, and may even be negative."""
+    graph = uneven_network(3)
+    operator = next(node for node in graph.nodes if node.name == "expand").operator
+    assert isinstance(operator, WEIGHTED)
+    scales = scales_for(operator, 1.0)
+    taps = operator.weight.reshape(len(operator.bias), -1).shape[1]
+    noise = np.random.default_rng(0).normal(0, 1e-3, (taps, taps))
+    rounded = round_by_second_moments(operator, scales, torch.from_numpy(noise + noise.T))
+    np.testing.assert_array_equal(rounded, round_nearest(operator, scales))
+
+
 def mean_error(quantized: QuantizedGraph, graph: Graph, images: np.ndarray, name: str) -> float:
     """How far the channels' means of a tensor are off, on average."""
     wanted: list[np.ndarray] = []

@@ -1,0 +1,35 @@
+"""Convolutions in groups, which each recipe quantizes group by group."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from edgenet.graph.builder import GraphBuilder
+from edgenet.graph.executor import run
+from edgenet.graph.operators import Activation, Mean, Pads
+from edgenet.progress import silent
+from edgenet.quantize.encodings import dequantize_array
+from edgenet.quantize.error import sqnr_db
+from edgenet.quantize.integer import run_integer
+from edgenet.quantize.recipes import RECIPES
+from tests.small_graphs import build, conv, fully_connected, photos
+
+
+@pytest.mark.parametrize("recipe", ["minmax", "fast", "balanced"])
+def test_groups_are_quantized_as_well_as_anything(recipe: str) -> None:
+    rng = np.random.default_rng(0)
+
+    def make(builder: GraphBuilder, x: str) -> str:
+        grouped = conv(rng, 8, 16, (3, 3), groups=4, pads=Pads(1, 1, 1, 1))
+        x = builder.add(replace(grouped, activation=Activation.RELU), [x], "grouped")
+        return builder.add(fully_connected(rng, 16, 5), [builder.add(Mean(False), [x], "mean")], "logits")
+
+    graph, images = build(make, (8, 8), channels=8), photos(16, (8, 8))
+    quantized = RECIPES[recipe].quantize(graph, images, silent)
+    assert quantized.weights["grouped"].values.shape == (16, 3, 3, 2)
+    wanted = run(graph, images)
+    given = dequantize_array(run_integer(quantized, images), quantized.encodings[graph.output])
+    assert sqnr_db(float(np.square(wanted).sum()), float(np.square(wanted - given).sum())) > 40

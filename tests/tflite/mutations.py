@@ -1,0 +1,112 @@
+"""Damaging .tflite files at random: in their bytes, in their offsets and counts, and in the schema's own fields."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+Mutation = Callable[[bytes, random.Random], bytes]
+
+NUMBERS = (0, 1, 2, 3, 4, 5, 7, 8, 13, 64, 127, 128, 255, 256, 4096, 65535, 2**24, 2**30, 2**31 - 1)
+WORDS = (*NUMBERS, 2**31, 2**32 - 1, 2**32 - 4)
+
+
+def bytes_changed(data: bytes, rng: random.Random) -> bytes:
+    """A few bytes, or a run of them, take other values."""
+    changed = bytearray(data)
+    for _ in range(rng.choice([1, 1, 2, 8, 40])):
+        start = rng.randrange(len(changed))
+        for place in range(start, min(start + rng.choice([1, 1, 1, 4, 30]), len(changed))):
+            changed[place] = rng.choice([0, 1, 0x7F, 0x80, 0xFF, rng.randrange(256)])
+    return bytes(changed)
+
+
+def cut(data: bytes, rng: random.Random) -> bytes:
+    """The end is missing, or a piece in the middle is missing or there twice."""
+    first, second = sorted(rng.randrange(len(data)) for _ in range(2))
+    return rng.choice([data[:second], data[:first] + data[second:], data[:second] + data[first:]])
+
+
+def words_changed(data: bytes, rng: random.Random) -> bytes:
+    """Offsets, counts and numbers, which are aligned words of 32 bits: enlarged, shifted, swapped."""
+    words = np.frombuffer(data[: len(data) // 4 * 4], np.uint32).copy()
+    # offsets and counts are small numbers; weights hardly ever are
+    places = np.flatnonzero(words < len(data))
+    for _ in range(rng.choice([1, 1, 2, 4])):
+        place, other = rng.choice(places), rng.choice(places)
+        value = int(words[place])
+        ways = (rng.choice(WORDS), value + 4, value - 4, value * 2, value ^ 1 << rng.randrange(32))
+        if rng.random() < 0.2:
+            words[[place, other]] = words[[other, place]]
+        else:
+            words[place] = rng.choice(ways) % 2**32
+    return words.tobytes() + data[len(data) // 4 * 4 :]
+
+
+def fields_changed(data: bytes, rng: random.Random) -> bytes:
+    """A valid flatbuffer in which fields of the schema say something else, with the zip of the original behind it."""
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
+    for _ in range(rng.choice([1, 1, 1, 2, 3])):
+        owner = rng.choice(list(_objects(model)))
+        name = rng.choice(sorted(vars(owner)))
+        setattr(owner, name, _another(getattr(owner, name), rng))
+    builder = flatbuffers.Builder(1024)
+    try:
+        builder.Finish(model.Pack(builder), b"TFL3")
+    except Exception:  # the writer does not take every nonsense; then the nonsense is drawn anew
+        return fields_changed(data, rng)
+    return bytes(builder.Output())
+
+
+def _objects(value: Any) -> Iterator[Any]:
+    """Every table of the model."""
+    if isinstance(value, list):
+        for element in value:
+            yield from _objects(element)
+    elif hasattr(value, "__dict__"):
+        if vars(value):
+            yield value
+        for part in vars(value).values():
+            yield from _objects(part)
+
+
+def _another(value: Any, rng: random.Random) -> Any:
+    """Something else of about the same type."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int | np.integer):
+        return rng.choice([*NUMBERS, -1, -2, -(2**31), int(value) + 1, int(value) - 1])
+    if isinstance(value, float):
+        return rng.choice([0.0, -1.0, 1e-30, 1e30, float("nan"), float("inf"), value * 2])
+    if isinstance(value, list | np.ndarray):
+        return _another_list(list(value), rng)
+    if isinstance(value, bytes):
+        return rng.choice([b"", b"\xff\xfe", b"a" * 300, b"same"])
+    return None
+
+
+def _another_list(values: list[Any], rng: random.Random) -> list[Any] | None:
+    way = rng.randrange(6)
+    place = rng.randrange(len(values)) if values else 0
+    if way == 0 or not values:
+        return rng.choice([None, []])
+    if way == 1:
+        return [*values, values[place]]
+    if way == 2:
+        return values[:place]
+    if way == 3:
+        return values[::-1]
+    changed = values.copy()
+    if hasattr(values[place], "__dict__"):  # a table: take its place with another one
+        changed[place] = rng.choice(values)
+    else:
+        changed[place] = _another(values[place], rng)
+    return changed
+
+
+MUTATIONS: tuple[Mutation, ...] = (bytes_changed, cut, words_changed, fields_changed)
