@@ -1,6 +1,6 @@
 """What does int8 cost, recipe by recipe and beside other tools? Real weights, photos that did not calibrate, LiteRT.
 
-    .venv/bin/python -m benchmarks.int8 --peers [--networks v1,v2,lite0] [--recipes fast,balanced,minmax]
+    .venv/bin/python -m benchmarks.int8 --peers [--networks v1,v2,lite0] [--recipes fast,balanced,best,minmax]
         [--draws 3] [--work FOLDER] [--again] [--json FILE] [--data ../shared/data]
 
 Every file is made by a process of its own, whose time and memory are measured, and judged by running it in
@@ -29,7 +29,7 @@ from benchmarks.quantizing.tables import table
 from edgenet.errors import EdgenetError
 
 SCHEMA = "edgenet.benchmark.int8.v1"
-RECIPES = ("fast", "balanced", "minmax")
+RECIPES = ("fast", "balanced", "best", "minmax")
 
 
 def main() -> int:

@@ -91,10 +91,11 @@ def test_the_tail_index_is_that_of_a_known_distribution() -> None:
 
 def test_every_recipe_is_better_than_the_one_before(graph: Graph) -> None:
     images, others = photos(24, graph.size), photos(40, graph.size)[24:]
-    names = ("minmax", "fast", "balanced")
+    names = ("minmax", "fast", "balanced", "best")
     figures = [logits_sqnr(RECIPES[name].quantize(graph, images, silent), graph, others) for name in names]
     assert figures[1] > figures[0] + 1
     assert figures[2] > figures[1] - 0.5
+    assert figures[3] > figures[2] - 0.5
 
 
 def test_rounding_by_second_moments_lowers_the_output_error() -> None:

@@ -7,14 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edgenet.graph.executor import apply, decode_pixels, run
+from edgenet.graph.executor import run
 from edgenet.graph.ir import Graph
 from edgenet.graph.operators import Activation, Conv2D
-from edgenet.quantize.encodings import dequantize_array, quantize_array
-from edgenet.quantize.ranges import encode_tensors, observe_ranges
 from edgenet.quantize.rotate import JointStatistics, _evenly_turned, mixable, rotate
 from edgenet.quantize.sensitivity import Sensitivity, logit_sensitivity
 from edgenet.quantize.statistics import channel_statistics
+from tests.rounded_tensors import noise_of_rounding
 from tests.small_graphs import photos
 from tests.uneven_network import uneven_network
 
@@ -46,19 +45,6 @@ def test_the_sensitivity_on_the_new_axes_is_that_of_the_new_graph() -> None:
         for name, whole in getattr(told, kind).items():
             if whole.ndim == 2:
                 np.testing.assert_allclose(np.trace(whole), np.trace(getattr(seen, kind)[name]), rtol=0.02)
-
-
-def noise_of_rounding(graph: Graph, images: np.ndarray, names: frozenset[str]) -> float:
-    """Energy at the logits when these tensors alone are rounded to their int8 steps."""
-    encodings = encode_tensors(graph, observe_ranges(graph, images))
-    values = {graph.input: decode_pixels(graph, images)}
-    for node in graph.nodes:
-        value = apply(node.operator, [values[source] for source in node.inputs])
-        if node.output in names:
-            encoding = encodings[node.output]
-            value = value.new_tensor(dequantize_array(quantize_array(value.numpy(), encoding), encoding))
-        values[node.output] = value
-    return float(np.square(values[graph.output].numpy() - run(graph, images)).sum())
 
 
 def alike_network(seed: int) -> Graph:
