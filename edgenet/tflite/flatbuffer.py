@@ -243,7 +243,10 @@ def _contents(model: schema.Model, index: int) -> NDArray[np.uint8]:
     """A buffer's bytes, inside the flatbuffer or, as ai-edge-quantizer writes weights, behind it."""
     buffer = model.Buffers(index)
     if buffer.Offset() > 1:
-        return np.frombuffer(model._tab.Bytes, np.uint8)[buffer.Offset() : buffer.Offset() + buffer.Size()]
+        end = buffer.Offset() + buffer.Size()
+        if end > len(model._tab.Bytes):
+            raise IndexError("a buffer reaches past the end of the file")
+        return np.frombuffer(model._tab.Bytes, np.uint8)[buffer.Offset() : end]
     inside = buffer.DataAsNumpy()
     return inside if isinstance(inside, np.ndarray) else np.zeros(0, np.uint8)
 

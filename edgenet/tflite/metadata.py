@@ -35,6 +35,10 @@ _RGB = 1  # ColorSpaceType.RGB
 _TENSOR_AXIS_LABELS = 2  # AssociatedFileType.TENSOR_AXIS_LABELS
 _ZIP_END = b"PK\x05\x06"
 _ZIP_END_SIZE = 22  # of the end record without a comment
+_LARGEST = (
+    1 << 25
+)  # bytes of all files behind a model, which are lists of names; packed, zeros take a thousandth
+_LONGEST_REASON = 200
 
 
 @dataclass(frozen=True)
@@ -146,16 +150,23 @@ def read_files(tflite: bytes) -> dict[str, bytes]:
     """The files in the zip behind a .tflite, by name; empty where there is none.
 
     Raises:
-        EdgenetError: there is an archive but it cannot be read.
+        EdgenetError: there is an archive but it cannot be read, or its files are larger than any labels.
     """
     # Only an end record as the very last bytes counts: weights may hold any bytes, also "PK".
     if tflite[-_ZIP_END_SIZE:][:4] != _ZIP_END:
         return {}
     try:
         with zipfile.ZipFile(io.BytesIO(tflite)) as archive:
-            return {name: archive.read(name) for name in archive.namelist()}
+            size = sum(member.file_size for member in archive.infolist())
+            if size <= _LARGEST:
+                return {name: archive.read(name) for name in archive.namelist()}
     except UNREADABLE_ZIP as error:
-        raise EdgenetError(f"the files behind the model are damaged: {error}", "convert it again") from error
+        reason = one_line(str(error), _LONGEST_REASON)
+        raise EdgenetError(f"the files behind the model are damaged: {reason}", "convert it again") from error
+    raise EdgenetError(
+        f"the files behind the model unpack to {size} bytes, edgenet reads up to {_LARGEST}",
+        "convert it again",
+    )
 
 
 def read_labels(tflite: bytes) -> list[str] | None:

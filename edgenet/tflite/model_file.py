@@ -56,6 +56,6 @@ def read_facts(tflite: bytes, where: str) -> Facts | None:
         return None
     try:
         value = json.loads(files[FACTS_FILE])
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter for brackets without end
         raise EdgenetError(f"{FACTS_FILE} in {where} is damaged", "convert the model again") from None
     return decode(Facts, value, f"{FACTS_FILE} in {where}")

@@ -6,7 +6,9 @@ import hashlib
 from dataclasses import replace
 from functools import cache
 
+import flatbuffers
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 from small_graphs import build, conv, depthwise, fully_connected, photos, quantize
 
 from edgenet.graph.builder import GraphBuilder
@@ -74,6 +76,24 @@ def files() -> dict[str, bytes]:
     return {
         name: write_tflite(program, b"metadata", {"labels.txt": b"a\n"}) for name, program in programs.items()
     }
+
+
+def with_weights_behind(data: bytes) -> bytes:
+    """The file as ai-edge-quantizer writes it: the bytes of large buffers behind the flatbuffer."""
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
+    moved = [buffer for buffer in model.buffers if buffer.data is not None and len(buffer.data) > 64]
+    contents = [bytes(buffer.data) for buffer in moved]
+    front, start = b"", 2
+    for _ in range(2):  # the second time with the offsets that the first showed
+        offset = start
+        for buffer, content in zip(moved, contents, strict=True):
+            buffer.data, buffer.offset, buffer.size = None, offset, len(content)
+            offset += -(-len(content) // 16) * 16
+        builder = flatbuffers.Builder(1024)
+        builder.Finish(model.Pack(builder), b"TFL3")
+        front = bytes(builder.Output())
+        start = -(-len(front) // 16) * 16
+    return b"".join(part.ljust(-(-len(part) // 16) * 16, b"\0") for part in (front, *contents))
 
 
 if __name__ == "__main__":

@@ -1,14 +1,18 @@
-"""Damaging .tflite files at random: in their bytes, in their offsets and counts, and in the schema's own fields."""
+"""Damaging .tflite files at random: their bytes, offsets and counts, the schema's own fields, and what lies behind."""
 
 from __future__ import annotations
 
+import io
 import random
+import zipfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+
+from edgenet.tflite.metadata import append_files, read_files
 
 Mutation = Callable[[bytes, random.Random], bytes]
 
@@ -49,17 +53,88 @@ def words_changed(data: bytes, rng: random.Random) -> bytes:
 
 
 def fields_changed(data: bytes, rng: random.Random) -> bytes:
-    """A valid flatbuffer in which fields of the schema say something else, with the zip of the original behind it."""
+    """A valid flatbuffer in which fields of the schema say something else, with the files of the original behind it."""
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
     for _ in range(rng.choice([1, 1, 1, 2, 3])):
-        owner = rng.choice(list(_objects(model)))
+        owners = list(_objects(model))
+        kind = rng.choice(
+            sorted({type(owner).__name__ for owner in owners})
+        )  # or buffers would take most turns
+        owner = rng.choice([owner for owner in owners if type(owner).__name__ == kind])
         name = rng.choice(sorted(vars(owner)))
         setattr(owner, name, _another(getattr(owner, name), rng))
+    packed = _packed(model)
+    if packed is None:
+        return fields_changed(data, rng)  # the writer does not take every nonsense; then another is drawn
+    return append_files(packed, read_files(data)) if read_files(data) else packed
+
+
+def metadata_changed(data: bytes, rng: random.Random) -> bytes:
+    """The metadata's own flatbuffer, the zip behind the model, or the files in it say something else."""
+    files = read_files(data)
+    if not files:
+        return fields_changed(data, rng)
+    way = rng.choice([_buffer_changed, _zip_changed, _files_changed])
+    return way(data, files, rng)
+
+
+def _buffer_changed(data: bytes, files: dict[str, bytes], rng: random.Random) -> bytes:
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
+    buffer = model.buffers[model.metadata[0].buffer]
+    change = rng.choice([bytes_changed, cut, words_changed])
+    buffer.data = np.frombuffer(change(bytes(buffer.data), rng), np.uint8)
+    packed = _packed(model)
+    assert packed is not None
+    return append_files(packed, files)
+
+
+def _zip_changed(data: bytes, files: dict[str, bytes], rng: random.Random) -> bytes:
+    """Also its counts, sizes and offsets of 16 and 32 bits, which stand at any place."""
+    start = data.index(b"PK\x03\x04")
+    behind = bytearray(data[start:])
+    for _ in range(rng.choice([1, 1, 2, 4])):
+        signature = rng.choice([b"PK\x01\x02", b"PK\x03\x04", b"PK\x05\x06"])
+        place = behind.find(signature) + rng.randrange(4, 46)
+        width = rng.choice([1, 2, 4])
+        behind[place : place + width] = (rng.choice(WORDS) % 256**width).to_bytes(width, "little")
+    return data[:start] + bytes(behind)
+
+
+def _files_changed(data: bytes, files: dict[str, bytes], rng: random.Random) -> bytes:
+    target = io.BytesIO()
+    target.write(data[: data.index(b"PK\x03\x04")])
+    chosen = rng.choice(sorted(files))
+    with zipfile.ZipFile(target, "a", rng.choice([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])) as archive:
+        for name, content in files.items():
+            is_chosen = name == chosen
+            content = rng.choice(CONTENTS)(content, rng) if is_chosen else content
+            archive.writestr(
+                rng.choice([name, name, "a\nb", "../x", "x" * 3000]) if is_chosen else name, content
+            )
+    return target.getvalue()
+
+
+CONTENTS: tuple[Mutation, ...] = (
+    *(bytes_changed, cut),
+    lambda content, rng: b"",
+    lambda content, rng: content * rng.choice([2, 1000]),
+    lambda content, rng: b"[" * 200_000,
+    lambda content, rng: rng.choice([b"null", b"[]", b"{}", b"NaN", b"1e999", b'"\\ud800"', b"9" * 5000]),
+    lambda content, rng: content.replace(
+        b"null", rng.choice([b"0", b"1e400", b"NaN", b"[]", b'"\\n\\u001b"'])
+    ),
+    lambda content, rng: b"\x00\x1b[31m\x85\xe2\x80\xa8\n" * 7,
+    lambda content, rng: b"\0" * (33 << 20),
+)
+
+
+def _packed(model: schema.ModelT) -> bytes | None:
+    """The model's bytes; None where the writer cannot say it."""
     builder = flatbuffers.Builder(1024)
     try:
         builder.Finish(model.Pack(builder), b"TFL3")
-    except Exception:  # the writer does not take every nonsense; then the nonsense is drawn anew
-        return fields_changed(data, rng)
+    except Exception:
+        return None
     return bytes(builder.Output())
 
 
@@ -109,4 +184,6 @@ def _another_list(values: list[Any], rng: random.Random) -> list[Any] | None:
     return changed
 
 
-MUTATIONS: tuple[Mutation, ...] = (bytes_changed, cut, words_changed, fields_changed)
+MUTATIONS: dict[str, Mutation] = {
+    way.__name__: way for way in (bytes_changed, cut, words_changed, fields_changed, metadata_changed)
+}

@@ -1,19 +1,29 @@
-"""Whether a file is read to the end: `python survival.py FOLDER` does it in a process with a limit on its memory.
+"""Whether damaged files are read to the end: `python survival.py FILE SEED COUNT MUTATION...`.
 
-Every outcome must be a good graph, which runs, or one line for the user.
+Every outcome must be a good graph, which runs, or one line for the user. This is a process of its own, because it may
+crash, and has limits on its memory and on the time for a file. The file that fails stays behind as FILE.
 """
 
 from __future__ import annotations
 
+import json
 import math
+import random
 import resource
+import signal
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from every_layer import network, quantized_network, with_weights_behind
+from mutations import MUTATIONS
+from other_tools import FILES
 
+from edgenet.bundle.manifest import Facts, Weights
 from edgenet.errors import EdgenetError
 from edgenet.graph.cost import cost
 from edgenet.graph.executor import run
@@ -21,21 +31,36 @@ from edgenet.graph.ir import Graph
 from edgenet.graph.passes.simplify import lower
 from edgenet.quantize.integer import run_integer
 from edgenet.tflite.flatbuffer import read_tflite, write_tflite
-from edgenet.tflite.layout import float_program
+from edgenet.tflite.layout import float_program, int8_program, raw_program
+from edgenet.tflite.model_file import write_model
 from edgenet.tflite.to_graph import float_graph, quantized_graph
 from edgenet.verbs.inspect import inspect
 from edgenet.verbs.sources import SourceOptions, open_source
 
 MEMORY = 4 << 30
 """Bytes of address space, of which torch alone takes half."""
+TIME = 10
+"""Seconds for one file, which takes some 0.02."""
 SMALL = 10**7
 
 
+def whole_files() -> dict[str, bytes]:
+    """Files with every layer, with and without metadata, and one for each way of other tools."""
+    facts, labels = Facts("net", Weights("made for a test", "Apache-2.0")), [*"abcdefg"]
+    raw = write_tflite(raw_program(quantized_network()))
+    return {
+        "float": write_model(float_program(network()), facts, labels),
+        "int8": write_model(int8_program(quantized_network()), facts, labels),
+        "raw": raw,
+        "behind": with_weights_behind(raw),
+        **{name: make() for name, make in FILES.items()},
+    }
+
+
 def survives(path: Path) -> bool:
-    """Reads the file by every way in; returns whether any of them gave a graph. Only EdgenetError is caught."""
+    """Whether `inspect`, the last of the ways in that are tried here, reads the file. Only EdgenetError is caught."""
     ways: tuple[Callable[[Path], Any], ...] = (_read_float, _read_int8, _open, inspect)
-    outcomes = [_one(way, path) for way in ways]
-    return any(outcomes)
+    return [_one(way, path) for way in ways][-1]
 
 
 def _one(way: Callable[[Path], Any], path: Path) -> bool:
@@ -85,9 +110,27 @@ def _is_small(graph: Graph) -> bool:
 
 
 def main() -> None:
-    """Prints how many files of a folder gave a graph."""
+    """Prints how many files of each mutation were read, as JSON."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    print(sum(survives(path) for path in sorted(Path(sys.argv[1]).iterdir())))
+    torch.set_num_threads(1)
+    warnings.simplefilter("error")  # a warning would be a second line on the user's screen
+    path, seed, count = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    files = whole_files()
+    for name, data in files.items():
+        path.write_bytes(data)
+        assert survives(path), name
+    plain, carrying = list(files.values()), [files["float"], files["int8"]]
+    found = dict.fromkeys(sys.argv[4:], 0)
+    for name in found:
+        rng = random.Random(f"{name} {seed}")
+        for _ in range(count):
+            path.write_bytes(
+                MUTATIONS[name](rng.choice(carrying if name == "metadata_changed" else plain), rng)
+            )
+            signal.alarm(TIME)  # whose signal ends the process
+            found[name] += survives(path)
+            signal.alarm(0)
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

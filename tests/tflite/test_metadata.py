@@ -27,6 +27,7 @@ from edgenet.tflite.metadata import (
     read_metadata,
 )
 from edgenet.tflite.metadata_tables import decode_root, encode_root
+from edgenet.tflite.model_file import FACTS_FILE, read_facts
 
 ROOT = Path(__file__).resolve().parents[2]
 MEDIAPIPE = ROOT / ".envs" / "mediapipe" / "bin" / "python"
@@ -186,6 +187,26 @@ def test_mediapipe_reads_labels_and_scores(tmp_path: Path) -> None:
     run = Interpreter(model_content=with_labels()).get_signature_runner()
     for image, photo in zip(images, result["photos"], strict=True):
         np.testing.assert_allclose(photo["scores"], run(image=image[None])["probability"][0], atol=1e-6)
+
+
+def with_packed(name: str, content: bytes) -> bytes:
+    """A file that another program added to the model, deflated."""
+    stream = io.BytesIO(tiny_model())
+    with zipfile.ZipFile(stream, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, content)
+    return stream.getvalue()
+
+
+def test_a_small_file_that_unpacks_to_a_large_one_is_refused() -> None:
+    model = with_packed("labels.txt", b"\0" * (1 << 25) + b"\0")
+    assert len(model) < 1 << 17
+    with pytest.raises(EdgenetError, match="unpack to 33554433 bytes, edgenet reads up to 33554432"):
+        read_files(model)
+
+
+def test_facts_of_brackets_without_end() -> None:
+    with pytest.raises(EdgenetError, match=r"edgenet\.json in net\.tflite is damaged"):
+        read_facts(with_packed(FACTS_FILE, b"[" * 100_000), "net.tflite")
 
 
 @pytest.mark.parametrize("fault", ["identifier", "deflated", "missing file"])

@@ -8,15 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-import flatbuffers
 import numpy as np
 import pytest
 import torch
 from ai_edge_litert import schema_py_generated as schema
-from every_layer import CLASSES, SIZE, files, network, quantized_network
+from every_layer import CLASSES, SIZE, files, network, quantized_network, with_weights_behind
 from small_graphs import PIXELS, as_int8, build, conv, fully_connected, interpreter, lite, photos, quantize
 
 from device_scripts.delegate import find_delegate
+from edgenet.errors import EdgenetError
 from edgenet.graph.builder import GraphBuilder
 from edgenet.graph.executor import run
 from edgenet.graph.operators import Mean, Unary
@@ -169,27 +169,16 @@ def test_an_int8_file_reads_back_as_the_same_integers(written: dict[str, bytes],
     )
 
 
-def with_weights_behind(data: bytes) -> bytes:
-    """The file as ai-edge-quantizer writes it: the bytes of large buffers behind the flatbuffer."""
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
-    moved = [buffer for buffer in model.buffers if buffer.data is not None and len(buffer.data) > 64]
-    contents = [bytes(buffer.data) for buffer in moved]
-    front, start = b"", 2
-    for _ in range(2):  # the second time with the offsets that the first showed
-        offset = start
-        for buffer, content in zip(moved, contents, strict=True):
-            buffer.data, buffer.offset, buffer.size = None, offset, len(content)
-            offset += -(-len(content) // 16) * 16
-        builder = flatbuffers.Builder(1024)
-        builder.Finish(model.Pack(builder), b"TFL3")
-        front = bytes(builder.Output())
-        start = -(-len(front) // 16) * 16
-    return b"".join(part.ljust(-(-len(part) // 16) * 16, b"\0") for part in (front, *contents))
-
-
 def test_weights_behind_the_flatbuffer_are_read() -> None:
     plain = write_tflite(raw_program(quantized_network()))
     behind = with_weights_behind(plain)
     np.testing.assert_array_equal(lite(behind, as_int8(IMAGES)), lite(plain, as_int8(IMAGES)))
     again = quantized_graph(read_tflite(behind, "it"))
     np.testing.assert_array_equal(run_integer(again, IMAGES), run_integer(quantized_network(), IMAGES))
+
+
+def test_weights_behind_the_flatbuffer_that_are_cut_off() -> None:
+    """As a download that stopped."""
+    behind = with_weights_behind(write_tflite(raw_program(quantized_network())))
+    with pytest.raises(EdgenetError, match=r"it is a damaged \.tflite file; copy or convert it again"):
+        read_tflite(behind[:-300], "it")

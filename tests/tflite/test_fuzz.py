@@ -1,0 +1,45 @@
+"""Damaged files by every way in: each ends in a graph that runs, or in one line for the user."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mutations import MUTATIONS
+
+HERE = Path(__file__).parent
+QUICK, MANY = 6, 800
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the limit on memory is Linux's")
+
+
+def survivors(path: Path, seed: int, count: int, *mutations: str) -> dict[str, int]:
+    """How many damaged files of each mutation were read; the file that fails stays at `path`."""
+    done = subprocess.run(
+        [sys.executable, str(HERE / "survival.py"), str(path), str(seed), str(count), *mutations],
+        env={
+            "PYTHONPATH": ":".join(str(folder) for folder in (HERE.parents[1], HERE.parent, HERE)),
+            "OMP_NUM_THREADS": "1",
+        },
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    assert done.returncode == 0, f"{done.returncode} at {path}: {done.stderr[-2000:]}"
+    assert done.stderr == ""
+    found: dict[str, int] = json.loads(done.stdout)
+    return found
+
+
+def test_damage(tmp_path: Path) -> None:
+    found = survivors(tmp_path / "net.tflite", 1, QUICK, *MUTATIONS)
+    # or else the damage is none, or the first check refuses it all
+    assert 0 < sum(found.values()) < QUICK * len(MUTATIONS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mutation", MUTATIONS)
+def test_much_damage(mutation: str, tmp_path: Path) -> None:
+    assert 0 < survivors(tmp_path / "net.tflite", 2, MANY, mutation)[mutation] < MANY
