@@ -42,27 +42,30 @@ EXPONENTS = np.linspace(0, 1, 9)
 DESCENT_STEPS, DESCENT_RATE = 200, 0.02
 
 
-def equalize(graph: Graph, statistics: Statistics, sensitivity: Sensitivity) -> Graph:
+def equalize(
+    graph: Graph, statistics: Statistics, sensitivity: Sensitivity, steps: int = DESCENT_STEPS
+) -> Graph:
     """The same function with equalized channels.
 
     Args:
         graph: lowered, float.
         statistics: of every tensor of this graph, on the calibration photos.
         sensitivity: of the logits to its tensors and weights.
+        steps: of gradient descent for each group's factors.
     """
     for tensors in tensor_groups(graph):
         group = describe(graph, tensors)  # afresh: the groups before may have changed its nodes
         if group is not None and not group.can_mix:  # those are for `rotate`
-            graph = _equalize_group(graph, group, statistics, sensitivity)
+            graph = _equalize_group(graph, group, statistics, sensitivity, steps)
     return graph
 
 
 def _equalize_group(
-    graph: Graph, group: TensorGroup, statistics: Statistics, sensitivity: Sensitivity
+    graph: Graph, group: TensorGroup, statistics: Statistics, sensitivity: Sensitivity, steps: int
 ) -> Graph:
     shifts = shifts_of(group, statistics)
     full = _full_factors(group, statistics, shifts)
-    factors = _best_factors(_Trade(group, statistics, shifts, sensitivity), full)
+    factors = _best_factors(_Trade(group, statistics, shifts, sensitivity), full, steps)
     changed: dict[str, Node] = {node.name: node for node in graph.nodes}
     for node in group.producers:
         changed[node.name] = _scale_output(changed[node.name], factors, shifts[node.output])
@@ -144,16 +147,18 @@ def _diagonal(moments: Vector) -> Vector:
     return np.ascontiguousarray(np.diagonal(moments)) if moments.ndim == 2 else moments
 
 
-def _best_factors(trade: _Trade, full: Vector) -> Vector:
+def _best_factors(trade: _Trade, full: Vector, steps: int) -> Vector:
     """The factors from 1 to `full` with the least noise: the best power of `full`, then gradient descent on each."""
     if not trade.mixing:
         return full
     limit = torch.from_numpy(np.log(full))
     exponent = min(EXPONENTS, key=lambda power: float(trade.noise((limit * power).exp())))
+    if not steps:
+        return (limit * exponent).exp().numpy()
     logarithms = (limit * exponent).clone().requires_grad_(True)
     best, least = logarithms.detach().clone(), float(trade.noise(logarithms.detach().exp()))
     optimizer = torch.optim.Adam([logarithms], lr=DESCENT_RATE)
-    for _ in range(DESCENT_STEPS):
+    for _ in range(steps):
         optimizer.zero_grad()
         noise = trade.noise(logarithms.exp())
         if float(noise.detach()) < least:

@@ -22,7 +22,7 @@ from edgenet.quantize.double import double_channels
 from edgenet.quantize.encodings import QuantizedGraph
 from edgenet.quantize.equalize import equalize
 from edgenet.quantize.ranges import encode_tensors, leave_room, observe_ranges, ranges_of
-from edgenet.quantize.rotate import DESCENT_STEPS, JointStatistics, mixable, rotate
+from edgenet.quantize.rotate import JointStatistics, mixable, rotate
 from edgenet.quantize.sensitivity import Sensitivity, logit_sensitivity
 from edgenet.quantize.statistics import channel_statistics
 from edgenet.quantize.sweep import SweepOptions, sweep
@@ -63,22 +63,36 @@ class Effort:
 
     Attributes:
         sensitivity_photos: photos that the logits' sensitivity is measured on.
+        statistics_photos: photos that axes and factors are chosen by; None for all.
         sweep_photos: photos that layers are rounded with; None for all. The ranges are always of all photos.
         second_moments: round weights by what their layer sees; else to nearest.
-        descent_steps: for the axes of each group of linear tensors.
+        axes_steps, factor_steps: of gradient descent for the axes of linear tensors, and for each channel's factor
+            in the others.
         doubled: share of the network's mult-adds that may go into copies of noisy channels.
     """
 
     sensitivity_photos: int
+    statistics_photos: int | None
     sweep_photos: int | None
     second_moments: bool
-    descent_steps: int = DESCENT_STEPS
+    axes_steps: int
+    factor_steps: int
     doubled: float = 0.0
 
 
-FAST = Effort(sensitivity_photos=4, sweep_photos=32, second_moments=False, descent_steps=0)
-BALANCED = Effort(sensitivity_photos=24, sweep_photos=None, second_moments=True)
-BEST = Effort(sensitivity_photos=48, sweep_photos=None, second_moments=True, descent_steps=200, doubled=0.06)
+FAST = Effort(4, statistics_photos=32, sweep_photos=20, second_moments=False, axes_steps=0, factor_steps=0)
+BALANCED = Effort(
+    24, statistics_photos=None, sweep_photos=None, second_moments=True, axes_steps=60, factor_steps=200
+)
+BEST = Effort(
+    48,
+    statistics_photos=None,
+    sweep_photos=None,
+    second_moments=True,
+    axes_steps=200,
+    factor_steps=200,
+    doubled=0.06,
+)
 
 
 def quantize_fast(graph: Graph, images: NDArray[np.uint8], progress: Progress) -> QuantizedGraph:
@@ -103,15 +117,13 @@ def _equalized_sweep(
         raise EdgenetError(
             "the network moves its batch axis, so photos cannot go through it together", "use --recipe minmax"
         )
-    few = _some(images, effort.sensitivity_photos)
-    reshaped, sensitivity = reshape_channels(
-        drop_dead_channels(graph), images, few, progress, effort.descent_steps
-    )
+    reshaped, sensitivity = reshape_channels(drop_dead_channels(graph), images, effort, progress)
     statistics = channel_statistics(reshaped, images, progress)
     encodings = encode_tensors(
         reshaped, leave_room(reshaped, ranges_of(reshaped, statistics), sensitivity.coherence)
     )
     if effort.doubled:
+        few = _some(images, effort.sensitivity_photos)
         felt = logit_sensitivity(reshaped, few, statistics, progress=progress)
         reshaped = double_channels(reshaped, encodings, felt, effort.doubled)
         ranges = observe_ranges(reshaped, images, progress)
@@ -128,25 +140,22 @@ def _equalized_sweep(
 def reshape_channels(
     graph: Graph,
     images: NDArray[np.uint8],
-    few: NDArray[np.uint8],
+    effort: Effort = BALANCED,
     progress: Progress = silent,
-    steps: int = DESCENT_STEPS,
 ) -> tuple[Graph, Sensitivity]:
     """The same function on channels that int8 rounds with the least noise at the logits: rotated and equalized.
 
     With it the sensitivity of the logits; that of equalized channels is the one before equalization.
-
-    Args:
-        few: the photos for the sensitivity.
-        steps: of the descent to better axes.
     """
     mixed = mixable(graph)
     joint = JointStatistics(mixed.tensors)
-    statistics = channel_statistics(graph, images, progress, joint.observe)
+    some = _some(images, effort.statistics_photos)
+    statistics = channel_statistics(graph, some, progress, joint.observe)
     ranges_of(graph, statistics)  # refuses values that are not finite before a matrix is made of them
+    few = _some(images, effort.sensitivity_photos)
     sensitivity = logit_sensitivity(graph, few, statistics, mixed, progress)
-    graph, sensitivity = rotate(graph, statistics, joint, sensitivity, steps)
-    return equalize(graph, statistics, sensitivity), sensitivity
+    graph, sensitivity = rotate(graph, statistics, joint, sensitivity, effort.axes_steps)
+    return equalize(graph, statistics, sensitivity, effort.factor_steps), sensitivity
 
 
 def _some(images: NDArray[np.uint8], count: int | None) -> NDArray[np.uint8]:

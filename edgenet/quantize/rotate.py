@@ -118,11 +118,12 @@ def rotate(
         far = {name: joint.far_rows(name) - shifts[name].astype(np.float32) for name in tensors}
         noise = MixingNoise(group, far, sensitivity)
         matrices = map(torch.from_numpy, _candidates(group, shifts, statistics, joint, sensitivity))
-        start = min(matrices, key=lambda matrix: float(noise(matrix)))
-        further = _descend(noise, start, steps)
-        matrix = min((start, further), key=lambda matrix: float(noise(matrix))).numpy()
-        graph = _apply(graph, group, matrix, shifts)
-        sensitivity = _turned(sensitivity, group, matrix)
+        matrix = min(matrices, key=lambda matrix: float(noise(matrix)))
+        if steps:
+            further = _descend(noise, matrix, steps)
+            matrix = min((matrix, further), key=lambda matrix: float(noise(matrix)))
+        graph = _apply(graph, group, matrix.numpy(), shifts)
+        sensitivity = _turned(sensitivity, group, matrix.numpy())
     return graph, sensitivity
 
 
@@ -158,7 +159,7 @@ def _descend(noise: MixingNoise, start: Tensor, steps: int) -> Tensor:
     identity = torch.eye(noise.channels, dtype=torch.float64)
     change = torch.zeros_like(identity, requires_grad=True)
     optimizer = torch.optim.Adam([change], lr=DESCENT_RATE)
-    rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(steps, 1))
+    rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for _ in range(steps):
         optimizer.zero_grad()
         (noise((identity + change) @ start, smooth=True) + 1e-30).log().backward()

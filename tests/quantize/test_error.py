@@ -42,7 +42,7 @@ def test_a_plain_file_is_compared_as_it_is(graph: Graph) -> None:
 
 def test_an_equalized_file_is_matched_channel_by_channel(graph: Graph) -> None:
     images = photos(6, graph.size)
-    equalized, _ = reshape_channels(graph, images, images)
+    equalized, _ = reshape_channels(graph, images)
     encodings = encode_tensors(equalized, observe_ranges(equalized, images))
     quantized = sweep(equalized, encodings, images, SweepOptions(), silent)
     in_its_own_scales = layer_errors(quantized, equalized, images).layers

@@ -114,7 +114,7 @@ def test_a_spoiled_layer_stands_out(graph: Graph, plain: QuantizedGraph) -> None
 
 def test_an_equalized_file_has_no_weights_of_single_layers(graph: Graph) -> None:
     some = images(graph)
-    equalized, _ = reshape_channels(graph, some, some)
+    equalized, _ = reshape_channels(graph, some)
     encodings = encode_tensors(equalized, observe_ranges(equalized, some))
     quantized = sweep(equalized, encodings, some, SweepOptions(), silent)
     noise = noise_shares(quantized, graph, some)

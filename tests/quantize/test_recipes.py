@@ -43,7 +43,7 @@ def logits_sqnr(quantized: QuantizedGraph, graph: Graph, images: np.ndarray) -> 
 
 def test_reshaping_the_channels_keeps_the_function(graph: Graph) -> None:
     images = photos(8, graph.size)
-    reshaped, _ = reshape_channels(graph, images, images)
+    reshaped, _ = reshape_channels(graph, images)
     assert np.abs(run(reshaped, images) - run(graph, images)).max() < 1e-3
     changed = [
         not np.allclose(a.operator.weight, b.operator.weight)
