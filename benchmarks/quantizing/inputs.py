@@ -13,6 +13,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.environments import ROOT, python_of, site_packages
@@ -38,19 +39,27 @@ FEW_NAME = f"{FEW}-of-draw-0"
 
 def main() -> int:
     """Fills the folder; 0, or 1 with one line that says what to do."""
-    data, folder, networks = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]
     try:
-        write_photos(data / PHOTOS, folder)
-        if "v1" in networks and not (data / SLIM_WEIGHTS).is_file():
-            raise EdgenetError(f"no file {data / SLIM_WEIGHTS}", "name the folder that holds it with --data")
-        if "v2" in networks:
-            write_v2(folder)
-        if "lite0" in networks:
-            write_lite0(folder)
+        prepare(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])
     except EdgenetError as error:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+def prepare(data: Path, folder: Path, networks: Sequence[str]) -> None:
+    """Writes what is not there yet.
+
+    Raises:
+        EdgenetError: photos or weights are missing.
+    """
+    write_photos(data / PHOTOS, folder)
+    if "v1" in networks and not (data / SLIM_WEIGHTS).is_file():
+        raise EdgenetError(f"no file {data / SLIM_WEIGHTS}", "name the folder that holds it with --data")
+    if "v2" in networks:
+        write_v2(folder)
+    if "lite0" in networks:
+        write_lite0(folder)
 
 
 def write_photos(archive: Path, folder: Path) -> None:

@@ -15,7 +15,7 @@ WELL_DB = 20.0
 SATURATED = 0.01
 FEW_BITS = 5.0
 LITTLE_RANGE = 0.5
-BEST = "balanced"
+BEST = "best"
 """The recipe that loses least."""
 
 

@@ -29,10 +29,10 @@ def noise(
 
 
 def test_all_is_well() -> None:
-    assert advise(errors(), noise(26.04, worst=0.05), "balanced") == (
+    assert advise(errors(), noise(26.04, worst=0.05), "best") == (
         "All is well: 31 of 32 answers are the float network's, the logits keep 26.0 dB; no layer stands out."
     )
-    assert advise(errors(), noise(26.0), "balanced").endswith("30% of it, comes from b/depthwise.")
+    assert advise(errors(), noise(26.0), "best").endswith("30% of it, comes from b/depthwise.")
 
 
 def test_the_layer_its_reason_and_the_remedy() -> None:
@@ -40,7 +40,7 @@ def test_the_layer_its_reason_and_the_remedy() -> None:
     assert advise(errors(outliers), noise(15.0), "minmax") == (
         "Most of the loss (80%) is in the activations; b/depthwise's output alone makes 30%: 3 of its 576 channels "
         "reach more than 8 times as far as the median, up to 40 times. "
-        "Convert again with --recipe balanced."
+        "Convert again with --recipe best."
     )
 
 
@@ -58,19 +58,19 @@ def test_the_layer_its_reason_and_the_remedy() -> None:
     ],
 )
 def test_reasons(found: LayerErrors, reason: str) -> None:
-    assert reason in advise(found, noise(15.0), "balanced")
+    assert reason in advise(found, noise(15.0), "best")
 
 
 def test_saturation_asks_for_photos() -> None:
-    assert "more calibration photos" in advise(errors(saturated=0.031), noise(15.0), "balanced")
+    assert "more calibration photos" in advise(errors(saturated=0.031), noise(15.0), "best")
     # where the layer is none of the worst, its saturation is not what costs
-    assert "calibration" not in advise(errors(saturated=0.031), noise(15.0, worst=0.1), "balanced")
+    assert "calibration" not in advise(errors(saturated=0.031), noise(15.0, worst=0.1), "best")
 
 
 def test_spread_over_layers() -> None:
     text = advise(errors(), noise(15.0, worst=0.1), "minmax")
     assert "activations and spread over many layers. Convert again" in text
-    assert text.endswith("--recipe balanced.")
+    assert text.endswith("--recipe best.")
 
 
 def test_weights() -> None:
@@ -79,19 +79,19 @@ def test_weights() -> None:
 
 
 def test_what_was_tried_already_is_not_advised() -> None:
-    assert advise(errors(), noise(15.0), "balanced").endswith("no recipe that loses less.")
+    assert advise(errors(), noise(15.0), "best").endswith("no recipe that loses less.")
 
 
 def test_layers_in_float_are_the_last_resort() -> None:
     last_resort = (
         "As a last resort, convert again with --keep-float b/depthwise: it says what that gains and costs."
     )
-    assert advise(errors(), noise(15.0), "balanced", "b/depthwise").endswith(last_resort)
+    assert advise(errors(), noise(15.0), "best", "b/depthwise").endswith(last_resort)
     for found, decibels, recipe in (
         (errors(), 15.0, "minmax"),
         (errors(), 15.0, None),
-        (errors(), 26.0, "balanced"),
-        (errors(saturated=0.031), 15.0, "balanced"),
+        (errors(), 26.0, "best"),
+        (errors(saturated=0.031), 15.0, "best"),
     ):
         assert "--keep-float" not in advise(found, noise(decibels), recipe, "b/depthwise")
 
@@ -99,7 +99,7 @@ def test_layers_in_float_are_the_last_resort() -> None:
 def test_weights_of_an_equalized_file() -> None:
     layers = (LayerShare("a", 0.01, None), LayerShare("b/depthwise", 0.09, None))
     found = NoiseShares(8, 15.0, 16.0, 0.9, 0.1, 1.0, layers)
-    assert advise(errors(), found, "balanced", "auto").startswith(
+    assert advise(errors(), found, "best", "auto").startswith(
         "Most of the loss (90%) is in the weights; of an equalized file nobody can say which layers' weights. "
         "As a last resort, convert again with --keep-float auto"
     )
@@ -107,7 +107,7 @@ def test_weights_of_an_equalized_file() -> None:
 
 def test_another_tools_file() -> None:
     text = advise(errors(), noise(15.0), None)
-    assert text.endswith("Convert the float network with edgenet and --recipe balanced.")
+    assert text.endswith("Convert the float network with edgenet and --recipe best.")
 
 
 def test_nothing_in_common() -> None:

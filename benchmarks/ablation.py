@@ -1,0 +1,160 @@
+"""What is each step of a recipe worth? One after the other is added; LiteRT is judged on photos not calibrated with.
+
+    .venv/bin/python -m benchmarks.ablation [--networks v1,v2,lite0] [--draws 1] [--work FOLDER] [--data ../shared/data]
+
+Prints a table in Markdown for every network: docs/quantization.md holds one such run. Figures are means over the draws
+(every fifth photo from number 0, 1, ... on calibrates, the other 400 judge); seconds are those of quantizing alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.accuracy import Figures, compare
+from benchmarks.environments import ROOT
+from benchmarks.exactness import lite_int8
+from benchmarks.quantizing import inputs
+from benchmarks.quantizing.networks import KEYS, Network, open_network
+from edgenet.data.choose import evenly
+from edgenet.errors import EdgenetError
+from edgenet.graph.executor import run
+from edgenet.graph.ir import Graph
+from edgenet.graph.passes.dead_channels import drop_dead_channels
+from edgenet.graph.passes.simplify import lower
+from edgenet.progress import silent
+from edgenet.quantize.encodings import QuantizedGraph
+from edgenet.quantize.equalize import equalize
+from edgenet.quantize.ranges import encode_tensors, leave_room, observe_ranges
+from edgenet.quantize.recipes import BALANCED, RECIPES
+from edgenet.quantize.rotate import JointStatistics, mixable, rotate
+from edgenet.quantize.sensitivity import Sensitivity, Whole, logit_sensitivity
+from edgenet.quantize.statistics import channel_statistics
+from edgenet.quantize.sweep import SweepOptions, sweep
+from edgenet.tflite.flatbuffer import write_tflite
+from edgenet.tflite.layout import raw_program
+from edgenet.verbs.sources import SourceOptions, open_source
+
+Photos = NDArray[np.uint8]
+Step = Callable[[Graph, Photos], QuantizedGraph]
+
+
+def reshaped(graph: Graph, images: Photos, axes_steps: int | None) -> tuple[Graph, Sensitivity]:
+    """Equalized as `balanced` does it; rotated before, with so many steps of descent, or not at all (None)."""
+    mixed = Whole() if axes_steps is None else mixable(graph)
+    joint = JointStatistics(mixed.tensors)
+    statistics = channel_statistics(graph, images, also=joint.observe)
+    few = images[evenly(len(images), BALANCED.sensitivity_photos)]
+    sensitivity = logit_sensitivity(graph, few, statistics, mixed)
+    if axes_steps is not None:
+        graph, sensitivity = rotate(graph, statistics, joint, sensitivity, axes_steps)
+    return equalize(graph, statistics, sensitivity), sensitivity
+
+
+def swept(graph: Graph, images: Photos, coherence: Mapping[str, float] | None = None) -> QuantizedGraph:
+    """Rounded to nearest with least-squares scales and corrected biases; with room in the ranges where given."""
+    ranges = observe_ranges(graph, images)
+    if coherence is not None:
+        ranges = leave_room(graph, ranges, coherence)
+    return sweep(graph, encode_tensors(graph, ranges), images, SweepOptions(second_moments=False))
+
+
+def with_room(graph: Graph, images: Photos) -> QuantizedGraph:
+    """All of `balanced` but the rounding."""
+    other, sensitivity = reshaped(drop_dead_channels(graph), images, BALANCED.axes_steps)
+    return swept(other, images, sensitivity.coherence)
+
+
+def steps() -> Iterator[tuple[str, Step]]:
+    """What is added, and all up to it."""
+    yield "`minmax`", lambda graph, images: RECIPES["minmax"].quantize(graph, images, silent)
+    yield (
+        "dead channels cut out",
+        lambda graph, images: RECIPES["minmax"].quantize(drop_dead_channels(graph), images, silent),
+    )
+    yield "weight scales, bias correction", lambda graph, images: swept(drop_dead_channels(graph), images)
+    for name, axes_steps in (
+        ("equalization", None),
+        ("rotation, closed form", 0),
+        ("rotation, descent", BALANCED.axes_steps),
+    ):
+        yield (
+            name,
+            lambda graph, images, axes=axes_steps: swept(
+                reshaped(drop_dead_channels(graph), images, axes)[0], images
+            ),
+        )
+    yield "room in the ranges", with_room
+    for name, recipe in (("second moments: `balanced`", "balanced"), ("doubled channels: `best`", "best")):
+        yield name, lambda graph, images, recipe=recipe: RECIPES[recipe].quantize(graph, images, silent)
+
+
+def main() -> int:
+    """Runs the benchmark; 0, or 1 with one line that says what to do."""
+    parser = argparse.ArgumentParser(prog="benchmarks.ablation", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--networks", default=",".join(KEYS), help=f"default: {','.join(KEYS)}")
+    parser.add_argument("--draws", type=int, default=1, choices=range(1, inputs.STEP + 1))
+    parser.add_argument("--work", type=Path, help="keep decoded photos and weights here")
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    options = parser.parse_args()
+    try:
+        with tempfile.TemporaryDirectory(prefix="edgenet-ablation-") as spare:
+            folder = options.work or Path(spare)
+            chosen = options.networks.split(",")
+            inputs.prepare(options.data, folder, chosen)
+            for key in chosen:
+                print(
+                    f"\n{key}\n"
+                    + "\n".join(table(open_network(key, options.data, folder), folder, options.draws))
+                )
+    except (EdgenetError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def table(network: Network, folder: Path, draws: int) -> Iterator[str]:
+    """The network's table, line by line."""
+    with np.load(folder / inputs.JUDGED) as stored:
+        images, labels = stored["images"], stored["labels"].astype(np.intp) + network.first_class
+    graph = open_source(str(network.source), _options(network)).graph
+    real, lowered = run(lower(graph, exact_border=True), images), lower(graph, exact_border=False)
+    yield "| and | top-1 drop | agrees with float | SQNR of the logits | s |"
+    yield "|---|---|---|---|---|"
+    for name, step in steps():
+        figures, seconds = [], 0.0
+        for draw in range(draws):
+            calibrates = np.arange(len(images)) % inputs.STEP == draw
+            start = time.perf_counter()
+            quantized = step(lowered, images[calibrates])
+            seconds += time.perf_counter() - start
+            figures.append(judged(quantized, images[~calibrates], real[~calibrates], labels[~calibrates]))
+        drop, agreement, sqnr = (
+            float(np.mean([getattr(f, key) for f in figures])) for key in ("drop", "agreement", "sqnr_db")
+        )
+        yield f"| {name} | {drop:.2f} | {agreement:.2f} % | {sqnr:.1f} dB | {seconds / draws:.0f} |"
+
+
+def judged(
+    quantized: QuantizedGraph, images: Photos, real: NDArray[np.float32], labels: NDArray[np.intp]
+) -> Figures:
+    """LiteRT's logits against the float network's."""
+    encoding = quantized.encodings[quantized.graph.output]
+    steps = lite_int8(write_tflite(raw_program(quantized)), images) - encoding.zero_point
+    return compare(real, (steps * encoding.scale).astype(np.float32), labels)
+
+
+def _options(network: Network) -> SourceOptions:
+    named = dict(zip(network.options[::2], network.options[1::2], strict=True))
+    return SourceOptions(normalization=named.get("--normalize"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
