@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 from edgenet.errors import EdgenetError
 
 _MIB = 2**20
-_SAMPLE_EVERY_S = 0.02
+_SAMPLE_EVERY_S = 0.1
 
 
 @dataclass(frozen=True)

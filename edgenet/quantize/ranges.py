@@ -7,13 +7,15 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from edgenet.errors import EdgenetError
+from edgenet.graph.executor import run
 from edgenet.graph.ir import Graph, Node
 from edgenet.graph.operators import Activation, Concat, Pad, Pool, Reshape, Softmax, Transpose, Unary
 from edgenet.progress import Progress, silent
 from edgenet.quantize.encodings import HIGH, LOW, Encoding, Range, encoding_for
-from edgenet.quantize.statistics import ChannelStatistics, channel_statistics
+from edgenet.quantize.statistics import BATCH, ChannelStatistics
 
 SHARING = (Pad, Pool, Reshape, Transpose, Concat)
 """Operators that move int8 values without rescaling them: inputs and output share one encoding."""
@@ -25,23 +27,37 @@ ZERO_TO_ONE = Encoding(1 / 256, -128)
 
 
 def observe_ranges(graph: Graph, images: NDArray[np.uint8], progress: Progress = silent) -> dict[str, Range]:
-    """The smallest and largest value of every tensor over the photos; see `ranges_of`."""
-    return ranges_of(graph, channel_statistics(graph, images, progress))
-
-
-def ranges_of(graph: Graph, statistics: dict[str, ChannelStatistics]) -> dict[str, Range]:
-    """The smallest and largest value of every tensor, from its channels'.
+    """The smallest and largest value of every tensor over the photos.
 
     Raises:
         EdgenetError: a tensor holds NaN or infinity; names the first node that made it.
     """
-    ranges = {}
-    for name, seen in statistics.items():
-        values = Range(float(seen.low.min()), float(seen.high.max()))
-        if not (math.isfinite(values.low) and math.isfinite(values.high)):
-            _refuse_infinite(graph, name)
-        ranges[name] = values
+    ranges: dict[str, Range] = {}
+
+    def observe(name: str, value: Tensor) -> None:
+        low, high = value.aminmax()
+        seen = Range(float(low), float(high))
+        ranges[name] = ranges[name].union(seen) if name in ranges else seen
+        _check_finite(graph, name, seen)
+
+    for start in range(0, len(images), BATCH):
+        batch = images[start : start + BATCH]
+        run(graph, batch, BATCH, observe)
+        progress("observing ranges", start + len(batch), len(images))
     return ranges
+
+
+def ranges_of(graph: Graph, statistics: dict[str, ChannelStatistics]) -> dict[str, Range]:
+    """The same from the statistics of every tensor's channels."""
+    ranges = {n: Range(float(seen.low.min()), float(seen.high.max())) for n, seen in statistics.items()}
+    for name, values in ranges.items():
+        _check_finite(graph, name, values)
+    return ranges
+
+
+def _check_finite(graph: Graph, name: str, values: Range) -> None:
+    if not (math.isfinite(values.low) and math.isfinite(values.high)):
+        _refuse_infinite(graph, name)
 
 
 def _refuse_infinite(graph: Graph, name: str) -> None:

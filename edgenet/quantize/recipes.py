@@ -19,7 +19,7 @@ from edgenet.graph.operators import WEIGHTED
 from edgenet.graph.passes.dead_channels import drop_dead_channels
 from edgenet.progress import Progress, silent
 from edgenet.quantize.double import double_channels
-from edgenet.quantize.encodings import QuantizedGraph
+from edgenet.quantize.encodings import Encoding, QuantizedGraph
 from edgenet.quantize.equalize import equalize
 from edgenet.quantize.ranges import encode_tensors, leave_room, observe_ranges, ranges_of
 from edgenet.quantize.rotate import JointStatistics, mixable, rotate
@@ -80,7 +80,7 @@ class Effort:
     doubled: float = 0.0
 
 
-FAST = Effort(4, statistics_photos=32, sweep_photos=20, second_moments=False, axes_steps=0, factor_steps=0)
+FAST = Effort(4, statistics_photos=24, sweep_photos=16, second_moments=False, axes_steps=0, factor_steps=0)
 BALANCED = Effort(
     24, statistics_photos=None, sweep_photos=None, second_moments=True, axes_steps=60, factor_steps=200
 )
@@ -118,16 +118,13 @@ def _equalized_sweep(
             "the network moves its batch axis, so photos cannot go through it together", "use --recipe minmax"
         )
     reshaped, sensitivity = reshape_channels(drop_dead_channels(graph), images, effort, progress)
-    statistics = channel_statistics(reshaped, images, progress)
-    encodings = encode_tensors(
-        reshaped, leave_room(reshaped, ranges_of(reshaped, statistics), sensitivity.coherence)
-    )
+    encodings = _encode(reshaped, images, sensitivity, progress)
     if effort.doubled:
         few = _some(images, effort.sensitivity_photos)
-        felt = logit_sensitivity(reshaped, few, statistics, progress=progress)
-        reshaped = double_channels(reshaped, encodings, felt, effort.doubled)
-        ranges = observe_ranges(reshaped, images, progress)
-        encodings = encode_tensors(reshaped, leave_room(reshaped, ranges, felt.coherence))
+        statistics = channel_statistics(reshaped, few, progress)
+        sensitivity = logit_sensitivity(reshaped, few, statistics, progress=progress)
+        reshaped = double_channels(reshaped, encodings, sensitivity, effort.doubled)
+        encodings = _encode(reshaped, images, sensitivity, progress)
     return sweep(
         reshaped,
         encodings,
@@ -135,6 +132,13 @@ def _equalized_sweep(
         SweepOptions(effort.second_moments),
         progress,
     )
+
+
+def _encode(
+    graph: Graph, images: NDArray[np.uint8], sensitivity: Sensitivity, progress: Progress
+) -> dict[str, Encoding]:
+    ranges = observe_ranges(graph, images, progress)
+    return encode_tensors(graph, leave_room(graph, ranges, sensitivity.coherence))
 
 
 def reshape_channels(
