@@ -20,6 +20,7 @@ from .errors import EdgenetError
 from .flatbuffer_check import check_tflite
 
 SCHEMA_VERSION = 1
+_LARGEST = 1 << 25  # bytes of names or of a manifest, unpacked; packed, zeros take a thousandth of their size
 _ZIP_FAULTS = (
     zipfile.BadZipFile,
     zlib.error,
@@ -103,7 +104,7 @@ def _appended_labels(data: bytes, path: Path) -> tuple[str, ...]:
         return ()
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            return parse_labels(archive.read("labels.txt"), str(path))
+            return parse_labels(_text(archive, "labels.txt", path), str(path))
     except KeyError:
         return ()
     except _ZIP_FAULTS as error:
@@ -129,12 +130,12 @@ def _open_bundle(path: Path, data: bytes) -> ModelFile:
 
 def _manifest(archive: zipfile.ZipFile, path: Path) -> dict[str, Any]:
     try:
-        manifest = json.loads(archive.read("manifest.json"))
+        manifest = json.loads(_text(archive, "manifest.json", path))
     except KeyError:
         raise EdgenetError(
             f"{path} is a zip without manifest.json, no bundle", "give a .edgenet file"
         ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:  # the last: brackets without end
         raise EdgenetError(
             f"manifest.json in {path} is not JSON ({error})", "copy the bundle again"
         ) from error
@@ -149,6 +150,17 @@ def _manifest(archive: zipfile.ZipFile, path: Path) -> dict[str, Any]:
             "copy the device scripts of the newer edgenet",
         )
     return manifest
+
+
+def _text(archive: zipfile.ZipFile, name: str, path: Path) -> bytes:
+    """A member whose size nothing states; KeyError where it is missing."""
+    info = archive.getinfo(name)
+    if info.file_size > _LARGEST:
+        raise EdgenetError(
+            f"{name} in {path} unpacks to {info.file_size} bytes, these scripts read up to {_LARGEST}",
+            "copy the file again",
+        )
+    return archive.read(info)
 
 
 def _member(archive: zipfile.ZipFile, manifest: dict[str, Any], name: str, path: Path) -> bytes:

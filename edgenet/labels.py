@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 
 from edgenet.errors import EdgenetError
@@ -11,10 +12,10 @@ def labels_text(labels: Sequence[str]) -> bytes:
     """The labels file: UTF-8, one name a line, a newline behind each. Names may repeat, as ImageNet's do.
 
     Raises:
-        EdgenetError: a name is empty, has blanks around it, or holds a line break.
+        EdgenetError: a name is empty, has blanks around it, or holds a line break or another control character.
     """
     for number, label in enumerate(labels):
-        if not label or label != label.strip() or "\n" in label or "\r" in label:
+        if not label or label != label.strip() or _control(label):
             raise EdgenetError(
                 f"label {number} is {label!r}",
                 "give every class a name on one line, without blanks around it",
@@ -30,7 +31,7 @@ def parse_labels(data: bytes, where: str) -> list[str]:
         where: how to call the file in an error.
 
     Raises:
-        EdgenetError: not UTF-8, nothing in it, or a blank line between names.
+        EdgenetError: not UTF-8, nothing in it, a blank line between names, or a control character in one.
     """
     try:
         text = data.decode("utf-8-sig")
@@ -43,4 +44,13 @@ def parse_labels(data: bytes, where: str) -> list[str]:
     for number, label in enumerate(labels, start=1):
         if not label:
             raise EdgenetError(f"line {number} of {where} is blank", "write one name on every line")
+        if _control(label):
+            raise EdgenetError(
+                f"line {number} of {where} has a control character: {label!r}", "write names in plain text"
+            )
     return labels
+
+
+def _control(label: str) -> bool:
+    """A character that would move the cursor or colour a terminal, where names are printed in columns."""
+    return any(unicodedata.category(character) == "Cc" for character in label)

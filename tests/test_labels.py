@@ -25,6 +25,8 @@ def test_reads_what_editors_write(text: bytes) -> None:
         (b"a\n\n", "line 2 of mine.txt is blank"),
         (b"", "mine.txt names no classes"),
         (b" \n\n", "mine.txt names no classes"),
+        (b"a\nb\x1b[2J\n", r"line 2 of mine.txt has a control character: 'b\\x1b\[2J'"),
+        (b"a\tb\n", "line 1 of mine.txt has a control character"),
         (b"a\n\xff\n", r"mine.txt is not UTF-8 text \(byte 2\)"),
     ],
 )
@@ -33,7 +35,7 @@ def test_refuses_broken_files(text: bytes, message: str) -> None:
         parse_labels(text, "mine.txt")
 
 
-@pytest.mark.parametrize("label", ["", " ", "two\nlines", "return\r", " blank around"])
+@pytest.mark.parametrize("label", ["", " ", "two\nlines", "return\r", " blank around", "bell\a", "tab\tbed"])
 def test_refuses_names_that_would_not_come_back(label: str) -> None:
     with pytest.raises(EdgenetError, match="label 1 is "):
         labels_text(["fine", label])

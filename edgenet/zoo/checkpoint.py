@@ -121,7 +121,7 @@ def _parsed(text: str | None, path: Path) -> dict[str, Any]:
         )
     try:
         parsed = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter for brackets without end
         raise EdgenetError(f"{path} has damaged metadata ({error})", "save the checkpoint again") from error
     if not isinstance(parsed, dict):
         raise EdgenetError(f"{path} has damaged metadata (not a JSON object)", "save the checkpoint again")

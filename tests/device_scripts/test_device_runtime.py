@@ -167,6 +167,24 @@ def test_odd_manifests(tmp_path: Path, changes: dict[str, Any], found: str) -> N
         open_model(write(tmp_path, bundle, "x.edgenet"))
 
 
+def test_texts_that_unpack_to_more_than_memory_holds(tmp_path: Path) -> None:
+    for name, before in (("labels.txt", tiny_model(size=SIZE)), ("manifest.json", b"")):
+        packed = io.BytesIO(before)
+        packed.seek(0, io.SEEK_END)
+        with zipfile.ZipFile(packed, "a", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(name, bytes(1 << 26))
+        with pytest.raises(EdgenetError, match=f"{name} in .* unpacks to 67108864 bytes"):
+            open_model(write(tmp_path, packed.getvalue()))
+
+
+def test_a_manifest_of_brackets_without_end(tmp_path: Path) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("manifest.json", "[" * 100_000)
+    with pytest.raises(EdgenetError, match="is not JSON"):
+        open_model(write(tmp_path, packed.getvalue()))
+
+
 def test_a_bundle_with_a_member_missing(tmp_path: Path, tiny_bundle: Path) -> None:
     for missing, found in [
         ("manifest.json", "without manifest.json"),
