@@ -135,7 +135,11 @@ def _manifest(archive: zipfile.ZipFile, path: Path) -> dict[str, Any]:
         raise EdgenetError(
             f"{path} is a zip without manifest.json, no bundle", "give a .edgenet file"
         ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:  # the last: brackets without end
+    except (
+        json.JSONDecodeError,
+        UnicodeDecodeError,
+        RecursionError,
+    ) as error:  # the last: brackets without end
         raise EdgenetError(
             f"manifest.json in {path} is not JSON ({error})", "copy the bundle again"
         ) from error
