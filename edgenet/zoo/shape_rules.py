@@ -59,6 +59,13 @@ def pooled(
     return (*x.shape[:2], *sides)
 
 
+def averaged(
+    x: Tensor, kernel_size: int, stride: int, padding: int = 0, ceil_mode: bool = False, *_: Any
+) -> Shape:
+    """[N,C,h,w] of an average pooling, with the arguments of F.avg_pool2d."""
+    return pooled(x, kernel_size, stride, padding, ceil_mode=ceil_mode)
+
+
 def concatenated(tensors: list[Tensor], dim: int = 0) -> Shape:
     """The shape of tensors one after the other, with the arguments of torch.cat."""
     shape = list(tensors[0].shape)
@@ -82,6 +89,7 @@ RULES: Mapping[Callable[..., Any], Callable[..., Shape]] = {
     F.conv2d: convolved,
     F.linear: multiplied,
     F.max_pool2d: pooled,
+    F.avg_pool2d: averaged,
     F.adaptive_avg_pool2d: _single,
     Tensor.add: _broadcast,
     Tensor.mul: _broadcast,
