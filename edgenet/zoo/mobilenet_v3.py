@@ -2,8 +2,8 @@
 
 The tables give the expansion in channels; here it is a factor of the input's channels, so that it follows the width
 multiplier, as in the authors' code (tensorflow/models, research/slim/nets/mobilenet/mobilenet_v3.py). From there are
-also the minimalistic forms: the same channels without squeeze-and-excite, hard-swish and 5x5 kernels, which int8 and
-accelerators take better.
+also the minimalistic forms: the same channels without squeeze-and-excite, hard-swish and 5x5 kernels. XNNPACK takes
+their int8 files whole; of the others it leaves every hard-swish to LiteRT's own kernels.
 """
 
 from __future__ import annotations
