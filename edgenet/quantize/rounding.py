@@ -9,13 +9,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edgenet.graph.operators import DepthwiseConv2D, Weighted
+from edgenet.graph.operators import DepthwiseConv2D, FloatArray, Weighted
 from edgenet.quantize.encodings import WEIGHT_LIMIT
 from edgenet.quantize.weights import output_axis, per_channel, scales_for
 
 SHRINKING = np.linspace(0.5, 1.0, 26)
 DAMPING = 0.01
 BLOCK = 128
+CACHED = 2**18
+"""Weights at once: few enough that temporary arrays stay in the cache."""
 TOGETHER = 2304
 """Inputs of a layer whose errors are balanced together, 3x3 of 256 channels: all of them in every MobileNet. The work
 grows with the cube and the memory with the square: VGG16's first matrix of 25088 inputs would take 5 GB for one copy of
@@ -30,8 +32,15 @@ def least_squares_scales(operator: Weighted, input_scale: float) -> NDArray[np.f
     """
     largest = scales_for(operator, input_scale)
     rows = np.moveaxis(operator.weight, output_axis(operator), 0).reshape(len(largest), -1)
-    best, smallest = largest.copy(), np.full(len(largest), np.inf)
     floor = bias_floor(operator, input_scale)
+    count = max(1, CACHED // rows.shape[1])
+    parts = [slice(start, start + count) for start in range(0, len(rows), count)]
+    return np.concatenate([_least_squares(rows[part], largest[part], floor[part]) for part in parts])
+
+
+def _least_squares(rows: FloatArray, largest: FloatArray, floor: FloatArray) -> FloatArray:
+    """The best scale of each row [O, K], from its largest and not below its floor [O]."""
+    best, smallest = largest.copy(), np.full(len(largest), np.inf)
     for factor in SHRINKING:
         scales = np.maximum(largest * np.float32(factor), floor)
         rounded = np.clip(np.rint(rows / scales[:, None]), -WEIGHT_LIMIT, WEIGHT_LIMIT)
