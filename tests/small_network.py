@@ -25,9 +25,11 @@ RESOLUTION = 64
 PHOTOS = Path(str(files("calibration_data")))
 
 
-def small_network(architecture: str = "mobilenet_v1", width: float = 0.25, seed: int = 0) -> LoadedNetwork:
+def small_network(
+    architecture: str = "mobilenet_v1", width: float = 0.25, seed: int = 0, resolution: int = RESOLUTION
+) -> LoadedNetwork:
     """The network; its batch normalization has seen noise, and its logits differ from picture to picture."""
-    variant = Variant(architecture, width, RESOLUTION)
+    variant = Variant(architecture, width, resolution)
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(seed)
         module = build(variant, classes=len(LABELS)).train()
@@ -35,7 +37,7 @@ def small_network(architecture: str = "mobilenet_v1", width: float = 0.25, seed:
             if isinstance(layer, nn.BatchNorm2d):
                 layer.momentum = None  # the plain average: nothing is left of the statistics it began with
         for _ in range(2):
-            module(torch.randn(16, 3, RESOLUTION, RESOLUTION))
+            module(torch.randn(16, 3, resolution, resolution))
         module.classifier.weight.normal_()
     origin, licence = "random weights", "Apache-2.0"
     return LoadedNetwork(module.eval(), variant, LABELS, module.normalization, origin, licence)

@@ -32,6 +32,7 @@ from edgenet.quantize.ranges import (
     ranges_of,
 )
 from edgenet.quantize.rotate import JointStatistics, mixable, rotate
+from edgenet.quantize.rounding import TOGETHER
 from edgenet.quantize.sensitivity import Sensitivity, logit_sensitivity
 from edgenet.quantize.statistics import channel_statistics
 from edgenet.quantize.sweep import SweepOptions, sweep
@@ -187,7 +188,7 @@ LOGITS = "range of the logits: least squared error of cutting and rounding"
 DOUBLE = "noisiest channels twice, offset by half a step (outlier channel splitting), for 10 % more mult-adds"
 EQUALIZE = "cross-layer equalization through ReLU6, each channel's factor by the sensitivity of the logits"
 SCALES = "weights: per channel, scale of least squared error"
-GPTQ = "rounding: by the second moments of each layer's input (GPTQ)"
+GPTQ = f"rounding: by the second moments of each layer's input (GPTQ), at most {TOGETHER} values together"
 BIAS = "bias correction layer by layer on quantized inputs, matching the mean after the activation"
 
 RECIPES = {

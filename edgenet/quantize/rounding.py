@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edgenet.graph.operators import DepthwiseConv2D, Weighted
+from edgenet.graph.operators import DepthwiseConv2D, FloatArray, Weighted
 from edgenet.quantize.encodings import WEIGHT_LIMIT
 from edgenet.quantize.weights import output_axis, per_channel, scales_for
 
 SHRINKING = np.linspace(0.5, 1.0, 26)
 DAMPING = 0.01
 BLOCK = 128
+CACHED = 2**18
+"""Weights at once: few enough that temporary arrays stay in the cache."""
+TOGETHER = 2304
+"""Inputs of a layer whose errors are balanced together, 3x3 of 256 channels: all of them in every MobileNet. The work
+grows with the cube and the memory with the square: VGG16's first matrix of 25088 inputs would take 5 GB for one copy of
+its moments, and a 3x3 convolution of 1024 channels minutes."""
 SWEEPS = 4
 
 
@@ -24,8 +32,15 @@ def least_squares_scales(operator: Weighted, input_scale: float) -> NDArray[np.f
     """
     largest = scales_for(operator, input_scale)
     rows = np.moveaxis(operator.weight, output_axis(operator), 0).reshape(len(largest), -1)
-    best, smallest = largest.copy(), np.full(len(largest), np.inf)
     floor = bias_floor(operator, input_scale)
+    count = max(1, CACHED // rows.shape[1])
+    parts = [slice(start, start + count) for start in range(0, len(rows), count)]
+    return np.concatenate([_least_squares(rows[part], largest[part], floor[part]) for part in parts])
+
+
+def _least_squares(rows: FloatArray, largest: FloatArray, floor: FloatArray) -> FloatArray:
+    """The best scale of each row [O, K], from its largest and not below its floor [O]."""
+    best, smallest = largest.copy(), np.full(len(largest), np.inf)
     for factor in SHRINKING:
         scales = np.maximum(largest * np.float32(factor), floor)
         rounded = np.clip(np.rint(rows / scales[:, None]), -WEIGHT_LIMIT, WEIGHT_LIMIT)
@@ -47,22 +62,32 @@ def round_nearest(operator: Weighted, scales: NDArray[np.float32]) -> NDArray[np
 
 
 def round_by_second_moments(
-    operator: Weighted, scales: NDArray[np.float32], moments: Tensor
+    operator: Weighted, scales: NDArray[np.float32], moments: Tensor | Sequence[Tensor]
 ) -> NDArray[np.int8]:
     """Rounds so that the layer's output, not its weights, has the smallest squared error.
 
     Args:
-        moments: second moments of what the weights are multiplied with, about their mean: [K, K] for a
-            convolution or matrix (K in the weight's own order of kernel and input channels), [C, K, K] for a
-            depthwise convolution.
+        moments: second moments of what the weights are multiplied with, about their mean: [C, K, K] for a depthwise
+            convolution; for a convolution or matrix [K, K] (K in the weight's own order of kernel and input
+            channels), or the blocks along its diagonal, with what lies beside them taken as zero.
     """
-    steps = torch.from_numpy(operator.weight / per_channel(operator, scales)).to(torch.float64)
+    steps = torch.from_numpy(operator.weight / per_channel(operator, scales))
     if isinstance(operator, DepthwiseConv2D):
+        assert isinstance(moments, Tensor)
+        steps = steps.to(torch.float64)
         channels = steps.shape[3]
         rounded = _coordinate_descent(steps.reshape(-1, channels).T, moments)
         return rounded.T.reshape(steps.shape).to(torch.int8).numpy()
-    rounded = _gptq(steps.reshape(steps.shape[0], -1), moments)
-    return rounded.reshape(steps.shape).to(torch.int8).numpy()
+    blocks = [moments] if isinstance(moments, Tensor) else moments
+    parts = steps.reshape(len(steps), -1).split([len(block) for block in blocks], dim=1)
+    integers = [_gptq(part, block).to(torch.int8) for part, block in zip(parts, blocks, strict=True)]
+    return torch.cat(integers, dim=1).reshape(steps.shape).numpy()
+
+
+def together(inputs: int) -> list[int]:
+    """How many of a layer's inputs go together, in order: parts of about the same size, TOGETHER at most."""
+    parts = -(-inputs // TOGETHER)
+    return [inputs // parts + (part < inputs % parts) for part in range(parts)]
 
 
 def _gptq(steps: Tensor, moments: Tensor) -> Tensor:
@@ -72,7 +97,7 @@ def _gptq(steps: Tensor, moments: Tensor) -> Tensor:
     blocks.
     """
     order = torch.argsort(torch.diagonal(moments), descending=True, stable=True)
-    steps, upper = steps[:, order].clone(), _inverse_root(moments[order][:, order])
+    steps, upper = steps[:, order].to(torch.float64), _inverse_root(moments[order][:, order])
     rounded = torch.empty_like(steps)
     count = steps.shape[1]
     for start in range(0, count, BLOCK):

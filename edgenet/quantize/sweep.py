@@ -23,6 +23,7 @@ from edgenet.graph.operators import WEIGHTED, Conv2D, DepthwiseConv2D, FullyConn
 from edgenet.progress import Progress, silent
 from edgenet.quantize.encodings import Encoding, QuantizedGraph, QuantizedWeights
 from edgenet.quantize.integer import apply_integer
+from edgenet.quantize.moments import second_moments
 from edgenet.quantize.rounding import least_squares_scales, round_by_second_moments, round_nearest
 from edgenet.quantize.weights import per_channel, quantize_bias
 
@@ -135,7 +136,7 @@ def quantize_layer(
     scales = least_squares_scales(operator, source.scale)
     rows = list(_input_rows(operator, seen, source, wanted))
     if options.second_moments:
-        values = round_by_second_moments(operator, scales, _second_moments(operator, rows))
+        values = round_by_second_moments(operator, scales, second_moments(operator, rows))
     else:
         values = round_nearest(operator, scales)
     bias = operator.bias
@@ -217,29 +218,6 @@ def _windows(
             columns = slice(left, left + (width - 1) * operator.stride[1] + 1, operator.stride[1] * right)
             taps.append(padded[:, rows, columns].reshape(-1, x.shape[3]))
     return torch.stack(taps, dim=1)
-
-
-def _second_moments(operator: Weighted, rows: list[Tensor]) -> Tensor:
-    """Second moments about the mean: the bias correction sees to the mean itself."""
-    count = sum(len(part) for part in rows)
-    mean = torch.stack([part.sum(0) for part in rows]).sum(0, dtype=torch.float64) / count
-    if not isinstance(operator, DepthwiseConv2D):
-        product = torch.stack([part.T @ part for part in _lumps(rows)]).sum(0, dtype=torch.float64)
-        return product / count - torch.outer(mean, mean)
-    taps, channels = mean.shape
-    moments = torch.empty(channels, taps, taps, dtype=torch.float64)
-    together = torch.cat(rows)
-    for k in range(taps):
-        for m in range(k + 1):
-            product = (together[:, k] * together[:, m]).sum(0, dtype=torch.float64) / count
-            moments[:, k, m] = moments[:, m, k] = product - mean[k] * mean[m]
-    return moments
-
-
-def _lumps(rows: list[Tensor]) -> Iterator[Tensor]:
-    """The rows in parts of some size: matrix products of a few rows are slow, sums over all are inexact."""
-    for start in range(0, len(rows), 16):
-        yield torch.cat(rows[start : start + 16])
 
 
 def _corrected_bias(

@@ -46,16 +46,28 @@ class Classifier(nn.Module):
 
     Attributes:
         features: [N,3,H,W] to [N,C,h,w].
+        pool: to [N,C,1,1]; nothing in networks whose head reads the whole map.
+        head: what some networks have between the pooled features and the last layer.
+        classifier: the last layer, [N,channels] to [N,classes].
         options: what it was built with; `options.normalization` is what its input has been through.
     """
 
+    classifier: nn.Linear | nn.Conv2d
+
     def __init__(
-        self, features: nn.Sequential, channels: int, dropout: float, options: NetworkOptions
+        self,
+        features: nn.Sequential,
+        channels: int,
+        dropout: float,
+        options: NetworkOptions,
+        head: nn.Module | None = None,
+        pool: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.options = options
         self.features = features
-        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.pool = pool or nn.AdaptiveAvgPool2d(1)
+        self.head = head or nn.Identity()
         self.flatten = nn.Flatten()
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(channels, options.classes)
@@ -68,4 +80,5 @@ class Classifier(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits [N,classes] of normalized RGB `x` [N,3,H,W]."""
-        return self.classifier(self.dropout(self.flatten(self.pool(self.features(x)))))
+        pooled = self.head(self.pool(self.features(x)))
+        return self.classifier(self.dropout(self.flatten(pooled)))

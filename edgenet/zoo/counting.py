@@ -9,6 +9,7 @@ alone, without biases and batch normalization. With these, V1 0.5 would have 1.3
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,8 +19,9 @@ import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-# They keep the shape and cost nothing by the papers' count; torch's meta device takes milliseconds for each.
-_SKIPPED = frozenset({F.batch_norm, F.hardtanh, F.relu6})
+from edgenet.zoo.registry import build, parse_variant
+from edgenet.zoo.shape_rules import RULES, UNCHANGED
+
 _COUNTED = frozenset({F.conv2d, F.linear})
 
 
@@ -42,15 +44,17 @@ class _Counter(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Iterable[type], args: tuple = (), kwargs: Mapping | None = None
     ) -> Any:
-        if func in _SKIPPED:
+        if func in UNCHANGED:
             return args[0]
-        result = func(*args, **(kwargs or {}))
+        if func not in RULES:
+            return func(*args, **(kwargs or {}))
+        shape = RULES[func](*args, **(kwargs or {}))
         if func in _COUNTED:
             # Each output value takes the weights of one filter.
             weight = args[1]
-            self.mult_adds += result.numel() * weight[0].numel()
+            self.mult_adds += math.prod(shape) * weight[0].numel()
             self.weights[id(weight)] = weight
-        return result
+        return torch.empty(shape, device="meta")
 
 
 def count(network: nn.Module, resolution: int) -> NetworkCost:
@@ -65,3 +69,11 @@ def count(network: nn.Module, resolution: int) -> NetworkCost:
     with torch.no_grad(), _Counter() as counter:
         torch.func.functional_call(network, shapes, (photo,))
     return NetworkCost(counter.mult_adds, sum(weight.numel() for weight in counter.weights.values()))
+
+
+def count_variant(name: str, classes: int = 1000) -> NetworkCost:
+    """Counts a network by its variant's name, without allocating its weights."""
+    variant = parse_variant(name)
+    with torch.device("meta"):
+        network = build(variant, classes)
+    return count(network, variant.resolution)

@@ -13,6 +13,9 @@ import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from torch import Tensor, nn
 
 Padding = Literal["same", "symmetric"]
+# What a single layer may have besides: no padding at all, whatever the rest of its network has.
+LayerPadding = Literal["same", "symmetric", "valid"]
+Kernel = int | tuple[int, int]
 
 
 def same_padding(size: int, kernel: int, stride: int, dilation: int = 1) -> tuple[int, int]:
@@ -26,7 +29,7 @@ def same_padding(size: int, kernel: int, stride: int, dilation: int = 1) -> tupl
     return total // 2, total - total // 2
 
 
-def _height_width(x: Tensor) -> tuple[int, int]:
+def height_width(x: Tensor) -> tuple[int, int]:
     """The size of [N,C,H,W] as Python ints: while tracing, torch hands out tensors and warns about int()."""
     with warnings.catch_warnings():
         if torch.jit.is_tracing():
@@ -64,7 +67,7 @@ class SameConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N,C,H,W] to [N,out_channels,ceil(H/stride),ceil(W/stride)]."""
-        height, width = _height_width(x)
+        height, width = height_width(x)
         top, bottom = same_padding(height, self.kernel_size[0], self.stride[0], self.dilation[0])
         left, right = same_padding(width, self.kernel_size[1], self.stride[1], self.dilation[1])
         own = (top, left)
@@ -78,12 +81,12 @@ class BlockStyle:
     """What all blocks of one network share.
 
     Attributes:
-        padding: "same" is TensorFlow's; "symmetric" is torch's kernel // 2 on every side.
+        padding: "same" is TensorFlow's; "symmetric" is torch's kernel // 2 on every side; "valid" is none.
         epsilon: what batch normalization adds to the variance (TF-slim 1e-3, torchvision 1e-5).
         activation: makes the activation after batch normalization.
     """
 
-    padding: Padding = "same"
+    padding: LayerPadding = "same"
     epsilon: float = 1e-3
     activation: Callable[[], nn.Module] = nn.ReLU6
 
@@ -91,7 +94,7 @@ class BlockStyle:
 def conv_block(
     channels: tuple[int, int],
     style: BlockStyle,
-    kernel: int = 1,
+    kernel: Kernel = 1,
     stride: int = 1,
     groups: int = 1,
     activate: bool = True,
@@ -100,22 +103,45 @@ def conv_block(
 
     Args:
         channels: of the input and of the output.
+        kernel: its side, or its height and width.
         activate: False for the linear bottlenecks of MobileNetV2.
     """
     parts: OrderedDict[str, nn.Module] = OrderedDict()
-    parts["conv"] = _convolution(channels, style.padding, kernel, stride, groups)
+    parts["conv"] = convolution(channels, style.padding, kernel, stride, groups)
     parts["norm"] = nn.BatchNorm2d(channels[1], eps=style.epsilon)
     if activate:
         parts["activation"] = style.activation()
     return nn.Sequential(parts)
 
 
-def _convolution(
-    channels: tuple[int, int], padding: Padding, kernel: int, stride: int, groups: int
+def biased_block(
+    channels: tuple[int, int],
+    padding: LayerPadding,
+    kernel: int = 1,
+    stride: int = 1,
+    groups: int = 1,
+) -> nn.Sequential:
+    """Convolution with bias and ReLU, named `conv` and `activation`: what networks had before batch normalization."""
+    parts: OrderedDict[str, nn.Module] = OrderedDict()
+    parts["conv"] = convolution(channels, padding, kernel, stride, groups, bias=True)
+    parts["activation"] = nn.ReLU()
+    return nn.Sequential(parts)
+
+
+def convolution(
+    channels: tuple[int, int],
+    padding: LayerPadding,
+    kernel: Kernel = 1,
+    stride: int = 1,
+    groups: int = 1,
+    bias: bool = False,
 ) -> nn.Conv2d:
+    """A convolution with one of the paddings."""
     if padding == "same":
-        return SameConv2d(*channels, kernel, stride, groups=groups, bias=False)
-    return nn.Conv2d(*channels, kernel, stride, padding=kernel // 2, groups=groups, bias=False)
+        return SameConv2d(*channels, kernel, stride, groups=groups, bias=bias)
+    height, width = kernel if isinstance(kernel, tuple) else (kernel, kernel)
+    around = (0, 0) if padding == "valid" else (height // 2, width // 2)
+    return nn.Conv2d(*channels, kernel, stride, padding=around, groups=groups, bias=bias)
 
 
 def initialize(network: nn.Module) -> None:
@@ -125,6 +151,8 @@ def initialize(network: nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
         elif isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, std=0.01)
             nn.init.zeros_(module.bias)

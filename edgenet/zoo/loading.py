@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from edgenet.errors import EdgenetError
+from edgenet.zoo.architectures import ARCHITECTURES
 from edgenet.zoo.checkpoint import load_checkpoint
 from edgenet.zoo.loaded import LoadedNetwork
 from edgenet.zoo.registry import Variant, parse_variant
@@ -26,7 +27,7 @@ def load_network(
 
     Args:
         source: a variant's name, for its ImageNet weights, or the path of a file in one of `FORMATS`.
-        resolution: for another than the weights were trained at; they fit any.
+        resolution: for another than the weights were trained at; they fit any but for AlexNet's and VGG16's.
         progress: called while weights are downloaded.
 
     Raises:
@@ -36,6 +37,12 @@ def load_network(
     if resolution is None or resolution == loaded.variant.resolution:
         return loaded
     variant = Variant(loaded.variant.architecture, loaded.variant.width, resolution)
+    if ARCHITECTURES[variant.architecture].one_resolution:
+        raise EdgenetError(
+            f"the weights of {loaded.variant.name} fit {loaded.variant.resolution} pixels alone: its first fully"
+            " connected layer reads the whole map",
+            f"leave out --resolution, or train {variant.name}",
+        )
     return dataclasses.replace(loaded, variant=variant)
 
 

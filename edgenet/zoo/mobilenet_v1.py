@@ -7,9 +7,11 @@ from torch import nn
 from edgenet.zoo.classifier import Classifier, NetworkOptions
 from edgenet.zoo.layers import BlockStyle, conv_block
 
+Blocks = tuple[tuple[int, int], ...]
+
 STEM = 32
 # Output channels and stride of the 13 depthwise separable blocks at width 1.
-BLOCKS = (
+BLOCKS: Blocks = (
     (64, 1),
     (128, 2),
     (128, 1),
@@ -29,9 +31,9 @@ def scaled(channels: int, width: float) -> int:
     return max(int(channels * width), 8)
 
 
-def channel_plan(width: float) -> tuple[int, ...]:
+def channel_plan(width: float, blocks: Blocks = BLOCKS) -> tuple[int, ...]:
     """Output channels of the first convolution and the 13 blocks."""
-    return tuple(scaled(channels, width) for channels in (STEM, *(block[0] for block in BLOCKS)))
+    return tuple(scaled(channels, width) for channels in (STEM, *(block[0] for block in blocks)))
 
 
 def depthwise_separable(channels: tuple[int, int], stride: int, style: BlockStyle) -> nn.Sequential:
@@ -47,14 +49,22 @@ class MobileNetV1(Classifier):
 
     Args:
         width: the paper's width multiplier (alpha).
+        blocks: output channels and stride of each block at width 1.
     """
 
-    def __init__(self, width: float = 1.0, options: NetworkOptions | None = None) -> None:
+    def __init__(
+        self, width: float = 1.0, options: NetworkOptions | None = None, blocks: Blocks = BLOCKS
+    ) -> None:
         options = options or NetworkOptions()
         style = BlockStyle(options.padding, options.epsilon)
-        plan = channel_plan(width)
+        plan = channel_plan(width, blocks)
         features = nn.Sequential(conv_block((3, plan[0]), style, kernel=3, stride=2))
-        for index, (_, stride) in enumerate(BLOCKS):
-            features.append(depthwise_separable((plan[index], plan[index + 1]), stride, style))
+        for index, (_, stride) in enumerate(blocks):
+            features.append(self.block((plan[index], plan[index + 1]), stride, style))
         dropout = DROPOUT if options.dropout is None else options.dropout
         super().__init__(features, plan[-1], dropout, options)
+
+    @staticmethod
+    def block(channels: tuple[int, int], stride: int, style: BlockStyle) -> nn.Sequential:
+        """One of the blocks; what the full network does otherwise."""
+        return depthwise_separable(channels, stride, style)

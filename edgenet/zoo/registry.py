@@ -5,45 +5,19 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from edgenet.errors import EdgenetError
+from edgenet.zoo.architectures import ARCHITECTURES
 from edgenet.zoo.classifier import Classifier, NetworkOptions
 from edgenet.zoo.layers import Padding
-from edgenet.zoo.mobilenet_v1 import MobileNetV1
-from edgenet.zoo.mobilenet_v2 import MobileNetV2
 from edgenet.zoo.normalization import CENTRED, Normalization
 
-# Below, V1 and V2 have no pixels left to convolve; above, and wider, a slip of the pen would fill the memory.
-RESOLUTIONS = (32, 4096)
+# Beyond these, a slip of the pen would fill the memory.
+LARGEST = 4096
 WIDTHS = (0.01, 8.0)
 
 _NAME = re.compile(r"(?P<architecture>[a-z][a-z0-9_]*?)_(?P<width>\d+(?:\.\d+)?)_(?P<resolution>\d+)")
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """How a family of networks is built, and which members its paper published.
-
-    Attributes:
-        build: makes one from its width multiplier and options.
-        widths: the published width multipliers, widest first.
-        resolutions: the published resolutions, largest first.
-    """
-
-    build: Callable[[float, NetworkOptions], Classifier]
-    widths: tuple[float, ...]
-    resolutions: tuple[int, ...]
-
-
-ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
-    {
-        "mobilenet_v1": Architecture(MobileNetV1, (1.0, 0.75, 0.5, 0.25), (224, 192, 160, 128)),
-        "mobilenet_v2": Architecture(MobileNetV2, (1.4, 1.0, 0.75, 0.5, 0.35), (224, 192, 160, 128, 96)),
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -60,15 +34,24 @@ class Variant:
             raise EdgenetError(
                 f'the architecture "{self.architecture}" is unknown', f"the known are: {known}"
             )
+        self._check_width()
+        smallest = ARCHITECTURES[self.architecture].smallest
+        if not smallest <= self.resolution <= LARGEST:
+            raise EdgenetError(
+                f"the resolution of {self.architecture} is {self.resolution}",
+                f"give one from {smallest} to {LARGEST} pixels",
+            )
+
+    def _check_width(self) -> None:
         if not (math.isfinite(self.width) and WIDTHS[0] <= self.width <= WIDTHS[1]):
             raise EdgenetError(
                 f"the width multiplier of {self.architecture} is {self.width}",
                 f"give one from {WIDTHS[0]} to {WIDTHS[1]}; 1.0 is the paper's full width",
             )
-        if not RESOLUTIONS[0] <= self.resolution <= RESOLUTIONS[1]:
+        if not ARCHITECTURES[self.architecture].scales and self.width != 1:
             raise EdgenetError(
-                f"the resolution of {self.architecture} is {self.resolution}",
-                f"give one from {RESOLUTIONS[0]} to {RESOLUTIONS[1]} pixels",
+                f"{self.architecture} has no width multiplier, and {self.width} was asked for",
+                f"give {self.architecture}_1.0_{self.resolution}",
             )
 
     @property
@@ -102,8 +85,7 @@ def catalogue() -> tuple[Variant, ...]:
     return tuple(
         Variant(name, width, resolution)
         for name, architecture in ARCHITECTURES.items()
-        for width in architecture.widths
-        for resolution in architecture.resolutions
+        for width, resolution in architecture.published
     )
 
 
@@ -118,7 +100,7 @@ def build(
     """A network with fresh weights; normalized float RGB [N,3,H,W] to logits [N,classes].
 
     Args:
-        variant: or its name. The resolution does not change the weights.
+        variant: or its name. The resolution changes the weights of few (see `Architecture.one_resolution`).
         dropout: share of the pooled features dropped while training; None is the architecture's own.
         padding: "same" (TensorFlow) or "symmetric" (torch).
         epsilon: of batch normalization.
@@ -131,4 +113,5 @@ def build_with(variant: Variant | str, options: NetworkOptions) -> Classifier:
     """Like `build`, from options that travelled as one value."""
     if isinstance(variant, str):
         variant = parse_variant(variant)
-    return ARCHITECTURES[variant.architecture].build(variant.width, options)
+    architecture = ARCHITECTURES[variant.architecture]
+    return architecture.build(variant.width, variant.resolution, options)

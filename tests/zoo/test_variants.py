@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from edgenet.errors import EdgenetError
+from edgenet.zoo.architectures import ARCHITECTURES
 from edgenet.zoo.classifier import NetworkOptions
 from edgenet.zoo.labels import imagenet_labels, labels_for
 from edgenet.zoo.mobilenet_v2 import InvertedResidual, make_divisible
@@ -27,8 +28,11 @@ def test_names_go_there_and_back() -> None:
 
 def test_catalogue_is_what_the_papers_published() -> None:
     names = [variant.name for variant in catalogue()]
-    assert len(names) == len(set(names)) == 4 * 4 + 5 * 5
-    assert {"mobilenet_v1_0.25_128", "mobilenet_v2_1.4_96"} <= set(names)
+    grids = [name for name in names if name.startswith(("mobilenet_v1_", "mobilenet_v2_"))]
+    assert len(names) == len(set(names))
+    assert len(grids) == 4 * 4 + 5 * 5
+    assert {"mobilenet_v1_0.25_128", "mobilenet_v2_1.4_96", "vgg16_1.0_224", "alexnet_1.0_227"} <= set(names)
+    assert {variant.architecture for variant in catalogue()} == set(ARCHITECTURES)
 
 
 @pytest.mark.parametrize(
@@ -54,6 +58,11 @@ def test_unknown_name_lists_the_nearest(name: str, said: str) -> None:
         ("mobilenet_v1_100_224", "width"),
         ("mobilenet_v1_1.0_31", "resolution"),
         ("mobilenet_v1_1.0_99999", "resolution"),
+        ("mobilenet_v3_small_minimalistic_1.0_31", "resolution"),
+        ("inception_v3_1.0_74", "resolution"),
+        ("alexnet_1.0_66", "resolution"),
+        ("vgg16_0.5_224", "has no width multiplier"),
+        ("xception_2_299", "has no width multiplier"),
     ],
 )
 def test_widths_and_resolutions_out_of_range_are_refused(name: str, said: str) -> None:
@@ -66,13 +75,22 @@ def test_unknown_architecture_is_refused() -> None:
         Variant("resnet", 1.0, 224)
 
 
-@pytest.mark.parametrize("name", ["mobilenet_v1_0.01_32", "mobilenet_v1_0.37_45", "mobilenet_v2_0.01_32"])
+SMALLEST = [
+    f"{name}_{width}_{architecture.smallest}"
+    for name, architecture in ARCHITECTURES.items()
+    for width in ((0.1, 1.0) if architecture.scales else (1.0,))
+    if name not in ("alexnet", "vgg16")  # hundreds of megabytes; see test_compared_networks
+]
+
+
+@pytest.mark.parametrize("name", [*SMALLEST, "mobilenet_v1_0.01_32", "mobilenet_v1_0.37_45"])
 @pytest.mark.parametrize("padding", ["same", "symmetric"])
-def test_any_width_and_resolution_runs(name: str, padding: str) -> None:
+def test_any_width_runs_from_the_smallest_resolution(name: str, padding: str) -> None:
     variant = parse_variant(name)
     network = build(variant, classes=7, padding=padding).eval()  # type: ignore[arg-type]
-    logits = network(torch.zeros(2, 3, variant.resolution, variant.resolution))
-    assert logits.shape == (2, 7)
+    photos = torch.randn(2, 3, variant.resolution, variant.resolution)
+    with torch.inference_mode():
+        assert network(photos).shape == (2, 7)
 
 
 def test_v1_rounds_channels_as_slim_does() -> None:

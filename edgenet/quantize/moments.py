@@ -1,0 +1,58 @@
+"""Second moments of what a layer's weights are multiplied with, in blocks that fit the memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from edgenet.graph.operators import DepthwiseConv2D, Weighted
+from edgenet.quantize.rounding import together
+
+
+def second_moments(operator: Weighted, rows: list[Tensor]) -> Tensor | list[Tensor]:
+    """Second moments about the mean, whose part the bias correction takes.
+
+    Args:
+        rows: what the weights are multiplied with, some photos in each: [rows, K], or [rows, K, C] for a depthwise
+            convolution.
+
+    Returns:
+        [C, K, K] for a depthwise convolution, else the blocks along the diagonal of [K, K].
+    """
+    if isinstance(operator, DepthwiseConv2D):
+        return _depthwise_moments(rows)
+    ends = np.cumsum([0, *together(rows[0].shape[1])])
+    parts = (slice(start, end) for start, end in pairwise(ends))
+    return [_mixing_moments([chunk[:, part] for chunk in rows]) for part in parts]
+
+
+def _mean(rows: list[Tensor]) -> Tensor:
+    count = sum(len(part) for part in rows)
+    return torch.stack([part.sum(0) for part in rows]).sum(0, dtype=torch.float64) / count
+
+
+def _mixing_moments(rows: list[Tensor]) -> Tensor:
+    mean = _mean(rows)
+    product = torch.stack([part.T @ part for part in _lumps(rows)]).sum(0, dtype=torch.float64)
+    return product / sum(len(part) for part in rows) - torch.outer(mean, mean)
+
+
+def _depthwise_moments(rows: list[Tensor]) -> Tensor:
+    mean, joined = _mean(rows), torch.cat(rows)
+    taps, channels = mean.shape
+    moments = torch.empty(channels, taps, taps, dtype=torch.float64)
+    for k in range(taps):
+        for m in range(k + 1):
+            product = (joined[:, k] * joined[:, m]).sum(0, dtype=torch.float64) / len(joined)
+            moments[:, k, m] = moments[:, m, k] = product - mean[k] * mean[m]
+    return moments
+
+
+def _lumps(rows: list[Tensor]) -> Iterator[Tensor]:
+    """The rows in parts of some size: matrix products of a few rows are slow, sums over all are inexact."""
+    for start in range(0, len(rows), 16):
+        yield torch.cat(rows[start : start + 16])

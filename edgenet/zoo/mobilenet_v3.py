@@ -1,0 +1,186 @@
+"""MobileNetV3 Large and Small (arXiv 1905.02244, tables 1 and 2) and their minimalistic forms.
+
+The tables give the expansion in channels; here it is a factor of the input's channels, so that it follows the width
+multiplier, as in the authors' code (tensorflow/models, research/slim/nets/mobilenet/mobilenet_v3.py). From there are
+also the minimalistic forms: the same channels without squeeze-and-excite, hard-swish and 5x5 kernels. XNNPACK takes
+their int8 files whole; of the others it leaves every hard-swish to LiteRT's own kernels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from torch import Tensor, nn
+
+from edgenet.zoo.classifier import Classifier, NetworkOptions
+from edgenet.zoo.layers import BlockStyle, LayerPadding, conv_block, convolution
+from edgenet.zoo.mobilenet_v2 import make_divisible
+
+STEM = 16
+# "squeeze-and-excite [...] fixed to be 1/4 of the number of channels in expansion layer" (section 5.3).
+SQUEEZE = 4
+DROPOUT = 0.2
+
+
+@dataclass(frozen=True)
+class Bottleneck:
+    """One row of table 1 or 2.
+
+    Attributes:
+        kernel: of the depthwise convolution.
+        expansion: channels inside over channels of the input, at width 1.
+        outputs: channels, at width 1.
+        stride: of the depthwise convolution.
+        squeeze: whether a squeeze-and-excite follows it.
+        swish: hard-swish inside instead of ReLU.
+    """
+
+    kernel: int
+    expansion: float
+    outputs: int
+    stride: int = 1
+    squeeze: bool = False
+    swish: bool = False
+
+
+@dataclass(frozen=True)
+class Design:
+    """One of the networks.
+
+    Attributes:
+        bottlenecks: in order.
+        last: channels of the last 1x1 convolution before the pooling, at width 1.
+        head: channels of the one after it; not made narrower by a width multiplier below 1.
+        swish: hard-swish in the first and last layers instead of ReLU.
+    """
+
+    bottlenecks: tuple[Bottleneck, ...]
+    last: int
+    head: int
+    swish: bool = True
+
+    def minimalistic(self) -> Design:
+        """Without squeeze-and-excite, hard-swish and 5x5 kernels."""
+        plain = tuple(replace(row, kernel=3, squeeze=False, swish=False) for row in self.bottlenecks)
+        return replace(self, bottlenecks=plain, swish=False)
+
+
+LARGE = Design(
+    (
+        Bottleneck(3, 1, 16),
+        Bottleneck(3, 64 / 16, 24, stride=2),
+        Bottleneck(3, 72 / 24, 24),
+        Bottleneck(5, 72 / 24, 40, stride=2, squeeze=True),
+        Bottleneck(5, 120 / 40, 40, squeeze=True),
+        Bottleneck(5, 120 / 40, 40, squeeze=True),
+        Bottleneck(3, 240 / 40, 80, stride=2, swish=True),
+        Bottleneck(3, 200 / 80, 80, swish=True),
+        Bottleneck(3, 184 / 80, 80, swish=True),
+        Bottleneck(3, 184 / 80, 80, swish=True),
+        Bottleneck(3, 480 / 80, 112, squeeze=True, swish=True),
+        Bottleneck(3, 672 / 112, 112, squeeze=True, swish=True),
+        Bottleneck(5, 672 / 112, 160, stride=2, squeeze=True, swish=True),
+        Bottleneck(5, 960 / 160, 160, squeeze=True, swish=True),
+        Bottleneck(5, 960 / 160, 160, squeeze=True, swish=True),
+    ),
+    last=960,
+    head=1280,
+)
+SMALL = Design(
+    (
+        Bottleneck(3, 1, 16, stride=2, squeeze=True),
+        Bottleneck(3, 72 / 16, 24, stride=2),
+        Bottleneck(3, 88 / 24, 24),
+        Bottleneck(5, 96 / 24, 40, stride=2, squeeze=True, swish=True),
+        Bottleneck(5, 240 / 40, 40, squeeze=True, swish=True),
+        Bottleneck(5, 240 / 40, 40, squeeze=True, swish=True),
+        Bottleneck(5, 120 / 40, 48, squeeze=True, swish=True),
+        Bottleneck(5, 144 / 48, 48, squeeze=True, swish=True),
+        Bottleneck(5, 288 / 48, 96, stride=2, squeeze=True, swish=True),
+        Bottleneck(5, 576 / 96, 96, squeeze=True, swish=True),
+        Bottleneck(5, 576 / 96, 96, squeeze=True, swish=True),
+    ),
+    last=576,
+    head=1024,
+)
+LARGE_MINIMALISTIC, SMALL_MINIMALISTIC = LARGE.minimalistic(), SMALL.minimalistic()
+
+
+class SqueezeExcite(nn.Module):
+    """Scales each channel by a gate between 0 and 1 that all channels' means decide (section 5.3).
+
+    Args:
+        channels: of the input.
+        padding: of the 1x1 convolutions, which need none.
+    """
+
+    def __init__(self, channels: int, padding: LayerPadding) -> None:
+        super().__init__()
+        squeezed = make_divisible(channels / SQUEEZE)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.reduce = convolution((channels, squeezed), padding, bias=True)
+        self.activation = nn.ReLU()
+        self.expand = convolution((squeezed, channels), padding, bias=True)
+        self.gate = nn.Hardsigmoid()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N,C,H,W] to the same shape."""
+        squeezed = self.activation(self.reduce(self.pool(x)))
+        return x * self.gate(self.expand(squeezed))
+
+
+class InvertedResidual(nn.Module):
+    """Expand 1x1, depthwise, squeeze-and-excite, project 1x1 without activation; plus its input where shapes allow.
+
+    Source: section 5.3 and figure 4. With an expansion of 1 there is no expanding convolution.
+    """
+
+    def __init__(self, channels: tuple[int, int], row: Bottleneck, style: BlockStyle) -> None:
+        super().__init__()
+        style = replace(style, activation=activation(row.swish))
+        hidden = make_divisible(channels[0] * row.expansion)
+        self.residual = row.stride == 1 and channels[0] == channels[1]
+        self.layers = nn.Sequential()
+        if hidden != channels[0]:
+            self.layers.expand = conv_block((channels[0], hidden), style)
+        self.layers.depthwise = conv_block((hidden, hidden), style, row.kernel, row.stride, groups=hidden)
+        if row.squeeze:
+            self.layers.squeeze = SqueezeExcite(hidden, style.padding)
+        self.layers.project = conv_block((hidden, channels[1]), style, activate=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N,C,H,W] to [N,C',ceil(H/stride),ceil(W/stride)]."""
+        return x + self.layers(x) if self.residual else self.layers(x)
+
+
+def activation(swish: bool) -> Callable[[], nn.Module]:
+    """Hard-swish (section 5.2) or ReLU."""
+    return nn.Hardswish if swish else nn.ReLU
+
+
+class MobileNetV3(Classifier):
+    """Normalized RGB [N,3,H,W], H and W at least 32, to logits [N,classes]; at 32 pixels a map of 1x1 remains.
+
+    Args:
+        design: which of the networks.
+        width: the paper's width multiplier.
+    """
+
+    def __init__(
+        self, design: Design = LARGE, width: float = 1.0, options: NetworkOptions | None = None
+    ) -> None:
+        options = options or NetworkOptions()
+        style = BlockStyle(options.padding, options.epsilon, activation(design.swish))
+        channels = make_divisible(STEM * width)
+        features = nn.Sequential(conv_block((3, channels), style, kernel=3, stride=2))
+        for row in design.bottlenecks:
+            outputs = make_divisible(row.outputs * width)
+            features.append(InvertedResidual((channels, outputs), row, style))
+            channels = outputs
+        last, wide = make_divisible(design.last * width), make_divisible(design.head * max(width, 1.0))
+        features.append(conv_block((channels, last), style))
+        # "NBN" in the tables: no batch normalization behind the pooling.
+        head = nn.Sequential(convolution((last, wide), style.padding, bias=True), style.activation())
+        dropout = DROPOUT if options.dropout is None else options.dropout
+        super().__init__(features, wide, dropout, options, head)
