@@ -10,11 +10,10 @@ from torch import Tensor, nn
 
 from edgenet.training.ema import average_of
 from edgenet.training.recipe import Recipe
+from edgenet.training.sgd import Descent
 from edgenet.training.start import head_name
 from edgenet.training.weight_decay import decay_groups
 from edgenet.zoo.classifier import Classifier
-
-MOMENTUM = 0.9
 
 
 @dataclass
@@ -29,7 +28,7 @@ class Learner:
 
     network: Classifier
     average: Classifier
-    optimizer: torch.optim.Optimizer
+    descent: Descent
     updates: int = 0
 
 
@@ -42,19 +41,11 @@ def channels_last(network: Network) -> Network:
 
 
 def new_learner(network: Classifier, recipe: Recipe, device: torch.device) -> Learner:
-    """A learner on a device, before its first step; stochastic gradient descent with Nesterov's momentum."""
+    """A learner on a device, before its first step."""
     network = channels_last(network.to(device))
-    groups, parameters = decay_groups(network), dict(network.named_parameters())
-    optimizer = torch.optim.SGD(
-        [
-            {"params": [parameters[n] for n in groups.decaying], "weight_decay": recipe.weight_decay},
-            {"params": [parameters[n] for n in groups.free], "weight_decay": 0.0},
-        ],
-        lr=recipe.learning_rate,
-        momentum=MOMENTUM,
-        nesterov=True,
-    )
-    return Learner(network, average_of(network), optimizer)
+    decay = dict.fromkeys(decay_groups(network).decaying, recipe.weight_decay)
+    descent = Descent({name: decay.get(name, 0.0) for name, _ in network.named_parameters()})
+    return Learner(network, average_of(network), descent)
 
 
 def set_training(network: nn.Module, frozen: bool) -> None:
@@ -73,10 +64,7 @@ def learner_tensors(learner: Learner) -> dict[str, Tensor]:
     """All that a learner is, by name."""
     tensors = {f"network.{n}": t for n, t in learner.network.state_dict().items()}
     tensors |= {f"average.{n}": t for n, t in learner.average.state_dict().items()}
-    for name, parameter in learner.network.named_parameters():
-        if parameter in learner.optimizer.state:
-            tensors[f"momentum.{name}"] = learner.optimizer.state[parameter]["momentum_buffer"]
-    return tensors
+    return tensors | {f"momentum.{n}": t for n, t in learner.descent.momentum.items()}
 
 
 def restore(learner: Learner, tensors: dict[str, Tensor], updates: int) -> None:
@@ -90,8 +78,7 @@ def restore(learner: Learner, tensors: dict[str, Tensor], updates: int) -> None:
     parameters = dict(learner.network.named_parameters())
     for name, momentum in _part(tensors, "momentum.").items():
         # In the parameter's own memory layout: the kernels, and so the last bits, depend on it.
-        own = torch.empty_like(parameters[name], requires_grad=False).copy_(momentum)
-        learner.optimizer.state[parameters[name]]["momentum_buffer"] = own
+        learner.descent.momentum[name] = torch.empty_like(parameters[name].detach()).copy_(momentum)
     learner.updates = updates
 
 

@@ -17,10 +17,12 @@ from edgenet.training.learner import set_training
 from edgenet.training.loader import Batch, load_epoch
 from edgenet.training.log import EpochRow, log_csv
 from edgenet.training.memory import is_out_of_memory, out_of_memory
-from edgenet.training.order import steps_per_epoch
+from edgenet.training.order import epoch_order, steps_per_epoch
 from edgenet.training.processes import wait_for_all
 from edgenet.training.schedule import learning_rate, resolution_in
+from edgenet.training.sgd import forget_gradients
 from edgenet.training.state import Position, Sums, save_state
+from edgenet.training.statistics import measure_statistics
 from edgenet.training.step import StepResult, loss_of, train_step
 from edgenet.training.validation import Validation, validate
 
@@ -44,7 +46,7 @@ def run_epochs(job: Job, request: StopRequest, progress: Progress, say: Say) -> 
     while position.epoch < recipe.epochs:
         set_training(job.learner.network, frozen=position.epoch < recipe.freeze_epochs)
         position = _run_steps(job, position, request, progress)
-        row = _row(job, position, *_validated(job, progress))
+        row = _row(job, position, *_validated(job, position.epoch, progress))
         position = Position(position.epoch + 1, rows=(*position.rows, row))
         _save(job, position, whole=True)
         say(epoch_line(row, recipe.epochs, _remaining_s(job, position)))
@@ -105,7 +107,7 @@ def _fits(job: Job, batch: Batch, photos: int) -> bool:
     """Whether a step with so many photos fits into the memory; the weights stay as they are."""
     mine = max(photos // job.setting.share.processes, 1)
     try:
-        job.learner.optimizer.zero_grad()
+        forget_gradients(job.learner.network)
         if job.setting.device.type == "cuda":
             torch.cuda.empty_cache()
         loss, _ = loss_of(
@@ -132,9 +134,13 @@ def _added(sums: Sums, result: StepResult, photos: int, seconds: tuple[float, fl
     )
 
 
-def _validated(job: Job, progress: Progress) -> tuple[Validation | None, float]:
+def _validated(job: Job, epoch: int, progress: Progress) -> tuple[Validation | None, float]:
     """What the averaged weights say of a part of the validation photos, and the seconds it took; first process only."""
     began = time.perf_counter()
+    recipe, photos = job.plan.recipe, job.material.photos
+    if epoch >= recipe.freeze_epochs:  # before, the statistics belong to weights that stay as they are
+        order = epoch_order(photos.labels, recipe.seed, epoch, recipe.balance)
+        measure_statistics(job.learner.average, photos, order, job.variant.resolution, job.setting.share)
     found = None
     if job.setting.share.process == 0:
         found = validate_job(job, progress, VALIDATED_PER_EPOCH)

@@ -13,6 +13,7 @@ from edgenet.training.loader import Batch, Share
 from edgenet.training.processes import sum_over
 from edgenet.training.randomness import Purpose, seed_torch
 from edgenet.training.recipe import Distillation, Recipe
+from edgenet.training.sgd import descend, forget_gradients
 from edgenet.training.targets import Teacher, label_loss, mix, teacher_loss, total_loss
 
 
@@ -52,15 +53,13 @@ def train_step(
         stop: whether this process was asked to stop; told to all with the gradients.
     """
     seed_torch(setting.recipe.seed, Purpose.NETWORK, epoch, batch.step, setting.share.process)
-    learner.optimizer.zero_grad()
+    forget_gradients(learner.network)
     loss, correct = loss_of(learner, batch, setting, epoch)
     loss = loss / batch.photos
     loss.backward()
     figures = torch.stack([loss.detach().float(), correct.float(), torch.tensor(float(stop)).to(loss.device)])
     _share_out(learner, figures, setting.share)
-    for group in learner.optimizer.param_groups:
-        group["lr"] = rate
-    learner.optimizer.step()
+    descend(learner.network, learner.descent, rate)
     update(learner.average, learner.network, setting.recipe.ema_decay, learner.updates)
     learner.updates += 1
     mean, right, stopping = figures.tolist()
