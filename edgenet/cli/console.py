@@ -42,8 +42,11 @@ def console(stderr: bool = False) -> Console:
 
 
 @contextmanager
-def shown_progress() -> Iterator[Progress]:
+def shown_progress(photos_per_s: bool = False) -> Iterator[Progress]:
     """A progress function that draws a bar for each stage; nothing is drawn where nobody looks (no terminal).
+
+    Args:
+        photos_per_s: also show how many photos a second it is, and how long it will take.
 
     Enter it before the verb's room is imported: until the first stage is told, "starting" stands there.
     """
@@ -53,11 +56,21 @@ def shown_progress() -> Iterator[Progress]:
 
         yield silent
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        SpinnerColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
     from rich.progress import Progress as Bars
 
+    from edgenet.cli.speed import SpeedColumn
+
     text = TextColumn("{task.description}")
-    columns = (SpinnerColumn(), text, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    rates = (SpeedColumn(), TimeRemainingColumn()) if photos_per_s else ()
+    columns = (SpinnerColumn(), text, BarColumn(), MofNCompleteColumn(), *rates, TimeElapsedColumn())
     # Lines printed meanwhile go above the bars, unless they go to a file: there they must arrive.
     both = sys.stdout.isatty()
     with Bars(*columns, console=terminal, transient=True, redirect_stdout=both) as bars:
@@ -66,7 +79,8 @@ def shown_progress() -> Iterator[Progress]:
         def progress(stage: str, done: int, total: int | None) -> None:
             if stage not in tasks:
                 bars.update(tasks[STARTING], visible=False)
-                tasks[stage] = bars.add_task(stage, total=total)
+                # What was done before this start is not this start's speed.
+                tasks[stage] = bars.add_task(stage, total=total, completed=done)
             bars.update(tasks[stage], completed=done, total=total)
 
         yield progress

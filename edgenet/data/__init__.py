@@ -3,7 +3,7 @@
 from edgenet.data.choose import choose, choose_with_spare, content_hashes, digest
 from edgenet.data.load import Loaded, load_all, load_batches
 from edgenet.data.matching import outputs_for
-from edgenet.data.photos import PhotoSet, open_photos
+from edgenet.data.photos import PhotoSet, open_photos, split_folders
 
 __all__ = [
     "Loaded",
@@ -16,4 +16,5 @@ __all__ = [
     "load_batches",
     "open_photos",
     "outputs_for",
+    "split_folders",
 ]

@@ -104,6 +104,17 @@ def open_photos(path: Path | str, *, split: str | None = None) -> PhotoSet:
     return PhotoSet(origin, tuple(photos), tuple(labels), tuple(class_names), chosen, files, prefix)
 
 
+def split_folders(path: Path | str) -> tuple[str, ...]:
+    """The split folders in a folder or a zip, in the order of their names; none where it is not split.
+
+    Raises:
+        EdgenetError: nothing there, or neither a folder nor a zip.
+    """
+    files = open_files(Path(path))
+    found = files.names()
+    return tuple(_splits(found, _outer_folder(found, files)))
+
+
 def _outer_folder(names: list[str], files: Files) -> str:
     """The one folder around everything, as "name/", or "" where there is none.
 
@@ -123,9 +134,7 @@ def _outer_folder(names: list[str], files: Files) -> str:
 
 def _choose_split(names: list[str], prefix: str, wanted: str | None, origin: str) -> tuple[str, str | None]:
     """The prefix of the photos to use, and the split's name; splits are folders named so and nothing beside them."""
-    photos = [n for n in names if n.startswith(prefix) and PurePosixPath(n).suffix.lower() in PHOTO_SUFFIXES]
-    tops = sorted({n[len(prefix) :].split("/")[0] for n in photos})
-    splits = tops if tops and all(top.lower() in SPLITS for top in tops) else []
+    splits = _splits(names, prefix)
     if wanted is None and len(splits) > 1:
         raise EdgenetError(f"{origin} has the splits {', '.join(splits)}", "say which one to use")
     if wanted is None:
@@ -135,6 +144,12 @@ def _choose_split(names: list[str], prefix: str, wanted: str | None, origin: str
     if wanted not in splits:
         raise EdgenetError(f"{origin} has no split '{wanted}'", f"choose one of {', '.join(splits)}")
     return f"{prefix}{wanted}/", wanted
+
+
+def _splits(names: list[str], prefix: str) -> list[str]:
+    photos = [n for n in names if n.startswith(prefix) and PurePosixPath(n).suffix.lower() in PHOTO_SUFFIXES]
+    tops = sorted({n[len(prefix) :].split("/")[0] for n in photos})
+    return tops if tops and all(top.lower() in SPLITS for top in tops) else []
 
 
 def _labels_from_folders(

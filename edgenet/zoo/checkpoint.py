@@ -75,14 +75,19 @@ def load_checkpoint(path: Path) -> LoadedNetwork:
 
 def _rebuild(metadata: Mapping[str, Any], tensors: Mapping[str, Tensor], path: Path) -> LoadedNetwork:
     variant = parse_variant(metadata["variant"])
-    options = _options(metadata["options"])
+    options = options_from(metadata["options"])
     labels = tuple(str(label) for label in metadata["labels"])
     network = load_tensors(variant, options, tensors, str(path))
     origin, licence = str(metadata["origin"]), str(metadata["licence"])
     return LoadedNetwork(network, variant, labels, options.normalization, origin, licence)
 
 
-def _options(values: Mapping[str, Any]) -> NetworkOptions:
+def options_from(values: Mapping[str, Any]) -> NetworkOptions:
+    """A network's options from JSON's types, as `dataclasses.asdict` gave them.
+
+    Raises:
+        KeyError, TypeError, ValueError, EdgenetError: it is something else.
+    """
     normalization = values["normalization"]
     dropout = values["dropout"]
     return NetworkOptions(

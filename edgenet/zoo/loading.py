@@ -67,6 +67,6 @@ def _pretrained(variant: Variant, progress: Progress | None) -> LoadedNetwork:
         raise EdgenetError(
             f"there are no pretrained weights for {variant.name}",
             f"take a variant that has them ({', '.join(PRETRAINED)}), give a file with weights ({FORMATS}),"
-            " or train your own once `edgenet train` is there",
+            " or train your own with `edgenet train`",
         )
     return load_torchvision_v2(find_weights(PRETRAINED[variant.name], progress), variant.resolution)

@@ -1,0 +1,16 @@
+"""A figure as a PNG; the same figure gives the same bytes."""
+
+from __future__ import annotations
+
+import io
+
+from matplotlib.figure import Figure
+
+DOTS_PER_INCH = 150
+
+
+def png(figure: Figure) -> bytes:
+    """The file's bytes."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
+    return stream.getvalue()

@@ -1,0 +1,192 @@
+"""A training that is set up: its plan, photos, network and place to write, new or taken up again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from edgenet.data import PhotoSet
+from edgenet.errors import EdgenetError
+from edgenet.progress import Progress
+from edgenet.training.classes import check_counts, photo_counts
+from edgenet.training.learner import Learner, learner_tensors, new_learner, restore
+from edgenet.training.loader import Share
+from edgenet.training.photos import TrainingPhotos, memory_budget, read_photos
+from edgenet.training.plan import Plan, data_digest
+from edgenet.training.splits import hold_out, open_training_data
+from edgenet.training.start import fresh_network, pretrained_network
+from edgenet.training.state import Position, TrainingState, check_same_data
+from edgenet.training.step import Setting
+from edgenet.training.teacher import teacher_of
+from edgenet.zoo.checkpoint import save_checkpoint
+from edgenet.zoo.loaded import LoadedNetwork
+from edgenet.zoo.loading import load_network
+from edgenet.zoo.registry import Variant, build_with, parse_variant
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Material:
+    """The photos of a training.
+
+    Attributes:
+        photos: to train with.
+        validation: to validate with.
+        held_out: whether `validation` was held out of the same photos.
+        labels: the classes.
+        digest: of all that was read.
+    """
+
+    photos: TrainingPhotos
+    validation: PhotoSet
+    held_out: bool
+    labels: tuple[str, ...]
+    digest: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything that the loop needs; `learner` is what it changes.
+
+    Attributes:
+        out: the folder to write into.
+        source, licence: of the weights, for the checkpoint.
+    """
+
+    plan: Plan
+    variant: Variant
+    material: Material
+    learner: Learner
+    setting: Setting
+    position: Position
+    out: Path
+    source: str
+    licence: str
+
+
+def read_material(plan: Plan, resolution: int, progress: Progress) -> Material:
+    """Opens and reads the photos, and decides which of them validate.
+
+    Raises:
+        EdgenetError: see `open_training_data`, `read_photos` and `check_counts`.
+    """
+    opened = open_training_data(Path(plan.data))
+    photos = read_photos(
+        opened.training,
+        resolution,
+        memory_budget() if plan.memory is None else plan.memory,
+        lambda done, total: progress("reading photos", done, total),
+    )
+    names = opened.training.class_names
+    unreadable = [name for name, _ in photos.skipped]
+    least = 2 if opened.validation is None else 1
+    check_counts(photo_counts(photos.labels, len(names)), names, unreadable, least)
+    digest = data_digest(photos)
+    if opened.validation is not None:
+        return Material(photos, opened.validation, False, names, digest)
+    kept, held = hold_out(photos.labels.tolist(), photos.contents, plan.hold_out, plan.recipe.seed)
+    return Material(photos.take(kept), photos.photoset.take(held), True, names, digest)
+
+
+def begin(plan: Plan, out: Path, share: Share, device: torch.device, progress: Progress) -> Job:
+    """Sets up a new training.
+
+    Raises:
+        EdgenetError: an unknown variant, photos or weights that do not fit.
+    """
+    variant = parse_variant(plan.variant)
+    material = read_material(plan, variant.resolution, progress)
+    network = _first_network(plan, variant, material.labels, progress)
+    learner = new_learner(network.module, plan.recipe, device)
+    setting = _setting(plan, material.labels, share, device, progress)
+    return Job(
+        plan, variant, material, learner, setting, Position(), out, _source(plan, network), network.licence
+    )
+
+
+def take_up(state: TrainingState, out: Path, share: Share, device: torch.device, progress: Progress) -> Job:
+    """Sets up a training that stopped, at the step after its state was saved.
+
+    Raises:
+        EdgenetError: other photos, classes or processes than before.
+    """
+    plan = state.plan
+    if share.processes != state.processes:
+        raise EdgenetError(
+            f"the training ran in {state.processes} processes, now there are {share.processes}",
+            f"start it again with torchrun --nproc-per-node {state.processes}",
+        )
+    variant = parse_variant(plan.variant)
+    material = read_material(plan, variant.resolution, progress)
+    check_same_data(state, material.labels, material.digest, plan.data)
+    learner = new_learner(build_with(variant, state.options), plan.recipe, device)
+    restore(learner, state.tensors, state.updates)
+    setting = _setting(plan, material.labels, share, device, progress)
+    return Job(plan, variant, material, learner, setting, state.position, out, state.source, state.licence)
+
+
+def snapshot(job: Job, position: Position) -> TrainingState:
+    """The state of a job at a position."""
+    return TrainingState(
+        plan=job.plan,
+        position=position,
+        data_digest=job.material.digest,
+        labels=job.material.labels,
+        options=job.learner.network.options,
+        source=job.source,
+        licence=job.licence,
+        processes=job.setting.share.processes,
+        updates=job.learner.updates,
+        tensors=learner_tensors(job.learner),
+    )
+
+
+def checkpoint_path(job: Job) -> Path:
+    """Where the network goes."""
+    return job.out / f"{job.variant.name}.safetensors"
+
+
+def save_network(job: Job) -> None:
+    """Writes the averaged weights as a checkpoint that every other verb takes.
+
+    Raises:
+        EdgenetError: it cannot be written.
+    """
+    average, labels = job.learner.average, job.material.labels
+    save_checkpoint(
+        checkpoint_path(job),
+        LoadedNetwork(average, job.variant, labels, average.normalization, job.source, job.licence),
+    )
+
+
+def _first_network(
+    plan: Plan, variant: Variant, labels: tuple[str, ...], progress: Progress
+) -> LoadedNetwork:
+    if plan.pretrained is None:
+        return fresh_network(variant, labels, plan.recipe.seed)
+
+    def downloading(done: int, total: int) -> None:
+        progress("downloading weights", done, total)
+
+    return pretrained_network(variant, labels, plan.pretrained, plan.recipe.seed, downloading)
+
+
+def _setting(
+    plan: Plan, labels: tuple[str, ...], share: Share, device: torch.device, progress: Progress
+) -> Setting:
+    teacher = None
+    if plan.teacher is not None:
+        loaded = load_network(
+            plan.teacher, progress=lambda done, total: progress("downloading weights", done, total)
+        )
+        teacher = teacher_of(loaded, labels, device)
+    return Setting(plan.recipe, plan.distillation, teacher, device, share)
+
+
+def _source(plan: Plan, first: LoadedNetwork) -> str:
+    """Where the weights come from, in one line; nothing of this machine but the data's name."""
+    return f"trained by edgenet on {Path(plan.data).name}, from {first.origin}"

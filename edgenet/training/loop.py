@@ -1,0 +1,233 @@
+"""The loop: epochs of steps, with everything saved as it goes."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from dataclasses import replace
+
+import torch
+
+from edgenet.errors import EdgenetError
+from edgenet.files import write_atomically
+from edgenet.progress import Progress
+from edgenet.training.interrupt import StopRequest, TrainingStopped
+from edgenet.training.job import Job, Say, save_network, snapshot
+from edgenet.training.learner import set_training
+from edgenet.training.loader import Batch, load_epoch
+from edgenet.training.log import EpochRow, log_csv
+from edgenet.training.memory import is_out_of_memory, out_of_memory
+from edgenet.training.order import epoch_order, steps_per_epoch
+from edgenet.training.processes import wait_for_all
+from edgenet.training.schedule import learning_rate, resolution_in
+from edgenet.training.sgd import forget_gradients
+from edgenet.training.state import Position, Sums, save_state
+from edgenet.training.statistics import measure_statistics
+from edgenet.training.step import StepResult, loss_of, train_step
+from edgenet.training.validation import Validation, validate
+
+SAVE_EVERY_S = 60.0
+VALIDATED_PER_EPOCH = 2000
+"""The validation after each epoch uses at most so many photos; the last one, of which accuracy is told, uses all."""
+LOG_FILE = "log.csv"
+
+
+def run_epochs(job: Job, request: StopRequest, progress: Progress, say: Say) -> Position:
+    """Trains from the job's position to the end.
+
+    Returns:
+        the position at the end, with a row for every epoch.
+
+    Raises:
+        TrainingStopped: a signal asked for it; everything is saved.
+        EdgenetError: out of memory, photos that cannot be read any more, a full disk, weights that are no numbers.
+    """
+    position, recipe = job.position, job.plan.recipe
+    while position.epoch < recipe.epochs:
+        set_training(job.learner.network, frozen=position.epoch < recipe.freeze_epochs)
+        position = _run_steps(job, position, request, progress)
+        row = _row(job, position, *_validated(job, position.epoch, progress))
+        position = Position(position.epoch + 1, rows=(*position.rows, row))
+        _save(job, position, whole=True)
+        say(epoch_line(row, recipe.epochs, _remaining_s(job, position)))
+    return position
+
+
+def _run_steps(job: Job, position: Position, request: StopRequest, progress: Progress) -> Position:
+    """The steps of one epoch from the position on."""
+    recipe, photos = job.plan.recipe, job.material.photos
+    per_epoch = steps_per_epoch(len(photos), recipe.batch)
+    resolution = resolution_in(recipe, position.epoch, job.variant.resolution)
+    saved = time.monotonic()
+    with closing(
+        load_epoch(photos, recipe, position.epoch, resolution, position.step, job.setting.share)
+    ) as loader:
+        while True:
+            began = time.perf_counter()
+            batch = next(loader, None)
+            if batch is None:
+                return position
+            got = time.perf_counter()
+            rate = learning_rate(recipe, position.epoch * per_epoch + batch.step, per_epoch)
+            result = _step(job, batch, position.epoch, rate, request.asked)
+            seconds = got - began, time.perf_counter() - got
+            position = replace(
+                position, step=batch.step + 1, sums=_added(position.sums, result, batch.photos, seconds)
+            )
+            progress(
+                "training", position.epoch * len(photos) + position.sums.photos, recipe.epochs * len(photos)
+            )
+            if result.stop:
+                _stop(job, position, per_epoch)
+            if time.monotonic() - saved > SAVE_EVERY_S:
+                _save(job, position, whole=False)
+                saved = time.monotonic()
+
+
+def _step(job: Job, batch: Batch, epoch: int, rate: float, stop: bool) -> StepResult:
+    try:
+        result = train_step(job.learner, batch, job.setting, epoch, rate, stop)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+    else:
+        if result.loss != result.loss or abs(result.loss) == float("inf"):
+            raise EdgenetError(
+                f"the loss is {result.loss} in epoch {epoch + 1}, step {batch.step + 1}: the training diverged",
+                f"start again with a lower --learning-rate than {job.plan.recipe.learning_rate:g}",
+            )
+        return result
+    # Only here, after the handler: the error held on to the tensors that filled the memory.
+    raise out_of_memory(
+        job.plan.recipe.batch, 2 * job.setting.share.processes, lambda photos: _fits(job, batch, photos)
+    )
+
+
+def _fits(job: Job, batch: Batch, photos: int) -> bool:
+    """Whether a step with so many photos fits into the memory; the weights stay as they are."""
+    mine = max(photos // job.setting.share.processes, 1)
+    try:
+        forget_gradients(job.learner.network)
+        if job.setting.device.type == "cuda":
+            torch.cuda.empty_cache()
+        loss, _ = loss_of(
+            job.learner,
+            replace(batch, pixels=batch.pixels[:mine], labels=batch.labels[:mine]),
+            job.setting,
+            0,
+        )
+        loss.backward()
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return False
+    return True
+
+
+def _added(sums: Sums, result: StepResult, photos: int, seconds: tuple[float, float]) -> Sums:
+    return Sums(
+        sums.loss + result.loss * photos,
+        sums.correct + result.correct,
+        sums.photos + photos,
+        sums.waiting_s + seconds[0],
+        sums.computing_s + seconds[1],
+    )
+
+
+def _validated(job: Job, epoch: int, progress: Progress) -> tuple[Validation | None, float]:
+    """What the averaged weights say of a part of the validation photos, and the seconds it took; first process only."""
+    began = time.perf_counter()
+    recipe, photos = job.plan.recipe, job.material.photos
+    if epoch >= recipe.freeze_epochs:  # before, the statistics belong to weights that stay as they are
+        order = epoch_order(photos.labels, recipe.seed, epoch, recipe.balance)
+        measure_statistics(job.learner.average, photos, order, job.variant.resolution, job.setting.share)
+    found = None
+    if job.setting.share.process == 0:
+        found = validate_job(job, progress, VALIDATED_PER_EPOCH)
+    wait_for_all(job.setting.share)
+    return found, time.perf_counter() - began
+
+
+def validate_job(job: Job, progress: Progress, limit: int | None = None) -> Validation:
+    """What the averaged weights say of the validation photos."""
+    average = job.learner.average
+    return validate(
+        average,
+        average.normalization,
+        job.material.validation,
+        job.variant.resolution,
+        limit,
+        lambda done, total: progress("validating", done, total),
+    )
+
+
+def _row(job: Job, position: Position, found: Validation | None, validating_s: float) -> EpochRow:
+    sums, recipe = position.sums, job.plan.recipe
+    per_epoch = steps_per_epoch(len(job.material.photos), recipe.batch)
+    return EpochRow(
+        epoch=position.epoch + 1,
+        resolution=resolution_in(recipe, position.epoch, job.variant.resolution),
+        learning_rate=learning_rate(recipe, (position.epoch + 1) * per_epoch - 1, per_epoch),
+        train_loss=sums.loss / sums.photos,
+        train_top1=100 * sums.correct / sums.photos,
+        val_loss=found.loss if found else 0.0,
+        val_top1=found.top1 if found else 0.0,
+        val_photos=len(found.labels) if found else 0,
+        photos=sums.photos,
+        photos_per_s=sums.photos / (sums.waiting_s + sums.computing_s),
+        waiting_s=sums.waiting_s,
+        computing_s=sums.computing_s,
+        validating_s=validating_s,
+    )
+
+
+def _save(job: Job, position: Position, whole: bool) -> None:
+    """Writes the state; after a whole epoch also the network and the log."""
+    if job.setting.share.process != 0:
+        return
+    if whole:
+        save_network(job)
+        write_atomically(job.out / LOG_FILE, log_csv(position.rows))
+    save_state(job.out, snapshot(job, position))
+
+
+def _stop(job: Job, position: Position, per_epoch: int) -> None:
+    _save(job, position, whole=False)
+    raise TrainingStopped(
+        f"stopped in epoch {position.epoch + 1} of {job.plan.recipe.epochs}, after step {position.step} of "
+        f"{per_epoch}; everything is saved in {job.out}",
+        f"go on with: edgenet train --resume {job.out}",
+    )
+
+
+def _remaining_s(job: Job, position: Position) -> float:
+    """Seconds that the epochs to come will take, if each photo takes as long as in the last one of its resolution."""
+    recipe, last = job.plan.recipe, position.rows[-1]
+    here = (last.waiting_s + last.computing_s) / last.resolution**2
+    return sum(
+        here * resolution_in(recipe, epoch, job.variant.resolution) ** 2 + last.validating_s
+        for epoch in range(position.epoch, recipe.epochs)
+    )
+
+
+def epoch_line(row: EpochRow, epochs: int, remaining_s: float) -> str:
+    """One epoch for people."""
+    return (
+        f"epoch {row.epoch}/{epochs}  loss {row.train_loss:.3f}  top-1 train {row.train_top1:.1f} % val "
+        f"{row.val_top1:.1f} %  {row.photos_per_s:.0f} photos/s  waiting {row.waiting_s:.1f} s computing "
+        f"{row.computing_s:.1f} s  about {duration(remaining_s)} to go"
+    )
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people, such as 4 min 10 s.
+
+    >>> duration(250.4)
+    '4 min 10 s'
+    """
+    whole = round(seconds)
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"

@@ -1,0 +1,76 @@
+"""The network that a training begins with: fresh, or taken over with a last layer for other classes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from torch import nn
+
+from edgenet.errors import EdgenetError
+from edgenet.training.randomness import Purpose, seed_torch
+from edgenet.zoo.classifier import Classifier, NetworkOptions
+from edgenet.zoo.loaded import LICENCE_UNKNOWN, LoadedNetwork
+from edgenet.zoo.loading import load_network
+from edgenet.zoo.registry import Variant, build_with
+from edgenet.zoo.weights import PRETRAINED, Progress
+
+IMAGENET = "imagenet"
+
+
+def fresh_network(variant: Variant, labels: tuple[str, ...], seed: int) -> LoadedNetwork:
+    """A network with random weights for these classes."""
+    seed_torch(seed, Purpose.WEIGHTS)
+    options = NetworkOptions(classes=len(labels))
+    module = build_with(variant, options)
+    return LoadedNetwork(module, variant, labels, options.normalization, "random weights", LICENCE_UNKNOWN)
+
+
+def pretrained_network(
+    variant: Variant, labels: tuple[str, ...], source: str, seed: int, progress: Progress | None = None
+) -> LoadedNetwork:
+    """A network with the weights of another; its last layer is new unless the classes are the same.
+
+    Args:
+        source: "imagenet", or the path of a file of weights of the same architecture and width.
+
+    Raises:
+        EdgenetError: no such weights, or those of another architecture or width.
+    """
+    loaded = load_network(_imagenet_name(variant) if source == IMAGENET else source, progress=progress)
+    if (loaded.variant.architecture, loaded.variant.width) != (variant.architecture, variant.width):
+        raise EdgenetError(
+            f"{source} holds {loaded.variant.name}, which has not the layers of {variant.name}",
+            f"train {loaded.variant.architecture}_{loaded.variant.width}_{variant.resolution}, or start elsewhere",
+        )
+    if loaded.labels == labels:
+        return replace(loaded, variant=variant)
+    return replace(
+        loaded, module=with_new_head(loaded, variant, labels, seed), variant=variant, labels=labels
+    )
+
+
+def with_new_head(loaded: LoadedNetwork, variant: Variant, labels: tuple[str, ...], seed: int) -> Classifier:
+    """The network with a last layer of fresh weights, one output a label."""
+    seed_torch(seed, Purpose.WEIGHTS)
+    module = build_with(variant, replace(loaded.module.options, classes=len(labels)))
+    prefix = f"{head_name(module)}."
+    kept = {n: t for n, t in loaded.module.state_dict().items() if not n.startswith(prefix)}
+    module.load_state_dict(kept, strict=False)
+    return module
+
+
+def head_name(module: nn.Module) -> str:
+    """The name of the last linear layer."""
+    return [name for name, layer in module.named_modules() if isinstance(layer, nn.Linear)][-1]
+
+
+def _imagenet_name(variant: Variant) -> str:
+    """The variant with ImageNet weights that has the same layers; weights fit any resolution."""
+    prefix = f"{variant.architecture}_{variant.width}_"
+    name = next((name for name in PRETRAINED if name.startswith(prefix)), None)
+    if name is None:
+        raise EdgenetError(
+            f"there are no ImageNet weights for {variant.architecture} of width {variant.width}",
+            f"take one that has them ({', '.join(PRETRAINED)}), or give --pretrained FILE, or train from scratch",
+        )
+    return name

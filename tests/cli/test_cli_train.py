@@ -1,0 +1,163 @@
+"""`edgenet train` as a user has it."""
+
+from __future__ import annotations
+
+import csv
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from command_line import Edgenet
+from test_cli_start import heed_interrupts
+
+TINY = "mobilenet_v1_0.25_32"
+QUICK = ("--epochs", "1", "--batch", "8")
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Class folders dark and light, 8 photos each."""
+    for name, level in (("dark", 40), ("light", 200)):
+        folder = tmp_path / "photos" / name
+        folder.mkdir(parents=True)
+        for number in range(8):
+            noise = np.random.default_rng([level, number]).integers(-30, 30, (32, 32, 3))
+            cv2.imwrite(str(folder / f"{number}.png"), (level + noise).astype(np.uint8))
+    return tmp_path / "photos"
+
+
+def test_from_photos_to_an_int8_file(edgenet: Edgenet, photos: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    (photos / "dark" / "3.png").write_bytes(b"\x89PNG cut")
+    ran = edgenet(
+        "train", TINY, "--data", photos, "--out", run, *QUICK, "--balance", "--no-flip", "--seed", 5
+    )
+    assert ran.status == 0, ran.err
+    for part in (
+        "0.8 M mult-adds",
+        "13 photos of 2 classes",
+        "epoch 1/1",
+        "photos/s",
+        "top-1",
+        "95 % interval",
+    ):
+        assert part in ran.out
+    assert "left out 1 unreadable photo:\n  dark/3.png" in ran.err
+    assert ran.out.index("dark") < ran.out.index("light")
+    checkpoint = run / f"{TINY}.safetensors"
+    made = edgenet(
+        "convert", checkpoint, "--calibration", photos, "--recipe", "minmax", "-o", tmp_path / "x.tflite"
+    )
+    assert made.status == 0, made.err
+    shown = edgenet("evaluate", checkpoint, tmp_path / "x.tflite", "--data", photos, "--json").json()
+    assert [row["precision"] for row in shown["models"]] == ["float32", "int8"]
+
+
+def test_json_is_alone_on_standard_output(edgenet: Edgenet, photos: Path, tmp_path: Path) -> None:
+    ran = edgenet("train", TINY, "--data", photos, "--out", tmp_path / "run", *QUICK, "--json")
+    found = ran.json()
+    assert found["variant"] == TINY
+    assert found["n"] == 2
+    assert [row["name"] for row in found["classes"]] == ["dark", "light"]
+    assert found["epochs"][0]["photos"] == 14
+    assert "epoch 1/1" in ran.err
+
+
+def test_every_number_reaches_the_plan(edgenet: Edgenet, photos: Path, tmp_path: Path) -> None:
+    from edgenet.training.state import load_state
+
+    options = {
+        "--batch": 7, "--learning-rate": 0.03, "--weight-decay": 0.002, "--warmup-epochs": 0.25,
+        "--label-smoothing": 0.05, "--ema-decay": 0.9, "--precision": "float32", "--crop-scale": 0.6,
+        "--colour": 0.1, "--mixup": 0.3, "--hold-out": 0.25, "--device": "cpu", "--memory": 0.5, "--seed": 9,
+        "--epochs": 1,
+    }  # fmt: skip
+    arguments = [text for pair in options.items() for text in pair]
+    assert (
+        edgenet("train", TINY, "--data", photos, "-o", tmp_path / "run", *arguments, "--progressive").status
+        == 0
+    )
+    plan = load_state(tmp_path / "run").plan
+    recipe, augmentation = plan.recipe, plan.recipe.augmentation
+    found = {
+        "--batch": recipe.batch, "--learning-rate": recipe.learning_rate, "--weight-decay": recipe.weight_decay,
+        "--warmup-epochs": recipe.warmup_epochs, "--label-smoothing": recipe.label_smoothing,
+        "--ema-decay": recipe.ema_decay, "--precision": recipe.precision, "--crop-scale": augmentation.crop_scale,
+        "--colour": augmentation.colour, "--mixup": augmentation.mixup, "--hold-out": plan.hold_out,
+        "--device": plan.device, "--memory": (plan.memory or 0) / 1e9, "--seed": recipe.seed,
+        "--epochs": recipe.epochs,
+    }  # fmt: skip
+    assert found == options
+    assert recipe.progressive
+    assert augmentation.flip
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("train", TINY, "--data", "photos"),
+        ("train", TINY, "--out", "run"),
+        ("train", "--data", "photos", "--out", "run"),
+        ("train", TINY, "--resume", "run"),
+        ("train", "--resume", "run", "--out", "other"),
+        ("train", "--resume", "run", "--epochs", "3"),
+        ("train", "--resume", "run", "--balance"),
+        ("train", TINY, "--data", "photos", "--out", "run", "--temperature", "3"),
+        ("train", TINY, "--data", "photos", "--out", "run", "--batch", "1"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage(edgenet: Edgenet, arguments: tuple[str, ...]) -> None:
+    ran = edgenet(*arguments)
+    assert ran.status == 2
+    assert "Usage: edgenet train" in ran.err
+
+
+def test_what_is_refused_is_one_line(edgenet: Edgenet, photos: Path, tmp_path: Path) -> None:
+    out = ("--out", tmp_path / "run")
+    edgenet("train", "mobilenet_v9_1.0_224", "--data", photos, *out).refusal("not the name of a variant")
+    edgenet("train", TINY, "--data", tmp_path / "none", *out).refusal("does not exist")
+    edgenet("train", TINY, "--data", photos, *out, "--pretrained", "imagenet").refusal("no ImageNet weights")
+    edgenet("train", TINY, "--data", photos, *out, "--teacher", "no.safetensors").refusal(
+        "no file no.safetensors"
+    )
+    edgenet("train", TINY, "--data", photos, *out, "--learning-rate", "0").refusal("the learning rate is 0")
+    edgenet("train", "--resume", tmp_path).refusal("holds no training to go on with")
+    (tmp_path / "file").write_text("")
+    edgenet("train", TINY, "--data", photos, "--out", tmp_path / "file" / "run").refusal(
+        "cannot make the folder"
+    )
+
+
+@pytest.mark.slow
+def test_ctrl_c_prints_how_to_go_on(photos: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "edgenet", "train"]
+    start = [
+        *command,
+        TINY,
+        "--data",
+        str(photos),
+        "--out",
+        str(tmp_path / "run"),
+        "--epochs",
+        "300",
+        "--batch",
+        "8",
+    ]
+    with subprocess.Popen(
+        start, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts
+    ) as running:
+        assert running.stdout is not None
+        for line in running.stdout:
+            if line.startswith("epoch 2/300"):
+                break
+        running.send_signal(signal.SIGINT)
+        _, err = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert err.startswith("edgenet: stopped in epoch ")
+    assert err.endswith(f"go on with: edgenet train --resume {tmp_path / 'run'}\n")
+    assert len(list(csv.DictReader((tmp_path / "run" / "log.csv").open()))) >= 2

@@ -1,0 +1,201 @@
+"""Which photos train and which validate, what is kept of them, and what is refused."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from shape_photos import every_class, shape_photo, write_photos
+
+from edgenet.data import open_photos
+from edgenet.errors import EdgenetError
+from edgenet.progress import silent
+from edgenet.training.classes import check_counts, imbalance
+from edgenet.training.job import Material, read_material
+from edgenet.training.photos import read_photos, shrink
+from edgenet.training.plan import Plan
+from edgenet.training.recipe import Distillation, Recipe
+from edgenet.training.splits import hold_out, open_training_data
+
+
+def material(data: Path, seed: int = 0) -> Material:
+    plan = Plan("mobilenet_v1_0.25_32", str(data), Recipe(seed=seed), Distillation(), hold_out=0.25)
+    return read_material(plan, 32, silent)
+
+
+def test_without_a_validation_part_a_share_of_every_class_is_held_out(shapes: Path) -> None:
+    found = material(shapes)
+    assert found.held_out
+    assert np.bincount(found.photos.labels).tolist() == [15, 15, 15]
+    assert sorted(found.validation.labels) == [0] * 5 + [1] * 5 + [2] * 5
+    assert not set(found.validation.names) & set(found.photos.photoset.names)
+    assert set(material(shapes, seed=1).validation.names) != set(found.validation.names)
+
+
+def test_what_is_held_out_depends_on_contents_not_on_names(shapes: Path, tmp_path: Path) -> None:
+    for index, path in enumerate(sorted(shapes.rglob("*.jpg"))):
+        other = tmp_path / path.parent.name / f"{999 - index}.jpg"
+        other.parent.mkdir(exist_ok=True)
+        other.write_bytes(path.read_bytes())
+
+    def contents(data: Path) -> set[bytes]:
+        held = material(data).validation
+        return {held.read_bytes(index) for index in range(len(held))}
+
+    assert contents(tmp_path) == contents(shapes)
+
+
+def test_a_photo_that_is_there_twice_is_on_one_side_only() -> None:
+    contents = [bytes([number % 4]) for number in range(12)]
+    for seed in range(20):
+        kept, held = hold_out([0] * 12, contents, 0.3, seed)
+        assert kept
+        assert held
+        assert not {contents[i] for i in kept} & {contents[i] for i in held}
+
+
+@pytest.mark.parametrize("share", [0, 1, -0.5, float("nan")])
+def test_a_share_that_is_none(share: float) -> None:
+    with pytest.raises(EdgenetError, match="give one between 0 and 1"):
+        hold_out([0, 0], [b"a", b"b"], share, 0)
+
+
+@pytest.mark.parametrize("part", ["val", "validation", "test"])
+def test_split_folders_are_used(tmp_path: Path, part: str) -> None:
+    write_photos(tmp_path / "train", every_class(3))
+    write_photos(tmp_path / part, every_class(2), first=50)
+    found = material(tmp_path)
+    assert not found.held_out
+    assert (len(found.photos), len(found.validation), found.validation.split) == (9, 6, part)
+
+
+def test_a_test_part_is_left_alone_where_there_is_a_val_part(tmp_path: Path) -> None:
+    for number, part in enumerate(("train", "test", "val")):
+        write_photos(tmp_path / part, every_class(2), first=10 * number)
+    assert material(tmp_path).validation.split == "val"
+
+
+def test_a_zip_reads_like_its_folder(shapes: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "shapes.zip", "w") as archive:
+        for path in shapes.rglob("*.jpg"):
+            archive.write(path, path.relative_to(shapes.parent))
+    zipped, plain = material(tmp_path / "shapes.zip"), material(shapes)
+    assert zipped.digest == plain.digest
+    assert zipped.validation.names == plain.validation.names
+
+
+def test_splits_with_other_classes(tmp_path: Path) -> None:
+    write_photos(tmp_path / "train", {"blue": 2, "red": 2})
+    write_photos(tmp_path / "val", {"blue": 2, "green": 2})
+    with pytest.raises(
+        EdgenetError, match="differ: red is missing in val; green is missing in train; give both the same"
+    ):
+        open_training_data(tmp_path)
+
+
+def test_only_a_test_part(tmp_path: Path) -> None:
+    write_photos(tmp_path / "test", every_class(2))
+    with pytest.raises(EdgenetError, match="none to train with; name that folder 'train'"):
+        open_training_data(tmp_path)
+
+
+def test_no_class_folders_and_a_single_one(tmp_path: Path) -> None:
+    write_photos(tmp_path / "one", {"blue": 2})
+    with pytest.raises(EdgenetError, match="single class; give a folder for each of at least two"):
+        open_training_data(tmp_path / "one")
+    (tmp_path / "flat").mkdir()
+    (tmp_path / "flat" / "a.jpg").write_bytes(shape_photo("red", 0))
+    with pytest.raises(EdgenetError, match="no labels; put those of every class into a folder of its own"):
+        open_training_data(tmp_path / "flat")
+
+
+def test_an_empty_class_folder(tmp_path: Path) -> None:
+    write_photos(tmp_path, every_class(2))
+    (tmp_path / "violet").mkdir()
+    with pytest.raises(
+        EdgenetError, match=r"the class folder violet in .* holds no photos; fill it or remove"
+    ):
+        material(tmp_path)
+
+
+def test_a_class_with_one_photo(tmp_path: Path) -> None:
+    write_photos(tmp_path, {"blue": 3, "red": 1})
+    with pytest.raises(
+        EdgenetError, match="the class red has only 1 photo; a class needs at least 2, one to"
+    ):
+        material(tmp_path)
+
+
+def test_a_class_of_which_one_photo_can_be_read(tmp_path: Path) -> None:
+    write_photos(tmp_path, {"blue": 3, "red": 3})
+    for number in (0, 2):
+        (tmp_path / "red" / f"000{number}.jpg").write_bytes(b"\xff\xd8 cut off")
+    with pytest.raises(EdgenetError, match=r"the class red has only 1 photo that can be read \(2 cannot\)"):
+        material(tmp_path)
+
+
+def test_unreadable_photos_are_listed_and_left_out(tmp_path: Path) -> None:
+    write_photos(tmp_path, every_class(4))
+    (tmp_path / "green" / "0002.jpg").write_bytes(b"")
+    photos = read_photos(open_photos(tmp_path), 32, 1 << 30)
+    assert len(photos) == 11
+    assert photos.skipped == (("green/0002.jpg", "green/0002.jpg is empty (0 bytes); copy it again"),)
+    assert "green/0002.jpg" not in photos.photoset.names
+    assert photos.labels.tolist() == [0] * 4 + [1] * 3 + [2] * 4
+
+
+def test_not_one_can_be_read(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.jpg").write_bytes(b"no photo")
+    with pytest.raises(EdgenetError, match=r"none of the 2 photos in .* can be read: .*; give other photos"):
+        read_photos(open_photos(tmp_path), 32, 1 << 30)
+
+
+def test_photos_beyond_the_budget_are_decoded_again_and_are_the_same(shapes: Path) -> None:
+    photoset = open_photos(shapes)
+    all_kept, none_kept = (read_photos(photoset, 16, budget) for budget in (1 << 30, 0))
+    some = read_photos(photoset, 16, 10 * all_kept.pixels(0).nbytes)
+    assert (all_kept.in_memory, some.in_memory, none_kept.in_memory) == (60, 10, 0)
+    for index in (0, 9, 10, 59):
+        assert (all_kept.pixels(index) == none_kept.pixels(index)).all()
+        assert (all_kept.pixels(index) == some.pixels(index)).all()
+
+
+def test_photos_are_kept_a_little_larger_than_trained_and_never_enlarged() -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
+    assert shrink(photo, 150).shape == (150, 200, 3)
+    assert shrink(photo, 300) is photo
+    assert (shrink(photo, 150) == cv2.resize(photo, (200, 150), interpolation=cv2.INTER_AREA)).all()
+
+
+def test_unequal_classes_are_told() -> None:
+    names = ("cat", "dog")
+    assert imbalance((10, 29), names, False) is None
+    told = imbalance((10, 30), names, False)
+    assert told is not None
+    assert "30 photos of dog, 10 of cat" in told
+    assert "--balance" in told
+    balanced = imbalance((10, 30), names, True)
+    assert balanced is not None
+    assert "shown equally often" in balanced
+
+
+def test_a_class_without_a_photo_in_a_training_part() -> None:
+    with pytest.raises(
+        EdgenetError, match="the class b has no photo; a class needs at least 1, to train with"
+    ):
+        check_counts((3, 0), ("a", "b"), (), 1)
+
+
+@pytest.mark.slow
+def test_real_photos(shared_data: Path) -> None:
+    found = open_training_data(shared_data / "cifar10-images.zip")
+    assert found.validation is not None
+    assert (len(found.training), len(found.validation)) == (50_000, 10_000)
+    photos = read_photos(found.training.take(range(0, 50_000, 1000)), 64, 1 << 30)
+    assert photos.pixels(0).shape == (32, 32, 3)
+    assert photos.skipped == ()
