@@ -1,7 +1,12 @@
-"""The fake-quantized reading: float arithmetic on values that are rounded as int8 rounds them, open to training.
+"""The fake-quantized reading: the integer arithmetic of int8, open to training.
+
+Tensors hold whole steps from their zero point, q - z, as float32. Sums of products of whole numbers are exact there
+below 2**24, in any order, so a convolution gives the very integers of `quantize.integer`, and is requantized by the
+same float32 multiplication and rounding; every other operator takes its values from the integer reading itself.
 
 Rounding has no useful gradient; it is passed straight through where the value was not clipped (arXiv 1308.3432,
-1712.05877). Trainable are every weight, as a real number of int8 steps, and every bias.
+1712.05877). Trainable are every weight, as a real number of int8 steps, and every bias, as a real number of steps of
+its layer's output; the encodings and the weights' scales stay.
 """
 
 from __future__ import annotations
@@ -12,82 +17,95 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
-from edgenet.graph.executor import apply, convolve, forget, last_uses, pad
+from edgenet.graph.executor import apply, forget, last_uses, pad
 from edgenet.graph.ir import Node
-from edgenet.graph.operators import WEIGHTED, FullyConnected, Pad, Weighted
-from edgenet.quantize.encodings import HIGH, LOW, WEIGHT_LIMIT, Encoding, QuantizedGraph, QuantizedWeights
-from edgenet.quantize.weights import per_channel, quantize_bias
+from edgenet.graph.operators import WEIGHTED, Concat, FullyConnected, Pad, Reshape, Transpose, Weighted
+from edgenet.quantize.encodings import BIAS_LIMIT, HIGH, LOW, WEIGHT_LIMIT, Encoding, QuantizedGraph
+from edgenet.quantize.integer import apply_integer, bounds, multiplier, products
 
 Observer = Callable[[str, Tensor], None]
 
 
-class _RoundToEncoding(torch.autograd.Function):
-    """Real numbers to the nearest that an encoding has."""
+class _Round(torch.autograd.Function):
+    """Multiplied, rounded half to even and clipped; the gradient passes where nothing was clipped."""
 
     @staticmethod
-    def forward(context: Any, x: Tensor, scale: float, zero_point: int) -> Tensor:
-        steps = (x * (1 / scale)).round_()
-        low, high = LOW - zero_point, HIGH - zero_point
-        context.save_for_backward((steps >= low) & (steps <= high))
-        return steps.clamp_(low, high).mul_(scale)
+    def forward(context: Any, x: Tensor, factor: Tensor, low: int, high: int) -> Tensor:
+        steps = (x * factor).round_()
+        context.save_for_backward((steps >= low) & (steps <= high), factor)
+        return steps.clamp_(low, high)
 
     @staticmethod
-    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        (inside,) = context.saved_tensors
-        return gradients[0] * inside, None, None
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        inside, factor = context.saved_tensors
+        return gradients[0] * inside * factor, None, None, None
 
 
-class _RoundSteps(torch.autograd.Function):
-    """Real steps to whole ones within +-127."""
+class _RoundWeights(torch.autograd.Function):
+    """Real steps to whole ones within +-127; what is outside may come back, but not go further."""
 
     @staticmethod
     def forward(context: Any, steps: Tensor) -> Tensor:
+        context.save_for_backward(steps)
         return steps.round().clamp_(-WEIGHT_LIMIT, WEIGHT_LIMIT)
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> Tensor:
-        return gradients[0]
+        (steps,) = context.saved_tensors
+        outward = (steps.abs() > WEIGHT_LIMIT) & (gradients[0] * steps < 0)  # descent goes against the gradient
+        return gradients[0].masked_fill(outward, 0)
+
+
+class _Exactly(torch.autograd.Function):
+    """The second value with the first one's gradient."""
+
+    @staticmethod
+    def forward(context: Any, smooth: Tensor, exact: Tensor, low: int, high: int) -> Tensor:
+        steps = smooth.round()
+        context.save_for_backward((steps >= low) & (steps <= high))
+        return exact
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        (inside,) = context.saved_tensors
+        return gradients[0] * inside, None, None, None
 
 
 class FakeQuantized(nn.Module):
     """A quantized graph whose weights and biases can be trained.
 
     Args:
-        quantized: where the training starts.
+        quantized: where the training starts; wholly int8.
     """
 
     def __init__(self, quantized: QuantizedGraph) -> None:
         super().__init__()
+        if quantized.kept_float:
+            raise TypeError(f"layers of '{quantized.graph.name}' are float: only int8 is trained")
         self.quantized = quantized
         self.steps = nn.ParameterDict()
         self.biases = nn.ParameterDict()
+        # a parameter's name may hold no dots, which a node's may
         self.keys = {node.name: str(i) for i, node in enumerate(quantized.graph.nodes)}
         for node in quantized.graph.nodes:
-            operator = node.operator
-            if isinstance(operator, WEIGHTED):
-                self._add_layer(node, operator, quantized.weights[node.name])
-
-    def _add_layer(self, node: Node, operator: Weighted, weights: QuantizedWeights) -> None:
-        key = self.keys[node.name]
-        source = np.float64(self.quantized.encodings[node.inputs[0]].scale)
-        bias = weights.bias * source * np.float64(weights.scales)
-        self.steps[key] = nn.Parameter(torch.from_numpy(weights.values.astype(np.float32)))
-        self.biases[key] = nn.Parameter(torch.from_numpy(bias.astype(np.float32)))
-        sizes = per_channel(operator, weights.scales)
-        self.register_buffer(f"step_size_{key}", torch.from_numpy(sizes.copy()))
+            if isinstance(node.operator, WEIGHTED):
+                weights = quantized.weights[node.name]
+                bias = weights.bias.astype(np.float32) * self._multiplier(node)
+                self.steps[self.keys[node.name]] = _parameter(weights.values)
+                self.biases[self.keys[node.name]] = _parameter(bias)
 
     def forward(self, pixels: Tensor, observe: Observer | None = None) -> Tensor:
-        """Logits of decoded input.
+        """Logits of decoded input, as real numbers.
 
         Args:
-            pixels: [n, H, W, 3] as `graph.executor.decode_pixels` gives them.
-            observe: called with every tensor's name and value.
+            pixels: [n, H, W, 3] as `graph.executor.decode_pixels` gives them; what lies between two steps is rounded.
+            observe: called with every tensor's name and value, in whole steps from its zero point.
         """
-        graph = self.quantized.graph
-        values = {graph.input: pixels}
+        graph, encodings = self.quantized.graph, self.quantized.encodings
+        values = {graph.input: _to_steps(pixels, encodings[graph.input])}
         last_use = last_uses(graph)
         for node in graph.nodes:
             result = self._run_node(node, [values[name] for name in node.inputs])
@@ -95,42 +113,67 @@ class FakeQuantized(nn.Module):
             if observe:
                 observe(node.output, result)
             forget(values, node, last_use)
-        return values[graph.output]
+        return values[graph.output] * encodings[graph.output].scale
 
     def _run_node(self, node: Node, inputs: list[Tensor]) -> Tensor:
         operator = node.operator
-        if isinstance(operator, Pad) and operator.value == 0:
-            return pad(inputs[0], operator.pads)
         if isinstance(operator, WEIGHTED):
-            result = self._weighted(node, operator, inputs[0])
-        else:
-            result = apply(operator, inputs)
-        encoding: Encoding = self.quantized.encodings[node.output]
-        return _RoundToEncoding.apply(result, encoding.scale, encoding.zero_point)
+            return self._weighted(node, operator, inputs[0])
+        if isinstance(operator, Concat | Reshape | Transpose) or (
+            isinstance(operator, Pad) and operator.value == 0
+        ):
+            return apply(operator, inputs)  # only moves steps; all its tensors have one encoding
+        return self._exactly(node, inputs)
 
     def _weighted(self, node: Node, operator: Weighted, x: Tensor) -> Tensor:
-        key = self.keys[node.name]
-        weight = _RoundSteps.apply(self.steps[key]) * getattr(self, f"step_size_{key}")
-        bias = self.biases[key]
-        low, high = operator.activation.bounds
-        if isinstance(operator, FullyConnected):
-            result = functional.linear(x, weight, bias)
-        else:
-            padded = pad(x, operator.pads) if any(operator.pads) else x
-            result = convolve(operator, padded, weight, bias)
-        return result if np.isinf(low) else result.clamp(low, None if np.isinf(high) else high)
+        key, output = self.keys[node.name], self.quantized.encodings[node.output]
+        factor = torch.from_numpy(self._multiplier(node)).to(x.device)
+        weight = _RoundWeights.apply(self.steps[key])
+        bias = _Round.apply(self.biases[key], 1 / factor, -BIAS_LIMIT, BIAS_LIMIT)
+        padded = x if isinstance(operator, FullyConnected) or not any(operator.pads) else pad(x, operator.pads)
+        low, high = bounds(operator.activation, output)
+        sums = products(operator, weight, bias, padded)
+        return _Round.apply(sums, factor, low - output.zero_point, high - output.zero_point)
 
+    def _exactly(self, node: Node, inputs: list[Tensor]) -> Tensor:
+        """The integer reading's values with the gradient of real arithmetic."""
+        encodings = [self.quantized.encodings[name] for name in node.inputs]
+        output = self.quantized.encodings[node.output]
+        pairs = list(zip(inputs, encodings, strict=True))
+        real = apply(node.operator, [x * encoding.scale for x, encoding in pairs])
+        with torch.no_grad():
+            integers = [(x + encoding.zero_point).to(torch.int8) for x, encoding in pairs]
+            exact = apply_integer(self.quantized, node, integers).to(torch.float32) - output.zero_point
+        zero = output.zero_point
+        return _Exactly.apply(real / output.scale, exact, LOW - zero, HIGH - zero)
+
+    def _multiplier(self, node: Node) -> NDArray[np.float32]:
+        """Steps of the output in one unit of the sums, float32 [O]."""
+        encodings = self.quantized.encodings
+        weights = self.quantized.weights[node.name]
+        return multiplier(encodings[node.inputs[0]], weights, encodings[node.output])
+
+    @torch.no_grad()
     def finished(self) -> QuantizedGraph:
         """The integers that the training came to."""
         weights = dict(self.quantized.weights)
-        for name, key in self.keys.items():
+        for node in self.quantized.graph.nodes:
+            key = self.keys[node.name]
             if key not in self.steps:
                 continue
-            node = next(n for n in self.quantized.graph.nodes if n.name == name)
-            old = weights[name]
-            steps = self.steps[key].detach().cpu().round().clamp(-WEIGHT_LIMIT, WEIGHT_LIMIT)
-            bias = self.biases[key].detach().cpu().numpy()
-            source = self.quantized.encodings[node.inputs[0]].scale
-            values = steps.to(torch.int8).numpy()
-            weights[name] = QuantizedWeights(values, old.scales, quantize_bias(bias, source, old.scales))
+            factor = torch.from_numpy(self._multiplier(node))
+            values = _RoundWeights.apply(self.steps[key].cpu()).to(torch.int8).numpy()
+            bias = _Round.apply(self.biases[key].cpu(), 1 / factor, -BIAS_LIMIT, BIAS_LIMIT)
+            weights[node.name] = replace(
+                weights[node.name], values=values, bias=bias.to(torch.int32).numpy()
+            )
         return replace(self.quantized, weights=weights)
+
+
+def _parameter(values: NDArray) -> nn.Parameter:
+    return nn.Parameter(torch.from_numpy(values.astype(np.float32)))
+
+
+def _to_steps(x: Tensor, encoding: Encoding) -> Tensor:
+    low, high = LOW - encoding.zero_point, HIGH - encoding.zero_point
+    return (x / encoding.scale).round().clamp(low, high)

@@ -131,16 +131,17 @@ def apply_integer(quantized: QuantizedGraph, node: Node, inputs: list[Tensor]) -
         case Transpose():
             return x.permute(operator.permutation).contiguous()
         case Unary(kind="relu" | "relu6" as kind):
-            return x.clamp(*_bounds(Activation(kind), output))
+            return x.clamp(*bounds(Activation(kind), output))
         case Unary():
             table = TABLES[operator.kind](encodings[0], output)
-            return torch.from_numpy(table)[x.to(torch.int64) - LOW]
+            return torch.from_numpy(table).to(x.device)[x.to(torch.int64) - LOW]
         case Softmax():
             return _softmax(x, encodings[0], output)
     raise TypeError(f"no integer execution for {type(operator).__name__}")
 
 
-def _bounds(activation: Activation, output: Encoding) -> tuple[int, int]:
+def bounds(activation: Activation, output: Encoding) -> tuple[int, int]:
+    """The lowest and highest int8 value that an operator with this activation gives."""
     low, high = (_steps(bound, output) for bound in activation.bounds)
     return int(max(low, LOW)), int(min(high, HIGH))
 
@@ -150,7 +151,7 @@ def _steps(bound: float, encoding: Encoding) -> float:
 
 
 def _requantize(accumulator: Tensor, scale: Tensor, output: Encoding, activation: Activation) -> Tensor:
-    low, high = _bounds(activation, output)
+    low, high = bounds(activation, output)
     real = accumulator.to(torch.float32) * scale
     return (real.round() + output.zero_point).clamp(low, high).to(torch.int8)
 
@@ -167,8 +168,13 @@ def _weighted(
         centred = pad(centred, operator.pads)
     weight, bias = tensor_of(weights.values).to(torch.float32), tensor_of(weights.bias).to(torch.float64)
     accumulator = _accumulate(operator, weight, bias, centred)
-    scale = np.float32(source.scale) * weights.scales / np.float32(output.scale)
+    scale = multiplier(source, weights, output)
     return _requantize(accumulator, torch.from_numpy(scale), output, operator.activation)
+
+
+def multiplier(source: Encoding, weights: QuantizedWeights, output: Encoding) -> NDArray[np.float32]:
+    """What requantization multiplies each channel's sums by, float32 [O]."""
+    return np.float32(source.scale) * weights.scales / np.float32(output.scale)
 
 
 def _accumulate(operator: Weighted, weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
@@ -178,11 +184,12 @@ def _accumulate(operator: Weighted, weight: Tensor, bias: Tensor, x: Tensor) -> 
     """
     magnitudes = weight.movedim(output_axis(operator), 0).flatten(1).abs().sum(1)
     if float(magnitudes.max()) * LARGEST_INPUT + float(bias.abs().max()) < EXACT_IN_FLOAT32:
-        return _products(operator, weight, bias.to(torch.float32), x)
+        return products(operator, weight, bias.to(torch.float32), x)
     return _products_in_parts(operator, weight, x) + bias
 
 
-def _products(operator: Weighted, weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
+def products(operator: Weighted, weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
+    """Sums of products of whole numbers, which torch's float kernels take; `x` is padded already."""
     if isinstance(operator, FullyConnected):
         return functional.linear(x, weight, bias)
     return convolve(operator, x, weight, bias)
@@ -191,11 +198,11 @@ def _products(operator: Weighted, weight: Tensor, bias: Tensor | None, x: Tensor
 def _products_in_parts(operator: Weighted, weight: Tensor, x: Tensor) -> Tensor:
     """Longer sums, cut into parts over the input channels that float32 holds; of groups, at once in float64."""
     if isinstance(operator, DepthwiseConv2D) or (isinstance(operator, Conv2D) and operator.groups > 1):
-        return _products(operator, weight.to(torch.float64), None, x.to(torch.float64))
+        return products(operator, weight.to(torch.float64), None, x.to(torch.float64))
     window = 1 if isinstance(operator, FullyConnected) else operator.kernel[0] * operator.kernel[1]
     part = max(EXACT_IN_FLOAT32 // (LARGEST_WEIGHT * LARGEST_INPUT * window), 1)
     pieces = zip(x.split(part, dim=-1), weight.split(part, dim=-1), strict=True)
-    return torch.stack([_products(operator, w, None, piece).to(torch.float64) for piece, w in pieces]).sum(0)
+    return torch.stack([products(operator, w, None, piece).to(torch.float64) for piece, w in pieces]).sum(0)
 
 
 def _mean(operator: Mean, x: Tensor, source: Encoding, output: Encoding) -> Tensor:
@@ -222,7 +229,7 @@ def _binary(operator: Binary, inputs: list[Tensor], sources: list[Encoding], out
     first = (a - sources[0].zero_point) * multipliers[0]
     second = (b - sources[1].zero_point) * multipliers[1] * sign
     total = (first + second + (1 << (shift - 1))) >> shift
-    low, high = _bounds(operator.activation, output)
+    low, high = bounds(operator.activation, output)
     return (total + output.zero_point).clamp(low, high).to(torch.int8)
 
 
@@ -252,7 +259,7 @@ def _pool(operator: Pool, x: Tensor) -> Tensor:
 def _softmax(x: Tensor, source: Encoding, output: Encoding) -> Tensor:
     """Along the last axis, by LiteRT's own kernel (XNNPACK has none in int8): exponentials from a table, in float32."""
     below = x.amax(dim=-1, keepdim=True).to(torch.int64) - x
-    table = torch.exp(torch.arange(HIGH - LOW + 1) * -np.float32(source.scale).item())
+    table = torch.exp(torch.arange(HIGH - LOW + 1, device=x.device) * -np.float32(source.scale).item())
     exponentials = table[below]
     share = exponentials / (exponentials.sum(dim=-1, keepdim=True) * output.scale)
     return (share.round() + output.zero_point).clamp(LOW, HIGH).to(torch.int8)
