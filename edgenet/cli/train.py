@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from edgenet.training.class_table import ClassRow
     from edgenet.training.interrupt import TrainingStopped
     from edgenet.verbs.train import Training, TrainingOptions
+    from edgenet.verbs.train_int8 import Int8Training
 
 Variant = Annotated[
     str | None, typer.Argument(help="Such as mobilenet_v2_0.35_96: architecture, width, resolution.")
@@ -74,9 +75,9 @@ def command(
 ) -> None:
     """Train a network on class folders of photos.
 
-    From scratch, from ImageNet weights or from a checkpoint. The folder --out gets the checkpoint (which convert and
-    evaluate take), log.csv, curve.png, classes.csv, confusion.png, and the state that --resume goes on from after
-    Ctrl-C, a crash or a power cut.
+    From scratch, from ImageNet weights or from a checkpoint; --qat trains the int8 network of a checkpoint. The folder
+    --out gets the checkpoint (which convert and evaluate take; with --qat the .tflite), log.csv, curve.png,
+    classes.csv, confusion.png, and the state that --resume goes on from after Ctrl-C, a crash or a power cut.
     """
     groups = (start, recipe, augmentation)
     _check(variant, data, out, resume, groups, hold_out, device, memory)
@@ -92,7 +93,6 @@ def command(
             if resume is not None:
                 result = resume_training(resume, data, progress, say)
             else:
-                assert variant is not None
                 assert data is not None
                 assert out is not None
                 options = _options(groups, hold_out, device, memory)
@@ -114,7 +114,7 @@ def _check(
 ) -> None:
     if resume is None:
         for name, value in (("VARIANT", variant), ("--data", data), ("--out", out)):
-            if value is None:
+            if value is None and not (name == "VARIANT" and groups[0].qat):
                 raise typer.BadParameter(f"give {name}, or --resume RUN to go on with a training")
         return
     given = [variant, out, *others, *(getattr(g, f.name) for g in groups for f in fields(g))]
@@ -128,17 +128,18 @@ def _options(
     device: str | None,
     memory: float | None,
 ) -> TrainingOptions:
-    from edgenet.training.recipe import Recipe
-    from edgenet.verbs.train import FINE_TUNING, TrainingOptions
+    from edgenet.verbs.train import TrainingOptions, first_recipe
 
     start, recipe, augmentation = groups
-    base = FINE_TUNING if start.pretrained else Recipe()
+    qat = start.qat_plan()
+    base = first_recipe(TrainingOptions(pretrained=start.pretrained, qat=qat))
     others: dict[str, Any] = {"hold_out": hold_out, "device": device}
     return TrainingOptions(
         recipe=recipe.over(base, start.freeze_epochs, augmentation.over(base.augmentation)),
         pretrained=start.pretrained,
         teacher=start.teacher,
         distillation=start.distillation(),
+        qat=qat,
         memory=None if memory is None else round(memory * 1e9),
         **{name: value for name, value in others.items() if value is not None},
     )
@@ -161,9 +162,27 @@ def _print(result: Training) -> None:
     typer.echo(
         f"{result.photos_per_s:.0f} photos/s; the network waited for photos in {result.waiting:.1f} % of the time"
     )
+    if result.int8 is not None:
+        _print_int8(result.int8)
     typer.echo(f"{result.out}: {result.variant}, {len(result.classes)} classes")
     for path in result.files:
         typer.echo(f"  {path}")
+
+
+def _print_int8(found: Int8Training) -> None:
+    rows = zip(("float", f"int8, {found.recipe}", "int8, trained"), found.evaluation.models, strict=True)
+    for name, row in rows:
+        typer.echo(
+            f"  {name:15} top-1 {row.top1:.2f} % (95 % interval {interval_text(row.top1_interval)}), {row.runtime}"
+        )
+    typer.echo(f"against the file it started from ({found.start}), the trained one {found.verdict}")
+    if found.against_start.drop > 0:
+        typer.echo("the trained file has fewer photos right than the one it started from: keep that one")
+    same = found.sameness
+    typer.echo(
+        f"trained network and integers: same answer on {same.same_answer} of {same.n} photos, "
+        f"logits at most {same.largest_steps:g} steps apart"
+    )
 
 
 def classes_table(rows: tuple[ClassRow, ...]) -> Table:

@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from edgenet.training.recipe import Augmentation, Distillation, Recipe
+    from edgenet.training.student import QatPlan
 
 Pretrained = Annotated[
     str | None,
@@ -36,6 +37,17 @@ TeacherWeight = Annotated[
 ]
 Temperature = Annotated[
     float | None, typer.Option("--temperature", help="Of distillation.", show_default="2")
+]
+Qat = Annotated[
+    bool,
+    typer.Option(
+        "--qat",
+        help="Quantization-aware: train the int8 network of the checkpoint --pretrained, which also teaches it.",
+    ),
+]
+QatRecipe = Annotated[
+    str | None,
+    typer.Option("--recipe", help="What --qat starts from, as in convert.", show_default="balanced"),
 ]
 Epochs = Annotated[
     int | None, typer.Option("--epochs", min=1, show_default="30, with --pretrained 4", help="How many.")
@@ -108,10 +120,27 @@ class StartOptions:
     teacher: Teacher = None
     teacher_weight: TeacherWeight = None
     temperature: Temperature = None
+    qat: Qat = False
+    recipe: QatRecipe = None
 
     def __post_init__(self) -> None:
-        if self.teacher is None and (self.teacher_weight is not None or self.temperature is not None):
+        if self.recipe is not None and not self.qat:
+            raise typer.BadParameter("--recipe needs --qat")
+        if (
+            self.teacher is None
+            and not self.qat
+            and (self.teacher_weight is not None or self.temperature is not None)
+        ):
             raise typer.BadParameter("--teacher-weight and --temperature need --teacher")
+
+    def qat_plan(self) -> QatPlan | None:
+        """What quantization-aware training starts from; None without it."""
+        if not self.qat:
+            return None
+        from edgenet.quantize.recipes import DEFAULT_RECIPE
+        from edgenet.training.student import QatPlan
+
+        return QatPlan(self.recipe or DEFAULT_RECIPE)
 
     def distillation(self) -> Distillation:
         """As the verb takes it."""

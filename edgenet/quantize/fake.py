@@ -55,7 +55,9 @@ class _RoundWeights(torch.autograd.Function):
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> Tensor:
         (steps,) = context.saved_tensors
-        outward = (steps.abs() > WEIGHT_LIMIT) & (gradients[0] * steps < 0)  # descent goes against the gradient
+        outward = (steps.abs() > WEIGHT_LIMIT) & (
+            gradients[0] * steps < 0
+        )  # descent goes against the gradient
         return gradients[0].masked_fill(outward, 0)
 
 
@@ -130,7 +132,9 @@ class FakeQuantized(nn.Module):
         factor = torch.from_numpy(self._multiplier(node)).to(x.device)
         weight = _RoundWeights.apply(self.steps[key])
         bias = _Round.apply(self.biases[key], 1 / factor, -BIAS_LIMIT, BIAS_LIMIT)
-        padded = x if isinstance(operator, FullyConnected) or not any(operator.pads) else pad(x, operator.pads)
+        padded = (
+            x if isinstance(operator, FullyConnected) or not any(operator.pads) else pad(x, operator.pads)
+        )
         low, high = bounds(operator.activation, output)
         sums = products(operator, weight, bias, padded)
         return _Round.apply(sums, factor, low - output.zero_point, high - output.zero_point)
@@ -164,9 +168,7 @@ class FakeQuantized(nn.Module):
             factor = torch.from_numpy(self._multiplier(node))
             values = _RoundWeights.apply(self.steps[key].cpu()).to(torch.int8).numpy()
             bias = _Round.apply(self.biases[key].cpu(), 1 / factor, -BIAS_LIMIT, BIAS_LIMIT)
-            weights[node.name] = replace(
-                weights[node.name], values=values, bias=bias.to(torch.int32).numpy()
-            )
+            weights[node.name] = replace(weights[node.name], values=values, bias=bias.to(torch.int32).numpy())
         return replace(self.quantized, weights=weights)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -17,11 +17,13 @@ from edgenet.training.loader import Share
 from edgenet.training.photos import TrainingPhotos, memory_budget, read_photos
 from edgenet.training.plan import Plan, data_digest
 from edgenet.training.splits import hold_out, open_training_data
-from edgenet.training.start import fresh_network, pretrained_network
+from edgenet.training.start import fresh_network, pretrained_network, trained_network
 from edgenet.training.state import Position, TrainingState, check_same_data
 from edgenet.training.step import Setting
+from edgenet.training.student import Student, quantized_digest, student_of
 from edgenet.training.teacher import teacher_of
 from edgenet.zoo.checkpoint import save_checkpoint
+from edgenet.zoo.classifier import Classifier
 from edgenet.zoo.loaded import LoadedNetwork
 from edgenet.zoo.loading import load_network
 from edgenet.zoo.registry import Variant, build_with, parse_variant
@@ -101,7 +103,8 @@ def begin(plan: Plan, out: Path, share: Share, device: torch.device, progress: P
     variant = parse_variant(plan.variant)
     material = read_material(plan, variant.resolution, progress)
     network = _first_network(plan, variant, material.labels, progress)
-    learner = new_learner(network.module, plan.recipe, device)
+    plan, module = _first_module(plan, network, material, share, progress)
+    learner = new_learner(module, plan.recipe, device)
     setting = _setting(plan, material.labels, share, device, progress)
     return Job(
         plan, variant, material, learner, setting, Position(), out, _source(plan, network), network.licence
@@ -123,7 +126,16 @@ def take_up(state: TrainingState, out: Path, share: Share, device: torch.device,
     variant = parse_variant(plan.variant)
     material = read_material(plan, variant.resolution, progress)
     check_same_data(state, material.labels, material.digest, plan.data)
-    learner = new_learner(build_with(variant, state.options), plan.recipe, device)
+    module: Classifier | Student = build_with(variant, state.options)
+    if plan.qat is not None:
+        first = _first_network(plan, variant, material.labels, progress)
+        again, module = _first_module(plan, first, material, share, progress)
+        if again != plan:
+            raise EdgenetError(
+                f"{plan.pretrained} does not give the int8 network that the training began with",
+                "put the checkpoint back as it was, or start a new training with another --out",
+            )
+    learner = new_learner(module, plan.recipe, device)
     restore(learner, state.tensors, state.updates)
     setting = _setting(plan, material.labels, share, device, progress)
     return Job(plan, variant, material, learner, setting, state.position, out, state.source, state.licence)
@@ -146,17 +158,21 @@ def snapshot(job: Job, position: Position) -> TrainingState:
 
 
 def checkpoint_path(job: Job) -> Path:
-    """Where the network goes."""
+    """Where the float network goes."""
     return job.out / f"{job.variant.name}.safetensors"
 
 
 def save_network(job: Job) -> None:
     """Writes the averaged weights as a checkpoint that every other verb takes.
 
+    There is none of a network of integers: until it becomes a file, the state holds it.
+
     Raises:
         EdgenetError: it cannot be written.
     """
     average, labels = job.learner.average, job.material.labels
+    if isinstance(average, Student):
+        return
     save_checkpoint(
         checkpoint_path(job),
         LoadedNetwork(average, job.variant, labels, average.normalization, job.source, job.licence),
@@ -172,7 +188,24 @@ def _first_network(
     def downloading(done: int, total: int) -> None:
         progress("downloading weights", done, total)
 
+    if plan.qat is not None:
+        return trained_network(variant, labels, plan.pretrained, downloading)
     return pretrained_network(variant, labels, plan.pretrained, plan.recipe.seed, downloading)
+
+
+def _first_module(
+    plan: Plan, first: LoadedNetwork, material: Material, share: Share, progress: Progress
+) -> tuple[Plan, Classifier | Student]:
+    """What is trained, and for a network of integers the plan with what identifies it."""
+    if plan.qat is None:
+        return plan, first.module
+    if share.processes > 1:
+        raise EdgenetError(
+            f"--qat was started in {share.processes} processes", "start it without torchrun, in one"
+        )
+    student = student_of(first, material.photos, plan.qat, progress)
+    qat = replace(plan.qat, start=quantized_digest(student.fake.quantized))
+    return replace(plan, qat=qat), student
 
 
 def _setting(

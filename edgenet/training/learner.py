@@ -8,10 +8,12 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from edgenet.training.adam import Adam, adapt
 from edgenet.training.ema import average_of
 from edgenet.training.recipe import Recipe
-from edgenet.training.sgd import Descent
+from edgenet.training.sgd import Descent, descend
 from edgenet.training.start import head_name
+from edgenet.training.student import Student
 from edgenet.training.weight_decay import decay_groups
 from edgenet.zoo.classifier import Classifier
 
@@ -21,14 +23,15 @@ class Learner:
     """A network that is being trained; steps change it in place.
 
     Attributes:
-        network: in channels_last.
+        network: in channels_last; a `Student` in quantization-aware training.
         average: of its weights.
+        descent: how they change: by Adam for a `Student`, else by gradient descent.
         updates: how many steps there were.
     """
 
-    network: Classifier
-    average: Classifier
-    descent: Descent
+    network: Classifier | Student
+    average: Classifier | Student
+    descent: Descent | Adam
     updates: int = 0
 
 
@@ -40,21 +43,32 @@ def channels_last(network: Network) -> Network:
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def new_learner(network: Classifier, recipe: Recipe, device: torch.device) -> Learner:
+def new_learner(network: Classifier | Student, recipe: Recipe, device: torch.device) -> Learner:
     """A learner on a device, before its first step."""
+    if isinstance(network, Student):
+        # The steps stay in the operators' own layouts: channels_last there would be another order.
+        student = network.to(device)
+        return Learner(student, average_of(student), Adam())
     network = channels_last(network.to(device))
     decay = dict.fromkeys(decay_groups(network).decaying, recipe.weight_decay)
     descent = Descent({name: decay.get(name, 0.0) for name, _ in network.named_parameters()})
     return Learner(network, average_of(network), descent)
 
 
+def change(learner: Learner, rate: float) -> None:
+    """One update of the weights by their gradients."""
+    if isinstance(learner.descent, Adam):
+        adapt(learner.network, learner.descent, rate, learner.updates)
+    else:
+        descend(learner.network, learner.descent, rate)
+
+
 def set_training(network: nn.Module, frozen: bool) -> None:
     """Training mode; where frozen, only for the last linear layer: all before it stays as it is, its statistics too."""
-    network.train()
-    head = head_name(network)
-    for name, parameter in network.named_parameters():
-        parameter.requires_grad_(not frozen or name.startswith(f"{head}."))
+    network.train().requires_grad_(not frozen)
     if frozen:
+        head = head_name(network)
+        network.get_submodule(head).requires_grad_(True)
         for module in network.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.eval()
@@ -64,7 +78,15 @@ def learner_tensors(learner: Learner) -> dict[str, Tensor]:
     """All that a learner is, by name."""
     tensors = {f"network.{n}": t for n, t in learner.network.state_dict().items()}
     tensors |= {f"average.{n}": t for n, t in learner.average.state_dict().items()}
-    return tensors | {f"momentum.{n}": t for n, t in learner.descent.momentum.items()}
+    for kind, moments in _moments(learner.descent).items():
+        tensors |= {f"{kind}.{n}": t for n, t in moments.items()}
+    return tensors
+
+
+def _moments(descent: Descent | Adam) -> dict[str, dict[str, Tensor]]:
+    """What the optimizer remembers of each parameter, by the name that the state file has for it."""
+    moments = {"momentum": descent.momentum}
+    return moments | {"squares": descent.squares} if isinstance(descent, Adam) else moments
 
 
 def restore(learner: Learner, tensors: dict[str, Tensor], updates: int) -> None:
@@ -76,9 +98,10 @@ def restore(learner: Learner, tensors: dict[str, Tensor], updates: int) -> None:
     learner.network.load_state_dict(_part(tensors, "network."))
     learner.average.load_state_dict(_part(tensors, "average."))
     parameters = dict(learner.network.named_parameters())
-    for name, momentum in _part(tensors, "momentum.").items():
-        # In the parameter's own memory layout: the kernels, and so the last bits, depend on it.
-        learner.descent.momentum[name] = torch.empty_like(parameters[name].detach()).copy_(momentum)
+    for kind, moments in _moments(learner.descent).items():
+        for name, moment in _part(tensors, f"{kind}.").items():
+            # In the parameter's own memory layout: the kernels, and so the last bits, depend on it.
+            moments[name] = torch.empty_like(parameters[name].detach()).copy_(moment)
     learner.updates = updates
 
 

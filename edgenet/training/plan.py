@@ -9,6 +9,7 @@ from typing import Any
 
 from edgenet.training.photos import TrainingPhotos
 from edgenet.training.recipe import Augmentation, Distillation, Recipe
+from edgenet.training.student import QatPlan
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Plan:
         hold_out: share of every class to validate with, where the data has no part for it.
         device: "auto", "cpu", "cuda" or "cuda:N".
         memory: bytes for photos in memory, None for half of what is free; changes nothing but the speed.
+        qat: for quantization-aware training of `pretrained`; None for a float network.
     """
 
     variant: str
@@ -36,6 +38,7 @@ class Plan:
     hold_out: float = 0.1
     device: str = "auto"
     memory: int | None = None
+    qat: QatPlan | None = None
 
 
 def plan_to_json(plan: Plan) -> dict[str, Any]:
@@ -52,7 +55,8 @@ def plan_from_json(values: Mapping[str, Any]) -> Plan:
     recipe = dict(values["recipe"])
     recipe["augmentation"] = Augmentation(**recipe["augmentation"])
     changed = {"recipe": Recipe(**recipe), "distillation": Distillation(**values["distillation"])}
-    return Plan(**{**values, **changed})
+    qat = values.get("qat")
+    return Plan(**{**values, **changed, "qat": QatPlan(**qat) if qat else None})
 
 
 def data_digest(photos: TrainingPhotos) -> str:

@@ -36,17 +36,39 @@ def pretrained_network(
     Raises:
         EdgenetError: no such weights, or those of another architecture or width.
     """
+    loaded = _weights_for(variant, source, progress)
+    if loaded.labels == labels:
+        return loaded
+    return replace(loaded, module=with_new_head(loaded, variant, labels, seed), labels=labels)
+
+
+def trained_network(
+    variant: Variant, labels: tuple[str, ...], source: str, progress: Progress | None = None
+) -> LoadedNetwork:
+    """A network that knows these very classes already.
+
+    Raises:
+        EdgenetError: see `pretrained_network`; or it knows others.
+    """
+    loaded = _weights_for(variant, source, progress)
+    if loaded.labels != labels:
+        lacking = [label for label in labels if label not in loaded.labels]
+        others = f"not {', '.join(lacking[:3])}" if lacking else "not these alone, in this order"
+        raise EdgenetError(
+            f"{source} knows {len(loaded.labels)} classes and {others}; --qat only refines what a network knows",
+            "train it on the same class folders without --qat first",
+        )
+    return loaded
+
+
+def _weights_for(variant: Variant, source: str, progress: Progress | None) -> LoadedNetwork:
     loaded = load_network(_imagenet_name(variant) if source == IMAGENET else source, progress=progress)
     if (loaded.variant.architecture, loaded.variant.width) != (variant.architecture, variant.width):
         raise EdgenetError(
             f"{source} holds {loaded.variant.name}, which has not the layers of {variant.name}",
             f"train {loaded.variant.architecture}_{loaded.variant.width}_{variant.resolution}, or start elsewhere",
         )
-    if loaded.labels == labels:
-        return replace(loaded, variant=variant)
-    return replace(
-        loaded, module=with_new_head(loaded, variant, labels, seed), variant=variant, labels=labels
-    )
+    return replace(loaded, variant=variant)
 
 
 def with_new_head(loaded: LoadedNetwork, variant: Variant, labels: tuple[str, ...], seed: int) -> Classifier:

@@ -16,6 +16,7 @@ from device_scripts.preprocess import prepare
 from edgenet.training.loader import Share
 from edgenet.training.photos import TrainingPhotos
 from edgenet.training.processes import sum_over
+from edgenet.training.student import Student
 from edgenet.zoo.classifier import Classifier
 
 PHOTOS = 512
@@ -24,7 +25,7 @@ BATCH = 64
 
 @torch.no_grad()
 def measure_statistics(
-    network: Classifier, photos: TrainingPhotos, order: np.ndarray, resolution: int, share: Share
+    network: Classifier | Student, photos: TrainingPhotos, order: np.ndarray, resolution: int, share: Share
 ) -> None:
     """Sets means and variances of batch normalization to those over some photos; every process takes its share.
 
@@ -34,6 +35,8 @@ def measure_statistics(
         resolution: of the pictures, pixels.
     """
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    if not norms:
+        return
     before = [(norm.momentum, _counter(norm).clone()) for norm in norms]
     for norm in norms:
         norm.reset_running_stats()

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from edgenet.training.ema import update
-from edgenet.training.learner import Learner
+from edgenet.training.learner import Learner, change
 from edgenet.training.loader import Batch, Share
 from edgenet.training.processes import sum_over
 from edgenet.training.randomness import Purpose, seed_torch
 from edgenet.training.recipe import Distillation, Recipe
-from edgenet.training.sgd import descend, forget_gradients
+from edgenet.training.sgd import forget_gradients
 from edgenet.training.targets import Teacher, label_loss, mix, teacher_loss, total_loss
 
 
@@ -59,7 +59,7 @@ def train_step(
     loss.backward()
     figures = torch.stack([loss.detach().float(), correct.float(), torch.tensor(float(stop)).to(loss.device)])
     _share_out(learner, figures, setting.share)
-    descend(learner.network, learner.descent, rate)
+    change(learner, rate)
     update(learner.average, learner.network, setting.recipe.ema_decay, learner.updates)
     learner.updates += 1
     mean, right, stopping = figures.tolist()

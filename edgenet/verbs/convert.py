@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import torch
 
 from device_scripts.model_file import ModelFile
 from edgenet.bundle.manifest import Quantization
@@ -21,6 +18,7 @@ from edgenet.graph.executor import run
 from edgenet.graph.passes.simplify import lower
 from edgenet.progress import Progress, silent
 from edgenet.quantize.recipes import DEFAULT_RECIPE, RECIPES, Recipe
+from edgenet.quantize.threads import fixed_torch_threads
 from edgenet.tflite.layout import float_program, int8_program
 from edgenet.tflite.model_file import write_model
 from edgenet.tflite.program import Program
@@ -33,7 +31,6 @@ from edgenet.verbs.outputs import check_output
 from edgenet.verbs.sources import Source, SourceOptions, open_source
 
 PHOTOS = 100
-TORCH_THREADS = 2
 
 
 @dataclass(frozen=True)
@@ -107,7 +104,7 @@ def convert(
     photos = _open_photos(calibration, progress)
     labelled = _open_labelled(trial, calibration, out, source)
     clock.lap("photos")
-    with _fixed_torch_threads():
+    with fixed_torch_threads():
         opened = open_source(source, options, progress)
         if labelled is not None:
             check_classes(labelled, opened)
@@ -184,18 +181,6 @@ class _Clock:
         now = time.perf_counter()
         self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._last
         self._last = now
-
-
-@contextmanager
-def _fixed_torch_threads() -> Iterator[None]:
-    """Gives torch the same number of threads everywhere: how it splits float sums among them changes their last bits,
-    and with them the ranges, so that the same input would give another file on a machine with more cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(TORCH_THREADS)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _recipe(calibration: Calibration) -> Recipe:

@@ -14,6 +14,7 @@ from edgenet.accuracy.intervals import Interval, wilson
 from edgenet.data import content_hashes
 from edgenet.errors import EdgenetError
 from edgenet.files import write_atomically
+from edgenet.graph.cost import Cost, cost
 from edgenet.plots.confusion_matrix import confusion_figure
 from edgenet.plots.png import png
 from edgenet.plots.training_curve import curve_figure
@@ -29,8 +30,11 @@ from edgenet.training.processes import is_first, joined, local_device
 from edgenet.training.recipe import Augmentation, Distillation, Recipe
 from edgenet.training.state import STATE_FILE, load_state
 from edgenet.training.step import uses_bfloat16
+from edgenet.training.student import QatPlan, Student
 from edgenet.training.validation import TOP, Validation
-from edgenet.zoo.counting import count
+from edgenet.verbs.train_int8 import Int8Training, finish_int8, int8_path
+from edgenet.zoo.counting import NetworkCost, count
+from edgenet.zoo.loading import load_network
 
 CURVE_FILE, CLASSES_FILE, CONFUSION_FILE = "curve.png", "classes.csv", "confusion.png"
 
@@ -45,6 +49,18 @@ FINE_TUNING = Recipe(
 )
 """The numbers for a network that knows pictures already, where none are given; `Recipe()` is from scratch."""
 
+QUANTIZATION_AWARE = Recipe(
+    epochs=4,
+    batch=32,
+    learning_rate=0.02,
+    weight_decay=0.0,
+    warmup_epochs=0.1,
+    ema_decay=0.99,
+    precision="float32",
+    augmentation=Augmentation(crop_scale=0.5),
+)
+"""Those for quantization-aware training; its learning rate is in steps of int8 (see `adam`)."""
+
 
 @dataclass(frozen=True)
 class TrainingOptions:
@@ -57,6 +73,7 @@ class TrainingOptions:
         hold_out: share of every class to validate with, where the data has no part for it.
         device: "auto", "cpu", "cuda" or "cuda:N".
         memory: bytes for photos in memory; None for half of what is free.
+        qat: for quantization-aware training of `pretrained`, which is also the teacher unless there is another.
     """
 
     recipe: Recipe | None = None
@@ -66,6 +83,7 @@ class TrainingOptions:
     hold_out: float = 0.1
     device: str = "auto"
     memory: int | None = None
+    qat: QatPlan | None = None
 
 
 @dataclass(frozen=True)
@@ -73,7 +91,7 @@ class Training:
     """What a training made, and what it found.
 
     Attributes:
-        out: the checkpoint, which `convert` and `evaluate` take.
+        out: the checkpoint, which `convert` and `evaluate` take; of quantization-aware training the .tflite.
         top1: percent of the `n` validation photos whose best class is right; `top1_interval` holds it with 95 %.
         top5: percent whose class is among the best five; None for fewer than five classes.
         held_out: whether the validation photos were held out of the training photos.
@@ -81,6 +99,7 @@ class Training:
         waiting: percent of that time in which the network waited for photos.
         skipped: (name, reason) of the photos that could not be read.
         warnings: what the user should know, a sentence each without a full stop.
+        int8: what quantization-aware training brought; None for a float network.
     """
 
     out: str
@@ -102,10 +121,11 @@ class Training:
     files: tuple[str, ...]
     skipped: tuple[tuple[str, str], ...]
     warnings: tuple[str, ...]
+    int8: Int8Training | None = None
 
 
 def train(
-    variant: str,
+    variant: str | None,
     data: Path,
     out: Path,
     options: TrainingOptions = TrainingOptions(),
@@ -118,7 +138,7 @@ def train(
     them would make their accuracy flatter. The same seed, photos and machine give the same bytes.
 
     Args:
-        variant: its name, such as mobilenet_v2_0.35_96.
+        variant: its name, such as mobilenet_v2_0.35_96; None for the one of `options.pretrained`, with `options.qat`.
         data: a folder or zip of class folders, with or without train and val (or test) folders around them.
         out: the folder for the checkpoint, the log, the figures and the state; made if it is not there.
         say: told a line as each epoch is done.
@@ -130,23 +150,63 @@ def train(
         EdgenetError: photos, weights or options that do not fit; out of memory; a folder that holds a training already.
         TrainingStopped: SIGINT or SIGTERM came; `resume_training` goes on.
     """
-    recipe = options.recipe or (FINE_TUNING if options.pretrained else Recipe())
-    plan = Plan(
-        variant=variant,
-        data=str(data),
-        recipe=recipe,
-        distillation=options.distillation,
-        pretrained=options.pretrained,
-        teacher=options.teacher,
-        hold_out=options.hold_out,
-        device=options.device,
-        memory=options.memory,
-    )
+    plan = _plan(variant, data, options)
     device = local_device(plan.device)
     _prepare_folder(out)
     with joined(device) as share:
         job = begin(plan, out, share, device, _only_first(progress))
         return _run(job, progress, say)
+
+
+def first_recipe(options: TrainingOptions) -> Recipe:
+    """The numbers where none are given."""
+    if options.qat is not None:
+        return QUANTIZATION_AWARE
+    return FINE_TUNING if options.pretrained else Recipe()
+
+
+def _plan(variant: str | None, data: Path, options: TrainingOptions) -> Plan:
+    recipe = options.recipe or first_recipe(options)
+    if options.qat is not None:
+        _check_qat(options, recipe)
+    if variant is None:
+        variant = load_network(options.pretrained or "").variant.name
+    teacher = options.teacher or (options.pretrained if options.qat else None)
+    return Plan(
+        variant=variant,
+        data=str(data),
+        recipe=recipe,
+        distillation=options.distillation,
+        pretrained=options.pretrained,
+        teacher=teacher,
+        hold_out=options.hold_out,
+        device=options.device,
+        memory=options.memory,
+        qat=options.qat,
+    )
+
+
+def _check_qat(options: TrainingOptions, recipe: Recipe) -> None:
+    if options.pretrained is None:
+        raise EdgenetError(
+            "--qat refines a network that was trained already", "give its checkpoint with --pretrained"
+        )
+    if options.pretrained.lower().endswith((".tflite", ".edgenet")):
+        raise EdgenetError(
+            f"{options.pretrained} is no checkpoint: its weights cannot be trained",
+            "give --pretrained the .safetensors that it was made from",
+        )
+    refused = {
+        "--progressive": recipe.progressive,
+        "--freeze-epochs": recipe.freeze_epochs > 0,
+        "--weight-decay": recipe.weight_decay > 0,
+        "--precision": recipe.precision != "float32",
+    }
+    for name, given in refused.items():
+        if given:
+            raise EdgenetError(
+                f"{name} does not go with --qat, which trains int8 steps in float32", f"leave out {name}"
+            )
 
 
 def resume_training(
@@ -185,6 +245,8 @@ def _run(job: Job, progress: Progress, say: Say) -> Training | None:
     save_network(job)  # also where every epoch was done before
     found = validate_job(job, progress)
     training = _summary(job, position.rows, found, warnings)
+    if job.plan.qat is not None:
+        training = replace(training, out=str(int8_path(job)), int8=finish_int8(job, progress))
     _write_reports(job, training, found)
     return replace(training, seconds=time.perf_counter() - began)
 
@@ -206,7 +268,7 @@ def _prepare_folder(out: Path) -> None:
 
 def _first_lines(job: Job) -> list[str]:
     material, setting = job.material, job.setting
-    cost = count(job.learner.network, job.variant.resolution)
+    size_of = _size(job)
     kind = "held out of them" if material.held_out else f"in {material.validation.split}"
     where = f"{setting.device}, {'bfloat16' if uses_bfloat16(setting) else 'float32'}"
     if setting.device.type == "cpu":
@@ -214,7 +276,7 @@ def _first_lines(job: Job) -> list[str]:
     if setting.share.processes > 1:
         where += f", {setting.share.processes} processes"
     position = job.position
-    size = f"{cost.mult_adds / 1e6:.1f} M mult-adds, {cost.parameters / 1e6:.2f} M parameters"
+    size = f"{size_of.mult_adds / 1e6:.1f} M mult-adds, {size_of.parameters / 1e6:.2f} M parameters"
     lines = [
         f"{job.variant.name}: {size}; {where}",
         f"{len(material.photos)} photos of {len(material.labels)} classes to train with, "
@@ -242,14 +304,14 @@ def _warnings(job: Job) -> tuple[str, ...]:
 
 def _summary(job: Job, rows: Sequence[EpochRow], found: Validation, warnings: tuple[str, ...]) -> Training:
     material, n = job.material, len(found.labels)
-    cost = count(job.learner.average, job.variant.resolution)
+    size_of = _size(job)
     waiting, computing = sum(row.waiting_s for row in rows), sum(row.computing_s for row in rows)
     names = material.labels
     return Training(
         out=str(checkpoint_path(job)),
         variant=job.variant.name,
-        mult_adds=cost.mult_adds,
-        parameters=cost.parameters,
+        mult_adds=size_of.mult_adds,
+        parameters=size_of.parameters,
         data=job.plan.data,
         training_photos=len(material.photos),
         n=n,
@@ -280,6 +342,11 @@ def _write_reports(job: Job, training: Training, found: Validation) -> None:
         found.confusion(len(names)), names, f"{title}: top-1 {training.top1:.2f} % of {training.n} photos"
     )
     write_atomically(out / CONFUSION_FILE, png(figure))
+
+
+def _size(job: Job) -> NetworkCost | Cost:
+    network = job.learner.network
+    return cost(network.graph) if isinstance(network, Student) else count(network, job.variant.resolution)
 
 
 def _only_first(progress: Progress) -> Progress:
