@@ -24,8 +24,6 @@ from edgenet.quantize.equalize import equalize
 from edgenet.quantize.ranges import (
     encode_tensors,
     leave_room,
-    logits_range,
-    names_of_logits,
     observe_ranges,
     ranges_of,
 )
