@@ -67,6 +67,7 @@ def mult_adds_figure(points: Sequence[Point], title: str) -> Figure:
     """Float accuracy against mult-adds, as figure 4 of the paper: one mark for each variant."""
     figure, axes = _axes(title, "million mult-adds", "float top-1, %")
     _series(axes, points, lambda point: point.mult_adds / 1e6, lambda point: point.float_top1)
+    _legend(figure)
     return figure
 
 
@@ -74,6 +75,7 @@ def parameters_figure(points: Sequence[Point], title: str) -> Figure:
     """Float accuracy against parameters, as figure 5 of the paper: resolution costs none."""
     figure, axes = _axes(title, "million parameters", "float top-1, %")
     _series(axes, points, lambda point: point.parameters / 1e6, lambda point: point.float_top1)
+    _legend(figure)
     return figure
 
 
@@ -91,6 +93,9 @@ def latency_figure(points: Sequence[Point], title: str) -> Figure:
         color=FRONT,
         lw=1.2,
         ls="--",
+        marker="o",
+        ms=11,
+        mfc="none",
         zorder=1,
         label="Pareto front",
     )
@@ -98,16 +103,19 @@ def latency_figure(points: Sequence[Point], title: str) -> Figure:
         axes.annotate(
             f"{point.width:g}-{point.resolution}",
             (_latency(point), point.int8_top1),
-            xytext=(-4, 7),
+            xytext=(-6, 6),
             textcoords="offset points",
+            # Across the front, which rises: side by side, the names of near points would cover each other.
+            rotation=-45,
+            rotation_mode="anchor",
             ha="right",
             fontsize=8,
             color=INK,
         )
     if not all(point.latency_valid for point in points):
         axes.plot([], [], "o", mfc="white", mec=INK, label="not valid to quote")
-    axes.margins(x=0.12, y=0.12)
-    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    axes.margins(x=0.08, y=0.15)
+    _legend(figure)
     return figure
 
 
@@ -149,4 +157,8 @@ def _series(
             if point.resolution == resolution:
                 face = "white" if hollow(point) else colour
                 axes.plot(x(point), y(point), marker, mec=colour, mfc=face, ms=6, zorder=2)
-    axes.legend(frameon=False, fontsize=8, loc="lower right")
+
+
+def _legend(figure: Figure) -> None:
+    """Beside the axes, where it covers no point."""
+    figure.legend(frameon=False, fontsize=8, loc="outside right upper")
