@@ -11,6 +11,7 @@ FOLDER ?= .venv
 TORCH_ARGS ?=
 TESTS ?=
 BIN := $(FOLDER)/bin
+ON_ALL_CORES := -n auto --dist loadfile
 export PYTHON FOLDER TORCH_ARGS
 
 .DEFAULT_GOAL := help
@@ -31,10 +32,10 @@ demo: setup
 	@$(BIN)/edgenet demo
 
 test: setup
-	@$(BIN)/python -m pytest $(TESTS)
+	@$(BIN)/python -m pytest $(ON_ALL_CORES) $(TESTS)
 
 test-quick: setup
-	@$(BIN)/python -m pytest -q -m 'not slow' $(TESTS)
+	@$(BIN)/python -m pytest $(ON_ALL_CORES) -q -m 'not slow' $(TESTS)
 
 check: setup
 	@echo 'ruff check';  $(BIN)/ruff check .

@@ -16,9 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from benchmarks.accuracy import Figures, compare
 from benchmarks.environments import ROOT
@@ -34,7 +32,7 @@ from edgenet.graph.passes.simplify import lower
 from edgenet.progress import silent
 from edgenet.quantize.encodings import QuantizedGraph
 from edgenet.quantize.equalize import equalize
-from edgenet.quantize.ranges import encode_tensors, leave_room, logits_range, names_of_logits, observe_ranges
+from edgenet.quantize.ranges import encode_tensors, leave_room, observe_ranges
 from edgenet.quantize.recipes import BALANCED, RECIPES
 from edgenet.quantize.rotate import JointStatistics, mixable, rotate
 from edgenet.quantize.sensitivity import Sensitivity, Whole, logit_sensitivity
@@ -60,28 +58,18 @@ def reshaped(graph: Graph, images: Photos, axes_steps: int | None) -> tuple[Grap
     return equalize(graph, statistics, sensitivity), sensitivity
 
 
-def swept(
-    graph: Graph, images: Photos, coherence: Mapping[str, float] | None = None, cut: bool = False
-) -> QuantizedGraph:
-    """Rounded to nearest with least-squares scales and corrected biases.
-
-    Args:
-        coherence: leave room in the ranges by it.
-        cut: give the logits the range of least squared error.
-    """
-    logits: list[Tensor] = []
-    ranges = observe_ranges(graph, images, logits=logits)
+def swept(graph: Graph, images: Photos, coherence: Mapping[str, float] | None = None) -> QuantizedGraph:
+    """Rounded to nearest with least-squares scales and corrected biases; with room in the ranges where given."""
+    ranges = observe_ranges(graph, images)
     if coherence is not None:
         ranges = leave_room(graph, ranges, coherence)
-    if cut:
-        ranges |= dict.fromkeys(names_of_logits(graph), logits_range(torch.cat(logits)))
     return sweep(graph, encode_tensors(graph, ranges), images, SweepOptions(second_moments=False))
 
 
-def with_room(graph: Graph, images: Photos, cut: bool) -> QuantizedGraph:
-    """All of `balanced` but the rounding; and but the logits' range where they are not cut."""
+def with_room(graph: Graph, images: Photos) -> QuantizedGraph:
+    """All of `balanced` but the rounding."""
     other, sensitivity = reshaped(drop_dead_channels(graph), images, BALANCED.axes_steps)
-    return swept(other, images, sensitivity.coherence, cut)
+    return swept(other, images, sensitivity.coherence)
 
 
 def steps() -> Iterator[tuple[str, Step]]:
@@ -103,8 +91,7 @@ def steps() -> Iterator[tuple[str, Step]]:
                 reshaped(drop_dead_channels(graph), images, axes)[0], images
             ),
         )
-    yield "room in the ranges", lambda graph, images: with_room(graph, images, False)
-    yield "range of the logits", lambda graph, images: with_room(graph, images, True)
+    yield "room in the ranges", with_room
     for name, recipe in (("second moments: `balanced`", "balanced"), ("doubled channels: `best`", "best")):
         yield name, lambda graph, images, recipe=recipe: RECIPES[recipe].quantize(graph, images, silent)
 

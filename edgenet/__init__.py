@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from edgenet.verbs.inspect import inspect
     from edgenet.verbs.models import models
     from edgenet.verbs.package import package
+    from edgenet.verbs.sweep import sweep
     from edgenet.verbs.train import train
 
-__all__ = ["convert", "demo", "evaluate", "inspect", "models", "package", "train"]
+__all__ = ["convert", "demo", "evaluate", "inspect", "models", "package", "sweep", "train"]
 
 
 def __getattr__(name: str) -> Any:

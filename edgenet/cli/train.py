@@ -95,7 +95,7 @@ def command(
             else:
                 assert data is not None
                 assert out is not None
-                options = _options(groups, hold_out, device, memory)
+                options = training_options(groups, hold_out, device, memory)
                 result = train(variant, data, out, options, progress, say)
         except TrainingStopped as stopped:
             raise _interrupted(stopped) from None
@@ -122,12 +122,13 @@ def _check(
         raise typer.BadParameter("--resume goes on as the training began; give at most --data beside it")
 
 
-def _options(
+def training_options(
     groups: tuple[StartOptions, RecipeOptions, AugmentationOptions],
     hold_out: float | None,
     device: str | None,
     memory: float | None,
 ) -> TrainingOptions:
+    """As the verb takes them; what was not given is as for `train`."""
     from edgenet.verbs.train import TrainingOptions, first_recipe
 
     start, recipe, augmentation = groups

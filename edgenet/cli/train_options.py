@@ -58,7 +58,7 @@ Batch = Annotated[
 ]
 LearningRate = Annotated[
     float | None,
-    typer.Option("--learning-rate", show_default="0.1, with --pretrained 0.02", help="The highest."),
+    typer.Option("--learning-rate", show_default="0.1, with --pretrained 0.005", help="The highest."),
 ]
 WeightDecay = Annotated[
     float | None,

@@ -40,6 +40,10 @@ ROOM = 1.0
 unseen photos are clipped, with much more everybody's steps get too coarse."""
 EXPONENTS = np.linspace(0, 1, 9)
 DESCENT_STEPS, DESCENT_RATE = 200, 0.02
+LARGEST_DESCENT = 2**21
+"""Weights of a group's readers up to which each factor is sought by descent, which takes time for each of them: all
+of every MobileNet, not AlexNet's 4096 x 4096. Beyond it, all factors are one power of what would bring channels to one
+reach."""
 
 
 def equalize(
@@ -116,6 +120,7 @@ class _Trade:
             self._tensor(statistics[name], shifts[name], sensitivity.tensors[name]) for name in group.tensors
         ]
         self.readers = [self._reader(node, sensitivity) for node in group.mixing_consumers]
+        self.size = sum(weight.numel() for weight, _, _ in self.readers)
 
     def _tensor(self, seen: ChannelStatistics, shift: Vector, felt: Vector) -> tuple[Tensor, Tensor, Tensor]:
         low, high = torch.from_numpy(seen.low - shift), torch.from_numpy(seen.high - shift)
@@ -153,7 +158,7 @@ def _best_factors(trade: _Trade, full: Vector, steps: int) -> Vector:
         return full
     limit = torch.from_numpy(np.log(full))
     exponent = min(EXPONENTS, key=lambda power: float(trade.noise((limit * power).exp())))
-    if not steps:
+    if not steps or trade.size > LARGEST_DESCENT:
         return (limit * exponent).exp().numpy()
     logarithms = (limit * exponent).clone().requires_grad_(True)
     best, least = logarithms.detach().clone(), float(trade.noise(logarithms.detach().exp()))

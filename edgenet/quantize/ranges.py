@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -27,13 +26,8 @@ ZERO_TO_ONE = Encoding(1 / 256, -128)
 """The encoding that TFLite prescribes for a LOGISTIC's and a SOFTMAX's output (8-bit quantization specification)."""
 
 
-def observe_ranges(
-    graph: Graph, images: NDArray[np.uint8], progress: Progress = silent, logits: list[Tensor] | None = None
-) -> dict[str, Range]:
+def observe_ranges(graph: Graph, images: NDArray[np.uint8], progress: Progress = silent) -> dict[str, Range]:
     """The smallest and largest value of every tensor over the photos.
-
-    Args:
-        logits: takes in the network's output, batch by batch.
 
     Raises:
         EdgenetError: a tensor holds NaN or infinity; names the first node that made it.
@@ -48,9 +42,7 @@ def observe_ranges(
 
     for start in range(0, len(images), BATCH):
         batch = images[start : start + BATCH]
-        given = run(graph, batch, BATCH, observe)
-        if logits is not None:
-            logits.append(torch.from_numpy(given))
+        run(graph, batch, BATCH, observe)
         progress("observing ranges", start + len(batch), len(images))
     return ranges
 
@@ -116,34 +108,6 @@ def leave_room(graph: Graph, ranges: dict[str, Range], coherence: Mapping[str, f
 
 def _positions(shape: tuple[int, ...]) -> int:
     return shape[1] * shape[2] if len(shape) == 4 else 1
-
-
-def logits_range(logits: Tensor) -> Range:
-    """The range of least squared error, what is cut off and what is rounded together.
-
-    A single photo's largest logit makes the steps of all others coarse, and where two logits fall on one step the
-    winner is left to chance: the largest of a hundred photos is better cut. Tried are parts of the smallest and of
-    the largest value from all to half, each with each.
-
-    Args:
-        logits: [photos, classes] of the float network.
-    """
-    values = logits.double()
-    lows, highs = (np.linspace(0.5, 1, 26) * float(end) for end in values.aminmax())
-    below = np.array([float((low - values).clamp_(min=0).square_().mean()) for low in lows])
-    above = np.array([float((values - high).clamp_(min=0).square_().mean()) for high in highs])
-    step = (highs - lows[:, None]) / (HIGH - LOW)
-    low, high = np.unravel_index((below[:, None] + above + step**2 / 12).argmin(), step.shape)
-    return Range(float(lows[low]), float(highs[high]))
-
-
-def names_of_logits(graph: Graph) -> list[str]:
-    """The tensors that hold the logits: the output, and what is only reshaped to it."""
-    names = [graph.output]
-    producers = graph.producers()
-    while isinstance((maker := producers[names[-1]]).operator, Reshape):
-        names.append(maker.inputs[0])
-    return names
 
 
 def _widened(node: Node, values: Range, factor: float) -> Range:

@@ -9,9 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from edgenet.data.choose import evenly
 from edgenet.errors import EdgenetError
@@ -26,8 +24,6 @@ from edgenet.quantize.equalize import equalize
 from edgenet.quantize.ranges import (
     encode_tensors,
     leave_room,
-    logits_range,
-    names_of_logits,
     observe_ranges,
     ranges_of,
 )
@@ -147,11 +143,8 @@ def _equalized_sweep(
 def _encode(
     graph: Graph, images: NDArray[np.uint8], sensitivity: Sensitivity, progress: Progress
 ) -> dict[str, Encoding]:
-    logits: list[Tensor] = []
-    ranges = observe_ranges(graph, images, progress, logits)
-    ranges = leave_room(graph, ranges, sensitivity.coherence)
-    cut = logits_range(torch.cat(logits))
-    return encode_tensors(graph, {**ranges, **dict.fromkeys(names_of_logits(graph), cut)})
+    ranges = observe_ranges(graph, images, progress)
+    return encode_tensors(graph, leave_room(graph, ranges, sensitivity.coherence))
 
 
 def reshape_channels(
@@ -184,7 +177,6 @@ MINMAX = "activation ranges: smallest and largest value of the calibration photo
 DEAD = "dead channels cut out where the network stays the same"
 ROTATE = "linear tensors put on the axes of least rounding noise at the logits, shifts absorbed into biases"
 ROOM = "room beyond the range where a whole map's errors add up at the logits"
-LOGITS = "range of the logits: least squared error of cutting and rounding"
 DOUBLE = "noisiest channels twice, offset by half a step (outlier channel splitting), for 10 % more mult-adds"
 EQUALIZE = "cross-layer equalization through ReLU6, each channel's factor by the sensitivity of the logits"
 SCALES = "weights: per channel, scale of least squared error"
@@ -199,15 +191,11 @@ RECIPES = {
         ),
         Recipe(
             "fast",
-            (DEAD, ROTATE, EQUALIZE, MINMAX, ROOM, LOGITS, SCALES, "rounding: to nearest", BIAS),
+            (DEAD, ROTATE, EQUALIZE, MINMAX, ROOM, SCALES, "rounding: to nearest", BIAS),
             quantize_fast,
         ),
-        Recipe(
-            "balanced", (DEAD, ROTATE, EQUALIZE, MINMAX, ROOM, LOGITS, SCALES, GPTQ, BIAS), quantize_balanced
-        ),
-        Recipe(
-            "best", (DEAD, ROTATE, EQUALIZE, DOUBLE, MINMAX, ROOM, LOGITS, SCALES, GPTQ, BIAS), quantize_best
-        ),
+        Recipe("balanced", (DEAD, ROTATE, EQUALIZE, MINMAX, ROOM, SCALES, GPTQ, BIAS), quantize_balanced),
+        Recipe("best", (DEAD, ROTATE, EQUALIZE, DOUBLE, MINMAX, ROOM, SCALES, GPTQ, BIAS), quantize_best),
     )
 }
 DEFAULT_RECIPE = "balanced"

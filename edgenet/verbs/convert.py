@@ -38,10 +38,11 @@ class Calibration:
     """Photos to quantize with: `photos` of those in `data`, by the recipe's name.
 
     Attributes:
+        data: a folder or zip, or photos that are open.
         keep_float: layers to keep in float all the same, see `named_layers`; None for none.
     """
 
-    data: Path
+    data: Path | PhotoSet
     photos: int = PHOTOS
     recipe: str = DEFAULT_RECIPE
     keep_float: str | None = None
@@ -213,7 +214,9 @@ def _open_photos(calibration: Calibration | None, progress: Progress) -> _Photos
     if calibration.photos < 1:
         raise EdgenetError(f"--photos is {calibration.photos}", "give at least 1")
     stage = _stage(progress, "choosing photos")
-    choice = choose_with_spare(open_photos(calibration.data), calibration.photos, SPARE, progress=stage)
+    data = calibration.data
+    opened = data if isinstance(data, PhotoSet) else open_photos(data)
+    choice = choose_with_spare(opened, calibration.photos, SPARE, progress=stage)
     return _Photos(choice, calibration.photos, recipe, calibration.keep_float)
 
 

@@ -1,10 +1,8 @@
-"""The verb `demo`: the whole way once, from ImageNet weights to a classified video, a latency report and a picture."""
+"""The verb `demo`: the whole way once: a training, then ImageNet weights to a classified video and a latency report."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources import files
@@ -14,12 +12,14 @@ from typing import Any
 from edgenet.errors import EdgenetError
 from edgenet.progress import Progress, silent
 from edgenet.verbs.convert import Calibration, Conversion, convert
+from edgenet.verbs.demo_digits import TRAINED, DigitsDemo, digits_demo
+from edgenet.verbs.device_script import device_script
 from edgenet.verbs.package import package
 
 VARIANT = "mobilenet_v2_1.0_224"
 CAMERA_FRAMES = 30
 VIDEO_EVERY = 5
-STEPS = 4
+STEPS = 5
 
 Say = Callable[[str], None]
 
@@ -29,13 +29,15 @@ class Demo:
     """What the demo made, and what it found.
 
     Attributes:
+        digits: the network that it trained.
         labels: what the video's frames were called, with how many frames, the most frequent first.
         camera: the camera that was looked through, None where there is none that gives pictures.
         inference_p50_ms: of the latency report, one thread.
         valid: whether the latency report is; `reasons` says why not.
-        files: everything that was written, the picture last.
+        files: every model, bundle and report that was written, the picture last.
     """
 
+    digits: DigitsDemo
     labels: dict[str, int]
     camera: str | None
     inference_p50_ms: float
@@ -45,7 +47,7 @@ class Demo:
 
 
 def demo(out: Path, progress: Progress = silent, say: Say = lambda line: None) -> Demo:
-    """Converts V2 with ImageNet weights to int8, packs it, runs the device scripts with it.
+    """Trains V1 on digits, to int8; converts V2 with ImageNet weights, packs it, runs the device scripts with it.
 
     Args:
         out: folder for what is made; made if it is not there.
@@ -60,27 +62,32 @@ def demo(out: Path, progress: Progress = silent, say: Say = lambda line: None) -
         raise EdgenetError(
             f"cannot make the folder {out}: {error.strerror}", "give another one with --out"
         ) from None
+    say(f"[1/{STEPS}] {TRAINED} from scratch on the handwritten digits that come with edgenet, to int8")
+    digits = digits_demo(out, progress)
+    say(f"      {_trained(digits)}")
+    say(f"      packed into {digits.files[-1]}")
     model, bundle, report = out / f"{VARIANT}.tflite", out / f"{VARIANT}.edgenet", out / "latency.json"
-    say(f"[1/{STEPS}] {VARIANT} with ImageNet weights to int8, with the photos of calibration_data/")
+    say(f"[2/{STEPS}] {VARIANT} with ImageNet weights to int8, with the photos of calibration_data/")
     made = convert(VARIANT, model, Calibration(calibration_photos()), progress=progress)
     say(f"      {_converted(made)}")
     package(model, bundle)
-    say(f"[2/{STEPS}] packed into {bundle}")
-    say(f"[3/{STEPS}] the device script on a video: {_command('classify', bundle, near(clip()))}")
+    say(f"[3/{STEPS}] packed into {bundle}")
+    say(f"[4/{STEPS}] the device script on a video: {_command('classify', bundle, near(clip()))}")
     picture = out / "video.png"
     seen = _classify(bundle, str(clip()), picture, ["--every", str(VIDEO_EVERY)])
     say(f"      {_summary(seen)}")
     camera = _look_through_camera(bundle, out / "camera.png", say)
-    say(f"[4/{STEPS}] latency, one thread: {_command('measure_latency', bundle)}")
+    say(f"[5/{STEPS}] latency, one thread: {_command('measure_latency', bundle)}")
     latency = _measure(bundle, report)
     pictures = [out / "camera.png", picture] if camera else [picture]
     return Demo(
+        digits=digits,
         labels=_counted(seen),
         camera=camera,
         inference_p50_ms=latency["steady_state"]["p50_ms"],
         valid=latency["valid"],
         reasons=tuple(latency["reasons"]),
-        files=tuple(str(path) for path in (model, bundle, report, *pictures)),
+        files=tuple(str(path) for path in (*digits.files, model, bundle, report, *pictures)),
     )
 
 
@@ -124,33 +131,26 @@ def _command(script: str, *arguments: Path) -> str:
     return f"python -m device_scripts.{script} {' '.join(map(str, arguments))}"
 
 
+def _trained(digits: DigitsDemo) -> str:
+    return (
+        f"{digits.training_photos} digits, {digits.epochs} epochs in {digits.training_s:.1f} s; "
+        f"top-1 on {digits.n} others: float {digits.float_top1:.2f} %, int8 {digits.int8_top1:.2f} %"
+    )
+
+
 def _converted(made: Conversion) -> str:
     return f"{made.bytes / 1e6:.1f} MB, {made.operators} operators, in {sum(made.seconds.values()):.1f} s"
 
 
 def _classify(bundle: Path, source: str, picture: Path, options: list[str]) -> list[dict[str, Any]]:
     arguments = [str(bundle), source, "--json", "--contact-sheet", str(picture), *options]
-    return [json.loads(line) for line in _device_script("classify", arguments).splitlines()]
+    return [json.loads(line) for line in device_script("classify", arguments).splitlines()]
 
 
 def _measure(bundle: Path, report: Path) -> dict[str, Any]:
-    _device_script("measure_latency", [str(bundle), "--out", str(report)])
+    device_script("measure_latency", [str(bundle), "--out", str(report)])
     measured: dict[str, Any] = json.loads(report.read_text())
     return measured
-
-
-def _device_script(name: str, arguments: list[str]) -> str:
-    """Runs a device script in a process of its own, as the device does; returns what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-m", f"device_scripts.{name}", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        reason = (done.stderr.strip().splitlines() or ["no word why"])[-1]
-        raise EdgenetError(f"device_scripts/{name}.py failed: {reason}")
-    return done.stdout
 
 
 def _counted(lines: list[dict[str, Any]]) -> dict[str, int]:

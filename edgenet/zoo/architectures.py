@@ -27,6 +27,7 @@ Published = tuple[tuple[float, int], ...]
 
 # Every network here halves the resolution five times: below this, some have no pixels left to convolve.
 SMALLEST = 32
+COMPARED = "compared with MobileNetV1"
 
 
 @dataclass(frozen=True)
@@ -76,14 +77,13 @@ def _compared(
     return Architecture(
         lambda _, size, options: build(size, options),
         ((1.0, resolution),),
-        "compared with MobileNetV1",
+        COMPARED,
         smallest,
         scales=False,
         one_resolution=one_resolution,
     )
 
 
-_V1 = "MobileNetV1"
 _V3_WIDTHS = ((1.0, 224), (0.75, 224))
 
 ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
@@ -91,7 +91,7 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
         "mobilenet_v1": Architecture(
             lambda width, _, options: MobileNetV1(width, options),
             _grid((1.0, 0.75, 0.5, 0.25), (224, 192, 160, 128)),
-            _V1,
+            "MobileNetV1",
         ),
         "mobilenet_v2": Architecture(
             lambda width, _, options: MobileNetV2(width, options),
@@ -107,12 +107,12 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
         "mobilenet_full": Architecture(
             lambda width, _, options: FullMobileNet(width, options),
             ((1.0, 224),),
-            "compared with MobileNetV1",
+            COMPARED,
         ),
         "mobilenet_shallow": Architecture(
             lambda width, _, options: ShallowMobileNet(width, options),
             ((1.0, 224),),
-            "compared with MobileNetV1",
+            COMPARED,
         ),
         "alexnet": _compared(AlexNet, alexnet.RESOLUTION, alexnet.SMALLEST, one_resolution=True),
         "squeezenet": _compared(lambda _, options: SqueezeNet(options), 227, squeezenet.SMALLEST),

@@ -13,7 +13,7 @@ import pytest
 from command_line import SCRIPT, Edgenet
 from small_network import PHOTOS
 
-VERBS = ("models", "train", "convert", "evaluate", "inspect", "package", "demo")
+VERBS = ("models", "train", "convert", "evaluate", "inspect", "package", "sweep", "demo")
 HEAVY = ("torch", "cv2", "onnx", "matplotlib", "numpy", "ai_edge_litert", "rich", "safetensors")
 
 

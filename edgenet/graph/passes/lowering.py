@@ -10,12 +10,17 @@ from edgenet.graph.ir import Graph, Node, Shape
 from edgenet.graph.operators import Activation, Affine, DepthwiseConv2D, Reshape, Unary
 
 
+def is_hard_sigmoid(node: Node) -> bool:
+    """Whether this node is a hard_sigmoid, which no file has."""
+    return isinstance(node.operator, Unary) and node.operator.kind == "hard_sigmoid"
+
+
 def lower_hard_sigmoid(graph: Graph) -> Graph:
     """hard_sigmoid(x) as relu6(x + 3) / 6, of Affine and relu6."""
     nodes: list[Node] = []
     shapes: dict[str, Shape] = {}
     for node in graph.nodes:
-        if not (isinstance(node.operator, Unary) and node.operator.kind == "hard_sigmoid"):
+        if not is_hard_sigmoid(node):
             nodes.append(node)
             continue
         plus3, clipped = f"{node.output}/plus3", f"{node.output}/relu6"

@@ -9,7 +9,8 @@ from edgenet.graph.passes.activation import fuse_activations, recognise_hard_fun
 from edgenet.graph.passes.affine import fold_affine
 from edgenet.graph.passes.cleanup import drop_final_softmax, drop_unused, merge_reshapes
 from edgenet.graph.passes.finite import check_finite
-from edgenet.graph.passes.lowering import lower_affine, lower_hard_sigmoid
+from edgenet.graph.passes.gates import lower_gates
+from edgenet.graph.passes.lowering import lower_affine
 from edgenet.graph.passes.naming import name_after_modules
 from edgenet.graph.passes.padding import absorb_padding, lower_padding
 from edgenet.graph.passes.pixels import absorb_scaling, fold_border, normalize_pixels
@@ -49,5 +50,5 @@ def lower(graph: Graph, exact_border: bool) -> Graph:
         exact_border: keep the normalization as an operator where folding it would change the picture's border.
     """
     graph = graph if exact_border else fold_border(graph)
-    graph = fuse_activations(lower_affine(lower_hard_sigmoid(graph)))
+    graph = fuse_activations(lower_affine(lower_gates(graph)))
     return lower_padding(graph)

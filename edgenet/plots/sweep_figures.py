@@ -1,0 +1,164 @@
+"""A sweep's figures: accuracy against mult-adds, parameters (figures 4 and 5 of arXiv 1704.04861) and latency."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+INK, FRONT = "#222222", "#222222"
+# Told apart by colour-blind readers too (Okabe and Ito), and by their markers in print.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+MARKERS = "osD^vP"
+
+
+class Point(Protocol):
+    """What is drawn of a variant; units as in `SweepRow`."""
+
+    @property
+    def width(self) -> float:
+        """Width multiplier."""
+
+    @property
+    def resolution(self) -> int:
+        """Pixels a side."""
+
+    @property
+    def mult_adds(self) -> int:
+        """For one photo."""
+
+    @property
+    def parameters(self) -> int:
+        """Of convolutions and fully connected layers."""
+
+    @property
+    def int8_top1(self) -> float:
+        """Percent."""
+
+    @property
+    def float_top1(self) -> float:
+        """Percent."""
+
+    @property
+    def latency_p50_ms(self) -> float:
+        """Of one inference."""
+
+    @property
+    def latency_valid(self) -> bool:
+        """Whether it may be quoted."""
+
+    @property
+    def device(self) -> str:
+        """Where it was measured."""
+
+    @property
+    def threads(self) -> int:
+        """Of the inference."""
+
+    @property
+    def front(self) -> bool:
+        """On the Pareto front of int8 accuracy against latency."""
+
+
+def mult_adds_figure(points: Sequence[Point], title: str) -> Figure:
+    """Float accuracy against mult-adds, as figure 4 of the paper: one mark for each variant."""
+    figure, axes = _axes(title, "million mult-adds", "float top-1, %")
+    _series(axes, points, lambda point: point.mult_adds / 1e6, lambda point: point.float_top1)
+    _legend(figure)
+    return figure
+
+
+def parameters_figure(points: Sequence[Point], title: str) -> Figure:
+    """Float accuracy against parameters, as figure 5 of the paper: resolution costs none."""
+    figure, axes = _axes(title, "million parameters", "float top-1, %")
+    _series(axes, points, lambda point: point.parameters / 1e6, lambda point: point.float_top1)
+    _legend(figure)
+    return figure
+
+
+def latency_figure(points: Sequence[Point], title: str) -> Figure:
+    """int8 accuracy against measured latency; the front is joined and named, latencies not to be quoted are hollow."""
+    where = f"{points[0].device}, {points[0].threads} thread{'s' * (points[0].threads > 1)}"
+    figure, axes = _axes(title, f"p50 latency, ms ({where})", "int8 top-1, %")
+    _series(
+        axes, points, _latency, lambda point: point.int8_top1, hollow=lambda point: not point.latency_valid
+    )
+    front = sorted((point for point in points if point.front), key=_latency)
+    axes.plot(
+        [_latency(point) for point in front],
+        [point.int8_top1 for point in front],
+        color=FRONT,
+        lw=1.2,
+        ls="--",
+        marker="o",
+        ms=11,
+        mfc="none",
+        zorder=1,
+        label="Pareto front",
+    )
+    for point in front:
+        axes.annotate(
+            f"{point.width:g}-{point.resolution}",
+            (_latency(point), point.int8_top1),
+            xytext=(-6, 6),
+            textcoords="offset points",
+            # Across the front, which rises: side by side, the names of near points would cover each other.
+            rotation=-45,
+            rotation_mode="anchor",
+            ha="right",
+            fontsize=8,
+            color=INK,
+        )
+    if not all(point.latency_valid for point in points):
+        axes.plot([], [], "o", mfc="white", mec=INK, label="not valid to quote")
+    axes.margins(x=0.08, y=0.15)
+    _legend(figure)
+    return figure
+
+
+def _latency(point: Point) -> float:
+    return point.latency_p50_ms
+
+
+def _axes(title: str, x: str, y: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(6.4, 4.2), facecolor="white", layout="constrained")
+    axes = figure.subplots()
+    axes.set_xscale("log")
+    # Powers of ten alone would leave most grids without a single number on the axis.
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_title(title.replace("$", r"\$"), loc="left", fontsize=11, color=INK)
+    axes.set_xlabel(x.replace("$", r"\$") + ", log axis", fontsize=9)
+    axes.set_ylabel(y, fontsize=9)
+    axes.grid(color="#e3e3e0", lw=0.7)
+    axes.set_axisbelow(True)
+    axes.tick_params(labelsize=8, length=0, which="both")
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    return figure, axes
+
+
+def _series(
+    axes: Axes,
+    points: Sequence[Point],
+    x: Callable[[Point], float],
+    y: Callable[[Point], float],
+    hollow: Callable[[Point], bool] = lambda point: False,
+) -> None:
+    """One series for each resolution, the largest first."""
+    for index, resolution in enumerate(sorted({point.resolution for point in points}, reverse=True)):
+        colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
+        axes.plot([], [], marker, color=colour, ms=6, label=f"{resolution} px")
+        for point in points:
+            if point.resolution == resolution:
+                face = "white" if hollow(point) else colour
+                axes.plot(x(point), y(point), marker, mec=colour, mfc=face, ms=6, zorder=2)
+
+
+def _legend(figure: Figure) -> None:
+    """Beside the axes, where it covers no point."""
+    figure.legend(frameon=False, fontsize=8, loc="outside right upper")

@@ -1,0 +1,130 @@
+"""What a sweep is asked to do, and the note of it that tells a later run whether it asks for the same."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from edgenet.errors import EdgenetError
+from edgenet.files import write_atomically
+from edgenet.quantize.recipes import DEFAULT_RECIPE, RECIPES
+from edgenet.training.recipe import Recipe
+from edgenet.verbs.train import FINE_TUNING, TrainingOptions
+from edgenet.zoo.registry import Variant
+
+SETTINGS_FILE = "sweep.json"
+_TARGET = re.compile(r"local|ssh:.+|adb(:.+)?")
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Width multipliers times resolutions (pixels) of one architecture; by default the paper's 4 x 4."""
+
+    architecture: str = "mobilenet_v1"
+    widths: tuple[float, ...] = (1.0, 0.75, 0.5, 0.25)
+    resolutions: tuple[int, ...] = (224, 192, 160, 128)
+
+    def variants(self) -> tuple[Variant, ...]:
+        """Every variant once, the cheapest first, so that the first figures come soon.
+
+        Raises:
+            EdgenetError: a variant that cannot be built, or none at all.
+        """
+        if not (self.widths and self.resolutions):
+            raise EdgenetError("the grid is empty", "give at least one width and one resolution")
+        return tuple(
+            Variant(self.architecture, width, resolution)
+            for width in sorted(set(self.widths))
+            for resolution in sorted(set(self.resolutions))
+        )
+
+
+@dataclass(frozen=True)
+class SweepOptions:
+    """How each variant is trained, quantized and measured.
+
+    Attributes:
+        recipe: of the quantization.
+        target: where latency is measured; only "local" so far.
+        threads: of the inference.
+    """
+
+    training: TrainingOptions = TrainingOptions()  # noqa: RUF009 (frozen)
+    recipe: str = DEFAULT_RECIPE
+    target: str = "local"
+    threads: int = 1
+
+    def check(self) -> None:
+        """Refuses what would only fail after a training.
+
+        Raises:
+            EdgenetError: an unknown recipe or target, or no threads.
+        """
+        if self.recipe not in RECIPES:
+            raise EdgenetError(f"there is no recipe '{self.recipe}'", f"the recipes are {', '.join(RECIPES)}")
+        if self.threads < 1:
+            raise EdgenetError(f"the number of threads is {self.threads}", "give at least 1")
+        if not _TARGET.fullmatch(self.target):
+            raise EdgenetError(f"'{self.target}' is not a target", "give local, this machine")
+        if self.target != "local":
+            raise EdgenetError(
+                f"latency cannot be measured on {self.target} yet",
+                "leave out --target: local, this machine, is the only target so far",
+            )
+
+
+def recipe_of(training: TrainingOptions) -> Recipe:
+    """The numbers that `train` takes."""
+    return training.recipe or (FINE_TUNING if training.pretrained else Recipe())
+
+
+def settings(options: SweepOptions, data_digest: str) -> dict[str, Any]:
+    """What two runs must share for their rows to be comparable, in JSON's types; the grid may grow."""
+    training = options.training
+    flat: dict[str, Any] = {"photos": data_digest, "quantization": options.recipe, "threads": options.threads}
+    chosen = asdict(training)
+    del chosen["recipe"], chosen["device"], chosen["memory"]  # the last two change the speed only
+    recipe = asdict(recipe_of(training))
+    for part in (chosen, chosen.pop("distillation"), recipe, recipe.pop("augmentation")):
+        flat.update(part)
+    loaded: dict[str, Any] = json.loads(json.dumps(flat))
+    return loaded
+
+
+def keep_settings(out: Path, now: dict[str, Any]) -> None:
+    """Notes the settings in the sweep's folder; a folder that began with others is refused.
+
+    Raises:
+        EdgenetError: names what changed.
+    """
+    path = out / SETTINGS_FILE
+    if path.is_file():
+        changes = _changes(_read(path), now)
+        if changes:
+            raise EdgenetError(
+                f"the sweep in {out} began with other options: {'; '.join(changes)}",
+                "give the same options, or start a new sweep with another --out",
+            )
+    write_atomically(path, (json.dumps(now, indent=1, sort_keys=True) + "\n").encode())
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        before: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise EdgenetError(
+            f"{path} is damaged ({error})", "start the sweep again with another --out"
+        ) from None
+    return before
+
+
+def _changes(before: dict[str, Any], now: dict[str, Any]) -> Sequence[str]:
+    names = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+    return [
+        "other photos" if name == "photos" else f"{name} was {before.get(name)}, now {now.get(name)}"
+        for name in names
+    ]

@@ -1,0 +1,190 @@
+"""`edgenet.sweep`: a small grid for real, what goes on after a stop, and what is refused."""
+
+from __future__ import annotations
+
+import csv
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from sweep_points import GRID, row
+
+import edgenet
+from device_scripts.model_file import open_model
+from edgenet.data import content_hashes, open_photos
+from edgenet.errors import EdgenetError
+from edgenet.training.recipe import Recipe
+from edgenet.training.state import STATE_FILE
+from edgenet.verbs import sweep as room
+from edgenet.verbs.sweep_rows import read_row, rows_csv, with_front, write_row
+from edgenet.verbs.sweep_settings import Grid, SweepOptions, keep_settings, settings
+from edgenet.verbs.train import TrainingOptions
+from edgenet.zoo.counting import count_variant
+
+TWO_BY_TWO = Grid("mobilenet_v1", (0.25, 0.1), (64, 32))
+QUICK = SweepOptions(TrainingOptions(Recipe(epochs=1, batch=8)), "minmax")
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Class folders dark and light, 12 photos each."""
+    root = tmp_path_factory.mktemp("data") / "photos"
+    for name, level in (("dark", 40), ("light", 200)):
+        (root / name).mkdir(parents=True)
+        for number in range(12):
+            noise = np.random.default_rng([level, number]).integers(-30, 30, (32, 32, 3))
+            cv2.imwrite(str(root / name / f"{number}.png"), (level + noise).astype(np.uint8))
+    return root
+
+
+def table(out: Path) -> list[dict[str, str]]:
+    with (out / room.CSV_FILE).open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.slow
+def test_two_by_two(photos: Path, tmp_path: Path) -> None:
+    result = edgenet.sweep(photos, tmp_path / "grid", TWO_BY_TWO, QUICK)
+    names = [f"mobilenet_v1_{width}_{resolution}" for width in (0.1, 0.25) for resolution in (32, 64)]
+    assert [row["variant"] for row in table(tmp_path / "grid")] == names
+    assert [row.variant for row in result.rows] == names
+    for found, line in zip(result.rows, table(tmp_path / "grid"), strict=True):
+        cost = count_variant(found.variant, classes=2)
+        assert (int(line["mult_adds"]), int(line["parameters"])) == (cost.mult_adds, cost.parameters)
+        model = open_model(tmp_path / "grid" / found.variant / f"{found.variant}.tflite")
+        assert len(model.data) == found.bytes
+        assert found.n == 2  # of each class a tenth, at least one
+        assert float(line["latency_p50_ms"]) == found.latency_p50_ms > 0
+        assert found.latency_valid == (not found.latency_reasons)
+    assert any(row.front for row in result.rows)
+    for name in result.files:
+        assert Path(name).stat().st_size > 100
+    again = time.perf_counter()
+    assert edgenet.sweep(photos, tmp_path / "grid", TWO_BY_TWO, QUICK) == result
+    assert time.perf_counter() - again < 20  # nothing is trained twice
+
+
+@pytest.mark.slow
+def test_it_goes_on_after_a_kill(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "grid"
+    command = [sys.executable, "-m", "edgenet", "sweep", "--data", str(photos), "--out", str(out)]
+    command += ["--widths", "0.1,0.25", "--resolutions", "32", "--quantization", "minmax"]
+    command += ["--epochs", "4", "--batch", "8"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        second = False
+        for line in running.stdout:
+            second = second or line.startswith("[2/2]")
+            if second and line.startswith("epoch 2/4"):
+                running.send_signal(signal.SIGKILL)
+                break
+    assert running.returncode == -signal.SIGKILL
+    first, half = out / "mobilenet_v1_0.1_32", out / "mobilenet_v1_0.25_32"
+    assert (half / "training" / STATE_FILE).is_file()
+    assert read_row(half) is None
+    assert len(table(out)) == 1
+    made = (first / "row.json").stat().st_mtime_ns
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "goes on in epoch 3" in done.stdout
+    assert "epoch 2/4" not in done.stdout
+    assert (first / "row.json").stat().st_mtime_ns == made
+    assert len(table(out)) == 2
+
+
+def test_a_finished_variant_is_taken_as_it_is(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[str] = []
+
+    def run(variant, *others):
+        begun.append(variant.name)
+        return row(variant.width, variant.resolution, 60, 3)
+
+    monkeypatch.setattr(room, "_run_variant", run)
+    grid = Grid("mobilenet_v1", (0.25, 0.5), (32,))
+    known = row(0.25, 32, 55, 2)
+    (tmp_path / known.variant).mkdir()
+    write_row(tmp_path / known.variant, known)
+    (tmp_path / "mobilenet_v1_0.5_32").mkdir()
+    result = edgenet.sweep(photos, tmp_path, grid, QUICK)
+    assert begun == ["mobilenet_v1_0.5_32"]
+    assert [found.int8_top1 for found in result.rows] == [55, 60]
+    assert [line["int8_top1"] for line in table(tmp_path)] == ["55", "60"]
+
+
+def test_photos_that_validate_do_not_calibrate(photos: Path) -> None:
+    material = room._read_once(photos, Grid(resolutions=(32,)).variants(), QUICK, lambda *_: None)
+    training, judging = (content_hashes(part) for part in (material.photos.photoset, material.validation))
+    assert not set(training) & set(judging)
+    assert sorted(training + judging) == sorted(content_hashes(open_photos(photos)))
+    assert material.photos.in_memory == 0
+
+
+def test_the_table_holds_every_figure() -> None:
+    rows = with_front(GRID[:2])
+    lines = list(csv.DictReader(rows_csv(rows).decode().splitlines()))
+    assert lines[0]["latency_valid"] == "False"
+    assert lines[0]["latency_reasons"] == "unsteady"
+    assert [float(line["latency_p50_ms"]) for line in lines] == [found.latency_p50_ms for found in rows]
+    assert [line["front"] for line in lines] == ["True", "True"]
+    assert lines[0]["device"] == "Some Board, rev 1"
+
+
+def test_a_row_comes_back_as_it_was_kept(tmp_path: Path) -> None:
+    assert read_row(tmp_path) is None
+    write_row(tmp_path, GRID[0])
+    assert read_row(tmp_path) == GRID[0]
+    (tmp_path / "row.json").write_text("{")
+    with pytest.raises(EdgenetError, match=r"row.json is damaged .*; remove it"):
+        read_row(tmp_path)
+
+
+def test_the_paper_s_grid_the_cheapest_first() -> None:
+    names = [variant.name for variant in Grid().variants()]
+    assert len(names) == 16
+    assert (names[0], names[-1]) == ("mobilenet_v1_0.25_128", "mobilenet_v1_1.0_224")
+
+
+def test_changed_options_are_told(tmp_path: Path) -> None:
+    keep_settings(tmp_path, settings(QUICK, "a"))
+    keep_settings(tmp_path, settings(replace(QUICK, training=replace(QUICK.training, memory=10**9)), "a"))
+    other = replace(QUICK, recipe="fast", training=TrainingOptions(Recipe(epochs=2, batch=8)))
+    with pytest.raises(
+        EdgenetError,
+        match=r"began with other options: epochs was 1, now 2; other photos; quantization was minmax, now fast; give",
+    ):
+        keep_settings(tmp_path, settings(other, "b"))
+
+
+@pytest.mark.parametrize(
+    ("grid", "options", "reason"),
+    [
+        (Grid(widths=(0.0,)), QUICK, "the width multiplier of mobilenet_v1 is 0.0"),
+        (Grid(resolutions=(16,)), QUICK, "the resolution of mobilenet_v1 is 16"),
+        (Grid("vgg16", (0.5,)), QUICK, "vgg16 has no width multiplier"),
+        (Grid("mobilenet_v9"), QUICK, "is unknown"),
+        (Grid(widths=()), QUICK, "the grid is empty"),
+        (TWO_BY_TWO, replace(QUICK, recipe="magic"), "there is no recipe 'magic'"),
+        (TWO_BY_TWO, replace(QUICK, target="adb:123"), "cannot be measured on adb:123 yet; .*local"),
+        (TWO_BY_TWO, replace(QUICK, target="moon"), "'moon' is not a target"),
+        (TWO_BY_TWO, replace(QUICK, threads=0), "the number of threads is 0"),
+    ],
+)
+def test_refused_before_anything_is_made(
+    photos: Path, tmp_path: Path, grid: Grid, options: SweepOptions, reason: str
+) -> None:
+    with pytest.raises(EdgenetError, match=reason):
+        edgenet.sweep(photos, tmp_path / "grid", grid, options)
+    assert not (tmp_path / "grid").exists()
+
+
+def test_no_photos(tmp_path: Path) -> None:
+    with pytest.raises(EdgenetError, match="does not exist"):
+        edgenet.sweep(tmp_path / "none", tmp_path / "grid", TWO_BY_TWO, QUICK)
