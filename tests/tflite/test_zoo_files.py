@@ -10,6 +10,7 @@ import torch
 from ai_edge_litert.interpreter import Interpreter
 from small_graphs import as_int8, lite
 from small_network import PHOTOS, small_network
+from torch import nn
 
 from device_scripts.delegate import find_delegate
 from edgenet.data import load_all, open_photos
@@ -105,7 +106,9 @@ def test_convert_makes_balanced_files_that_litert_runs(
     architecture: str, width: float, resolution: int, tmp_path: Path
 ) -> None:
     source, out = tmp_path / "network.safetensors", tmp_path / "network.tflite"
-    save_checkpoint(source, small_network(architecture, width, resolution=resolution))
+    network = small_network(architecture, width, resolution=resolution)
+    quiet(network, photos(resolution, 4))
+    save_checkpoint(source, network)
     made = convert(str(source), out, Calibration(PHOTOS, photos=12, recipe="balanced"))
     assert made.quantization is not None
     found = scores(out.read_bytes(), photos(resolution, 4))
