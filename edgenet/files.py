@@ -153,3 +153,19 @@ def _write_error(path: Path, error: OSError) -> EdgenetError:
     reason = error.strerror or str(error)
     remedy = _REMEDIES.get(error.errno or 0, "choose another folder")
     return EdgenetError(f"cannot write {path}: {reason}", remedy)
+
+
+def make_folder(out: Path) -> None:
+    """Makes a folder for results, with those above it, unless it is there.
+
+    Raises:
+        EdgenetError: it cannot be made, or nothing can be written into it.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EdgenetError(
+            f"cannot make the folder {out}: {error.strerror}", "give another one with --out"
+        ) from None
+    if not os.access(out, os.W_OK | os.X_OK):
+        raise EdgenetError(f"the folder {out} is read-only for you", "give another one with --out")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgenet.errors import EdgenetError
-from edgenet.files import write_atomically
+from edgenet.files import make_folder, write_atomically
 from edgenet.plots.png import png
 from edgenet.plots.sweep_figures import latency_figure, mult_adds_figure, parameters_figure
 from edgenet.progress import Progress, silent
@@ -70,7 +69,7 @@ def sweep(
     """
     variants = grid.variants()
     options.check()
-    _prepare_folder(out)
+    make_folder(out)
     material = _read_once(data, variants, options, progress)
     keep_settings(out, settings(options, material.digest))
     rows: list[SweepRow] = []
@@ -87,17 +86,6 @@ def sweep(
     for name, figure in FIGURES.items():
         write_atomically(out / name, png(figure(found, f"{grid.architecture} on {data.name}")))
     return Sweep(found, tuple(str(out / name) for name in (CSV_FILE, *FIGURES)))
-
-
-def _prepare_folder(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise EdgenetError(
-            f"cannot make the folder {out}: {error.strerror}", "give another one with --out"
-        ) from None
-    if not os.access(out, os.W_OK | os.X_OK):
-        raise EdgenetError(f"the folder {out} is read-only for you", "give another one with --out")
 
 
 def _read_once(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ import torch
 from edgenet.accuracy.intervals import Interval, wilson
 from edgenet.data import content_hashes
 from edgenet.errors import EdgenetError
-from edgenet.files import write_atomically
+from edgenet.files import make_folder, write_atomically
 from edgenet.graph.cost import Cost, cost
 from edgenet.plots.confusion_matrix import confusion_figure
 from edgenet.plots.png import png
@@ -256,14 +255,7 @@ def _prepare_folder(out: Path) -> None:
         raise EdgenetError(
             f"{out} holds a training already", f"go on with --resume {out}, or give another --out"
         )
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise EdgenetError(
-            f"cannot make the folder {out}: {error.strerror}", "give another one with --out"
-        ) from None
-    if not os.access(out, os.W_OK | os.X_OK):
-        raise EdgenetError(f"the folder {out} is read-only for you", "give another one with --out")
+    make_folder(out)
 
 
 def _first_lines(job: Job) -> list[str]:

@@ -60,12 +60,12 @@ def columns(log: Path, *without: str) -> list[dict[str, str]]:
 def test_ctrl_c_saves_says_how_to_go_on_and_changes_nothing(
     shapes: Path, tmp_path: Path, uninterrupted: Path, photos: int
 ) -> None:
-    out = tmp_path / "run"
+    out, before = tmp_path / "run", signal.getsignal(signal.SIGINT)
     with pytest.raises(TrainingStopped) as stopped:
         train(TINY, shapes, out, TrainingOptions(RECIPE), interrupt_at(photos))
     assert stopped.value.remedy == f"go on with: edgenet train --resume {out}"
     assert "stopped in epoch" in stopped.value.found
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
     result = resume_training(out)
     assert result is not None
     assert (out / NAME).read_bytes() == (uninterrupted / NAME).read_bytes()
