@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edgenet.verbs.sweep import Sweep
     from edgenet.verbs.sweep_rows import SweepRow
     from edgenet.verbs.sweep_settings import SweepOptions
-    from edgenet.verbs.train import TrainingOptions
+    from edgenet.verbs.training_settings import TrainingOptions
 
 Number = TypeVar("Number", int, float)
 

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
     from edgenet.training.class_table import ClassRow
     from edgenet.training.interrupt import TrainingStopped
-    from edgenet.verbs.train import Training, TrainingOptions
     from edgenet.verbs.train_int8 import Int8Training
+    from edgenet.verbs.training_result import Training
+    from edgenet.verbs.training_settings import TrainingOptions
 
 Variant = Annotated[
     str | None, typer.Argument(help="Such as mobilenet_v2_0.35_96: architecture, width, resolution.")
@@ -129,7 +130,7 @@ def training_options(
     memory: float | None,
 ) -> TrainingOptions:
     """As the verb takes them; what was not given is as for `train`."""
-    from edgenet.verbs.train import TrainingOptions, first_recipe
+    from edgenet.verbs.training_settings import TrainingOptions, first_recipe
 
     start, recipe, augmentation = groups
     qat = start.qat_plan()

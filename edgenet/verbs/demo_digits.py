@@ -18,7 +18,8 @@ from edgenet.training.state import STATE_FILE
 from edgenet.verbs.convert import Calibration, convert
 from edgenet.verbs.evaluate import EvaluationOptions, evaluate
 from edgenet.verbs.package import package
-from edgenet.verbs.train import TrainingOptions, train
+from edgenet.verbs.train import train
+from edgenet.verbs.training_settings import TrainingOptions
 
 TRAINED = "mobilenet_v1_0.25_32"
 FOLDER = "digits"

@@ -22,7 +22,8 @@ from edgenet.verbs.scorers import open_scorer
 from edgenet.verbs.sources import SourceOptions
 from edgenet.verbs.sweep_rows import SweepRow, read_row, rows_csv, with_front, write_row
 from edgenet.verbs.sweep_settings import Grid, SweepOptions, keep_settings, recipe_of, settings
-from edgenet.verbs.train import Training, resume_training, train
+from edgenet.verbs.train import resume_training, train
+from edgenet.verbs.training_result import Training
 from edgenet.zoo.registry import Variant
 
 CSV_FILE, LATENCY_FILE = "sweep.csv", "latency.json"

@@ -13,7 +13,7 @@ from edgenet.errors import EdgenetError
 from edgenet.files import write_atomically
 from edgenet.quantize.recipes import DEFAULT_RECIPE, RECIPES
 from edgenet.training.recipe import Recipe
-from edgenet.verbs.train import FINE_TUNING, TrainingOptions
+from edgenet.verbs.training_settings import FINE_TUNING, TrainingOptions
 from edgenet.zoo.registry import Variant
 
 SETTINGS_FILE = "sweep.json"

@@ -17,7 +17,8 @@ from edgenet.training.start import fresh_network
 from edgenet.training.step import Setting, train_step
 from edgenet.training.targets import label_loss, mix, teacher_loss, total_loss
 from edgenet.training.teacher import teacher_of
-from edgenet.verbs.train import TrainingOptions, train
+from edgenet.verbs.train import train
+from edgenet.verbs.training_settings import TrainingOptions
 from edgenet.zoo.checkpoint import save_checkpoint
 from edgenet.zoo.registry import parse_variant
 

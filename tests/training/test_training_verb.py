@@ -17,7 +17,9 @@ from edgenet.training.plan import Plan, plan_from_json, plan_to_json
 from edgenet.training.recipe import Augmentation, Distillation, Recipe
 from edgenet.training.start import head_name, pretrained_network
 from edgenet.verbs.evaluate import EvaluationOptions, evaluate
-from edgenet.verbs.train import Training, TrainingOptions, train
+from edgenet.verbs.train import train
+from edgenet.verbs.training_result import Training
+from edgenet.verbs.training_settings import TrainingOptions
 from edgenet.zoo.checkpoint import load_checkpoint, save_checkpoint
 from edgenet.zoo.registry import parse_variant
 

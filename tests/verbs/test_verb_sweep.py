@@ -24,7 +24,7 @@ from edgenet.training.state import STATE_FILE
 from edgenet.verbs import sweep as room
 from edgenet.verbs.sweep_rows import read_row, rows_csv, with_front, write_row
 from edgenet.verbs.sweep_settings import Grid, SweepOptions, keep_settings, settings
-from edgenet.verbs.train import TrainingOptions
+from edgenet.verbs.training_settings import TrainingOptions
 from edgenet.zoo.counting import count_variant
 
 TWO_BY_TWO = Grid("mobilenet_v1", (0.25, 0.1), (64, 32))
