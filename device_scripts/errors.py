@@ -15,3 +15,7 @@ class EdgenetError(Exception):
         self.found = found
         self.remedy = remedy
         super().__init__(f"{found}; {remedy}" if remedy else found)
+
+    def __reduce__(self) -> tuple[type[EdgenetError], tuple[str, str]]:
+        """Its two parts, for a copy in another process: `args` holds them joined."""
+        return type(self), (self.found, self.remedy)

@@ -38,6 +38,14 @@ Quantization = Annotated[
 ]
 Target = Annotated[str, typer.Option("--target", help="Where to measure latency; local is the only one yet.")]
 Threads = Annotated[int, typer.Option("--threads", min=1, help="Of the inference that is timed.")]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="ADDRESS",
+        help="Train on this Ray cluster; local starts one here. Needs the extra ray, and --data on every machine.",
+    ),
+]
 
 
 @grouped
@@ -50,6 +58,7 @@ def command(
     target: Target = "local",
     threads: Threads = 1,
     quantization: Quantization = None,
+    ray: Ray = None,
     start: StartOptions = StartOptions(),  # noqa: B008 (frozen)
     recipe: RecipeOptions = RecipeOptions(),  # noqa: B008
     augmentation: AugmentationOptions = AugmentationOptions(),  # noqa: B008
@@ -77,7 +86,7 @@ def command(
         from edgenet.verbs.sweep_settings import Grid
 
         training = training_options((start, recipe, augmentation), hold_out, device, memory)
-        options = _options(training, quantization, target, threads)
+        options = _options(training, quantization, target, threads, ray)
         try:
             result = sweep(data, out, Grid(*grid), options, progress, say)
         except TrainingStopped as stopped:
@@ -93,11 +102,13 @@ def _numbers(text: str, kind: Callable[[str], Number], option: str) -> tuple[Num
         raise typer.BadParameter(f"{option} is '{text}'; give numbers with commas between them") from None
 
 
-def _options(training: TrainingOptions, quantization: str | None, target: str, threads: int) -> SweepOptions:
+def _options(
+    training: TrainingOptions, quantization: str | None, target: str, threads: int, ray: str | None
+) -> SweepOptions:
     from edgenet.quantize.recipes import DEFAULT_RECIPE
     from edgenet.verbs.sweep_settings import SweepOptions
 
-    return SweepOptions(training, quantization or DEFAULT_RECIPE, target, threads)
+    return SweepOptions(training, quantization or DEFAULT_RECIPE, target, threads, ray)
 
 
 def _print(result: Sweep) -> None:

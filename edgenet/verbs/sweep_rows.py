@@ -1,4 +1,4 @@
-"""What a sweep found for each variant, and how it is kept: a row in `sweep.csv`, a `row.json` once it is whole."""
+"""What a sweep found for each variant, and how it is kept: a row in `sweep.csv`, and JSON in the variant's folder."""
 
 from __future__ import annotations
 
@@ -8,26 +8,27 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import TypeVar
 
 from edgenet.accuracy.pareto import on_front
 from edgenet.errors import EdgenetError
 from edgenet.files import write_atomically
 
+Kind = TypeVar("Kind", bound="Made")
+
+MADE_FILE = "made.json"
 ROW_FILE = "row.json"
 
 
 @dataclass(frozen=True)
-class SweepRow:
-    """One variant; everything in it was counted or measured.
+class Made:
+    """A variant that is trained, quantized and evaluated; everything in it was counted or measured.
 
     Attributes:
         mult_adds, parameters: as the papers count them, for the user's classes.
         bytes: of the int8 file.
         n: photos of the accuracies, none of which trained or calibrated.
         float_top1, int8_top1: percent of the same photos; `int8_low` and `int8_high` hold int8's with 95 %.
-        latency_p50_ms: of one inference on `device`, with `threads` threads.
-        latency_valid: whether that may be quoted; `latency_reasons` says why not.
-        front: whether no other variant of the sweep is as fast and as accurate, and better in one of the two.
     """
 
     variant: str
@@ -41,6 +42,18 @@ class SweepRow:
     int8_top1: float
     int8_low: float
     int8_high: float
+
+
+@dataclass(frozen=True)
+class SweepRow(Made):
+    """One variant, timed too.
+
+    Attributes:
+        latency_p50_ms: of one inference on `device`, with `threads` threads.
+        latency_valid: whether that may be quoted; `latency_reasons` says why not.
+        front: whether no other variant of the sweep is as fast and as accurate, and better in one of the two.
+    """
+
     latency_p50_ms: float
     latency_valid: bool
     latency_reasons: str
@@ -64,9 +77,13 @@ def rows_csv(rows: Sequence[SweepRow]) -> bytes:
     return stream.getvalue().encode()
 
 
-def write_row(folder: Path, row: SweepRow) -> None:
-    """Keeps the row of a variant that is finished."""
-    write_atomically(folder / ROW_FILE, (json.dumps(asdict(row), indent=1) + "\n").encode())
+def keep(path: Path, found: Made) -> None:
+    """Keeps what was found as JSON.
+
+    Raises:
+        EdgenetError: it cannot be written.
+    """
+    write_atomically(path, (json.dumps(asdict(found), indent=1) + "\n").encode())
 
 
 def read_row(folder: Path) -> SweepRow | None:
@@ -75,12 +92,24 @@ def read_row(folder: Path) -> SweepRow | None:
     Raises:
         EdgenetError: the file is damaged.
     """
-    path = folder / ROW_FILE
+    return _read(folder / ROW_FILE, SweepRow, "is measured again")
+
+
+def read_made(folder: Path) -> Made | None:
+    """What was trained before, whether it was timed or not; None where it was not.
+
+    Raises:
+        EdgenetError: the file is damaged.
+    """
+    return _read(folder / MADE_FILE, Made, "is quantized again")
+
+
+def _read(path: Path, kind: type[Kind], again: str) -> Kind | None:
     if not path.is_file():
         return None
     try:
-        return SweepRow(**json.loads(path.read_text(encoding="utf-8")))
+        return kind(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise EdgenetError(
-            f"{path} is damaged ({error})", f"remove it, and {folder.name} is measured again"
+            f"{path} is damaged ({error})", f"remove it, and {path.parent.name} {again}"
         ) from None

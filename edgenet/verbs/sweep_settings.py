@@ -51,12 +51,14 @@ class SweepOptions:
         recipe: of the quantization.
         target: where latency is measured; only "local" so far.
         threads: of the inference.
+        ray: the address of a Ray cluster to train on, "local" to start one here; None to train here without Ray.
     """
 
     training: TrainingOptions = TrainingOptions()  # noqa: RUF009 (frozen)
     recipe: str = DEFAULT_RECIPE
     target: str = "local"
     threads: int = 1
+    ray: str | None = None
 
     def check(self) -> None:
         """Refuses what would only fail after a training.

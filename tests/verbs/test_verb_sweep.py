@@ -22,10 +22,12 @@ from edgenet.errors import EdgenetError
 from edgenet.training.recipe import Recipe
 from edgenet.training.state import STATE_FILE
 from edgenet.verbs import sweep as room
-from edgenet.verbs.sweep_rows import read_row, rows_csv, with_front, write_row
+from edgenet.verbs.sweep_rows import ROW_FILE, keep, read_row, rows_csv, with_front
 from edgenet.verbs.sweep_settings import Grid, SweepOptions, keep_settings, settings
+from edgenet.verbs.sweep_variant import read_division
 from edgenet.verbs.training_settings import TrainingOptions
 from edgenet.zoo.counting import count_variant
+from edgenet.zoo.registry import Variant
 
 TWO_BY_TWO = Grid("mobilenet_v1", (0.25, 0.1), (64, 32))
 QUICK = SweepOptions(TrainingOptions(Recipe(epochs=1, batch=8)), "minmax")
@@ -107,11 +109,11 @@ def test_a_finished_variant_is_taken_as_it_is(
         begun.append(variant.name)
         return row(variant.width, variant.resolution, 60, 3)
 
-    monkeypatch.setattr(room, "_run_variant", run)
+    monkeypatch.setattr(room, "_row", run)
     grid = Grid("mobilenet_v1", (0.25, 0.5), (32,))
     known = row(0.25, 32, 55, 2)
     (tmp_path / known.variant).mkdir()
-    write_row(tmp_path / known.variant, known)
+    keep(tmp_path / known.variant / ROW_FILE, known)
     (tmp_path / "mobilenet_v1_0.5_32").mkdir()
     result = edgenet.sweep(photos, tmp_path, grid, QUICK)
     assert begun == ["mobilenet_v1_0.5_32"]
@@ -120,7 +122,7 @@ def test_a_finished_variant_is_taken_as_it_is(
 
 
 def test_photos_that_validate_do_not_calibrate(photos: Path) -> None:
-    material = room._read_once(photos, Grid(resolutions=(32,)).variants(), QUICK, lambda *_: None)
+    material = read_division(Variant("mobilenet_v1", 1.0, 32), photos, QUICK, lambda *_: None)
     training, judging = (content_hashes(part) for part in (material.photos.photoset, material.validation))
     assert not set(training) & set(judging)
     assert sorted(training + judging) == sorted(content_hashes(open_photos(photos)))
@@ -139,7 +141,7 @@ def test_the_table_holds_every_figure() -> None:
 
 def test_a_row_comes_back_as_it_was_kept(tmp_path: Path) -> None:
     assert read_row(tmp_path) is None
-    write_row(tmp_path, GRID[0])
+    keep(tmp_path / ROW_FILE, GRID[0])
     assert read_row(tmp_path) == GRID[0]
     (tmp_path / "row.json").write_text("{")
     with pytest.raises(EdgenetError, match=r"row.json is damaged .*; remove it"):

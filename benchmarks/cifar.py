@@ -1,0 +1,247 @@
+"""Training on CIFAR-10, to int8 files: what a person with two cores gets, and what it costs.
+
+    .venv/bin/python -m benchmarks.cifar [budget] [zoo] [qat] [fine-tuning] [--work FOLDER] [--data ../shared/data]
+
+budget: a network of at most 25 M mult-adds, 30 minutes of training. zoo: four architectures, trained briefly. qat: the
+int8 network of V1 0.25, trained further, beside the post-training recipes. fine-tuning: V2 with ImageNet weights on
+10 classes x 100 photos, briefly and long. Accuracy is that of all 10,000 test photos, of which none trained, chose or
+calibrated anything; int8 files run in LiteRT. --work keeps what is done: a run that was broken off goes on there.
+All parts take three hours on two cores. Needs `make setup`, and the data named in benchmarks/README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.environments import ROOT
+from edgenet.data import open_photos
+from edgenet.errors import EdgenetError
+from edgenet.files import write_atomically
+from edgenet.training.recipe import Augmentation, Recipe
+from edgenet.training.state import STATE_FILE
+from edgenet.training.student import QatPlan
+from edgenet.verbs.convert import Calibration, convert
+from edgenet.verbs.evaluate import evaluate
+from edgenet.verbs.train import resume_training, train
+from edgenet.verbs.training_result import Training
+from edgenet.verbs.training_settings import FINE_TUNING, QUANTIZATION_AWARE, TrainingOptions
+
+SCHEMA = "edgenet.benchmark.cifar.v1"
+PHOTOS = "cifar10-images.zip"
+MINUTES = 30
+FEW = 100
+"""Photos of each class to fine-tune with."""
+
+LIGHT = Augmentation(crop_scale=0.6, colour=0.0)
+BUDGET = Recipe(epochs=13, weight_decay=5e-4, progressive=True, augmentation=LIGHT)
+BRIEF = Recipe(epochs=6, weight_decay=5e-4, ema_decay=0.998, augmentation=LIGHT)
+QAT = dataclasses.replace(QUANTIZATION_AWARE, epochs=2, augmentation=LIGHT)
+
+V1 = "mobilenet_v1_0.25_64"
+ZOO = (
+    V1,
+    "mobilenet_v2_0.35_64",
+    "mobilenet_v3_small_minimalistic_1.0_64",
+    "mobilenet_v4_conv_small_1.0_64",
+)
+FINE_TUNED = "mobilenet_v2_1.0_128"
+FULL = dataclasses.replace(FINE_TUNING, epochs=16)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where photos are, and where results go."""
+
+    photos: Path
+    work: Path
+
+
+@dataclass(frozen=True)
+class Row:
+    """An int8 file beside the float network it was made of.
+
+    Attributes:
+        made: by which recipe, or training.
+        top1: percent of `n` test photos.
+        drop: points that int8 loses to float; `interval` holds it with 95 %.
+    """
+
+    made: str
+    n: int
+    float_top1: float
+    top1: float
+    drop: float
+    interval: tuple[float, float]
+    agreement: float
+
+
+def main() -> int:
+    """Runs the parts that were asked for; 0, or 1 with one line that says what to do."""
+    options = _parser().parse_args()
+    parts = options.parts or list(PARTS)
+    if unknown := [part for part in parts if part not in PARTS]:
+        print(f"there is no part '{unknown[0]}'; choose from {', '.join(PARTS)}", file=sys.stderr)
+        return 1
+    report: dict[str, Any] = {"schema": SCHEMA, "load_before": os.getloadavg()[0]}
+    try:
+        with tempfile.TemporaryDirectory(prefix="edgenet-cifar-") as spare:
+            place = Place(options.data.resolve() / PHOTOS, (options.work or Path(spare)).resolve())
+            for part in parts:
+                report[part] = PARTS[part](place)
+                print(json.dumps({part: report[part]}, indent=1), flush=True)
+    except EdgenetError as error:
+        print(error, file=sys.stderr)
+        return 1
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=2) + "\n")
+    return 0
+
+
+def budget(place: Place) -> dict[str, Any]:
+    """A network of at most 25 M mult-adds in 30 minutes."""
+    out = place.work / "budget"
+    facts = _trained("mobilenet_v1_0.5_64", place.photos, out, TrainingOptions(BUDGET))
+    return facts | {"goal_minutes": MINUTES, "int8": [dataclasses.asdict(_row(place, facts, "balanced"))]}
+
+
+def zoo(place: Place) -> dict[str, Any]:
+    """Four architectures."""
+    found = {}
+    for variant in ZOO:
+        facts = _trained(variant, place.photos, place.work / variant, TrainingOptions(BRIEF))
+        found[variant] = facts | {"int8": [dataclasses.asdict(_row(place, facts, "balanced"))]}
+    return found
+
+
+def qat(place: Place) -> dict[str, Any]:
+    """Quantization-aware training beside the recipes, at width 0.25."""
+    facts = _trained(V1, place.photos, place.work / V1, TrainingOptions(BRIEF))
+    rows = [_row(place, facts, recipe) for recipe in ("minmax", "fast", "balanced", "best")]
+    options = TrainingOptions(QAT, pretrained=facts["out"], qat=QatPlan("balanced"))
+    trained = _trained(V1, place.photos, place.work / f"{V1}-qat", options)
+    rows.append(_judged(place, facts["out"], trained["out"], "quantization-aware training"))
+    return facts | {"int8": [dataclasses.asdict(row) for row in rows], "training": trained}
+
+
+def fine_tuning(place: Place) -> dict[str, Any]:
+    """Few photos, a network that knows ImageNet: briefly, and four times as long."""
+    photos = _few(place)
+    runs = {"brief": FINE_TUNING, "full": FULL}
+    found = {
+        name: _trained(
+            FINE_TUNED, photos, place.work / f"few-{name}", TrainingOptions(recipe, pretrained="imagenet")
+        )
+        for name, recipe in runs.items()
+    }
+    return found | {"share": found["brief"]["top1"] / found["full"]["top1"]}
+
+
+PARTS: dict[str, Callable[[Place], dict[str, Any]]] = {
+    "budget": budget,
+    "zoo": zoo,
+    "qat": qat,
+    "fine-tuning": fine_tuning,
+}
+
+
+def _trained(variant: str, photos: Path, out: Path, options: TrainingOptions) -> dict[str, Any]:
+    """Trains, or takes what was trained before; the time is that of the whole verb, reading photos included."""
+    kept = out / "facts.json"
+    if kept.is_file():
+        facts: dict[str, Any] = json.loads(kept.read_text())
+        return facts
+    whole = not (out / STATE_FILE).exists()
+    began = time.perf_counter()
+    found = train(variant, photos, out, options, say=_say) if whole else resume_training(out, say=_say)
+    assert found is not None
+    facts = _facts(found) | {"seconds": round(time.perf_counter() - began, 1) if whole else None}
+    write_atomically(kept, (json.dumps(facts, indent=1) + "\n").encode())
+    return facts
+
+
+def _facts(found: Training) -> dict[str, Any]:
+    names = ("out", "variant", "mult_adds", "parameters", "training_photos", "n", "top1")
+    facts = {name: getattr(found, name) for name in names}
+    facts |= {"photos_per_s": round(found.photos_per_s, 1), "waiting_percent": round(found.waiting, 2)}
+    if found.int8 is not None:
+        facts["sameness"] = dataclasses.asdict(found.int8.sameness)
+    return facts
+
+
+def _row(place: Place, facts: dict[str, Any], recipe: str) -> Row:
+    """Converts a checkpoint with 100 training photos and judges the file."""
+    out = Path(facts["out"])
+    model = out.with_name(f"{out.stem}.{recipe}.tflite")
+    if not model.is_file():
+        training = open_photos(place.photos, split="train")
+        convert(str(out), model, Calibration(training, recipe=recipe))
+    return _judged(place, str(out), str(model), recipe)
+
+
+def _judged(place: Place, real: str, int8: str, made: str) -> Row:
+    found = evaluate([real, int8], place.photos)
+    first, second = found.models
+    paired = second.against_first
+    assert paired is not None
+    interval = (round(paired.interval.low, 2), round(paired.interval.high, 2))
+    _say(f"{made}: {Path(int8).name} {second.top1:.2f} %, float {first.top1:.2f} %")
+    return Row(
+        made,
+        found.n,
+        round(first.top1, 2),
+        round(second.top1, 2),
+        round(paired.drop, 2),
+        interval,
+        round(second.agreement, 2),
+    )
+
+
+def _few(place: Place) -> Path:
+    """A folder with the first photos of every class to train with, and the whole test part."""
+    folder = place.work / "few"
+    if not folder.is_dir():
+        unfinished = folder.with_name("few.unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        for split, count in (("train", FEW), ("test", None)):
+            photos = open_photos(place.photos, split=split)
+            seen: dict[int | None, int] = {}
+            for index, (name, label) in enumerate(zip(photos.names, photos.labels, strict=True)):
+                seen[label] = seen.get(label, 0) + 1
+                if count is None or seen[label] <= count:
+                    path = unfinished / split / photos.class_names[label or 0] / Path(name).name
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_bytes(photos.read_bytes(index))
+        unfinished.rename(folder)
+    return folder
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="benchmarks.cifar", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; default: all")
+    parser.add_argument("--work", type=Path, help="keep everything here, and go on with what is there")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report")
+    parser.add_argument(
+        "--data", type=Path, default=ROOT.parent / "shared" / "data", help="folder of the zip"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

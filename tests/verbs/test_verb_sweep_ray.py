@@ -1,0 +1,126 @@
+"""`edgenet sweep --ray` on a real Ray: what comes back, and what is told when it cannot."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import edgenet
+from edgenet.errors import EdgenetError
+from edgenet.training.recipe import Recipe
+from edgenet.training.state import STATE_FILE
+from edgenet.verbs.sweep_ray import _share
+from edgenet.verbs.sweep_rows import MADE_FILE, read_made
+from edgenet.verbs.sweep_settings import Grid, SweepOptions
+from edgenet.verbs.training_settings import TrainingOptions
+
+pytest.importorskip("ray", reason="the extra ray is not installed: pip install 'edgenet[ray]'")
+
+GRID = Grid("mobilenet_v1", (0.1, 0.25), (32,))
+QUICK = SweepOptions(TrainingOptions(Recipe(epochs=1, batch=8)), "minmax")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Class folders dark and light, 10 photos each."""
+    root = tmp_path_factory.mktemp("data") / "photos"
+    for name, level in (("dark", 40), ("light", 200)):
+        (root / name).mkdir(parents=True)
+        for number in range(10):
+            noise = np.random.default_rng([level, number]).integers(-30, 30, (32, 32, 3))
+            cv2.imwrite(str(root / name / f"{number}.png"), (level + noise).astype(np.uint8))
+    return root
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """The address of a Ray that was started as a user starts one, with room for one training."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    ray = Path(sys.executable).with_name("ray")
+    environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
+    start = [
+        "start",
+        "--head",
+        "--node-ip-address=127.0.0.1",
+        f"--port={address.split(':')[1]}",
+        "--num-cpus=1",
+    ]
+    start += ["--include-dashboard=false", "--disable-usage-stats", "--object-store-memory=100000000"]
+    subprocess.run([ray, *start], env=environment, check=True, capture_output=True)
+    try:
+        yield address
+    finally:
+        subprocess.run([ray, "stop", "--force"], check=True, capture_output=True)
+
+
+@pytest.mark.slow
+def test_variants_come_back_and_are_timed_here(cluster: str, photos: Path, tmp_path: Path) -> None:
+    out, lines = tmp_path / "grid", []
+    result = edgenet.sweep(photos, out, GRID, replace(QUICK, ray=cluster), say=lines.append)
+    assert [row.variant for row in result.rows] == ["mobilenet_v1_0.1_32", "mobilenet_v1_0.25_32"]
+    assert any(line.startswith("mobilenet_v1_0.25_32: epoch 1/1") for line in lines)
+    for row in result.rows:
+        folder = out / row.variant
+        assert row.latency_p50_ms > 0
+        made = json.loads((folder / MADE_FILE).read_text())
+        assert made["bytes"] == row.bytes == (folder / f"{row.variant}.tflite").stat().st_size
+        assert (folder / "training" / f"{row.variant}.safetensors").is_file()
+        assert not (folder / "training" / STATE_FILE).exists()
+    # Again without Ray: all is there, so nothing is trained.
+    again: list[str] = []
+    assert edgenet.sweep(photos, out, GRID, QUICK, say=again.append) == result
+    assert len(again) == 2
+
+
+@pytest.mark.slow
+def test_what_a_machine_finds_comes_back_as_one_line(
+    cluster: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgenet.verbs import sweep as room
+
+    data = tmp_path / "photos"
+    shutil.copytree(photos, data)
+    told = room.make_on_ray
+
+    def after_a_change(*given: object) -> None:
+        (data / "dark" / "0.png").unlink()  # as on a machine with another copy
+        told(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(room, "make_on_ray", after_a_change)
+    with pytest.raises(
+        EdgenetError, match=r"0\.1_32 on Ray: .*photos holds other photos on a machine .*; copy the"
+    ):
+        edgenet.sweep(data, tmp_path / "grid", GRID, replace(QUICK, ray=cluster))
+    assert read_made(tmp_path / "grid" / "mobilenet_v1_0.1_32") is None
+
+
+def test_no_ray_there(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        EdgenetError, match=r"there is no Ray at 127\.0\.0\.1:1 .*; start one with `ray start --head`"
+    ):
+        edgenet.sweep(photos, tmp_path / "grid", GRID, replace(QUICK, ray="127.0.0.1:1"))
+
+
+def test_every_machine_can_train_one() -> None:
+    def node(alive: bool = True, **resources: float) -> dict[str, object]:
+        return {"Alive": alive, "Resources": resources}
+
+    assert _share([node(CPU=16), node(CPU=2)], "auto") == (2, 0)
+    assert _share([node(CPU=16), node(CPU=0), node(alive=False, CPU=1)], "auto") == (4, 0)
+    assert _share([node(CPU=16, GPU=1)], "auto") == (4, 1)
+    assert _share([node(CPU=16, GPU=1)], "cpu") == (4, 0)
+    with pytest.raises(EdgenetError, match="has a CPU to train on"):
+        _share([node(GPU=1)], "auto")
