@@ -43,9 +43,9 @@ MINUTES = 30
 FEW = 100
 """Photos of each class to fine-tune with."""
 
-LIGHT = Augmentation(crop_scale=0.6, colour=0.0)
-BUDGET = Recipe(epochs=13, weight_decay=5e-4, progressive=True, augmentation=LIGHT)
-BRIEF = Recipe(epochs=6, weight_decay=5e-4, ema_decay=0.998, augmentation=LIGHT)
+LIGHT = Augmentation(crop_scale=0.7, colour=0.0)
+BUDGET = Recipe(epochs=19, batch=64, weight_decay=5e-4, progressive=True, augmentation=LIGHT)
+BRIEF = dataclasses.replace(BUDGET, epochs=10)
 QAT = dataclasses.replace(QUANTIZATION_AWARE, epochs=2, augmentation=LIGHT)
 
 V1 = "mobilenet_v1_0.25_64"

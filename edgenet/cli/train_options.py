@@ -79,7 +79,8 @@ EmaDecay = Annotated[
     float | None, typer.Option("--ema-decay", show_default="0.999", help="Of the average of the weights.")
 ]
 Progressive = Annotated[
-    bool, typer.Option("--progressive", help="Three fifths of the epochs at 3/4 of the resolution: faster.")
+    bool,
+    typer.Option("--progressive", help="40 % of the epochs at half the resolution, 30 % at 3/4: faster."),
 ]
 Balance = Annotated[bool, typer.Option("--balance", help="Show every class equally often.")]
 Precision = Annotated[

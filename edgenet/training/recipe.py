@@ -67,7 +67,7 @@ class Recipe:
         label_smoothing: share of the target that is spread over all classes (arXiv 1512.00567, section 7).
         ema_decay: of the average of the weights, which is what is kept; 0 keeps the weights themselves.
         freeze_epochs: so many at the beginning train the last layer alone.
-        progressive: three fifths of the epochs at three quarters of the resolution, for speed.
+        progressive: the first 40 % of the epochs at half the resolution, the next 30 % at three quarters, for speed.
         balance: show every class equally often.
         precision: auto is bfloat16 on GPUs that have it, else float32.
         seed: of everything that is drawn.

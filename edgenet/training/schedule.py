@@ -6,8 +6,8 @@ import math
 
 from edgenet.training.recipe import Recipe
 
-SMALLER_UNTIL = 0.6
-SMALLER_BY = 0.75
+STAGES = ((0.4, 0.5), (0.7, 0.75))
+"""Until this share of the epochs, this share of the resolution; then the whole."""
 MULTIPLE_OF = 16
 LEAST_RESOLUTION = 32
 
@@ -37,9 +37,10 @@ def resolution_in(recipe: Recipe, epoch: int, resolution: int) -> int:
     """The side of the pictures in an epoch, pixels.
 
     A network learns most of what it will know from smaller pictures, in less time (progressive learning, arXiv
-    2104.00298, section 4); here in two stages. A multiple of 16, at least 32.
+    2104.00298, section 4). A multiple of 16, at least 32.
     """
-    if not recipe.progressive or epoch >= SMALLER_UNTIL * recipe.epochs:
+    share = next((part for until, part in STAGES if epoch < int(until * recipe.epochs)), 1.0)
+    if not recipe.progressive or share == 1:
         return resolution
-    smaller = round(SMALLER_BY * resolution / MULTIPLE_OF) * MULTIPLE_OF
+    smaller = round(share * resolution / MULTIPLE_OF) * MULTIPLE_OF
     return min(max(smaller, LEAST_RESOLUTION), resolution)

@@ -57,6 +57,21 @@ def test_from_photos_to_an_int8_file(edgenet: Edgenet, photos: Path, tmp_path: P
     assert [row["precision"] for row in shown["models"]] == ["float32", "int8"]
 
 
+def test_the_int8_network_of_a_checkpoint(edgenet: Edgenet, photos: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "float", tmp_path / "int8"
+    assert edgenet("train", TINY, "--data", photos, "--out", first, *QUICK).status == 0
+    qat = ("--qat", "--pretrained", first / f"{TINY}.safetensors", "--recipe", "minmax")
+    ran = edgenet("train", *qat, "--data", photos, "--out", second, *QUICK)
+    assert ran.status == 0, ran.err
+    for part in ("int8, minmax", "int8, trained", "same answer on 2 of 2 photos, logits at most 0 steps apart"):
+        assert part in ran.out
+    shown = edgenet("evaluate", second / f"{TINY}.int8.tflite", "--data", photos, "--json").json()
+    assert [row["precision"] for row in shown["models"]] == ["int8"]
+    edgenet("train", *qat, "--data", photos, "--out", tmp_path / "x", *QUICK, "--progressive").refusal(
+        "--progressive does not go with --qat"
+    )
+
+
 def test_json_is_alone_on_standard_output(edgenet: Edgenet, photos: Path, tmp_path: Path) -> None:
     ran = edgenet("train", TINY, "--data", photos, "--out", tmp_path / "run", *QUICK, "--json")
     found = ran.json()
@@ -108,6 +123,7 @@ def test_every_number_reaches_the_plan(edgenet: Edgenet, photos: Path, tmp_path:
         ("train", "--resume", "run", "--balance"),
         ("train", TINY, "--data", "photos", "--out", "run", "--temperature", "3"),
         ("train", TINY, "--data", "photos", "--out", "run", "--batch", "1"),
+        ("train", TINY, "--data", "photos", "--out", "run", "--recipe", "fast"),
     ],
     ids=" ".join,
 )

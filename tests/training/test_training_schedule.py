@@ -43,7 +43,7 @@ def test_a_warm_up_longer_than_the_training_leaves_half_of_it() -> None:
 
 def test_progressive_epochs_are_smaller_at_first() -> None:
     recipe = Recipe(epochs=10, progressive=True)
-    assert [resolution_in(recipe, epoch, 128) for epoch in (0, 5, 6, 9)] == [96, 96, 128, 128]
+    assert [resolution_in(recipe, epoch, 128) for epoch in (0, 3, 4, 6, 7, 9)] == [64, 64, 96, 96, 128, 128]
     assert resolution_in(recipe, 0, 32) == 32
     assert resolution_in(replace(recipe, progressive=False), 0, 128) == 128
 
