@@ -14,6 +14,7 @@ from edgenet.training.processes import sum_over
 from edgenet.training.randomness import Purpose, seed_torch
 from edgenet.training.recipe import Distillation, Recipe
 from edgenet.training.sgd import forget_gradients
+from edgenet.training.small_maps import FastSmallMaps
 from edgenet.training.targets import Teacher, label_loss, mix, teacher_loss, total_loss
 
 
@@ -54,7 +55,8 @@ def train_step(
     """
     seed_torch(setting.recipe.seed, Purpose.NETWORK, epoch, batch.step, setting.share.process)
     forget_gradients(learner.network)
-    loss, correct = loss_of(learner, batch, setting, epoch)
+    with FastSmallMaps():
+        loss, correct = loss_of(learner, batch, setting, epoch)
     loss = loss / batch.photos
     loss.backward()
     figures = torch.stack([loss.detach().float(), correct.float(), torch.tensor(float(stop)).to(loss.device)])

@@ -63,7 +63,11 @@ def test_the_int8_network_of_a_checkpoint(edgenet: Edgenet, photos: Path, tmp_pa
     qat = ("--qat", "--pretrained", first / f"{TINY}.safetensors", "--recipe", "minmax")
     ran = edgenet("train", *qat, "--data", photos, "--out", second, *QUICK)
     assert ran.status == 0, ran.err
-    for part in ("int8, minmax", "int8, trained", "same answer on 2 of 2 photos, logits at most 0 steps apart"):
+    for part in (
+        "int8, minmax",
+        "int8, trained",
+        "same answer on 2 of 2 photos, logits at most 0 steps apart",
+    ):
         assert part in ran.out
     shown = edgenet("evaluate", second / f"{TINY}.int8.tflite", "--data", photos, "--json").json()
     assert [row["precision"] for row in shown["models"]] == ["int8"]
