@@ -44,7 +44,7 @@ FEW = 100
 """Photos of each class to fine-tune with."""
 
 LIGHT = Augmentation(crop_scale=0.7, colour=0.0)
-BUDGET = Recipe(epochs=19, batch=64, weight_decay=5e-4, progressive=True, augmentation=LIGHT)
+BUDGET = Recipe(epochs=20, learning_rate=0.15, weight_decay=5e-4, progressive=True, augmentation=LIGHT)
 BRIEF = dataclasses.replace(BUDGET, epochs=10)
 QAT = dataclasses.replace(QUANTIZATION_AWARE, epochs=2, augmentation=LIGHT)
 

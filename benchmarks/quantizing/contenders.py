@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import edgenet
 from benchmarks.environments import ROOT, python_of
 from benchmarks.quantizing.networks import Network
 
@@ -118,9 +119,10 @@ def keras_contender(name: str, options: Sequence[str]) -> Contender:
 
 
 def _edgenet(network: Network) -> list[str]:
-    edgenet = Path(sys.executable).with_name("edgenet")
-    return [str(edgenet), "convert", str(network.source), *network.options]
+    return [sys.executable, "-m", "edgenet", "convert", str(network.source), *network.options]
 
 
 def _our_code() -> tuple[Path, ...]:
-    return tuple(ROOT / name for name in _OUR_CODE)
+    """Of the package that this process imports, and so do those that it starts in the same folder."""
+    root = Path(edgenet.__file__).resolve().parents[1]
+    return tuple(root / name for name in _OUR_CODE)
