@@ -14,56 +14,68 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+Pair = tuple[int, int]
+
 
 class FastSmallMaps(TorchFunctionMode):
     """While it is entered, convolutions over maps that are too small take their gradient the fast way."""
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if function is functional.conv2d and not kwargs and len(args) == 7 and _is_slow(*args):
-            x, weight, _, stride, padding, _, _ = args
-            return _Depthwise.apply(x, weight, tuple(stride), tuple(padding))
+        if function is functional.conv2d and not kwargs and len(args) == 7:
+            x, weight, bias, stride, padding, dilation, groups = args
+            if _is_slow(x, weight, stride, padding, dilation, groups):
+                return _Depthwise.apply(x, weight, bias, _pair(stride), _pair(padding))
         return function(*args, **(kwargs or {}))
 
 
-def _is_slow(
-    x: Tensor, weight: Tensor, bias: Tensor | None, stride: Any, padding: Any, dilation: Any, groups: int
-) -> bool:
+def _is_slow(x: Tensor, weight: Tensor, stride: Any, padding: Any, dilation: Any, groups: int) -> bool:
     depthwise = groups > 1 and groups == x.shape[1] == weight.shape[0]
-    plain = bias is None and not isinstance(padding, str) and tuple(dilation) == (1, 1)
-    return x.device.type == "cpu" and depthwise and plain and any(_missing(x, weight, stride))
+    plain = x.device.type == "cpu" and not isinstance(padding, str) and _pair(dilation) == (1, 1)
+    return depthwise and plain and any(_missing(x, weight, _pair(stride)))
 
 
-def _missing(x: Tensor, weight: Tensor, stride: tuple[int, int]) -> list[int]:
+def _pair(value: int | Pair) -> Pair:
+    return (value, value) if isinstance(value, int) else (value[0], value[1])
+
+
+def _missing(x: Tensor, weight: Tensor, stride: Pair) -> Pair:
     """How many rows and columns a map lacks for the fast kernel."""
-    return [max(weight.shape[i] + stride[i - 2] - 1 - x.shape[i], 0) for i in (2, 3)]
+    rows, columns = (max(weight.shape[i] + stride[i - 2] - 1 - x.shape[i], 0) for i in (2, 3))
+    return rows, columns
 
 
 class _Depthwise(torch.autograd.Function):
     @staticmethod
     def forward(
-        context: Any, x: Tensor, weight: Tensor, stride: tuple[int, int], padding: tuple[int, int]
+        context: Any, x: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, padding: Pair
     ) -> Tensor:
         context.save_for_backward(x, weight)
         context.stride, context.padding = stride, padding
-        return functional.conv2d(x, weight, None, stride, padding, 1, len(weight))
+        return functional.conv2d(x, weight, bias, stride, padding, 1, len(weight))
 
     @staticmethod
-    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = context.saved_tensors
-        (gradient,) = gradients
-        stride, padding = context.stride, context.padding
-        of_x, of_weight = context.needs_input_grad[:2]
-        common = (stride, padding, (1, 1), False, (0, 0), len(weight))
+        common = (context.stride, context.padding, (1, 1), False, (0, 0), len(weight))
         backward = torch.ops.aten.convolution_backward
-        to_x = backward(gradient, x, weight, None, *common, (True, False, False))[0] if of_x else None
-        if not of_weight:
-            return to_x, None, None, None
-        rows, columns = _missing(x, weight, stride)
-        wide = functional.pad(x, (0, columns, 0, rows))
-        outputs = [
-            (wide.shape[i] + 2 * padding[i - 2] - weight.shape[i]) // stride[i - 2] + 1 for i in (2, 3)
-        ]
-        below, beside = (outputs[i] - gradient.shape[i + 2] for i in (0, 1))
-        wide_gradient = functional.pad(gradient, (0, beside, 0, below))
-        to_weight = backward(wide_gradient, wide, weight, None, *common, (False, True, False))[1]
-        return to_x, to_weight, None, None
+        to_x = to_weight = to_bias = None
+        of_x, of_weight, of_bias = context.needs_input_grad[:3]
+        (gradient,) = gradients
+        if of_x:
+            to_x = backward(gradient, x, weight, None, *common, (True, False, False))[0]
+        if of_weight:
+            rows, columns = _missing(x, weight, context.stride)
+            wide = functional.pad(x, (0, columns, 0, rows))
+            wide_gradient = _widen(gradient, wide, weight, context.stride, context.padding)
+            to_weight = backward(wide_gradient, wide, weight, None, *common, (False, True, False))[1]
+        if of_bias:
+            to_bias = gradient.sum((0, 2, 3))
+        return to_x, to_weight, to_bias, None, None
+
+
+def _widen(gradient: Tensor, wide: Tensor, weight: Tensor, stride: Pair, padding: Pair) -> Tensor:
+    """The gradient with zeros for the outputs that only the wider map has."""
+    height, width = (
+        (wide.shape[i] + 2 * padding[i - 2] - weight.shape[i]) // stride[i - 2] + 1 for i in (2, 3)
+    )
+    return functional.pad(gradient, (0, width - gradient.shape[3], 0, height - gradient.shape[2]))
