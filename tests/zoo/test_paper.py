@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
-from edgenet.zoo.classifier import Classifier
-from edgenet.zoo.counting import count_variant
+from edgenet.zoo.classifier import Classifier, NetworkOptions
+from edgenet.zoo.counting import count, count_variant
+from edgenet.zoo.mobilenet_v3 import SMALL, Design, MobileNetV3
 from edgenet.zoo.paper import FIGURES, PaperFigures, comes_out, paper_figures
 from edgenet.zoo.registry import build, catalogue
 
@@ -113,8 +116,34 @@ def test_xception_with_batch_normalization() -> None:
     assert all_values("xception_1.0_299") == 22_855_952
 
 
-def test_no_number_of_classes_makes_inception_the_papers() -> None:
+def test_inception_in_k_of_1024() -> None:
     assert [round(millions("inception_v3_1.0_299", n)[1], 2) for n in (1000, 120)] == [23.80, 22.00]
+    assert comes_out(23.2, millions("inception_v3_1.0_299")[1] / 1.024)
+
+
+def v3(design: Design, width: float = 1.0) -> float:
+    """Mult-adds in millions."""
+    with torch.device("meta"):
+        return count(MobileNetV3(design, width, NetworkOptions(classes=1000)), 224).mult_adds / 1e6
+
+
+def test_v3_small_0_75_with_the_first_versions_last_layer() -> None:
+    assert round(v3(replace(SMALL, head=1280), 0.75), 1) == 43.8
+    assert comes_out(44, 43.8)
+
+
+def test_v3_small_with_its_third_stride_a_block_later() -> None:
+    """Of which the card's 66 and 65 both come out; its parameters (2.9) are those of 1,280 channels at the end."""
+    fourth, fifth = SMALL.bottlenecks[3:5]
+    rows = (
+        *SMALL.bottlenecks[:3],
+        replace(fourth, stride=1),
+        replace(fifth, stride=2),
+        *SMALL.bottlenecks[5:],
+    )
+    assert round(v3(replace(SMALL, bottlenecks=rows)), 1) == 65.8
+    plain = tuple(replace(row, squeeze=False) for row in rows)
+    assert round(v3(replace(SMALL, bottlenecks=plain)), 1) == 65.4
 
 
 def test_alexnet_has_the_papers_mult_adds_by_its_groups() -> None:
