@@ -101,6 +101,13 @@ def test_squeezenet_counts_one_by_one_and_with_biases() -> None:
     assert comes_out(1.25, 1.248424)
 
 
+def test_googlenet_with_its_own_tables_first_layer() -> None:
+    """112 x 112 x 64 outputs of 7 x 7 x 3; the table sums to its paper's 1.5 billion with 34 M for them."""
+    first = 112**2 * 64 * 7**2 * 3 / 1e6
+    assert round(first) == 118
+    assert round(millions("googlenet_1.0_224")[0] - first + 34) == 1499
+
+
 def test_googlenet_in_k_of_1024() -> None:
     k = millions("googlenet_1.0_224")[1] * 1e6 / 1024
     assert int(k) == 6826
