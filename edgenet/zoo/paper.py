@@ -135,7 +135,7 @@ _COMPARED = (
         6.8,
         f"{V1_PAPER}, table 8",
         step=10,
-        mult_adds_why="no reason found; 1499 with 34 for its first layer, as in GoogLeNet's own table (arXiv 1409.4842)",
+        mult_adds_why="no reason found; 1499 with 34 for the first layer, as in its own table (arXiv 1409.4842)",
         parameters_why="in K of 1024, as in GoogLeNet's own table: 6826 K (arXiv 1409.4842, table 1)",
     ),
     PaperFigures(
