@@ -47,17 +47,17 @@ LIGHT = Augmentation(crop_scale=0.6, colour=0.0)
 BUDGET = Recipe(
     epochs=4, batch=64, learning_rate=0.01, warmup_epochs=0.3, ema_decay=0.995, augmentation=LIGHT
 )
-BRIEF = Recipe(epochs=8, learning_rate=0.15, weight_decay=5e-4, progressive=True, augmentation=LIGHT)
-QAT = dataclasses.replace(QUANTIZATION_AWARE, epochs=2, augmentation=LIGHT)
+BRIEF = Recipe(epochs=5, learning_rate=0.15, weight_decay=5e-4, progressive=True, augmentation=LIGHT)
+QAT = dataclasses.replace(QUANTIZATION_AWARE, epochs=1, augmentation=LIGHT)
 
-V1 = "mobilenet_v1_0.25_64"
+V1 = "mobilenet_v1_0.25_48"
 ZOO = (
     V1,
-    "mobilenet_v2_0.35_64",
-    "mobilenet_v3_small_minimalistic_1.0_64",
-    "mobilenet_v4_conv_small_1.0_64",
+    "mobilenet_v2_0.35_48",
+    "mobilenet_v3_small_minimalistic_1.0_48",
+    "mobilenet_v4_conv_small_1.0_48",
 )
-FINE_TUNED = "mobilenet_v2_1.0_128"
+FINE_TUNED = "mobilenet_v2_1.0_96"
 FULL = dataclasses.replace(FINE_TUNING, epochs=16)
 
 
