@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable
+from urllib.parse import urlsplit, urlunsplit
 
 import cv2
 import numpy as np
@@ -21,6 +22,8 @@ Frame = tuple[str, np.ndarray]
 Note = Callable[[str], None]
 CAMERA_SIZE = (640, 480)
 _CAMERA = re.compile(r"(?:/dev/video)?(\d+)")
+_STREAM = re.compile(r"(?:rtsps?|https?|udp|rtmp|tcp)://.+", re.IGNORECASE)
+STREAM_TIMEOUT_MS = 5000
 
 
 def note_on_stderr(message: str) -> None:
@@ -32,13 +35,14 @@ def read_frames(source: str, every: int = 1, note: Note = note_on_stderr) -> Ite
     """Open a source.
 
     Args:
-        source: path of a photo, of a folder of photos or of a video; a camera as its number or /dev/videoN.
+        source: path of a photo, of a folder of photos or of a video; a camera as its number or /dev/videoN; the URL
+            of a stream (rtsp://, http://, ...).
         every: use every n-th photo or frame; those between are not decoded.
         note: called with remarks, such as which photos of a folder were skipped.
 
     Returns:
-        an iterator of (name, uint8 BGR [height, width, 3]); a camera's never ends. A video or camera reuses its
-        buffer: a frame is valid until the next one is asked for. Close it (or exhaust it) to release the device.
+        an iterator of (name, uint8 BGR [height, width, 3]); a camera's or stream's never ends. A video or camera reuses
+        its buffer: a frame is valid until the next one is asked for. Close it (or exhaust it) to release the device.
 
     Raises:
         EdgenetError: a missing or unreadable source, at the call or while iterating.
@@ -48,12 +52,26 @@ def read_frames(source: str, every: int = 1, note: Note = note_on_stderr) -> Ite
     camera = _CAMERA.fullmatch(source)
     if camera:
         return _camera_frames(_open_camera(int(camera.group(1))), int(camera.group(1)), every)
+    if _STREAM.fullmatch(source):
+        shown = without_password(source)
+        return _stream_frames(_open_stream(source, shown), shown, every)
     path = Path(source)
     if path.is_dir():
         return _folder_frames(path, list_photos(path)[::every], note)
     if _is_photo(path):
         return iter([(path.name, read_photo(path))])
     return _video_frames(_open_video(path), path, every, note)
+
+
+def is_live(source: str) -> bool:
+    """Whether frames come by themselves, as a camera's and a stream's do, and are lost when nobody takes them."""
+    return bool(_CAMERA.fullmatch(source) or _STREAM.fullmatch(source))
+
+
+def without_password(url: str) -> str:
+    """A URL as it may be shown: without its user's name and password."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def _is_photo(path: Path) -> bool:
@@ -168,6 +186,36 @@ def _open_camera(number: int) -> cv2.VideoCapture:
             f"camera {number} cannot be opened", "it may be in use by another program, or no camera"
         )
     return capture
+
+
+def _open_stream(url: str, shown: str) -> cv2.VideoCapture:
+    limits = [
+        cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
+        STREAM_TIMEOUT_MS,
+        cv2.CAP_PROP_READ_TIMEOUT_MSEC,
+        STREAM_TIMEOUT_MS,
+    ]
+    with quiet_native_stderr():
+        capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits)
+    if not capture.isOpened():
+        raise EdgenetError(f"no video comes from {shown}", "check the address, and that the sender runs")
+    return capture
+
+
+def _stream_frames(capture: cv2.VideoCapture, shown: str, every: int) -> Iterator[Frame]:
+    buffer: np.ndarray | None = None
+    grabbed = 0
+    try:
+        while _grab(capture):
+            grabbed += 1
+            if (grabbed - 1) % every == 0:
+                buffer = _retrieve(capture, buffer)
+                if buffer is None:
+                    break
+                yield f"{shown}#{grabbed - 1}", buffer
+    finally:
+        capture.release()
+    raise EdgenetError(f"the stream {shown} stopped after {grabbed} frames", "check that the sender runs")
 
 
 def _camera_frames(capture: cv2.VideoCapture, number: int, every: int) -> Iterator[Frame]:

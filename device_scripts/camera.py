@@ -1,0 +1,107 @@
+#!/usr/bin/env python3
+"""Say live what a camera sees: in the terminal, as JSON lines, or on a page for any browser.
+
+python camera.py mobilenet.edgenet
+python camera.py mobilenet.edgenet 0 --serve
+python camera.py mobilenet.edgenet rtsp://camera.local/stream --serve 0.0.0.0:8080 --json
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import types
+from pathlib import Path
+
+if __name__ == "__main__" and not __package__:  # run as a plain file: make its folder a package (PEP 366)
+    _package = types.ModuleType(
+        "device_scripts"
+    )  # made by hand, for the folder may have any name, even with dots
+    _package.__path__ = [str(Path(__file__).resolve().parent)]
+    sys.modules["device_scripts"] = _package
+    __package__ = "device_scripts"
+
+from .entry import at_least, run, usable_cpus
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    threads = min(4, len(usable_cpus()))
+    shape = argparse.ArgumentParser(prog="camera.py", description=__doc__.partition("\n")[0])
+    add = shape.add_argument
+    add("model", metavar="MODEL", type=Path, help=".tflite file or .edgenet bundle")
+    add(
+        "source",
+        metavar="SOURCE",
+        nargs="?",
+        default="0",
+        help="camera (0 or /dev/video0), video, folder or URL (0)",
+    )
+    add("--top", metavar="K", type=at_least(1), default=5, help="labels to show (5)")
+    add(
+        "--threads",
+        metavar="N",
+        type=at_least(1),
+        default=threads,
+        help=f"inference threads (here {threads})",
+    )
+    add(
+        "--threshold",
+        metavar="P",
+        type=_share,
+        default=0.3,
+        help="below it is nothing it knows, 0 to 1 (0.3)",
+    )
+    add(
+        "--smooth",
+        metavar="S",
+        type=_seconds,
+        default=0.3,
+        help="half-life of the scores' average, seconds (0.3)",
+    )
+    add("--frames", metavar="N", type=at_least(1), help="stop after N frames")
+    add(
+        "--serve",
+        metavar="ADDRESS",
+        nargs="?",
+        const="8080",
+        help="serve the page at PORT, HOST or HOST:PORT (8080)",
+    )
+    add("--json", action="store_true", help="one JSON object a line, for each frame")
+    return shape
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run with these arguments (the process's own by default); returns the exit status."""
+    given = parser().parse_args(arguments)
+    from .live_camera import LiveTask, run_live  # late: --help is instant, and a missing OpenCV is one line
+    from .watching import Watching
+
+    task = LiveTask(
+        model=given.model,
+        source=given.source,
+        threads=given.threads,
+        watching=Watching(given.top, given.threshold, given.smooth),
+        frames=given.frames,
+        serve=given.serve,
+        as_json=given.json,
+    )
+    return run_live(task, sys.stdout)
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{value:g} is not between 0 and 1")
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 60:
+        raise argparse.ArgumentTypeError(f"{value:g} is not between 0 and 60")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

@@ -1,0 +1,285 @@
+"""The live page: a small web server with the camera's picture and what the network says of it.
+
+Three addresses: `/` the page, `/picture` the frames as JPEGs in one endless answer (multipart/x-mixed-replace),
+`/events` what was seen, as server-sent events. A browser that reads slowly misses frames and holds nobody up; one that
+stalls is dropped.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import re
+import secrets
+import socket
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from http.cookies import CookieError, SimpleCookie
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Callable
+from urllib.parse import parse_qs, urlsplit
+
+import cv2
+import numpy as np
+
+from .errors import EdgenetError
+
+PAGE = Path(__file__).with_name("live_page.html")
+DEFAULT_PORT = 8080
+STALLED_SECONDS = 10.0
+"""A browser that takes nothing for so long is gone."""
+MOST_BROWSERS = 64
+QUALITY = 80
+_BOUNDARY = "frame"
+_COOKIE = "edgenet"
+_OWN_NAME = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?", re.IGNORECASE)
+_SECURITY = {
+    "Content-Security-Policy": "default-src 'none'; img-src 'self'; connect-src 'self'; frame-ancestors 'none'; "
+    "style-src 'unsafe-inline'; script-src 'unsafe-inline'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where the page listens.
+
+    Attributes:
+        token: what a browser must bring; None where only this machine can reach it.
+    """
+
+    host: str
+    port: int
+    token: str | None
+
+    def url(self) -> str:
+        """What to open, the token included."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}/" + (f"?token={self.token}" if self.token else "")
+
+
+def parse_address(text: str) -> Address:
+    """ "8080", "HOST" or "HOST:PORT" (IPv6 in brackets); beyond this machine a fresh token is needed.
+
+    Raises:
+        EdgenetError: no such address.
+    """
+    if text.isdigit():
+        host, port = "127.0.0.1", text
+    else:
+        split = urlsplit(f"//{text}")
+        try:
+            host, port = split.hostname or "127.0.0.1", str(split.port or DEFAULT_PORT)
+        except ValueError:
+            raise EdgenetError(
+                f"'{text}' is no address to serve at", "give PORT, HOST or HOST:PORT"
+            ) from None
+    if not int(port) < 65536:
+        raise EdgenetError(f"there is no port {port}", "give one below 65536")
+    return Address(host, int(port), None if _is_loopback(host) else secrets.token_urlsafe(12))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class LivePage:
+    """The server; use it as a context manager and `show` every frame.
+
+    Raises:
+        EdgenetError: the address is taken or is not this machine's.
+    """
+
+    def __init__(self, address: Address) -> None:
+        self._changed = threading.Condition()
+        self._number = 0
+        self._state: dict[str, Any] = {}
+        self._frame: np.ndarray | None = None
+        self._jpeg: tuple[int, bytes] = (0, b"")
+        self._pictures = 0
+        self._encoding = threading.Lock()
+        self.open = True
+        handler = type("Handler", (_Handler,), {"page": self})
+        family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+        server = type("Server", (_Server,), {"address_family": family})
+        try:
+            self._server = server((address.host, address.port), handler)
+        except OSError as error:
+            raise EdgenetError(
+                f"cannot serve at {address.host}:{address.port}: {error.strerror or error}",
+                "give another --serve HOST:PORT",
+            ) from None
+        self.address = Address(address.host, self._server.server_address[1], address.token)
+        self._thread = threading.Thread(target=self._server.serve_forever, name="page", daemon=True)
+
+    def __enter__(self) -> LivePage:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        with self._changed:
+            self.open = False
+            self._changed.notify_all()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def show(self, state: dict[str, Any], pixels: np.ndarray | None) -> None:
+        """Shows a frame to every browser that is there.
+
+        Args:
+            state: in JSON's types.
+            pixels: uint8 BGR [H,W,3], copied only where a browser looks; None where only the state is new.
+        """
+        with self._changed:
+            self._number += 1
+            self._state = state
+            if pixels is not None and self._pictures:
+                self._frame = pixels.copy()
+            self._changed.notify_all()
+
+    def wait(self, number: int) -> int | None:
+        """The number of a frame after `number`; waits for it, None when the page closes."""
+        with self._changed:
+            while self.open and self._number == number:
+                self._changed.wait(1.0)
+            return self._number if self.open else None
+
+    def state(self) -> dict[str, Any]:
+        """What was shown last."""
+        with self._changed:
+            return self._state
+
+    def jpeg(self) -> bytes | None:
+        """The latest picture, encoded once for all browsers; None before there is one."""
+        with self._encoding:
+            with self._changed:
+                number, frame = self._number, self._frame
+            if frame is None:
+                return None
+            if self._jpeg[0] != number:
+                _, data = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+                self._jpeg = (number, data.tobytes())
+            return self._jpeg[1]
+
+    def looking(self, browsers: int) -> None:
+        """One browser more (1) or less (-1) wants pictures."""
+        with self._changed:
+            self._pictures += browsers
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+    request_queue_size = 32
+
+    def __init__(self, *given: Any) -> None:
+        self.free = threading.BoundedSemaphore(MOST_BROWSERS)
+        super().__init__(*given)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A browser that goes away in the middle is nothing to tell."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    page: LivePage
+    server: _Server
+    server_version, sys_version = "edgenet", ""
+    timeout = STALLED_SECONDS
+
+    def do_GET(self) -> None:
+        """Answers a browser."""
+        path = urlsplit(self.path).path
+        answers: dict[str, Callable[[], None]] = {
+            "/": self._page,
+            "/picture": self._picture,
+            "/events": self._events,
+        }
+        if not self._is_for_us():
+            self._refuse(403, "this page is not served under that name")
+        elif not self._may_enter():
+            self._refuse(403, "open the address with its token, which the program printed")
+        elif path not in answers:
+            self._refuse(404, "there is nothing here")
+        elif not self.server.free.acquire(blocking=False):
+            self._refuse(503, "too many browsers look already")
+        else:
+            try:
+                with suppress(OSError):  # the browser left, or stalled
+                    answers[path]()
+            finally:
+                self.server.free.release()
+
+    def log_message(self, *given: Any) -> None:
+        """Nothing: the terminal is for what the camera sees."""
+
+    def _is_for_us(self) -> bool:
+        """On this machine alone, only under its own names: another site's name may point here (DNS rebinding)."""
+        if self.page.address.token is not None:
+            return True
+        return bool(_OWN_NAME.fullmatch(self.headers.get("Host", "")))
+
+    def _may_enter(self) -> bool:
+        token = self.page.address.token
+        if token is None:
+            return True
+        given = parse_qs(urlsplit(self.path).query).get("token", [""])[0]
+        return any(hmac.compare_digest(text.encode(), token.encode()) for text in (given, self._cookie()))
+
+    def _cookie(self) -> str:
+        try:
+            found = SimpleCookie(self.headers.get("Cookie", "")).get(_COOKIE)
+        except CookieError:
+            return ""
+        return found.value if found else ""
+
+    def _begin(self, status: int, kind: str, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for name, value in {**_SECURITY, "Content-Type": kind, **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def _refuse(self, status: int, why: str) -> None:
+        body = f"{why}\n".encode()
+        with suppress(OSError):
+            self._begin(status, "text/plain; charset=utf-8", {"Content-Length": str(len(body))})
+            self.wfile.write(body)
+
+    def _page(self) -> None:
+        body = PAGE.read_bytes()
+        headers = {"Content-Length": str(len(body))}
+        if self.page.address.token is not None:
+            # The picture and the events are asked for without the token in their addresses.
+            headers["Set-Cookie"] = f"{_COOKIE}={self.page.address.token}; HttpOnly; SameSite=Strict; Path=/"
+        self._begin(200, "text/html; charset=utf-8", headers)
+        self.wfile.write(body)
+
+    def _picture(self) -> None:
+        self._begin(200, f"multipart/x-mixed-replace; boundary={_BOUNDARY}", {})
+        self.page.looking(1)
+        try:
+            number: int | None = 0
+            while (number := self.page.wait(number)) is not None:
+                jpeg = self.page.jpeg()
+                if jpeg is not None:
+                    head = f"--{_BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+                    self.wfile.write(head.encode() + jpeg + b"\r\n")
+        finally:
+            self.page.looking(-1)
+
+    def _events(self) -> None:
+        """At most ten a second: eyes want no more, and a phone's battery neither."""
+        self._begin(200, "text/event-stream", {})
+        number: int | None = 0
+        while (number := self.page.wait(number)) is not None:
+            self.wfile.write(f"data: {json.dumps(self.page.state())}\n\n".encode())
+            self.wfile.flush()
+            time.sleep(0.1)

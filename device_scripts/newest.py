@@ -1,0 +1,151 @@
+"""A camera's newest frame: a thread takes every frame, so that none waits in a queue and is old when it is shown.
+
+A file's frames wait for whoever takes them, one after another.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Callable
+
+import numpy as np
+
+from .errors import EdgenetError
+from .frames import Frame
+
+SILENCE_SECONDS = 1.0
+"""How long nothing may come before that is told, and told again."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A frame for whoever asked for the newest.
+
+    Attributes:
+        pixels: uint8 BGR [H,W,3]; valid until the next one is taken.
+        captured_ns: when the camera gave it, by `time.perf_counter_ns`.
+        missed: frames that came since the one taken before and were not seen.
+    """
+
+    name: str
+    pixels: np.ndarray
+    captured_ns: int
+    missed: int
+
+
+class NewestFrame:
+    """Reads frames in a thread of its own and keeps the last; use it as a context manager.
+
+    Three buffers go round: one is being written, one is whole, one is with whoever took it. Nobody waits for a copy.
+
+    Args:
+        frames: from `read_frames`, or `lasting_frames` around it; closed by the thread.
+        silent: called while `take` waits, every `SILENCE_SECONDS`, with the seconds since it began to wait.
+    """
+
+    def __init__(
+        self, frames: Iterator[Frame], silent: Callable[[float], None] = lambda seconds: None
+    ) -> None:
+        self._frames = frames
+        self._silent = silent
+        self._changed = threading.Condition()
+        self._buffers: list[np.ndarray] = [np.empty((0, 0, 3), np.uint8) for _ in range(3)]
+        self._writing, self._whole, self._reading = 0, 1, 2
+        self._name, self._captured_ns = "", 0
+        self._count = self._seen = 0
+        self._error: EdgenetError | None = None
+        self._ended = self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
+
+    def __enter__(self) -> NewestFrame:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        self._stopping = True
+        # A driver may never return from a read; the thread is a daemon and goes with the process.
+        self._thread.join(timeout=2.0)
+
+    def take(self) -> Taken | None:
+        """The newest frame that was not taken yet; waits for one, and gives None when the source has ended.
+
+        Raises:
+            EdgenetError: the source failed.
+        """
+        began = time.monotonic()
+        while not self._is_ready():
+            self._silent(time.monotonic() - began)
+        with self._changed:
+            if self._count == self._seen:
+                if self._error is not None:
+                    raise self._error
+                return None
+            self._reading, self._whole = self._whole, self._reading
+            missed, self._seen = self._count - self._seen - 1, self._count
+            return Taken(self._name, self._buffers[self._reading], self._captured_ns, missed)
+
+    def _is_ready(self) -> bool:
+        """Whether there is a new frame, or no more will come; waits a little for either."""
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: self._count != self._seen or self._ended, timeout=SILENCE_SECONDS
+            )
+
+    def _run(self) -> None:
+        try:
+            for name, pixels in self._frames:
+                if self._stopping:
+                    break
+                self._keep(name, pixels)
+        except EdgenetError as error:
+            self._error = error
+        finally:
+            with suppress(AttributeError):
+                self._frames.close()  # type: ignore[attr-defined]
+            with self._changed:
+                self._ended = True
+                self._changed.notify_all()
+
+    def _keep(self, name: str, pixels: np.ndarray) -> None:
+        captured_ns = time.perf_counter_ns()
+        if self._buffers[self._writing].shape != pixels.shape:
+            self._buffers[self._writing] = np.empty_like(pixels)
+        np.copyto(
+            self._buffers[self._writing], pixels
+        )  # the source writes its next frame into the same memory
+        with self._changed:
+            self._writing, self._whole = self._whole, self._writing
+            self._name, self._captured_ns = name, captured_ns
+            self._count += 1
+            self._changed.notify_all()
+
+
+class EveryFrame:
+    """The frames of photos or a video, each of them; taken as `NewestFrame`'s are.
+
+    Args:
+        frames: from `read_frames`; closed on leaving the block.
+    """
+
+    def __init__(self, frames: Iterator[Frame]) -> None:
+        self._frames = frames
+
+    def __enter__(self) -> EveryFrame:
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        with suppress(AttributeError):
+            self._frames.close()  # type: ignore[attr-defined]
+
+    def take(self) -> Taken | None:
+        """The next frame; None after the last.
+
+        Raises:
+            EdgenetError: the source failed.
+        """
+        item = next(self._frames, None)
+        return None if item is None else Taken(item[0], item[1], time.perf_counter_ns(), 0)

@@ -1,0 +1,157 @@
+"""The live loop: the newest frame in, smoothed labels and where the time went out; screens and pages look at that."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .conditions import look
+from .newest import EveryFrame, NewestFrame
+from .preprocess import CentreSquare
+from .runtime import Classifier
+from .sample_statistics import percentile
+from .smoothing import Smoother
+from .topk import top_k
+
+STAGES = ("preprocess", "inference", "postprocess")
+RECENT = 120
+"""Frames that the rate and the latency are taken over."""
+LOOK_SECONDS = 2.0
+"""Between two looks at temperature and throttling, which cost a process on a Pi."""
+
+
+@dataclass(frozen=True)
+class Watching:
+    """How to watch.
+
+    Attributes:
+        top: labels to tell.
+        threshold: a best score below this is told as nothing, 0..1.
+        half_life_s: of the average of the scores; 0 for each frame by itself.
+    """
+
+    top: int = 5
+    threshold: float = 0.3
+    half_life_s: float = 0.3
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one frame showed.
+
+    Attributes:
+        number: of the frame, from 1.
+        pixels: uint8 BGR [H,W,3]; valid until the next one.
+        top: (class index, label, smoothed score) from best to worst.
+        label: the best label, None where its score is below the threshold.
+        stage_ms: of each of STAGES.
+        missed: frames of the camera that nobody looked at, since the beginning.
+        fps: frames looked at in a second; None before the second one.
+        p50_ms: from a frame's capture to its labels, median of the latest RECENT.
+    """
+
+    number: int
+    name: str
+    pixels: np.ndarray
+    top: tuple[tuple[int, str, float], ...]
+    label: str | None
+    stage_ms: tuple[float, ...]
+    missed: int
+    fps: float | None
+    p50_ms: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """In JSON's types, without the pixels."""
+        return {
+            "frame": self.number,
+            "name": self.name,
+            "label": self.label,
+            "top": [{"index": i, "label": label, "score": round(score, 4)} for i, label, score in self.top],
+            "ms": dict(zip(STAGES, (round(ms, 3) for ms in self.stage_ms))),
+            "fps": None if self.fps is None else round(self.fps, 1),
+            "p50_ms": round(self.p50_ms, 2),
+            "missed": self.missed,
+        }
+
+
+def watch(classifier: Classifier, newest: NewestFrame | EveryFrame, watching: Watching) -> Iterator[Seen]:
+    """Classifies the newest frame, and again, until the source ends.
+
+    Raises:
+        EdgenetError: see the source's `take`.
+    """
+    smoother = Smoother(watching.half_life_s)
+    rule: CentreSquare | None = None
+    moments: deque[int] = deque(maxlen=RECENT)
+    latencies: deque[float] = deque(maxlen=RECENT)
+    number = missed = 0
+    while True:
+        taken = newest.take()
+        if taken is None:
+            return
+        began = time.perf_counter_ns()
+        if rule is None or rule.frame_shape != taken.pixels.shape[:2]:
+            rule = CentreSquare(taken.pixels.shape[:2], classifier.size)
+        rule.write(taken.pixels, classifier.input_view())
+        prepared = time.perf_counter_ns()
+        classifier.invoke()
+        inferred = time.perf_counter_ns()
+        scores = smoother.update(classifier.scores(), taken.captured_ns)
+        top = tuple((i, classifier.labels[i], score) for i, score in top_k(scores, watching.top))
+        done = time.perf_counter_ns()
+        number, missed = number + 1, missed + taken.missed
+        moments.append(done)
+        latencies.append((done - taken.captured_ns) / 1e6)
+        yield Seen(
+            number,
+            taken.name,
+            taken.pixels,
+            top,
+            top[0][1] if top and top[0][2] >= watching.threshold else None,
+            tuple(ns / 1e6 for ns in (prepared - began, inferred - prepared, done - inferred)),
+            missed,
+            _rate(moments),
+            percentile(np.array(latencies), 50),
+        )
+
+
+def _rate(moments: deque[int]) -> float | None:
+    if len(moments) < 2:
+        return None
+    return (len(moments) - 1) / ((moments[-1] - moments[0]) / 1e9)
+
+
+class Health:
+    """The device's temperature and throttling, looked at now and then in a thread of its own.
+
+    Attributes:
+        temperature: of the hottest zone, degrees Celsius; None where the device does not tell.
+        warnings: what throttles it now, such as "under-voltage".
+    """
+
+    def __init__(self) -> None:
+        self.temperature: float | None = None
+        self.warnings: tuple[str, ...] = ()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="health", daemon=True)
+
+    def __enter__(self) -> Health:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        self._stop.set()
+
+    def _run(self) -> None:
+        while True:
+            seen = look()
+            self.temperature = max((seen.temperatures_celsius or {}).values(), default=None)
+            self.warnings = tuple((seen.throttling or {}).get("now", ()))
+            if self._stop.wait(LOOK_SECONDS):
+                return

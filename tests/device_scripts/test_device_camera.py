@@ -1,0 +1,359 @@
+"""`camera.py` and its parts: the newest frame, frames that come back, smoothed scores, the page for any browser."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from model_files import Run
+
+from device_scripts import lasting
+from device_scripts import newest as newest_room
+from device_scripts.errors import EdgenetError
+from device_scripts.frames import Frame, is_live, read_frames, without_password
+from device_scripts.lasting import lasting_frames
+from device_scripts.live_page import LivePage, parse_address
+from device_scripts.live_screen import screen_lines
+from device_scripts.newest import EveryFrame, NewestFrame
+from device_scripts.smoothing import Smoother
+from device_scripts.watching import Seen
+
+GREY = np.full((48, 64, 3), 128, np.uint8)
+
+
+# The newest frame -----------------------------------------------------------------------------------------------
+
+
+def test_the_newest_frame_wins_and_the_others_are_counted() -> None:
+    given, more = threading.Event(), threading.Event()
+
+    def frames() -> Iterator[Frame]:
+        buffer = np.empty_like(GREY)  # one buffer for all, as a camera has it
+        for number in range(5):
+            buffer[:] = number
+            yield f"f{number}", buffer
+        given.set()
+        more.wait(5)
+        buffer[:] = 9
+        yield "last", buffer
+
+    with NewestFrame(frames()) as newest:
+        assert given.wait(5)
+        first = newest.take()
+        assert first is not None
+        assert (first.name, first.missed, int(first.pixels.max())) == ("f4", 4, 4)
+        more.set()
+        last = newest.take()
+        assert last is not None
+        assert (last.name, last.missed, int(last.pixels.min())) == ("last", 0, 9)
+        assert int(first.pixels.max()) == 4  # still what it was: the camera writes elsewhere
+        assert newest.take() is None
+
+
+def test_a_source_that_fails_is_told() -> None:
+    def failing() -> Iterator[Frame]:
+        yield "one", GREY
+        raise EdgenetError("the camera stopped", "look")
+
+    with NewestFrame(failing()) as newest:
+        assert newest.take() is not None
+        with pytest.raises(EdgenetError, match="the camera stopped"):
+            newest.take()
+
+
+def test_silence_is_told_until_a_frame_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(newest_room, "SILENCE_SECONDS", 0.05)
+    told: list[float] = []
+
+    def late() -> Iterator[Frame]:
+        while len(told) < 3:
+            time.sleep(0.01)
+        yield "late", GREY
+
+    with NewestFrame(late(), told.append) as newest:
+        taken = newest.take()
+    assert taken is not None
+    assert taken.name == "late"
+    assert told == sorted(told)
+
+
+def test_every_frame_of_a_file_is_seen(video: Path) -> None:
+    names = []
+    with EveryFrame(read_frames(str(video))) as frames:
+        while (taken := frames.take()) is not None:
+            names.append(taken.name)
+    assert len(names) == 30
+
+
+# A source that comes back ---------------------------------------------------------------------------------------
+
+
+def test_a_camera_that_is_unplugged_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lasting, "PAUSES", (0.01,))
+    opened, notes = [], []
+
+    def open_frames() -> Iterator[Frame]:
+        opened.append(len(opened))
+        if len(opened) in (2, 3):
+            raise EdgenetError("there is no camera /dev/video0", "plug it in")
+
+        def frames() -> Iterator[Frame]:
+            yield f"{len(opened)}", GREY
+            if len(opened) < 4:
+                raise EdgenetError("camera 0 stopped", "check its cable")
+
+        return frames()
+
+    names = [name for name, _ in lasting_frames(open_frames, notes.append)]
+    assert names == ["1", "4"]
+    assert notes == [
+        "camera 0 stopped; check its cable; trying again",
+        "there is no camera /dev/video0; plug it in; trying again",  # once, though it was tried twice
+        "the camera is back",
+    ]
+
+
+def test_a_camera_that_never_worked_is_an_error() -> None:
+    def broken() -> Iterator[Frame]:
+        raise EdgenetError("there is no camera", "plug it in")
+
+    with pytest.raises(EdgenetError, match="there is no camera"):
+        next(lasting_frames(broken, print))
+
+
+def test_waiting_ends_when_the_program_does() -> None:
+    stop = threading.Event()
+
+    def frames() -> Iterator[Frame]:
+        yield "one", GREY
+        stop.set()
+        raise EdgenetError("gone", "back?")
+
+    began = time.monotonic()
+    assert len(list(lasting_frames(frames, lambda text: None, stop.is_set))) == 1
+    assert time.monotonic() - began < 2
+
+
+# Scores ---------------------------------------------------------------------------------------------------------
+
+
+def test_half_of_what_was_is_left_after_a_half_life() -> None:
+    smoother, zero, one = Smoother(0.5), np.zeros(2, np.float32), np.ones(2, np.float32)
+    smoother.update(zero, 0)
+    np.testing.assert_allclose(smoother.update(one, 500_000_000), 0.5)
+    np.testing.assert_allclose(smoother.update(one, 1_000_000_000), 0.75)
+    # Twice as many frames in the same time: the same.
+    slow, fast = Smoother(0.5), Smoother(0.5)
+    slow.update(zero, 0)
+    fast.update(zero, 0)
+    for number in range(1, 5):
+        fast.update(one, number * 100_000_000)
+    np.testing.assert_allclose(slow.update(one, 400_000_000), fast.update(one, 400_000_000), rtol=1e-6)
+
+
+def test_no_memory() -> None:
+    smoother = Smoother(0)
+    smoother.update(np.ones(2, np.float32), 0)
+    assert smoother.update(np.zeros(2, np.float32), 1).max() == 0
+
+
+# The terminal ---------------------------------------------------------------------------------------------------
+
+
+def test_a_screen_fits_its_terminal() -> None:
+    top = ((0, "a label that is much longer than any terminal is wide " * 2, 0.9), (1, "short", 0.1))
+    seen = Seen(7, "0#6", GREY, top, top[0][1], (0.1, 2.0, 0.1), 3, 29.97, 5.25)
+    told = {"temperature": 61.2, "warnings": ["under-voltage"], "lost": None}
+    for columns in (40, 80, 200):
+        lines = [
+            line.replace("\x1b[1m", "").replace("\x1b[2m", "").replace("\x1b[0m", "")
+            for line in screen_lines(seen, told, columns)
+        ]
+        assert max(map(len, lines)) <= columns
+        assert "! under-voltage" in lines
+    assert "30.0 frames/s · 5.2 ms from frame to label · 3 frames not looked at · 61 °C" in "\n".join(lines)
+
+
+# The script -----------------------------------------------------------------------------------------------------
+
+
+def test_every_frame_as_json(run_copied: Run, tiny_bundle: Path, video: Path) -> None:
+    done = run_copied("camera.py", tiny_bundle, video, "--json", "--smooth", 0, "--threshold", 0.5)
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["label"] for line in lines] == ["red"] * 10 + ["green"] * 10 + ["blue"] * 10
+    assert set(lines[0]["ms"]) == {"preprocess", "inference", "postprocess"}
+    assert lines[-1]["frame"] == 30
+
+
+def test_without_a_terminal_a_line_for_each_change(run_copied: Run, tiny_bundle: Path, video: Path) -> None:
+    done = run_copied("camera.py", tiny_bundle, video, "--smooth", 0)
+    assert [line.split(":")[1].split()[0] for line in done.stdout.splitlines()] == ["red", "green", "blue"]
+    unsure = run_copied("camera.py", tiny_bundle, video, "--threshold", 1, "--frames", 3)
+    assert unsure.stdout.splitlines() == [unsure.stdout.splitlines()[0]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("no-camera-here",), "no-camera-here does not exist"),
+        (("97",), "there is no camera /dev/video97"),
+        (("http://127.0.0.1:9/x",), "no video comes from http://127.0.0.1:9/x"),
+        (("0", "--serve", "127.0.0.1:99999"), "is no address to serve at"),
+        (("0", "--serve", "203.0.113.7"), "cannot serve at 203.0.113.7:8080"),
+    ],
+)
+def test_what_cannot_be_used_is_one_line(
+    run_copied: Run, tiny_bundle: Path, arguments: tuple[str, ...], told: str
+) -> None:
+    done = run_copied("camera.py", tiny_bundle, *arguments)
+    assert done.returncode == 1
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_stream_s_password_is_not_shown() -> None:
+    assert without_password("rtsp://me:secret@cam:554/live?x=1") == "rtsp://cam:554/live?x=1"
+    assert is_live("rtsp://cam/live")
+    assert is_live("/dev/video0")
+    assert not is_live("clip.mp4")
+
+
+# The page -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def page() -> Iterator[LivePage]:
+    with LivePage(parse_address("0")) as served:
+        yield served
+
+
+def ask(page: LivePage, path: str, **headers: str) -> tuple[int, str, dict[str, str]]:
+    link = http.client.HTTPConnection("127.0.0.1", page.address.port, timeout=5)
+    link.request("GET", path, headers=headers)
+    answer = link.getresponse()
+    status, body = answer.status, answer.read().decode()
+    link.close()
+    return status, body, dict(answer.getheaders())
+
+
+def stream(page: LivePage, path: str, count: int) -> bytes:
+    """The first `count` bytes of an endless answer."""
+    link = http.client.HTTPConnection("127.0.0.1", page.address.port, timeout=5)
+    link.request("GET", path)
+    body = link.getresponse().read(count)
+    link.close()
+    return body
+
+
+def keep_showing(page: LivePage, state: dict[str, object], stop: threading.Event) -> threading.Thread:
+    def run() -> None:
+        while not stop.wait(0.02):
+            page.show(state, GREY)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_the_page_its_events_and_its_picture(page: LivePage) -> None:
+    stop = threading.Event()
+    thread = keep_showing(page, {"label": "<b>owl</b>"}, stop)
+    status, body, headers = ask(page, "/")
+    assert status == 200
+    assert "<title>edgenet live</title>" in body
+    assert "http://" not in body.replace("http://www.w3.org", "")
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+    assert stream(page, "/events", 20).startswith(b'data: {"label": "<b>')
+    part = stream(page, "/picture", 2000)
+    head, _, jpeg = part.partition(b"\r\n\r\n")
+    assert b"image/jpeg" in head
+    length = int(head.split(b"Content-Length: ")[1])
+    picture = cv2.imdecode(np.frombuffer(jpeg[:length], np.uint8), cv2.IMREAD_COLOR)
+    assert picture.shape == GREY.shape
+    assert ask(page, "/other")[0] == 404
+    stop.set()
+    thread.join()
+
+
+def test_twenty_browsers_of_which_some_stall(page: LivePage) -> None:
+    stop = threading.Event()
+    thread = keep_showing(page, {"label": "owl"}, stop)
+    stalled = []
+    for _ in range(5):
+        link = socket.create_connection(("127.0.0.1", page.address.port))
+        link.sendall(b"GET /picture HTTP/1.1\r\nHost: localhost\r\n\r\n")  # and nothing is ever read
+        stalled.append(link)
+    results: list[bytes] = []
+    readers = [
+        threading.Thread(target=lambda: results.append(stream(page, "/picture", 4000))) for _ in range(20)
+    ]
+    for reader in readers:
+        reader.start()
+    for reader in readers:
+        reader.join(20)
+    assert [len(result) for result in results] == [4000] * 20
+    for link in stalled:
+        link.close()
+    stop.set()
+    thread.join()
+
+
+def test_another_site_s_name_is_refused(page: LivePage) -> None:
+    assert ask(page, "/", Host="evil.example")[0] == 403
+    assert ask(page, "/events", Host=f"localhost:{page.address.port}x.evil.example")[0] == 403
+
+
+def test_beyond_this_machine_a_token_is_asked_for() -> None:
+    with LivePage(parse_address("0.0.0.0:0")) as page:
+        token = page.address.token
+        assert token is not None
+        assert f"?token={token}" in page.address.url()
+        assert ask(page, "/")[0] == 403
+        assert ask(page, "/?token=guess")[0] == 403
+        status, _, headers = ask(page, f"/?token={token}", Host="pi.local")
+        assert status == 200
+        cookie = headers["Set-Cookie"]
+        assert "HttpOnly" in cookie
+        assert ask(page, "/other", Cookie=cookie.split(";")[0])[0] == 404  # let in, and nothing there
+        assert ask(page, "/other")[0] == 403
+
+
+def test_served_live_and_ended_by_sigterm(
+    copied_scripts: Path, tiny_bundle: Path, video: Path, tmp_path: Path
+) -> None:
+    """A stream made of a video by an HTTP server: what a phone's browser would see, and how a service is stopped."""
+    serving = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "0"]
+    with subprocess.Popen(
+        serving, cwd=video.parent, stdout=subprocess.PIPE, text=True, env={"PYTHONUNBUFFERED": "1"}
+    ) as server:
+        assert server.stdout is not None
+        port = server.stdout.readline().split(" port ")[1].split()[0]
+        url = f"http://127.0.0.1:{port}/{video.name}"
+        command = [sys.executable, "-I", str(copied_scripts / "camera.py"), str(tiny_bundle), url]
+        with subprocess.Popen(
+            [*command, "--serve", "0", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as running:
+            assert running.stdout is not None
+            assert running.stderr is not None
+            assert running.stderr.readline().startswith("live page: http://127.0.0.1:")
+            first = json.loads(running.stdout.readline())
+            assert first["top"][0]["label"] in {"red", "green", "blue"}
+            # The stream ends with the video, is told and opened again.
+            assert f"the stream {url} stopped after" in running.stderr.readline()
+            assert "the camera is back" in running.stderr.readline()
+            running.send_signal(signal.SIGTERM)
+            running.stdout.read()
+        assert running.returncode == 128 + signal.SIGTERM
+        server.terminate()
