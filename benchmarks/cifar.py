@@ -32,7 +32,7 @@ from edgenet.training.recipe import Augmentation, Recipe
 from edgenet.training.state import STATE_FILE
 from edgenet.training.student import QatPlan
 from edgenet.verbs.convert import Calibration, convert
-from edgenet.verbs.evaluate import evaluate
+from edgenet.verbs.evaluate import EvaluationOptions, evaluate
 from edgenet.verbs.train import resume_training, train
 from edgenet.verbs.training_result import Training
 from edgenet.verbs.training_settings import FINE_TUNING, QUANTIZATION_AWARE, TrainingOptions
@@ -192,7 +192,7 @@ def _row(place: Place, facts: dict[str, Any], recipe: str) -> Row:
 
 
 def _judged(place: Place, real: str, int8: str, made: str) -> Row:
-    found = evaluate([real, int8], place.photos)
+    found = evaluate([real, int8], place.photos, EvaluationOptions(split="test"))
     first, second = found.models
     paired = second.against_first
     assert paired is not None

@@ -30,7 +30,8 @@ class FastSmallMaps(TorchFunctionMode):
 
 def _is_slow(x: Tensor, weight: Tensor, stride: Any, padding: Any, dilation: Any, groups: int) -> bool:
     depthwise = groups > 1 and groups == x.shape[1] == weight.shape[0]
-    plain = x.device.type == "cpu" and not isinstance(padding, str) and _pair(dilation) == (1, 1)
+    ours = x.device.type == "cpu" and x.dtype == weight.dtype and not torch.is_autocast_enabled("cpu")
+    plain = ours and not isinstance(padding, str) and _pair(dilation) == (1, 1)
     return depthwise and plain and any(_missing(x, weight, _pair(stride)))
 
 
