@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from urllib.parse import urlsplit
 
 from edgenet.errors import EdgenetError
 from edgenet.files import make_folder, write_atomically
@@ -28,6 +30,7 @@ MOST_CPUS = 4
 RETRIES = 2
 """A variant whose machine is lost begins again on another, so often."""
 WAIT_S = 0.5
+RAY_PORT, CONNECTION_SECONDS = 6379, 5.0
 KEPT_THERE = {STATE_FILE}
 """Not sent back: the state is for going on with a training, and this one is done."""
 
@@ -95,9 +98,21 @@ def _import_ray() -> ModuleType:
     return module
 
 
+def _check_reachable(address: str) -> None:
+    """Asks for a connection: Ray itself would try again for minutes.
+
+    Raises:
+        OSError, ValueError: nobody is there, or it is no address.
+    """
+    place = urlsplit(address if "://" in address else f"//{address}")
+    if address not in ("auto", "local"):
+        socket.create_connection((place.hostname, place.port or RAY_PORT), CONNECTION_SECONDS).close()
+
+
 @contextmanager
 def _connected(ray: ModuleType, address: str) -> Iterator[None]:
     try:
+        _check_reachable(address)
         ray.init(address=address, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
         raise EdgenetError(
