@@ -38,7 +38,7 @@ _BOUNDARY = "frame"
 _COOKIE = "edgenet"
 _OWN_NAME = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?", re.IGNORECASE)
 _SECURITY = {
-    "Content-Security-Policy": "default-src 'none'; img-src 'self'; connect-src 'self'; frame-ancestors 'none'; "
+    "Content-Security-Policy": "default-src 'none'; img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; "
     "style-src 'unsafe-inline'; script-src 'unsafe-inline'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
