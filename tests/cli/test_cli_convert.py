@@ -175,6 +175,7 @@ def twelve(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_names_and_order_of_the_photos_do_not_matter(
     edgenet: Edgenet, made: Path, twelve: Path, tmp_path: Path
 ) -> None:
@@ -217,6 +218,7 @@ def test_the_order_in_which_a_folder_lists_its_photos_does_not_matter(
         assert len(written) == 1
 
 
+@pytest.mark.slow
 def test_the_same_bytes_with_any_number_of_threads(
     edgenet: Edgenet, made: Path, twelve: Path, tmp_path: Path
 ) -> None:

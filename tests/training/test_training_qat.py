@@ -29,6 +29,7 @@ def checkpoint(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     return result.out
 
 
+@pytest.mark.slow
 def test_the_file_is_the_trained_network(checkpoint: str, shapes: Path, tmp_path: Path) -> None:
     options = TrainingOptions(QUICK, pretrained=checkpoint, qat=FAST)
     result = train(None, shapes, tmp_path / "run", options)

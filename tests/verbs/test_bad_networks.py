@@ -102,7 +102,12 @@ def test_a_layer_of_zeros_is_converted_and_told(tmp_path: Path, way: str, recipe
 
 
 @pytest.mark.parametrize(
-    ("way", "recipe"), [(".safetensors", "balanced"), (".onnx", "minmax"), (".tflite", "minmax")]
+    ("way", "recipe"),
+    [
+        pytest.param(".safetensors", "balanced", marks=pytest.mark.slow),
+        (".onnx", "minmax"),
+        (".tflite", "minmax"),
+    ],
 )
 def test_a_channel_that_never_fires(tmp_path: Path, way: str, recipe: str) -> None:
     def silence(tensors: dict[str, torch.Tensor]) -> None:

@@ -80,6 +80,7 @@ def test_a_file_that_loses_too_much_is_kept_aside(made: Path, labelled: Path, tm
     assert "\n" not in message
 
 
+@pytest.mark.slow
 def test_exactly_the_limit_passes(made: Path, labelled: Path, tmp_path: Path) -> None:
     out = tmp_path / "net.tflite"
     found = tried(made, out, Trial(labelled)).measured
@@ -89,6 +90,7 @@ def test_exactly_the_limit_passes(made: Path, labelled: Path, tmp_path: Path) ->
         tried(made, out, Trial(labelled, max_drop=found.paired.drop - 0.01))
 
 
+@pytest.mark.slow
 def test_few_photos_are_told_that_it_may_be_chance(made: Path, labelled: Path, tmp_path: Path) -> None:
     """One photo that int8 has wrong: the drop is 100 points, its interval begins below the limit."""
     one = tmp_path / "one"
