@@ -50,7 +50,8 @@ QatRecipe = Annotated[
     typer.Option("--recipe", help="What --qat starts from, as in convert.", show_default="balanced"),
 ]
 Epochs = Annotated[
-    int | None, typer.Option("--epochs", min=1, show_default="30, with --pretrained 4", help="How many.")
+    int | None,
+    typer.Option("--epochs", min=1, show_default="30, with --pretrained 10, with --qat 4", help="How many."),
 ]
 Batch = Annotated[
     int | None,
@@ -58,25 +59,32 @@ Batch = Annotated[
 ]
 LearningRate = Annotated[
     float | None,
-    typer.Option("--learning-rate", show_default="0.1, with --pretrained 0.005", help="The highest."),
+    typer.Option(
+        "--learning-rate", show_default="0.1, with --pretrained 0.005, with --qat 0.02", help="The highest."
+    ),
 ]
 WeightDecay = Annotated[
     float | None,
     typer.Option(
         "--weight-decay",
-        show_default="1e-4, with --pretrained 4e-5",
+        show_default="1e-4, with --pretrained 4e-5, with --qat 0",
         help="Of all but depthwise filters, batch normalization and biases.",
     ),
 ]
 WarmupEpochs = Annotated[
     float | None,
-    typer.Option("--warmup-epochs", show_default="1, with --pretrained 0.5", help="The learning rate rises."),
+    typer.Option(
+        "--warmup-epochs",
+        show_default="1, with --pretrained 0.5, with --qat 0.1",
+        help="The learning rate rises.",
+    ),
 ]
 LabelSmoothing = Annotated[
     float | None, typer.Option("--label-smoothing", show_default="0.1", help="Of the targets.")
 ]
 EmaDecay = Annotated[
-    float | None, typer.Option("--ema-decay", show_default="0.999", help="Of the average of the weights.")
+    float | None,
+    typer.Option("--ema-decay", show_default="0.999, with --qat 0.99", help="Of the average of the weights."),
 ]
 Progressive = Annotated[
     bool,

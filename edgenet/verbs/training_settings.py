@@ -12,7 +12,7 @@ from edgenet.training.student import QatPlan
 from edgenet.zoo.loading import load_network
 
 FINE_TUNING = Recipe(
-    epochs=4,
+    epochs=10,
     batch=32,
     learning_rate=0.005,
     weight_decay=4e-5,
