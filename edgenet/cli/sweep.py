@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from edgenet.verbs.sweep import Sweep
     from edgenet.verbs.sweep_rows import SweepRow
-    from edgenet.verbs.sweep_settings import SweepOptions
-    from edgenet.verbs.training_settings import TrainingOptions
 
 Number = TypeVar("Number", int, float)
 
@@ -38,6 +36,10 @@ Quantization = Annotated[
 ]
 Target = Annotated[str, typer.Option("--target", help="Where to measure latency; local is the only one yet.")]
 Threads = Annotated[int, typer.Option("--threads", min=1, help="Of the inference that is timed.")]
+Calm = Annotated[
+    float,
+    typer.Option("--calm", min=0, help="Longest wait for the load of training to go before timing, seconds."),
+]
 Ray = Annotated[
     str | None,
     typer.Option(
@@ -58,6 +60,7 @@ def command(
     target: Target = "local",
     threads: Threads = 1,
     quantization: Quantization = None,
+    calm: Calm = 75.0,
     ray: Ray = None,
     start: StartOptions = StartOptions(),  # noqa: B008 (frozen)
     recipe: RecipeOptions = RecipeOptions(),  # noqa: B008
@@ -81,12 +84,13 @@ def command(
         typer.echo(line, err=json_output)
 
     with shown_progress() as progress:
+        from edgenet.quantize.recipes import DEFAULT_RECIPE
         from edgenet.training.interrupt import TrainingStopped
         from edgenet.verbs.sweep import sweep
-        from edgenet.verbs.sweep_settings import Grid
+        from edgenet.verbs.sweep_settings import Grid, SweepOptions
 
         training = training_options((start, recipe, augmentation), hold_out, device, memory)
-        options = _options(training, quantization, target, threads, ray)
+        options = SweepOptions(training, quantization or DEFAULT_RECIPE, target, threads, calm, ray)
         try:
             result = sweep(data, out, Grid(*grid), options, progress, say)
         except TrainingStopped as stopped:
@@ -100,15 +104,6 @@ def _numbers(text: str, kind: Callable[[str], Number], option: str) -> tuple[Num
         return tuple(kind(part) for part in text.split(","))
     except ValueError:
         raise typer.BadParameter(f"{option} is '{text}'; give numbers with commas between them") from None
-
-
-def _options(
-    training: TrainingOptions, quantization: str | None, target: str, threads: int, ray: str | None
-) -> SweepOptions:
-    from edgenet.quantize.recipes import DEFAULT_RECIPE
-    from edgenet.verbs.sweep_settings import SweepOptions
-
-    return SweepOptions(training, quantization or DEFAULT_RECIPE, target, threads, ray)
 
 
 def _print(result: Sweep) -> None:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from device_scripts.conditions import load
+from device_scripts.entry import usable_cpus
+from device_scripts.validity import MAX_LOAD_PER_CORE
 from edgenet.files import make_folder, write_atomically
 from edgenet.plots.png import png
 from edgenet.plots.sweep_figures import latency_figure, mult_adds_figure, parameters_figure
@@ -59,12 +64,13 @@ def sweep(
 ) -> Sweep:
     """Trains, quantizes, evaluates and times every variant of a grid; run again, it goes on where it stopped.
 
-    With `options.ray` the machines of a Ray cluster do all but the timing, which is done here afterwards.
+    Timing comes last, when training no longer keeps the machine busy. With `options.ray` the machines of a Ray cluster
+    do all but that.
 
     Args:
         data: a folder or zip of class folders, as `train` takes it.
         out: a folder with one folder for each variant, the table and the figures; made if it is not there.
-        say: told a line as each variant begins and is done, and the lines of `train`.
+        say: told a line as each variant begins, is made and is timed, and the lines of `train`.
 
     Raises:
         EdgenetError: variants, photos or options that do not fit, or that are not those the sweep began with; a Ray
@@ -79,22 +85,21 @@ def sweep(
     if options.ray is not None:
         missing = [variant for variant in variants if read_made(out / variant.name) is None]
         make_on_ray(options.ray, missing, data, out, options, material.digest, say)
-    rows: list[SweepRow] = []
     for number, variant in enumerate(variants, 1):
-        row = read_row(out / variant.name)
-        if row is None:
-            say(f"[{number}/{len(variants)}] {variant.name}")
-            row = _row(variant, data, out / variant.name, options, material, progress, say)
-        say(f"[{number}/{len(variants)}] {_line(row)}")
-        rows.append(row)
-        write_atomically(out / CSV_FILE, rows_csv(with_front(rows)))
+        folder, position = out / variant.name, f"[{number}/{len(variants)}] {variant.name}"
+        if _known(folder) is None:
+            say(position)
+            keep(folder / MADE_FILE, _make(variant, data, folder, options, material, progress, say))
+        say(f"{position}: {_accuracy(folder)}")
+    rows = _time_all([(out / variant.name, variant) for variant in variants], options, progress, say)
+    write_atomically(out / CSV_FILE, rows_csv(with_front(rows)))
     found = with_front(rows)
     for name, figure in FIGURES.items():
         write_atomically(out / name, png(figure(found, f"{grid.architecture} on {data.name}")))
     return Sweep(found, tuple(str(out / name) for name in (CSV_FILE, *FIGURES)))
 
 
-def _row(
+def _make(
     variant: Variant,
     data: Path,
     folder: Path,
@@ -102,15 +107,50 @@ def _row(
     material: Material,
     progress: Progress,
     say: Say,
-) -> SweepRow:
-    made = read_made(folder)
-    if made is None:
-        photos = material.photos.photoset, material.validation
-        made = make_variant(variant, data, folder, options, photos, progress, say)
-        keep(folder / MADE_FILE, made)
-    row = _timed(made, model_path(folder, variant), options)
-    keep(folder / ROW_FILE, row)
-    return row
+) -> Made:
+    photos = material.photos.photoset, material.validation
+    return make_variant(variant, data, folder, options, photos, progress, say)
+
+
+def _known(folder: Path) -> Made | None:
+    """What is known of a variant: its row, or what was made and not timed yet."""
+    return read_row(folder) or read_made(folder)
+
+
+def _accuracy(folder: Path) -> str:
+    found = _known(folder)
+    assert found is not None
+    return f"float {found.float_top1:.2f} %, int8 {found.int8_top1:.2f} % of {found.n} photos"
+
+
+def _time_all(
+    variants: Sequence[tuple[Path, Variant]], options: SweepOptions, progress: Progress, say: Say
+) -> list[SweepRow]:
+    """The rows of all variants; those that were not timed yet are timed now, one after another on a calm machine."""
+    rows: list[SweepRow] = []
+    calm = False
+    for folder, variant in variants:
+        row = read_row(folder)
+        if row is None:
+            if not calm:
+                calm = _calm_down(options.calm_s, progress)
+            made = read_made(folder)
+            assert made is not None
+            row = _timed(made, model_path(folder, variant), options)
+            keep(folder / ROW_FILE, row)
+            valid = "" if row.latency_valid else " (not valid to quote)"
+            say(f"{variant.name}: p50 {row.latency_p50_ms:.2f} ms{valid}")
+        rows.append(row)
+    return rows
+
+
+def _calm_down(longest_s: float, progress: Progress) -> bool:
+    """Waits until the load that training left behind is gone: a report says that it is not valid in company."""
+    until = time.monotonic() + longest_s
+    while (left := until - time.monotonic()) > 0 and (load() or 0) > MAX_LOAD_PER_CORE * len(usable_cpus()):
+        progress("waiting for a calm machine", round(longest_s - left), round(longest_s))
+        time.sleep(min(left, 1.0))
+    return True
 
 
 def _timed(made: Made, model: Path, options: SweepOptions) -> SweepRow:
@@ -125,12 +165,4 @@ def _timed(made: Made, model: Path, options: SweepOptions) -> SweepRow:
         latency_reasons="; ".join(latency["reasons"]),
         device=latency["device"]["model"] or latency["device"]["cpu"] or "unknown",
         threads=latency["threads"],
-    )
-
-
-def _line(row: SweepRow) -> str:
-    valid = "" if row.latency_valid else " (not valid to quote)"
-    return (
-        f"{row.variant}: float {row.float_top1:.2f} %, int8 {row.int8_top1:.2f} % of {row.n} photos, "
-        f"p50 {row.latency_p50_ms:.2f} ms{valid}"
     )

@@ -51,6 +51,7 @@ class SweepOptions:
         recipe: of the quantization.
         target: where latency is measured; only "local" so far.
         threads: of the inference.
+        calm_s: longest wait, seconds, for the load of training to go before latency is measured.
         ray: the address of a Ray cluster to train on, "local" to start one here; None to train here without Ray.
     """
 
@@ -58,6 +59,7 @@ class SweepOptions:
     recipe: str = DEFAULT_RECIPE
     target: str = "local"
     threads: int = 1
+    calm_s: float = 75.0
     ray: str | None = None
 
     def check(self) -> None:

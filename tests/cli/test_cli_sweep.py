@@ -30,7 +30,7 @@ def test_every_option_reaches_the_verb(edgenet: Edgenet, asked: list) -> None:
     ran = edgenet(
         "sweep", "--data", "photos", "-o", "grid", "--architecture", "mobilenet_v2", "--widths", "0.5,0.35",
         "--resolutions", "96,64", "--threads", 2, "--quantization", "fast", "--epochs", 3, "--no-flip",
-        "--hold-out", 0.2,
+        "--hold-out", 0.2, "--calm", 5, "--ray", "head:6379",
     )  # fmt: skip
     assert ran.status == 0, ran.err
     data, out, grid, options, *_ = asked[0]
@@ -40,6 +40,7 @@ def test_every_option_reaches_the_verb(edgenet: Edgenet, asked: list) -> None:
     assert options.training.recipe.epochs == 3
     assert not options.training.recipe.augmentation.flip
     assert options.training.hold_out == 0.2
+    assert (options.calm_s, options.ray) == (5, "head:6379")
 
 
 def test_the_table_marks_the_front(edgenet: Edgenet, asked: list) -> None:

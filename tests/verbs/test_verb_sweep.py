@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import cv2
@@ -22,7 +22,16 @@ from edgenet.errors import EdgenetError
 from edgenet.training.recipe import Recipe
 from edgenet.training.state import STATE_FILE
 from edgenet.verbs import sweep as room
-from edgenet.verbs.sweep_rows import ROW_FILE, keep, read_row, rows_csv, with_front
+from edgenet.verbs.sweep_rows import (
+    MADE_FILE,
+    ROW_FILE,
+    Made,
+    keep,
+    read_made,
+    read_row,
+    rows_csv,
+    with_front,
+)
 from edgenet.verbs.sweep_settings import Grid, SweepOptions, keep_settings, settings
 from edgenet.verbs.sweep_variant import read_division
 from edgenet.verbs.training_settings import TrainingOptions
@@ -30,7 +39,7 @@ from edgenet.zoo.counting import count_variant
 from edgenet.zoo.registry import Variant
 
 TWO_BY_TWO = Grid("mobilenet_v1", (0.25, 0.1), (64, 32))
-QUICK = SweepOptions(TrainingOptions(Recipe(epochs=1, batch=8)), "minmax")
+QUICK = SweepOptions(TrainingOptions(Recipe(epochs=1, batch=8)), "minmax", calm_s=0)
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -78,7 +87,7 @@ def test_it_goes_on_after_a_kill(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "grid"
     command = [sys.executable, "-m", "edgenet", "sweep", "--data", str(photos), "--out", str(out)]
     command += ["--widths", "0.1,0.25", "--resolutions", "32", "--quantization", "minmax"]
-    command += ["--epochs", "4", "--batch", "8"]
+    command += ["--epochs", "4", "--batch", "8", "--calm", "0"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None
         second = False
@@ -90,13 +99,13 @@ def test_it_goes_on_after_a_kill(photos: Path, tmp_path: Path) -> None:
     assert running.returncode == -signal.SIGKILL
     first, half = out / "mobilenet_v1_0.1_32", out / "mobilenet_v1_0.25_32"
     assert (half / "training" / STATE_FILE).is_file()
-    assert read_row(half) is None
-    assert len(table(out)) == 1
-    made = (first / "row.json").stat().st_mtime_ns
+    assert read_made(half) is None
+    assert read_row(first) is None  # timed when all are trained
+    made = (first / MADE_FILE).stat().st_mtime_ns
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert "goes on in epoch 3" in done.stdout
     assert "epoch 2/4" not in done.stdout
-    assert (first / "row.json").stat().st_mtime_ns == made
+    assert (first / MADE_FILE).stat().st_mtime_ns == made
     assert len(table(out)) == 2
 
 
@@ -104,21 +113,45 @@ def test_a_finished_variant_is_taken_as_it_is(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun: list[str] = []
+    timed: list[str] = []
 
-    def run(variant, *others):
+    def make(variant, *others):
         begun.append(variant.name)
-        return row(variant.width, variant.resolution, 60, 3)
+        (tmp_path / variant.name).mkdir(exist_ok=True)
+        return Made(
+            **{field.name: getattr(row(variant.width, 32, 60, 3), field.name) for field in fields(Made)}
+        )
 
-    monkeypatch.setattr(room, "_row", run)
+    def time_it(made, *others):
+        timed.append(made.variant)
+        return row(made.width, made.resolution, 60, 3)
+
+    monkeypatch.setattr(room, "_make", make)
+    monkeypatch.setattr(room, "_timed", time_it)
     grid = Grid("mobilenet_v1", (0.25, 0.5), (32,))
     known = row(0.25, 32, 55, 2)
     (tmp_path / known.variant).mkdir()
     keep(tmp_path / known.variant / ROW_FILE, known)
-    (tmp_path / "mobilenet_v1_0.5_32").mkdir()
     result = edgenet.sweep(photos, tmp_path, grid, QUICK)
-    assert begun == ["mobilenet_v1_0.5_32"]
+    assert begun == timed == ["mobilenet_v1_0.5_32"]
     assert [found.int8_top1 for found in result.rows] == [55, 60]
     assert [line["int8_top1"] for line in table(tmp_path)] == ["55", "60"]
+    # What is made and not timed is only timed.
+    (tmp_path / "mobilenet_v1_0.5_32" / ROW_FILE).unlink()
+    edgenet.sweep(photos, tmp_path, grid, QUICK)
+    assert (begun, timed) == (["mobilenet_v1_0.5_32"], ["mobilenet_v1_0.5_32"] * 2)
+
+
+def test_timing_waits_for_a_calm_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    loads = [9.0, 9.0, 0.1]
+    monkeypatch.setattr(room, "load", lambda: loads.pop(0))
+    monkeypatch.setattr(room.time, "sleep", lambda seconds: None)
+    assert room._calm_down(60, lambda *told: None)
+    assert loads == []
+    monkeypatch.setattr(room, "load", lambda: 9.0)
+    began = time.monotonic()
+    assert room._calm_down(0.05, lambda *told: None)  # and not for ever
+    assert time.monotonic() - began < 5
 
 
 def test_photos_that_validate_do_not_calibrate(photos: Path) -> None:

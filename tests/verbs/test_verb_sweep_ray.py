@@ -28,7 +28,7 @@ from edgenet.verbs.training_settings import TrainingOptions
 pytest.importorskip("ray", reason="the extra ray is not installed: pip install 'edgenet[ray]'")
 
 GRID = Grid("mobilenet_v1", (0.1, 0.25), (32,))
-QUICK = SweepOptions(TrainingOptions(Recipe(epochs=1, batch=8)), "minmax")
+QUICK = SweepOptions(TrainingOptions(Recipe(epochs=1, batch=8)), "minmax", calm_s=0)
 
 
 @pytest.fixture(scope="module")
