@@ -1,13 +1,13 @@
 """Training on CIFAR-10, to int8 files: what a person with two cores gets, and what it costs.
 
-    .venv/bin/python -m benchmarks.cifar [budget] [zoo] [qat] [fine-tuning] [--work FOLDER] [--data ../shared/data]
+    .venv/bin/python -m benchmarks.cifar [PART...] [--work FOLDER] [--json FILE] [--data ../shared/data]
 
 budget: a network of at most 25 M mult-adds, 30 minutes of training. zoo: four architectures, trained briefly. qat: the
 int8 network of V1 0.25, trained further, beside the post-training recipes. fine-tuning: V2 with ImageNet weights on
-10 classes x 100 photos, briefly and long. Accuracy is that of all 10,000 test photos (fine-tuning: 2,000), of which
-none trained, chose or calibrated anything; int8 files run in LiteRT. --work keeps what is done: a run that was broken
-off goes on there. All parts take an hour and a half on two cores. Needs `make setup`, and the data named in
-benchmarks/README.md.
+10 classes x 100 photos, briefly and long. sweep: `edgenet sweep`, in small. Accuracy is that of all 10,000 test photos
+(the last two: 2,000), of which none trained, chose or calibrated anything; int8 files run in LiteRT. --work keeps what
+is done: a run that was broken off goes on there. All parts take two hours on two cores. Needs `make setup`, and the
+data named in benchmarks/README.md.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ from edgenet.training.state import STATE_FILE
 from edgenet.training.student import QatPlan
 from edgenet.verbs.convert import Calibration, convert
 from edgenet.verbs.evaluate import EvaluationOptions, evaluate
+from edgenet.verbs.sweep import sweep
+from edgenet.verbs.sweep_settings import Grid, SweepOptions
 from edgenet.verbs.train import resume_training, train
 from edgenet.verbs.training_result import Training
 from edgenet.verbs.training_settings import FINE_TUNING, QUANTIZATION_AWARE, TrainingOptions
@@ -59,6 +61,14 @@ ZOO = (
     "mobilenet_v4_conv_small_1.0_48",
 )
 FINE_TUNED = "mobilenet_v2_1.0_96"
+SMALL = {"train": 1000, "test": 200}
+GRID = Grid("mobilenet_v1", (1.0, 0.75, 0.5, 0.25), (64, 48, 40, 32))
+SWEEP = SweepOptions(
+    TrainingOptions(
+        Recipe(epochs=3, batch=64, learning_rate=0.05, warmup_epochs=0.3, ema_decay=0.98, augmentation=LIGHT)
+    ),
+    recipe="fast",
+)
 FULL = dataclasses.replace(FINE_TUNING, epochs=30)
 
 
@@ -139,7 +149,7 @@ def qat(place: Place) -> dict[str, Any]:
 
 def fine_tuning(place: Place) -> dict[str, Any]:
     """Few photos, a network that knows ImageNet: for as long as `train` does, and three times as long."""
-    photos = _few(place)
+    photos = _first_of_each(place, "few", FEW)
     runs = {"brief": FINE_TUNING, "full": FULL}
     found = {
         name: _trained(
@@ -150,11 +160,19 @@ def fine_tuning(place: Place) -> dict[str, Any]:
     return found | {"share": found["brief"]["top1"] / found["full"]["top1"]}
 
 
+def sweeping(place: Place) -> dict[str, Any]:
+    """The paper's 4 x 4 in small: its four widths, four resolutions for photos of 32 pixels, a fifth of the photos."""
+    photos = _first_of_each(place, "cifar10-1000-each", SMALL)
+    found = sweep(photos, place.work / "sweep", GRID, SWEEP, say=_say)
+    return {"rows": [dataclasses.asdict(row) for row in found.rows], "files": found.files}
+
+
 PARTS: dict[str, Callable[[Place], dict[str, Any]]] = {
     "budget": budget,
     "zoo": zoo,
     "qat": qat,
     "fine-tuning": fine_tuning,
+    "sweep": sweeping,
 }
 
 
@@ -210,19 +228,19 @@ def _judged(place: Place, real: str, int8: str, made: str) -> Row:
     )
 
 
-def _few(place: Place) -> Path:
-    """A folder with the first photos of every class."""
-    folder = place.work / "few"
+def _first_of_each(place: Place, name: str, counts: dict[str, int]) -> Path:
+    """A folder with so many photos of every class in each split."""
+    folder = place.work / name
     if not folder.is_dir():
-        unfinished = folder.with_name("few.unfinished")
+        unfinished = folder.with_name(f"{name}.unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
-        for split, count in FEW.items():
+        for split, count in counts.items():
             photos = open_photos(place.photos, split=split)
             seen: dict[int | None, int] = {}
-            for index, (name, label) in enumerate(zip(photos.names, photos.labels, strict=True)):
+            for index, (photo, label) in enumerate(zip(photos.names, photos.labels, strict=True)):
                 seen[label] = seen.get(label, 0) + 1
                 if seen[label] <= count:
-                    path = unfinished / split / photos.class_names[label or 0] / Path(name).name
+                    path = unfinished / split / photos.class_names[label or 0] / Path(photo).name
                     path.parent.mkdir(parents=True, exist_ok=True)
                     path.write_bytes(photos.read_bytes(index))
         unfinished.rename(folder)
