@@ -60,7 +60,7 @@ def command(
     target: Target = "local",
     threads: Threads = 1,
     quantization: Quantization = None,
-    calm: Calm = 75.0,
+    calm: Calm = 90.0,
     ray: Ray = None,
     start: StartOptions = StartOptions(),  # noqa: B008 (frozen)
     recipe: RecipeOptions = RecipeOptions(),  # noqa: B008

@@ -33,6 +33,8 @@ from edgenet.verbs.sweep_settings import Grid, SweepOptions, keep_settings, sett
 from edgenet.verbs.sweep_variant import Say, make_variant, model_path, read_division
 from edgenet.zoo.registry import Variant
 
+CALM_PER_CORE = 0.6 * MAX_LOAD_PER_CORE
+"""Below the limit, for the measuring of a whole grid raises the load itself."""
 CSV_FILE, LATENCY_FILE = "sweep.csv", "latency.json"
 FIGURES = {
     "accuracy_mult_adds.png": mult_adds_figure,
@@ -147,7 +149,7 @@ def _time_all(
 def _calm_down(longest_s: float, progress: Progress) -> bool:
     """Waits until the load that training left behind is gone: a report says that it is not valid in company."""
     until = time.monotonic() + longest_s
-    while (left := until - time.monotonic()) > 0 and (load() or 0) > MAX_LOAD_PER_CORE * len(usable_cpus()):
+    while (left := until - time.monotonic()) > 0 and (load() or 0) > CALM_PER_CORE * len(usable_cpus()):
         progress("waiting for a calm machine", round(longest_s - left), round(longest_s))
         time.sleep(min(left, 1.0))
     return True

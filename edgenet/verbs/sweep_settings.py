@@ -59,7 +59,7 @@ class SweepOptions:
     recipe: str = DEFAULT_RECIPE
     target: str = "local"
     threads: int = 1
-    calm_s: float = 75.0
+    calm_s: float = 90.0
     ray: str | None = None
 
     def check(self) -> None:
