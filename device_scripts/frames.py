@@ -6,7 +6,7 @@ import glob
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Callable
 from urllib.parse import urlsplit, urlunsplit
@@ -131,6 +131,17 @@ def _open_video(path: Path) -> cv2.VideoCapture:
 
 def _video_frames(capture: cv2.VideoCapture, path: Path, every: int, note: Note) -> Iterator[Frame]:
     stated = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    grabbed = yield from _decoded(capture, path.name, every)
+    if not grabbed:
+        raise EdgenetError(
+            f"no frame of {path} can be decoded", "the video is damaged or its codec is unknown"
+        )
+    if grabbed < stated:
+        note(f"{path} states {stated} frames, {grabbed} could be read: it may be truncated")
+
+
+def _decoded(capture: cv2.VideoCapture, name: str, every: int) -> Generator[Frame, None, int]:
+    """The frames of a video or stream until one cannot be read; returns how many were there."""
     buffer: np.ndarray | None = None
     grabbed = 0
     try:
@@ -140,15 +151,10 @@ def _video_frames(capture: cv2.VideoCapture, path: Path, every: int, note: Note)
                 buffer = _retrieve(capture, buffer)
                 if buffer is None:
                     break
-                yield f"{path.name}#{grabbed - 1}", buffer
+                yield f"{name}#{grabbed - 1}", buffer
     finally:
         capture.release()
-    if not grabbed:
-        raise EdgenetError(
-            f"no frame of {path} can be decoded", "the video is damaged or its codec is unknown"
-        )
-    if grabbed < stated:
-        note(f"{path} states {stated} frames, {grabbed} could be read: it may be truncated")
+    return grabbed
 
 
 def _grab(capture: cv2.VideoCapture) -> bool:
@@ -203,18 +209,7 @@ def _open_stream(url: str, shown: str) -> cv2.VideoCapture:
 
 
 def _stream_frames(capture: cv2.VideoCapture, shown: str, every: int) -> Iterator[Frame]:
-    buffer: np.ndarray | None = None
-    grabbed = 0
-    try:
-        while _grab(capture):
-            grabbed += 1
-            if (grabbed - 1) % every == 0:
-                buffer = _retrieve(capture, buffer)
-                if buffer is None:
-                    break
-                yield f"{shown}#{grabbed - 1}", buffer
-    finally:
-        capture.release()
+    grabbed = yield from _decoded(capture, shown, every)
     raise EdgenetError(f"the stream {shown} stopped after {grabbed} frames", "check that the sender runs")
 
 

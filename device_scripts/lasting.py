@@ -11,6 +11,8 @@ from .frames import Frame
 
 PAUSES = (0.5, 1.0, 2.0, 5.0)
 """Seconds between attempts; the last one for all that follow."""
+BACK = "the camera is back"
+"""The remark that all is well again."""
 
 
 def lasting_frames(
@@ -35,7 +37,7 @@ def lasting_frames(
         try:
             for frame in frames:
                 if reason:
-                    note("the camera is back")
+                    note(BACK)
                 attempt, reason = 0, ""
                 yield frame
             return

@@ -15,7 +15,7 @@ from typing import Any, Callable, TextIO
 import cv2
 
 from .frames import is_live, note_on_stderr, read_frames
-from .lasting import lasting_frames
+from .lasting import BACK, lasting_frames
 from .live_page import LivePage, parse_address
 from .live_screen import LiveScreen
 from .model_file import open_model
@@ -45,7 +45,7 @@ class _Trouble:
 
     def note(self, message: str) -> None:
         """A remark of the source: it failed, or it is back."""
-        self.now = None if message.endswith(" is back") else message
+        self.now = None if message == BACK else message
         note_on_stderr(message)
 
 

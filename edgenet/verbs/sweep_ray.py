@@ -30,7 +30,8 @@ MOST_CPUS = 4
 RETRIES = 2
 """A variant whose machine is lost begins again on another, so often."""
 WAIT_S = 0.5
-RAY_PORT, CONNECTION_SECONDS = 6379, 5.0
+PORTS = {"": 6379, "ray": 10001}  # Ray's own, of a cluster and of its client server
+CONNECTION_SECONDS = 5.0
 KEPT_THERE = {STATE_FILE}
 """Not sent back: the state is for going on with a training, and this one is done."""
 
@@ -106,7 +107,9 @@ def _check_reachable(address: str) -> None:
     """
     place = urlsplit(address if "://" in address else f"//{address}")
     if address not in ("auto", "local"):
-        socket.create_connection((place.hostname, place.port or RAY_PORT), CONNECTION_SECONDS).close()
+        socket.create_connection(
+            (place.hostname, place.port or PORTS.get(place.scheme, 0)), CONNECTION_SECONDS
+        ).close()
 
 
 @contextmanager
