@@ -1,0 +1,26 @@
+"""From what the user typed to the device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from edgenet.devices.device import Device
+from edgenet.devices.target import Local, parse_target
+from edgenet.errors import EdgenetError
+
+
+@contextmanager
+def opened(text: str) -> Iterator[Device]:
+    """The device behind a target, for as long as the block lasts; one connection serves all that is asked of it.
+
+    Raises:
+        EdgenetError: no such target, or it cannot be reached.
+    """
+    target = parse_target(text)
+    if isinstance(target, Local):
+        from edgenet.devices.local import LocalDevice
+
+        yield LocalDevice()
+        return
+    raise EdgenetError(f"{text} cannot be reached yet", "use local")

@@ -1,0 +1,59 @@
+"""A program of this machine that runs beside us: one of our own, or the `ssh` or `adb` that leads to a device's."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator, Sequence
+
+from edgenet.devices.device import Finished
+
+_GRACE_S = 10.0
+
+
+class LocalProcess:
+    """A `device.Running` whose process is this machine's.
+
+    Standard error is drained by a thread of its own, so that neither stream can block the other.
+    """
+
+    def __init__(self, command: Sequence[str], stop_signal: int = signal.SIGTERM) -> None:
+        self._stop_signal = stop_signal
+        self._process = subprocess.Popen(
+            list(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        self._err: list[bytes] = []
+        self._drain = threading.Thread(target=self._read_err, daemon=True)
+        self._drain.start()
+
+    def lines(self) -> Iterator[str]:
+        """Standard output, line by line."""
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            yield line.decode(errors="replace").rstrip("\r\n")
+
+    def stop(self) -> None:
+        """Asks it to end, and kills it where it does not within ten seconds."""
+        if self._process.poll() is None:
+            self._process.send_signal(self._stop_signal)
+            try:
+                self._process.wait(_GRACE_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+        self.finish()
+
+    def finish(self) -> Finished:
+        """Waits for its end."""
+        assert self._process.stdout is not None
+        out = b"" if self._process.stdout.closed else self._process.stdout.read()
+        status = self._process.wait()
+        self._drain.join()
+        self._process.stdout.close()
+        return Finished(status if status >= 0 else 128 - status, out, b"".join(self._err))
+
+    def _read_err(self) -> None:
+        assert self._process.stderr is not None
+        with self._process.stderr as stream:
+            for line in stream:
+                self._err.append(line)
