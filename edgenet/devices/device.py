@@ -107,6 +107,10 @@ class Device(Protocol):
         """The contents of a file there."""
         ...
 
+    def forward(self, port: int) -> AbstractContextManager[int]:
+        """A port of this machine's 127.0.0.1 that leads to that port of the device's 127.0.0.1, within the block."""
+        ...
+
     def facts(self) -> DeviceFacts:
         """What the machine is; asked once and remembered."""
         ...

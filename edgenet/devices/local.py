@@ -66,6 +66,11 @@ class LocalDevice:
         except OSError as error:
             raise EdgenetError(f"cannot read {remote}: {error.strerror}") from error
 
+    @contextmanager
+    def forward(self, port: int) -> Iterator[int]:
+        """The port itself."""
+        yield port
+
     def facts(self) -> DeviceFacts:
         """What this machine is."""
         from device_scripts.facts import device_facts
