@@ -1,6 +1,6 @@
 """What the papers say of their networks: data, with the table that each figure is from, and why some differ from ours.
 
-Every reason was computed (tests/zoo/test_paper.py); where none was found, that is said.
+Every reason was computed: tests/zoo/test_paper.py.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ _V3_AND_V4 = (
         9.2,
         V4_PAPER,
         step=100,
-        parameters_why="no reason found; the blocks are those of the authors' code (tensorflow/models)",
+        parameters_why="in units of 2^20 (1,048,576): 9.20",
     ),
 )
 
@@ -135,7 +135,7 @@ _COMPARED = (
         6.8,
         f"{V1_PAPER}, table 8",
         step=10,
-        mult_adds_why="no reason found; 1499 with 34 for the first layer, as in its own table (arXiv 1409.4842)",
+        mult_adds_why="in thousands of K of 1024, as its parameters: 1545.6, given in tens",
         parameters_why="in K of 1024, as in GoogLeNet's own table: 6826 K (arXiv 1409.4842, table 1)",
     ),
     PaperFigures(

@@ -101,17 +101,18 @@ def test_squeezenet_counts_one_by_one_and_with_biases() -> None:
     assert comes_out(1.25, 1.248424)
 
 
-def test_googlenet_with_its_own_tables_first_layer() -> None:
-    """112 x 112 x 64 outputs of 7 x 7 x 3; the table sums to its paper's 1.5 billion with 34 M for them."""
-    first = 112**2 * 64 * 7**2 * 3 / 1e6
-    assert round(first) == 118
-    assert round(millions("googlenet_1.0_224")[0] - first + 34) == 1499
-
-
 def test_googlenet_in_k_of_1024() -> None:
-    k = millions("googlenet_1.0_224")[1] * 1e6 / 1024
-    assert int(k) == 6826
-    assert comes_out(6.8, k / 1000)
+    """Its paper's table 1 gives K that sum to 6,798; both of the MobileNets paper's figures are in that unit."""
+    mult_adds, parameters = (figure / 1.024 for figure in millions("googlenet_1.0_224"))
+    assert int(1000 * parameters) == 6826
+    assert comes_out(6.8, parameters)
+    assert round(mult_adds, 1) == 1545.6
+    assert comes_out(1550, mult_adds, step=10)
+
+
+def test_v4_medium_in_units_of_2_to_the_20() -> None:
+    """As the paper's 31 M of Conv-Large, whose weights have 32.6 M (timm): 31.1."""
+    assert round(millions("mobilenet_v4_conv_medium_1.0_256")[1] * 1e6 / 2**20, 2) == 9.2
 
 
 def test_v4_small_with_batch_normalization() -> None:
