@@ -267,11 +267,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.page.looking(1)
         try:
             number: int | None = 0
+            self.wfile.write(f"--{_BOUNDARY}\r\n".encode())
             while (number := self.page.wait(number)) is not None:
                 jpeg = self.page.jpeg()
                 if jpeg is not None:
-                    head = f"--{_BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
-                    self.wfile.write(head.encode() + jpeg + b"\r\n")
+                    head = f"Content-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+                    # The next boundary at once: Chromium shows a picture only when it has seen its end.
+                    self.wfile.write(head.encode() + jpeg + f"\r\n--{_BOUNDARY}\r\n".encode())
         finally:
             self.page.looking(-1)
 

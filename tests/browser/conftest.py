@@ -1,0 +1,44 @@
+"""A real Chromium, without a window, for the tests of pages."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+
+import pytest
+
+playwright_api = pytest.importorskip(
+    "playwright.sync_api", reason="the package playwright is not installed (make setup)"
+)
+
+LaunchChromium = Callable[..., "playwright_api.Browser"]
+# Its sandbox refuses root, and containers often have a tiny /dev/shm.
+_FLAGS = ("--no-sandbox", "--disable-dev-shm-usage")
+
+
+@pytest.fixture(scope="session")
+def launch_chromium() -> Iterator[LaunchChromium]:
+    """Starts the system's Chromium with more flags, such as those of a fake camera; skips where there is none.
+
+    Every browser that it started ends with the tests.
+    """
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("there is no Chromium here (Debian: apt install chromium)")
+    with playwright_api.sync_playwright() as playwright:
+        started: list[playwright_api.Browser] = []
+
+        def launch(*flags: str) -> playwright_api.Browser:
+            browser = playwright.chromium.launch(executable_path=program, args=[*_FLAGS, *flags])
+            started.append(browser)
+            return browser
+
+        yield launch
+        for browser in started:
+            browser.close()
+
+
+@pytest.fixture(scope="session")
+def chromium(launch_chromium: LaunchChromium) -> playwright_api.Browser:
+    """One Chromium for all tests that need no flags; each test opens its own context: `chromium.new_context(...)`."""
+    return launch_chromium()
