@@ -35,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="SOURCE",
         nargs="?",
         default="0",
-        help="camera (0 or /dev/video0), video, folder or URL (0)",
+        help="camera (0, csi or /dev/video0), video, folder or URL (0)",
     )
     add("--top", metavar="K", type=at_least(1), default=5, help="labels to show (5)")
     add(
@@ -67,6 +67,8 @@ def parser() -> argparse.ArgumentParser:
         const="8080",
         help="serve the page at PORT, HOST or HOST:PORT (8080)",
     )
+    add("--record", metavar="FILE.mp4", type=Path, help="the frames with their labels, as a video")
+    add("--window", action="store_true", help="show them in a window of the desktop")
     add("--json", action="store_true", help="one JSON object a line, for each frame")
     return shape
 
@@ -75,6 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run with these arguments (the process's own by default); returns the exit status."""
     given = parser().parse_args(arguments)
     from .live_camera import LiveTask, run_live  # late: --help is instant, and a missing OpenCV is one line
+    from .live_outputs import Wanted
     from .watching import Watching
 
     task = LiveTask(
@@ -83,8 +86,7 @@ def main(arguments: list[str] | None = None) -> int:
         threads=given.threads,
         watching=Watching(given.top, given.threshold, given.smooth),
         frames=given.frames,
-        serve=given.serve,
-        as_json=given.json,
+        wanted=Wanted(given.serve, given.record, given.window, given.json),
     )
     return run_live(task, sys.stdout)
 

@@ -1,12 +1,10 @@
 """A picture of what the network saw: a grid of frames with their best labels and scores as bars.
 
-Each tile shows the centred square of its frame, exactly the part that the network is given. Drawn by OpenCV alone:
-its version 5 draws with a scalable font and knows all of Unicode, version 4 with line letters and ASCII.
+Each tile shows the centred square of its frame, exactly the part that the network is given.
 """
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from .drawing import BOLD, PLAIN, Style, draw_text, text_width
 from .entry import check_output_folder, write_whole
 from .errors import EdgenetError
 from .preprocess import prepare
@@ -29,9 +28,6 @@ _PAD, _ROW, _CAPTION, _RADIUS = 14, 40, 30, 12
 _BACKGROUND, _PANEL, _TRACK = (22, 18, 16), (38, 32, 29), (60, 52, 48)
 _BRIGHT, _SOFT, _FAINT = (245, 242, 240), (190, 180, 174), (140, 130, 124)
 _BEST_BAR, _OTHER_BAR = (178, 200, 72), (134, 116, 104)
-_BOLD, _PLAIN = cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_SIMPLEX
-_UNICODE = int(cv2.__version__.split(".")[0]) >= 5
-_ELLIPSIS = "…" if _UNICODE else "..."
 
 
 @dataclass(frozen=True)
@@ -49,15 +45,8 @@ class Tile:
     best: tuple[tuple[str, float], ...]
 
 
-@dataclass(frozen=True)
-class _Style:
-    font: int
-    scale: float
-    colour: tuple[int, int, int]
-
-
-_TITLE, _SUBTITLE = _Style(_BOLD, 0.9, _BRIGHT), _Style(_PLAIN, 0.52, _FAINT)
-_NAME, _BEST, _OTHER = _Style(_PLAIN, 0.42, _FAINT), _Style(_BOLD, 0.5, _BRIGHT), _Style(_PLAIN, 0.46, _SOFT)
+_TITLE, _SUBTITLE = Style(BOLD, 0.9, _BRIGHT), Style(PLAIN, 0.52, _FAINT)
+_NAME, _BEST, _OTHER = Style(PLAIN, 0.42, _FAINT), Style(BOLD, 0.5, _BRIGHT), Style(PLAIN, 0.46, _SOFT)
 
 
 class EvenPick:
@@ -114,8 +103,8 @@ def draw_contact_sheet(tiles: Sequence[Tile], title: str, subtitle: str = "") ->
     indent = (width - grid) // 2
     height = _HEADER + rows * (tile_height + _GAP) - _GAP + _MARGIN
     sheet = np.full((height, width, 3), _BACKGROUND, np.uint8)
-    _text(sheet, title, (_MARGIN, 48), _TITLE, width - 2 * _MARGIN)
-    _text(sheet, subtitle, (_MARGIN, 74), _SUBTITLE, width - 2 * _MARGIN)
+    draw_text(sheet, title, (_MARGIN, 48), _TITLE, width - 2 * _MARGIN)
+    draw_text(sheet, subtitle, (_MARGIN, 74), _SUBTITLE, width - 2 * _MARGIN)
     for number, tile in enumerate(tiles):
         left = indent + number % columns * (_PHOTO + _GAP)
         top = _HEADER + number // columns * (tile_height + _GAP)
@@ -151,14 +140,14 @@ def _draw_tile(area: np.ndarray, tile: Tile) -> None:
     card = np.full(area.shape, _PANEL, np.uint8)
     card[:_PHOTO] = tile.square
     inner = width - 2 * _PAD
-    _text(card, tile.name, (_PAD, _PHOTO + 21), _NAME, inner)
+    draw_text(card, tile.name, (_PAD, _PHOTO + 21), _NAME, inner)
     for rank, (label, score) in enumerate(tile.best[:SHEET_LABELS]):
         style, bar = (_BEST, _BEST_BAR) if rank == 0 else (_OTHER, _OTHER_BAR)
         base = _PHOTO + _CAPTION + rank * _ROW + 16
         percent = f"{score * 100:.1f} %"
-        taken = _width(percent, style)
-        _text(card, percent, (width - _PAD - taken, base), style, taken)
-        _text(card, label, (_PAD, base), style, inner - taken - 14)
+        taken = text_width(percent, style)
+        draw_text(card, percent, (width - _PAD - taken, base), style, taken)
+        draw_text(card, label, (_PAD, base), style, inner - taken - 14)
         _bar(card, (_PAD, base + 11), inner, score, bar)
     mask = _rounded(height, width)[..., None]
     area[:] = (card * mask + area * (1 - mask) + 0.5).astype(np.uint8)
@@ -186,26 +175,3 @@ def _rounded(height: int, width: int) -> np.ndarray:
         for y in (radius, bottom - radius):
             cv2.circle(big, (x, y), radius, 255, -1)
     return cv2.resize(big, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-
-
-def _text(image: np.ndarray, text: str, origin: tuple[int, int], style: _Style, room: int) -> None:
-    """Write one line with its baseline at `origin`, shortened to `room` pixels."""
-    cv2.putText(image, _fit(text, style, room), origin, style.font, style.scale, style.colour, 1, cv2.LINE_AA)
-
-
-def _fit(text: str, style: _Style, room: int) -> str:
-    """The text, or its longest beginning that fits with an ellipsis."""
-    text = " ".join(text.split())
-    if not _UNICODE:  # its letters are ASCII: "é" becomes "e", what has no such form becomes "?"
-        text = unicodedata.normalize("NFKD", text).replace("·", "|")
-        text = "".join(c if ord(c) < 128 else "?" for c in text if not unicodedata.combining(c))
-    if _width(text, style) <= room:
-        return text
-    length = len(text)
-    while length and _width(text[:length].rstrip(" ,") + _ELLIPSIS, style) > room:
-        length -= 1
-    return text[:length].rstrip(" ,") + _ELLIPSIS if length else ""
-
-
-def _width(text: str, style: _Style) -> int:
-    return cv2.getTextSize(text, style.font, style.scale, 1)[0][0]

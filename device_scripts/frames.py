@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 import sys
 from collections.abc import Generator, Iterator
+from importlib import util
 from pathlib import Path
 from typing import Callable
 from urllib.parse import urlsplit, urlunsplit
@@ -15,13 +15,13 @@ import cv2
 import numpy as np
 
 from .errors import EdgenetError
+from .frame import Frame, Note
 from .photos import PHOTO_SUFFIXES, list_photos, read_photo, starts_like_photo
 from .quiet import quiet_native_stderr
+from .v4l2_frames import camera_frames, grab, lasting_number, open_camera, retrieve
 
-Frame = tuple[str, np.ndarray]
-Note = Callable[[str], None]
-CAMERA_SIZE = (640, 480)
-_CAMERA = re.compile(r"(?:/dev/video)?(\d+)")
+_CAMERA = re.compile(r"(/dev/video)?(\d+)")
+_CSI = re.compile(r"csi(?::(\d+))?")
 _STREAM = re.compile(r"(?:rtsps?|https?|udp|rtmp|tcp)://.+", re.IGNORECASE)
 STREAM_TIMEOUT_MS = 5000
 
@@ -31,17 +31,20 @@ def note_on_stderr(message: str) -> None:
     print(f"note: {message}", file=sys.stderr, flush=True)
 
 
-def read_frames(source: str, every: int = 1, note: Note = note_on_stderr) -> Iterator[Frame]:
+def read_frames(
+    source: str, every: int = 1, note: Note = note_on_stderr, network: int | None = None
+) -> Iterator[Frame]:
     """Open a source.
 
     Args:
-        source: path of a photo, of a folder of photos or of a video; a camera as its number or /dev/videoN; the URL
-            of a stream (rtsp://, http://, ...).
+        source: path of a photo, of a folder of photos or of a video; /dev/videoN for a USB camera, csi or csi:1
+            for a Raspberry Pi's own, a number for either; the URL of a stream (rtsp://, http://, ...).
         every: use every n-th photo or frame; those between are not decoded.
         note: called with remarks, such as which photos of a folder were skipped.
+        network: side of the network's input, pixels, for cameras that can make a smaller picture of every frame too.
 
     Returns:
-        an iterator of (name, uint8 BGR [height, width, 3]); a camera's or stream's never ends. A video or camera reuses
+        an iterator of frames; a camera's or stream's never ends. A video or camera reuses
         its buffer: a frame is valid until the next one is asked for. Close it (or exhaust it) to release the device.
 
     Raises:
@@ -49,9 +52,15 @@ def read_frames(source: str, every: int = 1, note: Note = note_on_stderr) -> Ite
     """
     if every < 1:
         raise EdgenetError(f"every {every}th frame asked for", "give at least 1")
+    csi = _csi_position(source, note)
+    if csi is not None:
+        from .csi_frames import open_csi
+
+        return open_csi(csi, every, network)
     camera = _CAMERA.fullmatch(source)
     if camera:
-        return _camera_frames(_open_camera(int(camera.group(1))), int(camera.group(1)), every)
+        number = int(camera.group(2))
+        return camera_frames(open_camera(number), number, every)
     if _STREAM.fullmatch(source):
         shown = without_password(source)
         return _stream_frames(_open_stream(source, shown), shown, every)
@@ -59,13 +68,38 @@ def read_frames(source: str, every: int = 1, note: Note = note_on_stderr) -> Ite
     if path.is_dir():
         return _folder_frames(path, list_photos(path)[::every], note)
     if _is_photo(path):
-        return iter([(path.name, read_photo(path))])
+        return iter([Frame(path.name, read_photo(path))])
     return _video_frames(_open_video(path), path, every, note)
 
 
 def is_live(source: str) -> bool:
     """Whether frames come by themselves, as a camera's and a stream's do, and are lost when nobody takes them."""
-    return bool(_CAMERA.fullmatch(source) or _STREAM.fullmatch(source))
+    return any(kind.fullmatch(source) for kind in (_CAMERA, _CSI, _STREAM))
+
+
+def found_again(source: str) -> Callable[[], str]:
+    """What names the same camera later, when its number may be another one; asked before it was lost."""
+    camera = _CAMERA.fullmatch(source)
+    socket = lasting_number(int(camera.group(2))) if camera else None
+    if socket is None:
+        return lambda: source
+    return lambda: os.path.realpath(socket) if socket.exists() else source
+
+
+def _csi_position(source: str, note: Note) -> int | None:
+    """Which of the CSI cameras is meant, if one is: a mere number means one of these where there are any."""
+    csi = _CSI.fullmatch(source)
+    if csi:
+        return int(csi.group(1) or 0)
+    if not source.isdecimal() or util.find_spec("picamera2") is None:
+        return None
+    from .csi_frames import csi_cameras  # late: importing picamera2 takes seconds on a Pi
+
+    try:
+        return int(source) if int(source) < len(csi_cameras()) else None
+    except EdgenetError as error:
+        note(str(error))
+        return None
 
 
 def without_password(url: str) -> str:
@@ -104,7 +138,7 @@ def _folder_frames(folder: Path, photos: list[Path], note: Note) -> Iterator[Fra
             except EdgenetError as error:
                 skipped.append(error.found)
                 continue
-            yield path.relative_to(folder).as_posix(), pixels
+            yield Frame(path.relative_to(folder).as_posix(), pixels)
     finally:
         if skipped:
             note(f"skipped {len(skipped)} of {len(photos)} photos in {folder}: {' | '.join(skipped)}")
@@ -145,53 +179,16 @@ def _decoded(capture: cv2.VideoCapture, name: str, every: int) -> Generator[Fram
     buffer: np.ndarray | None = None
     grabbed = 0
     try:
-        while _grab(capture):
+        while grab(capture):
             grabbed += 1
             if (grabbed - 1) % every == 0:
-                buffer = _retrieve(capture, buffer)
+                buffer = retrieve(capture, buffer)
                 if buffer is None:
                     break
-                yield f"{name}#{grabbed - 1}", buffer
+                yield Frame(f"{name}#{grabbed - 1}", buffer)
     finally:
         capture.release()
     return grabbed
-
-
-def _grab(capture: cv2.VideoCapture) -> bool:
-    with quiet_native_stderr():
-        return bool(capture.grab())
-
-
-def _retrieve(capture: cv2.VideoCapture, buffer: np.ndarray | None) -> np.ndarray | None:
-    with quiet_native_stderr():
-        decoded, pixels = capture.retrieve(buffer)
-    if not decoded:
-        return None
-    return pixels if pixels.ndim == 3 else cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR)
-
-
-def _open_camera(number: int) -> cv2.VideoCapture:
-    device = f"/dev/video{number}"
-    linux = sys.platform.startswith("linux")
-    if linux and not os.path.exists(device):
-        attached = ", ".join(sorted(glob.glob("/dev/video*"))) or "none"
-        raise EdgenetError(
-            f"there is no camera {device} (attached: {attached})", "plug it in or give another number"
-        )
-    if linux and not os.access(device, os.R_OK | os.W_OK):
-        raise EdgenetError(
-            f"no permission to use {device}", "sudo usermod -aG video $USER, then log in again"
-        )
-    with quiet_native_stderr():
-        capture = cv2.VideoCapture(number, cv2.CAP_V4L2 if linux else cv2.CAP_ANY)
-        capture.set(cv2.CAP_PROP_FRAME_WIDTH, CAMERA_SIZE[0])
-        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, CAMERA_SIZE[1])
-        capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # the newest frame, not one that waited
-    if not capture.isOpened():
-        raise EdgenetError(
-            f"camera {number} cannot be opened", "it may be in use by another program, or no camera"
-        )
-    return capture
 
 
 def _open_stream(url: str, shown: str) -> cv2.VideoCapture:
@@ -211,24 +208,3 @@ def _open_stream(url: str, shown: str) -> cv2.VideoCapture:
 def _stream_frames(capture: cv2.VideoCapture, shown: str, every: int) -> Iterator[Frame]:
     grabbed = yield from _decoded(capture, shown, every)
     raise EdgenetError(f"the stream {shown} stopped after {grabbed} frames", "check that the sender runs")
-
-
-def _camera_frames(capture: cv2.VideoCapture, number: int, every: int) -> Iterator[Frame]:
-    buffer: np.ndarray | None = None
-    grabbed = 0
-    try:
-        while True:
-            if not _grab(capture):
-                raise EdgenetError(
-                    f"camera {number} stopped after {grabbed} frames", "check its cable and power"
-                )
-            grabbed += 1
-            if (grabbed - 1) % every == 0:
-                buffer = _retrieve(capture, buffer)
-                if buffer is None:
-                    raise EdgenetError(
-                        f"camera {number} gave a frame that cannot be decoded", "try another mode"
-                    )
-                yield f"camera {number}#{grabbed - 1}", buffer
-    finally:
-        capture.release()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Callable
 
 from .errors import EdgenetError
-from .frames import Frame
+from .frame import Frame
 
 PAUSES = (0.5, 1.0, 2.0, 5.0)
 """Seconds between attempts; the last one for all that follow."""

@@ -18,13 +18,10 @@ import numpy as np
 from .contact_sheet import SHEET_LABELS, EvenPick, check_sheet_path, draw_contact_sheet, save_contact_sheet
 from .frames import Frame, note_on_stderr, read_frames
 from .model_file import open_model
-from .preprocess import RULE, CentreSquare
+from .preprocess import CentreSquare
 from .runtime import Classifier, load_runtime
-from .sample_statistics import percentile
+from .stage_summary import KEPT_TIMES, STAGES, one_line, summary, table
 from .topk import top_k
-
-STAGES = ("capture", "preprocess", "inference", "postprocess")
-_KEPT_TIMES = 10_000  # a camera may run for days; the summary is over the latest frames
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,7 @@ def classify_frames(classifier: Classifier, frames: Iterable[Frame], top: int) -
         captured = time.perf_counter_ns()
         if item is None:
             return
-        name, frame = item
+        frame = item.pixels
         if rule is None or rule.frame_shape != frame.shape[:2]:
             rule = CentreSquare(frame.shape[:2], classifier.size)
         rule.write(frame, classifier.input_view())
@@ -82,7 +79,10 @@ def classify_frames(classifier: Classifier, frames: Iterable[Frame], top: int) -
         best = tuple((i, classifier.labels[i], score) for i, score in top_k(classifier.scores(), top))
         done = time.perf_counter_ns()
         yield Result(
-            name, frame, best, (captured - start, prepared - captured, inferred - prepared, done - inferred)
+            item.name,
+            frame,
+            best,
+            (captured - start, prepared - captured, inferred - prepared, done - inferred),
         )
 
 
@@ -101,7 +101,7 @@ def classify_source(task: Task, out: TextIO) -> int:
     classifier = Classifier(open_model(task.model), load_runtime(), task.threads)
     most = max(task.top, SHEET_LABELS) if task.contact_sheet else task.top
     pick = EvenPick()
-    times: deque[tuple[int, ...]] = deque(maxlen=_KEPT_TIMES)
+    times: deque[tuple[int, ...]] = deque(maxlen=KEPT_TIMES)
     count, status = 0, 0
     try:
         with closing_frames(task) as frames:
@@ -126,33 +126,6 @@ def closing_frames(task: Task) -> closing[Any]:
     return closing(frames if hasattr(frames, "close") else (frame for frame in frames))
 
 
-def summary(classifier: Classifier, times: Iterable[tuple[int, ...]], count: int) -> dict[str, Any]:
-    """Where the time went: of each stage the median (p50, ms) and its share of the sum of the four medians."""
-    columns = np.array(list(times), np.int64).T
-    medians = [percentile(column, 50) / 1e6 for column in columns]
-    total = sum(medians)
-    return {
-        "type": "summary",
-        "schema": "edgenet.classify.v1",
-        "frames": count,
-        "frames_timed": columns.shape[1],
-        "stages": {
-            stage: {"p50_ms": median, "share": median / total if total else None}
-            for stage, median in zip(STAGES, medians)
-        },
-        "sum_of_p50_ms": total,
-        "model": {
-            "file": classifier.model.path.name,
-            "sha256": classifier.model.sha256,
-            "size": classifier.size,
-        },
-        "preprocessing": RULE,
-        "runtime": {"name": classifier.runtime.name, "version": classifier.runtime.version},
-        "delegate": classifier.delegate.as_dict(),
-        "threads": classifier.threads,
-    }
-
-
 def _frame_line(result: Result, task: Task) -> str:
     shown = result.best[: task.top]
     if task.as_json:
@@ -165,37 +138,7 @@ def _frame_line(result: Result, task: Task) -> str:
 def _finish(task: Task, pick: EvenPick, facts: dict[str, Any], out: TextIO) -> None:
     """Save the contact sheet, then print the summary."""
     if task.contact_sheet:
-        sheet = draw_contact_sheet(pick.tiles(), task.model.stem, _one_line(facts))
+        sheet = draw_contact_sheet(pick.tiles(), task.model.stem, one_line(facts))
         save_contact_sheet(sheet, task.contact_sheet)
         facts["contact_sheet"] = str(task.contact_sheet)
-    print(json.dumps(facts) if task.as_json else _table(facts), file=out, flush=True)
-
-
-def _one_line(facts: dict[str, Any]) -> str:
-    runtime, threads = facts["runtime"], facts["threads"]
-    return (
-        f"{facts['frames']} frame{'s' * (facts['frames'] != 1)}  ·  "
-        f"inference {facts['stages']['inference']['p50_ms']:.2f} ms (p50)  ·  whole frame "
-        f"{facts['sum_of_p50_ms']:.2f} ms  ·  {runtime['name']} {runtime['version']}, "
-        f"{threads} thread{'s' * (threads != 1)}"
-    )
-
-
-def _table(facts: dict[str, Any]) -> str:
-    lines = [f"\n{'stage':<12} {'p50 ms':>8} {'share':>7}"]
-    for stage, row in facts["stages"].items():
-        share = "-" if row["share"] is None else f"{row['share'] * 100:.0f} %"
-        lines.append(f"{stage:<12} {row['p50_ms']:>8.2f} {share:>7}")
-    delegate = facts["delegate"]
-    taken = (
-        "unknown"
-        if delegate["nodes_total"] is None
-        else f"{delegate['nodes_taken']} of {delegate['nodes_total']}"
-    )
-    lines.append(f"{'sum':<12} {facts['sum_of_p50_ms']:>8.2f}")
-    lines.append(
-        f"{_one_line(facts).split('  ·  ')[-1]}; nodes taken by {delegate['name'] or 'a delegate'}: {taken}"
-    )
-    if "contact_sheet" in facts:
-        lines.append(f"contact sheet: {facts['contact_sheet']}")
-    return "\n".join(lines)
+    print(json.dumps(facts) if task.as_json else table(facts), file=out, flush=True)

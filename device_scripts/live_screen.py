@@ -6,22 +6,14 @@ import shutil
 import time
 from typing import Any, TextIO
 
-from .watching import Seen
-
 REDRAW_SECONDS = 0.1
-_BAR, _CLEAR_LINE, _CLEAR_BELOW, _DIM, _BOLD, _PLAIN = (
-    "█",
-    "\x1b[K",
-    "\x1b[J",
-    "\x1b[2m",
-    "\x1b[1m",
-    "\x1b[0m",
-)
+_BAR = "█"
+_CLEAR_LINE, _CLEAR_BELOW, _DIM, _BOLD, _PLAIN = "\x1b[K", "\x1b[J", "\x1b[2m", "\x1b[1m", "\x1b[0m"
 _NOTHING = "nothing I know"
 
 
 class LiveScreen:
-    """Draws frames on a terminal.
+    """Draws states on a terminal: those of this process, or those that come from another machine as JSON.
 
     Args:
         out: the terminal; anything else gets a line whenever the label changes.
@@ -33,21 +25,27 @@ class LiveScreen:
         self._lines = 0
         self._drawn = 0.0
         self._label: str | None = ""
+        self._state: dict[str, Any] = {}
 
-    def show(self, seen: Seen, told: dict[str, Any]) -> None:
-        """Shows a frame.
+    def show(self, state: dict[str, Any]) -> None:
+        """Shows a state of `Seen.as_dict`, or what has changed of it while no frame comes.
 
-        Args:
-            told: `temperature` (degrees Celsius or None), `warnings` and `lost` (what is wrong now).
+        It also has `temperature` (degrees Celsius or None), `warnings` and `lost` (what is wrong now).
         """
+        self._state = {**self._state, **state}
         if not self._terminal:
-            if seen.label != self._label:
-                self._label = seen.label
-                score = f" {100 * seen.top[0][2]:.1f} %" if seen.label is not None else ""
-                print(f"{seen.name}:  {seen.label or _NOTHING}{score}", file=self._out, flush=True)
+            self._print_change()
         elif time.monotonic() - self._drawn >= REDRAW_SECONDS:
             self._drawn = time.monotonic()
-            self._draw(screen_lines(seen, told, shutil.get_terminal_size().columns))
+            self._draw(screen_lines(self._state, shutil.get_terminal_size().columns))
+
+    def _print_change(self) -> None:
+        label = self._state.get("label")
+        if label == self._label or "top" not in self._state:
+            return
+        self._label = label
+        score = f" {100 * self._state['top'][0]['score']:.1f} %" if label is not None else ""
+        print(f"{self._state['name']}:  {label or _NOTHING}{score}", file=self._out, flush=True)
 
     def _draw(self, lines: list[str]) -> None:
         back = f"\x1b[{self._lines}A\r" if self._lines else ""
@@ -57,22 +55,32 @@ class LiveScreen:
         self._lines = len(lines)
 
 
-def screen_lines(seen: Seen, told: dict[str, Any], columns: int) -> list[str]:
+def screen_lines(state: dict[str, Any], columns: int) -> list[str]:
     """The lines of one picture of the screen, none longer than `columns` characters."""
     bar = max(columns // 3, 4)
     name = max(min(28, columns - bar - 12), 6)
-    lines = [_BOLD + _cut(seen.label or _NOTHING, columns) + _PLAIN, ""]
-    for _, label, score in seen.top:
-        length = round(score * bar)
-        lines.append(f"  {_cut(label, name):<{name}} {_BAR * length:<{bar}} {100 * score:5.1f} %")
-    rate = "" if seen.fps is None else f"{seen.fps:.1f} frames/s · "
-    heat = "" if told.get("temperature") is None else f" · {told['temperature']:.0f} °C"
-    speed = f"{rate}{seen.p50_ms:.1f} ms from frame to label · {seen.missed} frames not looked at{heat}"
-    lines += ["", _DIM + _cut(speed, columns) + _PLAIN]
-    lines += [
-        _cut(f"! {warning}", columns) for warning in (told.get("lost"), *told.get("warnings", ())) if warning
-    ]
-    return lines
+    lines = [_BOLD + _cut(_plain(state.get("label") or _NOTHING), columns) + _PLAIN, ""]
+    for row in state.get("top", ()):
+        label, score = _plain(row["label"]), row["score"]
+        lines.append(f"  {_cut(label, name):<{name}} {_BAR * round(score * bar):<{bar}} {100 * score:5.1f} %")
+    lines += ["", _DIM + _cut(_speed(state), columns) + _PLAIN]
+    wrong = (state.get("lost"), *state.get("warnings", ()))
+    return lines + [_cut(f"! {_plain(warning)}", columns) for warning in wrong if warning]
+
+
+def _speed(state: dict[str, Any]) -> str:
+    if "p50_ms" not in state:
+        return "waiting for the camera"
+    rate = "" if state["fps"] is None else f"{state['fps']:.1f} frames/s · "
+    heat = "" if state.get("temperature") is None else f" · {state['temperature']:.0f} °C"
+    return (
+        f"{rate}{state['p50_ms']:.1f} ms from frame to label · {state['missed']} frames not looked at{heat}"
+    )
+
+
+def _plain(text: str) -> str:
+    """Without what a terminal would obey: a label is somebody's file."""
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def _cut(text: str, width: int) -> str:

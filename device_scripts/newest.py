@@ -15,7 +15,7 @@ from typing import Callable
 import numpy as np
 
 from .errors import EdgenetError
-from .frames import Frame
+from .frame import Frame
 
 SILENCE_SECONDS = 1.0
 """How long nothing may come before that is told, and told again."""
@@ -27,14 +27,35 @@ class Taken:
 
     Attributes:
         pixels: uint8 BGR [H,W,3]; valid until the next one is taken.
+        small: the same made smaller by the camera, for the network; None where the camera does not do that.
         captured_ns: when the camera gave it, by `time.perf_counter_ns`.
         missed: frames that came since the one taken before and were not seen.
     """
 
     name: str
     pixels: np.ndarray
+    small: np.ndarray | None
     captured_ns: int
     missed: int
+
+
+class _Buffer:
+    """One frame's own memory, used again for the next of the same size."""
+
+    def __init__(self) -> None:
+        self.pixels: np.ndarray = np.empty((0, 0, 3), np.uint8)
+        self.small: np.ndarray | None = None
+
+    def fill(self, frame: Frame) -> None:
+        self.pixels = _copied(frame.pixels, self.pixels)
+        self.small = None if frame.small is None else _copied(frame.small, self.small)
+
+
+def _copied(pixels: np.ndarray, into: np.ndarray | None) -> np.ndarray:
+    if into is None or into.shape != pixels.shape:
+        return pixels.copy()
+    np.copyto(into, pixels)
+    return into
 
 
 class NewestFrame:
@@ -53,7 +74,7 @@ class NewestFrame:
         self._frames = frames
         self._silent = silent
         self._changed = threading.Condition()
-        self._buffers: list[np.ndarray] = [np.empty((0, 0, 3), np.uint8) for _ in range(3)]
+        self._buffers = [_Buffer() for _ in range(3)]
         self._writing, self._whole, self._reading = 0, 1, 2
         self._name, self._captured_ns = "", 0
         self._count = self._seen = 0
@@ -86,7 +107,8 @@ class NewestFrame:
                 return None
             self._reading, self._whole = self._whole, self._reading
             missed, self._seen = self._count - self._seen - 1, self._count
-            return Taken(self._name, self._buffers[self._reading], self._captured_ns, missed)
+            whole = self._buffers[self._reading]
+            return Taken(self._name, whole.pixels, whole.small, self._captured_ns, missed)
 
     def _is_ready(self) -> bool:
         """Whether there is a new frame, or no more will come; waits a little for either."""
@@ -97,10 +119,10 @@ class NewestFrame:
 
     def _run(self) -> None:
         try:
-            for name, pixels in self._frames:
+            for frame in self._frames:
                 if self._stopping:
                     break
-                self._keep(name, pixels)
+                self._keep(frame)
         except EdgenetError as error:
             self._error = error
         finally:
@@ -110,16 +132,13 @@ class NewestFrame:
                 self._ended = True
                 self._changed.notify_all()
 
-    def _keep(self, name: str, pixels: np.ndarray) -> None:
+    def _keep(self, frame: Frame) -> None:
         captured_ns = time.perf_counter_ns()
-        if self._buffers[self._writing].shape != pixels.shape:
-            self._buffers[self._writing] = np.empty_like(pixels)
-        np.copyto(
-            self._buffers[self._writing], pixels
-        )  # the source writes its next frame into the same memory
+        # The source writes its next frame into the same memory.
+        self._buffers[self._writing].fill(frame)
         with self._changed:
             self._writing, self._whole = self._whole, self._writing
-            self._name, self._captured_ns = name, captured_ns
+            self._name, self._captured_ns = frame.name, captured_ns
             self._count += 1
             self._changed.notify_all()
 
@@ -147,5 +166,5 @@ class EveryFrame:
         Raises:
             EdgenetError: the source failed.
         """
-        item = next(self._frames, None)
-        return None if item is None else Taken(item[0], item[1], time.perf_counter_ns(), 0)
+        frame = next(self._frames, None)
+        return None if frame is None else Taken(*frame, time.perf_counter_ns(), 0)

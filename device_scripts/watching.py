@@ -17,11 +17,13 @@ from .preprocess import CentreSquare
 from .runtime import Classifier
 from .sample_statistics import percentile
 from .smoothing import Smoother
+from .stage_summary import STAGES
 from .topk import top_k
 
-STAGES = ("preprocess", "inference", "postprocess")
 RECENT = 120
 """Frames that the rate and the latency are taken over."""
+PACE_EVERY = 10
+"""Frames between two times of working them out: nobody reads faster, and a Pi has better things to do."""
 LOOK_SECONDS = 2.0
 """Between two looks at temperature and throttling, which cost a process on a Pi."""
 
@@ -50,7 +52,7 @@ class Seen:
         pixels: uint8 BGR [H,W,3]; valid until the next one.
         top: (class index, label, smoothed score) from best to worst.
         label: the best label, None where its score is below the threshold.
-        stage_ms: of each of STAGES.
+        stage_ns: of each of STAGES, nanoseconds; the first is the wait for the frame.
         missed: frames of the camera that nobody looked at, since the beginning.
         fps: frames looked at in a second; None before the second one.
         p50_ms: from a frame's capture to its labels, median of the latest RECENT.
@@ -61,7 +63,7 @@ class Seen:
     pixels: np.ndarray
     top: tuple[tuple[int, str, float], ...]
     label: str | None
-    stage_ms: tuple[float, ...]
+    stage_ns: tuple[int, ...]
     missed: int
     fps: float | None
     p50_ms: float
@@ -73,7 +75,7 @@ class Seen:
             "name": self.name,
             "label": self.label,
             "top": [{"index": i, "label": label, "score": round(score, 4)} for i, label, score in self.top],
-            "ms": dict(zip(STAGES, (round(ms, 3) for ms in self.stage_ms))),
+            "ms": dict(zip(STAGES, (round(ns / 1e6, 3) for ns in self.stage_ns))),
             "fps": None if self.fps is None else round(self.fps, 1),
             "p50_ms": round(self.p50_ms, 2),
             "missed": self.missed,
@@ -86,19 +88,19 @@ def watch(classifier: Classifier, newest: NewestFrame | EveryFrame, watching: Wa
     Raises:
         EdgenetError: see the source's `take`.
     """
-    smoother = Smoother(watching.half_life_s)
+    smoother, pace = Smoother(watching.half_life_s), Pace()
     rule: CentreSquare | None = None
-    moments: deque[int] = deque(maxlen=RECENT)
-    latencies: deque[float] = deque(maxlen=RECENT)
     number = missed = 0
     while True:
+        asked = time.perf_counter_ns()
         taken = newest.take()
         if taken is None:
             return
         began = time.perf_counter_ns()
-        if rule is None or rule.frame_shape != taken.pixels.shape[:2]:
-            rule = CentreSquare(taken.pixels.shape[:2], classifier.size)
-        rule.write(taken.pixels, classifier.input_view())
+        picture = taken.pixels if taken.small is None else taken.small
+        if rule is None or rule.frame_shape != picture.shape[:2]:
+            rule = CentreSquare(picture.shape[:2], classifier.size)
+        rule.write(picture, classifier.input_view())
         prepared = time.perf_counter_ns()
         classifier.invoke()
         inferred = time.perf_counter_ns()
@@ -106,25 +108,45 @@ def watch(classifier: Classifier, newest: NewestFrame | EveryFrame, watching: Wa
         top = tuple((i, classifier.labels[i], score) for i, score in top_k(scores, watching.top))
         done = time.perf_counter_ns()
         number, missed = number + 1, missed + taken.missed
-        moments.append(done)
-        latencies.append((done - taken.captured_ns) / 1e6)
+        pace.add(done, done - taken.captured_ns)
         yield Seen(
             number,
             taken.name,
             taken.pixels,
             top,
             top[0][1] if top and top[0][2] >= watching.threshold else None,
-            tuple(ns / 1e6 for ns in (prepared - began, inferred - prepared, done - inferred)),
+            (began - asked, prepared - began, inferred - prepared, done - inferred),
             missed,
-            _rate(moments),
-            percentile(np.array(latencies), 50),
+            pace.fps,
+            pace.p50_ms,
         )
 
 
-def _rate(moments: deque[int]) -> float | None:
-    if len(moments) < 2:
-        return None
-    return (len(moments) - 1) / ((moments[-1] - moments[0]) / 1e9)
+class Pace:
+    """How fast it goes, over the latest RECENT frames.
+
+    Attributes:
+        fps: frames in a second; None before the second one.
+        p50_ms: median from a frame's capture to its labels.
+    """
+
+    def __init__(self) -> None:
+        self.fps: float | None = None
+        self.p50_ms = 0.0
+        self._moments: deque[int] = deque(maxlen=RECENT)
+        self._latencies: deque[int] = deque(maxlen=RECENT)
+        self._added = 0
+
+    def add(self, done_ns: int, latency_ns: int) -> None:
+        """Counts a frame: when it was done, and how long after its capture."""
+        self._moments.append(done_ns)
+        self._latencies.append(latency_ns)
+        self._added += 1
+        if self._added > PACE_EVERY and self._added % PACE_EVERY:
+            return
+        self.p50_ms = percentile(np.array(self._latencies), 50) / 1e6
+        if len(self._moments) > 1:
+            self.fps = (len(self._moments) - 1) / ((self._moments[-1] - self._moments[0]) / 1e9)
 
 
 class Health:

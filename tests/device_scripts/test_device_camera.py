@@ -42,11 +42,11 @@ def test_the_newest_frame_wins_and_the_others_are_counted() -> None:
         buffer = np.empty_like(GREY)  # one buffer for all, as a camera has it
         for number in range(5):
             buffer[:] = number
-            yield f"f{number}", buffer
+            yield Frame(f"f{number}", buffer)
         given.set()
         more.wait(5)
         buffer[:] = 9
-        yield "last", buffer
+        yield Frame("last", buffer)
 
     with NewestFrame(frames()) as newest:
         assert given.wait(5)
@@ -63,7 +63,7 @@ def test_the_newest_frame_wins_and_the_others_are_counted() -> None:
 
 def test_a_source_that_fails_is_told() -> None:
     def failing() -> Iterator[Frame]:
-        yield "one", GREY
+        yield Frame("one", GREY)
         raise EdgenetError("the camera stopped", "look")
 
     with NewestFrame(failing()) as newest:
@@ -79,7 +79,7 @@ def test_silence_is_told_until_a_frame_comes(monkeypatch: pytest.MonkeyPatch) ->
     def late() -> Iterator[Frame]:
         while len(told) < 3:
             time.sleep(0.01)
-        yield "late", GREY
+        yield Frame("late", GREY)
 
     with NewestFrame(late(), told.append) as newest:
         taken = newest.take()
@@ -109,13 +109,13 @@ def test_a_camera_that_is_unplugged_is_waited_for(monkeypatch: pytest.MonkeyPatc
             raise EdgenetError("there is no camera /dev/video0", "plug it in")
 
         def frames() -> Iterator[Frame]:
-            yield f"{len(opened)}", GREY
+            yield Frame(f"{len(opened)}", GREY)
             if len(opened) < 4:
                 raise EdgenetError("camera 0 stopped", "check its cable")
 
         return frames()
 
-    names = [name for name, _ in lasting_frames(open_frames, notes.append)]
+    names = [frame.name for frame in lasting_frames(open_frames, notes.append)]
     assert names == ["1", "4"]
     assert notes == [
         "camera 0 stopped; check its cable; trying again",
@@ -136,7 +136,7 @@ def test_waiting_ends_when_the_program_does() -> None:
     stop = threading.Event()
 
     def frames() -> Iterator[Frame]:
-        yield "one", GREY
+        yield Frame("one", GREY)
         stop.set()
         raise EdgenetError("gone", "back?")
 
@@ -173,12 +173,12 @@ def test_no_memory() -> None:
 
 def test_a_screen_fits_its_terminal() -> None:
     top = ((0, "a label that is much longer than any terminal is wide " * 2, 0.9), (1, "short", 0.1))
-    seen = Seen(7, "0#6", GREY, top, top[0][1], (0.1, 2.0, 0.1), 3, 29.97, 5.25)
+    seen = Seen(7, "0#6", GREY, top, top[0][1], (0, 100_000, 2_000_000, 100_000), 3, 29.97, 5.25)
     told = {"temperature": 61.2, "warnings": ["under-voltage"], "lost": None}
     for columns in (40, 80, 200):
         lines = [
             line.replace("\x1b[1m", "").replace("\x1b[2m", "").replace("\x1b[0m", "")
-            for line in screen_lines(seen, told, columns)
+            for line in screen_lines({**seen.as_dict(), **told}, columns)
         ]
         assert max(map(len, lines)) <= columns
         assert "! under-voltage" in lines
@@ -191,17 +191,23 @@ def test_a_screen_fits_its_terminal() -> None:
 def test_every_frame_as_json(run_copied: Run, tiny_bundle: Path, video: Path) -> None:
     done = run_copied("camera.py", tiny_bundle, video, "--json", "--smooth", 0, "--threshold", 0.5)
     assert done.returncode == 0, done.stderr
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    start, *lines, summary = [json.loads(line) for line in done.stdout.splitlines()]
+    assert start["type"] == "start"
     assert [line["label"] for line in lines] == ["red"] * 10 + ["green"] * 10 + ["blue"] * 10
-    assert set(lines[0]["ms"]) == {"preprocess", "inference", "postprocess"}
+    assert set(lines[0]["ms"]) == {"capture", "preprocess", "inference", "postprocess"}
     assert lines[-1]["frame"] == 30
+    assert summary["type"] == "summary"
+    assert (summary["frames"], set(summary["stages"])) == (30, set(lines[0]["ms"]))
 
 
 def test_without_a_terminal_a_line_for_each_change(run_copied: Run, tiny_bundle: Path, video: Path) -> None:
     done = run_copied("camera.py", tiny_bundle, video, "--smooth", 0)
-    assert [line.split(":")[1].split()[0] for line in done.stdout.splitlines()] == ["red", "green", "blue"]
+    seen, _, summary = done.stdout.partition("\n\n")
+    assert [line.split(":")[1].split()[0] for line in seen.splitlines()] == ["red", "green", "blue"]
+    assert summary.startswith("stage ")
     unsure = run_copied("camera.py", tiny_bundle, video, "--threshold", 1, "--frames", 3)
-    assert [line.split(":  ")[1] for line in unsure.stdout.splitlines()] == ["nothing I know"]
+    seen = unsure.stdout.partition("\n\n")[0]
+    assert [line.split(":  ")[1] for line in seen.splitlines()] == ["nothing I know"]
 
 
 @pytest.mark.parametrize(
@@ -348,12 +354,13 @@ def test_served_live_and_ended_by_sigterm(
             assert running.stdout is not None
             assert running.stderr is not None
             assert running.stderr.readline().startswith("live page: http://127.0.0.1:")
+            assert json.loads(running.stdout.readline())["type"] == "start"
             first = json.loads(running.stdout.readline())
             assert first["top"][0]["label"] in {"red", "green", "blue"}
             # The stream ends with the video, is told and opened again.
             assert f"the stream {url} stopped after" in running.stderr.readline()
             assert "the camera is back" in running.stderr.readline()
             running.send_signal(signal.SIGTERM)
-            running.stdout.read()
+            assert json.loads(running.stdout.read().splitlines()[-1])["type"] == "summary"
         assert running.returncode == 128 + signal.SIGTERM
         server.terminate()

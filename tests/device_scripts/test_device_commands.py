@@ -19,6 +19,7 @@ from model_files import ROOT, Run
 
 from device_scripts import live
 from device_scripts.errors import EdgenetError
+from device_scripts.frame import Frame
 
 SCRIPTS = sorted((ROOT / "device_scripts").glob("*.py"))
 
@@ -177,8 +178,8 @@ def test_ctrl_c_ends_quietly_with_130_and_the_summary(
 def test_a_source_that_dies_loses_nothing(tiny_tflite: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As a camera that is unplugged: the error comes after the summary of what was seen."""
 
-    def dying(*_: object) -> Iterator[tuple[str, np.ndarray]]:
-        yield "camera 0#0", np.full((48, 64, 3), (0, 0, 255), np.uint8)
+    def dying(*_: object) -> Iterator[Frame]:
+        yield Frame("camera 0#0", np.full((48, 64, 3), (0, 0, 255), np.uint8))
         raise EdgenetError("camera 0 stopped after 1 frames")
 
     monkeypatch.setattr(live, "read_frames", dying)

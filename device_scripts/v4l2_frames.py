@@ -1,0 +1,112 @@
+"""Frames from a camera that the system shows as /dev/videoN: USB cameras, mostly."""
+
+from __future__ import annotations
+
+import glob
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from .errors import EdgenetError
+from .frame import Frame
+from .quiet import quiet_native_stderr
+
+CAMERA_SIZE = (640, 480)
+_LINUX = sys.platform.startswith("linux")
+
+
+def open_camera(number: int) -> cv2.VideoCapture:
+    """Opens a camera at 640x480, or the nearest size that it has.
+
+    Raises:
+        EdgenetError: it is not there, may not be used, is in use, or gives no pictures; says which.
+    """
+    device = f"/dev/video{number}"
+    if _LINUX:
+        _check_node(device)
+    with quiet_native_stderr():
+        capture = cv2.VideoCapture(number, cv2.CAP_V4L2 if _LINUX else cv2.CAP_ANY)
+        capture.set(cv2.CAP_PROP_FRAME_WIDTH, CAMERA_SIZE[0])
+        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, CAMERA_SIZE[1])
+        capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # the newest frame, not one that waited
+    if not capture.isOpened():
+        users = users_of(device)
+        if users:
+            raise EdgenetError(f"camera {number} is in use by {', '.join(users)}", "end that program first")
+        raise EdgenetError(
+            f"camera {number} cannot be opened", "it may be in use by another program, or no camera"
+        )
+    return capture
+
+
+def camera_frames(capture: cv2.VideoCapture, number: int, every: int) -> Iterator[Frame]:
+    """Its frames until it fails, which is an EdgenetError; the camera is released then."""
+    buffer: np.ndarray | None = None
+    grabbed = 0
+    try:
+        while True:
+            if not grab(capture):
+                raise EdgenetError(
+                    f"camera {number} stopped after {grabbed} frames", "check its cable and power"
+                )
+            grabbed += 1
+            if (grabbed - 1) % every == 0:
+                buffer = retrieve(capture, buffer)
+                if buffer is None:
+                    raise EdgenetError(
+                        f"camera {number} gave a frame that cannot be decoded", "try another mode"
+                    )
+                yield Frame(f"camera {number}#{grabbed - 1}", buffer)
+    finally:
+        capture.release()
+
+
+def grab(capture: cv2.VideoCapture) -> bool:
+    """Takes the next frame without decoding it; false where none comes."""
+    with quiet_native_stderr():
+        return bool(capture.grab())
+
+
+def retrieve(capture: cv2.VideoCapture, buffer: np.ndarray | None) -> np.ndarray | None:
+    """Decodes the frame taken last, into `buffer` where it fits; uint8 BGR, None where it is damaged."""
+    with quiet_native_stderr():
+        decoded, pixels = capture.retrieve(buffer)
+    if not decoded:
+        return None
+    return pixels if pixels.ndim == 3 else cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR)
+
+
+def lasting_number(number: int, links: Path = Path("/dev/v4l/by-path")) -> Path | None:
+    """The name of the camera's USB socket, which stays when the camera gets another number after it was unplugged."""
+    for link in sorted(links.glob("*")) if links.is_dir() else ():
+        if os.path.realpath(link) == f"/dev/video{number}":
+            return link
+    return None
+
+
+def users_of(device: str, processes: Path = Path("/proc")) -> list[str]:
+    """The programs that have a device open, as "name (process 12)"; only the user's own can be seen."""
+    found = []
+    for folder in processes.glob("[0-9]*"):
+        try:
+            if any(os.readlink(link) == device for link in (folder / "fd").iterdir()):
+                found.append(f"{(folder / 'comm').read_text().strip()} (process {folder.name})")
+        except OSError:  # another user's, or it has ended meanwhile
+            continue
+    return [user for user in found if not user.endswith(f"(process {os.getpid()})")]
+
+
+def _check_node(device: str) -> None:
+    if not os.path.exists(device):
+        attached = ", ".join(sorted(glob.glob("/dev/video*"))) or "none"
+        raise EdgenetError(
+            f"there is no camera {device} (attached: {attached})", "plug it in or give another number"
+        )
+    if not os.access(device, os.R_OK | os.W_OK):
+        raise EdgenetError(
+            f"no permission to use {device}", "sudo usermod -aG video $USER, then log in again"
+        )
