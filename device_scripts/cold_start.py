@@ -11,6 +11,7 @@ import sys
 import time
 import types
 from pathlib import Path
+from typing import Any
 
 if __name__ == "__main__" and not __package__:  # run as a plain file: make its folder a package (PEP 366)
     _package = types.ModuleType(
@@ -23,14 +24,16 @@ if __name__ == "__main__" and not __package__:  # run as a plain file: make its 
 from .entry import run
 
 
-def time_cold_start(model: Path, threads: int) -> dict[str, float]:
+def time_cold_start(model: Path, threads: int) -> dict[str, Any]:
     """Milliseconds of each step; only meaningful once per process.
 
     - import_ms: numpy and the LiteRT runtime;
     - load_ms: reading and verifying the file, building the interpreter, allocating tensors, applying the delegate;
-    - first_inference_ms: the first Invoke.
+    - first_inference_ms: the first Invoke;
+    - peak_memory_bytes: the most this process held on the way; None where /proc does not tell.
     """
     start = time.perf_counter_ns()
+    from .facts import peak_memory_bytes
     from .model_file import open_model
     from .runtime import load_runtime, make_interpreter
     from .steady_state import fill_input
@@ -44,7 +47,7 @@ def time_cold_start(model: Path, threads: int) -> dict[str, float]:
     interpreter.invoke()
     done = time.perf_counter_ns()
     steps = {"import_ms": imported - start, "load_ms": loaded - imported, "first_inference_ms": done - filled}
-    return {name: ns / 1e6 for name, ns in steps.items()}
+    return {**{name: ns / 1e6 for name, ns in steps.items()}, "peak_memory_bytes": peak_memory_bytes()}
 
 
 def main() -> int:

@@ -11,10 +11,7 @@ from typing import Any
 
 from .entry import usable_cpus
 from .facts import ROOT, read_text, run_tool
-
-# Bits 0-3 of `vcgencmd get_throttled` say what is so now, bits 16-19 what has been so since boot.
-# https://www.raspberrypi.com/documentation/computers/os.html#get_throttled
-THROTTLE_FLAGS = ("under-voltage", "frequency capped", "throttled", "soft temperature limit")
+from .throttling import android_temperatures, throttling
 
 
 @dataclass(frozen=True)
@@ -32,7 +29,7 @@ def look(root: Path = ROOT) -> Conditions:
     """Read the conditions now; clock and governor of the CPUs this process may use."""
     cpus = usable_cpus()
     return Conditions(
-        _governors(cpus, root), _frequencies(cpus, root), _temperatures(root), throttling(), load()
+        _governors(cpus, root), _frequencies(cpus, root), _temperatures(root), throttling(root), load()
     )
 
 
@@ -44,28 +41,13 @@ def load() -> float | None:
         return None
 
 
-def throttling() -> dict[str, Any] | None:
-    """The Raspberry Pi's throttling flags, decoded; None without `vcgencmd`."""
-    found = re.search(r"throttled=(0x[0-9a-fA-F]+)", run_tool("vcgencmd", "get_throttled") or "")
-    return decode_throttled(int(found.group(1), 16)) if found else None
-
-
-def decode_throttled(flags: int) -> dict[str, Any]:
-    """{"flags": "0x50005", "now": [...], "since_boot": [...]} from the number that vcgencmd prints."""
-    return {
-        "flags": hex(flags),
-        "now": [name for bit, name in enumerate(THROTTLE_FLAGS) if flags >> bit & 1],
-        "since_boot": [name for bit, name in enumerate(THROTTLE_FLAGS) if flags >> (16 + bit) & 1],
-    }
-
-
 class OthersLoad:
     """How much of all CPUs' time went to other processes, from construction to `share`."""
 
     def __init__(self, root: Path = ROOT) -> None:
         self._root = root
         self._busy = _busy_seconds(root)
-        self._own = time.process_time()
+        self._own = _own_seconds()
         self._start = time.monotonic()
 
     def share(self) -> float | None:
@@ -74,8 +56,14 @@ class OthersLoad:
         busy = _busy_seconds(self._root)
         if self._busy is None or busy is None or wall < 0.5:
             return None
-        others = busy[0] - self._busy[0] - (time.process_time() - self._own)
+        others = busy[0] - self._busy[0] - (_own_seconds() - self._own)
         return min(max(others / (wall * busy[1]), 0.0), 1.0)
+
+
+def _own_seconds() -> float:
+    """CPU time of this process and of the tools that it has run."""
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system
 
 
 def _busy_seconds(root: Path) -> tuple[float, int] | None:
@@ -86,6 +74,11 @@ def _busy_seconds(root: Path) -> tuple[float, int] | None:
         return None
     ticks = [int(text) for text in lines[0].split()[1:9]]
     return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK"), cpus
+
+
+def hottest(temperatures: dict[str, float] | None) -> float | None:
+    """The highest of all temperatures, degrees Celsius; None where the device tells none."""
+    return max(temperatures.values()) if temperatures else None
 
 
 def _cpu_files(cpus: list[int], name: str, root: Path) -> dict[int, str]:
@@ -103,10 +96,16 @@ def _frequencies(cpus: list[int], root: Path) -> dict[str, float] | None:
 
 
 def _temperatures(root: Path) -> dict[str, float] | None:
-    """Every thermal zone that answers, as "thermal_zone0 (cpu-thermal)": degrees Celsius."""
+    """Every thermal zone that answers, as "thermal_zone0 (cpu-thermal)", else Android's services: degrees Celsius."""
     readings: dict[str, float] = {}
     for zone in sorted((root / "sys/class/thermal").glob("thermal_zone*")):
         text = read_text(zone / "temp")
         if text and re.fullmatch(r"-?\d+", text):
             readings[f"{zone.name} ({read_text(zone / 'type') or 'unnamed'})"] = int(text) / 1000
-    return readings or None
+    return readings or _android_temperatures() or None
+
+
+def _android_temperatures() -> dict[str, float]:
+    """What a phone's shell user may see, for whom the zones themselves are locked."""
+    texts = [run_tool("dumpsys", service) or "" for service in ("thermalservice", "battery")]
+    return android_temperatures(*texts)

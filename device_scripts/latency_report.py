@@ -1,127 +1,145 @@
-"""Measuring a model's latency and writing it down as `edgenet.latency.v1`."""
+"""Measuring models' latency and writing it down, each as an `edgenet.latency.v1`."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-import time
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from .affinity import Setting, found_sets
+from .cold_starts import cold_starts, peak_of
 from .conditions import Conditions, OthersLoad, look
+from .contenders import Contender, load_contender, measure_in_turns
 from .delegate import find_delegate, read_operators
-from .entry import usable_cpus
-from .errors import EdgenetError
-from .facts import device_facts, peak_memory_bytes
-from .model_file import ModelFile, open_model
-from .runtime import load_runtime, make_interpreter
-from .sample_statistics import PERCENTILE_RULE, percentile, summarize, sustained
-from .steady_state import fill_input, sample
+from .facts import device_facts
+from .protocol import Protocol
+from .runtime import Runtime, load_runtime
+from .sample_statistics import PERCENTILE_RULE, summarize
+from .settling import Say, settle
+from .sustaining import sustain
+from .trials import try_settings
 from .validity import Evidence, reasons_against
 
 SCHEMA = "edgenet.latency.v1"
-_COLD_START_TIMEOUT_S = 600
+
+
+def measure(paths: list[Path], choices: list[Setting], protocol: Protocol, say: Say) -> list[dict[str, Any]]:
+    """Measure .tflite files or bundles on this device, in turns where they are several.
+
+    Args:
+        choices: threads and CPUs to choose from; where there are several each model gets its fastest.
+        say: told how far it is.
+
+    Returns:
+        one report each, ready for JSON; what the device does not tell is None. `pipeline` is None here: the stages
+        around the network are what classify.py measures, and whoever joins the two reports fills it.
+
+    Raises:
+        EdgenetError: a model cannot be used or a cold start fails.
+    """
+    started = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    settling = settle(protocol.settle_s, say)
+    before = look()  # before anything is run, so that the load it sees is not ours
+    runtime = load_runtime()
+    tried = [try_settings(path, runtime, choices, say) for path in paths]
+    contenders = [load_contender(path, runtime, one[0]) for path, one in zip(paths, tried)]
+    colds = []
+    for number, (path, one) in enumerate(zip(paths, tried)):
+        say("cold starts", number, len(paths))
+        colds.append(cold_starts(path, one[0], protocol.cold_starts))
+    others = OthersLoad()
+    measure_in_turns(contenders, protocol, "runs", say)
+    after, share = look(), others.share()
+    shared = _Shared(started, runtime, protocol, settling, before, after, share, device_facts())
+    reports = [
+        shared.report(contender, rows, cold) for contender, (_, rows), cold in zip(contenders, tried, colds)
+    ]
+    _sustain_all(contenders, reports, protocol, say)
+    return reports
+
+
+def _sustain_all(
+    contenders: list[Contender], reports: list[dict[str, Any]], protocol: Protocol, say: Say
+) -> None:
+    """Last, for it leaves the device hot; each model begins as cool as the protocol waits for."""
+    if not protocol.sustained_s:
+        return
+    for number, (contender, report) in enumerate(zip(contenders, reports)):
+        if number:
+            settle(protocol.settle_s, say)
+        stage = f"sustained load, {contender.model.path.name}"
+        report["sustained"] = sustain(contender, protocol.sustained_s, stage, say)
 
 
 @dataclass(frozen=True)
-class Protocol:
-    """How to measure; see the options of measure_latency.py."""
+class _Shared:
+    """What the reports of one measurement have in common."""
 
-    threads: int = 1
-    runs: int = 50
-    min_seconds: float = 1.0
-    warmup: int = 1
-    cold_starts: int = 3
+    started: str
+    runtime: Runtime
+    protocol: Protocol
+    settling: dict[str, Any]
+    before: Conditions
+    after: Conditions
+    others_share: float | None
+    device: dict[str, Any]
 
-
-def measure(path: Path, protocol: Protocol) -> dict[str, Any]:
-    """Measure a .tflite or a bundle on this device.
-
-    Returns:
-        the report, ready for JSON; what the device does not tell is None. `pipeline` is None here: the stages around
-        the network are what classify.py measures, and whoever joins the two reports fills it.
-
-    Raises:
-        EdgenetError: the model cannot be used or a cold start fails.
-    """
-    before = look()  # first of all, so that the load it sees is not ours
-    started = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    model, runtime = open_model(path), load_runtime()
-    interpreter = make_interpreter(runtime, model, protocol.threads)
-    cold = cold_starts(path, protocol.threads, protocol.cold_starts)
-    fill_input(interpreter)
-    others = OthersLoad()
-    samples = sample(interpreter.invoke, protocol.runs, protocol.min_seconds, protocol.warmup)
-    share, after, delegate = others.share(), look(), find_delegate(interpreter)
-    device = device_facts()
-    cores = device["cores"] or 1
-    reasons = reasons_against(Evidence(samples, before, after, delegate, cores, share))
-    return {
-        "schema": SCHEMA,
-        "started": started,
-        "model": _model_facts(model, interpreter),
-        "runtime": {"name": runtime.name, "version": runtime.version},
-        "delegate": delegate.as_dict(),
-        "device": device,
-        "threads": protocol.threads,
-        "affinity": usable_cpus(),
-        **_conditions(before, after),
-        "cold_start": cold,
-        "steady_state": _steady(samples, protocol),
-        "sustained": sustained(samples),
-        "peak_memory_bytes": peak_memory_bytes(),
-        "load": {"average_1_min_at_start": before.load_average, "cores": cores, "others_cpu_share": share},
-        "pipeline": None,
-        "valid": not reasons,
-        "reasons": reasons,
-    }
-
-
-def cold_starts(path: Path, threads: int, times: int) -> dict[str, Any]:
-    """Medians over `times` fresh processes, and each of them.
-
-    `total_ms` runs from starting the process to hearing that its first inference is done.
-    """
-    samples = [_cold_start(path, threads) for _ in range(times)]
-    medians = {name: percentile(np.array([one[name] for one in samples]), 50) for name in samples[0]}
-    return {"n": times, **medians, "samples": samples}
+    def report(
+        self, contender: Contender, tried: list[dict[str, Any]], cold: dict[str, Any]
+    ) -> dict[str, Any]:
+        """A model's own."""
+        delegate = find_delegate(contender.interpreter)
+        during = tuple(seen for _, seen in contender.looks)
+        cores = self.device["cores"] or 1
+        evidence = Evidence(
+            contender.samples, self.before, self.after, delegate, cores, self.others_share, during
+        )
+        reasons = reasons_against(evidence)
+        return {
+            "schema": SCHEMA,
+            "started": self.started,
+            "model": _model_facts(contender),
+            "runtime": {"name": self.runtime.name, "version": self.runtime.version},
+            "delegate": delegate.as_dict(),
+            "device": self.device,
+            "protocol": self.protocol.as_dict(),
+            "threads": contender.setting.threads,
+            "affinity": list(contender.setting.cpus.cpus),
+            "cpu_sets": {one.name: {"cpus": list(one.cpus), "max_mhz": one.max_mhz} for one in found_sets()},
+            "tried": tried,
+            "settling": self.settling,
+            **_conditions(self.before, self.after),
+            "during": [_look_facts(at, seen) for at, seen in contender.looks],
+            "cold_start": cold,
+            "steady_state": _steady(contender, self.protocol),
+            "sustained": None,
+            "peak_memory_bytes": peak_of(cold),
+            "load": {
+                "average_1_min_at_start": self.before.load_average,
+                "cores": cores,
+                "others_cpu_share": self.others_share,
+            },
+            "pipeline": None,
+            "valid": not reasons,
+            "reasons": reasons,
+        }
 
 
-def _cold_start(path: Path, threads: int) -> dict[str, float]:
-    script = Path(__file__).resolve().with_name("cold_start.py")
-    start = time.perf_counter_ns()
-    command = [sys.executable, str(script), str(path), str(threads)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
-        line = child.stdout.readline() if child.stdout else ""
-        total = (time.perf_counter_ns() - start) / 1e6
-        try:
-            _, complaint = child.communicate(timeout=_COLD_START_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            complaint = "it does not end"
-    try:
-        return {**json.loads(line), "total_ms": total}
-    except json.JSONDecodeError:
-        last = (complaint.strip().splitlines() or [f"exit status {child.returncode}"])[-1]
-        raise EdgenetError(f"a cold start of {path} failed: {last}", "run cold_start.py by hand") from None
-
-
-def _model_facts(model: ModelFile, interpreter: Any) -> dict[str, Any]:
-    nodes = read_operators(interpreter)
+def _model_facts(contender: Contender) -> dict[str, Any]:
+    model = contender.model
+    nodes = read_operators(contender.interpreter)
     names = None if nodes is None else [n["op_name"] for n in nodes if n["op_name"] != "DELEGATE"]
     return {
         "file": model.path.name,
+        "name": model.manifest.get("name") if model.manifest else None,
         "bundle": model.manifest is not None,
         "sha256": model.sha256,
         "size_bytes": len(model.data),
         "operators": None if names is None else len(names),
         "operators_by_type": None if names is None else dict(sorted(Counter(names).items())),
+        "accuracy": model.manifest.get("accuracy") if model.manifest else None,
     }
 
 
@@ -134,11 +152,21 @@ def _conditions(before: Conditions, after: Conditions) -> dict[str, Any]:
     }
 
 
-def _steady(samples: np.ndarray, protocol: Protocol) -> dict[str, Any]:
+def _look_facts(at_s: float, seen: Conditions) -> dict[str, Any]:
     return {
-        **summarize(samples),
+        "at_s": round(at_s, 2),
+        "frequency_mhz": seen.frequencies_mhz,
+        "temperature_celsius": seen.temperatures_celsius,
+        "throttled": None if seen.throttling is None else seen.throttling["now"],
+    }
+
+
+def _steady(contender: Contender, protocol: Protocol) -> dict[str, Any]:
+    return {
+        **summarize(contender.samples),
         "percentile_rule": PERCENTILE_RULE,
         "warmup_runs": protocol.warmup,
         "min_seconds": protocol.min_seconds,
-        "samples_ns": samples.tolist(),
+        "block_sizes": [int(block.size) for block in contender.blocks],
+        "samples_ns": contender.samples.tolist(),
     }

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Measure how fast a model runs on this device, and under which conditions.
+"""Measure how fast models run on this device, and under which conditions.
 
 python measure_latency.py mobilenet.edgenet
-python measure_latency.py mobilenet.tflite --threads 4 --min-seconds 60 --out report.json
+python measure_latency.py mobilenet.tflite --protocol standard --threads 1,2,4 --affinity auto --out report.json
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import sys
 import types
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 if __name__ == "__main__" and not __package__:  # run as a plain file: make its folder a package (PEP 366)
     _package = types.ModuleType(
@@ -22,28 +22,47 @@ if __name__ == "__main__" and not __package__:  # run as a plain file: make its 
     sys.modules["device_scripts"] = _package
     __package__ = "device_scripts"
 
+from .affinity import parse_sets, settings
 from .entry import at_least, check_output_folder, run, write_whole
+from .protocol import PROTOCOLS, changed
+
+if TYPE_CHECKING:
+    from .protocol import Protocol
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     shape = argparse.ArgumentParser(prog="measure_latency.py", description=__doc__.partition("\n")[0])
-    shape.add_argument("model", metavar="MODEL", type=Path, help=".tflite file or .edgenet bundle")
-    shape.add_argument("--threads", metavar="N", type=at_least(1), default=1, help="inference threads (1)")
-    shape.add_argument("--runs", metavar="N", type=at_least(1), default=50, help="least number of runs (50)")
     shape.add_argument(
-        "--min-seconds", metavar="S", type=_seconds, default=1.0, help="least time (1; 60 or more: sustained)"
+        "models",
+        metavar="MODEL",
+        type=Path,
+        nargs="+",
+        help=".tflite or .edgenet; several are measured in turns",
     )
-    shape.add_argument("--warmup", metavar="N", type=at_least(0), default=1, help="runs before timing (1)")
+    shape.add_argument("--threads", metavar="N,N", type=_counts, default=[1], help="numbers to try (1)")
     shape.add_argument(
-        "--cold-starts",
-        metavar="N",
-        type=at_least(3),
-        default=3,
-        help="fresh processes to time (3, at least)",
+        "--affinity",
+        metavar="CPUS",
+        default="all",
+        help="all; auto: all clusters; or lists, as 0-3/4-7 (all)",
     )
+    shape.add_argument(
+        "--protocol", choices=PROTOCOLS, default="quick", help="standard: as MLPerf's single stream"
+    )
+    shape.add_argument("--runs", metavar="N", type=at_least(1), help="least number of runs (50; 1024)")
+    shape.add_argument("--min-seconds", metavar="S", type=_seconds, help="least time (1; 60)")
+    shape.add_argument("--warmup", metavar="N", type=at_least(0), help="runs before timing (1; 5)")
+    shape.add_argument(
+        "--cold-starts", metavar="N", type=at_least(3), help="fresh processes to time (3, at least)"
+    )
+    shape.add_argument(
+        "--settle", metavar="S", type=_seconds, help="longest wait for a cool, calm device (0; 120)"
+    )
+    shape.add_argument("--sustained", metavar="S", type=_minute, help="also load it so long, 60 s at least")
     shape.add_argument("--out", metavar="FILE", type=Path, help="write the report, edgenet.latency.v1, there")
     shape.add_argument("--json", action="store_true", help="print the report instead of the table")
+    shape.add_argument("--lines", action="store_true", help="print lines of JSON: progress, then the reports")
     return shape
 
 
@@ -52,50 +71,59 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser().parse_args(arguments)
     if given.out:
         check_output_folder(given.out)
-    from .latency_report import Protocol, measure  # late: --help is instant, and a missing numpy is one line
+    choices = settings(given.threads, parse_sets(given.affinity))
+    from .latency_report import measure  # late: --help is instant, and a missing numpy is one line
 
-    protocol = Protocol(given.threads, given.runs, given.min_seconds, given.warmup, given.cold_starts)
-    if sys.stderr.isatty():
-        print(f"measuring for about {protocol.min_seconds + protocol.cold_starts:.0f} s", file=sys.stderr)
-    report = measure(given.model, protocol)
+    reports = measure(given.models, choices, _protocol(given), _say_in_json if given.lines else _say)
     if given.out:
-        write_whole(given.out, (json.dumps(report, indent=1) + "\n").encode())
-    print(json.dumps(report) if given.json else table(report))
+        write_whole(given.out, (json.dumps(_one_or_all(reports)) + "\n").encode())
+    if given.lines:
+        print(json.dumps({"reports": reports}))
+    elif given.json:
+        print(json.dumps(_one_or_all(reports)))
+    else:
+        from .latency_table import table
+
+        print("\n\n".join(table(report) for report in reports))
     return 0
 
 
-def table(report: dict[str, Any]) -> str:
-    """The report for people."""
-    model, cold, steady = report["model"], report["cold_start"], report["steady_state"]
-    heat = report["temperature_celsius"]
-    rows = [
-        (
-            "model",
-            f"{model['file']}, {model['size_bytes'] / 1e6:.2f} MB, {_or_dash(model['operators'])} operators",
-        ),
-        (
-            "device",
-            f"{_or_dash(report['device']['model'] or report['device']['cpu'])}, {report['device']['os']}",
-        ),
-        (
-            "runtime",
-            f"{report['runtime']['name']} {report['runtime']['version']}, {report['threads']} thread(s)",
-        ),
-        ("delegate", _delegate(report["delegate"])),
-        ("cold start", _milliseconds(cold, ("import", "load", "first_inference", "total"))),
-        ("steady state", _milliseconds(steady, ("min", "p50", "p90", "p99", "max")) + f"   n {steady['n']}"),
-        ("mean, std", _milliseconds(steady, ("mean", "std"))),
-        ("temperature", f"{_hottest(heat['before'])} before, {_hottest(heat['after'])} after"),
-        ("throttling", _throttling(report["throttling"])),
-        (
-            "peak memory",
-            "-" if report["peak_memory_bytes"] is None else f"{report['peak_memory_bytes'] / 1e6:.0f} MB",
-        ),
-        ("valid", "yes" if report["valid"] else "NO"),
-    ]
-    return "\n".join(
-        [f"{name:<13} {text}" for name, text in rows] + [f"  - {why}" for why in report["reasons"]]
+def _protocol(given: argparse.Namespace) -> Protocol:
+    return changed(
+        PROTOCOLS[given.protocol],
+        runs=given.runs,
+        min_seconds=given.min_seconds,
+        warmup=given.warmup,
+        cold_starts=given.cold_starts,
+        settle_s=given.settle,
+        sustained_s=given.sustained,
     )
+
+
+def _one_or_all(reports: list[dict[str, Any]]) -> Any:
+    return reports[0] if len(reports) == 1 else reports
+
+
+def _say(stage: str, done: int, total: int) -> None:
+    """One line of the terminal that is written over and over; nothing where nobody looks."""
+    if sys.stderr.isatty():
+        print(
+            f"\r\033[K{stage} {done}/{total}", end="" if done < total else "\n", file=sys.stderr, flush=True
+        )
+
+
+def _say_in_json(stage: str, done: int, total: int) -> None:
+    print(json.dumps({"stage": stage, "done": done, "total": total}), flush=True)
+
+
+def _counts(text: str) -> list[int]:
+    try:
+        counts = sorted({int(part) for part in text.split(",")})
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is no list such as 1,2,4") from None
+    if counts[0] < 1:
+        raise argparse.ArgumentTypeError(f"{counts[0]} is below 1")
+    return counts
 
 
 def _seconds(text: str) -> float:
@@ -105,30 +133,11 @@ def _seconds(text: str) -> float:
     return value
 
 
-def _delegate(facts: dict[str, Any]) -> str:
-    if facts["nodes_total"] is None:
-        return "unknown"
-    return f"{facts['name'] or 'none'}, {facts['nodes_taken']} of {facts['nodes_total']} nodes"
-
-
-def _milliseconds(facts: dict[str, Any], names: tuple[str, ...]) -> str:
-    values = ((name.replace("_", " "), facts[f"{name}_ms"]) for name in names)
-    return "   ".join(f"{name} {'-' if value is None else f'{value:.3f}'}" for name, value in values) + " ms"
-
-
-def _hottest(zones: dict[str, float] | None) -> str:
-    return f"{max(zones.values()):.1f} °C" if zones else "-"
-
-
-def _throttling(facts: dict[str, Any] | None) -> str:
-    if facts is None:
-        return "-"
-    now, since_boot = facts["after"]["now"], facts["after"]["since_boot"]
-    return f"now: {', '.join(now) or 'none'}; since boot: {', '.join(since_boot) or 'none'}"
-
-
-def _or_dash(value: Any) -> str:
-    return "-" if value is None else str(value)
+def _minute(text: str) -> float:
+    value = _seconds(text)
+    if value < 60:
+        raise argparse.ArgumentTypeError(f"{text} s is too short: the first and the last 30 s are compared")
+    return value
 
 
 if __name__ == "__main__":

@@ -45,14 +45,16 @@ def group_medians_ms(samples_ns: np.ndarray, groups: int = 5) -> list[float]:
     return [percentile(group, 50) / 1e6 for group in np.array_split(samples_ns, groups) if group.size]
 
 
-def sustained(samples_ns: np.ndarray, window_s: float = 30.0) -> dict[str, float] | None:
-    """p50 of the last 30 s over that of the first 30 s; None unless the samples cover both.
+def sustained(blocks: list[np.ndarray], ends_s: list[float], window_s: float = 30.0) -> dict[str, float]:
+    """p50 of the last `window_s` over that of the first.
 
-    Time is counted as the samples' own sum: the loop adds nothing else of weight.
+    Args:
+        blocks: nanoseconds of consecutive runs, each a second or so.
+        ends_s: when each block ended, seconds after the start.
+        window_s: a block belongs to the first window if it ended within it, to the last if it began within it.
     """
-    ends = np.cumsum(samples_ns) / 1e9
-    if ends.size == 0 or ends[-1] < 2 * window_s:
-        return None
-    first = percentile(samples_ns[ends <= window_s], 50) if (ends <= window_s).any() else float(samples_ns[0])
-    last = percentile(samples_ns[ends > ends[-1] - window_s], 50)
-    return {"first_p50_ms": first / 1e6, "last_p50_ms": last / 1e6, "ratio": last / first}
+    begins = [0.0, *ends_s[:-1]]
+    early = [block for block, end in zip(blocks, ends_s) if end <= window_s] or blocks[:1]
+    late = [block for block, begin in zip(blocks, begins) if begin >= ends_s[-1] - window_s] or blocks[-1:]
+    first, last = (percentile(np.concatenate(part), 50) / 1e6 for part in (early, late))
+    return {"first_p50_ms": first, "last_p50_ms": last, "ratio": last / first}

@@ -28,6 +28,7 @@ class Evidence:
         delegate: what was delegated.
         cores: of the device, at least 1.
         others_share: share of all CPUs' time that others used during the steady state, or None.
+        during: conditions between the runs.
     """
 
     samples_ns: np.ndarray
@@ -36,6 +37,7 @@ class Evidence:
     delegate: Delegate
     cores: int
     others_share: float | None
+    during: tuple[Conditions, ...] = ()
 
 
 def reasons_against(evidence: Evidence) -> list[str]:
@@ -45,7 +47,7 @@ def reasons_against(evidence: Evidence) -> list[str]:
     """
     return [
         *_too_few(evidence.samples_ns),
-        *_throttled(evidence.before, evidence.after),
+        *_throttled(evidence),
         *_other_load(evidence),
         *_no_delegate(evidence.delegate),
         *_unsteady(evidence.samples_ns),
@@ -56,12 +58,14 @@ def _too_few(samples: np.ndarray) -> list[str]:
     return [f"too few runs: {samples.size}, need {MIN_RUNS}"] if samples.size < MIN_RUNS else []
 
 
-def _throttled(before: Conditions, after: Conditions) -> list[str]:
-    """Throttled at either end, or in between: then a since-boot flag has appeared."""
-    if before.throttling is None or after.throttling is None:
+def _throttled(evidence: Evidence) -> list[str]:
+    """Throttled whenever somebody looked, or unseen in between: then a since-boot flag has appeared."""
+    looks = [evidence.before, *evidence.during, evidence.after]
+    told = [seen.throttling for seen in looks if seen.throttling is not None]
+    if not told:
         return []
-    now = {*before.throttling["now"], *after.throttling["now"]}
-    between = {*after.throttling["since_boot"]} - {*before.throttling["since_boot"]}
+    now = {name for one in told for name in one["now"]}
+    between = {*(told[-1]["since_boot"] or ())} - {*(told[0]["since_boot"] or ())}
     return [f"throttled: {name}" for name in sorted(now | between)]
 
 

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from edgenet.verbs.bench import bench
     from edgenet.verbs.convert import convert
     from edgenet.verbs.demo import demo
     from edgenet.verbs.evaluate import evaluate
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from edgenet.verbs.sweep import sweep
     from edgenet.verbs.train import train
 
-__all__ = ["convert", "demo", "evaluate", "inspect", "models", "package", "sweep", "train"]
+__all__ = ["bench", "convert", "demo", "evaluate", "inspect", "models", "package", "sweep", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edgenet.cli.console import JsonFlag, console, print_json, shown_progress
+from edgenet.cli.numbers import numbers
 from edgenet.cli.option_groups import grouped
 from edgenet.cli.train import Device, HoldOut, Memory, training_options
 from edgenet.cli.train_options import AugmentationOptions, RecipeOptions, StartOptions
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from edgenet.verbs.sweep import Sweep
     from edgenet.verbs.sweep_rows import SweepRow
-
-Number = TypeVar("Number", int, float)
 
 Data = Annotated[
     Path,
@@ -78,7 +76,7 @@ def command(
     """
     if start.qat:
         raise typer.BadParameter("a sweep quantizes what it has trained; give --qat to `edgenet train`")
-    grid = (architecture, _numbers(widths, float, "--widths"), _numbers(resolutions, int, "--resolutions"))
+    grid = (architecture, numbers(widths, float, "--widths"), numbers(resolutions, int, "--resolutions"))
 
     def say(line: str) -> None:
         typer.echo(line, err=json_output)
@@ -97,13 +95,6 @@ def command(
             typer.echo(f"edgenet: {stopped.found}; the same command goes on", err=True)
             raise typer.Exit(130) from None
     print_json(result) if json_output else _print(result)
-
-
-def _numbers(text: str, kind: Callable[[str], Number], option: str) -> tuple[Number, ...]:
-    try:
-        return tuple(kind(part) for part in text.split(","))
-    except ValueError:
-        raise typer.BadParameter(f"{option} is '{text}'; give numbers with commas between them") from None
 
 
 def _print(result: Sweep) -> None:

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from device_scripts.conditions import Conditions, decode_throttled, look
+from device_scripts.conditions import Conditions, OthersLoad, hottest, look
 from device_scripts.delegate import Delegate
 from device_scripts.facts import device_facts, peak_memory_bytes
 from device_scripts.sample_statistics import group_medians_ms, percentile, summarize, sustained
 from device_scripts.steady_state import sample
+from device_scripts.throttling import decode_throttled
 from device_scripts.validity import Evidence, reasons_against
 
 
@@ -36,10 +37,13 @@ def test_summary() -> None:
     assert group_medians_ms(np.repeat([1, 2, 3, 4, 5], 10) * 1_000_000) == [1, 2, 3, 4, 5]
 
 
-def test_sustained_needs_a_minute() -> None:
-    assert sustained(np.full(59, 1_000_000_000)) is None
-    samples = np.concatenate([np.full(300, 100_000_000), np.full(250, 200_000_000)])
-    assert sustained(samples) == {"first_p50_ms": 100, "last_p50_ms": 200, "ratio": 2}
+def test_sustained_compares_the_first_and_the_last_half_minute() -> None:
+    """70 blocks of a second, twice as slow from second 35 on: what lies between the two windows does not count."""
+    blocks = [np.full(10, 100_000_000 if second < 35 else 200_000_000) for second in range(70)]
+    found = sustained(blocks, [float(second + 1) for second in range(70)])
+    assert found == {"first_p50_ms": 100, "last_p50_ms": 200, "ratio": 2}
+    slow_at_last = [np.full(10, 100)] * 69 + [np.full(1000, 300)]
+    assert sustained(slow_at_last, [float(second + 1) for second in range(70)])["ratio"] == pytest.approx(3)
 
 
 def test_sampling_counts_runs_time_and_warmup() -> None:
@@ -60,16 +64,6 @@ def test_sampling_counts_runs_time_and_warmup() -> None:
     longer = sample(invoke, runs=1, min_seconds=0.1, warmup=0)
     assert time.perf_counter() - started >= 0.1
     assert len(longer) > 10
-
-
-def test_throttling_flags() -> None:
-    assert decode_throttled(0x50005) == {
-        "flags": "0x50005",
-        "now": ["under-voltage", "throttled"],
-        "since_boot": ["under-voltage", "throttled"],
-    }
-    assert decode_throttled(0xA000A)["now"] == ["frequency capped", "soft temperature limit"]
-    assert decode_throttled(0)["since_boot"] == []
 
 
 @pytest.fixture
@@ -111,6 +105,7 @@ def test_a_pi_is_read(pi: Path) -> None:
     assert set(seen.frequencies_mhz.values()) == {1800.0}
     assert seen.temperatures_celsius == {"thermal_zone0 (cpu-thermal)": 48.312}
     assert seen.throttling["now"] == ["frequency capped"]
+    assert hottest(seen.temperatures_celsius) == 48.312
 
 
 def test_what_a_device_does_not_tell_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,6 +134,10 @@ def test_a_good_measurement_is_valid() -> None:
         ({"others_share": 0.3}, "30 % of all CPUs' time"),
         ({"delegate": Delegate(None, 0, 33, 0)}, "delegate missing"),
         ({"delegate": Delegate(None, None, None, None)}, "delegate unknown"),
+        (
+            {"during": (replace(QUIET, throttling=decode_throttled(0x20002)),)},
+            "throttled: frequency capped",
+        ),
         ({"samples_ns": np.repeat([100, 100, 100, 100, 106], 12) * 10_000}, "unsteady: p50 of 5"),
     ],
 )
@@ -161,3 +160,15 @@ def test_throttling_now_and_in_between() -> None:
     assert reasons_against(replace(GOOD, before=at(0), after=at(0x80008))) == [
         "throttled: soft temperature limit"
     ]
+
+
+def test_company_is_what_others_take(tmp_path: Path) -> None:
+    """100 of 200 ticks on two CPUs: a quarter of the time of both, or more, for this process takes next to nothing."""
+    stat = tmp_path / "proc/stat"
+    stat.parent.mkdir()
+    stat.write_text("cpu  1000 0 0 5000 0 0 0 0 0 0\ncpu0 1 0 0 1\ncpu1 1 0 0 1\n")
+    others = OthersLoad(tmp_path)
+    assert others.share() is None  # too short for ticks of 10 ms
+    time.sleep(0.51)
+    stat.write_text("cpu  1050 0 0 5050 0 0 0 0 0 0\ncpu0 1 0 0 1\ncpu1 1 0 0 1\n")
+    assert others.share() == pytest.approx(0.5 / (2 * 0.55), abs=0.12)

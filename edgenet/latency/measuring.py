@@ -1,0 +1,73 @@
+"""Measuring on a device: the models go there, its own script measures them in turns, the reports come back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from edgenet.devices.device import Device, Running
+from edgenet.devices.installing import install
+from edgenet.devices.opening import opened
+from edgenet.errors import EdgenetError
+from edgenet.latency.options import BenchOptions
+from edgenet.progress import Progress, silent
+
+Report = dict[str, Any]
+"""An `edgenet.latency.v1`, as JSON has it."""
+
+
+def measure_on(
+    target: str, models: Sequence[Path], options: BenchOptions, progress: Progress = silent
+) -> list[Report]:
+    """One report for each model, in their order, with "target" and the models' names as they are here.
+
+    Args:
+        target: as `edgenet.devices.target` reads it.
+        models: .tflite files or bundles.
+
+    Raises:
+        EdgenetError: the device cannot be reached or is lost, cannot take a model, or its script fails; says why.
+    """
+    with opened(target) as device:
+        reports = measure_there(device, models, options, progress)
+    return [
+        {**report, "target": target, "model": {**report["model"], "file": model.name}}
+        for model, report in zip(models, reports, strict=True)
+    ]
+
+
+def measure_there(
+    device: Device, models: Sequence[Path], options: BenchOptions, progress: Progress
+) -> list[Report]:
+    """The same on a device that is open already, as its script writes them."""
+
+    def named(stage: str, done: int, total: int | None) -> None:
+        progress(f"{device.name}: {stage}", done, total)
+
+    installed = [install(model, device, named) for model in models]
+    arguments = [*(one.bundle for one in installed), "--lines", *options.arguments()]
+    command = installed[-1].script("measure_latency", arguments)
+    with device.start(command) as running:
+        reports = _follow(running, named)
+        done = running.finish()
+    if done.status != 0 or reports is None:
+        reason = done.last_words().removeprefix("error: ")
+        raise EdgenetError(f"measuring on {device.name} failed: {reason}")
+    return reports
+
+
+def _follow(running: Running, progress: Progress) -> list[Report] | None:
+    """The reports that its last line holds; the lines before it are progress, any other is somebody else's."""
+    reports: list[Report] | None = None
+    for line in running.lines():
+        try:
+            told = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(told, dict) and "reports" in told:
+            reports = told["reports"]
+        elif isinstance(told, dict) and "stage" in told:
+            progress(told["stage"], told["done"], told["total"])
+    return reports

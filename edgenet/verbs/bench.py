@@ -1,0 +1,101 @@
+"""The verb `bench`: latency on devices, written down with everything that decides it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from device_scripts.model_file import open_model
+from edgenet.devices.target import parse_target
+from edgenet.errors import EdgenetError
+from edgenet.files import make_folder, write_atomically
+from edgenet.latency.measuring import Report, measure_on
+from edgenet.latency.options import BenchOptions
+from edgenet.progress import Progress, silent
+
+__all__ = ["Bench", "BenchOptions", "bench", "write_latency"]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What was measured.
+
+    Attributes:
+        reports: one `edgenet.latency.v1` for each model on each target: the first target's first, in the models' order.
+        files: where each was written, in the same order; empty without a folder.
+    """
+
+    reports: tuple[Report, ...]
+    files: tuple[str, ...]
+
+
+def bench(
+    models: Sequence[Path],
+    targets: Sequence[str] = ("local",),
+    options: BenchOptions = BenchOptions(),  # noqa: B008 (frozen)
+    out: Path | None = None,
+    progress: Progress = silent,
+    measured: Callable[[Report], None] = lambda report: None,
+) -> Bench:
+    """Measures models on devices, in turns where they are several.
+
+    Args:
+        models: .tflite files or bundles.
+        targets: such as "local", "ssh:pi@raspberrypi.local" or "adb".
+        out: a folder for the reports, NAME.on-TARGET.json; made if it is not there.
+        measured: told each report as soon as it is there and written.
+
+    Raises:
+        EdgenetError: a model, target or option that does not fit, before anything is measured; a device that cannot be
+            reached or is lost (reports of targets before it are written already).
+    """
+    options.check()
+    _check(models, targets)
+    if out is not None:
+        make_folder(out)
+    names = _names(models)
+    reports: list[Report] = []
+    files: list[str] = []
+    for target in targets:
+        for name, report in zip(names, measure_on(target, models, options, progress), strict=True):
+            if out is not None:
+                path = out / f"{name}.on-{_safe(target)}.json"
+                write_latency(path, report)
+                files.append(str(path))
+            reports.append(report)
+            measured(report)
+    return Bench(tuple(reports), tuple(files))
+
+
+def write_latency(path: Path, report: Report) -> None:
+    """Writes a report as JSON, on one line: its samples are many.
+
+    Raises:
+        EdgenetError: it cannot be written.
+    """
+    write_atomically(path, (json.dumps(report, allow_nan=False) + "\n").encode())
+
+
+def _check(models: Sequence[Path], targets: Sequence[str]) -> None:
+    if not models or not targets:
+        raise EdgenetError("there is nothing to measure", "give at least one model and one target")
+    for target in targets:
+        parse_target(target)
+    for model in models:
+        open_model(model)
+
+
+def _names(models: Sequence[Path]) -> list[str]:
+    """What the reports are called: the files' names, and a number where two are called the same."""
+    names: list[str] = []
+    for model in models:
+        taken = sum(name == model.stem or name.startswith(f"{model.stem}.") for name in names)
+        names.append(f"{model.stem}.{taken + 1}" if taken else model.stem)
+    return names
+
+
+def _safe(target: str) -> str:
+    """A target in a file's name."""
+    return "".join(c if c.isalnum() or c in "-_." else "-" for c in target)

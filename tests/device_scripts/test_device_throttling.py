@@ -1,0 +1,110 @@
+"""Who tells of throttling, and how it is read. The texts are what the real tools print; no Pi or phone is at hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from device_scripts.conditions import look
+from device_scripts.throttling import (
+    android_temperatures,
+    decode_thermalservice,
+    decode_throttled,
+    throttling,
+)
+
+# The format of ThermalManagerService.dump in Android 14.
+THERMALSERVICE = """IsStatusOverride: false
+ThermalEventListeners:
+\tcallbacks: 1
+\tkilled: false
+\tbroadcasts count: -1
+Thermal Status: {status}
+Cached temperatures:
+\tTemperature{{mValue=99.0, mType=0, mName=CPU0, mStatus=0}}
+HAL Ready: true
+HAL connection:
+\tThermalHAL AIDL 1  connected: yes
+Current temperatures from HAL:
+\tTemperature{{mValue=41.3, mType=0, mName=CPU0, mStatus=0}}
+\tTemperature{{mValue=36.9, mType=3, mName=VIRTUAL-SKIN, mStatus=1}}
+\tTemperature{{mValue=NaN, mType=1, mName=GPU0, mStatus=0}}
+Current cooling devices from HAL:
+\tCoolingDevice{{mValue=0, mType=2, mName=thermal-cpufreq-0}}
+"""
+BATTERY = """Current Battery Service state:
+  AC powered: false
+  level: 84
+  temperature: 281
+  technology: Li-ion
+"""
+
+
+def test_a_pi_s_flags() -> None:
+    assert decode_throttled(0x50005) == {
+        "source": "vcgencmd",
+        "flags": "0x50005",
+        "now": ["under-voltage", "throttled"],
+        "since_boot": ["under-voltage", "throttled"],
+    }
+    assert decode_throttled(0xA000A)["now"] == ["frequency capped", "soft temperature limit"]
+    assert decode_throttled(0)["since_boot"] == []
+
+
+@pytest.mark.parametrize(
+    ("status", "name", "now"),
+    [
+        (0, "none", []),
+        (1, "light", []),
+        (3, "severe", ["thermal status severe"]),
+        (9, "shutdown", ["thermal status shutdown"]),
+    ],
+)
+def test_android_s_status(status: int, name: str, now: list[str]) -> None:
+    found = decode_thermalservice(THERMALSERVICE.format(status=status))
+    assert found == {
+        "source": "dumpsys thermalservice",
+        "status": name,
+        "now": now,
+        "since_boot": None,
+    }
+    assert decode_thermalservice("Can't find service: thermalservice") is None
+
+
+def test_android_s_temperatures() -> None:
+    found = android_temperatures(THERMALSERVICE.format(status=0), BATTERY)
+    assert found == {"CPU0": 41.3, "VIRTUAL-SKIN": 36.9, "battery": 28.1}
+    assert android_temperatures("", "") == {}
+
+
+def test_an_android_shell_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in for dumpsys, for the way from the tool to the conditions."""
+    tool = tmp_path / "bin/dumpsys"
+    tool.parent.mkdir()
+    (tmp_path / "thermalservice").write_text(THERMALSERVICE.format(status=2))
+    (tmp_path / "battery").write_text(BATTERY)
+    tool.write_text(f'#!/bin/sh\ncat "{tmp_path}/$1"\n')
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tool.parent), prepend=":")
+    seen = look(tmp_path)
+    assert seen.throttling is not None
+    assert seen.throttling["now"] == ["thermal status moderate"]
+    assert seen.temperatures_celsius == {"CPU0": 41.3, "VIRTUAL-SKIN": 36.9, "battery": 28.1}
+
+
+def test_the_kernel_s_cooling_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert throttling(tmp_path) is None
+    fan, clock = (tmp_path / f"sys/class/thermal/cooling_device{n}" for n in (0, 1))
+    for device, kind, state in ((fan, "pwm-fan", "3"), (clock, "thermal-cpufreq-0", "0")):
+        device.mkdir(parents=True)
+        for name, text in (("type", kind), ("cur_state", state), ("max_state", "4")):
+            (device / name).write_text(f"{text}\n")
+    assert throttling(tmp_path) == {"source": "thermal zones", "now": [], "since_boot": None}
+    (clock / "cur_state").write_text("2\n")
+    found = throttling(tmp_path)
+    assert found is not None
+    assert found["now"] == [
+        "thermal-cpufreq-0 slowed down (step 2 of 4)"
+    ]  # a fan that turns is no throttling

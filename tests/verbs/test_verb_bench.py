@@ -1,0 +1,78 @@
+"""`edgenet.bench` on this machine, which is a device too."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tiny_model import tiny_model
+
+import edgenet
+from edgenet.errors import EdgenetError
+from edgenet.latency.options import BenchOptions
+
+BRIEF = BenchOptions(runs=50, min_seconds=0.05)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two networks of the same name, in two folders."""
+    folder = tmp_path_factory.mktemp("models")
+    paths = [folder / "a" / "tiny.tflite", folder / "b" / "tiny.tflite"]
+    for path, size in zip(paths, (32, 96), strict=True):
+        path.parent.mkdir()
+        path.write_bytes(tiny_model(size=size))
+    return paths
+
+
+def test_two_models_on_this_machine(models: list[Path], tmp_path: Path) -> None:
+    told: list[str] = []
+    shown: list[str] = []
+    result = edgenet.bench(
+        models,
+        ["local"],
+        BRIEF,
+        tmp_path / "made" / "here",
+        lambda stage, done, total: told.append(stage),
+        lambda report: shown.append(report["target"]),
+    )
+    assert [Path(name).name for name in result.files] == ["tiny.on-local.json", "tiny.2.on-local.json"]
+    assert shown == ["local", "local"]
+    assert {"local: cold starts", "local: runs"} <= set(told)
+    for path, report in zip(result.files, result.reports, strict=True):
+        assert json.loads(Path(path).read_text()) == report
+        assert report["target"] == "local"
+        assert report["protocol"]["name"] == "custom"  # shorter than quick
+    small, large = result.reports
+    assert small["steady_state"]["p50_ms"] < large["steady_state"]["p50_ms"]  # nine times the pixels
+
+
+@pytest.mark.parametrize(
+    ("targets", "options", "reason"),
+    [
+        (["moon"], BRIEF, "'moon' is not a target"),
+        ([], BRIEF, "nothing to measure"),
+        (["local"], BenchOptions(protocol="slow"), "no protocol 'slow'; give quick or standard"),
+        (["local"], BenchOptions(sustained_s=30), "30 s is too short"),
+        (["local"], BenchOptions(threads=(0,)), r"the numbers of threads are \[0\]"),
+    ],
+)
+def test_refused_before_anything_runs(
+    models: list[Path], targets: list[str], options: BenchOptions, reason: str
+) -> None:
+    with pytest.raises(EdgenetError, match=reason):
+        edgenet.bench(models, targets, options)
+
+
+def test_what_the_device_s_script_says_is_passed_on(models: list[Path]) -> None:
+    with pytest.raises(
+        EdgenetError, match=r"measuring on local failed: CPU 4000 is not among those that can be used"
+    ):
+        edgenet.bench(models, ["local"], BenchOptions(affinity="4000"))
+
+
+def test_a_file_that_is_no_model(tmp_path: Path) -> None:
+    (tmp_path / "x.tflite").write_bytes(b"no model at all")
+    with pytest.raises(EdgenetError, match=r"neither a \.tflite nor a bundle"):
+        edgenet.bench([tmp_path / "x.tflite"])
