@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from edgenet.verbs.bench import bench
     from edgenet.verbs.convert import convert
     from edgenet.verbs.demo import demo
+    from edgenet.verbs.deploy import deploy
     from edgenet.verbs.evaluate import evaluate
     from edgenet.verbs.inspect import inspect
     from edgenet.verbs.models import models
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from edgenet.verbs.sweep import sweep
     from edgenet.verbs.train import train
 
-__all__ = ["bench", "convert", "demo", "evaluate", "inspect", "models", "package", "sweep", "train"]
+__all__ = ["bench", "convert", "demo", "deploy", "evaluate", "inspect", "models", "package", "sweep", "train"]
 
 
 def __getattr__(name: str) -> Any:

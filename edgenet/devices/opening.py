@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from edgenet.devices.device import Device
-from edgenet.devices.target import Local, parse_target
+from edgenet.devices.target import Local, Ssh, parse_target
 from edgenet.errors import EdgenetError
 
 
@@ -22,5 +22,11 @@ def opened(text: str) -> Iterator[Device]:
         from edgenet.devices.local import LocalDevice
 
         yield LocalDevice()
+        return
+    if isinstance(target, Ssh):
+        from edgenet.devices.ssh import connected
+
+        with connected(target, text) as device:
+            yield device
         return
     raise EdgenetError(f"{text} cannot be reached yet", "use local")

@@ -16,12 +16,21 @@ class LocalProcess:
     """A `device.Running` whose process is this machine's.
 
     Standard error is drained by a thread of its own, so that neither stream can block the other.
+
+    Args:
+        command: the program with its arguments.
+        stop_signal: what asks it to end; None: the end of its standard input does (see `posix.watched`).
     """
 
-    def __init__(self, command: Sequence[str], stop_signal: int = signal.SIGTERM) -> None:
+    def __init__(self, command: Sequence[str], stop_signal: int | None = signal.SIGTERM) -> None:
         self._stop_signal = stop_signal
         self._process = subprocess.Popen(
-            list(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            list(command),
+            stdin=subprocess.DEVNULL if stop_signal is not None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            # Ctrl-C at our terminal is ours: a program elsewhere is told by its input's end.
+            start_new_session=stop_signal is None,
         )
         self._err: list[bytes] = []
         self._drain = threading.Thread(target=self._read_err, daemon=True)
@@ -36,7 +45,7 @@ class LocalProcess:
     def stop(self) -> None:
         """Asks it to end, and kills it where it does not within ten seconds."""
         if self._process.poll() is None:
-            self._process.send_signal(self._stop_signal)
+            self._ask_to_end()
             try:
                 self._process.wait(_GRACE_S)
             except subprocess.TimeoutExpired:
@@ -51,6 +60,12 @@ class LocalProcess:
         self._drain.join()
         self._process.stdout.close()
         return Finished(status if status >= 0 else 128 - status, out, b"".join(self._err))
+
+    def _ask_to_end(self) -> None:
+        if self._stop_signal is not None:
+            self._process.send_signal(self._stop_signal)
+        elif self._process.stdin is not None:
+            self._process.stdin.close()
 
     def _read_err(self) -> None:
         assert self._process.stderr is not None

@@ -1,0 +1,49 @@
+#!/usr/bin/env python3
+"""Try a model here: verify its file, load it, run it once; prints what ran it as one line of JSON.
+
+python try_model.py mobilenet.edgenet
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import types
+from pathlib import Path
+
+if __name__ == "__main__" and not __package__:  # run as a plain file: make its folder a package (PEP 366)
+    _package = types.ModuleType(
+        "device_scripts"
+    )  # made by hand, for the folder may have any name, even with dots
+    _package.__path__ = [str(Path(__file__).resolve().parent)]
+    sys.modules["device_scripts"] = _package
+    __package__ = "device_scripts"
+
+from .entry import run
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run with these arguments (the process's own by default); returns the exit status."""
+    shape = argparse.ArgumentParser(prog="try_model.py", description=__doc__.partition("\n")[0])
+    shape.add_argument("model", metavar="MODEL", type=Path, help=".tflite file or .edgenet bundle")
+    given = shape.parse_args(arguments)
+    from .model_file import open_model  # late: a missing numpy is one line
+    from .runtime import Classifier, load_runtime
+
+    classifier = Classifier(open_model(given.model), load_runtime())
+    classifier.input_view()[:] = 127
+    classifier.invoke()
+    told = {
+        "size": classifier.size,
+        "classes": len(classifier.scores()),
+        "runtime": classifier.runtime.name,
+        "version": classifier.runtime.version,
+        "delegate": classifier.delegate.describe(),
+    }
+    print(json.dumps(told))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

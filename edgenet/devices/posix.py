@@ -1,0 +1,39 @@
+"""What we say to a POSIX shell there: fixed texts for sh(1), whose values come as positional parameters only.
+
+They run in dash, bash, and the mksh and toybox of Android.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+# Signal n ends the program: the shell says 128 + n, where ssh itself would say 255, as for a lost connection.
+_TOLD = '"$@"; exit $?'
+
+# The program gets SIGTERM as soon as our end of its input closes: we stopped it, or died, or the connection is lost.
+_WATCHED = """
+exec 3<&0
+"$@" </dev/null 3<&- &
+child=$!
+( while read -r _ <&3; do :; done; kill -TERM $child; sleep 10 3<&-; kill -KILL $child ) >/dev/null 2>&1 &
+watcher=$!
+wait $child
+status=$?
+kill $watcher 2>/dev/null
+exit $status
+"""
+
+
+def script(text: str, *values: str) -> tuple[str, ...]:
+    """The command that runs a text of ours; `values` are $1, $2 and so on in it."""
+    return ("sh", "-c", text, "sh", *values)
+
+
+def told(command: Sequence[str]) -> tuple[str, ...]:
+    """A command whose exit status tells of signals, too."""
+    return script(_TOLD, *command)
+
+
+def watched(command: Sequence[str]) -> tuple[str, ...]:
+    """A command that gets SIGTERM when its caller's end of standard input closes, and SIGKILL ten seconds later."""
+    return script(_WATCHED, *command)

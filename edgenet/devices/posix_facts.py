@@ -1,0 +1,75 @@
+"""What a machine behind a POSIX shell is, asked in one round."""
+
+from __future__ import annotations
+
+import re
+from typing import Protocol
+
+from edgenet.devices.device import DeviceFacts, Finished
+from edgenet.devices.posix import script
+from edgenet.errors import EdgenetError
+
+# One "name=value" a line; what cannot be had is left out. Starting Python takes longer than all of it together, so it
+# is only asked for its version.
+_ASK = r"""
+echo "machine=$(uname -m)"
+echo "bits=$(getconf LONG_BIT 2>/dev/null)"
+[ -r /etc/os-release ] && ( . /etc/os-release; echo "system=$PRETTY_NAME" )
+android=$(getprop ro.build.version.release 2>/dev/null) && echo "system=Android $android"
+[ -r /proc/device-tree/model ] && echo "model=$(tr -d '\000' </proc/device-tree/model)"
+model=$(getprop ro.product.model 2>/dev/null) && echo "model=$model"
+ls /dev/video* >/dev/null 2>&1 && echo "camera=v4l2"
+folder=$1
+while [ ! -d "$folder" ]; do folder=$(dirname "$folder"); done
+df -Pk "$folder" | { read -r _; read -r _ _ _ free _; echo "free_kib=$free"; }
+python=$(python3 -V 2>/dev/null) && echo "python=${python#Python }"
+for folder in /usr/lib/python3 /usr/local/lib/python3.* "$HOME"/.local/lib/python3.*; do
+    ls -d "$folder"/*-packages/picamera2 >/dev/null 2>&1 && echo "camera=picamera2"
+done
+exit 0
+"""
+
+_VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
+
+
+class _Runs(Protocol):
+    name: str
+    home: str
+
+    def run(self, command: tuple[str, ...], /) -> Finished: ...
+
+
+def facts_of(device: _Runs) -> DeviceFacts:
+    """Asks the device.
+
+    Raises:
+        EdgenetError: it does not even have a shell and uname.
+    """
+    done = device.run(script(_ASK, device.home))
+    told = [
+        line.partition("=")[::2] for line in done.out.decode(errors="replace").splitlines() if "=" in line
+    ]
+    found = dict(told)
+    machine = found.get("machine")
+    if done.status or not machine:
+        raise EdgenetError(
+            f"{device.name} does not say what it is: {done.last_words()}", "give a Linux machine"
+        )
+    python = _VERSION.match(found.get("python", ""))
+    free = found.get("free_kib", "")
+    return DeviceFacts(
+        machine=machine,
+        userland=_userland(machine, found.get("bits")),
+        system=found.get("system") or None,
+        model=found.get("model") or None,
+        python=(int(python[1]), int(python[2]), int(python[3])) if python else None,
+        camera_stack=tuple(sorted({value for name, value in told if name == "camera"})),
+        free_bytes=int(free) * 1024 if free.isdigit() else None,
+    )
+
+
+def _userland(machine: str, bits: str | None) -> str:
+    """Raspberry Pi OS with 32 bits runs under a kernel with 64."""
+    if machine in ("aarch64", "armv8l") and bits == "32":
+        return "armv7l"
+    return machine

@@ -1,0 +1,106 @@
+"""Which packages a device needs for its architecture and its Python, beside what its system has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgenet.devices.device import DeviceFacts
+from edgenet.errors import EdgenetError
+
+_OLDEST = (3, 9)
+_NEWEST = (3, 14)
+_TFLITE_NEWEST = (3, 11)
+_OPENCV_APT = "sudo apt install python3-opencv"
+
+# The last OpenCV whose wheels take the numpy 1.24 of Raspberry Pi OS "bookworm", on which the system's picamera2 rests.
+_OPENCV = "opencv-python-headless==4.11.0.86"
+_LITERT = "ai-edge-litert==2.3.0"
+_LITERT_3_9 = "ai-edge-litert==2.1.0"  # the last one for Python 3.9
+_TFLITE = "tflite-runtime==2.14.0"
+
+
+@dataclass(frozen=True)
+class Python:
+    """The device's python3.
+
+    Attributes:
+        version: such as (3, 11).
+        numpy: version of the numpy that it sees; None for none.
+        cv2: whether it sees an OpenCV.
+        venv: whether it can make virtual environments with pip.
+        glibc: version of its C library, such as "2.36".
+    """
+
+    version: tuple[int, int]
+    numpy: str | None
+    cv2: bool
+    venv: bool
+    glibc: str
+
+
+@dataclass(frozen=True)
+class Requirements:
+    """What to install.
+
+    Attributes:
+        packages: as pip takes them, each with its version; none brings others along.
+        userland: architecture that the packages are for.
+        python: whose Python they are for.
+        notes: what the user should know.
+    """
+
+    packages: tuple[str, ...]
+    userland: str
+    python: Python
+    notes: tuple[str, ...] = ()
+
+
+def requirements(facts: DeviceFacts, python: Python) -> Requirements:
+    """Chooses the runtime: ai-edge-litert, or tflite-runtime with numpy below 2 where there is no wheel of it.
+
+    Raises:
+        EdgenetError: no runtime exists for this combination.
+    """
+    runtime = _runtime(facts.userland, python.version)
+    packages = [runtime, *_numpy(runtime, facts.userland, python)]
+    notes = []
+    if not python.cv2:
+        if facts.userland == "armv7l":
+            notes.append(f"no OpenCV there, which cameras and photos need: {_OPENCV_APT}")
+        else:
+            packages.append(_OPENCV)
+    return Requirements(tuple(packages), facts.userland, python, tuple(notes))
+
+
+def _runtime(userland: str, python: tuple[int, int]) -> str:
+    version = ".".join(map(str, python))
+    if not _OLDEST <= python <= _NEWEST:
+        raise EdgenetError(f"the device has Python {version}", "edgenet needs Python 3.9 to 3.14 there")
+    if userland in ("aarch64", "x86_64"):
+        return _LITERT if python > _OLDEST else _LITERT_3_9
+    if userland == "armv7l":
+        if python <= _TFLITE_NEWEST:
+            return _TFLITE
+        raise EdgenetError(
+            f"no LiteRT runtime exists for 32-bit Arm with Python {version}",
+            "install the 64-bit Raspberry Pi OS (or 32-bit bookworm, which has Python 3.11)",
+        )
+    raise EdgenetError(
+        f"no LiteRT runtime exists for {userland}",
+        "edgenet needs a 64-bit Arm, 32-bit Armv7 or x86-64 system",
+    )
+
+
+def _numpy(runtime: str, userland: str, python: Python) -> list[str]:
+    """What must be done about numpy: nothing, where the system's own serves."""
+    below_2 = runtime == _TFLITE
+    if python.numpy is not None and not (below_2 and int(python.numpy.split(".")[0]) >= 2):
+        return []
+    if userland == "armv7l":
+        raise EdgenetError(
+            "the device has no numpy below 2, and none exists ready-made for 32-bit Arm",
+            "sudo apt install python3-numpy, there",
+        )
+    if below_2 or python.version == _OLDEST:
+        return ["numpy==1.26.4"]
+    return ["numpy==2.2.6"]

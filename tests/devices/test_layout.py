@@ -1,0 +1,98 @@
+"""Releases on a device and the swap between them; the device is this machine, its shell is the real one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from edgenet.devices import layout
+from edgenet.devices.local import LocalDevice
+from edgenet.devices.release import Release, release_of
+from edgenet.errors import EdgenetError
+
+
+@pytest.fixture
+def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalDevice:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "it's $(here)"))
+    return LocalDevice()
+
+
+def release(folder: Path, content: bytes) -> Release:
+    (folder / "a model.tflite").write_bytes(content)
+    return release_of(folder / "a model.tflite", "key")
+
+
+def put(device: LocalDevice, new: Release) -> str:
+    device.push(new.files, layout.prepare(device, new.identity))
+    layout.settle(device, new.identity, "key")
+    layout.mark_verified(device, new.identity)
+    return new.identity
+
+
+def test_each_takes_the_place_of_the_one_before(device: LocalDevice, tmp_path: Path) -> None:
+    first, second = (put(device, release(tmp_path, content)) for content in (b"1", b"2"))
+    assert layout.current(device) is None
+    layout.activate(device, first)
+    assert (layout.current(device), layout.previous(device)) == (first, None)
+    layout.activate(device, second)
+    assert (layout.current(device), layout.previous(device)) == (second, first)
+    layout.activate(device, second)  # nothing changes
+    assert (layout.current(device), layout.previous(device)) == (second, first)
+    layout.activate(device, first)
+    assert (layout.current(device), layout.previous(device)) == (first, second)
+
+
+def test_a_changed_byte_is_noticed_and_repaired(device: LocalDevice, tmp_path: Path) -> None:
+    new = release(tmp_path, b"1")
+    layout.activate(device, put(device, new))
+    model = Path(device.home, "current", new.bundle)
+    assert layout.is_whole(device, new.identity)
+    model.write_bytes(b"x")
+    assert not layout.is_whole(device, new.identity)
+    put(device, new)
+    assert layout.is_whole(device, new.identity)
+    assert model.read_bytes() == b"1"
+    assert sorted(os.listdir(device.home)) == ["current", "releases"]
+
+
+def test_what_was_copied_wrongly_gets_no_name(device: LocalDevice, tmp_path: Path) -> None:
+    new = release(tmp_path, b"1")
+    device.push({**new.files, new.bundle: b"2"}, layout.prepare(device, new.identity))
+    with pytest.raises(EdgenetError, match=r"cannot take the files over on local: .*checksum"):
+        layout.settle(device, new.identity, "key")
+    assert not Path(device.home, "releases", new.identity).exists()
+
+
+def test_what_never_ran_is_not_activated(device: LocalDevice, tmp_path: Path) -> None:
+    new = release(tmp_path, b"1")
+    device.push(new.files, layout.prepare(device, new.identity))
+    layout.settle(device, new.identity, "key")
+    with pytest.raises(EdgenetError, match="cannot swap the link"):
+        layout.activate(device, new.identity)
+
+
+def test_old_ones_go_but_not_those_to_go_back_to(device: LocalDevice, tmp_path: Path) -> None:
+    kept = [put(device, release(tmp_path, b"%d" % number)) for number in range(3)]
+    for identity in kept:
+        layout.activate(device, identity)
+    later = [put(device, release(tmp_path, b"%d" % number)) for number in range(3, 8)]
+    for age, identity in enumerate(reversed(later)):
+        os.utime(Path(device.home, "releases", identity), (10**9 - age, 2 * 10**9 - age))
+    for key in ("key", "unused"):
+        Path(device.home, "environments", key).mkdir(parents=True)
+    layout.prune(device)
+    assert sorted(os.listdir(Path(device.home, "releases"))) == sorted([*kept, *later[-3:]])
+    assert os.listdir(Path(device.home, "environments")) == ["key"]
+
+
+def test_half_copied_ones_go(device: LocalDevice, tmp_path: Path) -> None:
+    device.push({"a": b""}, layout.prepare(device, "0123"))
+    put(device, release(tmp_path, b"1"))
+    assert sorted(os.listdir(device.home)) == ["releases"]
+
+
+def test_a_name_that_a_checksum_file_cannot_hold(tmp_path: Path) -> None:
+    (tmp_path / "a\nb.edgenet").write_bytes(b"")
+    assert release_of(tmp_path / "a\nb.edgenet", None).bundle == "model.edgenet"

@@ -1,0 +1,51 @@
+"""Which runtime for which device."""
+
+from __future__ import annotations
+
+import pytest
+
+from edgenet.devices.device import DeviceFacts
+from edgenet.devices.requirements import Python, requirements
+from edgenet.errors import EdgenetError
+
+OPENCV = "opencv-python-headless==4.11.0.86"
+
+
+def packages(
+    userland: str, version: tuple[int, int], numpy: str | None = "1.24.2", cv2: bool = True
+) -> tuple[str, ...]:
+    facts = DeviceFacts("aarch64", userland, None, None, (*version, 0), (), None)
+    return requirements(facts, Python(version, numpy, cv2, True, "2.36")).packages
+
+
+def test_the_runtime_for_each() -> None:
+    assert packages("aarch64", (3, 11)) == ("ai-edge-litert==2.3.0",)
+    assert packages("aarch64", (3, 13), "2.2.4") == ("ai-edge-litert==2.3.0",)
+    assert packages("aarch64", (3, 9)) == ("ai-edge-litert==2.1.0",)
+    assert packages("armv7l", (3, 11)) == ("tflite-runtime==2.14.0",)
+
+
+def test_numpy_and_opencv_only_where_the_system_has_none() -> None:
+    assert packages("aarch64", (3, 11), None, cv2=False) == ("ai-edge-litert==2.3.0", "numpy==2.2.6", OPENCV)
+    assert packages("armv7l", (3, 11), cv2=False) == ("tflite-runtime==2.14.0",)
+
+
+@pytest.mark.parametrize(
+    ("userland", "version", "numpy", "why"),
+    [
+        ("armv7l", (3, 13), "2.2.4", r"32-bit Arm with Python 3\.13; install the 64-bit"),
+        ("armv7l", (3, 11), None, "no numpy below 2.*apt install python3-numpy"),
+        ("armv7l", (3, 11), "2.2.4", "no numpy below 2"),
+        ("aarch64", (3, 8), None, r"Python 3\.8; edgenet needs Python 3\.9 to 3\.14"),
+        ("riscv64", (3, 13), None, "no LiteRT runtime exists for riscv64"),
+    ],
+)
+def test_refused(userland: str, version: tuple[int, int], numpy: str | None, why: str) -> None:
+    with pytest.raises(EdgenetError, match=why):
+        packages(userland, version, numpy)
+
+
+def test_a_32_bit_pi_without_opencv_is_told() -> None:
+    facts = DeviceFacts("aarch64", "armv7l", None, None, (3, 11, 2), (), None)
+    notes = requirements(facts, Python((3, 11), "1.24.2", False, True, "2.36")).notes
+    assert "sudo apt install python3-opencv" in notes[0]
