@@ -14,6 +14,7 @@ from .conditions import Conditions, OthersLoad, look
 from .contenders import Contender, load_contender, measure_in_turns
 from .delegate import find_delegate, read_operators
 from .facts import device_facts
+from .operator_times import time_operators
 from .protocol import Protocol
 from .runtime import Runtime, load_runtime
 from .sample_statistics import PERCENTILE_RULE, summarize
@@ -56,6 +57,9 @@ def measure(paths: list[Path], choices: list[Setting], protocol: Protocol, say: 
     reports = [
         shared.report(contender, rows, cold) for contender, (_, rows), cold in zip(contenders, tried, colds)
     ]
+    if protocol.profile:
+        for path, one, report in zip(paths, tried, reports):
+            report["profile"] = time_operators(path, runtime, one[0], say)
     _sustain_all(contenders, reports, protocol, say)
     return reports
 
@@ -115,6 +119,7 @@ class _Shared:
             "cold_start": cold,
             "steady_state": _steady(contender, self.protocol),
             "sustained": None,
+            "profile": None,
             "peak_memory_bytes": peak_of(cold),
             "load": {
                 "average_1_min_at_start": self.before.load_average,

@@ -23,6 +23,7 @@ def table(report: dict[str, Any]) -> str:
         ("steady state", _steady(report["steady_state"])),
         ("mean, std", _milliseconds(report["steady_state"], ("mean", "std"))),
         *([("sustained", _sustained(report["sustained"]))] if report["sustained"] else []),
+        *([("operators", _slowest(report["profile"]))] if report["profile"] else []),
         ("clock", _clock(report)),
         ("temperature", _temperature(report)),
         ("throttling", _throttling(report["throttling"])),
@@ -64,6 +65,15 @@ def _sustained(facts: dict[str, Any]) -> str:
         f"{facts['seconds']:.0f} s: p50 {facts['first_p50_ms']:.3f} ms at first, "
         f"{facts['last_p50_ms']:.3f} ms at last, {facts['ratio']:.3f} times as long"
     )
+
+
+def _slowest(profile: dict[str, Any]) -> str:
+    """The operators that take the most; all of them are in the report."""
+    rows = profile["operators"]
+    total = sum(row["ms"] for row in rows)
+    slowest = sorted(rows, key=lambda row: -row["ms"])[:3]
+    listed = ", ".join(f"{row['output']} {row['ms'] / total * 100:.0f} %" for row in slowest)
+    return f"{listed} of {total:.3f} ms ({profile['clock']})"
 
 
 def _milliseconds(facts: dict[str, Any], names: tuple[str, ...]) -> str:

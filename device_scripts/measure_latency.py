@@ -60,6 +60,7 @@ def parser() -> argparse.ArgumentParser:
         "--settle", metavar="S", type=_seconds, help="longest wait for a cool, calm device (0; 120)"
     )
     shape.add_argument("--sustained", metavar="S", type=_minute, help="also load it so long, 60 s at least")
+    shape.add_argument("--profile", action="store_true", help="also time every operator")
     shape.add_argument("--out", metavar="FILE", type=Path, help="write the report, edgenet.latency.v1, there")
     shape.add_argument("--json", action="store_true", help="print the report instead of the table")
     shape.add_argument("--lines", action="store_true", help="print lines of JSON: progress, then the reports")
@@ -97,6 +98,7 @@ def _protocol(given: argparse.Namespace) -> Protocol:
         cold_starts=given.cold_starts,
         settle_s=given.settle,
         sustained_s=given.sustained,
+        profile=given.profile,
     )
 
 

@@ -21,6 +21,7 @@ class Protocol:
         warmup: runs before the first block that are not timed; each later block begins with one.
         cold_starts: fresh processes to time.
         settle_s: longest wait, seconds, for the device to be cool and calm before anything is timed.
+        profile: also time every operator.
         sustained_s: length of the sustained load after the rest, 60 s at least; 0 for none.
     """
 
@@ -32,6 +33,7 @@ class Protocol:
     cold_starts: int = 3
     settle_s: float = 0.0
     sustained_s: float = 0.0
+    profile: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """For the report."""

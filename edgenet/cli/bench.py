@@ -37,6 +37,7 @@ Affinity = Annotated[
 Sustained = Annotated[
     float | None, typer.Option("--sustained", metavar="SECONDS", help="Also load it so long, 60 at least.")
 ]
+Profile = Annotated[bool, typer.Option("--profile", help="Also time every operator.")]
 Settle = Annotated[
     float | None,
     typer.Option(
@@ -58,6 +59,7 @@ def command(
     affinity: Affinity = "all",
     sustained: Sustained = None,
     settle: Settle = None,
+    profile: Profile = False,
     json_output: JsonFlag = False,
 ) -> None:
     """Measure latency on devices, with everything that decides it.
@@ -74,7 +76,7 @@ def command(
     with shown_progress() as progress:
         from edgenet.verbs.bench import BenchOptions, bench
 
-        options = BenchOptions(protocol, counts, affinity, sustained, settle)
+        options = BenchOptions(protocol, counts, affinity, sustained, settle, profile)
         result = bench(models, on, options, out, progress, (lambda report: None) if json_output else show)
     if json_output:
         print_json(result.reports)

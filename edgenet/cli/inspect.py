@@ -38,6 +38,11 @@ Photos = Annotated[
 Plot = Annotated[
     Path | None, typer.Option("--plot", help="Draw the comparison into this .png or .html file.")
 ]
+ProfileFlag = Annotated[bool, typer.Option("--profile", help="Time every operator.")]
+On = Annotated[
+    str | None,
+    typer.Option("--on", metavar="TARGET", show_default="local", help="Where to time; needs --profile."),
+]
 
 # From this width on a terminal shows every column.
 WIDE = 110
@@ -53,13 +58,19 @@ def command(
     photos: Photos = None,
     normalize: Normalize = None,
     plot: Plot = None,
+    profile: ProfileFlag = False,
+    on: On = None,
     json_output: JsonFlag = False,
 ) -> None:
     """Show the operators, tensors and sizes of a file.
 
     With --against FLOAT --data PHOTOS also where int8 loses what float knew: for each layer its SQNR (signal to
     quantization noise ratio), its share of the noise at the logits, and how it uses the 256 steps; and what to do.
+
+    With --profile how long every operator takes, on this machine or --on TARGET.
     """
+    if on is not None and not profile:
+        raise typer.BadParameter("--on TARGET is for --profile")
     if (against is None) != (data is None):
         raise typer.BadParameter("--against FLOAT and --data PHOTOS go together")
     if against is None and (photos is not None or normalize is not None or plot is not None):
@@ -69,7 +80,8 @@ def command(
         from edgenet.verbs.sources import SourceOptions
 
         comparison = Comparison(against, data, photos or PHOTOS, plot) if against and data else None
-        result = inspect(model, comparison, SourceOptions(normalization=normalize), progress)
+        place = (on or "local") if profile else None
+        result = inspect(model, comparison, SourceOptions(normalization=normalize), progress, place)
     note_skipped(result.compared.skipped if result.compared else ())
     print_json(result) if json_output else _print(result)
 
@@ -101,6 +113,12 @@ def _print(result: Inspection) -> None:
     typer.echo(f"{len(result.operators)} operators: {kinds}")
     if result.compared:
         _print_compared(result.compared)
+    if result.profile:
+        from edgenet.cli.profile_table import profile_table, profile_words
+
+        screen.print(profile_table(result.profile, screen.width))
+        for line in profile_words(result.profile):
+            typer.echo(line)
 
 
 def _print_compared(compared: Compared) -> None:

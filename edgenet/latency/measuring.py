@@ -12,6 +12,7 @@ from edgenet.devices.installing import install
 from edgenet.devices.opening import opened
 from edgenet.errors import EdgenetError
 from edgenet.latency.options import BenchOptions
+from edgenet.latency.profile import with_mult_adds
 from edgenet.progress import Progress, silent
 
 Report = dict[str, Any]
@@ -32,10 +33,7 @@ def measure_on(
     """
     with opened(target) as device:
         reports = measure_there(device, models, options, progress)
-    return [
-        {**report, "target": target, "model": {**report["model"], "file": model.name}}
-        for model, report in zip(models, reports, strict=True)
-    ]
+    return [_as_here(report, model, target) for model, report in zip(models, reports, strict=True)]
 
 
 def measure_there(
@@ -56,6 +54,14 @@ def measure_there(
         reason = done.last_words().removeprefix("error: ")
         raise EdgenetError(f"measuring on {device.name} failed: {reason}")
     return reports
+
+
+def _as_here(report: Report, model: Path, target: str) -> Report:
+    """The report with what this machine knows: the target, the file's name here, and what each operator computes."""
+    named = {**report, "target": target, "model": {**report["model"], "file": model.name}}
+    if report["profile"] is not None:
+        named["profile"] = with_mult_adds(report["profile"], model)
+    return named
 
 
 def _follow(running: Running, progress: Progress) -> list[Report] | None:

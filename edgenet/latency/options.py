@@ -20,6 +20,7 @@ class BenchOptions:
         affinity: "all", "auto" for every cluster that cpufreq tells of, or lists of CPUs, as "0-3/4-7".
         sustained_s: length of a sustained load at the end, at least 60; None for none.
         settle_s: longest wait, seconds, for a cool and calm device; None for the protocol's.
+        profile: also time every operator.
         runs: least number of runs; None for the protocol's.
         min_seconds: least time of the runs; None for the protocol's.
     """
@@ -29,6 +30,7 @@ class BenchOptions:
     affinity: str = "all"
     sustained_s: float | None = None
     settle_s: float | None = None
+    profile: bool = False
     runs: int | None = None
     min_seconds: float | None = None
 
@@ -59,6 +61,7 @@ class BenchOptions:
             "--runs": self.runs,
             "--min-seconds": self.min_seconds,
         }
-        return tuple(
+        flags = ("--profile",) if self.profile else ()
+        return flags + tuple(
             text for name, value in given.items() if value is not None for text in (name, str(value))
         )

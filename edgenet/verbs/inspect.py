@@ -10,6 +10,8 @@ import numpy as np
 from edgenet.bundle.manifest import Facts
 from edgenet.errors import EdgenetError
 from edgenet.graph.cost import Cost, cost, node_mult_adds
+from edgenet.latency.profile import Profile
+from edgenet.latency.profiling import profile
 from edgenet.progress import Progress, silent
 from edgenet.tflite.flatbuffer import read_tflite
 from edgenet.tflite.program import FileOperator, FileTensor, Program
@@ -56,6 +58,7 @@ class Inspection:
         labels: how many class names it carries.
         facts: where it came from, and of a bundle the accuracy; None where nobody wrote it down.
         compared: the error of every layer, where a float network and photos were given.
+        profile: how long every operator takes, where a target was given.
     """
 
     model: str
@@ -70,6 +73,7 @@ class Inspection:
     cost: Cost
     operators: tuple[OperatorRow, ...]
     compared: Compared | None
+    profile: Profile | None = None
 
 
 def inspect(
@@ -77,11 +81,13 @@ def inspect(
     comparison: Comparison | None = None,
     options: SourceOptions = SourceOptions(),  # noqa: B008 (frozen)
     progress: Progress = silent,
+    profile_on: str | None = None,
 ) -> Inspection:
     """Reads a .tflite file or a bundle.
 
     Args:
         comparison: for the error of every layer.
+        profile_on: the target on which every operator is timed; None for no times.
         options: for opening the float source.
 
     Raises:
@@ -110,6 +116,7 @@ def inspect(
         cost=cost(graph),
         operators=tuple(_row(program, i, o, mult_adds) for i, o in enumerate(program.operators)),
         compared=compared,
+        profile=profile(profile_on, model, progress) if profile_on else None,
     )
     if comparison and comparison.plot and compared:
         _plot(comparison.plot, found, compared)

@@ -135,3 +135,19 @@ def test_against_another_network_is_refused(made: Path, tmp_path: Path) -> None:
 def test_a_float_file_has_no_int8_error(made: Path) -> None:
     with pytest.raises(EdgenetError, match="not int8"):
         inspect(made / "float.tflite", against=str(made / "small.safetensors"), data=PHOTOS, photos=1)
+
+
+def test_a_profile_shows_where_the_time_goes(made: Path) -> None:
+    """Each operator beside its mult-adds; together they are the network's time (CPU time here: one thread)."""
+    found = edgenet.inspect(made / "int8.tflite", profile_on="local")
+    assert found.profile is not None
+    assert [row.kind for row in found.profile.operators] == [row.kind for row in found.operators]
+    assert [row.output for row in found.profile.operators] == [row.output for row in found.operators]
+    assert [row.mult_adds for row in found.profile.operators] == [row.mult_adds for row in found.operators]
+    assert sum(row.share for row in found.profile.operators) == pytest.approx(1)
+    total = sum(row.ms for row in found.profile.operators)
+    assert total == pytest.approx(sum(found.profile.kinds.values()))
+    assert (
+        0.5 < total / found.profile.p50_ms < 1.5
+    )  # p50 is time that passes, on a machine that does other things too
+    assert next(iter(found.profile.kinds)) == "CONV_2D"

@@ -1,0 +1,73 @@
+"""`edgenet bench` and `edgenet inspect --profile` as a user has them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from command_line import Edgenet
+
+from edgenet.verbs import bench as room
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list:
+    """What the verb was called with; it does no work."""
+    calls: list = []
+
+    def bench(*arguments):
+        calls.append(arguments)
+        return room.Bench((), ("reports/a.on-local.json",))
+
+    monkeypatch.setattr(room, "bench", bench)
+    return calls
+
+
+def test_every_option_reaches_the_verb(edgenet: Edgenet, asked: list) -> None:
+    ran = edgenet(
+        "bench", "a.edgenet", "b.tflite", "--on", "local", "--on", "ssh:pi@host", "-o", "reports", "--protocol",
+        "standard", "--threads", "1,2,4", "--affinity", "auto", "--sustained", 60, "--settle", 5, "--profile",
+    )  # fmt: skip
+    assert ran.status == 0, ran.err
+    models, targets, options, out, *_ = asked[0]
+    assert (models, targets, out) == (
+        [Path("a.edgenet"), Path("b.tflite")], ["local", "ssh:pi@host"], Path("reports"),
+    )  # fmt: skip
+    assert options == room.BenchOptions("standard", (1, 2, 4), "auto", 60, 5, True)
+    assert "reports/a.on-local.json" in ran.out
+
+
+def test_a_table_and_json(edgenet: Edgenet, made: Path) -> None:
+    ran = edgenet("bench", made / "int8.edgenet")
+    assert ran.status == 0, ran.err
+    assert "steady state" in ran.out
+    assert "XNNPACK, 33 of 33 nodes" in ran.out
+    ran = edgenet("bench", made / "int8.edgenet", "--json")
+    (report,) = json.loads(ran.out)
+    assert report["schema"] == "edgenet.latency.v1"
+    assert report["target"] == "local"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "found"),
+    [
+        (["bench", "none.edgenet"], 1, "the model none.edgenet does not exist"),
+        (["bench"], 2, "Missing argument"),
+        (["bench", "a", "--threads", "one"], 2, "--threads is 'one'"),
+        (["inspect", "a.tflite", "--on", "local"], 2, "--on TARGET is for --profile"),
+    ],
+)
+def test_refusals(edgenet: Edgenet, arguments: list[str], status: int, found: str) -> None:
+    ran = edgenet(*arguments)
+    assert ran.status == status
+    assert found in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_inspect_with_a_profile(edgenet: Edgenet, made: Path) -> None:
+    ran = edgenet("inspect", made / "int8.tflite", "--profile")
+    assert ran.status == 0, ran.err
+    assert "time: CONV_2D" in ran.out
+    assert "growing beginnings of the network" in ran.out
+    assert "whole network p50" in ran.out

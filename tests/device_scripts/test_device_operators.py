@@ -1,0 +1,88 @@
+"""The beginnings of a network and what its operators take."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from model_files import Run
+
+from device_scripts import operator_times
+from device_scripts.errors import EdgenetError
+from device_scripts.flatbuffer_check import check_tflite
+from device_scripts.model_file import open_model
+from device_scripts.prefixes import Prefixes
+from device_scripts.runtime import load_runtime, make_interpreter
+from device_scripts.steady_state import fill_input
+
+
+def test_every_beginning_computes_what_the_network_computes(tiny_tflite: Path) -> None:
+    """Each prefix's output is the tensor that the whole network, keeping all its tensors, has there."""
+    model, runtime = open_model(tiny_tflite), load_runtime()
+    whole = runtime.interpreter(model_content=model.data, experimental_preserve_all_tensors=True)
+    whole.allocate_tensors()
+    fill_input(whole)
+    whole.invoke()
+    nodes = [node for node in whole._get_ops_details() if node["op_name"] != "DELEGATE"]
+    prefixes = Prefixes(model.data, "tiny")
+    assert prefixes.count == len(nodes) == 4
+    for count, node in enumerate(nodes, 1):
+        data = prefixes.first(count)
+        check_tflite(data, "prefix")
+        assert len(data) == len(model.data)
+        part = make_interpreter(runtime, replace(model, data=data), 1)
+        fill_input(part)
+        part.invoke()
+        (output,) = part.get_output_details()
+        assert output["index"] == node["outputs"][0]
+        np.testing.assert_array_equal(part.get_tensor(output["index"]), whole.get_tensor(node["outputs"][0]))
+    assert prefixes.first(prefixes.count) == model.data
+
+
+def test_differences_are_paired(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that both see: the second takes 3 more, whatever the machine adds to both."""
+    now = [0]
+
+    class Part:
+        def __init__(self, ns: int) -> None:
+            self.ns = ns
+
+        def invoke(self) -> None:
+            now[0] += self.ns
+
+    found = operator_times._paired(Part(7), Part(10), lambda: now[0])
+    assert set(found.tolist()) == {3}
+    assert set(operator_times._paired(None, Part(10), lambda: now[0]).tolist()) == {10}
+    assert found.size == operator_times.RUNS
+
+
+def test_the_interval_of_a_difference() -> None:
+    """1.57 times the interquartile range over the root of n: 8 of 1..16."""
+    found = operator_times._difference(np.arange(1, 17) * 1_000_000)
+    assert found == {"ms": 8, "low_ms": 8 - 1.57 * 8 / 4, "high_ms": 8 + 1.57 * 8 / 4}
+
+
+def test_a_network_of_two_outputs_is_refused(tiny_tflite: Path) -> None:
+    data = bytearray(tiny_tflite.read_bytes())
+    prefixes = Prefixes(bytes(data), "x")
+    data[prefixes._outputs] = 2
+    with pytest.raises(EdgenetError, match="x has not one output"):
+        Prefixes(bytes(data), "x")
+
+
+def test_a_report_with_a_profile(run_copied: Run, tiny_bundle: Path) -> None:
+    done = run_copied("measure_latency.py", tiny_bundle, "--min-seconds", 0.05, "--profile", "--json")
+    assert done.returncode == 0, done.stderr
+    profile = json.loads(done.stdout)["profile"]
+    assert profile["clock"] == "CPU time"
+    assert [row["kind"] for row in profile["operators"]] == [
+        "DEQUANTIZE",
+        "MEAN",
+        "FULLY_CONNECTED",
+        "SOFTMAX",
+    ]
+    assert [row["index"] for row in profile["operators"]] == [0, 1, 2, 3]
+    assert all(row["low_ms"] <= row["ms"] <= row["high_ms"] for row in profile["operators"])
