@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edgenet.verbs.bench import bench
+    from edgenet.verbs.compare import compare
     from edgenet.verbs.convert import convert
     from edgenet.verbs.demo import demo
     from edgenet.verbs.deploy import deploy
@@ -20,7 +21,19 @@ if TYPE_CHECKING:
     from edgenet.verbs.sweep import sweep
     from edgenet.verbs.train import train
 
-__all__ = ["bench", "convert", "demo", "deploy", "evaluate", "inspect", "models", "package", "sweep", "train"]
+__all__ = [
+    "bench",
+    "compare",
+    "convert",
+    "demo",
+    "deploy",
+    "evaluate",
+    "inspect",
+    "models",
+    "package",
+    "sweep",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -8,7 +8,19 @@ import sys
 import typer
 
 from device_scripts.errors import EdgenetError
-from edgenet.cli import bench, convert, demo, deploy, evaluate, inspect, models, package, sweep, train
+from edgenet.cli import (
+    bench,
+    compare,
+    convert,
+    demo,
+    deploy,
+    evaluate,
+    inspect,
+    models,
+    package,
+    sweep,
+    train,
+)
 
 TRACEBACK = "EDGENET_TRACEBACK"
 
@@ -21,7 +33,7 @@ app = typer.Typer(
     # Help in plain text: rich's panels would take as long to import as everything else together.
     rich_markup_mode=None,
 )
-for verb in (models, train, convert, evaluate, inspect, package, deploy, bench, sweep, demo):
+for verb in (models, train, convert, evaluate, inspect, package, deploy, bench, compare, sweep, demo):
     app.command(verb.__name__.rsplit(".", 1)[-1])(verb.command)
 
 

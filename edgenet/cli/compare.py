@@ -1,0 +1,60 @@
+"""`edgenet compare`: is one network faster than another?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgenet.cli.bench import Affinity, ProtocolName, Settle, Threads
+from edgenet.cli.console import JsonFlag, print_json, shown_progress, warn
+from edgenet.cli.numbers import numbers
+
+if TYPE_CHECKING:
+    from edgenet.verbs.compare import Comparison, Side
+
+A = Annotated[Path, typer.Argument(help="A latency report (.json), or a bundle or .tflite.")]
+B = Annotated[Path, typer.Argument(help="Another of the same kind.")]
+On = Annotated[str, typer.Option("--on", metavar="TARGET", help="Where bundles are measured, in turns.")]
+
+
+def command(
+    a: A,
+    b: B,
+    on: On = "local",
+    protocol: ProtocolName = "quick",
+    threads: Threads = "1",
+    affinity: Affinity = "all",
+    settle: Settle = None,
+    json_output: JsonFlag = False,
+) -> None:
+    """Compare the latency of two networks, from their reports or measured now in turns.
+
+    Says the difference of their medians with its 95 % interval, and "no difference" where there is none to be seen.
+    """
+    counts = numbers(threads, int, "--threads")
+    with shown_progress() as progress:
+        from edgenet.verbs.compare import BenchOptions, compare
+
+        result = compare(a, b, on, BenchOptions(protocol, counts, affinity, settle_s=settle), progress)
+    warn(result.warnings)
+    print_json(result) if json_output else _print(result)
+
+
+def _print(result: Comparison) -> None:
+    for letter, side in (("a", result.a), ("b", result.b)):
+        typer.echo(f"{letter}  {_side(side)}")
+    found = result.difference
+    gap, ratio = found.difference_ms, found.ratio
+    typer.echo(f"b - a  {gap.value:+.4f} ms   (95 % interval {gap.low:+.4f} to {gap.high:+.4f})")
+    typer.echo(f"b / a  {ratio.value:.4f}   (95 % interval {ratio.low:.4f} to {ratio.high:.4f})")
+    subject = found.verdict if found.verdict in ("no difference", "cannot tell") else f"b is {found.verdict}"
+    typer.echo(f"{subject}: {found.why}")
+
+
+def _side(side: Side) -> str:
+    return (
+        f"{side.name}: p50 {side.p50_ms:.4f} ms, p90 {side.p90_ms:.4f} ms, {side.n} runs, "
+        f"{side.threads} thread(s), {side.device}"
+    )

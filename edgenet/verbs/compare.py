@@ -1,0 +1,131 @@
+"""The verb `compare`: two networks' latency, from their reports or measured now in turns, and whether they differ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgenet.errors import EdgenetError
+from edgenet.latency.comparing import Difference, difference
+from edgenet.latency.measuring import measure_on
+from edgenet.latency.options import BenchOptions
+from edgenet.latency.reading import read_file, read_report
+from edgenet.latency.report_values import LatencyReport
+from edgenet.progress import Progress, silent
+
+__all__ = ["BenchOptions", "Comparison", "Side", "compare"]
+
+REPORT = ".json"
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two.
+
+    Attributes:
+        name: the file that was given.
+        valid: whether its figures may be quoted; `reasons` says why not.
+        device: where it was measured.
+    """
+
+    name: str
+    p50_ms: float
+    p90_ms: float
+    n: int
+    threads: int
+    device: str
+    valid: bool
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two networks, b against a.
+
+    Attributes:
+        warnings: what makes the comparison say less than it seems to.
+    """
+
+    a: Side
+    b: Side
+    difference: Difference
+    warnings: tuple[str, ...]
+
+
+def compare(
+    a: Path,
+    b: Path,
+    target: str = "local",
+    options: BenchOptions = BenchOptions(),  # noqa: B008 (frozen)
+    progress: Progress = silent,
+) -> Comparison:
+    """Compares two latency reports (.json), or two models that are measured now.
+
+    Args:
+        target: where models are measured; reports have been measured already.
+        options: how.
+
+    Raises:
+        EdgenetError: one of each, a file of several reports, or see `measure_on` and `read_file`.
+    """
+    kinds = {path.suffix.lower() == REPORT for path in (a, b)}
+    if kinds == {True, False}:
+        raise EdgenetError(f"{a} and {b} are a report and a model", "give two reports, or two models")
+    first, second = (_read(a), _read(b)) if kinds == {True} else _measured((a, b), target, options, progress)
+    paired = _in_turns(first, second)
+    found = difference(first.blocks_ms, second.blocks_ms, paired)
+    return Comparison(_side(a, first), _side(b, second), found, _warnings(first, second))
+
+
+def _read(path: Path) -> LatencyReport:
+    reports = read_file(path)
+    if len(reports) != 1:
+        raise EdgenetError(f"{path} holds {len(reports)} reports", "give files of one report each")
+    return reports[0]
+
+
+def _measured(
+    models: tuple[Path, Path], target: str, options: BenchOptions, progress: Progress
+) -> tuple[LatencyReport, LatencyReport]:
+    options.check()
+    first, second = (
+        read_report(report, str(model))
+        for model, report in zip(models, measure_on(target, models, options, progress), strict=True)
+    )
+    return first, second
+
+
+def _in_turns(a: LatencyReport, b: LatencyReport) -> bool:
+    """Reports of one measurement began in the same second at the same place, and have as many blocks."""
+    same = (a.started, a.target, a.device) == (b.started, b.target, b.device)
+    return same and len(a.blocks_ms) == len(b.blocks_ms)
+
+
+def _side(path: Path, report: LatencyReport) -> Side:
+    return Side(
+        str(path),
+        report.p50_ms,
+        report.p90_ms,
+        report.samples_ms.size,
+        report.threads,
+        report.device,
+        report.valid,
+        report.reasons,
+    )
+
+
+def _warnings(a: LatencyReport, b: LatencyReport) -> tuple[str, ...]:
+    found = [
+        f"{report.path} is not valid: {'; '.join(report.reasons)}" for report in (a, b) if not report.valid
+    ]
+    differing = [
+        f"{what} differ: {one} and {other}"
+        for what, one, other in (
+            ("the devices", a.device, b.device),
+            ("the runtimes", a.facts["runtime"], b.facts["runtime"]),
+            ("the threads", a.threads, b.threads),
+            ("the governors", a.facts["governor"], b.facts["governor"]),
+        )
+        if one != other
+    ]
+    return (*found, *differing)
