@@ -32,8 +32,9 @@ from edgenet.files import write_atomically
 from edgenet.training.recipe import Augmentation, Recipe
 from edgenet.training.state import STATE_FILE
 from edgenet.training.student import QatPlan
-from edgenet.verbs.convert import Calibration, convert
+from edgenet.verbs.convert import convert
 from edgenet.verbs.evaluate import EvaluationOptions, evaluate
+from edgenet.verbs.quantizing import Calibration
 from edgenet.verbs.sweep import sweep
 from edgenet.verbs.sweep_settings import Grid, SweepOptions
 from edgenet.verbs.train import resume_training, train

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from edgenet.verbs.convert import Calibration
     from edgenet.verbs.gate import Trial
+    from edgenet.verbs.quantizing import Calibration
     from edgenet.verbs.sources import SourceOptions
 
 CalibrationData = Annotated[
@@ -41,6 +41,14 @@ MaxDrop = Annotated[
     float | None,
     typer.Option("--max-drop", help="Fail if int8 loses more points of top-1 on --data, such as 0.5."),
 ]
+Backend = Annotated[
+    str | None,
+    typer.Option(
+        "--backend",
+        help="Who quantizes: edgenet, or onnx-tf and TFLiteConverter (Python 3.11, extra onnx-tf, 2.4 GB).",
+        show_default="edgenet",
+    ),
+]
 KeepFloat = Annotated[
     str | None,
     typer.Option(
@@ -65,6 +73,7 @@ class PrecisionOptions:
     float_file: FloatFlag = False
     recipe: Recipe = None
     keep_float: KeepFloat = None
+    backend: Backend = None
     data: LabelledData = None
     max_drop: MaxDrop = None
 
@@ -77,7 +86,7 @@ class PrecisionOptions:
             raise typer.BadParameter(
                 f"--max-drop is {self.max_drop}, give points of top-1, 0 or more, such as 0.5"
             )
-        for name in ("photos", "recipe", "keep_float", "data"):
+        for name in ("photos", "recipe", "keep_float", "backend", "data"):
             if self.float_file and getattr(self, name) is not None:
                 option = f"--{name.replace('_', '-')}"
                 raise typer.BadParameter(f"{option} is for int8 files, leave it out with --float")
@@ -85,14 +94,15 @@ class PrecisionOptions:
     def for_verb(self) -> tuple[Calibration | None, Trial | None]:
         """As the verb takes them."""
         from edgenet.quantize.recipes import DEFAULT_RECIPE
-        from edgenet.verbs.convert import PHOTOS, Calibration
         from edgenet.verbs.gate import Trial
+        from edgenet.verbs.quantizing import BACKENDS, PHOTOS, Calibration
 
         trial = Trial(self.data, self.max_drop) if self.data is not None else None
         if self.calibration is None:
             return None, trial
         recipe = self.recipe or DEFAULT_RECIPE
-        return Calibration(self.calibration, self.photos or PHOTOS, recipe, self.keep_float), trial
+        backend = self.backend or BACKENDS[0]
+        return Calibration(self.calibration, self.photos or PHOTOS, recipe, self.keep_float, backend), trial
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,11 @@ from typing import Any
 
 from edgenet.errors import EdgenetError
 from edgenet.progress import Progress, silent
-from edgenet.verbs.convert import Calibration, Conversion, convert
+from edgenet.verbs.convert import Conversion, convert
 from edgenet.verbs.demo_digits import TRAINED, DigitsDemo, digits_demo
 from edgenet.verbs.device_script import device_script
 from edgenet.verbs.package import package
+from edgenet.verbs.quantizing import Calibration
 
 VARIANT = "mobilenet_v2_1.0_224"
 CAMERA_FRAMES = 30

@@ -15,9 +15,10 @@ from edgenet.errors import EdgenetError
 from edgenet.progress import Progress, silent
 from edgenet.training.recipe import Augmentation, Recipe
 from edgenet.training.state import STATE_FILE
-from edgenet.verbs.convert import Calibration, convert
+from edgenet.verbs.convert import convert
 from edgenet.verbs.evaluate import EvaluationOptions, evaluate
 from edgenet.verbs.package import package
+from edgenet.verbs.quantizing import Calibration
 from edgenet.verbs.train import train
 from edgenet.verbs.training_settings import TrainingOptions
 

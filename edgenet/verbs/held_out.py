@@ -9,9 +9,7 @@ from numpy.typing import NDArray
 
 from edgenet.accuracy.intervals import Interval, wilson
 from edgenet.data import Loaded, PhotoSet
-from edgenet.quantize.encodings import QuantizedGraph
 from edgenet.quantize.error import sqnr_db
-from edgenet.quantize.integer import real_logits
 from edgenet.quantize.recipes import RECIPES
 
 SPARE = 32
@@ -80,20 +78,16 @@ def named(photos: PhotoSet, loaded: Loaded, indices: tuple[int, ...]) -> PhotoSe
     return photos.take([place[loaded.names[index]] for index in indices])
 
 
-def fidelity(
-    quantized: QuantizedGraph, real: NDArray[np.float32], images: NDArray[np.uint8], held_out: bool
-) -> Fidelity:
+def fidelity(given: NDArray[np.float32], real: NDArray[np.float32], held_out: bool) -> Fidelity:
     """Compares the int8 network with the float one.
 
     Args:
-        quantized: what runs on the device; its integer reading equals LiteRT's.
-        real: the float network's logits [n, N].
-        images: uint8 RGB [n, H, W, 3].
+        given: the int8 network's logits [n, N], as LiteRT computes them.
+        real: the float network's.
     """
-    given = real_logits(quantized, images).astype(np.float64)
     agreeing = int((real.argmax(axis=1) == given.argmax(axis=1)).sum())
-    n = len(images)
-    noise = float(np.square(real - given).sum())
+    n = len(real)
+    noise = float(np.square(real - given.astype(np.float64)).sum())
     return Fidelity(
         n=n,
         agreeing=agreeing,
@@ -124,5 +118,7 @@ def fidelity_warnings(found: Fidelity, recipe: str) -> tuple[str, ...]:
 
 def better_recipe(recipe: str) -> str:
     """The recipe that does most, as an advice before others; nothing where it is the one that was used."""
+    if recipe not in RECIPES:
+        return "edgenet's own quantizer (leave out --backend), "
     best = list(RECIPES)[-1]  # they stand in the order of what they do
     return "" if recipe == best else f"--recipe {best}, "

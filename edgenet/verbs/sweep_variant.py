@@ -11,8 +11,9 @@ from edgenet.progress import Progress
 from edgenet.training.job import Material, read_material
 from edgenet.training.plan import Plan
 from edgenet.training.state import STATE_FILE
-from edgenet.verbs.convert import Calibration, convert
+from edgenet.verbs.convert import convert
 from edgenet.verbs.evaluate import EvaluationOptions, evaluate_scorers
+from edgenet.verbs.quantizing import Calibration
 from edgenet.verbs.scorers import open_scorer
 from edgenet.verbs.sources import SourceOptions
 from edgenet.verbs.sweep_rows import Made

@@ -37,8 +37,8 @@ from edgenet.errors import EdgenetError
 from edgenet.graph.operators import Unary
 from edgenet.tflite.flatbuffer import write_tflite
 from edgenet.tflite.layout import raw_program
-from edgenet.verbs.convert import Calibration
 from edgenet.verbs.convert import convert as edgenet_convert
+from edgenet.verbs.quantizing import Calibration
 
 SMALL = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), np.uint8)
 

@@ -14,8 +14,9 @@ from command_line import SCRIPT, Edgenet, Ran
 from small_network import PHOTOS, save_small_checkpoint, save_small_onnx
 
 from edgenet.cli.app import main
-from edgenet.verbs.convert import Calibration, convert
+from edgenet.verbs.convert import convert
 from edgenet.verbs.package import package
+from edgenet.verbs.quantizing import Calibration
 from edgenet.zoo.weights import TORCHVISION_V2, cache_folder, find_in_package
 
 

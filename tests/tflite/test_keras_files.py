@@ -12,7 +12,8 @@ from small_network import PHOTOS
 
 from edgenet.errors import EdgenetError
 from edgenet.graph.executor import run
-from edgenet.verbs.convert import Calibration, convert
+from edgenet.verbs.convert import convert
+from edgenet.verbs.quantizing import Calibration
 from edgenet.verbs.sources import SourceOptions, open_source
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -20,7 +20,8 @@ from edgenet.tflite.flatbuffer import METADATA_NAME, read_tflite
 from edgenet.tflite.metadata import read_labels, read_metadata
 from edgenet.tflite.metadata_tables import encode_root
 from edgenet.tflite.model_file import read_facts
-from edgenet.verbs.convert import Calibration, convert
+from edgenet.verbs.convert import convert
+from edgenet.verbs.quantizing import Calibration
 from edgenet.verbs.sources import SourceOptions, open_source
 
 NAMES = ["ant", "bee", "cow", "dog", "eel"]

@@ -22,7 +22,8 @@ from edgenet.quantize.integer import run_integer
 from edgenet.quantize.recipes import RECIPES
 from edgenet.tflite.flatbuffer import write_tflite
 from edgenet.tflite.layout import float_program, int8_program, raw_program
-from edgenet.verbs.convert import Calibration, convert
+from edgenet.verbs.convert import convert
+from edgenet.verbs.quantizing import Calibration
 from edgenet.zoo.architectures import ARCHITECTURES
 from edgenet.zoo.checkpoint import save_checkpoint
 from edgenet.zoo.loaded import LoadedNetwork

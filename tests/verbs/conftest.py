@@ -12,7 +12,8 @@ from tiny_model import tiny_model
 from verbs_photos import solid
 
 from edgenet.bundle import Facts, Weights, write_bundle
-from edgenet.verbs.convert import Calibration, convert
+from edgenet.verbs.convert import convert
+from edgenet.verbs.quantizing import Calibration
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -16,7 +16,8 @@ from edgenet.errors import EdgenetError
 from edgenet.graph.executor import run
 from edgenet.graph.passes.simplify import lower
 from edgenet.verbs.calibration_checks import calibration_warnings, few_photos
-from edgenet.verbs.convert import Calibration, convert
+from edgenet.verbs.convert import convert
+from edgenet.verbs.quantizing import Calibration
 from edgenet.verbs.sources import SourceOptions, open_source
 
 SIZE = 96

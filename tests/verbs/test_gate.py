@@ -12,8 +12,9 @@ import edgenet
 from edgenet.data import choose, open_photos
 from edgenet.errors import EdgenetError
 from edgenet.tflite.model_file import read_facts
-from edgenet.verbs.convert import Calibration, Conversion, convert
+from edgenet.verbs.convert import Conversion, convert
 from edgenet.verbs.gate import Trial, rejected
+from edgenet.verbs.quantizing import Calibration
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,9 @@ from device_scripts.runtime import Classifier, load_runtime
 from edgenet.accuracy.intervals import wilson
 from edgenet.data import choose, digest, load_all, open_photos
 from edgenet.graph.executor import run
-from edgenet.verbs.convert import Calibration, convert
+from edgenet.verbs.convert import convert
 from edgenet.verbs.held_out import ASIDE, SPARE, Fidelity, better_recipe, divide, fidelity_warnings
+from edgenet.verbs.quantizing import Calibration
 from edgenet.verbs.sources import SourceOptions, open_source
 
 

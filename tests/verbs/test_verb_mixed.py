@@ -24,10 +24,11 @@ from edgenet.quantize.recipes import RECIPES
 from edgenet.tflite.flatbuffer import read_tflite
 from edgenet.tflite.model_file import read_facts
 from edgenet.tflite.to_graph import quantized_graph
-from edgenet.verbs.convert import Calibration, Conversion, convert
+from edgenet.verbs.convert import Conversion, convert
 from edgenet.verbs.float_search import ENOUGH_DB, LEAST_GAIN_DB, Judge
 from edgenet.verbs.inspect import Comparison
 from edgenet.verbs.mixed import MixedPrecision, keep_layers_float, named_layers
+from edgenet.verbs.quantizing import Calibration
 
 IMAGES = photos(24, (16, 16))
 

@@ -1,0 +1,1 @@
+"""Other people's converters, for those who must have them."""

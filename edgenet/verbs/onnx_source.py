@@ -1,0 +1,65 @@
+"""A float network as ONNX, for a converter that starts from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+from onnx import version_converter
+
+from edgenet.backends.onnx_tf import NAME, OPSET, OnnxNetwork
+from edgenet.errors import EdgenetError
+from edgenet.graph.ir import Shape
+from edgenet.graph.readers.torch_module import export_onnx
+from edgenet.verbs.sources import SourceOptions, parse_normalization
+from edgenet.zoo.loading import load_network
+
+
+def open_onnx_network(source: str, options: SourceOptions) -> OnnxNetwork:
+    """The network that `open_source` opens with the same arguments, as ONNX.
+
+    Raises:
+        EdgenetError: a float .tflite, of which no ONNX is made.
+    """
+    if source.lower().endswith(".tflite"):
+        raise EdgenetError(
+            f"{source} cannot go through {NAME}, which starts from ONNX",
+            "give a variant, a checkpoint or an .onnx, or leave out --backend",
+        )
+    if source.lower().endswith(".onnx"):
+        assert options.normalization is not None  # or `open_source` had refused it
+        model = onnx.load(str(Path(source)))
+        if options.input_shape is not None:
+            _fix_shape(model, options.input_shape)
+        _drop_softmax(model)
+        return OnnxNetwork(_older(model, source), parse_normalization(options.normalization))
+    network = load_network(source, options.resolution)
+    side = network.variant.resolution
+    return OnnxNetwork(export_onnx(network.module, (side, side), OPSET), network.normalization)
+
+
+def _older(model: onnx.ModelProto, source: str) -> onnx.ModelProto:
+    """The model in the opset that the converter knows, where it has a newer one."""
+    opset = max(entry.version for entry in model.opset_import if not entry.domain)
+    if opset <= OPSET:
+        return model
+    try:
+        return version_converter.convert_version(model, OPSET)
+    except Exception as error:  # the converter is C++ and raises what it likes
+        found = f"{source} has opset {opset}, {NAME} knows up to {OPSET}, and it cannot be turned into that"
+        raise EdgenetError(found, f"export it with opset_version={OPSET}") from error
+
+
+def _fix_shape(model: onnx.ModelProto, shape: Shape) -> None:
+    given = model.graph.input[0].type.tensor_type.shape.dim
+    for dimension, size in zip(given, shape, strict=True):
+        dimension.ClearField("dim_param")
+        dimension.dim_value = size
+
+
+def _drop_softmax(model: onnx.ModelProto) -> None:
+    """Makes logits the output of a network that ends in a softmax: edgenet's files have one of their own, in float."""
+    output, last = model.graph.output[0], model.graph.node[-1]
+    if last.op_type == "Softmax" and last.output[0] == output.name:
+        output.name = last.input[0]
+        model.graph.node.pop()
