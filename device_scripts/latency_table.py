@@ -47,6 +47,8 @@ def _delegate(facts: dict[str, Any]) -> str:
 
 
 def _setting(report: dict[str, Any]) -> str:
+    if not report["affinity"]:  # a browser does not tell
+        return f"{report['threads']} thread(s)"
     cpus = ", ".join(map(str, report["affinity"]))
     return f"{report['threads']} thread(s) on CPUs {cpus}"
 

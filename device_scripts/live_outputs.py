@@ -16,9 +16,10 @@ from typing import Any, Callable, Optional, TextIO
 import numpy as np
 
 from .frames import is_live
-from .live_page import LivePage, parse_address
+from .live_page import LivePage
 from .live_screen import LiveScreen
 from .live_source import Told
+from .page_access import parse_address
 
 State = dict[str, Any]
 Output = Callable[[State, Optional[np.ndarray]], None]

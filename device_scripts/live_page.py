@@ -7,36 +7,28 @@ stalls is dropped.
 
 from __future__ import annotations
 
-import hmac
 import json
-import re
-import secrets
 import socket
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Callable
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
 
 from .errors import EdgenetError
+from .page_access import Address, cookie, is_for_us, may_enter
 
 PAGE = Path(__file__).with_name("live_page.html")
-DEFAULT_PORT = 8080
 STALLED_SECONDS = 10.0
 """A browser that takes nothing for so long is gone."""
 MOST_BROWSERS = 64
 QUALITY = 80
 _BOUNDARY = "frame"
-_COOKIE = "edgenet"
-_OWN_NAME = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?", re.IGNORECASE)
 _SECURITY = {
     "Content-Security-Policy": "default-src 'none'; img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; "
     "style-src 'unsafe-inline'; script-src 'unsafe-inline'",
@@ -44,52 +36,6 @@ _SECURITY = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where the page listens.
-
-    Attributes:
-        token: what a browser must bring; None where only this machine can reach it.
-    """
-
-    host: str
-    port: int
-    token: str | None
-
-    def url(self) -> str:
-        """What to open, the token included."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}/" + (f"?token={self.token}" if self.token else "")
-
-
-def parse_address(text: str) -> Address:
-    """ "8080", "HOST" or "HOST:PORT" (IPv6 in brackets); beyond this machine a fresh token is needed.
-
-    Raises:
-        EdgenetError: no such address.
-    """
-    if text.isdigit():
-        host, port = "127.0.0.1", text
-    else:
-        split = urlsplit(f"//{text}")
-        try:
-            host, port = split.hostname or "127.0.0.1", str(split.port or DEFAULT_PORT)
-        except ValueError:
-            raise EdgenetError(
-                f"'{text}' is no address to serve at", "give PORT, HOST or HOST:PORT"
-            ) from None
-    if not int(port) < 65536:
-        raise EdgenetError(f"there is no port {port}", "give one below 65536")
-    return Address(host, int(port), None if _is_loopback(host) else secrets.token_urlsafe(12))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 class LivePage:
@@ -203,7 +149,7 @@ class _Handler(BaseHTTPRequestHandler):
             "/picture": self._picture,
             "/events": self._events,
         }
-        if not self._is_for_us():
+        if not is_for_us(self.page.address, self.headers.get("Host", "")):
             self._refuse(403, "this page is not served under that name")
         elif not self._may_enter():
             self._refuse(403, "open the address with its token, which the program printed")
@@ -221,25 +167,8 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *given: Any) -> None:
         """Nothing: the terminal is for what the camera sees."""
 
-    def _is_for_us(self) -> bool:
-        """On this machine alone, only under its own names: another site's name may point here (DNS rebinding)."""
-        if self.page.address.token is not None:
-            return True
-        return bool(_OWN_NAME.fullmatch(self.headers.get("Host", "")))
-
     def _may_enter(self) -> bool:
-        token = self.page.address.token
-        if token is None:
-            return True
-        given = parse_qs(urlsplit(self.path).query).get("token", [""])[0]
-        return any(hmac.compare_digest(text.encode(), token.encode()) for text in (given, self._cookie()))
-
-    def _cookie(self) -> str:
-        try:
-            found = SimpleCookie(self.headers.get("Cookie", "")).get(_COOKIE)
-        except CookieError:
-            return ""
-        return found.value if found else ""
+        return may_enter(self.page.address.token, self.path, self.headers.get("Cookie", ""))
 
     def _begin(self, status: int, kind: str, headers: dict[str, str]) -> None:
         self.send_response(status)
@@ -258,7 +187,7 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {"Content-Length": str(len(body))}
         if self.page.address.token is not None:
             # The picture and the events are asked for without the token in their addresses.
-            headers["Set-Cookie"] = f"{_COOKIE}={self.page.address.token}; HttpOnly; SameSite=Strict; Path=/"
+            headers["Set-Cookie"] = cookie(self.page.address.token)
         self._begin(200, "text/html; charset=utf-8", headers)
         self.wfile.write(body)
 

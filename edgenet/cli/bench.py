@@ -18,7 +18,9 @@ Models = Annotated[
 ]
 On = Annotated[
     list[str],
-    typer.Option("--on", metavar="TARGET", help="local, ssh:USER@HOST, adb or adb:SERIAL; also several."),
+    typer.Option(
+        "--on", metavar="TARGET", help="local, browser, ssh:USER@HOST, adb or adb:SERIAL; also several."
+    ),
 ]
 Out = Annotated[
     Path | None, typer.Option("--out", "-o", help="Folder for the reports, NAME.on-TARGET.json each.")

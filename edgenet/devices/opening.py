@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from edgenet.devices.device import Device
-from edgenet.devices.target import Local, Ssh, parse_target
+from edgenet.devices.target import Browser, Local, Ssh, parse_target
 from edgenet.errors import EdgenetError
 
 
@@ -23,6 +23,8 @@ def opened(text: str) -> Iterator[Device]:
 
         yield LocalDevice()
         return
+    if isinstance(target, Browser):
+        raise EdgenetError("a browser takes no files", "use edgenet bench or edgenet camera --on browser")
     if isinstance(target, Ssh):
         from edgenet.devices.ssh import connected
 

@@ -1,4 +1,4 @@
-"""What the user types after --to and --on: `local`, `ssh:[USER@]HOST[:PORT]`, `adb` or `adb:SERIAL`."""
+"""What the user types after --to and --on: `local`, `browser`, `ssh:[USER@]HOST[:PORT]`, `adb` or `adb:SERIAL`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from edgenet.errors import EdgenetError
 
-FORMS = "local, ssh:USER@HOST, ssh:USER@HOST:PORT, adb or adb:SERIAL"
+FORMS = "local, browser, ssh:USER@HOST, ssh:USER@HOST:PORT, adb or adb:SERIAL"
 # A host or a user that began with "-" would be an option of ssh's; the rest is what names may consist of
 # (RFC 1123; a name of ~/.ssh/config may have "_").
 _HOST = re.compile(
@@ -19,6 +19,11 @@ _SERIAL = re.compile(r"[A-Za-z0-9_.:-]+")
 @dataclass(frozen=True)
 class Local:
     """This machine."""
+
+
+@dataclass(frozen=True)
+class Browser:
+    """A browser of this machine: it runs pages, and nothing can be copied to it."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class Adb:
     serial: str | None = None
 
 
-Target = Local | Ssh | Adb
+Target = Local | Browser | Ssh | Adb
 
 
 def parse_target(text: str) -> Target:
@@ -48,6 +53,8 @@ def parse_target(text: str) -> Target:
     """
     if text == "local":
         return Local()
+    if text == "browser":
+        return Browser()
     if text == "adb":
         return Adb()
     kind, _, rest = text.partition(":")

@@ -10,6 +10,7 @@ from typing import Any
 from edgenet.devices.device import Device, Running
 from edgenet.devices.installing import install
 from edgenet.devices.opening import opened
+from edgenet.devices.target import Browser, parse_target
 from edgenet.errors import EdgenetError
 from edgenet.latency.options import BenchOptions
 from edgenet.latency.profile import with_mult_adds
@@ -31,6 +32,11 @@ def measure_on(
     Raises:
         EdgenetError: the device cannot be reached or is lost, cannot take a model, or its script fails; says why.
     """
+    if isinstance(parse_target(target), Browser):
+        from edgenet.webpage.measuring import measure_in_browser
+
+        reports = measure_in_browser(models, options, progress)
+        return [_as_here(report, model, target) for model, report in zip(models, reports, strict=True)]
     with opened(target) as device:
         reports = measure_there(device, models, options, progress)
     return [_as_here(report, model, target) for model, report in zip(models, reports, strict=True)]

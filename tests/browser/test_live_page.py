@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from device_scripts.live_page import LivePage, parse_address
+from device_scripts.live_page import LivePage
+from device_scripts.page_access import parse_address
 
 PHONE = {"width": 390, "height": 844}
 FRAME = np.full((48, 64, 3), (40, 160, 90), np.uint8)

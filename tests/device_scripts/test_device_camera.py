@@ -23,9 +23,10 @@ from device_scripts import newest as newest_room
 from device_scripts.errors import EdgenetError
 from device_scripts.frames import Frame, is_live, read_frames, without_password
 from device_scripts.lasting import lasting_frames
-from device_scripts.live_page import LivePage, parse_address
+from device_scripts.live_page import LivePage
 from device_scripts.live_screen import screen_lines
 from device_scripts.newest import EveryFrame, NewestFrame
+from device_scripts.page_access import parse_address
 from device_scripts.smoothing import Smoother
 from device_scripts.watching import Seen
 

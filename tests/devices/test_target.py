@@ -41,5 +41,5 @@ def test_forms(text: str, target: Target) -> None:
     ],
 )
 def test_refused(text: str) -> None:
-    with pytest.raises(EdgenetError, match="is not a target; give local, ssh:USER@HOST"):
+    with pytest.raises(EdgenetError, match="is not a target; give local, browser, ssh:USER@HOST"):
         parse_target(text)

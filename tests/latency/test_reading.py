@@ -82,7 +82,10 @@ def put(value: Any, *names: str) -> Callable[[dict[str, Any]], None]:
         (put("fast", "steady_state", "p50_ms"), r"steady_state\.p50_ms has 'fast' where a number belongs"),
         (put(True, "steady_state", "p50_ms"), r"steady_state\.p50_ms has True where a number belongs"),
         (put([], "steady_state", "samples_ns"), "has no samples"),
-        (put([1, None], "steady_state", "samples_ns"), r"samples_ns has nothing where a list of finite numbers belongs"),
+        (
+            put([1, None], "steady_state", "samples_ns"),
+            r"samples_ns has nothing where a list of finite numbers belongs",
+        ),
         (put([3, 4], "steady_state", "block_sizes"), "has 200 samples in blocks of 7"),
         (put("yes", "valid"), r"valid has 'yes' where true or false belongs"),
         (put([1], "device"), r"device has \[1\] where an object belongs"),

@@ -1,0 +1,97 @@
+"""Who may open a page that these scripts serve: this machine, under its own names; others with a token."""
+
+from __future__ import annotations
+
+import hmac
+import re
+import secrets
+from dataclasses import dataclass
+from http.cookies import CookieError, SimpleCookie
+from ipaddress import ip_address
+from urllib.parse import parse_qs, urlsplit
+
+from .errors import EdgenetError
+
+DEFAULT_PORT = 8080
+_COOKIE = "edgenet"
+_OWN_NAME = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where the page listens.
+
+    Attributes:
+        token: what a browser must bring; None where only this machine can reach it.
+    """
+
+    host: str
+    port: int
+    token: str | None
+
+    def url(self) -> str:
+        """What to open, the token included."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}/" + (f"?token={self.token}" if self.token else "")
+
+
+def parse_address(text: str) -> Address:
+    """ "8080", "HOST" or "HOST:PORT" (IPv6 in brackets); beyond this machine a fresh token is needed.
+
+    Raises:
+        EdgenetError: no such address.
+    """
+    if text.isdigit():
+        host, port = "127.0.0.1", text
+    else:
+        split = urlsplit(f"//{text}")
+        try:
+            host, port = split.hostname or "127.0.0.1", str(split.port or DEFAULT_PORT)
+        except ValueError:
+            raise EdgenetError(
+                f"'{text}' is no address to serve at", "give PORT, HOST or HOST:PORT"
+            ) from None
+    if not int(port) < 65536:
+        raise EdgenetError(f"there is no port {port}", "give one below 65536")
+    return Address(host, int(port), None if _is_loopback(host) else secrets.token_urlsafe(12))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def is_for_us(address: Address, host: str) -> bool:
+    """On this machine alone, only under its own names: another site's name may point here (DNS rebinding).
+
+    Args:
+        host: the request's header Host.
+    """
+    return address.token is not None or bool(_OWN_NAME.fullmatch(host))
+
+
+def may_enter(token: str | None, path: str, cookies: str) -> bool:
+    """Whether a request brings the token, in its path or as the cookie that the page has set.
+
+    Args:
+        cookies: the request's header Cookie.
+    """
+    if token is None:
+        return True
+    given = parse_qs(urlsplit(path).query).get("token", [""])[0]
+    return any(hmac.compare_digest(text.encode(), token.encode()) for text in (given, _cookie(cookies)))
+
+
+def cookie(token: str) -> str:
+    """The header Set-Cookie: what the page itself asks for then needs no token in its address."""
+    return f"{_COOKIE}={token}; HttpOnly; SameSite=Strict; Path=/"
+
+
+def _cookie(header: str) -> str:
+    try:
+        found = SimpleCookie(header).get(_COOKIE)
+    except CookieError:
+        return ""
+    return found.value if found else ""

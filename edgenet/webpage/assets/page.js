@@ -1,0 +1,145 @@
+/** The page: camera or photo in, labels and speed out. Labels are text, never HTML. */
+
+import { onEachFrame, openCamera, severalCameras, Trouble } from "./camera.js";
+import { Engine } from "./engine.js";
+import { latencyReport, send } from "./report.js";
+import { percentile, Recent, Smoother, topK } from "./seeing.js";
+import { showAnswer, showFigures, showTrouble, hideTrouble, showModel } from "./showing.js";
+
+const at = (id) => document.getElementById(id);
+const video = at("video");
+const figures = { ends: new Recent(60), inference: new Recent(300) };
+let facts = null, engine = null, smoother = null;
+let facing = "environment", stream = null, paused = false;
+
+async function start() {
+  try {
+    facts = await (await fetch("page.json")).json();
+    document.title = `${facts.name} · edgenet`;
+    smoother = new Smoother(facts.half_life_s);
+    // The camera asks for permission while the network loads; a measurement needs none.
+    const camera = facts.measure ? null : watch();
+    engine = await Engine.open(facts);
+    showModel(facts, engine.opened);
+    at("measure").disabled = false;
+    document.dispatchEvent(new CustomEvent("edgenet:ready"));
+    if (facts.measure) await measure();
+    await camera;
+  } catch (error) {
+    tell(error);
+  }
+}
+
+function tell(error) {
+  const trouble = error instanceof Trouble ? error : new Trouble("Something went wrong", String(error.message || error));
+  showTrouble(trouble);
+  // The host waits for a measurement: it shall hear why none comes.
+  if (facts && facts.measure) send({ trouble: `${trouble.title}. ${trouble.remedy}` });
+}
+
+/** Opens the camera and shows it; its frames are classified as soon as there is a network. */
+async function watch() {
+  try {
+    stop();
+    stream = await openCamera(facing);
+    hideTrouble();
+    const [track] = stream.getVideoTracks();
+    track.onended = () => tell(new Trouble("The camera is gone", "It was unplugged or taken away. Connect it, then try again."));
+    const settings = track.getSettings();
+    video.classList.toggle("mirrored", settings.facingMode === "user");
+    video.srcObject = stream;
+    showPhoto(null);
+    smoother.forget();
+    await video.play();
+    at("turn").hidden = !(await severalCameras());
+  } catch (error) {
+    tell(error);
+  }
+}
+
+function stop() {
+  for (const track of stream ? stream.getTracks() : []) track.stop();
+  stream = null;
+}
+
+/** The newest frame wins: one that comes while the network is busy is not waited for. */
+async function frame() {
+  if (!engine || paused || !stream || engine.busy || video.readyState < 2 || !at("photo").hidden) return;
+  const bitmap = await createImageBitmap(video);
+  if (engine.busy) return bitmap.close();
+  try {
+    const seen = await engine.classify(bitmap);
+    if (at("photo").hidden) show(seen, smoother.update(seen.scores, performance.now() / 1000));
+  } catch (error) {
+    tell(error);
+  }
+}
+
+function show(seen, scores) {
+  const best = topK(scores, facts.top);
+  showAnswer(best, facts);
+  figures.inference.add(seen.ms.inference);
+  figures.ends.add(performance.now());
+  const { values } = figures.ends, span = values[values.length - 1] - values[0];
+  const { values: ms } = figures.inference;
+  showFigures(span > 0 ? ((values.length - 1) / span) * 1000 : null, percentile(ms, 50), percentile(ms, 90));
+  document.dispatchEvent(new CustomEvent("edgenet:seen", { detail: { ...seen, best } }));
+}
+
+/** A photo instead of the camera, as it is stored: no colour profile is applied, as on the other devices. */
+async function choosePhoto(file) {
+  try {
+    const bitmap = await createImageBitmap(file, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
+    showPhoto(file);
+    while (engine.busy) await new Promise((then) => setTimeout(then, 5));
+    const seen = await engine.classify(bitmap);
+    hideTrouble();
+    showAnswer(topK(seen.scores, facts.top), facts);
+    document.dispatchEvent(new CustomEvent("edgenet:photo", { detail: seen }));
+  } catch {
+    tell(new Trouble("This photo cannot be read", "Choose a JPEG, PNG or WebP file."));
+  }
+}
+
+function showPhoto(file) {
+  const photo = at("photo");
+  if (photo.src) URL.revokeObjectURL(photo.src);
+  photo.hidden = video.hidden = false;
+  if (file) photo.src = URL.createObjectURL(file);
+  else photo.removeAttribute("src");
+  photo.hidden = !file;
+  video.hidden = Boolean(file);
+}
+
+/** Measures alone: the camera's frames wait meanwhile. */
+async function measure() {
+  const button = at("measure"), said = button.textContent;
+  const wanted = facts.measure || { runs: 50, min_seconds: 3, warmup: 1 };
+  paused = button.disabled = true;
+  button.textContent = "measuring";
+  try {
+    while (engine.busy) await new Promise((then) => setTimeout(then, 5));
+    const measured = await engine.measure(wanted);
+    const ms = measured.samples_ns.map((ns) => ns / 1e6);
+    showFigures(null, percentile(ms, 50), percentile(ms, 90));
+    const report = await latencyReport(engine, wanted, measured);
+    const sent = facts.takes_reports && (await send(report));
+    at("answer").textContent = `${percentile(ms, 50).toFixed(2)} ms for one picture${sent ? "; the report is with the host" : ""}`;
+    document.dispatchEvent(new CustomEvent("edgenet:measured", { detail: report }));
+  } catch (error) {
+    tell(error);
+  }
+  button.textContent = said;
+  paused = button.disabled = false;
+}
+
+at("turn").onclick = () => {
+  facing = facing === "environment" ? "user" : "environment";
+  watch();
+};
+at("again").onclick = () => (engine ? watch() : location.reload());
+at("measure").onclick = measure;
+at("file").onchange = ({ target }) => target.files.length && choosePhoto(target.files[0]);
+at("photo").onclick = () => watch();
+onEachFrame(video, frame);
+start();

@@ -1,0 +1,171 @@
+"""What a page has measured, as an `edgenet.latency.v1`: statistics and verdict are those of every other device."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from device_scripts.conditions import Conditions
+from device_scripts.delegate import Delegate, read_operators
+from device_scripts.facts import device_facts
+from device_scripts.latency_report import SCHEMA
+from device_scripts.model_file import ModelFile
+from device_scripts.protocol import Protocol
+from device_scripts.runtime import load_runtime, make_interpreter
+from device_scripts.sample_statistics import PERCENTILE_RULE, summarize
+from device_scripts.validity import Evidence, reasons_against
+from edgenet.errors import EdgenetError
+from edgenet.latency.fields import Fields
+from edgenet.webpage.litert_js import record
+from edgenet.webpage.site import RUNTIME
+
+ROUTE = "browser"
+NOTHING_SEEN = Conditions(None, None, None, None, None)
+"""Of a machine that is not this one: a browser tells neither clock, nor temperature, nor load."""
+_COLD = ("import", "load", "first_inference", "total")
+
+
+@dataclass(frozen=True)
+class Around:
+    """What this machine knows of a measurement.
+
+    Attributes:
+        started: ISO 8601.
+        protocol: what the page was asked for.
+        before: conditions before the page was opened.
+        after: conditions when its report came.
+        here: whether the browser ran on this machine.
+    """
+
+    started: str
+    protocol: Protocol
+    before: Conditions
+    after: Conditions
+    here: bool
+
+
+def latency_report(model: ModelFile, sent: dict[str, Any], around: Around) -> dict[str, Any]:
+    """The report of a page about its model.
+
+    Args:
+        sent: what the page sent, see assets/report.js; nothing in it is trusted.
+
+    Raises:
+        EdgenetError: a figure is missing or is none.
+    """
+    fields = Fields(sent, "the browser's report")
+    samples = _samples(fields)
+    operators = _operators(model)
+    delegate = _delegate(fields, len(operators))
+    device = _device(fields.inside("device"), around.here)
+    evidence = Evidence(samples, around.before, around.after, delegate, device["cores"] or 1, None)
+    reasons = reasons_against(evidence)
+    return {
+        "schema": SCHEMA,
+        "route": ROUTE,
+        "started": around.started,
+        "model": _model_facts(model, operators),
+        "runtime": {"name": RUNTIME, "version": record()["version"]},
+        "delegate": delegate.as_dict(),
+        "device": device,
+        "protocol": around.protocol.as_dict(),
+        "threads": fields.integer("threads"),
+        "affinity": [],
+        "cpu_sets": {},
+        "tried": [],
+        "settling": {"waited_s": 0.0},
+        **_conditions(around),
+        "during": [],
+        "cold_start": _cold_start(fields.inside("cold_start_ms")),
+        "steady_state": {
+            **summarize(samples),
+            "percentile_rule": PERCENTILE_RULE,
+            "warmup_runs": around.protocol.warmup,
+            "min_seconds": around.protocol.min_seconds,
+            "clock_resolution_ns": fields.integer("clock_ns"),
+            "samples_ns": samples.tolist(),
+        },
+        "sustained": None,
+        "profile": None,
+        "peak_memory_bytes": None,
+        "load": {
+            "average_1_min_at_start": around.before.load_average,
+            "cores": device["cores"] or 1,
+            "others_cpu_share": None,
+        },
+        "pipeline": None,
+        "valid": not reasons,
+        "reasons": reasons,
+    }
+
+
+def _samples(fields: Fields) -> np.ndarray:
+    samples = np.array(fields.numbers("samples_ns"), np.float64)
+    if samples.size == 0 or samples.min() < 0 or samples.max() > 1e15:
+        raise EdgenetError("the browser's report has no samples, or impossible ones", "measure again")
+    return samples.astype(np.int64)
+
+
+def _operators(model: ModelFile) -> list[str]:
+    """Kinds of the model's operators, as the interpreter of this machine reads them."""
+    nodes = read_operators(make_interpreter(load_runtime(), model, 1)) or []
+    return [node["op_name"] for node in nodes if node["op_name"] != "DELEGATE"]
+
+
+def _delegate(fields: Fields, operators: int) -> Delegate:
+    """LiteRT.js tells only whether XNNPACK took all of it; all of it is one part."""
+    if operators and fields.flag("delegated"):
+        return Delegate("XNNPACK", operators, operators, 1)
+    return Delegate(None, None, None, None)
+
+
+def _device(told: Fields, here: bool) -> dict[str, Any]:
+    browser = {"browser": told.text("browser")}
+    if here:
+        return {**device_facts(), **browser, "python": None}
+    machine = told.text("architecture", "") or None
+    return {
+        "model": told.text("model", "") or None,
+        "soc": None,
+        "cpu": machine,
+        "cores": told.integer("cores", None),
+        "memory_bytes": None,
+        "os": told.text("platform", "") or None,
+        "kernel": None,
+        "machine": machine,
+        "python": None,
+        **browser,
+    }
+
+
+def _model_facts(model: ModelFile, operators: list[str]) -> dict[str, Any]:
+    manifest = model.manifest or {}
+    return {
+        "file": model.path.name,
+        "name": manifest.get("name"),
+        "bundle": model.manifest is not None,
+        "sha256": model.sha256,
+        "size_bytes": len(model.data),
+        "operators": len(operators) or None,
+        "operators_by_type": dict(sorted(Counter(operators).items())) or None,
+        "accuracy": manifest.get("accuracy"),
+    }
+
+
+def _conditions(around: Around) -> dict[str, Any]:
+    before, after = around.before, around.after
+    return {
+        "governor": after.governors,
+        "frequency_mhz": {"before": before.frequencies_mhz, "after": after.frequencies_mhz},
+        "temperature_celsius": {"before": before.temperatures_celsius, "after": after.temperatures_celsius},
+        "throttling": {"before": before.throttling, "after": after.throttling} if after.throttling else None,
+    }
+
+
+def _cold_start(fields: Fields) -> dict[str, Any]:
+    """One start, for a second one in the same browser would not be cold; `total_ms` is since the page was opened."""
+    times = {f"{name}_ms": fields.number(name) for name in _COLD}
+    return {"n": 1, **times, "samples": [times]}

@@ -1,0 +1,86 @@
+"""All that the page consists of, as files by name: what the server serves and the export writes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from device_scripts.model_file import ModelFile, open_model
+from edgenet.errors import EdgenetError
+from edgenet.tflite.metadata import read_labels
+from edgenet.webpage.litert_js import litert_js, record
+
+RUNTIME = "litert.js"
+_KINDS = (".html", ".css", ".js")
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """A latency measurement that the page makes by itself, without the camera."""
+
+    runs: int
+    min_seconds: float
+    warmup: int
+
+
+@dataclass(frozen=True)
+class PageOptions:
+    """How the page watches; see the options of camera.py.
+
+    Attributes:
+        top: labels to show.
+        threshold: a best score below it is nothing that the network knows.
+        half_life_s: of the scores' average, seconds.
+        threads: of the network; None for up to 4, as many as the device has.
+        measure: what to measure at once, instead of watching.
+    """
+
+    top: int = 5
+    threshold: float = 0.3
+    half_life_s: float = 0.3
+    threads: int | None = None
+    measure: Measuring | None = None
+
+
+@dataclass(frozen=True)
+class Site:
+    """The page of one model: its files' contents by their path within the page."""
+
+    model: ModelFile
+    files: dict[str, bytes]
+
+
+def page_of(bundle: Path, options: PageOptions, takes_reports: bool) -> Site:
+    """The page for a bundle, or for a .tflite with labels.
+
+    Args:
+        takes_reports: whether whoever serves it takes latency reports.
+
+    Raises:
+        EdgenetError: the model cannot be used, or has no labels; the installation is damaged.
+    """
+    model = open_model(bundle)
+    labels = list(model.labels) or read_labels(model.data) or []
+    if not labels:
+        raise EdgenetError(f"{bundle} has no labels", "pack it with `edgenet package --labels FILE`")
+    files = {f"litert/{name}": data for name, data in litert_js().items()}
+    for asset in resources.files("edgenet.webpage").joinpath("assets").iterdir():
+        if asset.name.endswith(_KINDS):
+            files[asset.name] = asset.read_bytes()
+    files["model.tflite"] = model.data
+    files["page.json"] = json.dumps(_facts(model, labels, options, takes_reports)).encode()
+    return Site(model, files)
+
+
+def _facts(model: ModelFile, labels: list[str], options: PageOptions, takes_reports: bool) -> dict[str, Any]:
+    return {
+        "name": (model.manifest or {}).get("name") or model.path.stem,
+        "model": {"file": "model.tflite", "sha256": model.sha256},
+        "labels": labels,
+        "runtime": {"name": RUNTIME, "version": record()["version"]},
+        "takes_reports": takes_reports,
+        **asdict(options),
+    }

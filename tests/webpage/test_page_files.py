@@ -1,0 +1,66 @@
+"""What comes with the page, and the folder that it is exported to."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from importlib import resources
+from pathlib import Path
+
+import pytest
+from tiny_model import tiny_model
+
+from edgenet.errors import EdgenetError
+from edgenet.webpage.export import export_page
+from edgenet.webpage.litert_js import litert_js, record
+from edgenet.webpage.site import PageOptions, page_of
+
+ASSETS = resources.files("edgenet.webpage").joinpath("assets")
+
+
+def test_every_file_of_litert_js_is_the_one_that_was_fetched() -> None:
+    files = litert_js()
+    assert {name: hashlib.sha256(data).hexdigest() for name, data in files.items()} == record()["sha256"]
+    assert sum(name.endswith(".wasm") for name in files) == 3
+
+
+def test_the_archive_stays_small() -> None:
+    assert len(ASSETS.joinpath("litert-js.tar.xz").read_bytes()) < 3_000_000
+
+
+def test_the_page_fetches_nothing_from_elsewhere() -> None:
+    own = [asset for asset in ASSETS.iterdir() if asset.name.endswith((".html", ".css", ".js"))]
+    assert len(own) > 8
+    for asset in own:
+        assert not re.search(r"(?:https?:)?//[\w-]+\.[\w.]+/", asset.read_text()), asset.name
+
+
+def test_the_page_writes_no_html() -> None:
+    for asset in ASSETS.iterdir():
+        if asset.name.endswith(".js"):
+            assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write", asset.read_text())
+
+
+def test_the_export_is_the_page_and_a_note(colours: Path, tmp_path: Path) -> None:
+    written = export_page(colours, tmp_path / "site", PageOptions())
+    expected = page_of(colours, PageOptions(), takes_reports=False).files
+    assert {str(path.relative_to(tmp_path / "site")) for path in written} == {*expected, "README.md"}
+    for name, data in expected.items():
+        assert (tmp_path / "site" / name).read_bytes() == data
+    note = (tmp_path / "site" / "README.md").read_text()
+    assert "Cross-Origin-Embedder-Policy: require-corp" in note
+    assert "https" in note
+
+
+def test_nothing_is_written_over(colours: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(EdgenetError, match="is not empty"):
+        export_page(colours, tmp_path, PageOptions())
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_model_without_labels_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bare.tflite"
+    path.write_bytes(tiny_model())
+    with pytest.raises(EdgenetError, match="has no labels"):
+        page_of(path, PageOptions(), takes_reports=False)

@@ -1,0 +1,82 @@
+"""What a page sends becomes a latency report like any other, or is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from device_scripts.latency_table import table
+from device_scripts.model_file import open_model
+from device_scripts.protocol import QUICK
+from edgenet.errors import EdgenetError
+from edgenet.latency.options import BenchOptions
+from edgenet.latency.reading import read_report
+from edgenet.webpage.latency import NOTHING_SEEN, Around, latency_report
+from edgenet.webpage.measuring import measure_in_browser
+
+AROUND = Around("2026-11-25T12:00:00+00:00", QUICK, NOTHING_SEEN, NOTHING_SEEN, here=False)
+
+
+def sent(**changes: Any) -> dict[str, Any]:
+    """What assets/report.js sends, of a phone."""
+    return {
+        "threads": 4,
+        "delegated": True,
+        "samples_ns": [2_000_000, 2_010_000] * 30,
+        "clock_ns": 5000,
+        "cold_start_ms": {"import": 300.5, "load": 40, "first_inference": 6.5, "total": 900},
+        "isolated": True,
+        "device": {
+            "model": "Pixel 8",
+            "platform": "Android 15",
+            "architecture": "arm",
+            "browser": "Chrome 150",
+            "cores": 9,
+        },
+        **changes,
+    }
+
+
+def test_a_phones_report_is_read_like_any_other(colours: Path) -> None:
+    report = latency_report(open_model(colours), sent(), AROUND)
+    assert report["route"] == "browser"
+    assert report["reasons"] == []
+    read = read_report(report, "phone.json")
+    assert (read.device, read.threads, read.p50_ms, read.p90_ms) == ("Pixel 8", 4, 2.0, 2.01)
+    assert read.facts["delegate"] == "XNNPACK, 4 of 4 nodes"
+    assert read.facts["runtime"] == "litert.js 2.5.3"
+    assert "4 thread(s)\n" in table(report)
+
+
+def test_a_network_that_xnnpack_did_not_take_whole_is_not_valid(colours: Path) -> None:
+    report = latency_report(open_model(colours), sent(delegated=False), AROUND)
+    assert not report["valid"]
+    assert any("delegate unknown" in reason for reason in report["reasons"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"samples_ns": []}, "no samples"),
+        ({"samples_ns": [-1]}, "no samples"),
+        ({"samples_ns": ["1"]}, "samples_ns has '1'"),
+        ({"samples_ns": [1e300]}, "impossible"),
+        ({"threads": "4"}, "threads has '4'"),
+        ({"cold_start_ms": {}}, "import has nothing"),
+        ({"device": None}, "device has nothing"),
+        ({"clock_ns": None}, "clock_ns has nothing"),
+    ],
+)
+def test_a_false_report_is_refused(colours: Path, changes: dict[str, Any], found: str) -> None:
+    with pytest.raises(EdgenetError, match=found):
+        latency_report(open_model(colours), sent(**changes), AROUND)
+
+
+@pytest.mark.parametrize(
+    "options", [BenchOptions(threads=(1, 2)), BenchOptions(affinity="auto"), BenchOptions(profile=True)]
+)
+def test_what_a_browser_cannot_do_is_refused_at_once(colours: Path, options: BenchOptions) -> None:
+    with pytest.raises(EdgenetError, match="a browser cannot follow"):
+        measure_in_browser([colours], options)
