@@ -10,6 +10,7 @@ import typer
 from device_scripts.errors import EdgenetError
 from edgenet.cli import (
     bench,
+    camera,
     compare,
     convert,
     demo,
@@ -33,7 +34,7 @@ app = typer.Typer(
     # Help in plain text: rich's panels would take as long to import as everything else together.
     rich_markup_mode=None,
 )
-for verb in (models, train, convert, evaluate, inspect, package, deploy, bench, compare, sweep, demo):
+for verb in (models, train, convert, evaluate, inspect, package, deploy, bench, camera, compare, sweep, demo):
     app.command(verb.__name__.rsplit(".", 1)[-1])(verb.command)
 
 

@@ -7,6 +7,7 @@ import queue
 import sys
 import webbrowser
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from edgenet.latency.options import BenchOptions
 from edgenet.progress import Progress, silent
 from edgenet.webpage.latency import Around, latency_report
 from edgenet.webpage.server import PageServer
-from edgenet.webpage.site import Measuring, PageOptions, page_of
+from edgenet.webpage.site import PageOptions, page_of
 
 HERE = Address("127.0.0.1", 0, None)
 PATIENCE_S = 300.0
@@ -52,10 +53,9 @@ def measure_in_browser(
 def _measure(
     model: Path, threads: int, protocol: Protocol, progress: Progress, opening: Callable[[str], None]
 ) -> dict[str, Any]:
-    measuring = Measuring(protocol.runs, protocol.min_seconds, protocol.warmup)
-    site = page_of(model, PageOptions(threads=threads, measure=measuring), takes_reports=True)
+    site = page_of(model, PageOptions(threads=threads, measuring=protocol, at_once=True), takes_reports=True)
     progress(f"browser: {model.name}", 0, None)
-    started, before = datetime.now(timezone.utc).isoformat(timespec="seconds"), look()
+    started, before = now(), look()
     with PageServer(site, HERE) as server:
         opening(server.address.url())
         try:
@@ -67,6 +67,11 @@ def _measure(
     if "trouble" in sent:
         raise EdgenetError(f"the browser cannot measure: {sent['trouble']!s:.300}", "try another browser")
     return latency_report(site.model, sent, Around(started, protocol, before, look(), here=True))
+
+
+def now() -> str:
+    """The time for a report, ISO 8601."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def _protocol(options: BenchOptions) -> Protocol:
@@ -82,7 +87,7 @@ def _protocol(options: BenchOptions) -> Protocol:
         if given:
             raise EdgenetError(f"a browser cannot follow {name}", "leave it out with --on browser")
     named = changed(PROTOCOLS[options.protocol], runs=options.runs, min_seconds=options.min_seconds)
-    return Protocol(named.name, named.runs, named.min_seconds, 1, named.warmup, 1)
+    return replace(named, blocks=1, cold_starts=1, settle_s=0.0)
 
 
 def _has_screen() -> bool:

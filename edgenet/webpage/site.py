@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from device_scripts.model_file import ModelFile, open_model
+from device_scripts.protocol import QUICK, Protocol
 from edgenet.errors import EdgenetError
 from edgenet.tflite.metadata import read_labels
 from edgenet.webpage.litert_js import litert_js, record
 
 RUNTIME = "litert.js"
+PAGE_PROTOCOL = replace(QUICK, min_seconds=3.0, blocks=1, cold_starts=1)
 _KINDS = (".html", ".css", ".js")
-
-
-@dataclass(frozen=True)
-class Measuring:
-    """A latency measurement that the page makes by itself, without the camera."""
-
-    runs: int
-    min_seconds: float
-    warmup: int
 
 
 @dataclass(frozen=True)
@@ -35,14 +28,16 @@ class PageOptions:
         threshold: a best score below it is nothing that the network knows.
         half_life_s: of the scores' average, seconds.
         threads: of the network; None for up to 4, as many as the device has.
-        measure: what to measure at once, instead of watching.
+        measuring: how the page measures latency; a browser has no fresh processes and no blocks.
+        at_once: measure as soon as the page is open, instead of watching.
     """
 
     top: int = 5
     threshold: float = 0.3
     half_life_s: float = 0.3
     threads: int | None = None
-    measure: Measuring | None = None
+    measuring: Protocol = PAGE_PROTOCOL
+    at_once: bool = False
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,13 @@ from device_scripts.preprocess import prepare
 from device_scripts.runtime import Classifier, load_runtime
 from edgenet.bundle import Facts, Weights, write_bundle
 from edgenet.latency.options import BenchOptions
+from edgenet.verbs.camera import camera
 from edgenet.verbs.convert import convert
 from edgenet.verbs.quantizing import Calibration
 from edgenet.webpage.export import export_page
 from edgenet.webpage.measuring import measure_in_browser
 from edgenet.webpage.server import PageServer
-from edgenet.webpage.site import PageOptions, Site, page_of
+from edgenet.webpage.site import PAGE_PROTOCOL, PageOptions, Site, page_of
 
 PHONE = {"width": 390, "height": 844}
 EVIL = "<img src=x onerror='document.title=1'>"
@@ -148,10 +150,15 @@ def fake_camera(folder: Path, frames: list[np.ndarray]) -> tuple[str, ...]:
     """Chromium's flags for a camera that plays these frames, as JPEGs one after another."""
     path = folder / "camera.mjpeg"
     path.write_bytes(b"".join(cv2.imencode(".jpg", frame)[1].tobytes() for frame in frames))
+    return camera_flags(path)
+
+
+def camera_flags(film: Path) -> tuple[str, ...]:
+    """Chromium's flags for a camera that plays a film."""
     return (
         "--use-fake-device-for-media-stream",
         "--use-fake-ui-for-media-stream",
-        f"--use-file-for-fake-video-capture={path}",
+        f"--use-file-for-fake-video-capture={film}",
     )
 
 
@@ -174,19 +181,31 @@ def test_the_camera_is_named_live_and_labels_are_text(
         seen = page.evaluate("window.seen")
         # The fake camera's colours are a little off (its JPEGs' full range is read as video range).
         assert np.abs(np.array(seen["scores"]) - python_scores(colours, RED)).max() < 0.1
-
-
-def test_a_photo_leads_back_to_the_camera(
-    colours: Path, opened: Open, launch_chromium: Callable[..., Browser], tmp_path: Path
-) -> None:
-    browser = launch_chromium(*fake_camera(tmp_path, [RED] * 30))
-    with serving(colours) as url:
-        page = opened(url, browser)
-        expect(page.locator("html")).to_have_attribute("data-many", "1")
         photo(page, cv2.imencode(".png", RED[:, :, ::-1])[1].tobytes())
         expect(page.locator("#answer")).to_have_text("blue")
-        page.locator("#photo").click()
+        page.locator("#photo").click()  # back to the camera
         expect(page.locator("#answer")).to_have_text(EVIL)
+
+
+def test_the_camera_goes_the_same_way_as_python(
+    int8: Path, opened: Open, launch_chromium: Callable[..., Browser], tmp_path: Path
+) -> None:
+    """The film is YUV, whose way back to RGB may be rounded by two steps; from there on nothing may differ."""
+    bgr = cv2.resize(read_photo(PHOTOS / "0022_tabby-cat.jpg"), (640, 480))
+    yuv = cv2.cvtColor(bgr, cv2.COLOR_BGR2YUV_I420)
+    film = tmp_path / "camera.y4m"
+    film.write_bytes(b"YUV4MPEG2 W640 H480 F30:1 Ip A1:1 C420\n" + (b"FRAME\n" + yuv.tobytes()) * 5)
+    with serving(int8) as url:
+        page = opened(url, launch_chromium(*camera_flags(film)))
+        expect(page.locator("html")).to_have_attribute("data-many", "1")
+        seen = page.evaluate("window.seen")
+    pixels = np.array(seen["pixels"], np.uint8)
+    expected = prepare(cv2.cvtColor(yuv, cv2.COLOR_YUV2BGR_I420), 64).ravel()
+    assert np.abs(pixels.astype(int) - expected).max() <= 2
+    classifier = Classifier(open_model(int8), load_runtime(), 1)
+    classifier.input_view()[:] = pixels.reshape(64, 64, 3)
+    classifier.invoke()
+    assert np.abs(np.array(seen["scores"]) - classifier.scores()).max() <= 2 / 255
 
 
 def rejecting(name: str) -> str:
@@ -253,6 +272,18 @@ def test_latency_comes_back_as_a_report(int8: Path, opened: Open) -> None:
     assert 0 < steady["min_ms"] <= steady["p50_ms"] <= steady["p90_ms"]
     assert steady["clock_resolution_ns"] <= 20_000  # what an isolated page gets
     assert report["cold_start"]["total_ms"] > report["cold_start"]["import_ms"] > 0
+
+
+def test_the_button_sends_a_report_to_the_verb(colours: Path, opened: Open) -> None:
+    reports: list[dict[str, Any]] = []
+
+    def measure(url: str) -> None:
+        page = opened(url)
+        page.locator("#measure").click()  # once the network is there
+
+    options = PageOptions(measuring=replace(PAGE_PROTOCOL, min_seconds=0.1))
+    camera(colours, "browser", options, opening=measure, measured=reports.append, goes_on=lambda: not reports)
+    assert reports[0]["steady_state"]["n"] >= 50
 
 
 def test_the_exported_folder_works_on_a_plain_server(colours: Path, opened: Open, tmp_path: Path) -> None:

@@ -18,12 +18,12 @@ async function start() {
     document.title = `${facts.name} · edgenet`;
     smoother = new Smoother(facts.half_life_s);
     // The camera asks for permission while the network loads; a measurement needs none.
-    const camera = facts.measure ? null : watch();
+    const camera = facts.at_once ? null : watch();
     engine = await Engine.open(facts);
     showModel(facts, engine.opened);
     at("measure").disabled = false;
     document.dispatchEvent(new CustomEvent("edgenet:ready"));
-    if (facts.measure) await measure();
+    if (facts.at_once) await measure();
     await camera;
   } catch (error) {
     tell(error);
@@ -34,7 +34,7 @@ function tell(error) {
   const trouble = error instanceof Trouble ? error : new Trouble("Something went wrong", String(error.message || error));
   showTrouble(trouble);
   // The host waits for a measurement: it shall hear why none comes.
-  if (facts && facts.measure) send({ trouble: `${trouble.title}. ${trouble.remedy}` });
+  if (facts && facts.at_once) send({ trouble: `${trouble.title}. ${trouble.remedy}` });
 }
 
 /** Opens the camera and shows it; its frames are classified as soon as there is a network. */
@@ -114,15 +114,14 @@ function showPhoto(file) {
 /** Measures alone: the camera's frames wait meanwhile. */
 async function measure() {
   const button = at("measure"), said = button.textContent;
-  const wanted = facts.measure || { runs: 50, min_seconds: 3, warmup: 1 };
   paused = button.disabled = true;
   button.textContent = "measuring";
   try {
     while (engine.busy) await new Promise((then) => setTimeout(then, 5));
-    const measured = await engine.measure(wanted);
+    const measured = await engine.measure(facts.measuring);
     const ms = measured.samples_ns.map((ns) => ns / 1e6);
     showFigures(null, percentile(ms, 50), percentile(ms, 90));
-    const report = await latencyReport(engine, wanted, measured);
+    const report = await latencyReport(engine, measured);
     const sent = facts.takes_reports && (await send(report));
     at("answer").textContent = `${percentile(ms, 50).toFixed(2)} ms for one picture${sent ? "; the report is with the host" : ""}`;
     document.dispatchEvent(new CustomEvent("edgenet:measured", { detail: report }));

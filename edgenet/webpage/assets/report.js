@@ -1,10 +1,9 @@
 /** What the host needs for a latency report (edgenet.latency.v1); it computes the statistics itself. */
 
 /** The runs, the start of the network, and what the browser tells of the device. */
-export async function latencyReport(engine, protocol, { samples_ns, clock_ns }) {
+export async function latencyReport(engine, { samples_ns, clock_ns }) {
   const { threads, delegated, ms } = engine.opened;
   return {
-    protocol,
     threads,
     delegated,
     samples_ns,
