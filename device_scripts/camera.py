@@ -21,7 +21,7 @@ if __name__ == "__main__" and not __package__:  # run as a plain file: make its 
     sys.modules["device_scripts"] = _package
     __package__ = "device_scripts"
 
-from .entry import at_least, run, usable_cpus
+from .entry import at_least, run, seconds, usable_cpus
 
 
 def parser() -> argparse.ArgumentParser:
@@ -55,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--smooth",
         metavar="S",
-        type=_seconds,
+        type=seconds,
         default=0.3,
         help="half-life of the scores' average, seconds (0.3)",
     )
@@ -95,13 +95,6 @@ def _share(text: str) -> float:
     value = float(text)
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{value:g} is not between 0 and 1")
-    return value
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 60:
-        raise argparse.ArgumentTypeError(f"{value:g} is not between 0 and 60")
     return value
 
 

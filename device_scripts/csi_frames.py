@@ -70,7 +70,13 @@ def open_csi(position: int, every: int = 1, network: int | None = None) -> Itera
             f"CSI camera {position} cannot be opened ({_reason(error)})",
             "end the program that uses it, and check that you are in the group video (sudo usermod -aG video $USER)",
         ) from error
-    return _frames(camera, f"csi:{position}", every, network)
+    name = f"csi:{position}"
+    try:
+        streams = _started(camera, name, network)
+    except EdgenetError:
+        _close(camera)
+        raise
+    return _frames(camera, name, every, streams)
 
 
 @dataclass(frozen=True)
@@ -107,10 +113,10 @@ def _picamera2() -> Any:
         ) from error
 
 
-def _frames(camera: Any, name: str, every: int, network: int | None) -> Iterator[Frame]:
+def _frames(camera: Any, name: str, every: int, streams: tuple[_Stream, _Stream | None]) -> Iterator[Frame]:
+    main, small = streams
     count = 0
     try:
-        main, small = _started(camera, name, network)
         while True:
             request = _next_request(camera, name, count)
             count += 1
@@ -122,8 +128,13 @@ def _frames(camera: Any, name: str, every: int, network: int | None) -> Iterator
                 request.release()
             yield frame
     finally:
-        with quiet_native_stderr():
-            camera.close()  # stops it too
+        _close(camera)
+
+
+def _close(camera: Any) -> None:
+    """Stops it and gives it back."""
+    with quiet_native_stderr():
+        camera.close()
 
 
 def _started(camera: Any, name: str, network: int | None) -> tuple[_Stream, _Stream | None]:

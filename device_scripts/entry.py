@@ -58,6 +58,14 @@ def at_least(minimum: int) -> Callable[[str], int]:
     return whole_number
 
 
+def seconds(text: str) -> float:
+    """An argparse type: 0 to 60 seconds; anything else is wrong usage (exit status 2)."""
+    value = float(text)
+    if not 0 <= value <= 60:
+        raise argparse.ArgumentTypeError(f"{value:g} is not between 0 and 60")
+    return value
+
+
 def usable_cpus() -> list[int]:
     """The CPUs this process may run on."""
     if hasattr(os, "sched_getaffinity"):

@@ -48,12 +48,16 @@ class Told:
 
 
 def live_source(
-    source: str, network: int, told: Told, stopping: Callable[[], bool], silent: Callable[[float], None]
+    source: str,
+    network: int | None,
+    told: Told,
+    stopping: Callable[[], bool],
+    silent: Callable[[float], None],
 ) -> NewestFrame | EveryFrame:
     """Of a camera or a stream the newest frame, whatever happens to it; of files each one.
 
     Args:
-        network: side of the network's input, pixels.
+        network: side of the network's input, pixels; None where no network looks.
         stopping: asked while waiting; true ends the frames.
         silent: called every second while no frame comes, with the seconds since the last one.
 

@@ -21,6 +21,10 @@ SILENCE_SECONDS = 1.0
 """How long nothing may come before that is told, and told again."""
 
 
+CLOSING_SECONDS = 7.0
+"""How long a source may take to close."""
+
+
 @dataclass(frozen=True)
 class Taken:
     """A frame for whoever asked for the newest.
@@ -88,8 +92,9 @@ class NewestFrame:
 
     def __exit__(self, *reason: object) -> None:
         self._stopping = True
-        # A driver may never return from a read; the thread is a daemon and goes with the process.
-        self._thread.join(timeout=2.0)
+        # libcamera ends the process with an abort if it is left open; it gives up a read after five seconds. Other
+        # drivers may never return from one: the thread is a daemon and goes with the process.
+        self._thread.join(timeout=CLOSING_SECONDS)
 
     def take(self) -> Taken | None:
         """The newest frame that was not taken yet; waits for one, and gives None when the source has ended.

@@ -10,6 +10,7 @@ import numpy as np
 from .drawing import BOLD, PLAIN, Style, draw_text
 
 _ROWS = 3
+_TITLE, _ROW = 30, 24  # heights, pixels
 _BEST, _OTHER = Style(BOLD, 0.7, (245, 242, 240)), Style(PLAIN, 0.5, (200, 192, 188))
 _BAR, _WARNING = (178, 200, 72), Style(PLAIN, 0.5, (84, 180, 255))
 _NOTHING = "nothing I know"
@@ -24,12 +25,13 @@ def overlaid(pixels: np.ndarray, state: dict[str, Any]) -> np.ndarray:
     """
     picture = pixels.copy()
     height, width = picture.shape[:2]
-    rows = state["top"][:_ROWS]
-    band = min(30 + 24 * len(rows), height)
+    fitting = max((height // 2 - _TITLE) // _ROW, 0)  # half of a small picture stays as it is
+    rows = state["top"][: min(_ROWS, fitting)]
+    band = min(_TITLE + _ROW * len(rows), height)
     picture[height - band :] //= 3
     draw_text(picture, state["label"] or _NOTHING, (12, height - band + 24), _BEST, width - 24)
     for number, row in enumerate(rows):
-        base = height - band + 46 + 24 * number
+        base = height - band + 46 + _ROW * number
         long = round(row["score"] * (width // 4))
         cv2.rectangle(picture, (12, base - 10), (12 + long, base - 2), _BAR, -1)
         text = f"{100 * row['score']:.0f} %  {row['label']}"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from edgenet.verbs.bench import bench
     from edgenet.verbs.camera import camera
+    from edgenet.verbs.capture import capture
     from edgenet.verbs.compare import compare
     from edgenet.verbs.convert import convert
     from edgenet.verbs.demo import demo
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "bench",
     "camera",
+    "capture",
     "compare",
     "convert",
     "demo",

@@ -11,6 +11,7 @@ from device_scripts.errors import EdgenetError
 from edgenet.cli import (
     bench,
     camera,
+    capture,
     compare,
     convert,
     demo,
@@ -34,7 +35,21 @@ app = typer.Typer(
     # Help in plain text: rich's panels would take as long to import as everything else together.
     rich_markup_mode=None,
 )
-for verb in (models, train, convert, evaluate, inspect, package, deploy, bench, camera, compare, sweep, demo):
+for verb in (
+    models,
+    train,
+    convert,
+    evaluate,
+    inspect,
+    package,
+    deploy,
+    camera,
+    capture,
+    bench,
+    compare,
+    sweep,
+    demo,
+):
     app.command(verb.__name__.rsplit(".", 1)[-1])(verb.command)
 
 

@@ -1,87 +1,113 @@
-"""`edgenet camera`: what the network sees live, in a browser."""
+"""`edgenet camera`: live labels of a camera, wherever it is."""
 
 from __future__ import annotations
 
-from contextlib import suppress
+import json
+import sys
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgenet.cli.console import JsonFlag, print_json
+from edgenet.cli.camera_page import Page, show_page
+from edgenet.cli.console import JsonFlag
+from edgenet.cli.option_groups import grouped
 
 if TYPE_CHECKING:
-    from edgenet.latency.measuring import Report
+    from edgenet.verbs.camera import CameraOptions, Watched
 
-Bundle = Annotated[Path, typer.Argument(help="Bundle, or a .tflite with labels.")]
-On = Annotated[str, typer.Option("--on", metavar="TARGET", help="browser: this machine's, with its camera.")]
-Serve = Annotated[
-    str,
-    typer.Option(
-        "--serve", metavar="ADDRESS", help="Serve the page at PORT, HOST or HOST:PORT (a free port)."
-    ),
-]
-Export = Annotated[
-    Path | None,
-    typer.Option("--export", metavar="FOLDER", help="Write the page there, for any web server, and end."),
-]
-Out = Annotated[
-    Path | None, typer.Option("--out", "-o", help="File for the latency report that the page sends.")
-]
-Top = Annotated[int, typer.Option("--top", min=1, help="Labels to show.")]
-Threshold = Annotated[
-    float, typer.Option("--threshold", min=0, max=1, help="A best score below it is nothing it knows.")
-]
-Smooth = Annotated[
-    float, typer.Option("--smooth", min=0, max=60, help="Half-life of the scores' average, seconds.")
-]
-Threads = Annotated[
-    int | None,
-    typer.Option("--threads", min=1, help="Of the network.", show_default="up to 4"),
-]
+Bundle = Annotated[Path, typer.Argument(help="The bundle or .tflite.")]
+On = Annotated[str, typer.Option("--on", metavar="TARGET", help="local, browser, or ssh:USER@HOST[:PORT].")]
 
 
+@dataclass(frozen=True)
+class Watching:
+    """How to watch."""
+
+    source: Annotated[
+        str, typer.Option(help="Camera (0, csi or /dev/video0), video, folder or URL, as the device sees it.")
+    ] = "0"
+    top: Annotated[int, typer.Option(min=1, help="Labels to show.")] = 5
+    threshold: Annotated[float, typer.Option(min=0, max=1, help="Below it is nothing it knows.")] = 0.3
+    smooth: Annotated[float, typer.Option(min=0, max=60, help="Half-life of the scores' average, s.")] = 0.3
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of inference.")] = None
+    frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")] = None
+
+
+@dataclass(frozen=True)
+class Showing:
+    """Where to show it."""
+
+    serve: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="A page at PORT (0: a free one), which this machine reaches, or HOST:PORT.",
+        ),
+    ] = None
+    record: Annotated[
+        Path | None, typer.Option(metavar="FILE.mp4", help="The frames with their labels, as a video.")
+    ] = None
+    window: Annotated[bool, typer.Option("--window", help="Show them in a window (local only).")] = False
+
+
+@grouped
 def command(
     bundle: Bundle,
-    on: On = "browser",
-    serve: Serve = "0",
-    export: Export = None,
-    out: Out = None,
-    top: Top = 5,
-    threshold: Threshold = 0.3,
-    smooth: Smooth = 0.3,
-    threads: Threads = None,
+    watching: Watching,
+    showing: Showing,
+    page: Page,
+    on: On = "local",
     json_output: JsonFlag = False,
 ) -> None:
-    """Say live what the camera sees, on a page that runs the network in the browser; Ctrl-C ends it.
+    """Say live what a camera sees; Ctrl-C ends it.
 
-    The page's button "Measure speed" sends a latency report, which is printed here.
+    A device's camera: here in the terminal, in a window, or on a page for any browser. With --on browser: the
+    browser's own camera, on a page that runs the network there; its button "Measure speed" sends a latency report.
     """
-    from device_scripts.page_access import parse_address
-    from edgenet.verbs.camera import PageOptions, camera
-    from edgenet.webpage.export import export_page
+    if on == "browser":
+        if showing.record or showing.window or watching.frames or watching.source != "0":
+            raise typer.BadParameter("--record, --window, --frames and --source are not for --on browser")
+        from edgenet.webpage.site import PageOptions
 
-    options = PageOptions(top, threshold, smooth, threads)
-    if export is not None:
-        written = export_page(bundle, export, options)
-        size = sum(path.stat().st_size for path in written)
-        typer.echo(f"{export}: {len(written)} files, {size / 1e6:.1f} MB; its README.md says how to serve it")
-        return
+        options = PageOptions(watching.top, watching.threshold, watching.smooth, watching.threads)
+        show_page(bundle, options, showing.serve or "0", page, json_output)
+    else:
+        if page.export or page.out:
+            raise typer.BadParameter("--export and --out need --on browser")
+        from edgenet.verbs.camera import CameraOptions
 
-    def show(report: Report) -> None:
-        from device_scripts.latency_table import table
-        from edgenet.verbs.bench import write_latency
+        _watch(bundle, CameraOptions(**asdict(watching), **asdict(showing)), on, json_output)
 
-        if out is not None:
-            write_latency(out, report)
-        print_json(report) if json_output else typer.echo(f"{table(report)}\n")
 
-    with suppress(KeyboardInterrupt):
-        camera(
-            bundle,
-            on,
-            options,
-            parse_address(serve),
-            measured=show,
-            refused=lambda error: typer.echo(str(error), err=True),
-        )
+def _watch(bundle: Path, options: CameraOptions, on: str, json_output: bool) -> None:
+    from device_scripts.live_screen import LiveScreen
+    from edgenet.verbs.camera import camera
+
+    screen = LiveScreen(sys.stdout)
+
+    def show(state: dict[str, Any]) -> None:
+        if json_output:
+            typer.echo(json.dumps(state))
+        elif state["type"] != "start":
+            screen.show(state)
+        elif state["page"]:
+            typer.echo(f"live page: {state['page']['url']}", err=True)
+
+    def installing(stage: str, done: int, total: int | None) -> None:
+        """In lines: a bar would stand in the way of the screen that follows."""
+        if stage not in told and sys.stderr.isatty():
+            told.add(stage)
+            typer.echo(f"{on}: {stage}", err=True)
+
+    told: set[str] = set()
+    result = camera(bundle, on, options, show, installing)
+    typer.echo(json.dumps({"type": "result", **asdict(result)})) if json_output else _print(result)
+
+
+def _print(result: Watched) -> None:
+    stages = ", ".join(f"{stage} {ms:.2f}" for stage, ms in result.stages_p50_ms.items())
+    typer.echo(f"{result.frames} frames, {result.missed} not looked at; p50 in ms: {stages or '-'}")
+    if result.recording:
+        typer.echo(f"recorded {result.recording}")

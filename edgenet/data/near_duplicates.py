@@ -15,8 +15,9 @@ from itertools import combinations
 import cv2
 import numpy as np
 
+from device_scripts.photo_quality import difference_hash
+
 SIDE = 256
-HASH_SIDE = 8
 SAME_HASH = 8
 """Of 64 bits, so many or fewer may differ between copies of one photo; different photos differ in 16 or more."""
 SAME_SCENE = 12
@@ -44,19 +45,6 @@ def near_duplicates(photos: Sequence[np.ndarray]) -> list[tuple[int, int]]:
     detector = cv2.SIFT.create(nfeatures=_FEATURES)
     looks = [_look(photo, detector) for photo in photos]
     return [(i, j) for i, j in combinations(range(len(looks)), 2) if _same(looks[i], looks[j])]
-
-
-def difference_hash(grey: np.ndarray) -> np.ndarray:
-    """Whether each of 8x8 places is darker than the place to its right.
-
-    Args:
-        grey: uint8 [height, width].
-
-    Returns:
-        bool [64].
-    """
-    small = cv2.resize(grey, (HASH_SIDE + 1, HASH_SIDE), interpolation=cv2.INTER_AREA).astype(np.int16)
-    return (small[:, 1:] > small[:, :-1]).ravel()
 
 
 def _look(photo: np.ndarray, detector: cv2.SIFT) -> _Look:

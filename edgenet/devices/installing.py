@@ -13,7 +13,7 @@ from edgenet.devices.device import Device
 from edgenet.devices.environment import Environment, ensure_environment, usable_environments
 from edgenet.devices.installed import Installed
 from edgenet.devices.local import LocalDevice
-from edgenet.devices.release import Release, release_of
+from edgenet.devices.release import Release, release_of, script_files
 from edgenet.errors import EdgenetError
 from edgenet.progress import Progress, silent
 
@@ -46,6 +46,22 @@ def install(bundle: Path, device: Device, progress: Progress = silent) -> Instal
     if isinstance(device, LocalDevice):
         return Installed(device, str(Path.cwd()), str(bundle.resolve()), (sys.executable,))
     return place(bundle, device, progress).installed
+
+
+def install_scripts(device: Device, progress: Progress = silent) -> Installed:
+    """Makes the scripts that need no model ready to run there; `bundle` is empty.
+
+    Raises:
+        EdgenetError: the device cannot take them; says why.
+    """
+    if isinstance(device, LocalDevice):
+        return Installed(device, str(Path.cwd()), "", (sys.executable,))
+    ready = usable_environments(device)
+    key = ready[0] if ready else ensure_environment(device, False, progress).key
+    folder = f"{device.home}/scripts"
+    device.push(script_files(), folder, progress)
+    python = f"{device.home}/environments/{key}/bin/python" if key else "python3"
+    return Installed(device, folder, "", ("env", f"PYTHONPATH={folder}", python))
 
 
 def place(bundle: Path, device: Device, progress: Progress = silent, offline: bool = False) -> Placed:

@@ -51,13 +51,17 @@ def release_of(bundle: Path, environment: str | None) -> Release:
         raise EdgenetError(f"there is no file {bundle}", "give a bundle, made by edgenet convert or package")
     # The name is shown on the device; one that a checksum file could not hold is replaced.
     name = bundle.name if _PLAIN.fullmatch(bundle.name) else f"model{bundle.suffix}"
+    files = {**script_files(), name: bundle, START: _START.replace("{bundle}", name).encode()}
+    sums = "".join(f"{sha256(content)}  {path}\n" for path, content in sorted(files.items())).encode()
+    identity = hashlib.sha256(sums + (environment or "").encode()).hexdigest()[:16]
+    return Release(identity, {**files, SUMS: sums}, name)
+
+
+def script_files() -> dict[str, Path | bytes]:
+    """The device scripts, by their path on the device."""
     folder = Path(device_scripts.__file__).parent
-    files: dict[str, Path | bytes] = {
+    return {
         f"device_scripts/{path.name}": path
         for path in sorted(folder.iterdir())
         if path.suffix in (".py", ".html")
     }
-    files = {**files, name: bundle, START: _START.replace("{bundle}", name).encode()}
-    sums = "".join(f"{sha256(content)}  {path}\n" for path, content in sorted(files.items())).encode()
-    identity = hashlib.sha256(sums + (environment or "").encode()).hexdigest()[:16]
-    return Release(identity, {**files, SUMS: sums}, name)

@@ -1,63 +1,195 @@
-"""The verb `camera`: what a bundle's network sees live, on a page that runs it on the browser's own camera."""
+"""The verb `camera`: live labels of a camera, wherever it is."""
 
 from __future__ import annotations
 
-import queue
-from collections.abc import Callable
+import json
+import secrets
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from device_scripts.conditions import look
-from device_scripts.page_access import Address
-from edgenet.devices.target import Browser, parse_target
+import numpy as np
+
+from device_scripts.sample_statistics import percentile
+from device_scripts.stage_summary import KEPT_TIMES, STAGES
+from edgenet.devices.device import Device, Running
+from edgenet.devices.installing import install
+from edgenet.devices.local import LocalDevice
+from edgenet.devices.opening import opened
 from edgenet.errors import EdgenetError
-from edgenet.latency.measuring import Report
-from edgenet.webpage.latency import NOTHING_SEEN, Around, latency_report
-from edgenet.webpage.measuring import HERE, now, open_in_browser
-from edgenet.webpage.server import PageServer
-from edgenet.webpage.site import PageOptions, page_of
+from edgenet.files import write_atomically
+from edgenet.progress import Progress, silent
 
-_WAKE_S = 1.0
+State = dict[str, Any]
+_ENDED = (0, 130, 143)
+"""Exit statuses of camera.py that are no failure: its source ended, or it was told to end."""
+
+
+@dataclass(frozen=True)
+class CameraOptions:
+    """How to watch, and where to show it; see `device_scripts/camera.py`.
+
+    Attributes:
+        source: a camera of the device, or a file or URL as the device sees it.
+        top: labels to tell.
+        threshold: a best score below it is nothing that the network knows, 0..1.
+        smooth: half-life of the scores' average, seconds.
+        threads: of inference; None for the device's own choice.
+        frames: stop after so many; None to go on.
+        serve: where the page listens: a port, 0 for a free one, which only this machine reaches (over ssh through a
+            forwarded port); or HOST:PORT for others too; None for no page.
+        record: MP4 file, on this machine, for the frames with their labels.
+        window: show them in a window, on this machine only.
+    """
+
+    source: str = "0"
+    top: int = 5
+    threshold: float = 0.3
+    smooth: float = 0.3
+    threads: int | None = None
+    frames: int | None = None
+    serve: str | None = None
+    record: Path | None = None
+    window: bool = False
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What was watched.
+
+    Attributes:
+        model: the model and what ran it.
+        frames: how many were classified.
+        missed: frames of the camera that nobody looked at.
+        fps: of the latest frames.
+        stages_p50_ms: median of each stage, of the latest frames.
+        recording: the file, where one was asked for.
+    """
+
+    model: str
+    frames: int
+    missed: int
+    fps: float | None
+    stages_p50_ms: dict[str, float]
+    recording: str | None
 
 
 def camera(
     bundle: Path,
-    target: str = "browser",
-    options: PageOptions = PageOptions(),  # noqa: B008 (frozen)
-    address: Address = HERE,
-    opening: Callable[[str], None] = open_in_browser,
-    measured: Callable[[Report], None] = lambda report: None,
-    refused: Callable[[EdgenetError], None] = lambda error: None,
-    goes_on: Callable[[], bool] = lambda: True,
-) -> None:
-    """Serves the page until it is interrupted.
+    on: str = "local",
+    options: CameraOptions | None = None,
+    show: Callable[[State], None] = lambda state: None,
+    progress: Progress = silent,
+) -> Watched:
+    """Runs a bundle (or .tflite) on the live pictures of a device's camera, until they end or Ctrl-C comes.
 
     Args:
-        address: where to serve; beyond this machine its token is needed, and browsers give no camera without https.
-        opening: given the page's address once it is served.
-        measured: told each latency report that a page sends.
-        refused: told why a report that came is none.
-        goes_on: asked every second.
+        bundle: from `convert` or `package`; installed there first, beside what runs there.
+        on: the target.
+        show: given every state as it comes: `type` "start" (with `page`), "frame", or "silent" while no frame comes.
+        progress: told of the installation's steps.
 
     Raises:
-        EdgenetError: the bundle or the address cannot be used.
+        EdgenetError: the device, the bundle or the camera cannot be used; says why.
     """
-    if not isinstance(parse_target(target), Browser):
-        raise EdgenetError(
-            f"{target} shows its camera through its own scripts", "run camera.py there, or use --on browser"
+    options = options or CameraOptions()
+    with opened(on) as device, ExitStack() as open_parts:
+        installed = install(bundle, device, progress)
+        arguments, record = _arguments(options, device)
+        command = installed.script("camera", [*arguments, "--", installed.bundle, options.source])
+        tally = _Tally()
+        try:
+            running = open_parts.enter_context(device.start(command))
+            for state in _states(running, device):
+                if state["type"] == "start":
+                    state = _reached(state, options, device, open_parts)
+                tally.add(state)
+                show(state)
+        except KeyboardInterrupt:
+            running.stop()
+        if record is not None and not isinstance(device, LocalDevice):
+            assert options.record is not None
+            write_atomically(options.record, device.pull(record))
+            device.run(["rm", "-f", record])
+        return tally.watched(options)
+
+
+def _arguments(options: CameraOptions, device: Device) -> tuple[list[str], str | None]:
+    """The options of camera.py there, and where it records."""
+    here = isinstance(device, LocalDevice)
+    if options.window and not here:
+        raise EdgenetError(f"a window cannot show what {device.name} sees", "use --serve")
+    given = [
+        "--json",
+        f"--top={options.top}",
+        f"--threshold={options.threshold}",
+        f"--smooth={options.smooth}",
+    ]
+    if options.threads is not None:
+        given.append(f"--threads={options.threads}")
+    if options.frames is not None:
+        given.append(f"--frames={options.frames}")
+    if options.serve is not None:
+        given.append(f"--serve={options.serve}")
+    if options.window:
+        given.append("--window")
+    record = None
+    if options.record is not None:
+        name = f"recording-{secrets.token_hex(4)}.mp4"
+        record = str(options.record.resolve()) if here else f"{device.home}/{name}"
+        given.append(f"--record={record}")
+    return given, record
+
+
+def _states(running: Running, device: Device) -> Iterator[State]:
+    """What camera.py tells, until it ends.
+
+    Raises:
+        EdgenetError: it failed.
+    """
+    for line in running.lines():
+        state = json.loads(line)
+        if state["type"] != "summary":  # the tally has the same, also after Ctrl-C
+            yield state
+    done = running.finish()
+    if done.status not in _ENDED:
+        raise EdgenetError(f"{device.name}: {done.last_words().removeprefix('error: ')}")
+
+
+def _reached(state: State, options: CameraOptions, device: Device, open_parts: ExitStack) -> State:
+    """The start with the page's address as this machine reaches it."""
+    own = options.serve is not None and options.serve.isdecimal()
+    if not own or isinstance(device, LocalDevice):
+        return state
+    port = open_parts.enter_context(device.forward(state["page"]["port"]))
+    return {**state, "page": {"url": f"http://127.0.0.1:{port}/", "port": port}}
+
+
+class _Tally:
+    """Counts and times while states come."""
+
+    def __init__(self) -> None:
+        self._model = ""
+        self._last: State = {}
+        self._times: deque[list[float]] = deque(maxlen=KEPT_TIMES)
+
+    def add(self, state: State) -> None:
+        self._model = state.get("model", self._model)
+        if state["type"] == "frame":
+            self._last = state
+            self._times.append([state["ms"][stage] for stage in STAGES])
+
+    def watched(self, options: CameraOptions) -> Watched:
+        columns = np.array(self._times).T
+        medians = {stage: percentile(column, 50) for stage, column in zip(STAGES, columns, strict=False)}
+        return Watched(
+            model=self._model,
+            frames=self._last.get("frame", 0),
+            missed=self._last.get("missed", 0),
+            fps=self._last.get("fps"),
+            stages_p50_ms=medians,
+            recording=None if options.record is None else str(options.record),
         )
-    site = page_of(bundle, options, takes_reports=True)
-    with PageServer(site, address) as server:
-        opening(server.address.url())
-        while goes_on():
-            try:
-                sent = server.reports.get(timeout=_WAKE_S)
-            except queue.Empty:
-                continue
-            here = address.token is None
-            seen = look() if here else NOTHING_SEEN
-            try:
-                report = latency_report(site.model, sent, Around(now(), options.measuring, seen, seen, here))
-            except EdgenetError as error:  # the page shows on, whatever was sent
-                refused(error)
-            else:
-                measured(report)

@@ -26,7 +26,7 @@ from device_scripts.preprocess import prepare
 from device_scripts.runtime import Classifier, load_runtime
 from edgenet.bundle import Facts, Weights, write_bundle
 from edgenet.latency.options import BenchOptions
-from edgenet.verbs.camera import camera
+from edgenet.verbs.camera_page import camera_page
 from edgenet.verbs.convert import convert
 from edgenet.verbs.quantizing import Calibration
 from edgenet.webpage.export import export_page
@@ -282,7 +282,7 @@ def test_the_button_sends_a_report_to_the_verb(colours: Path, opened: Open) -> N
         page.locator("#measure").click()  # once the network is there
 
     options = PageOptions(measuring=replace(PAGE_PROTOCOL, min_seconds=0.1))
-    camera(colours, "browser", options, opening=measure, measured=reports.append, goes_on=lambda: not reports)
+    camera_page(colours, options, opening=measure, measured=reports.append, goes_on=lambda: not reports)
     assert reports[0]["steady_state"]["n"] >= 50
 
 

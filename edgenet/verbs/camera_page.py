@@ -1,0 +1,57 @@
+"""The verb `camera` in a browser: what a bundle's network sees live, on a page that runs it on the browser's own camera."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable
+from pathlib import Path
+
+from device_scripts.conditions import look
+from device_scripts.page_access import Address
+from edgenet.errors import EdgenetError
+from edgenet.latency.measuring import Report
+from edgenet.webpage.latency import NOTHING_SEEN, Around, latency_report
+from edgenet.webpage.measuring import HERE, now, open_in_browser
+from edgenet.webpage.server import PageServer
+from edgenet.webpage.site import PageOptions, page_of
+
+_WAKE_S = 1.0
+
+
+def camera_page(
+    bundle: Path,
+    options: PageOptions = PageOptions(),  # noqa: B008 (frozen)
+    address: Address = HERE,
+    opening: Callable[[str], None] = open_in_browser,
+    measured: Callable[[Report], None] = lambda report: None,
+    refused: Callable[[EdgenetError], None] = lambda error: None,
+    goes_on: Callable[[], bool] = lambda: True,
+) -> None:
+    """Serves the page until it is interrupted.
+
+    Args:
+        address: where to serve; beyond this machine its token is needed, and browsers give no camera without https.
+        opening: given the page's address once it is served.
+        measured: told each latency report that a page sends.
+        refused: told why a report that came is none.
+        goes_on: asked every second.
+
+    Raises:
+        EdgenetError: the bundle or the address cannot be used.
+    """
+    site = page_of(bundle, options, takes_reports=True)
+    with PageServer(site, address) as server:
+        opening(server.address.url())
+        while goes_on():
+            try:
+                sent = server.reports.get(timeout=_WAKE_S)
+            except queue.Empty:
+                continue
+            here = address.token is None
+            seen = look() if here else NOTHING_SEEN
+            try:
+                report = latency_report(site.model, sent, Around(now(), options.measuring, seen, seen, here))
+            except EdgenetError as error:  # the page shows on, whatever was sent
+                refused(error)
+            else:
+                measured(report)

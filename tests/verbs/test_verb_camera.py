@@ -1,0 +1,58 @@
+"""The verbs `camera` and `capture` on this machine; over ssh they are tested with the virtual Pi."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tiny_model import tiny_model
+
+from edgenet import camera, capture
+from edgenet.cli.app import app
+from edgenet.errors import EdgenetError
+from edgenet.verbs.camera import CameraOptions
+from edgenet.verbs.capture import CaptureOptions
+
+CLIP = Path(__file__).resolve().parents[2] / "edgenet" / "assets" / "clip.mp4"
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.tflite"
+    path.write_bytes(tiny_model(size=32))
+    return path
+
+
+def test_states_come_and_are_counted(model: Path, tmp_path: Path) -> None:
+    states: list[dict[str, object]] = []
+    recording = tmp_path / "out.mp4"
+    options = CameraOptions(source=str(CLIP), frames=5, serve="0", record=recording)
+    result = camera(model, "local", options, states.append)
+    assert [state["type"] for state in states] == ["start"] + ["frame"] * 5
+    assert states[0]["page"]["url"].startswith("http://127.0.0.1:")  # type: ignore[index]
+    assert (result.frames, result.missed) == (5, 0)
+    assert set(result.stages_p50_ms) == {"capture", "preprocess", "inference", "postprocess"}
+    assert recording.stat().st_size > 1000
+
+
+def test_what_fails_there_is_one_line_here(model: Path) -> None:
+    with pytest.raises(EdgenetError, match="local: there is no camera /dev/video97"):
+        camera(model, "local", CameraOptions(source="97"))
+    with pytest.raises(EdgenetError, match="nope does not exist"):
+        capture("cup", model.parent / "data", "local", CaptureOptions(source="nope"))
+
+
+def test_photos_are_collected(tmp_path: Path) -> None:
+    said: list[str] = []
+    result = capture("cup", tmp_path, "local", CaptureOptions(str(CLIP), count=3), said.append)
+    assert (result.kept, result.photos) == (3, 3)
+    assert len(list((tmp_path / "cup").glob("*.jpg"))) == 3
+    with pytest.raises(EdgenetError, match="cannot be the name"):
+        capture("../cup", tmp_path, "local", CaptureOptions(str(CLIP)))
+
+
+def test_on_the_command_line(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    app(["camera", str(model), "--source", str(CLIP), "--frames", "2", "--json"], standalone_mode=False)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["type"] for line in lines] == ["start", "frame", "frame", "result"]
