@@ -1,4 +1,4 @@
-"""The verb `camera` in a browser: what a bundle's network sees live, on a page that runs it on the browser's own camera."""
+"""The verb `camera` in a browser: a page that runs a bundle's network there, on the browser's own camera."""
 
 from __future__ import annotations
 
