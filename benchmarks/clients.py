@@ -2,8 +2,9 @@
 
     python -m benchmarks.clients MODEL.tflite --photos 100 --data ../shared/data/imagenet-sample-500.zip
 
-Clients: ai-edge-litert (what the others are held against), tflite-runtime, MediaPipe Tasks. The environments are
-made under `.envs/` the first time (about a minute). All get the same pixels, at the network's own size.
+Clients: ai-edge-litert (what the others are held against), tflite-runtime, MediaPipe Tasks; in Chromium LiteRT.js and
+MediaPipe for the web. The environments are made under `.envs/` the first time (about a minute). All get the same
+pixels, at the network's own size.
 "top-1 equal" is of each client's own first choice; "else tied": another choice with the very same score.
 Exit status 1 when a client does not take the file or sees other labels; scores are reported, not judged, because
 kernel sets differ.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -34,6 +36,8 @@ CLIENTS = {
     "ai-edge-litert": "litert_client.py",
     "tflite-runtime": "litert_client.py",
     "mediapipe": "mediapipe_client.py",
+    "litert.js": "litert_js_client.py",
+    "mediapipe-web": "mediapipe_web_client.py",
 }
 _TIMEOUT_S = 900
 _COLUMNS = ("client", "version", "loads", "labels", "top-1 equal", "else tied", "max |difference|")
@@ -134,17 +138,24 @@ def _comparison(answer: Answer, reference: Answer) -> tuple[str, ...]:
 def _ask(name: str, model: Path, photos: Path) -> Answer | str:
     """Runs one client in its environment; the end of its last message if it fails."""
     try:
-        python = python_of(name, FOLDER / f"requirements-{name}.txt")
+        python = _python(name)
     except EdgenetError as error:
         return str(error)
     command = [str(python), str(FOLDER / CLIENTS[name]), str(model), str(photos)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S)
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, env=environment)
     except subprocess.TimeoutExpired:
         return f"no answer within {_TIMEOUT_S} s"
     if done.returncode:
         return (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
     return _parse(json.loads(done.stdout))
+
+
+def _python(name: str) -> Path:
+    """Those in a browser are driven by edgenet's own environment, the others have one each."""
+    requirements = FOLDER / f"requirements-{name}.txt"
+    return python_of(name, requirements) if requirements.is_file() else Path(sys.executable)
 
 
 def _parse(answer: dict[str, Any]) -> Answer:

@@ -40,7 +40,7 @@ def camera_page(
         EdgenetError: the bundle or the address cannot be used.
     """
     site = page_of(bundle, options, takes_reports=True)
-    with PageServer(site, address) as server:
+    with PageServer(site.files, address) as server:
         opening(server.address.url())
         while goes_on():
             try:

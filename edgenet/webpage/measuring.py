@@ -56,7 +56,7 @@ def _measure(
     site = page_of(model, PageOptions(threads=threads, measuring=protocol, at_once=True), takes_reports=True)
     progress(f"browser: {model.name}", 0, None)
     started, before = now(), look()
-    with PageServer(site, HERE) as server:
+    with PageServer(site.files, HERE) as server:
         opening(server.address.url())
         try:
             sent = server.reports.get(timeout=PATIENCE_S + 3 * protocol.min_seconds)

@@ -9,6 +9,7 @@ import json
 import queue
 import socket
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import PurePosixPath
@@ -17,7 +18,6 @@ from urllib.parse import urlsplit
 
 from device_scripts.page_access import Address, cookie, is_for_us, may_enter
 from edgenet.errors import EdgenetError
-from edgenet.webpage.site import Site
 
 REPORT = "report"
 LARGEST_REPORT = 8 << 20  # bytes; a million runs
@@ -48,7 +48,7 @@ _TYPES = {
 
 
 class PageServer:
-    """The server; use it as a context manager.
+    """The server of these files, by their paths; use it as a context manager.
 
     Attributes:
         address: where it listens, with the port that it got.
@@ -58,8 +58,8 @@ class PageServer:
         EdgenetError: the address is taken or is not this machine's.
     """
 
-    def __init__(self, site: Site, address: Address) -> None:
-        self.site = site
+    def __init__(self, files: Mapping[str, bytes], address: Address) -> None:
+        self.files = files
         self.reports: queue.Queue[dict[str, Any]] = queue.Queue(maxsize=64)
         family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
         server = type("Server", (_Server,), {"address_family": family})
@@ -102,7 +102,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self._refused():
             return
         name = urlsplit(self.path).path.removeprefix("/") or "index.html"
-        data = self.page.site.files.get(name)
+        data = self.page.files.get(name)
         if data is None:
             self._answer(404, b"there is nothing here\n")
             return

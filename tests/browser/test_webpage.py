@@ -32,7 +32,7 @@ from edgenet.verbs.quantizing import Calibration
 from edgenet.webpage.export import export_page
 from edgenet.webpage.measuring import measure_in_browser
 from edgenet.webpage.server import PageServer
-from edgenet.webpage.site import PAGE_PROTOCOL, PageOptions, Site, page_of
+from edgenet.webpage.site import PAGE_PROTOCOL, PageOptions, page_of
 
 PHONE = {"width": 390, "height": 844}
 EVIL = "<img src=x onerror='document.title=1'>"
@@ -53,7 +53,7 @@ Open = Callable[..., Page]
 
 @contextmanager
 def serving(bundle: Path, options: PageOptions = PageOptions()) -> Iterator[str]:  # noqa: B008 (frozen)
-    with PageServer(page_of(bundle, options, takes_reports=True), parse_address("0")) as server:
+    with PageServer(page_of(bundle, options, takes_reports=True).files, parse_address("0")) as server:
         yield server.address.url()
 
 
@@ -235,7 +235,7 @@ def test_why_there_is_no_picture(colours: Path, opened: Open, before: str, title
 def test_a_damaged_model_is_told(colours: Path, opened: Open) -> None:
     site = page_of(colours, PageOptions(), takes_reports=False)
     damaged = {**site.files, "model.tflite": site.files["model.tflite"][:-1] + b"?"}
-    with PageServer(Site(site.model, damaged), parse_address("0")) as server:
+    with PageServer(damaged, parse_address("0")) as server:
         page = opened(server.address.url(), before=rejecting("NotFoundError"))
         expect(page.locator("#trouble-title")).to_have_text("The model is damaged")
 
@@ -252,7 +252,7 @@ def own_address() -> str:
 
 def test_http_from_elsewhere_gets_no_camera_but_photos(colours: Path, opened: Open) -> None:
     with PageServer(
-        page_of(colours, PageOptions(), takes_reports=True), Address(own_address(), 0, "token")
+        page_of(colours, PageOptions(), takes_reports=True).files, Address(own_address(), 0, "token")
     ) as server:
         page = opened(server.address.url())
         expect(page.locator("#trouble-title")).to_have_text("This address may not use the camera")

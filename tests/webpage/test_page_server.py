@@ -22,7 +22,7 @@ def site(colours: Path) -> Site:
 
 @pytest.fixture
 def server(site: Site) -> Iterator[PageServer]:
-    with PageServer(site, parse_address("0")) as served:
+    with PageServer(site.files, parse_address("0")) as served:
         yield served
 
 
@@ -67,7 +67,7 @@ def test_another_sites_name_for_this_machine_is_refused(server: PageServer) -> N
 
 
 def test_others_need_the_token_once(site: Site) -> None:
-    with PageServer(site, Address("127.0.0.1", 0, "secret")) as server:
+    with PageServer(site.files, Address("127.0.0.1", 0, "secret")) as server:
         assert ask(server, "/")[0] == 403
         assert ask(server, "/?token=wrong")[0] == 403
         assert ask(server, "/report", "POST", b"{}", Content_Type="application/json")[0] == 403
@@ -91,7 +91,7 @@ def test_only_a_json_object_is_a_report(server: PageServer) -> None:
 
 def test_an_address_that_is_taken_is_told(server: PageServer, site: Site) -> None:
     with pytest.raises(EdgenetError, match="cannot serve at"):
-        PageServer(site, Address("127.0.0.1", server.address.port, None))
+        PageServer(site.files, Address("127.0.0.1", server.address.port, None))
 
 
 def test_the_page_is_told_what_it_shows(site: Site) -> None:

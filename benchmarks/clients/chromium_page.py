@@ -1,0 +1,48 @@
+"""An empty page in a real Chromium with files beside it, for clients that are JavaScript."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from playwright.sync_api import Page, sync_playwright
+
+from device_scripts.page_access import parse_address
+from edgenet.errors import EdgenetError
+from edgenet.webpage.server import PageServer
+
+# MediaPipe draws with WebGL, which the processor does here.
+_FLAGS = ("--no-sandbox", "--disable-dev-shm-usage", "--enable-unsafe-swiftshader")
+_EMPTY = b"<!doctype html><meta charset=utf-8><title>client</title><body>"
+
+
+@contextmanager
+def blank_page(files: Mapping[str, bytes]) -> Iterator[Page]:
+    """A page whose server has these files; it can fetch nothing else, for the server's headers say so.
+
+    Raises:
+        EdgenetError: there is no Chromium here.
+    """
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        raise EdgenetError("there is no Chromium here", "install it (Debian: apt install chromium)")
+    served = {"index.html": _EMPTY, **files}
+    with PageServer(served, parse_address("0")) as server, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=list(_FLAGS))
+        page = browser.new_page()
+        page.goto(server.address.url())
+        yield page
+        browser.close()
+
+
+def as_rgba(photo: np.ndarray) -> dict[str, Any]:
+    """A photo uint8 [H, W, 3] RGB for the page: its width, and opaque RGBA as base64."""
+    opaque = np.full((*photo.shape[:2], 1), 255, np.uint8)
+    return {
+        "width": photo.shape[1],
+        "rgba": base64.b64encode(np.dstack([photo, opaque]).tobytes()).decode(),
+    }
