@@ -11,15 +11,16 @@ import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Optional, TextIO
+from typing import TYPE_CHECKING, Any, Callable, Optional, TextIO
 
 import numpy as np
 
 from .frames import is_live
-from .live_page import LivePage
 from .live_screen import LiveScreen
 from .live_source import Told
-from .page_access import parse_address
+
+if TYPE_CHECKING:
+    from .live_page import LivePage
 
 State = dict[str, Any]
 Output = Callable[[State, Optional[np.ndarray]], None]
@@ -87,8 +88,12 @@ def opened_outputs(wanted: Wanted, to: Destination, open_parts: ExitStack) -> li
     Raises:
         EdgenetError: one cannot be had, such as a window where there is no display.
     """
+    # Late imports: who asks for none of these starts in two thirds of the time.
     page = None
     if wanted.serve is not None:
+        from .live_page import LivePage
+        from .page_access import parse_address
+
         page = open_parts.enter_context(LivePage(parse_address(wanted.serve)))
         print(f"live page: {page.address.url()}", file=sys.stderr, flush=True)
     first = json_lines(to.out) if wanted.as_json else on_screen(to.out)
@@ -96,7 +101,6 @@ def opened_outputs(wanted: Wanted, to: Destination, open_parts: ExitStack) -> li
         place = None if page is None else {"url": page.address.url(), "port": page.address.port}
         first({"type": "start", "model": to.model, "page": place}, None)
     outputs = [first] if page is None else [first, on_page(page, to.model)]
-    # Late imports: the lean start is for those who ask for neither.
     if wanted.window:
         from .live_window import LiveWindow
 

@@ -1,0 +1,25 @@
+"""A checkpoint with fresh weights, for what is only timed: fresh_network.py VARIANT OUT.safetensors"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from edgenet.zoo.checkpoint import save_checkpoint
+from edgenet.zoo.labels import labels_for
+from edgenet.zoo.loaded import LoadedNetwork
+from edgenet.zoo.normalization import CENTRED
+from edgenet.zoo.registry import build, parse_variant
+
+
+def main() -> None:
+    """Writes it, with ImageNet's 1,001 labels."""
+    name, out = sys.argv[1:]
+    module = build(name, 1001).eval()
+    save_checkpoint(
+        Path(out), LoadedNetwork(module, parse_variant(name), labels_for(1001), CENTRED, "fresh", "none")
+    )
+
+
+if __name__ == "__main__":
+    main()
