@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from edgenet.devices.device import Device, Running
+from edgenet.devices.installed import Installed
 from edgenet.devices.installing import install
+from edgenet.devices.local import LocalDevice
 from edgenet.devices.opening import opened
 from edgenet.devices.target import Browser, parse_target
 from edgenet.errors import EdgenetError
@@ -50,16 +54,34 @@ def measure_there(
     def named(stage: str, done: int, total: int | None) -> None:
         progress(f"{device.name}: {stage}", done, total)
 
-    installed = [install(model, device, named) for model in models]
-    arguments = [*(one.bundle for one in installed), "--lines", *options.arguments()]
-    command = installed[-1].script("measure_latency", arguments)
-    with device.start(command) as running:
-        reports = _follow(running, named)
-        done = running.finish()
+    installed = install(models[0], device, named)
+    with _all_there(installed, models, named) as paths:
+        command = installed.script("measure_latency", [*paths, "--lines", *options.arguments()])
+        with device.start(command) as running:
+            reports = _follow(running, named)
+            done = running.finish()
     if done.status != 0 or reports is None:
         reason = done.last_words().removeprefix("error: ")
         raise EdgenetError(f"measuring on {device.name} failed: {reason}")
     return reports
+
+
+@contextmanager
+def _all_there(installed: Installed, models: Sequence[Path], progress: Progress) -> Iterator[list[str]]:
+    """The models' paths on the device. Only the first is a release there, the others stay for the block."""
+    device = installed.device
+    if isinstance(device, LocalDevice):
+        yield [str(model.resolve()) for model in models]
+        return
+    folder = f"{device.home}/measuring-{secrets.token_hex(4)}"
+    others = {f"{number}{model.suffix}": model for number, model in enumerate(models[1:], 2)}
+    try:
+        if others:
+            device.push(others, folder, progress)
+        yield [installed.bundle, *(f"{folder}/{name}" for name in others)]
+    finally:
+        if others:
+            device.run(["rm", "-rf", folder])
 
 
 def _as_here(report: Report, model: Path, target: str) -> Report:

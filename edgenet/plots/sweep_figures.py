@@ -7,12 +7,10 @@ from typing import Protocol
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-INK, FRONT = "#222222", "#222222"
-# Told apart by colour-blind readers too (Okabe and Ito), and by their markers in print.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-MARKERS = "osD^vP"
+from edgenet.plots.axes import COLOURS, INK, MARKERS, figure_of, logarithmic_x, quiet
+
+FRONT = INK
 
 
 class Point(Protocol):
@@ -124,21 +122,10 @@ def _latency(point: Point) -> float:
 
 
 def _axes(title: str, x: str, y: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(6.4, 4.2), facecolor="white", layout="constrained")
+    figure = figure_of(6.4, 4.2)
     axes = figure.subplots()
-    axes.set_xscale("log")
-    # Powers of ten alone would leave most grids without a single number on the axis.
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_title(title.replace("$", r"\$"), loc="left", fontsize=11, color=INK)
-    axes.set_xlabel(x.replace("$", r"\$") + ", log axis", fontsize=9)
-    axes.set_ylabel(y, fontsize=9)
-    axes.grid(color="#e3e3e0", lw=0.7)
-    axes.set_axisbelow(True)
-    axes.tick_params(labelsize=8, length=0, which="both")
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    quiet(axes, title, f"{x}, log axis", y)
+    logarithmic_x(axes)
     return figure, axes
 
 

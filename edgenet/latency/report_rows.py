@@ -1,0 +1,120 @@
+"""Latency reports side by side: a row for each, with the front of accuracy against latency, and as a table."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+
+from edgenet.accuracy.pareto import on_front
+from edgenet.latency.report_values import LatencyReport
+
+
+@dataclass(frozen=True)
+class ReportRow:
+    """One report in figures.
+
+    Attributes:
+        label: what tells it apart from the others, for people.
+        cold_start_ms: from starting a process to its first answer.
+        sustained_ratio: p50 of the last 30 s over that of the first; None without a sustained load.
+        int8_top1: percent of `photos`; None where nobody measured it.
+        front: whether no other report of its device is as fast and as accurate, and better in one of the two.
+        reasons: why it is not valid, empty where it is.
+    """
+
+    label: str
+    model: str
+    target: str
+    device: str
+    started: str
+    protocol: str
+    threads: int
+    n: int
+    min_ms: float
+    p50_ms: float
+    p90_ms: float
+    p99_ms: float
+    max_ms: float
+    cold_start_ms: float
+    sustained_ratio: float | None
+    peak_memory_bytes: int | None
+    size_bytes: int
+    int8_top1: float | None
+    photos: int | None
+    front: bool
+    valid: bool
+    reasons: str
+
+
+def report_rows(reports: Sequence[LatencyReport]) -> tuple[ReportRow, ...]:
+    """A row for each report, in their order."""
+    labels = _labels(reports)
+    rows = [_row(report, label) for report, label in zip(reports, labels, strict=True)]
+    return _with_front(rows)
+
+
+def rows_csv(rows: Sequence[ReportRow]) -> bytes:
+    """A table with a header, a line for each row; what is not known is empty."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, [field.name for field in fields(ReportRow)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in rows)
+    return stream.getvalue().encode()
+
+
+def _row(report: LatencyReport, label: str) -> ReportRow:
+    samples, accuracy = report.samples_ms, report.accuracy
+    return ReportRow(
+        label=label,
+        model=report.name,
+        target=report.target,
+        device=report.device,
+        started=report.started,
+        protocol=report.protocol,
+        threads=report.threads,
+        n=samples.size,
+        min_ms=float(samples.min()),
+        p50_ms=report.p50_ms,
+        p90_ms=report.p90_ms,
+        p99_ms=report.p99_ms,
+        max_ms=float(samples.max()),
+        cold_start_ms=report.cold_start.total_ms,
+        sustained_ratio=report.sustained.ratio if report.sustained else None,
+        peak_memory_bytes=report.peak_memory_bytes,
+        size_bytes=report.size_bytes,
+        int8_top1=accuracy.int8_top1 if accuracy else None,
+        photos=accuracy.n if accuracy else None,
+        front=False,
+        valid=report.valid,
+        reasons="; ".join(report.reasons),
+    )
+
+
+def _labels(reports: Sequence[LatencyReport]) -> list[str]:
+    """The models' names, with as much beside them as tells the reports apart."""
+    labels = [report.name for report in reports]
+    for more in (
+        [f"on {report.target or report.device}" for report in reports],
+        [f"{report.threads} thread{'s' * (report.threads > 1)}" for report in reports],
+        [report.started for report in reports],
+        [f"#{number}" for number in range(1, len(reports) + 1)],
+    ):
+        if len(set(labels)) == len(labels):
+            break
+        if len(set(more)) > 1:
+            labels = [f"{label}, {text}" for label, text in zip(labels, more, strict=True)]
+    return labels
+
+
+def _with_front(rows: Sequence[ReportRow]) -> tuple[ReportRow, ...]:
+    """Fronts are within one device: a faster board is no better network."""
+    found: dict[int, bool] = {}
+    for place in {(row.target, row.device) for row in rows}:
+        known = [
+            i for i, row in enumerate(rows) if (row.target, row.device) == place and row.int8_top1 is not None
+        ]
+        gains = [float(rows[i].int8_top1 or 0) for i in known]
+        found |= dict(zip(known, on_front([rows[i].p50_ms for i in known], gains), strict=True))
+    return tuple(replace(row, front=found.get(i, False)) for i, row in enumerate(rows))
