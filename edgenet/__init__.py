@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from edgenet.verbs.inspect import inspect
     from edgenet.verbs.models import models
     from edgenet.verbs.package import package
+    from edgenet.verbs.report import report
     from edgenet.verbs.sweep import sweep
     from edgenet.verbs.train import train
 
@@ -35,6 +36,7 @@ __all__ = [
     "inspect",
     "models",
     "package",
+    "report",
     "sweep",
     "train",
 ]

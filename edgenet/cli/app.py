@@ -20,6 +20,7 @@ from edgenet.cli import (
     inspect,
     models,
     package,
+    report,
     sweep,
     train,
 )
@@ -46,6 +47,7 @@ for verb in (
     camera,
     capture,
     bench,
+    report,
     compare,
     sweep,
     demo,

@@ -32,7 +32,10 @@ Resolutions = Annotated[str, typer.Option("--resolutions", metavar="R,R,...", he
 Quantization = Annotated[
     str | None, typer.Option("--quantization", show_default="the best", help="The recipe, as of convert.")
 ]
-Target = Annotated[str, typer.Option("--target", help="Where to measure latency; local is the only one yet.")]
+Target = Annotated[
+    str,
+    typer.Option("--target", metavar="TARGET", help="Where latency is measured, as --on of bench."),
+]
 Threads = Annotated[int, typer.Option("--threads", min=1, help="Of the inference that is timed.")]
 Calm = Annotated[
     float,

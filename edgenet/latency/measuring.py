@@ -16,6 +16,7 @@ from edgenet.devices.local import LocalDevice
 from edgenet.devices.opening import opened
 from edgenet.devices.target import Browser, parse_target
 from edgenet.errors import EdgenetError
+from edgenet.files import write_atomically
 from edgenet.latency.options import BenchOptions
 from edgenet.latency.profile import with_mult_adds
 from edgenet.progress import Progress, silent
@@ -64,6 +65,15 @@ def measure_there(
         reason = done.last_words().removeprefix("error: ")
         raise EdgenetError(f"measuring on {device.name} failed: {reason}")
     return reports
+
+
+def write_latency(path: Path, report: Report) -> None:
+    """Writes a report as JSON, on one line: its samples are many.
+
+    Raises:
+        EdgenetError: it cannot be written.
+    """
+    write_atomically(path, (json.dumps(report, allow_nan=False) + "\n").encode())
 
 
 @contextmanager

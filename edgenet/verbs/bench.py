@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +9,12 @@ from pathlib import Path
 from device_scripts.model_file import open_model
 from edgenet.devices.target import parse_target
 from edgenet.errors import EdgenetError
-from edgenet.files import make_folder, write_atomically
-from edgenet.latency.measuring import Report, measure_on
+from edgenet.files import make_folder
+from edgenet.latency.measuring import Report, measure_on, write_latency
 from edgenet.latency.options import BenchOptions
 from edgenet.progress import Progress, silent
 
-__all__ = ["Bench", "BenchOptions", "bench", "write_latency"]
+__all__ = ["Bench", "BenchOptions", "bench"]
 
 
 @dataclass(frozen=True)
@@ -67,15 +66,6 @@ def bench(
             reports.append(report)
             measured(report)
     return Bench(tuple(reports), tuple(files))
-
-
-def write_latency(path: Path, report: Report) -> None:
-    """Writes a report as JSON, on one line: its samples are many.
-
-    Raises:
-        EdgenetError: it cannot be written.
-    """
-    write_atomically(path, (json.dumps(report, allow_nan=False) + "\n").encode())
 
 
 def _check(models: Sequence[Path], targets: Sequence[str]) -> None:

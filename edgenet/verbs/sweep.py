@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from device_scripts.conditions import load
-from device_scripts.entry import usable_cpus
-from device_scripts.validity import MAX_LOAD_PER_CORE
 from edgenet.files import make_folder, write_atomically
+from edgenet.latency.measuring import measure_on, write_latency
+from edgenet.latency.options import BenchOptions
 from edgenet.plots.png import png
 from edgenet.plots.sweep_figures import latency_figure, mult_adds_figure, parameters_figure
 from edgenet.progress import Progress, silent
 from edgenet.training.job import Material
-from edgenet.verbs.device_script import device_script
 from edgenet.verbs.sweep_ray import make_on_ray
 from edgenet.verbs.sweep_rows import (
     MADE_FILE,
@@ -33,8 +29,6 @@ from edgenet.verbs.sweep_settings import Grid, SweepOptions, keep_settings, sett
 from edgenet.verbs.sweep_variant import Say, make_variant, model_path, read_division
 from edgenet.zoo.registry import Variant
 
-CALM_PER_CORE = 0.6 * MAX_LOAD_PER_CORE
-"""Below the limit, for the measuring of a whole grid raises the load itself."""
 CSV_FILE, LATENCY_FILE = "sweep.csv", "latency.json"
 FIGURES = {
     "accuracy_mult_adds.png": mult_adds_figure,
@@ -130,15 +124,14 @@ def _time_all(
 ) -> list[SweepRow]:
     """The rows of all variants; those that were not timed yet are timed now, one after another on a calm machine."""
     rows: list[SweepRow] = []
-    calm = False
+    settle_s = options.calm_s  # for the first: the load of training goes once
     for folder, variant in variants:
         row = read_row(folder)
         if row is None:
-            if not calm:
-                calm = _calm_down(options.calm_s, progress)
             made = read_made(folder)
             assert made is not None
-            row = _timed(made, model_path(folder, variant), options)
+            row = _timed(made, model_path(folder, variant), options, settle_s, progress)
+            settle_s = 0.0
             keep(folder / ROW_FILE, row)
             valid = "" if row.latency_valid else " (not valid to quote)"
             say(f"{variant.name}: p50 {row.latency_p50_ms:.2f} ms{valid}")
@@ -146,20 +139,13 @@ def _time_all(
     return rows
 
 
-def _calm_down(longest_s: float, progress: Progress) -> bool:
-    """Waits until the load that training left behind is gone: a report says that it is not valid in company."""
-    until = time.monotonic() + longest_s
-    while (left := until - time.monotonic()) > 0 and (load() or 0) > CALM_PER_CORE * len(usable_cpus()):
-        progress("waiting for a calm machine", round(longest_s - left), round(longest_s))
-        time.sleep(min(left, 1.0))
-    return True
-
-
-def _timed(made: Made, model: Path, options: SweepOptions) -> SweepRow:
-    """The row of a variant, after measuring its latency in a process of its own."""
-    report = model.parent / LATENCY_FILE
-    device_script("measure_latency", [str(model), "--threads", str(options.threads), "--out", str(report)])
-    latency = json.loads(report.read_text(encoding="utf-8"))
+def _timed(made: Made, model: Path, options: SweepOptions, settle_s: float, progress: Progress) -> SweepRow:
+    """The row of a variant, after measuring its latency on the target; the report, with its accuracy, beside it."""
+    asked = BenchOptions(threads=(options.threads,), settle_s=settle_s)
+    (latency,) = measure_on(options.target, [model], asked, progress)
+    accuracy = {"data": "validation", "n": made.n, "float_top1": made.float_top1, "int8_top1": made.int8_top1}
+    latency["model"] |= {"name": made.variant, "accuracy": accuracy}
+    write_latency(model.parent / LATENCY_FILE, latency)
     return SweepRow(
         **asdict(made),
         latency_p50_ms=latency["steady_state"]["p50_ms"],

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from edgenet.devices.target import parse_target
 from edgenet.errors import EdgenetError
 from edgenet.files import write_atomically
 from edgenet.quantize.recipes import DEFAULT_RECIPE, RECIPES
@@ -17,7 +17,6 @@ from edgenet.verbs.training_settings import FINE_TUNING, TrainingOptions
 from edgenet.zoo.registry import Variant
 
 SETTINGS_FILE = "sweep.json"
-_TARGET = re.compile(r"local|ssh:.+|adb(:.+)?")
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class SweepOptions:
 
     Attributes:
         recipe: of the quantization.
-        target: where latency is measured; only "local" so far.
+        target: where latency is measured, such as "local", "ssh:pi@raspberrypi.local" or "adb".
         threads: of the inference.
         calm_s: longest wait, seconds, for the load of training to go before latency is measured.
         ray: the address of a Ray cluster to train on, "local" to start one here; None to train here without Ray.
@@ -72,13 +71,7 @@ class SweepOptions:
             raise EdgenetError(f"there is no recipe '{self.recipe}'", f"the recipes are {', '.join(RECIPES)}")
         if self.threads < 1:
             raise EdgenetError(f"the number of threads is {self.threads}", "give at least 1")
-        if not _TARGET.fullmatch(self.target):
-            raise EdgenetError(f"'{self.target}' is not a target", "give local, this machine")
-        if self.target != "local":
-            raise EdgenetError(
-                f"latency cannot be measured on {self.target} yet",
-                "leave out --target: local, this machine, is the only target so far",
-            )
+        parse_target(self.target)
 
 
 def recipe_of(training: TrainingOptions) -> Recipe:
@@ -90,6 +83,8 @@ def settings(options: SweepOptions, data_digest: str) -> dict[str, Any]:
     """What two runs must share for their rows to be comparable, in JSON's types; the grid may grow."""
     training = options.training
     flat: dict[str, Any] = {"photos": data_digest, "quantization": options.recipe, "threads": options.threads}
+    if options.target != "local":
+        flat["target"] = options.target
     chosen = asdict(training)
     del chosen["recipe"], chosen["device"], chosen["memory"]  # the last two change the speed only
     recipe = asdict(recipe_of(training))

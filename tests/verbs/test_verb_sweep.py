@@ -13,12 +13,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from latency_reports import latency
 from sweep_points import GRID, row
 
 import edgenet
 from device_scripts.model_file import open_model
 from edgenet.data import content_hashes, open_photos
 from edgenet.errors import EdgenetError
+from edgenet.latency.reading import read_reports
 from edgenet.training.recipe import Recipe
 from edgenet.training.state import STATE_FILE
 from edgenet.verbs import sweep as room
@@ -142,16 +144,28 @@ def test_a_finished_variant_is_taken_as_it_is(
     assert (begun, timed) == (["mobilenet_v1_0.5_32"], ["mobilenet_v1_0.5_32"] * 2)
 
 
-def test_timing_waits_for_a_calm_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    loads = [9.0, 9.0, 0.1]
-    monkeypatch.setattr(room, "load", lambda: loads.pop(0))
-    monkeypatch.setattr(room.time, "sleep", lambda seconds: None)
-    assert room._calm_down(60, lambda *told: None)
-    assert loads == []
-    monkeypatch.setattr(room, "load", lambda: 9.0)
-    began = time.monotonic()
-    assert room._calm_down(0.05, lambda *told: None)  # and not for ever
-    assert time.monotonic() - began < 5
+def test_latency_comes_from_the_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the first waits for the load of training; the report beside it carries the accuracy."""
+    asked: list[tuple[str, float | None]] = []
+
+    def measure_on(target, models, options, progress):
+        asked.append((target, options.settle_s))
+        return [latency(models[0].stem, 2.0)]
+
+    monkeypatch.setattr(room, "measure_on", measure_on)
+    grid = [
+        (tmp_path / f"mobilenet_v1_{width}_32", Variant("mobilenet_v1", width, 32)) for width in (0.25, 0.5)
+    ]
+    for folder, variant in grid:
+        folder.mkdir()
+        values = {field.name: getattr(row(variant.width, 32, 60, 3), field.name) for field in fields(Made)}
+        keep(folder / MADE_FILE, Made(**values))
+    options = replace(QUICK, target="ssh:pi@pi", calm_s=30)
+    rows = room._time_all(grid, options, lambda *told: None, lambda line: None)
+    assert asked == [("ssh:pi@pi", 30), ("ssh:pi@pi", 0)]
+    assert [found.device for found in rows] == ["Some Board, rev 1"] * 2
+    reports = read_reports([tmp_path])
+    assert [report.accuracy.int8_top1 for report in reports if report.accuracy] == [60, 60]
 
 
 def test_photos_that_validate_do_not_calibrate(photos: Path) -> None:
@@ -207,7 +221,6 @@ def test_changed_options_are_told(tmp_path: Path) -> None:
         (Grid("mobilenet_v9"), QUICK, "is unknown"),
         (Grid(widths=()), QUICK, "the grid is empty"),
         (TWO_BY_TWO, replace(QUICK, recipe="magic"), "there is no recipe 'magic'"),
-        (TWO_BY_TWO, replace(QUICK, target="adb:123"), "cannot be measured on adb:123 yet; .*local"),
         (TWO_BY_TWO, replace(QUICK, target="moon"), "'moon' is not a target"),
         (TWO_BY_TWO, replace(QUICK, threads=0), "the number of threads is 0"),
     ],

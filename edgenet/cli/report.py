@@ -1,0 +1,32 @@
+"""`edgenet report`: latency reports as one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgenet.cli.console import JsonFlag, print_json, shown_progress
+
+Results = Annotated[list[Path], typer.Argument(help="Reports of `edgenet bench`, or folders that hold some.")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="The page, .html; its CSV and PNGs go beside it.")]
+
+
+def command(results: Results, out: Out = Path("report.html"), json_output: JsonFlag = False) -> None:
+    """Make one page of latency reports: distributions, accuracy against latency, cold start, sustained load.
+
+    The page needs no network. Measurements that are not valid are marked, with the reasons.
+    """
+    with shown_progress():
+        from edgenet.verbs.report import report
+
+        result = report(results, out)
+    if json_output:
+        print_json(result)
+        return
+    for row in result.rows:
+        valid = "" if row.valid else f"   not valid: {row.reasons}"
+        typer.echo(f"{row.label}: p50 {row.p50_ms:.3f} ms, p99 {row.p99_ms:.3f} ms{valid}")
+    for path in result.files:
+        typer.echo(f"  {path}")

@@ -1,0 +1,150 @@
+"""Latency reports drawn: distributions, accuracy against latency, cold start, and sustained load."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from edgenet.latency.report_rows import ReportRow
+from edgenet.latency.report_values import LatencyReport
+from edgenet.plots.axes import COLOURS, INK, MARKERS, MUTED, figure_of, logarithmic_x, plain, quiet
+
+WIDTH = 8.0
+BINS = 90
+TAIL = 99.5
+"""Percent of the runs that a distribution shows; the slowest are told in the table."""
+STEPS = (("import", "import_ms"), ("load", "load_ms"), ("first inference", "first_inference_ms"))
+
+
+def distribution_figure(reports: Sequence[LatencyReport], rows: Sequence[ReportRow]) -> Figure:
+    """A ridge for each report: how often each latency came, with marks at p50, p90 and p99; grey where not valid."""
+    figure = figure_of(WIDTH, 0.9 + 0.62 * len(rows))
+    axes = figure.subplots()
+    quiet(axes, "How long one inference takes", "ms of one inference: every run, and p50, p90, p99")
+    ends = [float(np.percentile(report.samples_ms, TAIL)) for report in reports]
+    starts = [float(report.samples_ms.min()) for report in reports]
+    if max(ends) > 6 * min(starts):
+        logarithmic_x(axes)
+        edges = np.geomspace(min(starts) * 0.97, max(ends) * 1.03, BINS * 2)
+    else:
+        edges = np.linspace(min(starts) * 0.98, max(ends) * 1.02, BINS * 2)
+    centres = (edges[1:] + edges[:-1]) / 2
+    for place, (report, row) in enumerate(zip(reports, rows, strict=True)):
+        base, colour = len(rows) - 1 - place, COLOURS[place % len(COLOURS)] if row.valid else MUTED
+        counts = np.convolve(np.histogram(report.samples_ms, edges)[0], np.hanning(7), mode="same")
+        axes.fill_between(
+            centres, base, base + 0.8 * counts / max(counts.max(), 1e-9), color=colour, alpha=0.35, lw=0
+        )
+        axes.plot(centres, base + 0.8 * counts / max(counts.max(), 1e-9), color=colour, lw=1.0)
+        for value, height in ((row.p50_ms, 0.8), (row.p90_ms, 0.5), (row.p99_ms, 0.3)):
+            axes.plot([value, value], [base, base + height], color=INK, lw=1.2 if height > 0.6 else 0.8)
+        axes.annotate(
+            f"{row.p50_ms:.3g}",
+            (row.p50_ms, base + 0.8),
+            xytext=(3, -6),
+            textcoords="offset points",
+            fontsize=8,
+        )
+    axes.set_yticks(range(len(rows)), [_named(row) for row in reversed(rows)])
+    axes.grid(axis="y", visible=False)
+    axes.set_xlim(edges[0], edges[-1])
+    return figure
+
+
+def accuracy_figure(rows: Sequence[ReportRow]) -> Figure | None:
+    """int8 accuracy against latency, the front joined; None where no report knows its accuracy."""
+    known = [row for row in rows if row.int8_top1 is not None]
+    if not known:
+        return None
+    figure = figure_of(WIDTH, 4.2)
+    axes = figure.subplots()
+    quiet(axes, "Accuracy against latency", "p50, ms, log axis", "int8 top-1, %")
+    logarithmic_x(axes)
+    places = sorted({(row.target, row.device) for row in known})
+    for index, place in enumerate(places):
+        colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
+        here = [row for row in known if (row.target, row.device) == place]
+        front = sorted((row for row in here if row.front), key=lambda row: row.p50_ms)
+        label = plain(" ".join(part for part in place if part))
+        axes.plot([row.p50_ms for row in front], [_top1(row) for row in front], "--", color=colour, lw=1.1)
+        axes.plot([], [], marker, color=colour, label=label)
+        for row in here:
+            axes.plot(row.p50_ms, _top1(row), marker, mec=colour, mfc=colour if row.valid else "white", ms=7)
+            axes.annotate(
+                plain(row.model), (row.p50_ms, _top1(row)), xytext=(6, 5), textcoords="offset points",
+                fontsize=8, color=INK if row.front else MUTED,
+            )  # fmt: skip
+    axes.margins(x=0.25, y=0.2)
+    figure.legend(frameon=False, fontsize=8, loc="outside lower left")
+    return figure
+
+
+def cold_start_figure(reports: Sequence[LatencyReport], rows: Sequence[ReportRow]) -> Figure:
+    """From starting a process to its first answer, in steps."""
+    figure = figure_of(WIDTH, 1.2 + 0.36 * len(rows))
+    axes = figure.subplots()
+    quiet(axes, "Cold start: from nothing to the first answer", "ms, medians over fresh processes")
+    for place, report in enumerate(reports):
+        cold = report.cold_start
+        parts = [getattr(cold, name) for _, name in STEPS]
+        left = 0.0
+        for width, colour in zip(
+            (*parts, max(cold.total_ms - sum(parts), 0)), (*COLOURS[:3], "#d0d0cc"), strict=True
+        ):
+            axes.barh(len(rows) - 1 - place, width, left=left, color=colour, height=0.62)
+            left += width
+        axes.annotate(
+            f"{cold.total_ms:.0f}",
+            (left, len(rows) - 1 - place),
+            xytext=(4, -3),
+            textcoords="offset points",
+            fontsize=8,
+        )
+    names = (*(name for name, _ in STEPS), "the process itself")
+    for name, colour in zip(names, (*COLOURS[:3], "#d0d0cc"), strict=True):
+        axes.barh([0], [0], color=colour, label=name)
+    axes.set_yticks(range(len(rows)), [_named(row) for row in reversed(rows)])
+    axes.grid(axis="y", visible=False)
+    axes.margins(x=0.1)
+    figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=4)
+    return figure
+
+
+def sustained_figure(reports: Sequence[LatencyReport], rows: Sequence[ReportRow]) -> Figure | None:
+    """p50 second by second under load, and the temperature where it is told; None where nobody was loaded."""
+    loaded = [(report, row) for report, row in zip(reports, rows, strict=True) if report.sustained]
+    if not loaded:
+        return None
+    hot = any(point.hottest_celsius is not None for report, _ in loaded for point in _curve(report))
+    figure = figure_of(WIDTH, 4.6 if hot else 3.2)
+    panels = figure.subplots(2 if hot else 1, 1, sharex=True, squeeze=False)[:, 0]
+    quiet(panels[0], "Sustained load", "" if hot else "seconds", "p50, ms")
+    for index, (report, row) in enumerate(loaded):
+        curve = _curve(report)
+        times = [point.at_s for point in curve]
+        colour = COLOURS[index % len(COLOURS)]
+        label = f"{plain(row.label)} ({row.sustained_ratio:.3f} times as long at last)"
+        panels[0].plot(times, [point.p50_ms for point in curve], color=colour, lw=1.4, label=label)
+        if hot:
+            heat = [np.nan if p.hottest_celsius is None else p.hottest_celsius for p in curve]
+            panels[1].plot(times, heat, color=colour, lw=1.2)
+    panels[0].set_ylim(bottom=0)
+    if hot:
+        quiet(panels[1], "", "seconds", "hottest, °C")
+    figure.legend(frameon=False, fontsize=8, loc="outside lower left")
+    return figure
+
+
+def _curve(report: LatencyReport) -> tuple:
+    return report.sustained.curve if report.sustained else ()
+
+
+def _top1(row: ReportRow) -> float:
+    assert row.int8_top1 is not None  # only those that were judged are drawn
+    return row.int8_top1
+
+
+def _named(row: ReportRow) -> str:
+    return plain(row.label) + ("" if row.valid else " (not valid)")

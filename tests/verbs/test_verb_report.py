@@ -1,0 +1,100 @@
+"""`edgenet.report`: one page, its figures and its table."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+from latency_reports import accurate, latency, written
+
+import edgenet
+from edgenet.errors import EdgenetError
+
+CURVE = [
+    {
+        "at_s": float(second),
+        "p50_ms": 2 + second / 60,
+        "hottest_celsius": 50.0 + second / 6,
+        "highest_mhz": 1500.0,
+    }
+    for second in range(1, 61)
+]
+SUSTAINED = {
+    "seconds": 60.0,
+    "n": 600,
+    "first_p50_ms": 2.2,
+    "last_p50_ms": 2.8,
+    "ratio": 1.27,
+    "curve": CURVE,
+}
+PROFILE = {
+    "method": "growing beginnings of the network, timed in turns",
+    "clock": "CPU time",
+    "threads": 1,
+    "operators": [
+        {
+            "index": 0, "kind": "CONV_2D", "output": "features.0/conv",
+            "ms": 1.5, "low_ms": 1.4, "high_ms": 1.6, "mult_adds": 3_000_000,
+        }
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> list[Path]:
+    """Three reports: of the third, slower and less accurate, the name is hostile and the figures are not valid."""
+    reports = {
+        "a": accurate(latency("small", 2.0, sustained=SUSTAINED, profile=PROFILE), 60.0),
+        "b": accurate(latency("large", 5.0), 70.0),
+        "c": accurate(latency("<script>$x$", 6.0, valid=False, reasons=["throttled: <hot>"]), 55.0),
+    }
+    return [written(tmp_path / f"{name}.json", report) for name, report in reports.items()]
+
+
+def test_the_page_and_what_lies_beside_it(results: list[Path], tmp_path: Path) -> None:
+    found = edgenet.report(results, tmp_path / "page.html")
+    assert [Path(name).name for name in found.files] == [
+        "page.html", "page.csv", "page-distributions.png", "page-accuracy.png", "page-cold-start.png",
+        "page-sustained.png",
+    ]  # fmt: skip
+    assert [row.front for row in found.rows] == [True, True, False]
+    page = (tmp_path / "page.html").read_text()
+    assert page.count("<svg") == 4
+    assert "&lt;script&gt;" in page
+    assert "<script" not in page
+    assert "http://" not in page.replace("http://www.w3.org/", "")  # names of SVG's own, never fetched
+    assert "https://" not in page
+    assert "is not valid to quote: throttled: &lt;hot&gt;" in page
+    assert "features.0/conv" in page
+    lines = list(csv.DictReader((tmp_path / "page.csv").read_text().splitlines()))
+    assert [line["valid"] for line in lines] == ["True", "True", "False"]
+    assert float(lines[0]["p50_ms"]) == found.rows[0].p50_ms
+    first = {path: Path(path).read_bytes() for path in found.files}
+    edgenet.report(results, tmp_path / "page.html")
+    assert {path: Path(path).read_bytes() for path in found.files} == first  # the same bytes again
+
+
+def test_what_nobody_measured_is_not_drawn(tmp_path: Path) -> None:
+    alone = written(tmp_path / "a.json", latency())
+    found = edgenet.report([alone], tmp_path / "page.html")
+    assert [Path(name).name for name in found.files][2:] == ["page-distributions.png", "page-cold-start.png"]
+
+
+def test_reports_are_told_apart(tmp_path: Path) -> None:
+    reports = [
+        latency("net", 2.0, target=target, threads=n) for target, n in (("local", 1), ("adb", 1), ("adb", 4))
+    ]
+    paths = [written(tmp_path / f"{number}.json", report) for number, report in enumerate(reports)]
+    labels = [row.label for row in edgenet.report(paths, tmp_path / "page.html").rows]
+    assert labels == ["net, on local, 1 thread", "net, on adb, 1 thread", "net, on adb, 4 threads"]
+
+
+def test_refusals(tmp_path: Path) -> None:
+    report = written(tmp_path / "a.json", latency())
+    with pytest.raises(EdgenetError, match=r"is no \.html"):
+        edgenet.report([report], tmp_path / "page.pdf")
+    with pytest.raises(EdgenetError, match=r"has the schema something\.else, expected"):
+        edgenet.report([written(tmp_path / "b.json", {"schema": "something.else"})], tmp_path / "page.html")
+    with pytest.raises(EdgenetError, match="nothing to report"):
+        edgenet.report([], tmp_path / "page.html")
