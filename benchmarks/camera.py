@@ -3,8 +3,8 @@
     python -m benchmarks.camera --data ../shared/data
 
 Ours (the loop of device_scripts/camera.py), MediaPipe Tasks' ImageClassifier with the same int8 file, and a plain
-script of PIL and the float file; all on one core, with one thread, 640x480 frames, in blocks that take turns. Then the time
-from the start of the process to the first label, and the memory of camera.py with MobileNetV2 1.0/224.
+script of PIL and the float file; all on one core, with one thread, 640x480 frames, in blocks that take turns. Then the
+time from the start of the process to the first label, and the memory of camera.py with MobileNetV2 1.0/224.
 Exit status 1 when a goal is missed.
 """
 

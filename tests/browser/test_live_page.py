@@ -60,6 +60,46 @@ def phone(chromium: Browser) -> Iterator[Page]:
     context.close()
 
 
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (844, 390)])
+def test_all_of_it_fits_a_phone_held_either_way(
+    served: LivePage, chromium: Browser, showing: None, width: int, height: int
+) -> None:
+    context = chromium.new_context(viewport={"width": width, "height": height}, is_mobile=True)
+    page = context.new_page()
+    page.goto(served.address.url())
+    expect(page.locator("#p50")).to_have_text("3.4 ms")
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    for part in ("#picture", "#rows", "#fps", "#latency", "#told"):
+        box = page.locator(part).bounding_box()
+        assert box is not None
+        assert box["y"] + box["height"] <= height
+    context.close()
+
+
+def test_what_is_wrong_is_told_and_goes_again(served: LivePage, phone: Page) -> None:
+    served.show(STATE, FRAME)
+    phone.goto(served.address.url())
+    expect(phone.locator("#told")).to_have_text("under-voltage")
+    expect(phone.locator("#temperature")).to_have_text("61 °C")
+    served.show({**STATE, "type": "silent", "lost": "camera 0 stopped"}, None)
+    expect(phone.locator("#told")).to_have_text("camera 0 stopped · under-voltage")
+    served.show({**STATE, "warnings": []}, FRAME)
+    expect(phone.locator("#told")).to_be_hidden()
+
+
+def test_a_page_for_others_needs_its_token(chromium: Browser) -> None:
+    with LivePage(parse_address("0.0.0.0:0")) as page:
+        tab = chromium.new_page()
+        port, token = page.address.port, page.address.token
+        answer = tab.goto(f"http://127.0.0.1:{port}/")
+        assert answer is not None
+        assert answer.status == 403
+        page.show(STATE, FRAME)
+        tab.goto(f"http://127.0.0.1:{port}/?token={token}")
+        expect(tab.locator("#answer")).to_have_text(STATE["label"])  # its events came: the cookie is enough
+        tab.context.close()
+
+
 def test_labels_are_text_and_the_picture_comes(served: LivePage, phone: Page, showing: None) -> None:
     phone.goto(served.address.url())
     expect(phone.locator("#answer")).to_have_text(STATE["label"])
