@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from edgenet.verbs.models import models
     from edgenet.verbs.package import package
     from edgenet.verbs.report import report
+    from edgenet.verbs.select import select
     from edgenet.verbs.sweep import sweep
     from edgenet.verbs.train import train
 
@@ -37,6 +38,7 @@ __all__ = [
     "models",
     "package",
     "report",
+    "select",
     "sweep",
     "train",
 ]

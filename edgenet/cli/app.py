@@ -21,6 +21,7 @@ from edgenet.cli import (
     models,
     package,
     report,
+    select,
     sweep,
     train,
 )
@@ -49,6 +50,7 @@ for verb in (
     bench,
     report,
     compare,
+    select,
     sweep,
     demo,
 ):

@@ -113,24 +113,26 @@ def cold_start_figure(reports: Sequence[LatencyReport], rows: Sequence[ReportRow
 
 
 def sustained_figure(reports: Sequence[LatencyReport], rows: Sequence[ReportRow]) -> Figure | None:
-    """p50 second by second under load, and the temperature where it is told; None where nobody was loaded."""
+    """p50 second by second under load, relative to its beginning, and the temperature; None where nobody was loaded."""
     loaded = [(report, row) for report, row in zip(reports, rows, strict=True) if report.sustained]
     if not loaded:
         return None
     hot = any(point.hottest_celsius is not None for report, _ in loaded for point in _curve(report))
     figure = figure_of(WIDTH, 4.6 if hot else 3.2)
     panels = figure.subplots(2 if hot else 1, 1, sharex=True, squeeze=False)[:, 0]
-    quiet(panels[0], "Sustained load", "" if hot else "seconds", "p50, ms")
+    quiet(panels[0], "Sustained load", "" if hot else "seconds", "p50 over that of the first 30 s")
     for index, (report, row) in enumerate(loaded):
         curve = _curve(report)
         times = [point.at_s for point in curve]
         colour = COLOURS[index % len(COLOURS)]
         label = f"{plain(row.label)} ({row.sustained_ratio:.3f} times as long at last)"
-        panels[0].plot(times, [point.p50_ms for point in curve], color=colour, lw=1.4, label=label)
+        assert report.sustained is not None
+        first = report.sustained.first_p50_ms
+        panels[0].plot(times, [point.p50_ms / first for point in curve], color=colour, lw=1.4, label=label)
         if hot:
             heat = [np.nan if p.hottest_celsius is None else p.hottest_celsius for p in curve]
             panels[1].plot(times, heat, color=colour, lw=1.2)
-    panels[0].set_ylim(bottom=0)
+    panels[0].axhline(1, color=MUTED, lw=0.8)
     if hot:
         quiet(panels[1], "", "seconds", "hottest, °C")
     figure.legend(frameon=False, fontsize=8, loc="outside lower left")

@@ -12,7 +12,7 @@ from edgenet.latency.report_values import LatencyReport
 STYLE = """
 :root { --ink: #222; --muted: #6d6d69; --line: #e3e3e0; --soft: #f6f6f4; --blue: #0072b2; --red: #b3261e; }
 * { box-sizing: border-box; }
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); max-width: 1080px; margin: 2.2em auto; padding: 0 1em; }
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); max-width: 1180px; margin: 2.2em auto; padding: 0 1em; }
 h1 { font-size: 1.6em; margin: 0; letter-spacing: -.01em; }
 h2 { font-size: 1.1em; margin: 2.2em 0 .6em; }
 .lead { color: var(--muted); margin: .2em 0 1.4em; }
@@ -54,7 +54,7 @@ HEADINGS = (
         "sustained",
         "memory MB",
     ),
-    *("file MB", "int8 top-1 %", ""),
+    *("file MB", "int8 top-1 %"),
 )
 
 
@@ -128,6 +128,7 @@ def _table(rows: Sequence[ReportRow]) -> str:
 def _line(row: ReportRow, longest: float) -> str:
     cells = (
         escape(row.label),
+        '<span class="badge">valid</span>' if row.valid else '<span class="badge no">not valid</span>',
         f"{row.p50_ms:.3f}",
         f'<span class="bar" style="width:{max(row.p50_ms / longest * 90, 1):.0f}px"></span>',
         f"{row.p90_ms:.3f}",
@@ -140,7 +141,6 @@ def _line(row: ReportRow, longest: float) -> str:
         "" if row.peak_memory_bytes is None else f"{row.peak_memory_bytes / 1e6:.0f}",
         f"{row.size_bytes / 1e6:.2f}",
         "" if row.int8_top1 is None else f"{row.int8_top1:.2f}{' *' if row.front else ''}",
-        '<span class="badge">valid</span>' if row.valid else '<span class="badge no">not valid</span>',
     )
     inside = "".join(f"<td>{cell}</td>" for cell in cells)
     return f"<tr{'' if row.valid else ' class=invalid'}>{inside}</tr>"

@@ -1,0 +1,209 @@
+"""The verb `select`: the network with the best int8 accuracy among those that fit a budget measured on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from device_scripts.model_file import open_model
+from edgenet.bundle.bundle import write_bundle
+from edgenet.bundle.manifest import Accuracy
+from edgenet.errors import EdgenetError
+from edgenet.files import make_folder
+from edgenet.latency.choosing import Candidate, another_point, by_promise, why_stop
+from edgenet.latency.measuring import measure_on, write_latency
+from edgenet.latency.options import BenchOptions
+from edgenet.latency.reading import read_file
+from edgenet.progress import Progress, silent
+from edgenet.tflite.model_file import read_facts
+from edgenet.training.job import Material
+from edgenet.verbs.sweep_rows import MADE_FILE, Made, keep, read_made
+from edgenet.verbs.sweep_settings import Grid, SweepOptions, keep_settings, settings
+from edgenet.verbs.sweep_variant import Say, make_variant, model_path, read_division
+from edgenet.verbs.untrained import untrained_int8
+from edgenet.zoo.counting import count_variant
+from edgenet.zoo.registry import Variant
+
+__all__ = ["Budget", "Selection", "select"]
+
+LATENCY_FILE = "untrained.json"
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What the network may take: p50 of one inference, and bytes / 10**6 of its file (None: as much as it likes)."""
+
+    ms: float
+    megabytes: float | None = None
+
+    def check(self) -> None:
+        """Refuses a budget that nothing fits.
+
+        Raises:
+            EdgenetError: zero, below, or no number.
+        """
+        for name, value in (("ms", self.ms), ("MB", self.megabytes)):
+            if value is not None and not value > 0:
+                raise EdgenetError(f"the budget is {value} {name}", "give more than 0")
+
+    def holds(self, p50_ms: float, size: int) -> bool:
+        """Whether a network fits."""
+        return p50_ms <= self.ms and (self.megabytes is None or size <= self.megabytes * 1e6)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What was found.
+
+    Attributes:
+        bundle: the file of the best.
+        best: its accuracy; `candidate` its latency, measured before it was trained.
+        candidates: all that were measured, the fastest first.
+        trained: those that were trained, in that order.
+        stopped: why no more were trained.
+        another_point: what one more point of accuracy would take.
+    """
+
+    bundle: str
+    best: Made
+    candidate: Candidate
+    candidates: tuple[Candidate, ...]
+    trained: tuple[Made, ...]
+    stopped: str
+    another_point: str
+
+
+def select(
+    data: Path,
+    out: Path,
+    budget: Budget,
+    grids: Sequence[Grid] = (Grid(),),
+    options: SweepOptions = SweepOptions(),  # noqa: B008 (frozen)
+    progress: Progress = silent,
+    say: Say = lambda line: None,
+) -> Selection:
+    """Measures all candidates untrained, trains those that fit from the most promising, and packs the best.
+
+    Run again, it goes on where it stopped; what is measured and trained already is taken as it is.
+
+    Args:
+        data: a folder or zip of class folders, as `train` takes it.
+        out: a folder with one for each candidate, and the bundle; made if it is not there.
+        grids: the candidates, by architecture.
+        options: how each is trained and quantized, and the target.
+        say: told a line for each step, and the lines of `train`.
+
+    Raises:
+        EdgenetError: options or photos that do not fit, or that are not those it began with; a device that is lost; a
+            budget that no candidate fits (says which comes nearest).
+        TrainingStopped: SIGINT or SIGTERM came while training; the same call goes on.
+    """
+    variants = {variant.name: variant for grid in grids for variant in grid.variants()}
+    budget.check()
+    options.check()
+    make_folder(out)
+    material = read_division(next(iter(variants.values())), data, options, progress)
+    keep_settings(out, settings(options, material.digest))
+    candidates = _measured(variants, material, out, budget, options, progress, say)
+    promising = by_promise(candidates)
+    if not promising:
+        raise EdgenetError(*_nothing_fits(candidates, budget))
+    trained: list[tuple[Candidate, float]] = []
+    made: list[Made] = []
+    stopped = "all that fit were trained"
+    for candidate in promising:
+        why = why_stop(candidates, trained, candidate)
+        if why:
+            stopped = why
+            break
+        made.append(_made(variants[candidate.name], data, out, options, material, progress, say))
+        trained.append((candidate, made[-1].int8_top1))
+    best = max(made, key=lambda one: one.int8_top1)
+    chosen = next(candidate for candidate in candidates if candidate.name == best.variant)
+    bundle = out / f"{best.variant}.edgenet"
+    _pack(model_path(out / best.variant, variants[best.variant]), bundle, best)
+    top1 = {one.variant: one.int8_top1 for one in made}
+    words = another_point(candidates, top1, chosen, budget.ms)
+    return Selection(str(bundle), best, chosen, candidates, tuple(made), stopped, words)
+
+
+def _measured(
+    variants: dict[str, Variant],
+    material: Material,
+    out: Path,
+    budget: Budget,
+    options: SweepOptions,
+    progress: Progress,
+    say: Say,
+) -> tuple[Candidate, ...]:
+    """All candidates, the fastest first; those not measured yet are measured now, in turns."""
+    missing = [name for name in variants if not (out / name / LATENCY_FILE).is_file()]
+    if missing:
+        say(f"measuring {len(missing)} untrained networks on {options.target}")
+        photos = material.photos.photoset
+        models = [
+            untrained_int8(variants[name], material.labels, photos, out / name, progress) for name in missing
+        ]
+        asked = BenchOptions(threads=(options.threads,), settle_s=options.calm_s)
+        reports = measure_on(options.target, models, asked, progress)
+        for name, report in zip(missing, reports, strict=True):
+            write_latency(out / name / LATENCY_FILE, report)
+    found = [_candidate(name, out, len(material.labels), budget) for name in variants]
+    for candidate in sorted(found, key=lambda one: one.p50_ms):
+        note = "" if candidate.fits else ", beyond the budget"
+        say(f"{candidate.name}: p50 {candidate.p50_ms:.3f} ms, {candidate.bytes / 1e6:.2f} MB{note}")
+    return tuple(sorted(found, key=lambda one: one.p50_ms))
+
+
+def _candidate(name: str, out: Path, classes: int, budget: Budget) -> Candidate:
+    (report,) = read_file(out / name / LATENCY_FILE)
+    return Candidate(
+        name=name,
+        mult_adds=count_variant(name, classes).mult_adds,
+        bytes=report.size_bytes,
+        p50_ms=report.p50_ms,
+        valid=report.valid,
+        reasons=report.reasons,
+        fits=budget.holds(report.p50_ms, report.size_bytes),
+    )
+
+
+def _made(
+    variant: Variant,
+    data: Path,
+    out: Path,
+    options: SweepOptions,
+    material: Material,
+    progress: Progress,
+    say: Say,
+) -> Made:
+    folder = out / variant.name
+    found = read_made(folder)
+    if found is None:
+        say(f"training {variant.name}")
+        photos = material.photos.photoset, material.validation
+        found = make_variant(variant, data, folder, options, photos, progress, say)
+        keep(folder / MADE_FILE, found)
+    say(f"{variant.name}: float {found.float_top1:.2f} %, int8 {found.int8_top1:.2f} % of {found.n} photos")
+    return found
+
+
+def _nothing_fits(candidates: Sequence[Candidate], budget: Budget) -> tuple[str, str]:
+    fastest = candidates[0]
+    smallest = min(candidates, key=lambda one: one.bytes)
+    size = "" if budget.megabytes is None else f" and {budget.megabytes:g} MB"
+    return (
+        f"no candidate fits {budget.ms:g} ms{size}: the fastest, {fastest.name}, takes {fastest.p50_ms:.3f} ms, "
+        f"the smallest, {smallest.name}, {smallest.bytes / 1e6:.2f} MB",
+        "give a larger budget, or smaller --widths or --resolutions",
+    )
+
+
+def _pack(model: Path, bundle: Path, made: Made) -> None:
+    """The bundle, with the accuracy on the photos that were held out."""
+    opened = open_model(model)
+    facts = read_facts(opened.data, str(model))
+    assert facts is not None  # `convert` wrote it
+    accuracy = Accuracy(made.float_top1, made.int8_top1, made.n, "photos held out")
+    write_bundle(bundle, opened.data, opened.labels, replace(facts, accuracy=accuracy))
