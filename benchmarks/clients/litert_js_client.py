@@ -1,6 +1,6 @@
 """LiteRT.js, the copy that comes with edgenet's page, in Chromium, over photos that already have the network's size.
 
-    python benchmarks/clients/litert_js_client.py MODEL.tflite PHOTOS.npz > scores.json
+    PYTHONPATH=. python benchmarks/clients/litert_js_client.py MODEL.tflite PHOTOS.npz > scores.json
 
 Runs in edgenet's own environment. The runtime knows no labels: they are read from the file, as edgenet's page does.
 """
@@ -10,9 +10,9 @@ from __future__ import annotations
 from contextlib import ExitStack
 
 import numpy as np
-from chromium_page import as_rgba, blank_page
 from photos_to_json import Client, Scores, labels_in, run_client
 
+from benchmarks.chromium_page import as_rgba, blank_page
 from edgenet.webpage.litert_js import litert_js, record
 
 _START = """

@@ -1,6 +1,6 @@
 """MediaPipe's ImageClassifier for the web in Chromium, over photos that already have the network's size.
 
-    python benchmarks/clients/mediapipe_web_client.py MODEL.tflite PHOTOS.npz > scores.json
+    PYTHONPATH=. python benchmarks/clients/mediapipe_web_client.py MODEL.tflite PHOTOS.npz > scores.json
 
 Runs in edgenet's own environment; npm fetches the pinned package into `.envs/` the first time. The page may fetch
 nothing but its own files, so no usage metrics leave.
@@ -18,9 +18,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
-from chromium_page import as_rgba, blank_page
 from photos_to_json import Client, Scores, run_client
 
+from benchmarks.chromium_page import as_rgba, blank_page
 from benchmarks.environments import ENVIRONMENTS
 from edgenet.errors import EdgenetError
 

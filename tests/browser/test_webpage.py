@@ -48,6 +48,8 @@ for (const name of ["photo", "seen"]) document.addEventListener(`edgenet:${name}
 });
 """
 
+expect.set_options(timeout=30_000)  # on a busy machine a page takes its time
+
 Open = Callable[..., Page]
 
 

@@ -8,8 +8,10 @@ import { showAnswer, showFigures, showTrouble, hideTrouble, showModel } from "./
 
 const at = (id) => document.getElementById(id);
 const video = at("video");
+const EYES_MS = 100; // eyes want no more, and drawing takes time from the network
 const figures = { ends: new Recent(60), inference: new Recent(300) };
 let facts = null, engine = null, smoother = null;
+let shown = 0, looking = false, missed = false;
 let facing = "environment", stream = null, paused = false;
 
 async function start() {
@@ -62,28 +64,33 @@ function stop() {
   stream = null;
 }
 
-/** The newest frame wins: one that comes while the network is busy is not waited for. */
+/** The newest frame wins: of those that come while the network is busy it gets the last one afterwards. */
 async function frame() {
-  if (!engine || paused || !stream || engine.busy || video.readyState < 2 || !at("photo").hidden) return;
-  const bitmap = await createImageBitmap(video);
-  if (engine.busy) return bitmap.close();
+  if (!engine || paused || !stream || video.readyState < 2 || !at("photo").hidden) return;
+  missed = looking || engine.busy;
+  if (missed) return;
+  looking = true;
   try {
-    const seen = await engine.classify(bitmap);
+    const seen = await engine.classify(await createImageBitmap(video));
     if (at("photo").hidden) show(seen, smoother.update(seen.scores, performance.now() / 1000));
   } catch (error) {
     tell(error);
   }
+  looking = false;
+  if (missed) frame();
 }
 
 function show(seen, scores) {
-  const best = topK(scores, facts.top);
-  showAnswer(best, facts);
+  const now = performance.now();
   figures.inference.add(seen.ms.inference);
-  figures.ends.add(performance.now());
+  figures.ends.add(now);
+  document.dispatchEvent(new CustomEvent("edgenet:seen", { detail: seen }));
+  if (now - shown < EYES_MS) return;
+  shown = now;
+  showAnswer(topK(scores, facts.top), facts);
   const { values } = figures.ends, span = values[values.length - 1] - values[0];
   const { values: ms } = figures.inference;
   showFigures(span > 0 ? ((values.length - 1) / span) * 1000 : null, percentile(ms, 50), percentile(ms, 90));
-  document.dispatchEvent(new CustomEvent("edgenet:seen", { detail: { ...seen, best } }));
 }
 
 /** A photo instead of the camera, as it is stored: no colour profile is applied, as on the other devices. */

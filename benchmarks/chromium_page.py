@@ -16,8 +16,20 @@ from edgenet.errors import EdgenetError
 from edgenet.webpage.server import PageServer
 
 # MediaPipe draws with WebGL, which the processor does here.
-_FLAGS = ("--no-sandbox", "--disable-dev-shm-usage", "--enable-unsafe-swiftshader")
+FLAGS = ("--no-sandbox", "--disable-dev-shm-usage", "--enable-unsafe-swiftshader")
 _EMPTY = b"<!doctype html><meta charset=utf-8><title>client</title><body>"
+
+
+def chromium_program() -> str:
+    """The system's Chromium.
+
+    Raises:
+        EdgenetError: there is none.
+    """
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        raise EdgenetError("there is no Chromium here", "install it (Debian: apt install chromium)")
+    return program
 
 
 @contextmanager
@@ -27,12 +39,9 @@ def blank_page(files: Mapping[str, bytes]) -> Iterator[Page]:
     Raises:
         EdgenetError: there is no Chromium here.
     """
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if program is None:
-        raise EdgenetError("there is no Chromium here", "install it (Debian: apt install chromium)")
     served = {"index.html": _EMPTY, **files}
     with PageServer(served, parse_address("0")) as server, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=list(_FLAGS))
+        browser = playwright.chromium.launch(executable_path=chromium_program(), args=list(FLAGS))
         page = browser.new_page()
         page.goto(server.address.url())
         yield page
