@@ -210,6 +210,20 @@ def test_the_camera_goes_the_same_way_as_python(
     assert np.abs(np.array(seen["scores"]) - classifier.scores()).max() <= 2 / 255
 
 
+def test_the_camera_can_be_turned(
+    colours: Path, opened: Open, launch_chromium: Callable[..., Browser]
+) -> None:
+    """With two cameras (Chromium's own test pictures) there is a button, and the other one goes on."""
+    flags = ("--use-fake-device-for-media-stream=device-count=2", "--use-fake-ui-for-media-stream")
+    with serving(colours) as url:
+        page = opened(url, launch_chromium(*flags))
+        first = page.evaluate_handle("document.getElementById('video')")
+        page.locator("#turn").click()
+        expect(page.locator("html")).to_have_attribute("data-many", "1")
+        expect(page.locator("#trouble")).to_be_hidden()
+        assert first.evaluate("(video) => video.srcObject.active")
+
+
 def rejecting(name: str) -> str:
     """A camera that fails in this way: what a browser does with hardware that is not here."""
     return f"navigator.mediaDevices.getUserMedia = async () => {{ throw new DOMException('x', '{name}'); }};"

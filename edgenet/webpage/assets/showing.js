@@ -40,9 +40,9 @@ export function showFigures(fps, p50, p90) {
   at("p90").textContent = `${p90.toFixed(1)} ms`;
 }
 
-export function showModel({ name, runtime }, { size, threads }) {
+export function showModel({ name, runtime }, { threads }) {
   const many = threads === 1 ? "1 thread" : `${threads} threads`;
-  at("model").textContent = `${name} · ${size}x${size} · ${runtime.name} ${runtime.version} · ${many}`;
+  at("model").textContent = `${name} · ${runtime.name} ${runtime.version} · ${many}`;
 }
 
 export function showTrouble({ title, remedy }) {
