@@ -47,6 +47,17 @@ def measure_on(
     return [_as_here(report, model, target) for model, report in zip(models, reports, strict=True)]
 
 
+def check_reachable(target: str) -> None:
+    """Connects once, for those who measure after hours of something else.
+
+    Raises:
+        EdgenetError: the device cannot be reached; says why.
+    """
+    if not isinstance(parse_target(target), Browser):
+        with opened(target):
+            pass
+
+
 def measure_there(
     device: Device, models: Sequence[Path], options: BenchOptions, progress: Progress
 ) -> list[Report]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from edgenet.files import make_folder, write_atomically
-from edgenet.latency.measuring import measure_on, write_latency
+from edgenet.latency.measuring import Report, check_reachable, measure_on, write_latency
 from edgenet.latency.options import BenchOptions
 from edgenet.plots.png import png
 from edgenet.plots.sweep_figures import latency_figure, mult_adds_figure, parameters_figure
@@ -60,8 +60,8 @@ def sweep(
 ) -> Sweep:
     """Trains, quantizes, evaluates and times every variant of a grid; run again, it goes on where it stopped.
 
-    Timing comes last, when training no longer keeps the machine busy. With `options.ray` the machines of a Ray cluster
-    do all but that.
+    Timing comes last, on `options.target`, when training no longer keeps this machine busy; another target, later,
+    times everything there and trains nothing. With `options.ray` the machines of a Ray cluster do all but the timing.
 
     Args:
         data: a folder or zip of class folders, as `train` takes it.
@@ -70,14 +70,16 @@ def sweep(
 
     Raises:
         EdgenetError: variants, photos or options that do not fit, or that are not those the sweep began with; a Ray
-            that cannot be reached or loses a variant.
+            or a target that cannot be reached or is lost.
         TrainingStopped: SIGINT or SIGTERM came while training; the same call goes on.
     """
     variants = grid.variants()
     options.check()
+    check_reachable(options.target)  # not only when all are trained
     make_folder(out)
     material = read_division(variants[0], data, options, progress)
-    keep_settings(out, settings(options, material.digest))
+    # Where they are timed changes nothing in what is trained.
+    keep_settings(out, settings(replace(options, target="local"), material.digest))
     if options.ray is not None:
         missing = [variant for variant in variants if read_made(out / variant.name) is None]
         make_on_ray(options.ray, missing, data, out, options, material.digest, say)
@@ -122,35 +124,41 @@ def _accuracy(folder: Path) -> str:
 def _time_all(
     variants: Sequence[tuple[Path, Variant]], options: SweepOptions, progress: Progress, say: Say
 ) -> list[SweepRow]:
-    """The rows of all variants; those that were not timed yet are timed now, one after another on a calm machine."""
-    rows: list[SweepRow] = []
-    settle_s = options.calm_s  # for the first: the load of training goes once
-    for folder, variant in variants:
-        row = read_row(folder)
-        if row is None:
-            made = read_made(folder)
+    """The rows of all variants. Those not timed on this target yet are timed now, in turns: drift is shared."""
+    rows = {folder: read_row(folder) for folder, _ in variants}
+    missing = [(folder, variant) for folder, variant in variants if not _is_timed(rows[folder], options)]
+    if missing:
+        models = [model_path(folder, variant) for folder, variant in missing]
+        asked = BenchOptions(threads=(options.threads,), settle_s=options.calm_s)
+        reports = measure_on(options.target, models, asked, progress)
+        for (folder, variant), report in zip(missing, reports, strict=True):
+            made = read_made(folder) or rows[folder]
             assert made is not None
-            row = _timed(made, model_path(folder, variant), options, settle_s, progress)
-            settle_s = 0.0
+            row = _row(made, report)
+            write_latency(folder / LATENCY_FILE, _with_accuracy(report, made))
             keep(folder / ROW_FILE, row)
+            rows[folder] = row
             valid = "" if row.latency_valid else " (not valid to quote)"
             say(f"{variant.name}: p50 {row.latency_p50_ms:.2f} ms{valid}")
-        rows.append(row)
-    return rows
+    return [row for row in rows.values() if row is not None]
 
 
-def _timed(made: Made, model: Path, options: SweepOptions, settle_s: float, progress: Progress) -> SweepRow:
-    """The row of a variant, after measuring its latency on the target; the report, with its accuracy, beside it."""
-    asked = BenchOptions(threads=(options.threads,), settle_s=settle_s)
-    (latency,) = measure_on(options.target, [model], asked, progress)
+def _is_timed(row: SweepRow | None, options: SweepOptions) -> bool:
+    return row is not None and row.target == options.target
+
+
+def _with_accuracy(latency: Report, made: Made) -> Report:
     accuracy = {"data": "validation", "n": made.n, "float_top1": made.float_top1, "int8_top1": made.int8_top1}
-    latency["model"] |= {"name": made.variant, "accuracy": accuracy}
-    write_latency(model.parent / LATENCY_FILE, latency)
+    return {**latency, "model": {**latency["model"], "name": made.variant, "accuracy": accuracy}}
+
+
+def _row(made: Made, latency: Report) -> SweepRow:
     return SweepRow(
-        **asdict(made),
+        **{field.name: getattr(made, field.name) for field in fields(Made)},
         latency_p50_ms=latency["steady_state"]["p50_ms"],
         latency_valid=latency["valid"],
         latency_reasons="; ".join(latency["reasons"]),
         device=latency["device"]["model"] or latency["device"]["cpu"] or "unknown",
         threads=latency["threads"],
+        target=latency["target"],
     )

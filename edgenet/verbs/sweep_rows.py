@@ -52,6 +52,7 @@ class SweepRow(Made):
         latency_p50_ms: of one inference on `device`, with `threads` threads.
         latency_valid: whether that may be quoted; `latency_reasons` says why not.
         front: whether no other variant of the sweep is as fast and as accurate, and better in one of the two.
+        target: what led to `device`, as the user gave it.
     """
 
     latency_p50_ms: float
@@ -60,6 +61,7 @@ class SweepRow(Made):
     device: str
     threads: int
     front: bool = False
+    target: str = "local"
 
 
 def with_front(rows: Sequence[SweepRow]) -> tuple[SweepRow, ...]:

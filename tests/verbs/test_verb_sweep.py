@@ -114,8 +114,9 @@ def test_it_goes_on_after_a_kill(photos: Path, tmp_path: Path) -> None:
 def test_a_finished_variant_is_taken_as_it_is(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """`measure_on` and `check_reachable` are stand-ins: no device takes part."""
     begun: list[str] = []
-    timed: list[str] = []
+    timed: list[tuple[str, list[str], float | None]] = []
 
     def make(variant, *others):
         begun.append(variant.name)
@@ -124,48 +125,31 @@ def test_a_finished_variant_is_taken_as_it_is(
             **{field.name: getattr(row(variant.width, 32, 60, 3), field.name) for field in fields(Made)}
         )
 
-    def time_it(made, *others):
-        timed.append(made.variant)
-        return row(made.width, made.resolution, 60, 3)
+    def measure_on(target, models, options, progress):
+        timed.append((target, [model.stem for model in models], options.settle_s))
+        return [latency(model.stem, 3.0, target=target) for model in models]
 
     monkeypatch.setattr(room, "_make", make)
-    monkeypatch.setattr(room, "_timed", time_it)
-    grid = Grid("mobilenet_v1", (0.25, 0.5), (32,))
-    known = row(0.25, 32, 55, 2)
+    monkeypatch.setattr(room, "measure_on", measure_on)
+    monkeypatch.setattr(room, "check_reachable", lambda target: None)
+    known, other = row(0.25, 32, 55, 2), "mobilenet_v1_0.5_32"
     (tmp_path / known.variant).mkdir()
     keep(tmp_path / known.variant / ROW_FILE, known)
+    grid = Grid("mobilenet_v1", (0.25, 0.5), (32,))
     result = edgenet.sweep(photos, tmp_path, grid, QUICK)
-    assert begun == timed == ["mobilenet_v1_0.5_32"]
+    assert (begun, timed) == ([other], [("local", [other], 0)])
     assert [found.int8_top1 for found in result.rows] == [55, 60]
     assert [line["int8_top1"] for line in table(tmp_path)] == ["55", "60"]
     # What is made and not timed is only timed.
-    (tmp_path / "mobilenet_v1_0.5_32" / ROW_FILE).unlink()
+    (tmp_path / other / ROW_FILE).unlink()
     edgenet.sweep(photos, tmp_path, grid, QUICK)
-    assert (begun, timed) == (["mobilenet_v1_0.5_32"], ["mobilenet_v1_0.5_32"] * 2)
-
-
-def test_latency_comes_from_the_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only the first waits for the load of training; the report beside it carries the accuracy."""
-    asked: list[tuple[str, float | None]] = []
-
-    def measure_on(target, models, options, progress):
-        asked.append((target, options.settle_s))
-        return [latency(models[0].stem, 2.0)]
-
-    monkeypatch.setattr(room, "measure_on", measure_on)
-    grid = [
-        (tmp_path / f"mobilenet_v1_{width}_32", Variant("mobilenet_v1", width, 32)) for width in (0.25, 0.5)
-    ]
-    for folder, variant in grid:
-        folder.mkdir()
-        values = {field.name: getattr(row(variant.width, 32, 60, 3), field.name) for field in fields(Made)}
-        keep(folder / MADE_FILE, Made(**values))
-    options = replace(QUICK, target="ssh:pi@pi", calm_s=30)
-    rows = room._time_all(grid, options, lambda *told: None, lambda line: None)
-    assert asked == [("ssh:pi@pi", 30), ("ssh:pi@pi", 0)]
-    assert [found.device for found in rows] == ["Some Board, rev 1"] * 2
+    assert (begun, timed[1:]) == ([other], [("local", [other], 0)])
+    # On another device everything is timed again, in turns, and nothing is made again.
+    result = edgenet.sweep(photos, tmp_path, grid, replace(QUICK, target="ssh:pi@pi", calm_s=30))
+    assert (begun, timed[2:]) == ([other], [("ssh:pi@pi", [known.variant, other], 30)])
+    assert [(found.target, found.device) for found in result.rows] == [("ssh:pi@pi", "Some Board, rev 1")] * 2
     reports = read_reports([tmp_path])
-    assert [report.accuracy.int8_top1 for report in reports if report.accuracy] == [60, 60]
+    assert [report.accuracy.int8_top1 for report in reports if report.accuracy] == [55, 60]
 
 
 def test_photos_that_validate_do_not_calibrate(photos: Path) -> None:
@@ -222,6 +206,7 @@ def test_changed_options_are_told(tmp_path: Path) -> None:
         (Grid(widths=()), QUICK, "the grid is empty"),
         (TWO_BY_TWO, replace(QUICK, recipe="magic"), "there is no recipe 'magic'"),
         (TWO_BY_TWO, replace(QUICK, target="moon"), "'moon' is not a target"),
+        (TWO_BY_TWO, replace(QUICK, target="ssh:nobody@127.0.0.1:1"), r"ssh:nobody@127\.0\.0\.1:1"),
         (TWO_BY_TWO, replace(QUICK, threads=0), "the number of threads is 0"),
     ],
 )
