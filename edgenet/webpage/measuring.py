@@ -18,7 +18,7 @@ from device_scripts.protocol import PROTOCOLS, Protocol, changed
 from edgenet.errors import EdgenetError
 from edgenet.latency.options import BenchOptions
 from edgenet.progress import Progress, silent
-from edgenet.webpage.latency import Around, latency_report
+from edgenet.webpage.latency import NOTHING_SEEN, Around, latency_report
 from edgenet.webpage.server import PageServer
 from edgenet.webpage.site import PageOptions, page_of
 
@@ -40,22 +40,30 @@ def measure_in_browser(
     options: BenchOptions,
     progress: Progress = silent,
     opening: Callable[[str], None] = open_in_browser,
+    here: bool = True,
 ) -> list[dict[str, Any]]:
     """A report for each model, one after the other.
+
+    Args:
+        opening: given the page's address, opens it in the browser.
+        here: whether that runs on this machine; else the report has what the browser tells of its own.
 
     Raises:
         EdgenetError: an option that a browser has no way to follow, a model that cannot be used, or no report came.
     """
     protocol = _protocol(options)
-    return [_measure(model, options.threads[0], protocol, progress, opening) for model in models]
+    measured = []
+    for model in models:
+        progress(f"browser: {model.name}", 0, None)
+        measured.append(_measure(model, options.threads[0], protocol, opening, here))
+    return measured
 
 
 def _measure(
-    model: Path, threads: int, protocol: Protocol, progress: Progress, opening: Callable[[str], None]
+    model: Path, threads: int, protocol: Protocol, opening: Callable[[str], None], here: bool
 ) -> dict[str, Any]:
     site = page_of(model, PageOptions(threads=threads, measuring=protocol, at_once=True), takes_reports=True)
-    progress(f"browser: {model.name}", 0, None)
-    started, before = now(), look()
+    started, before = now(), look() if here else NOTHING_SEEN
     with PageServer(site.files, HERE) as server:
         opening(server.address.url())
         try:
@@ -66,7 +74,8 @@ def _measure(
             ) from None
     if "trouble" in sent:
         raise EdgenetError(f"the browser cannot measure: {sent['trouble']!s:.300}", "try another browser")
-    return latency_report(site.model, sent, Around(started, protocol, before, look(), here=True))
+    after = look() if here else NOTHING_SEEN
+    return latency_report(site.model, sent, Around(started, protocol, before, after, here))
 
 
 def now() -> str:

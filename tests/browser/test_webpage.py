@@ -279,9 +279,11 @@ def test_http_from_elsewhere_gets_no_camera_but_photos(colours: Path, opened: Op
 
 def test_latency_comes_back_as_a_report(int8: Path, opened: Open) -> None:
     options = BenchOptions(runs=60, min_seconds=0.1)
-    (report,) = measure_in_browser([int8], options, opening=opened)
+    (report,) = measure_in_browser([int8], options, opening=opened, here=False)
     assert report["route"] == "browser"
     assert report["device"]["browser"].startswith("Chromium")
+    assert report["device"]["os"].startswith("Linux")  # as the browser says
+    assert report["load"]["average_1_min_at_start"] is None
     assert report["delegate"]["nodes_taken"] == report["model"]["operators"]
     steady = report["steady_state"]
     assert steady["n"] >= 60
