@@ -27,7 +27,7 @@ class PageOptions:
         top: labels to show.
         threshold: a best score below it is nothing that the network knows.
         half_life_s: of the scores' average, seconds.
-        threads: of the network; None for up to 4, as many as the device has.
+        threads: of the network; None for up to 4: all cores but one, which the camera and the page need.
         measuring: how the page measures latency; a browser has no fresh processes and no blocks.
         at_once: measure as soon as the page is open, instead of watching.
     """

@@ -15,7 +15,9 @@ export class Engine {
     }
     const engine = new Engine();
     const model = await fetchModel(facts.model);
-    const threads = facts.threads || Math.min(4, navigator.hardwareConcurrency || 1);
+    // One core is left to the camera and the page: threads that wait for a busy core are slower than one thread.
+    const free = (navigator.hardwareConcurrency || 1) - 1;
+    const threads = facts.threads || Math.max(1, Math.min(4, free));
     try {
       engine.opened = await engine.ask("open", { model, threads }, [model]);
     } catch (error) {
