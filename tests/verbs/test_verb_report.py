@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,10 @@ def test_the_page_and_what_lies_beside_it(results: list[Path], tmp_path: Path) -
     assert "https://" not in page
     assert "is not valid to quote: throttled: &lt;hot&gt;" in page
     assert "features.0/conv" in page
+    head, first = re.findall(r"<tr.*?</tr>", page, re.DOTALL)[:2]
+    named = dict(zip(re.findall(r"<th>(.*?)</th>", head), re.findall(r"<td>(.*?)</td>", first), strict=True))
+    assert named["p50 ms"] == f"{found.rows[0].p50_ms:.3f}"
+    assert named["int8 top-1 %"] == "60.00 *"
     lines = list(csv.DictReader((tmp_path / "page.csv").read_text().splitlines()))
     assert [line["valid"] for line in lines] == ["True", "True", "False"]
     assert float(lines[0]["p50_ms"]) == found.rows[0].p50_ms
