@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from edgenet.latency.report_rows import ReportRow
@@ -15,12 +16,14 @@ WIDTH = 8.0
 BINS = 90
 TAIL = 99.5
 """Percent of the runs that a distribution shows; the slowest are told in the table."""
+NAMED = 8
+"""Of more points only those on the front are named."""
 STEPS = (("import", "import_ms"), ("load", "load_ms"), ("first inference", "first_inference_ms"))
 
 
 def distribution_figure(reports: Sequence[LatencyReport], rows: Sequence[ReportRow]) -> Figure:
     """A ridge for each report: how often each latency came, with marks at p50, p90 and p99; grey where not valid."""
-    figure = figure_of(WIDTH, 0.9 + 0.62 * len(rows))
+    figure = figure_of(WIDTH, 1.1 + 0.45 * len(rows))
     axes = figure.subplots()
     quiet(axes, "How long one inference takes", "ms of one inference: every run, and p50, p90, p99")
     ends = [float(np.percentile(report.samples_ms, TAIL)) for report in reports]
@@ -54,13 +57,15 @@ def distribution_figure(reports: Sequence[LatencyReport], rows: Sequence[ReportR
 
 
 def accuracy_figure(rows: Sequence[ReportRow]) -> Figure | None:
-    """int8 accuracy against latency, the front joined; None where no report knows its accuracy."""
+    """int8 accuracy against latency, the front joined; None where fewer than two reports know theirs."""
     known = [row for row in rows if row.int8_top1 is not None]
-    if not known:
+    if len(known) < 2:
         return None
     figure = figure_of(WIDTH, 4.2)
     axes = figure.subplots()
-    quiet(axes, "Accuracy against latency", "p50, ms, log axis", "int8 top-1, %")
+    shared = _shared_beginning([row.model for row in known])
+    title = f"Accuracy against latency{f' of {shared}…' if shared else ''}"
+    quiet(axes, title, "p50, ms, log axis", "int8 top-1, %")
     logarithmic_x(axes)
     places = sorted({(row.target, row.device) for row in known})
     for index, place in enumerate(places):
@@ -72,18 +77,37 @@ def accuracy_figure(rows: Sequence[ReportRow]) -> Figure | None:
         axes.plot([], [], marker, color=colour, label=label)
         for row in here:
             axes.plot(row.p50_ms, _top1(row), marker, mec=colour, mfc=colour if row.valid else "white", ms=7)
-            axes.annotate(
-                plain(row.model), (row.p50_ms, _top1(row)), xytext=(6, 5), textcoords="offset points",
-                fontsize=8, color=INK if row.front else MUTED,
-            )  # fmt: skip
-    axes.margins(x=0.25, y=0.2)
-    figure.legend(frameon=False, fontsize=8, loc="outside lower left")
+            if row.front or len(known) <= NAMED:
+                _name(axes, row, row.model.removeprefix(shared))
+    if not all(row.valid for row in known):
+        axes.plot([], [], "o", mfc="white", mec=INK, label="not valid to quote")
+    axes.margins(x=0.12, y=0.25)
+    figure.legend(frameon=False, fontsize=8, loc="outside lower left", ncols=4)
     return figure
+
+
+def _name(axes: Axes, row: ReportRow, name: str) -> None:
+    """Across the front, which rises: side by side, the names of near points would cover each other."""
+    axes.annotate(
+        plain(name), (row.p50_ms, _top1(row)), xytext=(-6, 6), textcoords="offset points", rotation=-45,
+        rotation_mode="anchor", ha="right", fontsize=8, color=INK if row.front else MUTED,
+    )  # fmt: skip
+
+
+def _shared_beginning(names: Sequence[str]) -> str:
+    """Of all names, to the last "_" in it; "" of one name alone."""
+    if len(set(names)) < 2:
+        return ""
+    first, last = min(names), max(names)  # what these two share, all between them share
+    same = next(
+        (i for i, pair in enumerate(zip(first, last, strict=False)) if len(set(pair)) > 1), len(first)
+    )
+    return first[: first.rfind("_", 0, same) + 1]
 
 
 def cold_start_figure(reports: Sequence[LatencyReport], rows: Sequence[ReportRow]) -> Figure:
     """From starting a process to its first answer, in steps."""
-    figure = figure_of(WIDTH, 1.2 + 0.36 * len(rows))
+    figure = figure_of(WIDTH, 1.2 + 0.3 * len(rows))
     axes = figure.subplots()
     quiet(axes, "Cold start: from nothing to the first answer", "ms, medians over fresh processes")
     for place, report in enumerate(reports):

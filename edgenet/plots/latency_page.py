@@ -2,48 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
 from edgenet.latency.profile import operator_times
 from edgenet.latency.report_rows import ReportRow
 from edgenet.latency.report_values import LatencyReport
+from edgenet.plots.latency_style import STYLE
 
-STYLE = """
-:root { --ink: #222; --muted: #6d6d69; --line: #e3e3e0; --soft: #f6f6f4; --blue: #0072b2; --red: #b3261e; }
-* { box-sizing: border-box; }
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); max-width: 1180px; margin: 2.2em auto; padding: 0 1em; }
-h1 { font-size: 1.6em; margin: 0; letter-spacing: -.01em; }
-h2 { font-size: 1.1em; margin: 2.2em 0 .6em; }
-.lead { color: var(--muted); margin: .2em 0 1.4em; }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(190px, 1fr)); gap: .8em; }
-.card { background: var(--soft); border-radius: 10px; padding: .8em 1em; }
-.card b { display: block; font-size: 1.5em; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
-.card span { color: var(--muted); font-size: .87em; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-size: 13px; width: 100%; }
-th, td { text-align: right; padding: .35em .6em; white-space: nowrap; font-variant-numeric: tabular-nums; }
-th { border-bottom: 2px solid var(--ink); vertical-align: bottom; font-weight: 600; white-space: normal; }
-th:first-child, td:first-child { text-align: left; }
-tbody tr { border-bottom: 1px solid var(--line); }
-tr.invalid td { color: var(--muted); }
-.bar { display: inline-block; height: .7em; background: var(--blue); border-radius: 2px; vertical-align: baseline; }
-tr.invalid .bar { background: #b9b9b4; }
-.badge { font-size: 11px; border-radius: 99px; padding: .1em .7em; color: #fff; background: #00795a; }
-.badge.no { background: var(--red); }
-.why { background: #fdf1f0; border-left: 4px solid var(--red); padding: .5em 1em; margin: .5em 0; font-size: .93em; }
-svg { width: 100%; height: auto; display: block; }
-dl { display: grid; grid-template-columns: 9em 1fr; gap: .15em 1em; font-size: 13px; margin: .6em 0 1em; }
-dt { color: var(--muted); } dd { margin: 0; overflow-wrap: anywhere; }
-details { border: 1px solid var(--line); border-radius: 10px; padding: .5em 1em; margin: .6em 0; }
-summary { cursor: pointer; font-weight: 600; }
-footer { color: var(--muted); font-size: .85em; margin: 2.5em 0 1em; }
-@media (max-width: 520px) { body { font-size: 14px; } dl { grid-template-columns: 6.5em 1fr; } }
-"""
-HEADINGS = (
-    *("", "", "p50 ms", "", "p90 ms", "p99 ms", "max ms", "runs", "threads", "cold start ms", "sustained"),
-    *("memory MB", "file MB", "int8 top-1 %"),
-)
+MANY = 4
+"""From so many measurements on their details are closed, and a reader opens what is wanted."""
 
 
 def latency_page(
@@ -69,10 +37,11 @@ def latency_page(
 <div class="cards">{_cards(rows)}</div>
 <h2>Side by side</h2>
 {_table(rows)}
-{_reasons(rows)}
+{_reasons(reports, rows)}
 {drawn}
 <h2>Where and how it was measured</h2>
-{"".join(_details(report, row) for report, row in zip(reports, rows, strict=True))}
+{_facts(_shared_facts(reports))}
+{"".join(_details(report, row, reports) for report, row in zip(reports, rows, strict=True))}
 <footer>Made by edgenet report. p50 is the nearest-rank median of single inferences.</footer>
 </body>
 </html>
@@ -88,7 +57,7 @@ def _cards(rows: Sequence[ReportRow]) -> str:
     fastest = min(rows, key=lambda row: row.p50_ms)
     valid = sum(row.valid for row in rows)
     cards = [
-        (f"{fastest.p50_ms:.3g} ms", f"fastest p50: {fastest.label}"),
+        (f"{fastest.p50_ms:.3g} ms", f"fastest p50: {fastest.label}{'' if fastest.valid else ', not valid'}"),
         (f"{valid} of {len(rows)}", "measurements are valid to quote"),
     ]
     known = [row for row in rows if row.int8_top1 is not None]
@@ -106,51 +75,103 @@ def _cards(rows: Sequence[ReportRow]) -> str:
     )
 
 
+def _columns(longest: float) -> tuple[tuple[str, Callable[[ReportRow], str]], ...]:
+    """Headings, and what stands below them; `longest` p50, milliseconds, has the longest bar."""
+    return (
+        ("", lambda row: escape(row.label)),
+        ("", _badge),
+        ("p50 ms", lambda row: f"{row.p50_ms:.3f}"),
+        ("", lambda row: _bar(row.p50_ms / longest, 90)),
+        ("p90 ms", lambda row: f"{row.p90_ms:.3f}"),
+        ("p99 ms", lambda row: f"{row.p99_ms:.3f}"),
+        ("max ms", lambda row: f"{row.max_ms:.3f}"),
+        ("runs", lambda row: f"{row.n:,}"),
+        ("threads", lambda row: str(row.threads)),
+        ("cold start<br>ms", lambda row: f"{row.cold_start_ms:.0f}"),
+        ("sustained", lambda row: "" if row.sustained_ratio is None else f"× {row.sustained_ratio:.3f}"),
+        (
+            "memory<br>MB",
+            lambda row: "" if row.peak_memory_bytes is None else f"{row.peak_memory_bytes / 1e6:.0f}",
+        ),
+        ("file<br>MB", lambda row: f"{row.size_bytes / 1e6:.2f}"),
+        ("int8<br>top-1 %", _top1),
+    )
+
+
 def _table(rows: Sequence[ReportRow]) -> str:
-    head = "".join(f"<th>{escape(heading)}</th>" for heading in HEADINGS)
-    longest = max(row.p50_ms for row in rows)
-    body = "\n".join(_line(row, longest) for row in rows)
+    """A line for each row; a column that says nothing of any is left out."""
+    columns = [
+        (heading, [cell(row) for row in rows]) for heading, cell in _columns(max(row.p50_ms for row in rows))
+    ]
+    told = [(heading, cells) for heading, cells in columns if any(cells)]
+    head = "".join(f"<th>{heading}</th>" for heading, _ in told)
+    lines = zip(rows, *(cells for _, cells in told), strict=True)
+    body = "\n".join(
+        f"<tr{'' if row.valid else ' class=invalid'}>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+        for row, *cells in lines
+    )
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-def _line(row: ReportRow, longest: float) -> str:
-    cells = (
-        escape(row.label),
-        '<span class="badge">valid</span>' if row.valid else '<span class="badge no">not valid</span>',
-        f"{row.p50_ms:.3f}",
-        f'<span class="bar" style="width:{max(row.p50_ms / longest * 90, 1):.0f}px"></span>',
-        f"{row.p90_ms:.3f}",
-        f"{row.p99_ms:.3f}",
-        f"{row.max_ms:.3f}",
-        f"{row.n:,}",
-        str(row.threads),
-        f"{row.cold_start_ms:.0f}",
-        "" if row.sustained_ratio is None else f"× {row.sustained_ratio:.3f}",
-        "" if row.peak_memory_bytes is None else f"{row.peak_memory_bytes / 1e6:.0f}",
-        f"{row.size_bytes / 1e6:.2f}",
-        "" if row.int8_top1 is None else f"{row.int8_top1:.2f}{' *' if row.front else ''}",
+def _badge(row: ReportRow) -> str:
+    return '<span class="badge">valid</span>' if row.valid else '<span class="badge no">not valid</span>'
+
+
+def _bar(share: float, pixels: int) -> str:
+    return f'<span class="bar" style="width:{max(share * pixels, 1):.0f}px"></span>'
+
+
+def _top1(row: ReportRow) -> str:
+    return "" if row.int8_top1 is None else f"{row.int8_top1:.2f}<i>{'*' if row.front else ''}</i>"
+
+
+def _reasons(reports: Sequence[LatencyReport], rows: Sequence[ReportRow]) -> str:
+    """Why measurements are not valid: a reason that several share is told once."""
+    front = "<p>* on the Pareto front of its device</p>" if any(row.front for row in rows) else ""
+    of: dict[str, list[str]] = {}
+    for report, row in zip(reports, rows, strict=True):
+        for reason in report.reasons:
+            of.setdefault(reason, []).append(row.label)
+    if not of:
+        return front
+    lines = "".join(
+        f"<li><b>{_named(labels, rows)}</b>: {escape(reason)}</li>" for reason, labels in of.items()
     )
-    inside = "".join(f"<td>{cell}</td>" for cell in cells)
-    return f"<tr{'' if row.valid else ' class=invalid'}>{inside}</tr>"
-
-
-def _reasons(rows: Sequence[ReportRow]) -> str:
-    front = "<p>* on the Pareto front of its device.</p>" if any(row.front for row in rows) else ""
-    return front + "".join(
-        f'<p class="why"><b>{escape(row.label)}</b> is not valid to quote: {escape(row.reasons)}</p>'
-        for row in rows
-        if not row.valid
+    number = sum(not row.valid for row in rows)
+    return (
+        f"{front}<details class=why{'' if len(of) > MANY else ' open'}>"
+        f"<summary>{number} of {len(rows)} not valid to quote: why</summary><ul>{lines}</ul></details>"
     )
 
 
-def _details(report: LatencyReport, row: ReportRow) -> str:
-    facts = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in report.facts.items())
+def _named(labels: Sequence[str], rows: Sequence[ReportRow]) -> str:
+    return "all" if len(labels) == len(rows) > 1 else escape(", ".join(labels))
+
+
+def _shared_facts(reports: Sequence[LatencyReport]) -> dict[str, str]:
+    """What holds for every measurement, where there are several."""
+    first, *others = (report.facts for report in reports)
+    return {
+        name: text for name, text in first.items() if others and all(one.get(name) == text for one in others)
+    }
+
+
+def _facts(facts: Mapping[str, str], more: str = "") -> str:
+    lines = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in facts.items())
+    return f"<dl>{lines}{more}</dl>"
+
+
+def _details(report: LatencyReport, row: ReportRow, reports: Sequence[LatencyReport]) -> str:
+    """What is said of this measurement alone."""
+    shared = _shared_facts(reports)
+    own = {name: text for name, text in report.facts.items() if name not in shared}
     tried = "".join(
         f"<dt>tried</dt><dd>{one.threads} thread(s) on {escape(one.cpus)}: {one.p50_ms:.3f} ms"
         f"{' (fastest)' if one.best else ''}</dd>"
         for one in report.tried
     )
-    return f"<details open><summary>{escape(row.label)}</summary><dl>{facts}{tried}</dl>{_profile(report)}</details>"
+    opened = "" if len(reports) > MANY else " open"
+    return f"<details{opened}><summary>{escape(row.label)}</summary>{_facts(own, tried)}{_profile(report)}</details>"
 
 
 def _profile(report: LatencyReport) -> str:
@@ -162,12 +183,12 @@ def _profile(report: LatencyReport) -> str:
     lines = "".join(
         f"<tr><td>{escape(one.output or '')}</td><td>{escape(one.kind or '')}</td><td>{one.ms:.3f}</td>"
         f"<td>{one.share:.1%}</td><td>{'' if not one.mult_adds else f'{one.mult_adds / 1e6:.2f}'}</td>"
-        f'<td><span class="bar" style="width:{max(one.ms / longest, 0) * 120:.0f}px"></span></td></tr>'
+        f"<td>{_bar(one.ms / longest, 120)}</td></tr>"
         for one in operators
     )
     head = "<tr><th>layer</th><th>operator</th><th>ms</th><th>share</th><th>M mult-adds</th><th></th></tr>"
     how = f"{escape(report.profile['clock'])}; {escape(report.profile['method'])}"
     return (
-        f'<p>Where the time goes ({how}):</p><div class="scroll"><table><thead>{head}</thead>'
-        f"<tbody>{lines}</tbody></table></div>"
+        f'<details><summary>Where the time goes ({how})</summary><div class="scroll">'
+        f"<table><thead>{head}</thead><tbody>{lines}</tbody></table></div></details>"
     )

@@ -56,8 +56,8 @@ def report(results: Sequence[Path], out: Path) -> Reported:
         raise EdgenetError("there is nothing to report", "give files of edgenet bench")
     rows = report_rows(reports)
     drawn: dict[str, Figure | None] = {
-        "distributions": distribution_figure(reports, rows),
         "accuracy": accuracy_figure(rows),
+        "distributions": distribution_figure(reports, rows),
         "cold-start": cold_start_figure(reports, rows),
         "sustained": sustained_figure(reports, rows),
     }

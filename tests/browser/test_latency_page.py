@@ -13,7 +13,10 @@ import edgenet
 def test_the_page_needs_nothing_and_fits_a_phone(chromium: Any, tmp_path: Path) -> None:
     reports = [
         written(tmp_path / "a.json", accurate(latency("mobilenet_v1_0.25_128", 2.0), 60.0)),
-        written(tmp_path / "b.json", latency("mobilenet_v1_1.0_224", 9.0, valid=False, reasons=["unsteady"])),
+        written(
+            tmp_path / "b.json",
+            accurate(latency("mobilenet_v1_1.0_224", 9.0, valid=False, reasons=["unsteady"]), 70.0),
+        ),
     ]
     edgenet.report(reports, tmp_path / "page.html")
     context = chromium.new_context(viewport={"width": 390, "height": 800}, offline=True)
@@ -28,7 +31,10 @@ def test_the_page_needs_nothing_and_fits_a_phone(chromium: Any, tmp_path: Path) 
     assert problems == []
     assert page.locator("svg").count() == 3
     assert page.locator("tr.invalid").count() == 1
-    assert page.locator(".why").inner_text().endswith("is not valid to quote: unsteady")
+    assert page.locator(".why li").inner_text() == "mobilenet_v1_1.0_224: unsteady"
+    headings = [" ".join(text.split()) for text in page.locator("th").all_inner_texts()]
+    figures = dict(zip(headings, page.locator("tbody tr").first.locator("td").all_inner_texts(), strict=True))
+    assert (figures["p50 ms"], figures["file MB"], figures["int8 top-1 %"]) == ("2.000", "0.50", "60.00*")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     for figure in page.locator("svg").all():
         box = figure.bounding_box()

@@ -56,7 +56,7 @@ def results(tmp_path: Path) -> list[Path]:
 def test_the_page_and_what_lies_beside_it(results: list[Path], tmp_path: Path) -> None:
     found = edgenet.report(results, tmp_path / "page.html")
     assert [Path(name).name for name in found.files] == [
-        "page.html", "page.csv", "page-distributions.png", "page-accuracy.png", "page-cold-start.png",
+        "page.html", "page.csv", "page-accuracy.png", "page-distributions.png", "page-cold-start.png",
         "page-sustained.png",
     ]  # fmt: skip
     assert [row.front for row in found.rows] == [True, True, False]
@@ -66,18 +66,30 @@ def test_the_page_and_what_lies_beside_it(results: list[Path], tmp_path: Path) -
     assert "<script" not in page
     assert "http://" not in page.replace("http://www.w3.org/", "")  # names of SVG's own, never fetched
     assert "https://" not in page
-    assert "is not valid to quote: throttled: &lt;hot&gt;" in page
+    assert "1 of 3 not valid to quote" in page
+    assert "<b>&lt;script&gt;$x$</b>: throttled: &lt;hot&gt;" in page
     assert "features.0/conv" in page
     head, first = re.findall(r"<tr.*?</tr>", page, re.DOTALL)[:2]
     named = dict(zip(re.findall(r"<th>(.*?)</th>", head), re.findall(r"<td>(.*?)</td>", first), strict=True))
     assert named["p50 ms"] == f"{found.rows[0].p50_ms:.3f}"
-    assert named["int8 top-1 %"] == "60.00 *"
+    assert named["int8<br>top-1 %"] == "60.00<i>*</i>"
     lines = list(csv.DictReader((tmp_path / "page.csv").read_text().splitlines()))
     assert [line["valid"] for line in lines] == ["True", "True", "False"]
     assert float(lines[0]["p50_ms"]) == found.rows[0].p50_ms
     first = {path: Path(path).read_bytes() for path in found.files}
     edgenet.report(results, tmp_path / "page.html")
     assert {path: Path(path).read_bytes() for path in found.files} == first  # the same bytes again
+
+
+def test_what_all_share_is_told_once(tmp_path: Path) -> None:
+    busy = {"valid": False, "reasons": ["other load: 85 %"]}
+    reports = [latency(f"net_{size}", size, **busy) for size in range(1, 7)]
+    paths = [written(tmp_path / f"{number}.json", report) for number, report in enumerate(reports)]
+    edgenet.report(paths, tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert page.count("other load: 85 %") == 1
+    assert "<b>all</b>: other load: 85 %" in page
+    assert page.count("some,soc") == 1
 
 
 def test_what_nobody_measured_is_not_drawn(tmp_path: Path) -> None:
