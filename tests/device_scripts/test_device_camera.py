@@ -125,6 +125,29 @@ def test_a_camera_that_is_unplugged_is_waited_for(monkeypatch: pytest.MonkeyPatc
     ]
 
 
+def test_fifty_disconnects_lose_no_frame_and_no_camera(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in for a camera with a loose cable: what came before each failure is seen, and all is closed."""
+    monkeypatch.setattr(lasting, "PAUSES", (0.001,))
+    opened = closed = 0
+    notes: list[str] = []
+
+    def open_frames() -> Iterator[Frame]:
+        nonlocal opened, closed
+        opened += 1
+        try:
+            for number in range(3):
+                yield Frame(f"{opened}.{number}", GREY)
+            if opened <= 50:
+                raise EdgenetError("camera 0 stopped", "check its cable")
+        finally:
+            closed += 1
+
+    names = [frame.name for frame in lasting_frames(open_frames, notes.append)]
+    assert names == [f"{camera}.{number}" for camera in range(1, 52) for number in range(3)]
+    assert (opened, closed) == (51, 51)
+    assert notes.count("the camera is back") == 50
+
+
 def test_a_camera_that_never_worked_is_an_error() -> None:
     def broken() -> Iterator[Frame]:
         raise EdgenetError("there is no camera", "plug it in")
