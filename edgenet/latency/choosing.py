@@ -8,7 +8,7 @@ computes the most within the budget.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 PATIENCE = 2
@@ -42,6 +42,27 @@ def by_promise(candidates: Sequence[Candidate]) -> list[Candidate]:
     """Those that fit, the most mult-adds first; of equal ones the faster."""
     fitting = [candidate for candidate in candidates if candidate.fits]
     return sorted(fitting, key=lambda candidate: (-candidate.mult_adds, candidate.p50_ms))
+
+
+def train_promising(
+    candidates: Sequence[Candidate], train: Callable[[Candidate], float]
+) -> tuple[list[tuple[Candidate, float]], str]:
+    """Trains those that fit, from the most promising, until the rule says stop.
+
+    Args:
+        candidates: all of them, those beyond the budget too.
+        train: trains one; returns its int8 top-1, percent.
+
+    Returns:
+        those trained, in their order, with their top-1; and why no more were.
+    """
+    trained: list[tuple[Candidate, float]] = []
+    for candidate in by_promise(candidates):
+        why = why_stop(candidates, trained, candidate)
+        if why:
+            return trained, why
+        trained.append((candidate, train(candidate)))
+    return trained, "all that fit were trained"
 
 
 def why_stop(

@@ -11,7 +11,7 @@ from edgenet.bundle.bundle import write_bundle
 from edgenet.bundle.manifest import Accuracy
 from edgenet.errors import EdgenetError
 from edgenet.files import make_folder
-from edgenet.latency.choosing import Candidate, another_point, by_promise, why_stop
+from edgenet.latency.choosing import Candidate, another_point, train_promising
 from edgenet.latency.measuring import measure_on, write_latency
 from edgenet.latency.options import BenchOptions
 from edgenet.latency.reading import read_file
@@ -106,24 +106,20 @@ def select(
     material = read_division(next(iter(variants.values())), data, options, progress)
     keep_settings(out, settings(options, material.digest))
     candidates = _measured(variants, material, out, budget, options, progress, say)
-    promising = by_promise(candidates)
-    if not promising:
+    if not any(candidate.fits for candidate in candidates):
         raise EdgenetError(*_nothing_fits(candidates, budget))
-    trained: list[tuple[Candidate, float]] = []
     made: list[Made] = []
-    stopped = "all that fit were trained"
-    for candidate in promising:
-        why = why_stop(candidates, trained, candidate)
-        if why:
-            stopped = why
-            break
+
+    def train(candidate: Candidate) -> float:
         made.append(_made(variants[candidate.name], data, out, options, material, progress, say))
-        trained.append((candidate, made[-1].int8_top1))
+        return made[-1].int8_top1
+
+    trained, stopped = train_promising(candidates, train)
     best = max(made, key=lambda one: one.int8_top1)
     chosen = next(candidate for candidate in candidates if candidate.name == best.variant)
     bundle = out / f"{best.variant}.edgenet"
     _pack(model_path(out / best.variant, variants[best.variant]), bundle, best)
-    top1 = {one.variant: one.int8_top1 for one in made}
+    top1 = {candidate.name: found for candidate, found in trained}
     words = another_point(candidates, top1, chosen, budget.ms)
     return Selection(str(bundle), best, chosen, candidates, tuple(made), stopped, words)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgenet.latency.choosing import Candidate, another_point, by_promise, why_stop
+from edgenet.latency.choosing import Candidate, another_point, by_promise, train_promising, why_stop
 
 
 def candidate(name: str, mega: float, ms: float, fits: bool = True) -> Candidate:
@@ -27,6 +27,18 @@ def test_two_in_a_row_that_were_no_better() -> None:
     assert why_stop(ALL, [(D, 60.0), (C, 55.0)], B) is None
     assert why_stop(ALL, [(D, 60.0), (C, 55.0), (B, 58.0)], A) == "2 in a row were no better than d"
     assert why_stop(ALL, [(D, 60.0), (C, 61.0), (B, 58.0)], A) is None
+
+
+def test_training_goes_on_until_the_rule_says_stop() -> None:
+    top1 = {"d": 60.0, "c": 61.0, "b": 58.0, "a": 61.0}
+    trained, stopped = train_promising(ALL, lambda one: top1[one.name])
+    assert [(one.name, found) for one, found in trained] == [("d", 60), ("c", 61), ("b", 58), ("a", 61)]
+    assert stopped == "all that fit were trained"
+    trained, stopped = train_promising(ALL, lambda one: {"d": 62.0}.get(one.name, 50.0))
+    assert ([one.name for one, _ in trained], stopped) == (
+        ["d", "c", "b"],
+        "2 in a row were no better than d",
+    )
 
 
 def test_no_more_than_a_third_of_a_sweep_s_training() -> None:
