@@ -69,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--record", metavar="FILE.mp4", type=Path, help="the frames with their labels, as a video")
     add("--window", action="store_true", help="show them in a window of the desktop")
+    add("--state", metavar="FILE", type=Path, help="for a service: keep there what it does, and tell systemd")
     add("--json", action="store_true", help="one JSON object a line, for each frame")
     return shape
 
@@ -86,7 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
         threads=given.threads,
         watching=Watching(given.top, given.threshold, given.smooth),
         frames=given.frames,
-        wanted=Wanted(given.serve, given.record, given.window, given.json),
+        wanted=Wanted(given.serve, given.record, given.window, given.json, given.state),
     )
     return run_live(task, sys.stdout)
 

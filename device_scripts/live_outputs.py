@@ -32,12 +32,14 @@ class Wanted:
 
     Attributes:
         serve: the page's address as the user gave it; None for no page.
+        state: the service's file, see `service_notify`; None where it is no service.
     """
 
     serve: str | None = None
     record: Path | None = None
     window: bool = False
     as_json: bool = False
+    state: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,11 @@ def opened_outputs(wanted: Wanted, to: Destination, open_parts: ExitStack) -> li
         place = None if page is None else {"url": page.address.url(), "port": page.address.port}
         first({"type": "start", "model": to.model, "page": place}, None)
     outputs = [first] if page is None else [first, on_page(page, to.model)]
+    if wanted.state is not None:
+        from .service_notify import ServiceState
+
+        url = None if page is None else page.address.url()
+        outputs.append(ServiceState(wanted.state, {"model": to.model, "url": url}, to.told.warn).show)
     if wanted.window:
         from .live_window import LiveWindow
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from edgenet.verbs.package import package
     from edgenet.verbs.report import report
     from edgenet.verbs.select import select
+    from edgenet.verbs.status import status
     from edgenet.verbs.sweep import sweep
     from edgenet.verbs.train import train
 
@@ -39,6 +40,7 @@ __all__ = [
     "package",
     "report",
     "select",
+    "status",
     "sweep",
     "train",
 ]

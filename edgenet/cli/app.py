@@ -22,6 +22,7 @@ from edgenet.cli import (
     package,
     report,
     select,
+    status,
     sweep,
     train,
 )
@@ -45,6 +46,7 @@ for verb in (
     inspect,
     package,
     deploy,
+    status,
     camera,
     capture,
     bench,

@@ -65,3 +65,9 @@ def script_files() -> dict[str, Path | bytes]:
         for path in sorted(folder.iterdir())
         if path.suffix in (".py", ".html")
     }
+
+
+def bundle_in(sums: str) -> str | None:
+    """The bundle's name, by a release's SHA256SUMS."""
+    names = [line.partition("  ")[2] for line in sums.splitlines()]
+    return next((name for name in names if "/" not in name and name != START), None)

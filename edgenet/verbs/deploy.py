@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgenet.devices import layout
-from edgenet.devices.device import DeviceFacts
+from edgenet.devices.device import Device, DeviceFacts
 from edgenet.devices.installing import place
 from edgenet.devices.opening import opened
+from edgenet.devices.service import Service, install_service, restart_service
 from edgenet.errors import EdgenetError
 from edgenet.progress import Progress, silent
 
@@ -26,6 +27,7 @@ class Deployed:
         moved: whether files had to be copied.
         swapped: whether another release ran before.
         packages: what was installed for Python just now.
+        service: what was done about the service: "installed", "restarted", or None.
         notes: what the user should know.
     """
 
@@ -37,10 +39,13 @@ class Deployed:
     moved: bool
     swapped: bool
     packages: tuple[str, ...] = ()
+    service: str | None = None
     notes: tuple[str, ...] = ()
 
 
-def deploy(bundle: Path, to: str, offline: bool = False, progress: Progress = silent) -> Deployed:
+def deploy(
+    bundle: Path, to: str, offline: bool = False, service: Service | None = None, progress: Progress = silent
+) -> Deployed:
     """Installs a bundle (or .tflite) on a device and makes it the one that runs there.
 
     Power may fail at any moment, and the way there too: the old one or the new one runs, never half of one. What is
@@ -50,6 +55,7 @@ def deploy(bundle: Path, to: str, offline: bool = False, progress: Progress = si
         bundle: from `convert` or `package`.
         to: the target, such as "ssh:pi@raspberrypi.local".
         offline: have this machine fetch the Python packages and bring them along.
+        service: install this service, too; a service that runs already takes up the new bundle in any case.
         progress: told of every step.
 
     Raises:
@@ -58,9 +64,10 @@ def deploy(bundle: Path, to: str, offline: bool = False, progress: Progress = si
     with opened(to) as device:
         facts = device.facts()
         placed = place(bundle, device, progress, offline)
-        before = layout.current(device)
-        if placed.release != before:
+        swapped = placed.release != layout.current(device)
+        if swapped:
             layout.activate(device, placed.release)
+        done, notes = _serve(device, service, swapped, progress)
         return Deployed(
             target=to,
             facts=facts,
@@ -68,9 +75,10 @@ def deploy(bundle: Path, to: str, offline: bool = False, progress: Progress = si
             release=placed.release,
             previous=layout.previous(device),
             moved=placed.moved,
-            swapped=placed.release != before,
+            swapped=swapped,
             packages=placed.environment.made,
-            notes=placed.environment.notes,
+            service=done,
+            notes=(*placed.environment.notes, *notes),
         )
 
 
@@ -90,5 +98,19 @@ def rollback(to: str) -> Deployed:
                 f"the release before, {release}, is damaged on {to}", "deploy its bundle again"
             )
         layout.activate(device, release)
+        done, _ = _serve(device, None, True, silent)
         folder = f"{device.home}/releases/{release}"
-        return Deployed(to, facts, folder, release, layout.previous(device), moved=False, swapped=True)
+        before = layout.previous(device)
+        return Deployed(to, facts, folder, release, before, moved=False, swapped=True, service=done)
+
+
+def _serve(
+    device: Device, service: Service | None, swapped: bool, progress: Progress
+) -> tuple[str | None, tuple[str, ...]]:
+    """What was done about the service, and what the user should know of it."""
+    if service is not None:
+        progress("start the service", 0, None)
+        return "installed", install_service(device, service)
+    if swapped and restart_service(device):
+        return "restarted", ()
+    return None, ()

@@ -1,0 +1,130 @@
+"""The verb `status`: what runs on a device, how fast, since when, and what went wrong last."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from edgenet.devices.device import Device
+from edgenet.devices.opening import opened
+from edgenet.devices.posix import script
+from edgenet.devices.release import SUMS, bundle_in
+from edgenet.devices.service import UNIT, last_error
+
+# A state older than this is not what happens now.
+_FRESH_S = 10.0
+
+_ASK = """
+link=$(readlink "$1/current") && echo "release=${link#releases/}"
+echo "uptime=$(cut -d ' ' -f 1 /proc/uptime)"
+echo "clock=$(date +%s)"
+for manager in "systemctl --user" systemctl; do
+    [ "$($manager show -p LoadState --value "$2" 2>/dev/null)" = loaded ] || continue
+    $manager show -p ActiveState,SubState,NRestarts,Result,ActiveEnterTimestampMonotonic "$2"
+    break
+done
+for folder in "${XDG_RUNTIME_DIR:-/run/user/$(id -u)}" /run; do
+    [ -r "$folder/edgenet/camera.json" ] || continue
+    echo "state=$(cat "$folder/edgenet/camera.json")"
+    break
+done
+exit 0
+"""
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a device does. None for what is not known or does not run.
+
+    Attributes:
+        target: as the user gave it.
+        release: ID of the release that is installed.
+        bundle: its bundle's name.
+        service: state of the service, as systemd calls it: "active", "activating" (also while it waits to be started
+            again), "failed", "inactive"; None where none is installed.
+        result: why it ended last, as systemd calls it: "success", "exit-code", "watchdog", ...
+        restarts: how often systemd started it again.
+        service_s: how long it has been running, seconds.
+        device_s: how long the device has been running, seconds.
+        model: the model and what runs it.
+        label: what it sees; None for nothing it knows.
+        fps: frames looked at in a second.
+        p50_ms: from a frame's capture to its labels, median.
+        temperature: degrees Celsius.
+        warnings: what slows it down now.
+        lost: why no frame comes.
+        page: address of its page, as seen from the device.
+        last_error: the last error in the journal.
+        last_error_at: when that was, ISO 8601.
+    """
+
+    target: str
+    release: str | None
+    bundle: str | None
+    service: str | None
+    result: str | None
+    restarts: int | None
+    service_s: float | None
+    device_s: float
+    model: str | None = None
+    label: str | None = None
+    fps: float | None = None
+    p50_ms: float | None = None
+    temperature: float | None = None
+    warnings: tuple[str, ...] = ()
+    lost: str | None = None
+    page: str | None = None
+    last_error: str | None = None
+    last_error_at: str | None = None
+
+
+def status(on: str) -> Status:
+    """Asks a device how it does.
+
+    Args:
+        on: the target, such as "ssh:pi@raspberrypi.local".
+
+    Raises:
+        EdgenetError: the device cannot be reached.
+    """
+    with opened(on) as device:
+        out = device.run(script(_ASK, device.home, UNIT)).out.decode(errors="replace")
+        told = dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
+        error = last_error(device) if "ActiveState" in told else None
+        device_s = float(told["uptime"])
+        active = told.get("ActiveState")
+        since_us = int(told.get("ActiveEnterTimestampMonotonic", "0"))
+        return Status(
+            target=on,
+            release=told.get("release"),
+            bundle=_bundle(device, told.get("release")),
+            service=active,
+            result=told.get("Result"),
+            restarts=int(told["NRestarts"]) if "NRestarts" in told else None,
+            service_s=device_s - since_us / 1e6 if active == "active" else None,
+            device_s=device_s,
+            last_error=error[1] if error else None,
+            last_error_at=error[0] if error else None,
+            **_now(told) if active == "active" else {},
+        )
+
+
+def _bundle(device: Device, release: str | None) -> str | None:
+    return bundle_in(device.pull(f"{device.home}/releases/{release}/{SUMS}").decode()) if release else None
+
+
+def _now(told: dict[str, str]) -> dict[str, Any]:
+    """What the camera does now, of the file that it keeps; nothing where that is old."""
+    try:
+        state = json.loads(told.get("state", ""))
+    except ValueError:
+        return {}
+    if float(told["clock"]) - state["written"] > _FRESH_S:
+        return {"model": state["model"], "lost": "it does not tell what it does"}
+    keys = ("model", "label", "fps", "p50_ms", "temperature", "lost")
+    return {
+        **{key: state.get(key) for key in keys},
+        "warnings": tuple(state["warnings"]),
+        "page": state["url"],
+    }
