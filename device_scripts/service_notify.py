@@ -6,6 +6,7 @@ nothing is told.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -25,11 +26,8 @@ def notify(message: str) -> None:
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-        try:
-            sender.sendto(message.encode(), "\0" + address[1:] if address.startswith("@") else address)
-        except OSError:
-            pass
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender, contextlib.suppress(OSError):
+        sender.sendto(message.encode(), "\0" + address[1:] if address.startswith("@") else address)
 
 
 class ServiceState:

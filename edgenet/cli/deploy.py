@@ -55,10 +55,7 @@ def command(
         from edgenet.verbs import deploy
 
         wanted = Service(source, serve, system_service) if service or system_service else None
-        if bundle is None:
-            result = deploy.rollback(to)
-        else:
-            result = deploy.deploy(bundle, to, offline, wanted, progress)
+        result = deploy.deploy(bundle, to, offline, wanted, progress) if bundle else deploy.rollback(to)
     print_json(result) if json_output else _print(result)
 
 

@@ -41,12 +41,14 @@ folder=${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user
 mkdir -p "$folder" && printf %s "$2" >"$folder/$1.new" && sync && mv -f "$folder/$1.new" "$folder/$1" || exit 1
 systemctl --user daemon-reload && systemctl --user enable --quiet "$1" || exit 1
 systemctl --user restart "$1" || exit 3
-loginctl --no-ask-password enable-linger >/dev/null 2>&1 || sudo -n loginctl enable-linger "$(id -un)" >/dev/null 2>&1 || exit 4
+loginctl --no-ask-password enable-linger >/dev/null 2>&1 ||
+    sudo -n loginctl enable-linger "$(id -un)" >/dev/null 2>&1 || exit 4
 """
 _INSTALL_SYSTEM = """
 sudo -n true || exit 2
 folder=/etc/systemd/system
-printf %s "$2" | sudo -n tee "$folder/$1.new" >/dev/null && sync && sudo -n mv -f "$folder/$1.new" "$folder/$1" || exit 1
+printf %s "$2" | sudo -n tee "$folder/$1.new" >/dev/null && sync || exit 1
+sudo -n mv -f "$folder/$1.new" "$folder/$1" || exit 1
 sudo -n systemctl daemon-reload && sudo -n systemctl enable --quiet "$1" || exit 1
 sudo -n systemctl restart "$1" || exit 3
 """
