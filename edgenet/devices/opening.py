@@ -31,4 +31,7 @@ def opened(text: str) -> Iterator[Device]:
         with connected(target, text) as device:
             yield device
         return
-    raise EdgenetError(f"{text} cannot be reached yet", "use local")
+    from edgenet.devices import adb
+
+    with adb.connected(target, text) as phone:
+        yield phone

@@ -1,0 +1,161 @@
+"""A phone behind the user's own adb server: `adb` or `adb:SERIAL`. Nothing is installed on it, nothing needs root."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from edgenet.devices.adb_link import AdbLink, send_file
+from edgenet.devices.adb_phones import serial_of
+from edgenet.devices.adb_shell import AdbProcess
+from edgenet.devices.device import DeviceFacts, Finished
+from edgenet.devices.posix import script, told, watched
+from edgenet.devices.posix_facts import facts_of
+from edgenet.devices.target import Adb
+from edgenet.errors import EdgenetError
+from edgenet.progress import Progress, silent
+
+HOME = "/data/local/tmp/edgenet"  # where adb's user may write and start programs
+STAGE = "copy"  # its progress counts bytes
+
+_MAKE = 'for folder in "$@"; do mkdir -p "$folder" || exit 1; done'
+
+
+class AdbDevice:
+    """A phone; see `device.Device`. Use within `connected`.
+
+    Attributes:
+        serial: of the phone.
+    """
+
+    def __init__(self, link: AdbLink) -> None:
+        self.name = link.name
+        self.home = HOME
+        self.serial = link.serial
+        self._link = link
+        self._facts: DeviceFacts | None = None
+
+    def run(self, command: Sequence[str], stdin: bytes = b"", timeout_s: float | None = None) -> Finished:
+        """Runs a program there; one with a timeout gets no input."""
+        if timeout_s is not None:
+            return self._run_in_time(command, timeout_s)
+        process = AdbProcess(self._link, told(command))
+        try:
+            process.send(stdin)
+            return process.finish()
+        finally:
+            process.stop()
+
+    @contextmanager
+    def start(self, command: Sequence[str]) -> Iterator[AdbProcess]:
+        """Starts a program there."""
+        process = AdbProcess(self._link, watched(command))
+        try:
+            yield process
+        finally:
+            process.stop()
+
+    def push(self, files: Mapping[str, Path | bytes], folder: str, progress: Progress = silent) -> None:
+        """Copies files there; those named bin/... may be started."""
+        folders = sorted({str((PurePosixPath(folder) / name).parent) for name in files} | {folder})
+        made = self.run(script(_MAKE, *folders))
+        if made.status:
+            raise EdgenetError(
+                f"cannot make {folder} on {self.name}: {made.last_words()}", _remedy(made.last_words())
+            )
+        total = sum(_size(content) for content in files.values())
+        done = 0
+
+        def sent(count: int) -> None:
+            nonlocal done
+            done += count
+            progress(STAGE, done, total)
+
+        progress(STAGE, 0, total)
+        for name, content in files.items():
+            with (
+                self._link.service("sync:") as stream,
+                io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as source,
+            ):
+                mode = 0o755 if name.startswith("bin/") else 0o644
+                refused = send_file(stream, source, f"{folder}/{name}", mode, sent)
+            if refused:
+                raise EdgenetError(f"cannot copy {name} to {self.name}: {refused}", _remedy(refused))
+
+    def pull(self, remote: str) -> bytes:
+        """The contents of a file there."""
+        done = self.run(["cat", remote])
+        if done.status:
+            raise EdgenetError(f"cannot read {remote} on {self.name}: {done.last_words()}")
+        return done.out
+
+    @contextmanager
+    def forward(self, port: int) -> Iterator[int]:
+        """A port here that leads to one there."""
+        from adbutils import get_free_port
+
+        here = get_free_port()
+        with self._link.watched():
+            self._link.device.forward(f"tcp:{here}", f"tcp:{port}")
+        try:
+            yield here
+        finally:
+            with self._link.watched():
+                self._link.device.forward_remove(f"tcp:{here}", raise_non_found=False)
+
+    @contextmanager
+    def reverse(self, port: int) -> Iterator[int]:
+        """That port of the phone leads to the same of this machine's 127.0.0.1, within the block."""
+        with self._link.watched():
+            self._link.device.reverse(f"tcp:{port}", f"tcp:{port}")
+        try:
+            yield port
+        finally:
+            with self._link.watched():
+                self._link.device.reverse_remove(f"tcp:{port}")
+
+    def facts(self) -> DeviceFacts:
+        """What the phone is."""
+        if self._facts is None:
+            self._facts = facts_of(self)
+        return self._facts
+
+    def _run_in_time(self, command: Sequence[str], timeout_s: float) -> Finished:
+        process = AdbProcess(self._link, watched(command))
+        try:
+            return process.finish(timeout_s)
+        except TimeoutError:
+            raise EdgenetError(
+                f"{command[0]} did not end within {timeout_s:g} s on {self.name}", "see what keeps it busy"
+            ) from None
+        finally:
+            process.stop()
+
+
+@contextmanager
+def connected(target: Adb, name: str) -> Iterator[AdbDevice]:
+    """The phone, for as long as the block lasts.
+
+    Raises:
+        EdgenetError: there is none, or it cannot be used; says why and what to do.
+    """
+    link = AdbLink(serial_of(target), name)
+    with link.watched():
+        features = link.device.get_features().split(",")
+    if "shell_v2" not in features:
+        raise EdgenetError(f"{name} has an Android older than 7", "edgenet needs Android 7 or newer")
+    yield AdbDevice(link)
+
+
+def _size(content: Path | bytes) -> int:
+    return len(content) if isinstance(content, bytes) else content.stat().st_size
+
+
+def _remedy(reason: str) -> str:
+    if "No space left" in reason:
+        return "free some space there"
+    if "ermission denied" in reason or "Read-only" in reason:
+        return "see who owns the folder there"
+    return "do the same again"

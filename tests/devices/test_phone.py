@@ -1,0 +1,130 @@
+"""A phone behind adb: the virtual one, with the real adbd, mksh and toybox, arm64 programs under emulation."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+KIT = Path(__file__).parent / "kit" / "phone.sh"
+Inside = Callable[..., "subprocess.CompletedProcess[str]"]
+NEEDED = ("adb", "unshare", "nsenter", "ip", "qemu-aarch64-static", "mmdebstrap")
+
+# Everything that `Device` promises, on the phone; it prints nothing where all of it holds.
+EXCHANGE = """
+from edgenet.devices.opening import opened
+from edgenet.errors import EdgenetError
+
+every_byte = bytes(range(256)) * 10_000
+with opened("adb") as phone:
+    assert phone.facts().machine == "aarch64", phone.facts()
+    assert phone.facts().system == "Android 14", phone.facts()
+    done = phone.run(["sh", "-c", "printf 'a\\\\0b'; echo no >&2; exit 7"])
+    assert (done.status, done.out, done.err) == (7, b"a\\0b", b"no\\n"), done
+    assert phone.run(["sh", "-c", "kill -9 $$"]).status == 137
+    assert phone.run(["echo", "a  b", "$HOME;'x\\"*"]).out == b"a  b $HOME;'x\\"*\\n"
+    assert phone.run(["cat"], stdin=every_byte).out == every_byte
+    seen = []
+    phone.push(
+        {"bin/hello": b"#!/system/bin/sh\\necho hello\\n", "in/all": every_byte},
+        f"{phone.home}/files",
+        lambda stage, done, total: seen.append((done, total)),
+    )
+    assert seen[0][0] == 0 and seen[-1][0] == seen[-1][1] > len(every_byte), seen[-1]
+    assert phone.pull(f"{phone.home}/files/in/all") == every_byte
+    assert phone.run([f"{phone.home}/files/bin/hello"]).out == b"hello\\n"
+    with phone.start(["sh", "-c", "trap 'echo ended; exit' TERM; echo up; while :; do sleep 0.1; done"]) as running:
+        assert next(iter(running.lines())) == "up"
+        running.stop()
+        assert running.finish().out == b"ended\\n"
+    for refused in (
+        lambda: phone.run(["sleep", "60"], timeout_s=0.3),
+        lambda: phone.push({"x": b""}, "/system/x"),
+        lambda: phone.pull("/none"),
+    ):
+        try:
+            refused()
+        except EdgenetError as error:
+            print(error)
+        else:
+            raise AssertionError(refused)
+    phone.run(["rm", "-r", phone.home])
+"""
+
+
+@pytest.fixture(scope="module")
+def phone() -> Iterator[Inside]:
+    """Starts the phone; what it gives runs a command beside it, where its adb server is."""
+    missing = [
+        name for name in NEEDED if shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin") is None
+    ]
+    if missing or os.geteuid() != 0:
+        pytest.skip(f"the virtual phone needs root and {', '.join(NEEDED)}; missing: {missing or 'root'}")
+    environment = {**os.environ, "PHONE": f"test-{os.getpid()}"}
+    started = subprocess.run([KIT, "start"], env=environment, capture_output=True, text=True, check=False)
+    if started.returncode:
+        pytest.skip(f"the virtual phone does not start: {started.stderr.strip()}")
+
+    def inside(*command: str, **more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [KIT, "exec", *command], env={**environment, **more}, capture_output=True, text=True, check=False
+        )
+
+    yield inside
+    subprocess.run([KIT, "stop"], env=environment, check=True)
+
+
+@pytest.mark.slow
+def test_phone_keeps_every_promise_of_a_device(phone: Inside) -> None:
+    done = phone(sys.executable, "-c", EXCHANGE)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "sleep did not end within 0.3 s on adb; see what keeps it busy",
+        "cannot make /system/x on adb: mkdir: '/system/x': Read-only file system; see who owns the folder there",
+        "cannot read /none on adb: cat: /none: No such file or directory",
+    ]
+
+
+OPEN = "from edgenet.devices.opening import opened\nwith opened('{}'): pass"
+
+
+@pytest.mark.slow
+def test_of_several_phones_one_must_be_named(phone: Inside) -> None:
+    # The kit's adb server knows its phone by two serials.
+    done = phone("env", "-u", "ANDROID_SERIAL", sys.executable, "-c", OPEN.format("adb"))
+    last = done.stderr.splitlines()[-1]
+    assert "2 devices are attached" in last
+    assert "adb:127.0.0.1:5555 (device)" in last
+    assert "adb:emulator-5554 (device)" in last
+    assert phone(sys.executable, "-c", OPEN.format("adb:emulator-5554")).returncode == 0
+
+
+@pytest.mark.slow
+def test_unknown_phone_and_no_adb_say_what_to_do(phone: Inside) -> None:
+    unknown = phone(sys.executable, "-c", OPEN.format("adb:NONE"))
+    assert "adb knows no device NONE; plug the phone in" in unknown.stderr.splitlines()[-1]
+    no_adb = phone(
+        "env", "PATH=/nowhere", "ANDROID_ADB_SERVER_PORT=1", sys.executable, "-c", OPEN.format("adb")
+    )
+    assert "there is no adb to start one; install adb" in no_adb.stderr.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_cable_pulled_while_a_program_runs(phone: Inside) -> None:
+    text = """
+import os, subprocess
+from edgenet.devices.opening import opened
+with opened("adb") as phone, phone.start(["sleep", "600"]) as running:
+    subprocess.run(["adb", "disconnect", os.environ["ANDROID_SERIAL"]], check=True, capture_output=True)
+    running.finish()
+"""
+    done = phone(sys.executable, "-c", text)
+    phone("adb", "connect", "127.0.0.1:5555")
+    assert done.stderr.splitlines()[-1].endswith(
+        "the connection to adb is lost; see that the cable sits, then do the same again"
+    )
