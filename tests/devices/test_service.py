@@ -1,0 +1,212 @@
+"""The camera as a service, and how a device does.
+
+systemctl, loginctl and journalctl are stand-ins here, shell scripts that note what they are told: the real ones need a
+machine that systemd booted. The shell, the files and the socket that systemd would listen on are real.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from device_scripts.service_notify import ServiceState, notify
+from edgenet.devices.local import LocalDevice
+from edgenet.devices.service import (
+    UNIT,
+    Service,
+    install_service,
+    last_error,
+    quoted,
+    restart_service,
+    unit_text,
+)
+from edgenet.errors import EdgenetError
+from edgenet.verbs.status import status
+
+PROPERTIES = "ActiveState=active\nNRestarts=2\nResult=success\nActiveEnterTimestampMonotonic=0\n"
+SYSTEMCTL = """#!/bin/sh
+echo "$@" >>"$NOTES"
+case "$*" in
+    --version) echo "systemd 252 (252.1)" ;;
+    *LoadState*) echo loaded ;;
+    *"-p ActiveState --value"*) echo active ;;
+    *" show "*) printf '%s' "$PROPERTIES" ;;
+    *restart*) exit ${RESTART_STATUS:-0} ;;
+esac
+"""
+JOURNALCTL = """#!/bin/sh
+echo '2026-11-25T22:58:53+0000 raspberrypi python[512]: error: there is no camera /dev/video0; plug it in'
+"""
+
+
+@pytest.fixture
+def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What the stand-ins were told, a line each; folders of the user lie in tmp_path."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    texts = {
+        "systemctl": SYSTEMCTL,
+        "journalctl": JOURNALCTL,
+        "loginctl": "#!/bin/sh\nexit ${LINGER_STATUS:-0}\n",
+    }
+    for name, text in {**texts, "sudo": "#!/bin/sh\nexit 1\n"}.items():
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    for name in ("NOTES", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / name.lower()))
+    monkeypatch.setenv("PROPERTIES", PROPERTIES)
+    return tmp_path / "notes"
+
+
+@pytest.fixture
+def listening(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """The socket that systemd would listen on."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(str(tmp_path / "notify"))
+        receiver.settimeout(5)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        yield receiver
+
+
+def test_systemd_hears_that_it_is_ready_and_then_that_it_lives(
+    listening: socket.socket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("device_scripts.service_notify.EVERY_SECONDS", 0.0)
+    state = ServiceState(tmp_path / "camera.json", {"model": "m", "url": None}, pytest.fail)
+    state.show({"label": "rose"}, None)
+    state.show({"label": "tulip"}, None)
+    assert [listening.recv(100) for _ in range(2)] == [b"READY=1", b"WATCHDOG=1"]
+    told = json.loads((tmp_path / "camera.json").read_text())
+    assert (told["model"], told["label"]) == ("m", "tulip")
+    assert told["written"] >= told["started"]
+
+
+def test_once_a_second_is_enough(listening: socket.socket, tmp_path: Path) -> None:
+    state = ServiceState(tmp_path / "camera.json", {}, pytest.fail)
+    for _ in range(50):
+        state.show({}, None)
+    assert listening.recv(100) == b"READY=1"
+    listening.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        listening.recv(100)
+
+
+def test_a_full_disk_is_told_once_and_the_camera_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("device_scripts.service_notify.EVERY_SECONDS", 0.0)
+    told: list[str] = []
+    state = ServiceState(tmp_path / "missing" / "camera.json", {}, told.append)
+    for _ in range(3):
+        state.show({}, None)
+    assert len(told) == 1
+    assert "cannot write" in told[0]
+
+
+def test_without_systemd_nobody_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    notify("READY=1")
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nobody"))
+    notify("READY=1")
+
+
+@pytest.mark.parametrize(("version", "stepped"), [(252, False), (257, True)])
+def test_the_pauses_grow_where_systemd_can(version: int, stepped: bool) -> None:
+    text = unit_text("/home/pi/edgenet", Service(serve="8080"), version, "pi")
+    assert ("RestartSteps=5" in text) is stepped
+    for line in ("Type=notify", "WatchdogSec=30", "Restart=on-failure", "WantedBy=default.target"):
+        assert line in text
+    assert '"/home/pi/edgenet/current/camera.sh" "0" "--serve" "8080" --state %t/edgenet/camera.json' in text
+    assert "User=pi" not in text
+    assert "User=pi\n" in unit_text("/home/pi/edgenet", Service(system=True), version, "pi")
+
+
+def test_what_systemd_would_replace_is_quoted() -> None:
+    assert quoted(["a b", '"', "$HOME", "%t", "\\"]) == r'"a b" "\"" "$$HOME" "%%t" "\\"'
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+def test_systemd_itself_finds_no_fault(tmp_path: Path) -> None:
+    (tmp_path / UNIT).write_text(unit_text(str(tmp_path), Service("rtsp://h/a?b=%20"), 252, "pi"))
+    done = subprocess.run(
+        ["systemd-analyze", "--user", "verify", str(tmp_path / UNIT)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert UNIT not in done.stderr, done.stderr
+
+
+def test_a_service_is_written_enabled_and_started(notes: Path, tmp_path: Path) -> None:
+    assert install_service(LocalDevice(), Service()) == ()
+    unit = tmp_path / "xdg_config_home" / "systemd" / "user" / UNIT
+    assert "ExecStart=/bin/sh" in unit.read_text()
+    told = [line for line in notes.read_text().splitlines() if line != "--version"]
+    assert told == ["--user daemon-reload", f"--user enable --quiet {UNIT}", f"--user restart {UNIT}"]
+
+
+def test_what_keeps_it_from_running_is_told(notes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LINGER_STATUS", "1")
+    (told,) = install_service(LocalDevice(), Service())
+    assert "sudo loginctl enable-linger" in told
+    monkeypatch.setenv("RESTART_STATUS", "1")
+    with pytest.raises(
+        EdgenetError, match="does not start on local: there is no camera /dev/video0; plug it in"
+    ):
+        install_service(LocalDevice(), Service())
+    with pytest.raises(EdgenetError, match="sudo asks for a password"):
+        install_service(LocalDevice(), Service(system=True))
+
+
+def test_no_systemd(notes: Path) -> None:
+    (notes.parent / "bin" / "systemctl").write_text("#!/bin/sh\nexit 127\n")
+    with pytest.raises(EdgenetError, match=r"has no systemd; start camera\.sh there"):
+        install_service(LocalDevice(), Service())
+
+
+def test_a_running_service_takes_up_what_is_new(notes: Path) -> None:
+    assert restart_service(LocalDevice())
+    assert f"--user restart {UNIT}" in notes.read_text().splitlines()
+
+
+def test_the_last_error_of_the_journal(notes: Path) -> None:
+    assert last_error(LocalDevice()) == (
+        "2026-11-25T22:58:53+0000",
+        "there is no camera /dev/video0; plug it in",
+    )
+
+
+def keep_state(folder: Path, written: float) -> None:
+    state = {
+        "model": "m.edgenet",
+        "label": "rose",
+        "fps": 9.5,
+        "p50_ms": 80.0,
+        "url": "http://127.0.0.1:8080/",
+    }
+    rest = {"temperature": 51.0, "warnings": ["under-voltage"], "lost": None, "written": written}
+    place = folder / "xdg_runtime_dir" / "edgenet" / "camera.json"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(json.dumps({**state, **rest}))
+
+
+def test_how_a_device_does(notes: Path, tmp_path: Path) -> None:
+    keep_state(tmp_path, time.time())
+    found = status("local")
+    assert (found.service, found.restarts, found.label, found.fps) == ("active", 2, "rose", 9.5)
+    assert found.warnings == ("under-voltage",)
+    assert found.page == "http://127.0.0.1:8080/"
+    assert found.last_error == "there is no camera /dev/video0; plug it in"
+    assert found.release is None
+    keep_state(tmp_path, time.time() - 60)
+    stale = status("local")
+    assert (stale.fps, stale.lost) == (None, "it does not tell what it does")
