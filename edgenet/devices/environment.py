@@ -2,6 +2,8 @@
 
 HOME/environments/KEY/            a virtual environment; KEY is the hash of what it consists of
 HOME/environments/KEY/complete    written last: without it the environment is made anew
+
+A phone has no Python: its environment is the pack, which brings one (see `edgenet.pack`).
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from edgenet.progress import Progress
 
 # About what it takes while wheels and what is in them are both there.
 NEEDED_BYTES = 200_000_000
+PACK = "pack"
+"""What `complete` says of an environment that brings its own Python."""
 
 _ASK = """
 import json, platform
@@ -38,7 +42,7 @@ _USABLE = """
 cd "$1/environments" 2>/dev/null || exit 0
 python=$(readlink -f "$(command -v python3)")
 for key in *; do
-    [ "$(cat "$key/complete" 2>/dev/null)" = "$python" ] && echo "$key"
+    case $(cat "$key/complete" 2>/dev/null) in pack | "${python:-none}") echo "$key" ;; esac
 done
 exit 0
 """
@@ -47,12 +51,12 @@ _CLEAR = 'rm -rf "$1"; mkdir -p "${1%/*}"'
 # Left out: the library for GPUs of browsers' kind, 17 MB.
 _UNPACK = """
 import sys, sysconfig, zipfile
-for name in sys.argv[1:]:
+for name in sys.argv[2:]:
     with zipfile.ZipFile(name) as wheel:
         files = [file for file in wheel.namelist() if not file.endswith("/libLiteRtWebGpuAccelerator.so")]
         if any(".data/" in file for file in files):
             sys.exit(name + " needs pip")
-        wheel.extractall(sysconfig.get_path("purelib"), files)
+        wheel.extractall(sys.argv[1] or sysconfig.get_path("purelib"), files)
     print(name, flush=True)
 """
 _FINISH = """
@@ -89,6 +93,10 @@ def ensure_environment(device: Device, offline: bool, progress: Progress) -> Env
         EdgenetError: the device has no usable Python, no runtime exists for it, or something failed on the way.
     """
     facts = device.facts()
+    if (facts.system or "").startswith("Android"):
+        from edgenet.pack.phone import ensure_pack
+
+        return ensure_pack(device, progress)
     python = _python_of(device, facts)
     needed = requirements(facts, python)
     key = _key(needed, facts)
@@ -145,17 +153,30 @@ def _make(device: Device, folder: str, needed: Requirements, offline: bool, prog
     make = ["python3", "-m", "venv", "--system-site-packages", *pip, folder]
     _must(device, "make a virtual environment", device.run(make))
     if offline:
-        _unpack(device, folder, wheels, progress)
+        device.push({wheel.name: wheel for wheel in wheels}, f"{folder}/wheels", progress)
+        unpack_wheels(device, folder, "", wheels, progress)
     else:
         _install(device, folder, needed.packages, progress)
     _must(device, "finish the environment", device.run(script(_FINISH, folder)))
 
 
-def _unpack(device: Device, folder: str, wheels: Sequence[Path], progress: Progress) -> None:
-    there = f"{folder}/wheels"
-    device.push({wheel.name: wheel for wheel in wheels}, there, progress)
-    names = [f"{there}/{wheel.name}" for wheel in wheels]
-    done = _watched(device, [f"{folder}/bin/python", "-c", _UNPACK, *names], progress)
+def unpack_wheels(
+    device: Device, folder: str, packages: str, wheels: Sequence[Path], progress: Progress
+) -> None:
+    """Has the environment's own Python unpack what lies in its `wheels`.
+
+    Args:
+        device: where.
+        folder: of the environment.
+        packages: absolute path of the folder that they go to; "" for the environment's own.
+        wheels: their names count.
+        progress: counts them.
+
+    Raises:
+        EdgenetError: they cannot be unpacked.
+    """
+    names = [f"{folder}/wheels/{wheel.name}" for wheel in wheels]
+    done = _watched(device, [f"{folder}/bin/python", "-c", _UNPACK, packages, *names], progress)
     _must(device, "unpack the packages", done)
 
 

@@ -1,0 +1,74 @@
+"""The pack on a phone: pushed once, checked there, and complete only once its Python has started."""
+
+from __future__ import annotations
+
+from edgenet.devices.device import Device
+from edgenet.devices.environment import PACK, Environment, unpack_wheels, usable_environments
+from edgenet.devices.posix import script
+from edgenet.devices.release import SUMS
+from edgenet.errors import EdgenetError
+from edgenet.files import sha256
+from edgenet.pack.contents import needed_packages, pack_files, pack_key, pack_wheels
+from edgenet.progress import Progress
+
+NEEDED_BYTES = 200_000_000
+"""What it takes while the wheels and what is in them are both there."""
+
+_CLEAR = 'rm -rf "$1" && mkdir -p "$1"'
+_CAN_START = (
+    'cd "$1" && printf "#!/system/bin/sh\\nexit 0\\n" >starts && chmod 755 starts && ./starts && rm starts'
+)
+_CHECK = 'cd "$1" && sha256sum -c "$2" >/dev/null'
+_FINISH = 'cd "$1" && rm -r wheels && sync && echo "$2" >complete && sync'
+
+
+def ensure_pack(device: Device, progress: Progress) -> Environment:
+    """Brings the pack there, unless it is there.
+
+    Raises:
+        EdgenetError: the phone cannot take it or run it, or a part of it cannot be downloaded; says why.
+    """
+    key = pack_key()
+    if key in usable_environments(device):
+        return Environment(key)
+    _check_phone(device)
+    folder = f"{device.home}/environments/{key}"
+    _must(device, "prepare the folder", _CLEAR, folder)
+    if device.run(script(_CAN_START, folder)).status:
+        raise EdgenetError(
+            f"{device.name} starts no programs in {device.home}: it is mounted noexec, or forbidden",
+            "measure in the phone's browser: edgenet camera --on browser",
+        )
+    wheels = pack_wheels(progress)
+    files = {**pack_files(progress), **{f"wheels/{wheel.name}": wheel for wheel in wheels}}
+    sums = "".join(f"{sha256(content)}  {name}\n" for name, content in sorted(files.items()))
+    device.push({**files, SUMS: sums.encode()}, folder, progress)
+    progress("verify", 0, None)
+    _must(device, "take over what was copied", _CHECK, folder, SUMS)
+    unpack_wheels(device, folder, f"{folder}/site-packages", wheels, progress)
+    _must(device, "finish the pack", _FINISH, folder, PACK)
+    return Environment(key, needed_packages().packages)
+
+
+def _check_phone(device: Device) -> None:
+    facts = device.facts()
+    if facts.userland != "aarch64":
+        raise EdgenetError(
+            f"{device.name} is {facts.userland}, and the pack is for 64-bit Arm",
+            "measure in the phone's browser: edgenet camera --on browser",
+        )
+    if facts.free_bytes is not None and facts.free_bytes < NEEDED_BYTES:
+        raise EdgenetError(
+            f"{device.name} has {facts.free_bytes / 1e6:.0f} MB left and needs {NEEDED_BYTES / 1e6:.0f} MB",
+            "free some space there",
+        )
+
+
+def _must(device: Device, what: str, text: str, *values: str) -> None:
+    done = device.run(script(text, *values))
+    if done.status:
+        full = b"No space left" in done.err
+        raise EdgenetError(
+            f"cannot {what} on {device.name}: {done.last_words()}",
+            "free some space there" if full else "do the same again",
+        )
