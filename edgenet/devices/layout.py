@@ -73,7 +73,8 @@ for release in $(ls -t); do
     [ $count -le 3 ] || rm -rf "$release"
 done
 cd "$1/environments" 2>/dev/null || exit 0
-used=" $(for link in ../releases/*/environment; do readlink "$link"; done | tr '\\n' ' ')"
+used=" "
+for link in ../releases/*/environment; do used="$used$(readlink "$link") "; done
 for environment in *; do
     case "$used" in *" ../../environments/$environment "*) ;; *) rm -rf "$environment" ;; esac
 done
