@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from edgenet.devices.device import Device
-from edgenet.devices.target import Browser, Local, Ssh, parse_target
+from edgenet.devices.target import Adb, Browser, Local, Ssh, parse_target
 from edgenet.errors import EdgenetError
 
 
@@ -35,3 +35,19 @@ def opened(text: str) -> Iterator[Device]:
 
     with adb.connected(target, text) as phone:
         yield phone
+
+
+@contextmanager
+def opened_with_camera(text: str) -> Iterator[Device]:
+    """As `opened`, for what looks through the device's own camera.
+
+    Raises:
+        EdgenetError: a phone, whose camera only its browser reaches.
+    """
+    if isinstance(parse_target(text), Adb):
+        raise EdgenetError(
+            "a phone's camera is its browser's alone",
+            "make the page, edgenet camera BUNDLE --on browser --export FOLDER, and open it there from a web server",
+        )
+    with opened(text) as device:
+        yield device

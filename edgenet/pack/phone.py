@@ -37,7 +37,7 @@ def ensure_pack(device: Device, progress: Progress) -> Environment:
     if device.run(script(_CAN_START, folder)).status:
         raise EdgenetError(
             f"{device.name} starts no programs in {device.home}: it is mounted noexec, or forbidden",
-            "measure in the phone's browser: edgenet camera --on browser",
+            "run it in the phone's browser: edgenet camera BUNDLE --on browser --export FOLDER",
         )
     wheels = pack_wheels(progress)
     files = {**pack_files(progress), **{f"wheels/{wheel.name}": wheel for wheel in wheels}}
@@ -55,7 +55,7 @@ def _check_phone(device: Device) -> None:
     if facts.userland != "aarch64":
         raise EdgenetError(
             f"{device.name} is {facts.userland}, and the pack is for 64-bit Arm",
-            "measure in the phone's browser: edgenet camera --on browser",
+            "run it in the phone's browser: edgenet camera BUNDLE --on browser --export FOLDER",
         )
     if facts.free_bytes is not None and facts.free_bytes < NEEDED_BYTES:
         raise EdgenetError(

@@ -18,7 +18,7 @@ from device_scripts.stage_summary import KEPT_TIMES, STAGES
 from edgenet.devices.device import Device, Running
 from edgenet.devices.installing import install
 from edgenet.devices.local import LocalDevice
-from edgenet.devices.opening import opened
+from edgenet.devices.opening import opened_with_camera
 from edgenet.errors import EdgenetError
 from edgenet.files import write_atomically
 from edgenet.progress import Progress, silent
@@ -96,7 +96,7 @@ def camera(
         EdgenetError: the device, the bundle or the camera cannot be used; says why.
     """
     options = options or CameraOptions()
-    with opened(on) as device, ExitStack() as open_parts:
+    with opened_with_camera(on) as device, ExitStack() as open_parts:
         installed = install(bundle, device, progress)
         arguments, record = _arguments(options, device)
         command = installed.script("camera", [*arguments, "--", installed.bundle, options.source])

@@ -17,7 +17,7 @@ from device_scripts.frames import is_live
 from device_scripts.keys import Keys
 from edgenet.devices.device import Device, Running
 from edgenet.devices.installing import install_scripts
-from edgenet.devices.opening import opened
+from edgenet.devices.opening import opened_with_camera
 from edgenet.errors import EdgenetError
 from edgenet.progress import Progress, silent
 
@@ -77,7 +77,7 @@ def capture(
     options = options or CaptureOptions()
     folder = class_folder(data, label)
     collector = Collector(folder)
-    with opened(on) as device, ExitStack() as open_parts:
+    with opened_with_camera(on) as device, ExitStack() as open_parts:
         installed = install_scripts(device, progress)
         moments: Moments = EverySeconds(options.every or 0.0)
         if options.every is None and is_live(options.source):

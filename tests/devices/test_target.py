@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from edgenet.devices.opening import opened_with_camera
 from edgenet.devices.target import Adb, Local, Ssh, Target, parse_target
 from edgenet.errors import EdgenetError
 
@@ -43,3 +44,8 @@ def test_forms(text: str, target: Target) -> None:
 def test_refused(text: str) -> None:
     with pytest.raises(EdgenetError, match="is not a target; give local, browser, ssh:USER@HOST"):
         parse_target(text)
+
+
+def test_a_phones_camera_is_its_browsers() -> None:
+    with pytest.raises(EdgenetError, match="--on browser --export FOLDER"), opened_with_camera("adb"):
+        pass
