@@ -42,6 +42,7 @@ _USABLE = """
 cd "$1/environments" 2>/dev/null || exit 0
 python=$(readlink -f "$(command -v python3)")
 for key in *; do
+    [ -x "$key/bin/python" ] || continue
     case $(cat "$key/complete" 2>/dev/null) in pack | "${python:-none}") echo "$key" ;; esac
 done
 exit 0
@@ -59,10 +60,11 @@ for name in sys.argv[2:]:
         wheel.extractall(sys.argv[1] or sysconfig.get_path("purelib"), files)
     print(name, flush=True)
 """
+# What _USABLE asks for, which may be a launcher and not the program that the environment links to.
 _FINISH = """
 cd "$1" || exit 1
 rm -rf wheels lib/python*/site-packages/ai_edge_litert/libLiteRtWebGpuAccelerator.so
-sync && readlink -f bin/python >complete && sync
+sync && readlink -f "$(command -v python3)" >complete && sync
 """
 
 
