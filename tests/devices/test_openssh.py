@@ -1,0 +1,138 @@
+"""A device behind a real OpenSSH server: this machine itself, with a home of its own."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from small_network import PHOTOS, save_small_checkpoint
+
+from edgenet.devices.opening import opened
+from edgenet.errors import EdgenetError
+from edgenet.verbs.bench import bench
+from edgenet.verbs.convert import convert
+from edgenet.verbs.deploy import deploy, rollback
+from edgenet.verbs.quantizing import Calibration
+
+pytestmark = pytest.mark.slow
+TARGET = "ssh:there"
+SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+
+
+def key(path: Path) -> Path:
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True)
+    return path
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of a running sshd: its keys, the home of who logs in, and our ssh_config."""
+    if SSHD is None or shutil.which("ssh") is None:
+        pytest.skip("no OpenSSH server here: sudo apt install openssh-server openssh-client")
+    folder, port = tmp_path_factory.mktemp("sshd"), free_port()
+    host, user = key(folder / "host"), key(folder / "user")
+    (folder / "home").mkdir()
+    (folder / "sshd_config").write_text(
+        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {host}\nAuthorizedKeysFile {user}.pub\n"
+        f"StrictModes no\nPidFile none\nSetEnv HOME={folder / 'home'}\n"
+    )
+    kind, public, *_ = (folder / "host.pub").read_text().split()
+    (folder / "known").write_text(f"[127.0.0.1]:{port} {kind} {public}\n")
+    (folder / "config").write_text(
+        f"Host there\n  HostName 127.0.0.1\n  Port {port}\n  User {getpass.getuser()}\n  IdentityFile {user}\n"
+        f"  IdentitiesOnly yes\n  UserKnownHostsFile {folder / 'known'}\n"
+    )
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(exist_ok=True)  # where sshd as root gives up its rights
+    process = subprocess.Popen([SSHD, "-D", "-f", str(folder / "sshd_config")], stderr=subprocess.DEVNULL)
+    try:
+        wait_for(port)
+        yield folder
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def wait_for(port: int) -> None:
+    until = time.monotonic() + 20
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            assert time.monotonic() < until, "sshd does not listen"
+            time.sleep(0.1)
+
+
+@pytest.fixture
+def there(server: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The home there, with ssh as the test's user has it configured."""
+    monkeypatch.setenv("EDGENET_SSH_CONFIG", str(server / "config"))
+    return server / "home"
+
+
+def test_deploy_twice_another_one_and_back(there: Path, tmp_path: Path) -> None:
+    checkpoint = save_small_checkpoint(tmp_path / "small.safetensors")
+    models = [tmp_path / "first.tflite", tmp_path / "second.tflite"]
+    for model, photos in zip(models, (8, 9), strict=True):
+        convert(str(checkpoint), model, Calibration(PHOTOS, photos, "minmax"))
+    first = deploy(models[0], TARGET)
+    current = there / ".local/share/edgenet/current"
+    assert current.is_symlink()
+    assert (current / "first.tflite").read_bytes() == models[0].read_bytes()
+    assert first.moved
+    again = deploy(models[0], TARGET)
+    assert (again.release, again.moved, again.swapped, again.packages) == (first.release, False, False, ())
+    second = deploy(models[1], TARGET)
+    assert (second.moved, second.previous) == (True, first.release)
+    assert (current / "second.tflite").is_file()
+    assert rollback(TARGET).release == first.release
+    assert (current / "first.tflite").is_file()
+    (report,) = bench([models[0]], [TARGET]).reports
+    assert report["model"]["sha256"]
+    assert report["steady_state"]["n"] >= 50
+
+
+def test_a_program_there_gets_its_arguments_as_they_are(there: Path) -> None:
+    with opened(TARGET) as device:
+        done = device.run(["printf", "%s\n", "a b", "$(id)", "'", "*"])
+        assert done.out.decode().splitlines() == ["a b", "$(id)", "'", "*"]
+        assert device.run(["sh", "-c", "exit 255"]).status == 255
+        assert device.run(["sh", "-c", "kill -9 $$"]).status == 137
+
+
+def test_a_port_there(there: Path) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        opened(TARGET) as device,
+        device.forward(listener.getsockname()[1]) as here,
+        socket.create_connection(("127.0.0.1", here), timeout=10) as client,
+    ):
+        connection, _ = listener.accept()
+        with connection:
+            client.sendall(b"hello")
+            assert connection.recv(5) == b"hello"
+
+
+def test_a_changed_host_key_is_refused(there: Path, server: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = key(server / f"other-{os.getpid()}")
+    kind, public, *_ = Path(f"{other}.pub").read_text().split()
+    port = (server / "known").read_text().split()[0]
+    (server / "wrong").write_text(f"{port} {kind} {public}\n")
+    (server / "wrong-config").write_text((server / "config").read_text().replace("/known", "/wrong"))
+    monkeypatch.setenv("EDGENET_SSH_CONFIG", str(server / "wrong-config"))
+    with pytest.raises(EdgenetError, match="key"), opened(TARGET):
+        pass
