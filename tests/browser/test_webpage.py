@@ -248,6 +248,23 @@ def test_why_there_is_no_picture(colours: Path, opened: Open, before: str, title
         expect(page.locator("#again")).to_be_visible()
 
 
+def test_a_camera_that_fails_late_does_not_hide_why_the_network_cannot_run(
+    colours: Path, opened: Open
+) -> None:
+    late = """
+        WebAssembly.validate = () => false;
+        navigator.mediaDevices.getUserMedia = () => new Promise((_, fail) => setTimeout(() => {
+            fail(new DOMException('x', 'NotFoundError'));
+            setTimeout(() => { document.documentElement.dataset.refused = 1; }, 50);
+        }, 300));
+    """
+    with serving(colours) as url:
+        page = opened(url, before=late)
+        expect(page.locator("html")).to_have_attribute("data-refused", "1")
+        expect(page.locator("#trouble-title")).to_have_text("This browser is too old")
+        expect(page.locator("#file")).to_be_disabled()
+
+
 def test_a_damaged_model_is_told(colours: Path, opened: Open) -> None:
     site = page_of(colours, PageOptions(), takes_reports=False)
     damaged = {**site.files, "model.tflite": site.files["model.tflite"][:-1] + b"?"}

@@ -13,6 +13,7 @@ const figures = { ends: new Recent(60), inference: new Recent(300) };
 let facts = null, engine = null, smoother = null;
 let shown = 0, looking = false, missed = false;
 let facing = "environment", stream = null, paused = false;
+let broken = false; // no network will come: what the camera says afterwards matters no more
 
 async function start() {
   try {
@@ -23,11 +24,13 @@ async function start() {
     const camera = facts.at_once ? null : watch();
     engine = await Engine.open(facts);
     showModel(facts, engine.opened);
-    at("measure").disabled = false;
+    at("measure").disabled = at("file").disabled = false;
     document.dispatchEvent(new CustomEvent("edgenet:ready"));
     if (facts.at_once) await measure();
     await camera;
   } catch (error) {
+    broken = true;
+    stop();
     tell(error);
   }
 }
@@ -44,6 +47,7 @@ async function watch() {
   try {
     stop();
     stream = await openCamera(facing);
+    if (broken) return stop();
     hideTrouble();
     const [track] = stream.getVideoTracks();
     track.onended = () => tell(new Trouble("The camera is gone", "It was unplugged or taken away. Connect it, then try again."));
@@ -55,7 +59,7 @@ async function watch() {
     await video.play();
     at("turn").hidden = !(await severalCameras());
   } catch (error) {
-    tell(error);
+    if (!broken) tell(error);
   }
 }
 
