@@ -12,7 +12,7 @@ TORCH_ARGS ?=
 TESTS ?=
 BIN := $(FOLDER)/bin
 # Threads that wait must not spin: the other cores have tests of their own.
-PYTEST := OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto --dist loadfile
+PYTEST := OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 export PYTHON FOLDER TORCH_ARGS
 
 .DEFAULT_GOAL := help

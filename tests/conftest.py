@@ -14,6 +14,22 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)  # the other cores have tests of their own
 
 
+# Files that take minutes, most of them waiting: begun first, they end beside the many short ones.
+_FIRST = (
+    "devices/test_raspberry_pi.py",
+    "test_readme.py",
+    "verbs/test_verb_demo.py",
+    "benchmarks/test_int8.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the longest files first; each file's tests stay together, in their order."""
+    tests = Path(__file__).parent
+    places = {tests / name: place for place, name in enumerate(_FIRST)}
+    items.sort(key=lambda item: places.get(item.path, len(_FIRST)))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of test data that is not part of the repository; skips where it is absent."""
