@@ -16,6 +16,7 @@ from .frame import Frame
 from .quiet import quiet_native_stderr
 
 CAMERA_SIZE = (640, 480)
+_BGR3 = cv2.VideoWriter_fourcc(*"BGR3")
 _LINUX = sys.platform.startswith("linux")
 
 
@@ -75,9 +76,20 @@ def retrieve(capture: cv2.VideoCapture, buffer: np.ndarray | None) -> np.ndarray
     """Decodes the frame taken last, into `buffer` where it fits; uint8 BGR, None where it is damaged."""
     with quiet_native_stderr():
         decoded, pixels = capture.retrieve(buffer)
-    if not decoded:
-        return None
-    return pixels if pixels.ndim == 3 else cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR)
+    return _as_bgr(pixels, capture) if decoded else None
+
+
+def _as_bgr(pixels: np.ndarray, capture: cv2.VideoCapture) -> np.ndarray | None:
+    """A frame in three dimensions, whatever OpenCV made of it; None where it is no picture."""
+    if pixels.ndim == 3:
+        return pixels
+    size = int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)), int(capture.get(cv2.CAP_PROP_FRAME_WIDTH))
+    if pixels.shape == size:
+        return cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR)
+    # OpenCV 4.11 hands out a camera's BGR3 frames as they lie in its memory: one row of bytes.
+    if capture.get(cv2.CAP_PROP_FOURCC) == _BGR3 and pixels.size == size[0] * size[1] * 3:
+        return pixels.reshape(*size, 3)
+    return None
 
 
 def lasting_number(number: int, links: Path = Path("/dev/v4l/by-path")) -> Path | None:

@@ -16,6 +16,7 @@ from device_scripts.contact_sheet import (
 )
 from device_scripts.errors import EdgenetError
 from device_scripts.frames import read_frames
+from device_scripts.v4l2_frames import retrieve
 
 GREY = np.full((48, 64, 3), 120, np.uint8)
 
@@ -157,3 +158,38 @@ def test_saving_the_sheet(tmp_path: Path) -> None:
         save_contact_sheet(sheet, tmp_path / "nope" / "s.png")
     with pytest.raises(EdgenetError, match="13 tiles"):
         draw_contact_sheet([tile_of(GREY, "n", [])] * 13, "m")
+
+
+class Captured:
+    """Stands in for OpenCV's capture: versions of it hand out the same frame in different shapes."""
+
+    def __init__(self, pixels: np.ndarray, fourcc: str) -> None:
+        self._pixels = pixels
+        self._values = {
+            cv2.CAP_PROP_FRAME_HEIGHT: 48.0,
+            cv2.CAP_PROP_FRAME_WIDTH: 64.0,
+            cv2.CAP_PROP_FOURCC: float(cv2.VideoWriter_fourcc(*fourcc)),
+        }
+
+    def retrieve(self, buffer: np.ndarray | None) -> tuple[bool, np.ndarray]:
+        return True, self._pixels
+
+    def get(self, name: int) -> float:
+        return self._values[name]
+
+
+def test_a_frame_is_a_picture_in_whatever_shape_it_comes() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    for pixels, fourcc in (
+        (picture, "MJPG"),
+        (picture.reshape(1, -1), "BGR3"),  # OpenCV 4.11
+        (picture.reshape(-1, 1), "BGR3"),
+    ):
+        frame = retrieve(Captured(pixels, fourcc), None)
+        assert frame is not None
+        assert np.array_equal(frame, picture)
+    grey = retrieve(Captured(picture[:, :, 0], "GREY"), None)
+    assert grey is not None
+    assert np.array_equal(grey[:, :, 2], picture[:, :, 0])
+    for pixels, fourcc in ((picture.reshape(1, -1)[:, 1:], "BGR3"), (picture.reshape(1, -1), "XXXX")):
+        assert retrieve(Captured(pixels, fourcc), None) is None
