@@ -16,7 +16,7 @@ from .frame import Frame
 from .quiet import quiet_native_stderr
 
 CAMERA_SIZE = (640, 480)
-_BGR3 = cv2.VideoWriter_fourcc(*"BGR3")
+_BGR3 = cv2.VideoWriter.fourcc(*"BGR3")
 _LINUX = sys.platform.startswith("linux")
 
 

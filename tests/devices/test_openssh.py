@@ -9,11 +9,17 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from small_network import PHOTOS, save_small_checkpoint
+from tiny_model import tiny_model
+from virtual_devices import free_port
 
+from edgenet.devices.device import Device
+from edgenet.devices.installing import place, try_model
 from edgenet.devices.opening import opened
 from edgenet.errors import EdgenetError
 from edgenet.verbs.bench import bench
@@ -29,12 +35,6 @@ SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
 def key(path: Path) -> Path:
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True)
     return path
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +104,67 @@ def test_deploy_twice_another_one_and_back(there: Path, tmp_path: Path) -> None:
     (report,) = bench([models[0]], [TARGET]).reports
     assert report["model"]["sha256"]
     assert report["steady_state"]["n"] >= 50
+
+
+class Interrupted:
+    """A device whose user presses Ctrl-C when it is asked for something once too often; of files, half have arrived."""
+
+    def __init__(self, device: Device, left: int) -> None:
+        self._device, self._left = device, left
+
+    def __getattr__(self, name: str) -> object:
+        asked = getattr(self._device, name)
+        if name not in ("run", "start", "push", "pull"):
+            return asked
+
+        def counted(given: Any, *more: Any, **named: Any) -> object:
+            self._left -= 1
+            if self._left < 0:
+                if name == "push":
+                    asked(dict(list(given.items())[: len(given) // 2]), *more, **named)
+                raise KeyboardInterrupt
+            return asked(given, *more, **named)
+
+        return counted
+
+
+def test_deploy_stopped_at_every_step(there: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each time what ran before still runs, whole; the next deploy ends what the last one began."""
+    models = [tmp_path / "first.tflite", tmp_path / "second.tflite"]
+    for model, size in zip(models, (8, 16), strict=True):
+        model.write_bytes(tiny_model(size=size))
+    first = deploy(models[0], TARGET)
+    current = there / ".local/share/edgenet/current"
+    steps = 0
+    while True:
+        with monkeypatch.context() as patch:
+            patch.setattr("edgenet.verbs.deploy.opened", lambda to, left=steps: interrupted(to, left))
+            try:
+                done = deploy(models[1], TARGET)
+                break
+            except KeyboardInterrupt:
+                steps += 1
+        running = "second" if current.readlink().name != first.release else "first"
+        assert (current / "verified").exists()
+        sums = subprocess.run(
+            ["sha256sum", "-c", "SHA256SUMS"], cwd=current, capture_output=True, check=False
+        )
+        assert sums.returncode == 0
+        assert (current / f"{running}.tflite").exists()
+    assert steps > 8
+    assert current.readlink().name == done.release
+    assert not list(current.parent.glob("incoming-*"))
+    with opened(TARGET) as device:
+        placed = place(models[1], device)
+        assert not placed.moved
+        try_model(placed.installed)
+    assert rollback(TARGET).release == first.release
+
+
+@contextmanager
+def interrupted(to: str, left: int) -> Iterator[Interrupted]:
+    with opened(to) as device:
+        yield Interrupted(device, left)
 
 
 def test_a_program_there_gets_its_arguments_as_they_are(there: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from mutations import MUTATIONS
 
 HERE = Path(__file__).parent
-QUICK, MANY = 6, 800
+QUICK, MANY = 6, 400
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the limit on memory is Linux's")
 
 

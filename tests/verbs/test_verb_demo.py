@@ -13,7 +13,11 @@ import edgenet
 from device_scripts.model_file import open_model
 from edgenet.bundle import open_bundle
 from edgenet.errors import EdgenetError
+from edgenet.progress import Progress
 from edgenet.verbs import demo as room
+from edgenet.verbs import demo_digits
+from edgenet.verbs.convert import Conversion, convert
+from edgenet.verbs.quantizing import Calibration
 from edgenet.zoo.weights import TORCHVISION_V2, cache_folder, find_in_package
 
 
@@ -26,7 +30,14 @@ def weights() -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("weights")
-def test_the_whole_way(tmp_path: Path) -> None:
+def test_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the quickest recipe and one epoch, for `make demo`, which CI runs first, shows the real ones."""
+
+    def quickly(variant: str, out: Path, calibration: Calibration, progress: Progress) -> Conversion:
+        return convert(variant, out, dataclasses.replace(calibration, recipe="minmax"), progress=progress)
+
+    monkeypatch.setattr(room, "convert", quickly)
+    monkeypatch.setattr(demo_digits, "RECIPE", dataclasses.replace(demo_digits.RECIPE, epochs=1))
     said: list[str] = []
     result = edgenet.demo(tmp_path / "made" / "here", say=said.append)
     paths = [Path(name) for name in result.files]

@@ -1,0 +1,48 @@
+"""A Raspberry Pi that boots, and a model that knows colours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tiny_model import tiny_model
+from virtual_devices import COLOURS, Pi, free_port, skip_without
+
+from edgenet.bundle import Facts, Weights, write_bundle
+from edgenet.devices.service import UNIT
+
+DROP_IN = f".config/systemd/user/{UNIT}.d"
+
+
+@pytest.fixture(scope="module")
+def pi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pi]:
+    """Boots a Raspberry Pi that nobody has used before; edgenet's ssh knows it as pi. Its disk goes with the module."""
+    skip_without("the virtual Pi", "qemu-system-aarch64", "qemu-aarch64-static", "mmdebstrap", "ssh", "rsync")
+    machine = Pi(free_port(), Path(), tmp_path_factory.mktemp("pi"))
+    started = machine.kit("start")
+    if started.returncode:
+        pytest.skip(f"the virtual Pi does not start: {started.stderr.strip()[-500:]}")
+    try:
+        config = Path(machine.kit("ssh-config").stdout.strip())
+        # The tests' own commands share one connection: an emulated CPU takes seconds for a new one.
+        with config.open("a") as file:
+            file.write(f"ControlMaster auto\nControlPath {config.parent}/shared\nControlPersist yes\n")
+        # So that the camera, which takes all frames that come, leaves some of that CPU to everything else.
+        machine = Pi(machine.port, config, machine.folder)
+        machine.sh(f"mkdir -p {DROP_IN} && printf '[Service]\\nNice=19\\n' >{DROP_IN}/nice.conf")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("EDGENET_SSH_CONFIG", str(config))
+            yield machine
+    finally:
+        machine.kit("stop")
+
+
+@pytest.fixture(scope="session")
+def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle that tells red, green and blue."""
+    path = tmp_path_factory.mktemp("colours") / "colours.edgenet"
+    write_bundle(
+        path, tiny_model(size=32), list(COLOURS), Facts("colours", Weights("made for a test", "Apache-2.0"))
+    )
+    return path

@@ -1,0 +1,201 @@
+"""A Raspberry Pi from its first deploy on: the service, the camera's faults, power cuts, damage, no space.
+
+The machine is emulated; its kernel, systemd, OpenSSH, V4L2 and Python are the real ones of a 64-bit Raspberry Pi OS's
+Debian. The tests share it and go on where the one before ended, as its owner would.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from virtual_devices import Pi, wait_until
+
+from edgenet.devices.opening import opened
+from edgenet.devices.service import UNIT, Service
+from edgenet.errors import EdgenetError
+from edgenet.verbs.deploy import Deployed, deploy, rollback
+from edgenet.verbs.status import status
+
+pytestmark = pytest.mark.slow
+TARGET = "ssh:pi"
+PAGE_PORT = 8080
+STATE = "edgenet/camera.json"
+PATIENCE_S = 240
+
+
+@pytest.fixture(scope="module")
+def installed(pi: Pi, colours: Path) -> Deployed:
+    """The first deploy: the Pi has no network, the camera shows red."""
+    pi.camera("red")
+    return deploy(colours, TARGET, offline=True, service=Service("0", serve=str(PAGE_PORT)))
+
+
+def sees(pi: Pi, colour: str) -> None:
+    """Waits until the service says so; asked in its file, for the fastest answer."""
+    state = f"cat /run/user/1000/{STATE}; echo; date +%s"
+
+    def now() -> bool:
+        told, _, clock = pi.sh(state).strip().rpartition("\n")
+        kept = json.loads(told or "{}")
+        return kept.get("label") == colour and float(clock) - kept["written"] < 3
+
+    wait_until(now, PATIENCE_S, f"the service sees {colour}")
+
+
+@contextmanager
+def events() -> Iterator[Iterator[dict[str, object]]]:
+    """What the page tells a browser, one state after another."""
+    with (
+        opened(TARGET) as device,
+        device.forward(PAGE_PORT) as here,
+        urllib.request.urlopen(f"http://127.0.0.1:{here}/events", timeout=60) as answer,
+    ):
+        yield (json.loads(line[6:]) for line in answer if line.startswith(b"data: "))
+
+
+def cut_power(pi: Pi) -> None:
+    """Its camera, which is a module of the kernel here, is plugged in again when it has booted."""
+    pi.power_cut()
+    pi.camera("red")
+
+
+def page_sees(colour: str) -> None:
+    with events() as states:
+        for _, state in zip(range(500), states, strict=False):
+            if state.get("label") == colour:
+                return
+    raise AssertionError(f"the page never told {colour}")
+
+
+def test_first_deploy_starts_a_service_that_sees(pi: Pi, installed: Deployed) -> None:
+    assert installed.moved
+    assert installed.swapped
+    assert installed.service == "installed"
+    assert installed.facts.userland == "aarch64"
+    assert any(package.startswith("ai-edge-litert") for package in installed.packages)
+    sees(pi, "red")
+    page_sees("red")
+    assert "red" in pi.sh(f"journalctl --quiet --no-pager _SYSTEMD_USER_UNIT={UNIT}")
+    pi.camera("blue")
+    sees(pi, "blue")
+    page_sees("blue")
+    pi.camera("red")
+
+
+def test_an_environment_takes_less_than_120_mb(pi: Pi, installed: Deployed) -> None:
+    size = int(pi.sh("du -sm ~/.local/share/edgenet/environments").split()[0])
+    assert size < 120
+
+
+def test_a_second_deploy_moves_nothing(pi: Pi, installed: Deployed, colours: Path) -> None:
+    again = deploy(colours, TARGET)
+    assert (again.release, again.moved, again.swapped, again.packages) == (
+        installed.release,
+        False,
+        False,
+        (),
+    )
+    assert again.service is None
+    sees(pi, "red")
+
+
+@pytest.mark.parametrize("fault", ["--fatal", "--disconnect"])
+def test_a_camera_that_fails_comes_back_without_a_restart(pi: Pi, installed: Deployed, fault: str) -> None:
+    sees(pi, "red")
+    before = status(TARGET)
+    pi.camera(fault)
+    pi.camera("green")
+    sees(pi, "green")
+    now = status(TARGET)
+    assert (now.service, now.restarts) == ("active", before.restarts)
+    pi.camera("red")
+
+
+def test_a_camera_that_is_unplugged_and_plugged_in_again(pi: Pi, installed: Deployed) -> None:
+    sees(pi, "red")
+    pi.camera("--unbind")
+    wait_until(lambda: status(TARGET).lost, PATIENCE_S, "the service tells that no frame comes")
+    assert "camera" in str(status(TARGET).lost)
+    pi.sh("sudo systemctl stop camera-feed; sudo rmmod vivid")
+    pi.camera("blue")
+    sees(pi, "blue")
+    pi.camera("red")
+
+
+def test_without_the_video_group_it_says_what_to_type(pi: Pi, installed: Deployed) -> None:
+    pi.sh("sudo gpasswd -d pi video")
+    try:
+        with opened(TARGET) as device:
+            done = device.run(["sh", f"{device.home}/current/camera.sh", "0", "--frames", "1"])
+        assert done.status == 1
+        assert "no permission to use /dev/video0; sudo usermod -aG video" in done.last_words()
+    finally:
+        pi.sh("sudo usermod -aG video pi")
+
+
+def test_a_camera_in_use_is_named_with_its_user(pi: Pi, installed: Deployed) -> None:
+    sees(pi, "red")
+    with opened(TARGET) as device:
+        done = device.run(["sh", f"{device.home}/current/camera.sh", "0", "--frames", "1"])
+    assert done.status == 1
+    assert "camera 0 is in use by python" in done.last_words()
+
+
+def test_a_model_damaged_on_the_card_is_told_and_repaired(pi: Pi, installed: Deployed, colours: Path) -> None:
+    model = f"{installed.folder}/{colours.name}"
+    pi.sh(f"chmod u+w {model}; printf X | dd of={model} bs=1 seek=600 conv=notrunc status=none")
+    pi.sh(f"systemctl --user restart {UNIT} || true")
+    wait_until(lambda: "damaged" in str(status(TARGET).last_error), PATIENCE_S, "the damage is told")
+    repaired = deploy(colours, TARGET)
+    assert repaired.moved
+    assert repaired.release == installed.release
+    sees(pi, "red")
+
+
+def test_power_cuts_while_another_release_comes(
+    pi: Pi, installed: Deployed, colours: Path, tmp_path: Path
+) -> None:
+    """Cut while its files are copied, and right after the swap; the service is there again each time, from boot on."""
+    other = tmp_path / "other.edgenet"
+    other.write_bytes(colours.read_bytes())
+    command = [sys.executable, "-m", "edgenet", "deploy", str(other), "--to", TARGET]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as deploying:
+        folder = f"{installed.folder.rpartition('/releases/')[0]}"
+        wait_until(lambda: "incoming" in pi.sh(f"ls {folder}"), PATIENCE_S, "files are on their way")
+        cut_power(pi)
+        deploying.communicate()
+        assert deploying.returncode == 1
+    assert status(TARGET).release == installed.release
+    sees(pi, "red")
+    second = deploy(other, TARGET)
+    cut_power(pi)
+    assert (second.moved, second.previous) == (True, installed.release)
+    now = status(TARGET)
+    assert (now.release, now.bundle) == (second.release, other.name)
+    sees(pi, "red")
+    assert rollback(TARGET).release == installed.release
+    sees(pi, "red")
+
+
+def test_a_full_card_loses_nothing(pi: Pi, installed: Deployed, colours: Path, tmp_path: Path) -> None:
+    large = tmp_path / "large.edgenet"
+    large.write_bytes(colours.read_bytes())
+    fill = "import os; free = os.statvfs('.'); file = open('filled', 'wb'); "
+    fill += "os.posix_fallocate(file.fileno(), 0, free.f_bavail * free.f_bsize - 200_000)"
+    pi.sh(f'python3 -c "{fill}"')
+    try:
+        with pytest.raises(EdgenetError, match="free some space"):
+            deploy(large, TARGET)
+        assert status(TARGET).release == installed.release
+        sees(pi, "red")
+    finally:
+        pi.sh("rm ~/filled")
+    assert deploy(large, TARGET).moved
+    assert rollback(TARGET).release == installed.release

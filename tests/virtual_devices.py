@@ -1,0 +1,92 @@
+"""What the tests of devices share: the virtual Raspberry Pi that kit/ boots, and patience."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+KIT = Path(__file__).parent / "devices" / "kit"
+COLOURS = {"red": (20, 30, 220), "green": (30, 220, 30), "blue": (220, 30, 20)}
+"""BGR."""
+
+
+def skip_without(device: str, *programs: str) -> None:
+    """Skips, saying why, where the kit cannot make its devices."""
+    path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+    missing = [name for name in programs if shutil.which(name, path=path) is None]
+    if os.geteuid() != 0:
+        missing.append("root's rights")
+    if missing:
+        pytest.skip(f"{device} needs {', '.join(missing)} (as root: tests/devices/kit/setup.sh)")
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody uses."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def wait_until(holds: Callable[[], object], seconds: float, what: str) -> None:
+    """Waits for a condition; machines are slow when others work beside them."""
+    until = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < until, f"after {seconds:g} s still not: {what}"
+        time.sleep(1)
+
+
+@dataclass(frozen=True)
+class Pi:
+    """A running virtual Raspberry Pi (kit/pi-vm.sh).
+
+    Attributes:
+        port: its name and its SSH port.
+        config: its ssh_config, where it is called pi.
+        folder: for files that go there.
+    """
+
+    port: int
+    config: Path
+    folder: Path
+
+    def kit(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """pi-vm.sh with this machine."""
+        return subprocess.run(
+            [KIT / "pi-vm.sh", *command],
+            env={**os.environ, "PI_PORT": str(self.port), "PYTHON": sys.executable},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def sh(self, text: str) -> str:
+        """Has its shell run something, and gives what it prints."""
+        done = subprocess.run(
+            ["ssh", "-F", self.config, "pi", text], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def camera(self, shows: str) -> None:
+        """What /dev/video0 shows: a colour, a picture's path, or one of the kit's faults ("--fatal")."""
+        if shows in COLOURS:
+            raw = self.folder / f"{shows}.bgr"
+            raw.write_bytes(np.full((480, 640, 3), COLOURS[shows], np.uint8).tobytes())
+            shows = str(raw)
+        done = self.kit("camera", shows)
+        assert done.returncode == 0, done.stderr
+
+    def power_cut(self) -> None:
+        """The power fails and comes back."""
+        done = self.kit("powercut")
+        assert done.returncode == 0, done.stderr
