@@ -90,3 +90,9 @@ class Pi:
         """The power fails and comes back."""
         done = self.kit("powercut")
         assert done.returncode == 0, done.stderr
+
+
+def virtual_folder() -> Path:
+    """Where the kit keeps what it makes (kit/lib.sh)."""
+    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("EDGENET_VIRTUAL") or Path(caches) / "edgenet-virtual")
