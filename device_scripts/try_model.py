@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Try a model here: verify its file, load it, run it once; prints what ran it as one line of JSON.
+"""Try a model here: verify its file, load it, run it once, and load what cameras need; prints what ran it as JSON.
 
 python try_model.py mobilenet.edgenet
 """
@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 import types
+from importlib import util
 from pathlib import Path
 
 if __name__ == "__main__" and not __package__:  # run as a plain file: make its folder a package (PEP 366)
@@ -28,12 +29,18 @@ def main(arguments: list[str] | None = None) -> int:
     shape = argparse.ArgumentParser(prog="try_model.py", description=__doc__.partition("\n")[0])
     shape.add_argument("model", metavar="MODEL", type=Path, help=".tflite file or .edgenet bundle")
     given = shape.parse_args(arguments)
+    from .errors import EdgenetError
     from .model_file import open_model  # late: a missing numpy is one line
     from .runtime import Classifier, load_runtime
 
     classifier = Classifier(open_model(given.model), load_runtime())
     classifier.input_view()[:] = 127
     classifier.invoke()
+    if util.find_spec("cv2") is not None:  # without one, photos and cameras are refused, the model runs
+        try:
+            import cv2  # noqa: F401
+        except ImportError as error:
+            raise EdgenetError(f"OpenCV does not load: {error}", "install it anew") from None
     told = {
         "size": classifier.size,
         "classes": len(classifier.scores()),

@@ -52,8 +52,10 @@ if [ -n "$old" ]; then ln -sfn "../${old#releases/}" "releases/$2/previous" || e
 ln -sfn "releases/$2" current.new && mv -fT current.new current && sync
 """
 
-_CURRENT = 'link=$(readlink "$1/current"); echo "${link#releases/}"'
-_PREVIOUS = 'link=$(readlink "$1/current/previous"); echo "${link#../}"'
+_RUNNING = """
+link=$(readlink "$1/current"); echo "${link#releases/}"
+link=$(readlink "$1/current/previous"); echo "${link#../}"
+"""
 
 # The current one with the two before it stay, and the three that came last; then the environments that these use.
 _PRUNE = """
@@ -75,6 +77,7 @@ done
 cd "$1/environments" 2>/dev/null || exit 0
 used=" "
 for link in ../releases/*/environment; do used="$used$(readlink "$link") "; done
+case "$used" in *../../environments/*) ;; *) exit 0 ;; esac  # none in use is none understood: keep them all
 for environment in *; do
     case "$used" in *" ../../environments/$environment "*) ;; *) rm -rf "$environment" ;; esac
 done
@@ -113,14 +116,10 @@ def activate(device: Device, release: str) -> None:
     _must(device, "swap the link", _ACTIVATE, release)
 
 
-def current(device: Device) -> str | None:
-    """ID of the release that `current` leads to."""
-    return _ask(device, _CURRENT).out.decode().strip() or None
-
-
-def previous(device: Device) -> str | None:
-    """ID of the release that ran before."""
-    return _ask(device, _PREVIOUS).out.decode().strip() or None
+def running(device: Device) -> tuple[str | None, str | None]:
+    """IDs of the release that `current` leads to, and of the one that ran before it."""
+    now, before = _ask(device, _RUNNING).out.decode().splitlines()
+    return now or None, before or None
 
 
 def prune(device: Device) -> None:

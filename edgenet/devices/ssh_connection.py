@@ -1,7 +1,8 @@
 """One connection of the user's own OpenSSH, which every command and every file then shares (ssh_config: ControlMaster).
 
-What the user's ~/.ssh/config says about the host holds: keys, jump hosts, names, ports. Host keys are always checked,
-as that configuration says; nothing here loosens it. Where a person sits at the terminal, ssh asks there for a password
+What the user's ~/.ssh/config says about the host holds: keys, jump hosts, names, ports. Host keys are always checked:
+where that configuration says "StrictHostKeyChecking no", a new host is still taken as it comes, but a known one whose
+key has changed is refused. Where a person sits at the terminal, ssh asks there for a password
 or about a new host; elsewhere it asks nothing and fails (BatchMode).
 """
 
@@ -103,7 +104,11 @@ class SshConnection:
         # It ends with its standard input, which this process holds: no connection outlives us.
         text = f'echo {_READY} && printf "%s\\n" "$HOME" && exec cat'
         asks = "no" if sys.stdin.isatty() and sys.stderr.isatty() else "yes"
-        options = [*_as_options({**_OPTIONS, "BatchMode": asks}), *self._socket("yes"), "-T"]
+        options = [
+            *_as_options({**_OPTIONS, "BatchMode": asks, **self._host_keys()}),
+            *self._socket("yes"),
+            "-T",
+        ]
         self._master = subprocess.Popen(
             ["ssh", *_config(), *options, *self._destination(), "exec " + shlex.join(script(text))],
             stdin=subprocess.PIPE,
@@ -116,6 +121,20 @@ class SshConnection:
             if line.strip() == _READY.encode():
                 return self._master.stdout.readline().decode().rstrip("\n")
         raise connection_error(self.name, self._target, self._master.stderr.read().decode(errors="replace"))
+
+    def _host_keys(self) -> dict[str, str]:
+        """What makes ssh check the host's key where the user's configuration does not."""
+        shown = subprocess.run(
+            ["ssh", *_config(), "-G", *self._destination()], capture_output=True, text=True, check=False
+        )
+        checking = [
+            line.split()[1] for line in shown.stdout.splitlines() if line.startswith("stricthostkeychecking ")
+        ]
+        return (
+            {"StrictHostKeyChecking": "accept-new"}
+            if checking and checking[0] in ("no", "off", "false")
+            else {}
+        )
 
     def _socket(self, master: str) -> list[str]:
         return _as_options(

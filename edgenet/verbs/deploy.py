@@ -64,7 +64,8 @@ def deploy(
     with opened(to) as device:
         facts = device.facts()
         placed = place(bundle, device, progress, offline)
-        swapped = placed.release != layout.current(device)
+        running, before = layout.running(device)
+        swapped = placed.release != running
         if swapped:
             layout.activate(device, placed.release)
         done, notes = _serve(device, service, swapped, progress)
@@ -73,7 +74,7 @@ def deploy(
             facts=facts,
             folder=placed.installed.release,
             release=placed.release,
-            previous=layout.previous(device),
+            previous=running if swapped else before,
             moved=placed.moved,
             swapped=swapped,
             packages=placed.environment.made,
@@ -90,7 +91,7 @@ def rollback(to: str) -> Deployed:
     """
     with opened(to) as device:
         facts = device.facts()
-        release = layout.previous(device)
+        running, release = layout.running(device)
         if release is None:
             raise EdgenetError(f"no release ran before on {to}", "deploy one")
         if not layout.is_whole(device, release):
@@ -100,8 +101,7 @@ def rollback(to: str) -> Deployed:
         layout.activate(device, release)
         done, _ = _serve(device, None, True, silent)
         folder = f"{device.home}/releases/{release}"
-        before = layout.previous(device)
-        return Deployed(to, facts, folder, release, before, moved=False, swapped=True, service=done)
+        return Deployed(to, facts, folder, release, running, moved=False, swapped=True, service=done)
 
 
 def _serve(

@@ -33,15 +33,15 @@ def put(device: LocalDevice, new: Release) -> str:
 
 def test_each_takes_the_place_of_the_one_before(device: LocalDevice, tmp_path: Path) -> None:
     first, second = (put(device, release(tmp_path, content)) for content in (b"1", b"2"))
-    assert layout.current(device) is None
+    assert layout.running(device) == (None, None)
     layout.activate(device, first)
-    assert (layout.current(device), layout.previous(device)) == (first, None)
+    assert layout.running(device) == (first, None)
     layout.activate(device, second)
-    assert (layout.current(device), layout.previous(device)) == (second, first)
+    assert layout.running(device) == (second, first)
     layout.activate(device, second)  # nothing changes
-    assert (layout.current(device), layout.previous(device)) == (second, first)
+    assert layout.running(device) == (second, first)
     layout.activate(device, first)
-    assert (layout.current(device), layout.previous(device)) == (first, second)
+    assert layout.running(device) == (first, second)
 
 
 def test_a_changed_byte_is_noticed_and_repaired(device: LocalDevice, tmp_path: Path) -> None:

@@ -188,12 +188,16 @@ def test_a_port_there(there: Path) -> None:
             assert connection.recv(5) == b"hello"
 
 
-def test_a_changed_host_key_is_refused(there: Path, server: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    other = key(server / f"other-{os.getpid()}")
+@pytest.mark.parametrize("checking", ["", "  StrictHostKeyChecking no\n", "  StrictHostKeyChecking off\n"])
+def test_a_changed_host_key_is_refused(
+    there: Path, server: Path, monkeypatch: pytest.MonkeyPatch, checking: str
+) -> None:
+    other = key(server / f"other-{len(checking)}")
     kind, public, *_ = Path(f"{other}.pub").read_text().split()
     port = (server / "known").read_text().split()[0]
     (server / "wrong").write_text(f"{port} {kind} {public}\n")
-    (server / "wrong-config").write_text((server / "config").read_text().replace("/known", "/wrong"))
+    config = (server / "config").read_text().replace("/known", "/wrong") + checking
+    (server / "wrong-config").write_text(config)
     monkeypatch.setenv("EDGENET_SSH_CONFIG", str(server / "wrong-config"))
     with pytest.raises(EdgenetError, match="key"), opened(TARGET):
         pass
