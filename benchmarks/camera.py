@@ -57,7 +57,7 @@ def main() -> int:
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # inherited by every client
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        pairs = [_real_v1(work, arguments.data), _small_v1(work)]
+        pairs = [_real_v1(work, arguments.data), small_v1(work)]
         frames = _frames(work)
         missed = [goal for pair in pairs for goal in _steady(pair, frames, peer)]
         missed += _starts(pairs[0], work, peer)
@@ -172,7 +172,7 @@ def _real_v1(work: Path, data: Path) -> Pair:
     return _pair(work, "mobilenet_v1_1.0_224", data / "mobilenet_v1_1.0_224_imagenet.npz")
 
 
-def _small_v1(work: Path) -> Pair:
+def small_v1(work: Path) -> Pair:
     """Fresh weights: nobody looks at what it says."""
     name, out = "mobilenet_v1_0.25_128", work / "small.safetensors"
     # In a process of its own: this one must stay small, see `measure`.

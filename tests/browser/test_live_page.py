@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
 
@@ -106,3 +107,25 @@ def test_labels_are_text_and_the_picture_comes(served: LivePage, phone: Page, sh
     expect(phone.locator(".row .name span").first).to_have_text(STATE["label"])
     assert phone.title() == "edgenet live"  # the label was not run
     expect(phone.locator("#picture")).to_have_js_property("naturalWidth", 64)
+
+
+@pytest.mark.slow
+def test_twenty_browsers_and_one_that_stalls(
+    served: LivePage, chromium: Browser, showing: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_connection((served.address.host, served.address.port)) as stalled:
+        stalled.sendall(b"GET /picture HTTP/1.1\r\nHost: localhost\r\n\r\n")  # and never reads the answer
+        contexts = [
+            chromium.new_context(viewport=PHONE) for _ in range(20)
+        ]  # each with connections of its own
+        pages = [context.new_page() for context in contexts]
+        for page in pages:
+            page.goto(served.address.url())
+        for page in pages:
+            expect(page.locator("#p50")).to_have_text("3.4 ms")
+            expect(page.locator("#picture")).to_have_js_property("naturalWidth", 64)
+        monkeypatch.setitem(STATE, "p50_ms", 5.6)
+        for page in pages:
+            expect(page.locator("#p50")).to_have_text("5.6 ms")
+        for context in contexts:
+            context.close()
