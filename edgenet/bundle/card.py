@@ -45,7 +45,8 @@ def _contract(manifest: Manifest) -> str:
 
 _RESIZE_RULES = {
     "centre-square": "the centred square of the photo, resized bilinearly (from three times the size on, "
-    "averaged down by the whole factor first). Squashing or padding the photo instead costs accuracy.",
+    "halved first, and again, until it is less than twice the size). Squashing or padding "
+    "the photo instead costs accuracy.",
 }
 
 

@@ -116,7 +116,7 @@ def test_pixels_are_those_of_python_to_the_last_bit(colours: Path, opened: Open)
     random = np.random.default_rng(0)
     with serving(colours) as url:
         page = opened(url)
-        # Bilinear, halved, averaged over whole and over parts of pixels, enlarged, left as it is.
+        # Bilinear, halved by it, halved once and more often, with odd sides, enlarged, left as it is.
         for width, height in ((70, 45), (64, 80), (192, 96), (161, 113), (1000, 731), (20, 31), (32, 32)):
             bgr = random.integers(0, 256, (height, width, 3), np.uint8)
             seen = photo(page, cv2.imencode(".png", bgr)[1].tobytes())

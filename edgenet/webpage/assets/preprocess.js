@@ -1,12 +1,12 @@
 /**
- * The rule "centre-square" of device_scripts/preprocess.py, to the last bit: the centred square of the frame, area-averaged
- * first where it is at least three times the network's size, then bilinear to that size.
+ * The rule "centre-square" of device_scripts/preprocess.py, to the last bit: the centred square of the frame, halved first
+ * where it is at least three times the network's size, then bilinear to that size.
  *
- * Both steps compute what OpenCV's cv2.resize computes for 8 bits: INTER_LINEAR with weights of 11 bits and its two shifts,
- * INTER_AREA in float32 (imgproc/src/resize.cpp), so that the network is given the same pixels here and there.
+ * The second step computes what OpenCV's cv2.resize computes for 8 bits, INTER_LINEAR with weights of 11 bits and its two
+ * shifts (imgproc/src/resize.cpp), so that the network is given the same pixels here and there.
  */
 
-const AREA_FROM = 3; // times the network's size; see preprocess.py
+const HALVE_FROM = 3; // times the network's size; see preprocess.py
 const WEIGHT_ONE = 2048;
 
 /** The centred square of a frame: {side, left, top} in pixels. */
@@ -22,13 +22,12 @@ export class CentreSquare {
    * @param {number} size of the network's square input, pixels.
    */
   constructor(side, size) {
-    const factor = Math.floor(side / size);
     this.side = side;
     this.size = size;
-    this.middle = factor >= AREA_FROM ? Math.floor(side / factor) : side;
-    this.area = this.middle === side ? null : new Area(side, this.middle);
-    this.linear = new Linear(this.middle, size);
-    this.whole = new Uint8Array(this.middle * this.middle * 3);
+    this.sides = [side, ...halvedSides(side, size)];
+    this.halves = this.sides.slice(1).map((half) => new Uint8Array(half * half * 3));
+    this.whole = this.halves.length ? null : new Uint8Array(side * side * 3);
+    this.linear = new Linear(this.sides[this.sides.length - 1], size);
   }
 
   /**
@@ -36,9 +35,33 @@ export class CentreSquare {
    * @param {Uint8Array} rgb size * size * 3; overwritten.
    */
   write(rgba, rgb) {
-    if (this.area) this.area.write(rgba, this.whole);
-    else dropAlpha(rgba, this.whole);
-    this.linear.write(this.whole, rgb);
+    if (this.whole) dropAlpha(rgba, this.whole);
+    this.halves.forEach((half, i) => halve(i ? this.halves[i - 1] : rgba, i ? 3 : 4, this.sides[i], half, this.sides[i + 1]));
+    this.linear.write(this.whole || this.halves[this.halves.length - 1], rgb);
+  }
+}
+
+/** The sides that a square of this side is halved to, one after another. */
+function halvedSides(side, size) {
+  const sides = [];
+  let half = side;
+  while (side >= HALVE_FROM * size && half >= 2 * size) {
+    half = Math.floor(half / 2);
+    sides.push(half);
+  }
+  return sides;
+}
+
+/** Means of 2 x 2 pixels; the last row and column of an odd side are left out. */
+function halve(from, channels, fromSide, to, side) {
+  const below = fromSide * channels;
+  for (let y = 0, at = 0; y < side; y++) {
+    for (let x = 0, a = 2 * y * below; x < side; x++, a += 2 * channels, at += 3) {
+      const b = a + channels, c = a + below, d = c + channels;
+      to[at] = (from[a] + from[b] + from[c] + from[d] + 2) >> 2;
+      to[at + 1] = (from[a + 1] + from[b + 1] + from[c + 1] + from[d + 1] + 2) >> 2;
+      to[at + 2] = (from[a + 2] + from[b + 2] + from[c + 2] + from[d + 2] + 2) >> 2;
+    }
   }
 }
 
@@ -63,18 +86,8 @@ class Linear {
 
   write(from, to) {
     if (this.side === this.size) to.set(from);
-    else if (this.half) this.halve(from, to);
+    else if (this.half) halve(from, 3, this.side, to, this.size);
     else this.blend(from, to);
-  }
-
-  halve(from, to) {
-    const width = this.size * 3, stride = this.side * 3;
-    for (let y = 0, at = 0; y < this.size; y++) {
-      for (let x = 0; x < width; x++, at++) {
-        const source = 2 * y * stride + x + 3 * Math.floor(x / 3);
-        to[at] = (from[source] + from[source + 3] + from[source + stride] + from[source + stride + 3] + 2) >> 2;
-      }
-    }
   }
 
   blend(from, to) {
@@ -121,88 +134,6 @@ function linearAxis(side, size) {
     weight1[i] = roundHalfEven(part * WEIGHT_ONE);
   }
   return { first, weight0, weight1 };
-}
-
-/** cv2.INTER_AREA from a square of RGBA to a smaller one of RGB. */
-class Area {
-  constructor(side, size) {
-    this.side = side;
-    this.size = size;
-    this.whole = side % size === 0 ? side / size : 0; // every output pixel is the mean of whole pixels
-    this.spans = this.whole ? null : areaSpans(side, size);
-    this.row = new Float32Array(size * 3);
-    this.sum = new Float32Array(size * 3);
-  }
-
-  write(rgba, rgb) {
-    if (this.whole) this.mean(rgba, rgb);
-    else this.weigh(rgba, rgb);
-  }
-
-  mean(rgba, rgb) {
-    const k = this.whole, stride = this.side * 4, share = Math.fround(1 / (k * k));
-    for (let y = 0, at = 0; y < this.size; y++) {
-      for (let x = 0; x < this.size; x++, at += 3) {
-        let red = 0, green = 0, blue = 0;
-        for (let j = 0; j < k; j++) {
-          for (let from = (y * k + j) * stride + x * k * 4, end = from + 4 * k; from < end; from += 4) {
-            red += rgba[from];
-            green += rgba[from + 1];
-            blue += rgba[from + 2];
-          }
-        }
-        rgb[at] = toByte(Math.fround(red * share));
-        rgb[at + 1] = toByte(Math.fround(green * share));
-        rgb[at + 2] = toByte(Math.fround(blue * share));
-      }
-    }
-  }
-
-  weigh(rgba, rgb) {
-    const { row, sum, spans } = this;
-    for (let y = 0, at = 0; y < this.size; y++) {
-      sum.fill(0);
-      for (const [source, weight] of spans[y]) {
-        this.weighRow(rgba, source * this.side * 4);
-        for (let i = 0; i < sum.length; i++) sum[i] += Math.fround(weight * row[i]);
-      }
-      for (let i = 0; i < sum.length; i++, at++) rgb[at] = toByte(sum[i]);
-    }
-  }
-
-  weighRow(rgba, base) {
-    const { row, spans } = this;
-    for (let x = 0, at = 0; x < this.size; x++, at += 3) {
-      let red = 0, green = 0, blue = 0;
-      for (const [source, weight] of spans[x]) {
-        const from = base + source * 4;
-        red = Math.fround(red + Math.fround(rgba[from] * weight));
-        green = Math.fround(green + Math.fround(rgba[from + 1] * weight));
-        blue = Math.fround(blue + Math.fround(rgba[from + 2] * weight));
-      }
-      row[at] = red;
-      row[at + 1] = green;
-      row[at + 2] = blue;
-    }
-  }
-}
-
-/** For each output pixel the source pixels that it covers, with their shares: [index, float32 share]. */
-function areaSpans(side, size) {
-  const scale = 1 / (size / side), little = 1e-3; // a thinner sliver of a pixel is left out
-  return Array.from({ length: size }, (_, i) => {
-    const start = i * scale, end = start + scale, cell = Math.min(scale, side - start);
-    const to = Math.min(Math.floor(end), side - 1), from = Math.min(Math.ceil(start), to);
-    const span = [];
-    if (from - start > little) span.push([from - 1, Math.fround((from - start) / cell)]);
-    for (let source = from; source < to; source++) span.push([source, Math.fround(1 / cell)]);
-    if (end - to > little) span.push([to, Math.fround(Math.min(end - to, 1, cell) / cell)]);
-    return span;
-  });
-}
-
-function toByte(value) {
-  return Math.min(Math.max(roundHalfEven(value), 0), 255);
 }
 
 /** The nearest integer, of two the even one: what OpenCV's cvRound does. */
