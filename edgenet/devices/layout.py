@@ -49,7 +49,9 @@ cd "$1" && [ -e "releases/$2/verified" ] || exit 1
 old=$(readlink current)
 [ "$old" = "releases/$2" ] && exit 0
 if [ -n "$old" ]; then ln -sfn "../${old#releases/}" "releases/$2/previous" || exit 1; fi
-ln -sfn "releases/$2" current.new && mv -fT current.new current && sync
+# toybox's mv refuses to replace a link to a folder, but its ln replaces a link by rename(2), as mv -T does elsewhere.
+ln -sfn "releases/$2" current.new && { mv -fT current.new current 2>/dev/null || ln -sfn "releases/$2" current; } &&
+    rm -f current.new && [ "$(readlink current)" = "releases/$2" ] && sync
 """
 
 _RUNNING = """

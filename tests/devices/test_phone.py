@@ -9,8 +9,22 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from small_network import PHOTOS, save_small_checkpoint
 
+from device_scripts.model_file import open_model
+from device_scripts.photos import read_photo
+from device_scripts.preprocess import prepare
+from device_scripts.runtime import Classifier, load_runtime
+from edgenet.errors import EdgenetError
+from edgenet.pack.contents import pack_files, pack_wheels
+from edgenet.progress import silent
+from edgenet.verbs.convert import convert
+from edgenet.verbs.quantizing import Calibration
+from edgenet.zoo.weights import cache_folder
+
+ROOT = Path(__file__).resolve().parents[2]
 KIT = Path(__file__).parent / "kit" / "phone.sh"
 Inside = Callable[..., "subprocess.CompletedProcess[str]"]
 NEEDED = ("adb", "unshare", "nsenter", "ip", "qemu-aarch64-static", "mmdebstrap")
@@ -128,3 +142,79 @@ with opened("adb") as phone, phone.start(["sleep", "600"]) as running:
     assert done.stderr.splitlines()[-1].endswith(
         "the connection to adb is lost; see that the cable sits, then do the same again"
     )
+
+
+# A phone from its first deploy on; it prints nothing where all of it holds.
+DEPLOYS = """
+import sys
+from pathlib import Path
+from edgenet.devices.installing import place
+from edgenet.devices.opening import opened
+from edgenet.latency.options import BenchOptions
+from edgenet.verbs.bench import bench
+from edgenet.verbs.deploy import deploy, rollback
+
+first, second, pixels, program, scores = map(Path, sys.argv[1:])
+one = deploy(first, "adb")
+assert one.moved and one.swapped and one.packages, one
+again = deploy(first, "adb")
+assert (again.release, again.moved, again.swapped, again.packages) == (one.release, False, False, ()), again
+two = deploy(second, "adb")
+assert (two.moved, two.previous, two.packages) == (True, one.release, ()), two
+assert rollback("adb").release == one.release
+(report,) = bench([first], ["adb"], BenchOptions(settle_s=0)).reports
+assert report["steady_state"]["n"] >= 50, report
+assert report["device"]["os"] == "Android 14", report["device"]
+with opened("adb") as phone:
+    placed = place(first, phone)
+    assert not placed.moved
+    folder = f"{phone.home}/parity"
+    phone.push({"pixels.npy": pixels, "scores.py": program}, folder)
+    installed = placed.installed
+    given = [installed.bundle, f"{folder}/pixels.npy", f"{folder}/scores.npy"]
+    done = phone.run([*installed.python, f"{folder}/scores.py", *given])
+    assert done.status == 0, done
+    scores.write_bytes(phone.pull(f"{folder}/scores.npy"))
+"""
+SCORES = """
+import sys
+from pathlib import Path
+import numpy as np
+from device_scripts.model_file import open_model
+from device_scripts.runtime import Classifier, load_runtime
+
+classifier = Classifier(open_model(Path(sys.argv[1])), load_runtime(), 1)
+found = []
+for pixels in np.load(sys.argv[2]):
+    classifier.input_view()[:] = pixels
+    classifier.invoke()
+    found.append(classifier.scores().copy())
+np.save(sys.argv[3], np.array(found))
+"""
+
+
+@pytest.mark.slow
+def test_the_pack_from_the_first_deploy_to_equal_scores(phone: Inside, tmp_path: Path) -> None:
+    """Integers before the softmax are equal: one step in one of them changes its score by more than 1 %."""
+    try:  # the phone's network namespace leads nowhere else
+        pack_files(silent)
+        pack_wheels(silent)
+    except EdgenetError as error:
+        pytest.skip(f"the pack cannot be downloaded: {error}")
+    checkpoint = save_small_checkpoint(tmp_path / "small.safetensors")
+    for name, photos in (("first", 16), ("second", 17)):
+        convert(str(checkpoint), tmp_path / f"{name}.tflite", Calibration(PHOTOS, photos, "minmax"))
+    side = Classifier(open_model(tmp_path / "first.tflite"), load_runtime(), 1).size
+    paths = sorted(PHOTOS.glob("*.jpg"))
+    np.save(tmp_path / "pixels.npy", [prepare(read_photo(path), side) for path in paths])
+    (tmp_path / "scores.py").write_text(SCORES)
+    files = [
+        tmp_path / name for name in ("first.tflite", "second.tflite", "pixels.npy", "scores.py", "there.npy")
+    ]
+    done = phone(sys.executable, "-c", DEPLOYS, *map(str, files), EDGENET_CACHE=str(cache_folder()))
+    assert done.returncode == 0, done.stderr
+    here = [sys.executable, str(files[3]), str(files[0]), str(files[2]), str(tmp_path / "here.npy")]
+    subprocess.run(here, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
+    found, expected = np.load(files[4]), np.load(tmp_path / "here.npy")
+    assert len(found) >= 100
+    assert np.allclose(found, expected, rtol=1e-4, atol=1e-30)
