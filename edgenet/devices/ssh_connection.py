@@ -57,6 +57,8 @@ class SshConnection:
         # A socket's path may have 100 characters or so: $TMPDIR may be too long for one.
         self._folder = Path(tempfile.mkdtemp(prefix="edgenet-", dir="/tmp"))
         self._master: subprocess.Popen[bytes] | None = None
+        # Of every connection: without the shared one, ssh would make another by itself.
+        self._options = {**_OPTIONS, **self._host_keys()}
         try:
             self.home = self._connect()
         except BaseException:
@@ -69,7 +71,7 @@ class SshConnection:
 
     def transport(self) -> list[str]:
         """`ssh` with the options that use this connection, and no other; without the host."""
-        return ["ssh", *_config(), *_as_options({**_OPTIONS, "BatchMode": "yes"}), *self._socket("no")]
+        return ["ssh", *_config(), *_as_options({**self._options, "BatchMode": "yes"}), *self._socket("no")]
 
     def remote(self, path: str) -> str:
         """A path there as rsync writes it."""
@@ -104,11 +106,7 @@ class SshConnection:
         # It ends with its standard input, which this process holds: no connection outlives us.
         text = f'echo {_READY} && printf "%s\\n" "$HOME" && exec cat'
         asks = "no" if sys.stdin.isatty() and sys.stderr.isatty() else "yes"
-        options = [
-            *_as_options({**_OPTIONS, "BatchMode": asks, **self._host_keys()}),
-            *self._socket("yes"),
-            "-T",
-        ]
+        options = [*_as_options({**self._options, "BatchMode": asks}), *self._socket("yes"), "-T"]
         self._master = subprocess.Popen(
             ["ssh", *_config(), *options, *self._destination(), "exec " + shlex.join(script(text))],
             stdin=subprocess.PIPE,
@@ -127,14 +125,9 @@ class SshConnection:
         shown = subprocess.run(
             ["ssh", *_config(), "-G", *self._destination()], capture_output=True, text=True, check=False
         )
-        checking = [
-            line.split()[1] for line in shown.stdout.splitlines() if line.startswith("stricthostkeychecking ")
-        ]
-        return (
-            {"StrictHostKeyChecking": "accept-new"}
-            if checking and checking[0] in ("no", "off", "false")
-            else {}
-        )
+        told = dict(line.split(" ", 1) for line in shown.stdout.splitlines() if " " in line)
+        unchecked = told.get("stricthostkeychecking") in ("no", "off", "false")
+        return {"StrictHostKeyChecking": "accept-new"} if unchecked else {}
 
     def _socket(self, master: str) -> list[str]:
         return _as_options(

@@ -184,7 +184,7 @@ def _figures(scorer: Scorer, hits: NDArray[np.bool_], agrees: NDArray[np.bool_])
         top1_interval=wilson(first, n),
         top5=100 * best_five / n if ranks_five else None,
         top5_interval=wilson(best_five, n) if ranks_five else None,
-        agreement=100 * float(agrees.mean()),
+        agreement=100 * int(agrees.sum()) / n,
         against_first=None,
         verdict=None,
     )

@@ -49,6 +49,16 @@ def sees(pi: Pi, colour: str) -> None:
     wait_until(now, PATIENCE_S, f"the service sees {colour}")
 
 
+def journal(pi: Pi) -> str:
+    """What the service has said."""
+    return pi.sh(f"journalctl --quiet --no-pager _SYSTEMD_USER_UNIT={UNIT}")
+
+
+def times_back(pi: Pi) -> int:
+    """How often the service's camera failed and came back."""
+    return journal(pi).count("the camera is back")
+
+
 @contextmanager
 def events() -> Iterator[Iterator[dict[str, object]]]:
     """What the page tells a browser, one state after another."""
@@ -82,7 +92,7 @@ def test_first_deploy_starts_a_service_that_sees(pi: Pi, installed: Deployed) ->
     assert any(package.startswith("ai-edge-litert") for package in installed.packages)
     sees(pi, "red")
     page_sees("red")
-    assert "red" in pi.sh(f"journalctl --quiet --no-pager _SYSTEMD_USER_UNIT={UNIT}")
+    assert "red" in journal(pi)
     pi.camera("blue")
     sees(pi, "blue")
     page_sees("blue")
@@ -109,8 +119,9 @@ def test_a_second_deploy_moves_nothing(pi: Pi, installed: Deployed, colours: Pat
 @pytest.mark.parametrize("fault", ["--fatal", "--disconnect"])
 def test_a_camera_that_fails_comes_back_without_a_restart(pi: Pi, installed: Deployed, fault: str) -> None:
     sees(pi, "red")
-    before = status(TARGET)
+    before, times = status(TARGET), times_back(pi)
     pi.camera(fault)
+    wait_until(lambda: times_back(pi) > times, PATIENCE_S, "the camera fails and is back")
     pi.camera("green")
     sees(pi, "green")
     now = status(TARGET)

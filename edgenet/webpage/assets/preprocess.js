@@ -24,10 +24,9 @@ export class CentreSquare {
   constructor(side, size) {
     this.side = side;
     this.size = size;
-    this.sides = [side, ...halvedSides(side, size)];
-    this.halves = this.sides.slice(1).map((half) => new Uint8Array(half * half * 3));
+    this.halves = halvedSides(side, size).map((half) => ({ side: half, rgb: new Uint8Array(half * half * 3) }));
     this.whole = this.halves.length ? null : new Uint8Array(side * side * 3);
-    this.linear = new Linear(this.sides[this.sides.length - 1], size);
+    this.linear = new Linear(this.halves.length ? this.halves[this.halves.length - 1].side : side, size);
   }
 
   /**
@@ -35,9 +34,15 @@ export class CentreSquare {
    * @param {Uint8Array} rgb size * size * 3; overwritten.
    */
   write(rgba, rgb) {
-    if (this.whole) dropAlpha(rgba, this.whole);
-    this.halves.forEach((half, i) => halve(i ? this.halves[i - 1] : rgba, i ? 3 : 4, this.sides[i], half, this.sides[i + 1]));
-    this.linear.write(this.whole || this.halves[this.halves.length - 1], rgb);
+    let square = this.whole, from = rgba, channels = 4, side = this.side;
+    if (square) dropAlpha(rgba, square);
+    for (const half of this.halves) {
+      halve(from, channels, side, half.rgb, half.side);
+      square = from = half.rgb;
+      channels = 3;
+      side = half.side;
+    }
+    this.linear.write(square, rgb);
   }
 }
 

@@ -1,0 +1,58 @@
+"""Whether two machines compute the same: a program that either runs, and what counts as equal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+from device_scripts.model_file import open_model
+from device_scripts.photos import read_photo
+from device_scripts.preprocess import prepare
+from device_scripts.runtime import Classifier, load_runtime
+
+# scores.py MODEL PIXELS.npy SCORES.npy
+SCORES = """
+import sys
+from pathlib import Path
+import numpy as np
+from device_scripts.model_file import open_model
+from device_scripts.runtime import Classifier, load_runtime
+
+classifier = Classifier(open_model(Path(sys.argv[1])), load_runtime(), 1)
+found = []
+for pixels in np.load(sys.argv[2]):
+    classifier.input_view()[:] = pixels
+    classifier.invoke()
+    found.append(classifier.scores().copy())
+np.save(sys.argv[3], np.array(found))
+"""
+LAST_BITS = 1e-4
+
+
+def save_pixels(path: Path, model: Path, photos: list[Path]) -> None:
+    """Keeps photos as the model gets them here, so that nothing but the network differs elsewhere."""
+    side = Classifier(open_model(model), load_runtime(), 1).size
+    np.save(path, [prepare(read_photo(photo), side) for photo in photos])
+
+
+def logit_step(model: Path) -> float:
+    """By how much one step of an int8 logit changes the ratio of two scores."""
+    interpreter = Interpreter(str(model))
+    shape = tuple(interpreter.get_output_details()[0]["shape"])
+    found = [
+        tensor["quantization_parameters"]["scales"][0]
+        for tensor in interpreter.get_tensor_details()
+        if tensor["dtype"] is np.int8 and tuple(tensor["shape"]) == shape
+    ]
+    return float(np.expm1(min(found)))
+
+
+def integers_are_equal(here: np.ndarray, there: np.ndarray) -> bool:
+    """Whether the int8 logits behind these scores are the same.
+
+    The softmax is float and differs in its last bits from one CPU to another; one step of a logit changes the ratio of
+    two scores by far more than is allowed here, see `logit_step`.
+    """
+    return here.shape == there.shape and np.allclose(here, there, rtol=LAST_BITS, atol=1e-30)

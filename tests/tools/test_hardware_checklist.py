@@ -1,0 +1,21 @@
+"""The checklist for real hardware: all of it but the hardware. The whole of it was run on a virtual Pi by hand."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tiny_model import tiny_model
+
+TOOL = Path(__file__).resolve().parents[2] / "tools" / "hardware-checklist"
+
+
+def test_a_pi_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    model = tmp_path / "tiny.tflite"
+    model.write_bytes(tiny_model())
+    command = [sys.executable, str(TOOL), "ssh:127.0.0.1:1", str(model), "--no-hands"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stdout.startswith("FAIL  ")
+    assert "Traceback" not in done.stdout + done.stderr
