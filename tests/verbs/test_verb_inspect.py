@@ -147,7 +147,8 @@ def test_a_profile_shows_where_the_time_goes(made: Path) -> None:
     assert sum(row.share for row in found.profile.operators) == pytest.approx(1)
     total = sum(row.ms for row in found.profile.operators)
     assert total == pytest.approx(sum(found.profile.kinds.values()))
-    assert (
-        0.5 < total / found.profile.p50_ms < 1.5
-    )  # p50 is time that passes, on a machine that does other things too
-    assert next(iter(found.profile.kinds)) == "CONV_2D"
+    # Operators in CPU time, the whole in time that passes: a machine that does other things too only makes the latter longer.
+    assert 0.1 < total / found.profile.p50_ms < 1.5
+    times = list(found.profile.kinds.values())
+    assert times == sorted(times, reverse=True)  # which kind leads is this machine's affair
+    assert set(found.profile.kinds) == {row.kind for row in found.operators}
