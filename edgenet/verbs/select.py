@@ -13,12 +13,11 @@ from edgenet.errors import EdgenetError
 from edgenet.files import make_folder
 from edgenet.latency.choosing import Candidate, another_point, train_promising
 from edgenet.latency.measuring import measure_on, write_latency
-from edgenet.latency.options import BenchOptions
 from edgenet.latency.reading import read_file
 from edgenet.progress import Progress, silent
 from edgenet.tflite.model_file import read_facts
 from edgenet.training.job import Material
-from edgenet.verbs.sweep_rows import MADE_FILE, Made, keep, read_made
+from edgenet.verbs.sweep_rows import LATENCY_FILE, MADE_FILE, Made, keep, read_made, with_accuracy
 from edgenet.verbs.sweep_settings import Grid, SweepOptions, keep_settings, settings
 from edgenet.verbs.sweep_variant import Say, make_variant, model_path, read_division
 from edgenet.verbs.untrained import untrained_int8
@@ -27,7 +26,7 @@ from edgenet.zoo.registry import Variant
 
 __all__ = ["Budget", "Selection", "select"]
 
-LATENCY_FILE = "untrained.json"
+UNTRAINED_FILE = "untrained.json"
 
 
 @dataclass(frozen=True)
@@ -51,6 +50,10 @@ class Budget:
         """Whether a network fits."""
         return p50_ms <= self.ms and (self.megabytes is None or size <= self.megabytes * 1e6)
 
+    def words(self) -> str:
+        """As a person says it."""
+        return f"{self.ms:g} ms" + ("" if self.megabytes is None else f" and {self.megabytes:g} MB")
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -58,8 +61,8 @@ class Selection:
 
     Attributes:
         bundle: the file of the best.
-        best: its accuracy; `candidate` its latency, measured before it was trained.
-        candidates: all that were measured, the fastest first.
+        best: its accuracy; `candidate` its latency and size, measured again as it was trained and quantized.
+        candidates: all as they were measured untrained, the fastest first.
         trained: those that were trained, in that order.
         stopped: why no more were trained.
         another_point: what one more point of accuracy would take.
@@ -85,6 +88,9 @@ def select(
 ) -> Selection:
     """Measures all candidates untrained, trains those that fit from the most promising, and packs the best.
 
+    The best is measured once more, as it will run: quantization may have taken dead channels out of it, or doubled
+    noisy ones. Where it does not fit any more, the next best takes its place.
+
     Run again, it goes on where it stopped; what is measured and trained already is taken as it is.
 
     Args:
@@ -96,7 +102,7 @@ def select(
 
     Raises:
         EdgenetError: options or photos that do not fit, or that are not those it began with; a device that is lost; a
-            budget that no candidate fits (says which comes nearest).
+            budget that no candidate fits, untrained or trained (says which comes nearest).
         TrainingStopped: SIGINT or SIGTERM came while training; the same call goes on.
     """
     variants = {variant.name: variant for grid in grids for variant in grid.variants()}
@@ -115,13 +121,39 @@ def select(
         return made[-1].int8_top1
 
     trained, stopped = train_promising(candidates, train)
-    best = max(made, key=lambda one: one.int8_top1)
-    chosen = next(candidate for candidate in candidates if candidate.name == best.variant)
+    best, chosen = _best_that_fits(made, variants, out, budget, options, progress, say)
     bundle = out / f"{best.variant}.edgenet"
     _pack(model_path(out / best.variant, variants[best.variant]), bundle, best)
     top1 = {candidate.name: found for candidate, found in trained}
     words = another_point(candidates, top1, chosen, budget.ms)
     return Selection(str(bundle), best, chosen, candidates, tuple(made), stopped, words)
+
+
+def _best_that_fits(
+    made: Sequence[Made],
+    variants: dict[str, Variant],
+    out: Path,
+    budget: Budget,
+    options: SweepOptions,
+    progress: Progress,
+    say: Say,
+) -> tuple[Made, Candidate]:
+    """The most accurate of those trained that fits as it was trained; of equal ones the first trained."""
+    for one in sorted(made, key=lambda one: -one.int8_top1):
+        report = out / one.variant / LATENCY_FILE
+        if not report.is_file():
+            say(f"measuring {one.variant} as it was trained")
+            model = model_path(out / one.variant, variants[one.variant])
+            (latency,) = measure_on(options.target, [model], options.timing(), progress)
+            write_latency(report, with_accuracy(latency, one))
+        found = _candidate(one.variant, one.mult_adds, report, budget)
+        if found.fits:
+            return one, found
+        say(f"{one.variant} does not fit, trained: p50 {found.p50_ms:.3f} ms, {found.bytes / 1e6:.2f} MB")
+    raise EdgenetError(
+        f"none of the {len(made)} that were trained fits {budget.words()} any more",
+        "give a larger budget and the same --out; what is trained stays",
+    )
 
 
 def _measured(
@@ -134,29 +166,32 @@ def _measured(
     say: Say,
 ) -> tuple[Candidate, ...]:
     """All candidates, the fastest first; those not measured yet are measured now, in turns."""
-    missing = [name for name in variants if not (out / name / LATENCY_FILE).is_file()]
+    missing = [name for name in variants if not (out / name / UNTRAINED_FILE).is_file()]
     if missing:
         say(f"measuring {len(missing)} untrained networks on {options.target}")
         photos = material.photos.photoset
         models = [
             untrained_int8(variants[name], material.labels, photos, out / name, progress) for name in missing
         ]
-        asked = BenchOptions(threads=(options.threads,), settle_s=options.calm_s)
-        reports = measure_on(options.target, models, asked, progress)
+        reports = measure_on(options.target, models, options.timing(), progress)
         for name, report in zip(missing, reports, strict=True):
-            write_latency(out / name / LATENCY_FILE, report)
-    found = [_candidate(name, out, len(material.labels), budget) for name in variants]
+            write_latency(out / name / UNTRAINED_FILE, report)
+    classes = len(material.labels)
+    found = [
+        _candidate(name, count_variant(name, classes).mult_adds, out / name / UNTRAINED_FILE, budget)
+        for name in variants
+    ]
     for candidate in sorted(found, key=lambda one: one.p50_ms):
         note = "" if candidate.fits else ", beyond the budget"
         say(f"{candidate.name}: p50 {candidate.p50_ms:.3f} ms, {candidate.bytes / 1e6:.2f} MB{note}")
     return tuple(sorted(found, key=lambda one: one.p50_ms))
 
 
-def _candidate(name: str, out: Path, classes: int, budget: Budget) -> Candidate:
-    (report,) = read_file(out / name / LATENCY_FILE)
+def _candidate(name: str, mult_adds: int, report_path: Path, budget: Budget) -> Candidate:
+    (report,) = read_file(report_path)
     return Candidate(
         name=name,
-        mult_adds=count_variant(name, classes).mult_adds,
+        mult_adds=mult_adds,
         bytes=report.size_bytes,
         p50_ms=report.p50_ms,
         valid=report.valid,
@@ -188,9 +223,8 @@ def _made(
 def _nothing_fits(candidates: Sequence[Candidate], budget: Budget) -> tuple[str, str]:
     fastest = candidates[0]
     smallest = min(candidates, key=lambda one: one.bytes)
-    size = "" if budget.megabytes is None else f" and {budget.megabytes:g} MB"
     return (
-        f"no candidate fits {budget.ms:g} ms{size}: the fastest, {fastest.name}, takes {fastest.p50_ms:.3f} ms, "
+        f"no candidate fits {budget.words()}: the fastest, {fastest.name}, takes {fastest.p50_ms:.3f} ms, "
         f"the smallest, {smallest.name}, {smallest.bytes / 1e6:.2f} MB",
         "give a larger budget, or smaller --widths or --resolutions",
     )

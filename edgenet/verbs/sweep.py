@@ -8,13 +8,13 @@ from pathlib import Path
 
 from edgenet.files import make_folder, write_atomically
 from edgenet.latency.measuring import Report, check_reachable, measure_on, write_latency
-from edgenet.latency.options import BenchOptions
 from edgenet.plots.png import png
 from edgenet.plots.sweep_figures import latency_figure, mult_adds_figure, parameters_figure
 from edgenet.progress import Progress, silent
 from edgenet.training.job import Material
 from edgenet.verbs.sweep_ray import make_on_ray
 from edgenet.verbs.sweep_rows import (
+    LATENCY_FILE,
     MADE_FILE,
     ROW_FILE,
     Made,
@@ -23,13 +23,14 @@ from edgenet.verbs.sweep_rows import (
     read_made,
     read_row,
     rows_csv,
+    with_accuracy,
     with_front,
 )
 from edgenet.verbs.sweep_settings import Grid, SweepOptions, keep_settings, settings
 from edgenet.verbs.sweep_variant import Say, make_variant, model_path, read_division
 from edgenet.zoo.registry import Variant
 
-CSV_FILE, LATENCY_FILE = "sweep.csv", "latency.json"
+CSV_FILE = "sweep.csv"
 FIGURES = {
     "accuracy_mult_adds.png": mult_adds_figure,
     "accuracy_parameters.png": parameters_figure,
@@ -129,13 +130,12 @@ def _time_all(
     missing = [(folder, variant) for folder, variant in variants if not _is_timed(rows[folder], options)]
     if missing:
         models = [model_path(folder, variant) for folder, variant in missing]
-        asked = BenchOptions(threads=(options.threads,), settle_s=options.calm_s)
-        reports = measure_on(options.target, models, asked, progress)
+        reports = measure_on(options.target, models, options.timing(), progress)
         for (folder, variant), report in zip(missing, reports, strict=True):
             made = read_made(folder) or rows[folder]
             assert made is not None
             row = _row(made, report)
-            write_latency(folder / LATENCY_FILE, _with_accuracy(report, made))
+            write_latency(folder / LATENCY_FILE, with_accuracy(report, made))
             keep(folder / ROW_FILE, row)
             rows[folder] = row
             valid = "" if row.latency_valid else " (not valid to quote)"
@@ -145,11 +145,6 @@ def _time_all(
 
 def _is_timed(row: SweepRow | None, options: SweepOptions) -> bool:
     return row is not None and row.target == options.target
-
-
-def _with_accuracy(latency: Report, made: Made) -> Report:
-    accuracy = {"data": "validation", "n": made.n, "float_top1": made.float_top1, "int8_top1": made.int8_top1}
-    return {**latency, "model": {**latency["model"], "name": made.variant, "accuracy": accuracy}}
 
 
 def _row(made: Made, latency: Report) -> SweepRow:

@@ -13,11 +13,13 @@ from typing import TypeVar
 from edgenet.accuracy.pareto import on_front
 from edgenet.errors import EdgenetError
 from edgenet.files import write_atomically
+from edgenet.latency.measuring import Report
 
 Kind = TypeVar("Kind", bound="Made")
 
 MADE_FILE = "made.json"
 ROW_FILE = "row.json"
+LATENCY_FILE = "latency.json"
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,12 @@ def with_front(rows: Sequence[SweepRow]) -> tuple[SweepRow, ...]:
     """The rows, each told whether it is on the front of int8 accuracy against latency."""
     front = on_front([row.latency_p50_ms for row in rows], [row.int8_top1 for row in rows])
     return tuple(replace(row, front=is_on) for row, is_on in zip(rows, front, strict=True))
+
+
+def with_accuracy(latency: Report, made: Made) -> Report:
+    """A latency report of the variant's file, told its name and accuracy."""
+    accuracy = {"data": "validation", "n": made.n, "float_top1": made.float_top1, "int8_top1": made.int8_top1}
+    return {**latency, "model": {**latency["model"], "name": made.variant, "accuracy": accuracy}}
 
 
 def rows_csv(rows: Sequence[SweepRow]) -> bytes:

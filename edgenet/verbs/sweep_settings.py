@@ -11,6 +11,7 @@ from typing import Any
 from edgenet.devices.target import parse_target
 from edgenet.errors import EdgenetError
 from edgenet.files import write_atomically
+from edgenet.latency.options import BenchOptions
 from edgenet.quantize.recipes import DEFAULT_RECIPE, RECIPES
 from edgenet.training.recipe import Recipe
 from edgenet.verbs.training_settings import FINE_TUNING, TrainingOptions
@@ -72,6 +73,10 @@ class SweepOptions:
         if self.threads < 1:
             raise EdgenetError(f"the number of threads is {self.threads}", "give at least 1")
         parse_target(self.target)
+
+    def timing(self) -> BenchOptions:
+        """How latency is measured."""
+        return BenchOptions(threads=(self.threads,), settle_s=self.calm_s)
 
 
 def recipe_of(training: TrainingOptions) -> Recipe:

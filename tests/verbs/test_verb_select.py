@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import cv2
@@ -11,9 +12,11 @@ import pytest
 import edgenet
 from edgenet.bundle import open_bundle
 from edgenet.errors import EdgenetError
+from edgenet.latency.reading import read_file
 from edgenet.training.recipe import Recipe
 from edgenet.verbs import select as room
 from edgenet.verbs.select import Budget
+from edgenet.verbs.sweep_rows import LATENCY_FILE
 from edgenet.verbs.sweep_settings import Grid, SweepOptions
 from edgenet.verbs.training_settings import TrainingOptions
 
@@ -39,7 +42,6 @@ def test_a_choice_and_again(photos: Path, tmp_path: Path, monkeypatch: pytest.Mo
     out = tmp_path / "chosen"
     with pytest.raises(EdgenetError, match=r"no candidate fits 1e-06 ms: the fastest, mobilenet_v1_"):
         edgenet.select(photos, out, Budget(1e-6), GRIDS, QUICK)
-    monkeypatch.setattr(room, "measure_on", None)
     told: list[str] = []
     found = edgenet.select(photos, out, Budget(1000, 5), GRIDS, QUICK, say=told.append)
     assert len(found.candidates) == 4
@@ -51,8 +53,34 @@ def test_a_choice_and_again(photos: Path, tmp_path: Path, monkeypatch: pytest.Mo
     assert (manifest.accuracy.int8_top1, manifest.accuracy.n) == (found.best.int8_top1, 2)
     assert found.another_point.startswith("one more point: no larger candidate was measured")
     assert "training mobilenet_v1_0.25_64" in told
+    # All untrained ones were measured by the first call; the best is measured once more, as it was trained.
+    assert [line for line in told if line.startswith("measuring")] == [
+        f"measuring {found.best.variant} as it was trained"
+    ]
+    (trained,) = read_file(out / found.best.variant / LATENCY_FILE)
+    assert (found.candidate.p50_ms, found.candidate.bytes) == (trained.p50_ms, found.best.bytes)
+    monkeypatch.setattr(room, "measure_on", None)
     monkeypatch.setattr(room, "make_variant", None)
     assert edgenet.select(photos, out, Budget(1000, 5), GRIDS, QUICK) == found
+
+
+@pytest.mark.slow
+def test_the_best_no_longer_fits_once_it_is_trained(photos: Path, tmp_path: Path) -> None:
+    """Between the sizes untrained and trained: the file grew, as when quantization doubles channels."""
+    grids = (Grid("mobilenet_v1", (0.25,), (32,)),)
+    out = tmp_path / "chosen"
+    found = edgenet.select(photos, out, Budget(1000), grids, QUICK)
+    report = out / found.best.variant / LATENCY_FILE
+    (grown,) = json.loads(f"[{report.read_text()}]")
+    grown["model"]["size_bytes"] += 50_000
+    report.write_text(json.dumps(grown))
+    told: list[str] = []
+    budget = Budget(1000, (found.best.bytes + 25_000) / 1e6)
+    with pytest.raises(
+        EdgenetError, match=r"none of the 1 that were trained fits 1000 ms and 0\.\d+ MB any more"
+    ):
+        edgenet.select(photos, out, budget, grids, QUICK, say=told.append)
+    assert told[-1].startswith(f"{found.best.variant} does not fit, trained: p50 ")
 
 
 def test_refusals(photos: Path, tmp_path: Path) -> None:
