@@ -4,10 +4,11 @@
 
 budget: a network of at most 25 M mult-adds, 30 minutes of training. zoo: four architectures, trained briefly. qat: the
 int8 network of V1 0.25, trained further, beside the post-training recipes. fine-tuning: V2 with ImageNet weights on
-10 classes x 100 photos, briefly and long. sweep: `edgenet sweep`, in small. Accuracy is that of all 10,000 test photos
-(the last two: 2,000), of which none trained, chose or calibrated anything; int8 files run in LiteRT. --work keeps what
-is done: a run that was broken off goes on there. All parts take two hours on two cores. Needs `make setup`, and the
-data named in benchmarks/README.md.
+10 classes x 100 photos, briefly and long. sweep: `edgenet sweep`, in small. select: `edgenet select` among the same
+networks, beside docs/cifar-sweep.csv. Accuracy is that of all 10,000 test photos (the last three: 2,000), of which none
+trained or calibrated anything; nor did they choose anything, but for `select`, whose work that is. int8 files run in
+LiteRT. --work keeps what is done: a run that was broken off goes on there. All parts take two hours on two cores. Needs
+`make setup`, and the data named in benchmarks/README.md.
 """
 
 from __future__ import annotations
@@ -26,15 +27,19 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.environments import ROOT
+from benchmarks.selecting import TABLE
+from benchmarks.selecting import read as read_table
 from edgenet.data import open_photos
 from edgenet.errors import EdgenetError
 from edgenet.files import write_atomically
+from edgenet.training.interrupt import TrainingStopped
 from edgenet.training.recipe import Augmentation, Recipe
 from edgenet.training.state import STATE_FILE
 from edgenet.training.student import QatPlan
 from edgenet.verbs.convert import convert
 from edgenet.verbs.evaluate import EvaluationOptions, evaluate
 from edgenet.verbs.quantizing import Calibration
+from edgenet.verbs.select import Budget, select
 from edgenet.verbs.sweep import sweep
 from edgenet.verbs.sweep_settings import Grid, SweepOptions
 from edgenet.verbs.train import resume_training, train
@@ -75,10 +80,11 @@ FULL = dataclasses.replace(FINE_TUNING, epochs=30)
 
 @dataclass(frozen=True)
 class Place:
-    """Where photos are, and where results go."""
+    """Where photos are, where results go, and what `select` may take: it depends on the machine how many fit that."""
 
     photos: Path
     work: Path
+    budget_ms: float
 
 
 @dataclass(frozen=True)
@@ -110,11 +116,12 @@ def main() -> int:
     report: dict[str, Any] = {"schema": SCHEMA, "load_before": os.getloadavg()[0]}
     try:
         with tempfile.TemporaryDirectory(prefix="edgenet-cifar-") as spare:
-            place = Place(options.data.resolve() / PHOTOS, (options.work or Path(spare)).resolve())
+            work = (options.work or Path(spare)).resolve()
+            place = Place(options.data.resolve() / PHOTOS, work, options.budget_ms)
             for part in parts:
                 report[part] = PARTS[part](place)
                 print(json.dumps({part: report[part]}, indent=1), flush=True)
-    except EdgenetError as error:
+    except (EdgenetError, TrainingStopped) as error:
         print(error, file=sys.stderr)
         return 1
     if options.json:
@@ -168,12 +175,36 @@ def sweeping(place: Place) -> dict[str, Any]:
     return {"rows": [dataclasses.asdict(row) for row in found.rows], "files": found.files}
 
 
+def selecting(place: Place) -> dict[str, Any]:
+    """`select` beside the sweep's table: which of the networks that fit here it finds, for how much training."""
+    photos = _first_of_each(place, "cifar10-1000-each", SMALL)
+    found = select(photos, place.work / "select", Budget(place.budget_ms), (GRID,), SWEEP, say=_say)
+    _, swept = read_table(TABLE)
+    fitting = {candidate.name: swept[candidate.name] for candidate in found.candidates if candidate.fits}
+    best = max(fitting, key=lambda name: fitting[name])
+    whole = sum(candidate.mult_adds for candidate in found.candidates)
+    return {
+        "budget_ms": place.budget_ms,
+        "fitting": len(fitting),
+        "trained": {made.variant: made.int8_top1 for made in found.trained},
+        "stopped": found.stopped,
+        "chosen": {
+            "variant": found.best.variant,
+            "top1": found.best.int8_top1,
+            "p50_ms": found.candidate.p50_ms,
+        },
+        "swept": {"best": best, "top1": fitting[best], "chosen": swept[found.best.variant]},
+        "share_of_training": sum(made.mult_adds for made in found.trained) / whole,
+    }
+
+
 PARTS: dict[str, Callable[[Place], dict[str, Any]]] = {
     "budget": budget,
     "zoo": zoo,
     "qat": qat,
     "fine-tuning": fine_tuning,
     "sweep": sweeping,
+    "select": selecting,
 }
 
 
@@ -258,6 +289,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; default: all")
     parser.add_argument("--work", type=Path, help="keep everything here, and go on with what is there")
+    parser.add_argument("--budget-ms", type=float, default=0.15, help="of `select`; default: 0.15")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report")
     parser.add_argument(
         "--data", type=Path, default=ROOT.parent / "shared" / "data", help="folder of the zip"

@@ -19,6 +19,7 @@ from pathlib import Path
 from edgenet.latency.choosing import TRAINING_SHARE, Candidate, train_promising
 
 GOAL_POINTS = 1.0
+TABLE = Path("docs/cifar-sweep.csv")
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Choice:
 def main() -> int:
     """Prints a table; returns the exit status."""
     parser = argparse.ArgumentParser(prog="benchmarks.selecting", description=__doc__.partition("\n")[0])
-    parser.add_argument("table", type=Path, nargs="?", default=Path("docs/cifar-sweep.csv"))
+    parser.add_argument("table", type=Path, nargs="?", default=TABLE)
     choices = replay(*read(parser.parse_args().table))
     print(
         "budget ms  fit  trained  training  chosen                      top-1   best   missed  stopped because"

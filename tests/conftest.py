@@ -23,6 +23,17 @@ _FIRST = (
 )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How much of what takes long is done."""
+    parser.addoption(
+        "--camera-faults",
+        type=int,
+        default=1,
+        metavar="N",
+        help="each fault of the Pi's camera so many times",
+    )
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Puts the longest files first; each file's tests stay together, in their order."""
     tests = Path(__file__).parent

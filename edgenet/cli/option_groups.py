@@ -9,32 +9,50 @@ from typing import Any, get_type_hints
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
-    """The command as typer takes it, which knows of no groups: flat, each group's fields in the group's place."""
+    """The command as typer takes it, which knows of no groups: flat, each group's fields in the group's place.
+
+    A group's fields may be groups themselves.
+    """
     hints = get_type_hints(command, include_extras=True)
-    groups = {name: hint for name, hint in hints.items() if is_dataclass(hint) and isinstance(hint, type)}
     parameters: list[Parameter] = []
     for parameter in signature(command).parameters.values():
-        name = parameter.name
-        found = _fields(groups[name]) if name in groups else [parameter.replace(annotation=hints[name])]
-        parameters += found
+        hint = hints[parameter.name]
+        parameters += _options(hint) if _is_group(hint) else [parameter.replace(annotation=hint)]
 
     def flat(**given: Any) -> None:
-        made = {
-            name: group(**{field.name: given.pop(field.name) for field in fields(group)})
-            for name, group in groups.items()
-        }
-        command(**made, **given)
+        groups = {name: _made(hint, given) for name, hint in hints.items() if _is_group(hint)}
+        command(**groups, **given)
 
     flat.__doc__ = command.__doc__
     flat.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
     return flat
 
 
-def _fields(group: type[Any]) -> list[Parameter]:
+def _is_group(hint: object) -> bool:
+    return isinstance(hint, type) and is_dataclass(hint)
+
+
+def _options(group: type[Any]) -> list[Parameter]:
+    found: list[Parameter] = []
+    for name, hint, default in _fields(group):
+        if _is_group(hint):
+            found += _options(hint)
+        else:
+            found.append(Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=hint))
+    return found
+
+
+def _made(group: type[Any], given: dict[str, Any]) -> Any:
+    """The group, of what was given for its options, which is taken out."""
+    return group(
+        **{
+            name: _made(hint, given) if _is_group(hint) else given.pop(name)
+            for name, hint, _ in _fields(group)
+        }
+    )
+
+
+def _fields(group: type[Any]) -> list[tuple[str, Any, Any]]:
+    """Name, type and default of each."""
     hints = get_type_hints(group, include_extras=True)
-    return [
-        Parameter(
-            field.name, Parameter.POSITIONAL_OR_KEYWORD, default=field.default, annotation=hints[field.name]
-        )
-        for field in fields(group)
-    ]
+    return [(field.name, hints[field.name], field.default) for field in fields(group)]

@@ -8,11 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgenet.cli.console import JsonFlag, megabytes, print_json, shown_progress
-from edgenet.cli.numbers import numbers
 from edgenet.cli.option_groups import grouped
-from edgenet.cli.sweep import Calm, Data, Quantization, Resolutions, Threads, Widths
-from edgenet.cli.train import Device, HoldOut, Memory, training_options
-from edgenet.cli.train_options import AugmentationOptions, RecipeOptions, StartOptions
+from edgenet.cli.sweep_options import Data, GridOptions, VariantOptions
 
 if TYPE_CHECKING:
     from edgenet.verbs.select import Selection
@@ -36,17 +33,8 @@ def command(
     budget_mb: Megabytes = None,
     on: On = "local",
     architectures: Architectures = "mobilenet_v1",
-    widths: Widths = "1.0,0.75,0.5,0.25",
-    resolutions: Resolutions = "224,192,160,128",
-    threads: Threads = 1,
-    quantization: Quantization = None,
-    calm: Calm = 90.0,
-    start: StartOptions = StartOptions(),  # noqa: B008 (frozen)
-    recipe: RecipeOptions = RecipeOptions(),  # noqa: B008
-    augmentation: AugmentationOptions = AugmentationOptions(),  # noqa: B008
-    hold_out: HoldOut = None,
-    device: Device = None,
-    memory: Memory = None,
+    grid: GridOptions = GridOptions(),  # noqa: B008 (frozen)
+    options: VariantOptions = VariantOptions(),  # noqa: B008
     json_output: JsonFlag = False,
 ) -> None:
     """Find the network with the best int8 accuracy within a budget that is measured on the device.
@@ -54,24 +42,19 @@ def command(
     All candidates are measured untrained. Those that fit are trained, the most mult-adds first, until two in a row are
     no better, or before it would be more than a third of the training of all candidates. The best becomes a bundle.
     """
-    if start.qat:
-        raise typer.BadParameter("select quantizes what it has trained; give --qat to `edgenet train`")
-    axes = numbers(widths, float, "--widths"), numbers(resolutions, int, "--resolutions")
+    axes = grid.axes()
 
     def say(line: str) -> None:
         typer.echo(line, err=json_output)
 
     with shown_progress() as progress:
-        from edgenet.quantize.recipes import DEFAULT_RECIPE
         from edgenet.training.interrupt import TrainingStopped
         from edgenet.verbs.select import Budget, select
-        from edgenet.verbs.sweep_settings import Grid, SweepOptions
+        from edgenet.verbs.sweep_settings import Grid
 
-        training = training_options((start, recipe, augmentation), hold_out, device, memory)
-        options = SweepOptions(training, quantization or DEFAULT_RECIPE, on, threads, calm)
         grids = [Grid(name.strip(), *axes) for name in architectures.split(",")]
         try:
-            result = select(data, out, Budget(budget_ms, budget_mb), grids, options, progress, say)
+            result = select(data, out, Budget(budget_ms, budget_mb), grids, options.on(on), progress, say)
         except TrainingStopped as stopped:
             typer.echo(f"edgenet: {stopped.found}; the same command goes on", err=True)
             raise typer.Exit(130) from None

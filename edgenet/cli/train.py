@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,7 +16,7 @@ from edgenet.cli.console import (
     shown_progress,
 )
 from edgenet.cli.option_groups import grouped
-from edgenet.cli.train_options import AugmentationOptions, RecipeOptions, StartOptions
+from edgenet.cli.train_options import AllTrainOptions
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from edgenet.training.interrupt import TrainingStopped
     from edgenet.verbs.train_int8 import Int8Training
     from edgenet.verbs.training_result import Training
-    from edgenet.verbs.training_settings import TrainingOptions
 
 Variant = Annotated[
     str | None, typer.Argument(help="Such as mobilenet_v2_0.35_96: architecture, width, resolution.")
@@ -39,23 +37,6 @@ Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the ch
 Resume = Annotated[
     Path | None, typer.Option("--resume", help="Go on with the training in this folder; needs nothing else.")
 ]
-HoldOut = Annotated[
-    float | None,
-    typer.Option(
-        "--hold-out", show_default="0.1", help="Share to validate with, where the data has no part for it."
-    ),
-]
-Device = Annotated[
-    str | None,
-    typer.Option("--device", metavar="auto|cpu|cuda", show_default="auto", help="Where to compute."),
-]
-Memory = Annotated[
-    float | None,
-    typer.Option(
-        "--memory", min=0, show_default="half of what is free", help="GB for decoded photos in memory."
-    ),
-]
-
 # The most classes of which the table on the screen has a row each.
 SHOWN_CLASSES = 30
 
@@ -66,12 +47,7 @@ def command(
     data: Data = None,
     out: Out = None,
     resume: Resume = None,
-    start: StartOptions = StartOptions(),  # noqa: B008 (frozen)
-    recipe: RecipeOptions = RecipeOptions(),  # noqa: B008
-    augmentation: AugmentationOptions = AugmentationOptions(),  # noqa: B008
-    hold_out: HoldOut = None,
-    device: Device = None,
-    memory: Memory = None,
+    training: AllTrainOptions = AllTrainOptions(),  # noqa: B008 (frozen)
     json_output: JsonFlag = False,
 ) -> None:
     """Train a network on class folders of photos.
@@ -80,8 +56,7 @@ def command(
     --out gets the checkpoint (which convert and evaluate take; with --qat the .tflite), log.csv, curve.png,
     classes.csv, confusion.png, and the state that --resume goes on from after Ctrl-C, a crash or a power cut.
     """
-    groups = (start, recipe, augmentation)
-    _check(variant, data, out, resume, groups, hold_out, device, memory)
+    _check(variant, data, out, resume, training)
 
     def say(line: str) -> None:
         typer.echo(line, err=json_output)
@@ -96,8 +71,7 @@ def command(
             else:
                 assert data is not None
                 assert out is not None
-                options = training_options(groups, hold_out, device, memory)
-                result = train(variant, data, out, options, progress, say)
+                result = train(variant, data, out, training.as_options(), progress, say)
         except TrainingStopped as stopped:
             raise _interrupted(stopped) from None
     if result is not None:  # only the first of several processes has one
@@ -106,45 +80,14 @@ def command(
 
 
 def _check(
-    variant: str | None,
-    data: Path | None,
-    out: Path | None,
-    resume: Path | None,
-    groups: tuple[StartOptions, RecipeOptions, AugmentationOptions],
-    *others: object,
+    variant: str | None, data: Path | None, out: Path | None, resume: Path | None, training: AllTrainOptions
 ) -> None:
     if resume is None:
         for name, value in (("VARIANT", variant), ("--data", data), ("--out", out)):
-            if value is None and not (name == "VARIANT" and groups[0].qat):
+            if value is None and not (name == "VARIANT" and training.start.qat):
                 raise typer.BadParameter(f"give {name}, or --resume RUN to go on with a training")
-        return
-    given = [variant, out, *others, *(getattr(g, f.name) for g in groups for f in fields(g))]
-    if any(value is not None and value is not False for value in given):
+    elif variant is not None or out is not None or training.anything_given():
         raise typer.BadParameter("--resume goes on as the training began; give at most --data beside it")
-
-
-def training_options(
-    groups: tuple[StartOptions, RecipeOptions, AugmentationOptions],
-    hold_out: float | None,
-    device: str | None,
-    memory: float | None,
-) -> TrainingOptions:
-    """As the verb takes them; what was not given is as for `train`."""
-    from edgenet.verbs.training_settings import TrainingOptions, first_recipe
-
-    start, recipe, augmentation = groups
-    qat = start.qat_plan()
-    base = first_recipe(TrainingOptions(pretrained=start.pretrained, qat=qat))
-    others: dict[str, Any] = {"hold_out": hold_out, "device": device}
-    return TrainingOptions(
-        recipe=recipe.over(base, start.freeze_epochs, augmentation.over(base.augmentation)),
-        pretrained=start.pretrained,
-        teacher=start.teacher,
-        distillation=start.distillation(),
-        qat=qat,
-        memory=None if memory is None else round(memory * 1e9),
-        **{name: value for name, value in others.items() if value is not None},
-    )
 
 
 def _interrupted(stopped: TrainingStopped) -> typer.Exit:

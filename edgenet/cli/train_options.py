@@ -10,6 +10,7 @@ import typer
 if TYPE_CHECKING:
     from edgenet.training.recipe import Augmentation, Distillation, Recipe
     from edgenet.training.student import QatPlan
+    from edgenet.verbs.training_settings import TrainingOptions
 
 Pretrained = Annotated[
     str | None,
@@ -119,6 +120,23 @@ Mixup = Annotated[
     typer.Option("--mixup", show_default="0", help="Mix photos; 0.2 is usual for long trainings."),
 ]
 
+HoldOut = Annotated[
+    float | None,
+    typer.Option(
+        "--hold-out", show_default="0.1", help="Share to validate with, where the data has no part for it."
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option("--device", metavar="auto|cpu|cuda", show_default="auto", help="Where to compute."),
+]
+Memory = Annotated[
+    float | None,
+    typer.Option(
+        "--memory", min=0, show_default="half of what is free", help="GB for decoded photos in memory."
+    ),
+]
+
 
 @dataclass(frozen=True)
 class StartOptions:
@@ -193,6 +211,49 @@ class AugmentationOptions:
         """The augmentation with what was given in place of its own numbers."""
         given = _given(crop_scale=self.crop_scale, colour=self.colour, mixup=self.mixup)
         return replace(base, flip=not self.no_flip, **given)
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Where it computes, and with which share of the photos."""
+
+    hold_out: HoldOut = None
+    device: Device = None
+    memory: Memory = None
+
+
+@dataclass(frozen=True)
+class AllTrainOptions:
+    """Everything that one training can be told, but its network, photos and folder."""
+
+    start: StartOptions = StartOptions()
+    numbers: RecipeOptions = RecipeOptions()
+    augmentation: AugmentationOptions = AugmentationOptions()
+    run: RunOptions = RunOptions()
+
+    def anything_given(self) -> bool:
+        """Whether a single one was given."""
+        groups = (getattr(self, group.name) for group in fields(self))
+        values = (getattr(group, field.name) for group in groups for field in fields(group))
+        return any(value is not None and value is not False for value in values)
+
+    def as_options(self) -> TrainingOptions:
+        """What was not given is as for `train`."""
+        from edgenet.verbs.training_settings import TrainingOptions, first_recipe
+
+        start, run = self.start, self.run
+        qat = start.qat_plan()
+        base = first_recipe(TrainingOptions(pretrained=start.pretrained, qat=qat))
+        augmentation = self.augmentation.over(base.augmentation)
+        return TrainingOptions(
+            recipe=self.numbers.over(base, start.freeze_epochs, augmentation),
+            pretrained=start.pretrained,
+            teacher=start.teacher,
+            distillation=start.distillation(),
+            qat=qat,
+            memory=None if run.memory is None else round(run.memory * 1e9),
+            **_given(hold_out=run.hold_out, device=run.device),
+        )
 
 
 def _given(**values: Any) -> dict[str, Any]:
