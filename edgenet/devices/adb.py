@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from edgenet.devices.adb_link import AdbLink, send_file
+from edgenet.devices.adb_link import AdbLink, end_files, send_file
 from edgenet.devices.adb_phones import serial_of
 from edgenet.devices.adb_shell import AdbProcess
 from edgenet.devices.device import DeviceFacts, Finished
@@ -74,15 +74,14 @@ class AdbDevice:
             progress(STAGE, done, total)
 
         progress(STAGE, 0, total)
-        for name, content in files.items():
-            with (
-                self._link.service("sync:") as stream,
-                io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as source,
-            ):
+        with self._link.service("sync:") as stream:
+            for name, content in files.items():
                 mode = 0o755 if name.startswith("bin/") else 0o644
-                refused = send_file(stream, source, f"{folder}/{name}", mode, sent)
-            if refused:
-                raise EdgenetError(f"cannot copy {name} to {self.name}: {refused}", _remedy(refused))
+                with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as source:
+                    refused = send_file(stream, source, f"{folder}/{name}", mode, sent)
+                if refused:
+                    raise EdgenetError(f"cannot copy {name} to {self.name}: {refused}", _remedy(refused))
+            end_files(stream)
 
     def pull(self, remote: str) -> bytes:
         """The contents of a file there."""

@@ -40,6 +40,8 @@ class AdbLink:
         with self.watched(), self.device.open_transport(timeout=None) as connection:
             connection.send_command(name)
             connection.check_okay()
+            # We send little and wait for an answer: with Nagle's algorithm each small message waits for an ACK, 40 ms.
+            connection.conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             yield connection.conn
 
     @contextmanager
@@ -82,7 +84,7 @@ def send_file(
     """Sends a file over a "sync:" service; returns why the phone refused it, "" where it took it.
 
     Args:
-        stream: the service.
+        stream: the service; it takes file after file until it refuses one, or `end_files`.
         content: what to send.
         path: absolute path there.
         mode: its permissions.
@@ -100,3 +102,8 @@ def send_file(
     if kind == b"OKAY":
         return ""
     return read_exactly(stream, size).decode(errors="replace") or "no reason told"
+
+
+def end_files(stream: socket.socket) -> None:
+    """Tells a "sync:" service that no more files come."""
+    stream.sendall(b"QUIT" + struct.pack("<I", 0))

@@ -55,6 +55,7 @@ with opened("adb") as phone:
     for refused in (
         lambda: phone.run(["sleep", "60"], timeout_s=0.3),
         lambda: phone.push({"x": b""}, "/system/x"),
+        lambda: phone.push({"first": every_byte, "in": every_byte, "last": every_byte}, f"{phone.home}/files"),
         lambda: phone.pull("/none"),
     ):
         try:
@@ -98,6 +99,7 @@ def test_phone_keeps_every_promise_of_a_device(phone: Inside) -> None:
     assert done.stdout.splitlines() == [
         "sleep did not end within 0.3 s on adb; see what keeps it busy",
         "cannot make /system/x on adb: mkdir: '/system/x': Read-only file system; see who owns the folder there",
+        "cannot copy in to adb: couldn't create file: Is a directory; do the same again",
         "cannot read /none on adb: cat: /none: No such file or directory",
     ]
 
