@@ -11,11 +11,13 @@ from collections.abc import Sequence
 _TOLD = '"$@"; exit $?'
 
 # The program gets SIGTERM as soon as our end of its input closes: we stopped it, or died, or the connection is lost.
+# The watcher lets go of our streams before it sleeps: Android's shell ends it only after the sleep, adbd waits for them.
 _WATCHED = """
 exec 3<&0
 "$@" </dev/null 3<&- &
 child=$!
-( while read -r _ <&3; do :; done; kill -TERM $child; sleep 10 3<&-; kill -KILL $child ) >/dev/null 2>&1 &
+( exec </dev/null >/dev/null 2>&1
+  while read -r _ <&3; do :; done; kill -TERM $child; exec 3<&-; sleep 10; kill -KILL $child ) &
 watcher=$!
 wait $child
 status=$?
