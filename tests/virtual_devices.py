@@ -1,14 +1,16 @@
-"""What the tests of devices share: the virtual Raspberry Pi that kit/ boots, and patience."""
+"""What the tests of devices share: the virtual Raspberry Pi and the phone that kit/ starts, and patience."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +20,10 @@ import pytest
 KIT = Path(__file__).parent / "devices" / "kit"
 COLOURS = {"red": (20, 30, 220), "green": (30, 220, 30), "blue": (220, 30, 20)}
 """BGR."""
+Inside = Callable[..., "subprocess.CompletedProcess[str]"]
+"""Runs a command beside a phone; names are variables of its environment."""
+_PHONE_NEEDS = ("adb", "unshare", "nsenter", "ip", "qemu-aarch64-static", "mmdebstrap")
+_PHONES = itertools.count()
 
 
 def skip_without(device: str, *programs: str) -> None:
@@ -90,6 +96,34 @@ class Pi:
         """The power fails and comes back."""
         done = self.kit("powercut")
         assert done.returncode == 0, done.stderr
+
+
+@contextmanager
+def running_phone(**environment: str) -> Iterator[Inside]:
+    """A virtual phone (kit/phone.sh); what it gives runs a command beside it, where its adb server is.
+
+    Args:
+        environment: what phone.sh reads when it starts, such as PHONE_VENDOR.
+    """
+    skip_without("the virtual phone", *_PHONE_NEEDS)
+    name = {"PHONE": f"test-{os.getpid()}-{next(_PHONES)}"}
+    started = _phone_sh({**name, **environment}, "start")
+    if started.returncode:
+        pytest.skip(f"the virtual phone does not start: {started.stderr.strip()}")
+    try:
+        yield lambda *command, **more: _phone_sh({**name, **more}, "exec", *command)
+    finally:
+        _phone_sh(name, "stop").check_returncode()
+
+
+def _phone_sh(environment: dict[str, str], *command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [KIT / "phone.sh", *command],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def virtual_folder() -> Path:

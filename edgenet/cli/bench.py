@@ -40,6 +40,9 @@ Sustained = Annotated[
     float | None, typer.Option("--sustained", metavar="SECONDS", help="Also load it so long, 60 at least.")
 ]
 Profile = Annotated[bool, typer.Option("--profile", help="Also time every operator.")]
+InBrowser = Annotated[
+    bool, typer.Option("--browser", help="On a phone (adb): in its browser, where nothing is copied to it.")
+]
 Settle = Annotated[
     float | None,
     typer.Option(
@@ -62,6 +65,7 @@ def command(
     sustained: Sustained = None,
     settle: Settle = None,
     profile: Profile = False,
+    browser: InBrowser = False,
     json_output: JsonFlag = False,
 ) -> None:
     """Measure latency on devices, with everything that decides it.
@@ -78,7 +82,7 @@ def command(
     with shown_progress() as progress:
         from edgenet.verbs.bench import BenchOptions, bench
 
-        options = BenchOptions(protocol, counts, affinity, sustained, settle, profile)
+        options = BenchOptions(protocol, counts, affinity, sustained, settle, profile, browser=browser)
         result = bench(models, on, options, out, progress, (lambda report: None) if json_output else show)
     if json_output:
         print_json(result.reports)

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from edgenet.verbs.camera import CameraOptions, Watched
 
 Bundle = Annotated[Path, typer.Argument(help="The bundle or .tflite.")]
-On = Annotated[str, typer.Option("--on", metavar="TARGET", help="local, browser, or ssh:USER@HOST[:PORT].")]
+On = Annotated[
+    str,
+    typer.Option("--on", metavar="TARGET", help="local, browser, ssh:USER@HOST[:PORT], adb or adb:SERIAL."),
+]
 
 
 @dataclass(frozen=True)
@@ -63,19 +66,27 @@ def command(
 ) -> None:
     """Say live what a camera sees; Ctrl-C ends it.
 
-    A device's camera: here in the terminal, in a window, or on a page for any browser. With --on browser: the
-    browser's own camera, on a page that runs the network there; its button "Measure speed" sends a latency report.
+    A device's camera: here in the terminal, in a window, or on a page for any browser. With --on browser or --on adb:
+    the camera of that browser, or of the phone's, on a page that runs the network there; its button "Measure speed"
+    sends a latency report.
     """
-    if on == "browser":
+    from edgenet.devices.target import Adb, Browser, parse_target
+
+    target = parse_target(on)
+    if isinstance(target, Browser | Adb):
         if showing.record or showing.window or watching.frames or watching.source != "0":
-            raise typer.BadParameter("--record, --window, --frames and --source are not for --on browser")
+            raise typer.BadParameter(f"--record, --window, --frames and --source are not for --on {on}")
+        if isinstance(target, Adb) and (page.export or not (showing.serve or "0").isdigit()):
+            raise typer.BadParameter(
+                "a phone gets the page through its cable: --export needs --on browser, and --serve a PORT alone"
+            )
         from edgenet.webpage.site import PageOptions
 
         options = PageOptions(watching.top, watching.threshold, watching.smooth, watching.threads)
-        show_page(bundle, options, showing.serve or "0", page, json_output)
+        show_page(bundle, options, on, showing.serve or "0", page, json_output)
     else:
         if page.export or page.out:
-            raise typer.BadParameter("--export and --out need --on browser")
+            raise typer.BadParameter("--export needs --on browser, --out that or --on adb")
         from edgenet.verbs.camera import CameraOptions
 
         _watch(bundle, CameraOptions(**asdict(watching), **asdict(showing)), on, json_output)

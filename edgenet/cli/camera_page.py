@@ -1,4 +1,4 @@
-"""`edgenet camera --on browser`: a page that runs the network in the browser, on its own camera."""
+"""`edgenet camera` in a browser, of this machine or of a phone: a page that runs the network there."""
 
 from __future__ import annotations
 
@@ -27,16 +27,18 @@ class Page:
         ),
     ] = None
     out: Annotated[
-        Path | None, typer.Option(help="--on browser: file for the latency report that the page sends.")
+        Path | None,
+        typer.Option(help="--on browser or adb: file for the latency report that the page sends."),
     ] = None
 
 
-def show_page(bundle: Path, options: PageOptions, serve: str, page: Page, json_output: bool) -> None:
+def show_page(bundle: Path, options: PageOptions, on: str, serve: str, page: Page, json_output: bool) -> None:
     """Serves the page until Ctrl-C, or exports it; prints the latency reports that it sends."""
     export, out = page.export, page.out
     from device_scripts.page_access import parse_address
     from edgenet.verbs.camera_page import camera_page
     from edgenet.webpage.export import export_page
+    from edgenet.webpage.opening import browser_of
 
     if export is not None:
         written = export_page(bundle, export, options)
@@ -52,11 +54,12 @@ def show_page(bundle: Path, options: PageOptions, serve: str, page: Page, json_o
             write_latency(out, report)
         print_json(report) if json_output else typer.echo(f"{table(report)}\n")
 
-    with suppress(KeyboardInterrupt):
+    with suppress(KeyboardInterrupt), browser_of(on) as viewer:
         camera_page(
             bundle,
             options,
             parse_address(serve),
+            viewer,
             measured=show,
             refused=lambda error: typer.echo(str(error), err=True),
         )

@@ -106,14 +106,22 @@ class AdbDevice:
 
     @contextmanager
     def reverse(self, port: int) -> Iterator[int]:
-        """That port of the phone leads to the same of this machine's 127.0.0.1, within the block."""
-        with self._link.watched():
-            self._link.device.reverse(f"tcp:{port}", f"tcp:{port}")
+        """A free port of the phone's 127.0.0.1 that leads to that port of this machine's, within the block."""
+        with self._link.watched(), self._link.device.open_transport() as connection:
+            connection.send_command(f"reverse:forward:tcp:0;tcp:{port}")
+            connection.check_okay()  # it was understood
+            connection.check_okay()  # and done
+            there = int(connection.read_string_block())
         try:
-            yield port
+            yield there
         finally:
             with self._link.watched():
-                self._link.device.reverse_remove(f"tcp:{port}")
+                self._link.device.reverse_remove(f"tcp:{there}")
+
+    def check(self) -> None:
+        """Raises EdgenetError where the phone is lost."""
+        with self._link.watched():
+            self._link.device.get_state()
 
     def facts(self) -> DeviceFacts:
         """What the phone is."""

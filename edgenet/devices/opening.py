@@ -47,7 +47,7 @@ def opened_with_camera(text: str) -> Iterator[Device]:
     if isinstance(parse_target(text), Adb):
         raise EdgenetError(
             "a phone's camera is its browser's alone",
-            "make the page, edgenet camera BUNDLE --on browser --export FOLDER, and open it there from a web server",
+            "edgenet camera BUNDLE --on adb shows it live; photos to train with come from its camera app",
         )
     with opened(text) as device:
         yield device

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 _TOLD = '"$@"; exit $?'
 
 # The program gets SIGTERM as soon as our end of its input closes: we stopped it, or died, or the connection is lost.
-# The watcher lets go of our streams before it sleeps: Android's shell ends it only after the sleep, adbd waits for them.
+# The watcher lets go of our streams before it sleeps: Android's shell ends it only after that, and adbd waits for them.
 _WATCHED = """
 exec 3<&0
 "$@" </dev/null 3<&- &

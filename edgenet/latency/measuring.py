@@ -37,13 +37,15 @@ def measure_on(
     Raises:
         EdgenetError: the device cannot be reached or is lost, cannot take a model, or its script fails; says why.
     """
-    if isinstance(parse_target(target), Browser):
+    if isinstance(parse_target(target), Browser) or options.browser:
         from edgenet.webpage.measuring import measure_in_browser
+        from edgenet.webpage.opening import browser_of
 
-        reports = measure_in_browser(models, options, progress)
-        return [_as_here(report, model, target) for model, report in zip(models, reports, strict=True)]
-    with opened(target) as device:
-        reports = measure_there(device, models, options, progress)
+        with browser_of(target) as viewer:
+            reports = measure_in_browser(models, options, progress, viewer)
+    else:
+        with opened(target) as device:
+            reports = measure_there(device, models, options, progress)
     return [_as_here(report, model, target) for model, report in zip(models, reports, strict=True)]
 
 

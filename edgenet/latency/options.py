@@ -23,6 +23,7 @@ class BenchOptions:
         profile: also time every operator.
         runs: least number of runs; None for the protocol's.
         min_seconds: least time of the runs; None for the protocol's.
+        browser: in the browser of the phone that is the target.
     """
 
     protocol: str = "quick"
@@ -33,6 +34,7 @@ class BenchOptions:
     profile: bool = False
     runs: int | None = None
     min_seconds: float | None = None
+    browser: bool = False
 
     def check(self) -> None:
         """Refuses what the device would refuse, before anything goes there.

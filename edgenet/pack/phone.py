@@ -14,6 +14,7 @@ from edgenet.progress import Progress
 NEEDED_BYTES = 200_000_000
 """What it takes while the wheels and what is in them are both there."""
 
+_BROWSER = "use its browser: edgenet camera BUNDLE --on adb, or edgenet bench BUNDLE --on adb --browser"
 _CLEAR = 'rm -rf "$1" && mkdir -p "$1"'
 _CAN_START = (
     'cd "$1" && printf "#!/system/bin/sh\\nexit 0\\n" >starts && chmod 755 starts && ./starts && rm starts'
@@ -37,7 +38,7 @@ def ensure_pack(device: Device, progress: Progress) -> Environment:
     if device.run(script(_CAN_START, folder)).status:
         raise EdgenetError(
             f"{device.name} starts no programs in {device.home}: it is mounted noexec, or forbidden",
-            "run it in the phone's browser: edgenet camera BUNDLE --on browser --export FOLDER",
+            _BROWSER,
         )
     wheels = pack_wheels(progress)
     files = {**pack_files(progress), **{f"wheels/{wheel.name}": wheel for wheel in wheels}}
@@ -55,7 +56,7 @@ def _check_phone(device: Device) -> None:
     if facts.userland != "aarch64":
         raise EdgenetError(
             f"{device.name} is {facts.userland}, and the pack is for 64-bit Arm",
-            "run it in the phone's browser: edgenet camera BUNDLE --on browser --export FOLDER",
+            _BROWSER,
         )
     if facts.free_bytes is not None and facts.free_bytes < NEEDED_BYTES:
         raise EdgenetError(

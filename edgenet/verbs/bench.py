@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from device_scripts.model_file import open_model
-from edgenet.devices.target import parse_target
+from edgenet.devices.target import Adb, Browser, parse_target
 from edgenet.errors import EdgenetError
 from edgenet.files import make_folder
 from edgenet.latency.measuring import Report, measure_on, write_latency
@@ -51,7 +51,7 @@ def bench(
             reached or is lost (reports of targets before it are written already).
     """
     options.check()
-    _check(models, targets)
+    _check(models, targets, options)
     if out is not None:
         make_folder(out)
     names = _names(models)
@@ -68,11 +68,14 @@ def bench(
     return Bench(tuple(reports), tuple(files))
 
 
-def _check(models: Sequence[Path], targets: Sequence[str]) -> None:
+def _check(models: Sequence[Path], targets: Sequence[str], options: BenchOptions) -> None:
     if not models or not targets:
         raise EdgenetError("there is nothing to measure", "give at least one model and one target")
     for target in targets:
-        parse_target(target)
+        if not isinstance(parse_target(target), Adb | Browser) and options.browser:
+            raise EdgenetError(
+                f"{target} is measured in no browser", "leave out --browser, which is for phones (adb)"
+            )
     for model in models:
         open_model(model)
 

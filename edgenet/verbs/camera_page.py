@@ -11,18 +11,17 @@ from device_scripts.page_access import Address
 from edgenet.errors import EdgenetError
 from edgenet.latency.measuring import Report
 from edgenet.webpage.latency import NOTHING_SEEN, Around, latency_report
-from edgenet.webpage.measuring import HERE, now, open_in_browser
+from edgenet.webpage.measuring import HERE, WAKE_S, now
 from edgenet.webpage.server import PageServer
 from edgenet.webpage.site import PageOptions, page_of
-
-_WAKE_S = 1.0
+from edgenet.webpage.viewer import THIS_MACHINE, Viewer
 
 
 def camera_page(
     bundle: Path,
     options: PageOptions = PageOptions(),  # noqa: B008 (frozen)
     address: Address = HERE,
-    opening: Callable[[str], None] = open_in_browser,
+    viewer: Viewer = THIS_MACHINE,
     measured: Callable[[Report], None] = lambda report: None,
     refused: Callable[[EdgenetError], None] = lambda error: None,
     goes_on: Callable[[], bool] = lambda: True,
@@ -31,26 +30,28 @@ def camera_page(
 
     Args:
         address: where to serve; beyond this machine its token is needed, and browsers give no camera without https.
-        opening: given the page's address once it is served.
+        viewer: opens the page.
         measured: told each latency report that a page sends.
         refused: told why a report that came is none.
         goes_on: asked every second.
 
     Raises:
-        EdgenetError: the bundle or the address cannot be used.
+        EdgenetError: the bundle or the address cannot be used, or the viewer is lost.
     """
     site = page_of(bundle, options, takes_reports=True)
     with PageServer(site.files, address) as server:
-        opening(server.address.url())
+        viewer.opening(server.address.url())
         while goes_on():
             try:
-                sent = server.reports.get(timeout=_WAKE_S)
+                sent = server.reports.get(timeout=WAKE_S)
             except queue.Empty:
+                viewer.check()
                 continue
-            here = address.token is None
+            here = viewer.here and address.token is None
             seen = look() if here else NOTHING_SEEN
+            around = Around(now(), options.measuring, seen, seen, here, viewer.phone)
             try:
-                report = latency_report(site.model, sent, Around(now(), options.measuring, seen, seen, here))
+                report = latency_report(site.model, sent, around)
             except EdgenetError as error:  # the page shows on, whatever was sent
                 refused(error)
             else:

@@ -17,6 +17,7 @@ from device_scripts.protocol import Protocol
 from device_scripts.runtime import load_runtime, make_interpreter
 from device_scripts.sample_statistics import PERCENTILE_RULE, summarize
 from device_scripts.validity import Evidence, reasons_against
+from edgenet.devices.device import DeviceFacts
 from edgenet.errors import EdgenetError
 from edgenet.latency.fields import Fields
 from edgenet.webpage.litert_js import record
@@ -38,6 +39,7 @@ class Around:
         before: conditions before the page was opened.
         after: conditions when its report came.
         here: whether the browser ran on this machine.
+        phone: where it ran behind adb, what that phone is.
     """
 
     started: str
@@ -45,6 +47,7 @@ class Around:
     before: Conditions
     after: Conditions
     here: bool
+    phone: DeviceFacts | None = None
 
 
 def latency_report(model: ModelFile, sent: dict[str, Any], around: Around) -> dict[str, Any]:
@@ -60,7 +63,7 @@ def latency_report(model: ModelFile, sent: dict[str, Any], around: Around) -> di
     samples = _samples(fields)
     operators = _operators(model)
     delegate = _delegate(fields, len(operators))
-    device = _device(fields.inside("device"), around.here)
+    device = _device(fields.inside("device"), around)
     evidence = Evidence(samples, around.before, around.after, delegate, device["cores"] or 1, None)
     reasons = reasons_against(evidence)
     return {
@@ -122,18 +125,19 @@ def _delegate(fields: Fields, operators: int) -> Delegate:
     return Delegate(None, None, None, None)
 
 
-def _device(told: Fields, here: bool) -> dict[str, Any]:
+def _device(told: Fields, around: Around) -> dict[str, Any]:
     browser = {"browser": told.text("browser")}
-    if here:
+    if around.here:
         return {**device_facts(), **browser, "python": None}
-    machine = told.text("architecture", "") or None
+    phone = around.phone
+    machine = phone.machine if phone else told.text("architecture", "") or None
     return {
-        "model": told.text("model", "") or None,
+        "model": (phone.model if phone else None) or told.text("model", "") or None,
         "soc": None,
         "cpu": machine,
         "cores": told.integer("cores", None),
         "memory_bytes": None,
-        "os": told.text("platform", "") or None,
+        "os": (phone.system if phone else None) or told.text("platform", "") or None,
         "kernel": None,
         "machine": machine,
         "python": None,

@@ -33,6 +33,7 @@ from edgenet.webpage.export import export_page
 from edgenet.webpage.measuring import measure_in_browser
 from edgenet.webpage.server import PageServer
 from edgenet.webpage.site import PAGE_PROTOCOL, PageOptions, page_of
+from edgenet.webpage.viewer import Viewer
 
 PHONE = {"width": 390, "height": 844}
 EVIL = "<img src=x onerror='document.title=1'>"
@@ -296,7 +297,7 @@ def test_http_from_elsewhere_gets_no_camera_but_photos(colours: Path, opened: Op
 
 def test_latency_comes_back_as_a_report(int8: Path, opened: Open) -> None:
     options = BenchOptions(runs=60, min_seconds=0.1)
-    (report,) = measure_in_browser([int8], options, opening=opened, here=False)
+    (report,) = measure_in_browser([int8], options, viewer=Viewer(opened, here=False))
     assert report["route"] == "browser"
     assert report["device"]["browser"].startswith("Chromium")
     assert report["device"]["os"].startswith("Linux")  # as the browser says
@@ -317,7 +318,9 @@ def test_the_button_sends_a_report_to_the_verb(colours: Path, opened: Open) -> N
         page.locator("#measure").click()  # once the network is there
 
     options = PageOptions(measuring=replace(PAGE_PROTOCOL, min_seconds=0.1))
-    camera_page(colours, options, opening=measure, measured=reports.append, goes_on=lambda: not reports)
+    camera_page(
+        colours, options, viewer=Viewer(measure), measured=reports.append, goes_on=lambda: not reports
+    )
     assert reports[0]["steady_state"]["n"] >= 50
 
 

@@ -27,14 +27,15 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list:
 def test_every_option_reaches_the_verb(edgenet: Edgenet, asked: list) -> None:
     ran = edgenet(
         "bench", "a.edgenet", "b.tflite", "--on", "local", "--on", "ssh:pi@host", "-o", "reports", "--protocol",
-        "standard", "--threads", "1,2,4", "--affinity", "auto", "--sustained", 60, "--settle", 5, "--profile",
+        "standard", "--threads", "1,2,4", "--affinity", "auto", "--sustained", 60, "--settle", 5,
+        "--profile", "--browser",
     )  # fmt: skip
     assert ran.status == 0, ran.err
     models, targets, options, out, *_ = asked[0]
     assert (models, targets, out) == (
         [Path("a.edgenet"), Path("b.tflite")], ["local", "ssh:pi@host"], Path("reports"),
     )  # fmt: skip
-    assert options == room.BenchOptions("standard", (1, 2, 4), "auto", 60, 5, True)
+    assert options == room.BenchOptions("standard", (1, 2, 4), "auto", 60, 5, True, browser=True)
     assert "reports/a.on-local.json" in ran.out
 
 
@@ -54,6 +55,7 @@ def test_a_table_and_json(edgenet: Edgenet, made: Path) -> None:
     [
         (["bench", "none.edgenet"], 1, "the model none.edgenet does not exist"),
         (["bench"], 2, "Missing argument"),
+        (["bench", "a", "--browser"], 1, "local is measured in no browser; leave out --browser"),
         (["bench", "a", "--threads", "one"], 2, "--threads is 'one'"),
         (["inspect", "a.tflite", "--on", "local"], 2, "--on TARGET is for --profile"),
     ],

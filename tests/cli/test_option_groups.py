@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -26,15 +27,29 @@ class Paper:
             raise typer.BadParameter("large paper is white")
 
 
+@dataclass(frozen=True)
+class Printer:
+    """A group with another in it."""
+
+    paper: Paper = Paper()
+    draft: bool = False
+
+
+@grouped
+def draw(printer: Printer, copies: int = 1) -> None:
+    """Draw something."""
+    typer.echo(f"{printer} {copies}")
+
+
 @grouped
 def command(name: str, paper: Paper, copies: int = 1) -> None:
     """Print something."""
     typer.echo(f"{name} {paper} {copies}")
 
 
-def run(*arguments: str) -> tuple[int, str]:
+def run(*arguments: str, what: Callable[..., None] = command) -> tuple[int, str]:
     app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
-    app.command()(command)
+    app.command()(what)
     done = CliRunner().invoke(app, list(arguments))
     return done.exit_code, done.output
 
@@ -48,6 +63,11 @@ def test_the_command_is_flat_and_in_order() -> None:
 def test_the_group_gets_its_options() -> None:
     assert run("it") == (0, "it Paper(size=4, colour='white') 1\n")
     assert run("it", "--size", "2", "--copies", "3") == (0, "it Paper(size=2, colour='white') 3\n")
+
+
+def test_a_group_may_hold_groups() -> None:
+    status, output = run("--size", "3", "--draft", "--copies", "2", what=draw)
+    assert (status, output) == (0, "Printer(paper=Paper(size=3, colour='white'), draft=True) 2\n")
 
 
 def test_wrong_usage() -> None:

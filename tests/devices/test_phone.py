@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from score_parity import LAST_BITS, SCORES, integers_are_equal, logit_step, save_pixels
 from small_network import PHOTOS, save_small_checkpoint
-from virtual_devices import KIT, skip_without
+from virtual_devices import Inside, running_phone
 
 from edgenet.errors import EdgenetError
 from edgenet.pack.contents import pack_files, pack_wheels
@@ -22,8 +22,6 @@ from edgenet.verbs.quantizing import Calibration
 from edgenet.zoo.weights import cache_folder
 
 ROOT = Path(__file__).resolve().parents[2]
-Inside = Callable[..., "subprocess.CompletedProcess[str]"]
-NEEDED = ("adb", "unshare", "nsenter", "ip", "qemu-aarch64-static", "mmdebstrap")
 
 # Everything that `Device` promises, on the phone; it prints nothing where all of it holds.
 EXCHANGE = """
@@ -70,26 +68,9 @@ with opened("adb") as phone:
 
 @pytest.fixture(scope="module")
 def phone() -> Iterator[Inside]:
-    """Starts the phone; what it gives runs a command beside it, where its adb server is."""
-    skip_without("the virtual phone", *NEEDED)
-    environment = {**os.environ, "PHONE": f"test-{os.getpid()}"}
-    started = subprocess.run(
-        [KIT / "phone.sh", "start"], env=environment, capture_output=True, text=True, check=False
-    )
-    if started.returncode:
-        pytest.skip(f"the virtual phone does not start: {started.stderr.strip()}")
-
-    def inside(*command: str, **more: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [KIT / "phone.sh", "exec", *command],
-            env={**environment, **more},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    yield inside
-    subprocess.run([KIT / "phone.sh", "stop"], env=environment, check=True)
+    """The phone; what it gives runs a command beside it, where its adb server is."""
+    with running_phone() as inside:
+        yield inside
 
 
 @pytest.mark.slow

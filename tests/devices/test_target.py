@@ -47,5 +47,8 @@ def test_refused(text: str) -> None:
 
 
 def test_a_phones_camera_is_its_browsers() -> None:
-    with pytest.raises(EdgenetError, match="--on browser --export FOLDER"), opened_with_camera("adb"):
+    with (
+        pytest.raises(EdgenetError, match="edgenet camera BUNDLE --on adb shows it live"),
+        opened_with_camera("adb"),
+    ):
         pass
