@@ -44,8 +44,17 @@ def found_sets(root: Path = ROOT) -> list[CpuSet]:
 
     Without cpufreq (virtual machines, containers), or with one cluster, there is nothing to choose: only "all".
     """
-    usable = set(usable_cpus())
-    clusters = sorted(_clusters(usable, root), key=lambda cluster: cluster.max_mhz or 0, reverse=True)
+    return sets_of(set(usable_cpus()), _policies(root))
+
+
+def sets_of(usable: set[int], policies: list[tuple[str, str]]) -> list[CpuSet]:
+    """The same of any device.
+
+    Args:
+        usable: CPUs that a program may run on.
+        policies: of each of cpufreq's policies the texts of `related_cpus` and `cpuinfo_max_freq`.
+    """
+    clusters = sorted(_clusters(usable, policies), key=lambda cluster: cluster.max_mhz or 0, reverse=True)
     sets = [CpuSet(ALL, tuple(sorted(usable)), max((c.max_mhz or 0 for c in clusters), default=0) or None)]
     if len(clusters) < 2:
         return sets
@@ -62,15 +71,20 @@ def parse_sets(text: str, root: Path = ROOT) -> list[CpuSet]:
     Raises:
         EdgenetError: no such list, or a CPU that this process may not use.
     """
+    return chosen_sets(text, found_sets(root))
+
+
+def chosen_sets(text: str, found: list[CpuSet]) -> list[CpuSet]:
+    """The same of a device with these sets, of which the first is all of it."""
     if text == "auto":
-        return found_sets(root)
-    sets = []
+        return found
+    sets, usable = [], found[0].cpus
     for part in text.split("/"):
-        cpus = tuple(usable_cpus()) if part == ALL else parse_cpu_list(part)
-        missing = sorted(set(cpus) - set(usable_cpus()))
+        cpus = usable if part == ALL else parse_cpu_list(part)
+        missing = sorted(set(cpus) - set(usable))
         if missing:
             raise EdgenetError(
-                f"CPU {missing[0]} is not among those that can be used, {cpu_list(tuple(usable_cpus()))}",
+                f"CPU {missing[0]} is not among those that can be used, {cpu_list(usable)}",
                 "give --affinity auto, all, or lists of these",
             )
         sets.append(CpuSet(part, cpus))
@@ -141,15 +155,18 @@ def staying_on(cpus: CpuSet) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-def _clusters(usable: set[int], root: Path) -> list[CpuSet]:
+def _policies(root: Path) -> list[tuple[str, str]]:
+    folders = sorted((root / "sys/devices/system/cpu/cpufreq").glob("policy*"))
+    names = ("related_cpus", "cpuinfo_max_freq")
+    return [(read_text(one / names[0]) or "", read_text(one / names[1]) or "") for one in folders]
+
+
+def _clusters(usable: set[int], policies: list[tuple[str, str]]) -> list[CpuSet]:
     """cpufreq's policies: CPUs that share a clock. https://docs.kernel.org/admin-guide/pm/cpufreq.html"""
     clusters = []
-    for policy in sorted((root / "sys/devices/system/cpu/cpufreq").glob("policy*")):
-        cpus = tuple(
-            int(text) for text in (read_text(policy / "related_cpus") or "").split() if text.isdigit()
-        )
-        fastest = read_text(policy / "cpuinfo_max_freq") or ""
-        kept = tuple(cpu for cpu in sorted(cpus) if cpu in usable)
+    for related, fastest in policies:
+        cpus = sorted(int(text) for text in related.split() if text.isdigit())
+        kept = tuple(cpu for cpu in cpus if cpu in usable)
         if kept:
             clusters.append(CpuSet(cpu_list(kept), kept, int(fastest) / 1000 if fastest.isdigit() else None))
     return _joined(clusters)

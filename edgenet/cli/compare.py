@@ -54,7 +54,7 @@ def _print(result: Comparison) -> None:
 
 
 def _side(side: Side) -> str:
-    return (
-        f"{side.name}: p50 {side.p50_ms:.4f} ms, p90 {side.p90_ms:.4f} ms, {side.n} runs, "
-        f"{side.threads} thread(s), {side.device}"
-    )
+    told = [
+        f"{name} {ms:.4f} ms" for name, ms in (("p50", side.p50_ms), ("p90", side.p90_ms)) if ms is not None
+    ]
+    return f"{side.name}: {', '.join(told)}, {side.n} runs, {side.threads} thread(s), {side.device}"

@@ -27,6 +27,9 @@ def command(results: Results, out: Out = Path("report.html"), json_output: JsonF
         return
     for row in result.rows:
         valid = "" if row.valid else f"   not valid: {row.reasons}"
-        typer.echo(f"{row.label}: p50 {row.p50_ms:.3f} ms, p99 {row.p99_ms:.3f} ms{valid}")
+        told = [
+            f"{name} {ms:.3f} ms" for name, ms in (("p50", row.p50_ms), ("p99", row.p99_ms)) if ms is not None
+        ]
+        typer.echo(f"{row.label}: {', '.join(told) or 'no percentile is told'}{valid}")
     for path in result.files:
         typer.echo(f"  {path}")

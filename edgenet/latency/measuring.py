@@ -9,12 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from device_scripts.latency_report import ROUTE
 from edgenet.devices.device import Device, Running
+from edgenet.devices.environment import PACK
 from edgenet.devices.installed import Installed
 from edgenet.devices.installing import install
 from edgenet.devices.local import LocalDevice
 from edgenet.devices.opening import opened
-from edgenet.devices.target import Browser, parse_target
+from edgenet.devices.target import Adb, Browser, parse_target
 from edgenet.errors import EdgenetError
 from edgenet.files import write_atomically
 from edgenet.latency.options import BenchOptions
@@ -45,8 +47,21 @@ def measure_on(
             reports = measure_in_browser(models, options, progress, viewer)
     else:
         with opened(target) as device:
-            reports = measure_there(device, models, options, progress)
+            reports = _measure_on_device(device, models, options, progress)
     return [_as_here(report, model, target) for model, report in zip(models, reports, strict=True)]
+
+
+def _measure_on_device(
+    device: Device, models: Sequence[Path], options: BenchOptions, progress: Progress
+) -> list[Report]:
+    def named(stage: str, done: int, total: int | None) -> None:
+        progress(f"{device.name}: {stage}", done, total)
+
+    if options.benchmark_model is None:
+        return measure_there(device, models, options, named)
+    from edgenet.benchmark_model.measuring import measure_with_program
+
+    return measure_with_program(device, options.benchmark_model, models, options, named)
 
 
 def check_reachable(target: str) -> None:
@@ -64,15 +79,11 @@ def measure_there(
     device: Device, models: Sequence[Path], options: BenchOptions, progress: Progress
 ) -> list[Report]:
     """The same on a device that is open already, as its script writes them."""
-
-    def named(stage: str, done: int, total: int | None) -> None:
-        progress(f"{device.name}: {stage}", done, total)
-
-    installed = install(models[0], device, named)
-    with _all_there(installed, models, named) as paths:
+    installed = install(models[0], device, progress)
+    with _all_there(installed, models, progress) as paths:
         command = installed.script("measure_latency", [*paths, "--lines", *options.arguments()])
         with device.start(command) as running:
-            reports = _follow(running, named)
+            reports = _follow(running, progress)
             done = running.finish()
     if done.status != 0 or reports is None:
         reason = done.last_words().removeprefix("error: ")
@@ -110,6 +121,8 @@ def _all_there(installed: Installed, models: Sequence[Path], progress: Progress)
 def _as_here(report: Report, model: Path, target: str) -> Report:
     """The report with what this machine knows: the target, the file's name here, and what each operator computes."""
     named = {**report, "target": target, "model": {**report["model"], "file": model.name}}
+    if report["route"] == ROUTE and isinstance(parse_target(target), Adb):
+        named["route"] = PACK
     if report["profile"] is not None:
         named["profile"] = with_mult_adds(report["profile"], model)
     return named

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from device_scripts.protocol import PROTOCOLS
 from edgenet.errors import EdgenetError
@@ -24,6 +25,7 @@ class BenchOptions:
         runs: least number of runs; None for the protocol's.
         min_seconds: least time of the runs; None for the protocol's.
         browser: in the browser of the phone that is the target.
+        benchmark_model: TensorFlow Lite's program of this name, on this machine, which measures instead of our scripts.
     """
 
     protocol: str = "quick"
@@ -35,6 +37,7 @@ class BenchOptions:
     runs: int | None = None
     min_seconds: float | None = None
     browser: bool = False
+    benchmark_model: Path | None = None
 
     def check(self) -> None:
         """Refuses what the device would refuse, before anything goes there.
@@ -52,6 +55,9 @@ class BenchOptions:
                 "give at least 60",
             )
 
+        if self.benchmark_model is not None:
+            self._check_program()
+
     def arguments(self) -> tuple[str, ...]:
         """Of the script."""
         given = {
@@ -67,3 +73,13 @@ class BenchOptions:
         return flags + tuple(
             text for name, value in given.items() if value is not None for text in (name, str(value))
         )
+
+    def _check_program(self) -> None:
+        wanted = {
+            "--browser": self.browser,
+            "--sustained": self.sustained_s is not None,
+            "--settle": self.settle_s is not None,
+        }
+        for name, given in wanted.items():
+            if given:
+                raise EdgenetError(f"benchmark_model cannot follow {name}", "leave out one of the two")

@@ -71,10 +71,7 @@ def read_report(value: Any, path: str) -> LatencyReport:
         started=fields.text("started"),
         protocol=fields.inside("protocol").text("name") if fields.has("protocol") else "unnamed",
         threads=fields.integer("threads"),
-        p50_ms=steady.number("p50_ms"),
-        p90_ms=steady.number("p90_ms"),
-        p99_ms=steady.number("p99_ms"),
-        blocks_ms=_blocks(steady, path),
+        **_steady(steady, path),
         cold_start=_cold_start(fields.inside("cold_start")),
         sustained=_sustained(fields.inside("sustained")) if fields.has("sustained") else None,
         peak_memory_bytes=fields.integer("peak_memory_bytes", None),
@@ -110,6 +107,30 @@ def _is_report(path: Path) -> bool:
         return False
 
 
+def _steady(steady: Fields, path: str) -> dict[str, Any]:
+    """The steady state. A route that keeps no samples tells what they were like, block by block."""
+    names = ("p50_ms", "p90_ms", "p99_ms")
+    if steady.has("samples_ns"):
+        blocks = _blocks(steady, path)
+        samples = np.concatenate(blocks)
+        told = {name: steady.number(name) for name in names}
+        return {
+            **told,
+            "n": samples.size,
+            "min_ms": float(samples.min()),
+            "max_ms": float(samples.max()),
+            "mean_ms": float(samples.mean()),
+            "blocks_ms": blocks,
+            "block_p50_ms": (),
+        }
+    told = {name: steady.number(name, None) for name in names}
+    figures = {name: steady.number(name) for name in ("min_ms", "max_ms", "mean_ms")}
+    medians = tuple(steady.numbers("block_p50_ms", ()))
+    if steady.integer("n") < 1 or min(medians, default=1.0) <= 0 or min(figures.values()) < 0:
+        raise EdgenetError(f"{path} has no runs, or some below zero", "measure again with edgenet bench")
+    return {**told, **figures, "n": steady.integer("n"), "blocks_ms": (), "block_p50_ms": medians}
+
+
 def _blocks(steady: Fields, path: str) -> tuple[NDArray[np.float64], ...]:
     samples = np.array(steady.numbers("samples_ns"), np.float64) / 1e6
     if samples.size == 0 or samples.min() < 0:
@@ -126,7 +147,7 @@ def _blocks(steady: Fields, path: str) -> tuple[NDArray[np.float64], ...]:
 
 def _cold_start(fields: Fields) -> ColdStart:
     names = ("import_ms", "load_ms", "first_inference_ms", "total_ms")
-    return ColdStart(fields.integer("n"), *(fields.number(name) for name in names))
+    return ColdStart(fields.integer("n"), *(fields.number(name, None) for name in names))
 
 
 def _sustained(fields: Fields) -> Sustained:
@@ -161,7 +182,8 @@ def _profile(fields: Fields) -> dict[str, Any]:
             "index": row.integer("index"),
             "kind": row.text("kind", "") or None,
             "output": row.text("output", "") or None,
-            **{name: row.number(name) for name in ("ms", "low_ms", "high_ms")},
+            "ms": row.number("ms"),
+            **{name: row.number(name, None) for name in ("low_ms", "high_ms")},
             "mult_adds": row.integer("mult_adds", None),
         }
         for row in fields.objects("operators")

@@ -17,7 +17,8 @@ class ReportRow:
 
     Attributes:
         label: what tells it apart from the others, for people.
-        cold_start_ms: from starting a process to its first answer.
+        p50_ms, p90_ms, p99_ms: None where they are not told.
+        cold_start_ms: from starting a process to its first answer; None where it is not told.
         sustained_ratio: p50 of the last 30 s over that of the first; None without a sustained load.
         int8_top1: percent of `photos`; None where nobody measured it.
         front: whether no other report of its device is as fast and as accurate, and better in one of the two.
@@ -33,11 +34,11 @@ class ReportRow:
     threads: int
     n: int
     min_ms: float
-    p50_ms: float
-    p90_ms: float
-    p99_ms: float
+    p50_ms: float | None
+    p90_ms: float | None
+    p99_ms: float | None
     max_ms: float
-    cold_start_ms: float
+    cold_start_ms: float | None
     sustained_ratio: float | None
     peak_memory_bytes: int | None
     size_bytes: int
@@ -65,7 +66,7 @@ def rows_csv(rows: Sequence[ReportRow]) -> bytes:
 
 
 def _row(report: LatencyReport, label: str) -> ReportRow:
-    samples, accuracy = report.samples_ms, report.accuracy
+    accuracy = report.accuracy
     return ReportRow(
         label=label,
         model=report.name,
@@ -74,12 +75,12 @@ def _row(report: LatencyReport, label: str) -> ReportRow:
         started=report.started,
         protocol=report.protocol,
         threads=report.threads,
-        n=samples.size,
-        min_ms=float(samples.min()),
+        n=report.n,
+        min_ms=report.min_ms,
         p50_ms=report.p50_ms,
         p90_ms=report.p90_ms,
         p99_ms=report.p99_ms,
-        max_ms=float(samples.max()),
+        max_ms=report.max_ms,
         cold_start_ms=report.cold_start.total_ms,
         sustained_ratio=report.sustained.ratio if report.sustained else None,
         peak_memory_bytes=report.peak_memory_bytes,
@@ -98,6 +99,7 @@ def _labels(reports: Sequence[LatencyReport]) -> list[str]:
     for more in (
         [f"on {report.target or report.device}" for report in reports],
         [f"{report.threads} thread{'s' * (report.threads > 1)}" for report in reports],
+        [f"by {report.facts['measured by']}" for report in reports],
         [report.started for report in reports],
         [f"#{number}" for number in range(1, len(reports) + 1)],
     ):
@@ -113,8 +115,11 @@ def _with_front(rows: Sequence[ReportRow]) -> tuple[ReportRow, ...]:
     found: dict[int, bool] = {}
     for place in {(row.target, row.device) for row in rows}:
         known = [
-            i for i, row in enumerate(rows) if (row.target, row.device) == place and row.int8_top1 is not None
+            i
+            for i, row in enumerate(rows)
+            if (row.target, row.device) == place and None not in (row.int8_top1, row.p50_ms)
         ]
         gains = [float(rows[i].int8_top1 or 0) for i in known]
-        found |= dict(zip(known, on_front([rows[i].p50_ms for i in known], gains), strict=True))
+        costs = [float(rows[i].p50_ms or 0) for i in known]
+        found |= dict(zip(known, on_front(costs, gains), strict=True))
     return tuple(replace(row, front=found.get(i, False)) for i, row in enumerate(rows))

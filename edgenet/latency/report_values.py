@@ -40,13 +40,13 @@ class Sustained:
 
 @dataclass(frozen=True)
 class ColdStart:
-    """Medians over `n` fresh processes, milliseconds."""
+    """Medians over `n` fresh processes, milliseconds; None for what is not told."""
 
     n: int
-    import_ms: float
-    load_ms: float
-    first_inference_ms: float
-    total_ms: float
+    import_ms: float | None
+    load_ms: float | None
+    first_inference_ms: float | None
+    total_ms: float | None
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,9 @@ class LatencyReport:
         target: as the user gave it; "" where it was measured by the device's script alone.
         device: its model, or its CPU, for people.
         started: when, ISO 8601.
-        blocks_ms: the samples, milliseconds, block by block in order.
+        n: number of runs, of which `p50_ms` and so on; a percentile is None where it is not told.
+        blocks_ms: the samples, milliseconds, block by block in order; empty where they are not told.
+        block_p50_ms: where they are not, the medians of the blocks; empty where not even these are told.
         facts: the device and what it ran with, for people, by name.
         profile: as `latency.profile` reads it; None without one.
     """
@@ -83,10 +85,15 @@ class LatencyReport:
     started: str
     protocol: str
     threads: int
-    p50_ms: float
-    p90_ms: float
-    p99_ms: float
+    n: int
+    min_ms: float
+    p50_ms: float | None
+    p90_ms: float | None
+    p99_ms: float | None
+    max_ms: float
+    mean_ms: float
     blocks_ms: tuple[NDArray[np.float64], ...]
+    block_p50_ms: tuple[float, ...]
     cold_start: ColdStart
     sustained: Sustained | None
     peak_memory_bytes: int | None

@@ -21,8 +21,15 @@ NAMED = 8
 STEPS = (("import", "import_ms"), ("load", "load_ms"), ("first inference", "first_inference_ms"))
 
 
-def distribution_figure(reports: Sequence[LatencyReport], rows: Sequence[ReportRow]) -> Figure:
-    """A ridge for each report: how often each latency came, with marks at p50, p90 and p99; grey where not valid."""
+def distribution_figure(reports: Sequence[LatencyReport], rows: Sequence[ReportRow]) -> Figure | None:
+    """A ridge for each report: how often each latency came, with marks at p50, p90 and p99; grey where not valid.
+
+    None where no report has single runs.
+    """
+    drawn = [(report, row) for report, row in zip(reports, rows, strict=True) if report.blocks_ms]
+    if not drawn:
+        return None
+    reports, rows = [report for report, _ in drawn], [row for _, row in drawn]
     figure = figure_of(WIDTH, 1.1 + 0.45 * len(rows))
     axes = figure.subplots()
     quiet(axes, "How long one inference takes", "ms of one inference: every run, and p50, p90, p99")
@@ -42,10 +49,11 @@ def distribution_figure(reports: Sequence[LatencyReport], rows: Sequence[ReportR
         )
         axes.plot(centres, base + 0.8 * counts / max(counts.max(), 1e-9), color=colour, lw=1.0)
         for value, height in ((row.p50_ms, 0.8), (row.p90_ms, 0.5), (row.p99_ms, 0.3)):
+            assert value is not None  # where the runs are told, so are their percentiles
             axes.plot([value, value], [base, base + height], color=INK, lw=1.2 if height > 0.6 else 0.8)
         axes.annotate(
             f"{row.p50_ms:.3g}",
-            (row.p50_ms, base + 0.8),
+            (_p50(row), base + 0.8),
             xytext=(3, -6),
             textcoords="offset points",
             fontsize=8,
@@ -58,7 +66,7 @@ def distribution_figure(reports: Sequence[LatencyReport], rows: Sequence[ReportR
 
 def accuracy_figure(rows: Sequence[ReportRow]) -> Figure | None:
     """int8 accuracy against latency, the front joined; None where fewer than two reports know theirs."""
-    known = [row for row in rows if row.int8_top1 is not None]
+    known = [row for row in rows if row.int8_top1 is not None and row.p50_ms is not None]
     if len(known) < 2:
         return None
     figure = figure_of(WIDTH, 4.2)
@@ -71,12 +79,12 @@ def accuracy_figure(rows: Sequence[ReportRow]) -> Figure | None:
     for index, place in enumerate(places):
         colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
         here = [row for row in known if (row.target, row.device) == place]
-        front = sorted((row for row in here if row.front), key=lambda row: row.p50_ms)
+        front = sorted((row for row in here if row.front), key=_p50)
         label = plain(" ".join(part for part in place if part))
-        axes.plot([row.p50_ms for row in front], [_top1(row) for row in front], "--", color=colour, lw=1.1)
+        axes.plot([_p50(row) for row in front], [_top1(row) for row in front], "--", color=colour, lw=1.1)
         axes.plot([], [], marker, color=colour, label=label)
         for row in here:
-            axes.plot(row.p50_ms, _top1(row), marker, mec=colour, mfc=colour if row.valid else "white", ms=7)
+            axes.plot(_p50(row), _top1(row), marker, mec=colour, mfc=colour if row.valid else "white", ms=7)
             if row.front or len(known) <= NAMED:
                 _name(axes, row, row.model.removeprefix(shared))
     if not all(row.valid for row in known):
@@ -89,7 +97,7 @@ def accuracy_figure(rows: Sequence[ReportRow]) -> Figure | None:
 def _name(axes: Axes, row: ReportRow, name: str) -> None:
     """Across the front, which rises: side by side, the names of near points would cover each other."""
     axes.annotate(
-        plain(name), (row.p50_ms, _top1(row)), xytext=(-6, 6), textcoords="offset points", rotation=-45,
+        plain(name), (_p50(row), _top1(row)), xytext=(-6, 6), textcoords="offset points", rotation=-45,
         rotation_mode="anchor", ha="right", fontsize=8, color=INK if row.front else MUTED,
     )  # fmt: skip
 
@@ -105,22 +113,26 @@ def _shared_beginning(names: Sequence[str]) -> str:
     return first[: first.rfind("_", 0, same) + 1]
 
 
-def cold_start_figure(reports: Sequence[LatencyReport], rows: Sequence[ReportRow]) -> Figure:
-    """From starting a process to its first answer, in steps."""
+def cold_start_figure(reports: Sequence[LatencyReport], rows: Sequence[ReportRow]) -> Figure | None:
+    """From starting a process to its first answer, in steps; None where no report has all of it."""
+    drawn = [(report.cold_start, row) for report, row in zip(reports, rows, strict=True) if row.cold_start_ms]
+    if not drawn:
+        return None
+    rows = [row for _, row in drawn]
     figure = figure_of(WIDTH, 1.2 + 0.3 * len(rows))
     axes = figure.subplots()
     quiet(axes, "Cold start: from nothing to the first answer", "ms, medians over fresh processes")
-    for place, report in enumerate(reports):
-        cold = report.cold_start
-        parts = [getattr(cold, name) for _, name in STEPS]
+    for place, (cold, _) in enumerate(drawn):
+        total = cold.total_ms or 0.0
+        parts = [getattr(cold, name) or 0.0 for _, name in STEPS]
         left = 0.0
         for width, colour in zip(
-            (*parts, max(cold.total_ms - sum(parts), 0)), (*COLOURS[:3], "#d0d0cc"), strict=True
+            (*parts, max(total - sum(parts), 0)), (*COLOURS[:3], "#d0d0cc"), strict=True
         ):
             axes.barh(len(rows) - 1 - place, width, left=left, color=colour, height=0.62)
             left += width
         axes.annotate(
-            f"{cold.total_ms:.0f}",
+            f"{total:.0f}",
             (left, len(rows) - 1 - place),
             xytext=(4, -3),
             textcoords="offset points",
@@ -170,6 +182,11 @@ def _curve(report: LatencyReport) -> tuple:
 def _top1(row: ReportRow) -> float:
     assert row.int8_top1 is not None  # only those that were judged are drawn
     return row.int8_top1
+
+
+def _p50(row: ReportRow) -> float:
+    assert row.p50_ms is not None  # only those whose p50 is known are drawn
+    return row.p50_ms
 
 
 def _named(row: ReportRow) -> str:

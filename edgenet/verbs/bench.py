@@ -78,6 +78,10 @@ def _check(models: Sequence[Path], targets: Sequence[str], options: BenchOptions
             )
     for model in models:
         open_model(model)
+    if options.benchmark_model is not None:
+        from edgenet.benchmark_model.program import read_program
+
+        read_program(options.benchmark_model)
 
 
 def _names(models: Sequence[Path]) -> list[str]:
