@@ -24,15 +24,15 @@ grep -s '' /sys/devices/system/cpu/cpufreq/policy*/related_cpus \
 exit 0
 """
 _LOOK = r"""
-grep -s '' /proc/loadavg /sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_governor \
-    /sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_cur_freq \
+grep -s '' /proc/loadavg /sys/devices/system/cpu/cpufreq/policy*/related_cpus \
+    /sys/devices/system/cpu/cpufreq/policy*/scaling_governor \
+    /sys/devices/system/cpu/cpufreq/policy*/scaling_cur_freq \
     /sys/class/thermal/thermal_zone*/type /sys/class/thermal/thermal_zone*/temp /dev/null
 echo '== thermalservice'; dumpsys thermalservice 2>/dev/null
 echo '== battery'; dumpsys battery 2>/dev/null
 echo '== vcgencmd'; vcgencmd get_throttled 2>/dev/null
 exit 0
 """
-_CPU_FILE = re.compile(r"/sys/devices/system/cpu/(cpu\d+)/cpufreq/(\w+)")
 
 
 def look_at(device: Device) -> Conditions:
@@ -45,17 +45,11 @@ def look_at(device: Device) -> Conditions:
     files, *tools = re.split(r"^== \w+\n", text, flags=re.MULTILINE)
     thermal, battery, firmware = tools
     told = _by_path(files)
-    cpus = [(match, value) for path, value in told.items() if (match := _CPU_FILE.fullmatch(path))]
     flags = re.search(r"throttled=(0x[0-9a-fA-F]+)", firmware)
     average = told.get("/proc/loadavg", "").partition(" ")[0]
     return Conditions(
-        sorted({value for match, value in cpus if match[2] == "scaling_governor"}) or None,
-        {
-            match[1]: int(value) / 1000
-            for match, value in cpus
-            if match[2] == "scaling_cur_freq" and value.isdigit()
-        }
-        or None,
+        sorted({value for path, value in told.items() if path.endswith("/scaling_governor")}) or None,
+        _frequencies(told) or None,
         _zones(told) or android_temperatures(thermal, battery) or None,
         decode_throttled(int(flags[1], 16)) if flags else decode_thermalservice(thermal),
         float(average) if average else None,
@@ -106,8 +100,23 @@ def _usable_cpus(told: dict[str, str]) -> tuple[int, ...]:
 
 
 def _policies(told: dict[str, str]) -> list[tuple[str, str]]:
-    folders = sorted({str(PurePosixPath(path).parent) for path in told if path.endswith("/related_cpus")})
-    return [(told[f"{one}/related_cpus"], told.get(f"{one}/cpuinfo_max_freq", "")) for one in folders]
+    """Of each policy of cpufreq its CPUs and their highest clock."""
+    return [(told[f"{one}/related_cpus"], told.get(f"{one}/cpuinfo_max_freq", "")) for one in _folders(told)]
+
+
+def _frequencies(told: dict[str, str]) -> dict[str, float]:
+    """The clock of each CPU, MHz."""
+    return {
+        f"cpu{cpu}": int(khz) / 1000
+        for folder in _folders(told)
+        if (khz := told.get(f"{folder}/scaling_cur_freq", "")).isdigit()
+        for cpu in told[f"{folder}/related_cpus"].split()
+    }
+
+
+def _folders(told: dict[str, str]) -> list[str]:
+    """cpufreq's policies."""
+    return sorted(str(PurePosixPath(path).parent) for path in told if path.endswith("/related_cpus"))
 
 
 def _zones(told: dict[str, str]) -> dict[str, float]:

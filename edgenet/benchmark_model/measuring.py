@@ -21,6 +21,7 @@ from edgenet.benchmark_model.output import Timings, read_delegate, read_operator
 from edgenet.benchmark_model.program import BenchmarkProgram, check_fits, place_program, read_program
 from edgenet.benchmark_model.report import Around, Measured, report_of
 from edgenet.devices.device import Device, Finished
+from edgenet.devices.posix import script
 from edgenet.errors import EdgenetError
 from edgenet.latency.model_operators import operators_of
 from edgenet.latency.options import BenchOptions
@@ -29,6 +30,7 @@ from edgenet.progress import Progress
 LONGEST_S = 600
 """A process ends after so many seconds whatever it has done; its own limit is 150."""
 _CANNOT_START = (126, 127)
+_EXEC = 'exec "$@"'  # a program that cannot be started is then an exit status on this machine, too
 
 
 def measure_with_program(
@@ -80,7 +82,7 @@ class _Runner:
     def run(self, model: str, setting: Setting, arguments: tuple[str, ...]) -> str:
         """All that it prints."""
         command = (*_pinned(setting), self.place, f"--graph={model}", *arguments)
-        with self.device.start(command) as running:
+        with self.device.start(script(_EXEC, *command)) as running:
             done = running.finish()
         if done.status:
             raise self._failed(done, setting)
