@@ -26,7 +26,7 @@ def output(name: str) -> str:
     return (OUTPUTS / f"{name}.txt").read_text()
 
 
-def as_before_2024(text: str) -> str:
+def as_older(text: str) -> str:
     """The same from an older program: no severities, no percentiles."""
     return re.sub(r" p5=\d+ median=\d+ p95=\d+", "", re.sub(r"^(INFO|WARN): ", "", text, flags=re.MULTILINE))
 

@@ -95,11 +95,14 @@ class _Runner:
                 f"cannot stay on CPUs {cpu_list(setting.cpus.cpus)} of {where}: {why}", "give --affinity all"
             )
         if done.status in _CANNOT_START:
-            return EdgenetError(
-                f"{where} cannot start {name}: {why}",
-                f"see that it was built for {where}, with all that it needs in it",
-            )
+            return EdgenetError(f"{where} cannot start {name}: {why}", _remedy(why, where))
         return EdgenetError(f"{name} failed on {where} with exit status {done.status}: {why}")
+
+
+def _remedy(why: str, where: str) -> str:
+    if "ermission denied" in why:
+        return "programs are forbidden there, or it is mounted noexec; a phone's browser measures, too: --browser"
+    return f"see that it was built for {where}, with all that it needs in it"
 
 
 def _pinned(setting: Setting) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 tensorflow/lite/tools/benchmark/benchmark_model.cc prints the timings, tensorflow/lite/profiling and
 xla/tsl/util/stats_calculator.cc the tables of operators, tensorflow/lite/core/subgraph.cc what was delegated (on
-Android; elsewhere it is silent). In all versions the same words, with or without "INFO: "; the median came in 2024.
+Android; elsewhere it is silent). In all versions the same words, with or without "INFO: "; only newer ones tell the median.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def read_timings(text: str) -> Timings:
     """The timings in what one process printed.
 
     Raises:
-        EdgenetError: there are none: it is no benchmark_model, or one of before 2020.
+        EdgenetError: there are none: it is no benchmark_model, or a very old one.
     """
     both, start = list(_RUNS.finditer(text)), _START.search(text)
     if len(both) != 2 or start is None or both[1]["n"] == "0":

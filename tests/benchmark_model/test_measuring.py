@@ -7,7 +7,7 @@ import platform
 from pathlib import Path
 
 import pytest
-from benchmark_outputs import as_before_2024, output
+from benchmark_outputs import as_older, output
 
 from device_scripts.affinity import found_sets
 from device_scripts.facts import device_facts
@@ -96,7 +96,7 @@ def test_models_take_turns(program, model: Path, tmp_path: Path) -> None:
 
 def test_a_program_that_tells_no_median(program, model: Path, tmp_path: Path) -> None:
     """The report is there without it, and what it is read for says what it cannot do."""
-    given = program(as_before_2024(output("runs")))
+    given = program(as_older(output("runs")))
     options = BenchOptions(benchmark_model=given)
     written = bench([model], ["local"], options, tmp_path / "reports")
     (report,) = written.reports

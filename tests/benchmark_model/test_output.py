@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from benchmark_outputs import ANDROID, as_before_2024, output
+from benchmark_outputs import ANDROID, as_older, output
 
 from device_scripts.delegate import Delegate
 from edgenet.benchmark_model.output import (
@@ -30,7 +30,7 @@ def test_timings() -> None:
 
 
 def test_timings_of_an_older_program() -> None:
-    assert read_timings(as_before_2024(output("runs"))) == replace(RUNS, p50_ms=None)
+    assert read_timings(as_older(output("runs"))) == replace(RUNS, p50_ms=None)
 
 
 def test_a_single_run() -> None:

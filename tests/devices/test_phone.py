@@ -145,6 +145,7 @@ assert (two.moved, two.previous, two.packages) == (True, one.release, ()), two
 assert rollback("adb").release == one.release
 (report,) = bench([first], ["adb"], BenchOptions(settle_s=0)).reports
 assert report["steady_state"]["n"] >= 50, report
+assert report["route"] == "pack", report["route"]
 assert report["device"]["os"] == "Android 14", report["device"]
 with opened("adb") as phone:
     placed = place(first, phone)
