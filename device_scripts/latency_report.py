@@ -10,20 +10,22 @@ from typing import Any
 
 from .affinity import Setting, found_sets
 from .cold_starts import cold_starts, peak_of
-from .conditions import Conditions, OthersLoad, look
+from .conditions import Conditions, OthersLoad, ends_of, look
 from .contenders import Contender, load_contender, measure_in_turns
 from .delegate import find_delegate, read_operators
 from .facts import device_facts
 from .operator_times import time_operators
 from .protocol import Protocol
 from .runtime import Runtime, load_runtime
-from .sample_statistics import PERCENTILE_RULE, summarize
+from .sample_statistics import PERCENTILE_RULE, group_medians_ms, summarize
 from .settling import Say, settle
 from .sustaining import sustain
 from .trials import try_settings
 from .validity import Evidence, reasons_against
 
 SCHEMA = "edgenet.latency.v1"
+ROUTE = "device_scripts"
+"""Who measured: these scripts, a "browser", or "benchmark_model"."""
 
 
 def measure(paths: list[Path], choices: list[Setting], protocol: Protocol, say: Say) -> list[dict[str, Any]]:
@@ -97,12 +99,13 @@ class _Shared:
         delegate = find_delegate(contender.interpreter)
         during = tuple(seen for _, seen in contender.looks)
         cores = self.device["cores"] or 1
-        evidence = Evidence(
-            contender.samples, self.before, self.after, delegate, cores, self.others_share, during
-        )
+        samples, ends = contender.samples, (self.before, self.after)
+        groups = group_medians_ms(samples)
+        evidence = Evidence(samples.size, groups, *ends, delegate, cores, self.others_share, during)
         reasons = reasons_against(evidence)
         return {
             "schema": SCHEMA,
+            "route": ROUTE,
             "started": self.started,
             "model": _model_facts(contender),
             "runtime": {"name": self.runtime.name, "version": self.runtime.version},
@@ -114,7 +117,7 @@ class _Shared:
             "cpu_sets": {one.name: {"cpus": list(one.cpus), "max_mhz": one.max_mhz} for one in found_sets()},
             "tried": tried,
             "settling": self.settling,
-            **_conditions(self.before, self.after),
+            **ends_of(self.before, self.after),
             "during": [_look_facts(at, seen) for at, seen in contender.looks],
             "cold_start": cold,
             "steady_state": _steady(contender, self.protocol),
@@ -145,15 +148,6 @@ def _model_facts(contender: Contender) -> dict[str, Any]:
         "operators": None if names is None else len(names),
         "operators_by_type": None if names is None else dict(sorted(Counter(names).items())),
         "accuracy": model.manifest.get("accuracy") if model.manifest else None,
-    }
-
-
-def _conditions(before: Conditions, after: Conditions) -> dict[str, Any]:
-    return {
-        "governor": after.governors,
-        "frequency_mhz": {"before": before.frequencies_mhz, "after": after.frequencies_mhz},
-        "temperature_celsius": {"before": before.temperatures_celsius, "after": after.temperatures_celsius},
-        "throttling": {"before": before.throttling, "after": after.throttling} if after.throttling else None,
     }
 
 

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from .conditions import Conditions
 from .delegate import Delegate
-from .sample_statistics import group_medians_ms
 
 MIN_RUNS = 50
 MAX_LOAD_PER_CORE = 0.5
 MAX_OTHERS_SHARE = 0.1
 MAX_DRIFT = 0.05
-GROUPS = 5
 
 
 @dataclass(frozen=True)
@@ -22,7 +18,8 @@ class Evidence:
     """What the verdict rests on.
 
     Attributes:
-        samples_ns: int64 [n], the steady state.
+        runs: of the steady state.
+        groups_ms: p50 of consecutive groups of them, as `sample_statistics.group_medians_ms` makes them.
         before: conditions before anything was run, so that the load is not ours.
         after: conditions after the last run.
         delegate: what was delegated.
@@ -31,7 +28,8 @@ class Evidence:
         during: conditions between the runs.
     """
 
-    samples_ns: np.ndarray
+    runs: int
+    groups_ms: tuple[float, ...]
     before: Conditions
     after: Conditions
     delegate: Delegate
@@ -46,16 +44,16 @@ def reasons_against(evidence: Evidence) -> list[str]:
     A fact that the device does not tell is no reason, except the delegate: without it the figure means nothing.
     """
     return [
-        *_too_few(evidence.samples_ns),
+        *_too_few(evidence.runs),
         *_throttled(evidence),
         *_other_load(evidence),
         *_no_delegate(evidence.delegate),
-        *_unsteady(evidence.samples_ns),
+        *_unsteady(evidence.groups_ms),
     ]
 
 
-def _too_few(samples: np.ndarray) -> list[str]:
-    return [f"too few runs: {samples.size}, need {MIN_RUNS}"] if samples.size < MIN_RUNS else []
+def _too_few(runs: int) -> list[str]:
+    return [f"too few runs: {runs}, need {MIN_RUNS}"] if runs < MIN_RUNS else []
 
 
 def _throttled(evidence: Evidence) -> list[str]:
@@ -91,9 +89,8 @@ def _no_delegate(delegate: Delegate) -> list[str]:
     return [] if delegate.partitions else ["delegate missing: the built-in kernels ran the network"]
 
 
-def _unsteady(samples: np.ndarray) -> list[str]:
-    """The medians of five consecutive groups must lie within 5 % of the lowest."""
-    medians = group_medians_ms(samples, GROUPS)
+def _unsteady(medians: tuple[float, ...]) -> list[str]:
+    """The medians of consecutive groups must lie within 5 % of the lowest."""
     lowest, highest = min(medians), max(medians)
     if highest <= lowest * (1 + MAX_DRIFT):
         return []

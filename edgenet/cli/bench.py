@@ -43,6 +43,14 @@ Profile = Annotated[bool, typer.Option("--profile", help="Also time every operat
 InBrowser = Annotated[
     bool, typer.Option("--browser", help="On a phone (adb): in its browser, where nothing is copied to it.")
 ]
+BenchmarkModel = Annotated[
+    Path | None,
+    typer.Option(
+        "--benchmark-model",
+        metavar="PROGRAM",
+        help="Measure with this benchmark_model of TensorFlow Lite, built for the device; nothing else runs there.",
+    ),
+]
 Settle = Annotated[
     float | None,
     typer.Option(
@@ -66,6 +74,7 @@ def command(
     settle: Settle = None,
     profile: Profile = False,
     browser: InBrowser = False,
+    benchmark_model: BenchmarkModel = None,
     json_output: JsonFlag = False,
 ) -> None:
     """Measure latency on devices, with everything that decides it.
@@ -82,7 +91,16 @@ def command(
     with shown_progress() as progress:
         from edgenet.verbs.bench import BenchOptions, bench
 
-        options = BenchOptions(protocol, counts, affinity, sustained, settle, profile, browser=browser)
+        options = BenchOptions(
+            protocol,
+            counts,
+            affinity,
+            sustained,
+            settle,
+            profile,
+            browser=browser,
+            benchmark_model=benchmark_model,
+        )
         result = bench(models, on, options, out, progress, (lambda report: None) if json_output else show)
     if json_output:
         print_json(result.reports)

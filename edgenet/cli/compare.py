@@ -10,6 +10,7 @@ import typer
 from edgenet.cli.bench import Affinity, ProtocolName, Settle, Threads
 from edgenet.cli.console import JsonFlag, print_json, shown_progress, warn
 from edgenet.cli.numbers import numbers
+from edgenet.text import figure
 
 if TYPE_CHECKING:
     from edgenet.verbs.compare import Comparison, Side
@@ -55,6 +56,6 @@ def _print(result: Comparison) -> None:
 
 def _side(side: Side) -> str:
     return (
-        f"{side.name}: p50 {side.p50_ms:.4f} ms, p90 {side.p90_ms:.4f} ms, {side.n} runs, "
+        f"{side.name}: p50 {side.p50_ms:.4f} ms, p90 {figure(side.p90_ms, '{:.4f}')} ms, {side.n} runs, "
         f"{side.threads} thread(s), {side.device}"
     )

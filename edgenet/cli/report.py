@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from edgenet.cli.console import JsonFlag, print_json, shown_progress
+from edgenet.text import figure
 
 Results = Annotated[list[Path], typer.Argument(help="Reports of `edgenet bench`, or folders that hold some.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="The page, .html; its CSV and PNGs go beside it.")]
@@ -27,6 +28,6 @@ def command(results: Results, out: Out = Path("report.html"), json_output: JsonF
         return
     for row in result.rows:
         valid = "" if row.valid else f"   not valid: {row.reasons}"
-        typer.echo(f"{row.label}: p50 {row.p50_ms:.3f} ms, p99 {row.p99_ms:.3f} ms{valid}")
+        typer.echo(f"{row.label}: p50 {row.p50_ms:.3f} ms, p99 {figure(row.p99_ms, '{:.3f}')} ms{valid}")
     for path in result.files:
         typer.echo(f"  {path}")

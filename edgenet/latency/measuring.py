@@ -45,8 +45,18 @@ def measure_on(
             reports = measure_in_browser(models, options, progress, viewer)
     else:
         with opened(target) as device:
-            reports = measure_there(device, models, options, progress)
+            reports = _measured_there(device, models, options, progress)
     return [_as_here(report, model, target) for model, report in zip(models, reports, strict=True)]
+
+
+def _measured_there(
+    device: Device, models: Sequence[Path], options: BenchOptions, progress: Progress
+) -> list[Report]:
+    if options.benchmark_model is None:
+        return measure_there(device, models, options, progress)
+    from edgenet.latency.benchmark_model import measure_with_tool
+
+    return measure_with_tool(device, options.benchmark_model, models, options, progress)
 
 
 def check_reachable(target: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from device_scripts.protocol import PROTOCOLS
 from edgenet.errors import EdgenetError
@@ -24,6 +25,7 @@ class BenchOptions:
         runs: least number of runs; None for the protocol's.
         min_seconds: least time of the runs; None for the protocol's.
         browser: in the browser of the phone that is the target.
+        benchmark_model: TensorFlow Lite's program of that name, to measure with instead of our own.
     """
 
     protocol: str = "quick"
@@ -35,6 +37,7 @@ class BenchOptions:
     runs: int | None = None
     min_seconds: float | None = None
     browser: bool = False
+    benchmark_model: Path | None = None
 
     def check(self) -> None:
         """Refuses what the device would refuse, before anything goes there.

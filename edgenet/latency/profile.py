@@ -22,7 +22,7 @@ class OperatorTime:
         kind: such as CONV_2D; None where the runtime does not tell.
         output: the name of the tensor it makes.
         ms: what it adds to the network's latency, and the 95 % interval of that, `low_ms` to `high_ms`; it may be below
-            zero where the runtime joins it with the next one.
+            zero where the runtime joins it with the next one. None for an interval that the method does not give.
         share: of all operators' time, 0..1.
         mult_adds: for one picture; None where edgenet cannot read the network.
     """
@@ -31,8 +31,8 @@ class OperatorTime:
     kind: str | None
     output: str | None
     ms: float
-    low_ms: float
-    high_ms: float
+    low_ms: float | None
+    high_ms: float | None
     share: float
     mult_adds: int | None
 
@@ -81,7 +81,7 @@ def with_mult_adds(profile: dict[str, Any], model: Path) -> dict[str, Any]:
     """A profile as a device wrote it, and what each operator computes."""
     known = _mult_adds(model)
     rows = [
-        {**row, "mult_adds": None if known is None else known.get(row["output"], 0)}
+        {**row, "mult_adds": None if known is None or row["output"] is None else known.get(row["output"], 0)}
         for row in profile["operators"]
     ]
     return {**profile, "operators": rows}

@@ -71,10 +71,14 @@ def read_report(value: Any, path: str) -> LatencyReport:
         started=fields.text("started"),
         protocol=fields.inside("protocol").text("name") if fields.has("protocol") else "unnamed",
         threads=fields.integer("threads"),
+        n=steady.integer("n"),
+        min_ms=steady.number("min_ms"),
         p50_ms=steady.number("p50_ms"),
-        p90_ms=steady.number("p90_ms"),
-        p99_ms=steady.number("p99_ms"),
+        p90_ms=steady.number("p90_ms", None),
+        p99_ms=steady.number("p99_ms", None),
+        max_ms=steady.number("max_ms"),
         blocks_ms=_blocks(steady, path),
+        has_samples=not steady.has("block_p50_ms"),
         cold_start=_cold_start(fields.inside("cold_start")),
         sustained=_sustained(fields.inside("sustained")) if fields.has("sustained") else None,
         peak_memory_bytes=fields.integer("peak_memory_bytes", None),
@@ -111,6 +115,9 @@ def _is_report(path: Path) -> bool:
 
 
 def _blocks(steady: Fields, path: str) -> tuple[NDArray[np.float64], ...]:
+    medians = steady.numbers("block_p50_ms", ())
+    if medians:
+        return tuple(np.array([median], np.float64) for median in medians)
     samples = np.array(steady.numbers("samples_ns"), np.float64) / 1e6
     if samples.size == 0 or samples.min() < 0:
         raise EdgenetError(f"{path} has no samples, or some below zero", "measure again with edgenet bench")
@@ -125,8 +132,13 @@ def _blocks(steady: Fields, path: str) -> tuple[NDArray[np.float64], ...]:
 
 
 def _cold_start(fields: Fields) -> ColdStart:
-    names = ("import_ms", "load_ms", "first_inference_ms", "total_ms")
-    return ColdStart(fields.integer("n"), *(fields.number(name) for name in names))
+    return ColdStart(
+        fields.integer("n"),
+        fields.number("import_ms", None),
+        fields.number("load_ms"),
+        fields.number("first_inference_ms"),
+        fields.number("total_ms", None),
+    )
 
 
 def _sustained(fields: Fields) -> Sustained:
@@ -161,7 +173,8 @@ def _profile(fields: Fields) -> dict[str, Any]:
             "index": row.integer("index"),
             "kind": row.text("kind", "") or None,
             "output": row.text("output", "") or None,
-            **{name: row.number(name) for name in ("ms", "low_ms", "high_ms")},
+            "ms": row.number("ms"),
+            **{name: row.number(name, None) for name in ("low_ms", "high_ms")},
             "mult_adds": row.integer("mult_adds", None),
         }
         for row in fields.objects("operators")

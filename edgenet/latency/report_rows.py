@@ -17,7 +17,8 @@ class ReportRow:
 
     Attributes:
         label: what tells it apart from the others, for people.
-        cold_start_ms: from starting a process to its first answer.
+        p90_ms, p99_ms: None where the route does not tell.
+        cold_start_ms: from starting a process to its first answer; None where the route does not tell.
         sustained_ratio: p50 of the last 30 s over that of the first; None without a sustained load.
         int8_top1: percent of `photos`; None where nobody measured it.
         front: whether no other report of its device is as fast and as accurate, and better in one of the two.
@@ -34,10 +35,10 @@ class ReportRow:
     n: int
     min_ms: float
     p50_ms: float
-    p90_ms: float
-    p99_ms: float
+    p90_ms: float | None
+    p99_ms: float | None
     max_ms: float
-    cold_start_ms: float
+    cold_start_ms: float | None
     sustained_ratio: float | None
     peak_memory_bytes: int | None
     size_bytes: int
@@ -65,7 +66,7 @@ def rows_csv(rows: Sequence[ReportRow]) -> bytes:
 
 
 def _row(report: LatencyReport, label: str) -> ReportRow:
-    samples, accuracy = report.samples_ms, report.accuracy
+    accuracy = report.accuracy
     return ReportRow(
         label=label,
         model=report.name,
@@ -74,12 +75,12 @@ def _row(report: LatencyReport, label: str) -> ReportRow:
         started=report.started,
         protocol=report.protocol,
         threads=report.threads,
-        n=samples.size,
-        min_ms=float(samples.min()),
+        n=report.n,
+        min_ms=report.min_ms,
         p50_ms=report.p50_ms,
         p90_ms=report.p90_ms,
         p99_ms=report.p99_ms,
-        max_ms=float(samples.max()),
+        max_ms=report.max_ms,
         cold_start_ms=report.cold_start.total_ms,
         sustained_ratio=report.sustained.ratio if report.sustained else None,
         peak_memory_bytes=report.peak_memory_bytes,

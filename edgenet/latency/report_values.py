@@ -40,13 +40,13 @@ class Sustained:
 
 @dataclass(frozen=True)
 class ColdStart:
-    """Medians over `n` fresh processes, milliseconds."""
+    """Medians over `n` fresh processes, milliseconds; None for what the route does not tell."""
 
     n: int
-    import_ms: float
+    import_ms: float | None
     load_ms: float
     first_inference_ms: float
-    total_ms: float
+    total_ms: float | None
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,10 @@ class LatencyReport:
         target: as the user gave it; "" where it was measured by the device's script alone.
         device: its model, or its CPU, for people.
         started: when, ISO 8601.
-        blocks_ms: the samples, milliseconds, block by block in order.
+        n: runs of the steady state.
+        p90_ms, p99_ms: None where the route does not tell.
+        blocks_ms: the samples, milliseconds, block by block in order; where the route tells only summaries
+            (`has_samples` says no) each block's median alone.
         facts: the device and what it ran with, for people, by name.
         profile: as `latency.profile` reads it; None without one.
     """
@@ -83,10 +86,14 @@ class LatencyReport:
     started: str
     protocol: str
     threads: int
+    n: int
+    min_ms: float
     p50_ms: float
-    p90_ms: float
-    p99_ms: float
+    p90_ms: float | None
+    p99_ms: float | None
+    max_ms: float
     blocks_ms: tuple[NDArray[np.float64], ...]
+    has_samples: bool
     cold_start: ColdStart
     sustained: Sustained | None
     peak_memory_bytes: int | None
@@ -99,5 +106,5 @@ class LatencyReport:
 
     @property
     def samples_ms(self) -> NDArray[np.float64]:
-        """All of them, in order."""
+        """All of `blocks_ms`, in order."""
         return np.concatenate(self.blocks_ms)

@@ -22,7 +22,10 @@ STEPS = (("import", "import_ms"), ("load", "load_ms"), ("first inference", "firs
 
 
 def distribution_figure(reports: Sequence[LatencyReport], rows: Sequence[ReportRow]) -> Figure:
-    """A ridge for each report: how often each latency came, with marks at p50, p90 and p99; grey where not valid."""
+    """A ridge for each report: how often each latency came, with marks at p50, p90 and p99; grey where not valid.
+
+    Where single runs are not told it is a line from the fastest to the slowest.
+    """
     figure = figure_of(WIDTH, 1.1 + 0.45 * len(rows))
     axes = figure.subplots()
     quiet(axes, "How long one inference takes", "ms of one inference: every run, and p50, p90, p99")
@@ -36,12 +39,16 @@ def distribution_figure(reports: Sequence[LatencyReport], rows: Sequence[ReportR
     centres = (edges[1:] + edges[:-1]) / 2
     for place, (report, row) in enumerate(zip(reports, rows, strict=True)):
         base, colour = len(rows) - 1 - place, COLOURS[place % len(COLOURS)] if row.valid else MUTED
-        counts = np.convolve(np.histogram(report.samples_ms, edges)[0], np.hanning(7), mode="same")
-        axes.fill_between(
-            centres, base, base + 0.8 * counts / max(counts.max(), 1e-9), color=colour, alpha=0.35, lw=0
-        )
-        axes.plot(centres, base + 0.8 * counts / max(counts.max(), 1e-9), color=colour, lw=1.0)
+        if report.has_samples:
+            counts = np.convolve(np.histogram(report.samples_ms, edges)[0], np.hanning(7), mode="same")
+            heights = base + 0.8 * counts / max(counts.max(), 1e-9)
+            axes.fill_between(centres, base, heights, color=colour, alpha=0.35, lw=0)
+            axes.plot(centres, heights, color=colour, lw=1.0)
+        else:
+            axes.plot([row.min_ms, row.max_ms], [base + 0.1] * 2, color=colour, lw=3.0, alpha=0.5)
         for value, height in ((row.p50_ms, 0.8), (row.p90_ms, 0.5), (row.p99_ms, 0.3)):
+            if value is None:
+                continue
             axes.plot([value, value], [base, base + height], color=INK, lw=1.2 if height > 0.6 else 0.8)
         axes.annotate(
             f"{row.p50_ms:.3g}",
@@ -112,15 +119,16 @@ def cold_start_figure(reports: Sequence[LatencyReport], rows: Sequence[ReportRow
     quiet(axes, "Cold start: from nothing to the first answer", "ms, medians over fresh processes")
     for place, report in enumerate(reports):
         cold = report.cold_start
-        parts = [getattr(cold, name) for _, name in STEPS]
+        parts = [getattr(cold, name) or 0.0 for _, name in STEPS]
+        total = sum(parts) if cold.total_ms is None else cold.total_ms
         left = 0.0
         for width, colour in zip(
-            (*parts, max(cold.total_ms - sum(parts), 0)), (*COLOURS[:3], "#d0d0cc"), strict=True
+            (*parts, max(total - sum(parts), 0)), (*COLOURS[:3], "#d0d0cc"), strict=True
         ):
             axes.barh(len(rows) - 1 - place, width, left=left, color=colour, height=0.62)
             left += width
         axes.annotate(
-            f"{cold.total_ms:.0f}",
+            f"{total:.0f}{' without its process' if cold.total_ms is None else ''}",
             (left, len(rows) - 1 - place),
             xytext=(4, -3),
             textcoords="offset points",

@@ -9,6 +9,7 @@ from edgenet.latency.profile import operator_times
 from edgenet.latency.report_rows import ReportRow
 from edgenet.latency.report_values import LatencyReport
 from edgenet.plots.latency_style import STYLE
+from edgenet.text import figure
 
 MANY = 4
 """From so many measurements on their details are closed, and a reader opens what is wanted."""
@@ -82,12 +83,12 @@ def _columns(longest: float) -> tuple[tuple[str, Callable[[ReportRow], str]], ..
         ("", _badge),
         ("p50 ms", lambda row: f"{row.p50_ms:.3f}"),
         ("", lambda row: _bar(row.p50_ms / longest, 90)),
-        ("p90 ms", lambda row: f"{row.p90_ms:.3f}"),
-        ("p99 ms", lambda row: f"{row.p99_ms:.3f}"),
+        ("p90 ms", lambda row: figure(row.p90_ms, "{:.3f}")),
+        ("p99 ms", lambda row: figure(row.p99_ms, "{:.3f}")),
         ("max ms", lambda row: f"{row.max_ms:.3f}"),
         ("runs", lambda row: f"{row.n:,}"),
         ("threads", lambda row: str(row.threads)),
-        ("cold start<br>ms", lambda row: f"{row.cold_start_ms:.0f}"),
+        ("cold start<br>ms", lambda row: figure(row.cold_start_ms, "{:.0f}")),
         ("sustained", lambda row: "" if row.sustained_ratio is None else f"× {row.sustained_ratio:.3f}"),
         (
             "memory<br>MB",

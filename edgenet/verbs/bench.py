@@ -10,6 +10,7 @@ from device_scripts.model_file import open_model
 from edgenet.devices.target import Adb, Browser, parse_target
 from edgenet.errors import EdgenetError
 from edgenet.files import make_folder
+from edgenet.latency.benchmark_model import check_tool
 from edgenet.latency.measuring import Report, measure_on, write_latency
 from edgenet.latency.options import BenchOptions
 from edgenet.progress import Progress, silent
@@ -72,10 +73,15 @@ def _check(models: Sequence[Path], targets: Sequence[str], options: BenchOptions
     if not models or not targets:
         raise EdgenetError("there is nothing to measure", "give at least one model and one target")
     for target in targets:
-        if not isinstance(parse_target(target), Adb | Browser) and options.browser:
+        where = parse_target(target)
+        if options.benchmark_model is not None and isinstance(where, Browser):
+            raise EdgenetError("a browser runs no benchmark_model", "leave out --benchmark-model")
+        if not isinstance(where, Adb | Browser) and options.browser:
             raise EdgenetError(
                 f"{target} is measured in no browser", "leave out --browser, which is for phones (adb)"
             )
+    if options.benchmark_model is not None:
+        check_tool(options.benchmark_model, options)
     for model in models:
         open_model(model)
 

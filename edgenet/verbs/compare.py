@@ -30,7 +30,7 @@ class Side:
 
     name: str
     p50_ms: float
-    p90_ms: float
+    p90_ms: float | None
     n: int
     threads: int
     device: str
@@ -106,7 +106,7 @@ def _side(path: Path, report: LatencyReport) -> Side:
         str(path),
         report.p50_ms,
         report.p90_ms,
-        report.samples_ms.size,
+        report.n,
         report.threads,
         report.device,
         report.valid,

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from device_scripts.conditions import Conditions
-from device_scripts.delegate import Delegate, read_operators
+from device_scripts.conditions import Conditions, ends_of
+from device_scripts.delegate import Delegate
 from device_scripts.facts import device_facts
 from device_scripts.latency_report import SCHEMA
 from device_scripts.model_file import ModelFile
 from device_scripts.protocol import Protocol
-from device_scripts.runtime import load_runtime, make_interpreter
-from device_scripts.sample_statistics import PERCENTILE_RULE, summarize
+from device_scripts.sample_statistics import PERCENTILE_RULE, group_medians_ms, summarize
 from device_scripts.validity import Evidence, reasons_against
 from edgenet.devices.device import DeviceFacts
 from edgenet.errors import EdgenetError
 from edgenet.latency.fields import Fields
+from edgenet.latency.told import model_facts, operators_of
 from edgenet.webpage.litert_js import record
 from edgenet.webpage.site import RUNTIME
 
@@ -61,16 +60,17 @@ def latency_report(model: ModelFile, sent: dict[str, Any], around: Around) -> di
     """
     fields = Fields(sent, "the browser's report")
     samples = _samples(fields)
-    operators = _operators(model)
+    operators = operators_of(model)
     delegate = _delegate(fields, len(operators))
     device = _device(fields.inside("device"), around)
-    evidence = Evidence(samples, around.before, around.after, delegate, device["cores"] or 1, None)
+    ends = (around.before, around.after)
+    evidence = Evidence(samples.size, group_medians_ms(samples), *ends, delegate, device["cores"] or 1, None)
     reasons = reasons_against(evidence)
     return {
         "schema": SCHEMA,
         "route": ROUTE,
         "started": around.started,
-        "model": _model_facts(model, operators),
+        "model": model_facts(model, operators),
         "runtime": {"name": RUNTIME, "version": record()["version"]},
         "delegate": delegate.as_dict(),
         "device": device,
@@ -80,7 +80,7 @@ def latency_report(model: ModelFile, sent: dict[str, Any], around: Around) -> di
         "cpu_sets": {},
         "tried": [],
         "settling": {"waited_s": 0.0},
-        **_conditions(around),
+        **ends_of(around.before, around.after),
         "during": [],
         "cold_start": _cold_start(fields.inside("cold_start_ms")),
         "steady_state": {
@@ -112,12 +112,6 @@ def _samples(fields: Fields) -> np.ndarray:
     return samples.astype(np.int64)
 
 
-def _operators(model: ModelFile) -> list[str]:
-    """Kinds of the model's operators, as the interpreter of this machine reads them."""
-    nodes = read_operators(make_interpreter(load_runtime(), model, 1)) or []
-    return [node["op_name"] for node in nodes if node["op_name"] != "DELEGATE"]
-
-
 def _delegate(fields: Fields, operators: int) -> Delegate:
     """LiteRT.js tells only whether XNNPACK took all of it; all of it is one part."""
     if operators and fields.flag("delegated"):
@@ -142,30 +136,6 @@ def _device(told: Fields, around: Around) -> dict[str, Any]:
         "machine": machine,
         "python": None,
         **browser,
-    }
-
-
-def _model_facts(model: ModelFile, operators: list[str]) -> dict[str, Any]:
-    manifest = model.manifest or {}
-    return {
-        "file": model.path.name,
-        "name": manifest.get("name"),
-        "bundle": model.manifest is not None,
-        "sha256": model.sha256,
-        "size_bytes": len(model.data),
-        "operators": len(operators) or None,
-        "operators_by_type": dict(sorted(Counter(operators).items())) or None,
-        "accuracy": manifest.get("accuracy"),
-    }
-
-
-def _conditions(around: Around) -> dict[str, Any]:
-    before, after = around.before, around.after
-    return {
-        "governor": after.governors,
-        "frequency_mhz": {"before": before.frequencies_mhz, "after": after.frequencies_mhz},
-        "temperature_celsius": {"before": before.temperatures_celsius, "after": after.temperatures_celsius},
-        "throttling": {"before": before.throttling, "after": after.throttling} if after.throttling else None,
     }
 
 
