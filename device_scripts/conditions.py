@@ -33,6 +33,16 @@ def look(root: Path = ROOT) -> Conditions:
     )
 
 
+def ends_of(before: Conditions, after: Conditions) -> dict[str, Any]:
+    """Of the report: clock, temperature and throttling, before the runs and after."""
+    return {
+        "governor": after.governors,
+        "frequency_mhz": {"before": before.frequencies_mhz, "after": after.frequencies_mhz},
+        "temperature_celsius": {"before": before.temperatures_celsius, "after": after.temperatures_celsius},
+        "throttling": {"before": before.throttling, "after": after.throttling} if after.throttling else None,
+    }
+
+
 def load() -> float | None:
     """Average number of running processes over the last minute, ours included."""
     try:

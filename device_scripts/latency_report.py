@@ -10,7 +10,7 @@ from typing import Any
 
 from .affinity import CpuSet, Setting, found_sets
 from .cold_starts import cold_starts, peak_of
-from .conditions import Conditions, OthersLoad, look
+from .conditions import Conditions, OthersLoad, ends_of, look
 from .contenders import Contender, load_contender, measure_in_turns
 from .delegate import find_delegate, operator_kinds
 from .facts import device_facts
@@ -25,7 +25,7 @@ from .trials import try_settings
 from .validity import Evidence, reasons_against
 
 SCHEMA = "edgenet.latency.v1"
-ROUTE = "device scripts"
+ROUTE = "device_scripts"
 """What a report calls the way by which these scripts measure."""
 
 
@@ -120,7 +120,7 @@ class _Shared:
             "cpu_sets": cpu_set_facts(found_sets()),
             "tried": tried,
             "settling": self.settling,
-            **conditions_facts(self.before, self.after),
+            **ends_of(self.before, self.after),
             "during": [look_facts(at, seen) for at, seen in contender.looks],
             "cold_start": cold,
             "steady_state": _steady(contender, self.protocol),
@@ -159,16 +159,6 @@ def model_facts(model: ModelFile, operators: list[str] | None) -> dict[str, Any]
 def cpu_set_facts(sets: list[CpuSet]) -> dict[str, Any]:
     """What a report says of the sets that the device has."""
     return {one.name: {"cpus": list(one.cpus), "max_mhz": one.max_mhz} for one in sets}
-
-
-def conditions_facts(before: Conditions, after: Conditions) -> dict[str, Any]:
-    """What a report says of the conditions around the runs."""
-    return {
-        "governor": after.governors,
-        "frequency_mhz": {"before": before.frequencies_mhz, "after": after.frequencies_mhz},
-        "temperature_celsius": {"before": before.temperatures_celsius, "after": after.temperatures_celsius},
-        "throttling": {"before": before.throttling, "after": after.throttling} if after.throttling else None,
-    }
 
 
 def look_facts(at_s: float, seen: Conditions) -> dict[str, Any]:

@@ -40,9 +40,9 @@ def summarize(samples_ns: np.ndarray) -> dict[str, Any]:
     }
 
 
-def group_medians_ms(samples_ns: np.ndarray, groups: int = 5) -> list[float]:
+def group_medians_ms(samples_ns: np.ndarray, groups: int = 5) -> tuple[float, ...]:
     """p50 (ms) of consecutive, equally long groups; they drift apart when the device heats up or is disturbed."""
-    return [percentile(group, 50) / 1e6 for group in np.array_split(samples_ns, groups) if group.size]
+    return tuple(percentile(group, 50) / 1e6 for group in np.array_split(samples_ns, groups) if group.size)
 
 
 def sustained(blocks: list[np.ndarray], ends_s: list[float], window_s: float = 30.0) -> dict[str, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .conditions import Conditions
@@ -19,8 +18,9 @@ class Evidence:
     """What the verdict rests on.
 
     Attributes:
-        runs: number of samples of the steady state.
-        group_p50s_ms: p50 of consecutive, equally long groups of them; empty where nobody knows.
+        runs: of the steady state.
+        groups_ms: p50 of consecutive groups of them, as `sample_statistics.group_medians_ms` makes them; empty where
+            nobody knows.
         before: conditions before anything was run, so that the load is not ours.
         after: conditions after the last run.
         delegate: what was delegated.
@@ -30,7 +30,7 @@ class Evidence:
     """
 
     runs: int
-    group_p50s_ms: Sequence[float]
+    groups_ms: tuple[float, ...]
     before: Conditions
     after: Conditions
     delegate: Delegate
@@ -49,7 +49,7 @@ def reasons_against(evidence: Evidence) -> list[str]:
         *_throttled(evidence),
         *_other_load(evidence),
         *_no_delegate(evidence.delegate),
-        *_unsteady(evidence.group_p50s_ms),
+        *_unsteady(evidence.groups_ms),
     ]
 
 
@@ -90,7 +90,7 @@ def _no_delegate(delegate: Delegate) -> list[str]:
     return [] if delegate.partitions else ["delegate missing: the built-in kernels ran the network"]
 
 
-def _unsteady(medians: Sequence[float]) -> list[str]:
+def _unsteady(medians: tuple[float, ...]) -> list[str]:
     """The medians of consecutive groups must lie within 5 % of the lowest."""
     lowest, highest = min(medians, default=0.0), max(medians, default=0.0)
     if highest <= lowest * (1 + MAX_DRIFT):

@@ -2,7 +2,8 @@
 
 tensorflow/lite/tools/benchmark/benchmark_model.cc prints the timings, tensorflow/lite/profiling and
 xla/tsl/util/stats_calculator.cc the tables of operators, tensorflow/lite/core/subgraph.cc what was delegated (on
-Android; elsewhere it is silent). In all versions the same words, with or without "INFO: "; only newer ones tell the median.
+Android; elsewhere it is silent). The words are the same in all versions, with or without "INFO: ", but only newer ones
+tell the median.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ REMEDY = "give TensorFlow Lite's or LiteRT's benchmark_model"
 _LINE = r"^(?:INFO: )?"
 # A warm-up and the runs; where all took the same time only `curr` is there.
 _RUNS = re.compile(
-    _LINE + r"count=(?P<n>\d+) (?:first=\d+ )?curr=(?P<curr>\d+)(?:\(all same\))?"
+    _LINE + r"count=(?P<n>\d+) (?:first=\d+ )?curr=(?P<curr>\d+)(?: ?\(all same\))?"
     r"(?: min=(?P<min>\d+) max=(?P<max>\d+) avg=(?P<avg>[\d.e+]+) std=(?P<std>\d+))?"
     r"(?: p5=\d+ median=(?P<median>\d+) p95=\d+)?\s*$",
     re.MULTILINE,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgenet.devices.device import Device
+from edgenet.devices.elf import program_machine
 from edgenet.devices.local import LocalDevice
 from edgenet.devices.posix import script
 from edgenet.errors import EdgenetError
@@ -15,11 +15,6 @@ from edgenet.progress import Progress
 
 NAME = "benchmark_model"
 
-# e_machine of an ELF header (elf(5)), and how `uname -m` calls it.
-_MACHINES = {3: "i686", 40: "armv7l", 62: "x86_64", 183: "aarch64", 243: "riscv64"}
-_HEADER = struct.Struct("<4sBB10xHH")  # magic, class, byte order, type, machine
-_LITTLE_ENDIAN = 1
-_PROGRAM_TYPES = (2, 3)  # ET_EXEC and ET_DYN: the linker makes programs of either
 _CHECK = 'cd "$1" && echo "$2  $3" | sha256sum -c >/dev/null 2>&1 && chmod 755 "$3"'
 
 
@@ -50,19 +45,7 @@ def read_program(path: Path) -> BenchmarkProgram:
     Raises:
         EdgenetError: there is none, or it is no program for Linux or Android.
     """
-    give = "give TensorFlow Lite's or LiteRT's benchmark_model, built for the device"
-    if not path.is_file():
-        raise EdgenetError(f"there is no file {path}", give)
-    digest = sha256(path)
-    with path.open("rb") as file:
-        head = file.read(_HEADER.size)
-    if len(head) < _HEADER.size or head[:4] != b"\x7fELF":
-        kind = "a script, whose checksum would not be the program's" if head[:2] == b"#!" else "no ELF file"
-        raise EdgenetError(f"{path} is no program for Linux or Android: it is {kind}", give)
-    _, _, order, kind, machine = _HEADER.unpack(head)
-    if order != _LITTLE_ENDIAN or kind not in _PROGRAM_TYPES:
-        raise EdgenetError(f"{path} is no program: it is another kind of ELF file", give)
-    return BenchmarkProgram(path, _MACHINES.get(machine, f"machine {machine}"), digest, path.stat().st_size)
+    return BenchmarkProgram(path, program_machine(path), sha256(path), path.stat().st_size)
 
 
 def check_fits(program: BenchmarkProgram, device: Device) -> None:
@@ -89,7 +72,7 @@ def place_program(program: BenchmarkProgram, device: Device, progress: Progress)
     """
     if isinstance(device, LocalDevice):
         return str(program.path.resolve())
-    folder, name = f"{device.home}/programs/{program.sha256[:16]}", f"bin/{NAME}"
+    folder, name = f"{device.home}/tools/{program.sha256[:16]}", f"bin/{NAME}"
     check = script(_CHECK, folder, program.sha256, name)
     if device.run(check).status:
         device.push({name: program.path}, folder, progress)

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from device_scripts.affinity import CpuSet, Setting
-from device_scripts.conditions import Conditions
+from device_scripts.conditions import Conditions, ends_of
 from device_scripts.delegate import Delegate
 from device_scripts.latency_report import (
     SCHEMA,
-    conditions_facts,
     cpu_set_facts,
     look_facts,
     model_facts,
@@ -101,7 +100,7 @@ def report_of(measured: Measured, around: Around) -> dict[str, Any]:
         "cpu_sets": cpu_set_facts(around.sets),
         "tried": measured.tried,
         "settling": {"waited_s": 0.0},
-        **conditions_facts(around.before, around.after),
+        **ends_of(around.before, around.after),
         "during": [look_facts(at, seen) for at, seen in measured.looks],
         "cold_start": _cold_start(measured.blocks),
         "steady_state": steady,
@@ -143,9 +142,10 @@ def _steady(blocks: list[Timings], protocol: Protocol) -> dict[str, Any]:
     }
 
 
-def _groups(medians: list[float] | None) -> list[float]:
+def _groups(medians: list[float] | None) -> tuple[float, ...]:
     """p50 of consecutive groups of blocks."""
-    return [percentile(part, 50) for part in np.array_split(np.array(medians or ()), GROUPS) if part.size]
+    parts = np.array_split(np.array(medians or ()), GROUPS)
+    return tuple(percentile(part, 50) for part in parts if part.size)
 
 
 def _cold_start(blocks: list[Timings]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import typer
 from edgenet.cli.bench import Affinity, ProtocolName, Settle, Threads
 from edgenet.cli.console import JsonFlag, print_json, shown_progress, warn
 from edgenet.cli.numbers import numbers
+from edgenet.text import figure
 
 if TYPE_CHECKING:
     from edgenet.verbs.compare import Comparison, Side
@@ -54,7 +55,5 @@ def _print(result: Comparison) -> None:
 
 
 def _side(side: Side) -> str:
-    told = [
-        f"{name} {ms:.4f} ms" for name, ms in (("p50", side.p50_ms), ("p90", side.p90_ms)) if ms is not None
-    ]
-    return f"{side.name}: {', '.join(told)}, {side.n} runs, {side.threads} thread(s), {side.device}"
+    p50, p90 = (figure(ms, "{:.4f}") for ms in (side.p50_ms, side.p90_ms))
+    return f"{side.name}: p50 {p50} ms, p90 {p90} ms, {side.n} runs, {side.threads} thread(s), {side.device}"

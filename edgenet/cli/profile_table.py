@@ -50,15 +50,14 @@ def _cells(operator: OperatorTime) -> list[str]:
         operator.kind or "unknown",
         operator.output or "",
         f"{operator.ms:.3f}",
-        _half(operator),
+        _half_width(operator),
         f"{operator.share:.1%}",
         f"{work / 1e6:.2f}" if work else "",
         f"{work / operator.ms / 1e6:.1f}" if work and operator.ms > 0 else "",
     ]
 
 
-def _half(operator: OperatorTime) -> str:
-    """Half of the interval."""
+def _half_width(operator: OperatorTime) -> str:
     if operator.low_ms is None or operator.high_ms is None:
         return ""
     return f"{(operator.high_ms - operator.low_ms) / 2:.3f}"

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from edgenet.cli.console import JsonFlag, print_json, shown_progress
+from edgenet.text import figure
 
 Results = Annotated[list[Path], typer.Argument(help="Reports of `edgenet bench`, or folders that hold some.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="The page, .html; its CSV and PNGs go beside it.")]
@@ -27,9 +28,7 @@ def command(results: Results, out: Out = Path("report.html"), json_output: JsonF
         return
     for row in result.rows:
         valid = "" if row.valid else f"   not valid: {row.reasons}"
-        told = [
-            f"{name} {ms:.3f} ms" for name, ms in (("p50", row.p50_ms), ("p99", row.p99_ms)) if ms is not None
-        ]
-        typer.echo(f"{row.label}: {', '.join(told) or 'no percentile is told'}{valid}")
+        p50, p99 = (figure(ms, "{:.3f}") for ms in (row.p50_ms, row.p99_ms))
+        typer.echo(f"{row.label}: p50 {p50} ms, p99 {p99} ms{valid}")
     for path in result.files:
         typer.echo(f"  {path}")

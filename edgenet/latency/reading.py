@@ -61,6 +61,7 @@ def read_report(value: Any, path: str) -> LatencyReport:
         raise EdgenetError(f"{path} has the schema {schema!s:.60}, expected {SCHEMA}", _GIVE)
     fields = Fields(value, path)
     steady, model = fields.inside("steady_state"), fields.inside("model")
+    has_samples = "block_p50_ms" not in steady.names()
     return LatencyReport(
         path=path,
         name=model.text("name", "") or Path(model.text("file")).stem,
@@ -71,7 +72,14 @@ def read_report(value: Any, path: str) -> LatencyReport:
         started=fields.text("started"),
         protocol=fields.inside("protocol").text("name") if fields.has("protocol") else "unnamed",
         threads=fields.integer("threads"),
-        **_steady(steady, path),
+        n=steady.integer("n"),
+        min_ms=steady.number("min_ms"),
+        p50_ms=steady.number("p50_ms") if has_samples else steady.number("p50_ms", None),
+        p90_ms=steady.number("p90_ms", None),
+        p99_ms=steady.number("p99_ms", None),
+        max_ms=steady.number("max_ms"),
+        blocks_ms=_blocks(steady, path),
+        has_samples=has_samples,
         cold_start=_cold_start(fields.inside("cold_start")),
         sustained=_sustained(fields.inside("sustained")) if fields.has("sustained") else None,
         peak_memory_bytes=fields.integer("peak_memory_bytes", None),
@@ -107,31 +115,9 @@ def _is_report(path: Path) -> bool:
         return False
 
 
-def _steady(steady: Fields, path: str) -> dict[str, Any]:
-    """The steady state. A route that keeps no samples tells what they were like, block by block."""
-    names = ("p50_ms", "p90_ms", "p99_ms")
-    if steady.has("samples_ns"):
-        blocks = _blocks(steady, path)
-        samples = np.concatenate(blocks)
-        told = {name: steady.number(name) for name in names}
-        return {
-            **told,
-            "n": samples.size,
-            "min_ms": float(samples.min()),
-            "max_ms": float(samples.max()),
-            "mean_ms": float(samples.mean()),
-            "blocks_ms": blocks,
-            "block_p50_ms": (),
-        }
-    told = {name: steady.number(name, None) for name in names}
-    figures = {name: steady.number(name) for name in ("min_ms", "max_ms", "mean_ms")}
-    medians = tuple(steady.numbers("block_p50_ms", ()))
-    if steady.integer("n") < 1 or min(medians, default=1.0) <= 0 or min(figures.values()) < 0:
-        raise EdgenetError(f"{path} has no runs, or some below zero", "measure again with edgenet bench")
-    return {**told, **figures, "n": steady.integer("n"), "blocks_ms": (), "block_p50_ms": medians}
-
-
 def _blocks(steady: Fields, path: str) -> tuple[NDArray[np.float64], ...]:
+    if "block_p50_ms" in steady.names():
+        return tuple(np.array([median], np.float64) for median in steady.numbers("block_p50_ms", ()))
     samples = np.array(steady.numbers("samples_ns"), np.float64) / 1e6
     if samples.size == 0 or samples.min() < 0:
         raise EdgenetError(f"{path} has no samples, or some below zero", "measure again with edgenet bench")
@@ -146,8 +132,13 @@ def _blocks(steady: Fields, path: str) -> tuple[NDArray[np.float64], ...]:
 
 
 def _cold_start(fields: Fields) -> ColdStart:
-    names = ("import_ms", "load_ms", "first_inference_ms", "total_ms")
-    return ColdStart(fields.integer("n"), *(fields.number(name, None) for name in names))
+    return ColdStart(
+        fields.integer("n"),
+        fields.number("import_ms", None),
+        fields.number("load_ms"),
+        fields.number("first_inference_ms"),
+        fields.number("total_ms", None),
+    )
 
 
 def _sustained(fields: Fields) -> Sustained:

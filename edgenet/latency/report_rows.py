@@ -17,8 +17,8 @@ class ReportRow:
 
     Attributes:
         label: what tells it apart from the others, for people.
-        p50_ms, p90_ms, p99_ms: None where they are not told.
-        cold_start_ms: from starting a process to its first answer; None where it is not told.
+        p50_ms, p90_ms, p99_ms: None where the route does not tell.
+        cold_start_ms: from starting a process to its first answer; None where the route does not tell.
         sustained_ratio: p50 of the last 30 s over that of the first; None without a sustained load.
         int8_top1: percent of `photos`; None where nobody measured it.
         front: whether no other report of its device is as fast and as accurate, and better in one of the two.

@@ -40,12 +40,12 @@ class Sustained:
 
 @dataclass(frozen=True)
 class ColdStart:
-    """Medians over `n` fresh processes, milliseconds; None for what is not told."""
+    """Medians over `n` fresh processes, milliseconds; None for what the route does not tell."""
 
     n: int
     import_ms: float | None
-    load_ms: float | None
-    first_inference_ms: float | None
+    load_ms: float
+    first_inference_ms: float
     total_ms: float | None
 
 
@@ -69,9 +69,10 @@ class LatencyReport:
         target: as the user gave it; "" where it was measured by the device's script alone.
         device: its model, or its CPU, for people.
         started: when, ISO 8601.
-        n: number of runs, of which `p50_ms` and so on; a percentile is None where it is not told.
-        blocks_ms: the samples, milliseconds, block by block in order; empty where they are not told.
-        block_p50_ms: where they are not, the medians of the blocks; empty where not even these are told.
+        n: runs of the steady state.
+        p50_ms, p90_ms, p99_ms: None where the route does not tell.
+        blocks_ms: the samples, milliseconds, block by block in order; where the route tells only summaries
+            (`has_samples` says no) each block's median alone, and nothing where not even that is told.
         facts: the device and what it ran with, for people, by name.
         profile: as `latency.profile` reads it; None without one.
     """
@@ -91,9 +92,8 @@ class LatencyReport:
     p90_ms: float | None
     p99_ms: float | None
     max_ms: float
-    mean_ms: float
     blocks_ms: tuple[NDArray[np.float64], ...]
-    block_p50_ms: tuple[float, ...]
+    has_samples: bool
     cold_start: ColdStart
     sustained: Sustained | None
     peak_memory_bytes: int | None
@@ -106,5 +106,5 @@ class LatencyReport:
 
     @property
     def samples_ms(self) -> NDArray[np.float64]:
-        """All of them, in order."""
+        """All of `blocks_ms`, in order."""
         return np.concatenate(self.blocks_ms)

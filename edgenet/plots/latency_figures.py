@@ -26,7 +26,7 @@ def distribution_figure(reports: Sequence[LatencyReport], rows: Sequence[ReportR
 
     None where no report has single runs.
     """
-    drawn = [(report, row) for report, row in zip(reports, rows, strict=True) if report.blocks_ms]
+    drawn = [(report, row) for report, row in zip(reports, rows, strict=True) if report.has_samples]
     if not drawn:
         return None
     reports, rows = [report for report, _ in drawn], [row for _, row in drawn]
@@ -113,18 +113,15 @@ def _shared_beginning(names: Sequence[str]) -> str:
     return first[: first.rfind("_", 0, same) + 1]
 
 
-def cold_start_figure(reports: Sequence[LatencyReport], rows: Sequence[ReportRow]) -> Figure | None:
-    """From starting a process to its first answer, in steps; None where no report has all of it."""
-    drawn = [(report.cold_start, row) for report, row in zip(reports, rows, strict=True) if row.cold_start_ms]
-    if not drawn:
-        return None
-    rows = [row for _, row in drawn]
+def cold_start_figure(reports: Sequence[LatencyReport], rows: Sequence[ReportRow]) -> Figure:
+    """From starting a process to its first answer, in steps."""
     figure = figure_of(WIDTH, 1.2 + 0.3 * len(rows))
     axes = figure.subplots()
     quiet(axes, "Cold start: from nothing to the first answer", "ms, medians over fresh processes")
-    for place, (cold, _) in enumerate(drawn):
-        total = cold.total_ms or 0.0
+    for place, report in enumerate(reports):
+        cold = report.cold_start
         parts = [getattr(cold, name) or 0.0 for _, name in STEPS]
+        total = sum(parts) if cold.total_ms is None else cold.total_ms
         left = 0.0
         for width, colour in zip(
             (*parts, max(total - sum(parts), 0)), (*COLOURS[:3], "#d0d0cc"), strict=True
@@ -132,7 +129,7 @@ def cold_start_figure(reports: Sequence[LatencyReport], rows: Sequence[ReportRow
             axes.barh(len(rows) - 1 - place, width, left=left, color=colour, height=0.62)
             left += width
         axes.annotate(
-            f"{total:.0f}",
+            f"{total:.0f}{' without its process' if cold.total_ms is None else ''}",
             (left, len(rows) - 1 - place),
             xytext=(4, -3),
             textcoords="offset points",

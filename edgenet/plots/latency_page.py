@@ -9,6 +9,7 @@ from edgenet.latency.profile import operator_times
 from edgenet.latency.report_rows import ReportRow
 from edgenet.latency.report_values import LatencyReport
 from edgenet.plots.latency_style import STYLE
+from edgenet.text import figure
 
 MANY = 4
 """From so many measurements on their details are closed, and a reader opens what is wanted."""
@@ -82,14 +83,14 @@ def _columns(longest: float) -> tuple[tuple[str, Callable[[ReportRow], str]], ..
     return (
         ("", lambda row: escape(row.label)),
         ("", _badge),
-        ("p50 ms", lambda row: _ms(row.p50_ms)),
+        ("p50 ms", lambda row: figure(row.p50_ms, "{:.3f}")),
         ("", lambda row: "" if row.p50_ms is None else _bar(row.p50_ms / longest, 90)),
-        ("p90 ms", lambda row: _ms(row.p90_ms)),
-        ("p99 ms", lambda row: _ms(row.p99_ms)),
+        ("p90 ms", lambda row: figure(row.p90_ms, "{:.3f}")),
+        ("p99 ms", lambda row: figure(row.p99_ms, "{:.3f}")),
         ("max ms", lambda row: f"{row.max_ms:.3f}"),
         ("runs", lambda row: f"{row.n:,}"),
         ("threads", lambda row: str(row.threads)),
-        ("cold start<br>ms", lambda row: "" if row.cold_start_ms is None else f"{row.cold_start_ms:.0f}"),
+        ("cold start<br>ms", lambda row: figure(row.cold_start_ms, "{:.0f}")),
         ("sustained", lambda row: "" if row.sustained_ratio is None else f"× {row.sustained_ratio:.3f}"),
         (
             "memory<br>MB",
@@ -112,10 +113,6 @@ def _table(rows: Sequence[ReportRow]) -> str:
         for row, *cells in lines
     )
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-def _ms(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
 
 
 def _badge(row: ReportRow) -> str:
@@ -151,7 +148,7 @@ def _reasons(reports: Sequence[LatencyReport], rows: Sequence[ReportRow]) -> str
 
 def _left_out(reports: Sequence[LatencyReport], rows: Sequence[ReportRow]) -> str:
     """Which measurements the figures below cannot show, and why."""
-    labels = [row.label for report, row in zip(reports, rows, strict=True) if not report.blocks_ms]
+    labels = [row.label for report, row in zip(reports, rows, strict=True) if not report.has_samples]
     if not labels:
         return ""
     return (

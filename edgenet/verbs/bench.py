@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from device_scripts.model_file import open_model
+from edgenet.benchmark_model.program import read_program
 from edgenet.devices.target import Adb, Browser, parse_target
 from edgenet.errors import EdgenetError
 from edgenet.files import make_folder
@@ -72,15 +73,16 @@ def _check(models: Sequence[Path], targets: Sequence[str], options: BenchOptions
     if not models or not targets:
         raise EdgenetError("there is nothing to measure", "give at least one model and one target")
     for target in targets:
-        if not isinstance(parse_target(target), Adb | Browser) and options.browser:
+        where = parse_target(target)
+        if options.benchmark_model is not None and isinstance(where, Browser):
+            raise EdgenetError("a browser runs no benchmark_model", "leave out --benchmark-model")
+        if not isinstance(where, Adb | Browser) and options.browser:
             raise EdgenetError(
                 f"{target} is measured in no browser", "leave out --browser, which is for phones (adb)"
             )
     for model in models:
         open_model(model)
     if options.benchmark_model is not None:
-        from edgenet.benchmark_model.program import read_program
-
         read_program(options.benchmark_model)
 
 

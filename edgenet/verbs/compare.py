@@ -78,7 +78,7 @@ def compare(
         raise EdgenetError(f"{a} and {b} are a report and a model", "give two reports, or two models")
     first, second = (_read(a), _read(b)) if kinds == {True} else _measured((a, b), target, options, progress)
     paired = _in_turns(first, second)
-    found = difference(_blocks(first), _blocks(second), paired)
+    found = difference(_comparable(first), _comparable(second), paired)
     return Comparison(_side(a, first), _side(b, second), found, _warnings(first, second))
 
 
@@ -103,18 +103,18 @@ def _measured(
 def _in_turns(a: LatencyReport, b: LatencyReport) -> bool:
     """Reports of one measurement began in the same second at the same place, and have as many blocks."""
     same = (a.started, a.target, a.device) == (b.started, b.target, b.device)
-    return same and len(_blocks(a)) == len(_blocks(b))
+    return same and len(a.blocks_ms) == len(b.blocks_ms)
 
 
-def _blocks(report: LatencyReport) -> Sequence[NDArray[np.float64]]:
+def _comparable(report: LatencyReport) -> Sequence[NDArray[np.float64]]:
     """What is compared: the samples, block by block, or where they are not told the medians of the blocks."""
-    if not (report.blocks_ms or report.block_p50_ms):
+    if not report.blocks_ms:
         raise EdgenetError(
             f"{report.path} cannot be compared: it has neither single runs nor medians, which the "
             "benchmark_model that measured it is too old to tell",
             "measure again with a newer one, or without --benchmark-model",
         )
-    return report.blocks_ms or [np.array([median]) for median in report.block_p50_ms]
+    return report.blocks_ms
 
 
 def _side(path: Path, report: LatencyReport) -> Side:

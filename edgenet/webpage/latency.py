@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from device_scripts.conditions import Conditions
+from device_scripts.conditions import Conditions, ends_of
 from device_scripts.delegate import Delegate
 from device_scripts.facts import device_facts
-from device_scripts.latency_report import SCHEMA, conditions_facts, model_facts
+from device_scripts.latency_report import SCHEMA, model_facts
 from device_scripts.model_file import ModelFile
 from device_scripts.protocol import Protocol
 from device_scripts.sample_statistics import PERCENTILE_RULE, group_medians_ms, summarize
@@ -80,7 +80,7 @@ def latency_report(model: ModelFile, sent: dict[str, Any], around: Around) -> di
         "cpu_sets": {},
         "tried": [],
         "settling": {"waited_s": 0.0},
-        **conditions_facts(around.before, around.after),
+        **ends_of(around.before, around.after),
         "during": [],
         "cold_start": _cold_start(fields.inside("cold_start_ms")),
         "steady_state": {

@@ -91,7 +91,6 @@ def _protocol(options: BenchOptions) -> Protocol:
         "--sustained": options.sustained_s is not None,
         "--profile": options.profile,
         "--settle": options.settle_s is not None,
-        "--benchmark-model": options.benchmark_model is not None,
     }
     for name, given in wanted.items():
         if given:

@@ -160,7 +160,7 @@ def test_failures_say_why(program, model: Path) -> None:
 
 
 def test_a_browser_runs_no_programs(program, model: Path) -> None:
-    with pytest.raises(EdgenetError, match="a browser cannot follow --benchmark-model"):
+    with pytest.raises(EdgenetError, match="a browser runs no benchmark_model"):
         bench([model], ["browser"], BenchOptions(benchmark_model=program()))
 
 

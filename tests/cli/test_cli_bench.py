@@ -56,7 +56,7 @@ def test_a_table_and_json(edgenet: Edgenet, made: Path) -> None:
     ran = edgenet("bench", made / "int8.edgenet", "--json")
     (report,) = json.loads(ran.out)
     assert report["schema"] == "edgenet.latency.v1"
-    assert (report["target"], report["route"]) == ("local", "device scripts")
+    assert (report["target"], report["route"]) == ("local", "device_scripts")
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def test_summary() -> None:
         "std_ms": pytest.approx(7**0.5),
     }  # fmt: skip
     assert summarize(np.array([1]))["std_ms"] is None
-    assert group_medians_ms(np.repeat([1, 2, 3, 4, 5], 10) * 1_000_000) == [1, 2, 3, 4, 5]
+    assert group_medians_ms(np.repeat([1, 2, 3, 4, 5], 10) * 1_000_000) == (1, 2, 3, 4, 5)
 
 
 def test_sustained_compares_the_first_and_the_last_half_minute() -> None:
@@ -118,7 +118,7 @@ def test_what_a_device_does_not_tell_is_none(tmp_path: Path, monkeypatch: pytest
 
 
 QUIET = Conditions(None, None, None, None, 0.1)
-GOOD = Evidence(60, [1.0] * 5, QUIET, QUIET, Delegate("XNNPACK", 33, 33, 1), 4, 0.02)
+GOOD = Evidence(60, (1.0,) * 5, QUIET, QUIET, Delegate("XNNPACK", 33, 33, 1), 4, 0.02)
 
 
 def test_a_good_measurement_is_valid() -> None:
@@ -138,7 +138,7 @@ def test_a_good_measurement_is_valid() -> None:
             {"during": (replace(QUIET, throttling=decode_throttled(0x20002)),)},
             "throttled: frequency capped",
         ),
-        ({"group_p50s_ms": [1.0, 1.0, 1.0, 1.0, 1.06]}, "unsteady: p50 of 5"),
+        ({"groups_ms": (1.0, 1.0, 1.0, 1.0, 1.06)}, "unsteady: p50 of 5"),
     ],
 )
 def test_each_reason_alone(changes: dict, reason: str) -> None:
@@ -148,8 +148,8 @@ def test_each_reason_alone(changes: dict, reason: str) -> None:
 
 
 def test_a_drift_of_five_percent_is_allowed() -> None:
-    assert reasons_against(replace(GOOD, group_p50s_ms=[1.0, 1.0, 1.0, 1.0, 1.05])) == []
-    assert reasons_against(replace(GOOD, group_p50s_ms=[])) == []  # a tool that tells none
+    assert reasons_against(replace(GOOD, groups_ms=(1.0, 1.0, 1.0, 1.0, 1.05))) == []
+    assert reasons_against(replace(GOOD, groups_ms=())) == []  # a tool that tells none
 
 
 def test_throttling_now_and_in_between() -> None:
@@ -172,4 +172,6 @@ def test_company_is_what_others_take(tmp_path: Path) -> None:
     assert others.share() is None  # too short for ticks of 10 ms
     time.sleep(0.51)
     stat.write_text("cpu  1050 0 0 5050 0 0 0 0 0 0\ncpu0 1 0 0 1\ncpu1 1 0 0 1\n")
-    assert others.share() == pytest.approx(0.5 / (2 * 0.55), abs=0.12)
+    share = others.share()
+    assert share is not None
+    assert 0 < share <= 0.5 / (2 * 0.51)  # as little as the machine was late

@@ -218,11 +218,11 @@ def test_benchmark_model_is_brought_once(there: Path, tmp_path: Path) -> None:
     assert (report["route"], report["target"]) == ("benchmark_model", TARGET)
     assert report["steady_state"]["p50_ms"] == 3.271
     home = there / ".local/share/edgenet"
-    (placed,) = home.glob("programs/*/bin/benchmark_model")
+    (placed,) = home.glob("tools/*/bin/benchmark_model")
     number = placed.stat().st_ino
     bench([model], [TARGET], options)
     assert placed.stat().st_ino == number
     placed.write_bytes(b"damaged")
     bench([model], [TARGET], options)
     assert placed.read_bytes() == program.read_bytes()
-    assert [path.name for path in home.iterdir()] == ["programs"]
+    assert [path.name for path in home.iterdir()] == ["tools"]

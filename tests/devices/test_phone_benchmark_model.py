@@ -85,22 +85,22 @@ def test_the_route_from_the_program_to_the_report(phone: Inside, colours: Path, 
     assert report["during"][0]["frequency_mhz"] == {"cpu0": 900.0, "cpu1": 1400.0}
     assert report["during"][0]["temperature_celsius"] == {"CPU0": 41.5, "battery": 31.2}
     assert "throttled: thermal status moderate" in report["reasons"]
-    places = phone("adb", "shell", f"cd {HOME}; ls -d programs/*/bin/*; cat programs/*/bin/*.cpus | sort -u")
+    places = phone("adb", "shell", f"cd {HOME}; ls -d tools/*/bin/*; cat tools/*/bin/*.cpus | sort -u")
     short = report["program"]["sha256"][:16]
     assert places.stdout.splitlines() == [
-        f"programs/{short}/bin/benchmark_model",
-        f"programs/{short}/bin/benchmark_model.calls",
-        f"programs/{short}/bin/benchmark_model.cpus",
+        f"tools/{short}/bin/benchmark_model",
+        f"tools/{short}/bin/benchmark_model.calls",
+        f"tools/{short}/bin/benchmark_model.cpus",
         "Cpus_allowed_list:\t1",
     ]
-    assert phone("adb", "shell", f"ls {HOME}").stdout.split() == ["programs"]  # the model is gone again
+    assert phone("adb", "shell", f"ls {HOME}").stdout.split() == ["tools"]  # the model is gone again
 
 
 def test_the_program_is_pushed_once_and_again_where_it_is_damaged(
     phone: Inside, colours: Path, tmp_path: Path
 ) -> None:
     program = program_in(tmp_path)
-    place = f"{HOME}/programs/*/bin/benchmark_model"
+    place = f"{HOME}/tools/*/bin/benchmark_model"
     assert bench(phone, colours, program)[0] == 0
     first = phone("adb", "shell", f"stat -c %i {place}").stdout
     assert bench(phone, colours, program)[0] == 0
@@ -108,7 +108,7 @@ def test_the_program_is_pushed_once_and_again_where_it_is_damaged(
     phone("adb", "shell", f"echo more >>{place}")
     assert bench(phone, colours, program)[0] == 0
     whole = phone("adb", "shell", f"sha256sum {place}").stdout.split()[0]
-    assert whole[:16] in phone("adb", "shell", f"ls {HOME}/programs").stdout
+    assert whole[:16] in phone("adb", "shell", f"ls {HOME}/tools").stdout
 
 
 def test_what_the_phone_cannot_run(phone: Inside, colours: Path, tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_a_cable_pulled_while_it_measures(phone: Inside, colours: Path, tmp_path
     text = f"""
 import os, subprocess, sys, time
 shown = subprocess.Popen([sys.executable, "-m", "edgenet", *sys.argv[1:]], stderr=subprocess.PIPE, text=True)
-while subprocess.run(["adb", "shell", "ls {HOME}/programs/*/bin/*.started"], capture_output=True).returncode:
+while subprocess.run(["adb", "shell", "ls {HOME}/tools/*/bin/*.started"], capture_output=True).returncode:
     assert shown.poll() is None
     time.sleep(0.2)
 subprocess.run(["adb", "disconnect", os.environ["ANDROID_SERIAL"]], check=True, capture_output=True)
