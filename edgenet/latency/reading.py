@@ -117,7 +117,10 @@ def _is_report(path: Path) -> bool:
 
 def _blocks(steady: Fields, path: str) -> tuple[NDArray[np.float64], ...]:
     if "block_p50_ms" in steady.names():
-        return tuple(np.array([median], np.float64) for median in steady.numbers("block_p50_ms", ()))
+        medians = steady.numbers("block_p50_ms", ())
+        if min([*medians, steady.number("min_ms")]) < 0 or steady.integer("n") < 1:
+            raise EdgenetError(f"{path} has no runs, or some below zero", "measure again with edgenet bench")
+        return tuple(np.array([median], np.float64) for median in medians)
     samples = np.array(steady.numbers("samples_ns"), np.float64) / 1e6
     if samples.size == 0 or samples.min() < 0:
         raise EdgenetError(f"{path} has no samples, or some below zero", "measure again with edgenet bench")

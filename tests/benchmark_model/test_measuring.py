@@ -124,13 +124,13 @@ def test_reports_are_compared_by_the_medians_of_their_blocks(program, model: Pat
     assert result.difference.verdict == "no difference"
     assert (result.a.n, result.a.p90_ms) == (2830, None)
     page = make_page([Path(found.files[0])], tmp_path / "page.html")
-    assert {Path(name).name for name in page.files} == {"page.html", "page.csv"}
+    assert {Path(name).name for name in page.files} == {"page.html", "page.csv", "page-cold-start.png"}
     assert "benchmark_model" in (tmp_path / "page.html").read_text()
 
 
 def test_a_damaged_report_is_refused(program, model: Path) -> None:
     (report,) = bench([model], ["local"], BenchOptions(benchmark_model=program())).reports
-    for changes in ({"n": 0}, {"min_ms": -1.0}, {"block_p50_ms": [1.0, 0.0]}, {"mean_ms": None}):
+    for changes in ({"n": 0}, {"min_ms": -1.0}, {"block_p50_ms": [1.0, -1.0]}, {"min_ms": None}):
         changed = {**report, "steady_state": {**report["steady_state"], **changes}}
         with pytest.raises(EdgenetError):
             read_report(json.loads(json.dumps(changed)), "damaged.json")
