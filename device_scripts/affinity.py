@@ -44,26 +44,29 @@ def found_sets(root: Path = ROOT) -> list[CpuSet]:
 
     Without cpufreq (virtual machines, containers), or with one cluster, there is nothing to choose: only "all".
     """
-    usable = set(usable_cpus())
-    clusters = sorted(_clusters(usable, root), key=lambda cluster: cluster.max_mhz or 0, reverse=True)
-    sets = [CpuSet(ALL, tuple(sorted(usable)), max((c.max_mhz or 0 for c in clusters), default=0) or None)]
+    clusters = _clusters(root)
+    sets = [_all(clusters)]
     if len(clusters) < 2:
         return sets
-    sets += clusters
-    for count in range(2, len(clusters)):
-        together = tuple(sorted(cpu for cluster in clusters[:count] for cpu in cluster.cpus))
-        sets.append(CpuSet(cpu_list(together), together, clusters[0].max_mhz))
-    return sets
+    return sets + clusters + [_together(clusters[:count]) for count in range(2, len(clusters))]
+
+
+def big_set(root: Path = ROOT) -> CpuSet:
+    """All clusters but the slowest; all usable CPUs where there is but one."""
+    clusters = _clusters(root)
+    return _all(clusters) if len(clusters) < 2 else _together(clusters[:-1])
 
 
 def parse_sets(text: str, root: Path = ROOT) -> list[CpuSet]:
-    """The sets that the user names: "all", "auto" for all that are worth trying, or lists, as "0-3/4-7".
+    """The sets that the user names: "all", "big", "auto" for all that are worth trying, or lists, as "0-3/4-7".
 
     Raises:
         EdgenetError: no such list, or a CPU that this process may not use.
     """
     if text == "auto":
         return found_sets(root)
+    if text == "big":
+        return [big_set(root)]
     sets = []
     for part in text.split("/"):
         cpus = tuple(usable_cpus()) if part == ALL else parse_cpu_list(part)
@@ -71,7 +74,7 @@ def parse_sets(text: str, root: Path = ROOT) -> list[CpuSet]:
         if missing:
             raise EdgenetError(
                 f"CPU {missing[0]} is not among those that can be used, {cpu_list(tuple(usable_cpus()))}",
-                "give --affinity auto, all, or lists of these",
+                "give --affinity auto, big, all, or lists of these",
             )
         sets.append(CpuSet(part, cpus))
     return sets
@@ -141,9 +144,21 @@ def staying_on(cpus: CpuSet) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-def _clusters(usable: set[int], root: Path) -> list[CpuSet]:
-    """cpufreq's policies: CPUs that share a clock. https://docs.kernel.org/admin-guide/pm/cpufreq.html"""
-    clusters = []
+def _all(clusters: list[CpuSet]) -> CpuSet:
+    return CpuSet(ALL, tuple(usable_cpus()), clusters[0].max_mhz if clusters else None)
+
+
+def _together(clusters: list[CpuSet]) -> CpuSet:
+    cpus = tuple(sorted(cpu for cluster in clusters for cpu in cluster.cpus))
+    return CpuSet(cpu_list(cpus), cpus, clusters[0].max_mhz)
+
+
+def _clusters(root: Path) -> list[CpuSet]:
+    """cpufreq's policies, CPUs that share a clock, the fastest first.
+
+    https://docs.kernel.org/admin-guide/pm/cpufreq.html
+    """
+    usable, policies = set(usable_cpus()), []
     for policy in sorted((root / "sys/devices/system/cpu/cpufreq").glob("policy*")):
         cpus = tuple(
             int(text) for text in (read_text(policy / "related_cpus") or "").split() if text.isdigit()
@@ -151,13 +166,13 @@ def _clusters(usable: set[int], root: Path) -> list[CpuSet]:
         fastest = read_text(policy / "cpuinfo_max_freq") or ""
         kept = tuple(cpu for cpu in sorted(cpus) if cpu in usable)
         if kept:
-            clusters.append(CpuSet(cpu_list(kept), kept, int(fastest) / 1000 if fastest.isdigit() else None))
-    return _joined(clusters)
+            policies.append(CpuSet(cpu_list(kept), kept, int(fastest) / 1000 if fastest.isdigit() else None))
+    return sorted(_joined(policies), key=lambda cluster: cluster.max_mhz or 0, reverse=True)
 
 
 def _joined(clusters: list[CpuSet]) -> list[CpuSet]:
     """Clusters of the same clock as one: on a PC each CPU has a policy of its own."""
-    joined: dict[float | None, tuple[int, ...]] = {}
+    by_clock: dict[float | None, tuple[int, ...]] = {}
     for cluster in clusters:
-        joined[cluster.max_mhz] = (*joined.get(cluster.max_mhz, ()), *cluster.cpus)
-    return [CpuSet(cpu_list(tuple(sorted(cpus))), tuple(sorted(cpus)), mhz) for mhz, cpus in joined.items()]
+        by_clock[cluster.max_mhz] = (*by_clock.get(cluster.max_mhz, ()), *cluster.cpus)
+    return [CpuSet(cpu_list(tuple(sorted(cpus))), tuple(sorted(cpus)), mhz) for mhz, cpus in by_clock.items()]

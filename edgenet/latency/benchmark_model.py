@@ -29,7 +29,7 @@ from edgenet.files import sha256
 from edgenet.latency.options import BenchOptions
 from edgenet.latency.told import model_facts, operators_of
 from edgenet.latency.tool_output import ToolRun, read_operators, read_run
-from edgenet.latency.tool_report import cold_start_of, conditions_of, device_facts_of, profile_of, steady_of
+from edgenet.latency.tool_report import Look, cold_start_of, device_facts_of, look_of, profile_of, steady_of
 from edgenet.progress import Progress, silent
 
 ROUTE = "benchmark_model"
@@ -41,6 +41,12 @@ soc=$(getprop ro.soc.model 2>/dev/null) && echo "soc=$soc"
 read -r load _ </proc/loadavg && echo "load=$load"
 exit 0
 """
+_CLUSTERS = """
+for policy in /sys/devices/system/cpu/cpufreq/policy*; do
+    fastest=$(cat "$policy/cpuinfo_max_freq" 2>/dev/null) && echo "$fastest $(cat "$policy/related_cpus")"
+done
+exit 0
+"""
 
 
 def check_tool(tool: Path, options: BenchOptions) -> None:
@@ -50,12 +56,13 @@ def check_tool(tool: Path, options: BenchOptions) -> None:
         EdgenetError: no program, or an option that it has no way to follow.
     """
     program_machine(tool)
+    affinity = options.affinity or "all"
     refused = {
         "--browser": options.browser,
         "--sustained": options.sustained_s is not None,
         "--settle": bool(options.settle_s),
         "--threads with several numbers": len(options.threads) > 1,
-        "--affinity with several sets": options.affinity == "auto" or "/" in options.affinity,
+        "--affinity with several sets": "/" in affinity or affinity == "auto",
     }
     for name, given in refused.items():
         if given:
@@ -74,12 +81,12 @@ def measure_with_tool(
         EdgenetError: it does not run there, refuses a model, or says what is not understood; the device is lost.
     """
     check_tool(tool, options)
-    there = _place(device, tool, progress)
+    there, cpus = _place(device, tool, progress), _cpus(device, options.affinity or "all")
     opened = [open_model(model) for model in models]
     with _copied(device, opened, progress) as paths:
         began = _Beginning(datetime.now(timezone.utc).isoformat(timespec="seconds"), _look(device))
         tasks = [
-            _Task(device, there, path, model, operators_of(model), options)
+            _Task(device, there, path, model, operators_of(model), cpus, options)
             for path, model in zip(paths, opened, strict=True)
         ]
         runs: list[list[ToolRun]] = [[] for _ in tasks]
@@ -88,7 +95,7 @@ def measure_with_tool(
             for task, done in zip(tasks, runs, strict=True):
                 done.append(task.run())
         after = _look(device)
-        facts = device_facts_of(device.facts(), after)
+        facts = device_facts_of(device.facts(), after.values)
         digest = sha256(tool)
         return [
             _report(task, done, began, after, facts, digest) for task, done in zip(tasks, runs, strict=True)
@@ -97,24 +104,20 @@ def measure_with_tool(
 
 @dataclass(frozen=True)
 class _Task:
-    """A model to run."""
+    """A model to run, on `cpus` (none: on all)."""
 
     device: Device
     program: str
     path: str
     model: ModelFile
     operators: list[str]
+    cpus: tuple[int, ...]
     options: BenchOptions
 
     @property
     def protocol(self) -> Protocol:
         named = PROTOCOLS[self.options.protocol]
         return changed(named, runs=self.options.runs, min_seconds=self.options.min_seconds)
-
-    @property
-    def cpus(self) -> tuple[int, ...]:
-        """Those that it stays on; none for all."""
-        return () if self.options.affinity == "all" else parse_cpu_list(self.options.affinity)
 
     def run(self) -> ToolRun:
         """One block, in a fresh process."""
@@ -152,7 +155,7 @@ class _Task:
 @dataclass(frozen=True)
 class _Beginning:
     started: str
-    look: dict[str, str]
+    look: Look
 
 
 def _place(device: Device, tool: Path, progress: Progress) -> str:
@@ -187,20 +190,40 @@ def _copied(device: Device, models: Sequence[ModelFile], progress: Progress) -> 
         device.run(["rm", "-rf", folder])
 
 
-def _look(device: Device) -> dict[str, str]:
+def _cpus(device: Device, affinity: str) -> tuple[int, ...]:
+    """Those to stay on; none for all."""
+    if affinity == "all":
+        return ()
+    if affinity != "big":
+        return parse_cpu_list(affinity)
+    clusters: dict[int, set[int]] = {}
+    for line in device.run(script(_CLUSTERS)).out.decode(errors="replace").splitlines():
+        numbers = [int(text) for text in line.split() if text.isdigit()]
+        clusters.setdefault(numbers[0], set()).update(numbers[1:])
+    big = [cpus for fastest, cpus in clusters.items() if fastest > min(clusters)]
+    return tuple(sorted(set().union(*big)))
+
+
+def _look(device: Device) -> Look:
     lines = device.run(script(_LOOK)).out.decode(errors="replace").splitlines()
-    return {name: value for name, _, value in (line.partition("=") for line in lines) if value}
+    values = {name: value for name, _, value in (line.partition("=") for line in lines) if value}
+    return look_of(values, _dumped(device, "thermalservice"), _dumped(device, "battery"))
+
+
+def _dumped(device: Device, service: str) -> str:
+    """What Android tells of a service; "" elsewhere."""
+    return device.run(["dumpsys", service]).out.decode(errors="replace")
 
 
 def _report(
     task: _Task,
     runs: Sequence[ToolRun],
     began: _Beginning,
-    after: dict[str, str],
+    after: Look,
     device: dict[str, Any],
     digest: str,
 ) -> dict[str, Any]:
-    ends = (conditions_of(began.look), conditions_of(after))
+    ends = (began.look.conditions, after.conditions)
     steady, cores = steady_of(runs, task.protocol), device["cores"] or 1
     reasons = reasons_against(
         Evidence(steady["n"], tuple(steady["block_p50_ms"]), *ends, runs[0].delegate, cores, None)

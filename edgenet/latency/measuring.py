@@ -37,7 +37,9 @@ def measure_on(
     Raises:
         EdgenetError: the device cannot be reached or is lost, cannot take a model, or its script fails; says why.
     """
-    if isinstance(parse_target(target), Browser) or options.browser:
+    where = parse_target(target)
+    options = options.settled(where)
+    if isinstance(where, Browser) or options.browser:
         from edgenet.webpage.measuring import measure_in_browser
         from edgenet.webpage.opening import browser_of
 

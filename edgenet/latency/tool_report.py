@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
 from device_scripts.conditions import Conditions
 from device_scripts.protocol import Protocol
+from device_scripts.throttling import android_temperatures, decode_thermalservice
 from edgenet.devices.device import DeviceFacts
 from edgenet.latency.tool_output import ToolOperator, ToolRun
 
@@ -59,9 +61,19 @@ def profile_of(operators: Sequence[ToolOperator]) -> dict[str, Any]:
     return {"method": method, "clock": "time that passes", "operators": rows}
 
 
-def conditions_of(look: Mapping[str, str]) -> Conditions:
-    """A shell sees the load; that is what the verdict needs."""
-    return Conditions(None, None, None, None, float(look["load"]) if "load" in look else None)
+@dataclass(frozen=True)
+class Look:
+    """A look at the device: what its shell told by name, and the conditions."""
+
+    values: Mapping[str, str]
+    conditions: Conditions
+
+
+def look_of(values: Mapping[str, str], thermalservice: str, battery: str) -> Look:
+    """Of what a shell says, and of what Android's `dumpsys` says of two services ("" elsewhere)."""
+    load = float(values["load"]) if "load" in values else None
+    temperatures = android_temperatures(thermalservice, battery) or None
+    return Look(values, Conditions(None, None, temperatures, decode_thermalservice(thermalservice), load))
 
 
 def device_facts_of(facts: DeviceFacts, look: Mapping[str, str]) -> dict[str, Any]:

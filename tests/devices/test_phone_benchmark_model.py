@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from phone_parts import dumpsys, two_clusters, vendor_programs
 from virtual_devices import Inside, running_phone
 
 pytestmark = pytest.mark.slow
@@ -64,14 +65,13 @@ def _adr(register: int, distance: int) -> int:
 
 @pytest.fixture(scope="module")
 def phone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inside]:
-    """A phone with what the stand-in starts."""
-    vendor = tmp_path_factory.mktemp("vendor")
-    (vendor / "bin").mkdir()
+    """A hot phone with two clusters of CPUs, and what the stand-in starts."""
+    vendor = vendor_programs(tmp_path_factory.mktemp("vendor"), dumpsys=dumpsys(3))
     (vendor / Path(SCRIPT).name).write_text(TEXT)
     for name in ("run.txt", "operators.txt"):
         (vendor / name).write_text((LOGS / name).read_text())
-    vendor.chmod(0o755)
-    with running_phone(PHONE_VENDOR=str(vendor)) as inside:
+    cpufreq = two_clusters(tmp_path_factory.mktemp("cpufreq"))
+    with running_phone(PHONE_VENDOR=str(vendor), PHONE_CPUFREQ=str(cpufreq)) as inside:
         yield inside
 
 
@@ -86,7 +86,7 @@ def bench(phone: Inside, *arguments: object) -> tuple[int, str]:
 def test_a_report_by_the_tool(phone: Inside, colours: Path, tmp_path: Path) -> None:
     tool = tmp_path / "benchmark_model"
     tool.write_bytes(starter(SCRIPT))
-    given = ("--benchmark-model", tool, "--out", tmp_path / "reports", "--affinity", "0-1", "--profile")
+    given = ("--benchmark-model", tool, "--out", tmp_path / "reports", "--profile")
     status, said = bench(phone, colours, *given)
     assert status == 0, said
     (path,) = (tmp_path / "reports").glob("*.json")
@@ -97,7 +97,9 @@ def test_a_report_by_the_tool(phone: Inside, colours: Path, tmp_path: Path) -> N
     assert report["steady_state"]["n"] == 10 * 58
     assert report["steady_state"]["p50_ms"] == 1.694
     assert (report["steady_state"]["samples_ns"], report["steady_state"]["p99_ms"]) == (None, None)
-    assert report["affinity"] == [0, 1]
+    assert report["affinity"] == [1]  # the fast one
+    assert report["temperature_celsius"]["after"]["CPU0"] == 41.3
+    assert "throttled: thermal status severe" in report["reasons"]
     assert report["profile"]["operators"][0]["kind"] == "Convolution (NHWC, QC8) IGEMM"
     lines = phone("adb", "shell", "cat", GIVEN).stdout.splitlines()
     assert len(lines) == 11  # ten blocks and the profile
