@@ -65,8 +65,23 @@ def sets_of(usable: set[int], policies: list[tuple[str, str]]) -> list[CpuSet]:
     return sets
 
 
+def big_set(root: Path = ROOT) -> CpuSet:
+    """All clusters but the slowest; all usable CPUs where there is but one."""
+    return big_of(found_sets(root))
+
+
+def big_of(found: list[CpuSet]) -> CpuSet:
+    """The same of a device with these sets, of which the first is all of it."""
+    whole, *others = found
+    if not others:
+        return whole
+    slowest = min(others, key=lambda one: one.max_mhz or 0)
+    cpus = tuple(sorted({*whole.cpus} - {*slowest.cpus}))
+    return CpuSet(cpu_list(cpus), cpus, whole.max_mhz)
+
+
 def parse_sets(text: str, root: Path = ROOT) -> list[CpuSet]:
-    """The sets that the user names: "all", "auto" for all that are worth trying, or lists, as "0-3/4-7".
+    """The sets that the user names: "all", "big", "auto" for all that are worth trying, or lists, as "0-3/4-7".
 
     Raises:
         EdgenetError: no such list, or a CPU that this process may not use.
@@ -78,6 +93,8 @@ def chosen_sets(text: str, found: list[CpuSet]) -> list[CpuSet]:
     """The same of a device with these sets, of which the first is all of it."""
     if text == "auto":
         return found
+    if text == "big":
+        return [big_of(found)]
     sets, usable = [], found[0].cpus
     for part in text.split("/"):
         cpus = usable if part == ALL else parse_cpu_list(part)
@@ -85,7 +102,7 @@ def chosen_sets(text: str, found: list[CpuSet]) -> list[CpuSet]:
         if missing:
             raise EdgenetError(
                 f"CPU {missing[0]} is not among those that can be used, {cpu_list(usable)}",
-                "give --affinity auto, all, or lists of these",
+                "give --affinity auto, big, all, or lists of these",
             )
         sets.append(CpuSet(part, cpus))
     return sets

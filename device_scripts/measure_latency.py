@@ -45,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
         "--affinity",
         metavar="CPUS",
         default="all",
-        help="all; auto: all clusters; or lists, as 0-3/4-7 (all)",
+        help="all; big: not the slow ones; auto tries every cluster; or lists, as 0-3/4-7 (all)",
     )
     shape.add_argument(
         "--protocol", choices=PROTOCOLS, default="quick", help="standard: as MLPerf's single stream"

@@ -48,7 +48,7 @@ def measure_with_program(
     program = read_program(path)
     check_fits(program, device)
     facts, sets = facts_there(device)
-    choices = settings(list(options.threads), chosen_sets(options.affinity, sets))
+    choices = settings(list(options.threads), chosen_sets(options.affinity or ALL, sets))
     started = datetime.now(timezone.utc).isoformat(timespec="seconds")
     protocol = _protocol(options)
     opened = [open_model(model) for model in models]

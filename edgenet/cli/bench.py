@@ -33,8 +33,13 @@ Threads = Annotated[
     str, typer.Option("--threads", metavar="N,N,...", help="Numbers to try; each model gets its fastest.")
 ]
 Affinity = Annotated[
-    str,
-    typer.Option("--affinity", metavar="CPUS", help="all; auto tries every cluster; or lists, as 0-3/4-7."),
+    str | None,
+    typer.Option(
+        "--affinity",
+        metavar="CPUS",
+        show_default="all, on a phone big",
+        help="all; big: not the slow ones; auto tries every cluster; or lists, as 0-3/4-7.",
+    ),
 ]
 Sustained = Annotated[
     float | None, typer.Option("--sustained", metavar="SECONDS", help="Also load it so long, 60 at least.")
@@ -69,7 +74,7 @@ def command(
     out: Out = None,
     protocol: ProtocolName = "quick",
     threads: Threads = "1",
-    affinity: Affinity = "all",
+    affinity: Affinity = None,
     sustained: Sustained = None,
     settle: Settle = None,
     profile: Profile = False,

@@ -26,7 +26,7 @@ def command(
     on: On = "local",
     protocol: ProtocolName = "quick",
     threads: Threads = "1",
-    affinity: Affinity = "all",
+    affinity: Affinity = None,
     settle: Settle = None,
     json_output: JsonFlag = False,
 ) -> None:

@@ -9,14 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from device_scripts.latency_report import ROUTE
 from edgenet.devices.device import Device, Running
-from edgenet.devices.environment import PACK
 from edgenet.devices.installed import Installed
 from edgenet.devices.installing import install
 from edgenet.devices.local import LocalDevice
 from edgenet.devices.opening import opened
-from edgenet.devices.target import Adb, Browser, parse_target
+from edgenet.devices.target import Browser, parse_target
 from edgenet.errors import EdgenetError
 from edgenet.files import write_atomically
 from edgenet.latency.options import BenchOptions
@@ -39,7 +37,9 @@ def measure_on(
     Raises:
         EdgenetError: the device cannot be reached or is lost, cannot take a model, or its script fails; says why.
     """
-    if isinstance(parse_target(target), Browser) or options.browser:
+    where = parse_target(target)
+    options = options.settled(where)
+    if isinstance(where, Browser) or options.browser:
         from edgenet.webpage.measuring import measure_in_browser
         from edgenet.webpage.opening import browser_of
 
@@ -121,8 +121,6 @@ def _all_there(installed: Installed, models: Sequence[Path], progress: Progress)
 def _as_here(report: Report, model: Path, target: str) -> Report:
     """The report with what this machine knows: the target, the file's name here, and what each operator computes."""
     named = {**report, "target": target, "model": {**report["model"], "file": model.name}}
-    if report["route"] == ROUTE and isinstance(parse_target(target), Adb):
-        named["route"] = PACK
     if report["profile"] is not None:
         named["profile"] = with_mult_adds(report["profile"], model)
     return named

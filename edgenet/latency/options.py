@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from device_scripts.protocol import PROTOCOLS
+from edgenet.devices.target import Adb, Target
 from edgenet.errors import EdgenetError
 
 SHORTEST_SUSTAINED_S = 60.0
@@ -18,7 +19,8 @@ class BenchOptions:
     Attributes:
         protocol: "quick" or "standard".
         threads: numbers to try; where they are several each model gets its fastest.
-        affinity: "all", "auto" for every cluster that cpufreq tells of, or lists of CPUs, as "0-3/4-7".
+        affinity: "all", "big" for all but the slowest cluster that cpufreq tells of, "auto" to try every one, or lists
+            of CPUs, as "0-3/4-7"; None: on a phone "big", elsewhere "all".
         sustained_s: length of a sustained load at the end, at least 60; None for none.
         settle_s: longest wait, seconds, for a cool and calm device; None for the protocol's.
         profile: also time every operator.
@@ -30,7 +32,7 @@ class BenchOptions:
 
     protocol: str = "quick"
     threads: tuple[int, ...] = (1,)
-    affinity: str = "all"
+    affinity: str | None = None
     sustained_s: float | None = None
     settle_s: float | None = None
     profile: bool = False
@@ -54,9 +56,13 @@ class BenchOptions:
                 f"a sustained load of {self.sustained_s:g} s is too short: its first and last 30 s are compared",
                 "give at least 60",
             )
-
         if self.benchmark_model is not None:
             self._check_program()
+
+    def settled(self, target: Target) -> BenchOptions:
+        """The same, with what was left open as it is for this target."""
+        usual = "big" if isinstance(target, Adb) and not self.browser else "all"
+        return replace(self, affinity=self.affinity or usual)
 
     def arguments(self) -> tuple[str, ...]:
         """Of the script."""

@@ -87,7 +87,7 @@ def _protocol(options: BenchOptions) -> Protocol:
     """The protocol without what a browser cannot do: several settings, CPUs, profiles, blocks, fresh processes."""
     wanted = {
         "--threads with several numbers": len(options.threads) > 1,
-        "--affinity": options.affinity != "all",
+        "--affinity": options.affinity not in (None, "all"),
         "--sustained": options.sustained_s is not None,
         "--profile": options.profile,
         "--settle": options.settle_s is not None,

@@ -11,6 +11,7 @@ import pytest
 from device_scripts import affinity
 from device_scripts.affinity import (
     CpuSet,
+    big_set,
     cpu_list,
     found_sets,
     parse_cpu_list,
@@ -43,6 +44,15 @@ def test_clusters_are_found(tmp_path: Path, eight_cpus: None) -> None:
     assert [(one.name, one.max_mhz) for one in found] == [
         ("all", 2850), ("7", 2850), ("4-6", 2348), ("0-3", 1803), ("4-7", 2850),
     ]  # fmt: skip
+
+
+def test_the_big_ones_are_all_but_the_slowest_cluster(tmp_path: Path, eight_cpus: None) -> None:
+    assert big_set(tmp_path).name == "all"
+    assert [(one.name, one.max_mhz) for one in parse_sets("big", with_policies(tmp_path, PHONE))] == [
+        ("4-7", 2850)
+    ]
+    two = {0: ("0 1 2 3 4 5", 1_800_000), 6: ("6 7", 2_400_000)}
+    assert big_set(with_policies(tmp_path / "two", two)).cpus == (6, 7)
 
 
 def test_one_clock_is_no_choice(tmp_path: Path, eight_cpus: None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from phone_parts import THERMALSERVICE
 
 from device_scripts.conditions import look
 from device_scripts.throttling import (
@@ -15,24 +16,6 @@ from device_scripts.throttling import (
 )
 
 # The format of ThermalManagerService.dump in Android 14.
-THERMALSERVICE = """IsStatusOverride: false
-ThermalEventListeners:
-\tcallbacks: 1
-\tkilled: false
-\tbroadcasts count: -1
-Thermal Status: {status}
-Cached temperatures:
-\tTemperature{{mValue=99.0, mType=0, mName=CPU0, mStatus=0}}
-HAL Ready: true
-HAL connection:
-\tThermalHAL AIDL 1  connected: yes
-Current temperatures from HAL:
-\tTemperature{{mValue=41.3, mType=0, mName=CPU0, mStatus=0}}
-\tTemperature{{mValue=36.9, mType=3, mName=VIRTUAL-SKIN, mStatus=1}}
-\tTemperature{{mValue=NaN, mType=1, mName=GPU0, mStatus=0}}
-Current cooling devices from HAL:
-\tCoolingDevice{{mValue=0, mType=2, mName=thermal-cpufreq-0}}
-"""
 BATTERY = """Current Battery Service state:
   AC powered: false
   level: 84

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from phone_parts import dumpsys, two_clusters, vendor_programs
 from score_parity import LAST_BITS, SCORES, integers_are_equal, logit_step, save_pixels
 from small_network import PHOTOS, save_small_checkpoint
 from virtual_devices import Inside, running_phone
@@ -67,9 +68,11 @@ with opened("adb") as phone:
 
 
 @pytest.fixture(scope="module")
-def phone() -> Iterator[Inside]:
-    """The phone; what it gives runs a command beside it, where its adb server is."""
-    with running_phone() as inside:
+def phone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inside]:
+    """A cool phone with two clusters of CPUs; what it gives runs a command beside it, where its adb server is."""
+    vendor = vendor_programs(tmp_path_factory.mktemp("vendor"), dumpsys=dumpsys(0))
+    cpufreq = two_clusters(tmp_path_factory.mktemp("cpufreq"))
+    with running_phone(PHONE_VENDOR=str(vendor), PHONE_CPUFREQ=str(cpufreq)) as inside:
         yield inside
 
 
@@ -145,8 +148,11 @@ assert (two.moved, two.previous, two.packages) == (True, one.release, ()), two
 assert rollback("adb").release == one.release
 (report,) = bench([first], ["adb"], BenchOptions(settle_s=0)).reports
 assert report["steady_state"]["n"] >= 50, report
-assert report["route"] == "pack", report["route"]
 assert report["device"]["os"] == "Android 14", report["device"]
+assert report["route"] == "device_scripts"
+assert report["affinity"] == [1], report["affinity"]  # the fast cluster
+assert report["throttling"]["after"]["status"] == "none", report["throttling"]
+assert report["temperature_celsius"]["after"]["CPU0"] == 41.3, report["temperature_celsius"]
 with opened("adb") as phone:
     placed = place(first, phone)
     assert not placed.moved

@@ -14,38 +14,20 @@ from pathlib import Path
 
 import pytest
 from benchmark_outputs import ANDROID, printing
+from phone_parts import dumpsys, two_clusters, vendor_programs
 from stand_in_program import stand_in
 from virtual_devices import Inside, running_phone
 
 pytestmark = pytest.mark.slow
 HOME = "/data/local/tmp/edgenet"
-DUMPSYS = """#!/system/bin/sh
-case $1 in
-thermalservice) echo 'Thermal Status: 2'
-    echo 'Current temperatures from HAL:'
-    echo '	Temperature{mValue=41.5, mType=0, mName=CPU0, mStatus=0}'
-    echo 'Current cooling devices from HAL:' ;;
-battery) echo '  temperature: 312' ;;
-esac
-"""
 
 
 @pytest.fixture(scope="module")
 def phone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inside]:
-    """A phone with two clusters of one CPU each, which slows itself down."""
-    folder = tmp_path_factory.mktemp("phone")
-    folder.chmod(0o755)
-    for cpu, khz in enumerate((1_800_000, 2_800_000)):
-        policy = folder / "cpufreq" / f"policy{cpu}"
-        policy.mkdir(parents=True)
-        told = {"related_cpus": cpu, "cpuinfo_max_freq": khz, "scaling_cur_freq": khz // 2}
-        for name, value in {**told, "scaling_governor": "walt"}.items():
-            (policy / name).write_text(f"{value}\n")
-    (folder / "vendor" / "bin").mkdir(parents=True)
-    (folder / "vendor" / "bin" / "dumpsys").write_text(DUMPSYS)
-    (folder / "vendor" / "bin" / "dumpsys").chmod(0o755)
-    given = {"PHONE_VENDOR": str(folder / "vendor"), "PHONE_CPUFREQ": str(folder / "cpufreq")}
-    with running_phone(**given) as inside:
+    """A hot phone with two clusters of one CPU each."""
+    vendor = vendor_programs(tmp_path_factory.mktemp("vendor"), dumpsys=dumpsys(3))
+    cpufreq = two_clusters(tmp_path_factory.mktemp("cpufreq"))
+    with running_phone(PHONE_VENDOR=str(vendor), PHONE_CPUFREQ=str(cpufreq)) as inside:
         yield inside
 
 
@@ -65,7 +47,7 @@ def bench(phone: Inside, colours: Path, program: Path, *more: str) -> tuple[int,
 
 def test_the_route_from_the_program_to_the_report(phone: Inside, colours: Path, tmp_path: Path) -> None:
     program = program_in(tmp_path)
-    status, out, err = bench(phone, colours, program, "--profile", "--affinity", "1", "--json")
+    status, out, err = bench(phone, colours, program, "--profile", "--json")
     assert status == 0, err
     (report,) = json.loads(out)
     assert (report["route"], report["target"]) == ("benchmark_model", "adb")
@@ -79,12 +61,12 @@ def test_the_route_from_the_program_to_the_report(phone: Inside, colours: Path, 
     )
     assert (report["steady_state"]["n"], report["steady_state"]["p50_ms"]) == (2830, 3.271)
     assert len(report["profile"]["operators"]) == 33
-    assert report["affinity"] == [1]
+    assert report["affinity"] == [1]  # the fast one
     assert report["cpu_sets"]["1"] == {"cpus": [1], "max_mhz": 2800.0}
     assert report["governor"] == ["walt"]
     assert report["during"][0]["frequency_mhz"] == {"cpu0": 900.0, "cpu1": 1400.0}
-    assert report["during"][0]["temperature_celsius"] == {"CPU0": 41.5, "battery": 31.2}
-    assert "throttled: thermal status moderate" in report["reasons"]
+    assert report["during"][0]["temperature_celsius"] == {"CPU0": 41.3, "VIRTUAL-SKIN": 36.9}
+    assert "throttled: thermal status severe" in report["reasons"]
     places = phone("adb", "shell", f"cd {HOME}; ls -d tools/*/bin/*; cat tools/*/bin/*.cpus | sort -u")
     short = report["program"]["sha256"][:16]
     assert places.stdout.splitlines() == [

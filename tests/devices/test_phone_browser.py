@@ -16,11 +16,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from phone_parts import vendor_programs
 from virtual_devices import COLOURS, Inside, running_phone
 
 pytestmark = pytest.mark.slow
 GIVEN = "/data/local/tmp/am.given"
-AM = f"""#!/system/bin/sh
+AM = f"""
 printf '%s\\n' "$@" >{GIVEN}
 [ ! -e {GIVEN}.no ] || echo "Error: Activity not started, unable to resolve Intent {{ act=android.intent.action.VIEW }}"
 """
@@ -60,11 +61,7 @@ print("left:", subprocess.run(["adb", "reverse", "--list"], capture_output=True,
 @pytest.fixture(scope="module")
 def phone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inside]:
     """A phone with the stand-in for `am`."""
-    vendor = tmp_path_factory.mktemp("vendor")
-    (vendor / "bin").mkdir()
-    (vendor / "bin" / "am").write_text(AM)
-    (vendor / "bin" / "am").chmod(0o755)
-    vendor.chmod(0o755)
+    vendor = vendor_programs(tmp_path_factory.mktemp("vendor"), am=AM)
     with running_phone(PHONE_VENDOR=str(vendor)) as inside:
         yield inside
 
