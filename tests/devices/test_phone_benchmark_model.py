@@ -1,75 +1,27 @@
 """`bench --on adb --benchmark-model`: how the program is brought, started and read, on the virtual phone.
 
-Nobody publishes a benchmark_model that runs there (Android's needs bionic), so it is a stand-in: a real arm64 ELF file
-that starts a script on the phone, which keeps its arguments and prints what the real one prints.
+Nobody publishes a benchmark_model that runs there (Android's needs bionic), so it is a stand-in: see `phone_parts`.
 """
 
 from __future__ import annotations
 
 import json
-import struct
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from phone_parts import dumpsys, two_clusters, vendor_programs
+from phone_parts import GIVEN, SCRIPT, dumpsys, stand_in, starter, two_clusters, vendor_programs
 from virtual_devices import Inside, running_phone
 
 pytestmark = pytest.mark.slow
-LOGS = Path(__file__).parents[1] / "latency" / "benchmark_model"
-SCRIPT = "/vendor/benchmark_model.sh"
-GIVEN = "/data/local/tmp/given"
-TEXT = f"""
-echo "$@" >>{GIVEN}
-case "$*" in *--graph=*) ;; *) echo "ERROR: no graph" >&2; exit 1 ;; esac
-cat /vendor/run.txt
-case "$*" in *--enable_op_profiling=true*) cat /vendor/operators.txt ;; esac
-"""
-
-
-def starter(script: str, machine: int = 183) -> bytes:
-    """An ELF program of 64 bits (aarch64: 183) that becomes `/system/bin/sh SCRIPT` with its own arguments."""
-    shell, path = b"/system/bin/sh\0", script.encode() + b"\0"
-    # The stack holds argc, argv[0], argv[1] ...: "sh" takes the place of argc, the script that of argv[0].
-    code = 13
-    to_shell, to_path = 4 * (code - 2), 4 * (code - 4) + len(shell)
-    words = (
-        0xF94003E3,  # ldr x3, [sp]
-        0x910003E9,  # mov x9, sp
-        _adr(0, to_shell),
-        0xF9000120,  # str x0, [x9]
-        _adr(1, to_path),
-        0xF9000521,  # str x1, [x9, #8]
-        0x8B030D22,  # add x2, x9, x3, lsl #3
-        0x91004042,  # add x2, x2, #16: the environment
-        0xAA0903E1,  # mov x1, x9
-        0xD2801BA8,  # mov x8, #221: execve
-        0xD4000001,  # svc #0
-        0xD2800BA8,  # mov x8, #93: exit
-        0xD4000001,
-    )
-    body = struct.pack(f"<{code}I", *words) + shell + path
-    base, start = 0x400000, 64 + 56
-    size = start + len(body)
-    header = struct.pack(
-        "<16sHHIQQQIHHHHHH",
-        b"\x7fELF\x02\x01\x01", 2, machine, 1, base + start, 64, 0, 0, 64, 56, 1, 0, 0, 0,
-    )  # fmt: skip
-    return header + struct.pack("<IIQQQQQQ", 1, 5, 0, base, base, size, size, 0x1000) + body
-
-
-def _adr(register: int, distance: int) -> int:
-    return 0x10000000 | (distance & 3) << 29 | (distance >> 2) << 5 | register
 
 
 @pytest.fixture(scope="module")
 def phone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inside]:
     """A hot phone with two clusters of CPUs, and what the stand-in starts."""
     vendor = vendor_programs(tmp_path_factory.mktemp("vendor"), dumpsys=dumpsys(3))
-    (vendor / Path(SCRIPT).name).write_text(TEXT)
-    for name in ("run.txt", "operators.txt"):
-        (vendor / name).write_text((LOGS / name).read_text())
+    stand_in(vendor)
     cpufreq = two_clusters(tmp_path_factory.mktemp("cpufreq"))
     with running_phone(PHONE_VENDOR=str(vendor), PHONE_CPUFREQ=str(cpufreq)) as inside:
         yield inside
