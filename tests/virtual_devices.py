@@ -98,6 +98,11 @@ class Pi:
         assert done.returncode == 0, done.stderr
 
 
+def phone_name() -> str:
+    """One that no other phone has."""
+    return f"test-{os.getpid()}-{next(_PHONES)}"
+
+
 @contextmanager
 def running_phone(**environment: str) -> Iterator[Inside]:
     """A virtual phone (kit/phone.sh); what it gives runs a command beside it, where its adb server is.
@@ -106,7 +111,8 @@ def running_phone(**environment: str) -> Iterator[Inside]:
         environment: what phone.sh reads when it starts, such as PHONE_VENDOR.
     """
     skip_without("the virtual phone", *_PHONE_NEEDS)
-    name = {"PHONE": f"test-{os.getpid()}-{next(_PHONES)}"}
+    name = {"PHONE": phone_name(), "PHONE_PORT": "5555"}
+    name |= {key: value for key, value in environment.items() if key in name}
     started = _phone_sh({**name, **environment}, "start")
     if started.returncode:
         pytest.skip(f"the virtual phone does not start: {started.stderr.strip()}")

@@ -56,6 +56,9 @@ BenchmarkModel = Annotated[
         help="Measure with this benchmark_model of TensorFlow Lite, built for the device.",
     ),
 ]
+All = Annotated[
+    bool, typer.Option("--all", help="With --on adb: every phone that is attached, all of them at once.")
+]
 Settle = Annotated[
     float | None,
     typer.Option(
@@ -80,21 +83,25 @@ def command(
     profile: Profile = False,
     browser: InBrowser = False,
     benchmark_model: BenchmarkModel = None,
+    every: All = False,
     json_output: JsonFlag = False,
 ) -> None:
     """Measure latency on devices, with everything that decides it.
 
     A report says itself when it is not valid, and why: throttled, unsteady, too short, not delegated, or in company.
     """
+    if every and on != ["adb"]:
+        raise typer.BadParameter("--all is every phone: give --on adb with it, and no other target")
     counts = numbers(threads, int, "--threads")
 
     def show(report: Report) -> None:
         from device_scripts.latency_table import table
 
-        typer.echo(f"{table(report)}\n")
+        where = f"{report['target']}\n" if every or len(on) > 1 else ""
+        typer.echo(f"{where}{table(report)}\n")
 
     with shown_progress() as progress:
-        from edgenet.verbs.bench import BenchOptions, bench
+        from edgenet.verbs.bench import BenchOptions, bench, bench_all
 
         options = BenchOptions(
             protocol,
@@ -106,9 +113,17 @@ def command(
             browser=browser,
             benchmark_model=benchmark_model,
         )
-        result = bench(models, on, options, out, progress, (lambda report: None) if json_output else show)
+        told = (lambda report: None) if json_output else show
+        if every:
+            result = bench_all(models, options, out, progress, told)
+        else:
+            result = bench(models, on, options, out, progress, told)
     if json_output:
         print_json(result.reports)
-        return
-    for path in result.files:
-        typer.echo(f"  {path}")
+    else:
+        for path in result.files:
+            typer.echo(f"  {path}")
+    for failure in result.failures:
+        typer.echo(f"{failure.target}: {failure.found}; {failure.remedy}", err=True)
+    if result.failures:
+        raise typer.Exit(1)

@@ -20,6 +20,11 @@ _REMEDIES = {
 }
 
 
+_PLUG_IN = (
+    "plug the phone in with USB debugging on (Settings, Developer options); adb devices lists what is there"
+)
+
+
 @dataclass(frozen=True)
 class Phone:
     """A device as the adb server lists it.
@@ -56,6 +61,18 @@ def phones() -> list[Phone]:
     return [Phone(*line.split("\t", 1)) for line in listed.splitlines() if "\t" in line]
 
 
+def attached() -> list[Phone]:
+    """All that are attached, at least one.
+
+    Raises:
+        EdgenetError: there is none, or see `phones`.
+    """
+    found = phones()
+    if not found:
+        raise EdgenetError("adb knows no device", _PLUG_IN)
+    return found
+
+
 def serial_of(target: Adb) -> str:
     """Serial of the phone that is meant: the one that was named, that ANDROID_SERIAL names, or the only one.
 
@@ -69,11 +86,14 @@ def serial_of(target: Adb) -> str:
     if not found:
         raise EdgenetError(
             f"adb knows no device {wanted}" if wanted else "adb knows no device",
-            "plug the phone in with USB debugging on (Settings, Developer options); adb devices lists what is there",
+            _PLUG_IN,
         )
     if len(found) > 1:
         listed = ", ".join(f"adb:{phone.serial} ({phone.state})" for phone in found)
-        raise EdgenetError(f"{len(found)} devices are attached: {listed}", "name one")
+        raise EdgenetError(
+            f"{len(found)} devices are attached: {listed}",
+            "name one, or give bench --all",
+        )
     _check(found[0])
     return found[0].serial
 

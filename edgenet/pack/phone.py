@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from threading import Lock
+
 from edgenet.devices.device import Device
 from edgenet.devices.environment import PACK, Environment, unpack_wheels, usable_environments
 from edgenet.devices.posix import script
@@ -14,6 +16,7 @@ from edgenet.progress import Progress
 NEEDED_BYTES = 200_000_000
 """What it takes while the wheels and what is in them are both there."""
 
+_DOWNLOADS = Lock()  # of several phones that are measured at once, the first downloads for all
 _BROWSER = "use its browser: edgenet camera BUNDLE --on adb, or edgenet bench BUNDLE --on adb --browser"
 _CLEAR = 'rm -rf "$1" && mkdir -p "$1"'
 _CAN_START = (
@@ -40,8 +43,9 @@ def ensure_pack(device: Device, progress: Progress) -> Environment:
             f"{device.name} starts no programs in {device.home}: it is mounted noexec, or forbidden",
             _BROWSER,
         )
-    wheels = pack_wheels(progress)
-    files = {**pack_files(progress), **{f"wheels/{wheel.name}": wheel for wheel in wheels}}
+    with _DOWNLOADS:
+        wheels = pack_wheels(progress)
+        files = {**pack_files(progress), **{f"wheels/{wheel.name}": wheel for wheel in wheels}}
     sums = "".join(f"{sha256(content)}  {name}\n" for name, content in sorted(files.items()))
     device.push({**files, SUMS: sums.encode()}, folder, progress)
     progress("verify", 0, None)

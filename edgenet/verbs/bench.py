@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 from device_scripts.model_file import open_model
 from edgenet.benchmark_model.program import read_program
@@ -15,7 +17,16 @@ from edgenet.latency.measuring import Report, measure_on, write_latency
 from edgenet.latency.options import BenchOptions
 from edgenet.progress import Progress, silent
 
-__all__ = ["Bench", "BenchOptions", "bench"]
+__all__ = ["Bench", "BenchOptions", "Failure", "bench", "bench_all"]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A phone that could not be measured, in the words of the error: what was found, and what to do."""
+
+    target: str
+    found: str
+    remedy: str
 
 
 @dataclass(frozen=True)
@@ -25,10 +36,12 @@ class Bench:
     Attributes:
         reports: one `edgenet.latency.v1` for each model on each target: the first target's first, in the models' order.
         files: where each was written, in the same order; empty without a folder.
+        failures: of `bench_all`, the phones that gave no report, and why.
     """
 
     reports: tuple[Report, ...]
     files: tuple[str, ...]
+    failures: tuple[Failure, ...] = ()
 
 
 def bench(
@@ -55,18 +68,77 @@ def bench(
     _check(models, targets, options)
     if out is not None:
         make_folder(out)
-    names = _names(models)
     reports: list[Report] = []
     files: list[str] = []
     for target in targets:
-        for name, report in zip(names, measure_on(target, models, options, progress), strict=True):
-            if out is not None:
-                path = out / f"{name}.on-{_safe(target)}.json"
-                write_latency(path, report)
-                files.append(str(path))
-            reports.append(report)
-            measured(report)
+        found = measure_on(target, models, options, progress)
+        files += _keep(models, target, found, out, measured)
+        reports += found
     return Bench(tuple(reports), tuple(files))
+
+
+def bench_all(
+    models: Sequence[Path],
+    options: BenchOptions = BenchOptions(),  # noqa: B008 (frozen)
+    out: Path | None = None,
+    progress: Progress = silent,
+    measured: Callable[[Report], None] = lambda report: None,
+) -> Bench:
+    """Measures models on every phone that adb knows, on all at once; those that fail do not keep the others from it.
+
+    Args:
+        models, options, out, measured: see `bench`; `progress` is told each phone's stages under the phone's name.
+
+    Raises:
+        EdgenetError: a model or option that does not fit, no adb, or no phone at all.
+    """
+    from edgenet.devices.adb_phones import attached
+
+    options.check()
+    targets = [f"adb:{phone.serial}" for phone in attached()]
+    _check(models, targets, options)
+    if out is not None:
+        make_folder(out)
+    one_at_a_time = Lock()
+
+    def told(stage: str, done: int, total: int | None) -> None:
+        with one_at_a_time:
+            progress(stage, done, total)
+
+    def measure(target: str) -> tuple[list[Report], list[str]] | Failure:
+        try:
+            found = measure_on(target, models, options, told)
+        except EdgenetError as error:
+            return Failure(target, error.found, error.remedy)
+        with one_at_a_time:
+            return found, _keep(models, target, found, out, measured)
+
+    with ThreadPoolExecutor(len(targets)) as pool:
+        results = list(pool.map(measure, targets))
+    done = [one for one in results if not isinstance(one, Failure)]
+    return Bench(
+        tuple(report for reports, _ in done for report in reports),
+        tuple(file for _, files in done for file in files),
+        tuple(one for one in results if isinstance(one, Failure)),
+    )
+
+
+def _keep(
+    models: Sequence[Path],
+    target: str,
+    reports: Sequence[Report],
+    out: Path | None,
+    measured: Callable[[Report], None],
+) -> list[str]:
+    """Writes the reports of a target, and tells of each; where they are."""
+    files = []
+    for name, report in zip(_names(models), reports, strict=True):
+        if out is not None:
+            path = out / f"{name}.on-{_safe(target)}.json"
+            write_latency(path, report)
+            files.append(str(path))
+        measured(report)
+    return files
 
 
 def _check(models: Sequence[Path], targets: Sequence[str], options: BenchOptions) -> None:

@@ -64,6 +64,8 @@ def test_a_table_and_json(edgenet: Edgenet, made: Path) -> None:
     [
         (["bench", "none.edgenet"], 1, "the model none.edgenet does not exist"),
         (["bench"], 2, "Missing argument"),
+        (["bench", "a", "--all"], 2, "--all is every phone"),
+        (["bench", "a", "--on", "adb", "--on", "local", "--all"], 2, "--all is every phone"),
         (["bench", "a", "--browser"], 1, "local is measured in no browser; leave out --browser"),
         (["bench", "a", "--browser", "--benchmark-model", "b"], 1, "benchmark_model cannot follow --browser"),
         (["bench", "a", "--threads", "one"], 2, "--threads is 'one'"),
