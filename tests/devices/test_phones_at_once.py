@@ -43,7 +43,7 @@ def test_each_is_measured_and_a_failure_keeps_no_other_from_it(
     assert done.returncode == 1
     failures = [line for line in done.stderr.splitlines() if line]
     assert len(failures) == 1
-    assert failures[0].startswith(f"adb:127.0.0.1:{SECOND}: benchmark_model on adb:127.0.0.1:{SECOND} failed")
+    assert failures[0].startswith(f"adb:127.0.0.1:{SECOND}: benchmark_model failed on adb:127.0.0.1:{SECOND}")
     (path,) = (tmp_path / "reports").glob("*.json")
     assert json.loads(path.read_text())["target"] == f"adb:127.0.0.1:{FIRST}"
     assert f"adb:127.0.0.1:{FIRST}" in done.stdout
