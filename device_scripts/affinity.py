@@ -44,17 +44,40 @@ def found_sets(root: Path = ROOT) -> list[CpuSet]:
 
     Without cpufreq (virtual machines, containers), or with one cluster, there is nothing to choose: only "all".
     """
-    clusters = _clusters(root)
-    sets = [_all(clusters)]
+    return sets_of(set(usable_cpus()), _policies(root))
+
+
+def sets_of(usable: set[int], policies: list[tuple[str, str]]) -> list[CpuSet]:
+    """The same of any device.
+
+    Args:
+        usable: CPUs that a program may run on.
+        policies: of each of cpufreq's policies the texts of `related_cpus` and `cpuinfo_max_freq`.
+    """
+    clusters = sorted(_clusters(usable, policies), key=lambda cluster: cluster.max_mhz or 0, reverse=True)
+    sets = [CpuSet(ALL, tuple(sorted(usable)), max((c.max_mhz or 0 for c in clusters), default=0) or None)]
     if len(clusters) < 2:
         return sets
-    return sets + clusters + [_together(clusters[:count]) for count in range(2, len(clusters))]
+    sets += clusters
+    for count in range(2, len(clusters)):
+        together = tuple(sorted(cpu for cluster in clusters[:count] for cpu in cluster.cpus))
+        sets.append(CpuSet(cpu_list(together), together, clusters[0].max_mhz))
+    return sets
 
 
 def big_set(root: Path = ROOT) -> CpuSet:
     """All clusters but the slowest; all usable CPUs where there is but one."""
-    clusters = _clusters(root)
-    return _all(clusters) if len(clusters) < 2 else _together(clusters[:-1])
+    return big_of(found_sets(root))
+
+
+def big_of(found: list[CpuSet]) -> CpuSet:
+    """The same of a device with these sets, of which the first is all of it."""
+    whole, *others = found
+    if not others:
+        return whole
+    slowest = min(others, key=lambda one: one.max_mhz or 0)
+    cpus = tuple(sorted({*whole.cpus} - {*slowest.cpus}))
+    return CpuSet(cpu_list(cpus), cpus, whole.max_mhz)
 
 
 def parse_sets(text: str, root: Path = ROOT) -> list[CpuSet]:
@@ -63,17 +86,22 @@ def parse_sets(text: str, root: Path = ROOT) -> list[CpuSet]:
     Raises:
         EdgenetError: no such list, or a CPU that this process may not use.
     """
+    return chosen_sets(text, found_sets(root))
+
+
+def chosen_sets(text: str, found: list[CpuSet]) -> list[CpuSet]:
+    """The same of a device with these sets, of which the first is all of it."""
     if text == "auto":
-        return found_sets(root)
+        return found
     if text == "big":
-        return [big_set(root)]
-    sets = []
+        return [big_of(found)]
+    sets, usable = [], found[0].cpus
     for part in text.split("/"):
-        cpus = tuple(usable_cpus()) if part == ALL else parse_cpu_list(part)
-        missing = sorted(set(cpus) - set(usable_cpus()))
+        cpus = usable if part == ALL else parse_cpu_list(part)
+        missing = sorted(set(cpus) - set(usable))
         if missing:
             raise EdgenetError(
-                f"CPU {missing[0]} is not among those that can be used, {cpu_list(tuple(usable_cpus()))}",
+                f"CPU {missing[0]} is not among those that can be used, {cpu_list(usable)}",
                 "give --affinity auto, big, all, or lists of these",
             )
         sets.append(CpuSet(part, cpus))
@@ -144,35 +172,26 @@ def staying_on(cpus: CpuSet) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-def _all(clusters: list[CpuSet]) -> CpuSet:
-    return CpuSet(ALL, tuple(usable_cpus()), clusters[0].max_mhz if clusters else None)
+def _policies(root: Path) -> list[tuple[str, str]]:
+    folders = sorted((root / "sys/devices/system/cpu/cpufreq").glob("policy*"))
+    names = ("related_cpus", "cpuinfo_max_freq")
+    return [(read_text(one / names[0]) or "", read_text(one / names[1]) or "") for one in folders]
 
 
-def _together(clusters: list[CpuSet]) -> CpuSet:
-    cpus = tuple(sorted(cpu for cluster in clusters for cpu in cluster.cpus))
-    return CpuSet(cpu_list(cpus), cpus, clusters[0].max_mhz)
-
-
-def _clusters(root: Path) -> list[CpuSet]:
-    """cpufreq's policies, CPUs that share a clock, the fastest first.
-
-    https://docs.kernel.org/admin-guide/pm/cpufreq.html
-    """
-    usable, policies = set(usable_cpus()), []
-    for policy in sorted((root / "sys/devices/system/cpu/cpufreq").glob("policy*")):
-        cpus = tuple(
-            int(text) for text in (read_text(policy / "related_cpus") or "").split() if text.isdigit()
-        )
-        fastest = read_text(policy / "cpuinfo_max_freq") or ""
-        kept = tuple(cpu for cpu in sorted(cpus) if cpu in usable)
+def _clusters(usable: set[int], policies: list[tuple[str, str]]) -> list[CpuSet]:
+    """cpufreq's policies: CPUs that share a clock. https://docs.kernel.org/admin-guide/pm/cpufreq.html"""
+    clusters = []
+    for related, fastest in policies:
+        cpus = sorted(int(text) for text in related.split() if text.isdigit())
+        kept = tuple(cpu for cpu in cpus if cpu in usable)
         if kept:
-            policies.append(CpuSet(cpu_list(kept), kept, int(fastest) / 1000 if fastest.isdigit() else None))
-    return sorted(_joined(policies), key=lambda cluster: cluster.max_mhz or 0, reverse=True)
+            clusters.append(CpuSet(cpu_list(kept), kept, int(fastest) / 1000 if fastest.isdigit() else None))
+    return _joined(clusters)
 
 
 def _joined(clusters: list[CpuSet]) -> list[CpuSet]:
     """Clusters of the same clock as one: on a PC each CPU has a policy of its own."""
-    by_clock: dict[float | None, tuple[int, ...]] = {}
+    joined: dict[float | None, tuple[int, ...]] = {}
     for cluster in clusters:
-        by_clock[cluster.max_mhz] = (*by_clock.get(cluster.max_mhz, ()), *cluster.cpus)
-    return [CpuSet(cpu_list(tuple(sorted(cpus))), tuple(sorted(cpus)), mhz) for mhz, cpus in by_clock.items()]
+        joined[cluster.max_mhz] = (*joined.get(cluster.max_mhz, ()), *cluster.cpus)
+    return [CpuSet(cpu_list(tuple(sorted(cpus))), tuple(sorted(cpus)), mhz) for mhz, cpus in joined.items()]

@@ -49,6 +49,12 @@ def read_operators(interpreter: Any) -> list[dict[str, Any]] | None:
         return None
 
 
+def operator_kinds(interpreter: Any) -> list[str] | None:
+    """Kinds of the network's own operators, in their order, or None where the runtime does not tell."""
+    nodes = read_operators(interpreter)
+    return None if nodes is None else [node["op_name"] for node in nodes if node["op_name"] != "DELEGATE"]
+
+
 def find_delegate(interpreter: Any) -> Delegate:
     """Find out what was delegated, after `allocate_tensors`.
 

@@ -8,12 +8,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from .affinity import Setting, found_sets
+from .affinity import CpuSet, Setting, found_sets
 from .cold_starts import cold_starts, peak_of
 from .conditions import Conditions, OthersLoad, ends_of, look
 from .contenders import Contender, load_contender, measure_in_turns
-from .delegate import find_delegate, read_operators
+from .delegate import find_delegate, operator_kinds
 from .facts import device_facts
+from .model_file import ModelFile
 from .operator_times import time_operators
 from .protocol import Protocol
 from .runtime import Runtime, load_runtime
@@ -25,7 +26,7 @@ from .validity import Evidence, reasons_against
 
 SCHEMA = "edgenet.latency.v1"
 ROUTE = "device_scripts"
-"""Who measured: these scripts, a "browser", or "benchmark_model"."""
+"""What a report calls the way by which these scripts measure."""
 
 
 def measure(paths: list[Path], choices: list[Setting], protocol: Protocol, say: Say) -> list[dict[str, Any]]:
@@ -99,26 +100,28 @@ class _Shared:
         delegate = find_delegate(contender.interpreter)
         during = tuple(seen for _, seen in contender.looks)
         cores = self.device["cores"] or 1
-        samples, ends = contender.samples, (self.before, self.after)
-        groups = group_medians_ms(samples)
-        evidence = Evidence(samples.size, groups, *ends, delegate, cores, self.others_share, during)
+        samples = contender.samples
+        medians = group_medians_ms(samples)
+        evidence = Evidence(
+            samples.size, medians, self.before, self.after, delegate, cores, self.others_share, during
+        )
         reasons = reasons_against(evidence)
         return {
             "schema": SCHEMA,
             "route": ROUTE,
             "started": self.started,
-            "model": _model_facts(contender),
+            "model": model_facts(contender.model, operator_kinds(contender.interpreter)),
             "runtime": {"name": self.runtime.name, "version": self.runtime.version},
             "delegate": delegate.as_dict(),
             "device": self.device,
             "protocol": self.protocol.as_dict(),
             "threads": contender.setting.threads,
             "affinity": list(contender.setting.cpus.cpus),
-            "cpu_sets": {one.name: {"cpus": list(one.cpus), "max_mhz": one.max_mhz} for one in found_sets()},
+            "cpu_sets": cpu_set_facts(found_sets()),
             "tried": tried,
             "settling": self.settling,
             **ends_of(self.before, self.after),
-            "during": [_look_facts(at, seen) for at, seen in contender.looks],
+            "during": [look_facts(at, seen) for at, seen in contender.looks],
             "cold_start": cold,
             "steady_state": _steady(contender, self.protocol),
             "sustained": None,
@@ -135,23 +138,31 @@ class _Shared:
         }
 
 
-def _model_facts(contender: Contender) -> dict[str, Any]:
-    model = contender.model
-    nodes = read_operators(contender.interpreter)
-    names = None if nodes is None else [n["op_name"] for n in nodes if n["op_name"] != "DELEGATE"]
+def model_facts(model: ModelFile, operators: list[str] | None) -> dict[str, Any]:
+    """What a report says of its model.
+
+    Args:
+        operators: their kinds; None where the runtime does not tell.
+    """
     return {
         "file": model.path.name,
         "name": model.manifest.get("name") if model.manifest else None,
         "bundle": model.manifest is not None,
         "sha256": model.sha256,
         "size_bytes": len(model.data),
-        "operators": None if names is None else len(names),
-        "operators_by_type": None if names is None else dict(sorted(Counter(names).items())),
+        "operators": None if operators is None else len(operators),
+        "operators_by_type": None if operators is None else dict(sorted(Counter(operators).items())),
         "accuracy": model.manifest.get("accuracy") if model.manifest else None,
     }
 
 
-def _look_facts(at_s: float, seen: Conditions) -> dict[str, Any]:
+def cpu_set_facts(sets: list[CpuSet]) -> dict[str, Any]:
+    """What a report says of the sets that the device has."""
+    return {one.name: {"cpus": list(one.cpus), "max_mhz": one.max_mhz} for one in sets}
+
+
+def look_facts(at_s: float, seen: Conditions) -> dict[str, Any]:
+    """What a report says of a look between the runs, `at_s` seconds after their beginning."""
     return {
         "at_s": round(at_s, 2),
         "frequency_mhz": seen.frequencies_mhz,

@@ -74,7 +74,7 @@ def _slowest(profile: dict[str, Any]) -> str:
     rows = profile["operators"]
     total = sum(row["ms"] for row in rows)
     slowest = sorted(rows, key=lambda row: -row["ms"])[:3]
-    listed = ", ".join(f"{row['output']} {row['ms'] / total * 100:.0f} %" for row in slowest)
+    listed = ", ".join(f"{row['output'] or row['kind']} {row['ms'] / total * 100:.0f} %" for row in slowest)
     return f"{listed} of {total:.3f} ms ({profile['clock']})"
 
 
@@ -114,6 +114,7 @@ def _throttling(facts: dict[str, Any] | None) -> str:
 def _protocol(report: dict[str, Any]) -> str:
     facts, waited = report["protocol"], report["settling"]["waited_s"]
     text = f"{facts['name']}: at least {facts['runs']} runs and {facts['min_seconds']:g} s, {facts['blocks']} blocks"
+    text += f", by {report['route']}"
     return f"{text}; waited {waited:.0f} s for the device" if facts["settle_s"] else text
 
 

@@ -19,7 +19,8 @@ class Evidence:
 
     Attributes:
         runs: of the steady state.
-        groups_ms: p50 of consecutive groups of them, as `sample_statistics.group_medians_ms` makes them.
+        groups_ms: p50 of consecutive groups of them, as `sample_statistics.group_medians_ms` makes them; empty where
+            nobody knows.
         before: conditions before anything was run, so that the load is not ours.
         after: conditions after the last run.
         delegate: what was delegated.
@@ -91,7 +92,7 @@ def _no_delegate(delegate: Delegate) -> list[str]:
 
 def _unsteady(medians: tuple[float, ...]) -> list[str]:
     """The medians of consecutive groups must lie within 5 % of the lowest."""
-    lowest, highest = min(medians), max(medians)
+    lowest, highest = min(medians, default=0.0), max(medians, default=0.0)
     if highest <= lowest * (1 + MAX_DRIFT):
         return []
     drift = highest / lowest - 1

@@ -53,7 +53,7 @@ BenchmarkModel = Annotated[
     typer.Option(
         "--benchmark-model",
         metavar="PROGRAM",
-        help="Measure with this benchmark_model of TensorFlow Lite, built for the device; nothing else runs there.",
+        help="Measure with this benchmark_model of TensorFlow Lite, built for the device.",
     ),
 ]
 All = Annotated[

@@ -55,7 +55,5 @@ def _print(result: Comparison) -> None:
 
 
 def _side(side: Side) -> str:
-    return (
-        f"{side.name}: p50 {side.p50_ms:.4f} ms, p90 {figure(side.p90_ms, '{:.4f}')} ms, {side.n} runs, "
-        f"{side.threads} thread(s), {side.device}"
-    )
+    p50, p90 = (figure(ms, "{:.4f}") for ms in (side.p50_ms, side.p90_ms))
+    return f"{side.name}: p50 {p50} ms, p90 {p90} ms, {side.n} runs, {side.threads} thread(s), {side.device}"

@@ -28,6 +28,7 @@ def command(results: Results, out: Out = Path("report.html"), json_output: JsonF
         return
     for row in result.rows:
         valid = "" if row.valid else f"   not valid: {row.reasons}"
-        typer.echo(f"{row.label}: p50 {row.p50_ms:.3f} ms, p99 {figure(row.p99_ms, '{:.3f}')} ms{valid}")
+        p50, p99 = (figure(ms, "{:.3f}") for ms in (row.p50_ms, row.p99_ms))
+        typer.echo(f"{row.label}: p50 {p50} ms, p99 {p99} ms{valid}")
     for path in result.files:
         typer.echo(f"  {path}")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from edgenet.errors import EdgenetError
 
-_MACHINES = {3: "i686", 40: "armv7l", 62: "x86_64", 183: "aarch64"}
+_MACHINES = {3: "i686", 40: "armv7l", 62: "x86_64", 183: "aarch64", 243: "riscv64"}
+_PROGRAMS = (2, 3)  # ET_EXEC and ET_DYN: linkers make programs of either
 
 
 def program_machine(path: Path) -> str:
@@ -21,10 +22,15 @@ def program_machine(path: Path) -> str:
             head = file.read(20)
     except OSError as error:
         raise EdgenetError(f"cannot read the program {path}: {error.strerror}", "check the path") from None
-    if len(head) < 20 or head[:4] != b"\x7fELF":
-        raise EdgenetError(
-            f"{path} is no program for Linux or Android: it does not begin as ELF files do",
-            "give the program itself, unpacked",
+    order = "<" if head[5:6] == b"\1" else ">"
+    kind, number = struct.unpack_from(f"{order}HH", head, 16) if len(head) == 20 else (0, 0)
+    if head[:4] != b"\x7fELF" or kind not in _PROGRAMS:
+        what = (
+            "it does not begin as ELF files do"
+            if head[:4] != b"\x7fELF"
+            else "it is another kind of ELF file"
         )
-    (number,) = struct.unpack_from("<H" if head[5] == 1 else ">H", head, 18)
+        raise EdgenetError(
+            f"{path} is no program for Linux or Android: {what}", "give the program itself, unpacked"
+        )
     return _MACHINES.get(number, f"machine {number}")

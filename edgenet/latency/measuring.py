@@ -47,18 +47,21 @@ def measure_on(
             reports = measure_in_browser(models, options, progress, viewer)
     else:
         with opened(target) as device:
-            reports = _measured_there(device, models, options, progress)
+            reports = _measure_on_device(device, models, options, progress)
     return [_as_here(report, model, target) for model, report in zip(models, reports, strict=True)]
 
 
-def _measured_there(
+def _measure_on_device(
     device: Device, models: Sequence[Path], options: BenchOptions, progress: Progress
 ) -> list[Report]:
-    if options.benchmark_model is None:
-        return measure_there(device, models, options, progress)
-    from edgenet.latency.benchmark_model import measure_with_tool
+    def named(stage: str, done: int, total: int | None) -> None:
+        progress(f"{device.name}: {stage}", done, total)
 
-    return measure_with_tool(device, options.benchmark_model, models, options, progress)
+    if options.benchmark_model is None:
+        return measure_there(device, models, options, named)
+    from edgenet.benchmark_model.measuring import measure_with_program
+
+    return measure_with_program(device, options.benchmark_model, models, options, named)
 
 
 def check_reachable(target: str) -> None:
@@ -76,15 +79,11 @@ def measure_there(
     device: Device, models: Sequence[Path], options: BenchOptions, progress: Progress
 ) -> list[Report]:
     """The same on a device that is open already, as its script writes them."""
-
-    def named(stage: str, done: int, total: int | None) -> None:
-        progress(f"{device.name}: {stage}", done, total)
-
-    installed = install(models[0], device, named)
-    with _all_there(installed, models, named) as paths:
+    installed = install(models[0], device, progress)
+    with _all_there(installed, models, progress) as paths:
         command = installed.script("measure_latency", [*paths, "--lines", *options.arguments()])
         with device.start(command) as running:
-            reports = _follow(running, named)
+            reports = _follow(running, progress)
             done = running.finish()
     if done.status != 0 or reports is None:
         reason = done.last_words().removeprefix("error: ")

@@ -27,7 +27,7 @@ class BenchOptions:
         runs: least number of runs; None for the protocol's.
         min_seconds: least time of the runs; None for the protocol's.
         browser: in the browser of the phone that is the target.
-        benchmark_model: TensorFlow Lite's program of that name, to measure with instead of our own.
+        benchmark_model: TensorFlow Lite's program of this name, on this machine, which measures instead of our scripts.
     """
 
     protocol: str = "quick"
@@ -56,6 +56,8 @@ class BenchOptions:
                 f"a sustained load of {self.sustained_s:g} s is too short: its first and last 30 s are compared",
                 "give at least 60",
             )
+        if self.benchmark_model is not None:
+            self._check_program()
 
     def settled(self, target: Target) -> BenchOptions:
         """The same, with what was left open as it is for this target."""
@@ -77,3 +79,13 @@ class BenchOptions:
         return flags + tuple(
             text for name, value in given.items() if value is not None for text in (name, str(value))
         )
+
+    def _check_program(self) -> None:
+        wanted = {
+            "--browser": self.browser,
+            "--sustained": self.sustained_s is not None,
+            "--settle": self.settle_s is not None,
+        }
+        for name, given in wanted.items():
+            if given:
+                raise EdgenetError(f"benchmark_model cannot follow {name}", "leave out one of the two")

@@ -20,11 +20,11 @@ class OperatorTime:
 
     Attributes:
         kind: such as CONV_2D; None where the runtime does not tell.
-        output: the name of the tensor it makes.
-        ms: what it adds to the network's latency, and the 95 % interval of that, `low_ms` to `high_ms`; it may be below
-            zero where the runtime joins it with the next one. None for an interval that the method does not give.
+        output: the name of the tensor it makes; None where the runtime does not tell.
+        ms: what it adds to the network's latency, and the 95 % interval of that, `low_ms` to `high_ms`, None where it
+            is not told; it may be below zero where the runtime joins it with the next one.
         share: of all operators' time, 0..1.
-        mult_adds: for one picture; None where edgenet cannot read the network.
+        mult_adds: for one picture; None where edgenet cannot read the network, or tell which operator it is.
     """
 
     index: int

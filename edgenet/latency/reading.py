@@ -61,6 +61,7 @@ def read_report(value: Any, path: str) -> LatencyReport:
         raise EdgenetError(f"{path} has the schema {schema!s:.60}, expected {SCHEMA}", _GIVE)
     fields = Fields(value, path)
     steady, model = fields.inside("steady_state"), fields.inside("model")
+    has_samples = "block_p50_ms" not in steady.names()
     return LatencyReport(
         path=path,
         name=model.text("name", "") or Path(model.text("file")).stem,
@@ -73,12 +74,12 @@ def read_report(value: Any, path: str) -> LatencyReport:
         threads=fields.integer("threads"),
         n=steady.integer("n"),
         min_ms=steady.number("min_ms"),
-        p50_ms=steady.number("p50_ms"),
+        p50_ms=steady.number("p50_ms") if has_samples else steady.number("p50_ms", None),
         p90_ms=steady.number("p90_ms", None),
         p99_ms=steady.number("p99_ms", None),
         max_ms=steady.number("max_ms"),
         blocks_ms=_blocks(steady, path),
-        has_samples=not steady.has("block_p50_ms"),
+        has_samples=has_samples,
         cold_start=_cold_start(fields.inside("cold_start")),
         sustained=_sustained(fields.inside("sustained")) if fields.has("sustained") else None,
         peak_memory_bytes=fields.integer("peak_memory_bytes", None),
@@ -115,8 +116,10 @@ def _is_report(path: Path) -> bool:
 
 
 def _blocks(steady: Fields, path: str) -> tuple[NDArray[np.float64], ...]:
-    medians = steady.numbers("block_p50_ms", ())
-    if medians:
+    if "block_p50_ms" in steady.names():
+        medians = steady.numbers("block_p50_ms", ())
+        if min([*medians, steady.number("min_ms")]) < 0 or steady.integer("n") < 1:
+            raise EdgenetError(f"{path} has no runs, or some below zero", "measure again with edgenet bench")
         return tuple(np.array([median], np.float64) for median in medians)
     samples = np.array(steady.numbers("samples_ns"), np.float64) / 1e6
     if samples.size == 0 or samples.min() < 0:

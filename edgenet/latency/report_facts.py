@@ -31,6 +31,7 @@ def facts(report: Fields) -> dict[str, str]:
         "temperature": _range(report, "temperature_celsius", "°C"),
         "throttling": _throttling(report),
         "other load": _others(report.inside("load")),
+        "measured by": report.text("route", UNKNOWN),
         "protocol": UNKNOWN if protocol is None else _protocol(protocol),
         "measured": report.text("started"),
     }

@@ -17,7 +17,7 @@ class ReportRow:
 
     Attributes:
         label: what tells it apart from the others, for people.
-        p90_ms, p99_ms: None where the route does not tell.
+        p50_ms, p90_ms, p99_ms: None where the route does not tell.
         cold_start_ms: from starting a process to its first answer; None where the route does not tell.
         sustained_ratio: p50 of the last 30 s over that of the first; None without a sustained load.
         int8_top1: percent of `photos`; None where nobody measured it.
@@ -34,7 +34,7 @@ class ReportRow:
     threads: int
     n: int
     min_ms: float
-    p50_ms: float
+    p50_ms: float | None
     p90_ms: float | None
     p99_ms: float | None
     max_ms: float
@@ -99,6 +99,7 @@ def _labels(reports: Sequence[LatencyReport]) -> list[str]:
     for more in (
         [f"on {report.target or report.device}" for report in reports],
         [f"{report.threads} thread{'s' * (report.threads > 1)}" for report in reports],
+        [f"by {report.facts['measured by']}" for report in reports],
         [report.started for report in reports],
         [f"#{number}" for number in range(1, len(reports) + 1)],
     ):
@@ -114,8 +115,11 @@ def _with_front(rows: Sequence[ReportRow]) -> tuple[ReportRow, ...]:
     found: dict[int, bool] = {}
     for place in {(row.target, row.device) for row in rows}:
         known = [
-            i for i, row in enumerate(rows) if (row.target, row.device) == place and row.int8_top1 is not None
+            i
+            for i, row in enumerate(rows)
+            if (row.target, row.device) == place and None not in (row.int8_top1, row.p50_ms)
         ]
         gains = [float(rows[i].int8_top1 or 0) for i in known]
-        found |= dict(zip(known, on_front([rows[i].p50_ms for i in known], gains), strict=True))
+        costs = [float(rows[i].p50_ms or 0) for i in known]
+        found |= dict(zip(known, on_front(costs, gains), strict=True))
     return tuple(replace(row, front=found.get(i, False)) for i, row in enumerate(rows))

@@ -70,9 +70,9 @@ class LatencyReport:
         device: its model, or its CPU, for people.
         started: when, ISO 8601.
         n: runs of the steady state.
-        p90_ms, p99_ms: None where the route does not tell.
+        p50_ms, p90_ms, p99_ms: None where the route does not tell.
         blocks_ms: the samples, milliseconds, block by block in order; where the route tells only summaries
-            (`has_samples` says no) each block's median alone.
+            (`has_samples` says no) each block's median alone, and nothing where not even that is told.
         facts: the device and what it ran with, for people, by name.
         profile: as `latency.profile` reads it; None without one.
     """
@@ -88,7 +88,7 @@ class LatencyReport:
     threads: int
     n: int
     min_ms: float
-    p50_ms: float
+    p50_ms: float | None
     p90_ms: float | None
     p99_ms: float | None
     max_ms: float

@@ -21,11 +21,15 @@ NAMED = 8
 STEPS = (("import", "import_ms"), ("load", "load_ms"), ("first inference", "first_inference_ms"))
 
 
-def distribution_figure(reports: Sequence[LatencyReport], rows: Sequence[ReportRow]) -> Figure:
+def distribution_figure(reports: Sequence[LatencyReport], rows: Sequence[ReportRow]) -> Figure | None:
     """A ridge for each report: how often each latency came, with marks at p50, p90 and p99; grey where not valid.
 
-    Where single runs are not told it is a line from the fastest to the slowest.
+    None where no report has single runs.
     """
+    drawn = [(report, row) for report, row in zip(reports, rows, strict=True) if report.has_samples]
+    if not drawn:
+        return None
+    reports, rows = [report for report, _ in drawn], [row for _, row in drawn]
     figure = figure_of(WIDTH, 1.1 + 0.45 * len(rows))
     axes = figure.subplots()
     quiet(axes, "How long one inference takes", "ms of one inference: every run, and p50, p90, p99")
@@ -39,20 +43,17 @@ def distribution_figure(reports: Sequence[LatencyReport], rows: Sequence[ReportR
     centres = (edges[1:] + edges[:-1]) / 2
     for place, (report, row) in enumerate(zip(reports, rows, strict=True)):
         base, colour = len(rows) - 1 - place, COLOURS[place % len(COLOURS)] if row.valid else MUTED
-        if report.has_samples:
-            counts = np.convolve(np.histogram(report.samples_ms, edges)[0], np.hanning(7), mode="same")
-            heights = base + 0.8 * counts / max(counts.max(), 1e-9)
-            axes.fill_between(centres, base, heights, color=colour, alpha=0.35, lw=0)
-            axes.plot(centres, heights, color=colour, lw=1.0)
-        else:
-            axes.plot([row.min_ms, row.max_ms], [base + 0.1] * 2, color=colour, lw=3.0, alpha=0.5)
+        counts = np.convolve(np.histogram(report.samples_ms, edges)[0], np.hanning(7), mode="same")
+        axes.fill_between(
+            centres, base, base + 0.8 * counts / max(counts.max(), 1e-9), color=colour, alpha=0.35, lw=0
+        )
+        axes.plot(centres, base + 0.8 * counts / max(counts.max(), 1e-9), color=colour, lw=1.0)
         for value, height in ((row.p50_ms, 0.8), (row.p90_ms, 0.5), (row.p99_ms, 0.3)):
-            if value is None:
-                continue
+            assert value is not None  # where the runs are told, so are their percentiles
             axes.plot([value, value], [base, base + height], color=INK, lw=1.2 if height > 0.6 else 0.8)
         axes.annotate(
             f"{row.p50_ms:.3g}",
-            (row.p50_ms, base + 0.8),
+            (_p50(row), base + 0.8),
             xytext=(3, -6),
             textcoords="offset points",
             fontsize=8,
@@ -65,7 +66,7 @@ def distribution_figure(reports: Sequence[LatencyReport], rows: Sequence[ReportR
 
 def accuracy_figure(rows: Sequence[ReportRow]) -> Figure | None:
     """int8 accuracy against latency, the front joined; None where fewer than two reports know theirs."""
-    known = [row for row in rows if row.int8_top1 is not None]
+    known = [row for row in rows if row.int8_top1 is not None and row.p50_ms is not None]
     if len(known) < 2:
         return None
     figure = figure_of(WIDTH, 4.2)
@@ -78,12 +79,12 @@ def accuracy_figure(rows: Sequence[ReportRow]) -> Figure | None:
     for index, place in enumerate(places):
         colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
         here = [row for row in known if (row.target, row.device) == place]
-        front = sorted((row for row in here if row.front), key=lambda row: row.p50_ms)
+        front = sorted((row for row in here if row.front), key=_p50)
         label = plain(" ".join(part for part in place if part))
-        axes.plot([row.p50_ms for row in front], [_top1(row) for row in front], "--", color=colour, lw=1.1)
+        axes.plot([_p50(row) for row in front], [_top1(row) for row in front], "--", color=colour, lw=1.1)
         axes.plot([], [], marker, color=colour, label=label)
         for row in here:
-            axes.plot(row.p50_ms, _top1(row), marker, mec=colour, mfc=colour if row.valid else "white", ms=7)
+            axes.plot(_p50(row), _top1(row), marker, mec=colour, mfc=colour if row.valid else "white", ms=7)
             if row.front or len(known) <= NAMED:
                 _name(axes, row, row.model.removeprefix(shared))
     if not all(row.valid for row in known):
@@ -96,7 +97,7 @@ def accuracy_figure(rows: Sequence[ReportRow]) -> Figure | None:
 def _name(axes: Axes, row: ReportRow, name: str) -> None:
     """Across the front, which rises: side by side, the names of near points would cover each other."""
     axes.annotate(
-        plain(name), (row.p50_ms, _top1(row)), xytext=(-6, 6), textcoords="offset points", rotation=-45,
+        plain(name), (_p50(row), _top1(row)), xytext=(-6, 6), textcoords="offset points", rotation=-45,
         rotation_mode="anchor", ha="right", fontsize=8, color=INK if row.front else MUTED,
     )  # fmt: skip
 
@@ -178,6 +179,11 @@ def _curve(report: LatencyReport) -> tuple:
 def _top1(row: ReportRow) -> float:
     assert row.int8_top1 is not None  # only those that were judged are drawn
     return row.int8_top1
+
+
+def _p50(row: ReportRow) -> float:
+    assert row.p50_ms is not None  # only those whose p50 is known are drawn
+    return row.p50_ms
 
 
 def _named(row: ReportRow) -> str:

@@ -39,6 +39,7 @@ def latency_page(
 <h2>Side by side</h2>
 {_table(rows)}
 {_reasons(reports, rows)}
+{_left_out(reports, rows)}
 {drawn}
 <h2>Where and how it was measured</h2>
 {_facts(_shared_facts(reports))}
@@ -55,16 +56,17 @@ def _lead(rows: Sequence[ReportRow]) -> str:
 
 
 def _cards(rows: Sequence[ReportRow]) -> str:
-    fastest = min(rows, key=lambda row: row.p50_ms)
-    valid = sum(row.valid for row in rows)
-    cards = [
-        (f"{fastest.p50_ms:.3g} ms", f"fastest p50: {fastest.label}{'' if fastest.valid else ', not valid'}"),
-        (f"{valid} of {len(rows)}", "measurements are valid to quote"),
-    ]
+    told = [(row.p50_ms, row) for row in rows if row.p50_ms is not None]
+    cards = [(f"{sum(row.valid for row in rows)} of {len(rows)}", "measurements are valid to quote")]
+    if told:
+        p50, fastest = min(told, key=lambda pair: pair[0])
+        label = f"fastest p50: {fastest.label}{'' if fastest.valid else ', not valid'}"
+        cards.insert(0, (f"{p50:.3g} ms", label))
     known = [row for row in rows if row.int8_top1 is not None]
     if known:
         best = max(known, key=lambda row: row.int8_top1 or 0.0)
-        cards.append((f"{best.int8_top1:.2f} %", f"best int8 top-1: {best.label}, {best.p50_ms:.3g} ms"))
+        latency = "" if best.p50_ms is None else f", {best.p50_ms:.3g} ms"
+        cards.append((f"{best.int8_top1:.2f} %", f"best int8 top-1: {best.label}{latency}"))
     loaded = [row for row in rows if row.sustained_ratio is not None]
     if loaded:
         worst = max(loaded, key=lambda row: row.sustained_ratio or 0.0)
@@ -81,8 +83,8 @@ def _columns(longest: float) -> tuple[tuple[str, Callable[[ReportRow], str]], ..
     return (
         ("", lambda row: escape(row.label)),
         ("", _badge),
-        ("p50 ms", lambda row: f"{row.p50_ms:.3f}"),
-        ("", lambda row: _bar(row.p50_ms / longest, 90)),
+        ("p50 ms", lambda row: figure(row.p50_ms, "{:.3f}")),
+        ("", lambda row: "" if row.p50_ms is None else _bar(row.p50_ms / longest, 90)),
         ("p90 ms", lambda row: figure(row.p90_ms, "{:.3f}")),
         ("p99 ms", lambda row: figure(row.p99_ms, "{:.3f}")),
         ("max ms", lambda row: f"{row.max_ms:.3f}"),
@@ -101,9 +103,8 @@ def _columns(longest: float) -> tuple[tuple[str, Callable[[ReportRow], str]], ..
 
 def _table(rows: Sequence[ReportRow]) -> str:
     """A line for each row; a column that says nothing of any is left out."""
-    columns = [
-        (heading, [cell(row) for row in rows]) for heading, cell in _columns(max(row.p50_ms for row in rows))
-    ]
+    longest = max((row.p50_ms or 0.0 for row in rows), default=0.0)
+    columns = [(heading, [cell(row) for row in rows]) for heading, cell in _columns(longest)]
     told = [(heading, cells) for heading, cells in columns if any(cells)]
     head = "".join(f"<th>{heading}</th>" for heading, _ in told)
     lines = zip(rows, *(cells for _, cells in told), strict=True)
@@ -142,6 +143,17 @@ def _reasons(reports: Sequence[LatencyReport], rows: Sequence[ReportRow]) -> str
     return (
         f"{front}<details class=why{'' if len(of) > MANY else ' open'}>"
         f"<summary>{number} of {len(rows)} not valid to quote: why</summary><ul>{lines}</ul></details>"
+    )
+
+
+def _left_out(reports: Sequence[LatencyReport], rows: Sequence[ReportRow]) -> str:
+    """Which measurements the figures below cannot show, and why."""
+    labels = [row.label for report, row in zip(reports, rows, strict=True) if not report.has_samples]
+    if not labels:
+        return ""
+    return (
+        f"<p>{escape(', '.join(labels))}: not among the distributions below, and without p90 and p99, "
+        "for what measured it tells no single runs.</p>"
     )
 
 

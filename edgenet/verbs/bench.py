@@ -9,10 +9,10 @@ from pathlib import Path
 from threading import Lock
 
 from device_scripts.model_file import open_model
+from edgenet.benchmark_model.program import read_program
 from edgenet.devices.target import Adb, Browser, parse_target
 from edgenet.errors import EdgenetError
 from edgenet.files import make_folder
-from edgenet.latency.benchmark_model import check_tool
 from edgenet.latency.measuring import Report, measure_on, write_latency
 from edgenet.latency.options import BenchOptions
 from edgenet.progress import Progress, silent
@@ -152,10 +152,10 @@ def _check(models: Sequence[Path], targets: Sequence[str], options: BenchOptions
             raise EdgenetError(
                 f"{target} is measured in no browser", "leave out --browser, which is for phones (adb)"
             )
-    if options.benchmark_model is not None:
-        check_tool(options.benchmark_model, options)
     for model in models:
         open_model(model)
+    if options.benchmark_model is not None:
+        read_program(options.benchmark_model)
 
 
 def _names(models: Sequence[Path]) -> list[str]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from edgenet.errors import EdgenetError
 from edgenet.latency.comparing import Difference, difference
@@ -26,10 +30,11 @@ class Side:
         name: the file that was given.
         valid: whether its figures may be quoted; `reasons` says why not.
         device: where it was measured.
+        p50_ms, p90_ms: None where they are not told.
     """
 
     name: str
-    p50_ms: float
+    p50_ms: float | None
     p90_ms: float | None
     n: int
     threads: int
@@ -73,7 +78,7 @@ def compare(
         raise EdgenetError(f"{a} and {b} are a report and a model", "give two reports, or two models")
     first, second = (_read(a), _read(b)) if kinds == {True} else _measured((a, b), target, options, progress)
     paired = _in_turns(first, second)
-    found = difference(first.blocks_ms, second.blocks_ms, paired)
+    found = difference(_comparable(first), _comparable(second), paired)
     return Comparison(_side(a, first), _side(b, second), found, _warnings(first, second))
 
 
@@ -101,6 +106,17 @@ def _in_turns(a: LatencyReport, b: LatencyReport) -> bool:
     return same and len(a.blocks_ms) == len(b.blocks_ms)
 
 
+def _comparable(report: LatencyReport) -> Sequence[NDArray[np.float64]]:
+    """What is compared: the samples, block by block, or where they are not told the medians of the blocks."""
+    if not report.blocks_ms:
+        raise EdgenetError(
+            f"{report.path} cannot be compared: it has neither single runs nor medians, which the "
+            "benchmark_model that measured it is too old to tell",
+            "measure again with a newer one, or without --benchmark-model",
+        )
+    return report.blocks_ms
+
+
 def _side(path: Path, report: LatencyReport) -> Side:
     return Side(
         str(path),
@@ -123,6 +139,7 @@ def _warnings(a: LatencyReport, b: LatencyReport) -> tuple[str, ...]:
         for what, one, other in (
             ("the devices", a.device, b.device),
             ("the runtimes", a.facts["runtime"], b.facts["runtime"]),
+            ("the routes", a.facts["measured by"], b.facts["measured by"]),
             ("the threads", a.threads, b.threads),
             ("the governors", a.facts["governor"], b.facts["governor"]),
         )

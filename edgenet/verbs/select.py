@@ -189,6 +189,8 @@ def _measured(
 
 def _candidate(name: str, mult_adds: int, report_path: Path, budget: Budget) -> Candidate:
     (report,) = read_file(report_path)
+    if report.p50_ms is None:
+        raise EdgenetError(f"{report_path} tells no p50", "remove it, and select measures again")
     return Candidate(
         name=name,
         mult_adds=mult_adds,

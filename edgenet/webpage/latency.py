@@ -10,7 +10,7 @@ import numpy as np
 from device_scripts.conditions import Conditions, ends_of
 from device_scripts.delegate import Delegate
 from device_scripts.facts import device_facts
-from device_scripts.latency_report import SCHEMA
+from device_scripts.latency_report import SCHEMA, model_facts
 from device_scripts.model_file import ModelFile
 from device_scripts.protocol import Protocol
 from device_scripts.sample_statistics import PERCENTILE_RULE, group_medians_ms, summarize
@@ -18,7 +18,7 @@ from device_scripts.validity import Evidence, reasons_against
 from edgenet.devices.device import DeviceFacts
 from edgenet.errors import EdgenetError
 from edgenet.latency.fields import Fields
-from edgenet.latency.told import model_facts, operators_of
+from edgenet.latency.model_operators import operators_of
 from edgenet.webpage.litert_js import record
 from edgenet.webpage.site import RUNTIME
 
@@ -61,10 +61,10 @@ def latency_report(model: ModelFile, sent: dict[str, Any], around: Around) -> di
     fields = Fields(sent, "the browser's report")
     samples = _samples(fields)
     operators = operators_of(model)
-    delegate = _delegate(fields, len(operators))
+    delegate = _delegate(fields, len(operators or ()))
     device = _device(fields.inside("device"), around)
-    ends = (around.before, around.after)
-    evidence = Evidence(samples.size, group_medians_ms(samples), *ends, delegate, device["cores"] or 1, None)
+    medians, cores = group_medians_ms(samples), device["cores"] or 1
+    evidence = Evidence(samples.size, medians, around.before, around.after, delegate, cores, None)
     reasons = reasons_against(evidence)
     return {
         "schema": SCHEMA,
@@ -96,7 +96,7 @@ def latency_report(model: ModelFile, sent: dict[str, Any], around: Around) -> di
         "peak_memory_bytes": None,
         "load": {
             "average_1_min_at_start": around.before.load_average,
-            "cores": device["cores"] or 1,
+            "cores": cores,
             "others_cpu_share": None,
         },
         "pipeline": None,

@@ -28,14 +28,23 @@ def test_every_option_reaches_the_verb(edgenet: Edgenet, asked: list) -> None:
     ran = edgenet(
         "bench", "a.edgenet", "b.tflite", "--on", "local", "--on", "ssh:pi@host", "-o", "reports", "--protocol",
         "standard", "--threads", "1,2,4", "--affinity", "auto", "--sustained", 60, "--settle", 5,
-        "--profile", "--browser",
+        "--profile", "--browser", "--benchmark-model", "tools/benchmark_model",
     )  # fmt: skip
     assert ran.status == 0, ran.err
     models, targets, options, out, *_ = asked[0]
     assert (models, targets, out) == (
         [Path("a.edgenet"), Path("b.tflite")], ["local", "ssh:pi@host"], Path("reports"),
     )  # fmt: skip
-    assert options == room.BenchOptions("standard", (1, 2, 4), "auto", 60, 5, True, browser=True)
+    assert options == room.BenchOptions(
+        "standard",
+        (1, 2, 4),
+        "auto",
+        60,
+        5,
+        True,
+        browser=True,
+        benchmark_model=Path("tools/benchmark_model"),
+    )
     assert "reports/a.on-local.json" in ran.out
 
 
@@ -47,7 +56,7 @@ def test_a_table_and_json(edgenet: Edgenet, made: Path) -> None:
     ran = edgenet("bench", made / "int8.edgenet", "--json")
     (report,) = json.loads(ran.out)
     assert report["schema"] == "edgenet.latency.v1"
-    assert report["target"] == "local"
+    assert (report["target"], report["route"]) == ("local", "device_scripts")
 
 
 @pytest.mark.parametrize(
@@ -58,6 +67,7 @@ def test_a_table_and_json(edgenet: Edgenet, made: Path) -> None:
         (["bench", "a", "--all"], 2, "--all is every phone"),
         (["bench", "a", "--on", "adb", "--on", "local", "--all"], 2, "--all is every phone"),
         (["bench", "a", "--browser"], 1, "local is measured in no browser; leave out --browser"),
+        (["bench", "a", "--browser", "--benchmark-model", "b"], 1, "benchmark_model cannot follow --browser"),
         (["bench", "a", "--threads", "one"], 2, "--threads is 'one'"),
         (["inspect", "a.tflite", "--on", "local"], 2, "--on TARGET is for --profile"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import platform
 import shutil
 import socket
 import subprocess
@@ -14,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmark_outputs import printing
 from small_network import PHOTOS, save_small_checkpoint
+from stand_in_program import stand_in
 from tiny_model import tiny_model
 from virtual_devices import free_port
 
@@ -22,7 +25,7 @@ from edgenet.devices.device import Device
 from edgenet.devices.installing import place, try_model
 from edgenet.devices.opening import opened
 from edgenet.errors import EdgenetError
-from edgenet.verbs.bench import bench
+from edgenet.verbs.bench import BenchOptions, bench
 from edgenet.verbs.convert import convert
 from edgenet.verbs.deploy import deploy, rollback
 from edgenet.verbs.quantizing import Calibration
@@ -201,3 +204,25 @@ def test_a_changed_host_key_is_refused(
     monkeypatch.setenv("EDGENET_SSH_CONFIG", str(server / "wrong-config"))
     with pytest.raises(EdgenetError, match="key"), opened(TARGET):
         pass
+
+
+def test_benchmark_model_is_brought_once(there: Path, tmp_path: Path) -> None:
+    """With a stand-in for the program, which prints what the real one has printed (benchmark_outputs.py)."""
+    if platform.machine() not in ("x86_64", "aarch64"):
+        pytest.skip("the stand-in knows the instructions of two machines")
+    model, program = tmp_path / "tiny.tflite", tmp_path / "benchmark_model"
+    model.write_bytes(tiny_model(size=32))
+    program.write_bytes(stand_in(printing("runs", "delegated")))
+    options = BenchOptions(benchmark_model=program)
+    (report,) = bench([model], [TARGET], options).reports
+    assert (report["route"], report["target"]) == ("benchmark_model", TARGET)
+    assert report["steady_state"]["p50_ms"] == 3.271
+    home = there / ".local/share/edgenet"
+    (placed,) = home.glob("tools/*/bin/benchmark_model")
+    number = placed.stat().st_ino
+    bench([model], [TARGET], options)
+    assert placed.stat().st_ino == number
+    placed.write_bytes(b"damaged")
+    bench([model], [TARGET], options)
+    assert placed.read_bytes() == program.read_bytes()
+    assert [path.name for path in home.iterdir()] == ["tools"]

@@ -1,0 +1,1 @@
+"""Measuring with TensorFlow Lite's own program, benchmark_model, which the user gives: no Python is needed there."""

@@ -1,0 +1,208 @@
+"""Models measured in turns by benchmark_model, one process for each block, on any device with a shell."""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from device_scripts.affinity import ALL, Setting, chosen_sets, cpu_list, settings
+from device_scripts.model_file import ModelFile, open_model
+from device_scripts.protocol import PROTOCOLS, QUICK, Protocol, changed
+from device_scripts.trials import SAME
+from edgenet.benchmark_model.looking import facts_there, look_at
+from edgenet.benchmark_model.output import Timings, read_delegate, read_operators, read_timings
+from edgenet.benchmark_model.program import BenchmarkProgram, check_fits, place_program, read_program
+from edgenet.benchmark_model.report import Around, Measured, report_of
+from edgenet.devices.device import Device, Finished
+from edgenet.devices.posix import script
+from edgenet.errors import EdgenetError
+from edgenet.latency.model_operators import operators_of
+from edgenet.latency.options import BenchOptions
+from edgenet.progress import Progress
+
+LONGEST_S = 600
+"""A process ends after so many seconds whatever it has done; its own limit is 150."""
+_CANNOT_START = (126, 127)
+_EXEC = 'exec "$@"'  # a program that cannot be started is then an exit status on this machine, too
+
+
+def measure_with_program(
+    device: Device, path: Path, models: Sequence[Path], options: BenchOptions, progress: Progress
+) -> list[dict[str, Any]]:
+    """A report for each model.
+
+    Args:
+        path: benchmark_model, on this machine.
+
+    Raises:
+        EdgenetError: the program does not fit the device or does not do its work there, a model cannot be used; says
+            why.
+    """
+    program = read_program(path)
+    check_fits(program, device)
+    facts, sets = facts_there(device)
+    choices = settings(list(options.threads), chosen_sets(options.affinity or ALL, sets))
+    started = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    protocol = _protocol(options)
+    opened = [open_model(model) for model in models]
+    place = place_program(program, device, progress)
+    with _models_there(device, opened, progress) as paths:
+        before = look_at(device)
+        runner = _Runner(device, program, place)
+        measured = [
+            _prepare(runner, model, there, choices, progress)
+            for model, there in zip(opened, paths, strict=True)
+        ]
+        _measure_in_turns(runner, measured, protocol, progress)
+        after = look_at(device)
+        if protocol.profile:
+            for number, one in enumerate(measured):
+                progress("operators", number, len(measured))
+                text = runner.run(one.path, one.setting, (*one.arguments, "--enable_op_profiling=true"))
+                one.profile = read_operators(text)
+    around = Around(started, protocol, program, facts, sets, before, after)
+    return [report_of(one, around) for one in measured]
+
+
+@dataclass(frozen=True)
+class _Runner:
+    """The program there."""
+
+    device: Device
+    program: BenchmarkProgram
+    place: str
+
+    def run(self, model: str, setting: Setting, arguments: tuple[str, ...]) -> str:
+        """All that it prints."""
+        command = (*_pinned(setting), self.place, f"--graph={model}", *arguments)
+        with self.device.start(script(_EXEC, *command)) as running:
+            done = running.finish()
+        if done.status:
+            raise self._failed(done, setting)
+        return f"{done.out.decode(errors='replace')}\n{done.err.decode(errors='replace')}"
+
+    def _failed(self, done: Finished, setting: Setting) -> EdgenetError:
+        name, where, why = self.program.path.name, self.device.name, _why(done)
+        if "taskset" in why:
+            return EdgenetError(
+                f"cannot stay on CPUs {cpu_list(setting.cpus.cpus)} of {where}: {why}", "give --affinity all"
+            )
+        if done.status in _CANNOT_START:
+            return EdgenetError(f"{where} cannot start {name}: {why}", _remedy(why, where))
+        return EdgenetError(f"{name} failed on {where} with exit status {done.status}: {why}")
+
+
+def _remedy(why: str, where: str) -> str:
+    if "ermission denied" in why:
+        return "programs are forbidden there, or it is mounted noexec; a phone's browser measures, too: --browser"
+    return f"see that it was built for {where}, with all that it needs in it"
+
+
+def _pinned(setting: Setting) -> tuple[str, ...]:
+    """taskset in util-linux and in Android's toybox: a mask in hexadecimal."""
+    if setting.cpus.name == ALL:
+        return ()
+    return ("taskset", f"{sum(1 << cpu for cpu in setting.cpus.cpus):x}")
+
+
+def _why(done: Finished) -> str:
+    """The program says what is wrong in lines that begin with ERROR, the last of which is empty of meaning."""
+    lines = f"{done.err.decode(errors='replace')}\n{done.out.decode(errors='replace')}".splitlines()
+    errors = [line.partition(": ")[2] for line in lines if line.startswith(("ERROR: ", "FATAL: "))]
+    told = [error for error in errors if error != "Benchmarking failed."]
+    return "; ".join(told) or done.last_words()
+
+
+def _arguments(threads: int, warmup: int, runs: int, seconds: float) -> tuple[str, ...]:
+    return (
+        f"--num_threads={threads}",
+        f"--warmup_runs={warmup}",
+        "--warmup_min_secs=0",
+        f"--num_runs={runs}",
+        f"--min_secs={seconds:g}",
+        f"--max_secs={LONGEST_S}",
+        "--use_xnnpack=true",
+    )
+
+
+def _prepare(
+    runner: _Runner, model: ModelFile, path: str, choices: list[Setting], progress: Progress
+) -> Measured:
+    """The model with its fastest setting: the lowest p50, of those within 2 % of it the first."""
+    operators = operators_of(model)
+    if len(choices) == 1:
+        return Measured(model, path, operators, choices[0], [])
+    tried: list[tuple[Setting, Timings, float]] = []
+    for number, choice in enumerate(choices):
+        progress(f"threads and CPUs for {model.path.name}", number, len(choices))
+        found = read_timings(
+            runner.run(path, choice, _arguments(choice.threads, QUICK.warmup, QUICK.runs, QUICK.min_seconds))
+        )
+        if found.p50_ms is None:
+            raise EdgenetError(
+                f"{runner.program.path.name} is too old to tell the median, by which the fastest setting is chosen",
+                "give one number of --threads and one list of --affinity, or a newer program",
+            )
+        tried.append((choice, found, found.p50_ms))
+    lowest = min(p50 for *_, p50 in tried)
+    best = next(choice for choice, _, p50 in tried if p50 <= lowest * (1 + SAME))
+    rows = [_trial(choice, found, choice is best) for choice, found, _ in tried]
+    return Measured(model, path, operators, best, rows)
+
+
+def _trial(setting: Setting, found: Timings, best: bool) -> dict[str, Any]:
+    return {
+        "threads": setting.threads,
+        "cpus": setting.cpus.name,
+        "n": found.n,
+        "p50_ms": found.p50_ms,
+        "p90_ms": None,
+        "best": best,
+    }
+
+
+def _measure_in_turns(
+    runner: _Runner, measured: list[Measured], protocol: Protocol, progress: Progress
+) -> None:
+    """Each model has a block in every round, and every other round goes backwards, as in `contenders`."""
+    began = monotonic()
+    runs, seconds = math.ceil(protocol.runs / protocol.blocks), protocol.min_seconds / protocol.blocks
+    for number in range(protocol.blocks):
+        progress("runs", number, protocol.blocks)
+        for one in measured[:: -1 if number % 2 else 1]:
+            one.arguments = _arguments(one.setting.threads, protocol.warmup, runs, seconds)
+            text = runner.run(one.path, one.setting, one.arguments)
+            one.blocks.append(read_timings(text))
+            one.delegate = read_delegate(text, None if one.operators is None else len(one.operators))
+            one.looks.append((monotonic() - began, look_at(runner.device)))
+    progress("runs", protocol.blocks, protocol.blocks)
+
+
+@contextmanager
+def _models_there(device: Device, models: Sequence[ModelFile], progress: Progress) -> Iterator[list[str]]:
+    """The models' paths on the device, for the block: the program reads no bundles."""
+    folder = f"{device.home}/measuring-{secrets.token_hex(4)}"
+    names = [f"{number}.tflite" for number in range(len(models))]
+    try:
+        device.push({name: model.data for name, model in zip(names, models, strict=True)}, folder, progress)
+        yield [f"{folder}/{name}" for name in names]
+    finally:
+        device.run(["rm", "-rf", folder])
+
+
+def _protocol(options: BenchOptions) -> Protocol:
+    """Each block is a process, and so a cold start; nothing here waits for the device."""
+    named = changed(
+        PROTOCOLS[options.protocol],
+        runs=options.runs,
+        min_seconds=options.min_seconds,
+        profile=options.profile or None,
+    )
+    return replace(named, cold_starts=named.blocks, settle_s=0.0)

@@ -1,0 +1,175 @@
+"""What benchmark_model prints, read.
+
+tensorflow/lite/tools/benchmark/benchmark_model.cc prints the timings, tensorflow/lite/profiling and
+xla/tsl/util/stats_calculator.cc the tables of operators, tensorflow/lite/core/subgraph.cc what was delegated (on
+Android; elsewhere it is silent). The words are the same in all versions, with or without "INFO: ", but only newer ones
+tell the median.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from device_scripts.delegate import Delegate
+from edgenet.errors import EdgenetError
+
+NOTHING_KNOWN = Delegate(None, None, None, None)
+REMEDY = "give TensorFlow Lite's or LiteRT's benchmark_model"
+
+_LINE = r"^(?:INFO: )?"
+# A warm-up and the runs; where all took the same time only `curr` is there.
+_RUNS = re.compile(
+    _LINE + r"count=(?P<n>\d+) (?:first=\d+ )?curr=(?P<curr>\d+)(?: ?\(all same\))?"
+    r"(?: min=(?P<min>\d+) max=(?P<max>\d+) avg=(?P<avg>[\d.e+]+) std=(?P<std>\d+))?"
+    r"(?: p5=\d+ median=(?P<median>\d+) p95=\d+)?\s*$",
+    re.MULTILINE,
+)
+_START = re.compile(
+    _LINE + r"Inference timings in us: Init: (?P<init>\d+), First inference: (?P<first>\d+),", re.MULTILINE
+)
+_REPLACED = re.compile(
+    r"Replacing (?P<taken>\d+)(?: out of (?P<total>\d+))? node\(s\) with delegate \((?P<name>\w+)\) node, "
+    r"yielding (?P<parts>\d+) partitions"
+)
+_ALL = "Explicitly applied XNNPACK delegate, and the model graph will be completely executed by the delegate"
+_NONE = "Though XNNPACK delegate is explicitly applied, the model graph will not be executed by the delegate"
+_PROFILE = "Operator-wise Profiling Info for Regular Benchmark Runs:"
+_INTERNAL = "Delegate internal:"
+_NODE = re.compile(r"\[(?P<first>.*?)(?:, .*)?\](?::\d+)?")
+_DELEGATE_NODE = re.compile(r"DELEGATE|TfLite\w*Delegate")
+_COLUMNS = ("[node type]", "[avg ms]", "[times called]", "[Name]")
+
+
+@dataclass(frozen=True)
+class Timings:
+    """The timed runs of one process, in milliseconds, to the microsecond that the program counts in.
+
+    Attributes:
+        n: number of runs.
+        p50_ms: their median; None where the program is too old to tell.
+        std_ms: standard deviation of all runs (divisor n), cut to whole microseconds.
+        load_ms: from starting to read the model to allocated tensors.
+        first_inference_ms: the first Invoke.
+    """
+
+    n: int
+    min_ms: float
+    p50_ms: float | None
+    max_ms: float
+    mean_ms: float
+    std_ms: float
+    load_ms: float
+    first_inference_ms: float
+
+
+@dataclass(frozen=True)
+class OperatorRow:
+    """An operator of the network, or what its delegate made of some.
+
+    Attributes:
+        kind: such as CONV_2D, or the delegate's own name for it.
+        output: the name of the tensor it makes; None within a delegate.
+        ms: mean time in one inference.
+    """
+
+    kind: str
+    output: str | None
+    ms: float
+
+
+def read_timings(text: str) -> Timings:
+    """The timings in what one process printed.
+
+    Raises:
+        EdgenetError: there are none: it is no benchmark_model, or a very old one.
+    """
+    both, start = list(_RUNS.finditer(text)), _START.search(text)
+    if len(both) != 2 or start is None or both[1]["n"] == "0":
+        last = next((line for line in reversed(text.splitlines()) if line.strip()), "nothing")
+        raise EdgenetError(f"the program printed no timings; its last line is: {last:.200}", REMEDY)
+    runs = both[1]
+    names = ("curr",) * 3 if runs["avg"] is None else ("min", "max", "avg")
+    low, high, mean = (float(runs[name]) / 1e3 for name in names)
+    return Timings(
+        n=int(runs["n"]),
+        min_ms=low,
+        p50_ms=None if runs["median"] is None else int(runs["median"]) / 1e3,
+        max_ms=high,
+        mean_ms=mean,
+        std_ms=int(runs["std"] or 0) / 1e3,
+        load_ms=int(start["init"]) / 1e3,
+        first_inference_ms=int(start["first"]) / 1e3,
+    )
+
+
+def read_delegate(text: str, operators: int | None) -> Delegate:
+    """What was delegated, as far as the program tells.
+
+    Args:
+        operators: of the network; None where nobody knows.
+    """
+    found = _REPLACED.search(text)
+    if found and (found["total"] or operators):
+        total = int(found["total"] or operators or 0)
+        name = found["name"].removeprefix("TfLite").removesuffix("Delegate").upper()
+        return Delegate(name, int(found["taken"]), total, int(found["parts"]))
+    if operators is not None and _ALL in text:
+        return Delegate("XNNPACK", operators, operators, 1)
+    if operators is not None and _NONE in text:
+        return Delegate(None, 0, operators, 0)
+    return NOTHING_KNOWN
+
+
+def read_operators(text: str) -> tuple[OperatorRow, ...]:
+    """The operators in the order in which they ran; a delegate's own in the place of the delegate.
+
+    Raises:
+        EdgenetError: there is no such table.
+    """
+    _, found, tables = text.partition(_PROFILE)
+    network, _, delegate = tables.partition(_INTERNAL)
+    rows, within = _table(network), _table(delegate)
+    if not found or not rows:
+        raise EdgenetError("the program printed no table of operators", REMEDY)
+    if not within:
+        return tuple(rows)
+    first = next((i for i, row in enumerate(rows) if _DELEGATE_NODE.fullmatch(row.kind)), len(rows))
+    own = [
+        [row for row in part if not _DELEGATE_NODE.fullmatch(row.kind)]
+        for part in (rows[:first], rows[first:])
+    ]
+    return (*own[0], *within, *own[1])
+
+
+def _table(text: str) -> list[OperatorRow]:
+    """The first table by run order: cells between tabs, below the names of its columns, up to an empty line."""
+    lines = iter(text.splitlines())
+    for line in lines:
+        if "= Run Order =" in line:
+            break
+    names = _cells(next(lines, ""))
+    if not set(_COLUMNS) <= set(names):
+        return []
+    places = [names.index(name) for name in _COLUMNS]
+    rows = []
+    for line in lines:
+        cells = _cells(line)
+        if len(cells) != len(names):
+            break
+        rows += _row(*(cells[place] for place in places))
+    return rows
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.removeprefix("\t").split("\t")]
+
+
+def _row(kind: str, ms: str, times: str, name: str) -> list[OperatorRow]:
+    """Nothing for what is no operator; `ms` is the mean of each time that it was called in an inference."""
+    node = _NODE.fullmatch(name)
+    if node is None and not name.startswith("Delegate/"):
+        return []
+    # In older versions each of a delegate's operators has the same kind, and its name in the other column.
+    told = name.removeprefix("Delegate/").rpartition(":")[0] if kind == "DelegateOpInvoke" else kind
+    return [OperatorRow(told, node["first"] if node else None, float(ms) * int(times))]

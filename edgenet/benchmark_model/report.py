@@ -1,0 +1,179 @@
+"""What benchmark_model told of a model, as an `edgenet.latency.v1`: what it does not tell is null."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from device_scripts.affinity import CpuSet, Setting
+from device_scripts.conditions import Conditions, ends_of
+from device_scripts.delegate import Delegate
+from device_scripts.latency_report import (
+    SCHEMA,
+    cpu_set_facts,
+    look_facts,
+    model_facts,
+)
+from device_scripts.model_file import ModelFile
+from device_scripts.protocol import Protocol
+from device_scripts.sample_statistics import percentile
+from device_scripts.validity import Evidence, reasons_against
+from edgenet.benchmark_model.output import NOTHING_KNOWN, OperatorRow, Timings
+from edgenet.benchmark_model.program import NAME, BenchmarkProgram
+
+ROUTE = "benchmark_model"
+METHOD = "benchmark_model's own profiler, in a run of its own"
+PERCENTILES = "p50 is the median of the medians of the blocks; no other percentile is told"
+GROUPS = 5
+NO_MEDIAN = "p50 unknown: this benchmark_model is too old to tell the median"
+
+
+@dataclass(frozen=True)
+class Around:
+    """What the reports of one measurement have in common.
+
+    Attributes:
+        started: ISO 8601.
+        device: what the report says of it.
+        sets: its sets of CPUs, all of them first.
+    """
+
+    started: str
+    protocol: Protocol
+    program: BenchmarkProgram
+    device: dict[str, Any]
+    sets: list[CpuSet]
+    before: Conditions
+    after: Conditions
+
+
+@dataclass
+class Measured:
+    """One model: how it ran, and what was told of it.
+
+    Attributes:
+        path: on the device.
+        operators: kinds of the network's own, where the runtime here tells.
+        tried: for the report, where there were several settings.
+        arguments: of the program, all but the model's path.
+        blocks: one process each.
+        looks: the conditions after each block, with the second at which it ended.
+    """
+
+    model: ModelFile
+    path: str
+    operators: list[str] | None
+    setting: Setting
+    tried: list[dict[str, Any]]
+    arguments: tuple[str, ...] = ()
+    delegate: Delegate = NOTHING_KNOWN
+    blocks: list[Timings] = field(default_factory=list)
+    looks: list[tuple[float, Conditions]] = field(default_factory=list)
+    profile: tuple[OperatorRow, ...] | None = None
+
+
+def report_of(measured: Measured, around: Around) -> dict[str, Any]:
+    """The report of a model."""
+    steady = _steady(measured.blocks, around.protocol)
+    cores = around.device["cores"] or 1
+    during = tuple(seen for _, seen in measured.looks)
+    groups = _groups(steady["block_p50_ms"])
+    evidence = Evidence(
+        steady["n"], groups, around.before, around.after, measured.delegate, cores, None, during
+    )
+    reasons = reasons_against(evidence) + ([] if groups else [NO_MEDIAN])
+    return {
+        "schema": SCHEMA,
+        "route": ROUTE,
+        "started": around.started,
+        "model": model_facts(measured.model, measured.operators),
+        "runtime": {"name": NAME, "version": f"SHA-256 {around.program.sha256[:12]}"},
+        "program": {**around.program.facts(), "arguments": list(measured.arguments)},
+        "delegate": measured.delegate.as_dict(),
+        "device": around.device,
+        "protocol": around.protocol.as_dict(),
+        "threads": measured.setting.threads,
+        "affinity": list(measured.setting.cpus.cpus),
+        "cpu_sets": cpu_set_facts(around.sets),
+        "tried": measured.tried,
+        "settling": {"waited_s": 0.0},
+        **ends_of(around.before, around.after),
+        "during": [look_facts(at, seen) for at, seen in measured.looks],
+        "cold_start": _cold_start(measured.blocks),
+        "steady_state": steady,
+        "sustained": None,
+        "profile": _profile(measured),
+        "peak_memory_bytes": None,
+        "load": {
+            "average_1_min_at_start": around.before.load_average,
+            "cores": cores,
+            "others_cpu_share": None,
+        },
+        "pipeline": None,
+        "valid": not reasons,
+        "reasons": reasons,
+    }
+
+
+def _steady(blocks: list[Timings], protocol: Protocol) -> dict[str, Any]:
+    """Mean and standard deviation are those of all runs, out of the blocks' own."""
+    n = sum(block.n for block in blocks)
+    mean = sum(block.n * block.mean_ms for block in blocks) / n
+    squares = sum(block.n * (block.std_ms**2 + block.mean_ms**2) for block in blocks) / n
+    medians = [block.p50_ms for block in blocks if block.p50_ms is not None]
+    return {
+        "n": n,
+        "min_ms": min(block.min_ms for block in blocks),
+        "p50_ms": percentile(np.array(medians), 50) if medians else None,
+        "p90_ms": None,
+        "p99_ms": None,
+        "max_ms": max(block.max_ms for block in blocks),
+        "mean_ms": mean,
+        "std_ms": math.sqrt(max(squares - mean**2, 0.0)),
+        "percentile_rule": PERCENTILES,
+        "warmup_runs": protocol.warmup,
+        "min_seconds": protocol.min_seconds,
+        "block_sizes": [block.n for block in blocks],
+        "block_p50_ms": medians or None,
+        "samples_ns": None,
+    }
+
+
+def _groups(medians: list[float] | None) -> tuple[float, ...]:
+    """p50 of consecutive groups of blocks."""
+    parts = np.array_split(np.array(medians or ()), GROUPS)
+    return tuple(percentile(part, 50) for part in parts if part.size)
+
+
+def _cold_start(blocks: list[Timings]) -> dict[str, Any]:
+    """Every block is a fresh process; what comes before reading the model is not told."""
+    samples = [{"load_ms": block.load_ms, "first_inference_ms": block.first_inference_ms} for block in blocks]
+    load, first = (
+        percentile(np.array([one[name] for one in samples]), 50) for name in ("load_ms", "first_inference_ms")
+    )
+    return {
+        "n": len(blocks),
+        "import_ms": None,
+        "load_ms": load,
+        "first_inference_ms": first,
+        "total_ms": None,
+        "samples": samples,
+    }
+
+
+def _profile(measured: Measured) -> dict[str, Any] | None:
+    if measured.profile is None:
+        return None
+    rows = [
+        {"index": i, "kind": row.kind, "output": row.output, "ms": row.ms, "low_ms": None, "high_ms": None}
+        for i, row in enumerate(measured.profile)
+    ]
+    return {
+        "method": METHOD,
+        "clock": "time that passes",
+        "threads": measured.setting.threads,
+        "operators": rows,
+    }
