@@ -79,8 +79,8 @@ def make_files(plan: Plan, work: Path, again: bool) -> list[Made]:
         EdgenetError: data are missing, an environment cannot be made, or our own file cannot.
     """
     inputs, workshop = work / "inputs", Workshop(work / "files", again)
-    peers = (*our_peers(), *open_peers(plan.peers, inputs))
     prepare_inputs(plan.data, inputs, plan.networks)
+    peers = (*our_peers(), *open_peers(plan.peers, inputs))
     made = []
     for key in plan.networks:
         network = open_network(key, plan.data, inputs)
