@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.comparing.judging import peer_rows
 from benchmarks.comparing.making import CALIBRATION, Made
-from benchmarks.comparing.peers import OURS_AS_PEERS, versions_of
+from benchmarks.comparing.peers import OURS, OURS_AS_PEERS, versions_of
 from benchmarks.comparing.pipeline_rows import PACKAGES, pipeline_rows
 from benchmarks.comparing.rows import judge_goals
 from benchmarks.pipelines import MEDIAPIPE, mediapipe_python
@@ -43,11 +43,9 @@ def _network(made: Made) -> dict[str, Any]:
 
 def _versions(made: Made) -> dict[str, dict[str, str]]:
     """Of what each environment was asked for, and of what ours runs on."""
-    found = {
-        peer.name: versions_of(peer.python, peer.packages)
-        for peer, _ in made.files
-        if peer.name != OURS_AS_PEERS
-    }
+    asked = {"edgenet" if peer.name == OURS else peer.name: peer for peer, _ in made.files}
+    del asked[OURS_AS_PEERS]  # the same environment
+    found = {name: versions_of(peer.python, peer.packages) for name, peer in asked.items()}
     if made.pair:
         found[MEDIAPIPE] = versions_of(mediapipe_python(), PACKAGES[MEDIAPIPE])
     return found

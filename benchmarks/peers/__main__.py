@@ -36,12 +36,17 @@ CHOICES = (*OPENERS, PIPELINES)
 
 def main() -> int:
     """Runs the benchmark; 0, or 1 with one line that says what to do."""
-    options = _parser().parse_args()
+    options = parser().parse_args()
     peers = tuple(key for key in options.peers if key != PIPELINES)
     plan = Plan(options.networks, peers, PIPELINES in options.peers, options.data.resolve())
+    stated = {"schema": SCHEMA, "date": date.today().isoformat(), "command": command_of(options)}
     try:
+        if options.markdown:
+            put_into(
+                options.markdown.read_text(), ""
+            )  # what is wrong with it is told now, not after half an hour
         with tempfile.TemporaryDirectory(prefix="edgenet-peers-") as spare:
-            report = run(plan, (options.work or Path(spare)).resolve(), options.again)
+            report = stated | run(plan, (options.work or Path(spare)).resolve(), options.again)
         if options.json:
             options.json.write_text(json.dumps(report, indent=2) + "\n")
         text = tables(report)
@@ -60,19 +65,25 @@ def run(plan: Plan, work: Path, again: bool) -> dict[str, Any]:
     files = make_files(plan, work, again)
     from benchmarks.comparing.report import report_on  # only now, see there
 
-    command = "python -m benchmarks.peers " + " ".join(sys.argv[1:])
-    stated = {
-        "schema": SCHEMA,
-        "date": date.today().isoformat(),
-        "command": command.strip(),
-        "load_before": load,
-    }
-    return stated | report_on(files)
+    return {"load_before": load} | report_on(files)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="benchmarks.peers", description=(__doc__ or "").splitlines()[0])
-    add = parser.add_argument
+def command_of(options: argparse.Namespace) -> str:
+    """What to type for the same figures, without the paths, which are this machine's own."""
+    words = ["python -m benchmarks.peers"]
+    for option, chosen, usual in (
+        ("--networks", options.networks, NETWORKS),
+        ("--peers", options.peers, CHOICES),
+    ):
+        if chosen != usual:
+            words.append(f"{option} {','.join(chosen)}")
+    return " ".join(words)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Of the command line."""
+    made = argparse.ArgumentParser(prog="benchmarks.peers", description=(__doc__ or "").splitlines()[0])
+    add = made.add_argument
     add("--networks", type=names_of(NETWORKS), default=NETWORKS, help=f"default: {','.join(NETWORKS)}")
     add("--peers", type=names_of(CHOICES), default=CHOICES, help=f"default: {','.join(CHOICES)}")
     add("--work", type=Path, help="keep files here, and use those that are there")
@@ -80,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--json", type=Path, metavar="FILE", help="write the report")
     add("--markdown", type=Path, metavar="FILE", help="put the tables between the two marks in FILE")
     add("--data", type=Path, default=ROOT.parent / "shared" / "data", help="weights and photos")
-    return parser
+    return made
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from benchmarks.comparing.rows import Row, judge_goals
 from benchmarks.comparing.tables import BEGIN, END, put_into, tables
 from benchmarks.environments import ROOT
 from benchmarks.normalizations import SLIM, TORCHVISION, Normalization, as_text, parse
+from benchmarks.peers.__main__ import command_of, parser
 from edgenet.data import load_all, open_photos
 from edgenet.errors import EdgenetError
 from edgenet.graph.readers.torch_module import OPSET, export_onnx
@@ -229,3 +230,14 @@ def test_wrong_arguments_and_missing_data_are_told_in_one_line(tmp_path: Path) -
     assert missing.returncode == 1
     assert len(missing.stderr.splitlines()) == 1
     assert "imagenet-sample-500.zip" in missing.stderr
+    page = tmp_path / "page.md"
+    page.write_text("no marks")
+    placeless = module("benchmarks.peers", "--markdown", page)
+    assert placeless.returncode == 1
+    assert "no place for the tables" in placeless.stderr
+
+
+def test_the_command_is_told_without_paths() -> None:
+    assert command_of(parser().parse_args(["--work", "/somewhere"])) == "python -m benchmarks.peers"
+    chosen = parser().parse_args(["--networks", "v1", "--peers", "keras"])
+    assert command_of(chosen) == "python -m benchmarks.peers --networks v1 --peers keras"
