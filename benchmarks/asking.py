@@ -74,9 +74,12 @@ def one_core() -> Iterator[None]:
 def _ask(process: subprocess.Popen[str], count: int) -> list[float]:
     assert process.stdin is not None
     assert process.stdout is not None
-    process.stdin.write(f"{count}\n")
-    process.stdin.flush()
-    answer = process.stdout.readline()
+    try:
+        process.stdin.write(f"{count}\n")
+        process.stdin.flush()
+        answer = process.stdout.readline()
+    except BrokenPipeError:
+        answer = ""
     if not answer:
         raise EdgenetError(f"{process.args} ended without an answer", "run it by hand to see why")
     return [float(ms) for ms in json.loads(answer)]
