@@ -1,4 +1,4 @@
-"""What the virtual phone lacks: the output of `dumpsys thermalservice` (AOSP, ThermalManagerService), and cpufreq."""
+"""What the virtual phone lacks: programs of Android such as `dumpsys` (AOSP, ThermalManagerService), and cpufreq."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ echo "bits=$(getconf LONG_BIT 2>/dev/null)"
 [ -r /etc/os-release ] && ( . /etc/os-release; echo "system=$PRETTY_NAME" )
 android=$(getprop ro.build.version.release 2>/dev/null) && echo "system=Android $android"
 [ -r /proc/device-tree/model ] && echo "model=$(tr -d '\000' </proc/device-tree/model)"
+abis=$(getprop ro.product.cpu.abilist 2>/dev/null) && echo "abis=$abis"
 model=$(getprop ro.product.model 2>/dev/null) && echo "model=$model"
 ls /dev/video* >/dev/null 2>&1 && echo "camera=v4l2"
 folder=$1
@@ -59,7 +60,7 @@ def facts_of(device: _Runs) -> DeviceFacts:
     free = found.get("free_kib", "")
     return DeviceFacts(
         machine=machine,
-        userland=_userland(machine, found.get("bits")),
+        userland=_userland(machine, found.get("bits"), found.get("abis")),
         system=found.get("system") or None,
         model=found.get("model") or None,
         python=(int(python[1]), int(python[2]), int(python[3])) if python else None,
@@ -68,8 +69,8 @@ def facts_of(device: _Runs) -> DeviceFacts:
     )
 
 
-def _userland(machine: str, bits: str | None) -> str:
-    """Raspberry Pi OS with 32 bits runs under a kernel with 64."""
-    if machine in ("aarch64", "armv8l") and bits == "32":
+def _userland(machine: str, bits: str | None, abis: str | None) -> str:
+    """Raspberry Pi OS with 32 bits runs under a kernel with 64, and so do cheap phones, which name their ABIs."""
+    if machine in ("aarch64", "armv8l") and (bits == "32" or (abis and "arm64-v8a" not in abis)):
         return "armv7l"
     return machine

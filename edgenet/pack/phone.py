@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from threading import Lock
 
-from edgenet.devices.device import Device
+from edgenet.devices.device import Device, Finished
 from edgenet.devices.environment import PACK, Environment, unpack_wheels, usable_environments
 from edgenet.devices.posix import script
 from edgenet.devices.release import SUMS
@@ -19,9 +19,12 @@ NEEDED_BYTES = 200_000_000
 _DOWNLOADS = Lock()  # of several phones that are measured at once, the first downloads for all
 _BROWSER = "use its browser: edgenet camera BUNDLE --on adb, or edgenet bench BUNDLE --on adb --browser"
 _CLEAR = 'rm -rf "$1" && mkdir -p "$1"'
-_CAN_START = (
-    'cd "$1" && printf "#!/system/bin/sh\\nexit 0\\n" >starts && chmod 755 starts && ./starts && rm starts'
-)
+_FORBIDDEN = 126  # as shells have it for what is there and cannot be started
+_TRY = """
+cd "$1" && printf '#!/system/bin/sh\\nexit 0\\n' >starts && chmod 755 starts || exit 1
+./starts || exit 126
+rm starts
+"""
 _CHECK = 'cd "$1" && sha256sum -c "$2" >/dev/null'
 _FINISH = 'cd "$1" && rm -r wheels && sync && echo "$2" >complete && sync'
 
@@ -38,11 +41,13 @@ def ensure_pack(device: Device, progress: Progress) -> Environment:
     _check_phone(device)
     folder = f"{device.home}/environments/{key}"
     _must(device, "prepare the folder", _CLEAR, folder)
-    if device.run(script(_CAN_START, folder)).status:
+    tried = device.run(script(_TRY, folder))
+    if tried.status == _FORBIDDEN:
         raise EdgenetError(
             f"{device.name} starts no programs in {device.home}: it is mounted noexec, or forbidden",
             _BROWSER,
         )
+    _check(device, "try the folder", tried)
     with _DOWNLOADS:
         wheels = pack_wheels(progress)
         files = {**pack_files(progress), **{f"wheels/{wheel.name}": wheel for wheel in wheels}}
@@ -70,7 +75,10 @@ def _check_phone(device: Device) -> None:
 
 
 def _must(device: Device, what: str, text: str, *values: str) -> None:
-    done = device.run(script(text, *values))
+    _check(device, what, device.run(script(text, *values)))
+
+
+def _check(device: Device, what: str, done: Finished) -> None:
     if done.status:
         full = b"No space left" in done.err
         raise EdgenetError(

@@ -10,18 +10,16 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from benchmark_outputs import printing
+from interrupted import interrupted
 from small_network import PHOTOS, save_small_checkpoint
 from stand_in_program import stand_in
 from tiny_model import tiny_model
 from virtual_devices import free_port
 
-from edgenet.devices.device import Device
 from edgenet.devices.installing import place, try_model
 from edgenet.devices.opening import opened
 from edgenet.errors import EdgenetError
@@ -109,26 +107,8 @@ def test_deploy_twice_another_one_and_back(there: Path, tmp_path: Path) -> None:
     assert report["steady_state"]["n"] >= 50
 
 
-class Interrupted:
-    """A device whose user presses Ctrl-C when it is asked for something once too often; of files, half have arrived."""
-
-    def __init__(self, device: Device, left: int) -> None:
-        self._device, self._left = device, left
-
-    def __getattr__(self, name: str) -> object:
-        asked = getattr(self._device, name)
-        if name not in ("run", "start", "push", "pull"):
-            return asked
-
-        def counted(given: Any, *more: Any, **named: Any) -> object:
-            self._left -= 1
-            if self._left < 0:
-                if name == "push":
-                    asked(dict(list(given.items())[: len(given) // 2]), *more, **named)
-                raise KeyboardInterrupt
-            return asked(given, *more, **named)
-
-        return counted
+def ctrl_c() -> None:
+    raise KeyboardInterrupt
 
 
 def test_deploy_stopped_at_every_step(there: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,7 +121,7 @@ def test_deploy_stopped_at_every_step(there: Path, tmp_path: Path, monkeypatch: 
     steps = 0
     while True:
         with monkeypatch.context() as patch:
-            patch.setattr("edgenet.verbs.deploy.opened", lambda to, left=steps: interrupted(to, left))
+            patch.setattr("edgenet.verbs.deploy.opened", lambda to, left=steps: interrupted(to, left, ctrl_c))
             try:
                 done = deploy(models[1], TARGET)
                 break
@@ -162,12 +142,6 @@ def test_deploy_stopped_at_every_step(there: Path, tmp_path: Path, monkeypatch: 
         assert not placed.moved
         try_model(placed.installed)
     assert rollback(TARGET).release == first.release
-
-
-@contextmanager
-def interrupted(to: str, left: int) -> Iterator[Interrupted]:
-    with opened(to) as device:
-        yield Interrupted(device, left)
 
 
 def test_a_program_there_gets_its_arguments_as_they_are(there: Path) -> None:

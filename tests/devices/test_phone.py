@@ -130,7 +130,7 @@ with opened("adb") as phone, phone.start(["sleep", "600"]) as running:
 
 # A phone from its first deploy on; it prints nothing where all of it holds.
 DEPLOYS = """
-import sys
+import os, signal, sys
 from pathlib import Path
 from edgenet.devices.installing import place
 from edgenet.devices.opening import opened
@@ -139,6 +139,15 @@ from edgenet.verbs.bench import bench
 from edgenet.verbs.deploy import deploy, rollback
 
 first, second, pixels, program, scores = map(Path, sys.argv[1:])
+
+def killed(stage, done, total):
+    if stage == "copy" and done > total / 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+child = os.fork()
+if not child:
+    deploy(first, "adb", progress=killed)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
 one = deploy(first, "adb")
 assert one.moved and one.swapped and one.packages, one
 again = deploy(first, "adb")
