@@ -6,11 +6,10 @@ import queue
 from collections.abc import Callable
 from pathlib import Path
 
-from device_scripts.conditions import look
 from device_scripts.page_access import Address
 from edgenet.errors import EdgenetError
 from edgenet.latency.measuring import Report
-from edgenet.webpage.latency import NOTHING_SEEN, Around, latency_report
+from edgenet.webpage.latency import Around, latency_report
 from edgenet.webpage.measuring import HERE, WAKE_S, now
 from edgenet.webpage.server import PageServer
 from edgenet.webpage.site import PageOptions, page_of
@@ -40,6 +39,9 @@ def camera_page(
     """
     site = page_of(bundle, options, takes_reports=True)
     with PageServer(site.files, address) as server:
+        # Whoever has a token may be anywhere: there only the browser can tell.
+        asked = viewer if address.token is None else Viewer(viewer.opening)
+        before = asked.look()
         viewer.opening(server.address.url())
         while goes_on():
             try:
@@ -47,12 +49,10 @@ def camera_page(
             except queue.Empty:
                 viewer.check()
                 continue
-            here = viewer.here and address.token is None
-            seen = look() if here else NOTHING_SEEN
-            around = Around(now(), options.measuring, seen, seen, here, viewer.phone)
+            around = Around(now(), options.measuring, before, asked.look(), asked.facts())
             try:
                 report = latency_report(site.model, sent, around)
             except EdgenetError as error:  # the page shows on, whatever was sent
                 refused(error)
             else:
-                measured(report)
+                measured({**report, "target": asked.target})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,13 +10,11 @@ import numpy as np
 
 from device_scripts.conditions import Conditions, ends_of
 from device_scripts.delegate import Delegate
-from device_scripts.facts import device_facts
 from device_scripts.latency_report import SCHEMA, model_facts
 from device_scripts.model_file import ModelFile
 from device_scripts.protocol import Protocol
 from device_scripts.sample_statistics import PERCENTILE_RULE, group_medians_ms, summarize
 from device_scripts.validity import Evidence, reasons_against
-from edgenet.devices.device import DeviceFacts
 from edgenet.errors import EdgenetError
 from edgenet.latency.fields import Fields
 from edgenet.latency.model_operators import operators_of
@@ -24,7 +23,7 @@ from edgenet.webpage.site import RUNTIME
 
 ROUTE = "browser"
 NOTHING_SEEN = Conditions(None, None, None, None, None)
-"""Of a machine that is not this one: a browser tells neither clock, nor temperature, nor load."""
+"""Of a device that nobody can ask: a browser tells neither clock, nor temperature, nor load."""
 _COLD = ("import", "load", "first_inference", "total")
 
 
@@ -37,16 +36,14 @@ class Around:
         protocol: what the page was asked for.
         before: conditions before the page was opened.
         after: conditions when its report came.
-        here: whether the browser ran on this machine.
-        phone: where it ran behind adb, what that phone is.
+        device: what the browser's device is, as reports have it; None where only the browser can tell.
     """
 
     started: str
     protocol: Protocol
     before: Conditions
     after: Conditions
-    here: bool
-    phone: DeviceFacts | None = None
+    device: Mapping[str, Any] | None = None
 
 
 def latency_report(model: ModelFile, sent: dict[str, Any], around: Around) -> dict[str, Any]:
@@ -62,7 +59,7 @@ def latency_report(model: ModelFile, sent: dict[str, Any], around: Around) -> di
     samples = _samples(fields)
     operators = operators_of(model)
     delegate = _delegate(fields, len(operators or ()))
-    device = _device(fields.inside("device"), around)
+    device = _device(fields.inside("device"), around.device)
     medians, cores = group_medians_ms(samples), device["cores"] or 1
     evidence = Evidence(samples.size, medians, around.before, around.after, delegate, cores, None)
     reasons = reasons_against(evidence)
@@ -119,19 +116,18 @@ def _delegate(fields: Fields, operators: int) -> Delegate:
     return Delegate(None, None, None, None)
 
 
-def _device(told: Fields, around: Around) -> dict[str, Any]:
+def _device(told: Fields, known: Mapping[str, Any] | None) -> dict[str, Any]:
     browser = {"browser": told.text("browser")}
-    if around.here:
-        return {**device_facts(), **browser, "python": None}
-    phone = around.phone
-    machine = phone.machine if phone else told.text("architecture", "") or None
+    if known is not None:
+        return {**known, **browser, "python": None}
+    machine = told.text("architecture", "") or None
     return {
-        "model": (phone.model if phone else None) or told.text("model", "") or None,
+        "model": told.text("model", "") or None,
         "soc": None,
         "cpu": machine,
         "cores": told.integer("cores", None),
         "memory_bytes": None,
-        "os": (phone.system if phone else None) or told.text("platform", "") or None,
+        "os": told.text("platform", "") or None,
         "kernel": None,
         "machine": machine,
         "python": None,

@@ -11,13 +11,12 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from device_scripts.conditions import Conditions, look
 from device_scripts.page_access import Address
 from device_scripts.protocol import PROTOCOLS, Protocol, changed
 from edgenet.errors import EdgenetError
 from edgenet.latency.options import BenchOptions
 from edgenet.progress import Progress, silent
-from edgenet.webpage.latency import NOTHING_SEEN, Around, latency_report
+from edgenet.webpage.latency import Around, latency_report
 from edgenet.webpage.server import PageServer
 from edgenet.webpage.site import PageOptions, page_of
 from edgenet.webpage.viewer import THIS_MACHINE, Viewer
@@ -53,18 +52,14 @@ def measure_in_browser(
 
 def _measure(model: Path, threads: int, protocol: Protocol, viewer: Viewer) -> dict[str, Any]:
     site = page_of(model, PageOptions(threads=threads, measuring=protocol, at_once=True), takes_reports=True)
-    started, before = now(), _look(viewer)
+    started, before = now(), viewer.look()
     with PageServer(site.files, HERE) as server:
         viewer.opening(server.address.url())
         sent = _wait(server, viewer, PATIENCE_S + 3 * protocol.min_seconds)
     if "trouble" in sent:
         raise EdgenetError(f"the browser cannot measure: {sent['trouble']!s:.300}", "try another browser")
-    around = Around(started, protocol, before, _look(viewer), viewer.here, viewer.phone)
+    around = Around(started, protocol, before, viewer.look(), viewer.facts())
     return latency_report(site.model, sent, around)
-
-
-def _look(viewer: Viewer) -> Conditions:
-    return look() if viewer.here else NOTHING_SEEN
 
 
 def _wait(server: PageServer, viewer: Viewer, seconds: float) -> dict[str, Any]:

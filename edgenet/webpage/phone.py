@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from urllib.parse import urlsplit
 
+from edgenet.benchmark_model.looking import facts_there, look_at
 from edgenet.devices.adb import AdbDevice, connected
 from edgenet.devices.target import Adb
 from edgenet.webpage.viewer import Viewer
@@ -37,7 +39,7 @@ def browser_on(target: Adb, name: str) -> Iterator[Viewer]:
                     f"note: {reason}; open that address in the phone's browser", file=sys.stderr, flush=True
                 )
 
-        yield Viewer(open_there, here=False, phone=phone.facts(), check=phone.check)
+        yield Viewer(open_there, name, lambda: facts_there(phone)[0], partial(look_at, phone), phone.check)
 
 
 def _start_browser(phone: AdbDevice, url: str) -> str | None:

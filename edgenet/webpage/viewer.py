@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import sys
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from edgenet.devices.device import DeviceFacts
+from device_scripts.conditions import Conditions, look
+from device_scripts.facts import device_facts
+from edgenet.webpage.latency import NOTHING_SEEN
 
 
 @dataclass(frozen=True)
@@ -17,14 +20,16 @@ class Viewer:
 
     Attributes:
         opening: given the page's address once it is served.
-        here: whether it runs on this machine, whose facts and conditions are then those of its reports.
-        phone: what the phone is that it runs on; None where it is none, or nobody knows.
+        target: as the user gives it.
+        facts: what the device is that it runs on, as reports have it; None where only the browser can tell.
+        look: how that device fares now.
         check: raises EdgenetError once it cannot be reached any more.
     """
 
     opening: Callable[[str], None]
-    here: bool = True
-    phone: DeviceFacts | None = None
+    target: str = "browser"
+    facts: Callable[[], Mapping[str, Any] | None] = lambda: None
+    look: Callable[[], Conditions] = lambda: NOTHING_SEEN
     check: Callable[[], None] = lambda: None
 
 
@@ -40,4 +45,4 @@ def _has_screen() -> bool:
     return "DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ
 
 
-THIS_MACHINE = Viewer(open_in_browser)
+THIS_MACHINE = Viewer(open_in_browser, facts=device_facts, look=look)

@@ -297,7 +297,7 @@ def test_http_from_elsewhere_gets_no_camera_but_photos(colours: Path, opened: Op
 
 def test_latency_comes_back_as_a_report(int8: Path, opened: Open) -> None:
     options = BenchOptions(runs=60, min_seconds=0.1)
-    (report,) = measure_in_browser([int8], options, viewer=Viewer(opened, here=False))
+    (report,) = measure_in_browser([int8], options, viewer=Viewer(opened))
     assert report["route"] == "browser"
     assert report["device"]["browser"].startswith("Chromium")
     assert report["device"]["os"].startswith("Linux")  # as the browser says

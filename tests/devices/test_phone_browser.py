@@ -2,7 +2,7 @@
 
 The phone is the virtual one, with the real adbd; the browser a real Chromium in the phone's network, where it reaches
 nothing but what adbd leads there. Android's `am`, which the virtual phone has not, is a stand-in that keeps its
-arguments.
+arguments; so is `dumpsys`, which tells of a hot phone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from phone_parts import vendor_programs
+from phone_parts import dumpsys, vendor_programs
 from virtual_devices import COLOURS, Inside, running_phone
 
 pytestmark = pytest.mark.slow
@@ -60,8 +60,8 @@ print("left:", subprocess.run(["adb", "reverse", "--list"], capture_output=True,
 
 @pytest.fixture(scope="module")
 def phone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inside]:
-    """A phone with the stand-in for `am`."""
-    vendor = vendor_programs(tmp_path_factory.mktemp("vendor"), am=AM)
+    """A hot phone with the stand-in for `am`."""
+    vendor = vendor_programs(tmp_path_factory.mktemp("vendor"), am=AM, dumpsys=dumpsys(3))
     with running_phone(PHONE_VENDOR=str(vendor)) as inside:
         yield inside
 
@@ -98,11 +98,17 @@ def test_the_phones_browser_sees_and_measures(
     given = phone("adb", "shell", "cat", GIVEN).stdout.splitlines()
     assert given == ["start", "-a", "android.intent.action.VIEW", "-d", address]
     report = json.loads(out.read_text())
-    assert report["route"] == "browser"
-    assert report["device"]["model"] == "virtual-phone"
-    assert report["device"]["os"] == "Android 14"
-    assert report["device"]["machine"] == "aarch64"
+    assert (report["target"], report["route"]) == ("adb", "browser")
+    told = {name: report["device"][name] for name in ("model", "soc", "os", "machine")}
+    assert told == {
+        "model": "edgenet virtual-phone",
+        "soc": "virtual",
+        "os": "Android 14",
+        "machine": "aarch64",
+    }
     assert report["device"]["browser"].startswith("Chromium")
+    assert [report["temperature_celsius"][when]["CPU0"] for when in ("before", "after")] == [41.3, 41.3]
+    assert "throttled: thermal status severe" in report["reasons"]
 
 
 def test_bench_measures_in_the_phones_browser(
@@ -115,25 +121,40 @@ def test_bench_measures_in_the_phones_browser(
     report = json.loads((tmp_path / f"{colours.stem}.on-adb.json").read_text())
     assert (report["target"], report["route"], report["device"]["os"]) == ("adb", "browser", "Android 14")
     assert report["steady_state"]["n"] >= 50
+    assert report["throttling"]["after"]["status"] == "severe"
 
 
-def test_a_phone_without_a_browser_and_a_pulled_cable(phone: Inside, colours: Path) -> None:
-    text = """
-import os, signal, subprocess, sys
+# Starts the command, reads the two lines that say where the page is, and pulls the cable.
+PULLED = """
+import os, subprocess, sys
 shown = subprocess.Popen([sys.executable, "-m", "edgenet", *sys.argv[1:]], stderr=subprocess.PIPE, text=True)
 print(shown.stderr.readline(), shown.stderr.readline(), sep="", end="")
 subprocess.run(["adb", "disconnect", os.environ["ANDROID_SERIAL"]], check=True, capture_output=True)
 print(shown.stderr.read(), "status:", shown.wait(300))
 """
-    phone("adb", "shell", "touch", f"{GIVEN}.no")
-    done = phone(sys.executable, "-c", text, "camera", str(colours), "--on", "adb")
+
+
+def says_what_to_do(phone: Inside, *command: str) -> str:
+    """Why no page was opened there, once the rest of what the command says is as it must be."""
+    done = phone(sys.executable, "-c", PULLED, *command)
     phone("adb", "connect", "127.0.0.1:5555")
-    phone("adb", "shell", "rm", f"{GIVEN}.no")
     assert "Traceback" not in done.stdout
-    _, note, lost, status = done.stdout.splitlines()
-    assert note.startswith(
-        "note: adb cannot open a page by itself (Error: Activity not started, unable to resolve Intent"
-    )
-    assert note.endswith("open that address in the phone's browser")
+    page, note, lost, status = done.stdout.splitlines()
+    assert page.startswith("page on adb: http://127.0.0.1:")
     assert "the connection to adb is lost; see that the cable sits, then do the same again" in lost
     assert status.split()[-1] == "1"
+    assert phone("adb", "reverse", "--list").stdout.strip() == ""
+    assert note.endswith("); open that address in the phone's browser")
+    return note.removeprefix("note: adb cannot open a page by itself (")
+
+
+def test_a_phone_without_a_browser_and_a_pulled_cable(phone: Inside, colours: Path) -> None:
+    phone("adb", "shell", "touch", f"{GIVEN}.no")
+    reason = says_what_to_do(phone, "camera", str(colours), "--on", "adb")
+    phone("adb", "shell", "rm", f"{GIVEN}.no")
+    assert reason.startswith("Error: Activity not started, unable to resolve Intent")
+
+
+def test_a_phone_without_am_and_a_cable_pulled_while_it_should_measure(colours: Path) -> None:
+    with running_phone() as bare:
+        assert "am: " in says_what_to_do(bare, "bench", str(colours), "--on", "adb", "--browser")

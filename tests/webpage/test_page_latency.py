@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import urllib.request
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from device_scripts.latency_table import table
 from device_scripts.model_file import open_model
+from device_scripts.page_access import Address
 from device_scripts.protocol import QUICK
 from edgenet.errors import EdgenetError
 from edgenet.latency.options import BenchOptions
 from edgenet.latency.reading import read_report
+from edgenet.verbs.camera_page import camera_page
 from edgenet.webpage.latency import NOTHING_SEEN, Around, latency_report
-from edgenet.webpage.measuring import measure_in_browser
+from edgenet.webpage.measuring import HERE, measure_in_browser
+from edgenet.webpage.viewer import Viewer
 
-AROUND = Around("2026-11-25T12:00:00+00:00", QUICK, NOTHING_SEEN, NOTHING_SEEN, here=False)
+AROUND = Around("2026-11-25T12:00:00+00:00", QUICK, NOTHING_SEEN, NOTHING_SEEN)
 
 
 def sent(**changes: Any) -> dict[str, Any]:
@@ -48,6 +55,32 @@ def test_a_phones_report_is_read_like_any_other(colours: Path) -> None:
     assert read.facts["delegate"] == "XNNPACK, 4 of 4 nodes"
     assert read.facts["runtime"] == "litert.js 2.5.3"
     assert "4 thread(s)\n" in table(report)
+
+
+def post(url: str) -> None:
+    """Sends a report to the page's server, as the page does."""
+    there = urlsplit(url)._replace(path="/report").geturl()
+    headers = {"Content-Type": "application/json"}
+    urllib.request.urlopen(urllib.request.Request(there, json.dumps(sent()).encode(), headers)).close()
+
+
+@pytest.mark.parametrize(
+    ("address", "model", "load"), [(HERE, "its own name", 0.25), (replace(HERE, token="x"), "Pixel 8", None)]
+)
+def test_the_camera_asks_the_device_unless_the_browser_may_be_anywhere(
+    colours: Path, address: Address, model: str, load: float | None
+) -> None:
+    reports: list[dict[str, Any]] = []
+    viewer = Viewer(
+        post,
+        "adb:SERIAL",
+        facts=lambda: {"model": "its own name", "cores": 4},
+        look=lambda: replace(NOTHING_SEEN, load_average=0.25),
+    )
+    camera_page(colours, address=address, viewer=viewer, measured=reports.append, goes_on=lambda: not reports)
+    (report,) = reports
+    assert report["target"] == ("adb:SERIAL" if address is HERE else "browser")
+    assert (report["device"]["model"], report["load"]["average_1_min_at_start"]) == (model, load)
 
 
 def test_a_network_that_xnnpack_did_not_take_whole_is_not_valid(colours: Path) -> None:
