@@ -19,6 +19,14 @@ THROTTLE_FLAGS = ("under-voltage", "frequency capped", "throttled", "soft temper
 # https://source.android.com/docs/core/power/thermal-mitigation
 THERMAL_STATUS = ("none", "light", "moderate", "severe", "critical", "emergency", "shutdown")
 _FIRST_THAT_COUNTS = THERMAL_STATUS.index("moderate")
+# Its dump, one a line: Temperature.toString, with the TYPE_* of android.os.Temperature, and CoolingDevice.toString, of
+# which type 2 are CPUs.
+_SENSOR = re.compile(
+    r"Temperature\{mValue=(?P<value>-?\d+\.\d+), mType=(?P<type>-?\d+), mName=(?P<name>.*), mStatus=(?P<status>\d+)\}"
+)
+_COOLING = re.compile(r"CoolingDevice\{mValue=(?P<step>\d+), mType=2, mName=(?P<name>.*)\}")
+_PROCESSORS = (0, 13)  # CPU, SOC
+_NO_TEMPERATURES = (6, 7, 8)  # voltage, current and charge of the battery
 # Devices of the thermal framework whose cooling is a lower clock (drivers/thermal/cpufreq_cooling.c, ACPI's Processor).
 _CLOCK = re.compile(r"(thermal-)?cpufreq-|Processor|cpu-?idle-")
 
@@ -39,35 +47,62 @@ def decode_throttled(flags: int) -> dict[str, Any]:
 
 
 def decode_thermalservice(text: str) -> dict[str, Any] | None:
-    """The facts from what `dumpsys thermalservice` prints, with "status"; None where it states none."""
-    found = re.search(r"Thermal Status:\s*(\d+)", text)
-    if not found:
+    """The facts from what `dumpsys thermalservice` prints, with "status"; None where it states none.
+
+    The status is that of the phone's skin alone; processors may be throttled before it is warm.
+    """
+    found = re.search(r"^Thermal Status: (\d+)$", text, re.MULTILINE)
+    if not found:  # or below zero: the hardware has not told any yet
         return None
-    status = min(int(found.group(1)), len(THERMAL_STATUS) - 1)
-    now = [f"thermal status {THERMAL_STATUS[status]}"] if status >= _FIRST_THAT_COUNTS else []
+    status = _status_name(int(found.group(1)))
     return {
         "source": "dumpsys thermalservice",
-        "status": THERMAL_STATUS[status],
-        "now": now,
+        "status": status,
+        "now": [f"thermal status {status}"] * _counts(status)
+        + _hot_processors(text)
+        + _slowed_processors(text),
         "since_boot": None,
     }
 
 
 def android_temperatures(thermalservice: str, battery: str) -> dict[str, float]:
-    """Degrees Celsius that Android's thermal service and its battery service print, by name.
-
-    Of the thermal service only what the hardware says now; the cached values before it may be old.
-    """
-    current = thermalservice.partition("Current temperatures from HAL:")[2].partition("Current cooling")[0]
+    """Degrees Celsius that Android's thermal service and its battery service print, by name."""
     readings = {
-        name: float(value)
-        for value, name in re.findall(r"mValue=(-?[\d.]+),[^}]*?mName=([^,}]+)", current)
-        if -50 < float(value) < 200
+        sensor["name"]: float(sensor["value"])
+        for sensor in _SENSOR.finditer(_section(thermalservice, "Current temperatures from HAL"))
+        if int(sensor["type"]) not in _NO_TEMPERATURES and -50 < float(sensor["value"]) < 200
     }
     found = re.search(r"^\s*temperature:\s*(-?\d+)\s*$", battery, re.MULTILINE)
     if found:
         readings["battery"] = int(found.group(1)) / 10
     return readings
+
+
+def _section(thermalservice: str, title: str) -> str:
+    """Its indented lines. Those from the HAL are what is so now; the cached ones before them may be old."""
+    found = re.search(rf"^{title}:\n((?:[ \t].*\n?)*)", thermalservice, re.MULTILINE)
+    return found.group(1) if found else ""
+
+
+def _status_name(status: int) -> str:
+    return THERMAL_STATUS[min(status, len(THERMAL_STATUS) - 1)]
+
+
+def _counts(status: str) -> bool:
+    return THERMAL_STATUS.index(status) >= _FIRST_THAT_COUNTS
+
+
+def _hot_processors(thermalservice: str) -> list[str]:
+    found = _SENSOR.finditer(_section(thermalservice, "Current temperatures from HAL"))
+    states = [
+        (one["name"], _status_name(int(one["status"]))) for one in found if int(one["type"]) in _PROCESSORS
+    ]
+    return [f"{name} {status}" for name, status in states if _counts(status)]
+
+
+def _slowed_processors(thermalservice: str) -> list[str]:
+    found = _COOLING.finditer(_section(thermalservice, "Current cooling devices from HAL"))
+    return [f"{one['name']} slowed down (step {one['step']})" for one in found if int(one["step"])]
 
 
 def _of_firmware() -> dict[str, Any] | None:

@@ -19,8 +19,16 @@ Current temperatures from HAL:
 \tTemperature{{mValue=41.3, mType=0, mName=CPU0, mStatus=0}}
 \tTemperature{{mValue=36.9, mType=3, mName=VIRTUAL-SKIN, mStatus=1}}
 \tTemperature{{mValue=NaN, mType=1, mName=GPU0, mStatus=0}}
+\tTemperature{{mValue=78.0, mType=8, mName=soc, mStatus=0}}
 Current cooling devices from HAL:
 \tCoolingDevice{{mValue=0, mType=2, mName=thermal-cpufreq-0}}
+\tCoolingDevice{{mValue=3, mType=3, mName=thermal-gpufreq-0}}
+Temperature static thresholds from HAL:
+\tTemperatureThreshold{{mType=3, mName=VIRTUAL-SKIN, \
+mHotThrottlingThresholds=[NaN, 39.0, 43.0, 45.0, 47.0, 52.0, 55.0], \
+mColdThrottlingThresholds=[NaN, NaN, NaN, NaN, NaN, NaN, NaN]}}
+Temperature headroom thresholds:
+[NaN, 0.9, 1.0333333, 1.1, 1.1666667, 1.3333334, 1.4333334]
 """
 
 
@@ -49,3 +57,13 @@ def vendor_programs(folder: Path, **programs: str) -> Path:
 def dumpsys(status: int) -> str:
     """A script for `vendor_programs` that tells this thermal status."""
     return f"[ \"$1\" != thermalservice ] || cat <<'END'\n{THERMALSERVICE.format(status=status)}END"
+
+
+def heating_dumpsys(looks: int) -> str:
+    """One that tells that all is well so many times, and from then on that the phone is hot."""
+    return f"""
+[ "$1" = thermalservice ] || exit 0
+echo look >>/data/local/tmp/looks; status=0
+[ $(wc -l </data/local/tmp/looks) -le {looks} ] || status=3
+cat <<END
+{THERMALSERVICE.format(status="$status")}END"""

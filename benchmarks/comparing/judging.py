@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from benchmarks.accuracy import compare
 from benchmarks.asking import blocks_in_turns, one_core, ratio_of_blocks
 from benchmarks.comparing.making import CALIBRATION, Made
-from benchmarks.comparing.peers import OURS, Peer, packages_mb
+from benchmarks.comparing.peers import ONNX_WRITER, OURS, Peer, packages_mb
 from benchmarks.comparing.rows import Row
 from benchmarks.normalizations import as_text
 from benchmarks.processes import measure
@@ -83,13 +83,16 @@ def client_command(peer: Peer, file: Path, made: Made) -> list[str]:
 
 
 def _judged(judge: Judge, made: Made, peer: Peer, converted: Converted) -> Row:
-    row = Row(peer.name, converted.error, round(packages_mb(peer.python, peer.packages), 1))
+    packages = packages_mb(peer.python, peer.packages)
+    if peer.from_onnx:
+        packages += packages_mb(Path(sys.executable), ONNX_WRITER)
+    row = Row(peer.name, converted.error, round(packages, 1))
     if converted.path is None:
         return row
     row = dataclasses.replace(
         row,
-        wall_s=round(converted.wall_s, 2),
-        peak_mib=round(converted.peak_mib, 1),
+        wall_s=round(converted.wall_s + (made.onnx.wall_s if peer.from_onnx else 0), 2),
+        peak_mib=round(max(converted.peak_mib, made.onnx.peak_mib if peer.from_onnx else 0), 1),
         bytes=converted.path.stat().st_size,
     )
     try:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import statistics
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.comparing.peers import OURS, Peer, logits_file, open_peers, our_peers, probability_file
-from benchmarks.environments import ROOT
 from benchmarks.pipelines import Pair, first_label_commands, mediapipe_python
-from benchmarks.processes import measure
+from benchmarks.processes import ProcessCost, measure
 from benchmarks.quantizing.conversions import Converted, Workshop, convert
 from benchmarks.quantizing.inputs import draw_name
 from benchmarks.quantizing.networks import Network, open_network
@@ -58,6 +56,7 @@ class Made:
         files: of each peer, ours among them.
         pair: what pipelines are given; None where they are not wanted.
         starts: of the pipelines, by name.
+        onnx: what writing the network as .onnx costs those who start from there.
     """
 
     network: Network
@@ -66,6 +65,7 @@ class Made:
     files: tuple[tuple[Peer, Converted], ...]
     pair: Pair | None
     starts: dict[str, Start]
+    onnx: ProcessCost
 
 
 def make_files(plan: Plan, work: Path, again: bool) -> list[Made]:
@@ -84,7 +84,7 @@ def make_files(plan: Plan, work: Path, again: bool) -> list[Made]:
     made = []
     for key in plan.networks:
         network = open_network(key, plan.data, inputs)
-        _write_onnx(network, inputs)
+        onnx = _write_onnx(network, inputs)
         real = float_file(workshop, network, inputs)
         files = tuple(
             (peer, convert(workshop, peer.contender, network, inputs / CALIBRATION, CALIBRATION))
@@ -92,16 +92,14 @@ def make_files(plan: Plan, work: Path, again: bool) -> list[Made]:
         )
         ours = _our_file(files)
         pair = Pair(network.title, ours, real) if plan.pipelines else None
-        made.append(Made(network, inputs, real, files, pair, _starts(pair, inputs) if pair else {}))
+        made.append(Made(network, inputs, real, files, pair, _starts(pair, inputs) if pair else {}, onnx))
     return made
 
 
-def _write_onnx(network: Network, inputs: Path) -> None:
+def _write_onnx(network: Network, inputs: Path) -> ProcessCost:
     files = [str(name(inputs, network.key)) for name in (logits_file, probability_file)]
     command = [sys.executable, "-m", "benchmarks.comparing.onnx_files", str(network.source), *files]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    if done.returncode:
-        raise EdgenetError(f"{network.title} could not be written as .onnx:\n{done.stderr.strip()[-2000:]}")
+    return measure(command, inputs / "onnx.log")
 
 
 def _our_file(files: tuple[tuple[Peer, Converted], ...]) -> Path:

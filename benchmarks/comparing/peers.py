@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import distributions
 from pathlib import Path
 
@@ -40,17 +40,23 @@ class Peer:
         python: the interpreter of its environment.
         packages: what must be installed there, beside all that these require.
         client: the module that runs its files in that environment; None where LiteRT does.
+        from_onnx: whether it starts from an .onnx, which PyTorch has to write first.
     """
 
     contender: Contender
     python: Path
     packages: tuple[str, ...]
     client: str | None = None
+    from_onnx: bool = False
 
     @property
     def name(self) -> str:
         """In tables."""
         return self.contender.name
+
+
+ONNX_WRITER = ("torch", "onnx")
+"""What must be installed to write an .onnx, with all that these require: PyTorch's own exporter."""
 
 
 def our_peers() -> tuple[Peer, ...]:
@@ -125,7 +131,8 @@ def _onnx_tf(inputs: Path) -> Peer:
 
 
 def _onnx2tf(inputs: Path) -> Peer:
-    return _scripted("onnx2tf", "onnx2tf", lambda network: probability_file(inputs, network.key))
+    peer = _scripted("onnx2tf", "onnx2tf", lambda network: probability_file(inputs, network.key))
+    return replace(peer, from_onnx=True)
 
 
 def _litert_torch(inputs: Path) -> Peer:
@@ -133,7 +140,8 @@ def _litert_torch(inputs: Path) -> Peer:
 
 
 def _onnxruntime(inputs: Path) -> Peer:
-    return _scripted("onnxruntime", "ONNX Runtime", lambda network: logits_file(inputs, network.key), ".onnx")
+    peer = _scripted("onnxruntime", "ONNX Runtime", lambda network: logits_file(inputs, network.key), ".onnx")
+    return replace(peer, from_onnx=True)
 
 
 def _executorch(inputs: Path) -> Peer:

@@ -15,7 +15,6 @@ from device_scripts.throttling import (
     throttling,
 )
 
-# The format of ThermalManagerService.dump in Android 14.
 BATTERY = """Current Battery Service state:
   AC powered: false
   level: 84
@@ -53,6 +52,24 @@ def test_android_s_status(status: int, name: str, now: list[str]) -> None:
         "since_boot": None,
     }
     assert decode_thermalservice("Can't find service: thermalservice") is None
+    # Integer.MIN_VALUE: nothing told yet
+    assert decode_thermalservice(THERMALSERVICE.format(status=-2147483648)) is None
+
+
+def test_processors_may_be_throttled_while_the_skin_is_cool() -> None:
+    cool = THERMALSERVICE.format(status=0)
+    hot = cool.replace("mName=CPU0, mStatus=0", "mName=CPU0, mStatus=3")
+    slow = hot.replace(
+        "{mValue=0, mType=2, mName=thermal-cpufreq-0}", "{mValue=4, mType=2, mName=thermal-cpufreq-0}"
+    )
+    for text, now in (
+        (hot, ["CPU0 severe"]),
+        (slow, ["CPU0 severe", "thermal-cpufreq-0 slowed down (step 4)"]),
+        (hot.partition("HAL Ready")[0], []),  # cached only
+    ):
+        found = decode_thermalservice(text)
+        assert found is not None
+        assert (found["status"], found["now"]) == ("none", now)
 
 
 def test_android_s_temperatures() -> None:

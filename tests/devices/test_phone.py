@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from phone_parts import dumpsys, two_clusters, vendor_programs
+from phone_parts import heating_dumpsys, two_clusters, vendor_programs
 from score_parity import LAST_BITS, SCORES, integers_are_equal, logit_step, save_pixels
 from small_network import PHOTOS, save_small_checkpoint
 from virtual_devices import Inside, running_phone
@@ -69,8 +69,8 @@ with opened("adb") as phone:
 
 @pytest.fixture(scope="module")
 def phone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inside]:
-    """A cool phone with two clusters of CPUs; what it gives runs a command beside it, where its adb server is."""
-    vendor = vendor_programs(tmp_path_factory.mktemp("vendor"), dumpsys=dumpsys(0))
+    """A phone with two clusters of CPUs; what it gives runs a command beside it, where its adb server is."""
+    vendor = vendor_programs(tmp_path_factory.mktemp("vendor"), dumpsys=heating_dumpsys(8))
     cpufreq = two_clusters(tmp_path_factory.mktemp("cpufreq"))
     with running_phone(PHONE_VENDOR=str(vendor), PHONE_CPUFREQ=str(cpufreq)) as inside:
         yield inside
@@ -160,7 +160,12 @@ assert report["steady_state"]["n"] >= 50, report
 assert report["device"]["os"] == "Android 14", report["device"]
 assert report["route"] == "device_scripts"
 assert report["affinity"] == [1], report["affinity"]  # the fast cluster
-assert report["throttling"]["after"]["status"] == "none", report["throttling"]
+# Its dumpsys says that it gets hot meanwhile.
+told = [report["throttling"][when]["status"] for when in ("before", "after")]
+assert told == ["none", "severe"], report["throttling"]
+looks = [look["throttled"] for look in report["during"]]
+assert looks[0] == [] and looks[-1] == ["thermal status severe"], looks
+assert "throttled: thermal status severe" in report["reasons"], report["reasons"]
 assert report["temperature_celsius"]["after"]["CPU0"] == 41.3, report["temperature_celsius"]
 with opened("adb") as phone:
     placed = place(first, phone)
