@@ -103,7 +103,7 @@ def ask_all(model: Path, data: Path, count: int) -> dict[str, Answer | str]:
     with tempfile.TemporaryDirectory() as folder:
         photos = Path(folder) / "photos.npz"
         np.savez(photos, images=loaded.images)
-        return {name: _ask(name, model, photos) for name in CLIENTS}
+        return {name: ask(name, model, photos) for name in CLIENTS}
 
 
 def table(answers: dict[str, Answer | str]) -> list[tuple[str, ...]]:
@@ -135,8 +135,16 @@ def _comparison(answer: Answer, reference: Answer) -> tuple[str, ...]:
     )
 
 
-def _ask(name: str, model: Path, photos: Path) -> Answer | str:
-    """Runs one client in its environment; the end of its last message if it fails."""
+def ask(name: str, model: Path, photos: Path) -> Answer | str:
+    """What one client says.
+
+    Args:
+        name: of `CLIENTS`.
+        photos: an .npz with "images", uint8 [n, H, W, 3] of the network's size.
+
+    Returns:
+        The answer; the end of the client's last message where it fails.
+    """
     try:
         python = _python(name)
     except EdgenetError as error:

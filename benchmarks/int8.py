@@ -17,11 +17,11 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.environments import ROOT
+from benchmarks.options import names_of
 from benchmarks.quantizing import networks
 from benchmarks.quantizing.inputs import FEW_NAME, STEP
 from benchmarks.quantizing.plan import Plan, make_files
@@ -69,11 +69,11 @@ def run(plan: Plan, work: Path, again: bool) -> dict[str, Any]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="benchmarks.int8", description=(__doc__ or "").splitlines()[0])
     add = parser.add_argument
-    add("--networks", type=_names(networks.KEYS), default=networks.KEYS, help="default: v1,v2,lite0")
-    add("--recipes", type=_names(RECIPES), default=RECIPES, help=f"default: {','.join(RECIPES)}")
+    add("--networks", type=names_of(networks.KEYS), default=networks.KEYS, help="default: v1,v2,lite0")
+    add("--recipes", type=names_of(RECIPES), default=RECIPES, help=f"default: {','.join(RECIPES)}")
     add(
         "--sensitivity",
-        type=_names(RECIPES),
+        type=names_of(RECIPES),
         default=("balanced",),
         help=f"recipes to try with {FEW_NAME} and calibration_data/ too (default: balanced)",
     )
@@ -85,16 +85,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--json", type=Path, metavar="FILE", help="write the report")
     add("--data", type=Path, default=ROOT.parent / "shared" / "data", help="weights and photos")
     return parser
-
-
-def _names(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
-    def parse(text: str) -> tuple[str, ...]:
-        names = tuple(dict.fromkeys(text.split(",")))
-        if unknown := [name for name in names if name not in known]:
-            raise argparse.ArgumentTypeError(f"there is no '{unknown[0]}', choose from {','.join(known)}")
-        return names
-
-    return parse
 
 
 def _draws(text: str) -> int:

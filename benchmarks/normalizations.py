@@ -8,3 +8,14 @@ Normalization = tuple[tuple[float, float, float], tuple[float, float, float]]
 SLIM: Normalization = ((127.5, 127.5, 127.5), (127.5, 127.5, 127.5))
 TORCHVISION: Normalization = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 LITE: Normalization = ((127.0, 127.0, 127.0), (128.0, 128.0, 128.0))
+
+
+def as_text(normalization: Normalization) -> str:
+    """As `edgenet convert --normalize` and the peers' scripts take it: MEAN,MEAN,MEAN/STD,STD,STD."""
+    return "/".join(",".join(f"{value:g}" for value in values) for values in normalization)
+
+
+def parse(text: str) -> Normalization:
+    """What `as_text` wrote."""
+    mean, std = (tuple(float(value) for value in part.split(",")) for part in text.split("/"))
+    return (mean[0], mean[1], mean[2]), (std[0], std[1], std[2])

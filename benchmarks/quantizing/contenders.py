@@ -38,6 +38,7 @@ class Contender:
         command: what to run for (network, folder of photos, output file).
         code: files and folders whose change means that the outcome may be another.
         takes: whether it has this network.
+        suffix: of the file that it writes.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Contender:
     command: Command
     code: tuple[Path, ...]
     takes: Callable[[Network], bool]
+    suffix: str = ".tflite"
 
 
 def our_name(recipe: str) -> str:
@@ -59,7 +61,7 @@ def recipe_contender(recipe: str) -> Contender:
         options = ["--calibration", str(photos), "--photos", "100", "--recipe", recipe]
         return [*_edgenet(network), *options, "--out", str(out)]
 
-    return Contender(our_name(recipe), recipe, command, _our_code(), lambda network: True)
+    return Contender(our_name(recipe), recipe, command, our_code(), lambda network: True)
 
 
 def float_contender() -> Contender:
@@ -68,7 +70,7 @@ def float_contender() -> Contender:
     def command(network: Network, photos: Path, out: Path) -> list[str]:
         return [*_edgenet(network), "--float", "--out", str(out)]
 
-    return Contender("edgenet float", None, command, _our_code(), lambda network: True)
+    return Contender("edgenet float", None, command, our_code(), lambda network: True)
 
 
 def peers(floats: dict[str, Path]) -> tuple[Contender, ...]:
@@ -122,7 +124,7 @@ def _edgenet(network: Network) -> list[str]:
     return [sys.executable, "-m", "edgenet", "convert", str(network.source), *network.options]
 
 
-def _our_code() -> tuple[Path, ...]:
-    """Of the package that this process imports, and so do those that it starts in the same folder."""
+def our_code() -> tuple[Path, ...]:
+    """Edgenet's, of the package that this process imports, and so do those that it starts in the same folder."""
     root = Path(edgenet.__file__).resolve().parents[1]
     return tuple(root / name for name in _OUR_CODE)

@@ -23,7 +23,7 @@ class Converted:
 
     Attributes:
         network, contender, photos: who made it of what; `photos` is the calibration set's name.
-        path: of the .tflite; None where the contender failed.
+        path: of the file; None where the contender failed.
         error: its last words then.
         wall_s, peak_mib: of the whole process, when it was run.
         repeatable: whether it came out the same, byte for byte, when it was made again; None when it was not.
@@ -61,7 +61,7 @@ def convert(workshop: Workshop, contender: Contender, network: Network, photos: 
     """
     folder = workshop.folder / network.key / contender.name.replace("/", "").replace(" ", "-")
     folder.mkdir(parents=True, exist_ok=True)
-    out, note = folder / f"{name}.tflite", folder / f"{name}.json"
+    out, note = folder / f"{name}{contender.suffix}", folder / f"{name}.json"
     mark = _fingerprint(contender, network, photos, out)
     kept = _kept(out, note, mark)
     if kept is not None and not workshop.again:

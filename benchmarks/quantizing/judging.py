@@ -50,7 +50,7 @@ def open_judge(network: Network, inputs: Path, float_file: Path) -> Judge:
     """Runs the float file on all photos."""
     with np.load(inputs / JUDGED) as stored:
         images, classes = stored["images"], stored["labels"]
-    real = _kept_logits(float_file, images, network)
+    real = kept_logits(float_file, images, network)
     return Judge(network, images, classes.astype(np.intp) + network.first_class, real)
 
 
@@ -84,7 +84,7 @@ def judge_file(judge: Judge, converted: Converted, check_integers: bool) -> Row:
 
 def _judged(judge: Judge, row: Row, path: Path, check_integers: bool) -> Row:
     indices = held_out(len(judge.labels), row.photos)
-    logits = _kept_logits(path, judge.images, judge.network)
+    logits = kept_logits(path, judge.images, judge.network)
     figures = compare(judge.real[indices], logits[indices], judge.labels[indices])
     return dataclasses.replace(
         row,
@@ -95,7 +95,7 @@ def _judged(judge: Judge, row: Row, path: Path, check_integers: bool) -> Row:
     )
 
 
-def _kept_logits(path: Path, images: NDArray[np.uint8], network: Network) -> NDArray[np.float32]:
+def kept_logits(path: Path, images: NDArray[np.uint8], network: Network) -> NDArray[np.float32]:
     """A file's logits on all photos; kept beside it, so that a run that goes on need not run it again."""
     kept, digest = path.with_suffix(".logits.npz"), sha256(path)
     if kept.is_file():

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.environments import ROOT
-from benchmarks.normalizations import LITE, SLIM, TORCHVISION, Normalization
+from benchmarks.normalizations import LITE, SLIM, TORCHVISION, Normalization, as_text
 
 SLIM_WEIGHTS = "mobilenet_v1_1.0_224_imagenet.npz"
 V2_STATE, V2_ARRAYS, LITE0_ONNX = "mobilenet_v2.pth", "mobilenet_v2.npz", "efficientnet_lite0.onnx"
@@ -52,6 +52,5 @@ def open_network(key: str, data: Path, inputs: Path) -> Network:
     if key == "v2":
         state, arrays = inputs / V2_STATE, inputs / V2_ARRAYS
         return Network(key, "MobileNetV2 1.0/224 (torchvision)", state, (), arrays, TORCHVISION, 0)
-    mean, std = (",".join(f"{value:g}" for value in values) for values in LITE)
-    options = ("--normalize", f"{mean}/{std}", "--labels", str(LABELS))
+    options = ("--normalize", as_text(LITE), "--labels", str(LABELS))
     return Network(key, "EfficientNet-Lite0 (PyPI)", inputs / LITE0_ONNX, options, None, LITE, 0)

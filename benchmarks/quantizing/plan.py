@@ -70,9 +70,9 @@ def make_files(plan: Plan, work: Path, again: bool) -> Made:
         EdgenetError: data are missing, an environment cannot be made, or a float file cannot.
     """
     inputs, workshop = work / "inputs", Workshop(work / "files", again)
-    _prepare(plan, inputs)
+    prepare_inputs(plan.data, inputs, plan.networks)
     networks = {key: open_network(key, plan.data, inputs) for key in plan.networks}
-    floats = {key: _float(workshop, network, inputs) for key, network in networks.items()}
+    floats = {key: float_file(workshop, network, inputs) for key, network in networks.items()}
     references: list[Converted] = []
     ours, others = [recipe_contender(recipe) for recipe in plan.recipes], ()
     if plan.with_peers:
@@ -89,14 +89,24 @@ def make_files(plan: Plan, work: Path, again: bool) -> Made:
     return Made(networks, inputs, floats, tuple(references), tuple(files))
 
 
-def _prepare(plan: Plan, inputs: Path) -> None:
-    command = [sys.executable, "-m", "benchmarks.quantizing.inputs", str(plan.data), str(inputs)]
-    done = subprocess.run([*command, *plan.networks], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+def prepare_inputs(data: Path, inputs: Path, networks: Sequence[str]) -> None:
+    """Fills the folder `inputs`; see `benchmarks.quantizing.inputs`.
+
+    Raises:
+        EdgenetError: data are missing, or it failed.
+    """
+    command = [sys.executable, "-m", "benchmarks.quantizing.inputs", str(data), str(inputs)]
+    done = subprocess.run([*command, *networks], cwd=ROOT, stderr=subprocess.PIPE, text=True)
     if done.returncode:
         raise EdgenetError((done.stderr.strip().splitlines() or ["the inputs could not be made"])[-1])
 
 
-def _float(workshop: Workshop, network: Network, inputs: Path) -> Path:
+def float_file(workshop: Workshop, network: Network, inputs: Path) -> Path:
+    """Our float .tflite of a network.
+
+    Raises:
+        EdgenetError: it cannot be converted.
+    """
     made = _of_first_draw(workshop, float_contender(), network, inputs)
     if made.path is None:
         raise EdgenetError(f"{network.title} cannot be converted to float: {made.error}")

@@ -96,7 +96,9 @@ class _Runner:
             )
         if done.status in _CANNOT_START:
             return EdgenetError(f"{where} cannot start {name}: {why}", _remedy(why, where))
-        return EdgenetError(f"{name} failed on {where} with exit status {done.status}: {why}")
+        return EdgenetError(
+            f"{name} failed on {where} with exit status {done.status}: {why}", "see that it reads this model"
+        )
 
 
 def _remedy(why: str, where: str) -> str:
@@ -117,7 +119,7 @@ def _why(done: Finished) -> str:
     lines = f"{done.err.decode(errors='replace')}\n{done.out.decode(errors='replace')}".splitlines()
     errors = [line.partition(": ")[2] for line in lines if line.startswith(("ERROR: ", "FATAL: "))]
     told = [error for error in errors if error != "Benchmarking failed."]
-    return "; ".join(told) or done.last_words()
+    return "; ".join(told) or (done.last_words() if done.out or done.err else "it said nothing")
 
 
 def _arguments(threads: int, warmup: int, runs: int, seconds: float) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ _TOLD = '"$@"; exit $?'
 
 # The program gets SIGTERM as soon as our end of its input closes: we stopped it, or died, or the connection is lost.
 # The watcher lets go of our streams before it sleeps: Android's shell ends it only after that, and adbd waits for them.
+# It gets SIGKILL, for adbd waits as long as it lives, and qemu has lost a SIGTERM that came while it was being made.
 _WATCHED = """
 exec 3<&0
 "$@" </dev/null 3<&- &
@@ -21,7 +22,8 @@ child=$!
 watcher=$!
 wait $child
 status=$?
-kill $watcher 2>/dev/null
+exec 2>/dev/null  # bash would say that the watcher was killed
+kill -KILL $watcher
 exit $status
 """
 

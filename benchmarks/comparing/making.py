@@ -1,0 +1,132 @@
+"""Making every file of a run, and what processes cost: the part that must be measured from a small process."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.comparing.peers import OURS, Peer, logits_file, open_peers, our_peers, probability_file
+from benchmarks.pipelines import Pair, first_label_commands, mediapipe_python
+from benchmarks.processes import ProcessCost, measure
+from benchmarks.quantizing.conversions import Converted, Workshop, convert
+from benchmarks.quantizing.inputs import draw_name
+from benchmarks.quantizing.networks import Network, open_network
+from benchmarks.quantizing.plan import float_file, prepare_inputs
+from edgenet.errors import EdgenetError
+
+NETWORKS = ("v1", "v2")
+STARTS = 5
+CALIBRATION = draw_name(0)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done, as the command line says it.
+
+    Attributes:
+        networks: of `NETWORKS`.
+        peers: of `peers.OPENERS`.
+        pipelines: the ways from a picture to its labels too.
+        data: folder with the weights and the photos.
+    """
+
+    networks: tuple[str, ...]
+    peers: tuple[str, ...]
+    pipelines: bool
+    data: Path
+
+
+@dataclass(frozen=True)
+class Start:
+    """A pipeline's process that names one picture: medians over `STARTS` of them."""
+
+    wall_s: float
+    peak_mib: float
+
+
+@dataclass(frozen=True)
+class Made:
+    """All files of one network.
+
+    Attributes:
+        inputs: the folder with the photos.
+        float_file: ours.
+        files: of each peer, ours among them.
+        pair: what pipelines are given; None where they are not wanted.
+        starts: of the pipelines, by name.
+        onnx: what writing the network as .onnx costs those who start from there.
+    """
+
+    network: Network
+    inputs: Path
+    float_file: Path
+    files: tuple[tuple[Peer, Converted], ...]
+    pair: Pair | None
+    starts: dict[str, Start]
+    onnx: ProcessCost
+
+
+def make_files(plan: Plan, work: Path, again: bool) -> list[Made]:
+    """Converts everything, one process after the other.
+
+    Args:
+        work: folder for inputs and files.
+        again: make files anew that are there.
+
+    Raises:
+        EdgenetError: data are missing, an environment cannot be made, or our own file cannot.
+    """
+    inputs, workshop = work / "inputs", Workshop(work / "files", again)
+    prepare_inputs(plan.data, inputs, plan.networks)
+    peers = (*our_peers(), *open_peers(plan.peers, inputs))
+    made = []
+    for key in plan.networks:
+        network = open_network(key, plan.data, inputs)
+        onnx = _write_onnx(network, inputs)
+        real = float_file(workshop, network, inputs)
+        files = tuple(
+            (peer, convert(workshop, peer.contender, network, inputs / CALIBRATION, CALIBRATION))
+            for peer in peers
+        )
+        ours = _our_file(files)
+        pair = Pair(network.title, ours, real) if plan.pipelines else None
+        made.append(Made(network, inputs, real, files, pair, _starts(pair, inputs) if pair else {}, onnx))
+    return made
+
+
+def _write_onnx(network: Network, inputs: Path) -> ProcessCost:
+    files = [str(name(inputs, network.key)) for name in (logits_file, probability_file)]
+    command = [sys.executable, "-m", "benchmarks.comparing.onnx_files", str(network.source), *files]
+    return measure(command, inputs / "onnx.log")
+
+
+def _our_file(files: tuple[tuple[Peer, Converted], ...]) -> Path:
+    """Of the default recipe: everything is held against it.
+
+    Raises:
+        EdgenetError: there is none.
+    """
+    ours = next(converted for peer, converted in files if peer.name == OURS)
+    if ours.path is None:
+        raise EdgenetError(f"{OURS} could not convert {ours.network}: {ours.error}")
+    return ours.path
+
+
+def _starts(pair: Pair, inputs: Path) -> dict[str, Start]:
+    """Processes that each name one picture, in turns."""
+    picture = next((inputs / CALIBRATION).glob("*.png"))
+    commands = first_label_commands(pair, picture, mediapipe_python())
+    log = inputs.parent / "pipelines.log"
+    costs = [
+        {name: measure([str(part) for part in command], log) for name, command in commands.items()}
+        for _ in range(STARTS)
+    ]
+    return {
+        name: Start(
+            statistics.median(turn[name].wall_s for turn in costs),
+            statistics.median(turn[name].peak_mib for turn in costs),
+        )
+        for name in commands
+    }

@@ -1,0 +1,44 @@
+"""Three ways from a picture to its five best labels: ours, MediaPipe Tasks' and a plain script's, as commands."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.environments import ROOT, python_of
+
+CLIENTS = ROOT / "benchmarks" / "camera_clients"
+OURS, MEDIAPIPE, PLAIN = "ours", "MediaPipe", "plain"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One network, as int8 and float file."""
+
+    name: str
+    int8: Path
+    float32: Path
+
+
+def mediapipe_python() -> Path:
+    """The interpreter of MediaPipe's environment, made where it is not there yet."""
+    return python_of("mediapipe", ROOT / "benchmarks" / "clients" / "requirements-mediapipe.txt")
+
+
+def frame_commands(pair: Pair, frames: Path, mediapipe: Path) -> dict[str, list[object]]:
+    """Clients that wait to be asked for a number of FRAMES.npy, each with one thread on one core."""
+    return {
+        OURS: [sys.executable, CLIENTS / "ours.py", pair.int8, frames],
+        MEDIAPIPE: [mediapipe, CLIENTS / "mediapipe_tasks.py", pair.int8, frames],
+        PLAIN: [sys.executable, CLIENTS / "plain.py", pair.float32, frames],
+    }
+
+
+def first_label_commands(pair: Pair, picture: Path, mediapipe: Path) -> dict[str, list[object]]:
+    """Processes that name one picture and end."""
+    return {
+        OURS: [sys.executable, "-m", "device_scripts.camera", pair.int8, picture, "--frames", "1"],
+        MEDIAPIPE: [mediapipe, CLIENTS / "mediapipe_tasks.py", pair.int8, "--first", picture],
+        PLAIN: [sys.executable, CLIENTS / "plain.py", pair.float32, "--first", picture],
+    }
