@@ -124,6 +124,7 @@ def command(
         for path in result.files:
             typer.echo(f"  {path}")
     for failure in result.failures:
-        typer.echo(f"{failure.target}: {failure.found}; {failure.remedy}", err=True)
+        found = failure.found.removeprefix(f"{failure.target} ")
+        typer.echo(f"{failure.target}: {found}; {failure.remedy}", err=True)
     if result.failures:
         raise typer.Exit(1)

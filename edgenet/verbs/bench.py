@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 
 from device_scripts.model_file import open_model
 from edgenet.benchmark_model.program import read_program
@@ -99,9 +99,11 @@ def bench_all(
     _check(models, targets, options)
     if out is not None:
         make_folder(out)
-    one_at_a_time = Lock()
+    one_at_a_time, stopped = Lock(), Event()
 
     def told(stage: str, done: int, total: int | None) -> None:
+        if stopped.is_set():
+            raise KeyboardInterrupt  # in every thread, as Ctrl-C ends the measurement of a single phone
         with one_at_a_time:
             progress(stage, done, total)
 
@@ -114,7 +116,11 @@ def bench_all(
             return found, _keep(models, target, found, out, measured)
 
     with ThreadPoolExecutor(len(targets)) as pool:
-        results = list(pool.map(measure, targets))
+        try:
+            results = list(pool.map(measure, targets))
+        except KeyboardInterrupt:
+            stopped.set()
+            raise
     done = [one for one in results if not isinstance(one, Failure)]
     return Bench(
         tuple(report for reports, _ in done for report in reports),
