@@ -49,6 +49,13 @@ def logit_step(model: Path) -> float:
     return float(np.expm1(min(found)))
 
 
+def steps_apart(here: np.ndarray, there: np.ndarray, step: float) -> np.ndarray:
+    """By how many steps of the int8 logits these scores differ, int [photos, classes]; `step` as of `logit_step`."""
+    logs = np.log(here / there)
+    logs -= np.median(logs, axis=1, keepdims=True)  # the softmax's sum is shared by all classes
+    return np.rint(logs / np.log1p(step)).astype(int)
+
+
 def integers_are_equal(here: np.ndarray, there: np.ndarray) -> bool:
     """Whether the int8 logits behind these scores are the same.
 
