@@ -196,7 +196,7 @@ def _profile(report: LatencyReport) -> str:
     lines = "".join(
         f"<tr><td>{escape(one.output or '')}</td><td>{escape(one.kind or '')}</td><td>{one.ms:.3f}</td>"
         f"<td>{one.share:.1%}</td><td>{'' if not one.mult_adds else f'{one.mult_adds / 1e6:.2f}'}</td>"
-        f"<td>{_bar(one.ms / longest, 120)}</td></tr>"
+        f"<td>{_bar(one.ms / longest if longest else 0.0, 120)}</td></tr>"
         for one in operators
     )
     head = "<tr><th>layer</th><th>operator</th><th>ms</th><th>share</th><th>M mult-adds</th><th></th></tr>"

@@ -10,6 +10,7 @@ import pytest
 from latency_reports import accurate, latency, written
 
 import edgenet
+from device_scripts.latency_table import table
 from edgenet.errors import EdgenetError
 
 CURVE = [
@@ -51,6 +52,14 @@ def results(tmp_path: Path) -> list[Path]:
         "c": accurate(latency("<script>$x$", 6.0, valid=False, reasons=["throttled: <hot>"]), 55.0),
     }
     return [written(tmp_path / f"{name}.json", report) for name, report in reports.items()]
+
+
+def test_operators_too_quick_for_their_clock(tmp_path: Path) -> None:
+    quick = {**PROFILE, "operators": [{**PROFILE["operators"][0], "ms": 0.0}]}
+    report = latency("small", 2.0, profile=quick, route="benchmark_model")
+    assert "operators     all below what growing beginnings" in table(report)
+    found = edgenet.report([written(tmp_path / "a.json", report)], tmp_path / "page.html")
+    assert "<td>0.000</td><td>0.0%</td>" in Path(found.files[0]).read_text()
 
 
 def test_the_page_and_what_lies_beside_it(results: list[Path], tmp_path: Path) -> None:
