@@ -17,7 +17,6 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 # Files that take minutes, most of them waiting: begun first, they end beside the many short ones.
 _FIRST = (
     "devices/test_raspberry_pi.py",
-    "devices/test_phone_faults.py",
     "test_readme.py",
     "verbs/test_verb_demo.py",
     "benchmarks/test_int8.py",
