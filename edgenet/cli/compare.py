@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgenet.cli.bench import Affinity, ProtocolName, Settle, Threads
 from edgenet.cli.console import JsonFlag, print_json, shown_progress, warn
-from edgenet.cli.numbers import numbers
+from edgenet.cli.option_groups import grouped
+from edgenet.cli.timing_options import TimingOptions
 from edgenet.text import figure
 
 if TYPE_CHECKING:
@@ -20,25 +20,23 @@ B = Annotated[Path, typer.Argument(help="Another of the same kind.")]
 On = Annotated[str, typer.Option("--on", metavar="TARGET", help="Where bundles are measured, in turns.")]
 
 
+@grouped
 def command(
     a: A,
     b: B,
+    timing: TimingOptions,
     on: On = "local",
-    protocol: ProtocolName = "quick",
-    threads: Threads = "1",
-    affinity: Affinity = None,
-    settle: Settle = None,
     json_output: JsonFlag = False,
 ) -> None:
     """Compare the latency of two networks, from their reports or measured now in turns.
 
     Says the difference of their medians with its 95 % interval, and "no difference" where there is none to be seen.
     """
-    counts = numbers(threads, int, "--threads")
+    options = timing.with_more()
     with shown_progress() as progress:
-        from edgenet.verbs.compare import BenchOptions, compare
+        from edgenet.verbs.compare import compare
 
-        result = compare(a, b, on, BenchOptions(protocol, counts, affinity, settle_s=settle), progress)
+        result = compare(a, b, on, options, progress)
     warn(result.warnings)
     print_json(result) if json_output else _print(result)
 
