@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.environments import ROOT, python_of, site_packages
-from benchmarks.processes import installed_size, measure
+from benchmarks.processes import installed_sizes, measure
 from edgenet.errors import EdgenetError
 
 SCHEMA = "edgenet.benchmark.convert.v1"
@@ -177,7 +177,7 @@ def _costs(one: Contender, runs: Sequence[Any], work: Path) -> dict[str, Any]:
         figures[key] = statistics.median(samples)
         figures[f"{key}_samples"] = samples
     figures["versions"] = _versions(one, runs[-1].stdout)
-    figures["installed_mb"] = installed_size(site_packages(one.python), one.packages)["bytes"] / 1e6
+    figures["installed_mb"] = sum(installed_sizes(site_packages(one.python), one.packages).values()) / 1e6
     figures["file_bytes"] = (work / f"{one.name}.tflite").stat().st_size
     return figures
 

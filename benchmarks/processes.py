@@ -75,13 +75,13 @@ def measure(command: Sequence[str], log: Path) -> ProcessCost:
     return ProcessCost(wall, usage.ru_utime + usage.ru_stime, peak, stdout)
 
 
-def installed_size(site: Path, names: Sequence[str]) -> dict[str, int]:
+def installed_sizes(site: Path, names: Sequence[str]) -> dict[str, int]:
     """The packages `names` in the folder `site`, with everything that they require there, directly or not.
 
     Counted from the packages' own file lists, so that linters and test tools beside them do not count.
 
     Returns:
-        `packages`: how many; `bytes`: the sum of their files.
+        The bytes of each package's files, by its canonical name.
 
     Raises:
         EdgenetError: one of `names` is not installed there.
@@ -100,8 +100,7 @@ def installed_size(site: Path, names: Sequence[str]) -> dict[str, int]:
         if key not in seen and key[0] in installed:
             seen.add(key)
             waiting += _required(installed[key[0]], wanted.extras)
-    packages = {name for name, _ in seen}
-    return {"packages": len(packages), "bytes": sum(_files_size(installed[name]) for name in packages)}
+    return {name: _files_size(installed[name]) for name in {name for name, _ in seen}}
 
 
 def _required(package: Distribution, extras: set[str]) -> list[Requirement]:

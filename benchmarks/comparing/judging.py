@@ -83,9 +83,8 @@ def client_command(peer: Peer, file: Path, made: Made) -> list[str]:
 
 
 def _judged(judge: Judge, made: Made, peer: Peer, converted: Converted) -> Row:
-    packages = packages_mb(peer.python, peer.packages)
-    if peer.from_onnx:
-        packages += packages_mb(Path(sys.executable), ONNX_WRITER)
+    writer = [(Path(sys.executable), ONNX_WRITER)] if peer.from_onnx else []
+    packages = packages_mb((peer.python, peer.packages), *writer)
     row = Row(peer.name, converted.error, round(packages, 1))
     if converted.path is None:
         return row

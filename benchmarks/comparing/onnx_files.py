@@ -13,7 +13,7 @@ from pathlib import Path
 import onnx
 import torch
 
-from edgenet.graph.readers.torch_module import OPSET, export_onnx
+from edgenet.backends.onnx_export import OPSET, export_onnx
 from edgenet.zoo.loading import load_network
 
 

@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 
 from benchmarks.environments import ROOT, python_of, site_packages
 from benchmarks.normalizations import as_text
-from benchmarks.processes import installed_size
+from benchmarks.processes import installed_sizes
 from benchmarks.quantizing.contenders import (
     KERAS,
     PEERS,
@@ -99,9 +99,16 @@ def named_in(requirements: Path) -> tuple[str, ...]:
     return tuple(one.name for one in found if one.marker is None or one.marker.evaluate())
 
 
-def packages_mb(python: Path, packages: tuple[str, ...]) -> float:
-    """The size of the packages with all that they require, MB."""
-    return installed_size(site_packages(python), packages)["bytes"] / 1e6
+def packages_mb(*wanted: tuple[Path, tuple[str, ...]]) -> float:
+    """The size of packages with all that they require, MB.
+
+    Args:
+        wanted: packages and the interpreter in whose environment they are; what is in several counts once.
+    """
+    sizes: dict[str, int] = {}
+    for python, packages in wanted:
+        sizes = installed_sizes(site_packages(python), packages) | sizes
+    return sum(sizes.values()) / 1e6
 
 
 def versions_of(python: Path, packages: tuple[str, ...]) -> dict[str, str]:

@@ -41,7 +41,7 @@ def pipeline_rows(made: Made, pair: Pair, judge: Judge) -> list[Row]:
 
 def _cost(made: Made, name: str, python: Path) -> Row:
     start = made.starts[name]
-    size = round(packages_mb(python, PACKAGES[name]), 1)
+    size = round(packages_mb((python, PACKAGES[name])), 1)
     return Row(name, None, size, round(start.wall_s, 3), round(start.peak_mib, 1))
 
 

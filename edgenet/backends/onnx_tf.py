@@ -13,10 +13,9 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
 from device_scripts.quiet import quiet_native_stderr
@@ -25,6 +24,9 @@ from edgenet.tflite.flatbuffer import read_tflite
 from edgenet.tflite.layout import INPUT_NAME, OUTPUT_NAME
 from edgenet.tflite.program import FileOperator, FileTensor, Program, Quantization
 from edgenet.zoo.normalization import Normalization
+
+if TYPE_CHECKING:
+    import onnx
 
 NAME = "onnx-tf"
 OPSET = 13

@@ -18,6 +18,8 @@ Progress = Callable[[int, int], None]
 """Called with the number of photos done and the number of all."""
 
 BATCH = 64
+FEW = 16
+"""Photos that are there twice while a whole set is read."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,18 @@ def load_all(
     Raises:
         EdgenetError: not one photo can be read, or `limit` is under 1.
     """
-    batches = list(load_batches(photoset, size, limit=limit, progress=progress))
-    return Loaded(
-        images=np.concatenate([batch.images for batch in batches]),
-        labels=tuple(label for batch in batches for label in batch.labels),
-        names=tuple(name for batch in batches for name in batch.names),
-        skipped=tuple(entry for batch in batches for entry in batch.skipped),
-    )
+    asked = len(photoset) if limit is None else min(limit, len(photoset))
+    # Filled as it comes: joining the batches at the end would need them twice.
+    images = np.empty((max(asked, 0), size, size, 3), np.uint8)
+    labels: list[int | None] = []
+    names: list[str] = []
+    skipped: list[tuple[str, str]] = []
+    for batch in load_batches(photoset, size, batch=FEW, limit=limit, progress=progress):
+        images[len(names) : len(names) + len(batch)] = batch.images
+        labels += batch.labels
+        names += batch.names
+        skipped += batch.skipped
+    return Loaded(images[: len(names)], tuple(labels), tuple(names), tuple(skipped))
 
 
 def load_batches(

@@ -59,7 +59,7 @@ def tensor_of(array: NDArray) -> Tensor:
 
 
 def run(
-    graph: Graph, images: NDArray[np.uint8], batch_size: int = 8, observe: Observer | None = None
+    graph: Graph, images: NDArray[np.uint8], batch_size: int = 2, observe: Observer | None = None
 ) -> NDArray[np.float32]:
     """Runs the graph on photos.
 
@@ -194,6 +194,6 @@ def _average(operator: Pool, x: Tensor) -> Tensor:
 
 
 def activate(x: Tensor, activation: Activation) -> Tensor:
-    """The activation that an operator applies to its own result."""
+    """The activation that an operator applies to its own result, which is overwritten."""
     low, high = activation.bounds
-    return x if activation is Activation.NONE else x.clamp(low, None if np.isinf(high) else high)
+    return x if activation is Activation.NONE else x.clamp_(low, None if np.isinf(high) else high)

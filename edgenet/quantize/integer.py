@@ -153,7 +153,7 @@ def _steps(bound: float, encoding: Encoding) -> float:
 def _requantize(accumulator: Tensor, scale: Tensor, output: Encoding, activation: Activation) -> Tensor:
     low, high = bounds(activation, output)
     real = accumulator.to(torch.float32) * scale
-    return (real.round() + output.zero_point).clamp(low, high).to(torch.int8)
+    return real.round_().add_(output.zero_point).clamp_(low, high).to(torch.int8)
 
 
 def _weighted(

@@ -13,7 +13,7 @@ from edgenet.graph.executor import Observer, run
 from edgenet.graph.ir import Graph
 from edgenet.progress import Progress, silent
 
-BATCH = 4
+BATCH = 2
 TINY = 1e-9
 
 

@@ -21,7 +21,6 @@ from edgenet.verbs.clock import Clock
 from edgenet.verbs.gate import Measured, Trial, check_classes, measure, open_trial, pass_or_keep_aside
 from edgenet.verbs.held_out import Fidelity
 from edgenet.verbs.mixed import MixedPrecision
-from edgenet.verbs.onnx_source import open_onnx_network
 from edgenet.verbs.outputs import check_output
 from edgenet.verbs.quantizing import (
     Calibration,
@@ -154,6 +153,8 @@ def _make(
     if photos is None:
         return Made(float_program(lower(opened.graph, exact_border=True)))
     if photos.backend == onnx_tf.NAME:
+        from edgenet.verbs.onnx_source import open_onnx_network  # onnx takes 20 MB: only where it is needed
+
         network = open_onnx_network(source, options)
         return quantize_by_onnx_tf(network, opened.graph, photos, clock, progress)
     return quantize(opened.graph, photos, clock, progress)

@@ -72,6 +72,13 @@ def divide(readable: int, wanted: int) -> Division:
     return Division(tuple(i for i in everything if i not in set(aside)), aside, held_out=True)
 
 
+def rows(images: NDArray[np.uint8], indices: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Those of the photos [n, H, W, 3]; no copy where they stand together, as the chosen and the spare ones do."""
+    first, last = indices[0], indices[-1]
+    together = indices == tuple(range(first, last + 1))
+    return images[first : last + 1] if together else images[list(indices)]
+
+
 def named(photos: PhotoSet, loaded: Loaded, indices: tuple[int, ...]) -> PhotoSet:
     """The photos that stand at these places of what was loaded."""
     place = {name: index for index, name in enumerate(photos.names)}

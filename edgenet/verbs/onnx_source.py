@@ -7,10 +7,10 @@ from pathlib import Path
 import onnx
 from onnx import version_converter
 
+from edgenet.backends.onnx_export import export_onnx
 from edgenet.backends.onnx_tf import NAME, OPSET, OnnxNetwork
 from edgenet.errors import EdgenetError
 from edgenet.graph.ir import Shape
-from edgenet.graph.readers.torch_module import export_onnx
 from edgenet.verbs.sources import SourceOptions, parse_normalization
 from edgenet.zoo.loading import load_network
 

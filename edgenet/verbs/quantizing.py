@@ -25,7 +25,7 @@ from edgenet.tflite.program import Program
 from edgenet.verbs.calibration_checks import calibration_warnings, few_photos
 from edgenet.verbs.clock import Clock
 from edgenet.verbs.float_search import Judge
-from edgenet.verbs.held_out import SPARE, Division, Fidelity, divide, fidelity, fidelity_warnings, named
+from edgenet.verbs.held_out import SPARE, Division, Fidelity, divide, fidelity, fidelity_warnings, named, rows
 from edgenet.verbs.lite_logits import lite_logits
 from edgenet.verbs.mixed import MixedPrecision, keep_layers_float, named_layers
 
@@ -141,7 +141,7 @@ class _Shown:
 
     @property
     def calibrating(self) -> NDArray[np.uint8]:
-        return self.loaded.images[list(self.parts.calibrating)]
+        return rows(self.loaded.images, self.parts.calibrating)
 
     def made(
         self,
@@ -167,7 +167,7 @@ def _look(graph: Graph, photos: CalibrationPhotos, clock: Clock, progress: Progr
     found = photos.choice
     loaded = load_all(found.photos, graph.size[0], progress=_stage(progress, "reading photos"))
     parts = divide(len(loaded), photos.wanted)
-    judged = loaded.images[list(parts.judging)]
+    judged = rows(loaded.images, parts.judging)
     logits = run(graph, judged)
     warnings = calibration_warnings(loaded.images, found.repeats, logits)
     clock.lap("photos")

@@ -11,7 +11,6 @@ from edgenet.files import sha256
 from edgenet.graph.ir import Graph, Shape
 from edgenet.graph.passes.finite import silent_layers
 from edgenet.graph.passes.simplify import simplify
-from edgenet.graph.readers.onnx import read_onnx
 from edgenet.graph.readers.torch_module import read_torch
 from edgenet.labels import parse_labels
 from edgenet.progress import Progress, silent
@@ -111,6 +110,8 @@ def _open_onnx(path: Path, options: SourceOptions) -> Source:
         raise EdgenetError(f"there is no file {path}", "check the path")
     if options.normalization is None:
         raise EdgenetError(f"{path} does not say what its pixels went through in training", ASK_NORMALIZATION)
+    from edgenet.graph.readers.onnx import read_onnx  # onnx takes 20 MB: only where it is needed
+
     if options.resolution is not None:
         raise EdgenetError(
             "an .onnx has its own resolution", "leave out --resolution, or export at another one"

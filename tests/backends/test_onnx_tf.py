@@ -17,10 +17,10 @@ from small_network import LABELS, PHOTOS, RESOLUTION, save_small_checkpoint, sma
 from device_scripts.model_file import open_model
 from device_scripts.runtime import Classifier, load_runtime
 from edgenet.backends import onnx_tf
+from edgenet.backends.onnx_export import export_onnx
 from edgenet.data import load_all, open_photos
 from edgenet.errors import EdgenetError
 from edgenet.graph.executor import run
-from edgenet.graph.readers.torch_module import export_onnx
 from edgenet.verbs.convert import convert
 from edgenet.verbs.held_out import fidelity_warnings
 from edgenet.verbs.onnx_source import open_onnx_network

@@ -25,9 +25,9 @@ from benchmarks.comparing.tables import BEGIN, END, put_into, tables
 from benchmarks.environments import ROOT
 from benchmarks.normalizations import SLIM, TORCHVISION, Normalization, as_text, parse
 from benchmarks.peers.__main__ import command_of, parser
+from edgenet.backends.onnx_export import OPSET, export_onnx
 from edgenet.data import load_all, open_photos
 from edgenet.errors import EdgenetError
-from edgenet.graph.readers.torch_module import OPSET, export_onnx
 
 FOLLOWS = 0.6  # random weights at 64 pixels: 0.74 was seen, and 0 of what does not belong together
 ROWS = (

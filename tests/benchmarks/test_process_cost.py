@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.processes import installed_size, measure
+from benchmarks.comparing.peers import packages_mb
+from benchmarks.processes import installed_sizes, measure
 from edgenet.errors import EdgenetError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,14 +51,20 @@ def test_names_a_missing_program(tmp_path: Path) -> None:
         measure([str(tmp_path / "absent")], tmp_path / "log")
 
 
-def test_installed_size_follows_requirements() -> None:
-    alone = installed_size(SITE, ["numpy"])
-    with_numpy = installed_size(SITE, ["ml_dtypes"])
-    assert alone["packages"] == 1
-    assert with_numpy["packages"] == 2  # ml_dtypes requires numpy and nothing else
-    assert with_numpy["bytes"] > alone["bytes"] > 10e6
+def test_installed_sizes_follow_requirements() -> None:
+    alone = installed_sizes(SITE, ["numpy"])
+    with_numpy = installed_sizes(SITE, ["ml_dtypes"])
+    assert alone["numpy"] > 10e6
+    assert with_numpy.keys() == {"ml-dtypes", "numpy"}  # ml_dtypes requires numpy and nothing else
+    assert with_numpy["numpy"] == alone["numpy"]
 
 
-def test_installed_size_names_what_is_not_installed() -> None:
+def test_installed_sizes_name_what_is_not_installed() -> None:
     with pytest.raises(EdgenetError, match="no-such-package is not installed"):
-        installed_size(SITE, ["no-such-package"])
+        installed_sizes(SITE, ["no-such-package"])
+
+
+def test_a_package_in_two_environments_counts_once() -> None:
+    python = Path(sys.executable)
+    both = packages_mb((python, ("numpy",)), (python, ("ml_dtypes",)))
+    assert both == packages_mb((python, ("ml_dtypes",)))

@@ -32,7 +32,7 @@ from edgenet.graph.operators import (
 )
 from edgenet.graph.passes.activation import fuse_activations, recognise_hard_functions
 from edgenet.graph.passes.affine import fold_affine
-from edgenet.graph.passes.cleanup import drop_final_softmax, drop_unused, merge_reshapes
+from edgenet.graph.passes.cleanup import drop_final_softmax, drop_unused, merge_concats, merge_reshapes
 from edgenet.graph.passes.lowering import lower_affine, lower_hard_sigmoid
 from edgenet.graph.passes.naming import name_after_modules
 from edgenet.graph.passes.padding import absorb_padding, lower_padding
@@ -293,6 +293,27 @@ def test_padding_that_others_read_stays() -> None:
 def test_reshapes_are_merged() -> None:
     graph = build(chain(Reshape((1, 2, 18, 3)), Reshape((1, 36, 3)), Reshape((1, 36, 3)), Reshape((1, 108))))
     assert check(graph, merge_reshapes) == [Reshape((1, 108))]
+
+
+def test_concatenations_are_merged_where_nobody_else_reads_the_inner_one() -> None:
+    def make(builder: GraphBuilder, x: str) -> str:
+        left, right = builder.add(Unary("relu"), [x], "left"), builder.add(Unary("sigmoid"), [x], "right")
+        inner, read = (builder.add(Concat(3), [left, right], name) for name in ("inner", "read"))
+        across = builder.add(Concat(2), [x, x], "across")
+        other = builder.add(Concat(2), [across, x], "other")
+        outer = builder.add(Concat(3), [inner, x, read], "outer")
+        both = [builder.add(Mean(False), [name], f"{name}/mean") for name in (outer, read, other)]
+        return builder.add(Concat(1), both, "all")
+
+    graph = build(make, channels=5)
+    merged = merge_concats(graph)
+    inputs = {node.name: node.inputs for node in merged.nodes}
+    assert "inner" not in inputs
+    assert "across" not in inputs
+    assert inputs["outer"] == ("left", "right", merged.nodes[0].output, "read")
+    assert inputs["other"] == (merged.nodes[0].output,) * 3
+    images = photos(2, graph.size)
+    np.testing.assert_array_equal(run(merged, images), run(graph, images))
 
 
 def test_a_mean_and_its_reshape_become_one_even_behind_a_reshape_that_does_nothing() -> None:

@@ -1,8 +1,9 @@
-"""Torch modules read through both of torch's ONNX exporters, against torch itself."""
+"""Torch modules read by torch.fx, and through both of torch's ONNX exporters, against torch itself."""
 
 from __future__ import annotations
 
 import warnings
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from edgenet.backends.onnx_export import OPSET, export_onnx
+from edgenet.errors import EdgenetError
 from edgenet.graph.executor import run
 from edgenet.graph.ir import Graph
 from edgenet.graph.operators import Binary, DepthwiseConv2D, Transpose, Unary
 from edgenet.graph.passes.simplify import lower, simplify
-from edgenet.graph.readers.onnx import read_onnx
+from edgenet.graph.readers.onnx import read_onnx, read_onnx_model
 from edgenet.graph.readers.torch_module import read_torch
+from edgenet.zoo.architectures import ARCHITECTURES
 from edgenet.zoo.normalization import TORCHVISION
+from edgenet.zoo.registry import build, catalogue
 
 
 class Gate(nn.Module):
@@ -92,3 +97,69 @@ def test_an_export_through_torch_export_reads_alike(tmp_path: Path) -> None:
         warnings.simplefilter("ignore")
         torch.onnx.export(module, (torch.zeros(1, 3, 16, 16),), path, dynamo=True, verbose=False)
     check(module, read_onnx(path))
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_network_of_the_zoo_reads_as_its_onnx_export(architecture: str) -> None:
+    """The exporter folds batch normalization with torch's own square root, which is not always the nearest float."""
+    variant = min(
+        (v for v in catalogue() if v.architecture == architecture), key=lambda v: (v.width, v.resolution)
+    )
+    torch.manual_seed(0)
+    module, size = build(variant).eval(), (variant.resolution,) * 2
+    for norm in (m for m in module.modules() if isinstance(m, nn.BatchNorm2d)):
+        nn.init.uniform_(norm.running_var, 0.5, 2)
+        nn.init.normal_(norm.running_mean)
+    theirs = simplify(read_onnx_model(export_onnx(module, size, OPSET), "x"), module.normalization)
+    ours = simplify(read_torch(module, size, "x"), module.normalization)
+    assert (ours.output, ours.shapes) == (theirs.output, theirs.shapes)
+    for one, other in zip(ours.nodes, theirs.nodes, strict=True):
+        assert (one.name, one.inputs, type(one.operator)) == (other.name, other.inputs, type(other.operator))
+        for field in fields(one.operator):
+            found, expected = getattr(one.operator, field.name), getattr(other.operator, field.name)
+            if isinstance(found, np.ndarray):
+                np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+            else:
+                assert found == expected, (one.name, field.name)
+
+
+def test_training_on_leaves_the_graph_as_it_was() -> None:
+    module = network()
+    graph = read_torch(module, (16, 16), "small")
+    before = [
+        array.copy() for node in graph.nodes for array in vars(node.operator).values() if is_array(array)
+    ]
+    with torch.no_grad():
+        for tensor in module.state_dict().values():
+            tensor.add_(1)
+    after = [array for node in graph.nodes for array in vars(node.operator).values() if is_array(array)]
+    assert all(np.array_equal(one, other) for one, other in zip(before, after, strict=True))
+
+
+def is_array(value: object) -> bool:
+    return isinstance(value, np.ndarray)
+
+
+@pytest.mark.parametrize(
+    ("layer", "named"),
+    [
+        (nn.GELU(), "GELU"),
+        (nn.Conv2d(3, 3, 3, padding="same"), "Conv2d"),
+        (nn.Conv2d(3, 3, 3, padding=1, padding_mode="reflect"), "Conv2d"),
+        (nn.AdaptiveAvgPool2d(2), "AdaptiveAvgPool2d"),
+        (nn.AvgPool2d(2, divisor_override=3), "AvgPool2d"),
+    ],
+)
+def test_a_layer_without_a_counterpart_is_refused_by_name(layer: nn.Module, named: str) -> None:
+    module = nn.Sequential(layer, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2)).eval()
+    with pytest.raises(EdgenetError, match=f"cannot read '_?0', {named}"):
+        read_torch(module, (8, 8), "odd")
+
+
+def test_a_function_without_a_counterpart_is_refused_by_name() -> None:
+    class Odd(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.tanh(x)
+
+    with pytest.raises(EdgenetError, match="cannot read 'tanh'"):
+        read_torch(Odd(), (8, 8), "odd")

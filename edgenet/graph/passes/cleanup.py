@@ -1,11 +1,13 @@
-"""Removing what does nothing: unused nodes, reshapes of reshapes, the scores' softmax."""
+"""Removing what does nothing: unused nodes, reshapes and concatenations of their own kind, the scores' softmax."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
+from itertools import chain
 
 from edgenet.graph.ir import Graph, Node
-from edgenet.graph.operators import Mean, Reshape, Softmax
+from edgenet.graph.operators import Concat, Mean, Reshape, Softmax
 
 
 def drop_unused(graph: Graph) -> Graph:
@@ -41,6 +43,23 @@ def _merge_reshape(graph: Graph, node: Node) -> Graph:
         mean = replace(before, operator=Mean(keep_dims=False), output=node.output)
         return graph.with_nodes(mean if n is before else n for n in rest)
     return graph
+
+
+def merge_concats(graph: Graph) -> Graph:
+    """Joins a Concat with those before it along the same axis that nobody else reads."""
+    uses, made = graph.uses(), graph.producers()
+    for node in graph.nodes:
+        if isinstance(node.operator, Concat):
+            parts = [_parts(made.get(name), node.operator, name, uses) for name in node.inputs]
+            made[node.output] = replace(node, inputs=tuple(chain.from_iterable(parts)))
+    return drop_unused(graph.with_nodes(made.values()))
+
+
+def _parts(before: Node | None, operator: Concat, name: str, uses: Counter[str]) -> tuple[str, ...]:
+    """The tensors that `name` is made of, where it is a Concat that can be joined; else itself."""
+    if before is None or before.operator != operator or uses[name] > 1:
+        return (name,)
+    return before.inputs
 
 
 def drop_final_softmax(graph: Graph) -> Graph:

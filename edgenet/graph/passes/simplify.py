@@ -7,7 +7,7 @@ import numpy as np
 from edgenet.graph.ir import Graph
 from edgenet.graph.passes.activation import fuse_activations, recognise_hard_functions
 from edgenet.graph.passes.affine import fold_affine
-from edgenet.graph.passes.cleanup import drop_final_softmax, drop_unused, merge_reshapes
+from edgenet.graph.passes.cleanup import drop_final_softmax, drop_unused, merge_concats, merge_reshapes
 from edgenet.graph.passes.finite import check_finite
 from edgenet.graph.passes.gates import lower_gates
 from edgenet.graph.passes.lowering import lower_affine
@@ -37,7 +37,7 @@ def simplify(graph: Graph, normalization: Normalization | None) -> Graph:
     with np.errstate(all="ignore"):  # what leaves float32 is told below, with the layer's name
         graph = fold_affine(drop_unused(graph))
     graph = fuse_activations(graph)
-    graph = name_after_modules(merge_reshapes(graph))
+    graph = name_after_modules(merge_concats(merge_reshapes(graph)))
     check_finite(graph)
     return graph
 
