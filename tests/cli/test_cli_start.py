@@ -61,6 +61,13 @@ def test_importing_the_package_is_light() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_converting_imports_onnx_only_for_an_onnx() -> None:
+    """It would take 20 MB of memory that stay."""
+    code = "import sys, edgenet.verbs.convert; print([name for name in ('onnx', 'matplotlib') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_has_help_and_a_function_with_a_docstring(edgenet: Edgenet, verb: str) -> None:
     import edgenet as package
