@@ -1,1 +1,1 @@
-"""Ways into the graph: ONNX files, and torch modules through ONNX."""
+"""Ways into the graph: ONNX files, and torch modules."""
