@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from .affinity import CpuSet, Setting, found_sets
+from .affinity import Setting, found_sets
 from .cold_starts import cold_starts, peak_of
-from .conditions import Conditions, OthersLoad, ends_of, look
+from .conditions import Conditions, OthersLoad, look
 from .contenders import Contender, load_contender, measure_in_turns
 from .delegate import find_delegate, operator_kinds
 from .facts import device_facts
-from .model_file import ModelFile
 from .operator_times import time_operators
 from .protocol import Protocol
+from .report_form import cpu_set_facts, look_facts, model_facts, report_form
 from .runtime import Runtime, load_runtime
 from .sample_statistics import PERCENTILE_RULE, group_medians_ms, summarize
 from .settling import Say, settle
 from .sustaining import sustain
 from .trials import try_settings
-from .validity import Evidence, reasons_against
+from .validity import Evidence
 
-SCHEMA = "edgenet.latency.v1"
 ROUTE = "device_scripts"
 """What a report calls the way by which these scripts measure."""
 
@@ -105,70 +103,23 @@ class _Shared:
         evidence = Evidence(
             samples.size, medians, self.before, self.after, delegate, cores, self.others_share, during
         )
-        reasons = reasons_against(evidence)
-        return {
-            "schema": SCHEMA,
+        told = {
             "route": ROUTE,
             "started": self.started,
             "model": model_facts(contender.model, operator_kinds(contender.interpreter)),
             "runtime": {"name": self.runtime.name, "version": self.runtime.version},
-            "delegate": delegate.as_dict(),
             "device": self.device,
-            "protocol": self.protocol.as_dict(),
             "threads": contender.setting.threads,
             "affinity": list(contender.setting.cpus.cpus),
             "cpu_sets": cpu_set_facts(found_sets()),
             "tried": tried,
             "settling": self.settling,
-            **ends_of(self.before, self.after),
             "during": [look_facts(at, seen) for at, seen in contender.looks],
             "cold_start": cold,
             "steady_state": _steady(contender, self.protocol),
-            "sustained": None,
-            "profile": None,
             "peak_memory_bytes": peak_of(cold),
-            "load": {
-                "average_1_min_at_start": self.before.load_average,
-                "cores": cores,
-                "others_cpu_share": self.others_share,
-            },
-            "pipeline": None,
-            "valid": not reasons,
-            "reasons": reasons,
         }
-
-
-def model_facts(model: ModelFile, operators: list[str] | None) -> dict[str, Any]:
-    """What a report says of its model.
-
-    Args:
-        operators: their kinds; None where the runtime does not tell.
-    """
-    return {
-        "file": model.path.name,
-        "name": model.manifest.get("name") if model.manifest else None,
-        "bundle": model.manifest is not None,
-        "sha256": model.sha256,
-        "size_bytes": len(model.data),
-        "operators": None if operators is None else len(operators),
-        "operators_by_type": None if operators is None else dict(sorted(Counter(operators).items())),
-        "accuracy": model.manifest.get("accuracy") if model.manifest else None,
-    }
-
-
-def cpu_set_facts(sets: list[CpuSet]) -> dict[str, Any]:
-    """What a report says of the sets that the device has."""
-    return {one.name: {"cpus": list(one.cpus), "max_mhz": one.max_mhz} for one in sets}
-
-
-def look_facts(at_s: float, seen: Conditions) -> dict[str, Any]:
-    """What a report says of a look between the runs, `at_s` seconds after their beginning."""
-    return {
-        "at_s": round(at_s, 2),
-        "frequency_mhz": seen.frequencies_mhz,
-        "temperature_celsius": seen.temperatures_celsius,
-        "throttled": None if seen.throttling is None else seen.throttling["now"],
-    }
+        return report_form(evidence, self.protocol, told)
 
 
 def _steady(contender: Contender, protocol: Protocol) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from device_scripts.affinity import ALL, Setting, chosen_sets, cpu_list, setting
 from device_scripts.model_file import ModelFile, open_model
 from device_scripts.protocol import PROTOCOLS, QUICK, Protocol, changed
 from device_scripts.trials import SAME
-from edgenet.benchmark_model.looking import facts_there, look_at
 from edgenet.benchmark_model.output import Timings, read_delegate, read_operators, read_timings
 from edgenet.benchmark_model.program import BenchmarkProgram, check_fits, place_program, read_program
 from edgenet.benchmark_model.report import Around, Measured, report_of
@@ -25,6 +24,7 @@ from edgenet.devices.posix import script
 from edgenet.errors import EdgenetError
 from edgenet.latency.model_operators import operators_of
 from edgenet.latency.options import BenchOptions
+from edgenet.latency.shell_conditions import facts_there, look_at
 from edgenet.progress import Progress
 
 LONGEST_S = 600

@@ -9,18 +9,13 @@ from typing import Any
 import numpy as np
 
 from device_scripts.affinity import CpuSet, Setting
-from device_scripts.conditions import Conditions, ends_of
+from device_scripts.conditions import Conditions
 from device_scripts.delegate import Delegate
-from device_scripts.latency_report import (
-    SCHEMA,
-    cpu_set_facts,
-    look_facts,
-    model_facts,
-)
 from device_scripts.model_file import ModelFile
 from device_scripts.protocol import Protocol
+from device_scripts.report_form import cpu_set_facts, look_facts, model_facts, report_form
 from device_scripts.sample_statistics import percentile
-from device_scripts.validity import Evidence, reasons_against
+from device_scripts.validity import Evidence
 from edgenet.benchmark_model.output import NOTHING_KNOWN, OperatorRow, Timings
 from edgenet.benchmark_model.program import NAME, BenchmarkProgram
 
@@ -84,38 +79,23 @@ def report_of(measured: Measured, around: Around) -> dict[str, Any]:
     evidence = Evidence(
         steady["n"], groups, around.before, around.after, measured.delegate, cores, None, during
     )
-    reasons = reasons_against(evidence) + ([] if groups else [NO_MEDIAN])
-    return {
-        "schema": SCHEMA,
+    told = {
         "route": ROUTE,
         "started": around.started,
         "model": model_facts(measured.model, measured.operators),
         "runtime": {"name": NAME, "version": f"SHA-256 {around.program.sha256[:12]}"},
-        "program": {**around.program.facts(), "arguments": list(measured.arguments)},
-        "delegate": measured.delegate.as_dict(),
         "device": around.device,
-        "protocol": around.protocol.as_dict(),
         "threads": measured.setting.threads,
         "affinity": list(measured.setting.cpus.cpus),
         "cpu_sets": cpu_set_facts(around.sets),
         "tried": measured.tried,
-        "settling": {"waited_s": 0.0},
-        **ends_of(around.before, around.after),
         "during": [look_facts(at, seen) for at, seen in measured.looks],
         "cold_start": _cold_start(measured.blocks),
         "steady_state": steady,
-        "sustained": None,
         "profile": _profile(measured),
-        "peak_memory_bytes": None,
-        "load": {
-            "average_1_min_at_start": around.before.load_average,
-            "cores": cores,
-            "others_cpu_share": None,
-        },
-        "pipeline": None,
-        "valid": not reasons,
-        "reasons": reasons,
+        "program": {**around.program.facts(), "arguments": list(measured.arguments)},
     }
+    return report_form(evidence, around.protocol, told, () if groups else (NO_MEDIAN,))
 
 
 def _steady(blocks: list[Timings], protocol: Protocol) -> dict[str, Any]:

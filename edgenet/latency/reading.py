@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from device_scripts.latency_report import SCHEMA
+from device_scripts.report_form import SCHEMA
 from edgenet.errors import EdgenetError
 from edgenet.latency.fields import Fields
 from edgenet.latency.report_facts import device_name, facts

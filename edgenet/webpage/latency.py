@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from device_scripts.conditions import Conditions, ends_of
+from device_scripts.conditions import Conditions
 from device_scripts.delegate import Delegate
-from device_scripts.latency_report import SCHEMA, model_facts
 from device_scripts.model_file import ModelFile
 from device_scripts.protocol import Protocol
+from device_scripts.report_form import model_facts, report_form
 from device_scripts.sample_statistics import PERCENTILE_RULE, group_medians_ms, summarize
-from device_scripts.validity import Evidence, reasons_against
+from device_scripts.validity import Evidence
 from edgenet.errors import EdgenetError
 from edgenet.latency.fields import Fields
 from edgenet.latency.model_operators import operators_of
@@ -62,23 +62,13 @@ def latency_report(model: ModelFile, sent: dict[str, Any], around: Around) -> di
     device = _device(fields.inside("device"), around.device)
     medians, cores = group_medians_ms(samples), device["cores"] or 1
     evidence = Evidence(samples.size, medians, around.before, around.after, delegate, cores, None)
-    reasons = reasons_against(evidence)
-    return {
-        "schema": SCHEMA,
+    told = {
         "route": ROUTE,
         "started": around.started,
         "model": model_facts(model, operators),
         "runtime": {"name": RUNTIME, "version": record()["version"]},
-        "delegate": delegate.as_dict(),
         "device": device,
-        "protocol": around.protocol.as_dict(),
         "threads": fields.integer("threads"),
-        "affinity": [],
-        "cpu_sets": {},
-        "tried": [],
-        "settling": {"waited_s": 0.0},
-        **ends_of(around.before, around.after),
-        "during": [],
         "cold_start": _cold_start(fields.inside("cold_start_ms")),
         "steady_state": {
             **summarize(samples),
@@ -88,18 +78,8 @@ def latency_report(model: ModelFile, sent: dict[str, Any], around: Around) -> di
             "clock_resolution_ns": fields.integer("clock_ns"),
             "samples_ns": samples.tolist(),
         },
-        "sustained": None,
-        "profile": None,
-        "peak_memory_bytes": None,
-        "load": {
-            "average_1_min_at_start": around.before.load_average,
-            "cores": cores,
-            "others_cpu_share": None,
-        },
-        "pipeline": None,
-        "valid": not reasons,
-        "reasons": reasons,
     }
+    return report_form(evidence, around.protocol, told)
 
 
 def _samples(fields: Fields) -> np.ndarray:

@@ -8,9 +8,9 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from urllib.parse import urlsplit
 
-from edgenet.benchmark_model.looking import facts_there, look_at
 from edgenet.devices.adb import AdbDevice, connected
 from edgenet.devices.target import Adb
+from edgenet.latency.shell_conditions import facts_there, look_at
 from edgenet.webpage.viewer import Viewer
 
 VIEW = "android.intent.action.VIEW"

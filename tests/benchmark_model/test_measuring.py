@@ -12,7 +12,7 @@ from benchmark_outputs import as_older, output
 from device_scripts.affinity import found_sets
 from device_scripts.facts import device_facts
 from device_scripts.latency_table import table
-from edgenet.benchmark_model.looking import facts_there, look_at
+from edgenet.latency.shell_conditions import facts_there, look_at
 from edgenet.devices.local import LocalDevice
 from edgenet.errors import EdgenetError
 from edgenet.latency.options import BenchOptions

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +12,8 @@ from onnx.reference import ReferenceEvaluator
 from edgenet.errors import EdgenetError
 from edgenet.graph.builder import GraphBuilder
 from edgenet.graph.ir import Graph, Shape
-from edgenet.graph.operators import Reshape
 from edgenet.graph.readers.onnx_operators import REMEDIES, RULES, Rule
-from edgenet.graph.readers.translation import NCHW, Array, OnnxNode, Translation, Value, natural
+from edgenet.graph.readers.translation import NCHW, Array, OnnxNode, Translation, Value, scores
 
 STATIC = "export with a fixed batch of 1 and fixed height and width, or give the shape, e.g. --input-shape 1,3,224,224"
 LARGEST_SIDE = 8192
@@ -113,20 +111,7 @@ def _only_output(model: ModelProto, state: Translation) -> str:
         )
     if names[0] not in state.values:
         raise EdgenetError(f"the ONNX output '{names[0]}' does not depend on the picture", "export it again")
-    value = state.values[names[0]]
-    shape = state.shape(value)
-    if not shape or math.prod(shape) != max(shape):
-        raise EdgenetError(
-            f"the ONNX output '{names[0]}' has the shape {list(shape)}",
-            "edgenet takes classifiers: [1, classes]",
-        )
-    node = OnnxNode(f"{names[0]}/flat", "output", (), (), {})
-    if value.flattened is not None:
-        value = state.in_order(node, value, natural(value))
-    flat = (1, math.prod(shape))
-    if state.builder.shapes[value.tensor] == flat:
-        return value.tensor
-    return state.add(node, Reshape(flat), [value.tensor])
+    return scores(state, state.values[names[0]], f"the ONNX output '{names[0]}'", names[0])
 
 
 def _read_node(state: Translation, proto: NodeProto, number: int, opsets: dict[str, int]) -> None:

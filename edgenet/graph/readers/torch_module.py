@@ -10,7 +10,7 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -21,7 +21,7 @@ from edgenet.errors import EdgenetError
 from edgenet.graph.builder import GraphBuilder
 from edgenet.graph.ir import Graph
 from edgenet.graph.readers.onnx_operators import RULES
-from edgenet.graph.readers.translation import NCHW, Array, OnnxNode, Translation, Value
+from edgenet.graph.readers.translation import NCHW, Array, OnnxNode, Translation, Value, scores
 from edgenet.zoo.layers import SameConv2d, same_padding
 from edgenet.zoo.pooling import SameMaxPool2d
 
@@ -37,18 +37,20 @@ def read_torch(module: nn.Module, size: tuple[int, int], name: str) -> Graph:
         name: the graph's name.
 
     Raises:
-        EdgenetError: a layer or function that has no counterpart in the graph.
+        EdgenetError: a layer or function that has no counterpart in the graph, or an output that is no vector.
     """
     state = Translation(GraphBuilder(name, INPUT, (1, *size, 3)))
-    traced = _Tracer().trace(module)
-    for node in traced.nodes:
-        if node.op == "placeholder":
-            state.values[node.name] = Value(INPUT, NCHW)
-        elif node.op == "output":
-            return state.builder.graph(state.values[node.args[0].name].tensor)
-        else:
-            _read(state, module, node)
-    raise AssertionError("torch.fx ends every graph with its output")
+    nodes = list(_Tracer().trace(module).nodes)
+    picture, *steps, output = nodes  # torch.fx ends every graph with what is returned
+    state.values[picture.name] = Value(INPUT, NCHW)
+    for node in steps:
+        _read(state, module, node)
+    returned = output.args[0]
+    if not isinstance(returned, fx.Node):
+        raise EdgenetError(
+            f"{name} returns {returned}, edgenet takes one vector of scores", "return logits alone"
+        )
+    return state.builder.graph(scores(state, state.values[returned.name], f"the output of {name}", "output"))
 
 
 class _Tracer(fx.Tracer):
@@ -60,25 +62,39 @@ class _Tracer(fx.Tracer):
 
 def _read(state: Translation, module: nn.Module, node: fx.Node) -> None:
     """Adds what one step of the trace computes."""
-    inputs = [given.name for given in node.all_input_nodes]
     if node.op == "call_module":
         layer = module.get_submodule(str(node.target))
-        picture = state.shape(state.values[inputs[0]])
-        rule = next((rule for kind, rule in LAYERS.items() if isinstance(layer, kind)), None)
-        step = rule(layer, picture[2:]) if rule else None
+        what, step = type(layer).__name__, _layer(state, layer, node)
     else:
-        step = FUNCTIONS[node.target](node) if node.target in FUNCTIONS else None
-    if step is None:
-        what = type(layer).__name__ if node.op == "call_module" else str(node.target)
-        raise EdgenetError(
-            f"cannot read '{node.name}', {what}", f"edgenet takes {', '.join(k.__name__ for k in LAYERS)}"
-        )
+        what, step = getattr(node.target, "__name__", str(node.target)), _function(node)
+    if step is None or not all(isinstance(given, fx.Node) for given in step.inputs):
+        known = ", ".join(kind.__name__ for kind in LAYERS)
+        raise EdgenetError(f"cannot read '{node.name}', {what}, as it is used here", f"edgenet takes {known}")
     constants = {f"{node.name}.{position}": array for position, array in enumerate(step.constants)}
+    inputs = (*(given.name for given in step.inputs), *constants)
     state.constants |= constants
-    described = OnnxNode(_path(node), step.kind, (*inputs, *constants), (node.name,), step.attributes)
+    described = OnnxNode(_path(node), step.kind, inputs, (node.name,), step.attributes)
     state.values[node.name] = RULES[step.kind](state, described)
     for constant in constants:
         del state.constants[constant]
+
+
+def _layer(state: Translation, layer: nn.Module, node: fx.Node) -> _Step | None:
+    """A layer, which is given one value."""
+    rule = next((rule for kind, rule in LAYERS.items() if isinstance(layer, kind)), None)
+    given = node.args[0]
+    assert isinstance(given, fx.Node)
+    step = rule(layer, state.shape(state.values[given.name])[2:]) if rule else None
+    return replace(step, inputs=(given,)) if step else None
+
+
+def _function(node: fx.Node) -> _Step | None:
+    """A function with the arguments that it is called with."""
+    rule = FUNCTIONS.get(node.target)
+    try:
+        return rule(*node.args, **node.kwargs) if rule else None
+    except TypeError:  # an argument that our rule does not know
+        return None
 
 
 def _path(node: fx.Node) -> str:
@@ -93,11 +109,18 @@ def _path(node: fx.Node) -> str:
 
 @dataclass(frozen=True)
 class _Step:
-    """A layer as ONNX describes it: its operator, its constant inputs after the computed ones, its attributes."""
+    """A layer or function as ONNX describes it.
+
+    Attributes:
+        kind: ONNX's operator.
+        constants: its inputs behind the computed ones.
+        inputs: the computed ones, steps of the trace.
+    """
 
     kind: str
     constants: tuple[Array, ...] = ()
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    inputs: tuple[Any, ...] = ()
 
 
 def _convolution(layer: nn.Conv2d, size: tuple[int, ...]) -> _Step | None:
@@ -121,9 +144,9 @@ def _convolution(layer: nn.Conv2d, size: tuple[int, ...]) -> _Step | None:
     return _Step("Conv", _copied(layer.weight, layer.bias), attributes)
 
 
-def _normalization(layer: nn.BatchNorm2d, _: tuple[int, ...]) -> _Step:
+def _normalization(layer: nn.BatchNorm2d, _: tuple[int, ...]) -> _Step | None:
     constants = _copied(layer.weight, layer.bias, layer.running_mean, layer.running_var)
-    return _Step("BatchNormalization", constants, {"epsilon": layer.eps})
+    return _Step("BatchNormalization", constants, {"epsilon": layer.eps}) if len(constants) == 4 else None
 
 
 def _linear(layer: nn.Linear, _: tuple[int, ...]) -> _Step:
@@ -180,6 +203,8 @@ def _clip(low: float, high: float) -> _Step:
     return _Step("Clip", (), {"min": low, "max": high})
 
 
+_HARD_SIGMOID = _Step("HardSigmoid", (), {"alpha": 1 / 6})
+
 LAYERS: Mapping[type[nn.Module], Callable[[Any, tuple[int, ...]], _Step | None]] = {
     nn.Conv2d: _convolution,
     nn.BatchNorm2d: _normalization,
@@ -187,7 +212,7 @@ LAYERS: Mapping[type[nn.Module], Callable[[Any, tuple[int, ...]], _Step | None]]
     nn.ReLU: _plain("Relu"),
     nn.ReLU6: lambda _, __: _clip(0.0, 6.0),
     nn.Hardswish: _plain("HardSwish"),
-    nn.Hardsigmoid: lambda _, __: _Step("HardSigmoid", (), {"alpha": 1 / 6}),
+    nn.Hardsigmoid: lambda _, __: _HARD_SIGMOID,
     SameMaxPool2d: _same_max_pool,
     nn.MaxPool2d: _max_pool,
     nn.AvgPool2d: _average_pool,
@@ -197,11 +222,11 @@ LAYERS: Mapping[type[nn.Module], Callable[[Any, tuple[int, ...]], _Step | None]]
     nn.Identity: _plain("Identity"),
     nn.Softmax: lambda layer, _: _Step("Softmax", (), {"axis": layer.dim}),
 }
-FUNCTIONS: Mapping[Any, Callable[[fx.Node], _Step]] = {
-    operator.add: lambda _: _Step("Add"),
-    operator.mul: lambda _: _Step("Mul"),
-    torch.cat: lambda node: _Step("Concat", (), {"axis": node.kwargs.get("dim", 0)}),
-    torch.relu: lambda _: _Step("Relu"),
-    functional.relu6: lambda _: _clip(0.0, 6.0),
-    functional.hardsigmoid: lambda _: _Step("HardSigmoid", (), {"alpha": 1 / 6}),
+FUNCTIONS: Mapping[Any, Callable[..., _Step]] = {
+    operator.add: lambda a, b: _Step("Add", inputs=(a, b)),
+    operator.mul: lambda a, b: _Step("Mul", inputs=(a, b)),
+    torch.cat: lambda tensors, dim=0: _Step("Concat", (), {"axis": dim}, tuple(tensors)),
+    torch.relu: lambda x: _Step("Relu", inputs=(x,)),
+    functional.relu6: lambda x, inplace=False: replace(_clip(0.0, 6.0), inputs=(x,)),
+    functional.hardsigmoid: lambda x, inplace=False: replace(_HARD_SIGMOID, inputs=(x,)),
 }

@@ -176,6 +176,28 @@ class Translation:
         return EdgenetError(f"cannot read node '{node.name}', a {node.kind}{of}: {why}", remedy)
 
 
+def scores(state: Translation, value: Value, what: str, name: str) -> str:
+    """The graph tensor [1, N] of a model's output, which may have axes of one besides.
+
+    Args:
+        what: the output in errors.
+        name: the output, for a step that it may need.
+
+    Raises:
+        EdgenetError: it is no vector.
+    """
+    shape = state.shape(value)
+    if not shape or math.prod(shape) != max(shape):
+        raise EdgenetError(f"{what} has the shape {list(shape)}", "edgenet takes classifiers: [1, classes]")
+    node = OnnxNode(f"{name}/flat", "output", (), (), {})
+    if value.flattened is not None:
+        value = state.in_order(node, value, natural(value))
+    flat = (1, math.prod(shape))
+    if state.builder.shapes[value.tensor] == flat:
+        return value.tensor
+    return state.add(node, Reshape(flat), [value.tensor])
+
+
 def natural(value: Value) -> tuple[int, ...]:
     """The axes of a value whose numbers lie as ONNX has them."""
     return tuple(range(len(value.axes)))
