@@ -12,7 +12,8 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ from edgenet.graph.passes.simplify import lower
 from edgenet.progress import silent
 from edgenet.quantize.encodings import QuantizedGraph
 from edgenet.quantize.equalize import equalize
-from edgenet.quantize.ranges import encode_tensors, leave_room, observe_ranges
+from edgenet.quantize.ranges import encode_tensors, least_squares_range, leave_room, observe_ranges
 from edgenet.quantize.recipes import BALANCED, RECIPES
 from edgenet.quantize.rotate import JointStatistics, mixable, rotate
 from edgenet.quantize.sensitivity import Sensitivity, Whole, logit_sensitivity
@@ -58,18 +59,22 @@ def reshaped(graph: Graph, images: Photos, axes_steps: int | None) -> tuple[Grap
     return equalize(graph, statistics, sensitivity), sensitivity
 
 
-def swept(graph: Graph, images: Photos, coherence: Mapping[str, float] | None = None) -> QuantizedGraph:
-    """Rounded to nearest with least-squares scales and corrected biases; with room in the ranges where given."""
-    ranges = observe_ranges(graph, images)
-    if coherence is not None:
-        ranges = leave_room(graph, ranges, coherence)
-    return sweep(graph, encode_tensors(graph, ranges), images, SweepOptions(second_moments=False))
+ROUND = SweepOptions(second_moments=False, compensate=False)
 
 
-def with_room(graph: Graph, images: Photos) -> QuantizedGraph:
-    """All of `balanced` but the rounding."""
+def swept(graph: Graph, images: Photos) -> QuantizedGraph:
+    """Rounded to nearest with least-squares scales and corrected biases."""
+    return sweep(graph, encode_tensors(graph, observe_ranges(graph, images)), images, ROUND)
+
+
+def encoded(graph: Graph, images: Photos, options: SweepOptions, cut: bool = True) -> QuantizedGraph:
+    """As `balanced`, with other options of its sweep, and with or without the cut in the logits' range."""
     other, sensitivity = reshaped(drop_dead_channels(graph), images, BALANCED.axes_steps)
-    return swept(other, images, sensitivity.coherence)
+    logits: list[NDArray[np.float32]] = []
+    ranges = leave_room(other, observe_ranges(other, images, logits=logits), sensitivity.coherence)
+    if cut:
+        ranges[other.output] = least_squares_range(np.concatenate(logits))
+    return sweep(other, encode_tensors(other, ranges), images, options)
 
 
 def steps() -> Iterator[tuple[str, Step]]:
@@ -91,8 +96,11 @@ def steps() -> Iterator[tuple[str, Step]]:
                 reshaped(drop_dead_channels(graph), images, axes)[0], images
             ),
         )
-    yield "room in the ranges", with_room
-    for name, recipe in (("second moments: `balanced`", "balanced"), ("doubled channels: `best`", "best")):
+    yield "room in the ranges", lambda graph, images: encoded(graph, images, ROUND, cut=False)
+    yield "range of the logits", lambda graph, images: encoded(graph, images, ROUND)
+    second_moments = replace(ROUND, second_moments=True)
+    yield "second moments", lambda graph, images: encoded(graph, images, second_moments)
+    for name, recipe in (("compensation: `balanced`", "balanced"), ("doubled channels: `best`", "best")):
         yield name, lambda graph, images, recipe=recipe: RECIPES[recipe].quantize(graph, images, silent)
 
 

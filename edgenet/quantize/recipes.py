@@ -23,6 +23,7 @@ from edgenet.quantize.encodings import Encoding, QuantizedGraph
 from edgenet.quantize.equalize import equalize
 from edgenet.quantize.ranges import (
     encode_tensors,
+    least_squares_range,
     leave_room,
     observe_ranges,
     ranges_of,
@@ -74,6 +75,7 @@ class Effort:
         second_moments: round weights by what their layer sees; else to nearest.
         axes_steps, factor_steps: of gradient descent for the axes of linear tensors, and for each channel's factor
             in the others.
+        compensate: change weights so that they make up for errors of their layer's input.
         doubled: share of the network's mult-adds that may go into copies of noisy channels.
     """
 
@@ -83,10 +85,19 @@ class Effort:
     second_moments: bool
     axes_steps: int
     factor_steps: int
+    compensate: bool = True
     doubled: float = 0.0
 
 
-FAST = Effort(4, statistics_photos=24, sweep_photos=16, second_moments=False, axes_steps=0, factor_steps=0)
+FAST = Effort(
+    4,
+    statistics_photos=24,
+    sweep_photos=16,
+    second_moments=False,
+    axes_steps=0,
+    factor_steps=0,
+    compensate=False,
+)
 BALANCED = Effort(
     24, statistics_photos=None, sweep_photos=None, second_moments=True, axes_steps=60, factor_steps=200
 )
@@ -97,7 +108,7 @@ BEST = Effort(
     second_moments=True,
     axes_steps=200,
     factor_steps=200,
-    doubled=0.1,
+    doubled=0.2,
 )
 
 
@@ -107,7 +118,7 @@ def quantize_fast(graph: Graph, images: NDArray[np.uint8], progress: Progress) -
 
 
 def quantize_balanced(graph: Graph, images: NDArray[np.uint8], progress: Progress) -> QuantizedGraph:
-    """As fast, with weights rounded by what each layer sees."""
+    """As fast, with weights rounded by what each layer sees, and made to make up for the errors of that."""
     return _equalized_sweep(graph, images, BALANCED, progress)
 
 
@@ -135,7 +146,7 @@ def _equalized_sweep(
         reshaped,
         encodings,
         _some(images, effort.sweep_photos),
-        SweepOptions(effort.second_moments),
+        SweepOptions(effort.second_moments, compensate=effort.compensate),
         progress,
     )
 
@@ -143,8 +154,9 @@ def _equalized_sweep(
 def _encode(
     graph: Graph, images: NDArray[np.uint8], sensitivity: Sensitivity, progress: Progress
 ) -> dict[str, Encoding]:
-    ranges = observe_ranges(graph, images, progress)
-    return encode_tensors(graph, leave_room(graph, ranges, sensitivity.coherence))
+    logits: list[NDArray[np.float32]] = []
+    ranges = leave_room(graph, observe_ranges(graph, images, progress, logits), sensitivity.coherence)
+    return encode_tensors(graph, ranges | {graph.output: least_squares_range(np.concatenate(logits))})
 
 
 def reshape_channels(
@@ -176,10 +188,14 @@ def _some(images: NDArray[np.uint8], count: int | None) -> NDArray[np.uint8]:
 MINMAX = "activation ranges: smallest and largest value of the calibration photos"
 DEAD = "dead channels cut out where the network stays the same"
 ROTATE = "linear tensors put on the axes of least rounding noise at the logits, shifts absorbed into biases"
+LOGITS = "logits: the range with the smallest squared error, cutting included"
 ROOM = "room beyond the range where a whole map's errors add up at the logits"
-DOUBLE = "noisiest channels twice, offset by half a step (outlier channel splitting), for 10 % more mult-adds"
+DOUBLE = "noisiest channels twice, offset by half a step (outlier channel splitting), for 20 % more mult-adds"
 EQUALIZE = "cross-layer equalization through ReLU6, each channel's factor by the sensitivity of the logits"
 SCALES = "weights: per channel, scale of least squared error"
+COMPENSATE = (
+    "weights make up for the errors of their layer's input, by ridge regression judged on other photos"
+)
 GPTQ = f"rounding: by the second moments of each layer's input (GPTQ), at most {TOGETHER} values together"
 BIAS = "bias correction layer by layer on quantized inputs, matching the mean after the activation"
 
@@ -191,11 +207,19 @@ RECIPES = {
         ),
         Recipe(
             "fast",
-            (DEAD, ROTATE, EQUALIZE, MINMAX, ROOM, SCALES, "rounding: to nearest", BIAS),
+            (DEAD, ROTATE, EQUALIZE, MINMAX, ROOM, LOGITS, SCALES, "rounding: to nearest", BIAS),
             quantize_fast,
         ),
-        Recipe("balanced", (DEAD, ROTATE, EQUALIZE, MINMAX, ROOM, SCALES, GPTQ, BIAS), quantize_balanced),
-        Recipe("best", (DEAD, ROTATE, EQUALIZE, DOUBLE, MINMAX, ROOM, SCALES, GPTQ, BIAS), quantize_best),
+        Recipe(
+            "balanced",
+            (DEAD, ROTATE, EQUALIZE, MINMAX, ROOM, LOGITS, COMPENSATE, SCALES, GPTQ, BIAS),
+            quantize_balanced,
+        ),
+        Recipe(
+            "best",
+            (DEAD, ROTATE, EQUALIZE, DOUBLE, MINMAX, ROOM, LOGITS, COMPENSATE, SCALES, GPTQ, BIAS),
+            quantize_best,
+        ),
     )
 }
 DEFAULT_RECIPE = "balanced"

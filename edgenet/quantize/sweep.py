@@ -1,14 +1,15 @@
 """One sweep through the network, layer by layer, each quantized knowing what the quantized layers before it give.
 
 Two sets of activations are carried over all calibration photos: the float network's, and the integers that the
-device will really compute so far (bit for bit, see `integer`). Each weighted layer is rounded against the integers
-that it will see, and its bias is set so that its mean is right after the activation.
+device will really compute so far (bit for bit, see `integer`). Each weighted layer makes up for the errors before it
+as far as it can (`compensate`), is rounded against the integers that it will see, and its bias is set so that its mean
+is right after the activation.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -21,10 +22,11 @@ from edgenet.graph.executor import apply, decode_pixels, forget, last_uses, pad
 from edgenet.graph.ir import Graph, Node
 from edgenet.graph.operators import WEIGHTED, Conv2D, DepthwiseConv2D, FullyConnected, Weighted
 from edgenet.progress import Progress, silent
+from edgenet.quantize.compensate import compensation
 from edgenet.quantize.encodings import Encoding, QuantizedGraph, QuantizedWeights
 from edgenet.quantize.integer import apply_integer
 from edgenet.quantize.moments import second_moments
-from edgenet.quantize.rounding import least_squares_scales, round_by_second_moments, round_nearest
+from edgenet.quantize.rounding import TOGETHER, least_squares_scales, round_by_second_moments, round_nearest
 from edgenet.quantize.weights import per_channel, quantize_bias
 
 CHUNK = 2
@@ -42,10 +44,32 @@ class SweepOptions:
     """Attributes:
     second_moments: round weights by what the layer sees; else to nearest.
     correct_bias: match each channel's mean after the activation.
+    compensate: change weights so that they make up for errors of their input.
     """
 
     second_moments: bool = True
     correct_bias: bool = True
+    compensate: bool = True
+
+
+@dataclass(frozen=True)
+class Activations:
+    """What surrounds a weighted layer, over all photos [n, ...].
+
+    Attributes:
+        seen: its input on the device, int8.
+        real: its input in the float network.
+        wanted: its output in the float network, after its activation.
+    """
+
+    seen: Tensor
+    real: Tensor
+    wanted: Tensor
+
+    def groups(self, count: int) -> Iterator[Activations]:
+        """Each group's own channels."""
+        parts = (tensor.chunk(count, -1) for tensor in (self.seen, self.real, self.wanted))
+        return (Activations(*part) for part in zip(*parts, strict=True))
 
 
 @dataclass
@@ -83,9 +107,9 @@ def sweep(
         step = partial(_apply_float, _waiting_dtype(encodings[node.output]))
         carried.real[node.output] = _in_chunks(node, carried.real, step)
         if isinstance(node.operator, WEIGHTED):
-            weights = quantize_layer(
-                quantized, node, carried.integers[node.inputs[0]], carried.real[node.output], options
-            )
+            source = node.inputs[0]
+            around = Activations(carried.integers[source], carried.real[source], carried.real[node.output])
+            weights = quantize_layer(quantized, node, around, options)
             quantized = replace(quantized, weights={**quantized.weights, node.name: weights})
         carried.integers[node.output] = _in_chunks(node, carried.integers, partial(apply_integer, quantized))
         forget(carried.real, node, last_use)
@@ -119,22 +143,19 @@ def _in_chunks(node: Node, values: dict[str, Tensor], step: Callable[[Node, list
 
 
 def quantize_layer(
-    quantized: QuantizedGraph, node: Node, seen: Tensor, wanted: Tensor, options: SweepOptions
+    quantized: QuantizedGraph, node: Node, around: Activations, options: SweepOptions
 ) -> QuantizedWeights:
-    """The integers of one weighted layer.
-
-    Args:
-        quantized: with the encodings of the layer's input and output.
-        seen: the layer's input on the device, int8 [n, ...].
-        wanted: the float layer's output after its activation, [n, ...].
-    """
+    """The integers of one weighted layer; `quantized` has the encodings of its input and output."""
     operator = node.operator
     assert isinstance(operator, WEIGHTED)
     if isinstance(operator, Conv2D) and operator.groups > 1:
-        return _quantize_groups(quantized, node, operator, (seen, wanted), options)
-    source = quantized.encodings[node.inputs[0]]
+        return _quantize_groups(quantized, node, operator, around, options)
+    source, wanted = quantized.encodings[node.inputs[0]], around.wanted
+    rows = list(_input_rows(operator, _seen_steps(around, source), wanted))
+    if options.compensate:
+        real = list(_input_rows(operator, _real_steps(around, source), wanted))
+        operator = _compensated(operator, rows, real)
     scales = least_squares_scales(operator, source.scale)
-    rows = list(_input_rows(operator, seen, source, wanted))
     if options.second_moments:
         values = round_by_second_moments(operator, scales, second_moments(operator, rows))
     else:
@@ -150,16 +171,15 @@ def _quantize_groups(
     quantized: QuantizedGraph,
     node: Node,
     operator: Conv2D,
-    tensors: tuple[Tensor, Tensor],
+    around: Activations,
     options: SweepOptions,
 ) -> QuantizedWeights:
     """Each group as the convolution that it is, of its own channels of what is seen and wanted."""
-    channels = (tensor.chunk(operator.groups, -1) for tensor in tensors)
     weights, biases = (np.split(array, operator.groups) for array in (operator.weight, operator.bias))
     made = []
-    for weight, bias, seen, wanted in zip(weights, biases, *channels, strict=True):
+    for weight, bias, own in zip(weights, biases, around.groups(operator.groups), strict=True):
         part = replace(operator, weight=weight, bias=bias, groups=1)
-        made.append(quantize_layer(quantized, replace(node, operator=part), seen, wanted, options))
+        made.append(quantize_layer(quantized, replace(node, operator=part), own, options))
     return QuantizedWeights(
         *(np.concatenate([getattr(part, name) for part in made]) for name in ("values", "scales", "bias"))
     )
@@ -186,17 +206,27 @@ def _sample(operator: Weighted, output: Tensor) -> Tensor:
     return output[:, ::down, ::right].reshape(-1, output.shape[-1])
 
 
-def _input_rows(operator: Weighted, seen: Tensor, source: Encoding, output: Tensor) -> Iterator[Tensor]:
-    """What the weights are multiplied with, at the positions of `_sample`, in steps of the input's scale.
+def _seen_steps(around: Activations, source: Encoding) -> Iterator[Tensor]:
+    """The input on the device in steps of its scale from zero, some photos at a time."""
+    return (part.to(torch.float32) - source.zero_point for part in around.seen.split(CHUNK))
+
+
+def _real_steps(around: Activations, source: Encoding) -> Iterator[Tensor]:
+    """The float network's input in the same steps."""
+    return (part.to(torch.float32) / source.scale for part in around.real.split(CHUNK))
+
+
+def _input_rows(operator: Weighted, inputs: Iterable[Tensor], output: Tensor) -> Iterator[Tensor]:
+    """What the weights are multiplied with, at the positions of `_sample`.
 
     Args:
+        inputs: the layer's input, some photos in each part.
         output: the layer's float output, for its shape.
 
     Yields:
         [rows, K] for a convolution or matrix, [rows, K, C] for a depthwise convolution.
     """
-    for part in seen.split(CHUNK):
-        x = part.to(torch.float32) - source.zero_point
+    for x in inputs:
         if isinstance(operator, FullyConnected):
             yield x.reshape(-1, x.shape[-1])
             continue
@@ -218,6 +248,20 @@ def _windows(
             columns = slice(left, left + (width - 1) * operator.stride[1] + 1, operator.stride[1] * right)
             taps.append(padded[:, rows, columns].reshape(-1, x.shape[3]))
     return torch.stack(taps, dim=1)
+
+
+def _compensated(operator: Weighted, seen: list[Tensor], real: list[Tensor]) -> Weighted:
+    """The layer with weights that make up for errors of its input; see `compensate`."""
+    weight = torch.from_numpy(operator.weight).to(torch.float64)
+    if isinstance(operator, DepthwiseConv2D):
+        kernels = weight.reshape(-1, weight.shape[3]).T.unsqueeze(1)
+        turned = ([part.permute(2, 0, 1) for part in rows] for rows in (seen, real))
+        change = compensation(kernels, *turned)[:, 0].T
+    elif seen[0].shape[1] <= TOGETHER:
+        change = compensation(weight.reshape(len(weight), -1), seen, real)
+    else:
+        return operator
+    return replace(operator, weight=(weight + change.reshape(weight.shape)).to(torch.float32).numpy())
 
 
 def _corrected_bias(

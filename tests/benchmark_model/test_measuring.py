@@ -12,11 +12,11 @@ from benchmark_outputs import as_older, output
 from device_scripts.affinity import found_sets
 from device_scripts.facts import device_facts
 from device_scripts.latency_table import table
-from edgenet.latency.shell_conditions import facts_there, look_at
 from edgenet.devices.local import LocalDevice
 from edgenet.errors import EdgenetError
 from edgenet.latency.options import BenchOptions
 from edgenet.latency.reading import read_report
+from edgenet.latency.shell_conditions import facts_there, look_at
 from edgenet.verbs.bench import bench
 from edgenet.verbs.compare import compare
 from edgenet.verbs.report import report as make_page
