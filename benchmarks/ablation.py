@@ -33,7 +33,7 @@ from edgenet.graph.passes.simplify import lower
 from edgenet.progress import silent
 from edgenet.quantize.encodings import QuantizedGraph
 from edgenet.quantize.equalize import equalize
-from edgenet.quantize.ranges import encode_tensors, least_squares_range, leave_room, observe_ranges
+from edgenet.quantize.ranges import encode_tensors, leave_room, observe_ranges
 from edgenet.quantize.recipes import BALANCED, RECIPES
 from edgenet.quantize.rotate import JointStatistics, mixable, rotate
 from edgenet.quantize.sensitivity import Sensitivity, Whole, logit_sensitivity
@@ -67,13 +67,10 @@ def swept(graph: Graph, images: Photos) -> QuantizedGraph:
     return sweep(graph, encode_tensors(graph, observe_ranges(graph, images)), images, ROUND)
 
 
-def encoded(graph: Graph, images: Photos, options: SweepOptions, cut: bool = True) -> QuantizedGraph:
-    """As `balanced`, with other options of its sweep, and with or without the cut in the logits' range."""
+def with_room(graph: Graph, images: Photos, options: SweepOptions) -> QuantizedGraph:
+    """As `balanced`, with other options of its sweep."""
     other, sensitivity = reshaped(drop_dead_channels(graph), images, BALANCED.axes_steps)
-    logits: list[NDArray[np.float32]] = []
-    ranges = leave_room(other, observe_ranges(other, images, logits=logits), sensitivity.coherence)
-    if cut:
-        ranges[other.output] = least_squares_range(np.concatenate(logits))
+    ranges = leave_room(other, observe_ranges(other, images), sensitivity.coherence)
     return sweep(other, encode_tensors(other, ranges), images, options)
 
 
@@ -96,10 +93,9 @@ def steps() -> Iterator[tuple[str, Step]]:
                 reshaped(drop_dead_channels(graph), images, axes)[0], images
             ),
         )
-    yield "room in the ranges", lambda graph, images: encoded(graph, images, ROUND, cut=False)
-    yield "range of the logits", lambda graph, images: encoded(graph, images, ROUND)
+    yield "room in the ranges", lambda graph, images: with_room(graph, images, ROUND)
     second_moments = replace(ROUND, second_moments=True)
-    yield "second moments", lambda graph, images: encoded(graph, images, second_moments)
+    yield "second moments", lambda graph, images: with_room(graph, images, second_moments)
     for name, recipe in (("compensation: `balanced`", "balanced"), ("doubled channels: `best`", "best")):
         yield name, lambda graph, images, recipe=recipe: RECIPES[recipe].quantize(graph, images, silent)
 

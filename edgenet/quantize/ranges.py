@@ -21,19 +21,12 @@ SHARING = (Pad, Pool, Reshape, Transpose, Concat)
 """Operators that move int8 values without rescaling them: inputs and output share one encoding."""
 
 ROOM = 0.5
-KEPT = np.linspace(0.5, 1.0, 26)
-"""Shares of each end of a range that `least_squares_range` tries."""
 
 ZERO_TO_ONE = Encoding(1 / 256, -128)
 """The encoding that TFLite prescribes for a LOGISTIC's and a SOFTMAX's output (8-bit quantization specification)."""
 
 
-def observe_ranges(
-    graph: Graph,
-    images: NDArray[np.uint8],
-    progress: Progress = silent,
-    logits: list[NDArray[np.float32]] | None = None,
-) -> dict[str, Range]:
+def observe_ranges(graph: Graph, images: NDArray[np.uint8], progress: Progress = silent) -> dict[str, Range]:
     """The smallest and largest value of every tensor over the photos.
 
     Raises:
@@ -49,9 +42,7 @@ def observe_ranges(
 
     for start in range(0, len(images), BATCH):
         batch = images[start : start + BATCH]
-        outputs = run(graph, batch, BATCH, observe)
-        if logits is not None:
-            logits.append(outputs)
+        run(graph, batch, BATCH, observe)
         progress("observing ranges", start + len(batch), len(images))
     return ranges
 
@@ -100,21 +91,6 @@ def encode_tensors(graph: Graph, ranges: dict[str, Range]) -> dict[str, Encoding
                 "do not concatenate a sigmoid, a softmax or the picture with features",
             )
     return {name: fixed.get(leader(name)) or encoding_for(joined[leader(name)]) for name in ranges}
-
-
-def least_squares_range(values: NDArray[np.float32]) -> Range:
-    """The range whose cutting and rounding together have the smallest squared error.
-
-    Tried is each end from half of what is seen to all of it. For logits, of which few are large.
-    """
-    low, high = min(float(values.min()), 0.0), max(float(values.max()), 0.0)
-    cut_below = [np.square(np.minimum(values - low * part, 0)).sum(dtype=np.float64) for part in KEPT]
-    cut_above = [np.square(np.maximum(values - high * part, 0)).sum(dtype=np.float64) for part in KEPT]
-    spans = high * KEPT - (low * KEPT)[:, None]
-    rounding = values.size / 12 * np.square(spans / (HIGH - LOW))
-    cost = np.array(cut_below)[:, None] + np.array(cut_above) + rounding
-    below, above = np.unravel_index(int(cost.argmin()), cost.shape)
-    return Range(float(low * KEPT[below]), float(high * KEPT[above]))
 
 
 def leave_room(graph: Graph, ranges: dict[str, Range], coherence: Mapping[str, float]) -> dict[str, Range]:

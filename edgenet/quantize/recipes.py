@@ -23,7 +23,6 @@ from edgenet.quantize.encodings import Encoding, QuantizedGraph
 from edgenet.quantize.equalize import equalize
 from edgenet.quantize.ranges import (
     encode_tensors,
-    least_squares_range,
     leave_room,
     observe_ranges,
     ranges_of,
@@ -154,9 +153,8 @@ def _equalized_sweep(
 def _encode(
     graph: Graph, images: NDArray[np.uint8], sensitivity: Sensitivity, progress: Progress
 ) -> dict[str, Encoding]:
-    logits: list[NDArray[np.float32]] = []
-    ranges = leave_room(graph, observe_ranges(graph, images, progress, logits), sensitivity.coherence)
-    return encode_tensors(graph, ranges | {graph.output: least_squares_range(np.concatenate(logits))})
+    ranges = observe_ranges(graph, images, progress)
+    return encode_tensors(graph, leave_room(graph, ranges, sensitivity.coherence))
 
 
 def reshape_channels(
@@ -188,7 +186,6 @@ def _some(images: NDArray[np.uint8], count: int | None) -> NDArray[np.uint8]:
 MINMAX = "activation ranges: smallest and largest value of the calibration photos"
 DEAD = "dead channels cut out where the network stays the same"
 ROTATE = "linear tensors put on the axes of least rounding noise at the logits, shifts absorbed into biases"
-LOGITS = "logits: the range with the smallest squared error, cutting included"
 ROOM = "room beyond the range where a whole map's errors add up at the logits"
 DOUBLE = "noisiest channels twice, offset by half a step (outlier channel splitting), for 20 % more mult-adds"
 EQUALIZE = "cross-layer equalization through ReLU6, each channel's factor by the sensitivity of the logits"
@@ -207,17 +204,17 @@ RECIPES = {
         ),
         Recipe(
             "fast",
-            (DEAD, ROTATE, EQUALIZE, MINMAX, ROOM, LOGITS, SCALES, "rounding: to nearest", BIAS),
+            (DEAD, ROTATE, EQUALIZE, MINMAX, ROOM, SCALES, "rounding: to nearest", BIAS),
             quantize_fast,
         ),
         Recipe(
             "balanced",
-            (DEAD, ROTATE, EQUALIZE, MINMAX, ROOM, LOGITS, COMPENSATE, SCALES, GPTQ, BIAS),
+            (DEAD, ROTATE, EQUALIZE, MINMAX, ROOM, COMPENSATE, SCALES, GPTQ, BIAS),
             quantize_balanced,
         ),
         Recipe(
             "best",
-            (DEAD, ROTATE, EQUALIZE, DOUBLE, MINMAX, ROOM, LOGITS, COMPENSATE, SCALES, GPTQ, BIAS),
+            (DEAD, ROTATE, EQUALIZE, DOUBLE, MINMAX, ROOM, COMPENSATE, SCALES, GPTQ, BIAS),
             quantize_best,
         ),
     )

@@ -18,7 +18,7 @@ def test_every_step_is_judged_and_the_last_are_the_recipes() -> None:
     real = run(graph, others)
     made = {name: step(graph, images) for name, step in steps()}
     figures = {name: judged(each, others, real, real.argmax(1)) for name, each in made.items()}
-    assert len(made) == 11
+    assert len(made) == 10
     assert len({each.sqnr_db for each in figures.values()}) >= 8  # it has no dead channels
     assert all(each.float_top1 == 100 and each.top1 == each.agreement for each in figures.values())
     for name, recipe in (("compensation: `balanced`", "balanced"), ("doubled channels: `best`", "best")):

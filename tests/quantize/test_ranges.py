@@ -1,4 +1,4 @@
-"""Ranges other than from the smallest to the largest value seen: room for maps, and a cut for logits."""
+"""Ranges beyond the smallest and largest value seen: room for maps."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from small_graphs import build, conv, fully_connected
 from edgenet.graph.builder import GraphBuilder
 from edgenet.graph.ir import Graph
 from edgenet.graph.operators import Activation, Mean, Reshape
-from edgenet.quantize.encodings import Range, encoding_for, quantize_array
-from edgenet.quantize.ranges import least_squares_range, leave_room
+from edgenet.quantize.encodings import Range
+from edgenet.quantize.ranges import leave_room
 
 RNG = np.random.default_rng(0)
 
@@ -39,22 +39,3 @@ def test_only_maps_get_room_and_not_beyond_their_activation(graph: Graph) -> Non
     assert wider["first"] == Range(0.0, 6.0)
     assert all(wider[name] == ranges[name] for name in ("pool", "classifier", "flat"))
     assert leave_room(graph, ranges, dict.fromkeys(graph.shapes, 0.0)) == ranges
-
-
-def test_the_least_squares_range_cuts_a_tail_and_nothing_else() -> None:
-    random = np.random.default_rng(2)
-    tail = np.concatenate([random.normal(0, 1, 20_000), [30]]).astype(np.float32)
-    cut = least_squares_range(tail)
-    whole = Range(float(tail.min()), float(tail.max()))
-    assert cut.high < 30
-    assert squared_error(tail, cut) < squared_error(tail, whole)
-    even = random.uniform(-3, 5, 20_000).astype(np.float32)
-    assert least_squares_range(even) == Range(float(even.min()), float(even.max()))
-    assert least_squares_range(np.zeros(5, np.float32)) == Range(0.0, 0.0)
-    assert least_squares_range(np.full(5, 2, np.float32)) == Range(0.0, 2.0)
-
-
-def squared_error(values: np.ndarray, wanted: Range) -> float:
-    encoding = encoding_for(wanted)
-    steps = quantize_array(values, encoding).astype(np.float64)
-    return float(np.square((steps - encoding.zero_point) * encoding.scale - values).sum())
