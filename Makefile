@@ -12,9 +12,7 @@ TORCH_ARGS ?=
 TESTS ?=
 BIN := $(FOLDER)/bin
 # Threads that wait must not spin: the other cores have tests of their own.
-PYTEST := OMP_WAIT_POLICY=passive $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
-# One worker more than there are cores: a good part of the slow tests waits for emulated devices.
-WORKERS = $$($(BIN)/python -c 'import os; print(os.cpu_count() + 1)')
+PYTEST := OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 export PYTHON FOLDER TORCH_ARGS
 
 .DEFAULT_GOAL := help
@@ -35,10 +33,10 @@ demo: setup
 	@$(BIN)/edgenet demo
 
 test: setup
-	@$(PYTEST) -n $(WORKERS) $(TESTS)
+	@$(PYTEST) $(TESTS)
 
 test-quick: setup
-	@$(PYTEST) -n auto -q -m 'not slow' $(TESTS)
+	@$(PYTEST) -q -m 'not slow' $(TESTS)
 
 check: setup
 	@echo 'ruff check';  $(BIN)/ruff check .
