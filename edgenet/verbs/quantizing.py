@@ -18,7 +18,6 @@ from edgenet.graph.executor import run
 from edgenet.graph.ir import Graph
 from edgenet.graph.passes.simplify import lower
 from edgenet.progress import Progress
-from edgenet.quantize.integer import real_logits
 from edgenet.quantize.recipes import DEFAULT_RECIPE, RECIPES, Recipe
 from edgenet.tflite.layout import int8_program
 from edgenet.tflite.program import Program
@@ -106,9 +105,10 @@ def quantize(graph: Graph, photos: CalibrationPhotos, clock: Clock, progress: Pr
         quantized, mixed = keep_layers_float(quantized, lowered, calibrating, judge, keep, progress)
         clock.lap("mix")
     steps = (*recipe.steps, *(mixed.steps if mixed else ()))
-    close = fidelity(real_logits(quantized, shown.judged), shown.logits, shown.parts.held_out)
+    program = int8_program(quantized)
+    close = fidelity(lite_logits(program, shown.judged), shown.logits, shown.parts.held_out)
     clock.lap("judge")
-    return shown.made(int8_program(quantized), (recipe.name, steps), close, mixed)
+    return shown.made(program, (recipe.name, steps), close, mixed)
 
 
 def quantize_by_onnx_tf(
