@@ -52,6 +52,7 @@ class FolderFiles:
     root: Path
 
     def names(self) -> list[str]:
+        """Paths below the root, a folder with nothing in it with a slash behind it."""
         found: list[str] = []
         seen: set[Path] = set()
         for place, folders, files in os.walk(self.root, onerror=_cannot_list, followlinks=True):
@@ -68,6 +69,7 @@ class FolderFiles:
         return found
 
     def read(self, name: str) -> bytes:
+        """The bytes of one of them."""
         path = self.root / name
         try:
             if not path.is_file():  # a pipe or a device could be read for ever
@@ -87,11 +89,13 @@ class ZipFiles:
     _handles: _Handles = field(default_factory=lambda: _Handles(), compare=False, repr=False)
 
     def names(self) -> list[str]:
+        """Paths in the zip."""
         # A zip may hold a name twice; reading gives the last one.
         found = set(self._handles.get(self.path).namelist())
         return [name for name in found if not any(_hidden(part) for part in PurePosixPath(name).parts)]
 
     def read(self, name: str) -> bytes:
+        """The bytes of one of them."""
         try:
             archive = self._handles.get(self.path)
             if archive.getinfo(name).file_size > MAX_BYTES:

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from edgenet.quantize.moments import lumps, mean_of
+
 RIDGES = tuple(10.0**power for power in range(-2, 6))
 """In squared steps of the input; rounding alone makes errors of 1/12."""
-LUMP = 16
-"""Parts multiplied at once: matrix products of a few rows are slow, sums over all in float32 inexact."""
 
 
 @dataclass(frozen=True)
@@ -77,19 +77,10 @@ def _moments(seen: Sequence[Tensor], real: Sequence[Tensor]) -> _Moments:
 def _product(left: Sequence[Tensor], right: Sequence[Tensor]) -> Tensor:
     """The covariance [..., K, K] of two [rows, K] or [C, rows, K], whose rows come in parts."""
     count = sum(part.shape[-2] for part in right)
-    means = [
-        torch.stack([part.sum(-2) for part in parts]).sum(0, dtype=torch.float64) / count
-        for parts in (left, right)
-    ]
-    products = [
-        a.mT @ b
-        for a, b in zip(
-            *(_lumps(parts, mean) for parts, mean in zip((left, right), means, strict=True)), strict=True
-        )
-    ]
-    return torch.stack(products).sum(0, dtype=torch.float64) / count
+    pairs = zip(_centred(left), _centred(right), strict=True)
+    return torch.stack([a.mT @ b for a, b in pairs]).sum(0, dtype=torch.float64) / count
 
 
-def _lumps(parts: Sequence[Tensor], mean: Tensor) -> Iterator[Tensor]:
-    for start in range(0, len(parts), LUMP):
-        yield torch.cat(list(parts[start : start + LUMP]), dim=-2) - mean.unsqueeze(-2).to(torch.float32)
+def _centred(parts: Sequence[Tensor]) -> Iterator[Tensor]:
+    mean = mean_of(parts, axis=-2).unsqueeze(-2).to(torch.float32)
+    return (lump - mean for lump in lumps(parts, axis=-2))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -30,19 +30,20 @@ def second_moments(operator: Weighted, rows: list[Tensor]) -> Tensor | list[Tens
     return [_mixing_moments([chunk[:, part] for chunk in rows]) for part in parts]
 
 
-def _mean(rows: list[Tensor]) -> Tensor:
-    count = sum(len(part) for part in rows)
-    return torch.stack([part.sum(0) for part in rows]).sum(0, dtype=torch.float64) / count
+def mean_of(rows: Sequence[Tensor], axis: int = 0) -> Tensor:
+    """The mean over an axis along which some photos are in each part."""
+    count = sum(part.shape[axis] for part in rows)
+    return torch.stack([part.sum(axis) for part in rows]).sum(0, dtype=torch.float64) / count
 
 
 def _mixing_moments(rows: list[Tensor]) -> Tensor:
-    mean = _mean(rows)
-    product = torch.stack([part.T @ part for part in _lumps(rows)]).sum(0, dtype=torch.float64)
+    mean = mean_of(rows)
+    product = torch.stack([part.T @ part for part in lumps(rows)]).sum(0, dtype=torch.float64)
     return product / sum(len(part) for part in rows) - torch.outer(mean, mean)
 
 
 def _depthwise_moments(rows: list[Tensor]) -> Tensor:
-    mean, joined = _mean(rows), torch.cat(rows)
+    mean, joined = mean_of(rows), torch.cat(rows)
     taps, channels = mean.shape
     moments = torch.empty(channels, taps, taps, dtype=torch.float64)
     for k in range(taps):
@@ -52,7 +53,7 @@ def _depthwise_moments(rows: list[Tensor]) -> Tensor:
     return moments
 
 
-def _lumps(rows: list[Tensor]) -> Iterator[Tensor]:
+def lumps(rows: Sequence[Tensor], axis: int = 0) -> Iterator[Tensor]:
     """The rows in parts of some size: matrix products of a few rows are slow, sums over all are inexact."""
     for start in range(0, len(rows), 16):
-        yield torch.cat(rows[start : start + 16])
+        yield torch.cat(list(rows[start : start + 16]), dim=axis)

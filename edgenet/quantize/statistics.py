@@ -14,6 +14,7 @@ from edgenet.graph.ir import Graph
 from edgenet.progress import Progress, silent
 
 BATCH = 2
+"""Photos that go through a network at once: few, for their activations take the memory of a conversion."""
 TINY = 1e-9
 
 

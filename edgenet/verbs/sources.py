@@ -110,12 +110,12 @@ def _open_onnx(path: Path, options: SourceOptions) -> Source:
         raise EdgenetError(f"there is no file {path}", "check the path")
     if options.normalization is None:
         raise EdgenetError(f"{path} does not say what its pixels went through in training", ASK_NORMALIZATION)
-    from edgenet.graph.readers.onnx import read_onnx  # onnx takes 20 MB: only where it is needed
-
     if options.resolution is not None:
         raise EdgenetError(
             "an .onnx has its own resolution", "leave out --resolution, or export at another one"
         )
+    from edgenet.graph.readers.onnx import read_onnx  # onnx takes 20 MB: only where it is needed
+
     graph = simplify(read_onnx(path, options.input_shape), parse_normalization(options.normalization))
     weights = Weights(path.name, "not stated by the file", sha256(path))
     return Source(graph, None, Facts(path.stem, weights, resolution=graph.size[0]))

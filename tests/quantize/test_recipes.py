@@ -95,7 +95,7 @@ def test_every_recipe_is_better_than_the_one_before(graph: Graph) -> None:
     figures = [logits_sqnr(RECIPES[name].quantize(graph, images, silent), graph, others) for name in names]
     assert figures[1] > figures[0] + 1
     assert figures[2] > figures[1] - 1
-    assert figures[3] > figures[2] - 2  # at 47 dB of a network this small, where a descent ends is chance
+    assert figures[3] > figures[2] - 1
 
 
 def test_rounding_by_second_moments_lowers_the_output_error() -> None:
