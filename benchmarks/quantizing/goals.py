@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from benchmarks.quantizing.chance import chance_within
 from benchmarks.quantizing.contenders import PEER_NAMES, our_name
 from benchmarks.quantizing.inputs import FEW, FEW_NAME, draw_name
 from benchmarks.quantizing.rows import CutComparison, Row, Summary, summarize
@@ -157,14 +158,19 @@ def _of_each(network: str, contender: str, rows: Sequence[Row], float_operators:
 
 def _sensitivity(network: str, contender: str, rows: Sequence[Row]) -> Iterator[Goal]:
     """How much hangs on which photos calibrate; asked where other sets than the draws were tried."""
-    drops = {row.photos: row.figures["drop"] for row in rows if row.contender == contender and row.figures}
+    figures = {row.photos: row.figures for row in rows if row.contender == contender and row.figures}
+    drops = {photos: each["drop"] for photos, each in figures.items()}
     draws = [drop for name, drop in drops.items() if name not in (FEW_NAME, CALIBRATION_DATA)]
     if FEW_NAME in drops and len(draws) > 1:
         sets = [*draws, drops[FEW_NAME]]
         spread = max(abs(a - b) for a, b in itertools.combinations(sets, 2))
         goal = f"{contender}: {len(draws)} sets of 100 and one of {FEW} within {SPREAD_POINTS} points of each other"
         shown = ", ".join(f"{drop:.2f}" for drop in sets)
-        yield Goal(network, goal, f"{spread:.2f} (drops {shown})", spread <= SPREAD_POINTS)
+        judged = [each for photos, each in figures.items() if photos != CALIBRATION_DATA]
+        decided = [int(each["lost"] + each["won"]) for each in judged]
+        chance = chance_within(decided, int(SPREAD_POINTS * judged[0]["n"] / 100))
+        seen = f"{spread:.2f} (drops {shown}; a coin for each photo that tells would do it in {chance:.0%} of cases)"
+        yield Goal(network, goal, seen, spread <= SPREAD_POINTS)
     if CALIBRATION_DATA in drops and draws:
         # judged on the photos that draw 0 leaves, and so held against that draw
         more = drops[CALIBRATION_DATA] - drops[draw_name(0)]
