@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,7 @@ def test_refusals(edgenet: Edgenet, arguments: list[str], status: int, found: st
 def test_inspect_with_a_profile(edgenet: Edgenet, made: Path) -> None:
     ran = edgenet("inspect", made / "int8.tflite", "--profile")
     assert ran.status == 0, ran.err
-    assert "time: CONV_2D" in ran.out
+    # which kind takes most depends on the machine and what else runs there
+    assert re.search(r"^time: .*\bCONV_2D -?\d+%", ran.out, re.MULTILINE)
     assert "growing beginnings of the network" in ran.out
     assert "whole network p50" in ran.out
