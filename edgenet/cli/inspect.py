@@ -48,6 +48,7 @@ On = Annotated[
 WIDE = 110
 OUTPUT_WIDTH = 48
 WORST = 3
+WORTH_TELLING = 0.1
 PIXELS = "pixels"
 
 
@@ -130,9 +131,10 @@ def _print_compared(compared: Compared) -> None:
         f"{errors.same_answer} of {errors.photos} answers are the float network's"
     )
     worst = sorted(noise.layers, key=lambda layer: -layer.total)[:WORST]
+    cancelled = f", {noise.cancelled:.0%} of it cancels out" if noise.cancelled > WORTH_TELLING else ""
     typer.echo(
-        f"noise at the logits: weights {noise.weights:.0%}, activations {noise.activations:.0%}; the most from "
-        + ", ".join(f"{layer.name} {layer.total:.0%}" for layer in worst)
+        f"noise at the logits: weights {noise.weights:.0%}, activations {noise.activations:.0%}{cancelled}; "
+        "the most from " + ", ".join(f"{layer.name} {layer.total:.0%}" for layer in worst)
     )
     typer.echo(compared.advice)
 

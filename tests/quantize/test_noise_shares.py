@@ -56,6 +56,19 @@ def test_shares_add_up(graph: Graph, plain: QuantizedGraph) -> None:
     assert 0.5 < noise.explained < 2
 
 
+def test_biases_that_make_up_for_activations_cancel_noise(graph: Graph) -> None:
+    """A tensor's range ends too early; corrected biases bring its readers' means back."""
+    encodings = encode_tensors(graph, observe_ranges(graph, images(graph)))
+    name = next(node.output for node in graph.nodes if node.name == "stem")
+    encodings[name] = replace(encodings[name], scale=encodings[name].scale / 2)
+    as_they_were, corrected = (
+        noise_shares(sweep(graph, encodings, images(graph), options), graph, images(graph)).cancelled
+        for options in (SweepOptions(correct_bias=False, compensate=False), SweepOptions(compensate=False))
+    )
+    assert corrected > 0.3
+    assert as_they_were < 0.1
+
+
 def test_the_parts_are_what_single_roundings_do(graph: Graph, plain: QuantizedGraph) -> None:
     """Weights: the file's network in float. One tensor: the same with it rounded, computed without `rerun`."""
     some = images(graph)
