@@ -1,8 +1,9 @@
 # edgenet. A new user types `make demo`, a new developer `make test`; each makes the environment itself.
+# There is one environment, in two states: `setup` has what users need, `setup-dev` adds the developers' tools.
 #
 # Variables, all optional:
 #   PYTHON=python3.12             the Python (3.10 to 3.14) to make the environment from
-#   TORCH_ARGS='--index-url ...'  more arguments for `pip install torch`: the way to a CPU-only build of PyTorch (README)
+#   TORCH_ARGS='--index-url ...'  more arguments for `pip install torch`: another build of PyTorch
 #   FOLDER=.venv                  where the environment goes
 #   TESTS='tests/graph -k conv'   what `make test` gives to pytest instead of the whole suite
 
@@ -16,33 +17,46 @@ PYTEST := OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto --dist loadfil
 export PYTHON FOLDER TORCH_ARGS
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-quick check format
+.PHONY: help plan setup setup-dev demo test test-quick check format
+
+# Whoever types `make setup` hears that all is there; `make demo` needs no such line.
+SETUP = tools/setup-environment $(if $(filter $@,$(MAKECMDGOALS)),,--quiet)
 
 help:
-	@echo 'make demo        see it work: ImageNet weights to an int8 model that names what is in a video'
-	@echo 'make test        the whole test suite'
-	@echo 'make test-quick  the suite to run all day, without the slow tests (under 3 minutes)'
-	@echo 'make check       lint, format and types'
-	@echo 'make format      put the format right'
-	@echo 'make setup       only the environment, in $(FOLDER); the others do it when needed'
+	@echo 'For users:'
+	@echo '  make plan        what would be downloaded, how large it is and where it goes; changes nothing'
+	@echo '  make setup       the environment, in $(FOLDER); `make demo` makes it when needed'
+	@echo '  make demo        see it work: ImageNet weights to an int8 model that names what is in a video'
+	@echo 'For developers:'
+	@echo '  make setup-dev   the same environment with tools for tests, lint and types; these make it when needed:'
+	@echo '  make test        the whole test suite'
+	@echo '  make test-quick  the suite to run all day, without the slow tests (under 3 minutes)'
+	@echo '  make check       lint, format and types'
+	@echo '  make format      put the format right'
+
+plan:
+	@tools/setup-environment --plan
 
 setup:
-	@tools/setup-environment
+	@$(SETUP)
+
+setup-dev:
+	@$(SETUP) --dev
 
 demo: setup
 	@$(BIN)/edgenet demo
 
-test: setup
+test: setup-dev
 	@$(PYTEST) $(TESTS)
 
-test-quick: setup
+test-quick: setup-dev
 	@$(PYTEST) -q -m 'not slow' $(TESTS)
 
-check: setup
+check: setup-dev
 	@echo 'ruff check';  $(BIN)/ruff check .
 	@echo 'ruff format'; $(BIN)/ruff format --check .
 	@echo 'mypy';        $(BIN)/mypy
 
-format: setup
+format: setup-dev
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 playwright_api = pytest.importorskip(
-    "playwright.sync_api", reason="the package playwright is not installed (make setup)"
+    "playwright.sync_api", reason="the package playwright is not installed (make setup-dev)"
 )
 
 LaunchChromium = Callable[..., "playwright_api.Browser"]

@@ -76,7 +76,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def chromium() -> str:
     """The system's Chromium."""
-    pytest.importorskip("playwright", reason="the package playwright is not installed (make setup)")
+    pytest.importorskip("playwright", reason="the package playwright is not installed (make setup-dev)")
     program = shutil.which("chromium")
     if program is None:
         pytest.skip("there is no Chromium here (Debian: apt install chromium)")
@@ -141,7 +141,7 @@ def says_what_to_do(phone: Inside, *command: str) -> str:
     assert "Traceback" not in done.stdout
     page, note, lost, status = done.stdout.splitlines()
     assert page.startswith("page on adb: http://127.0.0.1:")
-    assert "the connection to adb is lost; see that the cable sits, then do the same again" in lost
+    assert "the connection to adb is lost; check the cable, then run the same command again" in lost
     assert status.split()[-1] == "1"
     assert phone("adb", "reverse", "--list").stdout.strip() == ""
     assert note.endswith("); open that address in the phone's browser")
