@@ -1,1 +1,1 @@
-"""What runs on the Raspberry Pi or phone: numpy, a LiteRT runtime and OpenCV, nothing else of edgenet."""
+"""Scripts for the Raspberry Pi or phone: they need only numpy, a LiteRT runtime and OpenCV."""

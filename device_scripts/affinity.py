@@ -1,4 +1,4 @@
-"""On which CPUs a model runs: the sets worth trying, as the kernel's cpufreq groups them, and how to stay on one."""
+"""CPU sets that a model may run on, as the kernel's cpufreq groups them, and how to pin threads to one."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ ALL = "all"
 
 @dataclass(frozen=True)
 class CpuSet:
-    """CPUs to stay on.
+    """A set of CPUs to pin threads to.
 
     Attributes:
         name: "all", or the CPUs as `taskset -c` takes them, such as "4-7" or "0,2".
-        cpus: their numbers, ascending.
-        max_mhz: the highest clock of the fastest; None where cpufreq does not tell.
+        cpus: the CPUs' numbers, ascending.
+        max_mhz: the highest clock of the set's fastest CPU; None where cpufreq does not report it.
     """
 
     name: str
@@ -33,26 +33,27 @@ class CpuSet:
 
 @dataclass(frozen=True)
 class Setting:
-    """Threads on CPUs."""
+    """A number of threads and the CPUs they run on."""
 
     threads: int
     cpus: CpuSet
 
 
 def found_sets(root: Path = ROOT) -> list[CpuSet]:
-    """All usable CPUs; where cpufreq has clusters of different clocks, also each, and the fast ones together.
+    """Return the CPU sets worth trying on this device; the first holds all usable CPUs.
 
-    Without cpufreq (virtual machines, containers), or with one cluster, there is nothing to choose: only "all".
+    Where cpufreq has clusters of different clocks, the list also holds each cluster, and the fastest ones
+    joined. Without cpufreq (virtual machines, containers), or with one cluster, it holds only "all".
     """
     return sets_of(set(usable_cpus()), _policies(root))
 
 
 def sets_of(usable: set[int], policies: list[tuple[str, str]]) -> list[CpuSet]:
-    """The same of any device.
+    """Return the same list as `found_sets`, for any device.
 
     Args:
         usable: CPUs that a program may run on.
-        policies: of each of cpufreq's policies the texts of `related_cpus` and `cpuinfo_max_freq`.
+        policies: for each cpufreq policy, the texts of `related_cpus` and `cpuinfo_max_freq`.
     """
     clusters = sorted(_clusters(usable, policies), key=lambda cluster: cluster.max_mhz or 0, reverse=True)
     sets = [CpuSet(ALL, tuple(sorted(usable)), max((c.max_mhz or 0 for c in clusters), default=0) or None)]
@@ -66,12 +67,12 @@ def sets_of(usable: set[int], policies: list[tuple[str, str]]) -> list[CpuSet]:
 
 
 def big_set(root: Path = ROOT) -> CpuSet:
-    """All clusters but the slowest; all usable CPUs where there is but one."""
+    """Return all clusters except the slowest; all usable CPUs where there is only one cluster."""
     return big_of(found_sets(root))
 
 
 def big_of(found: list[CpuSet]) -> CpuSet:
-    """The same of a device with these sets, of which the first is all of it."""
+    """Return the same set as `big_set`, for a device with these sets; the first must hold all its CPUs."""
     whole, *others = found
     if not others:
         return whole
@@ -81,16 +82,19 @@ def big_of(found: list[CpuSet]) -> CpuSet:
 
 
 def parse_sets(text: str, root: Path = ROOT) -> list[CpuSet]:
-    """The sets that the user names: "all", "big", "auto" for all that are worth trying, or lists, as "0-3/4-7".
+    """Return the sets that the user named.
+
+    Args:
+        text: "all", "big", "auto" for every set worth trying, or lists such as "0-3/4-7".
 
     Raises:
-        EdgenetError: no such list, or a CPU that this process may not use.
+        EdgenetError: the text is not a list of CPUs, or it names a CPU that this process may not use.
     """
     return chosen_sets(text, found_sets(root))
 
 
 def chosen_sets(text: str, found: list[CpuSet]) -> list[CpuSet]:
-    """The same of a device with these sets, of which the first is all of it."""
+    """Return what `parse_sets` does, for a device with these sets; the first must hold all its CPUs."""
     if text == "auto":
         return found
     if text == "big":
@@ -101,30 +105,30 @@ def chosen_sets(text: str, found: list[CpuSet]) -> list[CpuSet]:
         missing = sorted(set(cpus) - set(usable))
         if missing:
             raise EdgenetError(
-                f"CPU {missing[0]} is not among those that can be used, {cpu_list(usable)}",
-                "give --affinity auto, big, all, or lists of these",
+                f"CPU {missing[0]} is not among the usable CPUs, {cpu_list(usable)}",
+                "give --affinity auto, big, all, or lists of usable CPUs",
             )
         sets.append(CpuSet(part, cpus))
     return sets
 
 
 def parse_cpu_list(text: str) -> tuple[int, ...]:
-    """The kernel's format, "0-3,6": ascending numbers.
+    """Return the CPU numbers, ascending, of a list in the kernel's format, such as "0-3,6".
 
     Raises:
-        EdgenetError: another format.
+        EdgenetError: the text is not in that format.
     """
     cpus: set[int] = set()
     for part in text.split(","):
         found = re.fullmatch(r"(\d{1,4})(?:-(\d{1,4}))?", part.strip())
         if not found or int(found.group(2) or found.group(1)) < int(found.group(1)):
-            raise EdgenetError(f"'{text}' is no list of CPUs", "give lists such as 0-3 or 0,2")
+            raise EdgenetError(f"'{text}' is not a list of CPUs", "give lists such as 0-3 or 0,2")
         cpus.update(range(int(found.group(1)), int(found.group(2) or found.group(1)) + 1))
     return tuple(sorted(cpus))
 
 
 def cpu_list(cpus: tuple[int, ...]) -> str:
-    """The reverse: (0, 1, 2, 3, 6) is "0-3,6"."""
+    """Return ascending CPU numbers in the kernel's list format: (0, 1, 2, 3, 6) gives "0-3,6"."""
     runs: list[list[int]] = []
     for cpu in cpus:
         if runs and cpu == runs[-1][1] + 1:
@@ -135,26 +139,30 @@ def cpu_list(cpus: tuple[int, ...]) -> str:
 
 
 def settings(threads: list[int], sets: list[CpuSet]) -> list[Setting]:
-    """Every number of threads on every set that has as many CPUs: more threads than CPUs only wait for each other.
+    """Return every number of threads on every set that has at least that many CPUs.
+
+    More threads than CPUs would only wait for each other.
 
     Raises:
-        EdgenetError: none fits.
+        EdgenetError: every set has fewer CPUs than the smallest number of threads.
     """
     fitting = [Setting(count, cpus) for cpus in sets for count in threads if count <= len(cpus.cpus)]
     if not fitting:
         most = max(len(cpus.cpus) for cpus in sets)
         raise EdgenetError(
-            f"{min(threads)} threads asked for, and only {most} CPUs can be used", "ask for fewer threads"
+            f"{min(threads)} threads requested, but only {most} CPUs are usable", "request fewer threads"
         )
     return fitting
 
 
 @contextlib.contextmanager
 def staying_on(cpus: CpuSet) -> Iterator[None]:
-    """Within the block this thread, and every thread that it starts, stays on these CPUs.
+    """Pin this thread, and every thread that it starts inside the block, to these CPUs.
+
+    The block does nothing for the set "all", or where Python cannot pin threads on this system.
 
     Raises:
-        EdgenetError: the system does not let it.
+        EdgenetError: the system refuses.
     """
     if not hasattr(os, "sched_setaffinity") or cpus.name == ALL:
         yield
@@ -164,7 +172,7 @@ def staying_on(cpus: CpuSet) -> Iterator[None]:
         os.sched_setaffinity(0, cpus.cpus)
     except OSError as error:
         raise EdgenetError(
-            f"cannot stay on CPUs {cpus.name}: {error.strerror}", "give --affinity all"
+            f"cannot pin threads to CPUs {cpus.name}: {error.strerror}", "give --affinity all"
         ) from None
     try:
         yield
@@ -179,7 +187,10 @@ def _policies(root: Path) -> list[tuple[str, str]]:
 
 
 def _clusters(usable: set[int], policies: list[tuple[str, str]]) -> list[CpuSet]:
-    """cpufreq's policies: CPUs that share a clock. https://docs.kernel.org/admin-guide/pm/cpufreq.html"""
+    """Return one set per clock. Each cpufreq policy groups CPUs that share a clock.
+
+    Source: https://docs.kernel.org/admin-guide/pm/cpufreq.html
+    """
     clusters = []
     for related, fastest in policies:
         cpus = sorted(int(text) for text in related.split() if text.isdigit())
@@ -190,7 +201,7 @@ def _clusters(usable: set[int], policies: list[tuple[str, str]]) -> list[CpuSet]
 
 
 def _joined(clusters: list[CpuSet]) -> list[CpuSet]:
-    """Clusters of the same clock as one: on a PC each CPU has a policy of its own."""
+    """Merge clusters of equal clock: on a PC each CPU has a policy of its own."""
     joined: dict[float | None, tuple[int, ...]] = {}
     for cluster in clusters:
         joined[cluster.max_mhz] = (*joined.get(cluster.max_mhz, ()), *cluster.cpus)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Say live what a camera sees: in the terminal, as JSON lines, or on a page for any browser.
+"""Show live what a camera sees: in the terminal, as JSON lines, or on a web page.
 
 python camera.py mobilenet.edgenet
 python camera.py mobilenet.edgenet 0 --serve
@@ -14,9 +14,8 @@ import types
 from pathlib import Path
 
 if __name__ == "__main__" and not __package__:  # run as a plain file: make its folder a package (PEP 366)
-    _package = types.ModuleType(
-        "device_scripts"
-    )  # made by hand, for the folder may have any name, even with dots
+    # The package is made by hand because its folder may have any name, even one with dots.
+    _package = types.ModuleType("device_scripts")
     _package.__path__ = [str(Path(__file__).resolve().parent)]
     sys.modules["device_scripts"] = _package
     __package__ = "device_scripts"
@@ -25,7 +24,7 @@ from .entry import at_least, run, seconds, usable_cpus
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     threads = min(4, len(usable_cpus()))
     shape = argparse.ArgumentParser(prog="camera.py", description=__doc__.partition("\n")[0])
     add = shape.add_argument
@@ -35,9 +34,9 @@ def parser() -> argparse.ArgumentParser:
         metavar="SOURCE",
         nargs="?",
         default="0",
-        help="camera (0, csi or /dev/video0), video, folder or URL (0)",
+        help="camera (0, csi or /dev/video0), video, folder or URL (default 0)",
     )
-    add("--top", metavar="K", type=at_least(1), default=5, help="labels to show (5)")
+    add("--top", metavar="K", type=at_least(1), default=5, help="number of labels to show (default 5)")
     add(
         "--threads",
         metavar="N",
@@ -50,14 +49,14 @@ def parser() -> argparse.ArgumentParser:
         metavar="P",
         type=_share,
         default=0.3,
-        help="below it is nothing it knows, 0 to 1 (0.3)",
+        help="scores below this, 0 to 1, are shown as 'nothing I know' (default 0.3)",
     )
     add(
         "--smooth",
         metavar="S",
         type=seconds,
         default=0.3,
-        help="half-life of the scores' average, seconds (0.3)",
+        help="half-life of the scores' moving average, in seconds (default 0.3)",
     )
     add("--frames", metavar="N", type=at_least(1), help="stop after N frames")
     add(
@@ -65,19 +64,20 @@ def parser() -> argparse.ArgumentParser:
         metavar="ADDRESS",
         nargs="?",
         const="8080",
-        help="serve the page at PORT, HOST or HOST:PORT (8080)",
+        help="serve a live web page at PORT, HOST or HOST:PORT (default 8080)",
     )
-    add("--record", metavar="FILE.mp4", type=Path, help="the frames with their labels, as a video")
-    add("--window", action="store_true", help="show them in a window of the desktop")
-    add("--state", metavar="FILE", type=Path, help="for a service: keep there what it does, and tell systemd")
-    add("--json", action="store_true", help="one JSON object a line, for each frame")
+    add("--record", metavar="FILE.mp4", type=Path, help="record the labelled frames as a video")
+    add("--window", action="store_true", help="show the labelled frames in a desktop window")
+    add("--state", metavar="FILE", type=Path, help="for a service: save the state there, notify systemd")
+    add("--json", action="store_true", help="print one JSON object per line for each frame")
     return shape
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run with these arguments (the process's own by default); returns the exit status."""
+    """Run with these arguments (default: the process's own) and return the exit status."""
     given = parser().parse_args(arguments)
-    from .live_camera import LiveTask, run_live  # late: --help is instant, and a missing OpenCV is one line
+    # Imported late, so that --help is instant and a missing OpenCV is reported in one line.
+    from .live_camera import LiveTask, run_live
     from .live_outputs import Wanted
     from .watching import Watching
 

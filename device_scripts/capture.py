@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Collect photos of a class from this machine's camera, to train with: sharp ones, and no two alike.
+"""Collect training photos of a class from this machine's camera, without blurred photos or near-duplicates.
 
 python capture.py cup my-photos
 python capture.py cup my-photos /dev/video0 --every 1 --count 30
@@ -13,9 +13,8 @@ import types
 from pathlib import Path
 
 if __name__ == "__main__" and not __package__:  # run as a plain file: make its folder a package (PEP 366)
-    _package = types.ModuleType(
-        "device_scripts"
-    )  # made by hand, for the folder may have any name, even with dots
+    # The package is made by hand because its folder may have any name, even one with dots.
+    _package = types.ModuleType("device_scripts")
     _package.__path__ = [str(Path(__file__).resolve().parent)]
     sys.modules["device_scripts"] = _package
     __package__ = "device_scripts"
@@ -24,21 +23,22 @@ from .entry import at_least, run, seconds
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     shape = argparse.ArgumentParser(prog="capture.py", description=__doc__.partition("\n")[0])
     add = shape.add_argument
-    add("label", metavar="LABEL", help="the class; its photos go to DIR/LABEL")
-    add("data", metavar="DIR", type=Path, help="folder of the class folders")
-    add("source", metavar="SOURCE", nargs="?", default="0", help="camera, video, folder or URL (0)")
-    add("--every", metavar="S", type=seconds, help="a photo every S seconds, not at a key")
+    add("label", metavar="LABEL", help="name of the class; its photos go to DIR/LABEL")
+    add("data", metavar="DIR", type=Path, help="folder that holds one folder per class")
+    add("source", metavar="SOURCE", nargs="?", default="0", help="camera, video, folder or URL (default 0)")
+    add("--every", metavar="S", type=seconds, help="take a photo every S seconds instead of at a key press")
     add("--count", metavar="N", type=at_least(1), help="stop after N photos")
     return shape
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run with these arguments (the process's own by default); returns the exit status."""
+    """Run with these arguments (default: the process's own) and return the exit status."""
     given = parser().parse_args(arguments)
-    from .collecting import (  # late: --help is instant, and a missing OpenCV is one line
+    # Imported late, so that --help is instant and a missing OpenCV is reported in one line.
+    from .collecting import (
         Collector,
         class_folder,
     )

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Say what is in a photo, a folder of photos, a video or a camera's pictures.
+"""Classify a photo, a folder of photos, a video or a camera's frames.
 
 python classify.py mobilenet.edgenet photo.jpg
 python classify.py mobilenet.tflite 0 --frames 100 --contact-sheet seen.png
@@ -13,9 +13,8 @@ import types
 from pathlib import Path
 
 if __name__ == "__main__" and not __package__:  # run as a plain file: make its folder a package (PEP 366)
-    _package = types.ModuleType(
-        "device_scripts"
-    )  # made by hand, for the folder may have any name, even with dots
+    # The package is made by hand because its folder may have any name, even one with dots.
+    _package = types.ModuleType("device_scripts")
     _package.__path__ = [str(Path(__file__).resolve().parent)]
     sys.modules["device_scripts"] = _package
     __package__ = "device_scripts"
@@ -24,7 +23,7 @@ from .entry import at_least, run, usable_cpus
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     threads = min(4, len(usable_cpus()))
     shape = argparse.ArgumentParser(prog="classify.py", description=__doc__.partition("\n")[0])
     shape.add_argument("model", metavar="MODEL", type=Path, help=".tflite file or .edgenet bundle")
@@ -38,20 +37,21 @@ def parser() -> argparse.ArgumentParser:
         help=f"inference threads (here {threads})",
     )
     shape.add_argument("--frames", metavar="N", type=at_least(1), help="stop after N frames")
-    shape.add_argument("--every", metavar="N", type=at_least(1), default=1, help="use every Nth frame only")
+    shape.add_argument("--every", metavar="N", type=at_least(1), default=1, help="use only every Nth frame")
     shape.add_argument(
-        "--json", action="store_true", help="one JSON object a line: the frames, then the summary"
+        "--json", action="store_true", help="print one JSON object per line: the frames, then the summary"
     )
     shape.add_argument(
-        "--contact-sheet", metavar="FILE", type=Path, help="picture of up to 12 frames (.png or .jpg)"
+        "--contact-sheet", metavar="FILE", type=Path, help="save a picture of up to 12 frames (.png or .jpg)"
     )
     return shape
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run with these arguments (the process's own by default); returns the exit status."""
+    """Run with these arguments (default: the process's own) and return the exit status."""
     given = parser().parse_args(arguments)
-    from .live import Task, classify_source  # late: --help is instant, and a missing OpenCV is one line
+    # Imported late, so that --help is instant and a missing OpenCV is reported in one line.
+    from .live import Task, classify_source
 
     task = Task(
         model=given.model,

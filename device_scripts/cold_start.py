@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 if __name__ == "__main__" and not __package__:  # run as a plain file: make its folder a package (PEP 366)
-    _package = types.ModuleType(
-        "device_scripts"
-    )  # made by hand, for the folder may have any name, even with dots
+    # The package is made by hand because its folder may have any name, even one with dots.
+    _package = types.ModuleType("device_scripts")
     _package.__path__ = [str(Path(__file__).resolve().parent)]
     sys.modules["device_scripts"] = _package
     __package__ = "device_scripts"
@@ -25,12 +24,13 @@ from .entry import run
 
 
 def time_cold_start(model: Path, threads: int) -> dict[str, Any]:
-    """Milliseconds of each step; only meaningful once per process.
+    """Return the milliseconds of each step; call this only once per process, or nothing is cold any more.
 
-    - import_ms: numpy and the LiteRT runtime;
-    - load_ms: reading and verifying the file, building the interpreter, allocating tensors, applying the delegate;
+    - import_ms: importing numpy and the LiteRT runtime;
+    - load_ms: reading and verifying the file, building the interpreter, allocating tensors, applying the
+      delegate;
     - first_inference_ms: the first Invoke;
-    - peak_memory_bytes: the most this process held on the way; None where /proc does not tell.
+    - peak_memory_bytes: this process's peak memory so far; None where /proc does not report it.
     """
     start = time.perf_counter_ns()
     from .facts import peak_memory_bytes
@@ -51,7 +51,7 @@ def time_cold_start(model: Path, threads: int) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Print the steps as one line of JSON; returns the exit status."""
+    """Print the steps as one line of JSON and return the exit status."""
     if len(sys.argv) != 3 or not sys.argv[2].isdigit():
         print("usage: cold_start.py MODEL THREADS", file=sys.stderr)
         return 2

@@ -1,4 +1,4 @@
-"""Cold starts: fresh processes that import, load and run once, as an application does when it is opened."""
+"""Times cold starts: fresh processes that import, load and run once, as an application does when opened."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ STEPS = ("import_ms", "load_ms", "first_inference_ms", "total_ms")
 
 
 def cold_starts(path: Path, setting: Setting, times: int) -> dict[str, Any]:
-    """Medians over `times` fresh processes, and each of them.
+    """Start `times` fresh processes; return the medians over all of them, and each one's times.
 
-    `total_ms` runs from starting the process to hearing that its first inference is done.
+    `total_ms` is the time from starting the process until it reports that its first inference is done.
 
     Raises:
-        EdgenetError: one of them fails; says why.
+        EdgenetError: one process failed; the message says why.
     """
     with staying_on(setting.cpus):
         samples = [_cold_start(path, setting.threads) for _ in range(times)]
@@ -34,7 +34,7 @@ def cold_starts(path: Path, setting: Setting, times: int) -> dict[str, Any]:
 
 
 def peak_of(cold: dict[str, Any]) -> int | None:
-    """The most memory that any of the cold starts held; None where /proc does not tell."""
+    """Return the highest peak memory of all cold starts, in bytes; None where /proc does not report it."""
     peaks = [one["peak_memory_bytes"] for one in cold["samples"]]
     return None if None in peaks else max(peaks)
 
@@ -50,7 +50,7 @@ def _cold_start(path: Path, threads: int) -> dict[str, Any]:
             _, complaint = child.communicate(timeout=_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             child.kill()
-            complaint = "it does not end"
+            complaint = "it does not finish"
     try:
         return {**json.loads(line), "total_ms": total}
     except json.JSONDecodeError:

@@ -1,4 +1,4 @@
-"""Photos of one class into a folder: sharp ones, and no two alike."""
+"""Collect photos of one class in a folder, without blurred photos or near-duplicates."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from .photo_quality import BLURRED_BELOW, SAME_BITS, difference_hash, looked_at,
 
 QUALITY = 95
 _LONGEST_LABEL = 80
-BLURRED, ALIKE = "blurred: hold it still", "like one that is there: show another side"
+BLURRED, ALIKE = "blurred: hold it still", "too similar to an earlier photo: show another side"
 
 
 class Photo(NamedTuple):
-    """A candidate: uint8 BGR [H,W,3], and the same as JPEG where that is there already."""
+    """A candidate photo: uint8 BGR [H,W,3] pixels, and the same picture as JPEG if it was already encoded."""
 
     pixels: np.ndarray
     jpeg: bytes | None = None
 
 
 class Moments(Protocol):
-    """Decides when a photo is wanted."""
+    """Decides when to take a photo."""
 
     def due(self) -> bool:
-        """Whether one is wanted now."""
+        """Return whether to take a photo now."""
         ...
 
     def judged(self, kept: bool) -> None:
-        """What became of it."""
+        """Take note of whether the photo was kept."""
         ...
 
 
 def class_folder(data: Path, label: str) -> Path:
-    """The folder of a class; made where it is not there.
+    """Return the folder of a class; create it if it is missing.
 
     Raises:
-        EdgenetError: the label is no plain name of a folder, or the folder cannot be made.
+        EdgenetError: the label is not usable as a folder name, or the folder cannot be created.
     """
     plain = label.isprintable() and not any(c in label for c in '/\\:*?"<>|')
     if not plain or label != label.strip() or label[:1] in ("", ".", "-") or len(label) > _LONGEST_LABEL:
@@ -59,13 +59,13 @@ def class_folder(data: Path, label: str) -> Path:
 
 
 class Collector:
-    """Keeps the good ones of the photos that it is offered.
+    """Saves the offered photos that are sharp and unlike all earlier ones.
 
     Args:
-        folder: from `class_folder`; what lies there already counts when photos are compared.
+        folder: from `class_folder`; new photos are compared with the JPEGs already there, too.
 
     Attributes:
-        kept: how many so far.
+        kept: number of photos kept so far.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -74,10 +74,10 @@ class Collector:
         self.kept = 0
 
     def offer(self, photo: Photo) -> Path | str:
-        """The file it was written to, or why it was not.
+        """Return the file the photo was written to, or the reason (BLURRED or ALIKE) why it was left out.
 
         Raises:
-            EdgenetError: it cannot be written.
+            EdgenetError: the file cannot be written.
         """
         grey = looked_at(photo.pixels)
         if sharpness(grey) < BLURRED_BELOW:
@@ -109,10 +109,11 @@ def collect(
     say: Callable[[str], None],
     count: int | None = None,
 ) -> None:
-    """Offers photos to the collector when they are wanted, until `count` are kept or they end.
+    """Offer photos to the collector whenever one is due, until `count` are kept or the photos end.
 
     Args:
-        say: told of every photo kept, and once why others are not.
+        say: called for every photo kept, and with the reason when one is left out; a reason is not repeated
+            until a photo was kept or the reason changes.
     """
     said = ""
     for photo in photos:
@@ -131,10 +132,10 @@ def collect(
 
 
 class EverySeconds:
-    """A photo every so often; one that was no good is made up for at once.
+    """Takes a photo every few seconds; after one that was left out, the next frame is tried at once.
 
     Args:
-        seconds: 0 for every frame.
+        seconds: seconds between two kept photos; 0 takes every frame.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -142,11 +143,11 @@ class EverySeconds:
         self._next = 0.0
 
     def due(self) -> bool:
-        """Whether one is wanted now."""
+        """Return whether to take a photo now."""
         return time.monotonic() >= self._next
 
     def judged(self, kept: bool) -> None:
-        """What became of it."""
+        """Start the pause before the next photo if this one was kept."""
         if kept:
             self._next = time.monotonic() + self._seconds
 

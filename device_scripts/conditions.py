@@ -1,4 +1,4 @@
-"""What changes while measuring: clock, temperature, throttling, other load. None where the device does not tell."""
+"""What may change while we measure: clock, temperature, throttling, other load; None for what is unknown."""
 
 from __future__ import annotations
 
@@ -16,7 +16,15 @@ from .throttling import android_temperatures, throttling
 
 @dataclass(frozen=True)
 class Conditions:
-    """One look at the device."""
+    """One reading of the device's state; a field is None where the device does not report it.
+
+    Attributes:
+        governors: names of the CPUs' cpufreq governors, each once.
+        frequencies_mhz: clock by CPU, such as "cpu0".
+        temperatures_celsius: temperature by sensor.
+        throttling: see `throttling.throttling`.
+        load_average: number of running processes, averaged over the last minute.
+    """
 
     governors: list[str] | None
     frequencies_mhz: dict[str, float] | None
@@ -26,7 +34,7 @@ class Conditions:
 
 
 def look(root: Path = ROOT) -> Conditions:
-    """Read the conditions now; clock and governor of the CPUs this process may use."""
+    """Read the conditions now; clock and governor are read for the CPUs that this process may use."""
     cpus = usable_cpus()
     return Conditions(
         _governors(cpus, root), _frequencies(cpus, root), _temperatures(root), throttling(root), load()
@@ -34,7 +42,7 @@ def look(root: Path = ROOT) -> Conditions:
 
 
 def ends_of(before: Conditions, after: Conditions) -> dict[str, Any]:
-    """Of the report: clock, temperature and throttling, before the runs and after."""
+    """Return the report's entries for clock, temperature and throttling, before and after the runs."""
     return {
         "governor": after.governors,
         "frequency_mhz": {"before": before.frequencies_mhz, "after": after.frequencies_mhz},
@@ -44,7 +52,7 @@ def ends_of(before: Conditions, after: Conditions) -> dict[str, Any]:
 
 
 def load() -> float | None:
-    """Average number of running processes over the last minute, ours included."""
+    """Return the average number of running processes over the last minute, ours included; None if unknown."""
     try:
         return os.getloadavg()[0]
     except (OSError, AttributeError):
@@ -52,7 +60,7 @@ def load() -> float | None:
 
 
 class OthersLoad:
-    """How much of all CPUs' time went to other processes, from construction to `share`."""
+    """Measures how much of all CPUs' time went to other processes between construction and `share`."""
 
     def __init__(self, root: Path = ROOT) -> None:
         self._root = root
@@ -61,7 +69,11 @@ class OthersLoad:
         self._start = time.monotonic()
 
     def share(self) -> float | None:
-        """0..1 of all CPUs' time; None where /proc/stat does not tell or the time is too short for its 10 ms ticks."""
+        """Return the other processes' share of all CPUs' time, 0..1.
+
+        It is None where /proc/stat cannot be read, or for less than 0.5 s: its ticks of 10 ms are too coarse
+        then.
+        """
         wall = time.monotonic() - self._start
         busy = _busy_seconds(self._root)
         if self._busy is None or busy is None or wall < 0.5:
@@ -71,13 +83,16 @@ class OthersLoad:
 
 
 def _own_seconds() -> float:
-    """CPU time of this process and of the tools that it has run."""
+    """Return the CPU seconds of this process and of the tools that it has run."""
     spent = os.times()
     return spent.user + spent.system + spent.children_user + spent.children_system
 
 
 def _busy_seconds(root: Path) -> tuple[float, int] | None:
-    """(seconds that all CPUs together were busy, their number); proc(5): all columns but idle and iowait."""
+    """Return (busy seconds of all CPUs together, number of CPUs); None where /proc/stat cannot be read.
+
+    Busy time is the sum of all columns except idle and iowait. Source: proc(5).
+    """
     lines = (read_text(root / "proc/stat") or "").splitlines()
     cpus = sum(1 for line in lines if re.match(r"cpu\d", line))
     if not cpus or not lines[0].startswith("cpu "):
@@ -87,7 +102,7 @@ def _busy_seconds(root: Path) -> tuple[float, int] | None:
 
 
 def hottest(temperatures: dict[str, float] | None) -> float | None:
-    """The highest of all temperatures, degrees Celsius; None where the device tells none."""
+    """Return the highest of all temperatures, degrees Celsius; None where the device reports none."""
     return max(temperatures.values()) if temperatures else None
 
 
@@ -106,7 +121,11 @@ def _frequencies(cpus: list[int], root: Path) -> dict[str, float] | None:
 
 
 def _temperatures(root: Path) -> dict[str, float] | None:
-    """Every thermal zone that answers, as "thermal_zone0 (cpu-thermal)", else Android's services: degrees Celsius."""
+    """Return degrees Celsius by sensor: the readable thermal zones, such as "thermal_zone0 (cpu-thermal)".
+
+    Where no zone can be read, the sensors of Android's services are returned; None where there are none
+    either.
+    """
     readings: dict[str, float] = {}
     for zone in sorted((root / "sys/class/thermal").glob("thermal_zone*")):
         text = read_text(zone / "temp")
@@ -116,6 +135,6 @@ def _temperatures(root: Path) -> dict[str, float] | None:
 
 
 def _android_temperatures() -> dict[str, float]:
-    """What a phone's shell user may see, for whom the zones themselves are locked."""
+    """Return what Android's services report: a phone's shell user may not read the thermal zones."""
     texts = [run_tool("dumpsys", service) or "" for service in ("thermalservice", "battery")]
     return android_temperatures(*texts)

@@ -1,6 +1,6 @@
-"""A picture of what the network saw: a grid of frames with their best labels and scores as bars.
+"""The contact sheet: a grid of frames with their best labels, and bars for the scores.
 
-Each tile shows the centred square of its frame, exactly the part that the network is given.
+Each tile shows the centred square of its frame, which is exactly the part that the network is given.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ _NAME, _BEST, _OTHER = Style(PLAIN, 0.42, _FAINT), Style(BOLD, 0.5, _BRIGHT), St
 
 
 class EvenPick:
-    """At most 24 tiles spread evenly over a source whose length is not known beforehand.
+    """Keeps fewer than 24 tiles, spread evenly over a source whose length is not known beforehand.
 
-    Takes every step-th frame; when 24 are held, drops every other one and doubles the step. Only tiles are kept, so a
-    camera may run for days.
+    It takes every step-th frame; when it holds 24, it drops every other tile and doubles the step. Only the
+    small tiles stay in memory, so a camera may run for days.
     """
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ class EvenPick:
         self._step = 1
 
     def offer(self, number: int, frame: np.ndarray, name: str, best: Sequence[tuple[str, float]]) -> None:
-        """Keep frame `number` (0, 1, 2 and so on; uint8 BGR [H,W,3]) if it is its turn."""
+        """Keep a frame (uint8 BGR [H,W,3]) if `number`, which counts from 0, is a multiple of the step."""
         if number % self._step:
             return
         self._tiles.append(tile_of(frame, name, best))
@@ -70,14 +70,14 @@ class EvenPick:
             self._step *= 2
 
     def tiles(self, most: int = MAX_TILES) -> list[Tile]:
-        """At most `most` of the tiles held, from the first to the last."""
+        """Return at most `most` of the kept tiles, spread evenly from the first to the last."""
         last = len(self._tiles) - 1
         places = np.linspace(0, last, min(most, last + 1)).round().astype(int)
         return [self._tiles[place] for place in places]
 
 
 def tile_of(frame: np.ndarray, name: str, best: Sequence[tuple[str, float]]) -> Tile:
-    """Shrink a frame (uint8 BGR [H,W,3]) to a tile, by the same rule as the network's input."""
+    """Shrink a frame (uint8 BGR [H,W,3]) to a tile by the same rule as the network's input."""
     return Tile(prepare(frame, _PHOTO)[0][..., ::-1].copy(), name, tuple(best))
 
 
@@ -113,14 +113,14 @@ def draw_contact_sheet(tiles: Sequence[Tile], title: str, subtitle: str = "") ->
 
 
 def check_sheet_path(path: Path) -> None:
-    """Refuse a sheet's path that cannot be written, before any work is done for it."""
+    """Refuse a path that the sheet cannot be written to, before any work is done for it."""
     if path.suffix.lower() not in SHEET_SUFFIXES:
-        raise EdgenetError(f"{path} does not end in .png or .jpg", "name the contact sheet so")
+        raise EdgenetError(f"{path} does not end in .png or .jpg", "give the contact sheet such a name")
     check_output_folder(path)
 
 
 def save_contact_sheet(sheet: np.ndarray, path: Path) -> None:
-    """Write the sheet as PNG or JPEG, by the path's suffix; whole or not at all."""
+    """Write the sheet as PNG or JPEG, by the path's suffix; no partial file is ever left behind."""
     check_sheet_path(path)
     options = [] if path.suffix.lower() == ".png" else [cv2.IMWRITE_JPEG_QUALITY, 92]
     encoded, data = cv2.imencode(path.suffix.lower(), sheet, options)
@@ -130,12 +130,16 @@ def save_contact_sheet(sheet: np.ndarray, path: Path) -> None:
 
 
 def _columns(count: int) -> int:
-    """Up to four in one row; then rows as full as can be: 3+2, 3+3, 4+3, 4+4, 3+3+3, 4+4+2 and so on."""
+    """Return how many columns hold this many tiles.
+
+    Up to four tiles form one row; more form rows as full as possible: 3+2, 3+3, 4+3, 4+4, 3+3+3, 4+4+2 and so
+    on.
+    """
     return count if count <= 4 else (3 if count in (5, 6, 9) else 4)
 
 
 def _draw_tile(area: np.ndarray, tile: Tile) -> None:
-    """Draw into `area`, a view of the sheet."""
+    """Draw a tile into `area`, a view of the sheet."""
     height, width = area.shape[:2]
     card = np.full(area.shape, _PANEL, np.uint8)
     card[:_PHOTO] = tile.square
@@ -156,7 +160,7 @@ def _draw_tile(area: np.ndarray, tile: Tile) -> None:
 def _bar(
     card: np.ndarray, start: tuple[int, int], length: int, score: float, colour: tuple[int, int, int]
 ) -> None:
-    """A bar with round ends on a darker track; its length is the score."""
+    """Draw a bar with round ends on a darker track; its length is the score."""
     left, y = start
     filled = round(length * min(max(score, 0.0), 1.0))
     cv2.line(card, (left + 2, y), (left + length - 3, y), _TRACK, 4, cv2.LINE_AA)
@@ -165,7 +169,10 @@ def _bar(
 
 
 def _rounded(height: int, width: int) -> np.ndarray:
-    """float32 [height, width], 1 inside a rectangle with round corners; drawn four times as large for smooth edges."""
+    """Return float32 [height, width], 1 inside a rectangle with round corners and 0 outside.
+
+    It is drawn four times as large and then reduced, for smooth edges.
+    """
     scale, radius = 4, _RADIUS * 4
     big = np.zeros((height * scale, width * scale), np.uint8)
     right, bottom = width * scale - 1, height * scale - 1

@@ -1,4 +1,4 @@
-"""Models measured in turns, block by block, so that whatever drifts on the device drifts for all of them."""
+"""Measures several models alternately, block by block, so that the device's drift affects them alike."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from .steady_state import fill_input, sample
 
 @dataclass
 class Contender:
-    """A model, loaded with one setting, and what was measured of it.
+    """A model loaded with one setting, and its measurements so far.
 
     Attributes:
-        blocks: int64 [n], nanoseconds, one array for each block.
-        looks: the conditions after each block, with the second at which it ended.
+        blocks: one array for each block: int64 [n], nanoseconds of each run.
+        looks: for each block, when it ended (seconds since the measurement began) and the conditions then.
     """
 
     model: ModelFile
@@ -37,17 +37,17 @@ class Contender:
 
     @property
     def samples(self) -> np.ndarray:
-        """All of them, in order."""
+        """The samples of all blocks in order, int64 [n], nanoseconds."""
         return np.concatenate(self.blocks)
 
     @property
     def p50_ms(self) -> float:
-        """Of all samples."""
+        """The median of all samples, milliseconds."""
         return percentile(self.samples, 50) / 1e6
 
 
 def load_contender(path: Path, runtime: Runtime, setting: Setting) -> Contender:
-    """Opens a model; the threads of its interpreter stay on the setting's CPUs, for threads inherit that.
+    """Open a model with one setting; its interpreter's threads inherit the pinning to the setting's CPUs.
 
     Raises:
         EdgenetError: the model cannot be used.
@@ -60,9 +60,12 @@ def load_contender(path: Path, runtime: Runtime, setting: Setting) -> Contender:
 
 
 def measure_in_turns(contenders: list[Contender], protocol: Protocol, stage: str, say: Say) -> None:
-    """Fills the contenders' blocks: each has one in every round, and every other round goes backwards.
+    """Fill the contenders' blocks: each gets one block per round; every other round runs in reverse order.
 
-    So a drift that is even in time costs all of them the same (the order ABBA).
+    In this order (ABBA) a drift that is linear in time costs all contenders the same.
+
+    Args:
+        say: called with `stage`, the number of rounds done and the number of rounds, to report progress.
     """
     began = time.monotonic()
     runs, seconds = math.ceil(protocol.runs / protocol.blocks), protocol.min_seconds / protocol.blocks

@@ -1,7 +1,7 @@
 """Frames from a CSI camera through picamera2: one stream for people, and a smaller one for the network.
 
-The image processor (ISP) makes both, so no time of the CPU goes into the smaller one; the rule of preprocess.py then
-takes its centred square like that of any other picture.
+The image processor (ISP) makes both, so the smaller stream costs no CPU time. The rule of preprocess.py then
+takes the centred square of the smaller picture, as it does for any other picture.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from .quiet import quiet_native_stderr
 
 SIZE = (640, 480)
 SILENCE_SECONDS = 5.0
-"""A camera that gives nothing for so long has failed."""
+"""A camera that delivers no frame for this many seconds counts as failed."""
 _ALIGNED = 32
 _CONVERSIONS = {"NV12": cv2.COLOR_YUV2BGR_NV12, "YUV420": cv2.COLOR_YUV2BGR_I420}
 
 
 def csi_cameras() -> list[int]:
-    """picamera2's numbers of the cameras that are not USB's.
+    """Return picamera2's numbers of all cameras that are not USB cameras.
 
     Raises:
         EdgenetError: picamera2 is missing or broken.
@@ -39,18 +39,22 @@ def csi_cameras() -> list[int]:
 
 
 def small_size(network: int) -> tuple[int, int]:
-    """(width, height) of the smaller stream: SIZE's shape, no side below the network's, a width that memory likes."""
+    """Return (width, height) of the smaller stream.
+
+    It has SIZE's aspect ratio, no side shorter than the network's input, and a width that is a multiple of
+    32, which suits the alignment of rows in memory.
+    """
     step = _ALIGNED * SIZE[1] // SIZE[0]
     height = -(-network // step) * step
     return height * SIZE[0] // SIZE[1], height
 
 
 def open_csi(position: int, every: int = 1, network: int | None = None) -> Iterator[Frame]:
-    """Opens the camera at a position among the CSI cameras.
+    """Open the camera at a position among the CSI cameras and return its frames.
 
     Args:
-        every: give every n-th frame.
-        network: side of the network's input, for the smaller stream; None for no such stream.
+        every: yield only every n-th frame.
+        network: side of the network's input, pixels, for the smaller stream; None for no such stream.
 
     Raises:
         EdgenetError: picamera2 is missing, there is no such camera, or it cannot be used.
@@ -68,7 +72,7 @@ def open_csi(position: int, every: int = 1, network: int | None = None) -> Itera
     except (RuntimeError, IndexError) as error:
         raise EdgenetError(
             f"CSI camera {position} cannot be opened ({_reason(error)})",
-            "end the program that uses it, and check that you are in the group video (sudo usermod -aG video $USER)",
+            "close the program that uses it, or join the group video (sudo usermod -aG video $USER)",
         ) from error
     name = f"csi:{position}"
     try:
@@ -81,7 +85,7 @@ def open_csi(position: int, every: int = 1, network: int | None = None) -> Itera
 
 @dataclass(frozen=True)
 class _Stream:
-    """How one stream's bytes are laid out."""
+    """How one stream's bytes are laid out; `stride` is the bytes per row."""
 
     name: str
     form: str
@@ -90,11 +94,10 @@ class _Stream:
     stride: int
 
     def bgr(self, request: Any) -> np.ndarray:
-        """The stream's picture of a request, uint8 BGR; a copy."""
+        """Return the stream's picture in a request as uint8 BGR [height, width, 3]; it is a copy."""
         data = request.make_buffer(self.name)
-        if (
-            self.form == "RGB888"
-        ):  # libcamera names formats by the order in a little-endian word: B comes first
+        # libcamera names a format by the order in a little-endian word, so the bytes of RGB888 are B, G, R.
+        if self.form == "RGB888":
             rows = data[: self.height * self.stride].reshape(self.height, self.stride)
             return rows[:, : self.width * 3].reshape(self.height, self.width, 3)
         rows = data[: self.height * 3 // 2 * self.stride].reshape(-1, self.stride)
@@ -106,7 +109,7 @@ def _picamera2() -> Any:
     try:
         with quiet_native_stderr():
             return import_module("picamera2")
-    except Exception as error:  # its parts fail in many ways where numpy is not the system's
+    except Exception as error:  # it fails in many ways if numpy is not the version that the system ships
         raise EdgenetError(
             f"picamera2 cannot be imported ({_reason(error)})",
             "sudo apt install python3-picamera2, and use an environment made with --system-site-packages",
@@ -132,16 +135,16 @@ def _frames(camera: Any, name: str, every: int, streams: tuple[_Stream, _Stream 
 
 
 def _close(camera: Any) -> None:
-    """Stops it and gives it back."""
+    """Stop the camera and release it."""
     with quiet_native_stderr():
         camera.close()
 
 
 def _started(camera: Any, name: str, network: int | None) -> tuple[_Stream, _Stream | None]:
-    """Starts with two streams; with one where that is all that the camera can do."""
+    """Start the camera with two streams, or with one if it cannot make two."""
     one: dict[str, Any] = {"main": {"size": SIZE, "format": "RGB888"}}
     two = {**one, "lores": {"size": small_size(network), "format": "YUV420"}} if network else None
-    # The last is for cameras behind no ISP of a Raspberry Pi.
+    # The last resort, for cameras that are not behind a Raspberry Pi's ISP.
     plain = {"main": {"size": SIZE, "format": "NV12"}, "raw": None}
     failure: Exception = RuntimeError("no mode")
     for wanted in filter(None, (two, one, plain)):
@@ -152,7 +155,7 @@ def _started(camera: Any, name: str, network: int | None) -> tuple[_Stream, _Str
             return _stream(camera, "main"), _stream(camera, "lores") if "lores" in wanted else None
         except (RuntimeError, ValueError, TypeError, KeyError) as error:
             failure = error
-    raise EdgenetError(f"{name} has no usable mode ({_reason(failure)})", "rpicam-hello must work first")
+    raise EdgenetError(f"{name} has no usable mode ({_reason(failure)})", "make rpicam-hello work first")
 
 
 def _stream(camera: Any, name: str) -> _Stream:

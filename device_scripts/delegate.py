@@ -1,4 +1,4 @@
-"""Which part of the network a delegate took, as far as the Python interpreter tells."""
+"""Finds which part of the network a delegate runs, as far as the Python interpreter reports it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Delegate:
-    """What was delegated. None means that it cannot be known, never that it was guessed.
+    """What was delegated. None means unknown; nothing is guessed.
 
     Attributes:
-        name: "XNNPACK", or None when nothing was delegated or it is unknown.
+        name: "XNNPACK", or None when nothing was delegated or that is unknown.
         nodes_taken: operators of the network that the delegate runs.
         nodes_total: operators of the network.
-        partitions: connected parts that were handed over; 1 is best.
+        partitions: connected parts of the network that the delegate runs; 1 is best.
     """
 
     name: str | None
@@ -23,11 +23,11 @@ class Delegate:
     partitions: int | None
 
     def as_dict(self) -> dict[str, Any]:
-        """For reports."""
+        """Return the attributes as a dictionary, for reports."""
         return asdict(self)
 
     def describe(self) -> str:
-        """One phrase: "XNNPACK, 33 of 33 nodes in 1 partition"."""
+        """Return one phrase, such as "XNNPACK, 33 of 33 nodes in 1 partition"."""
         if self.nodes_total is None:
             return "unknown"
         if not self.partitions:
@@ -37,20 +37,19 @@ class Delegate:
 
 
 def read_operators(interpreter: Any) -> list[dict[str, Any]] | None:
-    """The nodes of the main subgraph with op_name, inputs and outputs, or None where the runtime does not tell.
+    """Return the main subgraph's nodes with op_name, inputs and outputs; None if they are unknown.
 
-    `_get_ops_details` is private, but the only way; both runtimes have had it since 2020.
+    `_get_ops_details` is private, but there is no other way; both runtimes have had it since 2020.
     """
     try:
         return list(interpreter._get_ops_details())
-    except (
-        Exception
-    ):  # a private interface: it may vanish or change in any way, and then the answer is "unknown"
+    # A private interface may vanish or change in any way; the answer is then "unknown".
+    except Exception:
         return None
 
 
 def operator_kinds(interpreter: Any) -> list[str] | None:
-    """Kinds of the network's own operators, in their order, or None where the runtime does not tell."""
+    """Return the kinds of the network's own operators in order; None if they are unknown."""
     nodes = read_operators(interpreter)
     return None if nodes is None else [node["op_name"] for node in nodes if node["op_name"] != "DELEGATE"]
 
@@ -58,10 +57,10 @@ def operator_kinds(interpreter: Any) -> list[str] | None:
 def find_delegate(interpreter: Any) -> Delegate:
     """Find out what was delegated, after `allocate_tensors`.
 
-    Each handed-over part appears as a node DELEGATE behind the original nodes, which stay listed; its inputs are the
-    tensors that the part reads from outside and its outputs those that the outside reads. So the nodes taken are
-    those met on the way back from its outputs to its inputs. No delegate is ever loaded by these scripts, and the
-    only one that both runtimes apply by themselves is XNNPACK: hence the name.
+    Each delegated part appears as a node DELEGATE after the original nodes, which stay listed. Its inputs are
+    the tensors that the part reads from outside; its outputs are the tensors that nodes outside read. So the
+    delegated nodes are those met on the way back from its outputs to its inputs. These scripts never load a
+    delegate, and the only one that both runtimes apply by themselves is XNNPACK: hence the name.
     """
     nodes = read_operators(interpreter)
     if nodes is None:

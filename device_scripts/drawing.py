@@ -1,6 +1,7 @@
-"""Text in pictures, drawn by OpenCV alone.
+"""Draws text into pictures with nothing but OpenCV.
 
-Its version 5 draws with a scalable font and knows all of Unicode, version 4 with line letters and ASCII.
+OpenCV 5 draws with a scalable font and knows all of Unicode; OpenCV 4 draws letters made of lines and knows
+only ASCII.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _ELLIPSIS = "…" if _UNICODE else "..."
 
 @dataclass(frozen=True)
 class Style:
-    """How text looks: one of OpenCV's fonts, its size (1 is about 22 pixels high) and its colour, BGR."""
+    """How text looks: one of OpenCV's fonts, its scale (1 is about 22 pixels high) and its colour, BGR."""
 
     font: int
     scale: float
@@ -26,19 +27,19 @@ class Style:
 
 
 def draw_text(image: np.ndarray, text: str, origin: tuple[int, int], style: Style, room: int) -> None:
-    """Write one line with its baseline at `origin`, shortened to `room` pixels."""
+    """Draw one line of text with its baseline at `origin`, shortened to at most `room` pixels."""
     cv2.putText(image, _fit(text, style, room), origin, style.font, style.scale, style.colour, 1, cv2.LINE_AA)
 
 
 def text_width(text: str, style: Style) -> int:
-    """Width of one line, pixels."""
+    """Return the width of one line of text, pixels."""
     return cv2.getTextSize(text, style.font, style.scale, 1)[0][0]
 
 
 def _fit(text: str, style: Style, room: int) -> str:
-    """The text, or its longest beginning that fits with an ellipsis."""
+    """Return the text, or its longest prefix that fits together with an ellipsis."""
     text = " ".join(text.split())
-    if not _UNICODE:  # its letters are ASCII: "é" becomes "e", what has no such form becomes "?"
+    if not _UNICODE:  # the font is ASCII: "é" becomes "e", and a character with no ASCII form becomes "?"
         text = unicodedata.normalize("NFKD", text).replace("·", "|")
         text = "".join(c if ord(c) < 128 else "?" for c in text if not unicodedata.combining(c))
     if text_width(text, style) <= room:

@@ -1,4 +1,4 @@
-"""What every script here does at its two ends: exit statuses, and files that are whole or not there."""
+"""What every script here shares: exit statuses, option types, and output files that are never partial."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ _SIGPIPE_STATUS = 128 + 13
 
 
 def run(main: Callable[[], int]) -> int:
-    """Call a script's main function and turn what it raises into an exit status.
+    """Call a script's main function and turn the exceptions it raises into an exit status.
 
     Returns:
-        what main returns; 1 after an EdgenetError, which is printed as one line on stderr; 130 after Ctrl-C; 141
-        when whoever reads the output stopped reading (as in `| head`).
+        main's own result; 1 after an EdgenetError, a missing package or too little memory, each printed as
+        one line on stderr; 130 after Ctrl-C; 141 when the reader of the output stopped reading (as in `|
+        head`).
     """
     try:
         status = main()
@@ -40,14 +41,13 @@ def run(main: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # or Python complains when it closes stdout
+        # Without this, Python complains when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _SIGPIPE_STATUS
 
 
 def at_least(minimum: int) -> Callable[[str], int]:
-    """An argparse type: a whole number not below `minimum`; anything else is wrong usage (exit status 2)."""
+    """Return an argparse type: whole numbers from `minimum` up; others are usage errors (exit status 2)."""
 
     def whole_number(text: str) -> int:
         value = int(text)
@@ -59,7 +59,7 @@ def at_least(minimum: int) -> Callable[[str], int]:
 
 
 def seconds(text: str) -> float:
-    """An argparse type: 0 to 60 seconds; anything else is wrong usage (exit status 2)."""
+    """Parse 0 to 60 seconds, as an argparse type; anything else is a usage error (exit status 2)."""
     value = float(text)
     if not 0 <= value <= 60:
         raise argparse.ArgumentTypeError(f"{value:g} is not between 0 and 60")
@@ -67,14 +67,18 @@ def seconds(text: str) -> float:
 
 
 def usable_cpus() -> list[int]:
-    """The CPUs this process may run on."""
+    """Return the numbers of the CPUs that this process may run on, ascending."""
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
 
 
 def check_output_folder(path: Path) -> None:
-    """Refuse an output file that cannot be written, before any work is done for it."""
+    """Refuse an output file that cannot be written, before any work is done for it.
+
+    Raises:
+        EdgenetError: the path is a folder, or its folder is missing or read-only.
+    """
     if path.is_dir():
         raise EdgenetError(f"{path} is a folder", "give the name of a file")
     if not path.parent.is_dir():
@@ -84,7 +88,7 @@ def check_output_folder(path: Path) -> None:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that the old one stays whole if anything goes wrong.
+    """Write a file so that an older one of the same name stays intact if anything goes wrong.
 
     Raises:
         EdgenetError: the folder is missing or read-only, or the disk is full.
@@ -96,12 +100,12 @@ def write_whole(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp makes it private
+        os.chmod(temporary, 0o644)  # mkstemp lets only the owner read it
         os.replace(temporary, path)
     except OSError as error:
         if temporary is not None and os.path.exists(temporary):
             os.unlink(temporary)
-        raise EdgenetError(f"cannot write {path}: {error.strerror}", "choose another place for it") from error
+        raise EdgenetError(f"cannot write {path}: {error.strerror}", "choose another place") from error
 
 
 def _fail(message: str) -> int:

@@ -1,14 +1,14 @@
-"""The one kind of error that is meant for the user: a single line, no traceback."""
+"""The one exception that is meant for the user: it is shown as a single line without a traceback."""
 
 from __future__ import annotations
 
 
 class EdgenetError(Exception):
-    """Says what was found, where, and what to do about it.
+    """An error that says what was found, where, and what to do about it.
 
     Args:
         found: what was found and where, one sentence without a full stop.
-        remedy: what the user can do, one sentence without a full stop; joined with a semicolon.
+        remedy: what the user can do, one sentence without a full stop; it follows `found` after a semicolon.
     """
 
     def __init__(self, found: str, remedy: str = "") -> None:
@@ -17,5 +17,5 @@ class EdgenetError(Exception):
         super().__init__(f"{found}; {remedy}" if remedy else found)
 
     def __reduce__(self) -> tuple[type[EdgenetError], tuple[str, str]]:
-        """Its two parts, for a copy in another process: `args` holds them joined."""
+        """Pickle the two parts, so that another process gets both: `args` holds only the joined text."""
         return type(self), (self.found, self.remedy)

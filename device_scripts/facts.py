@@ -1,4 +1,4 @@
-"""What the device is. A fact that cannot be had is None; nothing is guessed."""
+"""Facts about the device. A fact that cannot be read is None; nothing is guessed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ ROOT = Path("/")
 
 
 def read_text(path: Path) -> str | None:
-    """A file of /proc or /sys as stripped text (device tree strings end in NUL); None if unreadable or empty."""
+    """Return a file of /proc or /sys as text, None if it is unreadable or empty.
+
+    White space and NULs at both ends are removed, because device tree strings end in NUL.
+    """
     try:
         return path.read_bytes().decode("utf-8", "replace").strip("\0 \t\r\n") or None
     except OSError:
@@ -22,7 +25,7 @@ def read_text(path: Path) -> str | None:
 
 
 def run_tool(*command: str) -> str | None:
-    """What a tool of the device prints; None if it is not there, fails or takes more than 5 s."""
+    """Run a device's program and return its output; None if it is missing, fails or takes more than 5 s."""
     if shutil.which(command[0]) is None:
         return None
     try:
@@ -33,10 +36,10 @@ def run_tool(*command: str) -> str | None:
 
 
 def device_facts(root: Path = ROOT) -> dict[str, Any]:
-    """Model, SoC, CPU, cores, memory, OS, kernel, machine and Python; each None where the device does not tell.
+    """Return model, SoC, CPU, cores, memory, OS, kernel, machine and Python version; None for unknown ones.
 
     Args:
-        root: where /proc, /sys and /etc are looked up.
+        root: folder that holds /proc, /sys and /etc.
     """
     return {
         "model": _model(root),
@@ -52,15 +55,15 @@ def device_facts(root: Path = ROOT) -> dict[str, Any]:
 
 
 def peak_memory_bytes(root: Path = ROOT) -> int | None:
-    """The most memory this process has held so far (VmHWM); None where /proc does not tell.
+    """Return this process's peak memory so far (VmHWM); None where /proc does not report it.
 
-    Not getrusage: Linux lets a child inherit its parent's maximum there.
+    It is not read with getrusage, because there Linux lets a child inherit its parent's maximum.
     """
     return _kib_field(root / "proc/self/status", "VmHWM")
 
 
 def _model(root: Path) -> str | None:
-    """Device tree (Raspberry Pi), Android's properties, or a PC's DMI, in this order."""
+    """Return the model: from the device tree (Raspberry Pi), else Android's properties, else a PC's DMI."""
     tree = read_text(root / "proc/device-tree/model")
     if tree:
         return tree
@@ -70,7 +73,7 @@ def _model(root: Path) -> str | None:
 
 
 def _soc(root: Path) -> str | None:
-    """The device tree's most general name ("brcm,bcm2711"), else Android's."""
+    """Return the device tree's most general name, such as "brcm,bcm2711", else Android's name."""
     compatible = read_text(root / "proc/device-tree/compatible")
     if compatible:
         return compatible.split("\0")[-1]

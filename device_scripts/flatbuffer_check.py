@@ -1,8 +1,9 @@
-"""Is a .tflite's flatbuffer sound? Checked here because tflite-runtime 2.14 crashes on a damaged one, without a word.
+"""Checks that a .tflite's flatbuffer is sound, because tflite-runtime 2.14 crashes silently on a damaged one.
 
-Every offset that the runtime follows to build the graph must stay inside the file: the tables, vectors and strings of
-the model, its subgraphs, tensors, operators and buffers. Layout: the FlatBuffers internals page (a table starts with a
-signed offset back to its vtable; fields hold unsigned offsets forward) and TFLite's schema.fbs (field numbers).
+Every offset that the runtime follows to build the graph must stay inside the file: the offsets to the tables,
+vectors and strings of the model, its subgraphs, tensors, operators and buffers. Sources: the FlatBuffers
+internals page for the layout (a table starts with a signed offset back to its vtable; fields hold unsigned
+offsets forward), and TFLite's schema.fbs for the field numbers.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from typing import Union
 
 from .errors import EdgenetError
 
-# What a field holds: a string or vector of `int` bytes per element, one table, or a vector of tables.
+# What a field holds. An int means a string or vector with that many bytes per element; a dict means one
+# table; a tuple of one dict means a vector of tables. The keys of a dict are the schema's field numbers.
 Field = Union[int, "Table", tuple["Table"]]
 Table = dict[int, Field]
 
@@ -25,10 +27,13 @@ _MODEL: Table = {1: ({1: 1},), 2: (_SUBGRAPH,), 3: 1, 4: ({0: 1},), 5: 4, 6: ({0
 
 
 def check_tflite(data: bytes, name: str) -> None:
-    """Refuse a flatbuffer with an offset outside the file.
+    """Refuse a flatbuffer with an offset that points outside the file.
+
+    Args:
+        name: what error messages call the file.
 
     Raises:
-        EdgenetError: it is damaged or cut short.
+        EdgenetError: the flatbuffer is damaged or cut short.
     """
     try:
         _table(data, _forward(data, 0), _MODEL)

@@ -1,4 +1,4 @@
-"""What every source of pictures gives."""
+"""The frame: what every source of pictures yields."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Callable, NamedTuple
 import numpy as np
 
 Note = Callable[[str], None]
-"""Takes a remark that is not an error."""
+"""A function that receives remarks that are not errors."""
 
 
 class Frame(NamedTuple):
-    """One photo, or one frame of a video or camera; valid until the next one is asked for.
+    """One photo, or one frame of a video or camera; its pixels are valid until the next frame is requested.
 
     Attributes:
-        name: such as "clip.mp4#30".
+        name: what to call the frame, such as "clip.mp4#30".
         pixels: uint8 BGR [height, width, 3].
-        small: the same picture made smaller by the camera's own hardware, uint8 BGR, for the network to look at;
-            None where the source cannot do that.
+        small: the same picture, scaled down by the camera's own hardware, as input for the network, uint8 BGR
+            [height, width, 3]; None where the source cannot do that.
     """
 
     name: str

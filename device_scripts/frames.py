@@ -1,4 +1,4 @@
-"""Frames from a photo, a folder, a video file or a camera, one after another."""
+"""Reads frames one after another from a photo, a folder of photos, a video file, a camera or a stream."""
 
 from __future__ import annotations
 
@@ -27,31 +27,34 @@ STREAM_TIMEOUT_MS = 5000
 
 
 def note_on_stderr(message: str) -> None:
-    """Print a remark that is not an error."""
+    """Print a remark that is not an error on stderr."""
     print(f"note: {message}", file=sys.stderr, flush=True)
 
 
 def read_frames(
     source: str, every: int = 1, note: Note = note_on_stderr, network: int | None = None
 ) -> Iterator[Frame]:
-    """Open a source.
+    """Open a source and return its frames.
 
     Args:
-        source: path of a photo, of a folder of photos or of a video; /dev/videoN for a USB camera, csi or csi:1
-            for a Raspberry Pi's own, a number for either; the URL of a stream (rtsp://, http://, ...).
+        source: the path of a photo, of a folder of photos or of a video; /dev/videoN for a USB camera, csi or
+            csi:1 for a Raspberry Pi's own camera, a number for either; or the URL of a stream (rtsp://,
+            http://, ...).
         every: use every n-th photo or frame; those between are not decoded.
         note: called with remarks, such as which photos of a folder were skipped.
-        network: side of the network's input, pixels, for cameras that can make a smaller picture of every frame too.
+        network: side of the network's input, pixels, for cameras that can also deliver a smaller picture of
+            every frame.
 
     Returns:
-        an iterator of frames; a camera's or stream's never ends. A video or camera reuses
-        its buffer: a frame is valid until the next one is asked for. Close it (or exhaust it) to release the device.
+        an iterator of frames; that of a camera or stream ends only with an error. A video or camera reuses
+        its buffer, so a frame is valid only until the next one is requested. Close the iterator (or exhaust
+        it) to release the device.
 
     Raises:
-        EdgenetError: a missing or unreadable source, at the call or while iterating.
+        EdgenetError: the source is missing or unreadable; raised by this call or while iterating.
     """
     if every < 1:
-        raise EdgenetError(f"every {every}th frame asked for", "give at least 1")
+        raise EdgenetError(f"every {every}th frame requested", "give at least 1")
     csi = _csi_position(source, note)
     if csi is not None:
         from .csi_frames import open_csi
@@ -73,12 +76,15 @@ def read_frames(
 
 
 def is_live(source: str) -> bool:
-    """Whether frames come by themselves, as a camera's and a stream's do, and are lost when nobody takes them."""
+    """Return whether the source is a camera or stream: its frames keep coming, and are lost unless taken."""
     return any(kind.fullmatch(source) for kind in (_CAMERA, _CSI, _STREAM))
 
 
 def found_again(source: str) -> Callable[[], str]:
-    """What names the same camera later, when its number may be another one; asked before it was lost."""
+    """Return a function that gives the same camera's current name, even if its number changes later.
+
+    Call this while the camera is still attached: it remembers the camera's USB socket.
+    """
     camera = _CAMERA.fullmatch(source)
     socket = lasting_number(int(camera.group(2))) if camera else None
     if socket is None:
@@ -87,13 +93,16 @@ def found_again(source: str) -> Callable[[], str]:
 
 
 def _csi_position(source: str, note: Note) -> int | None:
-    """Which of the CSI cameras is meant, if one is: a mere number means one of these where there are any."""
+    """Return the position of the CSI camera that the source names; None if it names no CSI camera.
+
+    A plain number means a CSI camera if there is one at that position.
+    """
     csi = _CSI.fullmatch(source)
     if csi:
         return int(csi.group(1) or 0)
     if not source.isdecimal() or util.find_spec("picamera2") is None:
         return None
-    from .csi_frames import csi_cameras  # late: importing picamera2 takes seconds on a Pi
+    from .csi_frames import csi_cameras  # imported late: picamera2 takes seconds to import on a Pi
 
     try:
         return int(source) if int(source) < len(csi_cameras()) else None
@@ -103,7 +112,7 @@ def _csi_position(source: str, note: Note) -> int | None:
 
 
 def without_password(url: str) -> str:
-    """A URL as it may be shown: without its user's name and password."""
+    """Return a URL that may be shown: without user name and password."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
@@ -129,7 +138,7 @@ def _head(path: Path) -> bytes:
 
 
 def _folder_frames(folder: Path, photos: list[Path], note: Note) -> Iterator[Frame]:
-    """The readable photos; the others are counted and named at the end."""
+    """Yield the readable photos; at the end, report how many others were skipped, and why."""
     skipped: list[str] = []
     try:
         for path in photos:
@@ -148,7 +157,7 @@ def _folder_frames(folder: Path, photos: list[Path], note: Note) -> Iterator[Fra
 
 def _open_video(path: Path) -> cv2.VideoCapture:
     head = _head(path)
-    # FFmpeg plays any text as a "video" of a terminal, and an empty file has nothing to play.
+    # FFmpeg plays any text file as a "video" of a terminal, so a file without a NUL byte is refused here.
     if not head or b"\0" not in head:
         what = "is empty (0 bytes)" if not head else "is neither a photo nor a video"
         raise EdgenetError(
@@ -158,7 +167,7 @@ def _open_video(path: Path) -> cv2.VideoCapture:
         capture = cv2.VideoCapture(os.fspath(path))
     if not capture.isOpened():
         raise EdgenetError(
-            f"{path} is no video that OpenCV can open", "convert it to MP4 (H.264) or AVI (MJPEG)"
+            f"{path} is not a video that OpenCV can open", "convert it to MP4 (H.264) or AVI (MJPEG)"
         )
     return capture
 
@@ -168,14 +177,15 @@ def _video_frames(capture: cv2.VideoCapture, path: Path, every: int, note: Note)
     grabbed = yield from _decoded(capture, path.name, every)
     if not grabbed:
         raise EdgenetError(
-            f"no frame of {path} can be decoded", "the video is damaged or its codec is unknown"
+            f"no frame of {path} can be decoded: the video is damaged or its codec is unknown",
+            "convert it to MP4 (H.264)",
         )
     if grabbed < stated:
-        note(f"{path} states {stated} frames, {grabbed} could be read: it may be truncated")
+        note(f"{path} states {stated} frames, {grabbed} could be read: the file may be truncated")
 
 
 def _decoded(capture: cv2.VideoCapture, name: str, every: int) -> Generator[Frame, None, int]:
-    """The frames of a video or stream until one cannot be read; returns how many were there."""
+    """Yield the frames of a video or stream until one cannot be read; return how many were read."""
     buffer: np.ndarray | None = None
     grabbed = 0
     try:
@@ -201,7 +211,7 @@ def _open_stream(url: str, shown: str) -> cv2.VideoCapture:
     with quiet_native_stderr():
         capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits)
     if not capture.isOpened():
-        raise EdgenetError(f"no video comes from {shown}", "check the address, and that the sender runs")
+        raise EdgenetError(f"no video comes from {shown}", "check the address and that the sender runs")
     return capture
 
 

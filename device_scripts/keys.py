@@ -1,4 +1,4 @@
-"""Keys pressed in the terminal, one by one, while something else goes on."""
+"""Reads single key presses from the terminal while the program does something else."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from .errors import EdgenetError
 
 
 class Keys:
-    """The terminal's keys; use it as a context manager, which gives the terminal back as it was.
+    """The terminal's keys; use it as a context manager, which restores the terminal's settings at the end.
 
-    As the `Moments` of `collecting`: a photo is wanted when space or Enter was pressed; q ends as Ctrl-C does.
+    It serves as the `Moments` of `collecting`: space or Enter takes a photo; q and Esc raise
+    KeyboardInterrupt, as Ctrl-C does.
 
     Raises:
-        EdgenetError: there is no terminal, or it cannot give single keys.
+        EdgenetError: there is no terminal, or it cannot deliver single keys.
     """
 
     def __enter__(self) -> Keys:
@@ -23,10 +24,10 @@ class Keys:
             import tty
         except ImportError:
             raise EdgenetError(
-                "this system's terminal gives no single keys", "give --every SECONDS"
+                "this system's terminal cannot report single keys", "give --every SECONDS"
             ) from None
         if not sys.stdin.isatty():
-            raise EdgenetError("there is no terminal whose keys could be pressed", "give --every SECONDS")
+            raise EdgenetError("there is no terminal to press keys in", "give --every SECONDS")
         self._before = termios.tcgetattr(sys.stdin)
         tty.setcbreak(sys.stdin)
         return self
@@ -37,7 +38,7 @@ class Keys:
         termios.tcsetattr(sys.stdin, termios.TCSADRAIN, self._before)
 
     def due(self) -> bool:
-        """Whether a photo is wanted now."""
+        """Return whether space or Enter was pressed since the last call."""
         wanted = False
         while select.select([sys.stdin], [], [], 0)[0]:
             key = sys.stdin.read(1)
@@ -47,4 +48,4 @@ class Keys:
         return wanted
 
     def judged(self, kept: bool) -> None:
-        """What became of it: the next key decides about the next."""
+        """Do nothing: the next key press decides about the next photo, whatever became of this one."""

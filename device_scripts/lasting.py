@@ -1,4 +1,4 @@
-"""Frames that go on: a camera that was unplugged, was busy or failed is opened again until it is back."""
+"""Keeps frames coming: a camera that was unplugged, was busy or failed is reopened until it works again."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from .errors import EdgenetError
 from .frame import Frame
 
 PAUSES = (0.5, 1.0, 2.0, 5.0)
-"""Seconds between attempts; the last one for all that follow."""
+"""Seconds before the first, second, ... attempt to reopen; the last value applies to all later attempts."""
 BACK = "the camera is back"
-"""The remark that all is well again."""
+"""The remark for the first frame after a failure."""
 
 
 def lasting_frames(
@@ -20,17 +20,18 @@ def lasting_frames(
     note: Callable[[str], None],
     stopping: Callable[[], bool] = lambda: False,
 ) -> Iterator[Frame]:
-    """The frames of a source, and again those of the same source after it failed.
+    """Yield the frames of a source; when it fails, reopen it and go on.
 
-    A source that cannot be opened at first is the user's to mend; one that worked before is waited for.
+    If the source cannot be opened the first time, the error reaches the user, who has to mend it. After that,
+    every failure is waited out.
 
     Args:
         open_frames: opens the source.
-        note: told when the source fails (once for each reason) and when it is back.
-        stopping: asked while waiting; true ends the frames.
+        note: called when the source fails (once for each reason) and when it works again.
+        stopping: polled while waiting; the frames end once it returns true.
 
     Raises:
-        EdgenetError: it cannot be opened the first time.
+        EdgenetError: the source cannot be opened the first time.
     """
     frames, attempt, reason = open_frames(), 0, ""
     while True:
@@ -55,12 +56,12 @@ def lasting_frames(
 
 
 def _opened(open_frames: Callable[[], Iterator[Frame]]) -> Iterator[Frame]:
-    """Opens at the first frame, so that a failure to open is one of the frames'."""
+    """Open the source only at its first frame, so that the caller's loop handles a failure to open."""
     yield from open_frames()
 
 
 def _pause(seconds: float, stopping: Callable[[], bool]) -> bool:
-    """Waits; false as soon as the program is to stop."""
+    """Wait; return false as soon as the program is to stop, else true."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         if stopping():

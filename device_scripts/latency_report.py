@@ -1,4 +1,4 @@
-"""Measuring models' latency and writing it down, each as an `edgenet.latency.v1`."""
+"""Measures models' latency and returns one `edgenet.latency.v1` report for each."""
 
 from __future__ import annotations
 
@@ -24,26 +24,27 @@ from .trials import try_settings
 from .validity import Evidence
 
 ROUTE = "device_scripts"
-"""What a report calls the way by which these scripts measure."""
+"""How a report names its way of measuring when these scripts made it."""
 
 
 def measure(paths: list[Path], choices: list[Setting], protocol: Protocol, say: Say) -> list[dict[str, Any]]:
-    """Measure .tflite files or bundles on this device, in turns where they are several.
+    """Measure .tflite files or bundles on this device; several models are measured alternately.
 
     Args:
-        choices: threads and CPUs to choose from; where there are several each model gets its fastest.
-        say: told how far it is.
+        choices: threads and CPUs to choose from; if there are several, each model gets its fastest.
+        say: called with the progress.
 
     Returns:
-        one report each, ready for JSON; what the device does not tell is None. `pipeline` is None here: the stages
-        around the network are what classify.py measures, and whoever joins the two reports fills it.
+        one report per model, ready for JSON; facts that the device does not report are None. `pipeline` is
+        always None here: classify.py measures the stages around the network, and the code that joins the two
+        reports fills it in.
 
     Raises:
         EdgenetError: a model cannot be used or a cold start fails.
     """
     started = datetime.now(timezone.utc).isoformat(timespec="seconds")
     settling = settle(protocol.settle_s, say)
-    before = look()  # before anything is run, so that the load it sees is not ours
+    before = look()  # before anything is run, so that the load it reads is not ours
     runtime = load_runtime()
     tried = [try_settings(path, runtime, choices, say) for path in paths]
     contenders = [load_contender(path, runtime, one[0]) for path, one in zip(paths, tried)]
@@ -68,7 +69,10 @@ def measure(paths: list[Path], choices: list[Setting], protocol: Protocol, say: 
 def _sustain_all(
     contenders: list[Contender], reports: list[dict[str, Any]], protocol: Protocol, say: Say
 ) -> None:
-    """Last, for it leaves the device hot; each model begins as cool as the protocol waits for."""
+    """Measure sustained load, after everything else because it leaves the device hot.
+
+    Before every model but the first, the device settles again, as the protocol says.
+    """
     if not protocol.sustained_s:
         return
     for number, (contender, report) in enumerate(zip(contenders, reports)):
@@ -80,7 +84,7 @@ def _sustain_all(
 
 @dataclass(frozen=True)
 class _Shared:
-    """What the reports of one measurement have in common."""
+    """What all reports of one measurement have in common."""
 
     started: str
     runtime: Runtime
@@ -94,7 +98,7 @@ class _Shared:
     def report(
         self, contender: Contender, tried: list[dict[str, Any]], cold: dict[str, Any]
     ) -> dict[str, Any]:
-        """A model's own."""
+        """Return the report of one model."""
         delegate = find_delegate(contender.interpreter)
         during = tuple(seen for _, seen in contender.looks)
         cores = self.device["cores"] or 1

@@ -1,4 +1,4 @@
-"""A latency report for people."""
+"""Prints a latency report for people to read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .conditions import hottest
 
 
 def table(report: dict[str, Any]) -> str:
-    """The report in lines of text; the reasons follow where it is not valid."""
+    """Return the report as lines of text; for an invalid measurement the reasons follow."""
     rows = [
         ("model", _model(report["model"])),
         (
@@ -47,7 +47,7 @@ def _delegate(facts: dict[str, Any]) -> str:
 
 
 def _setting(report: dict[str, Any]) -> str:
-    if not report["affinity"]:  # a browser does not tell
+    if not report["affinity"]:  # a browser does not report its CPUs
         return f"{report['threads']} thread(s)"
     cpus = ", ".join(map(str, report["affinity"]))
     return f"{report['threads']} thread(s) on CPUs {cpus}"
@@ -65,17 +65,17 @@ def _steady(steady: dict[str, Any]) -> str:
 def _sustained(facts: dict[str, Any]) -> str:
     return (
         f"{facts['seconds']:.0f} s: p50 {facts['first_p50_ms']:.3f} ms at first, "
-        f"{facts['last_p50_ms']:.3f} ms at last, {facts['ratio']:.3f} times as long"
+        f"{facts['last_p50_ms']:.3f} ms at the end, {facts['ratio']:.3f} times as long"
     )
 
 
 def _slowest(profile: dict[str, Any]) -> str:
-    """The operators that take the most; all of them are in the report."""
+    """Return the three slowest operators with their shares of the total; the report holds all operators."""
     rows = profile["operators"]
     total = sum(row["ms"] for row in rows)
     slowest = sorted(rows, key=lambda row: -row["ms"])[:3]
-    if not total:  # benchmark_model counts in microseconds, and there are networks of less
-        return f"all below what {profile['method']} can tell"
+    if not total:  # benchmark_model counts whole microseconds, and some networks take less
+        return f"all too fast to be timed with {profile['method']}"
     listed = ", ".join(f"{row['output'] or row['kind']} {row['ms'] / total * 100:.0f} %" for row in slowest)
     return f"{listed} of {total:.3f} ms ({profile['clock']})"
 

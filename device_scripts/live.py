@@ -1,4 +1,4 @@
-"""The live loop: a frame in, labels out, and where the time went."""
+"""The loop of classify.py: it classifies every frame, prints the labels, and times each stage."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class Result:
 
     Attributes:
         name: the frame's name.
-        frame: uint8 BGR [H,W,3]; valid until the next frame is asked for.
-        best: (class index, label, score) from best to worst.
+        frame: uint8 BGR [H,W,3]; valid until the next frame is requested.
+        best: (class index, label, score 0..1) from best to worst.
         stage_ns: duration of each of STAGES, nanoseconds.
     """
 
@@ -55,12 +55,12 @@ class Result:
     stage_ns: tuple[int, ...]
 
     def labelled(self) -> list[tuple[str, float]]:
-        """(label, score) from best to worst."""
+        """Return (label, score) from best to worst."""
         return [(label, score) for _, label, score in self.best]
 
 
 def classify_frames(classifier: Classifier, frames: Iterable[Frame], top: int) -> Iterator[Result]:
-    """Classify frames one by one; each pixel is written straight into the interpreter's input tensor."""
+    """Classify frames one by one; the pixels are written straight into the interpreter's input tensor."""
     rule: CentreSquare | None = None
     iterator = iter(frames)
     while True:
@@ -90,14 +90,15 @@ def classify_source(task: Task, out: TextIO) -> int:
     """Classify a source and print every frame and the summary to `out`.
 
     Returns:
-        0, or 130 after Ctrl-C, which is the usual way to end a camera: the summary and the contact sheet come first.
+        0; or 130 after Ctrl-C, the usual way to end a camera. The summary and the contact sheet are made even
+        then.
 
     Raises:
         EdgenetError: the model, the source or the contact sheet's path cannot be used.
     """
     if task.contact_sheet:
         check_sheet_path(task.contact_sheet)
-    cv2.setNumThreads(1)  # the cores are the network's; a resize is too short to share
+    cv2.setNumThreads(1)  # leaves the cores to the network: a resize is too short to gain from threads
     classifier = Classifier(open_model(task.model), load_runtime(), task.threads)
     most = max(task.top, SHEET_LABELS) if task.contact_sheet else task.top
     pick = EvenPick()
@@ -110,18 +111,18 @@ def classify_source(task: Task, out: TextIO) -> int:
                 if task.contact_sheet:
                     pick.offer(count, result.frame, result.name, result.labelled())
                 count += 1
-                # Last, so that what was printed is also counted when Ctrl-C comes while printing.
+                # Printed last, so that a frame is counted even if Ctrl-C comes while it is printed.
                 print(_frame_line(result, task), file=out, flush=True)
     except KeyboardInterrupt:
         status = 130
-    finally:  # also when a camera dies: what was seen until then is not lost
+    finally:  # even when a camera fails, so that the results until then are not lost
         if count:
             _finish(task, pick, summary(classifier, times, count), out)
     return status
 
 
 def closing_frames(task: Task) -> closing[Any]:
-    """The frames of a task, whose device is released on leaving the block."""
+    """Return a task's frames as a context manager, which releases the device at the end of the block."""
     frames = read_frames(task.source, task.every, note_on_stderr)
     return closing(frames if hasattr(frames, "close") else (frame for frame in frames))
 

@@ -1,4 +1,4 @@
-"""`camera.py`: a source, a network, and everything that shows what it sees, for as long as it is wanted."""
+"""The core of `camera.py`: it connects a source, a network and the outputs, and runs until it is stopped."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class LiveTask:
     """What to watch and where to show it; see the options of camera.py.
 
     Attributes:
-        frames: stop after so many; None to go on.
+        frames: stop after this many frames; None to go on until the source ends.
     """
 
     model: Path
@@ -40,15 +40,15 @@ class LiveTask:
 
 
 def run_live(task: LiveTask, out: TextIO) -> int:
-    """Watches a source until it ends, or Ctrl-C or SIGTERM comes; says at the end where the time went.
+    """Watch a source until it ends, or until Ctrl-C or SIGTERM; then print how long each stage took.
 
     Returns:
-        0, or 130 after Ctrl-C and 143 after SIGTERM.
+        the exit status: 0, 130 after Ctrl-C, or 143 after SIGTERM.
 
     Raises:
         EdgenetError: the model, the source or an output cannot be used.
     """
-    cv2.setNumThreads(1)  # the cores are the network's; a resize is too short to share
+    cv2.setNumThreads(1)  # leaves the cores to the network: a resize is too short to gain from threads
     classifier = Classifier(open_model(task.model), load_runtime(), task.threads)
     times: deque[tuple[int, ...]] = deque(maxlen=KEPT_TIMES)
     count = 0
@@ -62,7 +62,7 @@ def run_live(task: LiveTask, out: TextIO) -> int:
                         break
         except KeyboardInterrupt:
             pass
-        finally:  # also when the source fails for good
+        finally:  # even when the source fails for good
             if count:
                 found = summary(classifier, times, count)
                 print(json.dumps(found) if task.wanted.as_json else table(found), file=out, flush=True)
@@ -70,11 +70,12 @@ def run_live(task: LiveTask, out: TextIO) -> int:
 
 
 def _shown(task: LiveTask, classifier: Classifier, out: TextIO) -> Generator[tuple[int, ...], None, None]:
-    """Shows every frame everywhere; gives the time of its stages, nanoseconds."""
+    """Show every frame on every output; yield the time of each of its stages, nanoseconds."""
     stop = threading.Event()
     with ExitStack() as open_parts:
-        open_parts.callback(stop.set)  # before the capture thread is waited for
-        quiet = out.isatty() and not task.wanted.as_json  # a remark would tear the picture, which has it too
+        open_parts.callback(stop.set)
+        # On a terminal a remark would tear the drawn screen, which shows the remark anyway.
+        quiet = out.isatty() and not task.wanted.as_json
         told = Told(open_parts.enter_context(Health()), _nothing if quiet else note_on_stderr)
         to = Destination(out, told, task.source, _model_line(classifier))
         outputs = opened_outputs(task.wanted, to, open_parts)
@@ -97,4 +98,4 @@ def _model_line(classifier: Classifier) -> str:
 
 
 def _nothing(message: str) -> None:
-    """For a remark that is shown elsewhere."""
+    """Drop a remark that is already shown elsewhere."""

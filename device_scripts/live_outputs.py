@@ -1,7 +1,7 @@
-"""Where the live camera's findings go: each output is given every state, and the frame's pixels where there is one.
+"""The outputs of the live camera: each receives every state, and the frame's pixels if there is a frame.
 
-A state is `Seen.as_dict` with `type`: "frame", and what `Told` adds; or, while no frame comes, only the latter with
-`type`: "silent".
+A state with `type`: "frame" is `Seen.as_dict` plus the entries that `Told` adds. While no frame comes, a
+state with `type`: "silent" has only the entries of `Told`.
 """
 
 from __future__ import annotations
@@ -28,11 +28,14 @@ Output = Callable[[State, Optional[np.ndarray]], None]
 
 @dataclass(frozen=True)
 class Wanted:
-    """Where to show it; see the options of camera.py.
+    """Where to show the results; see the options of camera.py.
 
     Attributes:
         serve: the page's address as the user gave it; None for no page.
-        state: the service's file, see `service_notify`; None where it is no service.
+        record: the MP4 file to write; None for no recording.
+        window: whether to open a desktop window.
+        as_json: whether to print JSON lines instead of drawing in the terminal.
+        state: the service's state file, see `service_notify`; None when not run as a service.
     """
 
     serve: str | None = None
@@ -47,10 +50,10 @@ class Destination:
     """What the outputs need to know.
 
     Attributes:
-        out: the terminal, or where the JSON goes.
-        told: takes warnings.
-        source: as the user gave it.
-        model: one line about the model and what runs it.
+        out: the terminal, or the stream that JSON lines are written to.
+        told: receives warnings.
+        source: the source as the user gave it.
+        model: one line about the model and the runtime.
     """
 
     out: TextIO
@@ -60,7 +63,7 @@ class Destination:
 
 
 def json_lines(out: TextIO) -> Output:
-    """One object a line."""
+    """Return an output that writes each state as one line of JSON."""
 
     def show(state: State, pixels: np.ndarray | None) -> None:
         out.write(json.dumps(state) + "\n")
@@ -70,13 +73,16 @@ def json_lines(out: TextIO) -> Output:
 
 
 def on_screen(out: TextIO) -> Output:
-    """The terminal's view."""
+    """Return an output that draws on the terminal."""
     screen = LiveScreen(out)
     return lambda state, pixels: screen.show(state)
 
 
 def on_page(page: LivePage, model: str) -> Output:
-    """The page: a browser that comes while no frame does sees the last one's state."""
+    """Return an output that feeds the page.
+
+    While no frame comes, the page keeps the last frame's entries, so that a new browser sees them.
+    """
 
     def show(state: State, pixels: np.ndarray | None) -> None:
         page.show({**page.state(), **state, "model": model}, pixels)
@@ -85,12 +91,12 @@ def on_page(page: LivePage, model: str) -> Output:
 
 
 def opened_outputs(wanted: Wanted, to: Destination, open_parts: ExitStack) -> list[Output]:
-    """Every output that is wanted; `open_parts` closes them. Where the page is, is told first.
+    """Open the requested outputs, which `open_parts` closes; print the page's URL first.
 
     Raises:
-        EdgenetError: one cannot be had, such as a window where there is no display.
+        EdgenetError: an output cannot be opened, such as a window where there is no display.
     """
-    # Late imports: who asks for none of these starts in two thirds of the time.
+    # The imports come late: without these outputs the program starts in two thirds of the time.
     page = None
     if wanted.serve is not None:
         from .live_page import LivePage

@@ -1,8 +1,8 @@
-"""The live page: a small web server with the camera's picture and what the network says of it.
+"""The live page: a small web server with the camera's picture and the network's labels for it.
 
-Three addresses: `/` the page, `/picture` the frames as JPEGs in one endless answer (multipart/x-mixed-replace),
-`/events` what was seen, as server-sent events. A browser that reads slowly misses frames and holds nobody up; one that
-stalls is dropped.
+It serves three paths: `/` is the page; `/picture` is an endless response with the frames as JPEGs
+(multipart/x-mixed-replace); `/events` sends the states as server-sent events. A browser that reads slowly
+misses frames and delays no other browser; a browser that stalls is disconnected.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .page_access import Address, cookie, is_for_us, may_enter
 
 PAGE = Path(__file__).with_name("live_page.html")
 STALLED_SECONDS = 10.0
-"""A browser that takes nothing for so long is gone."""
+"""A browser that reads nothing for this long is disconnected."""
 MOST_BROWSERS = 64
 QUALITY = 80
 _BOUNDARY = "frame"
@@ -39,10 +39,10 @@ _SECURITY = {
 
 
 class LivePage:
-    """The server; use it as a context manager and `show` every frame.
+    """The server; use it as a context manager and call `show` for every frame.
 
     Raises:
-        EdgenetError: the address is taken or is not this machine's.
+        EdgenetError: the address is in use or does not belong to this machine.
     """
 
     def __init__(self, address: Address) -> None:
@@ -79,11 +79,12 @@ class LivePage:
         self._server.server_close()
 
     def show(self, state: dict[str, Any], pixels: np.ndarray | None) -> None:
-        """Shows a frame to every browser that is there.
+        """Show a frame to every connected browser.
 
         Args:
-            state: in JSON's types.
-            pixels: uint8 BGR [H,W,3], copied only where a browser looks; None where only the state is new.
+            state: the frame's state in JSON's types.
+            pixels: uint8 BGR [H,W,3], copied only while a browser shows pictures; None where only the state
+                is new.
         """
         with self._changed:
             self._number += 1
@@ -93,19 +94,19 @@ class LivePage:
             self._changed.notify_all()
 
     def wait(self, number: int) -> int | None:
-        """The number of a frame after `number`; waits for it, None when the page closes."""
+        """Wait for a frame whose number differs from `number` and return that; None when the page closes."""
         with self._changed:
             while self.open and self._number == number:
                 self._changed.wait(1.0)
             return self._number if self.open else None
 
     def state(self) -> dict[str, Any]:
-        """What was shown last."""
+        """Return the state that was shown last."""
         with self._changed:
             return self._state
 
     def jpeg(self) -> bytes | None:
-        """The latest picture, encoded once for all browsers; None before there is one."""
+        """Return the latest picture as JPEG, encoded once for all browsers; None before there is one."""
         with self._encoding:
             with self._changed:
                 number, frame = self._number, self._frame
@@ -117,7 +118,7 @@ class LivePage:
             return self._jpeg[1]
 
     def looking(self, browsers: int) -> None:
-        """One browser more (1) or less (-1) wants pictures."""
+        """Count one browser more (1) or fewer (-1) that receives pictures."""
         with self._changed:
             self._pictures += browsers
 
@@ -132,7 +133,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(*given)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A browser that goes away in the middle is nothing to tell."""
+        """Print nothing: a browser may disconnect at any time."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -142,7 +143,7 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = STALLED_SECONDS
 
     def do_GET(self) -> None:
-        """Answers a browser."""
+        """Answer a browser's request, or refuse it with a reason."""
         path = urlsplit(self.path).path
         answers: dict[str, Callable[[], None]] = {
             "/": self._page,
@@ -156,16 +157,16 @@ class _Handler(BaseHTTPRequestHandler):
         elif path not in answers:
             self._refuse(404, "there is nothing here")
         elif not self.server.free.acquire(blocking=False):
-            self._refuse(503, "too many browsers look already")
+            self._refuse(503, "too many browsers are connected already")
         else:
             try:
-                with suppress(OSError):  # the browser left, or stalled
+                with suppress(OSError):  # the browser disconnected or stalled
                     answers[path]()
             finally:
                 self.server.free.release()
 
     def log_message(self, *given: Any) -> None:
-        """Nothing: the terminal is for what the camera sees."""
+        """Print nothing: the terminal is for what the camera sees."""
 
     def _may_enter(self) -> bool:
         return may_enter(self.page.address.token, self.path, self.headers.get("Cookie", ""))
@@ -186,7 +187,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = PAGE.read_bytes()
         headers = {"Content-Length": str(len(body))}
         if self.page.address.token is not None:
-            # The picture and the events are asked for without the token in their addresses.
+            # The page requests the picture and the events without the token in their URLs.
             headers["Set-Cookie"] = cookie(self.page.address.token)
         self._begin(200, "text/html; charset=utf-8", headers)
         self.wfile.write(body)
@@ -201,13 +202,14 @@ class _Handler(BaseHTTPRequestHandler):
                 jpeg = self.page.jpeg()
                 if jpeg is not None:
                     head = f"Content-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
-                    # The next boundary at once: Chromium shows a picture only when it has seen its end.
+                    # The next boundary follows at once: Chromium shows a picture only after it has seen its
+                    # end.
                     self.wfile.write(head.encode() + jpeg + f"\r\n--{_BOUNDARY}\r\n".encode())
         finally:
             self.page.looking(-1)
 
     def _events(self) -> None:
-        """At most ten a second: eyes want no more, and a phone's battery neither."""
+        """Send the states, at most ten per second: eyes need no more, and it spares a phone's battery."""
         self._begin(200, "text/event-stream", {})
         number: int | None = 0
         while (number := self.page.wait(number)) is not None:

@@ -1,4 +1,4 @@
-"""A camera's pictures as photos: for a folder here, or for another machine."""
+"""Takes photos with a camera, for a folder on this machine or to send to another machine."""
 
 from __future__ import annotations
 
@@ -20,10 +20,12 @@ from .watching import Health
 
 
 def collect_here(collector: Collector, source: str, every: float | None, count: int | None) -> int:
-    """Collects until there are enough, the source ends, or Ctrl-C comes; returns the exit status.
+    """Collect photos until there are enough, the source ends, or Ctrl-C; return the exit status.
 
     Args:
-        every: seconds between two photos; None: one at each press of a key. Of files each photo is a candidate.
+        every: seconds between two photos; None takes one at each key press. If the source is a file or a
+            folder, None makes every frame a candidate.
+        count: stop after this many kept photos; None for no limit.
 
     Raises:
         EdgenetError: the source or the folder cannot be used.
@@ -40,7 +42,11 @@ def collect_here(collector: Collector, source: str, every: float | None, count: 
 
 
 def send(source: str, every: float, out: TextIO) -> int:
-    """Sends until the source ends, or the program is ended; returns the exit status.
+    """Send photos until the source ends or the program is stopped; return the exit status.
+
+    Args:
+        every: least seconds between two photos of a camera or stream; of a file, every frame is sent.
+        out: receives one line of JSON per photo.
 
     Raises:
         EdgenetError: the source cannot be used.
@@ -74,7 +80,7 @@ def _photos(source: str, silent: Callable[[dict[str, Any]], None], open_parts: E
 
 
 def _nothing_comes(state: dict[str, Any]) -> None:
-    """The remark on standard error is enough here."""
+    """Drop the state: `Told` already prints a remark on stderr when the source fails."""
 
 
 def _write(out: TextIO, line: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What the camera sees, in a terminal: drawn again in place, or a line for each change where there is no terminal."""
+"""Shows in a terminal what the camera sees, redrawn in place; without a terminal, one line per change."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _NOTHING = "nothing I know"
 
 
 class LiveScreen:
-    """Draws states on a terminal: those of this process, or those that come from another machine as JSON.
+    """Draws states on a terminal: this process's own, or those that another machine sends as JSON.
 
     Args:
-        out: the terminal; anything else gets a line whenever the label changes.
+        out: the terminal; any other stream receives one line whenever the label changes.
     """
 
     def __init__(self, out: TextIO) -> None:
@@ -28,9 +28,10 @@ class LiveScreen:
         self._state: dict[str, Any] = {}
 
     def show(self, state: dict[str, Any]) -> None:
-        """Shows a state of `Seen.as_dict`, or what has changed of it while no frame comes.
+        """Show a state from `Seen.as_dict`, or only the entries that changed while no frame comes.
 
-        It also has `temperature` (degrees Celsius or None), `warnings` and `lost` (what is wrong now).
+        A state may also have `temperature` (degrees Celsius or None), `warnings`, and `lost` (why no frame
+        comes).
         """
         self._state = {**self._state, **state}
         if not self._terminal:
@@ -56,7 +57,10 @@ class LiveScreen:
 
 
 def screen_lines(state: dict[str, Any], columns: int) -> list[str]:
-    """The lines of one picture of the screen, none longer than `columns` characters."""
+    """Return the screen's lines for one state, cut to `columns` characters.
+
+    A row of the list never gets narrower than 6 characters for the name and 4 for the bar.
+    """
     bar = max(columns // 3, 4)
     name = max(min(28, columns - bar - 12), 6)
     lines = [_BOLD + _cut(_plain(state.get("label") or _NOTHING), columns) + _PLAIN, ""]
@@ -73,13 +77,11 @@ def _speed(state: dict[str, Any]) -> str:
         return "waiting for the camera"
     rate = "" if state["fps"] is None else f"{state['fps']:.1f} frames/s · "
     heat = "" if state.get("temperature") is None else f" · {state['temperature']:.0f} °C"
-    return (
-        f"{rate}{state['p50_ms']:.1f} ms from frame to label · {state['missed']} frames not looked at{heat}"
-    )
+    return f"{rate}{state['p50_ms']:.1f} ms from frame to label · {state['missed']} frames skipped{heat}"
 
 
 def _plain(text: str) -> str:
-    """Without what a terminal would obey: a label is somebody's file."""
+    """Replace what a terminal could take as a command: labels come from files that others wrote."""
     return "".join(c if c.isprintable() else "?" for c in text)
 
 

@@ -1,4 +1,4 @@
-"""The live camera's source: newest frames whatever happens to it, and what to tell while none comes."""
+"""The live camera's source: it survives camera failures, and says what is wrong while no frame comes."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from .watching import Health
 
 
 class Told:
-    """What is wrong now, for every output.
+    """Collects what is wrong now, for every output.
 
     Args:
-        health: of the device.
-        note: told once of each thing.
+        health: the device's temperature and throttling.
+        note: called with each remark, once.
+
+    Attributes:
+        more: lasting warnings, beside those of the device's health.
     """
 
     def __init__(self, health: Health, note: Note) -> None:
@@ -27,22 +30,22 @@ class Told:
         self.more: list[str] = []
 
     def note(self, message: str) -> None:
-        """A remark of the source: it failed, or it is back."""
+        """Take a remark of the source: it failed, or it is back."""
         self._lost = None if message == BACK else message
         self._note(message)
 
     def warn(self, message: str) -> None:
-        """Something that stays wrong."""
+        """Add a warning that stays."""
         self.more.append(message)
         self._note(message)
 
     def state(self) -> dict[str, Any]:
-        """`temperature` (degrees Celsius or None), `warnings`, and `lost`: why no frame comes."""
+        """Return `temperature` (degrees Celsius or None), `warnings`, and `lost` (why no frame comes)."""
         warnings = [*self._health.warnings, *self.more]
         return {"temperature": self._health.temperature, "warnings": warnings, "lost": self._lost}
 
     def silence(self, seconds: float) -> dict[str, Any]:
-        """The state while no frame has come for so long."""
+        """Return the state to show when no frame has come for this many seconds."""
         state = self.state()
         return {"type": "silent", **state, "lost": state["lost"] or f"no frame for {seconds:.0f} s"}
 
@@ -54,15 +57,18 @@ def live_source(
     stopping: Callable[[], bool],
     silent: Callable[[float], None],
 ) -> NewestFrame | EveryFrame:
-    """Of a camera or a stream the newest frame, whatever happens to it; of files each one.
+    """Open a source.
+
+    A camera or stream gives its newest frame and is reopened after failures; files give every frame.
 
     Args:
-        network: side of the network's input, pixels; None where no network looks.
-        stopping: asked while waiting; true ends the frames.
-        silent: called every second while no frame comes, with the seconds since the last one.
+        network: side of the network's input, pixels; None where no network is used.
+        told: receives remarks when the source fails and when it is back.
+        stopping: polled while a lost source is waited for; the frames end once it returns true.
+        silent: called every second while no frame comes, with the seconds waited so far.
 
     Raises:
-        EdgenetError: the source cannot be opened, which is told at once.
+        EdgenetError: the source cannot be opened; raised by this call.
     """
     frames = read_frames(source, 1, told.note, network)
     if not is_live(source):

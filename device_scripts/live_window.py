@@ -1,4 +1,4 @@
-"""The live camera in a window of the desktop."""
+"""Shows the live camera in a desktop window."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _PROBE = "import cv2; cv2.namedWindow('edgenet'); cv2.waitKey(1)"
 
 
 class LiveWindow:
-    """The frames with their labels; closing it, q or Esc ends the program as Ctrl-C does.
+    """A window with the labelled frames; closing it, q and Esc raise KeyboardInterrupt, as Ctrl-C does.
 
     Raises:
-        EdgenetError: no window can be opened; says why.
+        EdgenetError: no window can be opened; the message says why.
     """
 
     def __enter__(self) -> LiveWindow:
@@ -34,7 +34,7 @@ class LiveWindow:
         cv2.destroyAllWindows()
 
     def show(self, state: dict[str, Any], pixels: np.ndarray | None) -> None:
-        """Shows a frame; without one only the keys are looked at."""
+        """Show a frame; without one, only check the keys and whether the window was closed."""
         if pixels is not None:
             cv2.imshow(_TITLE, overlaid(pixels, state))
         key = cv2.waitKey(1) & 0xFF
@@ -43,7 +43,7 @@ class LiveWindow:
 
 
 def _check() -> None:
-    """Tries it in another process first: where the display cannot be reached, Qt ends the process."""
+    """Try to open a window in another process first: Qt kills its process if it cannot reach the display."""
     if sys.platform.startswith("linux") and not {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ):
         raise EdgenetError(
             "there is no display for a window", "use --serve, or start it in a terminal of the desktop"

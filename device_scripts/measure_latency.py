@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Measure how fast models run on this device, and under which conditions.
 
-python measure_latency.py mobilenet.edgenet
-python measure_latency.py mobilenet.tflite --protocol standard --threads 1,2,4 --affinity auto --out report.json
+python measure_latency.py mobilenet.edgenet python measure_latency.py mobilenet.tflite --protocol standard
+--threads 1,2,4 --affinity auto --out report.json
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if __name__ == "__main__" and not __package__:  # run as a plain file: make its folder a package (PEP 366)
-    _package = types.ModuleType(
-        "device_scripts"
-    )  # made by hand, for the folder may have any name, even with dots
+    # The package is made by hand because its folder may have any name, even one with dots.
+    _package = types.ModuleType("device_scripts")
     _package.__path__ = [str(Path(__file__).resolve().parent)]
     sys.modules["device_scripts"] = _package
     __package__ = "device_scripts"
@@ -31,49 +30,63 @@ if TYPE_CHECKING:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     shape = argparse.ArgumentParser(prog="measure_latency.py", description=__doc__.partition("\n")[0])
     shape.add_argument(
         "models",
         metavar="MODEL",
         type=Path,
         nargs="+",
-        help=".tflite or .edgenet; several are measured in turns",
+        help=".tflite file or .edgenet bundle; several are measured alternately",
     )
-    shape.add_argument("--threads", metavar="N,N", type=_counts, default=[1], help="numbers to try (1)")
+    shape.add_argument(
+        "--threads", metavar="N,N", type=_counts, default=[1], help="numbers of threads to try (1)"
+    )
     shape.add_argument(
         "--affinity",
         metavar="CPUS",
         default="all",
-        help="all; big: not the slow ones; auto tries every cluster; or lists, as 0-3/4-7 (all)",
+        help="all; big: all but the slowest cluster; auto: try every set; or lists such as 0-3/4-7 (all)",
     )
     shape.add_argument(
-        "--protocol", choices=PROTOCOLS, default="quick", help="standard: as MLPerf's single stream"
-    )
-    shape.add_argument("--runs", metavar="N", type=at_least(1), help="least number of runs (50; 1024)")
-    shape.add_argument("--min-seconds", metavar="S", type=_seconds, help="least time (1; 60)")
-    shape.add_argument("--warmup", metavar="N", type=at_least(0), help="runs before timing (1; 5)")
-    shape.add_argument(
-        "--cold-starts", metavar="N", type=at_least(3), help="fresh processes to time (3, at least)"
+        "--protocol", choices=PROTOCOLS, default="quick", help="standard: as long as MLPerf's single stream"
     )
     shape.add_argument(
-        "--settle", metavar="S", type=_seconds, help="longest wait for a cool, calm device (0; 120)"
+        "--runs", metavar="N", type=at_least(1), help="least number of runs (quick 50, standard 1024)"
     )
-    shape.add_argument("--sustained", metavar="S", type=_minute, help="also load it so long, 60 s at least")
+    shape.add_argument(
+        "--min-seconds", metavar="S", type=_seconds, help="least seconds of runs (quick 1, standard 60)"
+    )
+    shape.add_argument("--warmup", metavar="N", type=at_least(0), help="warm-up runs (quick 1, standard 5)")
+    shape.add_argument(
+        "--cold-starts", metavar="N", type=at_least(3), help="fresh processes to time, at least 3 (3)"
+    )
+    shape.add_argument(
+        "--settle",
+        metavar="S",
+        type=_seconds,
+        help="longest wait for a cool, idle device, s (quick 0, standard 120)",
+    )
+    shape.add_argument(
+        "--sustained", metavar="S", type=_minute, help="then run each model for S seconds, at least 60"
+    )
     shape.add_argument("--profile", action="store_true", help="also time every operator")
-    shape.add_argument("--out", metavar="FILE", type=Path, help="write the report, edgenet.latency.v1, there")
+    shape.add_argument(
+        "--out", metavar="FILE", type=Path, help="write the report (edgenet.latency.v1) to FILE"
+    )
     shape.add_argument("--json", action="store_true", help="print the report instead of the table")
-    shape.add_argument("--lines", action="store_true", help="print lines of JSON: progress, then the reports")
+    shape.add_argument("--lines", action="store_true", help="print progress and reports as lines of JSON")
     return shape
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run with these arguments (the process's own by default); returns the exit status."""
+    """Run with these arguments (default: the process's own) and return the exit status."""
     given = parser().parse_args(arguments)
     if given.out:
         check_output_folder(given.out)
     choices = settings(given.threads, parse_sets(given.affinity))
-    from .latency_report import measure  # late: --help is instant, and a missing numpy is one line
+    # Imported late, so that --help is instant and a missing numpy is reported in one line.
+    from .latency_report import measure
 
     reports = measure(given.models, choices, _protocol(given), _say_in_json if given.lines else _say)
     if given.out:
@@ -107,7 +120,7 @@ def _one_or_all(reports: list[dict[str, Any]]) -> Any:
 
 
 def _say(stage: str, done: int, total: int) -> None:
-    """One line of the terminal that is written over and over; nothing where nobody looks."""
+    """Show the progress in one line that is overwritten; print nothing if stderr is not a terminal."""
     if sys.stderr.isatty():
         print(
             f"\r\033[K{stage} {done}/{total}", end="" if done < total else "\n", file=sys.stderr, flush=True
@@ -122,7 +135,7 @@ def _counts(text: str) -> list[int]:
     try:
         counts = sorted({int(part) for part in text.split(",")})
     except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}' is no list such as 1,2,4") from None
+        raise argparse.ArgumentTypeError(f"'{text}' is not a list such as 1,2,4") from None
     if counts[0] < 1:
         raise argparse.ArgumentTypeError(f"{counts[0]} is below 1")
     return counts

@@ -1,8 +1,8 @@
-"""Opening a model: a `.tflite` file, or a bundle `NAME.edgenet` whose members are verified before anything is used.
+"""Opens a model: a `.tflite` file, or a bundle `NAME.edgenet`, whose members are verified before any is used.
 
-The bundle is a zip with manifest.json, model.tflite, labels.txt and CARD.md; `manifest["members"][name]` holds the
-SHA-256 and the size of each member. A bare `.tflite` carries its labels in a zip that is appended to it (TFLite
-metadata, https://www.tensorflow.org/lite/models/convert/metadata).
+The bundle is a zip with manifest.json, model.tflite, labels.txt and CARD.md; `manifest["members"][name]`
+holds the SHA-256 and the size of each member. A bare `.tflite` carries its labels in a zip appended to it
+(TFLite metadata, https://www.tensorflow.org/lite/models/convert/metadata).
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from .errors import EdgenetError
 from .flatbuffer_check import check_tflite
 
 SCHEMA_VERSION = 1
-_LARGEST = 1 << 25  # bytes of names or of a manifest, unpacked; packed, zeros take a thousandth of their size
+# Most bytes of unpacked labels or of an unpacked manifest. Without a limit a small file could fill the
+# memory: packed zeros take a thousandth of their size.
+_LARGEST = 1 << 25
 _ZIP_FAULTS = (
     zipfile.BadZipFile,
     zlib.error,
@@ -34,13 +36,13 @@ _ZIP_FAULTS = (
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A model in memory, checked.
+    """A verified model in memory.
 
     Attributes:
         path: the file it came from (.tflite or bundle).
         data: the bytes of the .tflite.
-        sha256: of `data`, hexadecimal.
-        labels: one per output, in order; empty when the file carries none.
+        sha256: the SHA-256 of `data`, hexadecimal.
+        labels: one label per output, in order; empty when the file carries none.
         manifest: the bundle's manifest, or None for a bare .tflite.
     """
 
@@ -55,7 +57,8 @@ def open_model(path: Path | str) -> ModelFile:
     """Read and verify a model.
 
     Raises:
-        EdgenetError: missing, unreadable, no model, a bundle with a missing or changed member or a newer schema.
+        EdgenetError: the file is missing, unreadable or not a model, or it is a bundle with a missing or
+            changed member or a newer schema.
     """
     path = Path(path)
     data = _read(path)
@@ -70,7 +73,11 @@ def open_model(path: Path | str) -> ModelFile:
 
 
 def parse_labels(text: bytes, name: str) -> tuple[str, ...]:
-    """The labels of a labels.txt: UTF-8, one a line; a line end after the last one is no label."""
+    """Return the labels of a labels.txt: UTF-8, one per line; line ends after the last label are ignored.
+
+    Raises:
+        EdgenetError: the text is not UTF-8.
+    """
     try:
         return (
             tuple(line.strip() for line in text.decode("utf-8-sig").rstrip("\r\n").split("\n"))
@@ -133,13 +140,10 @@ def _manifest(archive: zipfile.ZipFile, path: Path) -> dict[str, Any]:
         manifest = json.loads(_text(archive, "manifest.json", path))
     except KeyError:
         raise EdgenetError(
-            f"{path} is a zip without manifest.json, no bundle", "give a .edgenet file"
+            f"{path} is a zip without manifest.json, not a bundle", "give a .edgenet file"
         ) from None
-    except (
-        json.JSONDecodeError,
-        UnicodeDecodeError,
-        RecursionError,
-    ) as error:  # the last: brackets without end
+    # RecursionError: deeply nested brackets.
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise EdgenetError(
             f"manifest.json in {path} is not JSON ({error})", "copy the bundle again"
         ) from error
@@ -150,14 +154,19 @@ def _manifest(archive: zipfile.ZipFile, path: Path) -> dict[str, Any]:
         )
     if version > SCHEMA_VERSION:
         raise EdgenetError(
-            f"{path} has schema version {version}, these scripts know up to {SCHEMA_VERSION}",
+            f"{path} has schema version {version}, these scripts support up to {SCHEMA_VERSION}",
             "copy the device scripts of the newer edgenet",
         )
     return manifest
 
 
 def _text(archive: zipfile.ZipFile, name: str, path: Path) -> bytes:
-    """A member whose size nothing states; KeyError where it is missing."""
+    """Return a member of at most _LARGEST bytes, for one whose size no manifest states.
+
+    Raises:
+        KeyError: the archive has no such member.
+        EdgenetError: the member is larger.
+    """
     info = archive.getinfo(name)
     if info.file_size > _LARGEST:
         raise EdgenetError(
@@ -177,11 +186,11 @@ def _member(archive: zipfile.ZipFile, manifest: dict[str, Any], name: str, path:
         info = archive.getinfo(name)
     except KeyError:
         raise EdgenetError(f"{name} is missing from {path}", "copy the bundle again") from None
-    # The size first: a member that claims to be huge is refused before it is unpacked.
+    # The size is checked first, so that a member that claims to be huge is refused before it is unpacked.
     if info.file_size != stated["size"]:
         raise EdgenetError(
             f"{name} in {path} has {info.file_size} bytes, its manifest states {stated['size']}",
-            "copy it again",
+            "copy the bundle again",
         )
     content = archive.read(info)
     if hashlib.sha256(content).hexdigest() != stated["sha256"]:

@@ -1,6 +1,6 @@
-"""A camera's newest frame: a thread takes every frame, so that none waits in a queue and is old when it is shown.
+"""Gives a camera's newest frame: a thread reads every frame, so that none grows old in a queue.
 
-A file's frames wait for whoever takes them, one after another.
+The frames of a file do wait: they are read one after another, each when it is taken.
 """
 
 from __future__ import annotations
@@ -18,22 +18,24 @@ from .errors import EdgenetError
 from .frame import Frame
 
 SILENCE_SECONDS = 1.0
-"""How long nothing may come before that is told, and told again."""
+"""Seconds without a frame before we report it, and between reports."""
 
 
 CLOSING_SECONDS = 7.0
-"""How long a source may take to close."""
+"""Seconds that a source may take to close."""
 
 
 @dataclass(frozen=True)
 class Taken:
-    """A frame for whoever asked for the newest.
+    """A frame that `take` returned.
 
     Attributes:
-        pixels: uint8 BGR [H,W,3]; valid until the next one is taken.
-        small: the same made smaller by the camera, for the network; None where the camera does not do that.
-        captured_ns: when the camera gave it, by `time.perf_counter_ns`.
-        missed: frames that came since the one taken before and were not seen.
+        name: the frame's name.
+        pixels: uint8 BGR [H,W,3]; valid until the next frame is taken.
+        small: the same picture, scaled down by the camera for the network; None where the camera cannot do
+            that.
+        captured_ns: when the source delivered the frame, by `time.perf_counter_ns`.
+        missed: number of frames that came after the previously taken one and were never taken.
     """
 
     name: str
@@ -44,7 +46,7 @@ class Taken:
 
 
 class _Buffer:
-    """One frame's own memory, used again for the next of the same size."""
+    """Memory for one frame, reused for later frames of the same size."""
 
     def __init__(self) -> None:
         self.pixels: np.ndarray = np.empty((0, 0, 3), np.uint8)
@@ -63,9 +65,10 @@ def _copied(pixels: np.ndarray, into: np.ndarray | None) -> np.ndarray:
 
 
 class NewestFrame:
-    """Reads frames in a thread of its own and keeps the last; use it as a context manager.
+    """Reads frames in its own thread and keeps the newest; use it as a context manager.
 
-    Three buffers go round: one is being written, one is whole, one is with whoever took it. Nobody waits for a copy.
+    Three buffers rotate: the thread writes into the first, the second holds the newest complete frame, and
+    the third holds the frame taken last. So neither side waits while the other copies or reads a frame.
 
     Args:
         frames: from `read_frames`, or `lasting_frames` around it; closed by the thread.
@@ -92,12 +95,13 @@ class NewestFrame:
 
     def __exit__(self, *reason: object) -> None:
         self._stopping = True
-        # libcamera ends the process with an abort if it is left open; it gives up a read after five seconds. Other
-        # drivers may never return from one: the thread is a daemon and goes with the process.
+        # libcamera aborts the process if the camera is left open, so wait for the thread to close it; a
+        # blocked read of a CSI camera gives up after five seconds. Other drivers may never return from a
+        # read: then the thread, which is a daemon, ends with the process.
         self._thread.join(timeout=CLOSING_SECONDS)
 
     def take(self) -> Taken | None:
-        """The newest frame that was not taken yet; waits for one, and gives None when the source has ended.
+        """Wait for a frame newer than the one taken last and return it; None when the source has ended.
 
         Raises:
             EdgenetError: the source failed.
@@ -116,7 +120,7 @@ class NewestFrame:
             return Taken(self._name, whole.pixels, whole.small, self._captured_ns, missed)
 
     def _is_ready(self) -> bool:
-        """Whether there is a new frame, or no more will come; waits a little for either."""
+        """Wait up to SILENCE_SECONDS; return whether there is a new frame, or none will ever come."""
         with self._changed:
             return self._changed.wait_for(
                 lambda: self._count != self._seen or self._ended, timeout=SILENCE_SECONDS
@@ -139,7 +143,7 @@ class NewestFrame:
 
     def _keep(self, frame: Frame) -> None:
         captured_ns = time.perf_counter_ns()
-        # The source writes its next frame into the same memory.
+        # Copied, because the source writes its next frame into the same memory.
         self._buffers[self._writing].fill(frame)
         with self._changed:
             self._writing, self._whole = self._whole, self._writing
@@ -149,7 +153,7 @@ class NewestFrame:
 
 
 class EveryFrame:
-    """The frames of photos or a video, each of them; taken as `NewestFrame`'s are.
+    """Gives every frame of photos or a video, with the same interface as `NewestFrame`.
 
     Args:
         frames: from `read_frames`; closed on leaving the block.
@@ -166,7 +170,7 @@ class EveryFrame:
             self._frames.close()  # type: ignore[attr-defined]
 
     def take(self) -> Taken | None:
-        """The next frame; None after the last.
+        """Return the next frame; None after the last one.
 
         Raises:
             EdgenetError: the source failed.

@@ -1,12 +1,14 @@
-"""How long each operator takes: what the network takes up to it, less what it takes up to the one before.
+"""Times each operator: the difference between two runs, one that stops after it and one just before it.
 
-The runtime's Python interface has no profiler, so growing beginnings of the network are timed, each against the next
-in single runs one after the other, so that both see the same machine. With one thread it is the thread's CPU time that
-is compared, which other programs hardly disturb; with more it is the time that passes. Of the differences the median
-counts, with its 95 % interval median ± 1.57 IQR/√n (McGill, Tukey and Larsen, Variations of Box Plots, 1978).
+The runtime's Python interface has no profiler, so growing prefixes of the network are timed. Single runs of a
+prefix and of the next longer one alternate, so that both meet the same state of the machine. With one thread
+we compare the thread's CPU time, which other programs hardly disturb; with more threads we compare wall time.
+An operator's time is the median of the differences, with its 95 % interval median ± 1.57 IQR/√n (McGill,
+Tukey and Larsen, Variations of Box Plots, 1978).
 
-An operator may come out below zero: the runtime joins some with the next one (a PAD with its convolution), and a
-beginning that ends between the two has to do more than the network does. Their sum is right.
+An operator's time may come out below zero: the runtime fuses some operators with the next one (a PAD with its
+convolution), and a prefix that ends between the two has to do more work than the whole network does there.
+The sum of the two times is right.
 """
 
 from __future__ import annotations
@@ -28,21 +30,21 @@ from .sample_statistics import percentile
 from .settling import Say
 from .steady_state import fill_input
 
-METHOD = "growing beginnings of the network, timed in turns"
+METHOD = "growing prefixes of the network, timed alternately"
 RUNS = 31
 LONGEST_PAIR_S = 1.0
 FEWEST_RUNS = 7
 
 
 def time_operators(path: Path, runtime: Runtime, setting: Setting, say: Say) -> dict[str, Any]:
-    """Times every operator of a model; two interpreters are loaded at any time.
+    """Time every operator of a model; at most two interpreters are loaded at any time.
 
     Returns:
-        for the report: the method, the clock, and for each operator of the main subgraph, in order, its kind, the
-        name of its output, and `ms` with the interval `low_ms` to `high_ms`.
+        for the report: the method, the clock, and a row for each operator of the main subgraph, in order: its
+        kind, the name of its output, and `ms` with the interval `low_ms` to `high_ms`.
 
     Raises:
-        EdgenetError: the model cannot be used, or not be cut.
+        EdgenetError: the model cannot be used, or it does not have exactly one output.
     """
     model = open_model(path)
     prefixes = Prefixes(model.data, str(path))
@@ -57,7 +59,7 @@ def time_operators(path: Path, runtime: Runtime, setting: Setting, say: Say) -> 
             rows.append({**_named(now, count - 1), **_difference(_paired(before, now, clock))})
             before = now
     say(stage, prefixes.count, prefixes.count)
-    name = "CPU time" if setting.threads == 1 else "time that passes"
+    name = "CPU time" if setting.threads == 1 else "wall time"
     return {"method": METHOD, "clock": name, "threads": setting.threads, "operators": rows}
 
 
@@ -69,7 +71,7 @@ def _loaded(model: ModelFile, runtime: Runtime, threads: int) -> Any:
 
 
 def _named(interpreter: Any, index: int) -> dict[str, Any]:
-    """What the operator is, as far as the runtime tells."""
+    """Return an operator's index, kind and output name; None for what the runtime does not report."""
     own = [node for node in read_operators(interpreter) or () if node["op_name"] != "DELEGATE"]
     names = {detail["index"]: detail["name"] for detail in interpreter.get_output_details()}
     return {
@@ -80,7 +82,10 @@ def _named(interpreter: Any, index: int) -> dict[str, Any]:
 
 
 def _paired(before: Any, now: Any, clock: Callable[[], int]) -> np.ndarray:
-    """Nanoseconds [n] that `now` takes longer than `before` (nothing, where that is None)."""
+    """Return the nanoseconds [n] that `now` takes longer than `before`, pair by pair.
+
+    Where `before` is None, they are the whole times of `now`.
+    """
     differences: list[int] = []
     began = time.monotonic()
     while len(differences) < FEWEST_RUNS or (

@@ -1,4 +1,4 @@
-"""What the network says of a frame, drawn into it."""
+"""Draws the network's labels into a frame."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _NOTHING = "nothing I know"
 
 
 def overlaid(pixels: np.ndarray, state: dict[str, Any]) -> np.ndarray:
-    """A copy of a frame with its best labels along its lower edge, and warnings along its upper one.
+    """Return a copy of a frame with its best labels along the lower edge and warnings along the upper edge.
 
     Args:
         pixels: uint8 BGR [H,W,3].
-        state: see `live_outputs`.
+        state: the frame's state, see `live_outputs`.
     """
     picture = pixels.copy()
     height, width = picture.shape[:2]
-    fitting = max((height // 2 - _TITLE) // _ROW, 0)  # half of a small picture stays as it is
+    fitting = max((height // 2 - _TITLE) // _ROW, 0)  # the rows may cover at most half of a small picture
     rows = state["top"][: min(_ROWS, fitting)]
     band = min(_TITLE + _ROW * len(rows), height)
     picture[height - band :] //= 3

@@ -1,4 +1,4 @@
-"""Who may open a page that these scripts serve: this machine, under its own names; others with a token."""
+"""Controls who may open a served page: this machine under its own names; other machines need a token."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _OWN_NAME = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?", re.IGNOR
 
 @dataclass(frozen=True)
 class Address:
-    """Where the page listens.
+    """The address that the page is served at.
 
     Attributes:
-        token: what a browser must bring; None where only this machine can reach it.
+        token: the secret that a browser must send; None where only this machine can reach the page.
     """
 
     host: str
@@ -30,16 +30,16 @@ class Address:
     token: str | None
 
     def url(self) -> str:
-        """What to open, the token included."""
+        """Return the URL to open, with the token."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}/" + (f"?token={self.token}" if self.token else "")
 
 
 def parse_address(text: str) -> Address:
-    """ "8080", "HOST" or "HOST:PORT" (IPv6 in brackets); beyond this machine a fresh token is needed.
+    """Parse PORT, HOST or HOST:PORT (IPv6 in brackets); an address that others can reach gets a new token.
 
     Raises:
-        EdgenetError: no such address.
+        EdgenetError: the text is not such an address.
     """
     if text.isdigit():
         host, port = "127.0.0.1", text
@@ -49,7 +49,7 @@ def parse_address(text: str) -> Address:
             host, port = split.hostname or "127.0.0.1", str(split.port or DEFAULT_PORT)
         except ValueError:
             raise EdgenetError(
-                f"'{text}' is no address to serve at", "give PORT, HOST or HOST:PORT"
+                f"'{text}' is not an address to serve at", "give PORT, HOST or HOST:PORT"
             ) from None
     if not int(port) < 65536:
         raise EdgenetError(f"there is no port {port}", "give one below 65536")
@@ -64,7 +64,10 @@ def _is_loopback(host: str) -> bool:
 
 
 def is_for_us(address: Address, host: str) -> bool:
-    """On this machine alone, only under its own names: another site's name may point here (DNS rebinding).
+    """Return whether a request names a host that this page is served under.
+
+    A page without a token is served only under this machine's own names, because another site's name may be
+    made to point to this machine (DNS rebinding).
 
     Args:
         host: the request's header Host.
@@ -73,9 +76,11 @@ def is_for_us(address: Address, host: str) -> bool:
 
 
 def may_enter(token: str | None, path: str, cookies: str) -> bool:
-    """Whether a request brings the token, in its path or as the cookie that the page has set.
+    """Return whether a request carries the token, in its path or in the cookie that the page has set.
 
     Args:
+        token: the page's token; None where every request may enter.
+        path: the request's path with its query.
         cookies: the request's header Cookie.
     """
     if token is None:
@@ -85,7 +90,7 @@ def may_enter(token: str | None, path: str, cookies: str) -> bool:
 
 
 def cookie(token: str) -> str:
-    """The header Set-Cookie: what the page itself asks for then needs no token in its address."""
+    """Return the header Set-Cookie: with it, the page's own requests need no token in their URLs."""
     return f"{_COOKIE}={token}; HttpOnly; SameSite=Strict; Path=/"
 
 

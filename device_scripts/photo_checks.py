@@ -1,7 +1,8 @@
-"""Is a photo file whole? Read from its structure, because OpenCV fills what is missing with grey and says nothing.
+"""Checks that a photo file is complete, because OpenCV silently fills missing parts with grey.
 
-Each check returns the (width, height) that the header states, or None where it states none that we read, and raises
-`IncompletePhotoError` for a file that ends early or is damaged. Formats without a check are left to OpenCV.
+Each check returns the (width, height) that the header states, or None where we do not read the header's size.
+It raises `IncompletePhotoError` for a file that ends early or is damaged. Formats without a check are left to
+OpenCV.
 
 Sources: JPEG: ITU-T T.81, annex B. PNG: W3C PNG (third edition), section 5. WebP: RFC 9649, section 2.
 BMP: the BITMAPFILEHEADER of its specification. TIFF: TIFF 6.0, section 2.
@@ -16,7 +17,8 @@ from typing import Optional
 
 Size = Optional[tuple[int, int]]
 
-# A marker is 0xFF and a code. 0xFF00 is a stuffed data byte, 0xFFD0..D7 restart the entropy coding, 0xFFFF is fill.
+# A marker is 0xFF and a code. This pattern skips 0xFF00 (a stuffed data byte), 0xFFD0..D7 (they restart the
+# entropy coding) and 0xFFFF (fill).
 _JPEG_MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])", re.DOTALL)
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _NO_LENGTH = frozenset({0x01, 0xD8})
@@ -29,10 +31,11 @@ class IncompletePhotoError(Exception):
 
 
 def stated_size(data: bytes) -> Size:
-    """Check that the photo is whole.
+    """Check that a photo is complete and return its size.
 
     Returns:
-        (width, height) as the header states them, before any rotation; None where the format has no check here.
+        (width, height) as the header states them, before any rotation; None where the header's size is not
+        read or the format has no check here.
 
     Raises:
         IncompletePhotoError: the file ends early or is damaged.
@@ -52,12 +55,12 @@ def stated_size(data: bytes) -> Size:
 
 def _stated_length(data: bytes, length: int) -> Size:
     if len(data) < length:
-        raise IncompletePhotoError(f"{len(data)} of the {length} bytes it states are there")
+        raise IncompletePhotoError(f"it has {len(data)} of the {length} bytes that its header states")
     return None
 
 
 def _jpeg(data: bytes) -> Size:
-    """Walk from segment to segment; an end-of-image marker in an embedded preview is inside one and does not count."""
+    """Walk from segment to segment, so that an end-of-image marker inside an embedded preview is skipped."""
     size: Size = None
     scanned = False
     at = 2
@@ -76,7 +79,7 @@ def _jpeg(data: bytes) -> Size:
             raise IncompletePhotoError("it ends inside a segment header")
         if code in _START_OF_FRAME and at + 7 <= len(data):
             height, width = struct.unpack_from(">HH", data, at + 3)
-            size = (width, height) if height else None  # 0: the height follows in a DNL segment
+            size = (width, height) if height else None  # height 0 means that it follows in a DNL segment
         scanned = scanned or code == _START_OF_SCAN
         at += max(2, struct.unpack_from(">H", data, at)[0])
 
@@ -101,7 +104,7 @@ def _png(data: bytes) -> Size:
 
 
 def _tiff(data: bytes) -> Size:
-    """The first image's size, and that its last strip or tile lies inside the file."""
+    """Return the first image's size; check that all its strips or tiles lie inside the file."""
     order = "<" if data[:2] == b"II" else ">"
     try:
         tags = _tiff_tags(data, order)

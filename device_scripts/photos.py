@@ -1,14 +1,15 @@
-"""Reading photos, the same way on the device, for calibration and for evaluation.
+"""Reads photos in the same way on the device, for calibration and for evaluation.
 
-What every photo becomes: uint8 BGR [height, width, 3].
+Every photo becomes uint8 BGR [height, width, 3].
 
-- Grey photos get three equal channels; CMYK is converted; 16 bits are scaled to 8 (the high byte).
-- Transparency is dropped, not blended: the colour stored under it is used, which is what Pillow's `convert("RGB")`
-  and OpenCV's colour mode do, and so what a network saw in training.
-- The rotation written by the camera (EXIF) is applied: to JPEG always, to PNG and WebP by OpenCV 5.
-- A JPEG whose shorter side is at least 2048 pixels is decoded at 1/2, 1/4 or 1/8 (libjpeg's scaled inverse DCT), so
-  that the shorter side stays at least 1024: 100 megapixels then take 5 MB instead of 300.
-- A photo that ends early or is damaged, is empty, is under 4 pixels on a side or is no photo is refused.
+- Grey photos get three equal channels; CMYK is converted; 16 bits are reduced to 8 (the high byte).
+- Transparency is dropped, not blended: the colour stored under it is used. Pillow's `convert("RGB")` and
+  OpenCV's colour mode do the same, and so a network saw that colour in training.
+- The rotation written by the camera (EXIF) is applied: to JPEG always, to PNG and WebP only with OpenCV 5.
+- A JPEG whose shorter side is at least 2048 pixels is decoded at 1/2, 1/4 or 1/8 (libjpeg's scaled inverse
+  DCT), so that the shorter side stays at least 1024: 100 megapixels then take 5 MB instead of 300.
+- A photo is refused if it ends early, is damaged or empty, has a side under 4 pixels, or is not a photo at
+  all.
 """
 
 from __future__ import annotations
@@ -54,14 +55,15 @@ def read_photo(source: Source, name: str | None = None) -> np.ndarray:
     """Decode one photo.
 
     Args:
-        source: the path of a file, or the bytes of one.
-        name: what errors call it; the path, or "the photo" for bytes, when not given.
+        source: the path of a file, or its bytes.
+        name: what error messages call the photo; by default the path, or "the photo" for bytes.
 
     Returns:
         uint8 BGR [height, width, 3], contiguous, at least 4 pixels on each side.
 
     Raises:
-        EdgenetError: missing, unreadable, empty, truncated, damaged, no photo, too small or too large.
+        EdgenetError: the photo is missing, unreadable, empty, truncated, damaged, not a photo, too small or
+            too large.
     """
     if isinstance(source, bytes):
         return _decode(source, name or "the photo")
@@ -70,10 +72,12 @@ def read_photo(source: Source, name: str | None = None) -> np.ndarray:
 
 
 def list_photos(folder: Path | str) -> list[Path]:
-    """All photos in a folder and the folders in it, by suffix, sorted by path; hidden ones are left out.
+    """Return all photos in a folder and its subfolders, sorted by path.
+
+    Photos are recognized by suffix. Hidden files and folders, whose names begin with a dot, are left out.
 
     Raises:
-        EdgenetError: the folder is missing, is no folder, cannot be read, or holds no photo.
+        EdgenetError: the folder is missing, not a folder, unreadable, or holds no photo.
     """
     folder = Path(folder)
     if not folder.exists():
@@ -98,7 +102,7 @@ def list_photos(folder: Path | str) -> list[Path]:
 
 
 def starts_like_photo(head: bytes) -> bool:
-    """Whether the first 16 bytes of a file are those of a photo format rather than of a video."""
+    """Return whether the first 16 bytes of a file belong to a photo format."""
     return head.startswith(_PHOTO_STARTS) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
 
 
@@ -116,7 +120,7 @@ def _read_bytes(path: Path, name: str) -> bytes:
     try:
         if path.is_dir():
             raise EdgenetError(f"{name} is a folder, not a photo", "give a photo in it")
-        if path.exists() and not path.is_file():  # a pipe or a device could be read for ever
+        if path.exists() and not path.is_file():  # reading a pipe or a device might never end
             raise EdgenetError(f"{name} is not a regular file", "give a photo")
         if path.stat().st_size > MAX_BYTES:
             raise EdgenetError(f"{name} is larger than {MAX_BYTES >> 30} GiB", "export it as JPEG")
@@ -158,9 +162,9 @@ def _imdecode(data: bytes, flags: int, name: str) -> np.ndarray | None:
 
 
 def _factor(data: bytes, size: Size) -> int:
-    """The largest of 8, 4, 2 at which a JPEG's shorter side stays at least MIN_REDUCED_SIDE, else 1."""
+    """Return the largest of 8, 4, 2 that leaves a JPEG's shorter side at least MIN_REDUCED_SIDE, else 1."""
     if size is None or not data.startswith(b"\xff\xd8"):
-        return 1  # other formats would be decoded whole and only then reduced: nothing is won
+        return 1  # other formats would be decoded at full size and only then reduced, which saves nothing
     return next((factor for factor in _REDUCED if min(size) // factor >= MIN_REDUCED_SIDE), 1)
 
 

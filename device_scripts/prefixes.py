@@ -1,8 +1,9 @@
-"""The beginnings of a network: the same .tflite, told to stop after its n-th operator.
+"""Makes prefixes of a network: the same .tflite, changed to stop after its n-th operator.
 
-Three numbers of the flatbuffer are overwritten in a copy: how many operators the main subgraph has, which tensor is its
-output, and which one the signature calls its output. Nothing moves, so no flatbuffers library is needed, which
-tflite-runtime does not bring along. Layout as in flatbuffer_check.py, field numbers of TFLite's schema.fbs.
+Three numbers of the flatbuffer are overwritten in a copy: how many operators the main subgraph has, which
+tensor is its output, and which tensor the signature names as its output. Nothing moves, so no flatbuffers
+library is needed, which tflite-runtime does not include. The layout is described in flatbuffer_check.py; the
+field numbers are those of TFLite's schema.fbs.
 """
 
 from __future__ import annotations
@@ -19,17 +20,17 @@ _MAP_TENSOR = 1
 
 
 class Prefixes:
-    """The beginnings of one network.
+    """The prefixes of one network.
 
     Args:
         data: a .tflite whose tables are sound (`check_tflite`).
-        name: of the file, for errors.
+        name: what error messages call the file.
 
     Attributes:
-        count: operators of the main subgraph.
+        count: number of operators in the main subgraph.
 
     Raises:
-        EdgenetError: no subgraph, or not one output.
+        EdgenetError: the network has no subgraph, or not exactly one output.
     """
 
     def __init__(self, data: bytes, name: str) -> None:
@@ -39,7 +40,9 @@ class Prefixes:
         outputs = _vector(data, subgraphs[0], _SUBGRAPH_OUTPUTS) if subgraphs else None
         operators = _vector(data, subgraphs[0], _SUBGRAPH_OPERATORS) if subgraphs else None
         if outputs is None or operators is None or _u32(data, outputs) != 1:
-            raise EdgenetError(f"{name} has not one output, so that its beginnings cannot be timed")
+            raise EdgenetError(
+                f"the network in {name} does not have exactly one output, so its operators cannot be timed"
+            )
         self._outputs, self._operators = outputs, operators
         self.count = _u32(data, operators)
         self._signature_places = [
@@ -50,7 +53,10 @@ class Prefixes:
         ]
 
     def first(self, count: int) -> bytes:
-        """The network with its first `count` operators, 1 at least; its output is that of the last of them."""
+        """Return the network cut after its first `count` operators (at least 1), as the bytes of a .tflite.
+
+        Its output is the output of the last of these operators.
+        """
         tensor = self._output_of(count - 1)
         patched = bytearray(self._data)
         struct.pack_into("<I", patched, self._operators, count)
@@ -62,7 +68,7 @@ class Prefixes:
     def _output_of(self, index: int) -> int:
         element = self._operators + 4 + 4 * index
         outputs = _vector(self._data, _forward(self._data, element), _OPERATOR_OUTPUTS)
-        assert outputs is not None  # every operator of the schema that these networks use makes a tensor
+        assert outputs is not None  # every operator that these networks use has an output tensor
         return int(struct.unpack_from("<i", self._data, outputs + 4)[0])
 
 
@@ -75,7 +81,7 @@ def _forward(data: bytes, at: int) -> int:
 
 
 def _slot(data: bytes, table: int, field: int) -> int | None:
-    """Where a table's field stands; None where it has its default."""
+    """Return a field's position in the file; None where the field is absent, so that its default applies."""
     vtable = table - struct.unpack_from("<i", data, table)[0]
     slot = 4 + 2 * field
     if slot + 2 > struct.unpack_from("<H", data, vtable)[0]:
@@ -85,13 +91,13 @@ def _slot(data: bytes, table: int, field: int) -> int | None:
 
 
 def _vector(data: bytes, table: int, field: int) -> int | None:
-    """Where a vector's length stands."""
+    """Return the position of a vector's length, which its elements follow; None where the field is absent."""
     place = _slot(data, table, field)
     return None if place is None else _forward(data, place)
 
 
 def _elements(data: bytes, table: int, field: int) -> list[int]:
-    """The tables of a vector of tables."""
+    """Return the positions of the tables in a vector of tables."""
     vector = _vector(data, table, field)
     if vector is None:
         return []

@@ -1,13 +1,13 @@
-"""The one rule that turns a photo or a camera frame into the network's input; host and device use this file.
+"""The one rule that turns a photo or camera frame into the network's input; host and device share it.
 
-The rule `centre-square`:
+The rule is called `centre-square`:
 
-1. the centred square of the frame: side = the shorter side, offsets floor((long - short) / 2);
-2. where the side is at least 3 x size: halve it for as long as it is at least 2 x size, because bilinear interpolation
-   reads 2x2 pixels and would skip the others. Each pixel is the mean of 2x2, rounded: (a + b + c + d + 2) >> 2; the
-   last row and column of an odd side are left out;
-3. bilinear (cv2.INTER_LINEAR) to size x size;
-4. RGB, uint8, [1, size, size, 3].
+1. Take the centred square of the frame: side = the shorter side, offsets floor((long - short) / 2).
+2. If the side is at least 3 x size, halve the square for as long as its side is at least 2 x size, because
+   bilinear interpolation reads only 2x2 pixels and would skip the others. Each new pixel is the rounded mean
+   of 2x2 pixels, (a + b + c + d + 2) >> 2; the last row and column of an odd side are left out.
+3. Resize to size x size with bilinear interpolation (cv2.INTER_LINEAR).
+4. Convert to RGB, uint8, [1, size, size, 3].
 
 Networks with a rectangular input are not supported: the square would have to be distorted.
 """
@@ -24,11 +24,14 @@ _HALVE_FROM = 3
 
 
 class CentreSquare:
-    """The rule for frames of one fixed shape, with its buffers: nothing is allocated per frame.
+    """The rule for frames of one fixed shape; it owns its buffers, so no memory is allocated per frame.
 
     Args:
         frame_shape: (height, width) of the frames, each at least 1.
-        size: side of the network's square input, pixels.
+        size: side of the network's square input, pixels, at least 1.
+
+    Raises:
+        EdgenetError: a size is below 1.
     """
 
     def __init__(self, frame_shape: tuple[int, int], size: int) -> None:
@@ -51,22 +54,22 @@ class CentreSquare:
             rgb: uint8 [size, size, 3], contiguous; overwritten.
 
         Raises:
-            EdgenetError: another shape or type.
+            EdgenetError: an array has another shape or type, or `rgb` is not contiguous.
         """
         if bgr.dtype != np.uint8 or bgr.shape != (*self.frame_shape, 3):
             raise EdgenetError(
                 f"the frame is {bgr.dtype} {list(bgr.shape)}, expected uint8 {[*self.frame_shape, 3]}",
                 "give BGR frames of one size",
             )
-        # OpenCV would silently write elsewhere if the destination did not fit.
+        # OpenCV would silently write to a new array if the destination did not fit.
         if rgb.dtype != np.uint8 or rgb.shape != self._small.shape or not rgb.flags.c_contiguous:
             raise EdgenetError(
-                f"the input tensor is {rgb.dtype} {list(rgb.shape)}", "use a uint8 [1,H,H,3] network"
+                f"the input tensor is {rgb.dtype} {list(rgb.shape)}", "use a uint8 [1, H, H, 3] network"
             )
         square = bgr[self._rows, self._columns]
         for half in self._halves:
             side = half.shape[0]
-            # OpenCV's area averaging by exactly 2 is this mean, with vector instructions.
+            # OpenCV's area averaging by exactly 2 computes this mean, and uses vector instructions.
             square = cv2.resize(
                 square[: 2 * side, : 2 * side], (side, side), dst=half, interpolation=cv2.INTER_AREA
             )
@@ -75,7 +78,7 @@ class CentreSquare:
 
 
 def _halved(side: int, size: int) -> list[int]:
-    """The sides that a square of this side is halved to, one after another."""
+    """Return the sides that a square of this side is halved to, one after another."""
     halves: list[int] = []
     if side >= _HALVE_FROM * size:
         while side >= 2 * size:

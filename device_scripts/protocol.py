@@ -1,4 +1,4 @@
-"""How a model is measured: the protocols by name, and what each asks for at least."""
+"""The measuring protocols by name, with the least number of runs and the other minimums of each."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ REPEATS = 5
 
 @dataclass(frozen=True)
 class Protocol:
-    """How to measure.
+    """How to measure a model.
 
     Attributes:
-        name: "quick", "standard", or "custom" once a figure of these was changed.
+        name: "quick" or "standard", or "custom" if a figure is below that of the named protocol.
         runs: least number of timed runs, all blocks together.
-        min_seconds: least time of the timed runs, all blocks together.
-        blocks: the runs are divided into as many; between two blocks the conditions are looked at and, where several
-            models are measured, the next model has its turn.
-        warmup: runs before the first block that are not timed; each later block begins with one.
-        cold_starts: fresh processes to time.
-        settle_s: longest wait, seconds, for the device to be cool and calm before anything is timed.
-        profile: also time every operator.
-        sustained_s: length of the sustained load after the rest, 60 s at least; 0 for none.
+        min_seconds: least time of the timed runs in seconds, all blocks together.
+        blocks: number of blocks that the runs are divided into; after each block the conditions are read and,
+            if several models are measured, the next model has its turn.
+        warmup: untimed warm-up runs before the first block; each later block has at most one.
+        cold_starts: number of fresh processes to time.
+        settle_s: longest wait, seconds, for the device to be cool and idle before anything is timed.
+        sustained_s: seconds of sustained load after everything else, at least 60; 0 for none.
+        profile: whether to time every operator, too.
     """
 
     name: str = "quick"
@@ -36,19 +36,22 @@ class Protocol:
     profile: bool = False
 
     def as_dict(self) -> dict[str, Any]:
-        """For the report."""
+        """Return the attributes as a dictionary, for the report."""
         return asdict(self)
 
 
 QUICK = Protocol()
-# MLPerf's single stream: 1,024 queries and 60 s at least; LoadGen's rules, "Scenarios".
+# MLPerf's single-stream scenario needs at least 1,024 queries and 60 s; source: LoadGen's rules, "Scenarios".
 STANDARD = Protocol("standard", runs=1024, min_seconds=60.0, blocks=30, warmup=5, settle_s=120.0)
 PROTOCOLS = {protocol.name: protocol for protocol in (QUICK, STANDARD)}
 _NAMED = ("runs", "min_seconds", "warmup", "cold_starts")
 
 
 def changed(protocol: Protocol, **figures: Any) -> Protocol:
-    """The protocol with those figures that are not None; "custom" where it asks for less than its name does."""
+    """Return the protocol with the figures that are not None replaced.
+
+    It is named "custom" if a minimum (runs, min_seconds, warmup, cold_starts) is below the original one.
+    """
     given = {name: value for name, value in figures.items() if value is not None}
     weaker = any(given.get(name, getattr(protocol, name)) < getattr(protocol, name) for name in _NAMED)
     return replace(protocol, **given, name="custom" if weaker else protocol.name)

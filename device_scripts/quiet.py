@@ -1,8 +1,9 @@
-"""Silence what native libraries write to stderr on their own (libjpeg, libpng, FFmpeg, LiteRT).
+"""Silences what native libraries write to stderr on their own (libjpeg, libpng, FFmpeg, LiteRT).
 
-They write to file descriptor 2 past Python, so it has to be turned away at that level. The descriptor belongs to
-the whole process: several threads may be inside at once, the first to enter turns it away, the last puts it back.
-Python's own messages from other threads are lost during that time, so keep the protected part short.
+They write to file descriptor 2 and bypass Python, so the descriptor itself has to be redirected. It belongs
+to the whole process: several threads may be inside a silent block at once, the first to enter redirects the
+descriptor, and the last to leave restores it. Python's own messages from other threads are lost meanwhile, so
+keep the block short.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Iterator
 
 
 class _Stderr:
-    """File descriptor 2 with a count of those who want it silent."""
+    """File descriptor 2, with a count of the silent blocks that are running now."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -29,7 +30,7 @@ class _Stderr:
                 self._turn_away()
 
     def leave(self) -> None:
-        """Undoes one `enter`; the last one gives standard error back."""
+        """Undo one `enter`; the last call restores standard error."""
         with self.lock:
             self.inside -= 1
             if self.inside == 0 and self.saved is not None:
@@ -42,7 +43,7 @@ class _Stderr:
             sys.stderr.flush()
         try:
             self.saved = os.dup(2)
-        except OSError:  # closed already, as in a daemon: nothing to silence
+        except OSError:  # stderr is closed already, as in a daemon, so there is nothing to silence
             return
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 2)
@@ -54,7 +55,7 @@ _STDERR = _Stderr()
 
 @contextlib.contextmanager
 def quiet_native_stderr() -> Iterator[None]:
-    """Nothing that is written to file descriptor 2 inside the block reaches the terminal."""
+    """Discard everything that is written to file descriptor 2 inside the block."""
     _STDERR.enter()
     try:
         yield

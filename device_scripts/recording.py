@@ -1,4 +1,4 @@
-"""The frames with their labels, into an MP4 file, for as long as the disk has room."""
+"""Records the labelled frames in an MP4 file, for as long as the disk has room."""
 
 from __future__ import annotations
 
@@ -18,33 +18,34 @@ from .overlay import overlaid
 from .quiet import quiet_native_stderr
 
 LIVE_RATE = 15.0
-"""Frames a second of the video of a live source, whose own rate changes with the light and the load."""
+"""Frames per second in the recording of a live source, whose own rate changes with the light and the load."""
 RESERVE_BYTES = 64 * 2**20
-"""Recording stops while so much is left: the system needs room too, and the file's end has to be written."""
+"""Recording stops when less disk space is left: the system and the file's end need some room, too."""
 LOOK_SECONDS = 1.0
-# In fragments, so that a power cut costs the last second and not the file (ISO/IEC 14496-12, movie fragments).
+# The file is written in fragments, so that a power cut loses the last second and not the whole file
+# (ISO/IEC 14496-12, movie fragments).
 _IN_FRAGMENTS = "movflags;+frag_keyframe+empty_moov"
 
 
 class Recording:
-    """An MP4 file that grows; use it as a context manager.
+    """A growing MP4 file; use it as a context manager.
 
     Args:
-        path: the file, which is replaced.
-        rate: frames a second of the file.
-        live: whether frames come at their own pace: then each is shown for as long as it was the newest.
-        note: told when it stops before its end.
+        path: the file; an existing one is replaced.
+        rate: frames per second of the file.
+        live: whether frames come in real time: then each one is repeated for as long as it was the newest.
+        note: called with the reason if the recording stops early.
 
     Attributes:
-        trouble: why it stopped; None while it goes on.
+        trouble: why the recording stopped early; None while it goes on.
 
     Raises:
-        EdgenetError: the path cannot be written.
+        EdgenetError: the path does not end in .mp4, or its folder cannot be written to.
     """
 
     def __init__(self, path: Path, rate: float, live: bool, note: Callable[[str], None]) -> None:
         if path.suffix.lower() != ".mp4":
-            raise EdgenetError(f"{path} does not end in .mp4", "name the recording so")
+            raise EdgenetError(f"{path} does not end in .mp4", "give the recording such a name")
         check_output_folder(path)
         self.trouble: str | None = None
         self._path, self._rate, self._live, self._note = path, rate, live, note
@@ -60,7 +61,7 @@ class Recording:
         self._close()
 
     def show(self, state: dict[str, Any], pixels: np.ndarray | None) -> None:
-        """Takes a frame; whatever happens to the file, it returns."""
+        """Add a frame; trouble with the file stops the recording but raises no error."""
         if pixels is None or self.trouble is not None:
             return
         now = time.monotonic()
@@ -113,7 +114,7 @@ class Recording:
 
 
 def recording_rate(source: str) -> float:
-    """Frames a second for the recording of a source: a video file's own; 15 for what has none."""
+    """Return the frames per second to record a source with: a video file's own rate, else LIVE_RATE."""
     if is_live(source) or os.path.isdir(source):
         return LIVE_RATE
     with quiet_native_stderr():

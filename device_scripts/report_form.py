@@ -1,4 +1,4 @@
-"""The form of an `edgenet.latency.v1`, whoever measured: every key in its place, null where nobody can tell."""
+"""The form of an `edgenet.latency.v1` report: every route fills the same keys, null where unknown."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ SCHEMA = "edgenet.latency.v1"
 def report_form(
     evidence: Evidence, protocol: Protocol, told: Mapping[str, Any], more_reasons: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """A report, ready for JSON, with its verdict.
+    """Return a report, ready for JSON, with its verdict.
 
     Args:
-        evidence: the verdict, and what the report says of conditions, delegate and load.
-        protocol: by which it was measured.
-        told: the rest, by the report's keys; a key of the way's own goes behind all others.
-        more_reasons: why it is not valid, which only this way of measuring knows.
+        evidence: the basis of the verdict, and of the report's entries on conditions, delegate and load.
+        protocol: the protocol that was measured by.
+        told: the other entries by key; keys that the form does not have come after all others.
+        more_reasons: further reasons why the measurement is not valid, known only to this way of measuring.
     """
     reasons = reasons_against(evidence) + list(more_reasons)
     return {
@@ -61,10 +61,10 @@ def report_form(
 
 
 def model_facts(model: ModelFile, operators: list[str] | None) -> dict[str, Any]:
-    """What a report says of its model.
+    """Return a report's entry about its model.
 
     Args:
-        operators: their kinds; None where the runtime does not tell.
+        operators: the kinds of the operators; None where the runtime does not report them.
     """
     return {
         "file": model.path.name,
@@ -79,12 +79,12 @@ def model_facts(model: ModelFile, operators: list[str] | None) -> dict[str, Any]
 
 
 def cpu_set_facts(sets: list[CpuSet]) -> dict[str, Any]:
-    """What a report says of the sets that the device has."""
+    """Return a report's entry about the device's CPU sets."""
     return {one.name: {"cpus": list(one.cpus), "max_mhz": one.max_mhz} for one in sets}
 
 
 def look_facts(at_s: float, seen: Conditions) -> dict[str, Any]:
-    """What a report says of a look between the runs, `at_s` seconds after their beginning."""
+    """Return a report's entry for the conditions between the runs, `at_s` seconds after the first began."""
     return {
         "at_s": round(at_s, 2),
         "frequency_mhz": seen.frequencies_mhz,

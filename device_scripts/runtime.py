@@ -1,7 +1,7 @@
-"""The LiteRT runtime: chosen at import, named in every report; and a classifier on top of it.
+"""The LiteRT runtime, which every report names, and a classifier that uses it.
 
-`ai-edge-litert` where it is installed, else `tflite-runtime` (32-bit Raspberry Pi OS, Python 3.9), which needs
-numpy below 2.
+The runtime is `ai-edge-litert` where that works, else `tflite-runtime` (32-bit Raspberry Pi OS, Python 3.9),
+which needs numpy below 2.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Runtime:
     """A runtime that was imported.
 
     Attributes:
-        name: its name on PyPI.
-        version: as it states it; None when it does not.
+        name: the runtime's name on PyPI.
+        version: its version; None when it states none.
         interpreter: its class `Interpreter`.
     """
 
@@ -41,16 +41,15 @@ def load_runtime() -> Runtime:
     """Import the first runtime that works.
 
     Raises:
-        EdgenetError: none is installed or none can be imported; says why and what to install.
+        EdgenetError: none is installed or none can be imported; the message says why and what to install.
     """
     failures: list[str] = []
     for name, package in _CANDIDATES:
         if util.find_spec(package) is None:
             continue
         if package == "tflite_runtime" and int(np.__version__.split(".")[0]) >= 2:
-            failures.append(
-                f"{name} needs numpy below 2, found {np.__version__}"
-            )  # importing it would print pages
+            # Checked first, because the failing import would print pages of text.
+            failures.append(f"{name} needs numpy below 2, found {np.__version__}")
             continue
         try:
             module = importlib.import_module(f"{package}.interpreter")
@@ -62,13 +61,13 @@ def load_runtime() -> Runtime:
 
 
 def make_interpreter(runtime: Runtime, model: ModelFile, threads: int) -> Any:
-    """An interpreter with its tensors allocated and its delegate applied.
+    """Return an interpreter with its tensors allocated and its delegate applied.
 
     Raises:
-        EdgenetError: the runtime refuses the model.
+        EdgenetError: the runtime refuses the model, or `threads` is below 1.
     """
     if threads < 1:
-        raise EdgenetError(f"{threads} threads asked for", "give at least 1")
+        raise EdgenetError(f"{threads} threads requested", "give at least 1")
     try:
         with quiet_native_stderr():
             interpreter = runtime.interpreter(model_content=model.data, num_threads=threads)
@@ -82,9 +81,9 @@ def make_interpreter(runtime: Runtime, model: ModelFile, threads: int) -> Any:
 
 
 class Classifier:
-    """A network with edgenet's layout: uint8 RGB [1,H,H,3] in, float32 [1,classes] out.
+    """A network with edgenet's layout: its input is uint8 RGB [1,H,H,3], its output is float32 [1,classes].
 
-    Use, per frame: write into `input_view()` without keeping it, `invoke()`, `scores()`.
+    For each frame, write into `input_view()` without keeping the view, call `invoke()`, then `scores()`.
 
     Args:
         model: from `open_model`.
@@ -93,11 +92,12 @@ class Classifier:
 
     Attributes:
         size: side of the input, pixels.
-        labels: one per output; "class N" where the model carries none.
+        labels: one label per output; "class N" where the model carries none.
         delegate: what was delegated.
 
     Raises:
-        EdgenetError: the model cannot be loaded, has another layout, or as many labels as it has not outputs.
+        EdgenetError: the model cannot be loaded, has another layout, or its labels and outputs differ in
+            number.
     """
 
     def __init__(self, model: ModelFile, runtime: Runtime, threads: int = 1) -> None:
@@ -117,15 +117,15 @@ class Classifier:
         self._input_tensor = self._interpreter.tensor(self._input)
 
     def input_view(self) -> np.ndarray:
-        """The input tensor itself, uint8 [H, H, 3]; drop it before `invoke`, which may move the tensor."""
+        """Return the input tensor itself, uint8 [H, H, 3]; drop it before `invoke`, which may move it."""
         return self._input_tensor()[0]
 
     def invoke(self) -> None:
-        """Run the network on what is in the input tensor."""
+        """Run the network on the input tensor."""
         self._interpreter.invoke()
 
     def scores(self) -> np.ndarray:
-        """The scores of the last `invoke`, float32 [classes]; a copy."""
+        """Return a copy of the scores of the last `invoke`, float32 [classes]."""
         return self._interpreter.get_tensor(self._output)[0]
 
 
@@ -140,7 +140,7 @@ def _version(name: str, package: str) -> str | None:
 
 
 def _details(ask: Any, model: ModelFile) -> list[dict[str, Any]]:
-    """What the interpreter says of its inputs or outputs; it trips over names that are no text."""
+    """Return the interpreter's description of its inputs or outputs; refuse names that it cannot decode."""
     try:
         return ask()
     except UnicodeDecodeError:
@@ -158,7 +158,7 @@ def _only(details: list[dict[str, Any]], what: str, model: ModelFile) -> dict[st
 
 
 def _input_contract(interpreter: Any, model: ModelFile) -> tuple[int, int]:
-    """(tensor index, side) of the input."""
+    """Return (tensor index, side in pixels) of the input; refuse any other layout."""
     detail = _only(_details(interpreter.get_input_details, model), "input", model)
     shape, kind = [int(n) for n in detail["shape"]], np.dtype(detail["dtype"])
     fits = kind == np.uint8 and len(shape) == 4 and shape[0] == 1 and shape[1] == shape[2] and shape[3] == 3
@@ -170,7 +170,7 @@ def _input_contract(interpreter: Any, model: ModelFile) -> tuple[int, int]:
 
 
 def _output_contract(interpreter: Any, model: ModelFile) -> tuple[int, int]:
-    """(tensor index, number of classes) of the output."""
+    """Return (tensor index, number of classes) of the output; refuse any other layout."""
     detail = _only(_details(interpreter.get_output_details, model), "output", model)
     shape, kind = [int(n) for n in detail["shape"]], np.dtype(detail["dtype"])
     if kind != np.float32 or len(shape) != 2 or shape[0] != 1:

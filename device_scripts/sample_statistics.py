@@ -1,7 +1,8 @@
 """Statistics of latency samples.
 
-Percentiles follow the nearest-rank rule: the p-th percentile of n samples is the ceil(p/100 * n)-th smallest one.
-So every percentile printed is a latency that was really measured, never a value between two.
+Percentiles follow the nearest-rank rule: the p-th percentile of n samples is the ceil(p/100 * n)-th smallest
+sample. So every printed percentile is a latency that was really measured, never a value between two
+measurements.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ PERCENTILE_RULE = "nearest rank"
 
 
 def percentile(samples: np.ndarray, p: float) -> float:
-    """The p-th percentile (0 < p <= 100) of at least one sample, by the nearest-rank rule."""
+    """Return the p-th percentile (0 < p <= 100) of at least one sample, by the nearest-rank rule."""
     ordered = np.sort(samples)
     # The product is rounded first: 0.07 * 100 is 7.000000000000001, whose ceiling would be one rank too far.
     rank = math.ceil(round(p / 100 * ordered.size, 9))
@@ -23,9 +24,9 @@ def percentile(samples: np.ndarray, p: float) -> float:
 
 
 def summarize(samples_ns: np.ndarray) -> dict[str, Any]:
-    """n, min, p50, p90, p99, max, mean and std of int64 nanoseconds, as milliseconds.
+    """Return n, min, p50, p90, p99, max, mean and std, in milliseconds, of samples in int64 nanoseconds.
 
-    std is the sample standard deviation (divisor n - 1), None for a single sample.
+    std is the sample standard deviation (divisor n - 1); it is None for a single sample.
     """
     ms = samples_ns / 1e6
     return {
@@ -41,17 +42,21 @@ def summarize(samples_ns: np.ndarray) -> dict[str, Any]:
 
 
 def group_medians_ms(samples_ns: np.ndarray, groups: int = 5) -> tuple[float, ...]:
-    """p50 (ms) of consecutive, equally long groups; they drift apart when the device heats up or is disturbed."""
+    """Return the p50 (ms) of consecutive groups of equal size.
+
+    They drift apart when the device heats up or is disturbed.
+    """
     return tuple(percentile(group, 50) / 1e6 for group in np.array_split(samples_ns, groups) if group.size)
 
 
 def sustained(blocks: list[np.ndarray], ends_s: list[float], window_s: float = 30.0) -> dict[str, float]:
-    """p50 of the last `window_s` over that of the first.
+    """Return the p50 (ms) of the first and of the last `window_s` seconds, and their ratio, last over first.
 
     Args:
-        blocks: nanoseconds of consecutive runs, each a second or so.
+        blocks: nanoseconds of consecutive runs; a block lasts a second or so.
         ends_s: when each block ended, seconds after the start.
-        window_s: a block belongs to the first window if it ended within it, to the last if it began within it.
+        window_s: length of the two windows. A block belongs to the first window if it ended within that
+            window, and to the last one if it began within that window.
     """
     begins = [0.0, *ends_s[:-1]]
     early = [block for block, end in zip(blocks, ends_s) if end <= window_s] or blocks[:1]

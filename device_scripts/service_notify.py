@@ -1,7 +1,7 @@
-"""The live camera as a service: tells systemd that it lives, and keeps what it does now in a small file.
+"""The live camera as a service: notifies systemd that it is running, and keeps its state in a file.
 
-The protocol is sd_notify(3): datagrams to the socket that $NOTIFY_SOCKET names. Where there is none (no systemd),
-nothing is told.
+The protocol is sd_notify(3): datagrams to the socket that $NOTIFY_SOCKET names. Without that variable (no
+systemd), nothing is sent.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from .entry import write_whole
 from .errors import EdgenetError
 
 EVERY_SECONDS = 1.0
-"""Between two tellings: often enough for a watchdog of half a minute."""
+"""Least seconds between two notifications: often enough for a watchdog of half a minute."""
 
 
 def notify(message: str) -> None:
-    """Sends systemd a message, such as "READY=1"; that nobody listens is no error."""
+    """Send systemd a message, such as "READY=1"; it is no error if nothing receives the message."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return
@@ -31,12 +31,14 @@ def notify(message: str) -> None:
 
 
 class ServiceState:
-    """Writes states to a file, whole each time, and tells systemd with each that the camera's loop goes on.
+    """Writes the state to a file, and notifies systemd each time that the camera's loop is still running.
+
+    The file is always complete and holds the time it was written.
 
     Args:
-        path: the file, best in a folder in memory such as /run; it says when it was written.
-        facts: what does not change, such as the model and the page's address.
-        warn: told once if the file cannot be written; the camera goes on.
+        path: the file, best in a folder that is kept in memory, such as /run.
+        facts: entries that do not change, such as the model and the page's URL.
+        warn: called once if the file cannot be written; the camera goes on.
     """
 
     def __init__(self, path: Path, facts: dict[str, Any], warn: Callable[[str], None]) -> None:
@@ -46,12 +48,12 @@ class ServiceState:
         self._told: float | None = None
 
     def show(self, state: dict[str, Any], pixels: object) -> None:
-        """Takes a state, see `live_outputs`; tells at most one a second."""
+        """Take a state (see `live_outputs`); write and notify at most once per second."""
         self._state = {**self._state, **state}
         now = time.monotonic()
         if self._told is not None and now - self._told < EVERY_SECONDS:
             return
-        # The first one: model, camera and page are there.
+        # The first state proves that the model, the camera and the page are ready.
         notify("WATCHDOG=1" if self._told is not None else "READY=1")
         self._told = now
         try:

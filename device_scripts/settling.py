@@ -1,4 +1,4 @@
-"""Waiting until the device is cool and calm, and no longer than allowed."""
+"""Waits until the device is cool and idle, but no longer than allowed."""
 
 from __future__ import annotations
 
@@ -10,22 +10,26 @@ from .entry import usable_cpus
 from .validity import MAX_LOAD_PER_CORE
 
 Say = Callable[[str, int, int], None]
-"""Told what is being done, how much of it is done, and how much there is."""
+"""A function that receives progress: the stage's name, how much of it is done, and how much there is."""
 
 STEADY_S = 10.0
 """A device has cooled down when its temperature has not fallen for this long ..."""
 STEADY_CELSIUS = 0.5
 """... by more than this."""
 CALM_PER_CORE = 0.6 * MAX_LOAD_PER_CORE
-"""Below the limit of validity, for measuring raises the load itself."""
+"""Load per core that counts as idle; below the limit of validity, because measuring itself adds load."""
 _STEP_S = 1.0
 
 
 def settle(longest_s: float, say: Say) -> dict[str, Any]:
-    """Waits for the load, the throttling and the heat of what ran before to go, at most `longest_s` seconds.
+    """Wait at most `longest_s` seconds until the load, throttling and heat of earlier programs have gone.
+
+    Args:
+        say: called once per second with what is being waited for and the seconds waited.
 
     Returns:
-        for the report: how long it waited, whether the device settled, and what it was still waiting for.
+        for the report: how long it waited, whether the device settled, what was still being waited for, and
+        the hottest sensor's temperature before and after.
     """
     began = time.monotonic()
     cooling = _Cooling()
@@ -48,14 +52,14 @@ def settle(longest_s: float, say: Say) -> dict[str, Any]:
 
 
 class _Cooling:
-    """Follows the temperature to see whether it still falls."""
+    """Follows the temperature to tell whether it is still falling."""
 
     def __init__(self) -> None:
         self._lowest: float | None = None
         self._since = 0.0
 
     def falls(self, seen: Conditions, now_s: float) -> bool:
-        """Whether it fell within the last seconds; False where there is no thermometer."""
+        """Return whether the temperature fell in the last STEADY_S seconds; False without a thermometer."""
         degrees = hottest(seen.temperatures_celsius)
         if degrees is None:
             return False

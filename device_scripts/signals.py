@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a program alike: the second is how a service is stopped."""
+"""Makes SIGTERM, which stops a service, end a program in the same way as Ctrl-C."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Ended:
     """How a block ended.
 
     Attributes:
-        status: 0, or 128 and the signal's number.
+        status: the exit status: 0, or 128 plus the number of the signal that ended the block.
     """
 
     status = 0
@@ -20,7 +20,7 @@ class Ended:
 
 @contextmanager
 def ended_by_signals() -> Iterator[Ended]:
-    """Raises KeyboardInterrupt in the block when either comes; only the main thread can have this."""
+    """Raise KeyboardInterrupt inside the block on Ctrl-C or SIGTERM; do nothing outside the main thread."""
     ended = Ended()
 
     def end(number: int, frame: object) -> None:

@@ -1,4 +1,4 @@
-"""Scores that do not flicker: an average over time, and the word for "nothing that I know"."""
+"""Smooths scores over time, so that the shown labels do not flicker."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import numpy as np
 
 
 class Smoother:
-    """An exponential average of scores whose memory is in seconds, so that it is the same at any frame rate.
+    """An exponential moving average of scores, with a half-life in seconds so that any frame rate will do.
 
     Args:
-        half_life_s: a score from so long ago counts half; 0 for no memory.
+        half_life_s: seconds after which a score's weight has halved; 0 for no smoothing.
     """
 
     def __init__(self, half_life_s: float) -> None:
@@ -18,11 +18,11 @@ class Smoother:
         self._time_ns = 0
 
     def update(self, scores: np.ndarray, time_ns: int) -> np.ndarray:
-        """The average with these scores in it, float32 [classes]; valid until the next call.
+        """Add a frame's scores and return the new average, float32 [classes], valid until the next call.
 
         Args:
             scores: float32 [classes].
-            time_ns: when their frame was captured.
+            time_ns: when the frame was captured, nanoseconds.
         """
         if self._average is None or self.half_life_s == 0:
             self._average = scores.astype(np.float32)

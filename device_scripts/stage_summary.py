@@ -1,4 +1,4 @@
-"""Where the time of a run went, stage by stage."""
+"""Summarizes how long each stage of the frames took."""
 
 from __future__ import annotations
 
@@ -13,11 +13,16 @@ from .sample_statistics import percentile
 
 STAGES = ("capture", "preprocess", "inference", "postprocess")
 KEPT_TIMES = 10_000
-"""A camera may run for days; the summary is over the latest frames."""
+"""The summary covers at most this many of the latest frames, because a camera may run for days."""
 
 
 def summary(classifier: Classifier, times: Iterable[tuple[int, ...]], count: int) -> dict[str, Any]:
-    """Where the time went: of each stage the median (p50, ms) and its share of the sum of the four medians."""
+    """Return each stage's median (p50, ms) and its share of the sum of the four medians, ready for JSON.
+
+    Args:
+        times: for each timed frame, the nanoseconds of each of STAGES.
+        count: number of all frames, timed or not.
+    """
     columns = np.array(list(times), np.int64).T
     medians = [percentile(column, 50) / 1e6 for column in columns]
     total = sum(medians)
@@ -44,7 +49,7 @@ def summary(classifier: Classifier, times: Iterable[tuple[int, ...]], count: int
 
 
 def one_line(facts: dict[str, Any]) -> str:
-    """A summary in one line."""
+    """Return a summary as one line of text."""
     runtime, threads = facts["runtime"], facts["threads"]
     return (
         f"{facts['frames']} frame{'s' * (facts['frames'] != 1)}  ·  "
@@ -55,7 +60,7 @@ def one_line(facts: dict[str, Any]) -> str:
 
 
 def table(facts: dict[str, Any]) -> str:
-    """A summary as a table."""
+    """Return a summary as a table."""
     lines = [f"\n{'stage':<12} {'p50 ms':>8} {'share':>7}"]
     for stage, row in facts["stages"].items():
         share = "-" if row["share"] is None else f"{row['share'] * 100:.0f} %"

@@ -1,4 +1,4 @@
-"""Timing an interpreter: warm-up, then samples of Invoke alone."""
+"""Times an interpreter: warm-up runs, then samples of Invoke alone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ import numpy as np
 
 
 def fill_input(interpreter: Any) -> None:
-    """Random numbers into every input, the same each time; int8 and float latency does not depend on them."""
+    """Fill every input with random numbers, the same ones on each call.
+
+    The latency of int8 and float networks does not depend on their input values.
+    """
     random = np.random.default_rng(0)
     for detail in interpreter.get_input_details():
         shape, kind = detail["shape"], np.dtype(detail["dtype"])
@@ -26,7 +29,7 @@ def sample(invoke: Callable[[], Any], runs: int, min_seconds: float, warmup: int
     """Time a call until there are `runs` samples and `min_seconds` have passed.
 
     Args:
-        invoke: what is timed; nothing else is inside the clock.
+        invoke: the call to time; nothing else is inside the timed span.
         runs: least number of samples, at least 1.
         min_seconds: least time to spend sampling.
         warmup: calls before the first sample.
@@ -36,9 +39,8 @@ def sample(invoke: Callable[[], Any], runs: int, min_seconds: float, warmup: int
     """
     for _ in range(warmup):
         invoke()
-    samples = np.zeros(
-        max(runs, 1024), np.int64
-    )  # written now, so that no page is touched first inside the loop
+    # Allocated now, so that the loop does not have to grow the array for the first samples.
+    samples = np.zeros(max(runs, 1024), np.int64)
     clock, count = time.perf_counter_ns, 0
     collecting = gc.isenabled()
     gc.disable()

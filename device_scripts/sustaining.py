@@ -1,4 +1,4 @@
-"""Sustained load: what is left of the speed when the device has been busy for a while."""
+"""Measures sustained load: how fast a model still runs after the device has been busy for a while."""
 
 from __future__ import annotations
 
@@ -19,10 +19,13 @@ WINDOW_S = 30.0
 
 
 def sustain(contender: Contender, seconds: float, stage: str, say: Say) -> dict[str, Any]:
-    """Runs a model without a pause for `seconds`, and follows it second by second.
+    """Run a model without a pause for `seconds`, and record its latency and the device's state every second.
+
+    Args:
+        say: called with `stage`, the seconds so far, and `seconds`, to report progress.
 
     Returns:
-        for the report: p50 of the first and of the last 30 s, their ratio, and the curve.
+        for the report: the p50 of the first and of the last 30 s, their ratio, and the curve.
     """
     began = time.monotonic()
     blocks: list[np.ndarray] = []

@@ -1,7 +1,8 @@
-"""Is the device slowing itself down? Asked of whoever knows: the Pi's firmware, Android, or the kernel's thermal zones.
+"""Finds whether the device slows itself down: asks the Pi's firmware, Android, or the kernel.
 
-Each source answers with the same facts: "source"; "now", what holds it back at this moment; "since_boot", what has
-held it back since it was switched on, or None where the source keeps no memory. A device without any source is None.
+Each source gives the same facts: "source"; "now", the list of what slows the device at this moment;
+"since_boot", the list of what has slowed it since it was switched on, or None where the source does not
+remember. The result is None on a device without any of these sources.
 """
 
 from __future__ import annotations
@@ -12,32 +13,35 @@ from typing import Any
 
 from .facts import ROOT, read_text, run_tool
 
-# Bits 0-3 of `vcgencmd get_throttled` say what is so now, bits 16-19 what has been so since boot.
+# Bits 0-3 of `vcgencmd get_throttled` say what is true now, bits 16-19 what has been true at any time since
+# boot.
 # https://www.raspberrypi.com/documentation/computers/os.html#get_throttled
 THROTTLE_FLAGS = ("under-voltage", "frequency capped", "throttled", "soft temperature limit")
-# PowerManager.THERMAL_STATUS_*; from "moderate" on Android slows down what the user notices, "light" is none yet.
+# PowerManager.THERMAL_STATUS_*. From "moderate" on, Android slows things down so that the user notices;
+# "light" does not count as throttling yet.
 # https://source.android.com/docs/core/power/thermal-mitigation
 THERMAL_STATUS = ("none", "light", "moderate", "severe", "critical", "emergency", "shutdown")
 _FIRST_THAT_COUNTS = THERMAL_STATUS.index("moderate")
-# Its dump, one a line: Temperature.toString, with the TYPE_* of android.os.Temperature, and CoolingDevice.toString, of
-# which type 2 are CPUs.
+# The thermal service's dump has one item per line: Temperature.toString, with the TYPE_* of
+# android.os.Temperature, and CoolingDevice.toString, where type 2 means CPU.
 _SENSOR = re.compile(
     r"Temperature\{mValue=(?P<value>-?\d+\.\d+), mType=(?P<type>-?\d+), mName=(?P<name>.*), mStatus=(?P<status>\d+)\}"
 )
 _COOLING = re.compile(r"CoolingDevice\{mValue=(?P<step>\d+), mType=2, mName=(?P<name>.*)\}")
 _PROCESSORS = (0, 13)  # CPU, SOC
 _NO_TEMPERATURES = (6, 7, 8)  # voltage, current and charge of the battery
-# Devices of the thermal framework whose cooling is a lower clock (drivers/thermal/cpufreq_cooling.c, ACPI's Processor).
+# Cooling devices of the thermal framework that cool by slowing the CPU (drivers/thermal/cpufreq_cooling.c,
+# ACPI's Processor).
 _CLOCK = re.compile(r"(thermal-)?cpufreq-|Processor|cpu-?idle-")
 
 
 def throttling(root: Path = ROOT) -> dict[str, Any] | None:
-    """What holds the device back; None where nothing tells."""
+    """Return what slows the device down, from the first source that answers; None without any source."""
     return _of_firmware() or _of_android() or _of_cooling(root)
 
 
 def decode_throttled(flags: int) -> dict[str, Any]:
-    """The facts from the number that vcgencmd prints, with "flags" in hexadecimal, as "0x50005"."""
+    """Return the facts from the number that vcgencmd prints; "flags" is that number, such as "0x50005"."""
     return {
         "source": "vcgencmd",
         "flags": hex(flags),
@@ -47,12 +51,12 @@ def decode_throttled(flags: int) -> dict[str, Any]:
 
 
 def decode_thermalservice(text: str) -> dict[str, Any] | None:
-    """The facts from what `dumpsys thermalservice` prints, with "status"; None where it states none.
+    """Return the facts from the output of `dumpsys thermalservice`, with "status"; None if it has no status.
 
-    The status is that of the phone's skin alone; processors may be throttled before it is warm.
+    The status is about the phone's skin alone; processors may be throttled before the skin is warm.
     """
     found = re.search(r"^Thermal Status: (\d+)$", text, re.MULTILINE)
-    if not found:  # or below zero: the hardware has not told any yet
+    if not found:  # the pattern also rejects a status below zero: the hardware has not reported one yet
         return None
     status = _status_name(int(found.group(1)))
     return {
@@ -66,7 +70,7 @@ def decode_thermalservice(text: str) -> dict[str, Any] | None:
 
 
 def android_temperatures(thermalservice: str, battery: str) -> dict[str, float]:
-    """Degrees Celsius that Android's thermal service and its battery service print, by name."""
+    """Return degrees Celsius by sensor name, from the dumps of Android's thermal and battery services."""
     readings = {
         sensor["name"]: float(sensor["value"])
         for sensor in _SENSOR.finditer(_section(thermalservice, "Current temperatures from HAL"))
@@ -79,7 +83,10 @@ def android_temperatures(thermalservice: str, battery: str) -> dict[str, float]:
 
 
 def _section(thermalservice: str, title: str) -> str:
-    """Its indented lines. Those from the HAL are what is so now; the cached ones before them may be old."""
+    """Return the indented lines of a section of the dump.
+
+    The sections "from HAL" are current; the cached sections before them may be old.
+    """
     found = re.search(rf"^{title}:\n((?:[ \t].*\n?)*)", thermalservice, re.MULTILINE)
     return found.group(1) if found else ""
 
@@ -116,7 +123,7 @@ def _of_android() -> dict[str, Any] | None:
 
 
 def _of_cooling(root: Path) -> dict[str, Any] | None:
-    """The CPU clocks that the kernel's thermal framework may lower, and those that it lowers now."""
+    """Return which CPUs the kernel slows down against heat now; None if it has no CPU cooling device."""
     now, known = [], False
     for device in sorted((root / "sys/class/thermal").glob("cooling_device*")):
         kind, state = read_text(device / "type") or "", read_text(device / "cur_state") or ""

@@ -1,4 +1,4 @@
-"""The k best classes, with the one tie rule of the project: of equal scores the lower class index comes first."""
+"""Finds the k best classes, by the project's rule for ties: of equal scores, the lower index comes first."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import numpy as np
 
 
 def top_k(scores: np.ndarray, k: int) -> list[tuple[int, float]]:
-    """The k highest scores.
+    """Return the k highest scores with their classes.
 
-    About 1.4 % of photos tie on the best int8 logit, so the order of equal scores must be stated, not left to a sort.
+    About 1.4 % of photos tie on the best int8 logit, so the order of equal scores must be fixed, not left to
+    a sort.
 
     Args:
         scores: [classes], any real type; NaN ranks last.
@@ -21,10 +22,10 @@ def top_k(scores: np.ndarray, k: int) -> list[tuple[int, float]]:
     """
     left = np.where(np.isnan(scores), -np.inf, scores)
     best: list[int] = []
-    # argmax takes the first of equals; a few of them are quicker than a sort, on a live path.
+    # argmax returns the first of equal scores; for a small k, a few argmax calls are faster than a sort.
     while len(best) < min(k, left.size):
         index = int(left.argmax())
-        if left[index] == -np.inf:  # what is left ranks last, by rising index
+        if left[index] == -np.inf:  # only NaN and -inf remain: they rank last, by rising index
             rest = (other for other in range(left.size) if other not in best)
             best.extend(itertools.islice(rest, min(k, left.size) - len(best)))
             break

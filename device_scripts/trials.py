@@ -1,4 +1,4 @@
-"""Which number of threads on which CPUs is fastest? Tried in turns, before the measurement that counts."""
+"""Finds the fastest threads and CPUs in short alternating trials, before the measurement that counts."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ SAME = 0.02
 def try_settings(
     path: Path, runtime: Runtime, choices: list[Setting], say: Say
 ) -> tuple[Setting, list[dict[str, Any]]]:
-    """The fastest setting by the quick protocol, and a row for each; no rows for an only choice.
+    """Return the fastest setting by the quick protocol, and a row per choice; no rows if there is only one.
 
-    Fastest is the lowest p50; of those within 2 % of it the first: fewer threads, all CPUs.
+    Of the settings whose p50 is within 2 % of the lowest, the first of `choices` is returned:
+    `affinity.settings` lists all CPUs and fewer threads first.
 
     Raises:
         EdgenetError: the model cannot be used.

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Try a model here: verify its file, load it, run it once, and load what cameras need; prints what ran it as JSON.
+"""Try a model on this device: verify its file, load it, run it once, import OpenCV. Prints JSON.
 
 python try_model.py mobilenet.edgenet
 """
@@ -14,9 +14,8 @@ from importlib import util
 from pathlib import Path
 
 if __name__ == "__main__" and not __package__:  # run as a plain file: make its folder a package (PEP 366)
-    _package = types.ModuleType(
-        "device_scripts"
-    )  # made by hand, for the folder may have any name, even with dots
+    # The package is made by hand because its folder may have any name, even one with dots.
+    _package = types.ModuleType("device_scripts")
     _package.__path__ = [str(Path(__file__).resolve().parent)]
     sys.modules["device_scripts"] = _package
     __package__ = "device_scripts"
@@ -25,22 +24,23 @@ from .entry import run
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run with these arguments (the process's own by default); returns the exit status."""
+    """Run with these arguments (default: the process's own) and return the exit status."""
     shape = argparse.ArgumentParser(prog="try_model.py", description=__doc__.partition("\n")[0])
     shape.add_argument("model", metavar="MODEL", type=Path, help=".tflite file or .edgenet bundle")
     given = shape.parse_args(arguments)
     from .errors import EdgenetError
-    from .model_file import open_model  # late: a missing numpy is one line
+    from .model_file import open_model  # imported late, so that a missing numpy is reported in one line
     from .runtime import Classifier, load_runtime
 
     classifier = Classifier(open_model(given.model), load_runtime())
     classifier.input_view()[:] = 127
     classifier.invoke()
-    if util.find_spec("cv2") is not None:  # without one, photos and cameras are refused, the model runs
+    # Without OpenCV the model still runs, but no photos or cameras can be read.
+    if util.find_spec("cv2") is not None:
         try:
             import cv2  # noqa: F401
         except ImportError as error:
-            raise EdgenetError(f"OpenCV does not load: {error}", "install it anew") from None
+            raise EdgenetError(f"OpenCV cannot be imported: {error}", "install OpenCV again") from None
     told = {
         "size": classifier.size,
         "classes": len(classifier.scores()),

@@ -1,4 +1,4 @@
-"""When a latency figure may be trusted, and if not, why."""
+"""Decides whether a latency figure may be trusted, and gives the reasons if not."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ MAX_DRIFT = 0.05
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the verdict rests on.
+    """The facts that the verdict is based on.
 
     Attributes:
-        runs: of the steady state.
-        groups_ms: p50 of consecutive groups of them, as `sample_statistics.group_medians_ms` makes them; empty where
-            nobody knows.
+        runs: number of timed runs in the steady state.
+        groups_ms: p50 of consecutive groups of these runs, from `sample_statistics.group_medians_ms`; empty
+            if unknown.
         before: conditions before anything was run, so that the load is not ours.
         after: conditions after the last run.
         delegate: what was delegated.
-        cores: of the device, at least 1.
-        others_share: share of all CPUs' time that others used during the steady state, or None.
+        cores: number of the device's cores, at least 1.
+        others_share: share of all CPUs' time that other processes used during the steady state, 0..1; None if
+            unknown.
         during: conditions between the runs.
     """
 
@@ -40,9 +41,9 @@ class Evidence:
 
 
 def reasons_against(evidence: Evidence) -> list[str]:
-    """Why the measurement is not valid; empty when it is.
+    """Return the reasons why the measurement is not valid; the list is empty when it is valid.
 
-    A fact that the device does not tell is no reason, except the delegate: without it the figure means nothing.
+    An unknown fact is no reason, except the delegate: if the delegate is unknown, the figure means nothing.
     """
     return [
         *_too_few(evidence.runs),
@@ -58,7 +59,10 @@ def _too_few(runs: int) -> list[str]:
 
 
 def _throttled(evidence: Evidence) -> list[str]:
-    """Throttled whenever somebody looked, or unseen in between: then a since-boot flag has appeared."""
+    """Return what throttled the device at any reading.
+
+    Throttling between two readings counts, too: it shows as a new since-boot flag.
+    """
     looks = [evidence.before, *evidence.during, evidence.after]
     told = [seen.throttling for seen in looks if seen.throttling is not None]
     if not told:
@@ -86,12 +90,12 @@ def _other_load(evidence: Evidence) -> list[str]:
 
 def _no_delegate(delegate: Delegate) -> list[str]:
     if delegate.nodes_total is None:
-        return ["delegate unknown: the runtime does not tell which nodes it took"]
+        return ["delegate unknown: the runtime does not report which nodes it took"]
     return [] if delegate.partitions else ["delegate missing: the built-in kernels ran the network"]
 
 
 def _unsteady(medians: tuple[float, ...]) -> list[str]:
-    """The medians of consecutive groups must lie within 5 % of the lowest."""
+    """Return a reason unless all medians of consecutive groups lie within 5 % of the lowest."""
     lowest, highest = min(medians, default=0.0), max(medians, default=0.0)
     if highest <= lowest * (1 + MAX_DRIFT):
         return []

@@ -1,4 +1,4 @@
-"""The live loop: the newest frame in, smoothed labels and where the time went out; screens and pages look at that."""
+"""The live camera's loop: it takes the newest frame and yields smoothed labels and the time of each stage."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from .stage_summary import STAGES
 from .topk import top_k
 
 RECENT = 120
-"""Frames that the rate and the latency are taken over."""
+"""Number of latest frames that the frame rate and the latency are computed over."""
 PACE_EVERY = 10
-"""Frames between two times of working them out: nobody reads faster, and a Pi has better things to do."""
+"""Frames between two updates of rate and latency: nobody reads faster, and it spares a Pi the work."""
 LOOK_SECONDS = 2.0
-"""Between two looks at temperature and throttling, which cost a process on a Pi."""
+"""Seconds between two readings of temperature and throttling; on a Pi each reading starts a process."""
 
 
 @dataclass(frozen=True)
 class Watching:
-    """How to watch.
+    """How to turn frames into labels.
 
     Attributes:
-        top: labels to tell.
-        threshold: a best score below this is told as nothing, 0..1.
-        half_life_s: of the average of the scores; 0 for each frame by itself.
+        top: number of labels to give.
+        threshold: if the best score is below this, 0..1, the label is None.
+        half_life_s: half-life of the scores' moving average, seconds; 0 for no smoothing.
     """
 
     top: int = 5
@@ -45,17 +45,18 @@ class Watching:
 
 @dataclass(frozen=True)
 class Seen:
-    """What one frame showed.
+    """The result for one frame.
 
     Attributes:
-        number: of the frame, from 1.
-        pixels: uint8 BGR [H,W,3]; valid until the next one.
+        number: the frame's number, counted from 1.
+        name: the frame's name.
+        pixels: uint8 BGR [H,W,3]; valid until the next frame.
         top: (class index, label, smoothed score) from best to worst.
-        label: the best label, None where its score is below the threshold.
-        stage_ns: of each of STAGES, nanoseconds; the first is the wait for the frame.
-        missed: frames of the camera that nobody looked at, since the beginning.
-        fps: frames looked at in a second; None before the second one.
-        p50_ms: from a frame's capture to its labels, median of the latest RECENT.
+        label: the best label; None where its score is below the threshold.
+        stage_ns: nanoseconds of each of STAGES; the first is the wait for the frame.
+        missed: number of the camera's frames that were skipped since the beginning.
+        fps: frames classified per second; None before the second one.
+        p50_ms: median time from a frame's capture to its labels over the latest RECENT frames, milliseconds.
     """
 
     number: int
@@ -69,7 +70,7 @@ class Seen:
     p50_ms: float
 
     def as_dict(self) -> dict[str, Any]:
-        """In JSON's types, without the pixels."""
+        """Return the result in JSON's types, without the pixels."""
         return {
             "frame": self.number,
             "name": self.name,
@@ -83,10 +84,10 @@ class Seen:
 
 
 def watch(classifier: Classifier, newest: NewestFrame | EveryFrame, watching: Watching) -> Iterator[Seen]:
-    """Classifies the newest frame, and again, until the source ends.
+    """Classify the newest frame again and again until the source ends; yield each result.
 
     Raises:
-        EdgenetError: see the source's `take`.
+        EdgenetError: the source failed.
     """
     smoother, pace = Smoother(watching.half_life_s), Pace()
     rule: CentreSquare | None = None
@@ -123,11 +124,11 @@ def watch(classifier: Classifier, newest: NewestFrame | EveryFrame, watching: Wa
 
 
 class Pace:
-    """How fast it goes, over the latest RECENT frames.
+    """The frame rate and the latency over the latest RECENT frames.
 
     Attributes:
-        fps: frames in a second; None before the second one.
-        p50_ms: median from a frame's capture to its labels.
+        fps: frames per second; None before the second frame.
+        p50_ms: median time from a frame's capture to its labels, milliseconds.
     """
 
     def __init__(self) -> None:
@@ -138,7 +139,7 @@ class Pace:
         self._added = 0
 
     def add(self, done_ns: int, latency_ns: int) -> None:
-        """Counts a frame: when it was done, and how long after its capture."""
+        """Count a frame: when its labels were ready, and how long after its capture that was."""
         self._moments.append(done_ns)
         self._latencies.append(latency_ns)
         self._added += 1
@@ -150,11 +151,11 @@ class Pace:
 
 
 class Health:
-    """The device's temperature and throttling, looked at now and then in a thread of its own.
+    """The device's temperature and throttling, read every LOOK_SECONDS in a separate thread.
 
     Attributes:
-        temperature: of the hottest zone, degrees Celsius; None where the device does not tell.
-        warnings: what throttles it now, such as "under-voltage".
+        temperature: temperature of the hottest sensor, degrees Celsius; None where the device reports none.
+        warnings: what throttles the device now, such as "under-voltage".
     """
 
     def __init__(self) -> None:

@@ -1,6 +1,7 @@
 """edgenet: from photos to a small int8 MobileNet that runs live on a Raspberry Pi or Android phone.
 
-Every verb of the command line is a function of the same name here; its room is imported when it is first used.
+Every command of the command line is also a function of this package with the same name, such as `edgenet.convert`.
+The module behind it is imported when the function is first used, so that `import edgenet` stays fast.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`python -m edgenet`, which is what `torchrun -m edgenet train ...` starts."""
+"""Run the command line as `python -m edgenet`; `torchrun -m edgenet train ...` starts this module too."""
 
 from __future__ import annotations
 

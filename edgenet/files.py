@@ -1,4 +1,4 @@
-"""Writing files so that a failure loses nothing, checksums, and zip archives that are the same every time."""
+"""Atomic file writes, checksums, and zip archives that are byte for byte reproducible."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from edgenet.errors import EdgenetError
 
 _CHUNK = 1 << 20
 
-# What zipfile raises for one changed byte or another (RuntimeError: an entry marked as encrypted,
-# NotImplementedError, its subclass: an unknown compression).
+# What zipfile raises for a damaged archive, depending on which byte changed (RuntimeError: an entry is marked
+# as encrypted; NotImplementedError, a subclass of it: the compression is unknown).
 UNREADABLE_ZIP = (
     zipfile.BadZipFile,
     zlib.error,
@@ -44,17 +44,17 @@ _REMEDIES = {
 
 
 def write_atomically(path: str | Path, data: bytes) -> None:
-    """Writes `data` to `path` so that at any moment either the old file or the new one is there, whole.
+    """Write `data` to `path` so that at any moment either the old file or the new file is complete.
 
-    The bytes go to a temporary file in the same folder, are synced to the disk, and take the old file's
-    place in one step (POSIX rename(2)). The old file's permissions are kept; a symbolic link is followed.
+    The bytes go to a temporary file in the same folder, are synced to the disk, and replace the old file
+    in one step (POSIX rename(2)). The old file's permissions are kept, and a symbolic link is followed.
 
     Raises:
-        EdgenetError: the folder is missing or cannot be written, the disk is full, or `path` is a folder or
-            a device. The old file is then untouched and nothing else is left behind.
+        EdgenetError: the folder is missing or cannot be written, the disk is full, or `path` is a folder, a
+            device or a pipe. The old file is then unchanged, and no temporary file is left behind.
     """
     target = _target_of(Path(path))
-    # A short name of its own: the target's name plus a suffix might be longer than the file system allows.
+    # The target's name with a suffix could be longer than the file system allows, so use a short name.
     temporary = target.parent / f".edgenet-{secrets.token_hex(6)}.tmp"
     try:
         _write_synced(temporary, data, like=target)
@@ -63,14 +63,14 @@ def write_atomically(path: str | Path, data: bytes) -> None:
     except OSError as error:
         raise _write_error(Path(path), error) from error
     finally:
-        # Also after an interrupt. After a success the name is gone already; a read-only file system refuses
-        # even to remove what is not there.
+        # This also cleans up after an interrupt. After a success the temporary name no longer exists, and a
+        # read-only file system refuses even to remove a file that does not exist.
         with contextlib.suppress(OSError):
             temporary.unlink()
 
 
 def sha256(data: bytes | Path) -> str:
-    """The SHA-256 of some bytes, or of the file at a path, as 64 lower-case hexadecimal digits.
+    """Return the SHA-256 of bytes, or of the file at a path, as 64 lower-case hexadecimal digits.
 
     Raises:
         EdgenetError: the file is missing or cannot be read.
@@ -88,19 +88,19 @@ def sha256(data: bytes | Path) -> str:
 
 
 def stored_zip(members: Mapping[str, bytes], behind: bytes = b"") -> bytes:
-    """A zip of `members` in the order given, without compression; the same members give the same bytes.
+    """Return an uncompressed zip of `members` in the order given; the same members give the same bytes.
 
     Args:
-        members: contents by name.
-        behind: bytes that the archive comes behind; they are part of the result, and offsets count from
-            their start.
+        members: the contents of each member, by name.
+        behind: bytes that come before the archive. They are part of the result, and the archive's offsets
+            count from their start.
     """
     stream = io.BytesIO()
     stream.write(behind)
-    # Mode "w" starts at the stream's position; "a" would look for an older archive in the bytes before.
+    # Mode "w" starts at the stream's position; "a" would search the bytes before it for an older archive.
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
         for name, data in members.items():
-            # The format's earliest date, and Unix as the system everywhere: nothing of this machine gets in.
+            # Use the format's earliest date, and Unix as the system, so that nothing depends on this machine.
             entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
             entry.create_system = 3
             entry.external_attr = (stat.S_IFREG | 0o644) << 16
@@ -109,12 +109,12 @@ def stored_zip(members: Mapping[str, bytes], behind: bytes = b"") -> bytes:
 
 
 def _target_of(path: Path) -> Path:
-    """The regular file (existing or not) that `path` stands for."""
+    """Return the regular file that `path` points to after links are followed; it need not exist yet."""
     try:
         target = path.resolve()
         if target.is_dir():
             raise EdgenetError(f"{path} is a folder", "give the name of a file")
-        # Renaming over a device or a pipe would remove it.
+        # Renaming a file over a device or a pipe would remove the device or pipe.
         if target.exists() and not target.is_file():
             raise EdgenetError(f"{path} is a device or a pipe", "give the name of a file")
         if not target.parent.is_dir():
@@ -135,14 +135,14 @@ def _write_synced(path: Path, data: bytes, like: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Makes the new name itself survive a power failure; a no-op where a folder cannot be opened."""
+    """Sync a folder so that a renamed file survives a power failure; do nothing if folders cannot be opened."""
     if not hasattr(os, "O_DIRECTORY"):
         return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
     except OSError as error:
-        # Some network and FUSE file systems do not know this; the file itself is written and in its place.
+        # Some network and FUSE file systems cannot sync folders; the file is already written and renamed.
         if error.errno not in (errno.EINVAL, errno.ENOTSUP):
             raise
     finally:
@@ -156,10 +156,10 @@ def _write_error(path: Path, error: OSError) -> EdgenetError:
 
 
 def make_folder(out: Path) -> None:
-    """Makes a folder for results, with those above it, unless it is there.
+    """Make a folder for results, with its parent folders, unless it exists already.
 
     Raises:
-        EdgenetError: it cannot be made, or nothing can be written into it.
+        EdgenetError: the folder cannot be made, or it is not writable.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)

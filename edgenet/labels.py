@@ -1,4 +1,4 @@
-"""The labels file: the names of the classes, one a line, in the order of the network's outputs."""
+"""The labels file: the names of the classes, one per line, in the order of the network's outputs."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from edgenet.errors import EdgenetError
 
 
 def labels_text(labels: Sequence[str]) -> bytes:
-    """The labels file: UTF-8, one name a line, a newline behind each. Names may repeat, as ImageNet's do.
+    """Return the contents of a labels file: UTF-8, one name per line, each line ended by a newline.
+
+    Names may repeat, as ImageNet's do.
 
     Raises:
-        EdgenetError: a name is empty, has blanks around it, or holds a line break or another control character.
+        EdgenetError: a name is empty, starts or ends with a blank, or has a line break or another control character.
     """
     for number, label in enumerate(labels):
         if not label or label != label.strip() or _control(label):
@@ -24,14 +26,16 @@ def labels_text(labels: Sequence[str]) -> bytes:
 
 
 def parse_labels(data: bytes, where: str) -> list[str]:
-    """The names in a labels file, ours or a person's: no last newline, CRLF, and a byte-order mark are fine.
+    """Return the names in a labels file written by edgenet or by a person.
+
+    A missing last newline, CRLF line ends and a byte-order mark are accepted.
 
     Args:
         data: the file's bytes.
-        where: how to call the file in an error.
+        where: the name of the file in error messages.
 
     Raises:
-        EdgenetError: not UTF-8, nothing in it, a blank line between names, or a control character in one.
+        EdgenetError: the file is not UTF-8, is empty, has a blank line, or a name has a control character.
     """
     try:
         text = data.decode("utf-8-sig")
@@ -40,7 +44,9 @@ def parse_labels(data: bytes, where: str) -> list[str]:
     labels = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
     labels = [label.strip() for label in labels]
     if not any(labels):
-        raise EdgenetError(f"{where} names no classes", "write one name per line, one line per output")
+        raise EdgenetError(
+            f"{where} names no classes", "write one name per line, in the order of the outputs"
+        )
     for number, label in enumerate(labels, start=1):
         if not label:
             raise EdgenetError(f"line {number} of {where} is blank", "write one name on every line")
@@ -52,5 +58,5 @@ def parse_labels(data: bytes, where: str) -> list[str]:
 
 
 def _control(label: str) -> bool:
-    """A character that would move the cursor or colour a terminal, where names are printed in columns."""
+    """Return whether a name has a control character, which could move the cursor or change colours in a terminal."""
     return any(unicodedata.category(character) == "Cc" for character in label)

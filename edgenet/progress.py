@@ -1,12 +1,12 @@
-"""How long work tells how far it is, without knowing who shows it."""
+"""The callback with which long work reports its progress, whoever displays it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 Progress = Callable[[str, int, int | None], None]
-"""Called with what is being done, how much is done, and how much there is (None where nobody knows)."""
+"""Called with the name of the stage, the amount done, and the total amount (None if unknown)."""
 
 
 def silent(stage: str, done: int, total: int | None) -> None:
-    """Shows nothing."""
+    """Ignore the progress."""

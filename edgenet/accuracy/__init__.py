@@ -1,1 +1,1 @@
-"""What counts of right and wrong answers allow to be said; knows nothing of files, photos or networks."""
+"""Statistics on counts of right and wrong answers; independent of files, photos and networks."""

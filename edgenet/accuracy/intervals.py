@@ -1,4 +1,4 @@
-"""95 % confidence intervals of a percentage, and of the difference of two that were counted on the same photos."""
+"""95 % confidence intervals of a percentage, and of the difference of two percentages on the same photos."""
 
 from __future__ import annotations
 
@@ -11,17 +11,21 @@ Z95 = 1.959963984540054
 
 @dataclass(frozen=True)
 class Interval:
-    """A 95 % confidence interval: percent of the photos, or percentage points."""
+    """A 95 % confidence interval, in percent of the photos or in percentage points."""
 
     low: float
     high: float
 
 
 def wilson(hits: int, n: int) -> Interval:
-    """The score interval of a proportion, in percent; of no photos it is 0 to 100.
+    """Return the score interval of a proportion, in percent; 0 to 100 for no photos.
 
-    Source: Wilson 1927, "Probable inference, the law of succession, and statistical inference". Unlike the textbook's
-    p ± 1.96 sqrt(p (1 - p) / n) it holds for few photos, and where all or none are right.
+    Source: Wilson 1927, "Probable inference, the law of succession, and statistical inference". Unlike the
+    textbook's p ± 1.96 sqrt(p (1 - p) / n), it holds for few photos, and when all or none are right.
+
+    Args:
+        hits: number of photos that are right.
+        n: number of photos.
     """
     if n == 0:
         return Interval(0.0, 100.0)
@@ -33,16 +37,17 @@ def wilson(hits: int, n: int) -> Interval:
 
 
 def difference(both: int, lost: int, won: int, neither: int) -> Interval:
-    """The interval of first minus second proportion of the same photos, in points; of no photos -100 to 100.
+    """Return the interval of the first minus the second proportion on the same photos, in percentage points.
 
-    Source: Newcombe 1998, "Improved confidence intervals for the difference between binomial proportions based on
-    paired data", method 10: the two Wilson intervals, put together by their correlation phi.
+    For no photos it is -100 to 100. Source: Newcombe 1998, "Improved confidence intervals for the difference
+    between binomial proportions based on paired data", method 10: the two Wilson intervals, combined by their
+    correlation phi.
 
     Args:
-        both: photos that the first and the second network have right.
-        lost: those that only the first has right.
-        won: those that only the second has right.
-        neither: those that none has right.
+        both: number of photos that both networks have right.
+        lost: number of photos that only the first network has right.
+        won: number of photos that only the second network has right.
+        neither: number of photos that neither network has right.
     """
     n = both + lost + won + neither
     if n == 0:
@@ -56,12 +61,12 @@ def difference(both: int, lost: int, won: int, neither: int) -> Interval:
 
 
 def _hypotenuse(a: float, b: float, phi: float) -> float:
-    # with phi = 1 and a = b rounding may leave a little less than nothing
+    # with phi = 1 and a = b, rounding may give a value slightly below zero
     return math.sqrt(max(a * a - 2 * phi * a * b + b * b, 0.0))
 
 
 def _correlation(both: int, lost: int, won: int, neither: int) -> float:
-    """Phi with Newcombe's continuity correction; 0 where one of the networks is always right or always wrong."""
+    """Return phi with Newcombe's continuity correction; 0 if one network is always right or always wrong."""
     n = both + lost + won + neither
     margins = (both + lost) * (won + neither) * (both + won) * (lost + neither)
     if margins == 0:

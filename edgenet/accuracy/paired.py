@@ -1,4 +1,4 @@
-"""Two networks on the very same photos: what the second lost and won against the first."""
+"""Compares two networks on the same photos: what the second one loses and wins against the first."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ Z80 = 0.8416212335729143
 
 @dataclass(frozen=True)
 class Paired:
-    """The second network against the first.
+    """The second network compared with the first.
 
     Attributes:
-        n: photos.
-        lost: those that only the first has right.
-        won: those that only the second has right.
-        drop: first minus second top-1, percentage points; below zero where the second is better.
-        interval: of the drop.
-        p_value: of McNemar's test.
+        n: number of photos.
+        lost: number of photos that only the first network has right.
+        won: number of photos that only the second network has right.
+        drop: first minus second top-1, percentage points; negative if the second is better.
+        interval: 95 % confidence interval of the drop, percentage points.
+        p_value: p-value of McNemar's test.
     """
 
     n: int
@@ -36,11 +36,11 @@ class Paired:
 
 
 def compare(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Paired:
-    """Compares two networks.
+    """Compare two networks.
 
     Args:
-        first: whether the first network is right, photo by photo [n].
-        second: the same of the second, on the same photos.
+        first: whether the first network is right on each photo [n].
+        second: whether the second network is right on each of the same photos [n].
     """
     n = len(first)
     both, lost, won = (int(x.sum()) for x in (first & second, first & ~second, ~first & second))
@@ -55,13 +55,14 @@ def compare(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Paired:
 
 
 def mcnemar(lost: int, won: int) -> float:
-    """The exact p-value, two-sided: how often chance alone parts the changed photos so unevenly or worse.
+    """Return the exact two-sided p-value: how often chance splits the changed photos at least this unevenly.
 
-    Source: McNemar 1947, "Note on the sampling error of the difference between correlated proportions or percentages",
-    with the binomial distribution itself in place of its normal approximation. Without a changed photo it is 1.
+    Source: McNemar 1947, "Note on the sampling error of the difference between correlated proportions or
+    percentages", with the exact binomial distribution instead of its normal approximation. If no photo
+    changed, the p-value is 1.
     """
     changed, fewer = lost + won, min(lost, won)
-    # through logarithms: the binomial coefficients of thousands of photos leave the range of floats
+    # in logarithms, because the binomial coefficients of thousands of photos overflow a float
     logs = (
         math.lgamma(changed + 1) - math.lgamma(k + 1) - math.lgamma(changed - k + 1) for k in range(fewer + 1)
     )
@@ -70,17 +71,18 @@ def mcnemar(lost: int, won: int) -> float:
 
 
 def photos_to_tell(drop: float, lost: int, won: int, n: int) -> int:
-    """How many photos would show a drop with a probability of 80 %, if as many answers change as among these.
+    """Return how many photos would show a drop with 80 % probability, at the same share of changed answers.
 
     Source: Connett, Smith and McHugh 1987, "Sample size and power for pair-matched case-control studies":
-    (z_0.975 sqrt(s) + z_0.8 sqrt(s - d^2))^2 / d^2 with s the share of changed answers. The share is taken
-    with half a photo more in each of the four cells (Agresti and Min 2005), so that it is never zero.
+    (z_0.975 sqrt(s) + z_0.8 sqrt(s - d^2))^2 / d^2, where s is the share of changed answers and d the drop as
+    a share. Half a photo is added to each of the four cells to estimate s (Agresti and Min 2005), so that it
+    is never zero.
 
     Args:
-        drop: in points, above zero.
-        lost: photos of `n` that only the first network has right.
-        won: those that only the second has right.
-        n: photos.
+        drop: the drop to show, percentage points, above zero.
+        lost: number of the `n` photos that only the first network has right.
+        won: number of the `n` photos that only the second network has right.
+        n: number of photos.
     """
     d = drop / 100
     share = max((lost + won + 1) / (n + 2), d)

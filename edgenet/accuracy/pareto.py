@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 
 def on_front(costs: Sequence[float], gains: Sequence[float]) -> tuple[bool, ...]:
-    """Which of n points are on the front.
+    """Return for each of n points whether it is on the front.
 
-    A point is on it unless another costs no more and gains no less, and is better in one of the two; of equal points
-    all are.
+    A point is on the front unless another point costs no more, gains no less, and is better in one of the
+    two. Equal points are all on the front, or all not.
 
     Args:
-        costs: less is better [n].
-        gains: more is better [n].
+        costs: the points' costs [n]; less is better.
+        gains: the points' gains [n]; more is better.
     """
     points = list(zip(costs, gains, strict=True))
     return tuple(

@@ -1,28 +1,30 @@
-"""What a comparison allows to be said, in words; where there are too few photos to know, it says that instead."""
+"""Says in words what a comparison proves, or that there are too few photos to tell."""
 
 from __future__ import annotations
 
 from edgenet.accuracy.paired import Paired, photos_to_tell
 
 MARGIN = 1.0
-"""A loss up to this, in points, may be called none. It is what some 500 to 1,300 photos can exclude where int8 changes
-1 to 3 % of the answers, as on ImageNet's MobileNets, and close to MLPerf's rule for int8: 99 % of the float accuracy,
-for these networks 0.7 points. Half a point would take four times as many photos, more than people have."""
+"""A loss up to this many percentage points counts as no loss. About 500 to 1,300 photos can exclude a larger
+loss if int8 changes 1 to 3 % of the answers, as for ImageNet's MobileNets. The margin is close to MLPerf's
+rule for int8, 99 % of the float accuracy, which for these networks is 0.7 points. A margin of half a point
+would need four times as many photos, more than people usually have."""
 SIGNIFICANT = 0.05
 SMALL_DROP = 0.5
 ENOUGH_TO_PLAN = 30
-"""With fewer photos nobody knows how many answers change, and so not how many photos would be needed."""
+"""With fewer photos, the share of changed answers is too uncertain to estimate how many would be needed."""
 
 
 def verdict(paired: Paired, margin: float = MARGIN) -> str:
-    """What the second network does, as the rest of a sentence about it.
+    """Return the conclusion about the second network, without naming it: the caller puts its name in front.
 
-    A loss or a gain is stated where McNemar's test has it below 5 %. "No loss larger than the margin" is said only
-    where the upper end of the drop's 95 % interval is at most the margin. Otherwise it cannot be told.
+    The text states a loss or a gain if the p-value of McNemar's test is below 5 %. It rules out a loss larger
+    than the margin only if the upper end of the drop's 95 % interval is at most the margin. Otherwise it says
+    that nothing can be told.
 
     Args:
-        paired: the comparison; the first network is what the second is measured by.
-        margin: points.
+        paired: the comparison with the first network.
+        margin: largest loss that counts as no loss, percentage points.
     """
     if paired.n == 0:
         return "cannot tell: there are no photos"
@@ -35,7 +37,7 @@ def verdict(paired: Paired, margin: float = MARGIN) -> str:
         )
     if paired.interval.high <= margin:
         return (
-            f"no loss larger than {margin:g} point{'s' * (margin != 1)} is hidden in {_photos(paired.n)} "
+            f"a loss larger than {margin:g} point{'s' * (margin != 1)} is ruled out by {_photos(paired.n)} "
             f"(95 % interval of the drop: {interval})"
         )
     return (
@@ -50,7 +52,7 @@ def _photos(n: int) -> str:
 
 def _wanted(paired: Paired) -> str:
     if paired.n < ENOUGH_TO_PLAN:
-        return "; so few do not even say how many would be enough"
+        return "; so few photos cannot even show how many would be enough"
     wanted = photos_to_tell(SMALL_DROP, paired.lost, paired.won, paired.n)
-    digits = len(str(wanted)) - 2  # two digits: it is an estimate
-    return f"; about {round(wanted, -digits):,} photos would tell a drop of half a point"
+    digits = len(str(wanted)) - 2  # round to two significant digits, because it is only an estimate
+    return f"; about {round(wanted, -digits):,} photos would show a drop of half a point"

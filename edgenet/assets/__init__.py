@@ -1,1 +1,1 @@
-"""Media that come with edgenet: the video and the digits of the demo, each with its source and licence."""
+"""Media files that come with edgenet: the demo's video and digits, each with its source and licence."""

@@ -1,6 +1,6 @@
-"""Rebuilds digits.png and digits.json from scikit-learn's copy of the digits. A tool for developers.
+"""Rebuilds digits.png and digits.json from scikit-learn's copy of the digits; a tool for developers.
 
-python -m edgenet.assets.collect_digits    # needs `pip install scikit-learn`, which edgenet itself does not
+python -m edgenet.assets.collect_digits    # needs `pip install scikit-learn`, which edgenet does not
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ HERE = Path(__file__).resolve().parent
 
 
 def mosaic(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The digits [n, 8, 8] in rows of `COLUMNS`, as grey levels; what is left of the last row is black."""
+    """Arrange the digits [n, 8, 8] in rows of `COLUMNS` as one grey picture, padded with black."""
     rows = -(-len(images) // COLUMNS)
     padded = np.zeros((rows * COLUMNS, SIDE, SIDE), np.uint8)
     padded[: len(images)] = images * STEP
@@ -28,7 +28,7 @@ def mosaic(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def main() -> None:
-    """Writes both files."""
+    """Write both files."""
     import sklearn
     from sklearn.datasets import load_digits
 

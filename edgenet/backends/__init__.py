@@ -1,1 +1,1 @@
-"""Other people's converters, for those who must have them."""
+"""Converters from other projects, for users who need them."""

@@ -1,4 +1,4 @@
-"""A torch network as ONNX in memory, for converters that start from it; edgenet's own reader needs none."""
+"""Exports a torch network to ONNX in memory, for converters that start from ONNX, unlike edgenet's own."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ import onnx
 import torch
 
 OPSET = 17
-"""What converters of today take."""
+"""The ONNX opset that current converters accept."""
 
 
 def export_onnx(module: torch.nn.Module, size: tuple[int, int], opset: int) -> onnx.ModelProto:
-    """A classifier as ONNX, its input called "image".
+    """Export a classifier to ONNX with an input named "image".
 
-    The TorchScript-based exporter is used: on a MobileNet it takes 1 s and no further package, the one through
-    `torch.export` 8 s and onnxscript (measured with torch 2.13).
+    This uses torch's TorchScript-based exporter: on a MobileNet it takes 1 s and needs no further package,
+    while the exporter based on `torch.export` takes 8 s and needs onnxscript (measured with torch 2.13).
 
     Args:
-        module: in evaluation mode; takes normalized RGB [1, 3, H, W] and returns logits [1, N].
-        size: height and width of the picture.
-        opset: ONNX's version of its operators.
+        module: the network in evaluation mode; takes normalized RGB [1, 3, H, W] and returns logits [1, N].
+        size: height and width of the picture, pixels.
+        opset: version of ONNX's operator set.
     """
-    buffer: Any = io.BytesIO()  # which this exporter takes, but torch's annotations leave out
+    buffer: Any = io.BytesIO()  # Any: this exporter accepts BytesIO, but torch's annotations do not list it
     example = torch.zeros(1, 3, *size)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter announces its deprecation
+        warnings.simplefilter("ignore")  # the exporter warns that it is deprecated
         torch.onnx.export(
             module, (example,), buffer, dynamo=False, opset_version=opset, input_names=["image"]
         )

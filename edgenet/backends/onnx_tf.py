@@ -1,8 +1,9 @@
-"""ONNX to TensorFlow by onnx-tf, and on to an int8 .tflite by TFLiteConverter: the old route, which some must have.
+"""Converts ONNX to TensorFlow with onnx-tf, and then to an int8 .tflite with TFLiteConverter.
 
-onnx-tf has not been released since 2022 and wants the TensorFlow of its time: 2.4 GB, Python 3.11 at the latest. It
-keeps ONNX's NCHW and puts a TRANSPOSE before and after every convolution. What comes out is given edgenet's layout all
-the same: uint8 pixels in, float32 probabilities out.
+This is the old route, for users who need it. onnx-tf has had no release since 2022 and needs a TensorFlow of
+that time: 2.4 GB, Python 3.11 at the latest. onnx-tf keeps ONNX's NCHW layout and puts a TRANSPOSE before and
+after every convolution. The resulting file nevertheless has the same input and output as edgenet's own files:
+uint8 pixels in, float32 probabilities out.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 NAME = "onnx-tf"
 OPSET = 13
-"""The newest that onnx-tf 1.10 knows whole."""
+"""The newest ONNX opset that onnx-tf 1.10 supports completely."""
 STEPS = (
     "onnx-tf makes a TensorFlow graph of it, NCHW",
     "TFLiteConverter: full-integer post-training quantization, per-channel weights",
@@ -41,11 +42,11 @@ _INSTALL = "install the extra onnx-tf (2.4 GB) in an environment of its own with
 
 @dataclass(frozen=True)
 class OnnxNetwork:
-    """A classifier as onnx-tf takes it.
+    """A classifier in the form that onnx-tf takes.
 
     Attributes:
-        model: takes one normalized RGB [1, 3, H, W] and returns logits [1, N].
-        normalization: what its input has been through.
+        model: takes one normalized RGB picture [1, 3, H, W] and returns logits [1, N].
+        normalization: how pixels are turned into the model's input.
     """
 
     model: onnx.ModelProto
@@ -53,10 +54,10 @@ class OnnxNetwork:
 
 
 def check_installed() -> None:
-    """Tells at once what would only fail after minutes.
+    """Check that the needed packages are installed; otherwise the error would come only after minutes.
 
     Raises:
-        EdgenetError: the extra is not installed, or there is none for this Python.
+        EdgenetError: a package is not installed.
     """
     missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
     if not missing:
@@ -67,31 +68,33 @@ def check_installed() -> None:
 
 
 def versions() -> dict[str, str]:
-    """Of the packages that do the work."""
+    """Return the versions of the packages that do the conversion."""
     return {name: version(name) for name in (NAME, "tensorflow", "onnx")}
 
 
 def convert_int8(network: OnnxNetwork, images: NDArray[np.uint8]) -> Program:
-    """Quantizes a network to an int8 program in edgenet's layout.
+    """Quantize a network to an int8 program in edgenet's layout.
 
     Args:
-        images: uint8 RGB [n, H, W, 3] to calibrate with.
+        network: the network as ONNX.
+        images: calibration photos, uint8 RGB [n, H, W, 3].
 
     Raises:
-        EdgenetError: onnx-tf or TFLiteConverter cannot take the network; ends with their own words.
+        EdgenetError: onnx-tf or TFLiteConverter cannot convert the network; the message ends with their own
+            error.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow reads this only when it is imported
     try:
         with quiet_native_stderr():
             data = _tensorflow_int8(network, images)
-    except Exception as error:  # their errors are of every kind
+    except Exception as error:  # onnx-tf and TensorFlow raise many kinds of errors
         words = (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()[:300]
         raise EdgenetError(f"{NAME} cannot convert this network: {words}", "leave out --backend") from error
     return _with_softmax(read_tflite(data, f"what {NAME} made"))
 
 
 def _tensorflow_int8(network: OnnxNetwork, images: NDArray[np.uint8]) -> bytes:
-    """uint8 pixels [1, H, W, 3], scale 1, to the logits as float32."""
+    """Return an int8 .tflite that turns uint8 pixels [1, H, W, 3] with scale 1 into float32 logits."""
     import tensorflow as tf
     from onnx_tf.backend import prepare
 
@@ -115,9 +118,10 @@ def _tensorflow_int8(network: OnnxNetwork, images: NDArray[np.uint8]) -> bytes:
 
 
 def _representative(images: NDArray[np.uint8]) -> Iterator[list[NDArray[np.float32]]]:
-    """The photos as float32, one at a time.
+    """Yield the photos as float32, one at a time.
 
-    Two pixels of the first become 0 and 255, so that the input's range is theirs and its step is one pixel value.
+    Two pixels of the first photo are set to 0 and 255, so that the input's range is exactly 0 to 255 and one
+    quantization step is one pixel value.
     """
     for number, image in enumerate(images):
         photo = image[None].astype(np.float32)
@@ -127,11 +131,11 @@ def _representative(images: NDArray[np.uint8]) -> Iterator[list[NDArray[np.float
 
 
 def _with_softmax(program: Program) -> Program:
-    """The program with its input and output named, and the probabilities of its logits, in float32, behind it."""
+    """Rename the program's input and output as edgenet does, and add a float32 softmax at the end."""
     image, logits = program.tensors[program.input], program.tensors[program.output]
     if image.quantization != Quantization((1.0,), (0,)) or logits.dtype != "float32":
         raise EdgenetError(
-            f"{NAME} made a file that takes {image.dtype} in steps of {image.quantization}",
+            f"{NAME} made a file with an unexpected input: {image.dtype}, {image.quantization}",
             "leave out --backend",
         )
     tensors = list(program.tensors)

@@ -1,1 +1,1 @@
-"""Measuring with TensorFlow Lite's own program, benchmark_model, which the user gives: no Python is needed there."""
+"""Measuring with TensorFlow Lite's program benchmark_model, given by the user; the device needs no Python."""

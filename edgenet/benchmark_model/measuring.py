@@ -1,4 +1,4 @@
-"""Models measured in turns by benchmark_model, one process for each block, on any device with a shell."""
+"""Measuring models in turns with benchmark_model, one process for each block, on any device with a shell."""
 
 from __future__ import annotations
 
@@ -28,22 +28,27 @@ from edgenet.latency.shell_conditions import facts_there, look_at
 from edgenet.progress import Progress
 
 LONGEST_S = 600
-"""A process ends after so many seconds whatever it has done; its own limit is 150."""
+"""The longest time of the runs of one process, seconds; the program's own default is 150."""
 _CANNOT_START = (126, 127)
-_EXEC = 'exec "$@"'  # a program that cannot be started is then an exit status on this machine, too
+# Run by a shell, so that on this machine too a program that cannot be started ends with an exit status.
+_EXEC = 'exec "$@"'
 
 
 def measure_with_program(
     device: Device, path: Path, models: Sequence[Path], options: BenchOptions, progress: Progress
 ) -> list[dict[str, Any]]:
-    """A report for each model.
+    """Measure models and return one report for each, in order.
 
     Args:
-        path: benchmark_model, on this machine.
+        device: the device.
+        path: the program benchmark_model on this machine.
+        models: .tflite files or bundles.
+        options: how to measure.
+        progress: reports every step.
 
     Raises:
-        EdgenetError: the program does not fit the device or does not do its work there, a model cannot be used; says
-            why.
+        EdgenetError: the program was built for another machine or fails on the device, or a model cannot be
+            used; the message says why.
     """
     program = read_program(path)
     check_fits(program, device)
@@ -73,14 +78,18 @@ def measure_with_program(
 
 @dataclass(frozen=True)
 class _Runner:
-    """The program there."""
+    """Runs the program on the device."""
 
     device: Device
     program: BenchmarkProgram
     place: str
 
     def run(self, model: str, setting: Setting, arguments: tuple[str, ...]) -> str:
-        """All that it prints."""
+        """Run the program on a model and return everything it prints.
+
+        Raises:
+            EdgenetError: the program fails.
+        """
         command = (*_pinned(setting), self.place, f"--graph={model}", *arguments)
         with self.device.start(script(_EXEC, *command)) as running:
             done = running.finish()
@@ -97,29 +106,32 @@ class _Runner:
         if done.status in _CANNOT_START:
             return EdgenetError(f"{where} cannot start {name}: {why}", _remedy(why, where))
         return EdgenetError(
-            f"{name} failed on {where} with exit status {done.status}: {why}", "see that it reads this model"
+            f"{name} failed on {where} with exit status {done.status}: {why}",
+            "check that it can read this model",
         )
 
 
 def _remedy(why: str, where: str) -> str:
     if "ermission denied" in why:
-        return "programs are forbidden there, or it is mounted noexec; a phone's browser measures, too: --browser"
-    return f"see that it was built for {where}, with all that it needs in it"
+        return (
+            "its folder is mounted noexec, or Android forbids it; on a phone, measure with --browser instead"
+        )
+    return f"check that it was built for {where} and includes all libraries it needs"
 
 
 def _pinned(setting: Setting) -> tuple[str, ...]:
-    """taskset in util-linux and in Android's toybox: a mask in hexadecimal."""
+    """Return the taskset command; util-linux and Android's toybox both take a hexadecimal mask of CPUs."""
     if setting.cpus.name == ALL:
         return ()
     return ("taskset", f"{sum(1 << cpu for cpu in setting.cpus.cpus):x}")
 
 
 def _why(done: Finished) -> str:
-    """The program says what is wrong in lines that begin with ERROR, the last of which is empty of meaning."""
+    """Return why the program failed: its ERROR and FATAL lines, except "Benchmarking failed."."""
     lines = f"{done.err.decode(errors='replace')}\n{done.out.decode(errors='replace')}".splitlines()
     errors = [line.partition(": ")[2] for line in lines if line.startswith(("ERROR: ", "FATAL: "))]
     told = [error for error in errors if error != "Benchmarking failed."]
-    return "; ".join(told) or (done.last_words() if done.out or done.err else "it said nothing")
+    return "; ".join(told) or (done.last_words() if done.out or done.err else "it printed no reason")
 
 
 def _arguments(threads: int, warmup: int, runs: int, seconds: float) -> tuple[str, ...]:
@@ -137,7 +149,7 @@ def _arguments(threads: int, warmup: int, runs: int, seconds: float) -> tuple[st
 def _prepare(
     runner: _Runner, model: ModelFile, path: str, choices: list[Setting], progress: Progress
 ) -> Measured:
-    """The model with its fastest setting: the lowest p50, of those within 2 % of it the first."""
+    """Choose the model's fastest setting: the first whose p50 is within 2 % of the lowest."""
     operators = operators_of(model)
     if len(choices) == 1:
         return Measured(model, path, operators, choices[0], [])
@@ -149,8 +161,8 @@ def _prepare(
         )
         if found.p50_ms is None:
             raise EdgenetError(
-                f"{runner.program.path.name} is too old to tell the median, by which the fastest setting is chosen",
-                "give one number of --threads and one list of --affinity, or a newer program",
+                f"{runner.program.path.name} is too old to report the median, by which we choose a setting",
+                "give one number for --threads and one list for --affinity, or use a newer program",
             )
         tried.append((choice, found, found.p50_ms))
     lowest = min(p50 for *_, p50 in tried)
@@ -173,7 +185,7 @@ def _trial(setting: Setting, found: Timings, best: bool) -> dict[str, Any]:
 def _measure_in_turns(
     runner: _Runner, measured: list[Measured], protocol: Protocol, progress: Progress
 ) -> None:
-    """Each model has a block in every round, and every other round goes backwards, as in `contenders`."""
+    """Measure a block of each model in every round; odd rounds reverse the order (see `contenders`)."""
     began = monotonic()
     runs, seconds = math.ceil(protocol.runs / protocol.blocks), protocol.min_seconds / protocol.blocks
     for number in range(protocol.blocks):
@@ -189,7 +201,7 @@ def _measure_in_turns(
 
 @contextmanager
 def _models_there(device: Device, models: Sequence[ModelFile], progress: Progress) -> Iterator[list[str]]:
-    """The models' paths on the device, for the block: the program reads no bundles."""
+    """Yield paths of the models on the device, copied as .tflite because the program reads no bundles."""
     folder = f"{device.home}/measuring-{secrets.token_hex(4)}"
     names = [f"{number}.tflite" for number in range(len(models))]
     try:
@@ -200,7 +212,7 @@ def _models_there(device: Device, models: Sequence[ModelFile], progress: Progres
 
 
 def _protocol(options: BenchOptions) -> Protocol:
-    """Each block is a process, and so a cold start; nothing here waits for the device."""
+    """Return the protocol: each block is a process and so a cold start; nothing waits for a cool device."""
     named = changed(
         PROTOCOLS[options.protocol],
         runs=options.runs,

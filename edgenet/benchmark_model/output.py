@@ -1,9 +1,9 @@
-"""What benchmark_model prints, read.
+"""Parsing the output of benchmark_model.
 
 tensorflow/lite/tools/benchmark/benchmark_model.cc prints the timings, tensorflow/lite/profiling and
-xla/tsl/util/stats_calculator.cc the tables of operators, tensorflow/lite/core/subgraph.cc what was delegated (on
-Android; elsewhere it is silent). The words are the same in all versions, with or without "INFO: ", but only newer ones
-tell the median.
+xla/tsl/util/stats_calculator.cc print the tables of operators, and tensorflow/lite/core/subgraph.cc prints
+what was delegated (only on Android). All versions print the same words, with or without "INFO: ", but only
+newer versions print the median.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ NOTHING_KNOWN = Delegate(None, None, None, None)
 REMEDY = "give TensorFlow Lite's or LiteRT's benchmark_model"
 
 _LINE = r"^(?:INFO: )?"
-# A warm-up and the runs; where all took the same time only `curr` is there.
+# The program prints one such line for the warm-up and one for the runs. If all took the same time, it prints
+# only `curr`.
 _RUNS = re.compile(
     _LINE + r"count=(?P<n>\d+) (?:first=\d+ )?curr=(?P<curr>\d+)(?: ?\(all same\))?"
     r"(?: min=(?P<min>\d+) max=(?P<max>\d+) avg=(?P<avg>[\d.e+]+) std=(?P<std>\d+))?"
@@ -43,14 +44,14 @@ _COLUMNS = ("[node type]", "[avg ms]", "[times called]", "[Name]")
 
 @dataclass(frozen=True)
 class Timings:
-    """The timed runs of one process, in milliseconds, to the microsecond that the program counts in.
+    """The timed runs of one process, in milliseconds; the program counts in microseconds.
 
     Attributes:
         n: number of runs.
-        p50_ms: their median; None where the program is too old to tell.
-        std_ms: standard deviation of all runs (divisor n), cut to whole microseconds.
-        load_ms: from starting to read the model to allocated tensors.
-        first_inference_ms: the first Invoke.
+        p50_ms: the median; None if the program is too old to report it.
+        std_ms: standard deviation of all runs (divisor n), truncated to whole microseconds.
+        load_ms: time to read the model and allocate its tensors.
+        first_inference_ms: time of the first inference (Invoke).
     """
 
     n: int
@@ -65,12 +66,12 @@ class Timings:
 
 @dataclass(frozen=True)
 class OperatorRow:
-    """An operator of the network, or what its delegate made of some.
+    """An operator of the network, or an operator that a delegate runs in its place.
 
     Attributes:
         kind: such as CONV_2D, or the delegate's own name for it.
-        output: the name of the tensor it makes; None within a delegate.
-        ms: mean time in one inference.
+        output: the name of its output tensor; None for a delegate's operator.
+        ms: mean time in one inference, milliseconds.
     """
 
     kind: str
@@ -79,10 +80,10 @@ class OperatorRow:
 
 
 def read_timings(text: str) -> Timings:
-    """The timings in what one process printed.
+    """Parse the timings in the output of one process.
 
     Raises:
-        EdgenetError: there are none: it is no benchmark_model, or a very old one.
+        EdgenetError: there are no timings: the program is not benchmark_model, or a very old one.
     """
     both, start = list(_RUNS.finditer(text)), _START.search(text)
     if len(both) != 2 or start is None or both[1]["n"] == "0":
@@ -104,10 +105,11 @@ def read_timings(text: str) -> Timings:
 
 
 def read_delegate(text: str, operators: int | None) -> Delegate:
-    """What was delegated, as far as the program tells.
+    """Parse what was delegated, as far as the program reports it.
 
     Args:
-        operators: of the network; None where nobody knows.
+        text: the output of one process.
+        operators: number of operators in the network; None if unknown.
     """
     found = _REPLACED.search(text)
     if found and (found["total"] or operators):
@@ -122,10 +124,10 @@ def read_delegate(text: str, operators: int | None) -> Delegate:
 
 
 def read_operators(text: str) -> tuple[OperatorRow, ...]:
-    """The operators in the order in which they ran; a delegate's own in the place of the delegate.
+    """Parse the operators in the order in which they ran; a delegate's operators replace its own row.
 
     Raises:
-        EdgenetError: there is no such table.
+        EdgenetError: the output has no table of operators.
     """
     _, found, tables = text.partition(_PROFILE)
     network, _, delegate = tables.partition(_INTERNAL)
@@ -143,7 +145,7 @@ def read_operators(text: str) -> tuple[OperatorRow, ...]:
 
 
 def _table(text: str) -> list[OperatorRow]:
-    """The first table by run order: cells between tabs, below the names of its columns, up to an empty line."""
+    """Parse the first table in run order: tab-separated cells below the column names, up to an empty line."""
     lines = iter(text.splitlines())
     for line in lines:
         if "= Run Order =" in line:
@@ -166,10 +168,11 @@ def _cells(line: str) -> list[str]:
 
 
 def _row(kind: str, ms: str, times: str, name: str) -> list[OperatorRow]:
-    """Nothing for what is no operator; `ms` is the mean of each time that it was called in an inference."""
+    """Return an empty list for a line that is not an operator; `ms` is the mean time of one call."""
     node = _NODE.fullmatch(name)
     if node is None and not name.startswith("Delegate/"):
         return []
-    # In older versions each of a delegate's operators has the same kind, and its name in the other column.
+    # Older versions give all of a delegate's operators the same kind and put the real kind into the name
+    # column.
     told = name.removeprefix("Delegate/").rpartition(":")[0] if kind == "DelegateOpInvoke" else kind
     return [OperatorRow(told, node["first"] if node else None, float(ms) * int(times))]

@@ -1,4 +1,4 @@
-"""The program that the user gives: what it is, where it can run, and how it comes to a device once."""
+"""The user's benchmark_model program: inspecting it, checking that it fits a device, copying it there."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _CHECK = 'cd "$1" && echo "$2  $3" | sha256sum -c >/dev/null 2>&1 && chmod 755 "
 
 @dataclass(frozen=True)
 class BenchmarkProgram:
-    """A benchmark_model.
+    """A benchmark_model program.
 
     Attributes:
-        path: on this machine.
-        machine: what it was built for, as `uname -m` says.
-        sha256: of the file.
-        size_bytes: of the file.
+        path: the file on this machine.
+        machine: the architecture it was built for, named as `uname -m` does.
+        sha256: the file's SHA-256.
+        size_bytes: the file's size.
     """
 
     path: Path
@@ -35,27 +35,27 @@ class BenchmarkProgram:
     size_bytes: int
 
     def facts(self) -> dict[str, str | int]:
-        """For the report."""
+        """Return the program's entry in the report."""
         return {"file": self.path.name, "sha256": self.sha256, "size_bytes": self.size_bytes}
 
 
 def read_program(path: Path) -> BenchmarkProgram:
-    """Looks at the file.
+    """Inspect a program file.
 
     Raises:
-        EdgenetError: there is none, or it is no program for Linux or Android.
+        EdgenetError: the file cannot be read, or is not a program for Linux or Android.
     """
     return BenchmarkProgram(path, program_machine(path), sha256(path), path.stat().st_size)
 
 
 def check_fits(program: BenchmarkProgram, device: Device) -> None:
-    """Refuses a program for another kind of machine.
+    """Check that a program was built for the device's architecture.
 
     Raises:
-        EdgenetError: says what was found and what is needed.
+        EdgenetError: it was not; the message says what it was built for and what is needed.
     """
     facts = device.facts()
-    # Whether a 64-bit Arm still runs 32-bit programs only it knows.
+    # A 64-bit Arm may or may not run 32-bit programs; only starting one shows it, so we allow the attempt.
     if program.machine == facts.userland or (program.machine, facts.machine) == ("armv7l", "aarch64"):
         return
     raise EdgenetError(
@@ -65,10 +65,12 @@ def check_fits(program: BenchmarkProgram, device: Device) -> None:
 
 
 def place_program(program: BenchmarkProgram, device: Device, progress: Progress) -> str:
-    """Its path there. It is copied unless the same one lies there; on this machine it runs from where it is.
+    """Copy the program to the device, unless the same file is already there, and return its path.
+
+    On this machine the program runs from its present path.
 
     Raises:
-        EdgenetError: the device cannot take it.
+        EdgenetError: the program cannot be copied, or the copy has a wrong checksum.
     """
     if isinstance(device, LocalDevice):
         return str(program.path.resolve())
@@ -79,6 +81,7 @@ def place_program(program: BenchmarkProgram, device: Device, progress: Progress)
         progress("verify", 0, None)
         if device.run(check).status:
             raise EdgenetError(
-                f"what arrived of {program.path.name} on {device.name} is another file", "do the same again"
+                f"the copy of {program.path.name} on {device.name} has a wrong checksum",
+                "run the same command again",
             )
     return f"{folder}/{name}"

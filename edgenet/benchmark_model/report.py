@@ -1,4 +1,4 @@
-"""What benchmark_model told of a model, as an `edgenet.latency.v1`: what it does not tell is null."""
+"""Making an `edgenet.latency.v1` report from benchmark_model's output; unknown values are null."""
 
 from __future__ import annotations
 
@@ -20,20 +20,23 @@ from edgenet.benchmark_model.output import NOTHING_KNOWN, OperatorRow, Timings
 from edgenet.benchmark_model.program import NAME, BenchmarkProgram
 
 ROUTE = "benchmark_model"
-METHOD = "benchmark_model's own profiler, in a run of its own"
-PERCENTILES = "p50 is the median of the medians of the blocks; no other percentile is told"
+METHOD = "benchmark_model's own profiler, in a separate run"
+PERCENTILES = "p50 is the median of the blocks' medians; no other percentile is reported"
 GROUPS = 5
-NO_MEDIAN = "p50 unknown: this benchmark_model is too old to tell the median"
+NO_MEDIAN = "p50 unknown: this benchmark_model is too old to report the median"
 
 
 @dataclass(frozen=True)
 class Around:
-    """What the reports of one measurement have in common.
+    """The values that all reports of one measurement share.
 
     Attributes:
-        started: ISO 8601.
-        device: what the report says of it.
-        sets: its sets of CPUs, all of them first.
+        started: when the measurement started, ISO 8601.
+        protocol: the measurement protocol.
+        program: the benchmark_model program.
+        device: the device's facts for the report.
+        sets: the device's sets of CPUs, beginning with the set of all CPUs.
+        before, after: the conditions before and after the runs.
     """
 
     started: str
@@ -47,15 +50,19 @@ class Around:
 
 @dataclass
 class Measured:
-    """One model: how it ran, and what was told of it.
+    """One model: the settings it ran with and its results.
 
     Attributes:
-        path: on the device.
-        operators: kinds of the network's own, where the runtime here tells.
-        tried: for the report, where there were several settings.
-        arguments: of the program, all but the model's path.
-        blocks: one process each.
-        looks: the conditions after each block, with the second at which it ended.
+        model: the model.
+        path: its path on the device.
+        operators: kinds of the network's operators; None if this machine's runtime does not list them.
+        setting: the threads and CPUs it runs with.
+        tried: the settings tried, for the report; empty if there was only one.
+        arguments: the program's arguments, except the model's path.
+        delegate: what the delegate took over.
+        blocks: the timings of each block; every block is a separate process.
+        looks: for each block, the second at which it ended and the conditions then.
+        profile: the operators' times; None if they were not measured.
     """
 
     model: ModelFile
@@ -71,7 +78,7 @@ class Measured:
 
 
 def report_of(measured: Measured, around: Around) -> dict[str, Any]:
-    """The report of a model."""
+    """Return the report of a model."""
     steady = _steady(measured.blocks, around.protocol)
     cores = around.device["cores"] or 1
     during = tuple(seen for _, seen in measured.looks)
@@ -99,7 +106,7 @@ def report_of(measured: Measured, around: Around) -> dict[str, Any]:
 
 
 def _steady(blocks: list[Timings], protocol: Protocol) -> dict[str, Any]:
-    """Mean and standard deviation are those of all runs, out of the blocks' own."""
+    """Return the steady-state entry; the blocks' means and deviations are combined to those of all runs."""
     n = sum(block.n for block in blocks)
     mean = sum(block.n * block.mean_ms for block in blocks) / n
     squares = sum(block.n * (block.std_ms**2 + block.mean_ms**2) for block in blocks) / n
@@ -123,13 +130,13 @@ def _steady(blocks: list[Timings], protocol: Protocol) -> dict[str, Any]:
 
 
 def _groups(medians: list[float] | None) -> tuple[float, ...]:
-    """p50 of consecutive groups of blocks."""
+    """Return the p50 of each of `GROUPS` consecutive groups of blocks; empty without medians."""
     parts = np.array_split(np.array(medians or ()), GROUPS)
     return tuple(percentile(part, 50) for part in parts if part.size)
 
 
 def _cold_start(blocks: list[Timings]) -> dict[str, Any]:
-    """Every block is a fresh process; what comes before reading the model is not told."""
+    """Return the cold-start entry; every block is a new process, whose start-up time is unknown."""
     samples = [{"load_ms": block.load_ms, "first_inference_ms": block.first_inference_ms} for block in blocks]
     load, first = (
         percentile(np.array([one[name] for one in samples]), 50) for name in ("load_ms", "first_inference_ms")
@@ -153,7 +160,7 @@ def _profile(measured: Measured) -> dict[str, Any] | None:
     ]
     return {
         "method": METHOD,
-        "clock": "time that passes",
+        "clock": "wall time",
         "threads": measured.setting.threads,
         "operators": rows,
     }

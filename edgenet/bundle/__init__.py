@@ -1,4 +1,4 @@
-"""The bundle: one file that holds a network, its labels, its facts and their checksums."""
+"""The bundle: one file that holds a network, its labels, facts about it, and checksums of it all."""
 
 from edgenet.bundle.bundle import Bundle as Bundle
 from edgenet.bundle.bundle import open_bundle as open_bundle

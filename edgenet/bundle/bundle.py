@@ -1,12 +1,12 @@
-"""Writing and opening a bundle: a zip, stored, the same bytes for the same inputs.
+"""Write and open bundles. A bundle is an uncompressed zip; the same inputs give the same bytes. It holds:
 
-    manifest.json   what follows, with checksums (see `manifest`)
+    manifest.json   facts about the model, and the checksums of the other members (see `manifest`)
     model.tflite    the network
     labels.txt      a name for each output
     CARD.md         the same facts for people (see `card`)
 
-The manifest has no checksum in itself; the zip's CRC-32 guards it. Checksums find damage, not malice: who can
-change a bundle can change its manifest too.
+The manifest holds no checksum of itself; the zip's CRC-32 guards it. Checksums find damage, not malice:
+anyone who can change a bundle can change its manifest too.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from edgenet.tflite.metadata import read_labels
 
 @dataclasses.dataclass(frozen=True)
 class Bundle:
-    """The contents of a bundle whose checksums were all right."""
+    """The contents of a bundle whose checksums were all correct."""
 
     manifest: Manifest
     model: bytes
@@ -37,20 +37,20 @@ class Bundle:
 
 
 def write_bundle(path: str | Path, model: bytes, labels: Sequence[str], facts: Facts) -> Manifest:
-    """Packs a model into the bundle `path`, atomically (see `write_atomically`).
+    """Pack a model into the bundle `path`, atomically (see `write_atomically`).
 
     Args:
-        path: usually `NAME.edgenet`.
-        model: a .tflite file: input uint8 [1, H, W, 3], output float32 [1, N].
+        path: the file to write, usually `NAME.edgenet`.
+        model: the contents of a .tflite file with input uint8 [1, H, W, 3] and output float32 [1, N].
         labels: N names, in the order of the outputs.
-        facts: what cannot be read from the model.
+        facts: facts that cannot be read from the model.
 
     Returns:
-        The manifest as it was written.
+        The manifest that was written.
 
     Raises:
-        EdgenetError: the labels' count differs from the outputs', or the labels from those inside the model;
-            the model is of another form; the file cannot be written.
+        EdgenetError: there are more or fewer labels than outputs; the labels differ from those inside the
+            model; the model has another input or output; or the file cannot be written.
     """
     labels_file = labels_text(labels)
     draft = _draft(model, labels, facts, {MODEL: model, LABELS: labels_file})
@@ -62,11 +62,12 @@ def write_bundle(path: str | Path, model: bytes, labels: Sequence[str], facts: F
 
 
 def open_bundle(path: str | Path) -> Bundle:
-    """Reads a bundle and verifies every byte of it.
+    """Read a bundle and verify every byte of it.
 
     Raises:
-        EdgenetError: what is wrong, in one line: not a bundle, cut off, changed, a member missing or too
-            many, a name that climbs out, a newer schema.
+        EdgenetError: the file cannot be read or is not a bundle; it is cut off or changed; a member is
+            missing, unknown, or has a name that leads out of the bundle's folder; or the schema is newer than
+            this edgenet.
     """
     path = Path(path)
     try:
@@ -86,7 +87,7 @@ def open_bundle(path: str | Path) -> Bundle:
 
 
 def _draft(model: bytes, labels: Sequence[str], facts: Facts, members: dict[str, bytes]) -> Manifest:
-    """The manifest but for the card, which is made from it."""
+    """Return the manifest without the card's entry, because the card is made from this manifest."""
     source, target = read_contract(model)
     _check_labels(model, labels, target.classes)
     return Manifest(
@@ -111,7 +112,7 @@ def _check_labels(model: bytes, labels: Sequence[str], outputs: int) -> None:
         raise EdgenetError(
             f"there are {len(labels)} labels and the model has {outputs} outputs", "give one label per output"
         )
-    # Phone clients read the labels inside the model, device scripts those beside it: they must not disagree.
+    # Phone clients read the labels inside the model, device scripts those beside it, so the two must agree.
     for number, (inside, beside) in enumerate(zip(read_labels(model) or [], labels, strict=False)):
         if inside != beside:
             raise EdgenetError(

@@ -1,4 +1,4 @@
-"""The model card: the manifest's facts for people, as Markdown."""
+"""Write the model card: the manifest's facts for people, as Markdown."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from edgenet.bundle.manifest import Accuracy, Manifest, Quantization
 
 
 def write_card(manifest: Manifest) -> str:
-    """`CARD.md` for a manifest; the same manifest gives the same text. It never guesses."""
+    """Return the text of `CARD.md`: only recorded facts, and the same text for the same manifest."""
     sections = [
         f"# {manifest.name}\n\n{_summary(manifest)}",
         f"## Input and output\n\n{_contract(manifest)}",
@@ -36,7 +36,7 @@ def _contract(manifest: Manifest) -> str:
     source, target = manifest.input, manifest.output
     return (
         f"- Input `{source.name}`: {source.dtype} [1, {source.height}, {source.width}, 3], "
-        f"{source.colour_order}, values 0 to 255 as decoded; no normalization, the network does it.\n"
+        f"{source.colour_order}, values 0 to 255 as decoded; the network does the normalization itself.\n"
         f"- Resize rule `{source.resize_rule}`: {_RESIZE_RULES.get(source.resize_rule, 'see edgenet')}\n"
         f"- Output `{target.name}`: {target.dtype} [1, {target.classes}], a {target.meaning} for each line "
         "of `labels.txt`."
@@ -44,8 +44,8 @@ def _contract(manifest: Manifest) -> str:
 
 
 _RESIZE_RULES = {
-    "centre-square": "the centred square of the photo, resized bilinearly (from three times the size on, "
-    "halved first, and again, until it is less than twice the size). Squashing or padding "
+    "centre-square": "the centred square of the photo, resized bilinearly (a square of three times the size "
+    "or more is first halved until it is less than twice the size). Squashing or padding "
     "the photo instead costs accuracy.",
 }
 
@@ -53,9 +53,9 @@ _RESIZE_RULES = {
 def _use(manifest: Manifest) -> str:
     source, target = manifest.input, manifest.output
     return (
-        "On a device, with edgenet's `device_scripts` folder and nothing else of it:\n\n"
+        "On a device, which needs only edgenet's `device_scripts` folder:\n\n"
         f"```sh\npython3 device_scripts/classify.py {manifest.name}.edgenet photo.jpg\n```\n\n"
-        f"In Python, `photo` being a {source.dtype} array [1, {source.height}, {source.width}, 3]:\n\n"
+        f"In Python, where `photo` is a {source.dtype} array [1, {source.height}, {source.width}, 3]:\n\n"
         "```python\n"
         'classify = ai_edge_litert.interpreter.Interpreter("model.tflite").get_signature_runner()\n'
         f'scores = classify({source.name}=photo)["{target.name}"][0]\n'
@@ -91,7 +91,7 @@ def _weights(manifest: Manifest) -> str:
     weights = manifest.weights
     lines = [f"- Origin: {weights.origin}", f"- Licence: {weights.licence}"]
     if weights.sha256 is not None:
-        lines.append(f"- SHA-256 of the file they came in: {weights.sha256}")
+        lines.append(f"- SHA-256 of the weights' original file: {weights.sha256}")
     lines.append(f"- SHA-256 of `model.tflite`: {manifest.members['model.tflite'].sha256}")
     return "\n".join(lines)
 

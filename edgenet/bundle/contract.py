@@ -1,4 +1,4 @@
-"""What a .tflite file takes and gives, read from its schema without running it."""
+"""Read the input and the output of a .tflite file from its schema, without running the model."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from edgenet.errors import EdgenetError
 
 SIGNATURE = "serving_default"
 
-_REMEDY = "make the model with `edgenet convert`, which writes what every client takes"
-# What flatbuffers' generated readers raise when offsets lead nowhere.
+_REMEDY = "make the model with `edgenet convert`, whose models every client accepts"
+# Exceptions that flatbuffers' generated readers raise when an offset in a damaged file is wrong.
 _DAMAGED = (struct.error, IndexError, ValueError, TypeError, AttributeError)
 
 
 def read_contract(model: bytes) -> tuple[InputContract, OutputContract]:
-    """The input and the output of an image classifier.
+    """Return the input and the output of an image classifier.
 
     Args:
-        model: a .tflite file: input uint8 [1, H, W, 3], output float32 [1, N], signature `serving_default`.
+        model: the contents of a .tflite file with the signature `serving_default`, input uint8 [1, H, W, 3]
+            and output float32 [1, N].
 
     Raises:
-        EdgenetError: it is no .tflite, it is damaged, or it takes or gives something else.
+        EdgenetError: the model is not a .tflite file, is damaged, or has another signature, input or output.
     """
     if model[4:8] != b"TFL3":
         raise EdgenetError("the model is not a .tflite file (no TFL3 at byte 4)", _REMEDY)
@@ -45,8 +46,8 @@ _Port = tuple[str, str, list[int]]
 
 
 def _ports(model: bytes) -> tuple[list[_Port], list[_Port]]:
-    """Name in the signature, type and shape of all inputs, and of all outputs: one of each, or an error."""
-    from ai_edge_litert import schema_py_generated as schema  # 20,000 lines: only when needed
+    """Return (signature name, type, shape) of the inputs and of the outputs; there must be one of each."""
+    from ai_edge_litert import schema_py_generated as schema  # 20,000 lines, so not imported above
 
     root = schema.Model.GetRootAs(model, 0)
     types = {code: name for name, code in vars(schema.TensorType).items() if not name.startswith("_")}

@@ -1,4 +1,4 @@
-"""From parsed JSON to frozen dataclasses, strictly: every field there, none too many, each of its type."""
+"""Decode parsed JSON to frozen dataclasses, strictly: no missing or unknown fields, exact types only."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ _REMEDY = "make the bundle again"
 
 
 def decode(kind: type[T], value: Any, where: str) -> T:
-    """`value` as the dataclass `kind`.
+    """Return `value` as an instance of the dataclass `kind`.
 
     Fields may be str, int, float, tuple[X, ...], dict[str, X], another dataclass, or one of these or None.
 
     Args:
         kind: the dataclass.
-        value: what `json.loads` returned.
-        where: the file's name, for errors; places within are added to it (`manifest.json: input.height`).
+        value: the result of `json.loads`.
+        where: the file's name for error messages, which add the field's place
+            (`manifest.json: input.height`).
 
     Raises:
-        EdgenetError: a field is missing, unknown or of another type; it names the place.
+        EdgenetError: a field is missing, unknown or of another type; the message names its place.
     """
     return _decode(kind, value, f"{where}:")
 
@@ -64,9 +65,9 @@ def _decode_fields(kind: Any, value: Any, place: str) -> Any:
 
 
 def _expect(value: Any, kind: type, place: str) -> None:
-    # Exactly this type: JSON's true is no 1.
+    # Compare exact types, because in Python True is also an int: isinstance would accept JSON's true as 1.
     if type(value) is not kind:
-        raise EdgenetError(f"{place} has {value!r:.40} where a {kind.__name__} belongs", _REMEDY)
+        raise EdgenetError(f"{place} has {value!r:.40} where the type {kind.__name__} belongs", _REMEDY)
 
 
 def _join(place: str, name: str) -> str:

@@ -1,4 +1,4 @@
-"""What a bundle says about itself: `manifest.json`, as frozen dataclasses and as deterministic JSON."""
+"""The facts that a bundle records: `manifest.json`, as frozen dataclasses and as deterministic JSON."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class Member:
 
 @dataclasses.dataclass(frozen=True)
 class InputContract:
-    """The one input: a picture of [1, height, width, 3], cut and resized by `resize_rule`.
+    """The model's only input: a picture [1, height, width, 3], cropped and resized by `resize_rule`.
 
-    `name` is the input's name in the signature `serving_default`. The rule is that of
-    `device_scripts/preprocess.py`.
+    `name` is the input's name in the signature `serving_default`. `device_scripts/preprocess.py` implements
+    the rule.
     """
 
     name: str
@@ -44,7 +44,7 @@ class InputContract:
 
 @dataclasses.dataclass(frozen=True)
 class OutputContract:
-    """The one output: [1, classes], a probability for each line of labels.txt."""
+    """The model's only output: [1, classes], a probability for each line of labels.txt."""
 
     name: str
     classes: int
@@ -56,7 +56,7 @@ class OutputContract:
 class Quantization:
     """How an int8 network was made: the recipe's name, its steps in order, and the calibration photos.
 
-    `calibration_sha256` identifies the photos' contents, `calibration_count` says how many they were.
+    `calibration_sha256` identifies the photos' contents, and `calibration_count` is their number.
     """
 
     recipe: str
@@ -66,12 +66,12 @@ class Quantization:
 
     def __post_init__(self) -> None:
         _check_sha256(self.calibration_sha256)
-        _check(self.calibration_count >= 1, f"{self.calibration_count} calibration photos")
+        _check(self.calibration_count >= 1, f"the number of calibration photos is {self.calibration_count}")
 
 
 @dataclasses.dataclass(frozen=True)
 class Accuracy:
-    """Measured top-1 in percent over `n` photos of `data`; None for what was not measured."""
+    """Top-1 accuracy in percent, measured on `n` photos of `data`; None where it was not measured."""
 
     float_top1: float | None
     int8_top1: float | None
@@ -79,7 +79,7 @@ class Accuracy:
     data: str
 
     def __post_init__(self) -> None:
-        _check(self.n >= 1, f"an accuracy over {self.n} photos")
+        _check(self.n >= 1, f"the accuracy was measured on {self.n} photos")
         for top1 in (self.float_top1, self.int8_top1):
             _check(top1 is None or 0 <= top1 <= 100, f"a top-1 of {top1} is not a percentage")
 
@@ -99,10 +99,10 @@ class Weights:
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """What only the maker of a bundle knows; everything else is read from the model.
+    """Facts that only the maker of a bundle knows; all others are read from the model.
 
-    Architecture, width and resolution are None where the model came from someone's own .onnx or .tflite;
-    quantization is None for a float model, accuracy where nothing was measured.
+    Architecture, width and resolution are None if the model came from the user's own .onnx or .tflite file.
+    Quantization is None for a float model, and accuracy is None if it was not measured.
     """
 
     name: str
@@ -114,13 +114,13 @@ class Facts:
     accuracy: Accuracy | None = None
 
     def __post_init__(self) -> None:
-        # The name becomes a heading in the card and often a file's name.
+        # The name becomes a heading in the card and is often used as a file name.
         _check(bool(self.name.strip()) and self.name.isprintable(), f"the model's name is {self.name!r}")
 
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """`manifest.json` as a whole. `members`: every other file by name; `tools`: version by package."""
+    """The whole `manifest.json`. `members`: every other file by name. `tools`: versions by package."""
 
     schema_version: int
     name: str
@@ -138,7 +138,7 @@ class Manifest:
 
 
 def to_json(manifest: Manifest) -> bytes:
-    """The manifest as UTF-8 JSON: keys sorted, no time of day, so the same facts give the same bytes."""
+    """Return the manifest as UTF-8 JSON, without a time and with sorted keys: same facts, same bytes."""
     text = json.dumps(
         dataclasses.asdict(manifest), sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False
     )
@@ -146,10 +146,11 @@ def to_json(manifest: Manifest) -> bytes:
 
 
 def from_json(data: bytes) -> Manifest:
-    """The inverse of `to_json`.
+    """Read a manifest from JSON; the inverse of `to_json`.
 
     Raises:
-        EdgenetError: not JSON, of a newer schema, or with a field missing, unknown or of a wrong type.
+        EdgenetError: the data are not JSON or have a newer schema, or a field is missing, unknown or of a
+            wrong type.
     """
     try:
         value = json.loads(data, parse_constant=_refuse_constant)
@@ -176,8 +177,8 @@ def _refuse_constant(name: str) -> None:
 
 def _check(right: bool, found: str) -> None:
     if not right:
-        raise EdgenetError(f"the bundle's facts are wrong: {found}", "correct it and make the bundle again")
+        raise EdgenetError(f"the bundle's facts are wrong: {found}", "correct this and make the bundle again")
 
 
 def _check_sha256(text: str) -> None:
-    _check(re.fullmatch("[0-9a-f]{64}", text) is not None, f"{text!r:.70} is no SHA-256")
+    _check(re.fullmatch("[0-9a-f]{64}", text) is not None, f"{text!r:.70} is not a SHA-256")

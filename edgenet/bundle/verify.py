@@ -1,4 +1,4 @@
-"""Opening the zip of a bundle and trusting nothing in it until it was checked."""
+"""Open a bundle's zip archive, and check each part of it before it is used."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ LABELS = "labels.txt"
 CARD = "CARD.md"
 MEMBERS = (MODEL, LABELS, CARD)
 
-# Far above any network that a phone would load; keeps a wrong file from filling the memory.
+# Far larger than any network for a phone; the limit keeps a wrong file from filling the memory.
 _MAX_BYTES = 1 << 30
 _ENCRYPTED = 0x1
 _AGAIN = "fetch it again or make it again with `edgenet package`"
 
 
 def verified_members(path: Path) -> tuple[Manifest, dict[str, bytes]]:
-    """The manifest and the contents of every other member, all of the right size and checksum.
+    """Return the manifest, and the contents of every other member with its size and checksum verified.
 
     Raises:
-        EdgenetError: see `open_bundle`; the path is not part of the message.
+        EdgenetError: as for `open_bundle`, but the message does not contain the path.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(_read(path))) as archive:
@@ -43,20 +43,22 @@ def _read(path: Path) -> bytes:
         if path.is_dir():
             raise EdgenetError("this is a folder, not a bundle", "give a file made with `edgenet package`")
         if path.stat().st_size > _MAX_BYTES:
-            raise EdgenetError("this is no bundle: it is larger than 1 GiB", "give a .edgenet file")
+            raise EdgenetError("this is not a bundle: it is larger than 1 GiB", "give a .edgenet file")
         data = path.read_bytes()
     except OSError as error:
         raise EdgenetError(f"cannot be read ({error.strerror})", "check the path") from error
     if data[:4] != b"PK\x03\x04":
-        raise EdgenetError("this is no bundle (not a zip archive)", "give a file made with `edgenet package`")
+        raise EdgenetError(
+            "this is not a bundle (not a zip archive)", "give a file made with `edgenet package`"
+        )
     return data
 
 
 def _checked_entries(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    """The entries by name, after everything that can be wrong with an entry by itself."""
+    """Return the archive's entries by name, after checking each entry by itself."""
     entries: dict[str, zipfile.ZipInfo] = {}
     for entry in archive.infolist():
-        # The name as it stands in the file: `filename` was cleaned by zipfile.
+        # `orig_filename` is the name in the file; zipfile has already cleaned `filename`.
         name = entry.orig_filename
         _check_entry(entry, name)
         if name in entries:
@@ -83,7 +85,7 @@ def _check_entry(entry: zipfile.ZipInfo, name: str) -> None:
 
 
 def _check_names(entries: dict[str, zipfile.ZipInfo], manifest: Manifest) -> None:
-    """The archive, the manifest and this schema must agree on which members there are."""
+    """Raise unless the archive and the manifest both have exactly the members of this schema."""
     for name in MEMBERS:
         if name not in entries:
             raise EdgenetError(f"the bundle has no {name}", _AGAIN)

@@ -1,4 +1,4 @@
-"""The versions of the tools that make a bundle."""
+"""Find the versions of the packages that make a bundle."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ TOOLS = ("edgenet", "torch", "numpy", "ai-edge-litert")
 
 
 def tool_versions() -> dict[str, str | None]:
-    """Version by package; None for one that is not installed. Imports none of them."""
+    """Return the version of each package, or None if it is not installed; no package is imported for this."""
     return {name: _version(name) for name in TOOLS}
 
 

@@ -1,4 +1,4 @@
-"""The command `edgenet`: one thin file for each verb, whose room is imported only when it is called."""
+"""The command `edgenet`. Each subcommand is a thin module that imports its `edgenet.verbs` module when called."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    # Help in plain text: rich's panels would take as long to import as everything else together.
+    # Show help as plain text: importing rich's panels would take as long as all other imports together.
     rich_markup_mode=None,
 )
 for verb in (
@@ -60,22 +60,28 @@ for verb in (
 
 
 def main() -> None:
-    """Runs the command line: exit status 0 done, 1 failed with one line, 2 wrong usage, 130 interrupted."""
-    # OpenMP's threads spin while they wait, which on a busy machine made torch ten times slower (measured on 2 cores).
+    """Run the command line.
+
+    Exit status: 0 for success, 1 for a failure reported in one line, 2 for wrong usage, 130 after an interrupt.
+    """
+    # By default OpenMP's threads spin while they wait. On a busy machine this made torch ten times slower
+    # (measured on 2 cores).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app(prog_name="edgenet")
     except EdgenetError as error:
         _fail(str(error))
     except MemoryError:
-        _fail("there is not enough memory; close other programs, or give a smaller network or fewer photos")
+        _fail("there is not enough memory; close other programs, or use a smaller network or fewer photos")
     except Exception as error:
         if TRACEBACK in os.environ:
             raise
-        _fail(f"a fault of edgenet itself ({type(error).__name__}: {error}); set {TRACEBACK}=1 and report it")
+        _fail(
+            f"this is a fault of edgenet itself ({type(error).__name__}: {error}); set {TRACEBACK}=1 and report it"
+        )
 
 
 def _fail(reason: str) -> None:
-    # One line, whatever a file's name or a library's message holds.
+    # A file's name or a library's message may hold line breaks; print one line in any case.
     print(f"edgenet: {' '.join(reason.split())}", file=sys.stderr)
     sys.exit(1)

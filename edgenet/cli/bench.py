@@ -1,4 +1,4 @@
-"""`edgenet bench`: latency on devices."""
+"""`edgenet bench`: measure latency on devices."""
 
 from __future__ import annotations
 
@@ -16,40 +16,58 @@ if TYPE_CHECKING:
     from edgenet.latency.measuring import Report
 
 Models = Annotated[
-    list[Path], typer.Argument(help="Bundles or .tflite files; several are measured in turns.")
+    list[Path],
+    typer.Argument(
+        help="Bundles (.edgenet) or .tflite files to measure. Several files are measured in turns."
+    ),
 ]
 On = Annotated[
     list[str],
     typer.Option(
-        "--on", metavar="TARGET", help="local, browser, ssh:USER@HOST, adb or adb:SERIAL; also several."
+        "--on",
+        metavar="TARGET",
+        help="Where to measure: local, browser, ssh:USER@HOST[:PORT], adb or adb:SERIAL. Repeat it for more targets.",
     ),
 ]
 Out = Annotated[
-    Path | None, typer.Option("--out", "-o", help="Folder for the reports, NAME.on-TARGET.json each.")
+    Path | None,
+    typer.Option("--out", "-o", help="Folder for the reports, which are named MODEL.on-TARGET.json."),
 ]
 Sustained = Annotated[
-    float | None, typer.Option("--sustained", metavar="SECONDS", help="Also load it so long, 60 at least.")
+    float | None,
+    typer.Option(
+        "--sustained",
+        metavar="SECONDS",
+        help="Also measure under sustained load for this long, at least 60 s.",
+    ),
 ]
-Profile = Annotated[bool, typer.Option("--profile", help="Also time every operator.")]
+Profile = Annotated[bool, typer.Option("--profile", help="Also measure the time of every operator.")]
 InBrowser = Annotated[
-    bool, typer.Option("--browser", help="On a phone (adb): in its browser, where nothing is copied to it.")
+    bool,
+    typer.Option(
+        "--browser",
+        help="With --on adb: measure in the phone's browser, so that nothing is copied to the phone.",
+    ),
 ]
 BenchmarkModel = Annotated[
     Path | None,
     typer.Option(
         "--benchmark-model",
         metavar="PROGRAM",
-        help="Measure with this benchmark_model of TensorFlow Lite, built for the device.",
+        help="Measure with this benchmark_model program of TensorFlow Lite, built for the device.",
     ),
 ]
 All = Annotated[
-    bool, typer.Option("--all", help="With --on adb: every phone that is attached, all of them at once.")
+    bool,
+    typer.Option(
+        "--all", help="With --on adb: measure on every attached phone, on all of them at the same time."
+    ),
 ]
 
 
 @dataclass(frozen=True)
 class Extent:
-    """What else is measured."""
+    """What to measure in addition to the latency."""
 
     sustained: Sustained = None
     profile: Profile = False
@@ -57,7 +75,7 @@ class Extent:
 
 @dataclass(frozen=True)
 class Route:
-    """Which way to the device."""
+    """How the measurement reaches the device."""
 
     browser: InBrowser = False
     benchmark_model: BenchmarkModel = None
@@ -74,12 +92,14 @@ def command(
     out: Out = None,
     json_output: JsonFlag = False,
 ) -> None:
-    """Measure latency on devices, with everything that decides it.
+    """Measure the latency of models on devices.
 
-    A report says itself when it is not valid, and why: throttled, unsteady, too short, not delegated, or in company.
+    Each report records what affects the result. A report is marked as not valid, with the reasons, if the device was
+    throttled, the times were unsteady, there were too few runs, no delegate ran the network, or other programs were
+    using the CPU.
     """
     if route.every and on != ["adb"]:
-        raise typer.BadParameter("--all is every phone: give --on adb with it, and no other target")
+        raise typer.BadParameter("--all measures on every phone; give it with --on adb and no other target")
     options = timing.with_more(
         sustained_s=extent.sustained,
         profile=extent.profile,
@@ -88,7 +108,7 @@ def command(
     )
 
     def show(report: Report) -> None:
-        """For people, as soon as it is there."""
+        """Print a report as soon as it is measured."""
         from device_scripts.latency_table import table
 
         where = f"{report['target']}\n" if route.every or len(on) > 1 else ""

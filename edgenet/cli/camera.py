@@ -1,4 +1,4 @@
-"""`edgenet camera`: live labels of a camera, wherever it is."""
+"""`edgenet camera`: live labels from the camera of this machine or of a device."""
 
 from __future__ import annotations
 
@@ -17,42 +17,62 @@ from edgenet.cli.option_groups import grouped
 if TYPE_CHECKING:
     from edgenet.verbs.camera import CameraOptions, Watched
 
-Bundle = Annotated[Path, typer.Argument(help="The bundle or .tflite.")]
+Bundle = Annotated[Path, typer.Argument(help="The bundle (.edgenet) or .tflite file to run.")]
 On = Annotated[
     str,
-    typer.Option("--on", metavar="TARGET", help="local, browser, ssh:USER@HOST[:PORT], adb or adb:SERIAL."),
+    typer.Option(
+        "--on",
+        metavar="TARGET",
+        help="Device whose camera is used: local or ssh:USER@HOST[:PORT]; "
+        "`edgenet camera` also takes browser, adb or adb:SERIAL.",
+    ),
 ]
 
 
 @dataclass(frozen=True)
 class Watching:
-    """How to watch."""
+    """What to watch, and how to classify the frames."""
 
     source: Annotated[
-        str, typer.Option(help="Camera (0, csi or /dev/video0), video, folder or URL, as the device sees it.")
+        str,
+        typer.Option(
+            help="Camera (0, csi or /dev/video0), video, folder of photos or URL, as the device sees it."
+        ),
     ] = "0"
-    top: Annotated[int, typer.Option(min=1, help="Labels to show.")] = 5
-    threshold: Annotated[float, typer.Option(min=0, max=1, help="Below it is nothing it knows.")] = 0.3
-    smooth: Annotated[float, typer.Option(min=0, max=60, help="Half-life of the scores' average, s.")] = 0.3
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of inference.")] = None
-    frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")] = None
+    top: Annotated[int, typer.Option(min=1, help="Number of labels to show.")] = 5
+    threshold: Annotated[
+        float, typer.Option(min=0, max=1, help="Scores below this are shown as 'nothing I know'.")
+    ] = 0.3
+    smooth: Annotated[
+        float, typer.Option(min=0, max=60, help="Half-life of the scores' moving average, in seconds.")
+    ] = 0.3
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Number of inference threads. By default at most 4, depending on the device's cores."
+        ),
+    ] = None
+    frames: Annotated[int | None, typer.Option(min=1, help="Stop after this many frames.")] = None
 
 
 @dataclass(frozen=True)
 class Showing:
-    """Where to show it."""
+    """Where to show the frames and labels."""
 
     serve: Annotated[
         str | None,
         typer.Option(
             metavar="ADDRESS",
-            help="A page at PORT (0: a free one), which this machine reaches, or HOST:PORT.",
+            help="Serve a live web page at PORT (0 for any free port), for this machine only, or at HOST:PORT.",
         ),
     ] = None
     record: Annotated[
-        Path | None, typer.Option(metavar="FILE.mp4", help="The frames with their labels, as a video.")
+        Path | None,
+        typer.Option(metavar="FILE.mp4", help="Record the frames with their labels in this video file."),
     ] = None
-    window: Annotated[bool, typer.Option("--window", help="Show them in a window (local only).")] = False
+    window: Annotated[
+        bool, typer.Option("--window", help="Show the frames and labels in a window (only with --on local).")
+    ] = False
 
 
 @grouped
@@ -64,21 +84,23 @@ def command(
     on: On = "local",
     json_output: JsonFlag = False,
 ) -> None:
-    """Say live what a camera sees; Ctrl-C ends it.
+    """Classify what a camera sees, live, until Ctrl-C.
 
-    A device's camera: here in the terminal, in a window, or on a page for any browser. With --on browser or --on adb:
-    the camera of that browser, or of the phone's, on a page that runs the network there; its button "Measure speed"
-    sends a latency report.
+    With --on local or ssh the network runs on that device, and the labels appear in this terminal, in a window, or on
+    a web page. With --on browser or adb the network runs in the browser of this machine or of the phone, on a web page
+    that uses the browser's camera. The page's button "Measure speed" sends a latency report.
     """
     from edgenet.devices.target import Adb, Browser, parse_target
 
     target = parse_target(on)
     if isinstance(target, Browser | Adb):
         if showing.record or showing.window or watching.frames or watching.source != "0":
-            raise typer.BadParameter(f"--record, --window, --frames and --source are not for --on {on}")
+            raise typer.BadParameter(
+                f"--record, --window, --frames and --source cannot be used with --on {on}"
+            )
         if isinstance(target, Adb) and (page.export or not (showing.serve or "0").isdigit()):
             raise typer.BadParameter(
-                "a phone gets the page through its cable: --export needs --on browser, and --serve a PORT alone"
+                "a phone gets the page through adb: --export needs --on browser, and --serve takes a PORT alone"
             )
         from edgenet.webpage.site import PageOptions
 
@@ -86,7 +108,7 @@ def command(
         show_page(bundle, options, on, showing.serve or "0", page, json_output)
     else:
         if page.export or page.out:
-            raise typer.BadParameter("--export needs --on browser, --out that or --on adb")
+            raise typer.BadParameter("--export needs --on browser; --out needs --on browser or --on adb")
         from edgenet.verbs.camera import CameraOptions
 
         _watch(bundle, CameraOptions(**asdict(watching), **asdict(showing)), on, json_output)
@@ -107,7 +129,7 @@ def _watch(bundle: Path, options: CameraOptions, on: str, json_output: bool) -> 
             typer.echo(f"live page: {state['page']['url']}", err=True)
 
     def installing(stage: str, done: int, total: int | None) -> None:
-        """In lines: a bar would stand in the way of the screen that follows."""
+        """Report each installation step as a line; a progress bar would disturb the live screen that follows."""
         if stage not in told and sys.stderr.isatty():
             told.add(stage)
             typer.echo(f"{on}: {stage}", err=True)
@@ -119,6 +141,6 @@ def _watch(bundle: Path, options: CameraOptions, on: str, json_output: bool) -> 
 
 def _print(result: Watched) -> None:
     stages = ", ".join(f"{stage} {ms:.2f}" for stage, ms in result.stages_p50_ms.items())
-    typer.echo(f"{result.frames} frames, {result.missed} not looked at; p50 in ms: {stages or '-'}")
+    typer.echo(f"{result.frames} frames classified, {result.missed} skipped; p50 in ms: {stages or '-'}")
     if result.recording:
         typer.echo(f"recorded {result.recording}")

@@ -1,4 +1,4 @@
-"""`edgenet camera` in a browser, of this machine or of a phone: a page that runs the network there."""
+"""`edgenet camera` in a browser: a web page that runs the network there, on this machine or on a phone."""
 
 from __future__ import annotations
 
@@ -18,22 +18,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Page:
-    """What only a page has."""
+    """The options that only the web page has."""
 
     export: Annotated[
         Path | None,
         typer.Option(
-            metavar="FOLDER", help="--on browser: write the page there, for any web server, and end."
+            metavar="FOLDER",
+            help="With --on browser: write the page into this folder, for any web server, and exit.",
         ),
     ] = None
     out: Annotated[
         Path | None,
-        typer.Option(help="--on browser or adb: file for the latency report that the page sends."),
+        typer.Option(help="With --on browser or adb: file for the latency report that the page sends."),
     ] = None
 
 
 def show_page(bundle: Path, options: PageOptions, on: str, serve: str, page: Page, json_output: bool) -> None:
-    """Serves the page until Ctrl-C, or exports it; prints the latency reports that it sends."""
+    """Serve the page until Ctrl-C and print the latency reports that it sends; or only export the page."""
     export, out = page.export, page.out
     from device_scripts.page_access import parse_address
     from edgenet.verbs.camera_page import camera_page

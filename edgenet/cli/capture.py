@@ -1,4 +1,4 @@
-"""`edgenet capture`: labelled photos from a device's own camera."""
+"""`edgenet capture`: collect labelled photos from a device's own camera."""
 
 from __future__ import annotations
 
@@ -10,13 +10,21 @@ import typer
 from edgenet.cli.camera import On
 from edgenet.cli.console import JsonFlag, print_json
 
-Label = Annotated[str, typer.Argument(help="The class; its photos go to DIR/LABEL.")]
-Data = Annotated[Path, typer.Option("--data", metavar="DIR", help="Folder of the class folders.")]
-Source = Annotated[str, typer.Option(help="Camera, video, folder or URL, as the device sees it.")]
-Every = Annotated[
-    float | None, typer.Option(min=0, max=60, metavar="S", help="A photo every S seconds, not at a key.")
+Label = Annotated[str, typer.Argument(help="Name of the class. Its photos go to the folder DIR/LABEL.")]
+Data = Annotated[Path, typer.Option("--data", metavar="DIR", help="Folder that holds the class folders.")]
+Source = Annotated[
+    str,
+    typer.Option(
+        help="Camera (0, csi or /dev/video0), video, folder of photos or URL, as the device sees it."
+    ),
 ]
-Count = Annotated[int | None, typer.Option(min=1, help="Stop after so many photos.")]
+Every = Annotated[
+    float | None,
+    typer.Option(
+        min=0, max=60, metavar="S", help="Take a photo every S seconds instead of at each key press."
+    ),
+]
+Count = Annotated[int | None, typer.Option(min=1, help="Stop after this many photos.")]
 
 
 def command(
@@ -28,9 +36,10 @@ def command(
     count: Count = None,
     json_output: JsonFlag = False,
 ) -> None:
-    """Collect photos of a class, to train with: at the press of a key or every S seconds.
+    """Collect training photos of one class with a device's camera.
 
-    Blurred photos and those like one that is there already are left out.
+    A photo is taken at each press of the space bar or Enter, or every S seconds. Blurred photos, and photos almost
+    equal to one that is already in the folder, are left out.
     """
     from edgenet.verbs.capture import CaptureOptions, capture
 

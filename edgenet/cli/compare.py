@@ -1,4 +1,4 @@
-"""`edgenet compare`: is one network faster than another?"""
+"""`edgenet compare`: tell whether one network is faster than another."""
 
 from __future__ import annotations
 
@@ -15,9 +15,23 @@ from edgenet.text import figure
 if TYPE_CHECKING:
     from edgenet.verbs.compare import Comparison, Side
 
-A = Annotated[Path, typer.Argument(help="A latency report (.json), or a bundle or .tflite.")]
-B = Annotated[Path, typer.Argument(help="Another of the same kind.")]
-On = Annotated[str, typer.Option("--on", metavar="TARGET", help="Where bundles are measured, in turns.")]
+A = Annotated[
+    Path,
+    typer.Argument(
+        help="First network: a latency report (.json), or a bundle or .tflite file to measure now."
+    ),
+]
+B = Annotated[
+    Path, typer.Argument(help="Second network, given in the same way: both as reports or both as models.")
+]
+On = Annotated[
+    str,
+    typer.Option(
+        "--on",
+        metavar="TARGET",
+        help="Where to measure the models: local, browser, ssh:USER@HOST[:PORT], adb or adb:SERIAL.",
+    ),
+]
 
 
 @grouped
@@ -28,9 +42,10 @@ def command(
     on: On = "local",
     json_output: JsonFlag = False,
 ) -> None:
-    """Compare the latency of two networks, from their reports or measured now in turns.
+    """Tell whether one network is faster than another.
 
-    Says the difference of their medians with its 95 % interval, and "no difference" where there is none to be seen.
+    The latencies come from two reports, or are measured now in turns. The command prints the difference of the
+    medians with its 95 % confidence interval, and "no difference" if the interval contains zero.
     """
     options = timing.with_more()
     with shown_progress() as progress:

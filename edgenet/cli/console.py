@@ -1,4 +1,4 @@
-"""What all verbs share on the screen: progress on standard error, results on standard output."""
+"""Output that all commands share: progress on standard error, results on standard output."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     from edgenet.bundle.manifest import Accuracy
     from edgenet.progress import Progress
 
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print the result as JSON instead of text.")]
 
-# Where output goes to a file or a pipe nothing says how wide it may be; every table of ours fits this.
+# A file or a pipe has no width of its own; every table of edgenet fits this one.
 WIDTH_WITHOUT_TERMINAL = 140
 STARTING = "starting"
 
 
 def console(stderr: bool = False) -> Console:
-    """A rich console as wide as the terminal (or COLUMNS), or 140 where the output is no terminal.
+    """Return a rich console as wide as the terminal (or COLUMNS), or 140 columns if the output is not a terminal.
 
-    It takes what it prints as it is: no markup in names of files, no colours of its own for numbers.
+    The console prints text unchanged: file names are not read as markup, and numbers are not coloured.
     """
     from rich.console import Console
 
@@ -43,12 +43,13 @@ def console(stderr: bool = False) -> Console:
 
 @contextmanager
 def shown_progress(photos_per_s: bool = False) -> Iterator[Progress]:
-    """A progress function that draws a bar for each stage; nothing is drawn where nobody looks (no terminal).
+    """Yield a progress function that draws a bar for each stage, or draws nothing without a terminal.
+
+    Enter this block before importing the command's `edgenet.verbs` module: the word "starting" is shown until the
+    first stage is reported.
 
     Args:
-        photos_per_s: also show how many photos a second it is, and how long it will take.
-
-    Enter it before the verb's room is imported: until the first stage is told, "starting" stands there.
+        photos_per_s: also show the speed in photos per second and the time remaining.
     """
     terminal = console(stderr=True)
     if not terminal.is_terminal:
@@ -71,7 +72,7 @@ def shown_progress(photos_per_s: bool = False) -> Iterator[Progress]:
     text = TextColumn("{task.description}")
     rates = (SpeedColumn(), TimeRemainingColumn()) if photos_per_s else ()
     columns = (SpinnerColumn(), text, BarColumn(), MofNCompleteColumn(), *rates, TimeElapsedColumn())
-    # Lines printed meanwhile go above the bars, unless they go to a file: there they must arrive.
+    # Lines printed meanwhile go above the bars; if standard output is a file, they must go into that file.
     both = sys.stdout.isatty()
     with Bars(*columns, console=terminal, transient=True, redirect_stdout=both) as bars:
         tasks: dict[str, Any] = {STARTING: bars.add_task(STARTING, total=None)}
@@ -79,7 +80,7 @@ def shown_progress(photos_per_s: bool = False) -> Iterator[Progress]:
         def progress(stage: str, done: int, total: int | None) -> None:
             if stage not in tasks:
                 bars.update(tasks[STARTING], visible=False)
-                # What was done before this start is not this start's speed.
+                # Work that an earlier, interrupted run did must not count towards this run's speed.
                 tasks[stage] = bars.add_task(stage, total=total, completed=done)
             bars.update(tasks[stage], completed=done, total=total)
 
@@ -87,12 +88,12 @@ def shown_progress(photos_per_s: bool = False) -> Iterator[Progress]:
 
 
 def print_json(result: Any) -> None:
-    """A frozen dataclass, or a list of them, as strict JSON (RFC 8259): infinite or NaN figures become null."""
+    """Print a frozen dataclass, or a list of them, as strict JSON (RFC 8259); infinities and NaN become null."""
     value = _strict(result)
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     try:
         text.encode(sys.stdout.encoding or "utf-8")
-    except UnicodeEncodeError:  # a terminal that is not UTF-8, or a file whose name is not
+    except UnicodeEncodeError:  # the terminal, or a file name in the result, is not UTF-8
         text = json.dumps(value, indent=2, allow_nan=False)
     typer.echo(text)
 
@@ -108,7 +109,7 @@ def _strict(value: Any) -> Any:
 
 
 def note_skipped(skipped: tuple[tuple[str, str], ...]) -> None:
-    """Tells on standard error which photos were left out and why."""
+    """Report on standard error which photos were left out and why."""
     if not skipped:
         return
     typer.echo(f"left out {len(skipped)} unreadable photo{'s' * (len(skipped) > 1)}:", err=True)
@@ -120,36 +121,36 @@ def note_skipped(skipped: tuple[tuple[str, str], ...]) -> None:
 
 
 def megabytes(size: int) -> str:
-    """A file's size for people, in units of 10**6 bytes."""
+    """Format a file's size in units of 10**6 bytes."""
     return f"{size / 1e6:.2f} MB"
 
 
 def accuracy_text(accuracy: Accuracy) -> str:
-    """What was measured, in one line."""
+    """Describe a measured accuracy in one line."""
     measured = (("float", accuracy.float_top1), ("int8", accuracy.int8_top1))
     figures = ", ".join(f"{kind} {top1:.2f} %" for kind, top1 in measured if top1 is not None)
     return f"top-1 on {accuracy.n} photos of {accuracy.data}: {figures}"
 
 
 def interval_text(interval: Interval) -> str:
-    """Both ends, in the unit of the figure that they belong to."""
+    """Format both ends of an interval, in the unit of its figure."""
     return f"{interval.low:.2f} to {interval.high:.2f}"
 
 
 def paired_text(paired: Paired) -> str:
-    """What changed against the first network, in one line."""
+    """Describe in one line how many right answers a network lost and won against the first network."""
     p_value = "< 0.001" if paired.p_value < 0.001 else f"= {paired.p_value:.3f}"
     return f"{paired.lost} lost, {paired.won} won, McNemar's p {p_value}"
 
 
 def warn(warnings: Sequence[str]) -> None:
-    """Tells on standard error what the user should know although the work was done."""
+    """Print warnings about finished work on standard error."""
     for warning in warnings:
         typer.echo(f"warning: {warning}", err=True)
 
 
 def short_names(paths: Sequence[str]) -> list[str]:
-    """Paths by their last parts: as few as tell different paths apart.
+    """Shorten paths to their last parts: to as few parts as keep different paths distinct.
 
     >>> short_names(["out/v1.tflite", "old/v2.tflite", "new/v2.tflite"])
     ['v1.tflite', 'old/v2.tflite', 'new/v2.tflite']

@@ -1,4 +1,4 @@
-"""`edgenet convert`: a float network to a .tflite file."""
+"""`edgenet convert`: convert a float network to a .tflite file."""
 
 from __future__ import annotations
 
@@ -28,9 +28,11 @@ if TYPE_CHECKING:
 
 Source = Annotated[
     str,
-    typer.Argument(help="A variant with ImageNet weights, or a .safetensors, .npz, .pth, .onnx or .tflite."),
+    typer.Argument(
+        help="Name of a variant with ImageNet weights, or a .safetensors, .npz, .pth, .onnx or float .tflite file."
+    ),
 ]
-Out = Annotated[Path, typer.Option("--out", "-o", help="The .tflite file to write.")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Path of the .tflite file to write.")]
 
 
 @grouped
@@ -41,13 +43,14 @@ def command(
     inputs: InputOptions,
     json_output: JsonFlag = False,
 ) -> None:
-    """Make a .tflite file of a float network.
+    """Convert a float network to a .tflite file.
 
-    It is int8 with --calibration PHOTOS, float32 with --float. An int8 file is always compared with float on photos
-    that did not calibrate; with --data PHOTOS its top-1 is measured too, and with --max-drop it must not lose more.
+    The file is int8 with --calibration PHOTOS, or float32 with --float. An int8 file is always compared with the float
+    network, on photos held out from the calibration if there are enough. With --data PHOTOS its top-1 accuracy is
+    measured too, and with --max-drop the command fails if int8 loses more than that.
     """
     with shown_progress() as progress:
-        # before the verb: where torch is the first to import numpy, it swallows a Ctrl-C meanwhile
+        # Before importing the verb: if torch is the first to import numpy, a Ctrl-C meanwhile is lost.
         calibration, trial = precision.for_verb()
         from edgenet.verbs.convert import convert
 
@@ -74,11 +77,13 @@ def _print(result: Conversion) -> None:
         typer.echo(f"  {line}")
     typer.echo(f"  {stages}")
     if not result.labelled:
-        typer.echo("  it has no labels: convert again with --labels FILE, or give them to edgenet package")
+        typer.echo(
+            "  the file has no labels: convert again with --labels FILE, or give them to edgenet package"
+        )
 
 
 def mixed_lines(found: MixedPrecision) -> list[str]:
-    """What keeping layers in float gained and cost, or why it was left."""
+    """Describe what keeping layers in float gained and cost, or why no layer is kept in float."""
     if not found.layers:
         return [f"nothing is kept in float: {found.reason}"]
     lines = [
@@ -88,23 +93,23 @@ def mixed_lines(found: MixedPrecision) -> list[str]:
     ]
     return [
         *lines,
-        *([f"no more layers: {found.reason}"] if found.reason else []),
-        f"together on {found.photos} photo{'s' * (found.photos != 1)}: SQNR of the logits {found.sqnr_before_db:.1f} "
-        f"to {found.sqnr_after_db:.1f} dB, agreement with float {found.agreement_before:.1f} to "
-        f"{found.agreement_after:.1f} %",
-        f"cost: {found.added_bytes / 1e3:.1f} kB, {found.latency_ratio:.2f} times the latency of int8 "
+        *([f"no more layers are kept in float: {found.reason}"] if found.reason else []),
+        f"all of these, on {found.photos} photo{'s' * (found.photos != 1)}: SQNR of the logits from "
+        f"{found.sqnr_before_db:.1f} to {found.sqnr_after_db:.1f} dB, agreement with float from "
+        f"{found.agreement_before:.1f} to {found.agreement_after:.1f} %",
+        f"cost: {found.added_bytes / 1e3:.1f} kB more, {found.latency_ratio:.2f} times the latency of int8 "
         "(side by side on this machine, 1 thread)",
     ]
 
 
 def fidelity_text(found: Fidelity) -> str:
-    """How close int8 is to float, in one line, with what there is to say against it."""
+    """Describe in one line how close int8 is to float, and any reason to doubt these figures."""
     from edgenet.verbs.held_out import HANDFUL
 
     kind = "held-out" if found.held_out else "calibration"
-    doubts = [] if found.held_out else ["none could be held out, so both figures flatter"]
+    doubts = [] if found.held_out else ["no photo could be held out, so both figures are too favourable"]
     if found.n < HANDFUL:
-        doubts.append(f"agreement of {found.n} photo{'s' * (found.n != 1)} says little")
+        doubts.append(f"agreement on {found.n} photo{'s' * (found.n != 1)} says little")
     return "; ".join(
         [
             f"agrees with float on {found.agreeing} of {found.n} {kind} photo{'s' * (found.n != 1)} "
@@ -125,7 +130,7 @@ def _measured_lines(found: Measured) -> list[str]:
     ]
     if found.calibrating:
         lines.append(
-            f"{found.calibrating} photo{'s' * (found.calibrating != 1)} of {found.evaluation.data} left out there: "
-            "they calibrated the network, so int8 would flatter itself on them"
+            f"{found.calibrating} photo{'s' * (found.calibrating != 1)} of {found.evaluation.data} left out here: "
+            "int8 was calibrated on them, so its accuracy there would be too favourable"
         )
     return lines

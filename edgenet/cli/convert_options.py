@@ -1,4 +1,4 @@
-"""The options of `edgenet convert`, in groups."""
+"""The options of `edgenet convert`, grouped in dataclasses."""
 
 from __future__ import annotations
 
@@ -15,37 +15,71 @@ if TYPE_CHECKING:
     from edgenet.verbs.sources import SourceOptions
 
 CalibrationData = Annotated[
-    Path | None, typer.Option("--calibration", help="Folder or zip of photos like those the camera will see.")
+    Path | None,
+    typer.Option(
+        "--calibration",
+        help="Make an int8 file, calibrated on this folder or zip of photos like those the camera will see.",
+    ),
 ]
 Photos = Annotated[
-    int | None, typer.Option("--photos", min=1, help="How many of them to use.", show_default="100")
+    int | None,
+    typer.Option("--photos", min=1, help="Number of calibration photos to use.", show_default="100"),
 ]
 FloatFlag = Annotated[
-    bool, typer.Option("--float", help="Write a float32 file; needs no calibration photos.")
+    bool, typer.Option("--float", help="Make a float32 file, which needs no calibration photos.")
 ]
-Recipe = Annotated[str | None, typer.Option("--recipe", help="How to quantize.", show_default="the best")]
-Resolution = Annotated[int | None, typer.Option("--resolution", help="Side of the picture in pixels.")]
+Recipe = Annotated[
+    str | None,
+    typer.Option(
+        "--recipe",
+        help="Quantization recipe: minmax, fast, balanced or best (the slowest).",
+        show_default="balanced",
+    ),
+]
+Resolution = Annotated[
+    int | None,
+    typer.Option(
+        "--resolution",
+        help="Width and height of the input image in pixels, for a source that allows several.",
+    ),
+]
 Normalize = Annotated[
     str | None,
-    typer.Option("--normalize", help="For .onnx: imagenet, -1..1, centred, 0..1, 0..255 or R,G,B/R,G,B."),
+    typer.Option(
+        "--normalize",
+        help="Pixel normalization of an .onnx or float .tflite file: imagenet, -1..1, centred, 0..1, 0..255, "
+        "or mean and standard deviation as R,G,B/R,G,B.",
+    ),
 ]
-Labels = Annotated[Path | None, typer.Option("--labels", help="Text file with one class name per line.")]
+Labels = Annotated[
+    Path | None,
+    typer.Option("--labels", help="Text file of class names, one per line, in the order of the outputs."),
+]
 InputShape = Annotated[
-    str | None, typer.Option("--input-shape", help="For an .onnx with an open shape, e.g. 1,3,224,224.")
+    str | None,
+    typer.Option(
+        "--input-shape", help="Input shape for an .onnx file that leaves it open, such as 1,3,224,224."
+    ),
 ]
 LabelledData = Annotated[
     Path | None,
-    typer.Option("--data", help="Labelled photos to measure float and int8 on, as evaluate takes."),
+    typer.Option(
+        "--data",
+        help="Labelled photos on which to measure float and int8, in the form that `edgenet evaluate` takes.",
+    ),
 ]
 MaxDrop = Annotated[
     float | None,
-    typer.Option("--max-drop", help="Fail if int8 loses more points of top-1 on --data, such as 0.5."),
+    typer.Option(
+        "--max-drop",
+        help="Fail if int8 loses more than this many points of top-1 on --data, for example 0.5.",
+    ),
 ]
 Backend = Annotated[
     str | None,
     typer.Option(
         "--backend",
-        help="Who quantizes: edgenet, or onnx-tf and TFLiteConverter (Python 3.11, extra onnx-tf, 2.4 GB).",
+        help="Quantizer: edgenet, or onnx-tf for TFLiteConverter (needs Python 3.11 and the extra onnx-tf, 2.4 GB).",
         show_default="edgenet",
     ),
 ]
@@ -54,18 +88,19 @@ KeepFloat = Annotated[
     typer.Option(
         "--keep-float",
         metavar="LAYERS|auto",
-        help="Last resort: layers to leave in float, as inspect shows them, such as 'classifier,features.0/*'; "
-        "auto takes a few if they gain enough.",
+        help="Last resort: layers to keep in float, by the names that `edgenet inspect` shows, such as "
+        "'classifier,features.0/*'. "
+        "auto keeps a few layers in float if they gain enough accuracy.",
     ),
 ]
 
 
 @dataclass(frozen=True)
 class PrecisionOptions:
-    """Whether the file is float or int8; how an int8 one is made, and what it must pass.
+    """Whether the file is float or int8, how an int8 file is made, and the accuracy it must reach.
 
     Raises:
-        BadParameter: options that do not go together.
+        BadParameter: the options contradict each other.
     """
 
     calibration: CalibrationData = None
@@ -79,20 +114,22 @@ class PrecisionOptions:
 
     def __post_init__(self) -> None:
         if self.float_file == (self.calibration is not None):
-            raise typer.BadParameter("give either --calibration PHOTOS for an int8 file, or --float")
+            raise typer.BadParameter(
+                "give either --calibration PHOTOS for an int8 file, or --float for a float32 file"
+            )
         if self.max_drop is not None and self.data is None:
-            raise typer.BadParameter("--max-drop needs --data PHOTOS to be measured on")
+            raise typer.BadParameter("--max-drop needs --data PHOTOS to measure the drop on")
         if self.max_drop is not None and not (math.isfinite(self.max_drop) and self.max_drop >= 0):
             raise typer.BadParameter(
-                f"--max-drop is {self.max_drop}, give points of top-1, 0 or more, such as 0.5"
+                f"--max-drop is {self.max_drop}; give points of top-1, 0 or more, such as 0.5"
             )
         for name in ("photos", "recipe", "keep_float", "backend", "data"):
             if self.float_file and getattr(self, name) is not None:
                 option = f"--{name.replace('_', '-')}"
-                raise typer.BadParameter(f"{option} is for int8 files, leave it out with --float")
+                raise typer.BadParameter(f"{option} is for int8 files; leave it out with --float")
 
     def for_verb(self) -> tuple[Calibration | None, Trial | None]:
-        """As the verb takes them."""
+        """Return the options as `edgenet.convert` takes them; each is None if it does not apply."""
         from edgenet.quantize.recipes import DEFAULT_RECIPE
         from edgenet.verbs.gate import Trial
         from edgenet.verbs.quantizing import BACKENDS, PHOTOS, Calibration
@@ -107,10 +144,10 @@ class PrecisionOptions:
 
 @dataclass(frozen=True)
 class InputOptions:
-    """What the source may not say itself.
+    """Facts about the network's input and output that its file may lack.
 
     Raises:
-        BadParameter: a shape that is none.
+        BadParameter: --input-shape is not a list of integers.
     """
 
     resolution: Resolution = None
@@ -122,7 +159,7 @@ class InputOptions:
         self._shape()
 
     def for_verb(self) -> SourceOptions:
-        """As the verb takes them."""
+        """Return the options as `edgenet.convert` takes them."""
         from edgenet.verbs.sources import SourceOptions
 
         return SourceOptions(self.resolution, self.normalize, self.labels, self._shape())
@@ -134,5 +171,5 @@ class InputOptions:
             return tuple(int(n) for n in self.input_shape.split(","))
         except ValueError:
             raise typer.BadParameter(
-                f"--input-shape is '{self.input_shape}', give it as 1,3,224,224"
+                f"--input-shape is '{self.input_shape}'; give it as 1,3,224,224"
             ) from None

@@ -1,4 +1,4 @@
-"""`edgenet demo`: the whole way once."""
+"""`edgenet demo`: run the whole workflow once."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import typer
 
 from edgenet.cli.console import JsonFlag, print_json, shown_progress
 
-Out = Annotated[Path, typer.Option("--out", help="Folder for what the demo makes.")]
+Out = Annotated[Path, typer.Option("--out", help="Folder for the files that the demo makes.")]
 
 
 def command(out: Out = Path("edgenet-demo"), json_output: JsonFlag = False) -> None:
-    """Go the whole way once: training, int8, bundle, video, latency.
+    """Run the whole workflow once, from training to measured latency.
 
-    MobileNetV1 0.25 learns handwritten digits and becomes int8; MobileNetV2 with ImageNet weights becomes an int8
-    bundle that names what is in a video (and before a camera, if one is attached), and its latency is measured.
+    MobileNetV1 0.25 is trained on handwritten digits and converted to int8. MobileNetV2 with ImageNet weights is
+    converted to an int8 bundle, which labels the frames of a video (and of a camera, if one is attached), and its
+    latency is measured.
     """
 
     def say(line: str) -> None:

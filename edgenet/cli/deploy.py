@@ -1,4 +1,4 @@
-"""`edgenet deploy`: a bundle onto a Raspberry Pi or a phone."""
+"""`edgenet deploy`: install a bundle on a Raspberry Pi or a phone."""
 
 from __future__ import annotations
 
@@ -13,22 +13,46 @@ if TYPE_CHECKING:
     from edgenet.devices.device import DeviceFacts
     from edgenet.verbs.deploy import Deployed
 
-Bundle = Annotated[Path | None, typer.Argument(help="The bundle (or .tflite); none with --rollback.")]
-To = Annotated[str, typer.Option("--to", metavar="TARGET", help="ssh:USER@HOST[:PORT] or adb[:SERIAL].")]
-Rollback = Annotated[bool, typer.Option("--rollback", help="Go back to what ran before.")]
+Bundle = Annotated[
+    Path | None,
+    typer.Argument(help="The bundle (.edgenet) or .tflite file to install. Leave it out with --rollback."),
+]
+To = Annotated[
+    str,
+    typer.Option(
+        "--to", metavar="TARGET", help="Device to install on: ssh:USER@HOST[:PORT], adb or adb:SERIAL."
+    ),
+]
+Rollback = Annotated[bool, typer.Option("--rollback", help="Switch back to the release that ran before.")]
 Offline = Annotated[
-    bool, typer.Option("--offline", help="Fetch the Python packages here; the device needs no network.")
+    bool,
+    typer.Option(
+        "--offline", help="Download the Python packages on this machine, so that the device needs no network."
+    ),
 ]
 ServiceFlag = Annotated[
-    bool, typer.Option("--service", help="Also run the camera from boot on, as a service.")
+    bool, typer.Option("--service", help="Also install a user service that runs the camera from boot on.")
 ]
 SystemFlag = Annotated[
-    bool, typer.Option("--system-service", help="The same as a service of the system; needs sudo there.")
+    bool,
+    typer.Option(
+        "--system-service",
+        help="Like --service, but install a system service; needs sudo without a password on the device.",
+    ),
 ]
-Source = Annotated[str, typer.Option("--source", help="The service's camera, as edgenet camera takes it.")]
+Source = Annotated[
+    str,
+    typer.Option(
+        "--source", help="Camera of the service, in the form that --source of `edgenet camera` takes."
+    ),
+]
 Serve = Annotated[
     str | None,
-    typer.Option("--serve", metavar="ADDRESS", help="Where the service serves its page: PORT or HOST:PORT."),
+    typer.Option(
+        "--serve",
+        metavar="ADDRESS",
+        help="Address of the service's live web page: PORT (for the device only) or HOST:PORT.",
+    ),
 ]
 
 
@@ -43,13 +67,15 @@ def command(
     serve: Serve = None,
     json_output: JsonFlag = False,
 ) -> None:
-    """Install a bundle on a device, in the place of the one that runs there."""
+    """Install a bundle on a device in place of the one running now."""
     if (bundle is None) is not rollback:
         raise typer.BadParameter("give a bundle, or --rollback without one")
     if not (service or system_service) and (serve is not None or source != "0"):
-        raise typer.BadParameter("--source and --serve are the service's: give --service, too")
+        raise typer.BadParameter("--source and --serve are options of the service; add --service")
     if rollback and (service or system_service):
-        raise typer.BadParameter("a service follows a rollback by itself: leave out --service")
+        raise typer.BadParameter(
+            "a running service follows a rollback by itself; leave out --service and --system-service"
+        )
     with shown_progress() as progress:
         from edgenet.devices.service import Service
         from edgenet.verbs import deploy
@@ -63,13 +89,13 @@ def _print(result: Deployed) -> None:
     typer.echo(f"{result.target}: {_facts_text(result.facts)}")
     if result.packages:
         typer.echo(f"installed {', '.join(result.packages)}")
-    done = "copied and verified" if result.moved else "was there already, whole"
-    typer.echo(f"{result.folder}: {done}; {'runs now' if result.swapped else 'ran before, too'}")
+    done = "copied and verified" if result.moved else "was there already and is intact"
+    typer.echo(f"{result.folder}: {done}; {'runs now' if result.swapped else 'was running already'}")
     if result.service:
-        typer.echo(f"service {result.service}; edgenet status --on {result.target} tells how it does")
+        typer.echo(f"service {result.service}; edgenet status --on {result.target} shows its state")
     if result.previous:
         typer.echo(
-            f"before it ran {result.previous}; edgenet deploy --rollback --to {result.target} goes back"
+            f"the release before was {result.previous}; edgenet deploy --rollback --to {result.target} goes back to it"
         )
     warn(result.notes)
 

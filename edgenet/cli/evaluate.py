@@ -1,4 +1,4 @@
-"""`edgenet evaluate`: accuracy of networks side by side."""
+"""`edgenet evaluate`: measure the accuracy of networks side by side."""
 
 from __future__ import annotations
 
@@ -25,16 +25,24 @@ if TYPE_CHECKING:
     from edgenet.verbs.evaluate import EvaluatedModel, Evaluation
 
 Models = Annotated[
-    list[str], typer.Argument(help="Files .tflite or .edgenet, or float sources; compared with the first.")
+    list[str],
+    typer.Argument(
+        help="Networks: .tflite or .edgenet files, or float sources as in convert. Each is compared with the first."
+    ),
 ]
 Data = Annotated[
-    Path, typer.Option("--data", help="Labelled photos: class folders or a labels.csv, as folder or zip.")
+    Path, typer.Option("--data", help="Labelled photos: a folder or zip with class folders or a labels.csv.")
 ]
-Split = Annotated[str | None, typer.Option("--split", help="Which split folder, where the data has several.")]
-Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Use only so many photos, evenly spread.")]
-Threads = Annotated[int, typer.Option("--threads", min=1, help="Threads of LiteRT.")]
+Split = Annotated[
+    str | None, typer.Option("--split", help="Split folder to use (such as val), if the data has several.")
+]
+Limit = Annotated[
+    int | None,
+    typer.Option("--limit", min=1, help="Use at most this many photos, evenly spread over the data."),
+]
+Threads = Annotated[int, typer.Option("--threads", min=1, help="Number of threads for LiteRT.")]
 
-# From this width on the intervals have a place in the table.
+# In terminals at least this wide, the table has columns for the intervals.
 WIDE = 120
 
 
@@ -48,10 +56,10 @@ def command(
     normalize: Normalize = None,
     json_output: JsonFlag = False,
 ) -> None:
-    """Measure networks side by side on labelled photos.
+    """Measure the accuracy of networks on labelled photos.
 
-    Top-1 and top-5 with 95 % intervals, how often they agree with the first network, and whether what they lose
-    against it is more than chance.
+    The command prints top-1 and top-5 accuracy with 95 % confidence intervals, how often each network agrees with the
+    first one, and whether it loses more against the first one than chance explains.
     """
     with shown_progress() as progress:
         from edgenet.verbs.evaluate import EvaluationOptions, evaluate
@@ -73,7 +81,7 @@ def _print(result: Evaluation) -> None:
 
 
 def _sentences(result: Evaluation, narrow: bool) -> list[str]:
-    """What stands below the table: the intervals that had no place in it, and what the comparisons say."""
+    """Return the lines below the table: intervals that do not fit into it, and what the comparisons show."""
     names = short_names([row.model for row in result.models])
     rows = list(zip(names, result.models, strict=True))
     intervals = [f"{name}: {_intervals(row)}" for name, row in rows] if narrow else []
@@ -88,9 +96,9 @@ def _intervals(row: EvaluatedModel) -> str:
 
 
 def models_table(result: Evaluation, width: int) -> Table:
-    """A row for every network; models are called by their files' names where those differ.
+    """Return a table with a row for every network, named by the shortest end of its path that is unique.
 
-    A wide terminal gets the 95 % intervals of top-1 and top-5 too.
+    In a wide terminal the table also has the 95 % intervals of top-1 and top-5.
     """
     from rich import box
     from rich.table import Table
@@ -106,7 +114,7 @@ def models_table(result: Evaluation, width: int) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     names = short_names([row.model for row in result.models])
     for name, row in zip(names, result.models, strict=True):
-        # The version stands above the table.
+        # The line above the table has the runtime's version.
         table.add_row(name, row.precision, row.runtime.split(" ")[0], *_figures(row, wide))
     return table
 

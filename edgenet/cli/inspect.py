@@ -1,4 +1,4 @@
-"""`edgenet inspect`: what stands in a .tflite file."""
+"""`edgenet inspect`: show what is in a .tflite file."""
 
 from __future__ import annotations
 
@@ -26,25 +26,30 @@ if TYPE_CHECKING:
     from edgenet.verbs.comparison import Compared
     from edgenet.verbs.inspect import Inspection, OperatorRow
 
-Model = Annotated[Path, typer.Argument(help="A .tflite file or a bundle.")]
+Model = Annotated[Path, typer.Argument(help="The .tflite file or bundle (.edgenet) to inspect.")]
 Against = Annotated[
-    str | None, typer.Option("--against", help="The float network, for the error of every layer.")
+    str | None, typer.Option("--against", help="Float network to compare every layer with; needs --data.")
 ]
-Data = Annotated[Path | None, typer.Option("--data", help="Photos for the comparison; a folder or zip.")]
+Data = Annotated[
+    Path | None, typer.Option("--data", help="Folder or zip of photos for the comparison; needs --against.")
+]
 Photos = Annotated[
     int | None,
-    typer.Option("--photos", min=1, help="How many of the photos to compare on.", show_default="32"),
+    typer.Option("--photos", min=1, help="Number of photos to compare on.", show_default="32"),
 ]
-Plot = Annotated[
-    Path | None, typer.Option("--plot", help="Draw the comparison into this .png or .html file.")
-]
-ProfileFlag = Annotated[bool, typer.Option("--profile", help="Time every operator.")]
+Plot = Annotated[Path | None, typer.Option("--plot", help="Draw the comparison in this .png or .html file.")]
+ProfileFlag = Annotated[bool, typer.Option("--profile", help="Measure the time of every operator.")]
 On = Annotated[
     str | None,
-    typer.Option("--on", metavar="TARGET", show_default="local", help="Where to time; needs --profile."),
+    typer.Option(
+        "--on",
+        metavar="TARGET",
+        show_default="local",
+        help="Where to measure the operators, as --on of `edgenet bench`; needs --profile.",
+    ),
 ]
 
-# From this width on a terminal shows every column.
+# Terminals at least this wide show every column.
 WIDE = 110
 OUTPUT_WIDTH = 48
 WORST = 3
@@ -63,19 +68,20 @@ def command(
     on: On = None,
     json_output: JsonFlag = False,
 ) -> None:
-    """Show the operators, tensors and sizes of a file.
+    """Show the operators, tensors and sizes of a .tflite file.
 
-    With --against FLOAT --data PHOTOS also where int8 loses what float knew: for each layer its SQNR (signal to
-    quantization noise ratio), its share of the noise at the logits, and how it uses the 256 steps; and what to do.
+    With --against FLOAT --data PHOTOS the command also shows where int8 loses accuracy, and what to do about it. Each
+    layer is shown with its SQNR (signal to quantization noise ratio), its share of the noise at the logits, and its
+    use of the 256 int8 steps.
 
-    With --profile how long every operator takes, on this machine or --on TARGET.
+    With --profile the command also shows how long every operator takes, on this machine or --on TARGET.
     """
     if on is not None and not profile:
-        raise typer.BadParameter("--on TARGET is for --profile")
+        raise typer.BadParameter("--on TARGET needs --profile")
     if (against is None) != (data is None):
-        raise typer.BadParameter("--against FLOAT and --data PHOTOS go together")
+        raise typer.BadParameter("give --against FLOAT and --data PHOTOS together")
     if against is None and (photos is not None or normalize is not None or plot is not None):
-        raise typer.BadParameter("--photos, --normalize and --plot are for --against FLOAT")
+        raise typer.BadParameter("--photos, --normalize and --plot need --against FLOAT")
     with shown_progress() as progress:
         from edgenet.verbs.inspect import PHOTOS, Comparison, inspect
         from edgenet.verbs.sources import SourceOptions
@@ -107,7 +113,7 @@ def _print(result: Inspection) -> None:
     if result.compared and result.compared.errors.equalized:
         typer.echo(
             "  equalized: each channel's scale and offset were matched for its SQNR; "
-            "linear tensors have none, their axes are others"
+            "linear tensors have none, because their axes differ"
         )
     screen.print(operators_table(result, screen.width))
     kinds = ", ".join(f"{count} {kind}" for kind, count in result.kinds.items())
@@ -125,22 +131,22 @@ def _print(result: Inspection) -> None:
 def _print_compared(compared: Compared) -> None:
     noise, errors = compared.noise, compared.errors
     if compared.input != PIXELS:
-        typer.echo(f"its input is taken as normalized ({compared.input}), which fits its first layer best")
+        typer.echo(f"photos are normalized ({compared.input}) for this file, which fits its first layer best")
     typer.echo(
         f"logits {noise.sqnr_db:.1f} dB on {noise.photos} photos, "
-        f"{errors.same_answer} of {errors.photos} answers are the float network's"
+        f"{errors.same_answer} of {errors.photos} answers equal the float network's"
     )
     worst = sorted(noise.layers, key=lambda layer: -layer.total)[:WORST]
     cancelled = f", {noise.cancelled:.0%} of it cancels out" if noise.cancelled > WORTH_TELLING else ""
     typer.echo(
         f"noise at the logits: weights {noise.weights:.0%}, activations {noise.activations:.0%}{cancelled}; "
-        "the most from " + ", ".join(f"{layer.name} {layer.total:.0%}" for layer in worst)
+        "the largest shares come from " + ", ".join(f"{layer.name} {layer.total:.0%}" for layer in worst)
     )
     typer.echo(compared.advice)
 
 
 def operators_table(result: Inspection, width: int) -> Table:
-    """A row for every operator; columns are left out where the terminal is narrow, so that all figures are whole."""
+    """Return a table with a row for every operator; a narrow terminal gets fewer columns, so that no figure is cut."""
     from rich import box
     from rich.table import Table
 
@@ -149,7 +155,7 @@ def operators_table(result: Inspection, width: int) -> Table:
     errors = {error.node: error for error in compared.errors.layers} if compared else {}
     shares = {share.node: share for share in compared.noise.layers} if compared else {}
     rows = [_cells(row, errors.get(row.output), shares.get(row.output), headings) for row in result.operators]
-    # The name of the output gets what the figures leave.
+    # The output's name gets the width that the other columns leave.
     gap = 2 if width >= WIDE else 1
     others = [i for i, heading in enumerate(headings) if heading != "output"]
     taken = sum(
@@ -209,7 +215,7 @@ def _error_cells(error: LayerError) -> dict[str, str]:
 
 
 def _shortened(name: str, width: int) -> str:
-    """A node's name in `width` columns; what tells layers apart goes last: the module's number and its last part.
+    """Shorten a node's name to `width` columns, keeping longest the module's number and the last part.
 
     >>> _shortened("features.13/layers/depthwise/conv", 23)
     'features.13/…/depthwise'
@@ -218,8 +224,8 @@ def _shortened(name: str, width: int) -> str:
     """
     if len(name) <= width:
         return name
-    name = name.split(";")[0]  # other tools name all that they fused
-    name = name.removesuffix("/conv")  # the operator says that
+    name = name.split(";")[0]  # other tools join the names of all operators they fused
+    name = name.removesuffix("/conv")  # the operator column says so already
     parts = name.split("/")
     if len(name) > width and len(parts) > 2:
         name = f"{parts[0]}/…/{parts[-1]}"

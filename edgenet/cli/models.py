@@ -1,4 +1,4 @@
-"""`edgenet models`: the variants, their cost, and the paper's figures beside it."""
+"""`edgenet models`: list the variants with their counted cost and the published figures."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ if TYPE_CHECKING:
     from edgenet.verbs.models import PaperRow, VariantRow
 
 PaperFlag = Annotated[
-    bool, typer.Option("--paper", help="Only what papers published: is it what we count, and if not, why?")
+    bool,
+    typer.Option(
+        "--paper", help="Show only published figures, whether our counts equal them, and if not, why."
+    ),
 ]
 
 
 def command(paper: PaperFlag = False, json_output: JsonFlag = False) -> None:
     """List the network variants and what they cost.
 
-    Mult-adds and parameters are counted; beside them stand the paper's figures. MobileNets can be built at other
-    width multipliers and resolutions too, such as mobilenet_v3_small_0.5_128.
+    Mult-adds and parameters are counted from our networks and shown next to the published figures. MobileNets can also
+    be built with other width multipliers and resolutions, such as mobilenet_v3_small_0.5_128.
     """
     with shown_progress():
         from edgenet.verbs.models import compare_with_papers, models
@@ -38,9 +41,9 @@ def command(paper: PaperFlag = False, json_output: JsonFlag = False) -> None:
 
 
 def variants_table(rows: tuple[VariantRow, ...]) -> Table:
-    """A table that fits 80 columns; a heading for each family, a rule between families."""
+    """Return a table that fits 80 columns, with a heading for each family and a line between families."""
     table = _table("Variants, for 1,000 classes")
-    table.caption = "M: millions. Top-1: the paper's, on ImageNet's validation set. *: ImageNet weights."
+    table.caption = "M: millions. Top-1: as published, on ImageNet's validation set. *: ImageNet weights."
     table.add_column("variant", no_wrap=True)
     for heading in ("mult-\nadds M", "paper\nM", "params\nM", "paper\nM", "top-1\n%"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -77,19 +80,21 @@ def _published(value: float | None) -> str:
 
 
 def _print_compared(rows: tuple[PaperRow, ...]) -> None:
-    """The table, and below it the reasons by number."""
+    """Print the table, and below it the numbered reasons."""
     screen, reasons = console(), dict[str, int]()
     screen.print(paper_table(rows, reasons))
     for reason, number in reasons.items():
         screen.print(f"{number}: {reason}")
     figures = [equal for row in rows for equal in (row.mult_adds_equal, row.parameters_equal)]
-    screen.print(f"{figures.count(True)} of {len(figures) - figures.count(None)} figures are the paper's.")
+    screen.print(
+        f"{figures.count(True)} of {len(figures) - figures.count(None)} figures equal the published ones."
+    )
 
 
 def paper_table(rows: tuple[PaperRow, ...], reasons: dict[str, int]) -> Table:
-    """A table that fits 80 columns; figures that differ refer to a reason, which is put into `reasons`."""
-    table = _table("Published figures beside ours, in millions, for 1,000 classes")
-    table.caption = "=: ours is the paper's, rounded as it is there. A number: see below."
+    """Return a table that fits 80 columns; a figure that differs shows the number of its reason in `reasons`."""
+    table = _table("Published figures next to ours, in millions, for 1,000 classes")
+    table.caption = "=: our figure, rounded alike, equals the paper's. A number: see the reason below."
     table.add_column("variant", no_wrap=True)
     for heading in ("mult-\nadds", "paper", "", "params", "paper", ""):
         table.add_column(heading, justify="right", no_wrap=True)

@@ -11,10 +11,15 @@ Number = TypeVar("Number", int, float)
 
 
 def numbers(text: str, kind: Callable[[str], Number], option: str) -> tuple[Number, ...]:
-    """Such as "1,2,4"; anything else is wrong usage.
+    """Parse a list of numbers such as "1,2,4".
 
     Args:
-        option: its name, for the message.
+        text: the numbers, separated by commas.
+        kind: `int` or `float`.
+        option: the option's name, for the error message.
+
+    Raises:
+        BadParameter: the text is not such a list.
     """
     try:
         return tuple(kind(part) for part in text.split(","))

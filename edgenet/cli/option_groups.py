@@ -1,4 +1,4 @@
-"""Options in groups: a command may take frozen dataclasses, whose fields are options of its own on the command line."""
+"""Groups of options: a command may take frozen dataclasses, and each of their fields becomes an option."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
-    """The command as typer takes it, which knows of no groups: flat, each group's fields in the group's place.
+    """Return the command with each group replaced by its fields, because typer does not know groups.
 
     A group's fields may be groups themselves.
     """
@@ -43,7 +43,7 @@ def _options(group: type[Any]) -> list[Parameter]:
 
 
 def _made(group: type[Any], given: dict[str, Any]) -> Any:
-    """The group, of what was given for its options, which is taken out."""
+    """Build the group from the values given for its options, and remove these values from `given`."""
     return group(
         **{
             name: _made(hint, given) if _is_group(hint) else given.pop(name)
@@ -53,6 +53,6 @@ def _made(group: type[Any], given: dict[str, Any]) -> Any:
 
 
 def _fields(group: type[Any]) -> list[tuple[str, Any, Any]]:
-    """Name, type and default of each."""
+    """Return the name, type and default of each field."""
     hints = get_type_hints(group, include_extras=True)
     return [(field.name, hints[field.name], field.default) for field in fields(group)]

@@ -1,4 +1,4 @@
-"""`edgenet package`: a .tflite file into a bundle."""
+"""`edgenet package`: pack a .tflite file into a bundle."""
 
 from __future__ import annotations
 
@@ -12,15 +12,25 @@ from edgenet.cli.console import JsonFlag, accuracy_text, megabytes, note_skipped
 if TYPE_CHECKING:
     from edgenet.verbs.package import Packed
 
-Model = Annotated[Path, typer.Argument(help="The .tflite file.")]
+Model = Annotated[Path, typer.Argument(help="The .tflite file to pack.")]
 Out = Annotated[
-    Path | None, typer.Option("--out", "-o", help="The bundle; by default MODEL's name with .edgenet.")
+    Path | None,
+    typer.Option(
+        "--out", "-o", help="Path of the bundle to write. By default MODEL's name with the ending .edgenet."
+    ),
 ]
 Labels = Annotated[
-    Path | None, typer.Option("--labels", help="Class names, one per line, if the model has none.")
+    Path | None,
+    typer.Option("--labels", help="Text file of class names, one per line; needed if the model has none."),
 ]
-Data = Annotated[Path | None, typer.Option("--data", help="Labelled photos to measure the accuracy on.")]
-Float = Annotated[str | None, typer.Option("--float-source", help="The float network, measured beside it.")]
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", help="Labelled photos on which to measure the accuracy that the bundle states."),
+]
+Float = Annotated[
+    str | None,
+    typer.Option("--float-source", help="The float network, to measure its accuracy too; needs --data."),
+]
 
 
 def command(
@@ -31,9 +41,9 @@ def command(
     float_source: Float = None,
     json_output: JsonFlag = False,
 ) -> None:
-    """Pack a .tflite file, its labels and checksums into a bundle."""
+    """Pack a .tflite file with its labels and checksums into a bundle."""
     if float_source is not None and data is None:
-        raise typer.BadParameter("--float-source needs --data PHOTOS to be measured on")
+        raise typer.BadParameter("--float-source needs --data PHOTOS to measure the accuracy on")
     with shown_progress() as progress:
         from edgenet.verbs.package import package
 

@@ -1,4 +1,4 @@
-"""The operators of a network and how long each takes, for people."""
+"""Tables of a network's operators and the time that each takes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NAME_WIDTH = 48
 
 
 def profile_table(profile: Profile, width: int) -> Table:
-    """A row for every operator: its time, its share as a bar, and how many mult-adds a nanosecond it does."""
+    """Return a table with a row for every operator: time in ms, share, mult-adds, mult-adds per ns, and a bar."""
     from rich import box
     from rich.table import Table
 
@@ -33,7 +33,7 @@ def profile_table(profile: Profile, width: int) -> Table:
 
 
 def profile_words(profile: Profile) -> list[str]:
-    """What the table says in a few lines."""
+    """Return a summary of the table in a few lines."""
     total = sum(profile.kinds.values())
     kinds = ", ".join(f"{kind} {ms / total:.0%}" for kind, ms in profile.kinds.items())
     known = "" if profile.valid else f"; not valid to quote: {'; '.join(profile.reasons)}"

@@ -1,4 +1,4 @@
-"""`edgenet report`: latency reports as one page."""
+"""`edgenet report`: show latency reports on one page."""
 
 from __future__ import annotations
 
@@ -10,14 +10,24 @@ import typer
 from edgenet.cli.console import JsonFlag, print_json, shown_progress
 from edgenet.text import figure
 
-Results = Annotated[list[Path], typer.Argument(help="Reports of `edgenet bench`, or folders that hold some.")]
-Out = Annotated[Path, typer.Option("--out", "-o", help="The page, .html; its CSV and PNGs go beside it.")]
+Results = Annotated[
+    list[Path], typer.Argument(help="Reports of `edgenet bench`, or folders with such reports.")
+]
+Out = Annotated[
+    Path,
+    typer.Option(
+        "--out",
+        "-o",
+        help="Path of the .html page to write. A CSV table and the figures as PNG go into the same folder.",
+    ),
+]
 
 
 def command(results: Results, out: Out = Path("report.html"), json_output: JsonFlag = False) -> None:
-    """Make one page of latency reports: distributions, accuracy against latency, cold start, sustained load.
+    """Show latency reports on one HTML page.
 
-    The page needs no network. Measurements that are not valid are marked, with the reasons.
+    The page shows the distributions, accuracy against latency, cold start and sustained load, and works offline.
+    Measurements that are not valid are marked, with the reasons.
     """
     with shown_progress():
         from edgenet.verbs.report import report

@@ -1,4 +1,4 @@
-"""`edgenet select`: the best network for a budget on a device."""
+"""`edgenet select`: find the best network for a latency budget on a device."""
 
 from __future__ import annotations
 
@@ -15,13 +15,29 @@ if TYPE_CHECKING:
     from edgenet.verbs.select import Selection
 
 Out = Annotated[
-    Path, typer.Option("--out", "-o", help="Folder for all that is made; given again, it goes on there.")
+    Path,
+    typer.Option("--out", "-o", help="Folder for all results. Given again, the command continues from them."),
 ]
-Milliseconds = Annotated[float, typer.Option("--budget-ms", help="What one inference may take, p50.")]
-Megabytes = Annotated[float | None, typer.Option("--budget-mb", help="What the file may take.")]
-On = Annotated[str, typer.Option("--on", metavar="TARGET", help="local, ssh:USER@HOST, adb or adb:SERIAL.")]
+Milliseconds = Annotated[
+    float,
+    typer.Option("--budget-ms", help="Largest allowed latency (p50) of one inference, in milliseconds."),
+]
+Megabytes = Annotated[
+    float | None, typer.Option("--budget-mb", help="Largest allowed size of the int8 file, in MB.")
+]
+On = Annotated[
+    str,
+    typer.Option(
+        "--on", metavar="TARGET", help="Device to measure on: local, ssh:USER@HOST[:PORT], adb or adb:SERIAL."
+    ),
+]
 Architectures = Annotated[
-    str, typer.Option("--architectures", metavar="A,A,...", help="Each with all widths and resolutions.")
+    str,
+    typer.Option(
+        "--architectures",
+        metavar="A,A,...",
+        help="Architectures to try, each with all widths and resolutions.",
+    ),
 ]
 
 
@@ -37,10 +53,12 @@ def command(
     options: VariantOptions = VariantOptions(),  # noqa: B008
     json_output: JsonFlag = False,
 ) -> None:
-    """Find the network with the best int8 accuracy within a budget that is measured on the device.
+    """Find the most accurate int8 network within a latency budget.
 
-    All candidates are measured untrained. Those that fit are trained, the most mult-adds first, until two in a row are
-    no better, or before it would be more than a third of the training of all candidates. The best becomes a bundle.
+    The latency of all candidates is measured on the device before any training. Those within the budget are trained,
+    starting with the most mult-adds. Training stops when two candidates in a row are no better than the best so far,
+    or when the next one would bring the total above a third of the training of all candidates. The best network is
+    packed into a bundle.
     """
     axes = grid.axes()
 
@@ -56,7 +74,7 @@ def command(
         try:
             result = select(data, out, Budget(budget_ms, budget_mb), grids, options.on(on), progress, say)
         except TrainingStopped as stopped:
-            typer.echo(f"edgenet: {stopped.found}; the same command goes on", err=True)
+            typer.echo(f"edgenet: {stopped.found}; run the same command again to continue", err=True)
             raise typer.Exit(130) from None
     print_json(result) if json_output else _print(result)
 
@@ -64,7 +82,7 @@ def command(
 def _print(result: Selection) -> None:
     fitting = sum(candidate.fits for candidate in result.candidates)
     typer.echo(
-        f"{len(result.candidates)} measured, {fitting} fit, {len(result.trained)} trained: {result.stopped}"
+        f"{len(result.candidates)} measured, {fitting} fit the budget, {len(result.trained)} trained: {result.stopped}"
     )
     best, candidate = result.best, result.candidate
     typer.echo(

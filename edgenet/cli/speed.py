@@ -1,4 +1,4 @@
-"""A column of the progress bars: photos a second. Imported only where a bar is drawn."""
+"""A column of the progress bars: photos per second. It is imported only when a bar is drawn, because it needs rich."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from rich.text import Text
 
 
 class SpeedColumn(ProgressColumn):
-    """Photos a second over the last half minute."""
+    """The speed in photos per second over the last half minute."""
 
     def render(self, task: Task) -> Text:
-        """What stands in the column."""
+        """Return the text of the column."""
         speed = task.finished_speed or task.speed
         return Text("" if speed is None else f"{speed:.0f} photos/s")

@@ -1,4 +1,4 @@
-"""`edgenet status`: how a device does."""
+"""`edgenet status`: show the state of a device."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ if TYPE_CHECKING:
     from edgenet.verbs.status import Status
 
 On = Annotated[
-    str, typer.Option("--on", metavar="TARGET", help="local, ssh:USER@HOST[:PORT] or adb[:SERIAL].")
+    str,
+    typer.Option(
+        "--on", metavar="TARGET", help="Device to ask: local, ssh:USER@HOST[:PORT], adb or adb:SERIAL."
+    ),
 ]
 
 
 def command(on: On, json_output: JsonFlag = False) -> None:
-    """Tell what runs on a device, how fast, and what went wrong last."""
+    """Show what runs on a device, how fast, and the last error."""
     with shown_progress():
         from edgenet.verbs.status import status
 
@@ -34,7 +37,7 @@ def _print(result: Status) -> None:
         ),
         ("service", _service(result)),
         ("model", result.model),
-        ("sees", (result.label or "nothing it knows") if result.fps is not None else None),
+        ("sees", (result.label or "nothing I know") if result.fps is not None else None),
         ("speed", _speed(result)),
         ("page", result.page),
         ("trouble", "; ".join(filter(None, (result.lost, *result.warnings)))),
@@ -49,8 +52,8 @@ def _service(result: Status) -> str:
     if result.service is None:
         return "none: edgenet deploy --service installs one"
     since = f" for {_duration(result.service_s)}" if result.service_s is not None else ""
-    ended = f", ended last by: {result.result}" if result.result not in (None, "success") else ""
-    return f"{result.service}{since}, started again {result.restarts} times{ended}"
+    ended = f", last ended with: {result.result}" if result.result not in (None, "success") else ""
+    return f"{result.service}{since}, restarted {result.restarts} times{ended}"
 
 
 def _speed(result: Status) -> str | None:

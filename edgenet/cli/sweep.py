@@ -1,4 +1,4 @@
-"""`edgenet sweep`: a grid of widths and resolutions, each trained, quantized and measured."""
+"""`edgenet sweep`: train, quantize and measure a grid of widths and resolutions."""
 
 from __future__ import annotations
 
@@ -18,19 +18,27 @@ if TYPE_CHECKING:
     from edgenet.verbs.sweep_rows import SweepRow
 
 Out = Annotated[
-    Path, typer.Option("--out", "-o", help="Folder for all that is made; given again, the sweep goes on.")
+    Path,
+    typer.Option("--out", "-o", help="Folder for all results. Given again, the sweep continues from them."),
 ]
-Architecture = Annotated[str, typer.Option("--architecture", help="Of all variants.")]
+Architecture = Annotated[
+    str, typer.Option("--architecture", help="Architecture of all variants, as in `edgenet models`.")
+]
 Target = Annotated[
     str,
-    typer.Option("--target", metavar="TARGET", help="Where latency is measured, as --on of bench."),
+    typer.Option(
+        "--target",
+        metavar="TARGET",
+        help="Where to measure latency: local, browser, ssh:USER@HOST[:PORT], adb or adb:SERIAL.",
+    ),
 ]
 Ray = Annotated[
     str | None,
     typer.Option(
         "--ray",
         metavar="ADDRESS",
-        help="Train on this Ray cluster; local starts one here. Needs the extra ray, and --data on every machine.",
+        help="Train on this Ray cluster; 'local' starts one on this machine. Needs the extra ray, and the photos at "
+        "the path of --data on every machine.",
     ),
 ]
 
@@ -48,9 +56,9 @@ def command(
 ) -> None:
     """Train, quantize and time a grid of widths and resolutions.
 
-    Every variant gets a folder with its training, int8 file and latency report; sweep.csv has a row for each, and
-    three figures show accuracy against mult-adds, parameters and measured latency. The same command, given again
-    after a stop, goes on where it stopped.
+    Every variant gets a folder with its training, int8 file and latency report. The file sweep.csv has a row for each
+    variant, and three figures show accuracy against mult-adds, parameters and measured latency. If the sweep was
+    stopped, the same command continues it.
     """
     axes = grid.axes()
 
@@ -65,7 +73,7 @@ def command(
         try:
             result = sweep(data, out, Grid(architecture, *axes), options.on(target, ray), progress, say)
         except TrainingStopped as stopped:
-            typer.echo(f"edgenet: {stopped.found}; the same command goes on", err=True)
+            typer.echo(f"edgenet: {stopped.found}; run the same command again to continue", err=True)
             raise typer.Exit(130) from None
     print_json(result) if json_output else _print(result)
 
@@ -77,7 +85,7 @@ def _print(result: Sweep) -> None:
 
 
 def rows_table(rows: tuple[SweepRow, ...]) -> Table:
-    """A row for every variant; * marks the Pareto front, ! a latency that is not valid to quote."""
+    """Return a table with a row for every variant; * marks the Pareto front, ! a latency that is not valid to quote."""
     from rich import box
     from rich.table import Table
 

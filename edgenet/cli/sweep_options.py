@@ -1,4 +1,4 @@
-"""The options that `edgenet sweep` and `edgenet select` share, in groups."""
+"""The options that `edgenet sweep` and `edgenet select` share, grouped in dataclasses."""
 
 from __future__ import annotations
 
@@ -16,35 +16,50 @@ if TYPE_CHECKING:
 
 Data = Annotated[
     Path,
-    typer.Option("--data", help="Folder or zip of class folders, in train and val (or test) folders or not."),
+    typer.Option(
+        "--data",
+        help="Folder or zip of photos in class folders; these may be inside train and val (or test) folders.",
+    ),
 ]
-Widths = Annotated[str, typer.Option("--widths", metavar="W,W,...", help="Width multipliers.")]
-Resolutions = Annotated[str, typer.Option("--resolutions", metavar="R,R,...", help="Pixels a side.")]
+Widths = Annotated[str, typer.Option("--widths", metavar="W,W,...", help="Width multipliers to try.")]
+Resolutions = Annotated[
+    str,
+    typer.Option("--resolutions", metavar="R,R,...", help="Input resolutions to try, in pixels per side."),
+]
 Quantization = Annotated[
-    str | None, typer.Option("--quantization", show_default="the best", help="The recipe, as of convert.")
+    str | None,
+    typer.Option(
+        "--quantization",
+        show_default="balanced",
+        help="Quantization recipe: minmax, fast, balanced or best (the slowest).",
+    ),
 ]
-Threads = Annotated[int, typer.Option("--threads", min=1, help="Of the inference that is timed.")]
+Threads = Annotated[int, typer.Option("--threads", min=1, help="Number of threads of the timed inference.")]
 Calm = Annotated[
     float,
-    typer.Option("--calm", min=0, help="Longest wait for the load of training to go before timing, seconds."),
+    typer.Option(
+        "--calm",
+        min=0,
+        help="Longest wait, in seconds, for the CPU to become idle after training, before timing.",
+    ),
 ]
 
 
 @dataclass(frozen=True)
 class GridOptions:
-    """Which variants of an architecture."""
+    """The grid of variants of an architecture."""
 
     widths: Widths = "1.0,0.75,0.5,0.25"
     resolutions: Resolutions = "224,192,160,128"
 
     def axes(self) -> tuple[tuple[float, ...], tuple[int, ...]]:
-        """Width multipliers, and pixels a side."""
+        """Return the width multipliers, and the resolutions in pixels per side."""
         return numbers(self.widths, float, "--widths"), numbers(self.resolutions, int, "--resolutions")
 
 
 @dataclass(frozen=True)
 class Int8Options:
-    """How each trained network becomes an int8 file, and is timed."""
+    """How each trained network is quantized and timed."""
 
     threads: Threads = 1
     quantization: Quantization = None
@@ -53,7 +68,7 @@ class Int8Options:
 
 @dataclass(frozen=True)
 class VariantOptions:
-    """What is done with each variant."""
+    """How each variant is trained, quantized and timed."""
 
     int8: Int8Options = Int8Options()
     training: AllTrainOptions = AllTrainOptions()  # noqa: RUF009 (frozen)
@@ -61,11 +76,11 @@ class VariantOptions:
     def __post_init__(self) -> None:
         if self.training.start.qat:
             raise typer.BadParameter(
-                "each network is quantized after it was trained; give --qat to `edgenet train`"
+                "each network is quantized after its training; use --qat with `edgenet train` instead"
             )
 
     def on(self, target: str, ray: str | None = None) -> SweepOptions:
-        """As the verbs take them."""
+        """Return the options as `edgenet.sweep` and `edgenet.select` take them."""
         from edgenet.quantize.recipes import DEFAULT_RECIPE
         from edgenet.verbs.sweep_settings import SweepOptions
 

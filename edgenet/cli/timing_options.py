@@ -1,4 +1,4 @@
-"""The options that `edgenet bench` and `edgenet compare` share: how a model is timed."""
+"""The options that `edgenet bench` and `edgenet compare` share, for how a model is timed."""
 
 from __future__ import annotations
 
@@ -14,18 +14,25 @@ if TYPE_CHECKING:
 
 ProtocolName = Annotated[
     str,
-    typer.Option("--protocol", help="quick: 50 runs and 1 s at least; standard: 1,024 and 60 s, as MLPerf."),
+    typer.Option(
+        "--protocol",
+        help="Protocol: quick (at least 50 runs and 1 s), or standard (at least 1,024 runs and 60 s, as MLPerf).",
+    ),
 ]
 Threads = Annotated[
-    str, typer.Option("--threads", metavar="N,N,...", help="Numbers to try; each model gets its fastest.")
+    str,
+    typer.Option(
+        "--threads", metavar="N,N,...", help="Thread counts to try; each model is measured with its fastest."
+    ),
 ]
 Affinity = Annotated[
     str | None,
     typer.Option(
         "--affinity",
         metavar="CPUS",
-        show_default="all, on a phone big",
-        help="all; big: not the slow ones; auto tries every cluster; or lists, as 0-3/4-7.",
+        show_default="all; big on a phone",
+        help="CPUs to run on: all, big (all except the slowest cluster), auto (try every cluster), or lists such as "
+        "0-3/4-7 to try.",
     ),
 ]
 Settle = Annotated[
@@ -34,15 +41,15 @@ Settle = Annotated[
         "--settle",
         metavar="SECONDS",
         min=0,
-        show_default="0, standard: 120",
-        help="Longest wait for a cool and calm device.",
+        show_default="0; 120 with --protocol standard",
+        help="Longest wait for the device to be cool and idle before the measurement.",
     ),
 ]
 
 
 @dataclass(frozen=True)
 class TimingOptions:
-    """How long, on what, and how calm."""
+    """How long, on how many threads and which CPUs, and after what wait a model is timed."""
 
     protocol: ProtocolName = "quick"
     threads: Threads = "1"
@@ -50,10 +57,13 @@ class TimingOptions:
     settle: Settle = None
 
     def with_more(self, **more: Any) -> BenchOptions:
-        """As the verbs take them, with what else was asked for.
+        """Return the options as `edgenet.bench` and `edgenet.compare` take them.
+
+        Args:
+            more: further fields of `BenchOptions`.
 
         Raises:
-            typer.BadParameter: no numbers of threads.
+            typer.BadParameter: --threads is not a list of integers.
         """
         counts = numbers(self.threads, int, "--threads")
         from edgenet.latency.options import BenchOptions

@@ -1,4 +1,4 @@
-"""`edgenet train`: a folder of photos to a network that knows its classes."""
+"""`edgenet train`: train a network on a folder of photos."""
 
 from __future__ import annotations
 
@@ -27,17 +27,22 @@ if TYPE_CHECKING:
     from edgenet.verbs.training_result import Training
 
 Variant = Annotated[
-    str | None, typer.Argument(help="Such as mobilenet_v2_0.35_96: architecture, width, resolution.")
+    str | None,
+    typer.Argument(help="Network to train, as architecture_width_resolution, such as mobilenet_v2_0.35_96."),
 ]
 Data = Annotated[
     Path | None,
-    typer.Option("--data", help="Folder or zip of class folders, in train and val (or test) folders or not."),
+    typer.Option(
+        "--data",
+        help="Folder or zip of photos in class folders; these may be inside train and val (or test) folders.",
+    ),
 ]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the checkpoint, log and figures.")]
 Resume = Annotated[
-    Path | None, typer.Option("--resume", help="Go on with the training in this folder; needs nothing else.")
+    Path | None,
+    typer.Option("--resume", help="Continue the training in this folder; no other option is needed."),
 ]
-# The most classes of which the table on the screen has a row each.
+# With more classes than this, the table on the screen leaves some out.
 SHOWN_CLASSES = 30
 
 
@@ -52,9 +57,10 @@ def command(
 ) -> None:
     """Train a network on class folders of photos.
 
-    From scratch, from ImageNet weights or from a checkpoint; --qat trains the int8 network of a checkpoint. The folder
-    --out gets the checkpoint (which convert and evaluate take; with --qat the .tflite), log.csv, curve.png,
-    classes.csv, confusion.png, and the state that --resume goes on from after Ctrl-C, a crash or a power cut.
+    Training starts from random weights, or with --pretrained from ImageNet weights or a checkpoint; --qat trains the
+    int8 network of a checkpoint. The folder --out gets the checkpoint (which convert and evaluate take; with --qat a
+    .tflite file instead), log.csv, curve.png, classes.csv and confusion.png. After Ctrl-C, a crash or a power cut,
+    --resume continues the training from the state saved in that folder.
     """
     _check(variant, data, out, resume, training)
 
@@ -74,7 +80,7 @@ def command(
                 result = train(variant, data, out, training.as_options(), progress, say)
         except TrainingStopped as stopped:
             raise _interrupted(stopped) from None
-    if result is not None:  # only the first of several processes has one
+    if result is not None:  # of several processes only the first has a result
         note_skipped(result.skipped)
         print_json(result) if json_output else _print(result)
 
@@ -85,9 +91,11 @@ def _check(
     if resume is None:
         for name, value in (("VARIANT", variant), ("--data", data), ("--out", out)):
             if value is None and not (name == "VARIANT" and training.start.qat):
-                raise typer.BadParameter(f"give {name}, or --resume RUN to go on with a training")
+                raise typer.BadParameter(f"give {name}, or --resume RUN to continue a training")
     elif variant is not None or out is not None or training.anything_given():
-        raise typer.BadParameter("--resume goes on as the training began; give at most --data beside it")
+        raise typer.BadParameter(
+            "--resume keeps the options the training began with; of the others give at most --data"
+        )
 
 
 def _interrupted(stopped: TrainingStopped) -> typer.Exit:
@@ -105,7 +113,7 @@ def _print(result: Training) -> None:
         f"(95 % interval {interval_text(result.top1_interval)}){top5}"
     )
     typer.echo(
-        f"{result.photos_per_s:.0f} photos/s; the network waited for photos in {result.waiting:.1f} % of the time"
+        f"{result.photos_per_s:.0f} photos/s; the network waited for photos {result.waiting:.1f} % of the time"
     )
     if result.int8 is not None:
         _print_int8(result.int8)
@@ -120,18 +128,22 @@ def _print_int8(found: Int8Training) -> None:
         typer.echo(
             f"  {name:15} top-1 {row.top1:.2f} % (95 % interval {interval_text(row.top1_interval)}), {row.runtime}"
         )
-    typer.echo(f"against the file it started from ({found.start}), the trained one {found.verdict}")
+    typer.echo(
+        f"compared with the file that training started from ({found.start}), the trained file: {found.verdict}"
+    )
     if found.against_start.drop > 0:
-        typer.echo("the trained file has fewer photos right than the one it started from: keep that one")
+        typer.echo(
+            "the trained file gets fewer photos right than the file it started from, so keep the latter"
+        )
     same = found.sameness
     typer.echo(
-        f"trained network and integers: same answer on {same.same_answer} of {same.n} photos, "
+        f"trained network and int8 file: same answer on {same.same_answer} of {same.n} photos, "
         f"logits at most {same.largest_steps:g} steps apart"
     )
 
 
 def classes_table(rows: tuple[ClassRow, ...]) -> Table:
-    """A row for every class, the least recalled first where there are too many to show all."""
+    """Return a table with a row per class; if there are too many, only those with the lowest recall, lowest first."""
     from rich import box
     from rich.table import Table
 

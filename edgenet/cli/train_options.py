@@ -1,4 +1,4 @@
-"""The options of `edgenet train`, in groups."""
+"""The options of `edgenet train`, grouped in dataclasses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ Pretrained = Annotated[
     typer.Option(
         "--pretrained",
         metavar="imagenet|FILE",
-        help="Start from weights of the same architecture and width, with a new last layer for your classes.",
+        help="Start from ImageNet weights or from a checkpoint FILE, for the same architecture and width. The last "
+        "layer is new unless the classes are the same.",
     ),
 ]
 FreezeEpochs = Annotated[
@@ -25,122 +26,179 @@ FreezeEpochs = Annotated[
     typer.Option(
         "--freeze-epochs",
         min=0,
-        help="So many epochs at first train the last layer alone.",
-        show_default="1 with --pretrained, else 0",
+        help="Number of epochs at the start that train only the last layer.",
+        show_default="0; 1 with --pretrained, 0 with --qat",
     ),
 ]
 Teacher = Annotated[
-    str | None, typer.Option("--teacher", help="Checkpoint of a network for the same classes, to learn from.")
+    str | None,
+    typer.Option(
+        "--teacher",
+        help="Checkpoint of a larger network for the same classes, to learn from (distillation).",
+    ),
 ]
 TeacherWeight = Annotated[
     float | None,
-    typer.Option("--teacher-weight", help="The teacher's share of the loss, 0 to 1.", show_default="0.7"),
+    typer.Option(
+        "--teacher-weight",
+        help="Weight of the teacher in the loss, 0 to 1; the labels have the rest.",
+        show_default="0.7",
+    ),
 ]
 Temperature = Annotated[
-    float | None, typer.Option("--temperature", help="Of distillation.", show_default="2")
+    float | None,
+    typer.Option("--temperature", help="Softmax temperature of the distillation.", show_default="2"),
 ]
 Qat = Annotated[
     bool,
     typer.Option(
         "--qat",
-        help="Quantization-aware: train the int8 network of the checkpoint --pretrained, which also teaches it.",
+        help="Do quantization-aware training: train the int8 network of the checkpoint given with --pretrained. The "
+        "checkpoint is also the teacher unless --teacher is given.",
     ),
 ]
 QatRecipe = Annotated[
     str | None,
-    typer.Option("--recipe", help="What --qat starts from, as in convert.", show_default="balanced"),
+    typer.Option(
+        "--recipe",
+        help="Quantization recipe that --qat starts from: minmax, fast, balanced or best.",
+        show_default="balanced",
+    ),
 ]
 Epochs = Annotated[
     int | None,
-    typer.Option("--epochs", min=1, show_default="30, with --pretrained 10, with --qat 4", help="How many."),
+    typer.Option(
+        "--epochs",
+        min=1,
+        show_default="30; 10 with --pretrained, 4 with --qat",
+        help="Number of passes over the training photos.",
+    ),
 ]
 Batch = Annotated[
     int | None,
-    typer.Option("--batch", min=2, show_default="128, with --pretrained 32", help="Photos a step."),
+    typer.Option(
+        "--batch",
+        min=2,
+        show_default="128; 32 with --pretrained",
+        help="Batch size: photos per step, over all processes together.",
+    ),
 ]
 LearningRate = Annotated[
     float | None,
     typer.Option(
-        "--learning-rate", show_default="0.1, with --pretrained 0.005, with --qat 0.02", help="The highest."
+        "--learning-rate",
+        show_default="0.1; 0.005 with --pretrained, 0.02 with --qat",
+        help="Peak learning rate, reached after the warm-up.",
     ),
 ]
 WeightDecay = Annotated[
     float | None,
     typer.Option(
         "--weight-decay",
-        show_default="1e-4, with --pretrained 4e-5, with --qat 0",
-        help="Of all but depthwise filters, batch normalization and biases.",
+        show_default="1e-4; 4e-5 with --pretrained, 0 with --qat",
+        help="Weight decay of all weights except depthwise filters, batch normalization and biases.",
     ),
 ]
 WarmupEpochs = Annotated[
     float | None,
     typer.Option(
         "--warmup-epochs",
-        show_default="1, with --pretrained 0.5, with --qat 0.1",
-        help="The learning rate rises.",
+        show_default="1; 0.5 with --pretrained, 0.1 with --qat",
+        help="Epochs of linear learning-rate warm-up.",
     ),
 ]
 LabelSmoothing = Annotated[
-    float | None, typer.Option("--label-smoothing", show_default="0.1", help="Of the targets.")
+    float | None,
+    typer.Option(
+        "--label-smoothing", show_default="0.1", help="Share of the target that is spread over all classes."
+    ),
 ]
 EmaDecay = Annotated[
     float | None,
-    typer.Option("--ema-decay", show_default="0.999, with --qat 0.99", help="Of the average of the weights."),
+    typer.Option(
+        "--ema-decay",
+        show_default="0.999; 0.99 with --qat",
+        help="Decay of the weights' moving average. The average is what is saved; 0 turns it off.",
+    ),
 ]
 Progressive = Annotated[
     bool,
-    typer.Option("--progressive", help="40 % of the epochs at half the resolution, 30 % at 3/4: faster."),
+    typer.Option(
+        "--progressive",
+        help="Train faster: the first 40 % of the epochs at half the resolution, the next 30 % at three quarters.",
+    ),
 ]
-Balance = Annotated[bool, typer.Option("--balance", help="Show every class equally often.")]
+Balance = Annotated[
+    bool, typer.Option("--balance", help="Show every class equally often, however many photos it has.")
+]
 Precision = Annotated[
     str | None,
     typer.Option(
         "--precision",
         metavar="auto|float32|bfloat16",
-        show_default="auto",
-        help="auto: bfloat16 on a GPU that has it.",
+        show_default="auto; float32 with --qat",
+        help="Number format of the training; auto is bfloat16 on a GPU that supports it, else float32.",
     ),
 ]
-Seed = Annotated[int | None, typer.Option("--seed", min=0, show_default="0", help="Of all that is random.")]
+Seed = Annotated[
+    int | None, typer.Option("--seed", min=0, show_default="0", help="Seed of all random choices.")
+]
 CropScale = Annotated[
     float | None,
     typer.Option(
         "--crop-scale",
-        show_default="0.35, with --pretrained 0.5",
-        help="Smallest share of a photo that a crop shows.",
+        show_default="0.35; 0.5 with --pretrained",
+        help="Smallest share of a photo's area that a random crop shows.",
     ),
 ]
-NoFlip = Annotated[bool, typer.Option("--no-flip", help="Never mirror, as for letters and signs.")]
+NoFlip = Annotated[
+    bool, typer.Option("--no-flip", help="Never mirror photos; use this for letters and signs.")
+]
 Colour = Annotated[
     float | None,
-    typer.Option("--colour", show_default="0.2", help="How far brightness, contrast, saturation vary."),
+    typer.Option(
+        "--colour",
+        show_default="0.2",
+        help="Colour jitter: 0.2 varies brightness, contrast and saturation by up to 20 %.",
+    ),
 ]
 Mixup = Annotated[
     float | None,
-    typer.Option("--mixup", show_default="0", help="Mix photos; 0.2 is usual for long trainings."),
+    typer.Option(
+        "--mixup",
+        show_default="0",
+        help="Mixup: alpha for blending pairs of photos, 0 for none; 0.2 is usual for long trainings.",
+    ),
 ]
 
 HoldOut = Annotated[
     float | None,
     typer.Option(
-        "--hold-out", show_default="0.1", help="Share to validate with, where the data has no part for it."
+        "--hold-out",
+        show_default="0.1",
+        help="Share of each class held out for validation, if the data has no val or test folder.",
     ),
 ]
 Device = Annotated[
     str | None,
-    typer.Option("--device", metavar="auto|cpu|cuda", show_default="auto", help="Where to compute."),
+    typer.Option(
+        "--device",
+        metavar="auto|cpu|cuda",
+        show_default="auto",
+        help="Device to train on; auto is a GPU if there is one, else the CPU. cuda:N chooses one GPU of several.",
+    ),
 ]
 Memory = Annotated[
     float | None,
     typer.Option(
-        "--memory", min=0, show_default="half of what is free", help="GB for decoded photos in memory."
+        "--memory", min=0, show_default="half of the free memory", help="Memory for decoded photos, in GB."
     ),
 ]
 
 
 @dataclass(frozen=True)
 class StartOptions:
-    """What the network knows at the beginning, and whom it learns from."""
+    """The weights that training starts from, and the teacher."""
 
     pretrained: Pretrained = None
     freeze_epochs: FreezeEpochs = None
@@ -161,7 +219,7 @@ class StartOptions:
             raise typer.BadParameter("--teacher-weight and --temperature need --teacher")
 
     def qat_plan(self) -> QatPlan | None:
-        """What quantization-aware training starts from; None without it."""
+        """Return what quantization-aware training starts from, or None without --qat."""
         if not self.qat:
             return None
         from edgenet.quantize.recipes import DEFAULT_RECIPE
@@ -170,7 +228,7 @@ class StartOptions:
         return QatPlan(self.recipe or DEFAULT_RECIPE)
 
     def distillation(self) -> Distillation:
-        """As the verb takes it."""
+        """Return the distillation options as `edgenet.train` takes them."""
         from edgenet.training.recipe import Distillation
 
         return replace(Distillation(), **_given(weight=self.teacher_weight, temperature=self.temperature))
@@ -178,7 +236,7 @@ class StartOptions:
 
 @dataclass(frozen=True)
 class RecipeOptions:
-    """The numbers of the training."""
+    """The hyperparameters of the training."""
 
     epochs: Epochs = None
     batch: Batch = None
@@ -193,14 +251,14 @@ class RecipeOptions:
     seed: Seed = None
 
     def over(self, base: Recipe, freeze_epochs: int | None, augmentation: Augmentation) -> Recipe:
-        """The recipe with what was given in place of its own numbers."""
+        """Return `base` with the options given here in place of its values."""
         given = {field.name: getattr(self, field.name) for field in fields(self)}
         return replace(base, **_given(**given, freeze_epochs=freeze_epochs, augmentation=augmentation))
 
 
 @dataclass(frozen=True)
 class AugmentationOptions:
-    """How photos vary."""
+    """The augmentation of the training photos."""
 
     crop_scale: CropScale = None
     no_flip: NoFlip = False
@@ -208,14 +266,14 @@ class AugmentationOptions:
     mixup: Mixup = None
 
     def over(self, base: Augmentation) -> Augmentation:
-        """The augmentation with what was given in place of its own numbers."""
+        """Return `base` with the options given here in place of its values."""
         given = _given(crop_scale=self.crop_scale, colour=self.colour, mixup=self.mixup)
         return replace(base, flip=not self.no_flip, **given)
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Where it computes, and with which share of the photos."""
+    """The device, the memory, and the share of photos held out."""
 
     hold_out: HoldOut = None
     device: Device = None
@@ -224,7 +282,7 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class AllTrainOptions:
-    """Everything that one training can be told, but its network, photos and folder."""
+    """All options of a training except its network, photos and folder."""
 
     start: StartOptions = StartOptions()
     numbers: RecipeOptions = RecipeOptions()
@@ -232,13 +290,13 @@ class AllTrainOptions:
     run: RunOptions = RunOptions()
 
     def anything_given(self) -> bool:
-        """Whether a single one was given."""
+        """Return whether any of these options was given."""
         groups = (getattr(self, group.name) for group in fields(self))
         values = (getattr(group, field.name) for group in groups for field in fields(group))
         return any(value is not None and value is not False for value in values)
 
     def as_options(self) -> TrainingOptions:
-        """What was not given is as for `train`."""
+        """Return the options as `edgenet.train` takes them, with its defaults for options not given."""
         from edgenet.verbs.training_settings import TrainingOptions, first_recipe
 
         start, run = self.start, self.run

@@ -1,4 +1,4 @@
-"""Reading photos on the host: folders and zip archives of them, labelled or not, whole or in batches."""
+"""Reads photos on the host: labelled or not, from folders or zip archives, all at once or in batches."""
 
 from edgenet.data.choose import choose, choose_with_spare, content_hashes, digest
 from edgenet.data.load import Loaded, load_all, load_batches

@@ -1,6 +1,6 @@
-"""Where a set's files come from: a folder, or a zip that is read without unpacking it.
+"""Reads the files of a photo set from a folder, or from a zip without unpacking it.
 
-Nothing here writes: a member of a zip exists only as bytes in memory, so a name like `../x` can climb nowhere.
+Nothing here writes files. The members of a zip exist only as bytes in memory, so a name like `../x` is harmless.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from edgenet.files import UNREADABLE_ZIP
 
 
 class Files(Protocol):
-    """Files by name; a name is relative, with forward slashes."""
+    """A collection of files by name. Names are relative paths with forward slashes."""
 
     def names(self) -> list[str]:
-        """Every file that is not hidden, in no particular order; a folder without files ends with a slash."""
+        """Return every file that is not hidden, in any order; an empty folder is listed with a final slash."""
 
     def read(self, name: str) -> bytes:
-        """The contents of one file."""
+        """Return the contents of one file."""
 
 
 def open_files(path: Path) -> Files:
-    """The files in the folder or zip at `path`.
+    """Return the files in the folder or zip at `path`.
 
     Raises:
-        EdgenetError: there is nothing, or something else.
+        EdgenetError: `path` does not exist, or it is neither a folder nor a zip.
     """
     if path.is_dir():
         return FolderFiles(path)
@@ -40,24 +40,24 @@ def open_files(path: Path) -> Files:
     if not path.is_file() or not zipfile.is_zipfile(path):
         raise EdgenetError(
             f"{path} is neither a folder nor a zip",
-            "give a folder of photos, or unpack it and give the folder",
+            "give a folder of photos, or unpack the file and give its folder",
         )
     return ZipFiles(path)
 
 
 @dataclass(frozen=True)
 class FolderFiles:
-    """The files in a folder and the folders in it; links to folders are followed, each folder once."""
+    """The files in a folder and its subfolders. Links to folders are followed, but each folder is read only once."""
 
     root: Path
 
     def names(self) -> list[str]:
-        """Paths below the root, a folder with nothing in it with a slash behind it."""
+        """Return the paths below the root; an empty folder is listed with a final slash."""
         found: list[str] = []
         seen: set[Path] = set()
         for place, folders, files in os.walk(self.root, onerror=_cannot_list, followlinks=True):
             here = Path(place).resolve()
-            if here in seen:  # a link that leads back would be followed for ever
+            if here in seen:  # a link back to a parent would be followed for ever
                 folders.clear()
                 continue
             seen.add(here)
@@ -69,13 +69,19 @@ class FolderFiles:
         return found
 
     def read(self, name: str) -> bytes:
-        """The bytes of one of them."""
+        """Return the bytes of one file.
+
+        Raises:
+            EdgenetError: it is missing, not a regular file, too large, or cannot be read.
+        """
         path = self.root / name
         try:
             if not path.is_file():  # a pipe or a device could be read for ever
                 raise EdgenetError(f"{path} is gone or is not a regular file", "check the folder")
             if path.stat().st_size > MAX_BYTES:
-                raise EdgenetError(f"{path} is larger than {MAX_BYTES >> 30} GiB", "leave it out")
+                raise EdgenetError(
+                    f"{path} is larger than {MAX_BYTES >> 30} GiB", "remove it from the photos"
+                )
             return path.read_bytes()
         except OSError as error:
             raise EdgenetError(f"cannot read {path}: {error.strerror}", "check its permissions") from error
@@ -83,24 +89,28 @@ class FolderFiles:
 
 @dataclass(frozen=True)
 class ZipFiles:
-    """The members of a zip. Can be handed to other processes: each opens the zip for itself."""
+    """The members of a zip. It can be sent to other processes: each process opens the zip anew."""
 
     path: Path
     _handles: _Handles = field(default_factory=lambda: _Handles(), compare=False, repr=False)
 
     def names(self) -> list[str]:
-        """Paths in the zip."""
-        # A zip may hold a name twice; reading gives the last one.
+        """Return the paths in the zip."""
+        # A zip may hold a name twice; reading returns the last one.
         found = set(self._handles.get(self.path).namelist())
         return [name for name in found if not any(_hidden(part) for part in PurePosixPath(name).parts)]
 
     def read(self, name: str) -> bytes:
-        """The bytes of one of them."""
+        """Return the bytes of one member.
+
+        Raises:
+            EdgenetError: the member is missing, too large, or cannot be unpacked.
+        """
         try:
             archive = self._handles.get(self.path)
             if archive.getinfo(name).file_size > MAX_BYTES:
                 raise EdgenetError(
-                    f"{name} in {self.path} is larger than {MAX_BYTES >> 30} GiB", "leave it out"
+                    f"{name} in {self.path} is larger than {MAX_BYTES >> 30} GiB", "remove it from the photos"
                 )
             return archive.read(name)
         except UNREADABLE_ZIP as error:
@@ -110,7 +120,7 @@ class ZipFiles:
 
 
 class _Handles:
-    """One open zip per process: a handle shared across a fork would share its position in the file."""
+    """Keeps one open zip per process, because processes that share a handle after a fork share its file position."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -1,4 +1,4 @@
-"""Choosing photos by what they are: the same photos under any names, in any order, give the same choice."""
+"""Chooses photos by their contents: the names and the order of the photos do not change the choice."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from edgenet.errors import EdgenetError
 
 
 def evenly(total: int, n: int) -> list[int]:
-    """`n` of the indices below `total`, rising and evenly spread; all of them if there are not more.
+    """Return `n` of the indices below `total`, rising and evenly spread, or all of them if `total` is at most `n`.
 
     Raises:
-        EdgenetError: `n` is under 1.
+        EdgenetError: `n` is less than 1.
     """
     if n < 1:
         raise EdgenetError(f"asked for {n} photos", "ask for at least 1")
@@ -25,9 +25,11 @@ def evenly(total: int, n: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Choice:
-    """Attributes:
-    photos: those that were chosen, then the spare ones.
-    repeats: files of the set whose contents another file has too.
+    """The result of a choice.
+
+    Attributes:
+        photos: the chosen photos, followed by the spare ones.
+        repeats: the number of files in the set that repeat the contents of an earlier file.
     """
 
     photos: PhotoSet
@@ -35,18 +37,18 @@ class Choice:
 
 
 def choose(photoset: PhotoSet, n: int, *, progress: Callable[[int, int], None] | None = None) -> PhotoSet:
-    """`n` different photos of a set, in an order that only their contents decide.
+    """Return `n` different photos of a set, in an order that depends only on their contents.
 
-    Sorting by SHA-256 shuffles the photos in a way that names and folders cannot influence; from that order every
-    (len / n)-th is taken. A file that is there twice counts once. With `n` or fewer different photos it is all of them.
+    Sorting by SHA-256 shuffles the photos independently of their names and folders. In that order, every (len / n)-th
+    photo is taken. Files with equal contents count once. If the set has at most `n` different photos, all are taken.
 
     Args:
         photoset: the photos; every file is read.
-        n: how many.
-        progress: told how many of how many files are read.
+        n: the number of photos to choose.
+        progress: called with the number of files read and the number of all files.
 
     Raises:
-        EdgenetError: `n` is under 1, or a file cannot be read.
+        EdgenetError: `n` is less than 1, or a file cannot be read.
     """
     return choose_with_spare(photoset, n, 0, progress=progress).photos
 
@@ -54,7 +56,13 @@ def choose(photoset: PhotoSet, n: int, *, progress: Callable[[int, int], None] |
 def choose_with_spare(
     photoset: PhotoSet, n: int, spare: int, *, progress: Callable[[int, int], None] | None = None
 ) -> Choice:
-    """What `choose` takes, and behind it up to `spare` of the different photos that are left, evenly spread too."""
+    """Return the photos that `choose` takes, followed by up to `spare` others.
+
+    The spare photos are chosen from the remaining different photos in the same evenly spread way.
+
+    Raises:
+        EdgenetError: `n` is less than 1, or a file cannot be read.
+    """
     first_with: dict[bytes, int] = {}
     for index, content in enumerate(content_hashes(photoset, progress)):
         first_with.setdefault(content, index)
@@ -67,9 +75,9 @@ def choose_with_spare(
 
 
 def digest(photoset: PhotoSet) -> str:
-    """SHA-256 over the contents of a set's files as 64 hexadecimal digits; names and order do not matter.
+    """Return a SHA-256 over the contents of a set's files, as 64 hexadecimal digits.
 
-    It is the SHA-256 of the sorted SHA-256 values, 32 bytes each, one per file.
+    It is the SHA-256 of the sorted SHA-256 values of the files, 32 bytes each, so names and order do not matter.
 
     Raises:
         EdgenetError: a file cannot be read.
@@ -78,13 +86,13 @@ def digest(photoset: PhotoSet) -> str:
 
 
 def content_hashes(photoset: PhotoSet, progress: Callable[[int, int], None] | None = None) -> list[bytes]:
-    """The SHA-256 of every file of a set, 32 bytes each, in the set's order.
+    """Return the SHA-256 of every file of a set, 32 bytes each, in the set's order.
 
     Raises:
         EdgenetError: a file cannot be read.
     """
     hashes: list[bytes] = []
-    # hashlib and reading let other threads run meanwhile.
+    # Threads help because hashing and reading release the global interpreter lock.
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         for content in pool.map(
             lambda i: hashlib.sha256(photoset.read_bytes(i)).digest(), range(len(photoset))

@@ -1,4 +1,4 @@
-"""The handwritten digits that come with edgenet: enough to train with in seconds, without a network connection."""
+"""The handwritten digits that come with edgenet: a network trains on them in seconds, without a network connection."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ from numpy.typing import NDArray
 SIDE = 8
 COLUMNS = 45
 STEP = 15
-"""Grey levels of the picture between two amounts of ink, so that 16, the most, is nearly white."""
+"""Grey levels per unit of ink. The most ink, 16 units, is then nearly white (240 of 255)."""
 TRAINING = 1347
-"""So many train, the first three quarters in the source's order; the others test."""
+"""The number of training digits: the first three quarters in the source's order. The others are for testing."""
 
 
 @dataclass(frozen=True)
 class Digits:
-    """Attributes:
-    images: the ink, 0..16, uint8 [1797, 8, 8].
-    labels: which digit each is, int64 [1797].
+    """The handwritten digits.
+
+    Attributes:
+        images: the amount of ink in each pixel, 0..16, uint8 [1797, 8, 8].
+        labels: the digit that each image shows, int64 [1797].
     """
 
     images: NDArray[np.uint8]
@@ -31,7 +33,7 @@ class Digits:
 
 
 def read_digits() -> Digits:
-    """The test part of UCI's Optical Recognition of Handwritten Digits; see edgenet/assets/digits.json."""
+    """Return the test part of UCI's Optical Recognition of Handwritten Digits; see edgenet/assets/digits.json."""
     folder = files("edgenet.assets")
     labels = json.loads((folder / "digits.json").read_text(encoding="utf-8"))["labels"]
     data = np.frombuffer((folder / "digits.png").read_bytes(), np.uint8)
@@ -42,10 +44,10 @@ def read_digits() -> Digits:
 
 
 def write_digits(folder: Path) -> None:
-    """Writes every digit as a PNG of 8x8 pixels, into class folders in `train` and `test`.
+    """Write every digit as a PNG of 8x8 pixels into class folders in `train` and `test`.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: a file cannot be written.
     """
     digits = read_digits()
     for index, (image, label) in enumerate(zip(digits.images, digits.labels, strict=True)):

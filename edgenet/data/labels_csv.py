@@ -1,4 +1,4 @@
-"""Reading `labels.csv`: which class every photo belongs to, where folders do not say it."""
+"""Reads `labels.csv`, which gives the class of every photo when folders do not."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ MAX_CLASSES = 1_000_000
 def read_labels(
     data: bytes, photos: Sequence[str], where: str
 ) -> tuple[list[str], list[int], tuple[str, ...]]:
-    """The photos that a `labels.csv` lists, by name, with their labels.
+    """Return the photos that a `labels.csv` lists, sorted by name, with their labels.
 
     Args:
-        data: the file: UTF-8, comma-separated, the first line naming the columns; `file` and `class_index` are
-            needed, `name` (of the class) is used, others (such as `wnid`) are not.
-        photos: the names of the photos that there are.
-        where: what errors call the file.
+        data: the contents of the file: UTF-8, comma-separated, with column names in the first line. The columns `file`
+            and `class_index` are required; `name` (of the class) is optional; others (such as `wnid`) are ignored.
+        photos: the names of the photos that exist.
+        where: the file's name for error messages.
 
     Returns:
-        names, class indices, and the name of class i at i ("" where the file has none).
+        the photos' names, their class indices, and the class names by index ("" for classes without a name).
 
     Raises:
-        EdgenetError: a column or a photo is missing, a photo is listed twice, an index is not a whole number, or
-            one class has two names.
+        EdgenetError: a column or a photo is missing, a photo is listed twice, a class index is not a whole number from
+            0 to 999,999, a class has two names, no photo is listed, or the file is not a UTF-8 CSV file.
     """
     labels: dict[str, int] = {}
     class_names: dict[int, str] = {}
@@ -37,7 +37,8 @@ def read_labels(
         name, index = row["file"], _class_index(row["class_index"], f"line {line} of {where}")
         if name not in existing:
             raise EdgenetError(
-                f"line {line} of {where} lists {name}, which is not there", "add it or remove the line"
+                f"line {line} of {where} lists {name}, which does not exist",
+                "add the photo or remove the line",
             )
         if name in labels:
             raise EdgenetError(f"line {line} of {where} lists {name} again", "remove one of the two lines")
@@ -45,12 +46,12 @@ def read_labels(
         called = row.get("name") or ""
         if class_names.setdefault(index, called) != called:
             raise EdgenetError(
-                f"line {line} of {where} calls class {index} '{called}', before it was '{class_names[index]}'",
+                f"line {line} of {where} calls class {index} '{called}', but above it is '{class_names[index]}'",
                 "give every class one name",
             )
     if not labels:
         raise EdgenetError(
-            f"{where} lists no photos", "add lines to it, or remove it to use the folders as classes"
+            f"{where} lists no photos", "add lines to the file, or remove it to use the folders as classes"
         )
     names = sorted(labels)
     named = tuple(class_names.get(index, "") for index in range(max(class_names) + 1))
@@ -66,15 +67,15 @@ def _rows(data: bytes, where: str) -> list[tuple[int, dict[str, str]]]:
                 f"{where} has no column {' and no column '.join(sorted(missing))}",
                 "its first line must name the columns, such as file,class_index,name",
             )
-        # A short line leaves None in the columns it lacks.
+        # csv.DictReader fills the missing columns of a short line with None.
         return [(reader.line_num, {key: value or "" for key, value in row.items() if key}) for row in reader]
     except (UnicodeDecodeError, csv.Error) as error:
         raise EdgenetError(
-            f"{where} is not a UTF-8 CSV file: {error}", "save it again as CSV, UTF-8"
+            f"{where} is not a UTF-8 CSV file: {error}", "save it again as CSV in UTF-8"
         ) from error
 
 
 def _class_index(text: str, where: str) -> int:
     if not text.strip().isdecimal() or int(text) >= MAX_CLASSES:
-        raise EdgenetError(f"{where} has the class index '{text}'", "write a whole number from 0 on")
+        raise EdgenetError(f"{where} has the class index '{text}'", "write a whole number from 0 to 999,999")
     return int(text)

@@ -1,4 +1,4 @@
-"""Decoding and preprocessing many photos: in threads, in a fixed order, whole sets or a batch at a time."""
+"""Decodes and preprocesses many photos in threads and in a fixed order, all at once or batch by batch."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from edgenet.data.photos import PhotoSet
 from edgenet.errors import EdgenetError
 
 Progress = Callable[[int, int], None]
-"""Called with the number of photos done and the number of all."""
+"""Called with the number of photos done and the number of all photos."""
 
 BATCH = 64
 FEW = 16
-"""Photos that are there twice while a whole set is read."""
+"""The batch size of `load_all`: at most so many photos are in memory twice while it copies them."""
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """Photos as the network takes them.
+    """Photos in the form that a network takes.
 
     Attributes:
         images: uint8 RGB [n, size, size, 3].
-        labels: the class index of each, None where it has no label.
-        names: the name of each.
-        skipped: (name, reason) of those that could not be read.
+        labels: the class index of each photo; None for a photo without a label.
+        names: the name of each photo.
+        skipped: (name, reason) of the photos that could not be read; they are left out of the other fields.
     """
 
     images: np.ndarray
@@ -45,19 +45,19 @@ class Loaded:
 def load_all(
     photoset: PhotoSet, size: int, *, limit: int | None = None, progress: Progress | None = None
 ) -> Loaded:
-    """All photos of a set at once, in the set's order; 224 pixels take 150 kB a photo.
+    """Return all photos of a set at once, in the set's order. A photo of 224 pixels takes 150 kB.
 
     Args:
         photoset: the photos.
         size: side of the network's square input, pixels.
-        limit: use only so many, spread evenly over the set so that every class has its share.
-        progress: told after every batch.
+        limit: the number of photos to use, spread evenly over the set so that every class has its share; None uses all.
+        progress: called after every batch.
 
     Raises:
-        EdgenetError: not one photo can be read, or `limit` is under 1.
+        EdgenetError: none of the photos can be read, or `limit` is less than 1.
     """
     asked = len(photoset) if limit is None else min(limit, len(photoset))
-    # Filled as it comes: joining the batches at the end would need them twice.
+    # Each batch is copied in as it arrives: joining them at the end would need twice the memory.
     images = np.empty((max(asked, 0), size, size, 3), np.uint8)
     labels: list[int | None] = []
     names: list[str] = []
@@ -78,12 +78,19 @@ def load_batches(
     limit: int | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Loaded]:
-    """The photos of a set in the set's order, `batch` at a time (fewer where some cannot be read).
+    """Yield the photos of a set in the set's order, `batch` at a time, or fewer if some cannot be read.
 
-    Only one batch is in memory. While the caller has it, nothing is decoded: the caller needs the cores then.
+    Only one batch is in memory. While the caller works on it, nothing is decoded, because the caller needs the cores.
+
+    Args:
+        photoset: the photos.
+        size: side of the network's square input, pixels.
+        batch: the number of photos per batch.
+        limit: the number of photos to use, spread evenly over the set; None uses all.
+        progress: called after every batch.
 
     Raises:
-        EdgenetError: while iterating: at the end, not one photo could be read; or `limit` is under 1.
+        EdgenetError: while iterating: `limit` is less than 1, or, at the end, none of the photos could be read.
     """
     if limit is not None:
         photoset = photoset.take(evenly(len(photoset), limit))
@@ -123,7 +130,7 @@ def _gather(photoset: PhotoSet, size: int, indices: range, pool: ThreadPoolExecu
 
 
 def _load_one(photoset: PhotoSet, size: int, index: int) -> np.ndarray | str:
-    """uint8 RGB [1, size, size, 3], or the reason why there is none."""
+    """Return one photo, uint8 RGB [1, size, size, 3], or the reason why it cannot be read."""
     try:
         return prepare(photoset.read(index), size)
     except EdgenetError as error:

@@ -1,4 +1,4 @@
-"""Which output of a network stands for which class of a photo set, or for which output of another network."""
+"""Matches the outputs of a network to the classes of a photo set, or to the outputs of another network."""
 
 from __future__ import annotations
 
@@ -8,27 +8,32 @@ from collections.abc import Sequence
 from edgenet.errors import EdgenetError
 
 BACKGROUND = "background"
-"""The first of the 1,001 labels of TF-slim's networks; no photo shows it."""
+"""The first of the 1,001 labels of TF-slim's networks; no photo has this label."""
 
 
 def outputs_for(
     class_names: Sequence[str], used: set[int], labels: Sequence[str], where: str
 ) -> dict[int, int]:
-    """For every class index that the photos use, the network's output.
+    """Return the network's output for every class index that the photos use.
 
-    The class index is the output, shifted by one for networks whose first output is "background", where nine of ten
-    names say so (ImageNet's names are spelled in several ways, and some are there twice). Otherwise classes are
-    matched by name, if every name is there once. Otherwise by index again, if nothing speaks against it: no name is
-    known, or there are as many classes as outputs and no name stands at another place.
+    Three ways are tried in this order:
+
+    1. By index, if at least nine of ten known names agree with the labels at those outputs. Not all need to agree,
+       because ImageNet's names are spelled in several ways and some occur twice.
+    2. By name, if every name occurs exactly once among the labels.
+    3. By index, if nothing contradicts it: no name is known, or there are as many classes as outputs and no name
+       belongs to another output.
+
+    By index means that the output is the class index, plus one if the network's first output is "background".
 
     Args:
-        class_names: the photo set's names, "" where unknown.
+        class_names: the photo set's class names; "" for unknown ones.
         used: the class indices that occur.
-        labels: the network's, one per output.
-        where: the photo set, for errors.
+        labels: the network's labels, one per output.
+        where: the photo set's name for error messages.
 
     Raises:
-        EdgenetError: neither way fits.
+        EdgenetError: none of the ways fits.
     """
     indices = sorted(used)
     names = [class_names[index] for index in indices]
@@ -47,14 +52,14 @@ def outputs_for(
 
 
 def corresponding(labels: Sequence[str], others: Sequence[str]) -> list[int | None]:
-    """For every output of a network the output of another that stands for the same class, None where none does.
+    """Return, for every output of a network, the output of another network for the same class, or None.
 
-    Networks with as many classes, "background" aside, correspond by position unless their names say otherwise;
-    networks with different numbers of classes have in common what has the same name.
+    Networks with equal numbers of classes, not counting "background", are matched by position unless their labels
+    contradict that. Networks with different numbers of classes are matched by label.
 
     Args:
-        labels: the network's, one per output.
-        others: the other network's.
+        labels: the network's labels, one per output.
+        others: the other network's labels, one per output.
     """
     shift, other_shift = _shift(labels), _shift(others)
     background: list[int | None] = [0 if other_shift else None] * shift
@@ -67,20 +72,20 @@ def corresponding(labels: Sequence[str], others: Sequence[str]) -> list[int | No
 
 
 def _by_name(names: Sequence[str], labels: Sequence[str]) -> list[int | None]:
-    """The place of every name among the labels; None where it is not there or there twice."""
+    """Return the index of every name among the labels; None for a name that is missing or occurs several times."""
     counts = Counter(map(_plain, labels))
     position = {_plain(label): index for index, label in enumerate(labels)}
     return [position[_plain(name)] if counts[_plain(name)] == 1 else None for name in names]
 
 
 def _say_so(names: Sequence[str], labels: Sequence[str]) -> bool:
-    """Whether nine of ten of the known names are the labels beside them."""
+    """Return whether at least nine of ten known names equal the labels at the same places."""
     agree = [_plain(name) == _plain(label) for name, label in zip(names, labels, strict=True) if name]
     return bool(agree) and sum(agree) >= 0.9 * len(agree)
 
 
 def _elsewhere(by_name: Sequence[int | None], numbered: Sequence[int]) -> bool:
-    """Whether a name stands at another place than its number says."""
+    """Return whether a name was found at another output than the numbering gives."""
     return any(found not in (None, at) for found, at in zip(by_name, numbered, strict=True))
 
 
@@ -93,7 +98,7 @@ def _plain(name: str) -> str:
 
 
 def _unmatched(class_names: Sequence[str], used: set[int], labels: Sequence[str], where: str) -> EdgenetError:
-    found = f"{where} has {len(class_names)} classes and the network {len(labels)} outputs"
+    found = f"{where} has {len(class_names)} classes and the network has {len(labels)} outputs"
     known = Counter(map(_plain, labels))
     named = [class_names[index] for index in sorted(used) if class_names[index]]
     missing = [name for name in named if not known[_plain(name)]]
@@ -102,7 +107,7 @@ def _unmatched(class_names: Sequence[str], used: set[int], labels: Sequence[str]
         found += f"; not among its labels: {_some(missing)}"
     elif ambiguous:
         found += f"; several of its outputs are called {_some(ambiguous)}"
-    return EdgenetError(found, "name the classes as the network's labels")
+    return EdgenetError(found, "give the classes the names of the network's labels")
 
 
 def _some(names: Sequence[str]) -> str:

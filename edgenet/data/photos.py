@@ -1,11 +1,11 @@
-"""Sets of photos, labelled or not: what is in a folder or a zip, found without decoding anything.
+"""Sets of photos, labelled or not. They are found in a folder or a zip without decoding any photo.
 
-What is understood, as a folder or as a zip of it, with or without one folder around it all:
+These layouts are accepted, as a folder or as a zip, with or without one enclosing folder:
 
-- photos, in folders or not: unlabelled;
-- one folder per class (the layout of torchvision's ImageFolder): classes in the order of their names;
-- either of these in `train`, `val`, `test` folders: one of them is chosen;
-- photos and a `labels.csv` with the columns file, class_index and, if known, name: only the photos that it lists.
+- photos directly in the folder, possibly with subfolders beside them: the set is unlabelled;
+- one folder per class (the layout of torchvision's ImageFolder): the classes are ordered by name;
+- either of these inside `train`, `val` or `test` folders: one of them is chosen;
+- photos and a `labels.csv` with the columns file, class_index and optionally name: only the listed photos are used.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "
 
 @dataclass(frozen=True)
 class PhotoSet:
-    """Photos by number, in the order of their names.
+    """An ordered set of photos; `open_photos` orders them by name.
 
     Attributes:
-        origin: what the user gave, for messages.
-        names: a name for every photo, unique, with forward slashes.
-        labels: the class index of every photo; None where it has no label.
-        class_names: the name of class i at i, "" where it is not known; empty when nothing is labelled.
+        origin: the path that the user gave, for messages.
+        names: the unique name of every photo, with forward slashes.
+        labels: the class index of every photo; None for a photo without a label.
+        class_names: the class names by class index; "" for unknown names; empty for an unlabelled set.
         split: the split folder that was chosen, or None.
     """
 
@@ -48,26 +48,26 @@ class PhotoSet:
         return len(self.names)
 
     def read_bytes(self, index: int) -> bytes:
-        """The file of one photo as it is stored.
+        """Return the undecoded bytes of one photo's file.
 
         Raises:
-            EdgenetError: it cannot be read.
+            EdgenetError: the file cannot be read.
         """
         return self._files.read(self._prefix + self.names[index])
 
     def read(self, index: int) -> np.ndarray:
-        """One photo, decoded.
+        """Read and decode one photo.
 
         Returns:
             uint8 BGR [height, width, 3].
 
         Raises:
-            EdgenetError: it cannot be read or is not a whole photo.
+            EdgenetError: the file cannot be read or is not a complete photo.
         """
         return read_photo(self.read_bytes(index), self.names[index])
 
     def take(self, indices: Sequence[int]) -> PhotoSet:
-        """The photos at these indices, in this order."""
+        """Return the photos at these indices, in this order."""
         return replace(
             self,
             names=tuple(self.names[i] for i in indices),
@@ -76,18 +76,18 @@ class PhotoSet:
 
 
 def open_photos(path: Path | str, *, split: str | None = None) -> PhotoSet:
-    """Finds the photos in a folder or a zip; see the module's description for what is understood.
+    """Find the photos in a folder or a zip. The module's docstring lists the accepted layouts.
 
     Args:
         path: a folder or a zip.
-        split: the name of the split folder to use; needed where there are several.
+        split: the name of the split folder to use; required if there are several.
 
     Raises:
-        EdgenetError: nothing there, neither a folder nor a zip, no photos, a split that must be chosen or does
-            not exist, a class folder without photos, or a `labels.csv` that does not fit.
+        EdgenetError: `path` does not exist, is neither a folder nor a zip, or has no photos; a split must be chosen or
+            the chosen one does not exist; a class folder has no photos; or `labels.csv` is not valid.
     """
     origin, files = str(path), open_files(Path(path))
-    # Names are compared, not locales: the order is the same on every machine.
+    # Sorting compares code points and ignores the locale, so the order is the same on every machine.
     found = sorted(files.names())
     prefix = _outer_folder(found, files)
     prefix, chosen = _choose_split(found, prefix, split, origin)
@@ -105,10 +105,10 @@ def open_photos(path: Path | str, *, split: str | None = None) -> PhotoSet:
 
 
 def split_folders(path: Path | str) -> tuple[str, ...]:
-    """The split folders in a folder or a zip, in the order of their names; none where it is not split.
+    """Return the split folders in a folder or a zip, ordered by name; empty if there are none.
 
     Raises:
-        EdgenetError: nothing there, or neither a folder nor a zip.
+        EdgenetError: `path` does not exist, or it is neither a folder nor a zip.
     """
     files = open_files(Path(path))
     found = files.names()
@@ -116,9 +116,10 @@ def split_folders(path: Path | str) -> tuple[str, ...]:
 
 
 def _outer_folder(names: list[str], files: Files) -> str:
-    """The one folder around everything, as "name/", or "" where there is none.
+    """Return the folder that encloses everything, as "name/", or "" if there is none.
 
-    In a folder that the user named, a single folder of photos is a class; zipping a folder puts it around all.
+    In a folder that the user gave, a single subfolder of photos is a class. In a zip, a single folder is the folder
+    that was zipped.
     """
     tops = {name.split("/")[0] for name in names}
     if len(tops) != 1 or not all("/" in name for name in names):
@@ -133,14 +134,16 @@ def _outer_folder(names: list[str], files: Files) -> str:
 
 
 def _choose_split(names: list[str], prefix: str, wanted: str | None, origin: str) -> tuple[str, str | None]:
-    """The prefix of the photos to use, and the split's name; splits are folders named so and nothing beside them."""
+    """Return the prefix of the photos to use and the split's name, or the given prefix and None without splits."""
     splits = _splits(names, prefix)
     if wanted is None and len(splits) > 1:
-        raise EdgenetError(f"{origin} has the splits {', '.join(splits)}", "say which one to use")
+        raise EdgenetError(f"{origin} has the splits {', '.join(splits)}", "choose one of them")
     if wanted is None:
         return (f"{prefix}{splits[0]}/", splits[0]) if splits else (prefix, None)
     if not splits:
-        raise EdgenetError(f"{origin} has no split folders, so no '{wanted}'", "leave the split out")
+        raise EdgenetError(
+            f"{origin} has no split folders, so there is no split '{wanted}'", "do not name a split"
+        )
     if wanted not in splits:
         raise EdgenetError(f"{origin} has no split '{wanted}'", f"choose one of {', '.join(splits)}")
     return f"{prefix}{wanted}/", wanted
@@ -155,12 +158,12 @@ def _splits(names: list[str], prefix: str) -> list[str]:
 def _labels_from_folders(
     names: list[str], photos: list[str], origin: str
 ) -> tuple[list[int | None], tuple[str, ...]]:
-    """Classes from folders, if every photo is in one; a photo beside the folders makes the set unlabelled."""
+    """Return labels and class names from the folders; the set is unlabelled if any photo is not in a folder."""
     if not all("/" in photo for photo in photos):
         return [None] * len(photos), ()
     used = {photo.split("/")[0] for photo in photos}
     empty = sorted({name.split("/")[0] for name in names if "/" in name} - used)
-    if empty:  # leaving it out would shift the indices of the classes after it
+    if empty:  # without it, the indices of all later classes would shift
         raise EdgenetError(f"the class folder {empty[0]} in {origin} holds no photos", "fill it or remove it")
     class_names = tuple(sorted(used))
     index = {name: number for number, name in enumerate(class_names)}

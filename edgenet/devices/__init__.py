@@ -1,1 +1,1 @@
-"""Other machines: how files get there, how programs run there, and what a bundle's installation there looks like."""
+"""Devices: how edgenet copies files to them, runs programs on them, and installs bundles there."""

@@ -1,4 +1,7 @@
-"""A phone behind the user's own adb server: `adb` or `adb:SERIAL`. Nothing is installed on it, nothing needs root."""
+"""A phone reached through the user's own adb server: `adb` or `adb:SERIAL`.
+
+edgenet installs no app on the phone and needs no root.
+"""
 
 from __future__ import annotations
 
@@ -17,17 +20,17 @@ from edgenet.devices.target import Adb
 from edgenet.errors import EdgenetError
 from edgenet.progress import Progress, silent
 
-HOME = "/data/local/tmp/edgenet"  # where adb's user may write and start programs
-STAGE = "copy"  # its progress counts bytes
+HOME = "/data/local/tmp/edgenet"  # adb's user may write files and start programs here
+STAGE = "copy"  # progress in this stage counts bytes
 
 _MAKE = 'for folder in "$@"; do mkdir -p "$folder" || exit 1; done'
 
 
 class AdbDevice:
-    """A phone; see `device.Device`. Use within `connected`.
+    """A phone, with the methods of `device.Device`. Create it with `connected`.
 
     Attributes:
-        serial: of the phone.
+        serial: the phone's serial number.
     """
 
     def __init__(self, link: AdbLink) -> None:
@@ -38,7 +41,7 @@ class AdbDevice:
         self._facts: DeviceFacts | None = None
 
     def run(self, command: Sequence[str], stdin: bytes = b"", timeout_s: float | None = None) -> Finished:
-        """Runs a program there; one with a timeout gets no input."""
+        """Run a program on the phone. With a timeout, `stdin` is ignored."""
         if timeout_s is not None:
             return self._run_in_time(command, timeout_s)
         process = AdbProcess(self._link, told(command))
@@ -50,7 +53,7 @@ class AdbDevice:
 
     @contextmanager
     def start(self, command: Sequence[str]) -> Iterator[AdbProcess]:
-        """Starts a program there."""
+        """Start a program on the phone."""
         process = AdbProcess(self._link, watched(command))
         try:
             yield process
@@ -58,7 +61,7 @@ class AdbDevice:
             process.stop()
 
     def push(self, files: Mapping[str, Path | bytes], folder: str, progress: Progress = silent) -> None:
-        """Copies files there; those named bin/... may be started."""
+        """Copy files to the phone; files named bin/... become executable."""
         folders = sorted({str((PurePosixPath(folder) / name).parent) for name in files} | {folder})
         made = self.run(script(_MAKE, *folders))
         if made.status:
@@ -84,7 +87,7 @@ class AdbDevice:
             end_files(stream)
 
     def pull(self, remote: str) -> bytes:
-        """The contents of a file there."""
+        """Return the contents of a file on the phone."""
         done = self.run(["cat", remote])
         if done.status:
             raise EdgenetError(f"cannot read {remote} on {self.name}: {done.last_words()}")
@@ -92,7 +95,7 @@ class AdbDevice:
 
     @contextmanager
     def forward(self, port: int) -> Iterator[int]:
-        """A port here that leads to one there."""
+        """Yield a local port that forwards to a port of the phone."""
         from adbutils import get_free_port
 
         here = get_free_port()
@@ -106,11 +109,11 @@ class AdbDevice:
 
     @contextmanager
     def reverse(self, port: int) -> Iterator[int]:
-        """A free port of the phone's 127.0.0.1 that leads to that port of this machine's, within the block."""
+        """Yield a port of the phone's 127.0.0.1 that forwards to this port of our own during the block."""
         with self._link.watched(), self._link.device.open_transport() as connection:
             connection.send_command(f"reverse:forward:tcp:0;tcp:{port}")
-            connection.check_okay()  # it was understood
-            connection.check_okay()  # and done
+            connection.check_okay()  # the first answer: the phone understood the request
+            connection.check_okay()  # the second answer: the phone carried it out
             there = int(connection.read_string_block())
         try:
             yield there
@@ -119,12 +122,12 @@ class AdbDevice:
                 self._link.device.reverse_remove(f"tcp:{there}")
 
     def check(self) -> None:
-        """Raises EdgenetError where the phone is lost."""
+        """Raise EdgenetError if the phone is disconnected."""
         with self._link.watched():
             self._link.device.get_state()
 
     def facts(self) -> DeviceFacts:
-        """What the phone is."""
+        """Return the phone's facts, asked once and remembered."""
         if self._facts is None:
             self._facts = facts_of(self)
         return self._facts
@@ -135,7 +138,8 @@ class AdbDevice:
             return process.finish(timeout_s)
         except TimeoutError:
             raise EdgenetError(
-                f"{command[0]} did not end within {timeout_s:g} s on {self.name}", "see what keeps it busy"
+                f"{command[0]} did not end within {timeout_s:g} s on {self.name}",
+                "check what keeps the device busy",
             ) from None
         finally:
             process.stop()
@@ -143,16 +147,16 @@ class AdbDevice:
 
 @contextmanager
 def connected(target: Adb, name: str) -> Iterator[AdbDevice]:
-    """The phone, for as long as the block lasts.
+    """Yield the phone for the duration of the block.
 
     Raises:
-        EdgenetError: there is none, or it cannot be used; says why and what to do.
+        EdgenetError: there is no such phone, or it cannot be used; the message says why and what to do.
     """
     link = AdbLink(serial_of(target), name)
     with link.watched():
         features = link.device.get_features().split(",")
     if "shell_v2" not in features:
-        raise EdgenetError(f"{name} has an Android older than 7", "edgenet needs Android 7 or newer")
+        raise EdgenetError(f"{name} runs an Android older than 7", "edgenet needs Android 7 or newer")
     yield AdbDevice(link)
 
 
@@ -162,7 +166,7 @@ def _size(content: Path | bytes) -> int:
 
 def _remedy(reason: str) -> str:
     if "No space left" in reason:
-        return "free some space there"
+        return "free some space on the device"
     if "ermission denied" in reason or "Read-only" in reason:
-        return "see who owns the folder there"
-    return "do the same again"
+        return "check who owns the folder on the device"
+    return "run the same command again"

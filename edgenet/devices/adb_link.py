@@ -1,4 +1,4 @@
-"""The way to one phone: connections through the adb server, and what it means when they break."""
+"""Connections to one phone through the adb server, and the errors raised when they break."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _PLAIN_FILE = 0o100000
 
 
 class AdbLink:
-    """Connections to one phone, each for one service of its adbd.
+    """Opens connections to one phone, each for one service of its adb daemon (adbd).
 
     Args:
-        serial: of the phone.
+        serial: the phone's serial number.
         name: the target as the user gave it.
     """
 
@@ -32,21 +32,21 @@ class AdbLink:
 
     @contextmanager
     def service(self, name: str) -> Iterator[socket.socket]:
-        """A stream to a service of adbd, such as "sync:".
+        """Yield a stream to a service of adbd, such as "sync:".
 
         Raises:
-            EdgenetError: the phone is lost, now or within the block.
+            EdgenetError: the phone is disconnected, now or during the block.
         """
         with self.watched(), self.device.open_transport(timeout=None) as connection:
             connection.send_command(name)
             connection.check_okay()
-            # We send little and wait for an answer: with Nagle's algorithm each small message waits for an ACK, 40 ms.
+            # We send small messages and wait for answers; Nagle's algorithm would delay each by 40 ms.
             connection.conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             yield connection.conn
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Turns what breaks within the block into an EdgenetError that says whether the phone is still there."""
+        """Turn connection errors into an EdgenetError that says whether the phone is still attached."""
         from adbutils.errors import AdbError
 
         try:
@@ -58,16 +58,16 @@ class AdbLink:
         state = {phone.serial: phone.state for phone in phones()}.get(self.serial)
         if state != "device":
             return EdgenetError(
-                f"the connection to {self.name} is lost", "see that the cable sits, then do the same again"
+                f"the connection to {self.name} is lost", "check the cable, then run the same command again"
             )
-        return EdgenetError(f"adb on {self.name} failed: {error}", "do the same again")
+        return EdgenetError(f"adb on {self.name} failed: {error}", "run the same command again")
 
 
 def read_exactly(stream: socket.socket, size: int) -> bytes:
-    """So many bytes of a stream.
+    """Read exactly `size` bytes from a stream.
 
     Raises:
-        EOFError: it ended before.
+        EOFError: the stream ended earlier.
     """
     parts = bytearray()
     while len(parts) < size:
@@ -81,17 +81,17 @@ def read_exactly(stream: socket.socket, size: int) -> bytes:
 def send_file(
     stream: socket.socket, content: BinaryIO, path: str, mode: int, sent: Callable[[int], None]
 ) -> str:
-    """Sends a file over a "sync:" service; returns why the phone refused it, "" where it took it.
+    """Send a file over a "sync:" service; return the phone's reason for refusing the file, or "" if none.
 
     Args:
-        stream: the service; it takes file after file until it refuses one, or `end_files`.
-        content: what to send.
-        path: absolute path there.
-        mode: its permissions.
-        sent: told how many bytes went, after each part.
+        stream: the service. It accepts one file after another until it refuses one or `end_files` is called.
+        content: the file's bytes.
+        path: absolute path on the phone.
+        mode: the file's permission bits.
+        sent: called after each chunk with the number of bytes in it.
     """
     destination = f"{path},{_PLAIN_FILE | mode}".encode()
-    # A phone that refuses may stop reading before we stop writing; it has said why by then.
+    # A phone that refuses may stop reading while we still write; by then it has already sent its reason.
     with suppress(BrokenPipeError, ConnectionResetError):
         stream.sendall(b"SEND" + struct.pack("<I", len(destination)) + destination)
         while part := content.read(_CHUNK):
@@ -101,9 +101,9 @@ def send_file(
     kind, size = struct.unpack("<4sI", read_exactly(stream, 8))
     if kind == b"OKAY":
         return ""
-    return read_exactly(stream, size).decode(errors="replace") or "no reason told"
+    return read_exactly(stream, size).decode(errors="replace") or "no reason given"
 
 
 def end_files(stream: socket.socket) -> None:
-    """Tells a "sync:" service that no more files come."""
+    """Tell a "sync:" service that no more files will follow."""
     stream.sendall(b"QUIT" + struct.pack("<I", 0))

@@ -1,4 +1,4 @@
-"""Which phone is meant: what the user's own adb server knows of, always addressed by its serial."""
+"""Choosing a phone among those that the user's own adb server lists, always by its serial number."""
 
 from __future__ import annotations
 
@@ -14,24 +14,26 @@ from edgenet.errors import EdgenetError
 _ANSWER_S = 3.0
 _START_S = 20.0
 _REMEDIES = {
-    "unauthorized": "unlock the phone and allow USB debugging for this computer in the dialog there",
-    "offline": "unplug it and plug it in again, or adb reconnect offline",
-    "no permissions": "this user may not use it: sudo apt install android-sdk-platform-tools-common, plug it in again",
+    "unauthorized": "unlock the phone and allow USB debugging for this computer in the dialog it shows",
+    "offline": "unplug it and plug it in again, or run adb reconnect offline",
+    "no permissions": (
+        "this user may not use it; run sudo apt install android-sdk-platform-tools-common, then plug it in again"
+    ),
 }
 
 
 _PLUG_IN = (
-    "plug the phone in with USB debugging on (Settings, Developer options); adb devices lists what is there"
+    "plug the phone in with USB debugging on (Settings, Developer options); adb devices lists attached phones"
 )
 
 
 @dataclass(frozen=True)
 class Phone:
-    """A device as the adb server lists it.
+    """A phone as the adb server lists it.
 
     Attributes:
-        serial: what addresses it.
-        state: "device" where it can be used.
+        serial: its serial number.
+        state: the adb server's word for its state; "device" means that it can be used.
     """
 
     serial: str
@@ -39,10 +41,10 @@ class Phone:
 
 
 def phones() -> list[Phone]:
-    """All that are attached, in whatever state.
+    """Return all attached phones, in any state.
 
     Raises:
-        EdgenetError: there is no adb server, and none can be started.
+        EdgenetError: no adb server is running and none can be started, or the server does not answer.
     """
     from adbutils import AdbClient
     from adbutils.errors import AdbError
@@ -56,28 +58,28 @@ def phones() -> list[Phone]:
             listed = connection.read_string_block()
     except (AdbError, OSError, ValueError) as error:
         raise EdgenetError(
-            f"the adb server does not answer: {error}", "adb kill-server, then again"
+            f"the adb server does not answer: {error}", "run adb kill-server, then the same command again"
         ) from error
     return [Phone(*line.split("\t", 1)) for line in listed.splitlines() if "\t" in line]
 
 
 def attached() -> list[Phone]:
-    """All that are attached, at least one.
+    """Return all attached phones, at least one.
 
     Raises:
-        EdgenetError: there is none, or see `phones`.
+        EdgenetError: no phone is attached, or see `phones`.
     """
     found = phones()
     if not found:
-        raise EdgenetError("adb knows no device", _PLUG_IN)
+        raise EdgenetError("adb finds no device", _PLUG_IN)
     return found
 
 
 def serial_of(target: Adb) -> str:
-    """Serial of the phone that is meant: the one that was named, that ANDROID_SERIAL names, or the only one.
+    """Return the target phone's serial number: the one named, or ANDROID_SERIAL, or the only one attached.
 
     Raises:
-        EdgenetError: there is none, it cannot be used now, or there are several.
+        EdgenetError: there is no such phone, it cannot be used now, or several fit.
     """
     found = phones()
     wanted = target.serial or os.environ.get("ANDROID_SERIAL")
@@ -85,25 +87,29 @@ def serial_of(target: Adb) -> str:
         found = [phone for phone in found if phone.serial == wanted]
     if not found:
         raise EdgenetError(
-            f"adb knows no device {wanted}" if wanted else "adb knows no device",
+            f"adb finds no device {wanted}" if wanted else "adb finds no device",
             _PLUG_IN,
         )
     if len(found) > 1:
         listed = ", ".join(f"adb:{phone.serial} ({phone.state})" for phone in found)
         raise EdgenetError(
             f"{len(found)} devices are attached: {listed}",
-            "name one, or give bench --all",
+            "name one of them, or use bench --all",
         )
     _check(found[0])
     return found[0].serial
 
 
 def server() -> tuple[str, int]:
-    """Where the user's adb server listens, as adb itself reads it from the environment."""
+    """Return the host and port of the user's adb server, from the environment variables that adb reads.
+
+    Raises:
+        EdgenetError: the port is not a number.
+    """
     host = os.environ.get("ANDROID_ADB_SERVER_ADDRESS", "127.0.0.1")
     port = os.environ.get("ANDROID_ADB_SERVER_PORT", "5037")
     if not port.isdecimal():
-        raise EdgenetError(f"ANDROID_ADB_SERVER_PORT is '{port}'", "give a number")
+        raise EdgenetError(f"ANDROID_ADB_SERVER_PORT is '{port}'", "set it to a port number")
     return host, int(port)
 
 
@@ -112,7 +118,7 @@ def _check(phone: Phone) -> None:
         return
     remedy = next(
         (remedy for state, remedy in _REMEDIES.items() if phone.state.startswith(state)),
-        "start Android on it",
+        "start Android on the phone",
     )
     raise EdgenetError(f"adb:{phone.serial} is {phone.state}", remedy)
 
@@ -123,7 +129,7 @@ def _ensure_server(host: str, port: int) -> None:
     adb = shutil.which("adb")
     if adb is None:
         raise EdgenetError(
-            "no adb server runs here, and there is no adb to start one",
+            "no adb server is running, and the adb program is not installed",
             "install adb (sudo apt install adb, or Android's platform-tools)",
         )
     try:
@@ -133,7 +139,7 @@ def _ensure_server(host: str, port: int) -> None:
         said = []
     if not _answers(host, port):
         reason = said[-1] if said else "it does not answer"
-        raise EdgenetError(f"the adb server does not start: {reason}", "try adb start-server")
+        raise EdgenetError(f"the adb server does not start: {reason}", "run adb start-server to see why")
 
 
 def _answers(host: str, port: int) -> bool:

@@ -1,4 +1,7 @@
-"""Programs on a phone, over adb's shell protocol, version 2: separate streams, input, and exit status, all in bytes."""
+"""Running programs on a phone over version 2 of adb's shell protocol.
+
+The protocol keeps standard output, standard error, standard input and the exit status apart, all as bytes.
+"""
 
 from __future__ import annotations
 
@@ -15,31 +18,31 @@ from edgenet.errors import EdgenetError
 
 _STDIN, _STDOUT, _STDERR, _EXIT, _CLOSE_STDIN = range(5)
 _CHUNK = 32 * 1024
-_GRACE_S = 15.0  # `posix.watched` kills after ten
+_GRACE_S = 15.0  # longer than the ten seconds after which `posix.watched` kills the program
 
 
 class AdbProcess:
-    """A `device.Running` on a phone.
+    """A running program on a phone (a `device.Running`).
 
     Args:
-        link: the way there.
+        link: connects to the phone.
         command: the program with its arguments.
     """
 
     def __init__(self, link: AdbLink, command: Sequence[str]) -> None:
         self._link = link
         self._open = ExitStack()
-        # The phone's shell reads one line of text: every argument is quoted for it.
+        # The phone's shell parses one line of text, so every argument is quoted.
         self._stream = self._open.enter_context(link.service(f"shell,v2,raw:{shlex.join(command)}"))
         self._out, self._err = bytearray(), bytearray()
         self._status: int | None = None
 
     def send(self, content: bytes) -> None:
-        """Gives it its whole standard input, beside what it writes meanwhile."""
+        """Send the program its whole standard input from a thread, so that we can read output meanwhile."""
         threading.Thread(target=self._send, args=(content,), daemon=True).start()
 
     def lines(self) -> Iterator[str]:
-        """Standard output, line by line."""
+        """Yield the lines of standard output."""
         for _ in self._packets():
             while (end := self._out.find(b"\n")) >= 0:
                 line = bytes(self._out[:end])
@@ -51,7 +54,7 @@ class AdbProcess:
             yield rest.decode(errors="replace")
 
     def stop(self) -> None:
-        """Ends it; that the phone is lost meanwhile does not matter any more."""
+        """End the program. A phone that is disconnected meanwhile is no error."""
         if self._status is None:
             with suppress(EdgenetError, OSError):
                 self._packet(_CLOSE_STDIN, b"")
@@ -60,11 +63,11 @@ class AdbProcess:
             self._open.close()
 
     def finish(self, timeout_s: float | None = None) -> Finished:
-        """Waits for its end.
+        """Wait for the program to end.
 
         Raises:
-            TimeoutError: it did not end within so many seconds.
-            EdgenetError: the phone is lost.
+            TimeoutError: the program did not end within `timeout_s`.
+            EdgenetError: the phone is disconnected.
         """
         end = None if timeout_s is None else monotonic() + timeout_s
         if self._status is None:
@@ -76,7 +79,7 @@ class AdbProcess:
         return Finished(self._status, bytes(self._out), bytes(self._err))
 
     def _packets(self) -> Iterator[None]:
-        """Takes in what it writes until it ends."""
+        """Collect the program's output until it ends, yielding after each packet."""
         while self._status is None:
             try:
                 kind, size = struct.unpack("<BI", read_exactly(self._stream, 5))
@@ -95,7 +98,7 @@ class AdbProcess:
             yield
 
     def _send(self, content: bytes) -> None:
-        with suppress(OSError):  # a program need not read all of its input
+        with suppress(OSError):  # a program may end without reading all of its input
             for start in range(0, len(content), _CHUNK):
                 self._packet(_STDIN, content[start : start + _CHUNK])
             self._packet(_CLOSE_STDIN, b"")

@@ -1,4 +1,4 @@
-"""What every device can do, whatever leads to it: OpenSSH, adb, or nothing at all."""
+"""The operations that every device supports: this machine, or one reached by OpenSSH or adb."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from edgenet.progress import Progress, silent
 
 @dataclass(frozen=True)
 class Finished:
-    """A program that has ended there.
+    """The result of a program that has ended on a device.
 
     Attributes:
-        status: its exit status; 128 + n where signal n ended it.
-        out: what it wrote to standard output.
-        err: what it wrote to standard error.
+        status: its exit status; 128 + n if signal n ended it.
+        out: its standard output.
+        err: its standard error.
     """
 
     status: int
@@ -26,7 +26,7 @@ class Finished:
     err: bytes
 
     def last_words(self) -> str:
-        """The last line of its standard error (or output): where programs say why they failed."""
+        """Return the last line of standard error (or else output), where programs say why they failed."""
         lines = (
             self.err.decode(errors="replace").strip() or self.out.decode(errors="replace").strip()
         ).splitlines()
@@ -34,33 +34,34 @@ class Finished:
 
 
 class Running(Protocol):
-    """A program that still runs there."""
+    """A program that is running on a device."""
 
     def lines(self) -> Iterator[str]:
-        """Its standard output, line by line as it comes, without line ends."""
+        """Yield the lines of standard output as they arrive, without line ends."""
         ...
 
     def stop(self) -> None:
-        """Ends it as SIGTERM does, also on the device, and waits for that; nothing to do where it has ended."""
+        """End the program on the device with SIGTERM and wait for it; do nothing if it has already ended."""
         ...
 
     def finish(self) -> Finished:
-        """Waits for its end. `out` holds what `lines` has not given yet."""
+        """Wait for the program to end. `out` holds the output that `lines` has not yielded yet."""
         ...
 
 
 @dataclass(frozen=True)
 class DeviceFacts:
-    """What the machine at the other end is; None for what it does not tell.
+    """Hardware and software of a device; None for facts that it does not report.
 
     Attributes:
-        machine: as `uname -m` says, such as aarch64, armv7l or x86_64 (a 64-bit kernel may run 32-bit programs).
+        machine: the output of `uname -m`, such as aarch64, armv7l or x86_64 (a 64-bit kernel may run 32-bit
+            programs).
         userland: the architecture of its programs: aarch64, armv7l or x86_64.
-        system: the system's own name of itself, such as "Debian GNU/Linux 12 (bookworm)" or "Android 14".
-        model: such as "Raspberry Pi 5 Model B Rev 1.0".
+        system: the operating system's name, such as "Debian GNU/Linux 12 (bookworm)" or "Android 14".
+        model: the board or phone, such as "Raspberry Pi 5 Model B Rev 1.0".
         python: version of its python3, such as (3, 11, 2).
-        camera_stack: what it has for cameras, of "picamera2" and "v4l2".
-        free_bytes: space left where edgenet installs.
+        camera_stack: the camera interfaces it has, out of "picamera2" and "v4l2".
+        free_bytes: free space, in bytes, where edgenet installs.
     """
 
     machine: str
@@ -73,44 +74,46 @@ class DeviceFacts:
 
 
 class Device(Protocol):
-    """A machine that models go to, as few verbs. Arguments and paths are never read by a shell on the way.
+    """A machine that runs models. No shell on the way interprets arguments or paths.
 
-    Every method raises EdgenetError where the device cannot be reached, or is lost meanwhile; that a program there
-    fails is no error here, its status says so.
+    Every method raises EdgenetError if the device cannot be reached or is disconnected meanwhile. A program
+    that fails on the device raises nothing; its exit status reports the failure.
 
     Attributes:
         name: the target as the user gave it, such as "ssh:pi@raspberrypi.local".
-        home: absolute path, on the device, of the folder that is edgenet's there.
+        home: absolute path of edgenet's own folder on the device.
     """
 
     name: str
     home: str
 
     def run(self, command: Sequence[str], stdin: bytes = b"", timeout_s: float | None = None) -> Finished:
-        """Runs a program there to its end. A timeout ends it and is an EdgenetError."""
+        """Run a program on the device to its end; after `timeout_s`, end it and raise EdgenetError."""
         ...
 
     def start(self, command: Sequence[str]) -> AbstractContextManager[Running]:
-        """Starts a program there; leaving the block stops it."""
+        """Start a program on the device; leaving the block stops it."""
         ...
 
     def push(self, files: Mapping[str, Path | bytes], folder: str, progress: Progress = silent) -> None:
-        """Copies files into a folder there, which is made, along with folders within it; what it holds already stays.
+        """Copy files into a folder on the device, creating folders as needed; other files there stay.
 
         Args:
-            files: contents, or files of this machine, by their path within the folder ("/" between its parts).
+            files: maps each path within the folder (with "/" between parts) to contents or to a file on this
+                machine.
             folder: absolute path on the device.
+            progress: reports how much has been copied.
         """
         ...
 
     def pull(self, remote: str) -> bytes:
-        """The contents of a file there."""
+        """Return the contents of a file on the device."""
         ...
 
     def forward(self, port: int) -> AbstractContextManager[int]:
-        """A port of this machine's 127.0.0.1 that leads to that port of the device's 127.0.0.1, within the block."""
+        """Forward a port of this machine's 127.0.0.1 to `port` of the device's 127.0.0.1 during the block."""
         ...
 
     def facts(self) -> DeviceFacts:
-        """What the machine is; asked once and remembered."""
+        """Return the device's facts, asked once and remembered."""
         ...

@@ -1,4 +1,4 @@
-"""What a program file is for: its ELF header (System V ABI, "ELF Header")."""
+"""Reading a program's target architecture from its ELF header (System V ABI, "ELF Header")."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 from edgenet.errors import EdgenetError
 
 _MACHINES = {3: "i686", 40: "armv7l", 62: "x86_64", 183: "aarch64", 243: "riscv64"}
-_PROGRAMS = (2, 3)  # ET_EXEC and ET_DYN: linkers make programs of either
+_PROGRAMS = (2, 3)  # ET_EXEC and ET_DYN: linkers produce programs of either type
 
 
 def program_machine(path: Path) -> str:
-    """The architecture that a program is for, as `DeviceFacts.userland` names it.
+    """Return the architecture that a program was built for, named as in `DeviceFacts.userland`.
 
     Raises:
-        EdgenetError: it cannot be read, or is no program for Linux or Android.
+        EdgenetError: the file cannot be read, or is not a program for Linux or Android.
     """
     try:
         with path.open("rb") as file:
@@ -31,6 +31,6 @@ def program_machine(path: Path) -> str:
             else "it is another kind of ELF file"
         )
         raise EdgenetError(
-            f"{path} is no program for Linux or Android: {what}", "give the program itself, unpacked"
+            f"{path} is not a program for Linux or Android: {what}", "give the program file itself, unpacked"
         )
     return _MACHINES.get(number, f"machine {number}")

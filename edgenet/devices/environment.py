@@ -1,9 +1,9 @@
-"""The Python environment of a device: beside the system's packages, whose picamera2 and numpy it sees, the runtime.
+"""The Python environment of a device: the LiteRT runtime, beside the system's own picamera2 and numpy.
 
-HOME/environments/KEY/            a virtual environment; KEY is the hash of what it consists of
-HOME/environments/KEY/complete    written last: without it the environment is made anew
+HOME/environments/KEY/            a virtual environment; KEY is the hash of its contents
+HOME/environments/KEY/complete    written last; an environment without this file is made again
 
-A phone has no Python: its environment is the pack, which brings one (see `edgenet.pack`).
+A phone has no Python, so its environment is the pack, which includes one (see `edgenet.pack`).
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from edgenet.devices.wheels import wheels_for
 from edgenet.errors import EdgenetError
 from edgenet.progress import Progress
 
-# About what it takes while wheels and what is in them are both there.
+# Roughly the peak use of disk space, while both the wheels and their unpacked contents are there.
 NEEDED_BYTES = 200_000_000
 PACK = "pack"
-"""What `complete` says of an environment that brings its own Python."""
+"""The text in `complete` for an environment that includes its own Python."""
 
 _ASK = """
 import json, platform
@@ -48,19 +48,20 @@ done
 exit 0
 """
 _CLEAR = 'rm -rf "$1"; mkdir -p "${1%/*}"'
-# A wheel is a zip whose files lie as they shall lie (PEP 427): no pip is needed there.
-# Left out: the library for GPUs of browsers' kind, 17 MB.
+# A wheel is a zip file whose files have their installed paths (PEP 427), so unpacking it needs no pip.
+# The WebGPU library is left out: nothing here uses it, and it takes 17 MB.
 _UNPACK = """
 import sys, sysconfig, zipfile
 for name in sys.argv[2:]:
     with zipfile.ZipFile(name) as wheel:
         files = [file for file in wheel.namelist() if not file.endswith("/libLiteRtWebGpuAccelerator.so")]
         if any(".data/" in file for file in files):
-            sys.exit(name + " needs pip")
+            sys.exit(name + " has a .data folder, which only pip can install")
         wheel.extractall(sys.argv[1] or sysconfig.get_path("purelib"), files)
     print(name, flush=True)
 """
-# What _USABLE asks for, which may be a launcher and not the program that the environment links to.
+# `complete` holds the path of python3 that _USABLE compares with; the environment may link to a different
+# program, because python3 may be a launcher.
 _FINISH = """
 cd "$1" || exit 1
 rm -rf wheels lib/python*/site-packages/ai_edge_litert/libLiteRtWebGpuAccelerator.so
@@ -70,12 +71,12 @@ sync && readlink -f "$(command -v python3)" >complete && sync
 
 @dataclass(frozen=True)
 class Environment:
-    """An environment that is ready there.
+    """An environment that is ready on a device.
 
     Attributes:
-        key: its name in `environments`.
-        made: packages that were installed just now; empty where it was there.
-        notes: what the user should know.
+        key: its folder name in `environments`.
+        made: packages installed just now; empty if the environment was already there.
+        notes: messages for the user.
     """
 
     key: str
@@ -84,15 +85,16 @@ class Environment:
 
 
 def ensure_environment(device: Device, offline: bool, progress: Progress) -> Environment:
-    """Makes the environment that the device needs, unless it is there.
+    """Make the environment that the device needs, unless it is already there.
 
     Args:
-        device: where.
-        offline: have this machine download the packages and bring them along.
-        progress: counts the packages.
+        device: the device.
+        offline: download the packages on this machine and copy them to the device.
+        progress: reports the number of packages.
 
     Raises:
-        EdgenetError: the device has no usable Python, no runtime exists for it, or something failed on the way.
+        EdgenetError: the device has no usable Python or too little space, no runtime exists for it, or a step
+            failed.
     """
     facts = device.facts()
     if (facts.system or "").startswith("Android"):
@@ -107,8 +109,8 @@ def ensure_environment(device: Device, offline: bool, progress: Progress) -> Env
         return Environment(key, (), needed.notes)
     if not (python.venv or offline):
         raise EdgenetError(
-            f"{device.name} has no pip for virtual environments",
-            "sudo apt install python3-venv, there, or --offline, which does without",
+            f"{device.name} cannot make virtual environments with pip",
+            "run sudo apt install python3-venv on the device, or use --offline, which needs no pip there",
         )
     _check_room(device, facts)
     _make(device, folder, needed, offline, progress)
@@ -116,7 +118,7 @@ def ensure_environment(device: Device, offline: bool, progress: Progress) -> Env
 
 
 def usable_environments(device: Device) -> tuple[str, ...]:
-    """Keys of the complete environments there that are for the system's present Python."""
+    """Return the keys of all complete environments that match the device's current Python, and of packs."""
     return tuple(device.run(script(_USABLE, device.home)).out.decode().split())
 
 
@@ -124,7 +126,7 @@ def _python_of(device: Device, facts: DeviceFacts) -> Python:
     done = device.run(["python3", "-c", _ASK])
     if facts.python is None or done.status:
         raise EdgenetError(
-            f"{device.name} has no working python3", "sudo apt install python3 python3-venv, there"
+            f"{device.name} has no working python3", "run sudo apt install python3 python3-venv on the device"
         )
     told = json.loads(done.out)
     return Python(
@@ -141,15 +143,16 @@ def _key(needed: Requirements, facts: DeviceFacts) -> str:
 def _check_room(device: Device, facts: DeviceFacts) -> None:
     if facts.free_bytes is not None and facts.free_bytes < NEEDED_BYTES:
         raise EdgenetError(
-            f"{device.name} has {facts.free_bytes / 1e6:.0f} MB left and needs {NEEDED_BYTES / 1e6:.0f} MB",
-            "free some space there",
+            f"{device.name} has {facts.free_bytes / 1e6:.0f} MB free but needs {NEEDED_BYTES / 1e6:.0f} MB",
+            "free some space on the device",
         )
 
 
 def _make(device: Device, folder: str, needed: Requirements, offline: bool, progress: Progress) -> None:
     wheels = wheels_for(needed, progress) if offline else []
     progress("make the environment", 0, None)
-    # A virtual environment knows its own absolute path, so it is made in its place; `complete` says that it is done.
+    # A virtual environment stores its own absolute path, so it must be made in its final folder; the file
+    # `complete` marks it as finished.
     _must(device, "prepare the environment", device.run(script(_CLEAR, folder)))
     pip = ["--without-pip"] if offline else []
     make = ["python3", "-m", "venv", "--system-site-packages", *pip, folder]
@@ -165,17 +168,17 @@ def _make(device: Device, folder: str, needed: Requirements, offline: bool, prog
 def unpack_wheels(
     device: Device, folder: str, packages: str, wheels: Sequence[Path], progress: Progress
 ) -> None:
-    """Has the environment's own Python unpack what lies in its `wheels`.
+    """Unpack the wheels in the environment's `wheels` folder with the environment's own Python.
 
     Args:
-        device: where.
-        folder: of the environment.
-        packages: absolute path of the folder that they go to; "" for the environment's own.
-        wheels: their names count.
-        progress: counts them.
+        device: the device.
+        folder: the environment's folder.
+        packages: absolute path of the target folder; "" for the environment's own site-packages.
+        wheels: the wheels' files on this machine; only their names are used.
+        progress: reports the number of wheels unpacked.
 
     Raises:
-        EdgenetError: they cannot be unpacked.
+        EdgenetError: the wheels cannot be unpacked.
     """
     names = [f"{folder}/wheels/{wheel.name}" for wheel in wheels]
     done = _watched(device, [f"{folder}/bin/python", "-c", _UNPACK, packages, *names], progress)
@@ -183,19 +186,19 @@ def unpack_wheels(
 
 
 def _install(device: Device, folder: str, packages: Sequence[str], progress: Progress) -> None:
-    """With the device's own pip and its own index, which on a Pi knows more wheels than others do."""
+    """Install with the device's own pip and index: a Raspberry Pi's index has more wheels than PyPI."""
     pip = [f"{folder}/bin/python", "-m", "pip"]
-    # --no-deps: exactly what is named; a newer numpy would break the system's picamera2, which was built for its own.
+    # --no-deps: a newer numpy would break the system's picamera2, which was built for the system's numpy.
     options = ["--no-deps", "--no-compile", "--only-binary=:all:", "--disable-pip-version-check"]
     done = _watched(device, [*pip, "install", *options, *packages], progress)
-    remedy = "it may have no network: --offline brings the packages from here"
+    remedy = "check the device's network, or use --offline to copy the packages from this machine"
     _must(device, f"install {' '.join(packages)}", done, remedy)
     done = device.run([*pip, "uninstall", "--quiet", "--yes", "setuptools", "pip"])
     _must(device, "remove pip from the environment", done)
 
 
 def _watched(device: Device, command: Sequence[str], progress: Progress) -> Finished:
-    """Runs a longer command; each line that it prints is progress."""
+    """Run a longer command and report progress for each line it prints."""
     progress("install packages", 0, None)
     with device.start(command) as running:
         for count, _ in enumerate(running.lines(), 1):
@@ -203,10 +206,10 @@ def _watched(device: Device, command: Sequence[str], progress: Progress) -> Fini
         return running.finish()
 
 
-def _must(device: Device, what: str, done: Finished, remedy: str = "do the same again") -> None:
+def _must(device: Device, what: str, done: Finished, remedy: str = "run the same command again") -> None:
     if done.status:
         full = b"No space left" in done.err
         raise EdgenetError(
             f"cannot {what} on {device.name}: {done.last_words()}",
-            "free some space there" if full else remedy,
+            "free some space on the device" if full else remedy,
         )

@@ -1,4 +1,4 @@
-"""A bundle that is ready to run on a device, and how our scripts are started there."""
+"""A bundle that is ready to run on a device, and the command that starts our scripts there."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ class Installed:
     """A release on a device: a folder with one bundle and the device scripts that go with it.
 
     Attributes:
-        device: where.
-        release: absolute path of the folder there.
-        bundle: absolute path of the bundle (or .tflite) there.
-        python: what starts Python there, with the runtime and `device_scripts` to be imported.
+        device: the device.
+        release: absolute path of the folder on the device.
+        bundle: absolute path of the bundle (or .tflite) on the device; "" if there is none.
+        python: the command that starts Python there, able to import the runtime and `device_scripts`.
     """
 
     device: Device
@@ -25,5 +25,5 @@ class Installed:
     python: tuple[str, ...]
 
     def script(self, name: str, arguments: Sequence[str]) -> tuple[str, ...]:
-        """The command that runs `device_scripts/NAME.py` there."""
+        """Return the command that runs `device_scripts/NAME.py` on the device."""
         return (*self.python, "-m", f"device_scripts.{name}", *arguments)

@@ -1,4 +1,7 @@
-"""Putting a bundle on a device: nothing moves that is there already, and a stop at any moment leaves the old one."""
+"""Installing a bundle on a device.
+
+Nothing is copied that is already there, and an interruption at any moment leaves the old bundle in use.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +26,10 @@ class Placed:
     """A release that is ready on a device.
 
     Attributes:
-        installed: how its scripts are started there.
+        installed: its folder there and the command that starts its scripts.
         release: its ID.
-        environment: what its Python has.
-        moved: whether it had to be copied.
+        environment: its Python environment.
+        moved: whether the release had to be copied.
     """
 
     installed: Installed
@@ -36,12 +39,12 @@ class Placed:
 
 
 def install(bundle: Path, device: Device, progress: Progress = silent) -> Installed:
-    """Makes a bundle (or .tflite) ready to run there, beside what runs there now, which goes on.
+    """Make a bundle (or .tflite) ready to run on a device; the release in use there keeps running.
 
-    On this machine it runs from where it is.
+    On this machine the bundle runs from its present path.
 
     Raises:
-        EdgenetError: the device cannot take it; says why.
+        EdgenetError: the device cannot run the bundle; the message says why.
     """
     if isinstance(device, LocalDevice):
         return Installed(device, str(Path.cwd()), str(bundle.resolve()), (sys.executable,))
@@ -49,10 +52,10 @@ def install(bundle: Path, device: Device, progress: Progress = silent) -> Instal
 
 
 def install_scripts(device: Device, progress: Progress = silent) -> Installed:
-    """Makes the scripts that need no model ready to run there; `bundle` is empty.
+    """Make the scripts that need no model ready to run on a device; `bundle` is "".
 
     Raises:
-        EdgenetError: the device cannot take them; says why.
+        EdgenetError: the device cannot run them; the message says why.
     """
     if isinstance(device, LocalDevice):
         return Installed(device, str(Path.cwd()), "", (sys.executable,))
@@ -65,19 +68,21 @@ def install_scripts(device: Device, progress: Progress = silent) -> Installed:
 
 
 def place(bundle: Path, device: Device, progress: Progress = silent, offline: bool = False) -> Placed:
-    """Makes a release ready there: environment, files, and a first run of the model; `current` stays as it is.
+    """Make a release ready on a device: environment, files, and a first run of the model.
+
+    The link `current` does not change.
 
     Args:
         bundle: the bundle or .tflite.
-        device: where.
-        progress: told of every step.
-        offline: have this machine fetch the Python packages.
+        device: the device.
+        progress: reports every step.
+        offline: download the Python packages on this machine.
 
     Raises:
-        EdgenetError: the device cannot take it; says why.
+        EdgenetError: the device cannot run the bundle; the message says why.
     """
     progress("look at the device", 0, None)
-    for key in usable_environments(device):  # no Python is started there for what is there already
+    for key in usable_environments(device):  # an installed release is found without starting Python there
         release = release_of(bundle, key)
         if layout.is_whole(device, release.identity):
             return Placed(_installed(device, release), release.identity, Environment(key), False)
@@ -94,10 +99,10 @@ def place(bundle: Path, device: Device, progress: Progress = silent, offline: bo
 
 
 def try_model(installed: Installed) -> dict[str, Any]:
-    """Runs the model once there; returns what `try_model.py` tells.
+    """Run the model once on the device and return the JSON object that `try_model.py` prints.
 
     Raises:
-        EdgenetError: it does not run there; says why.
+        EdgenetError: the model does not run there; the message says why.
     """
     done = installed.device.run(installed.script("try_model", [installed.bundle]))
     if done.status:

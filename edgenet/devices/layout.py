@@ -1,16 +1,17 @@
-"""How releases lie on a device, and how one takes the place of another.
+"""The folder layout of releases on a device, and how one release replaces another.
 
-    HOME/releases/ID/         a bundle with the device scripts; ID is the hash of all of it
-        SHA256SUMS            of every file
-        environment           link to what its Python needs, where it has an environment
+    HOME/releases/ID/         a bundle with the device scripts; ID is the hash of all files
+        SHA256SUMS            checksums of every file
+        environment           link to the Python environment, if the release has one
         previous              link to the release that ran before this one
-        verified              its model has run here
+        verified              exists once the model has run on this device
     HOME/environments/KEY/    see `environment`
-    HOME/incoming-ID/         a release on its way
-    HOME/current              link to the release that runs: the one thing that is swapped
+    HOME/incoming-ID/         a release being copied
+    HOME/current              link to the release in use; switching releases changes only this link
 
-Power may fail at any moment: what is incomplete lies under another name, everything is synced before its name says
-that it is complete, and `current` changes by one rename(2). The next deploy goes on where the last one stopped.
+Power may fail at any moment. So incomplete files have another folder name, everything is synced to disk
+before it is renamed to its final name, and `current` changes by one rename(2). The next deploy continues
+where the last one stopped.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ cd "$1" && [ -e "releases/$2/verified" ] || exit 1
 old=$(readlink current)
 [ "$old" = "releases/$2" ] && exit 0
 if [ -n "$old" ]; then ln -sfn "../${old#releases/}" "releases/$2/previous" || exit 1; fi
-# toybox's mv refuses to replace a link to a folder, but its ln replaces a link by rename(2), as mv -T does elsewhere.
+# toybox's mv refuses to replace a link to a folder, but its ln replaces a link by rename(2), as mv -T does.
 ln -sfn "releases/$2" current.new && { mv -fT current.new current 2>/dev/null || ln -sfn "releases/$2" current; } &&
     rm -f current.new && [ "$(readlink current)" = "releases/$2" ] && sync
 """
@@ -59,7 +60,7 @@ link=$(readlink "$1/current"); echo "${link#releases/}"
 link=$(readlink "$1/current/previous"); echo "${link#../}"
 """
 
-# The current one with the two before it stay, and the three that came last; then the environments that these use.
+# Kept: the current release, the two before it, the three newest, and every environment that these use.
 _PRUNE = """
 cd "$1/releases" || exit 1
 kept=" "
@@ -79,7 +80,7 @@ done
 cd "$1/environments" 2>/dev/null || exit 0
 used=" "
 for link in ../releases/*/environment; do used="$used$(readlink "$link") "; done
-case "$used" in *../../environments/*) ;; *) exit 0 ;; esac  # none in use is none understood: keep them all
+case "$used" in *../../environments/*) ;; *) exit 0 ;; esac  # no link was understood: keep them all
 for environment in *; do
     case "$used" in *" ../../environments/$environment "*) ;; *) rm -rf "$environment" ;; esac
 done
@@ -87,45 +88,56 @@ done
 
 
 def is_whole(device: Device, release: str) -> bool:
-    """Whether that release lies there, verified, with every byte as it was."""
+    """Return whether the release is on the device and verified, with all checksums right."""
     return _ask(device, _WHOLE, release).status == 0
 
 
 def prepare(device: Device, release: str) -> str:
-    """Makes room for a release and returns the folder that its files go to; other half-copied ones are removed."""
+    """Return the folder to copy a release into; remove other releases that were only half copied.
+
+    Raises:
+        EdgenetError: the device cannot create the folders.
+    """
     _must(device, "prepare the folder", _PREPARE, release)
     return f"{device.home}/incoming-{release}"
 
 
 def settle(device: Device, release: str, environment: str | None) -> None:
-    """Gives a release that was copied its name, once its checksums are right and it is on the disk.
+    """Move a copied release to its final name, after checking its checksums and syncing it to disk.
 
     Args:
-        device: where.
-        release: its ID.
-        environment: key of its environment, None for none.
+        device: the device.
+        release: the release's ID.
+        environment: key of its environment; None if it has none.
+
+    Raises:
+        EdgenetError: a checksum is wrong, or a file cannot be written.
     """
-    _must(device, "take the files over", _SETTLE, release, environment or "")
+    _must(device, "accept the copied files", _SETTLE, release, environment or "")
 
 
 def mark_verified(device: Device, release: str) -> None:
-    """Notes that its model has run there."""
-    _must(device, "note what was verified", _VERIFIED, release)
+    """Record that the release's model has run on the device."""
+    _must(device, "mark the release as verified", _VERIFIED, release)
 
 
 def activate(device: Device, release: str) -> None:
-    """Makes it the one that `current` leads to, in one step."""
-    _must(device, "swap the link", _ACTIVATE, release)
+    """Point `current` to the release, in one step.
+
+    Raises:
+        EdgenetError: the release is not verified, or the link cannot be changed.
+    """
+    _must(device, "activate the release", _ACTIVATE, release)
 
 
 def running(device: Device) -> tuple[str | None, str | None]:
-    """IDs of the release that `current` leads to, and of the one that ran before it."""
+    """Return the IDs of the release that `current` points to and of the one that ran before it, or None."""
     now, before = _ask(device, _RUNNING).out.decode().splitlines()
     return now or None, before or None
 
 
 def prune(device: Device) -> None:
-    """Removes what no one will go back to."""
+    """Remove old releases and the environments that only they used."""
     _must(device, "remove old releases", _PRUNE)
 
 
@@ -136,5 +148,7 @@ def _ask(device: Device, text: str, *values: str) -> Finished:
 def _must(device: Device, what: str, text: str, *values: str) -> None:
     done = _ask(device, text, *values)
     if done.status:
-        remedy = "free some space there" if b"No space left" in done.err else "do the same again"
+        remedy = (
+            "free some space on the device" if b"No space left" in done.err else "run the same command again"
+        )
         raise EdgenetError(f"cannot {what} on {device.name}: {done.last_words()}", remedy)

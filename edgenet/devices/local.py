@@ -1,4 +1,4 @@
-"""This machine as a device: the same verbs without a way between."""
+"""This machine as a device, with the same methods as a remote one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from edgenet.progress import Progress, silent
 
 
 class LocalDevice:
-    """This machine; see `device.Device`."""
+    """This machine, with the methods of `device.Device`."""
 
     name = "local"
 
@@ -29,7 +29,7 @@ class LocalDevice:
         self.home = os.path.join(base, "edgenet")
 
     def run(self, command: Sequence[str], stdin: bytes = b"", timeout_s: float | None = None) -> Finished:
-        """Runs a program here."""
+        """Run a program on this machine."""
         try:
             done = subprocess.run(
                 list(command), input=stdin, capture_output=True, timeout=timeout_s, check=False
@@ -44,7 +44,7 @@ class LocalDevice:
 
     @contextmanager
     def start(self, command: Sequence[str]) -> Iterator[LocalProcess]:
-        """Starts a program here."""
+        """Start a program on this machine."""
         running = LocalProcess(command, stop_signal=signal.SIGTERM)
         try:
             yield running
@@ -52,7 +52,7 @@ class LocalDevice:
             running.stop()
 
     def push(self, files: Mapping[str, Path | bytes], folder: str, progress: Progress = silent) -> None:
-        """Copies files into a folder here."""
+        """Copy files into a folder on this machine."""
         for count, (name, content) in enumerate(files.items(), 1):
             place = Path(folder) / name
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +60,7 @@ class LocalDevice:
             progress("copy", count, len(files))
 
     def pull(self, remote: str) -> bytes:
-        """The contents of a file here."""
+        """Return the contents of a file on this machine."""
         try:
             return Path(remote).read_bytes()
         except OSError as error:
@@ -68,11 +68,11 @@ class LocalDevice:
 
     @contextmanager
     def forward(self, port: int) -> Iterator[int]:
-        """The port itself."""
+        """Yield the port itself: nothing needs forwarding."""
         yield port
 
     def facts(self) -> DeviceFacts:
-        """What this machine is."""
+        """Return this machine's facts."""
         from device_scripts.facts import device_facts
 
         found = device_facts()

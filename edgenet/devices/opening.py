@@ -1,4 +1,4 @@
-"""From what the user typed to the device."""
+"""Opening the device that a target names."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from edgenet.errors import EdgenetError
 
 @contextmanager
 def opened(text: str) -> Iterator[Device]:
-    """The device behind a target, for as long as the block lasts; one connection serves all that is asked of it.
+    """Yield the device of a target for the duration of the block, over one shared connection.
 
     Raises:
-        EdgenetError: no such target, or it cannot be reached.
+        EdgenetError: the target is invalid, a browser, or cannot be reached.
     """
     target = parse_target(text)
     if isinstance(target, Local):
@@ -24,7 +24,9 @@ def opened(text: str) -> Iterator[Device]:
         yield LocalDevice()
         return
     if isinstance(target, Browser):
-        raise EdgenetError("a browser takes no files", "use edgenet bench or edgenet camera --on browser")
+        raise EdgenetError(
+            "files cannot be copied to a browser", "use edgenet bench or edgenet camera --on browser"
+        )
     if isinstance(target, Ssh):
         from edgenet.devices.ssh import connected
 
@@ -39,15 +41,15 @@ def opened(text: str) -> Iterator[Device]:
 
 @contextmanager
 def opened_with_camera(text: str) -> Iterator[Device]:
-    """As `opened`, for what looks through the device's own camera.
+    """Like `opened`, for commands that use the device's own camera.
 
     Raises:
-        EdgenetError: a phone, whose camera only its browser reaches.
+        EdgenetError: the target is a phone (only its browser can use its camera), or see `opened`.
     """
     if isinstance(parse_target(text), Adb):
         raise EdgenetError(
-            "a phone's camera is its browser's alone",
-            "edgenet camera BUNDLE --on adb shows it live; photos to train with come from its camera app",
+            "only the phone's browser can use its camera",
+            "edgenet camera BUNDLE --on adb shows it live; take photos for training with the phone's camera app",
         )
     with opened(text) as device:
         yield device

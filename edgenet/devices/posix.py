@@ -1,18 +1,21 @@
-"""What we say to a POSIX shell there: fixed texts for sh(1), whose values come as positional parameters only.
+"""Commands for a device's POSIX shell: fixed sh(1) scripts that get values only as positional parameters.
 
-They run in dash, bash, and the mksh and toybox of Android.
+They run in dash, bash, and Android's mksh and toybox.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-# Signal n ends the program: the shell says 128 + n, where ssh itself would say 255, as for a lost connection.
+# If signal n ends the program, the shell reports 128 + n; ssh itself would report 255, as for a lost
+# connection.
 _TOLD = '"$@"; exit $?'
 
-# The program gets SIGTERM as soon as our end of its input closes: we stopped it, or died, or the connection is lost.
-# The watcher lets go of our streams before it sleeps: Android's shell ends it only after that, and adbd waits for them.
-# It gets SIGKILL, for adbd waits as long as it lives, and qemu has lost a SIGTERM that came while it was being made.
+# The program gets SIGTERM as soon as our end of its standard input closes: because we stopped it, or this
+# process ended, or the connection broke. The watcher closes its copies of our streams before it sleeps,
+# because Android's shell kills it only after the sleep, and adbd waits until all streams are closed. The
+# watcher is ended with SIGKILL, because adbd waits as long as it lives and qemu has lost a SIGTERM sent while
+# the watcher was starting.
 _WATCHED = """
 exec 3<&0
 "$@" </dev/null 3<&- &
@@ -22,22 +25,22 @@ child=$!
 watcher=$!
 wait $child
 status=$?
-exec 2>/dev/null  # bash would say that the watcher was killed
+exec 2>/dev/null  # otherwise bash prints that the watcher was killed
 kill -KILL $watcher
 exit $status
 """
 
 
 def script(text: str, *values: str) -> tuple[str, ...]:
-    """The command that runs a text of ours; `values` are $1, $2 and so on in it."""
+    """Return the command that runs a shell script; `values` become $1, $2 and so on in it."""
     return ("sh", "-c", text, "sh", *values)
 
 
 def told(command: Sequence[str]) -> tuple[str, ...]:
-    """A command whose exit status tells of signals, too."""
+    """Wrap a command so that its exit status also reports signals, as 128 + the signal's number."""
     return script(_TOLD, *command)
 
 
 def watched(command: Sequence[str]) -> tuple[str, ...]:
-    """A command that gets SIGTERM when its caller's end of standard input closes, and SIGKILL ten seconds later."""
+    """Wrap a command to get SIGTERM when our end of its input closes, and SIGKILL ten seconds later."""
     return script(_WATCHED, *command)

@@ -1,4 +1,4 @@
-"""What a machine behind a POSIX shell is, asked in one round."""
+"""Asking a device for its facts through its POSIX shell, with one command."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from edgenet.devices.device import DeviceFacts, Finished
 from edgenet.devices.posix import script
 from edgenet.errors import EdgenetError
 
-# One "name=value" a line; what cannot be had is left out. Starting Python takes longer than all of it together, so it
-# is only asked for its version.
+# Prints one "name=value" per line and leaves out unknown facts. Starting Python's interpreter would take
+# longer than all the rest together, so python3 is only asked for its version.
 _ASK = r"""
 echo "machine=$(uname -m)"
 echo "bits=$(getconf LONG_BIT 2>/dev/null)"
@@ -41,10 +41,10 @@ class _Runs(Protocol):
 
 
 def facts_of(device: _Runs) -> DeviceFacts:
-    """Asks the device.
+    """Ask a device for its facts.
 
     Raises:
-        EdgenetError: it does not even have a shell and uname.
+        EdgenetError: the device lacks a POSIX shell or uname.
     """
     done = device.run(script(_ASK, device.home))
     told = [
@@ -54,7 +54,7 @@ def facts_of(device: _Runs) -> DeviceFacts:
     machine = found.get("machine")
     if done.status or not machine:
         raise EdgenetError(
-            f"{device.name} does not say what it is: {done.last_words()}", "give a Linux machine"
+            f"cannot identify {device.name}: {done.last_words()}", "use a Linux machine or an Android phone"
         )
     python = _VERSION.match(found.get("python", ""))
     free = found.get("free_kib", "")
@@ -70,7 +70,10 @@ def facts_of(device: _Runs) -> DeviceFacts:
 
 
 def _userland(machine: str, bits: str | None, abis: str | None) -> str:
-    """Raspberry Pi OS with 32 bits runs under a kernel with 64, and so do cheap phones, which name their ABIs."""
+    """Return the programs' architecture, which may differ from the kernel's.
+
+    The 32-bit Raspberry Pi OS and some cheap phones have a 64-bit kernel; a phone lists the ABIs it supports.
+    """
     if machine in ("aarch64", "armv8l") and (bits == "32" or (abis and "arm64-v8a" not in abis)):
         return "armv7l"
     return machine

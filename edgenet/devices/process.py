@@ -1,4 +1,4 @@
-"""A program of this machine that runs beside us: one of our own, or the `ssh` or `adb` that leads to a device's."""
+"""A child process on this machine: a local program, or the `ssh` that runs a program on a device."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ _GRACE_S = 10.0
 
 
 class LocalProcess:
-    """A `device.Running` whose process is this machine's.
+    """A running program (a `device.Running`) that is a process on this machine.
 
-    Standard error is drained by a thread of its own, so that neither stream can block the other.
+    A separate thread reads standard error, so that neither stream can block the other.
 
     Args:
         command: the program with its arguments.
-        stop_signal: what asks it to end; None: the end of its standard input does (see `posix.watched`).
+        stop_signal: the signal that asks the program to end; None if closing its standard input does (see
+            `posix.watched`).
     """
 
     def __init__(self, command: Sequence[str], stop_signal: int | None = signal.SIGTERM) -> None:
@@ -29,7 +30,7 @@ class LocalProcess:
             stdin=subprocess.DEVNULL if stop_signal is not None else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            # Ctrl-C at our terminal is ours: a program elsewhere is told by its input's end.
+            # Ctrl-C in our terminal must not reach ssh: closing its input ends the remote program.
             start_new_session=stop_signal is None,
         )
         self._err: list[bytes] = []
@@ -37,13 +38,13 @@ class LocalProcess:
         self._drain.start()
 
     def lines(self) -> Iterator[str]:
-        """Standard output, line by line."""
+        """Yield the lines of standard output."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
             yield line.decode(errors="replace").rstrip("\r\n")
 
     def stop(self) -> None:
-        """Asks it to end, and kills it where it does not within ten seconds."""
+        """Ask the program to end, and kill it if it is still running after ten seconds."""
         if self._process.poll() is None:
             self._ask_to_end()
             try:
@@ -53,7 +54,7 @@ class LocalProcess:
         self.finish()
 
     def finish(self) -> Finished:
-        """Waits for its end."""
+        """Wait for the program to end."""
         assert self._process.stdout is not None
         out = b"" if self._process.stdout.closed else self._process.stdout.read()
         status = self._process.wait()

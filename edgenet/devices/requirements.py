@@ -1,4 +1,4 @@
-"""Which packages a device needs for its architecture and its Python, beside what its system has."""
+"""The Python packages to install on a device, by its architecture and Python version."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NEWEST = (3, 14)
 _TFLITE_NEWEST = (3, 11)
 _OPENCV_APT = "sudo apt install python3-opencv"
 
-# The last OpenCV whose wheels take the numpy 1.24 of Raspberry Pi OS "bookworm", on which the system's picamera2 rests.
+# The last OpenCV whose wheels work with numpy 1.24, which picamera2 of Raspberry Pi OS "bookworm" needs.
 _OPENCV = "opencv-python-headless==4.11.0.86"
 _LITERT = "ai-edge-litert==2.3.0"
 _LITERT_3_9 = "ai-edge-litert==2.1.0"  # the last one for Python 3.9
@@ -25,8 +25,8 @@ class Python:
 
     Attributes:
         version: such as (3, 11).
-        numpy: version of the numpy that it sees; None for none.
-        cv2: whether it sees an OpenCV.
+        numpy: version of the numpy that it can import; None if there is none.
+        cv2: whether it can import OpenCV.
         venv: whether it can make virtual environments with pip.
         glibc: version of its C library, such as "2.36".
     """
@@ -40,13 +40,13 @@ class Python:
 
 @dataclass(frozen=True)
 class Requirements:
-    """What to install.
+    """The packages to install.
 
     Attributes:
-        packages: as pip takes them, each with its version; none brings others along.
-        userland: architecture that the packages are for.
-        python: whose Python they are for.
-        notes: what the user should know.
+        packages: pip requirements with exact versions; they are installed without their dependencies.
+        userland: the architecture to install for.
+        python: the Python to install for.
+        notes: messages for the user.
     """
 
     packages: tuple[str, ...]
@@ -56,17 +56,17 @@ class Requirements:
 
 
 def requirements(facts: DeviceFacts, python: Python) -> Requirements:
-    """Chooses the runtime: ai-edge-litert, or tflite-runtime with numpy below 2 where there is no wheel of it.
+    """Choose the packages: ai-edge-litert, or tflite-runtime with numpy below 2 if there is no such wheel.
 
     Raises:
-        EdgenetError: no runtime exists for this combination.
+        EdgenetError: no runtime exists for this architecture and Python, or 32-bit Arm lacks its numpy.
     """
     runtime = _runtime(facts.userland, python.version)
     packages = [runtime, *_numpy(runtime, facts.userland, python)]
     notes = []
     if not python.cv2:
         if facts.userland == "armv7l":
-            notes.append(f"no OpenCV there, which cameras and photos need: {_OPENCV_APT}")
+            notes.append(f"the device has no OpenCV; for cameras and photos, run {_OPENCV_APT} there")
         else:
             packages.append(_OPENCV)
     return Requirements(tuple(packages), facts.userland, python, tuple(notes))
@@ -75,7 +75,7 @@ def requirements(facts: DeviceFacts, python: Python) -> Requirements:
 def _runtime(userland: str, python: tuple[int, int]) -> str:
     version = ".".join(map(str, python))
     if not _OLDEST <= python <= _NEWEST:
-        raise EdgenetError(f"the device has Python {version}", "edgenet needs Python 3.9 to 3.14 there")
+        raise EdgenetError(f"the device has Python {version}", "edgenet needs Python 3.9 to 3.14")
     if userland in ("aarch64", "x86_64"):
         return _LITERT if python > _OLDEST else _LITERT_3_9
     if userland == "armv7l":
@@ -92,14 +92,14 @@ def _runtime(userland: str, python: tuple[int, int]) -> str:
 
 
 def _numpy(runtime: str, userland: str, python: Python) -> list[str]:
-    """What must be done about numpy: nothing, where the system's own serves."""
+    """Return the numpy to install; an empty list if the system's numpy is usable."""
     below_2 = runtime == _TFLITE
     if python.numpy is not None and not (below_2 and int(python.numpy.split(".")[0]) >= 2):
         return []
     if userland == "armv7l":
         raise EdgenetError(
-            "the device has no numpy below 2, and none exists ready-made for 32-bit Arm",
-            "sudo apt install python3-numpy, there",
+            "the device has no numpy below 2, and there is no wheel of one for 32-bit Arm",
+            "run sudo apt install python3-numpy on the device",
         )
     if below_2 or python.version == _OLDEST:
         return ["numpy==1.26.4"]

@@ -1,4 +1,8 @@
-"""The live camera as a service of systemd on a device: at boot, again after a failure, watched, told in the journal."""
+"""The live camera as a systemd service on a device.
+
+systemd starts it at boot, restarts it after a failure, supervises it with a watchdog, and logs it in the
+journal.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,8 @@ from edgenet.devices.posix import script
 from edgenet.errors import EdgenetError
 
 UNIT = "edgenet-camera.service"
-_STEPPED_BACK_OFF = 254  # the first systemd that makes the pauses longer, step by step
+# The first systemd version with RestartSteps=, which lengthens the pauses between restarts.
+_STEPPED_BACK_OFF = 254
 
 _UNIT = """# Written by edgenet deploy.
 [Unit]
@@ -35,7 +40,7 @@ WantedBy={wanted_by}
 
 _VERSION = 'systemctl --version 2>/dev/null | { read -r _ version _; echo "$version"; }; id -un'
 
-# $1: the unit's name, $2: its text. Lingering lets a user's services run without a login, from boot on.
+# $1: the unit's name, $2: its text. Lingering lets a user's services start at boot, without a login.
 _INSTALL_USER = """
 folder=${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user
 mkdir -p "$folder" && printf %s "$2" >"$folder/$1.new" && sync && mv -f "$folder/$1.new" "$folder/$1" || exit 1
@@ -52,7 +57,7 @@ sudo -n mv -f "$folder/$1.new" "$folder/$1" || exit 1
 sudo -n systemctl daemon-reload && sudo -n systemctl enable --quiet "$1" || exit 1
 sudo -n systemctl restart "$1" || exit 3
 """
-# Restarts the service that is there, if one runs (or would, if it did not fail).
+# Restarts the service if it is running, or if systemd is trying to start it.
 _RESTART = """
 for manager in "systemctl --user" "sudo -n systemctl"; do
     case "$($manager show -p ActiveState --value "$1" 2>/dev/null)" in
@@ -60,7 +65,7 @@ for manager in "systemctl --user" "sudo -n systemctl"; do
     esac
 done
 """
-# With the time in front, as in "2026-11-25T21:30:00+0000 raspberrypi python[512]: error: ...".
+# Each line begins with the time: "2026-11-25T21:30:00+0000 raspberrypi python[512]: error: ...".
 _LAST_ERROR = """
 journalctl --quiet --no-pager -o short-iso -n 300 "_SYSTEMD_USER_UNIT=$1" + "_SYSTEMD_UNIT=$1" 2>/dev/null |
     grep ' error: ' | tail -n 1
@@ -69,12 +74,12 @@ journalctl --quiet --no-pager -o short-iso -n 300 "_SYSTEMD_USER_UNIT=$1" + "_SY
 
 @dataclass(frozen=True)
 class Service:
-    """What a service shall do.
+    """The settings of the service.
 
     Attributes:
-        source: the camera, as camera.py takes it.
-        serve: the page's address as camera.py takes it; None for no page.
-        system: as a service of the system (which needs sudo) instead of the user's.
+        source: the camera, as camera.py accepts it.
+        serve: the page's address, as camera.py accepts it; None for no page.
+        system: whether to install a system service, which needs sudo, instead of a user service.
     """
 
     source: str = "0"
@@ -83,13 +88,13 @@ class Service:
 
 
 def install_service(device: Device, service: Service) -> tuple[str, ...]:
-    """Writes the unit, starts it and has it started at boot; it follows the link `current`.
+    """Write the service's unit, start it, and enable it at boot; it runs what `current` points to.
 
     Returns:
-        what the user should know.
+        messages for the user.
 
     Raises:
-        EdgenetError: no systemd, no sudo where it is needed, or the service fails to start; says why.
+        EdgenetError: the device has no systemd, sudo asks for a password, or the service does not start.
     """
     version, user = _systemd(device)
     text = unit_text(device.home, service, version, user)
@@ -97,19 +102,22 @@ def install_service(device: Device, service: Service) -> tuple[str, ...]:
     if done.status == 2:
         raise EdgenetError(
             f"sudo asks for a password on {device.name}",
-            "leave out --system-service, or allow sudo without one",
+            "leave out --system-service, or allow sudo without a password",
         )
     if done.status == 4:
-        return (f"it starts at boot only after this, once, there: sudo loginctl enable-linger {user}",)
+        return (f"to start the service at boot, run once on the device: sudo loginctl enable-linger {user}",)
     _must_run(device, done)
     return ()
 
 
 def restart_service(device: Device) -> bool:
-    """Has a running service take up what `current` leads to now; false where none runs.
+    """Restart a running service so that it uses the release that `current` points to now.
+
+    Returns:
+        whether a service was running.
 
     Raises:
-        EdgenetError: it does not start again; says why.
+        EdgenetError: the service does not start again; the message says why.
     """
     done = device.run(script(_RESTART, UNIT))
     _must_run(device, done)
@@ -117,26 +125,27 @@ def restart_service(device: Device) -> bool:
 
 
 def last_error(device: Device) -> tuple[str, str] | None:
-    """When (ISO 8601) the service told its last error in the journal, and what it was."""
+    """Return the time (ISO 8601) and text of the service's last error in the journal; None if none."""
     line = device.run(script(_LAST_ERROR, UNIT)).out.decode(errors="replace").strip()
     when, _, told = line.partition(" ")
     return (when, told.partition(" error: ")[2]) if line else None
 
 
 def unit_text(home: str, service: Service, version: int, user: str) -> str:
-    """The unit file (systemd.service(5)).
+    """Return the text of the unit file (systemd.service(5)).
 
     Args:
         home: edgenet's folder on the device.
-        service: what it shall do.
-        version: of systemd there.
-        user: who it runs as, where it is a service of the system.
+        service: the service's settings.
+        version: version of systemd on the device.
+        user: the user that a system service runs as.
     """
     serve = [] if service.serve is None else ["--serve", service.serve]
     command = [f"{home}/current/camera.sh", service.source, *serve]
     stepped = version >= _STEPPED_BACK_OFF
     return _UNIT.format(
-        # %t is the folder in memory that RuntimeDirectory lies in; it alone is systemd's to replace.
+        # %t is the runtime folder in memory that contains RuntimeDirectory. systemd replaces only this %,
+        # because `quoted` escapes all others.
         command=f"/bin/sh {quoted(command)} --state %t/edgenet/camera.json",
         user=f"User={user}\n" if service.system else "",
         back_off="RestartSteps=5\nRestartMaxDelaySec=60\n" if stepped else "",
@@ -145,7 +154,7 @@ def unit_text(home: str, service: Service, version: int, user: str) -> str:
 
 
 def quoted(arguments: Sequence[str]) -> str:
-    """Arguments for ExecStart=, where quotes, backslashes, $ and % mean something (systemd.service(5))."""
+    """Quote arguments for ExecStart=, where quotes, backslashes, $ and % are special (systemd.service(5))."""
     replaced = [
         argument.replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$").replace("%", "%%")
         for argument in arguments
@@ -154,10 +163,12 @@ def quoted(arguments: Sequence[str]) -> str:
 
 
 def _systemd(device: Device) -> tuple[int, str]:
-    """Its version, and the user's name."""
+    """Return the version of the device's systemd, and the user's name there."""
     version, _, user = device.run(script(_VERSION)).out.decode().strip().partition("\n")
     if not version.isdigit():
-        raise EdgenetError(f"{device.name} has no systemd", "start camera.sh there by the means it has")
+        raise EdgenetError(
+            f"{device.name} has no systemd", "start camera.sh there with another service manager"
+        )
     return int(version), user
 
 
@@ -166,7 +177,7 @@ def _must_run(device: Device, done: Finished) -> None:
         told = last_error(device)
         reason = told[1] if told else done.last_words()
         raise EdgenetError(
-            f"the service does not start on {device.name}: {reason}; it is tried again and again"
+            f"the service does not start on {device.name}: {reason}; systemd keeps restarting it"
         )
     if done.status:
         raise EdgenetError(f"cannot install the service on {device.name}: {done.last_words()}")

@@ -1,4 +1,4 @@
-"""A device behind the user's own OpenSSH: `ssh:[USER@]HOST[:PORT]`."""
+"""A device reached through the user's own OpenSSH: `ssh:[USER@]HOST[:PORT]`."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from edgenet.devices.target import Ssh
 from edgenet.errors import EdgenetError
 from edgenet.progress import Progress, silent
 
-_FAILED = 255  # what ssh itself ends with when something is wrong with the connection
+_FAILED = 255  # the exit status of ssh itself if the connection fails
 
 
 class SshDevice:
-    """A machine reached by ssh; see `device.Device`. Use within `connected`."""
+    """A machine reached by ssh, with the methods of `device.Device`. Create it with `connected`."""
 
     def __init__(self, connection: SshConnection) -> None:
         self.name = connection.name
@@ -32,7 +32,7 @@ class SshDevice:
         self._facts: DeviceFacts | None = None
 
     def run(self, command: Sequence[str], stdin: bytes = b"", timeout_s: float | None = None) -> Finished:
-        """Runs a program there; one with a timeout gets no input."""
+        """Run a program on the device. With a timeout, `stdin` is ignored."""
         if timeout_s is not None:
             return self._run_in_time(command, timeout_s)
         done = subprocess.run(
@@ -42,7 +42,7 @@ class SshDevice:
 
     @contextmanager
     def start(self, command: Sequence[str]) -> Iterator[_Running]:
-        """Starts a program there."""
+        """Start a program on the device."""
         running = _Running(self._connection, command)
         try:
             yield running
@@ -50,11 +50,11 @@ class SshDevice:
             running.stop()
 
     def push(self, files: Mapping[str, Path | bytes], folder: str, progress: Progress = silent) -> None:
-        """Copies files there with rsync, or with tar where one side lacks it."""
+        """Copy files to the device with rsync, or with tar if either machine lacks rsync."""
         copy(self._connection, self.run, files, folder, progress)
 
     def pull(self, remote: str) -> bytes:
-        """The contents of a file there."""
+        """Return the contents of a file on the device."""
         done = self.run(["cat", "--", remote])
         if done.status:
             raise EdgenetError(f"cannot read {remote} on {self.name}: {done.last_words()}")
@@ -62,14 +62,17 @@ class SshDevice:
 
     @contextmanager
     def forward(self, port: int) -> Iterator[int]:
-        """A port here that leads to one there."""
+        """Yield a local port that forwards to a port of the device."""
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             here = int(free.getsockname()[1])
         command = self._connection.forwarding("forward", here, port)
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise EdgenetError(f"cannot reach port {port} of {self.name}: {done.stderr.strip()}", "try again")
+            raise EdgenetError(
+                f"cannot reach port {port} of {self.name}: {done.stderr.strip()}",
+                "run the same command again",
+            )
         try:
             yield here
         finally:
@@ -78,7 +81,7 @@ class SshDevice:
             )
 
     def facts(self) -> DeviceFacts:
-        """What the machine is."""
+        """Return the device's facts, asked once and remembered."""
         if self._facts is None:
             self._facts = facts_of(self)
         return self._facts
@@ -95,10 +98,11 @@ class SshDevice:
         try:
             out, err = process.communicate(timeout=timeout_s)
         except subprocess.TimeoutExpired:
-            os.close(write_end)  # which ends the program there
+            os.close(write_end)  # the end of its input ends the program on the device
             process.communicate()
             raise EdgenetError(
-                f"{command[0]} did not end within {timeout_s:g} s on {self.name}", "see what keeps it busy"
+                f"{command[0]} did not end within {timeout_s:g} s on {self.name}",
+                "check what keeps the device busy",
             ) from None
         os.close(write_end)
         return self._judged(Finished(process.returncode, out, err))
@@ -110,7 +114,7 @@ class SshDevice:
 
 
 class _Running(LocalProcess):
-    """A program there, by the ssh here that leads to it."""
+    """A program on the device, run by an ssh process on this machine."""
 
     def __init__(self, connection: SshConnection, command: Sequence[str]) -> None:
         super().__init__(connection.command(watched(command)), stop_signal=None)
@@ -118,12 +122,12 @@ class _Running(LocalProcess):
         self._stopped = False
 
     def stop(self) -> None:
-        """Ends it; that the connection is lost meanwhile does not matter any more."""
+        """End the program. A connection that is lost meanwhile is no error."""
         self._stopped = True
         super().stop()
 
     def finish(self) -> Finished:
-        """Waits for its end."""
+        """Wait for the program to end."""
         done = super().finish()
         if done.status == _FAILED and not self._stopped:
             self._connection.check()
@@ -132,10 +136,10 @@ class _Running(LocalProcess):
 
 @contextmanager
 def connected(target: Ssh, name: str) -> Iterator[SshDevice]:
-    """The device, for as long as the block lasts.
+    """Yield the device for the duration of the block.
 
     Raises:
-        EdgenetError: it cannot be reached; says why and what to do.
+        EdgenetError: the device cannot be reached; the message says why and what to do.
     """
     connection = SshConnection(target, name)
     try:

@@ -1,9 +1,9 @@
-"""One connection of the user's own OpenSSH, which every command and every file then shares (ssh_config: ControlMaster).
+"""One OpenSSH connection that all commands and file copies share (ssh_config: ControlMaster).
 
-What the user's ~/.ssh/config says about the host holds: keys, jump hosts, names, ports. Host keys are always checked:
-where that configuration says "StrictHostKeyChecking no", a new host is still taken as it comes, but a known one whose
-key has changed is refused. Where a person sits at the terminal, ssh asks there for a password
-or about a new host; elsewhere it asks nothing and fails (BatchMode).
+The user's ~/.ssh/config applies: keys, jump hosts, names, ports. Host keys are always checked: even if that
+file says "StrictHostKeyChecking no", only new hosts are accepted unchecked, and a known host whose key has
+changed is refused. In a terminal, ssh may ask for a password or about a new host; otherwise it fails instead
+of asking (BatchMode).
 """
 
 from __future__ import annotations
@@ -22,31 +22,33 @@ from edgenet.devices.ssh_errors import connection_error
 from edgenet.devices.target import Ssh
 from edgenet.errors import EdgenetError
 
-# Another file than ~/.ssh/config, as `ssh -F` takes it.
+# The environment variable that names a file to use instead of ~/.ssh/config, as `ssh -F` does.
 CONFIG = "EDGENET_SSH_CONFIG"
 
 _READY = "edgenet-ready"
 _OPTIONS = {
-    "LogLevel": "ERROR",  # its reasons, not its chatter
+    "LogLevel": "ERROR",  # no banners or notices: standard error must hold only the reason of a failure
     "ConnectTimeout": "10",
-    # A network that went away is noticed within half a minute.
+    # Together these notice a lost network within half a minute.
     "ServerAliveInterval": "10",
     "ServerAliveCountMax": "3",
 }
 
 
 class SshConnection:
-    """An open connection; `close` ends it, and so does the end of this process, however it comes.
+    """An open connection. It ends with `close`, or when this process ends for any reason.
 
     Attributes:
-        home: the user's home folder there.
+        name: the target as the user gave it.
+        home: the user's home folder on the device.
     """
 
     def __init__(self, target: Ssh, name: str) -> None:
-        """Connects.
+        """Connect to the device.
 
         Raises:
-            EdgenetError: no ssh here, no such host, refused, its key unknown or changed, no permission.
+            EdgenetError: ssh is not installed, the host does not exist or refuses the connection or the
+                login, or its key is unknown or has changed.
         """
         if shutil.which("ssh") is None:
             raise EdgenetError(
@@ -54,10 +56,11 @@ class SshConnection:
             )
         self.name = name
         self._target = target
-        # A socket's path may have 100 characters or so: $TMPDIR may be too long for one.
+        # A socket's path may have only about 100 characters, and $TMPDIR may be longer.
         self._folder = Path(tempfile.mkdtemp(prefix="edgenet-", dir="/tmp"))
         self._master: subprocess.Popen[bytes] | None = None
-        # Of every connection: without the shared one, ssh would make another by itself.
+        # Every ssh command gets these options: if the shared connection is lost, ssh opens another one by
+        # itself.
         self._options = {**_OPTIONS, **self._host_keys()}
         try:
             self.home = self._connect()
@@ -66,44 +69,51 @@ class SshConnection:
             raise
 
     def command(self, command: Sequence[str]) -> list[str]:
-        """The command here that runs one there; the login shell gets each argument quoted."""
+        """Return the local command that runs a command on the device; arguments are quoted for its shell."""
         return [*self.transport(), "-T", *self._destination(), "exec " + shlex.join(command)]
 
     def transport(self) -> list[str]:
-        """`ssh` with the options that use this connection, and no other; without the host."""
+        """Return `ssh` with the options that make it use this connection, without the host."""
         return ["ssh", *_config(), *_as_options({**self._options, "BatchMode": "yes"}), *self._socket("no")]
 
     def remote(self, path: str) -> str:
-        """A path there as rsync writes it."""
-        # The socket knows the user and the port already.
+        """Return a path on the device in rsync's notation, HOST:PATH."""
+        # User and port are left out, because the shared connection already has them.
         host = self._target.host
         return f"[{host}]:{path}" if ":" in host else f"{host}:{path}"
 
     def forwarding(self, action: str, here: int, there: int) -> list[str]:
-        """The command that makes ("forward") or takes back ("cancel") a port of 127.0.0.1 that leads to one there."""
+        """Return the command that forwards a local port to a port of the device, or ends that.
+
+        Args:
+            action: "forward" or "cancel".
+            here: port of this machine's 127.0.0.1.
+            there: port of the device's 127.0.0.1.
+        """
         ports = f"127.0.0.1:{here}:127.0.0.1:{there}"
         return [*self.transport(), "-O", action, "-L", ports, *self._destination()]
 
     def check(self) -> None:
-        """Raises EdgenetError if the connection is lost."""
+        """Raise EdgenetError if the connection is lost."""
         if self._master is not None and self._master.poll() is None:
             check = [*self.transport(), "-O", "check", *self._destination()]
             if subprocess.run(check, capture_output=True, check=False).returncode == 0:
                 return
         raise EdgenetError(
             f"the connection to {self.name} is lost",
-            "see that it has power and that the network is up, then do the same again",
+            "check the device's power and the network, then run the same command again",
         )
 
     def close(self) -> None:
-        """Ends the connection and all that runs over it."""
+        """End the connection and everything that runs over it."""
         if self._master is not None:
             self._master.terminate()
-            self._master.communicate()  # which also closes its streams
+            self._master.communicate()  # waits for it and closes its streams
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _connect(self) -> str:
-        # It ends with its standard input, which this process holds: no connection outlives us.
+        # `cat` ends when its standard input closes. This process holds the other end, so no connection
+        # outlives us.
         text = f'echo {_READY} && printf "%s\\n" "$HOME" && exec cat'
         asks = "no" if sys.stdin.isatty() and sys.stderr.isatty() else "yes"
         options = [*_as_options({**self._options, "BatchMode": asks}), *self._socket("yes"), "-T"]
@@ -115,13 +125,13 @@ class SshConnection:
         )
         assert self._master.stdout is not None
         assert self._master.stderr is not None
-        for line in self._master.stdout:  # a login script may greet first
+        for line in self._master.stdout:  # a login script may print a greeting first
             if line.strip() == _READY.encode():
                 return self._master.stdout.readline().decode().rstrip("\n")
         raise connection_error(self.name, self._target, self._master.stderr.read().decode(errors="replace"))
 
     def _host_keys(self) -> dict[str, str]:
-        """What makes ssh check the host's key where the user's configuration does not."""
+        """Return the option that makes ssh check host keys if the user's configuration turns that off."""
         shown = subprocess.run(
             ["ssh", *_config(), "-G", *self._destination()], capture_output=True, text=True, check=False
         )

@@ -1,4 +1,4 @@
-"""Copying files over an open ssh connection: rsync, which moves only what is not there yet, or tar."""
+"""Copying files over an open ssh connection with rsync, which skips files already there, or with tar."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edgenet.devices.ssh_connection import SshConnection
 from edgenet.errors import EdgenetError
 from edgenet.progress import Progress
 
-STAGE = "copy"  # its progress counts bytes
+STAGE = "copy"  # progress in this stage counts bytes
 
 _DONE_SO_FAR = re.compile(rb"^\s*(\d+)\s+\d+%")
 _PREPARE = 'mkdir -p "$1" && command -v rsync'
@@ -29,20 +29,20 @@ Run = Callable[..., Finished]
 def copy(
     connection: SshConnection, run: Run, files: Mapping[str, Path | bytes], folder: str, progress: Progress
 ) -> None:
-    """Copies files into a folder there, which is made.
+    """Copy files into a folder on the device, creating the folder.
 
     Args:
-        connection: the way there.
-        run: runs a command there, with standard input.
-        files: contents or files here, by path within the folder.
-        folder: absolute path there.
-        progress: counts bytes.
+        connection: the open connection.
+        run: runs a command on the device, with standard input.
+        files: maps each path within the folder to contents or to a file on this machine.
+        folder: absolute path on the device.
+        progress: reports bytes copied.
 
     Raises:
-        EdgenetError: it cannot be written, the disk is full, the connection is lost.
+        EdgenetError: the folder cannot be written, the disk is full, or the connection is lost.
     """
     ready = run(script(_PREPARE, folder))
-    # mkdir says why it failed; that there is no rsync is told by silence.
+    # A failed mkdir prints why; `command -v` fails silently if there is no rsync.
     if ready.status and ready.err:
         raise EdgenetError(f"cannot make {folder} on {connection.name}: {ready.last_words()}", _remedy(ready))
     with tempfile.TemporaryDirectory(prefix="edgenet-") as staged:
@@ -59,7 +59,7 @@ def copy(
 
 
 def _has_rsync() -> bool:
-    """An rsync of ours that counts bytes for us (macOS comes with another one)."""
+    """Return whether this machine has rsync 3.1 or newer, for --info=progress2 (macOS ships another one)."""
     if shutil.which("rsync") is None:
         return False
     said = subprocess.run(["rsync", "--version"], capture_output=True, check=False).stdout
@@ -67,7 +67,7 @@ def _has_rsync() -> bool:
 
 
 def _stage(files: Mapping[str, Path | bytes], folder: Path) -> int:
-    """Lays the files out as they shall lie there; returns their bytes."""
+    """Lay the files out in a local folder as they will be on the device; return their total size in bytes."""
     total = 0
     for name, content in files.items():
         place = folder / name
@@ -81,7 +81,8 @@ def _stage(files: Mapping[str, Path | bytes], folder: Path) -> int:
 
 
 def _rsync(connection: SshConnection, staged: Path, folder: str, count: Callable[[int], None]) -> Finished:
-    # -L: what the links lead to; -c: by content; -s: the path there is no shell's business; --info: bytes so far.
+    # -L: follow links; -c: compare contents; -s: keep the remote shell from expanding the path;
+    # --info=progress2: print the bytes copied so far.
     options = ["-rLcs", "--partial", "--chmod=D755,F644", "--info=progress2", "--no-human-readable"]
     process = subprocess.Popen(
         [
@@ -97,7 +98,7 @@ def _rsync(connection: SshConnection, staged: Path, folder: str, count: Callable
         stderr=subprocess.PIPE,
     )
     assert process.stdout is not None
-    # Its progress comes in lines that end with a carriage return.
+    # rsync ends its progress lines with a carriage return; newline=None splits at these too.
     for line in io.TextIOWrapper(process.stdout, newline=None, errors="replace"):
         if found := _DONE_SO_FAR.match(line.encode()):
             count(int(found.group(1)))
@@ -113,7 +114,7 @@ def _tar(staged: Path) -> bytes:
 
 
 def _reason(done: Finished) -> str:
-    """The line that says why: rsync ends with one that only says where in its source."""
+    """Return the line that says why the copy failed; rsync's last line only names a place in its source."""
     lines = done.err.decode(errors="replace").splitlines()
     telling = [line for line in lines if "rror" not in line or "No space" in line or "denied" in line]
     found = [line for line in telling if "No space left" in line or "ermission denied" in line] or telling
@@ -122,7 +123,7 @@ def _reason(done: Finished) -> str:
 
 def _remedy(done: Finished) -> str:
     if b"No space left" in done.err:
-        return "free some space there"
+        return "free some space on the device"
     if b"ermission denied" in done.err or b"Read-only" in done.err:
-        return "see who owns the folder there"
-    return "do the same again: what was copied is kept"
+        return "check who owns the folder on the device"
+    return "run the same command again; files already copied are kept"

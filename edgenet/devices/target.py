@@ -1,4 +1,4 @@
-"""What the user types after --to and --on: `local`, `browser`, `ssh:[USER@]HOST[:PORT]`, `adb` or `adb:SERIAL`."""
+"""Values of --to and --on: `local`, `browser`, `ssh:[USER@]HOST[:PORT]`, `adb` or `adb:SERIAL`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from edgenet.errors import EdgenetError
 
 FORMS = "local, browser, ssh:USER@HOST, ssh:USER@HOST:PORT, adb or adb:SERIAL"
-# A host or a user that began with "-" would be an option of ssh's; the rest is what names may consist of
-# (RFC 1123; a name of ~/.ssh/config may have "_").
+# ssh would take a host or user that begins with "-" for an option. The other characters are those allowed in
+# names (RFC 1123; names in ~/.ssh/config may also contain "_").
 _HOST = re.compile(
     r"(?:(?P<user>[A-Za-z0-9_][A-Za-z0-9_.-]*)@)?(?P<host>[A-Za-z0-9_][A-Za-z0-9_.-]*|\[[0-9A-Fa-f:.%a-z0-9]+\])(?::(?P<port>\d{1,5}))?"
 )
@@ -23,12 +23,12 @@ class Local:
 
 @dataclass(frozen=True)
 class Browser:
-    """A browser of this machine: it runs pages, and nothing can be copied to it."""
+    """A browser on this machine: it opens pages, and files cannot be copied to it."""
 
 
 @dataclass(frozen=True)
 class Ssh:
-    """A machine behind OpenSSH; user and port are None where the user's own configuration has them."""
+    """A machine reached by OpenSSH; if user or port is None, the user's ssh configuration decides."""
 
     host: str
     user: str | None = None
@@ -37,7 +37,7 @@ class Ssh:
 
 @dataclass(frozen=True)
 class Adb:
-    """A phone behind adb; serial is None for the only one."""
+    """A phone reached by adb; serial is None for ANDROID_SERIAL's or the only attached phone."""
 
     serial: str | None = None
 
@@ -46,10 +46,10 @@ Target = Local | Browser | Ssh | Adb
 
 
 def parse_target(text: str) -> Target:
-    """The target that the user typed.
+    """Parse the target that the user typed.
 
     Raises:
-        EdgenetError: it has none of the forms.
+        EdgenetError: the text has none of the forms of a target.
     """
     if text == "local":
         return Local()

@@ -1,4 +1,4 @@
-"""Packages for a device that has no network: this machine's pip fetches them, and they are kept for the next device."""
+"""Packages for a device without a network: this machine's pip downloads them and a cache keeps them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from edgenet.errors import EdgenetError
 from edgenet.progress import Progress
 from edgenet.zoo.weights import cache_folder
 
-_OLDEST_GLIBC = 17  # of PEP 600's tags manylinux_2_17 and on; 2014 is another name of the first
+# PEP 600's tags start at manylinux_2_17, for glibc 2.17; manylinux2014 is another name for it.
+_OLDEST_GLIBC = 17
 
 
 def wheels_for(needed: Requirements, progress: Progress) -> list[Path]:
-    """The wheels that a device needs, from the cache or downloaded.
+    """Return the wheels that a device needs, from the cache or downloaded.
 
     Raises:
-        EdgenetError: pip is not there, cannot reach its index, or finds no wheel.
+        EdgenetError: pip is missing, cannot reach its index, or finds no wheel.
     """
     name = hashlib.sha256("\n".join([*needed.packages, *_tags(needed)]).encode()).hexdigest()[:16]
     folder = cache_folder(os.environ) / "wheels" / name
@@ -51,12 +52,12 @@ def _download(needed: Requirements, folder: Path) -> None:
         ]
         raise EdgenetError(
             f"cannot download {' '.join(needed.packages)}: {lines[-1]}",
-            "see that this machine has a network, and pip",
+            "check that this machine has a network connection and pip",
         )
 
 
 def _tags(needed: Requirements) -> list[str]:
-    """What fits the device, as pip's options: PEP 600's tags up to its C library."""
+    """Return pip's options that select wheels for the device: PEP 600 tags up to its glibc version."""
     newest = int(needed.python.glibc.split(".")[1])
     platforms = ["manylinux2014", *(f"manylinux_2_{minor}" for minor in range(_OLDEST_GLIBC, newest + 1))]
     chosen = [part for name in platforms for part in ("--platform", f"{name}_{needed.userland}")]

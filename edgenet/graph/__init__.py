@@ -1,1 +1,1 @@
-"""The graph: one small typed form of a classifier, its readers, passes, executor and cost."""
+"""The graph: a small typed form of a classifier, with its readers, passes, executor and cost."""

@@ -1,4 +1,4 @@
-"""Building a graph node by node, with shapes inferred and names kept unique."""
+"""Builds a graph node by node; infers shapes and keeps names unique."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from edgenet.graph.shapes import check_size, infer_shape
 
 
 class GraphBuilder:
-    """Collects nodes for one `Graph`; what readers write into."""
+    """Collects the nodes of one `Graph`; the readers add to it."""
 
     def __init__(self, name: str, input_name: str, input_shape: Shape) -> None:
         self.name = name
@@ -18,7 +18,11 @@ class GraphBuilder:
         self.nodes: list[Node] = []
 
     def add(self, operator: Operator, inputs: list[str], name: str) -> str:
-        """Adds one node and returns the tensor it makes, called after `name`."""
+        """Add one node and return the name of the tensor it produces: `name`, numbered if taken.
+
+        Raises:
+            EdgenetError: the inputs' shapes do not fit the operator, or the result is empty or too large.
+        """
         output = self.unique(name)
         try:
             self.shapes[output] = infer_shape(operator, [self.shapes[tensor] for tensor in inputs])
@@ -29,12 +33,12 @@ class GraphBuilder:
         return output
 
     def unique(self, name: str) -> str:
-        """`name`, or the name with the first free number behind it."""
+        """Return `name`, or `name` with numbers appended until no tensor has it."""
         candidate, number = name, 1
         while candidate in self.shapes:
             candidate, number = f"{name}_{number}", number + 1
         return candidate
 
     def graph(self, output: str, pixels: PixelEncoding | None = None) -> Graph:
-        """The finished graph."""
+        """Return the finished graph."""
         return Graph(self.name, tuple(self.nodes), self.input, output, dict(self.shapes), pixels)

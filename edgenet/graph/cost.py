@@ -1,4 +1,4 @@
-"""What a graph costs: mult-adds, parameters and the memory its activations need at once."""
+"""Counts a graph's cost: mult-adds, parameters and the peak memory of its activations."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from edgenet.graph.operators import WEIGHTED, Conv2D, DepthwiseConv2D, FullyConn
 
 @dataclass(frozen=True)
 class Cost:
-    """Attributes:
-    mult_adds: multiplications of the convolutions and fully connected layers for one picture
-        (as counted in arXiv 1704.04861, section 3.1); elementwise work is left out.
-    parameters: weights and biases that the file holds, batch norm folded.
-    peak_activation_values: the most values that are alive at the same time, when no operator works in place;
-        times one byte for int8, four for float32.
+    """The cost of a graph for one picture.
+
+    Attributes:
+        mult_adds: multiplications of the convolutions and fully connected layers (as counted in
+            arXiv 1704.04861, section 3.1); elementwise work is left out.
+        parameters: weights and biases that the file holds, with batch norm folded.
+        peak_activation_values: the most activation values in memory at the same time if no operator works in
+            place; a value takes one byte in int8, four in float32.
     """
 
     mult_adds: int
@@ -25,7 +27,7 @@ class Cost:
 
 
 def cost(graph: Graph) -> Cost:
-    """Counts a graph's cost for one picture."""
+    """Count a graph's cost for one picture."""
     weighted = [node.operator for node in graph.nodes if isinstance(node.operator, WEIGHTED)]
     return Cost(
         mult_adds=sum(node_mult_adds(graph, node) for node in graph.nodes),
@@ -35,7 +37,7 @@ def cost(graph: Graph) -> Cost:
 
 
 def node_mult_adds(graph: Graph, node: Node) -> int:
-    """Mult-adds of one node: each output value costs as many as its window holds."""
+    """Return a node's mult-adds: its output values times the weights each one uses; 0 without weights."""
     outputs = math.prod(graph.shapes[node.output])
     match node.operator:
         case Conv2D(weight=weight):

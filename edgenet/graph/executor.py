@@ -1,4 +1,4 @@
-"""The float reading: running a graph with torch on the CPU."""
+"""Runs a graph in float32 with torch on the CPU."""
 
 from __future__ import annotations
 
@@ -47,26 +47,29 @@ BINARY: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 def decode_pixels(graph: Graph, images: NDArray[np.uint8]) -> Tensor:
-    """uint8 RGB [n, H, W, 3] as the numbers that the graph's input holds, float32 of the same shape."""
+    """Turn uint8 RGB [n, H, W, 3] into the graph's input values, float32 of the same shape.
+
+    Without a pixel encoding the values stay 0 to 255.
+    """
     pixels = torch.from_numpy(np.ascontiguousarray(images)).to(torch.float32)
     encoding = graph.pixels or PixelEncoding()
     return (pixels - encoding.zero_point) * float(np.float32(encoding.scale))
 
 
 def tensor_of(array: NDArray) -> Tensor:
-    """A constant for torch, which takes no read-only memory."""
+    """Return a constant as a torch tensor; read-only memory is copied because torch does not support it."""
     return torch.from_numpy(array if array.flags.writeable else array.copy())
 
 
 def run(
     graph: Graph, images: NDArray[np.uint8], batch_size: int = 2, observe: Observer | None = None
 ) -> NDArray[np.float32]:
-    """Runs the graph on photos.
+    """Run the graph on photos.
 
     Args:
         images: uint8 RGB [n, H, W, 3].
-        batch_size: how many photos go through at once; bounds the memory.
-        observe: called with every tensor's name and value [b, ...] as it is made, the input first.
+        batch_size: the number of photos per batch, which bounds the memory; 1 if the graph cannot batch.
+        observe: called with the name and value [b, ...] of the input and then of each tensor once computed.
 
     Returns:
         The output, float32 [n, N].
@@ -81,7 +84,7 @@ def run(
 
 @torch.inference_mode()
 def run_tensors(graph: Graph, value: Tensor, observe: Observer | None = None) -> Tensor:
-    """Runs the graph on decoded input [n, H, W, 3]; a tensor is freed after its last use."""
+    """Run the graph on decoded input [n, H, W, 3]; each tensor is freed after its last use."""
     values = {graph.input: value}
     if observe:
         observe(graph.input, value)
@@ -96,27 +99,27 @@ def run_tensors(graph: Graph, value: Tensor, observe: Observer | None = None) ->
 
 
 def last_uses(graph: Graph) -> dict[str, str]:
-    """The node that reads a tensor last; the graph's output is never done with."""
+    """Map each tensor to the node that reads it last; the graph's output is left out, so that it is kept."""
     last = {name: node.name for node in graph.nodes for name in node.inputs}
     last.pop(graph.output, None)
     return last
 
 
 def forget(values: dict[str, Tensor], node: Node, last_use: Mapping[str, str]) -> None:
-    """Drops the tensors that nobody reads after this node, where they are there."""
+    """Drop this node's inputs from `values` if no later node reads them."""
     for name in set(node.inputs):
         if last_use.get(name) == node.name:
             values.pop(name, None)
 
 
 def keeps_batch(graph: Graph) -> bool:
-    """Whether the first axis is the photo's in every tensor, so that several photos can go through at once."""
+    """Return whether the first axis of every tensor is the batch, so that several photos can run at once."""
     turned = any(isinstance(n.operator, Transpose) and n.operator.permutation[0] != 0 for n in graph.nodes)
     return not turned and all(shape[0] == 1 for shape in graph.shapes.values())
 
 
 def apply(operator: Operator, inputs: list[Tensor]) -> Tensor:
-    """One operator on NHWC tensors with any batch size."""
+    """Compute one operator on NHWC tensors with any batch size."""
     x = inputs[0]
     match operator:
         case Conv2D() | DepthwiseConv2D():
@@ -148,26 +151,30 @@ def apply(operator: Operator, inputs: list[Tensor]) -> Tensor:
 
 
 def reshape(x: Tensor, operator: Reshape) -> Tensor:
-    """The same values in another shape, for any number of photos where the first axis is theirs."""
+    """Reshape x; if the target's first axis is 1, it is the batch and may have any size."""
     return x.reshape(-1, *operator.shape[1:]) if operator.shape[0] == 1 else x.reshape(operator.shape)
 
 
 def pad(x: Tensor, pads: Pads, value: float = 0.0) -> Tensor:
-    """[n, H, W, C] with `value` around the picture."""
+    """Pad [n, H, W, C] with `value` around the picture."""
     return functional.pad(x, (0, 0, pads.left, pads.right, pads.top, pads.bottom), value=value)
 
 
 def torch_kernel(operator: Conv2D | DepthwiseConv2D, weight: Tensor) -> Tensor:
-    """A TFLite weight as torch has it: [O, I / groups, KH, KW]."""
+    """Permute a weight from TFLite's layout to torch's: [O, I / groups, KH, KW]."""
     return weight.permute(0, 3, 1, 2) if isinstance(operator, Conv2D) else weight.permute(3, 0, 1, 2)
 
 
 def convolve(operator: Conv2D | DepthwiseConv2D, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """The convolution without its activation, of an already padded NHWC tensor, with other weights.
+    """Convolve an already padded NHWC tensor with the given weights instead of the operator's own.
+
+    The operator's padding and activation are not applied.
 
     Args:
+        operator: gives the stride, dilation and groups.
+        x: [n, H, W, C], padded.
         weight: in the operator's own layout.
-        bias: [O], or None for none.
+        bias: [O], or None for no bias.
     """
     groups = operator.groups if isinstance(operator, Conv2D) else x.shape[3]
     kernel = torch_kernel(operator, weight).contiguous(memory_format=torch.channels_last)
@@ -194,6 +201,6 @@ def _average(operator: Pool, x: Tensor) -> Tensor:
 
 
 def activate(x: Tensor, activation: Activation) -> Tensor:
-    """The activation that an operator applies to its own result, which is overwritten."""
+    """Apply an operator's activation to its result x, in place."""
     low, high = activation.bounds
     return x if activation is Activation.NONE else x.clamp_(low, None if np.isinf(high) else high)

@@ -1,4 +1,4 @@
-"""The graph: nodes in the order of their work, one input picture, one output vector."""
+"""The graph of a classifier: its nodes in topological order, one input picture and one output vector."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class PixelEncoding:
-    """What a uint8 pixel q means to the network: scale * (q - zero_point)."""
+    """The real number that a uint8 pixel q stands for: scale * (q - zero_point)."""
 
     scale: float = 1.0
     zero_point: int = 0
@@ -22,7 +22,7 @@ class PixelEncoding:
 
 @dataclass(frozen=True)
 class Node:
-    """One step: an operator, the tensors it reads and the one tensor it makes."""
+    """One step: an operator, the tensors it reads and the one tensor it produces."""
 
     name: str
     operator: Operator
@@ -35,13 +35,13 @@ class Graph:
     """A classifier in NHWC.
 
     Attributes:
-        name: for people and for the file's metadata.
-        nodes: in topological order; every tensor is made once.
+        name: shown to people and written to the file's metadata.
+        nodes: in topological order; each tensor is produced exactly once.
         input: the tensor [1, H, W, 3] that holds the decoded pixels (see `pixels`).
-        output: the tensor [1, N] of logits (or of scores, where the network ends in an activation).
+        output: the tensor [1, N] of logits (or of scores if the network ends in an activation).
         shapes: the shape of every tensor, for a batch of one.
-        pixels: how uint8 RGB pixels become the input's numbers; None before the normalization was put in front,
-            when the input takes normalized numbers.
+        pixels: how uint8 RGB pixels become the input's numbers; None if the input takes normalized numbers,
+            as it does until `normalize_pixels` puts the normalization in front.
     """
 
     name: str
@@ -53,43 +53,47 @@ class Graph:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width of the picture."""
+        """Return the height and width of the picture."""
         _, height, width, _ = self.shapes[self.input]
         return height, width
 
     @property
     def classes(self) -> int:
-        """How many scores come out."""
+        """Return the number of output scores."""
         return self.shapes[self.output][-1]
 
     def takes_pixels(self) -> PixelEncoding:
-        """What a pixel means to the graph's input; the graph must take pixels."""
+        """Return the pixel encoding of the graph's input.
+
+        Raises:
+            TypeError: the graph takes normalized numbers, not pixels.
+        """
         if self.pixels is None:
             raise TypeError(f"the graph '{self.name}' takes normalized numbers, not pixels")
         return self.pixels
 
     def producers(self) -> dict[str, Node]:
-        """Which node makes a tensor."""
+        """Map each tensor to the node that produces it."""
         return {node.output: node for node in self.nodes}
 
     def unused_name(self, name: str) -> str:
-        """`name`, or with the first number behind it that no tensor and no node has yet."""
+        """Return the first of `name`, `name_1`, `name_2`, ... that no tensor and no node uses yet."""
         taken = {*self.shapes, *(node.name for node in self.nodes)}
         numbered = (f"{name}_{number}" for number in count(1))
         return name if name not in taken else next(other for other in numbered if other not in taken)
 
     def uses(self) -> Counter[str]:
-        """How often each tensor is read, the graph's output counted once."""
+        """Count how often each tensor is read; being the graph's output counts as one more read."""
         reads = Counter(name for node in self.nodes for name in node.inputs)
         reads[self.output] += 1
         return reads
 
     def with_nodes(self, nodes: Iterable[Node], new_shapes: Mapping[str, Shape] | None = None) -> Graph:
-        """The same graph with other nodes; shapes of tensors that are gone are dropped.
+        """Return the same graph with other nodes, without the shapes of tensors that no longer exist.
 
         Args:
             nodes: the new nodes, in topological order.
-            new_shapes: shapes of tensors that were not in the graph before, or have changed.
+            new_shapes: the shapes of tensors that are new or whose shape has changed.
         """
         kept = tuple(nodes)
         alive = {self.input, self.output} | {node.output for node in kept}

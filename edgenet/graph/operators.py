@@ -1,7 +1,8 @@
-"""The operators of edgenet's graph: frozen values that hold their attributes and constants.
+"""The operators of edgenet's graph: frozen dataclasses that hold their attributes and constants.
 
-All of them work on NHWC tensors. Weights keep TFLite's layouts, so that writing a file copies and never permutes.
-Arrays are never changed in place: a pass that changes a weight makes a new operator with `dataclasses.replace`.
+All of them work on NHWC tensors. Weights keep TFLite's layouts, so that writing a file copies and never
+permutes. Arrays are never changed in place: a pass that changes a weight makes a new operator with
+`dataclasses.replace`.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ class Activation(str, Enum):
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """The lowest and highest value that can come out."""
+        """Return the lowest and highest value that the activation can give."""
         return {"none": (-np.inf, np.inf), "relu": (0.0, np.inf), "relu6": (0.0, 6.0)}[self.value]
 
 
 class Pads(NamedTuple):
-    """Zeros around the picture, in pixels."""
+    """How many pixels of padding each side of the picture gets."""
 
     top: int = 0
     bottom: int = 0
@@ -40,7 +41,7 @@ class Pads(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Conv2D:
-    """Convolution: weight [O, KH, KW, I / groups], bias [O]."""
+    """A convolution with weight [O, KH, KW, I / groups] and bias [O]."""
 
     weight: FloatArray
     bias: FloatArray
@@ -52,13 +53,13 @@ class Conv2D:
 
     @property
     def kernel(self) -> tuple[int, int]:
-        """Height and width of the kernel."""
+        """Return the height and width of the kernel."""
         return self.weight.shape[1], self.weight.shape[2]
 
 
 @dataclass(frozen=True, eq=False)
 class DepthwiseConv2D:
-    """Depthwise convolution: weight [1, KH, KW, C * multiplier], bias [C * multiplier]."""
+    """A depthwise convolution with weight [1, KH, KW, C * multiplier] and bias [C * multiplier]."""
 
     weight: FloatArray
     bias: FloatArray
@@ -69,13 +70,13 @@ class DepthwiseConv2D:
 
     @property
     def kernel(self) -> tuple[int, int]:
-        """Height and width of the kernel."""
+        """Return the height and width of the kernel."""
         return self.weight.shape[1], self.weight.shape[2]
 
 
 @dataclass(frozen=True, eq=False)
 class FullyConnected:
-    """Matrix product over the last axis: weight [O, I], bias [O]."""
+    """A matrix product over the last axis with weight [O, I] and bias [O]."""
 
     weight: FloatArray
     bias: FloatArray
@@ -84,7 +85,7 @@ class FullyConnected:
 
 @dataclass(frozen=True, eq=False)
 class Affine:
-    """x * scale + offset along the last axis: scale and offset [C] or [1]."""
+    """x * scale + offset along the last axis; scale and offset are each [C] or [1]."""
 
     scale: FloatArray
     offset: FloatArray
@@ -107,7 +108,7 @@ class Binary:
 
 @dataclass(frozen=True)
 class Pool:
-    """Max or average pooling; the average leaves the padding out of its count, as TFLite does."""
+    """Max or average pooling; the average does not count padding, as in TFLite."""
 
     kind: str
     size: tuple[int, int]
@@ -116,25 +117,25 @@ class Pool:
 
     @property
     def kernel(self) -> tuple[int, int]:
-        """Height and width of the window."""
+        """Return the height and width of the window."""
         return self.size
 
     @property
     def dilation(self) -> tuple[int, int]:
-        """Pooling windows have no holes."""
+        """Return (1, 1): pooling windows have no holes."""
         return (1, 1)
 
 
 @dataclass(frozen=True)
 class Mean:
-    """Mean over height and width: [1, H, W, C] to [1, 1, 1, C], or to [1, C]."""
+    """The mean over height and width: [1, H, W, C] becomes [1, 1, 1, C], or [1, C] without `keep_dims`."""
 
     keep_dims: bool = True
 
 
 @dataclass(frozen=True)
 class Pad:
-    """Padding around the picture as a step of its own: with zeros, or for max pooling with -inf."""
+    """Padding around the picture as a separate step: with zeros, or with -inf before max pooling."""
 
     pads: Pads
     value: float = 0.0
@@ -142,7 +143,7 @@ class Pad:
 
 @dataclass(frozen=True)
 class Concat:
-    """Tensors put one after the other along an axis."""
+    """The concatenation of tensors along an axis."""
 
     axis: int
 
@@ -156,7 +157,7 @@ class Reshape:
 
 @dataclass(frozen=True)
 class Transpose:
-    """Axes in another order: output axis i is input axis permutation[i]."""
+    """The axes in another order: output axis i is input axis permutation[i]."""
 
     permutation: tuple[int, ...]
 

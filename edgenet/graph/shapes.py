@@ -1,4 +1,4 @@
-"""The shape that an operator makes of its inputs' shapes, and TensorFlow's rule for SAME padding."""
+"""Infers an operator's output shape from its inputs' shapes; computes TensorFlow's SAME padding."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ from edgenet.graph.operators import (
 )
 
 LARGEST_TENSOR = 2**28
-"""Numbers in one tensor, 1 GiB as float32: a damaged file must not fill the memory."""
+"""The most values in one tensor, 1 GiB as float32: a damaged file must not fill the memory."""
 
 
 def check_size(shape: Shape) -> None:
-    """Refuses a tensor without numbers, or with more than any classifier has."""
+    """Raise EdgenetError for a tensor that is empty or larger than any classifier needs."""
     if not 0 < math.prod(shape) <= LARGEST_TENSOR:
         raise EdgenetError(f"a tensor {list(shape)} is empty or too large", "export the network again")
 
 
 def infer_shape(operator: Operator, inputs: list[Shape]) -> Shape:
-    """The output's shape.
+    """Return the shape of the operator's output.
 
     Raises:
         EdgenetError: the inputs' shapes do not fit the operator.
     """
     needed = 2 if isinstance(operator, Binary) else 1
     if len(inputs) < needed or (len(inputs) > needed and not isinstance(operator, Concat)):
-        raise EdgenetError(f"a {type(operator).__name__} got {len(inputs)} inputs where it takes {needed}")
+        raise EdgenetError(f"a {type(operator).__name__} got {len(inputs)} inputs but takes {needed}")
     first = inputs[0]
     _check_rank(operator, first)
     if isinstance(operator, WINDOWED):
@@ -74,7 +74,7 @@ def infer_shape(operator: Operator, inputs: list[Shape]) -> Shape:
             others = [operator.scale.shape] if isinstance(operator, Affine) else inputs[1:]
             shape = _broadcast([first, *others])
             if isinstance(operator, Affine) and shape != first:
-                raise EdgenetError(f"constants for {max(others[0])} channels got a tensor {list(first)}")
+                raise EdgenetError(f"an Affine for {max(others[0])} channels got a tensor {list(first)}")
             return shape
         case Unary() | Softmax():
             return first
@@ -95,7 +95,7 @@ def infer_shape(operator: Operator, inputs: list[Shape]) -> Shape:
         case Reshape():
             if math.prod(operator.shape) != math.prod(first):
                 raise EdgenetError(
-                    f"a Reshape from {list(first)} to {list(operator.shape)} changes how many values there are"
+                    f"a Reshape from {list(first)} to {list(operator.shape)} changes the number of values"
                 )
             return operator.shape
         case Transpose():
@@ -104,7 +104,7 @@ def infer_shape(operator: Operator, inputs: list[Shape]) -> Shape:
 
 
 def _check_rank(operator: Operator, shape: Shape) -> None:
-    """Refuses what would make the rules below trip over a missing axis."""
+    """Raise EdgenetError for a wrong number of axes, so that the shape rules can index axes safely."""
     pictures = isinstance(operator, (*WINDOWED, Mean, Pad))
     ranks = {Conv2D: 4, DepthwiseConv2D: 4, FullyConnected: 2}
     if isinstance(operator, WEIGHTED) and operator.weight.ndim != ranks[type(operator)]:
@@ -134,7 +134,7 @@ def _check_weights(operator: Weighted) -> None:
     if operator.bias.shape != (outputs,) or groups < 1 or outputs % groups:
         raise EdgenetError(
             f"a {type(operator).__name__} with a weight {list(operator.weight.shape)} has {groups} groups and "
-            f"biases {list(operator.bias.shape)}, which do not fit"
+            f"biases {list(operator.bias.shape)}, which do not fit together"
         )
 
 
@@ -144,10 +144,10 @@ def _misfit(operator: Operator, weight: Shape, shape: Shape) -> EdgenetError:
 
 
 def same_pads(size: tuple[int, int], operator: Windowed) -> Pads:
-    """TensorFlow's SAME padding for a picture of this height and width.
+    """Return TensorFlow's SAME padding for a picture of this height and width.
 
-    The output has ceil(n / stride) positions; what the windows need beyond the picture is shared
-    between both sides, the odd pixel going to the bottom and right (tf.nn documentation, "Padding").
+    The output has ceil(n / stride) positions. The padding that the windows need is split between both sides;
+    an odd pixel goes to the bottom or right (tf.nn documentation, "Padding").
     """
     (top, bottom), (left, right) = (
         _same_pads_along(n, kernel, stride, dilation)
@@ -185,5 +185,5 @@ def _broadcast(shapes: list[Shape]) -> Shape:
         return tuple(int(n) for n in np.broadcast_shapes(*shapes))
     except ValueError:
         raise EdgenetError(
-            f"an elementwise operator got shapes that do not fit: {[list(s) for s in shapes]}"
+            f"an elementwise operator got shapes that do not broadcast: {[list(s) for s in shapes]}"
         ) from None

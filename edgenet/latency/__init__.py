@@ -1,1 +1,1 @@
-"""Latency: measured on a device by its scripts, read from reports, compared, drawn, and used to choose a network."""
+"""Latency: measuring it on devices, reading and comparing reports, and choosing a network by it."""

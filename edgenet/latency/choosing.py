@@ -1,8 +1,8 @@
-"""Choosing a network for a budget: which to train, when to stop, and what one more point would take.
+"""Choosing a network for a budget: which candidates to train, when to stop, and what one more point costs.
 
-Latency and size do not depend on the weights, so they are known before any training. Accuracy grows with mult-adds
-(arXiv 1704.04861, figure 4: nearly by the same step for each doubling), so the most promising candidate is the one that
-computes the most within the budget.
+Latency and size do not depend on the weights, so they are known before any training. Accuracy grows with
+mult-adds (arXiv 1704.04861, figure 4: by nearly the same step for each doubling), so the most promising
+candidate is the one with the most mult-adds within the budget.
 """
 
 from __future__ import annotations
@@ -12,21 +12,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 PATIENCE = 2
-"""Training stops after as many in a row that were no better than the best before them ..."""
+"""Training stops after this many networks in a row that were no better than the best before them ..."""
 TRAINING_SHARE = 1 / 3
-"""... or before the mult-adds of those trained exceed this share of all candidates', which a sweep would train."""
+"""... or before the trained networks' mult-adds would exceed this share of the sum over all candidates.
+
+A sweep would train all candidates.
+"""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A network that was measured untrained.
+    """A network whose latency was measured before training.
 
     Attributes:
-        mult_adds: for one photo.
-        bytes: of the int8 file.
-        p50_ms: of one inference on the target.
-        valid: whether that may be quoted; `reasons` says why not.
-        fits: whether it is within the budget.
+        mult_adds: multiply-adds for one photo.
+        bytes: size of the int8 file.
+        p50_ms: median latency of one inference on the target, milliseconds.
+        valid: whether the latency may be quoted; if not, `reasons` says why.
+        fits: whether the network is within the budget.
     """
 
     name: str
@@ -39,7 +42,7 @@ class Candidate:
 
 
 def by_promise(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Those that fit, the most mult-adds first; of equal ones the faster."""
+    """Return the candidates that fit, the most mult-adds first, and the faster first among equals."""
     fitting = [candidate for candidate in candidates if candidate.fits]
     return sorted(fitting, key=lambda candidate: (-candidate.mult_adds, candidate.p50_ms))
 
@@ -47,14 +50,14 @@ def by_promise(candidates: Sequence[Candidate]) -> list[Candidate]:
 def train_promising(
     candidates: Sequence[Candidate], train: Callable[[Candidate], float]
 ) -> tuple[list[tuple[Candidate, float]], str]:
-    """Trains those that fit, from the most promising, until the rule says stop.
+    """Train the candidates that fit, the most promising first, until `why_stop` gives a reason to stop.
 
     Args:
-        candidates: all of them, those beyond the budget too.
-        train: trains one; returns its int8 top-1, percent.
+        candidates: all candidates, including those that exceed the budget.
+        train: trains a candidate and returns its int8 top-1, percent.
 
     Returns:
-        those trained, in their order, with their top-1; and why no more were.
+        the trained candidates with their top-1, in order of training; and why training stopped.
     """
     trained: list[tuple[Candidate, float]] = []
     for candidate in by_promise(candidates):
@@ -62,33 +65,41 @@ def train_promising(
         if why:
             return trained, why
         trained.append((candidate, train(candidate)))
-    return trained, "all that fit were trained"
+    return trained, "all candidates that fit were trained"
 
 
 def why_stop(
     candidates: Sequence[Candidate], trained: Sequence[tuple[Candidate, float]], following: Candidate
 ) -> str | None:
-    """Why the following one is not trained; None where it is.
+    """Return the reason not to train the next candidate; None if it should be trained.
 
     Args:
-        candidates: all of them, those beyond the budget too.
-        trained: those trained, in their order, with their int8 top-1, percent.
+        candidates: all candidates, including those that exceed the budget.
+        trained: the trained candidates with their int8 top-1, percent, in order of training.
+        following: the next candidate.
     """
     if not trained:
         return None
     best = max(range(len(trained)), key=lambda i: trained[i][1])
     if len(trained) - 1 - best >= PATIENCE:
-        return f"{PATIENCE} in a row were no better than {trained[best][0].name}"
+        return f"{PATIENCE} networks in a row were no better than {trained[best][0].name}"
     spent = sum(candidate.mult_adds for candidate, _ in trained) + following.mult_adds
     if spent > TRAINING_SHARE * sum(candidate.mult_adds for candidate in candidates):
-        return f"with {following.name} it would be more than a third of the training of all candidates"
+        return f"training {following.name} too would exceed a third of the training of all candidates"
     return None
 
 
 def another_point(
     candidates: Sequence[Candidate], trained: Mapping[str, float], best: Candidate, budget_ms: float
 ) -> str:
-    """What it would take to gain one point of top-1 over the best, estimated from those that were trained."""
+    """Describe what one more point of top-1 than the best would cost, estimated from the trained candidates.
+
+    Args:
+        candidates: all candidates, including those that exceed the budget.
+        trained: int8 top-1, percent, of the trained candidates, by name.
+        best: the best trained candidate.
+        budget_ms: the latency budget, milliseconds.
+    """
     beyond = sorted((one for one in candidates if not one.fits), key=lambda one: one.p50_ms)
     larger = [one for one in beyond if one.mult_adds > best.mult_adds]
     if not larger:
@@ -100,22 +111,24 @@ def another_point(
         nearest = larger[0]
         return (
             f"one more point: the next larger candidate, {nearest.name}, takes {nearest.p50_ms:.2f} ms and "
-            f"{nearest.bytes / 1e6:.2f} MB; what it would bring cannot be told from what was trained"
+            f"{nearest.bytes / 1e6:.2f} MB; the trained networks do not show how much accuracy it would add"
         )
     needed = best.mult_adds * 2 ** (1 / step)
     enough = [one for one in larger if one.mult_adds >= needed]
-    estimate = f"about {needed / 1e6:.1f} M mult-adds ({step:.2f} points for each doubling, of those trained)"
+    estimate = (
+        f"about {needed / 1e6:.1f} M mult-adds ({step:.2f} points for each doubling among those trained)"
+    )
     if not enough:
         return f"one more point: {estimate}, more than any candidate has"
     nearest = enough[0]
     return (
-        f"one more point: {estimate}; {nearest.name} has them, with {nearest.p50_ms:.2f} ms "
-        f"({nearest.p50_ms - budget_ms:+.2f} ms to the budget) and {nearest.bytes / 1e6:.2f} MB"
+        f"one more point: {estimate}; {nearest.name} has that many, at {nearest.p50_ms:.2f} ms "
+        f"({nearest.p50_ms - budget_ms:+.2f} ms from the budget) and {nearest.bytes / 1e6:.2f} MB"
     )
 
 
 def _points_per_doubling(points: Sequence[tuple[int, float]]) -> float | None:
-    """The slope of top-1 over log2 of mult-adds by least squares; None of fewer than two different networks."""
+    """Return the least-squares slope of top-1 over log2(mult-adds); None without two different sizes."""
     if len({mult_adds for mult_adds, _ in points}) < 2:
         return None
     logs = [math.log2(mult_adds) for mult_adds, _ in points]

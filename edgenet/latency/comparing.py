@@ -1,9 +1,10 @@
-"""Is one network really faster than another? The difference of their medians, and how sure it is.
+"""Is one network really faster than another? The difference of their medians, with a confidence interval.
 
-The samples of one block are alike (the clock, the heat, the neighbours are the same), so it is blocks that are drawn
-again and again, not single runs: the block bootstrap (Künsch, The Jackknife and the Bootstrap for General Stationary
-Observations, 1989) with percentile intervals (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter
-13). Blocks that were measured in turns are drawn in pairs, which takes out what drifted for both.
+The samples within a block are correlated (same clock, same temperature, same other programs), so we resample
+whole blocks instead of single runs: the block bootstrap (Künsch, The Jackknife and the Bootstrap for General
+Stationary Observations, 1989) with percentile intervals (Efron and Tibshirani, An Introduction to the
+Bootstrap, 1993, chapter 13). Blocks that were measured in turns are drawn in pairs, which cancels any drift
+that both networks share.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from numpy.typing import NDArray
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
 RUN_TO_RUN = 0.05
-"""What two valid reports of the same network may differ by: as validity.MAX_DRIFT for the repeats within one."""
+"""Valid reports of one network may differ by this share, like repeats in a report (validity.MAX_DRIFT)."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure and the interval that holds it with 95 % confidence."""
+    """A figure and its 95 % confidence interval."""
 
     value: float
     low: float
@@ -31,14 +32,14 @@ class Interval:
 
 @dataclass(frozen=True)
 class Difference:
-    """How b compares with a.
+    """How network b compares with network a.
 
     Attributes:
-        difference_ms: median of b less median of a.
-        ratio: median of b over median of a.
+        difference_ms: median of b minus median of a, milliseconds.
+        ratio: median of b divided by median of a.
         paired: whether their blocks were measured in turns.
-        verdict: "faster", "slower", "no difference" or "cannot tell", of b.
-        why: the verdict in words.
+        verdict: "faster", "slower", "no difference" or "cannot tell"; it describes b.
+        why: the reason for the verdict.
     """
 
     difference_ms: Interval
@@ -49,11 +50,12 @@ class Difference:
 
 
 def difference(a: Sequence[NDArray], b: Sequence[NDArray], paired: bool) -> Difference:
-    """Compares two measurements.
+    """Compare two measurements.
 
     Args:
-        a: blocks of samples, milliseconds; `b` likewise, as many where they are paired.
-        paired: whether block i of both was measured next to each other.
+        a: blocks of samples, milliseconds.
+        b: the same for the other network; as many blocks as `a` if they are paired.
+        paired: whether block i of `a` and block i of `b` were measured next to each other.
     """
     medians = [np.array([np.median(block) for block in blocks]) for blocks in (a, b)]
     drawn_a, drawn_b = _drawn(medians[0], medians[1], paired)
@@ -65,7 +67,7 @@ def difference(a: Sequence[NDArray], b: Sequence[NDArray], paired: bool) -> Diff
 
 
 def _drawn(a: NDArray, b: NDArray, paired: bool) -> tuple[NDArray, NDArray]:
-    """Medians of `RESAMPLES` draws of each one's block medians, with replacement."""
+    """Resample each network's block medians `RESAMPLES` times; return the median of each draw."""
     random = np.random.default_rng(0)
     first = random.integers(0, a.size, (RESAMPLES, a.size))
     second = first if paired else random.integers(0, b.size, (RESAMPLES, b.size))
@@ -80,14 +82,14 @@ def _bounds(values: NDArray) -> tuple[float, float]:
 
 def _verdict(ratio: Interval, paired: bool) -> tuple[str, str]:
     if ratio.low <= 1 <= ratio.high:
-        return "no difference", "the interval of the difference holds zero"
+        return "no difference", "the interval of the difference includes zero"
     word = "faster" if ratio.value < 1 else "slower"
     if paired:
-        return word, "measured in turns, the interval of the difference does not hold zero"
+        return word, "measured in turns, and the interval of the difference does not include zero"
     if ratio.high < 1 / (1 + RUN_TO_RUN) or ratio.low > 1 + RUN_TO_RUN:
         return (
             word,
-            f"the difference is beyond the {RUN_TO_RUN:.0%} that separate runs of one network may differ by",
+            f"the difference exceeds the {RUN_TO_RUN:.0%} that separate runs of one network may differ by",
         )
     return (
         "cannot tell",

@@ -1,4 +1,4 @@
-"""Fields of JSON that somebody else wrote, each of the type that it should have, or a plain word about where not."""
+"""Checked access to the fields of untrusted JSON: each has the expected type, or an error names its place."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _REQUIRED = object()
 
 
 class Fields:
-    """The fields of one object.
+    """The fields of one JSON object.
 
     Args:
-        value: what JSON holds there.
-        where: the file's name, and the place in it.
+        value: the parsed JSON value.
+        where: the file's name and the place in it, for error messages.
 
-    Raises (all methods):
-        EdgenetError: the field is missing or of another type.
+    Raises (all methods that read a field, and the constructor):
+        EdgenetError: the value is missing or has another type.
     """
 
     def __init__(self, value: Any, where: str) -> None:
@@ -29,19 +29,19 @@ class Fields:
         self._value = value
 
     def has(self, name: str) -> bool:
-        """Whether it is there and not null."""
+        """Return whether the field exists and is not null."""
         return self._value.get(name) is not None
 
     def names(self) -> list[str]:
-        """Of all its fields."""
+        """Return the names of all fields."""
         return list(self._value)
 
     def text(self, name: str, default: Any = _REQUIRED) -> str:
-        """A string; `default` where it is missing or null."""
+        """Return a string, or `default` if it is missing or null."""
         return str(self._of(name, (str,), "text", default))
 
     def number(self, name: str, default: Any = _REQUIRED) -> Any:
-        """A finite number, as float; `default` where it is missing or null."""
+        """Return a finite number as float, or `default` if it is missing or null."""
         value = self._of(name, (int, float), "a number", default)
         if value is default:
             return default
@@ -50,30 +50,30 @@ class Fields:
         return float(value)
 
     def integer(self, name: str, default: Any = _REQUIRED) -> Any:
-        """A whole number; `default` where it is missing or null."""
+        """Return a whole number, or `default` if it is missing or null."""
         return self._of(name, (int,), "a whole number", default)
 
     def flag(self, name: str) -> bool:
-        """true or false."""
+        """Return a boolean."""
         value = self._value.get(name)
         if not isinstance(value, bool):
             raise self._wrong(name, value, "true or false")
         return value
 
     def inside(self, name: str) -> Fields:
-        """The object in a field."""
+        """Return the object in a field."""
         return Fields(self._of(name, (Mapping,), "an object", _REQUIRED), self._place(name))
 
     def rows(self, name: str, default: Any = ()) -> list[Any]:
-        """A list, of whatever it holds; `default` where it is missing or null."""
+        """Return a list with elements of any type, or `default` if it is missing or null."""
         return list(self._of(name, (list,), "a list", default))
 
     def objects(self, name: str) -> list[Fields]:
-        """A list of objects; empty where it is missing or null."""
+        """Return a list of objects; an empty list if it is missing or null."""
         return [Fields(row, f"{self._place(name)}[{i}]") for i, row in enumerate(self.rows(name))]
 
     def numbers(self, name: str, default: Any = _REQUIRED) -> list[float]:
-        """A list of finite numbers; `default` where it is missing or null."""
+        """Return a list of finite numbers, or `default` if it is missing or null."""
         values = self._of(name, (list,), "a list of numbers", default)
         for value in values:
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
@@ -84,7 +84,7 @@ class Fields:
         value = self._value.get(name)
         if value is None and default is not _REQUIRED:
             return default
-        # JSON's true is no 1.
+        # In Python True is an int, but JSON's true is not a number.
         if isinstance(value, bool) or not isinstance(value, kinds):
             raise self._wrong(name, value, wanted)
         return value

@@ -1,4 +1,4 @@
-"""Measuring on a device: the models go there, its own script measures them in turns, the reports come back."""
+"""Measuring on a device: the device script measures the copied models in turns, and we read its reports."""
 
 from __future__ import annotations
 
@@ -22,20 +22,25 @@ from edgenet.latency.profile import with_mult_adds
 from edgenet.progress import Progress, silent
 
 Report = dict[str, Any]
-"""An `edgenet.latency.v1`, as JSON has it."""
+"""A report of the schema `edgenet.latency.v1`, as parsed JSON."""
 
 
 def measure_on(
     target: str, models: Sequence[Path], options: BenchOptions, progress: Progress = silent
 ) -> list[Report]:
-    """One report for each model, in their order, with "target" and the models' names as they are here.
+    """Measure models on a target and return one report for each, in order.
+
+    Each report includes the "target" and the model's file name on this machine.
 
     Args:
-        target: as `edgenet.devices.target` reads it.
+        target: a target as `edgenet.devices.target` parses it.
         models: .tflite files or bundles.
+        options: how to measure.
+        progress: reports every step.
 
     Raises:
-        EdgenetError: the device cannot be reached or is lost, cannot take a model, or its script fails; says why.
+        EdgenetError: the device cannot be reached or is disconnected, cannot run a model, or its script
+            fails; the message says why.
     """
     where = parse_target(target)
     options = options.settled(where)
@@ -65,10 +70,10 @@ def _measure_on_device(
 
 
 def check_reachable(target: str) -> None:
-    """Connects once, for those who measure after hours of something else.
+    """Connect once, so that a command that measures only after hours of other work can fail early.
 
     Raises:
-        EdgenetError: the device cannot be reached; says why.
+        EdgenetError: the device cannot be reached; the message says why.
     """
     if not isinstance(parse_target(target), Browser):
         with opened(target):
@@ -78,7 +83,11 @@ def check_reachable(target: str) -> None:
 def measure_there(
     device: Device, models: Sequence[Path], options: BenchOptions, progress: Progress
 ) -> list[Report]:
-    """The same on a device that is open already, as its script writes them."""
+    """Measure models on an opened device and return the reports as its script wrote them.
+
+    Raises:
+        EdgenetError: see `measure_on`.
+    """
     installed = install(models[0], device, progress)
     with _all_there(installed, models, progress) as paths:
         command = installed.script("measure_latency", [*paths, "--lines", *options.arguments()])
@@ -92,17 +101,17 @@ def measure_there(
 
 
 def write_latency(path: Path, report: Report) -> None:
-    """Writes a report as JSON, on one line: its samples are many.
+    """Write a report as JSON, on a single line because it has many samples.
 
     Raises:
-        EdgenetError: it cannot be written.
+        EdgenetError: the file cannot be written.
     """
     write_atomically(path, (json.dumps(report, allow_nan=False) + "\n").encode())
 
 
 @contextmanager
 def _all_there(installed: Installed, models: Sequence[Path], progress: Progress) -> Iterator[list[str]]:
-    """The models' paths on the device. Only the first is a release there, the others stay for the block."""
+    """Yield the models' paths on the device; all except the first, installed one are removed afterwards."""
     device = installed.device
     if isinstance(device, LocalDevice):
         yield [str(model.resolve()) for model in models]
@@ -119,7 +128,7 @@ def _all_there(installed: Installed, models: Sequence[Path], progress: Progress)
 
 
 def _as_here(report: Report, model: Path, target: str) -> Report:
-    """The report with what this machine knows: the target, the file's name here, and what each operator computes."""
+    """Return the report with the target, the model's file name here, and each operator's mult-adds."""
     named = {**report, "target": target, "model": {**report["model"], "file": model.name}}
     if report["profile"] is not None:
         named["profile"] = with_mult_adds(report["profile"], model)
@@ -127,7 +136,11 @@ def _as_here(report: Report, model: Path, target: str) -> Report:
 
 
 def _follow(running: Running, progress: Progress) -> list[Report] | None:
-    """The reports that its last line holds; the lines before it are progress, any other is somebody else's."""
+    """Return the reports that the script prints; None if it prints none.
+
+    The script prints JSON lines, progress first and the reports last; other lines come from other programs
+    and are ignored.
+    """
     reports: list[Report] | None = None
     for line in running.lines():
         try:

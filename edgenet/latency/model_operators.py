@@ -1,4 +1,4 @@
-"""A model's operators as this machine's runtime reads them, for routes whose runtime tells none."""
+"""A model's operators as this machine's runtime lists them, for measurements whose own runtime does not."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from device_scripts.runtime import load_runtime, make_interpreter
 
 
 def operators_of(model: ModelFile) -> list[str] | None:
-    """Their kinds, in order; None where the runtime of this machine does not tell."""
+    """Return the operators' kinds, in order; None if this machine's runtime does not list them."""
     return operator_kinds(make_interpreter(load_runtime(), model, 1))

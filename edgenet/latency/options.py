@@ -1,4 +1,4 @@
-"""What a measurement is asked to do, and how the device's script is told so."""
+"""The options of a measurement, and the device script's arguments made from them."""
 
 from __future__ import annotations
 
@@ -18,16 +18,18 @@ class BenchOptions:
 
     Attributes:
         protocol: "quick" or "standard".
-        threads: numbers to try; where they are several each model gets its fastest.
-        affinity: "all", "big" for all but the slowest cluster that cpufreq tells of, "auto" to try every one, or lists
-            of CPUs, as "0-3/4-7"; None: on a phone "big", elsewhere "all".
-        sustained_s: length of a sustained load at the end, at least 60; None for none.
-        settle_s: longest wait, seconds, for a cool and calm device; None for the protocol's.
-        profile: also time every operator.
+        threads: thread counts to try; if there are several, each model is measured with its fastest.
+        affinity: the CPUs to use: "all"; "big" for all except the slowest cluster that cpufreq lists; "auto"
+            to try every cluster; or lists of CPUs, such as "0-3/4-7". None means "big" on a phone and "all"
+            elsewhere.
+        sustained_s: length of a sustained load at the end, seconds, at least 60; None for no sustained load.
+        settle_s: longest wait for a cool and idle device, seconds; None for the protocol's.
+        profile: whether to time every operator too.
         runs: least number of runs; None for the protocol's.
-        min_seconds: least time of the runs; None for the protocol's.
-        browser: in the browser of the phone that is the target.
-        benchmark_model: TensorFlow Lite's program of this name, on this machine, which measures instead of our scripts.
+        min_seconds: least total time of the runs, seconds; None for the protocol's.
+        browser: whether to measure in the browser of the target phone.
+        benchmark_model: path on this machine of TensorFlow Lite's program of this name, which then measures
+            instead of our scripts.
     """
 
     protocol: str = "quick"
@@ -42,10 +44,10 @@ class BenchOptions:
     benchmark_model: Path | None = None
 
     def check(self) -> None:
-        """Refuses what the device would refuse, before anything goes there.
+        """Check the options before anything is copied to the device, which would refuse the same values.
 
         Raises:
-            EdgenetError: says which option, and what fits.
+            EdgenetError: an option is invalid; the message says which, and what is allowed.
         """
         if self.protocol not in PROTOCOLS:
             raise EdgenetError(f"there is no protocol '{self.protocol}'", f"give {' or '.join(PROTOCOLS)}")
@@ -60,12 +62,12 @@ class BenchOptions:
             self._check_program()
 
     def settled(self, target: Target) -> BenchOptions:
-        """The same, with what was left open as it is for this target."""
+        """Return a copy with an unset affinity filled in for this target."""
         usual = "big" if isinstance(target, Adb) and not self.browser else "all"
         return replace(self, affinity=self.affinity or usual)
 
     def arguments(self) -> tuple[str, ...]:
-        """Of the script."""
+        """Return the arguments for the device script `measure_latency`."""
         given = {
             "--protocol": self.protocol,
             "--threads": ",".join(map(str, self.threads)),
@@ -88,4 +90,4 @@ class BenchOptions:
         }
         for name, given in wanted.items():
             if given:
-                raise EdgenetError(f"benchmark_model cannot follow {name}", "leave out one of the two")
+                raise EdgenetError(f"benchmark_model cannot be used with {name}", "leave out one of the two")

@@ -1,4 +1,4 @@
-"""Where the time goes in a network: each operator's share, beside what it computes."""
+"""Where a network spends its time: each operator's latency and share, with its mult-adds."""
 
 from __future__ import annotations
 
@@ -16,15 +16,18 @@ from edgenet.tflite.program import FileOperator, Program
 
 @dataclass(frozen=True)
 class OperatorTime:
-    """One operator.
+    """The time of one operator.
 
     Attributes:
-        kind: such as CONV_2D; None where the runtime does not tell.
-        output: the name of the tensor it makes; None where the runtime does not tell.
-        ms: what it adds to the network's latency, and the 95 % interval of that, `low_ms` to `high_ms`, None where it
-            is not told; it may be below zero where the runtime joins it with the next one.
-        share: of all operators' time, 0..1.
-        mult_adds: for one picture; None where edgenet cannot read the network, or tell which operator it is.
+        index: its place in the network.
+        kind: such as CONV_2D; None if the runtime does not report it.
+        output: the name of its output tensor; None if the runtime does not report it.
+        ms: how much it adds to the network's latency, milliseconds; negative values are possible if the
+            runtime fuses it with the next operator.
+        low_ms, high_ms: the 95 % confidence interval of `ms`; None if unknown.
+        share: its share of all operators' time, 0..1.
+        mult_adds: multiply-adds for one picture; None if edgenet cannot read the network or cannot match the
+            operator.
     """
 
     index: int
@@ -39,14 +42,17 @@ class OperatorTime:
 
 @dataclass(frozen=True)
 class Profile:
-    """A network's operators on a device.
+    """The operators' times of one network on one device.
 
     Attributes:
-        device: where.
+        target: as the user gave it.
+        device: the device's model or CPU.
         method, clock: how the operators were timed.
-        p50_ms: of the whole network, and whether that may be quoted.
-        reasons: why it may not.
-        kinds: milliseconds of each kind of operator, the most first.
+        threads: number of threads.
+        p50_ms: median latency of the whole network, milliseconds.
+        valid: whether `p50_ms` may be quoted.
+        reasons: why it may not be quoted.
+        kinds: milliseconds for each kind of operator, the slowest first.
     """
 
     target: str
@@ -62,14 +68,14 @@ class Profile:
 
 
 def operator_times(profile: dict[str, Any]) -> tuple[OperatorTime, ...]:
-    """The operators of a report's profile, in their order."""
+    """Return the operators of a report's profile, in their order."""
     rows = profile["operators"]
     total = sum(row["ms"] for row in rows)
     return tuple(OperatorTime(**row, share=row["ms"] / total if total else 0.0) for row in rows)
 
 
 def by_kind(operators: Sequence[OperatorTime]) -> dict[str, float]:
-    """Milliseconds of each kind of operator, the most first."""
+    """Return the milliseconds for each kind of operator, the slowest kind first."""
     sums: dict[str, float] = {}
     for operator in operators:
         name = operator.kind or "unknown"
@@ -78,7 +84,7 @@ def by_kind(operators: Sequence[OperatorTime]) -> dict[str, float]:
 
 
 def with_mult_adds(profile: dict[str, Any], model: Path) -> dict[str, Any]:
-    """A profile as a device wrote it, and what each operator computes."""
+    """Return a device's profile with each operator's mult-adds added."""
     known = _mult_adds(model)
     rows = [
         {**row, "mult_adds": None if known is None or row["output"] is None else known.get(row["output"], 0)}
@@ -88,7 +94,7 @@ def with_mult_adds(profile: dict[str, Any], model: Path) -> dict[str, Any]:
 
 
 def _mult_adds(model: Path) -> dict[str, int] | None:
-    """By the name of the operator's output; None for a network that edgenet does not read."""
+    """Return mult-adds by the name of the operator's output; None if edgenet cannot read the network."""
     try:
         program = read_tflite(open_model(model).data, str(model))
     except EdgenetError:
@@ -97,7 +103,7 @@ def _mult_adds(model: Path) -> dict[str, int] | None:
 
 
 def _counted(program: Program, operator: FileOperator) -> int:
-    """As `graph.cost.node_mult_adds`, from the shapes in the file: for files of other tools too."""
+    """Count mult-adds like `graph.cost.node_mult_adds`, but from the shapes in any tool's file."""
     if operator.kind not in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
         return 0
     weights = program.tensors[operator.inputs[1]].shape

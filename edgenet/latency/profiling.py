@@ -11,7 +11,7 @@ from edgenet.progress import Progress, silent
 
 
 def profile(target: str, model: Path, progress: Progress = silent) -> Profile:
-    """Measures a model by the quick protocol, and its operators.
+    """Measure a model and its operators with the quick protocol.
 
     Raises:
         EdgenetError: see `measure_on`.

@@ -1,4 +1,4 @@
-"""Reading latency reports, of this edgenet or of an older one, without trusting them."""
+"""Reading and checking latency reports, written by this version of edgenet or an older one."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ _GIVE = "give JSON files of edgenet bench"
 
 
 def read_reports(paths: Iterable[Path]) -> list[LatencyReport]:
-    """The reports in files, and in the folders among them, in a stable order; other JSON in a folder is left alone.
+    """Read the reports in files and folders, in a stable order; other JSON files in a folder are ignored.
 
     Raises:
-        EdgenetError: a file that is no report or is damaged, a folder without any; says where and what.
+        EdgenetError: a file is not a report or is damaged, or a folder has no report; the message says which
+            and why.
     """
     found: list[LatencyReport] = []
     for path in paths:
@@ -34,14 +35,14 @@ def read_reports(paths: Iterable[Path]) -> list[LatencyReport]:
         inside = [one for file in sorted(path.rglob("*.json")) if _is_report(file) for one in read_file(file)]
         if not inside:
             raise EdgenetError(
-                f"there is no latency report in the folder {path}", "make some with edgenet bench"
+                f"there is no latency report in the folder {path}", "make one with edgenet bench"
             )
         found += inside
     return found
 
 
 def read_file(path: Path) -> list[LatencyReport]:
-    """The report of a file, or the several that the device's script wrote into one.
+    """Read the reports in a file; the device script may write several into one file.
 
     Raises:
         EdgenetError: see `read_reports`.
@@ -51,10 +52,14 @@ def read_file(path: Path) -> list[LatencyReport]:
 
 
 def read_report(value: Any, path: str) -> LatencyReport:
-    """A report from what JSON holds.
+    """Check a report and convert it from parsed JSON.
+
+    Args:
+        value: the parsed JSON.
+        path: the file's name, for error messages.
 
     Raises:
-        EdgenetError: another schema, or a field that is missing or of another type; says which.
+        EdgenetError: the schema differs, or a field is missing or has another type; the message says which.
     """
     schema = value.get("schema") if isinstance(value, dict) else None
     if schema != SCHEMA:
@@ -100,7 +105,7 @@ def _load(path: Path) -> Any:
     except OSError as error:
         raise EdgenetError(f"cannot read the report {path}: {error.strerror}", "check the path") from None
     except (ValueError, RecursionError) as error:
-        raise EdgenetError(f"{path} is no latency report: {error}", _GIVE) from None
+        raise EdgenetError(f"{path} is not a latency report: {error}", _GIVE) from None
 
 
 def _refuse_constant(name: str) -> None:
@@ -108,7 +113,7 @@ def _refuse_constant(name: str) -> None:
 
 
 def _is_report(path: Path) -> bool:
-    """Whether a file says that it is a latency report, of whatever version; that it is sound is not known yet."""
+    """Return whether a file claims to be a latency report of any version, without checking its contents."""
     try:
         return b'"edgenet.latency.' in path.read_bytes()
     except OSError:
@@ -119,17 +124,18 @@ def _blocks(steady: Fields, path: str) -> tuple[NDArray[np.float64], ...]:
     if "block_p50_ms" in steady.names():
         medians = steady.numbers("block_p50_ms", ())
         if min([*medians, steady.number("min_ms")]) < 0 or steady.integer("n") < 1:
-            raise EdgenetError(f"{path} has no runs, or some below zero", "measure again with edgenet bench")
+            raise EdgenetError(f"{path} has no runs, or negative times", "measure again with edgenet bench")
         return tuple(np.array([median], np.float64) for median in medians)
     samples = np.array(steady.numbers("samples_ns"), np.float64) / 1e6
     if samples.size == 0 or samples.min() < 0:
-        raise EdgenetError(f"{path} has no samples, or some below zero", "measure again with edgenet bench")
+        raise EdgenetError(f"{path} has no samples, or negative times", "measure again with edgenet bench")
     sizes = [int(size) for size in steady.numbers("block_sizes", ())]
     if not sizes:
         return tuple(part for part in np.array_split(samples, BLOCKS_OF_OLD_REPORTS) if part.size)
     if min(sizes) < 1 or sum(sizes) != samples.size:
         raise EdgenetError(
-            f"{path} has {samples.size} samples in blocks of {sum(sizes)}", "measure again with edgenet bench"
+            f"{path} has {samples.size} samples, but its blocks hold {sum(sizes)}",
+            "measure again with edgenet bench",
         )
     return tuple(np.split(samples, np.cumsum(sizes)[:-1]))
 
@@ -159,7 +165,7 @@ def _sustained(fields: Fields) -> Sustained:
 
 
 def _accuracy(fields: Fields) -> Accuracy | None:
-    """None where only the float network was judged."""
+    """Return the int8 network's accuracy; None if only the float network was evaluated."""
     if not fields.has("int8_top1"):
         return None
     return Accuracy(fields.number("int8_top1"), fields.integer("n"), fields.text("data", ""))
@@ -170,7 +176,7 @@ def _trial(fields: Fields) -> Trial:
 
 
 def _profile(fields: Fields) -> dict[str, Any]:
-    """The profile as it is, once every figure in it is known to be one."""
+    """Return the profile's known fields, checked."""
     operators = [
         {
             "index": row.integer("index"),
@@ -183,5 +189,5 @@ def _profile(fields: Fields) -> dict[str, Any]:
         for row in fields.objects("operators")
     ]
     if not operators:
-        raise EdgenetError("a profile without operators", "measure again with edgenet bench --profile")
+        raise EdgenetError("the profile has no operators", "measure again with edgenet bench --profile")
     return {"method": fields.text("method"), "clock": fields.text("clock"), "operators": operators}

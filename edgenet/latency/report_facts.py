@@ -1,19 +1,19 @@
-"""The conditions of a measurement, each in a few words for people."""
+"""The conditions of a measurement, each as a short readable text."""
 
 from __future__ import annotations
 
 from edgenet.latency.fields import Fields
 
-UNKNOWN = "not told"
+UNKNOWN = "unknown"
 
 
 def device_name(device: Fields) -> str:
-    """The device's model, or else its CPU."""
+    """Return the device's model, or else its CPU."""
     return device.text("model", "") or device.text("cpu", "") or "unknown device"
 
 
 def facts(report: Fields) -> dict[str, str]:
-    """By name, in the order in which people ask for them."""
+    """Return the facts by name, the most interesting first."""
     device, runtime = report.inside("device"), report.inside("runtime")
     protocol = report.inside("protocol") if report.has("protocol") else None
     return {
@@ -50,7 +50,7 @@ def _delegate(delegate: Fields) -> str:
 
 
 def _range(report: Fields, name: str, unit: str) -> str:
-    """The lowest and the highest of all values seen during the runs."""
+    """Return the lowest and the highest of all values seen during the runs, as text."""
     seen = [
         value for look in report.objects("during") if look.has(name) for value in _values(look.inside(name))
     ]

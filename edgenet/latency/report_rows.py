@@ -1,4 +1,4 @@
-"""Latency reports side by side: a row for each, with the front of accuracy against latency, and as a table."""
+"""Latency reports side by side: a row for each, the Pareto front of accuracy and latency, a CSV table."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ from edgenet.latency.report_values import LatencyReport
 
 @dataclass(frozen=True)
 class ReportRow:
-    """One report in figures.
+    """The figures of one report. Times in milliseconds, sizes in bytes.
 
     Attributes:
-        label: what tells it apart from the others, for people.
-        p50_ms, p90_ms, p99_ms: None where the route does not tell.
-        cold_start_ms: from starting a process to its first answer; None where the route does not tell.
-        sustained_ratio: p50 of the last 30 s over that of the first; None without a sustained load.
-        int8_top1: percent of `photos`; None where nobody measured it.
-        front: whether no other report of its device is as fast and as accurate, and better in one of the two.
-        reasons: why it is not valid, empty where it is.
+        label: a readable name, different for every report.
+        n: number of runs.
+        p50_ms, p90_ms, p99_ms: percentiles; None if the program that measured does not report them.
+        cold_start_ms: from the start of a process to its first answer; None if unknown.
+        sustained_ratio: p50 of the last 30 s divided by p50 of the first 30 s; None without a sustained load.
+        int8_top1: percent of `photos`; None if it was not measured.
+        front: whether the report is on its device's Pareto front: no other report there is at least as fast
+            and as accurate, and better in one of the two.
+        reasons: why the report is not valid; empty if it is.
     """
 
     label: str
@@ -50,14 +52,14 @@ class ReportRow:
 
 
 def report_rows(reports: Sequence[LatencyReport]) -> tuple[ReportRow, ...]:
-    """A row for each report, in their order."""
+    """Return a row for each report, in order."""
     labels = _labels(reports)
     rows = [_row(report, label) for report, label in zip(reports, labels, strict=True)]
     return _with_front(rows)
 
 
 def rows_csv(rows: Sequence[ReportRow]) -> bytes:
-    """A table with a header, a line for each row; what is not known is empty."""
+    """Return a CSV table with a header and a line for each row; unknown values are empty."""
     stream = io.StringIO()
     writer = csv.DictWriter(stream, [field.name for field in fields(ReportRow)], lineterminator="\n")
     writer.writeheader()
@@ -94,7 +96,7 @@ def _row(report: LatencyReport, label: str) -> ReportRow:
 
 
 def _labels(reports: Sequence[LatencyReport]) -> list[str]:
-    """The models' names, with as much beside them as tells the reports apart."""
+    """Return the models' names, with as many details as are needed to tell the reports apart."""
     labels = [report.name for report in reports]
     for more in (
         [f"on {report.target or report.device}" for report in reports],
@@ -111,7 +113,7 @@ def _labels(reports: Sequence[LatencyReport]) -> list[str]:
 
 
 def _with_front(rows: Sequence[ReportRow]) -> tuple[ReportRow, ...]:
-    """Fronts are within one device: a faster board is no better network."""
+    """Mark the rows on each device's front; a faster board is not a better network."""
     found: dict[int, bool] = {}
     for place in {(row.target, row.device) for row in rows}:
         known = [

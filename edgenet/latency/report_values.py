@@ -1,4 +1,4 @@
-"""What a latency report says, in plain values."""
+"""The values in a latency report."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Top-1 of the int8 network, percent, on `n` photos of `data`."""
+    """Top-1 accuracy of the int8 network, percent, on `n` photos of the data set `data`."""
 
     int8_top1: float
     n: int
@@ -20,7 +20,7 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class Point:
-    """A second of a sustained load; None for what the device does not tell."""
+    """One point in time of a sustained load; None for values that the device does not report."""
 
     at_s: float
     p50_ms: float
@@ -30,7 +30,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Sustained:
-    """A sustained load: p50 of its first and last 30 s, their ratio, and its curve."""
+    """A sustained load: p50 of its first and last 30 s, the ratio last / first, and its curve over time."""
 
     first_p50_ms: float
     last_p50_ms: float
@@ -40,7 +40,7 @@ class Sustained:
 
 @dataclass(frozen=True)
 class ColdStart:
-    """Medians over `n` fresh processes, milliseconds; None for what the route does not tell."""
+    """Medians over `n` fresh processes, milliseconds; None for values that were not measured."""
 
     n: int
     import_ms: float | None
@@ -51,7 +51,7 @@ class ColdStart:
 
 @dataclass(frozen=True)
 class Trial:
-    """A setting that was tried."""
+    """A setting of threads and CPUs that was tried, its median latency, and whether it was chosen."""
 
     threads: int
     cpus: str
@@ -61,20 +61,24 @@ class Trial:
 
 @dataclass(frozen=True, eq=False)
 class LatencyReport:
-    """What a report says, checked.
+    """A report whose fields have been checked.
 
     Attributes:
-        path: the file it came from.
-        name: of the model, for people.
-        target: as the user gave it; "" where it was measured by the device's script alone.
-        device: its model, or its CPU, for people.
-        started: when, ISO 8601.
-        n: runs of the steady state.
-        p50_ms, p90_ms, p99_ms: None where the route does not tell.
-        blocks_ms: the samples, milliseconds, block by block in order; where the route tells only summaries
-            (`has_samples` says no) each block's median alone, and nothing where not even that is told.
-        facts: the device and what it ran with, for people, by name.
-        profile: as `latency.profile` reads it; None without one.
+        path: the file it was read from.
+        name: the model's readable name.
+        target: as the user gave it; "" if the device script was run directly.
+        device: the device's model, or else its CPU.
+        started: when the measurement started, ISO 8601.
+        n: number of steady-state runs.
+        p50_ms, p90_ms, p99_ms: percentiles, milliseconds; None if the program that measured does not report
+            them.
+        blocks_ms: the samples, milliseconds, block by block in order. If `has_samples` is false, each block
+            holds only its median, and there are no blocks if even the medians are unknown.
+        has_samples: whether the report holds every sample.
+        facts: readable facts about the device and the measurement, by name.
+        profile: the profile as `latency.profile` reads it; None if operators were not timed.
+        valid: whether the latency may be quoted.
+        reasons: why it may not be quoted.
     """
 
     path: str
@@ -106,5 +110,5 @@ class LatencyReport:
 
     @property
     def samples_ms(self) -> NDArray[np.float64]:
-        """All of `blocks_ms`, in order."""
+        """All values of `blocks_ms`, in order."""
         return np.concatenate(self.blocks_ms)

@@ -1,4 +1,4 @@
-"""What a device is and how it fares, asked by its shell alone: no Python is needed there."""
+"""A device's facts and present conditions, asked through its shell alone, so that it needs no Python."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from device_scripts.throttling import android_temperatures, decode_thermalservic
 from edgenet.devices.device import Device
 from edgenet.devices.posix import script
 
-# grep prints "path:line" for each line, and leaves out what it may not read.
+# grep prints "path:line" for each line, and skips files that it may not read.
 _FACTS = r"""
 for name in ro.product.manufacturer ro.soc.model ro.board.platform; do
     echo "$name:$(getprop $name 2>/dev/null)"
@@ -36,10 +36,10 @@ exit 0
 
 
 def look_at(device: Device) -> Conditions:
-    """The conditions there now; None for what the device does not tell.
+    """Return the device's present conditions; None for those that it does not report.
 
     Raises:
-        EdgenetError: it is lost.
+        EdgenetError: the device is disconnected.
     """
     text = device.run(script(_LOOK)).out.decode(errors="replace")
     files, *tools = re.split(r"^== \w+\n", text, flags=re.MULTILINE)
@@ -57,10 +57,10 @@ def look_at(device: Device) -> Conditions:
 
 
 def facts_there(device: Device) -> tuple[dict[str, Any], list[CpuSet]]:
-    """What a report says of the device, and the sets of CPUs it has, all of them first.
+    """Return the device's facts for a report, and its sets of CPUs, beginning with the set of all CPUs.
 
     Raises:
-        EdgenetError: it is lost.
+        EdgenetError: the device is disconnected.
     """
     told = _by_path(device.run(script(_FACTS)).out.decode(errors="replace"))
     known = device.facts()
@@ -82,7 +82,7 @@ def facts_there(device: Device) -> tuple[dict[str, Any], list[CpuSet]]:
 
 
 def _by_path(text: str) -> dict[str, str]:
-    """The first line of each file."""
+    """Return the first line of each file, by path."""
     told: dict[str, str] = {}
     for line in text.splitlines():
         path, found, value = line.partition(":")
@@ -92,7 +92,7 @@ def _by_path(text: str) -> dict[str, str]:
 
 
 def _usable_cpus(told: dict[str, str]) -> tuple[int, ...]:
-    """What the kernel lets our shell run on, and of these what is switched on."""
+    """Return the CPUs that the kernel lets our shell run on and that are online, ascending."""
     allowed = told.get("/proc/self/status", "").partition(":")[2].strip()
     online = told.get("/sys/devices/system/cpu/online", "")
     sets = [set(parse_cpu_list(text)) for text in (allowed, online) if text]
@@ -100,12 +100,12 @@ def _usable_cpus(told: dict[str, str]) -> tuple[int, ...]:
 
 
 def _policies(told: dict[str, str]) -> list[tuple[str, str]]:
-    """Of each policy of cpufreq its CPUs and their highest clock."""
+    """Return, for each cpufreq policy, the texts of its CPUs and their highest clock (kHz)."""
     return [(told[f"{one}/related_cpus"], told.get(f"{one}/cpuinfo_max_freq", "")) for one in _folders(told)]
 
 
 def _frequencies(told: dict[str, str]) -> dict[str, float]:
-    """The clock of each CPU, MHz."""
+    """Return the clock of each CPU, MHz."""
     return {
         f"cpu{cpu}": int(khz) / 1000
         for folder in _folders(told)
@@ -115,12 +115,15 @@ def _frequencies(told: dict[str, str]) -> dict[str, float]:
 
 
 def _folders(told: dict[str, str]) -> list[str]:
-    """cpufreq's policies."""
+    """Return the folders of cpufreq's policies."""
     return sorted(str(PurePosixPath(path).parent) for path in told if path.endswith("/related_cpus"))
 
 
 def _zones(told: dict[str, str]) -> dict[str, float]:
-    """Every thermal zone that answers, named as `device_scripts.conditions` does: degrees Celsius."""
+    """Return the temperatures of all readable thermal zones, degrees Celsius.
+
+    The zones are named as in `device_scripts.conditions`.
+    """
     readings = {}
     for path, value in told.items():
         folder = PurePosixPath(path).parent

@@ -1,1 +1,4 @@
-"""A Python with LiteRT for phones, which needs nothing of Android but the kernel; built without running any of it."""
+"""The pack: a Python with LiteRT for phones.
+
+The pack needs only Android's kernel, and is built on this machine without running any of its programs.
+"""

@@ -1,10 +1,10 @@
-"""What the pack consists of, laid out as it will lie on the phone.
+"""The contents of the pack, in the layout they will have on the phone.
 
-bin/ld.so, lib/    the C library's loader, and what it loads
-python             the interpreter, which only that loader can start here
-bin/python         starts it so; the one program that others see
-stdlib.zip         Python's own modules, compressed; those in C lie in lib-dynload/
-site-packages/     LiteRT and numpy, which that Python unpacks from their wheels
+bin/ld.so, lib/    the C library's loader, and the libraries it loads
+python             the interpreter; on a phone only that loader can start it
+bin/python         a script that starts the interpreter with the loader; other programs use only this script
+stdlib.zip         Python's standard library, compressed; its C modules are in lib-dynload/
+site-packages/     LiteRT and numpy, unpacked from their wheels by that Python
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from edgenet.devices.wheels import wheels_for
 from edgenet.pack.debian import PACKAGES, package_files
 from edgenet.progress import Progress
 
-_LAYOUT = 1  # counts changes of what this file makes of the same parts
+_LAYOUT = 1  # increase this when the pack changes although its packages, wheels and start script do not
 _PYTHON = (3, 11)
 _GLIBC = "2.36"
 _LIBRARIES = re.compile(
@@ -36,7 +36,7 @@ _LEFT_OUT = re.compile(
 _C_MODULES = re.compile(
     r"lib-dynload/(?!_test|_xx|xx|_codecs_|_ssl|_hashlib|_sqlite|_curses|_dbm|_lzma|_bz2|readline|nis)"
 )
-# Its own name as argv[0], so that sys.executable is what starts it again.
+# --argv0 names this script, so that sys.executable is a path that starts the interpreter again.
 _START = """#!/system/bin/sh
 here=$(cd -P "${0%/*}/.." && pwd) && PYTHONHOME=$here PYTHONDONTWRITEBYTECODE=1
 PYTHONPATH=${PYTHONPATH:+$PYTHONPATH:}$here/stdlib.zip:$here/lib-dynload:$here/site-packages
@@ -46,27 +46,31 @@ exec "$here/bin/ld.so" --argv0 "$here/bin/python" --library-path "$here/lib" "$h
 
 
 def needed_packages() -> Requirements:
-    """The wheels that its Python gets: the same choice as for any device, less OpenCV, which bench does not use."""
+    """Return the pack's wheels: as for any device, but without OpenCV, which bench does not use."""
     facts = DeviceFacts("aarch64", "aarch64", None, None, (*_PYTHON, 2), (), None)
     return requirements(facts, Python(_PYTHON, numpy=None, cv2=True, venv=False, glibc=_GLIBC))
 
 
 def pack_key() -> str:
-    """Names the pack by what it is made of: 16 hexadecimal digits, known without building it."""
+    """Return the pack's key, a hash of its parts: 16 hexadecimal digits, known without building the pack."""
     parts = [_LAYOUT, sorted(PACKAGES.items()), needed_packages().packages, _START]
     return sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
 def pack_wheels(progress: Progress) -> list[Path]:
-    """The wheels, downloaded or from the cache."""
+    """Return the pack's wheels, downloaded or from the cache.
+
+    Raises:
+        EdgenetError: see `wheels_for`.
+    """
     return wheels_for(needed_packages(), progress)
 
 
 def pack_files(progress: Progress) -> dict[str, Path | bytes]:
-    """All but the wheels, by path within the pack.
+    """Return the pack's files except the wheels, by path within the pack.
 
     Raises:
-        EdgenetError: something cannot be downloaded.
+        EdgenetError: a Debian package cannot be downloaded.
     """
     there = package_files(progress)
     files: dict[str, Path | bytes] = {
@@ -83,7 +87,7 @@ def pack_files(progress: Progress) -> dict[str, Path | bytes]:
             if not name.startswith("lib-dynload/") and not _LEFT_OUT.match(name)
         }
     )
-    # Only what lies in bin/ may be started, and ld.so is started, too.
+    # ld.so must be in bin/, because only files in bin/ are copied as executable.
     files["bin/ld.so"] = there["lib/aarch64-linux-gnu/ld-linux-aarch64.so.1"]
     files["python"] = there["usr/bin/python3.11"]
     files["bin/python"] = _START.encode()

@@ -1,7 +1,7 @@
-"""The C library and Python of the pack, out of Debian's own packages, each with its SHA-256.
+"""The C library and Python of the pack, taken from Debian's packages, each checked by its SHA-256.
 
-The checksums are those of the index that Debian signed for release 12.15. Whatever server a file comes from, it is
-taken only if it is that file.
+The checksums come from the index that Debian signed for release 12.15. A file from any server is accepted
+only if its checksum matches.
 """
 
 from __future__ import annotations
@@ -21,20 +21,21 @@ from edgenet.files import sha256, write_atomically
 from edgenet.progress import Progress
 from edgenet.zoo.weights import cache_folder
 
-OFFICIAL = "https://deb.debian.org/debian"  # Debian's documented address for users of every country
-OLDER = "https://snapshot.debian.org/archive/debian/20260901T000000Z"  # what a later release has replaced
+OFFICIAL = "https://deb.debian.org/debian"  # Debian's documented address for users in every country
+# The archive keeps packages that a later point release has replaced on the mirrors.
+OLDER = "https://snapshot.debian.org/archive/debian/20260901T000000Z"
 _WAIT_S = 60.0
 
 _LISTED = Path(__file__).with_suffix(".sha256").read_text().split()
 PACKAGES = dict(zip(_LISTED[1::2], _LISTED[::2], strict=True))
-"""SHA-256 by path on a mirror."""
+"""Maps each package's path on a mirror to its SHA-256."""
 
 
 def package_files(progress: Progress) -> dict[str, bytes]:
-    """All files of the packages, by their path in Debian; links are resolved.
+    """Return all files of the packages, by their installed path in Debian; links are resolved.
 
     Raises:
-        EdgenetError: a package cannot be had.
+        EdgenetError: a package cannot be downloaded.
     """
     files: dict[str, bytes] = {}
     for count, (path, digest) in enumerate(PACKAGES.items()):
@@ -59,15 +60,15 @@ def _package(path: str, digest: str) -> bytes:
             kept.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(kept, content)
             return content
-        reason = "what came is another file"
+        reason = "the downloaded file has a wrong checksum"
     raise EdgenetError(
         f"cannot download Debian's {Path(path).name}: {reason}",
-        "see that this machine has a network, or name a Debian mirror in EDGENET_DEBIAN_MIRROR",
+        "check that this machine has a network connection, or set EDGENET_DEBIAN_MIRROR to a Debian mirror",
     )
 
 
 def _mirrors() -> list[str]:
-    """Where to look, in turn: what the user names, what this machine's own apt uses, and Debian's own servers."""
+    """Return the mirrors to try, in order: the user's, those of this machine's apt, Debian's servers."""
     named = os.environ.get("EDGENET_DEBIAN_MIRROR")
     found = [named] if named else []
     if shutil.which("apt-get"):
@@ -78,7 +79,7 @@ def _mirrors() -> list[str]:
 
 
 def _unpacked(package: bytes) -> dict[str, bytes]:
-    """The files of a .deb: an ar archive, of which data.tar.xz is installed (deb(5))."""
+    """Return the files that a .deb installs: those in data.tar.xz inside its ar archive (deb(5))."""
     with tarfile.open(fileobj=io.BytesIO(_data_of(package))) as archive:
         found = {}
         for member in archive.getmembers():
@@ -86,7 +87,7 @@ def _unpacked(package: bytes) -> dict[str, bytes]:
                 continue
             try:
                 content = archive.extractfile(member)
-            except KeyError:  # a link to what another package has
+            except KeyError:  # a link to a file of another package
                 continue
             if content is not None:
                 found[member.name.removeprefix("./")] = content.read()

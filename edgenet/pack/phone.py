@@ -1,4 +1,4 @@
-"""The pack on a phone: pushed once, checked there, and complete only once its Python has started."""
+"""Installing the pack on a phone: copied once, checked there, and complete only after its Python has run."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ from edgenet.pack.contents import needed_packages, pack_files, pack_key, pack_wh
 from edgenet.progress import Progress
 
 NEEDED_BYTES = 200_000_000
-"""What it takes while the wheels and what is in them are both there."""
+"""Peak use of disk space, while both the wheels and their unpacked contents are there."""
 
-_DOWNLOADS = Lock()  # of several phones that are measured at once, the first downloads for all
-_BROWSER = "use its browser: edgenet camera BUNDLE --on adb, or edgenet bench BUNDLE --on adb --browser"
+# When several phones are measured at once, only the first one downloads; the others use the cache.
+_DOWNLOADS = Lock()
+_BROWSER = (
+    "use the phone's browser: edgenet camera BUNDLE --on adb, or edgenet bench BUNDLE --on adb --browser"
+)
 _CLEAR = 'rm -rf "$1" && mkdir -p "$1"'
-_FORBIDDEN = 126  # as shells have it for what is there and cannot be started
+_FORBIDDEN = 126  # a shell's exit status for a program that exists but cannot be started
 _TRY = """
 cd "$1" && printf '#!/system/bin/sh\\nexit 0\\n' >starts && chmod 755 starts || exit 1
 ./starts || exit 126
@@ -30,10 +33,11 @@ _FINISH = 'cd "$1" && rm -r wheels && sync && echo "$2" >complete && sync'
 
 
 def ensure_pack(device: Device, progress: Progress) -> Environment:
-    """Brings the pack there, unless it is there.
+    """Install the pack on the phone, unless it is already there.
 
     Raises:
-        EdgenetError: the phone cannot take it or run it, or a part of it cannot be downloaded; says why.
+        EdgenetError: the phone cannot hold or run the pack, or a part of it cannot be downloaded; the message
+            says why.
     """
     key = pack_key()
     if key in usable_environments(device):
@@ -44,7 +48,7 @@ def ensure_pack(device: Device, progress: Progress) -> Environment:
     tried = device.run(script(_TRY, folder))
     if tried.status == _FORBIDDEN:
         raise EdgenetError(
-            f"{device.name} starts no programs in {device.home}: it is mounted noexec, or forbidden",
+            f"{device.name} cannot start programs in {device.home}: it is mounted noexec, or Android forbids it",
             _BROWSER,
         )
     _check(device, "try the folder", tried)
@@ -54,7 +58,7 @@ def ensure_pack(device: Device, progress: Progress) -> Environment:
     sums = "".join(f"{sha256(content)}  {name}\n" for name, content in sorted(files.items()))
     device.push({**files, SUMS: sums.encode()}, folder, progress)
     progress("verify", 0, None)
-    _must(device, "take over what was copied", _CHECK, folder, SUMS)
+    _must(device, "accept the copied files", _CHECK, folder, SUMS)
     unpack_wheels(device, folder, f"{folder}/site-packages", wheels, progress)
     _must(device, "finish the pack", _FINISH, folder, PACK)
     return Environment(key, needed_packages().packages)
@@ -69,8 +73,8 @@ def _check_phone(device: Device) -> None:
         )
     if facts.free_bytes is not None and facts.free_bytes < NEEDED_BYTES:
         raise EdgenetError(
-            f"{device.name} has {facts.free_bytes / 1e6:.0f} MB left and needs {NEEDED_BYTES / 1e6:.0f} MB",
-            "free some space there",
+            f"{device.name} has {facts.free_bytes / 1e6:.0f} MB free but needs {NEEDED_BYTES / 1e6:.0f} MB",
+            "free some space on the device",
         )
 
 
@@ -83,5 +87,5 @@ def _check(device: Device, what: str, done: Finished) -> None:
         full = b"No space left" in done.err
         raise EdgenetError(
             f"cannot {what} on {device.name}: {done.last_words()}",
-            "free some space there" if full else "do the same again",
+            "free some space on the device" if full else "run the same command again",
         )

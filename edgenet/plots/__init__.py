@@ -1,1 +1,1 @@
-"""Figures and pages drawn from results; matplotlib is imported only where one is drawn."""
+"""Draw figures and pages from results; matplotlib is imported only where a figure is drawn."""

@@ -1,4 +1,4 @@
-"""The look that the figures share: quiet axes, one ink, colours that colour-blind readers tell apart."""
+"""The common look of the figures: plain axes, one text colour, and a palette for colour-blind readers too."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 INK = "#222222"
 MUTED = "#8a8a86"
 GRID = "#e3e3e0"
-# Okabe and Ito's; where marks are drawn, their shapes differ too, for print.
+# The palette of Okabe and Ito. Marks also differ in shape, for print in black and white.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 MARKERS = "osD^vP"
 
 
 def figure_of(width: float, height: float) -> Figure:
-    """An empty figure, inches."""
+    """Return an empty figure; width and height are in inches."""
     return Figure(figsize=(width, height), facecolor="white", layout="constrained")
 
 
 def quiet(axes: Axes, title: str, x: str = "", y: str = "") -> None:
-    """A title on the left, names of the axes, a light grid, no box."""
+    """Give the axes a title on the left, axis names and a light grid, and remove the box."""
     axes.set_title(plain(title), loc="left", fontsize=11, color=INK)
     axes.set_xlabel(plain(x), fontsize=9)
     axes.set_ylabel(plain(y), fontsize=9)
@@ -32,7 +32,10 @@ def quiet(axes: Axes, title: str, x: str = "", y: str = "") -> None:
 
 
 def logarithmic_x(axes: Axes) -> None:
-    """Powers of ten alone would leave most axes without a single number."""
+    """Make the x axis logarithmic, with labels at 1, 2 and 5.
+
+    With labels at powers of ten alone, most of our axes would show no number at all.
+    """
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -40,5 +43,5 @@ def logarithmic_x(axes: Axes) -> None:
 
 
 def plain(text: str) -> str:
-    """Text as it is: matplotlib takes what stands between two dollars for mathematics."""
+    """Escape dollar signs, because matplotlib sets text between two dollar signs as mathematics."""
     return text.replace("$", r"\$")

@@ -1,4 +1,4 @@
-"""Which classes are taken for which."""
+"""Draw a confusion matrix."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from numpy.typing import NDArray
 
 INK = "#222222"
 NAMED = 60
-"""With more classes their names would be too small to read."""
+"""Largest number of classes whose names are shown; with more, they would be too small to read."""
 WITH_NUMBERS = 20
 LONGEST_NAME = 24
 
 
 def confusion_figure(counts: NDArray[np.int64], names: Sequence[str], title: str) -> Figure:
-    """A square for every pair of classes, as dark as the share of the row's photos that it holds.
+    """Draw a square for every pair of classes; it is darker the larger its share of the row's photos is.
 
     Args:
-        counts: photos of each class (rows) that were called each class (columns).
-        names: of the classes.
+        counts: number of photos by true class (rows) and predicted class (columns).
+        names: names of the classes.
+        title: title of the figure.
     """
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = min(max(3.2 + 0.34 * len(names), 4.5), 16.0)
@@ -28,8 +29,8 @@ def confusion_figure(counts: NDArray[np.int64], names: Sequence[str], title: str
     axes = figure.subplots()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set_title(title.replace("$", r"\$"), loc="left", fontsize=10, color=INK)
-    axes.set_xlabel("called", fontsize=9)
-    axes.set_ylabel("is", fontsize=9)
+    axes.set_xlabel("predicted class", fontsize=9)
+    axes.set_ylabel("true class", fontsize=9)
     axes.tick_params(length=0, labelsize=8)
     if len(names) <= NAMED:
         short = [_short(name) for name in names]

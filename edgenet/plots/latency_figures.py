@@ -1,4 +1,4 @@
-"""Latency reports drawn: distributions, accuracy against latency, cold start, and sustained load."""
+"""Draw latency reports: distributions, accuracy against latency, cold start and sustained load."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from edgenet.plots.axes import COLOURS, INK, MARKERS, MUTED, figure_of, logarith
 WIDTH = 8.0
 BINS = 90
 TAIL = 99.5
-"""Percent of the runs that a distribution shows; the slowest are told in the table."""
+"""Percentile of the runs at which a distribution ends; the table lists the slowest runs."""
 NAMED = 8
-"""Of more points only those on the front are named."""
+"""Largest number of points that are all named; with more, only those on the Pareto front are named."""
 STEPS = (("import", "import_ms"), ("load", "load_ms"), ("first inference", "first_inference_ms"))
 
 
 def distribution_figure(reports: Sequence[LatencyReport], rows: Sequence[ReportRow]) -> Figure | None:
-    """A ridge for each report: how often each latency came, with marks at p50, p90 and p99; grey where not valid.
+    """Draw for each report a ridge of how often each latency occurred, with marks at p50, p90 and p99.
 
-    None where no report has single runs.
+    Reports that are not valid are grey. Returns None if no report contains single runs.
     """
     drawn = [(report, row) for report, row in zip(reports, rows, strict=True) if report.has_samples]
     if not drawn:
@@ -32,7 +32,7 @@ def distribution_figure(reports: Sequence[LatencyReport], rows: Sequence[ReportR
     reports, rows = [report for report, _ in drawn], [row for _, row in drawn]
     figure = figure_of(WIDTH, 1.1 + 0.45 * len(rows))
     axes = figure.subplots()
-    quiet(axes, "How long one inference takes", "ms of one inference: every run, and p50, p90, p99")
+    quiet(axes, "How long one inference takes", "ms per inference: all runs, and p50, p90, p99")
     ends = [float(np.percentile(report.samples_ms, TAIL)) for report in reports]
     starts = [float(report.samples_ms.min()) for report in reports]
     if max(ends) > 6 * min(starts):
@@ -49,7 +49,7 @@ def distribution_figure(reports: Sequence[LatencyReport], rows: Sequence[ReportR
         )
         axes.plot(centres, base + 0.8 * counts / max(counts.max(), 1e-9), color=colour, lw=1.0)
         for value, height in ((row.p50_ms, 0.8), (row.p90_ms, 0.5), (row.p99_ms, 0.3)):
-            assert value is not None  # where the runs are told, so are their percentiles
+            assert value is not None  # a report with single runs also has their percentiles
             axes.plot([value, value], [base, base + height], color=INK, lw=1.2 if height > 0.6 else 0.8)
         axes.annotate(
             f"{row.p50_ms:.3g}",
@@ -65,7 +65,10 @@ def distribution_figure(reports: Sequence[LatencyReport], rows: Sequence[ReportR
 
 
 def accuracy_figure(rows: Sequence[ReportRow]) -> Figure | None:
-    """int8 accuracy against latency, the front joined; None where fewer than two reports know theirs."""
+    """Draw int8 accuracy against latency, with the Pareto front joined by a line.
+
+    Returns None if fewer than two reports have both values.
+    """
     known = [row for row in rows if row.int8_top1 is not None and row.p50_ms is not None]
     if len(known) < 2:
         return None
@@ -95,7 +98,7 @@ def accuracy_figure(rows: Sequence[ReportRow]) -> Figure | None:
 
 
 def _name(axes: Axes, row: ReportRow, name: str) -> None:
-    """Across the front, which rises: side by side, the names of near points would cover each other."""
+    """Write a point's name across the rising front; horizontal names would cover each other."""
     axes.annotate(
         plain(name), (_p50(row), _top1(row)), xytext=(-6, 6), textcoords="offset points", rotation=-45,
         rotation_mode="anchor", ha="right", fontsize=8, color=INK if row.front else MUTED,
@@ -103,10 +106,10 @@ def _name(axes: Axes, row: ReportRow, name: str) -> None:
 
 
 def _shared_beginning(names: Sequence[str]) -> str:
-    """Of all names, to the last "_" in it; "" of one name alone."""
+    """Return the longest common prefix that ends in "_"; "" if there is only one distinct name."""
     if len(set(names)) < 2:
         return ""
-    first, last = min(names), max(names)  # what these two share, all between them share
+    first, last = min(names), max(names)  # a prefix of the first and the last in order is shared by all
     same = next(
         (i for i, pair in enumerate(zip(first, last, strict=False)) if len(set(pair)) > 1), len(first)
     )
@@ -114,10 +117,10 @@ def _shared_beginning(names: Sequence[str]) -> str:
 
 
 def cold_start_figure(reports: Sequence[LatencyReport], rows: Sequence[ReportRow]) -> Figure:
-    """From starting a process to its first answer, in steps."""
+    """Draw the time from starting a process to its first answer, divided into steps."""
     figure = figure_of(WIDTH, 1.2 + 0.3 * len(rows))
     axes = figure.subplots()
-    quiet(axes, "Cold start: from nothing to the first answer", "ms, medians over fresh processes")
+    quiet(axes, "Cold start: from process start to the first answer", "ms, medians over fresh processes")
     for place, report in enumerate(reports):
         cold = report.cold_start
         parts = [getattr(cold, name) or 0.0 for _, name in STEPS]
@@ -129,13 +132,13 @@ def cold_start_figure(reports: Sequence[LatencyReport], rows: Sequence[ReportRow
             axes.barh(len(rows) - 1 - place, width, left=left, color=colour, height=0.62)
             left += width
         axes.annotate(
-            f"{total:.0f}{' without its process' if cold.total_ms is None else ''}",
+            f"{total:.0f}{' without process start' if cold.total_ms is None else ''}",
             (left, len(rows) - 1 - place),
             xytext=(4, -3),
             textcoords="offset points",
             fontsize=8,
         )
-    names = (*(name for name, _ in STEPS), "the process itself")
+    names = (*(name for name, _ in STEPS), "rest of the process")
     for name, colour in zip(names, (*COLOURS[:3], "#d0d0cc"), strict=True):
         axes.barh([0], [0], color=colour, label=name)
     axes.set_yticks(range(len(rows)), [_named(row) for row in reversed(rows)])
@@ -146,19 +149,22 @@ def cold_start_figure(reports: Sequence[LatencyReport], rows: Sequence[ReportRow
 
 
 def sustained_figure(reports: Sequence[LatencyReport], rows: Sequence[ReportRow]) -> Figure | None:
-    """p50 second by second under load, relative to its beginning, and the temperature; None where nobody was loaded."""
+    """Draw p50 over time under sustained load, relative to its first 30 s, and the temperature if known.
+
+    Returns None if no report has a sustained load.
+    """
     loaded = [(report, row) for report, row in zip(reports, rows, strict=True) if report.sustained]
     if not loaded:
         return None
     hot = any(point.hottest_celsius is not None for report, _ in loaded for point in _curve(report))
     figure = figure_of(WIDTH, 4.6 if hot else 3.2)
     panels = figure.subplots(2 if hot else 1, 1, sharex=True, squeeze=False)[:, 0]
-    quiet(panels[0], "Sustained load", "" if hot else "seconds", "p50 over that of the first 30 s")
+    quiet(panels[0], "Sustained load", "" if hot else "seconds", "p50 / p50 of the first 30 s")
     for index, (report, row) in enumerate(loaded):
         curve = _curve(report)
         times = [point.at_s for point in curve]
         colour = COLOURS[index % len(COLOURS)]
-        label = f"{plain(row.label)} ({row.sustained_ratio:.3f} times as long at last)"
+        label = f"{plain(row.label)} (p50 of the last 30 s: {row.sustained_ratio:.3f} times the first)"
         assert report.sustained is not None
         first = report.sustained.first_p50_ms
         panels[0].plot(times, [point.p50_ms / first for point in curve], color=colour, lw=1.4, label=label)
@@ -177,12 +183,12 @@ def _curve(report: LatencyReport) -> tuple:
 
 
 def _top1(row: ReportRow) -> float:
-    assert row.int8_top1 is not None  # only those that were judged are drawn
+    assert row.int8_top1 is not None  # only rows with a known accuracy are drawn
     return row.int8_top1
 
 
 def _p50(row: ReportRow) -> float:
-    assert row.p50_ms is not None  # only those whose p50 is known are drawn
+    assert row.p50_ms is not None  # only rows with a known p50 are drawn
     return row.p50_ms
 
 

@@ -1,4 +1,4 @@
-"""Latency reports as one HTML page that needs nothing else: no network, no script."""
+"""Write latency reports as one self-contained HTML page, without network access or scripts."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from edgenet.plots.latency_style import STYLE
 from edgenet.text import figure
 
 MANY = 4
-"""From so many measurements on their details are closed, and a reader opens what is wanted."""
+"""With more measurements or reasons than this, the page's details start closed, and the reader opens some."""
 
 
 def latency_page(
     reports: Sequence[LatencyReport], rows: Sequence[ReportRow], figures: Mapping[str, str]
 ) -> str:
-    """The page.
+    """Return the page's HTML.
 
     Args:
-        figures: <svg> texts by the headings that they belong under.
+        reports: the latency reports.
+        rows: a row for each report, in the same order.
+        figures: <svg> texts by name.
     """
     drawn = "\n".join(f"<section>{text}</section>" for text in figures.values())
     return f"""<!doctype html>
@@ -79,7 +81,7 @@ def _cards(rows: Sequence[ReportRow]) -> str:
 
 
 def _columns(longest: float) -> tuple[tuple[str, Callable[[ReportRow], str]], ...]:
-    """Headings, and what stands below them; `longest` p50, milliseconds, has the longest bar."""
+    """Return each column's heading and cell function; a p50 of `longest` ms gets the longest bar."""
     return (
         ("", lambda row: escape(row.label)),
         ("", _badge),
@@ -102,7 +104,7 @@ def _columns(longest: float) -> tuple[tuple[str, Callable[[ReportRow], str]], ..
 
 
 def _table(rows: Sequence[ReportRow]) -> str:
-    """A line for each row; a column that says nothing of any is left out."""
+    """Return a table with a line for each row; columns that are empty in all rows are left out."""
     longest = max((row.p50_ms or 0.0 for row in rows), default=0.0)
     columns = [(heading, [cell(row) for row in rows]) for heading, cell in _columns(longest)]
     told = [(heading, cells) for heading, cells in columns if any(cells)]
@@ -128,7 +130,7 @@ def _top1(row: ReportRow) -> str:
 
 
 def _reasons(reports: Sequence[LatencyReport], rows: Sequence[ReportRow]) -> str:
-    """Why measurements are not valid: a reason that several share is told once."""
+    """Return the reasons why measurements are not valid; a reason that several share is listed once."""
     front = "<p>* on the Pareto front of its device</p>" if any(row.front for row in rows) else ""
     of: dict[str, list[str]] = {}
     for report, row in zip(reports, rows, strict=True):
@@ -147,13 +149,13 @@ def _reasons(reports: Sequence[LatencyReport], rows: Sequence[ReportRow]) -> str
 
 
 def _left_out(reports: Sequence[LatencyReport], rows: Sequence[ReportRow]) -> str:
-    """Which measurements the figures below cannot show, and why."""
+    """Return a note that lists the measurements missing from the figures below, and why."""
     labels = [row.label for report, row in zip(reports, rows, strict=True) if not report.has_samples]
     if not labels:
         return ""
     return (
-        f"<p>{escape(', '.join(labels))}: not among the distributions below, and without p90 and p99, "
-        "for what measured it tells no single runs.</p>"
+        f"<p>{escape(', '.join(labels))}: missing from the distributions below, and without p90 and p99, "
+        "because the measuring tool reports no single runs.</p>"
     )
 
 
@@ -162,7 +164,7 @@ def _named(labels: Sequence[str], rows: Sequence[ReportRow]) -> str:
 
 
 def _shared_facts(reports: Sequence[LatencyReport]) -> dict[str, str]:
-    """What holds for every measurement, where there are several."""
+    """Return the facts that are the same for all measurements; empty if there is only one measurement."""
     first, *others = (report.facts for report in reports)
     return {
         name: text for name, text in first.items() if others and all(one.get(name) == text for one in others)
@@ -175,7 +177,7 @@ def _facts(facts: Mapping[str, str], more: str = "") -> str:
 
 
 def _details(report: LatencyReport, row: ReportRow, reports: Sequence[LatencyReport]) -> str:
-    """What is said of this measurement alone."""
+    """Return the details of this measurement that it does not share with all others."""
     shared = _shared_facts(reports)
     own = {name: text for name, text in report.facts.items() if name not in shared}
     tried = "".join(
@@ -188,7 +190,7 @@ def _details(report: LatencyReport, row: ReportRow, reports: Sequence[LatencyRep
 
 
 def _profile(report: LatencyReport) -> str:
-    """Every operator's time."""
+    """Return a table of every operator's time, or "" if the report has no profile."""
     if report.profile is None:
         return ""
     operators = operator_times(report.profile)

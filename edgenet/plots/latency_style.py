@@ -1,4 +1,4 @@
-"""How the page of latency reports looks, on a wide screen and on a phone."""
+"""The style sheet of the page of latency reports, for wide screens and phones."""
 
 STYLE = """
 :root { --ink: #222; --muted: #6d6d69; --line: #e3e3e0; --soft: #f6f6f4; --blue: #0072b2; --red: #b3261e; }

@@ -1,4 +1,4 @@
-"""The layer report as a figure: a row for every layer, from the picture at the top to the logits."""
+"""Draw the layer report as a figure: a row for every layer, from the input at the top to the logits."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LONGEST_NAME = 44
 
 
 def layer_figure(report: Report) -> Figure:
-    """Draws SQNR, the use of the range and the shares of the noise side by side."""
+    """Draw SQNR, use of the int8 range and shares of the noise side by side."""
     rows = report.rows
     height = HEAD + FOOT + ROW * max(len(rows), 4)
     figure = Figure(figsize=(WIDTH, height), facecolor="white")
@@ -147,7 +147,7 @@ def _write_head(figure: Figure, report: Report, height: float) -> None:
 
 
 def _plain(text: str) -> str:
-    """Dollar signs would start a formula."""
+    """Escape dollar signs, because matplotlib sets text between two dollar signs as mathematics."""
     return text.replace("$", r"\$")
 
 

@@ -1,4 +1,4 @@
-"""The layer report as one HTML page that needs nothing else: the figure inside it, and every figure in a table."""
+"""Write the layer report as one self-contained HTML page, with the figure and a table of all values."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ tbody tr:nth-child(odd) { background: #f6f6f4; }
 """
 HEADINGS = (
     *("layer", "operator", "SQNR, dB", "range used", "beyond range", "dead channels", "outlier channels"),
-    *("furthest channel", "median channel, bits", "noise of activations", "noise of weights"),
+    *("largest reach / median", "median channel, bits", "noise of activations", "noise of weights"),
 )
 
 
 def layer_page(report: Report, svg: str) -> str:
-    """The page.
+    """Return the page's HTML.
 
     Args:
-        svg: the figure, as it stands in a page.
+        report: the layer report.
+        svg: the figure as an <svg> element.
     """
     head = "".join(f"<th>{escape(heading)}</th>" for heading in HEADINGS)
     body = "\n".join(

@@ -1,4 +1,4 @@
-"""A figure as a PNG; the same figure gives the same bytes."""
+"""Convert a figure to PNG; the same figure gives the same bytes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ DOTS_PER_INCH = 150
 
 
 def png(figure: Figure) -> bytes:
-    """The file's bytes."""
+    """Return the bytes of the figure's PNG file."""
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
     return stream.getvalue()

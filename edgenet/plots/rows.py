@@ -1,4 +1,4 @@
-"""What the layer report shows: a row for every layer that rounds."""
+"""The data that the layer report shows: a row for every layer that rounds."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from edgenet.quantize.noise_shares import NoiseShares
 
 @dataclass(frozen=True)
 class Row:
-    """One layer's figures; see `LayerError` and `LayerShare`.
+    """One layer's values; `LayerError` and `LayerShare` explain those not listed here.
 
     Attributes:
-        kind: the file's operator.
-        activations, weights: shares of the noise; `weights` is None where nobody can know it.
+        name: the node's name.
+        kind: the operator's name in the file.
+        activations, weights: shares of the noise; `weights` is None if it cannot be known.
     """
 
     name: str
@@ -31,7 +32,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """A title, what was found, and the rows."""
+    """The layer report: its title, the measured errors and noise, the advice, and the rows."""
 
     title: str
     errors: LayerErrors
@@ -41,7 +42,10 @@ class Report:
 
 
 def report_rows(errors: LayerErrors, noise: NoiseShares, kinds: Mapping[str, str]) -> tuple[Row, ...]:
-    """A row for every layer of which both its error and its share of the noise are known, in the file's order."""
+    """Return, in the file's order, a row for every layer whose error and share of the noise are both known.
+
+    `kinds` maps node names to the names of their operators in the file.
+    """
     shares = {layer.node: layer for layer in noise.layers}
     return tuple(
         Row(
@@ -60,7 +64,7 @@ def report_rows(errors: LayerErrors, noise: NoiseShares, kinds: Mapping[str, str
 
 
 def summary(report: Report) -> str:
-    """The whole file's figures in one line."""
+    """Return the whole file's values in one line."""
     errors, noise = report.errors, report.noise
     return (
         f"logits {noise.sqnr_db:.1f} dB · {errors.same_answer} of {errors.photos} answers are the float network's · "

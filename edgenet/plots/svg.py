@@ -1,4 +1,4 @@
-"""A figure as it stands in a page; the same figure gives the same text."""
+"""Convert a figure to SVG for a page; the same figure gives the same text."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from matplotlib.figure import Figure
 
 
 def svg(figure: Figure, salt: str = "edgenet") -> str:
-    """From its <svg> on, without the date and the addresses that matplotlib puts in.
+    """Return the figure's <svg> element, without the date and the web addresses that matplotlib adds.
 
     Args:
-        salt: goes into the names of its parts, which have to differ between the figures of one page.
+        figure: the figure.
+        salt: text that goes into the ids of the figure's parts; they must differ between the figures of one
+            page.
     """
     stream = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": salt}):

@@ -1,4 +1,4 @@
-"""A sweep's figures: accuracy against mult-adds, parameters (figures 4 and 5 of arXiv 1704.04861) and latency."""
+"""Draw a sweep: accuracy against mult-adds, parameters (figures 4, 5 of arXiv 1704.04861) and latency."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FRONT = INK
 
 
 class Point(Protocol):
-    """What is drawn of a variant; units as in `SweepRow`."""
+    """The values of a variant that are drawn; their units are those of `SweepRow`."""
 
     @property
     def width(self) -> float:
@@ -22,47 +22,47 @@ class Point(Protocol):
 
     @property
     def resolution(self) -> int:
-        """Pixels a side."""
+        """Side of the input picture, in pixels."""
 
     @property
     def mult_adds(self) -> int:
-        """For one photo."""
+        """Mult-adds for one photo."""
 
     @property
     def parameters(self) -> int:
-        """Of convolutions and fully connected layers."""
+        """Number of parameters of convolutions and fully connected layers."""
 
     @property
     def int8_top1(self) -> float:
-        """Percent."""
+        """Top-1 accuracy of the int8 network, percent."""
 
     @property
     def float_top1(self) -> float:
-        """Percent."""
+        """Top-1 accuracy of the float network, percent."""
 
     @property
     def latency_p50_ms(self) -> float:
-        """Of one inference."""
+        """Median latency of one inference, milliseconds."""
 
     @property
     def latency_valid(self) -> bool:
-        """Whether it may be quoted."""
+        """Whether the latency is valid to quote."""
 
     @property
     def device(self) -> str:
-        """Where it was measured."""
+        """Device on which the latency was measured."""
 
     @property
     def threads(self) -> int:
-        """Of the inference."""
+        """Number of threads of the inference."""
 
     @property
     def front(self) -> bool:
-        """On the Pareto front of int8 accuracy against latency."""
+        """Whether the variant is on the Pareto front of int8 accuracy against latency."""
 
 
 def mult_adds_figure(points: Sequence[Point], title: str) -> Figure:
-    """Float accuracy against mult-adds, as figure 4 of the paper: one mark for each variant."""
+    """Draw float accuracy against mult-adds, as in the paper's figure 4, with one mark for each variant."""
     figure, axes = _axes(title, "million mult-adds", "float top-1, %")
     _series(axes, points, lambda point: point.mult_adds / 1e6, lambda point: point.float_top1)
     _legend(figure)
@@ -70,7 +70,7 @@ def mult_adds_figure(points: Sequence[Point], title: str) -> Figure:
 
 
 def parameters_figure(points: Sequence[Point], title: str) -> Figure:
-    """Float accuracy against parameters, as figure 5 of the paper: resolution costs none."""
+    """Draw float accuracy against parameters, as in the paper's figure 5; resolution adds no parameters."""
     figure, axes = _axes(title, "million parameters", "float top-1, %")
     _series(axes, points, lambda point: point.parameters / 1e6, lambda point: point.float_top1)
     _legend(figure)
@@ -78,7 +78,11 @@ def parameters_figure(points: Sequence[Point], title: str) -> Figure:
 
 
 def latency_figure(points: Sequence[Point], title: str) -> Figure:
-    """int8 accuracy against measured latency; the front is joined and named, latencies not to be quoted are hollow."""
+    """Draw int8 accuracy against measured latency.
+
+    The points of the Pareto front are joined and named. Points whose latency is not valid to quote are
+    hollow.
+    """
     where = f"{points[0].device}, {points[0].threads} thread{'s' * (points[0].threads > 1)}"
     figure, axes = _axes(title, f"p50 latency, ms ({where})", "int8 top-1, %")
     _series(
@@ -103,7 +107,7 @@ def latency_figure(points: Sequence[Point], title: str) -> Figure:
             (_latency(point), point.int8_top1),
             xytext=(-6, 6),
             textcoords="offset points",
-            # Across the front, which rises: side by side, the names of near points would cover each other.
+            # Names run across the rising front; horizontal names of near points would cover each other.
             rotation=-45,
             rotation_mode="anchor",
             ha="right",
@@ -136,7 +140,7 @@ def _series(
     y: Callable[[Point], float],
     hollow: Callable[[Point], bool] = lambda point: False,
 ) -> None:
-    """One series for each resolution, the largest first."""
+    """Draw one series for each resolution, the largest first."""
     for index, resolution in enumerate(sorted({point.resolution for point in points}, reverse=True)):
         colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
         axes.plot([], [], marker, color=colour, ms=6, label=f"{resolution} px")
@@ -147,5 +151,5 @@ def _series(
 
 
 def _legend(figure: Figure) -> None:
-    """Beside the axes, where it covers no point."""
+    """Put the legend beside the axes, where it covers no point."""
     figure.legend(frameon=False, fontsize=8, loc="outside right upper")

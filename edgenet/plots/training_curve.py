@@ -1,4 +1,4 @@
-"""How a training went: loss and top-1 over the epochs."""
+"""Draw the loss and the top-1 accuracy of a training over its epochs."""
 
 from __future__ import annotations
 
@@ -13,31 +13,35 @@ TRAIN, VAL, INK = "#6b6b6b", "#0072b2", "#222222"
 
 
 class Epoch(Protocol):
-    """What is drawn of an epoch."""
+    """The values of an epoch that are drawn."""
 
     @property
     def epoch(self) -> int:
-        """From 1 on."""
+        """Number of the epoch, starting at 1."""
 
     @property
     def train_loss(self) -> float:
-        """As it was optimized."""
+        """The loss that training minimizes."""
 
     @property
     def val_loss(self) -> float:
-        """Cross-entropy."""
+        """Cross-entropy on the validation photos."""
 
     @property
     def train_top1(self) -> float:
-        """Percent."""
+        """Top-1 accuracy on the training photos, percent."""
 
     @property
     def val_top1(self) -> float:
-        """Percent."""
+        """Top-1 accuracy on the validation photos, percent."""
 
 
 def curve_figure(rows: Sequence[Epoch], title: str) -> Figure:
-    """Loss at the left, top-1 at the right; the training photos' are of the weights and of augmented photos."""
+    """Draw the loss on the left and top-1 on the right, each for training and validation.
+
+    Training values are those of the current weights on augmented photos, validation values those of averaged
+    weights.
+    """
     figure = Figure(figsize=(9.0, 3.6), facecolor="white", layout="constrained")
     loss, top1 = figure.subplots(1, 2)
     epochs = [row.epoch for row in rows]
@@ -50,7 +54,7 @@ def curve_figure(rows: Sequence[Epoch], title: str) -> Figure:
 def _draw(
     axes: Axes, epochs: Sequence[int], train: Sequence[float], val: Sequence[float], heading: str
 ) -> None:
-    # A point by itself would be invisible as a line.
+    # Markers, because a single point would be invisible as a line.
     marker = "o" if len(epochs) < 20 else ""
     axes.plot(epochs, train, color=TRAIN, lw=1.4, marker=marker, ms=3, label="training, augmented photos")
     axes.plot(epochs, val, color=VAL, lw=1.8, marker=marker, ms=3, label="validation, averaged weights")

@@ -1,4 +1,4 @@
-"""A report to a .png or a .html file; the same report gives the same bytes."""
+"""Write a layer report to a .png or .html file; the same report gives the same bytes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgenet.plots.svg import svg
 
 
 def write_report(path: Path, report: Report) -> None:
-    """Draws the report; a .html is one page with the figure inside and a table, anything else a PNG.
+    """Draw the report and write it: a .html file is one page with figure and table, any other file is a PNG.
 
     Raises:
         EdgenetError: the file cannot be written.

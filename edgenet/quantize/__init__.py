@@ -1,1 +1,1 @@
-"""From the float graph to integers: ranges, encodings, recipes, the exact integer reading, and the error it makes."""
+"""Quantize a float graph to int8: ranges, encodings, recipes, bit-exact integer execution, error measures."""

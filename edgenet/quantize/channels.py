@@ -1,4 +1,4 @@
-"""How well the channels of an int8 tensor use the 256 steps that they share."""
+"""Measure how well the channels of an int8 tensor use the 256 steps that they share."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ OUTLIER = 8.0
 
 @dataclass(frozen=True)
 class ChannelUse:
-    """The channels of one tensor on some photos.
+    """How the channels of one tensor use its int8 steps, measured on some photos.
 
-    A channel's reach is its largest |x|. A tensor has one scale, so channels of far larger reach than the others
-    leave these few steps.
+    A channel's reach is its largest |x|. A tensor has only one scale, so a few channels with a far larger
+    reach leave few steps to all others.
 
     Attributes:
-        channels: how many there are.
-        dead: those that never change; a channel that changes by less than a step in float is among them.
-        outliers: those that reach over 8 times as far as the median of the living ones.
-        reach: how many times further than the median the furthest channel reaches.
-        median_bits: log2 of the number of steps between the smallest and the largest value of the living channel in
-            the middle: 8 where all channels fill the range alike.
+        channels: number of channels.
+        dead: number of channels whose int8 value never changes. A channel that changes by less than one step
+            in float counts as dead too.
+        outliers: number of channels whose reach is over 8 times the median reach of the channels that are not
+            dead.
+        reach: the largest reach divided by that median reach.
+        median_bits: log2 of the number of steps between the smallest and the largest value, for the median
+            channel that is not dead. It is 8 where all channels fill the range alike.
     """
 
     channels: int
@@ -35,7 +37,7 @@ class ChannelUse:
 
 
 def channel_use(low: NDArray[np.int64], high: NDArray[np.int64], zero_point: int) -> ChannelUse:
-    """What the smallest and largest int8 value of every channel [C] say."""
+    """Return the channel use, given the smallest and the largest int8 value of every channel, both [C]."""
     alive = high > low
     if not alive.any():
         return ChannelUse(len(low), len(low), 0, 1.0, 0.0)

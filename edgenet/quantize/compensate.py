@@ -1,12 +1,14 @@
-"""Weights that make up for what quantization has done to a layer's input so far, as far as the input itself tells.
+"""Change a layer's weights so that they make up for the quantization errors already in the layer's input.
 
-Where the float network has x, the layer on the device sees s. What can be told of the error w (x - s) of its output
-from s is a linear regression: w E[(x - s) s'] (E[s s'] + lambda)^-1, about the means, is added to the weights w.
-Directions of the input that hold more error than signal are read less, and errors that earlier weights have made are
-taken back. (GPTAQ, arXiv 2504.02692, aims at the float layer's output too; the ridge and its choice are ours.)
+Where the float network's layer has the input x, the layer on the device sees s. This makes an error of
+w (x - s) in the output. A linear regression on s predicts part of this error:
+w E[(x - s) s'] (E[s s'] + lambda)^-1, all moments about the means. That term is added to the weights w. So
+directions of the input that hold more error than signal get less weight, and errors made by earlier layers'
+weights are undone. (GPTAQ, arXiv 2504.02692, also aims at the float layer's output; the ridge and the way it
+is chosen are ours.)
 
-The ridge lambda is chosen on photos that the regression has not seen: each half of them judges what the other gives.
-Where nothing helps there, nothing is changed.
+The ridge lambda is chosen by cross-validation: each half of the photos judges the regression fitted on the
+other half. If no ridge helps on unseen photos, the weights stay unchanged.
 """
 
 from __future__ import annotations
@@ -20,26 +22,27 @@ from torch import Tensor
 from edgenet.quantize.moments import lumps, mean_of
 
 RIDGES = tuple(10.0**power for power in range(-2, 6))
-"""In squared steps of the input; rounding alone makes errors of 1/12."""
+"""Ridges to try, in squared steps of the input. For comparison, rounding alone makes an error of 1/12."""
 
 
 @dataclass(frozen=True)
 class _Moments:
-    """About the means: of what is seen, and of the error with what is seen; both [..., K, K]."""
+    """Centred second moments, both [..., K, K]: input with input (`seen`), and error with input (`error`)."""
 
     seen: Tensor
     error: Tensor
 
 
 def compensation(weight: Tensor, seen: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
-    """What to add to the weights; zero where they are better left alone.
+    """Return the change to add to the weights; it is zero where no change helps.
 
     Args:
-        weight: [O, K] of a convolution or matrix, [C, 1, K] of a depthwise convolution, float64.
-        seen: what the weights are multiplied with on the device, some photos in each part: [rows, K], or [C, rows, K].
-        real: the same in the float network, in the same steps.
+        weight: float64, [O, K] for a convolution or matrix, [C, 1, K] for a depthwise convolution.
+        seen: the input values that the weights are multiplied with on the device, in input steps. Each part
+            holds some photos: [rows, K], or [C, rows, K] for a depthwise convolution.
+        real: the float network's values at the same places, in the same steps.
     """
-    if len(seen) < 2:  # none would judge
+    if len(seen) < 2:  # no photos would be left to judge the ridges on
         return torch.zeros_like(weight)
     halves = [_moments(seen[half::2], real[half::2]) for half in (0, 1)]
     gains = _gains(weight, halves[0], halves[1]) + _gains(weight, halves[1], halves[0])
@@ -51,7 +54,7 @@ def compensation(weight: Tensor, seen: Sequence[Tensor], real: Sequence[Tensor])
 
 
 def _gains(weight: Tensor, fitted: _Moments, judging: _Moments) -> Tensor:
-    """By how much each ridge's change lowers the squared error of the output on other photos."""
+    """Return how much each ridge's change lowers the output's squared error on the `judging` photos."""
     error = weight @ judging.error
     return torch.stack(
         [
@@ -62,7 +65,7 @@ def _gains(weight: Tensor, fitted: _Moments, judging: _Moments) -> Tensor:
 
 
 def _changes(weight: Tensor, moments: _Moments, ridges: Sequence[float]) -> Iterator[Tensor]:
-    """The regression with each ridge."""
+    """Yield the weight change that the regression gives with each ridge."""
     values, vectors = torch.linalg.eigh(moments.seen)
     pulled = weight @ moments.error @ vectors
     for ridge in ridges:
@@ -75,7 +78,7 @@ def _moments(seen: Sequence[Tensor], real: Sequence[Tensor]) -> _Moments:
 
 
 def _product(left: Sequence[Tensor], right: Sequence[Tensor]) -> Tensor:
-    """The covariance [..., K, K] of two [rows, K] or [C, rows, K], whose rows come in parts."""
+    """Return the covariance [..., K, K] of two arrays [rows, K] or [C, rows, K], given in parts."""
     count = sum(part.shape[-2] for part in right)
     pairs = zip(_centred(left), _centred(right), strict=True)
     return torch.stack([a.mT @ b for a, b in pairs]).sum(0, dtype=torch.float64) / count

@@ -1,12 +1,13 @@
-"""Doubling noisy channels: two int8 copies whose mean is rounded to half steps (arXiv 1901.09504).
+"""Double noisy channels: the mean of two int8 copies is as good as rounding to half steps (arXiv 1901.09504).
 
-A channel that a convolution makes, a depthwise layer filters and a convolution reads can stand there twice, each copy
-read with half the weight: the same function, for some more mult-adds. If one copy has a quarter of an int8 step more in
-its bias and the other a quarter less, then where one is rounded up the other is often rounded down, and their mean is
-rounded to half steps: a quarter of the noise ("quantization-aware splitting" in the paper). Zeros stay zeros in both.
-The function changes by less than the rounding that it saves.
+Take a channel that one convolution makes, a depthwise layer filters and another convolution reads. It can be
+stored twice, with each copy read at half the weight: this is the same function for a few more mult-adds. Now
+one copy gets a quarter of an int8 step more in its bias and the other a quarter less. Where one copy is
+rounded up, the other is often rounded down, so their mean is rounded to half steps and has a quarter of the
+noise ("quantization-aware splitting" in the paper). Zeros stay zeros in both copies. The function changes by
+less than the rounding error that is saved.
 
-In MobileNetV1 a handful of channels of the first layer make a third of all noise at the logits.
+In MobileNetV1, a handful of the first layer's channels make a third of all noise at the logits.
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ from edgenet.quantize.rounding_noise import STEPS, activation_noise
 from edgenet.quantize.sensitivity import Sensitivity
 
 SAVED_BEFORE, SAVED_BEHIND = 0.75, 0.6
-"""What doubling saves of the noise of the depthwise layer's input and output. The copies of the output differ by more
-than their offsets, so less is saved there."""
+"""Fraction of the rounding noise that doubling saves at the depthwise layer's input and at its output. The
+copies of the output differ by more than their offsets, so less is saved there."""
 QUARTER = 0.25
 
 
 @dataclass(frozen=True, eq=False)
 class _Chain:
-    """A depthwise layer between the one convolution that makes its input and the one that reads its output."""
+    """A depthwise layer, the convolution that makes its input, and the only one that reads its output."""
 
     maker: Node
     depthwise: Node
@@ -44,11 +45,13 @@ class _Chain:
 
 @dataclass(frozen=True, eq=False)
 class _Tile:
-    """Channels of a chain that are doubled together: kernels take as long for 25 channels as for 32.
+    """Channels of a chain that are doubled together, because kernels take as long for 25 channels as for 32.
 
     Attributes:
-        saved: energy at the logits.
-        mult_adds: what the copies cost.
+        chain: the three layers around the channels.
+        channels: the channels' indices.
+        saved: noise energy at the logits that doubling saves.
+        mult_adds: mult-adds that the copies cost.
     """
 
     chain: _Chain
@@ -60,13 +63,15 @@ class _Tile:
 def double_channels(
     graph: Graph, encodings: Mapping[str, Encoding], sensitivity: Sensitivity, share: float
 ) -> Graph:
-    """Nearly the same function with the noisiest channels twice, most saved noise for each mult-add first.
+    """Return a graph of nearly the same function in which the noisiest channels are doubled.
+
+    The channels that save the most noise per mult-add are doubled first, until the budget is spent.
 
     Args:
-        graph: lowered, float.
-        encodings: that its tensors will have.
-        sensitivity: of the logits to its tensors.
-        share: of the network's mult-adds that the copies may cost.
+        graph: a lowered float graph.
+        encodings: the encodings that the graph's tensors will have.
+        sensitivity: the sensitivity of the logits to the graph's tensors.
+        share: the budget for the copies, as a share of the network's mult-adds.
     """
     tiles = [t for chain in _chains(graph) for t in _tiles(graph, chain, encodings, sensitivity)]
     left = share * cost(graph).mult_adds
@@ -112,7 +117,7 @@ def _mixes(node: Node) -> bool:
 
 
 def _rectified(maker: Node, depthwise: Node) -> bool:
-    """Whether both give zeros and above, so that the copies' offsets leave zeros alone, channel for channel."""
+    """Whether both layers end in a ReLU, so offsets leave zeros alone, and have the same channels."""
     makes, filters = maker.operator, depthwise.operator
     assert isinstance(makes, Conv2D)
     assert isinstance(filters, DepthwiseConv2D)
@@ -123,7 +128,7 @@ def _rectified(maker: Node, depthwise: Node) -> bool:
 def _tiles(
     graph: Graph, chain: _Chain, encodings: Mapping[str, Encoding], sensitivity: Sensitivity
 ) -> Iterator[_Tile]:
-    """The chain's channels in eights, noisiest first."""
+    """Yield the chain's channels in tiles of TILE, noisiest first."""
 
     def noise(name: str) -> NDArray[np.float64]:
         return activation_noise(
@@ -145,7 +150,7 @@ def _double(
     channels: NDArray[np.int64],
     encodings: Mapping[str, Encoding],
 ) -> None:
-    """Appends the copies behind the channels of all three layers."""
+    """Append the copies of the channels after the existing channels in all three layers."""
     for link in (chain.maker, chain.depthwise):
         node = nodes[link.name]
         operator = node.operator
@@ -153,9 +158,8 @@ def _double(
         axis = 3 if isinstance(operator, DepthwiseConv2D) else 0
         offset = np.zeros(len(operator.bias))
         offset[channels] = QUARTER * encodings[node.output].scale
-        if isinstance(
-            operator, DepthwiseConv2D
-        ):  # on the side where the input's offset has moved the copy already
+        if isinstance(operator, DepthwiseConv2D):
+            # Each copy is offset in the direction in which its input's offset has already moved it.
             offset *= np.where(operator.weight.sum((0, 1, 2)) < 0, -1, 1)
         weight = np.concatenate([operator.weight, operator.weight.take(channels, axis)], axis)
         bias = np.concatenate([operator.bias - offset, (operator.bias + offset)[channels]])

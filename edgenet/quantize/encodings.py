@@ -1,7 +1,7 @@
-"""How real numbers stand as integers: the values that a quantized graph carries beside the float one.
+"""Encode real numbers as integers, and hold the integers of a quantized graph beside its float graph.
 
-Source of the scheme: "TensorFlow Lite 8-bit quantization specification": real = scale * (q - zero_point);
-activations int8 per tensor, weights int8 symmetric per output channel, biases int32.
+The scheme is that of the "TensorFlow Lite 8-bit quantization specification": real = scale * (q - zero_point).
+Activations are int8 per tensor, weights int8 symmetric per output channel, biases int32.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ LOW, HIGH = -128, 127
 WEIGHT_LIMIT = 127
 BIAS_LIMIT = 2**30
 SMALLEST_SCALE = 1e-20
-"""Below it, products of two scales would leave float32; no network has such values."""
+"""With smaller scales, a product of two of them would underflow float32; no network has such values."""
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """One int8 tensor: real = scale * (q - zero_point); the scale is a float32 value."""
+    """The encoding of one int8 tensor: real = scale * (q - zero_point). The scale is a float32 value."""
 
     scale: float
     zero_point: int
@@ -34,9 +34,9 @@ class QuantizedWeights:
     """The integers of one weighted operator.
 
     Attributes:
-        values: int8, in the operator's own layout.
-        scales: float32 [O], one for each output channel.
-        bias: int32 [O], with the scale of input times weights.
+        values: int8 weights, in the operator's own layout.
+        scales: float32 [O], one weight scale per output channel.
+        bias: int32 [O]; its scale is the input's scale times the weights' scale.
     """
 
     values: NDArray[np.int8]
@@ -46,13 +46,14 @@ class QuantizedWeights:
 
 @dataclass(frozen=True, eq=False)
 class QuantizedGraph:
-    """A float graph and the integers that stand for it.
+    """A float graph and the integers that represent it.
 
     Attributes:
-        graph: lowered to what a .tflite file has.
-        encodings: for every activation tensor that an int8 node makes or reads, and the input, by name.
-        weights: for every weighted node that is int8, by the node's name.
-        kept_float: the nodes that are computed in float32 with the graph's own weights, by name.
+        graph: the float graph, lowered to the operators that a .tflite file has.
+        encodings: by tensor name, the encoding of the input and of every tensor that an int8 node makes or
+            reads.
+        weights: by node name, the integers of every weighted int8 node.
+        kept_float: names of the nodes that are computed in float32 with the graph's own weights.
     """
 
     graph: Graph
@@ -63,32 +64,32 @@ class QuantizedGraph:
 
 @dataclass(frozen=True)
 class Range:
-    """The lowest and highest value that a tensor took."""
+    """The lowest and the highest value that a tensor took."""
 
     low: float
     high: float
 
     def union(self, other: Range) -> Range:
-        """The range that holds both."""
+        """Return the smallest range that holds both."""
         return Range(min(self.low, other.low), max(self.high, other.high))
 
 
 def encoding_for(values: Range) -> Encoding:
-    """The int8 encoding of a range, widened to hold zero, which int8 must represent exactly."""
+    """Return the int8 encoding of a range, widened to hold zero, which int8 must represent exactly."""
     low, high = min(values.low, 0.0), max(values.high, 0.0)
     scale = np.float32((high - low) / (HIGH - LOW))
-    if scale < SMALLEST_SCALE:  # nothing but zeros
+    if scale < SMALLEST_SCALE:  # the tensor holds only zeros
         return Encoding(1.0, 0)
     zero_point = int(np.clip(np.rint(LOW - low / scale), LOW, HIGH))
     return Encoding(float(scale), zero_point)
 
 
 def quantize_array(values: NDArray[np.floating], encoding: Encoding) -> NDArray[np.int8]:
-    """Real numbers as int8, rounding half to even and saturating."""
+    """Quantize real numbers to int8, rounding half to even and saturating."""
     q = np.rint(values.astype(np.float32) / np.float32(encoding.scale)) + encoding.zero_point
     return np.clip(q, LOW, HIGH).astype(np.int8)
 
 
 def dequantize_array(values: NDArray[np.int8], encoding: Encoding) -> NDArray[np.float32]:
-    """int8 as real numbers."""
+    """Return the real numbers that int8 values represent, float32."""
     return (values.astype(np.float32) - np.float32(encoding.zero_point)) * np.float32(encoding.scale)

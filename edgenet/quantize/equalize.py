@@ -1,18 +1,18 @@
-"""Cross-layer equalization: the same function, with channels that fill the int8 range alike (arXiv 1906.04721).
+"""Cross-layer equalization: rescale channels so that they fill the int8 range alike (arXiv 1906.04721).
 
-A tensor's channels share one int8 scale, so a channel that only reaches a hundredth of the range has one or two bits
-left. Scaling a channel up in the layer that makes it, and down in the layers that read it, changes nothing
-but that. Three things go beyond the paper:
+A tensor's channels share one int8 scale, so a channel that reaches only a hundredth of the range has one or
+two bits left. Scaling a channel up in the layer that makes it, and down in the layers that read it, gives it
+more steps and leaves the network's function unchanged. Three things go beyond the paper:
 
-- ReLU6 caps are met exactly: a channel is only scaled up, and only so far that none of the calibration photos
-  meets the cap, with room for what other photos may do; where the cap is met already, nothing is scaled.
+- ReLU6 stays exact. A channel is only scaled up, and only so far that none of the calibration photos reaches
+  the cap of 6, with headroom for other photos. A channel that already reaches the cap is not scaled.
 - Linear tensors are also shifted to lie symmetrically around zero; the next layer's bias takes the shift back
-  ("bias absorption"). Where only layers read them that mix channels, `rotate` does better still.
-- Each channel's factor is chosen for the least noise at the logits: a factor that helps the activations makes the
-  weights of the next layer uneven, and it depends on both sensitivities what is worth more. Depthwise layers do not
-  mind, they have a weight scale for each channel.
+  ("bias absorption"). Where all layers around them mix channels, `rotate` does better still.
+- Each channel's factor is chosen for the least noise at the logits. A factor that helps the activations makes
+  the next layer's weights uneven; both sensitivities decide which effect matters more. Depthwise readers are
+  not affected, because they have a weight scale for each channel.
 
-Tensors that an addition, a mean or a padding ties together are scaled as one.
+Tensors that an addition, a mean, a pooling or a padding ties together share their factors.
 """
 
 from __future__ import annotations
@@ -36,30 +36,32 @@ Statistics = dict[str, ChannelStatistics]
 
 LARGEST_FACTOR = 64.0
 ROOM = 1.0
-"""Below a cap so much of the growth is left free that a channel's tail predicts for e times as many photos: without it
-unseen photos are clipped, with much more everybody's steps get too coarse."""
+"""Headroom: a channel's reach counts exp(ROOM * tail) times. With 1, this is the growth that the channel's
+tail index predicts for e times as many photos. With no headroom, unseen photos are clipped; with much more,
+the steps of all channels get too coarse."""
 EXPONENTS = np.linspace(0, 1, 9)
 DESCENT_STEPS, DESCENT_RATE = 200, 0.02
 LARGEST_DESCENT = 2**21
-"""Weights of a group's readers up to which each factor is sought by descent, which takes time for each of them: all
-of every MobileNet, not AlexNet's 4096 x 4096. Beyond it, all factors are one power of what would bring channels to one
+"""Largest number of reader weights in a group for which gradient descent optimizes each factor by itself; its
+time grows with that number. The limit admits every group of every MobileNet, but not AlexNet's 4096 x 4096
+matrix. Above it, the factors are a common power of the factors that would give all channels the same
 reach."""
 
 
 def equalize(
     graph: Graph, statistics: Statistics, sensitivity: Sensitivity, steps: int = DESCENT_STEPS
 ) -> Graph:
-    """The same function with equalized channels.
+    """Return a graph of the same function with equalized channels.
 
     Args:
-        graph: lowered, float.
-        statistics: of every tensor of this graph, on the calibration photos.
-        sensitivity: of the logits to its tensors and weights.
-        steps: of gradient descent for each group's factors.
+        graph: a lowered float graph.
+        statistics: statistics of every tensor of this graph on the calibration photos.
+        sensitivity: the sensitivity of the logits to the graph's tensors and weights.
+        steps: gradient descent steps for each group's factors.
     """
     for tensors in tensor_groups(graph):
-        group = describe(graph, tensors)  # afresh: the groups before may have changed its nodes
-        if group is not None and not group.can_mix:  # those are for `rotate`
+        group = describe(graph, tensors)  # described anew, because earlier groups may have changed its nodes
+        if group is not None and not group.can_mix:  # `rotate` handles the groups that can be mixed
             graph = _equalize_group(graph, group, statistics, sensitivity, steps)
     return graph
 
@@ -79,7 +81,11 @@ def _equalize_group(
 
 
 def shifts_of(group: TensorGroup, statistics: Statistics) -> dict[str, Vector]:
-    """The constant to take off each tensor's channels: the middle of their range, through additions its sum."""
+    """Return the constant to subtract from each channel of each tensor.
+
+    It is the middle of the channel's range. Behind an addition it is the sum of the inputs' constants. It is
+    zero for a group that cannot be shifted.
+    """
     channels = len(statistics[group.tensors[0]].low)
     shifts = {name: np.zeros(channels) for name in group.tensors}
     if not group.can_shift:
@@ -87,13 +93,13 @@ def shifts_of(group: TensorGroup, statistics: Statistics) -> dict[str, Vector]:
     for node in group.producers:
         seen = statistics[node.output]
         shifts[node.output] = (seen.low + seen.high) / 2
-    for node in group.carriers:  # in the graph's order
+    for node in group.carriers:  # these are in graph order, so the shifts of their inputs are known
         shifts[node.output] = np.sum([shifts[name] for name in node.inputs], axis=0)
     return shifts
 
 
 def _full_factors(group: TensorGroup, statistics: Statistics, shifts: dict[str, Vector]) -> Vector:
-    """What would bring every channel to the same reach; at least 1, so that nothing is lost."""
+    """Return the factors, at least 1, that would give all channels the same reach; no channel loses steps."""
     reach = np.max([_reach(statistics[name], shifts[name]) for name in group.tensors], axis=0)
     wanted = (6 if Activation.RELU6 in group.activations else reach.max()) / np.maximum(reach, 1e-12)
     wanted[reach <= 1e-9] = 1.0  # a channel that never fires says nothing about its scale
@@ -101,12 +107,15 @@ def _full_factors(group: TensorGroup, statistics: Statistics, shifts: dict[str, 
 
 
 def _reach(seen: ChannelStatistics, shift: Vector) -> Vector:
-    """How far each channel gets from zero after the shift, with room for photos that go further."""
+    """Return how far each channel gets from zero after the shift, with headroom for unseen photos."""
     return np.maximum(seen.high - shift, shift - seen.low) * np.exp(ROOM * seen.tail)
 
 
 class _Trade:
-    """The noise at the logits as a function of a group's factors: finer activations against coarser weights."""
+    """The noise at the logits as a function of a group's factors.
+
+    Larger factors round the activations more finely and the readers' weights more coarsely.
+    """
 
     def __init__(
         self,
@@ -138,7 +147,7 @@ class _Trade:
         return torch.from_numpy(weight), torch.from_numpy(rows.copy()), torch.from_numpy(share)
 
     def noise(self, factors: Tensor) -> Tensor:
-        """The energy at the logits with these factors [C], a scalar."""
+        """Return the noise energy at the logits, a scalar, with the factors [C]."""
         total = torch.zeros((), dtype=torch.float64)
         for low, high, felt in self.tensors:
             span = (high * factors).max() - (low * factors).min().clamp(max=0)
@@ -153,7 +162,10 @@ def _diagonal(moments: Vector) -> Vector:
 
 
 def _best_factors(trade: _Trade, full: Vector, steps: int) -> Vector:
-    """The factors from 1 to `full` with the least noise: the best power of `full`, then gradient descent on each."""
+    """Return the factors between 1 and `full` with the least noise.
+
+    They start as the best common power of `full`; gradient descent then changes each factor by itself.
+    """
     if not trade.mixing:
         return full
     limit = torch.from_numpy(np.log(full))
@@ -184,7 +196,7 @@ def _scale_output(node: Node, factors: Vector, shift: Vector) -> Node:
 
 
 def _scale_input(node: Node, factors: Vector, shift: Vector) -> Node:
-    """Weights divided by the input's factors; the bias takes back what was taken off the input."""
+    """Divide the weights by the input's factors; the bias restores the shift subtracted from the input."""
     operator = node.operator
     assert isinstance(operator, WEIGHTED)
     weight = np.float64(operator.weight)
@@ -200,7 +212,7 @@ def _first_axis(vector: Vector, operator: Weighted) -> Vector:
 
 
 def with_constants(node: Node, weight: NDArray, bias: NDArray) -> Node:
-    """A weighted node with other weights and biases, as float32."""
+    """Return the weighted node with other weights and biases, converted to float32."""
     operator = node.operator
     assert isinstance(operator, WEIGHTED)
     changed = replace(operator, weight=weight.astype(np.float32), bias=bias.astype(np.float32))

@@ -1,4 +1,4 @@
-"""The error that int8 makes, tensor by tensor: the integer reading beside the float one on the same photos."""
+"""Measure the int8 error of every tensor, by comparing integer and float execution on the same photos."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from edgenet.quantize.rotate import mixable
 
 @dataclass(frozen=True)
 class LayerError:
-    """One tensor's error.
+    """The error of one tensor.
 
     Attributes:
-        node: the node that makes it.
-        sqnr_db: signal to quantization noise, 10 * log10(sum(x^2) / sum((x - q)^2)), dB, with the errors of all
-            layers before it; infinite where there is no error at all.
-        range_used: share of the 256 steps between the smallest and the largest value seen; None for a tensor that is
-            float in the file.
-        saturated: share of values at the lowest or highest step where the float value lies beyond it; None where
-            the channels were matched, and for a float tensor.
-        matched: the file's channels have other scales and offsets than the float network's (it was equalized), so
-            each channel's were matched first, by least squares.
-        channels: how its channels share the steps; None for a float tensor.
+        node: name of the node that makes the tensor.
+        sqnr_db: signal-to-quantization-noise ratio in dB, 10 * log10(sum(x^2) / sum((x - q)^2)). It includes
+            the errors of all earlier layers, and is infinite where there is no error.
+        range_used: share of the 256 steps that lies between the smallest and the largest value seen; None for
+            a tensor that is float in the file.
+        saturated: share of values that are clipped: they have the lowest or highest step while the float
+            value lies beyond it. None where the channels were matched, and for a float tensor.
+        matched: whether each channel's scale and offset were first fitted to the float network's by least
+            squares, because the file was equalized and its channels are scaled differently.
+        channels: how the channels share the int8 steps; None for a float tensor.
     """
 
     node: str
@@ -47,12 +47,13 @@ class LayerError:
 
 @dataclass(frozen=True)
 class LayerErrors:
-    """The error of every tensor that was compared, in the file's order.
+    """The errors of all tensors that were compared.
 
     Attributes:
-        photos: on how many photos.
-        same_answer: on how many of them both networks name the same class.
-        equalized: whether channels had to be matched.
+        photos: number of photos.
+        same_answer: number of photos for which both networks name the same class.
+        equalized: whether the file was equalized, so that its channels had to be matched.
+        layers: one entry per tensor, in the file's order.
     """
 
     photos: int
@@ -66,25 +67,24 @@ RESCALED_CHANNELS = 0.1
 
 
 class _Sums:
-    """What is summed over all photos, channel by channel: float64 [C]."""
+    """Sums over all photos for each channel of one tensor, float64 [C]."""
 
     def __init__(self, channels: int) -> None:
-        # of the float value x and the int8 file's q: sums of x, q, x * x, q * q, x * q, (x - q)^2
+        # sums of x, q, x * x, q * q, x * q and (x - q)^2, for the float value x and the int8 file's value q
         self.moments = np.zeros((6, channels))
         self.encoding: Encoding | None = None
-        # the smallest and largest int8 value of every channel
         self.low = np.full(channels, HIGH, np.int64)
         self.high = np.full(channels, LOW, np.int64)
         self.beyond = self.count = 0
 
     def add(self, x: NDArray[np.float32], q: NDArray[np.float32]) -> None:
-        """Adds real values [rows, C]."""
+        """Add the float network's values x and the file's values q as real numbers, both [rows, C]."""
         a, b = x.astype(np.float64), q.astype(np.float64)
         self.moments += np.stack([v.sum(0) for v in (a, b, a * a, b * b, a * b, np.square(a - b))])
         self.count += x.size
 
     def add_steps(self, x: NDArray[np.float32], steps: NDArray[np.int8], encoding: Encoding) -> None:
-        """Adds the int8 values [rows, C] that stand for x."""
+        """Add the int8 values `steps` that the file has in place of x, both [rows, C]."""
         self.encoding = encoding
         self.low = np.minimum(self.low, steps.min(0))
         self.high = np.maximum(self.high, steps.max(0))
@@ -96,11 +96,14 @@ class _Sums:
 
     @property
     def signal(self) -> float:
-        """The float values' energy."""
+        """The energy of the float values."""
         return float(self.moments[2].sum())
 
     def noise(self, matched: bool) -> float:
-        """The energy of the difference, or of what no scale and offset for each channel can explain."""
+        """Return the energy of the difference.
+
+        If matched, leave out the part that a scale and an offset per channel explain.
+        """
         if not matched:
             return float(self.moments[5].sum())
         energy_x, energy_q, common = self._centred()
@@ -108,7 +111,7 @@ class _Sums:
         return float(np.maximum(energy_x - explained, 0).sum())
 
     def rescaled(self) -> bool:
-        """Whether many channels follow the float ones closely, but on another scale."""
+        """Whether many channels follow the float channels closely, but on another scale."""
         energy_x, energy_q, common = self._centred()
         alive = (energy_x > 1e-9) & (energy_q > 1e-9)
         if not alive.any():
@@ -131,13 +134,14 @@ def layer_errors(
     decode: Decode | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> LayerErrors:
-    """Compares every tensor of a quantized graph with the float graph it was made from.
+    """Compare every tensor of a quantized graph with the float graph it was made from.
 
     Args:
-        quantized: what runs on the device.
-        reference: the float graph, lowered; for how tensors are matched see `match_tensors`.
+        quantized: the graph that runs on the device.
+        reference: the lowered float graph; `match_tensors` says how tensors are matched.
         images: uint8 RGB [n, H, W, 3].
-        decode: what photos are to the quantized graph, where its own input encoding does not say it.
+        decode: turns photos into the quantized graph's real input values; needed where the graph's own input
+            encoding does not say how.
 
     Raises:
         EdgenetError: the graphs do not match.
@@ -153,7 +157,7 @@ def layer_errors(
     producers = quantized.graph.producers()
     equalized = any(total.rescaled() for total in sums.values())
     matched = {name: equalized and name != quantized.graph.output for name in names}
-    # linear tensors of an equalized file are on other axes (see `rotate`), which no scale for each channel undoes
+    # The linear tensors of an equalized file were rotated (see `rotate`); no per-channel scale can undo that.
     turned = mixable(quantized.graph).tensors if equalized else frozenset()
     layers = tuple(
         _error(producers[name].name, sums[name], matched[name]) for name in names if name not in turned
@@ -168,7 +172,10 @@ def _compare_one(
     names: dict[str, str],
     sums: dict[str, _Sums],
 ) -> bool:
-    """Adds one photo, given as the reference takes it and as the file does; returns whether the answer is the same."""
+    """Add one photo's values to the sums, and return whether both networks give the same answer.
+
+    `photo` holds the photo twice: as the reference takes it, and decoded for the file.
+    """
     wanted = set(names.values())
     real: dict[str, NDArray[np.float32]] = {}
     answers = {}
@@ -211,7 +218,7 @@ def _error(node: str, total: _Sums, matched: bool) -> LayerError:
 
 
 def sqnr_db(signal: float, noise: float) -> float:
-    """Signal to quantization noise ratio in dB from the two energies."""
+    """Return the signal-to-quantization-noise ratio in dB, given the two energies."""
     if noise == 0:
         return math.inf
     return 10 * math.log10(signal / noise) if signal > 0 else -math.inf

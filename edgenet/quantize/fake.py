@@ -1,12 +1,13 @@
-"""The fake-quantized reading: the integer arithmetic of int8, open to training.
+"""Fake quantization for training: run the exact int8 arithmetic in float32, with gradients.
 
-Tensors hold whole steps from their zero point, q - z, as float32. Sums of products of whole numbers are exact there
-below 2**24, in any order, so a convolution gives the very integers of `quantize.integer`, and is requantized by the
-same float32 multiplication and rounding; every other operator takes its values from the integer reading itself.
+Tensors hold q - z as float32: whole steps from their zero point z. Sums of products of whole numbers below
+2**24 are exact in float32, in any order. So a convolution gives exactly the integers of `quantize.integer`,
+and is requantized by the same float32 multiplication and rounding. Every other operator takes its values from
+`quantize.integer` itself.
 
-Rounding has no useful gradient; it is passed straight through where the value was not clipped (arXiv 1308.3432,
-1712.05877). Trainable are every weight, as a real number of int8 steps, and every bias, as a real number of steps of
-its layer's output; the encodings and the weights' scales stay.
+Rounding has no useful gradient, so the gradient is passed straight through where the value was not clipped
+(arXiv 1308.3432, 1712.05877). The trainable parameters are every weight, as a real number of int8 steps, and
+every bias, as a real number of steps of its layer's output. The encodings and the weights' scales stay fixed.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ Observer = Callable[[str, Tensor], None]
 
 
 class _Round(torch.autograd.Function):
-    """Multiplied, rounded half to even and clipped; the gradient passes where nothing was clipped."""
+    """Multiply, round half to even and clip; the gradient passes where the value was not clipped."""
 
     @staticmethod
     def forward(context: Any, x: Tensor, factor: Tensor, low: int, high: int) -> Tensor:
@@ -45,7 +46,7 @@ class _Round(torch.autograd.Function):
 
 
 class _RoundWeights(torch.autograd.Function):
-    """Real steps to whole ones within +-127; what is outside may come back, but not go further."""
+    """Round weights to whole steps within +-127; a weight beyond that may move back, but not further out."""
 
     @staticmethod
     def forward(context: Any, steps: Tensor) -> Tensor:
@@ -55,14 +56,13 @@ class _RoundWeights(torch.autograd.Function):
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> Tensor:
         (steps,) = context.saved_tensors
-        outward = (steps.abs() > WEIGHT_LIMIT) & (
-            gradients[0] * steps < 0
-        )  # descent goes against the gradient
+        # Descent moves against the gradient, so a gradient of the opposite sign moves the weight outward.
+        outward = (steps.abs() > WEIGHT_LIMIT) & (gradients[0] * steps < 0)
         return gradients[0].masked_fill(outward, 0)
 
 
 class _Exactly(torch.autograd.Function):
-    """The second value with the first one's gradient."""
+    """Return the `exact` value, and pass the gradient to `smooth` where `smooth` is not clipped."""
 
     @staticmethod
     def forward(context: Any, smooth: Tensor, exact: Tensor, low: int, high: int) -> Tensor:
@@ -80,17 +80,20 @@ class FakeQuantized(nn.Module):
     """A quantized graph whose weights and biases can be trained.
 
     Args:
-        quantized: where the training starts; wholly int8.
+        quantized: the graph from which training starts; all its layers are int8.
+
+    Raises:
+        TypeError: some nodes of the graph are kept in float.
     """
 
     def __init__(self, quantized: QuantizedGraph) -> None:
         super().__init__()
         if quantized.kept_float:
-            raise TypeError(f"layers of '{quantized.graph.name}' are float: only int8 is trained")
+            raise TypeError(f"'{quantized.graph.name}' has float layers: only int8 graphs can be trained")
         self.quantized = quantized
         self.steps = nn.ParameterDict()
         self.biases = nn.ParameterDict()
-        # a parameter's name may hold no dots, which a node's may
+        # Node names may contain dots, which torch does not allow in parameter names.
         self.keys = {node.name: str(i) for i, node in enumerate(quantized.graph.nodes)}
         for node in quantized.graph.nodes:
             if isinstance(node.operator, WEIGHTED):
@@ -100,11 +103,13 @@ class FakeQuantized(nn.Module):
                 self.biases[self.keys[node.name]] = _parameter(bias)
 
     def forward(self, pixels: Tensor, observe: Observer | None = None) -> Tensor:
-        """Logits of decoded input, as real numbers.
+        """Return the logits of decoded photos, as real numbers.
 
         Args:
-            pixels: [n, H, W, 3] as `graph.executor.decode_pixels` gives them; what lies between two steps is rounded.
-            observe: called with every tensor's name and value, in whole steps from its zero point.
+            pixels: [n, H, W, 3], as `graph.executor.decode_pixels` gives them; they are rounded to the
+                input's steps.
+            observe: called with the name and value of every node's output, in whole steps from its zero
+                point.
         """
         graph, encodings = self.quantized.graph, self.quantized.encodings
         values = {graph.input: _to_steps(pixels, encodings[graph.input])}
@@ -124,7 +129,7 @@ class FakeQuantized(nn.Module):
         if isinstance(operator, Concat | Reshape | Transpose) or (
             isinstance(operator, Pad) and operator.value == 0
         ):
-            return apply(operator, inputs)  # only moves steps; all its tensors have one encoding
+            return apply(operator, inputs)  # moves values only; its tensors share one encoding
         return self._exactly(node, inputs)
 
     def _weighted(self, node: Node, operator: Weighted, x: Tensor) -> Tensor:
@@ -140,7 +145,7 @@ class FakeQuantized(nn.Module):
         return _Round.apply(sums, factor, low - output.zero_point, high - output.zero_point)
 
     def _exactly(self, node: Node, inputs: list[Tensor]) -> Tensor:
-        """The integer reading's values with the gradient of real arithmetic."""
+        """Run a node with the exact integer values and the gradient of real arithmetic."""
         encodings = [self.quantized.encodings[name] for name in node.inputs]
         output = self.quantized.encodings[node.output]
         pairs = list(zip(inputs, encodings, strict=True))
@@ -152,14 +157,14 @@ class FakeQuantized(nn.Module):
         return _Exactly.apply(real / output.scale, exact, LOW - zero, HIGH - zero)
 
     def _multiplier(self, node: Node) -> NDArray[np.float32]:
-        """Steps of the output in one unit of the sums, float32 [O]."""
+        """Return the number of output steps that one unit of the sums is worth, float32 [O]."""
         encodings = self.quantized.encodings
         weights = self.quantized.weights[node.name]
         return multiplier(encodings[node.inputs[0]], weights, encodings[node.output])
 
     @torch.no_grad()
     def finished(self) -> QuantizedGraph:
-        """The integers that the training came to."""
+        """Return the quantized graph with the trained integers."""
         weights = dict(self.quantized.weights)
         for node in self.quantized.graph.nodes:
             key = self.keys[node.name]

@@ -1,4 +1,4 @@
-"""Tensors that an addition, a mean, a pooling or a padding ties together: whoever rescales one must rescale all."""
+"""Group tensors that an addition, mean, pooling or padding ties together, so that they are rescaled alike."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class TensorGroup:
     """Tensors that must be transformed alike.
 
     Attributes:
-        tensors: their names, in the graph's order.
-        producers: the weighted nodes that make them.
-        consumers: the weighted nodes that read them.
-        carriers: the nodes in between (add, mean, pad, pool, reshape).
+        tensors: the tensors' names, in the graph's order.
+        producers: the weighted nodes that make these tensors.
+        consumers: the weighted nodes that read these tensors.
+        carriers: the nodes between these tensors (add, mean, pad, pool, reshape).
     """
 
     tensors: tuple[str, ...]
@@ -36,26 +36,30 @@ class TensorGroup:
 
     @property
     def activations(self) -> set[Activation]:
-        """The activations that the values have been through."""
+        """The activation functions that have been applied to the values."""
         nodes = (*self.producers, *(n for n in self.carriers if isinstance(n.operator, Binary)))
         return {node.operator.activation for node in nodes}  # type: ignore[union-attr]
 
     @property
     def can_shift(self) -> bool:
-        """Whether a constant may be added to every channel: no activation, and no zeros put beside the values."""
+        """Whether a constant may be added to every channel: there is no activation and no zero padding."""
         padded = any(any(getattr(n.operator, "pads", ())) for n in (*self.consumers, *self.carriers))
         return self.activations == {Activation.NONE} and not padded
 
     @property
     def can_mix(self) -> bool:
-        """Whether channels may be mixed by any invertible matrix: linear, and only layers that mix them anyway."""
+        """Whether any invertible matrix may mix the channels.
+
+        This holds if the tensors can be shifted, all layers around them mix channels, and no max pooling is
+        between.
+        """
         mixing = all(_mixes_channels(node) for node in (*self.producers, *self.consumers))
         pooled = any(isinstance(n.operator, Pool) and n.operator.kind == "max" for n in self.carriers)
         return self.can_shift and mixing and not pooled
 
     @property
     def mixing_consumers(self) -> tuple[Node, ...]:
-        """The readers in whose weights all channels share a scale; a depthwise layer has one for each channel."""
+        """The consumers whose input channels share weight scales, which are all except depthwise layers."""
         return tuple(n for n in self.consumers if not isinstance(n.operator, DepthwiseConv2D))
 
 
@@ -65,7 +69,7 @@ def _mixes_channels(node: Node) -> bool:
 
 
 def tensor_groups(graph: Graph) -> list[tuple[str, ...]]:
-    """The graph's tensors, those together that a carrier ties."""
+    """Return the graph's tensors in groups; tensors that a carrier ties together are in one group."""
     group = {name: {name} for name in [graph.input, *(n.output for n in graph.nodes)]}
     for node in graph.nodes:
         if _carries(graph, node):
@@ -78,7 +82,7 @@ def tensor_groups(graph: Graph) -> list[tuple[str, ...]]:
 
 
 def _carries(graph: Graph, node: Node) -> bool:
-    """Whether scaling all of a node's inputs alike scales its output alike, channel by channel."""
+    """Whether scaling the channels of all of a node's inputs scales its output's channels in the same way."""
     operator = node.operator
     if isinstance(operator, Reshape):
         return graph.shapes[node.inputs[0]][-1] == graph.shapes[node.output][-1]
@@ -89,7 +93,7 @@ def _carries(graph: Graph, node: Node) -> bool:
 
 
 def describe(graph: Graph, tensors: tuple[str, ...]) -> TensorGroup | None:
-    """The group's nodes as the graph has them now; None where the tensors cannot be transformed."""
+    """Return the group with its nodes as they are in the graph now, or None if it cannot be transformed."""
     members = set(tensors)
     if graph.input in members or graph.output in members:
         return None

@@ -1,10 +1,11 @@
-"""The integer reading: what LiteRT's XNNPACK kernels compute, bit for bit, written with torch.
+"""Integer execution: compute with torch, bit for bit, what LiteRT's XNNPACK kernels compute on the device.
 
-Where a comment names no other source, the arithmetic is XNNPACK's: int32 accumulators, requantized with one
-float32 multiplication and rounded half to even ("fp32 requantization", qs8-requantization).
+Unless a comment names another source, the arithmetic is XNNPACK's: int32 accumulators are requantized with
+one float32 multiplication and rounded half to even ("fp32 requantization", qs8-requantization).
 
-Nodes that were kept in float are computed by the float executor. Their sums differ from LiteRT's in the last bits of
-float32, which can turn a rounding behind them: up to the first of them the reading is exact, from there on it is near.
+The float executor computes the nodes that were kept in float. Their sums differ from LiteRT's in the last
+bits of float32, and such a difference can flip a later rounding. So the results are exact up to the first
+float node, and close from there on.
 """
 
 from __future__ import annotations
@@ -50,15 +51,19 @@ Observer = Callable[[str, Tensor], None]
 def run_integer(
     quantized: QuantizedGraph, images: NDArray[np.uint8], observe: Observer | None = None
 ) -> NDArray[np.int8]:
-    """The int8 logits of photos; `real_logits` also takes graphs whose last layer was kept in float.
+    """Return the int8 logits of photos. `real_logits` also accepts graphs whose last layer was kept in float.
 
     Args:
+        quantized: the graph to run.
         images: uint8 RGB [n, H, W, 3].
-        observe: called with every tensor's name and value [1, ...] as it is made, photo by photo: int8, but float32
-            for a tensor that has no encoding because only float nodes make and read it.
+        observe: called, photo by photo, with every tensor's name and value [1, ...] as it is made. The value
+            is int8, or float32 for a tensor without an encoding, which only float nodes make and read.
 
     Returns:
         int8 [n, N].
+
+    Raises:
+        TypeError: the logits are float, because the last layer was kept in float.
     """
     graph = quantized.graph
     if graph.output not in quantized.encodings:
@@ -70,7 +75,10 @@ def run_integer(
 def real_logits(
     quantized: QuantizedGraph, images: NDArray[np.uint8], observe: Observer | None = None
 ) -> NDArray[np.float32]:
-    """The logits of photos as real numbers, float32 [n, N]: what the file's softmax takes. See `run_integer`."""
+    """Return the logits of photos as real numbers, float32 [n, N]: the input of the file's softmax.
+
+    The arguments are those of `run_integer`.
+    """
     graph = quantized.graph
     outputs = [_run_one(quantized, image, observe).real(graph.output)[0].numpy() for image in images]
     return np.stack(outputs) if outputs else np.zeros((0, graph.classes), np.float32)
@@ -91,15 +99,15 @@ def _run_one(quantized: QuantizedGraph, image: NDArray[np.uint8], observe: Obser
 
 
 def first_forms(quantized: QuantizedGraph, images: NDArray[np.uint8]) -> Forms:
-    """Photos [n, H, W, 3] as the graph's input, the only tensor that is there."""
-    # the file's DEQUANTIZE and QUANTIZE in front amount to this shift of the zero point
+    """Return the forms at the start of a run: only the graph's input, from photos [n, H, W, 3]."""
+    # The DEQUANTIZE and QUANTIZE at the front of the file have the effect of this zero-point shift.
     pixels = torch.from_numpy((images.astype(np.int16) - 128).astype(np.int8))
     return Forms(quantized.encodings, {quantized.graph.input: pixels}, {})
 
 
 @torch.inference_mode()
 def compute(quantized: QuantizedGraph, node: Node, forms: Forms) -> None:
-    """One node, int8 or float, from the tensors that are there to the one that it makes."""
+    """Run one node, int8 or float, and add its output to the forms."""
     if node.name in quantized.kept_float:
         forms.reals[node.output] = apply(node.operator, [forms.real(name) for name in node.inputs])
     else:
@@ -108,7 +116,7 @@ def compute(quantized: QuantizedGraph, node: Node, forms: Forms) -> None:
 
 
 def apply_integer(quantized: QuantizedGraph, node: Node, inputs: list[Tensor]) -> Tensor:
-    """One node on int8 NHWC tensors; returns int8."""
+    """Run one node on int8 NHWC tensors; returns int8."""
     x, operator = inputs[0], node.operator
     encodings = [quantized.encodings[name] for name in node.inputs]
     output = quantized.encodings[node.output]
@@ -141,7 +149,7 @@ def apply_integer(quantized: QuantizedGraph, node: Node, inputs: list[Tensor]) -
 
 
 def bounds(activation: Activation, output: Encoding) -> tuple[int, int]:
-    """The lowest and highest int8 value that an operator with this activation gives."""
+    """Return the lowest and the highest int8 value that an operator with this activation gives."""
     low, high = (_steps(bound, output) for bound in activation.bounds)
     return int(max(low, LOW)), int(min(high, HIGH))
 
@@ -173,14 +181,15 @@ def _weighted(
 
 
 def multiplier(source: Encoding, weights: QuantizedWeights, output: Encoding) -> NDArray[np.float32]:
-    """What requantization multiplies each channel's sums by, float32 [O]."""
+    """Return the factor with which requantization multiplies each channel's sums, float32 [O]."""
     return np.float32(source.scale) * weights.scales / np.float32(output.scale)
 
 
 def _accumulate(operator: Weighted, weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
-    """The exact integer sums with their bias, in float32 where it holds them, else in float64.
+    """Return the exact integer sums plus bias, in float32 if it holds them exactly, else in float64.
 
-    Sums of whole numbers below 2**24 are exact in float32 whatever their order, so the fast float kernels serve.
+    Sums of whole numbers below 2**24 are exact in float32 in any order, so torch's fast float kernels can be
+    used.
     """
     magnitudes = weight.movedim(output_axis(operator), 0).flatten(1).abs().sum(1)
     if float(magnitudes.max()) * LARGEST_INPUT + float(bias.abs().max()) < EXACT_IN_FLOAT32:
@@ -189,14 +198,18 @@ def _accumulate(operator: Weighted, weight: Tensor, bias: Tensor, x: Tensor) -> 
 
 
 def products(operator: Weighted, weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
-    """Sums of products of whole numbers, which torch's float kernels take; `x` is padded already."""
+    """Return a layer's sums of products of whole numbers, by torch's float kernels; `x` is padded already."""
     if isinstance(operator, FullyConnected):
         return functional.linear(x, weight, bias)
     return convolve(operator, x, weight, bias)
 
 
 def _products_in_parts(operator: Weighted, weight: Tensor, x: Tensor) -> Tensor:
-    """Longer sums, cut into parts over the input channels that float32 holds; of groups, at once in float64."""
+    """Return sums too long for float32, in float64.
+
+    The input channels are split into parts whose sums float32 holds exactly. Depthwise and grouped
+    convolutions are computed at once in float64 instead.
+    """
     if isinstance(operator, DepthwiseConv2D) or (isinstance(operator, Conv2D) and operator.groups > 1):
         return products(operator, weight.to(torch.float64), None, x.to(torch.float64))
     window = 1 if isinstance(operator, FullyConnected) else operator.kernel[0] * operator.kernel[1]
@@ -206,9 +219,10 @@ def _products_in_parts(operator: Weighted, weight: Tensor, x: Tensor) -> Tensor:
 
 
 def _mean(operator: Mean, x: Tensor, source: Encoding, output: Encoding) -> Tensor:
-    """XNNPACK sums the steps as they are and adds what both zero points amount to as one float32 number.
+    """Return the mean as XNNPACK computes it.
 
-    The rounding of that sum decides means that lie on a tie.
+    XNNPACK sums the int8 values without subtracting the zero point, and adds both zero points' contribution
+    as one float32 number. The rounding of that addition decides means that lie on a tie.
     """
     total = x.to(torch.int32).sum(dim=(1, 2), keepdim=operator.keep_dims)
     count = x.shape[1] * x.shape[2]
@@ -234,7 +248,10 @@ def _binary(operator: Binary, inputs: list[Tensor], sources: list[Encoding], out
 
 
 def _addition_multipliers(sources: list[Encoding], output: Encoding) -> tuple[list[int], int]:
-    """XNNPACK's fixed-point addition (qs8-vadd): the larger ratio of the scales gets a multiplier of 21 bits."""
+    """Return the multipliers and the shift of XNNPACK's fixed-point addition (qs8-vadd).
+
+    The larger ratio of an input's scale to the output's gets a multiplier of 21 bits.
+    """
     ratios = [np.float32(source.scale) / np.float32(output.scale) for source in sources]
     exponent = int(np.floor(np.log2(max(ratios))))
     shift = 20 - exponent
@@ -251,13 +268,16 @@ def _pool(operator: Pool, x: Tensor) -> Tensor:
     inside = functional.pad(torch.ones_like(picture[:, :1]), around)
     total = functional.avg_pool2d(functional.pad(picture, around), size, stride, divisor_override=1)
     count = functional.avg_pool2d(inside, size, stride, divisor_override=1)
-    # LiteRT's own kernel rounds half away from zero; XNNPACK has no int8 average pooling
+    # XNNPACK has no int8 average pooling, so LiteRT's own kernel runs; it rounds half away from zero.
     mean = total.sign() * torch.floor((total.abs() + torch.floor(count / 2)) / count)
     return mean.permute(0, 2, 3, 1).to(torch.int8)
 
 
 def _softmax(x: Tensor, source: Encoding, output: Encoding) -> Tensor:
-    """Along the last axis, by LiteRT's own kernel (XNNPACK has none in int8): exponentials from a table, in float32."""
+    """Return the softmax along the last axis as LiteRT's own kernel computes it; XNNPACK has none for int8.
+
+    The kernel takes exponentials from a table and computes in float32.
+    """
     below = x.amax(dim=-1, keepdim=True).to(torch.int64) - x
     table = torch.exp(torch.arange(HIGH - LOW + 1, device=x.device) * -np.float32(source.scale).item())
     exponentials = table[below]

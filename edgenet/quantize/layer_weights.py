@@ -1,4 +1,4 @@
-"""The weights of an int8 file as real numbers, in its own graph and layer by layer in the float one."""
+"""Turn an int8 file's weights back into real numbers, for its own graph or layers of the float graph."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from edgenet.quantize.matching import origins
 from edgenet.quantize.weights import output_axis, per_channel
 
 SAME_GAIN = 0.02
-"""How far int8 weights may be from the float ones, as a factor of the median channel; rounding moves it by 0.003."""
+"""Int8 weights count as the float weights, rounded, if the median channel's gain differs from 1 by less than
+this. Rounding alone moves the gain by 0.003."""
 
 
 def dequantized(quantized: QuantizedGraph) -> Graph:
-    """The file's network with its int8 weights and int32 biases as real numbers, to be run in float."""
+    """Return the file's graph with its int8 weights and int32 biases as real numbers, to be run in float."""
     nodes = (replace(node, operator=_real(quantized, node)) for node in quantized.graph.nodes)
     return quantized.graph.with_nodes(nodes)
 
@@ -26,16 +27,17 @@ def dequantized(quantized: QuantizedGraph) -> Graph:
 def swapped_layers(
     real: Graph, reference: Graph, matched: Mapping[str, str]
 ) -> dict[str, tuple[Node, Operator | None]] | None:
-    """For every layer of the file its node in the float graph, and what this would be with the file's weights.
+    """Find each layer's node in the float graph, and that node's operator with the file's weights put in.
 
     Args:
-        real: see `dequantized`.
+        real: the file's graph with real weights, from `dequantized`.
         reference: the float graph.
-        matched: the file's tensors in the float graph, see `match_tensors`.
+        matched: maps the file's tensors to the float graph's, from `match_tensors`.
 
     Returns:
-        By the file's node; None in the place of an operator that reads the picture, whose numbers may be scaled
-        otherwise. None at all where a layer has no counterpart or other channels (the file was equalized).
+        A dictionary by the file's node names. The operator is None for a layer that reads the picture,
+        because the two graphs may scale the picture differently. The whole result is None if some layer has
+        no counterpart, or other channels because the file was equalized.
     """
     producers, origin = reference.producers(), origins(real)
     found: dict[str, tuple[Node, Operator | None]] = {}
@@ -69,7 +71,7 @@ def _with_weights(operator: Weighted, other: Weighted) -> Weighted:
 
 
 def _same_channels(ours: Weighted, theirs: Weighted) -> bool:
-    """Whether the one's weights are the other's but for rounding, judged by each output channel's gain."""
+    """Whether the two layers' weights are equal up to rounding, judged by each output channel's gain."""
     depthwise = isinstance(ours, DepthwiseConv2D), isinstance(theirs, DepthwiseConv2D)
     if depthwise[0] != depthwise[1] or ours.weight.size != theirs.weight.size:
         return False

@@ -1,4 +1,4 @@
-"""Which tensors of a quantized graph and of a float one stand for the same thing, whatever tool named them."""
+"""Match a quantized graph's tensors to those of its float graph, even if another tool has renamed them."""
 
 from __future__ import annotations
 
@@ -21,22 +21,24 @@ from edgenet.graph.operators import (
 )
 
 CARRYING = (Pad, Reshape)
-"""Operators behind which a tensor still holds the values of the one before."""
+"""Operators whose output still holds the values of their input."""
 
 
 def match_tensors(graph: Graph, reference: Graph) -> dict[str, str]:
-    """For the tensors of one graph those of the other that stand for the same thing.
+    """Map tensors of one graph to the tensors of the other that hold the same values.
 
-    Tensors are matched by name; where the names are another tool's, by what they read (additions, means, activations),
-    layers with weights else by their order. Only tensors of one shape are matched, axes of one
-    left aside: channels that one of the two networks has cut out leave their tensors out of the comparison.
+    Tensors are matched by name. Where another tool has chosen the names, nodes are matched by their inputs
+    (additions, means, activations), and layers with weights, if that fails, by their order. Only tensors of
+    the same shape are matched, ignoring axes of size one. So a tensor from which one network has cut channels
+    out is not compared.
 
     Raises:
-        EdgenetError: the graphs differ; says where.
+        EdgenetError: the graphs differ; the message says where.
     """
     if graph.size != reference.size:
         raise EdgenetError(
-            f"the networks take {graph.size} and {reference.size} pixels", "compare like with like"
+            f"the networks differ: input of {graph.size} pixels in one, {reference.size} in the other",
+            "give the float network that this file was made from",
         )
     if graph.classes != reference.classes:
         raise EdgenetError(
@@ -54,7 +56,10 @@ def match_tensors(graph: Graph, reference: Graph) -> dict[str, str]:
 
 
 def origins(graph: Graph) -> dict[str, str]:
-    """For every tensor the one whose values it holds: back through padding, reshaping and normalization."""
+    """Map every tensor to the earlier tensor whose values it holds, back through padding and reshaping.
+
+    Normalization of the input picture is traced through as well.
+    """
     found = {graph.input: graph.input}
     for node in graph.nodes:
         source = found[node.inputs[0]]
@@ -66,14 +71,14 @@ def origins(graph: Graph) -> dict[str, str]:
 
 
 def _normalizes(operator: Operator) -> bool:
-    """Whether this is what a normalization of the picture becomes in a file: one factor for each colour."""
+    """Whether the operator may normalize the picture: in a file, that is one factor for each colour."""
     one_each = isinstance(operator, DepthwiseConv2D) and operator.weight.shape == (1, 1, 1, 3)
     return one_each or isinstance(operator, Affine)
 
 
 @dataclass
 class _Walk:
-    """How far two graphs were followed side by side: `found` maps the one's tensors to the other's."""
+    """State of the walk through two graphs side by side: `found` maps our tensors to the reference's."""
 
     origins: dict[str, str]
     their_origins: dict[str, str]
@@ -81,7 +86,7 @@ class _Walk:
     found: dict[str, str] = field(default_factory=dict)
 
     def counterpart(self, node: Node) -> Node | None:
-        """The first node that is left in the other graph, of the same kind and with the same inputs."""
+        """Return the reference's first unmatched node of the same kind and with the same inputs, or None."""
         inputs = [self.found.get(self.origins[name]) for name in node.inputs]
         if None in inputs:
             return None
@@ -89,7 +94,7 @@ class _Walk:
         return next((n for n in self.left if (_kind(n), self._reads(n)) == wanted), None)
 
     def take(self, node: Node, counterpart: Node) -> None:
-        """Notes that two nodes are one."""
+        """Record that two nodes correspond."""
         self.found[node.output] = counterpart.output
         self.left.remove(counterpart)
 
@@ -125,7 +130,7 @@ def _check_layers(graph: Graph, reference: Graph) -> None:
         if not _same_shape(graph, a.output, reference, b.output):
             shapes = f"{list(graph.shapes[a.output])} and {list(reference.shapes[b.output])}"
             raise EdgenetError(
-                f"the networks differ: '{a.name}' and '{b.name}' are in one place and make {shapes}", remedy
+                f"the networks differ: layers '{a.name}' and '{b.name}' correspond but make {shapes}", remedy
             )
 
 
@@ -135,13 +140,13 @@ def _layers(graph: Graph) -> list[Node]:
 
 
 def _same_shape(graph: Graph, ours: str, reference: Graph, theirs: str) -> bool:
-    """Axes of one do not count: a mean may keep them or not."""
+    """Whether the shapes are equal except for axes of size one before the last; a mean may drop those."""
     first, second = graph.shapes[ours], reference.shapes[theirs]
     return [n for n in first if n != 1] == [n for n in second if n != 1] and first[-1] == second[-1]
 
 
 def _kind(node: Node) -> Hashable:
-    """What two tools that write the same step otherwise agree on."""
+    """Return the properties of a node on which two tools agree even if they write the step differently."""
     operator = node.operator
     if isinstance(operator, WEIGHTED):
         return "layer", operator.weight.size, operator.activation

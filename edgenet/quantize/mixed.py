@@ -1,7 +1,7 @@
-"""Mixed precision: some layers of a quantized graph back in float32.
+"""Mixed precision: compute some layers of a quantized graph in float32 again.
 
-It works on what any recipe made. A layer that is kept in float has the weights of the quantized graph's own operators,
-which equalization may have scaled; what lies between such layers is computed in float too.
+This works on the result of any recipe. A layer kept in float uses the float weights of the quantized graph's
+own operators, which equalization may have scaled. Nodes between two such layers are computed in float too.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from edgenet.quantize.encodings import QuantizedGraph
 
 
 def keep_float(quantized: QuantizedGraph, layers: Iterable[str]) -> QuantizedGraph:
-    """The same graph with these weighted nodes, and those that it keeps in float already, in float32.
+    """Return the same graph with these layers in float32, in addition to those it already keeps in float.
 
     Args:
+        quantized: the graph to change.
         layers: names of weighted nodes.
     """
     graph = quantized.graph
@@ -35,22 +36,24 @@ def keep_float(quantized: QuantizedGraph, layers: Iterable[str]) -> QuantizedGra
 
 
 def float_layers(quantized: QuantizedGraph) -> tuple[str, ...]:
-    """The weighted nodes that are float, in the order of the graph."""
+    """Return the names of the weighted nodes that are float, in graph order."""
     return tuple(name for name in weighted_layers(quantized.graph) if name in quantized.kept_float)
 
 
 def weighted_layers(graph: Graph) -> tuple[str, ...]:
-    """The nodes that have weights, in the order of the graph."""
+    """Return the names of the nodes that have weights, in graph order."""
     return tuple(node.name for node in graph.nodes if isinstance(node.operator, WEIGHTED))
 
 
 def layers_around(graph: Graph, name: str) -> tuple[str, ...]:
-    """The layers that must be float so that what a node makes is float wherever it is read, in the order of the graph.
+    """Return, in graph order, the layers to keep in float so that all readers of a node get its output in float.
 
-    A layer that alone is float spares its weights the rounding; what it makes is still rounded for its readers.
+    If only the layer itself is float, its weights are not rounded, but its output is still rounded for its
+    readers.
 
     Args:
-        name: of a node; of the input, which is always int8, there are none.
+        graph: the graph.
+        name: the node's name. For the input, which is always int8, the result is empty.
     """
     made = next((node.output for node in graph.nodes if node.name == name), None)
     if made is None:
@@ -60,13 +63,13 @@ def layers_around(graph: Graph, name: str) -> tuple[str, ...]:
     wanted = {name, *(node.name for node in graph.nodes if made in node.inputs)}
     while wanted:
         found |= wanted
-        # other nodes than layers are float only where all their neighbours are
+        # A node without weights is float only if all its neighbours are.
         wanted = {near for node in wanted if node not in layers for near in neighbours[node]} - found
     return tuple(layer for layer in layers if layer in found)
 
 
 def _neighbours(graph: Graph) -> dict[str, set[str]]:
-    """For every node those that make what it reads or read what it makes."""
+    """Map every node to its neighbours: the nodes that make its inputs or read its output."""
     makers = {node.output: node.name for node in graph.nodes}
     found: dict[str, set[str]] = {node.name: set() for node in graph.nodes}
     for node in graph.nodes:
@@ -77,9 +80,10 @@ def _neighbours(graph: Graph) -> dict[str, set[str]]:
 
 
 def _float_nodes(graph: Graph, layers: set[str]) -> frozenset[str]:
-    """The layers, and the other nodes all of whose neighbours are float.
+    """Return the given layers, and the nodes without weights whose neighbours are all float.
 
-    The picture is there in both forms and the scores are wanted in float, so neither stands in the way.
+    The graph's input and output do not count as neighbours: the picture exists in both forms, and the scores
+    are float in the end.
     """
     neighbours = _neighbours(graph)
     carriers = {node.name for node in graph.nodes} - set(weighted_layers(graph))
@@ -90,6 +94,6 @@ def _float_nodes(graph: Graph, layers: set[str]) -> frozenset[str]:
 
 
 def _int8_tensors(graph: Graph, floats: frozenset[str]) -> set[str]:
-    """The input, and what int8 nodes make or read."""
+    """Return the input and all tensors that int8 nodes make or read."""
     int8 = [node for node in graph.nodes if node.name not in floats]
     return {graph.input, *(node.output for node in int8), *(name for node in int8 for name in node.inputs)}

@@ -1,10 +1,11 @@
-"""What a matrix between the makers and the readers of linear tensors costs at the logits, open to gradients.
+"""Predict the rounding noise at the logits for a mixing matrix R on linear tensors, with gradients for R.
 
-See `rotate` for what the matrix does. Its noise is the sum over
+`rotate` explains the matrix. The predicted noise is a sum over
 
-- the tensors: with one step for all channels, span^2 / (12 * 255^2) * tr(R^-T S R^-1);
-- the layers that read them, whose weights become W R^-1 and whose inputs matter as R M R' (M: their sensitivity);
-- the layers that make them, whose weights become R W and whose rows matter as R^-T S R^-1.
+- the tensors, where all channels share one step: span^2 / (12 * 255^2) * tr(R^-T S R^-1), S being their
+  sensitivity;
+- the layers that read them: the weights become W R^-1, and the inputs' sensitivity M becomes R M R';
+- the layers that make them: the weights become R W, and the sensitivity S of the rows becomes R^-T S R^-1.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from edgenet.quantize.rounding_noise import activation_noise, weight_noise
 from edgenet.quantize.sensitivity import Sensitivity
 
 SQUARINGS = 4
-"""The p-norm with p = 2^4 stands for the largest value where gradients are wanted: it feels all values that reach far,
-so that none is pushed out while the furthest one is pulled in."""
+"""For gradients, the p-norm with p = 2^4 replaces the largest value. It depends on all large values, so that
+gradient descent does not push one of them out while it pulls the largest in."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,14 +49,17 @@ class _Maker:
 
 
 class MixingNoise:
-    """The energy at the logits from rounding a group's tensors and the weights around them."""
+    """The noise energy at the logits from rounding a group's tensors and the weights around them."""
 
     def __init__(
         self, group: TensorGroup, far: Mapping[str, NDArray[np.float32]], sensitivity: Sensitivity
     ) -> None:
-        """Args:
-        far: for each of the group's tensors the values that reach furthest, less its shift: [rows, C].
-        sensitivity: with the matrices that `mixable` names.
+        """Prepare the noise of one group.
+
+        Args:
+            group: the linear tensors and the layers around them.
+            far: for each of the group's tensors, its most extreme rows minus the tensor's shift: [rows, C].
+            sensitivity: the sensitivity, with the whole matrices that `mixable` names.
         """
         self.channels = next(iter(far.values())).shape[1]
         self._tensors = [
@@ -76,14 +80,11 @@ class MixingNoise:
         return _Reader(weight, columns, torch.from_numpy(one_each))
 
     def __call__(self, matrix: Tensor, smooth: bool = False) -> Tensor:
-        """The noise with this matrix.
+        """Return the noise with this matrix, a float64 scalar.
 
         Args:
             matrix: float64 [C, C].
-            smooth: with a p-norm instead of the largest value.
-
-        Returns:
-            Float64, a scalar.
+            smooth: whether to measure the tensors' span with a p-norm instead of the largest value.
         """
         inverse = torch.linalg.inv(matrix)
         parts = [self._of_tensor(tensor, matrix, inverse, smooth) for tensor in self._tensors]
@@ -92,7 +93,7 @@ class MixingNoise:
         return torch.stack(parts).sum()
 
     def _of_tensor(self, tensor: _Tensor, matrix: Tensor, inverse: Tensor, smooth: bool) -> Tensor:
-        values = tensor.rows @ matrix.T.float()  # single precision: this is where the time goes
+        values = tensor.rows @ matrix.T.float()  # in float32, because this takes most of the time
         span = _smooth_span(values) if smooth else values.max().clamp(min=0) - values.min().clamp(max=0)
         return activation_noise(span.double(), (inverse * (tensor.felt @ inverse)).sum())
 
@@ -113,7 +114,7 @@ def _matrix(node: Node, rows: int) -> Tensor:
 
 
 def _smooth_span(values: Tensor) -> Tensor:
-    """The p-norms of the values above and below zero, together."""
+    """Return the sum of the p-norms of the values above zero and of those not above zero."""
     largest = values.detach().abs().max().clamp(min=1e-30)
     powers = (values / largest).square()
     for _ in range(SQUARINGS - 1):

@@ -1,4 +1,4 @@
-"""Second moments of what a layer's weights are multiplied with, in blocks that fit the memory."""
+"""Compute second moments of a layer's input values, in blocks that fit into memory."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from edgenet.quantize.rounding import together
 
 
 def second_moments(operator: Weighted, rows: list[Tensor]) -> Tensor | list[Tensor]:
-    """Second moments about the mean, whose part the bias correction takes.
+    """Return second moments about the mean; bias correction takes care of the mean's part.
 
     Args:
-        rows: what the weights are multiplied with, some photos in each: [rows, K], or [rows, K, C] for a depthwise
-            convolution.
+        operator: the layer.
+        rows: the values that the weights are multiplied with, each part from some photos: [rows, K], or
+            [rows, K, C] for a depthwise convolution.
 
     Returns:
-        [C, K, K] for a depthwise convolution, else the blocks along the diagonal of [K, K].
+        [C, K, K] for a depthwise convolution, else the blocks along the diagonal of the [K, K] matrix.
     """
     if isinstance(operator, DepthwiseConv2D):
         return _depthwise_moments(rows)
@@ -31,7 +32,7 @@ def second_moments(operator: Weighted, rows: list[Tensor]) -> Tensor | list[Tens
 
 
 def mean_of(rows: Sequence[Tensor], axis: int = 0) -> Tensor:
-    """The mean over an axis along which some photos are in each part."""
+    """Return the mean over an axis of an array that is given in parts along that axis."""
     count = sum(part.shape[axis] for part in rows)
     return torch.stack([part.sum(axis) for part in rows]).sum(0, dtype=torch.float64) / count
 
@@ -54,6 +55,6 @@ def _depthwise_moments(rows: list[Tensor]) -> Tensor:
 
 
 def lumps(rows: Sequence[Tensor], axis: int = 0) -> Iterator[Tensor]:
-    """The rows in parts of some size: matrix products of a few rows are slow, sums over all are inexact."""
+    """Join 16 parts at a time: products of a few rows are slow, float32 sums over all rows are inexact."""
     for start in range(0, len(rows), 16):
         yield torch.cat(list(rows[start : start + 16]), dim=axis)

@@ -1,22 +1,23 @@
-"""Where the noise at the logits comes from: one rounding at a time, all else in float.
+"""Measure where the noise at the logits comes from: round one tensor at a time, with all else in float.
 
-What int8 adds to the logits is the sum of many small, nearly independent noises, so their energies add up, unless the
-file's weights and biases were made to make up for the errors of its activations: then some of it cancels out. (Measured
-on MobileNets: the parts' sum is 0.9 times the noise of `minmax` files, 1.35 times that of `fast` ones, whose biases are
-corrected, and 1.6 to 1.8 times that of `balanced` ones.) Each is measured by itself:
+The noise that int8 adds to the logits is the sum of many small, nearly independent noises, so their energies
+add up. It is different if the file's weights and biases make up for the errors of its activations: then some
+of the noise cancels out. (Measured on MobileNets: the sum of the parts is 0.9 times the noise of
+`minmax` files, 1.35 times that of `fast` files, whose biases are corrected, and 1.6 to 1.8 times that of
+`balanced` files.) Each part is measured by itself:
 
-- The weights' part is what the file's weights and biases change when no activation is rounded: the file's network with
-  its int8 weights as real numbers, run in float, against the float network that it was made from. What was changed on
-  purpose, to make up for the errors of activations, counts here too.
-- An activation's part is what rounding that one tensor to its int8 encoding changes in the logits of that same
-  float network with the file's weights. This needs no tensor of the original network, so it holds for equalized files.
-  What a layer kept in float makes is rounded only for the int8 nodes that read it.
-- One layer's weights' part is what this layer's weights and biases from the file change when put into the float
-  network. That can only be said where the file's channels are those of the float network; an equalized
-  file has other channels, whose weights before the rounding nobody knows.
+- The weights' part is the change that the file's weights and biases make when no activation is rounded. The
+  file's network is run in float, with its int8 weights as real numbers, and compared with the original float
+  network. Changes made on purpose, to make up for the errors of activations, count here too.
+- An activation's part is the change in the logits when that one tensor is rounded to its int8 encoding, in
+  that same float run of the file's network. It needs no tensor of the original network, so it also works for
+  equalized files. The output of a layer kept in float is rounded only for the int8 nodes that read it.
+- The part of one layer's weights is the change when this layer's weights and biases from the file are put
+  into the original float network. It is known only if the file has the same channels as the float network. An
+  equalized file has other channels, and their weights before rounding are not known.
 
-A share is a part divided by the sum of the weights' part and all activations'. Layers' weights share the weights' part
-in proportion to what was measured for each.
+A share is a part divided by the sum of the weights' part and all activations' parts. The weights' part is
+split among the layers in proportion to the parts measured for each layer's weights.
 """
 
 from __future__ import annotations
@@ -48,12 +49,13 @@ Layers = Mapping[str, tuple[Node, Operator | None]]
 
 @dataclass(frozen=True)
 class LayerShare:
-    """One layer's shares of the noise at the logits, 0 to 1.
+    """One layer's shares of the noise at the logits, each 0 to 1.
 
     Attributes:
-        node: the node; or the input's name.
-        activations: of rounding what it makes.
-        weights: of its weights and biases; None where nobody can know, 0 where it has none.
+        node: the node's name, or the name of the graph's input.
+        activations: the share from rounding the node's output.
+        weights: the share from the node's weights and biases; None if it cannot be known, 0 if it has no
+            weights.
     """
 
     node: str
@@ -62,17 +64,17 @@ class LayerShare:
 
     @property
     def name(self) -> str:
-        """The node's name for people: other tools join the names of all that they fused with semicolons."""
+        """The node's first name, for display: other tools join the names of fused nodes with semicolons."""
         return self.node.split(";")[0]
 
     @property
     def total(self) -> float:
-        """Both together, as far as they are known."""
+        """The sum of both shares; unknown weights count as 0."""
         return self.activations + (self.weights or 0.0)
 
     @property
     def of_weights(self) -> bool:
-        """Whether the weights are known to make more of it than the rounding of what it makes."""
+        """Whether the weights are known to make more noise than the rounding of the node's output."""
         return self.weights is not None and self.weights > self.activations
 
 
@@ -81,12 +83,13 @@ class NoiseShares:
     """Where the noise at the logits comes from.
 
     Attributes:
-        photos: on how many photos it was measured.
-        sqnr_db: of the logits on these photos.
-        weights, activations: shares of the noise, together 1.
-        weights_sqnr_db: of the logits with the file's weights and activations in float.
-        explained: the single parts' sum over the measured noise: near 1 where noises add up, more where some cancel.
-        layers: in the file's order.
+        photos: number of photos it was measured on.
+        sqnr_db: signal-to-quantization-noise ratio of the logits on these photos, dB.
+        weights_sqnr_db: the same ratio with the file's weights but with activations in float, dB.
+        weights, activations: shares of the noise; together they are 1.
+        explained: the sum of the parts divided by the measured noise. It is near 1 where the noises add up,
+            and more where some cancel out.
+        layers: the layers' shares, in the file's order.
     """
 
     photos: int
@@ -99,12 +102,12 @@ class NoiseShares:
 
     @property
     def cancelled(self) -> float:
-        """How much of the parts' sum is not there when all of them come together, 0 to 1."""
+        """The share of the parts' sum that cancels out when all roundings happen together, 0 to 1."""
         return max(0.0, 1 - 1 / self.explained) if self.explained else 0.0
 
     @property
     def hidden(self) -> bool:
-        """Whether most of it is of weights, and nobody can know of which layers'."""
+        """Whether most noise comes from weights while the layers that make it cannot be known."""
         return self.weights > self.activations and any(layer.weights is None for layer in self.layers)
 
 
@@ -115,16 +118,18 @@ def noise_shares(
     decode: Decode | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> NoiseShares:
-    """Measures what every single rounding adds to the logits.
+    """Measure the noise that every single rounding adds to the logits.
 
-    Takes about half a run of the network for each tensor and layer and photo: everything before what is rounded
-    stays as it was.
+    For each photo, every tensor and every layer takes about half a run of the network, because only the nodes
+    behind the rounded tensor are computed again.
 
     Args:
-        quantized: what runs on the device.
-        reference: the float graph it was made from, lowered.
-        images: uint8 RGB [n, H, W, 3]; a few are enough.
-        decode: what photos are to the quantized graph, where its own input encoding does not say it.
+        quantized: the graph that runs on the device.
+        reference: the lowered float graph that it was made from.
+        images: uint8 RGB [n, H, W, 3]; a few photos are enough.
+        decode: turns photos into the quantized graph's real input values; needed where the graph's own input
+            encoding does not say how.
+        progress: called with the number of runs that are done and their total.
 
     Raises:
         EdgenetError: the graphs do not match.
@@ -139,7 +144,7 @@ def noise_shares(
 
 
 class _Measuring:
-    """The energies at the logits that single roundings make, summed over photos."""
+    """Sums over photos of the energies at the logits that single roundings make."""
 
     def __init__(self, quantized: QuantizedGraph, reference: Graph, decode: Decode) -> None:
         self.quantized, self.reference, self.decode = quantized, reference, decode
@@ -153,7 +158,7 @@ class _Measuring:
         self.of_layer = dict.fromkeys(self.layers or (), 0.0)
 
     def batch_size(self) -> int:
-        """How many photos' tensors may be held at once."""
+        """Return the number of photos whose tensors may be held in memory at once."""
         if not (keeps_batch(self.real) and keeps_batch(self.reference)):
             return 1
         per_photo = 4 * sum(int(np.prod(shape)) for shape in self.real.shapes.values())
@@ -161,7 +166,7 @@ class _Measuring:
 
     @torch.inference_mode()
     def add(self, images: NDArray[np.uint8], progress: Callable[[int], None]) -> None:
-        """Takes in some photos."""
+        """Add the energies measured on some photos."""
         pixels = self.decode(images)
         clean = _all_tensors(self.real, torch.from_numpy(pixels))
         original = _all_tensors(self.reference, decode_pixels(self.reference, images))
@@ -183,14 +188,14 @@ class _Measuring:
     def _with_its_weights(
         self, name: str, node: Node, operator: Operator | None, clean: Values, original: Values
     ) -> Tensor:
-        """What a layer of the float network makes with the file's weights."""
+        """Return the output of a layer of the float network when it has the file's weights."""
         if operator is not None:
             return apply(operator, [original[i] for i in node.inputs])
         output = next(n.output for n in self.real.nodes if n.name == name)
         return clean[output].reshape(original[node.output].shape)
 
     def shares(self, photos: int) -> NoiseShares:
-        """What was measured, as shares."""
+        """Return the measured energies as shares."""
         activations = sum(self.of_tensor.values())
         parts = self.of_weights + activations
         return NoiseShares(
@@ -208,7 +213,7 @@ class _Measuring:
         )
 
     def _weights(self, name: str, parts: float) -> float | None:
-        """What of the weights' share is this layer's."""
+        """Return this layer's part of the weights' share, or None if it cannot be known."""
         if self.layers is None:
             return None
         of_layers = sum(self.of_layer.values())
@@ -221,12 +226,14 @@ class _Measuring:
 def rerun(
     graph: Graph, clean: Mapping[str, Tensor], name: str, value: Tensor, exact: Set[str] = frozenset()
 ) -> Tensor:
-    """The graph's output when one tensor has another value, from the tensors of a whole run.
-
-    Only what depends on that tensor is computed again.
+    """Return the graph's output if one tensor has another value; only the nodes behind it are computed again.
 
     Args:
-        exact: nodes that read this tensor as it was.
+        graph: the graph.
+        clean: all tensors of a whole run, by name.
+        name: the tensor to change.
+        value: its new value.
+        exact: names of nodes that still read the tensor's old value.
     """
     changed = {name: value}
     for node in graph.nodes:
@@ -245,7 +252,7 @@ def _all_tensors(graph: Graph, first: Tensor) -> Values:
 
 
 def _rounded_tensors(quantized: QuantizedGraph) -> dict[str, Encoding]:
-    """The tensors at which int8 rounds; what only moves int8 values adds nothing."""
+    """Return the encodings of the tensors that int8 rounds, without those that only moved int8 values."""
     graph, encodings = quantized.graph, quantized.encodings
     rounding = (n for n in graph.nodes if n.name in quantized.kept_float or not _moves(n.operator))
     made = [graph.input, *(node.output for node in rounding)]
@@ -253,7 +260,7 @@ def _rounded_tensors(quantized: QuantizedGraph) -> dict[str, Encoding]:
 
 
 def _exact_readers(quantized: QuantizedGraph, name: str) -> frozenset[str]:
-    """The nodes that read a tensor before it is rounded: float ones, of what a float node makes."""
+    """Return the nodes that read a tensor unrounded: all float nodes, if a float node makes the tensor."""
     maker = quantized.graph.producers().get(name)
     return quantized.kept_float if maker is not None and maker.name in quantized.kept_float else frozenset()
 

@@ -1,4 +1,4 @@
-"""What photos are to an int8 file: pixels as they are, or numbers that were normalized before."""
+"""Turn photos into the input of an int8 file, which takes raw pixels or already normalized numbers."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from edgenet.graph.ir import Graph
 from edgenet.quantize.encodings import LOW, QuantizedGraph, quantize_array
 
 Decode = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-"""From uint8 RGB [n, H, W, 3] to the real numbers that the file's input stands for, of the same shape."""
+"""Maps uint8 RGB photos [n, H, W, 3] to the real numbers that the file's input represents, same shape."""
 
 
 def stated(graph: Graph) -> Decode:
-    """As the file's own input encoding says."""
+    """Return the decoding that the file's own input encoding states."""
     return lambda images: decode_pixels(graph, images).numpy()
 
 
 def as_integers(quantized: QuantizedGraph, values: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """The file's input for real numbers [n, H, W, 3], as uint8 where int8's -128 is 0: what `run_integer` takes."""
+    """Return real numbers [n, H, W, 3] as uint8 input of `run_integer`, where 0 stands for int8's -128."""
     integers = quantize_array(values, quantized.encodings[quantized.graph.input])
     return (integers.astype(np.int16) - LOW).astype(np.uint8)

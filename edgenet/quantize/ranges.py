@@ -1,4 +1,4 @@
-"""Which values every tensor takes on the calibration photos."""
+"""Observe the range of every tensor on the calibration photos, and choose its int8 encoding."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from edgenet.quantize.encodings import HIGH, LOW, Encoding, Range, encoding_for
 from edgenet.quantize.statistics import BATCH, ChannelStatistics
 
 SHARING = (Pad, Pool, Reshape, Transpose, Concat)
-"""Operators that move int8 values without rescaling them: inputs and output share one encoding."""
+"""Operators that move int8 values without rescaling them, so their inputs and output share one encoding."""
 
 ROOM = 0.5
 
 ZERO_TO_ONE = Encoding(1 / 256, -128)
-"""The encoding that TFLite prescribes for a LOGISTIC's and a SOFTMAX's output (8-bit quantization specification)."""
+"""The output encoding of LOGISTIC and SOFTMAX, prescribed by TFLite's 8-bit quantization specification."""
 
 
 def observe_ranges(graph: Graph, images: NDArray[np.uint8], progress: Progress = silent) -> dict[str, Range]:
-    """The smallest and largest value of every tensor over the photos.
+    """Return the smallest and the largest value of every tensor over the photos.
 
     Raises:
-        EdgenetError: a tensor holds NaN or infinity; names the first node that made it.
+        EdgenetError: a tensor holds NaN or infinity; the message names the first node that gave such a value.
     """
     ranges: dict[str, Range] = {}
 
@@ -48,7 +48,7 @@ def observe_ranges(graph: Graph, images: NDArray[np.uint8], progress: Progress =
 
 
 def ranges_of(graph: Graph, statistics: dict[str, ChannelStatistics]) -> dict[str, Range]:
-    """The same from the statistics of every tensor's channels."""
+    """Return the same as `observe_ranges`, from the statistics of every tensor's channels."""
     ranges = {n: Range(float(seen.low.min()), float(seen.high.max())) for n, seen in statistics.items()}
     for name, values in ranges.items():
         _check_finite(graph, name, values)
@@ -63,7 +63,7 @@ def _check_finite(graph: Graph, name: str, values: Range) -> None:
 def _refuse_infinite(graph: Graph, name: str) -> None:
     producer = graph.producers().get(name)
     if producer and isinstance(producer.operator, Pad):
-        return  # the -inf around a max pooling's picture becomes int8's lowest value
+        return  # the -inf padding of a max pooling becomes int8's lowest value
     at = f"node '{producer.name}'" if producer else "the input"
     raise EdgenetError(
         f"{at} gives NaN or infinite values on the calibration photos", "check the network's weights"
@@ -71,10 +71,11 @@ def _refuse_infinite(graph: Graph, name: str) -> None:
 
 
 def encode_tensors(graph: Graph, ranges: dict[str, Range]) -> dict[str, Encoding]:
-    """One int8 encoding for every tensor; tensors joined by a moving operator share theirs.
+    """Return an int8 encoding for every tensor; tensors joined by an operator in SHARING or a ReLU share one.
 
     Raises:
-        EdgenetError: tensors that must share an encoding do not fit into the one that is prescribed for one of them.
+        EdgenetError: one of the tensors that share an encoding has a prescribed one, and the others do not
+            fit into it.
     """
     leader = _shared(graph)
     joined: dict[str, Range] = {}
@@ -87,19 +88,25 @@ def encode_tensors(graph: Graph, ranges: dict[str, Range]) -> dict[str, Encoding
         head = leader(name)
         if fixed.setdefault(head, encoding) != encoding or not _fits(joined[head], encoding):
             raise EdgenetError(
-                f"'{name}' has a prescribed int8 encoding and is joined with other values, up to {joined[head]}",
+                f"'{name}' has a prescribed int8 encoding and is joined with other values: {joined[head]}",
                 "do not concatenate a sigmoid, a softmax or the picture with features",
             )
     return {name: fixed.get(leader(name)) or encoding_for(joined[leader(name)]) for name in ranges}
 
 
 def leave_room(graph: Graph, ranges: dict[str, Range], coherence: Mapping[str, float]) -> dict[str, Range]:
-    """Ranges that other photos overshoot less.
+    """Return ranges with headroom, so that fewer values of other photos lie beyond them.
 
-    A value beyond the range is cut, and where a whole map's errors add up (late layers, before the mean), a channel
-    that fires stronger than on any calibration photo costs more than all rounding of its tensor. So a range grows by
-    ROOM times the root of the coherence; not beyond what the activation lets through, and not that of what has a single
-    position, the pooled features and the logits: there no errors add up.
+    A value beyond the range is clipped. In late layers, before the mean, the errors of a whole feature map
+    add up: there, a channel with larger values than on any calibration photo costs more than all rounding of
+    its tensor. So each range grows by the factor 1 + ROOM * sqrt(coherence), within the bounds of the
+    activation. Tensors with a single position, the pooled features and the logits, keep their range, because
+    no errors add up there.
+
+    Args:
+        graph: the graph.
+        ranges: the observed range of every tensor, by name.
+        coherence: by tensor name, see `Sensitivity`.
     """
     maps = [node for node in graph.nodes if _positions(graph.shapes[node.output]) > 1]
     wider = {n.output: _widened(n, ranges[n.output], 1 + ROOM * coherence[n.output] ** 0.5) for n in maps}
@@ -116,7 +123,7 @@ def _widened(node: Node, values: Range, factor: float) -> Range:
 
 
 def _fits(values: Range, encoding: Encoding) -> bool:
-    """Whether int8 holds the values but for a step."""
+    """Whether int8 with this encoding holds the values, with a tolerance of one step."""
     low, high = ((q - encoding.zero_point) * encoding.scale for q in (LOW - 1, HIGH + 1))
     return low <= values.low and values.high <= high
 
@@ -131,7 +138,7 @@ def _fixed(graph: Graph) -> dict[str, Encoding]:
 
 
 def _shared(graph: Graph) -> Callable[[str], str]:
-    """Maps a tensor to the one that stands for all those it shares its encoding with."""
+    """Return a function that maps a tensor to the representative of all tensors that share its encoding."""
     parent: dict[str, str] = {}
 
     def find(name: str) -> str:
@@ -149,6 +156,6 @@ def _shared(graph: Graph) -> Callable[[str], str]:
 
 
 def shares_encoding(node: Node) -> bool:
-    """Whether this node's inputs and output have one encoding."""
+    """Whether this node's inputs and output share one encoding."""
     operator = node.operator
     return isinstance(operator, SHARING) or (isinstance(operator, Unary) and operator.kind.startswith("relu"))

@@ -1,6 +1,6 @@
 """Recipes: named lists of steps that turn a float graph into integers.
 
-A recipe is what `edgenet convert --recipe` names and what the manifest records, step by step.
+`edgenet convert --recipe` selects a recipe by name, and the manifest records its steps.
 """
 
 from __future__ import annotations
@@ -42,9 +42,10 @@ class Recipe:
     """A way of quantizing.
 
     Attributes:
-        name: as the command line and the manifest have it.
-        steps: what is done, in order, in the field's words.
-        quantize: does it: (lowered float graph, uint8 RGB photos [n, H, W, 3], progress).
+        name: the recipe's name on the command line and in the manifest.
+        steps: a short description of each step, in order.
+        quantize: the function that does it; it takes the lowered float graph, uint8 RGB photos [n, H, W, 3],
+            and a progress callback.
     """
 
     name: str
@@ -53,7 +54,7 @@ class Recipe:
 
 
 def quantize_minmax(graph: Graph, images: NDArray[np.uint8], progress: Progress) -> QuantizedGraph:
-    """The baseline: ranges are the smallest and largest value seen, weights are rounded to nearest."""
+    """Quantize by the baseline: ranges of the smallest and largest value seen, weights rounded to nearest."""
     encodings = encode_tensors(graph, observe_ranges(graph, images, progress))
     weights = {
         node.name: quantize_weights(node.operator, encodings[node.inputs[0]].scale)
@@ -65,17 +66,17 @@ def quantize_minmax(graph: Graph, images: NDArray[np.uint8], progress: Progress)
 
 @dataclass(frozen=True)
 class Effort:
-    """What a recipe spends.
+    """The photos and the work that a recipe spends. Ranges are always observed on all photos.
 
     Attributes:
-        sensitivity_photos: photos that the logits' sensitivity is measured on.
-        statistics_photos: photos that axes and factors are chosen by; None for all.
-        sweep_photos: photos that layers are rounded with; None for all. The ranges are always of all photos.
-        second_moments: round weights by what their layer sees; else to nearest.
-        axes_steps, factor_steps: of gradient descent for the axes of linear tensors, and for each channel's factor
-            in the others.
+        sensitivity_photos: number of photos on which the logits' sensitivity is measured.
+        statistics_photos: number of photos by which axes and factors are chosen; None for all.
+        sweep_photos: number of photos with which layers are rounded; None for all.
+        second_moments: round weights by the second moments of their layer's input; if False, to nearest.
+        axes_steps: gradient descent steps for the axes of each group of linear tensors.
+        factor_steps: gradient descent steps for the channels' factors in each group of other tensors.
         compensate: change weights so that they make up for errors of their layer's input.
-        doubled: share of the network's mult-adds that may go into copies of noisy channels.
+        doubled: share of the network's mult-adds that copies of noisy channels may cost.
     """
 
     sensitivity_photos: int
@@ -112,17 +113,17 @@ BEST = Effort(
 
 
 def quantize_fast(graph: Graph, images: NDArray[np.uint8], progress: Progress) -> QuantizedGraph:
-    """Dead channels cut out, rotated, equalized, rounded to nearest, with corrected biases."""
+    """Quantize a graph: cut out dead channels, rotate, equalize, round to nearest and correct the biases."""
     return _equalized_sweep(graph, images, FAST, progress)
 
 
 def quantize_balanced(graph: Graph, images: NDArray[np.uint8], progress: Progress) -> QuantizedGraph:
-    """As fast, with weights rounded by what each layer sees, and made to make up for the errors of that."""
+    """Quantize like `quantize_fast`, but round weights by their inputs and compensate input errors."""
     return _equalized_sweep(graph, images, BALANCED, progress)
 
 
 def quantize_best(graph: Graph, images: NDArray[np.uint8], progress: Progress) -> QuantizedGraph:
-    """As balanced, with better axes and the noisiest channels twice."""
+    """Quantize like `quantize_balanced`, but with better axes and with the noisiest channels doubled."""
     return _equalized_sweep(graph, images, BEST, progress)
 
 
@@ -163,15 +164,16 @@ def reshape_channels(
     effort: Effort = BALANCED,
     progress: Progress = silent,
 ) -> tuple[Graph, Sensitivity]:
-    """The same function on channels that int8 rounds with the least noise at the logits: rotated and equalized.
+    """Rotate and equalize: return a graph of the same function whose rounding makes less noise at the logits.
 
-    With it the sensitivity of the logits; that of equalized channels is the one before equalization.
+    Also return the sensitivity of the logits. For equalized channels it is the sensitivity before
+    equalization.
     """
     mixed = mixable(graph)
     joint = JointStatistics(mixed.tensors)
     some = _some(images, effort.statistics_photos)
     statistics = channel_statistics(graph, some, progress, joint.observe)
-    ranges_of(graph, statistics)  # refuses values that are not finite before a matrix is made of them
+    ranges_of(graph, statistics)  # raises on values that are not finite, before they get into matrices
     few = _some(images, effort.sensitivity_photos)
     sensitivity = logit_sensitivity(graph, few, statistics, mixed, progress)
     graph, sensitivity = rotate(graph, statistics, joint, sensitivity, effort.axes_steps)
@@ -179,21 +181,21 @@ def reshape_channels(
 
 
 def _some(images: NDArray[np.uint8], count: int | None) -> NDArray[np.uint8]:
-    """So many of the photos, evenly spread, or all."""
+    """Return `count` photos, evenly spread, or all photos if it is None."""
     return images if count is None else images[evenly(len(images), count)]
 
 
 MINMAX = "activation ranges: smallest and largest value of the calibration photos"
 DEAD = "dead channels cut out where the network stays the same"
-ROTATE = "linear tensors put on the axes of least rounding noise at the logits, shifts absorbed into biases"
-ROOM = "room beyond the range where a whole map's errors add up at the logits"
-DOUBLE = "noisiest channels twice, offset by half a step (outlier channel splitting), for 20 % more mult-adds"
-EQUALIZE = "cross-layer equalization through ReLU6, each channel's factor by the sensitivity of the logits"
+ROTATE = "linear tensors rotated to axes of least rounding noise at the logits, shifts absorbed into biases"
+ROOM = "activation ranges: widened where the errors of a whole feature map add up at the logits"
+DOUBLE = "noisiest channels doubled, half a step apart (outlier channel splitting), for 20 % more mult-adds"
+EQUALIZE = "cross-layer equalization through ReLU6, each channel's factor chosen by the logits' sensitivity"
 SCALES = "weights: per channel, scale of least squared error"
 COMPENSATE = (
-    "weights make up for the errors of their layer's input, by ridge regression judged on other photos"
+    "weights make up for the errors of their layer's input, by ridge regression cross-validated on photos"
 )
-GPTQ = f"rounding: by the second moments of each layer's input (GPTQ), at most {TOGETHER} values together"
+GPTQ = f"rounding: by the second moments of each layer's input (GPTQ), at most {TOGETHER} inputs at once"
 BIAS = "bias correction layer by layer on quantized inputs, matching the mean after the activation"
 
 RECIPES = {

@@ -1,17 +1,18 @@
-"""Mixing the channels of linear tensors: the same function on axes that int8 rounds with less noise.
+"""Mix the channels of linear tensors: express the same function on axes that int8 rounds with less noise.
 
-MobileNetV2's bottlenecks are linear: no activation stands between the layers that make such a tensor and the 1x1
-convolutions that read it, through any number of residual additions. So any invertible matrix R may be put in between:
-producers give R(x - c), readers multiply by the inverse. Scaling channels, as cross-layer equalization does, is the
-case of a diagonal R. This is transform coding: with the same step for all channels, rounding costs
+MobileNetV2's bottlenecks are linear: there is no activation between the layers that make such a tensor and
+the 1x1 convolutions that read it, through any number of residual additions. So any invertible matrix R may be
+put in between: the producers give R(x - c), and the readers multiply by the inverse of R. Cross-layer
+equalization, which only scales channels, is the case of a diagonal R. This is transform coding. With the same
+step for all channels, rounding makes a noise at the logits of
 
     span(R)^2 / (12 * 255^2) * tr(R^-T S R^-1)
 
-at the logits (S: sensitivity, see there). Were the span a multiple of the channels' standard deviation, the best
-R'R would be C^-1/2 (C^1/2 S C^1/2)^1/2 C^-1/2 with C the covariance, and then turned so that all channels have the same
-variance. Spans are not quite that, so several such matrices and the diagonal ones are tried on real values, the
-rounding of the layers' weights counted in, and gradient descent goes on from the best: it finds axes on which no value
-reaches far.
+where S is the sensitivity (see `sensitivity`). If the span were a multiple of the channels' standard
+deviation, the best R'R would be C^-1/2 (C^1/2 S C^1/2)^1/2 C^-1/2, with C the covariance, and a rotation
+would then give all channels the same variance. Real spans differ a little from that. So several such matrices
+and some diagonal ones are tried on real values, and the rounding of the layers' weights is counted too.
+Gradient descent continues from the best matrix and finds axes on which no value reaches far.
 """
 
 from __future__ import annotations
@@ -38,14 +39,15 @@ Statistics = dict[str, ChannelStatistics]
 FURTHEST_PER_PHOTO, FURTHEST_ROWS = 64, 2048
 POWERS = (0.0, 0.25, 0.5, 0.75, 1.0)
 EVENNESS = (0.01, 0.1)
-"""How much of a mean sensitivity is added to every direction: what few photos do not show may matter all the same."""
+"""Fraction of the mean sensitivity that is added to every direction: a direction that the few photos do not
+excite may still matter."""
 TURNS = 4
 DESCENT_STEPS, DESCENT_RATE = 60, 1e-2
 WHITENING_FLOOR = 1e-6
 
 
 class JointStatistics:
-    """How channels of some tensors move together, gathered while photos go through the float network."""
+    """Joint statistics of some tensors' channels, collected while photos go through the float network."""
 
     def __init__(self, tensors: frozenset[str]) -> None:
         self.tensors = tensors
@@ -55,7 +57,7 @@ class JointStatistics:
         self._rows: dict[str, list[Tensor]] = {}
 
     def observe(self, name: str, value: Tensor) -> None:
-        """Takes in a tensor of some more photos, [n, ..., C]."""
+        """Add a tensor's value for more photos, [n, ..., C]; tensors not in `tensors` are ignored."""
         if name not in self.tensors:
             return
         rows = value.reshape(-1, value.shape[-1])
@@ -66,23 +68,23 @@ class JointStatistics:
         self._rows.setdefault(name, []).append(_furthest(rows, FURTHEST_PER_PHOTO * len(value)))
 
     def covariance(self, name: str) -> Matrix:
-        """Of a tensor's channels, over photos and positions: [C, C]."""
+        """Return the covariance of a tensor's channels over photos and positions, [C, C]."""
         mean = self._total[name] / self._count[name]
         return (self._outer[name] / self._count[name] - torch.outer(mean, mean)).numpy()
 
     def far_rows(self, name: str) -> NDArray[np.float32]:
-        """The values that reach furthest: [rows, C]."""
+        """Return the tensor's rows that lie furthest from the mean, [rows, C]."""
         return _furthest(torch.cat(self._rows[name]), FURTHEST_ROWS).numpy()
 
 
 def _furthest(rows: Tensor, count: int) -> Tensor:
-    """The rows far from the middle: they decide how wide the range is, whatever the axes."""
+    """Return the rows furthest from the mean; they decide how wide the range is, whatever the axes."""
     distance = ((rows - rows.mean(0)) / rows.std(0).clamp(min=1e-9)).square().sum(1)
     return rows[distance.topk(min(count, len(rows))).indices]
 
 
 def mixable(graph: Graph) -> Whole:
-    """The tensors whose channels may be mixed, and the layers around them."""
+    """Return the tensors whose channels may be mixed, and the layers around them."""
     groups = _mixable_groups(graph)
     return Whole(
         frozenset(name for group in groups for name in group.tensors),
@@ -103,16 +105,17 @@ def rotate(
     sensitivity: Sensitivity,
     steps: int = DESCENT_STEPS,
 ) -> tuple[Graph, Sensitivity]:
-    """The same function with linear tensors on better axes, and the sensitivity on these axes.
+    """Return the same function with linear tensors on better axes, and the sensitivity on these axes.
 
     Args:
-        graph: lowered, float.
-        statistics, joint: of its tensors, on the calibration photos.
-        sensitivity: with the matrices that `mixable` names.
-        steps: of gradient descent for each group.
+        graph: a lowered float graph.
+        statistics: statistics of its tensors on the calibration photos.
+        joint: joint statistics of the mixable tensors' channels on the same photos.
+        sensitivity: the sensitivity, with the whole matrices that `mixable` names.
+        steps: gradient descent steps for each group.
     """
     for tensors in [group.tensors for group in _mixable_groups(graph)]:
-        group = describe(graph, tensors)  # afresh: the groups before may have changed its nodes
+        group = describe(graph, tensors)  # described anew, because earlier groups may have changed its nodes
         assert group is not None
         shifts = shifts_of(group, statistics)
         far = {name: joint.far_rows(name) - shifts[name].astype(np.float32) for name in tensors}
@@ -134,7 +137,7 @@ def _candidates(
     joint: JointStatistics,
     sensitivity: Sensitivity,
 ) -> Iterator[Matrix]:
-    """Matrices to start from: powers of the channels' reach on the diagonal, and transforms with several turns."""
+    """Yield start matrices: diagonal ones by powers of the channels' reach, and rotated transforms."""
     ends = [
         np.maximum(seen.high - shifts[name], shifts[name] - seen.low)
         for name in group.tensors
@@ -155,7 +158,7 @@ def _candidates(
 
 @torch.enable_grad()
 def _descend(noise: MixingNoise, start: Tensor, steps: int) -> Tensor:
-    """From a matrix downhill: what it is multiplied with moves away from the identity, by Adam."""
+    """Lower the noise by gradient descent (Adam) on a factor of `start` that begins as the identity."""
     identity = torch.eye(noise.channels, dtype=torch.float64)
     change = torch.zeros_like(identity, requires_grad=True)
     optimizer = torch.optim.Adam([change], lr=DESCENT_RATE)
@@ -169,7 +172,7 @@ def _descend(noise: MixingNoise, start: Tensor, steps: int) -> Tensor:
 
 
 def _transform(covariance: Matrix, felt: Matrix, evenness: float) -> Matrix:
-    """A matrix T with the best T'T for this covariance and sensitivity (see the file's docstring)."""
+    """Return a matrix T with the best T'T for this covariance and sensitivity (see module docstring)."""
     even = np.eye(len(covariance)) / len(covariance)
     root = _power(covariance + WHITENING_FLOOR * np.trace(covariance) * even, 0.5)
     both = root @ felt @ root
@@ -182,9 +185,10 @@ def _power(symmetric: Matrix, exponent: float) -> Matrix:
 
 
 def _evenly_turned(covariance: Matrix, seed: int) -> Matrix:
-    """A rotation Q that gives all channels the same variance: Q C Q' with an even diagonal [C, C].
+    """Return a rotation Q [C, C] that gives all channels the same variance: Q cov Q' has an even diagonal.
 
-    From a random rotation, each of fewer than C plane rotations brings one channel's variance to the mean.
+    It starts from a random rotation. Each of fewer than C plane rotations then sets one channel's variance to
+    the mean.
     """
     count = len(covariance)
     turn = np.linalg.qr(np.random.default_rng(seed).normal(size=(count, count)))[0]
@@ -203,9 +207,10 @@ def _evenly_turned(covariance: Matrix, seed: int) -> Matrix:
 
 
 def _plane_rotation(seen: Matrix, first: int, second: int, wanted: float) -> Matrix:
-    """The rotation of two channels after which the first has the variance `wanted`, which lies between theirs.
+    """Return the rotation of two channels that gives the first the variance `wanted`, between their own.
 
-    With t the tangent of its angle: (b - v) t^2 + 2 c t + (a - v) = 0 for variances a, b and covariance c.
+    The tangent t of its angle solves (b - v) t^2 + 2 c t + (a - v) = 0, for the variances a and b, the
+    covariance c and the wanted variance v.
     """
     a, b, c = seen[first, first] - wanted, seen[second, second] - wanted, seen[first, second]
     tangent = (-c + np.sqrt(max(c * c - a * b, 0.0))) / b
@@ -221,7 +226,7 @@ def _apply(graph: Graph, group: TensorGroup, matrix: Matrix, shifts: dict[str, M
         assert isinstance(operator, WEIGHTED)
         weight = np.tensordot(matrix, operator.weight.astype(np.float64), (1, 0))
         changed[node.name] = with_constants(node, weight, matrix @ (operator.bias - shifts[node.output]))
-    for node in group.consumers:  # a consumer may be another's producer, so it is taken as it is now
+    for node in group.consumers:  # read from `changed`, because a consumer may be a producer changed above
         operator = changed[node.name].operator
         assert isinstance(operator, WEIGHTED)
         weight = operator.weight.astype(np.float64)
@@ -231,7 +236,7 @@ def _apply(graph: Graph, group: TensorGroup, matrix: Matrix, shifts: dict[str, M
 
 
 def _turned(sensitivity: Sensitivity, group: TensorGroup, matrix: Matrix) -> Sensitivity:
-    """The sensitivity on the new axes, where the channels are not mixed any more."""
+    """Return the sensitivity on the new axes."""
     inverse = np.linalg.inv(matrix)
     tensors = {name: inverse.T @ sensitivity.tensors[name] @ inverse for name in group.tensors}
     rows = {n.name: inverse.T @ sensitivity.rows[n.name] @ inverse for n in group.producers}

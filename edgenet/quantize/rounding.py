@@ -1,4 +1,4 @@
-"""Which integers the weights become: the scale of each channel, and rounding that knows what the layer sees."""
+"""Choose the integer weights: the scale of each channel, and rounding that considers the layer's input."""
 
 from __future__ import annotations
 
@@ -17,18 +17,20 @@ SHRINKING = np.linspace(0.5, 1.0, 26)
 DAMPING = 0.01
 BLOCK = 128
 CACHED = 2**18
-"""Weights at once: few enough that temporary arrays stay in the cache."""
+"""Number of weights processed at once, small enough that temporary arrays stay in the CPU's cache."""
 TOGETHER = 2304
-"""Inputs of a layer whose errors are balanced together, 3x3 of 256 channels: all of them in every MobileNet. The work
-grows with the cube and the memory with the square: VGG16's first matrix of 25088 inputs would take 5 GB for one copy of
-its moments, and a 3x3 convolution of 1024 channels minutes."""
+"""Largest number of a layer's inputs whose errors are balanced together: 3x3 inputs of 256 channels. In every
+MobileNet these are all inputs of a layer. The work grows with the cube of this number and the memory with its
+square: VGG16's first matrix of 25088 inputs would need 5 GB for one copy of its moments, and a 3x3
+convolution of 1024 channels would take minutes."""
 SWEEPS = 4
 
 
 def least_squares_scales(operator: Weighted, input_scale: float) -> NDArray[np.float32]:
-    """For each output channel the scale with the smallest squared rounding error, clipping included.
+    """Return for each output channel the scale with the smallest squared rounding error, clipping included.
 
-    Tried are 26 scales from half of the largest weight over 127 to all of it; never less than the bias needs.
+    26 scales are tried, from half to all of (largest weight / 127), but none below the scale that the bias
+    needs.
     """
     largest = scales_for(operator, input_scale)
     rows = np.moveaxis(operator.weight, output_axis(operator), 0).reshape(len(largest), -1)
@@ -39,7 +41,7 @@ def least_squares_scales(operator: Weighted, input_scale: float) -> NDArray[np.f
 
 
 def _least_squares(rows: FloatArray, largest: FloatArray, floor: FloatArray) -> FloatArray:
-    """The best scale of each row [O, K], from its largest and not below its floor [O]."""
+    """Return the best scale of each row of [O, K], between its floor and its largest scale, both [O]."""
     best, smallest = largest.copy(), np.full(len(largest), np.inf)
     for factor in SHRINKING:
         scales = np.maximum(largest * np.float32(factor), floor)
@@ -51,12 +53,12 @@ def _least_squares(rows: FloatArray, largest: FloatArray, floor: FloatArray) -> 
 
 
 def bias_floor(operator: Weighted, input_scale: float) -> NDArray[np.float32]:
-    """The smallest weight scales whose int32 bias does not overflow."""
+    """Return the smallest weight scales with which the int32 biases do not overflow."""
     return (np.abs(operator.bias) / (input_scale * 2.0**30)).astype(np.float32)
 
 
 def round_nearest(operator: Weighted, scales: NDArray[np.float32]) -> NDArray[np.int8]:
-    """Every weight to its nearest step."""
+    """Round every weight to its nearest step."""
     steps = np.rint(operator.weight / per_channel(operator, scales))
     return np.clip(steps, -WEIGHT_LIMIT, WEIGHT_LIMIT).astype(np.int8)
 
@@ -64,12 +66,15 @@ def round_nearest(operator: Weighted, scales: NDArray[np.float32]) -> NDArray[np
 def round_by_second_moments(
     operator: Weighted, scales: NDArray[np.float32], moments: Tensor | Sequence[Tensor]
 ) -> NDArray[np.int8]:
-    """Rounds so that the layer's output, not its weights, has the smallest squared error.
+    """Round weights so that the squared error of the layer's output is small, not that of its weights.
 
     Args:
-        moments: second moments of what the weights are multiplied with, about their mean: [C, K, K] for a depthwise
-            convolution; for a convolution or matrix [K, K] (K in the weight's own order of kernel and input
-            channels), or the blocks along its diagonal, with what lies beside them taken as zero.
+        operator: the layer.
+        scales: weight scale of each output channel, [O].
+        moments: second moments, about the mean, of the values that the weights are multiplied with. For a
+            depthwise convolution they are [C, K, K]; for a convolution or matrix [K, K] (K in the weight's
+            own order of kernel and input channels), or the blocks along its diagonal, with all values outside
+            them taken as zero.
     """
     steps = torch.from_numpy(operator.weight / per_channel(operator, scales))
     if isinstance(operator, DepthwiseConv2D):
@@ -85,16 +90,16 @@ def round_by_second_moments(
 
 
 def together(inputs: int) -> list[int]:
-    """How many of a layer's inputs go together, in order: parts of about the same size, TOGETHER at most."""
+    """Return the sizes of the parts that a layer's inputs are split into: about equal, at most TOGETHER."""
     parts = -(-inputs // TOGETHER)
     return [inputs // parts + (part < inputs % parts) for part in range(parts)]
 
 
 def _gptq(steps: Tensor, moments: Tensor) -> Tensor:
-    """GPTQ (arXiv 2210.17323, algorithm 1): rounds column by column, each error spread over the columns to come.
+    """Round by GPTQ (arXiv 2210.17323, algorithm 1): by columns, compensating each error in later columns.
 
-    Columns with large second moments come first, while there is most room to compensate. Updates are gathered in
-    blocks.
+    Columns with large second moments come first, while most columns are still left to compensate. Updates of
+    later columns are applied in blocks.
     """
     order = torch.argsort(torch.diagonal(moments), descending=True, stable=True)
     steps, upper = steps[:, order].to(torch.float64), _inverse_root(moments[order][:, order])
@@ -116,10 +121,10 @@ def _gptq(steps: Tensor, moments: Tensor) -> Tensor:
 
 
 def _inverse_root(moments: Tensor) -> Tensor:
-    """The upper Cholesky factor of the damped moments' inverse.
+    """Return the upper Cholesky factor of the damped moments' inverse.
 
-    Of an input that never changes the moments are nothing but rounding errors, and may have no such factor: then the
-    identity, with which each column is rounded by itself.
+    If the input never changes, the moments are only rounding errors and may have no such factor. Then the
+    result is the identity, with which each column is rounded by itself.
     """
     diagonal = torch.diagonal(moments)
     damping = DAMPING * diagonal.mean().clamp(min=1e-12)
@@ -131,7 +136,7 @@ def _inverse_root(moments: Tensor) -> Tensor:
 
 
 def _coordinate_descent(steps: Tensor, moments: Tensor) -> Tensor:
-    """Integers q near the steps w that make (w - q)' M (w - q) small, one tap after the other: [C, K]."""
+    """Return integers q [C, K] near the steps w that make (w - q)' M (w - q) small, optimized tap by tap."""
     damping = DAMPING * torch.diagonal(moments, dim1=1, dim2=2).mean(1).clamp(min=1e-12)
     damped = moments + damping[:, None, None] * torch.eye(moments.shape[1], dtype=moments.dtype)
     rounded = steps.round().clamp(-WEIGHT_LIMIT, WEIGHT_LIMIT)

@@ -1,6 +1,7 @@
-"""What rounding costs at the logits, before anything is rounded: the noise that equalization makes small.
+"""Predict the noise that rounding makes at the logits; equalization and rotation minimize this noise.
 
-Uniform rounding to steps of d has the variance d^2 / 12; `sensitivity` says what becomes of it at the logits.
+Uniform rounding to steps of d makes an error of variance d^2 / 12, and the sensitivity translates it to the
+logits.
 """
 
 from __future__ import annotations
@@ -18,22 +19,23 @@ WEIGHT_STEPS = 127
 
 
 def activation_noise(span: Real, sensitivity: Real) -> Real:
-    """Energy at the logits from a tensor's rounding.
+    """Return the noise energy at the logits from rounding a tensor.
 
     Args:
-        span: what its 255 steps reach over.
-        sensitivity: of the tensor, summed over its channels.
+        span: the range of real values that the tensor's 255 steps cover.
+        sensitivity: the sensitivity of the logits to the tensor, summed over the channels that share the
+            span.
     """
     return (span / STEPS) ** 2 / 12 * sensitivity
 
 
 def weight_noise(largest: Real, rows: Real, input_gain: Real) -> Real:
-    """Energy at the logits from a layer's rounded weights.
+    """Return the noise energy at the logits from rounding a layer's weights.
 
     Args:
-        largest: magnitude of each output channel's weights [O]; it becomes step 127.
+        largest: largest weight magnitude of each output channel [O]; it becomes step 127.
         rows: the layer's sensitivity by output channel [O].
-        input_gain: how much more the weights matter than they did when `rows` was measured, since their inputs
-            were scaled: a mean over input channels, weighted by their sensitivity.
+        input_gain: how much more the weights matter than when `rows` was measured, because their inputs were
+            scaled: a mean over input channels, weighted by their sensitivity.
     """
     return ((largest / WEIGHT_STEPS) ** 2 / 12 * rows).sum() * input_gain

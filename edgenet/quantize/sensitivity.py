@@ -1,13 +1,15 @@
-"""How much a small error, of an activation or a weight, moves the logits.
+"""Measure how much a small error of an activation or a weight moves the logits.
 
-With g the gradient of r'y, where y are the logits and every r is +1 or -1 at random, E[g g'] = J'J: an error e of
-covariance D then moves the logits by tr(D E[g g']) in energy, to first order (Hutchinson's estimator, 1990). Rounding
-errors have such a covariance: step^2 / 12 for each value, independent. That is what equalization weighs.
+Let g be the gradient of r'y, where y are the logits and each component of r is +1 or -1 at random. Then
+E[g g'] = J'J, with J the Jacobian of the logits, and an error with covariance D moves the logits by
+tr(D E[g g']) in energy, to first order (Hutchinson's estimator, 1990). Rounding errors have such a
+covariance: they are independent, with variance step^2 / 12 for each value. Equalization and rotation minimize
+this energy.
 
-Errors of an activation differ from position to position, so its gradients are squared before they are summed over
-positions. A weight has the same error everywhere: its gradients are summed over positions first. What a weight's error
-does to the mean is left out, because bias correction takes it back: with b the bias and m the input's mean, the
-gradient is g_W - g_b m'.
+An activation's error differs from position to position, so its gradients are squared before they are summed
+over positions. A weight's error is the same everywhere, so its gradients are summed over positions first. The
+effect of a weight's error on the mean is left out, because bias correction undoes it: with b the bias and m
+the input's mean, the gradient is g_W - g_b m'.
 """
 
 from __future__ import annotations
@@ -34,7 +36,10 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Whole:
-    """For which tensors, rows and columns of nodes the whole matrix is wanted instead of its diagonal; see below."""
+    """Names of the tensors and nodes whose whole matrix is computed instead of only its diagonal.
+
+    `rows` and `columns` name nodes; `Sensitivity` explains what the rows and columns are.
+    """
 
     tensors: frozenset[str] = frozenset()
     rows: frozenset[str] = frozenset()
@@ -43,14 +48,16 @@ class Whole:
 
 @dataclass(frozen=True, eq=False)
 class Sensitivity:
-    """Energy at the logits for an error's energy, a mean over photos: E[g g'], or its diagonal.
+    """The energy at the logits per energy of an error, as a mean over photos: E[g g'], or its diagonal.
 
     Attributes:
-        tensors: for each tensor's channels, summed over positions: [C] or [C, C].
-        rows: for each weighted node's output channels, summed over all that goes in: [O] or [O, O].
-        columns: for its input channels, summed over outputs and the kernel: [I] or [I, I]; nothing for depthwise.
-        coherence: for each tensor how far an error that is the same at all positions adds up: its energy at the
-            logits over that of independent errors and the number of positions, 0 to 1.
+        tensors: for each tensor, by channel and summed over positions: [C] or [C, C].
+        rows: for each weighted node, by output channel and summed over inputs and the kernel: [O] or [O, O].
+        columns: for each weighted node except depthwise ones, by input channel and summed over outputs and
+            the kernel: [I] or [I, I].
+        coherence: for each tensor, how far an error that is the same at all positions adds up, 0 to 1. It is
+            that error's energy at the logits, divided by the energy of independent errors and by the number
+            of positions.
     """
 
     tensors: dict[str, Array] = field(default_factory=dict)
@@ -67,14 +74,15 @@ def logit_sensitivity(
     progress: Progress = silent,
     probes: int = PROBES,
 ) -> Sensitivity:
-    """Estimates the sensitivity, a mean over photos; about a fifth of a second for each with MobileNetV2.
+    """Estimate the sensitivity as a mean over photos; a photo takes about 0.2 seconds with MobileNetV2.
 
     Args:
-        graph: lowered, float.
+        graph: a lowered float graph.
         images: uint8 RGB [n, H, W, 3]; 24 photos are plenty.
-        statistics: of every tensor, for the means.
-        whole: where matrices are wanted.
-        probes: random signs for each photo.
+        statistics: statistics of every tensor, used for the means.
+        whole: the tensors and nodes for which the whole matrix is computed instead of its diagonal.
+        progress: called after each photo.
+        probes: number of random sign vectors for each photo.
     """
     signs = torch.Generator().manual_seed(0)
     means = {name: torch.from_numpy(seen.mean).float() for name, seen in statistics.items()}
@@ -105,7 +113,10 @@ def logit_sensitivity(
 
 
 def _run_open(graph: Graph, image: NDArray[np.uint8]) -> tuple[dict[str, Tensor], list[Tensor], list[Tensor]]:
-    """Every tensor of one photo, and every weight and bias in the graph's order, open to gradients."""
+    """Run one photo with gradients enabled.
+
+    Return all tensors by name, and the weights and the biases in graph order.
+    """
     values = {graph.input: decode_pixels(graph, image).requires_grad_(True)}
     weights, biases = [], []
     with torch.enable_grad():
@@ -129,12 +140,12 @@ def _weighted(operator: Weighted, x: Tensor, weight: Tensor, bias: Tensor) -> Te
 
 
 def _centred(node: Node, gradient: Tensor, of_bias: Tensor, means: Mapping[str, Tensor]) -> Tensor:
-    """A weight's gradient without what its bias can take back."""
+    """Return a weight's gradient without the part that the bias can undo."""
     mean = means[node.inputs[0]]
     if isinstance(node.operator, DepthwiseConv2D):
         return gradient - of_bias * mean.repeat_interleave(len(of_bias) // len(mean))
     if getattr(node.operator, "groups", 1) > 1:
-        return gradient  # its inputs differ from output to output
+        return gradient  # each output reads other inputs, so there is no common mean to subtract
     return gradient - of_bias.reshape(-1, *(1,) * (gradient.ndim - 1)) * mean
 
 
@@ -150,6 +161,6 @@ def _add_weight(found: Sensitivity, node: Node, gradient: Tensor, whole: Whole, 
 
 
 def _add(into: dict[str, Array], name: str, gradients: Tensor, whole: bool, share: float) -> None:
-    """Adds the second moments of gradients [rows, C], or their diagonal."""
+    """Add the second moments of gradients [rows, C], or only their diagonal, times `share`."""
     moments = (gradients.T @ gradients if whole else (gradients * gradients).sum(0)).double().numpy() * share
     into[name] = into[name] + moments if name in into else moments

@@ -1,4 +1,4 @@
-"""What every channel of every tensor does on the calibration photos."""
+"""Collect statistics of every channel of every tensor on the calibration photos."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from edgenet.graph.ir import Graph
 from edgenet.progress import Progress, silent
 
 BATCH = 2
-"""Photos that go through a network at once: few, for their activations take the memory of a conversion."""
+"""Number of photos that go through the network at once. It is small because their activations take most of a
+conversion's memory."""
 TINY = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
 class ChannelStatistics:
-    """Float64 arrays [C] over all photos and positions.
+    """Statistics of one tensor's channels over all photos and positions, each a float64 array [C].
 
     Attributes:
         low, high: smallest and largest value.
         mean, square: mean and mean square.
-        tail: how far other photos may go beyond `high`: Hill's estimator (1975) of the tail index, the mean
-            logarithm of the largest photos' maxima over the next one's. A maximum over e times as many photos is
-            expected to be exp(tail) times larger.
+        tail: tail index; it tells how far other photos may go beyond `high`. A maximum over e times as many
+            photos is expected to be exp(tail) times larger. It is estimated by Hill's estimator (1975): the
+            mean logarithm of the ratio between the largest per-photo maxima and the next largest one.
     """
 
     low: NDArray[np.float64]
@@ -38,7 +39,7 @@ class ChannelStatistics:
 
 
 class _Running:
-    """Statistics of one tensor as photos come in."""
+    """Running statistics of one tensor, updated photo by photo."""
 
     def __init__(self, value: Tensor) -> None:
         channels = value.shape[-1]
@@ -49,7 +50,7 @@ class _Running:
         self.count = 0
 
     def add(self, value: Tensor) -> None:
-        """Takes in the tensor of some more photos, [n, ..., C]."""
+        """Add the tensor's value for some more photos, [n, ..., C]."""
         rows = value.reshape(-1, value.shape[-1])
         self.maxima.append(value.reshape(len(value), -1, value.shape[-1]).amax(dim=1))
         low, high = rows.aminmax(dim=0)
@@ -66,27 +67,31 @@ class _Running:
 
 
 def tail_index(maxima: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Hill's estimator from the largest seventh of the photos' maxima [n, C]; 0 for channels that never fire: [C]."""
-    finite = np.nan_to_num(maxima, posinf=0.0)  # the -inf around max pooling has no tail
+    """Return the tail index [C] of per-photo maxima [n, C], by Hill's estimator on their largest seventh.
+
+    It is 0 for channels that never fire, and if there are too few photos.
+    """
+    finite = np.nan_to_num(maxima, posinf=0.0)  # the -inf padding of max pooling has no tail
     ordered = np.sort(np.maximum(finite, TINY), axis=0)[::-1]
     count = max(1, len(ordered) // 7)
     if len(ordered) <= count:
-        return np.zeros(ordered.shape[1])  # one photo says nothing about others
+        return np.zeros(ordered.shape[1])  # one photo says nothing about other photos
     return np.asarray(np.log(ordered[:count] / ordered[count]).mean(axis=0))
 
 
 def channel_statistics(
     graph: Graph, images: NDArray[np.uint8], progress: Progress = silent, also: Observer | None = None
 ) -> dict[str, ChannelStatistics]:
-    """One float pass over the photos.
+    """Run the float graph over the photos once, and return the statistics of every tensor.
 
     Args:
-        graph: float.
+        graph: a float graph.
         images: uint8 RGB [n, H, W, 3].
-        also: shown every tensor of the same pass.
+        progress: called after each batch.
+        also: called with the name and value of every tensor in the same pass.
 
     Returns:
-        The statistics of every tensor, by name; channels are the last axis.
+        The statistics by tensor name; channels are the last axis.
     """
     running: dict[str, _Running] = {}
 

@@ -1,9 +1,9 @@
-"""One sweep through the network, layer by layer, each quantized knowing what the quantized layers before it give.
+"""Quantize the network in one sweep, layer by layer, each with the output of the quantized layers before it.
 
-Two sets of activations are carried over all calibration photos: the float network's, and the integers that the
-device will really compute so far (bit for bit, see `integer`). Each weighted layer makes up for the errors before it
-as far as it can (`compensate`), is rounded against the integers that it will see, and its bias is set so that its mean
-is right after the activation.
+Two sets of activations are carried along for all calibration photos: those of the float network, and the
+integers that the device will really compute (bit for bit, see `integer`). Each weighted layer first makes up
+for earlier errors as far as it can (`compensate`). Its weights are then rounded for the integers that the
+layer will read, and its bias is set so that the mean after the activation is the float network's.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from edgenet.quantize.rounding import TOGETHER, least_squares_scales, round_by_s
 from edgenet.quantize.weights import per_channel, quantize_bias
 
 CHUNK = 2
-"""Photos at once: few enough that temporary arrays are reused instead of fetched from the system each time."""
+"""Number of photos processed at once, small enough for temporary arrays to be reused, not allocated anew."""
 ROWS = 20_000
-"""Positions that a layer's rounding and bias are computed from, over all photos."""
+"""Number of positions, over all photos, from which a layer's rounding and bias are computed."""
 DEPTHWISE_VALUES = 2**20
 CHANNELS = 64
 NEWTON_STEPS = 4
@@ -41,10 +41,12 @@ FEWEST_FREE = 0.02
 
 @dataclass(frozen=True)
 class SweepOptions:
-    """Attributes:
-    second_moments: round weights by what the layer sees; else to nearest.
-    correct_bias: match each channel's mean after the activation.
-    compensate: change weights so that they make up for errors of their input.
+    """Options of `sweep`.
+
+    Attributes:
+        second_moments: round weights by the second moments of the layer's input; if False, to nearest.
+        correct_bias: set the bias so that each channel's mean after the activation is the float network's.
+        compensate: change weights so that they make up for errors of the layer's input.
     """
 
     second_moments: bool = True
@@ -54,12 +56,12 @@ class SweepOptions:
 
 @dataclass(frozen=True)
 class Activations:
-    """What surrounds a weighted layer, over all photos [n, ...].
+    """The tensors around a weighted layer for all photos, each [n, ...].
 
     Attributes:
-        seen: its input on the device, int8.
-        real: its input in the float network.
-        wanted: its output in the float network, after its activation.
+        seen: the layer's input on the device, int8.
+        real: the layer's input in the float network.
+        wanted: the layer's output in the float network, after its activation.
     """
 
     seen: Tensor
@@ -67,16 +69,17 @@ class Activations:
     wanted: Tensor
 
     def groups(self, count: int) -> Iterator[Activations]:
-        """Each group's own channels."""
+        """Split the channels of all three tensors into `count` groups, one item per group."""
         parts = (tensor.chunk(count, -1) for tensor in (self.seen, self.real, self.wanted))
         return (Activations(*part) for part in zip(*parts, strict=True))
 
 
 @dataclass
 class _Carried:
-    """Activations of all photos: as the float network has them, and int8 as the device has them.
+    """Activations of all photos, by tensor name: the float network's, and the device's int8 ones.
 
-    The float ones wait in half precision, which costs half the memory; its error is 60 dB down, far below int8's.
+    The float activations are kept in half precision, which takes half the memory. Its error is 60 dB below
+    the signal, far below that of int8.
     """
 
     real: dict[str, Tensor]
@@ -91,12 +94,14 @@ def sweep(
     options: SweepOptions,
     progress: Progress = silent,
 ) -> QuantizedGraph:
-    """Quantizes every layer in the order of the graph.
+    """Quantize every layer, in graph order.
 
     Args:
-        graph: lowered, float.
-        encodings: of every tensor.
+        graph: a lowered float graph.
+        encodings: the encoding of every tensor.
         images: calibration photos, uint8 RGB [n, H, W, 3].
+        options: how layers are quantized.
+        progress: called after each node.
     """
     quantized = QuantizedGraph(graph, encodings, {})
     pixels = torch.from_numpy((images.astype(np.int16) - 128).astype(np.int8))
@@ -119,7 +124,7 @@ def sweep(
 
 
 def _waiting_dtype(encoding: Encoding) -> torch.dtype:
-    """Half precision where a tensor's range lies well inside what it can say, else float32."""
+    """Return half precision if it covers a tensor's range easily, else float32."""
     span = encoding.scale * 256
     return torch.float16 if 1e-2 < span < 3e4 else torch.float32
 
@@ -129,7 +134,7 @@ def _apply_float(dtype: torch.dtype, node: Node, inputs: list[Tensor]) -> Tensor
 
 
 def _in_chunks(node: Node, values: dict[str, Tensor], step: Callable[[Node, list[Tensor]], Tensor]) -> Tensor:
-    """One node on all photos, a few at a time."""
+    """Run one node on all photos, CHUNK photos at a time."""
     inputs = [values[name] for name in node.inputs]
     parts = zip(*(x.split(CHUNK) for x in inputs), strict=True)
     made: Tensor | None = None
@@ -145,7 +150,7 @@ def _in_chunks(node: Node, values: dict[str, Tensor], step: Callable[[Node, list
 def quantize_layer(
     quantized: QuantizedGraph, node: Node, around: Activations, options: SweepOptions
 ) -> QuantizedWeights:
-    """The integers of one weighted layer; `quantized` has the encodings of its input and output."""
+    """Return the integers of one weighted layer; `quantized` holds the encodings of its input and output."""
     operator = node.operator
     assert isinstance(operator, WEIGHTED)
     if isinstance(operator, Conv2D) and operator.groups > 1:
@@ -174,7 +179,7 @@ def _quantize_groups(
     around: Activations,
     options: SweepOptions,
 ) -> QuantizedWeights:
-    """Each group as the convolution that it is, of its own channels of what is seen and wanted."""
+    """Quantize each group of a grouped convolution as a convolution of its own channels."""
     weights, biases = (np.split(array, operator.groups) for array in (operator.weight, operator.bias))
     made = []
     for weight, bias, own in zip(weights, biases, around.groups(operator.groups), strict=True):
@@ -186,10 +191,10 @@ def _quantize_groups(
 
 
 def _grid(operator: Weighted, output: Tensor) -> tuple[int, int]:
-    """Steps over rows and columns at which outputs are looked at.
+    """Return the strides over rows and columns at which outputs are sampled.
 
-    All photos together give about ROWS rows; for a depthwise layer, which has few unknowns in each of many
-    channels, fewer.
+    All photos together give about ROWS samples. A depthwise layer gets fewer, because it has many channels
+    with few unknowns each.
     """
     photos, height, width, channels = output.shape
     rows = min(ROWS, DEPTHWISE_VALUES // channels) if isinstance(operator, DepthwiseConv2D) else ROWS
@@ -199,7 +204,7 @@ def _grid(operator: Weighted, output: Tensor) -> tuple[int, int]:
 
 
 def _sample(operator: Weighted, output: Tensor) -> Tensor:
-    """Some positions of every photo's output: [rows, O]."""
+    """Return the output at the sampled positions of every photo, [rows, O]."""
     if output.ndim != 4:
         return output.reshape(-1, output.shape[-1])
     down, right = _grid(operator, output)
@@ -207,21 +212,22 @@ def _sample(operator: Weighted, output: Tensor) -> Tensor:
 
 
 def _seen_steps(around: Activations, source: Encoding) -> Iterator[Tensor]:
-    """The input on the device in steps of its scale from zero, some photos at a time."""
+    """Yield the device's input in steps of its scale, counted from zero, CHUNK photos at a time."""
     return (part.to(torch.float32) - source.zero_point for part in around.seen.split(CHUNK))
 
 
 def _real_steps(around: Activations, source: Encoding) -> Iterator[Tensor]:
-    """The float network's input in the same steps."""
+    """Yield the float network's input in the same steps, CHUNK photos at a time."""
     return (part.to(torch.float32) / source.scale for part in around.real.split(CHUNK))
 
 
 def _input_rows(operator: Weighted, inputs: Iterable[Tensor], output: Tensor) -> Iterator[Tensor]:
-    """What the weights are multiplied with, at the positions of `_sample`.
+    """Yield the values that the weights are multiplied with, at the positions of `_sample`.
 
     Args:
+        operator: the layer.
         inputs: the layer's input, some photos in each part.
-        output: the layer's float output, for its shape.
+        output: the layer's float output; only its shape is used.
 
     Yields:
         [rows, K] for a convolution or matrix, [rows, K, C] for a depthwise convolution.
@@ -237,7 +243,7 @@ def _input_rows(operator: Weighted, inputs: Iterable[Tensor], output: Tensor) ->
 def _windows(
     operator: Conv2D | DepthwiseConv2D, x: Tensor, size: tuple[int, ...], grid: tuple[int, int]
 ) -> Tensor:
-    """The windows of a convolution at the grid's positions: [rows, KH * KW, C]."""
+    """Return the windows of a convolution at the grid's positions, [rows, KH * KW, C]."""
     padded = pad(x, operator.pads) if any(operator.pads) else x
     (down, right), (height, width) = grid, size[1:3]
     taps = []
@@ -251,7 +257,7 @@ def _windows(
 
 
 def _compensated(operator: Weighted, seen: list[Tensor], real: list[Tensor]) -> Weighted:
-    """The layer with weights that make up for errors of its input; see `compensate`."""
+    """Return the layer with weights that make up for errors of its input; see `compensate`."""
     weight = torch.from_numpy(operator.weight).to(torch.float64)
     if isinstance(operator, DepthwiseConv2D):
         kernels = weight.reshape(-1, weight.shape[3]).T.unsqueeze(1)
@@ -267,7 +273,7 @@ def _compensated(operator: Weighted, seen: list[Tensor], real: list[Tensor]) -> 
 def _corrected_bias(
     operator: Weighted, rows: list[Tensor], weight: Tensor, wanted: Tensor
 ) -> NDArray[np.float32]:
-    """The bias with which each channel's mean after the activation is the float network's."""
+    """Return the bias with which each channel's mean after the activation equals the float network's."""
     together = torch.cat(rows)
     target = wanted.sum(0, dtype=torch.float64) / len(wanted)
     bias = torch.from_numpy(operator.bias.astype(np.float64))
@@ -283,7 +289,10 @@ def _corrected_bias(
 
 
 def _solve_bias(before: Tensor, bias: Tensor, target: Tensor, bounds: tuple[float, float]) -> Tensor:
-    """Newton's method: the mean moves with the bias by the share of values that the activation leaves free."""
+    """Solve for the bias by Newton's method.
+
+    The derivative of the mean by the bias is the share of values that the activation does not clip.
+    """
     low, high = bounds
     for _ in range(NEWTON_STEPS):
         moved = before + bias.to(torch.float32)

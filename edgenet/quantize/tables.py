@@ -1,7 +1,8 @@
-"""int8 functions of one tensor as tables of 256 results, each as the kernel computes it that LiteRT runs for it.
+"""Tables of the 256 results of an int8 function of one tensor, equal to those of LiteRT's kernels.
 
-A sigmoid is XNNPACK's, computed in float32 and rounded half to even. XNNPACK has no int8 hard_swish, so LiteRT's own
-kernel runs, which works in 16-bit fixed point (tflite/kernels/internal/reference/hard_swish.h).
+The sigmoid is XNNPACK's, computed in float32 and rounded half to even. XNNPACK has no int8 hard_swish, so
+LiteRT runs its own kernel, which works in 16-bit fixed point
+(tflite/kernels/internal/reference/hard_swish.h).
 """
 
 from __future__ import annotations
@@ -20,18 +21,18 @@ INT16_LOW, INT16_HIGH = -(2**15), 2**15 - 1
 
 
 def sigmoid_table(source: Encoding, output: Encoding) -> NDArray[np.int8]:
-    """1 / (1 + exp(-x)) for every int8 value, int8 [256]."""
+    """Return 1 / (1 + exp(-x)) for every int8 value, int8 [256]."""
     real = (STEPS - source.zero_point).astype(np.float32) * np.float32(source.scale)
     with np.errstate(over="ignore"):  # exp(-x) is infinite where the result is 0
         return quantize_array(1 / (1 + np.exp(-real)), output)
 
 
 def hard_swish_table(source: Encoding, output: Encoding) -> NDArray[np.int8]:
-    """x * relu6(x + 3) / 6 for every int8 value, int8 [256]."""
+    """Return x * relu6(x + 3) / 6 for every int8 value, int8 [256]."""
     fine_scale = np.float32(1 / 128) * np.float32(source.scale)
     fine = (STEPS - source.zero_point) * 128
     factor, exponent = _multiplier(float(fine_scale / np.float32(output.scale)))
-    x = _doubling_high_mul(fine, factor)  # on the output's scale, but for the shift by `exponent`
+    x = _doubling_high_mul(fine, factor)  # on the output's scale, except for the shift by `exponent`
     gate = _gate(fine, float(fine_scale / np.float32(3 / 32768)))
     product = _truncating_shift(gate * x, 15)
     result = _rounding_shift(product, -exponent) + output.zero_point
@@ -39,11 +40,10 @@ def hard_swish_table(source: Encoding, output: Encoding) -> NDArray[np.int8]:
 
 
 def _gate(fine: Integers, multiplier: float) -> Integers:
-    """relu6(x + 3) / 6 in [0, 1], of which 1 is 2**15; steps of 3 / 2**15 saturate at -3 and 3."""
+    """Return relu6(x + 3) / 6, between 0 and 1 with 2**15 for 1; steps of 3 / 2**15 saturate at -3 and 3."""
     factor, exponent = _multiplier(multiplier)
-    if (
-        exponent > 0
-    ):  # the last bit of the shift comes after the multiplication, so that it alone saturates the result
+    if exponent > 0:
+        # The last bit is shifted after the multiplication, so that only this bit saturates the result.
         fine = _saturate(fine << (exponent - 1))
     value = _doubling_high_mul(fine, factor)
     value = _saturate(value << 1) if exponent > 0 else _rounding_shift(value, -exponent)
@@ -51,7 +51,7 @@ def _gate(fine: Integers, multiplier: float) -> Integers:
 
 
 def _multiplier(real: float) -> tuple[int, int]:
-    """A factor of 15 bits and an exponent: real = factor / 2**15 * 2**exponent."""
+    """Return a factor of 15 bits and an exponent with real = factor / 2**15 * 2**exponent."""
     fraction, exponent = math.frexp(real)
     factor = math.floor(fraction * 2**31 + 0.5)
     if factor == 2**31:
@@ -64,17 +64,17 @@ def _saturate(values: Integers) -> Integers:
 
 
 def _doubling_high_mul(values: Integers, factor: int) -> Integers:
-    """values * factor / 2**15, rounded half away from zero but for negative halves, which go up."""
+    """Return values * factor / 2**15, rounded to nearest with halves going up, also negative ones."""
     product = values * factor
     return _truncating_shift(product + np.where(product >= 0, 2**14, 1 - 2**14), 15)
 
 
 def _truncating_shift(values: Integers, bits: int) -> Integers:
-    """Division by a power of two that drops the fraction."""
+    """Divide by a power of two and drop the fraction."""
     return np.sign(values) * (np.abs(values) >> bits)
 
 
 def _rounding_shift(values: Integers, bits: int) -> Integers:
-    """Division by a power of two, rounded half away from zero."""
+    """Divide by a power of two, rounding half away from zero."""
     half = 2**bits >> 1
     return np.sign(values) * ((np.abs(values) + half) >> bits)

@@ -1,4 +1,4 @@
-"""The number of threads that float sums are split among while ranges are found."""
+"""Fix the number of threads that float sums are split among while ranges are observed."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ TORCH_THREADS = 2
 
 @contextmanager
 def fixed_torch_threads() -> Iterator[None]:
-    """Gives torch the same number of threads everywhere: how it splits float sums among them changes their last bits,
-    and with them the ranges, so that the same input would give another file on a machine with more cores."""
+    """Run the block with the same number of torch threads on every machine, to make the file reproducible.
+
+    The way torch splits float sums among threads changes their last bits, and with them the ranges. So a
+    machine with more cores would give another file.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(TORCH_THREADS)
     try:

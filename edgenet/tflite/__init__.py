@@ -1,1 +1,1 @@
-"""The .tflite file: written from a graph, read back for inspection, with its metadata and labels."""
+"""Writes .tflite files from graphs and reads .tflite files back, with their metadata and labels."""

@@ -1,7 +1,8 @@
-"""Computing what a file's operators make of constants alone.
+"""Computes the operators of a file that read only constants.
 
-A network with an open batch computes its own shapes, SHAPE -> STRIDED_SLICE -> PACK -> RESHAPE; edgenet reads it for a
-batch of one, for which the file states every shape. Other files unpack or turn their weights when they run.
+A network with an open batch computes its own shapes, SHAPE -> STRIDED_SLICE -> PACK -> RESHAPE; edgenet reads
+it for a batch of one, for which the file states every shape. Other files unpack or transpose their weights at
+run time.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from edgenet.tflite.flatbuffer import READABLE
 from edgenet.tflite.program import FileOperator, FileTensor, Program
 
 LARGEST_CONSTANT = 2**26
-"""Values; a damaged file must not fill the memory."""
+"""The most values in a folded constant: a damaged file must not fill the memory."""
 
 
 def fold_constants(program: Program) -> Program:
-    """The program without the operators whose result is known; their outputs become constants.
+    """Return the program without the operators whose result is known; their outputs become constants.
 
-    An operator that cannot be computed here stays, for the reader to refuse by name.
+    An operator that cannot be computed here stays; the reader then translates it or refuses it by name.
     """
     tensors, kept = list(program.tensors), []
     for operator in program.operators:
@@ -38,7 +39,7 @@ def fold_constants(program: Program) -> Program:
 
 
 def _value(tensors: Sequence[FileTensor], operator: FileOperator) -> NDArray | None:
-    """What the operator makes, of the shape and type that the file states; None where that is not known."""
+    """Return the operator's result in the shape and type that the file states, or None if it is not known."""
     compute, stated = COMPUTED.get(operator.kind), tensors[operator.outputs[0]]
     if compute is None or stated.quantization is not None or stated.dtype not in READABLE:
         return None
@@ -48,7 +49,7 @@ def _value(tensors: Sequence[FileTensor], operator: FileOperator) -> NDArray | N
     if values is None:
         return None
     try:
-        with np.errstate(all="ignore"):  # infinities are told with the layer's name
+        with np.errstate(all="ignore"):  # check_finite reports infinities with the layer's name
             value = np.asarray(compute(operator, values, stated)).astype(stated.dtype)
     except (ValueError, TypeError, LookupError, ArithmeticError):
         return None
@@ -66,7 +67,7 @@ def _inputs(tensors: Sequence[FileTensor], operator: FileOperator) -> list[NDArr
 def _strided_slice(operator: FileOperator, values: list[NDArray], _: FileTensor) -> NDArray:
     options = {name: cast(int, value) for name, value in operator.options.items()}
     if options["ellipsisMask"] or options["newAxisMask"] or options["offset"]:
-        raise ValueError("a slice of a kind that no classifier needs")
+        raise ValueError("this kind of slice is not supported: no classifier needs it")
     picked: list[int | slice] = []
     for axis, (begin, end, step) in enumerate(zip(*values[1:], strict=True)):
         if options["shrinkAxisMask"] >> axis & 1:
@@ -80,7 +81,7 @@ def _strided_slice(operator: FileOperator, values: list[NDArray], _: FileTensor)
 
 def _without_activation(operator: FileOperator, result: NDArray) -> NDArray:
     if operator.options.get("fusedActivationFunction", "NONE") != "NONE":
-        raise ValueError("an activation on a constant")
+        raise ValueError("a fused activation on a constant is not supported")
     return result
 
 

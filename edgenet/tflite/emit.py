@@ -1,7 +1,7 @@
-"""From the graph to the file's operators, float, int8 or a mixture: one rule for each operator.
+"""Turns a float, int8 or mixed graph into a file's operators, with one rule for each operator.
 
-A tensor that int8 and float operators share gets a QUANTIZE or a DEQUANTIZE, once, where it is first wanted in its
-other form.
+A tensor that int8 and float operators share gets a single QUANTIZE or DEQUANTIZE, just before the first
+operator that reads it in the other form.
 
 Layouts and operator versions are those of the TFLite 8-bit quantization specification and its schema.
 """
@@ -41,18 +41,21 @@ BINARY = {"add": "ADD", "sub": "SUB", "mul": "MUL"}
 
 
 def encoded(encoding: Encoding) -> Quantization:
-    """A tensor's encoding as the file holds it."""
+    """Convert a tensor's encoding to the form that the file holds."""
     return Quantization((encoding.scale,), (encoding.zero_point,))
 
 
 @dataclass
 class Emission:
-    """The state of writing one graph: which file tensor stands for which graph tensor.
+    """The state of writing one graph.
 
     Attributes:
-        quantized: the integers, or None for a float file.
-        index: file tensors of graph tensors made so far, in the form in which their node makes them.
-        converted: file tensors of graph tensors in the other form.
+        graph: the graph to write.
+        quantized: its integer weights and encodings, or None for a float file.
+        builder: collects the file's tensors and operators.
+        index: maps each graph tensor so far to the file tensor that its node makes, int8 or float32.
+        converted: maps a graph tensor to its file tensor in the other of these two types, where one was
+            needed.
     """
 
     graph: Graph
@@ -62,19 +65,21 @@ class Emission:
     converted: dict[str, int] = field(default_factory=dict)
 
     def is_float(self, node: Node) -> bool:
-        """Whether a node is computed in float32."""
+        """Return whether a node is computed in float32."""
         return self.quantized is None or node.name in self.quantized.kept_float
 
     def activation_tensor(self, name: str, is_float: bool) -> int:
-        """Adds the file tensor for a graph tensor, int8 with its encoding or float32."""
+        """Add the file tensor for a graph tensor, float32 or int8 with its encoding; return its index."""
         self.index[name] = self._tensor(name, is_float, name)
         return self.index[name]
 
     def tensor_as(self, name: str, is_float: bool, called: str | None = None) -> int:
-        """The file tensor of a graph tensor in the form wanted, converted where its node makes the other one.
+        """Return the file tensor of a graph tensor in one type; convert it once if its node makes the other.
 
         Args:
-            called: the name of a converted tensor.
+            name: the graph tensor.
+            is_float: True for float32, False for int8.
+            called: the name for a converted tensor.
         """
         made = self.index[name]
         if (self.builder.tensors[made].dtype == "float32") == is_float:
@@ -94,7 +99,7 @@ class Emission:
 
 
 def emit_nodes(state: Emission) -> int:
-    """Writes all nodes; the graph's input must have its file tensor. Returns the output's."""
+    """Write all nodes and return the output's file tensor; the graph's input must already have one."""
     for node in state.graph.nodes:
         _emit(state, node)
     return state.index[state.graph.output]
@@ -150,7 +155,7 @@ def _emit(state: Emission, node: Node) -> None:
 
 
 def _weights(state: Emission, node: Node, operator: Weighted) -> tuple[int, int]:
-    """The constants of a weighted operator: weight and bias."""
+    """Add the weight and bias of a weighted operator; return their indices."""
     build, quantized = state.builder, state.quantized
     if quantized is None or state.is_float(node):
         return (
@@ -179,7 +184,7 @@ def _window_options(
 
 
 def _convolution_version(operator: Conv2D | DepthwiseConv2D, int8: bool) -> int:
-    """The version in which an operator learned what is asked of it: dilation, int8, or groups."""
+    """Return the first operator version that has the features used: dilation, int8, or groups."""
     if isinstance(operator, Conv2D):
         return 6 if operator.groups > 1 else 3 if int8 else 1
     return 3 if int8 else 2 if operator.dilation != (1, 1) else 1

@@ -1,4 +1,4 @@
-"""Programs as the bytes of a .tflite file, and back."""
+"""Writes programs as the bytes of a .tflite file and reads them back."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ DTYPES = {
     "int32": schema.TensorType.INT32,
 }
 READABLE = (*DTYPES, "float16", "float64", "int16", "int64", "bool")
-"""The types of constants, other than those that are written, in other tools' files."""
+"""The types of constants that edgenet reads: those that it writes, and more that other tools write."""
 ENUMERATIONS = {"padding": schema.Padding, "fusedActivationFunction": schema.ActivationFunctionType}
 
 
 class AlignedBuffer(schema.BufferT):
-    """A buffer whose data starts at a multiple of 16: the schema's `force_align`, which Python's writer ignores."""
+    """A buffer whose data starts at a multiple of 16: Python's writer ignores the schema's `force_align`."""
 
     def Pack(self, builder: flatbuffers.Builder) -> int:  # noqa: N802 (the generated code's name)
-        """Writes the buffer; returns its offset."""
+        """Write the buffer; return its offset."""
         if self.data is None:
             return super().Pack(builder)
         data = np.ascontiguousarray(self.data)
@@ -52,11 +52,11 @@ class AlignedBuffer(schema.BufferT):
 def write_tflite(
     program: Program, metadata: bytes | None = None, files: dict[str, bytes] | None = None
 ) -> bytes:
-    """The bytes of a .tflite file; equal programs give equal bytes.
+    """Return the bytes of a .tflite file; equal programs give equal bytes.
 
     Args:
-        program: what to write.
-        metadata: the TFLITE_METADATA flatbuffer.
+        program: the program to write.
+        metadata: the TFLITE_METADATA flatbuffer, or None for none.
         files: associated files, by name, which are appended as a zip.
     """
     model = schema.ModelT()
@@ -136,7 +136,7 @@ def _operator_code(operator: FileOperator, model: schema.ModelT) -> int:
 
 
 def options_name(kind: str) -> str | None:
-    """The schema's options table of an operator, such as Conv2DOptions of CONV_2D; None where it has none."""
+    """Return the name of an operator's options table, such as Conv2DOptions for CONV_2D, or None."""
     special = {
         "AVERAGE_POOL_2D": "Pool2DOptions",
         "MAX_POOL_2D": "Pool2DOptions",
@@ -162,14 +162,15 @@ def _named(program: Program, index: int) -> schema.TensorMapT:
 
 
 def read_tflite(data: bytes, where: str) -> Program:
-    """What stands in a .tflite file; any operator, any tensor type.
+    """Read the program of a .tflite file, with any operators and tensor types.
 
     Args:
-        data: the file.
-        where: how to call it in an error.
+        data: the bytes of the file.
+        where: how error messages call the file.
 
     Raises:
-        EdgenetError: not a .tflite file, damaged, or not with one subgraph, one input and one output.
+        EdgenetError: the bytes are not a .tflite file or are damaged; or the file has more than one subgraph,
+            input or output, control flow, variables, or sparse weights.
     """
     if data[4:8] != IDENTIFIER:
         raise not_a_model(data, where)
@@ -178,7 +179,7 @@ def read_tflite(data: bytes, where: str) -> Program:
         return _program(schema.Model.GetRootAs(data, 0), where)
     except EdgenetError:
         raise
-    except Exception:  # a damaged flatbuffer makes the generated code raise nearly anything
+    except Exception:  # for a damaged flatbuffer the generated code raises nearly any type
         raise EdgenetError(f"{where} is a damaged .tflite file", "copy or convert it again") from None
 
 
@@ -197,19 +198,23 @@ def _program(model: schema.Model, where: str) -> Program:
 def _check_indices(
     tensors: Sequence[FileTensor], operators: Sequence[FileOperator], ports: Sequence[int]
 ) -> None:
-    """Refuses what no writer makes: operators on tensors that are not there, or that write over a constant."""
+    """Refuse operators on missing tensors, without outputs, or that write a tensor twice or over a constant.
+
+    Raises:
+        IndexError, ValueError: the file is damaged; no writer makes such operators.
+    """
     made = [*ports, *(i for operator in operators for i in operator.outputs)]
-    read = [i for operator in operators for i in operator.inputs]  # of which -1 stands for an absent one
+    read = [i for operator in operators for i in operator.inputs]  # -1 stands for an absent input
     if min(made) < 0 or min(read, default=0) < -1 or max(made + read) >= len(tensors):
-        raise IndexError("an operator reads or makes a tensor that is not there")
+        raise IndexError("an operator reads or writes a tensor that does not exist")
     if not operators or not all(operator.outputs for operator in operators):
-        raise ValueError("an operator makes nothing")
+        raise ValueError("there is no operator, or one has no output")
     if len(set(made[1:])) < len(made) - 2 or any(tensors[i].data is not None for i in made):
-        raise ValueError("an operator makes what is there already")
+        raise ValueError("an operator writes a tensor that already has a value")
 
 
 def _integers(vector: NDArray | int) -> tuple[int, ...]:
-    """A vector as the generated code gives it: 0 where it is absent."""
+    """Return a vector as a tuple; the generated code gives 0 for an absent vector."""
     return () if isinstance(vector, int) else tuple(int(n) for n in vector)
 
 
@@ -240,7 +245,7 @@ def _file_tensor(tensor: schema.Tensor, model: schema.Model) -> FileTensor:
 
 
 def _contents(model: schema.Model, index: int) -> NDArray[np.uint8]:
-    """A buffer's bytes, inside the flatbuffer or, as ai-edge-quantizer writes weights, behind it."""
+    """Return a buffer's bytes: inside the flatbuffer or, where ai-edge-quantizer puts weights, after it."""
     buffer = model.Buffers(index)
     if buffer.Offset() > 1:
         end = buffer.Offset() + buffer.Size()
@@ -257,7 +262,7 @@ def _quantization(given: schema.QuantizationParameters | None) -> Quantization |
     scales = tuple(float(s) for s in given.ScaleAsNumpy())
     zeros = _integers(given.ZeroPointAsNumpy()) or (0,) * len(scales)
     if len(zeros) != len(scales) or not np.isfinite(scales).all():
-        raise ValueError("a tensor's scales and zero points do not fit")
+        raise ValueError("a tensor's scales and zero points do not match, or a scale is not finite")
     return Quantization(scales, zeros, given.QuantizedDimension())
 
 
@@ -278,7 +283,7 @@ def _file_operator(operator: schema.Operator, model: schema.Model) -> FileOperat
 
 
 def _readable(fields: dict[str, object]) -> dict[str, object]:
-    """Options with enumerations as their names."""
+    """Return the options with enumeration values replaced by their names."""
     return {
         name: _names(ENUMERATIONS[name]).get(int(str(value)), value) if name in ENUMERATIONS else value
         for name, value in fields.items()

@@ -1,12 +1,12 @@
-"""The file that every client takes: uint8 pixels in, float32 scores out, whatever is inside.
+"""Lays out a file that every client takes: uint8 pixels in, float32 scores out, for int8 and float networks.
 
-The way in and out was chosen by measuring (int8 input or output is refused by MediaPipe, ML Kit and LiteRT.js; a
-direct uint8-to-int8 QUANTIZE and an int8 SOFTMAX are not taken by XNNPACK):
+This input and output were chosen by measuring (MediaPipe, ML Kit and LiteRT.js refuse int8 inputs and
+outputs; XNNPACK does not run a direct uint8-to-int8 QUANTIZE or an int8 SOFTMAX):
 
     image uint8 -> DEQUANTIZE -> QUANTIZE -> int8 network -> DEQUANTIZE -> SOFTMAX -> probability float32
 
-A float file goes from the first DEQUANTIZE straight into the network, and so does a network that is int8 in part where
-its first layer is float; where its last layer is, nothing stands between that and the SOFTMAX.
+If the first layer is float, as in every float file, there is no QUANTIZE before it; if the last layer is
+float, there is no DEQUANTIZE before the SOFTMAX.
 """
 
 from __future__ import annotations
@@ -24,17 +24,20 @@ OUTPUT_NAME = "probability"
 
 
 def float_program(graph: Graph) -> Program:
-    """The file of a lowered float graph."""
+    """Return the file of a lowered float graph."""
     return _client_program(graph, None)
 
 
 def int8_program(quantized: QuantizedGraph) -> Program:
-    """The file of a quantized graph."""
+    """Return the file of a quantized graph."""
     return _client_program(quantized.graph, quantized)
 
 
 def raw_program(quantized: QuantizedGraph) -> Program:
-    """int8 pixels in, the logits as the last layer makes them out: for checking the integer reading against LiteRT."""
+    """Return a file with int8 pixels in and the last layer's logits out, without conversions or softmax.
+
+    It serves to check edgenet's integer execution against LiteRT.
+    """
     state = Emission(quantized.graph, quantized, ProgramBuilder(quantized.graph.name), {})
     source = state.activation_tensor(quantized.graph.input, is_float=False)
     return state.builder.program(source, emit_nodes(state))
@@ -59,7 +62,7 @@ def _client_program(graph: Graph, quantized: QuantizedGraph | None) -> Program:
 
 
 def _softmax(graph: Graph, builder: ProgramBuilder, scores: int) -> int:
-    """Adds the softmax, but where the network ends in a sigmoid and so gives scores of its own."""
+    """Add the softmax, except when the network already ends in scores, from a sigmoid or its own softmax."""
     if _ends_in_scores(graph):
         return builder.rename(scores, OUTPUT_NAME)
     output = builder.tensor(OUTPUT_NAME, graph.shapes[graph.output], "float32")

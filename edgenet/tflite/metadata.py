@@ -1,11 +1,11 @@
-"""TFLite metadata: what a network's input and output mean, and its labels, inside the .tflite file itself.
+"""Writes and reads TFLite metadata: what a model's input and output mean, and its labels, inside the .tflite.
 
-Two parts, as phone and browser clients (MediaPipe Tasks, ML Kit) read them:
+It has two parts, as phone and browser clients (MediaPipe Tasks, ML Kit) expect:
 
-- a buffer of the model named `TFLITE_METADATA`: a flatbuffer of its own with file identifier `M001`
+- a buffer of the model named `TFLITE_METADATA`: a separate flatbuffer with the file identifier `M001`
   (`metadata_buffer`, `read_metadata`);
 - a zip archive appended to the file, with the labels, stored without compression (`append_files`,
-  `read_files`). MediaPipe refuses a deflated one.
+  `read_files`), because MediaPipe refuses compressed (deflated) archives.
 
 The tables and their source are in `metadata_tables`.
 """
@@ -29,21 +29,21 @@ METADATA_NAME = "TFLITE_METADATA"
 LABELS_FILE = "labels.txt"
 IDENTIFIER = b"M001"
 
-# The newest thing we write is in the first version of the schema: any parser understands all of it.
+# All that we write is in the first version of the schema already, so any parser understands it.
 _MIN_PARSER_VERSION = "1.0.0"
 _RGB = 1  # ColorSpaceType.RGB
 _TENSOR_AXIS_LABELS = 2  # AssociatedFileType.TENSOR_AXIS_LABELS
 _ZIP_END = b"PK\x05\x06"
-_ZIP_END_SIZE = 22  # of the end record without a comment
+_ZIP_END_SIZE = 22  # bytes of the end record without a comment
 _LARGEST = (
     1 << 25
-)  # bytes of all files behind a model, which are lists of names; packed, zeros take a thousandth
+)  # unpacked bytes of all appended files, which are lists of names; zeros can unpack to 1000 times their size
 _LONGEST_REASON = 200
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What a person should know of the model; empty fields are left out of the file."""
+    """What people should know about the model; empty fields are left out of the file."""
 
     name: str
     description: str = ""
@@ -56,8 +56,8 @@ class ModelInfo:
 class ImageTensor:
     """The input: an RGB image, uint8 0..255, with one normalization (x - mean) / std for all channels.
 
-    MediaPipe takes only one mean and one std. With mean 127 and std 127.5 the normalized values lie on the
-    steps of the int8 input; with mean 127.5 they would lie between two.
+    MediaPipe takes only one mean and one std. With mean 127 and std 127.5 the normalized values lie exactly
+    on the steps of the int8 input; with mean 127.5 they would lie between two steps.
     """
 
     name: str = "image"
@@ -71,13 +71,13 @@ def metadata_buffer(
     output: str = "probability",
     labels_file: str | None = LABELS_FILE,
 ) -> bytes:
-    """The bytes of the buffer `TFLITE_METADATA` of an image classifier; the same arguments, the same bytes.
+    """Return the bytes of an image classifier's `TFLITE_METADATA` buffer; equal arguments give equal bytes.
 
     Args:
         info: name, description and so on.
         image: the only input tensor.
         output: name of the only output tensor, a probability 0..1 for each class.
-        labels_file: the member of the appended zip that names the classes, or None where there is none.
+        labels_file: the file in the appended zip that names the classes, or None if there is none.
     """
     labels = {"name": labels_file, "description": "one name per class", "type": _TENSOR_AXIS_LABELS}
     root = {
@@ -106,13 +106,13 @@ def metadata_buffer(
 
 
 def read_metadata(tflite: bytes) -> dict[str, Any] | None:
-    """The metadata of a .tflite as plain dictionaries and lists; None where it has none.
+    """Return the metadata of a .tflite as plain dictionaries and lists, or None if it has none.
 
-    The names are the schema's. A union reads as a pair (name of the table, its fields). Absent fields are
+    The names are the schema's. A union becomes a pair (name of the table, its fields). Absent fields are
     left out.
 
     Raises:
-        EdgenetError: the file is no .tflite, or its metadata is damaged or of another major version.
+        EdgenetError: the file is not a .tflite, or its metadata is damaged or of another major version.
     """
     buffer = _find_buffer(tflite)
     if buffer is None:
@@ -130,10 +130,11 @@ def read_metadata(tflite: bytes) -> dict[str, Any] | None:
 
 
 def append_files(tflite: bytes, files: Mapping[str, bytes]) -> bytes:
-    """The .tflite with `files` in a zip behind it: stored, in the order given, the same bytes every time.
+    """Return the .tflite with `files` appended as an uncompressed zip, in the given order.
 
+    The same arguments give the same bytes.
     Offsets in the zip count from the start of the .tflite, as both Python's zipfile and MediaPipe's minizip
-    expect. The flatbuffer in front is untouched.
+    expect. The .tflite's own bytes do not change.
 
     Raises:
         EdgenetError: the .tflite carries files already.
@@ -141,16 +142,16 @@ def append_files(tflite: bytes, files: Mapping[str, bytes]) -> bytes:
     already = read_files(tflite)
     if already:
         raise EdgenetError(
-            f"the model carries files already: {', '.join(already)}", "append to the model as it was written"
+            f"the model carries files already: {', '.join(already)}", "give the model without appended files"
         )
     return stored_zip(files, behind=tflite)
 
 
 def read_files(tflite: bytes) -> dict[str, bytes]:
-    """The files in the zip behind a .tflite, by name; empty where there is none.
+    """Return the files in the zip appended to a .tflite, by name; empty if there is no zip.
 
     Raises:
-        EdgenetError: there is an archive but it cannot be read, or its files are larger than any labels.
+        EdgenetError: there is an archive but it cannot be read, or its files unpack to more than 32 MiB.
     """
     # Only an end record as the very last bytes counts: weights may hold any bytes, also "PK".
     if tflite[-_ZIP_END_SIZE:][:4] != _ZIP_END:
@@ -162,18 +163,19 @@ def read_files(tflite: bytes) -> dict[str, bytes]:
                 return {name: archive.read(name) for name in archive.namelist()}
     except UNREADABLE_ZIP as error:
         reason = one_line(str(error), _LONGEST_REASON)
-        raise EdgenetError(f"the files behind the model are damaged: {reason}", "convert it again") from error
+        raise EdgenetError(f"the model's appended files are damaged: {reason}", "convert it again") from error
     raise EdgenetError(
-        f"the files behind the model unpack to {size} bytes, edgenet reads up to {_LARGEST}",
+        f"the model's appended files unpack to {size} bytes, edgenet reads up to {_LARGEST}",
         "convert it again",
     )
 
 
 def read_labels(tflite: bytes) -> list[str] | None:
-    """The class names that the model carries, one per output; None where it has none.
+    """Return the class names that the model carries, one per output, or None if it has none.
 
-    The file that the metadata names for the first output, the one without a locale before one for a language; else
-    a `labels.txt`, which the device scripts take too.
+    They come from the file that the metadata names for the first output; a file without a locale comes before
+    one for a language. If the metadata names none, they come from `labels.txt`, which the device scripts read
+    too.
 
     Raises:
         EdgenetError: the metadata names a labels file that is not there or is not UTF-8 text.
@@ -193,9 +195,9 @@ def read_labels(tflite: bytes) -> list[str] | None:
 
 
 def read_normalization(tflite: bytes) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-    """(mean, std) of the first input as its metadata states them: one number for all channels, or three.
+    """Return (mean, std) from the first input's metadata: each one number for all channels, or three numbers.
 
-    None where the file has no metadata or it does not say.
+    The result is None if the file has no metadata, or the metadata gives no normalization.
     """
     for subgraph in (read_metadata(tflite) or {}).get("subgraph_metadata", [])[:1]:
         for tensor in subgraph.get("input_tensor_metadata", [])[:1]:
@@ -218,7 +220,7 @@ def _image_metadata(image: ImageTensor) -> dict[str, Any]:
 
 
 def labels_name(metadata: Mapping[str, Any]) -> str | None:
-    """The file with the names of the first output's classes, of several the one without a locale."""
+    """Return the file that names the first output's classes, or None; a file without a locale comes first."""
     named = [
         file
         for subgraph in metadata.get("subgraph_metadata", [])[:1]
@@ -231,8 +233,8 @@ def labels_name(metadata: Mapping[str, Any]) -> str | None:
 
 
 def _find_buffer(tflite: bytes) -> bytes | None:
-    """The bytes of the buffer that the model's metadata list calls TFLITE_METADATA."""
-    # Here and not above: the schema is a module of 20,000 lines.
+    """Return the bytes of the buffer that the model's metadata list calls TFLITE_METADATA, or None."""
+    # imported only here because the schema is a module of 20,000 lines
     from ai_edge_litert import schema_py_generated as schema
 
     if tflite[4:8] != b"TFL3":

@@ -1,4 +1,4 @@
-"""The tables of TFLite metadata, and one encoder and one decoder that walk their list.
+"""Lists the tables of TFLite metadata, and encodes and decodes them.
 
 No maintained package carries this schema, so the part that an image classifier needs is listed here.
 Source: `metadata_schema.fbs` of TensorFlow Lite Support, schema version 1.1.0, file identifier `M001`.
@@ -15,10 +15,10 @@ from flatbuffers.table import Table
 
 Kind = str | tuple[str, ...]
 
-# Every table that we write or read: its fields in the schema's order, which is the order of their slots.
+# Every table that we write or read, with its fields in the schema's order, which is the order of their slots.
 # Kinds: "string", "byte" (enumerations), "uint", "[float]", "[string]", "Table", "[Table]",
-# and a union of tables as a tuple; a union takes two slots, the first for which table it is (from 1).
-# Fields behind the last one that we need are left out; a reader skips slots that it does not know.
+# and a union of tables as a tuple; a union takes two slots, and the first holds the table's number (from 1).
+# Fields after the last one that we need are left out; readers skip slots that they do not know.
 TABLES: dict[str, dict[str, Kind]] = {
     "ModelMetadata": {
         "name": "string",
@@ -59,16 +59,16 @@ _SCALARS = {"byte": number_types.Int8Flags, "uint": number_types.Uint32Flags}
 
 
 def encode_root(table: str, values: Mapping[str, Any], identifier: bytes) -> bytes:
-    """A flatbuffer with `table` as its root.
+    """Return the bytes of a flatbuffer with `table` as its root.
 
     Args:
         table: a name in the list of tables.
         values: fields by name; None or absent means absent. Tables are mappings, vectors are sequences, a
             union is a pair (name of the table, its fields).
-        identifier: four bytes.
+        identifier: the file identifier, four bytes.
 
     Raises:
-        KeyError: a field that the table does not have.
+        KeyError: `values` has a field that the table does not have.
     """
     builder = flatbuffers.Builder(1024)
     builder.Finish(_encode(builder, table, values), identifier)
@@ -76,7 +76,7 @@ def encode_root(table: str, values: Mapping[str, Any], identifier: bytes) -> byt
 
 
 def decode_root(table: str, buffer: bytes) -> dict[str, Any]:
-    """The inverse of `encode_root`; absent fields are left out.
+    """Decode a flatbuffer with `table` as its root, the inverse of `encode_root`; absent fields are left out.
 
     Raises:
         struct.error, IndexError, ValueError or TypeError: the buffer is damaged.
@@ -86,12 +86,12 @@ def decode_root(table: str, buffer: bytes) -> dict[str, Any]:
 
 
 def _encode(builder: flatbuffers.Builder, table: str, values: Mapping[str, Any]) -> int:
-    """Writes one table, children first (flatbuffers are built from the back), and returns its offset."""
+    """Write one table and return its offset; children come first, as flatbuffers are built from the back."""
     fields = TABLES[table]
     unknown = values.keys() - fields.keys()
     if unknown:
         raise KeyError(f"{table} has no field {sorted(unknown)}")
-    parts: list[tuple[str, int, int]] = []  # what kind, which slot, which value or offset
+    parts: list[tuple[str, int, int]] = []  # kind, slot, value or offset
     slots = 0
     for name, kind in fields.items():
         value = values.get(name)
@@ -155,7 +155,7 @@ def _decode(table: Table, name: str) -> dict[str, Any]:
 def _decode_union(table: Table, slot: int, kinds: tuple[str, ...]) -> tuple[str, dict[str, Any]] | None:
     which = table.GetSlot(_at(slot), 0, number_types.Uint8Flags)
     place = table.Offset(_at(slot + 1))
-    if not place or not 1 <= which <= len(kinds):  # absent, or of a kind that we do not know
+    if not place or not 1 <= which <= len(kinds):  # absent, or a table that we do not know
         return None
     name = kinds[which - 1]
     return name, _decode(Table(table.Bytes, table.Indirect(table.Pos + place)), name)
@@ -182,10 +182,10 @@ def _decode_item(table: Table, kind: str, position: int) -> Any:
 
 
 def _width(kind: Kind) -> int:
-    """How many slots a field takes."""
+    """Return the number of slots that a field takes."""
     return 2 if isinstance(kind, tuple) else 1
 
 
 def _at(slot: int) -> int:
-    """Where a slot stands in a table's index (two 16-bit sizes come first)."""
+    """Return a slot's byte offset in a table's index, in which two 16-bit sizes come first."""
     return 4 + 2 * slot

@@ -1,4 +1,4 @@
-"""A whole .tflite file: the program, its metadata, its labels, and what edgenet knows of where it came from."""
+"""Writes whole .tflite files: the program, its metadata, its labels, and edgenet's facts about its origin."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ FACTS_FILE = "edgenet.json"
 
 
 def write_model(program: Program, facts: Facts, labels: Sequence[str] | None) -> bytes:
-    """The bytes of a file that carries its metadata, its labels and its facts.
+    """Return the bytes of a .tflite file with its metadata, labels and facts.
 
     Args:
-        program: in the layout that every client takes.
-        facts: for `edgenet package`, kept beside the labels as JSON.
+        program: in the layout that every client takes (see `layout`).
+        facts: kept beside the labels as JSON, for `edgenet package`.
         labels: one per output, or None to write none.
     """
     image = program.tensors[program.input]
@@ -46,7 +46,11 @@ def _kind(facts: Facts) -> str:
 
 
 def read_facts(tflite: bytes, where: str) -> Facts | None:
-    """What `write_model` kept; None for a file of another tool.
+    """Return the facts that `write_model` stored, or None for another tool's file.
+
+    Args:
+        tflite: the bytes of the file.
+        where: how error messages call the file.
 
     Raises:
         EdgenetError: the facts are damaged.
@@ -56,6 +60,6 @@ def read_facts(tflite: bytes, where: str) -> Facts | None:
         return None
     try:
         value = json.loads(files[FACTS_FILE])
-    except (ValueError, RecursionError):  # the latter for brackets without end
+    except (ValueError, RecursionError):  # RecursionError: brackets nested too deeply
         raise EdgenetError(f"{FACTS_FILE} in {where} is damaged", "convert the model again") from None
     return decode(Facts, value, f"{FACTS_FILE} in {where}")

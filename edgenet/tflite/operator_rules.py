@@ -1,4 +1,4 @@
-"""One rule for each operator of a .tflite file that edgenet reads: the graph's operator that stands for it."""
+"""One rule for each .tflite operator that edgenet reads: it gives the graph operator that replaces it."""
 
 from __future__ import annotations
 
@@ -40,17 +40,19 @@ ACTIVATIONS = {"NONE": Activation.NONE, "RELU": Activation.RELU, "RELU6": Activa
 
 @dataclass
 class Reading:
-    """The state of one reading.
+    """The state of reading one file.
 
     Attributes:
-        tensors: graph tensor of each file tensor that the device computes.
-        constants: file tensors whose value is known, as real numbers.
+        program: the file.
+        builder: collects the graph's nodes.
+        tensors: maps each file tensor that is computed at inference, by index, to its graph tensor.
+        constants: the real numbers of the file tensors whose value is known, by index.
         integers: the integer weights of weighted nodes, by node.
         encodings: the int8 encodings of graph tensors.
         floats: the nodes whose file operator gives float32.
         mixing: the nodes whose file operator reads tensors of another type than it gives.
-        requantized: file tensors that hold a graph tensor otherwise than it was made: in another int8 encoding, or
-            rounded to int8 and back to float.
+        requantized: names of file tensors that do not hold a graph tensor as its node made it, but in another
+            int8 encoding, or rounded to int8 and turned back to float.
     """
 
     program: Program
@@ -64,28 +66,28 @@ class Reading:
     requantized: list[str] = field(default_factory=list)
 
     def constant(self, operator: FileOperator, position: int) -> NDArray:
-        """A constant input as real numbers."""
+        """Return a constant input as real numbers; refuse a computed one."""
         index = operator.inputs[position]
         if index not in self.constants:
             raise self.refuse(operator, f"its input {position} is computed where a constant is expected")
         return self.constants[index]
 
     def picture_size(self, operator: FileOperator) -> tuple[int, int]:
-        """Height and width of the first input."""
+        """Return the height and width of the first input; refuse an input that is not a picture."""
         shape = self.builder.shapes[self.tensors[operator.inputs[0]]]
         if len(shape) != 4:
-            raise self.refuse(operator, f"its input {list(shape)} is no picture")
+            raise self.refuse(operator, f"its input {list(shape)} is not a picture")
         return shape[1], shape[2]
 
     def refuse(self, operator: FileOperator, why: str, remedy: str = "") -> EdgenetError:
-        """The error for an operator that cannot be taken."""
+        """Return the error for an unsupported operator; it names the output, operator and input shapes."""
         at = self.program.tensors[operator.outputs[0]].name
         shapes = [list(self.program.tensors[i].shape) for i in operator.inputs if i >= 0]
         return EdgenetError(f"cannot read '{at}', a {operator.kind} with inputs {shapes}: {why}", remedy)
 
 
 def inputs_of(reading: Reading, operator: FileOperator) -> list[str]:
-    """The graph tensors that an operator reads, without its constants."""
+    """Return the graph tensors that an operator reads, without its constants."""
     return [reading.tensors[i] for i in operator.inputs if i in reading.tensors]
 
 
@@ -156,7 +158,7 @@ def _mean(reading: Reading, operator: FileOperator) -> Operator:
     axes = {int(axis) % 4 for axis in np.ravel(reading.constant(operator, 1))}
     if axes != {1, 2}:
         raise reading.refuse(
-            operator, f"it means axes {sorted(axes)}", "only height and width (1, 2) are supported"
+            operator, f"it averages over axes {sorted(axes)}", "only height and width (1, 2) are supported"
         )
     return Mean(bool(operator.options.get("keepDims", False)))
 
@@ -164,13 +166,13 @@ def _mean(reading: Reading, operator: FileOperator) -> Operator:
 def _pool(reading: Reading, operator: FileOperator) -> Operator:
     kind = "max" if operator.kind == "MAX_POOL_2D" else "average"
     if _activation(reading, operator) is not Activation.NONE:
-        raise reading.refuse(operator, "it has a fused activation", "put the activation behind the pooling")
+        raise reading.refuse(operator, "it has a fused activation", "put the activation after the pooling")
     size, stride = _pair(operator, "filterHeight", "filterWidth"), _pair(operator, "strideH", "strideW")
     made = Pool(kind, size, stride)
     made = replace(made, pads=_pads(reading, operator, made))
     is_float = reading.program.tensors[operator.outputs[0]].dtype == "float32"
     if kind == "average" and size == reading.picture_size(operator) and not any(made.pads) and is_float:
-        return Mean()  # which XNNPACK takes in int8, and which may have a scale of its own
+        return Mean()  # Mean, unlike average pooling, may have its own output scale; XNNPACK runs it in int8
     return made
 
 

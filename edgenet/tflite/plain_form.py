@@ -1,6 +1,6 @@
-"""A float file's operators in the forms that the reader's rules know: several ways to say one thing become one.
+"""Rewrites a float file's operators into the forms that the reader's rules know.
 
-Each rewrite is exact. What none of them knows stays as it is, for the reader to take or to refuse by name.
+Each rewrite is exact. The other operators stay unchanged; the reader takes them or refuses them by name.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from edgenet.tflite.program import FileOperator, Program, ProgramBuilder
 NHWC_TO_NCHW = (0, 3, 1, 2)
 POOLINGS = ("MAX_POOL_2D", "AVERAGE_POOL_2D")
 SEPARATED = {"RELU": "RELU", "RELU6": "RELU6"}
-"""Fused activations that can stand behind their operator."""
+"""Fused activations that can become a separate operator."""
 
 
 def plain_form(program: Program) -> Program:
-    """The program with its constants computed, its picture in NHWC, and its float operators in plain forms."""
+    """Return the program with constants computed, its picture in NHWC and its float operators rewritten."""
     program = fold_constants(program)
     builder = ProgramBuilder(program.name)
     builder.tensors = list(program.tensors)
@@ -35,7 +35,7 @@ def plain_form(program: Program) -> Program:
 
 
 def _is_regular(builder: ProgramBuilder, operator: FileOperator) -> bool:
-    """Whether it makes float numbers, and has the inputs that the rewrites look at."""
+    """Return whether the operator gives float32 and has the inputs that the rewrites read."""
     needed = 1 if operator.kind in (*POOLINGS, "CAST") else 2
     given = operator.inputs[:needed]
     return (
@@ -44,16 +44,19 @@ def _is_regular(builder: ProgramBuilder, operator: FileOperator) -> bool:
 
 
 def takes_plain_pixels(program: Program) -> bool:
-    """Whether the network takes uint8 pixels without an encoding: it casts them to float32, 0 to 255, itself."""
+    """Return whether the input is uint8 without an encoding: the network casts it to float32 (0 to 255)."""
     source = program.tensors[program.input]
     return source.dtype == "uint8" and source.quantization is None
 
 
 def _picture(builder: ProgramBuilder, index: int) -> int:
-    """The input's tensor; of one that takes [1, 3, H, W], as torch has it, a new one that is turned first."""
+    """Return the input's tensor; for [1, 3, H, W], as in torch, a new NHWC input with a TRANSPOSE after it.
+
+    An input of uint8 pixels without an encoding becomes float32 (see `takes_plain_pixels`).
+    """
     tensor = builder.tensors[index]
     if tensor.dtype == "uint8" and tensor.quantization is None:
-        builder.tensors[index] = replace(tensor, dtype="float32")  # see `takes_plain_pixels`
+        builder.tensors[index] = replace(tensor, dtype="float32")
         return index
     if len(tensor.shape) != 4 or tensor.shape[1] != 3 or tensor.shape[3] == 3 or tensor.dtype != "float32":
         return index
@@ -72,7 +75,7 @@ def _constant(builder: ProgramBuilder, operator: FileOperator, position: int) ->
 
 
 def _between(builder: ProgramBuilder, operator: FileOperator, what: str, shape: tuple[int, ...]) -> int:
-    """A new float tensor on the way to the operator's output."""
+    """Add a float32 tensor for a value between a rewritten operator's steps, named after its output."""
     return builder.tensor(f"{builder.tensors[operator.outputs[0]].name}/{what}", shape, "float32")
 
 
@@ -81,7 +84,7 @@ def _shape(builder: ProgramBuilder, index: int) -> tuple[int, ...]:
 
 
 def _cast(builder: ProgramBuilder, operator: FileOperator) -> bool:
-    """Nothing, where plain pixels become float: they are float in this form."""
+    """Rewrite the cast of plain pixels as an idle DEQUANTIZE: in this form the pixels are float32 already."""
     if builder.tensors[operator.inputs[0]].dtype != "float32":
         return False
     builder.operators.append(replace(operator, kind="DEQUANTIZE"))
@@ -89,7 +92,7 @@ def _cast(builder: ProgramBuilder, operator: FileOperator) -> bool:
 
 
 def _separate_activation(builder: ProgramBuilder, operator: FileOperator) -> bool:
-    """max(pool(x), 0) instead of a pooling with a fused RELU, and likewise for x * constant and concatenations."""
+    """Put a fused RELU or RELU6 after its pooling, concatenation or arithmetic with a constant."""
     activation = SEPARATED.get(str(operator.options.get("fusedActivationFunction")))
     constants = any(builder.tensors[i].data is not None for i in operator.inputs if i >= 0)
     if activation is None or (operator.kind in ("ADD", "SUB", "MUL") and not constants):
@@ -103,7 +106,7 @@ def _separate_activation(builder: ProgramBuilder, operator: FileOperator) -> boo
 
 
 def _multiply(builder: ProgramBuilder, operator: FileOperator) -> bool:
-    """x * (1 / constant) instead of x / constant."""
+    """Rewrite x / constant as x * (1 / constant)."""
     divisor = _constant(builder, operator, 1)
     if divisor is None or _constant(builder, operator, 0) is not None:
         return False
@@ -119,7 +122,10 @@ def _multiply(builder: ProgramBuilder, operator: FileOperator) -> bool:
 
 
 def _reduced_picture(builder: ProgramBuilder, operator: FileOperator) -> int | None:
-    """The NHWC picture over whose height and width the operator works, also where it was turned before."""
+    """Return the NHWC picture whose height and width the operator reduces, or None if it does not.
+
+    If a TRANSPOSE makes the operator's input, this is the picture before the TRANSPOSE.
+    """
     source, axes = operator.inputs[0], _constant(builder, operator, 1)
     if axes is None or axes.dtype.kind != "i" or len(_shape(builder, source)) != 4:
         return None
@@ -133,7 +139,7 @@ def _reduced_picture(builder: ProgramBuilder, operator: FileOperator) -> int | N
 
 
 def _mean(builder: ProgramBuilder, operator: FileOperator) -> bool:
-    """The mean over the picture itself, instead of the mean over a picture that was turned to NCHW."""
+    """Rewrite the mean over a picture transposed to NCHW as the mean over the NHWC picture."""
     source = _reduced_picture(builder, operator)
     if source is None or source == operator.inputs[0]:
         return False
@@ -141,7 +147,7 @@ def _mean(builder: ProgramBuilder, operator: FileOperator) -> bool:
 
 
 def _sum(builder: ProgramBuilder, operator: FileOperator) -> bool:
-    """The mean times the number of pixels, instead of the sum."""
+    """Rewrite the sum over height and width as the mean times the number of pixels."""
     source = _reduced_picture(builder, operator)
     if source is None:
         return False
@@ -161,7 +167,7 @@ def _means(builder: ProgramBuilder, operator: FileOperator, source: int) -> int:
 
 
 def _largest(builder: ProgramBuilder, operator: FileOperator) -> bool:
-    """A max pooling with a window as large as the picture, instead of the maximum over height and width."""
+    """Rewrite the maximum over height and width as a max pooling with a window as large as the picture."""
     source = _reduced_picture(builder, operator)
     if source is None:
         return False
@@ -178,7 +184,7 @@ def _reshape(builder: ProgramBuilder, source: int, output: int) -> bool:
 
 
 def _fully_connected(builder: ProgramBuilder, operator: FileOperator) -> bool:
-    """Flattens what a matrix takes: TFLite's FULLY_CONNECTED reads [n, inputs] out of any shape."""
+    """Flatten a matrix's input to [1, inputs]: TFLite's FULLY_CONNECTED reads [n, inputs] from any shape."""
     weight, source = builder.tensors[operator.inputs[1]], operator.inputs[0]
     shape = _shape(builder, source)
     if len(weight.shape) != 2 or not weight.shape[1] or not shape or shape[-1] == weight.shape[1]:

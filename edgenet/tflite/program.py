@@ -1,4 +1,4 @@
-"""What stands in a .tflite file, in plain values: the step between the graph and the flatbuffer, in both directions."""
+"""Holds a .tflite file's contents as plain Python values, the step between graph and flatbuffer both ways."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Quantization:
-    """real = scale * (q - zero_point), for the whole tensor or along one axis."""
+    """The encoding real = scale * (q - zero_point).
+
+    Attributes:
+        scales: one scale for the whole tensor, or one per index along `axis` (per-channel).
+        zero_points: as many as `scales`.
+        axis: the axis of several scales.
+    """
 
     scales: tuple[float, ...]
     zero_points: tuple[int, ...]
@@ -24,7 +30,8 @@ class FileTensor:
     """A tensor of the file.
 
     Attributes:
-        data: None where the device computes it.
+        dtype: the schema's type name in lower case, such as float32.
+        data: the values of a constant, or None if the tensor is computed at inference.
         open_axes: the axes whose size the file leaves to the caller; `shape` has 1 there.
     """
 
@@ -42,10 +49,11 @@ class FileOperator:
 
     Attributes:
         kind: the schema's name, such as CONV_2D.
-        version: of the operator, as the schema counts.
+        version: the operator's version in the schema.
         inputs: indices of tensors; -1 for an optional one that is absent.
         outputs: indices of tensors.
-        options: the fields of its options table, by the schema's (camel case) names; enumerations by name.
+        options: the fields of its options table, by the schema's (camel case) names; enumeration values are
+            names.
     """
 
     kind: str
@@ -66,12 +74,12 @@ class Program:
     output: int
 
     def kinds(self) -> dict[str, int]:
-        """How many operators of each kind, in the order of their first use."""
+        """Count the operators of each kind, in the order of their first use."""
         return dict(Counter(operator.kind for operator in self.operators))
 
 
 class ProgramBuilder:
-    """Collects tensors and operators."""
+    """Collects the tensors and operators of one `Program`."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -85,18 +93,18 @@ class ProgramBuilder:
         dtype: str,
         quantization: Quantization | None = None,
     ) -> int:
-        """Adds a tensor that the device computes; returns its index."""
+        """Add a tensor that is computed at inference; return its index."""
         self.tensors.append(FileTensor(name, shape, dtype, quantization))
         return len(self.tensors) - 1
 
     def constant(self, name: str, data: NDArray, quantization: Quantization | None = None) -> int:
-        """Adds a tensor that the file holds; returns its index."""
+        """Add a tensor whose values the file holds; return its index."""
         array = np.ascontiguousarray(data)
         self.tensors.append(FileTensor(name, array.shape, str(array.dtype), quantization, array))
         return len(self.tensors) - 1
 
     def rename(self, index: int, name: str) -> int:
-        """Calls a tensor otherwise; returns its index."""
+        """Rename a tensor; return its index."""
         self.tensors[index] = replace(self.tensors[index], name=name)
         return index
 
@@ -108,10 +116,10 @@ class ProgramBuilder:
         output: int,
         options: Mapping[str, object] | None = None,
     ) -> int:
-        """Adds an operator; returns the index of its output."""
+        """Add an operator; return the index of its output."""
         self.operators.append(FileOperator(kind, version, inputs, (output,), options or {}))
         return output
 
     def program(self, input_tensor: int, output_tensor: int) -> Program:
-        """The finished program."""
+        """Return the finished program."""
         return Program(self.name, tuple(self.tensors), tuple(self.operators), input_tensor, output_tensor)

@@ -1,4 +1,4 @@
-"""Files that edgenet does not take: what they are, and what would help."""
+"""Error messages for .tflite files that edgenet does not take: what was found and what would help."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ VARIABLES = ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE")
 FLOAT_FILE = "give the float file it was made from"
 RELU6 = "train with ReLU or ReLU6, which int8 keeps best"
 FLEX = "convert the network without SELECT_TF_OPS, with operators of TensorFlow Lite only"
-NO_FLIP = "edgenet gives RGB; convert the network without the change of channels"
+NO_FLIP = "edgenet gives RGB; convert the network without the reversal of channels"
 NO_RESIZE = "edgenet takes classifiers; resize photos before the network"
 
 REMEDIES: dict[str, str] = {
@@ -37,7 +37,12 @@ REMEDIES: dict[str, str] = {
 
 
 def remedy_for(kind: str, supported: Sequence[str]) -> str:
-    """What would help against an operator that edgenet does not take."""
+    """Return the advice for an operator that edgenet does not take.
+
+    Args:
+        kind: the operator.
+        supported: the operators that edgenet takes, named if there is no better advice.
+    """
     if kind.startswith("CUSTOM 'Flex"):
         return FLEX
     if kind.startswith("CUSTOM"):
@@ -46,7 +51,7 @@ def remedy_for(kind: str, supported: Sequence[str]) -> str:
 
 
 def not_a_model(data: bytes, where: str) -> EdgenetError:
-    """The error for what does not begin as a .tflite file does."""
+    """Return the error for data that does not begin as a .tflite file does."""
     if not data:
         return EdgenetError(f"{where} is empty (0 bytes)", "copy or convert it again")
     if data.startswith(b"PK"):
@@ -57,7 +62,7 @@ def not_a_model(data: bytes, where: str) -> EdgenetError:
 
 
 def check_subgraphs(model: schema.Model, where: str) -> None:
-    """Refuses several networks in one file: those of several signatures, or the branches of control flow."""
+    """Refuse a file with several subgraphs: networks of several signatures, or branches of control flow."""
     if model.SubgraphsLength() == 1:
         return
     keys = [model.SignatureDefs(i).SignatureKey() for i in range(model.SignatureDefsLength())]
@@ -65,12 +70,12 @@ def check_subgraphs(model: schema.Model, where: str) -> None:
     signatures = f" (signatures: {names})" if names else ""
     raise EdgenetError(
         f"{where} has {model.SubgraphsLength()} subgraphs{signatures}",
-        "edgenet reads files with one, without control flow; convert a single signature",
+        "edgenet reads files with one subgraph and no control flow; convert a single signature",
     )
 
 
 def check_control_flow(tensors: Sequence[FileTensor], operators: Sequence[FileOperator], where: str) -> None:
-    """Refuses conditions, loops, calls and variables by name."""
+    """Refuse conditions, loops, calls and variables; the error names the operator and its output."""
     for operator in operators:
         at = (
             f"{operator.kind} at '{tensors[operator.outputs[0]].name}'" if operator.outputs else operator.kind
@@ -90,7 +95,7 @@ def check_control_flow(tensors: Sequence[FileTensor], operators: Sequence[FileOp
 def check_ports(
     tensors: Sequence[FileTensor], inputs: Sequence[int], outputs: Sequence[int], where: str
 ) -> None:
-    """Refuses several inputs or outputs, and names them."""
+    """Refuse a file without exactly one input and one output; the error names them all."""
     if len(inputs) == len(outputs) == 1:
         return
     ports = (_ports("input", inputs, tensors), _ports("output", outputs, tensors))
@@ -106,17 +111,17 @@ def _ports(kind: str, indices: Sequence[int], tensors: Sequence[FileTensor]) -> 
 
 
 def sparse(name: str) -> EdgenetError:
-    """The error for pruned weights that are stored without their zeros."""
+    """Return the error for pruned weights that are stored without their zeros."""
     return EdgenetError(
         f"the weights '{name}' are stored as sparse", "convert the network with dense weights"
     )
 
 
 def check_float(program: Program) -> None:
-    """Refuses a file that is quantized already, and says how.
+    """Refuse a file that is quantized already; the error says how.
 
     Raises:
-        EdgenetError: 8 or 16 bit activations, or 8 or 4 bit weights.
+        EdgenetError: the file has 8 or 16 bit activations, or 8, 4 or 2 bit weights.
     """
     kind = _quantized_kind(program)
     if kind is not None:

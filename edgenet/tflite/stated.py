@@ -1,4 +1,4 @@
-"""What a .tflite of another tool says of itself in its metadata, and what of that edgenet does not keep."""
+"""Reads what another tool's .tflite says about itself in its metadata, and what edgenet drops of it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from edgenet.tflite.metadata import labels_name, read_files, read_metadata
 
 @dataclass(frozen=True)
 class Stated:
-    """Empty strings for what the file does not say.
+    """What a file's metadata says about the model; fields that it does not give are empty strings.
 
     Attributes:
-        dropped: what stands in the metadata and will not stand in a converted file, one phrase each.
+        name: the model's name.
+        author: the model's author.
+        licence: the model's licence.
+        dropped: the parts that a converted file will not have, one phrase each.
     """
 
     name: str = ""
@@ -25,10 +28,10 @@ class Stated:
 
 
 def read_stated(tflite: bytes) -> Stated:
-    """Reads the metadata.
+    """Read the metadata.
 
     Raises:
-        EdgenetError: it is damaged, or the files behind the model are.
+        EdgenetError: the metadata or the appended files are damaged.
     """
     metadata = read_metadata(tflite) or {}
     dropped = [*_steps(metadata), *_files(metadata, read_files(tflite))]
@@ -41,10 +44,10 @@ def _tensors(metadata: Mapping[str, Any], which: str) -> list[Mapping[str, Any]]
 
 
 def _steps(metadata: Mapping[str, Any]) -> Iterable[str]:
-    """Steps around the network other than the input's normalization."""
+    """Name the steps before and after the network, other than the input's normalization."""
     for tensor in _tensors(metadata, "output_tensor_metadata"):
         if tensor.get("process_units"):
-            yield "steps behind the scores (calibration or a threshold)"
+            yield "steps after the scores (calibration or a threshold)"
     for tensor in _tensors(metadata, "input_tensor_metadata"):
         if any("options" not in unit for unit in tensor.get("process_units", [])):
             yield "steps before the network other than a normalization"

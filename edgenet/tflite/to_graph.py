@@ -1,6 +1,7 @@
-"""From the file's operators back to the graph: float files to float graphs, int8 and mixed ones to quantized graphs.
+"""Turns a file's operators back into a graph.
 
-The inverse of `emit`, for files of edgenet and of other tools.
+Float files become float graphs; int8 and mixed files become quantized graphs. This is the inverse of `emit`,
+for files of edgenet and of other tools.
 """
 
 from __future__ import annotations
@@ -32,15 +33,16 @@ from edgenet.tflite.refusals import check_float, remedy_for
 
 LARGEST_SIDE = 8192
 LARGEST_SCALE = 1e9
-"""Beyond it, quotients of scales would leave float32; no network has such values."""
+"""The largest valid scale: quotients of larger ones would overflow float32; no network has such values."""
 IN_PLACE = ("QUANTIZE", "DEQUANTIZE")
 
 
 def float_graph(program: Program) -> Graph:
-    """The graph of a float file; it takes pixels where the file does (uint8 input), else normalized numbers.
+    """Return the graph of a float file; it takes pixels if the file does (uint8), else normalized numbers.
 
     Raises:
-        EdgenetError: a quantized file, or an operator that is not supported.
+        EdgenetError: the file is quantized, has an operator that is not supported, or is not an image
+            classifier.
     """
     check_float(program)
     program = plain_form(program)
@@ -50,7 +52,7 @@ def float_graph(program: Program) -> Graph:
 
 
 def _pixels(source: FileTensor) -> PixelEncoding | None:
-    """What a pixel means to the file's input; None where it takes normalized numbers."""
+    """Return the pixel encoding of the file's input, or None if it takes normalized numbers."""
     if source.dtype == "float32":
         return None
     encoding = _encoding(source)
@@ -62,7 +64,7 @@ def _pixels(source: FileTensor) -> PixelEncoding | None:
 
 
 def _as_vector(builder: GraphBuilder, scores: str) -> str:
-    """Scores that a network gives as [1, 1, 1, N], in the shape [1, N]."""
+    """Reshape scores such as [1, 1, 1, N] to [1, N]."""
     shape = builder.shapes[scores]
     if len(shape) == 2 or not shape or math.prod(shape) != max(shape):
         return scores
@@ -70,13 +72,14 @@ def _as_vector(builder: GraphBuilder, scores: str) -> str:
 
 
 def quantized_graph(program: Program) -> QuantizedGraph:
-    """The quantized graph of a file that is int8, wholly or in part, up to the logits.
+    """Return the quantized graph, up to the logits, of a file that is int8, wholly or in part.
 
-    Its input is what the first operator with weights reads: in a file that takes real numbers, or pixels in another
-    encoding, behind the QUANTIZE that makes int8 of them.
+    The graph's input has the encoding that the network computes with: if the file takes real numbers, or
+    pixels in another encoding, that is the encoding after the QUANTIZE that turns them into int8.
 
     Raises:
-        EdgenetError: a float file, or an operator that is not supported.
+        EdgenetError: the file is float, has an operator that is not supported, or mixes types in a way that
+            the integer execution cannot reproduce.
     """
     program = fold_constants(program)
     reading = _read(program)
@@ -105,7 +108,7 @@ def _with_scores(graph: Graph) -> Graph:
 
 
 def _check_computable(reading: Reading, graph: Graph) -> None:
-    """Refuses what the integer reading does not compute as the file does."""
+    """Refuse a graph that the integer execution would not compute exactly as the file does."""
     if reading.requantized:
         raise EdgenetError(
             f"the .tflite changes the encoding of '{reading.requantized[0]}' between two operators",
@@ -123,7 +126,7 @@ def _check_node(reading: Reading, node: Node) -> None:
     elif not is_float and (
         isinstance(node.operator, Affine) or (weighted and node.name not in reading.integers)
     ):
-        wrong = f"has constants at '{node.name}' that are no int8 weights"
+        wrong = f"has constants at '{node.name}' that are not int8 weights"
     elif node.name in reading.mixing:
         wrong = f"mixes float and int8 at '{node.name}' without QUANTIZE or DEQUANTIZE"
     elif not is_float and node.output not in reading.encodings:
@@ -133,7 +136,7 @@ def _check_node(reading: Reading, node: Node) -> None:
 
 
 def _logits(reading: Reading) -> str:
-    """The tensor that a last SOFTMAX in float reads, else the output."""
+    """Return the input of a final float SOFTMAX if there is one, else the output."""
     program = reading.program
     softmax = next(
         (
@@ -161,18 +164,18 @@ def _read(program: Program) -> Reading:
     except (ValueError, IndexError) as error:
         raise EdgenetError(f"a constant of the .tflite is damaged ({error})", "convert it again") from None
     if program.output not in (output for operator in program.operators for output in operator.outputs):
-        raise EdgenetError("the .tflite's output is made by no operator", "convert it again")
+        raise EdgenetError("no operator of the .tflite makes its output", "convert it again")
     for operator in program.operators:
         try:
             _read_operator(reading, operator)
         except (ValueError, TypeError, LookupError, ArithmeticError) as error:
-            # whatever a rule trips over in an operator that is not as the schema prescribes
+            # a malformed operator can make its rule raise any of these
             raise reading.refuse(operator, f"it is damaged ({error})", "convert it again") from None
     return reading
 
 
 def _check_picture(source: FileTensor) -> None:
-    """Refuses what is no single RGB picture of a known size; an open batch is read as one photo."""
+    """Refuse any input except one RGB picture of a known size; an open batch is read as one photo."""
     if set(source.open_axes) - {0}:
         shape = ", ".join("?" if axis in source.open_axes else str(n) for axis, n in enumerate(source.shape))
         raise EdgenetError(
@@ -192,7 +195,7 @@ def _check_picture(source: FileTensor) -> None:
 
 
 def _real(tensor: FileTensor) -> NDArray:
-    """A constant's real numbers: integers of index tensors stay, quantized ones are scaled."""
+    """Return a constant's real numbers: quantized ones are dequantized, index tensors stay integers."""
     assert tensor.data is not None
     if tensor.quantization is None:
         return tensor.data.astype(np.float32) if tensor.dtype == "float16" else tensor.data
@@ -202,7 +205,7 @@ def _real(tensor: FileTensor) -> NDArray:
         shape[quantization.axis] = -1
     scales = np.array(quantization.scales, np.float32).reshape(shape)
     zeros = np.array(quantization.zero_points, np.float32).reshape(shape)
-    with np.errstate(over="ignore"):  # infinities are told with the layer's name
+    with np.errstate(over="ignore"):  # check_finite reports infinities with the layer's name
         return ((tensor.data.astype(np.float32) - zeros) * scales).astype(np.float32)
 
 
@@ -257,12 +260,12 @@ def _note_types(reading: Reading, operator: FileOperator, name: str) -> None:
 
 
 def _read_conversion(reading: Reading, operator: FileOperator) -> None:
-    """QUANTIZE and DEQUANTIZE give a graph tensor its other form."""
+    """Map the output of QUANTIZE or DEQUANTIZE to its input's graph tensor; note a changed encoding."""
     source, output = operator.inputs[0], operator.outputs[0]
     name = reading.tensors[output] = reading.tensors[source]
     stated = _encoding(reading.program.tensors[output])
     if name == reading.builder.input and not reading.builder.nodes and stated is not None:
-        reading.encodings[name] = stated  # the picture on its way in
+        reading.encodings[name] = stated  # the input picture, before the first node
         return
     other_encoding = stated is not None and reading.encodings.setdefault(name, stated) != stated
     rounded = name in reading.floats and reading.program.tensors[source].dtype != "float32"
@@ -271,12 +274,12 @@ def _read_conversion(reading: Reading, operator: FileOperator) -> None:
 
 
 def _in_stated_shape(reading: Reading, operator: FileOperator, name: str) -> str:
-    """The tensor as the file has it: a FULLY_CONNECTED may drop the picture's axes of one."""
+    """Reshape a node's result to the file's shape: FULLY_CONNECTED may drop the picture's axes of size 1."""
     stated, made = reading.program.tensors[operator.outputs[0]].shape, reading.builder.shapes[name]
     if stated == made:
         return name
     if operator.kind != "FULLY_CONNECTED" or math.prod(stated) != math.prod(made):
-        raise reading.refuse(operator, f"it should make {list(made)} and the file says {list(stated)}")
+        raise reading.refuse(operator, f"its output should be {list(made)} but the file says {list(stated)}")
     flat = reading.builder.add(Reshape(stated), [name], name)
     if name in reading.floats:
         reading.floats.add(flat)

@@ -1,1 +1,1 @@
-"""Training on folders of photos: all that happens is a function of the seed, so that it can be resumed."""
+"""Training on folders of photos. Every random choice follows from the seed, so a training can be resumed."""

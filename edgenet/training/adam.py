@@ -1,8 +1,8 @@
-"""Adam (arXiv 1412.6980, algorithm 1), for parameters that are measured in steps of int8.
+"""Adam (arXiv 1412.6980, algorithm 1), for parameters that are measured in int8 quantization steps.
 
-A step of one channel's weights is worth many times that of another's, and their gradients differ as much; Adam's
-updates do not depend on the gradients' size, so one learning rate in steps serves all of them.
-torch's own optimizers import its compiler with their first step, see `sgd`.
+One quantization step can be worth many times more in one channel than in another, and the gradients differ by as
+much. Adam's updates do not depend on the size of the gradients, so one learning rate, in steps, serves all channels.
+torch's own Adam is not used because its first step imports torch's compiler; see `sgd`.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import torch
 from torch import Tensor, nn
 
 FIRST, SECOND, EPSILON = 0.9, 0.999, 1e-12
-"""The decays of both moments; the smallest divisor, which only has to keep zero from dividing zero."""
+"""The decay rates of the two moments, and the term added to the divisor, which only has to prevent 0 / 0."""
 
 
 @dataclass
 class Adam:
-    """What the steps remember.
+    """The optimizer's state, which each step updates.
 
     Attributes:
-        momentum: the first moment of each parameter that has had a gradient, by name.
-        squares: the second.
+        momentum: the first moment of each parameter that has had a gradient, by parameter name.
+        squares: the second moment of the same parameters, by parameter name.
     """
 
     momentum: dict[str, Tensor] = field(default_factory=dict)
@@ -31,11 +31,13 @@ class Adam:
 
 @torch.no_grad()
 def adapt(network: nn.Module, adam: Adam, rate: float, updates: int) -> None:
-    """One step: w -= rate m' / sqrt(v'), with both moments freed of their bias towards zero.
+    """Take one step: w -= rate m' / (sqrt(v') + EPSILON), where m' and v' are the bias-corrected moments.
 
     Args:
-        rate: about how far a parameter goes whose gradients agree.
-        updates: how many steps there were before.
+        network: its parameters are changed in place; those without a gradient stay unchanged.
+        adam: its moments are updated in place.
+        rate: the learning rate: about how far a parameter moves if its gradients all agree.
+        updates: the number of steps taken before this one.
     """
     first, second = 1 - FIRST ** (updates + 1), 1 - SECOND ** (updates + 1)
     for name, parameter in network.named_parameters():

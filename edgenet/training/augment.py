@@ -1,8 +1,8 @@
-"""A training photo as it is seen once: a random crop, resized, perhaps mirrored, its colours a little off.
+"""Data augmentation: each time a photo is used, it is cropped, resized, mirrored and recoloured at random.
 
-The crop and the resizing follow Inception's (arXiv 1409.4842, section 6): a random share of the photo's area, a random
-aspect ratio between 3/4 and 4/3. The colours: brightness, contrast and saturation times a random factor each.
-All colour changes together are one 3x4 matrix for each photo, which is also where BGR becomes RGB.
+Cropping and resizing follow Inception (arXiv 1409.4842, section 6): the crop covers a random share of the photo's area
+and has a random aspect ratio between 3/4 and 4/3. Brightness, contrast and saturation are each multiplied by a random
+factor. All colour changes of a photo are combined into one 3x4 matrix, which also converts BGR to RGB.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import numpy as np
 from edgenet.training.recipe import Augmentation
 
 ASPECT = 4 / 3
-# ITU-R BT.601's weights of blue, green and red in grey, as OpenCV has them.
+# ITU-R BT.601's weights of blue, green and red in grey, in OpenCV's channel order.
 _GREY = np.array((0.114, 0.587, 0.299))
 _TO_RGB = np.eye(3)[::-1]
 
 
 @dataclass(frozen=True)
 class Draws:
-    """Random numbers for a batch, each in 0..1, float64 [n]."""
+    """The random numbers for one batch: each field is float64 [n] in [0, 1), one number per photo."""
 
     area: np.ndarray
     aspect: np.ndarray
@@ -34,22 +34,24 @@ class Draws:
     saturation: np.ndarray
 
     def take(self, rows: slice) -> Draws:
-        """Those for some of the photos."""
+        """Return the numbers for some of the photos."""
         return Draws(**{name: values[rows] for name, values in vars(self).items()})
 
 
 def draw(rng: np.random.Generator, photos: int) -> Draws:
-    """The numbers that decide how `photos` photos are seen."""
+    """Draw the numbers that decide how `photos` photos are augmented."""
     return Draws(*rng.random((8, photos)))
 
 
 def augmented(bgr: np.ndarray, out: np.ndarray, augmentation: Augmentation, draws: Draws, index: int) -> None:
-    """Writes one photo as it is seen this time.
+    """Augment one photo and write the result into `out`.
 
     Args:
-        bgr: uint8 [height, width, 3].
-        out: uint8 RGB [size, size, 3]; overwritten.
-        index: which of the draws are this photo's.
+        bgr: the photo, uint8 BGR [height, width, 3].
+        out: uint8 RGB [size, size, 3]; it is overwritten.
+        augmentation: how strong the changes may be.
+        draws: the random numbers of the batch.
+        index: the photo's place in `draws`.
     """
     top, left, height, width = crop_of(bgr.shape[:2], augmentation.crop_scale, draws, index)
     size = out.shape[0]
@@ -65,9 +67,15 @@ def augmented(bgr: np.ndarray, out: np.ndarray, augmentation: Augmentation, draw
 
 
 def crop_of(shape: tuple[int, ...], smallest: float, draws: Draws, index: int) -> tuple[int, int, int, int]:
-    """Top, left, height and width of the crop in a photo of this shape, pixels.
+    """Return top, left, height and width of the crop, in pixels.
 
-    Where a crop of that area and aspect ratio does not fit, it is cut at the photo's edge.
+    A crop that is higher or wider than the photo is shortened to the photo's height or width.
+
+    Args:
+        shape: height and width of the photo, pixels.
+        smallest: the smallest share of the photo's area that a crop covers.
+        draws: the random numbers of the batch.
+        index: the photo's place in `draws`.
     """
     area = (smallest + (1 - smallest) * draws.area[index]) * shape[0] * shape[1]
     aspect = ASPECT ** (2 * draws.aspect[index] - 1)
@@ -79,9 +87,16 @@ def crop_of(shape: tuple[int, ...], smallest: float, draws: Draws, index: int) -
 
 
 def colour_matrix(bgr: np.ndarray, strength: float, draws: Draws, index: int) -> np.ndarray:
-    """The matrix [3,4] that takes (blue, green, red, 1) to RGB with other brightness, contrast and saturation.
+    """Return the matrix [3,4] that turns (blue, green, red, 1) into RGB with changed colours.
 
-    With s, c, b the three factors and g the photo's mean grey: x -> b (c (s x + (1 - s) grey(x)) + (1 - c) g).
+    With factors b (brightness), c (contrast) and s (saturation), and the photo's mean grey g, a pixel x becomes
+    b (c (s x + (1 - s) grey(x)) + (1 - c) g).
+
+    Args:
+        bgr: the photo, uint8 BGR [height, width, 3].
+        strength: each factor lies between 1 - strength and 1 + strength.
+        draws: the random numbers of the batch.
+        index: the photo's place in `draws`.
     """
     brightness, contrast, saturation = (
         1 + strength * (2 * drawn[index] - 1)

@@ -1,4 +1,4 @@
-"""How each class fared: a row for each, and the CSV of them."""
+"""The table of results per class, and its CSV file."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ from edgenet.accuracy.intervals import Interval, wilson
 
 @dataclass(frozen=True)
 class ClassRow:
-    """One class's figures on the validation photos.
+    """One class's results on the validation photos.
 
     Attributes:
-        training_photos: how many it was trained with.
-        photos: how many it has there.
-        right: of these, how many were called so.
-        recall: percent of its photos that were called so; None without photos. `interval` holds it with 95 %.
-        precision: percent of the photos called so that are of it; None where none was called so.
-        taken_for: the class that its photos were most often wrongly called, None where none was.
+        name: the class.
+        training_photos: the number of photos of this class in training.
+        photos: the number of validation photos of this class.
+        right: how many of these were classified correctly.
+        recall: percent of the class's photos that were classified correctly; None if it has no photos.
+        interval: the 95 % confidence interval of the recall; None if the class has no photos.
+        precision: percent of the photos predicted as this class that belong to it; None if none was predicted.
+        taken_for: the class that this class's photos were most often mistaken for; None if there was no mistake.
     """
 
     name: str
@@ -39,10 +41,12 @@ class ClassRow:
 def class_rows(
     confusion: NDArray[np.int64], names: Sequence[str], training_photos: Sequence[int]
 ) -> tuple[ClassRow, ...]:
-    """A row for every class.
+    """Return one row per class.
 
     Args:
-        confusion: photos of each class (rows) that were called each class (columns).
+        confusion: counts of photos by true class (rows) and predicted class (columns), int64 [classes, classes].
+        names: the class names.
+        training_photos: the number of training photos of each class.
     """
     return tuple(_row(confusion, names, index, training_photos[index]) for index in range(len(names)))
 
@@ -78,7 +82,7 @@ HEADINGS = (
 
 
 def class_csv(rows: Sequence[ClassRow]) -> bytes:
-    """A CSV with a line for every class; percents, empty where there is nothing to divide by."""
+    """Return a CSV with one line per class. Rates are percentages; a rate with divisor 0 is left empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(HEADINGS)

@@ -1,4 +1,4 @@
-"""What is told, or refused, about the numbers of photos in the classes."""
+"""Checks of the number of photos per class: errors for too few, a warning for very unequal classes."""
 
 from __future__ import annotations
 
@@ -9,24 +9,30 @@ import numpy as np
 from edgenet.errors import EdgenetError
 
 UNEQUAL = 3.0
-"""From this ratio of the largest class to the smallest on, a training says so."""
+"""A training warns if the largest class has at least this many times the photos of the smallest."""
 
 
 def photo_counts(labels: np.ndarray, classes: int) -> tuple[int, ...]:
-    """How many photos every class has."""
+    """Return the number of photos of each class.
+
+    Args:
+        labels: the class index of every photo, int64 [n].
+        classes: the number of classes.
+    """
     return tuple(int(n) for n in np.bincount(labels, minlength=classes))
 
 
 def check_counts(counts: Sequence[int], names: Sequence[str], unreadable: Sequence[str], least: int) -> None:
-    """Refuses classes with too few photos.
+    """Check that every class has enough photos.
 
     Args:
-        names: of the classes, which are also the folders.
+        counts: the number of readable photos of each class.
+        names: the class names, which are also the names of the folders.
         unreadable: the names of the photos that could not be read.
-        least: how many a class needs.
+        least: the number of photos that each class needs.
 
     Raises:
-        EdgenetError: a class has fewer.
+        EdgenetError: a class has fewer than `least` photos.
     """
     for count, name in zip(counts, names, strict=True):
         if count < least:
@@ -41,7 +47,13 @@ def check_counts(counts: Sequence[int], names: Sequence[str], unreadable: Sequen
 
 
 def imbalance(counts: Sequence[int], names: Sequence[str], balanced: bool) -> str | None:
-    """A sentence about classes of very different sizes, None where they are not."""
+    """Return a warning if the class sizes are very unequal (see `UNEQUAL`), else None.
+
+    Args:
+        counts: the number of photos of each class.
+        names: the class names.
+        balanced: whether the training shows every class equally often.
+    """
     most, least = int(np.argmax(counts)), int(np.argmin(counts))
     if counts[most] < UNEQUAL * counts[least]:
         return None

@@ -1,4 +1,4 @@
-"""Ctrl-C and `kill` ask a training to stop at the next step; a second Ctrl-C stops at once."""
+"""Handling of Ctrl-C and `kill`: the first asks the training to stop after its step, the second stops at once."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopRequest:
-    """Whether somebody asked to stop."""
+    """Remembers whether a signal asked the training to stop."""
 
     def __init__(self) -> None:
         self.asked = False
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """The handler of a signal."""
+        """Handle a signal: note the first request; raise KeyboardInterrupt at the second."""
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
@@ -26,7 +26,10 @@ class StopRequest:
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-    """A request that SIGINT or SIGTERM makes; outside the main thread, where Python hears no signals, nobody does."""
+    """Yield a request that SIGINT and SIGTERM set. The previous signal handlers are restored afterwards.
+
+    Python delivers signals only to the main thread, so in any other thread the request is never set.
+    """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request
@@ -40,11 +43,11 @@ def stop_on_signals() -> Iterator[StopRequest]:
 
 
 class TrainingStopped(KeyboardInterrupt):
-    """A training stopped as it was asked to, after saving.
+    """Raised when a training has stopped on request, after saving its state.
 
     Attributes:
-        found: where it stopped.
-        remedy: how to go on.
+        found: where the training stopped.
+        remedy: how to resume it.
     """
 
     def __init__(self, found: str, remedy: str) -> None:

@@ -1,4 +1,4 @@
-"""A training that is set up: its plan, photos, network and place to write, new or taken up again."""
+"""Sets up a training, either new or resumed: its plan, photos, network and output folder."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class Material:
     """The photos of a training.
 
     Attributes:
-        photos: to train with.
-        validation: to validate with.
-        held_out: whether `validation` was held out of the same photos.
-        labels: the classes.
-        digest: of all that was read.
+        photos: the photos to train with.
+        validation: the photos to validate with.
+        held_out: whether `validation` was split off from the training photos.
+        labels: the class names.
+        digest: SHA-256 over the photos read for training, before any were held out (see `data_digest`).
     """
 
     photos: TrainingPhotos
@@ -52,11 +52,18 @@ class Material:
 
 @dataclass(frozen=True)
 class Job:
-    """Everything that the loop needs; `learner` is what it changes.
+    """Everything that the training loop needs. The loop changes only `learner`.
 
     Attributes:
-        out: the folder to write into.
-        source, licence: of the weights, for the checkpoint.
+        plan: what the user asked for.
+        variant: the architecture, width and resolution.
+        material: the photos.
+        learner: the network and the state of its optimizer.
+        setting: what stays the same in all steps.
+        position: where the training starts or resumes.
+        out: the output folder.
+        source: where the weights come from; it goes into the checkpoint.
+        licence: the licence of the weights; it goes into the checkpoint.
     """
 
     plan: Plan
@@ -71,7 +78,7 @@ class Job:
 
 
 def read_material(plan: Plan, resolution: int, progress: Progress) -> Material:
-    """Opens and reads the photos, and decides which of them validate.
+    """Read the photos and split them into training and validation photos.
 
     Raises:
         EdgenetError: see `open_training_data`, `read_photos` and `check_counts`.
@@ -95,10 +102,10 @@ def read_material(plan: Plan, resolution: int, progress: Progress) -> Material:
 
 
 def begin(plan: Plan, out: Path, share: Share, device: torch.device, progress: Progress) -> Job:
-    """Sets up a new training.
+    """Set up a new training.
 
     Raises:
-        EdgenetError: an unknown variant, photos or weights that do not fit.
+        EdgenetError: the variant is unknown, or the photos or weights do not fit it.
     """
     variant = parse_variant(plan.variant)
     material = read_material(plan, variant.resolution, progress)
@@ -112,15 +119,15 @@ def begin(plan: Plan, out: Path, share: Share, device: torch.device, progress: P
 
 
 def take_up(state: TrainingState, out: Path, share: Share, device: torch.device, progress: Progress) -> Job:
-    """Sets up a training that stopped, at the step after its state was saved.
+    """Set up a stopped training again, to continue with the step after its saved state.
 
     Raises:
-        EdgenetError: other photos, classes or processes than before.
+        EdgenetError: the photos, the classes or the number of processes have changed.
     """
     plan = state.plan
     if share.processes != state.processes:
         raise EdgenetError(
-            f"the training ran in {state.processes} processes, now there are {share.processes}",
+            f"the training ran in {state.processes} processes, but now there are {share.processes}",
             f"start it again with torchrun --nproc-per-node {state.processes}",
         )
     variant = parse_variant(plan.variant)
@@ -132,8 +139,8 @@ def take_up(state: TrainingState, out: Path, share: Share, device: torch.device,
         again, module = _first_module(plan, first, material, share, progress)
         if again != plan:
             raise EdgenetError(
-                f"{plan.pretrained} does not give the int8 network that the training began with",
-                "put the checkpoint back as it was, or start a new training with another --out",
+                f"{plan.pretrained} does not give the int8 network that the training started from",
+                "restore the original checkpoint, or start a new training with another --out",
             )
     learner = new_learner(module, plan.recipe, device)
     restore(learner, state.tensors, state.updates)
@@ -142,7 +149,7 @@ def take_up(state: TrainingState, out: Path, share: Share, device: torch.device,
 
 
 def snapshot(job: Job, position: Position) -> TrainingState:
-    """The state of a job at a position."""
+    """Return the state to save for a job at a position."""
     return TrainingState(
         plan=job.plan,
         position=position,
@@ -158,17 +165,17 @@ def snapshot(job: Job, position: Position) -> TrainingState:
 
 
 def checkpoint_path(job: Job) -> Path:
-    """Where the float network goes."""
+    """Return the path of the float network's checkpoint."""
     return job.out / f"{job.variant.name}.safetensors"
 
 
 def save_network(job: Job) -> None:
-    """Writes the averaged weights as a checkpoint that every other verb takes.
+    """Write the averaged weights as a checkpoint that every other verb accepts.
 
-    There is none of a network of integers: until it becomes a file, the state holds it.
+    An int8 network (a `Student`) has no checkpoint: until it is written as a model file, only the state file holds it.
 
     Raises:
-        EdgenetError: it cannot be written.
+        EdgenetError: the checkpoint cannot be written.
     """
     average, labels = job.learner.average, job.material.labels
     if isinstance(average, Student):
@@ -196,12 +203,12 @@ def _first_network(
 def _first_module(
     plan: Plan, first: LoadedNetwork, material: Material, share: Share, progress: Progress
 ) -> tuple[Plan, Classifier | Student]:
-    """What is trained, and for a network of integers the plan with what identifies it."""
+    """Return the plan and the network to train; for an int8 network the plan gains the digest of its start."""
     if plan.qat is None:
         return plan, first.module
     if share.processes > 1:
         raise EdgenetError(
-            f"--qat was started in {share.processes} processes", "start it without torchrun, in one"
+            f"--qat was started in {share.processes} processes", "start it without torchrun, in one process"
         )
     student = student_of(first, material.photos, plan.qat, progress)
     qat = replace(plan.qat, start=quantized_digest(student.fake.quantized))
@@ -221,5 +228,5 @@ def _setting(
 
 
 def _source(plan: Plan, first: LoadedNetwork) -> str:
-    """Where the weights come from, in one line; nothing of this machine but the data's name."""
+    """Return one line on where the weights come from. Of local paths, only the data folder's name goes in."""
     return f"trained by edgenet on {Path(plan.data).name}, from {first.origin}"

@@ -1,4 +1,4 @@
-"""What the steps of a training change: weights, their average, the optimizer's momentum."""
+"""The state that training steps change: the weights, their moving average and the optimizer's moments."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from edgenet.zoo.classifier import Classifier
 
 @dataclass
 class Learner:
-    """A network that is being trained; steps change it in place.
+    """A network in training. Each step changes it in place.
 
     Attributes:
-        network: in channels_last; a `Student` in quantization-aware training.
-        average: of its weights.
-        descent: how they change: by Adam for a `Student`, else by gradient descent.
-        updates: how many steps there were.
+        network: a `Student` in quantization-aware training, else a classifier in channels_last layout.
+        average: a copy of the network that holds the moving average of its weights.
+        descent: the state of the optimizer: Adam for a `Student`, else gradient descent with momentum.
+        updates: the number of steps taken so far.
     """
 
     network: Classifier | Student
@@ -39,14 +39,14 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def channels_last(network: Network) -> Network:
-    """The network with its weights in NHWC order, which makes convolutions faster on CPUs and GPUs alike."""
+    """Return the network with its weights in NHWC order, which speeds up convolutions on both CPUs and GPUs."""
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def new_learner(network: Classifier | Student, recipe: Recipe, device: torch.device) -> Learner:
-    """A learner on a device, before its first step."""
+    """Return a learner on the device, ready for its first step."""
     if isinstance(network, Student):
-        # The steps stay in the operators' own layouts: channels_last there would be another order.
+        # A student's weights are in the layouts of its graph's operators, which channels_last would reorder.
         student = network.to(device)
         return Learner(student, average_of(student), Adam())
     network = channels_last(network.to(device))
@@ -56,7 +56,12 @@ def new_learner(network: Classifier | Student, recipe: Recipe, device: torch.dev
 
 
 def change(learner: Learner, rate: float) -> None:
-    """One update of the weights by their gradients."""
+    """Update the weights once, with the gradients they hold.
+
+    Args:
+        learner: its network and optimizer are changed in place.
+        rate: the learning rate.
+    """
     if isinstance(learner.descent, Adam):
         adapt(learner.network, learner.descent, rate, learner.updates)
     else:
@@ -64,7 +69,12 @@ def change(learner: Learner, rate: float) -> None:
 
 
 def set_training(network: nn.Module, frozen: bool) -> None:
-    """Training mode; where frozen, only for the last linear layer: all before it stays as it is, its statistics too."""
+    """Put the network into training mode.
+
+    Args:
+        network: the network.
+        frozen: train only the last linear layer; the other weights and all batch normalization statistics stay fixed.
+    """
     network.train().requires_grad_(not frozen)
     if frozen:
         head = head_name(network)
@@ -75,7 +85,7 @@ def set_training(network: nn.Module, frozen: bool) -> None:
 
 
 def learner_tensors(learner: Learner) -> dict[str, Tensor]:
-    """All that a learner is, by name."""
+    """Return every tensor of a learner by name; `restore` is the inverse."""
     tensors = {f"network.{n}": t for n, t in learner.network.state_dict().items()}
     tensors |= {f"average.{n}": t for n, t in learner.average.state_dict().items()}
     for kind, moments in _moments(learner.descent).items():
@@ -84,23 +94,23 @@ def learner_tensors(learner: Learner) -> dict[str, Tensor]:
 
 
 def _moments(descent: Descent | Adam) -> dict[str, dict[str, Tensor]]:
-    """What the optimizer remembers of each parameter, by the name that the state file has for it."""
+    """Return the optimizer's moments of each parameter, by the name of the moment in the state file."""
     moments = {"momentum": descent.momentum}
     return moments | {"squares": descent.squares} if isinstance(descent, Adam) else moments
 
 
 def restore(learner: Learner, tensors: dict[str, Tensor], updates: int) -> None:
-    """Makes a new learner what `learner_tensors` was taken of.
+    """Restore a new learner, in place, to the state that `learner_tensors` returned.
 
     Raises:
-        KeyError, RuntimeError: tensors of another network.
+        KeyError, RuntimeError: the tensors belong to another network.
     """
     learner.network.load_state_dict(_part(tensors, "network."))
     learner.average.load_state_dict(_part(tensors, "average."))
     parameters = dict(learner.network.named_parameters())
     for kind, moments in _moments(learner.descent).items():
         for name, moment in _part(tensors, f"{kind}.").items():
-            # In the parameter's own memory layout: the kernels, and so the last bits, depend on it.
+            # The memory layout decides which kernel runs, and so the last bits: copy the parameter's layout.
             moments[name] = torch.empty_like(parameters[name].detach()).copy_(moment)
     learner.updates = updates
 

@@ -1,4 +1,4 @@
-"""The photos of an epoch, batch by batch, prepared by threads while the network computes."""
+"""Loads an epoch's photos batch by batch. Threads prepare the next batches while the network computes."""
 
 from __future__ import annotations
 
@@ -21,19 +21,24 @@ from edgenet.training.randomness import Purpose, generator
 from edgenet.training.recipe import Recipe
 
 AHEAD = 3
-"""Batches that are ready before they are asked for, at most."""
+"""The maximum number of batches that wait in the queue."""
 
 
 @dataclass(frozen=True)
 class Share:
-    """Which part of every batch this process takes, of how many processes."""
+    """The part of every batch that this process works on.
+
+    Attributes:
+        process: the number of this process, from 0.
+        processes: the number of processes.
+    """
 
     process: int = 0
     processes: int = 1
 
     @property
     def rows(self) -> slice:
-        """The rows of a batch that are this process's."""
+        """The rows of a batch that belong to this process."""
         return slice(self.process, None, self.processes)
 
 
@@ -42,10 +47,10 @@ class Batch:
     """One step's photos.
 
     Attributes:
-        step: its number in the epoch.
-        pixels: uint8 RGB [n, size, size, 3].
-        labels: int64 [n].
-        photos: how many the step has in all processes together.
+        step: the step's number in the epoch, from 0.
+        pixels: this process's photos, uint8 RGB [n, size, size, 3].
+        labels: their class indices, int64 [n].
+        photos: the number of photos in this step over all processes.
     """
 
     step: int
@@ -57,12 +62,20 @@ class Batch:
 def load_epoch(
     photos: TrainingPhotos, recipe: Recipe, epoch: int, resolution: int, first: int, share: Share
 ) -> Generator[Batch, None, None]:
-    """The batches of one epoch from step `first` on; close the iterator to stop the threads.
+    """Yield the batches of one epoch, starting at step `first`. Close the generator to stop its threads.
 
-    What a batch holds depends on the recipe's seed, the epoch and the step alone.
+    For the same photos, recipe, resolution and share, a batch depends only on the epoch and the step.
+
+    Args:
+        photos: the training photos.
+        recipe: the batch size, the augmentation and the seed.
+        epoch: the epoch, from 0.
+        resolution: the side of the augmented photos, pixels.
+        first: the first step to yield, from 0.
+        share: the part of each batch that this process works on.
 
     Raises:
-        EdgenetError: while iterating: a photo that was not kept in memory cannot be read any more.
+        EdgenetError: while iterating, if a photo that was not kept in memory can no longer be read.
     """
     order = epoch_order(photos.labels, recipe.seed, epoch, recipe.balance)
     steps = batches(order, recipe.batch)
@@ -81,7 +94,7 @@ def load_epoch(
                     if not _put(ready, Batch(step, pixels, labels, len(steps[step])), stopped):
                         return
             _put(ready, None, stopped)
-        except BaseException as error:  # told where the batches are taken
+        except BaseException as error:  # raised again by the consumer below
             _put(ready, error, stopped)
 
     thread = threading.Thread(target=produce, name="edgenet-photos", daemon=True)
@@ -97,7 +110,7 @@ def load_epoch(
 
 
 def _put(ready: queue.Queue, item: object, stopped: threading.Event) -> bool:
-    """Waits for room; False where nobody takes batches any more."""
+    """Put an item into the queue, waiting for room; return False if the consumer has stopped."""
     while not stopped.is_set():
         with suppress(queue.Full):
             ready.put(item, timeout=0.1)
@@ -113,7 +126,7 @@ def _pixels(
     resolution: int,
     pool: ThreadPoolExecutor,
 ) -> Tensor:
-    """The photos augmented, uint8 RGB [n, resolution, resolution, 3]; each thread takes a stretch of them."""
+    """Return the augmented photos, uint8 RGB [n, resolution, resolution, 3]; the threads share the work."""
     pixels = np.empty((len(indices), resolution, resolution, 3), np.uint8)
 
     def fill(rows: np.ndarray) -> None:

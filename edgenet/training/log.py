@@ -1,4 +1,4 @@
-"""What is known of every epoch, and the CSV of it."""
+"""The training log: one row of figures per epoch, and its CSV file."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ class EpochRow:
     """One epoch's figures.
 
     Attributes:
-        epoch: from 1 on.
-        resolution: of the training pictures, pixels.
-        learning_rate: at the epoch's last step.
-        train_loss: mean over the photos, as it was optimized.
-        train_top1: percent right among the augmented photos, of the weights themselves.
-        val_loss: mean cross-entropy of the averaged weights; None without photos that can be read.
-        val_top1: percent right of the averaged weights.
-        val_photos: how many of the validation part were used.
-        photos: how many were trained with.
-        photos_per_s: over waiting and computing.
+        epoch: the epoch, from 1.
+        resolution: the side of the training pictures, pixels.
+        learning_rate: the learning rate of the epoch's last step.
+        train_loss: the training loss, as it was optimized, averaged over the photos.
+        train_top1: top-1 accuracy on the augmented training photos, percent, with the weights of each step.
+        val_loss: mean cross-entropy on the validation photos, with the averaged weights.
+        val_top1: top-1 accuracy on the validation photos, percent, with the averaged weights.
+        val_photos: the number of validation photos used.
+        photos: the number of training photos shown.
+        photos_per_s: training photos per second of waiting and computing.
         waiting_s: seconds in which the network waited for photos.
-        computing_s: seconds of forward, backward and update.
+        computing_s: seconds of forward pass, backward pass and update.
         validating_s: seconds of validation.
     """
 
@@ -44,7 +44,7 @@ class EpochRow:
 
 
 def log_csv(rows: Sequence[EpochRow]) -> bytes:
-    """A CSV with a line for every epoch (RFC 4180, but for the line ends)."""
+    """Return a CSV with one line per epoch (RFC 4180, except that lines end with a line feed)."""
     names = [field.name for field in fields(EpochRow)]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

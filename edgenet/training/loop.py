@@ -1,4 +1,4 @@
-"""The loop: epochs of steps, with everything saved as it goes."""
+"""The training loop: runs the epochs step by step and saves the state regularly."""
 
 from __future__ import annotations
 
@@ -28,19 +28,25 @@ from edgenet.training.validation import Validation, validate
 
 SAVE_EVERY_S = 60.0
 VALIDATED_PER_EPOCH = 2000
-"""The validation after each epoch uses at most so many photos; the last one, of which accuracy is told, uses all."""
+"""The most photos that the validation after each epoch uses. The final validation, which is reported, uses all."""
 LOG_FILE = "log.csv"
 
 
 def run_epochs(job: Job, request: StopRequest, progress: Progress, say: Say) -> Position:
-    """Trains from the job's position to the end.
+    """Train from the job's position to the end.
+
+    Args:
+        job: the training; its learner is changed in place.
+        request: whether a signal has asked the training to stop.
+        progress: called as the work advances.
+        say: called with one line per epoch.
 
     Returns:
-        the position at the end, with a row for every epoch.
+        the position at the end, with one log row per epoch.
 
     Raises:
-        TrainingStopped: a signal asked for it; everything is saved.
-        EdgenetError: out of memory, photos that cannot be read any more, a full disk, weights that are no numbers.
+        TrainingStopped: a signal asked the training to stop; its state is saved.
+        EdgenetError: memory ran out, a photo can no longer be read, the disk is full, or the loss is NaN or infinite.
     """
     position, recipe = job.position, job.plan.recipe
     while position.epoch < recipe.epochs:
@@ -54,7 +60,7 @@ def run_epochs(job: Job, request: StopRequest, progress: Progress, say: Say) -> 
 
 
 def _run_steps(job: Job, position: Position, request: StopRequest, progress: Progress) -> Position:
-    """The steps of one epoch from the position on."""
+    """Run the remaining steps of the position's epoch."""
     recipe, photos = job.plan.recipe, job.material.photos
     per_epoch = steps_per_epoch(len(photos), recipe.batch)
     resolution = resolution_in(recipe, position.epoch, job.variant.resolution)
@@ -97,14 +103,14 @@ def _step(job: Job, batch: Batch, epoch: int, rate: float, stop: bool) -> StepRe
                 f"start again with a lower --learning-rate than {job.plan.recipe.learning_rate:g}",
             )
         return result
-    # Only here, after the handler: the error held on to the tensors that filled the memory.
+    # Try smaller batches only after the handler: the error kept the tensors that filled the memory alive.
     raise out_of_memory(
         job.plan.recipe.batch, 2 * job.setting.share.processes, lambda photos: _fits(job, batch, photos)
     )
 
 
 def _fits(job: Job, batch: Batch, photos: int) -> bool:
-    """Whether a step with so many photos fits into the memory; the weights stay as they are."""
+    """Return whether a step with so many photos fits into memory; the weights do not change."""
     mine = max(photos // job.setting.share.processes, 1)
     try:
         forget_gradients(job.learner.network)
@@ -135,10 +141,14 @@ def _added(sums: Sums, result: StepResult, photos: int, seconds: tuple[float, fl
 
 
 def _validated(job: Job, epoch: int, progress: Progress) -> tuple[Validation | None, float]:
-    """What the averaged weights say of a part of the validation photos, and the seconds it took; first process only."""
+    """Validate the averaged weights on some of the validation photos.
+
+    Returns:
+        the result (None in every process except the first), and the seconds it took.
+    """
     began = time.perf_counter()
     recipe, photos = job.plan.recipe, job.material.photos
-    if epoch >= recipe.freeze_epochs:  # before, the statistics belong to weights that stay as they are
+    if epoch >= recipe.freeze_epochs:  # in frozen epochs the statistics still fit the weights
         order = epoch_order(photos.labels, recipe.seed, epoch, recipe.balance)
         measure_statistics(job.learner.average, photos, order, job.variant.resolution, job.setting.share)
     found = None
@@ -149,7 +159,13 @@ def _validated(job: Job, epoch: int, progress: Progress) -> tuple[Validation | N
 
 
 def validate_job(job: Job, progress: Progress, limit: int | None = None) -> Validation:
-    """What the averaged weights say of the validation photos."""
+    """Validate the averaged weights on the validation photos.
+
+    Args:
+        job: the training.
+        progress: called after every batch.
+        limit: the number of photos to use, evenly spread; None uses all.
+    """
     average = job.learner.average
     return validate(
         average,
@@ -182,7 +198,7 @@ def _row(job: Job, position: Position, found: Validation | None, validating_s: f
 
 
 def _save(job: Job, position: Position, whole: bool) -> None:
-    """Writes the state; after a whole epoch also the network and the log."""
+    """Write the state; after a whole epoch also write the network and the log."""
     if job.setting.share.process != 0:
         return
     if whole:
@@ -196,12 +212,12 @@ def _stop(job: Job, position: Position, per_epoch: int) -> None:
     raise TrainingStopped(
         f"stopped in epoch {position.epoch + 1} of {job.plan.recipe.epochs}, after step {position.step} of "
         f"{per_epoch}; everything is saved in {job.out}",
-        f"go on with: edgenet train --resume {job.out}",
+        f"continue with: edgenet train --resume {job.out}",
     )
 
 
 def _remaining_s(job: Job, position: Position) -> float:
-    """Seconds that the epochs to come will take, if each photo takes as long as in the last one of its resolution."""
+    """Estimate the seconds that the remaining epochs take; a photo's time grows with its number of pixels."""
     recipe, last = job.plan.recipe, position.rows[-1]
     here = (last.waiting_s + last.computing_s) / last.resolution**2
     return sum(
@@ -211,7 +227,7 @@ def _remaining_s(job: Job, position: Position) -> float:
 
 
 def epoch_line(row: EpochRow, epochs: int, remaining_s: float) -> str:
-    """One epoch for people."""
+    """Return one epoch's figures as a line to print."""
     return (
         f"epoch {row.epoch}/{epochs}  loss {row.train_loss:.3f}  top-1 train {row.train_top1:.1f} % val "
         f"{row.val_top1:.1f} %  {row.photos_per_s:.0f} photos/s  waiting {row.waiting_s:.1f} s computing "
@@ -220,7 +236,7 @@ def epoch_line(row: EpochRow, epochs: int, remaining_s: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds for people, such as 4 min 10 s.
+    """Format a duration for printing.
 
     >>> duration(250.4)
     '4 min 10 s'

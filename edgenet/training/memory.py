@@ -1,4 +1,4 @@
-"""Out of memory: which batch would fit is found by trying, and told."""
+"""Handles running out of memory: finds, by trying, a batch size that fits, and names it in the error."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ SIGNS = ("out of memory", "not enough memory", "can't allocate memory", "cannot 
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error of torch, of OpenCV or of Python says that memory is used up."""
+    """Return whether an error from torch, OpenCV or Python means that memory ran out."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in SIGNS)
 
 
 def out_of_memory(batch: int, least: int, fits: Callable[[int], bool]) -> EdgenetError:
-    """The error that says which batch fits, after trying halves of `batch` until one does.
+    """Return an error that names a batch size that fits; `batch` is halved until one does.
 
     Args:
-        batch: what did not fit.
-        least: the smallest that makes sense.
-        fits: tries a training step with so many photos.
+        batch: the batch size that did not fit.
+        least: the smallest useful batch size.
+        fits: tries a training step with so many photos and returns whether it fits.
     """
     smaller = batch // 2
     while smaller >= least:
@@ -35,5 +35,5 @@ def out_of_memory(batch: int, least: int, fits: Callable[[int], bool]) -> Edgene
         smaller //= 2
     return EdgenetError(
         f"there is not enough memory for a batch of {batch}, nor for one of {least}",
-        "take a variant of less width or a lower resolution",
+        "choose a variant with a smaller width or a lower resolution",
     )

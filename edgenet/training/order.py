@@ -1,4 +1,4 @@
-"""In which order photos are seen, and how an epoch is cut into steps."""
+"""The order in which an epoch shows the photos, and how the epoch is divided into steps."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ from edgenet.training.randomness import Purpose, generator
 
 
 def steps_per_epoch(photos: int, batch: int) -> int:
-    """How many steps of at most `batch` photos see all of them."""
+    """Return how many steps of at most `batch` photos cover all photos."""
     return -(-photos // batch)
 
 
 def epoch_order(labels: np.ndarray, seed: int, epoch: int, balance: bool) -> np.ndarray:
-    """Indices of the photos in the order in which an epoch shows them, as many as there are photos.
+    """Return the indices of the photos in the order in which an epoch shows them, int64 [n].
 
     Args:
-        labels: the class index of every photo [n].
-        balance: show every class equally often (to one photo); a small class's photos then come several times, and of a
-            large one's only some, others in every epoch.
+        labels: the class index of every photo, int64 [n].
+        seed: the seed of the training.
+        epoch: the epoch, from 0.
+        balance: show every class equally often, to within one photo. Photos of small classes then repeat within an
+            epoch, and each epoch shows only some photos of the large classes, chosen anew.
     """
     rng = generator(seed, Purpose.ORDER, epoch)
     if not balance:
@@ -34,14 +36,14 @@ def epoch_order(labels: np.ndarray, seed: int, epoch: int, balance: bool) -> np.
 
 
 def _repeated(rng: np.random.Generator, members: np.ndarray, count: int) -> np.ndarray:
-    """`count` of the members, none twice before all were there."""
+    """Return `count` random members; none repeats before all have been used."""
     rounds = [rng.permutation(members) for _ in range(-(-count // len(members)))]
     return np.concatenate([*rounds, members[:0]])[:count]
 
 
 def batches(order: np.ndarray, batch: int) -> list[np.ndarray]:
-    """The order cut into steps whose sizes differ by at most one photo.
+    """Divide the order into steps of at most `batch` photos whose sizes differ by at most one.
 
-    A rest of one photo would be a step of its own, from which batch normalization learns nothing.
+    Full batches could leave a last step of one photo, from which batch normalization learns nothing.
     """
     return np.array_split(order, steps_per_epoch(len(order), batch))

@@ -1,4 +1,4 @@
-"""The training photos: each decoded once, checked, made small, and kept in memory as far as the budget goes."""
+"""The training photos: each is decoded once, checked, shrunk, and kept in memory while the budget lasts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from edgenet.data import PhotoSet
 from edgenet.errors import EdgenetError
 
 MARGIN = 1.25
-"""Photos are kept at this much more than the training size, so that crops of them still have its detail."""
+"""Photos are kept this many times larger than the training resolution, so that crops are still detailed enough."""
 
 _CHUNK = 32
 _BLOCK = 1024
@@ -25,14 +25,14 @@ _BLOCK = 1024
 
 @dataclass(frozen=True)
 class TrainingPhotos:
-    """Photos that can be read, made small.
+    """The readable photos, shrunk.
 
     Attributes:
-        photoset: where they are.
-        labels: the class index of each, int64 [n].
-        contents: the SHA-256 of each file.
-        skipped: (name, reason) of those that could not be read and are not among the others.
-        side: what a photo's shorter side is reduced to where it is longer, pixels.
+        photoset: the files of these photos.
+        labels: the class index of each photo, int64 [n].
+        contents: the SHA-256 of each file, 32 bytes.
+        skipped: (name, reason) of the photos that could not be read; they are left out of the other fields.
+        side: the length that a longer shorter side of a photo is reduced to, pixels.
     """
 
     photoset: PhotoSet
@@ -47,16 +47,16 @@ class TrainingPhotos:
 
     @property
     def in_memory(self) -> int:
-        """How many need not be decoded again."""
+        """The number of photos kept in memory; the others are decoded at each use."""
         return sum(pixels is not None for pixels in self._pixels)
 
     def pixels(self, index: int) -> np.ndarray:
-        """One photo, uint8 BGR [height, width, 3]; the same whether it was kept or is decoded again."""
+        """Return one photo, uint8 BGR [height, width, 3]; the pixels are the same from memory as from the file."""
         kept = self._pixels[index]
         return kept if kept is not None else shrink(self.photoset.read(index), self.side)
 
     def take(self, indices: Sequence[int]) -> TrainingPhotos:
-        """The photos at these indices, in this order."""
+        """Return the photos at these indices, in this order."""
         return replace(
             self,
             photoset=self.photoset.take(indices),
@@ -69,15 +69,16 @@ class TrainingPhotos:
 def read_photos(
     photoset: PhotoSet, resolution: int, budget: int, progress: Callable[[int, int], None] | None = None
 ) -> TrainingPhotos:
-    """Decodes every photo once.
+    """Decode every photo once and keep as many as the budget allows.
 
     Args:
-        photoset: labelled.
-        resolution: of the training, pixels.
-        budget: bytes for photos in memory; those beyond are decoded each time they are used.
+        photoset: the photos; all must have labels.
+        resolution: the training resolution, pixels.
+        budget: bytes for photos in memory; photos beyond it are decoded at each use.
+        progress: called with the number of photos done and the number of all photos.
 
     Raises:
-        EdgenetError: not one can be read.
+        EdgenetError: none of the photos can be read.
     """
     side = math.ceil(MARGIN * resolution)
     read: list[_Read | str] = []
@@ -95,7 +96,7 @@ def read_photos(
 
 
 def shrink(bgr: np.ndarray, side: int) -> np.ndarray:
-    """The photo with its shorter side reduced to `side` pixels by averaging areas; a smaller one as it is."""
+    """Return the photo with its shorter side reduced to `side` pixels by area averaging, or unchanged if smaller."""
     height, width = bgr.shape[:2]
     factor = side / min(height, width)
     if factor >= 1:
@@ -105,7 +106,7 @@ def shrink(bgr: np.ndarray, side: int) -> np.ndarray:
 
 
 def memory_budget() -> int:
-    """Half of the memory that is free now, bytes; 1 GiB where the system does not say."""
+    """Return half of the memory that is free now, in bytes; 1 GiB where the system does not report it."""
     try:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     except (ValueError, OSError, AttributeError):  # AttributeError: Windows
@@ -119,7 +120,7 @@ class _Read:
 
 
 def _read(photoset: PhotoSet, index: int, side: int) -> _Read | str:
-    """One photo, or the reason why there is none."""
+    """Return one photo, or the reason why it cannot be read."""
     try:
         data = photoset.read_bytes(index)
         return _Read(hashlib.sha256(data).digest(), shrink(read_photo(data, photoset.names[index]), side))

@@ -1,4 +1,4 @@
-"""What a training was asked to do, as it travels into its state file and back."""
+"""What the user asked a training to do, and how the state file stores it."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from edgenet.training.student import QatPlan
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that decides what a training does.
+    """Every choice that decides what a training does.
 
     Attributes:
-        variant: its name.
-        data: the path of the photos as it was given.
-        recipe: the numbers.
+        variant: the variant's name.
+        data: the path of the photos, as the user gave it.
+        recipe: the training recipe.
         distillation: how much the teacher counts.
-        pretrained: "imagenet", a file of weights, or None for random ones.
-        teacher: a variant with ImageNet weights or a file of weights, None for no teacher.
-        hold_out: share of every class to validate with, where the data has no part for it.
+        pretrained: "imagenet" or a file of weights to start from; None for random weights.
+        teacher: a variant with ImageNet weights or a file of weights; None for no teacher.
+        hold_out: share of every class to validate with, if the data has no validation split.
         device: "auto", "cpu", "cuda" or "cuda:N".
-        memory: bytes for photos in memory, None for half of what is free; changes nothing but the speed.
-        qat: for quantization-aware training of `pretrained`; None for a float network.
+        memory: bytes for photos in memory; None for half of the free memory. It changes only the speed.
+        qat: the settings of quantization-aware training of `pretrained`; None to train a float network.
     """
 
     variant: str
@@ -42,15 +42,15 @@ class Plan:
 
 
 def plan_to_json(plan: Plan) -> dict[str, Any]:
-    """The plan in JSON's types."""
+    """Return the plan as values that JSON can store."""
     return asdict(plan)
 
 
 def plan_from_json(values: Mapping[str, Any]) -> Plan:
-    """What `plan_to_json` gave, as a plan.
+    """Return the plan that `plan_to_json` stored.
 
     Raises:
-        KeyError, TypeError, EdgenetError: it is something else.
+        KeyError, TypeError, EdgenetError: the values are not those of a plan.
     """
     recipe = dict(values["recipe"])
     recipe["augmentation"] = Augmentation(**recipe["augmentation"])
@@ -60,7 +60,7 @@ def plan_from_json(values: Mapping[str, Any]) -> Plan:
 
 
 def data_digest(photos: TrainingPhotos) -> str:
-    """SHA-256 over the photos' contents and classes in their order, 64 hexadecimal digits."""
+    """Return the SHA-256 over the photos' contents and class indices, in order, as 64 hexadecimal digits."""
     digest = hashlib.sha256()
     for content, label in zip(photos.contents, photos.labels, strict=True):
         digest.update(content + int(label).to_bytes(4, "little"))

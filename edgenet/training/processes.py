@@ -1,4 +1,4 @@
-"""Data-parallel training: processes that `torchrun` started, each with its share of every batch."""
+"""Data-parallel training: each process that `torchrun` started works on its share of every batch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from edgenet.training.loader import Share
 
 @contextmanager
 def joined(device: torch.device, environment: Mapping[str, str] = os.environ) -> Iterator[Share]:
-    """Joins the other processes where `torchrun` started this one (gloo between CPUs, nccl between GPUs)."""
+    """Join the process group if `torchrun` started this process, and yield this process's share.
+
+    Without `torchrun` the share is the whole batch. CPUs communicate through gloo, GPUs through nccl.
+    """
     if int(environment.get("WORLD_SIZE", "1")) < 2:
         yield Share()
         return
@@ -27,12 +30,18 @@ def joined(device: torch.device, environment: Mapping[str, str] = os.environ) ->
 
 
 def is_first(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether this is the process that writes and prints."""
+    """Return whether this is the first process, which alone writes files and prints."""
     return environment.get("RANK", "0") == "0"
 
 
 def local_device(name: str, environment: Mapping[str, str] = os.environ) -> torch.device:
-    """The device of this process: "auto" is a GPU where there is one; processes beside each other take one each."""
+    """Return the device of this process.
+
+    Args:
+        name: "auto" (a GPU if there is one, else the CPU), "cpu", "cuda" or "cuda:N". "auto" and "cuda" give each
+            process on this machine a GPU of its own.
+        environment: the environment variables that `torchrun` sets.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(name)
@@ -42,10 +51,11 @@ def local_device(name: str, environment: Mapping[str, str] = os.environ) -> torc
 
 
 def sum_over(tensors: Sequence[Tensor], share: Share) -> None:
-    """Replaces every tensor by its sum over all processes, in one message.
+    """Replace every tensor, in place, by its sum over all processes; one message carries them all.
 
     Args:
-        tensors: float32, on one device, in the same order everywhere.
+        tensors: float32 tensors on one device, in the same order in every process.
+        share: this process's share of each batch.
     """
     if share.processes == 1 or not tensors:
         return
@@ -58,6 +68,6 @@ def sum_over(tensors: Sequence[Tensor], share: Share) -> None:
 
 
 def wait_for_all(share: Share) -> None:
-    """Returns when every process is here."""
+    """Wait until every process has called this function."""
     if share.processes > 1:
         dist.barrier()

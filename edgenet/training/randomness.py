@@ -1,7 +1,7 @@
-"""Random numbers by their place in the training: (seed, purpose, epoch, step) gives a generator, nothing is carried on.
+"""Random number generators for each place in a training, made anew from (seed, purpose, epoch, step).
 
-A training that stops anywhere therefore needs no state of generators to go on as if it had not stopped, and processes
-that share the work draw the same numbers without telling each other.
+No generator lives on from step to step. A training can therefore stop anywhere and resume with the same numbers without
+saving any generator state, and processes that share the work draw the same numbers without communicating.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 
 
 class Purpose(IntEnum):
-    """What is drawn; numbers for one purpose do not depend on how many another took."""
+    """What random numbers are for. How many numbers one purpose draws does not affect any other purpose."""
 
     ORDER = 1
     AUGMENTATION = 2
@@ -23,11 +23,11 @@ class Purpose(IntEnum):
 
 
 def generator(seed: int, purpose: Purpose, epoch: int = 0, step: int = 0) -> np.random.Generator:
-    """numpy's generator for one place in the training."""
+    """Return the numpy generator for one place in the training."""
     return np.random.default_rng([seed, purpose, epoch, step])
 
 
 def seed_torch(seed: int, purpose: Purpose, epoch: int = 0, step: int = 0, process: int = 0) -> None:
-    """Sets torch's own generators, which dropout and fresh weights draw from."""
+    """Seed torch's global generators for one place in the training; dropout and new weights draw from them."""
     sequence = np.random.SeedSequence([seed, purpose, epoch, step, process])
     torch.manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> 1))

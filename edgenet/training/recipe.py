@@ -1,4 +1,4 @@
-"""How a network is trained: every number that its result depends on, beside the photos and the first weights."""
+"""The training recipe: with the photos and the initial weights, these numbers decide the result."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def _check(name: str, value: float, low: float, high: float) -> None:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How a training photo differs each time it is seen.
+    """How training photos are changed at random each time they are shown.
 
     Attributes:
-        crop_scale: smallest share of the photo's area that a crop covers; 1 covers as much as fits.
-        flip: mirror every second photo.
-        colour: how far brightness, contrast and saturation go from 1, to either side.
-        mixup: the a of mixup's Beta(a, a) (arXiv 1710.09412, section 2); 0 for none.
+        crop_scale: the smallest share of the photo's area that a crop covers; with 1, crops are as large as fits.
+        flip: whether to mirror photos left to right with a probability of one half.
+        colour: brightness, contrast and saturation are each multiplied by 1 - colour to 1 + colour.
+        mixup: the parameter a of mixup's Beta(a, a) distribution (arXiv 1710.09412, section 2); 0 turns mixup off.
     """
 
     crop_scale: float = 0.35
@@ -39,11 +39,11 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Distillation:
-    """How much a teacher counts.
+    """How much a teacher counts (knowledge distillation).
 
     Attributes:
-        weight: share of the loss that is the distance to the teacher; the rest is that to the labels.
-        temperature: what logits are divided by before they are compared (arXiv 1503.02531, section 2).
+        weight: the weight of the teacher loss; the label loss has the weight 1 - weight.
+        temperature: the divisor of the logits of both networks in the teacher loss (arXiv 1503.02531, section 2).
     """
 
     weight: float = 0.7
@@ -59,18 +59,19 @@ class Recipe:
     """The numbers of a training.
 
     Attributes:
-        epochs: how often every photo is seen.
-        batch: photos a step, over all processes together.
-        learning_rate: the highest.
-        weight_decay: of convolutions that are not depthwise, and of linear layers.
-        warmup_epochs: over which the learning rate rises from 0; a fraction is fine.
-        label_smoothing: share of the target that is spread over all classes (arXiv 1512.00567, section 7).
-        ema_decay: of the average of the weights, which is what is kept; 0 keeps the weights themselves.
-        freeze_epochs: so many at the beginning train the last layer alone.
-        progressive: the first 40 % of the epochs at half the resolution, the next 30 % at three quarters, for speed.
-        balance: show every class equally often.
-        precision: auto is bfloat16 on GPUs that have it, else float32.
-        seed: of everything that is drawn.
+        epochs: the number of epochs; each shows as many photos as there are.
+        batch: photos per step, over all processes together.
+        learning_rate: the highest learning rate.
+        weight_decay: the weight decay of linear layers and of convolutions that are not depthwise.
+        warmup_epochs: epochs of linear learning-rate warm-up; fractions are allowed.
+        label_smoothing: the share of the target that is spread over all classes (arXiv 1512.00567, section 7).
+        ema_decay: decay of the weights' moving average, which is the result; with 0 the last weights are the result.
+        freeze_epochs: the number of epochs at the start that train only the last layer.
+        progressive: for speed, train 40 % of the epochs at half the resolution, then 30 % at three quarters of it.
+        balance: whether to show every class equally often.
+        precision: "auto" means bfloat16 on GPUs that support it, else float32.
+        seed: the seed of all random numbers.
+        augmentation: how training photos are changed at random.
     """
 
     epochs: int = 30

@@ -1,6 +1,7 @@
-"""Stochastic gradient descent with Nesterov's momentum.
+"""Stochastic gradient descent with Nesterov momentum.
 
-torch's own optimizers import its compiler with their first step, which takes seconds: as long as a short training.
+torch's own optimizers are not used because their first step imports torch's compiler. That takes seconds, as long as
+a short training.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ MOMENTUM = 0.9
 
 @dataclass
 class Descent:
-    """What the steps remember.
+    """The optimizer's settings and state.
 
     Attributes:
-        weight_decay: of each parameter, by name.
-        momentum: of each parameter that has had a gradient, by name.
+        weight_decay: the weight decay of each parameter, by parameter name.
+        momentum: the momentum of each parameter that has had a gradient, by parameter name.
     """
 
     weight_decay: Mapping[str, float]
@@ -29,9 +30,12 @@ class Descent:
 
 @torch.no_grad()
 def descend(network: nn.Module, descent: Descent, rate: float) -> None:
-    """One step: g += decay w; m = 0.9 m + g; w -= rate (g + 0.9 m), as torch's SGD with `nesterov=True` has it.
+    """Take one step: g += decay w; m = 0.9 m + g; w -= rate (g + 0.9 m), as in torch's SGD with `nesterov=True`.
 
-    Parameters without a gradient stay as they are.
+    Args:
+        network: its parameters are changed in place; those without a gradient stay unchanged.
+        descent: its momentum is updated in place.
+        rate: the learning rate.
     """
     for name, parameter in network.named_parameters():
         gradient = parameter.grad
@@ -46,6 +50,6 @@ def descend(network: nn.Module, descent: Descent, rate: float) -> None:
 
 
 def forget_gradients(network: nn.Module) -> None:
-    """The next backward pass starts from nothing."""
+    """Clear all gradients, so that the next backward pass does not add to them."""
     for parameter in network.parameters():
         parameter.grad = None

@@ -1,8 +1,8 @@
-"""Depthwise convolutions over maps that are smaller than their filter, trained as fast as over others on a CPU.
+"""Speeds up, on CPUs, the training of depthwise convolutions whose input maps are smaller than their filter.
 
-oneDNN has no fast kernel for the gradient of their weights: on maps of 2x2 it takes 100 times as long as on maps of 4x4
-(256 channels, 128 photos, torch 2.13). The gradient is a sum over the map, to which zeros around it add nothing; with
-enough of them the kernel is the fast one.
+For such maps oneDNN has no fast kernel for the weight gradient: it takes 100 times as long on 2x2 maps as on 4x4 maps
+(256 channels, 128 photos, torch 2.13). The weight gradient is a sum over the map, so zeros added around the map do not
+change it. With enough zeros the map is large enough for the fast kernel.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Pair = tuple[int, int]
 
 
 class FastSmallMaps(TorchFunctionMode):
-    """While it is entered, convolutions over maps that are too small take their gradient the fast way."""
+    """A context manager: inside it, depthwise convolutions over small maps compute their gradient the fast way."""
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if function is functional.conv2d and not kwargs and len(args) == 7:
@@ -40,7 +40,7 @@ def _pair(value: int | Pair) -> Pair:
 
 
 def _missing(x: Tensor, weight: Tensor, stride: Pair) -> Pair:
-    """How many rows and columns a map lacks for the fast kernel."""
+    """Return how many rows and columns must be added to the map for oneDNN's fast kernel to apply."""
     rows, columns = (max(weight.shape[i] + stride[i - 2] - 1 - x.shape[i], 0) for i in (2, 3))
     return rows, columns
 
@@ -75,7 +75,7 @@ class _Depthwise(torch.autograd.Function):
 
 
 def _widen(gradient: Tensor, wide: Tensor, weight: Tensor, stride: Pair, padding: Pair) -> Tensor:
-    """The gradient with zeros for the outputs that only the wider map has."""
+    """Return the output gradient, with zeros added for the outputs that only the widened map has."""
     height, width = (
         (wide.shape[i] + 2 * padding[i - 2] - weight.shape[i]) // stride[i - 2] + 1 for i in (2, 3)
     )

@@ -1,4 +1,4 @@
-"""Which photos train and which validate: the data's own split folders, else a share that is held out of every class."""
+"""Splits the photos into training and validation: by the data's split folders, else by holding out some per class."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgenet.errors import EdgenetError
 
 TRAINING = ("train", "training")
 VALIDATION = ("val", "valid", "validation", "test", "testing")
-"""In the order of preference: a test part is only used where there is nothing else to validate with."""
+"""In order of preference: a test split is used only if there is no validation split."""
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class Opened:
     """The photos of a training.
 
     Attributes:
-        training: those to train with, and those to hold out where `validation` is None.
-        validation: the data's own validation part.
+        training: the photos to train with. If `validation` is None, some of them must be held out.
+        validation: the data's own validation split; None if there is none.
     """
 
     training: PhotoSet
@@ -29,11 +29,11 @@ class Opened:
 
 
 def open_training_data(path: Path) -> Opened:
-    """Opens the labelled photos in a folder or a zip.
+    """Open the labelled photos in a folder or a zip.
 
     Raises:
-        EdgenetError: no class folders, a single class, splits without one to train with, or splits of
-            other classes.
+        EdgenetError: there are no class folders or only one class, no split is for training, or the classes of the
+            splits differ.
     """
     folders = split_folders(path)
     training_part = _first(folders, TRAINING)
@@ -54,13 +54,17 @@ def open_training_data(path: Path) -> Opened:
 def hold_out(
     labels: Sequence[int], contents: Sequence[bytes], share: float, seed: int
 ) -> tuple[list[int], list[int]]:
-    """Indices to train with and indices held out: of every class the same share, at least one photo each.
+    """Return the indices to train with and the indices held out, both rising.
 
-    The choice depends on the photos' contents and the seed, not on their names; a photo that is there several times is
-    on one side only.
+    The same share of every class is held out, at least one photo. The choice depends on the photos' contents and the
+    seed, not on their names. Copies of a photo within a class all land on the same side. If a class has only copies of
+    one photo, none is held out.
 
     Args:
-        contents: a hash of every photo.
+        labels: the class index of every photo.
+        contents: a hash of every photo's file.
+        share: the share of each class to hold out, between 0 and 1.
+        seed: the seed of the training.
 
     Raises:
         EdgenetError: the share is not between 0 and 1.
@@ -86,7 +90,7 @@ def _held_of(members: list[int], contents: Sequence[bytes], share: float, seed: 
         groups.setdefault(contents[index], []).append(index)
     wanted = max(1, round(share * len(members)))
     held: set[int] = set()
-    for group in list(groups.values())[:-1]:  # the last one is left to train with
+    for group in list(groups.values())[:-1]:  # keep the last photo for training
         if len(held) >= wanted:
             break
         held.update(group)
@@ -97,10 +101,10 @@ def _labelled(path: Path, split: str | None) -> PhotoSet:
     photos = open_photos(path, split=split)
     if any(label is None for label in photos.labels):
         raise EdgenetError(
-            f"the photos in {path} have no labels", "put those of every class into a folder of its own"
+            f"the photos in {path} have no labels", "put the photos of each class into a folder of its own"
         )
     if len(set(photos.labels)) < 2:
-        raise EdgenetError(f"{path} has a single class", "give a folder for each of at least two classes")
+        raise EdgenetError(f"{path} has only one class", "give a folder for each of at least two classes")
     return photos
 
 

@@ -1,4 +1,4 @@
-"""The state of a training in one file, from which it goes on as if it had not stopped."""
+"""The state of a training in one file, from which it resumes as if it had never stopped."""
 
 from __future__ import annotations
 
@@ -20,13 +20,21 @@ from edgenet.zoo.classifier import NetworkOptions
 
 STATE_FILE = "state.safetensors"
 FORMAT_VERSION = 1
-# All metadata is one JSON text under one key: safetensors writes several keys in no fixed order.
+# All metadata is one JSON text under one key, because safetensors writes several keys in no fixed order.
 METADATA_KEY = "edgenet.training"
 
 
 @dataclass(frozen=True)
 class Sums:
-    """What an epoch added up so far."""
+    """The sums of an epoch so far.
+
+    Attributes:
+        loss: the sum of the photos' training losses.
+        correct: the number of photos that were classified correctly.
+        photos: the number of photos shown.
+        waiting_s: seconds in which the network waited for photos.
+        computing_s: seconds of forward pass, backward pass and update.
+    """
 
     loss: float = 0.0
     correct: int = 0
@@ -37,13 +45,13 @@ class Sums:
 
 @dataclass(frozen=True)
 class Position:
-    """Where a training is.
+    """How far a training has come.
 
     Attributes:
-        epoch: the epoch that goes on, from 0; all are done when it is the recipe's number.
-        step: the step in it that comes next.
-        sums: of the epoch so far.
-        rows: of the epochs before.
+        epoch: the current epoch, from 0; the training is finished when it equals the recipe's number of epochs.
+        step: the next step of this epoch, from 0.
+        sums: the sums of this epoch so far.
+        rows: the log rows of the finished epochs.
     """
 
     epoch: int = 0
@@ -54,17 +62,19 @@ class Position:
 
 @dataclass(frozen=True)
 class TrainingState:
-    """Everything that a training needs to go on.
+    """Everything that a training needs to resume.
 
     Attributes:
-        data_digest: of the training photos (`plan.data_digest`).
-        labels: the classes.
-        options: what the network is built with.
-        source: where the first weights came from, as a checkpoint states it.
-        licence: of them.
-        processes: among which the batches are divided.
-        updates: how many steps there were.
-        tensors: see `learner.learner_tensors`.
+        plan: what the user asked for.
+        position: how far the training has come.
+        data_digest: the digest of the training photos (see `plan.data_digest`).
+        labels: the class names.
+        options: the options that the network was built with.
+        source: where the initial weights came from, as checkpoints state it.
+        licence: the licence of the initial weights.
+        processes: the number of processes that share each batch.
+        updates: the number of steps taken.
+        tensors: the learner's tensors (see `learner.learner_tensors`).
     """
 
     plan: Plan
@@ -80,10 +90,10 @@ class TrainingState:
 
 
 def save_state(folder: Path, state: TrainingState) -> None:
-    """Writes the state; until it is whole, the one before stays.
+    """Write the state file; an earlier one is replaced only when the new one is complete.
 
     Raises:
-        EdgenetError: it cannot be written.
+        EdgenetError: the file cannot be written.
     """
     metadata = {
         "format": FORMAT_VERSION,
@@ -101,15 +111,15 @@ _PLAIN = ("data_digest", "labels", "source", "licence", "processes", "updates")
 
 
 def load_state(folder: Path) -> TrainingState:
-    """Reads what `save_state` wrote.
+    """Read the state file that `save_state` wrote.
 
     Raises:
-        EdgenetError: there is none, or it is damaged or of a newer edgenet.
+        EdgenetError: there is no state file, it is damaged, or a newer edgenet wrote it.
     """
     path = folder / STATE_FILE
     if not path.is_file():
         raise EdgenetError(
-            f"{folder} holds no training to go on with (no {STATE_FILE})",
+            f"{folder} holds no training to resume (no {STATE_FILE})",
             "give the folder that edgenet train --out wrote",
         )
     try:
@@ -143,10 +153,16 @@ def _state(metadata: dict[str, Any], tensors: dict[str, Tensor]) -> TrainingStat
 
 
 def check_same_data(state: TrainingState, labels: tuple[str, ...], digest: str, where: str) -> None:
-    """Refuses to go on with other photos or classes than before.
+    """Check that the photos and the classes are still those of the saved training.
+
+    Args:
+        state: the saved state.
+        labels: the class names now.
+        digest: the digest of the photos now.
+        where: the path of the photos, for the error message.
 
     Raises:
-        EdgenetError: they differ.
+        EdgenetError: the photos or the classes differ.
     """
     if labels != state.labels:
         new, gone = set(labels) - set(state.labels), set(state.labels) - set(labels)
@@ -157,6 +173,6 @@ def check_same_data(state: TrainingState, labels: tuple[str, ...], digest: str, 
         )
     if digest != state.data_digest:
         raise EdgenetError(
-            f"the photos in {where} are not those that the training began with",
+            f"the photos in {where} are not those that the training started with",
             "give the same photos, or start a new training with another --out",
         )

@@ -1,7 +1,7 @@
-"""The statistics of batch normalization for averaged weights: measured anew, on photos as the device sees them.
+"""Measures the batch normalization statistics of the averaged weights anew, on photos prepared as on the device.
 
-An average of running statistics belongs to no weights that there ever were, least of all to the averaged ones
-(arXiv 1803.05407, section 3.2); after few steps the running ones are also far behind.
+Averaged running statistics do not fit the averaged weights (arXiv 1803.05407, section 3.2). After only a few steps they
+also lag far behind.
 """
 
 from __future__ import annotations
@@ -27,12 +27,16 @@ BATCH = 64
 def measure_statistics(
     network: Classifier | Student, photos: TrainingPhotos, order: np.ndarray, resolution: int, share: Share
 ) -> None:
-    """Sets means and variances of batch normalization to those over some photos; every process takes its share.
+    """Set the means and variances of all batch normalization layers to those over some photos.
+
+    Every process measures its share of the photos, and the results are averaged over the processes.
 
     Args:
-        network: in evaluation mode, which it is afterwards too.
+        network: the network, in evaluation mode; it is changed in place and is in evaluation mode afterwards.
+        photos: the training photos.
         order: indices of the photos; the first 512 are used.
-        resolution: of the pictures, pixels.
+        resolution: the side of the pictures, pixels.
+        share: this process's share of the photos.
     """
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     if not norms:
@@ -40,7 +44,7 @@ def measure_statistics(
     before = [(norm.momentum, _counter(norm).clone()) for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # the plain average over all batches
+        norm.momentum = None  # None makes torch average over all batches equally
         norm.train()
     device = next(network.parameters()).device
     for pixels in _pictures(photos, order[:PHOTOS][share.rows], resolution):
@@ -58,7 +62,7 @@ def _counter(norm: nn.BatchNorm2d) -> torch.Tensor:
 
 
 def _pictures(photos: TrainingPhotos, indices: np.ndarray, resolution: int) -> Iterator[torch.Tensor]:
-    """uint8 RGB [n,resolution,resolution,3], batches of nearly equal size."""
+    """Yield the photos in batches of nearly equal size, uint8 RGB [n,resolution,resolution,3]."""
     for part in np.array_split(indices, -(-len(indices) // BATCH)):
         yield torch.from_numpy(np.concatenate([prepare(photos.pixels(int(i)), resolution) for i in part]))
 

@@ -1,4 +1,4 @@
-"""One step: a batch forward and backward, gradients shared between processes, weights and average updated."""
+"""One training step: forward and backward pass, sum of the gradients over the processes, and update of the weights."""
 
 from __future__ import annotations
 
@@ -20,7 +20,15 @@ from edgenet.training.targets import Teacher, label_loss, mix, teacher_loss, tot
 
 @dataclass(frozen=True)
 class Setting:
-    """What stays the same over all steps."""
+    """The settings that stay the same in all steps.
+
+    Attributes:
+        recipe: the training recipe.
+        distillation: how much the teacher counts.
+        teacher: the network to learn from; None for no teacher.
+        device: the device of this process.
+        share: this process's share of each batch.
+    """
 
     recipe: Recipe
     distillation: Distillation
@@ -34,8 +42,8 @@ class StepResult:
     """One step's figures, over all processes.
 
     Attributes:
-        loss: mean over the photos.
-        correct: photos whose best class is right (the larger part, where photos are mixed).
+        loss: the loss, averaged over the photos.
+        correct: the number of photos whose best class is right; in mixup, the label with the larger share counts.
         stop: whether any process was asked to stop.
     """
 
@@ -47,11 +55,15 @@ class StepResult:
 def train_step(
     learner: Learner, batch: Batch, setting: Setting, epoch: int, rate: float, stop: bool = False
 ) -> StepResult:
-    """Changes the learner by one batch.
+    """Train the learner on one batch.
 
     Args:
+        learner: it is changed in place.
+        batch: this process's part of the step's photos.
+        setting: the settings of the training.
+        epoch: the epoch, from 0.
         rate: the learning rate.
-        stop: whether this process was asked to stop; told to all with the gradients.
+        stop: whether this process was asked to stop; it is sent to all processes together with the gradients.
     """
     seed_torch(setting.recipe.seed, Purpose.NETWORK, epoch, batch.step, setting.share.process)
     forget_gradients(learner.network)
@@ -69,10 +81,10 @@ def train_step(
 
 
 def loss_of(learner: Learner, batch: Batch, setting: Setting, epoch: int) -> tuple[Tensor, Tensor]:
-    """The loss summed over this process's photos, and how many of them are right."""
+    """Return the loss summed over this process's photos, and how many of them were classified correctly."""
     recipe = setting.recipe
     labels = batch.labels.to(setting.device, non_blocking=True)
-    # NHWC in memory, seen as NCHW: that is channels_last.
+    # Permuting NHWC memory to NCHW gives the channels_last layout without a copy.
     pixels = batch.pixels.to(setting.device, non_blocking=True).permute(0, 3, 1, 2).float()
     mixed = mix(pixels, labels, recipe.augmentation.mixup, (recipe.seed, epoch, batch.step))
     normalized = learner.network.normalization(mixed.pixels)
@@ -87,16 +99,19 @@ def loss_of(learner: Learner, batch: Batch, setting: Setting, epoch: int) -> tup
 
 
 def uses_bfloat16(setting: Setting) -> bool:
-    """Whether the network computes in bfloat16: on a CPU only where asked (most emulate it, many times slower)."""
+    """Return whether to compute in bfloat16.
+
+    On a CPU it is used only on request, because most CPUs emulate it, many times slower.
+    """
     if setting.recipe.precision != "auto":
         return setting.recipe.precision == "bfloat16"
     return setting.device.type == "cuda" and torch.cuda.is_bf16_supported()
 
 
 def _share_out(learner: Learner, figures: Tensor, share: Share) -> None:
-    """Sums gradients and figures over the processes, and averages what batch normalization saw.
+    """Sum gradients and figures over the processes, and average the batch normalization statistics.
 
-    Every process then has the same weights and the same statistics.
+    Every process then makes the same update and holds the same statistics.
     """
     if share.processes == 1:
         return

@@ -1,4 +1,4 @@
-"""Quantization-aware training: a checkpoint's int8 network as the loop trains it, made by a post-training recipe."""
+"""Quantization-aware training: turns a checkpoint into the int8 network to train, with a post-training recipe."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class QatPlan:
     """What quantization-aware training starts from.
 
     Attributes:
-        recipe: the post-training recipe.
-        photos: training photos that calibrate.
-        start: SHA-256 of the network that the recipe gave, empty before it did.
+        recipe: the name of the post-training quantization recipe.
+        photos: the number of training photos used as calibration data.
+        start: SHA-256 of the int8 network that the recipe made (see `quantized_digest`); empty before.
     """
 
     recipe: str
@@ -46,11 +46,13 @@ class QatPlan:
 
 
 class Student(nn.Module):
-    """The fake-quantized reading as the loop sees a network: normalized RGB [n,3,H,W] to logits [n,classes].
+    """The fake-quantized network in the form that the training loop needs.
+
+    It maps normalized RGB [n,3,H,W] to logits [n,classes].
 
     Args:
-        quantized: where the training starts.
-        options: what the float network was built with.
+        quantized: the int8 network that training starts from.
+        options: the options that the float network was built with.
     """
 
     def __init__(self, quantized: QuantizedGraph, options: NetworkOptions) -> None:
@@ -60,28 +62,34 @@ class Student(nn.Module):
 
     @property
     def graph(self) -> Graph:
-        """The float graph that the integers stand for."""
+        """The float graph that was quantized."""
         return self.fake.quantized.graph
 
     @property
     def normalization(self) -> Normalization:
-        """What makes the graph's decoded pixels of pixels."""
+        """The normalization that turns pixels into the real values of the graph's input."""
         encoding = self.graph.takes_pixels()
         zero, size = float(encoding.zero_point), 1 / float(np.float32(encoding.scale))
         return Normalization((zero, zero, zero), (size, size, size))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits [n,classes] of normalized RGB `x` [n,3,H,W]."""
+        """Return the logits [n,classes] of normalized RGB `x` [n,3,H,W]."""
         return self.fake(x.permute(0, 2, 3, 1))
 
 
 def student_of(loaded: LoadedNetwork, photos: TrainingPhotos, plan: QatPlan, progress: Progress) -> Student:
-    """Quantizes a float network on training photos.
+    """Quantize a float network, with training photos as calibration data.
 
-    The same bytes whatever the number of threads.
+    The result is the same to the last bit for any number of threads.
+
+    Args:
+        loaded: the float network.
+        photos: the training photos.
+        plan: the recipe and the number of calibration photos.
+        progress: called as the quantization advances.
 
     Raises:
-        EdgenetError: see the recipes.
+        EdgenetError: the recipe cannot quantize the network.
     """
     with fixed_torch_threads():
         graph = lower(float_graph(loaded), exact_border=False)
@@ -91,24 +99,24 @@ def student_of(loaded: LoadedNetwork, photos: TrainingPhotos, plan: QatPlan, pro
 
 
 def float_graph(loaded: LoadedNetwork) -> Graph:
-    """The network as a graph that takes pixels."""
+    """Return the network as a graph whose input is pixels."""
     size = loaded.variant.resolution
     return simplify(read_torch(loaded.module, (size, size), loaded.variant.name), loaded.normalization)
 
 
 def calibration_indices(photos: TrainingPhotos, count: int) -> list[int]:
-    """Which of the training photos calibrate: evenly spread, and so over the classes."""
+    """Return the indices of the calibration photos: evenly spread, so that the classes are covered in proportion."""
     return evenly(len(photos), count)
 
 
 def calibration_images(photos: TrainingPhotos, resolution: int, count: int) -> NDArray[np.uint8]:
-    """Photos as the device sees them, uint8 RGB [n,resolution,resolution,3]."""
+    """Return the calibration photos, prepared as on the device, uint8 RGB [n,resolution,resolution,3]."""
     indices = calibration_indices(photos, count)
     return np.concatenate([prepare(photos.pixels(index), resolution) for index in indices])
 
 
 def quantized_digest(quantized: QuantizedGraph) -> str:
-    """SHA-256 of all integers and encodings, 64 hexadecimal digits."""
+    """Return the SHA-256 over all weights, biases and encodings, as 64 hexadecimal digits."""
     digest = hashlib.sha256()
     for name, encoding in sorted(quantized.encodings.items()):
         digest.update(f"{name} {encoding.scale!r} {encoding.zero_point}\n".encode())

@@ -1,4 +1,4 @@
-"""The loss: distance to the labels, softened and mixed, and to a teacher."""
+"""The training loss: the label loss, with label smoothing and mixup, and the teacher loss."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from edgenet.training.randomness import Purpose, generator
 from edgenet.training.recipe import Distillation
 
 Teacher = Callable[[Tensor], Tensor]
-"""Float RGB [n,3,size,size] in 0..255 to logits [n,classes], in the order of the student's classes."""
+"""A function from float RGB [n,3,size,size] in 0..255 to logits [n,classes], in the order of the student's classes."""
 
 
 @dataclass(frozen=True)
 class Mixed:
-    """Photos that are each mixed with another: `share` of itself and the rest of `others`.
+    """Photos that are each blended with another photo of the batch (mixup).
 
     Attributes:
-        pixels: float RGB [n,3,size,size].
-        others: the labels of the other photos, int64 [n].
+        pixels: the blended photos, float RGB [n,3,size,size].
+        others: the labels of the photos blended in, int64 [n].
+        share: the weight of the original photos; the photos blended in have the weight 1 - share.
     """
 
     pixels: Tensor
@@ -31,10 +32,12 @@ class Mixed:
 
 
 def mix(pixels: Tensor, labels: Tensor, strength: float, place: tuple[int, int, int]) -> Mixed:
-    """mixup (arXiv 1710.09412, section 2): one share for the batch from Beta(strength, strength).
+    """Apply mixup (arXiv 1710.09412, section 2), with one share for the batch drawn from Beta(strength, strength).
 
     Args:
         pixels: float RGB [n,3,size,size].
+        labels: the class indices, int64 [n].
+        strength: the parameter of the Beta distribution; 0 turns mixup off.
         place: seed, epoch and step of the training.
     """
     if not strength:
@@ -46,11 +49,13 @@ def mix(pixels: Tensor, labels: Tensor, strength: float, place: tuple[int, int, 
 
 
 def label_loss(logits: Tensor, labels: Tensor, mixed: Mixed, smoothing: float) -> Tensor:
-    """Cross-entropy with smoothed labels, summed over the photos.
+    """Return the cross-entropy with smoothed labels, summed over the photos.
 
     Args:
-        logits: [n,classes].
-        labels: int64 [n].
+        logits: the network's outputs [n,classes].
+        labels: the class indices of the original photos, int64 [n].
+        mixed: the blended photos, whose second labels count by their share.
+        smoothing: the share of the target that is spread over all classes.
     """
     loss = F.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="sum")
     if mixed.share == 1:
@@ -60,20 +65,21 @@ def label_loss(logits: Tensor, labels: Tensor, mixed: Mixed, smoothing: float) -
 
 
 def teacher_loss(logits: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """T^2 KL(teacher / T || student / T), summed over the photos (arXiv 1503.02531, section 2).
+    """Return T^2 KL(softmax(teacher / T) || softmax(student / T)), summed over the photos.
 
-    The factor T^2 keeps the gradients at the size of the labels'.
+    The factor T^2 keeps the gradients as large as those of the label loss. Source: arXiv 1503.02531, section 2.
 
     Args:
-        logits: the student's [n,classes].
-        teacher: the teacher's [n,classes].
+        logits: the student's logits [n,classes].
+        teacher: the teacher's logits [n,classes].
+        temperature: T.
     """
     student, wanted = (F.log_softmax(values / temperature, dim=1) for values in (logits, teacher))
     return temperature**2 * F.kl_div(student, wanted, reduction="sum", log_target=True)
 
 
 def total_loss(to_labels: Tensor, to_teacher: Tensor | None, distillation: Distillation) -> Tensor:
-    """Both losses in their shares; that to the labels alone where there is no teacher."""
+    """Return the weighted sum of the label loss and the teacher loss, or the label loss if there is no teacher."""
     if to_teacher is None:
         return to_labels
     return (1 - distillation.weight) * to_labels + distillation.weight * to_teacher

@@ -1,4 +1,4 @@
-"""A network to learn from: it sees the very same crops as the student (arXiv 2106.05237), at its own resolution."""
+"""The teacher in distillation: it gets the same crops as the student (arXiv 2106.05237), at its own resolution."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from edgenet.zoo.loaded import LoadedNetwork
 
 
 def teacher_of(loaded: LoadedNetwork, labels: tuple[str, ...], device: torch.device) -> Teacher:
-    """The network as a teacher for these classes.
+    """Return a network as a teacher for the student's classes.
 
     Args:
-        labels: the student's; the teacher must have every one, in any order.
+        loaded: the teacher's network.
+        labels: the student's classes; the teacher must know all of them, in any order.
+        device: the device that the teacher runs on.
 
     Raises:
         EdgenetError: the teacher lacks a class.
@@ -26,7 +28,7 @@ def teacher_of(loaded: LoadedNetwork, labels: tuple[str, ...], device: torch.dev
     lacking = [label for label, output in zip(labels, outputs, strict=True) if output is None]
     if lacking:
         raise EdgenetError(
-            f"the teacher {loaded.variant.name} knows {len(loaded.labels)} classes and not {', '.join(lacking[:3])}",
+            f"the teacher {loaded.variant.name} knows {len(loaded.labels)} classes, but not {', '.join(lacking[:3])}",
             "train the teacher on the same class folders first",
         )
     network = channels_last(loaded.with_pixels().to(device)).eval()

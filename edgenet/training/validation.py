@@ -1,4 +1,4 @@
-"""How often a network is right on photos that go the device's way: through `device_scripts/preprocess.py`."""
+"""Validation: the accuracy of a network on photos prepared as on the device, by `device_scripts/preprocess.py`."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ TOP = 5
 
 @dataclass(frozen=True)
 class Validation:
-    """What a network says of photos.
+    """A network's predictions on labelled photos.
 
     Attributes:
         labels: the class index of every photo, int64 [n].
-        ranked: its best classes, the best first, int64 [n, up to 5]; equal scores by class index.
-        loss: mean cross-entropy.
+        ranked: the best classes of every photo, best first, int64 [n, up to 5]; ties are ordered by class index.
+        loss: the mean cross-entropy.
         skipped: (name, reason) of the photos that could not be read.
     """
 
@@ -35,21 +35,21 @@ class Validation:
 
     @property
     def right(self) -> int:
-        """Photos whose best class is theirs."""
+        """The number of photos whose best class is right."""
         return int((self.ranked[:, 0] == self.labels).sum())
 
     @property
     def right_of_five(self) -> int:
-        """Photos whose class is among the best five."""
+        """The number of photos whose class is among the best five."""
         return int((self.ranked == self.labels[:, None]).any(axis=1).sum())
 
     @property
     def top1(self) -> float:
-        """Percent of the photos whose best class is theirs."""
+        """The percentage of photos whose best class is right."""
         return 100 * self.right / len(self.labels)
 
     def confusion(self, classes: int) -> NDArray[np.int64]:
-        """How many photos of each class (rows) were called each class (columns), [classes, classes]."""
+        """Return the counts of photos by true class (rows) and predicted class (columns), int64 [classes, classes]."""
         counts = np.zeros((classes, classes), np.int64)
         np.add.at(counts, (self.labels, self.ranked[:, 0]), 1)
         return counts
@@ -64,14 +64,18 @@ def validate(
     limit: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Validation:
-    """Runs a network in evaluation mode over labelled photos.
+    """Run a network over labelled photos.
 
     Args:
-        network: normalized RGB [n,3,size,size] to logits, in evaluation mode.
-        limit: how many photos, evenly spread; None for all.
+        network: a network from normalized RGB [n,3,size,size] to logits [n,classes], in evaluation mode.
+        normalization: the normalization that the network expects.
+        photos: the labelled photos.
+        resolution: the side of the network's input, pixels.
+        limit: the number of photos to use, evenly spread; None uses all.
+        progress: called with the number of photos done and the number of all photos.
 
     Raises:
-        EdgenetError: not one can be read.
+        EdgenetError: none of the photos can be read.
     """
     device = next(network.parameters()).device
     whole = PixelNetwork(network, normalization).to(device)
@@ -92,6 +96,6 @@ def validate(
 
 
 def _logits(network: nn.Module, batch: Loaded, device: torch.device) -> torch.Tensor:
-    """float32 [n,classes] on the CPU."""
+    """Return the logits, float32 [n,classes], on the CPU."""
     pixels = torch.from_numpy(batch.images).to(device).permute(0, 3, 1, 2).float()
     return network(pixels).float().cpu()

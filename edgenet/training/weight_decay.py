@@ -1,4 +1,4 @@
-"""Which parameters decay: not depthwise filters, not batch normalization, not biases.
+"""Decides which parameters have weight decay: all but depthwise filters, batch normalization and biases.
 
 "It was important to put very little or no weight decay (l2 regularization) on the depthwise filters since there are so
 few parameters in them" (arXiv 1704.04861, section 3.1).
@@ -13,14 +13,19 @@ from torch import nn
 
 @dataclass(frozen=True)
 class DecayGroups:
-    """The names of a network's parameters in two groups."""
+    """The names of a network's parameters, in two groups.
+
+    Attributes:
+        decaying: the parameters with weight decay.
+        free: the parameters without.
+    """
 
     decaying: tuple[str, ...]
     free: tuple[str, ...]
 
 
 def decay_groups(network: nn.Module) -> DecayGroups:
-    """Weights of linear layers and of convolutions that are not depthwise decay; everything else does not."""
+    """Group the parameters: weights of linear layers and of convolutions decay, except depthwise; others do not."""
     decaying = {
         f"{name}.weight" if name else "weight" for name, module in network.named_modules() if _decays(module)
     }

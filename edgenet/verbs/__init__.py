@@ -1,1 +1,1 @@
-"""The verbs: what the command line calls, as functions."""
+"""The verbs: one function for each edgenet command, called by the command line."""

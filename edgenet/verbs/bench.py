@@ -1,4 +1,4 @@
-"""The verb `bench`: latency on devices, written down with everything that decides it."""
+"""The verb `bench`: measures latency on devices and writes reports with all conditions that affect it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["Bench", "BenchOptions", "Failure", "bench", "bench_all"]
 
 @dataclass(frozen=True)
 class Failure:
-    """A phone that could not be measured, in the words of the error: what was found, and what to do."""
+    """A phone that could not be measured; `found` and `remedy` are those of the `EdgenetError`."""
 
     target: str
     found: str
@@ -31,12 +31,13 @@ class Failure:
 
 @dataclass(frozen=True)
 class Bench:
-    """What was measured.
+    """The result of `bench` or `bench_all`.
 
     Attributes:
-        reports: one `edgenet.latency.v1` for each model on each target: the first target's first, in the models' order.
-        files: where each was written, in the same order; empty without a folder.
-        failures: of `bench_all`, the phones that gave no report, and why.
+        reports: one `edgenet.latency.v1` report for each model on each target: target by target, and for each
+            target in the order of the models.
+        files: the path of each report, in the same order; empty if no output folder was given.
+        failures: phones that `bench_all` could not measure, and why.
     """
 
     reports: tuple[Report, ...]
@@ -52,17 +53,17 @@ def bench(
     progress: Progress = silent,
     measured: Callable[[Report], None] = lambda report: None,
 ) -> Bench:
-    """Measures models on devices, in turns where they are several.
+    """Measure models on devices; on each device, several models take turns.
 
     Args:
         models: .tflite files or bundles.
-        targets: such as "local", "ssh:pi@raspberrypi.local" or "adb".
-        out: a folder for the reports, NAME.on-TARGET.json; made if it is not there.
-        measured: told each report as soon as it is there and written.
+        targets: devices, such as "local", "ssh:pi@raspberrypi.local" or "adb".
+        out: folder for the reports, named NAME.on-TARGET.json; made if missing.
+        measured: called with each report once its target is done and the report is written.
 
     Raises:
-        EdgenetError: a model, target or option that does not fit, before anything is measured; a device that cannot be
-            reached or is lost (reports of targets before it are written already).
+        EdgenetError: before measuring, if a model, target or option is not usable; later, if a device cannot
+            be reached or is lost (the reports of earlier targets are already written).
     """
     options.check()
     _check(models, targets, options)
@@ -84,13 +85,14 @@ def bench_all(
     progress: Progress = silent,
     measured: Callable[[Report], None] = lambda report: None,
 ) -> Bench:
-    """Measures models on every phone that adb knows, on all at once; those that fail do not keep the others from it.
+    """Measure models on all attached phones (adb) at the same time; a failing phone does not stop the others.
 
     Args:
-        models, options, out, measured: see `bench`; `progress` is told each phone's stages under the phone's name.
+        models, options, out, measured: as for `bench`.
+        progress: called with each phone's stages, which start with the phone's name.
 
     Raises:
-        EdgenetError: a model or option that does not fit, no adb, or no phone at all.
+        EdgenetError: a model or option is not usable, adb is missing, or no phone is attached.
     """
     from edgenet.devices.adb_phones import attached
 
@@ -103,7 +105,7 @@ def bench_all(
 
     def told(stage: str, done: int, total: int | None) -> None:
         if stopped.is_set():
-            raise KeyboardInterrupt  # in every thread, as Ctrl-C ends the measurement of a single phone
+            raise KeyboardInterrupt  # Ctrl-C reaches only the main thread; this ends the others
         with one_at_a_time:
             progress(stage, done, total)
 
@@ -136,7 +138,7 @@ def _keep(
     out: Path | None,
     measured: Callable[[Report], None],
 ) -> list[str]:
-    """Writes the reports of a target, and tells of each; where they are."""
+    """Write a target's reports and call `measured` with each; return the paths."""
     files = []
     for name, report in zip(_names(models), reports, strict=True):
         if out is not None:
@@ -153,10 +155,10 @@ def _check(models: Sequence[Path], targets: Sequence[str], options: BenchOptions
     for target in targets:
         where = parse_target(target)
         if options.benchmark_model is not None and isinstance(where, Browser):
-            raise EdgenetError("a browser runs no benchmark_model", "leave out --benchmark-model")
+            raise EdgenetError("benchmark_model does not run in a browser", "leave out --benchmark-model")
         if not isinstance(where, Adb | Browser) and options.browser:
             raise EdgenetError(
-                f"{target} is measured in no browser", "leave out --browser, which is for phones (adb)"
+                f"{target} cannot be measured in a browser", "leave out --browser, which is for phones (adb)"
             )
     for model in models:
         open_model(model)
@@ -165,7 +167,7 @@ def _check(models: Sequence[Path], targets: Sequence[str], options: BenchOptions
 
 
 def _names(models: Sequence[Path]) -> list[str]:
-    """What the reports are called: the files' names, and a number where two are called the same."""
+    """Return the reports' names: the models' file stems, with a number if several models share a stem."""
     names: list[str] = []
     for model in models:
         taken = sum(name == model.stem or name.startswith(f"{model.stem}.") for name in names)
@@ -174,5 +176,5 @@ def _names(models: Sequence[Path]) -> list[str]:
 
 
 def _safe(target: str) -> str:
-    """A target in a file's name."""
+    """Replace the characters of a target that a file name should not have."""
     return "".join(c if c.isalnum() or c in "-_." else "-" for c in target)

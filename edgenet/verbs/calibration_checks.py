@@ -1,6 +1,7 @@
-"""Is this a sensible set to calibrate with? What can be known of it without labels, told as warnings.
+"""Warns about an unsuitable set of calibration photos, as far as that can be seen without labels.
 
-The limits were chosen on sets seen by ImageNet's V1 and V2 at 224 pixels, medians over the photos of a set:
+The limits were chosen on the sets below, run through ImageNet's V1 and V2 at 224 pixels. The figures are
+medians over the photos of a set:
 
     | | neighbours alike | one tone | network's spread, V1 and V2 |
     |---|---|---|---|
@@ -14,11 +15,11 @@ The limits were chosen on sets seen by ImageNet's V1 and V2 at 224 pixels, media
     | photos at a sixteenth of their light | 0.97 | 64 % | 0.42 and 0.65 |
     | plain colours | - | 100 % | 0.77 and 0.85 |
 
-(All below CIFAR-10 was drawn or computed for this.)
+(All sets below CIFAR-10 were drawn or computed for this table.)
 
-How few photos are too few, with torchvision's V2; those of ImageNet's photos judge that did not calibrate: `edgenet
-convert mobilenet_v2_1.0_224 --recipe fast --calibration imagenet-sample-500.zip --photos N --data
-imagenet-sample-500.zip --json`:
+How few photos are too few was measured with torchvision's V2, on the ImageNet photos that were not used for
+calibration: `edgenet convert mobilenet_v2_1.0_224 --recipe fast --calibration imagenet-sample-500.zip
+--photos N --data imagenet-sample-500.zip --json`:
 
     | photos | agrees with float | SQNR of the logits | top-1 lost, points (95 % interval) |
     |---|---|---|---|
@@ -28,9 +29,9 @@ imagenet-sample-500.zip --json`:
     | 32 | 97.0 % | 21.8 dB | 0.2 (-1.3 to 1.8) |
     | 100 | 97.8 % | 22.4 dB | 0.5 (-0.7 to 1.7) |
 
-All are hints: a set may pass and be the wrong one, because networks are sure of themselves on what they do not know.
-Held-out photos of a wrong set do not show it: calibrated with 32 pictures of noise, V2 agreed with float on all
-held-out noise (33 dB), and on 40 % of ImageNet's photos.
+All warnings are hints: an unsuitable set may pass, because networks can be confident about things they do not
+know. Held-out photos from an unsuitable set do not reveal it: calibrated with 32 pictures of noise, V2 agreed
+with float on all held-out noise (33 dB), but on only 40 % of ImageNet's photos.
 """
 
 from __future__ import annotations
@@ -46,29 +47,29 @@ from edgenet.data.near_duplicates import SAME_HASH, difference_hash
 from edgenet.errors import EdgenetError
 
 NO_CONTRAST = 2.0
-"""Standard deviation of the grey levels, of 255; the flattest of 611 real photos at 224 pixels has 19.6."""
+"""Standard deviation of the grey levels, 0 to 255; of 611 real photos at 224 pixels the flattest has 19.6."""
 NOISE = 0.5
-"""Correlation of horizontal neighbours; at 64 pixels half of the real photos have 0.91 or more."""
+"""Correlation of horizontally neighbouring pixels; at 64 pixels half of the real photos have 0.91 or more."""
 ONE_TONE = 0.5
-"""Share of the pixels in the most frequent of 32 grey levels."""
+"""Share of the pixels that have the most frequent of 32 grey levels."""
 NO_COLOUR = 2.0
-"""Mean distance of the largest from the smallest of R, G and B."""
+"""Mean difference between a pixel's largest and smallest value of R, G and B."""
 SPREAD = 0.6
-"""Entropy of the network's probabilities over that of equal ones."""
+"""Entropy of the network's probabilities, divided by the entropy of equal probabilities."""
 MANY_CLASSES = 100
 """With fewer classes even a network that knows the photos may spread its probability over all of them."""
 SHARE = 0.1
-"""Of a set, so much may be flat, or like another photo, before it is told."""
+"""Share of a set that may be flat, or nearly like another photo, without a warning."""
 SAMPLE = 64
 FEW = 25
-"""Photos; see the table above."""
+"""Fewer photos than this cause a warning; see the second table above."""
 
-HINT = "a hint only: nobody can know without labels"
+HINT = "only a hint: without labels this is not certain"
 
 
 @dataclass(frozen=True)
 class _Looks:
-    """What the photos look like, an array [n] each: see the limits above."""
+    """One measure per photo, each an array [n]; the limits above say what each one is."""
 
     contrast: NDArray[np.float64]
     neighbours: NDArray[np.float64]
@@ -79,21 +80,22 @@ class _Looks:
 def calibration_warnings(
     images: NDArray[np.uint8], repeats: int, logits: NDArray[np.float32]
 ) -> tuple[str, ...]:
-    """What should be told of a calibration set, a sentence each.
+    """Return the warnings about a calibration set, one sentence each.
 
     Args:
-        images: its photos, uint8 RGB [n, H, W, 3].
-        repeats: files that were left out as copies of others.
-        logits: the float network's, on any of the photos [m, N].
+        images: the set's photos, uint8 RGB [n, H, W, 3].
+        repeats: number of files that were left out as copies of others.
+        logits: the float network's logits on any of the photos, float32 [m, N].
 
     Raises:
-        EdgenetError: no photo has any contrast: V2 calibrated with 32 plain colours fell from 82 to 25 % top-1.
+        EdgenetError: no photo has any contrast. (V2 calibrated with 32 plain colours fell from 82 to 25 %
+            top-1.)
     """
     looks = _looks(images[evenly(len(images), SAMPLE)])
     flat = looks.contrast < NO_CONTRAST
     if flat.all():
         raise EdgenetError(
-            f"none of the {len(images)} calibration photos has any contrast, each is of one colour",
+            f"none of the {len(images)} calibration photos has any contrast: each is a single colour",
             "give photos like those the camera will see",
         )
     told = [_of_copies(repeats), _of_flat(int(flat.sum()), len(flat)), _of_alike(images)]
@@ -102,12 +104,12 @@ def calibration_warnings(
 
 
 def few_photos(count: int) -> tuple[str, ...]:
-    """What it costs to calibrate with so few photos."""
+    """Return a warning if fewer than FEW photos calibrated, else nothing."""
     if count >= FEW:
         return ()
     return (
-        f"only {count} photo{'s' * (count != 1)} calibrated: ranges seen on so few are too narrow for others, whose "
-        "larger values are cut off; V2 kept 64 to 74 % of its answers with 1 photo, 94 % with 8, 97 % with 32 and "
+        f"only {count} photo{'s' * (count != 1)} calibrated: ranges seen on so few are too narrow, and larger values "
+        "on other photos are cut off; V2 kept 64 to 74 % of its answers with 1 photo, 94 % with 8, 97 % with 32 and "
         "98 % with 100",
     )
 
@@ -123,7 +125,7 @@ def _looks(images: NDArray[np.uint8]) -> _Looks:
 
 
 def _neighbours(grey: NDArray[np.uint8]) -> float:
-    """The correlation of every pixel with the one to its right; 1 where there is nothing to correlate."""
+    """Return the correlation between each pixel and its right neighbour; 1 if all pixels are equal."""
     left, right = (side.astype(np.float64).ravel() for side in (grey[:, :-1], grey[:, 1:]))
     left, right = left - left.mean(), right - right.mean()
     energy = float(np.sqrt((left @ left) * (right @ right)))
@@ -133,19 +135,20 @@ def _neighbours(grey: NDArray[np.uint8]) -> float:
 def _of_copies(repeats: int) -> str:
     if not repeats:
         return ""
-    return (
-        f"{repeats} calibration file{'s are copies' if repeats > 1 else ' is a copy'} of others and left out"
-    )
+    return f"{repeats} calibration file{'s are copies' if repeats > 1 else ' is a copy'} of others: left out"
 
 
 def _of_flat(flat: int, n: int) -> str:
     if flat <= SHARE * n:
         return ""
-    return f"{flat} of {n} calibration photos have no contrast, each is of one colour: they add nothing"
+    return f"{flat} of {n} calibration photos have no contrast (each is a single colour) and add nothing"
 
 
 def _of_alike(images: NDArray[np.uint8]) -> str:
-    """Near copies by the difference hash, whose bits as +1 and -1 have the scalar product 64 - 2 * distance."""
+    """Warn about near copies, found by the difference hash.
+
+    With a hash's 64 bits as +1 and -1, the scalar product of two hashes is 64 - 2 * their Hamming distance.
+    """
     hashes = np.stack([difference_hash(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)) for image in images])
     signs = np.where(hashes, 1, -1).astype(np.float32)
     distance = (signs.shape[1] - signs @ signs.T) / 2
@@ -153,7 +156,7 @@ def _of_alike(images: NDArray[np.uint8]) -> str:
     if alike <= SHARE * len(images):
         return ""
     return (
-        f"{alike} of {len(images)} calibration photos look nearly like another of them and add little; "
+        f"{alike} of {len(images)} calibration photos look nearly the same as another one and add little; "
         "take different things, places and light"
     )
 
@@ -169,8 +172,8 @@ def _of_tone(looks: _Looks) -> str:
     if tone <= ONE_TONE:
         return ""
     return (
-        f"{tone:.0%} of a typical calibration photo is of one tone: these may be drawings, scans or too dark, and not "
-        f"what the camera will see ({HINT})"
+        f"{tone:.0%} of a typical calibration photo is a single tone: the photos may be drawings, scans or too dark, "
+        f"unlike what the camera will see ({HINT})"
     )
 
 
@@ -178,7 +181,7 @@ def _of_colour(looks: _Looks) -> str:
     if (looks.colour >= NO_COLOUR).any():
         return ""
     return (
-        f"no calibration photo has any colour; if the camera sees colours, add photos that have them ({HINT})"
+        f"no calibration photo has any colour; if the camera sees colours, add photos with colours ({HINT})"
     )
 
 
@@ -192,6 +195,7 @@ def _of_scores(logits: NDArray[np.float32]) -> str:
     if np.median(entropy) / np.log(classes) <= SPREAD:
         return ""
     return (
-        f"the float network recognises little on the calibration photos: its best class has "
-        f"{np.median(shares.max(axis=1)):.0%} on a typical one; they may not be what it was trained for ({HINT})"
+        f"the float network recognises little in the calibration photos: its best class has "
+        f"{np.median(shares.max(axis=1)):.0%} on a typical photo; the network may not be trained for such photos "
+        f"({HINT})"
     )

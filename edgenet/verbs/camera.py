@@ -1,4 +1,4 @@
-"""The verb `camera`: live labels of a camera, wherever it is."""
+"""The verb `camera`: shows live labels for a camera's pictures, on this machine or another device."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ from edgenet.progress import Progress, silent
 
 State = dict[str, Any]
 _ENDED = (0, 130, 143)
-"""Exit statuses of camera.py that are no failure: its source ended, or it was told to end."""
+"""Exit statuses of camera.py that are not failures: its source ended, or SIGINT or SIGTERM stopped it."""
 
 
 @dataclass(frozen=True)
 class CameraOptions:
-    """How to watch, and where to show it; see `device_scripts/camera.py`.
+    """What to watch and where to show it; see `device_scripts/camera.py`.
 
     Attributes:
         source: a camera of the device, or a file or URL as the device sees it.
-        top: labels to tell.
-        threshold: a best score below it is nothing that the network knows, 0..1.
+        top: number of labels to show.
+        threshold: scores below this (0..1) are shown as nothing the network knows.
         smooth: half-life of the scores' average, seconds.
-        threads: of inference; None for the device's own choice.
-        frames: stop after so many; None to go on.
-        serve: where the page listens: a port, 0 for a free one, which only this machine reaches (over ssh through a
-            forwarded port); or HOST:PORT for others too; None for no page.
-        record: MP4 file, on this machine, for the frames with their labels.
-        window: show them in a window, on this machine only.
+        threads: inference threads; None for the device's own choice.
+        frames: stop after this many frames; None to run until stopped.
+        serve: address of the page. A port (0 for any free one) is reachable from this machine only, over ssh
+            through a forwarded port; HOST:PORT is reachable from other machines too; None for no page.
+        record: MP4 file on this machine, for the frames with their labels.
+        window: show the frames in a window; only for a camera on this machine.
     """
 
     source: str = "0"
@@ -58,15 +58,15 @@ class CameraOptions:
 
 @dataclass(frozen=True)
 class Watched:
-    """What was watched.
+    """The result of `camera`.
 
     Attributes:
-        model: the model and what ran it.
-        frames: how many were classified.
-        missed: frames of the camera that nobody looked at.
-        fps: of the latest frames.
-        stages_p50_ms: median of each stage, of the latest frames.
-        recording: the file, where one was asked for.
+        model: the model and the runtime that ran it.
+        frames: number of frames classified.
+        missed: frames of the camera that were never classified.
+        fps: frames per second over the latest frames.
+        stages_p50_ms: median time of each stage over the latest frames, milliseconds.
+        recording: path of the recorded video; None if no recording was requested.
     """
 
     model: str
@@ -84,16 +84,18 @@ def camera(
     show: Callable[[State], None] = lambda state: None,
     progress: Progress = silent,
 ) -> Watched:
-    """Runs a bundle (or .tflite) on the live pictures of a device's camera, until they end or Ctrl-C comes.
+    """Run a bundle (or .tflite) on a device's live camera pictures, until they end or Ctrl-C is pressed.
 
     Args:
-        bundle: from `convert` or `package`; installed there first, beside what runs there.
+        bundle: from `convert` or `package`; first installed on the device, without disturbing what runs
+            there.
         on: the target.
-        show: given every state as it comes: `type` "start" (with `page`), "frame", or "silent" while no frame comes.
-        progress: told of the installation's steps.
+        show: called with every state; its `type` is "start" (with `page`), "frame", or "silent" while no
+            frame comes.
+        progress: called with the installation's steps.
 
     Raises:
-        EdgenetError: the device, the bundle or the camera cannot be used; says why.
+        EdgenetError: the device, the bundle or the camera cannot be used; the message says why.
     """
     options = options or CameraOptions()
     with opened_with_camera(on) as device, ExitStack() as open_parts:
@@ -118,10 +120,10 @@ def camera(
 
 
 def _arguments(options: CameraOptions, device: Device) -> tuple[list[str], str | None]:
-    """The options of camera.py there, and where it records."""
+    """Return the options for camera.py, and the path on the device that it records to, or None."""
     here = isinstance(device, LocalDevice)
     if options.window and not here:
-        raise EdgenetError(f"a window cannot show what {device.name} sees", "use --serve")
+        raise EdgenetError(f"--window cannot show the camera of {device.name}", "use --serve")
     given = [
         "--json",
         f"--top={options.top}",
@@ -145,14 +147,14 @@ def _arguments(options: CameraOptions, device: Device) -> tuple[list[str], str |
 
 
 def _states(running: Running, device: Device) -> Iterator[State]:
-    """What camera.py tells, until it ends.
+    """Yield the states that camera.py prints, until it ends.
 
     Raises:
-        EdgenetError: it failed.
+        EdgenetError: camera.py failed.
     """
     for line in running.lines():
         state = json.loads(line)
-        if state["type"] != "summary":  # the tally has the same, also after Ctrl-C
+        if state["type"] != "summary":  # `_Tally` computes the same, and has it after Ctrl-C too
             yield state
     done = running.finish()
     if done.status not in _ENDED:
@@ -160,7 +162,7 @@ def _states(running: Running, device: Device) -> Iterator[State]:
 
 
 def _reached(state: State, options: CameraOptions, device: Device, open_parts: ExitStack) -> State:
-    """The start with the page's address as this machine reaches it."""
+    """Return the start state with the page's address as seen from here; forward the port if needed."""
     own = options.serve is not None and options.serve.isdecimal()
     if not own or isinstance(device, LocalDevice):
         return state
@@ -169,7 +171,7 @@ def _reached(state: State, options: CameraOptions, device: Device, open_parts: E
 
 
 class _Tally:
-    """Counts and times while states come."""
+    """Collects counts and times from the states."""
 
     def __init__(self) -> None:
         self._model = ""

@@ -1,4 +1,4 @@
-"""The verb `camera` in a browser: a page that runs a bundle's network there, on the browser's own camera."""
+"""The verb `camera` in a browser: serves a page that runs a bundle's network on the browser's own camera."""
 
 from __future__ import annotations
 
@@ -25,21 +25,22 @@ def camera_page(
     refused: Callable[[EdgenetError], None] = lambda error: None,
     goes_on: Callable[[], bool] = lambda: True,
 ) -> None:
-    """Serves the page until it is interrupted.
+    """Serve the page until interrupted.
 
     Args:
-        address: where to serve; beyond this machine its token is needed, and browsers give no camera without https.
+        address: where to serve. Visitors from other machines need its token, and their browsers allow the
+            camera only over https.
         viewer: opens the page.
-        measured: told each latency report that a page sends.
-        refused: told why a report that came is none.
-        goes_on: asked every second.
+        measured: called with each latency report that a page sends.
+        refused: called with the error if a page sends something that is not a latency report.
+        goes_on: called at least once a second; serving ends when it returns False.
 
     Raises:
-        EdgenetError: the bundle or the address cannot be used, or the viewer is lost.
+        EdgenetError: the bundle or the address cannot be used, or the viewer's device is lost.
     """
     site = page_of(bundle, options, takes_reports=True)
     with PageServer(site.files, address) as server:
-        # Whoever has a token may be anywhere: there only the browser can tell.
+        # With a token the page may run on any machine, and only that machine's browser can describe it.
         asked = viewer if address.token is None else Viewer(viewer.opening)
         before = asked.look()
         viewer.opening(server.address.url())
@@ -52,7 +53,7 @@ def camera_page(
             around = Around(now(), options.measuring, before, asked.look(), asked.facts())
             try:
                 report = latency_report(site.model, sent, around)
-            except EdgenetError as error:  # the page shows on, whatever was sent
+            except EdgenetError as error:  # a bad report must not stop the page
                 refused(error)
             else:
                 measured({**report, "target": asked.target})

@@ -1,4 +1,4 @@
-"""The verb `capture`: labelled photos from a device's own camera, to train with."""
+"""The verb `capture`: collects labelled training photos from a device's own camera."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from edgenet.errors import EdgenetError
 from edgenet.progress import Progress, silent
 
 _AT_A_KEY_S = 0.2
-"""How old a picture may be that is taken at the press of a key."""
+"""Seconds between pictures sent while waiting for a key: a photo taken by a key is at most this old."""
 
 
 @dataclass(frozen=True)
 class Captured:
-    """What was collected.
+    """The result of `capture`.
 
     Attributes:
-        folder: of the class.
-        kept: photos collected now.
-        photos: photos in the folder, with those of before.
+        folder: the class's folder.
+        kept: number of photos collected in this run.
+        photos: number of photos now in the folder, including earlier ones.
     """
 
     folder: str
@@ -42,12 +42,12 @@ class Captured:
 
 @dataclass(frozen=True)
 class CaptureOptions:
-    """When to take a photo.
+    """Where to take photos from, and when.
 
     Attributes:
         source: a camera of the device, or a file or URL as the device sees it.
-        every: seconds between two photos; None: one at each press of a key.
-        count: stop after so many; None to go on.
+        every: seconds between two photos; None to take one at each key press.
+        count: stop after this many photos; None to run until stopped.
     """
 
     source: str = "0"
@@ -63,16 +63,18 @@ def capture(
     say: Callable[[str], None] = lambda line: None,
     progress: Progress = silent,
 ) -> Captured:
-    """Collects photos of a class into `data`/`label`: sharp ones, and no two alike.
+    """Collect photos of a class into `data`/`label`, leaving out blurred photos and near copies.
 
     Args:
-        label: the class; never a path, and never seen by the device.
+        label: the class; it must not be a path, and it is not sent to the device.
         data: the folder of the class folders, on this machine.
-        on: the target whose camera it is.
-        say: told of every photo kept, and once why others are not.
+        on: the target whose camera is used.
+        say: called with a line for every photo kept, and with the reason when one is left out (the same
+            reason is not repeated until a photo is kept).
 
     Raises:
-        EdgenetError: the label is no plain name, or the device or its camera cannot be used; says why.
+        EdgenetError: the label is not a plain name, or the device or its camera cannot be used; the message
+            says why.
     """
     options = options or CaptureOptions()
     folder = class_folder(data, label)
@@ -92,10 +94,10 @@ def capture(
 
 
 def _photos(running: Running, device: Device, say: Callable[[str], None]) -> Iterator[Photo]:
-    """What send_photos.py sends.
+    """Yield the photos that send_photos.py sends, until it ends; pass its other messages to `say`.
 
     Raises:
-        EdgenetError: it failed.
+        EdgenetError: send_photos.py failed.
     """
     for line in running.lines():
         sent = json.loads(line)

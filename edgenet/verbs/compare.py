@@ -1,4 +1,4 @@
-"""The verb `compare`: two networks' latency, from their reports or measured now in turns, and whether they differ."""
+"""The verb `compare`: says whether two networks differ in latency, from reports or by measuring in turns."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ REPORT = ".json"
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two.
+    """One of the two networks.
 
     Attributes:
-        name: the file that was given.
+        name: path of its report or model, as the user gave it.
+        p50_ms, p90_ms: latency percentiles, milliseconds; None if its report does not have them.
+        device: the device it was measured on.
         valid: whether its figures may be quoted; `reasons` says why not.
-        device: where it was measured.
-        p50_ms, p90_ms: None where they are not told.
     """
 
     name: str
@@ -45,10 +45,10 @@ class Side:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two networks, b against a.
+    """Two networks; `difference` is that of b against a.
 
     Attributes:
-        warnings: what makes the comparison say less than it seems to.
+        warnings: why the comparison says less than it seems to, such as measurements on different devices.
     """
 
     a: Side
@@ -64,18 +64,19 @@ def compare(
     options: BenchOptions = BenchOptions(),  # noqa: B008 (frozen)
     progress: Progress = silent,
 ) -> Comparison:
-    """Compares two latency reports (.json), or two models that are measured now.
+    """Compare two latency reports (.json), or two models that are measured now.
 
     Args:
-        target: where models are measured; reports have been measured already.
-        options: how.
+        target: where models are measured; ignored for reports.
+        options: how models are measured; ignored for reports.
 
     Raises:
-        EdgenetError: one of each, a file of several reports, or see `measure_on` and `read_file`.
+        EdgenetError: one is a report and the other a model, or a file holds several reports; see also
+            `measure_on` and `read_file`.
     """
     kinds = {path.suffix.lower() == REPORT for path in (a, b)}
     if kinds == {True, False}:
-        raise EdgenetError(f"{a} and {b} are a report and a model", "give two reports, or two models")
+        raise EdgenetError(f"of {a} and {b} only one is a report", "give two reports, or two models")
     first, second = (_read(a), _read(b)) if kinds == {True} else _measured((a, b), target, options, progress)
     paired = _in_turns(first, second)
     found = difference(_comparable(first), _comparable(second), paired)
@@ -101,17 +102,21 @@ def _measured(
 
 
 def _in_turns(a: LatencyReport, b: LatencyReport) -> bool:
-    """Reports of one measurement began in the same second at the same place, and have as many blocks."""
+    """Return whether one call measured both in turns: they share the start time, place and number of blocks."""
     same = (a.started, a.target, a.device) == (b.started, b.target, b.device)
     return same and len(a.blocks_ms) == len(b.blocks_ms)
 
 
 def _comparable(report: LatencyReport) -> Sequence[NDArray[np.float64]]:
-    """What is compared: the samples, block by block, or where they are not told the medians of the blocks."""
+    """Return the latencies to compare, block by block: all samples, or only medians if there are no samples.
+
+    Raises:
+        EdgenetError: the report has neither.
+    """
     if not report.blocks_ms:
         raise EdgenetError(
-            f"{report.path} cannot be compared: it has neither single runs nor medians, which the "
-            "benchmark_model that measured it is too old to tell",
+            f"{report.path} cannot be compared: it has neither single runs nor medians, because the "
+            "benchmark_model that measured it is too old to report them",
             "measure again with a newer one, or without --benchmark-model",
         )
     return report.blocks_ms

@@ -1,4 +1,4 @@
-"""An int8 file beside the float network it was made from: layer by layer, on photos."""
+"""Compares an int8 file with the float network that it was made from, layer by layer, on photos."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from edgenet.verbs.sources import SourceOptions, open_source
 
 PHOTOS = 32
 NOISE_PHOTOS = 8
-"""Shares of the noise take a run for every layer; they are sums over all logits, and a few photos settle them."""
+"""The noise shares need one run per layer, but few photos: they are sums over all logits."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What to compare an int8 file with.
+    """What to compare an int8 file with, and on what.
 
     Attributes:
-        against: a float source.
-        data: photos, a folder or zip.
-        photos: how many of them; the shares of the noise take the first `NOISE_PHOTOS` of these.
-        plot: a .png or .html to draw, or None.
+        against: the float source, as `open_source` takes it.
+        data: folder or zip of photos.
+        photos: number of photos to use; the noise shares use the first `NOISE_PHOTOS` of them.
+        plot: the .png or .html file to draw, or None.
     """
 
     against: str
@@ -42,15 +42,16 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Compared:
-    """What the comparison found.
+    """The result of `compare`.
 
     Attributes:
         against: the float source.
-        input: how the file takes photos: "pixels", or the normalization that came nearest.
-        errors: layer by layer.
+        input: what the file's input expects: "pixels", or the normalization that matched the float network
+            best.
+        errors: the error of every layer.
         noise: where the noise at the logits comes from.
         advice: what to do, in plain words.
-        skipped: photos that could not be read, with the reason.
+        skipped: (name, reason) of the photos that could not be read.
     """
 
     against: str
@@ -64,15 +65,16 @@ class Compared:
 def compare(
     program: Program, comparison: Comparison, recipe: str | None, options: SourceOptions, progress: Progress
 ) -> Compared:
-    """Compares a file with a float network.
+    """Compare a file with a float network.
 
     Args:
         program: the int8 file.
-        recipe: edgenet's that it was made with, for the advice; None for another tool's file.
-        options: for opening the float source; its normalization also holds for a file that takes normalized numbers.
+        recipe: the edgenet recipe that made the file, for the advice; None for another tool's file.
+        options: for opening the float source; a file that takes normalized numbers gets the same
+            normalization.
 
     Raises:
-        EdgenetError: not an int8 file, a float network that does not match it, or no photo that can be read.
+        EdgenetError: the file is not int8, the float network does not match it, or no photo can be read.
     """
     photos = choose(open_photos(comparison.data), comparison.photos)
     quantized = quantized_graph(program)

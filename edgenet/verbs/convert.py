@@ -1,4 +1,4 @@
-"""The verb `convert`: a float network to a .tflite file, int8 or float."""
+"""The verb `convert`: turns a float network into a .tflite file, int8 or float."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ from edgenet.verbs.sources import Source, SourceOptions, open_source
 
 @dataclass(frozen=True)
 class Conversion:
-    """What `convert` made.
+    """The result of `convert`.
 
     Attributes:
-        out: the file.
-        mixed: what keeping layers in float brought; None where that was not asked for.
+        out: path of the file.
+        mixed: gains and costs of the layers kept in float; None if none were requested.
         fidelity: how close int8 is to float on held-out calibration photos; None for a float file.
-        measured: top-1 of float and int8 on labelled photos; None where none were given.
-        skipped: photos that could not be read, with the reason.
+        measured: top-1 of float and int8 on labelled photos; None if no labelled photos were given.
+        skipped: (name, reason) of the photos that could not be read.
         warnings: what the user should know although the file was made.
-        seconds: wall time by stage.
+        seconds: wall time of each stage, seconds.
     """
 
     out: str
@@ -73,17 +73,17 @@ def convert(
     progress: Progress = silent,
     trial: Trial | None = None,
 ) -> Conversion:
-    """Converts a float network.
+    """Convert a float network.
 
     Args:
         source: see `open_source`.
-        out: where the .tflite goes; an older file stays whole until the new one is.
-        calibration: for an int8 file; None for a float one.
-        trial: labelled photos to measure the int8 file on, and what it may lose there.
+        out: path for the .tflite; an older file there stays intact until the new one is complete.
+        calibration: photos and recipe for an int8 file; None for a float file.
+        trial: labelled photos to measure the int8 file on, and how much accuracy it may lose there.
 
     Raises:
-        EdgenetError: one line for everything that a user can cause, and for an int8 file that loses more than it may,
-            which is then kept beside `out`.
+        EdgenetError: an input or an option is not usable, or the int8 file loses more accuracy than `trial`
+            allows; then the file is kept beside `out` (see `rejected`).
     """
     clock = Clock()
     check_output(out, source)
@@ -131,14 +131,12 @@ def convert(
 def _open_labelled(
     trial: Trial | None, calibration: Calibration | None, out: Path, source: str
 ) -> PhotoSet | None:
-    """The photos that the int8 file is measured on; opened first, so that a wrong folder is told at once."""
+    """Open the photos to measure the int8 file on; called first, to report a wrong folder at once."""
     if trial is None:
         return None
     labelled = open_trial(trial, out, source)
     if calibration is None:
-        raise EdgenetError(
-            "a float file has nothing to be measured against", "leave out --data and --max-drop"
-        )
+        raise EdgenetError("there is nothing to compare a float file with", "leave out --data and --max-drop")
     return labelled
 
 
@@ -153,7 +151,7 @@ def _make(
     if photos is None:
         return Made(float_program(lower(opened.graph, exact_border=True)))
     if photos.backend == onnx_tf.NAME:
-        from edgenet.verbs.onnx_source import open_onnx_network  # onnx takes 20 MB: only where it is needed
+        from edgenet.verbs.onnx_source import open_onnx_network  # onnx takes 20 MB of memory: import it late
 
         network = open_onnx_network(source, options)
         return quantize_by_onnx_tf(network, opened.graph, photos, clock, progress)

@@ -1,4 +1,4 @@
-"""The verb `demo`: the whole way once: a training, then ImageNet weights to a classified video and a latency report."""
+"""The verb `demo`: trains a network, converts ImageNet weights, classifies a video and measures latency."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Demo:
-    """What the demo made, and what it found.
+    """The result of `demo`.
 
     Attributes:
-        digits: the network that it trained.
-        labels: what the video's frames were called, with how many frames, the most frequent first.
-        camera: the camera that was looked through, None where there is none that gives pictures.
-        inference_p50_ms: of the latency report, one thread.
-        valid: whether the latency report is; `reasons` says why not.
-        files: every model, bundle and report that was written, the picture last.
+        digits: the trained digits network and its accuracy.
+        labels: best label of the video's frames, with the number of frames, the most frequent label first.
+        camera: the camera that was used; None if no camera gives pictures.
+        inference_p50_ms: median inference time with one thread, from the latency report, milliseconds.
+        valid: whether the latency report is valid; `reasons` says why not.
+        files: every model, bundle, report and picture that was written; the video's picture is last.
     """
 
     digits: DigitsDemo
@@ -48,14 +48,15 @@ class Demo:
 
 
 def demo(out: Path, progress: Progress = silent, say: Say = lambda line: None) -> Demo:
-    """Trains V1 on digits, to int8; converts V2 with ImageNet weights, packs it, runs the device scripts with it.
+    """Train and quantize V1 on digits; convert V2 with ImageNet weights and run the device scripts on it.
 
     Args:
-        out: folder for what is made; made if it is not there.
-        say: told a line as each step is done.
+        out: folder for everything that the demo writes; made if missing.
+        say: called with a line before and after each step.
 
     Raises:
-        EdgenetError: the weights are nowhere to be had, or a device script fails.
+        EdgenetError: `out` cannot be made, the weights cannot be found or downloaded, or a device script
+            fails.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -63,22 +64,24 @@ def demo(out: Path, progress: Progress = silent, say: Say = lambda line: None) -
         raise EdgenetError(
             f"cannot make the folder {out}: {error.strerror}", "give another one with --out"
         ) from None
-    say(f"[1/{STEPS}] {TRAINED} from scratch on the handwritten digits that come with edgenet, to int8")
+    say(
+        f"[1/{STEPS}] training {TRAINED} on the handwritten digits that come with edgenet, then quantizing it"
+    )
     digits = digits_demo(out, progress)
     say(f"      {_trained(digits)}")
     say(f"      packed into {digits.files[-1]}")
     model, bundle, report = out / f"{VARIANT}.tflite", out / f"{VARIANT}.edgenet", out / "latency.json"
-    say(f"[2/{STEPS}] {VARIANT} with ImageNet weights to int8, with the photos of calibration_data/")
+    say(f"[2/{STEPS}] quantizing {VARIANT} with ImageNet weights, calibrated on calibration_data/")
     made = convert(VARIANT, model, Calibration(calibration_photos()), progress=progress)
     say(f"      {_converted(made)}")
     package(model, bundle)
     say(f"[3/{STEPS}] packed into {bundle}")
-    say(f"[4/{STEPS}] the device script on a video: {_command('classify', bundle, near(clip()))}")
+    say(f"[4/{STEPS}] classifying a video on this machine: {_command('classify', bundle, near(clip()))}")
     picture = out / "video.png"
     seen = _classify(bundle, str(clip()), picture, ["--every", str(VIDEO_EVERY)])
     say(f"      {_summary(seen)}")
     camera = _look_through_camera(bundle, out / "camera.png", say)
-    say(f"[5/{STEPS}] latency, one thread: {_command('measure_latency', bundle)}")
+    say(f"[5/{STEPS}] measuring latency, one thread: {_command('measure_latency', bundle)}")
     latency = _measure(bundle, report)
     pictures = [out / "camera.png", picture] if camera else [picture]
     return Demo(
@@ -93,38 +96,38 @@ def demo(out: Path, progress: Progress = silent, say: Say = lambda line: None) -
 
 
 def calibration_photos() -> Path:
-    """The photos that come with edgenet."""
+    """Return the folder of calibration photos that come with edgenet."""
     return Path(str(files("calibration_data")))
 
 
 def clip() -> Path:
-    """The video that comes with edgenet."""
+    """Return the path of the video that comes with edgenet."""
     return Path(str(files("edgenet.assets"))) / "clip.mp4"
 
 
 def near(path: Path) -> Path:
-    """The path as it is seen from the current folder, where it lies in there."""
+    """Return a path inside the current folder relative to that folder; any other path unchanged."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def first_camera() -> str | None:
-    """The video device with the lowest number, None where there is none."""
+    """Return the video device with the lowest number, or None if there is no video device."""
     cameras = [path for path in Path("/dev").glob("video*") if path.name.removeprefix("video").isdecimal()]
     return str(min(cameras, key=lambda path: int(path.name.removeprefix("video")))) if cameras else None
 
 
 def _look_through_camera(bundle: Path, picture: Path, say: Say) -> str | None:
-    """Classifies some frames of the first camera; without one, or one that gives no picture, the demo goes on."""
+    """Classify some frames of the first camera; return its path, or None if no camera gives pictures."""
     camera = first_camera()
     if camera is None:
-        say("      no camera is attached; with one, the demo looks through it too")
+        say("      no camera is attached; with one, the demo classifies its pictures too")
         return None
     try:
         frames = _classify(bundle, camera, picture, ["--frames", str(CAMERA_FRAMES)])
-    except EdgenetError as error:  # not every video device is a camera: a Raspberry Pi's decoders are none
+    except EdgenetError as error:  # not every video device is a camera: a Raspberry Pi's decoders are not
         say(f"      {camera} gives no pictures: {error.found}")
         return None
-    say(f"      through {camera}: {_summary(frames)}")
+    say(f"      camera {camera}: {_summary(frames)}")
     return camera
 
 

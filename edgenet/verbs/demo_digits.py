@@ -1,4 +1,4 @@
-"""The demo's training: MobileNetV1 0.25 learns handwritten digits in seconds, becomes int8 and is packed."""
+"""The demo's training: trains MobileNetV1 0.25 on handwritten digits in seconds, quantizes and packs it."""
 
 from __future__ import annotations
 
@@ -24,20 +24,21 @@ from edgenet.verbs.training_settings import TrainingOptions
 
 TRAINED = "mobilenet_v1_0.25_32"
 FOLDER = "digits"
-# The average of the weights forgets in 50 steps: there are only some 250. A mirrored digit is another sign.
+# The moving average of the weights spans only 50 steps, because there are only about 250. No flips, because a
+# mirrored digit is a different sign.
 RECIPE = Recipe(epochs=6, batch=32, ema_decay=0.98, augmentation=Augmentation(crop_scale=0.6, flip=False))
-# The quickest; the demo prints what it costs.
+# The fastest recipe; the demo prints the accuracy that it costs.
 QUANTIZATION = "minmax"
 
 
 @dataclass(frozen=True)
 class DigitsDemo:
-    """What was trained, and how well it does on `n` digits that it has not seen.
+    """What was trained, and its accuracy on `n` digits that were not used for training.
 
     Attributes:
         training_s: wall time of the training alone, seconds.
-        float_top1, int8_top1: percent of the same digits.
-        files: the checkpoint, the int8 file and the bundle.
+        float_top1, int8_top1: top-1 accuracy on the same `n` digits, percent.
+        files: paths of the checkpoint, the int8 file and the bundle.
     """
 
     training_photos: int
@@ -50,10 +51,10 @@ class DigitsDemo:
 
 
 def digits_demo(out: Path, progress: Progress = silent) -> DigitsDemo:
-    """Trains, quantizes, evaluates and packs; what an earlier demo left is trained anew.
+    """Train, quantize, evaluate and pack a network; train afresh even if an earlier demo left a training.
 
     Args:
-        out: a folder that is there; the photos and the training go into its folder `digits`.
+        out: an existing folder; the photos and the training go into its subfolder `digits`.
 
     Raises:
         EdgenetError: the folder cannot be written.
@@ -64,7 +65,7 @@ def digits_demo(out: Path, progress: Progress = silent) -> DigitsDemo:
     (run / STATE_FILE).unlink(missing_ok=True)
     with _one_torch_thread():
         trained = train(TRAINED, photos, run, TrainingOptions(RECIPE, device="cpu"), progress)
-    assert trained is not None  # only torchrun starts several processes
+    assert trained is not None  # `train` returns None only in the other processes of a torchrun
     model, bundle = folder / f"{TRAINED}.tflite", folder / f"{TRAINED}.edgenet"
     convert(trained.out, model, Calibration(photos / "train", recipe=QUANTIZATION), progress=progress)
     options = EvaluationOptions(split="test")
@@ -82,7 +83,7 @@ def digits_demo(out: Path, progress: Progress = silent) -> DigitsDemo:
 
 
 def _photos(folder: Path) -> Path:
-    """The digits as photos in class folders, written anew."""
+    """Write the digits as photos in class folders, replacing older ones; return their folder."""
     photos = folder / "photos"
     try:
         shutil.rmtree(photos, ignore_errors=True)
@@ -96,7 +97,7 @@ def _photos(folder: Path) -> Path:
 
 @contextmanager
 def _one_torch_thread() -> Iterator[None]:
-    """The layers are so small that threads wait for each other longer than they work, above all on a busy machine."""
+    """Run torch with one thread: the layers are so small that several would mostly wait for each other."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,4 +1,4 @@
-"""The verb `deploy`: a bundle onto a device, in the place of the one that runs there."""
+"""The verb `deploy`: installs a bundle on a device in place of the one that runs there."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from edgenet.progress import Progress, silent
 
 @dataclass(frozen=True)
 class Deployed:
-    """What runs on the device now.
+    """What runs on the device after `deploy` or `rollback`.
 
     Attributes:
-        target: as the user gave it.
-        facts: what the device is.
-        folder: of the release there; its camera.sh starts the camera.
-        release: its ID.
-        previous: ID of the release that `rollback` would go back to.
+        target: the target as the user gave it.
+        facts: the device's hardware and software.
+        folder: the release's folder on the device; its camera.sh starts the camera.
+        release: the release's ID.
+        previous: ID of the release that `rollback` would go back to; None if there is none.
         moved: whether files had to be copied.
-        swapped: whether another release ran before.
-        packages: what was installed for Python just now.
+        swapped: whether the release that runs is another one than before.
+        packages: Python packages that were installed just now.
         service: what was done about the service: "installed", "restarted", or None.
         notes: what the user should know.
     """
@@ -46,20 +46,21 @@ class Deployed:
 def deploy(
     bundle: Path, to: str, offline: bool = False, service: Service | None = None, progress: Progress = silent
 ) -> Deployed:
-    """Installs a bundle (or .tflite) on a device and makes it the one that runs there.
+    """Install a bundle (or .tflite) on a device and make it the one that runs there.
 
-    Power may fail at any moment, and the way there too: the old one or the new one runs, never half of one. What is
-    there already does not move.
+    If the power or the connection fails at any moment, either the old or the new release runs, never half of
+    one. Files that the device already has are not copied again.
 
     Args:
         bundle: from `convert` or `package`.
         to: the target, such as "ssh:pi@raspberrypi.local".
-        offline: have this machine fetch the Python packages and bring them along.
-        service: install this service, too; a service that runs already takes up the new bundle in any case.
-        progress: told of every step.
+        offline: for a device without internet: this machine downloads the Python packages and copies them
+            there.
+        service: install this service too; a service that already runs switches to the new bundle in any case.
+        progress: called with every step.
 
     Raises:
-        EdgenetError: the device cannot be reached, or cannot take it; says why.
+        EdgenetError: the device cannot be reached or cannot run the bundle; the message says why.
     """
     with opened(to) as device:
         facts = device.facts()
@@ -84,19 +85,19 @@ def deploy(
 
 
 def rollback(to: str) -> Deployed:
-    """Goes back to the release that ran before; a second time, forth again.
+    """Go back to the release that ran before; a second rollback undoes the first.
 
     Raises:
-        EdgenetError: there is none, or it is damaged.
+        EdgenetError: there is no earlier release, or it is damaged.
     """
     with opened(to) as device:
         facts = device.facts()
         running, release = layout.running(device)
         if release is None:
-            raise EdgenetError(f"no release ran before on {to}", "deploy one")
+            raise EdgenetError(f"there is no previous release on {to}", "deploy one")
         if not layout.is_whole(device, release):
             raise EdgenetError(
-                f"the release before, {release}, is damaged on {to}", "deploy its bundle again"
+                f"the previous release {release} is damaged on {to}", "deploy its bundle again"
             )
         layout.activate(device, release)
         done, _ = _serve(device, None, True, silent)
@@ -107,7 +108,7 @@ def rollback(to: str) -> Deployed:
 def _serve(
     device: Device, service: Service | None, swapped: bool, progress: Progress
 ) -> tuple[str | None, tuple[str, ...]]:
-    """What was done about the service, and what the user should know of it."""
+    """Install or restart the service; return what was done (None for nothing), and notes for the user."""
     if service is not None:
         progress("start the service", 0, None)
         return "installed", install_service(device, service)

@@ -1,4 +1,4 @@
-"""Running a device script here, in a process of its own, as it runs on a device."""
+"""Runs a device script on this machine in its own process, just as it runs on a device."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from edgenet.errors import EdgenetError
 
 
 def device_script(name: str, arguments: Sequence[str]) -> str:
-    """Runs `device_scripts/NAME.py`; returns what it printed.
+    """Run `device_scripts/NAME.py`; return what it printed.
 
     Raises:
-        EdgenetError: it failed; says what it said last.
+        EdgenetError: the script failed; the message ends with its last line of output to stderr.
     """
     done = subprocess.run(
         [sys.executable, "-m", f"device_scripts.{name}", *arguments],
@@ -22,6 +22,6 @@ def device_script(name: str, arguments: Sequence[str]) -> str:
         check=False,
     )
     if done.returncode != 0:
-        reason = (done.stderr.strip().splitlines() or ["no word why"])[-1]
+        reason = (done.stderr.strip().splitlines() or ["it printed no reason"])[-1]
         raise EdgenetError(f"device_scripts/{name}.py failed: {reason}")
     return done.stdout

@@ -1,4 +1,4 @@
-"""The verb `evaluate`: how often networks are right on labelled photos, and how often they agree."""
+"""The verb `evaluate`: measures how often networks are right on labelled photos, and how often they agree."""
 
 from __future__ import annotations
 
@@ -24,15 +24,17 @@ TOP = 5
 
 @dataclass(frozen=True)
 class EvaluatedModel:
-    """One network's figures.
+    """One network's accuracy.
 
     Attributes:
-        top1: percent of the photos whose best score is the right class; `top1_interval` holds it with 95 %.
-        top5: percent whose right class is among the best five; None for fewer than five classes.
-        agreement: percent of the photos on which its best class is that of the first network, also where the
-            two number their outputs differently.
-        against_first: which photos it has right, beside the first network; None for the first.
-        verdict: what that allows to be said; None for the first.
+        top1: percent of the photos whose best score is the right class; `top1_interval` is its 95 %
+            confidence interval.
+        top5: percent of the photos whose right class is among the best five scores; None for fewer than five
+            classes.
+        agreement: percent of the photos on which its best class is the same as the first network's. Classes
+            are matched by label, so the networks may order their outputs differently.
+        against_first: paired comparison with the first network; None for the first network.
+        verdict: the conclusion from `against_first` in words; None for the first network.
     """
 
     model: str
@@ -49,7 +51,7 @@ class EvaluatedModel:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Networks on the very same `n` photos; equal scores are ordered by class index."""
+    """The accuracy of networks on the same `n` photos; of equal scores the lower class index ranks first."""
 
     data: str
     n: int
@@ -59,10 +61,12 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class EvaluationOptions:
-    """Attributes:
-    split: the split folder of the data, where it has several.
-    limit: how many photos, evenly spread; None for all.
-    threads: LiteRT's.
+    """How to evaluate.
+
+    Attributes:
+        split: the split folder to use, if the data has several.
+        limit: use only this many photos, evenly spread; None for all.
+        threads: threads of LiteRT.
     """
 
     split: str | None = None
@@ -77,28 +81,28 @@ def evaluate(
     source_options: SourceOptions = SourceOptions(),  # noqa: B008 (frozen)
     progress: Progress = silent,
 ) -> Evaluation:
-    """Measures top-1 and top-5 of one or more networks on labelled photos.
+    """Measure top-1 and top-5 of one or more networks on labelled photos.
 
     Args:
-        models: .tflite files, bundles, or float sources; the first is what the others are compared with.
-        data: a labelled folder or zip.
-        source_options: each for those of the sources that take it.
+        models: .tflite files, bundles, or float sources; the others are compared with the first.
+        data: folder or zip of labelled photos.
+        source_options: options for float sources; each source uses only the options that apply to it.
 
     Raises:
-        EdgenetError: the photos have no labels, the classes do not fit a network's outputs, or an option fits
-            none of the models.
+        EdgenetError: the photos have no labels, the classes do not match a network's outputs, or an option
+            applies to none of the models.
     """
     check_options(models, source_options)
-    photos = open_labelled(data, options.split)  # first: a wrong folder is told before networks are opened
+    photos = open_labelled(data, options.split)  # first, to report a wrong folder early
     scorers = [open_scorer(model, source_options, options.threads, progress) for model in models]
     return evaluate_scorers(scorers, photos, options, progress)
 
 
 def open_labelled(data: Path, split: str | None = None) -> PhotoSet:
-    """Photos that each have a class.
+    """Open photos that each have a class.
 
     Raises:
-        EdgenetError: some have none; or see `open_photos`.
+        EdgenetError: some photos have no class; see also `open_photos`.
     """
     photos = open_photos(data, split=split)
     if any(label is None for label in photos.labels):
@@ -109,7 +113,7 @@ def open_labelled(data: Path, split: str | None = None) -> PhotoSet:
 def evaluate_scorers(
     scorers: Sequence[Scorer], photos: PhotoSet, options: EvaluationOptions, progress: Progress = silent
 ) -> Evaluation:
-    """`evaluate` for networks and photos that are open; the photos are not split any more."""
+    """Evaluate opened networks on opened photos; ignore `options.split`, as `photos` is already one split."""
     used = {label for label in photos.labels if label is not None}
     outputs = [outputs_for(photos.class_names, used, scorer.labels, photos.origin) for scorer in scorers]
     ranked, kept = _rank_all(scorers, photos, options, progress)
@@ -131,7 +135,7 @@ class _Kept:
 def _rank_all(
     scorers: Sequence[Scorer], photos: PhotoSet, options: EvaluationOptions, progress: Progress
 ) -> tuple[list[NDArray[np.intp]], _Kept]:
-    """The best classes of every network on every photo, [n, up to 5]; batch by batch, so that memory stays small."""
+    """Return each network's best classes on every photo, [n, up to 5]; work in batches to save memory."""
     ranks: list[list[NDArray[np.intp]]] = [[] for _ in scorers]
     labels: list[int] = []
     skipped: list[tuple[str, str]] = []
@@ -157,22 +161,22 @@ def _best(scorer: Scorer, batch: Loaded) -> NDArray[np.intp]:
 
 
 def _truth(kept: _Kept, outputs: Mapping[int, int]) -> NDArray[np.intp]:
-    """The output that is right on every photo [n]."""
+    """Return the index of the right output for every photo [n]."""
     return np.array([outputs[label] for label in kept.labels], np.intp)
 
 
 def _first_answers(first: Scorer, ranks: NDArray[np.intp], scorer: Scorer) -> NDArray[np.intp]:
-    """What the first network says, in the outputs of `scorer` [n]; -1 where that has no such class."""
+    """Return the first network's best classes as output indices of `scorer` [n]; -1 for a class it lacks."""
     outputs = [-1 if output is None else output for output in corresponding(first.labels, scorer.labels)]
     return np.array(outputs, np.intp)[ranks[:, 0]]
 
 
 def _figures(scorer: Scorer, hits: NDArray[np.bool_], agrees: NDArray[np.bool_]) -> EvaluatedModel:
-    """The figures of one network.
+    """Compute the accuracy of one network.
 
     Args:
         hits: whether its best, second best, ... class is right [n, up to 5].
-        agrees: whether its best class is the first network's [n].
+        agrees: whether its best class is the same as the first network's [n].
     """
     n, first, best_five = len(hits), int(hits[:, 0].sum()), int(hits.any(axis=1).sum())
     ranks_five = len(scorer.labels) >= TOP

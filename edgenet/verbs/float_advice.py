@@ -1,4 +1,4 @@
-"""Which layers `inspect` would keep in float: those that take away what stands out of a file's noise."""
+"""Proposes layers to keep in float for `inspect`: those that cause the largest parts of a file's noise."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from edgenet.verbs.float_search import MOST_LAYERS, MOST_MULT_ADDS, layer_costs
 from edgenet.verbs.mixed import AUTO
 
 ALONE = 0.15
-"""The share from which one layer is worth naming."""
+"""Share of the noise at or above which a single layer is named."""
 
 
 def worth_float(noise: NoiseShares, quantized: QuantizedGraph) -> str:
-    """What to give to --keep-float: names of layers beside those that are float already, or "auto".
+    """Return a value for --keep-float: names of layers, including those already float, or "auto".
 
-    Noise of weights goes when their layer is float; noise of a tensor only when all that read it are float too, which
-    "auto" does not try: it weighs layers one by one.
+    The noise of weights disappears when their layer is float. The noise of a tensor disappears only when all
+    layers around the tensor are float; "auto" does not find such groups, because it adds layers one by one.
 
     Returns:
-        "" where the noise is spread, or where it takes more layers or mult-adds in float than "auto" would keep;
-        "auto" also where only trying tells whether the noise is spread.
+        "" if the noise is spread over many layers, or if removing it would keep more layers or mult-adds in
+        float than "auto" would; "auto" if the noise comes from the weights of several layers, or if only
+        trying can show which layers it comes from.
     """
     standing_out = sorted(
         (layer for layer in noise.layers if layer.total >= ALONE), key=lambda layer: -layer.total

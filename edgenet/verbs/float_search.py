@@ -1,8 +1,9 @@
-"""Which layers are worth keeping in float: what each gains by itself, and a few that together gain enough.
+"""Searches for the few layers that are worth keeping in float.
 
-What a layer gains is measured, by running the file that keeps it in float: the error of int8 is not the sum of what its
-layers do. In most networks it is spread so evenly that no layer by itself gains much, and the best of fifty on a few
-photos is the best by chance; so a layer is only taken if it gains on other photos too.
+The gain of each layer is measured by running a file that keeps the layer in float, because the error of int8
+is not the sum of its layers' errors. In most networks the error is spread so evenly that no single layer
+gains much, and the best of fifty layers on a few photos is the best only by chance. A layer is therefore
+taken only if it also gains on other photos.
 """
 
 from __future__ import annotations
@@ -24,15 +25,15 @@ from edgenet.tflite.flatbuffer import write_tflite
 from edgenet.tflite.layout import raw_program
 
 ENOUGH_DB = 25.0
-"""SQNR of the logits at which nothing (more) is kept in float. V2 agrees with float on 96.5 % of the photos at 22.4 dB,
-V1 on 98.5 % at 26.6 dB."""
+"""SQNR of the logits at which no more layers are kept in float. V2 agrees with float on 96.5 % of the photos
+at 22.4 dB, V1 on 98.5 % at 26.6 dB."""
 LEAST_GAIN_DB = 0.3
-"""Less is hardly worth a layer, and may be chance."""
+"""A smaller gain is hardly worth a layer, and may be chance."""
 MOST_LAYERS = 4
 MOST_MULT_ADDS = 0.1
-"""Share of the network's that may be float."""
+"""Largest share of the network's mult-adds that may be float."""
 CONVERSIONS = 0.01
-"""What a float layer costs beside its own work, as a share of the network: the conversions around it."""
+"""Cost of the conversions before and after a float layer, as a share of the network's cost."""
 ADDED_BYTES = 3
 """A weight has one byte in int8 and four in float32."""
 THREADS = 2
@@ -40,13 +41,13 @@ THREADS = 2
 
 @dataclass(frozen=True, eq=False)
 class Judge:
-    """Photos [n, H, W, 3], uint8 RGB, and the float network's logits for them, float32 [n, N]."""
+    """Compares networks with float on photos: uint8 RGB [n, H, W, 3], and float logits, float32 [n, N]."""
 
     images: NDArray[np.uint8]
     real: NDArray[np.float32]
 
     def logits(self, quantized: QuantizedGraph) -> NDArray[np.float32]:
-        """What LiteRT gives for a network that is int8, wholly or in part: float32 [n, N]."""
+        """Return the logits of a wholly or partly int8 network as LiteRT computes them, float32 [n, N]."""
         runner = load_runtime().interpreter(
             model_content=write_tflite(raw_program(quantized)), num_threads=THREADS
         )
@@ -62,22 +63,22 @@ class Judge:
         return given if encoding is None else dequantize_array(given, encoding)
 
     def sqnr(self, quantized: QuantizedGraph) -> float:
-        """Signal to quantization noise of the logits, dB."""
+        """Run the network and return the signal to quantization noise ratio of its logits, dB."""
         return self.sqnr_of(self.logits(quantized))
 
     def sqnr_of(self, logits: NDArray[np.float32]) -> float:
-        """The same of logits that are known."""
+        """Return the signal to quantization noise ratio of logits that are already computed, dB."""
         signal, noise = (np.square(v, dtype=np.float64).sum() for v in (self.real, self.real - logits))
         return sqnr_db(float(signal), float(noise))
 
 
 @dataclass(frozen=True)
 class Search:
-    """What was found.
+    """The result of `search`.
 
     Attributes:
-        layers: those to keep, in the order in which they were taken.
-        reason: why these and no more.
+        layers: names of the layers to keep in float, in the order in which they were taken.
+        reason: why these layers and no more, in words.
     """
 
     layers: tuple[str, ...]
@@ -87,7 +88,7 @@ class Search:
 def single_gains(
     quantized: QuantizedGraph, layers: Sequence[str], judge: Judge, progress: Progress
 ) -> dict[str, float]:
-    """dB that each layer gains when it alone is float."""
+    """Return how much the logits' SQNR rises, in dB, when each layer alone is float."""
     before = judge.sqnr(quantized)
     gains = {}
     for number, layer in enumerate(layers):
@@ -97,17 +98,18 @@ def single_gains(
 
 
 def search(quantized: QuantizedGraph, ranking: Judge, confirming: Judge, progress: Progress) -> Search:
-    """Takes layers, the largest gain for its cost first, that each raise the SQNR beside those taken already.
+    """Choose layers to keep in float, trying first those with the largest gain for their cost.
 
-    It stops at ENOUGH_DB, at MOST_LAYERS, or when no other gains LEAST_GAIN_DB within MOST_MULT_ADDS.
+    A layer is taken if it raises the SQNR further by LEAST_GAIN_DB on top of those already taken. The search
+    stops at ENOUGH_DB, at MOST_LAYERS, or when no other layer gains LEAST_GAIN_DB within MOST_MULT_ADDS.
 
     Args:
-        ranking: photos to rank layers by.
-        confirming: other photos, on which a layer must gain too.
+        ranking: photos that decide the order in which layers are tried.
+        confirming: other photos, on which a layer must gain too to be taken.
     """
     sqnr = confirming.sqnr(quantized)
     if sqnr >= ENOUGH_DB:
-        return Search((), f"int8 is good as it is: {sqnr:.1f} dB, and {ENOUGH_DB:g} dB are enough")
+        return Search((), f"int8 is already good enough: {sqnr:.1f} dB, and {ENOUGH_DB:g} dB are enough")
     costs = layer_costs(quantized)
     gains = single_gains(quantized, weighted_layers(quantized.graph), ranking, progress)
     promising = [layer for layer, gain in gains.items() if gain >= LEAST_GAIN_DB]
@@ -126,9 +128,9 @@ def search(quantized: QuantizedGraph, ranking: Judge, confirming: Judge, progres
 
 def _reason(taken: Sequence[str], sqnr: float) -> str:
     if sqnr >= ENOUGH_DB:
-        return f"{ENOUGH_DB:g} dB are reached"
+        return f"these reach {ENOUGH_DB:g} dB, which is enough"
     if len(taken) == MOST_LAYERS:
-        return f"it takes no more than {MOST_LAYERS} layers"
+        return f"the search keeps at most {MOST_LAYERS} layers"
     layer = "no other layer" if taken else "no layer by itself"
     return (
         f"{layer} gains {LEAST_GAIN_DB:g} dB within {MOST_MULT_ADDS:.0%} of the mult-adds: the loss is spread"
@@ -137,10 +139,13 @@ def _reason(taken: Sequence[str], sqnr: float) -> str:
 
 @dataclass(frozen=True)
 class LayerCost:
-    """What a layer in float costs: bytes of weights more, and the share of the network's mult-adds that it has.
+    """The cost of keeping one layer in float.
 
     Attributes:
-        relative: one figure to weigh gains with, a share of the network's size and work.
+        added_bytes: how much larger its weights are in float, bytes.
+        mult_adds: its share of the network's mult-adds, 0 to 1.
+        relative: one cost to divide the gain by: `added_bytes` over the number of weights, plus `mult_adds`,
+            plus CONVERSIONS.
     """
 
     added_bytes: int
@@ -149,7 +154,7 @@ class LayerCost:
 
 
 def layer_costs(quantized: QuantizedGraph) -> dict[str, LayerCost]:
-    """The cost of every weighted layer."""
+    """Return the cost of every layer with weights, by the layer's name."""
     graph = quantized.graph
     sizes = {n.name: n.operator.weight.size for n in graph.nodes if isinstance(n.operator, WEIGHTED)}
     work = {node.name: node_mult_adds(graph, node) for node in graph.nodes if node.name in sizes}

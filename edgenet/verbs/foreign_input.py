@@ -1,4 +1,4 @@
-"""What photos are to another tool's int8 file, which may want them normalized and does not say how."""
+"""Finds how another tool's int8 file takes photos: it may need normalized input without saying so."""
 
 from __future__ import annotations
 
@@ -23,16 +23,21 @@ def find_input(
     images: NDArray[np.uint8],
     normalization: str | None,
 ) -> tuple[str, Decode]:
-    """How the file takes photos: with uint8 input as pixels, else in the way that
-    brings the first layer nearest to the float network's.
+    """Find how to turn photos into the file's input.
+
+    A file with uint8 input takes pixels. For any other file, each way is tried, and the one whose first layer
+    comes closest to the float network's first layer is chosen.
 
     Args:
-        program: what the file says of its input.
-        images: uint8 RGB [n, H, W, 3] to try the ways on; one is enough.
-        normalization: the only one to try beside plain pixels; None to try all that have a name.
+        program: the file.
+        quantized: the file's graph.
+        reference: the float network's graph.
+        images: uint8 RGB [n, H, W, 3] to try the ways on; one photo is enough.
+        normalization: the only normalization to try besides plain pixels; None to try all of NORMALIZATIONS.
 
     Returns:
-        The way's name, and the way itself.
+        The name of the way ("pixels" or a normalization), and the function that turns photos into real input
+        values.
     """
     source = program.tensors[program.input]
     if source.dtype == "uint8" and source.quantization is not None:

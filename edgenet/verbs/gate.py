@@ -1,4 +1,4 @@
-"""The accuracy gate of `convert`: float and int8 on the same labelled photos; what loses too much is kept aside."""
+"""The accuracy gate of `convert`: compares int8 with float on labelled photos and rejects large losses."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ from edgenet.verbs.sources import Source
 
 @dataclass(frozen=True)
 class Trial:
-    """What a new int8 file has to pass.
+    """The accuracy test for a new int8 file.
 
     Attributes:
         data: labelled photos, as `evaluate` takes them.
-        max_drop: points of top-1 that int8 may lose against float; None for any, it is only measured then.
+        max_drop: percentage points of top-1 that int8 may lose against float; None to measure the drop
+            without a limit.
     """
 
     data: Path
@@ -35,11 +36,11 @@ class Trial:
 
 @dataclass(frozen=True)
 class Measured:
-    """What a trial found.
+    """The result of a trial.
 
     Attributes:
-        evaluation: the float network, then the int8 file as LiteRT runs it.
-        calibrating: photos of the trial's data that were left out because they calibrated.
+        evaluation: accuracy of the float network, then of the int8 file as LiteRT runs it.
+        calibrating: number of the trial's photos that were left out because they were used for calibration.
     """
 
     evaluation: Evaluation
@@ -47,23 +48,24 @@ class Measured:
 
     @property
     def paired(self) -> Paired:
-        """int8 against float."""
+        """The paired comparison of int8 with float."""
         paired = self.evaluation.models[1].against_first
         assert paired is not None
         return paired
 
     def accuracy(self) -> Accuracy:
-        """As the file and its bundle say it."""
+        """Return the accuracy in the form that the file and its bundle record."""
         real, given = self.evaluation.models
         name = Path(self.evaluation.data).resolve().name
         return Accuracy(real.top1, given.top1, self.evaluation.n, name)
 
 
 def open_trial(trial: Trial, out: Path, source: str) -> PhotoSet:
-    """The photos of a trial, found before the long work, with everything that can be refused by then.
+    """Open the photos of a trial, and report everything that can be reported before the long work begins.
 
     Raises:
-        EdgenetError: a limit that is none, photos without labels, no place to keep a rejected file.
+        EdgenetError: `max_drop` is not a number of at least 0, the photos have no labels, or a rejected file
+            could not be written.
     """
     if trial.max_drop is not None:
         if not (math.isfinite(trial.max_drop) and trial.max_drop >= 0):
@@ -75,10 +77,10 @@ def open_trial(trial: Trial, out: Path, source: str) -> PhotoSet:
 
 
 def check_classes(photos: PhotoSet, source: Source) -> None:
-    """Refuses photos whose classes the network does not have.
+    """Check that the network has all classes of the photos.
 
     Raises:
-        EdgenetError: see `outputs_for`.
+        EdgenetError: it does not; see `outputs_for`.
     """
     used = {label for label in photos.labels if label is not None}
     outputs_for(photos.class_names, used, float_scorer("", source).labels, photos.origin)
@@ -87,16 +89,20 @@ def check_classes(photos: PhotoSet, source: Source) -> None:
 def measure(
     photos: PhotoSet, calibrated: PhotoSet, source: Source, model: ModelFile, progress: Progress
 ) -> Measured:
-    """Float and int8 on the labelled photos, without those whose contents calibrated: on them int8 would flatter.
+    """Evaluate float and int8 on the labelled photos.
+
+    Photos whose contents were used for calibration are left out, because int8 would look better on them than
+    it is.
 
     Raises:
-        EdgenetError: no photo is left or none can be read.
+        EdgenetError: no photo is left, or none can be read.
     """
     seen = set(content_hashes(calibrated))
     fresh = [i for i, content in enumerate(content_hashes(photos)) if content not in seen]
     if not fresh:
         raise EdgenetError(
-            f"all {len(photos)} photos in {photos.origin} calibrated the network", "give --data other photos"
+            f"all {len(photos)} photos in {photos.origin} were used for calibration",
+            "give --data other photos",
         )
     options = EvaluationOptions()
     scorers = [float_scorer(source.facts.name, source), lite_scorer(str(model.path), model, options.threads)]
@@ -105,20 +111,24 @@ def measure(
 
 
 def rejected(out: Path) -> Path:
-    """Where a file goes that lost too much: beside the one it would have replaced."""
+    """Return the path for a file that lost too much accuracy: NAME.rejected.tflite beside `out`."""
     return out.with_name(f"{out.stem}.rejected{out.suffix}")
 
 
 def pass_or_keep_aside(
     measured: Measured, max_drop: float | None, out: Path, data: bytes, recipe: str
 ) -> None:
-    """Lets a file pass, or keeps it aside and leaves `out` alone.
+    """Write a file whose drop exceeds the limit to `rejected(out)` and raise; leave `out` alone.
+
+    Args:
+        data: the new .tflite file.
+        recipe: the recipe that made it, for the advice.
 
     Raises:
         EdgenetError: the drop is larger than the limit.
     """
     paired = measured.paired
-    # in whole photos, so that a drop of exactly the limit passes
+    # compared in photos, with a tolerance for rounding, so that a drop of exactly the limit passes
     if max_drop is None or paired.lost - paired.won <= max_drop * paired.n / 100 + 1e-9:
         return
     aside = rejected(out)
@@ -131,9 +141,11 @@ def pass_or_keep_aside(
         f"aside as {aside}, {out} is untouched"
     )
     chance = (
-        ", or more photos in --data: so few do not exclude chance" if paired.interval.low <= max_drop else ""
+        ", or more photos in --data: with so few the drop may be chance"
+        if paired.interval.low <= max_drop
+        else ""
     )
     raise EdgenetError(
         found,
-        f"try {better_recipe(recipe)}more calibration photos or photos more like those in --data{chance}",
+        f"try {better_recipe(recipe)}more calibration photos, or photos more like those in --data{chance}",
     )

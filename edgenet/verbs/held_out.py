@@ -1,4 +1,4 @@
-"""Judging int8 without labels: both networks on photos that did not calibrate, and how close their answers are."""
+"""Judges int8 without labels: compares both networks' answers on photos not used for calibration."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from edgenet.quantize.error import sqnr_db
 from edgenet.quantize.recipes import RECIPES
 
 SPARE = 32
-"""Photos to judge on, where the folder has so many more than those that calibrate."""
+"""Number of photos to judge on, if the folder has that many more than calibration needs."""
 ASIDE = 10
-"""Otherwise one photo in so many is kept from calibrating."""
+"""If the folder has no spare photos, one photo in this many is kept out of calibration to judge on."""
 POOR_AGREEMENT, POOR_SQNR = 95.0, 20.0
-"""What separates plain minmax (V1 93.5 % and 13.1 dB, V2 93.5 % and 14.3 dB) from the recipes that keep the accuracy
-(95.75 % and 21.7 dB or more): measured on 400 ImageNet photos."""
+"""Limits that separate plain minmax (V1 93.5 % and 13.1 dB, V2 93.5 % and 14.3 dB) from the recipes that keep
+the accuracy (95.75 % and 21.7 dB or more): measured on 400 ImageNet photos."""
 HANDFUL = 20
 """Agreement on fewer photos says little: one photo is more than 5 %."""
 
 
 @dataclass(frozen=True)
 class Division:
-    """Which of the readable photos do what, as indices.
+    """Which of the readable photos calibrate and which judge, as indices.
 
     Attributes:
-        held_out: whether those that judge are others than those that calibrate.
+        held_out: whether the judging photos are different from the calibrating photos.
     """
 
     calibrating: tuple[int, ...]
@@ -38,14 +38,14 @@ class Division:
 
 @dataclass(frozen=True)
 class Fidelity:
-    """How close the int8 network comes to the float one, whatever the right answers are.
+    """How close the int8 network's answers are to the float network's, regardless of which answers are right.
 
     Attributes:
-        n: photos judged on.
-        agreeing: those on which both have the same best class.
-        agreement: the same in percent, and its 95 % interval.
-        sqnr_db: signal to quantization noise of the logits over all photos, dB.
-        held_out: whether none of the photos calibrated; where they did, both figures flatter.
+        n: number of photos judged on.
+        agreeing: number of photos on which both have the same best class.
+        agreement: the same in percent; `agreement_interval` is its 95 % confidence interval.
+        sqnr_db: signal to quantization noise ratio of the logits over all photos, dB.
+        held_out: whether none of the photos was used for calibration; if False, both figures look too good.
     """
 
     n: int
@@ -57,11 +57,14 @@ class Fidelity:
 
 
 def divide(readable: int, wanted: int) -> Division:
-    """Divides photos that are in an order which only their contents decide, the chosen ones before the spare ones.
+    """Divide photos into calibrating and judging ones.
+
+    The photos are in an order that depends only on their contents: first those chosen to calibrate, then the
+    spare ones.
 
     Args:
-        readable: how many can be read.
-        wanted: how many should calibrate.
+        readable: number of photos that can be read.
+        wanted: number of photos that should calibrate.
     """
     everything = tuple(range(readable))
     if readable > wanted:
@@ -73,24 +76,25 @@ def divide(readable: int, wanted: int) -> Division:
 
 
 def rows(images: NDArray[np.uint8], indices: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Those of the photos [n, H, W, 3]; no copy where they stand together, as the chosen and the spare ones do."""
+    """Return the photos [n, H, W, 3] at these indices; a view, not a copy, if the indices are consecutive."""
     first, last = indices[0], indices[-1]
     together = indices == tuple(range(first, last + 1))
     return images[first : last + 1] if together else images[list(indices)]
 
 
 def named(photos: PhotoSet, loaded: Loaded, indices: tuple[int, ...]) -> PhotoSet:
-    """The photos that stand at these places of what was loaded."""
+    """Return the photo set of the loaded photos at these indices."""
     place = {name: index for index, name in enumerate(photos.names)}
     return photos.take([place[loaded.names[index]] for index in indices])
 
 
 def fidelity(given: NDArray[np.float32], real: NDArray[np.float32], held_out: bool) -> Fidelity:
-    """Compares the int8 network with the float one.
+    """Compare the int8 network with the float one.
 
     Args:
-        given: the int8 network's logits [n, N], as LiteRT computes them.
-        real: the float network's.
+        given: the int8 network's logits, as LiteRT computes them, float32 [n, N].
+        real: the float network's logits, float32 [n, N].
+        held_out: whether the photos were kept out of calibration.
     """
     agreeing = int((real.argmax(axis=1) == given.argmax(axis=1)).sum())
     n = len(real)
@@ -106,8 +110,11 @@ def fidelity(given: NDArray[np.float32], real: NDArray[np.float32], held_out: bo
 
 
 def fidelity_warnings(found: Fidelity, recipe: str) -> tuple[str, ...]:
-    """What is poor, and what may help. Agreement counts as poor only where chance does not explain it: where the
-    upper end of its interval is below the limit, so that one changed photo in ten raises no alarm."""
+    """Return a warning that says what is poor and what may help, or nothing.
+
+    Agreement counts as poor only if chance does not explain it: the upper end of its interval must be below
+    the limit. So one changed answer in ten photos does not cause a warning.
+    """
     poor = []
     if found.agreement_interval.high < POOR_AGREEMENT:
         poor.append(f"it agrees with float on only {found.agreeing} of {found.n} photos")
@@ -118,14 +125,14 @@ def fidelity_warnings(found: Fidelity, recipe: str) -> tuple[str, ...]:
     if not poor:
         return ()
     return (
-        f"int8 is far from float: {' and '.join(poor)}; try {better_recipe(recipe)}more photos, photos like those "
-        "the camera will see; edgenet inspect --against shows the layer where it is lost",
+        f"int8 is far from float: {' and '.join(poor)}; try {better_recipe(recipe)}more photos, or photos like those "
+        "the camera will see; edgenet inspect --against shows which layers lose accuracy",
     )
 
 
 def better_recipe(recipe: str) -> str:
-    """The recipe that does most, as an advice before others; nothing where it is the one that was used."""
+    """Return the advice to use a better recipe, ending in ", " for more to follow; "" for the best recipe."""
     if recipe not in RECIPES:
         return "edgenet's own quantizer (leave out --backend), "
-    best = list(RECIPES)[-1]  # they stand in the order of what they do
+    best = list(RECIPES)[-1]  # RECIPES is ordered from the least thorough to the most thorough
     return "" if recipe == best else f"--recipe {best}, "

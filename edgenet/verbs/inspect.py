@@ -1,4 +1,4 @@
-"""The verb `inspect`: what stands in a .tflite file, and where int8 loses what float knew."""
+"""The verb `inspect`: shows what a .tflite file contains, and in which layers int8 loses accuracy."""
 
 from __future__ import annotations
 
@@ -32,9 +32,10 @@ class OperatorRow:
     """One operator of the file.
 
     Attributes:
-        output: name of the tensor it makes; `shape`, `dtype`, `scale` and `zero_point` are that tensor's.
-        weight_bytes: bytes of its constants.
-        mult_adds: for one picture; 0 for elementwise work.
+        output: name of its first output tensor; `shape`, `dtype`, `scale` and `zero_point` describe that
+            tensor.
+        weight_bytes: size of its constants, bytes.
+        mult_adds: mult-adds for one picture; 0 for elementwise operators.
     """
 
     number: int
@@ -50,15 +51,15 @@ class OperatorRow:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What a file holds.
+    """The contents of a file.
 
     Attributes:
-        kinds: how many operators of each kind.
-        bytes: of the .tflite, as `sha256`.
-        labels: how many class names it carries.
-        facts: where it came from, and of a bundle the accuracy; None where nobody wrote it down.
-        compared: the error of every layer, where a float network and photos were given.
-        profile: how long every operator takes, where a target was given.
+        bytes: size of the .tflite (`sha256` is its hash, also for a bundle).
+        labels: number of class names in the file.
+        facts: where the file came from, and for a bundle its accuracy; None if the file does not record it.
+        kinds: number of operators of each kind.
+        compared: the error of every layer; None if no float network and photos were given.
+        profile: how long every operator takes; None if no target was given.
     """
 
     model: str
@@ -83,15 +84,16 @@ def inspect(
     progress: Progress = silent,
     profile_on: str | None = None,
 ) -> Inspection:
-    """Reads a .tflite file or a bundle.
+    """Describe a .tflite file or a bundle.
 
     Args:
-        comparison: for the error of every layer.
-        profile_on: the target on which every operator is timed; None for no times.
+        comparison: float network and photos to measure the error of every layer with; None to skip that.
         options: for opening the float source.
+        profile_on: the target on which every operator is timed; None for no times.
 
     Raises:
-        EdgenetError: not a readable file, a float network that does not match it, or a plot that cannot be written.
+        EdgenetError: the file cannot be read, the float network does not match it, or the plot cannot be
+            written.
     """
     if comparison and comparison.plot:
         _check_plot(comparison.plot, model, comparison.against)
@@ -130,7 +132,7 @@ def _check_plot(plot: Path, model: Path, against: str) -> None:
 
 
 def _plot(plot: Path, found: Inspection, compared: Compared) -> None:
-    """Draws the comparison; matplotlib is imported only here."""
+    """Draw the comparison; import matplotlib only here, because it is slow to import."""
     from edgenet.plots.rows import Report, report_rows
     from edgenet.plots.writing import write_report
 

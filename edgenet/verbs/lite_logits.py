@@ -1,4 +1,4 @@
-"""The logits of a file that ends in a softmax, as LiteRT computes them."""
+"""Computes with LiteRT the logits of a program that ends in a softmax."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from edgenet.tflite.program import Program
 
 
 def lite_logits(program: Program, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """What the program's last operator, a softmax, is given.
+    """Run the program without its last operator, a softmax, and return that operator's input.
 
     Args:
+        program: must end in a SOFTMAX that reads float32.
         images: uint8 RGB [n, H, W, 3].
 
     Returns:
-        float32 [n, N].
+        Logits, float32 [n, N].
     """
     softmax = program.operators[-1]
     assert softmax.kind == "SOFTMAX"

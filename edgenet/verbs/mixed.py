@@ -1,4 +1,4 @@
-"""Mixed precision for `convert`: some layers of an int8 file in float, as a last resort; what they gain and cost."""
+"""Mixed precision for `convert`: as a last resort, keeps some layers in float and measures the effect."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from edgenet.verbs.side_by_side import latency_ratio
 
 AUTO = "auto"
 RANKING, CONFIRMING = 16, 32
-"""Photos that layers are ranked by, and others that must confirm what one gains."""
+"""Number of photos that rank the layers, and number of other photos that must confirm a layer's gain."""
 BLOCKS, RUNS = 15, 10
 
 
 @dataclass(frozen=True)
 class KeptLayer:
-    """A layer that stayed float.
+    """A layer that is kept in float.
 
     Attributes:
-        gain_db: SQNR of the logits gained when it alone is float.
-        added_bytes: its weights are larger by.
-        mult_adds_percent: its share of the network's mult-adds.
+        gain_db: how much the logits' SQNR rises when this layer alone is float, dB.
+        added_bytes: how much larger its weights are in float, bytes.
+        mult_adds_percent: its share of the network's mult-adds, percent.
     """
 
     name: str
@@ -48,16 +48,20 @@ class KeptLayer:
 
 @dataclass(frozen=True)
 class MixedPrecision:
-    """What keeping layers in float brought.
+    """The gains and costs of keeping layers in float.
+
+    "Before" is the file that is int8 throughout, "after" the file with the layers in float.
 
     Attributes:
-        layers: in the order of the network; none where it would not help.
-        reason: why these and no more, in words; empty where the user named them.
-        photos: how many the gains and the four figures below are of: int8 throughout, and with the layers in float.
-        sqnr_before_db, sqnr_after_db: of the logits against the float network's.
-        agreement_before, agreement_after: percent of the photos with the same best class as the float network.
-        added_bytes: the file is larger by.
-        latency_ratio: of the mixed file to the int8 one on this machine, one thread; None where they are the same.
+        layers: the layers kept, in the order of the network; empty if keeping layers would not help.
+        reason: why these layers and no more, in words; empty if the user named them.
+        photos: number of photos that the gains and the next four figures were measured on.
+        sqnr_before_db, sqnr_after_db: SQNR of the logits against the float network's, dB.
+        agreement_before, agreement_after: percent of the photos with the same best class as the float
+            network.
+        added_bytes: how much larger the file is after, bytes.
+        latency_ratio: latency after over latency before, on this machine with one thread; None if no layer is
+            kept.
     """
 
     layers: tuple[KeptLayer, ...]
@@ -72,19 +76,19 @@ class MixedPrecision:
 
     @property
     def steps(self) -> tuple[str, ...]:
-        """What the manifest adds to the recipe's steps."""
+        """The step that the manifest lists after the recipe's own steps; empty if no layer is kept."""
         return (f"kept in float: {', '.join(layer.name for layer in self.layers)}",) if self.layers else ()
 
 
 def named_layers(graph: Graph, keep: str) -> tuple[str, ...]:
-    """The layers that `--keep-float` names, in the order of the network; none for "auto".
+    """Return the layers that `--keep-float` names, in the order of the network; empty for "auto".
 
     Args:
         graph: the network.
-        keep: "auto", or names of layers with weights, or patterns with * and ?, between commas.
+        keep: "auto", or a comma-separated list of names of layers with weights, or patterns with * and ?.
 
     Raises:
-        EdgenetError: a name that fits no layer, or names that fit all of them.
+        EdgenetError: a name matches no layer, there are no names, or the names match all layers.
     """
     if keep.strip() == AUTO:
         return ()
@@ -92,7 +96,7 @@ def named_layers(graph: Graph, keep: str) -> tuple[str, ...]:
     patterns = [pattern for part in keep.split(",") if (pattern := part.strip())]
     if not patterns:
         raise EdgenetError(
-            "--keep-float names no layer", "name layers as edgenet inspect shows them, or auto"
+            "--keep-float names no layer", "give layer names as edgenet inspect shows them, or auto"
         )
     for pattern in patterns:
         if not any(fnmatchcase(layer, pattern) for layer in layers):
@@ -105,7 +109,7 @@ def named_layers(graph: Graph, keep: str) -> tuple[str, ...]:
 
 def _nearest(pattern: str, layers: Sequence[str]) -> str:
     close = difflib.get_close_matches(pattern, layers, n=3, cutoff=0.4) or layers[-1:]
-    return f"like it are {', '.join(close)}; edgenet inspect shows all"
+    return f"similar names are {', '.join(close)}; edgenet inspect shows all"
 
 
 def keep_layers_float(
@@ -116,14 +120,18 @@ def keep_layers_float(
     keep: str,
     progress: Progress = silent,
 ) -> tuple[QuantizedGraph, MixedPrecision]:
-    """Keeps the layers in float that are named, or that are worth it.
+    """Keep the named layers in float, or for "auto" those that are worth it.
 
     Args:
-        quantized: from any recipe.
+        quantized: the result of any recipe.
         reference: the float network.
-        images: photos to choose layers on, uint8 RGB [n, H, W, 3]; some of them, where there are many.
-        judge: other photos, if there are any, that tell what was gained.
+        images: photos to choose layers on, uint8 RGB [n, H, W, 3]; at most RANKING + CONFIRMING of them are
+            used.
+        judge: photos to measure the gains on; other photos than `images`, if there are any.
         keep: see `named_layers`.
+
+    Returns:
+        The mixed graph, and its gains and costs.
     """
     named = named_layers(quantized.graph, keep)
     found = Search(named, "") if named else search(quantized, *_judges(reference, images), progress)
@@ -133,7 +141,7 @@ def keep_layers_float(
 
 
 def _judges(reference: Graph, images: NDArray[np.uint8]) -> tuple[Judge, Judge]:
-    """Photos to rank layers by, and others to confirm what was found, or the same where there are no others."""
+    """Return a judge with the ranking photos and one with confirming photos (the same if there are no others)."""
     ranking = evenly(len(images), RANKING)
     others = np.delete(np.arange(len(images)), ranking)
     confirming = others[evenly(len(others), CONFIRMING)] if len(others) else ranking

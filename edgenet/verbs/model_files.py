@@ -1,4 +1,4 @@
-"""Opening a .tflite file or a bundle on the host, which checks every byte of a bundle, not only what runs."""
+"""Opens a .tflite file or a bundle on the host and checks the whole bundle, not only the parts that run."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from edgenet.tflite.model_file import read_facts
 
 @dataclass(frozen=True)
 class OpenedModel:
-    """A model whose bytes are verified.
+    """A model that was read and checked.
 
     Attributes:
         file: the .tflite's bytes and labels, ready for a runtime.
-        facts: where it came from; None where nobody wrote it down.
+        facts: where the model came from; None if the file does not record it.
     """
 
     file: ModelFile
@@ -25,10 +25,11 @@ class OpenedModel:
 
 
 def open_model_file(path: Path) -> OpenedModel:
-    """Reads a .tflite file or a bundle.
+    """Read a .tflite file or a bundle.
 
     Raises:
-        EdgenetError: neither, or damaged; a bundle with a member too many, missing or changed, or a newer schema.
+        EdgenetError: the file is neither, or is damaged; a bundle has an extra, missing or changed member, or
+            a newer schema.
     """
     if _is_zip(path):
         facts: Facts | None = _facts_of(open_bundle(path).manifest)
@@ -42,11 +43,11 @@ def _is_zip(path: Path) -> bool:
         with path.open("rb") as handle:
             return handle.read(2) == b"PK"
     except OSError:
-        return False  # `open_model` says why it cannot be read
+        return False  # `open_model` raises the error that says why it cannot be read
 
 
 def _facts_of(manifest: Manifest) -> Facts:
-    """The bundle's facts: those of its model, and the accuracy that was measured when it was packed."""
+    """Return the bundle's facts: its model's, and the accuracy recorded in the manifest."""
     return Facts(
         name=manifest.name,
         weights=manifest.weights,

@@ -1,4 +1,4 @@
-"""The verb `models`: every published variant, what it costs, and what its paper says; and whether both agree."""
+"""The verb `models`: lists every published variant's cost and paper figures, and whether the two agree."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ class VariantRow:
     """One variant.
 
     Attributes:
-        variant: its name.
-        family: what it belongs to, for headings.
-        mult_adds: for one photo, counted from our module as the papers count.
-        parameters: weights of convolutions and fully connected layers, as the papers count.
-        paper_mult_adds_millions: millions, as published; None where the paper has no such row.
-        paper_parameters_millions: millions, as published.
-        paper_top1: accuracy on ImageNet's validation set, %, as published; not measured here.
+        variant: the variant's name.
+        family: its architecture family, for headings.
+        mult_adds: mult-adds for one photo, counted from our module in the way the papers count.
+        parameters: weights of convolutions and fully connected layers, counted in the way the papers count.
+        paper_mult_adds_millions: published mult-adds, millions; None if the papers do not list it.
+        paper_parameters_millions: published parameters, millions; None if the papers do not list it.
+        paper_top1: published accuracy on ImageNet's validation set, percent; not measured here.
         paper_source: paper and table of the published figures.
-        pretrained: whether weights are at hand for it.
+        pretrained: whether edgenet can load ImageNet weights for it.
     """
 
     variant: str
@@ -40,7 +40,7 @@ class VariantRow:
 
 
 def models() -> tuple[VariantRow, ...]:
-    """Every variant of the catalogue for 1,000 classes, in the catalogue's order."""
+    """Return every variant of the catalogue, counted for 1,000 classes, in the catalogue's order."""
     import torch
 
     from edgenet.zoo.counting import count
@@ -49,7 +49,7 @@ def models() -> tuple[VariantRow, ...]:
     rows = []
     for _, group in groupby(catalogue(), key=lambda variant: (variant.architecture, variant.width)):
         variants = tuple(group)
-        # One network serves all resolutions; on the meta device it takes no memory.
+        # The modules of all resolutions are equal, so one is built; on the meta device it takes no memory.
         with torch.device("meta"):
             network = build(variants[0])
         rows += [_row(variant, count(network, variant.resolution)) for variant in variants]
@@ -77,17 +77,18 @@ def _row(variant: Variant, cost: NetworkCost) -> VariantRow:
 
 @dataclass(frozen=True)
 class PaperRow:
-    """One published row and what we count for the same network.
+    """One published row beside our own count for the same network.
 
     Attributes:
-        variant: its name.
+        variant: the variant's name.
         source: paper and table.
-        top1: as published, %, on ImageNet's validation set; not measured here.
+        top1: published accuracy on ImageNet's validation set, percent; not measured here.
         mult_adds, parameters: counted from our module for 1,000 classes.
-        paper_mult_adds_millions, paper_parameters_millions: as published; None where the source has none.
-        mult_adds_equal, parameters_equal: whether ours, rounded or rounded down as published, is the paper's; None
-            where the source has no such figure.
-        mult_adds_why, parameters_why: the reason where it is not.
+        paper_mult_adds_millions, paper_parameters_millions: published figures, millions; None if the source
+            has none.
+        mult_adds_equal, parameters_equal: whether our count, rounded or rounded down to the published
+            precision, equals the published figure; None if the source has none.
+        mult_adds_why, parameters_why: why the two differ; "" if they do not.
     """
 
     variant: str
@@ -104,7 +105,7 @@ class PaperRow:
 
 
 def compare_with_papers() -> tuple[PaperRow, ...]:
-    """Every published row beside our own count, in the order of the tables."""
+    """Return every published row beside our own count, in the order of the papers' tables."""
     from edgenet.zoo.counting import count_variant
     from edgenet.zoo.paper import FIGURES
 

@@ -1,4 +1,4 @@
-"""A float network as ONNX, for a converter that starts from it."""
+"""Opens a float network as ONNX, for the onnx-tf converter, which starts from ONNX."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from edgenet.zoo.loading import load_network
 
 
 def open_onnx_network(source: str, options: SourceOptions) -> OnnxNetwork:
-    """The network that `open_source` opens with the same arguments, as ONNX.
+    """Return the network that `open_source` opens with the same arguments, as ONNX.
 
     Raises:
-        EdgenetError: a float .tflite, of which no ONNX is made.
+        EdgenetError: the source is a .tflite, which edgenet cannot turn into ONNX, or its opset is too new.
     """
     if source.lower().endswith(".tflite"):
         raise EdgenetError(
@@ -27,7 +27,7 @@ def open_onnx_network(source: str, options: SourceOptions) -> OnnxNetwork:
             "give a variant, a checkpoint or an .onnx, or leave out --backend",
         )
     if source.lower().endswith(".onnx"):
-        assert options.normalization is not None  # or `open_source` had refused it
+        assert options.normalization is not None  # without it `open_source` has already raised an error
         model = onnx.load(str(Path(source)))
         if options.input_shape is not None:
             _fix_shape(model, options.input_shape)
@@ -39,14 +39,14 @@ def open_onnx_network(source: str, options: SourceOptions) -> OnnxNetwork:
 
 
 def _older(model: onnx.ModelProto, source: str) -> onnx.ModelProto:
-    """The model in the opset that the converter knows, where it has a newer one."""
+    """Return the model, converted to opset OPSET if its own is newer."""
     opset = max(entry.version for entry in model.opset_import if not entry.domain)
     if opset <= OPSET:
         return model
     try:
         return version_converter.convert_version(model, OPSET)
-    except Exception as error:  # the converter is C++ and raises what it likes
-        found = f"{source} has opset {opset}, {NAME} knows up to {OPSET}, and it cannot be turned into that"
+    except Exception as error:  # the version converter is C++ and raises many kinds of errors
+        found = f"{source} has opset {opset}, {NAME} knows up to {OPSET}, and ONNX cannot convert it to that"
         raise EdgenetError(found, f"export it with opset_version={OPSET}") from error
 
 
@@ -58,7 +58,7 @@ def _fix_shape(model: onnx.ModelProto, shape: Shape) -> None:
 
 
 def _drop_softmax(model: onnx.ModelProto) -> None:
-    """Makes logits the output of a network that ends in a softmax: edgenet's files have one of their own, in float."""
+    """Remove a final softmax, so that the output is logits: edgenet adds its own float softmax later."""
     output, last = model.graph.output[0], model.graph.node[-1]
     if last.op_type == "Softmax" and last.output[0] == output.name:
         output.name = last.input[0]

@@ -1,4 +1,4 @@
-"""Finding out before the work, rather than after it, that its result cannot be written."""
+"""Checks before the work, rather than after it, that its result can be written."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from edgenet.errors import EdgenetError
 
 
 def check_output(out: Path, *sources: str | Path) -> None:
-    """Refuses a place that `write_atomically` would refuse, and one that holds what the work reads.
+    """Check that `write_atomically` can write a file and would not overwrite a file that the work reads.
 
-    A full disk shows only when writing; `write_atomically` keeps the old file then.
+    A full disk shows only during writing; `write_atomically` then keeps the old file.
 
     Args:
         out: the file that will be written.
-        sources: the files that are read (other texts, such as a variant's name, are let through).
+        sources: the files that are read; a text that is not a path, such as a variant's name, is ignored.
 
     Raises:
-        EdgenetError: a folder, no folder to write in or no right to, or one of the sources.
+        EdgenetError: `out` is a folder or one of the sources, or its folder is missing or not writable.
     """
     try:
         if out.is_dir():
@@ -32,8 +32,8 @@ def check_output(out: Path, *sources: str | Path) -> None:
                 "choose a folder that you may write to",
             )
         if any(_same(out, source) for source in sources):
-            raise EdgenetError(f"{out} is what is read", "give the result another name")
-    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, before Python 3.13
+            raise EdgenetError(f"{out} is also the input", "give the result another name")
+    except (OSError, RuntimeError) as error:  # RuntimeError: a symlink loop, before Python 3.13
         reason = getattr(error, "strerror", None) or error
         raise EdgenetError(f"cannot write {out}: {reason}", "give another path") from None
 

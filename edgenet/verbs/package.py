@@ -1,4 +1,4 @@
-"""The verb `package`: a .tflite file into a bundle."""
+"""The verb `package`: packs a .tflite file into a bundle."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from edgenet.verbs.sources import SourceOptions, read_labels_file
 
 @dataclass(frozen=True)
 class Packed:
-    """What `package` made.
+    """The result of `package`.
 
     Attributes:
-        out: the bundle.
-        manifest: what stands in it.
-        skipped: photos of the accuracy's data that could not be read, with the reason.
+        out: path of the bundle.
+        manifest: the bundle's manifest.
+        skipped: (name, reason) of the accuracy photos that could not be read.
     """
 
     out: str
@@ -42,18 +42,18 @@ def package(
     float_source: str | None = None,
     progress: Progress = silent,
 ) -> Packed:
-    """Packs a .tflite file into a bundle.
+    """Pack a .tflite file into a bundle.
 
     Args:
-        model: from `convert`, or any classifier in the same layout.
-        out: usually NAME.edgenet.
-        labels: one name per line; needed where the model carries none.
-        data: labelled photos, to measure the accuracy that goes into the manifest.
-        float_source: the float network, to have its accuracy measured beside that of an int8 model.
+        model: a file from `convert`, or any classifier with the same inputs and outputs.
+        out: path of the bundle, usually NAME.edgenet.
+        labels: text file with one name per line; needed if the model has no labels.
+        data: labelled photos to measure the accuracy on, which is recorded in the manifest.
+        float_source: the float network of an int8 model, to record its accuracy too.
 
     Raises:
-        EdgenetError: no labels, labels whose number differs from the outputs, a model of another layout, a
-            float source that has nothing to be measured on or beside.
+        EdgenetError: there are no labels, their number differs from the number of outputs, the model has
+            other inputs or outputs, or `float_source` is given without `data` or for a float model.
     """
     content = _read(model)
     check_output(out, model)
@@ -81,12 +81,12 @@ def _read(model: Path) -> bytes:
 def _labels_of(content: bytes, model: Path) -> list[str]:
     names = read_labels(content)
     if names is None:
-        raise EdgenetError(f"{model} carries no labels", "give them with --labels FILE, one per line")
+        raise EdgenetError(f"{model} has no labels", "give them with --labels FILE, one per line")
     return names
 
 
 def _check(content: bytes, names: list[str], where: Path) -> None:
-    """What `write_bundle` checks too, before anything is measured."""
+    """Check before the measuring what `write_bundle` would only check after it."""
     _, output = read_contract(content)
     if len(names) != output.classes:
         raise EdgenetError(
@@ -98,13 +98,13 @@ def _check(content: bytes, names: list[str], where: Path) -> None:
 def _measure(
     model: Path, names: list[str], data: Path, float_source: str | None, progress: Progress
 ) -> Evaluation:
-    """The model under the bundle's labels, and the float source, on the same photos."""
+    """Evaluate the model, with the bundle's labels, and the float source on the same photos."""
     options, defaults = SourceOptions(), EvaluationOptions()
     photos = open_labelled(data)
     scorers = [replace(open_scorer(str(model), options, defaults.threads), labels=tuple(names))]
     if float_source is not None:
         if scorers[0].precision != "int8":
-            raise EdgenetError(f"{model} is a float model itself", "leave out --float-source")
+            raise EdgenetError(f"{model} is already a float model", "leave out --float-source")
         scorers.append(open_scorer(float_source, options, defaults.threads, progress))
     return evaluate_scorers(scorers, photos, defaults, progress)
 

@@ -1,4 +1,4 @@
-"""Calibration photos in `convert`: some calibrate, by a recipe of edgenet or another backend, and others judge."""
+"""Quantization in `convert`: some photos calibrate the network, others judge the result."""
 
 from __future__ import annotations
 
@@ -34,13 +34,14 @@ BACKENDS = ("edgenet", onnx_tf.NAME)
 
 @dataclass(frozen=True)
 class Calibration:
-    """Photos to quantize with: `photos` of those in `data`, by the recipe's name.
+    """How to quantize, and with which photos.
 
     Attributes:
-        data: a folder or zip, or photos that are open.
-        recipe: of edgenet's; other backends have but their own way.
-        keep_float: layers to keep in float all the same, see `named_layers`; None for none.
-        backend: who quantizes, of BACKENDS.
+        data: a folder or zip of photos, or an opened photo set.
+        photos: number of photos to calibrate with.
+        recipe: name of an edgenet recipe; the backend onnx-tf accepts only the default.
+        keep_float: layers to keep in float, see `named_layers`; None for none.
+        backend: which converter quantizes, one of BACKENDS.
     """
 
     data: Path | PhotoSet
@@ -52,7 +53,7 @@ class Calibration:
 
 @dataclass(frozen=True)
 class CalibrationPhotos:
-    """Photos by their contents, and how they are used; the first `wanted` calibrate, the others may judge."""
+    """Chosen photos and how to quantize with them; the first `wanted` calibrate, the spare ones judge."""
 
     choice: Choice
     wanted: int
@@ -63,7 +64,7 @@ class CalibrationPhotos:
 
 @dataclass(frozen=True)
 class Made:
-    """A program, and for int8 the photos that it was calibrated on and what became of them."""
+    """A converted program; for int8 also how it was quantized, the calibration photos and the judgement."""
 
     program: Program
     quantization: Quantization | None = None
@@ -75,10 +76,11 @@ class Made:
 
 
 def open_calibration(calibration: Calibration, progress: Progress) -> CalibrationPhotos:
-    """The calibration photos; to be opened before the network is, so that a wrong folder is told at once.
+    """Open and choose the calibration photos; to be called first, so that a wrong folder is reported at once.
 
     Raises:
-        EdgenetError: no such recipe or backend, or one that is not installed; no photos.
+        EdgenetError: there is no such recipe or backend, the backend is not installed, or there are no
+            photos.
     """
     recipe = _recipe(calibration)
     if calibration.photos < 1:
@@ -91,11 +93,11 @@ def open_calibration(calibration: Calibration, progress: Progress) -> Calibratio
 
 
 def quantize(graph: Graph, photos: CalibrationPhotos, clock: Clock, progress: Progress) -> Made:
-    """Quantizes a float graph by edgenet's recipe on some of the photos, and judges it on others."""
+    """Quantize a float graph with an edgenet recipe on some photos, and judge the result on the others."""
     lowered = lower(graph, exact_border=False)
     recipe, keep = photos.recipe, photos.keep_float
     if keep is not None:
-        named_layers(lowered, keep)  # a wrong name is told before anything takes its time
+        named_layers(lowered, keep)  # only to report a wrong name before the slow work
     shown = _look(lowered, photos, clock, progress)
     calibrating, mixed = shown.calibrating, None
     quantized = recipe.quantize(lowered, calibrating, progress)
@@ -114,10 +116,11 @@ def quantize(graph: Graph, photos: CalibrationPhotos, clock: Clock, progress: Pr
 def quantize_by_onnx_tf(
     network: onnx_tf.OnnxNetwork, graph: Graph, photos: CalibrationPhotos, clock: Clock, progress: Progress
 ) -> Made:
-    """Quantizes the ONNX form of a network by onnx-tf and TFLiteConverter, and judges it as edgenet's own.
+    """Quantize an ONNX network with onnx-tf and TFLiteConverter, and judge the result as `quantize` does.
 
     Args:
-        graph: the same network, which says what is right.
+        network: the network as ONNX.
+        graph: the same network as a float graph, to compare the answers with.
     """
     shown = _look(lower(graph, exact_border=False), photos, clock, progress)
     progress(onnx_tf.NAME, 0, None)
@@ -130,7 +133,7 @@ def quantize_by_onnx_tf(
 
 @dataclass(frozen=True)
 class _Shown:
-    """The photos in memory, who does what, and the float network's logits of those that judge."""
+    """The loaded photos, which of them calibrate and judge, and the float logits of the judging photos."""
 
     loaded: Loaded
     parts: Division
@@ -150,7 +153,13 @@ class _Shown:
         close: Fidelity,
         mixed: MixedPrecision | None = None,
     ) -> Made:
-        """What was made of them in this way (the recipe's name and its steps)."""
+        """Put the result together.
+
+        Args:
+            program: the int8 program.
+            way: the recipe's name and its steps, for the manifest.
+            close: how close the program is to float.
+        """
         calibrated = named(self.names, self.loaded, self.parts.calibrating)
         return Made(
             program=program,
@@ -187,7 +196,7 @@ def _recipe(calibration: Calibration) -> Recipe:
         onnx_tf.check_installed()
         if calibration.recipe != DEFAULT_RECIPE or calibration.keep_float is not None:
             raise EdgenetError(
-                f"recipes and float layers are edgenet's, {onnx_tf.NAME} has but one way",
+                f"--recipe and --keep-float do not work with --backend {onnx_tf.NAME}",
                 "leave out --recipe and --keep-float, or --backend",
             )
     return RECIPES[calibration.recipe]

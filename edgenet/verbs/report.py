@@ -1,4 +1,4 @@
-"""The verb `report`: latency reports as one page, with its figures as PNG and its table as CSV beside it."""
+"""The verb `report`: writes latency reports as one HTML page, its figures as PNG and its table as CSV."""
 
 from __future__ import annotations
 
@@ -28,10 +28,11 @@ PAGE = ".html"
 
 @dataclass(frozen=True)
 class Reported:
-    """What was written.
+    """The result of `report`.
 
     Attributes:
-        files: the page, then the table and the figures beside it.
+        rows: the rows of the table.
+        files: paths of the page, the CSV table and the figures, in this order.
     """
 
     rows: tuple[ReportRow, ...]
@@ -39,17 +40,17 @@ class Reported:
 
 
 def report(results: Sequence[Path], out: Path) -> Reported:
-    """Writes a page of latency reports that needs no network, NAME.csv, and NAME-FIGURE.png for each figure.
+    """Write a self-contained page of latency reports, NAME.csv, and NAME-FIGURE.png for each figure.
 
     Args:
-        results: reports of `bench`, or folders that hold some, such as a sweep's.
-        out: the page, NAME.html.
+        results: reports of `bench`, or folders that contain reports, such as a sweep's folder.
+        out: path of the page, NAME.html.
 
     Raises:
-        EdgenetError: a result that is no report, none at all, or a page that cannot be written.
+        EdgenetError: a file is not a report, there is no report at all, or the page cannot be written.
     """
     if out.suffix.lower() != PAGE:
-        raise EdgenetError(f"the page {out} is no .html", "give it this ending")
+        raise EdgenetError(f"the page {out} does not end in .html", "give it this ending")
     check_output(out, *results)
     reports = read_reports(results)
     if not reports:

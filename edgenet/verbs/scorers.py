@@ -1,4 +1,4 @@
-"""Whatever gives scores for photos, behind one function: a .tflite or a bundle by LiteRT, any float source by torch."""
+"""Scores photos with any network: LiteRT runs a .tflite or a bundle, torch runs float sources."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Scorer:
     """A network ready to score photos.
 
     Attributes:
-        model: as the user named it.
+        model: the model as the user named it.
         precision: "int8" or "float32".
-        runtime: what runs it.
-        size: side of the picture.
-        labels: one per output.
-        score: uint8 RGB [n, size, size, 3] to scores or logits, float32 [n, N].
+        runtime: name (and for LiteRT the version) of the runtime that runs it.
+        size: side of its input picture, pixels.
+        labels: class names, one per output.
+        score: turns uint8 RGB [n, size, size, 3] into scores or logits, float32 [n, N].
     """
 
     model: str
@@ -43,12 +43,12 @@ class Scorer:
 
 
 def open_scorer(model: str, options: SourceOptions, threads: int, progress: Progress = silent) -> Scorer:
-    """Opens a model for scoring.
+    """Open a model for scoring.
 
     Args:
-        model: a .tflite, a bundle, or a source of `open_source`.
-        options: for sources, each for those that take it.
-        threads: LiteRT's.
+        model: a .tflite, a bundle, or a source for `open_source`.
+        options: for float sources; options that do not apply to this source are ignored.
+        threads: threads of LiteRT.
     """
     if model.lower().endswith(RUN_FILES):
         return lite_scorer(model, open_model_file(Path(model)).file, threads)
@@ -57,30 +57,30 @@ def open_scorer(model: str, options: SourceOptions, threads: int, progress: Prog
 
 
 def float_scorer(model: str, source: Source) -> Scorer:
-    """A float network that is open, run by torch."""
+    """Return a scorer that runs an opened float network with torch."""
     graph = source.graph
     labels = source.labels or tuple(f"class {index}" for index in range(graph.classes))
     return Scorer(model, "float32", "torch", graph.size[0], labels, lambda images: run(graph, images))
 
 
 def check_options(models: Sequence[str], options: SourceOptions) -> None:
-    """Refuses an option that none of the models takes.
+    """Check that each option applies to at least one of the models.
 
     Raises:
-        EdgenetError: names the option.
+        EdgenetError: an option applies to none of the models; the message names the option.
     """
     sources = [model for model in models if not model.lower().endswith(RUN_FILES)]
     taken = [options_for(source, options) for source in sources]
     if options.normalization is not None and not any(option.normalization for option in taken):
         raise EdgenetError(
-            "none of the models is an .onnx, which --normalize is for", "leave out --normalize"
+            "--normalize is for .onnx models, and none of the models is one", "leave out --normalize"
         )
     if options.resolution is not None and not any(option.resolution for option in taken):
-        raise EdgenetError("all of the models have a resolution of their own", "leave out --resolution")
+        raise EdgenetError("all of the models have a fixed resolution", "leave out --resolution")
 
 
 def lite_scorer(model: str, file: ModelFile, threads: int) -> Scorer:
-    """A .tflite that is open, run by LiteRT."""
+    """Return a scorer that runs an opened .tflite with LiteRT."""
     runtime = load_runtime()
     classifier = Classifier(file, runtime, threads)
 
@@ -97,7 +97,7 @@ def lite_scorer(model: str, file: ModelFile, threads: int) -> Scorer:
 
 
 def precision(tflite: bytes, where: str) -> str:
-    """ "int8" for a file with int8 weights, else "float32"."""
+    """Return "int8" if the file has any int8 weights, else "float32"."""
     tensors = read_tflite(tflite, where).tensors
     weights = [tensor for tensor in tensors if tensor.data is not None and len(tensor.shape) > 1]
     return "int8" if any(tensor.dtype == "int8" for tensor in weights) else "float32"

@@ -1,4 +1,4 @@
-"""The verb `select`: the network with the best int8 accuracy among those that fit a budget measured on the device."""
+"""The verb `select`: finds the network with the best int8 accuracy within a budget measured on the device."""
 
 from __future__ import annotations
 
@@ -31,41 +31,52 @@ UNTRAINED_FILE = "untrained.json"
 
 @dataclass(frozen=True)
 class Budget:
-    """What the network may take: p50 of one inference, and bytes / 10**6 of its file (None: as much as it likes)."""
+    """The limits that a network must meet.
+
+    Attributes:
+        ms: largest median (p50) time of one inference, milliseconds.
+        megabytes: largest size of its file, 10**6 bytes; None for no limit.
+    """
 
     ms: float
     megabytes: float | None = None
 
     def check(self) -> None:
-        """Refuses a budget that nothing fits.
+        """Check that the limits are positive numbers.
 
         Raises:
-            EdgenetError: zero, below, or no number.
+            EdgenetError: a limit is zero, negative or not a number.
         """
         for name, value in (("ms", self.ms), ("MB", self.megabytes)):
             if value is not None and not value > 0:
                 raise EdgenetError(f"the budget is {value} {name}", "give more than 0")
 
     def holds(self, p50_ms: float, size: int) -> bool:
-        """Whether a network fits."""
+        """Return whether a network fits the budget.
+
+        Args:
+            p50_ms: its median time of one inference, milliseconds.
+            size: size of its file, bytes.
+        """
         return p50_ms <= self.ms and (self.megabytes is None or size <= self.megabytes * 1e6)
 
     def words(self) -> str:
-        """As a person says it."""
+        """Return the budget in words, such as "20 ms and 2 MB"."""
         return f"{self.ms:g} ms" + ("" if self.megabytes is None else f" and {self.megabytes:g} MB")
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What was found.
+    """The result of `select`.
 
     Attributes:
-        bundle: the file of the best.
-        best: its accuracy; `candidate` its latency and size, measured again as it was trained and quantized.
-        candidates: all as they were measured untrained, the fastest first.
-        trained: those that were trained, in that order.
-        stopped: why no more were trained.
-        another_point: what one more point of accuracy would take.
+        bundle: path of the best network's bundle.
+        best: the best network's accuracy.
+        candidate: the best network's latency and size, measured again after training and quantization.
+        candidates: all candidates as measured untrained, the fastest first.
+        trained: the networks that were trained, in the order of training.
+        stopped: why no more networks were trained, in words.
+        another_point: estimate of what one more point of accuracy would cost, in words.
     """
 
     bundle: str
@@ -86,24 +97,25 @@ def select(
     progress: Progress = silent,
     say: Say = lambda line: None,
 ) -> Selection:
-    """Measures all candidates untrained, trains those that fit from the most promising, and packs the best.
+    """Measure all candidates untrained, train the most promising ones within the budget, and pack the best.
 
-    The best is measured once more, as it will run: quantization may have taken dead channels out of it, or doubled
-    noisy ones. Where it does not fit any more, the next best takes its place.
+    The best network is measured once more in its final form, because quantization may have removed dead
+    channels or doubled noisy ones. If it no longer fits, the next best takes its place.
 
-    Run again, it goes on where it stopped; what is measured and trained already is taken as it is.
+    The same call, run again, continues where it stopped and reuses everything that is already measured and
+    trained.
 
     Args:
         data: a folder or zip of class folders, as `train` takes it.
-        out: a folder with one for each candidate, and the bundle; made if it is not there.
-        grids: the candidates, by architecture.
-        options: how each is trained and quantized, and the target.
-        say: told a line for each step, and the lines of `train`.
+        out: folder for the bundle and one subfolder per candidate; made if missing.
+        grids: the candidates, one grid for each architecture.
+        options: how each candidate is trained and quantized, and the target to measure on.
+        say: called with a line for each step, and with the lines of `train`.
 
     Raises:
-        EdgenetError: options or photos that do not fit, or that are not those it began with; a device that is lost; a
-            budget that no candidate fits, untrained or trained (says which comes nearest).
-        TrainingStopped: SIGINT or SIGTERM came while training; the same call goes on.
+        EdgenetError: options or photos are not usable, or differ from those of the first run in this folder;
+            the device is lost; no candidate fits the budget, before or after training.
+        TrainingStopped: SIGINT or SIGTERM came during training; the same call continues.
     """
     variants = {variant.name: variant for grid in grids for variant in grid.variants()}
     budget.check()
@@ -138,21 +150,21 @@ def _best_that_fits(
     progress: Progress,
     say: Say,
 ) -> tuple[Made, Candidate]:
-    """The most accurate of those trained that fits as it was trained; of equal ones the first trained."""
+    """Return the most accurate trained network that still fits; of equal ones, the one trained first."""
     for one in sorted(made, key=lambda one: -one.int8_top1):
         report = out / one.variant / LATENCY_FILE
         if not report.is_file():
-            say(f"measuring {one.variant} as it was trained")
+            say(f"measuring {one.variant} again, trained")
             model = model_path(out / one.variant, variants[one.variant])
             (latency,) = measure_on(options.target, [model], options.timing(), progress)
             write_latency(report, with_accuracy(latency, one))
         found = _candidate(one.variant, one.mult_adds, report, budget)
         if found.fits:
             return one, found
-        say(f"{one.variant} does not fit, trained: p50 {found.p50_ms:.3f} ms, {found.bytes / 1e6:.2f} MB")
+        say(f"{one.variant} no longer fits, trained: p50 {found.p50_ms:.3f} ms, {found.bytes / 1e6:.2f} MB")
     raise EdgenetError(
-        f"none of the {len(made)} that were trained fits {budget.words()} any more",
-        "give a larger budget and the same --out; what is trained stays",
+        f"none of the {len(made)} trained networks still fits {budget.words()}",
+        "give a larger budget and the same --out; the trained networks are reused",
     )
 
 
@@ -165,7 +177,7 @@ def _measured(
     progress: Progress,
     say: Say,
 ) -> tuple[Candidate, ...]:
-    """All candidates, the fastest first; those not measured yet are measured now, in turns."""
+    """Return all candidates, the fastest first; measure in turns those that have no measurement yet."""
     missing = [name for name in variants if not (out / name / UNTRAINED_FILE).is_file()]
     if missing:
         say(f"measuring {len(missing)} untrained networks on {options.target}")
@@ -182,7 +194,7 @@ def _measured(
         for name in variants
     ]
     for candidate in sorted(found, key=lambda one: one.p50_ms):
-        note = "" if candidate.fits else ", beyond the budget"
+        note = "" if candidate.fits else ", over the budget"
         say(f"{candidate.name}: p50 {candidate.p50_ms:.3f} ms, {candidate.bytes / 1e6:.2f} MB{note}")
     return tuple(sorted(found, key=lambda one: one.p50_ms))
 
@@ -190,7 +202,7 @@ def _measured(
 def _candidate(name: str, mult_adds: int, report_path: Path, budget: Budget) -> Candidate:
     (report,) = read_file(report_path)
     if report.p50_ms is None:
-        raise EdgenetError(f"{report_path} tells no p50", "remove it, and select measures again")
+        raise EdgenetError(f"{report_path} has no p50", "remove it, and select measures again")
     return Candidate(
         name=name,
         mult_adds=mult_adds,
@@ -233,9 +245,9 @@ def _nothing_fits(candidates: Sequence[Candidate], budget: Budget) -> tuple[str,
 
 
 def _pack(model: Path, bundle: Path, made: Made) -> None:
-    """The bundle, with the accuracy on the photos that were held out."""
+    """Write the bundle, with the accuracy on the held-out photos."""
     opened = open_model(model)
     facts = read_facts(opened.data, str(model))
-    assert facts is not None  # `convert` wrote it
+    assert facts is not None  # `convert` always writes them
     accuracy = Accuracy(made.float_top1, made.int8_top1, made.n, "photos held out")
     write_bundle(bundle, opened.data, opened.labels, replace(facts, accuracy=accuracy))

@@ -1,4 +1,4 @@
-"""Two networks timed side by side, so that what the machine does meanwhile hits both alike."""
+"""Times two networks in turns, so that other activity of the machine affects both equally."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ WARM_UP = 20
 
 @dataclass(frozen=True)
 class LatencyRatio:
-    """Two networks timed in turns: their medians, and the median of the ratio within each pair of blocks."""
+    """Two networks timed in turns.
+
+    Attributes:
+        first_ms, second_ms: median over the blocks' median times, milliseconds.
+        ratio: median of first / second over the pairs of blocks.
+    """
 
     first_ms: float
     second_ms: float
@@ -22,15 +27,12 @@ class LatencyRatio:
 def latency_ratio(
     first: Callable[[], object], second: Callable[[], object], blocks: int = 20, runs: int = 20
 ) -> LatencyRatio:
-    """Times two calls in alternating blocks, so that a slow spell of the machine hits both.
+    """Time two calls in alternating blocks, so that a slow phase of the machine affects both.
 
     Args:
-        first, second: one inference each.
-        blocks: pairs of blocks; the order within a pair alternates.
-        runs: inferences per block.
-
-    Returns:
-        Medians over the blocks' medians, milliseconds, and the median over pairs of first / second.
+        first, second: functions that run one inference each.
+        blocks: number of pairs of blocks; the order within a pair alternates.
+        runs: number of inferences per block.
     """
     calls = (first, second)
     for call in calls:

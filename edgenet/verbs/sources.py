@@ -1,4 +1,4 @@
-"""Opening whatever holds a float network: a variant's name, a checkpoint, someone's .onnx."""
+"""Opens a float network from any source: a variant's name, a checkpoint, an .onnx or a float .tflite."""
 
 from __future__ import annotations
 
@@ -32,13 +32,14 @@ ASK_NORMALIZATION = f"give --normalize {'|'.join(NORMALIZATIONS)}, or mean/std i
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """What a file may not say itself.
+    """Facts about a float network that its file may not contain.
 
     Attributes:
-        resolution: side of the picture, for sources that take any.
-        normalization: for an .onnx or a float .tflite: a name of NORMALIZATIONS, or "R,G,B/R,G,B" (mean/std in 0..255).
-        labels: a text file with one name per output.
-        input_shape: for an .onnx with an open shape.
+        resolution: side of the input picture, pixels, for sources that can have any.
+        normalization: for an .onnx or a float .tflite: a name in NORMALIZATIONS, or "R,G,B/R,G,B" (mean/std
+            in 0..255).
+        labels: text file with one class name per line, in the order of the outputs.
+        input_shape: for an .onnx whose input shape is not fixed.
     """
 
     resolution: int | None = None
@@ -52,10 +53,10 @@ class Source:
     """A float network, simplified.
 
     Attributes:
-        graph: takes pixels, ends in logits.
-        labels: one per output, None where nobody named them.
-        facts: what a bundle says of where it came from.
-        warnings: what the user should know of it, a sentence each without a full stop.
+        graph: the network's graph, which takes pixels and returns logits.
+        labels: class names, one per output; None if neither the file nor the user names them.
+        facts: where the network came from, for a bundle's manifest.
+        warnings: what the user should know about it, one sentence each without a full stop.
     """
 
     graph: Graph
@@ -65,14 +66,15 @@ class Source:
 
 
 def open_source(source: str, options: SourceOptions, progress: Progress = silent) -> Source:
-    """Reads a float network.
+    """Read a float network.
 
     Args:
         source: a variant's name with ImageNet weights, or the path of a .safetensors, .npz, .pth, .onnx or
             float .tflite.
 
     Raises:
-        EdgenetError: see the readers; weights that are no numbers; labels whose number is not that of the outputs.
+        EdgenetError: the source cannot be read (see the readers), a weight is not a finite number, or the
+            number of labels differs from the number of outputs.
     """
     _refuse_bundle(source)
     if _is(source, ".onnx"):
@@ -95,7 +97,7 @@ def _refuse_bundle(source: str) -> None:
 
 
 def options_for(source: str, options: SourceOptions) -> SourceOptions:
-    """Of the options given for several sources together, those that this one takes; `open_source` is strict."""
+    """Return the options without those that do not apply to this source, which `open_source` would refuse."""
     if _is(source, ".onnx"):
         return replace(options, resolution=None)
     return replace(options, normalization=None, input_shape=None)
@@ -114,7 +116,7 @@ def _open_onnx(path: Path, options: SourceOptions) -> Source:
         raise EdgenetError(
             "an .onnx has its own resolution", "leave out --resolution, or export at another one"
         )
-    from edgenet.graph.readers.onnx import read_onnx  # onnx takes 20 MB: only where it is needed
+    from edgenet.graph.readers.onnx import read_onnx  # onnx takes 20 MB of memory: import it late
 
     graph = simplify(read_onnx(path, options.input_shape), parse_normalization(options.normalization))
     weights = Weights(path.name, "not stated by the file", sha256(path))
@@ -122,7 +124,7 @@ def _open_onnx(path: Path, options: SourceOptions) -> Source:
 
 
 def _open_tflite(path: Path, options: SourceOptions) -> Source:
-    """A float .tflite, of edgenet or another tool; its labels and what it knows of its origin are kept."""
+    """Open a float .tflite from edgenet or another tool; keep its labels and the record of its origin."""
     if options.resolution is not None or options.input_shape is not None:
         raise EdgenetError("a .tflite has its own resolution", "leave out --resolution and --input-shape")
     try:
@@ -136,7 +138,7 @@ def _open_tflite(path: Path, options: SourceOptions) -> Source:
 
 
 def _normalization_of(file: FloatFile, path: Path, options: SourceOptions) -> Normalization | None:
-    """What the user says, else what the file's metadata says; None for a network that takes pixels."""
+    """Return the user's normalization, else that of the metadata; None for a network that takes pixels."""
     if file.graph.pixels is not None or file.plain_pixels:
         if options.normalization is not None:
             raise EdgenetError(
@@ -159,7 +161,7 @@ def _normalization_of(file: FloatFile, path: Path, options: SourceOptions) -> No
 def _open_network(source: str, options: SourceOptions, progress: Progress) -> Source:
     if options.normalization is not None or options.input_shape is not None:
         raise EdgenetError(
-            f"{source} brings its own normalization and shape",
+            f"{source} has its own normalization and shape",
             "give --normalize and --input-shape for .onnx only",
         )
     network = load_network(
@@ -174,10 +176,10 @@ def _open_network(source: str, options: SourceOptions, progress: Progress) -> So
 
 
 def parse_normalization(text: str) -> Normalization:
-    """A normalization by name or as "R,G,B/R,G,B".
+    """Return the normalization with this name, or the one written as "R,G,B/R,G,B" (mean/std in 0..255).
 
     Raises:
-        EdgenetError: neither.
+        EdgenetError: the text is neither.
     """
     if text in NORMALIZATIONS:
         return NORMALIZATIONS[text]
@@ -186,7 +188,7 @@ def parse_normalization(text: str) -> Normalization:
         (red, green, blue), (red_std, green_std, blue_std) = mean, std
     except ValueError:
         raise EdgenetError(
-            f"--normalize {text} is no normalization",
+            f"--normalize {text} is not a normalization",
             f"give {', '.join(NORMALIZATIONS)}, or R,G,B/R,G,B in 0..255",
         ) from None
     return Normalization((red, green, blue), (red_std, green_std, blue_std))
@@ -203,10 +205,10 @@ def _labels(path: Path, outputs: int) -> tuple[str, ...]:
 
 
 def read_labels_file(path: Path) -> list[str]:
-    """The names in the file that --labels gives.
+    """Return the class names in the file given with --labels.
 
     Raises:
-        EdgenetError: it cannot be read, or see `parse_labels`.
+        EdgenetError: the file cannot be read; see also `parse_labels`.
     """
     try:
         data = path.read_bytes()

@@ -1,4 +1,4 @@
-"""The verb `status`: what runs on a device, how fast, since when, and what went wrong last."""
+"""The verb `status`: reports what runs on a device, how fast, since when, and the last error."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgenet.devices.posix import script
 from edgenet.devices.release import SUMS, bundle_in
 from edgenet.devices.service import UNIT, last_error
 
-# A state older than this is not what happens now.
+# The camera rewrites its state file all the time; a state older than this says nothing about the present.
 _FRESH_S = 10.0
 
 _ASK = """
@@ -35,28 +35,28 @@ exit 0
 
 @dataclass(frozen=True)
 class Status:
-    """How a device does. None for what is not known or does not run.
+    """The state of a device. A field is None if it is unknown or its part does not run.
 
     Attributes:
-        target: as the user gave it.
-        release: ID of the release that is installed.
-        bundle: its bundle's name.
-        service: state of the service, as systemd calls it: "active", "activating" (also while it waits to be started
-            again), "failed", "inactive"; None where none is installed.
-        result: why it ended last, as systemd calls it: "success", "exit-code", "watchdog", ...
-        restarts: how often systemd started it again.
-        service_s: how long it has been running, seconds.
+        target: the target as the user gave it.
+        release: ID of the installed release.
+        bundle: name of the release's bundle.
+        service: state of the service in systemd's words: "active", "activating" (also while waiting for a
+            restart), "failed", "inactive"; None if no service is installed.
+        result: why the service last ended, in systemd's words: "success", "exit-code", "watchdog", ...
+        restarts: how often systemd restarted the service.
+        service_s: how long the service has been running, seconds.
         device_s: how long the device has been running, seconds.
-        model: the model and what runs it.
-        label: what it sees; None for nothing it knows.
-        fps: frames looked at in a second.
-        p50_ms: from a frame's capture to its labels, median.
-        temperature: degrees Celsius.
-        warnings: what slows it down now.
-        lost: why no frame comes.
-        page: address of its page, as seen from the device.
+        model: the model and the runtime that runs it.
+        label: what the camera sees now; None if nothing the network knows.
+        fps: frames classified per second.
+        p50_ms: median time from a frame's capture to its labels, milliseconds.
+        temperature: temperature of the device, degrees Celsius.
+        warnings: what slows the device down now.
+        lost: why no frames come; None if they come.
+        page: address of the live page, as seen from the device.
         last_error: the last error in the journal.
-        last_error_at: when that was, ISO 8601.
+        last_error_at: time of that error, ISO 8601.
     """
 
     target: str
@@ -80,7 +80,7 @@ class Status:
 
 
 def status(on: str) -> Status:
-    """Asks a device how it does.
+    """Ask a device for its state.
 
     Args:
         on: the target, such as "ssh:pi@raspberrypi.local".
@@ -115,13 +115,16 @@ def _bundle(device: Device, release: str | None) -> str | None:
 
 
 def _now(told: dict[str, str]) -> dict[str, Any]:
-    """What the camera does now, of the file that it keeps; nothing where that is old."""
+    """Return the camera's present state from its state file, as fields of `Status`.
+
+    If there is no such file the result is empty; if the file is old, it holds only the model and a warning.
+    """
     try:
         state = json.loads(told.get("state", ""))
     except ValueError:
         return {}
     if float(told["clock"]) - state["written"] > _FRESH_S:
-        return {"model": state["model"], "lost": "it does not tell what it does"}
+        return {"model": state["model"], "lost": "the camera has stopped reporting its state"}
     keys = ("model", "label", "fps", "p50_ms", "temperature", "lost")
     return {
         **{key: state.get(key) for key in keys},

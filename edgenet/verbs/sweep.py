@@ -1,4 +1,4 @@
-"""The verb `sweep`: a grid of widths and resolutions on the user's photos, each trained, quantized and timed."""
+"""The verb `sweep`: trains, quantizes and times a grid of widths and resolutions on the user's photos."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ FIGURES = {
 
 @dataclass(frozen=True)
 class Sweep:
-    """What a sweep found.
+    """The result of `sweep`.
 
     Attributes:
-        rows: one for each variant, the narrowest first.
-        files: the table and the figures.
+        rows: one row per variant, the narrowest first.
+        files: paths of the CSV table and the figures.
     """
 
     rows: tuple[SweepRow, ...]
@@ -59,27 +59,28 @@ def sweep(
     progress: Progress = silent,
     say: Say = lambda line: None,
 ) -> Sweep:
-    """Trains, quantizes, evaluates and times every variant of a grid; run again, it goes on where it stopped.
+    """Train, quantize, evaluate and time every variant of a grid.
 
-    Timing comes last, on `options.target`, when training no longer keeps this machine busy; another target, later,
-    times everything there and trains nothing. With `options.ray` the machines of a Ray cluster do all but the timing.
+    The same call, run again, continues a stopped sweep. Timing comes last, on `options.target`, when training
+    no longer keeps this machine busy. A later call with another target times everything there without
+    training again. With `options.ray` the machines of a Ray cluster do everything except the timing.
 
     Args:
         data: a folder or zip of class folders, as `train` takes it.
-        out: a folder with one folder for each variant, the table and the figures; made if it is not there.
-        say: told a line as each variant begins, is made and is timed, and the lines of `train`.
+        out: folder for the table, the figures and one subfolder per variant; made if missing.
+        say: called with a line when a variant begins, is made and is timed, and with the lines of `train`.
 
     Raises:
-        EdgenetError: variants, photos or options that do not fit, or that are not those the sweep began with; a Ray
-            or a target that cannot be reached or is lost.
-        TrainingStopped: SIGINT or SIGTERM came while training; the same call goes on.
+        EdgenetError: variants, photos or options are not usable, or differ from those of the first run in
+            this folder; the Ray cluster or the target cannot be reached or is lost.
+        TrainingStopped: SIGINT or SIGTERM came during training; the same call continues.
     """
     variants = grid.variants()
     options.check()
-    check_reachable(options.target)  # not only when all are trained
+    check_reachable(options.target)  # now, because it is needed only after hours of training
     make_folder(out)
     material = read_division(variants[0], data, options, progress)
-    # Where they are timed changes nothing in what is trained.
+    # The noted settings leave out the target, because it does not affect the training.
     keep_settings(out, settings(replace(options, target="local"), material.digest))
     if options.ray is not None:
         missing = [variant for variant in variants if read_made(out / variant.name) is None]
@@ -112,7 +113,7 @@ def _make(
 
 
 def _known(folder: Path) -> Made | None:
-    """What is known of a variant: its row, or what was made and not timed yet."""
+    """Return a variant's row, or only its accuracy if it is not timed yet, or None if it is not made yet."""
     return read_row(folder) or read_made(folder)
 
 
@@ -125,7 +126,7 @@ def _accuracy(folder: Path) -> str:
 def _time_all(
     variants: Sequence[tuple[Path, Variant]], options: SweepOptions, progress: Progress, say: Say
 ) -> list[SweepRow]:
-    """The rows of all variants. Those not timed on this target yet are timed now, in turns: drift is shared."""
+    """Return all rows; time variants not yet timed on this target, in turns, so that drift hits all alike."""
     rows = {folder: read_row(folder) for folder, _ in variants}
     missing = [(folder, variant) for folder, variant in variants if not _is_timed(rows[folder], options)]
     if missing:

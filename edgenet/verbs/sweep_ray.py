@@ -1,4 +1,4 @@
-"""The trainings of a sweep on the machines of a Ray cluster (the extra `ray`); the files come back to this machine."""
+"""Runs a sweep's trainings on a Ray cluster (the extra `ray`) and copies the results to this machine."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from edgenet.zoo.registry import Variant
 Say = Callable[[str], None]
 
 MOST_CPUS = 4
-"""A network of this size gains little from more; on a large machine several variants train side by side instead."""
+"""CPUs per training: a MobileNet gains little from more, and a large machine trains several at once."""
 RETRIES = 2
-"""A variant whose machine is lost begins again on another, so often."""
+"""How often a variant whose machine is lost is started again on another machine."""
 WAIT_S = 0.5
-PORTS = {"": 6379, "ray": 10001}  # Ray's own, of a cluster and of its client server
+PORTS = {"": 6379, "ray": 10001}  # Ray's default ports, of a cluster and of its client server
 CONNECTION_SECONDS = 5.0
 KEPT_THERE = {STATE_FILE}
-"""Not sent back: the state is for going on with a training, and this one is done."""
+"""Files that are not sent back: the training state is only for resuming, and the training is finished."""
 
 
 def make_on_ray(
@@ -45,17 +45,19 @@ def make_on_ray(
     digest: str,
     say: Say,
 ) -> None:
-    """Trains, quantizes and evaluates variants on a cluster; each has its files in `out` as soon as it is done.
+    """Train, quantize and evaluate variants on a cluster; write each one's files to `out` once it is done.
 
     Args:
-        address: as of `ray.init`: "auto", HOST:PORT, "ray://HOST:PORT", or "local" for a Ray that is started here.
-        data: where the photos are, on every machine of the cluster.
-        digest: of the photos; a machine that has others there refuses.
-        say: told a line as each variant is given to the cluster and comes back, and the lines of `train`.
+        address: address as `ray.init` takes it: "auto", HOST:PORT, "ray://HOST:PORT", or "local" to start Ray
+            here.
+        data: path of the photos, the same on every machine of the cluster.
+        digest: digest of the photos; a machine with other photos at that path raises an error.
+        say: called with a line at the start and for each finished variant, and with the lines of `train`.
 
     Raises:
-        EdgenetError: Ray is not installed or cannot be reached, or a variant cannot be made; those done are kept.
-        TrainingStopped: Ctrl-C.
+        EdgenetError: Ray is not installed or cannot be reached, or a variant cannot be made; finished
+            variants are kept.
+        TrainingStopped: the user pressed Ctrl-C.
     """
     if not variants:
         return
@@ -71,9 +73,7 @@ def make_on_ray(
             task.remote(variant, place, options, digest, version("edgenet"), lines): variant
             for variant in variants
         }
-        say(
-            f"{len(variants)} variants to train on Ray, {cpus} CPUs{' and a GPU' if gpus else ''} for each at a time"
-        )
+        say(f"training {len(variants)} variants on Ray, each with {cpus} CPUs{' and a GPU' if gpus else ''}")
         while pending:
             done, _ = ray.wait(list(pending), timeout=WAIT_S)
             try:
@@ -84,7 +84,7 @@ def make_on_ray(
             for reference in done:
                 variant = pending.pop(reference)
                 _take(out / variant.name, _result(ray, reference, variant))
-                say(f"{variant.name}: came back, {len(pending)} to come")
+                say(f"{variant.name}: done on Ray, {len(pending)} still to do")
 
 
 def _import_ray() -> ModuleType:
@@ -100,10 +100,11 @@ def _import_ray() -> ModuleType:
 
 
 def _check_reachable(address: str) -> None:
-    """Asks for a connection: Ray itself would try again for minutes.
+    """Open a connection as a test, because Ray itself would retry for minutes.
 
     Raises:
-        OSError, ValueError: nobody is there, or it is no address.
+        OSError: nothing answers at the address.
+        ValueError: the text is not an address.
     """
     place = urlsplit(address if "://" in address else f"//{address}")
     if address not in ("auto", "local"):
@@ -119,21 +120,23 @@ def _connected(ray: ModuleType, address: str) -> Iterator[None]:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
         raise EdgenetError(
-            f"there is no Ray at {address} ({str(error).splitlines()[0]})",
+            f"cannot reach Ray at {address} ({str(error).splitlines()[0]})",
             "start one with `ray start --head` and give its HOST:PORT, or give --ray local",
         ) from None
     before = signal.getsignal(signal.SIGINT)
     try:
         yield
     except KeyboardInterrupt:
-        raise TrainingStopped("the sweep on Ray was stopped", "the same command goes on") from None
+        raise TrainingStopped(
+            "the sweep on Ray was stopped", "run the same command again to continue"
+        ) from None
     finally:
-        ray.shutdown()  # what still runs there is cancelled with the connection
+        ray.shutdown()  # closing the connection also cancels the trainings that still run
         signal.signal(signal.SIGINT, before)
 
 
 def _share(nodes: Sequence[dict[str, Any]], device: str) -> tuple[int, int]:
-    """The CPUs and GPUs that a training takes: such that every machine can train one."""
+    """Return the CPUs and GPUs per training: at most MOST_CPUS, and no more than the smallest machine has."""
     alive = [node["Resources"] for node in nodes if node["Alive"]]
     cpus = [int(node.get("CPU", 0)) for node in alive]
     least = min((count for count in cpus if count), default=0)
@@ -146,17 +149,17 @@ def _share(nodes: Sequence[dict[str, Any]], device: str) -> tuple[int, int]:
 def _make(
     variant: Variant, data: str, options: SweepOptions, digest: str, release: str, lines: Any
 ) -> dict[str, bytes]:
-    """On a machine of the cluster: makes a variant, and gives all its files by their paths in its folder."""
+    """Make a variant on a machine of the cluster; return its files' contents by path within its folder."""
     if release != version("edgenet"):
         raise EdgenetError(
             f"a machine of the Ray cluster has edgenet {version('edgenet')}, this one {release}",
-            "install the same on all",
+            "install the same version on all machines",
         )
     material = read_division(variant, Path(data), options, silent)
     if material.digest != digest:
         raise EdgenetError(
             f"{data} holds other photos on a machine of the Ray cluster",
-            "copy the same there, or put them on a disk that all machines share",
+            "copy the same photos there, or put them on a disk that all machines share",
         )
     with tempfile.TemporaryDirectory() as made_in:
         folder = Path(made_in) / variant.name
@@ -183,17 +186,18 @@ def _result(ray: ModuleType, reference: Any, variant: Variant) -> dict[str, byte
             raise EdgenetError(f"{variant.name} on Ray: {error.cause.found}", error.cause.remedy) from None
         raise EdgenetError(
             f"{variant.name} on Ray: {error.cause!r}",
-            "every machine needs the same edgenet and its packages; the same command goes on",
+            "install the same edgenet and its packages on every machine, and run the same command again to continue",
         ) from None
     except ray.exceptions.RayError as error:
         raise EdgenetError(
-            f"{variant.name} was lost on Ray ({str(error).splitlines()[0]})", "the same command goes on"
+            f"{variant.name} was lost on Ray ({str(error).splitlines()[0]})",
+            "run the same command again to continue",
         ) from None
     return files
 
 
 def _take(folder: Path, files: dict[str, bytes]) -> None:
-    """Writes a variant's files, the one that says it is whole at last."""
+    """Write a variant's files; write MADE_FILE last, because it marks the variant as complete."""
     for name in sorted(files, key=lambda name: name == MADE_FILE):
         path = folder / name
         make_folder(path.parent)

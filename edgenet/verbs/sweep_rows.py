@@ -1,4 +1,4 @@
-"""What a sweep found for each variant, and how it is kept: a row in `sweep.csv`, and JSON in the variant's folder."""
+"""A sweep's results per variant, stored as a row in `sweep.csv` and as JSON in the variant's folder."""
 
 from __future__ import annotations
 
@@ -24,13 +24,16 @@ LATENCY_FILE = "latency.json"
 
 @dataclass(frozen=True)
 class Made:
-    """A variant that is trained, quantized and evaluated; everything in it was counted or measured.
+    """The counted and measured figures of a variant that is trained, quantized and evaluated.
 
     Attributes:
-        mult_adds, parameters: as the papers count them, for the user's classes.
-        bytes: of the int8 file.
-        n: photos of the accuracies, none of which trained or calibrated.
-        float_top1, int8_top1: percent of the same photos; `int8_low` and `int8_high` hold int8's with 95 %.
+        width: width multiplier.
+        resolution: side of the input picture, pixels.
+        mult_adds, parameters: counted in the way the papers count, with the user's number of classes.
+        bytes: size of the int8 file.
+        n: number of photos that the accuracies were measured on; none was used for training or calibration.
+        float_top1, int8_top1: top-1 accuracy on the same photos, percent; `int8_low` and `int8_high` are the
+            ends of int8's 95 % confidence interval.
     """
 
     variant: str
@@ -48,13 +51,14 @@ class Made:
 
 @dataclass(frozen=True)
 class SweepRow(Made):
-    """One variant, timed too.
+    """The figures of a variant that is also timed.
 
     Attributes:
-        latency_p50_ms: of one inference on `device`, with `threads` threads.
-        latency_valid: whether that may be quoted; `latency_reasons` says why not.
-        front: whether no other variant of the sweep is as fast and as accurate, and better in one of the two.
-        target: what led to `device`, as the user gave it.
+        latency_p50_ms: median time of one inference on `device` with `threads` threads, milliseconds.
+        latency_valid: whether the latency may be quoted; `latency_reasons` says why not.
+        front: whether the variant is on the Pareto front: no other one is at least as fast and at least as
+            accurate, and better in one of the two.
+        target: the target that `device` was reached by, as the user gave it.
     """
 
     latency_p50_ms: float
@@ -67,19 +71,19 @@ class SweepRow(Made):
 
 
 def with_front(rows: Sequence[SweepRow]) -> tuple[SweepRow, ...]:
-    """The rows, each told whether it is on the front of int8 accuracy against latency."""
+    """Return the rows with `front` set: whether each is on the Pareto front of int8 accuracy and latency."""
     front = on_front([row.latency_p50_ms for row in rows], [row.int8_top1 for row in rows])
     return tuple(replace(row, front=is_on) for row, is_on in zip(rows, front, strict=True))
 
 
 def with_accuracy(latency: Report, made: Made) -> Report:
-    """A latency report of the variant's file, told its name and accuracy."""
+    """Return the latency report with the variant's name and accuracy added."""
     accuracy = {"data": "validation", "n": made.n, "float_top1": made.float_top1, "int8_top1": made.int8_top1}
     return {**latency, "model": {**latency["model"], "name": made.variant, "accuracy": accuracy}}
 
 
 def rows_csv(rows: Sequence[SweepRow]) -> bytes:
-    """A table with a header, a line for each row."""
+    """Return the rows as CSV with a header line, one line per row."""
     stream = io.StringIO()
     writer = csv.DictWriter(stream, [field.name for field in fields(SweepRow)], lineterminator="\n")
     writer.writeheader()
@@ -88,16 +92,16 @@ def rows_csv(rows: Sequence[SweepRow]) -> bytes:
 
 
 def keep(path: Path, found: Made) -> None:
-    """Keeps what was found as JSON.
+    """Write a variant's figures as JSON.
 
     Raises:
-        EdgenetError: it cannot be written.
+        EdgenetError: the file cannot be written.
     """
     write_atomically(path, (json.dumps(asdict(found), indent=1) + "\n").encode())
 
 
 def read_row(folder: Path) -> SweepRow | None:
-    """The row of a variant that was finished before; None where it was not.
+    """Return the row of a variant that an earlier run finished, or None.
 
     Raises:
         EdgenetError: the file is damaged.
@@ -106,7 +110,7 @@ def read_row(folder: Path) -> SweepRow | None:
 
 
 def read_made(folder: Path) -> Made | None:
-    """What was trained before, whether it was timed or not; None where it was not.
+    """Return the figures of a variant that an earlier run trained, whether timed or not, or None.
 
     Raises:
         EdgenetError: the file is damaged.

@@ -1,4 +1,4 @@
-"""What a sweep is asked to do, and the note of it that tells a later run whether it asks for the same."""
+"""A sweep's options, and the file of settings that lets a later run check that it uses the same ones."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class Grid:
     resolutions: tuple[int, ...] = (224, 192, 160, 128)
 
     def variants(self) -> tuple[Variant, ...]:
-        """Every variant once, the cheapest first, so that the first figures come soon.
+        """Return every variant once, by width and then resolution: cheap ones first, for early first figures.
 
         Raises:
-            EdgenetError: a variant that cannot be built, or none at all.
+            EdgenetError: a variant cannot be built, or the grid is empty.
         """
         if not (self.widths and self.resolutions):
             raise EdgenetError("the grid is empty", "give at least one width and one resolution")
@@ -48,11 +48,13 @@ class SweepOptions:
     """How each variant is trained, quantized and measured.
 
     Attributes:
-        recipe: of the quantization.
+        training: how each variant is trained.
+        recipe: name of the quantization recipe.
         target: where latency is measured, such as "local", "ssh:pi@raspberrypi.local" or "adb".
-        threads: of the inference.
-        calm_s: longest wait, seconds, for the load of training to go before latency is measured.
-        ray: the address of a Ray cluster to train on, "local" to start one here; None to train here without Ray.
+        threads: inference threads.
+        calm_s: longest wait before measuring latency, until the load of training is over, seconds.
+        ray: the address of a Ray cluster to train on, "local" to start one here; None to train here without
+            Ray.
     """
 
     training: TrainingOptions = TrainingOptions()  # noqa: RUF009 (frozen)
@@ -63,10 +65,10 @@ class SweepOptions:
     ray: str | None = None
 
     def check(self) -> None:
-        """Refuses what would only fail after a training.
+        """Check the options that would otherwise only fail after a training.
 
         Raises:
-            EdgenetError: an unknown recipe or target, or no threads.
+            EdgenetError: the recipe is unknown, the target is not one, or there are fewer than 1 threads.
         """
         if self.recipe not in RECIPES:
             raise EdgenetError(f"there is no recipe '{self.recipe}'", f"the recipes are {', '.join(RECIPES)}")
@@ -75,17 +77,17 @@ class SweepOptions:
         parse_target(self.target)
 
     def timing(self) -> BenchOptions:
-        """How latency is measured."""
+        """Return the options for measuring latency."""
         return BenchOptions(threads=(self.threads,), settle_s=self.calm_s)
 
 
 def recipe_of(training: TrainingOptions) -> Recipe:
-    """The numbers that `train` takes."""
+    """Return the training recipe that `train` uses with these options."""
     return training.recipe or (FINE_TUNING if training.pretrained else Recipe())
 
 
 def settings(options: SweepOptions, data_digest: str) -> dict[str, Any]:
-    """What two runs must share for their rows to be comparable, in JSON's types; the grid may grow."""
+    """Return the settings that two runs must share for comparable rows, in JSON's types; grids may differ."""
     training = options.training
     flat: dict[str, Any] = {"photos": data_digest, "quantization": options.recipe, "threads": options.threads}
     if options.target != "local":
@@ -100,10 +102,10 @@ def settings(options: SweepOptions, data_digest: str) -> dict[str, Any]:
 
 
 def keep_settings(out: Path, now: dict[str, Any]) -> None:
-    """Notes the settings in the sweep's folder; a folder that began with others is refused.
+    """Write the settings to the sweep's folder, unless an earlier run there had other settings.
 
     Raises:
-        EdgenetError: names what changed.
+        EdgenetError: the settings differ from the earlier run's; the message names the differences.
     """
     path = out / SETTINGS_FILE
     if path.is_file():

@@ -1,4 +1,4 @@
-"""One variant of a sweep: trained, quantized and evaluated."""
+"""Trains, quantizes and evaluates one variant of a sweep."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ Say = Callable[[str], None]
 
 
 def model_path(folder: Path, variant: Variant) -> Path:
-    """Where the int8 file of a variant goes."""
+    """Return the path of a variant's int8 file."""
     return folder / f"{variant.name}.tflite"
 
 
 def read_division(variant: Variant, data: Path, options: SweepOptions, progress: Progress) -> Material:
-    """The division into training and validation photos, which is that of every training here; no pixels are kept.
+    """Return the training and validation photos that every variant shares, without pixels in memory.
 
     Raises:
         EdgenetError: see `train`.
@@ -51,11 +51,11 @@ def make_variant(
     progress: Progress,
     say: Say,
 ) -> Made:
-    """Trains a variant, or goes on where that stopped; then quantizes and evaluates it.
+    """Train a variant, or resume its training; then quantize and evaluate it.
 
     Args:
-        folder: for its training and its int8 file; made if it is not there.
-        photos: to calibrate with, and to evaluate with.
+        folder: folder for the variant's training and int8 file; made if missing.
+        photos: the photos to calibrate with, and the photos to evaluate with.
 
     Raises:
         EdgenetError, TrainingStopped: see `train` and `convert`.
@@ -64,7 +64,7 @@ def make_variant(
     calibrating, judging = photos
 
     def named(stage: str, done: int, total: int | None) -> None:
-        progress(f"{variant.name}: {stage}", done, total)  # each variant has bars of its own
+        progress(f"{variant.name}: {stage}", done, total)  # so that each variant has its own progress bars
 
     trained = _train(variant, data, folder / "training", options, named, say)
     model = model_path(folder, variant)

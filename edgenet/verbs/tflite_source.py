@@ -1,4 +1,4 @@
-"""A float .tflite as a source: its graph, and what the file says of its labels, its pixels and its origin."""
+"""Reads a float .tflite as a source: its graph, labels, pixel format and origin."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ from edgenet.tflite.to_graph import float_graph
 
 @dataclass(frozen=True)
 class FloatFile:
-    """What was read.
+    """The contents of a float .tflite.
 
     Attributes:
-        graph: as the file has it, not simplified.
-        plain_pixels: it takes uint8 and makes float32 of it, 0 to 255.
-        stated: mean and std of the metadata, one number each or three; None where it does not say.
-        dropped: what the metadata holds and edgenet does not keep.
+        graph: the graph exactly as in the file, not simplified.
+        labels: class names, one per output; None if the file has none or they were not requested.
+        facts: where the file came from.
+        plain_pixels: whether the file takes uint8 pixels and converts them to float32, 0 to 255.
+        stated: mean and std from the metadata, one number each or three; None if the metadata has none.
+        dropped: contents of the metadata that edgenet does not keep.
     """
 
     graph: Graph
@@ -43,15 +45,16 @@ class FloatFile:
 
 
 def read_float_file(data: bytes, path: Path, with_labels: bool) -> FloatFile:
-    """Reads a float .tflite.
+    """Read a float .tflite.
 
     Args:
-        data: the file.
-        path: for its name, and for errors.
-        with_labels: whether its labels are wanted.
+        data: the file's contents.
+        path: the file's path, for its name and for errors.
+        with_labels: whether to read its labels.
 
     Raises:
-        EdgenetError: see `read_tflite` and `float_graph`; or labels whose number is not that of the outputs.
+        EdgenetError: the file cannot be used (see `read_tflite` and `float_graph`), or the number of its
+            labels differs from the number of outputs.
     """
     program = read_tflite(data, str(path))
     graph = float_graph(program)
@@ -70,7 +73,7 @@ def read_float_file(data: bytes, path: Path, with_labels: bool) -> FloatFile:
 
 
 def _weights(data: bytes, path: Path, stated: Stated) -> Weights:
-    """Where the weights came from, as far as the file says."""
+    """Return where the weights came from, as far as the file says."""
     name = f" '{stated.name}'" if stated.name else ""
     by = f" by {stated.author}" if stated.author else ""
     return Weights(f"{path.name}{name}{by}", stated.licence or "not stated by the file", sha256(data))

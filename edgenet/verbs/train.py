@@ -1,4 +1,4 @@
-"""The verb `train`: a folder of photos to a network that knows its classes."""
+"""The verb `train`: trains a network on a folder of photos, to recognise the folder's classes."""
 
 from __future__ import annotations
 
@@ -27,23 +27,26 @@ def train(
     progress: Progress = silent,
     say: Say = lambda line: None,
 ) -> Training | None:
-    """Trains a network on class folders of photos, from scratch or from other weights.
+    """Train a network on class folders of photos, from scratch or from other weights.
 
-    The network is the last epoch's averaged weights, not the epoch that was best on the validation photos: choosing by
-    them would make their accuracy flatter. The same seed, photos and machine give the same bytes.
+    The result is the averaged weights after the last epoch, not the epoch that was best on the validation
+    photos: choosing by those photos would make their accuracy look better than it is. The same seed, photos
+    and machine give the same bytes.
 
     Args:
-        variant: its name, such as mobilenet_v2_0.35_96; None for the one of `options.pretrained`, with `options.qat`.
+        variant: the variant's name, such as mobilenet_v2_0.35_96; None, only with `options.qat`, for the
+            variant of `options.pretrained`.
         data: a folder or zip of class folders, with or without train and val (or test) folders around them.
-        out: the folder for the checkpoint, the log, the figures and the state; made if it is not there.
-        say: told a line as each epoch is done.
+        out: the folder for the checkpoint, the log, the figures and the state; made if missing.
+        say: called with a line after each epoch.
 
     Returns:
-        what was found; None in the processes beside the first that `torchrun` started.
+        The result of the training; None in every process started by `torchrun` except the first.
 
     Raises:
-        EdgenetError: photos, weights or options that do not fit; out of memory; a folder that holds a training already.
-        TrainingStopped: SIGINT or SIGTERM came; `resume_training` goes on.
+        EdgenetError: photos, weights or options are not usable, memory runs out, or `out` already holds a
+            training.
+        TrainingStopped: SIGINT or SIGTERM came; `resume_training` continues.
     """
     plan = training_plan(variant, data, options)
     device = local_device(plan.device)
@@ -56,14 +59,15 @@ def train(
 def resume_training(
     run: Path, data: Path | None = None, progress: Progress = silent, say: Say = lambda line: None
 ) -> Training | None:
-    """Goes on with a training that was stopped or killed; the result has the same bytes as without the stop.
+    """Continue a training that was stopped or killed; the result has the same bytes as without the stop.
 
     Args:
         run: the folder that `train` wrote into.
-        data: where the same photos are now, if they were moved.
+        data: the new place of the same photos, if they were moved.
 
     Raises:
-        EdgenetError: nothing to go on with, or other photos than before; or see `train`.
+        EdgenetError: there is no training to continue, or the photos are different from before; see also
+            `train`.
         TrainingStopped: see `train`.
     """
     state = load_state(run)
@@ -86,7 +90,7 @@ def _run(job: Job, progress: Progress, say: Say) -> Training | None:
         position = run_epochs(job, request, progress, say)
     if not first:
         return None
-    save_network(job)  # also where every epoch was done before
+    save_network(job)  # also when a training is resumed after its last epoch
     found = validate_job(job, progress)
     training = summary(job, position.rows, found, warnings)
     if job.plan.qat is not None:
@@ -98,7 +102,7 @@ def _run(job: Job, progress: Progress, say: Say) -> Training | None:
 def _prepare_folder(out: Path) -> None:
     if (out / STATE_FILE).exists():
         raise EdgenetError(
-            f"{out} holds a training already", f"go on with --resume {out}, or give another --out"
+            f"{out} already holds a training", f"continue it with --resume {out}, or give another --out"
         )
     make_folder(out)
 

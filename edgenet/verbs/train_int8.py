@@ -1,4 +1,4 @@
-"""The end of quantization-aware training: the int8 files, and how they do beside the float network."""
+"""Finishes quantization-aware training: writes the int8 files and compares them with the float network."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ from edgenet.verbs.scorers import float_scorer, lite_scorer
 from edgenet.verbs.sources import Source, SourceOptions, open_source
 
 COMPARED = 500
-"""The integer reading takes one photo at a time: it is compared with the trained network on at most so many."""
+"""Most photos to check the integer arithmetic on, which is slow: it takes one photo at a time."""
 
 
 @dataclass(frozen=True)
 class Sameness:
-    """The trained fake-quantized network beside the integer reading of the file.
+    """How closely the trained fake-quantized network matches the integer arithmetic of its file.
 
     Attributes:
-        n: validation photos.
-        same_answer: those on which both have the same best class.
-        largest_steps: largest difference of any logit, in steps of int8.
+        n: number of validation photos compared.
+        same_answer: number of photos on which both have the same best class.
+        largest_steps: largest difference of any logit, in int8 steps of the logits.
     """
 
     n: int
@@ -50,14 +50,16 @@ class Sameness:
 
 @dataclass(frozen=True)
 class Int8Training:
-    """What quantization-aware training brought.
+    """The result of quantization-aware training.
 
     Attributes:
-        start: the file of the post-training recipe, which it started from.
-        evaluation: the float checkpoint, that file and the trained one, on the validation photos; files by LiteRT.
-        against_start: the trained file against the one it started from.
-        verdict: what that allows to be said.
-        sameness: whether what was trained is what the file computes.
+        start: path of the int8 file that training started from, made by the post-training recipe.
+        recipe: name of that recipe.
+        evaluation: accuracy on the validation photos of the float checkpoint, the start file and the trained
+            file; LiteRT runs the files.
+        against_start: paired comparison of the trained file with the start file.
+        verdict: the conclusion from `against_start` in words.
+        sameness: how closely the trained network matches what its file computes.
     """
 
     start: str
@@ -69,15 +71,17 @@ class Int8Training:
 
 
 def int8_path(job: Job) -> Path:
-    """Where the trained file goes."""
+    """Return the path for the trained int8 file."""
     return job.out / f"{job.variant.name}.int8.tflite"
 
 
 def finish_int8(job: Job, progress: Progress) -> Int8Training:
-    """Writes the file that training started from and the trained one, and measures both.
+    """Write the int8 file that training started from and the trained one, and measure the accuracy of both.
+
+    Each file is written twice: first to be measured, then with its measured accuracy inside.
 
     Raises:
-        EdgenetError: a file cannot be written, or the float checkpoint cannot be read any more.
+        EdgenetError: a file cannot be written, or the float checkpoint can no longer be read.
     """
     student, qat, photos = job.learner.average, job.plan.qat, job.material.validation
     assert isinstance(student, Student)
@@ -113,7 +117,7 @@ def _model(
     quantization: Quantization,
     accuracy: Accuracy | None = None,
 ) -> ModelFile:
-    """Writes one file."""
+    """Write one int8 file with its facts and labels, and return it."""
     facts: Facts = replace(source.facts, quantization=quantization, accuracy=accuracy)
     data = write_model(int8_program(quantized), facts, job.material.labels)
     write_atomically(path, data)
@@ -121,7 +125,7 @@ def _model(
 
 
 def _quantization(job: Job, qat: QatPlan, trained: bool) -> Quantization:
-    """What the file says of how it was made."""
+    """Return the record of how a file was quantized, which the file contains."""
     photos, recipe = job.material.photos, job.plan.recipe
     calibrating = photos.photoset.take(calibration_indices(photos, qat.photos))
     steps, name = RECIPES[qat.recipe].steps, qat.recipe
@@ -138,7 +142,7 @@ def _quantization(job: Job, qat: QatPlan, trained: bool) -> Quantization:
 def sameness(
     fake: FakeQuantized, quantized: QuantizedGraph, photos: PhotoSet, progress: Progress
 ) -> Sameness:
-    """Compares the network that was trained with its integers."""
+    """Compare the fake-quantized network with its file's integer arithmetic, on up to COMPARED photos."""
     scale = quantized.encodings[quantized.graph.output].scale
     same, largest, n = 0, 0.0, 0
     for batch in load_batches(photos, quantized.graph.size[0], limit=COMPARED):
@@ -154,6 +158,6 @@ def sameness(
 
 @torch.no_grad()
 def fake_logits(fake: FakeQuantized, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Logits of uint8 RGB [n,H,W,3], float32 [n,classes]."""
+    """Run the fake-quantized network on uint8 RGB [n,H,W,3]; return its logits, float32 [n,classes]."""
     device = next(fake.parameters()).device
     return fake(decode_pixels(fake.quantized.graph, images).to(device)).cpu().numpy()

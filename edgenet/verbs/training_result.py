@@ -1,4 +1,4 @@
-"""What a training made and found, and the figures and tables that it leaves in its folder."""
+"""The result of a training, and the figures and tables that are written to its folder."""
 
 from __future__ import annotations
 
@@ -31,18 +31,29 @@ CURVE_FILE, CLASSES_FILE, CONFUSION_FILE = "curve.png", "classes.csv", "confusio
 
 @dataclass(frozen=True)
 class Training:
-    """What a training made, and what it found.
+    """The result of a training.
 
     Attributes:
-        out: the checkpoint, which `convert` and `evaluate` take; of quantization-aware training the .tflite.
-        top1: percent of the `n` validation photos whose best class is right; `top1_interval` holds it with 95 %.
-        top5: percent whose class is among the best five; None for fewer than five classes.
-        held_out: whether the validation photos were held out of the training photos.
-        photos_per_s: over all epochs, without validation.
-        waiting: percent of that time in which the network waited for photos.
+        out: path of the checkpoint, which `convert` and `evaluate` take; after quantization-aware training,
+            of the .tflite.
+        mult_adds, parameters: the network's cost.
+        data: path of the photos.
+        training_photos: number of photos trained with.
+        n: number of validation photos.
+        held_out: whether the validation photos were held out of the training photos, not given separately.
+        top1: percent of the validation photos whose best class is right; `top1_interval` is its 95 %
+            confidence interval.
+        top5: percent of the validation photos whose class is among the best five; None for fewer than five
+            classes.
+        photos_per_s: training throughput over all epochs, without validation, photos per second.
+        waiting: percent of that time that the network waited for photos.
+        seconds: wall time, seconds.
+        epochs: the figures of each epoch.
+        classes: the accuracy of each class.
+        files: paths of the log, figures and tables.
         skipped: (name, reason) of the photos that could not be read.
-        warnings: what the user should know, a sentence each without a full stop.
-        int8: what quantization-aware training brought; None for a float network.
+        warnings: what the user should know, one sentence each without a full stop.
+        int8: the result of quantization-aware training; None for a float network.
     """
 
     out: str
@@ -68,7 +79,7 @@ class Training:
 
 
 def first_lines(job: Job) -> list[str]:
-    """What is trained, on what, where."""
+    """Return lines that say which network is trained, on which photos, and on which device."""
     material, setting = job.material, job.setting
     size_of = _size(job)
     kind = "held out of them" if material.held_out else f"in {material.validation.split}"
@@ -85,12 +96,12 @@ def first_lines(job: Job) -> list[str]:
         f"{len(material.validation)} {kind} to validate with; {material.photos.in_memory} stay in memory",
     ]
     if position.epoch or position.step:
-        lines.append(f"goes on in epoch {position.epoch + 1} after step {position.step}")
+        lines.append(f"continues in epoch {position.epoch + 1} after step {position.step}")
     return lines
 
 
 def training_warnings(job: Job) -> tuple[str, ...]:
-    """What the user should know before the first step, a sentence each without a full stop."""
+    """Return the warnings to show before the first step, one sentence each without a full stop."""
     material = job.material
     counts = photo_counts(material.photos.labels, len(material.labels))
     found = [imbalance(counts, material.labels, job.plan.recipe.balance)]
@@ -99,14 +110,14 @@ def training_warnings(job: Job) -> tuple[str, ...]:
         twice = sum(content in seen for content in content_hashes(material.validation))
         if twice:
             found.append(
-                f"{twice} validation photo{'s are' if twice > 1 else ' is'} among the training photos too, so the "
-                "accuracy flatters"
+                f"{twice} validation photo{'s are' if twice > 1 else ' is'} also among the training photos, so the "
+                "accuracy looks better than it is"
             )
     return tuple(sentence for sentence in found if sentence is not None)
 
 
 def summary(job: Job, rows: Sequence[EpochRow], found: Validation, warnings: tuple[str, ...]) -> Training:
-    """What the training found; `seconds` and `int8` are for the caller to fill in."""
+    """Return the result of the training; the caller must fill in `seconds` and `int8`."""
     material, n = job.material, len(found.labels)
     size_of = _size(job)
     waiting, computing = sum(row.waiting_s for row in rows), sum(row.computing_s for row in rows)
@@ -137,10 +148,10 @@ def summary(job: Job, rows: Sequence[EpochRow], found: Validation, warnings: tup
 
 
 def write_reports(job: Job, training: Training, found: Validation) -> None:
-    """Writes the log, the curve, the table of the classes and the confusion matrix.
+    """Write the log, the training curve, the table of classes and the confusion matrix.
 
     Raises:
-        EdgenetError: one cannot be written.
+        EdgenetError: a file cannot be written.
     """
     names, out = job.material.labels, job.out
     write_atomically(out / LOG_FILE, log_csv(training.epochs))

@@ -1,4 +1,4 @@
-"""How to train: the options of the verb `train`, their numbers where none are given, and the plan they make."""
+"""The options of the verb `train`, the default training recipes, and the plan that they make."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FINE_TUNING = Recipe(
     freeze_epochs=1,
     augmentation=Augmentation(crop_scale=0.5),
 )
-"""The numbers for a network that knows pictures already, where none are given; `Recipe()` is from scratch."""
+"""The default recipe for fine-tuning a pretrained network; from scratch, the default is `Recipe()`."""
 
 QUANTIZATION_AWARE = Recipe(
     epochs=4,
@@ -32,7 +32,7 @@ QUANTIZATION_AWARE = Recipe(
     precision="float32",
     augmentation=Augmentation(crop_scale=0.5),
 )
-"""Those for quantization-aware training; its learning rate is in steps of int8 (see `adam`)."""
+"""The default recipe for quantization-aware training; its learning rate is in int8 steps (see `adam`)."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,16 @@ class TrainingOptions:
     """How to train.
 
     Attributes:
-        recipe: the numbers; None for `FINE_TUNING` with `pretrained`, else for `Recipe()`.
-        pretrained: "imagenet", or a file of weights of the same architecture and width.
-        teacher: a network that knows the same classes, to be learned from.
-        hold_out: share of every class to validate with, where the data has no part for it.
+        recipe: the training recipe; None for the default (see `first_recipe`).
+        pretrained: weights to start from: "imagenet", or a file of weights of the same architecture and
+            width.
+        teacher: a network with the same classes to learn from by distillation.
+        distillation: how to learn from the teacher.
+        hold_out: share of every class to hold out for validation, if the data has no validation folder.
         device: "auto", "cpu", "cuda" or "cuda:N".
-        memory: bytes for photos in memory; None for half of what is free.
-        qat: for quantization-aware training of `pretrained`, which is also the teacher unless there is another.
+        memory: memory for keeping photos, bytes; None for half of the free memory.
+        qat: for quantization-aware training of `pretrained`, which is also the teacher unless `teacher` is
+            given.
     """
 
     recipe: Recipe | None = None
@@ -60,17 +63,18 @@ class TrainingOptions:
 
 
 def first_recipe(options: TrainingOptions) -> Recipe:
-    """The numbers where none are given."""
+    """Return the default recipe for these options."""
     if options.qat is not None:
         return QUANTIZATION_AWARE
     return FINE_TUNING if options.pretrained else Recipe()
 
 
 def training_plan(variant: str | None, data: Path, options: TrainingOptions) -> Plan:
-    """Everything that decides what the training does.
+    """Return the plan, which contains everything that decides what the training does.
 
     Raises:
-        EdgenetError: options that do not go together; with `qat` and no variant, a checkpoint that cannot be read.
+        EdgenetError: the options contradict each other, or with `qat` and no variant the checkpoint cannot be
+            read.
     """
     recipe = options.recipe or first_recipe(options)
     if options.qat is not None:
@@ -95,11 +99,11 @@ def training_plan(variant: str | None, data: Path, options: TrainingOptions) -> 
 def _check_qat(options: TrainingOptions, recipe: Recipe) -> None:
     if options.pretrained is None:
         raise EdgenetError(
-            "--qat refines a network that was trained already", "give its checkpoint with --pretrained"
+            "--qat refines an already trained network", "give its checkpoint with --pretrained"
         )
     if options.pretrained.lower().endswith((".tflite", ".edgenet")):
         raise EdgenetError(
-            f"{options.pretrained} is no checkpoint: its weights cannot be trained",
+            f"{options.pretrained} is not a checkpoint, so its weights cannot be trained",
             "give --pretrained the .safetensors that it was made from",
         )
     refused = {

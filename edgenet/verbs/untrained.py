@@ -1,4 +1,4 @@
-"""Networks that know nothing, as int8 files: what they weigh and how fast they run does not depend on their weights."""
+"""Makes int8 files of untrained networks: their size and speed do not depend on the weights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PHOTOS = 4
 def untrained_int8(
     variant: Variant, labels: Sequence[str], photos: PhotoSet, folder: Path, progress: Progress
 ) -> Path:
-    """The int8 file of a network with random weights, made with the cheapest recipe; one that is there is taken.
+    """Make the int8 file of a network with random weights, using the fastest recipe; reuse an existing file.
 
     Raises:
         EdgenetError: see `convert`.

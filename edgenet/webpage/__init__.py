@@ -1,1 +1,1 @@
-"""The page on which a browser runs a bundle's model on its own camera: its files, its server, its latency reports."""
+"""The web page that runs a bundle's model in a browser on its camera: files, server, latency reports."""

@@ -1,4 +1,4 @@
-"""What a page has measured, as an `edgenet.latency.v1`: statistics and verdict are those of every other device."""
+"""Turn a page's measurement into an `edgenet.latency.v1` report, by the same rules as for other devices."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from edgenet.webpage.site import RUNTIME
 
 ROUTE = "browser"
 NOTHING_SEEN = Conditions(None, None, None, None, None)
-"""Of a device that nobody can ask: a browser tells neither clock, nor temperature, nor load."""
+"""Conditions of a device known only through its browser, which reports no clock, temperature or load."""
 _COLD = ("import", "load", "first_inference", "total")
 
 
 @dataclass(frozen=True)
 class Around:
-    """What this machine knows of a measurement.
+    """What this machine knows about a measurement in a browser.
 
     Attributes:
-        started: ISO 8601.
-        protocol: what the page was asked for.
-        before: conditions before the page was opened.
-        after: conditions when its report came.
-        device: what the browser's device is, as reports have it; None where only the browser can tell.
+        started: time of the start, ISO 8601.
+        protocol: the protocol that the page was asked to follow.
+        before: the device's conditions before the page was opened.
+        after: the device's conditions when the page's report arrived.
+        device: facts about the browser's device, in the form of reports; None if only the browser knows them.
     """
 
     started: str
@@ -47,13 +47,15 @@ class Around:
 
 
 def latency_report(model: ModelFile, sent: dict[str, Any], around: Around) -> dict[str, Any]:
-    """The report of a page about its model.
+    """Return the latency report for a model that a page has measured.
 
     Args:
-        sent: what the page sent, see assets/report.js; nothing in it is trusted.
+        model: the model that was measured.
+        sent: the data that the page sent (see assets/report.js); none of it is trusted.
+        around: what this machine knows about the measurement.
 
     Raises:
-        EdgenetError: a figure is missing or is none.
+        EdgenetError: a figure is missing or invalid.
     """
     fields = Fields(sent, "the browser's report")
     samples = _samples(fields)
@@ -90,7 +92,10 @@ def _samples(fields: Fields) -> np.ndarray:
 
 
 def _delegate(fields: Fields, operators: int) -> Delegate:
-    """LiteRT.js tells only whether XNNPACK took all of it; all of it is one part."""
+    """Return the delegate's facts: one part if XNNPACK took all operators, else unknown.
+
+    LiteRT.js reports nothing more than whether XNNPACK took all of them.
+    """
     if operators and fields.flag("delegated"):
         return Delegate("XNNPACK", operators, operators, 1)
     return Delegate(None, None, None, None)
@@ -116,6 +121,9 @@ def _device(told: Fields, known: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def _cold_start(fields: Fields) -> dict[str, Any]:
-    """One start, for a second one in the same browser would not be cold; `total_ms` is since the page was opened."""
+    """Return the times of the only cold start; `total_ms` counts from the opening of the page.
+
+    There is only one, because a second start in the same browser would not be cold.
+    """
     times = {f"{name}_ms": fields.number(name) for name in _COLD}
     return {"n": 1, **times, "samples": [times]}

@@ -1,4 +1,4 @@
-"""The browser's LiteRT that comes with edgenet: one archive of three builds, every file with its checksum."""
+"""Unpack LiteRT.js, the browser runtime in edgenet: three builds in one archive, with checksums."""
 
 from __future__ import annotations
 
@@ -17,14 +17,17 @@ _REMEDY = "install edgenet again"
 
 
 def record() -> dict[str, Any]:
-    """Version, licence, packages and each file's SHA-256; see tools/fetch-litert-js."""
+    """Return the version, licence, packages and each file's SHA-256, as written by tools/fetch-litert-js."""
     found: dict[str, Any] = json.loads(_asset("litert-js.json"))
     return found
 
 
 @cache
 def litert_js() -> Mapping[str, bytes]:
-    """The files by name: 28 MB, from an archive of 2.6; unpacked and checked once, a third of a second.
+    """Return the files by name.
+
+    They are 28 MB, from an archive of 2.6 MB. They are unpacked and checked once per process, which takes a
+    third of a second.
 
     Raises:
         EdgenetError: the installation is damaged.
@@ -39,7 +42,7 @@ def litert_js() -> Mapping[str, bytes]:
         raise EdgenetError(f"edgenet's copy of LiteRT.js cannot be read ({error})", _REMEDY) from error
     found = {name: sha256(data) for name, data in files.items()}
     if found != record()["sha256"]:
-        raise EdgenetError("edgenet's copy of LiteRT.js has other checksums than it should", _REMEDY)
+        raise EdgenetError("edgenet's copy of LiteRT.js does not match its checksums", _REMEDY)
     return files
 
 

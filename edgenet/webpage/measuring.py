@@ -1,4 +1,4 @@
-"""Measuring in a browser: it opens the page, which measures and sends its report."""
+"""Measure latency in a browser: open the page, which measures and sends back its report."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from edgenet.webpage.viewer import THIS_MACHINE, Viewer
 
 HERE = Address("127.0.0.1", 0, None)
 PATIENCE_S = 300.0
-"""How long a person may take to open the page, and the browser to load it."""
+"""Time for a person to open the page and for the browser to load it."""
 WAKE_S = 1.0
-"""How often somebody looks whether the viewer is still there."""
+"""Interval at which we check that the viewer can still be reached."""
 
 
 def measure_in_browser(
@@ -34,13 +34,16 @@ def measure_in_browser(
     progress: Progress = silent,
     viewer: Viewer = THIS_MACHINE,
 ) -> list[dict[str, Any]]:
-    """A report for each model, one after the other.
+    """Measure the models one after the other, and return a report for each.
 
     Args:
-        viewer: opens the pages.
+        models: paths of the models.
+        options: how to measure.
+        progress: called before each model.
+        viewer: the browser that opens the pages.
 
     Raises:
-        EdgenetError: an option that a browser has no way to follow, a model that cannot be used, or no report came.
+        EdgenetError: an option cannot be followed in a browser, a model cannot be used, or no report arrived.
     """
     protocol = _protocol(options)
     measured = []
@@ -69,17 +72,21 @@ def _wait(server: PageServer, viewer: Viewer, seconds: float) -> dict[str, Any]:
             return server.reports.get(timeout=WAKE_S)
         viewer.check()
     raise EdgenetError(
-        f"no browser has sent a report within {PATIENCE_S:.0f} s", "open the address that was printed"
+        f"no browser has sent a report within {PATIENCE_S:.0f} s", "open the printed address in a browser"
     )
 
 
 def now() -> str:
-    """The time for a report, ISO 8601."""
+    """Return the current time (UTC) for a report, ISO 8601."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def _protocol(options: BenchOptions) -> Protocol:
-    """The protocol without what a browser cannot do: several settings, CPUs, profiles, blocks, fresh processes."""
+    """Return the protocol for a browser, which has no blocks, no fresh processes and no settling time.
+
+    Raises:
+        EdgenetError: an option was given that a browser cannot follow.
+    """
     wanted = {
         "--threads with several numbers": len(options.threads) > 1,
         "--affinity": options.affinity not in (None, "all"),
@@ -89,6 +96,6 @@ def _protocol(options: BenchOptions) -> Protocol:
     }
     for name, given in wanted.items():
         if given:
-            raise EdgenetError(f"a browser cannot follow {name}", "leave it out there")
+            raise EdgenetError(f"a browser cannot follow {name}", "leave it out when measuring in a browser")
     named = changed(PROTOCOLS[options.protocol], runs=options.runs, min_seconds=options.min_seconds)
     return replace(named, blocks=1, cold_starts=1, settle_s=0.0)

@@ -1,4 +1,4 @@
-"""From what the user typed to the browser that opens pages."""
+"""Choose the browser that opens pages, from the target that the user gave."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from edgenet.webpage.viewer import THIS_MACHINE, Viewer
 
 @contextmanager
 def browser_of(target: str) -> Iterator[Viewer]:
-    """A phone's browser where the target is a phone, else that of this machine; for as long as the block lasts.
+    """Yield the phone's browser if the target is a phone, else this machine's, for use within the block.
 
     Raises:
-        EdgenetError: no such target, or it cannot be reached.
+        EdgenetError: there is no such target, or it cannot be reached.
     """
     where = parse_target(target)
     if not isinstance(where, Adb):

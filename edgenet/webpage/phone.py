@@ -1,4 +1,4 @@
-"""A page in a phone's own browser: served here, led there by adb, opened by the phone's activity manager."""
+"""Open a page in a phone's browser: adb forwards it from here, the phone's activity manager opens it."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ VIEW = "android.intent.action.VIEW"
 
 @contextmanager
 def browser_on(target: Adb, name: str) -> Iterator[Viewer]:
-    """The phone's browser; within the block the phone reaches the pages that it opens.
+    """Yield the phone's browser; the phone can reach the pages it opens until the block ends.
 
     Args:
         target: the phone.
         name: the target as the user gave it.
 
     Raises:
-        EdgenetError: there is no such phone, or it is lost.
+        EdgenetError: there is no such phone, or the connection is lost.
     """
     with connected(target, name) as phone, ExitStack() as ways:
 
         def open_there(url: str) -> None:
             port = urlsplit(url).port
-            assert port is not None  # a page's server always states it
+            assert port is not None  # the URL of a page server always has a port
             there = f"http://127.0.0.1:{ways.enter_context(phone.reverse(port))}/"
             print(f"page on {phone.name}: {there}", file=sys.stderr, flush=True)
             if reason := _start_browser(phone, there):
@@ -43,9 +43,9 @@ def browser_on(target: Adb, name: str) -> Iterator[Viewer]:
 
 
 def _start_browser(phone: AdbDevice, url: str) -> str | None:
-    """Why no browser was started there; None where one was."""
+    """Start the phone's browser; return None, or the reason why it could not be started."""
     done = phone.run(["am", "start", "-a", VIEW, "-d", url])
-    # `am` ends with 0 also where no app takes the address, and says so after "Error".
+    # `am` exits with 0 even if no app can open the address; then it prints a line that starts with "Error".
     said = (done.out + done.err).decode(errors="replace").splitlines()
     wrong = [line.strip() for line in said if line.startswith("Error")]
     if done.status == 0 and not wrong:

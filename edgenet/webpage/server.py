@@ -1,6 +1,6 @@
-"""Serves the page: its own files and nothing else, to this machine or to whoever has the token.
+"""Serve the page's own files and nothing else, to this machine or to everyone who has the token.
 
-Headers make the page "cross-origin isolated", without which browsers give WebAssembly no threads.
+Headers make the page "cross-origin isolated"; otherwise browsers allow WebAssembly no threads.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from device_scripts.page_access import Address, cookie, is_for_us, may_enter
 from edgenet.errors import EdgenetError
 
 REPORT = "report"
-LARGEST_REPORT = 8 << 20  # bytes; a million runs
+LARGEST_REPORT = 8 << 20  # bytes, enough for a million runs
 STALLED_SECONDS = 30.0
 ISOLATING = {
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -48,14 +48,15 @@ _TYPES = {
 
 
 class PageServer:
-    """The server of these files, by their paths; use it as a context manager.
+    """A web server for files given by path; use it as a context manager.
 
     Attributes:
-        address: where it listens, with the port that it got.
-        reports: what pages have sent, as they sent it.
+        files: the files' contents by path.
+        address: the address where it listens, with the actual port.
+        reports: the reports that pages have sent, unchecked.
 
     Raises:
-        EdgenetError: the address is taken or is not this machine's.
+        EdgenetError: the address is in use or does not belong to this machine.
     """
 
     def __init__(self, files: Mapping[str, bytes], address: Address) -> None:
@@ -88,17 +89,17 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 32
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A browser that goes away in the middle is nothing to tell."""
+        """Print nothing: a browser that disconnects during a request is not worth a message."""
 
 
 class _Handler(BaseHTTPRequestHandler):
     page: PageServer
-    protocol_version = "HTTP/1.1"  # one connection for the page's many files
+    protocol_version = "HTTP/1.1"  # keeps one connection open for the page's many files
     server_version, sys_version = "edgenet", ""
     timeout = STALLED_SECONDS
 
     def do_GET(self) -> None:
-        """A file of the page."""
+        """Answer with a file of the page."""
         if self._refused():
             return
         name = urlsplit(self.path).path.removeprefix("/") or "index.html"
@@ -108,10 +109,10 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self._answer(200, data, _TYPES[PurePosixPath(name).suffix])
 
-    do_HEAD = do_GET  # noqa: N815 (the base class calls it so)
+    do_HEAD = do_GET  # noqa: N815 (the base class prescribes this name)
 
     def do_POST(self) -> None:
-        """A latency report."""
+        """Take a latency report."""
         if self._refused():
             self.close_connection = True
         elif urlsplit(self.path).path != f"/{REPORT}":
@@ -121,10 +122,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(status, f"{words}\n".encode())
 
     def log_message(self, *given: Any) -> None:
-        """Nothing: the terminal is for what was measured."""
+        """Print nothing: the terminal is for the measured results."""
 
     def _take_report(self) -> tuple[int, str]:
-        # A form of another site's page could send no JSON; browsers ask before they send it, and get no leave.
+        # Pages of other sites cannot send JSON: browsers first ask this server for permission, and get none.
         if self.headers.get_content_type() != "application/json":
             return 415, "send JSON"
         length = self.headers.get("Content-Length", "")
@@ -136,8 +137,8 @@ class _Handler(BaseHTTPRequestHandler):
         except (ValueError, RecursionError):
             return 400, "this is not JSON"
         if not isinstance(report, dict):
-            return 400, "this is no report"
-        with suppress(queue.Full):  # nobody reads them
+            return 400, "this is not a report"
+        with suppress(queue.Full):  # a full queue means that nobody reads the reports
             self.page.reports.put_nowait(report)
         return 200, "thank you"
 
@@ -156,7 +157,7 @@ class _Handler(BaseHTTPRequestHandler):
         token = self.page.address.token
         if token is not None and status == 200:
             headers["Set-Cookie"] = cookie(token)
-        with suppress(OSError):  # the browser left, or stalled
+        with suppress(OSError):  # the browser has disconnected or stalled
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)

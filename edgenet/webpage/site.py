@@ -1,4 +1,4 @@
-"""All that the page consists of, as files by name: what the server serves and the export writes."""
+"""Collect all files of the page by name, for the server and for the export."""
 
 from __future__ import annotations
 
@@ -21,15 +21,17 @@ _KINDS = (".html", ".css", ".js")
 
 @dataclass(frozen=True)
 class PageOptions:
-    """How the page watches; see the options of camera.py.
+    """Options of the page; most are those of camera.py.
 
     Attributes:
-        top: labels to show.
-        threshold: a best score below it is nothing that the network knows.
-        half_life_s: of the scores' average, seconds.
-        threads: of the network; None for up to 4: all cores but one, which the camera and the page need.
-        measuring: how the page measures latency; a browser has no fresh processes and no blocks.
-        at_once: measure as soon as the page is open, instead of watching.
+        top: number of labels to show.
+        threshold: if the best score is below this, the page says that it shows nothing the network knows.
+        half_life_s: half-life of the scores' moving average, seconds.
+        threads: number of threads for the network. With None they are all cores except one, which the camera
+            and the page need, but at most 4.
+        measuring: the protocol for measuring latency; in a browser there are no fresh processes and no
+            blocks.
+        at_once: measure as soon as the page is open, instead of watching the camera.
     """
 
     top: int = 5
@@ -42,17 +44,19 @@ class PageOptions:
 
 @dataclass(frozen=True)
 class Site:
-    """The page of one model: its files' contents by their path within the page."""
+    """The page of one model; `files` holds the contents of its files by their path within the page."""
 
     model: ModelFile
     files: dict[str, bytes]
 
 
 def page_of(bundle: Path, options: PageOptions, takes_reports: bool) -> Site:
-    """The page for a bundle, or for a .tflite with labels.
+    """Return the page for a bundle, or for a .tflite file with labels inside.
 
     Args:
-        takes_reports: whether whoever serves it takes latency reports.
+        bundle: path of the model.
+        options: options of the page.
+        takes_reports: whether the page's server accepts latency reports.
 
     Raises:
         EdgenetError: the model cannot be used, or has no labels; the installation is damaged.

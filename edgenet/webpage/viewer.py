@@ -1,4 +1,4 @@
-"""Who opens a page: a browser of this machine, or a phone's."""
+"""The browsers that can open a page: this machine's or a phone's."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from edgenet.webpage.latency import NOTHING_SEEN
 
 @dataclass(frozen=True)
 class Viewer:
-    """A browser, wherever it is.
+    """A browser on this machine or on a phone.
 
     Attributes:
-        opening: given the page's address once it is served.
-        target: as the user gives it.
-        facts: what the device is that it runs on, as reports have it; None where only the browser can tell.
-        look: how that device fares now.
-        check: raises EdgenetError once it cannot be reached any more.
+        opening: opens a page; called with its address once the page is served.
+        target: the browser's device, as the user gives it.
+        facts: returns facts about that device in the form of reports, or None if only the browser knows them.
+        look: returns that device's conditions now.
+        check: raises EdgenetError if the device can no longer be reached.
     """
 
     opening: Callable[[str], None]
@@ -34,9 +34,9 @@ class Viewer:
 
 
 def open_in_browser(url: str) -> None:
-    """Opens a page for whoever sits here, and says where it is; BROWSER names another browser, as everywhere."""
+    """Print a page's address and open it on this machine, in the browser that BROWSER names if it is set."""
     print(f"page: {url}", file=sys.stderr, flush=True)
-    # Without a screen Python would start a text browser in this terminal.
+    # Without a screen, Python would start a text browser in this terminal.
     if "BROWSER" in os.environ or sys.platform in ("darwin", "win32") or _has_screen():
         webbrowser.open(url)
 

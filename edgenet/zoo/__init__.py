@@ -1,1 +1,1 @@
-"""The networks as plain torch modules, one registry of variant names, and their weights."""
+"""The model zoo: the networks as plain torch modules, the registry of variant names, and pretrained weights."""

@@ -1,8 +1,9 @@
 """AlexNet (Krizhevsky, Sutskever and Hinton, NIPS 2012, section 3.5 and figure 2).
 
-With the original's two groups, which were two graphics cards. Its local response normalization is left out: VGG found
-that it improves nothing (arXiv 1409.1556, section 2.1), int8 has no operator for it, and it counts for nothing in
-mult-adds and parameters. The paper says 224 pixels, but its maps of 55x55 need 227 where nothing is padded.
+It keeps the original's two convolution groups, which ran on two graphics cards. It leaves out the original's local
+response normalization: VGG found no benefit from it (arXiv 1409.1556, section 2.1), int8 has no operator for it, and it
+adds nothing to the counts of mult-adds and parameters. The paper says 224 pixels, but without padding its maps of 55x55
+need 227.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ DROPOUT = 0.5
 
 
 def map_side(resolution: int) -> int:
-    """Side of the last map: 11x11 at stride 4, then three times 3x3 pooling at stride 2, all without padding."""
+    """Return the side of the last map, after an 11x11 convolution at stride 4 and three 3x3 poolings at stride 2.
+
+    None of these layers pads its input.
+    """
     side = (resolution - 11) // 4 + 1
     for _ in range(3):
         side = (side - 3) // 2 + 1
@@ -27,10 +31,12 @@ def map_side(resolution: int) -> int:
 
 
 class AlexNet(Classifier):
-    """Normalized RGB [N,3,R,R] to logits [N,classes].
+    """AlexNet: maps normalized RGB [N,3,R,R] to logits [N,classes].
 
     Args:
-        resolution: R, at least 67. The first fully connected layer reads the whole map, so weights fit one resolution.
+        resolution: R, at least 67. The first fully connected layer reads the whole map, so weights fit only one
+            resolution.
+        options: the number of classes, dropout, padding and so on.
     """
 
     def __init__(self, resolution: int = RESOLUTION, options: NetworkOptions | None = None) -> None:
@@ -52,7 +58,7 @@ class AlexNet(Classifier):
 
 
 def wide_layers(inputs: int, dropout: float) -> nn.Sequential:
-    """The two fully connected layers of 4096 before the last, with dropout between them: [N,C,h,w] to [N,4096]."""
+    """Return the two hidden fully connected layers of 4096 units, with dropout between them: [N,C,h,w] to [N,4096]."""
     return nn.Sequential(
         nn.Flatten(),
         nn.Linear(inputs, WIDE),

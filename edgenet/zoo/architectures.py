@@ -1,4 +1,4 @@
-"""The architectures by name: how each is built, and which of its variants its paper published."""
+"""The architectures by name: how to build each one, and its published variants."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from edgenet.zoo.squeezenet import SqueezeNet
 from edgenet.zoo.vgg16 import VGG16
 from edgenet.zoo.xception import Xception
 
-# Called with width multiplier, resolution and options.
+# A function from width multiplier, resolution and options to a network.
 Build = Callable[[float, int, NetworkOptions], Classifier]
 Published = tuple[tuple[float, int], ...]
 
-# Every network here halves the resolution five times: below this, some have no pixels left to convolve.
+# Most networks here halve the resolution five times, so smaller inputs would leave some layers empty.
 SMALLEST = 32
 COMPARED = "compared with MobileNetV1"
 
@@ -35,11 +35,11 @@ class Architecture:
     """How the networks of one name are built.
 
     Attributes:
-        build: makes one from its width multiplier, resolution and options.
-        published: width multipliers and resolutions of the published variants, in the order of lists.
-        family: for the headings of lists.
-        smallest: the least resolution at which a map remains in every layer.
-        scales: whether it has a width multiplier.
+        build: builds a network from width multiplier, resolution and options.
+        published: width multipliers and resolutions of the published variants, in listing order.
+        family: the heading in listings.
+        smallest: the smallest resolution at which every layer still has an input.
+        scales: whether the architecture has a width multiplier.
         one_resolution: whether weights fit only the resolution that the network was built for.
     """
 
@@ -73,7 +73,7 @@ def _compared(
     smallest: int = SMALLEST,
     one_resolution: bool = False,
 ) -> Architecture:
-    """A network without a width multiplier that the MobileNets paper names."""
+    """Return one of the architectures without a width multiplier that MobileNetV1 is compared with."""
     return Architecture(
         lambda _, size, options: build(size, options),
         ((1.0, resolution),),

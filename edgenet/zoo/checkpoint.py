@@ -1,4 +1,4 @@
-"""Checkpoints of our own: a safetensors file with the weights and all it takes to rebuild the network."""
+"""edgenet's checkpoints: safetensors files with the weights and the metadata needed to rebuild the network."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from edgenet.zoo.normalization import Normalization
 from edgenet.zoo.registry import parse_variant
 
 FORMAT_VERSION = 1
-# All metadata is one JSON text under one key: safetensors writes several keys in no fixed order.
+# All metadata is one JSON text under one key, because safetensors writes several keys in no fixed order.
 METADATA_KEY = "edgenet.checkpoint"
 
 
 def save_checkpoint(path: Path, network: LoadedNetwork) -> None:
-    """Writes weights and metadata; an older file at `path` stays whole until the new one is.
+    """Write weights and metadata. An older file at `path` is replaced only when the new one is complete.
 
     Raises:
         EdgenetError: the file cannot be written.
@@ -47,23 +47,23 @@ def _metadata(network: LoadedNetwork) -> dict[str, Any]:
 
 
 def load_checkpoint(path: Path) -> LoadedNetwork:
-    """Reads a checkpoint that `save_checkpoint` wrote.
+    """Read a checkpoint that `save_checkpoint` wrote.
 
     Raises:
-        EdgenetError: no such file, not safetensors, not a checkpoint, of a newer format, of an unknown
-            architecture, or with other tensors than its network has.
+        EdgenetError: the file does not exist, is not a safetensors file or not a checkpoint, has a newer format or an
+            unknown architecture, or its tensors do not fit the network.
     """
     metadata, tensors = _read(path)
     version = metadata.get("format")
     if not isinstance(version, int) or version > FORMAT_VERSION:
         raise EdgenetError(
-            f"{path} is a checkpoint of format {version}, this edgenet reads up to {FORMAT_VERSION}",
+            f"{path} is a checkpoint of format {version}, but this edgenet reads formats up to {FORMAT_VERSION}",
             "update edgenet",
         )
     try:
         return _rebuild(metadata, tensors, path)
     except EdgenetError as error:
-        # Errors of a name or an option do not know which file they are from.
+        # Errors about a variant name or an option do not name the file.
         if str(path) in error.found:
             raise
         raise EdgenetError(f"{path}: {error.found}", error.remedy) from error
@@ -83,10 +83,10 @@ def _rebuild(metadata: Mapping[str, Any], tensors: Mapping[str, Tensor], path: P
 
 
 def options_from(values: Mapping[str, Any]) -> NetworkOptions:
-    """A network's options from JSON's types, as `dataclasses.asdict` gave them.
+    """Return a network's options from JSON values, the inverse of `dataclasses.asdict`.
 
     Raises:
-        KeyError, TypeError, ValueError, EdgenetError: it is something else.
+        KeyError, TypeError, ValueError, EdgenetError: the values are not those of options.
     """
     normalization = values["normalization"]
     dropout = values["dropout"]
@@ -110,11 +110,11 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            # Cloned: what safetensors returns may be a view of the file, which may be replaced meanwhile.
+            # Cloned because safetensors may return views of the file, and the file may be replaced later.
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise EdgenetError(
-            f"{path} is not a whole safetensors file ({error})", "give a checkpoint that edgenet saved"
+            f"{path} is not a complete safetensors file ({error})", "give a checkpoint that edgenet saved"
         ) from error
     return _parsed(metadata.get(METADATA_KEY), path), tensors
 
@@ -126,7 +126,7 @@ def _parsed(text: str | None, path: Path) -> dict[str, Any]:
         )
     try:
         parsed = json.loads(text)
-    except (ValueError, RecursionError) as error:  # the latter for brackets without end
+    except (ValueError, RecursionError) as error:  # RecursionError: very deeply nested brackets
         raise EdgenetError(f"{path} has damaged metadata ({error})", "save the checkpoint again") from error
     if not isinstance(parsed, dict):
         raise EdgenetError(f"{path} has damaged metadata (not a JSON object)", "save the checkpoint again")

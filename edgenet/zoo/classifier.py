@@ -1,4 +1,4 @@
-"""What every network here is: features, global average pool, dropout, linear; and its options."""
+"""The base class of all networks (features, global average pooling, dropout, linear layer), and its options."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from edgenet.zoo.normalization import CENTRED, Normalization
 
 @dataclass(frozen=True)
 class NetworkOptions:
-    """What a network is built with besides its architecture and width.
+    """The settings that a network is built with, besides its architecture and width.
 
     Attributes:
-        classes: number of outputs.
-        dropout: share of the pooled features dropped while training; None is the architecture's own.
-        padding: "same" (TensorFlow) or "symmetric" (torch).
-        epsilon: of batch normalization.
-        normalization: what its input has been through.
+        classes: the number of outputs.
+        dropout: the share of the pooled features that training drops; None uses the architecture's default.
+        padding: "same" (as in TensorFlow) or "symmetric" (as in torch).
+        epsilon: the epsilon of batch normalization.
+        normalization: the normalization that the network expects of its input.
     """
 
     classes: int = 1000
@@ -32,24 +32,27 @@ class NetworkOptions:
 
     def __post_init__(self) -> None:
         if self.classes < 2:
-            raise EdgenetError(f"a classifier of {self.classes} classes was asked for", "it needs at least 2")
+            raise EdgenetError(f"the number of classes is {self.classes}", "a classifier needs at least 2")
         if self.dropout is not None and not 0 <= self.dropout < 1:
-            raise EdgenetError(f"the dropout is {self.dropout}", "give a share from 0 up to, but not, 1")
+            raise EdgenetError(f"the dropout is {self.dropout}", "give a share from 0 to less than 1")
         if self.padding not in get_args(Padding):
             raise EdgenetError(f'the padding is "{self.padding}"', 'give "same" or "symmetric"')
         if not 0 < self.epsilon < 1:
-            raise EdgenetError(f"the epsilon of batch normalization is {self.epsilon}", "1e-3 is usual")
+            raise EdgenetError(
+                f"the epsilon of batch normalization is {self.epsilon}",
+                "give a number between 0 and 1, such as 1e-3",
+            )
 
 
 class Classifier(nn.Module):
-    """Normalized RGB [N,3,H,W] to logits [N,classes].
+    """A network that maps normalized RGB [N,3,H,W] to logits [N,classes].
 
     Attributes:
-        features: [N,3,H,W] to [N,C,h,w].
-        pool: to [N,C,1,1]; nothing in networks whose head reads the whole map.
-        head: what some networks have between the pooled features and the last layer.
+        features: the convolutional layers, [N,3,H,W] to [N,C,h,w].
+        pool: global average pooling to [N,C,1,1]; the identity in networks whose head reads the whole map.
+        head: extra layers that some networks have between pooling and the last layer; else the identity.
         classifier: the last layer, [N,channels] to [N,classes].
-        options: what it was built with; `options.normalization` is what its input has been through.
+        options: the settings that the network was built with.
     """
 
     classifier: nn.Linear | nn.Conv2d
@@ -75,10 +78,10 @@ class Classifier(nn.Module):
 
     @property
     def normalization(self) -> Normalization:
-        """What its input has been through."""
+        """The normalization that the network expects of its input."""
         return self.options.normalization
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits [N,classes] of normalized RGB `x` [N,3,H,W]."""
+        """Return the logits [N,classes] of normalized RGB `x` [N,3,H,W]."""
         pooled = self.head(self.pool(self.features(x)))
         return self.classifier(self.dropout(self.flatten(pooled)))

@@ -1,10 +1,10 @@
-"""Mult-adds and parameters of a torch module, counted as the MobileNet papers count them.
+"""Counts the mult-adds and parameters of a torch module as the MobileNet papers count them.
 
-The convention under which V1's published 569 million mult-adds, and 4.2, 2.6, 1.3, 0.5 and 1.32 million
-parameters, all come out: the multiplications of convolutions and fully connected layers (padding counted as
-if it were data, batch normalization folded away, biases and additions free), and the weights of those layers
-alone, without biases and batch normalization. With these, V1 0.5 would have 1.33 million parameters, not the
-1.32 of table 9.
+Mult-adds are the multiplications of convolutions and fully connected layers. Padding counts like data, batch
+normalization is assumed to be folded into the convolutions, and biases and additions are free. Parameters are the
+weights of those layers, without biases and batch normalization. This convention reproduces V1's published 569 million
+mult-adds and 4.2, 2.6, 1.3, 0.5 and 1.32 million parameters. With biases and batch normalization, V1 0.5 would have
+1.33 million parameters, not the 1.32 of table 9.
 """
 
 from __future__ import annotations
@@ -27,14 +27,19 @@ _COUNTED = frozenset({F.conv2d, F.linear})
 
 @dataclass(frozen=True)
 class NetworkCost:
-    """Mult-adds for one photo, and parameters."""
+    """What a network costs.
+
+    Attributes:
+        mult_adds: the number of mult-adds for one photo.
+        parameters: the number of parameters.
+    """
 
     mult_adds: int
     parameters: int
 
 
 class _Counter(TorchFunctionMode):
-    """Sees every call of a torch function while it is entered."""
+    """A context manager that intercepts every call of a torch function and counts mult-adds and weights."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,7 +55,7 @@ class _Counter(TorchFunctionMode):
             return func(*args, **(kwargs or {}))
         shape = RULES[func](*args, **(kwargs or {}))
         if func in _COUNTED:
-            # Each output value takes the weights of one filter.
+            # Each output value takes one multiplication per weight of its filter.
             weight = args[1]
             self.mult_adds += math.prod(shape) * weight[0].numel()
             self.weights[id(weight)] = weight
@@ -58,10 +63,10 @@ class _Counter(TorchFunctionMode):
 
 
 def count(network: nn.Module, resolution: int) -> NetworkCost:
-    """Counts a network over an input [1,3,resolution,resolution], without computing a single value.
+    """Count a network over an input [1,3,resolution,resolution], without computing any value.
 
-    The network runs on the meta device (shapes only), wherever its weights are; it is left as it was.
-    Conv2d and Linear count; a layer that runs twice counts twice in mult-adds and once in parameters.
+    The network runs on the meta device (shapes only), wherever its weights are, and is not changed. Conv2d and Linear
+    layers count. A layer that runs twice counts twice in mult-adds and once in parameters.
     """
     tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     shapes = {name: tensor.detach().to("meta") for name, tensor in tensors.items()}
@@ -72,7 +77,7 @@ def count(network: nn.Module, resolution: int) -> NetworkCost:
 
 
 def count_variant(name: str, classes: int = 1000) -> NetworkCost:
-    """Counts a network by its variant's name, without allocating its weights."""
+    """Count a network by its variant's name, without allocating its weights."""
     variant = parse_variant(name)
     with torch.device("meta"):
         network = build(variant, classes)

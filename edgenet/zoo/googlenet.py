@@ -1,7 +1,7 @@
-"""GoogLeNet (arXiv 1409.4842, table 1), as it is used: without the auxiliary classifiers of its training.
+"""GoogLeNet (arXiv 1409.4842, table 1), without the auxiliary classifiers, which only training needs.
 
-Its local response normalization is left out, as in AlexNet here. The maps of 112, 56, 28, 14 and 7 pixels are those of
-SAME padding.
+Local response normalization is left out, as in AlexNet here. With SAME padding the maps have the paper's sides of 112,
+56, 28, 14 and 7 pixels.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from edgenet.zoo.classifier import Classifier, NetworkOptions
 from edgenet.zoo.layers import LayerPadding, biased_block
 from edgenet.zoo.pooling import Branches, max_pool
 
-# Table 1, "#1x1", "#3x3 reduce", "#3x3", "#5x5 reduce", "#5x5", "pool proj"; None is a pooling.
+# Columns of table 1: "#1x1", "#3x3 reduce", "#3x3", "#5x5 reduce", "#5x5", "pool proj"; None: max pooling.
 INCEPTIONS = (
     (64, 96, 128, 16, 32, 32),
     (128, 128, 192, 32, 96, 64),
@@ -33,7 +33,13 @@ Channels = tuple[int, int, int, int, int, int]
 
 
 def inception(inputs: int, channels: Channels, padding: LayerPadding) -> Branches:
-    """An inception module with dimension reductions (figure 2b)."""
+    """Return an inception module with dimension reductions (figure 2b).
+
+    Args:
+        inputs: the number of input channels.
+        channels: a row of `INCEPTIONS`.
+        padding: the padding of all its layers.
+    """
     pointwise, reduce3, wide3, reduce5, wide5, pooled = channels
     return Branches(
         biased_block((inputs, pointwise), padding),
@@ -48,12 +54,12 @@ def inception(inputs: int, channels: Channels, padding: LayerPadding) -> Branche
 
 
 def outputs(channels: Channels) -> int:
-    """Channels that an inception module makes."""
+    """Return the number of output channels of an inception module."""
     return channels[0] + channels[2] + channels[4] + channels[5]
 
 
 class GoogLeNet(Classifier):
-    """Normalized RGB [N,3,H,W], H and W at least 32, to logits [N,classes]."""
+    """GoogLeNet: maps normalized RGB [N,3,H,W], H and W at least 32, to logits [N,classes]."""
 
     def __init__(self, options: NetworkOptions | None = None) -> None:
         options = options or NetworkOptions()

@@ -1,8 +1,8 @@
-"""Inception V3 (arXiv 1512.00567, table 1 and figures 5 to 7 and 10), without the auxiliary classifier of its training.
+"""Inception V3 (arXiv 1512.00567, table 1 and figures 5 to 7 and 10), without the auxiliary classifier.
 
-The paper leaves numbers of channels open; they are those of the authors' code (tensorflow/models,
-research/slim/nets/inception_v3.py), as is the padding: none in the stem and where the resolution is halved, SAME
-elsewhere.
+The paper does not give all channel numbers and paddings, so they follow the authors' code (tensorflow/models,
+research/slim/nets/inception_v3.py). The stem, except its third convolution, and the layers that halve the resolution
+have no padding; all other layers use SAME padding. The left-out auxiliary classifier serves only training.
 """
 
 from __future__ import annotations
@@ -23,7 +23,13 @@ Step = tuple[int, Kernel]
 
 
 def chain(inputs: int, style: BlockStyle, *steps: Step) -> nn.Sequential:
-    """Convolutions one after the other, each given by its output channels and kernel."""
+    """Return a chain of convolutions.
+
+    Args:
+        inputs: the number of input channels.
+        style: the style of the blocks.
+        steps: output channels and kernel of each convolution.
+    """
     layers = nn.Sequential()
     for outputs, kernel in steps:
         layers.append(conv_block((inputs, outputs), style, kernel))
@@ -32,17 +38,17 @@ def chain(inputs: int, style: BlockStyle, *steps: Step) -> nn.Sequential:
 
 
 def pooled(inputs: int, outputs: int, style: BlockStyle) -> nn.Sequential:
-    """The branch of average pooling."""
+    """Return the pooling branch: 3x3 average pooling, then a 1x1 convolution."""
     return nn.Sequential(average_pool(), conv_block((inputs, outputs), style))
 
 
 def halved(inputs: int, outputs: int, style: BlockStyle) -> nn.Sequential:
-    """A 3x3 convolution at stride 2 without padding."""
+    """Return a 3x3 convolution at stride 2 without padding, which halves the resolution."""
     return conv_block((inputs, outputs), replace(style, padding="valid"), 3, stride=2)
 
 
 def module_35(inputs: int, pool: int, style: BlockStyle) -> Branches:
-    """Figure 5, on maps of 35x35; the first of two 3x3 convolutions is a 5x5 one in the authors' code."""
+    """Return the module of figure 5, for 35x35 maps; the second branch has a 5x5 kernel, as in the authors' code."""
     return Branches(
         chain(inputs, style, (64, 1)),
         chain(inputs, style, (48, 1), (64, 5)),
@@ -52,7 +58,7 @@ def module_35(inputs: int, pool: int, style: BlockStyle) -> Branches:
 
 
 def reduction_17(inputs: int, style: BlockStyle) -> Branches:
-    """From 35x35 to 17x17 (figure 10)."""
+    """Return the module that reduces maps from 35x35 to 17x17 (figure 10)."""
     return Branches(
         halved(inputs, 384, style),
         nn.Sequential(chain(inputs, style, (64, 1), (96, 3)), halved(96, 96, style)),
@@ -61,7 +67,7 @@ def reduction_17(inputs: int, style: BlockStyle) -> Branches:
 
 
 def module_17(inputs: int, inner: int, style: BlockStyle) -> Branches:
-    """Figure 6, on maps of 17x17, with 7x7 convolutions factorized."""
+    """Return the module of figure 6, for 17x17 maps; 7x7 convolutions are factorized into 1x7 and 7x1."""
     return Branches(
         chain(inputs, style, (192, 1)),
         chain(inputs, style, (inner, 1), (inner, WIDE), (192, TALL)),
@@ -71,7 +77,7 @@ def module_17(inputs: int, inner: int, style: BlockStyle) -> Branches:
 
 
 def reduction_8(inputs: int, style: BlockStyle) -> Branches:
-    """From 17x17 to 8x8."""
+    """Return the module that reduces maps from 17x17 to 8x8."""
     return Branches(
         nn.Sequential(chain(inputs, style, (192, 1)), halved(192, 320, style)),
         nn.Sequential(chain(inputs, style, (192, 1), (192, WIDE), (192, TALL)), halved(192, 192, style)),
@@ -80,7 +86,7 @@ def reduction_8(inputs: int, style: BlockStyle) -> Branches:
 
 
 def module_8(inputs: int, style: BlockStyle) -> Branches:
-    """Figure 7, on maps of 8x8, with expanded filter banks."""
+    """Return the module of figure 7, for 8x8 maps, with expanded filter banks."""
     return Branches(
         chain(inputs, style, (320, 1)),
         nn.Sequential(chain(inputs, style, (384, 1)), _both_ways(384, style)),
@@ -97,7 +103,7 @@ def _both_ways(channels: int, style: BlockStyle) -> Branches:
 
 
 def stem(style: BlockStyle) -> nn.Sequential:
-    """From the picture of 299x299 to 35x35 (table 1)."""
+    """Return the first layers, which reduce the 299x299 picture to 35x35 maps (table 1)."""
     tight = replace(style, padding="valid")
     return nn.Sequential(
         conv_block((3, 32), tight, 3, stride=2),
@@ -111,7 +117,7 @@ def stem(style: BlockStyle) -> nn.Sequential:
 
 
 class InceptionV3(Classifier):
-    """Normalized RGB [N,3,H,W], H and W at least 75, to logits [N,classes]."""
+    """Inception V3: maps normalized RGB [N,3,H,W], H and W at least 75, to logits [N,classes]."""
 
     def __init__(self, options: NetworkOptions | None = None) -> None:
         options = options or NetworkOptions()

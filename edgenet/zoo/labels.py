@@ -1,8 +1,8 @@
-"""The 1,000 names of ImageNet's classes.
+"""The names of ImageNet's 1,000 classes.
 
 The names are torchvision's (`torchvision/models/_meta.py`, `_IMAGENET_CATEGORIES`), BSD-3-Clause,
-Copyright (c) Soumith Chintala 2016. They are those of torchvision 0.29, which tells both cranes and both
-maillots apart; older lists do not, so a name is not a key.
+Copyright (c) Soumith Chintala 2016. They come from torchvision 0.29, which distinguishes the two cranes and the two
+maillots. Older lists do not, so a name does not identify a class.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ BACKGROUND = "background"
 
 
 def imagenet_labels(background: bool = False) -> tuple[str, ...]:
-    """ImageNet's class names in the order of the outputs.
+    """Return ImageNet's class names in the order of the outputs.
 
     Args:
-        background: put "background" first, as the 1,001 outputs of TF-slim's networks have it.
+        background: put "background" first, as in TF-slim's networks with 1,001 outputs.
     """
     text = (files("edgenet.zoo") / "imagenet_labels.txt").read_text(encoding="utf-8")
     names = tuple(text.splitlines())
@@ -24,7 +24,7 @@ def imagenet_labels(background: bool = False) -> tuple[str, ...]:
 
 
 def labels_for(classes: int) -> tuple[str, ...]:
-    """Labels for a file of weights that carries none: ImageNet's for 1,000 or 1,001 outputs, else numbers."""
+    """Return labels for weights that come without: ImageNet's for 1,000 or 1,001 outputs, else "class 0" and so on."""
     if classes in (1000, 1001):
         return imagenet_labels(background=classes == 1001)
     return tuple(f"class {index}" for index in range(classes))

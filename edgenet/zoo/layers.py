@@ -1,4 +1,4 @@
-"""Convolutions that pad as TensorFlow does, and the conv - batch norm - activation block made of them."""
+"""Convolutions with TensorFlow's padding, and blocks of convolution, batch normalization and activation."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from torch import Tensor, nn
 
 Padding = Literal["same", "symmetric"]
-# What a single layer may have besides: no padding at all, whatever the rest of its network has.
+# A single layer may also have no padding at all ("valid"), whatever its network uses.
 LayerPadding = Literal["same", "symmetric", "valid"]
 Kernel = int | tuple[int, int]
 
 
 def same_padding(size: int, kernel: int, stride: int, dilation: int = 1) -> tuple[int, int]:
-    """Zeros before and after one dimension of `size` elements, by TensorFlow's SAME rule.
+    """Return the numbers of zeros before and after a dimension of `size` elements, by TensorFlow's SAME rule.
 
-    The output has ceil(size / stride) elements; when the total is odd, the extra zero comes after
-    (TensorFlow's documentation of `tf.nn.convolution`, padding "SAME").
+    The output has ceil(size / stride) elements. If the number of zeros is odd, the extra one comes after.
+    Source: TensorFlow's documentation of `tf.nn.convolution`, padding "SAME".
     """
     outputs = -(-size // stride)
     total = max((outputs - 1) * stride + (kernel - 1) * dilation + 1 - size, 0)
@@ -30,7 +30,7 @@ def same_padding(size: int, kernel: int, stride: int, dilation: int = 1) -> tupl
 
 
 def height_width(x: Tensor) -> tuple[int, int]:
-    """The size of [N,C,H,W] as Python ints: while tracing, torch hands out tensors and warns about int()."""
+    """Return height and width of [N,C,H,W] as ints, without the warning that torch gives for int() while tracing."""
     with warnings.catch_warnings():
         if torch.jit.is_tracing():
             warnings.simplefilter("ignore", torch.jit.TracerWarning)
@@ -38,7 +38,7 @@ def height_width(x: Tensor) -> tuple[int, int]:
 
 
 class _ExportedPad(torch.autograd.Function):
-    """F.pad as one ONNX operator; the tracing exporter would write a dozen that compute its constants."""
+    """F.pad, exported as one ONNX operator. The tracing exporter would write a dozen, to compute the constants."""
 
     @staticmethod
     def forward(_: object, x: Tensor, padding: tuple[int, int, int, int]) -> Tensor:
@@ -52,7 +52,7 @@ class _ExportedPad(torch.autograd.Function):
 
 
 def _pad(x: Tensor, padding: tuple[int, int, int, int]) -> Tensor:
-    """Zeros left, right, above and below [N,C,H,W]."""
+    """Pad [N,C,H,W] with zeros; `padding` is (left, right, top, bottom)."""
     exporting = torch.jit.is_tracing() and torch.onnx.is_in_onnx_export()
     return _ExportedPad.apply(x, padding) if exporting else F.pad(x, padding)
 
@@ -60,13 +60,12 @@ def _pad(x: Tensor, padding: tuple[int, int, int, int]) -> Tensor:
 class SameConv2d(nn.Conv2d):
     """A convolution with TensorFlow's SAME padding, computed from the size of each input.
 
-    Equal padding on both sides is the convolution's own; only unequal padding (stride 2 over an even size)
-    needs a separate pad, so that an exported graph holds no more operators than it must. A traced graph is
-    for one size.
+    If both sides need equal padding, the convolution itself pads. Only unequal padding (stride 2 over an even size)
+    takes a separate pad operator, which keeps exported graphs small. A traced graph fits only one input size.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N,C,H,W] to [N,out_channels,ceil(H/stride),ceil(W/stride)]."""
+        """Map [N,C,H,W] to [N,out_channels,ceil(H/stride),ceil(W/stride)]."""
         height, width = height_width(x)
         top, bottom = same_padding(height, self.kernel_size[0], self.stride[0], self.dilation[0])
         left, right = same_padding(width, self.kernel_size[1], self.stride[1], self.dilation[1])
@@ -78,12 +77,12 @@ class SameConv2d(nn.Conv2d):
 
 @dataclass(frozen=True)
 class BlockStyle:
-    """What all blocks of one network share.
+    """The settings that all blocks of one network share.
 
     Attributes:
-        padding: "same" is TensorFlow's; "symmetric" is torch's kernel // 2 on every side; "valid" is none.
-        epsilon: what batch normalization adds to the variance (TF-slim 1e-3, torchvision 1e-5).
-        activation: makes the activation after batch normalization.
+        padding: "same" is TensorFlow's rule; "symmetric" is torch's kernel // 2 on every side; "valid" is no padding.
+        epsilon: the number that batch normalization adds to the variance (TF-slim 1e-3, torchvision 1e-5).
+        activation: a function that makes the activation after batch normalization.
     """
 
     padding: LayerPadding = "same"
@@ -99,12 +98,15 @@ def conv_block(
     groups: int = 1,
     activate: bool = True,
 ) -> nn.Sequential:
-    """Convolution without bias, batch normalization, activation, named `conv`, `norm` and `activation`.
+    """Return a convolution without bias, batch normalization and activation: `conv`, `norm` and `activation`.
 
     Args:
-        channels: of the input and of the output.
-        kernel: its side, or its height and width.
-        activate: False for the linear bottlenecks of MobileNetV2.
+        channels: the numbers of input and output channels.
+        style: the network's padding, epsilon and activation.
+        kernel: the kernel's side, or its height and width.
+        stride: the stride in both directions.
+        groups: the number of convolution groups; the number of input channels makes it depthwise.
+        activate: whether to add the activation; False for the linear bottlenecks of MobileNetV2.
     """
     parts: OrderedDict[str, nn.Module] = OrderedDict()
     parts["conv"] = convolution(channels, style.padding, kernel, stride, groups)
@@ -121,7 +123,7 @@ def biased_block(
     stride: int = 1,
     groups: int = 1,
 ) -> nn.Sequential:
-    """Convolution with bias and ReLU, named `conv` and `activation`: what networks had before batch normalization."""
+    """Return a convolution with bias and a ReLU, named `conv` and `activation`, as before batch normalization."""
     parts: OrderedDict[str, nn.Module] = OrderedDict()
     parts["conv"] = convolution(channels, padding, kernel, stride, groups, bias=True)
     parts["activation"] = nn.ReLU()
@@ -136,7 +138,7 @@ def convolution(
     groups: int = 1,
     bias: bool = False,
 ) -> nn.Conv2d:
-    """A convolution with one of the paddings."""
+    """Return a convolution with one of the paddings that `BlockStyle` explains."""
     if padding == "same":
         return SameConv2d(*channels, kernel, stride, groups=groups, bias=bias)
     height, width = kernel if isinstance(kernel, tuple) else (kernel, kernel)
@@ -145,9 +147,9 @@ def convolution(
 
 
 def initialize(network: nn.Module) -> None:
-    """He initialization of convolutions (arXiv 1502.01852, fan-out); linear layers small and normal."""
+    """Initialize convolutions by He's method (arXiv 1502.01852, fan-out), linear layers with small normal weights."""
     if next(network.parameters()).is_meta:
-        return  # There is nothing to fill.
+        return  # Meta tensors have no storage to fill.
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out")

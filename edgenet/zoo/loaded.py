@@ -1,4 +1,4 @@
-"""A network with its weights and what is known about them, and the one way tensors get into a network."""
+"""A network with its weights and their provenance, and the function that loads tensors into every network."""
 
 from __future__ import annotations
 
@@ -21,11 +21,15 @@ class LoadedNetwork:
     """A network ready to be evaluated or converted.
 
     Attributes:
-        module: in evaluation mode; takes normalized RGB [N,3,H,W].
-        labels: one per output, in order.
-        normalization: what `module`'s input has been through.
+        module: the network, in evaluation mode; it takes normalized RGB [N,3,H,W].
+        variant: the network's architecture, width and resolution.
+        labels: the label of every output.
+        normalization: the normalization that `module` expects of its input.
         origin: where the weights came from.
-        licence: under which licence.
+        licence: the licence of the weights.
+
+    Raises:
+        EdgenetError: the number of labels is not the number of outputs.
     """
 
     module: Classifier
@@ -44,26 +48,29 @@ class LoadedNetwork:
             )
 
     def with_pixels(self) -> PixelNetwork:
-        """The network with its normalization in front: float RGB [N,3,H,W] in 0..255 to logits."""
+        """Return the network with its normalization in front: float RGB [N,3,H,W] in 0..255 to logits [N,classes]."""
         return PixelNetwork(self.module, self.normalization)
 
 
 def load_tensors(
     variant: Variant, options: NetworkOptions, tensors: Mapping[str, Tensor], source: str
 ) -> Classifier:
-    """A network of exactly these tensors, in evaluation mode.
+    """Return a network with exactly these tensors, in evaluation mode.
 
     Args:
-        source: named in errors.
+        variant: the network to build.
+        options: the options to build the network with.
+        tensors: the tensors by name.
+        source: where the tensors come from, for error messages.
 
     Raises:
-        EdgenetError: tensors missing, left over, of another shape, or not finite.
+        EdgenetError: a tensor is missing, is left over, has another shape, or has values that are not finite.
     """
-    # On the meta device nothing is allocated or initialized before it is known that everything fits.
+    # The meta device allocates and initializes nothing, in case the tensors do not fit.
     with torch.device("meta"):
         network = build_with(variant, options)
     expected = network.state_dict()
-    # Counts batches in training and plays no part in the result; other formats do not have it.
+    # These count training batches and do not affect the result; other formats lack them.
     counters = {name: torch.tensor(0) for name in expected if name.endswith(".num_batches_tracked")}
     tensors = {**counters, **tensors}
     _check(expected, tensors, f"{source} does not hold {variant.name} with {options.classes} classes")
@@ -78,7 +85,7 @@ def _as_expected(tensor: Tensor, expected: Tensor) -> Tensor:
 
 
 def _check(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], complaint: str) -> None:
-    remedy = "give a file of weights of this network, or name the network that these weights are of"
+    remedy = "give weights of this network, or name the network that these weights belong to"
     if missing := expected.keys() - tensors.keys():
         raise EdgenetError(f"{complaint}: {_some(missing, 'missing')}", remedy)
     if extra := tensors.keys() - expected.keys():
@@ -105,11 +112,16 @@ def _some(names: Iterable[str], what: str) -> str:
     return f"{len(ordered)} {noun} {what}: {', '.join(ordered[:2])}{more}"
 
 
-# Tried in this order, so that a plan of channels which several widths share gets its usual name.
+# Tried first and in this order, so that a channel plan shared by several widths gets the usual width.
 _USUAL_WIDTHS = (1.0, 0.75, 0.5, 0.25, 1.4, 0.35, 1.3)
 
 
 def infer_width(channels: tuple[int, ...], plan: Callable[[float], tuple[int, ...]]) -> float | None:
-    """The width multiplier, in hundredths up to 8, whose `plan` is `channels`; None if there is none."""
+    """Return the width multiplier whose channel plan is `channels`, or None if there is none.
+
+    Args:
+        channels: the output channels of the layers.
+        plan: returns the channel plan of a width. All multiples of 0.01 up to 8 are tried.
+    """
     candidates = (*_USUAL_WIDTHS, *(hundredths / 100 for hundredths in range(1, 801)))
     return next((width for width in candidates if plan(width) == channels), None)

@@ -1,4 +1,4 @@
-"""One way in for every kind of weights: a variant's name or a file."""
+"""Loads a network with its weights, given a variant's name or a file of any supported format."""
 
 from __future__ import annotations
 
@@ -23,15 +23,16 @@ FORMATS = (
 def load_network(
     source: str | Path, resolution: int | None = None, progress: Progress | None = None
 ) -> LoadedNetwork:
-    """A network with its weights, in evaluation mode.
+    """Return a network with its weights, in evaluation mode.
 
     Args:
         source: a variant's name, for its ImageNet weights, or the path of a file in one of `FORMATS`.
-        resolution: for another than the weights were trained at; they fit any but for AlexNet's and VGG16's.
+        resolution: the resolution to use instead of the one the weights were trained at. Weights fit any resolution,
+            except those of AlexNet and VGG16.
         progress: called while weights are downloaded.
 
     Raises:
-        EdgenetError: no such variant or file, no weights for the variant, or a file that does not fit.
+        EdgenetError: there is no such variant or file, no weights for the variant, or the file does not fit.
     """
     loaded = _load(source, progress)
     if resolution is None or resolution == loaded.variant.resolution:
@@ -39,7 +40,7 @@ def load_network(
     variant = Variant(loaded.variant.architecture, loaded.variant.width, resolution)
     if ARCHITECTURES[variant.architecture].one_resolution:
         raise EdgenetError(
-            f"the weights of {loaded.variant.name} fit {loaded.variant.resolution} pixels alone: its first fully"
+            f"the weights of {loaded.variant.name} fit only {loaded.variant.resolution} pixels: its first fully"
             " connected layer reads the whole map",
             f"leave out --resolution, or train {variant.name}",
         )
@@ -56,7 +57,7 @@ def _load(source: str | Path, progress: Progress | None) -> LoadedNetwork:
         case ".pth" | ".pt":
             return load_torchvision_v2(path)
     if path.exists():
-        raise EdgenetError(f"{path} is not in a known format of weights", f"the known are: {FORMATS}")
+        raise EdgenetError(f"{path} is not in a known format of weights", f"the known formats are: {FORMATS}")
     if os.path.sep in str(source):
         raise EdgenetError(f"there is no file {path}", "check the path")
     return _pretrained(parse_variant(str(source)), progress)
@@ -66,7 +67,7 @@ def _pretrained(variant: Variant, progress: Progress | None) -> LoadedNetwork:
     if variant.name not in PRETRAINED:
         raise EdgenetError(
             f"there are no pretrained weights for {variant.name}",
-            f"take a variant that has them ({', '.join(PRETRAINED)}), give a file with weights ({FORMATS}),"
+            f"choose a variant that has them ({', '.join(PRETRAINED)}), give a file with weights ({FORMATS}),"
             " or train your own with `edgenet train`",
         )
     return load_torchvision_v2(find_weights(PRETRAINED[variant.name], progress), variant.resolution)

@@ -1,4 +1,4 @@
-"""MobileNetV1 (arXiv 1704.04861, table 1), with TF-slim's rounding of channels."""
+"""MobileNetV1 (arXiv 1704.04861, table 1), with TF-slim's rounding of channel numbers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from edgenet.zoo.layers import BlockStyle, conv_block
 Blocks = tuple[tuple[int, int], ...]
 
 STEM = 32
-# Output channels and stride of the 13 depthwise separable blocks at width 1.
+# Output channels and stride of the 13 depthwise separable blocks, at width 1.
 BLOCKS: Blocks = (
     (64, 1),
     (128, 2),
@@ -22,22 +22,22 @@ BLOCKS: Blocks = (
     (1024, 2),
     (1024, 1),
 )
-# TF-slim keeps 0.999 of the features.
+# TF-slim's V1 keeps a share of 0.999 of the features.
 DROPOUT = 0.001
 
 
 def scaled(channels: int, width: float) -> int:
-    """Channels at a width multiplier as TF-slim's V1 rounds them: down, but at least 8."""
+    """Return the number of channels at a width multiplier; like TF-slim's V1, it rounds down, but not below 8."""
     return max(int(channels * width), 8)
 
 
 def channel_plan(width: float, blocks: Blocks = BLOCKS) -> tuple[int, ...]:
-    """Output channels of the first convolution and the 13 blocks."""
+    """Return the output channels of the first convolution and of every block."""
     return tuple(scaled(channels, width) for channels in (STEM, *(block[0] for block in blocks)))
 
 
 def depthwise_separable(channels: tuple[int, int], stride: int, style: BlockStyle) -> nn.Sequential:
-    """A 3x3 depthwise and a 1x1 pointwise convolution, each normalized and activated (section 3.1)."""
+    """Return a 3x3 depthwise and a 1x1 pointwise convolution, each with normalization and activation (section 3.1)."""
     block = nn.Sequential()
     block.depthwise = conv_block((channels[0], channels[0]), style, 3, stride, groups=channels[0])
     block.pointwise = conv_block(channels, style)
@@ -45,10 +45,11 @@ def depthwise_separable(channels: tuple[int, int], stride: int, style: BlockStyl
 
 
 class MobileNetV1(Classifier):
-    """Normalized RGB [N,3,H,W], H and W at least 32, to logits [N,classes].
+    """MobileNetV1: maps normalized RGB [N,3,H,W], H and W at least 32, to logits [N,classes].
 
     Args:
         width: the paper's width multiplier (alpha).
+        options: the number of classes, dropout, padding and so on.
         blocks: output channels and stride of each block at width 1.
     """
 
@@ -66,5 +67,5 @@ class MobileNetV1(Classifier):
 
     @staticmethod
     def block(channels: tuple[int, int], stride: int, style: BlockStyle) -> nn.Sequential:
-        """One of the blocks; what the full network does otherwise."""
+        """Return one block; `FullMobileNet` overrides this method."""
         return depthwise_separable(channels, stride, style)

@@ -1,4 +1,4 @@
-"""The two networks that the MobileNets paper made of MobileNetV1 to compare it with (arXiv 1704.04861, section 4.1)."""
+"""Two modified MobileNetV1 networks that its paper compares it with (arXiv 1704.04861, section 4.1)."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ SHALLOW_BLOCKS = tuple(block for block in BLOCKS if block != (512, 1))
 
 
 class FullMobileNet(MobileNetV1):
-    """MobileNetV1 with full 3x3 convolutions in the place of depthwise separable ones (table 4).
+    """MobileNetV1 with full 3x3 convolutions instead of depthwise separable ones (table 4).
 
-    Normalized RGB [N,3,H,W], H and W at least 32, to logits [N,classes].
+    It maps normalized RGB [N,3,H,W], H and W at least 32, to logits [N,classes].
     """
 
     @staticmethod
     def block(channels: tuple[int, int], stride: int, style: BlockStyle) -> nn.Sequential:
-        """A 3x3 convolution, normalized and activated."""
+        """Return a full 3x3 convolution with normalization and activation."""
         return conv_block(channels, style, kernel=3, stride=stride)
 
 
 class ShallowMobileNet(MobileNetV1):
-    """MobileNetV1 without its five blocks of 512 channels that keep the resolution (table 5).
+    """MobileNetV1 without the five blocks of 512 channels that keep the resolution (table 5).
 
-    Normalized RGB [N,3,H,W], H and W at least 32, to logits [N,classes].
+    It maps normalized RGB [N,3,H,W], H and W at least 32, to logits [N,classes].
     """
 
     def __init__(self, width: float = 1.0, options: NetworkOptions | None = None) -> None:

@@ -8,7 +8,7 @@ from edgenet.zoo.classifier import Classifier, NetworkOptions
 from edgenet.zoo.layers import BlockStyle, conv_block
 
 STEM, LAST = 32, 1280
-# Table 2: expansion factor t, output channels c, repetitions n, stride s of the first repetition.
+# Columns of table 2: expansion factor t, output channels c, repetitions n, stride s of the first repetition.
 STAGES = (
     (1, 16, 1, 1),
     (6, 24, 2, 2),
@@ -22,29 +22,30 @@ DROPOUT = 0.2
 
 
 def make_divisible(channels: float, divisor: int = 8) -> int:
-    """The nearest multiple of `divisor`, but never less than 90 % of `channels` (the authors' rounding)."""
+    """Round to the nearest multiple of `divisor`, but never below 90 % of `channels` (the authors' rule)."""
     rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * channels else rounded
 
 
 def channel_plan(width: float) -> tuple[int, ...]:
-    """Output channels of the first convolution, the 17 bottlenecks and the last convolution.
+    """Return the output channels of the first convolution, the 17 bottlenecks and the last convolution.
 
-    The last convolution is not made narrower than 1280 (section 6.1).
+    The last convolution never has fewer than 1280 channels (section 6.1).
     """
     bottlenecks = [make_divisible(c * width) for _, c, n, _ in STAGES for _ in range(n)]
     return (make_divisible(STEM * width), *bottlenecks, make_divisible(LAST * max(width, 1.0)))
 
 
 def bottleneck_shapes() -> tuple[tuple[int, int], ...]:
-    """Expansion factor and stride of each of the 17 bottlenecks."""
+    """Return expansion factor and stride of each of the 17 bottlenecks."""
     return tuple((t, s if repetition == 0 else 1) for t, _, n, s in STAGES for repetition in range(n))
 
 
 class InvertedResidual(nn.Module):
-    """Expand 1x1, depthwise 3x3, project 1x1 without activation; plus its input where the shapes allow.
+    """A bottleneck: 1x1 expansion, 3x3 depthwise convolution, and 1x1 projection without activation.
 
-    Source: section 3.3 and table 1. The first bottleneck (expansion 1) has no expanding convolution.
+    Its input is added to the result if both have the same shape. The first bottleneck (expansion 1) has no expanding
+    convolution. Source: section 3.3 and table 1.
     """
 
     def __init__(self, channels: tuple[int, int], expansion: int, stride: int, style: BlockStyle) -> None:
@@ -58,16 +59,16 @@ class InvertedResidual(nn.Module):
         self.layers.project = conv_block((hidden, channels[1]), style, activate=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N,C,H,W] to [N,C',ceil(H/stride),ceil(W/stride)]."""
+        """Map [N,C,H,W] to [N,C',ceil(H/stride),ceil(W/stride)]."""
         return x + self.layers(x) if self.residual else self.layers(x)
 
 
 class MobileNetV2(Classifier):
-    """Normalized RGB [N,3,H,W], H and W at least 32, to logits [N,classes].
+    """MobileNetV2: maps normalized RGB [N,3,H,W], H and W at least 32, to logits [N,classes].
 
     Args:
         width: the paper's width multiplier.
-        options: padding "symmetric" and epsilon 1e-5 are what torchvision's weights were trained with.
+        options: torchvision's weights need padding "symmetric" and epsilon 1e-5, with which they were trained.
     """
 
     def __init__(self, width: float = 1.0, options: NetworkOptions | None = None) -> None:

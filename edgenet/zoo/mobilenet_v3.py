@@ -1,9 +1,9 @@
 """MobileNetV3 Large and Small (arXiv 1905.02244, tables 1 and 2) and their minimalistic forms.
 
-The tables give the expansion in channels; here it is a factor of the input's channels, so that it follows the width
-multiplier, as in the authors' code (tensorflow/models, research/slim/nets/mobilenet/mobilenet_v3.py). From there are
-also the minimalistic forms: the same channels without squeeze-and-excite, hard-swish and 5x5 kernels. XNNPACK takes
-their int8 files whole; of the others it leaves every hard-swish to LiteRT's own kernels.
+The paper's tables give the expansion in channels. Here it is a factor of the input channels, so that it follows the
+width multiplier, as in the authors' code (tensorflow/models, research/slim/nets/mobilenet/mobilenet_v3.py). That code
+also defines the minimalistic forms: the same channels without squeeze-and-excite, hard-swish and 5x5 kernels. XNNPACK
+runs all of their int8 files, but leaves every hard-swish of the other forms to LiteRT's own kernels.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ class Bottleneck:
     """One row of table 1 or 2.
 
     Attributes:
-        kernel: of the depthwise convolution.
-        expansion: channels inside over channels of the input, at width 1.
-        outputs: channels, at width 1.
-        stride: of the depthwise convolution.
-        squeeze: whether a squeeze-and-excite follows it.
-        swish: hard-swish inside instead of ReLU.
+        kernel: the kernel side of the depthwise convolution.
+        expansion: the expanded channels divided by the input channels, at width 1.
+        outputs: the output channels, at width 1.
+        stride: the stride of the depthwise convolution.
+        squeeze: whether squeeze-and-excite follows the depthwise convolution.
+        swish: whether the activation is hard-swish instead of ReLU.
     """
 
     kernel: int
@@ -46,13 +46,13 @@ class Bottleneck:
 
 @dataclass(frozen=True)
 class Design:
-    """One of the networks.
+    """The layout of one of the networks.
 
     Attributes:
-        bottlenecks: in order.
-        last: channels of the last 1x1 convolution before the pooling, at width 1.
-        head: channels of the one after it; not made narrower by a width multiplier below 1.
-        swish: hard-swish in the first and last layers instead of ReLU.
+        bottlenecks: the bottlenecks in order.
+        last: the channels of the last 1x1 convolution before the pooling, at width 1.
+        head: the channels of the 1x1 convolution after the pooling; width multipliers below 1 do not reduce them.
+        swish: whether the first and last layers use hard-swish instead of ReLU.
     """
 
     bottlenecks: tuple[Bottleneck, ...]
@@ -61,7 +61,7 @@ class Design:
     swish: bool = True
 
     def minimalistic(self) -> Design:
-        """Without squeeze-and-excite, hard-swish and 5x5 kernels."""
+        """Return the same design without squeeze-and-excite, hard-swish and 5x5 kernels."""
         plain = tuple(replace(row, kernel=3, squeeze=False, swish=False) for row in self.bottlenecks)
         return replace(self, bottlenecks=plain, swish=False)
 
@@ -108,11 +108,11 @@ LARGE_MINIMALISTIC, SMALL_MINIMALISTIC = LARGE.minimalistic(), SMALL.minimalisti
 
 
 class SqueezeExcite(nn.Module):
-    """Scales each channel by a gate between 0 and 1 that all channels' means decide (section 5.3).
+    """Multiplies each channel by a gate between 0 and 1, computed from the means of all channels (section 5.3).
 
     Args:
-        channels: of the input.
-        padding: of the 1x1 convolutions, which need none.
+        channels: the number of input channels.
+        padding: the padding type of the 1x1 convolutions, for which all types are equal.
     """
 
     def __init__(self, channels: int, padding: LayerPadding) -> None:
@@ -125,15 +125,16 @@ class SqueezeExcite(nn.Module):
         self.gate = nn.Hardsigmoid()
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N,C,H,W] to the same shape."""
+        """Map [N,C,H,W] to the same shape."""
         squeezed = self.activation(self.reduce(self.pool(x)))
         return x * self.gate(self.expand(squeezed))
 
 
 class InvertedResidual(nn.Module):
-    """Expand 1x1, depthwise, squeeze-and-excite, project 1x1 without activation; plus its input where shapes allow.
+    """A bottleneck: 1x1 expansion, depthwise convolution, squeeze-and-excite, and 1x1 projection without activation.
 
-    Source: section 5.3 and figure 4. With an expansion of 1 there is no expanding convolution.
+    Its input is added to the result if both have the same shape. With an expansion of 1 there is no expanding
+    convolution. Source: section 5.3 and figure 4.
     """
 
     def __init__(self, channels: tuple[int, int], row: Bottleneck, style: BlockStyle) -> None:
@@ -150,21 +151,24 @@ class InvertedResidual(nn.Module):
         self.layers.project = conv_block((hidden, channels[1]), style, activate=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N,C,H,W] to [N,C',ceil(H/stride),ceil(W/stride)]."""
+        """Map [N,C,H,W] to [N,C',ceil(H/stride),ceil(W/stride)]."""
         return x + self.layers(x) if self.residual else self.layers(x)
 
 
 def activation(swish: bool) -> Callable[[], nn.Module]:
-    """Hard-swish (section 5.2) or ReLU."""
+    """Return the class of the activation: hard-swish (section 5.2) or ReLU."""
     return nn.Hardswish if swish else nn.ReLU
 
 
 class MobileNetV3(Classifier):
-    """Normalized RGB [N,3,H,W], H and W at least 32, to logits [N,classes]; at 32 pixels a map of 1x1 remains.
+    """MobileNetV3: maps normalized RGB [N,3,H,W], H and W at least 32, to logits [N,classes].
+
+    At 32 pixels the last map is 1x1.
 
     Args:
-        design: which of the networks.
+        design: the layout: `LARGE`, `SMALL` or a minimalistic form.
         width: the paper's width multiplier.
+        options: the number of classes, dropout, padding and so on.
     """
 
     def __init__(
@@ -180,7 +184,7 @@ class MobileNetV3(Classifier):
             channels = outputs
         last, wide = make_divisible(design.last * width), make_divisible(design.head * max(width, 1.0))
         features.append(conv_block((channels, last), style))
-        # "NBN" in the tables: no batch normalization behind the pooling.
+        # "NBN" in the tables means that the layers after the pooling have no batch normalization.
         head = nn.Sequential(convolution((last, wide), style.padding, bias=True), style.activation())
         dropout = DROPOUT if options.dropout is None else options.dropout
         super().__init__(features, wide, dropout, options, head)

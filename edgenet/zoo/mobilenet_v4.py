@@ -1,8 +1,8 @@
 """MobileNetV4-Conv Small and Medium (arXiv 2404.10518, section 3 and the tables of its appendix).
 
-They are made of universal inverted bottlenecks: an inverted bottleneck whose depthwise convolutions, before the
-expansion and inside it, are both optional. With the inner one alone it is MobileNetV2's; with the first alone a
-ConvNeXt block; with both the paper's "ExtraDW"; with none a feed-forward network.
+They consist mostly of universal inverted bottlenecks. Such a block can have a depthwise convolution before the
+expansion (`first`) and one after it (`inner`). With only the inner one it is MobileNetV2's bottleneck, with only the
+first one a ConvNeXt block, with both the paper's "ExtraDW", and with none a feed-forward network.
 """
 
 from __future__ import annotations
@@ -21,7 +21,13 @@ DROPOUT = 0.2
 
 @dataclass(frozen=True)
 class Conv:
-    """A full convolution, normalized and activated."""
+    """A full convolution with normalization and activation.
+
+    Attributes:
+        kernel: the kernel's side.
+        outputs: the output channels, at width 1.
+        stride: the stride.
+    """
 
     kernel: int
     outputs: int
@@ -30,7 +36,13 @@ class Conv:
 
 @dataclass(frozen=True)
 class Fused:
-    """A fused inverted bottleneck: a 3x3 convolution that expands, and a 1x1 convolution without activation."""
+    """A fused inverted bottleneck: an expanding 3x3 convolution, then a 1x1 convolution without activation.
+
+    Attributes:
+        expansion: the expanded channels divided by the input channels.
+        outputs: the output channels, at width 1.
+        stride: the stride of the 3x3 convolution.
+    """
 
     expansion: float
     outputs: int
@@ -42,9 +54,11 @@ class Universal:
     """A universal inverted bottleneck.
 
     Attributes:
-        first: kernel of the depthwise convolution before the expansion; 0 for none.
-        inner: kernel of the one after it; 0 for none.
-        expansion: channels inside over channels of the input.
+        first: kernel side of the depthwise convolution before the expansion; 0 for none.
+        inner: kernel side of the depthwise convolution after the expansion; 0 for none.
+        expansion: the expanded channels divided by the input channels.
+        outputs: the output channels, at width 1.
+        stride: the stride of the block.
     """
 
     first: int
@@ -94,10 +108,11 @@ MEDIUM: tuple[Row, ...] = (
 
 
 class UniversalInvertedBottleneck(nn.Module):
-    """Depthwise, expand 1x1, depthwise, project 1x1 without activation; plus its input where shapes allow.
+    """Depthwise convolution, 1x1 expansion, depthwise convolution, and 1x1 projection without activation.
 
-    Source: section 3.1 and figure 4. The stride is the inner depthwise convolution's, or without one the first's; the
-    first has no activation.
+    Its input is added to the result if the stride is 1 and the channels are equal. The inner depthwise convolution
+    has the stride, or the first one if there is no inner one. The first one has no activation. Source: section 3.1
+    and figure 4.
     """
 
     def __init__(self, channels: tuple[int, int], row: Universal, style: BlockStyle) -> None:
@@ -117,12 +132,12 @@ class UniversalInvertedBottleneck(nn.Module):
         self.layers.project = conv_block((hidden, outputs), style, activate=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N,C,H,W] to [N,C',ceil(H/stride),ceil(W/stride)]."""
+        """Map [N,C,H,W] to [N,C',ceil(H/stride),ceil(W/stride)]."""
         return x + self.layers(x) if self.residual else self.layers(x)
 
 
 def block(inputs: int, outputs: int, row: Row, style: BlockStyle) -> nn.Module:
-    """The block that a row of the tables stands for, between so many channels."""
+    """Return the block that a row of the tables describes, for the given numbers of input and output channels."""
     match row:
         case Conv():
             return conv_block((inputs, outputs), style, row.kernel, row.stride)
@@ -137,12 +152,15 @@ def block(inputs: int, outputs: int, row: Row, style: BlockStyle) -> nn.Module:
 
 
 class MobileNetV4Conv(Classifier):
-    """Normalized RGB [N,3,H,W], H and W at least 32, to logits [N,classes]; at 32 pixels a map of 1x1 remains.
+    """MobileNetV4-Conv: maps normalized RGB [N,3,H,W], H and W at least 32, to logits [N,classes].
+
+    At 32 pixels the last map is 1x1.
 
     Args:
-        rows: SMALL or MEDIUM.
-        width: width multiplier. The paper has 1 alone; others scale channels as in MobileNetV2, and the layer behind
-            the pooling is not made narrower.
+        rows: `SMALL` or `MEDIUM`.
+        width: the width multiplier. The paper has only 1. Other widths scale the channels as in MobileNetV2, but the
+            layer after the pooling never gets narrower.
+        options: the number of classes, dropout, padding and so on.
     """
 
     def __init__(

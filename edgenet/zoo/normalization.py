@@ -1,4 +1,4 @@
-"""What a network does to pixels before its first convolution."""
+"""The normalization of pixels before a network's first convolution."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Normalization:
-    """x = (rgb - mean) / std, one mean and one std per colour, in units of 0..255 pixels."""
+    """x = (rgb - mean) / std, with a mean and a std per colour in units of pixel values 0..255."""
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
@@ -31,7 +31,7 @@ class Normalization:
             raise EdgenetError(f"the normalization has std {self.std}", "every std must be above 0")
 
     def __call__(self, pixels: Tensor) -> Tensor:
-        """Normalizes float RGB `pixels` [N,3,H,W] in 0..255."""
+        """Normalize float RGB `pixels` [N,3,H,W] in 0..255."""
         return (pixels - _per_colour(self.mean, pixels)) / _per_colour(self.std, pixels)
 
 
@@ -39,11 +39,11 @@ def _per_colour(values: Sequence[float], like: Tensor) -> Tensor:
     return torch.tensor(values, dtype=like.dtype, device=like.device).reshape(1, 3, 1, 1)
 
 
-# Zero is exactly the pixel 127, so that padding with zeros is padding with a pixel, and folding is exact.
+# Zero is exactly the pixel value 127, so zero padding is padding with a pixel value, and folding is exact.
 CENTRED = Normalization((127.0, 127.0, 127.0), (127.5, 127.5, 127.5))
-# TF-slim's x / 127.5 - 1: zero lies between two pixels.
+# TF-slim's x / 127.5 - 1, where zero lies between two pixel values.
 SLIM = Normalization((127.5, 127.5, 127.5), (127.5, 127.5, 127.5))
-# torchvision's mean and std of ImageNet, which it states in units of 0..1.
+# torchvision's mean and std of ImageNet; torchvision states them in units of 0..1.
 TORCHVISION = Normalization(
     (255 * 0.485, 255 * 0.456, 255 * 0.406),
     (255 * 0.229, 255 * 0.224, 255 * 0.225),
@@ -65,5 +65,5 @@ class PixelNetwork(nn.Module):
         self.train(network.training)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Logits [N,classes] of float RGB `pixels` [N,3,H,W] in 0..255."""
+        """Return the logits [N,classes] of float RGB `pixels` [N,3,H,W] in 0..255."""
         return self.network((pixels - self.mean) / self.std)

@@ -1,6 +1,6 @@
-"""What the papers say of their networks: data, with the table that each figure is from, and why some differ from ours.
+"""The figures that the papers publish for their networks, with their sources, and why some differ from ours.
 
-Every reason was computed: tests/zoo/test_paper.py.
+tests/zoo/test_paper.py checks every reason by computation.
 """
 
 from __future__ import annotations
@@ -17,16 +17,17 @@ CARD = "tensorflow/models, research/slim/nets/mobilenet/README.md"
 
 @dataclass(frozen=True)
 class PaperFigures:
-    """One published row.
+    """The published figures of one variant.
 
     Attributes:
         variant: the variant's name.
-        top1: accuracy on ImageNet's validation set, %; None where the table is of other data.
-        mult_adds: millions; None where the source has none.
-        parameters: millions; None where the source has none.
+        top1: accuracy on ImageNet's validation set, percent; None if the table is for other data.
+        mult_adds: mult-adds in millions; None if the source does not give them.
+        parameters: parameters in millions; None if the source does not give them.
         source: paper and table.
-        step: in what steps the mult-adds are given, in millions: 15300 is in hundreds.
-        mult_adds_why, parameters_why: why ours is another number, where it is.
+        step: the unit to which the mult-adds are rounded, in millions: 100 for 15300, which is in hundreds.
+        mult_adds_why: why our count of mult-adds differs; empty if it does not.
+        parameters_why: why our count of parameters differs; empty if it does not.
     """
 
     variant: str
@@ -67,13 +68,13 @@ _V1_AND_V2 = (
         585,
         6.9,
         f"{V2_PAPER}, table 4",
-        mult_adds_why="the authors' later card has 582, as we do (tensorflow/models)",
-        parameters_why="the authors' later card has 6.06, as we do (tensorflow/models)",
+        mult_adds_why="the authors' later model card has our number, 582 (tensorflow/models)",
+        parameters_why="the authors' later model card has our number, 6.06 (tensorflow/models)",
     ),
     PaperFigures("mobilenet_v2_1.0_224", 72.0, 300, 3.4, f"{V2_PAPER}, table 4"),
 )
 
-_V4_WHY = "it counts batch normalization and biases: 3.77 with them"
+_V4_WHY = "the paper counts batch normalization and biases: 3.77 with them"
 _V3_AND_V4 = (
     PaperFigures(
         "mobilenet_v3_large_1.0_224",
@@ -81,7 +82,7 @@ _V3_AND_V4 = (
         219,
         5.4,
         f"{V3_PAPER}, table 3",
-        mult_adds_why="the authors' later card has 217, as we do (tensorflow/models)",
+        mult_adds_why="the authors' later model card has our number, 217 (tensorflow/models)",
     ),
     PaperFigures("mobilenet_v3_large_0.75_224", 73.3, 155, 4.0, f"{V3_PAPER}, table 3"),
     PaperFigures("mobilenet_v3_large_minimalistic_1.0_224", 72.3, 209, 3.9, CARD),
@@ -92,7 +93,7 @@ _V3_AND_V4 = (
         44,
         2.0,
         f"{V3_PAPER}, table 3",
-        mult_adds_why="its first version's last layer has 1,280 channels, not 1,024: 43.8 with them",
+        mult_adds_why="the paper's first version has 1,280 channels before the last layer, not 1,024: 43.8 with 1,280",
     ),
     PaperFigures(
         "mobilenet_v3_small_minimalistic_1.0_224",
@@ -100,7 +101,7 @@ _V3_AND_V4 = (
         65,
         2.0,
         CARD,
-        mult_adds_why="65.4 with 5x5 kernels and a stride of 2 one block later, which the card's 66 for Small has too",
+        mult_adds_why="65.4 with 5x5 kernels and a stride of 2 one block later, as also in the card's 66 for Small",
     ),
     PaperFigures(
         "mobilenet_v4_conv_small_1.0_224", 73.8, 200, 3.8, V4_PAPER, step=100, parameters_why=_V4_WHY
@@ -112,7 +113,7 @@ _V3_AND_V4 = (
         9.2,
         V4_PAPER,
         step=100,
-        parameters_why="in units of 2^20 (1,048,576): 9.20",
+        parameters_why="the paper's unit is 2^20 (1,048,576): 9.20 in this unit",
     ),
 )
 
@@ -125,8 +126,8 @@ _COMPARED = (
         1.25,
         f"{V1_PAPER}, table 9",
         step=100,
-        mult_adds_why="it counts multiplications and additions one by one: 1665, given in hundreds",
-        parameters_why="it counts biases: 1.248 with them",
+        mult_adds_why="the paper counts multiplications and additions separately: 1665, rounded to hundreds",
+        parameters_why="the paper counts biases: 1.248 with them",
     ),
     PaperFigures(
         "googlenet_1.0_224",
@@ -135,8 +136,8 @@ _COMPARED = (
         6.8,
         f"{V1_PAPER}, table 8",
         step=10,
-        mult_adds_why="in thousands of K of 1024, as its parameters: 1545.6, given in tens",
-        parameters_why="in K of 1024, as in GoogLeNet's own table: 6826 K (arXiv 1409.4842, table 1)",
+        mult_adds_why="the paper's unit is 1000 K of 1024, as for the parameters: 1545.6, rounded to tens",
+        parameters_why="the paper's unit is K of 1024, as in GoogLeNet's own table: 6826 K (arXiv 1409.4842, table 1)",
     ),
     PaperFigures(
         "vgg16_1.0_224",
@@ -145,7 +146,7 @@ _COMPARED = (
         138,
         f"{V1_PAPER}, table 8",
         step=100,
-        mult_adds_why="the fully connected layers are left out: 15346.6 without them, given in hundreds",
+        mult_adds_why="the fully connected layers are left out: 15346.6 without them, rounded to hundreds",
     ),
     PaperFigures(
         "inception_v3_1.0_299",
@@ -154,7 +155,7 @@ _COMPARED = (
         23.2,
         f"{V1_PAPER}, table 10 (Stanford Dogs)",
         step=1000,
-        parameters_why="in K of 1024 and for 1,000 classes, as GoogLeNet's: 23.2; 22.00 for the 120 of the table",
+        parameters_why="the paper's unit is K of 1024, for 1,000 classes: 23.2; 22.00 million for the table's 120",
     ),
     PaperFigures(
         "xception_1.0_299",
@@ -162,7 +163,7 @@ _COMPARED = (
         None,
         22.855952,
         "arXiv 1610.02357, table 3",
-        parameters_why="it counts biases and batch normalization: 22.855952 with them",
+        parameters_why="the paper counts biases and batch normalization: 22.855952 with them",
     ),
 )
 
@@ -170,15 +171,17 @@ FIGURES = (*_V1_AND_V2, *_V3_AND_V4, *_TABLES_4_AND_5, *_COMPARED)
 
 
 def paper_figures(variant: str) -> PaperFigures | None:
-    """The published row of a variant by its name, or None where its paper has none."""
+    """Return the published figures of the variant with this name, or None if there are none."""
     return next((row for row in FIGURES if row.variant == variant), None)
 
 
 def comes_out(published: float, exact: float, step: float = 1) -> bool:
-    """Whether `published` is `exact` rounded, or rounded down as the papers sometimes do.
+    """Return whether `published` is `exact` rounded to the nearest step or, as the papers sometimes do, rounded down.
 
     Args:
-        step: what whole numbers are given in; a number with decimals is given in its last.
+        published: the published number.
+        exact: our own number.
+        step: the rounding step of whole numbers. A float is rounded to its last decimal place instead.
     """
     if isinstance(published, float):
         step = 10.0 ** -len(str(published).partition(".")[2])

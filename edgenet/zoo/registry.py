@@ -1,4 +1,4 @@
-"""The variants by their names: `mobilenet_v1_0.5_160` is architecture, width multiplier, resolution."""
+"""The registry of variants. Their names hold architecture, width multiplier and resolution: `mobilenet_v1_0.5_160`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgenet.zoo.classifier import Classifier, NetworkOptions
 from edgenet.zoo.layers import Padding
 from edgenet.zoo.normalization import CENTRED, Normalization
 
-# Beyond these, a slip of the pen would fill the memory.
+# Limits, so that a typing error does not fill the memory.
 LARGEST = 4096
 WIDTHS = (0.01, 8.0)
 
@@ -22,7 +22,16 @@ _NAME = re.compile(r"(?P<architecture>[a-z][a-z0-9_]*?)_(?P<width>\d+(?:\.\d+)?)
 
 @dataclass(frozen=True)
 class Variant:
-    """One network by its architecture, width multiplier and resolution (pixels a side)."""
+    """A network described by its architecture, width multiplier and resolution.
+
+    Attributes:
+        architecture: a key of `ARCHITECTURES`.
+        width: the width multiplier.
+        resolution: the side of the input, pixels.
+
+    Raises:
+        EdgenetError: the architecture is unknown, or the width or resolution is out of range.
+    """
 
     architecture: str
     width: float
@@ -32,7 +41,7 @@ class Variant:
         if self.architecture not in ARCHITECTURES:
             known = ", ".join(ARCHITECTURES)
             raise EdgenetError(
-                f'the architecture "{self.architecture}" is unknown', f"the known are: {known}"
+                f'the architecture "{self.architecture}" is unknown', f"the known architectures are: {known}"
             )
         self._check_width()
         smallest = ARCHITECTURES[self.architecture].smallest
@@ -50,21 +59,24 @@ class Variant:
             )
         if not ARCHITECTURES[self.architecture].scales and self.width != 1:
             raise EdgenetError(
-                f"{self.architecture} has no width multiplier, and {self.width} was asked for",
+                f"{self.architecture} has no width multiplier, but {self.width} was given",
                 f"give {self.architecture}_1.0_{self.resolution}",
             )
 
     @property
     def name(self) -> str:
-        """The field's name, which `parse_variant` reads."""
+        """The variant's name, such as `mobilenet_v1_0.5_160`, which `parse_variant` reads."""
         return f"{self.architecture}_{self.width}_{self.resolution}"
 
 
 def parse_variant(name: str) -> Variant:
-    """Reads a name such as `mobilenet_v1_0.5_160`; any width and resolution in range, not only the published.
+    """Return the variant with a name such as `mobilenet_v1_0.5_160`.
+
+    Any width and resolution in range is accepted, not only the published ones.
 
     Raises:
-        EdgenetError: no such architecture, or not a name of this form; lists the nearest names.
+        EdgenetError: the name has another form, the architecture is unknown (the error lists the nearest names), or the
+            width or resolution is out of range.
     """
     match = _NAME.fullmatch(name.strip().lower())
     if match is None or match["architecture"] not in ARCHITECTURES:
@@ -76,12 +88,12 @@ def _nearest(name: str) -> str:
     names = [variant.name for variant in catalogue()]
     near = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5)
     if near:
-        return f"the nearest are: {', '.join(near)}"
+        return f"the nearest names are: {', '.join(near)}"
     return f"names are ARCHITECTURE_WIDTH_RESOLUTION, such as {names[0]}; `edgenet models` lists them"
 
 
 def catalogue() -> tuple[Variant, ...]:
-    """The published variants of every architecture, widest first, then largest first."""
+    """Return the published variants of every architecture, in listing order: widest first, then largest first."""
     return tuple(
         Variant(name, width, resolution)
         for name, architecture in ARCHITECTURES.items()
@@ -97,20 +109,26 @@ def build(
     epsilon: float = 1e-3,
     normalization: Normalization = CENTRED,
 ) -> Classifier:
-    """A network with fresh weights; normalized float RGB [N,3,H,W] to logits [N,classes].
+    """Return a network with random weights, from normalized float RGB [N,3,H,W] to logits [N,classes].
 
     Args:
-        variant: or its name. The resolution changes the weights of few (see `Architecture.one_resolution`).
-        dropout: share of the pooled features dropped while training; None is the architecture's own.
-        padding: "same" (TensorFlow) or "symmetric" (torch).
-        epsilon: of batch normalization.
-        normalization: what the input has been through; carried along, not applied (see `PixelNetwork`).
+        variant: the variant or its name. Its resolution matters to only a few architectures (see
+            `Architecture.one_resolution`).
+        classes: the number of outputs.
+        dropout: the share of the pooled features that training drops; None uses the architecture's default.
+        padding: "same" (as in TensorFlow) or "symmetric" (as in torch).
+        epsilon: the epsilon of batch normalization.
+        normalization: the normalization that the network expects of its input. The network stores it but does not apply
+            it (see `PixelNetwork`).
+
+    Raises:
+        EdgenetError: the variant is unknown or an option is out of range.
     """
     return build_with(variant, NetworkOptions(classes, dropout, padding, epsilon, normalization))
 
 
 def build_with(variant: Variant | str, options: NetworkOptions) -> Classifier:
-    """Like `build`, from options that travelled as one value."""
+    """Return a network with random weights, like `build`, but with all options in one value."""
     if isinstance(variant, str):
         variant = parse_variant(variant)
     architecture = ARCHITECTURES[variant.architecture]

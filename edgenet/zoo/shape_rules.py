@@ -1,7 +1,7 @@
-"""Shapes of the results of torch functions, by rules of our own.
+"""Computes the result shapes of torch functions with our own rules.
 
-torch's meta device knows them too, but its rules for these functions first import for seconds (symbolic shapes, the
-compiler) what counting a network does not need.
+torch's meta device could do the same, but for these functions it first spends seconds on importing symbolic shapes and
+the compiler, which counting does not need.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ UNCHANGED = frozenset(
 def convolved(
     x: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, padding: Pair, dilation: Pair, groups: int
 ) -> Shape:
-    """[N,O,h,w] of a convolution, with the arguments of F.conv2d."""
+    """Return the shape [N,O,h,w] of a convolution's result; the arguments are those of F.conv2d."""
     if x.shape[1] != weight.shape[1] * groups:
-        raise ValueError(f"a convolution of {weight.shape[1] * groups} channels got {x.shape[1]}")
+        raise ValueError(f"a convolution of {weight.shape[1] * groups} input channels got {x.shape[1]}")
     sides = zip(x.shape[2:], weight.shape[2:], stride, padding, dilation, strict=True)
     return (x.shape[0], len(weight), *((n + 2 * p - (k - 1) * d - 1) // s + 1 for n, k, s, p, d in sides))
 
 
 def multiplied(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Shape:
-    """[..., O] of a linear layer, with the arguments of F.linear."""
+    """Return the shape [..., O] of a linear layer's result; the arguments are those of F.linear."""
     if x.shape[-1] != weight.shape[1]:
         raise ValueError(f"a linear layer of {weight.shape[1]} inputs got {x.shape[-1]}")
     return (*x.shape[:-1], len(weight))
@@ -48,13 +48,13 @@ def pooled(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Shape:
-    """[N,C,h,w] of a max pooling without dilation, with the arguments of F.max_pool2d."""
+    """Return the shape [N,C,h,w] of an undilated max pooling's result; the arguments are those of F.max_pool2d."""
     kernels, strides, paddings = (_pair(value) for value in (kernel_size, stride or kernel_size, padding))
     sides = []
     for size, kernel, step, before in zip(x.shape[2:], kernels, strides, paddings, strict=True):
         room = size + 2 * before - kernel + (step - 1 if ceil_mode else 0)
         outputs = room // step + 1
-        # No window may begin behind the picture.
+        # torch drops a window that would start in the padding after the picture.
         sides.append(outputs - 1 if ceil_mode and (outputs - 1) * step >= size + before else outputs)
     return (*x.shape[:2], *sides)
 
@@ -62,12 +62,12 @@ def pooled(
 def averaged(
     x: Tensor, kernel_size: int, stride: int, padding: int = 0, ceil_mode: bool = False, *_: Any
 ) -> Shape:
-    """[N,C,h,w] of an average pooling, with the arguments of F.avg_pool2d."""
+    """Return the shape [N,C,h,w] of an average pooling's result; the arguments are those of F.avg_pool2d."""
     return pooled(x, kernel_size, stride, padding, ceil_mode=ceil_mode)
 
 
 def concatenated(tensors: list[Tensor], dim: int = 0) -> Shape:
-    """The shape of tensors one after the other, with the arguments of torch.cat."""
+    """Return the shape of concatenated tensors; the arguments are those of torch.cat."""
     shape = list(tensors[0].shape)
     shape[dim] = sum(tensor.shape[dim] for tensor in tensors)
     return tuple(shape)

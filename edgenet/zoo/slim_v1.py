@@ -1,4 +1,4 @@
-"""TF-slim's MobileNetV1 arrays (an .npz of its variables) in our own module."""
+"""Loads TF-slim's MobileNetV1 weights (an .npz file of its variables) into our module."""
 
 from __future__ import annotations
 
@@ -31,21 +31,22 @@ _BATCH_NORM = {
 
 
 def load_slim_v1(path: Path, resolution: int = RESOLUTION) -> LoadedNetwork:
-    """Reads TF-slim's MobilenetV1 variables, of any width multiplier and number of classes.
+    """Read TF-slim's MobilenetV1 variables, for any width multiplier and number of classes.
 
     Args:
-        resolution: the arrays do not say for which they were trained.
+        path: the .npz file.
+        resolution: the resolution of the network. The file does not say which one it was trained at.
 
     Raises:
-        EdgenetError: not an .npz, or not TF-slim's MobilenetV1.
+        EdgenetError: the file does not exist, is not an .npz file, or does not hold TF-slim's MobilenetV1.
     """
     arrays = _read(path)
     tensors = {ours: _tensor(arrays, name, path) for name, ours in _variable_names().items()}
-    # What is left over keeps its name, and is reported.
+    # Unknown variables keep their names, so that `load_tensors` reports them as left over.
     tensors |= {name: torch.tensor(0) for name in arrays.keys() - _variable_names().keys()}
     width = infer_width(_channels(tensors), channel_plan)
     if width is None:
-        raise EdgenetError(f"{path} has channels of no width multiplier of MobileNetV1", _REMEDY)
+        raise EdgenetError(f"the channel numbers in {path} fit no width multiplier of MobileNetV1", _REMEDY)
     variant = Variant("mobilenet_v1", width, resolution)
     classes = tensors["classifier.bias"].shape[0]
     options = NetworkOptions(classes, epsilon=EPSILON, normalization=SLIM)
@@ -58,7 +59,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     try:
         arrays = np.load(path, allow_pickle=False)
         if not isinstance(arrays, np.lib.npyio.NpzFile):
-            raise EdgenetError(f"{path} holds a single array", _REMEDY)
+            raise EdgenetError(f"{path} holds a single array without a name", _REMEDY)
         with arrays:
             return {name: arrays[name] for name in arrays.files}
     except FileNotFoundError:
@@ -68,7 +69,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
 
 
 def _layers() -> dict[str, str]:
-    """TF-slim's scope of every convolution with batch normalization, to our block."""
+    """Return a map from TF-slim's scope of each convolution with batch normalization to our block."""
     layers = {"MobilenetV1/Conv2d_0": "features.0"}
     for index in range(1, len(BLOCKS) + 1):
         for part in ("depthwise", "pointwise"):
@@ -77,7 +78,7 @@ def _layers() -> dict[str, str]:
 
 
 def _variable_names() -> dict[str, str]:
-    """TF-slim's variables to our tensors."""
+    """Return a map from TF-slim's variable names to our tensor names."""
     names = {f"{LOGITS}/weights": "classifier.weight", f"{LOGITS}/biases": "classifier.bias"}
     for scope, block in _layers().items():
         weights = "depthwise_weights" if scope.endswith("_depthwise") else "weights"
@@ -89,10 +90,11 @@ def _variable_names() -> dict[str, str]:
 
 
 def _tensor(arrays: Mapping[str, np.ndarray], name: str, path: Path) -> Tensor:
-    """One variable in torch's layout.
+    """Return one variable in torch's layout.
 
-    Kernels are [height, width, input, output] there and [output, input, height, width] here; depthwise ones
-    are [height, width, channel, 1] there, [channel, 1, height, width] here. The 1x1 logits become a matrix.
+    TF-slim's kernels are [height, width, input, output], torch's are [output, input, height, width]. TF-slim's
+    depthwise kernels are [height, width, channel, 1], torch's are [channel, 1, height, width]. The 1x1 convolution that
+    computes TF-slim's logits becomes a matrix.
     """
     if name not in arrays:
         some = ", ".join(list(arrays)[:2]) or "none"
@@ -112,6 +114,6 @@ def _tensor(arrays: Mapping[str, np.ndarray], name: str, path: Path) -> Tensor:
 
 
 def _channels(tensors: Mapping[str, Tensor]) -> tuple[int, ...]:
-    """Output channels in the order of `mobilenet_v1.channel_plan`."""
+    """Return the output channels in the order of `mobilenet_v1.channel_plan`."""
     outputs = ("features.0", *(f"features.{index}.pointwise" for index in range(1, len(BLOCKS) + 1)))
     return tuple(tensors[f"{name}.conv.weight"].shape[0] for name in outputs)

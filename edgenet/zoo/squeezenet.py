@@ -1,7 +1,7 @@
 """SqueezeNet 1.0, without bypass (arXiv 1602.07360, section 3 and table 1).
 
-The paper says 224 pixels, but its maps of 111, 55, 27 and 13 need 227 where nothing is padded, which is also what the
-authors' own files take.
+The paper says 224 pixels, but without padding its maps of 111, 55, 27 and 13 need 227 pixels. The authors' own files
+also take 227.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from edgenet.zoo.pooling import Branches, max_pool
 
 SMALLEST = 35
 STEM = 96
-# Squeeze, 1x1 and 3x3 channels of each fire module; None is a pooling.
+# Squeeze, 1x1 and 3x3 channels of each fire module; None is a max pooling.
 FIRES = (
     (16, 64, 64),
     (16, 64, 64),
@@ -32,7 +32,7 @@ DROPOUT = 0.5
 
 
 def fire(inputs: int, channels: tuple[int, int, int], padding: LayerPadding) -> nn.Sequential:
-    """A fire module (section 3.2): a 1x1 convolution that squeezes, then 1x1 and 3x3 ones side by side."""
+    """Return a fire module (section 3.2): a squeezing 1x1 convolution, then parallel 1x1 and 3x3 convolutions."""
     squeezed, pointwise, wide = channels
     return nn.Sequential(
         biased_block((inputs, squeezed), padding),
@@ -43,9 +43,9 @@ def fire(inputs: int, channels: tuple[int, int, int], padding: LayerPadding) -> 
 
 
 class SqueezeNet(Classifier):
-    """Normalized RGB [N,3,H,W], H and W at least 35, to logits [N,classes].
+    """SqueezeNet: maps normalized RGB [N,3,H,W], H and W at least 35, to logits [N,classes].
 
-    Its last layer is a 1x1 convolution with ReLU, whose map is averaged.
+    The last layer is a 1x1 convolution with ReLU. The average of its map gives the logits.
     """
 
     def __init__(self, options: NetworkOptions | None = None) -> None:
@@ -63,6 +63,6 @@ class SqueezeNet(Classifier):
             nn.init.zeros_(self.classifier.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits [N,classes] of normalized RGB `x` [N,3,H,W]."""
+        """Return the logits [N,classes] of normalized RGB `x` [N,3,H,W]."""
         scores = torch.relu(self.classifier(self.dropout(self.features(x))))
         return self.flatten(self.pool(scores))

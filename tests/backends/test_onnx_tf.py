@@ -136,7 +136,7 @@ def test_without_its_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             Calibration(PHOTOS, 8, "minmax", backend="onnx-tf"),
             "leave out --recipe and --keep-float, or --backend",
         ),
-        (Calibration(PHOTOS, 8, keep_float="auto", backend="onnx-tf"), "has but one way"),
+        (Calibration(PHOTOS, 8, keep_float="auto", backend="onnx-tf"), "do not work with --backend onnx-tf"),
     ],
 )
 def test_what_does_not_go_together(

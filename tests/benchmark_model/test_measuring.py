@@ -102,17 +102,15 @@ def test_a_program_that_tells_no_median(program, model: Path, tmp_path: Path) ->
     (report,) = written.reports
     assert report["steady_state"]["p50_ms"] is None
     assert report["steady_state"]["mean_ms"] == pytest.approx(3.52201)
-    assert "p50 unknown: this benchmark_model is too old to tell the median" in report["reasons"]
+    assert "p50 unknown: this benchmark_model is too old to report the median" in report["reasons"]
     assert "p50 -" in table(report)
     path = Path(written.files[0])
     page = make_page([path], tmp_path / "page.html")
     assert page.rows[0].p50_ms is None
-    assert "tells no single runs" in (tmp_path / "page.html").read_text()
+    assert "reports no single runs" in (tmp_path / "page.html").read_text()
     with pytest.raises(EdgenetError, match="cannot be compared: it has neither single runs nor medians"):
         compare(path, path)
-    with pytest.raises(
-        EdgenetError, match="too old to tell the median, by which the fastest setting is chosen"
-    ):
+    with pytest.raises(EdgenetError, match="too old to report the median, by which we choose a setting"):
         bench([model], ["local"], BenchOptions(affinity="all/all", benchmark_model=given))
 
 
@@ -151,16 +149,16 @@ def test_failures_say_why(program, model: Path) -> None:
     assert "with exit status 139" in refusal(program(before="kill -SEGV $$"))
     assert "printed no timings; its last line is: 42" in refusal(program("42"))
     assert "printed no table of operators" in refusal(program(profile="runs"), profile=True)
-    assert "benchmark_model cannot follow --sustained" in refusal(program(), sustained_s=60)
-    assert "benchmark_model cannot follow --settle" in refusal(program(), settle_s=0)
-    assert "CPU 4096 is not among those" in refusal(program(), affinity="4096")
+    assert "benchmark_model cannot be used with --sustained" in refusal(program(), sustained_s=60)
+    assert "benchmark_model cannot be used with --settle" in refusal(program(), settle_s=0)
+    assert "CPU 4096 is not among the usable CPUs" in refusal(program(), affinity="4096")
     given = program()
     given.chmod(0o644)
     assert "local cannot start benchmark_model: " in refusal(given)
 
 
 def test_a_browser_runs_no_programs(program, model: Path) -> None:
-    with pytest.raises(EdgenetError, match="a browser runs no benchmark_model"):
+    with pytest.raises(EdgenetError, match="benchmark_model does not run in a browser"):
         bench([model], ["browser"], BenchOptions(benchmark_model=program()))
 
 

@@ -25,4 +25,4 @@ def test_what_is_missed_is_told() -> None:
     last = replay(candidates, {"small": 40.0, "middle": 62.0, "large": 60.0})[-1]
     assert (last.chosen, last.trained, last.gap) == ("large", 1, 2.0)
     assert last.missed
-    assert "more than a third" in last.stopped
+    assert "exceed a third" in last.stopped

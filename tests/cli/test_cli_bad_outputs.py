@@ -68,8 +68,8 @@ def test_the_source_is_never_overwritten(edgenet: Edgenet, made: Path, tmp_path:
     source.write_bytes((made / "float.tflite").read_bytes())
     other.symlink_to(source)
     for out in (source, other):
-        edgenet("convert", source, "--float", "-o", out).refusal("is what is read", "another name")
-        edgenet("package", source, "-o", out).refusal("is what is read", "another name")
+        edgenet("convert", source, "--float", "-o", out).refusal("is also the input", "another name")
+        edgenet("package", source, "-o", out).refusal("is also the input", "another name")
     assert source.read_bytes() == (made / "float.tflite").read_bytes()
 
 

@@ -53,7 +53,7 @@ def test_missing_files(refused: Refused, tmp_path: Path) -> None:
 
 
 def test_unknown_variant_names_the_nearest(refused: Refused) -> None:
-    refused("mobilnet_v2_1.0_224", "is not the name of a variant", "nearest are: mobilenet_v2_1.0_224")
+    refused("mobilnet_v2_1.0_224", "is not the name of a variant", "nearest names are: mobilenet_v2_1.0_224")
 
 
 def test_variant_without_weights(refused: Refused) -> None:
@@ -125,7 +125,7 @@ def test_a_pickle_that_would_run_code(refused: Refused, tmp_path: Path) -> None:
 def test_truncated_checkpoint(refused: Refused, made: Path, tmp_path: Path) -> None:
     path = tmp_path / "cut.safetensors"
     path.write_bytes((made / "small.safetensors").read_bytes()[:-1000])
-    refused(path, "not a whole safetensors file")
+    refused(path, "not a complete safetensors file")
 
 
 def test_weights_that_are_not_finite(refused: Refused, made: Path, tmp_path: Path) -> None:
@@ -154,8 +154,8 @@ def test_wrong_checksum_of_pretrained_weights(
 @pytest.mark.parametrize(
     ("suffix", "options", "parts"),
     [
-        (".safetensors", ("--normalize", "imagenet"), ("brings its own normalization",)),
-        (".safetensors", ("--input-shape", "1,3,64,64"), ("brings its own normalization and shape",)),
+        (".safetensors", ("--normalize", "imagenet"), ("has its own normalization",)),
+        (".safetensors", ("--input-shape", "1,3,64,64"), ("has its own normalization and shape",)),
         (".safetensors", ("--resolution", "8"), ("the resolution of mobilenet_v1 is 8", "from 32 to 4096")),
         (".onnx", (), ("does not say what its pixels went through", "--normalize imagenet")),
         (".onnx", ("--normalize", "imagenet", "--resolution", "96"), ("an .onnx has its own resolution",)),

@@ -65,12 +65,16 @@ def test_a_table_and_json(edgenet: Edgenet, made: Path) -> None:
     [
         (["bench", "none.edgenet"], 1, "the model none.edgenet does not exist"),
         (["bench"], 2, "Missing argument"),
-        (["bench", "a", "--all"], 2, "--all is every phone"),
-        (["bench", "a", "--on", "adb", "--on", "local", "--all"], 2, "--all is every phone"),
-        (["bench", "a", "--browser"], 1, "local is measured in no browser; leave out --browser"),
-        (["bench", "a", "--browser", "--benchmark-model", "b"], 1, "benchmark_model cannot follow --browser"),
+        (["bench", "a", "--all"], 2, "--all measures on every phone"),
+        (["bench", "a", "--on", "adb", "--on", "local", "--all"], 2, "--all measures on every phone"),
+        (["bench", "a", "--browser"], 1, "local cannot be measured in a browser; leave out --browser"),
+        (
+            ["bench", "a", "--browser", "--benchmark-model", "b"],
+            1,
+            "benchmark_model cannot be used with --browser",
+        ),
         (["bench", "a", "--threads", "one"], 2, "--threads is 'one'"),
-        (["inspect", "a.tflite", "--on", "local"], 2, "--on TARGET is for --profile"),
+        (["inspect", "a.tflite", "--on", "local"], 2, "--on TARGET needs --profile"),
     ],
 )
 def test_refusals(edgenet: Edgenet, arguments: list[str], status: int, found: str) -> None:
@@ -85,5 +89,5 @@ def test_inspect_with_a_profile(edgenet: Edgenet, made: Path) -> None:
     assert ran.status == 0, ran.err
     # which kind takes most depends on the machine and what else runs there
     assert re.search(r"^time: .*\bCONV_2D -?\d+%", ran.out, re.MULTILINE)
-    assert "growing beginnings of the network" in ran.out
+    assert "growing prefixes of the network" in ran.out
     assert "whole network p50" in ran.out

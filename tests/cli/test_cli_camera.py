@@ -9,13 +9,13 @@ from command_line import Edgenet
 @pytest.mark.parametrize(
     ("given", "found"),
     [
-        (("--on", "adb", "--record", "x.mp4"), "are not for --on adb"),
-        (("--on", "browser", "--window"), "are not for --on browser"),
-        (("--on", "adb:SERIAL", "--frames", 3), "are not for --on adb:SERIAL"),
+        (("--on", "adb", "--record", "x.mp4"), "cannot be used with --on adb"),
+        (("--on", "browser", "--window"), "cannot be used with --on browser"),
+        (("--on", "adb:SERIAL", "--frames", 3), "cannot be used with --on adb:SERIAL"),
         (("--on", "adb", "--export", "page"), "--export needs --on browser"),
-        (("--on", "adb", "--serve", "0.0.0.0:80"), "--serve a PORT alone"),
+        (("--on", "adb", "--serve", "0.0.0.0:80"), "--serve takes a PORT alone"),
         (("--export", "page"), "--export needs --on browser"),
-        (("--on", "ssh:pi@host", "--out", "r.json"), "--out that or --on adb"),
+        (("--on", "ssh:pi@host", "--out", "r.json"), "--out needs --on browser or --on adb"),
         (("--on", "phone"), "'phone' is not a target; give local, browser"),
     ],
 )

@@ -25,10 +25,10 @@ def test_named_layers(edgenet: Edgenet, made: Path, tmp_path: Path) -> None:
     assert f"  kept in float: classifier, {layer['gain_db']:+.1f} dB by itself, " in said
     assert f"{layer['mult_adds_percent']:.1f} % of the mult-adds\n" in said
     assert (
-        f"SQNR of the logits {found['sqnr_before_db']:.1f} to {found['sqnr_after_db']:.1f} dB, agreement with float "
-        f"{found['agreement_before']:.1f} to {found['agreement_after']:.1f} %\n"
+        f"SQNR of the logits from {found['sqnr_before_db']:.1f} to {found['sqnr_after_db']:.1f} dB, "
+        f"agreement with float from {found['agreement_before']:.1f} to {found['agreement_after']:.1f} %\n"
     ) in said
-    assert f"  cost: {found['added_bytes'] / 1e3:.1f} kB, " in said
+    assert f"  cost: {found['added_bytes'] / 1e3:.1f} kB more, " in said
     assert "kept in float: classifier" in edgenet("inspect", out).out
 
 
@@ -37,13 +37,16 @@ def test_auto_says_why_nothing_is_kept(
 ) -> None:
     monkeypatch.setattr("edgenet.verbs.float_search.ENOUGH_DB", 0.0)
     ran = convert(edgenet, made, tmp_path / "net.tflite", "--keep-float", "auto")
-    assert "  nothing is kept in float: int8 is good as it is" in ran.out
+    assert "  nothing is kept in float: int8 is already good enough" in ran.out
 
 
 @pytest.mark.parametrize(
     ("layers", "parts"),
     [
-        ("clasifier", ("no layer with weights is called 'clasifier'", "like it are classifier", "inspect")),
+        (
+            "clasifier",
+            ("no layer with weights is called 'clasifier'", "similar names are classifier", "inspect"),
+        ),
         ("*", ("names all 28 layers with weights", "use --float")),
         (" , ", ("names no layer", "edgenet inspect", "auto")),
     ],

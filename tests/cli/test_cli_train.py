@@ -146,7 +146,7 @@ def test_what_is_refused_is_one_line(edgenet: Edgenet, photos: Path, tmp_path: P
         "no file no.safetensors"
     )
     edgenet("train", TINY, "--data", photos, *out, "--learning-rate", "0").refusal("the learning rate is 0")
-    edgenet("train", "--resume", tmp_path).refusal("holds no training to go on with")
+    edgenet("train", "--resume", tmp_path).refusal("holds no training to resume")
     (tmp_path / "file").write_text("")
     edgenet("train", TINY, "--data", photos, "--out", tmp_path / "file" / "run").refusal(
         "cannot make the folder"
@@ -179,5 +179,5 @@ def test_ctrl_c_prints_how_to_go_on(photos: Path, tmp_path: Path) -> None:
         _, err = running.communicate(timeout=60)
     assert running.returncode == 130
     assert err.startswith("edgenet: stopped in epoch ")
-    assert err.endswith(f"go on with: edgenet train --resume {tmp_path / 'run'}\n")
+    assert err.endswith(f"continue with: edgenet train --resume {tmp_path / 'run'}\n")
     assert len(list(csv.DictReader((tmp_path / "run" / "log.csv").open()))) >= 2

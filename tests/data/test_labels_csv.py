@@ -43,9 +43,9 @@ def test_a_spreadsheets_byte_order_mark_and_line_ends(tree, photo):
         (HEAD + "a.jpg,-1,n,x\n", "class index '-1'"),
         (HEAD + "a.jpg\n", "class index ''"),
         (HEAD + "a.jpg,99999999999,n,x\n", "class index '99999999999'"),
-        (HEAD + "z.jpg,1,n,x\n", "line 2 .* lists z.jpg, which is not there"),
+        (HEAD + "z.jpg,1,n,x\n", "line 2 .* lists z.jpg, which does not exist"),
         (HEAD + "a.jpg,1,n,x\na.jpg,2,n,y\n", "line 3 .* lists a.jpg again"),
-        (HEAD + "a.jpg,1,n,x\nb.jpg,1,n,y\n", "calls class 1 'y', before it was 'x'"),
+        (HEAD + "a.jpg,1,n,x\nb.jpg,1,n,y\n", "calls class 1 'y', but above it is 'x'"),
         (HEAD + 'a.jpg,1,n,"x\n', "is not a UTF-8 CSV file"),
     ],
 )

@@ -53,9 +53,9 @@ def test_imagenet_spelled_in_another_way() -> None:
 @pytest.mark.parametrize(
     ("names", "labels", "found"),
     [
-        (["cat", "fox"], PETS, "has 2 classes and the network 3 outputs; not among its labels: fox"),
+        (["cat", "fox"], PETS, "has 2 classes and the network has 3 outputs; not among its labels: fox"),
         (["dog", "cat"], ["cat", "cat", "dog"], "several of its outputs are called cat"),
-        (["", "", "", ""], PETS, "has 4 classes and the network 3 outputs"),
+        (["", "", "", ""], PETS, "has 4 classes and the network has 3 outputs"),
         ([f"class{i}" for i in range(9)], PETS, "class0, class1, class2, class3, class4 and 4 more"),
     ],
 )

@@ -78,7 +78,7 @@ def test_splits_must_be_chosen_and_are_listed(outer, zipped, photo):
     path = zipped(
         {f"{outer}{split}/cat/{i}.jpg": photo(i) for i, split in enumerate(["train", "train", "test"])}
     )
-    with pytest.raises(EdgenetError, match="has the splits test, train; say which"):
+    with pytest.raises(EdgenetError, match="has the splits test, train; choose one of them"):
         open_photos(path)
     with pytest.raises(EdgenetError, match="has no split 'val'; choose one of test, train"):
         open_photos(path, split="val")
@@ -98,7 +98,7 @@ def test_a_class_called_train_is_no_split(tree, photo):
 
 
 def test_a_split_where_there_is_none(tree, photo):
-    with pytest.raises(EdgenetError, match="no split folders, so no 'train'"):
+    with pytest.raises(EdgenetError, match="no split folders, so there is no split 'train'"):
         open_photos(tree({"a.jpg": photo(1)}), split="train")
 
 
@@ -119,7 +119,7 @@ def test_folder_without_photos(tree):
 
 def test_neither_folder_nor_zip(tmp_path):
     (tmp_path / "photos.tar").write_bytes(b"x" * 2000)
-    with pytest.raises(EdgenetError, match=r"photos.tar is neither a folder nor a zip; .*unpack it"):
+    with pytest.raises(EdgenetError, match=r"photos.tar is neither a folder nor a zip; .*unpack the file"):
         open_photos(tmp_path / "photos.tar")
 
 

@@ -73,9 +73,9 @@ def test_lists_as_the_kernel_writes_them(eight_cpus: None) -> None:
     assert cpu_list((0, 1, 2, 5)) == "0-2,5"
     assert [one.cpus for one in parse_sets("all/4-7")] == [tuple(range(8)), (4, 5, 6, 7)]
     for wrong in ("", "3-1", "a", "1;2"):
-        with pytest.raises(EdgenetError, match="is no list of CPUs"):
+        with pytest.raises(EdgenetError, match="is not a list of CPUs"):
             parse_cpu_list(wrong)
-    with pytest.raises(EdgenetError, match="CPU 8 is not among those that can be used, 0-7"):
+    with pytest.raises(EdgenetError, match="CPU 8 is not among the usable CPUs, 0-7"):
         parse_sets("6-8")
 
 
@@ -84,7 +84,7 @@ def test_more_threads_than_cpus_are_not_tried() -> None:
     assert [(one.threads, one.cpus.name) for one in settings([1, 4], sets)] == [
         (1, "all"), (4, "all"), (1, "3"),
     ]  # fmt: skip
-    with pytest.raises(EdgenetError, match="8 threads asked for, and only 4 CPUs"):
+    with pytest.raises(EdgenetError, match="8 threads requested, but only 4 CPUs"):
         settings([8], sets)
 
 

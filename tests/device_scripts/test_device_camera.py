@@ -206,7 +206,7 @@ def test_a_screen_fits_its_terminal() -> None:
         ]
         assert max(map(len, lines)) <= columns
         assert "! under-voltage" in lines
-    assert "30.0 frames/s · 5.2 ms from frame to label · 3 frames not looked at · 61 °C" in "\n".join(lines)
+    assert "30.0 frames/s · 5.2 ms from frame to label · 3 frames skipped · 61 °C" in "\n".join(lines)
 
 
 # The script -----------------------------------------------------------------------------------------------------
@@ -240,7 +240,7 @@ def test_without_a_terminal_a_line_for_each_change(run_copied: Run, tiny_bundle:
         (("no-camera-here",), "no-camera-here does not exist"),
         (("97",), "there is no camera /dev/video97"),
         (("http://127.0.0.1:9/x",), "no video comes from http://127.0.0.1:9/x"),
-        (("0", "--serve", "127.0.0.1:99999"), "is no address to serve at"),
+        (("0", "--serve", "127.0.0.1:99999"), "is not an address to serve at"),
         (("0", "--serve", "203.0.113.7"), "cannot serve at 203.0.113.7:8080"),
     ],
 )

@@ -81,7 +81,7 @@ def test_a_cut_video_gives_its_frames_and_a_note(video: Path, tmp_path: Path) ->
             "neither a photo nor a video",
         ),
         ("empty.mp4", b"", "is empty"),
-        ("noise.mp4", bytes(range(256)) * 9, "no video that OpenCV can open"),
+        ("noise.mp4", bytes(range(256)) * 9, "not a video that OpenCV can open"),
         ("cut.jpg", b"\xff\xd8\xff", "truncated"),
     ],
 )

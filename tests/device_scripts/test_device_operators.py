@@ -69,7 +69,7 @@ def test_a_network_of_two_outputs_is_refused(tiny_tflite: Path) -> None:
     data = bytearray(tiny_tflite.read_bytes())
     prefixes = Prefixes(bytes(data), "x")
     data[prefixes._outputs] = 2
-    with pytest.raises(EdgenetError, match="x has not one output"):
+    with pytest.raises(EdgenetError, match="x does not have exactly one output"):
         Prefixes(bytes(data), "x")
 
 

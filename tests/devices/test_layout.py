@@ -60,7 +60,7 @@ def test_a_changed_byte_is_noticed_and_repaired(device: LocalDevice, tmp_path: P
 def test_what_was_copied_wrongly_gets_no_name(device: LocalDevice, tmp_path: Path) -> None:
     new = release(tmp_path, b"1")
     device.push({**new.files, new.bundle: b"2"}, layout.prepare(device, new.identity))
-    with pytest.raises(EdgenetError, match=r"cannot take the files over on local: .*checksum"):
+    with pytest.raises(EdgenetError, match=r"cannot accept the copied files on local: .*checksum"):
         layout.settle(device, new.identity, "key")
     assert not Path(device.home, "releases", new.identity).exists()
 
@@ -69,7 +69,7 @@ def test_what_never_ran_is_not_activated(device: LocalDevice, tmp_path: Path) ->
     new = release(tmp_path, b"1")
     device.push(new.files, layout.prepare(device, new.identity))
     layout.settle(device, new.identity, "key")
-    with pytest.raises(EdgenetError, match="cannot swap the link"):
+    with pytest.raises(EdgenetError, match="cannot activate the release"):
         layout.activate(device, new.identity)
 
 

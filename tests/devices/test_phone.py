@@ -81,9 +81,10 @@ def test_phone_keeps_every_promise_of_a_device(phone: Inside) -> None:
     done = phone(sys.executable, "-c", EXCHANGE)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
-        "sleep did not end within 0.3 s on adb; see what keeps it busy",
-        "cannot make /system/x on adb: mkdir: '/system/x': Read-only file system; see who owns the folder there",
-        "cannot copy in to adb: couldn't create file: Is a directory; do the same again",
+        "sleep did not end within 0.3 s on adb; check what keeps the device busy",
+        "cannot make /system/x on adb: mkdir: '/system/x': Read-only file system; "
+        "check who owns the folder on the device",
+        "cannot copy in to adb: couldn't create file: Is a directory; run the same command again",
         "cannot read /none on adb: cat: /none: No such file or directory",
     ]
 
@@ -105,11 +106,11 @@ def test_of_several_phones_one_must_be_named(phone: Inside) -> None:
 @pytest.mark.slow
 def test_unknown_phone_and_no_adb_say_what_to_do(phone: Inside) -> None:
     unknown = phone(sys.executable, "-c", OPEN.format("adb:NONE"))
-    assert "adb knows no device NONE; plug the phone in" in unknown.stderr.splitlines()[-1]
+    assert "adb finds no device NONE; plug the phone in" in unknown.stderr.splitlines()[-1]
     no_adb = phone(
         "env", "PATH=/nowhere", "ANDROID_ADB_SERVER_PORT=1", sys.executable, "-c", OPEN.format("adb")
     )
-    assert "there is no adb to start one; install adb" in no_adb.stderr.splitlines()[-1]
+    assert "the adb program is not installed; install adb" in no_adb.stderr.splitlines()[-1]
 
 
 @pytest.mark.slow
@@ -124,7 +125,7 @@ with opened("adb") as phone, phone.start(["sleep", "600"]) as running:
     done = phone(sys.executable, "-c", text)
     phone("adb", "connect", "127.0.0.1:5555")
     assert done.stderr.splitlines()[-1].endswith(
-        "the connection to adb is lost; see that the cable sits, then do the same again"
+        "the connection to adb is lost; check the cable, then run the same command again"
     )
 
 

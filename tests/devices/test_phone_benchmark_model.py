@@ -115,7 +115,7 @@ def test_a_phone_that_starts_no_programs(colours: Path, tmp_path: Path) -> None:
         status, _, err = bench(phone, colours, program_in(tmp_path))
     assert status == 1
     assert "edgenet: adb cannot start benchmark_model: " in err
-    assert "Permission denied; programs are forbidden there, or it is mounted noexec" in err
+    assert "Permission denied; its folder is mounted noexec, or Android forbids it" in err
 
 
 def test_a_cable_pulled_while_it_measures(phone: Inside, colours: Path, tmp_path: Path) -> None:

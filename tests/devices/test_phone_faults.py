@@ -26,8 +26,10 @@ TESTS = Path(__file__).resolve().parents[1]
 HOME = "/data/local/tmp/edgenet"
 SIZES = count(8)
 RUNNING = f"ls {HOME}/current/*.tflite"
-LOST = "the connection to adb is lost; see that the cable sits, then do the same again"
-BROWSER = "use its browser: edgenet camera BUNDLE --on adb, or edgenet bench BUNDLE --on adb --browser"
+LOST = "the connection to adb is lost; check the cable, then run the same command again"
+BROWSER = (
+    "use the phone's browser: edgenet camera BUNDLE --on adb, or edgenet bench BUNDLE --on adb --browser"
+)
 # Beyond those where adb looks for emulators by itself, and would find each phone a second time.
 PORT, SECOND_PORT = 6011, 6013
 DEPLOY = """
@@ -92,7 +94,7 @@ def model(folder: Path, name: str) -> Path:
 
 @pytest.mark.parametrize(
     ("event", "said"),
-    [("killed", "exit status -9"), ("cable_pulled", LOST), ("disk_filled", "free some space there")],
+    [("killed", "exit status -9"), ("cable_pulled", LOST), ("disk_filled", "free some space on the device")],
 )
 def test_deploy_stopped_at_every_step(phone: Phone, tmp_path: Path, event: str, said: str) -> None:
     """The first on a phone that has nothing. Each time what ran before still runs, whole, or nothing does."""
@@ -143,7 +145,7 @@ def test_no_room_for_the_release(phone: Phone, tmp_path: Path) -> None:
     phone.sh(f"rm -r {HOME}/filler")
     assert full.returncode == 1
     assert full.stderr.startswith("edgenet: cannot copy ")
-    assert full.stderr.endswith("No space left on device; free some space there\n")
+    assert full.stderr.endswith("No space left on device; free some space on the device\n")
     assert phone.sh(RUNNING) == f"{HOME}/current/old.tflite\n"
     assert phone.deploy(new).returncode == 0
     assert phone.sh(RUNNING) == f"{HOME}/current/new.tflite\n"
@@ -152,10 +154,10 @@ def test_no_room_for_the_release(phone: Phone, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"PHONE_DATA": "size=100m"}, "has 105 MB left and needs 200 MB; free some space there"),
+        ({"PHONE_DATA": "size=100m"}, "has 105 MB free but needs 200 MB; free some space on the device"),
         (
             {"PHONE_DATA": "noexec"},
-            f"starts no programs in {HOME}: it is mounted noexec, or forbidden; {BROWSER}",
+            f"cannot start programs in {HOME}: it is mounted noexec, or Android forbids it; {BROWSER}",
         ),
         (
             {"PHONE_PROPS": "ro.product.cpu.abilist=armeabi-v7a,armeabi\nro.build.version.release=10\n"},

@@ -53,7 +53,7 @@ def test_each_is_measured_and_a_failure_keeps_no_other_from_it(
     assert f"adb:127.0.0.1:{FIRST}" in done.stdout
     one = phones(sys.executable, "-m", "edgenet", "bench", str(colours), "--on", "adb")
     assert "2 devices are attached" in one.stderr
-    assert "name one, or give bench --all" in one.stderr
+    assert "name one of them, or use bench --all" in one.stderr
 
 
 # Ctrl-C while both are measured; their Python is a stand-in that comes to no end.
@@ -149,7 +149,7 @@ def test_phones_that_cannot_be_used_are_told_with_what_to_do(
     assert sorted(done.stderr.splitlines()) == [
         "adb:127.0.0.1:6021: is unauthorized; unlock the phone and allow USB debugging for this "
         "computer in the dialog there",
-        "adb:127.0.0.1:6023: is offline; unplug it and plug it in again, or adb reconnect offline",
+        "adb:127.0.0.1:6023: is offline; unplug it and plug it in again, or run adb reconnect offline",
     ]
     measured = {report["target"] for report in json.loads(done.stdout)}
     assert measured == {f"adb:127.0.0.1:{FIRST}", f"adb:127.0.0.1:{SECOND}"}

@@ -169,7 +169,7 @@ def test_what_keeps_it_from_running_is_told(notes: Path, monkeypatch: pytest.Mon
 
 def test_no_systemd(notes: Path) -> None:
     (notes.parent / "bin" / "systemctl").write_text("#!/bin/sh\nexit 127\n")
-    with pytest.raises(EdgenetError, match=r"has no systemd; start camera\.sh there"):
+    with pytest.raises(EdgenetError, match=r"has no systemd; start camera\.sh there with another service manager"):
         install_service(LocalDevice(), Service())
 
 
@@ -209,4 +209,4 @@ def test_how_a_device_does(notes: Path, tmp_path: Path) -> None:
     assert found.release is None
     keep_state(tmp_path, time.time() - 60)
     stale = status("local")
-    assert (stale.fps, stale.lost) == (None, "it does not tell what it does")
+    assert (stale.fps, stale.lost) == (None, "the camera has stopped reporting its state")

@@ -124,7 +124,7 @@ REFUSED: dict[str, tuple[Callable[[Onnx], str], str]] = {
     ),
     "constants that widen": (
         lambda net: net.op("Mul", [net.op("GlobalMaxPool", ["image"]), net.random(1, 3, 4, 4)]),
-        "its constant makes [1, 3, 4, 4] of it",
+        "its constant widens the shape to [1, 3, 4, 4]",
     ),
     "clipping elsewhere": (
         with_constants("Clip", np.float32(-1), np.float32(1)),
@@ -164,7 +164,7 @@ REFUSED: dict[str, tuple[Callable[[Onnx], str], str]] = {
         lambda net: net.op("MatMul", ["image", "image"]),
         "'image' is computed where a constant",
     ),
-    "an impossible reshape": (with_constants("Reshape", int64(1, 5, 5)), "changes how many values there are"),
+    "an impossible reshape": (with_constants("Reshape", int64(1, 5, 5)), "changes the number of values"),
     "different numbers of axes": (
         lambda net: net.op("Add", ["image", net.op("Flatten", ["image"])]),
         "its inputs have different numbers of axes",
@@ -185,9 +185,12 @@ REFUSED: dict[str, tuple[Callable[[Onnx], str], str]] = {
     ),
     "an input from nowhere": (
         lambda net: net.op("Relu", ["nothing"]),
-        "its input 'nothing' is made by no node before it",
+        "no earlier node makes its input 'nothing'",
     ),
-    "an attribute of another type": (unary("MaxPool", {"kernel_shape": 3.5}), "not as ONNX prescribes"),
+    "an attribute of another type": (
+        unary("MaxPool", {"kernel_shape": 3.5}),
+        "do not follow the ONNX standard",
+    ),
     "an input that is missing": (lambda net: net.op("Conv", ["image"]), "its input 1 is missing"),
     "constants that cannot be computed": (
         lambda net: net.op("Add", ["image", net.op("Reshape", [net.random(4), net.constant(int64(3))])]),
@@ -231,7 +234,9 @@ def test_an_open_shape_can_be_given() -> None:
 @pytest.mark.parametrize("shape", [(1, 1, 8, 8), (1, 8, 8, 1), (1, 4, 8, 8)], ids=str)
 def test_a_picture_that_is_not_rgb_is_refused(shape: tuple[int, ...]) -> None:
     net = Onnx(shape)
-    assert f"{list(shape)}, which is no RGB picture; edgenet takes" in refusal(net, net.op("Relu", ["image"]))
+    assert f"{list(shape)}, which is not an RGB picture; edgenet takes" in refusal(
+        net, net.op("Relu", ["image"])
+    )
 
 
 def test_a_gigantic_picture_is_refused() -> None:

@@ -77,11 +77,11 @@ MISFITS: list[tuple[Operator, tuple[int, ...], str]] = [
     (
         Affine(np.ones(4, np.float32), np.zeros(4, np.float32)),
         (1, 1),
-        "constants for 4 channels got a tensor",
+        "an Affine for 4 channels got a tensor",
     ),
     (Mean(), (1, 3), r"a Mean got a tensor \[1, 3\] with 2 axes"),
     (Transpose((0, 2, 1)), (1, 3), "a Transpose got a tensor"),
-    (Reshape((1, 5)), (1, 3), r"a Reshape from \[1, 3\] to \[1, 5\] changes how many values there are"),
+    (Reshape((1, 5)), (1, 3), r"a Reshape from \[1, 3\] to \[1, 5\] changes the number of values"),
     (Concat(4), (1, 5, 5, 3), "a Concat got a tensor"),
 ]
 

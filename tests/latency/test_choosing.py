@@ -25,7 +25,7 @@ def test_the_most_mult_adds_that_fit_come_first() -> None:
 def test_two_in_a_row_that_were_no_better() -> None:
     assert why_stop(ALL, [], D) is None
     assert why_stop(ALL, [(D, 60.0), (C, 55.0)], B) is None
-    assert why_stop(ALL, [(D, 60.0), (C, 55.0), (B, 58.0)], A) == "2 in a row were no better than d"
+    assert why_stop(ALL, [(D, 60.0), (C, 55.0), (B, 58.0)], A) == "2 networks in a row were no better than d"
     assert why_stop(ALL, [(D, 60.0), (C, 61.0), (B, 58.0)], A) is None
 
 
@@ -33,11 +33,11 @@ def test_training_goes_on_until_the_rule_says_stop() -> None:
     top1 = {"d": 60.0, "c": 61.0, "b": 58.0, "a": 61.0}
     trained, stopped = train_promising(ALL, lambda one: top1[one.name])
     assert [(one.name, found) for one, found in trained] == [("d", 60), ("c", 61), ("b", 58), ("a", 61)]
-    assert stopped == "all that fit were trained"
+    assert stopped == "all candidates that fit were trained"
     trained, stopped = train_promising(ALL, lambda one: {"d": 62.0}.get(one.name, 50.0))
     assert ([one.name for one, _ in trained], stopped) == (
         ["d", "c", "b"],
-        "2 in a row were no better than d",
+        "2 networks in a row were no better than d",
     )
 
 
@@ -46,7 +46,7 @@ def test_no_more_than_a_third_of_a_sweep_s_training() -> None:
     assert why_stop(few, [], D) is None  # one is trained whatever it takes
     assert (
         why_stop(few, [(D, 60.0)], C)
-        == "with c it would be more than a third of the training of all candidates"
+        == "training c too would exceed a third of the training of all candidates"
     )
 
 
@@ -54,7 +54,7 @@ def test_one_more_point_by_the_slope_of_those_trained() -> None:
     """Two points for each doubling: one point is a factor of 1.41, from 40 M to 56.6 M; e has 80 M."""
     words = another_point(ALL, {"d": 62.0, "c": 60.0, "b": 58.0}, D, 5.0)
     assert "about 56.6 M mult-adds (2.00 points for each doubling" in words
-    assert "e has them, with 8.00 ms (+3.00 ms to the budget) and 0.80 MB" in words
+    assert "e has that many, at 8.00 ms (+3.00 ms from the budget) and 0.80 MB" in words
     steep = another_point(ALL, {"d": 60.1, "c": 60.0}, D, 5.0)
     assert "more than any candidate has" in steep
 
@@ -63,5 +63,5 @@ def test_one_more_point_by_the_slope_of_those_trained() -> None:
 def test_one_more_point_when_the_slope_is_not_known(trained: dict[str, float]) -> None:
     words = another_point(ALL, trained, D, 5.0)
     assert words.startswith("one more point: the next larger candidate, e, takes 8.00 ms")
-    assert "cannot be told" in words
+    assert "do not show how much accuracy it would add" in words
     assert "no larger candidate was measured" in another_point([A, D], {"d": 60.0}, D, 5.0)

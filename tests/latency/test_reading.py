@@ -27,7 +27,7 @@ def test_everything_is_read(tmp_path: Path) -> None:
     assert found.facts["temperature"] == "55 to 55 °C during the runs"
     assert found.facts["throttling"] == "none"
     assert found.facts["delegate"] == "XNNPACK, 33 of 33 nodes"
-    assert found.facts["CPU"] == "not told, 4 cores"
+    assert found.facts["CPU"] == "unknown, 4 cores"
 
 
 def test_a_report_of_an_older_edgenet(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_a_report_of_an_older_edgenet(tmp_path: Path) -> None:
     found = read_report(old, "old.json")
     assert len(found.blocks_ms) == 10
     assert (found.target, found.tried, found.protocol) == ("", (), "unnamed")
-    assert found.facts["clock"] == "not told"
+    assert found.facts["clock"] == "unknown"
 
 
 def test_a_folder_and_a_file_of_several(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def put(value: Any, *names: str) -> Callable[[dict[str, Any]], None]:
             put([1, None], "steady_state", "samples_ns"),
             r"samples_ns has nothing where a list of finite numbers belongs",
         ),
-        (put([3, 4], "steady_state", "block_sizes"), "has 200 samples in blocks of 7"),
+        (put([3, 4], "steady_state", "block_sizes"), "has 200 samples, but its blocks hold 7"),
         (put("yes", "valid"), r"valid has 'yes' where true or false belongs"),
         (put([1], "device"), r"device has \[1\] where an object belongs"),
         (put({"int8_top1": 70.0}, "model", "accuracy"), r"model\.accuracy\.n has nothing"),
@@ -103,9 +103,9 @@ def test_what_is_wrong_is_named(tmp_path: Path, change: Callable, reason: str) -
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "is no latency report"),
-        ("{", "is no latency report"),
-        ("[" * 100_000, "is no latency report"),
+        ("", "is not a latency report"),
+        ("{", "is not a latency report"),
+        ("[" * 100_000, "is not a latency report"),
         ('{"schema": "edgenet.latency.v1", "p": NaN}', "it holds NaN, which no measurement gives"),
         ("3", "has the schema None"),
         ("null", "has the schema None"),
@@ -130,5 +130,5 @@ def test_a_file_that_is_not_there_and_bytes(tmp_path: Path) -> None:
     with pytest.raises(EdgenetError, match="does not exist"):
         read_file(tmp_path / "none.json")
     (tmp_path / "x.json").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(EdgenetError, match="is no latency report"):
+    with pytest.raises(EdgenetError, match="is not a latency report"):
         read_file(tmp_path / "x.json")

@@ -71,7 +71,7 @@ def test_more_layers_in_one() -> None:
 def test_another_shape_is_named() -> None:
     narrow = build(lambda b, x: _chain(b, x, 4))
     wide = renamed(build(lambda b, x: _chain(b, x, 8)))
-    with pytest.raises(EdgenetError, match=r"'model/tf\.nn\.0' and 'first' are in one place"):
+    with pytest.raises(EdgenetError, match=r"'model/tf\.nn\.0' and 'first' correspond but make"):
         match_tensors(wide, narrow)
 
 

@@ -139,7 +139,7 @@ FLOAT_REFUSALS: dict[str, tuple[Callable[[Program], Program], str]] = {
     "another softmax": (changed("SOFTMAX", beta=2.0), "its beta is 2.0; only beta 1"),
     "a shape that is not what comes out": (
         changed("CONV_2D", strideW=1),
-        "it should make [1, 6, 12, 8] and the file says [1, 6, 6, 8]",
+        "its output should be [1, 6, 12, 8] but the file says [1, 6, 6, 8]",
     ),
 }
 

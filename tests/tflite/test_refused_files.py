@@ -87,7 +87,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
     ),
     "several networks": (
         two_subgraphs,
-        "has 2 subgraphs (signatures: serving_default); edgenet reads files with one",
+        "has 2 subgraphs (signatures: serving_default); edgenet reads files with one subgraph",
     ),
     "several inputs": (
         ports([0, 5], None),

@@ -128,7 +128,7 @@ def test_score_calibration_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         )
         source = save(tmp_path, root, {"animals.txt": TEXT, "scores.csv": b"1,2,3,4\n"})
     (warning,) = open_source(source, SourceOptions()).warnings
-    assert "steps behind the scores (calibration or a threshold), the file scores.csv" in warning
+    assert "steps after the scores (calibration or a threshold), the file scores.csv" in warning
 
 
 def test_labels_of_another_number_are_refused_unless_others_are_given(tmp_path: Path) -> None:

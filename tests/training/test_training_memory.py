@@ -42,7 +42,7 @@ def test_a_batch_that_fits_is_found_and_named(
 def test_nothing_fits() -> None:
     error = out_of_memory(64, 2, lambda photos: False)
     assert str(error).startswith(
-        "there is not enough memory for a batch of 64, nor for one of 2; take a variant"
+        "there is not enough memory for a batch of 64, nor for one of 2; choose a variant"
     )
 
 

@@ -104,11 +104,11 @@ def test_only_a_test_part(tmp_path: Path) -> None:
 
 def test_no_class_folders_and_a_single_one(tmp_path: Path) -> None:
     write_photos(tmp_path / "one", {"blue": 2})
-    with pytest.raises(EdgenetError, match="single class; give a folder for each of at least two"):
+    with pytest.raises(EdgenetError, match="only one class; give a folder for each of at least two"):
         open_training_data(tmp_path / "one")
     (tmp_path / "flat").mkdir()
     (tmp_path / "flat" / "a.jpg").write_bytes(shape_photo("red", 0))
-    with pytest.raises(EdgenetError, match="no labels; put those of every class into a folder of its own"):
+    with pytest.raises(EdgenetError, match="no labels; put the photos of each class into a folder of its own"):
         open_training_data(tmp_path / "flat")
 
 

@@ -75,7 +75,7 @@ def test_other_processes_than_before(tmp_path: Path) -> None:
     command = [*TORCHRUN, "-m", "edgenet", "train", "--resume", str(tmp_path / "run")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode != 0
-    assert "the training ran in 1 processes, now there are 2; start it again with" in done.stderr
+    assert "the training ran in 1 processes, but now there are 2; start it again with" in done.stderr
 
 
 def test_alone_there_is_nothing_to_join() -> None:

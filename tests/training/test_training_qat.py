@@ -50,7 +50,7 @@ def test_what_does_not_fit_is_refused(checkpoint: str, shapes: Path, tmp_path: P
     run = tmp_path / "run"
     with pytest.raises(EdgenetError, match="give its checkpoint with --pretrained"):
         train(None, shapes, run, TrainingOptions(qat=FAST))
-    with pytest.raises(EdgenetError, match="is no checkpoint: its weights cannot be trained"):
+    with pytest.raises(EdgenetError, match="is not a checkpoint, so its weights cannot be trained"):
         train(None, shapes, run, TrainingOptions(qat=FAST, pretrained="some.tflite"))
     for change in ({"progressive": True}, {"weight_decay": 1e-4}, {"precision": "bfloat16"}):
         recipe = dataclasses.replace(QUICK, **change)
@@ -63,5 +63,5 @@ def test_what_does_not_fit_is_refused(checkpoint: str, shapes: Path, tmp_path: P
 def test_other_classes_are_refused(checkpoint: str, shapes: Path, tmp_path: Path) -> None:
     for name in ("blue", "violet"):
         shutil.copytree(shapes / "blue", tmp_path / "two" / name)
-    with pytest.raises(EdgenetError, match=r"knows 3 classes and not violet; --qat only refines"):
+    with pytest.raises(EdgenetError, match=r"knows 3 classes, but not violet; --qat only refines"):
         train(None, tmp_path / "two", tmp_path / "run", TrainingOptions(pretrained=checkpoint, qat=FAST))

@@ -64,7 +64,7 @@ def test_ctrl_c_saves_says_how_to_go_on_and_changes_nothing(
     out, before = tmp_path / "run", signal.getsignal(signal.SIGINT)
     with pytest.raises(TrainingStopped) as stopped:
         train(TINY, shapes, out, TrainingOptions(RECIPE), interrupt_at(photos))
-    assert stopped.value.remedy == f"go on with: edgenet train --resume {out}"
+    assert stopped.value.remedy == f"continue with: edgenet train --resume {out}"
     assert "stopped in epoch" in stopped.value.found
     assert signal.getsignal(signal.SIGINT) is before
     result = resume_training(out)
@@ -118,7 +118,7 @@ def test_other_photos(uninterrupted: Path, shapes: Path, tmp_path: Path, change:
         data = red.read_bytes()
         red.write_bytes(blue.read_bytes())
         blue.write_bytes(data)
-    with pytest.raises(EdgenetError, match=r"photos in .* are not those that the training began with"):
+    with pytest.raises(EdgenetError, match=r"photos in .* are not those that the training started with"):
         resume_training(uninterrupted, other)
 
 
@@ -128,7 +128,7 @@ def test_photos_that_were_moved(shapes: Path, uninterrupted: Path, tmp_path: Pat
 
 
 def test_nothing_to_go_on_with(tmp_path: Path) -> None:
-    with pytest.raises(EdgenetError, match=r"holds no training to go on with \(no state.safetensors\)"):
+    with pytest.raises(EdgenetError, match=r"holds no training to resume \(no state.safetensors\)"):
         resume_training(tmp_path)
 
 
@@ -165,5 +165,5 @@ def test_kill_9_changes_nothing(tmp_path: Path) -> None:
         arguments = ["--resume", str(run)]
     done = subprocess.run([*command, *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
     assert killed == 2
-    assert "goes on in epoch 4" in done.stdout
+    assert "continues in epoch 4" in done.stdout
     assert (run / NAME).read_bytes() == (tmp_path / "whole" / NAME).read_bytes()

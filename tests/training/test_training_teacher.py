@@ -77,7 +77,7 @@ def test_a_teacher_s_outputs_are_put_into_the_student_s_order() -> None:
 
 def test_a_teacher_that_lacks_a_class() -> None:
     teacher = fresh_network(parse_variant(TINY), ("red", "violet", "blue", "white"), seed=1)
-    with pytest.raises(EdgenetError, match=r"knows 4 classes and not green; train the teacher on the same"):
+    with pytest.raises(EdgenetError, match=r"knows 4 classes, but not green; train the teacher on the same"):
         teacher_of(teacher, LABELS, CPU)
 
 

@@ -132,7 +132,7 @@ def test_a_folder_that_holds_a_training_is_not_overwritten(
     trained: tuple[Training, list[str]], shapes: Path
 ) -> None:
     folder = Path(trained[0].out).parent
-    with pytest.raises(EdgenetError, match=r"holds a training already; go on with --resume .*run"):
+    with pytest.raises(EdgenetError, match=r"already holds a training; continue it with --resume .*run"):
         train(TINY, shapes, folder, TrainingOptions(QUICK))
 
 
@@ -166,13 +166,14 @@ def test_fine_tuning_learns_in_one_frozen_epoch(trained: tuple[Training, list[st
 
 def test_weights_of_another_width(trained: tuple[Training, list[str]]) -> None:
     with pytest.raises(
-        EdgenetError, match=r"holds mobilenet_v1_0.25_32, which has not the layers of mobilenet_v1_0.5_32"
+        EdgenetError,
+        match=r"holds mobilenet_v1_0.25_32, whose layers differ from those of mobilenet_v1_0.5_32",
     ):
         pretrained_network(parse_variant("mobilenet_v1_0.5_32"), ("a", "b"), trained[0].out, 0)
 
 
 def test_no_imagenet_weights_for_a_variant() -> None:
-    with pytest.raises(EdgenetError, match=r"no ImageNet weights for mobilenet_v1 of width 0.25; take one"):
+    with pytest.raises(EdgenetError, match=r"no ImageNet weights for mobilenet_v1 of width 0.25; choose one"):
         pretrained_network(parse_variant(TINY), ("a", "b"), "imagenet", 0)
 
 
@@ -208,7 +209,10 @@ def test_what_is_wrong_is_told_at_the_beginning(tmp_path: Path) -> None:
     assert result.skipped == (("red/0003.jpg", "red/0003.jpg is empty (0 bytes); copy it again"),)
     unequal, twice = lines[2:4]
     assert unequal.startswith("warning: the classes are unequal: 15 photos of red, 4 of blue")
-    assert twice == "warning: 4 validation photos are among the training photos too, so the accuracy flatters"
+    assert (
+        twice
+        == "warning: 4 validation photos are also among the training photos, so the accuracy looks better than it is"
+    )
     assert len(result.warnings) == 2
 
 

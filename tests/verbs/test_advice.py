@@ -30,15 +30,15 @@ def noise(
 
 def test_all_is_well() -> None:
     assert advise(errors(), noise(26.04, worst=0.05), "best") == (
-        "All is well: 31 of 32 answers are the float network's, the logits keep 26.0 dB; no layer stands out."
+        "All is well: 31 of 32 answers match the float network's, and the logits' SQNR is 26.0 dB; no layer stands out."
     )
-    assert advise(errors(), noise(26.0), "best").endswith("30% of it, comes from b/depthwise.")
+    assert advise(errors(), noise(26.0), "best").endswith("share of the noise (30%) comes from b/depthwise.")
 
 
 def test_the_layer_its_reason_and_the_remedy() -> None:
     outliers = ChannelUse(576, 0, 3, 40.2, 3.0)
     assert advise(errors(outliers), noise(15.0), "minmax") == (
-        "Most of the loss (80%) is in the activations; b/depthwise's output alone makes 30%: 3 of its 576 channels "
+        "Most of the loss (80%) is in the activations; b/depthwise's output alone causes 30%: 3 of its 576 channels "
         "reach more than 8 times as far as the median, up to 40 times. "
         "Convert again with --recipe best."
     )
@@ -49,12 +49,12 @@ def test_the_layer_its_reason_and_the_remedy() -> None:
     [
         (
             errors(ChannelUse(576, 0, 0, 7.0, 3.52)),
-            "its channels differ so much that the median one has 3.5 bits",
+            "its channels differ so much that the median one uses only 3.5 bits",
         ),
-        (errors(used=0.14), "these photos use 14% of its range"),
-        (errors(saturated=0.031), "3.1% of its values lie beyond its range"),
-        (errors(), "b/depthwise's output alone makes 30%."),
-        (errors(saturated=None), "b/depthwise's output alone makes 30%."),
+        (errors(used=0.14), "these photos use only 14% of its range"),
+        (errors(saturated=0.031), "3.1% of its values lie outside its range"),
+        (errors(), "b/depthwise's output alone causes 30%."),
+        (errors(saturated=None), "b/depthwise's output alone causes 30%."),
     ],
 )
 def test_reasons(found: LayerErrors, reason: str) -> None:
@@ -69,13 +69,15 @@ def test_saturation_asks_for_photos() -> None:
 
 def test_spread_over_layers() -> None:
     text = advise(errors(), noise(15.0, worst=0.1), "minmax")
-    assert "activations and spread over many layers. Convert again" in text
+    assert "activations and is spread over many layers. Convert again" in text
     assert text.endswith("--recipe best.")
 
 
 def test_weights() -> None:
     text = advise(errors(), noise(15.0, worst=0.02, weights=0.9, of_weights=0.6), "minmax")
-    assert text.startswith("Most of the loss (90%) is in the weights; b/depthwise's weights alone make 60%. ")
+    assert text.startswith(
+        "Most of the loss (90%) is in the weights; b/depthwise's weights alone cause 60%. "
+    )
 
 
 def test_what_was_tried_already_is_not_advised() -> None:
@@ -84,7 +86,8 @@ def test_what_was_tried_already_is_not_advised() -> None:
 
 def test_layers_in_float_are_the_last_resort() -> None:
     last_resort = (
-        "As a last resort, convert again with --keep-float b/depthwise: it says what that gains and costs."
+        "As a last resort, convert again with --keep-float b/depthwise: "
+        "edgenet reports its gain and its cost."
     )
     assert advise(errors(), noise(15.0), "best", "b/depthwise").endswith(last_resort)
     for found, decibels, recipe in (
@@ -100,7 +103,7 @@ def test_weights_of_an_equalized_file() -> None:
     layers = (LayerShare("a", 0.01, None), LayerShare("b/depthwise", 0.09, None))
     found = NoiseShares(8, 15.0, 16.0, 0.9, 0.1, 1.0, layers)
     assert advise(errors(), found, "best", "auto").startswith(
-        "Most of the loss (90%) is in the weights; of an equalized file nobody can say which layers' weights. "
+        "Most of the loss (90%) is in the weights; in an equalized file it cannot be traced to single layers. "
         "As a last resort, convert again with --keep-float auto"
     )
 

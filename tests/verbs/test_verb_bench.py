@@ -67,7 +67,7 @@ def test_refused_before_anything_runs(
 
 def test_what_the_device_s_script_says_is_passed_on(models: list[Path]) -> None:
     with pytest.raises(
-        EdgenetError, match=r"measuring on local failed: CPU 4000 is not among those that can be used"
+        EdgenetError, match=r"measuring on local failed: CPU 4000 is not among the usable CPUs"
     ):
         edgenet.bench(models, ["local"], BenchOptions(affinity="4000"))
 

@@ -48,7 +48,7 @@ def test_two_models_in_turns(tmp_path: Path) -> None:
 
 def test_one_of_each_is_refused(tmp_path: Path) -> None:
     report = written(tmp_path / "a.json", latency())
-    with pytest.raises(EdgenetError, match="are a report and a model; give two reports, or two models"):
+    with pytest.raises(EdgenetError, match="only one is a report; give two reports, or two models"):
         edgenet.compare(report, tmp_path / "b.edgenet")
     several = written(tmp_path / "c.json", [latency(), latency()])
     with pytest.raises(EdgenetError, match="holds 2 reports"):

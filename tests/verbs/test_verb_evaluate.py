@@ -133,8 +133,8 @@ def test_float_and_int8_and_source_side_by_side(made: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (SourceOptions(normalization="centred"), "none of the models is an .onnx"),
-        (SourceOptions(resolution=96), "all of the models have a resolution of their own"),
+        (SourceOptions(normalization="centred"), "none of the models is one"),
+        (SourceOptions(resolution=96), "all of the models have a fixed resolution"),
     ],
 )
 def test_an_option_that_no_model_takes_is_refused(

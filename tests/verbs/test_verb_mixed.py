@@ -77,7 +77,7 @@ def test_auto_leaves_a_good_file_alone(graph: Graph, good: QuantizedGraph) -> No
     mixed, found = keep(good, graph, "auto")
     assert mixed is good
     assert found.sqnr_before_db > ENOUGH_DB
-    assert found.reason.startswith("int8 is good as it is")
+    assert found.reason.startswith("int8 is already good enough")
     assert (found.layers, found.added_bytes, found.latency_ratio, found.steps) == ((), 0, None, ())
     assert found.sqnr_after_db == found.sqnr_before_db
 
@@ -112,9 +112,9 @@ def test_names_and_patterns(graph: Graph) -> None:
 @pytest.mark.parametrize(
     ("names", "found"),
     [
-        ("expnd", "no layer with weights is called 'expnd'; like it are expand"),
-        ("logits,sum", "no layer with weights is called 'sum'; like it are "),
-        ("features.*", "no layer with weights is called 'features.*'; like it are "),
+        ("expnd", "no layer with weights is called 'expnd'; similar names are expand"),
+        ("logits,sum", "no layer with weights is called 'sum'; similar names are "),
+        ("features.*", "no layer with weights is called 'features.*'; similar names are "),
         ("*", "names all 7 layers with weights; use --float"),
         (" , ", "names no layer"),
     ],
@@ -193,7 +193,7 @@ def test_package_takes_the_file(converted: Conversion, tmp_path: Path) -> None:
 def test_a_wrong_name_is_told_before_the_work(made: Path, few: Path, tmp_path: Path) -> None:
     stages: list[str] = []
     with pytest.raises(
-        EdgenetError, match="no layer with weights is called 'clasifier'; like it are classifier"
+        EdgenetError, match="no layer with weights is called 'clasifier'; similar names are classifier"
     ):
         convert(
             str(made / "small.safetensors"),

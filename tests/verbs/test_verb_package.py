@@ -110,7 +110,7 @@ def refuse(out: Path, match: str, call: Callable[[], object]) -> None:
 
 
 def test_no_labels(colours: Path, out: Path) -> None:
-    refuse(out, "carries no labels; give them with --labels", lambda: edgenet.package(colours, out))
+    refuse(out, "has no labels; give them with --labels", lambda: edgenet.package(colours, out))
 
 
 def test_labels_that_cannot_be_read(colours: Path, out: Path, tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_a_float_source_needs_photos_and_an_int8_model(
     )
     refuse(
         out,
-        "is a float model itself",
+        "is already a float model",
         lambda: edgenet.package(colours, out, names, colour_folders, source),
     )
 

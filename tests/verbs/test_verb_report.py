@@ -31,7 +31,7 @@ SUSTAINED = {
     "curve": CURVE,
 }
 PROFILE = {
-    "method": "growing beginnings of the network, timed in turns",
+    "method": "growing prefixes of the network, timed alternately",
     "clock": "CPU time",
     "threads": 1,
     "operators": [
@@ -57,7 +57,7 @@ def results(tmp_path: Path) -> list[Path]:
 def test_operators_too_quick_for_their_clock(tmp_path: Path) -> None:
     quick = {**PROFILE, "operators": [{**PROFILE["operators"][0], "ms": 0.0}]}
     report = latency("small", 2.0, profile=quick, route="benchmark_model")
-    assert "operators     all below what growing beginnings" in table(report)
+    assert "operators     all too fast to be timed with growing prefixes" in table(report)
     found = edgenet.report([written(tmp_path / "a.json", report)], tmp_path / "page.html")
     assert "<td>0.000</td><td>0.0%</td>" in Path(found.files[0]).read_text()
 
@@ -118,7 +118,7 @@ def test_reports_are_told_apart(tmp_path: Path) -> None:
 
 def test_refusals(tmp_path: Path) -> None:
     report = written(tmp_path / "a.json", latency())
-    with pytest.raises(EdgenetError, match=r"is no \.html"):
+    with pytest.raises(EdgenetError, match=r"does not end in \.html"):
         edgenet.report([report], tmp_path / "page.pdf")
     with pytest.raises(EdgenetError, match=r"has the schema something\.else, expected"):
         edgenet.report([written(tmp_path / "b.json", {"schema": "something.else"})], tmp_path / "page.html")

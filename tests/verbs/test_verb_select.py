@@ -55,7 +55,7 @@ def test_a_choice_and_again(photos: Path, tmp_path: Path, monkeypatch: pytest.Mo
     assert "training mobilenet_v1_0.25_64" in told
     # All untrained ones were measured by the first call; the best is measured once more, as it was trained.
     assert [line for line in told if line.startswith("measuring")] == [
-        f"measuring {found.best.variant} as it was trained"
+        f"measuring {found.best.variant} again, trained"
     ]
     (trained,) = read_file(out / found.best.variant / LATENCY_FILE)
     assert (found.candidate.p50_ms, found.candidate.bytes) == (trained.p50_ms, found.best.bytes)
@@ -77,10 +77,10 @@ def test_the_best_no_longer_fits_once_it_is_trained(photos: Path, tmp_path: Path
     told: list[str] = []
     budget = Budget(1000, (found.best.bytes + 25_000) / 1e6)
     with pytest.raises(
-        EdgenetError, match=r"none of the 1 that were trained fits 1000 ms and 0\.\d+ MB any more"
+        EdgenetError, match=r"none of the 1 trained networks still fits 1000 ms and 0\.\d+ MB"
     ):
         edgenet.select(photos, out, budget, grids, QUICK, say=told.append)
-    assert told[-1].startswith(f"{found.best.variant} does not fit, trained: p50 ")
+    assert told[-1].startswith(f"{found.best.variant} no longer fits, trained: p50 ")
 
 
 def test_refusals(photos: Path, tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_it_goes_on_after_a_kill(photos: Path, tmp_path: Path) -> None:
     assert read_row(first) is None  # timed when all are trained
     made = (first / MADE_FILE).stat().st_mtime_ns
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert "goes on in epoch 3" in done.stdout
+    assert "continues in epoch 3" in done.stdout
     assert "epoch 2/4" not in done.stdout
     assert (first / MADE_FILE).stat().st_mtime_ns == made
     assert len(table(out)) == 2

@@ -109,7 +109,7 @@ def test_what_a_machine_finds_comes_back_as_one_line(
 
 def test_no_ray_there(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(
-        EdgenetError, match=r"there is no Ray at 127\.0\.0\.1:1 .*; start one with `ray start --head`"
+        EdgenetError, match=r"cannot reach Ray at 127\.0\.0\.1:1 .*; start one with `ray start --head`"
     ):
         edgenet.sweep(photos, tmp_path / "grid", GRID, replace(QUICK, ray="127.0.0.1:1"))
 

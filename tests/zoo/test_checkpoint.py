@@ -106,7 +106,7 @@ def test_foreign_metadata_is_refused(saved: Path) -> None:
         '"efficientnet_1.0_96" is not the name': change(metadata, variant="efficientnet_1.0_96"),
         "with 4 classes: 2 tensors of another shape": change(metadata, options={**options, "classes": 4}),
         "3 outputs and 2 labels": change(metadata, labels=["cat", "dog"]),
-        "format 2, this edgenet reads up to 1": change(metadata, format=2),
+        "format 2, but this edgenet reads formats up to 1": change(metadata, format=2),
         "damaged metadata .*variant": {k: v for k, v in metadata.items() if k != "variant"},
         "damaged metadata .*padding": change(
             metadata, options={k: v for k, v in options.items() if k != "padding"}
@@ -145,7 +145,7 @@ def test_damaged_files_are_refused(saved: Path) -> None:
     whole = saved.read_bytes()
     for content in (b"", b"text", whole[:-1], whole[: len(whole) // 2], whole + b"x"):
         saved.write_bytes(content)
-        with pytest.raises(EdgenetError, match="not a whole safetensors file"):
+        with pytest.raises(EdgenetError, match="not a complete safetensors file"):
             load_checkpoint(saved)
     safetensors.torch.save_file({"a": torch.zeros(1)}, saved)
     with pytest.raises(EdgenetError, match="without edgenet's metadata"):
@@ -183,7 +183,7 @@ def test_load_network_takes_slim_arrays(shared_data: Path) -> None:
     ("source", "said"),
     [
         ("mobilenet_v1_0.5_160", "no pretrained weights for mobilenet_v1_0.5_160; .*mobilenet_v2_1.0_224"),
-        ("mobilenet_v3_1.0_224", "is not the name of a variant; the nearest are"),
+        ("mobilenet_v3_1.0_224", "is not the name of a variant; the nearest names are"),
         ("absent.safetensors", "there is no file absent.safetensors"),
         ("some/folder/model", "there is no file some/folder/model"),
     ],

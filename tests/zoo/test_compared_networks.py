@@ -93,5 +93,5 @@ def test_weights_with_another_resolution(name: str, tmp_path: Path) -> None:
     if variant.architecture == "squeezenet":
         assert load_network(path, 96).variant.resolution == 96
         return
-    with pytest.raises(EdgenetError, match="fit 67 pixels alone"):
+    with pytest.raises(EdgenetError, match="fit only 67 pixels"):
         load_network(path, 96)

@@ -87,7 +87,7 @@ def test_paper_as_a_table_gives_every_reason_once() -> None:
     number = vgg[3]
     assert f" {number}: the fully connected layers are left out" in joined
     assert vgg[4:] == ["138.34", "138", "="]
-    assert f"of {2 * len(FIGURES) - 1} figures are the paper's" in joined
+    assert f"of {2 * len(FIGURES) - 1} figures equal the published ones" in joined
 
 
 def test_listing_needs_no_compiler() -> None:

@@ -34,7 +34,7 @@ def test_other_functions() -> None:
 
 
 def test_what_does_not_fit_is_told() -> None:
-    with pytest.raises(ValueError, match="8 channels got 4"):
+    with pytest.raises(ValueError, match="8 input channels got 4"):
         RULES[F.conv2d](torch.zeros(1, 4, 5, 5), torch.zeros(2, 8, 1, 1), None, (1, 1), (0, 0), (1, 1), 1)
     with pytest.raises(ValueError, match="7 inputs got 6"):
         RULES[F.linear](torch.zeros(2, 6), torch.zeros(4, 7))

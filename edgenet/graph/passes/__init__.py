@@ -1,1 +1,1 @@
-"""Rewriting a graph into an equal one that is smaller or that a file can hold: one kind for each module."""
+"""Rewrites a graph into an equal one that is smaller or fits into a file; one kind of rewrite per module."""

@@ -1,4 +1,4 @@
-"""Fusing activations into the operators before them, and recognising hard-swish where it was written out."""
+"""Fuses activations into the operators before them, and recognises hard-swish made of several operators."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgenet.graph.operators import FUSING, Activation, Affine, Binary, Unary
 
 
 def fuse_activations(graph: Graph) -> Graph:
-    """Moves relu and relu6 into the convolution, fully connected or elementwise operator that they follow."""
+    """Move relu and relu6 into the convolution, fully connected or elementwise operator that they follow."""
     for node in graph.nodes:
         if not (isinstance(node.operator, Unary) and node.operator.kind in ("relu", "relu6")):
             continue
@@ -28,7 +28,7 @@ def fuse_activations(graph: Graph) -> Graph:
 
 
 def recognise_hard_functions(graph: Graph) -> Graph:
-    """relu6(x + 3) / 6 becomes hard_sigmoid, and x * hard_sigmoid(x) becomes hard_swish (arXiv 1905.02244, 5.2)."""
+    """Replace relu6(x + 3) / 6 by hard_sigmoid, x * hard_sigmoid(x) by hard_swish (arXiv 1905.02244, 5.2)."""
     return _recognise_hard_swish(_recognise_hard_sigmoid(graph))
 
 
@@ -42,7 +42,7 @@ def _recognise_hard_sigmoid(graph: Graph) -> Graph:
 
 
 def _gated(producers: Mapping[str, Node], name: str) -> str | None:
-    """The x of a tensor that is relu6(x + 3)."""
+    """Return x if the tensor `name` is relu6(x + 3), else None."""
     clipped = producers.get(name)
     shifted = producers.get(clipped.inputs[0]) if clipped and _is(clipped, "relu6") else None
     return shifted.inputs[0] if shifted and _is_affine(shifted, 1, 3) else None
@@ -54,7 +54,7 @@ def _put(graph: Graph, node: Node, kind: str, x: str) -> Graph:
 
 
 def _recognise_hard_swish(graph: Graph) -> Graph:
-    """x * hard_sigmoid(x), or (x * relu6(x + 3)) / 6."""
+    """Replace x * hard_sigmoid(x) and (x * relu6(x + 3)) / 6 by hard_swish."""
     producers = graph.producers()
     for node in graph.nodes:
         product = producers.get(node.inputs[0]) if _is_affine(node, 1 / 6, 0) else node

@@ -1,4 +1,4 @@
-"""Folding x * scale + offset (batch norm, normalization, biases) into the convolutions around it."""
+"""Folds x * scale + offset (batch norm, normalization, biases) into the operators around it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgenet.graph.operators import WEIGHTED, Affine, Conv2D, DepthwiseConv2D, F
 
 
 def fold_affine(graph: Graph) -> Graph:
-    """Folds every Affine that can go into the operator before it, another Affine, or the operators after it."""
+    """Fold every Affine into the operator before it or all operators after it, wherever that is exact."""
     while True:
         folded = _fold_first(graph)
         if folded is None:
@@ -39,14 +39,14 @@ def _fold_first(graph: Graph) -> Graph | None:
 
 
 def _after(before: Node, affine: Affine) -> Weighted | Affine | None:
-    """The operator `before` with an Affine behind it, as one operator; None where that cannot be."""
+    """Return one operator for `before` followed by an Affine, or None if they cannot be merged."""
     operator = before.operator
     if isinstance(operator, Affine):
         return Affine(operator.scale * affine.scale, operator.offset * affine.scale + affine.offset)
     if not isinstance(operator, WEIGHTED) or operator.activation.value != "none":
         return None
     scale, offset = affine.scale.astype(np.float64), affine.offset.astype(np.float64)
-    # the output channel is the first axis of a weight, but for depthwise, where it is the last
+    # the output channel is a weight's first axis, except for depthwise, where it is the last
     factors = scale if isinstance(operator, DepthwiseConv2D) else _as_first_axis(scale, operator.weight.ndim)
     bias = (operator.bias * scale + offset).astype(np.float32)
     return replace(operator, weight=(operator.weight * factors).astype(np.float32), bias=bias)
@@ -63,9 +63,9 @@ def _merge(graph: Graph, before: Node, node: Node, operator: Weighted | Affine) 
 
 
 def takes_affine(consumer: Node, affine: Affine) -> bool:
-    """Whether an Affine in front of this node can be folded into it exactly.
+    """Return whether an Affine before this node can be folded into it exactly.
 
-    An offset cannot where the picture is padded: the padding's zeros come after the offset.
+    An offset cannot be folded if the convolution pads: its zeros are added after the offset.
     """
     operator = consumer.operator
     if isinstance(operator, FullyConnected):
@@ -93,7 +93,13 @@ def _fold_forward(graph: Graph, node: Node, consumers: list[Node]) -> Graph:
 
 
 def fold_into_input(operator: object, affine: Affine, channels: int) -> Weighted:
-    """The weighted operator that does to x what `operator` does to x * scale + offset (away from padding)."""
+    """Return the operator that gives for x what `operator` gives for x * scale + offset (away from padding).
+
+    Args:
+        operator: a convolution, depthwise convolution or fully connected layer.
+        affine: the scale and offset, [C] or [1] each.
+        channels: C, the number of channels of x.
+    """
     assert isinstance(operator, WEIGHTED)
     scale = np.broadcast_to(affine.scale.astype(np.float64), (channels,))
     offset = np.broadcast_to(affine.offset.astype(np.float64), (channels,))
@@ -102,7 +108,7 @@ def fold_into_input(operator: object, affine: Affine, channels: int) -> Weighted
         case FullyConnected():
             bias = weight @ offset
         case Conv2D():
-            # group g reads its own part of the channels
+            # each group reads only its own part of the channels
             size = channels // operator.groups
             group = np.arange(weight.shape[0]) // (weight.shape[0] // operator.groups)
             part = group[:, None] * size + np.arange(size)

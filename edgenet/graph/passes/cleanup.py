@@ -1,4 +1,4 @@
-"""Removing what does nothing: unused nodes, reshapes and concatenations of their own kind, the scores' softmax."""
+"""Removes superfluous nodes: unused ones, repeated reshapes and concatenations, and the final softmax."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edgenet.graph.operators import Concat, Mean, Reshape, Softmax
 
 
 def drop_unused(graph: Graph) -> Graph:
-    """Removes nodes whose result nobody reads."""
+    """Remove the nodes that the output does not depend on."""
     needed, nodes = {graph.output}, []
     for node in reversed(graph.nodes):
         if node.output in needed:
@@ -21,7 +21,7 @@ def drop_unused(graph: Graph) -> Graph:
 
 
 def merge_reshapes(graph: Graph) -> Graph:
-    """Joins a Reshape with the Reshape or the Mean before it, and removes one that changes nothing."""
+    """Merge each Reshape with the Reshape or Mean before it, and remove each that keeps the shape."""
     for name in [node.name for node in graph.nodes if isinstance(node.operator, Reshape)]:
         graph = _merge_reshape(graph, next(node for node in graph.nodes if node.name == name))
     return drop_unused(graph)
@@ -46,7 +46,7 @@ def _merge_reshape(graph: Graph, node: Node) -> Graph:
 
 
 def merge_concats(graph: Graph) -> Graph:
-    """Joins a Concat with those before it along the same axis that nobody else reads."""
+    """Merge each Concat with the Concats before it that use the same axis and have no other reader."""
     uses, made = graph.uses(), graph.producers()
     for node in graph.nodes:
         if isinstance(node.operator, Concat):
@@ -56,14 +56,14 @@ def merge_concats(graph: Graph) -> Graph:
 
 
 def _parts(before: Node | None, operator: Concat, name: str, uses: Counter[str]) -> tuple[str, ...]:
-    """The tensors that `name` is made of, where it is a Concat that can be joined; else itself."""
+    """Return the inputs of the Concat that makes `name` if it can be merged, else `name` alone."""
     if before is None or before.operator != operator or uses[name] > 1:
         return (name,)
     return before.inputs
 
 
 def drop_final_softmax(graph: Graph) -> Graph:
-    """Lets the graph end in its logits; the file's layout adds the softmax in float."""
+    """Remove a softmax at the end, so that the graph gives logits; the file's layout adds a float softmax."""
     producers, uses = graph.producers(), graph.uses()
     reader, node = None, producers.get(graph.output)
     while node and isinstance(node.operator, Reshape) and uses[node.output] == 1:

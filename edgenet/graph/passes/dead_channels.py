@@ -1,7 +1,8 @@
-"""Cutting out channels that always have the same value, wherever the network stays exactly the same.
+"""Removes channels whose value is constant, wherever the network's result stays the same.
 
-Real networks have them: TF-slim's MobileNetV1 1.0/224 has 8 in its first layer, whose weights training has driven to
-zero. They cost time and bytes, and their huge or tiny folded weights trouble a quantizer (arXiv 1806.08342, 3.1.3).
+Real networks have such channels: TF-slim's MobileNetV1 1.0/224 has 8 in its first layer, because training has
+driven their weights to zero. They cost time and bytes, and their huge or tiny folded weights make
+quantization less accurate (arXiv 1806.08342, 3.1.3).
 """
 
 from __future__ import annotations
@@ -18,17 +19,18 @@ from edgenet.graph.shapes import infer_shape
 Vector = NDArray[np.float64]
 
 TOLERANCE = 1e-4
-"""How far a channel may move, in the worst case, and still count as constant: a step of int8 is some 1e-2."""
+"""The widest worst-case range of a channel that still counts as constant; an int8 step is about 1e-2."""
 
 TILE = 8
-"""Kernels work on channels in groups of 8 or more: 25 channels take as long as 32 (XNNPACK's int8 tiles)."""
+"""Kernels process channels in tiles of 8 or more: 25 channels take as long as 32 (XNNPACK's int8 tiles)."""
 
 
 def drop_dead_channels(graph: Graph) -> Graph:
-    """The same network without channels that are provably constant.
+    """Return the same network without channels that are provably constant.
 
-    A channel goes only if every reader can do without it: a convolution takes its constant into the bias (not where
-    it is padded and the constant is not zero: the padding would be missed), a depthwise layer loses the channel too.
+    A channel is removed only if every reader can do without it. A convolution adds the constant's effect to
+    its bias; if it pads, the constant must be zero, because the bias also acts on the zero padding. A
+    depthwise layer loses the same channel.
     """
     bounds = _channel_bounds(graph)
     for node in graph.nodes:
@@ -38,14 +40,14 @@ def drop_dead_channels(graph: Graph) -> Graph:
 
 
 def _drop_from(graph: Graph, name: str, bounds: dict[str, tuple[Vector, Vector]]) -> Graph:
-    """Cuts the dead channels that the convolution `name` makes, and what follows from it."""
+    """Remove the dead output channels of the convolution `name`, here and in the nodes that read them."""
     node = next(n for n in graph.nodes if n.name == name)
     chain = _depthwise_chain(graph, node)
     if chain is None:
         return graph
     last = chain[-1]
     low, high = bounds[last.output]
-    dead = high - low <= TOLERANCE  # what the links before it do is seen by nobody else
+    dead = high - low <= TOLERANCE  # no other node reads the earlier outputs of this chain
     readers = [n for n in graph.nodes if last.output in n.inputs]
     if any(any(getattr(n.operator, "pads", ())) for n in readers):
         dead &= np.maximum(np.abs(low), np.abs(high)) <= TOLERANCE
@@ -61,7 +63,7 @@ def _drop_from(graph: Graph, name: str, bounds: dict[str, tuple[Vector, Vector]]
 
 
 def _whole_tiles(dead: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """As many of the dead channels as leave a number of channels that fills the kernels' tiles."""
+    """Return the dead channels to remove: as many as leave a multiple of TILE channels, and at least TILE."""
     remaining = -(-int((~dead).sum()) // TILE) * TILE
     surplus = len(dead) - max(remaining, TILE)
     cut = np.zeros_like(dead)
@@ -70,9 +72,9 @@ def _whole_tiles(dead: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _depthwise_chain(graph: Graph, first: Node) -> list[Node] | None:
-    """The convolution and the depthwise layers and means behind it, one after the other, up to where channels mix.
+    """Return a convolution and the depthwise layers and means after it, up to the layers that mix channels.
 
-    None where another kind of node reads one of them.
+    The result is None if any other kind of node reads one of them, or if one of them is the graph's output.
     """
     chain = [first]
     while True:
@@ -136,7 +138,7 @@ def _without_inputs(node: Node, keep: NDArray[np.bool_], values: Vector) -> Node
 
 
 def _channel_bounds(graph: Graph) -> dict[str, tuple[Vector, Vector]]:
-    """For every tensor the least and greatest value that each channel can take, whatever the picture is."""
+    """Return for every tensor the lowest and highest value of each channel over all possible pictures."""
     pixels = graph.takes_pixels()
     ends = np.array([-pixels.zero_point, 255 - pixels.zero_point]) * pixels.scale
     channels = graph.shapes[graph.input][-1]
@@ -163,7 +165,7 @@ def _bounds_of(node: Node, sources: list[tuple[Vector, Vector]], channels: int) 
         low, high = (np.repeat(end, repeat)[:, None] for end in (low, high))
     else:
         weight = operator.weight.astype(np.float64).reshape(channels, -1, len(low))
-    with np.errstate(invalid="ignore"):  # 0 * inf: a weight of zero ignores an unknown input
+    with np.errstate(invalid="ignore"):  # 0 * inf is NaN, but a zero weight ignores an unknown input
         lowest = np.nan_to_num(
             np.minimum(weight * low, weight * high), nan=0.0, neginf=-np.inf, posinf=np.inf
         )

@@ -1,4 +1,4 @@
-"""Weights that no training means to give: NaN and infinity, which are refused, and layers of nothing but zeros."""
+"""Finds faulty weights: NaN and infinity, which are refused, and layers whose weights are all zero."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from edgenet.graph.operators import WEIGHTED, Affine, FloatArray, Operator
 
 
 def check_finite(graph: Graph) -> None:
-    """Looks at every constant of the network.
+    """Check every constant of the network.
 
     Raises:
-        EdgenetError: a layer holds NaN or infinity; the line names the layer and says how many values are.
+        EdgenetError: a layer holds NaN or infinity; the message names the layer and counts these values.
     """
     for node in graph.nodes:
         for what, array in _constants(node.operator).items():
@@ -26,7 +26,7 @@ def check_finite(graph: Graph) -> None:
 
 
 def count_not_finite(array: FloatArray) -> str:
-    """How many values are no numbers, in words; empty where all are."""
+    """Return how many values are NaN or infinite, such as "3 NaN and 1 infinite"; empty if all are finite."""
     if np.isfinite(array).all():
         return ""
     counts = {"NaN": int(np.isnan(array).sum()), "infinite": int(np.isinf(array).sum())}
@@ -34,7 +34,7 @@ def count_not_finite(array: FloatArray) -> str:
 
 
 def silent_layers(graph: Graph) -> tuple[str, ...]:
-    """The layers whose weights are all zero: whatever the picture, they give their biases."""
+    """Return the names of the layers whose weights are all zero: they give their biases for every picture."""
     return tuple(
         node.name
         for node in graph.nodes

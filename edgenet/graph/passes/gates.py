@@ -1,8 +1,9 @@
-"""The gates of squeeze-and-excite, x * hard_sigmoid(y), in as few operators and roundings as a .tflite file can.
+"""Writes squeeze-and-excite gates, x * hard_sigmoid(y), with as few operators and roundings as possible.
 
-hard_sigmoid(y) is relu6(y + 3) / 6. Its 3 goes into the bias of the convolution that makes y, relu6 into its
-activation, and the division by 6 behind the product, where the next convolution takes it into its weights. An int8
-gate is then rounded once, on a range from 0 to 6, and not also as y, whose range may be many times as wide.
+hard_sigmoid(y) is relu6(y + 3) / 6. The 3 goes into the bias of the convolution that makes y, and relu6
+becomes its activation. The division by 6 moves after the product, and the next convolution folds it into its
+weights. An int8 gate is then rounded once, on a range from 0 to 6; y, whose range may be many times wider, is
+not rounded as well.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from edgenet.graph.passes.lowering import is_hard_sigmoid, lower_hard_sigmoid
 
 
 def lower_gates(graph: Graph) -> Graph:
-    """Every hard_sigmoid in operators that a file has, most of them in the layers around."""
+    """Replace every hard_sigmoid by operators that a file has; fold most into neighbouring layers."""
     if not any(is_hard_sigmoid(node) for node in graph.nodes):
         return graph
     graph = lower_hard_sigmoid(graph)
@@ -28,7 +29,7 @@ def lower_gates(graph: Graph) -> Graph:
 
 
 def _scale_the_product(graph: Graph, scaling: Node) -> Graph:
-    """(g * s) * x as (g * x) * s, where a layer behind the product takes the scale."""
+    """Turn (g * s) * x into (g * x) * s if all layers after the product can fold the scale s."""
     affine, readers = scaling.operator, [node for node in graph.nodes if scaling.output in node.inputs]
     assert isinstance(affine, Affine)
     if len(readers) != 1 or scaling.output == graph.output or not _is_plain_scale(affine):
@@ -38,7 +39,7 @@ def _scale_the_product(graph: Graph, scaling: Node) -> Graph:
     if not _is_plain_product(product) or product.output == graph.output or not behind:
         return graph
     if product.inputs.count(scaling.output) != 1:
-        return graph  # a square would have the scale twice
+        return graph  # a product of the tensor with itself would need the scale twice
     if not all(takes_affine(node, affine) for node in behind):
         return graph
     unscaled = graph.unused_name(f"{product.output}/unscaled")
@@ -53,7 +54,7 @@ def _scale_the_product(graph: Graph, scaling: Node) -> Graph:
 
 
 def _is_plain_scale(affine: Affine) -> bool:
-    """One factor for all channels, and nothing added."""
+    """Return whether the Affine has one factor for all channels and no offset."""
     return affine.scale.size == 1 and not np.any(affine.offset)
 
 

@@ -1,4 +1,4 @@
-"""Operators that a .tflite file lacks, written with those that it has."""
+"""Replaces operators that a .tflite file lacks by ones that it has."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from edgenet.graph.operators import Activation, Affine, DepthwiseConv2D, Reshape
 
 
 def is_hard_sigmoid(node: Node) -> bool:
-    """Whether this node is a hard_sigmoid, which no file has."""
+    """Return whether this node is a hard_sigmoid, which .tflite files lack."""
     return isinstance(node.operator, Unary) and node.operator.kind == "hard_sigmoid"
 
 
 def lower_hard_sigmoid(graph: Graph) -> Graph:
-    """hard_sigmoid(x) as relu6(x + 3) / 6, of Affine and relu6."""
+    """Replace hard_sigmoid(x) by relu6(x + 3) / 6, made of two Affines and a relu6."""
     nodes: list[Node] = []
     shapes: dict[str, Shape] = {}
     for node in graph.nodes:
@@ -38,9 +38,9 @@ def _affine(scale: float, offset: float) -> Affine:
 
 
 def lower_affine(graph: Graph) -> Graph:
-    """Every Affine that could not be folded becomes a depthwise 1x1 convolution.
+    """Replace every Affine that could not be folded by a depthwise 1x1 convolution.
 
-    One operator instead of a MUL and an ADD, and in int8 a scale of its own for each channel.
+    This is one operator instead of a MUL and an ADD, and its int8 weights are quantized per channel.
     """
     nodes: list[Node] = []
     shapes: dict[str, Shape] = {}

@@ -1,4 +1,4 @@
-"""Names for people: tensors and nodes are called after the module that they come from."""
+"""Gives tensors and nodes readable names: those of the modules that they come from."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ OPERATOR_SUFFIX = re.compile(r"/[A-Z][A-Za-z]*(_\d+)?$")
 
 
 def name_after_modules(graph: Graph) -> Graph:
-    """Calls every node and its tensor after its module's path: "features.0/conv", not ".../activation/Clip".
+    """Name every node and its tensor after its module's path: "features.0/conv", not ".../activation/Clip".
 
-    Exporters repeat a module's name in its children ("features/features.0") and add the operator's; both go.
+    Exporters repeat a module's name in its children ("features/features.0") and append the operator's name;
+    both are removed.
     """
     names: dict[str, str] = {graph.input: graph.input}
     taken = {graph.input}

@@ -1,7 +1,7 @@
-"""Padding: taken into the convolutions, and put out again where a .tflite file cannot say it inside.
+"""Moves padding into the convolutions, and out again if a .tflite convolution cannot express it.
 
-A .tflite convolution knows two paddings, SAME (TensorFlow's rule) and VALID (none). Every other one needs a
-PAD operator in front.
+A .tflite convolution knows two paddings, SAME (TensorFlow's rule) and VALID (none). Any other padding needs a
+PAD operator before the convolution.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from edgenet.graph.shapes import infer_shape, same_pads
 
 
 def absorb_padding(graph: Graph) -> Graph:
-    """Moves zero padding into the convolutions that read it."""
-    for node in reversed(graph.nodes):  # of two Pads in a row, the one next to the convolution goes first
+    """Move zero padding into the convolutions that read it."""
+    for node in reversed(graph.nodes):  # of two Pads in a row, the later one must move first
         if not isinstance(node.operator, Pad) or node.operator.value != 0 or node.output == graph.output:
             continue
         consumers = [n for n in graph.nodes if node.output in n.inputs]
@@ -36,14 +36,23 @@ def _with_more_padding(consumer: Node, padding: Node) -> Node:
 
 
 def file_padding(operator: Conv2D | DepthwiseConv2D | Pool, size: tuple[int, int]) -> str | None:
-    """How a .tflite file says this padding of a picture of this size: "VALID", "SAME", or None for not at all."""
+    """Return the .tflite name of this padding, "VALID" or "SAME", or None if it is neither.
+
+    Args:
+        operator: the padded operator.
+        size: height and width of its input, on which SAME depends.
+    """
     if not any(operator.pads):
         return "VALID"
     return "SAME" if operator.pads == same_pads(size, operator) else None
 
 
 def lower_padding(graph: Graph) -> Graph:
-    """Puts a Pad in front of every operator whose padding is neither SAME nor VALID."""
+    """Put a Pad before every operator whose padding is neither SAME nor VALID.
+
+    Raises:
+        EdgenetError: an average pooling has such a padding and does not count it; a Pad would be counted.
+    """
     nodes: list[Node] = []
     shapes: dict[str, Shape] = {}
     for node in graph.nodes:
@@ -67,7 +76,7 @@ def _padding_before(node: Node) -> Pad:
     assert isinstance(operator, WINDOWED)
     if isinstance(operator, Pool) and operator.kind == "average":
         raise EdgenetError(
-            f"the average pooling '{node.name}' leaves a padding of {tuple(operator.pads)} out of its count",
-            "use count_include_pad=True, or padding as TensorFlow's SAME",
+            f"the average pooling '{node.name}' does not count its padding of {tuple(operator.pads)}",
+            "use count_include_pad=True, or TensorFlow's SAME padding",
         )
     return Pad(operator.pads, float("-inf") if isinstance(operator, Pool) else 0.0)

@@ -1,4 +1,4 @@
-"""The way from uint8 pixels to what the network was trained on, folded into the first convolution."""
+"""Puts the normalization of uint8 pixels into the graph, and folds it into the first convolution."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from edgenet.graph.passes.affine import fold_into_input
 from edgenet.zoo.normalization import Normalization
 
 PIXEL_SCALE = 1 / 127.5
-"""The scale that every file's input has; what the clients' documentation expects of a MobileNet."""
+"""The scale of every file's input: the clients' documentation expects it of a MobileNet."""
 
 
 def absorb_scaling(graph: Graph, normalization: Normalization) -> tuple[Graph, Normalization]:
-    """Takes the scaling at a network's own input, such as Keras' Rescaling, into the normalization.
+    """Move a scaling at the network's own input, such as Keras' Rescaling, into the normalization.
 
-    So the zero point, which the padding of the first convolution stands for, is chosen after all of it.
+    `normalize_pixels` then chooses the zero point, the pixel value that the first convolution pads with, for
+    both.
     """
     while True:
         readers = [node for node in graph.nodes if graph.input in node.inputs]
@@ -36,19 +37,20 @@ def absorb_scaling(graph: Graph, normalization: Normalization) -> tuple[Graph, N
 
 
 def _is_normal(scaling: Affine) -> bool:
-    """Whether it is what a Normalization can say: finite, and not mirrored."""
+    """Return whether a Normalization can hold this scaling: all numbers finite, all scales positive."""
     numbers = np.concatenate([scaling.scale.reshape(-1), scaling.offset.reshape(-1)])
     return bool(np.isfinite(numbers).all() and (scaling.scale > 1e-20).all())
 
 
 def normalize_pixels(graph: Graph, normalization: Normalization) -> Graph:
-    """Puts the normalization in front, so that the graph takes pixels from 0 to 255.
+    """Put the normalization in front, so that the graph takes pixels from 0 to 255.
 
-    The decoded pixels have the scale 1 / 127.5 and the zero point nearest to the mean's mean: the zeros with which
-    convolutions pad then stand for (nearly) the same grey as in training.
+    The decoded pixels have the scale 1 / 127.5, and the zero point nearest to the average of the three
+    channels' means: the zeros with which convolutions pad then stand for (nearly) the same grey as in
+    training.
     """
     mean, std = np.array(normalization.mean, np.float64), np.array(normalization.std, np.float64)
-    # 127.5 becomes 127, as the usual MobileNet files have it
+    # rounds 127.5 down to 127, the zero point of the usual MobileNet files
     zero_point = int(np.clip(np.ceil(mean.mean() - 0.5), 0, 255))
     scale = 1 / (PIXEL_SCALE * std)
     offset = (zero_point - mean) / std
@@ -61,11 +63,12 @@ def normalize_pixels(graph: Graph, normalization: Normalization) -> Graph:
 
 
 def fold_border(graph: Graph) -> Graph:
-    """Folds a normalization that is still in front into the padded first convolution, at the price of its border.
+    """Fold a normalization that is still in front into the padded first convolution, inexact at the border.
 
-    Where a network's zero is no whole pixel value common to the three channels, the padding cannot be exact: at the
-    picture's edge it stands for a grey that is off by the fraction. Int8 files accept that (V2: 50 dB below the
-    signal, far under int8's own error); float files keep the normalization as an operator instead.
+    If the network's zero is not a whole pixel value shared by the three channels, the padding cannot be
+    exact: the grey it stands for at the picture's edge is off by the fraction. Int8 files accept this error
+    (V2: 50 dB below the signal, far under int8's own error); float files keep the normalization as an
+    operator instead.
     """
     first = graph.nodes[0]
     consumers = [node for node in graph.nodes if first.output in node.inputs]

@@ -1,4 +1,4 @@
-"""The order of the passes: from what a reader gives to what the quantizer and the writer take."""
+"""Runs the passes in order: from a reader's graph to the graph that the quantizer and the writer take."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from edgenet.zoo.normalization import Normalization
 
 
 def simplify(graph: Graph, normalization: Normalization | None) -> Graph:
-    """The smallest equal graph that takes pixels and ends in logits.
+    """Return the smallest equal graph that takes pixels and ends in logits.
 
     Args:
         graph: from a reader.
-        normalization: what the network was trained on; None for a graph that takes pixels already.
+        normalization: the one used in training; None for a graph that takes pixels already.
 
     Raises:
         EdgenetError: a layer's weights hold NaN or infinity.
@@ -34,7 +34,7 @@ def simplify(graph: Graph, normalization: Normalization | None) -> Graph:
         graph = normalize_pixels(*absorb_scaling(graph, normalization))
     graph = absorb_padding(graph)
     graph = recognise_hard_functions(graph)
-    with np.errstate(all="ignore"):  # what leaves float32 is told below, with the layer's name
+    with np.errstate(all="ignore"):  # check_finite below reports overflow with the layer's name
         graph = fold_affine(drop_unused(graph))
     graph = fuse_activations(graph)
     graph = name_after_modules(merge_concats(merge_reshapes(graph)))
@@ -43,11 +43,14 @@ def simplify(graph: Graph, normalization: Normalization | None) -> Graph:
 
 
 def lower(graph: Graph, exact_border: bool) -> Graph:
-    """The graph in operators that a .tflite file has.
+    """Return the graph made only of operators that a .tflite file has.
 
     Args:
-        graph: simplified.
-        exact_border: keep the normalization as an operator where folding it would change the picture's border.
+        graph: from `simplify`.
+        exact_border: keep the normalization as an operator if folding it would change the picture's border.
+
+    Raises:
+        EdgenetError: an average pooling has a padding that a file cannot hold.
     """
     graph = graph if exact_border else fold_border(graph)
     graph = fuse_activations(lower_affine(lower_gates(graph)))

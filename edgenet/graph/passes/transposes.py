@@ -1,6 +1,6 @@
-"""Removing transposes: those that undo each other, and those in front of a matrix, whose columns can be turned instead.
+"""Removes transposes that cancel out, or that come before a matrix whose columns can be reordered instead.
 
-Networks written for NCHW and converted to NHWC have them at the picture and before the classifier.
+Networks written for NCHW and converted to NHWC have them at the input and before the classifier.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from edgenet.graph.passes.cleanup import drop_unused
 
 
 def merge_transposes(graph: Graph) -> Graph:
-    """Joins a Transpose with the one before it, removes one that changes nothing, and turns matrices instead."""
+    """Merge successive Transposes, remove idle ones, and reorder matrix columns instead of data."""
     for name in [node.name for node in graph.nodes if isinstance(node.operator, Transpose)]:
         graph = _joined(graph, name)
     for node in graph.nodes:
@@ -47,7 +47,7 @@ def _order(node: Node) -> tuple[int, ...]:
 
 
 def _with_turned_columns(graph: Graph, node: Node) -> Graph:
-    """FullyConnected(Reshape(Transpose(x))) as FullyConnected(Reshape(x)), the matrix's columns in x's order."""
+    """Turn FullyConnected(Reshape(Transpose(x))) into FullyConnected(Reshape(x)), columns in x's order."""
     producers, uses = graph.producers(), graph.uses()
     flat = producers.get(node.inputs[0])
     turned = producers.get(flat.inputs[0]) if flat and isinstance(flat.operator, Reshape) else None

@@ -1,1 +1,1 @@
-"""Ways into the graph: ONNX files, and torch modules."""
+"""Readers that turn ONNX files and torch modules into graphs."""

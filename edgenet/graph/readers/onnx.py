@@ -1,4 +1,4 @@
-"""Reading an .onnx classifier into the graph."""
+"""Reads an .onnx classifier into a graph."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ LARGEST_SIDE = 8192
 
 
 def read_onnx(path: Path, input_shape: Shape | None = None) -> Graph:
-    """Reads an ONNX file.
+    """Read an ONNX file.
 
     Args:
         path: the file; external data beside it is loaded too.
-        input_shape: takes the place of the input's shape in the file, which may leave it open.
+        input_shape: replaces the input's shape in the file, which may leave sizes open.
 
     Raises:
-        EdgenetError: the file is missing or no ONNX, has several inputs or outputs, an open shape, or an operator
-            that is not supported.
+        EdgenetError: the file is missing or not ONNX, has several inputs or outputs, an open shape, or an
+            operator that is not supported.
     """
     if not path.is_file():
         raise EdgenetError(f"there is no file {path}", "give the path of an .onnx file")
@@ -44,7 +44,7 @@ def read_onnx(path: Path, input_shape: Shape | None = None) -> Graph:
 
 
 def read_onnx_model(model: ModelProto, name: str, input_shape: Shape | None = None) -> Graph:
-    """Reads a loaded ONNX model; see `read_onnx`."""
+    """Read a loaded ONNX model; see `read_onnx`."""
     constants = _initializers(model)
     input_name, shape = _only_input(model, constants, input_shape)
     builder, value = _start(name, input_name, shape)
@@ -61,7 +61,7 @@ def _initializers(model: ModelProto) -> dict[str, Array]:
     for tensor in model.graph.initializer:
         try:
             constants[tensor.name] = numpy_helper.to_array(tensor)
-        except Exception as error:  # damaged bytes or an unknown type make onnx raise nearly anything
+        except Exception as error:  # onnx raises nearly any type for damaged bytes or an unknown type
             raise EdgenetError(
                 f"the ONNX constant '{tensor.name}' cannot be read ({_first_line(error)})", "export it again"
             ) from None
@@ -90,19 +90,19 @@ def _text_shape(value: onnx.ValueInfoProto) -> str:
 
 
 def _start(name: str, input_name: str, shape: Shape) -> tuple[GraphBuilder, Value]:
-    """A builder whose input is the NHWC picture, and the ONNX input as a value of it."""
+    """Return a builder whose input is the NHWC picture, and the ONNX input as a value on that tensor."""
     if shape[1] == 3:
         return GraphBuilder(name, input_name, (1, shape[2], shape[3], 3)), Value(input_name, NCHW)
     if shape[3] == 3:
         return GraphBuilder(name, input_name, shape), Value(input_name, (0, 1, 2, 3))
     raise EdgenetError(
-        f"the ONNX input '{input_name}' has the shape {list(shape)}, which is no RGB picture",
+        f"the ONNX input '{input_name}' has the shape {list(shape)}, which is not an RGB picture",
         "edgenet takes [1, 3, H, W] or [1, H, W, 3]; train a grey network on three equal channels",
     )
 
 
 def _only_output(model: ModelProto, state: Translation) -> str:
-    """The graph tensor [1, N] of the model's output."""
+    """Return the graph tensor [1, N] of the model's only output."""
     names = [value.name for value in model.graph.output]
     if len(names) != 1:
         raise EdgenetError(
@@ -126,10 +126,10 @@ def _read_node(state: Translation, proto: NodeProto, number: int, opsets: dict[s
         else:
             state.values[proto.output[0]] = _rule(state, proto, node)(state, node)
     except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, MemoryError) as error:
-        # whatever a rule trips over in a node that is not as ONNX prescribes
+        # a malformed node can make its rule raise any of these
         raise state.refuse(
             node,
-            f"its inputs or attributes are not as ONNX prescribes ({_first_line(error)})",
+            f"its inputs or attributes do not follow the ONNX standard ({_first_line(error)})",
             "export it again",
         ) from None
 
@@ -155,7 +155,7 @@ def _rule(state: Translation, proto: NodeProto, node: OnnxNode) -> Rule:
 
 
 def _fold(state: Translation, proto: NodeProto, node: OnnxNode, opsets: dict[str, int]) -> None:
-    """Computes a node that reads only constants, with ONNX's own reference implementation."""
+    """Compute a node that reads only constants, with ONNX's own reference implementation."""
     feeds = {given: state.constants[given] for given in proto.input if given}
     try:
         results = ReferenceEvaluator(proto, opsets=opsets).run(None, feeds)

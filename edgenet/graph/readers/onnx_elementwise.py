@@ -1,4 +1,4 @@
-"""Rules for ONNX's elementwise operators: batch norm, arithmetic and activations."""
+"""Rules for ONNX's elementwise operators (batch norm, arithmetic, activations), Softmax and Identity."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from edgenet.graph.readers.translation import (
 
 
 def batch_normalization(state: Translation, node: OnnxNode) -> Value:
-    """BatchNormalization at inference: (x - mean) / sqrt(variance + epsilon) * gamma + beta."""
+    """Translate BatchNormalization at inference: (x - mean) / sqrt(variance + epsilon) * gamma + beta."""
     if node.integer("training_mode", 0):
         raise state.refuse(node, "it was exported in training mode", "call model.eval() before the export")
     value = state.value(node)
@@ -34,7 +34,10 @@ def batch_normalization(state: Translation, node: OnnxNode) -> Value:
 
 
 def arithmetic(state: Translation, node: OnnxNode) -> Value:
-    """Add, Sub, Mul and Div: of two computed values, or of one and a constant."""
+    """Translate Add, Sub, Mul and Div of two computed values, or of a computed value and a constant.
+
+    Div is supported only with a constant divisor.
+    """
     constants = [name in state.constants for name in node.inputs]
     if not any(constants):
         return _of_two(state, node)
@@ -58,16 +61,18 @@ def arithmetic(state: Translation, node: OnnxNode) -> Value:
 
 
 def _affine(state: Translation, node: OnnxNode, value: Value, scale: Array, offset: Array) -> Value:
-    """x * scale + offset with constants in ONNX's axes, which may vary along the graph's last axis only."""
+    """Add x * scale + offset; constants in ONNX's axes may vary only along the graph's last axis."""
     if not (np.isfinite(scale).all() and np.isfinite(offset).all()):
         raise state.refuse(node, "its constants give NaN or infinity", "check the weights")
     shape = state.shape(value)
     wide = tuple(np.broadcast_shapes(shape, scale.shape, offset.shape))
     if wide[-len(shape) :] != shape:
         raise state.refuse(
-            node, f"its constant makes {list(wide)} of it", "only constants that keep the shape are supported"
+            node,
+            f"its constant widens the shape to {list(wide)}",
+            "only constants that keep the shape are supported",
         )
-    value = reshape(state, node, value, wide)  # a constant with more axes of one
+    value = reshape(state, node, value, wide)  # the constant may add leading axes of size 1
     vectors = [_along_last_axis(state, node, value, constant) for constant in (scale, offset)]
     operator = Affine(vectors[0], vectors[1])
     return replace(value, tensor=state.add(node, operator, [value.tensor]))
@@ -103,7 +108,7 @@ def _of_two(state: Translation, node: OnnxNode) -> Value:
 
 
 def clip(state: Translation, node: OnnxNode) -> Value:
-    """Clip to [0, 6] or to [0, inf)."""
+    """Translate Clip to [0, 6] as relu6 and to [0, inf) as relu."""
     low = _bound(state, node, 1, node.number("min", -np.inf))
     high = _bound(state, node, 2, node.number("max", np.inf))
     if low == 0 and high == 6:
@@ -119,7 +124,7 @@ def _bound(state: Translation, node: OnnxNode, position: int, attribute: float) 
 
 
 def hard_sigmoid(state: Translation, node: OnnxNode) -> Value:
-    """HardSigmoid as MobileNetV3 has it: relu6(x + 3) / 6."""
+    """Translate HardSigmoid with MobileNetV3's constants: relu6(x + 3) / 6."""
     alpha, beta = node.number("alpha", 0.2), node.number("beta", 0.5)
     if abs(alpha - 1 / 6) > 1e-4 or beta != 0.5:
         raise state.refuse(
@@ -134,12 +139,12 @@ def _unary(state: Translation, node: OnnxNode, kind: str) -> Value:
 
 
 def unary(kind: str) -> Callable[[Translation, OnnxNode], Value]:
-    """The rule for an elementwise function without attributes."""
+    """Return the rule for an elementwise function without attributes."""
     return lambda state, node: _unary(state, node, kind)
 
 
 def softmax(state: Translation, node: OnnxNode) -> Value:
-    """Softmax over the classes."""
+    """Translate Softmax along the graph's last axis, that of the classes."""
     value = state.value(node)
     rank = len(value.axes)
     axis = node.integer("axis", -1) % rank
@@ -149,7 +154,7 @@ def softmax(state: Translation, node: OnnxNode) -> Value:
 
 
 def identity(state: Translation, node: OnnxNode) -> Value:
-    """Identity, and Dropout, which does nothing at inference."""
+    """Translate Identity, and Dropout, which does nothing at inference."""
     training = state.constant(node, 2)
     if training is not None and training.any():
         raise state.refuse(node, "it was exported in training mode", "call model.eval() before the export")

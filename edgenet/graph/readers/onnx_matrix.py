@@ -1,4 +1,4 @@
-"""Rules for ONNX's convolutions and matrix products: the operators with weights."""
+"""Rules for the ONNX operators with weights: convolutions and matrix products."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgenet.graph.shapes import same_pads
 
 
 def conv(state: Translation, node: OnnxNode) -> Value:
-    """Conv, with groups; as many groups as channels is a depthwise convolution."""
+    """Translate Conv; with as many groups as channels it is a depthwise convolution."""
     source = state.picture(node)
     weight = state.weights(node, 1)
     if weight.ndim != 4:
@@ -37,7 +37,7 @@ def conv(state: Translation, node: OnnxNode) -> Value:
 
 
 def pair(state: Translation, node: OnnxNode, attribute: str) -> tuple[int, int]:
-    """An attribute with one positive number for the height and one for the width, (1, 1) where it is absent."""
+    """Return an attribute with one positive number each for height and width; (1, 1) if it is absent."""
     given = node.integers(attribute, (1, 1))
     if len(given) != 2 or min(given) < 1:
         raise state.refuse(node, f"its {attribute} are {list(given)} where two positive numbers are expected")
@@ -47,7 +47,7 @@ def pair(state: Translation, node: OnnxNode, attribute: str) -> tuple[int, int]:
 def window_pads(
     state: Translation, node: OnnxNode, source: str, operator: Conv2D | DepthwiseConv2D | Pool
 ) -> Pads:
-    """The padding of a convolution or pooling, given or automatic."""
+    """Return the padding of a convolution or pooling, from its `pads` or its `auto_pad` attribute."""
     automatic = node.text("auto_pad", "NOTSET")
     if automatic in ("SAME_UPPER", "SAME_LOWER"):
         _, height, width, _ = state.builder.shapes[source]
@@ -65,7 +65,7 @@ def window_pads(
 
 
 def gemm(state: Translation, node: OnnxNode) -> Value:
-    """Gemm with a constant matrix."""
+    """Translate Gemm with a constant matrix."""
     if node.integer("transA", 0):
         raise state.refuse(node, "it transposes its input", "export the classifier as nn.Linear")
     weight = _matrix(state, node)
@@ -76,7 +76,7 @@ def gemm(state: Translation, node: OnnxNode) -> Value:
 
 
 def matmul(state: Translation, node: OnnxNode) -> Value:
-    """MatMul with a constant matrix on the right."""
+    """Translate MatMul with a constant matrix on the right."""
     weight = _matrix(state, node)
     return _fully_connected(state, node, weight.T, np.zeros(weight.shape[1]))
 
@@ -94,7 +94,7 @@ def _fully_connected(state: Translation, node: OnnxNode, weight: Array, bias: Ar
         value = state.in_order(node, value, natural(value))
     if not value.axes or weight.shape[1] != state.shape(value)[-1]:
         raise state.refuse(node, f"its matrix takes {weight.shape[1]} features")
-    # a picture that was flattened in NHWC: the matrix is put into that order, not the data
+    # for a picture that was flattened in NHWC, reordering the matrix once is cheaper than reordering the data
     columns = value.to_graph_order(weight)
     operator = FullyConnected(np.ascontiguousarray(columns, np.float32), np.array(bias, np.float32))
     return Value(state.add(node, operator, [value.tensor]), value.axes)

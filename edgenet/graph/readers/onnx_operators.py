@@ -1,4 +1,4 @@
-"""The table of ONNX operators that edgenet takes, with the rule for each, and advice for some that it does not take."""
+"""The ONNX operators that edgenet takes, with a rule for each, and advice for some that it does not take."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules for ONNX's poolings and reductions over the picture, and for padding around it."""
+"""Rules for ONNX's poolings and reductions over the picture, and for padding around the picture."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PICTURE = {1, 2}
 
 
 def pool(state: Translation, node: OnnxNode) -> Value:
-    """MaxPool and AveragePool, with rounding up and with padding counted or not."""
+    """Translate MaxPool and AveragePool, including ceil_mode and count_include_pad (not both at once)."""
     source = state.picture(node)
     if set(node.integers("dilations", (1, 1))) != {1}:
         raise state.refuse(node, "its window has holes (dilations)", "use dilation 1")
@@ -33,7 +33,7 @@ def pool(state: Translation, node: OnnxNode) -> Value:
 
 
 def _rounding_up(state: Translation, node: OnnxNode, source: str, operator: Pool) -> tuple[int, int]:
-    """Rows and columns that ceil_mode adds; a window may not start beyond the picture (as in torch)."""
+    """Return the rows and columns that ceil_mode adds; as in torch, no window starts beyond the picture."""
     if not node.integer("ceil_mode", 0):
         return (0, 0)
     _, height, width, _ = state.builder.shapes[source]
@@ -49,7 +49,7 @@ def _rounding_up(state: Translation, node: OnnxNode, source: str, operator: Pool
 
 
 def global_pool(state: Translation, node: OnnxNode) -> Value:
-    """GlobalAveragePool and GlobalMaxPool."""
+    """Translate GlobalAveragePool and GlobalMaxPool."""
     source = state.picture(node)
     if node.kind == "GlobalAveragePool":
         return Value(state.add(node, Mean(), [source]), NCHW)
@@ -62,7 +62,7 @@ def _largest(state: Translation, node: OnnxNode, source: str) -> str:
 
 
 def reduce(state: Translation, node: OnnxNode) -> Value:
-    """ReduceMean, ReduceSum and ReduceMax over height and width."""
+    """Translate ReduceMean, ReduceSum and ReduceMax over height and width."""
     value = state.four_axes(node)
     axes = tuple(axis % 4 for axis in state.whole_numbers(node, 1, "axes"))
     if {value.axes[axis] for axis in axes} != PICTURE:
@@ -85,7 +85,7 @@ def reduce(state: Translation, node: OnnxNode) -> Value:
 
 
 def pad(state: Translation, node: OnnxNode) -> Value:
-    """Pad with zeros around the picture."""
+    """Translate Pad with zeros around the picture."""
     value = state.four_axes(node)
     given = state.constant(node, 2)
     number = node.number("value", 0.0) if given is None else float(given.ravel()[0])

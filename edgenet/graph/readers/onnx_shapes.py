@@ -1,4 +1,4 @@
-"""Rules for ONNX's operators that only arrange values: reshapes, transposes and concatenation."""
+"""Rules for ONNX operators that only rearrange values: reshapes, transposes and concatenation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edgenet.graph.readers.translation import NCHW, OnnxNode, Translation, Value
 
 
 def concat(state: Translation, node: OnnxNode) -> Value:
-    """Concat of computed values."""
+    """Translate Concat; all its inputs must be computed values."""
     values = [state.value(node, position) for position in range(len(node.inputs))]
     order = NCHW if len(values[0].axes) == 4 else natural(values[0])
     if any(len(value.axes) != len(order) for value in values):
@@ -22,7 +22,7 @@ def concat(state: Translation, node: OnnxNode) -> Value:
 
 
 def reshaping(state: Translation, node: OnnxNode) -> Value:
-    """Reshape, Flatten, Squeeze and Unsqueeze, with all sizes known."""
+    """Translate Reshape, Flatten, Squeeze and Unsqueeze; all sizes are known by now."""
     value = state.value(node)
     shape = state.shape(value)
     match node.kind:
@@ -39,7 +39,7 @@ def reshaping(state: Translation, node: OnnxNode) -> Value:
 
 
 def _resolve(wanted: tuple[int, ...], shape: Shape, zero_means_zero: bool) -> Shape:
-    """A Reshape's target with its 0 (copy) and -1 (the rest) filled in."""
+    """Return a Reshape's target shape with its 0 (copy this size) and -1 (whatever remains) filled in."""
     target = list(wanted)
     if not zero_means_zero:
         target = [shape[i] if n == 0 and i < len(shape) else n for i, n in enumerate(target)]
@@ -59,7 +59,7 @@ def _squeezed(state: Translation, node: OnnxNode, shape: Shape) -> Shape:
 
 
 def transpose(state: Translation, node: OnnxNode) -> Value:
-    """Transpose: only the memory of which axis is which changes."""
+    """Translate Transpose by changing only the value's axis order, without a graph operator."""
     value = state.value(node)
     if value.flattened is not None:
         value = state.in_order(node, value, natural(value))

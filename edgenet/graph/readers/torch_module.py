@@ -1,8 +1,8 @@
-"""Reading a torch module into the graph: traced by torch.fx, layer by layer.
+"""Reads a torch module into a graph: torch.fx traces the module, and each layer is translated.
 
-Torch and ONNX both work on NCHW and mean the same by their layers, so every layer is described as the ONNX operator
-that it is and read by that operator's rule. No ONNX is written for it: torch's exporter takes 100 MB that stay with the
-process (torch 2.13, MobileNetV1), and announces its end.
+Torch and ONNX both work on NCHW, and their layers mean the same, so every layer is described as its ONNX
+operator and read by that operator's rule. We do not export to ONNX: torch's exporter takes 100 MB that the
+process never frees (torch 2.13, MobileNetV1), and it announces its own deprecation.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ INPUT = "image"
 
 
 def read_torch(module: nn.Module, size: tuple[int, int], name: str) -> Graph:
-    """Reads a classifier that takes normalized RGB [1, 3, H, W] and returns logits [1, N].
+    """Read a classifier that takes normalized RGB [1, 3, H, W] and returns logits [1, N].
 
     Args:
         module: in evaluation mode, on the CPU. Its weights are copied.
@@ -37,31 +37,31 @@ def read_torch(module: nn.Module, size: tuple[int, int], name: str) -> Graph:
         name: the graph's name.
 
     Raises:
-        EdgenetError: a layer or function that has no counterpart in the graph, or an output that is no vector.
+        EdgenetError: a layer or function has no counterpart in the graph, or the output is not a vector.
     """
     state = Translation(GraphBuilder(name, INPUT, (1, *size, 3)))
     nodes = list(_Tracer().trace(module).nodes)
-    picture, *steps, output = nodes  # torch.fx ends every graph with what is returned
+    picture, *steps, output = nodes  # torch.fx ends every graph with its output node
     state.values[picture.name] = Value(INPUT, NCHW)
     for node in steps:
         _read(state, module, node)
     returned = output.args[0]
     if not isinstance(returned, fx.Node):
         raise EdgenetError(
-            f"{name} returns {returned}, edgenet takes one vector of scores", "return logits alone"
+            f"{name} returns {returned}, edgenet takes one vector of scores", "return only the logits"
         )
     return state.builder.graph(scores(state, state.values[returned.name], f"the output of {name}", "output"))
 
 
 class _Tracer(fx.Tracer):
-    """Takes torch's own layers whole, and ours that look at the size of what they are given."""
+    """Traces no further into torch's own layers, nor into ours whose padding depends on the input's size."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return isinstance(m, SameConv2d | SameMaxPool2d) or super().is_leaf_module(m, module_qualified_name)
 
 
 def _read(state: Translation, module: nn.Module, node: fx.Node) -> None:
-    """Adds what one step of the trace computes."""
+    """Add the nodes of one step of the trace."""
     if node.op == "call_module":
         layer = module.get_submodule(str(node.target))
         what, step = type(layer).__name__, _layer(state, layer, node)
@@ -69,7 +69,9 @@ def _read(state: Translation, module: nn.Module, node: fx.Node) -> None:
         what, step = getattr(node.target, "__name__", str(node.target)), _function(node)
     if step is None or not all(isinstance(given, fx.Node) for given in step.inputs):
         known = ", ".join(kind.__name__ for kind in LAYERS)
-        raise EdgenetError(f"cannot read '{node.name}', {what}, as it is used here", f"edgenet takes {known}")
+        raise EdgenetError(
+            f"cannot read '{node.name}', {what}, because this use is not supported", f"edgenet takes {known}"
+        )
     constants = {f"{node.name}.{position}": array for position, array in enumerate(step.constants)}
     inputs = (*(given.name for given in step.inputs), *constants)
     state.constants |= constants
@@ -80,7 +82,7 @@ def _read(state: Translation, module: nn.Module, node: fx.Node) -> None:
 
 
 def _layer(state: Translation, layer: nn.Module, node: fx.Node) -> _Step | None:
-    """A layer, which is given one value."""
+    """Describe a layer, which has one input; None if it is not supported."""
     rule = next((rule for kind, rule in LAYERS.items() if isinstance(layer, kind)), None)
     given = node.args[0]
     assert isinstance(given, fx.Node)
@@ -89,16 +91,16 @@ def _layer(state: Translation, layer: nn.Module, node: fx.Node) -> _Step | None:
 
 
 def _function(node: fx.Node) -> _Step | None:
-    """A function with the arguments that it is called with."""
+    """Describe a function call with its arguments; None if it is not supported."""
     rule = FUNCTIONS.get(node.target)
     try:
         return rule(*node.args, **node.kwargs) if rule else None
-    except TypeError:  # an argument that our rule does not know
+    except TypeError:  # the call has an argument that our rule does not know
         return None
 
 
 def _path(node: fx.Node) -> str:
-    """The module that computes it: "features.1/layers/depthwise/conv"."""
+    """Return the path of the module that computes this step, such as "features.1/layers/depthwise/conv"."""
     if node.op == "call_module":
         path = str(node.target)
     else:
@@ -109,12 +111,13 @@ def _path(node: fx.Node) -> str:
 
 @dataclass(frozen=True)
 class _Step:
-    """A layer or function as ONNX describes it.
+    """A layer or function, described as an ONNX node.
 
     Attributes:
-        kind: ONNX's operator.
-        constants: its inputs behind the computed ones.
-        inputs: the computed ones, steps of the trace.
+        kind: the ONNX operator.
+        constants: its constant inputs, which come after the computed ones.
+        attributes: its ONNX attributes.
+        inputs: its computed inputs, as nodes of the trace.
     """
 
     kind: str
@@ -191,7 +194,7 @@ def _pair(given: Any) -> tuple[int, int]:
 
 
 def _copied(*tensors: torch.Tensor | None) -> tuple[Array, ...]:
-    """Numbers of their own: the graph's must not follow a network that is trained on."""
+    """Copy tensors to float32 arrays: training the network further must not change the graph."""
     return tuple(tensor.detach().float().numpy().copy() for tensor in tensors if tensor is not None)
 
 

@@ -1,8 +1,8 @@
-"""What the ONNX reader keeps while it walks a model: values with their layout, constants, the graph so far.
+"""Holds the state of reading an ONNX model: values with their layout, constants, the graph so far.
 
-ONNX works on NCHW, the graph on NHWC. Instead of writing transposes and removing them later, every ONNX value remembers
-which graph axis each of its axes is. A Transpose then costs nothing, and one is only written where an
-operator truly needs another order of the numbers.
+ONNX works on NCHW, the graph on NHWC. Instead of writing transposes and removing them later, every ONNX value
+remembers the graph axis of each of its axes. An ONNX Transpose then costs nothing, and the graph gets one
+only if an operator really needs the numbers in another order.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from edgenet.graph.passes.finite import count_not_finite
 
 Array = NDArray[Any]
 NCHW = (0, 3, 1, 2)
-"""Graph axis of each ONNX axis of a picture."""
+"""The graph axis of each ONNX axis of a picture."""
 
 
 @dataclass(frozen=True)
 class Value:
-    """An ONNX value that is computed on the device.
+    """An ONNX value that is computed at inference, in contrast to a constant.
 
     Attributes:
         tensor: its name in the graph.
         axes: ONNX axis i is graph axis axes[i].
-        flattened: for features [1, C * H * W] that lie in the graph's order, H before W before C, the (C, H, W) of the
-            picture; ONNX means them in the order C, H, W.
+        flattened: the (C, H, W) of a picture that was flattened to [1, C * H * W] in the graph's order H, W,
+            C, while ONNX expects the order C, H, W; else None.
     """
 
     tensor: str
@@ -42,7 +42,7 @@ class Value:
     flattened: Shape | None = None
 
     def to_graph_order(self, features: Array) -> Array:
-        """Constants along the last axis, one for each feature, put into the graph's order."""
+        """Reorder constants, one per feature along the last axis, from ONNX's order to the graph's."""
         if self.flattened is None:
             return features
         picture = features.reshape(*features.shape[:-1], *self.flattened)
@@ -60,46 +60,52 @@ class OnnxNode:
     attributes: Mapping[str, Any]
 
     def integers(self, name: str, default: tuple[int, ...]) -> tuple[int, ...]:
-        """An attribute that is a list of integers."""
+        """Return an attribute that is a list of integers."""
         return tuple(int(i) for i in self.attributes.get(name, default))
 
     def integer(self, name: str, default: int) -> int:
-        """An attribute that is an integer."""
+        """Return an attribute that is an integer."""
         return int(self.attributes.get(name, default))
 
     def number(self, name: str, default: float) -> float:
-        """An attribute that is a float."""
+        """Return an attribute that is a float."""
         return float(self.attributes.get(name, default))
 
     def text(self, name: str, default: str) -> str:
-        """An attribute that is a string."""
+        """Return an attribute that is a string."""
         value = self.attributes.get(name, default)
         return value.decode() if isinstance(value, bytes) else str(value)
 
 
 @dataclass
 class Translation:
-    """The state of one reading."""
+    """The state of reading one model.
+
+    Attributes:
+        builder: collects the graph's nodes.
+        values: the computed ONNX values so far, by ONNX name.
+        constants: the known ONNX constants, by ONNX name.
+    """
 
     builder: GraphBuilder
     values: dict[str, Value] = field(default_factory=dict)
     constants: dict[str, Array] = field(default_factory=dict)
 
     def add(self, node: OnnxNode, operator: Operator, inputs: list[str], suffix: str = "") -> str:
-        """Writes one operator into the graph, named after the ONNX node."""
+        """Add one operator to the graph, named after the ONNX node; return its output tensor."""
         return self.builder.add(operator, inputs, node.name + suffix)
 
     def value(self, node: OnnxNode, position: int = 0) -> Value:
-        """The computed value at an input; refuses a constant."""
+        """Return the computed value at an input; refuse a constant."""
         name = node.inputs[position]
         if name in self.constants:
             raise self.refuse(node, f"its input {position} is a constant where a computed value is expected")
         if name not in self.values:
-            raise self.refuse(node, f"its input '{name}' is made by no node before it")
+            raise self.refuse(node, f"no earlier node makes its input '{name}'")
         return self.values[name]
 
     def constant(self, node: OnnxNode, position: int) -> Array | None:
-        """The constant at an input, None where the optional input is absent; refuses a computed value."""
+        """Return the constant at an input, None if the optional input is absent; refuse a computed value."""
         if position >= len(node.inputs) or not node.inputs[position]:
             return None
         name = node.inputs[position]
@@ -108,7 +114,7 @@ class Translation:
         return self.constants[name]
 
     def weights(self, node: OnnxNode, position: int) -> FloatArray:
-        """A constant that must be there, as finite float32."""
+        """Return a required constant as float32; refuse NaN and infinity."""
         constant = self.constant(node, position)
         if constant is None:
             raise self.refuse(node, f"its input {position} is missing")
@@ -120,30 +126,30 @@ class Translation:
         return array
 
     def whole_numbers(self, node: OnnxNode, position: int, attribute: str) -> tuple[int, ...]:
-        """A list of integers: a constant input in newer ONNX, an attribute in older; empty where neither is there."""
+        """Return a list of integers: a constant input in newer ONNX, an attribute in older, else empty."""
         constant = self.constant(node, position)
         if constant is None:
             return node.integers(attribute, ())
         return tuple(int(n) for n in constant.ravel())
 
     def shape(self, value: Value) -> Shape:
-        """The shape as ONNX sees it."""
+        """Return the value's shape in ONNX's axis order."""
         shape = self.builder.shapes[value.tensor]
         return tuple(shape[axis] for axis in value.axes)
 
     def picture(self, node: OnnxNode, position: int = 0) -> str:
-        """The graph tensor of an input that must be a picture [1, C, H, W], in NHWC."""
+        """Return the NHWC graph tensor of an input that must be a picture [1, C, H, W] in ONNX."""
         return self.in_order(node, self.four_axes(node, position), NCHW).tensor
 
     def four_axes(self, node: OnnxNode, position: int = 0) -> Value:
-        """An input that must have the four axes of a picture, in whatever order."""
+        """Return an input that must have the four axes of a picture, in any order."""
         value = self.value(node, position)
         if len(value.axes) != 4:
             raise self.refuse(node, f"its input has {len(value.axes)} axes where a picture has 4")
         return value
 
     def in_order(self, node: OnnxNode, value: Value, axes: tuple[int, ...]) -> Value:
-        """The value with these axes, through a Transpose where it has others."""
+        """Return the value with these axes, after a Transpose if it has others."""
         if value.flattened is not None:
             value = self._unflatten(node, value)
         if value.axes == axes:
@@ -153,7 +159,7 @@ class Translation:
         return Value(self._transposed(node, value.tensor, permutation), axes)
 
     def _transposed(self, node: OnnxNode, tensor: str, permutation: tuple[int, ...]) -> str:
-        """A Transpose, or a Reshape where only axes of one move."""
+        """Add a Transpose, or a Reshape if only axes of size 1 move."""
         before = self.builder.shapes[tensor]
         moved = [axis for axis in permutation if before[axis] > 1]
         if moved == sorted(moved):
@@ -161,7 +167,7 @@ class Translation:
         return self.add(node, Transpose(permutation), [tensor], "/transpose")
 
     def _unflatten(self, node: OnnxNode, value: Value) -> Value:
-        """A flattened picture with its features in ONNX's order."""
+        """Return a flattened picture with its features in ONNX's order."""
         assert value.flattened is not None
         channels, height, width = value.flattened
         features = self.builder.shapes[value.tensor]
@@ -170,21 +176,23 @@ class Translation:
         return Value(self.add(node, Reshape(features), [turned], "/flat"), value.axes)
 
     def refuse(self, node: OnnxNode, why: str, remedy: str = "") -> EdgenetError:
-        """The error for a node that cannot be taken: names it, its operator and its shapes."""
+        """Return the error for an unsupported node; it names the node, its operator and its input shapes."""
         shapes = [list(self.shape(self.values[name])) for name in node.inputs if name in self.values]
         of = f" with input {', '.join(str(shape) for shape in shapes)}" if shapes else ""
         return EdgenetError(f"cannot read node '{node.name}', a {node.kind}{of}: {why}", remedy)
 
 
 def scores(state: Translation, value: Value, what: str, name: str) -> str:
-    """The graph tensor [1, N] of a model's output, which may have axes of one besides.
+    """Return the graph tensor [1, N] of a model's output; the output may have more axes of size 1.
 
     Args:
-        what: the output in errors.
-        name: the output, for a step that it may need.
+        state: the reading so far.
+        value: the output.
+        what: how error messages call the output.
+        name: the name for a reshape node, if one is needed.
 
     Raises:
-        EdgenetError: it is no vector.
+        EdgenetError: the output is not a vector.
     """
     shape = state.shape(value)
     if not shape or math.prod(shape) != max(shape):
@@ -199,15 +207,19 @@ def scores(state: Translation, value: Value, what: str, name: str) -> str:
 
 
 def natural(value: Value) -> tuple[int, ...]:
-    """The axes of a value whose numbers lie as ONNX has them."""
+    """Return the axes (0, 1, 2, ...) of a value whose graph axes are in ONNX's order."""
     return tuple(range(len(value.axes)))
 
 
 def reshape(state: Translation, node: OnnxNode, value: Value, target: Shape) -> Value:
-    """The value in another shape, given as ONNX sees it; keeps NHWC for flattening and for adding axes of one."""
+    """Reshape a value to a target shape in ONNX's axis order.
+
+    Flattening a picture, or adding two axes of size 1 to a vector, keeps the numbers in NHWC without a
+    Transpose.
+    """
     shape = state.shape(value)
     if math.prod(target) != math.prod(shape):
-        raise state.refuse(node, f"a reshape to {list(target)} changes how many values there are")
+        raise state.refuse(node, f"a reshape to {list(target)} changes the number of values")
     if target == shape:
         return value
     if value.axes == NCHW and target == (1, math.prod(shape)):
