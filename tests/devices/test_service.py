@@ -169,7 +169,9 @@ def test_what_keeps_it_from_running_is_told(notes: Path, monkeypatch: pytest.Mon
 
 def test_no_systemd(notes: Path) -> None:
     (notes.parent / "bin" / "systemctl").write_text("#!/bin/sh\nexit 127\n")
-    with pytest.raises(EdgenetError, match=r"has no systemd; start camera\.sh there with another service manager"):
+    with pytest.raises(
+        EdgenetError, match=r"has no systemd; start camera\.sh there with another service manager"
+    ):
         install_service(LocalDevice(), Service())
 
 

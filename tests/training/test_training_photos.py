@@ -108,7 +108,9 @@ def test_no_class_folders_and_a_single_one(tmp_path: Path) -> None:
         open_training_data(tmp_path / "one")
     (tmp_path / "flat").mkdir()
     (tmp_path / "flat" / "a.jpg").write_bytes(shape_photo("red", 0))
-    with pytest.raises(EdgenetError, match="no labels; put the photos of each class into a folder of its own"):
+    with pytest.raises(
+        EdgenetError, match="no labels; put the photos of each class into a folder of its own"
+    ):
         open_training_data(tmp_path / "flat")
 
 
