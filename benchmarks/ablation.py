@@ -24,24 +24,23 @@ from benchmarks.environments import ROOT
 from benchmarks.exactness import lite_int8
 from benchmarks.quantizing import inputs
 from benchmarks.quantizing.networks import KEYS, Network, open_network
-from edgenet.data.choose import evenly
+from edgenet.data.loading import evenly
 from edgenet.errors import EdgenetError
+from edgenet.graph.dead_channels import drop_dead_channels
 from edgenet.graph.executor import run
 from edgenet.graph.ir import Graph
-from edgenet.graph.passes.dead_channels import drop_dead_channels
-from edgenet.graph.passes.simplify import lower
+from edgenet.graph.lower import lower
 from edgenet.progress import silent
+from edgenet.quantize.calibrate_layers import SweepOptions, sweep
 from edgenet.quantize.encodings import QuantizedGraph
 from edgenet.quantize.equalize import equalize
-from edgenet.quantize.ranges import encode_tensors, leave_room, observe_ranges
+from edgenet.quantize.ranges import channel_statistics, encode_tensors, leave_room, observe_ranges
 from edgenet.quantize.recipes import BALANCED, RECIPES
 from edgenet.quantize.rotate import JointStatistics, mixable, rotate
-from edgenet.quantize.sensitivity import Sensitivity, Whole, logit_sensitivity
-from edgenet.quantize.statistics import channel_statistics
-from edgenet.quantize.sweep import SweepOptions, sweep
+from edgenet.quantize.sensitivity import FullMatrixNames, Sensitivity, logit_sensitivity
+from edgenet.tflite.emit import raw_program
 from edgenet.tflite.flatbuffer import write_tflite
-from edgenet.tflite.layout import raw_program
-from edgenet.verbs.sources import SourceOptions, open_source
+from edgenet.workflows.sources import SourceOptions, open_source
 
 Photos = NDArray[np.uint8]
 Step = Callable[[Graph, Photos], QuantizedGraph]
@@ -49,7 +48,7 @@ Step = Callable[[Graph, Photos], QuantizedGraph]
 
 def reshaped(graph: Graph, images: Photos, axes_steps: int | None) -> tuple[Graph, Sensitivity]:
     """Equalized as `balanced` does it; rotated before, with so many steps of descent, or not at all (None)."""
-    mixed = Whole() if axes_steps is None else mixable(graph)
+    mixed = FullMatrixNames() if axes_steps is None else mixable(graph)
     joint = JointStatistics(mixed.tensors)
     statistics = channel_statistics(graph, images, also=joint.observe)
     few = images[evenly(len(images), BALANCED.sensitivity_photos)]

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from edgenet_device.live.page import parse_address
 from playwright.sync_api import Page, sync_playwright
 
-from device_scripts.page_access import parse_address
 from edgenet.errors import EdgenetError
-from edgenet.webpage.server import PageServer
+from edgenet.web.server import PageServer
 
 # MediaPipe draws with WebGL, which the processor does here.
 FLAGS = ("--no-sandbox", "--disable-dev-shm-usage", "--enable-unsafe-swiftshader")

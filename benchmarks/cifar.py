@@ -29,22 +29,21 @@ from typing import Any
 from benchmarks.environments import ROOT
 from benchmarks.selecting import TABLE
 from benchmarks.selecting import read as read_table
-from edgenet.data import open_photos
+from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError
 from edgenet.files import write_atomically
 from edgenet.training.interrupt import TrainingStopped
 from edgenet.training.recipe import Augmentation, Recipe
 from edgenet.training.state import STATE_FILE
 from edgenet.training.student import QatPlan
-from edgenet.verbs.convert import convert
-from edgenet.verbs.evaluate import EvaluationOptions, evaluate
-from edgenet.verbs.quantizing import Calibration
-from edgenet.verbs.select import Budget, select
-from edgenet.verbs.sweep import sweep
-from edgenet.verbs.sweep_settings import Grid, SweepOptions
-from edgenet.verbs.train import resume_training, train
-from edgenet.verbs.training_result import Training
-from edgenet.verbs.training_settings import FINE_TUNING, QUANTIZATION_AWARE, TrainingOptions
+from edgenet.workflows.calibration import Calibration
+from edgenet.workflows.convert import convert
+from edgenet.workflows.evaluate import EvaluationOptions, evaluate
+from edgenet.workflows.select import Budget, select
+from edgenet.workflows.sweep import sweep
+from edgenet.workflows.sweep_plan import Grid, SweepOptions
+from edgenet.workflows.train import FINE_TUNING, QUANTIZATION_AWARE, TrainingOptions, resume_training, train
+from edgenet.workflows.training_result import Training
 
 SCHEMA = "edgenet.benchmark.cifar.v1"
 PHOTOS = "cifar10-images.zip"

@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.environments import ROOT, python_of
-from edgenet.bundle.contract import read_contract
-from edgenet.data.load import load_all
+from edgenet.bundle import read_contract
+from edgenet.data.loading import load_all
 from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError
 

@@ -194,9 +194,10 @@ def _with_files(
 ) -> dict[str, Any]:
     """The report's figures: `results` with what the files show when read and run, ratios, and goals."""
     # Imported only now: what this process holds when it starts another counts as that one's peak memory.
+    from edgenet_device.frames.photos import read_photo
+    from edgenet_device.preprocess import prepare
+
     from benchmarks.tflite_files import latency_ratio, operators, top1
-    from device_scripts.photos import read_photo
-    from device_scripts.preprocess import prepare
 
     files = {name: work / f"{name}.tflite" for name in results}
     photos = [prepare(read_photo(path), RESOLUTION) for path, _ in labelled]

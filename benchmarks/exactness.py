@@ -17,23 +17,24 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 from ai_edge_litert.interpreter import Interpreter
+from edgenet_device.runtime import find_delegate
 from numpy.typing import NDArray
 
 from benchmarks.accuracy import logits_of
 from benchmarks.environments import ROOT
 from benchmarks.normalizations import SLIM
-from device_scripts.delegate import find_delegate
-from edgenet.data import load_all, open_photos
+from edgenet.data.loading import load_all
+from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError
-from edgenet.graph.passes.simplify import lower, simplify
-from edgenet.graph.readers.torch_module import read_torch
+from edgenet.graph.lower import lower, simplify
+from edgenet.graph.torch_reader import read_torch
 from edgenet.progress import silent
 from edgenet.quantize.integer import run_integer
 from edgenet.quantize.recipes import DEFAULT_RECIPE, RECIPES
+from edgenet.tflite.emit import float_program, int8_program, raw_program
 from edgenet.tflite.flatbuffer import write_tflite
-from edgenet.tflite.layout import float_program, int8_program, raw_program
-from edgenet.zoo.loaded import LoadedNetwork
-from edgenet.zoo.loading import load_network
+from edgenet.zoo.checkpoint import LoadedNetwork
+from edgenet.zoo.readers import load_network
 
 WEIGHTS = "mobilenet_v1_1.0_224_imagenet.npz"
 PHOTOS = "imagenet-sample-500.zip"

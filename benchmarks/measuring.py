@@ -22,11 +22,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-
-from device_scripts.affinity import Setting, found_sets
-from device_scripts.contenders import Contender, load_contender, measure_in_turns
-from device_scripts.protocol import Protocol
-from device_scripts.runtime import load_runtime
+from edgenet_device.latency.affinity import Setting, found_sets
+from edgenet_device.latency.interleaved import LoadedModel, load_contender, measure_in_turns
+from edgenet_device.latency.report import Protocol
+from edgenet_device.runtime import load_runtime
 
 GOAL = 0.02
 
@@ -68,7 +67,7 @@ def rounds_of(model: Path, rounds: int, runs: int) -> dict[str, list[float]]:
     return found
 
 
-def ours(contender: Contender, runs: int) -> float:
+def ours(contender: LoadedModel, runs: int) -> float:
     """A block as `edgenet bench` measures it."""
     contender.blocks.clear()
     measure_in_turns(
@@ -77,7 +76,7 @@ def ours(contender: Contender, runs: int) -> float:
     return contender.p50_ms
 
 
-def bare(contender: Contender, runs: int) -> float:
+def bare(contender: LoadedModel, runs: int) -> float:
     """Nothing but Invoke between two readings of the clock."""
     invoke, clock = contender.interpreter.invoke, time.perf_counter_ns
     for _ in range(5):

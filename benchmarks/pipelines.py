@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.environments import ROOT, python_of
+from edgenet.assets import device_scripts
 
 CLIENTS = ROOT / "benchmarks" / "camera_clients"
 OURS, MEDIAPIPE, PLAIN = "ours", "MediaPipe", "plain"
@@ -38,7 +39,7 @@ def frame_commands(pair: Pair, frames: Path, mediapipe: Path) -> dict[str, list[
 def first_label_commands(pair: Pair, picture: Path, mediapipe: Path) -> dict[str, list[object]]:
     """Processes that name one picture and end."""
     return {
-        OURS: [sys.executable, "-m", "device_scripts.camera", pair.int8, picture, "--frames", "1"],
+        OURS: [sys.executable, str(device_scripts() / "camera.py"), pair.int8, picture, "--frames", "1"],
         MEDIAPIPE: [mediapipe, CLIENTS / "mediapipe_tasks.py", pair.int8, "--first", picture],
         PLAIN: [sys.executable, CLIENTS / "plain.py", pair.float32, "--first", picture],
     }

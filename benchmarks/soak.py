@@ -28,6 +28,7 @@ import cv2
 
 from benchmarks.camera import small_v1
 from benchmarks.environments import ROOT
+from edgenet.assets import device_scripts
 
 FRAMES, CUTS, TENTHS = 100_000, 50, 10
 # Of the last tenth against the second: the first warms up.
@@ -117,7 +118,15 @@ def soak(model: Path, frames: int, cuts: int, log: Path) -> tuple[list[Tenth], i
     """
     photos = [_frame(path) for path in sorted((ROOT / "calibration_data").glob("*.jpg"))[:20]]
     with serving(photos) as (stream, url), log.open("w") as remarks:
-        command = [sys.executable, "-m", "device_scripts.camera", str(model), url, "--threads", "1", "--json"]
+        command = [
+            sys.executable,
+            str(device_scripts() / "camera.py"),
+            str(model),
+            url,
+            "--threads",
+            "1",
+            "--json",
+        ]
         process = subprocess.Popen(
             [*command, "--frames", str(frames)], cwd=ROOT, stdout=subprocess.PIPE, stderr=remarks, text=True
         )

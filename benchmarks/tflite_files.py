@@ -12,7 +12,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 from benchmarks.normalizations import SLIM, Normalization
-from edgenet.verbs import side_by_side
+from edgenet.workflows import mixed_precision
 
 _OPERATOR_NAMES = {
     value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")
@@ -67,9 +67,9 @@ def top1(path: Path, photos: Sequence[np.ndarray]) -> list[int]:
     return best
 
 
-def latency_ratio(first: Path, second: Path, photo: np.ndarray) -> side_by_side.LatencyRatio:
+def latency_ratio(first: Path, second: Path, photo: np.ndarray) -> mixed_precision.LatencyRatio:
     """Times `invoke` of two .tflite files of the same network on a photo, uint8 RGB [1, H, W, 3], in turns."""
     interpreters = [open_file(first), open_file(second)]
     for interpreter in interpreters:
         put_pixels(interpreter, photo)
-    return side_by_side.latency_ratio(interpreters[0].invoke, interpreters[1].invoke)
+    return mixed_precision.latency_ratio(interpreters[0].invoke, interpreters[1].invoke)

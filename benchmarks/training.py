@@ -32,14 +32,14 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.environments import ROOT
-from edgenet.data import PhotoSet, open_photos, split_folders
-from edgenet.data.choose import evenly
+from edgenet.data.loading import evenly
+from edgenet.data.photos import PhotoSet, open_photos, split_folders
 from edgenet.errors import EdgenetError
 from edgenet.training.learner import new_learner, set_training
-from edgenet.training.loader import Share, load_epoch
+from edgenet.training.loader import ProcessShare, load_epoch
 from edgenet.training.photos import memory_budget, read_photos
 from edgenet.training.recipe import Distillation, Recipe
-from edgenet.training.step import Setting, train_step
+from edgenet.training.step import StepSettings, train_step
 from edgenet.zoo.registry import build, parse_variant
 
 SCHEMA = "edgenet.benchmark.training.v1"
@@ -122,11 +122,11 @@ def edgenet_loop(photoset: PhotoSet, variant: str, recipe: Recipe) -> Callable[[
     photos = read_photos(photoset, resolution, memory_budget())
     learner = new_learner(build(variant, classes=classes), recipe, CPU)
     set_training(learner.network, frozen=False)
-    setting = Setting(recipe, Distillation(), None, CPU, Share())
+    setting = StepSettings(recipe, Distillation(), None, CPU, ProcessShare())
 
     def epoch(number: int) -> Pass:
         began, waiting_s = time.perf_counter(), 0.0
-        with closing(load_epoch(photos, recipe, number, resolution, 0, Share())) as batches:
+        with closing(load_epoch(photos, recipe, number, resolution, 0, ProcessShare())) as batches:
             while True:
                 asked = time.perf_counter()
                 batch = next(batches, None)

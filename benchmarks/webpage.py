@@ -20,27 +20,25 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import cv2
 import torch
+from edgenet_device.frames.photos import read_photo
+from edgenet_device.live.page import parse_address
 from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
 from benchmarks.chromium_page import FLAGS, chromium_program
-from device_scripts.page_access import parse_address
-from device_scripts.photos import read_photo
+from edgenet.assets import calibration_photos
 from edgenet.errors import EdgenetError
-from edgenet.verbs.convert import convert
-from edgenet.verbs.quantizing import Calibration
-from edgenet.webpage.server import PageServer
-from edgenet.webpage.site import PAGE_PROTOCOL, PageOptions, page_of
-from edgenet.zoo.checkpoint import save_checkpoint
-from edgenet.zoo.loaded import LoadedNetwork
+from edgenet.web.server import PAGE_PROTOCOL, PageOptions, PageServer, build_page
+from edgenet.workflows.calibration import Calibration
+from edgenet.workflows.convert import convert
+from edgenet.zoo.checkpoint import LoadedNetwork, save_checkpoint
 from edgenet.zoo.registry import Variant, build
 
-PHOTOS = Path(str(files("calibration_data")))
+PHOTOS = calibration_photos()
 FIRST, LIVE = "mobilenet_v2_1.0_224", Variant("mobilenet_v1", 0.5, 160)
 STARTS, PAIRS, WATCHED_S = 5, 10, 10
 # Notes the first label and every frame's inference.
@@ -161,7 +159,7 @@ def _opened(browser: Browser, url: str) -> Page:
 
 @contextmanager
 def _serving(bundle: Path, options: PageOptions) -> Iterator[str]:
-    site = page_of(bundle, options, takes_reports=False)
+    site = build_page(bundle, options, takes_reports=False)
     with PageServer(site.files, parse_address("0")) as server:
         yield server.address.url()
 

@@ -24,7 +24,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-
 from device_scripts.photos import read_photo
 from edgenet.data.near_duplicates import near_duplicates
 

@@ -10,17 +10,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-import types
 from pathlib import Path
 
-if __name__ == "__main__" and not __package__:  # run as a plain file: make its folder a package (PEP 366)
-    # The package is made by hand because its folder may have any name, even one with dots.
-    _package = types.ModuleType("device_scripts")
-    _package.__path__ = [str(Path(__file__).resolve().parent)]
-    sys.modules["device_scripts"] = _package
-    __package__ = "device_scripts"
-
-from .entry import at_least, run, seconds, usable_cpus
+from edgenet_device.entry import at_least, run, seconds, usable_cpus
 
 
 def parser() -> argparse.ArgumentParser:
@@ -77,17 +69,16 @@ def main(arguments: list[str] | None = None) -> int:
     """Run with these arguments (default: the process's own) and return the exit status."""
     given = parser().parse_args(arguments)
     # Imported late, so that --help is instant and a missing OpenCV is reported in one line.
-    from .live_camera import LiveTask, run_live
-    from .live_outputs import Wanted
-    from .watching import Watching
+    from edgenet_device.live.camera import LiveTask, OutputOptions, run_live
+    from edgenet_device.live.loop import LabelOptions
 
     task = LiveTask(
         model=given.model,
         source=given.source,
         threads=given.threads,
-        watching=Watching(given.top, given.threshold, given.smooth),
+        watching=LabelOptions(given.top, given.threshold, given.smooth),
         frames=given.frames,
-        wanted=Wanted(given.serve, given.record, given.window, given.json, given.state),
+        wanted=OutputOptions(given.serve, given.record, given.window, given.json, given.state),
     )
     return run_live(task, sys.stdout)
 

@@ -9,17 +9,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-import types
 from pathlib import Path
 
-if __name__ == "__main__" and not __package__:  # run as a plain file: make its folder a package (PEP 366)
-    # The package is made by hand because its folder may have any name, even one with dots.
-    _package = types.ModuleType("device_scripts")
-    _package.__path__ = [str(Path(__file__).resolve().parent)]
-    sys.modules["device_scripts"] = _package
-    __package__ = "device_scripts"
-
-from .entry import at_least, run, seconds
+from edgenet_device.entry import at_least, run, seconds
 
 
 def parser() -> argparse.ArgumentParser:
@@ -38,11 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run with these arguments (default: the process's own) and return the exit status."""
     given = parser().parse_args(arguments)
     # Imported late, so that --help is instant and a missing OpenCV is reported in one line.
-    from .collecting import (
-        Collector,
-        class_folder,
-    )
-    from .live_photos import collect_here
+    from edgenet_device.camera_photos import collect_here
+    from edgenet_device.collecting import Collector, class_folder
 
     return collect_here(
         Collector(class_folder(given.data, given.label)), given.source, given.every, given.count

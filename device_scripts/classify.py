@@ -9,17 +9,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-import types
 from pathlib import Path
 
-if __name__ == "__main__" and not __package__:  # run as a plain file: make its folder a package (PEP 366)
-    # The package is made by hand because its folder may have any name, even one with dots.
-    _package = types.ModuleType("device_scripts")
-    _package.__path__ = [str(Path(__file__).resolve().parent)]
-    sys.modules["device_scripts"] = _package
-    __package__ = "device_scripts"
-
-from .entry import at_least, run, usable_cpus
+from edgenet_device.entry import at_least, run, usable_cpus
 
 
 def parser() -> argparse.ArgumentParser:
@@ -51,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run with these arguments (default: the process's own) and return the exit status."""
     given = parser().parse_args(arguments)
     # Imported late, so that --help is instant and a missing OpenCV is reported in one line.
-    from .live import Task, classify_source
+    from edgenet_device.live.classify import Task, classify_source
 
     task = Task(
         model=given.model,

@@ -10,23 +10,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import types
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if __name__ == "__main__" and not __package__:  # run as a plain file: make its folder a package (PEP 366)
-    # The package is made by hand because its folder may have any name, even one with dots.
-    _package = types.ModuleType("device_scripts")
-    _package.__path__ = [str(Path(__file__).resolve().parent)]
-    sys.modules["device_scripts"] = _package
-    __package__ = "device_scripts"
-
-from .affinity import parse_sets, settings
-from .entry import at_least, check_output_folder, run, write_whole
-from .protocol import PROTOCOLS, changed
+from edgenet_device.entry import at_least, check_output_folder, run, write_whole
+from edgenet_device.latency.affinity import parse_sets, settings
+from edgenet_device.latency.report import PROTOCOLS, changed
 
 if TYPE_CHECKING:
-    from .protocol import Protocol
+    from edgenet_device.latency.report import Protocol
 
 
 def parser() -> argparse.ArgumentParser:
@@ -86,7 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
         check_output_folder(given.out)
     choices = settings(given.threads, parse_sets(given.affinity))
     # Imported late, so that --help is instant and a missing numpy is reported in one line.
-    from .latency_report import measure
+    from edgenet_device.latency.measure import measure
 
     reports = measure(given.models, choices, _protocol(given), _say_in_json if given.lines else _say)
     if given.out:
@@ -96,7 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
     elif given.json:
         print(json.dumps(_one_or_all(reports)))
     else:
-        from .latency_table import table
+        from edgenet_device.latency.report import table
 
         print("\n\n".join(table(report) for report in reports))
     return 0

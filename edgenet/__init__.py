@@ -10,22 +10,40 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from edgenet.verbs.bench import bench
-    from edgenet.verbs.camera import camera
-    from edgenet.verbs.capture import capture
-    from edgenet.verbs.compare import compare
-    from edgenet.verbs.convert import convert
-    from edgenet.verbs.demo import demo
-    from edgenet.verbs.deploy import deploy
-    from edgenet.verbs.evaluate import evaluate
-    from edgenet.verbs.inspect import inspect
-    from edgenet.verbs.models import models
-    from edgenet.verbs.package import package
-    from edgenet.verbs.report import report
-    from edgenet.verbs.select import select
-    from edgenet.verbs.status import status
-    from edgenet.verbs.sweep import sweep
-    from edgenet.verbs.train import train
+    from edgenet.workflows.bench import bench
+    from edgenet.workflows.camera import camera, capture
+    from edgenet.workflows.convert import convert
+    from edgenet.workflows.demo import demo
+    from edgenet.workflows.deploy import deploy, status
+    from edgenet.workflows.evaluate import evaluate
+    from edgenet.workflows.inspect import inspect
+    from edgenet.workflows.models import models
+    from edgenet.workflows.package import package
+    from edgenet.workflows.reports import compare, report
+    from edgenet.workflows.select import select
+    from edgenet.workflows.sweep import sweep
+    from edgenet.workflows.train import train
+
+
+_VERBS = {
+    "bench": "bench",
+    "camera": "camera",
+    "capture": "camera",
+    "compare": "reports",
+    "convert": "convert",
+    "demo": "demo",
+    "deploy": "deploy",
+    "evaluate": "evaluate",
+    "inspect": "inspect",
+    "models": "models",
+    "package": "package",
+    "report": "reports",
+    "select": "select",
+    "status": "deploy",
+    "sweep": "sweep",
+    "train": "train",
+}
+"""The module of `edgenet.workflows` that each verb lives in."""
 
 __all__ = [
     "bench",
@@ -48,6 +66,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    if name not in _VERBS:
         raise AttributeError(f"module 'edgenet' has no attribute '{name}'")
-    return getattr(import_module(f"edgenet.verbs.{name}"), name)
+    return getattr(import_module(f"edgenet.workflows.{_VERBS[name]}"), name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgenet.cli.app import main
+from edgenet.commands.app import main
 
 if __name__ == "__main__":
     main()

@@ -1,3 +1,3 @@
 """The error type of the whole project. It is defined in `device_scripts`, which must run without edgenet."""
 
-from device_scripts.errors import EdgenetError as EdgenetError
+from edgenet_device.errors import EdgenetError as EdgenetError

@@ -18,7 +18,6 @@ from pathlib import Path
 from edgenet.errors import EdgenetError
 
 _CHUNK = 1 << 20
-
 # What zipfile raises for a damaged archive, depending on which byte changed (RuntimeError: an entry is marked
 # as encrypted; NotImplementedError, a subclass of it: the compression is unknown).
 UNREADABLE_ZIP = (
@@ -31,7 +30,6 @@ UNREADABLE_ZIP = (
     OverflowError,
     ValueError,
 )
-
 _REMEDIES = {
     errno.ENOSPC: "free some space there or choose another folder",
     errno.EDQUOT: "free some of your quota there or choose another folder",
@@ -169,3 +167,41 @@ def make_folder(out: Path) -> None:
         ) from None
     if not os.access(out, os.W_OK | os.X_OK):
         raise EdgenetError(f"the folder {out} is read-only for you", "give another one with --out")
+
+
+# ==== edgenet.verbs.outputs
+# Checks before the work, rather than after it, that its result can be written.
+
+
+def check_output(out: Path, *sources: str | Path) -> None:
+    """Check that `write_atomically` can write a file and would not overwrite a file that the work reads.
+
+    A full disk shows only during writing; `write_atomically` then keeps the old file.
+
+    Args:
+        out: the file that will be written.
+        sources: the files that are read; a text that is not a path, such as a variant's name, is ignored.
+
+    Raises:
+        EdgenetError: `out` is a folder or one of the sources, or its folder is missing or not writable.
+    """
+    try:
+        if out.is_dir():
+            raise EdgenetError(f"{out} is a folder", "give the name of a file")
+        folder = out.resolve().parent
+        if not folder.is_dir():
+            raise EdgenetError(f"cannot write {out}: there is no folder {out.parent}", "make it first")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise EdgenetError(
+                f"cannot write {out}: the folder {out.parent} is read-only for you",
+                "choose a folder that you may write to",
+            )
+        if any(_same(out, source) for source in sources):
+            raise EdgenetError(f"{out} is also the input", "give the result another name")
+    except (OSError, RuntimeError) as error:  # RuntimeError: a symlink loop, before Python 3.13
+        reason = getattr(error, "strerror", None) or error
+        raise EdgenetError(f"cannot write {out}: {reason}", "give another path") from None
+
+
+def _same(out: Path, source: str | Path) -> bool:
+    return out.exists() and os.path.exists(source) and os.path.samefile(out, source)

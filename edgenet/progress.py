@@ -10,3 +10,7 @@ Progress = Callable[[str, int, int | None], None]
 
 def silent(stage: str, done: int, total: int | None) -> None:
     """Ignore the progress."""
+
+
+Say = Callable[[str], None]
+"""Called with a line for the user."""

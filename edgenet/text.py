@@ -9,6 +9,6 @@ def one_line(text: str, longest: int = 200) -> str:
     return " ".join(printable.split())[:longest]
 
 
-def figure(value: float | None, form: str, unknown: str = "-") -> str:
+def format_or_unknown(value: float | None, form: str, unknown: str = "-") -> str:
     """Format a value with a format string such as "{:.3f}"; return `unknown` if the value is None."""
     return unknown if value is None else form.format(value)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from edgenet.devices.device import Device
-from edgenet.devices.opening import opened
+from edgenet.devices.targets import open_device
 
 _STEPS = ("run", "start", "push", "pull")
 
@@ -43,5 +43,5 @@ class Interrupted:
 @contextmanager
 def interrupted(target: str, steps: int, event: Callable[[], object]) -> Iterator[Interrupted]:
     """What `opened` opens, to be interrupted."""
-    with opened(target) as device:
+    with open_device(target) as device:
         yield Interrupted(device, steps, event)

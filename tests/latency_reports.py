@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from device_scripts.protocol import QUICK
-from device_scripts.sample_statistics import summarize
+from edgenet_device.latency.report import QUICK
+from edgenet_device.latency.samples import summarize
 
 
 def latency(name: str = "small", p50_ms: float = 2.0, **changes: Any) -> dict[str, Any]:

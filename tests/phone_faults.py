@@ -20,10 +20,9 @@ from interrupted import interrupted
 from small_pack import use_small_pack
 
 import edgenet.devices.adb as room_of_facts
-import edgenet.verbs.deploy as room
-from edgenet.devices.device import Device
-from edgenet.devices.opening import opened
-from edgenet.devices.posix import script
+import edgenet.workflows.deploy as room
+from edgenet.devices.device import Device, script
+from edgenet.devices.targets import open_device
 from edgenet.errors import EdgenetError
 
 _RUNS = 'cd "$1/current" && [ -e verified ] && sha256sum -c SHA256SUMS >/dev/null && ls *.tflite'
@@ -81,7 +80,7 @@ def killed(model: Path, steps: int) -> str | None:
 
 def disk_filled(model: Path, steps: int) -> str | None:
     """Somebody else takes all the space there is, bytes and files, and gives it back afterwards."""
-    with opened("adb") as other:
+    with open_device("adb") as other:
         folder = f"{other.home}/../filler"
         said = _deploy(model, steps, partial(fill, other, folder))
         other.run(["rm", "-rf", folder])
@@ -94,16 +93,16 @@ EVENTS = {event.__name__: event for event in (cable_pulled, killed, disk_filled)
 def main(event: str, model: Path) -> None:
     """Goes on until nothing fails any more."""
     use_small_pack(event)
-    with opened("adb") as phone:
+    with open_device("adb") as phone:
         facts = phone.facts()
         print(runs(phone))
     room_of_facts.facts_of = lambda device: facts  # an emulated phone takes a second to tell them
     steps = 0
     while (said := EVENTS[event](model, steps)) is not None:
-        with opened("adb") as phone:
+        with open_device("adb") as phone:
             print(runs(phone), said, sep="\t", flush=True)
         steps += 1
-    with opened("adb") as phone:
+    with open_device("adb") as phone:
         assert runs(phone) == model.name
 
 

@@ -6,19 +6,18 @@ from pathlib import Path
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
-
-from device_scripts.model_file import open_model
-from device_scripts.photos import read_photo
-from device_scripts.preprocess import prepare
-from device_scripts.runtime import Classifier, load_runtime
+from edgenet_device.frames.photos import read_photo
+from edgenet_device.model_file import open_model
+from edgenet_device.preprocess import prepare
+from edgenet_device.runtime import Classifier, load_runtime
 
 # scores.py MODEL PIXELS.npy SCORES.npy
 SCORES = """
 import sys
 from pathlib import Path
 import numpy as np
-from device_scripts.model_file import open_model
-from device_scripts.runtime import Classifier, load_runtime
+from edgenet_device.model_file import open_model
+from edgenet_device.runtime import Classifier, load_runtime
 
 classifier = Classifier(open_model(Path(sys.argv[1])), load_runtime(), 1)
 found = []

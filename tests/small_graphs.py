@@ -11,13 +11,12 @@ import torch
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from numpy.typing import NDArray
 
-from edgenet.graph.builder import GraphBuilder
-from edgenet.graph.ir import Graph, PixelEncoding
-from edgenet.graph.operators import WEIGHTED, Conv2D, DepthwiseConv2D, FullyConnected, Pads
+from edgenet.graph.ir import WEIGHTED, Conv2D, DepthwiseConv2D, FullyConnected, Graph, Pads, PixelEncoding
+from edgenet.graph.shapes import GraphBuilder
 from edgenet.quantize.encodings import QuantizedGraph
 from edgenet.quantize.ranges import encode_tensors, observe_ranges
-from edgenet.quantize.weights import quantize_weights
-from edgenet.tflite.emit import Emission, emit_nodes
+from edgenet.quantize.rounding import quantize_weights
+from edgenet.tflite.emit import EmitState, emit_nodes
 from edgenet.tflite.flatbuffer import write_tflite
 from edgenet.tflite.program import ProgramBuilder
 
@@ -101,7 +100,7 @@ def quantize(graph: Graph, images: NDArray[np.uint8]) -> QuantizedGraph:
 
 def float_file(graph: Graph) -> bytes:
     """A float file without the clients' way in and out: decoded pixels in, the graph's output out."""
-    state = Emission(graph, None, ProgramBuilder(graph.name), {})
+    state = EmitState(graph, None, ProgramBuilder(graph.name), {})
     source = state.activation_tensor(graph.input, is_float=True)
     return write_tflite(state.builder.program(source, emit_nodes(state)))
 

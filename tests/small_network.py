@@ -7,22 +7,22 @@ from __future__ import annotations
 
 import shutil
 import warnings
-from importlib.resources import files
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from edgenet.data import load_all, open_photos
+from edgenet.assets import calibration_photos
+from edgenet.data.loading import load_all
+from edgenet.data.photos import open_photos
 from edgenet.graph.executor import run
-from edgenet.verbs.sources import SourceOptions, open_source
-from edgenet.zoo.checkpoint import save_checkpoint
-from edgenet.zoo.loaded import LoadedNetwork
+from edgenet.workflows.sources import SourceOptions, open_source
+from edgenet.zoo.checkpoint import LoadedNetwork, save_checkpoint
 from edgenet.zoo.registry import Variant, build
 
 LABELS = ("daisy", "dandelion", "rose", "sunflower", "tulip")
 RESOLUTION = 64
-PHOTOS = Path(str(files("calibration_data")))
+PHOTOS = calibration_photos()
 
 
 def small_network(

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import edgenet.pack.phone as pack
+import edgenet.devices.phone_pack as pack
 
 TRIED = "{}"  # what `try_model.py` says where all is well
 RUNS = '{"stage": "runs", "done": 1, "total": 10}'  # and `measure_latency.py`, which comes to no end
 _PYTHON = f"""#!/system/bin/sh
-case $2 in
-    device_scripts.try_model) echo '{TRIED}' ;;
-    device_scripts.measure_latency) while :; do echo '{RUNS}'; sleep 1; done ;;
+case "$*" in
+    *edgenet_device.try_model*) echo '{TRIED}' ;;
+    */device_scripts/measure_latency.py*) while :; do echo '{RUNS}'; sleep 1; done ;;
 esac
 """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgenet.verbs.sweep_rows import SweepRow
+from edgenet.workflows.sweep_plan import SweepRow
 
 
 def row(width: float, resolution: int, top1: float, p50: float, valid: bool = True) -> SweepRow:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from edgenet.data.labels import labels_text, parse_labels
 from edgenet.errors import EdgenetError
-from edgenet.labels import labels_text, parse_labels
 
 
 def test_round_trip_keeps_order_repeats_and_any_script() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from edgenet.data.digits import write_digits
+from edgenet.assets.digits import write_digits
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)

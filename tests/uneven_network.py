@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgenet.graph.builder import GraphBuilder
-from edgenet.graph.ir import Graph, PixelEncoding
-from edgenet.graph.operators import Activation, Binary, Conv2D, DepthwiseConv2D, FullyConnected, Mean, Pads
+from edgenet.graph.ir import (
+    Activation,
+    Binary,
+    Conv2D,
+    DepthwiseConv2D,
+    FullyConnected,
+    Graph,
+    Mean,
+    Pads,
+    PixelEncoding,
+)
+from edgenet.graph.shapes import GraphBuilder
 
 
 def uneven_network(seed: int = 0) -> Graph:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from edgenet.zoo.checkpoint import save_checkpoint
-from edgenet.zoo.labels import labels_for
-from edgenet.zoo.loaded import LoadedNetwork
-from edgenet.zoo.normalization import CENTRED
+from edgenet.zoo.checkpoint import LoadedNetwork, save_checkpoint
+from edgenet.zoo.classifier import CENTRED
+from edgenet.zoo.readers import labels_for
 from edgenet.zoo.registry import build, parse_variant
 
 

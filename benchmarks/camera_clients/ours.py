@@ -8,13 +8,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from edgenet_device.frames.frame import Frame
+from edgenet_device.frames.newest import EveryFrame
+from edgenet_device.live.loop import LabelOptions, watch
+from edgenet_device.model_file import open_model
+from edgenet_device.runtime import Classifier, load_runtime
 from turns import run_client
-
-from device_scripts.frame import Frame
-from device_scripts.model_file import open_model
-from device_scripts.newest import EveryFrame
-from device_scripts.runtime import Classifier, load_runtime
-from device_scripts.watching import Watching, watch
 
 
 def main() -> None:
@@ -23,7 +22,7 @@ def main() -> None:
     frames = np.load(sys.argv[2])
     classifier = Classifier(open_model(Path(sys.argv[1])), load_runtime(), 1)
     source = (Frame("frame", frame) for frame in itertools.cycle(frames))
-    seen = watch(classifier, EveryFrame(source), Watching(top=5))
+    seen = watch(classifier, EveryFrame(source), LabelOptions(top=5))
     run_client(lambda number: sum(next(seen).stage_ns[1:]) / 1e6)
 
 

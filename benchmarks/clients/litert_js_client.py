@@ -13,7 +13,7 @@ import numpy as np
 from photos_to_json import Client, Scores, labels_in, run_client
 
 from benchmarks.chromium_page import as_rgba, blank_page
-from edgenet.webpage.litert_js import litert_js, record
+from edgenet.web.server import litert_js, record
 
 _START = """
 async () => {

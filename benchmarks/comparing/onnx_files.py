@@ -13,8 +13,8 @@ from pathlib import Path
 import onnx
 import torch
 
-from edgenet.backends.onnx_export import OPSET, export_onnx
-from edgenet.zoo.loading import load_network
+from edgenet.workflows.onnx_source import EXPORT_OPSET, export_onnx
+from edgenet.zoo.readers import load_network
 
 
 def main() -> None:
@@ -24,7 +24,7 @@ def main() -> None:
     size = (network.variant.resolution, network.variant.resolution)
     with_softmax = torch.nn.Sequential(network.module, torch.nn.Softmax(dim=1)).eval()
     for module, out in ((network.module, logits), (with_softmax, probability)):
-        onnx.save(export_onnx(module, size, OPSET), Path(out))
+        onnx.save(export_onnx(module, size, EXPORT_OPSET), Path(out))
 
 
 if __name__ == "__main__":

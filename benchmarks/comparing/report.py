@@ -9,6 +9,8 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+from edgenet_device.latency.conditions import device_facts
+
 from benchmarks.comparing.judging import peer_rows
 from benchmarks.comparing.making import CALIBRATION, Made
 from benchmarks.comparing.peers import OURS, OURS_AS_PEERS, versions_of
@@ -16,7 +18,6 @@ from benchmarks.comparing.pipeline_rows import PACKAGES, pipeline_rows
 from benchmarks.comparing.rows import judge_goals
 from benchmarks.pipelines import MEDIAPIPE, mediapipe_python
 from benchmarks.quantizing.judging import held_out, open_judge
-from device_scripts.facts import device_facts
 
 
 def report_on(files: Sequence[Made]) -> dict[str, Any]:

@@ -12,14 +12,14 @@ from benchmarks.quantizing.inputs import draw_name
 from benchmarks.quantizing.judging import Judge, held_out
 from benchmarks.quantizing.rows import CutComparison
 from benchmarks.tflite_files import latency_ratio
+from edgenet.graph.dead_channels import drop_dead_channels
 from edgenet.graph.ir import Graph
-from edgenet.graph.passes.dead_channels import drop_dead_channels
-from edgenet.graph.passes.simplify import lower
+from edgenet.graph.lower import lower
 from edgenet.progress import silent
 from edgenet.quantize.recipes import RECIPES
+from edgenet.tflite.emit import int8_program
 from edgenet.tflite.flatbuffer import write_tflite
-from edgenet.tflite.layout import int8_program
-from edgenet.verbs.sources import SourceOptions, open_source
+from edgenet.workflows.sources import SourceOptions, open_source
 
 CALIBRATION_PHOTOS = 32
 

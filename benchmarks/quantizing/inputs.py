@@ -67,8 +67,8 @@ def write_photos(archive: Path, folder: Path) -> None:
     import cv2
     import numpy as np
 
-    from edgenet.data import load_all, open_photos
-    from edgenet.data.choose import evenly
+    from edgenet.data.loading import evenly, load_all
+    from edgenet.data.photos import open_photos
 
     judged, stamp = folder / JUDGED, folder / f"{JUDGED}.sha256"
     if stamp.is_file() and stamp.read_text() == sha256(archive):

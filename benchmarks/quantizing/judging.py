@@ -20,7 +20,7 @@ from benchmarks.quantizing.inputs import JUDGED, STEP, draw_name
 from benchmarks.quantizing.networks import Network
 from benchmarks.quantizing.rows import IntegerCheck, Row
 from benchmarks.tflite_files import operators
-from edgenet.data.choose import evenly
+from edgenet.data.loading import evenly
 from edgenet.errors import EdgenetError
 from edgenet.files import sha256
 from edgenet.quantize.integer import run_integer

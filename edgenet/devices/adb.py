@@ -6,23 +6,29 @@ edgenet installs no app on the phone and needs no root.
 from __future__ import annotations
 
 import io
+import shlex
+import struct
+import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePosixPath
+from time import monotonic
 
-from edgenet.devices.adb_link import AdbLink, end_files, send_file
-from edgenet.devices.adb_phones import serial_of
-from edgenet.devices.adb_shell import AdbProcess
-from edgenet.devices.device import DeviceFacts, Finished
-from edgenet.devices.posix import script, told, watched
-from edgenet.devices.posix_facts import facts_of
-from edgenet.devices.target import Adb
+from edgenet.devices.adb_phones import AdbLink, end_files, read_exactly, send_file, serial_of
+from edgenet.devices.device import (
+    DeviceFacts,
+    ProgramResult,
+    facts_of,
+    kill_with_caller,
+    report_signals,
+    script,
+)
+from edgenet.devices.targets import Adb
 from edgenet.errors import EdgenetError
 from edgenet.progress import Progress, silent
 
 HOME = "/data/local/tmp/edgenet"  # adb's user may write files and start programs here
 STAGE = "copy"  # progress in this stage counts bytes
-
 _MAKE = 'for folder in "$@"; do mkdir -p "$folder" || exit 1; done'
 
 
@@ -40,11 +46,13 @@ class AdbDevice:
         self._link = link
         self._facts: DeviceFacts | None = None
 
-    def run(self, command: Sequence[str], stdin: bytes = b"", timeout_s: float | None = None) -> Finished:
+    def run(
+        self, command: Sequence[str], stdin: bytes = b"", timeout_s: float | None = None
+    ) -> ProgramResult:
         """Run a program on the phone. With a timeout, `stdin` is ignored."""
         if timeout_s is not None:
             return self._run_in_time(command, timeout_s)
-        process = AdbProcess(self._link, told(command))
+        process = AdbProcess(self._link, report_signals(command))
         try:
             process.send(stdin)
             return process.finish()
@@ -54,7 +62,7 @@ class AdbDevice:
     @contextmanager
     def start(self, command: Sequence[str]) -> Iterator[AdbProcess]:
         """Start a program on the phone."""
-        process = AdbProcess(self._link, watched(command))
+        process = AdbProcess(self._link, kill_with_caller(command))
         try:
             yield process
         finally:
@@ -132,8 +140,8 @@ class AdbDevice:
             self._facts = facts_of(self)
         return self._facts
 
-    def _run_in_time(self, command: Sequence[str], timeout_s: float) -> Finished:
-        process = AdbProcess(self._link, watched(command))
+    def _run_in_time(self, command: Sequence[str], timeout_s: float) -> ProgramResult:
+        process = AdbProcess(self._link, kill_with_caller(command))
         try:
             return process.finish(timeout_s)
         except TimeoutError:
@@ -170,3 +178,100 @@ def _remedy(reason: str) -> str:
     if "ermission denied" in reason or "Read-only" in reason:
         return "check who owns the folder on the device"
     return "run the same command again"
+
+
+# ==== edgenet.devices.adb_shell
+# Running programs on a phone over version 2 of adb's shell protocol.
+#
+# The protocol keeps standard output, standard error, standard input and the exit status apart, all as
+# bytes.
+
+_STDIN, _STDOUT, _STDERR, _EXIT, _CLOSE_STDIN = range(5)
+_CHUNK = 32 * 1024
+_GRACE_S = 15.0  # longer than the ten seconds after which `posix.watched` kills the program
+
+
+class AdbProcess:
+    """A running program on a phone (a `device.Running`).
+
+    Args:
+        link: connects to the phone.
+        command: the program with its arguments.
+    """
+
+    def __init__(self, link: AdbLink, command: Sequence[str]) -> None:
+        self._link = link
+        self._open = ExitStack()
+        # The phone's shell parses one line of text, so every argument is quoted.
+        self._stream = self._open.enter_context(link.service(f"shell,v2,raw:{shlex.join(command)}"))
+        self._out, self._err = bytearray(), bytearray()
+        self._status: int | None = None
+
+    def send(self, content: bytes) -> None:
+        """Send the program its whole standard input from a thread, so that we can read output meanwhile."""
+        threading.Thread(target=self._send, args=(content,), daemon=True).start()
+
+    def lines(self) -> Iterator[str]:
+        """Yield the lines of standard output."""
+        for _ in self._packets():
+            while (end := self._out.find(b"\n")) >= 0:
+                line = bytes(self._out[:end])
+                del self._out[: end + 1]
+                yield line.decode(errors="replace").rstrip("\r")
+        if self._out:
+            rest = bytes(self._out)
+            self._out.clear()
+            yield rest.decode(errors="replace")
+
+    def stop(self) -> None:
+        """End the program. A phone that is disconnected meanwhile is no error."""
+        if self._status is None:
+            with suppress(EdgenetError, OSError):
+                self._packet(_CLOSE_STDIN, b"")
+                self.finish(_GRACE_S)
+        with suppress(EdgenetError):
+            self._open.close()
+
+    def finish(self, timeout_s: float | None = None) -> ProgramResult:
+        """Wait for the program to end.
+
+        Raises:
+            TimeoutError: the program did not end within `timeout_s`.
+            EdgenetError: the phone is disconnected.
+        """
+        end = None if timeout_s is None else monotonic() + timeout_s
+        if self._status is None:
+            self._stream.settimeout(timeout_s)
+        for _ in self._packets():
+            if end is not None:
+                self._stream.settimeout(max(end - monotonic(), 0.001))
+        assert self._status is not None
+        return ProgramResult(self._status, bytes(self._out), bytes(self._err))
+
+    def _packets(self) -> Iterator[None]:
+        """Collect the program's output until it ends, yielding after each packet."""
+        while self._status is None:
+            try:
+                kind, size = struct.unpack("<BI", read_exactly(self._stream, 5))
+                content = read_exactly(self._stream, size)
+            except TimeoutError:
+                raise
+            except (OSError, EOFError) as error:
+                with self._link.watched():
+                    raise error
+            if kind == _STDOUT:
+                self._out += content
+            elif kind == _STDERR:
+                self._err += content
+            elif kind == _EXIT:
+                self._status = content[0]
+            yield
+
+    def _send(self, content: bytes) -> None:
+        with suppress(OSError):  # a program may end without reading all of its input
+            for start in range(0, len(content), _CHUNK):
+                self._packet(_STDIN, content[start : start + _CHUNK])
+            self._packet(_CLOSE_STDIN, b"")
+
+    def _packet(self, kind: int, content: bytes) -> None:
+        self._stream.sendall(struct.pack("<BI", kind, len(content)) + content)

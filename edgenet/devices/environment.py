@@ -10,22 +10,24 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgenet.devices.device import Device, DeviceFacts, Finished
-from edgenet.devices.posix import script
-from edgenet.devices.requirements import Python, Requirements, requirements
-from edgenet.devices.wheels import wheels_for
+from edgenet.devices.device import Device, DeviceFacts, ProgramResult, script
 from edgenet.errors import EdgenetError
 from edgenet.progress import Progress
+from edgenet.zoo.weights import cache_folder
 
 # Roughly the peak use of disk space, while both the wheels and their unpacked contents are there.
 NEEDED_BYTES = 200_000_000
 PACK = "pack"
 """The text in `complete` for an environment that includes its own Python."""
-
 _ASK = """
 import json, platform
 from importlib import metadata, util
@@ -37,7 +39,6 @@ def version(name):
 print(json.dumps({"numpy": version("numpy"), "cv2": util.find_spec("cv2") is not None,
     "venv": util.find_spec("ensurepip") is not None, "glibc": platform.libc_ver()[1]}))
 """
-
 _USABLE = """
 cd "$1/environments" 2>/dev/null || exit 0
 python=$(readlink -f "$(command -v python3)")
@@ -98,7 +99,7 @@ def ensure_environment(device: Device, offline: bool, progress: Progress) -> Env
     """
     facts = device.facts()
     if (facts.system or "").startswith("Android"):
-        from edgenet.pack.phone import ensure_pack
+        from edgenet.devices.phone_pack import ensure_pack
 
         return ensure_pack(device, progress)
     python = _python_of(device, facts)
@@ -197,7 +198,7 @@ def _install(device: Device, folder: str, packages: Sequence[str], progress: Pro
     _must(device, "remove pip from the environment", done)
 
 
-def _watched(device: Device, command: Sequence[str], progress: Progress) -> Finished:
+def _watched(device: Device, command: Sequence[str], progress: Progress) -> ProgramResult:
     """Run a longer command and report progress for each line it prints."""
     progress("install packages", 0, None)
     with device.start(command) as running:
@@ -206,10 +207,164 @@ def _watched(device: Device, command: Sequence[str], progress: Progress) -> Fini
         return running.finish()
 
 
-def _must(device: Device, what: str, done: Finished, remedy: str = "run the same command again") -> None:
+def _must(device: Device, what: str, done: ProgramResult, remedy: str = "run the same command again") -> None:
     if done.status:
         full = b"No space left" in done.err
         raise EdgenetError(
             f"cannot {what} on {device.name}: {done.last_words()}",
             "free some space on the device" if full else remedy,
         )
+
+
+# ==== edgenet.devices.requirements
+# The Python packages to install on a device, by its architecture and Python version.
+
+_OLDEST = (3, 9)
+_NEWEST = (3, 14)
+_TFLITE_NEWEST = (3, 11)
+_OPENCV_APT = "sudo apt install python3-opencv"
+# The last OpenCV whose wheels work with numpy 1.24, which picamera2 of Raspberry Pi OS "bookworm" needs.
+_OPENCV = "opencv-python-headless==4.11.0.86"
+_LITERT = "ai-edge-litert==2.3.0"
+_LITERT_3_9 = "ai-edge-litert==2.1.0"  # the last one for Python 3.9
+_TFLITE = "tflite-runtime==2.14.0"
+
+
+@dataclass(frozen=True)
+class Python:
+    """The device's python3.
+
+    Attributes:
+        version: such as (3, 11).
+        numpy: version of the numpy that it can import; None if there is none.
+        cv2: whether it can import OpenCV.
+        venv: whether it can make virtual environments with pip.
+        glibc: version of its C library, such as "2.36".
+    """
+
+    version: tuple[int, int]
+    numpy: str | None
+    cv2: bool
+    venv: bool
+    glibc: str
+
+
+@dataclass(frozen=True)
+class Requirements:
+    """The packages to install.
+
+    Attributes:
+        packages: pip requirements with exact versions; they are installed without their dependencies.
+        userland: the architecture to install for.
+        python: the Python to install for.
+        notes: messages for the user.
+    """
+
+    packages: tuple[str, ...]
+    userland: str
+    python: Python
+    notes: tuple[str, ...] = ()
+
+
+def requirements(facts: DeviceFacts, python: Python) -> Requirements:
+    """Choose the packages: ai-edge-litert, or tflite-runtime with numpy below 2 if there is no such wheel.
+
+    Raises:
+        EdgenetError: no runtime exists for this architecture and Python, or 32-bit Arm lacks its numpy.
+    """
+    runtime = _runtime(facts.userland, python.version)
+    packages = [runtime, *_numpy(runtime, facts.userland, python)]
+    notes = []
+    if not python.cv2:
+        if facts.userland == "armv7l":
+            notes.append(f"the device has no OpenCV; for cameras and photos, run {_OPENCV_APT} there")
+        else:
+            packages.append(_OPENCV)
+    return Requirements(tuple(packages), facts.userland, python, tuple(notes))
+
+
+def _runtime(userland: str, python: tuple[int, int]) -> str:
+    version = ".".join(map(str, python))
+    if not _OLDEST <= python <= _NEWEST:
+        raise EdgenetError(f"the device has Python {version}", "edgenet needs Python 3.9 to 3.14")
+    if userland in ("aarch64", "x86_64"):
+        return _LITERT if python > _OLDEST else _LITERT_3_9
+    if userland == "armv7l":
+        if python <= _TFLITE_NEWEST:
+            return _TFLITE
+        raise EdgenetError(
+            f"no LiteRT runtime exists for 32-bit Arm with Python {version}",
+            "install the 64-bit Raspberry Pi OS (or 32-bit bookworm, which has Python 3.11)",
+        )
+    raise EdgenetError(
+        f"no LiteRT runtime exists for {userland}",
+        "edgenet needs a 64-bit Arm, 32-bit Armv7 or x86-64 system",
+    )
+
+
+def _numpy(runtime: str, userland: str, python: Python) -> list[str]:
+    """Return the numpy to install; an empty list if the system's numpy is usable."""
+    below_2 = runtime == _TFLITE
+    if python.numpy is not None and not (below_2 and int(python.numpy.split(".")[0]) >= 2):
+        return []
+    if userland == "armv7l":
+        raise EdgenetError(
+            "the device has no numpy below 2, and there is no wheel of one for 32-bit Arm",
+            "run sudo apt install python3-numpy on the device",
+        )
+    if below_2 or python.version == _OLDEST:
+        return ["numpy==1.26.4"]
+    return ["numpy==2.2.6"]
+
+
+# ==== edgenet.devices.wheels
+# Packages for a device without a network: this machine's pip downloads them and a cache keeps them.
+
+# PEP 600's tags start at manylinux_2_17, for glibc 2.17; manylinux2014 is another name for it.
+_OLDEST_GLIBC = 17
+
+
+def wheels_for(needed: Requirements, progress: Progress) -> list[Path]:
+    """Return the wheels that a device needs, from the cache or downloaded.
+
+    Raises:
+        EdgenetError: pip is missing, cannot reach its index, or finds no wheel.
+    """
+    name = hashlib.sha256("\n".join([*needed.packages, *_tags(needed)]).encode()).hexdigest()[:16]
+    folder = cache_folder(os.environ) / "wheels" / name
+    if not folder.is_dir():
+        progress("download packages", 0, None)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".new-") as new:
+            _download(needed, Path(new))
+            shutil.copytree(new, f"{new}.whole")
+            os.rename(f"{new}.whole", folder)
+    return sorted(folder.glob("*.whl"))
+
+
+def _download(needed: Requirements, folder: Path) -> None:
+    options = ["--quiet", "--no-deps", "--only-binary=:all:", "--disable-pip-version-check", *_tags(needed)]
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "download", *options, "--dest", str(folder), *needed.packages],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or [
+            done.stderr.strip()
+        ]
+        raise EdgenetError(
+            f"cannot download {' '.join(needed.packages)}: {lines[-1]}",
+            "check that this machine has a network connection and pip",
+        )
+
+
+def _tags(needed: Requirements) -> list[str]:
+    """Return pip's options that select wheels for the device: PEP 600 tags up to its glibc version."""
+    newest = int(needed.python.glibc.split(".")[1])
+    platforms = ["manylinux2014", *(f"manylinux_2_{minor}" for minor in range(_OLDEST_GLIBC, newest + 1))]
+    chosen = [part for name in platforms for part in ("--platform", f"{name}_{needed.userland}")]
+    version = ".".join(map(str, needed.python.version))
+    return ["--implementation", "cp", "--python-version", version, *chosen]

@@ -8,12 +8,12 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from edgenet.devices.device import DeviceFacts, Finished
-from edgenet.devices.process import LocalProcess
+from edgenet.devices.device import DeviceFacts, ProgramResult
 from edgenet.errors import EdgenetError
 from edgenet.files import write_atomically
 from edgenet.progress import Progress, silent
@@ -28,17 +28,19 @@ class LocalDevice:
         base = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")
         self.home = os.path.join(base, "edgenet")
 
-    def run(self, command: Sequence[str], stdin: bytes = b"", timeout_s: float | None = None) -> Finished:
+    def run(
+        self, command: Sequence[str], stdin: bytes = b"", timeout_s: float | None = None
+    ) -> ProgramResult:
         """Run a program on this machine."""
         try:
             done = subprocess.run(
                 list(command), input=stdin, capture_output=True, timeout=timeout_s, check=False
             )
         except OSError as error:
-            return Finished(127, b"", f"{command[0]}: {error.strerror}".encode())
+            return ProgramResult(127, b"", f"{command[0]}: {error.strerror}".encode())
         except subprocess.TimeoutExpired:
             raise EdgenetError(f"{command[0]} did not end within {timeout_s:g} s on {self.name}") from None
-        return Finished(
+        return ProgramResult(
             done.returncode if done.returncode >= 0 else 128 - done.returncode, done.stdout, done.stderr
         )
 
@@ -73,7 +75,7 @@ class LocalDevice:
 
     def facts(self) -> DeviceFacts:
         """Return this machine's facts."""
-        from device_scripts.facts import device_facts
+        from edgenet_device.latency.conditions import device_facts
 
         found = device_facts()
         return DeviceFacts(
@@ -85,3 +87,72 @@ class LocalDevice:
             camera_stack=("v4l2",) if any(Path("/dev").glob("video*")) else (),
             free_bytes=shutil.disk_usage(Path.home()).free,
         )
+
+
+# ==== edgenet.devices.process
+# A child process on this machine: a local program, or the `ssh` that runs a program on a device.
+
+_GRACE_S = 10.0
+
+
+class LocalProcess:
+    """A running program (a `device.Running`) that is a process on this machine.
+
+    A separate thread reads standard error, so that neither stream can block the other.
+
+    Args:
+        command: the program with its arguments.
+        stop_signal: the signal that asks the program to end; None if closing its standard input does (see
+            `posix.watched`).
+    """
+
+    def __init__(self, command: Sequence[str], stop_signal: int | None = signal.SIGTERM) -> None:
+        self._stop_signal = stop_signal
+        self._process = subprocess.Popen(
+            list(command),
+            stdin=subprocess.DEVNULL if stop_signal is not None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            # Ctrl-C in our terminal must not reach ssh: closing its input ends the remote program.
+            start_new_session=stop_signal is None,
+        )
+        self._err: list[bytes] = []
+        self._drain = threading.Thread(target=self._read_err, daemon=True)
+        self._drain.start()
+
+    def lines(self) -> Iterator[str]:
+        """Yield the lines of standard output."""
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            yield line.decode(errors="replace").rstrip("\r\n")
+
+    def stop(self) -> None:
+        """Ask the program to end, and kill it if it is still running after ten seconds."""
+        if self._process.poll() is None:
+            self._ask_to_end()
+            try:
+                self._process.wait(_GRACE_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+        self.finish()
+
+    def finish(self) -> ProgramResult:
+        """Wait for the program to end."""
+        assert self._process.stdout is not None
+        out = b"" if self._process.stdout.closed else self._process.stdout.read()
+        status = self._process.wait()
+        self._drain.join()
+        self._process.stdout.close()
+        return ProgramResult(status if status >= 0 else 128 - status, out, b"".join(self._err))
+
+    def _ask_to_end(self) -> None:
+        if self._stop_signal is not None:
+            self._process.send_signal(self._stop_signal)
+        elif self._process.stdin is not None:
+            self._process.stdin.close()
+
+    def _read_err(self) -> None:
+        assert self._process.stderr is not None
+        with self._process.stderr as stream:
+            for line in stream:
+                self._err.append(line)

@@ -9,14 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgenet.devices.device import Device, Finished
-from edgenet.devices.posix import script
+from edgenet.devices.device import Device, ProgramResult, script
 from edgenet.errors import EdgenetError
 
 UNIT = "edgenet-camera.service"
 # The first systemd version with RestartSteps=, which lengthens the pauses between restarts.
 _STEPPED_BACK_OFF = 254
-
 _UNIT = """# Written by edgenet deploy.
 [Unit]
 Description=edgenet: what the camera sees
@@ -37,9 +35,7 @@ NoNewPrivileges=yes
 [Install]
 WantedBy={wanted_by}
 """
-
 _VERSION = 'systemctl --version 2>/dev/null | { read -r _ version _; echo "$version"; }; id -un'
-
 # $1: the unit's name, $2: its text. Lingering lets a user's services start at boot, without a login.
 _INSTALL_USER = """
 folder=${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user
@@ -146,14 +142,14 @@ def unit_text(home: str, service: Service, version: int, user: str) -> str:
     return _UNIT.format(
         # %t is the runtime folder in memory that contains RuntimeDirectory. systemd replaces only this %,
         # because `quoted` escapes all others.
-        command=f"/bin/sh {quoted(command)} --state %t/edgenet/camera.json",
+        command=f"/bin/sh {quote_for_systemd(command)} --state %t/edgenet/camera.json",
         user=f"User={user}\n" if service.system else "",
         back_off="RestartSteps=5\nRestartMaxDelaySec=60\n" if stepped else "",
         wanted_by="multi-user.target" if service.system else "default.target",
     )
 
 
-def quoted(arguments: Sequence[str]) -> str:
+def quote_for_systemd(arguments: Sequence[str]) -> str:
     """Quote arguments for ExecStart=, where quotes, backslashes, $ and % are special (systemd.service(5))."""
     replaced = [
         argument.replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$").replace("%", "%%")
@@ -172,7 +168,7 @@ def _systemd(device: Device) -> tuple[int, str]:
     return int(version), user
 
 
-def _must_run(device: Device, done: Finished) -> None:
+def _must_run(device: Device, done: ProgramResult) -> None:
     if done.status == 3:
         told = last_error(device)
         reason = told[1] if told else done.last_words()

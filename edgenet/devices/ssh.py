@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import io
 import os
+import re
+import shlex
+import shutil
 import socket
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from edgenet.devices.device import DeviceFacts, Finished
-from edgenet.devices.posix import told, watched
-from edgenet.devices.posix_facts import facts_of
-from edgenet.devices.process import LocalProcess
+from edgenet.devices.device import (
+    DeviceFacts,
+    ProgramResult,
+    facts_of,
+    kill_with_caller,
+    report_signals,
+    script,
+)
+from edgenet.devices.local import LocalProcess
 from edgenet.devices.ssh_connection import SshConnection
-from edgenet.devices.ssh_copy import copy
-from edgenet.devices.target import Ssh
+from edgenet.devices.targets import Ssh
 from edgenet.errors import EdgenetError
 from edgenet.progress import Progress, silent
 
@@ -31,14 +41,16 @@ class SshDevice:
         self._connection = connection
         self._facts: DeviceFacts | None = None
 
-    def run(self, command: Sequence[str], stdin: bytes = b"", timeout_s: float | None = None) -> Finished:
+    def run(
+        self, command: Sequence[str], stdin: bytes = b"", timeout_s: float | None = None
+    ) -> ProgramResult:
         """Run a program on the device. With a timeout, `stdin` is ignored."""
         if timeout_s is not None:
             return self._run_in_time(command, timeout_s)
         done = subprocess.run(
-            self._connection.command(told(command)), input=stdin, capture_output=True, check=False
+            self._connection.command(report_signals(command)), input=stdin, capture_output=True, check=False
         )
-        return self._judged(Finished(done.returncode, done.stdout, done.stderr))
+        return self._judged(ProgramResult(done.returncode, done.stdout, done.stderr))
 
     @contextmanager
     def start(self, command: Sequence[str]) -> Iterator[_Running]:
@@ -86,10 +98,10 @@ class SshDevice:
             self._facts = facts_of(self)
         return self._facts
 
-    def _run_in_time(self, command: Sequence[str], timeout_s: float) -> Finished:
+    def _run_in_time(self, command: Sequence[str], timeout_s: float) -> ProgramResult:
         read_end, write_end = os.pipe()
         process = subprocess.Popen(
-            self._connection.command(watched(command)),
+            self._connection.command(kill_with_caller(command)),
             stdin=read_end,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -105,9 +117,9 @@ class SshDevice:
                 "check what keeps the device busy",
             ) from None
         os.close(write_end)
-        return self._judged(Finished(process.returncode, out, err))
+        return self._judged(ProgramResult(process.returncode, out, err))
 
-    def _judged(self, done: Finished) -> Finished:
+    def _judged(self, done: ProgramResult) -> ProgramResult:
         if done.status == _FAILED:
             self._connection.check()
         return done
@@ -117,7 +129,7 @@ class _Running(LocalProcess):
     """A program on the device, run by an ssh process on this machine."""
 
     def __init__(self, connection: SshConnection, command: Sequence[str]) -> None:
-        super().__init__(connection.command(watched(command)), stop_signal=None)
+        super().__init__(connection.command(kill_with_caller(command)), stop_signal=None)
         self._connection = connection
         self._stopped = False
 
@@ -126,7 +138,7 @@ class _Running(LocalProcess):
         self._stopped = True
         super().stop()
 
-    def finish(self) -> Finished:
+    def finish(self) -> ProgramResult:
         """Wait for the program to end."""
         done = super().finish()
         if done.status == _FAILED and not self._stopped:
@@ -146,3 +158,117 @@ def connected(target: Ssh, name: str) -> Iterator[SshDevice]:
         yield SshDevice(connection)
     finally:
         connection.close()
+
+
+# ==== edgenet.devices.ssh_copy
+# Copying files over an open ssh connection with rsync, which skips files already there, or with tar.
+
+STAGE = "copy"  # progress in this stage counts bytes
+_DONE_SO_FAR = re.compile(rb"^\s*(\d+)\s+\d+%")
+_PREPARE = 'mkdir -p "$1" && command -v rsync'
+Run = Callable[..., ProgramResult]
+
+
+def copy(
+    connection: SshConnection, run: Run, files: Mapping[str, Path | bytes], folder: str, progress: Progress
+) -> None:
+    """Copy files into a folder on the device, creating the folder.
+
+    Args:
+        connection: the open connection.
+        run: runs a command on the device, with standard input.
+        files: maps each path within the folder to contents or to a file on this machine.
+        folder: absolute path on the device.
+        progress: reports bytes copied.
+
+    Raises:
+        EdgenetError: the folder cannot be written, the disk is full, or the connection is lost.
+    """
+    ready = run(script(_PREPARE, folder))
+    # A failed mkdir prints why; `command -v` fails silently if there is no rsync.
+    if ready.status and ready.err:
+        raise EdgenetError(f"cannot make {folder} on {connection.name}: {ready.last_words()}", _remedy(ready))
+    with tempfile.TemporaryDirectory(prefix="edgenet-") as staged:
+        total = _stage(files, Path(staged))
+        progress(STAGE, 0, total)
+        if ready.status == 0 and _has_rsync():
+            done = _rsync(connection, Path(staged), folder, lambda count: progress(STAGE, count, total))
+        else:
+            done = run(["tar", "-xf", "-", "-C", folder], _tar(Path(staged)))
+        if done.status:
+            connection.check()
+            raise EdgenetError(f"cannot copy to {connection.name}: {_reason(done)}", _remedy(done))
+        progress(STAGE, total, total)
+
+
+def _has_rsync() -> bool:
+    """Return whether this machine has rsync 3.1 or newer, for --info=progress2 (macOS ships another one)."""
+    if shutil.which("rsync") is None:
+        return False
+    said = subprocess.run(["rsync", "--version"], capture_output=True, check=False).stdout
+    return re.match(rb"rsync\s+version (3\.[1-9]|[4-9])", said) is not None
+
+
+def _stage(files: Mapping[str, Path | bytes], folder: Path) -> int:
+    """Lay the files out in a local folder as they will be on the device; return their total size in bytes."""
+    total = 0
+    for name, content in files.items():
+        place = folder / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, bytes):
+            place.write_bytes(content)
+        else:
+            place.symlink_to(content.resolve())
+        total += place.stat().st_size
+    return total
+
+
+def _rsync(
+    connection: SshConnection, staged: Path, folder: str, count: Callable[[int], None]
+) -> ProgramResult:
+    # -L: follow links; -c: compare contents; -s: keep the remote shell from expanding the path;
+    # --info=progress2: print the bytes copied so far.
+    options = ["-rLcs", "--partial", "--chmod=D755,F644", "--info=progress2", "--no-human-readable"]
+    process = subprocess.Popen(
+        [
+            "rsync",
+            *options,
+            "-e",
+            shlex.join(connection.transport()),
+            f"{staged}/",
+            connection.remote(folder),
+        ],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    # rsync ends its progress lines with a carriage return; newline=None splits at these too.
+    for line in io.TextIOWrapper(process.stdout, newline=None, errors="replace"):
+        if found := _DONE_SO_FAR.match(line.encode()):
+            count(int(found.group(1)))
+    _, err = process.communicate()
+    return ProgramResult(process.returncode, b"", err)
+
+
+def _tar(staged: Path) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", dereference=True) as archive:
+        archive.add(staged, ".")
+    return packed.getvalue()
+
+
+def _reason(done: ProgramResult) -> str:
+    """Return the line that says why the copy failed; rsync's last line only names a place in its source."""
+    lines = done.err.decode(errors="replace").splitlines()
+    telling = [line for line in lines if "rror" not in line or "No space" in line or "denied" in line]
+    found = [line for line in telling if "No space left" in line or "ermission denied" in line] or telling
+    return found[0].strip() if found else done.last_words()
+
+
+def _remedy(done: ProgramResult) -> str:
+    if b"No space left" in done.err:
+        return "free some space on the device"
+    if b"ermission denied" in done.err or b"Read-only" in done.err:
+        return "check who owns the folder on the device"
+    return "run the same command again; files already copied are kept"

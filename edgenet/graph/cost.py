@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from edgenet.graph.ir import Graph, Node
-from edgenet.graph.operators import WEIGHTED, Conv2D, DepthwiseConv2D, FullyConnected
+from edgenet.graph.ir import WEIGHTED, Conv2D, DepthwiseConv2D, FullyConnected, Graph, Node
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from edgenet.graph.ir import Graph, Node, PixelEncoding
-from edgenet.graph.operators import (
+from edgenet.graph.ir import (
     Activation,
     Affine,
     Binary,
@@ -19,10 +18,13 @@ from edgenet.graph.operators import (
     Conv2D,
     DepthwiseConv2D,
     FullyConnected,
+    Graph,
     Mean,
+    Node,
     Operator,
     Pad,
     Pads,
+    PixelEncoding,
     Pool,
     Reshape,
     Softmax,
@@ -31,7 +33,6 @@ from edgenet.graph.operators import (
 )
 
 Observer = Callable[[str, Tensor], None]
-
 UNARY: Mapping[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,
     "relu6": functional.relu6,
@@ -94,7 +95,7 @@ def run_tensors(graph: Graph, value: Tensor, observe: Observer | None = None) ->
         values[node.output] = result
         if observe:
             observe(node.output, result)
-        forget(values, node, last_use)
+        free_after(values, node, last_use)
     return values[graph.output]
 
 
@@ -105,7 +106,7 @@ def last_uses(graph: Graph) -> dict[str, str]:
     return last
 
 
-def forget(values: dict[str, Tensor], node: Node, last_use: Mapping[str, str]) -> None:
+def free_after(values: dict[str, Tensor], node: Node, last_use: Mapping[str, str]) -> None:
     """Drop this node's inputs from `values` if no later node reads them."""
     for name in set(node.inputs):
         if last_use.get(name) == node.name:

@@ -7,8 +7,7 @@ import math
 import numpy as np
 
 from edgenet.errors import EdgenetError
-from edgenet.graph.ir import Shape
-from edgenet.graph.operators import (
+from edgenet.graph.ir import (
     WEIGHTED,
     WINDOWED,
     Affine,
@@ -17,12 +16,16 @@ from edgenet.graph.operators import (
     Conv2D,
     DepthwiseConv2D,
     FullyConnected,
+    Graph,
     Mean,
+    Node,
     Operator,
     Pad,
     Pads,
+    PixelEncoding,
     Pool,
     Reshape,
+    Shape,
     Softmax,
     Transpose,
     Unary,
@@ -58,17 +61,17 @@ def infer_shape(operator: Operator, inputs: list[Shape]) -> Shape:
     match operator:
         case Conv2D():
             if operator.weight.shape[3] * operator.groups != first[3]:
-                raise _misfit(operator, operator.weight.shape, first)
+                raise _channel_mismatch(operator, operator.weight.shape, first)
             return (first[0], *_window_output(operator, first), operator.weight.shape[0])
         case DepthwiseConv2D():
             if operator.weight.shape[0] != 1 or operator.weight.shape[3] % first[3]:
-                raise _misfit(operator, operator.weight.shape, first)
+                raise _channel_mismatch(operator, operator.weight.shape, first)
             return (first[0], *_window_output(operator, first), operator.weight.shape[3])
         case Pool():
             return (first[0], *_window_output(operator, first), first[3])
         case FullyConnected():
             if operator.weight.shape[1] != first[-1]:
-                raise _misfit(operator, operator.weight.shape, first)
+                raise _channel_mismatch(operator, operator.weight.shape, first)
             return (*first[:-1], operator.weight.shape[0])
         case Affine() | Binary():
             others = [operator.scale.shape] if isinstance(operator, Affine) else inputs[1:]
@@ -138,7 +141,7 @@ def _check_weights(operator: Weighted) -> None:
         )
 
 
-def _misfit(operator: Operator, weight: Shape, shape: Shape) -> EdgenetError:
+def _channel_mismatch(operator: Operator, weight: Shape, shape: Shape) -> EdgenetError:
     kind = type(operator).__name__
     return EdgenetError(f"a {kind} with a weight {list(weight)} got {shape[-1]} channels in {list(shape)}")
 
@@ -187,3 +190,43 @@ def _broadcast(shapes: list[Shape]) -> Shape:
         raise EdgenetError(
             f"an elementwise operator got shapes that do not broadcast: {[list(s) for s in shapes]}"
         ) from None
+
+
+# ==== edgenet.graph.builder
+# Builds a graph node by node; infers shapes and keeps names unique.
+
+
+class GraphBuilder:
+    """Collects the nodes of one `Graph`; the readers add to it."""
+
+    def __init__(self, name: str, input_name: str, input_shape: Shape) -> None:
+        self.name = name
+        self.input = input_name
+        self.shapes: dict[str, Shape] = {input_name: input_shape}
+        self.nodes: list[Node] = []
+
+    def add(self, operator: Operator, inputs: list[str], name: str) -> str:
+        """Add one node and return the name of the tensor it produces: `name`, numbered if taken.
+
+        Raises:
+            EdgenetError: the inputs' shapes do not fit the operator, or the result is empty or too large.
+        """
+        output = self.unique(name)
+        try:
+            self.shapes[output] = infer_shape(operator, [self.shapes[tensor] for tensor in inputs])
+            check_size(self.shapes[output])
+        except EdgenetError as error:
+            raise EdgenetError(f"at node '{name}': {error.found}", error.remedy) from None
+        self.nodes.append(Node(output, operator, tuple(inputs), output))
+        return output
+
+    def unique(self, name: str) -> str:
+        """Return `name`, or `name` with numbers appended until no tensor has it."""
+        candidate, number = name, 1
+        while candidate in self.shapes:
+            candidate, number = f"{name}_{number}", number + 1
+        return candidate
+
+    def graph(self, output: str, pixels: PixelEncoding | None = None) -> Graph:
+        """Return the finished graph."""
+        return Graph(self.name, tuple(self.nodes), self.input, output, dict(self.shapes), pixels)

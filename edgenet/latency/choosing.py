@@ -41,7 +41,7 @@ class Candidate:
     fits: bool
 
 
-def by_promise(candidates: Sequence[Candidate]) -> list[Candidate]:
+def most_promising_first(candidates: Sequence[Candidate]) -> list[Candidate]:
     """Return the candidates that fit, the most mult-adds first, and the faster first among equals."""
     fitting = [candidate for candidate in candidates if candidate.fits]
     return sorted(fitting, key=lambda candidate: (-candidate.mult_adds, candidate.p50_ms))
@@ -60,15 +60,15 @@ def train_promising(
         the trained candidates with their top-1, in order of training; and why training stopped.
     """
     trained: list[tuple[Candidate, float]] = []
-    for candidate in by_promise(candidates):
-        why = why_stop(candidates, trained, candidate)
+    for candidate in most_promising_first(candidates):
+        why = reason_to_stop(candidates, trained, candidate)
         if why:
             return trained, why
         trained.append((candidate, train(candidate)))
     return trained, "all candidates that fit were trained"
 
 
-def why_stop(
+def reason_to_stop(
     candidates: Sequence[Candidate], trained: Sequence[tuple[Candidate, float]], following: Candidate
 ) -> str | None:
     """Return the reason not to train the next candidate; None if it should be trained.
@@ -89,7 +89,7 @@ def why_stop(
     return None
 
 
-def another_point(
+def cost_of_one_more_point(
     candidates: Sequence[Candidate], trained: Mapping[str, float], best: Candidate, budget_ms: float
 ) -> str:
     """Describe what one more point of top-1 than the best would cost, estimated from the trained candidates.

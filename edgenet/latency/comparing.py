@@ -58,7 +58,7 @@ def difference(a: Sequence[NDArray], b: Sequence[NDArray], paired: bool) -> Diff
         paired: whether block i of `a` and block i of `b` were measured next to each other.
     """
     medians = [np.array([np.median(block) for block in blocks]) for blocks in (a, b)]
-    drawn_a, drawn_b = _drawn(medians[0], medians[1], paired)
+    drawn_a, drawn_b = _resampled_medians(medians[0], medians[1], paired)
     whole = [float(np.median(values)) for values in medians]
     differences = Interval(whole[1] - whole[0], *_bounds(drawn_b - drawn_a))
     ratio = Interval(whole[1] / whole[0], *_bounds(drawn_b / drawn_a))
@@ -66,7 +66,7 @@ def difference(a: Sequence[NDArray], b: Sequence[NDArray], paired: bool) -> Diff
     return Difference(differences, ratio, paired, verdict, why)
 
 
-def _drawn(a: NDArray, b: NDArray, paired: bool) -> tuple[NDArray, NDArray]:
+def _resampled_medians(a: NDArray, b: NDArray, paired: bool) -> tuple[NDArray, NDArray]:
     """Resample each network's block medians `RESAMPLES` times; return the median of each draw."""
     random = np.random.default_rng(0)
     first = random.integers(0, a.size, (RESAMPLES, a.size))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from device_scripts.protocol import PROTOCOLS
-from edgenet.devices.target import Adb, Target
+from edgenet_device.latency.report import PROTOCOLS
+
+from edgenet.devices.targets import Adb, Target
 from edgenet.errors import EdgenetError
 
 SHORTEST_SUSTAINED_S = 60.0

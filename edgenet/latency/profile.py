@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from device_scripts.model_file import open_model
+from edgenet_device.model_file import ModelFile, open_model
+from edgenet_device.runtime import load_runtime, make_interpreter, operator_kinds
+
 from edgenet.errors import EdgenetError
 from edgenet.tflite.flatbuffer import read_tflite
 from edgenet.tflite.program import FileOperator, Program
@@ -109,3 +111,12 @@ def _counted(program: Program, operator: FileOperator) -> int:
     weights = program.tensors[operator.inputs[1]].shape
     window = weights[1:3] if operator.kind == "DEPTHWISE_CONV_2D" else weights[1:]
     return math.prod(program.tensors[operator.outputs[0]].shape) * math.prod(window)
+
+
+# ==== edgenet.latency.model_operators
+# A model's operators as this machine's runtime lists them, for measurements whose own runtime does not.
+
+
+def operators_of(model: ModelFile) -> list[str] | None:
+    """Return the operators' kinds, in order; None if this machine's runtime does not list them."""
+    return operator_kinds(make_interpreter(load_runtime(), model, 1))

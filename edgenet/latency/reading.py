@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from edgenet_device.latency.report import SCHEMA
 from numpy.typing import NDArray
 
-from device_scripts.report_form import SCHEMA
 from edgenet.errors import EdgenetError
-from edgenet.latency.fields import Fields
-from edgenet.latency.report_facts import device_name, facts
-from edgenet.latency.report_values import Accuracy, ColdStart, LatencyReport, Point, Sustained, Trial
+from edgenet.latency.rows import Accuracy, ColdStart, LatencyReport, Sustained, SustainedPoint, TriedSetting
 
 BLOCKS_OF_OLD_REPORTS = 10
 _GIVE = "give JSON files of edgenet bench"
@@ -152,7 +151,7 @@ def _cold_start(fields: Fields) -> ColdStart:
 
 def _sustained(fields: Fields) -> Sustained:
     curve = tuple(
-        Point(
+        SustainedPoint(
             point.number("at_s"),
             point.number("p50_ms"),
             point.number("hottest_celsius", None),
@@ -171,8 +170,10 @@ def _accuracy(fields: Fields) -> Accuracy | None:
     return Accuracy(fields.number("int8_top1"), fields.integer("n"), fields.text("data", ""))
 
 
-def _trial(fields: Fields) -> Trial:
-    return Trial(fields.integer("threads"), fields.text("cpus"), fields.number("p50_ms"), fields.flag("best"))
+def _trial(fields: Fields) -> TriedSetting:
+    return TriedSetting(
+        fields.integer("threads"), fields.text("cpus"), fields.number("p50_ms"), fields.flag("best")
+    )
 
 
 def _profile(fields: Fields) -> dict[str, Any]:
@@ -191,3 +192,179 @@ def _profile(fields: Fields) -> dict[str, Any]:
     if not operators:
         raise EdgenetError("the profile has no operators", "measure again with edgenet bench --profile")
     return {"method": fields.text("method"), "clock": fields.text("clock"), "operators": operators}
+
+
+# ==== edgenet.latency.fields
+# Checked access to the fields of untrusted JSON: each has the expected type, or an error names its place.
+
+_REQUIRED = object()
+
+
+class Fields:
+    """The fields of one JSON object.
+
+    Args:
+        value: the parsed JSON value.
+        where: the file's name and the place in it, for error messages.
+
+    Raises (all methods that read a field, and the constructor):
+        EdgenetError: the value is missing or has another type.
+    """
+
+    def __init__(self, value: Any, where: str) -> None:
+        self._where = where
+        if not isinstance(value, Mapping):
+            raise self._wrong("", value, "an object")
+        self._value = value
+
+    def has(self, name: str) -> bool:
+        """Return whether the field exists and is not null."""
+        return self._value.get(name) is not None
+
+    def names(self) -> list[str]:
+        """Return the names of all fields."""
+        return list(self._value)
+
+    def text(self, name: str, default: Any = _REQUIRED) -> str:
+        """Return a string, or `default` if it is missing or null."""
+        return str(self._of(name, (str,), "text", default))
+
+    def number(self, name: str, default: Any = _REQUIRED) -> Any:
+        """Return a finite number as float, or `default` if it is missing or null."""
+        value = self._of(name, (int, float), "a number", default)
+        if value is default:
+            return default
+        if not math.isfinite(value):
+            raise self._wrong(name, value, "a finite number")
+        return float(value)
+
+    def integer(self, name: str, default: Any = _REQUIRED) -> Any:
+        """Return a whole number, or `default` if it is missing or null."""
+        return self._of(name, (int,), "a whole number", default)
+
+    def flag(self, name: str) -> bool:
+        """Return a boolean."""
+        value = self._value.get(name)
+        if not isinstance(value, bool):
+            raise self._wrong(name, value, "true or false")
+        return value
+
+    def inside(self, name: str) -> Fields:
+        """Return the object in a field."""
+        return Fields(self._of(name, (Mapping,), "an object", _REQUIRED), self._place(name))
+
+    def rows(self, name: str, default: Any = ()) -> list[Any]:
+        """Return a list with elements of any type, or `default` if it is missing or null."""
+        return list(self._of(name, (list,), "a list", default))
+
+    def objects(self, name: str) -> list[Fields]:
+        """Return a list of objects; an empty list if it is missing or null."""
+        return [Fields(row, f"{self._place(name)}[{i}]") for i, row in enumerate(self.rows(name))]
+
+    def numbers(self, name: str, default: Any = _REQUIRED) -> list[float]:
+        """Return a list of finite numbers, or `default` if it is missing or null."""
+        values = self._of(name, (list,), "a list of numbers", default)
+        for value in values:
+            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                raise self._wrong(name, value, "a list of finite numbers")
+        return list(values)
+
+    def _of(self, name: str, kinds: tuple[type, ...], wanted: str, default: Any) -> Any:
+        value = self._value.get(name)
+        if value is None and default is not _REQUIRED:
+            return default
+        # In Python True is an int, but JSON's true is not a number.
+        if isinstance(value, bool) or not isinstance(value, kinds):
+            raise self._wrong(name, value, wanted)
+        return value
+
+    def _place(self, name: str) -> str:
+        return f"{self._where}.{name}" if ": " in self._where else f"{self._where}: {name}"
+
+    def _wrong(self, name: str, value: Any, wanted: str) -> EdgenetError:
+        place = self._place(name) if name else self._where
+        what = "nothing" if value is None else f"{value!r:.40}"
+        return EdgenetError(f"{place} has {what} where {wanted} belongs", "measure again with edgenet bench")
+
+
+# ==== edgenet.latency.report_facts
+# The conditions of a measurement, each as a short readable text.
+
+UNKNOWN = "unknown"
+
+
+def device_name(device: Fields) -> str:
+    """Return the device's model, or else its CPU."""
+    return device.text("model", "") or device.text("cpu", "") or "unknown device"
+
+
+def facts(report: Fields) -> dict[str, str]:
+    """Return the facts by name, the most interesting first."""
+    device, runtime = report.inside("device"), report.inside("runtime")
+    protocol = report.inside("protocol") if report.has("protocol") else None
+    return {
+        "device": device_name(device),
+        "SoC": device.text("soc", UNKNOWN),
+        "CPU": _cpu(device),
+        "system": f"{device.text('os', UNKNOWN)}, kernel {device.text('kernel', UNKNOWN)}",
+        "Python": device.text("python", UNKNOWN),
+        "runtime": f"{runtime.text('name')} {runtime.text('version', '')}".strip(),
+        "delegate": _delegate(report.inside("delegate")),
+        "threads": str(report.integer("threads")),
+        "CPUs used": ", ".join(f"{cpu:g}" for cpu in report.numbers("affinity", ())) or UNKNOWN,
+        "governor": ", ".join(str(name) for name in report.rows("governor")) or UNKNOWN,
+        "clock": _range(report, "frequency_mhz", "MHz"),
+        "temperature": _range(report, "temperature_celsius", "°C"),
+        "throttling": _throttling(report),
+        "other load": _others(report.inside("load")),
+        "measured by": report.text("route", UNKNOWN),
+        "protocol": UNKNOWN if protocol is None else _protocol(protocol),
+        "measured": report.text("started"),
+    }
+
+
+def _cpu(device: Fields) -> str:
+    cores = device.integer("cores", None)
+    return f"{device.text('cpu', UNKNOWN)}, {cores or 'an unknown number of'} cores"
+
+
+def _delegate(delegate: Fields) -> str:
+    total = delegate.integer("nodes_total", None)
+    if total is None:
+        return "unknown"
+    return f"{delegate.text('name', 'none')}, {delegate.integer('nodes_taken')} of {total} nodes"
+
+
+def _range(report: Fields, name: str, unit: str) -> str:
+    """Return the lowest and the highest of all values seen during the runs, as text."""
+    seen = [
+        value for look in report.objects("during") if look.has(name) for value in _values(look.inside(name))
+    ]
+    return f"{min(seen):.0f} to {max(seen):.0f} {unit} during the runs" if seen else UNKNOWN
+
+
+def _values(by_name: Fields) -> list[float]:
+    return [by_name.number(name) for name in by_name.names()]
+
+
+def _throttling(report: Fields) -> str:
+    if not report.has("throttling"):
+        return UNKNOWN
+    after = report.inside("throttling").inside("after")
+    now = {str(name) for look in report.objects("during") for name in look.rows("throttled")}
+    now |= {str(name) for name in after.rows("now")}
+    return ", ".join(sorted(now)) or "none"
+
+
+def _others(load: Fields) -> str:
+    share, average = load.number("others_cpu_share", None), load.number("average_1_min_at_start", None)
+    told = [] if share is None else [f"{share * 100:.0f} % of all CPUs during the runs"]
+    told += [] if average is None else [f"load average {average:.2f} before"]
+    return ", ".join(told) or UNKNOWN
+
+
+def _protocol(protocol: Fields) -> str:
+    return (
+        f"{protocol.text('name')}: at least {protocol.integer('runs')} runs and "
+        f"{protocol.number('min_seconds'):g} s, in {protocol.integer('blocks')} blocks"
+    )

@@ -6,11 +6,15 @@ import re
 from pathlib import PurePosixPath
 from typing import Any
 
-from device_scripts.affinity import CpuSet, parse_cpu_list, sets_of
-from device_scripts.conditions import Conditions
-from device_scripts.throttling import android_temperatures, decode_thermalservice, decode_throttled
-from edgenet.devices.device import Device
-from edgenet.devices.posix import script
+from edgenet_device.latency.affinity import CpuSet, cpu_sets_from, parse_cpu_list
+from edgenet_device.latency.conditions import (
+    Conditions,
+    android_temperatures,
+    decode_thermalservice,
+    decode_throttled,
+)
+
+from edgenet.devices.device import Device, script
 
 # grep prints "path:line" for each line, and skips files that it may not read.
 _FACTS = r"""
@@ -78,7 +82,7 @@ def facts_there(device: Device) -> tuple[dict[str, Any], list[CpuSet]]:
         "machine": known.machine,
         "python": None,
     }
-    return facts, sets_of(usable, _policies(told))
+    return facts, cpu_sets_from(usable, _policies(told))
 
 
 def _by_path(text: str) -> dict[str, str]:

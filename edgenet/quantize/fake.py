@@ -21,9 +21,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edgenet.graph.executor import apply, forget, last_uses, pad
-from edgenet.graph.ir import Node
-from edgenet.graph.operators import WEIGHTED, Concat, FullyConnected, Pad, Reshape, Transpose, Weighted
+from edgenet.graph.executor import apply, free_after, last_uses, pad
+from edgenet.graph.ir import WEIGHTED, Concat, FullyConnected, Node, Pad, Reshape, Transpose, Weighted
 from edgenet.quantize.encodings import BIAS_LIMIT, HIGH, LOW, WEIGHT_LIMIT, Encoding, QuantizedGraph
 from edgenet.quantize.integer import apply_integer, bounds, multiplier, products
 
@@ -61,7 +60,7 @@ class _RoundWeights(torch.autograd.Function):
         return gradients[0].masked_fill(outward, 0)
 
 
-class _Exactly(torch.autograd.Function):
+class _ExactForward(torch.autograd.Function):
     """Return the `exact` value, and pass the gradient to `smooth` where `smooth` is not clipped."""
 
     @staticmethod
@@ -119,7 +118,7 @@ class FakeQuantized(nn.Module):
             values[node.output] = result
             if observe:
                 observe(node.output, result)
-            forget(values, node, last_use)
+            free_after(values, node, last_use)
         return values[graph.output] * encodings[graph.output].scale
 
     def _run_node(self, node: Node, inputs: list[Tensor]) -> Tensor:
@@ -154,7 +153,7 @@ class FakeQuantized(nn.Module):
             integers = [(x + encoding.zero_point).to(torch.int8) for x, encoding in pairs]
             exact = apply_integer(self.quantized, node, integers).to(torch.float32) - output.zero_point
         zero = output.zero_point
-        return _Exactly.apply(real / output.scale, exact, LOW - zero, HIGH - zero)
+        return _ExactForward.apply(real / output.scale, exact, LOW - zero, HIGH - zero)
 
     def _multiplier(self, node: Node) -> NDArray[np.float32]:
         """Return the number of output steps that one unit of the sums is worth, float32 [O]."""

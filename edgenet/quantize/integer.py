@@ -10,7 +10,9 @@ float node, and close from there on.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,9 +20,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from edgenet.graph.executor import apply, convolve, forget, last_uses, pad, reshape, tensor_of
-from edgenet.graph.ir import Node
-from edgenet.graph.operators import (
+from edgenet.graph.executor import apply, convolve, free_after, last_uses, pad, reshape, tensor_of
+from edgenet.graph.ir import (
     Activation,
     Binary,
     Concat,
@@ -28,6 +29,7 @@ from edgenet.graph.operators import (
     DepthwiseConv2D,
     FullyConnected,
     Mean,
+    Node,
     Pad,
     Pool,
     Reshape,
@@ -36,15 +38,91 @@ from edgenet.graph.operators import (
     Unary,
     Weighted,
 )
-from edgenet.quantize.encodings import HIGH, LOW, Encoding, QuantizedGraph, QuantizedWeights
-from edgenet.quantize.forms import Forms
-from edgenet.quantize.tables import hard_swish_table, sigmoid_table
-from edgenet.quantize.weights import output_axis
+from edgenet.quantize.encodings import HIGH, LOW, Encoding, QuantizedGraph, QuantizedWeights, quantize_array
+from edgenet.quantize.rounding import output_axis
 
 EXACT_IN_FLOAT32 = 2**24
 LARGEST_INPUT, LARGEST_WEIGHT = 255, 127
-TABLES = {"hard_swish": hard_swish_table, "sigmoid": sigmoid_table}
 
+
+def multiplier(source: Encoding, weights: QuantizedWeights, output: Encoding) -> NDArray[np.float32]:
+    """Return the factor with which requantization multiplies each channel's sums, float32 [O]."""
+    return np.float32(source.scale) * weights.scales / np.float32(output.scale)
+
+
+# ==== edgenet.quantize.tables
+# Tables of the 256 results of an int8 function of one tensor, equal to those of LiteRT's kernels.
+#
+# The sigmoid is XNNPACK's, computed in float32 and rounded half to even. XNNPACK has no int8 hard_swish, so
+# LiteRT runs its own kernel, which works in 16-bit fixed point
+# (tflite/kernels/internal/reference/hard_swish.h).
+
+Integers = NDArray[np.int64]
+STEPS: Integers = np.arange(LOW, HIGH + 1, dtype=np.int64)
+INT16_LOW, INT16_HIGH = -(2**15), 2**15 - 1
+
+
+def sigmoid_table(source: Encoding, output: Encoding) -> NDArray[np.int8]:
+    """Return 1 / (1 + exp(-x)) for every int8 value, int8 [256]."""
+    real = (STEPS - source.zero_point).astype(np.float32) * np.float32(source.scale)
+    with np.errstate(over="ignore"):  # exp(-x) is infinite where the result is 0
+        return quantize_array(1 / (1 + np.exp(-real)), output)
+
+
+def hard_swish_table(source: Encoding, output: Encoding) -> NDArray[np.int8]:
+    """Return x * relu6(x + 3) / 6 for every int8 value, int8 [256]."""
+    fine_scale = np.float32(1 / 128) * np.float32(source.scale)
+    fine = (STEPS - source.zero_point) * 128
+    factor, exponent = _multiplier(float(fine_scale / np.float32(output.scale)))
+    x = _doubling_high_mul(fine, factor)  # on the output's scale, except for the shift by `exponent`
+    gate = _gate(fine, float(fine_scale / np.float32(3 / 32768)))
+    product = _truncating_shift(gate * x, 15)
+    result = _rounding_shift(product, -exponent) + output.zero_point
+    return result.clip(LOW, HIGH).astype(np.int8)
+
+
+def _gate(fine: Integers, multiplier: float) -> Integers:
+    """Return relu6(x + 3) / 6, between 0 and 1 with 2**15 for 1; steps of 3 / 2**15 saturate at -3 and 3."""
+    factor, exponent = _multiplier(multiplier)
+    if exponent > 0:
+        # The last bit is shifted after the multiplication, so that only this bit saturates the result.
+        fine = _saturate(fine << (exponent - 1))
+    value = _doubling_high_mul(fine, factor)
+    value = _saturate(value << 1) if exponent > 0 else _rounding_shift(value, -exponent)
+    return (value + 2**15) >> 1
+
+
+def _multiplier(real: float) -> tuple[int, int]:
+    """Return a factor of 15 bits and an exponent with real = factor / 2**15 * 2**exponent."""
+    fraction, exponent = math.frexp(real)
+    factor = math.floor(fraction * 2**31 + 0.5)
+    if factor == 2**31:
+        factor, exponent = factor // 2, exponent + 1
+    return min((factor + 2**15) >> 16, INT16_HIGH), exponent
+
+
+def _saturate(values: Integers) -> Integers:
+    return values.clip(INT16_LOW, INT16_HIGH)
+
+
+def _doubling_high_mul(values: Integers, factor: int) -> Integers:
+    """Return values * factor / 2**15, rounded to nearest with halves going up, also negative ones."""
+    product = values * factor
+    return _truncating_shift(product + np.where(product >= 0, 2**14, 1 - 2**14), 15)
+
+
+def _truncating_shift(values: Integers, bits: int) -> Integers:
+    """Divide by a power of two and drop the fraction."""
+    return np.sign(values) * (np.abs(values) >> bits)
+
+
+def _rounding_shift(values: Integers, bits: int) -> Integers:
+    """Divide by a power of two, rounding half away from zero."""
+    half = 2**bits >> 1
+    return np.sign(values) * ((np.abs(values) + half) >> bits)
+
+
+TABLES = {"hard_swish": hard_swish_table, "sigmoid": sigmoid_table}
 Observer = Callable[[str, Tensor], None]
 
 
@@ -84,29 +162,79 @@ def real_logits(
     return np.stack(outputs) if outputs else np.zeros((0, graph.classes), np.float32)
 
 
-def _run_one(quantized: QuantizedGraph, image: NDArray[np.uint8], observe: Observer | None) -> Forms:
-    forms = first_forms(quantized, image[None])
+def _run_one(quantized: QuantizedGraph, image: NDArray[np.uint8], observe: Observer | None) -> TensorStore:
+    forms = input_store(quantized, image[None])
     if observe:
         observe(quantized.graph.input, forms.integer(quantized.graph.input))
     last_use = last_uses(quantized.graph)
     for node in quantized.graph.nodes:
-        compute(quantized, node, forms)
+        run_node(quantized, node, forms)
         if observe:
             observe(node.output, forms.known(node.output))
-        forget(forms.integers, node, last_use)
-        forget(forms.reals, node, last_use)
+        free_after(forms.integers, node, last_use)
+        free_after(forms.reals, node, last_use)
     return forms
 
 
-def first_forms(quantized: QuantizedGraph, images: NDArray[np.uint8]) -> Forms:
+def input_store(quantized: QuantizedGraph, images: NDArray[np.uint8]) -> TensorStore:
     """Return the forms at the start of a run: only the graph's input, from photos [n, H, W, 3]."""
     # The DEQUANTIZE and QUANTIZE at the front of the file have the effect of this zero-point shift.
     pixels = torch.from_numpy((images.astype(np.int16) - 128).astype(np.int8))
-    return Forms(quantized.encodings, {quantized.graph.input: pixels}, {})
+    return TensorStore(quantized.encodings, {quantized.graph.input: pixels}, {})
+
+
+# ==== edgenet.quantize.forms
+# Hold each tensor of a partly int8 network as integers, as real numbers or both, each computed only once.
+#
+# The .tflite file has a DEQUANTIZE where a float node reads an int8 tensor, and a QUANTIZE where an int8
+# node
+# reads a float tensor.
+
+
+@dataclass
+class TensorStore:
+    """The tensors of one run.
+
+    Attributes:
+        encodings: the encodings of the tensors that have an int8 form, by name.
+        integers: int8 tensors by name, filled as they are made or converted.
+        reals: float32 tensors by name, filled as they are made or converted.
+    """
+
+    encodings: Mapping[str, Encoding]
+    integers: dict[str, Tensor]
+    reals: dict[str, Tensor]
+
+    def integer(self, name: str) -> Tensor:
+        """Return the tensor as int8."""
+        if name not in self.integers:
+            self.integers[name] = quantize_tensor(self.reals[name], self.encodings[name])
+        return self.integers[name]
+
+    def real(self, name: str) -> Tensor:
+        """Return the tensor as float32."""
+        if name not in self.reals:
+            self.reals[name] = dequantize_tensor(self.integers[name], self.encodings[name])
+        return self.reals[name]
+
+    def known(self, name: str) -> Tensor:
+        """Return the tensor as int8 if it has an encoding, else as float32."""
+        return self.integer(name) if name in self.encodings else self.reals[name]
+
+
+def quantize_tensor(values: Tensor, encoding: Encoding) -> Tensor:
+    """Quantize real numbers as XNNPACK does (f32-qs8-vcvt): multiply by 1 / scale, round half to even."""
+    steps = (values * float(np.float32(1) / np.float32(encoding.scale))).round_()
+    return (steps + encoding.zero_point).clamp_(LOW, HIGH).to(torch.int8)
+
+
+def dequantize_tensor(values: Tensor, encoding: Encoding) -> Tensor:
+    """Return the real numbers that int8 values represent, as XNNPACK computes them (qs8-f32-vcvt)."""
+    return (values.to(torch.float32) - encoding.zero_point) * float(np.float32(encoding.scale))
 
 
 @torch.inference_mode()
-def compute(quantized: QuantizedGraph, node: Node, forms: Forms) -> None:
+def run_node(quantized: QuantizedGraph, node: Node, forms: TensorStore) -> None:
     """Run one node, int8 or float, and add its output to the forms."""
     if node.name in quantized.kept_float:
         forms.reals[node.output] = apply(node.operator, [forms.real(name) for name in node.inputs])
@@ -178,11 +306,6 @@ def _weighted(
     accumulator = _accumulate(operator, weight, bias, centred)
     scale = multiplier(source, weights, output)
     return _requantize(accumulator, torch.from_numpy(scale), output, operator.activation)
-
-
-def multiplier(source: Encoding, weights: QuantizedWeights, output: Encoding) -> NDArray[np.float32]:
-    """Return the factor with which requantization multiplies each channel's sums, float32 [O]."""
-    return np.float32(source.scale) * weights.scales / np.float32(output.scale)
 
 
 def _accumulate(operator: Weighted, weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:

@@ -5,34 +5,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from edgenet.data.choose import evenly
+from edgenet.data.loading import evenly
 from edgenet.errors import EdgenetError
+from edgenet.graph.dead_channels import drop_dead_channels
 from edgenet.graph.executor import keeps_batch
-from edgenet.graph.ir import Graph
-from edgenet.graph.operators import WEIGHTED
-from edgenet.graph.passes.dead_channels import drop_dead_channels
+from edgenet.graph.ir import WEIGHTED, Graph
 from edgenet.progress import Progress, silent
-from edgenet.quantize.double import double_channels
+from edgenet.quantize.calibrate_layers import SweepOptions, sweep
 from edgenet.quantize.encodings import Encoding, QuantizedGraph
 from edgenet.quantize.equalize import equalize
-from edgenet.quantize.ranges import (
-    encode_tensors,
-    leave_room,
-    observe_ranges,
-    ranges_of,
-)
+from edgenet.quantize.ranges import channel_statistics, encode_tensors, leave_room, observe_ranges, ranges_of
 from edgenet.quantize.rotate import JointStatistics, mixable, rotate
-from edgenet.quantize.rounding import TOGETHER
+from edgenet.quantize.rounding import LARGEST_BLOCK, quantize_weights
 from edgenet.quantize.sensitivity import Sensitivity, logit_sensitivity
-from edgenet.quantize.statistics import channel_statistics
-from edgenet.quantize.sweep import SweepOptions, sweep
-from edgenet.quantize.weights import quantize_weights
+from edgenet.quantize.split_channels import double_channels
 
 Method = Callable[[Graph, NDArray[np.uint8], Progress], QuantizedGraph]
 
@@ -134,7 +128,7 @@ def _equalized_sweep(
         raise EdgenetError(
             "the network moves its batch axis, so photos cannot go through it together", "use --recipe minmax"
         )
-    reshaped, sensitivity = reshape_channels(drop_dead_channels(graph), images, effort, progress)
+    reshaped, sensitivity = rotate_and_equalize(drop_dead_channels(graph), images, effort, progress)
     encodings = _encode(reshaped, images, sensitivity, progress)
     if effort.doubled:
         few = _some(images, effort.sensitivity_photos)
@@ -158,7 +152,7 @@ def _encode(
     return encode_tensors(graph, leave_room(graph, ranges, sensitivity.coherence))
 
 
-def reshape_channels(
+def rotate_and_equalize(
     graph: Graph,
     images: NDArray[np.uint8],
     effort: Effort = BALANCED,
@@ -195,9 +189,8 @@ SCALES = "weights: per channel, scale of least squared error"
 COMPENSATE = (
     "weights make up for the errors of their layer's input, by ridge regression cross-validated on photos"
 )
-GPTQ = f"rounding: by the second moments of each layer's input (GPTQ), at most {TOGETHER} inputs at once"
+GPTQ = f"rounding: by the second moments of each layer's input (GPTQ), at most {LARGEST_BLOCK} inputs at once"
 BIAS = "bias correction layer by layer on quantized inputs, matching the mean after the activation"
-
 RECIPES = {
     recipe.name: recipe
     for recipe in (
@@ -222,3 +215,22 @@ RECIPES = {
     )
 }
 DEFAULT_RECIPE = "balanced"
+# ==== edgenet.quantize.threads
+# Fix the number of threads that float sums are split among while ranges are observed.
+
+TORCH_THREADS = 2
+
+
+@contextmanager
+def fixed_torch_threads() -> Iterator[None]:
+    """Run the block with the same number of torch threads on every machine, to make the file reproducible.
+
+    The way torch splits float sums among threads changes their last bits, and with them the ranges. So a
+    machine with more cores would give another file.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(TORCH_THREADS)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

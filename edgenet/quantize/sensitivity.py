@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -23,19 +24,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edgenet.graph.executor import activate, apply, convolve, decode_pixels, pad, tensor_of
-from edgenet.graph.ir import Graph, Node
-from edgenet.graph.operators import WEIGHTED, DepthwiseConv2D, FullyConnected, Weighted
+from edgenet.graph.ir import WEIGHTED, DepthwiseConv2D, FullyConnected, Graph, Node, Weighted
 from edgenet.progress import Progress, silent
-from edgenet.quantize.statistics import ChannelStatistics
-from edgenet.quantize.weights import output_axis
+from edgenet.quantize.ranges import ChannelStatistics
+from edgenet.quantize.rounding import output_axis
 
 PROBES = 2
-
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Whole:
+class FullMatrixNames:
     """Names of the tensors and nodes whose whole matrix is computed instead of only its diagonal.
 
     `rows` and `columns` name nodes; `Sensitivity` explains what the rows and columns are.
@@ -70,7 +69,7 @@ def logit_sensitivity(
     graph: Graph,
     images: NDArray[np.uint8],
     statistics: Mapping[str, ChannelStatistics],
-    whole: Whole = Whole(),
+    whole: FullMatrixNames = FullMatrixNames(),
     progress: Progress = silent,
     probes: int = PROBES,
 ) -> Sensitivity:
@@ -90,7 +89,7 @@ def logit_sensitivity(
     found, alike = Sensitivity(), dict[str, float]()
     share = 1 / (len(images) * probes)
     for index in range(len(images)):
-        values, weights, biases = _run_open(graph, images[index : index + 1])
+        values, weights, biases = _run_with_gradients(graph, images[index : index + 1])
         logits = values[graph.output]
         for probe in range(probes):
             sign = torch.randint(0, 2, logits.shape, generator=signs).float() * 2 - 1
@@ -112,7 +111,9 @@ def logit_sensitivity(
     return found
 
 
-def _run_open(graph: Graph, image: NDArray[np.uint8]) -> tuple[dict[str, Tensor], list[Tensor], list[Tensor]]:
+def _run_with_gradients(
+    graph: Graph, image: NDArray[np.uint8]
+) -> tuple[dict[str, Tensor], list[Tensor], list[Tensor]]:
     """Run one photo with gradients enabled.
 
     Return all tensors by name, and the weights and the biases in graph order.
@@ -149,7 +150,9 @@ def _centred(node: Node, gradient: Tensor, of_bias: Tensor, means: Mapping[str, 
     return gradient - of_bias.reshape(-1, *(1,) * (gradient.ndim - 1)) * mean
 
 
-def _add_weight(found: Sensitivity, node: Node, gradient: Tensor, whole: Whole, share: float) -> None:
+def _add_weight(
+    found: Sensitivity, node: Node, gradient: Tensor, whole: FullMatrixNames, share: float
+) -> None:
     operator = node.operator
     assert isinstance(operator, WEIGHTED)
     axis = output_axis(operator)
@@ -164,3 +167,38 @@ def _add(into: dict[str, Array], name: str, gradients: Tensor, whole: bool, shar
     """Add the second moments of gradients [rows, C], or only their diagonal, times `share`."""
     moments = (gradients.T @ gradients if whole else (gradients * gradients).sum(0)).double().numpy() * share
     into[name] = into[name] + moments if name in into else moments
+
+
+# ==== edgenet.quantize.rounding_noise
+# Predict the noise that rounding makes at the logits; equalization and rotation minimize this noise.
+#
+# Uniform rounding to steps of d makes an error of variance d^2 / 12, and the sensitivity translates it to
+# the
+# logits.
+
+Real = TypeVar("Real", torch.Tensor, NDArray[np.float64])
+STEPS = 255
+WEIGHT_STEPS = 127
+
+
+def activation_noise(span: Real, sensitivity: Real) -> Real:
+    """Return the noise energy at the logits from rounding a tensor.
+
+    Args:
+        span: the range of real values that the tensor's 255 steps cover.
+        sensitivity: the sensitivity of the logits to the tensor, summed over the channels that share the
+            span.
+    """
+    return (span / STEPS) ** 2 / 12 * sensitivity
+
+
+def weight_noise(largest: Real, rows: Real, input_gain: Real) -> Real:
+    """Return the noise energy at the logits from rounding a layer's weights.
+
+    Args:
+        largest: largest weight magnitude of each output channel [O]; it becomes step 127.
+        rows: the layer's sensitivity by output channel [O].
+        input_gain: how much more the weights matter than when `rows` was measured, because their inputs were
+            scaled: a mean over input channels, weighted by their sensitivity.
+    """
+    return ((largest / WEIGHT_STEPS) ** 2 / 12 * rows).sum() * input_gain

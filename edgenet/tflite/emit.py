@@ -1,9 +1,12 @@
-"""Turns a float, int8 or mixed graph into a file's operators, with one rule for each operator.
+"""Lays out a file that every client takes: uint8 pixels in, float32 scores out, for int8 and float networks.
 
-A tensor that int8 and float operators share gets a single QUANTIZE or DEQUANTIZE, just before the first
-operator that reads it in the other form.
+This input and output were chosen by measuring (MediaPipe, ML Kit and LiteRT.js refuse int8 inputs and
+outputs; XNNPACK does not run a direct uint8-to-int8 QUANTIZE or an int8 SOFTMAX):
 
-Layouts and operator versions are those of the TFLite 8-bit quantization specification and its schema.
+    image uint8 -> DEQUANTIZE -> QUANTIZE -> int8 network -> DEQUANTIZE -> SOFTMAX -> probability float32
+
+If the first layer is float, as in every float file, there is no QUANTIZE before it; if the last layer is
+float, there is no DEQUANTIZE before the SOFTMAX.
 """
 
 from __future__ import annotations
@@ -13,15 +16,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from edgenet.graph.ir import Graph, Node
-from edgenet.graph.operators import (
+from edgenet.graph.ir import (
     Activation,
     Binary,
     Concat,
     Conv2D,
     DepthwiseConv2D,
     FullyConnected,
+    Graph,
     Mean,
+    Node,
     Pad,
     Pool,
     Reshape,
@@ -30,10 +34,76 @@ from edgenet.graph.operators import (
     Unary,
     Weighted,
 )
-from edgenet.graph.passes.padding import file_padding
+from edgenet.graph.lower import file_padding
 from edgenet.quantize.encodings import LOW, Encoding, QuantizedGraph
-from edgenet.quantize.weights import output_axis
-from edgenet.tflite.program import ProgramBuilder, Quantization
+from edgenet.quantize.rounding import output_axis
+from edgenet.tflite.program import Program, ProgramBuilder, Quantization
+
+INPUT_NAME = "image"
+OUTPUT_NAME = "probability"
+
+
+def float_program(graph: Graph) -> Program:
+    """Return the file of a lowered float graph."""
+    return _client_program(graph, None)
+
+
+def int8_program(quantized: QuantizedGraph) -> Program:
+    """Return the file of a quantized graph."""
+    return _client_program(quantized.graph, quantized)
+
+
+def raw_program(quantized: QuantizedGraph) -> Program:
+    """Return a file with int8 pixels in and the last layer's logits out, without conversions or softmax.
+
+    It serves to check edgenet's integer execution against LiteRT.
+    """
+    state = EmitState(quantized.graph, quantized, ProgramBuilder(quantized.graph.name), {})
+    source = state.activation_tensor(quantized.graph.input, is_float=False)
+    return state.builder.program(source, emit_nodes(state))
+
+
+def _client_program(graph: Graph, quantized: QuantizedGraph | None) -> Program:
+    builder = ProgramBuilder(graph.name)
+    state = EmitState(graph, quantized, builder, {})
+    shape = graph.shapes[graph.input]
+    encoding = graph.takes_pixels()
+    pixels = Quantization((float(np.float32(encoding.scale)),), (encoding.zero_point,))
+    image = builder.tensor(INPUT_NAME, shape, "uint8", pixels)
+    if all(state.is_float(node) for node in graph.nodes if graph.input in node.inputs):
+        builder.operator("DEQUANTIZE", 2, (image,), state.activation_tensor(graph.input, is_float=True))
+    else:
+        real = builder.operator("DEQUANTIZE", 2, (image,), builder.tensor("image/real", shape, "float32"))
+        builder.operator("QUANTIZE", 1, (real,), state.activation_tensor(graph.input, is_float=False))
+        state.converted[graph.input] = real
+    emit_nodes(state)
+    scores = state.tensor_as(graph.output, is_float=True, called="logits/real")
+    return builder.program(image, _softmax(graph, builder, scores))
+
+
+def _softmax(graph: Graph, builder: ProgramBuilder, scores: int) -> int:
+    """Add the softmax, except when the network already ends in scores, from a sigmoid or its own softmax."""
+    if _ends_in_scores(graph):
+        return builder.rename(scores, OUTPUT_NAME)
+    output = builder.tensor(OUTPUT_NAME, graph.shapes[graph.output], "float32")
+    return builder.operator("SOFTMAX", 1, (scores,), output, {"beta": 1.0})
+
+
+def _ends_in_scores(graph: Graph) -> bool:
+    producers = graph.producers()
+    last = producers[graph.output]
+    while isinstance(last.operator, Reshape) and last.inputs[0] in producers:
+        last = producers[last.inputs[0]]
+    return last.operator in (Unary("sigmoid"), Softmax())
+
+
+# ==== edgenet.tflite.emit
+# Turns a float, int8 or mixed graph into a file's operators, with one rule for each operator.
+#
+# A tensor that int8 and float operators share gets a single QUANTIZE or DEQUANTIZE, just before the first
+# operator that reads it in the other form.
+#
+# Layouts and operator versions are those of the TFLite 8-bit quantization specification and its schema.
 
 ACTIVATIONS = {Activation.NONE: "NONE", Activation.RELU: "RELU", Activation.RELU6: "RELU6"}
 UNARY = {"relu": "RELU", "relu6": "RELU6", "hard_swish": "HARD_SWISH", "sigmoid": "LOGISTIC"}
@@ -46,7 +116,7 @@ def encoded(encoding: Encoding) -> Quantization:
 
 
 @dataclass
-class Emission:
+class EmitState:
     """The state of writing one graph.
 
     Attributes:
@@ -98,14 +168,14 @@ class Emission:
         return self.builder.tensor(called, shape, "int8", encoded(self.quantized.encodings[name]))
 
 
-def emit_nodes(state: Emission) -> int:
+def emit_nodes(state: EmitState) -> int:
     """Write all nodes and return the output's file tensor; the graph's input must already have one."""
     for node in state.graph.nodes:
         _emit(state, node)
     return state.index[state.graph.output]
 
 
-def _emit(state: Emission, node: Node) -> None:
+def _emit(state: EmitState, node: Node) -> None:
     operator, is_float = node.operator, state.is_float(node)
     inputs = tuple(state.tensor_as(name, is_float) for name in node.inputs)
     version = 1 if is_float else 2
@@ -154,7 +224,7 @@ def _emit(state: Emission, node: Node) -> None:
     state.builder.operator(kind, version, (*inputs, *constants), output, options)
 
 
-def _weights(state: Emission, node: Node, operator: Weighted) -> tuple[int, int]:
+def _weights(state: EmitState, node: Node, operator: Weighted) -> tuple[int, int]:
     """Add the weight and bias of a weighted operator; return their indices."""
     build, quantized = state.builder, state.quantized
     if quantized is None or state.is_float(node):
@@ -174,7 +244,7 @@ def _weights(state: Emission, node: Node, operator: Weighted) -> tuple[int, int]
 
 
 def _window_options(
-    state: Emission, node: Node, operator: Conv2D | DepthwiseConv2D | Pool
+    state: EmitState, node: Node, operator: Conv2D | DepthwiseConv2D | Pool
 ) -> dict[str, object]:
     _, height, width, _ = state.graph.shapes[node.inputs[0]]
     padding = file_padding(operator, (height, width))
@@ -190,7 +260,7 @@ def _convolution_version(operator: Conv2D | DepthwiseConv2D, int8: bool) -> int:
     return 3 if int8 else 2 if operator.dilation != (1, 1) else 1
 
 
-def _convolution_options(state: Emission, node: Node) -> dict[str, object]:
+def _convolution_options(state: EmitState, node: Node) -> dict[str, object]:
     operator = node.operator
     assert isinstance(operator, Conv2D | DepthwiseConv2D)
     options = _window_options(state, node, operator)
@@ -205,12 +275,12 @@ def _convolution_options(state: Emission, node: Node) -> dict[str, object]:
     return options
 
 
-def _pool_options(state: Emission, node: Node, operator: Pool) -> dict[str, object]:
+def _pool_options(state: EmitState, node: Node, operator: Pool) -> dict[str, object]:
     options = _window_options(state, node, operator)
     return options | {"filterHeight": operator.size[0], "filterWidth": operator.size[1]}
 
 
-def _pad(state: Emission, node: Node, operator: Pad) -> tuple[str, tuple[int, ...]]:
+def _pad(state: EmitState, node: Node, operator: Pad) -> tuple[str, tuple[int, ...]]:
     pads = operator.pads
     around = np.array([[0, 0], [pads.top, pads.bottom], [pads.left, pads.right], [0, 0]], np.int32)
     amounts = state.builder.constant(f"{node.name}/paddings", around)

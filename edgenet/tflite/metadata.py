@@ -15,20 +15,19 @@ from __future__ import annotations
 import io
 import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from edgenet.data.labels import parse_labels
 from edgenet.errors import EdgenetError
 from edgenet.files import UNREADABLE_ZIP, stored_zip
-from edgenet.labels import parse_labels
 from edgenet.text import one_line
 from edgenet.tflite.metadata_tables import decode_root, encode_root
 
 METADATA_NAME = "TFLITE_METADATA"
 LABELS_FILE = "labels.txt"
 IDENTIFIER = b"M001"
-
 # All that we write is in the first version of the schema already, so any parser understands it.
 _MIN_PARSER_VERSION = "1.0.0"
 _RGB = 1  # ColorSpaceType.RGB
@@ -248,3 +247,57 @@ def _find_buffer(tflite: bytes) -> bytes | None:
     except (struct.error, IndexError, ValueError, TypeError, AttributeError) as error:
         raise EdgenetError("the .tflite model is damaged", "fetch or convert it again") from error
     return None
+
+
+# ==== edgenet.tflite.stated
+# Reads what another tool's .tflite says about itself in its metadata, and what edgenet drops of it.
+
+
+@dataclass(frozen=True)
+class SourceInfo:
+    """What a file's metadata says about the model; fields that it does not give are empty strings.
+
+    Attributes:
+        name: the model's name.
+        author: the model's author.
+        licence: the model's licence.
+        dropped: the parts that a converted file will not have, one phrase each.
+    """
+
+    name: str = ""
+    author: str = ""
+    licence: str = ""
+    dropped: tuple[str, ...] = ()
+
+
+def read_source_info(tflite: bytes) -> SourceInfo:
+    """Read the metadata.
+
+    Raises:
+        EdgenetError: the metadata or the appended files are damaged.
+    """
+    metadata = read_metadata(tflite) or {}
+    dropped = [*_steps(metadata), *_files(metadata, read_files(tflite))]
+    name, author, licence = (one_line(metadata.get(key, "")) for key in ("name", "author", "license"))
+    return SourceInfo(name, author, licence, tuple(dropped))
+
+
+def _tensors(metadata: Mapping[str, Any], which: str) -> list[Mapping[str, Any]]:
+    return [t for subgraph in metadata.get("subgraph_metadata", [])[:1] for t in subgraph.get(which, [])[:1]]
+
+
+def _steps(metadata: Mapping[str, Any]) -> Iterable[str]:
+    """Name the steps before and after the network, other than the input's normalization."""
+    for tensor in _tensors(metadata, "output_tensor_metadata"):
+        if tensor.get("process_units"):
+            yield "steps after the scores (calibration or a threshold)"
+    for tensor in _tensors(metadata, "input_tensor_metadata"):
+        if any("options" not in unit for unit in tensor.get("process_units", [])):
+            yield "steps before the network other than a normalization"
+
+
+def _files(metadata: Mapping[str, Any], files: Mapping[str, bytes]) -> Iterable[str]:
+    kept = {labels_name(metadata), "labels.txt", "edgenet.json"}
+    for name in files:
+        if name not in kept:
+            yield f"the file {one_line(name)}"

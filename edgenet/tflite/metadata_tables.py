@@ -14,7 +14,6 @@ from flatbuffers import encode, number_types
 from flatbuffers.table import Table
 
 Kind = str | tuple[str, ...]
-
 # Every table that we write or read, with its fields in the schema's order, which is the order of their slots.
 # Kinds: "string", "byte" (enumerations), "uint", "[float]", "[string]", "Table", "[Table]",
 # and a union of tables as a tuple; a union takes two slots, and the first holds the table's number (from 1).

@@ -6,10 +6,9 @@ import dataclasses
 import json
 from collections.abc import Sequence
 
-from edgenet.bundle.decode import decode
-from edgenet.bundle.manifest import Facts
+from edgenet.data.labels import labels_text
 from edgenet.errors import EdgenetError
-from edgenet.labels import labels_text
+from edgenet.manifest import Facts, decode
 from edgenet.tflite.flatbuffer import write_tflite
 from edgenet.tflite.metadata import LABELS_FILE, ImageTensor, ModelInfo, metadata_buffer, read_files
 from edgenet.tflite.program import Program

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgenet.errors import EdgenetError
-from edgenet.graph.builder import GraphBuilder
-from edgenet.graph.operators import (
+from edgenet.graph.ir import (
     Activation,
     Affine,
     Binary,
@@ -29,7 +28,7 @@ from edgenet.graph.operators import (
     Transpose,
     Unary,
 )
-from edgenet.graph.shapes import same_pads
+from edgenet.graph.shapes import GraphBuilder, same_pads
 from edgenet.quantize.encodings import Encoding, QuantizedWeights
 from edgenet.tflite.program import FileOperator, Program
 
@@ -39,7 +38,7 @@ ACTIVATIONS = {"NONE": Activation.NONE, "RELU": Activation.RELU, "RELU6": Activa
 
 
 @dataclass
-class Reading:
+class ReadState:
     """The state of reading one file.
 
     Attributes:
@@ -86,19 +85,19 @@ class Reading:
         return EdgenetError(f"cannot read '{at}', a {operator.kind} with inputs {shapes}: {why}", remedy)
 
 
-def inputs_of(reading: Reading, operator: FileOperator) -> list[str]:
+def inputs_of(reading: ReadState, operator: FileOperator) -> list[str]:
     """Return the graph tensors that an operator reads, without its constants."""
     return [reading.tensors[i] for i in operator.inputs if i in reading.tensors]
 
 
-def _activation(reading: Reading, operator: FileOperator) -> Activation:
+def _activation(reading: ReadState, operator: FileOperator) -> Activation:
     name = str(operator.options.get("fusedActivationFunction", "NONE"))
     if name not in ACTIVATIONS:
         raise reading.refuse(operator, f"its fused activation is {name}", "RELU and RELU6 are supported")
     return ACTIVATIONS[name]
 
 
-def _bias(reading: Reading, operator: FileOperator, count: int) -> NDArray[np.float32]:
+def _bias(reading: ReadState, operator: FileOperator, count: int) -> NDArray[np.float32]:
     if len(operator.inputs) < 3 or operator.inputs[2] < 0:
         return np.zeros(count, np.float32)
     return np.asarray(reading.constant(operator, 2), np.float32)
@@ -108,7 +107,7 @@ def _pair(operator: FileOperator, height: str, width: str) -> tuple[int, int]:
     return cast(int, operator.options[height]), cast(int, operator.options[width])
 
 
-def _convolution(reading: Reading, operator: FileOperator) -> Operator:
+def _convolution(reading: ReadState, operator: FileOperator) -> Operator:
     weight = np.asarray(reading.constant(operator, 1), np.float32)
     stride, dilation = (
         _pair(operator, "strideH", "strideW"),
@@ -126,17 +125,17 @@ def _convolution(reading: Reading, operator: FileOperator) -> Operator:
     return replace(made, pads=_pads(reading, operator, made))
 
 
-def _pads(reading: Reading, operator: FileOperator, made: Conv2D | DepthwiseConv2D | Pool) -> Pads:
+def _pads(reading: ReadState, operator: FileOperator, made: Conv2D | DepthwiseConv2D | Pool) -> Pads:
     size = reading.picture_size(operator)
     return same_pads(size, made) if operator.options.get("padding") == "SAME" else Pads()
 
 
-def _fully_connected(reading: Reading, operator: FileOperator) -> Operator:
+def _fully_connected(reading: ReadState, operator: FileOperator) -> Operator:
     weight = np.asarray(reading.constant(operator, 1), np.float32)
     return FullyConnected(weight, _bias(reading, operator, len(weight)), _activation(reading, operator))
 
 
-def _arithmetic(reading: Reading, operator: FileOperator) -> Operator:
+def _arithmetic(reading: ReadState, operator: FileOperator) -> Operator:
     kind, activation = BINARY[operator.kind], _activation(reading, operator)
     constants = [i in reading.constants for i in operator.inputs]
     if not any(constants):
@@ -154,7 +153,7 @@ def _arithmetic(reading: Reading, operator: FileOperator) -> Operator:
     return Affine(one, -vector) if position == 1 else Affine(-one, vector)
 
 
-def _mean(reading: Reading, operator: FileOperator) -> Operator:
+def _mean(reading: ReadState, operator: FileOperator) -> Operator:
     axes = {int(axis) % 4 for axis in np.ravel(reading.constant(operator, 1))}
     if axes != {1, 2}:
         raise reading.refuse(
@@ -163,7 +162,7 @@ def _mean(reading: Reading, operator: FileOperator) -> Operator:
     return Mean(bool(operator.options.get("keepDims", False)))
 
 
-def _pool(reading: Reading, operator: FileOperator) -> Operator:
+def _pool(reading: ReadState, operator: FileOperator) -> Operator:
     kind = "max" if operator.kind == "MAX_POOL_2D" else "average"
     if _activation(reading, operator) is not Activation.NONE:
         raise reading.refuse(operator, "it has a fused activation", "put the activation after the pooling")
@@ -176,7 +175,7 @@ def _pool(reading: Reading, operator: FileOperator) -> Operator:
     return made
 
 
-def _pad(reading: Reading, operator: FileOperator) -> Operator:
+def _pad(reading: ReadState, operator: FileOperator) -> Operator:
     amounts = np.asarray(reading.constant(operator, 1)).reshape(-1, 2)
     if len(amounts) != 4 or amounts[[0, 3]].any():
         raise reading.refuse(operator, f"it pads {amounts.tolist()}", "only height and width can be padded")
@@ -187,15 +186,15 @@ def _pad(reading: Reading, operator: FileOperator) -> Operator:
     return Pad(pads, 0.0 if value == 0 else float("-inf"))
 
 
-def _reshape(reading: Reading, operator: FileOperator) -> Operator:
+def _reshape(reading: ReadState, operator: FileOperator) -> Operator:
     return Reshape(reading.program.tensors[operator.outputs[0]].shape)
 
 
-def _transpose(reading: Reading, operator: FileOperator) -> Operator:
+def _transpose(reading: ReadState, operator: FileOperator) -> Operator:
     return Transpose(tuple(int(axis) for axis in reading.constant(operator, 1)))
 
 
-def _concat(reading: Reading, operator: FileOperator) -> Operator:
+def _concat(reading: ReadState, operator: FileOperator) -> Operator:
     if _activation(reading, operator) is not Activation.NONE or len(operator.inputs) != len(
         inputs_of(reading, operator)
     ):
@@ -204,7 +203,7 @@ def _concat(reading: Reading, operator: FileOperator) -> Operator:
     return Concat(cast(int, operator.options["axis"]) % rank)
 
 
-def _softmax(reading: Reading, operator: FileOperator) -> Operator:
+def _softmax(reading: ReadState, operator: FileOperator) -> Operator:
     if operator.options.get("beta") != 1.0:
         raise reading.refuse(
             operator, f"its beta is {operator.options.get('beta')}", "only beta 1 is supported"
@@ -212,7 +211,7 @@ def _softmax(reading: Reading, operator: FileOperator) -> Operator:
     return Softmax()
 
 
-RULES: dict[str, Callable[[Reading, FileOperator], Operator]] = {
+RULES: dict[str, Callable[[ReadState, FileOperator], Operator]] = {
     **dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D"), _convolution),
     "FULLY_CONNECTED": _fully_connected,
     **dict.fromkeys(BINARY, _arithmetic),

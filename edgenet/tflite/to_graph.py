@@ -13,28 +13,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgenet.errors import EdgenetError
-from edgenet.graph.builder import GraphBuilder
-from edgenet.graph.ir import Graph, Node, PixelEncoding
-from edgenet.graph.operators import (
+from edgenet.graph.clean import drop_unused
+from edgenet.graph.ir import (
     WEIGHTED,
     Affine,
     Conv2D,
     DepthwiseConv2D,
     FullyConnected,
+    Graph,
+    Node,
+    PixelEncoding,
     Reshape,
 )
-from edgenet.graph.passes.cleanup import drop_unused
+from edgenet.graph.shapes import GraphBuilder
 from edgenet.quantize.encodings import HIGH, LOW, SMALLEST_SCALE, Encoding, QuantizedGraph, QuantizedWeights
-from edgenet.tflite.constant_folding import fold_constants
-from edgenet.tflite.operator_rules import RULES, Reading, inputs_of
-from edgenet.tflite.plain_form import REWRITES, plain_form
+from edgenet.tflite.flatbuffer import check_float, remedy_for
+from edgenet.tflite.operator_rules import RULES, ReadState, inputs_of
+from edgenet.tflite.plain_form import REWRITES, fold_constants, plain_form
 from edgenet.tflite.program import FileOperator, FileTensor, Program
-from edgenet.tflite.refusals import check_float, remedy_for
 
 LARGEST_SIDE = 8192
 LARGEST_SCALE = 1e9
 """The largest valid scale: quotients of larger ones would overflow float32; no network has such values."""
-IN_PLACE = ("QUANTIZE", "DEQUANTIZE")
+CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
 
 
 def float_graph(program: Program) -> Graph:
@@ -48,7 +49,7 @@ def float_graph(program: Program) -> Graph:
     program = plain_form(program)
     reading = _read(program)
     scores = _as_vector(reading.builder, reading.tensors[program.output])
-    return _with_scores(reading.builder.graph(scores, _pixels(program.tensors[program.input])))
+    return _check_scores(reading.builder.graph(scores, _pixels(program.tensors[program.input])))
 
 
 def _pixels(source: FileTensor) -> PixelEncoding | None:
@@ -90,7 +91,7 @@ def quantized_graph(program: Program) -> QuantizedGraph:
         raise EdgenetError(
             f"the .tflite takes {source.dtype}", "give an int8 file that takes uint8 or int8 pixels"
         )
-    graph = drop_unused(_with_scores(reading.builder.graph(_logits(reading))))
+    graph = drop_unused(_check_scores(reading.builder.graph(_logits(reading))))
     encoding = reading.encodings[graph.input]
     graph = replace(graph, pixels=PixelEncoding(encoding.scale, encoding.zero_point + 128))
     _check_computable(reading, graph)
@@ -100,14 +101,14 @@ def quantized_graph(program: Program) -> QuantizedGraph:
     return QuantizedGraph(graph, encodings, weights, frozenset(names & reading.floats))
 
 
-def _with_scores(graph: Graph) -> Graph:
+def _check_scores(graph: Graph) -> Graph:
     shape = graph.shapes[graph.output]
     if len(shape) != 2 or shape[0] != 1:
         raise EdgenetError(f"the .tflite gives {list(shape)}", "edgenet reads classifiers: [1, classes]")
     return graph
 
 
-def _check_computable(reading: Reading, graph: Graph) -> None:
+def _check_computable(reading: ReadState, graph: Graph) -> None:
     """Refuse a graph that the integer execution would not compute exactly as the file does."""
     if reading.requantized:
         raise EdgenetError(
@@ -118,7 +119,7 @@ def _check_computable(reading: Reading, graph: Graph) -> None:
         _check_node(reading, node)
 
 
-def _check_node(reading: Reading, node: Node) -> None:
+def _check_node(reading: ReadState, node: Node) -> None:
     weighted, is_float = isinstance(node.operator, WEIGHTED), node.name in reading.floats
     wrong = ""
     if is_float and node.name in reading.integers:
@@ -135,7 +136,7 @@ def _check_node(reading: Reading, node: Node) -> None:
         raise EdgenetError(f"the .tflite {wrong}", "convert it again with edgenet")
 
 
-def _logits(reading: Reading) -> str:
+def _logits(reading: ReadState) -> str:
     """Return the input of a final float SOFTMAX if there is one, else the output."""
     program = reading.program
     softmax = next(
@@ -151,15 +152,15 @@ def _logits(reading: Reading) -> str:
     return reading.tensors[program.output]
 
 
-def _read(program: Program) -> Reading:
+def _read(program: Program) -> ReadState:
     source = program.tensors[program.input]
     _check_picture(source)
-    reading = Reading(program, GraphBuilder(program.name or "network", source.name, source.shape))
+    reading = ReadState(program, GraphBuilder(program.name or "network", source.name, source.shape))
     reading.tensors[program.input] = source.name
     _note_encoding(reading, program.input, source.name)
     try:
         reading.constants |= {
-            i: _real(tensor) for i, tensor in enumerate(program.tensors) if tensor.data is not None
+            i: _dequantized(tensor) for i, tensor in enumerate(program.tensors) if tensor.data is not None
         }
     except (ValueError, IndexError) as error:
         raise EdgenetError(f"a constant of the .tflite is damaged ({error})", "convert it again") from None
@@ -194,7 +195,7 @@ def _check_picture(source: FileTensor) -> None:
         )
 
 
-def _real(tensor: FileTensor) -> NDArray:
+def _dequantized(tensor: FileTensor) -> NDArray:
     """Return a constant's real numbers: quantized ones are dequantized, index tensors stay integers."""
     assert tensor.data is not None
     if tensor.quantization is None:
@@ -209,7 +210,7 @@ def _real(tensor: FileTensor) -> NDArray:
         return ((tensor.data.astype(np.float32) - zeros) * scales).astype(np.float32)
 
 
-def _note_encoding(reading: Reading, index: int, name: str) -> None:
+def _note_encoding(reading: ReadState, index: int, name: str) -> None:
     encoding = _encoding(reading.program.tensors[index])
     if encoding is not None:
         reading.encodings[name] = encoding
@@ -228,12 +229,12 @@ def _encoding(tensor: FileTensor) -> Encoding | None:
     return Encoding(scale, zero_point)
 
 
-def _read_operator(reading: Reading, operator: FileOperator) -> None:
+def _read_operator(reading: ReadState, operator: FileOperator) -> None:
     output = operator.outputs[0]
-    if all(i < 0 or i in reading.constants for i in operator.inputs) and operator.kind in IN_PLACE:
+    if all(i < 0 or i in reading.constants for i in operator.inputs) and operator.kind in CONVERSIONS:
         reading.constants[output] = np.asarray(reading.constants[operator.inputs[0]], np.float32)
         return
-    if operator.kind in IN_PLACE:
+    if operator.kind in CONVERSIONS:
         _read_conversion(reading, operator)
         return
     rule = RULES.get(operator.kind)
@@ -250,7 +251,7 @@ def _read_operator(reading: Reading, operator: FileOperator) -> None:
         _note_integers(reading, operator, made, name)
 
 
-def _note_types(reading: Reading, operator: FileOperator, name: str) -> None:
+def _note_types(reading: ReadState, operator: FileOperator, name: str) -> None:
     tensors = reading.program.tensors
     given = tensors[operator.outputs[0]].dtype
     if given == "float32":
@@ -259,7 +260,7 @@ def _note_types(reading: Reading, operator: FileOperator, name: str) -> None:
         reading.mixing.add(name)
 
 
-def _read_conversion(reading: Reading, operator: FileOperator) -> None:
+def _read_conversion(reading: ReadState, operator: FileOperator) -> None:
     """Map the output of QUANTIZE or DEQUANTIZE to its input's graph tensor; note a changed encoding."""
     source, output = operator.inputs[0], operator.outputs[0]
     name = reading.tensors[output] = reading.tensors[source]
@@ -273,7 +274,7 @@ def _read_conversion(reading: Reading, operator: FileOperator) -> None:
         reading.requantized.append(reading.program.tensors[output].name)
 
 
-def _in_stated_shape(reading: Reading, operator: FileOperator, name: str) -> str:
+def _in_stated_shape(reading: ReadState, operator: FileOperator, name: str) -> str:
     """Reshape a node's result to the file's shape: FULLY_CONNECTED may drop the picture's axes of size 1."""
     stated, made = reading.program.tensors[operator.outputs[0]].shape, reading.builder.shapes[name]
     if stated == made:
@@ -288,7 +289,7 @@ def _in_stated_shape(reading: Reading, operator: FileOperator, name: str) -> str
 
 
 def _note_integers(
-    reading: Reading, operator: FileOperator, made: Conv2D | DepthwiseConv2D | FullyConnected, name: str
+    reading: ReadState, operator: FileOperator, made: Conv2D | DepthwiseConv2D | FullyConnected, name: str
 ) -> None:
     weight = reading.program.tensors[operator.inputs[1]]
     if weight.dtype != "int8" or weight.quantization is None or weight.data is None:

@@ -2,37 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from edgenet.data import PhotoSet
+from edgenet.data.photos import PhotoSet
 from edgenet.errors import EdgenetError
 from edgenet.progress import Progress
-from edgenet.training.classes import check_counts, photo_counts
-from edgenet.training.learner import Learner, learner_tensors, new_learner, restore
-from edgenet.training.loader import Share
-from edgenet.training.photos import TrainingPhotos, memory_budget, read_photos
-from edgenet.training.plan import Plan, data_digest
-from edgenet.training.splits import hold_out, open_training_data
-from edgenet.training.start import fresh_network, pretrained_network, trained_network
-from edgenet.training.state import Position, TrainingState, check_same_data
-from edgenet.training.step import Setting
-from edgenet.training.student import Student, quantized_digest, student_of
-from edgenet.training.teacher import teacher_of
-from edgenet.zoo.checkpoint import save_checkpoint
+from edgenet.training.learner import (
+    Learner,
+    fresh_network,
+    learner_tensors,
+    new_learner,
+    pretrained_network,
+    restore,
+    trained_network,
+)
+from edgenet.training.loader import ProcessShare
+from edgenet.training.photos import TrainingPhotos, hold_out, memory_budget, open_training_data, read_photos
+from edgenet.training.state import Plan, Position, TrainingState, check_same_data, data_digest
+from edgenet.training.step import StepSettings, teacher_of
+from edgenet.training.student import QatNetwork, quantize_for_training, quantized_digest
+from edgenet.training.validation import check_counts, photo_counts
+from edgenet.zoo.checkpoint import LoadedNetwork, save_checkpoint
 from edgenet.zoo.classifier import Classifier
-from edgenet.zoo.loaded import LoadedNetwork
-from edgenet.zoo.loading import load_network
+from edgenet.zoo.readers import load_network
 from edgenet.zoo.registry import Variant, build_with, parse_variant
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Material:
+class TrainingData:
     """The photos of a training.
 
     Attributes:
@@ -68,16 +68,16 @@ class Job:
 
     plan: Plan
     variant: Variant
-    material: Material
+    material: TrainingData
     learner: Learner
-    setting: Setting
+    setting: StepSettings
     position: Position
     out: Path
     source: str
     licence: str
 
 
-def read_material(plan: Plan, resolution: int, progress: Progress) -> Material:
+def read_material(plan: Plan, resolution: int, progress: Progress) -> TrainingData:
     """Read the photos and split them into training and validation photos.
 
     Raises:
@@ -96,12 +96,12 @@ def read_material(plan: Plan, resolution: int, progress: Progress) -> Material:
     check_counts(photo_counts(photos.labels, len(names)), names, unreadable, least)
     digest = data_digest(photos)
     if opened.validation is not None:
-        return Material(photos, opened.validation, False, names, digest)
+        return TrainingData(photos, opened.validation, False, names, digest)
     kept, held = hold_out(photos.labels.tolist(), photos.contents, plan.hold_out, plan.recipe.seed)
-    return Material(photos.take(kept), photos.photoset.take(held), True, names, digest)
+    return TrainingData(photos.take(kept), photos.photoset.take(held), True, names, digest)
 
 
-def begin(plan: Plan, out: Path, share: Share, device: torch.device, progress: Progress) -> Job:
+def begin(plan: Plan, out: Path, share: ProcessShare, device: torch.device, progress: Progress) -> Job:
     """Set up a new training.
 
     Raises:
@@ -110,7 +110,7 @@ def begin(plan: Plan, out: Path, share: Share, device: torch.device, progress: P
     variant = parse_variant(plan.variant)
     material = read_material(plan, variant.resolution, progress)
     network = _first_network(plan, variant, material.labels, progress)
-    plan, module = _first_module(plan, network, material, share, progress)
+    plan, module = _module_to_train(plan, network, material, share, progress)
     learner = new_learner(module, plan.recipe, device)
     setting = _setting(plan, material.labels, share, device, progress)
     return Job(
@@ -118,7 +118,9 @@ def begin(plan: Plan, out: Path, share: Share, device: torch.device, progress: P
     )
 
 
-def take_up(state: TrainingState, out: Path, share: Share, device: torch.device, progress: Progress) -> Job:
+def resume(
+    state: TrainingState, out: Path, share: ProcessShare, device: torch.device, progress: Progress
+) -> Job:
     """Set up a stopped training again, to continue with the step after its saved state.
 
     Raises:
@@ -133,10 +135,10 @@ def take_up(state: TrainingState, out: Path, share: Share, device: torch.device,
     variant = parse_variant(plan.variant)
     material = read_material(plan, variant.resolution, progress)
     check_same_data(state, material.labels, material.digest, plan.data)
-    module: Classifier | Student = build_with(variant, state.options)
+    module: Classifier | QatNetwork = build_with(variant, state.options)
     if plan.qat is not None:
         first = _first_network(plan, variant, material.labels, progress)
-        again, module = _first_module(plan, first, material, share, progress)
+        again, module = _module_to_train(plan, first, material, share, progress)
         if again != plan:
             raise EdgenetError(
                 f"{plan.pretrained} does not give the int8 network that the training started from",
@@ -178,7 +180,7 @@ def save_network(job: Job) -> None:
         EdgenetError: the checkpoint cannot be written.
     """
     average, labels = job.learner.average, job.material.labels
-    if isinstance(average, Student):
+    if isinstance(average, QatNetwork):
         return
     save_checkpoint(
         checkpoint_path(job),
@@ -200,9 +202,9 @@ def _first_network(
     return pretrained_network(variant, labels, plan.pretrained, plan.recipe.seed, downloading)
 
 
-def _first_module(
-    plan: Plan, first: LoadedNetwork, material: Material, share: Share, progress: Progress
-) -> tuple[Plan, Classifier | Student]:
+def _module_to_train(
+    plan: Plan, first: LoadedNetwork, material: TrainingData, share: ProcessShare, progress: Progress
+) -> tuple[Plan, Classifier | QatNetwork]:
     """Return the plan and the network to train; for an int8 network the plan gains the digest of its start."""
     if plan.qat is None:
         return plan, first.module
@@ -210,21 +212,21 @@ def _first_module(
         raise EdgenetError(
             f"--qat was started in {share.processes} processes", "start it without torchrun, in one process"
         )
-    student = student_of(first, material.photos, plan.qat, progress)
+    student = quantize_for_training(first, material.photos, plan.qat, progress)
     qat = replace(plan.qat, start=quantized_digest(student.fake.quantized))
     return replace(plan, qat=qat), student
 
 
 def _setting(
-    plan: Plan, labels: tuple[str, ...], share: Share, device: torch.device, progress: Progress
-) -> Setting:
+    plan: Plan, labels: tuple[str, ...], share: ProcessShare, device: torch.device, progress: Progress
+) -> StepSettings:
     teacher = None
     if plan.teacher is not None:
         loaded = load_network(
             plan.teacher, progress=lambda done, total: progress("downloading weights", done, total)
         )
         teacher = teacher_of(loaded, labels, device)
-    return Setting(plan.recipe, plan.distillation, teacher, device, share)
+    return StepSettings(plan.recipe, plan.distillation, teacher, device, share)
 
 
 def _source(plan: Plan, first: LoadedNetwork) -> str:

@@ -9,15 +9,13 @@ from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import IntEnum
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from edgenet.training.augment import Draws, augmented, draw
-from edgenet.training.order import batches, epoch_order
-from edgenet.training.photos import TrainingPhotos
-from edgenet.training.randomness import Purpose, generator
+from edgenet.training.photos import Draws, TrainingPhotos, augmented, draw
 from edgenet.training.recipe import Recipe
 
 AHEAD = 3
@@ -25,7 +23,7 @@ AHEAD = 3
 
 
 @dataclass(frozen=True)
-class Share:
+class ProcessShare:
     """The part of every batch that this process works on.
 
     Attributes:
@@ -60,7 +58,7 @@ class Batch:
 
 
 def load_epoch(
-    photos: TrainingPhotos, recipe: Recipe, epoch: int, resolution: int, first: int, share: Share
+    photos: TrainingPhotos, recipe: Recipe, epoch: int, resolution: int, first: int, share: ProcessShare
 ) -> Generator[Batch, None, None]:
     """Yield the batches of one epoch, starting at step `first`. Close the generator to stop its threads.
 
@@ -135,3 +133,78 @@ def _pixels(
 
     list(pool.map(fill, np.array_split(np.arange(len(indices)), os.cpu_count() or 1)))
     return torch.from_numpy(pixels)
+
+
+# ==== edgenet.training.order
+# The order in which an epoch shows the photos, and how the epoch is divided into steps.
+
+
+def steps_per_epoch(photos: int, batch: int) -> int:
+    """Return how many steps of at most `batch` photos cover all photos."""
+    return -(-photos // batch)
+
+
+def epoch_order(labels: np.ndarray, seed: int, epoch: int, balance: bool) -> np.ndarray:
+    """Return the indices of the photos in the order in which an epoch shows them, int64 [n].
+
+    Args:
+        labels: the class index of every photo, int64 [n].
+        seed: the seed of the training.
+        epoch: the epoch, from 0.
+        balance: show every class equally often, to within one photo. Photos of small classes then repeat within an
+            epoch, and each epoch shows only some photos of the large classes, chosen anew.
+    """
+    rng = generator(seed, Purpose.ORDER, epoch)
+    if not balance:
+        return rng.permutation(len(labels))
+    classes = np.unique(labels)
+    shares = np.full(len(classes), len(labels) // len(classes))
+    shares[rng.permutation(len(classes))[: len(labels) % len(classes)]] += 1
+    drawn = [
+        _repeated(rng, np.flatnonzero(labels == label), share)
+        for label, share in zip(classes, shares, strict=True)
+    ]
+    return rng.permutation(np.concatenate(drawn))
+
+
+def _repeated(rng: np.random.Generator, members: np.ndarray, count: int) -> np.ndarray:
+    """Return `count` random members; none repeats before all have been used."""
+    rounds = [rng.permutation(members) for _ in range(-(-count // len(members)))]
+    return np.concatenate([*rounds, members[:0]])[:count]
+
+
+def batches(order: np.ndarray, batch: int) -> list[np.ndarray]:
+    """Divide the order into steps of at most `batch` photos whose sizes differ by at most one.
+
+    Full batches could leave a last step of one photo, from which batch normalization learns nothing.
+    """
+    return np.array_split(order, steps_per_epoch(len(order), batch))
+
+
+# ==== edgenet.training.randomness
+# Random number generators for each place in a training, made anew from (seed, purpose, epoch, step).
+#
+# No generator lives on from step to step. A training can therefore stop anywhere and resume with the same
+# numbers without
+# saving any generator state, and processes that share the work draw the same numbers without communicating.
+
+
+class Purpose(IntEnum):
+    """What random numbers are for. How many numbers one purpose draws does not affect any other purpose."""
+
+    ORDER = 1
+    AUGMENTATION = 2
+    MIXUP = 3
+    NETWORK = 4
+    WEIGHTS = 5
+
+
+def generator(seed: int, purpose: Purpose, epoch: int = 0, step: int = 0) -> np.random.Generator:
+    """Return the numpy generator for one place in the training."""
+    return np.random.default_rng([seed, purpose, epoch, step])
+
+
+def seed_torch(seed: int, purpose: Purpose, epoch: int = 0, step: int = 0, process: int = 0) -> None:
+    """Seed torch's global generators for one place in the training; dropout and new weights draw from them."""
+    sequence = np.random.SeedSequence([seed, purpose, epoch, step, process])
+    torch.manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> 1))

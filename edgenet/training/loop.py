@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 
+import numpy as np
 import torch
+from edgenet_device.preprocess import prepare
+from torch import nn
 
 from edgenet.errors import EdgenetError
 from edgenet.files import write_atomically
-from edgenet.progress import Progress
+from edgenet.progress import Progress, Say
 from edgenet.training.interrupt import StopRequest, TrainingStopped
-from edgenet.training.job import Job, Say, save_network, snapshot
+from edgenet.training.job import Job, save_network, snapshot
 from edgenet.training.learner import set_training
-from edgenet.training.loader import Batch, load_epoch
-from edgenet.training.log import EpochRow, log_csv
-from edgenet.training.memory import is_out_of_memory, out_of_memory
-from edgenet.training.order import epoch_order, steps_per_epoch
-from edgenet.training.processes import wait_for_all
-from edgenet.training.schedule import learning_rate, resolution_in
-from edgenet.training.sgd import forget_gradients
-from edgenet.training.state import Position, Sums, save_state
-from edgenet.training.statistics import measure_statistics
+from edgenet.training.loader import Batch, ProcessShare, epoch_order, load_epoch, steps_per_epoch
+from edgenet.training.optimizers import forget_gradients, learning_rate, resolution_in
+from edgenet.training.photos import TrainingPhotos
+from edgenet.training.processes import sum_over, wait_for_all
+from edgenet.training.state import EpochRow, Position, Sums, log_csv, save_state
 from edgenet.training.step import StepResult, loss_of, train_step
+from edgenet.training.student import QatNetwork
 from edgenet.training.validation import Validation, validate
+from edgenet.zoo.classifier import Classifier
 
 SAVE_EVERY_S = 60.0
 VALIDATED_PER_EPOCH = 2000
@@ -52,7 +54,7 @@ def run_epochs(job: Job, request: StopRequest, progress: Progress, say: Say) -> 
     while position.epoch < recipe.epochs:
         set_training(job.learner.network, frozen=position.epoch < recipe.freeze_epochs)
         position = _run_steps(job, position, request, progress)
-        row = _row(job, position, *_validated(job, position.epoch, progress))
+        row = _epoch_row(job, position, *_validated(job, position.epoch, progress))
         position = Position(position.epoch + 1, rows=(*position.rows, row))
         _save(job, position, whole=True)
         say(epoch_line(row, recipe.epochs, _remaining_s(job, position)))
@@ -78,7 +80,7 @@ def _run_steps(job: Job, position: Position, request: StopRequest, progress: Pro
             result = _step(job, batch, position.epoch, rate, request.asked)
             seconds = got - began, time.perf_counter() - got
             position = replace(
-                position, step=batch.step + 1, sums=_added(position.sums, result, batch.photos, seconds)
+                position, step=batch.step + 1, sums=_add_step(position.sums, result, batch.photos, seconds)
             )
             progress(
                 "training", position.epoch * len(photos) + position.sums.photos, recipe.epochs * len(photos)
@@ -130,7 +132,7 @@ def _fits(job: Job, batch: Batch, photos: int) -> bool:
     return True
 
 
-def _added(sums: Sums, result: StepResult, photos: int, seconds: tuple[float, float]) -> Sums:
+def _add_step(sums: Sums, result: StepResult, photos: int, seconds: tuple[float, float]) -> Sums:
     return Sums(
         sums.loss + result.loss * photos,
         sums.correct + result.correct,
@@ -177,7 +179,7 @@ def validate_job(job: Job, progress: Progress, limit: int | None = None) -> Vali
     )
 
 
-def _row(job: Job, position: Position, found: Validation | None, validating_s: float) -> EpochRow:
+def _epoch_row(job: Job, position: Position, found: Validation | None, validating_s: float) -> EpochRow:
     sums, recipe = position.sums, job.plan.recipe
     per_epoch = steps_per_epoch(len(job.material.photos), recipe.batch)
     return EpochRow(
@@ -247,3 +249,104 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes:02} min"
     return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
+# ==== edgenet.training.statistics
+# Measures the batch normalization statistics of the averaged weights anew, on photos prepared as on the
+# device.
+#
+# Averaged running statistics do not fit the averaged weights (arXiv 1803.05407, section 3.2). After only a
+# few steps they
+# also lag far behind.
+
+PHOTOS = 512
+BATCH = 64
+
+
+@torch.no_grad()
+def measure_statistics(
+    network: Classifier | QatNetwork,
+    photos: TrainingPhotos,
+    order: np.ndarray,
+    resolution: int,
+    share: ProcessShare,
+) -> None:
+    """Set the means and variances of all batch normalization layers to those over some photos.
+
+    Every process measures its share of the photos, and the results are averaged over the processes.
+
+    Args:
+        network: the network, in evaluation mode; it is changed in place and is in evaluation mode afterwards.
+        photos: the training photos.
+        order: indices of the photos; the first 512 are used.
+        resolution: the side of the pictures, pixels.
+        share: this process's share of the photos.
+    """
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    if not norms:
+        return
+    before = [(norm.momentum, _counter(norm).clone()) for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # None makes torch average over all batches equally
+        norm.train()
+    device = next(network.parameters()).device
+    for pixels in _pictures(photos, order[:PHOTOS][share.rows], resolution):
+        network(network.normalization(pixels.to(device).permute(0, 3, 1, 2).float()))
+    for norm, (momentum, tracked) in zip(norms, before, strict=True):
+        norm.momentum = momentum
+        _counter(norm).copy_(tracked)
+        norm.eval()
+    _average(norms, share)
+
+
+def _counter(norm: nn.BatchNorm2d) -> torch.Tensor:
+    assert norm.num_batches_tracked is not None
+    return norm.num_batches_tracked
+
+
+def _pictures(photos: TrainingPhotos, indices: np.ndarray, resolution: int) -> Iterator[torch.Tensor]:
+    """Yield the photos in batches of nearly equal size, uint8 RGB [n,resolution,resolution,3]."""
+    for part in np.array_split(indices, -(-len(indices) // BATCH)):
+        yield torch.from_numpy(np.concatenate([prepare(photos.pixels(int(i)), resolution) for i in part]))
+
+
+def _average(norms: list[nn.BatchNorm2d], share: ProcessShare) -> None:
+    tensors = [t for norm in norms for t in (norm.running_mean, norm.running_var) if t is not None]
+    for tensor in tensors:
+        tensor /= share.processes
+    sum_over(tensors, share)
+
+
+# ==== edgenet.training.memory
+# Handles running out of memory: finds, by trying, a batch size that fits, and names it in the error.
+
+SIGNS = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error from torch, OpenCV or Python means that memory ran out."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in SIGNS)
+
+
+def out_of_memory(batch: int, least: int, fits: Callable[[int], bool]) -> EdgenetError:
+    """Return an error that names a batch size that fits; `batch` is halved until one does.
+
+    Args:
+        batch: the batch size that did not fit.
+        least: the smallest useful batch size.
+        fits: tries a training step with so many photos and returns whether it fits.
+    """
+    smaller = batch // 2
+    while smaller >= least:
+        if fits(smaller):
+            return EdgenetError(
+                f"there is not enough memory for a batch of {batch}", f"give --batch {smaller}, which fits"
+            )
+        smaller //= 2
+    return EdgenetError(
+        f"there is not enough memory for a batch of {batch}, nor for one of {least}",
+        "choose a variant with a smaller width or a lower resolution",
+    )

@@ -10,21 +10,23 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from edgenet.training.loader import Share
+from edgenet.training.loader import ProcessShare
 
 
 @contextmanager
-def joined(device: torch.device, environment: Mapping[str, str] = os.environ) -> Iterator[Share]:
+def join_processes(
+    device: torch.device, environment: Mapping[str, str] = os.environ
+) -> Iterator[ProcessShare]:
     """Join the process group if `torchrun` started this process, and yield this process's share.
 
     Without `torchrun` the share is the whole batch. CPUs communicate through gloo, GPUs through nccl.
     """
     if int(environment.get("WORLD_SIZE", "1")) < 2:
-        yield Share()
+        yield ProcessShare()
         return
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
-        yield Share(dist.get_rank(), dist.get_world_size())
+        yield ProcessShare(dist.get_rank(), dist.get_world_size())
     finally:
         dist.destroy_process_group()
 
@@ -50,7 +52,7 @@ def local_device(name: str, environment: Mapping[str, str] = os.environ) -> torc
     return device
 
 
-def sum_over(tensors: Sequence[Tensor], share: Share) -> None:
+def sum_over(tensors: Sequence[Tensor], share: ProcessShare) -> None:
     """Replace every tensor, in place, by its sum over all processes; one message carries them all.
 
     Args:
@@ -67,7 +69,7 @@ def sum_over(tensors: Sequence[Tensor], share: Share) -> None:
         start += tensor.numel()
 
 
-def wait_for_all(share: Share) -> None:
+def wait_for_all(share: ProcessShare) -> None:
     """Wait until every process has called this function."""
     if share.processes > 1:
         dist.barrier()

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import hashlib
+import io
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +17,9 @@ from torch import Tensor
 
 from edgenet.errors import EdgenetError
 from edgenet.files import write_atomically
-from edgenet.training.log import EpochRow
-from edgenet.training.plan import Plan, plan_from_json, plan_to_json
+from edgenet.training.photos import TrainingPhotos
+from edgenet.training.recipe import Augmentation, Distillation, Recipe
+from edgenet.training.student import QatPlan
 from edgenet.zoo.checkpoint import options_from
 from edgenet.zoo.classifier import NetworkOptions
 
@@ -43,6 +48,45 @@ class Sums:
     computing_s: float = 0.0
 
 
+# ==== edgenet.training.log
+# The training log: one row of figures per epoch, and its CSV file.
+
+
+@dataclass(frozen=True)
+class EpochRow:
+    """One epoch's figures.
+
+    Attributes:
+        epoch: the epoch, from 1.
+        resolution: the side of the training pictures, pixels.
+        learning_rate: the learning rate of the epoch's last step.
+        train_loss: the training loss, as it was optimized, averaged over the photos.
+        train_top1: top-1 accuracy on the augmented training photos, percent, with the weights of each step.
+        val_loss: mean cross-entropy on the validation photos, with the averaged weights.
+        val_top1: top-1 accuracy on the validation photos, percent, with the averaged weights.
+        val_photos: the number of validation photos used.
+        photos: the number of training photos shown.
+        photos_per_s: training photos per second of waiting and computing.
+        waiting_s: seconds in which the network waited for photos.
+        computing_s: seconds of forward pass, backward pass and update.
+        validating_s: seconds of validation.
+    """
+
+    epoch: int
+    resolution: int
+    learning_rate: float
+    train_loss: float
+    train_top1: float
+    val_loss: float
+    val_top1: float
+    val_photos: int
+    photos: int
+    photos_per_s: float
+    waiting_s: float
+    computing_s: float
+    validating_s: float
+
+
 @dataclass(frozen=True)
 class Position:
     """How far a training has come.
@@ -58,6 +102,39 @@ class Position:
     step: int = 0
     sums: Sums = Sums()
     rows: tuple[EpochRow, ...] = ()
+
+
+# ==== edgenet.training.plan
+# What the user asked a training to do, and how the state file stores it.
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every choice that decides what a training does.
+
+    Attributes:
+        variant: the variant's name.
+        data: the path of the photos, as the user gave it.
+        recipe: the training recipe.
+        distillation: how much the teacher counts.
+        pretrained: "imagenet" or a file of weights to start from; None for random weights.
+        teacher: a variant with ImageNet weights or a file of weights; None for no teacher.
+        hold_out: share of every class to validate with, if the data has no validation split.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        memory: bytes for photos in memory; None for half of the free memory. It changes only the speed.
+        qat: the settings of quantization-aware training of `pretrained`; None to train a float network.
+    """
+
+    variant: str
+    data: str
+    recipe: Recipe
+    distillation: Distillation
+    pretrained: str | None = None
+    teacher: str | None = None
+    hold_out: float = 0.1
+    device: str = "auto"
+    memory: int | None = None
+    qat: QatPlan | None = None
 
 
 @dataclass(frozen=True)
@@ -176,3 +253,44 @@ def check_same_data(state: TrainingState, labels: tuple[str, ...], digest: str, 
             f"the photos in {where} are not those that the training started with",
             "give the same photos, or start a new training with another --out",
         )
+
+
+def log_csv(rows: Sequence[EpochRow]) -> bytes:
+    """Return a CSV with one line per epoch (RFC 4180, except that lines end with a line feed)."""
+    names = [field.name for field in fields(EpochRow)]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    for row in rows:
+        writer.writerow([_short(getattr(row, name)) for name in names])
+    return text.getvalue().encode()
+
+
+def _short(value: float) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def plan_to_json(plan: Plan) -> dict[str, Any]:
+    """Return the plan as values that JSON can store."""
+    return asdict(plan)
+
+
+def plan_from_json(values: Mapping[str, Any]) -> Plan:
+    """Return the plan that `plan_to_json` stored.
+
+    Raises:
+        KeyError, TypeError, EdgenetError: the values are not those of a plan.
+    """
+    recipe = dict(values["recipe"])
+    recipe["augmentation"] = Augmentation(**recipe["augmentation"])
+    changed = {"recipe": Recipe(**recipe), "distillation": Distillation(**values["distillation"])}
+    qat = values.get("qat")
+    return Plan(**{**values, **changed, "qat": QatPlan(**qat) if qat else None})
+
+
+def data_digest(photos: TrainingPhotos) -> str:
+    """Return the SHA-256 over the photos' contents and class indices, in order, as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for content, label in zip(photos.contents, photos.labels, strict=True):
+        digest.update(content + int(label).to_bytes(4, "little"))
+    return digest.hexdigest()

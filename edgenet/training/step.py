@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from torch import Tensor
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
-from edgenet.training.ema import update
-from edgenet.training.learner import Learner, change
-from edgenet.training.loader import Batch, Share
+from edgenet.data.loading import corresponding
+from edgenet.errors import EdgenetError
+from edgenet.training.learner import Learner, channels_last, update_weights
+from edgenet.training.loader import Batch, ProcessShare, Purpose, generator, seed_torch
+from edgenet.training.optimizers import forget_gradients, update
 from edgenet.training.processes import sum_over
-from edgenet.training.randomness import Purpose, seed_torch
 from edgenet.training.recipe import Distillation, Recipe
-from edgenet.training.sgd import forget_gradients
-from edgenet.training.small_maps import FastSmallMaps
-from edgenet.training.targets import Teacher, label_loss, mix, teacher_loss, total_loss
+from edgenet.zoo.checkpoint import LoadedNetwork
+
+# ==== edgenet.training.targets
+# The training loss: the label loss, with label smoothing and mixup, and the teacher loss.
+
+Teacher = Callable[[Tensor], Tensor]
+"""A function from float RGB [n,3,size,size] in 0..255 to logits [n,classes], in the order of the student's classes."""
 
 
 @dataclass(frozen=True)
-class Setting:
+class StepSettings:
     """The settings that stay the same in all steps.
 
     Attributes:
@@ -34,7 +44,7 @@ class Setting:
     distillation: Distillation
     teacher: Teacher | None
     device: torch.device
-    share: Share
+    share: ProcessShare
 
 
 @dataclass(frozen=True)
@@ -53,7 +63,7 @@ class StepResult:
 
 
 def train_step(
-    learner: Learner, batch: Batch, setting: Setting, epoch: int, rate: float, stop: bool = False
+    learner: Learner, batch: Batch, setting: StepSettings, epoch: int, rate: float, stop: bool = False
 ) -> StepResult:
     """Train the learner on one batch.
 
@@ -72,15 +82,15 @@ def train_step(
     loss = loss / batch.photos
     loss.backward()
     figures = torch.stack([loss.detach().float(), correct.float(), torch.tensor(float(stop)).to(loss.device)])
-    _share_out(learner, figures, setting.share)
-    change(learner, rate)
+    _sum_over_processes(learner, figures, setting.share)
+    update_weights(learner, rate)
     update(learner.average, learner.network, setting.recipe.ema_decay, learner.updates)
     learner.updates += 1
     mean, right, stopping = figures.tolist()
     return StepResult(mean, round(right), stopping > 0)
 
 
-def loss_of(learner: Learner, batch: Batch, setting: Setting, epoch: int) -> tuple[Tensor, Tensor]:
+def loss_of(learner: Learner, batch: Batch, setting: StepSettings, epoch: int) -> tuple[Tensor, Tensor]:
     """Return the loss summed over this process's photos, and how many of them were classified correctly."""
     recipe = setting.recipe
     labels = batch.labels.to(setting.device, non_blocking=True)
@@ -98,7 +108,7 @@ def loss_of(learner: Learner, batch: Batch, setting: Setting, epoch: int) -> tup
     return total_loss(to_labels, to_teacher, setting.distillation), right.sum()
 
 
-def uses_bfloat16(setting: Setting) -> bool:
+def uses_bfloat16(setting: StepSettings) -> bool:
     """Return whether to compute in bfloat16.
 
     On a CPU it is used only on request, because most CPUs emulate it, many times slower.
@@ -108,7 +118,7 @@ def uses_bfloat16(setting: Setting) -> bool:
     return setting.device.type == "cuda" and torch.cuda.is_bf16_supported()
 
 
-def _share_out(learner: Learner, figures: Tensor, share: Share) -> None:
+def _sum_over_processes(learner: Learner, figures: Tensor, share: ProcessShare) -> None:
     """Sum gradients and figures over the processes, and average the batch normalization statistics.
 
     Every process then makes the same update and holds the same statistics.
@@ -120,3 +130,185 @@ def _share_out(learner: Learner, figures: Tensor, share: Share) -> None:
     for statistic in statistics:
         statistic /= share.processes
     sum_over([*gradients, *statistics, figures], share)
+
+
+@dataclass(frozen=True)
+class MixedTargets:
+    """Photos that are each blended with another photo of the batch (mixup).
+
+    Attributes:
+        pixels: the blended photos, float RGB [n,3,size,size].
+        others: the labels of the photos blended in, int64 [n].
+        share: the weight of the original photos; the photos blended in have the weight 1 - share.
+    """
+
+    pixels: Tensor
+    others: Tensor
+    share: float
+
+
+def mix(pixels: Tensor, labels: Tensor, strength: float, place: tuple[int, int, int]) -> MixedTargets:
+    """Apply mixup (arXiv 1710.09412, section 2), with one share for the batch drawn from Beta(strength, strength).
+
+    Args:
+        pixels: float RGB [n,3,size,size].
+        labels: the class indices, int64 [n].
+        strength: the parameter of the Beta distribution; 0 turns mixup off.
+        place: seed, epoch and step of the training.
+    """
+    if not strength:
+        return MixedTargets(pixels, labels, 1.0)
+    rng = generator(place[0], Purpose.MIXUP, *place[1:])
+    share = float(rng.beta(strength, strength))
+    partner = torch.from_numpy(rng.permutation(len(labels))).to(labels.device)
+    return MixedTargets(torch.lerp(pixels[partner], pixels, share), labels[partner], share)
+
+
+def label_loss(logits: Tensor, labels: Tensor, mixed: MixedTargets, smoothing: float) -> Tensor:
+    """Return the cross-entropy with smoothed labels, summed over the photos.
+
+    Args:
+        logits: the network's outputs [n,classes].
+        labels: the class indices of the original photos, int64 [n].
+        mixed: the blended photos, whose second labels count by their share.
+        smoothing: the share of the target that is spread over all classes.
+    """
+    loss = F.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="sum")
+    if mixed.share == 1:
+        return loss
+    other = F.cross_entropy(logits, mixed.others, label_smoothing=smoothing, reduction="sum")
+    return mixed.share * loss + (1 - mixed.share) * other
+
+
+def teacher_loss(logits: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """Return T^2 KL(softmax(teacher / T) || softmax(student / T)), summed over the photos.
+
+    The factor T^2 keeps the gradients as large as those of the label loss. Source: arXiv 1503.02531, section 2.
+
+    Args:
+        logits: the student's logits [n,classes].
+        teacher: the teacher's logits [n,classes].
+        temperature: T.
+    """
+    student, wanted = (F.log_softmax(values / temperature, dim=1) for values in (logits, teacher))
+    return temperature**2 * F.kl_div(student, wanted, reduction="sum", log_target=True)
+
+
+def total_loss(to_labels: Tensor, to_teacher: Tensor | None, distillation: Distillation) -> Tensor:
+    """Return the weighted sum of the label loss and the teacher loss, or the label loss if there is no teacher."""
+    if to_teacher is None:
+        return to_labels
+    return (1 - distillation.weight) * to_labels + distillation.weight * to_teacher
+
+
+# ==== edgenet.training.teacher
+# The teacher in distillation: it gets the same crops as the student (arXiv 2106.05237), at its own
+# resolution.
+
+
+def teacher_of(loaded: LoadedNetwork, labels: tuple[str, ...], device: torch.device) -> Teacher:
+    """Return a network as a teacher for the student's classes.
+
+    Args:
+        loaded: the teacher's network.
+        labels: the student's classes; the teacher must know all of them, in any order.
+        device: the device that the teacher runs on.
+
+    Raises:
+        EdgenetError: the teacher lacks a class.
+    """
+    outputs = corresponding(labels, loaded.labels)
+    lacking = [label for label, output in zip(labels, outputs, strict=True) if output is None]
+    if lacking:
+        raise EdgenetError(
+            f"the teacher {loaded.variant.name} knows {len(loaded.labels)} classes, but not {', '.join(lacking[:3])}",
+            "train the teacher on the same class folders first",
+        )
+    network = channels_last(loaded.with_pixels().to(device)).eval()
+    wanted = torch.tensor([output for output in outputs if output is not None], device=device)
+    size = loaded.variant.resolution
+
+    @torch.no_grad()
+    def logits(pixels: Tensor) -> Tensor:
+        if pixels.shape[-1] != size:
+            pixels = F.interpolate(pixels, size=(size, size), mode="bilinear")
+        return network(pixels)[:, wanted]
+
+    return logits
+
+
+# ==== edgenet.training.small_maps
+# Speeds up, on CPUs, the training of depthwise convolutions whose input maps are smaller than their filter.
+#
+# For such maps oneDNN has no fast kernel for the weight gradient: it takes 100 times as long on 2x2 maps as
+# on 4x4 maps
+# (256 channels, 128 photos, torch 2.13). The weight gradient is a sum over the map, so zeros added around
+# the map do not
+# change it. With enough zeros the map is large enough for the fast kernel.
+
+Pair = tuple[int, int]
+
+
+class FastSmallMaps(TorchFunctionMode):
+    """A context manager: inside it, depthwise convolutions over small maps compute their gradient the fast way."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function is functional.conv2d and not kwargs and len(args) == 7:
+            x, weight, bias, stride, padding, dilation, groups = args
+            if _is_slow(x, weight, stride, padding, dilation, groups):
+                return _Depthwise.apply(x, weight, bias, _pair(stride), _pair(padding))
+        return function(*args, **(kwargs or {}))
+
+
+def _is_slow(x: Tensor, weight: Tensor, stride: Any, padding: Any, dilation: Any, groups: int) -> bool:
+    depthwise = groups > 1 and groups == x.shape[1] == weight.shape[0]
+    ours = x.device.type == "cpu" and x.dtype == weight.dtype and not torch.is_autocast_enabled("cpu")
+    plain = ours and not isinstance(padding, str) and _pair(dilation) == (1, 1)
+    return depthwise and plain and any(_missing(x, weight, _pair(stride)))
+
+
+def _pair(value: int | Pair) -> Pair:
+    return (value, value) if isinstance(value, int) else (value[0], value[1])
+
+
+def _missing(x: Tensor, weight: Tensor, stride: Pair) -> Pair:
+    """Return how many rows and columns must be added to the map for oneDNN's fast kernel to apply."""
+    rows, columns = (max(weight.shape[i] + stride[i - 2] - 1 - x.shape[i], 0) for i in (2, 3))
+    return rows, columns
+
+
+class _Depthwise(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        context: Any, x: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, padding: Pair
+    ) -> Tensor:
+        context.save_for_backward(x, weight)
+        context.stride, context.padding = stride, padding
+        return functional.conv2d(x, weight, bias, stride, padding, 1, len(weight))
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = context.saved_tensors
+        common = (context.stride, context.padding, (1, 1), False, (0, 0), len(weight))
+        backward = torch.ops.aten.convolution_backward
+        to_x = to_weight = to_bias = None
+        of_x, of_weight, of_bias = context.needs_input_grad[:3]
+        (gradient,) = gradients
+        if of_x:
+            to_x = backward(gradient, x, weight, None, *common, (True, False, False))[0]
+        if of_weight:
+            rows, columns = _missing(x, weight, context.stride)
+            wide = functional.pad(x, (0, columns, 0, rows))
+            wide_gradient = _widen(gradient, wide, weight, context.stride, context.padding)
+            to_weight = backward(wide_gradient, wide, weight, None, *common, (False, True, False))[1]
+        if of_bias:
+            to_bias = gradient.sum((0, 2, 3))
+        return to_x, to_weight, to_bias, None, None
+
+
+def _widen(gradient: Tensor, wide: Tensor, weight: Tensor, stride: Pair, padding: Pair) -> Tensor:
+    """Return the output gradient, with zeros added for the outputs that only the widened map has."""
+    height, width = (
+        (wide.shape[i] + 2 * padding[i - 2] - weight.shape[i]) // stride[i - 2] + 1 for i in (2, 3)
+    )
+    return functional.pad(gradient, (0, width - gradient.shape[3], 0, height - gradient.shape[2]))

@@ -6,24 +6,22 @@ import hashlib
 from dataclasses import dataclass
 
 import numpy as np
+from edgenet_device.preprocess import prepare
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from device_scripts.preprocess import prepare
-from edgenet.data.choose import evenly
+from edgenet.data.loading import evenly
 from edgenet.errors import EdgenetError
 from edgenet.graph.ir import Graph
-from edgenet.graph.passes.simplify import lower, simplify
-from edgenet.graph.readers.torch_module import read_torch
+from edgenet.graph.lower import lower, simplify
+from edgenet.graph.torch_reader import read_torch
 from edgenet.progress import Progress
 from edgenet.quantize.encodings import QuantizedGraph
 from edgenet.quantize.fake import FakeQuantized
-from edgenet.quantize.recipes import RECIPES
-from edgenet.quantize.threads import fixed_torch_threads
+from edgenet.quantize.recipes import RECIPES, fixed_torch_threads
 from edgenet.training.photos import TrainingPhotos
-from edgenet.zoo.classifier import NetworkOptions
-from edgenet.zoo.loaded import LoadedNetwork
-from edgenet.zoo.normalization import Normalization
+from edgenet.zoo.checkpoint import LoadedNetwork
+from edgenet.zoo.classifier import NetworkOptions, Normalization
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ class QatPlan:
             raise EdgenetError(f"there is no recipe '{self.recipe}'", f"the recipes are {', '.join(RECIPES)}")
 
 
-class Student(nn.Module):
+class QatNetwork(nn.Module):
     """The fake-quantized network in the form that the training loop needs.
 
     It maps normalized RGB [n,3,H,W] to logits [n,classes].
@@ -77,7 +75,9 @@ class Student(nn.Module):
         return self.fake(x.permute(0, 2, 3, 1))
 
 
-def student_of(loaded: LoadedNetwork, photos: TrainingPhotos, plan: QatPlan, progress: Progress) -> Student:
+def quantize_for_training(
+    loaded: LoadedNetwork, photos: TrainingPhotos, plan: QatPlan, progress: Progress
+) -> QatNetwork:
     """Quantize a float network, with training photos as calibration data.
 
     The result is the same to the last bit for any number of threads.
@@ -95,7 +95,7 @@ def student_of(loaded: LoadedNetwork, photos: TrainingPhotos, plan: QatPlan, pro
         graph = lower(float_graph(loaded), exact_border=False)
         images = calibration_images(photos, loaded.variant.resolution, plan.photos)
         quantized = RECIPES[plan.recipe].quantize(graph, images, progress)
-    return Student(quantized, loaded.module.options)
+    return QatNetwork(quantized, loaded.module.options)
 
 
 def float_graph(loaded: LoadedNetwork) -> Graph:

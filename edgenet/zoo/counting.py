@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from edgenet.zoo.registry import build, parse_variant
-from edgenet.zoo.shape_rules import RULES, UNCHANGED
 
 _COUNTED = frozenset({F.conv2d, F.linear})
 
@@ -82,3 +82,92 @@ def count_variant(name: str, classes: int = 1000) -> NetworkCost:
     with torch.device("meta"):
         network = build(variant, classes)
     return count(network, variant.resolution)
+
+
+# ==== edgenet.zoo.shape_rules
+# Computes the result shapes of torch functions with our own rules.
+#
+# torch's meta device could do the same, but for these functions it first spends seconds on importing
+# symbolic shapes and
+# the compiler, which counting does not need.
+
+Shape = tuple[int, ...]
+Pair = tuple[int, int]
+UNCHANGED = frozenset(
+    {F.batch_norm, F.dropout, F.hardtanh, F.relu6, F.relu, F.hardswish, F.hardsigmoid, torch.relu}
+)
+
+
+def convolved(
+    x: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, padding: Pair, dilation: Pair, groups: int
+) -> Shape:
+    """Return the shape [N,O,h,w] of a convolution's result; the arguments are those of F.conv2d."""
+    if x.shape[1] != weight.shape[1] * groups:
+        raise ValueError(f"a convolution of {weight.shape[1] * groups} input channels got {x.shape[1]}")
+    sides = zip(x.shape[2:], weight.shape[2:], stride, padding, dilation, strict=True)
+    return (x.shape[0], len(weight), *((n + 2 * p - (k - 1) * d - 1) // s + 1 for n, k, s, p, d in sides))
+
+
+def multiplied(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Shape:
+    """Return the shape [..., O] of a linear layer's result; the arguments are those of F.linear."""
+    if x.shape[-1] != weight.shape[1]:
+        raise ValueError(f"a linear layer of {weight.shape[1]} inputs got {x.shape[-1]}")
+    return (*x.shape[:-1], len(weight))
+
+
+def pooled(
+    x: Tensor,
+    kernel_size: int | Pair,
+    stride: int | Pair | None = None,
+    padding: int | Pair = 0,
+    dilation: int = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Shape:
+    """Return the shape [N,C,h,w] of an undilated max pooling's result; the arguments are those of F.max_pool2d."""
+    kernels, strides, paddings = (_pair(value) for value in (kernel_size, stride or kernel_size, padding))
+    sides = []
+    for size, kernel, step, before in zip(x.shape[2:], kernels, strides, paddings, strict=True):
+        room = size + 2 * before - kernel + (step - 1 if ceil_mode else 0)
+        outputs = room // step + 1
+        # torch drops a window that would start in the padding after the picture.
+        sides.append(outputs - 1 if ceil_mode and (outputs - 1) * step >= size + before else outputs)
+    return (*x.shape[:2], *sides)
+
+
+def averaged(
+    x: Tensor, kernel_size: int, stride: int, padding: int = 0, ceil_mode: bool = False, *_: Any
+) -> Shape:
+    """Return the shape [N,C,h,w] of an average pooling's result; the arguments are those of F.avg_pool2d."""
+    return pooled(x, kernel_size, stride, padding, ceil_mode=ceil_mode)
+
+
+def concatenated(tensors: list[Tensor], dim: int = 0) -> Shape:
+    """Return the shape of concatenated tensors; the arguments are those of torch.cat."""
+    shape = list(tensors[0].shape)
+    shape[dim] = sum(tensor.shape[dim] for tensor in tensors)
+    return tuple(shape)
+
+
+def _pair(value: int | Pair) -> Pair:
+    return (value, value) if isinstance(value, int) else value
+
+
+def _broadcast(left: Tensor, right: Tensor) -> Shape:
+    return np.broadcast_shapes(left.shape, right.shape)
+
+
+def _single(x: Tensor, output_size: int) -> Shape:
+    return (*x.shape[:2], output_size, output_size)
+
+
+RULES: Mapping[Callable[..., Any], Callable[..., Shape]] = {
+    F.conv2d: convolved,
+    F.linear: multiplied,
+    F.max_pool2d: pooled,
+    F.avg_pool2d: averaged,
+    F.adaptive_avg_pool2d: _single,
+    Tensor.add: _broadcast,
+    Tensor.mul: _broadcast,
+    torch.cat: concatenated,
+}

@@ -8,7 +8,6 @@ from edgenet.zoo.classifier import Classifier, NetworkOptions
 from edgenet.zoo.layers import BlockStyle, conv_block
 
 Blocks = tuple[tuple[int, int], ...]
-
 STEM = 32
 # Output channels and stride of the 13 depthwise separable blocks, at width 1.
 BLOCKS: Blocks = (
@@ -31,7 +30,7 @@ def scaled(channels: int, width: float) -> int:
     return max(int(channels * width), 8)
 
 
-def channel_plan(width: float, blocks: Blocks = BLOCKS) -> tuple[int, ...]:
+def v1_channel_plan(width: float, blocks: Blocks = BLOCKS) -> tuple[int, ...]:
     """Return the output channels of the first convolution and of every block."""
     return tuple(scaled(channels, width) for channels in (STEM, *(block[0] for block in blocks)))
 
@@ -58,7 +57,7 @@ class MobileNetV1(Classifier):
     ) -> None:
         options = options or NetworkOptions()
         style = BlockStyle(options.padding, options.epsilon)
-        plan = channel_plan(width, blocks)
+        plan = v1_channel_plan(width, blocks)
         features = nn.Sequential(conv_block((3, plan[0]), style, kernel=3, stride=2))
         for index, (_, stride) in enumerate(blocks):
             features.append(self.block((plan[index], plan[index + 1]), stride, style))
@@ -69,3 +68,32 @@ class MobileNetV1(Classifier):
     def block(channels: tuple[int, int], stride: int, style: BlockStyle) -> nn.Sequential:
         """Return one block; `FullMobileNet` overrides this method."""
         return depthwise_separable(channels, stride, style)
+
+
+# ==== edgenet.zoo.mobilenet_v1_compared
+# Two modified MobileNetV1 networks that its paper compares it with (arXiv 1704.04861, section 4.1).
+
+# "5 layers of separable filters with feature size 14 x 14 x 512 are removed" (section 4.1).
+SHALLOW_BLOCKS = tuple(block for block in BLOCKS if block != (512, 1))
+
+
+class FullMobileNet(MobileNetV1):
+    """MobileNetV1 with full 3x3 convolutions instead of depthwise separable ones (table 4).
+
+    It maps normalized RGB [N,3,H,W], H and W at least 32, to logits [N,classes].
+    """
+
+    @staticmethod
+    def block(channels: tuple[int, int], stride: int, style: BlockStyle) -> nn.Sequential:
+        """Return a full 3x3 convolution with normalization and activation."""
+        return conv_block(channels, style, kernel=3, stride=stride)
+
+
+class ShallowMobileNet(MobileNetV1):
+    """MobileNetV1 without the five blocks of 512 channels that keep the resolution (table 5).
+
+    It maps normalized RGB [N,3,H,W], H and W at least 32, to logits [N,classes].
+    """
+
+    def __init__(self, width: float = 1.0, options: NetworkOptions | None = None) -> None:
+        super().__init__(width, options, SHALLOW_BLOCKS)

@@ -27,7 +27,7 @@ def make_divisible(channels: float, divisor: int = 8) -> int:
     return rounded + divisor if rounded < 0.9 * channels else rounded
 
 
-def channel_plan(width: float) -> tuple[int, ...]:
+def v2_channel_plan(width: float) -> tuple[int, ...]:
     """Return the output channels of the first convolution, the 17 bottlenecks and the last convolution.
 
     The last convolution never has fewer than 1280 channels (section 6.1).
@@ -74,7 +74,7 @@ class MobileNetV2(Classifier):
     def __init__(self, width: float = 1.0, options: NetworkOptions | None = None) -> None:
         options = options or NetworkOptions()
         style = BlockStyle(options.padding, options.epsilon)
-        plan = channel_plan(width)
+        plan = v2_channel_plan(width)
         features = nn.Sequential(conv_block((3, plan[0]), style, kernel=3, stride=2))
         for index, (expansion, stride) in enumerate(bottleneck_shapes()):
             features.append(InvertedResidual((plan[index], plan[index + 1]), expansion, stride, style))

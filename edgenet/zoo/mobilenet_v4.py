@@ -69,7 +69,6 @@ class Universal:
 
 
 Row = Conv | Fused | Universal
-
 SMALL: tuple[Row, ...] = (
     Conv(3, 32, stride=2),
     Conv(1, 32),

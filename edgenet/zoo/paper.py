@@ -51,7 +51,6 @@ _TABLES_4_AND_5 = (
     ),
     PaperFigures("mobilenet_shallow_1.0_224", 65.3, 307, 2.9, f"{V1_PAPER}, table 5"),
 )
-
 # The papers sometimes round down: V1 1.0-160 has 290.7 million mult-adds, V2 1.0-224 3.47 million parameters.
 _V1_AND_V2 = (
     PaperFigures("mobilenet_v1_1.0_224", 70.6, 569, 4.2, f"{V1_PAPER}, table 6"),
@@ -73,7 +72,6 @@ _V1_AND_V2 = (
     ),
     PaperFigures("mobilenet_v2_1.0_224", 72.0, 300, 3.4, f"{V2_PAPER}, table 4"),
 )
-
 _V4_WHY = "the paper counts batch normalization and biases: 3.77 with them"
 _V3_AND_V4 = (
     PaperFigures(
@@ -116,7 +114,6 @@ _V3_AND_V4 = (
         parameters_why="the paper's unit is 2^20 (1,048,576): 9.20 in this unit",
     ),
 )
-
 _COMPARED = (
     PaperFigures("alexnet_1.0_227", 57.2, 720, 60, f"{V1_PAPER}, table 9", step=10),
     PaperFigures(
@@ -166,7 +163,6 @@ _COMPARED = (
         parameters_why="the paper counts biases and batch normalization: 22.855952 with them",
     ),
 )
-
 FIGURES = (*_V1_AND_V2, *_V3_AND_V4, *_TABLES_4_AND_5, *_COMPARED)
 
 
@@ -175,7 +171,7 @@ def paper_figures(variant: str) -> PaperFigures | None:
     return next((row for row in FIGURES if row.variant == variant), None)
 
 
-def comes_out(published: float, exact: float, step: float = 1) -> bool:
+def matches_rounded(published: float, exact: float, step: float = 1) -> bool:
     """Return whether `published` is `exact` rounded to the nearest step or, as the papers sometimes do, rounded down.
 
     Args:

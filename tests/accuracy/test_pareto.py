@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgenet.accuracy.pareto import on_front
+from edgenet.accuracy import on_front
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgenet.accuracy.paired import Paired, compare
-from edgenet.accuracy.verdict import verdict
+from edgenet.accuracy import Paired, compare, verdict
 
 
 def paired(n: int, both: int, lost: int, won: int) -> Paired:

@@ -11,22 +11,21 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from edgenet_device.model_file import open_model
+from edgenet_device.runtime import Classifier, load_runtime
 from onnx import helper
 from small_network import LABELS, PHOTOS, RESOLUTION, save_small_checkpoint, small_network
 
-from device_scripts.model_file import open_model
-from device_scripts.runtime import Classifier, load_runtime
-from edgenet.backends import onnx_tf
-from edgenet.backends.onnx_export import export_onnx
-from edgenet.data import load_all, open_photos
+from edgenet import onnx_tf
+from edgenet.data.loading import load_all
+from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError
 from edgenet.graph.executor import run
-from edgenet.verbs.convert import convert
-from edgenet.verbs.held_out import fidelity_warnings
-from edgenet.verbs.onnx_source import open_onnx_network
-from edgenet.verbs.package import package
-from edgenet.verbs.quantizing import Calibration
-from edgenet.verbs.sources import SourceOptions, open_source
+from edgenet.workflows.calibration import Calibration, fidelity_warnings
+from edgenet.workflows.convert import convert
+from edgenet.workflows.onnx_source import export_onnx, open_onnx_network
+from edgenet.workflows.package import package
+from edgenet.workflows.sources import SourceOptions, open_source
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = ROOT / ".envs" / "onnx_tf"
@@ -176,8 +175,8 @@ def test_an_open_shape_is_closed(tmp_path: Path) -> None:
 
 
 def test_the_advice_for_a_poor_file_is_edgenets_own_quantizer() -> None:
-    from edgenet.accuracy.intervals import wilson
-    from edgenet.verbs.held_out import Fidelity
+    from edgenet.accuracy import wilson
+    from edgenet.workflows.calibration import Fidelity
 
     (told,) = fidelity_warnings(Fidelity(100, 50, 50.0, wilson(50, 100), 5.0, True), onnx_tf.NAME)
     assert "try edgenet's own quantizer (leave out --backend)" in told

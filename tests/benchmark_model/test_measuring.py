@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pytest
 from benchmark_outputs import as_older, output
+from edgenet_device.latency.affinity import found_sets
+from edgenet_device.latency.conditions import device_facts
+from edgenet_device.latency.report import table
 
-from device_scripts.affinity import found_sets
-from device_scripts.facts import device_facts
-from device_scripts.latency_table import table
 from edgenet.devices.local import LocalDevice
 from edgenet.errors import EdgenetError
 from edgenet.latency.options import BenchOptions
 from edgenet.latency.reading import read_report
 from edgenet.latency.shell_conditions import facts_there, look_at
-from edgenet.verbs.bench import bench
-from edgenet.verbs.compare import compare
-from edgenet.verbs.report import report as make_page
+from edgenet.workflows.bench import bench
+from edgenet.workflows.reports import compare
+from edgenet.workflows.reports import report as make_page
 
 pytestmark = pytest.mark.skipif(
     platform.machine() not in ("x86_64", "aarch64"),

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 from benchmark_outputs import ANDROID, as_older, output
+from edgenet_device.runtime import Delegate
 
-from device_scripts.delegate import Delegate
-from edgenet.benchmark_model.output import (
+from edgenet.errors import EdgenetError
+from edgenet.latency.benchmark_model_program import (
     NOTHING_KNOWN,
     OperatorRow,
     Timings,
@@ -16,7 +17,6 @@ from edgenet.benchmark_model.output import (
     read_operators,
     read_timings,
 )
-from edgenet.errors import EdgenetError
 
 RUNS = Timings(
     n=283, min_ms=2.471, p50_ms=3.271, max_ms=10.668, mean_ms=3522.01 / 1e3, std_ms=1.053, load_ms=8.414,

@@ -32,13 +32,14 @@ from benchmarks.quantizing.networks import Network
 from benchmarks.quantizing.rows import CutComparison, IntegerCheck, Row
 from benchmarks.quantizing.tables import table
 from benchmarks.tflite_files import put_pixels
-from edgenet.data import load_all, open_photos
+from edgenet.data.loading import load_all
+from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError
-from edgenet.graph.operators import Unary
+from edgenet.graph.ir import Unary
+from edgenet.tflite.emit import raw_program
 from edgenet.tflite.flatbuffer import write_tflite
-from edgenet.tflite.layout import raw_program
-from edgenet.verbs.convert import convert as edgenet_convert
-from edgenet.verbs.quantizing import Calibration
+from edgenet.workflows.calibration import Calibration
+from edgenet.workflows.convert import convert as edgenet_convert
 
 SMALL = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), np.uint8)
 

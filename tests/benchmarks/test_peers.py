@@ -25,9 +25,10 @@ from benchmarks.comparing.tables import BEGIN, END, put_into, tables
 from benchmarks.environments import ROOT
 from benchmarks.normalizations import SLIM, TORCHVISION, Normalization, as_text, parse
 from benchmarks.peers.__main__ import command_of, parser
-from edgenet.backends.onnx_export import OPSET, export_onnx
-from edgenet.data import load_all, open_photos
+from edgenet.data.loading import load_all
+from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError
+from edgenet.workflows.onnx_source import EXPORT_OPSET, export_onnx
 
 FOLLOWS = 0.6  # random weights at 64 pixels: 0.74 was seen, and 0 of what does not belong together
 ROWS = (
@@ -184,7 +185,7 @@ class TestOnnxRuntime:
         real = logits_of(network.module, images, normalization)
 
         source, int8 = tmp_path / "float.onnx", tmp_path / "int8.onnx"
-        onnx.save(export_onnx(network.module, (RESOLUTION, RESOLUTION), OPSET), source)
+        onnx.save(export_onnx(network.module, (RESOLUTION, RESOLUTION), EXPORT_OPSET), source)
         logits, _ = asked(source, photos, as_text(normalization))
         np.testing.assert_allclose(logits, real, atol=1e-3)
 

@@ -8,10 +8,8 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from edgenet_device.live.page import LivePage, parse_address
 from playwright.sync_api import Browser, Page, expect
-
-from device_scripts.live_page import LivePage
-from device_scripts.page_access import parse_address
 
 PHONE = {"width": 390, "height": 844}
 FRAME = np.full((48, 64, 3), (40, 160, 90), np.uint8)

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from edgenet_device.frames.photos import read_photo
+from edgenet_device.model_file import open_model
+from edgenet_device.preprocess import prepare
+from edgenet_device.runtime import Classifier, load_runtime
 from small_network import LABELS, PHOTOS, save_small_checkpoint
 
-from device_scripts.model_file import open_model
-from device_scripts.photos import read_photo
-from device_scripts.preprocess import prepare
-from device_scripts.runtime import Classifier, load_runtime
-from edgenet.verbs.convert import convert
-from edgenet.verbs.quantizing import Calibration
+from edgenet.workflows.calibration import Calibration
+from edgenet.workflows.convert import convert
 
 ROOT = Path(__file__).resolve().parents[2]
 CLIENT = ROOT / "benchmarks" / "clients" / "mediapipe_web_client.py"

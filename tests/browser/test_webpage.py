@@ -15,25 +15,24 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from edgenet_device.frames.photos import read_photo
+from edgenet_device.live.page import Address, parse_address
+from edgenet_device.model_file import open_model
+from edgenet_device.preprocess import prepare
+from edgenet_device.runtime import Classifier, load_runtime
 from playwright.sync_api import Browser, Page, expect
 from small_network import PHOTOS, save_small_checkpoint
 from tiny_model import tiny_model
 
-from device_scripts.model_file import open_model
-from device_scripts.page_access import Address, parse_address
-from device_scripts.photos import read_photo
-from device_scripts.preprocess import prepare
-from device_scripts.runtime import Classifier, load_runtime
-from edgenet.bundle import Facts, Weights, write_bundle
+from edgenet.bundle import write_bundle
 from edgenet.latency.options import BenchOptions
-from edgenet.verbs.camera_page import camera_page
-from edgenet.verbs.convert import convert
-from edgenet.verbs.quantizing import Calibration
-from edgenet.webpage.export import export_page
-from edgenet.webpage.measuring import measure_in_browser
-from edgenet.webpage.server import PageServer
-from edgenet.webpage.site import PAGE_PROTOCOL, PageOptions, page_of
-from edgenet.webpage.viewer import Viewer
+from edgenet.manifest import Facts, Weights
+from edgenet.web.measuring import measure_in_browser
+from edgenet.web.server import PAGE_PROTOCOL, PageOptions, PageServer, build_page, export_page
+from edgenet.web.viewers import Viewer
+from edgenet.workflows.calibration import Calibration
+from edgenet.workflows.camera import camera_page
+from edgenet.workflows.convert import convert
 
 PHONE = {"width": 390, "height": 844}
 EVIL = "<img src=x onerror='document.title=1'>"
@@ -56,7 +55,7 @@ Open = Callable[..., Page]
 
 @contextmanager
 def serving(bundle: Path, options: PageOptions = PageOptions()) -> Iterator[str]:  # noqa: B008 (frozen)
-    with PageServer(page_of(bundle, options, takes_reports=True).files, parse_address("0")) as server:
+    with PageServer(build_page(bundle, options, takes_reports=True).files, parse_address("0")) as server:
         yield server.address.url()
 
 
@@ -267,7 +266,7 @@ def test_a_camera_that_fails_late_does_not_hide_why_the_network_cannot_run(
 
 
 def test_a_damaged_model_is_told(colours: Path, opened: Open) -> None:
-    site = page_of(colours, PageOptions(), takes_reports=False)
+    site = build_page(colours, PageOptions(), takes_reports=False)
     damaged = {**site.files, "model.tflite": site.files["model.tflite"][:-1] + b"?"}
     with PageServer(damaged, parse_address("0")) as server:
         page = opened(server.address.url(), before=rejecting("NotFoundError"))
@@ -286,7 +285,7 @@ def own_address() -> str:
 
 def test_http_from_elsewhere_gets_no_camera_but_photos(colours: Path, opened: Open) -> None:
     with PageServer(
-        page_of(colours, PageOptions(), takes_reports=True).files, Address(own_address(), 0, "token")
+        build_page(colours, PageOptions(), takes_reports=True).files, Address(own_address(), 0, "token")
     ) as server:
         page = opened(server.address.url())
         expect(page.locator("#trouble-title")).to_have_text("This address may not use the camera")

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from edgenet.bundle import Accuracy, Facts, Quantization, Weights
+from edgenet.manifest import Accuracy, Facts, Quantization, Weights
 
 LABELS = ["red", "green", "blue"]
 

@@ -13,15 +13,15 @@ from pathlib import Path
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 from bundle_parts import FACTS, LABELS
+from edgenet_device.model_file import SCHEMA_VERSION as DEVICE_SCHEMA_VERSION
+from edgenet_device.model_file import open_model
 from tiny_model import tiny_model
 
-from device_scripts.model_file import SCHEMA_VERSION as DEVICE_SCHEMA_VERSION
-from device_scripts.model_file import open_model
-from edgenet.bundle import Accuracy, Facts, Quantization, Weights, open_bundle, write_bundle
-from edgenet.bundle.manifest import SCHEMA_VERSION
+from edgenet.bundle import open_bundle, write_bundle
+from edgenet.data.labels import labels_text
 from edgenet.errors import EdgenetError
 from edgenet.files import sha256
-from edgenet.labels import labels_text
+from edgenet.manifest import SCHEMA_VERSION, Accuracy, Facts, Quantization, Weights
 from edgenet.tflite.metadata import ModelInfo, append_files, metadata_buffer
 
 

@@ -14,8 +14,8 @@ import pytest
 from bundle_parts import Change, with_manifest
 
 from edgenet.bundle import open_bundle
-from edgenet.bundle.manifest import SCHEMA_VERSION
 from edgenet.errors import EdgenetError
+from edgenet.manifest import SCHEMA_VERSION
 
 Rebuild = Callable[[Change], Path]
 

@@ -13,10 +13,10 @@ import torch
 from command_line import SCRIPT, Edgenet, Ran
 from small_network import PHOTOS, save_small_checkpoint, save_small_onnx
 
-from edgenet.cli.app import main
-from edgenet.verbs.convert import convert
-from edgenet.verbs.package import package
-from edgenet.verbs.quantizing import Calibration
+from edgenet.commands.app import main
+from edgenet.workflows.calibration import Calibration
+from edgenet.workflows.convert import convert
+from edgenet.workflows.package import package
 from edgenet.zoo.weights import TORCHVISION_V2, cache_folder, find_in_package
 
 

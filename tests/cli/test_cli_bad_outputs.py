@@ -11,7 +11,7 @@ import pytest
 from command_line import Edgenet
 
 from edgenet.errors import EdgenetError
-from edgenet.verbs.outputs import check_output
+from edgenet.files import check_output
 
 OLD = b"an older file"
 
@@ -79,7 +79,7 @@ def test_a_bad_place_is_told_before_the_work(
     def work(*arguments: object) -> None:
         raise AssertionError("the network was opened first")
 
-    monkeypatch.setattr("edgenet.verbs.convert.open_source", work)
+    monkeypatch.setattr("edgenet.workflows.convert.open_source", work)
     out = tmp_path / "nowhere" / "net.tflite"
     edgenet("convert", made / "small.safetensors", "--float", "-o", out).refusal("there is no folder")
 

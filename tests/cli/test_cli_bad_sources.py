@@ -18,7 +18,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from small_network import LABELS, PHOTOS, save_small_checkpoint
 
-from edgenet.zoo import loading
+from edgenet.zoo import readers
 
 OLD = b"an older file"
 
@@ -141,7 +141,7 @@ def test_wrong_checksum_of_pretrained_weights(
     refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file in the cache that is not what its name says."""
-    (file,) = loading.PRETRAINED.values()
+    (file,) = readers.PRETRAINED.values()
     monkeypatch.setenv("EDGENET_CACHE", str(tmp_path / "cache"))
     (tmp_path / "cache").mkdir()
     cached = tmp_path / "cache" / file.name

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from command_line import Edgenet
 
-from edgenet.verbs import bench as room
+from edgenet.workflows import bench as room
 
 
 @pytest.fixture

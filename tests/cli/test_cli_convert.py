@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import torch
 from command_line import Edgenet
+from edgenet_device.model_file import open_model
+from edgenet_device.runtime import Classifier, load_runtime
 from small_network import LABELS, PHOTOS, RESOLUTION, save_small_onnx
 
-from device_scripts.model_file import open_model
-from device_scripts.runtime import Classifier, load_runtime
-from edgenet.bundle import Facts
+from edgenet.manifest import Facts
 from edgenet.tflite.model_file import read_facts
 
 FIELDS = {

@@ -35,7 +35,7 @@ def test_named_layers(edgenet: Edgenet, made: Path, tmp_path: Path) -> None:
 def test_auto_says_why_nothing_is_kept(
     edgenet: Edgenet, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgenet.verbs.float_search.ENOUGH_DB", 0.0)
+    monkeypatch.setattr("edgenet.workflows.mixed_precision.ENOUGH_DB", 0.0)
     ran = convert(edgenet, made, tmp_path / "net.tflite", "--keep-float", "auto")
     assert "  nothing is kept in float: int8 is already good enough" in ran.out
 

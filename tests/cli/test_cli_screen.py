@@ -13,8 +13,8 @@ import pytest
 from command_line import Edgenet
 from small_network import LABELS, PHOTOS
 
-from edgenet.cli.console import WIDTH_WITHOUT_TERMINAL, console, print_json, short_names, shown_progress
-from edgenet.cli.inspect import _shortened
+from edgenet.commands.console import WIDTH_WITHOUT_TERMINAL, console, print_json, short_names, shown_progress
+from edgenet.commands.inspect import _shortened
 
 
 @dataclass(frozen=True)

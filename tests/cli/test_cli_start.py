@@ -20,7 +20,7 @@ HEAVY = ("torch", "cv2", "onnx", "matplotlib", "numpy", "ai_edge_litert", "rich"
 def test_help_imports_nothing_heavy() -> None:
     code = f"""
 import sys
-from edgenet.cli.app import main
+from edgenet.commands.app import main
 sys.argv = ["edgenet", "--help"]
 try:
     main()
@@ -38,7 +38,7 @@ def test_help_imports_little() -> None:
     code = """
 import sys
 before = set(sys.modules)
-from edgenet.cli.app import main
+from edgenet.commands.app import main
 sys.argv = ["edgenet", "--help"]
 try:
     main()
@@ -47,23 +47,23 @@ finally:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     modules = set(done.stderr.split())
-    assert "edgenet.cli.app" in modules
+    assert "edgenet.commands.app" in modules
     package = Path(__file__).resolve().parents[2] / "edgenet"
-    rooms = {f"edgenet.{path.parent.name}" for path in package.glob("*/__init__.py")} - {"edgenet.cli"}
+    rooms = {f"edgenet.{path.parent.name}" for path in package.glob("*/__init__.py")} - {"edgenet.commands"}
     assert modules & rooms == set(), "a verb's room must be imported only when the verb is called"
     others = {name.partition(".")[0] for name in modules} - sys.stdlib_module_names
-    assert others <= {"edgenet", "device_scripts", "typer", "click", "annotated_doc", "shellingham"}
+    assert others <= {"edgenet", "edgenet_device", "typer", "click", "annotated_doc", "shellingham"}
     assert len(modules) <= 150, "typer brings 27 modules; numpy would bring 95, and rich's console 52"
 
 
 def test_verbs_are_functions_of_the_package_whatever_was_imported() -> None:
     code = f"""
 import edgenet.zoo, edgenet.bundle, edgenet.data, edgenet.graph, edgenet.quantize, edgenet.tflite
-import edgenet.verbs.convert, edgenet.cli.convert
+import edgenet.workflows.convert, edgenet.commands.convert
 import edgenet, inspect
 for verb in {VERBS!r}:
     assert inspect.isfunction(getattr(edgenet, verb)), verb
-    assert getattr(edgenet, verb).__module__ == f"edgenet.verbs.{{verb}}"
+    assert getattr(edgenet, verb).__module__.startswith("edgenet.workflows.")
 """
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -76,7 +76,10 @@ def test_importing_the_package_is_light() -> None:
 
 def test_converting_imports_onnx_only_for_an_onnx() -> None:
     """It would take 20 MB of memory that stay."""
-    code = "import sys, edgenet.verbs.convert; print([name for name in ('onnx', 'matplotlib') if name in sys.modules])"
+    code = (
+        "import sys, edgenet.workflows.convert;"
+        "print([name for name in ('onnx', 'matplotlib') if name in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
@@ -150,7 +153,7 @@ def test_a_fault_of_ours_is_one_line_too(edgenet: Edgenet, monkeypatch: pytest.M
     def broken(prog_name: str) -> None:
         raise RuntimeError("two\nlines")
 
-    monkeypatch.setattr("edgenet.cli.app.app", broken)
+    monkeypatch.setattr("edgenet.commands.app.app", broken)
     monkeypatch.delenv("EDGENET_TRACEBACK", raising=False)
     ran = edgenet("models")
     assert ran.status == 1

@@ -8,8 +8,8 @@ import pytest
 from command_line import Edgenet
 from sweep_points import GRID
 
-from edgenet.verbs import sweep as room
-from edgenet.verbs.sweep_rows import with_front
+from edgenet.workflows import sweep as room
+from edgenet.workflows.sweep_plan import with_front
 
 
 @pytest.fixture

@@ -7,8 +7,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from edgenet.data.choose import choose, choose_with_spare, digest, evenly
-from edgenet.data.load import load_all
+from edgenet.data.loading import choose, choose_with_spare, digest, evenly, load_all
 from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError
 

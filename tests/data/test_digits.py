@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgenet.assets.collect_digits import mosaic
-from edgenet.data import open_photos
-from edgenet.data.digits import TRAINING, read_digits, write_digits
+from edgenet.assets.digits import TRAINING, mosaic, read_digits, write_digits
+from edgenet.data.photos import open_photos
 from edgenet.files import sha256
 
 FOLDER = Path(__file__).resolve().parents[2] / "edgenet" / "assets"
@@ -38,7 +37,7 @@ def test_every_class_about_equally_often() -> None:
 
 def test_a_mosaic_is_taken_apart_as_it_was_put_together(monkeypatch: pytest.MonkeyPatch) -> None:
     digits = read_digits()
-    monkeypatch.setattr("edgenet.data.digits.cv2.imdecode", lambda *_: mosaic(digits.images[::-1]))
+    monkeypatch.setattr("edgenet.assets.digits.cv2.imdecode", lambda *_: mosaic(digits.images[::-1]))
     np.testing.assert_array_equal(read_digits().images, digits.images[::-1])
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from edgenet_device.preprocess import prepare
 
-from device_scripts.preprocess import prepare
-from edgenet.data.load import load_all, load_batches
+from edgenet.data.loading import load_all, load_batches
 from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from edgenet.data.matching import corresponding, outputs_for
+from edgenet.data.loading import corresponding, outputs_for
 from edgenet.errors import EdgenetError
-from edgenet.zoo.labels import labels_for
+from edgenet.zoo.readers import labels_for
 
 PETS = ["cat", "dog", "hamster"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from edgenet_device.frames.photos import read_photo
 
-from device_scripts.photos import read_photo
-from edgenet.data.near_duplicates import near_duplicates
+from edgenet.workflows.calibration_checks import near_duplicates
 
 
 @pytest.fixture(scope="module")

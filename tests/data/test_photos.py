@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from edgenet_device.frames.photos import read_photo
 
-from device_scripts.photos import read_photo
 from edgenet.data.photos import PhotoSet, open_photos
 from edgenet.errors import EdgenetError
 

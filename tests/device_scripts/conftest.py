@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -55,10 +56,18 @@ def copied_scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run_copied(copied_scripts: Path, tmp_path: Path) -> Run:
-    """Run a copied script as a plain file, from another folder, with nothing of the project on Python's path."""
+    """Run a copied script as a plain file, from another folder, with nothing of the project on Python's path.
+
+    A name with dots is a module of the copied package, which is started as the scripts and the host start it.
+    """
 
     def run(script: str, *arguments: Any) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-I", str(copied_scripts / script), *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120, check=False)
+        is_file = script.endswith(".py")
+        start = ["-I", str(copied_scripts / script)] if is_file else ["-s", "-m", script]
+        command = [sys.executable, *start, *map(str, arguments)]
+        path = None if is_file else {**os.environ, "PYTHONPATH": str(copied_scripts)}
+        return subprocess.run(
+            command, capture_output=True, text=True, cwd=tmp_path, timeout=120, check=False, env=path
+        )
 
     return run

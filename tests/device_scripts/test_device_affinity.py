@@ -7,9 +7,8 @@ import threading
 from pathlib import Path
 
 import pytest
-
-from device_scripts import affinity
-from device_scripts.affinity import (
+from edgenet_device.latency import affinity
+from edgenet_device.latency.affinity import (
     CpuSet,
     big_set,
     cpu_list,
@@ -19,7 +18,8 @@ from device_scripts.affinity import (
     settings,
     staying_on,
 )
-from device_scripts.errors import EdgenetError
+
+from edgenet.errors import EdgenetError
 
 # A phone's three clusters: related_cpus and cpuinfo_max_freq (kHz) of each policy.
 PHONE = {0: ("0 1 2 3", 1_803_000), 4: ("4 5 6", 2_348_000), 7: ("7", 2_850_000)}

@@ -16,19 +16,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from edgenet_device.frames import newest as newest_room
+from edgenet_device.frames.files import is_live, read_frames, without_password
+from edgenet_device.frames.frame import Frame
+from edgenet_device.frames.newest import EveryFrame, NewestFrame
+from edgenet_device.live import source
+from edgenet_device.live.loop import FrameResult, Smoother
+from edgenet_device.live.page import LivePage, parse_address
+from edgenet_device.live.screen import screen_lines
+from edgenet_device.live.source import reopened_frames
 from model_files import Run
 
-from device_scripts import lasting
-from device_scripts import newest as newest_room
-from device_scripts.errors import EdgenetError
-from device_scripts.frames import Frame, is_live, read_frames, without_password
-from device_scripts.lasting import lasting_frames
-from device_scripts.live_page import LivePage
-from device_scripts.live_screen import screen_lines
-from device_scripts.newest import EveryFrame, NewestFrame
-from device_scripts.page_access import parse_address
-from device_scripts.smoothing import Smoother
-from device_scripts.watching import Seen
+from edgenet.errors import EdgenetError
 
 GREY = np.full((48, 64, 3), 128, np.uint8)
 
@@ -101,7 +100,7 @@ def test_every_frame_of_a_file_is_seen(video: Path) -> None:
 
 
 def test_a_camera_that_is_unplugged_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lasting, "PAUSES", (0.01,))
+    monkeypatch.setattr(source, "PAUSES", (0.01,))
     opened, notes = [], []
 
     def open_frames() -> Iterator[Frame]:
@@ -116,7 +115,7 @@ def test_a_camera_that_is_unplugged_is_waited_for(monkeypatch: pytest.MonkeyPatc
 
         return frames()
 
-    names = [frame.name for frame in lasting_frames(open_frames, notes.append)]
+    names = [frame.name for frame in reopened_frames(open_frames, notes.append)]
     assert names == ["1", "4"]
     assert notes == [
         "camera 0 stopped; check its cable; trying again",
@@ -127,7 +126,7 @@ def test_a_camera_that_is_unplugged_is_waited_for(monkeypatch: pytest.MonkeyPatc
 
 def test_fifty_disconnects_lose_no_frame_and_no_camera(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stand-in for a camera with a loose cable: what came before each failure is seen, and all is closed."""
-    monkeypatch.setattr(lasting, "PAUSES", (0.001,))
+    monkeypatch.setattr(source, "PAUSES", (0.001,))
     opened = closed = 0
     notes: list[str] = []
 
@@ -142,7 +141,7 @@ def test_fifty_disconnects_lose_no_frame_and_no_camera(monkeypatch: pytest.Monke
         finally:
             closed += 1
 
-    names = [frame.name for frame in lasting_frames(open_frames, notes.append)]
+    names = [frame.name for frame in reopened_frames(open_frames, notes.append)]
     assert names == [f"{camera}.{number}" for camera in range(1, 52) for number in range(3)]
     assert (opened, closed) == (51, 51)
     assert notes.count("the camera is back") == 50
@@ -153,7 +152,7 @@ def test_a_camera_that_never_worked_is_an_error() -> None:
         raise EdgenetError("there is no camera", "plug it in")
 
     with pytest.raises(EdgenetError, match="there is no camera"):
-        next(lasting_frames(broken, print))
+        next(reopened_frames(broken, print))
 
 
 def test_waiting_ends_when_the_program_does() -> None:
@@ -165,7 +164,7 @@ def test_waiting_ends_when_the_program_does() -> None:
         raise EdgenetError("gone", "back?")
 
     began = time.monotonic()
-    assert len(list(lasting_frames(frames, lambda text: None, stop.is_set))) == 1
+    assert len(list(reopened_frames(frames, lambda text: None, stop.is_set))) == 1
     assert time.monotonic() - began < 2
 
 
@@ -197,7 +196,7 @@ def test_no_memory() -> None:
 
 def test_a_screen_fits_its_terminal() -> None:
     top = ((0, "a label that is much longer than any terminal is wide " * 2, 0.9), (1, "short", 0.1))
-    seen = Seen(7, "0#6", GREY, top, top[0][1], (0, 100_000, 2_000_000, 100_000), 3, 29.97, 5.25)
+    seen = FrameResult(7, "0#6", GREY, top, top[0][1], (0, 100_000, 2_000_000, 100_000), 3, 29.97, 5.25)
     told = {"temperature": 61.2, "warnings": ["under-voltage"], "lost": None}
     for columns in (40, 80, 200):
         lines = [

@@ -9,11 +9,21 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from edgenet_device.collecting import (
+    ALIKE,
+    BLURRED,
+    BLURRED_BELOW,
+    Collector,
+    EverySeconds,
+    Photo,
+    class_folder,
+    collect,
+    looked_at,
+    sharpness,
+)
 from model_files import Run
 
-from device_scripts.collecting import ALIKE, BLURRED, Collector, EverySeconds, Photo, class_folder, collect
-from device_scripts.errors import EdgenetError
-from device_scripts.photo_quality import BLURRED_BELOW, looked_at, sharpness
+from edgenet.errors import EdgenetError
 
 PHOTOS = sorted((Path(__file__).resolve().parents[2] / "calibration_data").glob("*.jpg"))
 
@@ -78,7 +88,7 @@ def test_the_script_and_what_it_refuses(run_copied: Run, tmp_path: Path) -> None
 
 def test_photos_are_sent_as_they_were_seen(run_copied: Run, tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "one.png"), photo(3))
-    done = run_copied("send_photos.py", tmp_path / "one.png")
+    done = run_copied("edgenet_device.send_photos", tmp_path / "one.png")
     (sent,) = map(json.loads, done.stdout.splitlines())
     jpeg = np.frombuffer(base64.b64decode(sent["jpeg"]), np.uint8)
     difference = np.abs(cv2.imdecode(jpeg, cv2.IMREAD_COLOR).astype(int) - photo(3))

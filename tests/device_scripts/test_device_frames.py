@@ -7,16 +7,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from edgenet_device.frames.files import read_frames
+from edgenet_device.frames.usb import retrieve
+from edgenet_device.live.drawing import EvenPick, draw_contact_sheet, save_contact_sheet, tile_of
 
-from device_scripts.contact_sheet import (
-    EvenPick,
-    draw_contact_sheet,
-    save_contact_sheet,
-    tile_of,
-)
-from device_scripts.errors import EdgenetError
-from device_scripts.frames import read_frames
-from device_scripts.v4l2_frames import retrieve
+from edgenet.errors import EdgenetError
 
 GREY = np.full((48, 64, 3), 120, np.uint8)
 

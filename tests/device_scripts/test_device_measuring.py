@@ -8,14 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from device_scripts.conditions import Conditions, OthersLoad, hottest, look
-from device_scripts.delegate import Delegate
-from device_scripts.facts import device_facts, peak_memory_bytes
-from device_scripts.sample_statistics import group_medians_ms, percentile, summarize, sustained
-from device_scripts.steady_state import sample
-from device_scripts.throttling import decode_throttled
-from device_scripts.validity import Evidence, reasons_against
+from edgenet_device.latency.conditions import (
+    Conditions,
+    OthersLoad,
+    decode_throttled,
+    device_facts,
+    hottest,
+    peak_memory_bytes,
+    read_conditions,
+)
+from edgenet_device.latency.report import Evidence, reasons_against
+from edgenet_device.latency.samples import group_medians_ms, percentile, sample, summarize, sustained
+from edgenet_device.runtime import Delegate
 
 
 def test_percentiles_are_nearest_rank() -> None:
@@ -79,7 +83,7 @@ def pi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "sys/class/thermal/thermal_zone1/temp": b"unreadable\n",
         "bin/vcgencmd": b"#!/bin/sh\necho throttled=0x20002\n",
     }
-    from device_scripts.entry import usable_cpus
+    from edgenet_device.entry import usable_cpus
 
     for cpu in usable_cpus():
         folder = f"sys/devices/system/cpu/cpu{cpu}/cpufreq"
@@ -100,7 +104,7 @@ def test_a_pi_is_read(pi: Path) -> None:
     assert facts["soc"] == "brcm,bcm2711"
     assert facts["memory_bytes"] == 3884456 * 1024
     assert facts["os"] == "Debian GNU/Linux 12 (bookworm)"
-    seen = look(pi)
+    seen = read_conditions(pi)
     assert seen.governors == ["ondemand"]
     assert set(seen.frequencies_mhz.values()) == {1800.0}
     assert seen.temperatures_celsius == {"thermal_zone0 (cpu-thermal)": 48.312}
@@ -112,7 +116,7 @@ def test_what_a_device_does_not_tell_is_none(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("PATH", str(tmp_path))
     facts = device_facts(tmp_path)
     assert [facts[name] for name in ("model", "soc", "cpu", "memory_bytes")] == [None] * 4
-    seen = look(tmp_path)
+    seen = read_conditions(tmp_path)
     assert (seen.governors, seen.frequencies_mhz, seen.temperatures_celsius, seen.throttling) == (None,) * 4
     assert peak_memory_bytes(tmp_path) is None
 

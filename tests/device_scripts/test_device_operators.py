@@ -8,15 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from edgenet_device.latency import operators
+from edgenet_device.latency.operators import Prefixes
+from edgenet_device.latency.samples import fill_input
+from edgenet_device.model_file import check_tflite, open_model
+from edgenet_device.runtime import load_runtime, make_interpreter
 from model_files import Run
 
-from device_scripts import operator_times
-from device_scripts.errors import EdgenetError
-from device_scripts.flatbuffer_check import check_tflite
-from device_scripts.model_file import open_model
-from device_scripts.prefixes import Prefixes
-from device_scripts.runtime import load_runtime, make_interpreter
-from device_scripts.steady_state import fill_input
+from edgenet.errors import EdgenetError
 
 
 def test_every_beginning_computes_what_the_network_computes(tiny_tflite: Path) -> None:
@@ -53,15 +52,15 @@ def test_differences_are_paired(monkeypatch: pytest.MonkeyPatch) -> None:
         def invoke(self) -> None:
             now[0] += self.ns
 
-    found = operator_times._paired(Part(7), Part(10), lambda: now[0])
+    found = operators._paired(Part(7), Part(10), lambda: now[0])
     assert set(found.tolist()) == {3}
-    assert set(operator_times._paired(None, Part(10), lambda: now[0]).tolist()) == {10}
-    assert found.size == operator_times.RUNS
+    assert set(operators._paired(None, Part(10), lambda: now[0]).tolist()) == {10}
+    assert found.size == operators.RUNS
 
 
 def test_the_interval_of_a_difference() -> None:
     """1.57 times the interquartile range over the root of n: 8 of 1..16."""
-    found = operator_times._difference(np.arange(1, 17) * 1_000_000)
+    found = operators._difference(np.arange(1, 17) * 1_000_000)
     assert found == {"ms": 8, "low_ms": 8 - 1.57 * 8 / 4, "high_ms": 8 + 1.57 * 8 / 4}
 
 

@@ -11,11 +11,11 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from edgenet_device.frames import photos
+from edgenet_device.frames.photos import list_photos, read_photo
 from PIL import Image
 
-from device_scripts import photos
-from device_scripts.errors import EdgenetError
-from device_scripts.photos import list_photos, read_photo
+from edgenet.errors import EdgenetError
 
 ROTATE_CLOCKWISE = 6  # EXIF orientation: the camera was held on its side
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from edgenet_device.preprocess import CentreSquare, prepare
 
-from device_scripts.errors import EdgenetError
-from device_scripts.preprocess import CentreSquare, prepare
+from edgenet.errors import EdgenetError
 
 SHAPES = [(480, 640), (640, 480), (224, 224), (100, 301), (671, 900), (672, 900), (1080, 1920), (5, 4)]
 

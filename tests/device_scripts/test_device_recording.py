@@ -9,10 +9,10 @@ from pathlib import Path
 
 import cv2
 import pytest
+from edgenet_device.live.recording import Recording, recording_rate
 from model_files import Run
 
-from device_scripts.errors import EdgenetError
-from device_scripts.recording import Recording, recording_rate
+from edgenet.errors import EdgenetError
 
 
 def frames_in(path: Path) -> int:

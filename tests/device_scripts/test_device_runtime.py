@@ -13,16 +13,14 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from edgenet_device import runtime as runtime_room
+from edgenet_device.model_file import open_model, parse_labels
+from edgenet_device.preprocess import prepare, top_k
+from edgenet_device.runtime import Classifier, Delegate, find_delegate, load_runtime
 from model_files import SIZE, build_bundle, with_labels
 from tiny_model import tiny_model
 
-from device_scripts import runtime as runtime_room
-from device_scripts.delegate import Delegate, find_delegate
-from device_scripts.errors import EdgenetError
-from device_scripts.model_file import open_model, parse_labels
-from device_scripts.preprocess import prepare
-from device_scripts.runtime import Classifier, load_runtime
-from device_scripts.topk import top_k
+from edgenet.errors import EdgenetError
 
 
 def write(tmp_path: Path, data: bytes, name: str = "m.tflite") -> Path:

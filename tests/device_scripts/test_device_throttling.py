@@ -5,15 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from phone_parts import THERMALSERVICE
-
-from device_scripts.conditions import look
-from device_scripts.throttling import (
+from edgenet_device.latency.conditions import (
     android_temperatures,
     decode_thermalservice,
     decode_throttled,
+    read_conditions,
     throttling,
 )
+from phone_parts import THERMALSERVICE
 
 BATTERY = """Current Battery Service state:
   AC powered: false
@@ -87,7 +86,7 @@ def test_an_android_shell_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     tool.write_text(f'#!/bin/sh\ncat "{tmp_path}/$1"\n')
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", str(tool.parent), prepend=":")
-    seen = look(tmp_path)
+    seen = read_conditions(tmp_path)
     assert seen.throttling is not None
     assert seen.throttling["now"] == ["thermal status moderate"]
     assert seen.temperatures_celsius == {"CPU0": 41.3, "VIRTUAL-SKIN": 36.9, "battery": 28.1}

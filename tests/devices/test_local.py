@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgenet.devices.local import LocalDevice
-from edgenet.devices.opening import opened
+from edgenet.devices.targets import open_device
 from edgenet.errors import EdgenetError
 
 
@@ -46,5 +46,5 @@ def test_push_and_pull(tmp_path: Path) -> None:
 
 
 def test_facts() -> None:
-    with opened("local") as device:
+    with open_device("local") as device:
         assert device.facts().python == sys.version_info[:3]

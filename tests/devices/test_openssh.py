@@ -20,13 +20,14 @@ from stand_in_program import stand_in
 from tiny_model import tiny_model
 from virtual_devices import free_port
 
-from edgenet.devices.installing import place, try_model
-from edgenet.devices.opening import opened
+from edgenet.devices.install import install_release, try_model
+from edgenet.devices.targets import open_device
 from edgenet.errors import EdgenetError
-from edgenet.verbs.bench import BenchOptions, bench
-from edgenet.verbs.convert import convert
-from edgenet.verbs.deploy import deploy, rollback
-from edgenet.verbs.quantizing import Calibration
+from edgenet.latency.options import BenchOptions
+from edgenet.workflows.bench import bench
+from edgenet.workflows.calibration import Calibration
+from edgenet.workflows.convert import convert
+from edgenet.workflows.deploy import deploy, rollback
 
 pytestmark = pytest.mark.slow
 TARGET = "ssh:there"
@@ -121,7 +122,9 @@ def test_deploy_stopped_at_every_step(there: Path, tmp_path: Path, monkeypatch: 
     steps = 0
     while True:
         with monkeypatch.context() as patch:
-            patch.setattr("edgenet.verbs.deploy.opened", lambda to, left=steps: interrupted(to, left, ctrl_c))
+            patch.setattr(
+                "edgenet.workflows.deploy.open_device", lambda to, left=steps: interrupted(to, left, ctrl_c)
+            )
             try:
                 done = deploy(models[1], TARGET)
                 break
@@ -137,15 +140,15 @@ def test_deploy_stopped_at_every_step(there: Path, tmp_path: Path, monkeypatch: 
     assert steps > 8
     assert current.readlink().name == done.release
     assert not list(current.parent.glob("incoming-*"))
-    with opened(TARGET) as device:
-        placed = place(models[1], device)
+    with open_device(TARGET) as device:
+        placed = install_release(models[1], device)
         assert not placed.moved
         try_model(placed.installed)
     assert rollback(TARGET).release == first.release
 
 
 def test_a_program_there_gets_its_arguments_as_they_are(there: Path) -> None:
-    with opened(TARGET) as device:
+    with open_device(TARGET) as device:
         done = device.run(["printf", "%s\n", "a b", "$(id)", "'", "*"])
         assert done.out.decode().splitlines() == ["a b", "$(id)", "'", "*"]
         assert device.run(["sh", "-c", "exit 255"]).status == 255
@@ -155,7 +158,7 @@ def test_a_program_there_gets_its_arguments_as_they_are(there: Path) -> None:
 def test_a_port_there(there: Path) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as listener,
-        opened(TARGET) as device,
+        open_device(TARGET) as device,
         device.forward(listener.getsockname()[1]) as here,
         socket.create_connection(("127.0.0.1", here), timeout=10) as client,
     ):
@@ -176,7 +179,7 @@ def test_a_changed_host_key_is_refused(
     config = (server / "config").read_text().replace("/known", "/wrong") + checking
     (server / "wrong-config").write_text(config)
     monkeypatch.setenv("EDGENET_SSH_CONFIG", str(server / "wrong-config"))
-    with pytest.raises(EdgenetError, match="key"), opened(TARGET):
+    with pytest.raises(EdgenetError, match="key"), open_device(TARGET):
         pass
 
 

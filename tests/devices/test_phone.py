@@ -15,11 +15,11 @@ from score_parity import LAST_BITS, SCORES, integers_are_equal, logit_step, save
 from small_network import PHOTOS, save_small_checkpoint
 from virtual_devices import Inside, running_phone
 
+from edgenet.devices.phone_pack import pack_files, pack_wheels
 from edgenet.errors import EdgenetError
-from edgenet.pack.contents import pack_files, pack_wheels
 from edgenet.progress import silent
-from edgenet.verbs.convert import convert
-from edgenet.verbs.quantizing import Calibration
+from edgenet.workflows.calibration import Calibration
+from edgenet.workflows.convert import convert
 from edgenet.zoo.weights import cache_folder
 
 ROOT = Path(__file__).resolve().parents[2]

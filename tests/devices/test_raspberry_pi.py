@@ -17,11 +17,10 @@ from pathlib import Path
 import pytest
 from virtual_devices import Pi, wait_until
 
-from edgenet.devices.opening import opened
 from edgenet.devices.service import UNIT, Service
+from edgenet.devices.targets import open_device
 from edgenet.errors import EdgenetError
-from edgenet.verbs.deploy import Deployed, deploy
-from edgenet.verbs.status import status
+from edgenet.workflows.deploy import Deployed, deploy, status
 
 pytestmark = pytest.mark.slow
 TARGET = "ssh:pi"
@@ -63,7 +62,7 @@ def times_back(pi: Pi) -> int:
 def events() -> Iterator[Iterator[dict[str, object]]]:
     """What the page tells a browser, one state after another."""
     with (
-        opened(TARGET) as device,
+        open_device(TARGET) as device,
         device.forward(PAGE_PORT) as here,
         urllib.request.urlopen(f"http://127.0.0.1:{here}/events", timeout=60) as answer,
     ):
@@ -146,7 +145,7 @@ def test_a_camera_that_is_unplugged_and_plugged_in_again(pi: Pi, installed: Depl
 def test_without_the_video_group_it_says_what_to_type(pi: Pi, installed: Deployed) -> None:
     pi.sh("sudo gpasswd -d pi video")
     try:
-        with opened(TARGET) as device:
+        with open_device(TARGET) as device:
             done = device.run(["sh", f"{device.home}/current/camera.sh", "0", "--frames", "1"])
         assert done.status == 1
         assert "no permission to use /dev/video0; sudo usermod -aG video" in done.last_words()
@@ -158,7 +157,7 @@ def test_a_camera_in_use_is_named_with_its_user(pi: Pi, installed: Deployed) -> 
     sees(pi, "red")
 
     def named() -> bool:
-        with opened(TARGET) as device:
+        with open_device(TARGET) as device:
             done = device.run(["sh", f"{device.home}/current/camera.sh", "0", "--frames", "1"])
         return done.status == 1 and "camera 0 is in use by python" in done.last_words()
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgenet.devices.opening import opened_with_camera
-from edgenet.devices.target import Adb, Local, Ssh, Target, parse_target
+from edgenet.devices.targets import Adb, Local, Ssh, Target, open_camera_device, parse_target
 from edgenet.errors import EdgenetError
 
 
@@ -49,6 +48,6 @@ def test_refused(text: str) -> None:
 def test_a_phones_camera_is_its_browsers() -> None:
     with (
         pytest.raises(EdgenetError, match="edgenet camera BUNDLE --on adb shows it live"),
-        opened_with_camera("adb"),
+        open_camera_device("adb"),
     ):
         pass

@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from edgenet.graph.executor import run, run_tensors
-from edgenet.graph.ir import Graph
-from edgenet.graph.operators import Operator
-from edgenet.graph.passes.simplify import lower, simplify
-from edgenet.graph.readers.onnx import read_onnx_model
-from edgenet.zoo.normalization import TORCHVISION
+from edgenet.graph.ir import Graph, Operator
+from edgenet.graph.lower import lower, simplify
+from edgenet.graph.onnx_reader import read_onnx_model
+from edgenet.zoo.classifier import TORCHVISION
 
 Attributes = dict[str, Any]
 

@@ -9,10 +9,10 @@ import pytest
 from small_graphs import PIXELS, build, conv, depthwise, fully_connected
 from torch import nn
 
-from edgenet.graph.builder import GraphBuilder
 from edgenet.graph.cost import cost, node_mult_adds
-from edgenet.graph.operators import Binary, Mean, Pads, Pool
-from edgenet.graph.readers.torch_module import read_torch
+from edgenet.graph.ir import Binary, Mean, Pads, Pool
+from edgenet.graph.shapes import GraphBuilder
+from edgenet.graph.torch_reader import read_torch
 from edgenet.zoo.counting import count
 from edgenet.zoo.mobilenet_v1 import MobileNetV1
 from edgenet.zoo.mobilenet_v2 import MobileNetV2

@@ -5,11 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgenet.graph.builder import GraphBuilder
+from edgenet.graph.dead_channels import drop_dead_channels
 from edgenet.graph.executor import run
-from edgenet.graph.ir import Graph, PixelEncoding
-from edgenet.graph.operators import Activation, Binary, Conv2D, DepthwiseConv2D, FullyConnected, Mean, Pads
-from edgenet.graph.passes.dead_channels import drop_dead_channels
+from edgenet.graph.ir import (
+    Activation,
+    Binary,
+    Conv2D,
+    DepthwiseConv2D,
+    FullyConnected,
+    Graph,
+    Mean,
+    Pads,
+    PixelEncoding,
+)
+from edgenet.graph.shapes import GraphBuilder
 from tests.small_graphs import photos
 
 AROUND = Pads(1, 1, 1, 1)

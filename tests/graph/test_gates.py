@@ -6,13 +6,11 @@ import numpy as np
 import pytest
 from small_graphs import Make, build, conv, photos
 
-from edgenet.graph.builder import GraphBuilder
 from edgenet.graph.executor import run
-from edgenet.graph.ir import Graph
-from edgenet.graph.operators import Activation, Binary, Conv2D, DepthwiseConv2D, Mean, Operator, Unary
-from edgenet.graph.passes.activation import fuse_activations
-from edgenet.graph.passes.gates import lower_gates
-from edgenet.graph.passes.lowering import lower_affine
+from edgenet.graph.fold import fuse_activations
+from edgenet.graph.ir import Activation, Binary, Conv2D, DepthwiseConv2D, Graph, Mean, Operator, Unary
+from edgenet.graph.lower import lower_affine, lower_gates
+from edgenet.graph.shapes import GraphBuilder
 
 RNG = np.random.default_rng(0)
 RELU6 = Activation.RELU6

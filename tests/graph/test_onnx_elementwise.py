@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from onnx_models import Onnx, check_against_onnxruntime, check_picture, kinds
 
-from edgenet.graph.operators import Mean, Softmax, Transpose, Unary
+from edgenet.graph.ir import Mean, Softmax, Transpose, Unary
 
 FLOAT32 = np.float32
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from onnx_models import Attributes, Onnx, check_against_onnxruntime, check_picture, kinds
 
-from edgenet.graph.operators import DepthwiseConv2D, Pad, Transpose
-from edgenet.graph.readers.onnx_operators import RULES
+from edgenet.graph.ir import DepthwiseConv2D, Pad, Transpose
+from edgenet.graph.onnx_operators import RULES
 
 FLOAT32 = np.float32
 

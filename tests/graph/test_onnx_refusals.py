@@ -13,9 +13,9 @@ from onnx import TensorProto, helper
 from onnx_models import Onnx
 
 from edgenet.errors import EdgenetError
-from edgenet.graph.passes.simplify import lower, simplify
-from edgenet.graph.readers.onnx import read_onnx, read_onnx_model
-from edgenet.zoo.normalization import TORCHVISION
+from edgenet.graph.lower import lower, simplify
+from edgenet.graph.onnx_reader import read_onnx, read_onnx_model
+from edgenet.zoo.classifier import TORCHVISION
 
 
 def refusal(net: Onnx, output: str, input_shape: tuple[int, ...] | None = None) -> str:

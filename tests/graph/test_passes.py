@@ -10,10 +10,22 @@ import pytest
 import torch
 from small_graphs import build, conv, depthwise, fully_connected, photos
 
-from edgenet.graph.builder import GraphBuilder
+from edgenet.graph.clean import (
+    drop_final_softmax,
+    drop_unused,
+    merge_concats,
+    merge_reshapes,
+    name_after_modules,
+)
 from edgenet.graph.executor import run
-from edgenet.graph.ir import Graph
-from edgenet.graph.operators import (
+from edgenet.graph.fold import (
+    fold_affine,
+    fold_border,
+    fuse_activations,
+    normalize_pixels,
+    recognise_hard_functions,
+)
+from edgenet.graph.ir import (
     Activation,
     Affine,
     Binary,
@@ -21,6 +33,7 @@ from edgenet.graph.operators import (
     Conv2D,
     DepthwiseConv2D,
     FullyConnected,
+    Graph,
     Mean,
     Operator,
     Pad,
@@ -30,14 +43,9 @@ from edgenet.graph.operators import (
     Softmax,
     Unary,
 )
-from edgenet.graph.passes.activation import fuse_activations, recognise_hard_functions
-from edgenet.graph.passes.affine import fold_affine
-from edgenet.graph.passes.cleanup import drop_final_softmax, drop_unused, merge_concats, merge_reshapes
-from edgenet.graph.passes.lowering import lower_affine, lower_hard_sigmoid
-from edgenet.graph.passes.naming import name_after_modules
-from edgenet.graph.passes.padding import absorb_padding, lower_padding
-from edgenet.graph.passes.pixels import fold_border, normalize_pixels
-from edgenet.zoo.normalization import CENTRED, SLIM, TORCHVISION, Normalization
+from edgenet.graph.lower import absorb_padding, lower_affine, lower_hard_sigmoid, lower_padding
+from edgenet.graph.shapes import GraphBuilder
+from edgenet.zoo.classifier import CENTRED, SLIM, TORCHVISION, Normalization
 
 RNG = np.random.default_rng(0)
 

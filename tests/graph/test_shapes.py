@@ -11,11 +11,10 @@ from small_graphs import conv, depthwise, fully_connected, photos
 from torch.nn import functional
 
 from edgenet.errors import EdgenetError
-from edgenet.graph.builder import GraphBuilder
 from edgenet.graph.executor import run
-from edgenet.graph.operators import Affine, Concat, Mean, Operator, Pads, Pool, Reshape, Transpose
-from edgenet.graph.passes.padding import file_padding
-from edgenet.graph.shapes import infer_shape, same_pads
+from edgenet.graph.ir import Affine, Concat, Mean, Operator, Pads, Pool, Reshape, Transpose
+from edgenet.graph.lower import file_padding
+from edgenet.graph.shapes import GraphBuilder, infer_shape, same_pads
 
 RNG = np.random.default_rng(0)
 

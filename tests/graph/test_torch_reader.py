@@ -13,17 +13,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgenet.backends.onnx_export import OPSET, export_onnx
 from edgenet.errors import EdgenetError
 from edgenet.graph.executor import run, run_tensors
-from edgenet.graph.ir import Graph
-from edgenet.graph.operators import Binary, DepthwiseConv2D, Transpose, Unary
-from edgenet.graph.passes.simplify import lower, simplify
-from edgenet.graph.readers.onnx import read_onnx, read_onnx_model
-from edgenet.graph.readers.torch_module import read_torch
-from edgenet.zoo.architectures import ARCHITECTURES
-from edgenet.zoo.normalization import TORCHVISION
-from edgenet.zoo.registry import build, catalogue
+from edgenet.graph.ir import Binary, DepthwiseConv2D, Graph, Transpose, Unary
+from edgenet.graph.lower import lower, simplify
+from edgenet.graph.onnx_reader import read_onnx, read_onnx_model
+from edgenet.graph.torch_reader import read_torch
+from edgenet.workflows.onnx_source import EXPORT_OPSET, export_onnx
+from edgenet.zoo.classifier import TORCHVISION
+from edgenet.zoo.registry import ARCHITECTURES, build, catalogue
 
 
 class Gate(nn.Module):
@@ -111,7 +109,7 @@ def test_every_network_of_the_zoo_reads_as_its_onnx_export(architecture: str) ->
     for norm in (m for m in module.modules() if isinstance(m, nn.BatchNorm2d)):
         nn.init.uniform_(norm.running_var, 0.5, 2)
         nn.init.normal_(norm.running_mean)
-    theirs = simplify(read_onnx_model(export_onnx(module, size, OPSET), "x"), module.normalization)
+    theirs = simplify(read_onnx_model(export_onnx(module, size, EXPORT_OPSET), "x"), module.normalization)
     ours = simplify(read_torch(module, size, "x"), module.normalization)
     assert (ours.output, ours.shapes) == (theirs.output, theirs.shapes)
     for one, other in zip(ours.nodes, theirs.nodes, strict=True):

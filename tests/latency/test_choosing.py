@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from edgenet.latency.choosing import Candidate, another_point, by_promise, train_promising, why_stop
+from edgenet.latency.choosing import (
+    Candidate,
+    cost_of_one_more_point,
+    most_promising_first,
+    reason_to_stop,
+    train_promising,
+)
 
 
 def candidate(name: str, mega: float, ms: float, fits: bool = True) -> Candidate:
@@ -17,16 +23,19 @@ ALL = [A, B, C, D, E, F]
 
 
 def test_the_most_mult_adds_that_fit_come_first() -> None:
-    assert [one.name for one in by_promise(ALL)] == ["d", "c", "b", "a"]
+    assert [one.name for one in most_promising_first(ALL)] == ["d", "c", "b", "a"]
     slow, fast = candidate("slow", 10, 3), candidate("fast", 10, 2)
-    assert [one.name for one in by_promise([slow, fast])] == ["fast", "slow"]
+    assert [one.name for one in most_promising_first([slow, fast])] == ["fast", "slow"]
 
 
 def test_two_in_a_row_that_were_no_better() -> None:
-    assert why_stop(ALL, [], D) is None
-    assert why_stop(ALL, [(D, 60.0), (C, 55.0)], B) is None
-    assert why_stop(ALL, [(D, 60.0), (C, 55.0), (B, 58.0)], A) == "2 networks in a row were no better than d"
-    assert why_stop(ALL, [(D, 60.0), (C, 61.0), (B, 58.0)], A) is None
+    assert reason_to_stop(ALL, [], D) is None
+    assert reason_to_stop(ALL, [(D, 60.0), (C, 55.0)], B) is None
+    assert (
+        reason_to_stop(ALL, [(D, 60.0), (C, 55.0), (B, 58.0)], A)
+        == "2 networks in a row were no better than d"
+    )
+    assert reason_to_stop(ALL, [(D, 60.0), (C, 61.0), (B, 58.0)], A) is None
 
 
 def test_training_goes_on_until_the_rule_says_stop() -> None:
@@ -43,25 +52,25 @@ def test_training_goes_on_until_the_rule_says_stop() -> None:
 
 def test_no_more_than_a_third_of_a_sweep_s_training() -> None:
     few = [A, B, C, D]
-    assert why_stop(few, [], D) is None  # one is trained whatever it takes
+    assert reason_to_stop(few, [], D) is None  # one is trained whatever it takes
     assert (
-        why_stop(few, [(D, 60.0)], C)
+        reason_to_stop(few, [(D, 60.0)], C)
         == "training c too would exceed a third of the training of all candidates"
     )
 
 
 def test_one_more_point_by_the_slope_of_those_trained() -> None:
     """Two points for each doubling: one point is a factor of 1.41, from 40 M to 56.6 M; e has 80 M."""
-    words = another_point(ALL, {"d": 62.0, "c": 60.0, "b": 58.0}, D, 5.0)
+    words = cost_of_one_more_point(ALL, {"d": 62.0, "c": 60.0, "b": 58.0}, D, 5.0)
     assert "about 56.6 M mult-adds (2.00 points for each doubling" in words
     assert "e has that many, at 8.00 ms (+3.00 ms from the budget) and 0.80 MB" in words
-    steep = another_point(ALL, {"d": 60.1, "c": 60.0}, D, 5.0)
+    steep = cost_of_one_more_point(ALL, {"d": 60.1, "c": 60.0}, D, 5.0)
     assert "more than any candidate has" in steep
 
 
 @pytest.mark.parametrize("trained", [{"d": 60.0}, {"d": 58.0, "c": 60.0}])
 def test_one_more_point_when_the_slope_is_not_known(trained: dict[str, float]) -> None:
-    words = another_point(ALL, trained, D, 5.0)
+    words = cost_of_one_more_point(ALL, trained, D, 5.0)
     assert words.startswith("one more point: the next larger candidate, e, takes 8.00 ms")
     assert "do not show how much accuracy it would add" in words
-    assert "no larger candidate was measured" in another_point([A, D], {"d": 60.0}, D, 5.0)
+    assert "no larger candidate was measured" in cost_of_one_more_point([A, D], {"d": 60.0}, D, 5.0)

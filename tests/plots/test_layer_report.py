@@ -11,13 +11,11 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from edgenet.plots.layer_figure import layer_figure
-from edgenet.plots.layer_page import HEADINGS
-from edgenet.plots.rows import Report, report_rows
-from edgenet.plots.writing import write_report
-from edgenet.quantize.channels import ChannelUse
+from edgenet.figures.layer_rows import Report, report_rows
+from edgenet.figures.layers import HEADINGS, layer_figure, write_report
+from edgenet.quantize.encodings import ChannelUse
 from edgenet.quantize.error import LayerError, LayerErrors
-from edgenet.quantize.noise_shares import LayerShare, NoiseShares
+from edgenet.quantize.noise import LayerShare, NoiseShares
 
 HOSTILE = "<script>alert('$x^{')</script>&\"features\""
 

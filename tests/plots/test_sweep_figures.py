@@ -7,9 +7,9 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 from sweep_points import GRID, row
 
-from edgenet.plots.png import png
-from edgenet.plots.sweep_figures import latency_figure, mult_adds_figure, parameters_figure
-from edgenet.verbs.sweep_rows import SweepRow, with_front
+from edgenet.figures.drawing import png
+from edgenet.figures.training_figures import latency_figure, mult_adds_figure, parameters_figure
+from edgenet.workflows.sweep_plan import SweepRow, with_front
 
 
 def drawn(figure: Figure) -> set[tuple[float, float]]:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from edgenet.quantize.compensate import compensation
+from edgenet.quantize.calibrate_layers import compensation
 
 K, OUTPUTS, ROWS = 12, 5, 400
 

@@ -9,10 +9,9 @@ import pytest
 from small_graphs import build, conv, fully_connected, lite, photos, quantize
 
 from edgenet.errors import EdgenetError
-from edgenet.graph.builder import GraphBuilder
-from edgenet.graph.ir import Graph
-from edgenet.graph.operators import Activation, Concat, Mean, Pad, Pads, Pool, Reshape, Softmax, Unary
-from edgenet.graph.passes.padding import lower_padding
+from edgenet.graph.ir import Activation, Concat, Graph, Mean, Pad, Pads, Pool, Reshape, Softmax, Unary
+from edgenet.graph.lower import lower_padding
+from edgenet.graph.shapes import GraphBuilder
 from edgenet.quantize.encodings import (
     HIGH,
     LOW,
@@ -24,8 +23,8 @@ from edgenet.quantize.encodings import (
 )
 from edgenet.quantize.integer import run_integer
 from edgenet.quantize.ranges import ZERO_TO_ONE, encode_tensors, observe_ranges
+from edgenet.tflite.emit import int8_program
 from edgenet.tflite.flatbuffer import write_tflite
-from edgenet.tflite.layout import int8_program
 
 RNG = np.random.default_rng(0)
 

@@ -9,11 +9,11 @@ import pytest
 
 from edgenet.graph.ir import Graph
 from edgenet.progress import silent
+from edgenet.quantize.calibrate_layers import SweepOptions, sweep
 from edgenet.quantize.error import layer_errors, sqnr_db
 from edgenet.quantize.ranges import encode_tensors, observe_ranges
-from edgenet.quantize.recipes import RECIPES, reshape_channels
+from edgenet.quantize.recipes import RECIPES, rotate_and_equalize
 from edgenet.quantize.rotate import mixable
-from edgenet.quantize.sweep import SweepOptions, sweep
 from tests.small_graphs import photos
 from tests.uneven_network import uneven_network
 
@@ -42,7 +42,7 @@ def test_a_plain_file_is_compared_as_it_is(graph: Graph) -> None:
 
 def test_an_equalized_file_is_matched_channel_by_channel(graph: Graph) -> None:
     images = photos(6, graph.size)
-    equalized, _ = reshape_channels(graph, images)
+    equalized, _ = rotate_and_equalize(graph, images)
     encodings = encode_tensors(equalized, observe_ranges(equalized, images))
     quantized = sweep(equalized, encodings, images, SweepOptions(), silent)
     in_its_own_scales = layer_errors(quantized, equalized, images).layers

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edgenet.graph.builder import GraphBuilder
 from edgenet.graph.executor import run
-from edgenet.graph.operators import Activation, Mean, Pads
+from edgenet.graph.ir import Activation, Mean, Pads
+from edgenet.graph.shapes import GraphBuilder
 from edgenet.progress import silent
 from edgenet.quantize.encodings import dequantize_array
 from edgenet.quantize.error import sqnr_db

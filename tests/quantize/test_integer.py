@@ -9,10 +9,9 @@ import pytest
 import torch
 from small_graphs import build, conv, depthwise, fully_connected, photos, quantize
 
-from edgenet.graph.builder import GraphBuilder
 from edgenet.graph.executor import run
-from edgenet.graph.ir import Graph, Node
-from edgenet.graph.operators import Activation, Mean, Weighted
+from edgenet.graph.ir import Activation, Graph, Mean, Node, Weighted
+from edgenet.graph.shapes import GraphBuilder
 from edgenet.quantize.encodings import Encoding, QuantizedGraph, QuantizedWeights, dequantize_array
 from edgenet.quantize.integer import apply_integer, run_integer
 

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 from edgenet.errors import EdgenetError
-from edgenet.graph.builder import GraphBuilder
-from edgenet.graph.ir import Graph
-from edgenet.graph.operators import Binary, Mean, Pads, Pool, Reshape
-from edgenet.graph.passes.padding import lower_padding
-from edgenet.quantize.matching import match_tensors
+from edgenet.graph.ir import Binary, Graph, Mean, Pads, Pool, Reshape
+from edgenet.graph.lower import lower_padding
+from edgenet.graph.shapes import GraphBuilder
+from edgenet.quantize.error import match_tensors
 from tests.renaming import renamed
 from tests.small_graphs import PIXELS, build, conv, fully_connected
 from tests.uneven_network import uneven_network

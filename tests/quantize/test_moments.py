@@ -8,10 +8,15 @@ import torch
 from small_graphs import depthwise, fully_connected
 
 import edgenet.quantize.rounding as rounding
-from edgenet.graph.operators import FullyConnected
-from edgenet.quantize.moments import second_moments
-from edgenet.quantize.rounding import TOGETHER, round_by_second_moments, round_nearest, together
-from edgenet.quantize.weights import scales_for
+from edgenet.graph.ir import FullyConnected
+from edgenet.quantize.rounding import (
+    LARGEST_BLOCK,
+    block_sizes,
+    round_by_second_moments,
+    round_nearest,
+    scales_for,
+    second_moments,
+)
 
 INPUTS = 12
 
@@ -23,13 +28,13 @@ def seen(columns: int, seed: int = 0) -> list[torch.Tensor]:
     return list(torch.from_numpy(rows.astype(np.float32)).split(100))
 
 
-@pytest.mark.parametrize("inputs", [1, 1792, TOGETHER, TOGETHER + 1, 9216, 25088])
+@pytest.mark.parametrize("inputs", [1, 1792, LARGEST_BLOCK, LARGEST_BLOCK + 1, 9216, 25088])
 def test_parts_are_even_and_none_is_larger_than_it_may_be(inputs: int) -> None:
-    sizes = together(inputs)
+    sizes = block_sizes(inputs)
     assert sum(sizes) == inputs
-    assert max(sizes) <= TOGETHER
+    assert max(sizes) <= LARGEST_BLOCK
     assert max(sizes) - min(sizes) <= 1
-    assert len(sizes) == -(-inputs // TOGETHER)
+    assert len(sizes) == -(-inputs // LARGEST_BLOCK)
 
 
 def test_moments_are_the_covariance() -> None:
@@ -55,9 +60,9 @@ def test_larger_layers_are_rounded_in_blocks_and_still_better_than_to_nearest(
     scales, rows = scales_for(operator, 1.0) * 16, seen(INPUTS)
     errors = {}
     for limit in (INPUTS, 5):
-        monkeypatch.setattr(rounding, "TOGETHER", limit)
+        monkeypatch.setattr(rounding, "LARGEST_BLOCK", limit)
         moments = second_moments(operator, rows)
-        assert [len(block) for block in moments] == together(INPUTS)
+        assert [len(block) for block in moments] == block_sizes(INPUTS)
         errors[limit] = output_error(
             operator, scales, round_by_second_moments(operator, scales, moments), rows
         )

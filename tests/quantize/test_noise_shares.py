@@ -11,14 +11,13 @@ import torch
 from edgenet.graph.executor import run, run_tensors
 from edgenet.graph.ir import Graph
 from edgenet.progress import silent
+from edgenet.quantize.calibrate_layers import SweepOptions, sweep
 from edgenet.quantize.encodings import Encoding, QuantizedGraph, dequantize_array, quantize_array
-from edgenet.quantize.layer_weights import dequantized
-from edgenet.quantize.mixed import keep_float
-from edgenet.quantize.noise_shares import LayerShare, NoiseShares, noise_shares, rerun
-from edgenet.quantize.photo_input import as_integers, stated
+from edgenet.quantize.error import as_integers, decoder_from_encoding
+from edgenet.quantize.float_layers import keep_float
+from edgenet.quantize.noise import LayerShare, NoiseShares, dequantized, noise_shares, rerun
 from edgenet.quantize.ranges import encode_tensors, observe_ranges
-from edgenet.quantize.recipes import RECIPES, reshape_channels
-from edgenet.quantize.sweep import SweepOptions, sweep
+from edgenet.quantize.recipes import RECIPES, rotate_and_equalize
 from tests.renaming import renamed_file
 from tests.small_graphs import photos
 from tests.uneven_network import uneven_network
@@ -98,7 +97,7 @@ def _from(graph: Graph, some: np.ndarray, name: str, value: np.ndarray) -> np.nd
 
 
 def test_rerun_is_a_whole_run(graph: Graph) -> None:
-    some = torch.from_numpy(stated(graph)(images(graph)))
+    some = torch.from_numpy(decoder_from_encoding(graph)(images(graph)))
     clean: dict[str, torch.Tensor] = {}
     logits = run_tensors(graph, some, clean.__setitem__)
     for name in clean:
@@ -127,7 +126,7 @@ def test_a_spoiled_layer_stands_out(graph: Graph, plain: QuantizedGraph) -> None
 
 def test_an_equalized_file_has_no_weights_of_single_layers(graph: Graph) -> None:
     some = images(graph)
-    equalized, _ = reshape_channels(graph, some)
+    equalized, _ = rotate_and_equalize(graph, some)
     encodings = encode_tensors(equalized, observe_ranges(equalized, some))
     quantized = sweep(equalized, encodings, some, SweepOptions(), silent)
     noise = noise_shares(quantized, graph, some)
@@ -147,7 +146,9 @@ def test_what_a_float_layer_makes_is_rounded_for_int8_readers_only(
     assert shares["logits"].activations == 0
     assert 0.8 < noise.explained < 1.25
     clean: dict[str, torch.Tensor] = {}
-    logits = run_tensors(graph, torch.from_numpy(stated(graph)(images(graph))), clean.__setitem__)
+    logits = run_tensors(
+        graph, torch.from_numpy(decoder_from_encoding(graph)(images(graph))), clean.__setitem__
+    )
     other = 2 * clean["project"]
     of_sum = rerun(graph, clean, "sum", other + clean["again"])
     assert torch.equal(rerun(graph, clean, "project", other, {"expand"}), of_sum)
@@ -163,7 +164,7 @@ def test_names_do_not_matter(graph: Graph, plain: QuantizedGraph) -> None:
 
 
 def test_a_padding_rounds_nothing(graph: Graph, plain: QuantizedGraph) -> None:
-    from edgenet.graph.passes.padding import lower_padding
+    from edgenet.graph.lower import lower_padding
 
     lowered = lower_padding(graph)
     quantized = RECIPES["minmax"].quantize(lowered, images(graph), silent)
@@ -174,5 +175,5 @@ def test_a_padding_rounds_nothing(graph: Graph, plain: QuantizedGraph) -> None:
 
 def test_pixels_are_exact(graph: Graph, plain: QuantizedGraph) -> None:
     some = images(graph)
-    assert np.array_equal(as_integers(plain, stated(graph)(some)), some)
+    assert np.array_equal(as_integers(plain, decoder_from_encoding(graph)(some)), some)
     assert by_node(noise_shares(plain, graph, some))[graph.input].activations == 0

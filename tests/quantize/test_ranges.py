@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from small_graphs import build, conv, fully_connected
 
-from edgenet.graph.builder import GraphBuilder
-from edgenet.graph.ir import Graph
-from edgenet.graph.operators import Activation, Mean, Reshape
+from edgenet.graph.ir import Activation, Graph, Mean, Reshape
+from edgenet.graph.shapes import GraphBuilder
 from edgenet.quantize.encodings import Range
 from edgenet.quantize.ranges import leave_room
 

@@ -9,23 +9,20 @@ import pytest
 import torch
 
 from edgenet.errors import EdgenetError
-from edgenet.graph.builder import GraphBuilder
 from edgenet.graph.executor import decode_pixels, run
-from edgenet.graph.ir import Graph, PixelEncoding
-from edgenet.graph.operators import WEIGHTED, Conv2D, FullyConnected, Reshape, Transpose
+from edgenet.graph.ir import WEIGHTED, Conv2D, FullyConnected, Graph, PixelEncoding, Reshape, Transpose
+from edgenet.graph.shapes import GraphBuilder
 from edgenet.progress import silent
+from edgenet.quantize.calibrate_layers import SweepOptions, sweep
 from edgenet.quantize.encodings import QuantizedGraph, dequantize_array
 from edgenet.quantize.equalize import ROOM, equalize
 from edgenet.quantize.error import sqnr_db
 from edgenet.quantize.fake import FakeQuantized
 from edgenet.quantize.integer import run_integer
-from edgenet.quantize.ranges import encode_tensors, observe_ranges
-from edgenet.quantize.recipes import RECIPES, reshape_channels
-from edgenet.quantize.rounding import round_by_second_moments, round_nearest
+from edgenet.quantize.ranges import channel_statistics, encode_tensors, observe_ranges, tail_index
+from edgenet.quantize.recipes import RECIPES, rotate_and_equalize
+from edgenet.quantize.rounding import per_channel, round_by_second_moments, round_nearest, scales_for
 from edgenet.quantize.sensitivity import logit_sensitivity
-from edgenet.quantize.statistics import channel_statistics, tail_index
-from edgenet.quantize.sweep import SweepOptions, sweep
-from edgenet.quantize.weights import per_channel, scales_for
 from tests.small_graphs import photos
 from tests.uneven_network import uneven_network
 
@@ -43,7 +40,7 @@ def logits_sqnr(quantized: QuantizedGraph, graph: Graph, images: np.ndarray) -> 
 
 def test_reshaping_the_channels_keeps_the_function(graph: Graph) -> None:
     images = photos(8, graph.size)
-    reshaped, _ = reshape_channels(graph, images)
+    reshaped, _ = rotate_and_equalize(graph, images)
     assert np.abs(run(reshaped, images) - run(graph, images)).max() < 1e-3
     changed = [
         not np.allclose(a.operator.weight, b.operator.weight)

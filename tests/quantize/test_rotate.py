@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 from edgenet.graph.executor import run
-from edgenet.graph.ir import Graph
-from edgenet.graph.operators import Activation, Conv2D
+from edgenet.graph.ir import Activation, Conv2D, Graph
+from edgenet.quantize.ranges import channel_statistics
 from edgenet.quantize.rotate import JointStatistics, _evenly_turned, mixable, rotate
 from edgenet.quantize.sensitivity import Sensitivity, logit_sensitivity
-from edgenet.quantize.statistics import channel_statistics
 from tests.rounded_tensors import noise_of_rounding
 from tests.small_graphs import photos
 from tests.uneven_network import uneven_network

@@ -9,12 +9,11 @@ import pytest
 import torch
 
 from edgenet.graph.executor import apply, decode_pixels, run
-from edgenet.graph.ir import Graph, Node
-from edgenet.graph.operators import WEIGHTED, DepthwiseConv2D
-from edgenet.quantize.groups import describe, tensor_groups
+from edgenet.graph.ir import WEIGHTED, DepthwiseConv2D, Graph, Node
+from edgenet.quantize.equalize import group_of, tensor_groups
+from edgenet.quantize.ranges import channel_statistics
 from edgenet.quantize.rotate import mixable
-from edgenet.quantize.sensitivity import Whole, logit_sensitivity
-from edgenet.quantize.statistics import channel_statistics
+from edgenet.quantize.sensitivity import FullMatrixNames, logit_sensitivity
 from tests.small_graphs import photos
 from tests.uneven_network import uneven_network
 
@@ -82,10 +81,12 @@ def test_matrices_have_the_diagonals_of_the_channels() -> None:
     mixed = mixable(graph)
     assert mixed.tensors
     statistics = channel_statistics(graph, images)
-    plain, whole = (logit_sensitivity(graph, images, statistics, wanted) for wanted in (Whole(), mixed))
+    plain, whole = (
+        logit_sensitivity(graph, images, statistics, wanted) for wanted in (FullMatrixNames(), mixed)
+    )
     for name in mixed.tensors:
         np.testing.assert_allclose(np.diagonal(whole.tensors[name]), plain.tensors[name], rtol=1e-3)
-    groups = [describe(graph, tensors) for tensors in tensor_groups(graph)]
+    groups = [group_of(graph, tensors) for tensors in tensor_groups(graph)]
     group = next(group for group in groups if group is not None and group.can_mix)
     for node in group.producers:
         np.testing.assert_allclose(np.diagonal(whole.rows[node.name]), plain.rows[node.name], rtol=1e-3)

@@ -11,12 +11,11 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from small_graphs import build, conv, depthwise, fully_connected, photos, quantize
 
-from edgenet.graph.builder import GraphBuilder
-from edgenet.graph.ir import Graph
-from edgenet.graph.operators import (
+from edgenet.graph.ir import (
     Activation,
     Binary,
     Concat,
+    Graph,
     Mean,
     Pad,
     Pads,
@@ -25,9 +24,10 @@ from edgenet.graph.operators import (
     Transpose,
     Unary,
 )
+from edgenet.graph.shapes import GraphBuilder
 from edgenet.quantize.encodings import QuantizedGraph
+from edgenet.tflite.emit import float_program, int8_program, raw_program
 from edgenet.tflite.flatbuffer import write_tflite
-from edgenet.tflite.layout import float_program, int8_program, raw_program
 
 SIZE = (12, 12)
 CLASSES = 7

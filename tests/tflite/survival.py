@@ -23,19 +23,19 @@ from every_layer import network, quantized_network, with_weights_behind
 from mutations import MUTATIONS
 from other_tools import FILES
 
-from edgenet.bundle.manifest import Facts, Weights
 from edgenet.errors import EdgenetError
 from edgenet.graph.cost import cost
 from edgenet.graph.executor import run
 from edgenet.graph.ir import Graph
-from edgenet.graph.passes.simplify import lower
+from edgenet.graph.lower import lower
+from edgenet.manifest import Facts, Weights
 from edgenet.quantize.integer import run_integer
+from edgenet.tflite.emit import float_program, int8_program, raw_program
 from edgenet.tflite.flatbuffer import read_tflite, write_tflite
-from edgenet.tflite.layout import float_program, int8_program, raw_program
 from edgenet.tflite.model_file import write_model
 from edgenet.tflite.to_graph import float_graph, quantized_graph
-from edgenet.verbs.inspect import inspect
-from edgenet.verbs.sources import SourceOptions, open_source
+from edgenet.workflows.inspect import inspect
+from edgenet.workflows.sources import SourceOptions, open_source
 
 MEMORY = 4 << 30
 """Bytes of address space, of which torch alone takes half."""

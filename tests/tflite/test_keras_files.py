@@ -12,9 +12,9 @@ from small_network import PHOTOS
 
 from edgenet.errors import EdgenetError
 from edgenet.graph.executor import run
-from edgenet.verbs.convert import convert
-from edgenet.verbs.quantizing import Calibration
-from edgenet.verbs.sources import SourceOptions, open_source
+from edgenet.workflows.calibration import Calibration
+from edgenet.workflows.convert import convert
+from edgenet.workflows.sources import SourceOptions, open_source
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = ROOT / ".envs" / "keras_tflite" / "bin" / "python"

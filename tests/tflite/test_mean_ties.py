@@ -7,13 +7,12 @@ import pytest
 import torch
 from small_graphs import lite
 
-from edgenet.graph.builder import GraphBuilder
-from edgenet.graph.ir import PixelEncoding
-from edgenet.graph.operators import Mean
+from edgenet.graph.ir import Mean, PixelEncoding
+from edgenet.graph.shapes import GraphBuilder
 from edgenet.quantize.encodings import HIGH, LOW, Encoding, QuantizedGraph
 from edgenet.quantize.integer import apply_integer
+from edgenet.tflite.emit import raw_program
 from edgenet.tflite.flatbuffer import write_tflite
-from edgenet.tflite.layout import raw_program
 
 CHANNELS = 4096
 

@@ -14,8 +14,8 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 from tiny_model import tiny_model
 
+from edgenet.data.labels import labels_text
 from edgenet.errors import EdgenetError
-from edgenet.labels import labels_text
 from edgenet.tflite import metadata_tables
 from edgenet.tflite.metadata import (
     ImageTensor,

@@ -12,21 +12,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from edgenet_device.model_file import open_model
+from edgenet_device.runtime import Classifier, find_delegate, load_runtime
 from every_layer import CLASSES, network, quantized_network
 from every_layer import SIZE as EVERY_SIZE
 from small_graphs import as_int8, build, conv, fully_connected, interpreter, lite, photos, quantize
 
-from device_scripts.delegate import find_delegate
-from device_scripts.model_file import open_model
-from device_scripts.runtime import Classifier, load_runtime
 from edgenet.errors import EdgenetError
-from edgenet.graph.builder import GraphBuilder
 from edgenet.graph.executor import run
-from edgenet.graph.ir import Graph
-from edgenet.graph.operators import (
+from edgenet.graph.ir import (
     Activation,
     Binary,
     Concat,
+    Graph,
     Mean,
     Operator,
     Pad,
@@ -37,11 +35,12 @@ from edgenet.graph.operators import (
     Transpose,
     Unary,
 )
+from edgenet.graph.shapes import GraphBuilder
 from edgenet.quantize.encodings import QuantizedGraph
+from edgenet.quantize.float_layers import keep_float, weighted_layers
 from edgenet.quantize.integer import real_logits, run_integer
-from edgenet.quantize.mixed import keep_float, weighted_layers
+from edgenet.tflite.emit import int8_program, raw_program
 from edgenet.tflite.flatbuffer import read_tflite, write_tflite
-from edgenet.tflite.layout import int8_program, raw_program
 from edgenet.tflite.program import FileOperator, Program, Quantization
 from edgenet.tflite.to_graph import float_graph, quantized_graph
 

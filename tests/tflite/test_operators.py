@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from edgenet_device.runtime import find_delegate
 from small_graphs import (
     Make,
     as_int8,
@@ -25,14 +26,12 @@ from small_graphs import (
     quantize,
 )
 
-from device_scripts.delegate import find_delegate
-from edgenet.graph.builder import GraphBuilder
 from edgenet.graph.executor import decode_pixels, run
-from edgenet.graph.ir import Graph
-from edgenet.graph.operators import (
+from edgenet.graph.ir import (
     Activation,
     Binary,
     Concat,
+    Graph,
     Mean,
     Operator,
     Pad,
@@ -43,11 +42,11 @@ from edgenet.graph.operators import (
     Transpose,
     Unary,
 )
-from edgenet.graph.passes.padding import lower_padding
-from edgenet.graph.shapes import same_pads
+from edgenet.graph.lower import lower_padding
+from edgenet.graph.shapes import GraphBuilder, same_pads
 from edgenet.quantize.integer import run_integer
+from edgenet.tflite.emit import raw_program
 from edgenet.tflite.flatbuffer import write_tflite
-from edgenet.tflite.layout import raw_program
 
 Rng = np.random.Generator
 RELU, RELU6 = Activation.RELU, Activation.RELU6

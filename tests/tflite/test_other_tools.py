@@ -11,11 +11,11 @@ from other_tools import FILES, SIZE, for_litert
 from small_graphs import lite, photos, quantize
 
 from edgenet.graph.executor import run
-from edgenet.graph.operators import Affine, Transpose
-from edgenet.graph.passes.simplify import lower
+from edgenet.graph.ir import Affine, Transpose
+from edgenet.graph.lower import lower
+from edgenet.tflite.emit import int8_program
 from edgenet.tflite.flatbuffer import write_tflite
-from edgenet.tflite.layout import int8_program
-from edgenet.verbs.sources import Source, SourceOptions, open_source, parse_normalization
+from edgenet.workflows.sources import Source, SourceOptions, open_source, parse_normalization
 
 IMAGES = photos(6, (SIZE, SIZE), 3)
 

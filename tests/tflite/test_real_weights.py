@@ -8,23 +8,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from edgenet_device.frames.photos import read_photo
+from edgenet_device.preprocess import prepare
+from edgenet_device.runtime import find_delegate
 from numpy.typing import NDArray
 from small_graphs import as_int8, float_file, interpreter, lite, quantize
 
-from device_scripts.delegate import find_delegate
-from device_scripts.photos import read_photo
-from device_scripts.preprocess import prepare
 from edgenet.errors import EdgenetError
 from edgenet.graph.executor import decode_pixels
 from edgenet.graph.ir import Graph
-from edgenet.graph.passes.simplify import lower, simplify
-from edgenet.graph.readers.torch_module import read_torch
+from edgenet.graph.lower import lower, simplify
+from edgenet.graph.torch_reader import read_torch
 from edgenet.quantize.encodings import QuantizedGraph
 from edgenet.quantize.integer import run_integer
+from edgenet.tflite.emit import int8_program, raw_program
 from edgenet.tflite.flatbuffer import write_tflite
-from edgenet.tflite.layout import int8_program, raw_program
-from edgenet.zoo.loaded import LoadedNetwork
-from edgenet.zoo.loading import load_network
+from edgenet.zoo.checkpoint import LoadedNetwork
+from edgenet.zoo.readers import load_network
 
 CALIBRATION, CHECKED = 4, 16
 

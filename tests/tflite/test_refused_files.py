@@ -13,10 +13,10 @@ from every_layer import quantized_network
 from other_tools import SIZE, Network, casts_pixels, changed, no_signature, open_axes, several_signatures
 
 from edgenet.errors import EdgenetError
+from edgenet.tflite.emit import int8_program
 from edgenet.tflite.flatbuffer import read_tflite, write_tflite
-from edgenet.tflite.layout import int8_program
 from edgenet.tflite.to_graph import float_graph
-from edgenet.verbs.sources import SourceOptions, open_source
+from edgenet.workflows.sources import SourceOptions, open_source
 
 Change = Callable[[schema.ModelT], None]
 

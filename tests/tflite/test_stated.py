@@ -12,17 +12,17 @@ from other_tools import SIZE, Network, changed
 from small_graphs import lite, photos
 from small_network import PHOTOS
 
-from edgenet.bundle.manifest import Weights
 from edgenet.errors import EdgenetError
 from edgenet.files import stored_zip
+from edgenet.manifest import Weights
 from edgenet.tflite import metadata_tables
 from edgenet.tflite.flatbuffer import METADATA_NAME, read_tflite
 from edgenet.tflite.metadata import read_labels, read_metadata
 from edgenet.tflite.metadata_tables import encode_root
 from edgenet.tflite.model_file import read_facts
-from edgenet.verbs.convert import convert
-from edgenet.verbs.quantizing import Calibration
-from edgenet.verbs.sources import SourceOptions, open_source
+from edgenet.workflows.calibration import Calibration
+from edgenet.workflows.convert import convert
+from edgenet.workflows.sources import SourceOptions, open_source
 
 NAMES = ["ant", "bee", "cow", "dog", "eel"]
 TEXT = "".join(f"{name}\n" for name in NAMES).encode()

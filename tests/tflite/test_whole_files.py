@@ -12,18 +12,18 @@ import numpy as np
 import pytest
 import torch
 from ai_edge_litert import schema_py_generated as schema
+from edgenet_device.runtime import find_delegate
 from every_layer import CLASSES, SIZE, files, network, quantized_network, with_weights_behind
 from small_graphs import PIXELS, as_int8, build, conv, fully_connected, interpreter, lite, photos, quantize
 
-from device_scripts.delegate import find_delegate
 from edgenet.errors import EdgenetError
-from edgenet.graph.builder import GraphBuilder
 from edgenet.graph.executor import run
-from edgenet.graph.operators import Mean, Unary
+from edgenet.graph.ir import Mean, Unary
+from edgenet.graph.shapes import GraphBuilder
 from edgenet.quantize.encodings import dequantize_array
 from edgenet.quantize.integer import run_integer
+from edgenet.tflite.emit import float_program, int8_program, raw_program
 from edgenet.tflite.flatbuffer import ALIGNMENT, read_tflite, write_tflite
-from edgenet.tflite.layout import float_program, int8_program, raw_program
 from edgenet.tflite.to_graph import float_graph, quantized_graph
 
 HERE = Path(__file__).parent

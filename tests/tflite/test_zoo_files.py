@@ -8,25 +8,25 @@ import numpy as np
 import pytest
 import torch
 from ai_edge_litert.interpreter import Interpreter
+from edgenet_device.runtime import find_delegate
 from small_graphs import as_int8, lite
 from small_network import PHOTOS, small_network
 from torch import nn
 
-from device_scripts.delegate import find_delegate
-from edgenet.data import load_all, open_photos
+from edgenet.data.loading import load_all
+from edgenet.data.photos import open_photos
 from edgenet.graph.ir import Graph
-from edgenet.graph.passes.simplify import lower, simplify
-from edgenet.graph.readers.torch_module import read_torch
+from edgenet.graph.lower import lower, simplify
+from edgenet.graph.torch_reader import read_torch
 from edgenet.progress import silent
 from edgenet.quantize.integer import run_integer
 from edgenet.quantize.recipes import RECIPES
+from edgenet.tflite.emit import float_program, int8_program, raw_program
 from edgenet.tflite.flatbuffer import write_tflite
-from edgenet.tflite.layout import float_program, int8_program, raw_program
-from edgenet.verbs.convert import convert
-from edgenet.verbs.quantizing import Calibration
-from edgenet.zoo.architectures import ARCHITECTURES
-from edgenet.zoo.checkpoint import save_checkpoint
-from edgenet.zoo.loaded import LoadedNetwork
+from edgenet.workflows.calibration import Calibration
+from edgenet.workflows.convert import convert
+from edgenet.zoo.checkpoint import LoadedNetwork, save_checkpoint
+from edgenet.zoo.registry import ARCHITECTURES
 
 # Narrow where that can be, at a small resolution.
 SMALL = {

@@ -12,14 +12,21 @@ import pytest
 import torch
 from shape_photos import every_class, write_photos
 
-from edgenet.data import open_photos
+from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError
-from edgenet.training.augment import ASPECT, Draws, augmented, colour_matrix, crop_of, draw
-from edgenet.training.loader import Share, load_epoch
-from edgenet.training.order import epoch_order
-from edgenet.training.photos import TrainingPhotos, read_photos
+from edgenet.training.loader import ProcessShare, epoch_order, load_epoch
+from edgenet.training.photos import (
+    ASPECT,
+    Draws,
+    TrainingPhotos,
+    augmented,
+    colour_matrix,
+    crop_of,
+    draw,
+    read_photos,
+)
 from edgenet.training.recipe import Augmentation, Recipe
-from edgenet.training.targets import mix
+from edgenet.training.step import mix
 
 PLAIN = Augmentation(crop_scale=1, flip=False, colour=0)
 
@@ -85,7 +92,12 @@ def test_each_colour_change_is_its_formula(which: str) -> None:
     assert np.allclose(found, expected)
 
 
-def epoch(photos: TrainingPhotos, recipe: Recipe, first: int = 0, share: Share = Share()) -> list:  # noqa: B008
+def epoch(
+    photos: TrainingPhotos,
+    recipe: Recipe,
+    first: int = 0,
+    share: ProcessShare = ProcessShare(),  # noqa: B008 (frozen)
+) -> list:
     with closing(load_epoch(photos, recipe, 3, 32, first, share)) as loader:
         return list(loader)
 
@@ -116,7 +128,7 @@ def test_an_epoch_taken_up_in_the_middle_goes_on_the_same(photos: TrainingPhotos
 def test_two_processes_see_together_what_one_sees(photos: TrainingPhotos) -> None:
     recipe = Recipe(batch=16)
     whole = epoch(photos, recipe)
-    halves = [epoch(photos, recipe, share=Share(process, 2)) for process in (0, 1)]
+    halves = [epoch(photos, recipe, share=ProcessShare(process, 2)) for process in (0, 1)]
     for one, left, right in zip(whole, *halves, strict=True):
         assert left.photos == right.photos == one.photos == len(one.labels)
         assert torch.equal(left.pixels, one.pixels[0::2])

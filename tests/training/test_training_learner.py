@@ -8,11 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from edgenet.training.ema import average_of, decay_at, update
 from edgenet.training.learner import new_learner, set_training
+from edgenet.training.optimizers import SgdState, average_of, decay_at, decay_groups, sgd_step, update
 from edgenet.training.recipe import Recipe
-from edgenet.training.sgd import Descent, descend
-from edgenet.training.weight_decay import decay_groups
 from edgenet.zoo.registry import build
 
 CPU = torch.device("cpu")
@@ -40,7 +38,7 @@ def test_without_gradients_only_decaying_weights_shrink() -> None:
     before = {name: p.detach().clone() for name, p in learner.network.named_parameters()}
     for parameter in learner.network.parameters():
         parameter.grad = torch.zeros_like(parameter)
-    descend(learner.network, learner.descent, 0.1)
+    sgd_step(learner.network, learner.descent, 0.1)
     changed = {
         name for name, p in learner.network.named_parameters() if not torch.equal(p.detach(), before[name])
     }
@@ -52,7 +50,7 @@ def test_a_step_is_torch_s_own() -> None:
     torch.manual_seed(0)
     ours = nn.Linear(4, 3)
     theirs = copy.deepcopy(ours)
-    descent = Descent({"weight": 0.01, "bias": 0.0})
+    descent = SgdState({"weight": 0.01, "bias": 0.0})
     groups = [{"params": [theirs.weight], "weight_decay": 0.01}, {"params": [theirs.bias]}]
     reference = torch.optim.SGD(groups, lr=0.3, momentum=0.9, nesterov=True)
     for _ in range(4):
@@ -60,7 +58,7 @@ def test_a_step_is_torch_s_own() -> None:
         for network in (ours, theirs):
             network.zero_grad()
             network(x).square().sum().backward()
-        descend(ours, descent, 0.3)
+        sgd_step(ours, descent, 0.3)
         reference.step()
     assert torch.allclose(ours.weight, theirs.weight, rtol=1e-4)
     assert torch.allclose(ours.bias, theirs.bias, rtol=1e-4)
@@ -97,7 +95,7 @@ def test_a_frozen_network_trains_its_last_layer_alone() -> None:
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     set_training(network, frozen=True)
     network(torch.randn(4, 3, 64, 64)).square().sum().backward()
-    descend(network, Descent(dict.fromkeys(dict(network.named_parameters()), 0.0)), 0.1)
+    sgd_step(network, SgdState(dict.fromkeys(dict(network.named_parameters()), 0.0)), 0.1)
     changed = {name for name, tensor in network.state_dict().items() if not torch.equal(tensor, before[name])}
     assert changed == {"classifier.weight", "classifier.bias"}
     set_training(network, frozen=False)

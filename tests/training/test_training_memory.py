@@ -10,10 +10,9 @@ from shape_photos import TINY
 from torch import Tensor
 
 from edgenet.errors import EdgenetError
-from edgenet.training.memory import is_out_of_memory, out_of_memory
+from edgenet.training.loop import is_out_of_memory, out_of_memory
 from edgenet.training.recipe import Recipe
-from edgenet.verbs.train import train
-from edgenet.verbs.training_settings import TrainingOptions
+from edgenet.workflows.train import TrainingOptions, train
 from edgenet.zoo.classifier import Classifier
 
 ON_A_CPU = "[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried to allocate"

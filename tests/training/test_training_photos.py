@@ -10,18 +10,17 @@ import numpy as np
 import pytest
 from shape_photos import every_class, shape_photo, write_photos
 
-from edgenet.data import open_photos
+from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError
 from edgenet.progress import silent
-from edgenet.training.classes import check_counts, imbalance
-from edgenet.training.job import Material, read_material
-from edgenet.training.photos import read_photos, shrink
-from edgenet.training.plan import Plan
+from edgenet.training.job import TrainingData, read_material
+from edgenet.training.photos import hold_out, open_training_data, read_photos, shrink
 from edgenet.training.recipe import Distillation, Recipe
-from edgenet.training.splits import hold_out, open_training_data
+from edgenet.training.state import Plan
+from edgenet.training.validation import check_counts, imbalance
 
 
-def material(data: Path, seed: int = 0) -> Material:
+def material(data: Path, seed: int = 0) -> TrainingData:
     plan = Plan("mobilenet_v1_0.25_32", str(data), Recipe(seed=seed), Distillation(), hold_out=0.25)
     return read_material(plan, 32, silent)
 

@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import load_file
 from shape_photos import TINY, every_class, write_photos
 
-from edgenet.training.loader import Share
-from edgenet.training.processes import is_first, joined, local_device
-from edgenet.training.start import fresh_network
+from edgenet.training.learner import fresh_network
+from edgenet.training.loader import ProcessShare
+from edgenet.training.processes import is_first, join_processes, local_device
 from edgenet.zoo.checkpoint import save_checkpoint
 from edgenet.zoo.registry import parse_variant
 
@@ -79,8 +79,8 @@ def test_other_processes_than_before(tmp_path: Path) -> None:
 
 
 def test_alone_there_is_nothing_to_join() -> None:
-    with joined(torch.device("cpu"), {}) as share:
-        assert share == Share(0, 1)
+    with join_processes(torch.device("cpu"), {}) as share:
+        assert share == ProcessShare(0, 1)
     assert is_first({})
     assert not is_first({"RANK": "1"})
 

@@ -12,8 +12,7 @@ from shape_photos import TINY
 from edgenet.errors import EdgenetError
 from edgenet.training.recipe import Recipe
 from edgenet.training.student import QatPlan
-from edgenet.verbs.train import resume_training, train
-from edgenet.verbs.training_settings import QUANTIZATION_AWARE, TrainingOptions
+from edgenet.workflows.train import QUANTIZATION_AWARE, TrainingOptions, resume_training, train
 
 QUICK = dataclasses.replace(QUANTIZATION_AWARE, epochs=1, batch=24)
 FAST = QatPlan("fast", photos=12)

@@ -20,8 +20,7 @@ from edgenet.training import loop
 from edgenet.training.interrupt import TrainingStopped
 from edgenet.training.recipe import Augmentation, Recipe
 from edgenet.training.state import STATE_FILE, load_state
-from edgenet.verbs.train import resume_training, train
-from edgenet.verbs.training_settings import TrainingOptions
+from edgenet.workflows.train import TrainingOptions, resume_training, train
 
 RECIPE = Recipe(
     epochs=3, batch=10, freeze_epochs=1, balance=True, augmentation=Augmentation(mixup=0.2), seed=4

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 from edgenet.errors import EdgenetError
-from edgenet.training.order import batches, epoch_order, steps_per_epoch
-from edgenet.training.randomness import Purpose, generator
+from edgenet.training.loader import Purpose, batches, epoch_order, generator, steps_per_epoch
+from edgenet.training.optimizers import learning_rate, resolution_in
 from edgenet.training.recipe import Augmentation, Recipe
-from edgenet.training.schedule import learning_rate, resolution_in
 
 STEPS = 10
 

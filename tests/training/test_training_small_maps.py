@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from edgenet.training.small_maps import FastSmallMaps
+from edgenet.training.step import FastSmallMaps
 
 
 def name_of_gradient(*given: object) -> str:

@@ -10,15 +10,19 @@ import torch.nn.functional as F  # noqa: N812
 from shape_photos import TINY
 
 from edgenet.errors import EdgenetError
-from edgenet.training.learner import new_learner
-from edgenet.training.loader import Batch, Share
+from edgenet.training.learner import fresh_network, new_learner
+from edgenet.training.loader import Batch, ProcessShare
 from edgenet.training.recipe import Augmentation, Distillation, Recipe
-from edgenet.training.start import fresh_network
-from edgenet.training.step import Setting, train_step
-from edgenet.training.targets import label_loss, mix, teacher_loss, total_loss
-from edgenet.training.teacher import teacher_of
-from edgenet.verbs.train import train
-from edgenet.verbs.training_settings import TrainingOptions
+from edgenet.training.step import (
+    StepSettings,
+    label_loss,
+    mix,
+    teacher_loss,
+    teacher_of,
+    total_loss,
+    train_step,
+)
+from edgenet.workflows.train import TrainingOptions, train
 from edgenet.zoo.checkpoint import save_checkpoint
 from edgenet.zoo.registry import parse_variant
 
@@ -58,7 +62,9 @@ def test_a_student_comes_nearer_to_its_teacher() -> None:
         teacher.module.eval().classifier.weight.normal_(std=3.0)
     student = fresh_network(parse_variant(TINY), LABELS, seed=2)
     recipe = Recipe(learning_rate=0.05, augmentation=Augmentation(mixup=0))
-    setting = Setting(recipe, Distillation(1.0, 1.0), teacher_of(teacher, LABELS, CPU), CPU, Share())
+    setting = StepSettings(
+        recipe, Distillation(1.0, 1.0), teacher_of(teacher, LABELS, CPU), CPU, ProcessShare()
+    )
     learner = new_learner(student.module, recipe, CPU)
     rng = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (24, 32, 32, 3), dtype=torch.uint8, generator=rng)

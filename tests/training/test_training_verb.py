@@ -13,13 +13,12 @@ import torch
 from shape_photos import TINY, every_class, write_photos
 
 from edgenet.errors import EdgenetError
-from edgenet.training.plan import Plan, plan_from_json, plan_to_json
+from edgenet.training.learner import head_name, pretrained_network
 from edgenet.training.recipe import Augmentation, Distillation, Recipe
-from edgenet.training.start import head_name, pretrained_network
-from edgenet.verbs.evaluate import EvaluationOptions, evaluate
-from edgenet.verbs.train import train
-from edgenet.verbs.training_result import Training
-from edgenet.verbs.training_settings import TrainingOptions
+from edgenet.training.state import Plan, plan_from_json, plan_to_json
+from edgenet.workflows.evaluate import EvaluationOptions, evaluate
+from edgenet.workflows.train import TrainingOptions, train
+from edgenet.workflows.training_result import Training
 from edgenet.zoo.checkpoint import load_checkpoint, save_checkpoint
 from edgenet.zoo.registry import parse_variant
 

@@ -11,9 +11,10 @@ from small_network import PHOTOS, save_small_checkpoint, save_small_onnx
 from tiny_model import tiny_model
 from verbs_photos import solid
 
-from edgenet.bundle import Facts, Weights, write_bundle
-from edgenet.verbs.convert import convert
-from edgenet.verbs.quantizing import Calibration
+from edgenet.bundle import write_bundle
+from edgenet.manifest import Facts, Weights
+from edgenet.workflows.calibration import Calibration
+from edgenet.workflows.convert import convert
 
 
 @pytest.fixture(autouse=True, scope="session")

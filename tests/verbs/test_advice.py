@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from edgenet.quantize.channels import ChannelUse
+from edgenet.quantize.encodings import ChannelUse
 from edgenet.quantize.error import LayerError, LayerErrors
-from edgenet.quantize.noise_shares import LayerShare, NoiseShares
-from edgenet.verbs.advice import advise
+from edgenet.quantize.noise import LayerShare, NoiseShares
+from edgenet.workflows.advice import advise
 
 EVEN = ChannelUse(576, 0, 0, 2.0, 7.0)
 

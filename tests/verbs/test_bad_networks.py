@@ -14,9 +14,9 @@ from small_network import PHOTOS, RESOLUTION, save_onnx_of, small_network
 
 from edgenet.errors import EdgenetError
 from edgenet.tflite.flatbuffer import read_tflite, write_tflite
-from edgenet.verbs.convert import Conversion, convert
-from edgenet.verbs.quantizing import Calibration
-from edgenet.verbs.sources import SourceOptions
+from edgenet.workflows.calibration import Calibration
+from edgenet.workflows.convert import Conversion, convert
+from edgenet.workflows.sources import SourceOptions
 from edgenet.zoo.checkpoint import save_checkpoint
 
 DEPTHWISE = "features.2.depthwise.conv.weight"

@@ -11,14 +11,15 @@ import pytest
 from numpy.typing import NDArray
 from small_network import PHOTOS
 
-from edgenet.data import choose, load_all, open_photos
+from edgenet.data.loading import choose, load_all
+from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError
 from edgenet.graph.executor import run
-from edgenet.graph.passes.simplify import lower
-from edgenet.verbs.calibration_checks import calibration_warnings, few_photos
-from edgenet.verbs.convert import convert
-from edgenet.verbs.quantizing import Calibration
-from edgenet.verbs.sources import SourceOptions, open_source
+from edgenet.graph.lower import lower
+from edgenet.workflows.calibration import Calibration
+from edgenet.workflows.calibration_checks import calibration_warnings, few_photos
+from edgenet.workflows.convert import convert
+from edgenet.workflows.sources import SourceOptions, open_source
 
 SIZE = 96
 FEW_CLASSES = np.zeros((1, 5), np.float32)

@@ -8,7 +8,7 @@ import pytest
 
 from edgenet.bundle import open_bundle
 from edgenet.errors import EdgenetError
-from edgenet.verbs import demo_digits as room
+from edgenet.workflows import demo as room
 
 
 @pytest.mark.slow

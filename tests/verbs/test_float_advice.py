@@ -11,10 +11,10 @@ from uneven_network import uneven_network
 from edgenet.graph.ir import Graph
 from edgenet.progress import silent
 from edgenet.quantize.encodings import Encoding, QuantizedGraph
-from edgenet.quantize.mixed import keep_float, layers_around
-from edgenet.quantize.noise_shares import LayerShare, NoiseShares, noise_shares
+from edgenet.quantize.float_layers import keep_float, layers_around
+from edgenet.quantize.noise import LayerShare, NoiseShares, noise_shares
 from edgenet.quantize.recipes import RECIPES
-from edgenet.verbs.float_advice import worth_float
+from edgenet.workflows.advice import propose_keep_float
 
 IMAGES = photos(24, (16, 16))
 
@@ -63,7 +63,7 @@ def test_layers_around(graph: Graph) -> None:
 
 def test_coarse_logits_are_worth_their_layer(graph: Graph, plain: QuantizedGraph) -> None:
     quantized = coarse(plain, "logits")
-    assert worth_float(noise_shares(quantized, graph, IMAGES), quantized) == "logits"
+    assert propose_keep_float(noise_shares(quantized, graph, IMAGES), quantized) == "logits"
 
 
 @pytest.mark.parametrize(
@@ -80,10 +80,10 @@ def test_coarse_logits_are_worth_their_layer(graph: Graph, plain: QuantizedGraph
     ],
 )
 def test_what_stands_out_is_named(plain: QuantizedGraph, noise: NoiseShares, layers: str) -> None:
-    assert worth_float(noise, plain) == layers
+    assert propose_keep_float(noise, plain) == layers
 
 
 def test_what_is_float_already_stays(plain: QuantizedGraph) -> None:
     mixed = keep_float(plain, ["logits"])
-    assert worth_float(shares(("depthwise", 0.0, 0.3)), mixed) == "depthwise,logits"
-    assert worth_float(shares(("depthwise", 0.0, 0.1)), mixed) == ""
+    assert propose_keep_float(shares(("depthwise", 0.0, 0.3)), mixed) == "depthwise,logits"
+    assert propose_keep_float(shares(("depthwise", 0.0, 0.1)), mixed) == ""

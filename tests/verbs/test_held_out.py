@@ -7,17 +7,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from edgenet_device.model_file import open_model
+from edgenet_device.runtime import Classifier, load_runtime
 from small_network import PHOTOS
 
-from device_scripts.model_file import open_model
-from device_scripts.runtime import Classifier, load_runtime
-from edgenet.accuracy.intervals import wilson
-from edgenet.data import choose, digest, load_all, open_photos
+from edgenet.accuracy import wilson
+from edgenet.data.loading import choose, digest, load_all
+from edgenet.data.photos import open_photos
 from edgenet.graph.executor import run
-from edgenet.verbs.convert import convert
-from edgenet.verbs.held_out import ASIDE, SPARE, Fidelity, better_recipe, divide, fidelity_warnings
-from edgenet.verbs.quantizing import Calibration
-from edgenet.verbs.sources import SourceOptions, open_source
+from edgenet.workflows.calibration import (
+    HOLD_OUT_EVERY,
+    SPARE_PHOTOS,
+    Calibration,
+    Fidelity,
+    better_recipe,
+    fidelity_warnings,
+    split_photos,
+)
+from edgenet.workflows.convert import convert
+from edgenet.workflows.sources import SourceOptions, open_source
 
 
 def fidelity(agreeing: int, n: int, sqnr_db: float) -> Fidelity:
@@ -25,24 +33,24 @@ def fidelity(agreeing: int, n: int, sqnr_db: float) -> Fidelity:
 
 
 def test_spare_photos_judge() -> None:
-    parts = divide(40, 8)
+    parts = split_photos(40, 8)
     assert (parts.calibrating, parts.judging) == (tuple(range(8)), tuple(range(8, 40)))
     assert parts.held_out
-    assert divide(9, 8).judging == (8,)
+    assert split_photos(9, 8).judging == (8,)
 
 
 def test_without_spare_photos_every_tenth_judges() -> None:
-    assert divide(10, 10).judging == (9,)
-    assert divide(19, 100).judging == (9,)
-    parts = divide(100, 100)
+    assert split_photos(10, 10).judging == (9,)
+    assert split_photos(19, 100).judging == (9,)
+    parts = split_photos(100, 100)
     assert parts.judging == tuple(range(9, 100, 10))
     assert sorted(parts.calibrating + parts.judging) == list(range(100))
     assert parts.held_out
 
 
-@pytest.mark.parametrize("readable", [1, 2, ASIDE - 1])
+@pytest.mark.parametrize("readable", [1, 2, HOLD_OUT_EVERY - 1])
 def test_a_handful_judges_itself(readable: int) -> None:
-    parts = divide(readable, 100)
+    parts = split_photos(readable, 100)
     assert parts.calibrating == parts.judging == tuple(range(readable))
     assert not parts.held_out
 
@@ -63,9 +71,9 @@ def test_the_manifest_names_the_photos_that_calibrated(made: Path, tmp_path: Pat
     assert result.fidelity is not None
     assert (result.quantization.calibration_count, result.fidelity.n) == (11, 1)
     in_order = choose(open_photos(folder), 12)
-    calibrated = in_order.take([i for i in range(12) if i != ASIDE - 1])
+    calibrated = in_order.take([i for i in range(12) if i != HOLD_OUT_EVERY - 1])
     assert result.quantization.calibration_sha256 == digest(calibrated)
-    (folder / in_order.names[ASIDE - 1]).unlink()
+    (folder / in_order.names[HOLD_OUT_EVERY - 1]).unlink()
     shutil.copyfile(folder / in_order.names[0], folder / "again.jpg")  # counts once
     (folder / "broken.jpg").write_bytes(b"no photo")
     again = convert(source, tmp_path / "b.tflite", Calibration(folder, 100, recipe))
@@ -92,11 +100,11 @@ def test_figures_as_counted_with_the_file_itself(made: Path, tmp_path: Path) -> 
     result = convert(source, out, Calibration(PHOTOS, 8, "minmax"))
     found = result.fidelity
     assert found is not None
-    assert (found.n, found.held_out) == (SPARE, True)
+    assert (found.n, found.held_out) == (SPARE_PHOTOS, True)
     everything = choose(open_photos(PHOTOS), 1000)
     chosen = set(choose(open_photos(PHOTOS), 8).names)
     left = [i for i, name in enumerate(everything.names) if name not in chosen]
-    spare = everything.take([left[k * len(left) // SPARE] for k in range(SPARE)])
+    spare = everything.take([left[k * len(left) // SPARE_PHOTOS] for k in range(SPARE_PHOTOS)])
     images = load_all(spare, 64).images
     real = run(open_source(source, SourceOptions()).graph, images)
     classifier = Classifier(open_model(out), load_runtime())
@@ -106,7 +114,7 @@ def test_figures_as_counted_with_the_file_itself(made: Path, tmp_path: Path) -> 
         classifier.invoke()
         best.append(int(classifier.scores().argmax()))
     assert found.agreeing == int((real.argmax(axis=1) == np.array(best)).sum())
-    assert found.agreement == pytest.approx(100 * found.agreeing / SPARE)
+    assert found.agreement == pytest.approx(100 * found.agreeing / SPARE_PHOTOS)
 
 
 def test_a_float_file_is_not_judged(made: Path, tmp_path: Path) -> None:

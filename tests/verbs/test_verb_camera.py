@@ -8,11 +8,9 @@ from pathlib import Path
 import pytest
 from tiny_model import tiny_model
 
-from edgenet import camera, capture
-from edgenet.cli.app import app
+from edgenet.commands.app import app
 from edgenet.errors import EdgenetError
-from edgenet.verbs.camera import CameraOptions
-from edgenet.verbs.capture import CaptureOptions
+from edgenet.workflows.camera import CameraOptions, CaptureOptions, camera, capture
 
 CLIP = Path(__file__).resolve().parents[2] / "edgenet" / "assets" / "clip.mp4"
 

@@ -14,17 +14,16 @@ from uneven_network import uneven_network
 
 import edgenet
 from edgenet.errors import EdgenetError
-from edgenet.graph.builder import GraphBuilder
-from edgenet.graph.ir import Graph, PixelEncoding
-from edgenet.graph.operators import Softmax
+from edgenet.graph.ir import Graph, PixelEncoding, Softmax
+from edgenet.graph.shapes import GraphBuilder
 from edgenet.quantize.encodings import Encoding, QuantizedGraph
+from edgenet.tflite.emit import float_program, raw_program
 from edgenet.tflite.flatbuffer import write_tflite
-from edgenet.tflite.layout import float_program, raw_program
-from edgenet.verbs.comparison import Compared, Comparison
+from edgenet.workflows.inspect import LayerComparison, LayerComparisonOptions
 
 
-def compared(int8: Path, against: Path | str, **more: object) -> Compared:
-    found = edgenet.inspect(int8, Comparison(str(against), PHOTOS, 4, **more)).compared  # type: ignore[arg-type]
+def compared(int8: Path, against: Path | str, **more: object) -> LayerComparison:
+    found = edgenet.inspect(int8, LayerComparisonOptions(str(against), PHOTOS, 4, **more)).compared  # type: ignore[arg-type]
     assert found is not None
     return found
 

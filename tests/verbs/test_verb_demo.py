@@ -8,16 +8,16 @@ from pathlib import Path
 
 import cv2
 import pytest
+from edgenet_device.model_file import open_model
 
 import edgenet
-from device_scripts.model_file import open_model
 from edgenet.bundle import open_bundle
 from edgenet.errors import EdgenetError
 from edgenet.progress import Progress
-from edgenet.verbs import demo as room
-from edgenet.verbs import demo_digits
-from edgenet.verbs.convert import Conversion, convert
-from edgenet.verbs.quantizing import Calibration
+from edgenet.workflows import demo
+from edgenet.workflows import demo as room
+from edgenet.workflows.calibration import Calibration
+from edgenet.workflows.convert import Conversion, convert
 from edgenet.zoo.weights import TORCHVISION_V2, cache_folder, find_in_package
 
 
@@ -37,7 +37,7 @@ def test_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         return convert(variant, out, dataclasses.replace(calibration, recipe="minmax"), progress=progress)
 
     monkeypatch.setattr(room, "convert", quickly)
-    monkeypatch.setattr(demo_digits, "RECIPE", dataclasses.replace(demo_digits.RECIPE, epochs=1))
+    monkeypatch.setattr(demo, "RECIPE", dataclasses.replace(demo.RECIPE, epochs=1))
     said: list[str] = []
     result = edgenet.demo(tmp_path / "made" / "here", say=said.append)
     paths = [Path(name) for name in result.files]

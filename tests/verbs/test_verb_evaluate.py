@@ -14,8 +14,8 @@ from verbs_photos import solid
 
 import edgenet
 from edgenet.errors import EdgenetError
-from edgenet.verbs.evaluate import Evaluation, EvaluationOptions
-from edgenet.verbs.sources import SourceOptions
+from edgenet.workflows.evaluate import Evaluation, EvaluationOptions
+from edgenet.workflows.sources import SourceOptions
 
 RGB = ("red", "green", "blue")
 Build = Callable[..., Path]

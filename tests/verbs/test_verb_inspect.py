@@ -16,17 +16,17 @@ from small_network import LABELS, PHOTOS, save_small_checkpoint
 
 import edgenet
 from edgenet.bundle import write_bundle
-from edgenet.bundle.manifest import Accuracy
 from edgenet.errors import EdgenetError
+from edgenet.manifest import Accuracy
 from edgenet.tflite.metadata import read_labels
 from edgenet.tflite.model_file import read_facts
-from edgenet.verbs.inspect import Comparison, Inspection
+from edgenet.workflows.inspect import Inspection, LayerComparisonOptions
 from edgenet.zoo.counting import count
 from edgenet.zoo.registry import build
 
 
 def inspect(path: Path, **comparison: object) -> Inspection:
-    return edgenet.inspect(path, Comparison(**comparison) if comparison else None)
+    return edgenet.inspect(path, LayerComparisonOptions(**comparison) if comparison else None)
 
 
 def test_int8(made: Path) -> None:

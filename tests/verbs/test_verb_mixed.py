@@ -18,17 +18,23 @@ from edgenet.graph.executor import run
 from edgenet.graph.ir import Graph
 from edgenet.progress import silent
 from edgenet.quantize.encodings import QuantizedGraph
+from edgenet.quantize.float_layers import float_layers, weighted_layers
 from edgenet.quantize.integer import real_logits
-from edgenet.quantize.mixed import float_layers, weighted_layers
 from edgenet.quantize.recipes import RECIPES
 from edgenet.tflite.flatbuffer import read_tflite
 from edgenet.tflite.model_file import read_facts
 from edgenet.tflite.to_graph import quantized_graph
-from edgenet.verbs.convert import Conversion, convert
-from edgenet.verbs.float_search import ENOUGH_DB, LEAST_GAIN_DB, Judge
-from edgenet.verbs.inspect import Comparison
-from edgenet.verbs.mixed import MixedPrecision, keep_layers_float, named_layers
-from edgenet.verbs.quantizing import Calibration
+from edgenet.workflows.calibration import Calibration
+from edgenet.workflows.convert import Conversion, convert
+from edgenet.workflows.inspect import LayerComparisonOptions
+from edgenet.workflows.mixed_precision import (
+    ENOUGH_DB,
+    LEAST_GAIN_DB,
+    FloatReference,
+    MixedPrecision,
+    keep_layers_float,
+    named_layers,
+)
 
 IMAGES = photos(24, (16, 16))
 
@@ -53,7 +59,7 @@ def spoiled(quantized: QuantizedGraph, layer: str, steps: int = 40) -> Quantized
 
 def keep(quantized: QuantizedGraph, graph: Graph, layers: str) -> tuple[QuantizedGraph, MixedPrecision]:
     others = photos(12, (16, 16), 1)
-    return keep_layers_float(quantized, graph, IMAGES, Judge(others, run(graph, others)), layers)
+    return keep_layers_float(quantized, graph, IMAGES, FloatReference(others, run(graph, others)), layers)
 
 
 def test_auto_finds_the_layer_that_is_spoiled(graph: Graph, good: QuantizedGraph) -> None:
@@ -85,7 +91,7 @@ def test_auto_leaves_a_good_file_alone(graph: Graph, good: QuantizedGraph) -> No
 def test_what_is_told_is_what_the_file_does(graph: Graph, good: QuantizedGraph) -> None:
     mixed, found = keep(good, graph, "logits")
     others = photos(12, (16, 16), 1)
-    judge = Judge(others, run(graph, others))
+    judge = FloatReference(others, run(graph, others))
     assert found.sqnr_after_db == pytest.approx(judge.sqnr_of(real_logits(mixed, others)), abs=0.1)
     assert found.layers[0].gain_db == pytest.approx(found.sqnr_after_db - found.sqnr_before_db)
     assert found.photos == 12
@@ -97,7 +103,7 @@ def test_what_is_told_is_what_the_file_does(graph: Graph, good: QuantizedGraph) 
 
 def test_one_photo_is_enough(graph: Graph, good: QuantizedGraph) -> None:
     one = IMAGES[:1]
-    judge = Judge(one, run(graph, one))
+    judge = FloatReference(one, run(graph, one))
     _, found = keep_layers_float(spoiled(good, "depthwise"), graph, one, judge, "auto")
     assert found.layers[0].name == "depthwise"
 
@@ -170,7 +176,9 @@ def test_the_same_photos_give_the_same_bytes(
 
 def test_inspect_takes_the_file(converted: Conversion, made: Path, few: Path, tmp_path: Path) -> None:
     plot = tmp_path / "mixed.html"
-    found = edgenet.inspect(Path(converted.out), Comparison(str(made / "small.safetensors"), few, 2, plot))
+    found = edgenet.inspect(
+        Path(converted.out), LayerComparisonOptions(str(made / "small.safetensors"), few, 2, plot)
+    )
     assert found.compared is not None
     float_row = next(row for row in found.operators if row.output == "features.13/pointwise/conv")
     assert (float_row.dtype, float_row.scale) == ("float32", None)

@@ -13,9 +13,10 @@ from tiny_model import tiny_model
 from verbs_photos import solid
 
 import edgenet
-from edgenet.bundle import Accuracy, open_bundle
+from edgenet.bundle import open_bundle
 from edgenet.errors import EdgenetError
 from edgenet.files import sha256
+from edgenet.manifest import Accuracy
 from edgenet.tflite.model_file import read_facts
 
 OLD = b"an older bundle"

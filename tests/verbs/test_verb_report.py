@@ -7,10 +7,10 @@ import re
 from pathlib import Path
 
 import pytest
+from edgenet_device.latency.report import table
 from latency_reports import accurate, latency, written
 
 import edgenet
-from device_scripts.latency_table import table
 from edgenet.errors import EdgenetError
 
 CURVE = [

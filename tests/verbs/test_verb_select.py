@@ -14,11 +14,10 @@ from edgenet.bundle import open_bundle
 from edgenet.errors import EdgenetError
 from edgenet.latency.reading import read_file
 from edgenet.training.recipe import Recipe
-from edgenet.verbs import select as room
-from edgenet.verbs.select import Budget
-from edgenet.verbs.sweep_rows import LATENCY_FILE
-from edgenet.verbs.sweep_settings import Grid, SweepOptions
-from edgenet.verbs.training_settings import TrainingOptions
+from edgenet.workflows import select as room
+from edgenet.workflows.select import Budget
+from edgenet.workflows.sweep_plan import LATENCY_FILE, Grid, SweepOptions
+from edgenet.workflows.train import TrainingOptions
 
 GRIDS = (Grid("mobilenet_v1", (0.25, 0.1), (64, 32)),)
 QUICK = SweepOptions(TrainingOptions(Recipe(epochs=1, batch=8)), "minmax", calm_s=0)

@@ -13,30 +13,34 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from edgenet_device.model_file import open_model
 from latency_reports import latency
 from sweep_points import GRID, row
 
 import edgenet
-from device_scripts.model_file import open_model
-from edgenet.data import content_hashes, open_photos
+from edgenet.data.loading import content_hashes
+from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError
 from edgenet.latency.reading import read_reports
 from edgenet.training.recipe import Recipe
 from edgenet.training.state import STATE_FILE
-from edgenet.verbs import sweep as room
-from edgenet.verbs.sweep_rows import (
-    MADE_FILE,
+from edgenet.workflows import sweep as room
+from edgenet.workflows.sweep_plan import (
     ROW_FILE,
-    Made,
+    TRAINED_FILE,
+    Grid,
+    SweepOptions,
+    TrainedVariant,
     keep,
-    read_made,
+    keep_settings,
     read_row,
+    read_trained,
     rows_csv,
+    settings,
     with_front,
 )
-from edgenet.verbs.sweep_settings import Grid, SweepOptions, keep_settings, settings
-from edgenet.verbs.sweep_variant import read_division
-from edgenet.verbs.training_settings import TrainingOptions
+from edgenet.workflows.sweep_training import read_photo_split
+from edgenet.workflows.train import TrainingOptions
 from edgenet.zoo.counting import count_variant
 from edgenet.zoo.registry import Variant
 
@@ -101,13 +105,13 @@ def test_it_goes_on_after_a_kill(photos: Path, tmp_path: Path) -> None:
     assert running.returncode == -signal.SIGKILL
     first, half = out / "mobilenet_v1_0.1_32", out / "mobilenet_v1_0.25_32"
     assert (half / "training" / STATE_FILE).is_file()
-    assert read_made(half) is None
+    assert read_trained(half) is None
     assert read_row(first) is None  # timed when all are trained
-    made = (first / MADE_FILE).stat().st_mtime_ns
+    made = (first / TRAINED_FILE).stat().st_mtime_ns
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert "continues in epoch 3" in done.stdout
     assert "epoch 2/4" not in done.stdout
-    assert (first / MADE_FILE).stat().st_mtime_ns == made
+    assert (first / TRAINED_FILE).stat().st_mtime_ns == made
     assert len(table(out)) == 2
 
 
@@ -121,8 +125,11 @@ def test_a_finished_variant_is_taken_as_it_is(
     def make(variant, *others):
         begun.append(variant.name)
         (tmp_path / variant.name).mkdir(exist_ok=True)
-        return Made(
-            **{field.name: getattr(row(variant.width, 32, 60, 3), field.name) for field in fields(Made)}
+        return TrainedVariant(
+            **{
+                field.name: getattr(row(variant.width, 32, 60, 3), field.name)
+                for field in fields(TrainedVariant)
+            }
         )
 
     def measure_on(target, models, options, progress):
@@ -153,7 +160,7 @@ def test_a_finished_variant_is_taken_as_it_is(
 
 
 def test_photos_that_validate_do_not_calibrate(photos: Path) -> None:
-    material = read_division(Variant("mobilenet_v1", 1.0, 32), photos, QUICK, lambda *_: None)
+    material = read_photo_split(Variant("mobilenet_v1", 1.0, 32), photos, QUICK, lambda *_: None)
     training, judging = (content_hashes(part) for part in (material.photos.photoset, material.validation))
     assert not set(training) & set(judging)
     assert sorted(training + judging) == sorted(content_hashes(open_photos(photos)))

@@ -20,10 +20,9 @@ import edgenet
 from edgenet.errors import EdgenetError
 from edgenet.training.recipe import Recipe
 from edgenet.training.state import STATE_FILE
-from edgenet.verbs.sweep_ray import _share
-from edgenet.verbs.sweep_rows import MADE_FILE, read_made
-from edgenet.verbs.sweep_settings import Grid, SweepOptions
-from edgenet.verbs.training_settings import TrainingOptions
+from edgenet.workflows.sweep_plan import TRAINED_FILE, Grid, SweepOptions, read_trained
+from edgenet.workflows.sweep_training import _share
+from edgenet.workflows.train import TrainingOptions
 
 pytest.importorskip("ray", reason="the extra ray is not installed: pip install 'edgenet[ray]'")
 
@@ -75,7 +74,7 @@ def test_variants_come_back_and_are_timed_here(cluster: str, photos: Path, tmp_p
     for row in result.rows:
         folder = out / row.variant
         assert row.latency_p50_ms > 0
-        made = json.loads((folder / MADE_FILE).read_text())
+        made = json.loads((folder / TRAINED_FILE).read_text())
         assert made["bytes"] == row.bytes == (folder / f"{row.variant}.tflite").stat().st_size
         assert (folder / "training" / f"{row.variant}.safetensors").is_file()
         assert not (folder / "training" / STATE_FILE).exists()
@@ -89,7 +88,7 @@ def test_variants_come_back_and_are_timed_here(cluster: str, photos: Path, tmp_p
 def test_what_a_machine_finds_comes_back_as_one_line(
     cluster: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from edgenet.verbs import sweep as room
+    from edgenet.workflows import sweep as room
 
     data = tmp_path / "photos"
     shutil.copytree(photos, data)
@@ -104,7 +103,7 @@ def test_what_a_machine_finds_comes_back_as_one_line(
         EdgenetError, match=r"0\.1_32 on Ray: .*photos holds other photos on a machine .*; copy the"
     ):
         edgenet.sweep(data, tmp_path / "grid", GRID, replace(QUICK, ray=cluster))
-    assert read_made(tmp_path / "grid" / "mobilenet_v1_0.1_32") is None
+    assert read_trained(tmp_path / "grid" / "mobilenet_v1_0.1_32") is None
 
 
 def test_no_ray_there(photos: Path, tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from tiny_model import tiny_model
 
-from edgenet.bundle import Facts, Weights, write_bundle
+from edgenet.bundle import write_bundle
+from edgenet.manifest import Facts, Weights
 
 
 @pytest.fixture(scope="session")

@@ -11,11 +11,9 @@ import pytest
 from tiny_model import tiny_model
 
 from edgenet.errors import EdgenetError
-from edgenet.webpage.export import export_page
-from edgenet.webpage.litert_js import litert_js, record
-from edgenet.webpage.site import PageOptions, page_of
+from edgenet.web.server import PageOptions, build_page, export_page, litert_js, record
 
-ASSETS = resources.files("edgenet.webpage").joinpath("assets")
+ASSETS = resources.files("edgenet.web").joinpath("assets")
 
 
 def test_every_file_of_litert_js_is_the_one_that_was_fetched() -> None:
@@ -43,7 +41,7 @@ def test_the_page_writes_no_html() -> None:
 
 def test_the_export_is_the_page_and_a_note(colours: Path, tmp_path: Path) -> None:
     written = export_page(colours, tmp_path / "site", PageOptions())
-    expected = page_of(colours, PageOptions(), takes_reports=False).files
+    expected = build_page(colours, PageOptions(), takes_reports=False).files
     assert {str(path.relative_to(tmp_path / "site")) for path in written} == {*expected, "README.md"}
     for name, data in expected.items():
         assert (tmp_path / "site" / name).read_bytes() == data
@@ -63,4 +61,4 @@ def test_a_model_without_labels_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "bare.tflite"
     path.write_bytes(tiny_model())
     with pytest.raises(EdgenetError, match="has no labels"):
-        page_of(path, PageOptions(), takes_reports=False)
+        build_page(path, PageOptions(), takes_reports=False)

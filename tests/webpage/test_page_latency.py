@@ -10,20 +10,19 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from edgenet_device.latency.report import QUICK, table
+from edgenet_device.live.page import Address
+from edgenet_device.model_file import open_model
 
-from device_scripts.latency_table import table
-from device_scripts.model_file import open_model
-from device_scripts.page_access import Address
-from device_scripts.protocol import QUICK
 from edgenet.errors import EdgenetError
 from edgenet.latency.options import BenchOptions
 from edgenet.latency.reading import read_report
-from edgenet.verbs.camera_page import camera_page
-from edgenet.webpage.latency import NOTHING_SEEN, Around, latency_report
-from edgenet.webpage.measuring import HERE, measure_in_browser
-from edgenet.webpage.viewer import Viewer
+from edgenet.web.latency_report import NOTHING_SEEN, PageContext, latency_report
+from edgenet.web.measuring import HERE, measure_in_browser
+from edgenet.web.viewers import Viewer
+from edgenet.workflows.camera import camera_page
 
-AROUND = Around("2026-11-25T12:00:00+00:00", QUICK, NOTHING_SEEN, NOTHING_SEEN)
+AROUND = PageContext("2026-11-25T12:00:00+00:00", QUICK, NOTHING_SEEN, NOTHING_SEEN)
 
 
 def sent(**changes: Any) -> dict[str, Any]:

@@ -8,16 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from edgenet_device.live.page import Address, parse_address
 
-from device_scripts.page_access import Address, parse_address
 from edgenet.errors import EdgenetError
-from edgenet.webpage.server import LARGEST_REPORT, PageServer
-from edgenet.webpage.site import PageOptions, Site, page_of
+from edgenet.web.server import LARGEST_REPORT, PageOptions, PageServer, Site, build_page
 
 
 @pytest.fixture(scope="module")
 def site(colours: Path) -> Site:
-    return page_of(colours, PageOptions(), takes_reports=True)
+    return build_page(colours, PageOptions(), takes_reports=True)
 
 
 @pytest.fixture

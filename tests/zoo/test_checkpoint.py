@@ -15,10 +15,9 @@ from safetensors import safe_open
 from torch import nn
 
 from edgenet.errors import EdgenetError
-from edgenet.zoo.checkpoint import METADATA_KEY, load_checkpoint, save_checkpoint
-from edgenet.zoo.loaded import LoadedNetwork
-from edgenet.zoo.loading import load_network
-from edgenet.zoo.normalization import TORCHVISION
+from edgenet.zoo.checkpoint import METADATA_KEY, LoadedNetwork, load_checkpoint, save_checkpoint
+from edgenet.zoo.classifier import TORCHVISION
+from edgenet.zoo.readers import load_network
 from edgenet.zoo.registry import build, parse_variant
 
 LABELS = ("cat", "dog", "Ünïcode 犬")

@@ -10,8 +10,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from edgenet.cli.models import command
-from edgenet.verbs.models import PaperRow, VariantRow, compare_with_papers, models
+from edgenet.commands.models import models_command
+from edgenet.workflows.models import PaperRow, VariantRow, compare_with_papers, models
 from edgenet.zoo.paper import FIGURES
 from edgenet.zoo.registry import catalogue
 
@@ -23,7 +23,7 @@ def rows() -> dict[str, VariantRow]:
 
 def run(*arguments: str) -> str:
     app = typer.Typer()
-    app.command()(command)
+    app.command()(models_command)
     result = CliRunner().invoke(app, arguments, env={"COLUMNS": "80"}, catch_exceptions=False)
     assert result.exit_code == 0
     return result.stdout
@@ -93,7 +93,7 @@ def test_paper_as_a_table_gives_every_reason_once() -> None:
 def test_listing_needs_no_compiler() -> None:
     """torch's symbolic shapes and compiler take seconds to import; counting goes without."""
     script = (
-        "import sys; from edgenet.verbs.models import models; models();"
+        "import sys; from edgenet.workflows.models import models; models();"
         "print([name for name in ('sympy', 'torch._dynamo') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

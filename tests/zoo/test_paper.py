@@ -11,7 +11,7 @@ from torch import nn
 from edgenet.zoo.classifier import Classifier, NetworkOptions
 from edgenet.zoo.counting import count, count_variant
 from edgenet.zoo.mobilenet_v3 import SMALL, Design, MobileNetV3
-from edgenet.zoo.paper import FIGURES, PaperFigures, comes_out, paper_figures
+from edgenet.zoo.paper import FIGURES, PaperFigures, matches_rounded, paper_figures
 from edgenet.zoo.registry import build, catalogue
 
 
@@ -40,9 +40,9 @@ def matrices(name: str) -> float:
 def test_a_figure_comes_out_or_has_a_reason_why_not(row: PaperFigures) -> None:
     mult_adds, parameters = millions(row.variant)
     if row.mult_adds is not None:
-        assert comes_out(row.mult_adds, mult_adds, row.step) == (not row.mult_adds_why), mult_adds
+        assert matches_rounded(row.mult_adds, mult_adds, row.step) == (not row.mult_adds_why), mult_adds
     if row.parameters is not None:
-        assert comes_out(row.parameters, parameters) == (not row.parameters_why), parameters
+        assert matches_rounded(row.parameters, parameters) == (not row.parameters_why), parameters
 
 
 def test_every_row_is_in_the_catalogue_once() -> None:
@@ -69,7 +69,7 @@ def test_every_row_is_in_the_catalogue_once() -> None:
     ],
 )
 def test_rounding_and_rounding_down(published: float, exact: float, step: float, same: bool) -> None:
-    assert comes_out(published, exact, step) is same
+    assert matches_rounded(published, exact, step) is same
 
 
 # The reasons, in the order of the data ----------------------------------------------------------------------------
@@ -90,24 +90,24 @@ def test_full_mobilenet_without_its_fully_connected_layer() -> None:
 def test_vgg16_without_its_fully_connected_layers() -> None:
     without = millions("vgg16_1.0_224")[0] - matrices("vgg16_1.0_224")
     assert round(without, 1) == 15346.6
-    assert comes_out(15300, without, step=100)
+    assert matches_rounded(15300, without, step=100)
 
 
 def test_squeezenet_counts_one_by_one_and_with_biases() -> None:
     twice = 2 * millions("squeezenet_1.0_227")[0]
     assert round(twice) == 1665
-    assert comes_out(1700, twice, step=100)
+    assert matches_rounded(1700, twice, step=100)
     assert all_values("squeezenet_1.0_227") == 1_248_424
-    assert comes_out(1.25, 1.248424)
+    assert matches_rounded(1.25, 1.248424)
 
 
 def test_googlenet_in_k_of_1024() -> None:
     """Its paper's table 1 gives K that sum to 6,798; both of the MobileNets paper's figures are in that unit."""
     mult_adds, parameters = (figure / 1.024 for figure in millions("googlenet_1.0_224"))
     assert int(1000 * parameters) == 6826
-    assert comes_out(6.8, parameters)
+    assert matches_rounded(6.8, parameters)
     assert round(mult_adds, 1) == 1545.6
-    assert comes_out(1550, mult_adds, step=10)
+    assert matches_rounded(1550, mult_adds, step=10)
 
 
 def test_v4_medium_in_units_of_2_to_the_20() -> None:
@@ -117,7 +117,7 @@ def test_v4_medium_in_units_of_2_to_the_20() -> None:
 
 def test_v4_small_with_batch_normalization() -> None:
     assert round(all_values("mobilenet_v4_conv_small_1.0_224") / 1e6, 2) == 3.77
-    assert comes_out(3.8, 3.77)
+    assert matches_rounded(3.8, 3.77)
 
 
 def test_xception_with_batch_normalization() -> None:
@@ -126,7 +126,7 @@ def test_xception_with_batch_normalization() -> None:
 
 def test_inception_in_k_of_1024() -> None:
     assert [round(millions("inception_v3_1.0_299", n)[1], 2) for n in (1000, 120)] == [23.80, 22.00]
-    assert comes_out(23.2, millions("inception_v3_1.0_299")[1] / 1.024)
+    assert matches_rounded(23.2, millions("inception_v3_1.0_299")[1] / 1.024)
 
 
 def v3(design: Design, width: float = 1.0) -> float:
@@ -137,7 +137,7 @@ def v3(design: Design, width: float = 1.0) -> float:
 
 def test_v3_small_0_75_with_the_first_versions_last_layer() -> None:
     assert round(v3(replace(SMALL, head=1280), 0.75), 1) == 43.8
-    assert comes_out(44, 43.8)
+    assert matches_rounded(44, 43.8)
 
 
 def test_v3_small_with_its_third_stride_a_block_later() -> None:
@@ -159,7 +159,7 @@ def test_alexnet_has_the_papers_mult_adds_by_its_groups() -> None:
     grouped = 27**2 * 256 * 25 * 48 + 13**2 * 9 * 192 * (384 + 256)
     without = millions("alexnet_1.0_227")[0] + grouped / 1e6
     assert round(without) == 1135
-    assert not comes_out(720, without, step=10)
+    assert not matches_rounded(720, without, step=10)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
 
-from edgenet.zoo.shape_rules import RULES
+from edgenet.zoo.counting import RULES
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -11,12 +11,10 @@ import pytest
 import torch
 
 from edgenet.errors import EdgenetError
-from edgenet.zoo.architectures import ARCHITECTURES
-from edgenet.zoo.classifier import NetworkOptions
-from edgenet.zoo.labels import imagenet_labels, labels_for
+from edgenet.zoo.classifier import CENTRED, SLIM, TORCHVISION, NetworkOptions, Normalization, PixelNetwork
 from edgenet.zoo.mobilenet_v2 import InvertedResidual, make_divisible
-from edgenet.zoo.normalization import CENTRED, SLIM, TORCHVISION, Normalization, PixelNetwork
-from edgenet.zoo.registry import Variant, build, catalogue, parse_variant
+from edgenet.zoo.readers import imagenet_labels, labels_for
+from edgenet.zoo.registry import ARCHITECTURES, Variant, build, catalogue, parse_variant
 
 
 def test_names_go_there_and_back() -> None:

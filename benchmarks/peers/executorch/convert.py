@@ -22,7 +22,7 @@ from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
 from benchmarks.normalizations import parse
 from benchmarks.peers.calibration import channels_first, normalized_photos
-from edgenet.zoo.loading import load_network
+from edgenet.zoo.readers import load_network
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from ai_edge_quantizer import calibrator, quantizer, recipe
 
 from benchmarks.normalizations import parse
 from benchmarks.peers.calibration import normalized_photos
-from edgenet.zoo.loading import load_network
+from edgenet.zoo.readers import load_network
 
 SIGNATURE, INPUT = "serving_default", "args_0"
 

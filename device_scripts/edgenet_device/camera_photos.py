@@ -1,0 +1,137 @@
+"""Takes photos with a camera, for a folder on this machine or to send to another machine."""
+
+from __future__ import annotations
+
+import base64
+import json
+import select
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from typing import Any, Callable, TextIO
+
+import cv2
+
+from edgenet_device.collecting import QUALITY, Collector, EverySeconds, Moments, Photo, collect
+from edgenet_device.entry import ended_by_signals
+from edgenet_device.errors import EdgenetError
+from edgenet_device.frames.files import is_live, note_on_stderr
+from edgenet_device.live.loop import Health
+from edgenet_device.live.source import LiveStatus, live_source
+
+
+def collect_here(collector: Collector, source: str, every: float | None, count: int | None) -> int:
+    """Collect photos until there are enough, the source ends, or Ctrl-C; return the exit status.
+
+    Args:
+        every: seconds between two photos; None takes one at each key press. If the source is a file or a
+            folder, None makes every frame a candidate.
+        count: stop after this many kept photos; None for no limit.
+
+    Raises:
+        EdgenetError: the source or the folder cannot be used.
+    """
+    with ended_by_signals() as ended, ExitStack() as open_parts:
+        moments: Moments = EverySeconds(every or 0.0)
+        if every is None and is_live(source):
+            moments = open_parts.enter_context(Keys())
+            print("space or Enter takes a photo, q ends", flush=True)
+        with suppress(KeyboardInterrupt):
+            collect(_photos(source, _nothing_comes, open_parts), collector, moments, print, count)
+    print(f"{collector.kept} photos kept", flush=True)
+    return ended.status
+
+
+def send(source: str, every: float, out: TextIO) -> int:
+    """Send photos until the source ends or the program is stopped; return the exit status.
+
+    Args:
+        every: least seconds between two photos of a camera or stream; of a file, every frame is sent.
+        out: receives one line of JSON per photo.
+
+    Raises:
+        EdgenetError: the source cannot be used.
+    """
+    pause = EverySeconds(every if is_live(source) else 0.0)
+
+    def silent(state: dict[str, Any]) -> None:
+        _write(out, state)
+
+    with ended_by_signals() as ended, ExitStack() as open_parts:
+        try:
+            for photo in _photos(source, silent, open_parts):
+                if not pause.due():
+                    continue
+                pause.judged(True)
+                jpeg = cv2.imencode(".jpg", photo.pixels, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()
+                _write(out, {"type": "photo", "jpeg": base64.b64encode(jpeg).decode()})
+        except KeyboardInterrupt:
+            pass
+    return ended.status
+
+
+def _photos(source: str, silent: Callable[[dict[str, Any]], None], open_parts: ExitStack) -> Iterator[Photo]:
+    stop = threading.Event()
+    told = LiveStatus(Health(), note_on_stderr)
+    newest = live_source(source, None, told, stop.is_set, lambda seconds: silent(told.silence(seconds)))
+    open_parts.enter_context(newest)
+    open_parts.callback(stop.set)
+    while (taken := newest.take()) is not None:
+        yield Photo(taken.pixels)
+
+
+def _nothing_comes(state: dict[str, Any]) -> None:
+    """Drop the state: `Told` already prints a remark on stderr when the source fails."""
+
+
+def _write(out: TextIO, line: dict[str, Any]) -> None:
+    out.write(json.dumps(line) + "\n")
+    out.flush()
+
+
+# ==== device_scripts.keys
+# Reads single key presses from the terminal while the program does something else.
+
+
+class Keys:
+    """The terminal's keys; use it as a context manager, which restores the terminal's settings at the end.
+
+    It serves as the `Moments` of `collecting`: space or Enter takes a photo; q and Esc raise
+    KeyboardInterrupt, as Ctrl-C does.
+
+    Raises:
+        EdgenetError: there is no terminal, or it cannot deliver single keys.
+    """
+
+    def __enter__(self) -> Keys:
+        try:
+            import termios
+            import tty
+        except ImportError:
+            raise EdgenetError(
+                "this system's terminal cannot report single keys", "give --every SECONDS"
+            ) from None
+        if not sys.stdin.isatty():
+            raise EdgenetError("there is no terminal to press keys in", "give --every SECONDS")
+        self._before = termios.tcgetattr(sys.stdin)
+        tty.setcbreak(sys.stdin)
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        import termios
+
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, self._before)
+
+    def due(self) -> bool:
+        """Return whether space or Enter was pressed since the last call."""
+        wanted = False
+        while select.select([sys.stdin], [], [], 0)[0]:
+            key = sys.stdin.read(1)
+            if key in ("q", "\x1b", ""):
+                raise KeyboardInterrupt
+            wanted = wanted or key in (" ", "\n")
+        return wanted
+
+    def judged(self, kept: bool) -> None:
+        """Do nothing: the next key press decides about the next photo, whatever became of this one."""

@@ -1,0 +1,1 @@
+"""Frames: photos, folders, videos, USB and CSI cameras, and the newest frame of a camera."""

@@ -1,0 +1,222 @@
+"""Reads frames one after another from a photo, a folder of photos, a video file, a camera or a stream."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Generator, Iterator
+from importlib import util
+from pathlib import Path
+from typing import Callable
+from urllib.parse import urlsplit, urlunsplit
+
+import cv2
+import numpy as np
+
+from edgenet_device.errors import EdgenetError
+from edgenet_device.frames.frame import Frame, Note
+from edgenet_device.frames.photos import PHOTO_SUFFIXES, list_photos, read_photo, starts_like_photo
+from edgenet_device.frames.usb import camera_frames, grab, lasting_number, open_camera, retrieve
+from edgenet_device.silence_stderr import quiet_native_stderr
+
+_CAMERA = re.compile(r"(/dev/video)?(\d+)")
+_CSI = re.compile(r"csi(?::(\d+))?")
+_STREAM = re.compile(r"(?:rtsps?|https?|udp|rtmp|tcp)://.+", re.IGNORECASE)
+STREAM_TIMEOUT_MS = 5000
+
+
+def note_on_stderr(message: str) -> None:
+    """Print a remark that is not an error on stderr."""
+    print(f"note: {message}", file=sys.stderr, flush=True)
+
+
+def read_frames(
+    source: str, every: int = 1, note: Note = note_on_stderr, network: int | None = None
+) -> Iterator[Frame]:
+    """Open a source and return its frames.
+
+    Args:
+        source: the path of a photo, of a folder of photos or of a video; /dev/videoN for a USB camera, csi or
+            csi:1 for a Raspberry Pi's own camera, a number for either; or the URL of a stream (rtsp://,
+            http://, ...).
+        every: use every n-th photo or frame; those between are not decoded.
+        note: called with remarks, such as which photos of a folder were skipped.
+        network: side of the network's input, pixels, for cameras that can also deliver a smaller picture of
+            every frame.
+
+    Returns:
+        an iterator of frames; that of a camera or stream ends only with an error. A video or camera reuses
+        its buffer, so a frame is valid only until the next one is requested. Close the iterator (or exhaust
+        it) to release the device.
+
+    Raises:
+        EdgenetError: the source is missing or unreadable; raised by this call or while iterating.
+    """
+    if every < 1:
+        raise EdgenetError(f"every {every}th frame requested", "give at least 1")
+    csi = _csi_position(source, note)
+    if csi is not None:
+        from edgenet_device.frames.csi import open_csi
+
+        return open_csi(csi, every, network)
+    camera = _CAMERA.fullmatch(source)
+    if camera:
+        number = int(camera.group(2))
+        return camera_frames(open_camera(number), number, every)
+    if _STREAM.fullmatch(source):
+        shown = without_password(source)
+        return _stream_frames(_open_stream(source, shown), shown, every)
+    path = Path(source)
+    if path.is_dir():
+        return _folder_frames(path, list_photos(path)[::every], note)
+    if _is_photo(path):
+        return iter([Frame(path.name, read_photo(path))])
+    return _video_frames(_open_video(path), path, every, note)
+
+
+def is_live(source: str) -> bool:
+    """Return whether the source is a camera or stream: its frames keep coming, and are lost unless taken."""
+    return any(kind.fullmatch(source) for kind in (_CAMERA, _CSI, _STREAM))
+
+
+def found_again(source: str) -> Callable[[], str]:
+    """Return a function that gives the same camera's current name, even if its number changes later.
+
+    Call this while the camera is still attached: it remembers the camera's USB socket.
+    """
+    camera = _CAMERA.fullmatch(source)
+    socket = lasting_number(int(camera.group(2))) if camera else None
+    if socket is None:
+        return lambda: source
+    return lambda: os.path.realpath(socket) if socket.exists() else source
+
+
+def _csi_position(source: str, note: Note) -> int | None:
+    """Return the position of the CSI camera that the source names; None if it names no CSI camera.
+
+    A plain number means a CSI camera if there is one at that position.
+    """
+    csi = _CSI.fullmatch(source)
+    if csi:
+        return int(csi.group(1) or 0)
+    if not source.isdecimal() or util.find_spec("picamera2") is None:
+        return None
+    from edgenet_device.frames.csi import (
+        csi_cameras,  # imported late: picamera2 takes seconds to import on a Pi
+    )
+
+    try:
+        return int(source) if int(source) < len(csi_cameras()) else None
+    except EdgenetError as error:
+        note(str(error))
+        return None
+
+
+def without_password(url: str) -> str:
+    """Return a URL that may be shown: without user name and password."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def _is_photo(path: Path) -> bool:
+    if path.suffix.lower() in PHOTO_SUFFIXES:
+        return True
+    return starts_like_photo(_head(path)[:16])
+
+
+def _head(path: Path) -> bytes:
+    try:
+        if path.exists() and not path.is_file():
+            raise EdgenetError(f"{path} is not a regular file", "give a photo, a folder, a video or a camera")
+        with path.open("rb") as file:
+            return file.read(4096)
+    except FileNotFoundError:
+        raise EdgenetError(
+            f"{path} does not exist", "give a photo, a folder of photos, a video, or a camera such as 0"
+        ) from None
+    except OSError as error:
+        raise EdgenetError(f"cannot read {path}: {error.strerror}", "check its permissions") from error
+
+
+def _folder_frames(folder: Path, photos: list[Path], note: Note) -> Iterator[Frame]:
+    """Yield the readable photos; at the end, report how many others were skipped, and why."""
+    skipped: list[str] = []
+    try:
+        for path in photos:
+            try:
+                pixels = read_photo(path, str(path.relative_to(folder)))
+            except EdgenetError as error:
+                skipped.append(error.found)
+                continue
+            yield Frame(path.relative_to(folder).as_posix(), pixels)
+    finally:
+        if skipped:
+            note(f"skipped {len(skipped)} of {len(photos)} photos in {folder}: {' | '.join(skipped)}")
+    if len(skipped) == len(photos):
+        raise EdgenetError(f"none of the {len(photos)} photos in {folder} can be read", "see the note above")
+
+
+def _open_video(path: Path) -> cv2.VideoCapture:
+    head = _head(path)
+    # FFmpeg plays any text file as a "video" of a terminal, so a file without a NUL byte is refused here.
+    if not head or b"\0" not in head:
+        what = "is empty (0 bytes)" if not head else "is neither a photo nor a video"
+        raise EdgenetError(
+            f"{path} {what}", "give a photo, a folder of photos, a video, or a camera such as 0"
+        )
+    with quiet_native_stderr():
+        capture = cv2.VideoCapture(os.fspath(path))
+    if not capture.isOpened():
+        raise EdgenetError(
+            f"{path} is not a video that OpenCV can open", "convert it to MP4 (H.264) or AVI (MJPEG)"
+        )
+    return capture
+
+
+def _video_frames(capture: cv2.VideoCapture, path: Path, every: int, note: Note) -> Iterator[Frame]:
+    stated = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    grabbed = yield from _decoded(capture, path.name, every)
+    if not grabbed:
+        raise EdgenetError(
+            f"no frame of {path} can be decoded: the video is damaged or its codec is unknown",
+            "convert it to MP4 (H.264)",
+        )
+    if grabbed < stated:
+        note(f"{path} states {stated} frames, {grabbed} could be read: the file may be truncated")
+
+
+def _decoded(capture: cv2.VideoCapture, name: str, every: int) -> Generator[Frame, None, int]:
+    """Yield the frames of a video or stream until one cannot be read; return how many were read."""
+    buffer: np.ndarray | None = None
+    grabbed = 0
+    try:
+        while grab(capture):
+            grabbed += 1
+            if (grabbed - 1) % every == 0:
+                buffer = retrieve(capture, buffer)
+                if buffer is None:
+                    break
+                yield Frame(f"{name}#{grabbed - 1}", buffer)
+    finally:
+        capture.release()
+    return grabbed
+
+
+def _open_stream(url: str, shown: str) -> cv2.VideoCapture:
+    limits = [
+        cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
+        STREAM_TIMEOUT_MS,
+        cv2.CAP_PROP_READ_TIMEOUT_MSEC,
+        STREAM_TIMEOUT_MS,
+    ]
+    with quiet_native_stderr():
+        capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits)
+    if not capture.isOpened():
+        raise EdgenetError(f"no video comes from {shown}", "check the address and that the sender runs")
+    return capture
+
+
+def _stream_frames(capture: cv2.VideoCapture, shown: str, every: int) -> Iterator[Frame]:
+    grabbed = yield from _decoded(capture, shown, every)
+    raise EdgenetError(f"the stream {shown} stopped after {grabbed} frames", "check that the sender runs")

@@ -1,0 +1,136 @@
+"""Reads frames from a camera that the system shows as /dev/videoN, which is mostly a USB camera."""
+
+from __future__ import annotations
+
+import glob
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edgenet_device.errors import EdgenetError
+from edgenet_device.frames.frame import Frame
+from edgenet_device.silence_stderr import quiet_native_stderr
+
+CAMERA_SIZE = (640, 480)
+_BGR3 = cv2.VideoWriter.fourcc(*"BGR3")
+_LINUX = sys.platform.startswith("linux")
+
+
+def open_camera(number: int) -> cv2.VideoCapture:
+    """Open a camera at 640x480, or at the nearest size that it offers.
+
+    Raises:
+        EdgenetError: the camera is missing, may not be used, is in use, or cannot be opened; the message says
+            which.
+    """
+    device = f"/dev/video{number}"
+    if _LINUX:
+        _check_node(device)
+    with quiet_native_stderr():
+        capture = cv2.VideoCapture(number, cv2.CAP_V4L2 if _LINUX else cv2.CAP_ANY)
+        capture.set(cv2.CAP_PROP_FRAME_WIDTH, CAMERA_SIZE[0])
+        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, CAMERA_SIZE[1])
+        capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # so that a read gives the newest frame, not a queued one
+    if not capture.isOpened():
+        users = users_of(device)
+        if users:
+            raise EdgenetError(f"camera {number} is in use by {', '.join(users)}", "close that program first")
+        raise EdgenetError(
+            f"camera {number} cannot be opened", "close programs that may use it, or give another number"
+        )
+    return capture
+
+
+def camera_frames(capture: cv2.VideoCapture, number: int, every: int) -> Iterator[Frame]:
+    """Yield every n-th frame of a camera until it fails; release the camera at the end.
+
+    Raises:
+        EdgenetError: the camera stopped, or gave a frame that cannot be decoded.
+    """
+    buffer: np.ndarray | None = None
+    grabbed = 0
+    try:
+        while True:
+            if not grab(capture):
+                raise EdgenetError(
+                    f"camera {number} stopped after {grabbed} frames", "check its cable and power"
+                )
+            grabbed += 1
+            if (grabbed - 1) % every == 0:
+                buffer = retrieve(capture, buffer)
+                if buffer is None:
+                    raise EdgenetError(
+                        f"camera {number} gave a frame that cannot be decoded", "try another mode"
+                    )
+                yield Frame(f"camera {number}#{grabbed - 1}", buffer)
+    finally:
+        capture.release()
+
+
+def grab(capture: cv2.VideoCapture) -> bool:
+    """Take the next frame without decoding it; return false if none comes."""
+    with quiet_native_stderr():
+        return bool(capture.grab())
+
+
+def retrieve(capture: cv2.VideoCapture, buffer: np.ndarray | None) -> np.ndarray | None:
+    """Decode the frame taken last, into `buffer` if that fits.
+
+    Returns:
+        uint8 BGR [height, width, 3]; None if the frame is damaged.
+    """
+    with quiet_native_stderr():
+        decoded, pixels = capture.retrieve(buffer)
+    return _as_bgr(pixels, capture) if decoded else None
+
+
+def _as_bgr(pixels: np.ndarray, capture: cv2.VideoCapture) -> np.ndarray | None:
+    """Return a frame as [height, width, 3], whatever shape OpenCV gave it; None if it is not a picture."""
+    if pixels.ndim == 3:
+        return pixels
+    size = int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)), int(capture.get(cv2.CAP_PROP_FRAME_WIDTH))
+    if pixels.shape == size:
+        return cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR)
+    # OpenCV 4.11 returns a camera's BGR3 frames as raw memory: one row of bytes.
+    if capture.get(cv2.CAP_PROP_FOURCC) == _BGR3 and pixels.size == size[0] * size[1] * 3:
+        return pixels.reshape(*size, 3)
+    return None
+
+
+def lasting_number(number: int, links: Path = Path("/dev/v4l/by-path")) -> Path | None:
+    """Return the link named after the camera's USB socket; None if there is none.
+
+    The link stays the same when the camera gets another number after it was unplugged.
+    """
+    for link in sorted(links.glob("*")) if links.is_dir() else ():
+        if os.path.realpath(link) == f"/dev/video{number}":
+            return link
+    return None
+
+
+def users_of(device: str, processes: Path = Path("/proc")) -> list[str]:
+    """Return the other programs that hold a device open, as "name (process 12)"; only the user's own show."""
+    found = []
+    for folder in processes.glob("[0-9]*"):
+        try:
+            if any(os.readlink(link) == device for link in (folder / "fd").iterdir()):
+                found.append(f"{(folder / 'comm').read_text().strip()} (process {folder.name})")
+        except OSError:  # the process belongs to another user, or it has ended meanwhile
+            continue
+    return [user for user in found if not user.endswith(f"(process {os.getpid()})")]
+
+
+def _check_node(device: str) -> None:
+    if not os.path.exists(device):
+        attached = ", ".join(sorted(glob.glob("/dev/video*"))) or "none"
+        raise EdgenetError(
+            f"there is no camera {device} (attached: {attached})", "plug it in or give another number"
+        )
+    if not os.access(device, os.R_OK | os.W_OK):
+        raise EdgenetError(
+            f"no permission to use {device}", "sudo usermod -aG video $USER, then log in again"
+        )

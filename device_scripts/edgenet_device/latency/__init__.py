@@ -1,0 +1,1 @@
+"""Latency on this device: how it is measured, under which conditions, and the report."""

@@ -1,0 +1,284 @@
+"""The live camera's loop: it takes the newest frame and yields smoothed labels and the time of each stage."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgenet_device.frames.newest import EveryFrame, NewestFrame
+from edgenet_device.latency.conditions import read_conditions
+from edgenet_device.latency.samples import percentile
+from edgenet_device.preprocess import RULE, CentreSquare, top_k
+from edgenet_device.runtime import Classifier
+
+RECENT = 120
+"""Number of latest frames that the frame rate and the latency are computed over."""
+PACE_EVERY = 10
+"""Frames between two updates of rate and latency: nobody reads faster, and it spares a Pi the work."""
+LOOK_SECONDS = 2.0
+"""Seconds between two readings of temperature and throttling; on a Pi each reading starts a process."""
+
+
+@dataclass(frozen=True)
+class LabelOptions:
+    """How to turn frames into labels.
+
+    Attributes:
+        top: number of labels to give.
+        threshold: if the best score is below this, 0..1, the label is None.
+        half_life_s: half-life of the scores' moving average, seconds; 0 for no smoothing.
+    """
+
+    top: int = 5
+    threshold: float = 0.3
+    half_life_s: float = 0.3
+
+
+@dataclass(frozen=True)
+class FrameResult:
+    """The result for one frame.
+
+    Attributes:
+        number: the frame's number, counted from 1.
+        name: the frame's name.
+        pixels: uint8 BGR [H,W,3]; valid until the next frame.
+        top: (class index, label, smoothed score) from best to worst.
+        label: the best label; None where its score is below the threshold.
+        stage_ns: nanoseconds of each of STAGES; the first is the wait for the frame.
+        missed: number of the camera's frames that were skipped since the beginning.
+        fps: frames classified per second; None before the second one.
+        p50_ms: median time from a frame's capture to its labels over the latest RECENT frames, milliseconds.
+    """
+
+    number: int
+    name: str
+    pixels: np.ndarray
+    top: tuple[tuple[int, str, float], ...]
+    label: str | None
+    stage_ns: tuple[int, ...]
+    missed: int
+    fps: float | None
+    p50_ms: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the result in JSON's types, without the pixels."""
+        return {
+            "frame": self.number,
+            "name": self.name,
+            "label": self.label,
+            "top": [{"index": i, "label": label, "score": round(score, 4)} for i, label, score in self.top],
+            "ms": dict(zip(STAGES, (round(ns / 1e6, 3) for ns in self.stage_ns))),
+            "fps": None if self.fps is None else round(self.fps, 1),
+            "p50_ms": round(self.p50_ms, 2),
+            "missed": self.missed,
+        }
+
+
+def watch(
+    classifier: Classifier, newest: NewestFrame | EveryFrame, watching: LabelOptions
+) -> Iterator[FrameResult]:
+    """Classify the newest frame again and again until the source ends; yield each result.
+
+    Raises:
+        EdgenetError: the source failed.
+    """
+    smoother, pace = Smoother(watching.half_life_s), Pace()
+    rule: CentreSquare | None = None
+    number = missed = 0
+    while True:
+        asked = time.perf_counter_ns()
+        taken = newest.take()
+        if taken is None:
+            return
+        began = time.perf_counter_ns()
+        picture = taken.pixels if taken.small is None else taken.small
+        if rule is None or rule.frame_shape != picture.shape[:2]:
+            rule = CentreSquare(picture.shape[:2], classifier.size)
+        rule.write(picture, classifier.input_view())
+        prepared = time.perf_counter_ns()
+        classifier.invoke()
+        inferred = time.perf_counter_ns()
+        scores = smoother.update(classifier.scores(), taken.captured_ns)
+        top = tuple((i, classifier.labels[i], score) for i, score in top_k(scores, watching.top))
+        done = time.perf_counter_ns()
+        number, missed = number + 1, missed + taken.missed
+        pace.add(done, done - taken.captured_ns)
+        yield FrameResult(
+            number,
+            taken.name,
+            taken.pixels,
+            top,
+            top[0][1] if top and top[0][2] >= watching.threshold else None,
+            (began - asked, prepared - began, inferred - prepared, done - inferred),
+            missed,
+            pace.fps,
+            pace.p50_ms,
+        )
+
+
+class Pace:
+    """The frame rate and the latency over the latest RECENT frames.
+
+    Attributes:
+        fps: frames per second; None before the second frame.
+        p50_ms: median time from a frame's capture to its labels, milliseconds.
+    """
+
+    def __init__(self) -> None:
+        self.fps: float | None = None
+        self.p50_ms = 0.0
+        self._moments: deque[int] = deque(maxlen=RECENT)
+        self._latencies: deque[int] = deque(maxlen=RECENT)
+        self._added = 0
+
+    def add(self, done_ns: int, latency_ns: int) -> None:
+        """Count a frame: when its labels were ready, and how long after its capture that was."""
+        self._moments.append(done_ns)
+        self._latencies.append(latency_ns)
+        self._added += 1
+        if self._added > PACE_EVERY and self._added % PACE_EVERY:
+            return
+        self.p50_ms = percentile(np.array(self._latencies), 50) / 1e6
+        if len(self._moments) > 1:
+            self.fps = (len(self._moments) - 1) / ((self._moments[-1] - self._moments[0]) / 1e9)
+
+
+class Health:
+    """The device's temperature and throttling, read every LOOK_SECONDS in a separate thread.
+
+    Attributes:
+        temperature: temperature of the hottest sensor, degrees Celsius; None where the device reports none.
+        warnings: what throttles the device now, such as "under-voltage".
+    """
+
+    def __init__(self) -> None:
+        self.temperature: float | None = None
+        self.warnings: tuple[str, ...] = ()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="health", daemon=True)
+
+    def __enter__(self) -> Health:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        self._stop.set()
+
+    def _run(self) -> None:
+        while True:
+            seen = read_conditions()
+            self.temperature = max((seen.temperatures_celsius or {}).values(), default=None)
+            self.warnings = tuple((seen.throttling or {}).get("now", ()))
+            if self._stop.wait(LOOK_SECONDS):
+                return
+
+
+# ==== device_scripts.smoothing
+# Smooths scores over time, so that the shown labels do not flicker.
+
+
+class Smoother:
+    """An exponential moving average of scores, with a half-life in seconds so that any frame rate will do.
+
+    Args:
+        half_life_s: seconds after which a score's weight has halved; 0 for no smoothing.
+    """
+
+    def __init__(self, half_life_s: float) -> None:
+        self.half_life_s = half_life_s
+        self._average: np.ndarray | None = None
+        self._time_ns = 0
+
+    def update(self, scores: np.ndarray, time_ns: int) -> np.ndarray:
+        """Add a frame's scores and return the new average, float32 [classes], valid until the next call.
+
+        Args:
+            scores: float32 [classes].
+            time_ns: when the frame was captured, nanoseconds.
+        """
+        if self._average is None or self.half_life_s == 0:
+            self._average = scores.astype(np.float32)
+        else:
+            keep = 0.5 ** ((time_ns - self._time_ns) / 1e9 / self.half_life_s)
+            self._average *= keep
+            self._average += (1 - keep) * scores
+        self._time_ns = time_ns
+        return self._average
+
+
+# ==== device_scripts.stage_summary
+# Summarizes how long each stage of the frames took.
+
+STAGES = ("capture", "preprocess", "inference", "postprocess")
+KEPT_TIMES = 10_000
+"""The summary covers at most this many of the latest frames, because a camera may run for days."""
+
+
+def summary(classifier: Classifier, times: Iterable[tuple[int, ...]], count: int) -> dict[str, Any]:
+    """Return each stage's median (p50, ms) and its share of the sum of the four medians, ready for JSON.
+
+    Args:
+        times: for each timed frame, the nanoseconds of each of STAGES.
+        count: number of all frames, timed or not.
+    """
+    columns = np.array(list(times), np.int64).T
+    medians = [percentile(column, 50) / 1e6 for column in columns]
+    total = sum(medians)
+    return {
+        "type": "summary",
+        "schema": "edgenet.classify.v1",
+        "frames": count,
+        "frames_timed": columns.shape[1],
+        "stages": {
+            stage: {"p50_ms": median, "share": median / total if total else None}
+            for stage, median in zip(STAGES, medians)
+        },
+        "sum_of_p50_ms": total,
+        "model": {
+            "file": classifier.model.path.name,
+            "sha256": classifier.model.sha256,
+            "size": classifier.size,
+        },
+        "preprocessing": RULE,
+        "runtime": {"name": classifier.runtime.name, "version": classifier.runtime.version},
+        "delegate": classifier.delegate.as_dict(),
+        "threads": classifier.threads,
+    }
+
+
+def one_line(facts: dict[str, Any]) -> str:
+    """Return a summary as one line of text."""
+    runtime, threads = facts["runtime"], facts["threads"]
+    return (
+        f"{facts['frames']} frame{'s' * (facts['frames'] != 1)}  ·  "
+        f"inference {facts['stages']['inference']['p50_ms']:.2f} ms (p50)  ·  whole frame "
+        f"{facts['sum_of_p50_ms']:.2f} ms  ·  {runtime['name']} {runtime['version']}, "
+        f"{threads} thread{'s' * (threads != 1)}"
+    )
+
+
+def table(facts: dict[str, Any]) -> str:
+    """Return a summary as a table."""
+    lines = [f"\n{'stage':<12} {'p50 ms':>8} {'share':>7}"]
+    for stage, row in facts["stages"].items():
+        share = "-" if row["share"] is None else f"{row['share'] * 100:.0f} %"
+        lines.append(f"{stage:<12} {row['p50_ms']:>8.2f} {share:>7}")
+    delegate = facts["delegate"]
+    taken = (
+        "unknown"
+        if delegate["nodes_total"] is None
+        else f"{delegate['nodes_taken']} of {delegate['nodes_total']}"
+    )
+    lines.append(f"{'sum':<12} {facts['sum_of_p50_ms']:>8.2f}")
+    lines.append(
+        f"{one_line(facts).split('  ·  ')[-1]}; nodes taken by {delegate['name'] or 'a delegate'}: {taken}"
+    )
+    if "contact_sheet" in facts:
+        lines.append(f"contact sheet: {facts['contact_sheet']}")
+    return "\n".join(lines)

@@ -1,0 +1,146 @@
+"""Shows in a terminal what the camera sees, redrawn in place; without a terminal, one line per change."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from typing import Any, TextIO
+
+import cv2
+import numpy as np
+
+from edgenet_device.errors import EdgenetError
+from edgenet_device.live.drawing import overlaid
+
+REDRAW_SECONDS = 0.1
+_BAR = "█"
+_CLEAR_LINE, _CLEAR_BELOW, _DIM, _BOLD, _PLAIN = "\x1b[K", "\x1b[J", "\x1b[2m", "\x1b[1m", "\x1b[0m"
+_NOTHING = "nothing I know"
+
+
+class LiveScreen:
+    """Draws states on a terminal: this process's own, or those that another machine sends as JSON.
+
+    Args:
+        out: the terminal; any other stream receives one line whenever the label changes.
+    """
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._terminal = out.isatty()
+        self._lines = 0
+        self._drawn = 0.0
+        self._label: str | None = ""
+        self._state: dict[str, Any] = {}
+
+    def show(self, state: dict[str, Any]) -> None:
+        """Show a state from `Seen.as_dict`, or only the entries that changed while no frame comes.
+
+        A state may also have `temperature` (degrees Celsius or None), `warnings`, and `lost` (why no frame
+        comes).
+        """
+        self._state = {**self._state, **state}
+        if not self._terminal:
+            self._print_change()
+        elif time.monotonic() - self._drawn >= REDRAW_SECONDS:
+            self._drawn = time.monotonic()
+            self._draw(screen_lines(self._state, shutil.get_terminal_size().columns))
+
+    def _print_change(self) -> None:
+        label = self._state.get("label")
+        if label == self._label or "top" not in self._state:
+            return
+        self._label = label
+        score = f" {100 * self._state['top'][0]['score']:.1f} %" if label is not None else ""
+        print(f"{self._state['name']}:  {label or _NOTHING}{score}", file=self._out, flush=True)
+
+    def _draw(self, lines: list[str]) -> None:
+        back = f"\x1b[{self._lines}A\r" if self._lines else ""
+        body = "".join(f"{line}{_CLEAR_LINE}\n" for line in lines)
+        self._out.write(f"{back}{body}{_CLEAR_BELOW}")
+        self._out.flush()
+        self._lines = len(lines)
+
+
+def screen_lines(state: dict[str, Any], columns: int) -> list[str]:
+    """Return the screen's lines for one state, cut to `columns` characters.
+
+    A row of the list never gets narrower than 6 characters for the name and 4 for the bar.
+    """
+    bar = max(columns // 3, 4)
+    name = max(min(28, columns - bar - 12), 6)
+    lines = [_BOLD + _cut(_plain(state.get("label") or _NOTHING), columns) + _PLAIN, ""]
+    for row in state.get("top", ()):
+        label, score = _plain(row["label"]), row["score"]
+        lines.append(f"  {_cut(label, name):<{name}} {_BAR * round(score * bar):<{bar}} {100 * score:5.1f} %")
+    lines += ["", _DIM + _cut(_speed(state), columns) + _PLAIN]
+    wrong = (state.get("lost"), *state.get("warnings", ()))
+    return lines + [_cut(f"! {_plain(warning)}", columns) for warning in wrong if warning]
+
+
+def _speed(state: dict[str, Any]) -> str:
+    if "p50_ms" not in state:
+        return "waiting for the camera"
+    rate = "" if state["fps"] is None else f"{state['fps']:.1f} frames/s · "
+    heat = "" if state.get("temperature") is None else f" · {state['temperature']:.0f} °C"
+    return f"{rate}{state['p50_ms']:.1f} ms from frame to label · {state['missed']} frames skipped{heat}"
+
+
+def _plain(text: str) -> str:
+    """Replace what a terminal could take as a command: labels come from files that others wrote."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+# ==== device_scripts.live_window
+# Shows the live camera in a desktop window.
+
+_TITLE = "edgenet"
+_KEYS_THAT_END = (ord("q"), 27)
+_PROBE = "import cv2; cv2.namedWindow('edgenet'); cv2.waitKey(1)"
+
+
+class LiveWindow:
+    """A window with the labelled frames; closing it, q and Esc raise KeyboardInterrupt, as Ctrl-C does.
+
+    Raises:
+        EdgenetError: no window can be opened; the message says why.
+    """
+
+    def __enter__(self) -> LiveWindow:
+        _check()
+        cv2.namedWindow(_TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        cv2.destroyAllWindows()
+
+    def show(self, state: dict[str, Any], pixels: np.ndarray | None) -> None:
+        """Show a frame; without one, only check the keys and whether the window was closed."""
+        if pixels is not None:
+            cv2.imshow(_TITLE, overlaid(pixels, state))
+        key = cv2.waitKey(1) & 0xFF
+        if key in _KEYS_THAT_END or cv2.getWindowProperty(_TITLE, cv2.WND_PROP_VISIBLE) < 1:
+            raise KeyboardInterrupt
+
+
+def _check() -> None:
+    """Try to open a window in another process first: Qt kills its process if it cannot reach the display."""
+    if sys.platform.startswith("linux") and not {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ):
+        raise EdgenetError(
+            "there is no display for a window", "use --serve, or start it in a terminal of the desktop"
+        )
+    done = subprocess.run([sys.executable, "-c", _PROBE], capture_output=True, check=False)
+    if done.returncode == 0:
+        return
+    if b"not implemented" in done.stderr:
+        raise EdgenetError(
+            "this OpenCV was built without windows", "use --serve, or install opencv-python (not -headless)"
+        )
+    raise EdgenetError("no window can be opened on this display", "use --serve")

@@ -1,0 +1,265 @@
+"""The LiteRT runtime, which every report names, and a classifier that uses it.
+
+The runtime is `ai-edge-litert` where that works, else `tflite-runtime` (32-bit Raspberry Pi OS, Python 3.9),
+which needs numpy below 2.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import asdict, dataclass
+from importlib import metadata, util
+from typing import Any
+
+import numpy as np
+
+from edgenet_device.errors import EdgenetError
+from edgenet_device.model_file import ModelFile
+from edgenet_device.silence_stderr import quiet_native_stderr
+
+_CANDIDATES = (("ai-edge-litert", "ai_edge_litert"), ("tflite-runtime", "tflite_runtime"))
+_INSTALL = "pip install ai-edge-litert (32-bit Pi: pip install tflite-runtime 'numpy<2')"
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A runtime that was imported.
+
+    Attributes:
+        name: the runtime's name on PyPI.
+        version: its version; None when it states none.
+        interpreter: its class `Interpreter`.
+    """
+
+    name: str
+    version: str | None
+    interpreter: Any
+
+
+def load_runtime() -> Runtime:
+    """Import the first runtime that works.
+
+    Raises:
+        EdgenetError: none is installed or none can be imported; the message says why and what to install.
+    """
+    failures: list[str] = []
+    for name, package in _CANDIDATES:
+        if util.find_spec(package) is None:
+            continue
+        if package == "tflite_runtime" and int(np.__version__.split(".")[0]) >= 2:
+            # Checked first, because the failing import would print pages of text.
+            failures.append(f"{name} needs numpy below 2, found {np.__version__}")
+            continue
+        try:
+            module = importlib.import_module(f"{package}.interpreter")
+        except (ImportError, OSError, AttributeError) as error:
+            failures.append(f"{name} cannot be imported: {' '.join(str(error).split())}")
+            continue
+        return Runtime(name, _version(name, package), module.Interpreter)
+    raise EdgenetError("; ".join(failures) or "no LiteRT runtime is installed", _INSTALL)
+
+
+def make_interpreter(runtime: Runtime, model: ModelFile, threads: int) -> Any:
+    """Return an interpreter with its tensors allocated and its delegate applied.
+
+    Raises:
+        EdgenetError: the runtime refuses the model, or `threads` is below 1.
+    """
+    if threads < 1:
+        raise EdgenetError(f"{threads} threads requested", "give at least 1")
+    try:
+        with quiet_native_stderr():
+            interpreter = runtime.interpreter(model_content=model.data, num_threads=threads)
+            interpreter.allocate_tensors()
+    except (ValueError, RuntimeError, UnicodeDecodeError, MemoryError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise EdgenetError(
+            f"{runtime.name} {runtime.version} cannot load {model.path}: {reason}", "convert the model again"
+        ) from error
+    return interpreter
+
+
+class Classifier:
+    """A network with edgenet's layout: its input is uint8 RGB [1,H,H,3], its output is float32 [1,classes].
+
+    For each frame, write into `input_view()` without keeping the view, call `invoke()`, then `scores()`.
+
+    Args:
+        model: from `open_model`.
+        runtime: from `load_runtime`.
+        threads: threads of the interpreter, at least 1.
+
+    Attributes:
+        size: side of the input, pixels.
+        labels: one label per output; "class N" where the model carries none.
+        delegate: what was delegated.
+
+    Raises:
+        EdgenetError: the model cannot be loaded, has another layout, or its labels and outputs differ in
+            number.
+    """
+
+    def __init__(self, model: ModelFile, runtime: Runtime, threads: int = 1) -> None:
+        self.model = model
+        self.runtime = runtime
+        self.threads = threads
+        self._interpreter = make_interpreter(runtime, model, threads)
+        self._input, self.size = _input_contract(self._interpreter, model)
+        self._output, classes = _output_contract(self._interpreter, model)
+        if model.labels and len(model.labels) != classes:
+            raise EdgenetError(
+                f"{model.path} has {len(model.labels)} labels for {classes} outputs",
+                "convert it with its own labels",
+            )
+        self.labels = model.labels or tuple(f"class {index}" for index in range(classes))
+        self.delegate = find_delegate(self._interpreter)
+        self._input_tensor = self._interpreter.tensor(self._input)
+
+    def input_view(self) -> np.ndarray:
+        """Return the input tensor itself, uint8 [H, H, 3]; drop it before `invoke`, which may move it."""
+        return self._input_tensor()[0]
+
+    def invoke(self) -> None:
+        """Run the network on the input tensor."""
+        self._interpreter.invoke()
+
+    def scores(self) -> np.ndarray:
+        """Return a copy of the scores of the last `invoke`, float32 [classes]."""
+        return self._interpreter.get_tensor(self._output)[0]
+
+
+def _version(name: str, package: str) -> str | None:
+    stated = getattr(importlib.import_module(package), "__version__", None)
+    if stated:
+        return str(stated)
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _details(ask: Any, model: ModelFile) -> list[dict[str, Any]]:
+    """Return the interpreter's description of its inputs or outputs; refuse names that it cannot decode."""
+    try:
+        return ask()
+    except UnicodeDecodeError:
+        raise EdgenetError(
+            f"{model.path} has tensor names that are not UTF-8: it is damaged", "copy it again"
+        ) from None
+
+
+def _only(details: list[dict[str, Any]], what: str, model: ModelFile) -> dict[str, Any]:
+    if len(details) != 1:
+        raise EdgenetError(
+            f"{model.path} has {len(details)} {what}s, expected one", "give an image classifier"
+        )
+    return details[0]
+
+
+def _input_contract(interpreter: Any, model: ModelFile) -> tuple[int, int]:
+    """Return (tensor index, side in pixels) of the input; refuse any other layout."""
+    detail = _only(_details(interpreter.get_input_details, model), "input", model)
+    shape, kind = [int(n) for n in detail["shape"]], np.dtype(detail["dtype"])
+    fits = kind == np.uint8 and len(shape) == 4 and shape[0] == 1 and shape[1] == shape[2] and shape[3] == 3
+    if not fits:
+        raise EdgenetError(
+            f"{model.path} takes {kind} {shape}, expected uint8 [1, H, H, 3]", "convert with edgenet"
+        )
+    return detail["index"], shape[1]
+
+
+def _output_contract(interpreter: Any, model: ModelFile) -> tuple[int, int]:
+    """Return (tensor index, number of classes) of the output; refuse any other layout."""
+    detail = _only(_details(interpreter.get_output_details, model), "output", model)
+    shape, kind = [int(n) for n in detail["shape"]], np.dtype(detail["dtype"])
+    if kind != np.float32 or len(shape) != 2 or shape[0] != 1:
+        raise EdgenetError(
+            f"{model.path} gives {kind} {shape}, expected float32 [1, N]", "convert with edgenet"
+        )
+    return detail["index"], shape[1]
+
+
+# ==== device_scripts.delegate
+# Finds which part of the network a delegate runs, as far as the Python interpreter reports it.
+
+
+@dataclass(frozen=True)
+class Delegate:
+    """What was delegated. None means unknown; nothing is guessed.
+
+    Attributes:
+        name: "XNNPACK", or None when nothing was delegated or that is unknown.
+        nodes_taken: operators of the network that the delegate runs.
+        nodes_total: operators of the network.
+        partitions: connected parts of the network that the delegate runs; 1 is best.
+    """
+
+    name: str | None
+    nodes_taken: int | None
+    nodes_total: int | None
+    partitions: int | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the attributes as a dictionary, for reports."""
+        return asdict(self)
+
+    def describe(self) -> str:
+        """Return one phrase, such as "XNNPACK, 33 of 33 nodes in 1 partition"."""
+        if self.nodes_total is None:
+            return "unknown"
+        if not self.partitions:
+            return f"none: the built-in kernels run all {self.nodes_total} nodes"
+        plural = "" if self.partitions == 1 else "s"
+        return f"{self.name}, {self.nodes_taken} of {self.nodes_total} nodes in {self.partitions} partition{plural}"
+
+
+def read_operators(interpreter: Any) -> list[dict[str, Any]] | None:
+    """Return the main subgraph's nodes with op_name, inputs and outputs; None if they are unknown.
+
+    `_get_ops_details` is private, but there is no other way; both runtimes have had it since 2020.
+    """
+    try:
+        return list(interpreter._get_ops_details())
+    # A private interface may vanish or change in any way; the answer is then "unknown".
+    except Exception:
+        return None
+
+
+def operator_kinds(interpreter: Any) -> list[str] | None:
+    """Return the kinds of the network's own operators in order; None if they are unknown."""
+    nodes = read_operators(interpreter)
+    return None if nodes is None else [node["op_name"] for node in nodes if node["op_name"] != "DELEGATE"]
+
+
+def find_delegate(interpreter: Any) -> Delegate:
+    """Find out what was delegated, after `allocate_tensors`.
+
+    Each delegated part appears as a node DELEGATE after the original nodes, which stay listed. Its inputs are
+    the tensors that the part reads from outside; its outputs are the tensors that nodes outside read. So the
+    delegated nodes are those met on the way back from its outputs to its inputs. These scripts never load a
+    delegate, and the only one that both runtimes apply by themselves is XNNPACK: hence the name.
+    """
+    nodes = read_operators(interpreter)
+    if nodes is None:
+        return Delegate(None, None, None, None)
+    parts = [node for node in nodes if node["op_name"] == "DELEGATE"]
+    own = [node for node in nodes if node["op_name"] != "DELEGATE"]
+    maker = {int(tensor): index for index, node in enumerate(own) for tensor in node["outputs"]}
+    taken: set[int] = set()
+    for part in parts:
+        taken |= _nodes_between(own, maker, part)
+    return Delegate("XNNPACK" if parts else None, len(taken), len(own), len(parts))
+
+
+def _nodes_between(own: list[dict[str, Any]], maker: dict[int, int], part: dict[str, Any]) -> set[int]:
+    outside = {int(tensor) for tensor in part["inputs"]}
+    waiting = [int(tensor) for tensor in part["outputs"]]
+    found: set[int] = set()
+    while waiting:
+        tensor = waiting.pop()
+        index = maker.get(tensor)
+        if tensor in outside or index is None or index in found:
+            continue
+        found.add(index)
+        waiting += [int(tensor) for tensor in own[index]["inputs"]]
+    return found

@@ -1,0 +1,240 @@
+"""Compares two networks on the same photos: what the second one loses and wins against the first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Z80 = 0.8416212335729143
+"""The standard normal distribution's 80 % quantile."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A 95 % confidence interval, in percent of the photos or in percentage points."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Paired:
+    """The second network compared with the first.
+
+    Attributes:
+        n: number of photos.
+        lost: number of photos that only the first network has right.
+        won: number of photos that only the second network has right.
+        drop: first minus second top-1, percentage points; negative if the second is better.
+        interval: 95 % confidence interval of the drop, percentage points.
+        p_value: p-value of McNemar's test.
+    """
+
+    n: int
+    lost: int
+    won: int
+    drop: float
+    interval: Interval
+    p_value: float
+
+
+def compare(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Paired:
+    """Compare two networks.
+
+    Args:
+        first: whether the first network is right on each photo [n].
+        second: whether the second network is right on each of the same photos [n].
+    """
+    n = len(first)
+    both, lost, won = (int(x.sum()) for x in (first & second, first & ~second, ~first & second))
+    return Paired(
+        n=n,
+        lost=lost,
+        won=won,
+        drop=100 * (lost - won) / max(n, 1),
+        interval=difference(both, lost, won, n - both - lost - won),
+        p_value=mcnemar(lost, won),
+    )
+
+
+def mcnemar(lost: int, won: int) -> float:
+    """Return the exact two-sided p-value: how often chance splits the changed photos at least this unevenly.
+
+    Source: McNemar 1947, "Note on the sampling error of the difference between correlated proportions or
+    percentages", with the exact binomial distribution instead of its normal approximation. If no photo
+    changed, the p-value is 1.
+    """
+    changed, fewer = lost + won, min(lost, won)
+    # in logarithms, because the binomial coefficients of thousands of photos overflow a float
+    logs = (
+        math.lgamma(changed + 1) - math.lgamma(k + 1) - math.lgamma(changed - k + 1) for k in range(fewer + 1)
+    )
+    tail = math.fsum(math.exp(log - changed * math.log(2)) for log in logs)
+    return min(1.0, 2 * tail)
+
+
+def photos_to_tell(drop: float, lost: int, won: int, n: int) -> int:
+    """Return how many photos would show a drop with 80 % probability, at the same share of changed answers.
+
+    Source: Connett, Smith and McHugh 1987, "Sample size and power for pair-matched case-control studies":
+    (z_0.975 sqrt(s) + z_0.8 sqrt(s - d^2))^2 / d^2, where s is the share of changed answers and d the drop as
+    a share. Half a photo is added to each of the four cells to estimate s (Agresti and Min 2005), so that it
+    is never zero.
+
+    Args:
+        drop: the drop to show, percentage points, above zero.
+        lost: number of the `n` photos that only the first network has right.
+        won: number of the `n` photos that only the second network has right.
+        n: number of photos.
+    """
+    d = drop / 100
+    share = max((lost + won + 1) / (n + 2), d)
+    return math.ceil((Z95 * math.sqrt(share) + Z80 * math.sqrt(share - d * d)) ** 2 / d**2)
+
+
+# ==== edgenet.accuracy.intervals
+# 95 % confidence intervals of a percentage, and of the difference of two percentages on the same photos.
+
+Z95 = 1.959963984540054
+"""The standard normal distribution's 97.5 % quantile."""
+
+
+def wilson(hits: int, n: int) -> Interval:
+    """Return the score interval of a proportion, in percent; 0 to 100 for no photos.
+
+    Source: Wilson 1927, "Probable inference, the law of succession, and statistical inference". Unlike the
+    textbook's p ± 1.96 sqrt(p (1 - p) / n), it holds for few photos, and when all or none are right.
+
+    Args:
+        hits: number of photos that are right.
+        n: number of photos.
+    """
+    if n == 0:
+        return Interval(0.0, 100.0)
+    p, z2 = hits / n, Z95**2
+    middle = (p + z2 / (2 * n)) / (1 + z2 / n)
+    half = Z95 * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n)) / (1 + z2 / n)
+    low = 0.0 if hits == 0 else 100 * (middle - half)
+    return Interval(low, 100.0 if hits == n else 100 * (middle + half))
+
+
+def difference(both: int, lost: int, won: int, neither: int) -> Interval:
+    """Return the interval of the first minus the second proportion on the same photos, in percentage points.
+
+    For no photos it is -100 to 100. Source: Newcombe 1998, "Improved confidence intervals for the difference
+    between binomial proportions based on paired data", method 10: the two Wilson intervals, combined by their
+    correlation phi.
+
+    Args:
+        both: number of photos that both networks have right.
+        lost: number of photos that only the first network has right.
+        won: number of photos that only the second network has right.
+        neither: number of photos that neither network has right.
+    """
+    n = both + lost + won + neither
+    if n == 0:
+        return Interval(-100.0, 100.0)
+    first, second = wilson(both + lost, n), wilson(both + won, n)
+    p, q = 100 * (both + lost) / n, 100 * (both + won) / n
+    phi = _correlation(both, lost, won, neither)
+    down = _hypotenuse(p - first.low, second.high - q, phi)
+    up = _hypotenuse(first.high - p, q - second.low, phi)
+    return Interval(p - q - down, p - q + up)
+
+
+def _hypotenuse(a: float, b: float, phi: float) -> float:
+    # with phi = 1 and a = b, rounding may give a value slightly below zero
+    return math.sqrt(max(a * a - 2 * phi * a * b + b * b, 0.0))
+
+
+def _correlation(both: int, lost: int, won: int, neither: int) -> float:
+    """Return phi with Newcombe's continuity correction; 0 if one network is always right or always wrong."""
+    n = both + lost + won + neither
+    margins = (both + lost) * (won + neither) * (both + won) * (lost + neither)
+    if margins == 0:
+        return 0.0
+    product = both * neither - lost * won
+    corrected = max(product - n / 2, 0.0) if product > 0 else product
+    return corrected / math.sqrt(margins)
+
+
+# ==== edgenet.accuracy.verdict
+# Says in words what a comparison proves, or that there are too few photos to tell.
+
+MARGIN = 1.0
+"""A loss up to this many percentage points counts as no loss. About 500 to 1,300 photos can exclude a larger
+loss if int8 changes 1 to 3 % of the answers, as for ImageNet's MobileNets. The margin is close to MLPerf's
+rule for int8, 99 % of the float accuracy, which for these networks is 0.7 points. A margin of half a point
+would need four times as many photos, more than people usually have."""
+SIGNIFICANT = 0.05
+SMALL_DROP = 0.5
+ENOUGH_TO_PLAN = 30
+"""With fewer photos, the share of changed answers is too uncertain to estimate how many would be needed."""
+
+
+def verdict(paired: Paired, margin: float = MARGIN) -> str:
+    """Return the conclusion about the second network, without naming it: the caller puts its name in front.
+
+    The text states a loss or a gain if the p-value of McNemar's test is below 5 %. It rules out a loss larger
+    than the margin only if the upper end of the drop's 95 % interval is at most the margin. Otherwise it says
+    that nothing can be told.
+
+    Args:
+        paired: the comparison with the first network.
+        margin: largest loss that counts as no loss, percentage points.
+    """
+    if paired.n == 0:
+        return "cannot tell: there are no photos"
+    interval = f"{paired.interval.low:.2f} to {paired.interval.high:.2f} points"
+    if paired.p_value < SIGNIFICANT:
+        change = "loses" if paired.drop > 0 else "gains"
+        return (
+            f"{change} {abs(paired.drop):.2f} points of top-1, which chance does not explain "
+            f"(95 % interval of the drop: {interval})"
+        )
+    if paired.interval.high <= margin:
+        return (
+            f"a loss larger than {margin:g} point{'s' * (margin != 1)} is ruled out by {_photos(paired.n)} "
+            f"(95 % interval of the drop: {interval})"
+        )
+    return (
+        f"cannot tell: with {_photos(paired.n)} the drop lies between {paired.interval.low:.2f} and "
+        f"{paired.interval.high:.2f} points (95 % interval){_wanted(paired)}"
+    )
+
+
+def _photos(n: int) -> str:
+    return f"{n:,} photo{'s' * (n != 1)}"
+
+
+def _wanted(paired: Paired) -> str:
+    if paired.n < ENOUGH_TO_PLAN:
+        return "; so few photos cannot even show how many would be enough"
+    wanted = photos_to_tell(SMALL_DROP, paired.lost, paired.won, paired.n)
+    digits = len(str(wanted)) - 2  # round to two significant digits, because it is only an estimate
+    return f"; about {round(wanted, -digits):,} photos would show a drop of half a point"
+
+
+# ==== edgenet.accuracy.pareto
+# The Pareto front: the networks that no other beats at both cost and accuracy.
+
+
+def on_front(costs: Sequence[float], gains: Sequence[float]) -> tuple[bool, ...]:
+    """Return for each of n points whether it is on the front.
+
+    A point is on the front unless another point costs no more, gains no less, and is better in one of the
+    two. Equal points are all on the front, or all not.
+
+    Args:
+        costs: the points' costs [n]; less is better.
+        gains: the points' gains [n]; more is better.
+    """
+    points = list(zip(costs, gains, strict=True))
+    return tuple(
+        not any(c <= cost and g >= gain and (c, g) != (cost, gain) for c, g in points)
+        for cost, gain in points
+    )

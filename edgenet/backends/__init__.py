@@ -1,1 +1,0 @@
-"""Converters from other projects, for users who need them."""

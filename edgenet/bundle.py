@@ -1,0 +1,321 @@
+"""Write and open bundles. A bundle is an uncompressed zip; the same inputs give the same bytes. It holds:
+
+    manifest.json   facts about the model, and the checksums of the other members (see `manifest`)
+    model.tflite    the network
+    labels.txt      a name for each output
+    CARD.md         the same facts for people (see `card`)
+
+The manifest holds no checksum of itself; the zip's CRC-32 guards it. Checksums find damage, not malice:
+anyone who can change a bundle can change its manifest too.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import stat
+import struct
+import zipfile
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from edgenet_device.model_file import check_tflite
+
+from edgenet.card import write_card
+from edgenet.data.labels import labels_text, parse_labels
+from edgenet.errors import EdgenetError
+from edgenet.files import UNREADABLE_ZIP, sha256, stored_zip, write_atomically
+from edgenet.manifest import (
+    MANIFEST_FILE,
+    SCHEMA_VERSION,
+    Facts,
+    InputContract,
+    Manifest,
+    Member,
+    OutputContract,
+    from_json,
+    to_json,
+)
+from edgenet.tflite.metadata import read_labels
+
+
+@dataclasses.dataclass(frozen=True)
+class Bundle:
+    """The contents of a bundle whose checksums were all correct."""
+
+    manifest: Manifest
+    model: bytes
+    labels: tuple[str, ...]
+    card: str
+
+
+def write_bundle(path: str | Path, model: bytes, labels: Sequence[str], facts: Facts) -> Manifest:
+    """Pack a model into the bundle `path`, atomically (see `write_atomically`).
+
+    Args:
+        path: the file to write, usually `NAME.edgenet`.
+        model: the contents of a .tflite file with input uint8 [1, H, W, 3] and output float32 [1, N].
+        labels: N names, in the order of the outputs.
+        facts: facts that cannot be read from the model.
+
+    Returns:
+        The manifest that was written.
+
+    Raises:
+        EdgenetError: there are more or fewer labels than outputs; the labels differ from those inside the
+            model; the model has another input or output; or the file cannot be written.
+    """
+    labels_file = labels_text(labels)
+    draft = _draft(model, labels, facts, {MODEL: model, LABELS: labels_file})
+    card = write_card(draft).encode()
+    manifest = dataclasses.replace(draft, members={**draft.members, CARD: _member(card)})
+    members = {MANIFEST_FILE: to_json(manifest), MODEL: model, LABELS: labels_file, CARD: card}
+    write_atomically(path, stored_zip(members))
+    return manifest
+
+
+def open_bundle(path: str | Path) -> Bundle:
+    """Read a bundle and verify every byte of it.
+
+    Raises:
+        EdgenetError: the file cannot be read or is not a bundle; it is cut off or changed; a member is
+            missing, unknown, or has a name that leads out of the bundle's folder; or the schema is newer than
+            this edgenet.
+    """
+    path = Path(path)
+    try:
+        manifest, members = verified_members(path)
+        labels = parse_labels(members[LABELS], LABELS)
+        if len(labels) != manifest.classes:
+            raise EdgenetError(
+                f"labels.txt names {len(labels)} classes and the manifest says {manifest.classes}",
+                "make the bundle again",
+            )
+        card = members[CARD].decode()
+    except UnicodeDecodeError as error:
+        raise EdgenetError(f"{path}: CARD.md is not UTF-8 text", "make the bundle again") from error
+    except EdgenetError as error:
+        raise EdgenetError(f"{path}: {error.found}", error.remedy) from error
+    return Bundle(manifest, members[MODEL], tuple(labels), card)
+
+
+def _draft(model: bytes, labels: Sequence[str], facts: Facts, members: dict[str, bytes]) -> Manifest:
+    """Return the manifest without the card's entry, because the card is made from this manifest."""
+    source, target = read_contract(model)
+    _check_labels(model, labels, target.classes)
+    return Manifest(
+        schema_version=SCHEMA_VERSION,
+        name=facts.name,
+        architecture=facts.architecture,
+        width=facts.width,
+        resolution=facts.resolution,
+        classes=target.classes,
+        input=source,
+        output=target,
+        quantization=facts.quantization,
+        accuracy=facts.accuracy,
+        weights=facts.weights,
+        tools=tool_versions(),
+        members={name: _member(data) for name, data in members.items()},
+    )
+
+
+def _check_labels(model: bytes, labels: Sequence[str], outputs: int) -> None:
+    if len(labels) != outputs:
+        raise EdgenetError(
+            f"there are {len(labels)} labels and the model has {outputs} outputs", "give one label per output"
+        )
+    # Phone clients read the labels inside the model, device scripts those beside it, so the two must agree.
+    for number, (inside, beside) in enumerate(zip(read_labels(model) or [], labels, strict=False)):
+        if inside != beside:
+            raise EdgenetError(
+                f"label {number} is {beside!r} but the model itself carries {inside!r}",
+                "convert the model with these labels, or leave them out to use its own",
+            )
+
+
+def _member(data: bytes) -> Member:
+    return Member(sha256(data), len(data))
+
+
+# ==== edgenet.bundle.verify
+# Open a bundle's zip archive, and check each part of it before it is used.
+
+MODEL = "model.tflite"
+LABELS = "labels.txt"
+CARD = "CARD.md"
+MEMBERS = (MODEL, LABELS, CARD)
+# Far larger than any network for a phone; the limit keeps a wrong file from filling the memory.
+_MAX_BYTES = 1 << 30
+_ENCRYPTED = 0x1
+_AGAIN = "fetch it again or make it again with `edgenet package`"
+
+
+def verified_members(path: Path) -> tuple[Manifest, dict[str, bytes]]:
+    """Return the manifest, and the contents of every other member with its size and checksum verified.
+
+    Raises:
+        EdgenetError: as for `open_bundle`, but the message does not contain the path.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(_read(path))) as archive:
+            entries = _checked_entries(archive)
+            manifest = from_json(archive.read(entries.pop(MANIFEST_FILE)))
+            _check_names(entries, manifest)
+            return manifest, {name: _checked(archive, entries[name], manifest) for name in MEMBERS}
+    except UNREADABLE_ZIP as error:
+        raise EdgenetError(f"the bundle is damaged or cut off ({error})", _AGAIN) from error
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if path.is_dir():
+            raise EdgenetError("this is a folder, not a bundle", "give a file made with `edgenet package`")
+        if path.stat().st_size > _MAX_BYTES:
+            raise EdgenetError("this is not a bundle: it is larger than 1 GiB", "give a .edgenet file")
+        data = path.read_bytes()
+    except OSError as error:
+        raise EdgenetError(f"cannot be read ({error.strerror})", "check the path") from error
+    if data[:4] != b"PK\x03\x04":
+        raise EdgenetError(
+            "this is not a bundle (not a zip archive)", "give a file made with `edgenet package`"
+        )
+    return data
+
+
+def _checked_entries(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """Return the archive's entries by name, after checking each entry by itself."""
+    entries: dict[str, zipfile.ZipInfo] = {}
+    for entry in archive.infolist():
+        # `orig_filename` is the name in the file; zipfile has already cleaned `filename`.
+        name = entry.orig_filename
+        _check_entry(entry, name)
+        if name in entries:
+            raise EdgenetError(f"the bundle holds {name!r} twice", _AGAIN)
+        entries[name] = entry
+    if MANIFEST_FILE not in entries:
+        raise EdgenetError(f"the bundle has no {MANIFEST_FILE}", _AGAIN)
+    return entries
+
+
+def _check_entry(entry: zipfile.ZipInfo, name: str) -> None:
+    parts = name.replace("\\", "/").split("/")
+    if name.startswith(("/", "\\")) or ".." in parts or ":" in parts[0] or "\0" in name:
+        raise EdgenetError(f"the bundle's member {name!r} leads out of its folder", "do not use this file")
+    if "/" in name or "\\" in name:
+        raise EdgenetError(f"the bundle's member {name!r} lies in a folder; a bundle has none", _AGAIN)
+    kind = stat.S_IFMT(entry.external_attr >> 16)
+    if kind not in (0, stat.S_IFREG):
+        raise EdgenetError(f"the bundle's member {name!r} is a link or device", "do not use this file")
+    if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & _ENCRYPTED:
+        raise EdgenetError(f"the bundle's member {name!r} is compressed or encrypted", _AGAIN)
+    if entry.file_size != entry.compress_size:
+        raise EdgenetError(f"the bundle's member {name!r} gives two different sizes", _AGAIN)
+
+
+def _check_names(entries: dict[str, zipfile.ZipInfo], manifest: Manifest) -> None:
+    """Raise unless the archive and the manifest both have exactly the members of this schema."""
+    for name in MEMBERS:
+        if name not in entries:
+            raise EdgenetError(f"the bundle has no {name}", _AGAIN)
+        if name not in manifest.members:
+            raise EdgenetError(f"{MANIFEST_FILE} does not list {name}", _AGAIN)
+    for name in [*entries, *manifest.members]:
+        if name not in MEMBERS:
+            raise EdgenetError(f"the bundle has a member {name!r} that does not belong there", _AGAIN)
+
+
+def _checked(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, manifest: Manifest) -> bytes:
+    name = entry.orig_filename
+    expected = manifest.members[name]
+    if entry.file_size != expected.size:
+        raise EdgenetError(f"{name} has {entry.file_size} bytes, the manifest says {expected.size}", _AGAIN)
+    data = archive.read(entry)
+    if len(data) != expected.size or sha256(data) != expected.sha256:
+        raise EdgenetError(f"{name} was changed: its checksum differs from the manifest's", _AGAIN)
+    return data
+
+
+# ==== edgenet.bundle.contract
+# Read the input and the output of a .tflite file from its schema, without running the model.
+
+SIGNATURE = "serving_default"
+_REMEDY = "make the model with `edgenet convert`, whose models every client accepts"
+# Exceptions that flatbuffers' generated readers raise when an offset in a damaged file is wrong.
+_DAMAGED = (struct.error, IndexError, ValueError, TypeError, AttributeError)
+
+
+def read_contract(model: bytes) -> tuple[InputContract, OutputContract]:
+    """Return the input and the output of an image classifier.
+
+    Args:
+        model: the contents of a .tflite file with the signature `serving_default`, input uint8 [1, H, W, 3]
+            and output float32 [1, N].
+
+    Raises:
+        EdgenetError: the model is not a .tflite file, is damaged, or has another signature, input or output.
+    """
+    if model[4:8] != b"TFL3":
+        raise EdgenetError("the model is not a .tflite file (no TFL3 at byte 4)", _REMEDY)
+    check_tflite(model, "the model")
+    try:
+        (source, *_), (target, *_) = _ports(model)
+    except _DAMAGED as error:
+        raise EdgenetError("the .tflite model is damaged", "fetch or convert it again") from error
+    name, dtype, shape = source
+    if dtype != "UINT8" or len(shape) != 4 or shape[0] != 1 or shape[3] != 3 or min(shape) < 1:
+        raise EdgenetError(f"the model's input is {dtype} {shape}, expected UINT8 [1, H, W, 3]", _REMEDY)
+    out_name, out_dtype, out_shape = target
+    if out_dtype != "FLOAT32" or len(out_shape) != 2 or out_shape[0] != 1 or out_shape[1] < 1:
+        raise EdgenetError(f"the model's output is {out_dtype} {out_shape}, expected FLOAT32 [1, N]", _REMEDY)
+    return InputContract(name, height=shape[1], width=shape[2]), OutputContract(out_name, out_shape[1])
+
+
+_Port = tuple[str, str, list[int]]
+
+
+def _ports(model: bytes) -> tuple[list[_Port], list[_Port]]:
+    """Return (signature name, type, shape) of the inputs and of the outputs; there must be one of each."""
+    from ai_edge_litert import schema_py_generated as schema  # 20,000 lines, so not imported above
+
+    root = schema.Model.GetRootAs(model, 0)
+    types = {code: name for name, code in vars(schema.TensorType).items() if not name.startswith("_")}
+    signatures = [root.SignatureDefs(index) for index in range(root.SignatureDefsLength())]
+    found = [item for item in signatures if item.SignatureKey() == SIGNATURE.encode()]
+    if not found:
+        raise EdgenetError(f"the model has no signature {SIGNATURE}", _REMEDY)
+    signature = found[0]
+    graph = root.Subgraphs(signature.SubgraphIndex())
+    inputs = [signature.Inputs(index) for index in range(signature.InputsLength())]
+    outputs = [signature.Outputs(index) for index in range(signature.OutputsLength())]
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise EdgenetError(
+            f"the model has {len(inputs)} inputs and {len(outputs)} outputs, expected one of each", _REMEDY
+        )
+    return [_port(graph, item, types) for item in inputs], [_port(graph, item, types) for item in outputs]
+
+
+def _port(graph: Any, port: Any, types: dict[int, str]) -> _Port:
+    tensor = graph.Tensors(port.TensorIndex())
+    shape = [int(tensor.Shape(index)) for index in range(tensor.ShapeLength())]
+    return port.Name().decode(), types.get(tensor.Type(), "an unknown type"), shape
+
+
+# ==== edgenet.bundle.versions
+# Find the versions of the packages that make a bundle.
+
+TOOLS = ("edgenet", "torch", "numpy", "ai-edge-litert")
+
+
+def tool_versions() -> dict[str, str | None]:
+    """Return the version of each package, or None if it is not installed; no package is imported for this."""
+    return {name: _version(name) for name in TOOLS}
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

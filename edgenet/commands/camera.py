@@ -1,0 +1,252 @@
+"""`edgenet camera`: live labels from the camera of this machine or of a device."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from edgenet.commands.console import JsonFlag, print_json
+from edgenet.commands.options import flatten_option_groups
+
+if TYPE_CHECKING:
+    from edgenet.web.server import PageOptions
+    from edgenet.workflows.camera import CameraOptions, CameraResult
+    from edgenet.workflows.measuring import Report
+
+
+Bundle = Annotated[Path, typer.Argument(help="The bundle (.edgenet) or .tflite file to run.")]
+On = Annotated[
+    str,
+    typer.Option(
+        "--on",
+        metavar="TARGET",
+        help="Device whose camera is used: local or ssh:USER@HOST[:PORT]; "
+        "`edgenet camera` also takes browser, adb or adb:SERIAL.",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class WatchOptions:
+    """What to watch, and how to classify the frames."""
+
+    source: Annotated[
+        str,
+        typer.Option(
+            help="Camera (0, csi or /dev/video0), video, folder of photos or URL, as the device sees it."
+        ),
+    ] = "0"
+    top: Annotated[int, typer.Option(min=1, help="Number of labels to show.")] = 5
+    threshold: Annotated[
+        float, typer.Option(min=0, max=1, help="Scores below this are shown as 'nothing I know'.")
+    ] = 0.3
+    smooth: Annotated[
+        float, typer.Option(min=0, max=60, help="Half-life of the scores' moving average, in seconds.")
+    ] = 0.3
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Number of inference threads. By default at most 4, depending on the device's cores."
+        ),
+    ] = None
+    frames: Annotated[int | None, typer.Option(min=1, help="Stop after this many frames.")] = None
+
+
+@dataclass(frozen=True)
+class ShowOptions:
+    """Where to show the frames and labels."""
+
+    serve: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Serve a live web page at PORT (0 for any free port), for this machine only, or at HOST:PORT.",
+        ),
+    ] = None
+    record: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.mp4", help="Record the frames with their labels in this video file."),
+    ] = None
+    window: Annotated[
+        bool, typer.Option("--window", help="Show the frames and labels in a window (only with --on local).")
+    ] = False
+
+
+# ==== edgenet.cli.camera_page
+# `edgenet camera` in a browser: a web page that runs the network there, on this machine or on a phone.
+
+
+@dataclass(frozen=True)
+class PageOutputOptions:
+    """The options that only the web page has."""
+
+    export: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="With --on browser: write the page into this folder, for any web server, and exit.",
+        ),
+    ] = None
+    out: Annotated[
+        Path | None,
+        typer.Option(help="With --on browser or adb: file for the latency report that the page sends."),
+    ] = None
+
+
+@flatten_option_groups
+def camera_command(
+    bundle: Bundle,
+    watching: WatchOptions,
+    showing: ShowOptions,
+    page: PageOutputOptions,
+    on: On = "local",
+    json_output: JsonFlag = False,
+) -> None:
+    """Classify what a camera sees, live, until Ctrl-C.
+
+    With --on local or ssh the network runs on that device, and the labels appear in this terminal, in a window, or on
+    a web page. With --on browser or adb the network runs in the browser of this machine or of the phone, on a web page
+    that uses the browser's camera. The page's button "Measure speed" sends a latency report.
+    """
+    from edgenet.devices.targets import Adb, Browser, parse_target
+
+    target = parse_target(on)
+    if isinstance(target, Browser | Adb):
+        if showing.record or showing.window or watching.frames or watching.source != "0":
+            raise typer.BadParameter(
+                f"--record, --window, --frames and --source cannot be used with --on {on}"
+            )
+        if isinstance(target, Adb) and (page.export or not (showing.serve or "0").isdigit()):
+            raise typer.BadParameter(
+                "a phone gets the page through adb: --export needs --on browser, and --serve takes a PORT alone"
+            )
+        from edgenet.web.server import PageOptions
+
+        options = PageOptions(watching.top, watching.threshold, watching.smooth, watching.threads)
+        show_page(bundle, options, on, showing.serve or "0", page, json_output)
+    else:
+        if page.export or page.out:
+            raise typer.BadParameter("--export needs --on browser; --out needs --on browser or --on adb")
+        from edgenet.workflows.camera import CameraOptions
+
+        _watch(bundle, CameraOptions(**asdict(watching), **asdict(showing)), on, json_output)
+
+
+def _watch(bundle: Path, options: CameraOptions, on: str, json_output: bool) -> None:
+    from edgenet_device.live.screen import LiveScreen
+
+    from edgenet.workflows.camera import camera
+
+    screen = LiveScreen(sys.stdout)
+
+    def show(state: dict[str, Any]) -> None:
+        if json_output:
+            typer.echo(json.dumps(state))
+        elif state["type"] != "start":
+            screen.show(state)
+        elif state["page"]:
+            typer.echo(f"live page: {state['page']['url']}", err=True)
+
+    def installing(stage: str, done: int, total: int | None) -> None:
+        """Report each installation step as a line; a progress bar would disturb the live screen that follows."""
+        if stage not in told and sys.stderr.isatty():
+            told.add(stage)
+            typer.echo(f"{on}: {stage}", err=True)
+
+    told: set[str] = set()
+    result = camera(bundle, on, options, show, installing)
+    typer.echo(json.dumps({"type": "result", **asdict(result)})) if json_output else _print(result)
+
+
+def _print(result: CameraResult) -> None:
+    stages = ", ".join(f"{stage} {ms:.2f}" for stage, ms in result.stages_p50_ms.items())
+    typer.echo(f"{result.frames} frames classified, {result.missed} skipped; p50 in ms: {stages or '-'}")
+    if result.recording:
+        typer.echo(f"recorded {result.recording}")
+
+
+def show_page(
+    bundle: Path, options: PageOptions, on: str, serve: str, page: PageOutputOptions, json_output: bool
+) -> None:
+    """Serve the page until Ctrl-C and print the latency reports that it sends; or only export the page."""
+    export, out = page.export, page.out
+    from edgenet_device.live.page import parse_address
+
+    from edgenet.web.server import export_page
+    from edgenet.web.viewers import open_target_browser
+    from edgenet.workflows.camera import camera_page
+
+    if export is not None:
+        written = export_page(bundle, export, options)
+        size = sum(path.stat().st_size for path in written)
+        typer.echo(f"{export}: {len(written)} files, {size / 1e6:.1f} MB; its README.md says how to serve it")
+        return
+
+    def show(report: Report) -> None:
+        from edgenet_device.latency.report import table
+
+        from edgenet.workflows.measuring import write_latency
+
+        if out is not None:
+            write_latency(out, report)
+        print_json(report) if json_output else typer.echo(f"{table(report)}\n")
+
+    with suppress(KeyboardInterrupt), open_target_browser(on) as viewer:
+        camera_page(
+            bundle,
+            options,
+            parse_address(serve),
+            viewer,
+            measured=show,
+            refused=lambda error: typer.echo(str(error), err=True),
+        )
+
+
+# ==== edgenet.cli.capture
+# `edgenet capture`: collect labelled photos from a device's own camera.
+
+Label = Annotated[str, typer.Argument(help="Name of the class. Its photos go to the folder DIR/LABEL.")]
+Data = Annotated[Path, typer.Option("--data", metavar="DIR", help="Folder that holds the class folders.")]
+Source = Annotated[
+    str,
+    typer.Option(
+        help="Camera (0, csi or /dev/video0), video, folder of photos or URL, as the device sees it."
+    ),
+]
+Every = Annotated[
+    float | None,
+    typer.Option(
+        min=0, max=60, metavar="S", help="Take a photo every S seconds instead of at each key press."
+    ),
+]
+Count = Annotated[int | None, typer.Option(min=1, help="Stop after this many photos.")]
+
+
+def capture_command(
+    label: Label,
+    data: Data,
+    on: On = "local",
+    source: Source = "0",
+    every: Every = None,
+    count: Count = None,
+    json_output: JsonFlag = False,
+) -> None:
+    """Collect training photos of one class with a device's camera.
+
+    A photo is taken at each press of the space bar or Enter, or every S seconds. Blurred photos, and photos almost
+    equal to one that is already in the folder, are left out.
+    """
+    from edgenet.workflows.camera import CaptureOptions, capture
+
+    options = CaptureOptions(source, every, count)
+    result = capture(label, data, on, options, lambda line: typer.echo(line, err=json_output))
+    if json_output:
+        print_json(result)
+    else:
+        typer.echo(f"{result.kept} photos kept; {result.folder} has {result.photos}")

@@ -1,0 +1,177 @@
+"""Output that all commands share: progress on standard error, results on standard output."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import ProgressColumn, Task
+
+    from edgenet.accuracy import Interval, Paired
+    from edgenet.manifest import Accuracy
+    from edgenet.progress import Progress
+
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print the result as JSON instead of text.")]
+# A file or a pipe has no width of its own; every table of edgenet fits this one.
+WIDTH_WITHOUT_TERMINAL = 140
+STARTING = "starting"
+
+
+def console(stderr: bool = False) -> Console:
+    """Return a rich console as wide as the terminal (or COLUMNS), or 140 columns if the output is not a terminal.
+
+    The console prints text unchanged: file names are not read as markup, and numbers are not coloured.
+    """
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() or "COLUMNS" in os.environ else WIDTH_WITHOUT_TERMINAL
+    return Console(stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
+
+
+@contextmanager
+def shown_progress(photos_per_s: bool = False) -> Iterator[Progress]:
+    """Yield a progress function that draws a bar for each stage, or draws nothing without a terminal.
+
+    Enter this block before importing the command's `edgenet.verbs` module: the word "starting" is shown until the
+    first stage is reported.
+
+    Args:
+        photos_per_s: also show the speed in photos per second and the time remaining.
+    """
+    terminal = console(stderr=True)
+    if not terminal.is_terminal:
+        from edgenet.progress import silent
+
+        yield silent
+        return
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        SpinnerColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+    from rich.progress import Progress as Bars
+
+    text = TextColumn("{task.description}")
+    rates = (_speed_column(), TimeRemainingColumn()) if photos_per_s else ()
+    columns = (SpinnerColumn(), text, BarColumn(), MofNCompleteColumn(), *rates, TimeElapsedColumn())
+    # Lines printed meanwhile go above the bars; if standard output is a file, they must go into that file.
+    both = sys.stdout.isatty()
+    with Bars(*columns, console=terminal, transient=True, redirect_stdout=both) as bars:
+        tasks: dict[str, Any] = {STARTING: bars.add_task(STARTING, total=None)}
+
+        def progress(stage: str, done: int, total: int | None) -> None:
+            if stage not in tasks:
+                bars.update(tasks[STARTING], visible=False)
+                # Work that an earlier, interrupted run did must not count towards this run's speed.
+                tasks[stage] = bars.add_task(stage, total=total, completed=done)
+            bars.update(tasks[stage], completed=done, total=total)
+
+        yield progress
+
+
+def print_json(result: Any) -> None:
+    """Print a frozen dataclass, or a list of them, as strict JSON (RFC 8259); infinities and NaN become null."""
+    value = _strict(result)
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # the terminal, or a file name in the result, is not UTF-8
+        text = json.dumps(value, indent=2, allow_nan=False)
+    typer.echo(text)
+
+
+def _strict(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return _strict(asdict(value))
+    if isinstance(value, dict):
+        return {key: _strict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def note_skipped(skipped: tuple[tuple[str, str], ...]) -> None:
+    """Report on standard error which photos were left out and why."""
+    if not skipped:
+        return
+    typer.echo(f"left out {len(skipped)} unreadable photo{'s' * (len(skipped) > 1)}:", err=True)
+    for name, reason in skipped[:10]:
+        # Most reasons begin with the photo's name.
+        typer.echo(f"  {reason}" if reason.startswith(name) else f"  {name}: {reason}", err=True)
+    if len(skipped) > 10:
+        typer.echo(f"  and {len(skipped) - 10} more", err=True)
+
+
+def megabytes(size: int) -> str:
+    """Format a file's size in units of 10**6 bytes."""
+    return f"{size / 1e6:.2f} MB"
+
+
+def accuracy_text(accuracy: Accuracy) -> str:
+    """Describe a measured accuracy in one line."""
+    measured = (("float", accuracy.float_top1), ("int8", accuracy.int8_top1))
+    figures = ", ".join(f"{kind} {top1:.2f} %" for kind, top1 in measured if top1 is not None)
+    return f"top-1 on {accuracy.n} photos of {accuracy.data}: {figures}"
+
+
+def interval_text(interval: Interval) -> str:
+    """Format both ends of an interval, in the unit of its figure."""
+    return f"{interval.low:.2f} to {interval.high:.2f}"
+
+
+def paired_text(paired: Paired) -> str:
+    """Describe in one line how many right answers a network lost and won against the first network."""
+    p_value = "< 0.001" if paired.p_value < 0.001 else f"= {paired.p_value:.3f}"
+    return f"{paired.lost} lost, {paired.won} won, McNemar's p {p_value}"
+
+
+def warn(warnings: Sequence[str]) -> None:
+    """Print warnings about finished work on standard error."""
+    for warning in warnings:
+        typer.echo(f"warning: {warning}", err=True)
+
+
+def short_names(paths: Sequence[str]) -> list[str]:
+    """Shorten paths to their last parts: to as few parts as keep different paths distinct.
+
+    >>> short_names(["out/v1.tflite", "old/v2.tflite", "new/v2.tflite"])
+    ['v1.tflite', 'old/v2.tflite', 'new/v2.tflite']
+    """
+    return [_short(path, set(paths) - {path}) for path in paths]
+
+
+def _short(path: str, others: set[str]) -> str:
+    parts = Path(path).parts
+    for count in range(1, len(parts)):
+        if not any(Path(other).parts[-count:] == parts[-count:] for other in others):
+            return str(Path(*parts[-count:]))
+    return path
+
+
+def _speed_column() -> ProgressColumn:
+    """Return a column with the speed in photos per second over the last half minute."""
+    from rich.progress import ProgressColumn
+    from rich.text import Text
+
+    class SpeedColumn(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text("" if speed is None else f"{speed:.0f} photos/s")
+
+    return SpeedColumn()

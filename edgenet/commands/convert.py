@@ -1,0 +1,300 @@
+"""`edgenet convert`: convert a float network to a .tflite file."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgenet.commands.console import (
+    JsonFlag,
+    interval_text,
+    megabytes,
+    note_skipped,
+    paired_text,
+    print_json,
+    shown_progress,
+    warn,
+)
+from edgenet.commands.options import flatten_option_groups
+
+if TYPE_CHECKING:
+    from edgenet.workflows.calibration import Calibration, Fidelity
+    from edgenet.workflows.convert import AccuracyGate, Conversion, GateResult
+    from edgenet.workflows.mixed_precision import MixedPrecision
+    from edgenet.workflows.sources import SourceOptions
+
+
+Source = Annotated[
+    str,
+    typer.Argument(
+        help="Name of a variant with ImageNet weights, or a .safetensors, .npz, .pth, .onnx or float .tflite file."
+    ),
+]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Path of the .tflite file to write.")]
+# ==== edgenet.cli.convert_options
+# The options of `edgenet convert`, grouped in dataclasses.
+
+CalibrationData = Annotated[
+    Path | None,
+    typer.Option(
+        "--calibration",
+        help="Make an int8 file, calibrated on this folder or zip of photos like those the camera will see.",
+    ),
+]
+Photos = Annotated[
+    int | None,
+    typer.Option("--photos", min=1, help="Number of calibration photos to use.", show_default="100"),
+]
+FloatFlag = Annotated[
+    bool, typer.Option("--float", help="Make a float32 file, which needs no calibration photos.")
+]
+Recipe = Annotated[
+    str | None,
+    typer.Option(
+        "--recipe",
+        help="Quantization recipe: minmax, fast, balanced or best (the slowest).",
+        show_default="balanced",
+    ),
+]
+Resolution = Annotated[
+    int | None,
+    typer.Option(
+        "--resolution",
+        help="Width and height of the input image in pixels, for a source that allows several.",
+    ),
+]
+Normalize = Annotated[
+    str | None,
+    typer.Option(
+        "--normalize",
+        help="Pixel normalization of an .onnx or float .tflite file: imagenet, -1..1, centred, 0..1, 0..255, "
+        "or mean and standard deviation as R,G,B/R,G,B.",
+    ),
+]
+Labels = Annotated[
+    Path | None,
+    typer.Option("--labels", help="Text file of class names, one per line, in the order of the outputs."),
+]
+InputShape = Annotated[
+    str | None,
+    typer.Option(
+        "--input-shape", help="Input shape for an .onnx file that leaves it open, such as 1,3,224,224."
+    ),
+]
+LabelledData = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        help="Labelled photos on which to measure float and int8, in the form that `edgenet evaluate` takes.",
+    ),
+]
+MaxDrop = Annotated[
+    float | None,
+    typer.Option(
+        "--max-drop",
+        help="Fail if int8 loses more than this many points of top-1 on --data, for example 0.5.",
+    ),
+]
+Backend = Annotated[
+    str | None,
+    typer.Option(
+        "--backend",
+        help="Quantizer: edgenet, or onnx-tf for TFLiteConverter (needs Python 3.11 and the extra onnx-tf, 2.4 GB).",
+        show_default="edgenet",
+    ),
+]
+KeepFloat = Annotated[
+    str | None,
+    typer.Option(
+        "--keep-float",
+        metavar="LAYERS|auto",
+        help="Last resort: layers to keep in float, by the names that `edgenet inspect` shows, such as "
+        "'classifier,features.0/*'. "
+        "auto keeps a few layers in float if they gain enough accuracy.",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class PrecisionOptions:
+    """Whether the file is float or int8, how an int8 file is made, and the accuracy it must reach.
+
+    Raises:
+        BadParameter: the options contradict each other.
+    """
+
+    calibration: CalibrationData = None
+    photos: Photos = None
+    float_file: FloatFlag = False
+    recipe: Recipe = None
+    keep_float: KeepFloat = None
+    backend: Backend = None
+    data: LabelledData = None
+    max_drop: MaxDrop = None
+
+    def __post_init__(self) -> None:
+        if self.float_file == (self.calibration is not None):
+            raise typer.BadParameter(
+                "give either --calibration PHOTOS for an int8 file, or --float for a float32 file"
+            )
+        if self.max_drop is not None and self.data is None:
+            raise typer.BadParameter("--max-drop needs --data PHOTOS to measure the drop on")
+        if self.max_drop is not None and not (math.isfinite(self.max_drop) and self.max_drop >= 0):
+            raise typer.BadParameter(
+                f"--max-drop is {self.max_drop}; give points of top-1, 0 or more, such as 0.5"
+            )
+        for name in ("photos", "recipe", "keep_float", "backend", "data"):
+            if self.float_file and getattr(self, name) is not None:
+                option = f"--{name.replace('_', '-')}"
+                raise typer.BadParameter(f"{option} is for int8 files; leave it out with --float")
+
+    def for_verb(self) -> tuple[Calibration | None, AccuracyGate | None]:
+        """Return the options as `edgenet.convert` takes them; each is None if it does not apply."""
+        from edgenet.quantize.recipes import DEFAULT_RECIPE
+        from edgenet.workflows.calibration import BACKENDS, PHOTOS, Calibration
+        from edgenet.workflows.convert import AccuracyGate
+
+        trial = AccuracyGate(self.data, self.max_drop) if self.data is not None else None
+        if self.calibration is None:
+            return None, trial
+        recipe = self.recipe or DEFAULT_RECIPE
+        backend = self.backend or BACKENDS[0]
+        return Calibration(self.calibration, self.photos or PHOTOS, recipe, self.keep_float, backend), trial
+
+
+@dataclass(frozen=True)
+class InputOptions:
+    """Facts about the network's input and output that its file may lack.
+
+    Raises:
+        BadParameter: --input-shape is not a list of integers.
+    """
+
+    resolution: Resolution = None
+    normalize: Normalize = None
+    labels: Labels = None
+    input_shape: InputShape = None
+
+    def __post_init__(self) -> None:
+        self._shape()
+
+    def for_verb(self) -> SourceOptions:
+        """Return the options as `edgenet.convert` takes them."""
+        from edgenet.workflows.sources import SourceOptions
+
+        return SourceOptions(self.resolution, self.normalize, self.labels, self._shape())
+
+    def _shape(self) -> tuple[int, ...] | None:
+        if self.input_shape is None:
+            return None
+        try:
+            return tuple(int(n) for n in self.input_shape.split(","))
+        except ValueError:
+            raise typer.BadParameter(
+                f"--input-shape is '{self.input_shape}'; give it as 1,3,224,224"
+            ) from None
+
+
+@flatten_option_groups
+def convert_command(
+    source: Source,
+    out: Out,
+    precision: PrecisionOptions,
+    inputs: InputOptions,
+    json_output: JsonFlag = False,
+) -> None:
+    """Convert a float network to a .tflite file.
+
+    The file is int8 with --calibration PHOTOS, or float32 with --float. An int8 file is always compared with the float
+    network, on photos held out from the calibration if there are enough. With --data PHOTOS its top-1 accuracy is
+    measured too, and with --max-drop the command fails if int8 loses more than that.
+    """
+    with shown_progress() as progress:
+        # Before importing the verb: if torch is the first to import numpy, a Ctrl-C meanwhile is lost.
+        calibration, trial = precision.for_verb()
+        from edgenet.workflows.convert import convert
+
+        result = convert(source, out, calibration, inputs.for_verb(), progress, trial)
+    note_skipped(result.skipped)
+    warn(result.warnings)
+    print_json(result) if json_output else _print(result)
+
+
+def _print(result: Conversion) -> None:
+    made = "float32"
+    if result.quantization:
+        made = f"int8, recipe {result.quantization.recipe}, {result.quantization.calibration_count} photos"
+    kinds = ", ".join(f"{count} {kind}" for kind, count in result.kinds.items())
+    stages = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in result.seconds.items())
+    typer.echo(f"{result.out}: {megabytes(result.bytes)}, {made}")
+    typer.echo(f"  {result.name}: {result.cost.mult_adds / 1e6:.0f} M mult-adds, {result.classes} classes")
+    typer.echo(f"  {result.operators} operators: {kinds}")
+    for line in mixed_lines(result.mixed) if result.mixed else ():
+        typer.echo(f"  {line}")
+    if result.fidelity:
+        typer.echo(f"  {fidelity_text(result.fidelity)}")
+    for line in _measured_lines(result.measured) if result.measured else ():
+        typer.echo(f"  {line}")
+    typer.echo(f"  {stages}")
+    if not result.labelled:
+        typer.echo(
+            "  the file has no labels: convert again with --labels FILE, or give them to edgenet package"
+        )
+
+
+def mixed_lines(found: MixedPrecision) -> list[str]:
+    """Describe what keeping layers in float gained and cost, or why no layer is kept in float."""
+    if not found.layers:
+        return [f"nothing is kept in float: {found.reason}"]
+    lines = [
+        f"kept in float: {layer.name}, {layer.gain_db:+.1f} dB by itself, {layer.added_bytes / 1e3:.1f} kB more, "
+        f"{layer.mult_adds_percent:.1f} % of the mult-adds"
+        for layer in found.layers
+    ]
+    return [
+        *lines,
+        *([f"no more layers are kept in float: {found.reason}"] if found.reason else []),
+        f"all of these, on {found.photos} photo{'s' * (found.photos != 1)}: SQNR of the logits from "
+        f"{found.sqnr_before_db:.1f} to {found.sqnr_after_db:.1f} dB, agreement with float from "
+        f"{found.agreement_before:.1f} to {found.agreement_after:.1f} %",
+        f"cost: {found.added_bytes / 1e3:.1f} kB more, {found.latency_ratio:.2f} times the latency of int8 "
+        "(side by side on this machine, 1 thread)",
+    ]
+
+
+def fidelity_text(found: Fidelity) -> str:
+    """Describe in one line how close int8 is to float, and any reason to doubt these figures."""
+    from edgenet.workflows.calibration import HANDFUL
+
+    kind = "held-out" if found.held_out else "calibration"
+    doubts = [] if found.held_out else ["no photo could be held out, so both figures are too favourable"]
+    if found.n < HANDFUL:
+        doubts.append(f"agreement on {found.n} photo{'s' * (found.n != 1)} says little")
+    return "; ".join(
+        [
+            f"agrees with float on {found.agreeing} of {found.n} {kind} photo{'s' * (found.n != 1)} "
+            f"({found.agreement:.1f} %, 95 % interval {interval_text(found.agreement_interval)})",
+            f"SQNR of the logits {found.sqnr_db:.1f} dB",
+            *doubts,
+        ]
+    )
+
+
+def _measured_lines(found: GateResult) -> list[str]:
+    real, given = found.evaluation.models
+    lines = [
+        f"on {found.evaluation.n} photos of {found.evaluation.data}: float top-1 {real.top1:.2f} % "
+        f"({interval_text(real.top1_interval)}), int8 {given.top1:.2f} % ({interval_text(given.top1_interval)}); "
+        f"{paired_text(found.paired)}",
+        f"int8: {given.verdict}",
+    ]
+    if found.calibrating:
+        lines.append(
+            f"{found.calibrating} photo{'s' * (found.calibrating != 1)} of {found.evaluation.data} left out here: "
+            "int8 was calibrated on them, so its accuracy there would be too favourable"
+        )
+    return lines

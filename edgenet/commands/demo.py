@@ -1,0 +1,38 @@
+"""`edgenet demo`: run the whole workflow once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgenet.commands.console import JsonFlag, print_json, shown_progress
+
+Out = Annotated[Path, typer.Option("--out", help="Folder for the files that the demo makes.")]
+
+
+def demo_command(out: Out = Path("edgenet-demo"), json_output: JsonFlag = False) -> None:
+    """Run the whole workflow once, from training to measured latency.
+
+    MobileNetV1 0.25 is trained on handwritten digits and converted to int8. MobileNetV2 with ImageNet weights is
+    converted to an int8 bundle, which labels the frames of a video (and of a camera, if one is attached), and its
+    latency is measured.
+    """
+
+    def say(line: str) -> None:
+        typer.echo(line, err=json_output)
+
+    with shown_progress() as progress:
+        from edgenet.workflows.demo import demo
+
+        result = demo(out, progress, say)
+    if json_output:
+        print_json(result)
+        return
+    validity = "" if result.valid else f" (not valid to quote: {'; '.join(result.reasons)})"
+    typer.echo(f"      inference p50 {result.inference_p50_ms:.2f} ms{validity}")
+    typer.echo("made:")
+    for path in result.files:
+        typer.echo(f"  {path}")
+    typer.echo(f"look at {result.files[-1]}")

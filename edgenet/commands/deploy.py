@@ -1,0 +1,177 @@
+"""`edgenet deploy`: install a bundle on a Raspberry Pi or a phone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgenet.commands.console import JsonFlag, print_json, shown_progress, warn
+
+if TYPE_CHECKING:
+    from edgenet.devices.device import DeviceFacts
+    from edgenet.workflows.deploy import Deployed, Status
+
+
+Bundle = Annotated[
+    Path | None,
+    typer.Argument(help="The bundle (.edgenet) or .tflite file to install. Leave it out with --rollback."),
+]
+To = Annotated[
+    str,
+    typer.Option(
+        "--to", metavar="TARGET", help="Device to install on: ssh:USER@HOST[:PORT], adb or adb:SERIAL."
+    ),
+]
+Rollback = Annotated[bool, typer.Option("--rollback", help="Switch back to the release that ran before.")]
+Offline = Annotated[
+    bool,
+    typer.Option(
+        "--offline", help="Download the Python packages on this machine, so that the device needs no network."
+    ),
+]
+ServiceFlag = Annotated[
+    bool, typer.Option("--service", help="Also install a user service that runs the camera from boot on.")
+]
+SystemFlag = Annotated[
+    bool,
+    typer.Option(
+        "--system-service",
+        help="Like --service, but install a system service; needs sudo without a password on the device.",
+    ),
+]
+Source = Annotated[
+    str,
+    typer.Option(
+        "--source", help="Camera of the service, in the form that --source of `edgenet camera` takes."
+    ),
+]
+Serve = Annotated[
+    str | None,
+    typer.Option(
+        "--serve",
+        metavar="ADDRESS",
+        help="Address of the service's live web page: PORT (for the device only) or HOST:PORT.",
+    ),
+]
+
+
+def deploy_command(
+    to: To,
+    bundle: Bundle = None,
+    rollback: Rollback = False,
+    offline: Offline = False,
+    service: ServiceFlag = False,
+    system_service: SystemFlag = False,
+    source: Source = "0",
+    serve: Serve = None,
+    json_output: JsonFlag = False,
+) -> None:
+    """Install a bundle on a device in place of the one running now."""
+    if (bundle is None) is not rollback:
+        raise typer.BadParameter("give a bundle, or --rollback without one")
+    if not (service or system_service) and (serve is not None or source != "0"):
+        raise typer.BadParameter("--source and --serve are options of the service; add --service")
+    if rollback and (service or system_service):
+        raise typer.BadParameter(
+            "a running service follows a rollback by itself; leave out --service and --system-service"
+        )
+    with shown_progress() as progress:
+        from edgenet.devices.service import Service
+        from edgenet.workflows import deploy
+
+        wanted = Service(source, serve, system_service) if service or system_service else None
+        result = deploy.deploy(bundle, to, offline, wanted, progress) if bundle else deploy.rollback(to)
+    print_json(result) if json_output else _print(result)
+
+
+def _print(result: Deployed) -> None:
+    typer.echo(f"{result.target}: {_facts_text(result.facts)}")
+    if result.packages:
+        typer.echo(f"installed {', '.join(result.packages)}")
+    done = "copied and verified" if result.moved else "was there already and is intact"
+    typer.echo(f"{result.folder}: {done}; {'runs now' if result.swapped else 'was running already'}")
+    if result.service:
+        typer.echo(f"service {result.service}; edgenet status --on {result.target} shows its state")
+    if result.previous:
+        typer.echo(
+            f"the release before was {result.previous}; edgenet deploy --rollback --to {result.target} goes back to it"
+        )
+    warn(result.notes)
+
+
+def _facts_text(facts: DeviceFacts) -> str:
+    python = ".".join(map(str, facts.python)) if facts.python else None
+    parts = [
+        facts.model,
+        facts.system,
+        facts.userland,
+        f"Python {python}" if python else "no Python",
+        f"cameras: {', '.join(facts.camera_stack) or 'none'}",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+# ==== edgenet.cli.status
+# `edgenet status`: show the state of a device.
+
+On = Annotated[
+    str,
+    typer.Option(
+        "--on", metavar="TARGET", help="Device to ask: local, ssh:USER@HOST[:PORT], adb or adb:SERIAL."
+    ),
+]
+
+
+def status_command(on: On, json_output: JsonFlag = False) -> None:
+    """Show what runs on a device, how fast, and the last error."""
+    with shown_progress():
+        from edgenet.workflows.deploy import status
+
+        result = status(on)
+    print_json(result) if json_output else _print_status(result)
+
+
+def _print_status(result: Status) -> None:
+    rows = (
+        ("device", f"{result.target}, up {_duration(result.device_s)}"),
+        (
+            "bundle",
+            f"{result.bundle} ({result.release})" if result.bundle else "none: edgenet deploy installs one",
+        ),
+        ("service", _service(result)),
+        ("model", result.model),
+        ("sees", (result.label or "nothing I know") if result.fps is not None else None),
+        ("speed", _speed(result)),
+        ("page", result.page),
+        ("trouble", "; ".join(filter(None, (result.lost, *result.warnings)))),
+        ("last error", f"{result.last_error_at}: {result.last_error}" if result.last_error else None),
+    )
+    for name, value in rows:
+        if value:
+            typer.echo(f"{name:<11} {value}")
+
+
+def _service(result: Status) -> str:
+    if result.service is None:
+        return "none: edgenet deploy --service installs one"
+    since = f" for {_duration(result.service_s)}" if result.service_s is not None else ""
+    ended = f", last ended with: {result.result}" if result.result not in (None, "success") else ""
+    return f"{result.service}{since}, restarted {result.restarts} times{ended}"
+
+
+def _speed(result: Status) -> str | None:
+    if result.fps is None or result.p50_ms is None:
+        return None
+    heat = "" if result.temperature is None else f", {result.temperature:.0f} °C"
+    return f"{result.fps:.1f} frames/s, {result.p50_ms:.1f} ms from frame to label{heat}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours} h"
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"

@@ -1,0 +1,129 @@
+"""`edgenet evaluate`: measure the accuracy of networks side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgenet.commands.console import (
+    JsonFlag,
+    console,
+    interval_text,
+    note_skipped,
+    paired_text,
+    print_json,
+    short_names,
+    shown_progress,
+)
+from edgenet.commands.convert import Normalize, Resolution
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from edgenet.workflows.evaluate import EvaluatedModel, Evaluation
+
+
+Models = Annotated[
+    list[str],
+    typer.Argument(
+        help="Networks: .tflite or .edgenet files, or float sources as in convert. Each is compared with the first."
+    ),
+]
+Data = Annotated[
+    Path, typer.Option("--data", help="Labelled photos: a folder or zip with class folders or a labels.csv.")
+]
+Split = Annotated[
+    str | None, typer.Option("--split", help="Split folder to use (such as val), if the data has several.")
+]
+Limit = Annotated[
+    int | None,
+    typer.Option("--limit", min=1, help="Use at most this many photos, evenly spread over the data."),
+]
+Threads = Annotated[int, typer.Option("--threads", min=1, help="Number of threads for LiteRT.")]
+# In terminals at least this wide, the table has columns for the intervals.
+WIDE = 120
+
+
+def evaluate_command(
+    models: Models,
+    data: Data,
+    split: Split = None,
+    limit: Limit = None,
+    threads: Threads = 2,
+    resolution: Resolution = None,
+    normalize: Normalize = None,
+    json_output: JsonFlag = False,
+) -> None:
+    """Measure the accuracy of networks on labelled photos.
+
+    The command prints top-1 and top-5 accuracy with 95 % confidence intervals, how often each network agrees with the
+    first one, and whether it loses more against the first one than chance explains.
+    """
+    with shown_progress() as progress:
+        from edgenet.workflows.evaluate import EvaluationOptions, evaluate
+        from edgenet.workflows.sources import SourceOptions
+
+        options = EvaluationOptions(split, limit, threads)
+        result = evaluate(models, data, options, SourceOptions(resolution, normalize), progress)
+    note_skipped(result.skipped)
+    print_json(result) if json_output else _print(result)
+
+
+def _print(result: Evaluation) -> None:
+    runtimes = ", ".join(dict.fromkeys(row.runtime for row in result.models))
+    typer.echo(f"{result.n} photos of {result.data}, run by {runtimes}")
+    screen = console()
+    screen.print(models_table(result, screen.width))
+    for line in _sentences(result, screen.width < WIDE):
+        screen.print(line)
+
+
+def _sentences(result: Evaluation, narrow: bool) -> list[str]:
+    """Return the lines below the table: intervals that do not fit into it, and what the comparisons show."""
+    names = short_names([row.model for row in result.models])
+    rows = list(zip(names, result.models, strict=True))
+    intervals = [f"{name}: {_intervals(row)}" for name, row in rows] if narrow else []
+    return intervals + [
+        f"{name}: {row.verdict}; {paired_text(row.against_first)}" for name, row in rows if row.against_first
+    ]
+
+
+def _intervals(row: EvaluatedModel) -> str:
+    top5 = f", of top-5 {interval_text(row.top5_interval)}" if row.top5_interval else ""
+    return f"95 % interval of top-1 {interval_text(row.top1_interval)}{top5}"
+
+
+def models_table(result: Evaluation, width: int) -> Table:
+    """Return a table with a row for every network, named by the shortest end of its path that is unique.
+
+    In a wide terminal the table also has the 95 % intervals of top-1 and top-5.
+    """
+    from rich import box
+    from rich.table import Table
+
+    gap = 2 if width >= 100 else 1
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, gap - 1, 0, 0))
+    wide = width >= WIDE
+    table.add_column("model", overflow="fold")
+    table.add_column("type", no_wrap=True)
+    table.add_column("run by", no_wrap=True)
+    between = ("95 %\ninterval",) * wide
+    for heading in ("top-1\n%", *between, "top-5\n%", *between, "agrees\n%"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    names = short_names([row.model for row in result.models])
+    for name, row in zip(names, result.models, strict=True):
+        # The line above the table has the runtime's version.
+        table.add_row(name, row.precision, row.runtime.split(" ")[0], *_figures(row, wide))
+    return table
+
+
+def _figures(row: EvaluatedModel, wide: bool) -> list[str]:
+    cells = [f"{row.top1:.2f}"]
+    if wide:
+        cells.append(interval_text(row.top1_interval))
+    cells.append("" if row.top5 is None else f"{row.top5:.2f}")
+    if wide:
+        cells.append("" if row.top5_interval is None else interval_text(row.top5_interval))
+    return [*cells, f"{row.agreement:.2f}"]

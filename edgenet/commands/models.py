@@ -1,0 +1,118 @@
+"""`edgenet models`: list the variants with their counted cost and the published figures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgenet.commands.console import JsonFlag, console, print_json, shown_progress
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from edgenet.workflows.models import PaperRow, VariantRow
+
+
+PaperFlag = Annotated[
+    bool,
+    typer.Option(
+        "--paper", help="Show only published figures, whether our counts equal them, and if not, why."
+    ),
+]
+
+
+def models_command(paper: PaperFlag = False, json_output: JsonFlag = False) -> None:
+    """List the network variants and what they cost.
+
+    Mult-adds and parameters are counted from our networks and shown next to the published figures. MobileNets can also
+    be built with other width multipliers and resolutions, such as mobilenet_v3_small_0.5_128.
+    """
+    with shown_progress():
+        from edgenet.workflows.models import compare_with_papers, models
+
+        compared = compare_with_papers() if paper else ()
+        rows = () if paper else models()
+    if json_output:
+        print_json(compared if paper else rows)
+    elif paper:
+        _print_compared(compared)
+    else:
+        console().print(variants_table(rows))
+
+
+def variants_table(rows: tuple[VariantRow, ...]) -> Table:
+    """Return a table that fits 80 columns, with a heading for each family and a line between families."""
+    table = _table("Variants, for 1,000 classes")
+    table.caption = "M: millions. Top-1: as published, on ImageNet's validation set. *: ImageNet weights."
+    table.add_column("variant", no_wrap=True)
+    for heading in ("mult-\nadds M", "paper\nM", "params\nM", "paper\nM", "top-1\n%"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    family = ""
+    for row in rows:
+        if row.family != family:
+            table.add_section()
+            table.add_row(row.family, style="italic")
+        family = row.family
+        table.add_row(*_cells(row), style="bold" if row.pretrained else None)
+    return table
+
+
+def _table(title: str) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    return Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, title=title)
+
+
+def _cells(row: VariantRow) -> tuple[str, ...]:
+    return (
+        row.variant + (" *" if row.pretrained else ""),
+        f"{row.mult_adds / 1e6:.1f}",
+        _published(row.paper_mult_adds_millions),
+        f"{row.parameters / 1e6:.2f}",
+        _published(row.paper_parameters_millions),
+        _published(row.paper_top1),
+    )
+
+
+def _published(value: float | None) -> str:
+    return "" if value is None else str(round(value, 2))
+
+
+def _print_compared(rows: tuple[PaperRow, ...]) -> None:
+    """Print the table, and below it the numbered reasons."""
+    screen, reasons = console(), dict[str, int]()
+    screen.print(paper_table(rows, reasons))
+    for reason, number in reasons.items():
+        screen.print(f"{number}: {reason}")
+    figures = [equal for row in rows for equal in (row.mult_adds_equal, row.parameters_equal)]
+    screen.print(
+        f"{figures.count(True)} of {len(figures) - figures.count(None)} figures equal the published ones."
+    )
+
+
+def paper_table(rows: tuple[PaperRow, ...], reasons: dict[str, int]) -> Table:
+    """Return a table that fits 80 columns; a figure that differs shows the number of its reason in `reasons`."""
+    table = _table("Published figures next to ours, in millions, for 1,000 classes")
+    table.caption = "=: our figure, rounded alike, equals the paper's. A number: see the reason below."
+    table.add_column("variant", no_wrap=True)
+    for heading in ("mult-\nadds", "paper", "", "params", "paper", ""):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(
+            row.variant,
+            f"{row.mult_adds / 1e6:.1f}",
+            _published(row.paper_mult_adds_millions),
+            _mark(row.mult_adds_equal, row.mult_adds_why, reasons),
+            f"{row.parameters / 1e6:.2f}",
+            _published(row.paper_parameters_millions),
+            _mark(row.parameters_equal, row.parameters_why, reasons),
+        )
+    return table
+
+
+def _mark(equal: bool | None, why: str, reasons: dict[str, int]) -> str:
+    if equal is None:
+        return ""
+    return "=" if equal else str(reasons.setdefault(why, len(reasons) + 1))

@@ -1,0 +1,155 @@
+"""Installing a bundle on a device.
+
+Nothing is copied that is already there, and an interruption at any moment leaves the old bundle in use.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgenet.assets import device_scripts
+from edgenet.devices import release as release_module
+from edgenet.devices.device import Device
+from edgenet.devices.environment import Environment, ensure_environment, usable_environments
+from edgenet.devices.local import LocalDevice
+from edgenet.devices.release import SCRIPTS, Release, release_of, script_files
+from edgenet.errors import EdgenetError
+from edgenet.progress import Progress, silent
+
+# ==== edgenet.devices.installed
+# A bundle that is ready to run on a device, and the command that starts our scripts there.
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A release on a device: a folder with one bundle and the device scripts that go with it.
+
+    Attributes:
+        device: the device.
+        release: absolute path of the folder on the device.
+        bundle: absolute path of the bundle (or .tflite) on the device; "" if there is none.
+        scripts: absolute path of the folder with the device scripts there.
+        python: the command that starts Python there, able to import the runtime and `edgenet_device`.
+    """
+
+    device: Device
+    release: str
+    bundle: str
+    scripts: str
+    python: tuple[str, ...]
+
+    def script(self, name: str, arguments: Sequence[str]) -> tuple[str, ...]:
+        """Return the command that runs `device_scripts/NAME.py` on the device."""
+        return (*self.python, f"{self.scripts}/{name}.py", *arguments)
+
+    def module(self, name: str, arguments: Sequence[str]) -> tuple[str, ...]:
+        """Return the command that runs the module `edgenet_device.NAME` on the device."""
+        return (*self.python, "-m", f"edgenet_device.{name}", *arguments)
+
+
+@dataclass(frozen=True)
+class InstalledRelease:
+    """A release that is ready on a device.
+
+    Attributes:
+        installed: its folder there and the command that starts its scripts.
+        release: its ID.
+        environment: its Python environment.
+        moved: whether the release had to be copied.
+    """
+
+    installed: Installed
+    release: str
+    environment: Environment
+    moved: bool
+
+
+def install(bundle: Path, device: Device, progress: Progress = silent) -> Installed:
+    """Make a bundle (or .tflite) ready to run on a device; the release in use there keeps running.
+
+    On this machine the bundle runs from its present path.
+
+    Raises:
+        EdgenetError: the device cannot run the bundle; the message says why.
+    """
+    if isinstance(device, LocalDevice):
+        return Installed(
+            device, str(Path.cwd()), str(bundle.resolve()), str(device_scripts()), (sys.executable,)
+        )
+    return install_release(bundle, device, progress).installed
+
+
+def install_scripts(device: Device, progress: Progress = silent) -> Installed:
+    """Make the scripts that need no model ready to run on a device; `bundle` is "".
+
+    Raises:
+        EdgenetError: the device cannot run them; the message says why.
+    """
+    if isinstance(device, LocalDevice):
+        return Installed(device, str(Path.cwd()), "", str(device_scripts()), (sys.executable,))
+    ready = usable_environments(device)
+    key = ready[0] if ready else ensure_environment(device, False, progress).key
+    folder = f"{device.home}/scripts"
+    device.push(script_files(), folder, progress)
+    python = f"{device.home}/environments/{key}/bin/python" if key else "python3"
+    scripts = f"{folder}/{SCRIPTS}"
+    return Installed(device, folder, "", scripts, ("env", f"PYTHONPATH={scripts}", python))
+
+
+def install_release(
+    bundle: Path, device: Device, progress: Progress = silent, offline: bool = False
+) -> InstalledRelease:
+    """Make a release ready on a device: environment, files, and a first run of the model.
+
+    The link `current` does not change.
+
+    Args:
+        bundle: the bundle or .tflite.
+        device: the device.
+        progress: reports every step.
+        offline: download the Python packages on this machine.
+
+    Raises:
+        EdgenetError: the device cannot run the bundle; the message says why.
+    """
+    progress("look at the device", 0, None)
+    for key in usable_environments(device):  # an installed release is found without starting Python there
+        release = release_of(bundle, key)
+        if release_module.is_intact(device, release.identity):
+            return InstalledRelease(_installed(device, release), release.identity, Environment(key), False)
+    environment = ensure_environment(device, offline, progress)
+    release = release_of(bundle, environment.key)
+    installed = _installed(device, release)
+    device.push(release.files, release_module.prepare(device, release.identity), progress)
+    progress("verify", 0, None)
+    release_module.commit(device, release.identity, environment.key)
+    try_model(installed)
+    release_module.mark_verified(device, release.identity)
+    release_module.prune(device)
+    return InstalledRelease(installed, release.identity, environment, True)
+
+
+def try_model(installed: Installed) -> dict[str, Any]:
+    """Run the model once on the device and return the JSON object that `try_model.py` prints.
+
+    Raises:
+        EdgenetError: the model does not run there; the message says why.
+    """
+    done = installed.device.run(installed.module("try_model", [installed.bundle]))
+    if done.status:
+        reason = done.last_words().removeprefix("error: ")
+        raise EdgenetError(f"the model does not run on {installed.device.name}: {reason}")
+    told: dict[str, Any] = json.loads(done.out)
+    return told
+
+
+def _installed(device: Device, release: Release) -> Installed:
+    folder = f"{device.home}/releases/{release.identity}"
+    scripts = f"{folder}/{SCRIPTS}"
+    python = ("env", f"PYTHONPATH={scripts}", f"{folder}/environment/bin/python")
+    return Installed(device, folder, f"{folder}/{release.bundle}", scripts, python)

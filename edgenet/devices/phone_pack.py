@@ -1,0 +1,289 @@
+"""Installing the pack on a phone: copied once, checked there, and complete only after its Python has run."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+import urllib.error
+import urllib.request
+import zipfile
+from pathlib import Path
+from threading import Lock
+
+from edgenet.devices.device import Device, DeviceFacts, ProgramResult, script
+from edgenet.devices.environment import (
+    PACK,
+    Environment,
+    Python,
+    Requirements,
+    requirements,
+    unpack_wheels,
+    usable_environments,
+    wheels_for,
+)
+from edgenet.devices.release import SUMS
+from edgenet.errors import EdgenetError
+from edgenet.files import sha256, write_atomically
+from edgenet.progress import Progress
+from edgenet.zoo.weights import cache_folder
+
+NEEDED_BYTES = 200_000_000
+"""Peak use of disk space, while both the wheels and their unpacked contents are there."""
+# When several phones are measured at once, only the first one downloads; the others use the cache.
+_DOWNLOADS = Lock()
+_BROWSER = (
+    "use the phone's browser: edgenet camera BUNDLE --on adb, or edgenet bench BUNDLE --on adb --browser"
+)
+_CLEAR = 'rm -rf "$1" && mkdir -p "$1"'
+_FORBIDDEN = 126  # a shell's exit status for a program that exists but cannot be started
+_TRY = """
+cd "$1" && printf '#!/system/bin/sh\\nexit 0\\n' >starts && chmod 755 starts || exit 1
+./starts || exit 126
+rm starts
+"""
+_CHECK = 'cd "$1" && sha256sum -c "$2" >/dev/null'
+_FINISH = 'cd "$1" && rm -r wheels && sync && echo "$2" >complete && sync'
+
+
+def ensure_pack(device: Device, progress: Progress) -> Environment:
+    """Install the pack on the phone, unless it is already there.
+
+    Raises:
+        EdgenetError: the phone cannot hold or run the pack, or a part of it cannot be downloaded; the message
+            says why.
+    """
+    key = pack_key()
+    if key in usable_environments(device):
+        return Environment(key)
+    _check_phone(device)
+    folder = f"{device.home}/environments/{key}"
+    _must(device, "prepare the folder", _CLEAR, folder)
+    tried = device.run(script(_TRY, folder))
+    if tried.status == _FORBIDDEN:
+        raise EdgenetError(
+            f"{device.name} cannot start programs in {device.home}: it is mounted noexec, or Android forbids it",
+            _BROWSER,
+        )
+    _check(device, "try the folder", tried)
+    with _DOWNLOADS:
+        wheels = pack_wheels(progress)
+        files = {**pack_files(progress), **{f"wheels/{wheel.name}": wheel for wheel in wheels}}
+    sums = "".join(f"{sha256(content)}  {name}\n" for name, content in sorted(files.items()))
+    device.push({**files, SUMS: sums.encode()}, folder, progress)
+    progress("verify", 0, None)
+    _must(device, "accept the copied files", _CHECK, folder, SUMS)
+    unpack_wheels(device, folder, f"{folder}/site-packages", wheels, progress)
+    _must(device, "finish the pack", _FINISH, folder, PACK)
+    return Environment(key, needed_packages().packages)
+
+
+def _check_phone(device: Device) -> None:
+    facts = device.facts()
+    if facts.userland != "aarch64":
+        raise EdgenetError(
+            f"{device.name} is {facts.userland}, and the pack is for 64-bit Arm",
+            _BROWSER,
+        )
+    if facts.free_bytes is not None and facts.free_bytes < NEEDED_BYTES:
+        raise EdgenetError(
+            f"{device.name} has {facts.free_bytes / 1e6:.0f} MB free but needs {NEEDED_BYTES / 1e6:.0f} MB",
+            "free some space on the device",
+        )
+
+
+def _must(device: Device, what: str, text: str, *values: str) -> None:
+    _check(device, what, device.run(script(text, *values)))
+
+
+def _check(device: Device, what: str, done: ProgramResult) -> None:
+    if done.status:
+        full = b"No space left" in done.err
+        raise EdgenetError(
+            f"cannot {what} on {device.name}: {done.last_words()}",
+            "free some space on the device" if full else "run the same command again",
+        )
+
+
+# ==== edgenet.pack.contents
+# The contents of the pack, in the layout they will have on the phone.
+#
+# bin/ld.so, lib/    the C library's loader, and the libraries it loads
+# python             the interpreter; on a phone only that loader can start it
+# bin/python         a script that starts the interpreter with the loader; other programs use only this
+# script
+# stdlib.zip         Python's standard library, compressed; its C modules are in lib-dynload/
+# site-packages/     LiteRT and numpy, unpacked from their wheels by that Python
+
+_LAYOUT = 1  # increase this when the pack changes although its packages, wheels and start script do not
+_PYTHON = (3, 11)
+_GLIBC = "2.36"
+_LIBRARIES = re.compile(
+    r"(usr/)?lib/aarch64-linux-gnu/lib"
+    r"(c|m|dl|rt|pthread|util|resolv|z|expat|ffi|gcc_s|stdc\+\+)\.so\.\d+"
+)
+_MODULES = "usr/lib/python3.11/"
+_LEFT_OUT = re.compile(
+    r"(test|idlelib|tkinter|turtledemo|ensurepip|lib2to3|pydoc_data|config-.*|__pycache__)/|.*\.(pyc|exe)"
+)
+_C_MODULES = re.compile(
+    r"lib-dynload/(?!_test|_xx|xx|_codecs_|_ssl|_hashlib|_sqlite|_curses|_dbm|_lzma|_bz2|readline|nis)"
+)
+# --argv0 names this script, so that sys.executable is a path that starts the interpreter again.
+_START = """#!/system/bin/sh
+here=$(cd -P "${0%/*}/.." && pwd) && PYTHONHOME=$here PYTHONDONTWRITEBYTECODE=1
+PYTHONPATH=${PYTHONPATH:+$PYTHONPATH:}$here/stdlib.zip:$here/lib-dynload:$here/site-packages
+export PYTHONHOME PYTHONPATH PYTHONDONTWRITEBYTECODE
+exec "$here/bin/ld.so" --argv0 "$here/bin/python" --library-path "$here/lib" "$here/python" "$@"
+"""
+
+
+def needed_packages() -> Requirements:
+    """Return the pack's wheels: as for any device, but without OpenCV, which bench does not use."""
+    facts = DeviceFacts("aarch64", "aarch64", None, None, (*_PYTHON, 2), (), None)
+    return requirements(facts, Python(_PYTHON, numpy=None, cv2=True, venv=False, glibc=_GLIBC))
+
+
+def pack_key() -> str:
+    """Return the pack's key, a hash of its parts: 16 hexadecimal digits, known without building the pack."""
+    parts = [_LAYOUT, sorted(PACKAGES.items()), needed_packages().packages, _START]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def pack_wheels(progress: Progress) -> list[Path]:
+    """Return the pack's wheels, downloaded or from the cache.
+
+    Raises:
+        EdgenetError: see `wheels_for`.
+    """
+    return wheels_for(needed_packages(), progress)
+
+
+def pack_files(progress: Progress) -> dict[str, Path | bytes]:
+    """Return the pack's files except the wheels, by path within the pack.
+
+    Raises:
+        EdgenetError: a Debian package cannot be downloaded.
+    """
+    there = package_files(progress)
+    files: dict[str, Path | bytes] = {
+        f"lib/{name.rsplit('/', 1)[1]}": content
+        for name, content in there.items()
+        if _LIBRARIES.fullmatch(name)
+    }
+    modules = {name[len(_MODULES) :]: content for name, content in there.items() if name.startswith(_MODULES)}
+    files |= {name: content for name, content in modules.items() if _C_MODULES.match(name)}
+    files["stdlib.zip"] = _zipped(
+        {
+            name: content
+            for name, content in modules.items()
+            if not name.startswith("lib-dynload/") and not _LEFT_OUT.match(name)
+        }
+    )
+    # ld.so must be in bin/, because only files in bin/ are copied as executable.
+    files["bin/ld.so"] = there["lib/aarch64-linux-gnu/ld-linux-aarch64.so.1"]
+    files["python"] = there["usr/bin/python3.11"]
+    files["bin/python"] = _START.encode()
+    return files
+
+
+def _zipped(files: dict[str, bytes]) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in sorted(files.items()):
+            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
+    return made.getvalue()
+
+
+# ==== edgenet.pack.debian
+# The C library and Python of the pack, taken from Debian's packages, each checked by its SHA-256.
+#
+# The checksums come from the index that Debian signed for release 12.15. A file from any server is accepted
+# only if its checksum matches.
+
+OFFICIAL = "https://deb.debian.org/debian"  # Debian's documented address for users in every country
+# The archive keeps packages that a later point release has replaced on the mirrors.
+OLDER = "https://snapshot.debian.org/archive/debian/20260901T000000Z"
+_WAIT_S = 60.0
+_LISTED = Path(__file__).with_suffix(".sha256").read_text().split()
+PACKAGES = dict(zip(_LISTED[1::2], _LISTED[::2], strict=True))
+"""Maps each package's path on a mirror to its SHA-256."""
+
+
+def package_files(progress: Progress) -> dict[str, bytes]:
+    """Return all files of the packages, by their installed path in Debian; links are resolved.
+
+    Raises:
+        EdgenetError: a package cannot be downloaded.
+    """
+    files: dict[str, bytes] = {}
+    for count, (path, digest) in enumerate(PACKAGES.items()):
+        progress("download Debian packages", count, len(PACKAGES))
+        files |= _unpacked(_package(path, digest))
+    return files
+
+
+def _package(path: str, digest: str) -> bytes:
+    kept = cache_folder(os.environ) / "debian" / digest
+    if kept.is_file() and sha256(kept) == digest:
+        return kept.read_bytes()
+    reason = ""
+    for mirror in _mirrors():
+        try:
+            with urllib.request.urlopen(f"{mirror}/{path}", timeout=_WAIT_S) as response:
+                content: bytes = response.read()
+        except (OSError, urllib.error.URLError) as error:
+            reason = str(error)
+            continue
+        if hashlib.sha256(content).hexdigest() == digest:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(kept, content)
+            return content
+        reason = "the downloaded file has a wrong checksum"
+    raise EdgenetError(
+        f"cannot download Debian's {Path(path).name}: {reason}",
+        "check that this machine has a network connection, or set EDGENET_DEBIAN_MIRROR to a Debian mirror",
+    )
+
+
+def _mirrors() -> list[str]:
+    """Return the mirrors to try, in order: the user's, those of this machine's apt, Debian's servers."""
+    named = os.environ.get("EDGENET_DEBIAN_MIRROR")
+    found = [named] if named else []
+    if shutil.which("apt-get"):
+        ask = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Origin: Debian", "Label: Debian"]
+        done = subprocess.run(ask, capture_output=True, text=True, check=False)
+        found += [line for line in done.stdout.split() if line.startswith("http")]
+    return list(dict.fromkeys(mirror.rstrip("/") for mirror in [*found, OFFICIAL, OLDER]))
+
+
+def _unpacked(package: bytes) -> dict[str, bytes]:
+    """Return the files that a .deb installs: those in data.tar.xz inside its ar archive (deb(5))."""
+    with tarfile.open(fileobj=io.BytesIO(_data_of(package))) as archive:
+        found = {}
+        for member in archive.getmembers():
+            if not (member.isfile() or member.issym()):
+                continue
+            try:
+                content = archive.extractfile(member)
+            except KeyError:  # a link to a file of another package
+                continue
+            if content is not None:
+                found[member.name.removeprefix("./")] = content.read()
+    return found
+
+
+def _data_of(package: bytes) -> bytes:
+    place = len(b"!<arch>\n")
+    while place + 60 <= len(package):
+        header = package[place : place + 60]
+        size = int(header[48:58])
+        if header[:16].rstrip(b" /") == b"data.tar.xz":
+            return package[place + 60 : place + 60 + size]
+        place += 60 + size + size % 2
+    raise EdgenetError("a Debian package has no data.tar.xz")

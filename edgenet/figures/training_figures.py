@@ -1,0 +1,267 @@
+"""Draw the loss and the top-1 accuracy of a training over its epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from edgenet.figures.drawing import COLOURS, INK, MARKERS, figure_of, logarithmic_x, style_axes
+
+TRAIN, VAL = "#6b6b6b", "#0072b2"
+
+
+class Epoch(Protocol):
+    """The values of an epoch that are drawn."""
+
+    @property
+    def epoch(self) -> int:
+        """Number of the epoch, starting at 1."""
+
+    @property
+    def train_loss(self) -> float:
+        """The loss that training minimizes."""
+
+    @property
+    def val_loss(self) -> float:
+        """Cross-entropy on the validation photos."""
+
+    @property
+    def train_top1(self) -> float:
+        """Top-1 accuracy on the training photos, percent."""
+
+    @property
+    def val_top1(self) -> float:
+        """Top-1 accuracy on the validation photos, percent."""
+
+
+def curve_figure(rows: Sequence[Epoch], title: str) -> Figure:
+    """Draw the loss on the left and top-1 on the right, each for training and validation.
+
+    Training values are those of the current weights on augmented photos, validation values those of averaged
+    weights.
+    """
+    figure = Figure(figsize=(9.0, 3.6), facecolor="white", layout="constrained")
+    loss, top1 = figure.subplots(1, 2)
+    epochs = [row.epoch for row in rows]
+    _draw(loss, epochs, [row.train_loss for row in rows], [row.val_loss for row in rows], "loss")
+    _draw(top1, epochs, [row.train_top1 for row in rows], [row.val_top1 for row in rows], "top-1, %")
+    figure.suptitle(title.replace("$", r"\$"), x=0.01, ha="left", fontsize=11, color=INK)
+    return figure
+
+
+def _draw(
+    axes: Axes, epochs: Sequence[int], train: Sequence[float], val: Sequence[float], heading: str
+) -> None:
+    # Markers, because a single point would be invisible as a line.
+    marker = "o" if len(epochs) < 20 else ""
+    axes.plot(epochs, train, color=TRAIN, lw=1.4, marker=marker, ms=3, label="training, augmented photos")
+    axes.plot(epochs, val, color=VAL, lw=1.8, marker=marker, ms=3, label="validation, averaged weights")
+    axes.set_title(heading, loc="left", fontsize=10, color=INK)
+    axes.set_xlabel("epoch", fontsize=9)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(color="#e3e3e0", lw=0.7)
+    axes.set_axisbelow(True)
+    axes.tick_params(labelsize=8, length=0)
+    axes.legend(frameon=False, fontsize=8)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+# ==== edgenet.plots.confusion_matrix
+# Draw a confusion matrix.
+
+NAMED = 60
+"""Largest number of classes whose names are shown; with more, they would be too small to read."""
+WITH_NUMBERS = 20
+LONGEST_NAME = 24
+
+
+def confusion_figure(counts: NDArray[np.int64], names: Sequence[str], title: str) -> Figure:
+    """Draw a square for every pair of classes; it is darker the larger its share of the row's photos is.
+
+    Args:
+        counts: number of photos by true class (rows) and predicted class (columns).
+        names: names of the classes.
+        title: title of the figure.
+    """
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = min(max(3.2 + 0.34 * len(names), 4.5), 16.0)
+    figure = Figure(figsize=(side, side), facecolor="white", layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set_title(title.replace("$", r"\$"), loc="left", fontsize=10, color=INK)
+    axes.set_xlabel("predicted class", fontsize=9)
+    axes.set_ylabel("true class", fontsize=9)
+    axes.tick_params(length=0, labelsize=8)
+    if len(names) <= NAMED:
+        short = [_short(name) for name in names]
+        axes.set_xticks(range(len(names)), short, rotation=90)
+        axes.set_yticks(range(len(names)), short)
+    if len(names) <= WITH_NUMBERS:
+        for row, column in np.argwhere(counts):
+            colour = "white" if shares[row, column] > 0.5 else INK
+            axes.text(
+                column, row, str(counts[row, column]), ha="center", va="center", fontsize=7, color=colour
+            )
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    return figure
+
+
+def _short(name: str) -> str:
+    name = name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
+    return name.replace("$", r"\$")
+
+
+# ==== edgenet.plots.sweep_figures
+# Draw a sweep: accuracy against mult-adds, parameters (figures 4, 5 of arXiv 1704.04861) and latency.
+
+FRONT = INK
+
+
+class Point(Protocol):
+    """The values of a variant that are drawn; their units are those of `SweepRow`."""
+
+    @property
+    def width(self) -> float:
+        """Width multiplier."""
+
+    @property
+    def resolution(self) -> int:
+        """Side of the input picture, in pixels."""
+
+    @property
+    def mult_adds(self) -> int:
+        """Mult-adds for one photo."""
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters of convolutions and fully connected layers."""
+
+    @property
+    def int8_top1(self) -> float:
+        """Top-1 accuracy of the int8 network, percent."""
+
+    @property
+    def float_top1(self) -> float:
+        """Top-1 accuracy of the float network, percent."""
+
+    @property
+    def latency_p50_ms(self) -> float:
+        """Median latency of one inference, milliseconds."""
+
+    @property
+    def latency_valid(self) -> bool:
+        """Whether the latency is valid to quote."""
+
+    @property
+    def device(self) -> str:
+        """Device on which the latency was measured."""
+
+    @property
+    def threads(self) -> int:
+        """Number of threads of the inference."""
+
+    @property
+    def front(self) -> bool:
+        """Whether the variant is on the Pareto front of int8 accuracy against latency."""
+
+
+def mult_adds_figure(points: Sequence[Point], title: str) -> Figure:
+    """Draw float accuracy against mult-adds, as in the paper's figure 4, with one mark for each variant."""
+    figure, axes = _axes(title, "million mult-adds", "float top-1, %")
+    _series(axes, points, lambda point: point.mult_adds / 1e6, lambda point: point.float_top1)
+    _legend(figure)
+    return figure
+
+
+def parameters_figure(points: Sequence[Point], title: str) -> Figure:
+    """Draw float accuracy against parameters, as in the paper's figure 5; resolution adds no parameters."""
+    figure, axes = _axes(title, "million parameters", "float top-1, %")
+    _series(axes, points, lambda point: point.parameters / 1e6, lambda point: point.float_top1)
+    _legend(figure)
+    return figure
+
+
+def latency_figure(points: Sequence[Point], title: str) -> Figure:
+    """Draw int8 accuracy against measured latency.
+
+    The points of the Pareto front are joined and named. Points whose latency is not valid to quote are
+    hollow.
+    """
+    where = f"{points[0].device}, {points[0].threads} thread{'s' * (points[0].threads > 1)}"
+    figure, axes = _axes(title, f"p50 latency, ms ({where})", "int8 top-1, %")
+    _series(
+        axes, points, _latency, lambda point: point.int8_top1, hollow=lambda point: not point.latency_valid
+    )
+    front = sorted((point for point in points if point.front), key=_latency)
+    axes.plot(
+        [_latency(point) for point in front],
+        [point.int8_top1 for point in front],
+        color=FRONT,
+        lw=1.2,
+        ls="--",
+        marker="o",
+        ms=11,
+        mfc="none",
+        zorder=1,
+        label="Pareto front",
+    )
+    for point in front:
+        axes.annotate(
+            f"{point.width:g}-{point.resolution}",
+            (_latency(point), point.int8_top1),
+            xytext=(-6, 6),
+            textcoords="offset points",
+            # Names run across the rising front; horizontal names of near points would cover each other.
+            rotation=-45,
+            rotation_mode="anchor",
+            ha="right",
+            fontsize=8,
+            color=INK,
+        )
+    if not all(point.latency_valid for point in points):
+        axes.plot([], [], "o", mfc="white", mec=INK, label="not valid to quote")
+    axes.margins(x=0.08, y=0.15)
+    _legend(figure)
+    return figure
+
+
+def _latency(point: Point) -> float:
+    return point.latency_p50_ms
+
+
+def _axes(title: str, x: str, y: str) -> tuple[Figure, Axes]:
+    figure = figure_of(6.4, 4.2)
+    axes = figure.subplots()
+    style_axes(axes, title, f"{x}, log axis", y)
+    logarithmic_x(axes)
+    return figure, axes
+
+
+def _series(
+    axes: Axes,
+    points: Sequence[Point],
+    x: Callable[[Point], float],
+    y: Callable[[Point], float],
+    hollow: Callable[[Point], bool] = lambda point: False,
+) -> None:
+    """Draw one series for each resolution, the largest first."""
+    for index, resolution in enumerate(sorted({point.resolution for point in points}, reverse=True)):
+        colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
+        axes.plot([], [], marker, color=colour, ms=6, label=f"{resolution} px")
+        for point in points:
+            if point.resolution == resolution:
+                face = "white" if hollow(point) else colour
+                axes.plot(x(point), y(point), marker, mec=colour, mfc=face, ms=6, zorder=2)
+
+
+def _legend(figure: Figure) -> None:
+    """Put the legend beside the axes, where it covers no point."""
+    figure.legend(frameon=False, fontsize=8, loc="outside right upper")

@@ -1,0 +1,241 @@
+"""Removes superfluous nodes: unused ones, repeated reshapes and concatenations, and the final softmax."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import replace
+from itertools import chain
+
+import numpy as np
+
+from edgenet.errors import EdgenetError
+from edgenet.graph.ir import (
+    WEIGHTED,
+    Affine,
+    Concat,
+    FloatArray,
+    FullyConnected,
+    Graph,
+    Mean,
+    Node,
+    Operator,
+    Reshape,
+    Softmax,
+    Transpose,
+)
+
+
+def drop_unused(graph: Graph) -> Graph:
+    """Remove the nodes that the output does not depend on."""
+    needed, nodes = {graph.output}, []
+    for node in reversed(graph.nodes):
+        if node.output in needed:
+            needed.update(node.inputs)
+            nodes.append(node)
+    return graph.with_nodes(reversed(nodes))
+
+
+def merge_reshapes(graph: Graph) -> Graph:
+    """Merge each Reshape with the Reshape or Mean before it, and remove each that keeps the shape."""
+    for name in [node.name for node in graph.nodes if isinstance(node.operator, Reshape)]:
+        graph = _merge_reshape(graph, next(node for node in graph.nodes if node.name == name))
+    return drop_unused(graph)
+
+
+def _merge_reshape(graph: Graph, node: Node) -> Graph:
+    source, shape = node.inputs[0], graph.shapes[node.output]
+    before = graph.producers().get(source)
+    rest = [n for n in graph.nodes if n is not node]
+    if shape == graph.shapes[source] and node.output != graph.output:
+        return graph.with_nodes(
+            replace(n, inputs=tuple(source if i == node.output else i for i in n.inputs)) for n in rest
+        )
+    if before and isinstance(before.operator, Reshape):
+        joined = replace(node, inputs=before.inputs)
+        return graph.with_nodes(joined if n is node else n for n in graph.nodes)
+    vector = len(shape) == 2 and shape[0] == 1
+    if before and isinstance(before.operator, Mean) and vector and graph.uses()[source] == 1:
+        mean = replace(before, operator=Mean(keep_dims=False), output=node.output)
+        return graph.with_nodes(mean if n is before else n for n in rest)
+    return graph
+
+
+def merge_concats(graph: Graph) -> Graph:
+    """Merge each Concat with the Concats before it that use the same axis and have no other reader."""
+    uses, made = graph.uses(), graph.producers()
+    for node in graph.nodes:
+        if isinstance(node.operator, Concat):
+            parts = [_parts(made.get(name), node.operator, name, uses) for name in node.inputs]
+            made[node.output] = replace(node, inputs=tuple(chain.from_iterable(parts)))
+    return drop_unused(graph.with_nodes(made.values()))
+
+
+def _parts(before: Node | None, operator: Concat, name: str, uses: Counter[str]) -> tuple[str, ...]:
+    """Return the inputs of the Concat that makes `name` if it can be merged, else `name` alone."""
+    if before is None or before.operator != operator or uses[name] > 1:
+        return (name,)
+    return before.inputs
+
+
+def drop_final_softmax(graph: Graph) -> Graph:
+    """Remove a softmax at the end, so that the graph gives logits; the file's layout adds a float softmax."""
+    producers, uses = graph.producers(), graph.uses()
+    reader, node = None, producers.get(graph.output)
+    while node and isinstance(node.operator, Reshape) and uses[node.output] == 1:
+        reader, node = node, producers.get(node.inputs[0])
+    if node is None or not isinstance(node.operator, Softmax) or uses[node.output] > 1:
+        return graph
+    if reader is None:
+        return drop_unused(replace(graph, output=node.inputs[0]))
+    if graph.shapes[node.output][-1] != graph.classes:
+        return graph
+    logits = replace(reader, inputs=node.inputs)
+    return drop_unused(graph.with_nodes(logits if n is reader else n for n in graph.nodes))
+
+
+# ==== edgenet.graph.passes.transposes
+# Removes transposes that cancel out, or that come before a matrix whose columns can be reordered instead.
+#
+# Networks written for NCHW and converted to NHWC have them at the input and before the classifier.
+
+
+def merge_transposes(graph: Graph) -> Graph:
+    """Merge successive Transposes, remove idle ones, and reorder matrix columns instead of data."""
+    for name in [node.name for node in graph.nodes if isinstance(node.operator, Transpose)]:
+        graph = _merge_transpose(graph, name)
+    for node in graph.nodes:
+        if isinstance(node.operator, FullyConnected):
+            graph = _reorder_columns(graph, node)
+    return drop_unused(graph)
+
+
+def _merge_transpose(graph: Graph, name: str) -> Graph:
+    node = next(n for n in graph.nodes if n.name == name)
+    order, before = _order(node), graph.producers().get(node.inputs[0])
+    if before and isinstance(before.operator, Transpose):
+        order = tuple(_order(before)[axis] for axis in order)
+        node = replace(node, operator=Transpose(order), inputs=before.inputs)
+    graph = graph.with_nodes(node if n.name == name else n for n in graph.nodes)
+    if order != tuple(range(len(order))) or node.output == graph.output:
+        return graph
+    source = node.inputs[0]
+    return graph.with_nodes(
+        replace(n, inputs=tuple(source if i == node.output else i for i in n.inputs))
+        for n in graph.nodes
+        if n.name != name
+    )
+
+
+def _order(node: Node) -> tuple[int, ...]:
+    assert isinstance(node.operator, Transpose)
+    return node.operator.permutation
+
+
+def _reorder_columns(graph: Graph, node: Node) -> Graph:
+    """Turn FullyConnected(Reshape(Transpose(x))) into FullyConnected(Reshape(x)), columns in x's order."""
+    producers, uses = graph.producers(), graph.uses()
+    flat = producers.get(node.inputs[0])
+    turned = producers.get(flat.inputs[0]) if flat and isinstance(flat.operator, Reshape) else None
+    if not flat or not turned or not isinstance(turned.operator, Transpose) or uses[flat.output] > 1:
+        return graph
+    matrix = node.operator
+    assert isinstance(matrix, FullyConnected)
+    if graph.shapes[flat.output] != (1, matrix.weight.shape[1]):
+        return graph
+    rows = len(matrix.weight)
+    columns = matrix.weight.reshape(rows, *graph.shapes[turned.output])
+    back = np.argsort(turned.operator.permutation)
+    weight = columns.transpose(0, *(back + 1)).reshape(rows, -1)
+    changed = {
+        node.name: replace(node, operator=replace(matrix, weight=np.ascontiguousarray(weight))),
+        flat.name: replace(flat, inputs=turned.inputs),
+    }
+    return graph.with_nodes(changed.get(n.name, n) for n in graph.nodes)
+
+
+# ==== edgenet.graph.passes.naming
+# Gives tensors and nodes readable names: those of the modules that they come from.
+
+OPERATOR_SUFFIX = re.compile(r"/[A-Z][A-Za-z]*(_\d+)?$")
+
+
+def name_after_modules(graph: Graph) -> Graph:
+    """Name every node and its tensor after its module's path: "features.0/conv", not ".../activation/Clip".
+
+    Exporters repeat a module's name in its children ("features/features.0") and append the operator's name;
+    both are removed.
+    """
+    names: dict[str, str] = {graph.input: graph.input}
+    taken = {graph.input}
+    for node in graph.nodes:
+        name, number = _short(node.name), 1
+        while name in taken:
+            number += 1
+            name = f"{_short(node.name)}_{number}"
+        taken.add(name)
+        names[node.output] = name
+    nodes = tuple(
+        replace(
+            node,
+            name=names[node.output],
+            inputs=tuple(names[i] for i in node.inputs),
+            output=names[node.output],
+        )
+        for node in graph.nodes
+    )
+    shapes = {names[name]: shape for name, shape in graph.shapes.items() if name in names}
+    return replace(graph, nodes=nodes, output=names[graph.output], shapes=shapes)
+
+
+def _short(name: str) -> str:
+    parts = OPERATOR_SUFFIX.sub("", name).split("/")
+    kept = [
+        part for part, child in zip(parts, [*parts[1:], ""], strict=True) if not child.startswith(f"{part}.")
+    ]
+    return "/".join(kept)
+
+
+# ==== edgenet.graph.passes.finite
+# Finds faulty weights: NaN and infinity, which are refused, and layers whose weights are all zero.
+
+
+def check_finite(graph: Graph) -> None:
+    """Check every constant of the network.
+
+    Raises:
+        EdgenetError: a layer holds NaN or infinity; the message names the layer and counts these values.
+    """
+    for node in graph.nodes:
+        for what, array in _constants(node.operator).items():
+            bad = count_not_finite(array)
+            if bad:
+                raise EdgenetError(
+                    f"the {what} of '{node.name}' hold {bad} among {array.size} values",
+                    "train or export the network again; its batch normalization may have diverged",
+                )
+
+
+def count_not_finite(array: FloatArray) -> str:
+    """Return how many values are NaN or infinite, such as "3 NaN and 1 infinite"; empty if all are finite."""
+    if np.isfinite(array).all():
+        return ""
+    counts = {"NaN": int(np.isnan(array).sum()), "infinite": int(np.isinf(array).sum())}
+    return " and ".join(f"{count} {kind}" for kind, count in counts.items() if count)
+
+
+def all_zero_layers(graph: Graph) -> tuple[str, ...]:
+    """Return the names of the layers whose weights are all zero: they give their biases for every picture."""
+    return tuple(
+        node.name
+        for node in graph.nodes
+        if isinstance(node.operator, WEIGHTED) and not node.operator.weight.any()
+    )
+
+
+def _constants(operator: Operator) -> dict[str, FloatArray]:
+    if isinstance(operator, WEIGHTED):
+        return {"weights": operator.weight, "biases": operator.bias}
+    if isinstance(operator, Affine):
+        return {"factors": operator.scale, "offsets": operator.offset}
+    return {}

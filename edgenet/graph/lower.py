@@ -1,0 +1,280 @@
+"""Runs the passes in order: from a reader's graph to the graph that the quantizer and the writer take."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from edgenet.errors import EdgenetError
+from edgenet.graph.clean import (
+    check_finite,
+    drop_final_softmax,
+    drop_unused,
+    merge_concats,
+    merge_reshapes,
+    merge_transposes,
+    name_after_modules,
+)
+from edgenet.graph.fold import (
+    absorb_scaling,
+    can_fold_affine,
+    fold_affine,
+    fold_border,
+    fuse_activations,
+    normalize_pixels,
+    recognise_hard_functions,
+)
+from edgenet.graph.ir import (
+    WINDOWED,
+    Activation,
+    Affine,
+    Binary,
+    Conv2D,
+    DepthwiseConv2D,
+    Graph,
+    Node,
+    Pad,
+    Pads,
+    Pool,
+    Reshape,
+    Shape,
+    Unary,
+)
+from edgenet.graph.shapes import infer_shape, same_pads
+from edgenet.zoo.classifier import Normalization
+
+
+def simplify(graph: Graph, normalization: Normalization | None) -> Graph:
+    """Return the smallest equal graph that takes pixels and ends in logits.
+
+    Args:
+        graph: from a reader.
+        normalization: the one used in training; None for a graph that takes pixels already.
+
+    Raises:
+        EdgenetError: a layer's weights hold NaN or infinity.
+    """
+    graph = drop_unused(drop_final_softmax(graph))
+    graph = merge_transposes(graph)
+    if normalization is not None:
+        graph = normalize_pixels(*absorb_scaling(graph, normalization))
+    graph = absorb_padding(graph)
+    graph = recognise_hard_functions(graph)
+    with np.errstate(all="ignore"):  # check_finite below reports overflow with the layer's name
+        graph = fold_affine(drop_unused(graph))
+    graph = fuse_activations(graph)
+    graph = name_after_modules(merge_concats(merge_reshapes(graph)))
+    check_finite(graph)
+    return graph
+
+
+def lower(graph: Graph, exact_border: bool) -> Graph:
+    """Return the graph made only of operators that a .tflite file has.
+
+    Args:
+        graph: from `simplify`.
+        exact_border: keep the normalization as an operator if folding it would change the picture's border.
+
+    Raises:
+        EdgenetError: an average pooling has a padding that a file cannot hold.
+    """
+    graph = graph if exact_border else fold_border(graph)
+    graph = fuse_activations(lower_affine(lower_gates(graph)))
+    return lower_padding(graph)
+
+
+# ==== edgenet.graph.passes.lowering
+# Replaces operators that a .tflite file lacks by ones that it has.
+
+
+def is_hard_sigmoid(node: Node) -> bool:
+    """Return whether this node is a hard_sigmoid, which .tflite files lack."""
+    return isinstance(node.operator, Unary) and node.operator.kind == "hard_sigmoid"
+
+
+def lower_hard_sigmoid(graph: Graph) -> Graph:
+    """Replace hard_sigmoid(x) by relu6(x + 3) / 6, made of two Affines and a relu6."""
+    nodes: list[Node] = []
+    shapes: dict[str, Shape] = {}
+    for node in graph.nodes:
+        if not is_hard_sigmoid(node):
+            nodes.append(node)
+            continue
+        plus3, clipped = f"{node.output}/plus3", f"{node.output}/relu6"
+        shapes |= {plus3: graph.shapes[node.output], clipped: graph.shapes[node.output]}
+        nodes += [
+            Node(f"{node.name}/plus3", _affine(1, 3), node.inputs, plus3),
+            Node(f"{node.name}/relu6", Unary("relu6"), (plus3,), clipped),
+            Node(node.name, _affine(1 / 6, 0), (clipped,), node.output),
+        ]
+    return graph.with_nodes(nodes, shapes)
+
+
+def _affine(scale: float, offset: float) -> Affine:
+    return Affine(np.full(1, scale, np.float32), np.full(1, offset, np.float32))
+
+
+def lower_affine(graph: Graph) -> Graph:
+    """Replace every Affine that could not be folded by a depthwise 1x1 convolution.
+
+    This is one operator instead of a MUL and an ADD, and its int8 weights are quantized per channel.
+    """
+    nodes: list[Node] = []
+    shapes: dict[str, Shape] = {}
+    for node in graph.nodes:
+        if not isinstance(node.operator, Affine):
+            nodes.append(node)
+            continue
+        shape = graph.shapes[node.inputs[0]]
+        operator = _as_depthwise(node.operator, shape[-1])
+        if len(shape) == 4:
+            nodes.append(replace(node, operator=operator))
+            continue
+        before, after = f"{node.output}/as_picture", f"{node.output}/scaled"
+        picture = (1, 1, int(np.prod(shape[:-1])), shape[-1])
+        shapes |= {before: picture, after: picture}
+        nodes += [
+            Node(before, Reshape(picture), node.inputs, before),
+            Node(node.name, operator, (before,), after),
+            Node(f"{node.name}/as_vector", Reshape(shape), (after,), node.output),
+        ]
+    return graph.with_nodes(nodes, shapes)
+
+
+def _as_depthwise(affine: Affine, channels: int) -> DepthwiseConv2D:
+    weight = np.broadcast_to(affine.scale, (channels,)).reshape(1, 1, 1, channels)
+    bias = np.broadcast_to(affine.offset, (channels,))
+    return DepthwiseConv2D(weight.copy(), bias.copy(), activation=Activation.NONE)
+
+
+# ==== edgenet.graph.passes.gates
+# Writes squeeze-and-excite gates, x * hard_sigmoid(y), with as few operators and roundings as possible.
+#
+# hard_sigmoid(y) is relu6(y + 3) / 6. The 3 goes into the bias of the convolution that makes y, and relu6
+# becomes its activation. The division by 6 moves after the product, and the next convolution folds it into
+# its
+# weights. An int8 gate is then rounded once, on a range from 0 to 6; y, whose range may be many times
+# wider, is
+# not rounded as well.
+
+
+def lower_gates(graph: Graph) -> Graph:
+    """Replace every hard_sigmoid by operators that a file has; fold most into neighbouring layers."""
+    if not any(is_hard_sigmoid(node) for node in graph.nodes):
+        return graph
+    graph = lower_hard_sigmoid(graph)
+    for name in [node.name for node in graph.nodes if isinstance(node.operator, Affine)]:
+        graph = _scale_the_product(graph, next(node for node in graph.nodes if node.name == name))
+    return fold_affine(graph)
+
+
+def _scale_the_product(graph: Graph, scaling: Node) -> Graph:
+    """Turn (g * s) * x into (g * x) * s if all layers after the product can fold the scale s."""
+    affine, readers = scaling.operator, [node for node in graph.nodes if scaling.output in node.inputs]
+    assert isinstance(affine, Affine)
+    if len(readers) != 1 or scaling.output == graph.output or not _is_plain_scale(affine):
+        return graph
+    product = readers[0]
+    behind = [node for node in graph.nodes if product.output in node.inputs]
+    if not _is_plain_product(product) or product.output == graph.output or not behind:
+        return graph
+    if product.inputs.count(scaling.output) != 1:
+        return graph  # a product of the tensor with itself would need the scale twice
+    if not all(can_fold_affine(node, affine) for node in behind):
+        return graph
+    unscaled = graph.unused_name(f"{product.output}/unscaled")
+    inputs = tuple(scaling.inputs[0] if name == scaling.output else name for name in product.inputs)
+    swapped = (
+        replace(product, inputs=inputs, output=unscaled),
+        replace(scaling, inputs=(unscaled,), output=product.output),
+    )
+    rest = (node for node in graph.nodes if node is not scaling)
+    nodes = [new for node in rest for new in (swapped if node is product else (node,))]
+    return graph.with_nodes(nodes, {unscaled: graph.shapes[product.output]})
+
+
+def _is_plain_scale(affine: Affine) -> bool:
+    """Return whether the Affine has one factor for all channels and no offset."""
+    return affine.scale.size == 1 and not np.any(affine.offset)
+
+
+def _is_plain_product(node: Node) -> bool:
+    operator = node.operator
+    return isinstance(operator, Binary) and operator == Binary("mul", Activation.NONE)
+
+
+# ==== edgenet.graph.passes.padding
+# Moves padding into the convolutions, and out again if a .tflite convolution cannot express it.
+#
+# A .tflite convolution knows two paddings, SAME (TensorFlow's rule) and VALID (none). Any other padding
+# needs a
+# PAD operator before the convolution.
+
+
+def absorb_padding(graph: Graph) -> Graph:
+    """Move zero padding into the convolutions that read it."""
+    for node in reversed(graph.nodes):  # of two Pads in a row, the later one must move first
+        if not isinstance(node.operator, Pad) or node.operator.value != 0 or node.output == graph.output:
+            continue
+        consumers = [n for n in graph.nodes if node.output in n.inputs]
+        if not all(isinstance(n.operator, Conv2D | DepthwiseConv2D) for n in consumers):
+            continue
+        nodes = [_with_more_padding(n, node) if n in consumers else n for n in graph.nodes if n is not node]
+        graph = graph.with_nodes(nodes)
+    return graph
+
+
+def _with_more_padding(consumer: Node, padding: Node) -> Node:
+    operator, outer = consumer.operator, padding.operator
+    assert isinstance(operator, Conv2D | DepthwiseConv2D)
+    assert isinstance(outer, Pad)
+    pads = Pads(*(own + more for own, more in zip(operator.pads, outer.pads, strict=True)))
+    return replace(consumer, operator=replace(operator, pads=pads), inputs=padding.inputs)
+
+
+def file_padding(operator: Conv2D | DepthwiseConv2D | Pool, size: tuple[int, int]) -> str | None:
+    """Return the .tflite name of this padding, "VALID" or "SAME", or None if it is neither.
+
+    Args:
+        operator: the padded operator.
+        size: height and width of its input, on which SAME depends.
+    """
+    if not any(operator.pads):
+        return "VALID"
+    return "SAME" if operator.pads == same_pads(size, operator) else None
+
+
+def lower_padding(graph: Graph) -> Graph:
+    """Put a Pad before every operator whose padding is neither SAME nor VALID.
+
+    Raises:
+        EdgenetError: an average pooling has such a padding and does not count it; a Pad would be counted.
+    """
+    nodes: list[Node] = []
+    shapes: dict[str, Shape] = {}
+    for node in graph.nodes:
+        operator = node.operator
+        if isinstance(operator, WINDOWED):
+            source = node.inputs[0]
+            _, height, width, _ = graph.shapes[source]
+            if file_padding(operator, (height, width)) is None:
+                padding = Node(
+                    f"{node.name}/pad", _padding_before(node), (source,), f"{source}/padded_for/{node.name}"
+                )
+                shapes[padding.output] = infer_shape(padding.operator, [graph.shapes[source]])
+                nodes.append(padding)
+                node = replace(node, operator=replace(operator, pads=Pads()), inputs=(padding.output,))
+        nodes.append(node)
+    return graph.with_nodes(nodes, shapes)
+
+
+def _padding_before(node: Node) -> Pad:
+    operator = node.operator
+    assert isinstance(operator, WINDOWED)
+    if isinstance(operator, Pool) and operator.kind == "average":
+        raise EdgenetError(
+            f"the average pooling '{node.name}' does not count its padding of {tuple(operator.pads)}",
+            "use count_include_pad=True, or TensorFlow's SAME padding",
+        )
+    return Pad(operator.pads, float("-inf") if isinstance(operator, Pool) else 0.0)

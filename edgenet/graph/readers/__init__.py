@@ -1,1 +1,0 @@
-"""Readers that turn ONNX files and torch modules into graphs."""

@@ -1,0 +1,252 @@
+"""The facts that a bundle records: `manifest.json`, as frozen dataclasses and as deterministic JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import types
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from edgenet.errors import EdgenetError
+
+SCHEMA_VERSION = 1
+MANIFEST_FILE = "manifest.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Member:
+    """Checksum and size in bytes of one file in the bundle."""
+
+    sha256: str
+    size: int
+
+    def __post_init__(self) -> None:
+        _check_sha256(self.sha256)
+        _check(self.size >= 0, f"the size {self.size} is negative")
+
+
+@dataclasses.dataclass(frozen=True)
+class InputContract:
+    """The model's only input: a picture [1, height, width, 3], cropped and resized by `resize_rule`.
+
+    `name` is the input's name in the signature `serving_default`. `device_scripts/preprocess.py` implements
+    the rule.
+    """
+
+    name: str
+    height: int
+    width: int
+    colour_order: str = "RGB"
+    dtype: str = "uint8"
+    resize_rule: str = "centre-square"
+
+
+@dataclasses.dataclass(frozen=True)
+class OutputContract:
+    """The model's only output: [1, classes], a probability for each line of labels.txt."""
+
+    name: str
+    classes: int
+    dtype: str = "float32"
+    meaning: str = "probability"
+
+
+@dataclasses.dataclass(frozen=True)
+class Quantization:
+    """How an int8 network was made: the recipe's name, its steps in order, and the calibration photos.
+
+    `calibration_sha256` identifies the photos' contents, and `calibration_count` is their number.
+    """
+
+    recipe: str
+    steps: tuple[str, ...]
+    calibration_sha256: str
+    calibration_count: int
+
+    def __post_init__(self) -> None:
+        _check_sha256(self.calibration_sha256)
+        _check(self.calibration_count >= 1, f"the number of calibration photos is {self.calibration_count}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Accuracy:
+    """Top-1 accuracy in percent, measured on `n` photos of `data`; None where it was not measured."""
+
+    float_top1: float | None
+    int8_top1: float | None
+    n: int
+    data: str
+
+    def __post_init__(self) -> None:
+        _check(self.n >= 1, f"the accuracy was measured on {self.n} photos")
+        for top1 in (self.float_top1, self.int8_top1):
+            _check(top1 is None or 0 <= top1 <= 100, f"a top-1 of {top1} is not a percentage")
+
+
+@dataclasses.dataclass(frozen=True)
+class Weights:
+    """Where the weights came from, their licence, and the checksum of the file that held them, if any."""
+
+    origin: str
+    licence: str
+    sha256: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.sha256 is not None:
+            _check_sha256(self.sha256)
+
+
+def _check(right: bool, found: str) -> None:
+    if not right:
+        raise EdgenetError(f"the bundle's facts are wrong: {found}", "correct this and make the bundle again")
+
+
+def _check_sha256(text: str) -> None:
+    _check(re.fullmatch("[0-9a-f]{64}", text) is not None, f"{text!r:.70} is not a SHA-256")
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """Facts that only the maker of a bundle knows; all others are read from the model.
+
+    Architecture, width and resolution are None if the model came from the user's own .onnx or .tflite file.
+    Quantization is None for a float model, and accuracy is None if it was not measured.
+    """
+
+    name: str
+    weights: Weights
+    architecture: str | None = None
+    width: float | None = None
+    resolution: int | None = None
+    quantization: Quantization | None = None
+    accuracy: Accuracy | None = None
+
+    def __post_init__(self) -> None:
+        # The name becomes a heading in the card and is often used as a file name.
+        _check(bool(self.name.strip()) and self.name.isprintable(), f"the model's name is {self.name!r}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """The whole `manifest.json`. `members`: every other file by name. `tools`: versions by package."""
+
+    schema_version: int
+    name: str
+    architecture: str | None
+    width: float | None
+    resolution: int | None
+    classes: int
+    input: InputContract
+    output: OutputContract
+    quantization: Quantization | None
+    accuracy: Accuracy | None
+    weights: Weights
+    tools: dict[str, str | None]
+    members: dict[str, Member]
+
+
+def to_json(manifest: Manifest) -> bytes:
+    """Return the manifest as UTF-8 JSON, without a time and with sorted keys: same facts, same bytes."""
+    text = json.dumps(
+        dataclasses.asdict(manifest), sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False
+    )
+    return (text + "\n").encode()
+
+
+def from_json(data: bytes) -> Manifest:
+    """Read a manifest from JSON; the inverse of `to_json`.
+
+    Raises:
+        EdgenetError: the data are not JSON or have a newer schema, or a field is missing, unknown or of a
+            wrong type.
+    """
+    try:
+        value = json.loads(data, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise EdgenetError(f"{MANIFEST_FILE} is not JSON: {error}", "make the bundle again") from error
+    _check_schema(value)
+    return decode(Manifest, value, MANIFEST_FILE)
+
+
+def _check_schema(value: Any) -> None:
+    version = value.get("schema_version") if isinstance(value, dict) else None
+    if type(version) is not int or version < 1:
+        raise EdgenetError(f"{MANIFEST_FILE} has no schema_version", "make the bundle with `edgenet package`")
+    if version > SCHEMA_VERSION:
+        raise EdgenetError(
+            f"the bundle has schema {version} and this edgenet reads up to {SCHEMA_VERSION}",
+            "upgrade edgenet",
+        )
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+# ==== edgenet.bundle.decode
+# Decode parsed JSON to frozen dataclasses, strictly: no missing or unknown fields, exact types only.
+
+T = TypeVar("T")
+_REMEDY = "make the bundle again"
+
+
+def decode(kind: type[T], value: Any, where: str) -> T:
+    """Return `value` as an instance of the dataclass `kind`.
+
+    Fields may be str, int, float, tuple[X, ...], dict[str, X], another dataclass, or one of these or None.
+
+    Args:
+        kind: the dataclass.
+        value: the result of `json.loads`.
+        where: the file's name for error messages, which add the field's place
+            (`manifest.json: input.height`).
+
+    Raises:
+        EdgenetError: a field is missing, unknown or of another type; the message names its place.
+    """
+    return _decode(kind, value, f"{where}:")
+
+
+def _decode(kind: Any, value: Any, place: str) -> Any:
+    origin = get_origin(kind)
+    if origin in (Union, types.UnionType):
+        if value is None:
+            return None
+        (kind,) = (choice for choice in get_args(kind) if choice is not type(None))
+        return _decode(kind, value, place)
+    if origin is tuple:
+        _expect(value, list, place)
+        return tuple(_decode(get_args(kind)[0], item, f"{place}[{i}]") for i, item in enumerate(value))
+    if origin is dict:
+        _expect(value, dict, place)
+        return {name: _decode(get_args(kind)[1], item, _join(place, name)) for name, item in value.items()}
+    if dataclasses.is_dataclass(kind):
+        return _decode_fields(kind, value, place)
+    if kind is float and type(value) is int:
+        return float(value)
+    _expect(value, kind, place)
+    return value
+
+
+def _decode_fields(kind: Any, value: Any, place: str) -> Any:
+    _expect(value, dict, place)
+    hints = get_type_hints(kind)
+    names = [field.name for field in dataclasses.fields(kind)]
+    missing = [name for name in names if name not in value]
+    unknown = sorted(value.keys() - set(names))
+    if missing:
+        raise EdgenetError(f"{_join(place, missing[0])} is missing", _REMEDY)
+    if unknown:
+        raise EdgenetError(f"{_join(place, repr(unknown[0]))} is not a known field", _REMEDY)
+    return kind(**{name: _decode(hints[name], value[name], _join(place, name)) for name in names})
+
+
+def _expect(value: Any, kind: type, place: str) -> None:
+    # Compare exact types, because in Python True is also an int: isinstance would accept JSON's true as 1.
+    if type(value) is not kind:
+        raise EdgenetError(f"{place} has {value!r:.40} where the type {kind.__name__} belongs", _REMEDY)
+
+
+def _join(place: str, name: str) -> str:
+    return f"{place} {name}" if place.endswith(":") else f"{place}.{name}"

@@ -1,0 +1,115 @@
+"""Choose the browser that opens pages, from the target that the user gave."""
+
+from __future__ import annotations
+
+import os
+import sys
+import webbrowser
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+from edgenet_device.latency.conditions import Conditions, device_facts, read_conditions
+
+from edgenet.devices.adb import AdbDevice, connected
+from edgenet.devices.targets import Adb, parse_target
+from edgenet.latency.shell_conditions import facts_there, look_at
+from edgenet.web.latency_report import NOTHING_SEEN
+
+
+@contextmanager
+def open_target_browser(target: str) -> Iterator[Viewer]:
+    """Yield the phone's browser if the target is a phone, else this machine's, for use within the block.
+
+    Raises:
+        EdgenetError: there is no such target, or it cannot be reached.
+    """
+    where = parse_target(target)
+    if not isinstance(where, Adb):
+        yield THIS_MACHINE
+        return
+
+    with browser_on(where, target) as viewer:
+        yield viewer
+
+
+# ==== edgenet.webpage.viewer
+# The browsers that can open a page: this machine's or a phone's.
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """A browser on this machine or on a phone.
+
+    Attributes:
+        opening: opens a page; called with its address once the page is served.
+        target: the browser's device, as the user gives it.
+        facts: returns facts about that device in the form of reports, or None if only the browser knows them.
+        look: returns that device's conditions now.
+        check: raises EdgenetError if the device can no longer be reached.
+    """
+
+    opening: Callable[[str], None]
+    target: str = "browser"
+    facts: Callable[[], Mapping[str, Any] | None] = lambda: None
+    look: Callable[[], Conditions] = lambda: NOTHING_SEEN
+    check: Callable[[], None] = lambda: None
+
+
+def open_in_browser(url: str) -> None:
+    """Print a page's address and open it on this machine, in the browser that BROWSER names if it is set."""
+    print(f"page: {url}", file=sys.stderr, flush=True)
+    # Without a screen, Python would start a text browser in this terminal.
+    if "BROWSER" in os.environ or sys.platform in ("darwin", "win32") or _has_screen():
+        webbrowser.open(url)
+
+
+def _has_screen() -> bool:
+    return "DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ
+
+
+THIS_MACHINE = Viewer(open_in_browser, facts=device_facts, look=read_conditions)
+# ==== edgenet.webpage.phone
+# Open a page in a phone's browser: adb forwards it from here, the phone's activity manager opens it.
+
+VIEW = "android.intent.action.VIEW"
+
+
+@contextmanager
+def browser_on(target: Adb, name: str) -> Iterator[Viewer]:
+    """Yield the phone's browser; the phone can reach the pages it opens until the block ends.
+
+    Args:
+        target: the phone.
+        name: the target as the user gave it.
+
+    Raises:
+        EdgenetError: there is no such phone, or the connection is lost.
+    """
+    with connected(target, name) as phone, ExitStack() as ways:
+
+        def open_there(url: str) -> None:
+            port = urlsplit(url).port
+            assert port is not None  # the URL of a page server always has a port
+            there = f"http://127.0.0.1:{ways.enter_context(phone.reverse(port))}/"
+            print(f"page on {phone.name}: {there}", file=sys.stderr, flush=True)
+            if reason := _start_browser(phone, there):
+                print(
+                    f"note: {reason}; open that address in the phone's browser", file=sys.stderr, flush=True
+                )
+
+        yield Viewer(open_there, name, lambda: facts_there(phone)[0], partial(look_at, phone), phone.check)
+
+
+def _start_browser(phone: AdbDevice, url: str) -> str | None:
+    """Start the phone's browser; return None, or the reason why it could not be started."""
+    done = phone.run(["am", "start", "-a", VIEW, "-d", url])
+    # `am` exits with 0 even if no app can open the address; then it prints a line that starts with "Error".
+    said = (done.out + done.err).decode(errors="replace").splitlines()
+    wrong = [line.strip() for line in said if line.startswith("Error")]
+    if done.status == 0 and not wrong:
+        return None
+    return f"{phone.name} cannot open a page by itself ({wrong[0] if wrong else done.last_words()})"

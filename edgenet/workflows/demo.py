@@ -1,0 +1,279 @@
+"""The verb `demo`: trains a network, converts ImageNet weights, classifies a video and measures latency."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from edgenet.assets import calibration_photos, clip, device_scripts
+from edgenet.assets.digits import write_digits
+from edgenet.errors import EdgenetError
+from edgenet.progress import Progress, Say, silent
+from edgenet.training.recipe import Augmentation, Recipe
+from edgenet.training.state import STATE_FILE
+from edgenet.workflows.calibration import Calibration
+from edgenet.workflows.convert import Conversion, convert
+from edgenet.workflows.evaluate import EvaluationOptions, evaluate
+from edgenet.workflows.package import package
+from edgenet.workflows.train import TrainingOptions, train
+
+VARIANT = "mobilenet_v2_1.0_224"
+CAMERA_FRAMES = 30
+VIDEO_EVERY = 5
+STEPS = 5
+
+
+@dataclass(frozen=True)
+class DigitsDemo:
+    """What was trained, and its accuracy on `n` digits that were not used for training.
+
+    Attributes:
+        training_s: wall time of the training alone, seconds.
+        float_top1, int8_top1: top-1 accuracy on the same `n` digits, percent.
+        files: paths of the checkpoint, the int8 file and the bundle.
+    """
+
+    training_photos: int
+    epochs: int
+    training_s: float
+    n: int
+    float_top1: float
+    int8_top1: float
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Demo:
+    """The result of `demo`.
+
+    Attributes:
+        digits: the trained digits network and its accuracy.
+        labels: best label of the video's frames, with the number of frames, the most frequent label first.
+        camera: the camera that was used; None if no camera gives pictures.
+        inference_p50_ms: median inference time with one thread, from the latency report, milliseconds.
+        valid: whether the latency report is valid; `reasons` says why not.
+        files: every model, bundle, report and picture that was written; the video's picture is last.
+    """
+
+    digits: DigitsDemo
+    labels: dict[str, int]
+    camera: str | None
+    inference_p50_ms: float
+    valid: bool
+    reasons: tuple[str, ...]
+    files: tuple[str, ...]
+
+
+def demo(out: Path, progress: Progress = silent, say: Say = lambda line: None) -> Demo:
+    """Train and quantize V1 on digits; convert V2 with ImageNet weights and run the device scripts on it.
+
+    Args:
+        out: folder for everything that the demo writes; made if missing.
+        say: called with a line before and after each step.
+
+    Raises:
+        EdgenetError: `out` cannot be made, the weights cannot be found or downloaded, or a device script
+            fails.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EdgenetError(
+            f"cannot make the folder {out}: {error.strerror}", "give another one with --out"
+        ) from None
+    say(
+        f"[1/{STEPS}] training {TRAINED} on the handwritten digits that come with edgenet, then quantizing it"
+    )
+    digits = digits_demo(out, progress)
+    say(f"      {_trained(digits)}")
+    say(f"      packed into {digits.files[-1]}")
+    model, bundle, report = out / f"{VARIANT}.tflite", out / f"{VARIANT}.edgenet", out / "latency.json"
+    say(f"[2/{STEPS}] quantizing {VARIANT} with ImageNet weights, calibrated on calibration_data/")
+    made = convert(VARIANT, model, Calibration(calibration_photos()), progress=progress)
+    say(f"      {_converted(made)}")
+    package(model, bundle)
+    say(f"[3/{STEPS}] packed into {bundle}")
+    say(f"[4/{STEPS}] classifying a video on this machine: {_command('classify', bundle, near(clip()))}")
+    picture = out / "video.png"
+    seen = _classify(bundle, str(clip()), picture, ["--every", str(VIDEO_EVERY)])
+    say(f"      {_summary(seen)}")
+    camera = _look_through_camera(bundle, out / "camera.png", say)
+    say(f"[5/{STEPS}] measuring latency, one thread: {_command('measure_latency', bundle)}")
+    latency = _measure(bundle, report)
+    pictures = [out / "camera.png", picture] if camera else [picture]
+    return Demo(
+        digits=digits,
+        labels=_counted(seen),
+        camera=camera,
+        inference_p50_ms=latency["steady_state"]["p50_ms"],
+        valid=latency["valid"],
+        reasons=tuple(latency["reasons"]),
+        files=tuple(str(path) for path in (*digits.files, model, bundle, report, *pictures)),
+    )
+
+
+def near(path: Path) -> Path:
+    """Return a path inside the current folder relative to that folder; any other path unchanged."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def first_camera() -> str | None:
+    """Return the video device with the lowest number, or None if there is no video device."""
+    cameras = [path for path in Path("/dev").glob("video*") if path.name.removeprefix("video").isdecimal()]
+    return str(min(cameras, key=lambda path: int(path.name.removeprefix("video")))) if cameras else None
+
+
+def _look_through_camera(bundle: Path, picture: Path, say: Say) -> str | None:
+    """Classify some frames of the first camera; return its path, or None if no camera gives pictures."""
+    camera = first_camera()
+    if camera is None:
+        say("      no camera is attached; with one, the demo classifies its pictures too")
+        return None
+    try:
+        frames = _classify(bundle, camera, picture, ["--frames", str(CAMERA_FRAMES)])
+    except EdgenetError as error:  # not every video device is a camera: a Raspberry Pi's decoders are not
+        say(f"      {camera} gives no pictures: {error.found}")
+        return None
+    say(f"      camera {camera}: {_summary(frames)}")
+    return camera
+
+
+def _command(script: str, *arguments: Path) -> str:
+    return f"python device_scripts/{script}.py {' '.join(map(str, arguments))}"
+
+
+def _trained(digits: DigitsDemo) -> str:
+    return (
+        f"{digits.training_photos} digits, {digits.epochs} epochs in {digits.training_s:.1f} s; "
+        f"top-1 on {digits.n} others: float {digits.float_top1:.2f} %, int8 {digits.int8_top1:.2f} %"
+    )
+
+
+def _converted(made: Conversion) -> str:
+    return f"{made.bytes / 1e6:.1f} MB, {made.operators} operators, in {sum(made.seconds.values()):.1f} s"
+
+
+def _classify(bundle: Path, source: str, picture: Path, options: list[str]) -> list[dict[str, Any]]:
+    arguments = [str(bundle), source, "--json", "--contact-sheet", str(picture), *options]
+    return [json.loads(line) for line in device_script("classify", arguments).splitlines()]
+
+
+def _measure(bundle: Path, report: Path) -> dict[str, Any]:
+    device_script("measure_latency", [str(bundle), "--out", str(report)])
+    measured: dict[str, Any] = json.loads(report.read_text())
+    return measured
+
+
+def _counted(lines: list[dict[str, Any]]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for line in lines:
+        if line["type"] == "frame":
+            label = line["top"][0]["label"]
+            counts[label] = counts.get(label, 0) + 1
+    return dict(sorted(counts.items(), key=lambda item: -item[1]))
+
+
+def _summary(lines: list[dict[str, Any]]) -> str:
+    counts = _counted(lines)
+    total = sum(counts.values())
+    named = ", ".join(f"{label} ({count} of {total} frames)" for label, count in list(counts.items())[:3])
+    return f"{named}; {lines[-1]['sum_of_p50_ms']:.1f} ms a frame"
+
+
+# ==== edgenet.verbs.demo_digits
+# The demo's training: trains MobileNetV1 0.25 on handwritten digits in seconds, quantizes and packs it.
+
+TRAINED = "mobilenet_v1_0.25_32"
+FOLDER = "digits"
+# The moving average of the weights spans only 50 steps, because there are only about 250. No flips, because a
+# mirrored digit is a different sign.
+RECIPE = Recipe(epochs=6, batch=32, ema_decay=0.98, augmentation=Augmentation(crop_scale=0.6, flip=False))
+# The fastest recipe; the demo prints the accuracy that it costs.
+QUANTIZATION = "minmax"
+
+
+def digits_demo(out: Path, progress: Progress = silent) -> DigitsDemo:
+    """Train, quantize, evaluate and pack a network; train afresh even if an earlier demo left a training.
+
+    Args:
+        out: an existing folder; the photos and the training go into its subfolder `digits`.
+
+    Raises:
+        EdgenetError: the folder cannot be written.
+    """
+    folder = out / FOLDER
+    run = folder / "training"
+    photos = _photos(folder)
+    (run / STATE_FILE).unlink(missing_ok=True)
+    with _one_torch_thread():
+        trained = train(TRAINED, photos, run, TrainingOptions(RECIPE, device="cpu"), progress)
+    assert trained is not None  # `train` returns None only in the other processes of a torchrun
+    model, bundle = folder / f"{TRAINED}.tflite", folder / f"{TRAINED}.edgenet"
+    convert(trained.out, model, Calibration(photos / "train", recipe=QUANTIZATION), progress=progress)
+    options = EvaluationOptions(split="test")
+    found = evaluate([trained.out, str(model)], photos, options, progress=progress)
+    package(model, bundle)
+    return DigitsDemo(
+        training_photos=trained.training_photos,
+        epochs=RECIPE.epochs,
+        training_s=trained.seconds,
+        n=found.n,
+        float_top1=found.models[0].top1,
+        int8_top1=found.models[1].top1,
+        files=(trained.out, str(model), str(bundle)),
+    )
+
+
+def _photos(folder: Path) -> Path:
+    """Write the digits as photos in class folders, replacing older ones; return their folder."""
+    photos = folder / "photos"
+    try:
+        shutil.rmtree(photos, ignore_errors=True)
+        write_digits(photos)
+    except OSError as error:
+        raise EdgenetError(
+            f"cannot write into the folder {folder}: {error.strerror}", "give another one with --out"
+        ) from None
+    return photos
+
+
+@contextmanager
+def _one_torch_thread() -> Iterator[None]:
+    """Run torch with one thread: the layers are so small that several would mostly wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+# ==== edgenet.verbs.device_script
+# Runs a device script on this machine in its own process, just as it runs on a device.
+
+
+def device_script(name: str, arguments: Sequence[str]) -> str:
+    """Run `device_scripts/NAME.py`; return what it printed.
+
+    Raises:
+        EdgenetError: the script failed; the message ends with its last line of output to stderr.
+    """
+    done = subprocess.run(
+        [sys.executable, str(device_scripts() / f"{name}.py"), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        reason = (done.stderr.strip().splitlines() or ["it printed no reason"])[-1]
+        raise EdgenetError(f"device_scripts/{name}.py failed: {reason}")
+    return done.stdout

@@ -1,0 +1,343 @@
+"""The verb `evaluate`: measures how often networks are right on labelled photos, and how often they agree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from edgenet_device.model_file import ModelFile, open_model
+from edgenet_device.runtime import Classifier, load_runtime
+from numpy.typing import NDArray
+
+from edgenet.accuracy import Interval, Paired, compare, verdict, wilson
+from edgenet.bundle import open_bundle
+from edgenet.data.loading import Loaded, corresponding, load_batches, outputs_for
+from edgenet.data.photos import PhotoSet, open_photos
+from edgenet.errors import EdgenetError
+from edgenet.graph.executor import run
+from edgenet.manifest import Facts, Manifest
+from edgenet.progress import Progress, silent
+from edgenet.tflite.flatbuffer import read_tflite
+from edgenet.tflite.model_file import read_facts
+from edgenet.workflows.sources import Source, SourceOptions, open_source, options_for
+
+TOP = 5
+
+
+@dataclass(frozen=True)
+class EvaluatedModel:
+    """One network's accuracy.
+
+    Attributes:
+        top1: percent of the photos whose best score is the right class; `top1_interval` is its 95 %
+            confidence interval.
+        top5: percent of the photos whose right class is among the best five scores; None for fewer than five
+            classes.
+        agreement: percent of the photos on which its best class is the same as the first network's. Classes
+            are matched by label, so the networks may order their outputs differently.
+        against_first: paired comparison with the first network; None for the first network.
+        verdict: the conclusion from `against_first` in words; None for the first network.
+    """
+
+    model: str
+    precision: str
+    runtime: str
+    top1: float
+    top1_interval: Interval
+    top5: float | None
+    top5_interval: Interval | None
+    agreement: float
+    against_first: Paired | None
+    verdict: str | None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The accuracy of networks on the same `n` photos; of equal scores the lower class index ranks first."""
+
+    data: str
+    n: int
+    models: tuple[EvaluatedModel, ...]
+    skipped: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """How to evaluate.
+
+    Attributes:
+        split: the split folder to use, if the data has several.
+        limit: use only this many photos, evenly spread; None for all.
+        threads: threads of LiteRT.
+    """
+
+    split: str | None = None
+    limit: int | None = None
+    threads: int = 2
+
+
+def evaluate(
+    models: Sequence[str],
+    data: Path,
+    options: EvaluationOptions = EvaluationOptions(),
+    source_options: SourceOptions = SourceOptions(),  # noqa: B008 (frozen)
+    progress: Progress = silent,
+) -> Evaluation:
+    """Measure top-1 and top-5 of one or more networks on labelled photos.
+
+    Args:
+        models: .tflite files, bundles, or float sources; the others are compared with the first.
+        data: folder or zip of labelled photos.
+        source_options: options for float sources; each source uses only the options that apply to it.
+
+    Raises:
+        EdgenetError: the photos have no labels, the classes do not match a network's outputs, or an option
+            applies to none of the models.
+    """
+    check_options(models, source_options)
+    photos = open_labelled(data, options.split)  # first, to report a wrong folder early
+    scorers = [open_scorer(model, source_options, options.threads, progress) for model in models]
+    return evaluate_scorers(scorers, photos, options, progress)
+
+
+def open_labelled(data: Path, split: str | None = None) -> PhotoSet:
+    """Open photos that each have a class.
+
+    Raises:
+        EdgenetError: some photos have no class; see also `open_photos`.
+    """
+    photos = open_photos(data, split=split)
+    if any(label is None for label in photos.labels):
+        raise EdgenetError(f"the photos in {data} have no labels", "give class folders or a labels.csv")
+    return photos
+
+
+def evaluate_scorers(
+    scorers: Sequence[Scorer], photos: PhotoSet, options: EvaluationOptions, progress: Progress = silent
+) -> Evaluation:
+    """Evaluate opened networks on opened photos; ignore `options.split`, as `photos` is already one split."""
+    used = {label for label in photos.labels if label is not None}
+    outputs = [outputs_for(photos.class_names, used, scorer.labels, photos.origin) for scorer in scorers]
+    ranked, kept = _rank_all(scorers, photos, options, progress)
+    hits = [ranks == _truth(kept, own)[:, None] for ranks, own in zip(ranked, outputs, strict=True)]
+    figures = [
+        _figures(scorer, hit, ranks[:, 0] == _first_answers(scorers[0], ranked[0], scorer))
+        for scorer, hit, ranks in zip(scorers, hits, ranked, strict=True)
+    ]
+    figures[1:] = [_compared(row, hits[0], hit) for row, hit in zip(figures[1:], hits[1:], strict=True)]
+    return Evaluation(photos.origin, len(kept.labels), tuple(figures), kept.skipped)
+
+
+@dataclass(frozen=True)
+class _Kept:
+    labels: tuple[int, ...]
+    skipped: tuple[tuple[str, str], ...]
+
+
+def _rank_all(
+    scorers: Sequence[Scorer], photos: PhotoSet, options: EvaluationOptions, progress: Progress
+) -> tuple[list[NDArray[np.intp]], _Kept]:
+    """Return each network's best classes on every photo, [n, up to 5]; work in batches to save memory."""
+    ranks: list[list[NDArray[np.intp]]] = [[] for _ in scorers]
+    labels: list[int] = []
+    skipped: list[tuple[str, str]] = []
+    by_size = {scorer.size for scorer in scorers}
+    streams = {size: load_batches(photos, size, limit=options.limit) for size in by_size}
+    total = min(len(photos), options.limit or len(photos))
+    while batches := {
+        size: batch for size, stream in streams.items() if (batch := next(stream, None)) is not None
+    }:
+        for scorer, found in zip(scorers, ranks, strict=True):
+            found.append(_best(scorer, batches[scorer.size]))
+        any_batch = next(iter(batches.values()))
+        labels += [label for label in any_batch.labels if label is not None]
+        skipped += any_batch.skipped
+        progress("classifying photos", len(labels) + len(skipped), total)
+    return [np.concatenate(found) for found in ranks], _Kept(tuple(labels), tuple(skipped))
+
+
+def _best(scorer: Scorer, batch: Loaded) -> NDArray[np.intp]:
+    if not len(batch):
+        return np.empty((0, min(TOP, len(scorer.labels))), np.intp)
+    return np.argsort(-scorer.score(batch.images), axis=1, kind="stable")[:, :TOP]
+
+
+def _truth(kept: _Kept, outputs: Mapping[int, int]) -> NDArray[np.intp]:
+    """Return the index of the right output for every photo [n]."""
+    return np.array([outputs[label] for label in kept.labels], np.intp)
+
+
+def _first_answers(first: Scorer, ranks: NDArray[np.intp], scorer: Scorer) -> NDArray[np.intp]:
+    """Return the first network's best classes as output indices of `scorer` [n]; -1 for a class it lacks."""
+    outputs = [-1 if output is None else output for output in corresponding(first.labels, scorer.labels)]
+    return np.array(outputs, np.intp)[ranks[:, 0]]
+
+
+def _figures(scorer: Scorer, hits: NDArray[np.bool_], agrees: NDArray[np.bool_]) -> EvaluatedModel:
+    """Compute the accuracy of one network.
+
+    Args:
+        hits: whether its best, second best, ... class is right [n, up to 5].
+        agrees: whether its best class is the same as the first network's [n].
+    """
+    n, first, best_five = len(hits), int(hits[:, 0].sum()), int(hits.any(axis=1).sum())
+    ranks_five = len(scorer.labels) >= TOP
+    return EvaluatedModel(
+        model=scorer.model,
+        precision=scorer.precision,
+        runtime=scorer.runtime,
+        top1=100 * first / n,
+        top1_interval=wilson(first, n),
+        top5=100 * best_five / n if ranks_five else None,
+        top5_interval=wilson(best_five, n) if ranks_five else None,
+        agreement=100 * int(agrees.sum()) / n,
+        against_first=None,
+        verdict=None,
+    )
+
+
+def _compared(row: EvaluatedModel, first: NDArray[np.bool_], hits: NDArray[np.bool_]) -> EvaluatedModel:
+    paired = compare(first[:, 0], hits[:, 0])
+    return replace(row, against_first=paired, verdict=verdict(paired))
+
+
+# ==== edgenet.verbs.scorers
+# Scores photos with any network: LiteRT runs a .tflite or a bundle, torch runs float sources.
+
+RUN_FILES = (".tflite", ".edgenet")
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A network ready to score photos.
+
+    Attributes:
+        model: the model as the user named it.
+        precision: "int8" or "float32".
+        runtime: name (and for LiteRT the version) of the runtime that runs it.
+        size: side of its input picture, pixels.
+        labels: class names, one per output.
+        score: turns uint8 RGB [n, size, size, 3] into scores or logits, float32 [n, N].
+    """
+
+    model: str
+    precision: str
+    runtime: str
+    size: int
+    labels: tuple[str, ...]
+    score: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+
+
+def open_scorer(model: str, options: SourceOptions, threads: int, progress: Progress = silent) -> Scorer:
+    """Open a model for scoring.
+
+    Args:
+        model: a .tflite, a bundle, or a source for `open_source`.
+        options: for float sources; options that do not apply to this source are ignored.
+        threads: threads of LiteRT.
+    """
+    if model.lower().endswith(RUN_FILES):
+        return lite_scorer(model, open_model_file(Path(model)).file, threads)
+    source = open_source(model, options_for(model, options), progress)
+    return float_scorer(model, source)
+
+
+def float_scorer(model: str, source: Source) -> Scorer:
+    """Return a scorer that runs an opened float network with torch."""
+    graph = source.graph
+    labels = source.labels or tuple(f"class {index}" for index in range(graph.classes))
+    return Scorer(model, "float32", "torch", graph.size[0], labels, lambda images: run(graph, images))
+
+
+def check_options(models: Sequence[str], options: SourceOptions) -> None:
+    """Check that each option applies to at least one of the models.
+
+    Raises:
+        EdgenetError: an option applies to none of the models; the message names the option.
+    """
+    sources = [model for model in models if not model.lower().endswith(RUN_FILES)]
+    taken = [options_for(source, options) for source in sources]
+    if options.normalization is not None and not any(option.normalization for option in taken):
+        raise EdgenetError(
+            "--normalize is for .onnx models, and none of the models is one", "leave out --normalize"
+        )
+    if options.resolution is not None and not any(option.resolution for option in taken):
+        raise EdgenetError("all of the models have a fixed resolution", "leave out --resolution")
+
+
+def lite_scorer(model: str, file: ModelFile, threads: int) -> Scorer:
+    """Return a scorer that runs an opened .tflite with LiteRT."""
+    runtime = load_runtime()
+    classifier = Classifier(file, runtime, threads)
+
+    def score(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        scores = []
+        for image in images:
+            np.copyto(classifier.input_view(), image)
+            classifier.invoke()
+            scores.append(classifier.scores())
+        return np.stack(scores)
+
+    name = f"{runtime.name} {runtime.version}"
+    return Scorer(model, precision(file.data, model), name, classifier.size, classifier.labels, score)
+
+
+def precision(tflite: bytes, where: str) -> str:
+    """Return "int8" if the file has any int8 weights, else "float32"."""
+    tensors = read_tflite(tflite, where).tensors
+    weights = [tensor for tensor in tensors if tensor.data is not None and len(tensor.shape) > 1]
+    return "int8" if any(tensor.dtype == "int8" for tensor in weights) else "float32"
+
+
+# ==== edgenet.verbs.model_files
+# Opens a .tflite file or a bundle on the host and checks the whole bundle, not only the parts that run.
+
+
+@dataclass(frozen=True)
+class OpenedModel:
+    """A model that was read and checked.
+
+    Attributes:
+        file: the .tflite's bytes and labels, ready for a runtime.
+        facts: where the model came from; None if the file does not record it.
+    """
+
+    file: ModelFile
+    facts: Facts | None
+
+
+def open_model_file(path: Path) -> OpenedModel:
+    """Read a .tflite file or a bundle.
+
+    Raises:
+        EdgenetError: the file is neither, or is damaged; a bundle has an extra, missing or changed member, or
+            a newer schema.
+    """
+    if _is_zip(path):
+        facts: Facts | None = _facts_of(open_bundle(path).manifest)
+        return OpenedModel(open_model(path), facts)
+    file = open_model(path)
+    return OpenedModel(file, read_facts(file.data, str(path)))
+
+
+def _is_zip(path: Path) -> bool:
+    try:
+        with path.open("rb") as handle:
+            return handle.read(2) == b"PK"
+    except OSError:
+        return False  # `open_model` raises the error that says why it cannot be read
+
+
+def _facts_of(manifest: Manifest) -> Facts:
+    """Return the bundle's facts: its model's, and the accuracy recorded in the manifest."""
+    return Facts(
+        name=manifest.name,
+        weights=manifest.weights,
+        architecture=manifest.architecture,
+        width=manifest.width,
+        resolution=manifest.resolution,
+        quantization=manifest.quantization,
+        accuracy=manifest.accuracy,
+    )

@@ -1,0 +1,134 @@
+"""The verb `models`: lists every published variant's cost and paper figures, and whether the two agree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edgenet.zoo.counting import NetworkCost
+    from edgenet.zoo.paper import PaperFigures
+    from edgenet.zoo.registry import Variant
+
+
+@dataclass(frozen=True)
+class VariantRow:
+    """One variant.
+
+    Attributes:
+        variant: the variant's name.
+        family: its architecture family, for headings.
+        mult_adds: mult-adds for one photo, counted from our module in the way the papers count.
+        parameters: weights of convolutions and fully connected layers, counted in the way the papers count.
+        paper_mult_adds_millions: published mult-adds, millions; None if the papers do not list it.
+        paper_parameters_millions: published parameters, millions; None if the papers do not list it.
+        paper_top1: published accuracy on ImageNet's validation set, percent; not measured here.
+        paper_source: paper and table of the published figures.
+        pretrained: whether edgenet can load ImageNet weights for it.
+    """
+
+    variant: str
+    family: str
+    mult_adds: int
+    parameters: int
+    paper_mult_adds_millions: float | None
+    paper_parameters_millions: float | None
+    paper_top1: float | None
+    paper_source: str | None
+    pretrained: bool
+
+
+def models() -> tuple[VariantRow, ...]:
+    """Return every variant of the catalogue, counted for 1,000 classes, in the catalogue's order."""
+    import torch
+
+    from edgenet.zoo.counting import count
+    from edgenet.zoo.registry import build, catalogue
+
+    rows = []
+    for _, group in groupby(catalogue(), key=lambda variant: (variant.architecture, variant.width)):
+        variants = tuple(group)
+        # The modules of all resolutions are equal, so one is built; on the meta device it takes no memory.
+        with torch.device("meta"):
+            network = build(variants[0])
+        rows += [_row(variant, count(network, variant.resolution)) for variant in variants]
+    return tuple(rows)
+
+
+def _row(variant: Variant, cost: NetworkCost) -> VariantRow:
+    from edgenet.zoo.paper import paper_figures
+    from edgenet.zoo.registry import ARCHITECTURES
+    from edgenet.zoo.weights import PRETRAINED
+
+    paper = paper_figures(variant.name)
+    return VariantRow(
+        variant=variant.name,
+        family=ARCHITECTURES[variant.architecture].family,
+        mult_adds=cost.mult_adds,
+        parameters=cost.parameters,
+        paper_mult_adds_millions=paper.mult_adds if paper else None,
+        paper_parameters_millions=paper.parameters if paper else None,
+        paper_top1=paper.top1 if paper else None,
+        paper_source=paper.source if paper else None,
+        pretrained=variant.name in PRETRAINED,
+    )
+
+
+@dataclass(frozen=True)
+class PaperRow:
+    """One published row beside our own count for the same network.
+
+    Attributes:
+        variant: the variant's name.
+        source: paper and table.
+        top1: published accuracy on ImageNet's validation set, percent; not measured here.
+        mult_adds, parameters: counted from our module for 1,000 classes.
+        paper_mult_adds_millions, paper_parameters_millions: published figures, millions; None if the source
+            has none.
+        mult_adds_equal, parameters_equal: whether our count, rounded or rounded down to the published
+            precision, equals the published figure; None if the source has none.
+        mult_adds_why, parameters_why: why the two differ; "" if they do not.
+    """
+
+    variant: str
+    source: str
+    top1: float | None
+    mult_adds: int
+    paper_mult_adds_millions: float | None
+    mult_adds_equal: bool | None
+    mult_adds_why: str
+    parameters: int
+    paper_parameters_millions: float | None
+    parameters_equal: bool | None
+    parameters_why: str
+
+
+def compare_with_papers() -> tuple[PaperRow, ...]:
+    """Return every published row beside our own count, in the order of the papers' tables."""
+    from edgenet.zoo.counting import count_variant
+    from edgenet.zoo.paper import FIGURES
+
+    return tuple(_compared(row, count_variant(row.variant)) for row in FIGURES)
+
+
+def _compared(paper: PaperFigures, cost: NetworkCost) -> PaperRow:
+    return PaperRow(
+        variant=paper.variant,
+        source=paper.source,
+        top1=paper.top1,
+        mult_adds=cost.mult_adds,
+        paper_mult_adds_millions=paper.mult_adds,
+        mult_adds_equal=_equal(paper.mult_adds, cost.mult_adds, paper.step),
+        mult_adds_why=paper.mult_adds_why,
+        parameters=cost.parameters,
+        paper_parameters_millions=paper.parameters,
+        parameters_equal=_equal(paper.parameters, cost.parameters),
+        parameters_why=paper.parameters_why,
+    )
+
+
+def _equal(published: float | None, exact: int, step: float = 1) -> bool | None:
+    from edgenet.zoo.paper import matches_rounded
+
+    return None if published is None else matches_rounded(published, exact / 1e6, step)

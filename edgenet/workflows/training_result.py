@@ -1,0 +1,331 @@
+"""The result of a training, and the figures and tables that are written to its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from edgenet_device.model_file import ModelFile
+from numpy.typing import NDArray
+
+from edgenet.accuracy import Interval, Paired, verdict, wilson
+from edgenet.data.loading import content_hashes, digest, load_batches
+from edgenet.data.photos import PhotoSet
+from edgenet.figures.drawing import png
+from edgenet.figures.training_figures import confusion_figure, curve_figure
+from edgenet.files import sha256, write_atomically
+from edgenet.graph.cost import Cost, cost
+from edgenet.graph.executor import decode_pixels
+from edgenet.manifest import Accuracy, Facts, Quantization
+from edgenet.progress import Progress
+from edgenet.quantize.encodings import QuantizedGraph
+from edgenet.quantize.fake import FakeQuantized
+from edgenet.quantize.integer import real_logits
+from edgenet.quantize.recipes import RECIPES
+from edgenet.tflite.emit import int8_program
+from edgenet.tflite.model_file import write_model
+from edgenet.training.job import Job, checkpoint_path
+from edgenet.training.loop import LOG_FILE
+from edgenet.training.state import EpochRow, log_csv
+from edgenet.training.step import uses_bfloat16
+from edgenet.training.student import QatNetwork, QatPlan, calibration_indices
+from edgenet.training.validation import (
+    TOP,
+    ClassRow,
+    Validation,
+    class_csv,
+    class_rows,
+    imbalance,
+    photo_counts,
+)
+from edgenet.workflows.evaluate import (
+    Evaluation,
+    EvaluationOptions,
+    evaluate_scorers,
+    float_scorer,
+    lite_scorer,
+)
+from edgenet.workflows.sources import Source, SourceOptions, open_source
+from edgenet.zoo.counting import NetworkCost, count
+
+CURVE_FILE, CLASSES_FILE, CONFUSION_FILE = "curve.png", "classes.csv", "confusion.png"
+
+
+@dataclass(frozen=True)
+class IntegerMatch:
+    """How closely the trained fake-quantized network matches the integer arithmetic of its file.
+
+    Attributes:
+        n: number of validation photos compared.
+        same_answer: number of photos on which both have the same best class.
+        largest_steps: largest difference of any logit, in int8 steps of the logits.
+    """
+
+    n: int
+    same_answer: int
+    largest_steps: float
+
+
+@dataclass(frozen=True)
+class Int8Training:
+    """The result of quantization-aware training.
+
+    Attributes:
+        start: path of the int8 file that training started from, made by the post-training recipe.
+        recipe: name of that recipe.
+        evaluation: accuracy on the validation photos of the float checkpoint, the start file and the trained
+            file; LiteRT runs the files.
+        against_start: paired comparison of the trained file with the start file.
+        verdict: the conclusion from `against_start` in words.
+        sameness: how closely the trained network matches what its file computes.
+    """
+
+    start: str
+    recipe: str
+    evaluation: Evaluation
+    against_start: Paired
+    verdict: str
+    sameness: IntegerMatch
+
+
+@dataclass(frozen=True)
+class Training:
+    """The result of a training.
+
+    Attributes:
+        out: path of the checkpoint, which `convert` and `evaluate` take; after quantization-aware training,
+            of the .tflite.
+        mult_adds, parameters: the network's cost.
+        data: path of the photos.
+        training_photos: number of photos trained with.
+        n: number of validation photos.
+        held_out: whether the validation photos were held out of the training photos, not given separately.
+        top1: percent of the validation photos whose best class is right; `top1_interval` is its 95 %
+            confidence interval.
+        top5: percent of the validation photos whose class is among the best five; None for fewer than five
+            classes.
+        photos_per_s: training throughput over all epochs, without validation, photos per second.
+        waiting: percent of that time that the network waited for photos.
+        seconds: wall time, seconds.
+        epochs: the figures of each epoch.
+        classes: the accuracy of each class.
+        files: paths of the log, figures and tables.
+        skipped: (name, reason) of the photos that could not be read.
+        warnings: what the user should know, one sentence each without a full stop.
+        int8: the result of quantization-aware training; None for a float network.
+    """
+
+    out: str
+    variant: str
+    mult_adds: int
+    parameters: int
+    data: str
+    training_photos: int
+    n: int
+    held_out: bool
+    top1: float
+    top1_interval: Interval
+    top5: float | None
+    photos_per_s: float
+    waiting: float
+    seconds: float
+    epochs: tuple[EpochRow, ...]
+    classes: tuple[ClassRow, ...]
+    files: tuple[str, ...]
+    skipped: tuple[tuple[str, str], ...]
+    warnings: tuple[str, ...]
+    int8: Int8Training | None = None
+
+
+def first_lines(job: Job) -> list[str]:
+    """Return lines that say which network is trained, on which photos, and on which device."""
+    material, setting = job.material, job.setting
+    size_of = _size(job)
+    kind = "held out of them" if material.held_out else f"in {material.validation.split}"
+    where = f"{setting.device}, {'bfloat16' if uses_bfloat16(setting) else 'float32'}"
+    if setting.device.type == "cpu":
+        where += f", {torch.get_num_threads()} threads"
+    if setting.share.processes > 1:
+        where += f", {setting.share.processes} processes"
+    position = job.position
+    size = f"{size_of.mult_adds / 1e6:.1f} M mult-adds, {size_of.parameters / 1e6:.2f} M parameters"
+    lines = [
+        f"{job.variant.name}: {size}; {where}",
+        f"{len(material.photos)} photos of {len(material.labels)} classes to train with, "
+        f"{len(material.validation)} {kind} to validate with; {material.photos.in_memory} stay in memory",
+    ]
+    if position.epoch or position.step:
+        lines.append(f"continues in epoch {position.epoch + 1} after step {position.step}")
+    return lines
+
+
+def training_warnings(job: Job) -> tuple[str, ...]:
+    """Return the warnings to show before the first step, one sentence each without a full stop."""
+    material = job.material
+    counts = photo_counts(material.photos.labels, len(material.labels))
+    found = [imbalance(counts, material.labels, job.plan.recipe.balance)]
+    if not material.held_out:
+        seen = set(material.photos.contents)
+        twice = sum(content in seen for content in content_hashes(material.validation))
+        if twice:
+            found.append(
+                f"{twice} validation photo{'s are' if twice > 1 else ' is'} also among the training photos, so the "
+                "accuracy looks better than it is"
+            )
+    return tuple(sentence for sentence in found if sentence is not None)
+
+
+def summary(job: Job, rows: Sequence[EpochRow], found: Validation, warnings: tuple[str, ...]) -> Training:
+    """Return the result of the training; the caller must fill in `seconds` and `int8`."""
+    material, n = job.material, len(found.labels)
+    size_of = _size(job)
+    waiting, computing = sum(row.waiting_s for row in rows), sum(row.computing_s for row in rows)
+    names = material.labels
+    return Training(
+        out=str(checkpoint_path(job)),
+        variant=job.variant.name,
+        mult_adds=size_of.mult_adds,
+        parameters=size_of.parameters,
+        data=job.plan.data,
+        training_photos=len(material.photos),
+        n=n,
+        held_out=material.held_out,
+        top1=found.top1,
+        top1_interval=wilson(found.right, n),
+        top5=100 * found.right_of_five / n if len(names) >= TOP else None,
+        photos_per_s=sum(row.photos for row in rows) / (waiting + computing),
+        waiting=100 * waiting / (waiting + computing),
+        seconds=0.0,
+        epochs=tuple(rows),
+        classes=class_rows(
+            found.confusion(len(names)), names, photo_counts(material.photos.labels, len(names))
+        ),
+        files=tuple(str(job.out / name) for name in (LOG_FILE, CURVE_FILE, CLASSES_FILE, CONFUSION_FILE)),
+        skipped=(*material.photos.skipped, *found.skipped),
+        warnings=warnings,
+    )
+
+
+def write_reports(job: Job, training: Training, found: Validation) -> None:
+    """Write the log, the training curve, the table of classes and the confusion matrix.
+
+    Raises:
+        EdgenetError: a file cannot be written.
+    """
+    names, out = job.material.labels, job.out
+    write_atomically(out / LOG_FILE, log_csv(training.epochs))
+    write_atomically(out / CLASSES_FILE, class_csv(training.classes))
+    title = f"{training.variant} on {Path(training.data).name}"
+    write_atomically(out / CURVE_FILE, png(curve_figure(training.epochs, title)))
+    figure = confusion_figure(
+        found.confusion(len(names)), names, f"{title}: top-1 {training.top1:.2f} % of {training.n} photos"
+    )
+    write_atomically(out / CONFUSION_FILE, png(figure))
+
+
+def _size(job: Job) -> NetworkCost | Cost:
+    network = job.learner.network
+    return cost(network.graph) if isinstance(network, QatNetwork) else count(network, job.variant.resolution)
+
+
+# ==== edgenet.verbs.train_int8
+# Finishes quantization-aware training: writes the int8 files and compares them with the float network.
+
+COMPARED = 500
+"""Most photos to check the integer arithmetic on, which is slow: it takes one photo at a time."""
+
+
+def int8_path(job: Job) -> Path:
+    """Return the path for the trained int8 file."""
+    return job.out / f"{job.variant.name}.int8.tflite"
+
+
+def finish_int8(job: Job, progress: Progress) -> Int8Training:
+    """Write the int8 file that training started from and the trained one, and measure the accuracy of both.
+
+    Each file is written twice: first to be measured, then with its measured accuracy inside.
+
+    Raises:
+        EdgenetError: a file cannot be written, or the float checkpoint can no longer be read.
+    """
+    student, qat, photos = job.learner.average, job.plan.qat, job.material.validation
+    assert isinstance(student, QatNetwork)
+    assert qat is not None
+    source = open_source(job.plan.pretrained or "", SourceOptions(job.variant.resolution), progress)
+    start, trained = student.fake.quantized, student.fake.finished()
+    before = job.out / f"{job.variant.name}.post-training.int8.tflite"
+    files = [
+        _model(job, source, before, start, _quantization(job, qat, trained=False)),
+        _model(job, source, int8_path(job), trained, _quantization(job, qat, trained=True)),
+    ]
+    options = EvaluationOptions()
+    scorers = [lite_scorer(str(file.path), file, options.threads) for file in files]
+    beside = [float_scorer(str(job.plan.pretrained), source), *scorers]
+    evaluation = evaluate_scorers(beside, photos, options, progress)
+    paired = evaluate_scorers(scorers, photos, options, progress).models[1].against_first
+    assert paired is not None
+    for file, graph, row in zip(files, (start, trained), evaluation.models[1:], strict=True):
+        accuracy = Accuracy(
+            evaluation.models[0].top1, row.top1, evaluation.n, Path(evaluation.data).resolve().name
+        )
+        quantization = _quantization(job, qat, trained=graph is trained)
+        _model(job, source, file.path, graph, quantization, accuracy)
+    same = compare_with_integers(student.fake, trained, photos, progress)
+    return Int8Training(str(before), qat.recipe, evaluation, paired, verdict(paired), same)
+
+
+def _model(
+    job: Job,
+    source: Source,
+    path: Path,
+    quantized: QuantizedGraph,
+    quantization: Quantization,
+    accuracy: Accuracy | None = None,
+) -> ModelFile:
+    """Write one int8 file with its facts and labels, and return it."""
+    facts: Facts = replace(source.facts, quantization=quantization, accuracy=accuracy)
+    data = write_model(int8_program(quantized), facts, job.material.labels)
+    write_atomically(path, data)
+    return ModelFile(path, data, sha256(data), job.material.labels, None)
+
+
+def _quantization(job: Job, qat: QatPlan, trained: bool) -> Quantization:
+    """Return the record of how a file was quantized, which the file contains."""
+    photos, recipe = job.material.photos, job.plan.recipe
+    calibrating = photos.photoset.take(calibration_indices(photos, qat.photos))
+    steps, name = RECIPES[qat.recipe].steps, qat.recipe
+    if trained:
+        name = f"qat from {name}"
+        steps = (
+            *steps,
+            f"quantization-aware training of weights and biases: {len(photos)} photos, {recipe.epochs} epochs, Adam, "
+            f"{recipe.learning_rate:g} steps",
+        )
+    return Quantization(name, steps, digest(calibrating), len(calibrating))
+
+
+def compare_with_integers(
+    fake: FakeQuantized, quantized: QuantizedGraph, photos: PhotoSet, progress: Progress
+) -> IntegerMatch:
+    """Compare the fake-quantized network with its file's integer arithmetic, on up to COMPARED photos."""
+    scale = quantized.encodings[quantized.graph.output].scale
+    same, largest, n = 0, 0.0, 0
+    for batch in load_batches(photos, quantized.graph.size[0], limit=COMPARED):
+        if not len(batch):
+            continue
+        given, exact = fake_logits(fake, batch.images), real_logits(quantized, batch.images)
+        same += int((given.argmax(axis=1) == exact.argmax(axis=1)).sum())
+        largest = max(largest, float(np.abs(given - exact).max()) / scale)
+        n += len(batch)
+        progress("comparing with integers", n, min(len(photos), COMPARED))
+    return IntegerMatch(n, same, round(largest, 3))
+
+
+@torch.no_grad()
+def fake_logits(fake: FakeQuantized, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Run the fake-quantized network on uint8 RGB [n,H,W,3]; return its logits, float32 [n,classes]."""
+    device = next(fake.parameters()).device
+    return fake(decode_pixels(fake.quantized.graph, images).to(device)).cpu().numpy()

@@ -1,0 +1,323 @@
+"""Loads a network with its weights, given a variant's name or a file of any supported format."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import warnings
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from edgenet.errors import EdgenetError
+from edgenet.files import UNREADABLE_ZIP, sha256
+from edgenet.zoo.checkpoint import LICENCE_UNKNOWN, LoadedNetwork, infer_width, load_checkpoint, load_tensors
+from edgenet.zoo.classifier import SLIM, TORCHVISION, NetworkOptions
+from edgenet.zoo.mobilenet_v1 import BLOCKS, v1_channel_plan
+from edgenet.zoo.mobilenet_v2 import bottleneck_shapes, v2_channel_plan
+from edgenet.zoo.registry import ARCHITECTURES, Variant, parse_variant
+from edgenet.zoo.weights import PRETRAINED, TORCHVISION_V2, Progress, find_weights
+
+FORMATS = (
+    ".safetensors (edgenet's checkpoint), .npz (TF-slim's MobilenetV1), .pth (torchvision's mobilenet_v2)"
+)
+
+
+def load_network(
+    source: str | Path, resolution: int | None = None, progress: Progress | None = None
+) -> LoadedNetwork:
+    """Return a network with its weights, in evaluation mode.
+
+    Args:
+        source: a variant's name, for its ImageNet weights, or the path of a file in one of `FORMATS`.
+        resolution: the resolution to use instead of the one the weights were trained at. Weights fit any resolution,
+            except those of AlexNet and VGG16.
+        progress: called while weights are downloaded.
+
+    Raises:
+        EdgenetError: there is no such variant or file, no weights for the variant, or the file does not fit.
+    """
+    loaded = _load(source, progress)
+    if resolution is None or resolution == loaded.variant.resolution:
+        return loaded
+    variant = Variant(loaded.variant.architecture, loaded.variant.width, resolution)
+    if ARCHITECTURES[variant.architecture].one_resolution:
+        raise EdgenetError(
+            f"the weights of {loaded.variant.name} fit only {loaded.variant.resolution} pixels: its first fully"
+            " connected layer reads the whole map",
+            f"leave out --resolution, or train {variant.name}",
+        )
+    return dataclasses.replace(loaded, variant=variant)
+
+
+def _load(source: str | Path, progress: Progress | None) -> LoadedNetwork:
+    path = Path(source)
+    match path.suffix.lower():
+        case ".safetensors":
+            return load_checkpoint(path)
+        case ".npz":
+            return load_slim_v1(path)
+        case ".pth" | ".pt":
+            return load_torchvision_v2(path)
+    if path.exists():
+        raise EdgenetError(f"{path} is not in a known format of weights", f"the known formats are: {FORMATS}")
+    if os.path.sep in str(source):
+        raise EdgenetError(f"there is no file {path}", "check the path")
+    return _pretrained(parse_variant(str(source)), progress)
+
+
+def _pretrained(variant: Variant, progress: Progress | None) -> LoadedNetwork:
+    if variant.name not in PRETRAINED:
+        raise EdgenetError(
+            f"there are no pretrained weights for {variant.name}",
+            f"choose a variant that has them ({', '.join(PRETRAINED)}), give a file with weights ({FORMATS}),"
+            " or train your own with `edgenet train`",
+        )
+    return load_torchvision_v2(find_weights(PRETRAINED[variant.name], progress), variant.resolution)
+
+
+# ==== edgenet.zoo.torchvision_v2
+# Loads torchvision's MobileNetV2 weights (a state dict in a .pth file) into our module.
+
+TORCHVISION_EPSILON = 1e-5
+TORCHVISION_RESOLUTION = 224
+
+
+def layer_names() -> dict[str, str]:
+    """Return a map from torchvision's name of each layer with weights to our name."""
+    names = {"features.0.0": "features.0.conv", "features.0.1": "features.0.norm"}
+    shapes = bottleneck_shapes()
+    for index, (expansion, _) in enumerate(shapes, start=1):
+        activated = ("depthwise",) if expansion == 1 else ("expand", "depthwise")
+        theirs, ours = f"features.{index}.conv", f"features.{index}.layers"
+        for position, part in enumerate(activated):
+            names[f"{theirs}.{position}.0"] = f"{ours}.{part}.conv"
+            names[f"{theirs}.{position}.1"] = f"{ours}.{part}.norm"
+        # torchvision does not group the linear projection with its batch normalization.
+        names[f"{theirs}.{len(activated)}"] = f"{ours}.project.conv"
+        names[f"{theirs}.{len(activated) + 1}"] = f"{ours}.project.norm"
+    last = len(shapes) + 1
+    names |= {f"features.{last}.0": f"features.{last}.conv", f"features.{last}.1": f"features.{last}.norm"}
+    return names | {"classifier.1": "classifier"}
+
+
+def load_torchvision_v2(path: Path, resolution: int = TORCHVISION_RESOLUTION) -> LoadedNetwork:
+    """Read a state dict of torchvision's `mobilenet_v2`, for any width and number of classes.
+
+    The network pads symmetrically like torchvision's, so it gives the same logits.
+
+    Args:
+        path: the .pth file.
+        resolution: the resolution of the network. The file does not say which one it was trained at; torchvision's own
+            weights were trained at 224.
+
+    Raises:
+        EdgenetError: the file does not exist, torch cannot load it safely, or it is not torchvision's MobileNetV2.
+    """
+    state = _read_torchvision(path)
+    width = infer_width(_torchvision_channels(state, path), v2_channel_plan)
+    if width is None:
+        raise EdgenetError(
+            f"the channel numbers in {path} fit no width multiplier of MobileNetV2",
+            "give weights of torchvision's mobilenet_v2",
+        )
+    variant = Variant("mobilenet_v2", width, resolution)
+    classes = state["classifier.1.weight"].shape[0]
+    options = NetworkOptions(
+        classes, padding="symmetric", epsilon=TORCHVISION_EPSILON, normalization=TORCHVISION
+    )
+    network = load_tensors(variant, options, _renamed(state), str(path))
+    origin, licence = _provenance(path)
+    return LoadedNetwork(network, variant, labels_for(classes), TORCHVISION, origin, licence)
+
+
+def _read_torchvision(path: Path) -> dict[str, Tensor]:
+    remedy = "give a state dict saved with torch.save, such as torchvision's mobilenet_v2-b0353104.pth"
+    try:
+        with warnings.catch_warnings():
+            # torch warns about unusual pickles; a file that cannot be loaded is reported once, as an error.
+            warnings.simplefilter("ignore", UserWarning)
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise EdgenetError(f"there is no file {path}", "check the path") from None
+    except Exception as error:  # bytes that are not a pickle raise all kinds of errors
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise EdgenetError(
+            f"{path} is not a file of weights that torch loads safely ({reason})", remedy
+        ) from error
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise EdgenetError(f"{path} holds {type(state).__name__}, not named tensors", remedy)
+    return {str(name): tensor for name, tensor in state.items()}
+
+
+def _torchvision_channels(state: Mapping[str, Tensor], path: Path) -> tuple[int, ...]:
+    """Return the output channels in the order of `mobilenet_v2.channel_plan`."""
+    outputs = (
+        "features.0.conv",
+        *(f"features.{i}.layers.project.conv" for i in range(1, 18)),
+        "features.18.conv",
+    )
+    theirs = {ours: name for name, ours in layer_names().items()}
+    wanted = [f"{theirs[name]}.weight" for name in outputs]
+    missing = [name for name in (*wanted, "classifier.1.weight") if name not in state or state[name].ndim < 2]
+    if missing:
+        raise EdgenetError(
+            f"{path} is not torchvision's MobileNetV2: {missing[0]} is missing among its {len(state)} tensors"
+            f" ({', '.join(list(state)[:2])}, ...)",
+            "give weights of torchvision's mobilenet_v2",
+        )
+    return tuple(state[name].shape[0] for name in wanted)
+
+
+def _renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors under our names. Unknown names stay, so that `load_tensors` reports them as left over."""
+    names = layer_names()
+    renamed = {}
+    for name, tensor in state.items():
+        layer, _, kind = name.rpartition(".")
+        renamed[f"{names.get(layer, layer)}.{kind}"] = tensor
+    return renamed
+
+
+def _provenance(path: Path) -> tuple[str, str]:
+    digest = sha256(path)
+    if digest == TORCHVISION_V2.sha256:
+        return TORCHVISION_V2.origin, TORCHVISION_V2.licence
+    return f"{path.name} (torchvision's MobileNetV2), SHA-256 {digest}", LICENCE_UNKNOWN
+
+
+# ==== edgenet.zoo.slim_v1
+# Loads TF-slim's MobileNetV1 weights (an .npz file of its variables) into our module.
+
+SLIM_EPSILON = 1e-3
+SLIM_RESOLUTION = 224
+LOGITS = "MobilenetV1/Logits/Conv2d_1c_1x1"
+_REMEDY = "give TF-slim's MobilenetV1 variables saved with numpy.savez under their own names"
+_BATCH_NORM = {
+    "gamma": "weight",
+    "beta": "bias",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+}
+
+
+def load_slim_v1(path: Path, resolution: int = SLIM_RESOLUTION) -> LoadedNetwork:
+    """Read TF-slim's MobilenetV1 variables, for any width multiplier and number of classes.
+
+    Args:
+        path: the .npz file.
+        resolution: the resolution of the network. The file does not say which one it was trained at.
+
+    Raises:
+        EdgenetError: the file does not exist, is not an .npz file, or does not hold TF-slim's MobilenetV1.
+    """
+    arrays = _read_slim(path)
+    tensors = {ours: _tensor(arrays, name, path) for name, ours in _variable_names().items()}
+    # Unknown variables keep their names, so that `load_tensors` reports them as left over.
+    tensors |= {name: torch.tensor(0) for name in arrays.keys() - _variable_names().keys()}
+    width = infer_width(_slim_channels(tensors), v1_channel_plan)
+    if width is None:
+        raise EdgenetError(f"the channel numbers in {path} fit no width multiplier of MobileNetV1", _REMEDY)
+    variant = Variant("mobilenet_v1", width, resolution)
+    classes = tensors["classifier.bias"].shape[0]
+    options = NetworkOptions(classes, epsilon=SLIM_EPSILON, normalization=SLIM)
+    network = load_tensors(variant, options, tensors, str(path))
+    origin = f"{path.name} (TF-slim's MobilenetV1), SHA-256 {sha256(path)}"
+    return LoadedNetwork(network, variant, labels_for(classes), SLIM, origin, LICENCE_UNKNOWN)
+
+
+def _read_slim(path: Path) -> dict[str, np.ndarray]:
+    try:
+        arrays = np.load(path, allow_pickle=False)
+        if not isinstance(arrays, np.lib.npyio.NpzFile):
+            raise EdgenetError(f"{path} holds a single array without a name", _REMEDY)
+        with arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except FileNotFoundError:
+        raise EdgenetError(f"there is no file {path}", "check the path") from None
+    except UNREADABLE_ZIP as error:
+        raise EdgenetError(f"{path} cannot be read as an .npz of arrays ({error})", _REMEDY) from error
+
+
+def _layers() -> dict[str, str]:
+    """Return a map from TF-slim's scope of each convolution with batch normalization to our block."""
+    layers = {"MobilenetV1/Conv2d_0": "features.0"}
+    for index in range(1, len(BLOCKS) + 1):
+        for part in ("depthwise", "pointwise"):
+            layers[f"MobilenetV1/Conv2d_{index}_{part}"] = f"features.{index}.{part}"
+    return layers
+
+
+def _variable_names() -> dict[str, str]:
+    """Return a map from TF-slim's variable names to our tensor names."""
+    names = {f"{LOGITS}/weights": "classifier.weight", f"{LOGITS}/biases": "classifier.bias"}
+    for scope, block in _layers().items():
+        weights = "depthwise_weights" if scope.endswith("_depthwise") else "weights"
+        names[f"{scope}/{weights}"] = f"{block}.conv.weight"
+        names |= {
+            f"{scope}/BatchNorm/{theirs}": f"{block}.norm.{ours}" for theirs, ours in _BATCH_NORM.items()
+        }
+    return names
+
+
+def _tensor(arrays: Mapping[str, np.ndarray], name: str, path: Path) -> Tensor:
+    """Return one variable in torch's layout.
+
+    TF-slim's kernels are [height, width, input, output], torch's are [output, input, height, width]. TF-slim's
+    depthwise kernels are [height, width, channel, 1], torch's are [channel, 1, height, width]. The 1x1 convolution that
+    computes TF-slim's logits becomes a matrix.
+    """
+    if name not in arrays:
+        some = ", ".join(list(arrays)[:2]) or "none"
+        found = (
+            f"{path} is not TF-slim's MobilenetV1: {name} is not among its {len(arrays)} arrays ({some}, ...)"
+        )
+        raise EdgenetError(found, _REMEDY)
+    array = np.asarray(arrays[name], np.float32)
+    is_kernel = name.endswith("weights")
+    if array.ndim != (4 if is_kernel else 1):
+        raise EdgenetError(f"{path} has {name} of shape {array.shape}", _REMEDY)
+    if is_kernel:
+        array = array.transpose((2, 3, 0, 1) if name.endswith("depthwise_weights") else (3, 2, 0, 1))
+    if name == f"{LOGITS}/weights":
+        array = array.reshape(array.shape[0], -1)
+    return torch.from_numpy(np.ascontiguousarray(array))
+
+
+def _slim_channels(tensors: Mapping[str, Tensor]) -> tuple[int, ...]:
+    """Return the output channels in the order of `mobilenet_v1.channel_plan`."""
+    outputs = ("features.0", *(f"features.{index}.pointwise" for index in range(1, len(BLOCKS) + 1)))
+    return tuple(tensors[f"{name}.conv.weight"].shape[0] for name in outputs)
+
+
+# ==== edgenet.zoo.labels
+# The names of ImageNet's 1,000 classes.
+#
+# The names are torchvision's (`torchvision/models/_meta.py`, `_IMAGENET_CATEGORIES`), BSD-3-Clause,
+# Copyright (c) Soumith Chintala 2016. They come from torchvision 0.29, which distinguishes the two cranes
+# and the two
+# maillots. Older lists do not, so a name does not identify a class.
+
+BACKGROUND = "background"
+
+
+def imagenet_labels(background: bool = False) -> tuple[str, ...]:
+    """Return ImageNet's class names in the order of the outputs.
+
+    Args:
+        background: put "background" first, as in TF-slim's networks with 1,001 outputs.
+    """
+    text = (files("edgenet.zoo") / "imagenet_labels.txt").read_text(encoding="utf-8")
+    names = tuple(text.splitlines())
+    return (BACKGROUND, *names) if background else names
+
+
+def labels_for(classes: int) -> tuple[str, ...]:
+    """Return labels for weights that come without: ImageNet's for 1,000 or 1,001 outputs, else "class 0" and so on."""
+    if classes in (1000, 1001):
+        return imagenet_labels(background=classes == 1001)
+    return tuple(f"class {index}" for index in range(classes))
