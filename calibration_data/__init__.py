@@ -1,1 +1,0 @@
-"""Calibration photos that may be redistributed; their sources and licences are in manifest.json."""
