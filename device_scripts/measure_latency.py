@@ -13,9 +13,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgenet_device.entry import at_least, check_output_folder, run, write_whole
+from edgenet_device.entry import at_least, run
 from edgenet_device.latency.affinity import parse_sets, settings
 from edgenet_device.latency.report import PROTOCOLS, changed
+from edgenet_device.output_files import check_output, write_atomically
 
 if TYPE_CHECKING:
     from edgenet_device.latency.report import Protocol
@@ -75,14 +76,14 @@ def main(arguments: list[str] | None = None) -> int:
     """Run with these arguments (default: the process's own) and return the exit status."""
     given = parser().parse_args(arguments)
     if given.out:
-        check_output_folder(given.out)
+        check_output(given.out)
     choices = settings(given.threads, parse_sets(given.affinity))
     # Imported late, so that --help is instant and a missing numpy is reported in one line.
     from edgenet_device.latency.measure import measure
 
     reports = measure(given.models, choices, _protocol(given), _say_in_json if given.lines else _say)
     if given.out:
-        write_whole(given.out, (json.dumps(_one_or_all(reports)) + "\n").encode())
+        write_atomically(given.out, (json.dumps(_one_or_all(reports)) + "\n").encode())
     if given.lines:
         print(json.dumps({"reports": reports}))
     elif given.json:

@@ -1,13 +1,13 @@
-"""Atomic file writes, checksums, and zip archives that are byte for byte reproducible."""
+"""Output files, checksums, and zip archives that are byte for byte reproducible.
+
+`write_atomically` is defined in `edgenet_device.output_files`, which must run without edgenet.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import hashlib
 import io
 import os
-import secrets
 import stat
 import struct
 import zipfile
@@ -15,11 +15,12 @@ import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
+from edgenet_device.output_files import check_output as _check_writable
+from edgenet_device.output_files import write_atomically as write_atomically
+
 from edgenet.errors import EdgenetError
 
 _CHUNK = 1 << 20
-# What zipfile raises for a damaged archive, depending on which byte changed (RuntimeError: an entry is marked
-# as encrypted; NotImplementedError, a subclass of it: the compression is unknown).
 UNREADABLE_ZIP = (
     zipfile.BadZipFile,
     zlib.error,
@@ -30,41 +31,48 @@ UNREADABLE_ZIP = (
     OverflowError,
     ValueError,
 )
-_REMEDIES = {
-    errno.ENOSPC: "free some space there or choose another folder",
-    errno.EDQUOT: "free some of your quota there or choose another folder",
-    errno.EFBIG: "raise the limit on file sizes (ulimit -f) or choose another file system",
-    errno.EROFS: "choose a folder that can be written",
-    errno.EACCES: "choose a folder that you may write to, or change its permissions",
-    errno.EPERM: "choose a folder that you may write to, or change its permissions",
-    errno.ENAMETOOLONG: "choose a shorter name",
-}
+"""The exceptions that zipfile raises for a damaged archive, depending on which byte changed.
+
+RuntimeError: an entry is marked as encrypted; NotImplementedError, a subclass of it: the compression is unknown.
+"""
 
 
-def write_atomically(path: str | Path, data: bytes) -> None:
-    """Write `data` to `path` so that at any moment either the old file or the new file is complete.
+def check_output(out: Path, *sources: str | Path) -> None:
+    """Check that a file can be written and that it would not overwrite a file that the work reads.
 
-    The bytes go to a temporary file in the same folder, are synced to the disk, and replace the old file
-    in one step (POSIX rename(2)). The old file's permissions are kept, and a symbolic link is followed.
+    Args:
+        out: the file that will be written.
+        sources: the files that are read; a text that is not a path, such as a variant's name, is ignored.
 
     Raises:
-        EdgenetError: the folder is missing or cannot be written, the disk is full, or `path` is a folder, a
-            device or a pipe. The old file is then unchanged, and no temporary file is left behind.
+        EdgenetError: `out` is a folder or one of the sources, or its folder is missing or not writable.
     """
-    target = _target_of(Path(path))
-    # The target's name with a suffix could be longer than the file system allows, so use a short name.
-    temporary = target.parent / f".edgenet-{secrets.token_hex(6)}.tmp"
+    _check_writable(out)
+    if any(_same(out, source) for source in sources):
+        raise EdgenetError(f"{out} is also the input", "give the result another name")
+
+
+def _same(out: Path, source: str | Path) -> bool:
     try:
-        _write_synced(temporary, data, like=target)
-        os.replace(temporary, target)
-        _sync_folder(target.parent)
+        return out.samefile(source)
+    except (OSError, ValueError):  # one of them does not exist, or is not a path
+        return False
+
+
+def make_folder(out: Path) -> None:
+    """Make a folder for results, with its parent folders, unless it exists already.
+
+    Raises:
+        EdgenetError: the folder cannot be made, or it is not writable.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _write_error(Path(path), error) from error
-    finally:
-        # This also cleans up after an interrupt. After a success the temporary name no longer exists, and a
-        # read-only file system refuses even to remove a file that does not exist.
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+        raise EdgenetError(
+            f"cannot make the folder {out}: {error.strerror}", "give another one with --out"
+        ) from None
+    if not os.access(out, os.W_OK | os.X_OK):
+        raise EdgenetError(f"the folder {out} is read-only for you", "give another one with --out")
 
 
 def sha256(data: bytes | Path) -> str:
@@ -104,104 +112,3 @@ def stored_zip(members: Mapping[str, bytes], behind: bytes = b"") -> bytes:
             entry.external_attr = (stat.S_IFREG | 0o644) << 16
             archive.writestr(entry, data)
     return stream.getvalue()
-
-
-def _target_of(path: Path) -> Path:
-    """Return the regular file that `path` points to after links are followed; it need not exist yet."""
-    try:
-        target = path.resolve()
-        if target.is_dir():
-            raise EdgenetError(f"{path} is a folder", "give the name of a file")
-        # Renaming a file over a device or a pipe would remove the device or pipe.
-        if target.exists() and not target.is_file():
-            raise EdgenetError(f"{path} is a device or a pipe", "give the name of a file")
-        if not target.parent.is_dir():
-            raise EdgenetError(f"cannot write {path}: there is no folder {path.parent}", "make it first")
-    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, before Python 3.13
-        reason = getattr(error, "strerror", None) or error
-        raise EdgenetError(f"cannot write {path}: {reason}", "give another path") from error
-    return target
-
-
-def _write_synced(path: Path, data: bytes, like: Path) -> None:
-    with path.open("xb") as handle:
-        if like.exists():
-            os.chmod(path, like.stat().st_mode & 0o7777)
-        handle.write(data)
-        handle.flush()
-        os.fsync(handle.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    """Sync a folder so that a renamed file survives a power failure; do nothing if folders cannot be opened."""
-    if not hasattr(os, "O_DIRECTORY"):
-        return
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        # Some network and FUSE file systems cannot sync folders; the file is already written and renamed.
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(descriptor)
-
-
-def _write_error(path: Path, error: OSError) -> EdgenetError:
-    reason = error.strerror or str(error)
-    remedy = _REMEDIES.get(error.errno or 0, "choose another folder")
-    return EdgenetError(f"cannot write {path}: {reason}", remedy)
-
-
-def make_folder(out: Path) -> None:
-    """Make a folder for results, with its parent folders, unless it exists already.
-
-    Raises:
-        EdgenetError: the folder cannot be made, or it is not writable.
-    """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise EdgenetError(
-            f"cannot make the folder {out}: {error.strerror}", "give another one with --out"
-        ) from None
-    if not os.access(out, os.W_OK | os.X_OK):
-        raise EdgenetError(f"the folder {out} is read-only for you", "give another one with --out")
-
-
-# ==== edgenet.verbs.outputs
-# Checks before the work, rather than after it, that its result can be written.
-
-
-def check_output(out: Path, *sources: str | Path) -> None:
-    """Check that `write_atomically` can write a file and would not overwrite a file that the work reads.
-
-    A full disk shows only during writing; `write_atomically` then keeps the old file.
-
-    Args:
-        out: the file that will be written.
-        sources: the files that are read; a text that is not a path, such as a variant's name, is ignored.
-
-    Raises:
-        EdgenetError: `out` is a folder or one of the sources, or its folder is missing or not writable.
-    """
-    try:
-        if out.is_dir():
-            raise EdgenetError(f"{out} is a folder", "give the name of a file")
-        folder = out.resolve().parent
-        if not folder.is_dir():
-            raise EdgenetError(f"cannot write {out}: there is no folder {out.parent}", "make it first")
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise EdgenetError(
-                f"cannot write {out}: the folder {out.parent} is read-only for you",
-                "choose a folder that you may write to",
-            )
-        if any(_same(out, source) for source in sources):
-            raise EdgenetError(f"{out} is also the input", "give the result another name")
-    except (OSError, RuntimeError) as error:  # RuntimeError: a symlink loop, before Python 3.13
-        reason = getattr(error, "strerror", None) or error
-        raise EdgenetError(f"cannot write {out}: {reason}", "give another path") from None
-
-
-def _same(out: Path, source: str | Path) -> bool:
-    return out.exists() and os.path.exists(source) and os.path.samefile(out, source)

@@ -10,8 +10,8 @@ from typing import Callable, NamedTuple, Protocol
 import cv2
 import numpy as np
 
-from edgenet_device.entry import write_whole
 from edgenet_device.errors import EdgenetError
+from edgenet_device.output_files import write_atomically
 
 QUALITY = 95
 _LONGEST_LABEL = 80
@@ -88,7 +88,7 @@ class Collector:
             photo.jpeg or cv2.imencode(".jpg", photo.pixels, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()
         )
         path = self._free_path()
-        write_whole(path, jpeg)
+        write_atomically(path, jpeg)
         self._hashes.append(found)
         self.kept += 1
         return path

@@ -1,4 +1,4 @@
-"""What every script here shares: exit statuses, option types, and output files that are never partial."""
+"""What every script here shares: exit statuses, option types, and how signals end a program."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import argparse
 import os
 import signal
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Callable
 
 from edgenet_device.errors import EdgenetError
@@ -77,48 +75,14 @@ def usable_cpus() -> list[int]:
     return list(range(os.cpu_count() or 1))
 
 
-def check_output_folder(path: Path) -> None:
-    """Refuse an output file that cannot be written, before any work is done for it.
-
-    Raises:
-        EdgenetError: the path is a folder, or its folder is missing or read-only.
-    """
-    if path.is_dir():
-        raise EdgenetError(f"{path} is a folder", "give the name of a file")
-    if not path.parent.is_dir():
-        raise EdgenetError(f"the folder {path.parent} does not exist", "make it first")
-    if not os.access(path.parent, os.W_OK):
-        raise EdgenetError(f"the folder {path.parent} is read-only", "choose another place")
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that an older one of the same name stays intact if anything goes wrong.
-
-    Raises:
-        EdgenetError: the folder is missing or read-only, or the disk is full.
-    """
-    temporary = None
-    try:
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp lets only the owner read it
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary is not None and os.path.exists(temporary):
-            os.unlink(temporary)
-        raise EdgenetError(f"cannot write {path}: {error.strerror}", "choose another place") from error
+def default_threads() -> int:
+    """Return the number of threads that run a network unless the user says otherwise: one per CPU, at most 4."""
+    return min(4, len(usable_cpus()))
 
 
 def _fail(message: str) -> int:
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
     return 1
-
-
-# ==== device_scripts.signals
-# Makes SIGTERM, which stops a service, end a program in the same way as Ctrl-C.
 
 
 class ExitState:
@@ -133,7 +97,10 @@ class ExitState:
 
 @contextmanager
 def ended_by_signals() -> Iterator[ExitState]:
-    """Raise KeyboardInterrupt inside the block on Ctrl-C or SIGTERM; do nothing outside the main thread."""
+    """Raise KeyboardInterrupt inside the block on Ctrl-C or SIGTERM; do nothing outside the main thread.
+
+    SIGTERM stops a service; its program then ends in the same way as after Ctrl-C.
+    """
     ended = ExitState()
 
     def end(number: int, frame: object) -> None:

@@ -63,7 +63,8 @@ def run_copied(copied_scripts: Path, tmp_path: Path) -> Run:
 
     def run(script: str, *arguments: Any) -> subprocess.CompletedProcess[str]:
         is_file = script.endswith(".py")
-        start = ["-I", str(copied_scripts / script)] if is_file else ["-s", "-m", script]
+        # Not -I: with it, Python would take the package from the environment instead of from the copied folder.
+        start = ["-E", "-s", str(copied_scripts / script)] if is_file else ["-s", "-m", script]
         command = [sys.executable, *start, *map(str, arguments)]
         path = None if is_file else {**os.environ, "PYTHONPATH": str(copied_scripts)}
         return subprocess.run(

@@ -370,7 +370,7 @@ def test_served_live_and_ended_by_sigterm(
         assert server.stdout is not None
         port = server.stdout.readline().split(" port ")[1].split()[0]
         url = f"http://127.0.0.1:{port}/{video.name}"
-        command = [sys.executable, "-I", str(copied_scripts / "camera.py"), str(tiny_bundle), url]
+        command = [sys.executable, "-E", "-s", str(copied_scripts / "camera.py"), str(tiny_bundle), url]
         with subprocess.Popen(
             [*command, "--serve", "0", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         ) as running:

@@ -104,7 +104,11 @@ def test_too_few_runs_are_not_valid(run_copied: Run, tiny_tflite: Path) -> None:
         ("classify.py", ("MODEL", "97"), "no camera /dev/video97"),
         ("classify.py", ("MODEL", "x.jpg", "--contact-sheet", "sheet.gif"), "does not end in .png"),
         ("measure_latency.py", ("broken.tflite",), "neither a .tflite nor a bundle"),
-        ("measure_latency.py", ("MODEL", "--out", "nowhere/r.json"), "folder nowhere does not exist"),
+        (
+            "measure_latency.py",
+            ("MODEL", "--out", "nowhere/r.json"),
+            "there is no folder nowhere; make it first",
+        ),
         ("edgenet_device.latency.cold_start", ("broken.tflite", "1"), "neither a .tflite nor a bundle"),
     ],
 )

@@ -40,7 +40,7 @@ def test_every_frame_of_a_file_is_recorded_with_its_labels(
 def test_a_place_that_cannot_be_written_is_told_before_work_is_done(tmp_path: Path) -> None:
     for path, told in (
         (tmp_path / "x.avi", "does not end in .mp4"),
-        (tmp_path / "no" / "x.mp4", "does not exist"),
+        (tmp_path / "no" / "x.mp4", "there is no folder"),
     ):
         with pytest.raises(EdgenetError, match=told):
             Recording(path, 10, False, print)

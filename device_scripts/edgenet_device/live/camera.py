@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, TextIO
 import cv2
 import numpy as np
 
-from edgenet_device.entry import ended_by_signals, write_whole
+from edgenet_device.entry import ended_by_signals
 from edgenet_device.errors import EdgenetError
 from edgenet_device.frames.files import is_live, note_on_stderr
 from edgenet_device.live.loop import KEPT_TIMES, Health, LabelOptions, summary, table, watch
 from edgenet_device.live.screen import LiveScreen
 from edgenet_device.live.source import LiveStatus, live_source
 from edgenet_device.model_file import open_model
+from edgenet_device.output_files import write_atomically
 from edgenet_device.runtime import Classifier, load_runtime
 
 if TYPE_CHECKING:
@@ -263,7 +264,7 @@ class ServiceState:
         notify("WATCHDOG=1" if self._told is not None else "READY=1")
         self._told = now
         try:
-            write_whole(self._path, json.dumps({**self._state, "written": time.time()}).encode())
+            write_atomically(self._path, json.dumps({**self._state, "written": time.time()}).encode())
         except EdgenetError as error:
             if self._warn is not None:
                 self._warn(str(error))

@@ -14,8 +14,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edgenet_device.entry import check_output_folder, write_whole
 from edgenet_device.errors import EdgenetError
+from edgenet_device.output_files import check_output, write_atomically
 from edgenet_device.preprocess import prepare
 
 MAX_TILES = 12
@@ -135,7 +135,7 @@ def check_sheet_path(path: Path) -> None:
     """Refuse a path that the sheet cannot be written to, before any work is done for it."""
     if path.suffix.lower() not in SHEET_SUFFIXES:
         raise EdgenetError(f"{path} does not end in .png or .jpg", "give the contact sheet such a name")
-    check_output_folder(path)
+    check_output(path)
 
 
 def save_contact_sheet(sheet: np.ndarray, path: Path) -> None:
@@ -145,7 +145,7 @@ def save_contact_sheet(sheet: np.ndarray, path: Path) -> None:
     encoded, data = cv2.imencode(path.suffix.lower(), sheet, options)
     if not encoded:
         raise EdgenetError(f"OpenCV cannot encode {path.suffix}", "use .png")
-    write_whole(path, data.tobytes())
+    write_atomically(path, data.tobytes())
 
 
 def _columns(count: int) -> int:

@@ -11,10 +11,10 @@ from typing import Any, Callable
 import cv2
 import numpy as np
 
-from edgenet_device.entry import check_output_folder
 from edgenet_device.errors import EdgenetError
 from edgenet_device.frames.files import is_live
 from edgenet_device.live.drawing import overlaid
+from edgenet_device.output_files import check_output
 from edgenet_device.silence_stderr import quiet_native_stderr
 
 LIVE_RATE = 15.0
@@ -46,7 +46,7 @@ class Recording:
     def __init__(self, path: Path, rate: float, live: bool, note: Callable[[str], None]) -> None:
         if path.suffix.lower() != ".mp4":
             raise EdgenetError(f"{path} does not end in .mp4", "give the recording such a name")
-        check_output_folder(path)
+        check_output(path)
         self.trouble: str | None = None
         self._path, self._rate, self._live, self._note = path, rate, live, note
         self._writer: cv2.VideoWriter | None = None
