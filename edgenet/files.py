@@ -69,10 +69,10 @@ def make_folder(out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise EdgenetError(
-            f"cannot make the folder {out}: {error.strerror}", "give another one with --out"
+            f"cannot make the folder {out}: {error.strerror}", "choose another folder"
         ) from None
     if not os.access(out, os.W_OK | os.X_OK):
-        raise EdgenetError(f"the folder {out} is read-only for you", "give another one with --out")
+        raise EdgenetError(f"the folder {out} is read-only for you", "choose another folder")
 
 
 def sha256(data: bytes | Path) -> str:

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import edgenet_device
+
 _PACKAGE = Path(__file__).resolve().parents[1]
+_DEVICE_SUFFIXES = (".py", ".html", ".typed")
 
 
 def calibration_photos() -> Path:
@@ -18,6 +21,19 @@ def calibration_photos() -> Path:
 def device_scripts() -> Path:
     """Return the folder with the scripts for devices: `camera.py`, `classify.py` and the others."""
     return _folder("device_scripts")
+
+
+def device_files() -> dict[str, Path]:
+    """Return every file that a device needs, by its path in the folder there, with forward slashes.
+
+    These are the scripts, and beside them the package `edgenet_device`, which is a package of its own in the wheel.
+    """
+    package = Path(edgenet_device.__file__).resolve().parent
+    files = {path.name: path for path in sorted(device_scripts().glob("*.py"))}
+    for path in sorted(package.rglob("*")):
+        if path.suffix in _DEVICE_SUFFIXES:
+            files[f"{package.name}/{path.relative_to(package).as_posix()}"] = path
+    return files
 
 
 def clip() -> Path:
