@@ -3,11 +3,10 @@
 Real networks have such channels: TF-slim's MobileNetV1 1.0/224 has 8 in its first layer, because training has
 driven their weights to zero. They cost time and bytes, and their huge or tiny folded weights make
 quantization less accurate (arXiv 1806.08342, 3.1.3).
+
 """
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,15 +20,12 @@ from edgenet.graph.ir import (
     Mean,
     Node,
     Shape,
-    Weighted,
+    mixes_channels,
+    with_constants,
 )
 from edgenet.graph.shapes import infer_shape
 
 Vector = NDArray[np.float64]
-TOLERANCE = 1e-4
-"""The widest worst-case range of a channel that still counts as constant; an int8 step is about 1e-2."""
-TILE = 8
-"""Kernels process channels in tiles of 8 or more: 25 channels take as long as 32 (XNNPACK's int8 tiles)."""
 
 
 def drop_dead_channels(graph: Graph) -> Graph:
@@ -41,22 +37,24 @@ def drop_dead_channels(graph: Graph) -> Graph:
     """
     bounds = _channel_bounds(graph)
     for node in graph.nodes:
-        if isinstance(node.operator, Conv2D) and node.operator.groups == 1:
+        if isinstance(node.operator, Conv2D) and mixes_channels(node):
             graph = _drop_from(graph, node.name, bounds)
     return graph
 
 
+TOLERANCE = 1e-4
+"""The widest worst-case range of a channel that still counts as constant; an int8 step is about 1e-2."""
+
+
 def _drop_from(graph: Graph, name: str, bounds: dict[str, tuple[Vector, Vector]]) -> Graph:
     """Remove the dead output channels of the convolution `name`, here and in the nodes that read them."""
-    node = next(n for n in graph.nodes if n.name == name)
-    chain = _depthwise_chain(graph, node)
+    chain = _depthwise_chain(graph, graph.node(name))
     if chain is None:
         return graph
     last = chain[-1]
     low, high = bounds[last.output]
     dead = high - low <= TOLERANCE  # no other node reads the earlier outputs of this chain
-    readers = [n for n in graph.nodes if last.output in n.inputs]
-    if any(any(getattr(n.operator, "pads", ())) for n in readers):
+    if any(any(getattr(n.operator, "pads", ())) for n in graph.readers(last.output)):
         dead &= np.maximum(np.abs(low), np.abs(high)) <= TOLERANCE
     dead = _whole_tiles(dead)
     if not dead.any():
@@ -67,6 +65,10 @@ def _drop_from(graph: Graph, name: str, bounds: dict[str, tuple[Vector, Vector]]
         low, high = bounds[link.output]
         bounds[link.output] = (low[~dead], high[~dead])
     return changed
+
+
+TILE = 8
+"""Kernels process channels in tiles of 8 or more: 25 channels take as long as 32 (XNNPACK's int8 tiles)."""
 
 
 def _whole_tiles(dead: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -86,18 +88,14 @@ def _depthwise_chain(graph: Graph, first: Node) -> list[Node] | None:
     chain = [first]
     while True:
         tensor = chain[-1].output
-        readers = [n for n in graph.nodes if tensor in n.inputs]
+        readers = graph.readers(tensor)
         if tensor == graph.output or not readers:
             return None
-        if all(isinstance(n.operator, Conv2D | FullyConnected) and _mixes_all(n) for n in readers):
+        if all(mixes_channels(n) for n in readers):
             return chain
         if len(readers) != 1 or not _keeps_channels(graph, readers[0]):
             return None
         chain.append(readers[0])
-
-
-def _mixes_all(node: Node) -> bool:
-    return not isinstance(node.operator, Conv2D) or node.operator.groups == 1
 
 
 def _keeps_channels(graph: Graph, node: Node) -> bool:
@@ -106,6 +104,7 @@ def _keeps_channels(graph: Graph, node: Node) -> bool:
 
 
 def _cut(graph: Graph, chain: list[Node], keep: NDArray[np.bool_], values: dict[str, Vector]) -> Graph:
+    """Keep only these channels of the chain; its readers take in the constant `values` of the others."""
     inside = {link.name for link in chain}
     nodes, shapes = [], dict(graph.shapes)
     for node in graph.nodes:
@@ -126,13 +125,11 @@ def _without_outputs(node: Node, keep: NDArray[np.bool_]) -> Node:
     operator = node.operator
     match operator:
         case Conv2D():
-            changed: Weighted = replace(operator, weight=operator.weight[keep], bias=operator.bias[keep])
+            return with_constants(node, operator.weight[keep], operator.bias[keep])
         case DepthwiseConv2D():
-            weight = np.ascontiguousarray(operator.weight[..., keep])
-            changed = replace(operator, weight=weight, bias=operator.bias[keep])
-        case _:
+            return with_constants(node, np.ascontiguousarray(operator.weight[..., keep]), operator.bias[keep])
+        case _:  # a Mean has no constants
             return node
-    return replace(node, operator=changed)
 
 
 def _without_inputs(node: Node, keep: NDArray[np.bool_], values: Vector) -> Node:
@@ -140,13 +137,12 @@ def _without_inputs(node: Node, keep: NDArray[np.bool_], values: Vector) -> Node
     assert isinstance(operator, Conv2D | FullyConnected)
     constant = np.float64(operator.weight[..., ~keep]) * values[~keep]
     bias = operator.bias + constant.reshape(len(operator.bias), -1).sum(1)
-    weight = np.ascontiguousarray(operator.weight[..., keep])
-    return replace(node, operator=replace(operator, weight=weight, bias=bias.astype(np.float32)))
+    return with_constants(node, np.ascontiguousarray(operator.weight[..., keep]), bias)
 
 
 def _channel_bounds(graph: Graph) -> dict[str, tuple[Vector, Vector]]:
     """Return for every tensor the lowest and highest value of each channel over all possible pictures."""
-    pixels = graph.takes_pixels()
+    pixels = graph.require_pixels()
     ends = np.array([-pixels.zero_point, 255 - pixels.zero_point]) * pixels.scale
     channels = graph.shapes[graph.input][-1]
     bounds = {graph.input: (np.full(channels, ends[0]), np.full(channels, ends[1]))}

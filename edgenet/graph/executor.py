@@ -33,33 +33,6 @@ from edgenet.graph.ir import (
 )
 
 Observer = Callable[[str, Tensor], None]
-UNARY: Mapping[str, Callable[[Tensor], Tensor]] = {
-    "relu": torch.relu,
-    "relu6": functional.relu6,
-    "hard_swish": functional.hardswish,
-    "hard_sigmoid": functional.hardsigmoid,
-    "sigmoid": torch.sigmoid,
-}
-BINARY: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "add": torch.add,
-    "sub": torch.sub,
-    "mul": torch.mul,
-}
-
-
-def decode_pixels(graph: Graph, images: NDArray[np.uint8]) -> Tensor:
-    """Turn uint8 RGB [n, H, W, 3] into the graph's input values, float32 of the same shape.
-
-    Without a pixel encoding the values stay 0 to 255.
-    """
-    pixels = torch.from_numpy(np.ascontiguousarray(images)).to(torch.float32)
-    encoding = graph.pixels or PixelEncoding()
-    return (pixels - encoding.zero_point) * float(np.float32(encoding.scale))
-
-
-def tensor_of(array: NDArray) -> Tensor:
-    """Return a constant as a torch tensor; read-only memory is copied because torch does not support it."""
-    return torch.from_numpy(array if array.flags.writeable else array.copy())
 
 
 def run(
@@ -99,6 +72,24 @@ def run_tensors(graph: Graph, value: Tensor, observe: Observer | None = None) ->
     return values[graph.output]
 
 
+def decode_pixels(graph: Graph, images: NDArray[np.uint8]) -> Tensor:
+    """Turn uint8 RGB [n, H, W, 3] into the graph's input values, float32 of the same shape.
+
+    Without a pixel encoding the values stay 0 to 255.
+    """
+    pixels = torch.from_numpy(np.ascontiguousarray(images)).to(torch.float32)
+    encoding = graph.pixels or PixelEncoding()
+    return (pixels - encoding.zero_point) * float(np.float32(encoding.scale))
+
+
+def keeps_batch(graph: Graph) -> bool:
+    """Return whether the first axis of every tensor is the batch, so that several photos can run at once."""
+    batch_moves = any(
+        isinstance(n.operator, Transpose) and n.operator.permutation[0] != 0 for n in graph.nodes
+    )
+    return not batch_moves and all(shape[0] == 1 for shape in graph.shapes.values())
+
+
 def last_uses(graph: Graph) -> dict[str, str]:
     """Map each tensor to the node that reads it last; the graph's output is left out, so that it is kept."""
     last = {name: node.name for node in graph.nodes for name in node.inputs}
@@ -113,10 +104,18 @@ def free_after(values: dict[str, Tensor], node: Node, last_use: Mapping[str, str
             values.pop(name, None)
 
 
-def keeps_batch(graph: Graph) -> bool:
-    """Return whether the first axis of every tensor is the batch, so that several photos can run at once."""
-    turned = any(isinstance(n.operator, Transpose) and n.operator.permutation[0] != 0 for n in graph.nodes)
-    return not turned and all(shape[0] == 1 for shape in graph.shapes.values())
+UNARY: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "relu": torch.relu,
+    "relu6": functional.relu6,
+    "hard_swish": functional.hardswish,
+    "hard_sigmoid": functional.hardsigmoid,
+    "sigmoid": torch.sigmoid,
+}
+BINARY: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "add": torch.add,
+    "sub": torch.sub,
+    "mul": torch.mul,
+}
 
 
 def apply(operator: Operator, inputs: list[Tensor]) -> Tensor:
@@ -151,19 +150,9 @@ def apply(operator: Operator, inputs: list[Tensor]) -> Tensor:
     raise TypeError(f"no float execution for {type(operator).__name__}")
 
 
-def reshape(x: Tensor, operator: Reshape) -> Tensor:
-    """Reshape x; if the target's first axis is 1, it is the batch and may have any size."""
-    return x.reshape(-1, *operator.shape[1:]) if operator.shape[0] == 1 else x.reshape(operator.shape)
-
-
-def pad(x: Tensor, pads: Pads, value: float = 0.0) -> Tensor:
-    """Pad [n, H, W, C] with `value` around the picture."""
-    return functional.pad(x, (0, 0, pads.left, pads.right, pads.top, pads.bottom), value=value)
-
-
-def torch_kernel(operator: Conv2D | DepthwiseConv2D, weight: Tensor) -> Tensor:
-    """Permute a weight from TFLite's layout to torch's: [O, I / groups, KH, KW]."""
-    return weight.permute(0, 3, 1, 2) if isinstance(operator, Conv2D) else weight.permute(3, 0, 1, 2)
+def _convolve(operator: Conv2D | DepthwiseConv2D, x: Tensor) -> Tensor:
+    padded = pad(x, operator.pads) if any(operator.pads) else x
+    return convolve(operator, padded, tensor_of(operator.weight), tensor_of(operator.bias))
 
 
 def convolve(operator: Conv2D | DepthwiseConv2D, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -183,9 +172,9 @@ def convolve(operator: Conv2D | DepthwiseConv2D, x: Tensor, weight: Tensor, bias
     return y.permute(0, 2, 3, 1)
 
 
-def _convolve(operator: Conv2D | DepthwiseConv2D, x: Tensor) -> Tensor:
-    padded = pad(x, operator.pads) if any(operator.pads) else x
-    return convolve(operator, padded, tensor_of(operator.weight), tensor_of(operator.bias))
+def torch_kernel(operator: Conv2D | DepthwiseConv2D, weight: Tensor) -> Tensor:
+    """Permute a weight from TFLite's layout to torch's: [O, I / groups, KH, KW]."""
+    return weight.permute(0, 3, 1, 2) if isinstance(operator, Conv2D) else weight.permute(3, 0, 1, 2)
 
 
 def _pool(operator: Pool, x: Tensor) -> Tensor:
@@ -201,7 +190,22 @@ def _average(operator: Pool, x: Tensor) -> Tensor:
     return functional.avg_pool2d(padded, operator.size, operator.stride).permute(0, 2, 3, 1)
 
 
+def pad(x: Tensor, pads: Pads, value: float = 0.0) -> Tensor:
+    """Pad [n, H, W, C] with `value` around the picture."""
+    return functional.pad(x, (0, 0, pads.left, pads.right, pads.top, pads.bottom), value=value)
+
+
+def reshape(x: Tensor, operator: Reshape) -> Tensor:
+    """Reshape x; if the target's first axis is 1, it is the batch and may have any size."""
+    return x.reshape(-1, *operator.shape[1:]) if operator.shape[0] == 1 else x.reshape(operator.shape)
+
+
 def activate(x: Tensor, activation: Activation) -> Tensor:
     """Apply an operator's activation to its result x, in place."""
     low, high = activation.bounds
     return x if activation is Activation.NONE else x.clamp_(low, None if np.isinf(high) else high)
+
+
+def tensor_of(array: NDArray) -> Tensor:
+    """Return a constant as a torch tensor; read-only memory is copied because torch does not support it."""
+    return torch.from_numpy(array if array.flags.writeable else array.copy())

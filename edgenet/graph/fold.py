@@ -1,4 +1,10 @@
-"""Folds x * scale + offset (batch norm, normalization, biases) into the operators around it."""
+"""Folds the steps around a layer into the layer itself: batch norm, normalization, padding and activations.
+
+Batch norm, the normalization of pixels and separate biases are all x * scale + offset (an `Affine`). Such a
+step disappears into the weights and biases of the operator before it, or of all operators after it. Zero
+padding moves into the convolutions that read it, and a ReLU into the operator that it follows.
+
+"""
 
 from __future__ import annotations
 
@@ -6,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgenet.graph.ir import (
     FUSING,
@@ -19,9 +24,12 @@ from edgenet.graph.ir import (
     FullyConnected,
     Graph,
     Node,
+    Pad,
+    Pads,
     PixelEncoding,
     Unary,
     Weighted,
+    per_channel,
 )
 from edgenet.zoo.classifier import Normalization
 
@@ -43,7 +51,7 @@ def _fold_first(graph: Graph) -> Graph | None:
         before = producers.get(node.inputs[0])
         if before and uses[before.output] == 1 and (merged := _after(before, node.operator)):
             return _merge(graph, before, node, merged)
-        consumers = [other for other in graph.nodes if node.output in other.inputs]
+        consumers = graph.readers(node.output)
         if (
             node.output != graph.output
             and consumers
@@ -61,14 +69,9 @@ def _after(before: Node, affine: Affine) -> Weighted | Affine | None:
     if not isinstance(operator, WEIGHTED) or operator.activation.value != "none":
         return None
     scale, offset = affine.scale.astype(np.float64), affine.offset.astype(np.float64)
-    # the output channel is a weight's first axis, except for depthwise, where it is the last
-    factors = scale if isinstance(operator, DepthwiseConv2D) else _as_first_axis(scale, operator.weight.ndim)
     bias = (operator.bias * scale + offset).astype(np.float32)
-    return replace(operator, weight=(operator.weight * factors).astype(np.float32), bias=bias)
-
-
-def _as_first_axis(vector: NDArray[np.float64], rank: int) -> NDArray[np.float64]:
-    return vector.reshape(-1, *(1,) * (rank - 1))
+    weight = (operator.weight * per_channel(operator, scale)).astype(np.float32)
+    return replace(operator, weight=weight, bias=bias)
 
 
 def _merge(graph: Graph, before: Node, node: Node, operator: Weighted | Affine) -> Graph:
@@ -140,13 +143,6 @@ def fold_into_input(operator: object, affine: Affine, channels: int) -> Weighted
     )
 
 
-# ==== edgenet.graph.passes.pixels
-# Puts the normalization of uint8 pixels into the graph, and folds it into the first convolution.
-
-PIXEL_SCALE = 1 / 127.5
-"""The scale of every file's input: the clients' documentation expects it of a MobileNet."""
-
-
 def absorb_scaling(graph: Graph, normalization: Normalization) -> tuple[Graph, Normalization]:
     """Move a scaling at the network's own input, such as Keras' Rescaling, into the normalization.
 
@@ -154,7 +150,7 @@ def absorb_scaling(graph: Graph, normalization: Normalization) -> tuple[Graph, N
     both.
     """
     while True:
-        readers = [node for node in graph.nodes if graph.input in node.inputs]
+        readers = graph.readers(graph.input)
         scaling = readers[0].operator if len(readers) == 1 else None
         if not isinstance(scaling, Affine) or not _is_normal(scaling):
             return graph, normalization
@@ -172,6 +168,10 @@ def _is_normal(scaling: Affine) -> bool:
     """Return whether a Normalization can hold this scaling: all numbers finite, all scales positive."""
     numbers = np.concatenate([scaling.scale.reshape(-1), scaling.offset.reshape(-1)])
     return bool(np.isfinite(numbers).all() and (scaling.scale > 1e-20).all())
+
+
+PIXEL_SCALE = 1 / 127.5
+"""The scale of every file's input: the clients' documentation expects it of a MobileNet."""
 
 
 def normalize_pixels(graph: Graph, normalization: Normalization) -> Graph:
@@ -203,7 +203,7 @@ def fold_border(graph: Graph) -> Graph:
     operator instead.
     """
     first = graph.nodes[0]
-    consumers = [node for node in graph.nodes if first.output in node.inputs]
+    consumers = graph.readers(first.output)
     if not isinstance(first.operator, Affine) or not all(
         isinstance(c.operator, Conv2D | DepthwiseConv2D) for c in consumers
     ):
@@ -217,8 +217,25 @@ def fold_border(graph: Graph) -> Graph:
     return graph.with_nodes(folded.get(node.name, node) for node in graph.nodes[1:])
 
 
-# ==== edgenet.graph.passes.activation
-# Fuses activations into the operators before them, and recognises hard-swish made of several operators.
+def absorb_padding(graph: Graph) -> Graph:
+    """Move zero padding into the convolutions that read it."""
+    for node in reversed(graph.nodes):  # of two Pads in a row, the later one must move first
+        if not isinstance(node.operator, Pad) or node.operator.value != 0 or node.output == graph.output:
+            continue
+        consumers = graph.readers(node.output)
+        if not all(isinstance(n.operator, Conv2D | DepthwiseConv2D) for n in consumers):
+            continue
+        nodes = [_with_more_padding(n, node) if n in consumers else n for n in graph.nodes if n is not node]
+        graph = graph.with_nodes(nodes)
+    return graph
+
+
+def _with_more_padding(consumer: Node, padding: Node) -> Node:
+    operator, outer = consumer.operator, padding.operator
+    assert isinstance(operator, Conv2D | DepthwiseConv2D)
+    assert isinstance(outer, Pad)
+    pads = Pads(*(own + more for own, more in zip(operator.pads, outer.pads, strict=True)))
+    return replace(consumer, operator=replace(operator, pads=pads), inputs=padding.inputs)
 
 
 def fuse_activations(graph: Graph) -> Graph:
@@ -258,11 +275,6 @@ def _input_of_shifted_relu6(producers: Mapping[str, Node], name: str) -> str | N
     return shifted.inputs[0] if shifted and _is_affine(shifted, 1, 3) else None
 
 
-def _replace_with_unary(graph: Graph, node: Node, kind: str, x: str) -> Graph:
-    whole = replace(node, operator=Unary(kind), inputs=(x,))
-    return graph.with_nodes([whole if n is node else n for n in graph.nodes])
-
-
 def _recognise_hard_swish(graph: Graph) -> Graph:
     """Replace x * hard_sigmoid(x) and (x * relu6(x + 3)) / 6 by hard_swish."""
     producers = graph.producers()
@@ -277,6 +289,11 @@ def _recognise_hard_swish(graph: Graph) -> Graph:
                 graph = _replace_with_unary(graph, node, "hard_swish", x)
                 break
     return graph
+
+
+def _replace_with_unary(graph: Graph, node: Node, kind: str, x: str) -> Graph:
+    whole = replace(node, operator=Unary(kind), inputs=(x,))
+    return graph.with_nodes([whole if n is node else n for n in graph.nodes])
 
 
 def _is(node: Node, kind: str) -> bool:

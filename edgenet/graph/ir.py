@@ -1,4 +1,10 @@
-"""The graph of a classifier: its nodes in topological order, one input picture and one output vector."""
+"""The intermediate representation: one small typed graph of a classifier, and its operators.
+
+The nodes stand in topological order, with one input picture and one output vector. All operators work on NHWC
+tensors. Weights keep TFLite's layouts, so that writing a file copies them and never permutes. Arrays are never
+changed in place: a pass that changes a weight makes a new operator with `dataclasses.replace`.
+
+"""
 
 from __future__ import annotations
 
@@ -16,19 +22,101 @@ Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
+class Graph:
+    """A classifier in NHWC.
+
+    Attributes:
+        name: shown to people and written to the file's metadata.
+        nodes: in topological order; each tensor is produced exactly once.
+        input: the tensor [1, H, W, 3] that holds the decoded pixels (see `pixels`).
+        output: the tensor [1, N] of logits (or of scores if the network ends in an activation).
+        shapes: the shape of every tensor, for a batch of one.
+        pixels: how uint8 RGB pixels become the input's numbers; None if the input takes normalized numbers,
+            as it does until `normalize_pixels` puts the normalization in front.
+    """
+
+    name: str
+    nodes: tuple[Node, ...]
+    input: str
+    output: str
+    shapes: Mapping[str, Shape]
+    pixels: PixelEncoding | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Return the height and width of the picture."""
+        _, height, width, _ = self.shapes[self.input]
+        return height, width
+
+    @property
+    def classes(self) -> int:
+        """Return the number of output scores."""
+        return self.shapes[self.output][-1]
+
+    def require_pixels(self) -> PixelEncoding:
+        """Return the pixel encoding of the graph's input.
+
+        Raises:
+            TypeError: the graph takes normalized numbers, not pixels.
+        """
+        if self.pixels is None:
+            raise TypeError(f"the graph '{self.name}' takes normalized numbers, not pixels")
+        return self.pixels
+
+    def producers(self) -> dict[str, Node]:
+        """Map each tensor to the node that produces it."""
+        return {node.output: node for node in self.nodes}
+
+    def readers(self, tensor: str) -> list[Node]:
+        """Return the nodes that read a tensor, in graph order."""
+        return [node for node in self.nodes if tensor in node.inputs]
+
+    def node(self, name: str) -> Node:
+        """Return the node of this name, which must exist."""
+        return next(node for node in self.nodes if node.name == name)
+
+    def unused_name(self, name: str) -> str:
+        """Return the first of `name`, `name_1`, `name_2`, ... that no tensor and no node uses yet."""
+        taken = {*self.shapes, *(node.name for node in self.nodes)}
+        numbered = (f"{name}_{number}" for number in count(1))
+        return name if name not in taken else next(other for other in numbered if other not in taken)
+
+    def uses(self) -> Counter[str]:
+        """Count how often each tensor is read; being the graph's output counts as one more read."""
+        reads = Counter(name for node in self.nodes for name in node.inputs)
+        reads[self.output] += 1
+        return reads
+
+    def with_nodes(self, nodes: Iterable[Node], new_shapes: Mapping[str, Shape] | None = None) -> Graph:
+        """Return the same graph with other nodes, without the shapes of tensors that no longer exist.
+
+        Args:
+            nodes: the new nodes, in topological order.
+            new_shapes: the shapes of tensors that are new or whose shape has changed.
+        """
+        kept = tuple(nodes)
+        alive = {self.input, self.output} | {node.output for node in kept}
+        shapes = {**self.shapes, **(new_shapes or {})}
+        return replace(self, nodes=kept, shapes={name: s for name, s in shapes.items() if name in alive})
+
+
+@dataclass(frozen=True)
+class Node:
+    """One step: an operator, the tensors it reads and the one tensor it produces."""
+
+    name: str
+    operator: Operator
+    inputs: tuple[str, ...]
+    output: str
+
+
+@dataclass(frozen=True)
 class PixelEncoding:
     """The real number that a uint8 pixel q stands for: scale * (q - zero_point)."""
 
     scale: float = 1.0
     zero_point: int = 0
 
-
-# ==== edgenet.graph.operators
-# The operators of edgenet's graph: frozen dataclasses that hold their attributes and constants.
-#
-# All of them work on NHWC tensors. Weights keep TFLite's layouts, so that writing a file copies and never
-# permutes. Arrays are never changed in place: a pass that changes a weight makes a new operator with
-# `dataclasses.replace`.
 
 FloatArray = NDArray[np.float32]
 
@@ -198,92 +286,35 @@ Operator = (
     | Transpose
     | Softmax
 )
-
-
-@dataclass(frozen=True)
-class Node:
-    """One step: an operator, the tensors it reads and the one tensor it produces."""
-
-    name: str
-    operator: Operator
-    inputs: tuple[str, ...]
-    output: str
-
-
-@dataclass(frozen=True)
-class Graph:
-    """A classifier in NHWC.
-
-    Attributes:
-        name: shown to people and written to the file's metadata.
-        nodes: in topological order; each tensor is produced exactly once.
-        input: the tensor [1, H, W, 3] that holds the decoded pixels (see `pixels`).
-        output: the tensor [1, N] of logits (or of scores if the network ends in an activation).
-        shapes: the shape of every tensor, for a batch of one.
-        pixels: how uint8 RGB pixels become the input's numbers; None if the input takes normalized numbers,
-            as it does until `normalize_pixels` puts the normalization in front.
-    """
-
-    name: str
-    nodes: tuple[Node, ...]
-    input: str
-    output: str
-    shapes: Mapping[str, Shape]
-    pixels: PixelEncoding | None = None
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Return the height and width of the picture."""
-        _, height, width, _ = self.shapes[self.input]
-        return height, width
-
-    @property
-    def classes(self) -> int:
-        """Return the number of output scores."""
-        return self.shapes[self.output][-1]
-
-    def takes_pixels(self) -> PixelEncoding:
-        """Return the pixel encoding of the graph's input.
-
-        Raises:
-            TypeError: the graph takes normalized numbers, not pixels.
-        """
-        if self.pixels is None:
-            raise TypeError(f"the graph '{self.name}' takes normalized numbers, not pixels")
-        return self.pixels
-
-    def producers(self) -> dict[str, Node]:
-        """Map each tensor to the node that produces it."""
-        return {node.output: node for node in self.nodes}
-
-    def unused_name(self, name: str) -> str:
-        """Return the first of `name`, `name_1`, `name_2`, ... that no tensor and no node uses yet."""
-        taken = {*self.shapes, *(node.name for node in self.nodes)}
-        numbered = (f"{name}_{number}" for number in count(1))
-        return name if name not in taken else next(other for other in numbered if other not in taken)
-
-    def uses(self) -> Counter[str]:
-        """Count how often each tensor is read; being the graph's output counts as one more read."""
-        reads = Counter(name for node in self.nodes for name in node.inputs)
-        reads[self.output] += 1
-        return reads
-
-    def with_nodes(self, nodes: Iterable[Node], new_shapes: Mapping[str, Shape] | None = None) -> Graph:
-        """Return the same graph with other nodes, without the shapes of tensors that no longer exist.
-
-        Args:
-            nodes: the new nodes, in topological order.
-            new_shapes: the shapes of tensors that are new or whose shape has changed.
-        """
-        kept = tuple(nodes)
-        alive = {self.input, self.output} | {node.output for node in kept}
-        shapes = {**self.shapes, **(new_shapes or {})}
-        return replace(self, nodes=kept, shapes={name: s for name, s in shapes.items() if name in alive})
-
-
 Windowed = Conv2D | DepthwiseConv2D | Pool
 Weighted = Conv2D | DepthwiseConv2D | FullyConnected
 WINDOWED = (Conv2D, DepthwiseConv2D, Pool)
 WEIGHTED = (Conv2D, DepthwiseConv2D, FullyConnected)
 FUSING = (Conv2D, DepthwiseConv2D, FullyConnected, Binary)
 """The operators that can apply an activation to their own result."""
+
+
+def output_axis(operator: Weighted) -> int:
+    """Return the weight's output channel axis: the last for a depthwise convolution, else the first."""
+    return 3 if isinstance(operator, DepthwiseConv2D) else 0
+
+
+def per_channel(operator: Weighted, vector: NDArray) -> NDArray:
+    """Return a vector [O] reshaped so that it broadcasts over the operator's weight."""
+    shape = [1] * operator.weight.ndim
+    shape[output_axis(operator)] = -1
+    return vector.reshape(shape)
+
+
+def mixes_channels(node: Node) -> bool:
+    """Return whether every output channel of the node, a layer with weights, reads all input channels."""
+    operator = node.operator
+    return isinstance(operator, FullyConnected) or (isinstance(operator, Conv2D) and operator.groups == 1)
+
+
+def with_constants(node: Node, weight: NDArray, bias: NDArray) -> Node:
+    """Return the weighted node with other weights and biases, converted to float32."""
+    operator = node.operator
+    assert isinstance(operator, WEIGHTED)
+    changed = replace(operator, weight=weight.astype(np.float32), bias=bias.astype(np.float32))
+    return replace(node, operator=changed)

@@ -1,4 +1,11 @@
-"""Runs the passes in order: from a reader's graph to the graph that the quantizer and the writer take."""
+"""Lowers a simplified graph: replaces the operators that a .tflite file lacks by ones that it has.
+
+- A hard_sigmoid becomes relu6(x + 3) / 6, and most of that folds into the neighbouring layers (`lower_gates`).
+- An `Affine` that could not be folded becomes a depthwise 1x1 convolution (`lower_affine`).
+- A .tflite convolution knows two paddings, SAME (TensorFlow's rule) and VALID (none). Any other padding becomes
+  a PAD operator before the convolution (`lower_padding`).
+
+"""
 
 from __future__ import annotations
 
@@ -7,23 +14,11 @@ from dataclasses import replace
 import numpy as np
 
 from edgenet.errors import EdgenetError
-from edgenet.graph.clean import (
-    check_finite,
-    drop_final_softmax,
-    drop_unused,
-    merge_concats,
-    merge_reshapes,
-    merge_transposes,
-    name_after_modules,
-)
 from edgenet.graph.fold import (
-    absorb_scaling,
     can_fold_affine,
     fold_affine,
     fold_border,
     fuse_activations,
-    normalize_pixels,
-    recognise_hard_functions,
 )
 from edgenet.graph.ir import (
     WINDOWED,
@@ -42,31 +37,6 @@ from edgenet.graph.ir import (
     Unary,
 )
 from edgenet.graph.shapes import infer_shape, same_pads
-from edgenet.zoo.classifier import Normalization
-
-
-def simplify(graph: Graph, normalization: Normalization | None) -> Graph:
-    """Return the smallest equal graph that takes pixels and ends in logits.
-
-    Args:
-        graph: from a reader.
-        normalization: the one used in training; None for a graph that takes pixels already.
-
-    Raises:
-        EdgenetError: a layer's weights hold NaN or infinity.
-    """
-    graph = drop_unused(drop_final_softmax(graph))
-    graph = merge_transposes(graph)
-    if normalization is not None:
-        graph = normalize_pixels(*absorb_scaling(graph, normalization))
-    graph = absorb_padding(graph)
-    graph = recognise_hard_functions(graph)
-    with np.errstate(all="ignore"):  # check_finite below reports overflow with the layer's name
-        graph = fold_affine(drop_unused(graph))
-    graph = fuse_activations(graph)
-    graph = name_after_modules(merge_concats(merge_reshapes(graph)))
-    check_finite(graph)
-    return graph
 
 
 def lower(graph: Graph, exact_border: bool) -> Graph:
@@ -84,8 +54,21 @@ def lower(graph: Graph, exact_border: bool) -> Graph:
     return lower_padding(graph)
 
 
-# ==== edgenet.graph.passes.lowering
-# Replaces operators that a .tflite file lacks by ones that it has.
+def lower_gates(graph: Graph) -> Graph:
+    """Replace every hard_sigmoid by operators that a file has; fold most into neighbouring layers.
+
+    Networks with squeeze-and-excite gates, x * hard_sigmoid(y), get as few operators and roundings as possible.
+    hard_sigmoid(y) is relu6(y + 3) / 6. The 3 goes into the bias of the convolution that makes y, and relu6
+    becomes its activation. The division by 6 moves after the product, and the next convolution folds it into
+    its weights. An int8 gate is then rounded once, on a range from 0 to 6; y, whose range may be many times
+    wider, is not rounded as well.
+    """
+    if not any(is_hard_sigmoid(node) for node in graph.nodes):
+        return graph
+    graph = lower_hard_sigmoid(graph)
+    for name in [node.name for node in graph.nodes if isinstance(node.operator, Affine)]:
+        graph = _scale_the_product(graph, graph.node(name))
+    return fold_affine(graph)
 
 
 def is_hard_sigmoid(node: Node) -> bool:
@@ -113,6 +96,41 @@ def lower_hard_sigmoid(graph: Graph) -> Graph:
 
 def _affine(scale: float, offset: float) -> Affine:
     return Affine(np.full(1, scale, np.float32), np.full(1, offset, np.float32))
+
+
+def _scale_the_product(graph: Graph, scaling: Node) -> Graph:
+    """Turn (g * s) * x into (g * x) * s if all layers after the product can fold the scale s."""
+    affine, readers = scaling.operator, graph.readers(scaling.output)
+    assert isinstance(affine, Affine)
+    if len(readers) != 1 or scaling.output == graph.output or not _is_plain_scale(affine):
+        return graph
+    product = readers[0]
+    behind = graph.readers(product.output)
+    if not _is_plain_product(product) or product.output == graph.output or not behind:
+        return graph
+    if product.inputs.count(scaling.output) != 1:
+        return graph  # a product of the tensor with itself would need the scale twice
+    if not all(can_fold_affine(node, affine) for node in behind):
+        return graph
+    unscaled = graph.unused_name(f"{product.output}/unscaled")
+    inputs = tuple(scaling.inputs[0] if name == scaling.output else name for name in product.inputs)
+    swapped = (
+        replace(product, inputs=inputs, output=unscaled),
+        replace(scaling, inputs=(unscaled,), output=product.output),
+    )
+    rest = (node for node in graph.nodes if node is not scaling)
+    nodes = [new for node in rest for new in (swapped if node is product else (node,))]
+    return graph.with_nodes(nodes, {unscaled: graph.shapes[product.output]})
+
+
+def _is_plain_scale(affine: Affine) -> bool:
+    """Return whether the Affine has one factor for all channels and no offset."""
+    return affine.scale.size == 1 and not np.any(affine.offset)
+
+
+def _is_plain_product(node: Node) -> bool:
+    operator = node.operator
+    return isinstance(operator, Binary) and operator == Binary("mul", Activation.NONE)
 
 
 def lower_affine(graph: Graph) -> Graph:
@@ -148,103 +166,6 @@ def _as_depthwise(affine: Affine, channels: int) -> DepthwiseConv2D:
     return DepthwiseConv2D(weight.copy(), bias.copy(), activation=Activation.NONE)
 
 
-# ==== edgenet.graph.passes.gates
-# Writes squeeze-and-excite gates, x * hard_sigmoid(y), with as few operators and roundings as possible.
-#
-# hard_sigmoid(y) is relu6(y + 3) / 6. The 3 goes into the bias of the convolution that makes y, and relu6
-# becomes its activation. The division by 6 moves after the product, and the next convolution folds it into
-# its
-# weights. An int8 gate is then rounded once, on a range from 0 to 6; y, whose range may be many times
-# wider, is
-# not rounded as well.
-
-
-def lower_gates(graph: Graph) -> Graph:
-    """Replace every hard_sigmoid by operators that a file has; fold most into neighbouring layers."""
-    if not any(is_hard_sigmoid(node) for node in graph.nodes):
-        return graph
-    graph = lower_hard_sigmoid(graph)
-    for name in [node.name for node in graph.nodes if isinstance(node.operator, Affine)]:
-        graph = _scale_the_product(graph, next(node for node in graph.nodes if node.name == name))
-    return fold_affine(graph)
-
-
-def _scale_the_product(graph: Graph, scaling: Node) -> Graph:
-    """Turn (g * s) * x into (g * x) * s if all layers after the product can fold the scale s."""
-    affine, readers = scaling.operator, [node for node in graph.nodes if scaling.output in node.inputs]
-    assert isinstance(affine, Affine)
-    if len(readers) != 1 or scaling.output == graph.output or not _is_plain_scale(affine):
-        return graph
-    product = readers[0]
-    behind = [node for node in graph.nodes if product.output in node.inputs]
-    if not _is_plain_product(product) or product.output == graph.output or not behind:
-        return graph
-    if product.inputs.count(scaling.output) != 1:
-        return graph  # a product of the tensor with itself would need the scale twice
-    if not all(can_fold_affine(node, affine) for node in behind):
-        return graph
-    unscaled = graph.unused_name(f"{product.output}/unscaled")
-    inputs = tuple(scaling.inputs[0] if name == scaling.output else name for name in product.inputs)
-    swapped = (
-        replace(product, inputs=inputs, output=unscaled),
-        replace(scaling, inputs=(unscaled,), output=product.output),
-    )
-    rest = (node for node in graph.nodes if node is not scaling)
-    nodes = [new for node in rest for new in (swapped if node is product else (node,))]
-    return graph.with_nodes(nodes, {unscaled: graph.shapes[product.output]})
-
-
-def _is_plain_scale(affine: Affine) -> bool:
-    """Return whether the Affine has one factor for all channels and no offset."""
-    return affine.scale.size == 1 and not np.any(affine.offset)
-
-
-def _is_plain_product(node: Node) -> bool:
-    operator = node.operator
-    return isinstance(operator, Binary) and operator == Binary("mul", Activation.NONE)
-
-
-# ==== edgenet.graph.passes.padding
-# Moves padding into the convolutions, and out again if a .tflite convolution cannot express it.
-#
-# A .tflite convolution knows two paddings, SAME (TensorFlow's rule) and VALID (none). Any other padding
-# needs a
-# PAD operator before the convolution.
-
-
-def absorb_padding(graph: Graph) -> Graph:
-    """Move zero padding into the convolutions that read it."""
-    for node in reversed(graph.nodes):  # of two Pads in a row, the later one must move first
-        if not isinstance(node.operator, Pad) or node.operator.value != 0 or node.output == graph.output:
-            continue
-        consumers = [n for n in graph.nodes if node.output in n.inputs]
-        if not all(isinstance(n.operator, Conv2D | DepthwiseConv2D) for n in consumers):
-            continue
-        nodes = [_with_more_padding(n, node) if n in consumers else n for n in graph.nodes if n is not node]
-        graph = graph.with_nodes(nodes)
-    return graph
-
-
-def _with_more_padding(consumer: Node, padding: Node) -> Node:
-    operator, outer = consumer.operator, padding.operator
-    assert isinstance(operator, Conv2D | DepthwiseConv2D)
-    assert isinstance(outer, Pad)
-    pads = Pads(*(own + more for own, more in zip(operator.pads, outer.pads, strict=True)))
-    return replace(consumer, operator=replace(operator, pads=pads), inputs=padding.inputs)
-
-
-def file_padding(operator: Conv2D | DepthwiseConv2D | Pool, size: tuple[int, int]) -> str | None:
-    """Return the .tflite name of this padding, "VALID" or "SAME", or None if it is neither.
-
-    Args:
-        operator: the padded operator.
-        size: height and width of its input, on which SAME depends.
-    """
-    if not any(operator.pads):
-        return "VALID"
-    return "SAME" if operator.pads == same_pads(size, operator) else None
-
-
 def lower_padding(graph: Graph) -> Graph:
     """Put a Pad before every operator whose padding is neither SAME nor VALID.
 
@@ -267,6 +188,18 @@ def lower_padding(graph: Graph) -> Graph:
                 node = replace(node, operator=replace(operator, pads=Pads()), inputs=(padding.output,))
         nodes.append(node)
     return graph.with_nodes(nodes, shapes)
+
+
+def file_padding(operator: Conv2D | DepthwiseConv2D | Pool, size: tuple[int, int]) -> str | None:
+    """Return the .tflite name of this padding, "VALID" or "SAME", or None if it is neither.
+
+    Args:
+        operator: the padded operator.
+        size: height and width of its input, on which SAME depends.
+    """
+    if not any(operator.pads):
+        return "VALID"
+    return "SAME" if operator.pads == same_pads(size, operator) else None
 
 
 def _padding_before(node: Node) -> Pad:

@@ -1,4 +1,4 @@
-"""Rules for the ONNX operators with weights: convolutions and matrix products."""
+"""Rules for the ONNX operators that look at windows of the picture or have a matrix of weights."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from edgenet.graph.ir import Affine, Conv2D, DepthwiseConv2D, FullyConnected, Mean, Pad, Pads, Pool
+from edgenet.graph.onnx_state import NCHW, Array, OnnxNode, OnnxReadState, Value, onnx_order, reshape
 from edgenet.graph.shapes import same_pads
-from edgenet.graph.translation import NCHW, Array, OnnxNode, OnnxReadState, Value, natural, reshape
 
 
 def conv(state: OnnxReadState, node: OnnxNode) -> Value:
@@ -16,12 +16,12 @@ def conv(state: OnnxReadState, node: OnnxNode) -> Value:
     source = state.picture(node)
     weight = state.weights(node, 1)
     if weight.ndim != 4:
-        raise state.refuse(node, f"its weight has {weight.ndim} axes where a 2D convolution has 4")
+        raise state.refusal(node, f"its weight has {weight.ndim} axes where a 2D convolution has 4")
     bias = np.zeros(len(weight), np.float32) if state.constant(node, 2) is None else state.weights(node, 2)
     groups = node.integer("group", 1)
     channels = state.builder.shapes[source][3]
     if weight.shape[1] * groups != channels or len(weight) % groups or bias.shape != (len(weight),):
-        raise state.refuse(
+        raise state.refusal(
             node, f"its weight {list(weight.shape)} with {groups} groups does not fit {channels} channels"
         )
     stride, dilation = pair(state, node, "strides"), pair(state, node, "dilations")
@@ -36,38 +36,10 @@ def conv(state: OnnxReadState, node: OnnxNode) -> Value:
     return Value(state.add(node, operator, [source]), NCHW)
 
 
-def pair(state: OnnxReadState, node: OnnxNode, attribute: str) -> tuple[int, int]:
-    """Return an attribute with one positive number each for height and width; (1, 1) if it is absent."""
-    given = node.integers(attribute, (1, 1))
-    if len(given) != 2 or min(given) < 1:
-        raise state.refuse(node, f"its {attribute} are {list(given)} where two positive numbers are expected")
-    return given[0], given[1]
-
-
-def window_pads(
-    state: OnnxReadState, node: OnnxNode, source: str, operator: Conv2D | DepthwiseConv2D | Pool
-) -> Pads:
-    """Return the padding of a convolution or pooling, from its `pads` or its `auto_pad` attribute."""
-    automatic = node.text("auto_pad", "NOTSET")
-    if automatic in ("SAME_UPPER", "SAME_LOWER"):
-        _, height, width, _ = state.builder.shapes[source]
-        same = same_pads((height, width), operator)
-        return same if automatic == "SAME_UPPER" else Pads(same.bottom, same.top, same.right, same.left)
-    if automatic == "VALID":
-        return Pads()
-    given = node.integers("pads", (0, 0, 0, 0))
-    if len(given) != 4 or min(given) < 0:
-        raise state.refuse(
-            node, f"its pads are {list(given)}", "only padding by 0 or more pixels is supported"
-        )
-    top, left, bottom, right = given
-    return Pads(top, bottom, left, right)
-
-
 def gemm(state: OnnxReadState, node: OnnxNode) -> Value:
     """Translate Gemm with a constant matrix."""
     if node.integer("transA", 0):
-        raise state.refuse(node, "it transposes its input", "export the classifier as nn.Linear")
+        raise state.refusal(node, "it transposes its input", "export the classifier as nn.Linear")
     weight = _matrix(state, node)
     weight = weight if node.integer("transB", 0) else weight.T
     bias = np.zeros(1, np.float32) if state.constant(node, 2) is None else state.weights(node, 2)
@@ -84,41 +56,34 @@ def matmul(state: OnnxReadState, node: OnnxNode) -> Value:
 def _matrix(state: OnnxReadState, node: OnnxNode) -> Array:
     weight = state.weights(node, 1)
     if weight.ndim != 2:
-        raise state.refuse(node, f"its matrix has {weight.ndim} axes where 2 are supported")
+        raise state.refusal(node, f"its matrix has {weight.ndim} axes where 2 are supported")
     return weight
 
 
 def _fully_connected(state: OnnxReadState, node: OnnxNode, weight: Array, bias: Array) -> Value:
     value = state.value(node)
-    if value.axes != natural(value):
-        value = state.in_order(node, value, natural(value))
+    if value.axes != onnx_order(value):
+        value = state.in_order(node, value, onnx_order(value))
     if not value.axes or weight.shape[1] != state.shape(value)[-1]:
-        raise state.refuse(node, f"its matrix takes {weight.shape[1]} features")
+        raise state.refusal(node, f"its matrix takes {weight.shape[1]} features")
     # for a picture that was flattened in NHWC, reordering the matrix once is cheaper than reordering the data
     columns = value.to_graph_order(weight)
     operator = FullyConnected(np.ascontiguousarray(columns, np.float32), np.array(bias, np.float32))
     return Value(state.add(node, operator, [value.tensor]), value.axes)
 
 
-# ==== edgenet.graph.readers.onnx_pooling
-# Rules for ONNX's poolings and reductions over the picture, and for padding around the picture.
-
-PICTURE = {1, 2}
-"""The graph axes of height and width."""
-
-
 def pool(state: OnnxReadState, node: OnnxNode) -> Value:
     """Translate MaxPool and AveragePool, including ceil_mode and count_include_pad (not both at once)."""
     source = state.picture(node)
     if set(node.integers("dilations", (1, 1))) != {1}:
-        raise state.refuse(node, "its window has holes (dilations)", "use dilation 1")
-    kind = "max" if node.kind == "MaxPool" else "average"
+        raise state.refusal(node, "its window has holes (dilations)", "use dilation 1")
+    kind = "max" if node.op_type == "MaxPool" else "average"
     operator = Pool(kind, pair(state, node, "kernel_shape"), pair(state, node, "strides"))
     pads = window_pads(state, node, source, operator)
     extra = _rounding_up(state, node, source, replace(operator, pads=pads))
     if kind == "average" and any(pads) and node.integer("count_include_pad", 0):
         if any(extra):
-            raise state.refuse(node, "it counts padding and rounds up (ceil_mode)", "use ceil_mode=False")
+            raise state.refusal(node, "it counts padding and rounds up (ceil_mode)", "use ceil_mode=False")
         source = state.add(node, Pad(pads), [source], "/pad")
         pads = Pads()
     pads = Pads(pads.top, pads.bottom + extra[0], pads.left, pads.right + extra[1])
@@ -144,14 +109,13 @@ def _rounding_up(state: OnnxReadState, node: OnnxNode, source: str, operator: Po
 def global_pool(state: OnnxReadState, node: OnnxNode) -> Value:
     """Translate GlobalAveragePool and GlobalMaxPool."""
     source = state.picture(node)
-    if node.kind == "GlobalAveragePool":
+    if node.op_type == "GlobalAveragePool":
         return Value(state.add(node, Mean(), [source]), NCHW)
     return Value(_max_over_picture(state, node, source), NCHW)
 
 
-def _max_over_picture(state: OnnxReadState, node: OnnxNode, source: str) -> str:
-    _, height, width, _ = state.builder.shapes[source]
-    return state.add(node, Pool("max", (height, width), (1, 1)), [source])
+PICTURE = {1, 2}
+"""The graph axes of height and width."""
 
 
 def reduce(state: OnnxReadState, node: OnnxNode) -> Value:
@@ -159,15 +123,15 @@ def reduce(state: OnnxReadState, node: OnnxNode) -> Value:
     value = state.four_axes(node)
     axes = tuple(axis % 4 for axis in state.whole_numbers(node, 1, "axes"))
     if {value.axes[axis] for axis in axes} != PICTURE:
-        raise state.refuse(
+        raise state.refusal(
             node, f"it reduces the axes {list(axes)}", "only height and width together are supported"
         )
     _, height, width, _ = state.builder.shapes[value.tensor]
-    if node.kind == "ReduceMax":
+    if node.op_type == "ReduceMax":
         result = _max_over_picture(state, node, value.tensor)
     else:
         result = state.add(node, Mean(), [value.tensor])
-    if node.kind == "ReduceSum":
+    if node.op_type == "ReduceSum":
         count = np.full(1, height * width, np.float32)
         result = state.add(node, Affine(count, np.zeros(1, np.float32)), [result], "/sum")
     reduced = replace(value, tensor=result)
@@ -175,6 +139,11 @@ def reduce(state: OnnxReadState, node: OnnxNode) -> Value:
         return reduced
     kept = tuple(n for axis, n in enumerate(state.shape(reduced)) if axis not in axes)
     return reshape(state, node, reduced, kept)
+
+
+def _max_over_picture(state: OnnxReadState, node: OnnxNode, source: str) -> str:
+    _, height, width, _ = state.builder.shapes[source]
+    return state.add(node, Pool("max", (height, width), (1, 1)), [source])
 
 
 def pad(state: OnnxReadState, node: OnnxNode) -> Value:
@@ -185,14 +154,44 @@ def pad(state: OnnxReadState, node: OnnxNode) -> Value:
     mode = node.text("mode", "constant")
     if mode != "constant" or number != 0:
         found = f"in the mode '{mode}'" if mode != "constant" else f"with {number:g}"
-        raise state.refuse(node, f"it pads {found}", "only padding with zeros is supported")
+        raise state.refusal(node, f"it pads {found}", "only padding with zeros is supported")
     axes = [axis % 4 for axis in state.whole_numbers(node, 3, "axes")] or [0, 1, 2, 3]
     amounts = state.whole_numbers(node, 1, "pads")
     before, after = amounts[: len(axes)], amounts[len(axes) :]
     around = {value.axes[axis]: (a, b) for axis, a, b in zip(axes, before, after, strict=True)}
     if any(any(ends) for axis, ends in around.items() if axis not in PICTURE) or min(amounts) < 0:
-        raise state.refuse(node, f"it pads by {list(amounts)}", "only height and width can be padded")
+        raise state.refusal(node, f"it pads by {list(amounts)}", "only height and width can be padded")
     pads = Pads(*around.get(1, (0, 0)), *around.get(2, (0, 0)))
     if not any(pads):
         return value
     return replace(value, tensor=state.add(node, Pad(pads), [value.tensor]))
+
+
+def window_pads(
+    state: OnnxReadState, node: OnnxNode, source: str, operator: Conv2D | DepthwiseConv2D | Pool
+) -> Pads:
+    """Return the padding of a convolution or pooling, from its `pads` or its `auto_pad` attribute."""
+    automatic = node.text("auto_pad", "NOTSET")
+    if automatic in ("SAME_UPPER", "SAME_LOWER"):
+        _, height, width, _ = state.builder.shapes[source]
+        same = same_pads((height, width), operator)
+        return same if automatic == "SAME_UPPER" else Pads(same.bottom, same.top, same.right, same.left)
+    if automatic == "VALID":
+        return Pads()
+    given = node.integers("pads", (0, 0, 0, 0))
+    if len(given) != 4 or min(given) < 0:
+        raise state.refusal(
+            node, f"its pads are {list(given)}", "only padding by 0 or more pixels is supported"
+        )
+    top, left, bottom, right = given
+    return Pads(top, bottom, left, right)
+
+
+def pair(state: OnnxReadState, node: OnnxNode, attribute: str) -> tuple[int, int]:
+    """Return an attribute with one positive number each for height and width; (1, 1) if it is absent."""
+    given = node.integers(attribute, (1, 1))
+    if len(given) != 2 or min(given) < 1:
+        raise state.refusal(
+            node, f"its {attribute} are {list(given)} where two positive numbers are expected"
+        )
+    return given[0], given[1]

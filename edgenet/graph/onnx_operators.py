@@ -1,4 +1,9 @@
-"""The ONNX operators that edgenet takes, with a rule for each, and advice for some that it does not take."""
+"""The ONNX operators that edgenet takes, with a rule for each, and advice for some that it does not take.
+
+`RULES` at the end of the file lists them all. The rules for layers with weights and windows are in
+`onnx_layers`; the rules here are for elementwise operators and for those that only rearrange values.
+
+"""
 
 from __future__ import annotations
 
@@ -10,19 +15,13 @@ import numpy as np
 
 from edgenet.graph.ir import Affine, Binary, Concat, FloatArray, Shape, Softmax, Unary
 from edgenet.graph.onnx_layers import conv, gemm, global_pool, matmul, pad, pool, reduce
-from edgenet.graph.translation import NCHW, Array, OnnxNode, OnnxReadState, Value, natural, reshape
-
-Rule = Callable[[OnnxReadState, OnnxNode], Value]
-
-
-# ==== edgenet.graph.readers.onnx_elementwise
-# Rules for ONNX's elementwise operators (batch norm, arithmetic, activations), Softmax and Identity.
+from edgenet.graph.onnx_state import NCHW, Array, OnnxNode, OnnxReadState, Value, onnx_order, reshape
 
 
 def batch_normalization(state: OnnxReadState, node: OnnxNode) -> Value:
     """Translate BatchNormalization at inference: (x - mean) / sqrt(variance + epsilon) * gamma + beta."""
     if node.integer("training_mode", 0):
-        raise state.refuse(node, "it was exported in training mode", "call model.eval() before the export")
+        raise state.refusal(node, "it was exported in training mode", "call model.eval() before the export")
     value = state.value(node)
     gamma, beta, mean, variance = (state.weights(node, position) for position in range(1, 5))
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -45,7 +44,7 @@ def arithmetic(state: OnnxReadState, node: OnnxNode) -> Value:
     value = state.value(node, position)
     constant = state.weights(node, 1 - position)
     one, zero = np.ones(1, np.float32), np.zeros(1, np.float32)
-    match node.kind, position:
+    match node.op_type, position:
         case "Add", _:
             return _affine(state, node, value, one, constant)
         case "Mul", _:
@@ -57,17 +56,32 @@ def arithmetic(state: OnnxReadState, node: OnnxNode) -> Value:
         case "Div", 0:
             with np.errstate(divide="ignore"):
                 return _affine(state, node, value, 1 / constant, zero)
-    raise state.refuse(node, "it divides a constant by a computed value")
+    raise state.refusal(node, "it divides a constant by a computed value")
+
+
+def _binary(state: OnnxReadState, node: OnnxNode) -> Value:
+    if node.op_type == "Div":
+        raise state.refusal(
+            node, "it divides two computed values", "only division by a constant is supported"
+        )
+    left, right = state.value(node, 0), state.value(node, 1)
+    if len(left.axes) != len(right.axes):
+        raise state.refusal(node, "its inputs have different numbers of axes")
+    if left.axes != right.axes or left.flattened != right.flattened:
+        order = NCHW if len(left.axes) == 4 else onnx_order(left)
+        left, right = state.in_order(node, left, order), state.in_order(node, right, order)
+    tensor = state.add(node, Binary(node.op_type.lower()), [left.tensor, right.tensor])
+    return replace(left, tensor=tensor)
 
 
 def _affine(state: OnnxReadState, node: OnnxNode, value: Value, scale: Array, offset: Array) -> Value:
     """Add x * scale + offset; constants in ONNX's axes may vary only along the graph's last axis."""
     if not (np.isfinite(scale).all() and np.isfinite(offset).all()):
-        raise state.refuse(node, "its constants give NaN or infinity", "check the weights")
+        raise state.refusal(node, "its constants give NaN or infinity", "check the weights")
     shape = state.shape(value)
     wide = tuple(np.broadcast_shapes(shape, scale.shape, offset.shape))
     if wide[-len(shape) :] != shape:
-        raise state.refuse(
+        raise state.refusal(
             node,
             f"its constant widens the shape to {list(wide)}",
             "only constants that keep the shape are supported",
@@ -84,27 +98,14 @@ def _along_last_axis(state: OnnxReadState, node: OnnxNode, value: Value, constan
     )
     if padded.size == 1:
         return padded.reshape(1)
-    turned = padded.transpose(np.argsort(value.axes))
-    if turned.size != turned.shape[-1]:
-        raise state.refuse(
+    transposed = padded.transpose(np.argsort(value.axes))
+    if transposed.size != transposed.shape[-1]:
+        raise state.refusal(
             node,
             f"its constant of shape {list(constant.shape)} varies over the picture",
             "only constants for the whole tensor or for each channel are supported",
         )
-    return value.to_graph_order(turned.reshape(-1)).copy()
-
-
-def _binary(state: OnnxReadState, node: OnnxNode) -> Value:
-    if node.kind == "Div":
-        raise state.refuse(node, "it divides two computed values", "only division by a constant is supported")
-    left, right = state.value(node, 0), state.value(node, 1)
-    if len(left.axes) != len(right.axes):
-        raise state.refuse(node, "its inputs have different numbers of axes")
-    if left.axes != right.axes or left.flattened != right.flattened:
-        order = NCHW if len(left.axes) == 4 else natural(left)
-        left, right = state.in_order(node, left, order), state.in_order(node, right, order)
-    tensor = state.add(node, Binary(node.kind.lower()), [left.tensor, right.tensor])
-    return replace(left, tensor=tensor)
+    return value.to_graph_order(transposed.reshape(-1)).copy()
 
 
 def clip(state: OnnxReadState, node: OnnxNode) -> Value:
@@ -115,7 +116,7 @@ def clip(state: OnnxReadState, node: OnnxNode) -> Value:
         return _unary(state, node, "relu6")
     if low == 0 and high > 3e38:
         return _unary(state, node, "relu")
-    raise state.refuse(node, f"it clips to [{low:g}, {high:g}]", "use ReLU6 (0 to 6) or ReLU (0 and up)")
+    raise state.refusal(node, f"it clips to [{low:g}, {high:g}]", "use ReLU6 (0 to 6) or ReLU (0 and up)")
 
 
 def _bound(state: OnnxReadState, node: OnnxNode, position: int, attribute: float) -> float:
@@ -127,20 +128,20 @@ def hard_sigmoid(state: OnnxReadState, node: OnnxNode) -> Value:
     """Translate HardSigmoid with MobileNetV3's constants: relu6(x + 3) / 6."""
     alpha, beta = node.number("alpha", 0.2), node.number("beta", 0.5)
     if abs(alpha - 1 / 6) > 1e-4 or beta != 0.5:
-        raise state.refuse(
+        raise state.refusal(
             node, f"alpha is {alpha:g} and beta {beta:g}", "use alpha 1/6 and beta 0.5 (nn.Hardsigmoid)"
         )
     return _unary(state, node, "hard_sigmoid")
 
 
-def _unary(state: OnnxReadState, node: OnnxNode, kind: str) -> Value:
-    value = state.value(node)
-    return replace(value, tensor=state.add(node, Unary(kind), [value.tensor]))
-
-
 def unary(kind: str) -> Callable[[OnnxReadState, OnnxNode], Value]:
     """Return the rule for an elementwise function without attributes."""
     return lambda state, node: _unary(state, node, kind)
+
+
+def _unary(state: OnnxReadState, node: OnnxNode, kind: str) -> Value:
+    value = state.value(node)
+    return replace(value, tensor=state.add(node, Unary(kind), [value.tensor]))
 
 
 def softmax(state: OnnxReadState, node: OnnxNode) -> Value:
@@ -149,7 +150,7 @@ def softmax(state: OnnxReadState, node: OnnxNode) -> Value:
     rank = len(value.axes)
     axis = node.integer("axis", -1) % rank
     if value.axes[axis] != rank - 1:
-        raise state.refuse(node, f"it works along axis {axis}", "apply softmax to [1, classes] only")
+        raise state.refusal(node, f"it works along axis {axis}", "apply softmax to [1, classes] only")
     return replace(value, tensor=state.add(node, Softmax(), [value.tensor]))
 
 
@@ -157,20 +158,16 @@ def identity(state: OnnxReadState, node: OnnxNode) -> Value:
     """Translate Identity, and Dropout, which does nothing at inference."""
     training = state.constant(node, 2)
     if training is not None and training.any():
-        raise state.refuse(node, "it was exported in training mode", "call model.eval() before the export")
+        raise state.refusal(node, "it was exported in training mode", "call model.eval() before the export")
     return state.value(node)
-
-
-# ==== edgenet.graph.readers.onnx_shapes
-# Rules for ONNX operators that only rearrange values: reshapes, transposes and concatenation.
 
 
 def concat(state: OnnxReadState, node: OnnxNode) -> Value:
     """Translate Concat; all its inputs must be computed values."""
     values = [state.value(node, position) for position in range(len(node.inputs))]
-    order = NCHW if len(values[0].axes) == 4 else natural(values[0])
+    order = NCHW if len(values[0].axes) == 4 else onnx_order(values[0])
     if any(len(value.axes) != len(order) for value in values):
-        raise state.refuse(node, "its inputs have different numbers of axes")
+        raise state.refusal(node, "its inputs have different numbers of axes")
     values = [state.in_order(node, value, order) for value in values]
     axis = order[node.integer("axis", 0) % len(order)]
     return Value(state.add(node, Concat(axis), [value.tensor for value in values]), order)
@@ -180,7 +177,7 @@ def reshaping(state: OnnxReadState, node: OnnxNode) -> Value:
     """Translate Reshape, Flatten, Squeeze and Unsqueeze; all sizes are known by now."""
     value = state.value(node)
     shape = state.shape(value)
-    match node.kind:
+    match node.op_type:
         case "Flatten":
             axis = node.integer("axis", 1)
             axis = axis + len(shape) if axis < 0 else axis
@@ -204,7 +201,7 @@ def _resolve(wanted: tuple[int, ...], shape: Shape, zero_means_zero: bool) -> Sh
 
 def _squeezed(state: OnnxReadState, node: OnnxNode, shape: Shape) -> Shape:
     axes = state.whole_numbers(node, 1, "axes")
-    if node.kind == "Squeeze":
+    if node.op_type == "Squeeze":
         dropped = {a % len(shape) for a in axes} or {i for i, n in enumerate(shape) if n == 1}
         return tuple(n for i, n in enumerate(shape) if i not in dropped)
     rank = len(shape) + len(axes)
@@ -217,13 +214,14 @@ def transpose(state: OnnxReadState, node: OnnxNode) -> Value:
     """Translate Transpose by changing only the value's axis order, without a graph operator."""
     value = state.value(node)
     if value.flattened is not None:
-        value = state.in_order(node, value, natural(value))
-    order = node.integers("perm", tuple(reversed(natural(value))))
-    if sorted(order) != list(natural(value)):
-        raise state.refuse(node, f"its perm {list(order)} does not fit")
+        value = state.in_order(node, value, onnx_order(value))
+    order = node.integers("perm", tuple(reversed(onnx_order(value))))
+    if sorted(order) != list(onnx_order(value)):
+        raise state.refusal(node, f"its perm {list(order)} does not fit")
     return replace(value, axes=tuple(value.axes[axis] for axis in order))
 
 
+Rule = Callable[[OnnxReadState, OnnxNode], Value]
 RULES: dict[str, Rule] = {
     "Conv": conv,
     "Gemm": gemm,

@@ -12,14 +12,13 @@ from onnx.reference import ReferenceEvaluator
 from edgenet.errors import EdgenetError
 from edgenet.graph.ir import Graph, Shape
 from edgenet.graph.onnx_operators import REMEDIES, RULES, Rule
-from edgenet.graph.shapes import GraphBuilder
-from edgenet.graph.translation import NCHW, Array, OnnxNode, OnnxReadState, Value, scores
+from edgenet.graph.onnx_state import NCHW, Array, OnnxNode, OnnxReadState, Value, as_score_vector
+from edgenet.graph.shapes import LARGEST_SIDE, GraphBuilder
 
 FIXED_SHAPE_REMEDY = (
     "export with a fixed batch of 1 and fixed height and width, "
     "or give the shape, e.g. --input-shape 1,3,224,224"
 )
-LARGEST_SIDE = 8192
 
 
 def read_onnx(path: Path, input_shape: Shape | None = None) -> Graph:
@@ -114,7 +113,7 @@ def _only_output(model: ModelProto, state: OnnxReadState) -> str:
         )
     if names[0] not in state.values:
         raise EdgenetError(f"the ONNX output '{names[0]}' does not depend on the picture", "export it again")
-    return scores(state, state.values[names[0]], f"the ONNX output '{names[0]}'", names[0])
+    return as_score_vector(state, state.values[names[0]], f"the ONNX output '{names[0]}'", names[0])
 
 
 def _read_node(state: OnnxReadState, proto: NodeProto, number: int, opsets: dict[str, int]) -> None:
@@ -130,7 +129,7 @@ def _read_node(state: OnnxReadState, proto: NodeProto, number: int, opsets: dict
             state.values[proto.output[0]] = _rule(state, proto, node)(state, node)
     except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, MemoryError) as error:
         # a malformed node can make its rule raise any of these
-        raise state.refuse(
+        raise state.refusal(
             node,
             f"its inputs or attributes do not follow the ONNX standard ({_first_line(error)})",
             "export it again",
@@ -153,7 +152,7 @@ def _rule(state: OnnxReadState, proto: NodeProto, node: OnnxNode) -> Rule:
     rule = RULES.get(proto.op_type)
     if rule is None or proto.domain not in ("", "ai.onnx"):
         remedy = REMEDIES.get(proto.op_type, f"edgenet takes {', '.join(sorted(RULES))}")
-        raise state.refuse(node, "this operator is not supported", remedy)
+        raise state.refusal(node, "this operator is not supported", remedy)
     return rule
 
 
@@ -163,7 +162,7 @@ def _fold(state: OnnxReadState, proto: NodeProto, node: OnnxNode, opsets: dict[s
     try:
         results = ReferenceEvaluator(proto, opsets=opsets).run(None, feeds)
     except Exception as error:  # the reference raises many types
-        raise state.refuse(node, f"its constants cannot be computed ({_first_line(error)})") from None
+        raise state.refusal(node, f"its constants cannot be computed ({_first_line(error)})") from None
     for output, result in zip(proto.output, results, strict=False):
         if output:
             state.constants[output] = np.asarray(result)

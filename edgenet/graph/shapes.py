@@ -1,4 +1,8 @@
-"""Infers an operator's output shape from its inputs' shapes; computes TensorFlow's SAME padding."""
+"""Builds a graph node by node, and infers the shape of every tensor from the operator that makes it.
+
+TensorFlow's SAME padding is computed here too, because the shape of a padded output depends on it.
+
+"""
 
 from __future__ import annotations
 
@@ -33,8 +37,47 @@ from edgenet.graph.ir import (
     Windowed,
 )
 
+
+class GraphBuilder:
+    """Collects the nodes of one `Graph`; the readers add to it."""
+
+    def __init__(self, name: str, input_name: str, input_shape: Shape) -> None:
+        self.name = name
+        self.input = input_name
+        self.shapes: dict[str, Shape] = {input_name: input_shape}
+        self.nodes: list[Node] = []
+
+    def add(self, operator: Operator, inputs: list[str], name: str) -> str:
+        """Add one node and return the name of the tensor it produces: `name`, numbered if taken.
+
+        Raises:
+            EdgenetError: the inputs' shapes do not fit the operator, or the result is empty or too large.
+        """
+        output = self.unique(name)
+        try:
+            self.shapes[output] = infer_shape(operator, [self.shapes[tensor] for tensor in inputs])
+            check_size(self.shapes[output])
+        except EdgenetError as error:
+            raise EdgenetError(f"at node '{name}': {error.found}", error.remedy) from None
+        self.nodes.append(Node(output, operator, tuple(inputs), output))
+        return output
+
+    def unique(self, name: str) -> str:
+        """Return `name`, or `name` with numbers appended until no tensor has it."""
+        candidate, number = name, 1
+        while candidate in self.shapes:
+            candidate, number = f"{name}_{number}", number + 1
+        return candidate
+
+    def graph(self, output: str, pixels: PixelEncoding | None = None) -> Graph:
+        """Return the finished graph."""
+        return Graph(self.name, tuple(self.nodes), self.input, output, dict(self.shapes), pixels)
+
+
 LARGEST_TENSOR = 2**28
 """The most values in one tensor, 1 GiB as float32: a damaged file must not fill the memory."""
+LARGEST_SIDE = 8192
+"""The most pixels in the height or width of an input picture, for the same reason."""
 
 
 def check_size(shape: Shape) -> None:
@@ -112,10 +155,10 @@ def _check_rank(operator: Operator, shape: Shape) -> None:
     ranks = {Conv2D: 4, DepthwiseConv2D: 4, FullyConnected: 2}
     if isinstance(operator, WEIGHTED) and operator.weight.ndim != ranks[type(operator)]:
         raise EdgenetError(f"a {type(operator).__name__} has a weight {list(operator.weight.shape)}")
-    turned = isinstance(operator, Transpose) and sorted(operator.permutation) != list(range(len(shape)))
+    wrong_order = isinstance(operator, Transpose) and sorted(operator.permutation) != list(range(len(shape)))
     if (
         (pictures and len(shape) != 4)
-        or turned
+        or wrong_order
         or (isinstance(operator, Concat) and operator.axis >= len(shape))
     ):
         raise EdgenetError(f"a {type(operator).__name__} got a tensor {list(shape)} with {len(shape)} axes")
@@ -139,32 +182,6 @@ def _check_weights(operator: Weighted) -> None:
             f"a {type(operator).__name__} with a weight {list(operator.weight.shape)} has {groups} groups and "
             f"biases {list(operator.bias.shape)}, which do not fit together"
         )
-
-
-def _channel_mismatch(operator: Operator, weight: Shape, shape: Shape) -> EdgenetError:
-    kind = type(operator).__name__
-    return EdgenetError(f"a {kind} with a weight {list(weight)} got {shape[-1]} channels in {list(shape)}")
-
-
-def same_pads(size: tuple[int, int], operator: Windowed) -> Pads:
-    """Return TensorFlow's SAME padding for a picture of this height and width.
-
-    The output has ceil(n / stride) positions. The padding that the windows need is split between both sides;
-    an odd pixel goes to the bottom or right (tf.nn documentation, "Padding").
-    """
-    (top, bottom), (left, right) = (
-        _same_pads_along(n, kernel, stride, dilation)
-        for n, kernel, stride, dilation in zip(
-            size, operator.kernel, operator.stride, operator.dilation, strict=True
-        )
-    )
-    return Pads(top, bottom, left, right)
-
-
-def _same_pads_along(n: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
-    positions = -(-n // stride)
-    total = max((positions - 1) * stride + (kernel - 1) * dilation + 1 - n, 0)
-    return total // 2, total - total // 2
 
 
 def _window_output(operator: Windowed, shape: Shape) -> tuple[int, int]:
@@ -192,41 +209,27 @@ def _broadcast(shapes: list[Shape]) -> Shape:
         ) from None
 
 
-# ==== edgenet.graph.builder
-# Builds a graph node by node; infers shapes and keeps names unique.
+def _channel_mismatch(operator: Operator, weight: Shape, shape: Shape) -> EdgenetError:
+    kind = type(operator).__name__
+    return EdgenetError(f"a {kind} with a weight {list(weight)} got {shape[-1]} channels in {list(shape)}")
 
 
-class GraphBuilder:
-    """Collects the nodes of one `Graph`; the readers add to it."""
+def same_pads(size: tuple[int, int], operator: Windowed) -> Pads:
+    """Return TensorFlow's SAME padding for a picture of this height and width.
 
-    def __init__(self, name: str, input_name: str, input_shape: Shape) -> None:
-        self.name = name
-        self.input = input_name
-        self.shapes: dict[str, Shape] = {input_name: input_shape}
-        self.nodes: list[Node] = []
+    The output has ceil(n / stride) positions. The padding that the windows need is split between both sides;
+    an odd pixel goes to the bottom or right (tf.nn documentation, "Padding").
+    """
+    (top, bottom), (left, right) = (
+        _same_pads_along(n, kernel, stride, dilation)
+        for n, kernel, stride, dilation in zip(
+            size, operator.kernel, operator.stride, operator.dilation, strict=True
+        )
+    )
+    return Pads(top, bottom, left, right)
 
-    def add(self, operator: Operator, inputs: list[str], name: str) -> str:
-        """Add one node and return the name of the tensor it produces: `name`, numbered if taken.
 
-        Raises:
-            EdgenetError: the inputs' shapes do not fit the operator, or the result is empty or too large.
-        """
-        output = self.unique(name)
-        try:
-            self.shapes[output] = infer_shape(operator, [self.shapes[tensor] for tensor in inputs])
-            check_size(self.shapes[output])
-        except EdgenetError as error:
-            raise EdgenetError(f"at node '{name}': {error.found}", error.remedy) from None
-        self.nodes.append(Node(output, operator, tuple(inputs), output))
-        return output
-
-    def unique(self, name: str) -> str:
-        """Return `name`, or `name` with numbers appended until no tensor has it."""
-        candidate, number = name, 1
-        while candidate in self.shapes:
-            candidate, number = f"{name}_{number}", number + 1
-        return candidate
-
-    def graph(self, output: str, pixels: PixelEncoding | None = None) -> Graph:
-        """Return the finished graph."""
-        return Graph(self.name, tuple(self.nodes), self.input, output, dict(self.shapes), pixels)
+def _same_pads_along(n: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
+    positions = -(-n // stride)
+    total = max((positions - 1) * stride + (kernel - 1) * dilation + 1 - n, 0)
+    return total // 2, total - total // 2

@@ -20,8 +20,8 @@ from torch.nn import functional
 from edgenet.errors import EdgenetError
 from edgenet.graph.ir import Graph
 from edgenet.graph.onnx_operators import RULES
+from edgenet.graph.onnx_state import NCHW, Array, OnnxNode, OnnxReadState, Value, as_score_vector
 from edgenet.graph.shapes import GraphBuilder
-from edgenet.graph.translation import NCHW, Array, OnnxNode, OnnxReadState, Value, scores
 from edgenet.zoo.layers import SameConv2d, SameMaxPool2d, same_padding
 
 INPUT = "image"
@@ -31,7 +31,7 @@ def read_torch(module: nn.Module, size: tuple[int, int], name: str) -> Graph:
     """Read a classifier that takes normalized RGB [1, 3, H, W] and returns logits [1, N].
 
     Args:
-        module: in evaluation mode, on the CPU. Its weights are copied.
+        module: in evaluation mode, on any device. Its weights are copied.
         size: height and width of the picture.
         name: the graph's name.
 
@@ -49,7 +49,9 @@ def read_torch(module: nn.Module, size: tuple[int, int], name: str) -> Graph:
         raise EdgenetError(
             f"{name} returns {returned}, edgenet takes one vector of scores", "return only the logits"
         )
-    return state.builder.graph(scores(state, state.values[returned.name], f"the output of {name}", "output"))
+    return state.builder.graph(
+        as_score_vector(state, state.values[returned.name], f"the output of {name}", "output")
+    )
 
 
 class _Tracer(fx.Tracer):
@@ -198,7 +200,7 @@ def _pair(given: Any) -> tuple[int, int]:
 
 def _copied(*tensors: torch.Tensor | None) -> tuple[Array, ...]:
     """Copy tensors to float32 arrays: training the network further must not change the graph."""
-    return tuple(tensor.detach().float().numpy().copy() for tensor in tensors if tensor is not None)
+    return tuple(tensor.detach().float().cpu().numpy().copy() for tensor in tensors if tensor is not None)
 
 
 def _plain(kind: str) -> Callable[[Any, Any], _LayerAsOnnx]:

@@ -12,8 +12,9 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from edgenet.graph.executor import run, run_tensors
 from edgenet.graph.ir import Graph, Operator
-from edgenet.graph.lower import lower, simplify
+from edgenet.graph.lower import lower
 from edgenet.graph.onnx_reader import read_onnx_model
+from edgenet.graph.simplify import simplify
 from edgenet.zoo.classifier import TORCHVISION
 
 Attributes = dict[str, Any]

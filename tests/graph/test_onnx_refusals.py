@@ -13,8 +13,9 @@ from onnx import TensorProto, helper
 from onnx_models import Onnx
 
 from edgenet.errors import EdgenetError
-from edgenet.graph.lower import lower, simplify
+from edgenet.graph.lower import lower
 from edgenet.graph.onnx_reader import read_onnx, read_onnx_model
+from edgenet.graph.simplify import simplify
 from edgenet.zoo.classifier import TORCHVISION
 
 

@@ -10,15 +10,9 @@ import pytest
 import torch
 from small_graphs import build, conv, depthwise, fully_connected, photos
 
-from edgenet.graph.clean import (
-    drop_final_softmax,
-    drop_unused,
-    merge_concats,
-    merge_reshapes,
-    name_after_modules,
-)
 from edgenet.graph.executor import run
 from edgenet.graph.fold import (
+    absorb_padding,
     fold_affine,
     fold_border,
     fuse_activations,
@@ -43,8 +37,15 @@ from edgenet.graph.ir import (
     Softmax,
     Unary,
 )
-from edgenet.graph.lower import absorb_padding, lower_affine, lower_hard_sigmoid, lower_padding
+from edgenet.graph.lower import lower_affine, lower_hard_sigmoid, lower_padding
 from edgenet.graph.shapes import GraphBuilder
+from edgenet.graph.simplify import (
+    drop_final_softmax,
+    drop_unused,
+    merge_concats,
+    merge_reshapes,
+    name_after_modules,
+)
 from edgenet.zoo.classifier import CENTRED, SLIM, TORCHVISION, Normalization
 
 RNG = np.random.default_rng(0)
@@ -219,7 +220,7 @@ def test_normalization_is_put_in_front(normalization: Normalization) -> None:
     run(taking_pixels, images, 8, lambda name, value: values.update({name: value}))
     np.testing.assert_allclose(values["image"], normalized, atol=1e-4)
     assert graph.pixels is None
-    assert taking_pixels.takes_pixels().zero_point == np.ceil(np.mean(normalization.mean) - 0.5)
+    assert taking_pixels.require_pixels().zero_point == np.ceil(np.mean(normalization.mean) - 0.5)
 
 
 @pytest.mark.parametrize("groups", [1, 3])

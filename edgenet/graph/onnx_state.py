@@ -1,8 +1,9 @@
-"""Holds the state of reading an ONNX model: values with their layout, constants, the graph so far.
+"""The state of reading an ONNX model: computed values with their axis order, constants, the graph so far.
 
 ONNX works on NCHW, the graph on NHWC. Instead of writing transposes and removing them later, every ONNX value
 remembers the graph axis of each of its axes. An ONNX Transpose then costs nothing, and the graph gets one
 only if an operator really needs the numbers in another order.
+
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgenet.errors import EdgenetError
-from edgenet.graph.clean import count_not_finite
 from edgenet.graph.ir import FloatArray, Operator, Reshape, Shape, Transpose
 from edgenet.graph.shapes import GraphBuilder
+from edgenet.graph.simplify import count_not_finite
 
 Array = NDArray[Any]
 NCHW = (0, 3, 1, 2)
@@ -53,7 +54,7 @@ class OnnxNode:
     """One ONNX node with its attributes as Python values."""
 
     name: str
-    kind: str
+    op_type: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     attributes: Mapping[str, Any]
@@ -98,9 +99,9 @@ class OnnxReadState:
         """Return the computed value at an input; refuse a constant."""
         name = node.inputs[position]
         if name in self.constants:
-            raise self.refuse(node, f"its input {position} is a constant where a computed value is expected")
+            raise self.refusal(node, f"its input {position} is a constant where a computed value is expected")
         if name not in self.values:
-            raise self.refuse(node, f"no earlier node makes its input '{name}'")
+            raise self.refusal(node, f"no earlier node makes its input '{name}'")
         return self.values[name]
 
     def constant(self, node: OnnxNode, position: int) -> Array | None:
@@ -109,19 +110,19 @@ class OnnxReadState:
             return None
         name = node.inputs[position]
         if name not in self.constants:
-            raise self.refuse(node, f"its input '{name}' is computed where a constant is expected")
+            raise self.refusal(node, f"its input '{name}' is computed where a constant is expected")
         return self.constants[name]
 
     def weights(self, node: OnnxNode, position: int) -> FloatArray:
         """Return a required constant as float32; refuse NaN and infinity."""
         constant = self.constant(node, position)
         if constant is None:
-            raise self.refuse(node, f"its input {position} is missing")
+            raise self.refusal(node, f"its input {position} is missing")
         array = np.asarray(constant, np.float32)
         bad = count_not_finite(array)
         if bad:
             found = f"its constant '{node.inputs[position]}' holds {bad} among {array.size} values"
-            raise self.refuse(node, found, "check the weights")
+            raise self.refusal(node, found, "check the weights")
         return array
 
     def whole_numbers(self, node: OnnxNode, position: int, attribute: str) -> tuple[int, ...]:
@@ -144,7 +145,7 @@ class OnnxReadState:
         """Return an input that must have the four axes of a picture, in any order."""
         value = self.value(node, position)
         if len(value.axes) != 4:
-            raise self.refuse(node, f"its input has {len(value.axes)} axes where a picture has 4")
+            raise self.refusal(node, f"its input has {len(value.axes)} axes where a picture has 4")
         return value
 
     def in_order(self, node: OnnxNode, value: Value, axes: tuple[int, ...]) -> Value:
@@ -171,17 +172,38 @@ class OnnxReadState:
         channels, height, width = value.flattened
         features = self.builder.shapes[value.tensor]
         picture = self.add(node, Reshape((1, height, width, channels)), [value.tensor], "/picture")
-        turned = self._transposed(node, picture, NCHW)
-        return Value(self.add(node, Reshape(features), [turned], "/flat"), value.axes)
+        transposed = self._transposed(node, picture, NCHW)
+        return Value(self.add(node, Reshape(features), [transposed], "/flat"), value.axes)
 
-    def refuse(self, node: OnnxNode, why: str, remedy: str = "") -> EdgenetError:
+    def refusal(self, node: OnnxNode, why: str, remedy: str = "") -> EdgenetError:
         """Return the error for an unsupported node; it names the node, its operator and its input shapes."""
         shapes = [list(self.shape(self.values[name])) for name in node.inputs if name in self.values]
         of = f" with input {', '.join(str(shape) for shape in shapes)}" if shapes else ""
-        return EdgenetError(f"cannot read node '{node.name}', a {node.kind}{of}: {why}", remedy)
+        return EdgenetError(f"cannot read node '{node.name}', a {node.op_type}{of}: {why}", remedy)
 
 
-def scores(state: OnnxReadState, value: Value, what: str, name: str) -> str:
+def reshape(state: OnnxReadState, node: OnnxNode, value: Value, target: Shape) -> Value:
+    """Reshape a value to a target shape in ONNX's axis order.
+
+    Flattening a picture, or adding two axes of size 1 to a vector, keeps the numbers in NHWC without a
+    Transpose.
+    """
+    shape = state.shape(value)
+    if math.prod(target) != math.prod(shape):
+        raise state.refusal(node, f"a reshape to {list(target)} changes the number of values")
+    if target == shape:
+        return value
+    if value.axes == NCHW and target == (1, math.prod(shape)):
+        _, channels, height, width = shape
+        flat = state.add(node, Reshape(target), [value.tensor])
+        return Value(flat, (0, 1), (channels, height, width) if channels > 1 < height * width else None)
+    if len(shape) == 2 and target == (*shape, 1, 1) and value.axes == (0, 1) and value.flattened is None:
+        return Value(state.add(node, Reshape((shape[0], 1, 1, shape[1])), [value.tensor]), NCHW)
+    plain = state.in_order(node, value, onnx_order(value))
+    return Value(state.add(node, Reshape(target), [plain.tensor]), tuple(range(len(target))))
+
+
+def as_score_vector(state: OnnxReadState, value: Value, what: str, name: str) -> str:
     """Return the graph tensor [1, N] of a model's output; the output may have more axes of size 1.
 
     Args:
@@ -198,34 +220,13 @@ def scores(state: OnnxReadState, value: Value, what: str, name: str) -> str:
         raise EdgenetError(f"{what} has the shape {list(shape)}", "edgenet takes classifiers: [1, classes]")
     node = OnnxNode(f"{name}/flat", "output", (), (), {})
     if value.flattened is not None:
-        value = state.in_order(node, value, natural(value))
+        value = state.in_order(node, value, onnx_order(value))
     flat = (1, math.prod(shape))
     if state.builder.shapes[value.tensor] == flat:
         return value.tensor
     return state.add(node, Reshape(flat), [value.tensor])
 
 
-def natural(value: Value) -> tuple[int, ...]:
+def onnx_order(value: Value) -> tuple[int, ...]:
     """Return the axes (0, 1, 2, ...) of a value whose graph axes are in ONNX's order."""
     return tuple(range(len(value.axes)))
-
-
-def reshape(state: OnnxReadState, node: OnnxNode, value: Value, target: Shape) -> Value:
-    """Reshape a value to a target shape in ONNX's axis order.
-
-    Flattening a picture, or adding two axes of size 1 to a vector, keeps the numbers in NHWC without a
-    Transpose.
-    """
-    shape = state.shape(value)
-    if math.prod(target) != math.prod(shape):
-        raise state.refuse(node, f"a reshape to {list(target)} changes the number of values")
-    if target == shape:
-        return value
-    if value.axes == NCHW and target == (1, math.prod(shape)):
-        _, channels, height, width = shape
-        flat = state.add(node, Reshape(target), [value.tensor])
-        return Value(flat, (0, 1), (channels, height, width) if channels > 1 < height * width else None)
-    if len(shape) == 2 and target == (*shape, 1, 1) and value.axes == (0, 1) and value.flattened is None:
-        return Value(state.add(node, Reshape((shape[0], 1, 1, shape[1])), [value.tensor]), NCHW)
-    plain = state.in_order(node, value, natural(value))
-    return Value(state.add(node, Reshape(target), [plain.tensor]), tuple(range(len(target))))

@@ -1,4 +1,9 @@
-"""Removes superfluous nodes: unused ones, repeated reshapes and concatenations, and the final softmax."""
+"""Simplifies a reader's graph: runs the passes in order, removes superfluous nodes, names the rest, checks weights.
+
+Networks written for NCHW and converted to NHWC have transposes at the input and before the classifier. They
+cancel out, or come before a matrix whose columns can be reordered instead.
+
+"""
 
 from __future__ import annotations
 
@@ -10,6 +15,14 @@ from itertools import chain
 import numpy as np
 
 from edgenet.errors import EdgenetError
+from edgenet.graph.fold import (
+    absorb_padding,
+    absorb_scaling,
+    fold_affine,
+    fuse_activations,
+    normalize_pixels,
+    recognise_hard_functions,
+)
 from edgenet.graph.ir import (
     WEIGHTED,
     Affine,
@@ -24,6 +37,47 @@ from edgenet.graph.ir import (
     Softmax,
     Transpose,
 )
+from edgenet.zoo.classifier import Normalization
+
+
+def simplify(graph: Graph, normalization: Normalization | None) -> Graph:
+    """Return the smallest equal graph that takes pixels and ends in logits.
+
+    Args:
+        graph: from a reader.
+        normalization: the one used in training; None for a graph that takes pixels already.
+
+    Raises:
+        EdgenetError: a layer's weights hold NaN or infinity.
+    """
+    graph = drop_unused(drop_final_softmax(graph))
+    graph = merge_transposes(graph)
+    if normalization is not None:
+        graph = normalize_pixels(*absorb_scaling(graph, normalization))
+    graph = absorb_padding(graph)
+    graph = recognise_hard_functions(graph)
+    with np.errstate(all="ignore"):  # check_finite below reports overflow with the layer's name
+        graph = fold_affine(drop_unused(graph))
+    graph = fuse_activations(graph)
+    graph = name_after_modules(merge_concats(merge_reshapes(graph)))
+    check_finite(graph)
+    return graph
+
+
+def drop_final_softmax(graph: Graph) -> Graph:
+    """Remove a softmax at the end, so that the graph gives logits; the file's layout adds a float softmax."""
+    producers, uses = graph.producers(), graph.uses()
+    reader, node = None, producers.get(graph.output)
+    while node and isinstance(node.operator, Reshape) and uses[node.output] == 1:
+        reader, node = node, producers.get(node.inputs[0])
+    if node is None or not isinstance(node.operator, Softmax) or uses[node.output] > 1:
+        return graph
+    if reader is None:
+        return drop_unused(replace(graph, output=node.inputs[0]))
+    if graph.shapes[node.output][-1] != graph.classes:
+        return graph
+    logits = replace(reader, inputs=node.inputs)
+    return drop_unused(graph.with_nodes(logits if n is reader else n for n in graph.nodes))
 
 
 def drop_unused(graph: Graph) -> Graph:
@@ -36,29 +90,63 @@ def drop_unused(graph: Graph) -> Graph:
     return graph.with_nodes(reversed(nodes))
 
 
-def merge_reshapes(graph: Graph) -> Graph:
-    """Merge each Reshape with the Reshape or Mean before it, and remove each that keeps the shape."""
-    for name in [node.name for node in graph.nodes if isinstance(node.operator, Reshape)]:
-        graph = _merge_reshape(graph, next(node for node in graph.nodes if node.name == name))
+def merge_transposes(graph: Graph) -> Graph:
+    """Merge successive Transposes, remove idle ones, and reorder matrix columns instead of data."""
+    for name in [node.name for node in graph.nodes if isinstance(node.operator, Transpose)]:
+        graph = _merge_transpose(graph, graph.node(name))
+    for node in graph.nodes:
+        if isinstance(node.operator, FullyConnected):
+            graph = _reorder_columns(graph, node)
     return drop_unused(graph)
 
 
-def _merge_reshape(graph: Graph, node: Node) -> Graph:
-    source, shape = node.inputs[0], graph.shapes[node.output]
-    before = graph.producers().get(source)
-    rest = [n for n in graph.nodes if n is not node]
-    if shape == graph.shapes[source] and node.output != graph.output:
-        return graph.with_nodes(
-            replace(n, inputs=tuple(source if i == node.output else i for i in n.inputs)) for n in rest
-        )
-    if before and isinstance(before.operator, Reshape):
-        joined = replace(node, inputs=before.inputs)
-        return graph.with_nodes(joined if n is node else n for n in graph.nodes)
-    vector = len(shape) == 2 and shape[0] == 1
-    if before and isinstance(before.operator, Mean) and vector and graph.uses()[source] == 1:
-        mean = replace(before, operator=Mean(keep_dims=False), output=node.output)
-        return graph.with_nodes(mean if n is before else n for n in rest)
-    return graph
+def _merge_transpose(graph: Graph, node: Node) -> Graph:
+    name = node.name
+    order, before = _order(node), graph.producers().get(node.inputs[0])
+    if before and isinstance(before.operator, Transpose):
+        order = tuple(_order(before)[axis] for axis in order)
+        node = replace(node, operator=Transpose(order), inputs=before.inputs)
+    graph = graph.with_nodes(node if n.name == name else n for n in graph.nodes)
+    if order != tuple(range(len(order))) or node.output == graph.output:
+        return graph
+    return _bypass(graph, node)
+
+
+def _bypass(graph: Graph, node: Node) -> Graph:
+    """Remove a node that changes nothing: its readers read its input instead."""
+    source = node.inputs[0]
+    return graph.with_nodes(
+        replace(n, inputs=tuple(source if i == node.output else i for i in n.inputs))
+        for n in graph.nodes
+        if n.name != node.name
+    )
+
+
+def _order(node: Node) -> tuple[int, ...]:
+    assert isinstance(node.operator, Transpose)
+    return node.operator.permutation
+
+
+def _reorder_columns(graph: Graph, node: Node) -> Graph:
+    """Turn FullyConnected(Reshape(Transpose(x))) into FullyConnected(Reshape(x)), columns in x's order."""
+    producers, uses = graph.producers(), graph.uses()
+    flat = producers.get(node.inputs[0])
+    transposed = producers.get(flat.inputs[0]) if flat and isinstance(flat.operator, Reshape) else None
+    if not flat or not transposed or not isinstance(transposed.operator, Transpose) or uses[flat.output] > 1:
+        return graph
+    matrix = node.operator
+    assert isinstance(matrix, FullyConnected)
+    if graph.shapes[flat.output] != (1, matrix.weight.shape[1]):
+        return graph
+    rows = len(matrix.weight)
+    columns = matrix.weight.reshape(rows, *graph.shapes[transposed.output])
+    back = np.argsort(transposed.operator.permutation)
+    weight = columns.transpose(0, *(back + 1)).reshape(rows, -1)
+    changed = {
+        node.name: replace(node, operator=replace(matrix, weight=np.ascontiguousarray(weight))),
+        flat.name: replace(flat, inputs=transposed.inputs),
+    }
+    return graph.with_nodes(changed.get(n.name, n) for n in graph.nodes)
 
 
 def merge_concats(graph: Graph) -> Graph:
@@ -78,86 +166,26 @@ def _parts(before: Node | None, operator: Concat, name: str, uses: Counter[str])
     return before.inputs
 
 
-def drop_final_softmax(graph: Graph) -> Graph:
-    """Remove a softmax at the end, so that the graph gives logits; the file's layout adds a float softmax."""
-    producers, uses = graph.producers(), graph.uses()
-    reader, node = None, producers.get(graph.output)
-    while node and isinstance(node.operator, Reshape) and uses[node.output] == 1:
-        reader, node = node, producers.get(node.inputs[0])
-    if node is None or not isinstance(node.operator, Softmax) or uses[node.output] > 1:
-        return graph
-    if reader is None:
-        return drop_unused(replace(graph, output=node.inputs[0]))
-    if graph.shapes[node.output][-1] != graph.classes:
-        return graph
-    logits = replace(reader, inputs=node.inputs)
-    return drop_unused(graph.with_nodes(logits if n is reader else n for n in graph.nodes))
-
-
-# ==== edgenet.graph.passes.transposes
-# Removes transposes that cancel out, or that come before a matrix whose columns can be reordered instead.
-#
-# Networks written for NCHW and converted to NHWC have them at the input and before the classifier.
-
-
-def merge_transposes(graph: Graph) -> Graph:
-    """Merge successive Transposes, remove idle ones, and reorder matrix columns instead of data."""
-    for name in [node.name for node in graph.nodes if isinstance(node.operator, Transpose)]:
-        graph = _merge_transpose(graph, name)
-    for node in graph.nodes:
-        if isinstance(node.operator, FullyConnected):
-            graph = _reorder_columns(graph, node)
+def merge_reshapes(graph: Graph) -> Graph:
+    """Merge each Reshape with the Reshape or Mean before it, and remove each that keeps the shape."""
+    for name in [node.name for node in graph.nodes if isinstance(node.operator, Reshape)]:
+        graph = _merge_reshape(graph, graph.node(name))
     return drop_unused(graph)
 
 
-def _merge_transpose(graph: Graph, name: str) -> Graph:
-    node = next(n for n in graph.nodes if n.name == name)
-    order, before = _order(node), graph.producers().get(node.inputs[0])
-    if before and isinstance(before.operator, Transpose):
-        order = tuple(_order(before)[axis] for axis in order)
-        node = replace(node, operator=Transpose(order), inputs=before.inputs)
-    graph = graph.with_nodes(node if n.name == name else n for n in graph.nodes)
-    if order != tuple(range(len(order))) or node.output == graph.output:
-        return graph
-    source = node.inputs[0]
-    return graph.with_nodes(
-        replace(n, inputs=tuple(source if i == node.output else i for i in n.inputs))
-        for n in graph.nodes
-        if n.name != name
-    )
-
-
-def _order(node: Node) -> tuple[int, ...]:
-    assert isinstance(node.operator, Transpose)
-    return node.operator.permutation
-
-
-def _reorder_columns(graph: Graph, node: Node) -> Graph:
-    """Turn FullyConnected(Reshape(Transpose(x))) into FullyConnected(Reshape(x)), columns in x's order."""
-    producers, uses = graph.producers(), graph.uses()
-    flat = producers.get(node.inputs[0])
-    turned = producers.get(flat.inputs[0]) if flat and isinstance(flat.operator, Reshape) else None
-    if not flat or not turned or not isinstance(turned.operator, Transpose) or uses[flat.output] > 1:
-        return graph
-    matrix = node.operator
-    assert isinstance(matrix, FullyConnected)
-    if graph.shapes[flat.output] != (1, matrix.weight.shape[1]):
-        return graph
-    rows = len(matrix.weight)
-    columns = matrix.weight.reshape(rows, *graph.shapes[turned.output])
-    back = np.argsort(turned.operator.permutation)
-    weight = columns.transpose(0, *(back + 1)).reshape(rows, -1)
-    changed = {
-        node.name: replace(node, operator=replace(matrix, weight=np.ascontiguousarray(weight))),
-        flat.name: replace(flat, inputs=turned.inputs),
-    }
-    return graph.with_nodes(changed.get(n.name, n) for n in graph.nodes)
-
-
-# ==== edgenet.graph.passes.naming
-# Gives tensors and nodes readable names: those of the modules that they come from.
-
-OPERATOR_SUFFIX = re.compile(r"/[A-Z][A-Za-z]*(_\d+)?$")
+def _merge_reshape(graph: Graph, node: Node) -> Graph:
+    source, shape = node.inputs[0], graph.shapes[node.output]
+    before = graph.producers().get(source)
+    if shape == graph.shapes[source] and node.output != graph.output:
+        return _bypass(graph, node)
+    if before and isinstance(before.operator, Reshape):
+        joined = replace(node, inputs=before.inputs)
+        return graph.with_nodes(joined if n is node else n for n in graph.nodes)
+    vector = len(shape) == 2 and shape[0] == 1
+    if before and isinstance(before.operator, Mean) and vector and graph.uses()[source] == 1:
+        mean = replace(before, operator=Mean(keep_dims=False), output=node.output)
+        return graph.with_nodes(mean if n is before else n for n in graph.nodes if n is not node)
+    return graph
 
 
 def name_after_modules(graph: Graph) -> Graph:
@@ -188,16 +216,15 @@ def name_after_modules(graph: Graph) -> Graph:
     return replace(graph, nodes=nodes, output=names[graph.output], shapes=shapes)
 
 
+OPERATOR_SUFFIX = re.compile(r"/[A-Z][A-Za-z]*(_\d+)?$")
+
+
 def _short(name: str) -> str:
     parts = OPERATOR_SUFFIX.sub("", name).split("/")
     kept = [
         part for part, child in zip(parts, [*parts[1:], ""], strict=True) if not child.startswith(f"{part}.")
     ]
     return "/".join(kept)
-
-
-# ==== edgenet.graph.passes.finite
-# Finds faulty weights: NaN and infinity, which are refused, and layers whose weights are all zero.
 
 
 def check_finite(graph: Graph) -> None:
@@ -216,6 +243,14 @@ def check_finite(graph: Graph) -> None:
                 )
 
 
+def _constants(operator: Operator) -> dict[str, FloatArray]:
+    if isinstance(operator, WEIGHTED):
+        return {"weights": operator.weight, "biases": operator.bias}
+    if isinstance(operator, Affine):
+        return {"factors": operator.scale, "offsets": operator.offset}
+    return {}
+
+
 def count_not_finite(array: FloatArray) -> str:
     """Return how many values are NaN or infinite, such as "3 NaN and 1 infinite"; empty if all are finite."""
     if np.isfinite(array).all():
@@ -231,11 +266,3 @@ def all_zero_layers(graph: Graph) -> tuple[str, ...]:
         for node in graph.nodes
         if isinstance(node.operator, WEIGHTED) and not node.operator.weight.any()
     )
-
-
-def _constants(operator: Operator) -> dict[str, FloatArray]:
-    if isinstance(operator, WEIGHTED):
-        return {"weights": operator.weight, "biases": operator.bias}
-    if isinstance(operator, Affine):
-        return {"factors": operator.scale, "offsets": operator.offset}
-    return {}
