@@ -8,8 +8,17 @@ Progress = Callable[[str, int, int | None], None]
 """Called with the name of the stage, the amount done, and the total amount (None if unknown)."""
 
 
+StageProgress = Callable[[int, int], None]
+"""Called with the amount done and the total amount of one stage, such as photos, files or bytes."""
+
+
 def silent(stage: str, done: int, total: int | None) -> None:
     """Ignore the progress."""
+
+
+def in_stage(progress: Progress, stage: str) -> StageProgress:
+    """Return a function that reports the progress of one stage."""
+    return lambda done, total: progress(stage, done, total)
 
 
 Say = Callable[[str], None]

@@ -1,4 +1,10 @@
-"""The handwritten digits that come with edgenet: a network trains on them in seconds, without a network connection."""
+"""The handwritten digits that come with edgenet: a network trains on them in seconds, without a network connection.
+
+Run as a program, this file rebuilds digits.png and digits.json from scikit-learn's copy of the digits. Only developers
+need that, and only they need scikit-learn:
+
+    python -m edgenet.assets.digits
+"""
 
 from __future__ import annotations
 
@@ -58,32 +64,15 @@ def write_digits(folder: Path) -> None:
         (part / f"{index:04}.png").write_bytes(cv2.imencode(".png", image * STEP)[1].tobytes())
 
 
-# ==== edgenet.assets.collect_digits
-# Rebuilds digits.png and digits.json from scikit-learn's copy of the digits; a tool for developers.
-#
-# python -m edgenet.assets.collect_digits    # needs `pip install scikit-learn`, which edgenet does not
-
-HERE = Path(__file__).resolve().parent
-
-
-def mosaic(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Arrange the digits [n, 8, 8] in rows of `COLUMNS` as one grey picture, padded with black."""
-    rows = -(-len(images) // COLUMNS)
-    padded = np.zeros((rows * COLUMNS, SIDE, SIDE), np.uint8)
-    padded[: len(images)] = images * STEP
-    tiles = padded.reshape(rows, COLUMNS, SIDE, SIDE).transpose(0, 2, 1, 3)
-    return tiles.reshape(rows * SIDE, COLUMNS * SIDE)
-
-
 def main() -> None:
-    """Write both files."""
+    """Rebuild digits.png and digits.json from scikit-learn's copy of the digits."""
     import sklearn
     from sklearn.datasets import load_digits
 
-    digits = load_digits()
+    folder, digits = Path(__file__).resolve().parent, load_digits()
     picture = mosaic(digits.images.astype(np.uint8))
     data = bytes(cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1])
-    (HERE / "digits.png").write_bytes(data)
+    (folder / "digits.png").write_bytes(data)
     record = {
         "name": "digits.png",
         "sha256": sha256(data),
@@ -104,7 +93,16 @@ def main() -> None:
         },
         "labels": "".join(map(str, digits.target)),
     }
-    (HERE / "digits.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    (folder / "digits.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def mosaic(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Arrange the digits [n, 8, 8] in rows of `COLUMNS` as one grey picture, padded with black."""
+    rows = -(-len(images) // COLUMNS)
+    padded = np.zeros((rows * COLUMNS, SIDE, SIDE), np.uint8)
+    padded[: len(images)] = images * STEP
+    tiles = padded.reshape(rows, COLUMNS, SIDE, SIDE).transpose(0, 2, 1, 3)
+    return tiles.reshape(rows * SIDE, COLUMNS * SIDE)
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Photos: reading sets of them, choosing among them, and matching one set with another."""
+"""Photos: reading sets of them, choosing among them, preparing them for a network, and the names of their classes."""

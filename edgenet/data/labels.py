@@ -1,10 +1,15 @@
-"""The labels file: the names of the classes, one per line, in the order of the network's outputs."""
+"""The names of classes: the labels file of a network, the `labels.csv` of a photo set, and how the two are matched.
+
+A labels file (`labels.txt`) has one name per line, in the order of the network's outputs. A `labels.csv` gives the
+class of every photo when folders do not.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 
 from edgenet.errors import EdgenetError
@@ -64,14 +69,11 @@ def _has_control_character(label: str) -> bool:
     return any(unicodedata.category(character) == "Cc" for character in label)
 
 
-# ==== edgenet.data.labels_csv
-# Reads `labels.csv`, which gives the class of every photo when folders do not.
-
-LABELS_FILE = "labels.csv"
+LABELS_CSV = "labels.csv"
 MAX_CLASSES = 1_000_000
 
 
-def read_labels(
+def read_labels_csv(
     data: bytes, photos: Sequence[str], where: str
 ) -> tuple[list[str], list[int], tuple[str, ...]]:
     """Return the photos that a `labels.csv` lists, sorted by name, with their labels.
@@ -92,7 +94,7 @@ def read_labels(
     labels: dict[str, int] = {}
     class_names: dict[int, str] = {}
     existing = set(photos)
-    for line, row in _rows(data, where):
+    for line, row in _csv_rows(data, where):
         name, index = row["file"], _class_index(row["class_index"], f"line {line} of {where}")
         if name not in existing:
             raise EdgenetError(
@@ -102,10 +104,10 @@ def read_labels(
         if name in labels:
             raise EdgenetError(f"line {line} of {where} lists {name} again", "remove one of the two lines")
         labels[name] = index
-        called = row.get("name") or ""
-        if class_names.setdefault(index, called) != called:
+        class_name = row.get("name") or ""
+        if class_names.setdefault(index, class_name) != class_name:
             raise EdgenetError(
-                f"line {line} of {where} calls class {index} '{called}', but above it is '{class_names[index]}'",
+                f"line {line} of {where} calls class {index} '{class_name}', but above it is '{class_names[index]}'",
                 "give every class one name",
             )
     if not labels:
@@ -117,7 +119,7 @@ def read_labels(
     return names, [labels[name] for name in names], named
 
 
-def _rows(data: bytes, where: str) -> list[tuple[int, dict[str, str]]]:
+def _csv_rows(data: bytes, where: str) -> list[tuple[int, dict[str, str]]]:
     try:
         reader = csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True)
         missing = {"file", "class_index"} - set(reader.fieldnames or ())
@@ -138,3 +140,112 @@ def _class_index(text: str, where: str) -> int:
     if not text.strip().isdecimal() or int(text) >= MAX_CLASSES:
         raise EdgenetError(f"{where} has the class index '{text}'", "write a whole number from 0 to 999,999")
     return int(text)
+
+
+def outputs_for(
+    class_names: Sequence[str], used: set[int], labels: Sequence[str], where: str
+) -> dict[int, int]:
+    """Return the network's output for every class index that the photos use.
+
+    Three ways are tried in this order:
+
+    1. By index, if at least nine of ten known names agree with the labels at those outputs. Not all need to agree,
+       because ImageNet's names are spelled in several ways and some occur twice.
+    2. By name, if every name occurs exactly once among the labels.
+    3. By index, if nothing contradicts it: no name is known, or there are as many classes as outputs and no name
+       belongs to another output.
+
+    By index means that the output is the class index, plus one if the network's first output is "background".
+
+    Args:
+        class_names: the photo set's class names; "" for unknown ones.
+        used: the class indices that occur.
+        labels: the network's labels, one per output.
+        where: the photo set's name for error messages.
+
+    Raises:
+        EdgenetError: none of the ways fits.
+    """
+    indices = sorted(used)
+    names = [class_names[index] for index in indices]
+    shift = _background_offset(labels)
+    numbered = [index + shift for index in indices]
+    by_name = _by_name(names, labels)
+    in_range = numbered[-1] < len(labels)
+    same_count = len(class_names) == len(labels) - shift
+    if in_range and _names_agree(names, [labels[output] for output in numbered]):
+        return dict(zip(indices, numbered, strict=True))
+    if None not in by_name:
+        return {index: output for index, output in zip(indices, by_name, strict=True) if output is not None}
+    if in_range and (not any(names) or (same_count and not _names_contradict(by_name, numbered))):
+        return dict(zip(indices, numbered, strict=True))
+    raise _unmatched(class_names, used, labels, where)
+
+
+def matching_outputs(labels: Sequence[str], others: Sequence[str]) -> list[int | None]:
+    """Return, for every output of a network, the output of another network for the same class, or None.
+
+    Networks with equal numbers of classes, not counting "background", are matched by position unless their labels
+    contradict that. Networks with different numbers of classes are matched by label.
+
+    Args:
+        labels: the network's labels, one per output.
+        others: the other network's labels, one per output.
+    """
+    shift, other_shift = _background_offset(labels), _background_offset(others)
+    background: list[int | None] = [0 if other_shift else None] * shift
+    by_name = _by_name(labels[shift:], others)
+    numbered = list(range(other_shift, len(others)))
+    same_count = len(by_name) == len(numbered)
+    if same_count and (
+        _names_agree(labels[shift:], others[other_shift:]) or not _names_contradict(by_name, numbered)
+    ):
+        return [*background, *numbered]
+    return background + by_name
+
+
+def _by_name(names: Sequence[str], labels: Sequence[str]) -> list[int | None]:
+    """Return the index of every name among the labels; None for a name that is missing or occurs several times."""
+    counts = Counter(map(_plain, labels))
+    position = {_plain(label): index for index, label in enumerate(labels)}
+    return [position[_plain(name)] if counts[_plain(name)] == 1 else None for name in names]
+
+
+def _names_agree(names: Sequence[str], labels: Sequence[str]) -> bool:
+    """Return whether at least nine of ten known names equal the labels at the same places."""
+    agree = [_plain(name) == _plain(label) for name, label in zip(names, labels, strict=True) if name]
+    return bool(agree) and sum(agree) >= 0.9 * len(agree)
+
+
+def _names_contradict(by_name: Sequence[int | None], numbered: Sequence[int]) -> bool:
+    """Return whether a name was found at another output than the numbering gives."""
+    return any(found not in (None, at) for found, at in zip(by_name, numbered, strict=True))
+
+
+BACKGROUND = "background"
+"""The first of the 1,001 labels of TF-slim's networks; no photo has this label."""
+
+
+def _background_offset(labels: Sequence[str]) -> int:
+    return 1 if labels and _plain(labels[0]) == BACKGROUND else 0
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", " ").strip()
+
+
+def _unmatched(class_names: Sequence[str], used: set[int], labels: Sequence[str], where: str) -> EdgenetError:
+    found = f"{where} has {len(class_names)} classes and the network has {len(labels)} outputs"
+    known = Counter(map(_plain, labels))
+    named = [class_names[index] for index in sorted(used) if class_names[index]]
+    missing = [name for name in named if not known[_plain(name)]]
+    ambiguous = [name for name in named if known[_plain(name)] > 1]
+    if missing:
+        found += f"; not among its labels: {_some(missing)}"
+    elif ambiguous:
+        found += f"; several of its outputs are called {_some(ambiguous)}"
+    return EdgenetError(found, "give the classes the names of the network's labels")
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -6,6 +6,8 @@ These layouts are accepted, as a folder or as a zip, with or without one enclosi
 - one folder per class (the layout of torchvision's ImageFolder): the classes are ordered by name;
 - either of these inside `train`, `val` or `test` folders: one of them is chosen;
 - photos and a `labels.csv` with the columns file, class_index and optionally name: only the listed photos are used.
+
+Nothing here writes files. The members of a zip exist only as bytes in memory, so a name like `../x` is harmless.
 """
 
 from __future__ import annotations
@@ -21,28 +23,9 @@ from typing import Protocol
 import numpy as np
 from edgenet_device.frames.photos import MAX_BYTES, PHOTO_SUFFIXES, read_photo
 
-from edgenet.data.labels import LABELS_FILE, read_labels
+from edgenet.data.labels import LABELS_CSV, read_labels_csv
 from edgenet.errors import EdgenetError
 from edgenet.files import UNREADABLE_ZIP
-
-SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
-
-
-# ==== edgenet.data.archive
-# Reads the files of a photo set from a folder, or from a zip without unpacking it.
-#
-# Nothing here writes files. The members of a zip exist only as bytes in memory, so a name like `../x` is
-# harmless.
-
-
-class Files(Protocol):
-    """A collection of files by name. Names are relative paths with forward slashes."""
-
-    def names(self) -> list[str]:
-        """Return every file that is not hidden, in any order; an empty folder is listed with a final slash."""
-
-    def read(self, name: str) -> bytes:
-        """Return the contents of one file."""
 
 
 @dataclass(frozen=True)
@@ -109,17 +92,17 @@ def open_photos(path: Path | str, *, split: str | None = None) -> PhotoSet:
     """
     origin, files = str(path), open_files(Path(path))
     # Sorting compares code points and ignores the locale, so the order is the same on every machine.
-    found = sorted(files.names())
-    prefix = _outer_folder(found, files)
-    prefix, chosen = _choose_split(found, prefix, split, origin)
-    names = [name[len(prefix) :] for name in found if name.startswith(prefix)]
+    all_names = sorted(files.names())
+    prefix = _outer_folder(all_names, files)
+    prefix, chosen = _choose_split(all_names, prefix, split, origin)
+    names = [name[len(prefix) :] for name in all_names if name.startswith(prefix)]
     photos = [name for name in names if PurePosixPath(name).suffix.lower() in PHOTO_SUFFIXES]
     if not photos:
         raise _no_photos(origin, names)
     labels: Sequence[int | None]
-    if LABELS_FILE in names:
-        where = f"{prefix}{LABELS_FILE} in {origin}"
-        photos, labels, class_names = read_labels(files.read(prefix + LABELS_FILE), photos, where)
+    if LABELS_CSV in names:
+        where = f"{prefix}{LABELS_CSV} in {origin}"
+        photos, labels, class_names = read_labels_csv(files.read(prefix + LABELS_CSV), photos, where)
     else:
         labels, class_names = _labels_from_folders(names, photos, origin)
     return PhotoSet(origin, tuple(photos), tuple(labels), tuple(class_names), chosen, files, prefix)
@@ -132,8 +115,11 @@ def split_folders(path: Path | str) -> tuple[str, ...]:
         EdgenetError: `path` does not exist, or it is neither a folder nor a zip.
     """
     files = open_files(Path(path))
-    found = files.names()
-    return tuple(_splits(found, _outer_folder(found, files)))
+    names = files.names()
+    return tuple(_splits(names, _outer_folder(names, files)))
+
+
+SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
 
 
 def _outer_folder(names: list[str], files: Files) -> str:
@@ -147,27 +133,27 @@ def _outer_folder(names: list[str], files: Files) -> str:
         return ""
     (top,) = tops
     inside = [name[len(top) + 1 :] for name in names]
-    deeper = LABELS_FILE in inside or any("/" in name for name in inside)
+    deeper = LABELS_CSV in inside or any("/" in name for name in inside)
     is_archive = isinstance(files, ZipFiles)
     if top.lower() in SPLITS or not (deeper or is_archive):
         return ""
     return f"{top}/"
 
 
-def _choose_split(names: list[str], prefix: str, wanted: str | None, origin: str) -> tuple[str, str | None]:
+def _choose_split(names: list[str], prefix: str, split: str | None, origin: str) -> tuple[str, str | None]:
     """Return the prefix of the photos to use and the split's name, or the given prefix and None without splits."""
     splits = _splits(names, prefix)
-    if wanted is None and len(splits) > 1:
+    if split is None and len(splits) > 1:
         raise EdgenetError(f"{origin} has the splits {', '.join(splits)}", "choose one of them")
-    if wanted is None:
+    if split is None:
         return (f"{prefix}{splits[0]}/", splits[0]) if splits else (prefix, None)
     if not splits:
         raise EdgenetError(
-            f"{origin} has no split folders, so there is no split '{wanted}'", "do not name a split"
+            f"{origin} has no split folders, so there is no split '{split}'", "do not name a split"
         )
-    if wanted not in splits:
-        raise EdgenetError(f"{origin} has no split '{wanted}'", f"choose one of {', '.join(splits)}")
-    return f"{prefix}{wanted}/", wanted
+    if split not in splits:
+        raise EdgenetError(f"{origin} has no split '{split}'", f"choose one of {', '.join(splits)}")
+    return f"{prefix}{split}/", split
 
 
 def _splits(names: list[str], prefix: str) -> list[str]:
@@ -193,8 +179,18 @@ def _labels_from_folders(
 
 def _no_photos(origin: str, names: list[str]) -> EdgenetError:
     files = [name for name in names if not name.endswith("/")]
-    seen = f"{len(files)} other files, such as {files[0]}" if files else "it is empty"
-    return EdgenetError(f"no photos in {origin} ({seen})", "put JPEG or PNG files there")
+    instead = f"{len(files)} other files, such as {files[0]}" if files else "it is empty"
+    return EdgenetError(f"no photos in {origin} ({instead})", "put JPEG or PNG files there")
+
+
+class Files(Protocol):
+    """A collection of files by name. Names are relative paths with forward slashes."""
+
+    def names(self) -> list[str]:
+        """Return every file that is not hidden, in any order; an empty folder is listed with a final slash."""
+
+    def read(self, name: str) -> bytes:
+        """Return the contents of one file."""
 
 
 def open_files(path: Path) -> Files:
@@ -223,20 +219,20 @@ class FolderFiles:
 
     def names(self) -> list[str]:
         """Return the paths below the root; an empty folder is listed with a final slash."""
-        found: list[str] = []
-        seen: set[Path] = set()
+        names: list[str] = []
+        visited: set[Path] = set()
         for place, folders, files in os.walk(self.root, onerror=_cannot_list, followlinks=True):
             here = Path(place).resolve()
-            if here in seen:  # a link back to a parent would be followed for ever
+            if here in visited:  # a link back to a parent would be followed for ever
                 folders.clear()
                 continue
-            seen.add(here)
+            visited.add(here)
             folders[:] = [name for name in folders if not _hidden(name)]
             relative = Path(place).relative_to(self.root)
-            found += [(relative / name).as_posix() for name in files if not _hidden(name)]
+            names += [(relative / name).as_posix() for name in files if not _hidden(name)]
             if not files and not folders and relative.parts:
-                found.append(relative.as_posix() + "/")
-        return found
+                names.append(relative.as_posix() + "/")
+        return names
 
     def read(self, name: str) -> bytes:
         """Return the bytes of one file.
@@ -257,7 +253,39 @@ class FolderFiles:
             raise EdgenetError(f"cannot read {path}: {error.strerror}", "check its permissions") from error
 
 
-class _Handles:
+@dataclass(frozen=True)
+class ZipFiles:
+    """The members of a zip. It can be sent to other processes: each process opens the zip anew."""
+
+    path: Path
+    _archive: _ZipPerProcess = field(default_factory=lambda: _ZipPerProcess(), compare=False, repr=False)
+
+    def names(self) -> list[str]:
+        """Return the paths in the zip."""
+        # A zip may hold a name twice; reading returns the last one.
+        members = set(self._archive.get(self.path).namelist())
+        return [name for name in members if not any(_hidden(part) for part in PurePosixPath(name).parts)]
+
+    def read(self, name: str) -> bytes:
+        """Return the bytes of one member.
+
+        Raises:
+            EdgenetError: the member is missing, too large, or cannot be unpacked.
+        """
+        try:
+            archive = self._archive.get(self.path)
+            if archive.getinfo(name).file_size > MAX_BYTES:
+                raise EdgenetError(
+                    f"{name} in {self.path} is larger than {MAX_BYTES >> 30} GiB", "remove it from the photos"
+                )
+            return archive.read(name)
+        except UNREADABLE_ZIP as error:
+            raise EdgenetError(
+                f"{name} in {self.path} cannot be unpacked: {error}", "zip it again"
+            ) from error
+
+
+class _ZipPerProcess:
     """Keeps one open zip per process, because processes that share a handle after a fork share its file position."""
 
     def __init__(self) -> None:
@@ -270,8 +298,8 @@ class _Handles:
                 self._open = os.getpid(), _open_zip(path)
             return self._open[1]
 
-    def __reduce__(self) -> tuple[type[_Handles], tuple[()]]:
-        return _Handles, ()
+    def __reduce__(self) -> tuple[type[_ZipPerProcess], tuple[()]]:
+        return _ZipPerProcess, ()
 
 
 def _open_zip(path: Path) -> zipfile.ZipFile:
@@ -279,38 +307,6 @@ def _open_zip(path: Path) -> zipfile.ZipFile:
         return zipfile.ZipFile(path)
     except UNREADABLE_ZIP as error:
         raise EdgenetError(f"{path} cannot be opened as a zip: {error}", "copy or zip it again") from error
-
-
-@dataclass(frozen=True)
-class ZipFiles:
-    """The members of a zip. It can be sent to other processes: each process opens the zip anew."""
-
-    path: Path
-    _handles: _Handles = field(default_factory=lambda: _Handles(), compare=False, repr=False)
-
-    def names(self) -> list[str]:
-        """Return the paths in the zip."""
-        # A zip may hold a name twice; reading returns the last one.
-        found = set(self._handles.get(self.path).namelist())
-        return [name for name in found if not any(_hidden(part) for part in PurePosixPath(name).parts)]
-
-    def read(self, name: str) -> bytes:
-        """Return the bytes of one member.
-
-        Raises:
-            EdgenetError: the member is missing, too large, or cannot be unpacked.
-        """
-        try:
-            archive = self._handles.get(self.path)
-            if archive.getinfo(name).file_size > MAX_BYTES:
-                raise EdgenetError(
-                    f"{name} in {self.path} is larger than {MAX_BYTES >> 30} GiB", "remove it from the photos"
-                )
-            return archive.read(name)
-        except UNREADABLE_ZIP as error:
-            raise EdgenetError(
-                f"{name} in {self.path} cannot be unpacked: {error}", "zip it again"
-            ) from error
 
 
 def _hidden(name: str) -> bool:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from edgenet.errors import EdgenetError
+from edgenet.progress import StageProgress
 from edgenet.training.loader import Purpose, seed_torch
 from edgenet.training.optimizers import AdamState, SgdState, adam_step, average_of, decay_groups, sgd_step
 from edgenet.training.recipe import Recipe
@@ -17,7 +18,7 @@ from edgenet.zoo.checkpoint import LICENCE_UNKNOWN, LoadedNetwork
 from edgenet.zoo.classifier import Classifier, NetworkOptions
 from edgenet.zoo.readers import load_network
 from edgenet.zoo.registry import Variant, build_with
-from edgenet.zoo.weights import PRETRAINED, Progress
+from edgenet.zoo.weights import PRETRAINED
 
 
 @dataclass
@@ -136,7 +137,7 @@ def fresh_network(variant: Variant, labels: tuple[str, ...], seed: int) -> Loade
 
 
 def pretrained_network(
-    variant: Variant, labels: tuple[str, ...], source: str, seed: int, progress: Progress | None = None
+    variant: Variant, labels: tuple[str, ...], source: str, seed: int, progress: StageProgress | None = None
 ) -> LoadedNetwork:
     """Return a network with pretrained weights; its last layer is new unless the classes are the same.
 
@@ -157,7 +158,7 @@ def pretrained_network(
 
 
 def trained_network(
-    variant: Variant, labels: tuple[str, ...], source: str, progress: Progress | None = None
+    variant: Variant, labels: tuple[str, ...], source: str, progress: StageProgress | None = None
 ) -> LoadedNetwork:
     """Return a pretrained network that must already know exactly these classes, in this order.
 
@@ -175,7 +176,7 @@ def trained_network(
     return loaded
 
 
-def _weights_for(variant: Variant, source: str, progress: Progress | None) -> LoadedNetwork:
+def _weights_for(variant: Variant, source: str, progress: StageProgress | None) -> LoadedNetwork:
     loaded = load_network(_imagenet_name(variant) if source == IMAGENET else source, progress=progress)
     if (loaded.variant.architecture, loaded.variant.width) != (variant.architecture, variant.width):
         raise EdgenetError(

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from edgenet.data.loading import corresponding
+from edgenet.data.labels import matching_outputs
 from edgenet.errors import EdgenetError
 from edgenet.training.learner import Learner, channels_last, update_weights
 from edgenet.training.loader import Batch, ProcessShare, Purpose, generator, seed_torch
@@ -217,7 +217,7 @@ def teacher_of(loaded: LoadedNetwork, labels: tuple[str, ...], device: torch.dev
     Raises:
         EdgenetError: the teacher lacks a class.
     """
-    outputs = corresponding(labels, loaded.labels)
+    outputs = matching_outputs(labels, loaded.labels)
     lacking = [label for label, output in zip(labels, outputs, strict=True) if output is None]
     if lacking:
         raise EdgenetError(

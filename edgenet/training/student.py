@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from edgenet.data.loading import evenly
 from edgenet.errors import EdgenetError
 from edgenet.graph.ir import Graph
-from edgenet.graph.lower import lower, simplify
+from edgenet.graph.lower import lower
+from edgenet.graph.simplify import simplify
 from edgenet.graph.torch_reader import read_torch
 from edgenet.progress import Progress
 from edgenet.quantize.encodings import QuantizedGraph
@@ -66,7 +67,7 @@ class QatNetwork(nn.Module):
     @property
     def normalization(self) -> Normalization:
         """The normalization that turns pixels into the real values of the graph's input."""
-        encoding = self.graph.takes_pixels()
+        encoding = self.graph.require_pixels()
         zero, size = float(encoding.zero_point), 1 / float(np.float32(encoding.scale))
         return Normalization((zero, zero, zero), (size, size, size))
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from edgenet.accuracy import Interval, wilson
-from edgenet.data.loading import Loaded, load_batches
+from edgenet.data.loading import PreparedPhotos, load_batches
 from edgenet.data.photos import PhotoSet
 from edgenet.errors import EdgenetError
 from edgenet.zoo.classifier import Normalization, PixelNetwork
@@ -100,7 +100,7 @@ def validate(
     return Validation(np.array(labels), np.concatenate(ranked), loss / len(labels), tuple(skipped))
 
 
-def _logits(network: nn.Module, batch: Loaded, device: torch.device) -> torch.Tensor:
+def _logits(network: nn.Module, batch: PreparedPhotos, device: torch.device) -> torch.Tensor:
     """Return the logits, float32 [n,classes], on the CPU."""
     pixels = torch.from_numpy(batch.images).to(device).permute(0, 3, 1, 2).float()
     return network(pixels).float().cpu()

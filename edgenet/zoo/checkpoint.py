@@ -1,10 +1,10 @@
-"""A network with its weights and their provenance, and the function that loads tensors into every network."""
+"""A network with its weights and their origin, and edgenet's checkpoints: safetensors files that hold all of it."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,84 +58,6 @@ class LoadedNetwork:
         return PixelNetwork(self.module, self.normalization)
 
 
-def load_tensors(
-    variant: Variant, options: NetworkOptions, tensors: Mapping[str, Tensor], source: str
-) -> Classifier:
-    """Return a network with exactly these tensors, in evaluation mode.
-
-    Args:
-        variant: the network to build.
-        options: the options to build the network with.
-        tensors: the tensors by name.
-        source: where the tensors come from, for error messages.
-
-    Raises:
-        EdgenetError: a tensor is missing, is left over, has another shape, or has values that are not finite.
-    """
-    # The meta device allocates and initializes nothing, in case the tensors do not fit.
-    with torch.device("meta"):
-        network = build_with(variant, options)
-    expected = network.state_dict()
-    # These count training batches and do not affect the result; other formats lack them.
-    counters = {name: torch.tensor(0) for name in expected if name.endswith(".num_batches_tracked")}
-    tensors = {**counters, **tensors}
-    _check(expected, tensors, f"{source} does not hold {variant.name} with {options.classes} classes")
-    network.load_state_dict(
-        {name: _as_expected(tensors[name], expected[name]) for name in expected}, assign=True
-    )
-    return network.eval()
-
-
-def _as_expected(tensor: Tensor, expected: Tensor) -> Tensor:
-    return tensor.to(expected.dtype).contiguous()
-
-
-def _check(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], complaint: str) -> None:
-    remedy = "give weights of this network, or name the network that these weights belong to"
-    if missing := expected.keys() - tensors.keys():
-        raise EdgenetError(f"{complaint}: {_some(missing, 'missing')}", remedy)
-    if extra := tensors.keys() - expected.keys():
-        raise EdgenetError(f"{complaint}: {_some(extra, 'left over')}", remedy)
-    if other := [name for name in expected if tensors[name].shape != expected[name].shape]:
-        name = other[0]
-        found, wanted = tuple(tensors[name].shape), tuple(expected[name].shape)
-        raise EdgenetError(
-            f"{complaint}: {_some(other, 'of another shape')} ({name} is {found}, expected {wanted})", remedy
-        )
-    if broken := [name for name in expected if not bool(torch.isfinite(tensors[name]).all())]:
-        first = tensors[min(broken)]
-        bad = int((~torch.isfinite(first)).sum())
-        raise EdgenetError(
-            f"{complaint}: {_some(broken, 'not finite')} ({min(broken)}: {bad} of its {first.numel()} values)",
-            "the file is damaged or its training diverged; use another",
-        )
-
-
-def _some(names: Iterable[str], what: str) -> str:
-    ordered = sorted(names)
-    more = ", ..." if len(ordered) > 2 else ""
-    noun = "tensor" if len(ordered) == 1 else "tensors"
-    return f"{len(ordered)} {noun} {what}: {', '.join(ordered[:2])}{more}"
-
-
-# Tried first and in this order, so that a channel plan shared by several widths gets the usual width.
-_USUAL_WIDTHS = (1.0, 0.75, 0.5, 0.25, 1.4, 0.35, 1.3)
-
-
-def infer_width(channels: tuple[int, ...], plan: Callable[[float], tuple[int, ...]]) -> float | None:
-    """Return the width multiplier whose channel plan is `channels`, or None if there is none.
-
-    Args:
-        channels: the output channels of the layers.
-        plan: returns the channel plan of a width. All multiples of 0.01 up to 8 are tried.
-    """
-    candidates = (*_USUAL_WIDTHS, *(hundredths / 100 for hundredths in range(1, 801)))
-    return next((width for width in candidates if plan(width) == channels), None)
-
-
-# ==== edgenet.zoo.checkpoint
-# edgenet's checkpoints: safetensors files with the weights and the metadata needed to rebuild the network.
-
 FORMAT_VERSION = 1
 # All metadata is one JSON text under one key, because safetensors writes several keys in no fixed order.
 METADATA_KEY = "edgenet.checkpoint"
@@ -148,11 +70,11 @@ def save_checkpoint(path: Path, network: LoadedNetwork) -> None:
         EdgenetError: the file cannot be written.
     """
     tensors = {name: t.detach().cpu().contiguous() for name, t in network.module.state_dict().items()}
-    metadata = {METADATA_KEY: json.dumps(_metadata(network), sort_keys=True)}
+    metadata = {METADATA_KEY: json.dumps(_metadata_of(network), sort_keys=True)}
     write_atomically(path, safetensors.torch.save(tensors, metadata))
 
 
-def _metadata(network: LoadedNetwork) -> dict[str, Any]:
+def _metadata_of(network: LoadedNetwork) -> dict[str, Any]:
     return {
         "format": FORMAT_VERSION,
         "variant": network.variant.name,
@@ -190,6 +112,35 @@ def load_checkpoint(path: Path) -> LoadedNetwork:
         ) from error
 
 
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    if not path.is_file():
+        raise EdgenetError(f"there is no file {path}", "check the path")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            # Cloned because safetensors may return views of the file, and the file may be replaced later.
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise EdgenetError(
+            f"{path} is not a complete safetensors file ({error})", "give a checkpoint that edgenet saved"
+        ) from error
+    return _parse_metadata(metadata.get(METADATA_KEY), path), tensors
+
+
+def _parse_metadata(text: str | None, path: Path) -> dict[str, Any]:
+    if text is None:
+        raise EdgenetError(
+            f"{path} is a safetensors file without edgenet's metadata", "give a checkpoint that edgenet saved"
+        )
+    try:
+        parsed = json.loads(text)
+    except (ValueError, RecursionError) as error:  # RecursionError: very deeply nested brackets
+        raise EdgenetError(f"{path} has damaged metadata ({error})", "save the checkpoint again") from error
+    if not isinstance(parsed, dict):
+        raise EdgenetError(f"{path} has damaged metadata (not a JSON object)", "save the checkpoint again")
+    return parsed
+
+
 def _rebuild(metadata: Mapping[str, Any], tensors: Mapping[str, Tensor], path: Path) -> LoadedNetwork:
     variant = parse_variant(metadata["variant"])
     options = options_from(metadata["options"])
@@ -221,30 +172,61 @@ def _three(values: list[float]) -> tuple[float, float, float]:
     return red, green, blue
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    if not path.is_file():
-        raise EdgenetError(f"there is no file {path}", "check the path")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            # Cloned because safetensors may return views of the file, and the file may be replaced later.
-            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise EdgenetError(
-            f"{path} is not a complete safetensors file ({error})", "give a checkpoint that edgenet saved"
-        ) from error
-    return _parsed(metadata.get(METADATA_KEY), path), tensors
+def load_tensors(
+    variant: Variant, options: NetworkOptions, tensors: Mapping[str, Tensor], source: str
+) -> Classifier:
+    """Return a network with exactly these tensors, in evaluation mode.
+
+    Args:
+        variant: the network to build.
+        options: the options to build the network with.
+        tensors: the tensors by name.
+        source: where the tensors come from, for error messages.
+
+    Raises:
+        EdgenetError: a tensor is missing, is left over, has another shape, or has values that are not finite.
+    """
+    # The meta device allocates and initializes nothing, in case the tensors do not fit.
+    with torch.device("meta"):
+        network = build_with(variant, options)
+    expected = network.state_dict()
+    # These count training batches and do not affect the result; other formats lack them.
+    counters = {name: torch.tensor(0) for name in expected if name.endswith(".num_batches_tracked")}
+    tensors = {**counters, **tensors}
+    _check_tensors(expected, tensors, f"{source} does not hold {variant.name} with {options.classes} classes")
+    network.load_state_dict(
+        {name: _as_expected(tensors[name], expected[name]) for name in expected}, assign=True
+    )
+    return network.eval()
 
 
-def _parsed(text: str | None, path: Path) -> dict[str, Any]:
-    if text is None:
+def _as_expected(tensor: Tensor, expected: Tensor) -> Tensor:
+    return tensor.to(expected.dtype).contiguous()
+
+
+def _check_tensors(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], mismatch: str) -> None:
+    remedy = "give weights of this network, or name the network that these weights belong to"
+    if missing := expected.keys() - tensors.keys():
+        raise EdgenetError(f"{mismatch}: {_some(missing, 'missing')}", remedy)
+    if extra := tensors.keys() - expected.keys():
+        raise EdgenetError(f"{mismatch}: {_some(extra, 'left over')}", remedy)
+    if other := [name for name in expected if tensors[name].shape != expected[name].shape]:
+        name = other[0]
+        found, wanted = tuple(tensors[name].shape), tuple(expected[name].shape)
         raise EdgenetError(
-            f"{path} is a safetensors file without edgenet's metadata", "give a checkpoint that edgenet saved"
+            f"{mismatch}: {_some(other, 'of another shape')} ({name} is {found}, expected {wanted})", remedy
         )
-    try:
-        parsed = json.loads(text)
-    except (ValueError, RecursionError) as error:  # RecursionError: very deeply nested brackets
-        raise EdgenetError(f"{path} has damaged metadata ({error})", "save the checkpoint again") from error
-    if not isinstance(parsed, dict):
-        raise EdgenetError(f"{path} has damaged metadata (not a JSON object)", "save the checkpoint again")
-    return parsed
+    if broken := [name for name in expected if not bool(torch.isfinite(tensors[name]).all())]:
+        first = tensors[min(broken)]
+        bad = int((~torch.isfinite(first)).sum())
+        raise EdgenetError(
+            f"{mismatch}: {_some(broken, 'not finite')} ({min(broken)}: {bad} of its {first.numel()} values)",
+            "the file is damaged or its training diverged; use another",
+        )
+
+
+def _some(names: Iterable[str], what: str) -> str:
+    ordered = sorted(names)
+    more = ", ..." if len(ordered) > 2 else ""
+    noun = "tensor" if len(ordered) == 1 else "tensors"
+    return f"{len(ordered)} {noun} {what}: {', '.join(ordered[:2])}{more}"

@@ -1,50 +1,29 @@
-"""AlexNet (Krizhevsky, Sutskever and Hinton, NIPS 2012, section 3.5 and figure 2).
+"""AlexNet, VGG16 and SqueezeNet: classic networks of biased convolutions with ReLU, without batch normalization.
 
-It keeps the original's two convolution groups, which ran on two graphics cards. It leaves out the original's local
-response normalization: VGG found no benefit from it (arXiv 1409.1556, section 2.1), int8 has no operator for it, and it
-adds nothing to the counts of mult-adds and parameters. The paper says 224 pixels, but without padding its maps of 55x55
-need 227.
+The MobileNets papers compare their networks with these. `inception.py` holds GoogLeNet and its descendants.
 """
 
 from __future__ import annotations
-
-from dataclasses import replace
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
 from edgenet.zoo.classifier import Classifier, NetworkOptions
-from edgenet.zoo.layers import (
-    BlockStyle,
-    Branches,
-    Kernel,
-    LayerPadding,
-    average_pool,
-    biased_block,
-    conv_block,
-    convolution,
-    max_pool,
-)
+from edgenet.zoo.layers import Branches, LayerPadding, biased_block, max_pool
 
-ALEXNET_RESOLUTION, ALEXNET_SMALLEST = 227, 67
-LAST, ALEXNET_WIDE = 256, 4096
-ALEXNET_DROPOUT = 0.5
-
-
-def map_side(resolution: int) -> int:
-    """Return the side of the last map, after an 11x11 convolution at stride 4 and three 3x3 poolings at stride 2.
-
-    None of these layers pads its input.
-    """
-    side = (resolution - 11) // 4 + 1
-    for _ in range(3):
-        side = (side - 3) // 2 + 1
-    return side
+# All three networks drop half of the features.
+DROPOUT = 0.5
+# The units of the two hidden fully connected layers of AlexNet and VGG16.
+HIDDEN = 4096
 
 
 class AlexNet(Classifier):
-    """AlexNet: maps normalized RGB [N,3,R,R] to logits [N,classes].
+    """AlexNet (Krizhevsky, Sutskever and Hinton, NIPS 2012, section 3.5 and figure 2).
+
+    It maps normalized RGB [N,3,R,R] to logits [N,classes]. It keeps the original's two convolution groups, which ran on
+    two graphics cards. It leaves out the original's local response normalization: VGG found no benefit from it
+    (arXiv 1409.1556, section 2.1), int8 has no operator for it, and it adds nothing to the counts of mult-adds and
+    parameters. The paper says 224 pixels, but without padding its maps of 55x55 need 227.
 
     Args:
         resolution: R, at least 67. The first fully connected layer reads the whole map, so weights fit only one
@@ -52,8 +31,7 @@ class AlexNet(Classifier):
         options: the number of classes, dropout, padding and so on.
     """
 
-    def __init__(self, resolution: int = ALEXNET_RESOLUTION, options: NetworkOptions | None = None) -> None:
-        options = options or NetworkOptions()
+    def __init__(self, resolution: int = 227, options: NetworkOptions = NetworkOptions()) -> None:
         padding = options.padding
         features = nn.Sequential(
             biased_block((3, 96), "valid", kernel=11, stride=4),
@@ -62,36 +40,42 @@ class AlexNet(Classifier):
             max_pool("valid"),
             biased_block((256, 384), padding, kernel=3),
             biased_block((384, 384), padding, kernel=3, groups=2),
-            biased_block((384, LAST), padding, kernel=3, groups=2),
+            biased_block((384, 256), padding, kernel=3, groups=2),
             max_pool("valid"),
         )
-        dropout = ALEXNET_DROPOUT if options.dropout is None else options.dropout
-        head = wide_layers(LAST * map_side(resolution) ** 2, dropout)
-        super().__init__(features, ALEXNET_WIDE, dropout, options, head, pool=nn.Identity())
+        head = hidden_layers(256 * alexnet_map_side(resolution) ** 2, options)
+        super().__init__(features, HIDDEN, DROPOUT, options, head, pool=nn.Identity())
 
 
-def wide_layers(inputs: int, dropout: float) -> nn.Sequential:
-    """Return the two hidden fully connected layers of 4096 units, with dropout between them: [N,C,h,w] to [N,4096]."""
+def alexnet_map_side(resolution: int) -> int:
+    """Return the side of AlexNet's last map, after an 11x11 convolution at stride 4 and three 3x3 poolings at stride 2.
+
+    None of these layers pads its input. The side is below 1 for resolutions below 67.
+    """
+    side = (resolution - 11) // 4 + 1
+    for _ in range(3):
+        side = (side - 3) // 2 + 1
+    return side
+
+
+def hidden_layers(inputs: int, options: NetworkOptions) -> nn.Sequential:
+    """Return the two hidden fully connected layers, with dropout between them: [N,C,h,w] to [N,4096]."""
     return nn.Sequential(
         nn.Flatten(),
-        nn.Linear(inputs, ALEXNET_WIDE),
+        nn.Linear(inputs, HIDDEN),
         nn.ReLU(),
-        nn.Dropout(dropout),
-        nn.Linear(ALEXNET_WIDE, ALEXNET_WIDE),
+        nn.Dropout(options.dropout_or(DROPOUT)),
+        nn.Linear(HIDDEN, HIDDEN),
         nn.ReLU(),
     )
 
 
-# ==== edgenet.zoo.vgg16
-# VGG16 (arXiv 1409.1556, table 1, configuration D).
-
-VGG16_RESOLUTION, STRIDE = 224, 32
-# Channels and number of the 3x3 convolutions before each of the five max poolings.
-STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
+# Output channels and number of the 3x3 convolutions before each of VGG16's five max poolings.
+VGG16_STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 
 
 class VGG16(Classifier):
-    """VGG16: maps normalized RGB [N,3,R,R] to logits [N,classes].
+    """VGG16 (arXiv 1409.1556, table 1, configuration D): maps normalized RGB [N,3,R,R] to logits [N,classes].
 
     Args:
         resolution: R, at least 32. The first fully connected layer reads the whole map, so weights fit only one
@@ -99,29 +83,19 @@ class VGG16(Classifier):
         options: the number of classes, dropout, padding and so on.
     """
 
-    def __init__(self, resolution: int = VGG16_RESOLUTION, options: NetworkOptions | None = None) -> None:
-        options = options or NetworkOptions()
-        features, channels = nn.Sequential(), 3
-        for outputs, convolutions in STAGES:
+    def __init__(self, resolution: int = 224, options: NetworkOptions = NetworkOptions()) -> None:
+        features, channels, side = nn.Sequential(), 3, resolution
+        for outputs, convolutions in VGG16_STAGES:
             for _ in range(convolutions):
                 features.append(biased_block((channels, outputs), options.padding, kernel=3))
                 channels = outputs
             features.append(max_pool("valid", kernel=2))
-        dropout = ALEXNET_DROPOUT if options.dropout is None else options.dropout
-        head = wide_layers(channels * (resolution // STRIDE) ** 2, dropout)
-        super().__init__(features, ALEXNET_WIDE, dropout, options, head, pool=nn.Identity())
+            side //= 2
+        head = hidden_layers(channels * side**2, options)
+        super().__init__(features, HIDDEN, DROPOUT, options, head, pool=nn.Identity())
 
 
-# ==== edgenet.zoo.squeezenet
-# SqueezeNet 1.0, without bypass (arXiv 1602.07360, section 3 and table 1).
-#
-# The paper says 224 pixels, but without padding its maps of 111, 55, 27 and 13 need 227 pixels. The
-# authors' own files
-# also take 227.
-
-SQUEEZENET_SMALLEST = 35
-SQUEEZENET_STEM = 96
-# Squeeze, 1x1 and 3x3 channels of each fire module; None is a max pooling.
+# Squeeze, 1x1 and 3x3 channels of each of SqueezeNet's fire modules; None is a max pooling.
 FIRES = (
     (16, 64, 64),
     (16, 64, 64),
@@ -134,37 +108,23 @@ FIRES = (
     None,
     (64, 256, 256),
 )
-SQUEEZENET_DROPOUT = 0.5
-
-
-def fire(inputs: int, channels: tuple[int, int, int], padding: LayerPadding) -> nn.Sequential:
-    """Return a fire module (section 3.2): a squeezing 1x1 convolution, then parallel 1x1 and 3x3 convolutions."""
-    squeezed, pointwise, wide = channels
-    return nn.Sequential(
-        biased_block((inputs, squeezed), padding),
-        Branches(
-            biased_block((squeezed, pointwise), padding), biased_block((squeezed, wide), padding, kernel=3)
-        ),
-    )
 
 
 class SqueezeNet(Classifier):
-    """SqueezeNet: maps normalized RGB [N,3,H,W], H and W at least 35, to logits [N,classes].
+    """SqueezeNet 1.0, without bypass (arXiv 1602.07360, section 3 and table 1).
 
-    The last layer is a 1x1 convolution with ReLU. The average of its map gives the logits.
+    It maps normalized RGB [N,3,H,W], H and W at least 35, to logits [N,classes]. The last layer is a 1x1 convolution
+    with ReLU, and the average of its map gives the logits. The paper says 224 pixels, but without padding its maps of
+    111, 55, 27 and 13 need 227 pixels. The authors' own files also take 227.
     """
 
-    def __init__(self, options: NetworkOptions | None = None) -> None:
-        options = options or NetworkOptions()
-        features = nn.Sequential(
-            biased_block((3, SQUEEZENET_STEM), "valid", kernel=7, stride=2), max_pool("valid")
-        )
-        channels = SQUEEZENET_STEM
+    def __init__(self, options: NetworkOptions = NetworkOptions()) -> None:
+        channels = 96
+        features = nn.Sequential(biased_block((3, channels), "valid", kernel=7, stride=2), max_pool("valid"))
         for row in FIRES:
             features.append(max_pool("valid") if row is None else fire(channels, row, options.padding))
             channels = channels if row is None else row[1] + row[2]
-        dropout = SQUEEZENET_DROPOUT if options.dropout is None else options.dropout
-        super().__init__(features, channels, dropout, options)
+        super().__init__(features, channels, DROPOUT, options)
         self.classifier = nn.Conv2d(channels, options.classes, 1)
         if not self.classifier.weight.is_meta:
             nn.init.normal_(self.classifier.weight, std=0.01)
@@ -176,291 +136,12 @@ class SqueezeNet(Classifier):
         return self.flatten(self.pool(scores))
 
 
-# ==== edgenet.zoo.googlenet
-# GoogLeNet (arXiv 1409.4842, table 1), without the auxiliary classifiers, which only training needs.
-#
-# Local response normalization is left out, as in AlexNet here. With SAME padding the maps have the paper's
-# sides of 112,
-# 56, 28, 14 and 7 pixels.
-
-# Columns of table 1: "#1x1", "#3x3 reduce", "#3x3", "#5x5 reduce", "#5x5", "pool proj"; None: max pooling.
-INCEPTIONS = (
-    (64, 96, 128, 16, 32, 32),
-    (128, 128, 192, 32, 96, 64),
-    None,
-    (192, 96, 208, 16, 48, 64),
-    (160, 112, 224, 24, 64, 64),
-    (128, 128, 256, 24, 64, 64),
-    (112, 144, 288, 32, 64, 64),
-    (256, 160, 320, 32, 128, 128),
-    None,
-    (256, 160, 320, 32, 128, 128),
-    (384, 192, 384, 48, 128, 128),
-)
-GOOGLENET_STEM, SECOND = 64, 192
-GOOGLENET_DROPOUT = 0.4
-Channels = tuple[int, int, int, int, int, int]
-
-
-def inception(inputs: int, channels: Channels, padding: LayerPadding) -> Branches:
-    """Return an inception module with dimension reductions (figure 2b).
-
-    Args:
-        inputs: the number of input channels.
-        channels: a row of `INCEPTIONS`.
-        padding: the padding of all its layers.
-    """
-    pointwise, reduce3, wide3, reduce5, wide5, pooled = channels
-    return Branches(
-        biased_block((inputs, pointwise), padding),
-        nn.Sequential(
-            biased_block((inputs, reduce3), padding), biased_block((reduce3, wide3), padding, kernel=3)
-        ),
-        nn.Sequential(
-            biased_block((inputs, reduce5), padding), biased_block((reduce5, wide5), padding, kernel=5)
-        ),
-        nn.Sequential(max_pool(padding, stride=1), biased_block((inputs, pooled), padding)),
-    )
-
-
-def outputs(channels: Channels) -> int:
-    """Return the number of output channels of an inception module."""
-    return channels[0] + channels[2] + channels[4] + channels[5]
-
-
-class GoogLeNet(Classifier):
-    """GoogLeNet: maps normalized RGB [N,3,H,W], H and W at least 32, to logits [N,classes]."""
-
-    def __init__(self, options: NetworkOptions | None = None) -> None:
-        options = options or NetworkOptions()
-        padding = options.padding
-        features = nn.Sequential(
-            biased_block((3, GOOGLENET_STEM), padding, kernel=7, stride=2),
-            max_pool(padding),
-            biased_block((GOOGLENET_STEM, GOOGLENET_STEM), padding),
-            biased_block((GOOGLENET_STEM, SECOND), padding, kernel=3),
-            max_pool(padding),
-        )
-        inputs = SECOND
-        for row in INCEPTIONS:
-            features.append(max_pool(padding) if row is None else inception(inputs, row, padding))
-            inputs = inputs if row is None else outputs(row)
-        dropout = GOOGLENET_DROPOUT if options.dropout is None else options.dropout
-        super().__init__(features, inputs, dropout, options)
-
-
-# ==== edgenet.zoo.inception_v3
-# Inception V3 (arXiv 1512.00567, table 1 and figures 5 to 7 and 10), without the auxiliary classifier.
-#
-# The paper does not give all channel numbers and paddings, so they follow the authors' code
-# (tensorflow/models,
-# research/slim/nets/inception_v3.py). The stem, except its third convolution, and the layers that halve the
-# resolution
-# have no padding; all other layers use SAME padding. The left-out auxiliary classifier serves only
-# training.
-
-INCEPTION_V3_RESOLUTION, INCEPTION_V3_SMALLEST = 299, 75
-INCEPTION_V3_DROPOUT = 0.2
-INCEPTION_V3_WIDE, TALL = (1, 7), (7, 1)
-Step = tuple[int, Kernel]
-
-
-def chain(inputs: int, style: BlockStyle, *steps: Step) -> nn.Sequential:
-    """Return a chain of convolutions.
-
-    Args:
-        inputs: the number of input channels.
-        style: the style of the blocks.
-        steps: output channels and kernel of each convolution.
-    """
-    layers = nn.Sequential()
-    for outputs, kernel in steps:
-        layers.append(conv_block((inputs, outputs), style, kernel))
-        inputs = outputs
-    return layers
-
-
-def pooling_branch(inputs: int, outputs: int, style: BlockStyle) -> nn.Sequential:
-    """Return the pooling branch: 3x3 average pooling, then a 1x1 convolution."""
-    return nn.Sequential(average_pool(), conv_block((inputs, outputs), style))
-
-
-def stride2_conv(inputs: int, outputs: int, style: BlockStyle) -> nn.Sequential:
-    """Return a 3x3 convolution at stride 2 without padding, which halves the resolution."""
-    return conv_block((inputs, outputs), replace(style, padding="valid"), 3, stride=2)
-
-
-def module_35(inputs: int, pool: int, style: BlockStyle) -> Branches:
-    """Return the module of figure 5, for 35x35 maps; the second branch has a 5x5 kernel, as in the authors' code."""
-    return Branches(
-        chain(inputs, style, (64, 1)),
-        chain(inputs, style, (48, 1), (64, 5)),
-        chain(inputs, style, (64, 1), (96, 3), (96, 3)),
-        pooling_branch(inputs, pool, style),
-    )
-
-
-def reduction_17(inputs: int, style: BlockStyle) -> Branches:
-    """Return the module that reduces maps from 35x35 to 17x17 (figure 10)."""
-    return Branches(
-        stride2_conv(inputs, 384, style),
-        nn.Sequential(chain(inputs, style, (64, 1), (96, 3)), stride2_conv(96, 96, style)),
-        max_pool("valid"),
-    )
-
-
-def module_17(inputs: int, inner: int, style: BlockStyle) -> Branches:
-    """Return the module of figure 6, for 17x17 maps; 7x7 convolutions are factorized into 1x7 and 7x1."""
-    return Branches(
-        chain(inputs, style, (192, 1)),
-        chain(inputs, style, (inner, 1), (inner, INCEPTION_V3_WIDE), (192, TALL)),
-        chain(
-            inputs,
-            style,
-            (inner, 1),
-            (inner, TALL),
-            (inner, INCEPTION_V3_WIDE),
-            (inner, TALL),
-            (192, INCEPTION_V3_WIDE),
-        ),
-        pooling_branch(inputs, 192, style),
-    )
-
-
-def reduction_8(inputs: int, style: BlockStyle) -> Branches:
-    """Return the module that reduces maps from 17x17 to 8x8."""
-    return Branches(
-        nn.Sequential(chain(inputs, style, (192, 1)), stride2_conv(192, 320, style)),
-        nn.Sequential(
-            chain(inputs, style, (192, 1), (192, INCEPTION_V3_WIDE), (192, TALL)),
-            stride2_conv(192, 192, style),
-        ),
-        max_pool("valid"),
-    )
-
-
-def module_8(inputs: int, style: BlockStyle) -> Branches:
-    """Return the module of figure 7, for 8x8 maps, with expanded filter banks."""
-    return Branches(
-        chain(inputs, style, (320, 1)),
-        nn.Sequential(chain(inputs, style, (384, 1)), _both_ways(384, style)),
-        nn.Sequential(chain(inputs, style, (448, 1), (384, 3)), _both_ways(384, style)),
-        pooling_branch(inputs, 192, style),
-    )
-
-
-def _both_ways(channels: int, style: BlockStyle) -> Branches:
-    return Branches(
-        chain(channels, style, (channels, (1, 3))),
-        chain(channels, style, (channels, (3, 1))),
-    )
-
-
-def stem(style: BlockStyle) -> nn.Sequential:
-    """Return the first layers, which reduce the 299x299 picture to 35x35 maps (table 1)."""
-    tight = replace(style, padding="valid")
+def fire(inputs: int, channels: tuple[int, int, int], padding: LayerPadding) -> nn.Sequential:
+    """Return a fire module (section 3.2): a squeezing 1x1 convolution, then parallel 1x1 and 3x3 convolutions."""
+    squeezed, pointwise, wide = channels
     return nn.Sequential(
-        conv_block((3, 32), tight, 3, stride=2),
-        conv_block((32, 32), tight, 3),
-        conv_block((32, 64), style, 3),
-        max_pool("valid"),
-        conv_block((64, 80), tight),
-        conv_block((80, 192), tight, 3),
-        max_pool("valid"),
+        biased_block((inputs, squeezed), padding),
+        Branches(
+            biased_block((squeezed, pointwise), padding), biased_block((squeezed, wide), padding, kernel=3)
+        ),
     )
-
-
-class InceptionV3(Classifier):
-    """Inception V3: maps normalized RGB [N,3,H,W], H and W at least 75, to logits [N,classes]."""
-
-    def __init__(self, options: NetworkOptions | None = None) -> None:
-        options = options or NetworkOptions()
-        style = BlockStyle(options.padding, options.epsilon, nn.ReLU)
-        features = nn.Sequential(
-            *stem(style),
-            module_35(192, 32, style),
-            module_35(256, 64, style),
-            module_35(288, 64, style),
-            reduction_17(288, style),
-            module_17(768, 128, style),
-            module_17(768, 160, style),
-            module_17(768, 160, style),
-            module_17(768, 192, style),
-            reduction_8(768, style),
-            module_8(1280, style),
-            module_8(2048, style),
-        )
-        dropout = INCEPTION_V3_DROPOUT if options.dropout is None else options.dropout
-        super().__init__(features, 2048, dropout, options)
-
-
-# ==== edgenet.zoo.xception
-# Xception (arXiv 1610.02357, figure 5).
-
-XCEPTION_RESOLUTION = 299
-ENTRY = (128, 256, 728)
-MIDDLE_REPETITIONS = 8
-EXIT = (1536, 2048)
-XCEPTION_DROPOUT = 0.5
-
-
-def separable(channels: tuple[int, int], style: BlockStyle, activate: bool = False) -> nn.Sequential:
-    """Return a 3x3 depthwise and a 1x1 pointwise convolution, then batch normalization.
-
-    There is neither normalization nor activation between the two convolutions (section 4.7).
-    """
-    layers = nn.Sequential()
-    layers.depthwise = convolution((channels[0], channels[0]), style.padding, 3, groups=channels[0])
-    layers.pointwise = conv_block(channels, style, activate=activate)
-    return layers
-
-
-class Block(nn.Module):
-    """A residual block: several times ReLU and separable convolution, then optionally max pooling at stride 2.
-
-    Args:
-        channels: the channels of the input and after each separable convolution.
-        style: the network's padding, epsilon and activation.
-        halve: whether to pool; the shortcut is then a 1x1 convolution at stride 2.
-        first_relu: whether to start with a ReLU; False if the input has just passed one.
-    """
-
-    def __init__(
-        self, channels: tuple[int, ...], style: BlockStyle, halve: bool, first_relu: bool = True
-    ) -> None:
-        super().__init__()
-        self.layers = nn.Sequential()
-        for index, pair in enumerate(pairwise(channels)):
-            if index or first_relu:
-                self.layers.append(nn.ReLU())
-            self.layers.append(separable(pair, style))
-        self.shortcut: nn.Module = nn.Identity()
-        if halve:
-            self.layers.append(max_pool(style.padding))
-            self.shortcut = conv_block((channels[0], channels[-1]), style, stride=2, activate=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map [N,C,H,W] to [N,C',H,W], or to [N,C',ceil(H/2),ceil(W/2)] if the block pools."""
-        return self.layers(x) + self.shortcut(x)
-
-
-class Xception(Classifier):
-    """Xception: maps normalized RGB [N,3,H,W], H and W at least 32, to logits [N,classes]."""
-
-    def __init__(self, options: NetworkOptions | None = None) -> None:
-        options = options or NetworkOptions()
-        style = BlockStyle(options.padding, options.epsilon, nn.ReLU)
-        tight = replace(style, padding="valid")
-        features = nn.Sequential(
-            conv_block((3, 32), tight, 3, stride=2),
-            conv_block((32, 64), tight, 3),
-            Block((64, ENTRY[0], ENTRY[0]), style, halve=True, first_relu=False),
-            Block((ENTRY[0], ENTRY[1], ENTRY[1]), style, halve=True),
-            Block((ENTRY[1], ENTRY[2], ENTRY[2]), style, halve=True),
-            *(Block((ENTRY[2],) * 4, style, halve=False) for _ in range(MIDDLE_REPETITIONS)),
-            Block((ENTRY[2], ENTRY[2], 1024), style, halve=True),
-            separable((1024, EXIT[0]), style, activate=True),
-            separable(EXIT, style, activate=True),
-        )
-        dropout = XCEPTION_DROPOUT if options.dropout is None else options.dropout
-        super().__init__(features, EXIT[1], dropout, options)

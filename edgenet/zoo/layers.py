@@ -1,4 +1,4 @@
-"""Convolutions with TensorFlow's padding, and blocks of convolution, batch normalization and activation."""
+"""The building blocks of the networks: convolutions and pooling with TensorFlow's padding, and parallel branches."""
 
 from __future__ import annotations
 
@@ -16,63 +16,6 @@ Padding = Literal["same", "symmetric"]
 # A single layer may also have no padding at all ("valid"), whatever its network uses.
 LayerPadding = Literal["same", "symmetric", "valid"]
 Kernel = int | tuple[int, int]
-
-
-def same_padding(size: int, kernel: int, stride: int, dilation: int = 1) -> tuple[int, int]:
-    """Return the numbers of zeros before and after a dimension of `size` elements, by TensorFlow's SAME rule.
-
-    The output has ceil(size / stride) elements. If the number of zeros is odd, the extra one comes after.
-    Source: TensorFlow's documentation of `tf.nn.convolution`, padding "SAME".
-    """
-    outputs = -(-size // stride)
-    total = max((outputs - 1) * stride + (kernel - 1) * dilation + 1 - size, 0)
-    return total // 2, total - total // 2
-
-
-def height_width(x: Tensor) -> tuple[int, int]:
-    """Return height and width of [N,C,H,W] as ints, without the warning that torch gives for int() while tracing."""
-    with warnings.catch_warnings():
-        if torch.jit.is_tracing():
-            warnings.simplefilter("ignore", torch.jit.TracerWarning)
-        return int(x.shape[-2]), int(x.shape[-1])
-
-
-class _ExportedPad(torch.autograd.Function):
-    """F.pad, exported as one ONNX operator. The tracing exporter would write a dozen, to compute the constants."""
-
-    @staticmethod
-    def forward(_: object, x: Tensor, padding: tuple[int, int, int, int]) -> Tensor:
-        return F.pad(x, padding)
-
-    @staticmethod
-    def symbolic(graph: Any, x: Any, padding: tuple[int, int, int, int]) -> Any:
-        left, right, top, bottom = padding
-        pads = torch.tensor([0, 0, top, left, 0, 0, bottom, right])
-        return graph.op("Pad", x, graph.op("Constant", value_t=pads), mode_s="constant")
-
-
-def _pad(x: Tensor, padding: tuple[int, int, int, int]) -> Tensor:
-    """Pad [N,C,H,W] with zeros; `padding` is (left, right, top, bottom)."""
-    exporting = torch.jit.is_tracing() and torch.onnx.is_in_onnx_export()
-    return _ExportedPad.apply(x, padding) if exporting else F.pad(x, padding)
-
-
-class SameConv2d(nn.Conv2d):
-    """A convolution with TensorFlow's SAME padding, computed from the size of each input.
-
-    If both sides need equal padding, the convolution itself pads. Only unequal padding (stride 2 over an even size)
-    takes a separate pad operator, which keeps exported graphs small. A traced graph fits only one input size.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map [N,C,H,W] to [N,out_channels,ceil(H/stride),ceil(W/stride)]."""
-        height, width = height_width(x)
-        top, bottom = same_padding(height, self.kernel_size[0], self.stride[0], self.dilation[0])
-        left, right = same_padding(width, self.kernel_size[1], self.stride[1], self.dilation[1])
-        own = (top, left)
-        if (top, left) != (bottom, right):
-            x, own = _pad(x, (left, right, top, bottom)), (0, 0)
-        return F.conv2d(x, self.weight, self.bias, self.stride, own, self.dilation, self.groups)
 
 
 @dataclass(frozen=True)
@@ -146,22 +89,49 @@ def convolution(
     return nn.Conv2d(*channels, kernel, stride, padding=around, groups=groups, bias=bias)
 
 
-def initialize(network: nn.Module) -> None:
-    """Initialize convolutions by He's method (arXiv 1502.01852, fan-out), linear layers with small normal weights."""
-    if next(network.parameters()).is_meta:
-        return  # Meta tensors have no storage to fill.
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out")
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, std=0.01)
-            nn.init.zeros_(module.bias)
+class SameConv2d(nn.Conv2d):
+    """A convolution with TensorFlow's SAME padding, computed from the size of each input.
+
+    If both sides need equal padding, the convolution itself pads. Only unequal padding (stride 2 over an even size)
+    takes a separate pad operator, which keeps exported graphs small. A traced graph fits only one input size.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [N,C,H,W] to [N,out_channels,ceil(H/stride),ceil(W/stride)]."""
+        height, width = height_width(x)
+        top, bottom = same_padding(height, self.kernel_size[0], self.stride[0], self.dilation[0])
+        left, right = same_padding(width, self.kernel_size[1], self.stride[1], self.dilation[1])
+        own = (top, left)
+        if (top, left) != (bottom, right):
+            x, own = _pad(x, (left, right, top, bottom)), (0, 0)
+        return F.conv2d(x, self.weight, self.bias, self.stride, own, self.dilation, self.groups)
 
 
-# ==== edgenet.zoo.pooling
-# Building blocks of the classic networks: pooling with TensorFlow's padding, and parallel branches.
+def _pad(x: Tensor, padding: tuple[int, int, int, int]) -> Tensor:
+    """Pad [N,C,H,W] with zeros; `padding` is (left, right, top, bottom)."""
+    exporting = torch.jit.is_tracing() and torch.onnx.is_in_onnx_export()
+    return _ExportedPad.apply(x, padding) if exporting else F.pad(x, padding)
+
+
+class _ExportedPad(torch.autograd.Function):
+    """F.pad, exported as one ONNX operator. The tracing exporter would write a dozen, to compute the constants."""
+
+    @staticmethod
+    def forward(_: object, x: Tensor, padding: tuple[int, int, int, int]) -> Tensor:
+        return F.pad(x, padding)
+
+    @staticmethod
+    def symbolic(graph: Any, x: Any, padding: tuple[int, int, int, int]) -> Any:
+        left, right, top, bottom = padding
+        pads = torch.tensor([0, 0, top, left, 0, 0, bottom, right])
+        return graph.op("Pad", x, graph.op("Constant", value_t=pads), mode_s="constant")
+
+
+def max_pool(padding: LayerPadding, kernel: int = 3, stride: int = 2) -> nn.Module:
+    """Return a max pooling with one of the paddings that `BlockStyle` explains."""
+    if padding == "same":
+        return SameMaxPool2d(kernel, stride)
+    return nn.MaxPool2d(kernel, stride, 0 if padding == "valid" else kernel // 2)
 
 
 class SameMaxPool2d(nn.Module):
@@ -192,13 +162,6 @@ class SameMaxPool2d(nn.Module):
         return f"kernel={self.kernel}, stride={self.stride}"
 
 
-def max_pool(padding: LayerPadding, kernel: int = 3, stride: int = 2) -> nn.Module:
-    """Return a max pooling with one of the paddings that `BlockStyle` explains."""
-    if padding == "same":
-        return SameMaxPool2d(kernel, stride)
-    return nn.MaxPool2d(kernel, stride, 0 if padding == "valid" else kernel // 2)
-
-
 def average_pool() -> nn.Module:
     """Return a 3x3 average pooling at stride 1 that, like TensorFlow, leaves the padding out of the averages."""
     return nn.AvgPool2d(3, 1, 1, count_include_pad=False)
@@ -214,3 +177,36 @@ class Branches(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map [N,C,H,W] to [N,C',h,w], where C' is the sum of the branches' channels."""
         return torch.cat([branch(x) for branch in self.branches], dim=1)
+
+
+def height_width(x: Tensor) -> tuple[int, int]:
+    """Return height and width of [N,C,H,W] as ints, without the warning that torch gives for int() while tracing."""
+    with warnings.catch_warnings():
+        if torch.jit.is_tracing():
+            warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        return int(x.shape[-2]), int(x.shape[-1])
+
+
+def same_padding(size: int, kernel: int, stride: int, dilation: int = 1) -> tuple[int, int]:
+    """Return the numbers of zeros before and after a dimension of `size` elements, by TensorFlow's SAME rule.
+
+    The output has ceil(size / stride) elements. If the number of zeros is odd, the extra one comes after.
+    Source: TensorFlow's documentation of `tf.nn.convolution`, padding "SAME".
+    """
+    outputs = -(-size // stride)
+    total = max((outputs - 1) * stride + (kernel - 1) * dilation + 1 - size, 0)
+    return total // 2, total - total // 2
+
+
+def initialize(network: nn.Module) -> None:
+    """Initialize convolutions by He's method (arXiv 1502.01852, fan-out), linear layers with small normal weights."""
+    if next(network.parameters()).is_meta:
+        return  # Meta tensors have no storage to fill.
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=0.01)
+            nn.init.zeros_(module.bias)

@@ -1,4 +1,7 @@
-"""MobileNetV1 (arXiv 1704.04861, table 1), with TF-slim's rounding of channel numbers."""
+"""MobileNetV1 (arXiv 1704.04861, table 1), with TF-slim's rounding of channel numbers.
+
+At the end are the two modified networks that its paper compares it with (section 4.1).
+"""
 
 from __future__ import annotations
 
@@ -25,24 +28,6 @@ BLOCKS: Blocks = (
 DROPOUT = 0.001
 
 
-def scaled(channels: int, width: float) -> int:
-    """Return the number of channels at a width multiplier; like TF-slim's V1, it rounds down, but not below 8."""
-    return max(int(channels * width), 8)
-
-
-def v1_channel_plan(width: float, blocks: Blocks = BLOCKS) -> tuple[int, ...]:
-    """Return the output channels of the first convolution and of every block."""
-    return tuple(scaled(channels, width) for channels in (STEM, *(block[0] for block in blocks)))
-
-
-def depthwise_separable(channels: tuple[int, int], stride: int, style: BlockStyle) -> nn.Sequential:
-    """Return a 3x3 depthwise and a 1x1 pointwise convolution, each with normalization and activation (section 3.1)."""
-    block = nn.Sequential()
-    block.depthwise = conv_block((channels[0], channels[0]), style, 3, stride, groups=channels[0])
-    block.pointwise = conv_block(channels, style)
-    return block
-
-
 class MobileNetV1(Classifier):
     """MobileNetV1: maps normalized RGB [N,3,H,W], H and W at least 32, to logits [N,classes].
 
@@ -53,16 +38,14 @@ class MobileNetV1(Classifier):
     """
 
     def __init__(
-        self, width: float = 1.0, options: NetworkOptions | None = None, blocks: Blocks = BLOCKS
+        self, width: float = 1.0, options: NetworkOptions = NetworkOptions(), blocks: Blocks = BLOCKS
     ) -> None:
-        options = options or NetworkOptions()
         style = BlockStyle(options.padding, options.epsilon)
-        plan = v1_channel_plan(width, blocks)
+        plan = channel_plan(width, blocks)
         features = nn.Sequential(conv_block((3, plan[0]), style, kernel=3, stride=2))
         for index, (_, stride) in enumerate(blocks):
             features.append(self.block((plan[index], plan[index + 1]), stride, style))
-        dropout = DROPOUT if options.dropout is None else options.dropout
-        super().__init__(features, plan[-1], dropout, options)
+        super().__init__(features, plan[-1], DROPOUT, options)
 
     @staticmethod
     def block(channels: tuple[int, int], stride: int, style: BlockStyle) -> nn.Sequential:
@@ -70,11 +53,22 @@ class MobileNetV1(Classifier):
         return depthwise_separable(channels, stride, style)
 
 
-# ==== edgenet.zoo.mobilenet_v1_compared
-# Two modified MobileNetV1 networks that its paper compares it with (arXiv 1704.04861, section 4.1).
+def channel_plan(width: float, blocks: Blocks = BLOCKS) -> tuple[int, ...]:
+    """Return the output channels of the first convolution and of every block."""
+    return tuple(scaled(channels, width) for channels in (STEM, *(block[0] for block in blocks)))
 
-# "5 layers of separable filters with feature size 14 x 14 x 512 are removed" (section 4.1).
-SHALLOW_BLOCKS = tuple(block for block in BLOCKS if block != (512, 1))
+
+def scaled(channels: int, width: float) -> int:
+    """Return the number of channels at a width multiplier; like TF-slim's V1, it rounds down, but not below 8."""
+    return max(int(channels * width), 8)
+
+
+def depthwise_separable(channels: tuple[int, int], stride: int, style: BlockStyle) -> nn.Sequential:
+    """Return a 3x3 depthwise and a 1x1 pointwise convolution, each with normalization and activation (section 3.1)."""
+    block = nn.Sequential()
+    block.depthwise = conv_block((channels[0], channels[0]), style, 3, stride, groups=channels[0])
+    block.pointwise = conv_block(channels, style)
+    return block
 
 
 class FullMobileNet(MobileNetV1):
@@ -95,5 +89,6 @@ class ShallowMobileNet(MobileNetV1):
     It maps normalized RGB [N,3,H,W], H and W at least 32, to logits [N,classes].
     """
 
-    def __init__(self, width: float = 1.0, options: NetworkOptions | None = None) -> None:
-        super().__init__(width, options, SHALLOW_BLOCKS)
+    def __init__(self, width: float = 1.0, options: NetworkOptions = NetworkOptions()) -> None:
+        # "5 layers of separable filters with feature size 14 x 14 x 512 are removed" (section 4.1).
+        super().__init__(width, options, tuple(block for block in BLOCKS if block != (512, 1)))

@@ -1,4 +1,4 @@
-"""MobileNetV2 (arXiv 1801.04381, table 2)."""
+"""MobileNetV2 (arXiv 1801.04381, table 2), and the rounding of channel numbers that V3 and V4 share with it."""
 
 from __future__ import annotations
 
@@ -21,13 +21,25 @@ STAGES = (
 DROPOUT = 0.2
 
 
-def make_divisible(channels: float, divisor: int = 8) -> int:
-    """Round to the nearest multiple of `divisor`, but never below 90 % of `channels` (the authors' rule)."""
-    rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
-    return rounded + divisor if rounded < 0.9 * channels else rounded
+class MobileNetV2(Classifier):
+    """MobileNetV2: maps normalized RGB [N,3,H,W], H and W at least 32, to logits [N,classes].
+
+    Args:
+        width: the paper's width multiplier.
+        options: torchvision's weights need padding "symmetric" and epsilon 1e-5, with which they were trained.
+    """
+
+    def __init__(self, width: float = 1.0, options: NetworkOptions = NetworkOptions()) -> None:
+        style = BlockStyle(options.padding, options.epsilon)
+        plan = channel_plan(width)
+        features = nn.Sequential(conv_block((3, plan[0]), style, kernel=3, stride=2))
+        for index, (expansion, stride) in enumerate(bottleneck_shapes()):
+            features.append(InvertedResidual((plan[index], plan[index + 1]), expansion, stride, style))
+        features.append(conv_block((plan[-2], plan[-1]), style))
+        super().__init__(features, plan[-1], DROPOUT, options)
 
 
-def v2_channel_plan(width: float) -> tuple[int, ...]:
+def channel_plan(width: float) -> tuple[int, ...]:
     """Return the output channels of the first convolution, the 17 bottlenecks and the last convolution.
 
     The last convolution never has fewer than 1280 channels (section 6.1).
@@ -39,6 +51,12 @@ def v2_channel_plan(width: float) -> tuple[int, ...]:
 def bottleneck_shapes() -> tuple[tuple[int, int], ...]:
     """Return expansion factor and stride of each of the 17 bottlenecks."""
     return tuple((t, s if repetition == 0 else 1) for t, _, n, s in STAGES for repetition in range(n))
+
+
+def make_divisible(channels: float, divisor: int = 8) -> int:
+    """Round to the nearest multiple of `divisor`, but never below 90 % of `channels` (the authors' rule)."""
+    rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * channels else rounded
 
 
 class InvertedResidual(nn.Module):
@@ -61,23 +79,3 @@ class InvertedResidual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map [N,C,H,W] to [N,C',ceil(H/stride),ceil(W/stride)]."""
         return x + self.layers(x) if self.residual else self.layers(x)
-
-
-class MobileNetV2(Classifier):
-    """MobileNetV2: maps normalized RGB [N,3,H,W], H and W at least 32, to logits [N,classes].
-
-    Args:
-        width: the paper's width multiplier.
-        options: torchvision's weights need padding "symmetric" and epsilon 1e-5, with which they were trained.
-    """
-
-    def __init__(self, width: float = 1.0, options: NetworkOptions | None = None) -> None:
-        options = options or NetworkOptions()
-        style = BlockStyle(options.padding, options.epsilon)
-        plan = v2_channel_plan(width)
-        features = nn.Sequential(conv_block((3, plan[0]), style, kernel=3, stride=2))
-        for index, (expansion, stride) in enumerate(bottleneck_shapes()):
-            features.append(InvertedResidual((plan[index], plan[index + 1]), expansion, stride, style))
-        features.append(conv_block((plan[-2], plan[-1]), style))
-        dropout = DROPOUT if options.dropout is None else options.dropout
-        super().__init__(features, plan[-1], dropout, options)

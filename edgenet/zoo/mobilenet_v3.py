@@ -18,8 +18,6 @@ from edgenet.zoo.layers import BlockStyle, LayerPadding, conv_block, convolution
 from edgenet.zoo.mobilenet_v2 import make_divisible
 
 STEM = 16
-# "squeeze-and-excite [...] fixed to be 1/4 of the number of channels in expansion layer" (section 5.3).
-SQUEEZE = 4
 DROPOUT = 0.2
 
 
@@ -107,6 +105,63 @@ SMALL = Design(
 LARGE_MINIMALISTIC, SMALL_MINIMALISTIC = LARGE.minimalistic(), SMALL.minimalistic()
 
 
+class MobileNetV3(Classifier):
+    """MobileNetV3: maps normalized RGB [N,3,H,W], H and W at least 32, to logits [N,classes].
+
+    At 32 pixels the last map is 1x1.
+
+    Args:
+        design: the layout: `LARGE`, `SMALL` or a minimalistic form.
+        width: the paper's width multiplier.
+        options: the number of classes, dropout, padding and so on.
+    """
+
+    def __init__(
+        self, design: Design = LARGE, width: float = 1.0, options: NetworkOptions = NetworkOptions()
+    ) -> None:
+        style = BlockStyle(options.padding, options.epsilon, activation_class(design.swish))
+        channels = make_divisible(STEM * width)
+        features = nn.Sequential(conv_block((3, channels), style, kernel=3, stride=2))
+        for row in design.bottlenecks:
+            outputs = make_divisible(row.outputs * width)
+            features.append(InvertedResidual((channels, outputs), row, style))
+            channels = outputs
+        last, wide = make_divisible(design.last * width), make_divisible(design.head * max(width, 1.0))
+        features.append(conv_block((channels, last), style))
+        # "NBN" in the tables means that the layers after the pooling have no batch normalization.
+        head = nn.Sequential(convolution((last, wide), style.padding, bias=True), style.activation())
+        super().__init__(features, wide, DROPOUT, options, head)
+
+
+class InvertedResidual(nn.Module):
+    """A bottleneck: 1x1 expansion, depthwise convolution, squeeze-and-excite, and 1x1 projection without activation.
+
+    Its input is added to the result if both have the same shape. With an expansion of 1 there is no expanding
+    convolution. Source: section 5.3 and figure 4.
+    """
+
+    def __init__(self, channels: tuple[int, int], row: Bottleneck, style: BlockStyle) -> None:
+        super().__init__()
+        style = replace(style, activation=activation_class(row.swish))
+        hidden = make_divisible(channels[0] * row.expansion)
+        self.residual = row.stride == 1 and channels[0] == channels[1]
+        self.layers = nn.Sequential()
+        if hidden != channels[0]:
+            self.layers.expand = conv_block((channels[0], hidden), style)
+        self.layers.depthwise = conv_block((hidden, hidden), style, row.kernel, row.stride, groups=hidden)
+        if row.squeeze:
+            self.layers.squeeze = SqueezeExcite(hidden, style.padding)
+        self.layers.project = conv_block((hidden, channels[1]), style, activate=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [N,C,H,W] to [N,C',ceil(H/stride),ceil(W/stride)]."""
+        return x + self.layers(x) if self.residual else self.layers(x)
+
+
+# "squeeze-and-excite [...] fixed to be 1/4 of the number of channels in expansion layer" (section 5.3).
+SQUEEZE = 4
+
+
 class SqueezeExcite(nn.Module):
     """Multiplies each channel by a gate between 0 and 1, computed from the means of all channels (section 5.3).
 
@@ -130,61 +185,6 @@ class SqueezeExcite(nn.Module):
         return x * self.gate(self.expand(squeezed))
 
 
-class InvertedResidual(nn.Module):
-    """A bottleneck: 1x1 expansion, depthwise convolution, squeeze-and-excite, and 1x1 projection without activation.
-
-    Its input is added to the result if both have the same shape. With an expansion of 1 there is no expanding
-    convolution. Source: section 5.3 and figure 4.
-    """
-
-    def __init__(self, channels: tuple[int, int], row: Bottleneck, style: BlockStyle) -> None:
-        super().__init__()
-        style = replace(style, activation=activation(row.swish))
-        hidden = make_divisible(channels[0] * row.expansion)
-        self.residual = row.stride == 1 and channels[0] == channels[1]
-        self.layers = nn.Sequential()
-        if hidden != channels[0]:
-            self.layers.expand = conv_block((channels[0], hidden), style)
-        self.layers.depthwise = conv_block((hidden, hidden), style, row.kernel, row.stride, groups=hidden)
-        if row.squeeze:
-            self.layers.squeeze = SqueezeExcite(hidden, style.padding)
-        self.layers.project = conv_block((hidden, channels[1]), style, activate=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map [N,C,H,W] to [N,C',ceil(H/stride),ceil(W/stride)]."""
-        return x + self.layers(x) if self.residual else self.layers(x)
-
-
-def activation(swish: bool) -> Callable[[], nn.Module]:
+def activation_class(swish: bool) -> Callable[[], nn.Module]:
     """Return the class of the activation: hard-swish (section 5.2) or ReLU."""
     return nn.Hardswish if swish else nn.ReLU
-
-
-class MobileNetV3(Classifier):
-    """MobileNetV3: maps normalized RGB [N,3,H,W], H and W at least 32, to logits [N,classes].
-
-    At 32 pixels the last map is 1x1.
-
-    Args:
-        design: the layout: `LARGE`, `SMALL` or a minimalistic form.
-        width: the paper's width multiplier.
-        options: the number of classes, dropout, padding and so on.
-    """
-
-    def __init__(
-        self, design: Design = LARGE, width: float = 1.0, options: NetworkOptions | None = None
-    ) -> None:
-        options = options or NetworkOptions()
-        style = BlockStyle(options.padding, options.epsilon, activation(design.swish))
-        channels = make_divisible(STEM * width)
-        features = nn.Sequential(conv_block((3, channels), style, kernel=3, stride=2))
-        for row in design.bottlenecks:
-            outputs = make_divisible(row.outputs * width)
-            features.append(InvertedResidual((channels, outputs), row, style))
-            channels = outputs
-        last, wide = make_divisible(design.last * width), make_divisible(design.head * max(width, 1.0))
-        features.append(conv_block((channels, last), style))
-        # "NBN" in the tables means that the layers after the pooling have no batch normalization.
-        head = nn.Sequential(convolution((last, wide), style.padding, bias=True), style.activation())
-        dropout = DROPOUT if options.dropout is None else options.dropout
-        super().__init__(features, wide, dropout, options, head)

@@ -106,6 +106,49 @@ MEDIUM: tuple[Row, ...] = (
 )
 
 
+class MobileNetV4Conv(Classifier):
+    """MobileNetV4-Conv: maps normalized RGB [N,3,H,W], H and W at least 32, to logits [N,classes].
+
+    At 32 pixels the last map is 1x1.
+
+    Args:
+        rows: `SMALL` or `MEDIUM`.
+        width: the width multiplier. The paper has only 1. Other widths scale the channels as in MobileNetV2, but the
+            layer after the pooling never gets narrower.
+        options: the number of classes, dropout, padding and so on.
+    """
+
+    def __init__(
+        self, rows: tuple[Row, ...] = SMALL, width: float = 1.0, options: NetworkOptions = NetworkOptions()
+    ) -> None:
+        style = BlockStyle(options.padding, options.epsilon, nn.ReLU)
+        channels = make_divisible(STEM * width)
+        features = nn.Sequential(conv_block((3, channels), style, kernel=3, stride=2))
+        for row in rows:
+            outputs = make_divisible(row.outputs * width)
+            features.append(block(channels, outputs, row, style))
+            channels = outputs
+        last, wide = make_divisible(LAST * width), make_divisible(HEAD * max(width, 1.0))
+        features.append(conv_block((channels, last), style))
+        head = conv_block((last, wide), style)
+        super().__init__(features, wide, DROPOUT, options, head)
+
+
+def block(inputs: int, outputs: int, row: Row, style: BlockStyle) -> nn.Module:
+    """Return the block that a row of the tables describes, for the given numbers of input and output channels."""
+    match row:
+        case Conv():
+            return conv_block((inputs, outputs), style, row.kernel, row.stride)
+        case Fused():
+            hidden = make_divisible(inputs * row.expansion)
+            fused = nn.Sequential()
+            fused.expand = conv_block((inputs, hidden), style, 3, row.stride)
+            fused.project = conv_block((hidden, outputs), style, activate=False)
+            return fused
+        case Universal():
+            return UniversalInvertedBottleneck((inputs, outputs), row, style)
+
+
 class UniversalInvertedBottleneck(nn.Module):
     """Depthwise convolution, 1x1 expansion, depthwise convolution, and 1x1 projection without activation.
 
@@ -133,48 +176,3 @@ class UniversalInvertedBottleneck(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map [N,C,H,W] to [N,C',ceil(H/stride),ceil(W/stride)]."""
         return x + self.layers(x) if self.residual else self.layers(x)
-
-
-def block(inputs: int, outputs: int, row: Row, style: BlockStyle) -> nn.Module:
-    """Return the block that a row of the tables describes, for the given numbers of input and output channels."""
-    match row:
-        case Conv():
-            return conv_block((inputs, outputs), style, row.kernel, row.stride)
-        case Fused():
-            hidden = make_divisible(inputs * row.expansion)
-            fused = nn.Sequential()
-            fused.expand = conv_block((inputs, hidden), style, 3, row.stride)
-            fused.project = conv_block((hidden, outputs), style, activate=False)
-            return fused
-        case Universal():
-            return UniversalInvertedBottleneck((inputs, outputs), row, style)
-
-
-class MobileNetV4Conv(Classifier):
-    """MobileNetV4-Conv: maps normalized RGB [N,3,H,W], H and W at least 32, to logits [N,classes].
-
-    At 32 pixels the last map is 1x1.
-
-    Args:
-        rows: `SMALL` or `MEDIUM`.
-        width: the width multiplier. The paper has only 1. Other widths scale the channels as in MobileNetV2, but the
-            layer after the pooling never gets narrower.
-        options: the number of classes, dropout, padding and so on.
-    """
-
-    def __init__(
-        self, rows: tuple[Row, ...] = SMALL, width: float = 1.0, options: NetworkOptions | None = None
-    ) -> None:
-        options = options or NetworkOptions()
-        style = BlockStyle(options.padding, options.epsilon, nn.ReLU)
-        channels = make_divisible(STEM * width)
-        features = nn.Sequential(conv_block((3, channels), style, kernel=3, stride=2))
-        for row in rows:
-            outputs = make_divisible(row.outputs * width)
-            features.append(block(channels, outputs, row, style))
-            channels = outputs
-        last, wide = make_divisible(LAST * width), make_divisible(HEAD * max(width, 1.0))
-        features.append(conv_block((channels, last), style))
-        head = conv_block((last, wide), style)
-        dropout = DROPOUT if options.dropout is None else options.dropout
-        super().__init__(features, wide, dropout, options, head)

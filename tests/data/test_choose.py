@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from edgenet.data.loading import choose, choose_with_spare, digest, evenly, load_all
+from edgenet.data.loading import choose, choose_with_spare, contents_digest, evenly, load_all
 from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError
 
@@ -21,8 +21,8 @@ def test_names_order_and_packing_do_not_matter(tree, zipped, photo):
     other = open_photos(zipped({f"set/{'ab'[i % 2]}/{97 * i % 31:02}.jpg": photo(i) for i in range(30)}))
     assert folder.names != other.names
     assert _contents(choose(folder, 7)) == _contents(choose(other, 7))
-    assert digest(folder) == digest(other)
-    assert digest(choose(folder, 7)) == digest(choose(other, 7)) != digest(folder)
+    assert contents_digest(folder) == contents_digest(other)
+    assert contents_digest(choose(folder, 7)) == contents_digest(choose(other, 7)) != contents_digest(folder)
     assert np.array_equal(load_all(choose(folder, 7), 24).images, load_all(choose(other, 7), 24).images)
 
 
@@ -50,11 +50,11 @@ def test_labels_stay_with_their_photos(tree, photo):
 
 def test_digest_changes_with_one_byte_and_with_a_repeat(tree, photo):
     files = {"a.jpg": photo(1), "b.jpg": photo(2)}
-    before = digest(open_photos(tree(files)))
+    before = contents_digest(open_photos(tree(files)))
     hashes = sorted(hashlib.sha256(data).digest() for data in files.values())
     assert before == hashlib.sha256(b"".join(hashes)).hexdigest()
-    assert digest(open_photos(tree(files | {"b.jpg": photo(2) + b"\0"}))) != before
-    assert digest(open_photos(tree(files | {"c.jpg": photo(2)}))) != before
+    assert contents_digest(open_photos(tree(files | {"b.jpg": photo(2) + b"\0"}))) != before
+    assert contents_digest(open_photos(tree(files | {"c.jpg": photo(2)}))) != before
 
 
 def test_evenly():

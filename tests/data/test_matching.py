@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgenet.data.loading import corresponding, outputs_for
+from edgenet.data.labels import matching_outputs, outputs_for
 from edgenet.errors import EdgenetError
 from edgenet.zoo.readers import labels_for
 
@@ -68,19 +68,19 @@ def test_what_does_not_fit_is_refused(names: list[str], labels: list[str], found
 
 def test_networks_with_and_without_background_correspond() -> None:
     with_background, without = labels_for(1001), labels_for(1000)
-    assert corresponding(with_background, without) == [None, *range(1000)]
-    assert corresponding(without, with_background) == list(range(1, 1001))
-    assert corresponding(with_background, with_background) == list(range(1001))
+    assert matching_outputs(with_background, without) == [None, *range(1000)]
+    assert matching_outputs(without, with_background) == list(range(1, 1001))
+    assert matching_outputs(with_background, with_background) == list(range(1001))
 
 
 def test_networks_with_classes_in_another_order_correspond_by_name() -> None:
-    assert corresponding(PETS, ["dog", "cat", "hamster"]) == [1, 0, 2]
+    assert matching_outputs(PETS, ["dog", "cat", "hamster"]) == [1, 0, 2]
 
 
 def test_networks_without_names_correspond_by_number() -> None:
-    assert corresponding(PETS, ["class 0", "class 1", "class 2"]) == [0, 1, 2]
+    assert matching_outputs(PETS, ["class 0", "class 1", "class 2"]) == [0, 1, 2]
 
 
 def test_networks_of_different_sizes_share_what_has_the_same_name() -> None:
-    assert corresponding(PETS, ["dog", "wolf"]) == [None, 0, None]
-    assert corresponding(["dog", "wolf"], ["background", *PETS]) == [2, None]
+    assert matching_outputs(PETS, ["dog", "wolf"]) == [None, 0, None]
+    assert matching_outputs(["dog", "wolf"], ["background", *PETS]) == [2, None]

@@ -7,18 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from edgenet_device.model_file import open_model
-from edgenet_device.runtime import Classifier, load_runtime
+from edgenet_device.classifier import Classifier
 from small_network import PHOTOS
 
 from edgenet.accuracy import wilson
-from edgenet.data.loading import choose, digest, load_all
+from edgenet.data.loading import choose, contents_digest, load_all
 from edgenet.data.photos import open_photos
 from edgenet.graph.executor import run
 from edgenet.workflows.calibration import (
     HOLD_OUT_EVERY,
     SPARE_PHOTOS,
-    Calibration,
     Fidelity,
     better_recipe,
     fidelity_warnings,
@@ -66,17 +64,17 @@ def test_the_manifest_names_the_photos_that_calibrated(made: Path, tmp_path: Pat
     """Of twelve, one judges and eleven calibrate; the hash is theirs, and so is the file."""
     folder = of(tmp_path / "twelve", 12)
     source, recipe = str(made / "small.safetensors"), "minmax"
-    result = convert(source, tmp_path / "a.tflite", Calibration(folder, 100, recipe))
+    result = convert(source, tmp_path / "a.tflite", calibration=folder, photos=100, recipe=recipe)
     assert result.quantization is not None
     assert result.fidelity is not None
     assert (result.quantization.calibration_count, result.fidelity.n) == (11, 1)
     in_order = choose(open_photos(folder), 12)
     calibrated = in_order.take([i for i in range(12) if i != HOLD_OUT_EVERY - 1])
-    assert result.quantization.calibration_sha256 == digest(calibrated)
+    assert result.quantization.calibration_sha256 == contents_digest(calibrated)
     (folder / in_order.names[HOLD_OUT_EVERY - 1]).unlink()
     shutil.copyfile(folder / in_order.names[0], folder / "again.jpg")  # counts once
     (folder / "broken.jpg").write_bytes(b"no photo")
-    again = convert(source, tmp_path / "b.tflite", Calibration(folder, 100, recipe))
+    again = convert(source, tmp_path / "b.tflite", calibration=folder, photos=100, recipe=recipe)
     assert again.quantization is not None
     assert again.quantization.calibration_count == 10  # of eleven, one judges again
 
@@ -86,7 +84,7 @@ def test_an_unreadable_photo_gives_its_place_to_a_spare_one(made: Path, tmp_path
     for number in range(6):
         (folder / f"broken{number}.jpg").write_bytes(b"no photo %d" % number)
     source = str(made / "small.safetensors")
-    result = convert(source, tmp_path / "a.tflite", Calibration(folder, 4, "minmax"))
+    result = convert(source, tmp_path / "a.tflite", calibration=folder, photos=4, recipe="minmax")
     assert result.quantization is not None
     assert result.fidelity is not None
     assert (result.quantization.calibration_count, result.fidelity.n) == (4, 2)
@@ -97,7 +95,7 @@ def test_figures_as_counted_with_the_file_itself(made: Path, tmp_path: Path) -> 
     """Agreement from LiteRT's scores beside torch's logits, on the photos that the rule leaves."""
     out = tmp_path / "net.tflite"
     source = str(made / "small.safetensors")
-    result = convert(source, out, Calibration(PHOTOS, 8, "minmax"))
+    result = convert(source, out, calibration=PHOTOS, photos=8, recipe="minmax")
     found = result.fidelity
     assert found is not None
     assert (found.n, found.held_out) == (SPARE_PHOTOS, True)
@@ -107,18 +105,16 @@ def test_figures_as_counted_with_the_file_itself(made: Path, tmp_path: Path) -> 
     spare = everything.take([left[k * len(left) // SPARE_PHOTOS] for k in range(SPARE_PHOTOS)])
     images = load_all(spare, 64).images
     real = run(open_source(source, SourceOptions()).graph, images)
-    classifier = Classifier(open_model(out), load_runtime())
+    classifier = Classifier(out, threads=1)
     best = []
     for image in images:
-        np.copyto(classifier.input_view(), image)
-        classifier.invoke()
-        best.append(int(classifier.scores().argmax()))
+        best.append(int(classifier.score_prepared(image).argmax()))
     assert found.agreeing == int((real.argmax(axis=1) == np.array(best)).sum())
     assert found.agreement == pytest.approx(100 * found.agreeing / SPARE_PHOTOS)
 
 
 def test_a_float_file_is_not_judged(made: Path, tmp_path: Path) -> None:
-    result = convert(str(made / "small.safetensors"), tmp_path / "net.tflite", None)
+    result = convert(str(made / "small.safetensors"), tmp_path / "net.tflite", float=True)
     assert (result.fidelity, result.measured, result.warnings) == (None, None, ())
 
 

@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from edgenet.errors import EdgenetError
-from edgenet.zoo import classic
 from edgenet.zoo.checkpoint import LoadedNetwork, save_checkpoint
+from edgenet.zoo.classic import alexnet_map_side
 from edgenet.zoo.layers import Branches
 from edgenet.zoo.readers import labels_for, load_network
-from edgenet.zoo.registry import build, parse_variant
+from edgenet.zoo.registry import ARCHITECTURES, build, parse_variant
 
 # Sides of the map wherever it changes, as the papers' tables give them.
 MAPS = {
@@ -44,8 +44,9 @@ def test_alexnets_matrix_reads_the_whole_map(resolution: int) -> None:
     with torch.device("meta"):
         network = build(f"alexnet_1.0_{resolution}", classes=4)
         assert network(torch.empty(1, 3, resolution, resolution)).shape == (1, 4)
-    assert classic.map_side(classic.ALEXNET_SMALLEST) == 1
-    assert classic.map_side(classic.ALEXNET_SMALLEST - 1) < 1
+    smallest = ARCHITECTURES["alexnet"].smallest
+    assert alexnet_map_side(smallest) == 1
+    assert alexnet_map_side(smallest - 1) < 1
 
 
 def test_alexnet_has_two_groups_where_it_had_two_cards() -> None:

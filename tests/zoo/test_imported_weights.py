@@ -15,11 +15,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from edgenet.errors import EdgenetError
-from edgenet.zoo.checkpoint import infer_width
 from edgenet.zoo.classifier import SLIM, TORCHVISION
-from edgenet.zoo.mobilenet_v1 import v1_channel_plan as v1_plan
-from edgenet.zoo.mobilenet_v2 import v2_channel_plan as v2_plan
-from edgenet.zoo.readers import load_slim_v1, load_torchvision_v2
+from edgenet.zoo.mobilenet_v1 import channel_plan as v1_plan
+from edgenet.zoo.mobilenet_v2 import channel_plan as v2_plan
+from edgenet.zoo.readers import infer_width, load_slim_v1, load_torchvision_v2
 from edgenet.zoo.registry import build
 from edgenet.zoo.weights import TORCHVISION_V2
 
