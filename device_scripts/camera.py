@@ -76,9 +76,9 @@ def main(arguments: list[str] | None = None) -> int:
         model=given.model,
         source=given.source,
         threads=given.threads,
-        watching=LabelOptions(given.top, given.threshold, given.smooth),
+        labels=LabelOptions(given.top, given.threshold, given.smooth),
         frames=given.frames,
-        wanted=OutputOptions(given.serve, given.record, given.window, given.json, given.state),
+        outputs=OutputOptions(given.serve, given.record, given.window, given.json, given.state),
     )
     return run_live(task, sys.stdout)
 

@@ -30,8 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run with these arguments (default: the process's own) and return the exit status."""
     given = parser().parse_args(arguments)
     # Imported late, so that --help is instant and a missing OpenCV is reported in one line.
-    from edgenet_device.camera_photos import collect_here
-    from edgenet_device.collecting import Collector, class_folder
+    from edgenet_device.collecting.camera_photos import collect_here
+    from edgenet_device.collecting.collector import Collector, class_folder
 
     return collect_here(
         Collector(class_folder(given.data, given.label)), given.source, given.every, given.count

@@ -6,25 +6,21 @@ from pathlib import Path
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
+from edgenet_device.classifier import Classifier
 from edgenet_device.frames.photos import read_photo
-from edgenet_device.model_file import open_model
 from edgenet_device.preprocess import prepare
-from edgenet_device.runtime import Classifier, load_runtime
 
 # scores.py MODEL PIXELS.npy SCORES.npy
 SCORES = """
 import sys
 from pathlib import Path
 import numpy as np
-from edgenet_device.model_file import open_model
-from edgenet_device.runtime import Classifier, load_runtime
+from edgenet_device.classifier import Classifier
 
-classifier = Classifier(open_model(Path(sys.argv[1])), load_runtime(), 1)
+classifier = Classifier(Path(sys.argv[1]), threads=1)
 found = []
 for pixels in np.load(sys.argv[2]):
-    classifier.input_view()[:] = pixels
-    classifier.invoke()
-    found.append(classifier.scores().copy())
+    found.append(classifier.score_prepared(pixels))
 np.save(sys.argv[3], np.array(found))
 """
 LAST_BITS = 1e-4
@@ -32,7 +28,7 @@ LAST_BITS = 1e-4
 
 def save_pixels(path: Path, model: Path, photos: list[Path]) -> None:
     """Keeps photos as the model gets them here, so that nothing but the network differs elsewhere."""
-    side = Classifier(open_model(model), load_runtime(), 1).size
+    side = Classifier(model, threads=1).size
     np.save(path, [prepare(read_photo(photo), side) for photo in photos])
 
 

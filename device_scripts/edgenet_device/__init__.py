@@ -1,1 +1,41 @@
-"""Scripts for the Raspberry Pi or phone: they need only numpy, a LiteRT runtime and OpenCV."""
+"""edgenet on the device: a network's labels for a camera's pictures, in a few lines of Python.
+
+    from edgenet_device import Camera, Classifier
+
+    classifier = Classifier("v2.edgenet")
+    for frame in Camera(0):
+        print(classifier.top(frame, 3))
+
+It needs only numpy, OpenCV and a LiteRT runtime, and Python 3.9 or newer. A name is imported when it is first
+used, so that importing the package costs nothing: the scripts beside it time their own cold start.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edgenet_device.classifier import Classifier as Classifier
+    from edgenet_device.errors import EdgenetError as EdgenetError
+    from edgenet_device.frames import Frame as Frame
+    from edgenet_device.frames.camera import Camera as Camera
+
+_MODULES = {
+    "Camera": "frames.camera",
+    "Classifier": "classifier",
+    "EdgenetError": "errors",
+    "Frame": "frames",
+}
+
+__all__ = ["Camera", "Classifier", "EdgenetError", "Frame"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_MODULES])

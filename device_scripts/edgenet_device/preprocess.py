@@ -14,8 +14,6 @@ Networks with a rectangular input are not supported: the square would have to be
 
 from __future__ import annotations
 
-import itertools
-
 import cv2
 import numpy as np
 
@@ -52,31 +50,42 @@ class CentreSquare:
         """Preprocess one frame into `rgb`, for instance a view of the interpreter's input tensor.
 
         Args:
-            bgr: uint8 [height, width, 3] of the shape given at construction.
+            bgr: uint8 BGR [height, width, 3] of the shape given at construction.
             rgb: uint8 [size, size, 3], contiguous; overwritten.
 
         Raises:
             EdgenetError: an array has another shape or type, or `rgb` is not contiguous.
         """
-        if bgr.dtype != np.uint8 or bgr.shape != (*self.frame_shape, 3):
+        self._check(bgr, rgb)
+        cv2.cvtColor(self._resized(bgr, self._small), cv2.COLOR_BGR2RGB, dst=rgb)
+
+    def write_rgb(self, picture: np.ndarray, rgb: np.ndarray) -> None:
+        """Do the same as `write` for a picture that is uint8 RGB, to the same result."""
+        self._check(picture, rgb)
+        self._resized(picture, rgb)
+
+    def _check(self, picture: np.ndarray, rgb: np.ndarray) -> None:
+        if picture.dtype != np.uint8 or picture.shape != (*self.frame_shape, 3):
             raise EdgenetError(
-                f"the frame is {bgr.dtype} {list(bgr.shape)}, expected uint8 {[*self.frame_shape, 3]}",
-                "give BGR frames of one size",
+                f"the frame is {picture.dtype} {list(picture.shape)}, expected uint8 {[*self.frame_shape, 3]}",
+                "give frames of one size",
             )
         # OpenCV would silently write to a new array if the destination did not fit.
         if rgb.dtype != np.uint8 or rgb.shape != self._small.shape or not rgb.flags.c_contiguous:
             raise EdgenetError(
                 f"the input tensor is {rgb.dtype} {list(rgb.shape)}", "use a uint8 [1, H, H, 3] network"
             )
-        square = bgr[self._rows, self._columns]
+
+    def _resized(self, picture: np.ndarray, into: np.ndarray) -> np.ndarray:
+        """Do steps 1 to 3, which treat all channels alike."""
+        square = picture[self._rows, self._columns]
         for half in self._halves:
             side = half.shape[0]
             # OpenCV's area averaging by exactly 2 computes this mean, and uses vector instructions.
             square = cv2.resize(
                 square[: 2 * side, : 2 * side], (side, side), dst=half, interpolation=cv2.INTER_AREA
             )
-        small = cv2.resize(square, (self.size, self.size), dst=self._small, interpolation=cv2.INTER_LINEAR)
-        cv2.cvtColor(small, cv2.COLOR_BGR2RGB, dst=rgb)
+        return cv2.resize(square, (self.size, self.size), dst=into, interpolation=cv2.INTER_LINEAR)
 
 
 def _halved(side: int, size: int) -> list[int]:
@@ -109,34 +118,3 @@ def prepare(bgr: np.ndarray, size: int) -> np.ndarray:
     rgb = np.empty((1, size, size, 3), np.uint8)
     CentreSquare(bgr.shape[:2], size).write(bgr, rgb[0])
     return rgb
-
-
-# ==== device_scripts.topk
-# Finds the k best classes, by the project's rule for ties: of equal scores, the lower index comes first.
-
-
-def top_k(scores: np.ndarray, k: int) -> list[tuple[int, float]]:
-    """Return the k highest scores with their classes.
-
-    About 1.4 % of photos tie on the best int8 logit, so the order of equal scores must be fixed, not left to
-    a sort.
-
-    Args:
-        scores: [classes], any real type; NaN ranks last.
-        k: how many; all classes if there are fewer.
-
-    Returns:
-        (class index, score) from best to worst; equal scores by rising class index.
-    """
-    left = np.where(np.isnan(scores), -np.inf, scores)
-    best: list[int] = []
-    # argmax returns the first of equal scores; for a small k, a few argmax calls are faster than a sort.
-    while len(best) < min(k, left.size):
-        index = int(left.argmax())
-        if left[index] == -np.inf:  # only NaN and -inf remain: they rank last, by rising index
-            rest = (other for other in range(left.size) if other not in best)
-            best.extend(itertools.islice(rest, min(k, left.size) - len(best)))
-            break
-        best.append(index)
-        left[index] = -np.inf
-    return [(index, float(scores[index])) for index in best]

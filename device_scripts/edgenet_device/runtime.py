@@ -1,4 +1,4 @@
-"""The LiteRT runtime, which every report names, and a classifier that uses it.
+"""The LiteRT runtime, which every report names, and which part of a network its delegate runs.
 
 The runtime is `ai-edge-litert` where that works, else `tflite-runtime` (32-bit Raspberry Pi OS, Python 3.9),
 which needs numpy below 2.
@@ -79,55 +79,6 @@ def make_interpreter(runtime: Runtime, model: ModelFile, threads: int) -> Any:
     return interpreter
 
 
-class Classifier:
-    """A network with edgenet's layout: its input is uint8 RGB [1,H,H,3], its output is float32 [1,classes].
-
-    For each frame, write into `input_view()` without keeping the view, call `invoke()`, then `scores()`.
-
-    Args:
-        model: from `open_model`.
-        runtime: from `load_runtime`.
-        threads: threads of the interpreter, at least 1.
-
-    Attributes:
-        size: side of the input, pixels.
-        labels: one label per output; "class N" where the model carries none.
-        delegate: what was delegated.
-
-    Raises:
-        EdgenetError: the model cannot be loaded, has another layout, or its labels and outputs differ in
-            number.
-    """
-
-    def __init__(self, model: ModelFile, runtime: Runtime, threads: int = 1) -> None:
-        self.model = model
-        self.runtime = runtime
-        self.threads = threads
-        self._interpreter = make_interpreter(runtime, model, threads)
-        self._input, self.size = _input_contract(self._interpreter, model)
-        self._output, classes = _output_contract(self._interpreter, model)
-        if model.labels and len(model.labels) != classes:
-            raise EdgenetError(
-                f"{model.path} has {len(model.labels)} labels for {classes} outputs",
-                "convert it with its own labels",
-            )
-        self.labels = model.labels or tuple(f"class {index}" for index in range(classes))
-        self.delegate = find_delegate(self._interpreter)
-        self._input_tensor = self._interpreter.tensor(self._input)
-
-    def input_view(self) -> np.ndarray:
-        """Return the input tensor itself, uint8 [H, H, 3]; drop it before `invoke`, which may move it."""
-        return self._input_tensor()[0]
-
-    def invoke(self) -> None:
-        """Run the network on the input tensor."""
-        self._interpreter.invoke()
-
-    def scores(self) -> np.ndarray:
-        """Return a copy of the scores of the last `invoke`, float32 [classes]."""
-        return self._interpreter.get_tensor(self._output)[0]
-
-
 def _version(name: str, package: str) -> str | None:
     stated = getattr(importlib.import_module(package), "__version__", None)
     if stated:
@@ -136,51 +87,6 @@ def _version(name: str, package: str) -> str | None:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return None
-
-
-def _details(ask: Any, model: ModelFile) -> list[dict[str, Any]]:
-    """Return the interpreter's description of its inputs or outputs; refuse names that it cannot decode."""
-    try:
-        return ask()
-    except UnicodeDecodeError:
-        raise EdgenetError(
-            f"{model.path} has tensor names that are not UTF-8: it is damaged", "copy it again"
-        ) from None
-
-
-def _only(details: list[dict[str, Any]], what: str, model: ModelFile) -> dict[str, Any]:
-    if len(details) != 1:
-        raise EdgenetError(
-            f"{model.path} has {len(details)} {what}s, expected one", "give an image classifier"
-        )
-    return details[0]
-
-
-def _input_contract(interpreter: Any, model: ModelFile) -> tuple[int, int]:
-    """Return (tensor index, side in pixels) of the input; refuse any other layout."""
-    detail = _only(_details(interpreter.get_input_details, model), "input", model)
-    shape, kind = [int(n) for n in detail["shape"]], np.dtype(detail["dtype"])
-    fits = kind == np.uint8 and len(shape) == 4 and shape[0] == 1 and shape[1] == shape[2] and shape[3] == 3
-    if not fits:
-        raise EdgenetError(
-            f"{model.path} takes {kind} {shape}, expected uint8 [1, H, H, 3]", "convert with edgenet"
-        )
-    return detail["index"], shape[1]
-
-
-def _output_contract(interpreter: Any, model: ModelFile) -> tuple[int, int]:
-    """Return (tensor index, number of classes) of the output; refuse any other layout."""
-    detail = _only(_details(interpreter.get_output_details, model), "output", model)
-    shape, kind = [int(n) for n in detail["shape"]], np.dtype(detail["dtype"])
-    if kind != np.float32 or len(shape) != 2 or shape[0] != 1:
-        raise EdgenetError(
-            f"{model.path} gives {kind} {shape}, expected float32 [1, N]", "convert with edgenet"
-        )
-    return detail["index"], shape[1]
-
-
-# ==== device_scripts.delegate
-# Finds which part of the network a delegate runs, as far as the Python interpreter reports it.
 
 
 @dataclass(frozen=True)

@@ -20,13 +20,11 @@ def main(arguments: list[str] | None = None) -> int:
     shape = argparse.ArgumentParser(prog="try_model.py", description=__doc__.partition("\n")[0])
     shape.add_argument("model", metavar="MODEL", type=Path, help=".tflite file or .edgenet bundle")
     given = shape.parse_args(arguments)
+    # Imported late, so that a missing numpy is reported in one line.
+    from edgenet_device.classifier import Classifier
     from edgenet_device.errors import EdgenetError
-    from edgenet_device.model_file import (
-        open_model,  # imported late, so that a missing numpy is reported in one line
-    )
-    from edgenet_device.runtime import Classifier, load_runtime
 
-    classifier = Classifier(open_model(given.model), load_runtime())
+    classifier = Classifier(given.model, threads=1)
     classifier.input_view()[:] = 127
     classifier.invoke()
     # Without OpenCV the model still runs, but no photos or cameras can be read.
@@ -35,14 +33,14 @@ def main(arguments: list[str] | None = None) -> int:
             import cv2  # noqa: F401
         except ImportError as error:
             raise EdgenetError(f"OpenCV cannot be imported: {error}", "install OpenCV again") from None
-    told = {
+    facts = {
         "size": classifier.size,
         "classes": len(classifier.scores()),
         "runtime": classifier.runtime.name,
         "version": classifier.runtime.version,
         "delegate": classifier.delegate.describe(),
     }
-    print(json.dumps(told))
+    print(json.dumps(facts))
     return 0
 
 

@@ -42,7 +42,7 @@ from itertools import combinations
 
 import cv2
 import numpy as np
-from edgenet_device.collecting import difference_hash
+from edgenet_device.collecting.collector import difference_hash
 from numpy.typing import NDArray
 
 from edgenet.data.loading import evenly

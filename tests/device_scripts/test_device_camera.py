@@ -16,15 +16,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from edgenet_device.frames import newest as newest_room
+from edgenet_device.frames import Frame
+from edgenet_device.frames import camera as camera_room
+from edgenet_device.frames.camera import EveryFrame, NewestFrame, reopened_frames
 from edgenet_device.frames.files import is_live, read_frames, without_password
-from edgenet_device.frames.frame import Frame
-from edgenet_device.frames.newest import EveryFrame, NewestFrame
-from edgenet_device.live import source
 from edgenet_device.live.loop import FrameResult, Smoother
 from edgenet_device.live.page import LivePage, parse_address
 from edgenet_device.live.screen import screen_lines
-from edgenet_device.live.source import reopened_frames
 from model_files import Run
 
 from edgenet.errors import EdgenetError
@@ -73,7 +71,7 @@ def test_a_source_that_fails_is_told() -> None:
 
 
 def test_silence_is_told_until_a_frame_comes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(newest_room, "SILENCE_SECONDS", 0.05)
+    monkeypatch.setattr(camera_room, "SILENCE_SECONDS", 0.05)
     told: list[float] = []
 
     def late() -> Iterator[Frame]:
@@ -100,7 +98,7 @@ def test_every_frame_of_a_file_is_seen(video: Path) -> None:
 
 
 def test_a_camera_that_is_unplugged_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source, "PAUSES", (0.01,))
+    monkeypatch.setattr(camera_room, "PAUSES", (0.01,))
     opened, notes = [], []
 
     def open_frames() -> Iterator[Frame]:
@@ -126,7 +124,7 @@ def test_a_camera_that_is_unplugged_is_waited_for(monkeypatch: pytest.MonkeyPatc
 
 def test_fifty_disconnects_lose_no_frame_and_no_camera(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stand-in for a camera with a loose cable: what came before each failure is seen, and all is closed."""
-    monkeypatch.setattr(source, "PAUSES", (0.001,))
+    monkeypatch.setattr(camera_room, "PAUSES", (0.001,))
     opened = closed = 0
     notes: list[str] = []
 
@@ -164,7 +162,7 @@ def test_waiting_ends_when_the_program_does() -> None:
         raise EdgenetError("gone", "back?")
 
     began = time.monotonic()
-    assert len(list(reopened_frames(frames, lambda text: None, stop.is_set))) == 1
+    assert len(list(reopened_frames(frames, lambda text: None, stop))) == 1
     assert time.monotonic() - began < 2
 
 

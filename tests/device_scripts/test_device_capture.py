@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from edgenet_device.collecting import (
+from edgenet_device.collecting.collector import (
     ALIKE,
     BLURRED,
     BLURRED_BELOW,
@@ -18,7 +18,7 @@ from edgenet_device.collecting import (
     Photo,
     class_folder,
     collect,
-    looked_at,
+    measuring_grey,
     sharpness,
 )
 from model_files import Run
@@ -48,8 +48,8 @@ def test_a_plain_label_is_a_folder(label: str, tmp_path: Path) -> None:
 
 def test_blurred_photos_are_told_from_sharp_ones() -> None:
     """The figures that BLURRED_BELOW was chosen by, on other photos."""
-    sharp = [sharpness(looked_at(photo(number))) for number in range(40)]
-    blurred = [sharpness(cv2.GaussianBlur(looked_at(photo(number)), (0, 0), 2)) for number in range(40)]
+    sharp = [sharpness(measuring_grey(photo(number))) for number in range(40)]
+    blurred = [sharpness(cv2.GaussianBlur(measuring_grey(photo(number)), (0, 0), 2)) for number in range(40)]
     assert sum(value < BLURRED_BELOW for value in sharp) <= 2
     assert sum(value < BLURRED_BELOW for value in blurred) >= 38
 
@@ -88,7 +88,7 @@ def test_the_script_and_what_it_refuses(run_copied: Run, tmp_path: Path) -> None
 
 def test_photos_are_sent_as_they_were_seen(run_copied: Run, tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "one.png"), photo(3))
-    done = run_copied("edgenet_device.send_photos", tmp_path / "one.png")
+    done = run_copied("edgenet_device.collecting.send_photos", tmp_path / "one.png")
     (sent,) = map(json.loads, done.stdout.splitlines())
     jpeg = np.frombuffer(base64.b64decode(sent["jpeg"]), np.uint8)
     difference = np.abs(cv2.imdecode(jpeg, cv2.IMREAD_COLOR).astype(int) - photo(3))

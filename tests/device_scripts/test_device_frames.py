@@ -17,26 +17,27 @@ GREY = np.full((48, 64, 3), 120, np.uint8)
 
 
 def test_video_frames_come_in_order(video: Path) -> None:
-    seen = [(name, int(frame.mean((0, 1)).argmax())) for name, frame, _ in read_frames(str(video))]
+    frames = read_frames(str(video))
+    seen = [(frame.name, int(frame.pixels.mean((0, 1)).argmax())) for frame in frames]
     assert [name for name, _ in seen] == [f"colours.avi#{i}" for i in range(30)]
     assert [channel for _, channel in seen] == [2] * 10 + [1] * 10 + [0] * 10
 
 
 def test_every_nth_frame(video: Path, tmp_path: Path) -> None:
-    assert [name for name, *_ in read_frames(str(video), every=12)] == [
+    assert [frame.name for frame in read_frames(str(video), every=12)] == [
         f"colours.avi#{i}" for i in (0, 12, 24)
     ]
     for number in range(5):
         cv2.imwrite(str(tmp_path / f"{number}.png"), GREY)
-    assert [name for name, *_ in read_frames(str(tmp_path), every=2)] == ["0.png", "2.png", "4.png"]
+    assert [frame.name for frame in read_frames(str(tmp_path), every=2)] == ["0.png", "2.png", "4.png"]
     with pytest.raises(EdgenetError, match="every 0th"):
         read_frames(str(video), every=0)
 
 
 def test_a_photo_is_known_by_its_content_too(tmp_path: Path) -> None:
     (tmp_path / "snapshot").write_bytes(cv2.imencode(".jpg", GREY)[1].tobytes())
-    ((name, frame, _),) = read_frames(str(tmp_path / "snapshot"))
-    assert (name, frame.shape) == ("snapshot", (48, 64, 3))
+    (frame,) = read_frames(str(tmp_path / "snapshot"))
+    assert (frame.name, frame.pixels.shape) == ("snapshot", (48, 64, 3))
 
 
 def test_unreadable_photos_of_a_folder_are_skipped_and_named(tmp_path: Path) -> None:
@@ -45,7 +46,7 @@ def test_unreadable_photos_of_a_folder_are_skipped_and_named(tmp_path: Path) -> 
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(data)
     notes: list[str] = []
-    assert [name for name, *_ in read_frames(str(tmp_path), note=notes.append)] == ["a.jpg", "d/e.jpg"]
+    assert [frame.name for frame in read_frames(str(tmp_path), note=notes.append)] == ["a.jpg", "d/e.jpg"]
     assert len(notes) == 1
     assert "skipped 2 of 4" in notes[0]
     assert "b.jpg is truncated" in notes[0]
@@ -149,7 +150,7 @@ def test_saving_the_sheet(tmp_path: Path) -> None:
     assert cv2.imread(str(tmp_path / "s.JPG")).shape == sheet.shape
     with pytest.raises(EdgenetError, match=r"does not end in \.png"):
         save_contact_sheet(sheet, tmp_path / "s.gif")
-    with pytest.raises(EdgenetError, match="does not exist"):
+    with pytest.raises(EdgenetError, match="there is no folder"):
         save_contact_sheet(sheet, tmp_path / "nope" / "s.png")
     with pytest.raises(EdgenetError, match="13 tiles"):
         draw_contact_sheet([tile_of(GREY, "n", [])] * 13, "m")

@@ -14,9 +14,10 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from edgenet_device import runtime as runtime_room
+from edgenet_device.classifier import Classifier, top_k
 from edgenet_device.model_file import open_model, parse_labels
-from edgenet_device.preprocess import prepare, top_k
-from edgenet_device.runtime import Classifier, Delegate, find_delegate, load_runtime
+from edgenet_device.preprocess import prepare
+from edgenet_device.runtime import Delegate, find_delegate, load_runtime
 from model_files import SIZE, build_bundle, with_labels
 from tiny_model import tiny_model
 
@@ -30,15 +31,13 @@ def write(tmp_path: Path, data: bytes, name: str = "m.tflite") -> Path:
 
 
 def test_classifier_names_the_colour(tiny_tflite: Path) -> None:
-    classifier = Classifier(open_model(tiny_tflite), load_runtime(), threads=2)
+    classifier = Classifier(tiny_tflite, threads=2)
     assert classifier.size == SIZE
     assert classifier.labels == ("red", "green", "blue")
     for channel, label in [(2, "red"), (1, "green"), (0, "blue")]:
         bgr = np.zeros((50, 70, 3), np.uint8)
         bgr[..., channel] = 255
-        classifier.input_view()[:] = prepare(bgr, SIZE)[0]
-        classifier.invoke()
-        scores = classifier.scores()
+        scores = classifier.score_prepared(prepare(bgr, SIZE)[0])
         assert scores.dtype == np.float32
         assert classifier.labels[top_k(scores, 1)[0][0]] == label
         assert scores.sum() == pytest.approx(1, abs=1e-5)
@@ -54,7 +53,7 @@ def test_bundle_and_bare_file_open_alike(tiny_tflite: Path, tiny_bundle: Path) -
 
 
 def test_the_delegate_is_named_only_where_it_ran(tiny_tflite: Path) -> None:
-    classifier = Classifier(open_model(tiny_tflite), load_runtime())
+    classifier = Classifier(tiny_tflite, threads=1)
     assert classifier.delegate == Delegate("XNNPACK", 4, 4, 1)
     plain = Interpreter(
         model_path=str(tiny_tflite),
@@ -88,7 +87,7 @@ def test_a_cut_model_is_an_error_and_no_crash(tmp_path: Path, kept: float) -> No
     data = tiny_model(size=SIZE)
     path = write(tmp_path, data[: int(len(data) * kept)])
     with pytest.raises(EdgenetError, match=r"m\.tflite"):
-        Classifier(open_model(path), load_runtime())
+        Classifier(path, threads=1)
 
 
 def test_damaged_tables_are_found_before_the_runtime_sees_them(tmp_path: Path) -> None:
@@ -116,12 +115,12 @@ def test_damaged_tables_are_found_before_the_runtime_sees_them(tmp_path: Path) -
 )
 def test_wrong_models(tmp_path: Path, data: bytes, found: str) -> None:
     with pytest.raises(EdgenetError, match=found):
-        Classifier(open_model(write(tmp_path, data)), load_runtime())
+        Classifier(write(tmp_path, data), threads=1)
 
 
 def test_a_model_without_labels_gets_numbers(tmp_path: Path) -> None:
     path = write(tmp_path, tiny_model(size=SIZE))
-    assert Classifier(open_model(path), load_runtime()).labels == ("class 0", "class 1", "class 2")
+    assert Classifier(path, threads=1).labels == ("class 0", "class 1", "class 2")
 
 
 def test_paths(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from edgenet_device.live.camera import ServiceState, notify
+from edgenet_device.live.status import ServiceState, notify
 
 from edgenet.devices.local import LocalDevice
 from edgenet.devices.service import (
@@ -80,7 +80,7 @@ def listening(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socke
 def test_systemd_hears_that_it_is_ready_and_then_that_it_lives(
     listening: socket.socket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgenet_device.live.camera.EVERY_SECONDS", 0.0)
+    monkeypatch.setattr("edgenet_device.live.status.SERVICE_SECONDS", 0.0)
     state = ServiceState(tmp_path / "camera.json", {"model": "m", "url": None}, pytest.fail)
     state.show({"label": "rose"}, None)
     state.show({"label": "tulip"}, None)
@@ -103,7 +103,7 @@ def test_once_a_second_is_enough(listening: socket.socket, tmp_path: Path) -> No
 def test_a_full_disk_is_told_once_and_the_camera_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgenet_device.live.camera.EVERY_SECONDS", 0.0)
+    monkeypatch.setattr("edgenet_device.live.status.SERVICE_SECONDS", 0.0)
     told: list[str] = []
     state = ServiceState(tmp_path / "missing" / "camera.json", {}, told.append)
     for _ in range(3):

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from edgenet_device.errors import EdgenetError
-from edgenet_device.frames.frame import Frame
+from edgenet_device.frames import Frame
 from edgenet_device.silence_stderr import quiet_native_stderr
 
 SIZE = (640, 480)

@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 
 from edgenet_device.errors import EdgenetError
-from edgenet_device.frames.frame import Frame, Note
+from edgenet_device.frames import Frame, Note
 from edgenet_device.frames.photos import PHOTO_SUFFIXES, list_photos, read_photo, starts_like_photo
-from edgenet_device.frames.usb import camera_frames, grab, lasting_number, open_camera, retrieve
+from edgenet_device.frames.usb import camera_frames, grab, open_camera, retrieve, usb_socket_link
 from edgenet_device.silence_stderr import quiet_native_stderr
 
 _CAMERA = re.compile(r"(/dev/video)?(\d+)")
@@ -80,13 +80,13 @@ def is_live(source: str) -> bool:
     return any(kind.fullmatch(source) for kind in (_CAMERA, _CSI, _STREAM))
 
 
-def found_again(source: str) -> Callable[[], str]:
+def current_name(source: str) -> Callable[[], str]:
     """Return a function that gives the same camera's current name, even if its number changes later.
 
     Call this while the camera is still attached: it remembers the camera's USB socket.
     """
     camera = _CAMERA.fullmatch(source)
-    socket = lasting_number(int(camera.group(2))) if camera else None
+    socket = usb_socket_link(int(camera.group(2))) if camera else None
     if socket is None:
         return lambda: source
     return lambda: os.path.realpath(socket) if socket.exists() else source

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from edgenet_device.errors import EdgenetError
-from edgenet_device.frames.frame import Frame
+from edgenet_device.frames import Frame
 from edgenet_device.silence_stderr import quiet_native_stderr
 
 CAMERA_SIZE = (640, 480)
@@ -101,7 +101,7 @@ def _as_bgr(pixels: np.ndarray, capture: cv2.VideoCapture) -> np.ndarray | None:
     return None
 
 
-def lasting_number(number: int, links: Path = Path("/dev/v4l/by-path")) -> Path | None:
+def usb_socket_link(number: int, links: Path = Path("/dev/v4l/by-path")) -> Path | None:
     """Return the link named after the camera's USB socket; None if there is none.
 
     The link stays the same when the camera gets another number after it was unplugged.

@@ -1,28 +1,35 @@
-"""The live camera's loop: it takes the newest frame and yields smoothed labels and the time of each stage."""
+"""The one live loop, of camera.py and classify.py: frames in, labels and the time of each stage out."""
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from edgenet_device.frames.newest import EveryFrame, NewestFrame
-from edgenet_device.latency.conditions import read_conditions
+from edgenet_device.classifier import Classifier, Label
+from edgenet_device.frames import Frame
 from edgenet_device.latency.samples import percentile
-from edgenet_device.preprocess import RULE, CentreSquare, top_k
-from edgenet_device.runtime import Classifier
+from edgenet_device.preprocess import RULE
 
+STAGES = ("capture", "preprocess", "inference", "postprocess")
+KEPT_TIMES = 10_000
+"""The summary covers at most this many of the latest frames, because a camera may run for days."""
 RECENT = 120
 """Number of latest frames that the frame rate and the latency are computed over."""
 PACE_EVERY = 10
 """Frames between two updates of rate and latency: nobody reads faster, and it spares a Pi the work."""
-LOOK_SECONDS = 2.0
-"""Seconds between two readings of temperature and throttling; on a Pi each reading starts a process."""
+
+
+class Source(Protocol):
+    """What gives frames, such as a `Camera`."""
+
+    def take(self) -> Frame | None:
+        """Return the next frame; None when the source has ended."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,7 @@ class FrameResult:
     number: int
     name: str
     pixels: np.ndarray
-    top: tuple[tuple[int, str, float], ...]
+    top: tuple[Label, ...]
     label: str | None
     stage_ns: tuple[int, ...]
     missed: int
@@ -80,46 +87,73 @@ class FrameResult:
         }
 
 
-def watch(
-    classifier: Classifier, newest: NewestFrame | EveryFrame, watching: LabelOptions
-) -> Iterator[FrameResult]:
-    """Classify the newest frame again and again until the source ends; yield each result.
+def classify_frames(classifier: Classifier, source: Source, options: LabelOptions) -> Iterator[FrameResult]:
+    """Classify a source's next frame again and again until the source ends; yield each result.
 
     Raises:
         EdgenetError: the source failed.
     """
-    smoother, pace = Smoother(watching.half_life_s), Pace()
-    rule: CentreSquare | None = None
+    smoother, pace = Smoother(options.half_life_s), Pace()
     number = missed = 0
     while True:
         asked = time.perf_counter_ns()
-        taken = newest.take()
-        if taken is None:
+        frame = source.take()
+        if frame is None:
             return
         began = time.perf_counter_ns()
-        picture = taken.pixels if taken.small is None else taken.small
-        if rule is None or rule.frame_shape != picture.shape[:2]:
-            rule = CentreSquare(picture.shape[:2], classifier.size)
-        rule.write(picture, classifier.input_view())
+        classifier.write(frame.for_network)
         prepared = time.perf_counter_ns()
         classifier.invoke()
         inferred = time.perf_counter_ns()
-        scores = smoother.update(classifier.scores(), taken.captured_ns)
-        top = tuple((i, classifier.labels[i], score) for i, score in top_k(scores, watching.top))
+        scores = smoother.update(classifier.scores(), frame.captured_ns)
+        top = classifier.best(scores, options.top)
         done = time.perf_counter_ns()
-        number, missed = number + 1, missed + taken.missed
-        pace.add(done, done - taken.captured_ns)
+        number, missed = number + 1, missed + frame.missed
+        pace.add(done, done - frame.captured_ns)
         yield FrameResult(
             number,
-            taken.name,
-            taken.pixels,
+            frame.name,
+            frame.pixels,
             top,
-            top[0][1] if top and top[0][2] >= watching.threshold else None,
+            top[0][1] if top and top[0][2] >= options.threshold else None,
             (began - asked, prepared - began, inferred - prepared, done - inferred),
             missed,
             pace.fps,
             pace.p50_ms,
         )
+
+
+class Smoother:
+    """An exponential moving average of scores, with a half-life in seconds so that any frame rate will do.
+
+    Args:
+        half_life_s: seconds after which a score's weight has halved; 0 for no smoothing.
+    """
+
+    def __init__(self, half_life_s: float) -> None:
+        self.half_life_s = half_life_s
+        self._average: np.ndarray | None = None
+        self._time_ns = 0
+
+    def update(self, scores: np.ndarray, time_ns: int) -> np.ndarray:
+        """Add a frame's scores and return the new average, float32 [classes], valid until the next call.
+
+        Without smoothing, that is `scores` itself.
+
+        Args:
+            scores: float32 [classes].
+            time_ns: when the frame was captured, nanoseconds.
+        """
+        if self.half_life_s == 0:
+            return scores
+        if self._average is None:
+            self._average = scores.astype(np.float32)
+        else:
+            keep = 0.5 ** ((time_ns - self._time_ns) / 1e9 / self.half_life_s)
+            self._average *= keep
+            self._average += (1 - keep) * scores
+        self._time_ns = time_ns
+        return self._average
 
 
 class Pace:
@@ -147,77 +181,6 @@ class Pace:
         self.p50_ms = percentile(np.array(self._latencies), 50) / 1e6
         if len(self._moments) > 1:
             self.fps = (len(self._moments) - 1) / ((self._moments[-1] - self._moments[0]) / 1e9)
-
-
-class Health:
-    """The device's temperature and throttling, read every LOOK_SECONDS in a separate thread.
-
-    Attributes:
-        temperature: temperature of the hottest sensor, degrees Celsius; None where the device reports none.
-        warnings: what throttles the device now, such as "under-voltage".
-    """
-
-    def __init__(self) -> None:
-        self.temperature: float | None = None
-        self.warnings: tuple[str, ...] = ()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="health", daemon=True)
-
-    def __enter__(self) -> Health:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *reason: object) -> None:
-        self._stop.set()
-
-    def _run(self) -> None:
-        while True:
-            seen = read_conditions()
-            self.temperature = max((seen.temperatures_celsius or {}).values(), default=None)
-            self.warnings = tuple((seen.throttling or {}).get("now", ()))
-            if self._stop.wait(LOOK_SECONDS):
-                return
-
-
-# ==== device_scripts.smoothing
-# Smooths scores over time, so that the shown labels do not flicker.
-
-
-class Smoother:
-    """An exponential moving average of scores, with a half-life in seconds so that any frame rate will do.
-
-    Args:
-        half_life_s: seconds after which a score's weight has halved; 0 for no smoothing.
-    """
-
-    def __init__(self, half_life_s: float) -> None:
-        self.half_life_s = half_life_s
-        self._average: np.ndarray | None = None
-        self._time_ns = 0
-
-    def update(self, scores: np.ndarray, time_ns: int) -> np.ndarray:
-        """Add a frame's scores and return the new average, float32 [classes], valid until the next call.
-
-        Args:
-            scores: float32 [classes].
-            time_ns: when the frame was captured, nanoseconds.
-        """
-        if self._average is None or self.half_life_s == 0:
-            self._average = scores.astype(np.float32)
-        else:
-            keep = 0.5 ** ((time_ns - self._time_ns) / 1e9 / self.half_life_s)
-            self._average *= keep
-            self._average += (1 - keep) * scores
-        self._time_ns = time_ns
-        return self._average
-
-
-# ==== device_scripts.stage_summary
-# Summarizes how long each stage of the frames took.
-
-STAGES = ("capture", "preprocess", "inference", "postprocess")
-KEPT_TIMES = 10_000
-"""The summary covers at most this many of the latest frames, because a camera may run for days."""
 
 
 def summary(classifier: Classifier, times: Iterable[tuple[int, ...]], count: int) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run with these arguments (default: the process's own) and return the exit status."""
     given = parser().parse_args(arguments)
     # Imported late, so that --help is instant and a missing OpenCV is reported in one line.
-    from edgenet_device.camera_photos import send
+    from edgenet_device.collecting.camera_photos import send
 
     return send(given.source, given.every, sys.stdout)
 

@@ -6,19 +6,17 @@ import base64
 import json
 import select
 import sys
-import threading
-from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from typing import Any, Callable, TextIO
 
 import cv2
 
-from edgenet_device.collecting import QUALITY, Collector, EverySeconds, Moments, Photo, collect
+from edgenet_device.collecting.collector import QUALITY, Collector, EverySeconds, Photo, PhotoTrigger, collect
 from edgenet_device.entry import ended_by_signals
 from edgenet_device.errors import EdgenetError
+from edgenet_device.frames.camera import Camera
 from edgenet_device.frames.files import is_live, note_on_stderr
-from edgenet_device.live.loop import Health
-from edgenet_device.live.source import LiveStatus, live_source
+from edgenet_device.live.status import Health, LiveStatus
 
 
 def collect_here(collector: Collector, source: str, every: float | None, count: int | None) -> int:
@@ -33,12 +31,13 @@ def collect_here(collector: Collector, source: str, every: float | None, count: 
         EdgenetError: the source or the folder cannot be used.
     """
     with ended_by_signals() as ended, ExitStack() as open_parts:
-        moments: Moments = EverySeconds(every or 0.0)
+        trigger: PhotoTrigger = EverySeconds(every or 0.0)
         if every is None and is_live(source):
-            moments = open_parts.enter_context(Keys())
+            trigger = open_parts.enter_context(Keys())
             print("space or Enter takes a photo, q ends", flush=True)
         with suppress(KeyboardInterrupt):
-            collect(_photos(source, _nothing_comes, open_parts), collector, moments, print, count)
+            frames = open_parts.enter_context(_camera(source, _nothing_comes))
+            collect((Photo(frame.pixels) for frame in frames), collector, trigger, print, count)
     print(f"{collector.kept} photos kept", flush=True)
     return ended.status
 
@@ -58,31 +57,24 @@ def send(source: str, every: float, out: TextIO) -> int:
     def silent(state: dict[str, Any]) -> None:
         _write(out, state)
 
-    with ended_by_signals() as ended, ExitStack() as open_parts:
-        try:
-            for photo in _photos(source, silent, open_parts):
-                if not pause.due():
-                    continue
-                pause.judged(True)
-                jpeg = cv2.imencode(".jpg", photo.pixels, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()
-                _write(out, {"type": "photo", "jpeg": base64.b64encode(jpeg).decode()})
-        except KeyboardInterrupt:
-            pass
+    with ended_by_signals() as ended, suppress(KeyboardInterrupt), _camera(source, silent) as camera:
+        for frame in camera:
+            if not pause.is_due():
+                continue
+            pause.was_kept(True)
+            jpeg = cv2.imencode(".jpg", frame.pixels, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()
+            _write(out, {"type": "photo", "jpeg": base64.b64encode(jpeg).decode()})
     return ended.status
 
 
-def _photos(source: str, silent: Callable[[dict[str, Any]], None], open_parts: ExitStack) -> Iterator[Photo]:
-    stop = threading.Event()
-    told = LiveStatus(Health(), note_on_stderr)
-    newest = live_source(source, None, told, stop.is_set, lambda seconds: silent(told.silence(seconds)))
-    open_parts.enter_context(newest)
-    open_parts.callback(stop.set)
-    while (taken := newest.take()) is not None:
-        yield Photo(taken.pixels)
+def _camera(source: str, silent: Callable[[dict[str, Any]], None]) -> Camera:
+    """Return a camera that calls `silent` with a state, once per second, while no frame comes."""
+    status = LiveStatus(Health(), note_on_stderr)
+    return Camera(source, note=status.note, silent=lambda seconds: silent(status.silence(seconds)))
 
 
 def _nothing_comes(state: dict[str, Any]) -> None:
-    """Drop the state: `Told` already prints a remark on stderr when the source fails."""
+    """Drop the state: `LiveStatus` already prints a remark on stderr when the camera fails."""
 
 
 def _write(out: TextIO, line: dict[str, Any]) -> None:
@@ -90,14 +82,10 @@ def _write(out: TextIO, line: dict[str, Any]) -> None:
     out.flush()
 
 
-# ==== device_scripts.keys
-# Reads single key presses from the terminal while the program does something else.
-
-
 class Keys:
     """The terminal's keys; use it as a context manager, which restores the terminal's settings at the end.
 
-    It serves as the `Moments` of `collecting`: space or Enter takes a photo; q and Esc raise
+    It serves as the `PhotoTrigger` of `collect`: space or Enter takes a photo; q and Esc raise
     KeyboardInterrupt, as Ctrl-C does.
 
     Raises:
@@ -123,7 +111,7 @@ class Keys:
 
         termios.tcsetattr(sys.stdin, termios.TCSADRAIN, self._before)
 
-    def due(self) -> bool:
+    def is_due(self) -> bool:
         """Return whether space or Enter was pressed since the last call."""
         wanted = False
         while select.select([sys.stdin], [], [], 0)[0]:
@@ -133,5 +121,5 @@ class Keys:
             wanted = wanted or key in (" ", "\n")
         return wanted
 
-    def judged(self, kept: bool) -> None:
+    def was_kept(self, kept: bool) -> None:
         """Do nothing: the next key press decides about the next photo, whatever became of this one."""

@@ -14,6 +14,15 @@ from edgenet_device.errors import EdgenetError
 from edgenet_device.output_files import write_atomically
 
 QUALITY = 95
+HASH_SIDE = 8
+SHORT_SIDE = 240
+BLURRED_BELOW = 40.0
+"""A photo with a lower sharpness counts as blurred. Of 200 ImageNet photos 0.5 % lie below it; of those
+photos blurred by a Gaussian of 1.5, 2 and 3 pixels (of SHORT_SIDE), 91.5, 99.5 and 100 % do. Motion blur of
+9 pixels along one line is found in only a quarter of them."""
+SAME_BITS = 3
+"""Two photos count as alike if at most this many of their hashes' 64 bits differ, as noise alone can change
+that many: with sigma 6 of 255, 95 % of 100 photos changed no more."""
 _LONGEST_LABEL = 80
 BLURRED, ALIKE = "blurred: hold it still", "too similar to an earlier photo: show another side"
 
@@ -25,14 +34,14 @@ class Photo(NamedTuple):
     jpeg: bytes | None = None
 
 
-class Moments(Protocol):
+class PhotoTrigger(Protocol):
     """Decides when to take a photo."""
 
-    def due(self) -> bool:
+    def is_due(self) -> bool:
         """Return whether to take a photo now."""
         ...
 
-    def judged(self, kept: bool) -> None:
+    def was_kept(self, kept: bool) -> None:
         """Take note of whether the photo was kept."""
         ...
 
@@ -69,7 +78,7 @@ class Collector:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._hashes = [difference_hash(looked_at(pixels)) for pixels in _photos_in(folder)]
+        self._hashes = [difference_hash(measuring_grey(pixels)) for pixels in _photos_in(folder)]
         self.kept = 0
 
     def offer(self, photo: Photo) -> Path | str:
@@ -78,7 +87,7 @@ class Collector:
         Raises:
             EdgenetError: the file cannot be written.
         """
-        grey = looked_at(photo.pixels)
+        grey = measuring_grey(photo.pixels)
         if sharpness(grey) < BLURRED_BELOW:
             return BLURRED
         found = difference_hash(grey)
@@ -104,7 +113,7 @@ class Collector:
 def collect(
     photos: Iterable[Photo],
     collector: Collector,
-    moments: Moments,
+    trigger: PhotoTrigger,
     say: Callable[[str], None],
     count: int | None = None,
 ) -> None:
@@ -116,10 +125,10 @@ def collect(
     """
     said = ""
     for photo in photos:
-        if not moments.due():
+        if not trigger.is_due():
             continue
         result = collector.offer(photo)
-        moments.judged(not isinstance(result, str))
+        trigger.was_kept(not isinstance(result, str))
         if isinstance(result, Path):
             say(f"{collector.kept}: {result}")
             said = ""
@@ -141,11 +150,11 @@ class EverySeconds:
         self._seconds = seconds
         self._next = 0.0
 
-    def due(self) -> bool:
+    def is_due(self) -> bool:
         """Return whether to take a photo now."""
         return time.monotonic() >= self._next
 
-    def judged(self, kept: bool) -> None:
+    def was_kept(self, kept: bool) -> None:
         """Start the pause before the next photo if this one was kept."""
         if kept:
             self._next = time.monotonic() + self._seconds
@@ -158,21 +167,7 @@ def _photos_in(folder: Path) -> Iterable[np.ndarray]:
             yield pixels
 
 
-# ==== device_scripts.photo_quality
-# Measures whether a photo is sharp, and whether it resembles another photo.
-
-HASH_SIDE = 8
-SHORT_SIDE = 240
-BLURRED_BELOW = 40.0
-"""A photo with a lower sharpness counts as blurred. Of 200 ImageNet photos 0.5 % lie below it; of those
-photos blurred by a Gaussian of 1.5, 2 and 3 pixels (of SHORT_SIDE), 91.5, 99.5 and 100 % do. Motion blur of
-9 pixels along one line is found in only a quarter of them."""
-SAME_BITS = 3
-"""Two photos count as alike if at most this many of their hashes' 64 bits differ, as noise alone can change
-that many: with sigma 6 of 255, 95 % of 100 photos changed no more."""
-
-
-def looked_at(pixels: np.ndarray) -> np.ndarray:
+def measuring_grey(pixels: np.ndarray) -> np.ndarray:
     """Return a photo in the form that the two measures take: grey, its shorter side SHORT_SIDE pixels.
 
     Args:
@@ -188,7 +183,7 @@ def looked_at(pixels: np.ndarray) -> np.ndarray:
 
 
 def sharpness(grey: np.ndarray) -> float:
-    """Return the variance of the Laplacian (Pech-Pacheco et al. 2000) of a photo from `looked_at`."""
+    """Return the variance of the Laplacian (Pech-Pacheco et al. 2000) of a photo from `measuring_grey`."""
     return float(cv2.Laplacian(grey, cv2.CV_64F).var())
 
 

@@ -1,0 +1,1 @@
+"""Collecting photos of one class: which are kept, when they are taken, and how they are sent to the host."""
