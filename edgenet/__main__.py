@@ -2,7 +2,38 @@
 
 from __future__ import annotations
 
-from edgenet.commands.app import main
+import sys
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+"""The folder that edgenet was imported from: site-packages, or the top of a checkout."""
+
+
+def main() -> None:
+    """Run the command line with the same import path as the command `edgenet`."""
+    _leave_out_current_folder()
+    # A checkout in which nothing is installed; afterwards, the installed package is found first.
+    if find_spec("edgenet_device") is None:
+        sys.path.append(str(ROOT / "device_scripts"))
+    from edgenet.commands.app import main as run_command_line
+
+    run_command_line()
+
+
+def _leave_out_current_folder() -> None:
+    """Take the current folder off the import path, unless edgenet itself was imported from there.
+
+    With -m, Python puts the current folder first. A user's `typer.py`, or an older `edgenet_device/` in a folder of
+    exported scripts, would then be imported instead of the installed package.
+    """
+    if getattr(sys.flags, "safe_path", False):  # Python 3.11 has the option -P
+        return
+    with suppress(FileNotFoundError):  # the current folder was removed
+        if Path(sys.path[0]).resolve() == Path.cwd().resolve() != ROOT:
+            del sys.path[0]
+
 
 if __name__ == "__main__":
     main()

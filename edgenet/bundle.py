@@ -40,6 +40,22 @@ from edgenet.manifest import (
 )
 from edgenet.tflite.metadata import read_labels
 
+MODEL = "model.tflite"
+LABELS = "labels.txt"
+CARD = "CARD.md"
+MEMBERS = (MODEL, LABELS, CARD)
+SIGNATURE = "serving_default"
+TOOLS = ("edgenet", "torch", "numpy", "ai-edge-litert")
+"""The packages whose versions the manifest records."""
+_MAX_BYTES = 1 << 30
+"""Far larger than any network for a phone; the limit keeps a wrong file from filling the memory."""
+_ENCRYPTED = 0x1
+_AGAIN = "fetch it again or make it again with `edgenet package`"
+_CONVERT = "make the model with `edgenet convert`, whose models every client accepts"
+_DAMAGED = (struct.error, IndexError, ValueError, TypeError, AttributeError)
+"""What flatbuffers' generated readers raise when an offset in a damaged file is wrong."""
+_Port = tuple[str, str, list[int]]
+
 
 @dataclasses.dataclass(frozen=True)
 class Bundle:
@@ -76,31 +92,6 @@ def write_bundle(path: str | Path, model: bytes, labels: Sequence[str], facts: F
     return manifest
 
 
-def open_bundle(path: str | Path) -> Bundle:
-    """Read a bundle and verify every byte of it.
-
-    Raises:
-        EdgenetError: the file cannot be read or is not a bundle; it is cut off or changed; a member is
-            missing, unknown, or has a name that leads out of the bundle's folder; or the schema is newer than
-            this edgenet.
-    """
-    path = Path(path)
-    try:
-        manifest, members = verified_members(path)
-        labels = parse_labels(members[LABELS], LABELS)
-        if len(labels) != manifest.classes:
-            raise EdgenetError(
-                f"labels.txt names {len(labels)} classes and the manifest says {manifest.classes}",
-                "make the bundle again",
-            )
-        card = members[CARD].decode()
-    except UnicodeDecodeError as error:
-        raise EdgenetError(f"{path}: CARD.md is not UTF-8 text", "make the bundle again") from error
-    except EdgenetError as error:
-        raise EdgenetError(f"{path}: {error.found}", error.remedy) from error
-    return Bundle(manifest, members[MODEL], tuple(labels), card)
-
-
 def _draft(model: bytes, labels: Sequence[str], facts: Facts, members: dict[str, bytes]) -> Manifest:
     """Return the manifest without the card's entry, because the card is made from this manifest."""
     source, target = read_contract(model)
@@ -117,7 +108,7 @@ def _draft(model: bytes, labels: Sequence[str], facts: Facts, members: dict[str,
         quantization=facts.quantization,
         accuracy=facts.accuracy,
         weights=facts.weights,
-        tools=tool_versions(),
+        tools=_tool_versions(),
         members={name: _member(data) for name, data in members.items()},
     )
 
@@ -140,20 +131,44 @@ def _member(data: bytes) -> Member:
     return Member(sha256(data), len(data))
 
 
-# ==== edgenet.bundle.verify
-# Open a bundle's zip archive, and check each part of it before it is used.
-
-MODEL = "model.tflite"
-LABELS = "labels.txt"
-CARD = "CARD.md"
-MEMBERS = (MODEL, LABELS, CARD)
-# Far larger than any network for a phone; the limit keeps a wrong file from filling the memory.
-_MAX_BYTES = 1 << 30
-_ENCRYPTED = 0x1
-_AGAIN = "fetch it again or make it again with `edgenet package`"
+def _tool_versions() -> dict[str, str | None]:
+    """Return the version of each package, or None if it is not installed; no package is imported for this."""
+    return {name: _version(name) for name in TOOLS}
 
 
-def verified_members(path: Path) -> tuple[Manifest, dict[str, bytes]]:
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def open_bundle(path: str | Path) -> Bundle:
+    """Read a bundle and verify every byte of it.
+
+    Raises:
+        EdgenetError: the file cannot be read or is not a bundle; it is cut off or changed; a member is
+            missing, unknown, or has a name that leads out of the bundle's folder; or the schema is newer than
+            this edgenet.
+    """
+    path = Path(path)
+    try:
+        manifest, members = _verified_members(path)
+        labels = parse_labels(members[LABELS], LABELS)
+        if len(labels) != manifest.classes:
+            raise EdgenetError(
+                f"labels.txt names {len(labels)} classes and the manifest says {manifest.classes}",
+                "make the bundle again",
+            )
+        card = members[CARD].decode()
+    except UnicodeDecodeError as error:
+        raise EdgenetError(f"{path}: CARD.md is not UTF-8 text", "make the bundle again") from error
+    except EdgenetError as error:
+        raise EdgenetError(f"{path}: {error.found}", error.remedy) from error
+    return Bundle(manifest, members[MODEL], tuple(labels), card)
+
+
+def _verified_members(path: Path) -> tuple[Manifest, dict[str, bytes]]:
     """Return the manifest, and the contents of every other member with its size and checksum verified.
 
     Raises:
@@ -238,17 +253,8 @@ def _checked(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, manifest: Manifes
     return data
 
 
-# ==== edgenet.bundle.contract
-# Read the input and the output of a .tflite file from its schema, without running the model.
-
-SIGNATURE = "serving_default"
-_REMEDY = "make the model with `edgenet convert`, whose models every client accepts"
-# Exceptions that flatbuffers' generated readers raise when an offset in a damaged file is wrong.
-_DAMAGED = (struct.error, IndexError, ValueError, TypeError, AttributeError)
-
-
 def read_contract(model: bytes) -> tuple[InputContract, OutputContract]:
-    """Return the input and the output of an image classifier.
+    """Read the input and the output of an image classifier from its file, without running it.
 
     Args:
         model: the contents of a .tflite file with the signature `serving_default`, input uint8 [1, H, W, 3]
@@ -258,7 +264,7 @@ def read_contract(model: bytes) -> tuple[InputContract, OutputContract]:
         EdgenetError: the model is not a .tflite file, is damaged, or has another signature, input or output.
     """
     if model[4:8] != b"TFL3":
-        raise EdgenetError("the model is not a .tflite file (no TFL3 at byte 4)", _REMEDY)
+        raise EdgenetError("the model is not a .tflite file (no TFL3 at byte 4)", _CONVERT)
     check_tflite(model, "the model")
     try:
         (source, *_), (target, *_) = _ports(model)
@@ -266,14 +272,13 @@ def read_contract(model: bytes) -> tuple[InputContract, OutputContract]:
         raise EdgenetError("the .tflite model is damaged", "fetch or convert it again") from error
     name, dtype, shape = source
     if dtype != "UINT8" or len(shape) != 4 or shape[0] != 1 or shape[3] != 3 or min(shape) < 1:
-        raise EdgenetError(f"the model's input is {dtype} {shape}, expected UINT8 [1, H, W, 3]", _REMEDY)
+        raise EdgenetError(f"the model's input is {dtype} {shape}, expected UINT8 [1, H, W, 3]", _CONVERT)
     out_name, out_dtype, out_shape = target
     if out_dtype != "FLOAT32" or len(out_shape) != 2 or out_shape[0] != 1 or out_shape[1] < 1:
-        raise EdgenetError(f"the model's output is {out_dtype} {out_shape}, expected FLOAT32 [1, N]", _REMEDY)
+        raise EdgenetError(
+            f"the model's output is {out_dtype} {out_shape}, expected FLOAT32 [1, N]", _CONVERT
+        )
     return InputContract(name, height=shape[1], width=shape[2]), OutputContract(out_name, out_shape[1])
-
-
-_Port = tuple[str, str, list[int]]
 
 
 def _ports(model: bytes) -> tuple[list[_Port], list[_Port]]:
@@ -285,14 +290,14 @@ def _ports(model: bytes) -> tuple[list[_Port], list[_Port]]:
     signatures = [root.SignatureDefs(index) for index in range(root.SignatureDefsLength())]
     found = [item for item in signatures if item.SignatureKey() == SIGNATURE.encode()]
     if not found:
-        raise EdgenetError(f"the model has no signature {SIGNATURE}", _REMEDY)
+        raise EdgenetError(f"the model has no signature {SIGNATURE}", _CONVERT)
     signature = found[0]
     graph = root.Subgraphs(signature.SubgraphIndex())
     inputs = [signature.Inputs(index) for index in range(signature.InputsLength())]
     outputs = [signature.Outputs(index) for index in range(signature.OutputsLength())]
     if len(inputs) != 1 or len(outputs) != 1:
         raise EdgenetError(
-            f"the model has {len(inputs)} inputs and {len(outputs)} outputs, expected one of each", _REMEDY
+            f"the model has {len(inputs)} inputs and {len(outputs)} outputs, expected one of each", _CONVERT
         )
     return [_port(graph, item, types) for item in inputs], [_port(graph, item, types) for item in outputs]
 
@@ -301,21 +306,3 @@ def _port(graph: Any, port: Any, types: dict[int, str]) -> _Port:
     tensor = graph.Tensors(port.TensorIndex())
     shape = [int(tensor.Shape(index)) for index in range(tensor.ShapeLength())]
     return port.Name().decode(), types.get(tensor.Type(), "an unknown type"), shape
-
-
-# ==== edgenet.bundle.versions
-# Find the versions of the packages that make a bundle.
-
-TOOLS = ("edgenet", "torch", "numpy", "ai-edge-litert")
-
-
-def tool_versions() -> dict[str, str | None]:
-    """Return the version of each package, or None if it is not installed; no package is imported for this."""
-    return {name: _version(name) for name in TOOLS}
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from edgenet.manifest import Accuracy, Manifest, Quantization
 
+_RESIZE_RULES = {
+    "centre-square": "the centred square of the photo, resized bilinearly (a square of three times the size "
+    "or more is first halved until it is less than twice the size). Squashing or padding "
+    "the photo instead costs accuracy.",
+}
+
 
 def write_card(manifest: Manifest) -> str:
     """Return the text of `CARD.md`: only recorded facts, and the same text for the same manifest."""
@@ -43,17 +49,10 @@ def _contract(manifest: Manifest) -> str:
     )
 
 
-_RESIZE_RULES = {
-    "centre-square": "the centred square of the photo, resized bilinearly (a square of three times the size "
-    "or more is first halved until it is less than twice the size). Squashing or padding "
-    "the photo instead costs accuracy.",
-}
-
-
 def _use(manifest: Manifest) -> str:
     source, target = manifest.input, manifest.output
     return (
-        "On a device, which needs only edgenet's `device_scripts` folder:\n\n"
+        "On a device, with the folder that `edgenet export-scripts device_scripts` writes:\n\n"
         f"```sh\npython3 device_scripts/classify.py {manifest.name}.edgenet photo.jpg\n```\n\n"
         f"In Python, where `photo` is a {source.dtype} array [1, {source.height}, {source.width}, 3]:\n\n"
         "```python\n"

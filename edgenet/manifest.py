@@ -1,4 +1,7 @@
-"""The facts that a bundle records: `manifest.json`, as frozen dataclasses and as deterministic JSON."""
+"""The facts that a bundle records: `manifest.json`, as frozen dataclasses and as deterministic JSON.
+
+Reading is strict: a missing or unknown field and a value of another type are errors that name their place.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ from edgenet.errors import EdgenetError
 
 SCHEMA_VERSION = 1
 MANIFEST_FILE = "manifest.json"
+T = TypeVar("T")
+_REMEDY = "make the bundle again"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,8 +35,8 @@ class Member:
 class InputContract:
     """The model's only input: a picture [1, height, width, 3], cropped and resized by `resize_rule`.
 
-    `name` is the input's name in the signature `serving_default`. `device_scripts/preprocess.py` implements
-    the rule.
+    `name` is the input's name in the signature `serving_default`. `edgenet_device.preprocess` implements the
+    rule.
     """
 
     name: str
@@ -97,15 +102,6 @@ class Weights:
             _check_sha256(self.sha256)
 
 
-def _check(right: bool, found: str) -> None:
-    if not right:
-        raise EdgenetError(f"the bundle's facts are wrong: {found}", "correct this and make the bundle again")
-
-
-def _check_sha256(text: str) -> None:
-    _check(re.fullmatch("[0-9a-f]{64}", text) is not None, f"{text!r:.70} is not a SHA-256")
-
-
 @dataclasses.dataclass(frozen=True)
 class Facts:
     """Facts that only the maker of a bundle knows; all others are read from the model.
@@ -146,6 +142,15 @@ class Manifest:
     members: dict[str, Member]
 
 
+def _check(right: bool, found: str) -> None:
+    if not right:
+        raise EdgenetError(f"the bundle's facts are wrong: {found}", "correct this and make the bundle again")
+
+
+def _check_sha256(text: str) -> None:
+    _check(re.fullmatch("[0-9a-f]{64}", text) is not None, f"{text!r:.70} is not a SHA-256")
+
+
 def to_json(manifest: Manifest) -> bytes:
     """Return the manifest as UTF-8 JSON, without a time and with sorted keys: same facts, same bytes."""
     text = json.dumps(
@@ -164,7 +169,7 @@ def from_json(data: bytes) -> Manifest:
     try:
         value = json.loads(data, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise EdgenetError(f"{MANIFEST_FILE} is not JSON: {error}", "make the bundle again") from error
+        raise EdgenetError(f"{MANIFEST_FILE} is not JSON: {error}", _REMEDY) from error
     _check_schema(value)
     return decode(Manifest, value, MANIFEST_FILE)
 
@@ -184,15 +189,8 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not a JSON number")
 
 
-# ==== edgenet.bundle.decode
-# Decode parsed JSON to frozen dataclasses, strictly: no missing or unknown fields, exact types only.
-
-T = TypeVar("T")
-_REMEDY = "make the bundle again"
-
-
 def decode(kind: type[T], value: Any, where: str) -> T:
-    """Return `value` as an instance of the dataclass `kind`.
+    """Return parsed JSON as an instance of a frozen dataclass, strictly: with exactly its fields and types.
 
     Fields may be str, int, float, tuple[X, ...], dict[str, X], another dataclass, or one of these or None.
 
