@@ -1,7 +1,7 @@
 """What TensorFlow Lite's benchmark_model prints, and a script that prints it.
 
-The files in benchmark_model/outputs are the real program's (LiteRT's source of February 2025 with the runtime of
-TensorFlow 2.19, x86-64), of an int8 MobileNet V1 1.0/224: `runs`, with `--enable_op_profiling` under XNNPACK
+The files in latency/benchmark_model_outputs are the real program's (LiteRT's source of February 2025 with the
+runtime of TensorFlow 2.19, x86-64), of an int8 MobileNet V1 1.0/224: `runs`, with `--enable_op_profiling` under XNNPACK
 (`delegated`) and under the built-in kernels (`kernels`), of a single run (`one-run`), and of half a file
 (`not-a-model`). On Android the runtime says more; see ANDROID. `older` alone is made up, in the format of
 tensorflow/core/util/stats_calculator.cc of 2020: the delegate has a row among the network's operators, and its own
@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-OUTPUTS = Path(__file__).parent / "benchmark_model" / "outputs"
+OUTPUTS = Path(__file__).parent / "latency" / "benchmark_model_outputs"
 ANDROID = (
     "VERBOSE: Replacing 33 out of 33 node(s) with delegate (TfLiteXNNPackDelegate) node, "
     "yielding 1 partitions for subgraph 0."

@@ -42,6 +42,6 @@ class Interrupted:
 
 @contextmanager
 def interrupted(target: str, steps: int, event: Callable[[], object]) -> Iterator[Interrupted]:
-    """What `opened` opens, to be interrupted."""
+    """What `open_device` opens, to be interrupted."""
     with open_device(target) as device:
         yield Interrupted(device, steps, event)

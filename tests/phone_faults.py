@@ -21,7 +21,8 @@ from small_pack import use_small_pack
 
 import edgenet.devices.adb as room_of_facts
 import edgenet.workflows.deploy as room
-from edgenet.devices.device import Device, script
+from edgenet.devices.device import Device
+from edgenet.devices.shell import script
 from edgenet.devices.targets import open_device
 from edgenet.errors import EdgenetError
 
@@ -53,7 +54,7 @@ def adb(*command: str) -> None:
 
 def _deploy(model: Path, steps: int, event: Callable[[], object]) -> str | None:
     """What was said when it failed; None where it did not."""
-    room.opened = lambda to: interrupted(to, steps, event)
+    room.open_device = lambda to: interrupted(to, steps, event)
     try:
         room.deploy(model, "adb")
     except EdgenetError as error:

@@ -14,36 +14,55 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from time import monotonic
 
-from edgenet.devices.adb_phones import AdbLink, end_files, read_exactly, send_file, serial_of
-from edgenet.devices.device import (
-    DeviceFacts,
-    ProgramResult,
+from edgenet.devices.adb_connection import AdbConnection, end_files, read_exactly, send_file, serial_of
+from edgenet.devices.device import Adb, DeviceFacts, ProgramResult
+from edgenet.devices.shell import (
+    COPY_STAGE,
+    copy_remedy,
     facts_of,
     kill_with_caller,
     report_signals,
     script,
+    timeout_error,
 )
-from edgenet.devices.targets import Adb
 from edgenet.errors import EdgenetError
 from edgenet.progress import Progress, silent
 
 HOME = "/data/local/tmp/edgenet"  # adb's user may write files and start programs here
-STAGE = "copy"  # progress in this stage counts bytes
-_MAKE = 'for folder in "$@"; do mkdir -p "$folder" || exit 1; done'
+_MAKE_FOLDERS = 'for folder in "$@"; do mkdir -p "$folder" || exit 1; done'
+
+
+@contextmanager
+def open_phone(target: Adb, name: str) -> Iterator[AdbDevice]:
+    """Yield the phone for the duration of the block.
+
+    Args:
+        target: which phone.
+        name: the target as the user gave it.
+
+    Raises:
+        EdgenetError: there is no such phone, or it cannot be used; the message says why and what to do.
+    """
+    connection = AdbConnection(serial_of(target), name)
+    with connection.translating_errors():
+        features = connection.device.get_features().split(",")
+    if "shell_v2" not in features:
+        raise EdgenetError(f"{name} runs an Android older than 7", "edgenet needs Android 7 or newer")
+    yield AdbDevice(connection)
 
 
 class AdbDevice:
-    """A phone, with the methods of `device.Device`. Create it with `connected`.
+    """A phone, with the methods of `device.Device`. Create it with `open_phone`.
 
     Attributes:
         serial: the phone's serial number.
     """
 
-    def __init__(self, link: AdbLink) -> None:
-        self.name = link.name
+    def __init__(self, connection: AdbConnection) -> None:
+        self.name = connection.name
         self.home = HOME
-        self.serial = link.serial
-        self._link = link
+        self.serial = connection.serial
+        self._connection = connection
         self._facts: DeviceFacts | None = None
 
     def run(
@@ -52,7 +71,7 @@ class AdbDevice:
         """Run a program on the phone. With a timeout, `stdin` is ignored."""
         if timeout_s is not None:
             return self._run_in_time(command, timeout_s)
-        process = AdbProcess(self._link, report_signals(command))
+        process = AdbProcess(self._connection, report_signals(command))
         try:
             process.send(stdin)
             return process.finish()
@@ -62,7 +81,7 @@ class AdbDevice:
     @contextmanager
     def start(self, command: Sequence[str]) -> Iterator[AdbProcess]:
         """Start a program on the phone."""
-        process = AdbProcess(self._link, kill_with_caller(command))
+        process = AdbProcess(self._connection, kill_with_caller(command))
         try:
             yield process
         finally:
@@ -71,10 +90,10 @@ class AdbDevice:
     def push(self, files: Mapping[str, Path | bytes], folder: str, progress: Progress = silent) -> None:
         """Copy files to the phone; files named bin/... become executable."""
         folders = sorted({str((PurePosixPath(folder) / name).parent) for name in files} | {folder})
-        made = self.run(script(_MAKE, *folders))
+        made = self.run(script(_MAKE_FOLDERS, *folders))
         if made.status:
             raise EdgenetError(
-                f"cannot make {folder} on {self.name}: {made.last_words()}", _remedy(made.last_words())
+                f"cannot make {folder} on {self.name}: {made.last_line()}", copy_remedy(made.last_line())
             )
         total = sum(_size(content) for content in files.values())
         done = 0
@@ -82,23 +101,23 @@ class AdbDevice:
         def sent(count: int) -> None:
             nonlocal done
             done += count
-            progress(STAGE, done, total)
+            progress(COPY_STAGE, done, total)
 
-        progress(STAGE, 0, total)
-        with self._link.service("sync:") as stream:
+        progress(COPY_STAGE, 0, total)
+        with self._connection.service("sync:") as stream:
             for name, content in files.items():
                 mode = 0o755 if name.startswith("bin/") else 0o644
                 with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as source:
                     refused = send_file(stream, source, f"{folder}/{name}", mode, sent)
                 if refused:
-                    raise EdgenetError(f"cannot copy {name} to {self.name}: {refused}", _remedy(refused))
+                    raise EdgenetError(f"cannot copy {name} to {self.name}: {refused}", copy_remedy(refused))
             end_files(stream)
 
     def pull(self, remote: str) -> bytes:
         """Return the contents of a file on the phone."""
         done = self.run(["cat", remote])
         if done.status:
-            raise EdgenetError(f"cannot read {remote} on {self.name}: {done.last_words()}")
+            raise EdgenetError(f"cannot read {remote} on {self.name}: {done.last_line()}")
         return done.out
 
     @contextmanager
@@ -107,32 +126,32 @@ class AdbDevice:
         from adbutils import get_free_port
 
         here = get_free_port()
-        with self._link.watched():
-            self._link.device.forward(f"tcp:{here}", f"tcp:{port}")
+        with self._connection.translating_errors():
+            self._connection.device.forward(f"tcp:{here}", f"tcp:{port}")
         try:
             yield here
         finally:
-            with self._link.watched():
-                self._link.device.forward_remove(f"tcp:{here}", raise_non_found=False)
+            with self._connection.translating_errors():
+                self._connection.device.forward_remove(f"tcp:{here}", raise_non_found=False)
 
     @contextmanager
     def reverse(self, port: int) -> Iterator[int]:
         """Yield a port of the phone's 127.0.0.1 that forwards to this port of our own during the block."""
-        with self._link.watched(), self._link.device.open_transport() as connection:
-            connection.send_command(f"reverse:forward:tcp:0;tcp:{port}")
-            connection.check_okay()  # the first answer: the phone understood the request
-            connection.check_okay()  # the second answer: the phone carried it out
-            there = int(connection.read_string_block())
+        with self._connection.translating_errors(), self._connection.device.open_transport() as transport:
+            transport.send_command(f"reverse:forward:tcp:0;tcp:{port}")
+            transport.check_okay()  # the first answer: the phone understood the request
+            transport.check_okay()  # the second answer: the phone carried it out
+            there = int(transport.read_string_block())
         try:
             yield there
         finally:
-            with self._link.watched():
-                self._link.device.reverse_remove(f"tcp:{there}")
+            with self._connection.translating_errors():
+                self._connection.device.reverse_remove(f"tcp:{there}")
 
     def check(self) -> None:
         """Raise EdgenetError if the phone is disconnected."""
-        with self._link.watched():
-            self._link.device.get_state()
+        with self._connection.translating_errors():
+            self._connection.device.get_state()
 
     def facts(self) -> DeviceFacts:
         """Return the phone's facts, asked once and remembered."""
@@ -141,69 +160,41 @@ class AdbDevice:
         return self._facts
 
     def _run_in_time(self, command: Sequence[str], timeout_s: float) -> ProgramResult:
-        process = AdbProcess(self._link, kill_with_caller(command))
+        process = AdbProcess(self._connection, kill_with_caller(command))
         try:
             return process.finish(timeout_s)
         except TimeoutError:
-            raise EdgenetError(
-                f"{command[0]} did not end within {timeout_s:g} s on {self.name}",
-                "check what keeps the device busy",
-            ) from None
+            raise timeout_error(command, timeout_s, self.name) from None
         finally:
             process.stop()
-
-
-@contextmanager
-def connected(target: Adb, name: str) -> Iterator[AdbDevice]:
-    """Yield the phone for the duration of the block.
-
-    Raises:
-        EdgenetError: there is no such phone, or it cannot be used; the message says why and what to do.
-    """
-    link = AdbLink(serial_of(target), name)
-    with link.watched():
-        features = link.device.get_features().split(",")
-    if "shell_v2" not in features:
-        raise EdgenetError(f"{name} runs an Android older than 7", "edgenet needs Android 7 or newer")
-    yield AdbDevice(link)
 
 
 def _size(content: Path | bytes) -> int:
     return len(content) if isinstance(content, bytes) else content.stat().st_size
 
 
-def _remedy(reason: str) -> str:
-    if "No space left" in reason:
-        return "free some space on the device"
-    if "ermission denied" in reason or "Read-only" in reason:
-        return "check who owns the folder on the device"
-    return "run the same command again"
-
-
-# ==== edgenet.devices.adb_shell
-# Running programs on a phone over version 2 of adb's shell protocol.
-#
-# The protocol keeps standard output, standard error, standard input and the exit status apart, all as
-# bytes.
-
+# The kinds of packets of version 2 of adb's shell protocol.
 _STDIN, _STDOUT, _STDERR, _EXIT, _CLOSE_STDIN = range(5)
 _CHUNK = 32 * 1024
-_GRACE_S = 15.0  # longer than the ten seconds after which `posix.watched` kills the program
+_GRACE_S = 15.0  # longer than the ten seconds after which `kill_with_caller` kills the program
 
 
 class AdbProcess:
-    """A running program on a phone (a `device.Running`).
+    """A running program on a phone (a `device.Running`), over version 2 of adb's shell protocol.
+
+    The protocol keeps standard output, standard error, standard input and the exit status apart, all as
+    bytes.
 
     Args:
-        link: connects to the phone.
+        connection: connects to the phone.
         command: the program with its arguments.
     """
 
-    def __init__(self, link: AdbLink, command: Sequence[str]) -> None:
-        self._link = link
+    def __init__(self, connection: AdbConnection, command: Sequence[str]) -> None:
+        self._connection = connection
         self._open = ExitStack()
         # The phone's shell parses one line of text, so every argument is quoted.
-        self._stream = self._open.enter_context(link.service(f"shell,v2,raw:{shlex.join(command)}"))
+        self._stream = self._open.enter_context(connection.service(f"shell,v2,raw:{shlex.join(command)}"))
         self._out, self._err = bytearray(), bytearray()
         self._status: int | None = None
 
@@ -257,7 +248,7 @@ class AdbProcess:
             except TimeoutError:
                 raise
             except (OSError, EOFError) as error:
-                with self._link.watched():
+                with self._connection.translating_errors():
                     raise error
             if kind == _STDOUT:
                 self._out += content

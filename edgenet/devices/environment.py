@@ -1,9 +1,11 @@
 """The Python environment of a device: the LiteRT runtime, beside the system's own picamera2 and numpy.
 
-HOME/environments/KEY/            a virtual environment; KEY is the hash of its contents
-HOME/environments/KEY/complete    written last; an environment without this file is made again
+    HOME/environments/KEY/            a virtual environment; KEY is the hash of its contents
+    HOME/environments/KEY/complete    written last; an environment without this file is made again
 
-A phone has no Python, so its environment is the pack, which includes one (see `edgenet.pack`).
+The packages depend on the device's architecture and its Python. The device's own pip installs them, or this
+machine downloads their wheels and copies them. A phone has no Python, so its environment is the pack, which
+includes one (see `phone_pack`).
 """
 
 from __future__ import annotations
@@ -19,55 +21,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgenet.devices.device import Device, DeviceFacts, ProgramResult, script
+from edgenet.devices.device import Device, DeviceFacts, ProgramResult
+from edgenet.devices.shell import require_success, script
 from edgenet.errors import EdgenetError
 from edgenet.progress import Progress
 from edgenet.zoo.weights import cache_folder
 
-# Roughly the peak use of disk space, while both the wheels and their unpacked contents are there.
 NEEDED_BYTES = 200_000_000
+"""Peak use of disk space, while both the wheels and their unpacked contents are there."""
 PACK = "pack"
 """The text in `complete` for an environment that includes its own Python."""
-_ASK = """
-import json, platform
-from importlib import metadata, util
-def version(name):
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
-print(json.dumps({"numpy": version("numpy"), "cv2": util.find_spec("cv2") is not None,
-    "venv": util.find_spec("ensurepip") is not None, "glibc": platform.libc_ver()[1]}))
-"""
-_USABLE = """
-cd "$1/environments" 2>/dev/null || exit 0
-python=$(readlink -f "$(command -v python3)")
-for key in *; do
-    [ -x "$key/bin/python" ] || continue
-    case $(cat "$key/complete" 2>/dev/null) in pack | "${python:-none}") echo "$key" ;; esac
-done
-exit 0
-"""
-_CLEAR = 'rm -rf "$1"; mkdir -p "${1%/*}"'
-# A wheel is a zip file whose files have their installed paths (PEP 427), so unpacking it needs no pip.
-# The WebGPU library is left out: nothing here uses it, and it takes 17 MB.
-_UNPACK = """
-import sys, sysconfig, zipfile
-for name in sys.argv[2:]:
-    with zipfile.ZipFile(name) as wheel:
-        files = [file for file in wheel.namelist() if not file.endswith("/libLiteRtWebGpuAccelerator.so")]
-        if any(".data/" in file for file in files):
-            sys.exit(name + " has a .data folder, which only pip can install")
-        wheel.extractall(sys.argv[1] or sysconfig.get_path("purelib"), files)
-    print(name, flush=True)
-"""
-# `complete` holds the path of python3 that _USABLE compares with; the environment may link to a different
-# program, because python3 may be a launcher.
-_FINISH = """
-cd "$1" || exit 1
-rm -rf wheels lib/python*/site-packages/ai_edge_litert/libLiteRtWebGpuAccelerator.so
-sync && readlink -f "$(command -v python3)" >complete && sync
-"""
 
 
 @dataclass(frozen=True)
@@ -85,8 +48,8 @@ class Environment:
     notes: tuple[str, ...] = ()
 
 
-def ensure_environment(device: Device, offline: bool, progress: Progress) -> Environment:
-    """Make the environment that the device needs, unless it is already there.
+def ensure_virtual_environment(device: Device, offline: bool, progress: Progress) -> Environment:
+    """Make the virtual environment that a device with Python needs, unless it is already there.
 
     Args:
         device: the device.
@@ -98,10 +61,6 @@ def ensure_environment(device: Device, offline: bool, progress: Progress) -> Env
             failed.
     """
     facts = device.facts()
-    if (facts.system or "").startswith("Android"):
-        from edgenet.devices.phone_pack import ensure_pack
-
-        return ensure_pack(device, progress)
     python = _python_of(device, facts)
     needed = requirements(facts, python)
     key = _key(needed, facts)
@@ -113,9 +72,20 @@ def ensure_environment(device: Device, offline: bool, progress: Progress) -> Env
             f"{device.name} cannot make virtual environments with pip",
             "run sudo apt install python3-venv on the device, or use --offline, which needs no pip there",
         )
-    _check_room(device, facts)
+    check_room(device, facts)
     _make(device, folder, needed, offline, progress)
     return Environment(key, needed.packages, needed.notes)
+
+
+_USABLE = """
+cd "$1/environments" 2>/dev/null || exit 0
+python=$(readlink -f "$(command -v python3)")
+for key in *; do
+    [ -x "$key/bin/python" ] || continue
+    case $(cat "$key/complete" 2>/dev/null) in pack | "${python:-none}") echo "$key" ;; esac
+done
+exit 0
+"""
 
 
 def usable_environments(device: Device) -> tuple[str, ...]:
@@ -123,15 +93,32 @@ def usable_environments(device: Device) -> tuple[str, ...]:
     return tuple(device.run(script(_USABLE, device.home)).out.decode().split())
 
 
+_ASK_PYTHON = """
+import json, platform
+from importlib import metadata, util
+def version(name):
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+print(json.dumps({"numpy": version("numpy"), "cv2": util.find_spec("cv2") is not None,
+    "venv": util.find_spec("ensurepip") is not None, "glibc": platform.libc_ver()[1]}))
+"""
+
+
 def _python_of(device: Device, facts: DeviceFacts) -> Python:
-    done = device.run(["python3", "-c", _ASK])
+    done = device.run(["python3", "-c", _ASK_PYTHON])
     if facts.python is None or done.status:
         raise EdgenetError(
             f"{device.name} has no working python3", "run sudo apt install python3 python3-venv on the device"
         )
-    told = json.loads(done.out)
+    found = json.loads(done.out)
     return Python(
-        version=facts.python[:2], numpy=told["numpy"], cv2=told["cv2"], venv=told["venv"], glibc=told["glibc"]
+        version=facts.python[:2],
+        numpy=found["numpy"],
+        cv2=found["cv2"],
+        venv=found["venv"],
+        glibc=found["glibc"],
     )
 
 
@@ -141,7 +128,12 @@ def _key(needed: Requirements, facts: DeviceFacts) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
-def _check_room(device: Device, facts: DeviceFacts) -> None:
+def check_room(device: Device, facts: DeviceFacts) -> None:
+    """Check that a device has space for an environment.
+
+    Raises:
+        EdgenetError: it has not.
+    """
     if facts.free_bytes is not None and facts.free_bytes < NEEDED_BYTES:
         raise EdgenetError(
             f"{device.name} has {facts.free_bytes / 1e6:.0f} MB free but needs {NEEDED_BYTES / 1e6:.0f} MB",
@@ -149,21 +141,45 @@ def _check_room(device: Device, facts: DeviceFacts) -> None:
         )
 
 
+_CLEAR = 'rm -rf "$1"; mkdir -p "${1%/*}"'
+# `complete` holds the path of python3 that _USABLE compares with; the environment may link to a different
+# program, because python3 may be a launcher.
+_FINISH = """
+cd "$1" || exit 1
+rm -rf wheels lib/python*/site-packages/ai_edge_litert/libLiteRtWebGpuAccelerator.so
+sync && readlink -f "$(command -v python3)" >complete && sync
+"""
+
+
 def _make(device: Device, folder: str, needed: Requirements, offline: bool, progress: Progress) -> None:
     wheels = wheels_for(needed, progress) if offline else []
     progress("make the environment", 0, None)
     # A virtual environment stores its own absolute path, so it must be made in its final folder; the file
     # `complete` marks it as finished.
-    _must(device, "prepare the environment", device.run(script(_CLEAR, folder)))
+    require_success(device, "prepare the environment", device.run(script(_CLEAR, folder)))
     pip = ["--without-pip"] if offline else []
     make = ["python3", "-m", "venv", "--system-site-packages", *pip, folder]
-    _must(device, "make a virtual environment", device.run(make))
+    require_success(device, "make a virtual environment", device.run(make))
     if offline:
         device.push({wheel.name: wheel for wheel in wheels}, f"{folder}/wheels", progress)
         unpack_wheels(device, folder, "", wheels, progress)
     else:
         _install(device, folder, needed.packages, progress)
-    _must(device, "finish the environment", device.run(script(_FINISH, folder)))
+    require_success(device, "finish the environment", device.run(script(_FINISH, folder)))
+
+
+# A wheel is a zip file whose files have their installed paths (PEP 427), so unpacking it needs no pip.
+# The WebGPU library is left out: nothing here uses it, and it takes 17 MB.
+_UNPACK = """
+import sys, sysconfig, zipfile
+for name in sys.argv[2:]:
+    with zipfile.ZipFile(name) as wheel:
+        files = [file for file in wheel.namelist() if not file.endswith("/libLiteRtWebGpuAccelerator.so")]
+        if any(".data/" in file for file in files):
+            sys.exit(name + " has a .data folder, which only pip can install")
+        wheel.extractall(sys.argv[1] or sysconfig.get_path("purelib"), files)
+    print(name, flush=True)
+"""
 
 
 def unpack_wheels(
@@ -182,8 +198,8 @@ def unpack_wheels(
         EdgenetError: the wheels cannot be unpacked.
     """
     names = [f"{folder}/wheels/{wheel.name}" for wheel in wheels]
-    done = _watched(device, [f"{folder}/bin/python", "-c", _UNPACK, packages, *names], progress)
-    _must(device, "unpack the packages", done)
+    done = _run_with_progress(device, [f"{folder}/bin/python", "-c", _UNPACK, packages, *names], progress)
+    require_success(device, "unpack the packages", done)
 
 
 def _install(device: Device, folder: str, packages: Sequence[str], progress: Progress) -> None:
@@ -191,43 +207,20 @@ def _install(device: Device, folder: str, packages: Sequence[str], progress: Pro
     pip = [f"{folder}/bin/python", "-m", "pip"]
     # --no-deps: a newer numpy would break the system's picamera2, which was built for the system's numpy.
     options = ["--no-deps", "--no-compile", "--only-binary=:all:", "--disable-pip-version-check"]
-    done = _watched(device, [*pip, "install", *options, *packages], progress)
+    done = _run_with_progress(device, [*pip, "install", *options, *packages], progress)
     remedy = "check the device's network, or use --offline to copy the packages from this machine"
-    _must(device, f"install {' '.join(packages)}", done, remedy)
+    require_success(device, f"install {' '.join(packages)}", done, remedy)
     done = device.run([*pip, "uninstall", "--quiet", "--yes", "setuptools", "pip"])
-    _must(device, "remove pip from the environment", done)
+    require_success(device, "remove pip from the environment", done)
 
 
-def _watched(device: Device, command: Sequence[str], progress: Progress) -> ProgramResult:
+def _run_with_progress(device: Device, command: Sequence[str], progress: Progress) -> ProgramResult:
     """Run a longer command and report progress for each line it prints."""
     progress("install packages", 0, None)
     with device.start(command) as running:
         for count, _ in enumerate(running.lines(), 1):
             progress("install packages", count, None)
         return running.finish()
-
-
-def _must(device: Device, what: str, done: ProgramResult, remedy: str = "run the same command again") -> None:
-    if done.status:
-        full = b"No space left" in done.err
-        raise EdgenetError(
-            f"cannot {what} on {device.name}: {done.last_words()}",
-            "free some space on the device" if full else remedy,
-        )
-
-
-# ==== edgenet.devices.requirements
-# The Python packages to install on a device, by its architecture and Python version.
-
-_OLDEST = (3, 9)
-_NEWEST = (3, 14)
-_TFLITE_NEWEST = (3, 11)
-_OPENCV_APT = "sudo apt install python3-opencv"
-# The last OpenCV whose wheels work with numpy 1.24, which picamera2 of Raspberry Pi OS "bookworm" needs.
-_OPENCV = "opencv-python-headless==4.11.0.86"
-_LITERT = "ai-edge-litert==2.3.0"
-_LITERT_3_9 = "ai-edge-litert==2.1.0"  # the last one for Python 3.9
-_TFLITE = "tflite-runtime==2.14.0"
 
 
 @dataclass(frozen=True)
@@ -264,6 +257,17 @@ class Requirements:
     userland: str
     python: Python
     notes: tuple[str, ...] = ()
+
+
+_OLDEST = (3, 9)
+_NEWEST = (3, 14)
+_TFLITE_NEWEST = (3, 11)
+_OPENCV_APT = "sudo apt install python3-opencv"
+# The last OpenCV whose wheels work with numpy 1.24, which picamera2 of Raspberry Pi OS "bookworm" needs.
+_OPENCV = "opencv-python-headless==4.11.0.86"
+_LITERT = "ai-edge-litert==2.3.0"
+_LITERT_3_9 = "ai-edge-litert==2.1.0"  # the last one for Python 3.9
+_TFLITE = "tflite-runtime==2.14.0"
 
 
 def requirements(facts: DeviceFacts, python: Python) -> Requirements:
@@ -317,13 +321,6 @@ def _numpy(runtime: str, userland: str, python: Python) -> list[str]:
     return ["numpy==2.2.6"]
 
 
-# ==== edgenet.devices.wheels
-# Packages for a device without a network: this machine's pip downloads them and a cache keeps them.
-
-# PEP 600's tags start at manylinux_2_17, for glibc 2.17; manylinux2014 is another name for it.
-_OLDEST_GLIBC = 17
-
-
 def wheels_for(needed: Requirements, progress: Progress) -> list[Path]:
     """Return the wheels that a device needs, from the cache or downloaded.
 
@@ -359,6 +356,10 @@ def _download(needed: Requirements, folder: Path) -> None:
             f"cannot download {' '.join(needed.packages)}: {lines[-1]}",
             "check that this machine has a network connection and pip",
         )
+
+
+# PEP 600's tags start at manylinux_2_17, for glibc 2.17; manylinux2014 is another name for it.
+_OLDEST_GLIBC = 17
 
 
 def _tags(needed: Requirements) -> list[str]:

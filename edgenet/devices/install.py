@@ -1,4 +1,4 @@
-"""Installing a bundle on a device.
+"""Installing a bundle on a device, and the commands that start our scripts there.
 
 Nothing is copied that is already there, and an interruption at any moment leaves the old bundle in use.
 """
@@ -13,16 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from edgenet.assets import device_scripts
-from edgenet.devices import release as release_module
+from edgenet.devices import releases
 from edgenet.devices.device import Device
-from edgenet.devices.environment import Environment, ensure_environment, usable_environments
+from edgenet.devices.environment import Environment, ensure_virtual_environment, usable_environments
 from edgenet.devices.local import LocalDevice
-from edgenet.devices.release import SCRIPTS, Release, release_of, script_files
+from edgenet.devices.phone_pack import ensure_pack
+from edgenet.devices.releases import SCRIPTS, Release, release_of, script_files
 from edgenet.errors import EdgenetError
 from edgenet.progress import Progress, silent
-
-# ==== edgenet.devices.installed
-# A bundle that is ready to run on a device, and the command that starts our scripts there.
 
 
 @dataclass(frozen=True)
@@ -52,23 +50,6 @@ class Installed:
         return (*self.python, "-m", f"edgenet_device.{name}", *arguments)
 
 
-@dataclass(frozen=True)
-class InstalledRelease:
-    """A release that is ready on a device.
-
-    Attributes:
-        installed: its folder there and the command that starts its scripts.
-        release: its ID.
-        environment: its Python environment.
-        moved: whether the release had to be copied.
-    """
-
-    installed: Installed
-    release: str
-    environment: Environment
-    moved: bool
-
-
 def install(bundle: Path, device: Device, progress: Progress = silent) -> Installed:
     """Make a bundle (or .tflite) ready to run on a device; the release in use there keeps running.
 
@@ -93,12 +74,29 @@ def install_scripts(device: Device, progress: Progress = silent) -> Installed:
     if isinstance(device, LocalDevice):
         return Installed(device, str(Path.cwd()), "", str(device_scripts()), (sys.executable,))
     ready = usable_environments(device)
-    key = ready[0] if ready else ensure_environment(device, False, progress).key
+    key = ready[0] if ready else _ensure_environment(device, False, progress).key
     folder = f"{device.home}/scripts"
     device.push(script_files(), folder, progress)
     python = f"{device.home}/environments/{key}/bin/python" if key else "python3"
     scripts = f"{folder}/{SCRIPTS}"
     return Installed(device, folder, "", scripts, ("env", f"PYTHONPATH={scripts}", python))
+
+
+@dataclass(frozen=True)
+class InstalledRelease:
+    """A release that is ready on a device.
+
+    Attributes:
+        installed: its folder there and the command that starts its scripts.
+        release: its ID.
+        environment: its Python environment.
+        copied: whether the release had to be copied.
+    """
+
+    installed: Installed
+    release: str
+    environment: Environment
+    copied: bool
 
 
 def install_release(
@@ -120,18 +118,25 @@ def install_release(
     progress("look at the device", 0, None)
     for key in usable_environments(device):  # an installed release is found without starting Python there
         release = release_of(bundle, key)
-        if release_module.is_intact(device, release.identity):
+        if releases.is_intact(device, release.identity):
             return InstalledRelease(_installed(device, release), release.identity, Environment(key), False)
-    environment = ensure_environment(device, offline, progress)
+    environment = _ensure_environment(device, offline, progress)
     release = release_of(bundle, environment.key)
     installed = _installed(device, release)
-    device.push(release.files, release_module.prepare(device, release.identity), progress)
+    device.push(release.files, releases.prepare(device, release.identity), progress)
     progress("verify", 0, None)
-    release_module.commit(device, release.identity, environment.key)
+    releases.commit(device, release.identity, environment.key)
     try_model(installed)
-    release_module.mark_verified(device, release.identity)
-    release_module.prune(device)
+    releases.mark_verified(device, release.identity)
+    releases.prune(device)
     return InstalledRelease(installed, release.identity, environment, True)
+
+
+def _ensure_environment(device: Device, offline: bool, progress: Progress) -> Environment:
+    """Make the Python environment for a device: the pack on a phone, a virtual environment elsewhere."""
+    if (device.facts().system or "").startswith("Android"):
+        return ensure_pack(device, progress)
+    return ensure_virtual_environment(device, offline, progress)
 
 
 def try_model(installed: Installed) -> dict[str, Any]:
@@ -142,10 +147,10 @@ def try_model(installed: Installed) -> dict[str, Any]:
     """
     done = installed.device.run(installed.module("try_model", [installed.bundle]))
     if done.status:
-        reason = done.last_words().removeprefix("error: ")
+        reason = done.last_line().removeprefix("error: ")
         raise EdgenetError(f"the model does not run on {installed.device.name}: {reason}")
-    told: dict[str, Any] = json.loads(done.out)
-    return told
+    printed: dict[str, Any] = json.loads(done.out)
+    return printed
 
 
 def _installed(device: Device, release: Release) -> Installed:

@@ -1,4 +1,4 @@
-"""This machine as a device, with the same methods as a remote one."""
+"""This machine as a device, with the same methods as a remote one, and its child processes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from edgenet_device.latency.conditions import device_facts
+
 from edgenet.devices.device import DeviceFacts, ProgramResult
+from edgenet.devices.shell import COPY_STAGE, timeout_error
 from edgenet.errors import EdgenetError
 from edgenet.files import write_atomically
 from edgenet.progress import Progress, silent
@@ -39,7 +42,8 @@ class LocalDevice:
         except OSError as error:
             return ProgramResult(127, b"", f"{command[0]}: {error.strerror}".encode())
         except subprocess.TimeoutExpired:
-            raise EdgenetError(f"{command[0]} did not end within {timeout_s:g} s on {self.name}") from None
+            assert timeout_s is not None  # otherwise it would not have expired
+            raise timeout_error(command, timeout_s, self.name) from None
         return ProgramResult(
             done.returncode if done.returncode >= 0 else 128 - done.returncode, done.stdout, done.stderr
         )
@@ -59,7 +63,7 @@ class LocalDevice:
             place = Path(folder) / name
             place.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(place, content if isinstance(content, bytes) else content.read_bytes())
-            progress("copy", count, len(files))
+            progress(COPY_STAGE, count, len(files))
 
     def pull(self, remote: str) -> bytes:
         """Return the contents of a file on this machine."""
@@ -75,8 +79,6 @@ class LocalDevice:
 
     def facts(self) -> DeviceFacts:
         """Return this machine's facts."""
-        from edgenet_device.latency.conditions import device_facts
-
         found = device_facts()
         return DeviceFacts(
             machine=platform.machine(),
@@ -89,21 +91,18 @@ class LocalDevice:
         )
 
 
-# ==== edgenet.devices.process
-# A child process on this machine: a local program, or the `ssh` that runs a program on a device.
-
 _GRACE_S = 10.0
 
 
 class LocalProcess:
-    """A running program (a `device.Running`) that is a process on this machine.
+    """A child process on this machine as a `device.Running`: a program, or the `ssh` that runs one elsewhere.
 
     A separate thread reads standard error, so that neither stream can block the other.
 
     Args:
         command: the program with its arguments.
         stop_signal: the signal that asks the program to end; None if closing its standard input does (see
-            `posix.watched`).
+            `shell.kill_with_caller`).
     """
 
     def __init__(self, command: Sequence[str], stop_signal: int | None = signal.SIGTERM) -> None:

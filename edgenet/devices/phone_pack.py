@@ -1,4 +1,15 @@
-"""Installing the pack on a phone: copied once, checked there, and complete only after its Python has run."""
+"""The pack: the environment of a phone, which has no Python of its own.
+
+Its C library and its Python come from Debian's packages, LiteRT and numpy from their wheels. It is copied
+once, checked there, and complete only after its Python has run. In HOME/environments/KEY it has this layout:
+
+    bin/ld.so, lib/    the C library's loader, and the libraries it loads
+    python             the interpreter; on a phone only that loader can start it
+    bin/python         a script that starts the interpreter with the loader; other programs use only this
+                       script
+    stdlib.zip         Python's standard library, compressed; its C modules are in lib-dynload/
+    site-packages/     LiteRT and numpy, unpacked from their wheels by that Python
+"""
 
 from __future__ import annotations
 
@@ -16,25 +27,25 @@ import zipfile
 from pathlib import Path
 from threading import Lock
 
-from edgenet.devices.device import Device, DeviceFacts, ProgramResult, script
+from edgenet.devices.device import Device, DeviceFacts
 from edgenet.devices.environment import (
     PACK,
     Environment,
     Python,
     Requirements,
+    check_room,
     requirements,
     unpack_wheels,
     usable_environments,
     wheels_for,
 )
-from edgenet.devices.release import SUMS
+from edgenet.devices.releases import SUMS
+from edgenet.devices.shell import require_success, script
 from edgenet.errors import EdgenetError
 from edgenet.files import sha256, write_atomically
 from edgenet.progress import Progress
 from edgenet.zoo.weights import cache_folder
 
-NEEDED_BYTES = 200_000_000
-"""Peak use of disk space, while both the wheels and their unpacked contents are there."""
 # When several phones are measured at once, only the first one downloads; the others use the cache.
 _DOWNLOADS = Lock()
 _BROWSER = (
@@ -63,23 +74,23 @@ def ensure_pack(device: Device, progress: Progress) -> Environment:
         return Environment(key)
     _check_phone(device)
     folder = f"{device.home}/environments/{key}"
-    _must(device, "prepare the folder", _CLEAR, folder)
+    require_success(device, "prepare the folder", device.run(script(_CLEAR, folder)))
     tried = device.run(script(_TRY, folder))
     if tried.status == _FORBIDDEN:
         raise EdgenetError(
             f"{device.name} cannot start programs in {device.home}: it is mounted noexec, or Android forbids it",
             _BROWSER,
         )
-    _check(device, "try the folder", tried)
+    require_success(device, "try the folder", tried)
     with _DOWNLOADS:
         wheels = pack_wheels(progress)
         files = {**pack_files(progress), **{f"wheels/{wheel.name}": wheel for wheel in wheels}}
     sums = "".join(f"{sha256(content)}  {name}\n" for name, content in sorted(files.items()))
     device.push({**files, SUMS: sums.encode()}, folder, progress)
     progress("verify", 0, None)
-    _must(device, "accept the copied files", _CHECK, folder, SUMS)
+    require_success(device, "accept the copied files", device.run(script(_CHECK, folder, SUMS)))
     unpack_wheels(device, folder, f"{folder}/site-packages", wheels, progress)
-    _must(device, "finish the pack", _FINISH, folder, PACK)
+    require_success(device, "finish the pack", device.run(script(_FINISH, folder, PACK)))
     return Environment(key, needed_packages().packages)
 
 
@@ -90,50 +101,20 @@ def _check_phone(device: Device) -> None:
             f"{device.name} is {facts.userland}, and the pack is for 64-bit Arm",
             _BROWSER,
         )
-    if facts.free_bytes is not None and facts.free_bytes < NEEDED_BYTES:
-        raise EdgenetError(
-            f"{device.name} has {facts.free_bytes / 1e6:.0f} MB free but needs {NEEDED_BYTES / 1e6:.0f} MB",
-            "free some space on the device",
-        )
+    check_room(device, facts)
 
 
-def _must(device: Device, what: str, text: str, *values: str) -> None:
-    _check(device, what, device.run(script(text, *values)))
-
-
-def _check(device: Device, what: str, done: ProgramResult) -> None:
-    if done.status:
-        full = b"No space left" in done.err
-        raise EdgenetError(
-            f"cannot {what} on {device.name}: {done.last_words()}",
-            "free some space on the device" if full else "run the same command again",
-        )
-
-
-# ==== edgenet.pack.contents
-# The contents of the pack, in the layout they will have on the phone.
-#
-# bin/ld.so, lib/    the C library's loader, and the libraries it loads
-# python             the interpreter; on a phone only that loader can start it
-# bin/python         a script that starts the interpreter with the loader; other programs use only this
-# script
-# stdlib.zip         Python's standard library, compressed; its C modules are in lib-dynload/
-# site-packages/     LiteRT and numpy, unpacked from their wheels by that Python
-
-_LAYOUT = 1  # increase this when the pack changes although its packages, wheels and start script do not
 _PYTHON = (3, 11)
 _GLIBC = "2.36"
-_LIBRARIES = re.compile(
-    r"(usr/)?lib/aarch64-linux-gnu/lib"
-    r"(c|m|dl|rt|pthread|util|resolv|z|expat|ffi|gcc_s|stdc\+\+)\.so\.\d+"
-)
-_MODULES = "usr/lib/python3.11/"
-_LEFT_OUT = re.compile(
-    r"(test|idlelib|tkinter|turtledemo|ensurepip|lib2to3|pydoc_data|config-.*|__pycache__)/|.*\.(pyc|exe)"
-)
-_C_MODULES = re.compile(
-    r"lib-dynload/(?!_test|_xx|xx|_codecs_|_ssl|_hashlib|_sqlite|_curses|_dbm|_lzma|_bz2|readline|nis)"
-)
+
+
+def needed_packages() -> Requirements:
+    """Return the pack's wheels: as for any device, but without OpenCV, which bench does not use."""
+    facts = DeviceFacts("aarch64", "aarch64", None, None, (*_PYTHON, 2), (), None)
+    return requirements(facts, Python(_PYTHON, numpy=None, cv2=True, venv=False, glibc=_GLIBC))
+
+
+_LAYOUT = 1  # increase this when the pack changes although its packages, wheels and start script do not
 # --argv0 names this script, so that sys.executable is a path that starts the interpreter again.
 _START = """#!/system/bin/sh
 here=$(cd -P "${0%/*}/.." && pwd) && PYTHONHOME=$here PYTHONDONTWRITEBYTECODE=1
@@ -141,12 +122,13 @@ PYTHONPATH=${PYTHONPATH:+$PYTHONPATH:}$here/stdlib.zip:$here/lib-dynload:$here/s
 export PYTHONHOME PYTHONPATH PYTHONDONTWRITEBYTECODE
 exec "$here/bin/ld.so" --argv0 "$here/bin/python" --library-path "$here/lib" "$here/python" "$@"
 """
+_LISTED = Path(__file__).with_suffix(".sha256").read_text().split()
+PACKAGES = dict(zip(_LISTED[1::2], _LISTED[::2], strict=True))
+"""Maps the path of each Debian package on a mirror to its SHA-256.
 
-
-def needed_packages() -> Requirements:
-    """Return the pack's wheels: as for any device, but without OpenCV, which bench does not use."""
-    facts = DeviceFacts("aarch64", "aarch64", None, None, (*_PYTHON, 2), (), None)
-    return requirements(facts, Python(_PYTHON, numpy=None, cv2=True, venv=False, glibc=_GLIBC))
+The checksums come from the index that Debian signed for release 12.15. A file from any server is accepted
+only if its checksum matches.
+"""
 
 
 def pack_key() -> str:
@@ -162,6 +144,19 @@ def pack_wheels(progress: Progress) -> list[Path]:
         EdgenetError: see `wheels_for`.
     """
     return wheels_for(needed_packages(), progress)
+
+
+_LIBRARIES = re.compile(
+    r"(usr/)?lib/aarch64-linux-gnu/lib"
+    r"(c|m|dl|rt|pthread|util|resolv|z|expat|ffi|gcc_s|stdc\+\+)\.so\.\d+"
+)
+_MODULES = "usr/lib/python3.11/"
+_LEFT_OUT = re.compile(
+    r"(test|idlelib|tkinter|turtledemo|ensurepip|lib2to3|pydoc_data|config-.*|__pycache__)/|.*\.(pyc|exe)"
+)
+_C_MODULES = re.compile(
+    r"lib-dynload/(?!_test|_xx|xx|_codecs_|_ssl|_hashlib|_sqlite|_curses|_dbm|_lzma|_bz2|readline|nis)"
+)
 
 
 def pack_files(progress: Progress) -> dict[str, Path | bytes]:
@@ -200,23 +195,8 @@ def _zipped(files: dict[str, bytes]) -> bytes:
     return made.getvalue()
 
 
-# ==== edgenet.pack.debian
-# The C library and Python of the pack, taken from Debian's packages, each checked by its SHA-256.
-#
-# The checksums come from the index that Debian signed for release 12.15. A file from any server is accepted
-# only if its checksum matches.
-
-OFFICIAL = "https://deb.debian.org/debian"  # Debian's documented address for users in every country
-# The archive keeps packages that a later point release has replaced on the mirrors.
-OLDER = "https://snapshot.debian.org/archive/debian/20260901T000000Z"
-_WAIT_S = 60.0
-_LISTED = Path(__file__).with_suffix(".sha256").read_text().split()
-PACKAGES = dict(zip(_LISTED[1::2], _LISTED[::2], strict=True))
-"""Maps each package's path on a mirror to its SHA-256."""
-
-
 def package_files(progress: Progress) -> dict[str, bytes]:
-    """Return all files of the packages, by their installed path in Debian; links are resolved.
+    """Return all files of the Debian packages, by their installed path in Debian; links are resolved.
 
     Raises:
         EdgenetError: a package cannot be downloaded.
@@ -226,6 +206,9 @@ def package_files(progress: Progress) -> dict[str, bytes]:
         progress("download Debian packages", count, len(PACKAGES))
         files |= _unpacked(_package(path, digest))
     return files
+
+
+_WAIT_S = 60.0
 
 
 def _package(path: str, digest: str) -> bytes:
@@ -249,6 +232,11 @@ def _package(path: str, digest: str) -> bytes:
         f"cannot download Debian's {Path(path).name}: {reason}",
         "check that this machine has a network connection, or set EDGENET_DEBIAN_MIRROR to a Debian mirror",
     )
+
+
+OFFICIAL = "https://deb.debian.org/debian"  # Debian's documented address for users in every country
+# The archive keeps packages that a later point release has replaced on the mirrors.
+OLDER = "https://snapshot.debian.org/archive/debian/20260901T000000Z"
 
 
 def _mirrors() -> list[str]:

@@ -15,25 +15,40 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from edgenet.devices.device import (
-    DeviceFacts,
-    ProgramResult,
+from edgenet.devices.device import DeviceFacts, ProgramResult, Ssh
+from edgenet.devices.local import LocalProcess
+from edgenet.devices.shell import (
+    COPY_STAGE,
+    copy_remedy,
     facts_of,
     kill_with_caller,
     report_signals,
     script,
+    timeout_error,
 )
-from edgenet.devices.local import LocalProcess
 from edgenet.devices.ssh_connection import SshConnection
-from edgenet.devices.targets import Ssh
 from edgenet.errors import EdgenetError
 from edgenet.progress import Progress, silent
 
 _FAILED = 255  # the exit status of ssh itself if the connection fails
 
 
+@contextmanager
+def open_ssh(target: Ssh, name: str) -> Iterator[SshDevice]:
+    """Yield a device reached by ssh for the duration of the block.
+
+    Raises:
+        EdgenetError: the device cannot be reached; the message says why and what to do.
+    """
+    connection = SshConnection(target, name)
+    try:
+        yield SshDevice(connection)
+    finally:
+        connection.close()
+
+
 class SshDevice:
-    """A machine reached by ssh, with the methods of `device.Device`. Create it with `connected`."""
+    """A machine reached by ssh, with the methods of `device.Device`. Create it with `open_ssh`."""
 
     def __init__(self, connection: SshConnection) -> None:
         self.name = connection.name
@@ -50,12 +65,12 @@ class SshDevice:
         done = subprocess.run(
             self._connection.command(report_signals(command)), input=stdin, capture_output=True, check=False
         )
-        return self._judged(ProgramResult(done.returncode, done.stdout, done.stderr))
+        return self._checked(ProgramResult(done.returncode, done.stdout, done.stderr))
 
     @contextmanager
-    def start(self, command: Sequence[str]) -> Iterator[_Running]:
+    def start(self, command: Sequence[str]) -> Iterator[_SshProcess]:
         """Start a program on the device."""
-        running = _Running(self._connection, command)
+        running = _SshProcess(self._connection, command)
         try:
             yield running
         finally:
@@ -63,13 +78,13 @@ class SshDevice:
 
     def push(self, files: Mapping[str, Path | bytes], folder: str, progress: Progress = silent) -> None:
         """Copy files to the device with rsync, or with tar if either machine lacks rsync."""
-        copy(self._connection, self.run, files, folder, progress)
+        _copy(self._connection, self.run, files, folder, progress)
 
     def pull(self, remote: str) -> bytes:
         """Return the contents of a file on the device."""
         done = self.run(["cat", "--", remote])
         if done.status:
-            raise EdgenetError(f"cannot read {remote} on {self.name}: {done.last_words()}")
+            raise EdgenetError(f"cannot read {remote} on {self.name}: {done.last_line()}")
         return done.out
 
     @contextmanager
@@ -112,20 +127,17 @@ class SshDevice:
         except subprocess.TimeoutExpired:
             os.close(write_end)  # the end of its input ends the program on the device
             process.communicate()
-            raise EdgenetError(
-                f"{command[0]} did not end within {timeout_s:g} s on {self.name}",
-                "check what keeps the device busy",
-            ) from None
+            raise timeout_error(command, timeout_s, self.name) from None
         os.close(write_end)
-        return self._judged(ProgramResult(process.returncode, out, err))
+        return self._checked(ProgramResult(process.returncode, out, err))
 
-    def _judged(self, done: ProgramResult) -> ProgramResult:
+    def _checked(self, done: ProgramResult) -> ProgramResult:
         if done.status == _FAILED:
             self._connection.check()
         return done
 
 
-class _Running(LocalProcess):
+class _SshProcess(LocalProcess):
     """A program on the device, run by an ssh process on this machine."""
 
     def __init__(self, connection: SshConnection, command: Sequence[str]) -> None:
@@ -146,33 +158,14 @@ class _Running(LocalProcess):
         return done
 
 
-@contextmanager
-def connected(target: Ssh, name: str) -> Iterator[SshDevice]:
-    """Yield the device for the duration of the block.
-
-    Raises:
-        EdgenetError: the device cannot be reached; the message says why and what to do.
-    """
-    connection = SshConnection(target, name)
-    try:
-        yield SshDevice(connection)
-    finally:
-        connection.close()
-
-
-# ==== edgenet.devices.ssh_copy
-# Copying files over an open ssh connection with rsync, which skips files already there, or with tar.
-
-STAGE = "copy"  # progress in this stage counts bytes
-_DONE_SO_FAR = re.compile(rb"^\s*(\d+)\s+\d+%")
 _PREPARE = 'mkdir -p "$1" && command -v rsync'
-Run = Callable[..., ProgramResult]
+_Run = Callable[..., ProgramResult]
 
 
-def copy(
-    connection: SshConnection, run: Run, files: Mapping[str, Path | bytes], folder: str, progress: Progress
+def _copy(
+    connection: SshConnection, run: _Run, files: Mapping[str, Path | bytes], folder: str, progress: Progress
 ) -> None:
-    """Copy files into a folder on the device, creating the folder.
+    """Copy files into a folder on the device, with rsync, which skips files already there, or else with tar.
 
     Args:
         connection: the open connection.
@@ -187,18 +180,18 @@ def copy(
     ready = run(script(_PREPARE, folder))
     # A failed mkdir prints why; `command -v` fails silently if there is no rsync.
     if ready.status and ready.err:
-        raise EdgenetError(f"cannot make {folder} on {connection.name}: {ready.last_words()}", _remedy(ready))
+        raise EdgenetError(f"cannot make {folder} on {connection.name}: {ready.last_line()}", _remedy(ready))
     with tempfile.TemporaryDirectory(prefix="edgenet-") as staged:
         total = _stage(files, Path(staged))
-        progress(STAGE, 0, total)
+        progress(COPY_STAGE, 0, total)
         if ready.status == 0 and _has_rsync():
-            done = _rsync(connection, Path(staged), folder, lambda count: progress(STAGE, count, total))
+            done = _rsync(connection, Path(staged), folder, lambda count: progress(COPY_STAGE, count, total))
         else:
             done = run(["tar", "-xf", "-", "-C", folder], _tar(Path(staged)))
         if done.status:
             connection.check()
             raise EdgenetError(f"cannot copy to {connection.name}: {_reason(done)}", _remedy(done))
-        progress(STAGE, total, total)
+        progress(COPY_STAGE, total, total)
 
 
 def _has_rsync() -> bool:
@@ -221,6 +214,10 @@ def _stage(files: Mapping[str, Path | bytes], folder: Path) -> int:
             place.symlink_to(content.resolve())
         total += place.stat().st_size
     return total
+
+
+# A line of rsync's --info=progress2, which begins with the number of bytes copied so far.
+_DONE_SO_FAR = re.compile(rb"^\s*(\d+)\s+\d+%")
 
 
 def _rsync(
@@ -263,12 +260,9 @@ def _reason(done: ProgramResult) -> str:
     lines = done.err.decode(errors="replace").splitlines()
     telling = [line for line in lines if "rror" not in line or "No space" in line or "denied" in line]
     found = [line for line in telling if "No space left" in line or "ermission denied" in line] or telling
-    return found[0].strip() if found else done.last_words()
+    return found[0].strip() if found else done.last_line()
 
 
 def _remedy(done: ProgramResult) -> str:
-    if b"No space left" in done.err:
-        return "free some space on the device"
-    if b"ermission denied" in done.err or b"Read-only" in done.err:
-        return "check who owns the folder on the device"
-    return "run the same command again; files already copied are kept"
+    said = done.err.decode(errors="replace")
+    return copy_remedy(said, "run the same command again; files already copied are kept")

@@ -17,8 +17,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgenet.devices.device import script
-from edgenet.devices.targets import Ssh
+from edgenet.devices.device import Ssh
+from edgenet.devices.shell import script
 from edgenet.errors import EdgenetError
 
 # The environment variable that names a file to use instead of ~/.ssh/config, as `ssh -F` does.
@@ -126,15 +126,15 @@ class SshConnection:
         for line in self._master.stdout:  # a login script may print a greeting first
             if line.strip() == _READY.encode():
                 return self._master.stdout.readline().decode().rstrip("\n")
-        raise connection_error(self.name, self._target, self._master.stderr.read().decode(errors="replace"))
+        raise _connection_error(self.name, self._target, self._master.stderr.read().decode(errors="replace"))
 
     def _host_keys(self) -> dict[str, str]:
         """Return the option that makes ssh check host keys if the user's configuration turns that off."""
         shown = subprocess.run(
             ["ssh", *_config(), "-G", *self._destination()], capture_output=True, text=True, check=False
         )
-        told = dict(line.split(" ", 1) for line in shown.stdout.splitlines() if " " in line)
-        unchecked = told.get("stricthostkeychecking") in ("no", "off", "false")
+        settings = dict(line.split(" ", 1) for line in shown.stdout.splitlines() if " " in line)
+        unchecked = settings.get("stricthostkeychecking") in ("no", "off", "false")
         return {"StrictHostKeyChecking": "accept-new"} if unchecked else {}
 
     def _socket(self, master: str) -> list[str]:
@@ -157,14 +157,11 @@ def _as_options(options: dict[str, str]) -> list[str]:
     return [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
 
 
-# ==== edgenet.devices.ssh_errors
-# Plain error messages, with remedies, for the reasons why ssh cannot connect.
-
-# Messages of OpenSSH (sshconnect.c, ssh_api.c, readconf.c), in the order in which we search for them.
-_CHANGED = "REMOTE HOST IDENTIFICATION HAS CHANGED"
+# Why ssh cannot connect: a part of OpenSSH's message, and what we say instead: what was found, what to do.
+# The messages are from sshconnect.c, ssh_api.c and readconf.c; we search for them in this order.
 _REASONS: tuple[tuple[str, str, str], ...] = (
     (
-        _CHANGED,
+        "REMOTE HOST IDENTIFICATION HAS CHANGED",
         "{name} shows a different host key than before",
         "if it was reinstalled, remove the old key with ssh-keygen -R '{known}'; "
         "if not, someone may be intercepting the connection: do not connect",
@@ -195,7 +192,7 @@ _REASONS: tuple[tuple[str, str, str], ...] = (
 )
 
 
-def connection_error(name: str, target: Ssh, said: str) -> EdgenetError:
+def _connection_error(name: str, target: Ssh, said: str) -> EdgenetError:
     """Return the error for a failed connection.
 
     Args:

@@ -1,51 +1,27 @@
-"""Values of --to and --on: `local`, `browser`, `ssh:[USER@]HOST[:PORT]`, `adb` or `adb:SERIAL`."""
+"""From the target that the user typed after --on to an open device.
+
+A target is `local`, `browser`, `ssh:[USER@]HOST[:PORT]`, `adb` or `adb:SERIAL`.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
-from edgenet.devices.device import Device
+from edgenet.devices.adb import open_phone
+from edgenet.devices.device import Adb, Browser, Device, Local, Ssh, Target
+from edgenet.devices.local import LocalDevice
+from edgenet.devices.ssh import open_ssh
 from edgenet.errors import EdgenetError
 
-FORMS = "local, browser, ssh:USER@HOST, ssh:USER@HOST:PORT, adb or adb:SERIAL"
+_FORMS = "local, browser, ssh:USER@HOST, ssh:USER@HOST:PORT, adb or adb:SERIAL"
 # ssh would take a host or user that begins with "-" for an option. The other characters are those allowed in
 # names (RFC 1123; names in ~/.ssh/config may also contain "_").
 _HOST = re.compile(
     r"(?:(?P<user>[A-Za-z0-9_][A-Za-z0-9_.-]*)@)?(?P<host>[A-Za-z0-9_][A-Za-z0-9_.-]*|\[[0-9A-Fa-f:.%a-z0-9]+\])(?::(?P<port>\d{1,5}))?"
 )
 _SERIAL = re.compile(r"[A-Za-z0-9_.:-]+")
-
-
-@dataclass(frozen=True)
-class Local:
-    """This machine."""
-
-
-@dataclass(frozen=True)
-class Browser:
-    """A browser on this machine: it opens pages, and files cannot be copied to it."""
-
-
-@dataclass(frozen=True)
-class Ssh:
-    """A machine reached by OpenSSH; if user or port is None, the user's ssh configuration decides."""
-
-    host: str
-    user: str | None = None
-    port: int | None = None
-
-
-@dataclass(frozen=True)
-class Adb:
-    """A phone reached by adb; serial is None for ANDROID_SERIAL's or the only attached phone."""
-
-    serial: str | None = None
-
-
-Target = Local | Browser | Ssh | Adb
 
 
 def parse_target(text: str) -> Target:
@@ -67,11 +43,7 @@ def parse_target(text: str) -> Target:
         port = int(match["port"]) if match["port"] else None
         if port is None or 1 <= port <= 65535:
             return Ssh(match["host"].strip("[]"), match["user"], port)
-    raise EdgenetError(f"'{text}' is not a target", f"give {FORMS}")
-
-
-# ==== edgenet.devices.opening
-# Opening the device that a target names.
+    raise EdgenetError(f"'{text}' is not a target", f"give {_FORMS}")
 
 
 @contextmanager
@@ -83,32 +55,25 @@ def open_device(text: str) -> Iterator[Device]:
     """
     target = parse_target(text)
     if isinstance(target, Local):
-        from edgenet.devices.local import LocalDevice
-
         yield LocalDevice()
-        return
-    if isinstance(target, Browser):
+    elif isinstance(target, Ssh):
+        with open_ssh(target, text) as device:
+            yield device
+    elif isinstance(target, Adb):
+        with open_phone(target, text) as phone:
+            yield phone
+    else:
         raise EdgenetError(
             "files cannot be copied to a browser", "use edgenet bench or edgenet camera --on browser"
         )
-    if isinstance(target, Ssh):
-        from edgenet.devices.ssh import connected
-
-        with connected(target, text) as device:
-            yield device
-        return
-    from edgenet.devices import adb
-
-    with adb.connected(target, text) as phone:
-        yield phone
 
 
 @contextmanager
 def open_camera_device(text: str) -> Iterator[Device]:
-    """Like `opened`, for commands that use the device's own camera.
+    """Like `open_device`, for commands that use the device's own camera.
 
     Raises:
-        EdgenetError: the target is a phone (only its browser can use its camera), or see `opened`.
+        EdgenetError: the target is a phone (only its browser can use its camera), or see `open_device`.
     """
     if isinstance(parse_target(text), Adb):
         raise EdgenetError(

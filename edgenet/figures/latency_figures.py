@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from edgenet.figures.drawing import COLOURS, INK, MARKERS, MUTED, figure_of, logarithmic_x, plain, style_axes
-from edgenet.latency.rows import LatencyReport, ReportRow
+from edgenet.figures.style import COLOURS, INK, MARKERS, MUTED, figure_of, logarithmic_x, plain, style_axes
+from edgenet.latency.report_rows import LatencyReport, ReportRow
 
 WIDTH = 8.0
 BINS = 90

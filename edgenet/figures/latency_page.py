@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
 from edgenet.latency.profile import operator_times
-from edgenet.latency.rows import LatencyReport, ReportRow
+from edgenet.latency.report_rows import LatencyReport, ReportRow
 from edgenet.text import format_or_unknown
 
 MANY = 4
@@ -56,10 +56,10 @@ def _lead(rows: Sequence[ReportRow]) -> str:
 
 
 def _cards(rows: Sequence[ReportRow]) -> str:
-    told = [(row.p50_ms, row) for row in rows if row.p50_ms is not None]
+    timed = [(row.p50_ms, row) for row in rows if row.p50_ms is not None]
     cards = [(f"{sum(row.valid for row in rows)} of {len(rows)}", "measurements are valid to quote")]
-    if told:
-        p50, fastest = min(told, key=lambda pair: pair[0])
+    if timed:
+        p50, fastest = min(timed, key=lambda pair: pair[0])
         label = f"fastest p50: {fastest.label}{'' if fastest.valid else ', not valid'}"
         cards.insert(0, (f"{p50:.3g} ms", label))
     known = [row for row in rows if row.int8_top1 is not None]
@@ -105,9 +105,9 @@ def _table(rows: Sequence[ReportRow]) -> str:
     """Return a table with a line for each row; columns that are empty in all rows are left out."""
     longest = max((row.p50_ms or 0.0 for row in rows), default=0.0)
     columns = [(heading, [cell(row) for row in rows]) for heading, cell in _columns(longest)]
-    told = [(heading, cells) for heading, cells in columns if any(cells)]
-    head = "".join(f"<th>{heading}</th>" for heading, _ in told)
-    lines = zip(rows, *(cells for _, cells in told), strict=True)
+    filled = [(heading, cells) for heading, cells in columns if any(cells)]
+    head = "".join(f"<th>{heading}</th>" for heading, _ in filled)
+    lines = zip(rows, *(cells for _, cells in filled), strict=True)
     body = "\n".join(
         f"<tr{'' if row.valid else ' class=invalid'}>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
         for row, *cells in lines
@@ -130,18 +130,19 @@ def _top1(row: ReportRow) -> str:
 def _reasons(reports: Sequence[LatencyReport], rows: Sequence[ReportRow]) -> str:
     """Return the reasons why measurements are not valid; a reason that several share is listed once."""
     front = "<p>* on the Pareto front of its device</p>" if any(row.front for row in rows) else ""
-    of: dict[str, list[str]] = {}
+    labels_by_reason: dict[str, list[str]] = {}
     for report, row in zip(reports, rows, strict=True):
         for reason in report.reasons:
-            of.setdefault(reason, []).append(row.label)
-    if not of:
+            labels_by_reason.setdefault(reason, []).append(row.label)
+    if not labels_by_reason:
         return front
     lines = "".join(
-        f"<li><b>{_named(labels, rows)}</b>: {escape(reason)}</li>" for reason, labels in of.items()
+        f"<li><b>{_named(labels, rows)}</b>: {escape(reason)}</li>"
+        for reason, labels in labels_by_reason.items()
     )
     number = sum(not row.valid for row in rows)
     return (
-        f"{front}<details class=why{'' if len(of) > MANY else ' open'}>"
+        f"{front}<details class=why{'' if len(labels_by_reason) > MANY else ' open'}>"
         f"<summary>{number} of {len(rows)} not valid to quote: why</summary><ul>{lines}</ul></details>"
     )
 
@@ -207,9 +208,7 @@ def _profile(report: LatencyReport) -> str:
     )
 
 
-# ==== edgenet.plots.latency_style
-# The style sheet of the page of latency reports, for wide screens and phones.
-
+# For wide screens and phones.
 STYLE = """
 :root { --ink: #222; --muted: #6d6d69; --line: #e3e3e0; --soft: #f6f6f4; --blue: #0072b2; --red: #b3261e; }
 * { box-sizing: border-box; }

@@ -1,4 +1,4 @@
-"""Draw the loss and the top-1 accuracy of a training over its epochs."""
+"""The figures of trainings: loss and accuracy over the epochs, a confusion matrix, and the variants of a sweep."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from edgenet.figures.drawing import COLOURS, INK, MARKERS, figure_of, logarithmic_x, style_axes
+from edgenet.figures.style import COLOURS, GRID, INK, MARKERS, figure_of, logarithmic_x, plain, style_axes
 
 TRAIN, VAL = "#6b6b6b", "#0072b2"
 
@@ -46,12 +46,12 @@ def curve_figure(rows: Sequence[Epoch], title: str) -> Figure:
     Training values are those of the current weights on augmented photos, validation values those of averaged
     weights.
     """
-    figure = Figure(figsize=(9.0, 3.6), facecolor="white", layout="constrained")
+    figure = figure_of(9.0, 3.6)
     loss, top1 = figure.subplots(1, 2)
     epochs = [row.epoch for row in rows]
     _draw(loss, epochs, [row.train_loss for row in rows], [row.val_loss for row in rows], "loss")
     _draw(top1, epochs, [row.train_top1 for row in rows], [row.val_top1 for row in rows], "top-1, %")
-    figure.suptitle(title.replace("$", r"\$"), x=0.01, ha="left", fontsize=11, color=INK)
+    figure.suptitle(plain(title), x=0.01, ha="left", fontsize=11, color=INK)
     return figure
 
 
@@ -65,16 +65,13 @@ def _draw(
     axes.set_title(heading, loc="left", fontsize=10, color=INK)
     axes.set_xlabel("epoch", fontsize=9)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(color="#e3e3e0", lw=0.7)
+    axes.grid(color=GRID, lw=0.7)
     axes.set_axisbelow(True)
     axes.tick_params(labelsize=8, length=0)
     axes.legend(frameon=False, fontsize=8)
     for spine in axes.spines.values():
         spine.set_visible(False)
 
-
-# ==== edgenet.plots.confusion_matrix
-# Draw a confusion matrix.
 
 NAMED = 60
 """Largest number of classes whose names are shown; with more, they would be too small to read."""
@@ -92,10 +89,10 @@ def confusion_figure(counts: NDArray[np.int64], names: Sequence[str], title: str
     """
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = min(max(3.2 + 0.34 * len(names), 4.5), 16.0)
-    figure = Figure(figsize=(side, side), facecolor="white", layout="constrained")
+    figure = figure_of(side, side)
     axes = figure.subplots()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_title(title.replace("$", r"\$"), loc="left", fontsize=10, color=INK)
+    axes.set_title(plain(title), loc="left", fontsize=10, color=INK)
     axes.set_xlabel("predicted class", fontsize=9)
     axes.set_ylabel("true class", fontsize=9)
     axes.tick_params(length=0, labelsize=8)
@@ -116,17 +113,11 @@ def confusion_figure(counts: NDArray[np.int64], names: Sequence[str], title: str
 
 def _short(name: str) -> str:
     name = name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
-    return name.replace("$", r"\$")
+    return plain(name)
 
 
-# ==== edgenet.plots.sweep_figures
-# Draw a sweep: accuracy against mult-adds, parameters (figures 4, 5 of arXiv 1704.04861) and latency.
-
-FRONT = INK
-
-
-class Point(Protocol):
-    """The values of a variant that are drawn; their units are those of `SweepRow`."""
+class SweepPoint(Protocol):
+    """The values of a sweep's variant that are drawn."""
 
     @property
     def width(self) -> float:
@@ -173,23 +164,23 @@ class Point(Protocol):
         """Whether the variant is on the Pareto front of int8 accuracy against latency."""
 
 
-def mult_adds_figure(points: Sequence[Point], title: str) -> Figure:
-    """Draw float accuracy against mult-adds, as in the paper's figure 4, with one mark for each variant."""
+def mult_adds_figure(points: Sequence[SweepPoint], title: str) -> Figure:
+    """Draw float accuracy against mult-adds, as in figure 4 of arXiv 1704.04861, with one mark for each variant."""
     figure, axes = _axes(title, "million mult-adds", "float top-1, %")
     _series(axes, points, lambda point: point.mult_adds / 1e6, lambda point: point.float_top1)
     _legend(figure)
     return figure
 
 
-def parameters_figure(points: Sequence[Point], title: str) -> Figure:
-    """Draw float accuracy against parameters, as in the paper's figure 5; resolution adds no parameters."""
+def parameters_figure(points: Sequence[SweepPoint], title: str) -> Figure:
+    """Draw float accuracy against parameters, as in figure 5 of arXiv 1704.04861; resolution adds no parameters."""
     figure, axes = _axes(title, "million parameters", "float top-1, %")
     _series(axes, points, lambda point: point.parameters / 1e6, lambda point: point.float_top1)
     _legend(figure)
     return figure
 
 
-def latency_figure(points: Sequence[Point], title: str) -> Figure:
+def latency_figure(points: Sequence[SweepPoint], title: str) -> Figure:
     """Draw int8 accuracy against measured latency.
 
     The points of the Pareto front are joined and named. Points whose latency is not valid to quote are
@@ -204,7 +195,7 @@ def latency_figure(points: Sequence[Point], title: str) -> Figure:
     axes.plot(
         [_latency(point) for point in front],
         [point.int8_top1 for point in front],
-        color=FRONT,
+        color=INK,
         lw=1.2,
         ls="--",
         marker="o",
@@ -233,7 +224,7 @@ def latency_figure(points: Sequence[Point], title: str) -> Figure:
     return figure
 
 
-def _latency(point: Point) -> float:
+def _latency(point: SweepPoint) -> float:
     return point.latency_p50_ms
 
 
@@ -247,10 +238,10 @@ def _axes(title: str, x: str, y: str) -> tuple[Figure, Axes]:
 
 def _series(
     axes: Axes,
-    points: Sequence[Point],
-    x: Callable[[Point], float],
-    y: Callable[[Point], float],
-    hollow: Callable[[Point], bool] = lambda point: False,
+    points: Sequence[SweepPoint],
+    x: Callable[[SweepPoint], float],
+    y: Callable[[SweepPoint], float],
+    hollow: Callable[[SweepPoint], bool] = lambda point: False,
 ) -> None:
     """Draw one series for each resolution, the largest first."""
     for index, resolution in enumerate(sorted({point.resolution for point in points}, reverse=True)):

@@ -1,61 +1,46 @@
-"""Measuring models in turns with benchmark_model, one process for each block, on any device with a shell."""
+"""Measuring with benchmark_model, TensorFlow Lite's own program, on any device that has a shell.
+
+The user brings the program. It is checked against the device and copied there, and measures the models in
+turns, with one process for each block. `benchmark_model_report` makes the reports of what it prints.
+"""
 
 from __future__ import annotations
 
 import math
 import secrets
+import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
-import numpy as np
-from edgenet_device.latency.affinity import ALL, CpuSet, Setting, chosen_sets, cpu_list, settings
-from edgenet_device.latency.conditions import Conditions
+from edgenet_device.latency.affinity import ALL, Setting, chosen_sets, cpu_list, settings
 from edgenet_device.latency.interleaved import SAME
-from edgenet_device.latency.report import (
-    PROTOCOLS,
-    QUICK,
-    Evidence,
-    Protocol,
-    changed,
-    cpu_set_facts,
-    look_facts,
-    model_facts,
-    report_form,
-)
-from edgenet_device.latency.samples import percentile
+from edgenet_device.latency.report import PROTOCOLS, QUICK, Protocol, changed
 from edgenet_device.model_file import ModelFile, open_model
-from edgenet_device.runtime import Delegate
 
-from edgenet.devices.device import Device, ProgramResult, script
+from edgenet.devices.device import Device, ProgramResult
+from edgenet.devices.local import LocalDevice
+from edgenet.devices.shell import script
 from edgenet.errors import EdgenetError
-from edgenet.latency.benchmark_model_program import (
+from edgenet.files import sha256
+from edgenet.latency.benchmark_model_report import (
     NAME,
-    NOTHING_KNOWN,
-    BenchmarkProgram,
-    OperatorRow,
+    BenchmarkModelResult,
+    MeasurementContext,
     Timings,
-    check_fits,
-    place_program,
     read_delegate,
     read_operators,
-    read_program,
     read_timings,
+    report_of,
 )
 from edgenet.latency.options import BenchOptions
 from edgenet.latency.profile import operators_of
 from edgenet.latency.shell_conditions import facts_there, look_at
 from edgenet.progress import Progress
-
-LONGEST_S = 600
-"""The longest time of the runs of one process, seconds; the program's own default is 150."""
-_CANNOT_START = (126, 127)
-# Run by a shell, so that on this machine too a program that cannot be started ends with an exit status.
-_EXEC = 'exec "$@"'
 
 
 def measure_with_program(
@@ -96,78 +81,134 @@ def measure_with_program(
                 progress("operators", number, len(measured))
                 text = runner.run(one.path, one.setting, (*one.arguments, "--enable_op_profiling=true"))
                 one.profile = read_operators(text)
-    around = MeasurementContext(started, protocol, program, facts, sets, before, after)
-    return [report_of(one, around) for one in measured]
+    context = MeasurementContext(started, protocol, program.facts(), facts, sets, before, after)
+    return [report_of(one, context) for one in measured]
+
+
+def _protocol(options: BenchOptions) -> Protocol:
+    """Return the protocol: each block is a process and so a cold start; nothing waits for a cool device."""
+    named = changed(
+        PROTOCOLS[options.protocol],
+        runs=options.runs,
+        min_seconds=options.min_seconds,
+        profile=options.profile or None,
+    )
+    return replace(named, cold_starts=named.blocks, settle_s=0.0)
 
 
 @dataclass(frozen=True)
-class _Runner:
-    """Runs the program on the device."""
+class BenchmarkProgram:
+    """A benchmark_model program.
 
-    device: Device
-    program: BenchmarkProgram
-    place: str
+    Attributes:
+        path: the file on this machine.
+        machine: the architecture it was built for, named as `uname -m` does.
+        sha256: the file's SHA-256.
+        size_bytes: the file's size.
+    """
 
-    def run(self, model: str, setting: Setting, arguments: tuple[str, ...]) -> str:
-        """Run the program on a model and return everything it prints.
+    path: Path
+    machine: str
+    sha256: str
+    size_bytes: int
 
-        Raises:
-            EdgenetError: the program fails.
-        """
-        command = (*_pinned(setting), self.place, f"--graph={model}", *arguments)
-        with self.device.start(script(_EXEC, *command)) as running:
-            done = running.finish()
-        if done.status:
-            raise self._failed(done, setting)
-        return f"{done.out.decode(errors='replace')}\n{done.err.decode(errors='replace')}"
+    def facts(self) -> dict[str, str | int]:
+        """Return the program's entry in the report."""
+        return {"file": self.path.name, "sha256": self.sha256, "size_bytes": self.size_bytes}
 
-    def _failed(self, done: ProgramResult, setting: Setting) -> EdgenetError:
-        name, where, why = self.program.path.name, self.device.name, _why(done)
-        if "taskset" in why:
-            return EdgenetError(
-                f"cannot stay on CPUs {cpu_list(setting.cpus.cpus)} of {where}: {why}", "give --affinity all"
-            )
-        if done.status in _CANNOT_START:
-            return EdgenetError(f"{where} cannot start {name}: {why}", _remedy(why, where))
-        return EdgenetError(
-            f"{name} failed on {where} with exit status {done.status}: {why}",
-            "check that it can read this model",
+
+def read_program(path: Path) -> BenchmarkProgram:
+    """Inspect a program file.
+
+    Raises:
+        EdgenetError: the file cannot be read, or is not a program for Linux or Android.
+    """
+    return BenchmarkProgram(path, _machine_of(path), sha256(path), path.stat().st_size)
+
+
+_MACHINES = {3: "i686", 40: "armv7l", 62: "x86_64", 183: "aarch64", 243: "riscv64"}
+_PROGRAMS = (2, 3)  # ET_EXEC and ET_DYN: linkers produce programs of either type
+
+
+def _machine_of(path: Path) -> str:
+    """Return the architecture that a program was built for, named as in `DeviceFacts.userland`.
+
+    The architecture is in the ELF header (System V ABI, "ELF Header").
+
+    Raises:
+        EdgenetError: the file cannot be read, or is not a program for Linux or Android.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(20)
+    except OSError as error:
+        raise EdgenetError(f"cannot read the program {path}: {error.strerror}", "check the path") from None
+    order = "<" if head[5:6] == b"\1" else ">"
+    kind, number = struct.unpack_from(f"{order}HH", head, 16) if len(head) == 20 else (0, 0)
+    if head[:4] != b"\x7fELF" or kind not in _PROGRAMS:
+        what = (
+            "it does not begin as ELF files do"
+            if head[:4] != b"\x7fELF"
+            else "it is another kind of ELF file"
         )
-
-
-def _remedy(why: str, where: str) -> str:
-    if "ermission denied" in why:
-        return (
-            "its folder is mounted noexec, or Android forbids it; on a phone, measure with --browser instead"
+        raise EdgenetError(
+            f"{path} is not a program for Linux or Android: {what}", "give the program file itself, unpacked"
         )
-    return f"check that it was built for {where} and includes all libraries it needs"
+    return _MACHINES.get(number, f"machine {number}")
 
 
-def _pinned(setting: Setting) -> tuple[str, ...]:
-    """Return the taskset command; util-linux and Android's toybox both take a hexadecimal mask of CPUs."""
-    if setting.cpus.name == ALL:
-        return ()
-    return ("taskset", f"{sum(1 << cpu for cpu in setting.cpus.cpus):x}")
+def check_fits(program: BenchmarkProgram, device: Device) -> None:
+    """Check that a program was built for the device's architecture.
 
-
-def _why(done: ProgramResult) -> str:
-    """Return why the program failed: its ERROR and FATAL lines, except "Benchmarking failed."."""
-    lines = f"{done.err.decode(errors='replace')}\n{done.out.decode(errors='replace')}".splitlines()
-    errors = [line.partition(": ")[2] for line in lines if line.startswith(("ERROR: ", "FATAL: "))]
-    told = [error for error in errors if error != "Benchmarking failed."]
-    return "; ".join(told) or (done.last_words() if done.out or done.err else "it printed no reason")
-
-
-def _arguments(threads: int, warmup: int, runs: int, seconds: float) -> tuple[str, ...]:
-    return (
-        f"--num_threads={threads}",
-        f"--warmup_runs={warmup}",
-        "--warmup_min_secs=0",
-        f"--num_runs={runs}",
-        f"--min_secs={seconds:g}",
-        f"--max_secs={LONGEST_S}",
-        "--use_xnnpack=true",
+    Raises:
+        EdgenetError: it was not; the message says what it was built for and what is needed.
+    """
+    facts = device.facts()
+    # A 64-bit Arm may or may not run 32-bit programs; only starting one shows it, so we allow the attempt.
+    if program.machine == facts.userland or (program.machine, facts.machine) == ("armv7l", "aarch64"):
+        return
+    raise EdgenetError(
+        f"{program.path} is for {program.machine}, and {device.name} is {facts.userland}",
+        f"give a {NAME} that was built for {facts.userland}",
     )
+
+
+_CHECK_COPY = 'cd "$1" && echo "$2  $3" | sha256sum -c >/dev/null 2>&1 && chmod 755 "$3"'
+
+
+def place_program(program: BenchmarkProgram, device: Device, progress: Progress) -> str:
+    """Copy the program to the device, unless the same file is already there, and return its path.
+
+    On this machine the program runs from its present path.
+
+    Raises:
+        EdgenetError: the program cannot be copied, or the copy has a wrong checksum.
+    """
+    if isinstance(device, LocalDevice):
+        return str(program.path.resolve())
+    folder, name = f"{device.home}/tools/{program.sha256[:16]}", f"bin/{NAME}"
+    check = script(_CHECK_COPY, folder, program.sha256, name)
+    if device.run(check).status:
+        device.push({name: program.path}, folder, progress)
+        progress("verify", 0, None)
+        if device.run(check).status:
+            raise EdgenetError(
+                f"the copy of {program.path.name} on {device.name} has a wrong checksum",
+                "run the same command again",
+            )
+    return f"{folder}/{name}"
+
+
+@contextmanager
+def _models_there(device: Device, models: Sequence[ModelFile], progress: Progress) -> Iterator[list[str]]:
+    """Yield paths of the models on the device, copied as .tflite because the program reads no bundles."""
+    folder = f"{device.home}/measuring-{secrets.token_hex(4)}"
+    names = [f"{number}.tflite" for number in range(len(models))]
+    try:
+        device.push({name: model.data for name, model in zip(names, models, strict=True)}, folder, progress)
+        yield [f"{folder}/{name}" for name in names]
+    finally:
+        device.run(["rm", "-rf", folder])
 
 
 def _prepare(
@@ -209,7 +250,10 @@ def _trial(setting: Setting, found: Timings, best: bool) -> dict[str, Any]:
 def _measure_in_turns(
     runner: _Runner, measured: list[BenchmarkModelResult], protocol: Protocol, progress: Progress
 ) -> None:
-    """Measure a block of each model in every round; odd rounds reverse the order (see `contenders`)."""
+    """Measure a block of each model in every round.
+
+    Odd rounds reverse the order, as in `edgenet_device.latency.interleaved`.
+    """
     began = monotonic()
     runs, seconds = math.ceil(protocol.runs / protocol.blocks), protocol.min_seconds / protocol.blocks
     for number in range(protocol.blocks):
@@ -219,178 +263,84 @@ def _measure_in_turns(
             text = runner.run(one.path, one.setting, one.arguments)
             one.blocks.append(read_timings(text))
             one.delegate = read_delegate(text, None if one.operators is None else len(one.operators))
-            one.looks.append((monotonic() - began, look_at(runner.device)))
+            one.conditions.append((monotonic() - began, look_at(runner.device)))
     progress("runs", protocol.blocks, protocol.blocks)
 
 
-@contextmanager
-def _models_there(device: Device, models: Sequence[ModelFile], progress: Progress) -> Iterator[list[str]]:
-    """Yield paths of the models on the device, copied as .tflite because the program reads no bundles."""
-    folder = f"{device.home}/measuring-{secrets.token_hex(4)}"
-    names = [f"{number}.tflite" for number in range(len(models))]
-    try:
-        device.push({name: model.data for name, model in zip(names, models, strict=True)}, folder, progress)
-        yield [f"{folder}/{name}" for name in names]
-    finally:
-        device.run(["rm", "-rf", folder])
+LONGEST_S = 600
+"""The longest time of the runs of one process, seconds; the program's own default is 150."""
 
 
-def _protocol(options: BenchOptions) -> Protocol:
-    """Return the protocol: each block is a process and so a cold start; nothing waits for a cool device."""
-    named = changed(
-        PROTOCOLS[options.protocol],
-        runs=options.runs,
-        min_seconds=options.min_seconds,
-        profile=options.profile or None,
+def _arguments(threads: int, warmup: int, runs: int, seconds: float) -> tuple[str, ...]:
+    return (
+        f"--num_threads={threads}",
+        f"--warmup_runs={warmup}",
+        "--warmup_min_secs=0",
+        f"--num_runs={runs}",
+        f"--min_secs={seconds:g}",
+        f"--max_secs={LONGEST_S}",
+        "--use_xnnpack=true",
     )
-    return replace(named, cold_starts=named.blocks, settle_s=0.0)
 
 
-# ==== edgenet.benchmark_model.report
-# Making an `edgenet.latency.v1` report from benchmark_model's output; unknown values are null.
-
-ROUTE = "benchmark_model"
-METHOD = "benchmark_model's own profiler, in a separate run"
-PERCENTILES = "p50 is the median of the blocks' medians; no other percentile is reported"
-GROUPS = 5
-NO_MEDIAN = "p50 unknown: this benchmark_model is too old to report the median"
+_CANNOT_START = (126, 127)  # a shell's exit statuses for a program that it cannot start
+# Run by a shell, so that on this machine too a program that cannot be started ends with an exit status.
+_EXEC = 'exec "$@"'
 
 
 @dataclass(frozen=True)
-class MeasurementContext:
-    """The values that all reports of one measurement share.
+class _Runner:
+    """Runs the program on the device."""
 
-    Attributes:
-        started: when the measurement started, ISO 8601.
-        protocol: the measurement protocol.
-        program: the benchmark_model program.
-        device: the device's facts for the report.
-        sets: the device's sets of CPUs, beginning with the set of all CPUs.
-        before, after: the conditions before and after the runs.
-    """
-
-    started: str
-    protocol: Protocol
+    device: Device
     program: BenchmarkProgram
-    device: dict[str, Any]
-    sets: list[CpuSet]
-    before: Conditions
-    after: Conditions
+    place: str
+
+    def run(self, model: str, setting: Setting, arguments: tuple[str, ...]) -> str:
+        """Run the program on a model and return everything it prints.
+
+        Raises:
+            EdgenetError: the program fails.
+        """
+        command = (*_pinned(setting), self.place, f"--graph={model}", *arguments)
+        with self.device.start(script(_EXEC, *command)) as running:
+            done = running.finish()
+        if done.status:
+            raise self._error(done, setting)
+        return f"{done.out.decode(errors='replace')}\n{done.err.decode(errors='replace')}"
+
+    def _error(self, done: ProgramResult, setting: Setting) -> EdgenetError:
+        name, where, why = self.program.path.name, self.device.name, _reason(done)
+        if "taskset" in why:
+            return EdgenetError(
+                f"cannot stay on CPUs {cpu_list(setting.cpus.cpus)} of {where}: {why}", "give --affinity all"
+            )
+        if done.status in _CANNOT_START:
+            return EdgenetError(f"{where} cannot start {name}: {why}", _remedy(why, where))
+        return EdgenetError(
+            f"{name} failed on {where} with exit status {done.status}: {why}",
+            "check that it can read this model",
+        )
 
 
-@dataclass
-class BenchmarkModelResult:
-    """One model: the settings it ran with and its results.
-
-    Attributes:
-        model: the model.
-        path: its path on the device.
-        operators: kinds of the network's operators; None if this machine's runtime does not list them.
-        setting: the threads and CPUs it runs with.
-        tried: the settings tried, for the report; empty if there was only one.
-        arguments: the program's arguments, except the model's path.
-        delegate: what the delegate took over.
-        blocks: the timings of each block; every block is a separate process.
-        looks: for each block, the second at which it ended and the conditions then.
-        profile: the operators' times; None if they were not measured.
-    """
-
-    model: ModelFile
-    path: str
-    operators: list[str] | None
-    setting: Setting
-    tried: list[dict[str, Any]]
-    arguments: tuple[str, ...] = ()
-    delegate: Delegate = NOTHING_KNOWN
-    blocks: list[Timings] = field(default_factory=list)
-    looks: list[tuple[float, Conditions]] = field(default_factory=list)
-    profile: tuple[OperatorRow, ...] | None = None
+def _pinned(setting: Setting) -> tuple[str, ...]:
+    """Return the taskset command; util-linux and Android's toybox both take a hexadecimal mask of CPUs."""
+    if setting.cpus.name == ALL:
+        return ()
+    return ("taskset", f"{sum(1 << cpu for cpu in setting.cpus.cpus):x}")
 
 
-def report_of(measured: BenchmarkModelResult, around: MeasurementContext) -> dict[str, Any]:
-    """Return the report of a model."""
-    steady = _steady(measured.blocks, around.protocol)
-    cores = around.device["cores"] or 1
-    during = tuple(seen for _, seen in measured.looks)
-    groups = _groups(steady["block_p50_ms"])
-    evidence = Evidence(
-        steady["n"], groups, around.before, around.after, measured.delegate, cores, None, during
-    )
-    told = {
-        "route": ROUTE,
-        "started": around.started,
-        "model": model_facts(measured.model, measured.operators),
-        "runtime": {"name": NAME, "version": f"SHA-256 {around.program.sha256[:12]}"},
-        "device": around.device,
-        "threads": measured.setting.threads,
-        "affinity": list(measured.setting.cpus.cpus),
-        "cpu_sets": cpu_set_facts(around.sets),
-        "tried": measured.tried,
-        "during": [look_facts(at, seen) for at, seen in measured.looks],
-        "cold_start": _cold_start(measured.blocks),
-        "steady_state": steady,
-        "profile": _profile(measured),
-        "program": {**around.program.facts(), "arguments": list(measured.arguments)},
-    }
-    return report_form(evidence, around.protocol, told, () if groups else (NO_MEDIAN,))
+def _reason(done: ProgramResult) -> str:
+    """Return why the program failed: its ERROR and FATAL lines, except "Benchmarking failed."."""
+    lines = f"{done.err.decode(errors='replace')}\n{done.out.decode(errors='replace')}".splitlines()
+    errors = [line.partition(": ")[2] for line in lines if line.startswith(("ERROR: ", "FATAL: "))]
+    reasons = [error for error in errors if error != "Benchmarking failed."]
+    return "; ".join(reasons) or (done.last_line() if done.out or done.err else "it printed no reason")
 
 
-def _steady(blocks: list[Timings], protocol: Protocol) -> dict[str, Any]:
-    """Return the steady-state entry; the blocks' means and deviations are combined to those of all runs."""
-    n = sum(block.n for block in blocks)
-    mean = sum(block.n * block.mean_ms for block in blocks) / n
-    squares = sum(block.n * (block.std_ms**2 + block.mean_ms**2) for block in blocks) / n
-    medians = [block.p50_ms for block in blocks if block.p50_ms is not None]
-    return {
-        "n": n,
-        "min_ms": min(block.min_ms for block in blocks),
-        "p50_ms": percentile(np.array(medians), 50) if medians else None,
-        "p90_ms": None,
-        "p99_ms": None,
-        "max_ms": max(block.max_ms for block in blocks),
-        "mean_ms": mean,
-        "std_ms": math.sqrt(max(squares - mean**2, 0.0)),
-        "percentile_rule": PERCENTILES,
-        "warmup_runs": protocol.warmup,
-        "min_seconds": protocol.min_seconds,
-        "block_sizes": [block.n for block in blocks],
-        "block_p50_ms": medians or None,
-        "samples_ns": None,
-    }
-
-
-def _groups(medians: list[float] | None) -> tuple[float, ...]:
-    """Return the p50 of each of `GROUPS` consecutive groups of blocks; empty without medians."""
-    parts = np.array_split(np.array(medians or ()), GROUPS)
-    return tuple(percentile(part, 50) for part in parts if part.size)
-
-
-def _cold_start(blocks: list[Timings]) -> dict[str, Any]:
-    """Return the cold-start entry; every block is a new process, whose start-up time is unknown."""
-    samples = [{"load_ms": block.load_ms, "first_inference_ms": block.first_inference_ms} for block in blocks]
-    load, first = (
-        percentile(np.array([one[name] for one in samples]), 50) for name in ("load_ms", "first_inference_ms")
-    )
-    return {
-        "n": len(blocks),
-        "import_ms": None,
-        "load_ms": load,
-        "first_inference_ms": first,
-        "total_ms": None,
-        "samples": samples,
-    }
-
-
-def _profile(measured: BenchmarkModelResult) -> dict[str, Any] | None:
-    if measured.profile is None:
-        return None
-    rows = [
-        {"index": i, "kind": row.kind, "output": row.output, "ms": row.ms, "low_ms": None, "high_ms": None}
-        for i, row in enumerate(measured.profile)
-    ]
-    return {
-        "method": METHOD,
-        "clock": "wall time",
-        "threads": measured.setting.threads,
-        "operators": rows,
-    }
+def _remedy(why: str, where: str) -> str:
+    if "ermission denied" in why:
+        return (
+            "its folder is mounted noexec, or Android forbids it; on a phone, measure with --browser instead"
+        )
+    return f"check that it was built for {where} and includes all libraries it needs"

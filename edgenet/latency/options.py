@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edgenet_device.latency.report import PROTOCOLS
 
-from edgenet.devices.targets import Adb, Target
+from edgenet.devices.device import Adb, Target
 from edgenet.errors import EdgenetError
 
 SHORTEST_SUSTAINED_S = 60.0
@@ -62,7 +62,7 @@ class BenchOptions:
         if self.benchmark_model is not None:
             self._check_program()
 
-    def settled(self, target: Target) -> BenchOptions:
+    def for_target(self, target: Target) -> BenchOptions:
         """Return a copy with an unset affinity filled in for this target."""
         usual = "big" if isinstance(target, Adb) and not self.browser else "all"
         return replace(self, affinity=self.affinity or usual)
@@ -84,11 +84,11 @@ class BenchOptions:
         )
 
     def _check_program(self) -> None:
-        wanted = {
+        options = {
             "--browser": self.browser,
             "--sustained": self.sustained_s is not None,
             "--settle": self.settle_s is not None,
         }
-        for name, given in wanted.items():
+        for name, given in options.items():
             if given:
                 raise EdgenetError(f"benchmark_model cannot be used with {name}", "leave out one of the two")

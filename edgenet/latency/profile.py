@@ -101,10 +101,10 @@ def _mult_adds(model: Path) -> dict[str, int] | None:
         program = read_tflite(open_model(model).data, str(model))
     except EdgenetError:
         return None
-    return {program.tensors[one.outputs[0]].name: _counted(program, one) for one in program.operators}
+    return {program.tensors[one.outputs[0]].name: _count_mult_adds(program, one) for one in program.operators}
 
 
-def _counted(program: Program, operator: FileOperator) -> int:
+def _count_mult_adds(program: Program, operator: FileOperator) -> int:
     """Count mult-adds like `graph.cost.node_mult_adds`, but from the shapes in any tool's file."""
     if operator.kind not in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
         return 0
@@ -113,10 +113,9 @@ def _counted(program: Program, operator: FileOperator) -> int:
     return math.prod(program.tensors[operator.outputs[0]].shape) * math.prod(window)
 
 
-# ==== edgenet.latency.model_operators
-# A model's operators as this machine's runtime lists them, for measurements whose own runtime does not.
-
-
 def operators_of(model: ModelFile) -> list[str] | None:
-    """Return the operators' kinds, in order; None if this machine's runtime does not list them."""
+    """Return the kinds of a model's operators, in order; None if this machine's runtime does not list them.
+
+    It is for measurements whose own runtime does not list them.
+    """
     return operator_kinds(make_interpreter(load_runtime(), model, 1))

@@ -1,4 +1,7 @@
-"""Reading and checking latency reports, written by this version of edgenet or an older one."""
+"""Reading and checking latency reports, written by this version of edgenet or an older one.
+
+A report may come from anyone, so `Fields` checks the type of every value that is taken from it.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,15 @@ from edgenet_device.latency.report import SCHEMA
 from numpy.typing import NDArray
 
 from edgenet.errors import EdgenetError
-from edgenet.latency.rows import Accuracy, ColdStart, LatencyReport, Sustained, SustainedPoint, TriedSetting
+from edgenet.latency.report_rows import (
+    Accuracy,
+    ColdStart,
+    LatencyReport,
+    Sustained,
+    SustainedPoint,
+    TriedSetting,
+)
 
-BLOCKS_OF_OLD_REPORTS = 10
 _GIVE = "give JSON files of edgenet bench"
 
 
@@ -64,7 +73,7 @@ def read_report(value: Any, path: str) -> LatencyReport:
     if schema != SCHEMA:
         raise EdgenetError(f"{path} has the schema {schema!s:.60}, expected {SCHEMA}", _GIVE)
     fields = Fields(value, path)
-    steady, model = fields.inside("steady_state"), fields.inside("model")
+    steady, model = fields.object("steady_state"), fields.object("model")
     has_samples = "block_p50_ms" not in steady.names()
     return LatencyReport(
         path=path,
@@ -72,9 +81,9 @@ def read_report(value: Any, path: str) -> LatencyReport:
         sha256=model.text("sha256"),
         size_bytes=model.integer("size_bytes"),
         target=fields.text("target", ""),
-        device=device_name(fields.inside("device")),
+        device=_device_name(fields.object("device")),
         started=fields.text("started"),
-        protocol=fields.inside("protocol").text("name") if fields.has("protocol") else "unnamed",
+        protocol=fields.object("protocol").text("name") if fields.has("protocol") else "unnamed",
         threads=fields.integer("threads"),
         n=steady.integer("n"),
         min_ms=steady.number("min_ms"),
@@ -84,13 +93,13 @@ def read_report(value: Any, path: str) -> LatencyReport:
         max_ms=steady.number("max_ms"),
         blocks_ms=_blocks(steady, path),
         has_samples=has_samples,
-        cold_start=_cold_start(fields.inside("cold_start")),
-        sustained=_sustained(fields.inside("sustained")) if fields.has("sustained") else None,
+        cold_start=_cold_start(fields.object("cold_start")),
+        sustained=_sustained(fields.object("sustained")) if fields.has("sustained") else None,
         peak_memory_bytes=fields.integer("peak_memory_bytes", None),
-        accuracy=_accuracy(model.inside("accuracy")) if model.has("accuracy") else None,
+        accuracy=_accuracy(model.object("accuracy")) if model.has("accuracy") else None,
         tried=tuple(_trial(row) for row in fields.objects("tried")),
-        facts=facts(fields),
-        profile=_profile(fields.inside("profile")) if fields.has("profile") else None,
+        facts=_facts(fields),
+        profile=_profile(fields.object("profile")) if fields.has("profile") else None,
         valid=fields.flag("valid"),
         reasons=tuple(str(reason) for reason in fields.rows("reasons")),
     )
@@ -119,6 +128,9 @@ def _is_report(path: Path) -> bool:
         return False
 
 
+_BLOCKS_OF_OLD_REPORTS = 10
+
+
 def _blocks(steady: Fields, path: str) -> tuple[NDArray[np.float64], ...]:
     if "block_p50_ms" in steady.names():
         medians = steady.numbers("block_p50_ms", ())
@@ -130,7 +142,7 @@ def _blocks(steady: Fields, path: str) -> tuple[NDArray[np.float64], ...]:
         raise EdgenetError(f"{path} has no samples, or negative times", "measure again with edgenet bench")
     sizes = [int(size) for size in steady.numbers("block_sizes", ())]
     if not sizes:
-        return tuple(part for part in np.array_split(samples, BLOCKS_OF_OLD_REPORTS) if part.size)
+        return tuple(part for part in np.array_split(samples, _BLOCKS_OF_OLD_REPORTS) if part.size)
     if min(sizes) < 1 or sum(sizes) != samples.size:
         raise EdgenetError(
             f"{path} has {samples.size} samples, but its blocks hold {sum(sizes)}",
@@ -194,14 +206,91 @@ def _profile(fields: Fields) -> dict[str, Any]:
     return {"method": fields.text("method"), "clock": fields.text("clock"), "operators": operators}
 
 
-# ==== edgenet.latency.fields
-# Checked access to the fields of untrusted JSON: each has the expected type, or an error names its place.
+_UNKNOWN = "unknown"
+
+
+def _facts(report: Fields) -> dict[str, str]:
+    """Return the conditions of a measurement by name, each as a short text, the most interesting first."""
+    device, runtime = report.object("device"), report.object("runtime")
+    protocol = report.object("protocol") if report.has("protocol") else None
+    return {
+        "device": _device_name(device),
+        "SoC": device.text("soc", _UNKNOWN),
+        "CPU": _cpu(device),
+        "system": f"{device.text('os', _UNKNOWN)}, kernel {device.text('kernel', _UNKNOWN)}",
+        "Python": device.text("python", _UNKNOWN),
+        "runtime": f"{runtime.text('name')} {runtime.text('version', '')}".strip(),
+        "delegate": _delegate(report.object("delegate")),
+        "threads": str(report.integer("threads")),
+        "CPUs used": ", ".join(f"{cpu:g}" for cpu in report.numbers("affinity", ())) or _UNKNOWN,
+        "governor": ", ".join(str(name) for name in report.rows("governor")) or _UNKNOWN,
+        "clock": _range(report, "frequency_mhz", "MHz"),
+        "temperature": _range(report, "temperature_celsius", "°C"),
+        "throttling": _throttling(report),
+        "other load": _others(report.object("load")),
+        "measured by": report.text("route", _UNKNOWN),
+        "protocol": _UNKNOWN if protocol is None else _protocol(protocol),
+        "measured": report.text("started"),
+    }
+
+
+def _device_name(device: Fields) -> str:
+    """Return the device's model, or else its CPU."""
+    return device.text("model", "") or device.text("cpu", "") or "unknown device"
+
+
+def _cpu(device: Fields) -> str:
+    cores = device.integer("cores", None)
+    return f"{device.text('cpu', _UNKNOWN)}, {cores or 'an unknown number of'} cores"
+
+
+def _delegate(delegate: Fields) -> str:
+    total = delegate.integer("nodes_total", None)
+    if total is None:
+        return "unknown"
+    return f"{delegate.text('name', 'none')}, {delegate.integer('nodes_taken')} of {total} nodes"
+
+
+def _range(report: Fields, name: str, unit: str) -> str:
+    """Return the lowest and the highest of all values seen during the runs, as text."""
+    seen = [
+        value for look in report.objects("during") if look.has(name) for value in _values(look.object(name))
+    ]
+    return f"{min(seen):.0f} to {max(seen):.0f} {unit} during the runs" if seen else _UNKNOWN
+
+
+def _values(by_name: Fields) -> list[float]:
+    return [by_name.number(name) for name in by_name.names()]
+
+
+def _throttling(report: Fields) -> str:
+    if not report.has("throttling"):
+        return _UNKNOWN
+    after = report.object("throttling").object("after")
+    now = {str(name) for look in report.objects("during") for name in look.rows("throttled")}
+    now |= {str(name) for name in after.rows("now")}
+    return ", ".join(sorted(now)) or "none"
+
+
+def _others(load: Fields) -> str:
+    share, average = load.number("others_cpu_share", None), load.number("average_1_min_at_start", None)
+    texts = [] if share is None else [f"{share * 100:.0f} % of all CPUs during the runs"]
+    texts += [] if average is None else [f"load average {average:.2f} before"]
+    return ", ".join(texts) or _UNKNOWN
+
+
+def _protocol(protocol: Fields) -> str:
+    return (
+        f"{protocol.text('name')}: at least {protocol.integer('runs')} runs and "
+        f"{protocol.number('min_seconds'):g} s, in {protocol.integer('blocks')} blocks"
+    )
+
 
 _REQUIRED = object()
 
 
 class Fields:
-    """The fields of one JSON object.
+    """The fields of one JSON object from outside: each has the expected type, or an error names its place.
 
     Args:
         value: the parsed JSON value.
@@ -249,7 +338,7 @@ class Fields:
             raise self._wrong(name, value, "true or false")
         return value
 
-    def inside(self, name: str) -> Fields:
+    def object(self, name: str) -> Fields:
         """Return the object in a field."""
         return Fields(self._of(name, (Mapping,), "an object", _REQUIRED), self._place(name))
 
@@ -285,86 +374,3 @@ class Fields:
         place = self._place(name) if name else self._where
         what = "nothing" if value is None else f"{value!r:.40}"
         return EdgenetError(f"{place} has {what} where {wanted} belongs", "measure again with edgenet bench")
-
-
-# ==== edgenet.latency.report_facts
-# The conditions of a measurement, each as a short readable text.
-
-UNKNOWN = "unknown"
-
-
-def device_name(device: Fields) -> str:
-    """Return the device's model, or else its CPU."""
-    return device.text("model", "") or device.text("cpu", "") or "unknown device"
-
-
-def facts(report: Fields) -> dict[str, str]:
-    """Return the facts by name, the most interesting first."""
-    device, runtime = report.inside("device"), report.inside("runtime")
-    protocol = report.inside("protocol") if report.has("protocol") else None
-    return {
-        "device": device_name(device),
-        "SoC": device.text("soc", UNKNOWN),
-        "CPU": _cpu(device),
-        "system": f"{device.text('os', UNKNOWN)}, kernel {device.text('kernel', UNKNOWN)}",
-        "Python": device.text("python", UNKNOWN),
-        "runtime": f"{runtime.text('name')} {runtime.text('version', '')}".strip(),
-        "delegate": _delegate(report.inside("delegate")),
-        "threads": str(report.integer("threads")),
-        "CPUs used": ", ".join(f"{cpu:g}" for cpu in report.numbers("affinity", ())) or UNKNOWN,
-        "governor": ", ".join(str(name) for name in report.rows("governor")) or UNKNOWN,
-        "clock": _range(report, "frequency_mhz", "MHz"),
-        "temperature": _range(report, "temperature_celsius", "°C"),
-        "throttling": _throttling(report),
-        "other load": _others(report.inside("load")),
-        "measured by": report.text("route", UNKNOWN),
-        "protocol": UNKNOWN if protocol is None else _protocol(protocol),
-        "measured": report.text("started"),
-    }
-
-
-def _cpu(device: Fields) -> str:
-    cores = device.integer("cores", None)
-    return f"{device.text('cpu', UNKNOWN)}, {cores or 'an unknown number of'} cores"
-
-
-def _delegate(delegate: Fields) -> str:
-    total = delegate.integer("nodes_total", None)
-    if total is None:
-        return "unknown"
-    return f"{delegate.text('name', 'none')}, {delegate.integer('nodes_taken')} of {total} nodes"
-
-
-def _range(report: Fields, name: str, unit: str) -> str:
-    """Return the lowest and the highest of all values seen during the runs, as text."""
-    seen = [
-        value for look in report.objects("during") if look.has(name) for value in _values(look.inside(name))
-    ]
-    return f"{min(seen):.0f} to {max(seen):.0f} {unit} during the runs" if seen else UNKNOWN
-
-
-def _values(by_name: Fields) -> list[float]:
-    return [by_name.number(name) for name in by_name.names()]
-
-
-def _throttling(report: Fields) -> str:
-    if not report.has("throttling"):
-        return UNKNOWN
-    after = report.inside("throttling").inside("after")
-    now = {str(name) for look in report.objects("during") for name in look.rows("throttled")}
-    now |= {str(name) for name in after.rows("now")}
-    return ", ".join(sorted(now)) or "none"
-
-
-def _others(load: Fields) -> str:
-    share, average = load.number("others_cpu_share", None), load.number("average_1_min_at_start", None)
-    told = [] if share is None else [f"{share * 100:.0f} % of all CPUs during the runs"]
-    told += [] if average is None else [f"load average {average:.2f} before"]
-    return ", ".join(told) or UNKNOWN
-
-
-def _protocol(protocol: Fields) -> str:
-    return (
-        f"{protocol.text('name')}: at least {protocol.integer('runs')} runs and "
-        f"{protocol.number('min_seconds'):g} s, in {protocol.integer('blocks')} blocks"
-    )

@@ -1,4 +1,4 @@
-"""Choose the browser that opens pages, from the target that the user gave."""
+"""The browsers that can open a page: this machine's or a phone's."""
 
 from __future__ import annotations
 
@@ -14,30 +14,13 @@ from urllib.parse import urlsplit
 
 from edgenet_device.latency.conditions import Conditions, device_facts, read_conditions
 
-from edgenet.devices.adb import AdbDevice, connected
-from edgenet.devices.targets import Adb, parse_target
+from edgenet.devices.adb import AdbDevice, open_phone
+from edgenet.devices.device import Adb
+from edgenet.devices.targets import parse_target
 from edgenet.latency.shell_conditions import facts_there, look_at
-from edgenet.web.latency_report import NOTHING_SEEN
 
-
-@contextmanager
-def open_target_browser(target: str) -> Iterator[Viewer]:
-    """Yield the phone's browser if the target is a phone, else this machine's, for use within the block.
-
-    Raises:
-        EdgenetError: there is no such target, or it cannot be reached.
-    """
-    where = parse_target(target)
-    if not isinstance(where, Adb):
-        yield THIS_MACHINE
-        return
-
-    with browser_on(where, target) as viewer:
-        yield viewer
-
-
-# ==== edgenet.webpage.viewer
-# The browsers that can open a page: this machine's or a phone's.
+NOTHING_SEEN = Conditions(None, None, None, None, None)
+"""Conditions of a device known only through its browser, which reports no clock, temperature or load."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +42,21 @@ class Viewer:
     check: Callable[[], None] = lambda: None
 
 
+@contextmanager
+def open_target_browser(target: str) -> Iterator[Viewer]:
+    """Yield the phone's browser if the target is a phone, else this machine's, for use within the block.
+
+    Raises:
+        EdgenetError: there is no such target, or it cannot be reached.
+    """
+    where = parse_target(target)
+    if not isinstance(where, Adb):
+        yield THIS_MACHINE
+    else:
+        with _phone_browser(where, target) as viewer:
+            yield viewer
+
+
 def open_in_browser(url: str) -> None:
     """Print a page's address and open it on this machine, in the browser that BROWSER names if it is set."""
     print(f"page: {url}", file=sys.stderr, flush=True)
@@ -72,29 +70,20 @@ def _has_screen() -> bool:
 
 
 THIS_MACHINE = Viewer(open_in_browser, facts=device_facts, look=read_conditions)
-# ==== edgenet.webpage.phone
-# Open a page in a phone's browser: adb forwards it from here, the phone's activity manager opens it.
-
-VIEW = "android.intent.action.VIEW"
 
 
 @contextmanager
-def browser_on(target: Adb, name: str) -> Iterator[Viewer]:
+def _phone_browser(target: Adb, name: str) -> Iterator[Viewer]:
     """Yield the phone's browser; the phone can reach the pages it opens until the block ends.
 
-    Args:
-        target: the phone.
-        name: the target as the user gave it.
-
-    Raises:
-        EdgenetError: there is no such phone, or the connection is lost.
+    adb forwards the pages from this machine; the phone's activity manager opens them.
     """
-    with connected(target, name) as phone, ExitStack() as ways:
+    with open_phone(target, name) as phone, ExitStack() as forwards:
 
         def open_there(url: str) -> None:
             port = urlsplit(url).port
             assert port is not None  # the URL of a page server always has a port
-            there = f"http://127.0.0.1:{ways.enter_context(phone.reverse(port))}/"
+            there = f"http://127.0.0.1:{forwards.enter_context(phone.reverse(port))}/"
             print(f"page on {phone.name}: {there}", file=sys.stderr, flush=True)
             if reason := _start_browser(phone, there):
                 print(
@@ -104,12 +93,15 @@ def browser_on(target: Adb, name: str) -> Iterator[Viewer]:
         yield Viewer(open_there, name, lambda: facts_there(phone)[0], partial(look_at, phone), phone.check)
 
 
+_VIEW = "android.intent.action.VIEW"
+
+
 def _start_browser(phone: AdbDevice, url: str) -> str | None:
     """Start the phone's browser; return None, or the reason why it could not be started."""
-    done = phone.run(["am", "start", "-a", VIEW, "-d", url])
+    done = phone.run(["am", "start", "-a", _VIEW, "-d", url])
     # `am` exits with 0 even if no app can open the address; then it prints a line that starts with "Error".
     said = (done.out + done.err).decode(errors="replace").splitlines()
     wrong = [line.strip() for line in said if line.startswith("Error")]
     if done.status == 0 and not wrong:
         return None
-    return f"{phone.name} cannot open a page by itself ({wrong[0] if wrong else done.last_words()})"
+    return f"{phone.name} cannot open a page by itself ({wrong[0] if wrong else done.last_line()})"

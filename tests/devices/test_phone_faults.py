@@ -34,7 +34,7 @@ BROWSER = (
 PORT, SECOND_PORT = 6011, 6013
 DEPLOY = """
 import sys
-from edgenet.cli.app import main
+from edgenet.commands.app import main
 from small_pack import use_small_pack
 use_small_pack("small")
 sys.argv[0] = "edgenet"
@@ -63,7 +63,7 @@ class Phone:
 
     def deploy(self, bundle: Path) -> subprocess.CompletedProcess[str]:
         """`edgenet deploy`, with the stand-in pack."""
-        return self.python("-c", DEPLOY, "deploy", str(bundle), "--to", f"adb:{self.serial}")
+        return self.python("-c", DEPLOY, "deploy", str(bundle), "--on", f"adb:{self.serial}")
 
     def sh(self, text: str) -> str:
         """What its shell prints."""
@@ -111,7 +111,7 @@ def test_deploy_stopped_at_every_step(phone: Phone, tmp_path: Path, event: str, 
 
 IN_A_FILE = """
 import os, subprocess, sys
-from edgenet.devices.opening import opened
+from edgenet.devices.targets import open_device
 event, folder = sys.argv[1].split(), sys.argv[2]
 
 def cut(stage, done, total):
@@ -119,7 +119,7 @@ def cut(stage, done, total):
         subprocess.run(["adb", *event], check=True, capture_output=True)
         event.clear()
 
-with opened("adb") as phone:
+with open_device("adb") as phone:
     phone.push({"whole": b"1", "cut": bytes(20_000_000)}, folder, cut)
 """
 

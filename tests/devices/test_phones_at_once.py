@@ -59,7 +59,7 @@ def test_each_is_measured_and_a_failure_keeps_no_other_from_it(
 # Ctrl-C while both are measured; their Python is a stand-in that comes to no end.
 STOPPED = """
 import os, signal, subprocess, sys, time
-from edgenet.cli.app import main
+from edgenet.commands.app import main
 from small_pack import use_small_pack
 
 def running(serial):

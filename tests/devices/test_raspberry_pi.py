@@ -148,7 +148,7 @@ def test_without_the_video_group_it_says_what_to_type(pi: Pi, installed: Deploye
         with open_device(TARGET) as device:
             done = device.run(["sh", f"{device.home}/current/camera.sh", "0", "--frames", "1"])
         assert done.status == 1
-        assert "no permission to use /dev/video0; sudo usermod -aG video" in done.last_words()
+        assert "no permission to use /dev/video0; sudo usermod -aG video" in done.last_line()
     finally:
         pi.sh("sudo usermod -aG video pi")
 
@@ -159,7 +159,7 @@ def test_a_camera_in_use_is_named_with_its_user(pi: Pi, installed: Deployed) -> 
     def named() -> bool:
         with open_device(TARGET) as device:
             done = device.run(["sh", f"{device.home}/current/camera.sh", "0", "--frames", "1"])
-        return done.status == 1 and "camera 0 is in use by python" in done.last_words()
+        return done.status == 1 and "camera 0 is in use by python" in done.last_line()
 
     # While the service opens it anew, nobody has it: the busy moment has another answer.
     wait_until(named, PATIENCE_S, "the camera's user is named")
@@ -197,7 +197,7 @@ def test_power_cuts_while_another_release_comes(
     """Cut while its files are copied, and right after the swap; the service is there again each time, from boot on."""
     other = tmp_path / "other.edgenet"
     other.write_bytes(colours.read_bytes())
-    command = [sys.executable, "-m", "edgenet", "deploy", str(other), "--to", TARGET]
+    command = [sys.executable, "-m", "edgenet", "deploy", str(other), "--on", TARGET]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as deploying:
         folder = f"{installed.folder.rpartition('/releases/')[0]}"
         wait_until(lambda: "incoming" in pi.sh(f"ls {folder}"), PATIENCE_S, "files are on their way")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from edgenet.devices.targets import Adb, Local, Ssh, Target, open_camera_device, parse_target
+from edgenet.devices.device import Adb, Local, Ssh, Target
+from edgenet.devices.targets import open_camera_device, parse_target
 from edgenet.errors import EdgenetError
 
 

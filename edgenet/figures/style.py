@@ -1,4 +1,7 @@
-"""The common look of the figures: plain axes, one text colour, and a palette for colour-blind readers too."""
+"""The common look of the figures, and their bytes as PNG and SVG.
+
+The axes are plain, all text has one colour, and colour-blind readers can tell the palette apart too.
+"""
 
 from __future__ import annotations
 
@@ -51,25 +54,20 @@ def plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-# ==== edgenet.plots.png
-# Convert a figure to PNG; the same figure gives the same bytes.
-
 DOTS_PER_INCH = 150
 
 
 def png(figure: Figure) -> bytes:
-    """Return the bytes of the figure's PNG file."""
+    """Return the bytes of the figure's PNG file; the same figure gives the same bytes."""
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
     return stream.getvalue()
 
 
-# ==== edgenet.plots.svg
-# Convert a figure to SVG for a page; the same figure gives the same text.
-
-
 def svg(figure: Figure, salt: str = "edgenet") -> str:
-    """Return the figure's <svg> element, without the date and the web addresses that matplotlib adds.
+    """Return the figure's <svg> element for a page; the same figure gives the same text.
+
+    The date and the web addresses that matplotlib adds are left out.
 
     Args:
         figure: the figure.

@@ -1,8 +1,10 @@
-"""Write a layer report to a .png or .html file; the same report gives the same bytes."""
+"""The layer report: how much every layer of an int8 network loses, as a figure and as a page with a table."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from textwrap import wrap
@@ -12,12 +14,66 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from edgenet.figures.drawing import png, svg
-from edgenet.figures.layer_rows import Report, Row, summary
+from edgenet.figures.style import GRID, INK, plain, png, svg
 from edgenet.files import write_atomically
+from edgenet.quantize.layer_errors import ChannelUse, LayerErrors
+from edgenet.quantize.noise_shares import NoiseShares
 
 
-def write_report(path: Path, report: Report) -> None:
+@dataclass(frozen=True)
+class LayerReport:
+    """The layer report: its title, the measured errors and noise, the advice, and the rows."""
+
+    title: str
+    errors: LayerErrors
+    noise: NoiseShares
+    advice: str
+    rows: tuple[LayerRow, ...]
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """One layer's values; `LayerError` and `LayerShare` explain those not listed here.
+
+    Attributes:
+        name: the node's name.
+        kind: the operator's name in the file.
+        activations, weights: shares of the noise; `weights` is None if it cannot be known.
+    """
+
+    name: str
+    kind: str
+    sqnr_db: float
+    range_used: float | None
+    saturated: float | None
+    channels: ChannelUse | None
+    activations: float
+    weights: float | None
+
+
+def layer_rows(errors: LayerErrors, noise: NoiseShares, kinds: Mapping[str, str]) -> tuple[LayerRow, ...]:
+    """Return, in the file's order, a row for every layer whose error and share of the noise are both known.
+
+    `kinds` maps node names to the names of their operators in the file.
+    """
+    shares = {layer.node: layer for layer in noise.layers}
+    return tuple(
+        LayerRow(
+            error.node,
+            kinds.get(error.node, ""),
+            error.sqnr_db,
+            error.range_used,
+            error.saturated,
+            error.channels,
+            shares[error.node].activations,
+            shares[error.node].weights,
+        )
+        for error in errors.layers
+        if error.node in shares
+    )
+
+
+def write_layer_report(path: Path, report: LayerReport) -> None:
     """Draw the report and write it: a .html file is one page with figure and table, any other file is a PNG.
 
     Raises:
@@ -30,21 +86,18 @@ def write_report(path: Path, report: Report) -> None:
         write_atomically(path, png(layer_figure(report)))
 
 
-# ==== edgenet.plots.layer_figure
-# Draw the layer report as a figure: a row for every layer, from the input at the top to the logits.
-
 KINDS = (
     ("convolution", "#0072b2", ("CONV_2D", "FULLY_CONNECTED")),
     ("depthwise", "#d55e00", ("DEPTHWISE_CONV_2D",)),
     ("other", "#6b6b6b", ()),
 )
-ACTIVATIONS, WEIGHTS, FULL, QUIET, INK = "#cc79a7", "#56b4e9", "#bcd9ea", "#8a8a8a", "#222222"
+ACTIVATIONS, WEIGHTS, FULL = "#cc79a7", "#56b4e9", "#bcd9ea"
 SATURATED_FROM = 1e-4
 WIDTH, ROW, HEAD, FOOT = 12.0, 0.19, 1.75, 0.55  # inches
 LONGEST_NAME = 44
 
 
-def layer_figure(report: Report) -> Figure:
+def layer_figure(report: LayerReport) -> Figure:
     """Draw SQNR, use of the int8 range and shares of the noise side by side."""
     rows = report.rows
     height = HEAD + FOOT + ROW * max(len(rows), 4)
@@ -64,7 +117,7 @@ def layer_figure(report: Report) -> Figure:
     return figure
 
 
-def _draw_sqnr(axes: Axes, rows: tuple[Row, ...]) -> None:
+def _draw_sqnr(axes: Axes, rows: tuple[LayerRow, ...]) -> None:
     known = [(place, row) for place, row in enumerate(rows) if math.isfinite(row.sqnr_db)]
     axes.plot(
         [row.sqnr_db for _, row in known], [place for place, _ in known], color="#c9c9c9", lw=1, zorder=1
@@ -79,7 +132,7 @@ def _draw_sqnr(axes: Axes, rows: tuple[Row, ...]) -> None:
         axes.set_xlim(min(0.0, low - 2), high + 3)
 
 
-def _draw_use(axes: Axes, rows: tuple[Row, ...]) -> None:
+def _draw_use(axes: Axes, rows: tuple[LayerRow, ...]) -> None:
     for place, row in enumerate(rows):
         if row.range_used is not None:
             axes.barh(place, 100 * row.range_used, height=0.72, color=FULL)
@@ -108,7 +161,7 @@ def _draw_use(axes: Axes, rows: tuple[Row, ...]) -> None:
     )
 
 
-def _draw_noise(axes: Axes, rows: tuple[Row, ...]) -> None:
+def _draw_noise(axes: Axes, rows: tuple[LayerRow, ...]) -> None:
     places = range(len(rows))
     activations = [100 * row.activations for row in rows]
     weights = [100 * (row.weights or 0.0) for row in rows]
@@ -149,40 +202,41 @@ def _dress(axes: Axes, count: int) -> None:
     axes.set_ylim(max(count, 1) - 0.5, -0.5)
     for place in range(0, count, 2):
         axes.axhspan(place - 0.5, place + 0.5, color="#f6f6f4", zorder=0, lw=0)
-    axes.grid(axis="x", color="#e3e3e0", lw=0.7)
+    axes.grid(axis="x", color=GRID, lw=0.7)
     axes.set_axisbelow(True)
     axes.tick_params(length=0, labelsize=7.5, colors="#444444")
     for spine in axes.spines.values():
         spine.set_visible(False)
 
 
-def _write_head(figure: Figure, report: Report, height: float) -> None:
+def _write_head(figure: Figure, report: LayerReport, height: float) -> None:
     def line(inches: float, text: str, size: float, colour: str, weight: str = "normal") -> None:
         figure.text(
-            0.015, 1 - inches / height, _plain(text), fontsize=size, color=colour, weight=weight, va="top"
+            0.015, 1 - inches / height, plain(text), fontsize=size, color=colour, weight=weight, va="top"
         )
 
     line(0.14, report.title, 14, INK, "bold")
-    line(0.46, summary(report), 9.5, "#444444")
+    line(0.46, _summary(report), 9.5, "#444444")
     line(0.72, "\n".join(wrap(report.advice, 160)), 9.5, INK)
-
-
-def _plain(text: str) -> str:
-    """Escape dollar signs, because matplotlib sets text between two dollar signs as mathematics."""
-    return text.replace("$", r"\$")
 
 
 def _short(name: str) -> str:
     name = name.split(";")[0]
-    return _plain(name if len(name) <= LONGEST_NAME else "…" + name[-LONGEST_NAME + 1 :])
+    return plain(name if len(name) <= LONGEST_NAME else "…" + name[-LONGEST_NAME + 1 :])
 
 
 def _colour(kind: str) -> str:
     return next((colour for _, colour, kinds in KINDS if kind in kinds), KINDS[-1][1])
 
 
-# ==== edgenet.plots.layer_page
-# Write the layer report as one self-contained HTML page, with the figure and a table of all values.
+def _summary(report: LayerReport) -> str:
+    """Return the whole file's values in one line."""
+    errors, noise = report.errors, report.noise
+    return (
+        f"logits {noise.sqnr_db:.1f} dB · {errors.same_answer} of {errors.photos} answers are the float network's · "
+        f"noise: weights {noise.weights:.0%}, activations {noise.activations:.0%}"
+    )
+
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 1200px; margin: 2em auto; padding: 0 1em; }
@@ -202,7 +256,7 @@ HEADINGS = (
 )
 
 
-def layer_page(report: Report, svg: str) -> str:
+def layer_page(report: LayerReport, svg: str) -> str:
     """Return the page's HTML.
 
     Args:
@@ -224,7 +278,7 @@ def layer_page(report: Report, svg: str) -> str:
 </head>
 <body>
 <h1>{title}</h1>
-<p>{escape(summary(report))}</p>
+<p>{escape(_summary(report))}</p>
 <p class="advice">{escape(report.advice)}</p>
 {svg}
 <div class="scroll">
@@ -240,7 +294,7 @@ def layer_page(report: Report, svg: str) -> str:
 """
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: LayerRow) -> tuple[str, ...]:
     channels = row.channels
     use: tuple[str, ...] = ("", "", "", "")
     if channels is not None:

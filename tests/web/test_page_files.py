@@ -11,14 +11,16 @@ import pytest
 from tiny_model import tiny_model
 
 from edgenet.errors import EdgenetError
-from edgenet.web.server import PageOptions, build_page, export_page, litert_js, record
+from edgenet.web.site import PageOptions, build_page, export_page, litert_js, litert_js_record
 
 ASSETS = resources.files("edgenet.web").joinpath("assets")
 
 
 def test_every_file_of_litert_js_is_the_one_that_was_fetched() -> None:
     files = litert_js()
-    assert {name: hashlib.sha256(data).hexdigest() for name, data in files.items()} == record()["sha256"]
+    assert {name: hashlib.sha256(data).hexdigest() for name, data in files.items()} == litert_js_record()[
+        "sha256"
+    ]
     assert sum(name.endswith(".wasm") for name in files) == 3
 
 

@@ -11,7 +11,7 @@ from stand_in_program import stand_in
 from edgenet.devices.device import DeviceFacts
 from edgenet.devices.local import LocalDevice
 from edgenet.errors import EdgenetError
-from edgenet.latency.benchmark_model_program import check_fits, read_program
+from edgenet.latency.benchmark_model import check_fits, read_program
 
 
 class Elsewhere(LocalDevice):

@@ -1,4 +1,4 @@
-"""Choosing a phone among those that the user's own adb server lists, always by its serial number."""
+"""Reaching a phone through the user's own adb server: which phone, always by its serial number, and its services."""
 
 from __future__ import annotations
 
@@ -12,18 +12,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from edgenet.devices.targets import Adb
+from edgenet.devices.device import Adb
 from edgenet.errors import EdgenetError
 
-_ANSWER_S = 3.0
-_START_S = 20.0
-_REMEDIES = {
-    "unauthorized": "unlock the phone and allow USB debugging for this computer in the dialog it shows",
-    "offline": "unplug it and plug it in again, or run adb reconnect offline",
-    "no permissions": (
-        "this user may not use it; run sudo apt install android-sdk-platform-tools-common, then plug it in again"
-    ),
-}
 _PLUG_IN = (
     "plug the phone in with USB debugging on (Settings, Developer options); adb devices lists attached phones"
 )
@@ -40,6 +31,66 @@ class Phone:
 
     serial: str
     state: str
+
+
+def serial_of(target: Adb) -> str:
+    """Return the target phone's serial number: the one named, or ANDROID_SERIAL, or the only one attached.
+
+    Raises:
+        EdgenetError: there is no such phone, it cannot be used now, or several fit.
+    """
+    found = phones()
+    wanted = target.serial or os.environ.get("ANDROID_SERIAL")
+    if wanted is not None:
+        found = [phone for phone in found if phone.serial == wanted]
+    if not found:
+        raise EdgenetError(
+            f"adb finds no device {wanted}" if wanted else "adb finds no device",
+            _PLUG_IN,
+        )
+    if len(found) > 1:
+        listed = ", ".join(f"adb:{phone.serial} ({phone.state})" for phone in found)
+        raise EdgenetError(
+            f"{len(found)} devices are attached: {listed}",
+            "name one of them, or use bench --all",
+        )
+    _check_usable(found[0])
+    return found[0].serial
+
+
+# What to do about a state of a phone, by the beginning of the adb server's words for it.
+_STATE_REMEDIES = {
+    "unauthorized": "unlock the phone and allow USB debugging for this computer in the dialog it shows",
+    "offline": "unplug it and plug it in again, or run adb reconnect offline",
+    "no permissions": (
+        "this user may not use it; run sudo apt install android-sdk-platform-tools-common, then plug it in again"
+    ),
+}
+
+
+def _check_usable(phone: Phone) -> None:
+    if phone.state == "device":
+        return
+    remedy = next(
+        (remedy for state, remedy in _STATE_REMEDIES.items() if phone.state.startswith(state)),
+        "start Android on the phone",
+    )
+    raise EdgenetError(f"adb:{phone.serial} is {phone.state}", remedy)
+
+
+def attached_phones() -> list[Phone]:
+    """Return all attached phones, at least one.
+
+    Raises:
+        EdgenetError: no phone is attached, or see `phones`.
+    """
+    found = phones()
+    if not found:
+        raise EdgenetError("adb finds no device", _PLUG_IN)
+    return found
+
+
+_ANSWER_S = 3.0
 
 
 def phones() -> list[Phone]:
@@ -65,43 +116,6 @@ def phones() -> list[Phone]:
     return [Phone(*line.split("\t", 1)) for line in listed.splitlines() if "\t" in line]
 
 
-def attached() -> list[Phone]:
-    """Return all attached phones, at least one.
-
-    Raises:
-        EdgenetError: no phone is attached, or see `phones`.
-    """
-    found = phones()
-    if not found:
-        raise EdgenetError("adb finds no device", _PLUG_IN)
-    return found
-
-
-def serial_of(target: Adb) -> str:
-    """Return the target phone's serial number: the one named, or ANDROID_SERIAL, or the only one attached.
-
-    Raises:
-        EdgenetError: there is no such phone, it cannot be used now, or several fit.
-    """
-    found = phones()
-    wanted = target.serial or os.environ.get("ANDROID_SERIAL")
-    if wanted is not None:
-        found = [phone for phone in found if phone.serial == wanted]
-    if not found:
-        raise EdgenetError(
-            f"adb finds no device {wanted}" if wanted else "adb finds no device",
-            _PLUG_IN,
-        )
-    if len(found) > 1:
-        listed = ", ".join(f"adb:{phone.serial} ({phone.state})" for phone in found)
-        raise EdgenetError(
-            f"{len(found)} devices are attached: {listed}",
-            "name one of them, or use bench --all",
-        )
-    _check(found[0])
-    return found[0].serial
-
-
 def server() -> tuple[str, int]:
     """Return the host and port of the user's adb server, from the environment variables that adb reads.
 
@@ -115,14 +129,7 @@ def server() -> tuple[str, int]:
     return host, int(port)
 
 
-def _check(phone: Phone) -> None:
-    if phone.state == "device":
-        return
-    remedy = next(
-        (remedy for state, remedy in _REMEDIES.items() if phone.state.startswith(state)),
-        "start Android on the phone",
-    )
-    raise EdgenetError(f"adb:{phone.serial} is {phone.state}", remedy)
+_START_S = 20.0
 
 
 def _ensure_server(host: str, port: int) -> None:
@@ -152,19 +159,13 @@ def _answers(host: str, port: int) -> bool:
     return True
 
 
-# ==== edgenet.devices.adb_link
-# Connections to one phone through the adb server, and the errors raised when they break.
+class AdbConnection:
+    """Reaches one phone: every service of its adb daemon (adbd) gets a connection of its own.
 
-_CHUNK = 64 * 1024  # SYNC_DATA_MAX of adb's file sync protocol
-_PLAIN_FILE = 0o100000
-
-
-class AdbLink:
-    """Opens connections to one phone, each for one service of its adb daemon (adbd).
-
-    Args:
-        serial: the phone's serial number.
+    Attributes:
         name: the target as the user gave it.
+        serial: the phone's serial number.
+        device: the phone as adbutils knows it.
     """
 
     def __init__(self, serial: str, name: str) -> None:
@@ -181,24 +182,24 @@ class AdbLink:
         Raises:
             EdgenetError: the phone is disconnected, now or during the block.
         """
-        with self.watched(), self.device.open_transport(timeout=None) as connection:
-            connection.send_command(name)
-            connection.check_okay()
+        with self.translating_errors(), self.device.open_transport(timeout=None) as transport:
+            transport.send_command(name)
+            transport.check_okay()
             # We send small messages and wait for answers; Nagle's algorithm would delay each by 40 ms.
-            connection.conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            yield connection.conn
+            transport.conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            yield transport.conn
 
     @contextmanager
-    def watched(self) -> Iterator[None]:
+    def translating_errors(self) -> Iterator[None]:
         """Turn connection errors into an EdgenetError that says whether the phone is still attached."""
         from adbutils.errors import AdbError
 
         try:
             yield
         except (AdbError, OSError, EOFError) as error:
-            raise self._judged(error) from error
+            raise self._connection_error(error) from error
 
-    def _judged(self, error: Exception) -> EdgenetError:
+    def _connection_error(self, error: Exception) -> EdgenetError:
         state = {phone.serial: phone.state for phone in phones()}.get(self.serial)
         if state != "device":
             return EdgenetError(
@@ -207,19 +208,8 @@ class AdbLink:
         return EdgenetError(f"adb on {self.name} failed: {error}", "run the same command again")
 
 
-def read_exactly(stream: socket.socket, size: int) -> bytes:
-    """Read exactly `size` bytes from a stream.
-
-    Raises:
-        EOFError: the stream ended earlier.
-    """
-    parts = bytearray()
-    while len(parts) < size:
-        part = stream.recv(min(size - len(parts), _CHUNK))
-        if not part:
-            raise EOFError("the connection ended")
-        parts += part
-    return bytes(parts)
+_CHUNK = 64 * 1024  # SYNC_DATA_MAX of adb's file sync protocol
+_PLAIN_FILE = 0o100000
 
 
 def send_file(
@@ -251,3 +241,18 @@ def send_file(
 def end_files(stream: socket.socket) -> None:
     """Tell a "sync:" service that no more files will follow."""
     stream.sendall(b"QUIT" + struct.pack("<I", 0))
+
+
+def read_exactly(stream: socket.socket, size: int) -> bytes:
+    """Read exactly `size` bytes from a stream.
+
+    Raises:
+        EOFError: the stream ended earlier.
+    """
+    parts = bytearray()
+    while len(parts) < size:
+        part = stream.recv(min(size - len(parts), _CHUNK))
+        if not part:
+            raise EOFError("the connection ended")
+        parts += part
+    return bytes(parts)

@@ -17,9 +17,8 @@ from edgenet_device.model_file import open_model
 from edgenet.errors import EdgenetError
 from edgenet.latency.options import BenchOptions
 from edgenet.latency.reading import read_report
-from edgenet.web.latency_report import NOTHING_SEEN, PageContext, latency_report
-from edgenet.web.measuring import HERE, measure_in_browser
-from edgenet.web.viewers import Viewer
+from edgenet.web.browser_latency import HERE, PageContext, latency_report, measure_in_browser
+from edgenet.web.viewers import NOTHING_SEEN, Viewer
 from edgenet.workflows.camera import camera_page
 
 AROUND = PageContext("2026-11-25T12:00:00+00:00", QUICK, NOTHING_SEEN, NOTHING_SEEN)

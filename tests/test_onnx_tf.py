@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from edgenet_device.classifier import Classifier
 from edgenet_device.model_file import open_model
-from edgenet_device.runtime import Classifier, load_runtime
 from onnx import helper
 from small_network import LABELS, PHOTOS, RESOLUTION, save_small_checkpoint, small_network
 
@@ -21,13 +21,13 @@ from edgenet.data.loading import load_all
 from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError
 from edgenet.graph.executor import run
-from edgenet.workflows.calibration import Calibration, fidelity_warnings
+from edgenet.workflows.calibration import fidelity_warnings
 from edgenet.workflows.convert import convert
 from edgenet.workflows.onnx_source import export_onnx, open_onnx_network
 from edgenet.workflows.package import package
 from edgenet.workflows.sources import SourceOptions, open_source
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 ENVIRONMENT = ROOT / ".envs" / "onnx_tf"
 FOLLOWS = 0.7  # random weights at 64 pixels: 0.82 was seen, and 0 of what does not belong together
 MAKE_IT = "benchmarks/README.md says how to make it"
@@ -77,12 +77,10 @@ def correlation(source: str, tflite: Path, options: SourceOptions) -> float:
     graph = open_source(source, options).graph
     images = load_all(open_photos(PHOTOS), graph.size[0]).images[:16]
     logits = run(graph, images)
-    classifier = Classifier(open_model(tflite), load_runtime())
+    classifier = Classifier(tflite, threads=1)
     rows = []
     for image in images:
-        np.copyto(classifier.input_view(), image)
-        classifier.invoke()
-        rows.append(np.log(classifier.scores() + 1e-9))
+        rows.append(np.log(classifier.score_prepared(image) + 1e-9))
     real = logits - np.log(np.exp(logits).sum(1, keepdims=True))
     return float(np.corrcoef(real.ravel(), np.array(rows).ravel())[0, 1])
 
@@ -111,7 +109,7 @@ def test_an_onnx_that_ends_in_a_softmax(tmp_path: Path) -> None:
     output.name = "probability"
     onnx.save(model, source)
     out = tmp_path / "small.tflite"
-    told = converted(source, out, "--normalize", "-1..1")
+    told = converted(source, out, "--normalization", "-1..1")
     assert told["kinds"]["SOFTMAX"] == 1
     assert correlation(str(plain), out, SourceOptions(normalization="-1..1")) > FOLLOWS
 
@@ -120,30 +118,25 @@ def test_without_its_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(onnx_tf, "_PACKAGES", ("no_such_package",))
     source = save_small_checkpoint(tmp_path / "small.safetensors")
     with pytest.raises(EdgenetError, match=r"needs no_such_package, .*install the extra onnx-tf \(2\.4 GB\)"):
-        convert(str(source), tmp_path / "x.tflite", Calibration(PHOTOS, 8, backend="onnx-tf"))
+        convert(str(source), tmp_path / "x.tflite", calibration=PHOTOS, photos=8, backend="onnx-tf")
     assert not (tmp_path / "x.tflite").exists()
 
 
 @pytest.mark.parametrize(
-    ("calibration", "found"),
+    ("options", "found"),
     [
-        (
-            Calibration(PHOTOS, 8, backend="tensorrt"),
-            "there is no backend 'tensorrt'; the backends are edgenet, ",
-        ),
-        (
-            Calibration(PHOTOS, 8, "minmax", backend="onnx-tf"),
-            "leave out --recipe and --keep-float, or --backend",
-        ),
-        (Calibration(PHOTOS, 8, keep_float="auto", backend="onnx-tf"), "do not work with --backend onnx-tf"),
+        ({"backend": "tensorrt"}, "there is no backend 'tensorrt'; the backends are edgenet, "),
+        ({"recipe": "minmax", "backend": "onnx-tf"}, "leave out --recipe and --keep-float, or --backend"),
+        ({"keep_float": "auto", "backend": "onnx-tf"}, "do not work with --backend onnx-tf"),
     ],
 )
 def test_what_does_not_go_together(
-    calibration: Calibration, found: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    options: dict[str, str], found: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(onnx_tf, "_PACKAGES", ())
+    source = save_small_checkpoint(tmp_path / "a.safetensors")
     with pytest.raises(EdgenetError, match=found):
-        convert(str(save_small_checkpoint(tmp_path / "a.safetensors")), tmp_path / "x.tflite", calibration)
+        convert(source, tmp_path / "x.tflite", calibration=PHOTOS, photos=8, **options)
 
 
 def test_a_tflite_has_no_onnx() -> None:

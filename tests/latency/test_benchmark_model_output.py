@@ -9,7 +9,7 @@ from benchmark_outputs import ANDROID, as_older, output
 from edgenet_device.runtime import Delegate
 
 from edgenet.errors import EdgenetError
-from edgenet.latency.benchmark_model_program import (
+from edgenet.latency.benchmark_model_report import (
     NOTHING_KNOWN,
     OperatorRow,
     Timings,

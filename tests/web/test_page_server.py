@@ -11,7 +11,8 @@ import pytest
 from edgenet_device.live.page import Address, parse_address
 
 from edgenet.errors import EdgenetError
-from edgenet.web.server import LARGEST_REPORT, PageOptions, PageServer, Site, build_page
+from edgenet.web.server import LARGEST_REPORT, PageServer
+from edgenet.web.site import PageOptions, Site, build_page
 
 
 @pytest.fixture(scope="module")

@@ -11,16 +11,14 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from edgenet.figures.layer_rows import Report, report_rows
-from edgenet.figures.layers import HEADINGS, layer_figure, write_report
-from edgenet.quantize.encodings import ChannelUse
-from edgenet.quantize.error import LayerError, LayerErrors
-from edgenet.quantize.noise import LayerShare, NoiseShares
+from edgenet.figures.layer_report import HEADINGS, LayerReport, layer_figure, layer_rows, write_layer_report
+from edgenet.quantize.layer_errors import ChannelUse, LayerError, LayerErrors
+from edgenet.quantize.noise_shares import LayerShare, NoiseShares
 
 HOSTILE = "<script>alert('$x^{')</script>&\"features\""
 
 
-def report(layers: int, weights: float | None = 0.01, title: str = "a against b") -> Report:
+def report(layers: int, weights: float | None = 0.01, title: str = "a against b") -> LayerReport:
     names = [f"features.{i}/conv" for i in range(layers - 1)] + [HOSTILE]
     use = ChannelUse(32, 2, 3, 40.0, 4.5)
     found = LayerErrors(
@@ -34,7 +32,9 @@ def report(layers: int, weights: float | None = 0.01, title: str = "a against b"
     )
     shares = tuple(LayerShare(name, 0.5 / layers, weights) for name in names)
     noise = NoiseShares(8, 20.0, 22.0, 0.4, 0.6, 1.0, shares)
-    return Report(title, found, noise, f"Mind {HOSTILE}.", report_rows(found, noise, {names[1]: "CONV_2D"}))
+    return LayerReport(
+        title, found, noise, f"Mind {HOSTILE}.", layer_rows(found, noise, {names[1]: "CONV_2D"})
+    )
 
 
 class Cells(HTMLParser):
@@ -61,7 +61,7 @@ class Cells(HTMLParser):
 
 
 def test_the_page_is_safe_and_needs_nothing_else(tmp_path: Path) -> None:
-    write_report(tmp_path / "page.html", report(12, title=HOSTILE))
+    write_layer_report(tmp_path / "page.html", report(12, title=HOSTILE))
     text = (tmp_path / "page.html").read_text("utf-8")
     page = Cells()
     page.feed(text)
@@ -77,7 +77,7 @@ def test_the_page_is_safe_and_needs_nothing_else(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ending", [".png", ".html"])
 def test_the_same_report_gives_the_same_bytes(tmp_path: Path, ending: str) -> None:
     for name in ("first", "second"):
-        write_report(tmp_path / f"{name}{ending}", report(5))
+        write_layer_report(tmp_path / f"{name}{ending}", report(5))
     assert (tmp_path / f"first{ending}").read_bytes() == (tmp_path / f"second{ending}").read_bytes()
 
 

@@ -1,4 +1,22 @@
-"""The files copied to a device: a bundle, the device scripts, and a script that starts the camera."""
+"""Releases: a bundle with the device scripts that run it, and how one release replaces another on a device.
+
+    HOME/releases/ID/         a bundle with the device scripts; ID is the hash of all files
+        SHA256SUMS            checksums of every file
+        camera.sh             starts the camera
+        environment           link to the Python environment, if the release has one
+        previous              link to the release that ran before this one
+        verified              exists once the model has run on this device
+    HOME/environments/KEY/    see `environment`
+    HOME/incoming-ID/         a release being copied
+    HOME/current              link to the release in use; switching releases changes only this link
+
+Power may fail at any moment. So incomplete files have another folder name, everything is synced to disk
+before it is renamed to its final name, and `current` changes by one rename(2). The next deploy continues
+where the last one stopped.
+
+A release may come from an older edgenet, whose scripts were laid out differently. So nothing outside a
+release knows its scripts: the service and a person start its camera.sh, and all else is in this layout.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +25,16 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import edgenet_device
-
-from edgenet.assets import device_scripts
-from edgenet.devices.device import Device, ProgramResult, script
+from edgenet.assets import device_files
+from edgenet.devices.device import Device, ProgramResult
+from edgenet.devices.shell import require_success, script
 from edgenet.errors import EdgenetError
 from edgenet.files import sha256
 
 SUMS = "SHA256SUMS"
-START = "camera.sh"
 SCRIPTS = "device_scripts"
-"""The folder of the scripts on a device."""
-_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
-# The service runs this script, and so can a person on the device, with the arguments of camera.py.
-_START = """#!/bin/sh
-here=$(cd -P "$(dirname "$0")" && pwd) &&
-exec "$here/environment/bin/python" "$here/device_scripts/camera.py" "$here/{bundle}" "$@"
-"""
+"""The folder of the scripts within a release."""
+START = "camera.sh"
 
 
 @dataclass(frozen=True)
@@ -41,6 +52,14 @@ class Release:
     bundle: str
 
 
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
+# The service runs this script, and so can a person on the device, with the arguments of camera.py.
+_START_TEXT = """#!/bin/sh
+here=$(cd -P "$(dirname "$0")" && pwd) &&
+exec "$here/environment/bin/python" "$here/device_scripts/camera.py" "$here/{bundle}" "$@"
+"""
+
+
 def release_of(bundle: Path, environment: str | None) -> Release:
     """Return the release for a bundle (or .tflite).
 
@@ -55,7 +74,7 @@ def release_of(bundle: Path, environment: str | None) -> Release:
         raise EdgenetError(f"there is no file {bundle}", "give a bundle made by edgenet convert or package")
     # The device shows the file's name, so it is kept unless SHA256SUMS could not hold it.
     name = bundle.name if _PLAIN.fullmatch(bundle.name) else f"model{bundle.suffix}"
-    files = {**script_files(), name: bundle, START: _START.replace("{bundle}", name).encode()}
+    files = {**script_files(), name: bundle, START: _START_TEXT.replace("{bundle}", name).encode()}
     sums = "".join(f"{sha256(content)}  {path}\n" for path, content in sorted(files.items())).encode()
     identity = hashlib.sha256(sums + (environment or "").encode()).hexdigest()[:16]
     return Release(identity, {**files, SUMS: sums}, name)
@@ -63,12 +82,7 @@ def release_of(bundle: Path, environment: str | None) -> Release:
 
 def script_files() -> dict[str, Path | bytes]:
     """Return the device scripts, by their path within the release."""
-    package = Path(edgenet_device.__file__).parent
-    files = {f"{SCRIPTS}/{path.name}": path for path in sorted(device_scripts().glob("*.py"))}
-    for path in sorted(package.rglob("*")):
-        if path.suffix in (".py", ".html"):
-            files[f"{SCRIPTS}/{package.name}/{path.relative_to(package).as_posix()}"] = path
-    return dict(files)
+    return {f"{SCRIPTS}/{name}": path for name, path in device_files().items()}
 
 
 def bundle_in(sums: str) -> str | None:
@@ -77,32 +91,35 @@ def bundle_in(sums: str) -> str | None:
     return next((name for name in names if "/" not in name and name != START), None)
 
 
-# ==== edgenet.devices.layout
-# The folder layout of releases on a device, and how one release replaces another.
-#
-#     HOME/releases/ID/         a bundle with the device scripts; ID is the hash of all files
-#         SHA256SUMS            checksums of every file
-#         environment           link to the Python environment, if the release has one
-#         previous              link to the release that ran before this one
-#         verified              exists once the model has run on this device
-#     HOME/environments/KEY/    see `environment`
-#     HOME/incoming-ID/         a release being copied
-#     HOME/current              link to the release in use; switching releases changes only this link
-#
-# Power may fail at any moment. So incomplete files have another folder name, everything is synced to disk
-# before it is renamed to its final name, and `current` changes by one rename(2). The next deploy continues
-# where the last one stopped.
-
 _WHOLE = """
 cd "$1/releases/$2" 2>/dev/null && [ -e verified ] && sha256sum -c SHA256SUMS >/dev/null 2>&1
 """
+
+
+def is_intact(device: Device, release: str) -> bool:
+    """Return whether the release is on the device and verified, with all checksums right."""
+    return _run(device, _WHOLE, release).status == 0
+
+
 _PREPARE = """
 mkdir -p "$1/releases" || exit 1
 for stale in "$1"/incoming-* "$1"/releases/*.damaged; do
     [ "$stale" = "$1/incoming-$2" ] || rm -rf "$stale"
 done
 """
-_SETTLE = """
+
+
+def prepare(device: Device, release: str) -> str:
+    """Return the folder to copy a release into; remove other releases that were only half copied.
+
+    Raises:
+        EdgenetError: the device cannot create the folders.
+    """
+    require_success(device, "prepare the folder", _run(device, _PREPARE, release))
+    return f"{device.home}/incoming-{release}"
+
+
+_COMMIT = """
 cd "$1/incoming-$2" && sha256sum -c SHA256SUMS >/dev/null || exit 1
 if [ -n "$3" ]; then ln -sfn "../../environments/$3" environment || exit 1; fi
 sync
@@ -113,7 +130,30 @@ if [ -e "releases/$2" ]; then
 fi
 mv -T "incoming-$2" "releases/$2" && sync && rm -rf "releases/$2.damaged"
 """
+
+
+def commit(device: Device, release: str, environment: str | None) -> None:
+    """Move a copied release to its final name, after checking its checksums and syncing it to disk.
+
+    Args:
+        device: the device.
+        release: the release's ID.
+        environment: key of its environment; None if it has none.
+
+    Raises:
+        EdgenetError: a checksum is wrong, or a file cannot be written.
+    """
+    require_success(device, "accept the copied files", _run(device, _COMMIT, release, environment or ""))
+
+
 _VERIFIED = 'touch "$1/releases/$2/verified" && sync'
+
+
+def mark_verified(device: Device, release: str) -> None:
+    """Record that the release's model has run on the device."""
+    require_success(device, "mark the release as verified", _run(device, _VERIFIED, release))
+
+
 _ACTIVATE = """
 cd "$1" && [ -e "releases/$2/verified" ] || exit 1
 old=$(readlink current)
@@ -123,10 +163,29 @@ if [ -n "$old" ]; then ln -sfn "../${old#releases/}" "releases/$2/previous" || e
 ln -sfn "releases/$2" current.new && { mv -fT current.new current 2>/dev/null || ln -sfn "releases/$2" current; } &&
     rm -f current.new && [ "$(readlink current)" = "releases/$2" ] && sync
 """
+
+
+def activate(device: Device, release: str) -> None:
+    """Point `current` to the release, in one step.
+
+    Raises:
+        EdgenetError: the release is not verified, or the link cannot be changed.
+    """
+    require_success(device, "activate the release", _run(device, _ACTIVATE, release))
+
+
 _RUNNING = """
 link=$(readlink "$1/current"); echo "${link#releases/}"
 link=$(readlink "$1/current/previous"); echo "${link#../}"
 """
+
+
+def running(device: Device) -> tuple[str | None, str | None]:
+    """Return the IDs of the release that `current` points to and of the one that ran before it, or None."""
+    now, before = _run(device, _RUNNING).out.decode().splitlines()
+    return now or None, before or None
+
+
 # Kept: the current release, the two before it, the three newest, and every environment that these use.
 _PRUNE = """
 cd "$1/releases" || exit 1
@@ -154,68 +213,10 @@ done
 """
 
 
-def is_intact(device: Device, release: str) -> bool:
-    """Return whether the release is on the device and verified, with all checksums right."""
-    return _ask(device, _WHOLE, release).status == 0
-
-
-def prepare(device: Device, release: str) -> str:
-    """Return the folder to copy a release into; remove other releases that were only half copied.
-
-    Raises:
-        EdgenetError: the device cannot create the folders.
-    """
-    _must(device, "prepare the folder", _PREPARE, release)
-    return f"{device.home}/incoming-{release}"
-
-
-def commit(device: Device, release: str, environment: str | None) -> None:
-    """Move a copied release to its final name, after checking its checksums and syncing it to disk.
-
-    Args:
-        device: the device.
-        release: the release's ID.
-        environment: key of its environment; None if it has none.
-
-    Raises:
-        EdgenetError: a checksum is wrong, or a file cannot be written.
-    """
-    _must(device, "accept the copied files", _SETTLE, release, environment or "")
-
-
-def mark_verified(device: Device, release: str) -> None:
-    """Record that the release's model has run on the device."""
-    _must(device, "mark the release as verified", _VERIFIED, release)
-
-
-def activate(device: Device, release: str) -> None:
-    """Point `current` to the release, in one step.
-
-    Raises:
-        EdgenetError: the release is not verified, or the link cannot be changed.
-    """
-    _must(device, "activate the release", _ACTIVATE, release)
-
-
-def running(device: Device) -> tuple[str | None, str | None]:
-    """Return the IDs of the release that `current` points to and of the one that ran before it, or None."""
-    now, before = _ask(device, _RUNNING).out.decode().splitlines()
-    return now or None, before or None
-
-
 def prune(device: Device) -> None:
     """Remove old releases and the environments that only they used."""
-    _must(device, "remove old releases", _PRUNE)
+    require_success(device, "remove old releases", _run(device, _PRUNE))
 
 
-def _ask(device: Device, text: str, *values: str) -> ProgramResult:
+def _run(device: Device, text: str, *values: str) -> ProgramResult:
     return device.run(script(text, device.home, *values))
-
-
-def _must(device: Device, what: str, text: str, *values: str) -> None:
-    done = _ask(device, text, *values)
-    if done.status:
-        remedy = (
-            "free some space on the device" if b"No space left" in done.err else "run the same command again"
-        )
-        raise EdgenetError(f"cannot {what} on {device.name}: {done.last_words()}", remedy)

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 from sweep_points import GRID, row
 
-from edgenet.figures.drawing import png
+from edgenet.figures.style import png
 from edgenet.figures.training_figures import latency_figure, mult_adds_figure, parameters_figure
 from edgenet.workflows.sweep_plan import SweepRow, with_front
 
