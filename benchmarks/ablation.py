@@ -31,15 +31,15 @@ from edgenet.graph.executor import run
 from edgenet.graph.ir import Graph
 from edgenet.graph.lower import lower
 from edgenet.progress import silent
-from edgenet.quantize.calibrate_layers import SweepOptions, sweep
-from edgenet.quantize.encodings import QuantizedGraph
+from edgenet.quantize.calibrate_layers import LayerOptions, quantize_layers
 from edgenet.quantize.equalize import equalize
-from edgenet.quantize.ranges import channel_statistics, encode_tensors, leave_room, observe_ranges
+from edgenet.quantize.quantized_graph import QuantizedGraph
+from edgenet.quantize.ranges import add_headroom, channel_statistics, encode_tensors, observe_ranges
 from edgenet.quantize.recipes import BALANCED, RECIPES
 from edgenet.quantize.rotate import JointStatistics, mixable, rotate
 from edgenet.quantize.sensitivity import FullMatrixNames, Sensitivity, logit_sensitivity
-from edgenet.tflite.emit import raw_program
 from edgenet.tflite.flatbuffer import write_tflite
+from edgenet.tflite.from_graph import raw_program
 from edgenet.workflows.sources import SourceOptions, open_source
 
 Photos = NDArray[np.uint8]
@@ -58,19 +58,19 @@ def reshaped(graph: Graph, images: Photos, axes_steps: int | None) -> tuple[Grap
     return equalize(graph, statistics, sensitivity), sensitivity
 
 
-ROUND = SweepOptions(second_moments=False, compensate=False)
+ROUND = LayerOptions(second_moments=False, compensate=False)
 
 
 def swept(graph: Graph, images: Photos) -> QuantizedGraph:
     """Rounded to nearest with least-squares scales and corrected biases."""
-    return sweep(graph, encode_tensors(graph, observe_ranges(graph, images)), images, ROUND)
+    return quantize_layers(graph, encode_tensors(graph, observe_ranges(graph, images)), images, ROUND)
 
 
-def with_room(graph: Graph, images: Photos, options: SweepOptions) -> QuantizedGraph:
-    """As `balanced`, with other options of its sweep."""
+def with_room(graph: Graph, images: Photos, options: LayerOptions) -> QuantizedGraph:
+    """As `balanced`, with other options for its layers."""
     other, sensitivity = reshaped(drop_dead_channels(graph), images, BALANCED.axes_steps)
-    ranges = leave_room(other, observe_ranges(other, images), sensitivity.coherence)
-    return sweep(other, encode_tensors(other, ranges), images, options)
+    ranges = add_headroom(other, observe_ranges(other, images), sensitivity.coherence)
+    return quantize_layers(other, encode_tensors(other, ranges), images, options)
 
 
 def steps() -> Iterator[tuple[str, Step]]:
@@ -156,7 +156,7 @@ def judged(
 
 def _options(network: Network) -> SourceOptions:
     named = dict(zip(network.options[::2], network.options[1::2], strict=True))
-    return SourceOptions(normalization=named.get("--normalize"))
+    return SourceOptions(normalization=named.get("--normalization"))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from benchmarks.normalizations import Normalization
 from benchmarks.tflite_files import put_pixels
 from edgenet.errors import EdgenetError
-from edgenet.quantize.error import sqnr_db
+from edgenet.quantize.layer_errors import sqnr_db
 
 _BEHIND_LOGITS = (schema.BuiltinOperator.SOFTMAX, schema.BuiltinOperator.DEQUANTIZE)
 

@@ -26,13 +26,14 @@ from benchmarks.normalizations import SLIM
 from edgenet.data.loading import load_all
 from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError
-from edgenet.graph.lower import lower, simplify
+from edgenet.graph.lower import lower
+from edgenet.graph.simplify import simplify
 from edgenet.graph.torch_reader import read_torch
 from edgenet.progress import silent
 from edgenet.quantize.integer import run_integer
 from edgenet.quantize.recipes import DEFAULT_RECIPE, RECIPES
-from edgenet.tflite.emit import float_program, int8_program, raw_program
 from edgenet.tflite.flatbuffer import write_tflite
+from edgenet.tflite.from_graph import float_program, int8_program, raw_program
 from edgenet.zoo.checkpoint import LoadedNetwork
 from edgenet.zoo.readers import load_network
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from edgenet.graph.ir import Graph
-from edgenet.quantize.encodings import QuantizedGraph
+from edgenet.quantize.quantized_graph import QuantizedGraph
 
 
 def renamed(graph: Graph, prefix: str = "model/tf.nn.") -> Graph:

@@ -6,7 +6,7 @@ import numpy as np
 
 from edgenet.graph.executor import apply, decode_pixels, run
 from edgenet.graph.ir import Graph
-from edgenet.quantize.encodings import dequantize_array, quantize_array
+from edgenet.quantize.quantized_graph import dequantize_array, quantize_array
 from edgenet.quantize.ranges import encode_tensors, observe_ranges
 
 

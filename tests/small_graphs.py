@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from edgenet.graph.ir import WEIGHTED, Conv2D, DepthwiseConv2D, FullyConnected, Graph, Pads, PixelEncoding
 from edgenet.graph.shapes import GraphBuilder
-from edgenet.quantize.encodings import QuantizedGraph
+from edgenet.quantize.quantized_graph import QuantizedGraph
 from edgenet.quantize.ranges import encode_tensors, observe_ranges
 from edgenet.quantize.rounding import quantize_weights
-from edgenet.tflite.emit import EmitState, emit_nodes
 from edgenet.tflite.flatbuffer import write_tflite
+from edgenet.tflite.from_graph import EmitState, emit_nodes
 from edgenet.tflite.program import ProgramBuilder
 
 

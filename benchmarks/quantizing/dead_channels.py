@@ -17,8 +17,8 @@ from edgenet.graph.ir import Graph
 from edgenet.graph.lower import lower
 from edgenet.progress import silent
 from edgenet.quantize.recipes import RECIPES
-from edgenet.tflite.emit import int8_program
 from edgenet.tflite.flatbuffer import write_tflite
+from edgenet.tflite.from_graph import int8_program
 from edgenet.workflows.sources import SourceOptions, open_source
 
 CALIBRATION_PHOTOS = 32

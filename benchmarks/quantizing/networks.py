@@ -52,5 +52,5 @@ def open_network(key: str, data: Path, inputs: Path) -> Network:
     if key == "v2":
         state, arrays = inputs / V2_STATE, inputs / V2_ARRAYS
         return Network(key, "MobileNetV2 1.0/224 (torchvision)", state, (), arrays, TORCHVISION, 0)
-    options = ("--normalize", as_text(LITE), "--labels", str(LABELS))
+    options = ("--normalization", as_text(LITE), "--labels", str(LABELS))
     return Network(key, "EfficientNet-Lite0 (PyPI)", inputs / LITE0_ONNX, options, None, LITE, 0)

@@ -1,9 +1,10 @@
-"""Quantize the network in one sweep, layer by layer, each with the output of the quantized layers before it.
+"""Quantize the network layer by layer, each with the output of the quantized layers before it.
 
 Two sets of activations are carried along for all calibration photos: those of the float network, and the
 integers that the device will really compute (bit for bit, see `integer`). Each weighted layer first makes up
-for earlier errors as far as it can (`compensate`). Its weights are then rounded for the integers that the
+for earlier errors as far as it can (`compensation`). Its weights are then rounded for the integers that the
 layer will read, and its bias is set so that the mean after the activation is the float network's.
+
 """
 
 from __future__ import annotations
@@ -19,35 +20,34 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edgenet.graph.executor import apply, decode_pixels, free_after, last_uses, pad
-from edgenet.graph.ir import WEIGHTED, Conv2D, DepthwiseConv2D, FullyConnected, Graph, Node, Weighted
+from edgenet.graph.ir import (
+    WEIGHTED,
+    Conv2D,
+    DepthwiseConv2D,
+    FullyConnected,
+    Graph,
+    Node,
+    Weighted,
+    per_channel,
+)
 from edgenet.progress import Progress, silent
-from edgenet.quantize.encodings import Encoding, QuantizedGraph, QuantizedWeights
 from edgenet.quantize.integer import apply_integer
+from edgenet.quantize.quantized_graph import Encoding, QuantizedGraph, QuantizedWeights
 from edgenet.quantize.rounding import (
     LARGEST_BLOCK,
     join_parts,
     least_squares_scales,
     mean_of,
-    per_channel,
     quantize_bias,
     round_by_second_moments,
     round_nearest,
     second_moments,
 )
 
-CHUNK = 2
-"""Number of photos processed at once, small enough for temporary arrays to be reused, not allocated anew."""
-ROWS = 20_000
-"""Number of positions, over all photos, from which a layer's rounding and bias are computed."""
-DEPTHWISE_VALUES = 2**20
-CHANNELS = 64
-NEWTON_STEPS = 4
-FEWEST_FREE = 0.02
-
 
 @dataclass(frozen=True)
-class SweepOptions:
-    """Options of `sweep`.
+class LayerOptions:
+    """How `quantize_layers` quantizes each layer.
 
     Attributes:
         second_moments: round weights by the second moments of the layer's input; if False, to nearest.
@@ -60,44 +60,12 @@ class SweepOptions:
     compensate: bool = True
 
 
-@dataclass(frozen=True)
-class Activations:
-    """The tensors around a weighted layer for all photos, each [n, ...].
-
-    Attributes:
-        seen: the layer's input on the device, int8.
-        real: the layer's input in the float network.
-        wanted: the layer's output in the float network, after its activation.
-    """
-
-    seen: Tensor
-    real: Tensor
-    wanted: Tensor
-
-    def groups(self, count: int) -> Iterator[Activations]:
-        """Split the channels of all three tensors into `count` groups, one item per group."""
-        parts = (tensor.chunk(count, -1) for tensor in (self.seen, self.real, self.wanted))
-        return (Activations(*part) for part in zip(*parts, strict=True))
-
-
-@dataclass
-class _Carried:
-    """Activations of all photos, by tensor name: the float network's, and the device's int8 ones.
-
-    The float activations are kept in half precision, which takes half the memory. Its error is 60 dB below
-    the signal, far below that of int8.
-    """
-
-    real: dict[str, Tensor]
-    integers: dict[str, Tensor]
-
-
 @torch.inference_mode()
-def sweep(
+def quantize_layers(
     graph: Graph,
     encodings: dict[str, Encoding],
     images: NDArray[np.uint8],
-    options: SweepOptions,
+    options: LayerOptions,
     progress: Progress = silent,
 ) -> QuantizedGraph:
     """Quantize every layer, in graph order.
@@ -116,17 +84,53 @@ def sweep(
     last_use = last_uses(graph)
     for number, node in enumerate(graph.nodes):
         step = partial(_apply_float, _waiting_dtype(encodings[node.output]))
-        carried.real[node.output] = _in_chunks(node, carried.real, step)
+        carried.floats[node.output] = _in_chunks(node, carried.floats, step)
         if isinstance(node.operator, WEIGHTED):
             source = node.inputs[0]
-            around = Activations(carried.integers[source], carried.real[source], carried.real[node.output])
+            around = Activations(
+                carried.integers[source], carried.floats[source], carried.floats[node.output]
+            )
             weights = quantize_layer(quantized, node, around, options)
             quantized = replace(quantized, weights={**quantized.weights, node.name: weights})
         carried.integers[node.output] = _in_chunks(node, carried.integers, partial(apply_integer, quantized))
-        free_after(carried.real, node, last_use)
+        free_after(carried.floats, node, last_use)
         free_after(carried.integers, node, last_use)
         progress("quantizing layers", number + 1, len(graph.nodes))
     return quantized
+
+
+@dataclass(frozen=True)
+class Activations:
+    """The tensors around a weighted layer for all photos, each [n, ...].
+
+    Attributes:
+        device_input: the layer's input on the device, int8.
+        float_input: the layer's input in the float network.
+        float_output: the layer's output in the float network, after its activation.
+    """
+
+    device_input: Tensor
+    float_input: Tensor
+    float_output: Tensor
+
+    def groups(self, count: int) -> Iterator[Activations]:
+        """Split the channels of all three tensors into `count` groups, one item per group."""
+        parts = (
+            tensor.chunk(count, -1) for tensor in (self.device_input, self.float_input, self.float_output)
+        )
+        return (Activations(*part) for part in zip(*parts, strict=True))
+
+
+@dataclass
+class _Carried:
+    """Activations of all photos, by tensor name: the float network's `floats`, the device's int8 `integers`.
+
+    The float activations are kept in half precision, which takes half the memory. Its error is 60 dB below
+    the signal, far below that of int8.
+    """
+
+    floats: dict[str, Tensor]
+    integers: dict[str, Tensor]
 
 
 def _waiting_dtype(encoding: Encoding) -> torch.dtype:
@@ -137,6 +141,10 @@ def _waiting_dtype(encoding: Encoding) -> torch.dtype:
 
 def _apply_float(dtype: torch.dtype, node: Node, inputs: list[Tensor]) -> Tensor:
     return apply(node.operator, [x.float() for x in inputs]).to(dtype)
+
+
+CHUNK = 2
+"""Number of photos processed at once, small enough for temporary arrays to be reused, not allocated anew."""
 
 
 def _in_chunks(node: Node, values: dict[str, Tensor], step: Callable[[Node, list[Tensor]], Tensor]) -> Tensor:
@@ -154,17 +162,17 @@ def _in_chunks(node: Node, values: dict[str, Tensor], step: Callable[[Node, list
 
 
 def quantize_layer(
-    quantized: QuantizedGraph, node: Node, around: Activations, options: SweepOptions
+    quantized: QuantizedGraph, node: Node, around: Activations, options: LayerOptions
 ) -> QuantizedWeights:
     """Return the integers of one weighted layer; `quantized` holds the encodings of its input and output."""
     operator = node.operator
     assert isinstance(operator, WEIGHTED)
     if isinstance(operator, Conv2D) and operator.groups > 1:
         return _quantize_groups(quantized, node, operator, around, options)
-    source, wanted = quantized.encodings[node.inputs[0]], around.wanted
-    rows = list(_input_rows(operator, _seen_steps(around, source), wanted))
+    source, output = quantized.encodings[node.inputs[0]], around.float_output
+    rows = list(_input_rows(operator, _device_steps(around, source), output))
     if options.compensate:
-        real = list(_input_rows(operator, _real_steps(around, source), wanted))
+        real = list(_input_rows(operator, _float_steps(around, source), output))
         operator = _compensated(operator, rows, real)
     scales = least_squares_scales(operator, source.scale)
     if options.second_moments:
@@ -174,7 +182,7 @@ def quantize_layer(
     bias = operator.bias
     if options.correct_bias:
         real_weight = values * per_channel(operator, scales) * np.float32(source.scale)
-        bias = _corrected_bias(operator, rows, torch.from_numpy(real_weight), _sample(operator, wanted))
+        bias = _corrected_bias(operator, rows, torch.from_numpy(real_weight), _sample(operator, output))
     return QuantizedWeights(values, scales, quantize_bias(bias, source.scale, scales))
 
 
@@ -183,7 +191,7 @@ def _quantize_groups(
     node: Node,
     operator: Conv2D,
     around: Activations,
-    options: SweepOptions,
+    options: LayerOptions,
 ) -> QuantizedWeights:
     """Quantize each group of a grouped convolution as a convolution of its own channels."""
     weights, biases = (np.split(array, operator.groups) for array in (operator.weight, operator.bias))
@@ -196,35 +204,14 @@ def _quantize_groups(
     )
 
 
-def _grid(operator: Weighted, output: Tensor) -> tuple[int, int]:
-    """Return the strides over rows and columns at which outputs are sampled.
-
-    All photos together give about ROWS samples. A depthwise layer gets fewer, because it has many channels
-    with few unknowns each.
-    """
-    photos, height, width, channels = output.shape
-    rows = min(ROWS, DEPTHWISE_VALUES // channels) if isinstance(operator, DepthwiseConv2D) else ROWS
-    share = max(1.0, photos * height * width / rows)
-    down = min(height, max(1, round(math.sqrt(share))))
-    return down, min(width, max(1, round(share / down)))
-
-
-def _sample(operator: Weighted, output: Tensor) -> Tensor:
-    """Return the output at the sampled positions of every photo, [rows, O]."""
-    if output.ndim != 4:
-        return output.reshape(-1, output.shape[-1])
-    down, right = _grid(operator, output)
-    return output[:, ::down, ::right].reshape(-1, output.shape[-1])
-
-
-def _seen_steps(around: Activations, source: Encoding) -> Iterator[Tensor]:
+def _device_steps(around: Activations, source: Encoding) -> Iterator[Tensor]:
     """Yield the device's input in steps of its scale, counted from zero, CHUNK photos at a time."""
-    return (part.to(torch.float32) - source.zero_point for part in around.seen.split(CHUNK))
+    return (part.to(torch.float32) - source.zero_point for part in around.device_input.split(CHUNK))
 
 
-def _real_steps(around: Activations, source: Encoding) -> Iterator[Tensor]:
+def _float_steps(around: Activations, source: Encoding) -> Iterator[Tensor]:
     """Yield the float network's input in the same steps, CHUNK photos at a time."""
-    return (part.to(torch.float32) / source.scale for part in around.real.split(CHUNK))
+    return (part.to(torch.float32) / source.scale for part in around.float_input.split(CHUNK))
 
 
 def _input_rows(operator: Weighted, inputs: Iterable[Tensor], output: Tensor) -> Iterator[Tensor]:
@@ -262,13 +249,39 @@ def _windows(
     return torch.stack(taps, dim=1)
 
 
+def _sample(operator: Weighted, output: Tensor) -> Tensor:
+    """Return the output at the sampled positions of every photo, [rows, O]."""
+    if output.ndim != 4:
+        return output.reshape(-1, output.shape[-1])
+    down, right = _grid(operator, output)
+    return output[:, ::down, ::right].reshape(-1, output.shape[-1])
+
+
+ROWS = 20_000
+"""Number of positions, over all photos, from which a layer's rounding and bias are computed."""
+DEPTHWISE_VALUES = 2**20
+
+
+def _grid(operator: Weighted, output: Tensor) -> tuple[int, int]:
+    """Return the strides over rows and columns at which outputs are sampled.
+
+    All photos together give about ROWS samples. A depthwise layer gets fewer, because it has many channels
+    with few unknowns each.
+    """
+    photos, height, width, channels = output.shape
+    rows = min(ROWS, DEPTHWISE_VALUES // channels) if isinstance(operator, DepthwiseConv2D) else ROWS
+    share = max(1.0, photos * height * width / rows)
+    down = min(height, max(1, round(math.sqrt(share))))
+    return down, min(width, max(1, round(share / down)))
+
+
 def _compensated(operator: Weighted, seen: list[Tensor], real: list[Tensor]) -> Weighted:
-    """Return the layer with weights that make up for errors of its input; see `compensate`."""
+    """Return the layer with weights that make up for errors of its input; see `compensation`."""
     weight = torch.from_numpy(operator.weight).to(torch.float64)
     if isinstance(operator, DepthwiseConv2D):
         kernels = weight.reshape(-1, weight.shape[3]).T.unsqueeze(1)
-        turned = ([part.permute(2, 0, 1) for part in rows] for rows in (seen, real))
-        change = compensation(kernels, *turned)[:, 0].T
+        by_channel = ([part.permute(2, 0, 1) for part in rows] for rows in (seen, real))
+        change = compensation(kernels, *by_channel)[:, 0].T
     elif seen[0].shape[1] <= LARGEST_BLOCK:
         change = compensation(weight.reshape(len(weight), -1), seen, real)
     else:
@@ -276,12 +289,15 @@ def _compensated(operator: Weighted, seen: list[Tensor], real: list[Tensor]) -> 
     return replace(operator, weight=(weight + change.reshape(weight.shape)).to(torch.float32).numpy())
 
 
+CHANNELS = 64
+
+
 def _corrected_bias(
-    operator: Weighted, rows: list[Tensor], weight: Tensor, wanted: Tensor
+    operator: Weighted, rows: list[Tensor], weight: Tensor, output: Tensor
 ) -> NDArray[np.float32]:
     """Return the bias with which each channel's mean after the activation equals the float network's."""
     together = torch.cat(rows)
-    target = wanted.sum(0, dtype=torch.float64) / len(wanted)
+    target = output.sum(0, dtype=torch.float64) / len(output)
     bias = torch.from_numpy(operator.bias.astype(np.float64))
     for start in range(0, len(bias), CHANNELS):  # a few at a time, so that temporary arrays stay small
         part = slice(start, start + CHANNELS)
@@ -292,6 +308,10 @@ def _corrected_bias(
             before = together @ weight.reshape(len(weight), -1)[part].T
         bias[part] = _solve_bias(before, bias[part], target[part], operator.activation.bounds)
     return bias.to(torch.float32).numpy()
+
+
+NEWTON_STEPS = 4
+FEWEST_FREE = 0.02
 
 
 def _solve_bias(before: Tensor, bias: Tensor, target: Tensor, bounds: tuple[float, float]) -> Tensor:
@@ -308,37 +328,22 @@ def _solve_bias(before: Tensor, bias: Tensor, target: Tensor, bounds: tuple[floa
     return bias
 
 
-# ==== edgenet.quantize.compensate
-# Change a layer's weights so that they make up for the quantization errors already in the layer's input.
-#
-# Where the float network's layer has the input x, the layer on the device sees s. This makes an error of
-# w (x - s) in the output. A linear regression on s predicts part of this error:
-# w E[(x - s) s'] (E[s s'] + lambda)^-1, all moments about the means. That term is added to the weights w.
-# So
-# directions of the input that hold more error than signal get less weight, and errors made by earlier
-# layers'
-# weights are undone. (GPTAQ, arXiv 2504.02692, also aims at the float layer's output; the ridge and the way
-# it
-# is chosen are ours.)
-#
-# The ridge lambda is chosen by cross-validation: each half of the photos judges the regression fitted on
-# the
-# other half. If no ridge helps on unseen photos, the weights stay unchanged.
-
 RIDGES = tuple(10.0**power for power in range(-2, 6))
 """Ridges to try, in squared steps of the input. For comparison, rounding alone makes an error of 1/12."""
 
 
-@dataclass(frozen=True)
-class _Moments:
-    """Centred second moments, both [..., K, K]: input with input (`seen`), and error with input (`error`)."""
-
-    seen: Tensor
-    error: Tensor
-
-
 def compensation(weight: Tensor, seen: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
-    """Return the change to add to the weights; it is zero where no change helps.
+    """Return the change to add to the weights, to make up for quantization errors already in the layer's input.
+
+    Where the float network's layer has the input x, the layer on the device sees s. This makes an error of
+    w (x - s) in the output. A linear regression on s predicts part of this error:
+    w E[(x - s) s'] (E[s s'] + lambda)^-1, all moments about the means. That term is added to the weights w. So
+    directions of the input that hold more error than signal get less weight, and errors made by earlier layers'
+    weights are undone. (GPTAQ, arXiv 2504.02692, also aims at the float layer's output; the ridge lambda and
+    the way it is chosen are ours.)
+
+    The ridge is chosen by cross-validation: each half of the photos judges the regression fitted on the other
+    half. If no ridge helps on unseen photos, the change is zero.
 
     Args:
         weight: float64, [O, K] for a convolution or matrix, [C, 1, K] for a depthwise convolution.
@@ -355,6 +360,14 @@ def compensation(weight: Tensor, seen: Sequence[Tensor], real: Sequence[Tensor])
         return torch.zeros_like(weight)
     together = _Moments((halves[0].seen + halves[1].seen) / 2, (halves[0].error + halves[1].error) / 2)
     return next(_changes(weight, together, RIDGES[best : best + 1]))
+
+
+@dataclass(frozen=True)
+class _Moments:
+    """Centred second moments, both [..., K, K]: input with input (`seen`), and error with input (`error`)."""
+
+    seen: Tensor
+    error: Tensor
 
 
 def _gains(weight: Tensor, fitted: _Moments, judging: _Moments) -> Tensor:

@@ -13,11 +13,12 @@ more steps and leaves the network's function unchanged. Three things go beyond t
   not affected, because they have a weight scale for each channel.
 
 Tensors that an addition, a mean, a pooling or a padding ties together share their factors.
+
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -36,25 +37,16 @@ from edgenet.graph.ir import (
     Pad,
     Pool,
     Reshape,
-    Weighted,
+    mixes_channels,
+    per_channel,
+    with_constants,
 )
 from edgenet.quantize.ranges import ChannelStatistics
 from edgenet.quantize.sensitivity import Sensitivity, activation_noise, weight_noise
 
 Vector = NDArray[np.float64]
 Statistics = dict[str, ChannelStatistics]
-LARGEST_FACTOR = 64.0
-ROOM = 1.0
-"""Headroom: a channel's reach counts exp(ROOM * tail) times. With 1, this is the growth that the channel's
-tail index predicts for e times as many photos. With no headroom, unseen photos are clipped; with much more,
-the steps of all channels get too coarse."""
-EXPONENTS = np.linspace(0, 1, 9)
 DESCENT_STEPS, DESCENT_RATE = 200, 0.02
-LARGEST_DESCENT = 2**21
-"""Largest number of reader weights in a group for which gradient descent optimizes each factor by itself; its
-time grows with that number. The limit admits every group of every MobileNet, but not AlexNet's 4096 x 4096
-matrix. Above it, the factors are a common power of the factors that would give all channels the same
-reach."""
 
 
 def equalize(
@@ -107,6 +99,9 @@ def shifts_of(group: TensorGroup, statistics: Statistics) -> dict[str, Vector]:
     return shifts
 
 
+LARGEST_FACTOR = 64.0
+
+
 def _full_factors(group: TensorGroup, statistics: Statistics, shifts: dict[str, Vector]) -> Vector:
     """Return the factors, at least 1, that would give all channels the same reach; no channel loses steps."""
     reach = np.max([_reach(statistics[name], shifts[name]) for name in group.tensors], axis=0)
@@ -115,9 +110,49 @@ def _full_factors(group: TensorGroup, statistics: Statistics, shifts: dict[str, 
     return np.clip(wanted, 1.0, LARGEST_FACTOR)
 
 
+TAIL_HEADROOM = 1.0
+"""Headroom: a channel's reach counts exp(TAIL_HEADROOM * tail) times. With 1, this is the growth that the channel's
+tail index predicts for e times as many photos. With no headroom, unseen photos are clipped; with much more,
+the steps of all channels get too coarse."""
+
+
 def _reach(seen: ChannelStatistics, shift: Vector) -> Vector:
     """Return how far each channel gets from zero after the shift, with headroom for unseen photos."""
-    return np.maximum(seen.high - shift, shift - seen.low) * np.exp(ROOM * seen.tail)
+    return np.maximum(seen.high - shift, shift - seen.low) * np.exp(TAIL_HEADROOM * seen.tail)
+
+
+EXPONENTS = np.linspace(0, 1, 9)
+LARGEST_DESCENT = 2**21
+"""Largest number of reader weights in a group for which gradient descent optimizes each factor by itself; its
+time grows with that number. The limit admits every group of every MobileNet, but not AlexNet's 4096 x 4096
+matrix. Above it, the factors are a common power of the factors that would give all channels the same
+reach."""
+
+
+def _best_factors(trade: NoiseModel, full: Vector, steps: int) -> Vector:
+    """Return the factors between 1 and `full` with the least noise.
+
+    They start as the best common power of `full`; gradient descent then changes each factor by itself.
+    """
+    if not trade.mixing:
+        return full
+    limit = torch.from_numpy(np.log(full))
+    exponent = min(EXPONENTS, key=lambda power: float(trade.noise((limit * power).exp())))
+    if not steps or trade.size > LARGEST_DESCENT:
+        return (limit * exponent).exp().numpy()
+    logarithms = (limit * exponent).clone().requires_grad_(True)
+    best, least = logarithms.detach().clone(), float(trade.noise(logarithms.detach().exp()))
+    optimizer = torch.optim.Adam([logarithms], lr=DESCENT_RATE)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        noise = trade.noise(logarithms.exp())
+        if float(noise.detach()) < least:
+            best, least = logarithms.detach().clone(), float(noise.detach())
+        (noise + 1e-30).log().backward()
+        optimizer.step()
+        with torch.no_grad():
+            logarithms.clamp_(min=0).copy_(torch.minimum(logarithms, limit))
+    return best.exp().numpy()
 
 
 class NoiseModel:
@@ -170,38 +205,11 @@ def _diagonal(moments: Vector) -> Vector:
     return np.ascontiguousarray(np.diagonal(moments)) if moments.ndim == 2 else moments
 
 
-def _best_factors(trade: NoiseModel, full: Vector, steps: int) -> Vector:
-    """Return the factors between 1 and `full` with the least noise.
-
-    They start as the best common power of `full`; gradient descent then changes each factor by itself.
-    """
-    if not trade.mixing:
-        return full
-    limit = torch.from_numpy(np.log(full))
-    exponent = min(EXPONENTS, key=lambda power: float(trade.noise((limit * power).exp())))
-    if not steps or trade.size > LARGEST_DESCENT:
-        return (limit * exponent).exp().numpy()
-    logarithms = (limit * exponent).clone().requires_grad_(True)
-    best, least = logarithms.detach().clone(), float(trade.noise(logarithms.detach().exp()))
-    optimizer = torch.optim.Adam([logarithms], lr=DESCENT_RATE)
-    for _ in range(steps):
-        optimizer.zero_grad()
-        noise = trade.noise(logarithms.exp())
-        if float(noise.detach()) < least:
-            best, least = logarithms.detach().clone(), float(noise.detach())
-        (noise + 1e-30).log().backward()
-        optimizer.step()
-        with torch.no_grad():
-            logarithms.clamp_(min=0).copy_(torch.minimum(logarithms, limit))
-    return best.exp().numpy()
-
-
 def _scale_output(node: Node, factors: Vector, shift: Vector) -> Node:
     operator = node.operator
     assert isinstance(operator, WEIGHTED)
-    rows = factors if isinstance(operator, DepthwiseConv2D) else _first_axis(factors, operator)
-    weight, bias = operator.weight * rows, (operator.bias - shift) * factors
-    return with_constants(node, weight, bias)
+    weight = operator.weight * per_channel(operator, factors)
+    return with_constants(node, weight, (operator.bias - shift) * factors)
 
 
 def _scale_input(node: Node, factors: Vector, shift: Vector) -> Node:
@@ -214,22 +222,6 @@ def _scale_input(node: Node, factors: Vector, shift: Vector) -> Node:
     else:
         restored = (weight * shift).reshape(len(operator.bias), -1).sum(1)
     return with_constants(node, weight / factors, operator.bias + restored)
-
-
-def _first_axis(vector: Vector, operator: Weighted) -> Vector:
-    return vector.reshape(-1, *(1,) * (operator.weight.ndim - 1))
-
-
-def with_constants(node: Node, weight: NDArray, bias: NDArray) -> Node:
-    """Return the weighted node with other weights and biases, converted to float32."""
-    operator = node.operator
-    assert isinstance(operator, WEIGHTED)
-    changed = replace(operator, weight=weight.astype(np.float32), bias=bias.astype(np.float32))
-    return replace(node, operator=changed)
-
-
-# ==== edgenet.quantize.groups
-# Group tensors that an addition, mean, pooling or padding ties together, so that they are rescaled alike.
 
 
 @dataclass(frozen=True)
@@ -267,7 +259,7 @@ class TensorGroup:
         This holds if the tensors can be shifted, all layers around them mix channels, and no max pooling is
         between.
         """
-        mixing = all(_mixes_channels(node) for node in (*self.producers, *self.consumers))
+        mixing = all(mixes_channels(node) for node in (*self.producers, *self.consumers))
         pooled = any(isinstance(n.operator, Pool) and n.operator.kind == "max" for n in self.carriers)
         return self.can_shift and mixing and not pooled
 
@@ -275,11 +267,6 @@ class TensorGroup:
     def mixing_consumers(self) -> tuple[Node, ...]:
         """The consumers whose input channels share weight scales, which are all except depthwise layers."""
         return tuple(n for n in self.consumers if not isinstance(n.operator, DepthwiseConv2D))
-
-
-def _mixes_channels(node: Node) -> bool:
-    operator = node.operator
-    return not isinstance(operator, DepthwiseConv2D) and getattr(operator, "groups", 1) == 1
 
 
 def tensor_groups(graph: Graph) -> list[tuple[str, ...]]:

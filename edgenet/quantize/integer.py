@@ -6,6 +6,7 @@ one float32 multiplication and rounded half to even ("fp32 requantization", qs8-
 The float executor computes the nodes that were kept in float. Their sums differ from LiteRT's in the last
 bits of float32, and such a difference can flip a later rounding. So the results are exact up to the first
 float node, and close from there on.
+
 """
 
 from __future__ import annotations
@@ -37,92 +38,17 @@ from edgenet.graph.ir import (
     Transpose,
     Unary,
     Weighted,
+    output_axis,
 )
-from edgenet.quantize.encodings import HIGH, LOW, Encoding, QuantizedGraph, QuantizedWeights, quantize_array
-from edgenet.quantize.rounding import output_axis
+from edgenet.quantize.quantized_graph import (
+    HIGH,
+    LOW,
+    Encoding,
+    QuantizedGraph,
+    QuantizedWeights,
+    quantize_array,
+)
 
-EXACT_IN_FLOAT32 = 2**24
-LARGEST_INPUT, LARGEST_WEIGHT = 255, 127
-
-
-def multiplier(source: Encoding, weights: QuantizedWeights, output: Encoding) -> NDArray[np.float32]:
-    """Return the factor with which requantization multiplies each channel's sums, float32 [O]."""
-    return np.float32(source.scale) * weights.scales / np.float32(output.scale)
-
-
-# ==== edgenet.quantize.tables
-# Tables of the 256 results of an int8 function of one tensor, equal to those of LiteRT's kernels.
-#
-# The sigmoid is XNNPACK's, computed in float32 and rounded half to even. XNNPACK has no int8 hard_swish, so
-# LiteRT runs its own kernel, which works in 16-bit fixed point
-# (tflite/kernels/internal/reference/hard_swish.h).
-
-Integers = NDArray[np.int64]
-STEPS: Integers = np.arange(LOW, HIGH + 1, dtype=np.int64)
-INT16_LOW, INT16_HIGH = -(2**15), 2**15 - 1
-
-
-def sigmoid_table(source: Encoding, output: Encoding) -> NDArray[np.int8]:
-    """Return 1 / (1 + exp(-x)) for every int8 value, int8 [256]."""
-    real = (STEPS - source.zero_point).astype(np.float32) * np.float32(source.scale)
-    with np.errstate(over="ignore"):  # exp(-x) is infinite where the result is 0
-        return quantize_array(1 / (1 + np.exp(-real)), output)
-
-
-def hard_swish_table(source: Encoding, output: Encoding) -> NDArray[np.int8]:
-    """Return x * relu6(x + 3) / 6 for every int8 value, int8 [256]."""
-    fine_scale = np.float32(1 / 128) * np.float32(source.scale)
-    fine = (STEPS - source.zero_point) * 128
-    factor, exponent = _multiplier(float(fine_scale / np.float32(output.scale)))
-    x = _doubling_high_mul(fine, factor)  # on the output's scale, except for the shift by `exponent`
-    gate = _gate(fine, float(fine_scale / np.float32(3 / 32768)))
-    product = _truncating_shift(gate * x, 15)
-    result = _rounding_shift(product, -exponent) + output.zero_point
-    return result.clip(LOW, HIGH).astype(np.int8)
-
-
-def _gate(fine: Integers, multiplier: float) -> Integers:
-    """Return relu6(x + 3) / 6, between 0 and 1 with 2**15 for 1; steps of 3 / 2**15 saturate at -3 and 3."""
-    factor, exponent = _multiplier(multiplier)
-    if exponent > 0:
-        # The last bit is shifted after the multiplication, so that only this bit saturates the result.
-        fine = _saturate(fine << (exponent - 1))
-    value = _doubling_high_mul(fine, factor)
-    value = _saturate(value << 1) if exponent > 0 else _rounding_shift(value, -exponent)
-    return (value + 2**15) >> 1
-
-
-def _multiplier(real: float) -> tuple[int, int]:
-    """Return a factor of 15 bits and an exponent with real = factor / 2**15 * 2**exponent."""
-    fraction, exponent = math.frexp(real)
-    factor = math.floor(fraction * 2**31 + 0.5)
-    if factor == 2**31:
-        factor, exponent = factor // 2, exponent + 1
-    return min((factor + 2**15) >> 16, INT16_HIGH), exponent
-
-
-def _saturate(values: Integers) -> Integers:
-    return values.clip(INT16_LOW, INT16_HIGH)
-
-
-def _doubling_high_mul(values: Integers, factor: int) -> Integers:
-    """Return values * factor / 2**15, rounded to nearest with halves going up, also negative ones."""
-    product = values * factor
-    return _truncating_shift(product + np.where(product >= 0, 2**14, 1 - 2**14), 15)
-
-
-def _truncating_shift(values: Integers, bits: int) -> Integers:
-    """Divide by a power of two and drop the fraction."""
-    return np.sign(values) * (np.abs(values) >> bits)
-
-
-def _rounding_shift(values: Integers, bits: int) -> Integers:
-    """Divide by a power of two, rounding half away from zero."""
-    half = 2**bits >> 1
-    return np.sign(values) * ((np.abs(values) + half) >> bits)
-
-
-TABLES = {"hard_swish": hard_swish_table, "sigmoid": sigmoid_table}
 Observer = Callable[[str, Tensor], None]
 
 
@@ -163,37 +89,32 @@ def real_logits(
 
 
 def _run_one(quantized: QuantizedGraph, image: NDArray[np.uint8], observe: Observer | None) -> TensorStore:
-    forms = input_store(quantized, image[None])
+    tensors = input_store(quantized, image[None])
     if observe:
-        observe(quantized.graph.input, forms.integer(quantized.graph.input))
+        observe(quantized.graph.input, tensors.integer(quantized.graph.input))
     last_use = last_uses(quantized.graph)
     for node in quantized.graph.nodes:
-        run_node(quantized, node, forms)
+        run_node(quantized, node, tensors)
         if observe:
-            observe(node.output, forms.known(node.output))
-        free_after(forms.integers, node, last_use)
-        free_after(forms.reals, node, last_use)
-    return forms
+            observe(node.output, tensors.known(node.output))
+        free_after(tensors.integers, node, last_use)
+        free_after(tensors.reals, node, last_use)
+    return tensors
 
 
 def input_store(quantized: QuantizedGraph, images: NDArray[np.uint8]) -> TensorStore:
-    """Return the forms at the start of a run: only the graph's input, from photos [n, H, W, 3]."""
+    """Return the store at the start of a run: only the graph's input, from photos [n, H, W, 3]."""
     # The DEQUANTIZE and QUANTIZE at the front of the file have the effect of this zero-point shift.
     pixels = torch.from_numpy((images.astype(np.int16) - 128).astype(np.int8))
     return TensorStore(quantized.encodings, {quantized.graph.input: pixels}, {})
 
 
-# ==== edgenet.quantize.forms
-# Hold each tensor of a partly int8 network as integers, as real numbers or both, each computed only once.
-#
-# The .tflite file has a DEQUANTIZE where a float node reads an int8 tensor, and a QUANTIZE where an int8
-# node
-# reads a float tensor.
-
-
 @dataclass
 class TensorStore:
-    """The tensors of one run.
+    """The tensors of one run, each as integers, as real numbers or both; each form is computed only once.
+
+    The .tflite file has a DEQUANTIZE where a float node reads an int8 tensor, and a QUANTIZE where an int8 node
+    reads a float tensor.
 
     Attributes:
         encodings: the encodings of the tensors that have an int8 form, by name.
@@ -234,13 +155,13 @@ def dequantize_tensor(values: Tensor, encoding: Encoding) -> Tensor:
 
 
 @torch.inference_mode()
-def run_node(quantized: QuantizedGraph, node: Node, forms: TensorStore) -> None:
-    """Run one node, int8 or float, and add its output to the forms."""
+def run_node(quantized: QuantizedGraph, node: Node, tensors: TensorStore) -> None:
+    """Run one node, int8 or float, and add its output to the store."""
     if node.name in quantized.kept_float:
-        forms.reals[node.output] = apply(node.operator, [forms.real(name) for name in node.inputs])
+        tensors.reals[node.output] = apply(node.operator, [tensors.real(name) for name in node.inputs])
     else:
-        inputs = [forms.integer(name) for name in node.inputs]
-        forms.integers[node.output] = apply_integer(quantized, node, inputs)
+        inputs = [tensors.integer(name) for name in node.inputs]
+        tensors.integers[node.output] = apply_integer(quantized, node, inputs)
 
 
 def apply_integer(quantized: QuantizedGraph, node: Node, inputs: list[Tensor]) -> Tensor:
@@ -286,12 +207,6 @@ def _steps(bound: float, encoding: Encoding) -> float:
     return float(np.rint(np.float32(bound) / np.float32(encoding.scale)) + encoding.zero_point)
 
 
-def _requantize(accumulator: Tensor, scale: Tensor, output: Encoding, activation: Activation) -> Tensor:
-    low, high = bounds(activation, output)
-    real = accumulator.to(torch.float32) * scale
-    return real.round_().add_(output.zero_point).clamp_(low, high).to(torch.int8)
-
-
 def _weighted(
     operator: Weighted,
     weights: QuantizedWeights,
@@ -306,6 +221,10 @@ def _weighted(
     accumulator = _accumulate(operator, weight, bias, centred)
     scale = multiplier(source, weights, output)
     return _requantize(accumulator, torch.from_numpy(scale), output, operator.activation)
+
+
+EXACT_IN_FLOAT32 = 2**24
+LARGEST_INPUT, LARGEST_WEIGHT = 255, 127
 
 
 def _accumulate(operator: Weighted, weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
@@ -341,18 +260,15 @@ def _products_in_parts(operator: Weighted, weight: Tensor, x: Tensor) -> Tensor:
     return torch.stack([products(operator, w, None, piece).to(torch.float64) for piece, w in pieces]).sum(0)
 
 
-def _mean(operator: Mean, x: Tensor, source: Encoding, output: Encoding) -> Tensor:
-    """Return the mean as XNNPACK computes it.
+def multiplier(source: Encoding, weights: QuantizedWeights, output: Encoding) -> NDArray[np.float32]:
+    """Return the factor with which requantization multiplies each channel's sums, float32 [O]."""
+    return np.float32(source.scale) * weights.scales / np.float32(output.scale)
 
-    XNNPACK sums the int8 values without subtracting the zero point, and adds both zero points' contribution
-    as one float32 number. The rounding of that addition decides means that lie on a tie.
-    """
-    total = x.to(torch.int32).sum(dim=(1, 2), keepdim=operator.keep_dims)
-    count = x.shape[1] * x.shape[2]
-    scale = np.float32(source.scale) / np.float32(output.scale) * (np.float32(1) / np.float32(count))
-    offset = np.float32(-source.zero_point * count) * scale + np.float32(output.zero_point)
-    mean = total.to(torch.float32) * torch.tensor(scale) + torch.tensor(offset)
-    return mean.round().clamp(LOW, HIGH).to(torch.int8)
+
+def _requantize(accumulator: Tensor, scale: Tensor, output: Encoding, activation: Activation) -> Tensor:
+    low, high = bounds(activation, output)
+    real = accumulator.to(torch.float32) * scale
+    return real.round_().add_(output.zero_point).clamp_(low, high).to(torch.int8)
 
 
 def _binary(operator: Binary, inputs: list[Tensor], sources: list[Encoding], output: Encoding) -> Tensor:
@@ -381,6 +297,20 @@ def _addition_multipliers(sources: list[Encoding], output: Encoding) -> tuple[li
     return [int(np.rint(np.float64(ratio) * 2.0**shift)) for ratio in ratios], shift
 
 
+def _mean(operator: Mean, x: Tensor, source: Encoding, output: Encoding) -> Tensor:
+    """Return the mean as XNNPACK computes it.
+
+    XNNPACK sums the int8 values without subtracting the zero point, and adds both zero points' contribution
+    as one float32 number. The rounding of that addition decides means that lie on a tie.
+    """
+    total = x.to(torch.int32).sum(dim=(1, 2), keepdim=operator.keep_dims)
+    count = x.shape[1] * x.shape[2]
+    scale = np.float32(source.scale) / np.float32(output.scale) * (np.float32(1) / np.float32(count))
+    offset = np.float32(-source.zero_point * count) * scale + np.float32(output.zero_point)
+    mean = total.to(torch.float32) * torch.tensor(scale) + torch.tensor(offset)
+    return mean.round().clamp(LOW, HIGH).to(torch.int8)
+
+
 def _pool(operator: Pool, x: Tensor) -> Tensor:
     picture = x.permute(0, 3, 1, 2).to(torch.float32)
     size, stride, pads = operator.size, operator.stride, operator.pads
@@ -406,3 +336,77 @@ def _softmax(x: Tensor, source: Encoding, output: Encoding) -> Tensor:
     exponentials = table[below]
     share = exponentials / (exponentials.sum(dim=-1, keepdim=True) * output.scale)
     return (share.round() + output.zero_point).clamp(LOW, HIGH).to(torch.int8)
+
+
+# Tables of the 256 results of an int8 function of one tensor. The sigmoid is XNNPACK's, computed in float32 and
+# rounded half to even. XNNPACK has no int8 hard_swish, so LiteRT runs its own kernel, which works in 16-bit fixed
+# point (tflite/kernels/internal/reference/hard_swish.h).
+
+Integers = NDArray[np.int64]
+INT8_VALUES: Integers = np.arange(LOW, HIGH + 1, dtype=np.int64)
+
+
+def sigmoid_table(source: Encoding, output: Encoding) -> NDArray[np.int8]:
+    """Return 1 / (1 + exp(-x)) for every int8 value, int8 [256]."""
+    real = (INT8_VALUES - source.zero_point).astype(np.float32) * np.float32(source.scale)
+    with np.errstate(over="ignore"):  # exp(-x) is infinite where the result is 0
+        return quantize_array(1 / (1 + np.exp(-real)), output)
+
+
+def hard_swish_table(source: Encoding, output: Encoding) -> NDArray[np.int8]:
+    """Return x * relu6(x + 3) / 6 for every int8 value, int8 [256]."""
+    fine_scale = np.float32(1 / 128) * np.float32(source.scale)
+    fine = (INT8_VALUES - source.zero_point) * 128
+    factor, exponent = _fixed_point(float(fine_scale / np.float32(output.scale)))
+    x = _doubling_high_mul(fine, factor)  # on the output's scale, except for the shift by `exponent`
+    gate = _gate(fine, float(fine_scale / np.float32(3 / 32768)))
+    product = _truncating_shift(gate * x, 15)
+    result = _rounding_shift(product, -exponent) + output.zero_point
+    return result.clip(LOW, HIGH).astype(np.int8)
+
+
+def _gate(fine: Integers, multiplier: float) -> Integers:
+    """Return relu6(x + 3) / 6, between 0 and 1 with 2**15 for 1; steps of 3 / 2**15 saturate at -3 and 3."""
+    factor, exponent = _fixed_point(multiplier)
+    if exponent > 0:
+        # The last bit is shifted after the multiplication, so that only this bit saturates the result.
+        fine = _saturate(fine << (exponent - 1))
+    value = _doubling_high_mul(fine, factor)
+    value = _saturate(value << 1) if exponent > 0 else _rounding_shift(value, -exponent)
+    return (value + 2**15) >> 1
+
+
+INT16_LOW, INT16_HIGH = -(2**15), 2**15 - 1
+
+
+def _fixed_point(real: float) -> tuple[int, int]:
+    """Return a factor of 15 bits and an exponent with real = factor / 2**15 * 2**exponent."""
+    fraction, exponent = math.frexp(real)
+    factor = math.floor(fraction * 2**31 + 0.5)
+    if factor == 2**31:
+        factor, exponent = factor // 2, exponent + 1
+    return min((factor + 2**15) >> 16, INT16_HIGH), exponent
+
+
+def _saturate(values: Integers) -> Integers:
+    return values.clip(INT16_LOW, INT16_HIGH)
+
+
+def _doubling_high_mul(values: Integers, factor: int) -> Integers:
+    """Return values * factor / 2**15, rounded to nearest with halves going up, also negative ones."""
+    product = values * factor
+    return _truncating_shift(product + np.where(product >= 0, 2**14, 1 - 2**14), 15)
+
+
+def _truncating_shift(values: Integers, bits: int) -> Integers:
+    """Divide by a power of two and drop the fraction."""
+    return np.sign(values) * (np.abs(values) >> bits)
+
+
+def _rounding_shift(values: Integers, bits: int) -> Integers:
+    """Divide by a power of two, rounding half away from zero."""
+    half = 2**bits >> 1
+    return np.sign(values) * ((np.abs(values) + half) >> bits)
+
+
+TABLES = {"hard_swish": hard_swish_table, "sigmoid": sigmoid_table}

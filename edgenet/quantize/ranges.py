@@ -1,4 +1,4 @@
-"""Observe the range of every tensor on the calibration photos, and choose its int8 encoding."""
+"""Observe the range of every tensor and statistics of its channels on the calibration photos; choose int8 encodings."""
 
 from __future__ import annotations
 
@@ -15,13 +15,19 @@ from edgenet.errors import EdgenetError
 from edgenet.graph.executor import Observer, run
 from edgenet.graph.ir import Activation, Concat, Graph, Node, Pad, Pool, Reshape, Softmax, Transpose, Unary
 from edgenet.progress import Progress, silent
-from edgenet.quantize.encodings import HIGH, LOW, Encoding, Range, encoding_for
+from edgenet.quantize.quantized_graph import HIGH, LOW, SMALLEST_SCALE, Encoding
 
-SHARING = (Pad, Pool, Reshape, Transpose, Concat)
-"""Operators that move int8 values without rescaling them, so their inputs and output share one encoding."""
-ROOM = 0.5
-ZERO_TO_ONE = Encoding(1 / 256, -128)
-"""The output encoding of LOGISTIC and SOFTMAX, prescribed by TFLite's 8-bit quantization specification."""
+
+@dataclass(frozen=True)
+class Range:
+    """The lowest and the highest value that a tensor took."""
+
+    low: float
+    high: float
+
+    def union(self, other: Range) -> Range:
+        """Return the smallest range that holds both."""
+        return Range(min(self.low, other.low), max(self.high, other.high))
 
 
 def observe_ranges(graph: Graph, images: NDArray[np.uint8], progress: Progress = silent) -> dict[str, Range]:
@@ -54,11 +60,8 @@ def ranges_of(graph: Graph, statistics: dict[str, ChannelStatistics]) -> dict[st
 
 
 def _check_finite(graph: Graph, name: str, values: Range) -> None:
-    if not (math.isfinite(values.low) and math.isfinite(values.high)):
-        _refuse_infinite(graph, name)
-
-
-def _refuse_infinite(graph: Graph, name: str) -> None:
+    if math.isfinite(values.low) and math.isfinite(values.high):
+        return
     producer = graph.producers().get(name)
     if producer and isinstance(producer.operator, Pad):
         return  # the -inf padding of a max pooling becomes int8's lowest value
@@ -66,6 +69,38 @@ def _refuse_infinite(graph: Graph, name: str) -> None:
     raise EdgenetError(
         f"{at} gives NaN or infinite values on the calibration photos", "check the network's weights"
     )
+
+
+HEADROOM = 0.5
+"""By how much a range grows where the errors of a whole feature map add up fully (coherence 1)."""
+
+
+def add_headroom(graph: Graph, ranges: dict[str, Range], coherence: Mapping[str, float]) -> dict[str, Range]:
+    """Return ranges with headroom, so that fewer values of other photos lie beyond them.
+
+    A value beyond the range is clipped. In late layers, before the mean, the errors of a whole feature map
+    add up: there, a channel with larger values than on any calibration photo costs more than all rounding of
+    its tensor. So each range grows by the factor 1 + HEADROOM * sqrt(coherence), within the bounds of the
+    activation. Tensors with a single position, the pooled features and the logits, keep their range, because
+    no errors add up there.
+
+    Args:
+        graph: the graph.
+        ranges: the observed range of every tensor, by name.
+        coherence: by tensor name, see `Sensitivity`.
+    """
+    maps = [node for node in graph.nodes if _positions(graph.shapes[node.output]) > 1]
+    wider = {n.output: _widened(n, ranges[n.output], 1 + HEADROOM * coherence[n.output] ** 0.5) for n in maps}
+    return {**ranges, **wider}
+
+
+def _positions(shape: tuple[int, ...]) -> int:
+    return shape[1] * shape[2] if len(shape) == 4 else 1
+
+
+def _widened(node: Node, values: Range, factor: float) -> Range:
+    low, high = getattr(node.operator, "activation", Activation.NONE).bounds
+    return Range(max(values.low * factor, low), min(values.high * factor, high))
 
 
 def encode_tensors(graph: Graph, ranges: dict[str, Range]) -> dict[str, Encoding]:
@@ -92,32 +127,14 @@ def encode_tensors(graph: Graph, ranges: dict[str, Range]) -> dict[str, Encoding
     return {name: fixed.get(leader(name)) or encoding_for(joined[leader(name)]) for name in ranges}
 
 
-def leave_room(graph: Graph, ranges: dict[str, Range], coherence: Mapping[str, float]) -> dict[str, Range]:
-    """Return ranges with headroom, so that fewer values of other photos lie beyond them.
-
-    A value beyond the range is clipped. In late layers, before the mean, the errors of a whole feature map
-    add up: there, a channel with larger values than on any calibration photo costs more than all rounding of
-    its tensor. So each range grows by the factor 1 + ROOM * sqrt(coherence), within the bounds of the
-    activation. Tensors with a single position, the pooled features and the logits, keep their range, because
-    no errors add up there.
-
-    Args:
-        graph: the graph.
-        ranges: the observed range of every tensor, by name.
-        coherence: by tensor name, see `Sensitivity`.
-    """
-    maps = [node for node in graph.nodes if _positions(graph.shapes[node.output]) > 1]
-    wider = {n.output: _widened(n, ranges[n.output], 1 + ROOM * coherence[n.output] ** 0.5) for n in maps}
-    return {**ranges, **wider}
-
-
-def _positions(shape: tuple[int, ...]) -> int:
-    return shape[1] * shape[2] if len(shape) == 4 else 1
-
-
-def _widened(node: Node, values: Range, factor: float) -> Range:
-    low, high = getattr(node.operator, "activation", Activation.NONE).bounds
-    return Range(max(values.low * factor, low), min(values.high * factor, high))
+def encoding_for(values: Range) -> Encoding:
+    """Return the int8 encoding of a range, widened to hold zero, which int8 must represent exactly."""
+    low, high = min(values.low, 0.0), max(values.high, 0.0)
+    scale = np.float32((high - low) / (HIGH - LOW))
+    if scale < SMALLEST_SCALE:  # the tensor holds only zeros
+        return Encoding(1.0, 0)
+    zero_point = int(np.clip(np.rint(LOW - low / scale), LOW, HIGH))
+    return Encoding(float(scale), zero_point)
 
 
 def _fits(values: Range, encoding: Encoding) -> bool:
@@ -126,8 +143,12 @@ def _fits(values: Range, encoding: Encoding) -> bool:
     return low <= values.low and values.high <= high
 
 
+ZERO_TO_ONE = Encoding(1 / 256, -128)
+"""The output encoding of LOGISTIC and SOFTMAX, prescribed by TFLite's 8-bit quantization specification."""
+
+
 def _fixed(graph: Graph) -> dict[str, Encoding]:
-    pixels = graph.takes_pixels()
+    pixels = graph.require_pixels()
     fixed = {graph.input: Encoding(float(np.float32(pixels.scale)), pixels.zero_point - 128)}
     for node in graph.nodes:
         if node.operator in (Unary("sigmoid"), Softmax()):
@@ -153,19 +174,14 @@ def _shared(graph: Graph) -> Callable[[str], str]:
     return find
 
 
+SHARING = (Pad, Pool, Reshape, Transpose, Concat)
+"""Operators that move int8 values without rescaling them, so their inputs and output share one encoding."""
+
+
 def shares_encoding(node: Node) -> bool:
     """Whether this node's inputs and output share one encoding."""
     operator = node.operator
     return isinstance(operator, SHARING) or (isinstance(operator, Unary) and operator.kind.startswith("relu"))
-
-
-# ==== edgenet.quantize.statistics
-# Collect statistics of every channel of every tensor on the calibration photos.
-
-BATCH = 2
-"""Number of photos that go through the network at once. It is small because their activations take most of a
-conversion's memory."""
-TINY = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,7 +190,7 @@ class ChannelStatistics:
 
     Attributes:
         low, high: smallest and largest value.
-        mean, square: mean and mean square.
+        mean, mean_square: mean of the values, and mean of their squares.
         tail: tail index; it tells how far other photos may go beyond `high`. A maximum over e times as many
             photos is expected to be exp(tail) times larger. It is estimated by Hill's estimator (1975): the
             mean logarithm of the ratio between the largest per-photo maxima and the next largest one.
@@ -183,49 +199,13 @@ class ChannelStatistics:
     low: NDArray[np.float64]
     high: NDArray[np.float64]
     mean: NDArray[np.float64]
-    square: NDArray[np.float64]
+    mean_square: NDArray[np.float64]
     tail: NDArray[np.float64]
 
 
-class _Running:
-    """Running statistics of one tensor, updated photo by photo."""
-
-    def __init__(self, value: Tensor) -> None:
-        channels = value.shape[-1]
-        self.low, self.high = torch.full((channels,), torch.inf), torch.full((channels,), -torch.inf)
-        self.total = torch.zeros(channels, dtype=torch.float64)
-        self.squares = torch.zeros(channels, dtype=torch.float64)
-        self.maxima: list[Tensor] = []
-        self.count = 0
-
-    def add(self, value: Tensor) -> None:
-        """Add the tensor's value for some more photos, [n, ..., C]."""
-        rows = value.reshape(-1, value.shape[-1])
-        self.maxima.append(value.reshape(len(value), -1, value.shape[-1]).amax(dim=1))
-        low, high = rows.aminmax(dim=0)
-        self.low, self.high = torch.minimum(self.low, low), torch.maximum(self.high, high)
-        self.total += rows.sum(dim=0)
-        self.squares += (rows * rows).sum(dim=0)
-        self.count += len(rows)
-
-    def finished(self) -> ChannelStatistics:
-        mean, square = self.total / self.count, self.squares / self.count
-        low, high = self.low.double(), self.high.double()
-        tail = tail_index(torch.cat(self.maxima).double().numpy())
-        return ChannelStatistics(low.numpy(), high.numpy(), mean.numpy(), square.numpy(), tail)
-
-
-def tail_index(maxima: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the tail index [C] of per-photo maxima [n, C], by Hill's estimator on their largest seventh.
-
-    It is 0 for channels that never fire, and if there are too few photos.
-    """
-    finite = np.nan_to_num(maxima, posinf=0.0)  # the -inf padding of max pooling has no tail
-    ordered = np.sort(np.maximum(finite, TINY), axis=0)[::-1]
-    count = max(1, len(ordered) // 7)
-    if len(ordered) <= count:
-        return np.zeros(ordered.shape[1])  # one photo says nothing about other photos
-    return np.asarray(np.log(ordered[:count] / ordered[count]).mean(axis=0))
+BATCH = 2
+"""Number of photos that go through the network at once. It is small because their activations take most of a
+conversion's memory."""
 
 
 def channel_statistics(
@@ -256,3 +236,47 @@ def channel_statistics(
         run(graph, batch, BATCH, observe)
         progress("observing tensors", start + len(batch), len(images))
     return {name: tensor.finished() for name, tensor in running.items()}
+
+
+class _Running:
+    """Running statistics of one tensor, updated photo by photo."""
+
+    def __init__(self, value: Tensor) -> None:
+        channels = value.shape[-1]
+        self.low, self.high = torch.full((channels,), torch.inf), torch.full((channels,), -torch.inf)
+        self.total = torch.zeros(channels, dtype=torch.float64)
+        self.squares = torch.zeros(channels, dtype=torch.float64)
+        self.maxima: list[Tensor] = []
+        self.count = 0
+
+    def add(self, value: Tensor) -> None:
+        """Add the tensor's value for some more photos, [n, ..., C]."""
+        rows = value.reshape(-1, value.shape[-1])
+        self.maxima.append(value.reshape(len(value), -1, value.shape[-1]).amax(dim=1))
+        low, high = rows.aminmax(dim=0)
+        self.low, self.high = torch.minimum(self.low, low), torch.maximum(self.high, high)
+        self.total += rows.sum(dim=0)
+        self.squares += (rows * rows).sum(dim=0)
+        self.count += len(rows)
+
+    def finished(self) -> ChannelStatistics:
+        mean, mean_square = self.total / self.count, self.squares / self.count
+        low, high = self.low.double(), self.high.double()
+        tail = tail_index(torch.cat(self.maxima).double().numpy())
+        return ChannelStatistics(low.numpy(), high.numpy(), mean.numpy(), mean_square.numpy(), tail)
+
+
+TINY = 1e-9
+
+
+def tail_index(maxima: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the tail index [C] of per-photo maxima [n, C], by Hill's estimator on their largest seventh.
+
+    It is 0 for channels that never fire, and if there are too few photos.
+    """
+    finite = np.nan_to_num(maxima, posinf=0.0)  # the -inf padding of max pooling has no tail
+    ordered = np.sort(np.maximum(finite, TINY), axis=0)[::-1]
+    count = max(1, len(ordered) // 7)
+    if len(ordered) <= count:
+        return np.zeros(ordered.shape[1])  # one photo says nothing about other photos
+    return np.asarray(np.log(ordered[:count] / ordered[count]).mean(axis=0))

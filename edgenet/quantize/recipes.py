@@ -1,6 +1,7 @@
 """Recipes: named lists of steps that turn a float graph into integers.
 
 `edgenet convert --recipe` selects a recipe by name, and the manifest records its steps.
+
 """
 
 from __future__ import annotations
@@ -19,10 +20,16 @@ from edgenet.graph.dead_channels import drop_dead_channels
 from edgenet.graph.executor import keeps_batch
 from edgenet.graph.ir import WEIGHTED, Graph
 from edgenet.progress import Progress, silent
-from edgenet.quantize.calibrate_layers import SweepOptions, sweep
-from edgenet.quantize.encodings import Encoding, QuantizedGraph
+from edgenet.quantize.calibrate_layers import LayerOptions, quantize_layers
 from edgenet.quantize.equalize import equalize
-from edgenet.quantize.ranges import channel_statistics, encode_tensors, leave_room, observe_ranges, ranges_of
+from edgenet.quantize.quantized_graph import Encoding, QuantizedGraph
+from edgenet.quantize.ranges import (
+    add_headroom,
+    channel_statistics,
+    encode_tensors,
+    observe_ranges,
+    ranges_of,
+)
 from edgenet.quantize.rotate import JointStatistics, mixable, rotate
 from edgenet.quantize.rounding import LARGEST_BLOCK, quantize_weights
 from edgenet.quantize.sensitivity import Sensitivity, logit_sensitivity
@@ -65,63 +72,67 @@ class Effort:
     Attributes:
         sensitivity_photos: number of photos on which the logits' sensitivity is measured.
         statistics_photos: number of photos by which axes and factors are chosen; None for all.
-        sweep_photos: number of photos with which layers are rounded; None for all.
+        layer_photos: number of photos with which layers are quantized; None for all.
         second_moments: round weights by the second moments of their layer's input; if False, to nearest.
         axes_steps: gradient descent steps for the axes of each group of linear tensors.
         factor_steps: gradient descent steps for the channels' factors in each group of other tensors.
         compensate: change weights so that they make up for errors of their layer's input.
-        doubled: share of the network's mult-adds that copies of noisy channels may cost.
+        copies_budget: share of the network's mult-adds that copies of noisy channels may cost.
     """
 
     sensitivity_photos: int
     statistics_photos: int | None
-    sweep_photos: int | None
+    layer_photos: int | None
     second_moments: bool
     axes_steps: int
     factor_steps: int
     compensate: bool = True
-    doubled: float = 0.0
+    copies_budget: float = 0.0
 
 
 FAST = Effort(
     4,
     statistics_photos=24,
-    sweep_photos=16,
+    layer_photos=16,
     second_moments=False,
     axes_steps=0,
     factor_steps=0,
     compensate=False,
 )
-BALANCED = Effort(
-    24, statistics_photos=None, sweep_photos=None, second_moments=True, axes_steps=60, factor_steps=200
-)
-BEST = Effort(
-    48,
-    statistics_photos=None,
-    sweep_photos=None,
-    second_moments=True,
-    axes_steps=200,
-    factor_steps=200,
-    doubled=0.2,
-)
 
 
 def quantize_fast(graph: Graph, images: NDArray[np.uint8], progress: Progress) -> QuantizedGraph:
     """Quantize a graph: cut out dead channels, rotate, equalize, round to nearest and correct the biases."""
-    return _equalized_sweep(graph, images, FAST, progress)
+    return _reshape_and_quantize(graph, images, FAST, progress)
+
+
+BALANCED = Effort(
+    24, statistics_photos=None, layer_photos=None, second_moments=True, axes_steps=60, factor_steps=200
+)
 
 
 def quantize_balanced(graph: Graph, images: NDArray[np.uint8], progress: Progress) -> QuantizedGraph:
     """Quantize like `quantize_fast`, but round weights by their inputs and compensate input errors."""
-    return _equalized_sweep(graph, images, BALANCED, progress)
+    return _reshape_and_quantize(graph, images, BALANCED, progress)
+
+
+BEST = Effort(
+    48,
+    statistics_photos=None,
+    layer_photos=None,
+    second_moments=True,
+    axes_steps=200,
+    factor_steps=200,
+    copies_budget=0.2,
+)
 
 
 def quantize_best(graph: Graph, images: NDArray[np.uint8], progress: Progress) -> QuantizedGraph:
     """Quantize like `quantize_balanced`, but with better axes and with the noisiest channels doubled."""
-    return _equalized_sweep(graph, images, BEST, progress)
+    return _reshape_and_quantize(graph, images, BEST, progress)
 
 
-def _equalized_sweep(
+def _reshape_and_quantize(
     graph: Graph, images: NDArray[np.uint8], effort: Effort, progress: Progress
 ) -> QuantizedGraph:
     if not keeps_batch(graph):
@@ -130,26 +141,19 @@ def _equalized_sweep(
         )
     reshaped, sensitivity = rotate_and_equalize(drop_dead_channels(graph), images, effort, progress)
     encodings = _encode(reshaped, images, sensitivity, progress)
-    if effort.doubled:
+    if effort.copies_budget:
         few = _some(images, effort.sensitivity_photos)
         statistics = channel_statistics(reshaped, few, progress)
         sensitivity = logit_sensitivity(reshaped, few, statistics, progress=progress)
-        reshaped = double_channels(reshaped, encodings, sensitivity, effort.doubled)
+        reshaped = double_channels(reshaped, encodings, sensitivity, effort.copies_budget)
         encodings = _encode(reshaped, images, sensitivity, progress)
-    return sweep(
+    return quantize_layers(
         reshaped,
         encodings,
-        _some(images, effort.sweep_photos),
-        SweepOptions(effort.second_moments, compensate=effort.compensate),
+        _some(images, effort.layer_photos),
+        LayerOptions(effort.second_moments, compensate=effort.compensate),
         progress,
     )
-
-
-def _encode(
-    graph: Graph, images: NDArray[np.uint8], sensitivity: Sensitivity, progress: Progress
-) -> dict[str, Encoding]:
-    ranges = observe_ranges(graph, images, progress)
-    return encode_tensors(graph, leave_room(graph, ranges, sensitivity.coherence))
 
 
 def rotate_and_equalize(
@@ -174,6 +178,13 @@ def rotate_and_equalize(
     return equalize(graph, statistics, sensitivity, effort.factor_steps), sensitivity
 
 
+def _encode(
+    graph: Graph, images: NDArray[np.uint8], sensitivity: Sensitivity, progress: Progress
+) -> dict[str, Encoding]:
+    ranges = observe_ranges(graph, images, progress)
+    return encode_tensors(graph, add_headroom(graph, ranges, sensitivity.coherence))
+
+
 def _some(images: NDArray[np.uint8], count: int | None) -> NDArray[np.uint8]:
     """Return `count` photos, evenly spread, or all photos if it is None."""
     return images if count is None else images[evenly(len(images), count)]
@@ -182,13 +193,13 @@ def _some(images: NDArray[np.uint8], count: int | None) -> NDArray[np.uint8]:
 MINMAX = "activation ranges: smallest and largest value of the calibration photos"
 DEAD = "dead channels cut out where the network stays the same"
 ROTATE = "linear tensors rotated to axes of least rounding noise at the logits, shifts absorbed into biases"
-ROOM = "activation ranges: widened where the errors of a whole feature map add up at the logits"
-DOUBLE = "noisiest channels doubled, half a step apart (outlier channel splitting), for 20 % more mult-adds"
 EQUALIZE = "cross-layer equalization through ReLU6, each channel's factor chosen by the logits' sensitivity"
-SCALES = "weights: per channel, scale of least squared error"
+DOUBLE = "noisiest channels doubled, half a step apart (outlier channel splitting), for 20 % more mult-adds"
+HEADROOM = "activation ranges: widened where the errors of a whole feature map add up at the logits"
 COMPENSATE = (
     "weights make up for the errors of their layer's input, by ridge regression cross-validated on photos"
 )
+SCALES = "weights: per channel, scale of least squared error"
 GPTQ = f"rounding: by the second moments of each layer's input (GPTQ), at most {LARGEST_BLOCK} inputs at once"
 BIAS = "bias correction layer by layer on quantized inputs, matching the mean after the activation"
 RECIPES = {
@@ -199,25 +210,22 @@ RECIPES = {
         ),
         Recipe(
             "fast",
-            (DEAD, ROTATE, EQUALIZE, MINMAX, ROOM, SCALES, "rounding: to nearest", BIAS),
+            (DEAD, ROTATE, EQUALIZE, MINMAX, HEADROOM, SCALES, "rounding: to nearest", BIAS),
             quantize_fast,
         ),
         Recipe(
             "balanced",
-            (DEAD, ROTATE, EQUALIZE, MINMAX, ROOM, COMPENSATE, SCALES, GPTQ, BIAS),
+            (DEAD, ROTATE, EQUALIZE, MINMAX, HEADROOM, COMPENSATE, SCALES, GPTQ, BIAS),
             quantize_balanced,
         ),
         Recipe(
             "best",
-            (DEAD, ROTATE, EQUALIZE, DOUBLE, MINMAX, ROOM, COMPENSATE, SCALES, GPTQ, BIAS),
+            (DEAD, ROTATE, EQUALIZE, DOUBLE, MINMAX, HEADROOM, COMPENSATE, SCALES, GPTQ, BIAS),
             quantize_best,
         ),
     )
 }
 DEFAULT_RECIPE = "balanced"
-# ==== edgenet.quantize.threads
-# Fix the number of threads that float sums are split among while ranges are observed.
-
 TORCH_THREADS = 2
 
 

@@ -13,6 +13,7 @@ deviation, the best R'R would be C^-1/2 (C^1/2 S C^1/2)^1/2 C^-1/2, with C the c
 would then give all channels the same variance. Real spans differ a little from that. So several such matrices
 and some diagonal ones are tried on real values, and the rounding of the layers' weights is counted too.
 Gradient descent continues from the best matrix and finds axes on which no value reaches far.
+
 """
 
 from __future__ import annotations
@@ -25,21 +26,64 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edgenet.graph.ir import WEIGHTED, Graph, Node
-from edgenet.quantize.equalize import TensorGroup, group_of, shifts_of, tensor_groups, with_constants
+from edgenet.graph.ir import WEIGHTED, Graph, Node, with_constants
+from edgenet.quantize.equalize import TensorGroup, group_of, shifts_of, tensor_groups
 from edgenet.quantize.ranges import ChannelStatistics
 from edgenet.quantize.sensitivity import FullMatrixNames, Sensitivity, activation_noise, weight_noise
 
 Matrix = NDArray[np.float64]
 Statistics = dict[str, ChannelStatistics]
-FURTHEST_PER_PHOTO, FURTHEST_ROWS = 64, 2048
-POWERS = (0.0, 0.25, 0.5, 0.75, 1.0)
-EVENNESS = (0.01, 0.1)
-"""Fraction of the mean sensitivity that is added to every direction: a direction that the few photos do not
-excite may still matter."""
-TURNS = 4
 DESCENT_STEPS, DESCENT_RATE = 60, 1e-2
-WHITENING_FLOOR = 1e-6
+
+
+def rotate(
+    graph: Graph,
+    statistics: Statistics,
+    joint: JointStatistics,
+    sensitivity: Sensitivity,
+    steps: int = DESCENT_STEPS,
+) -> tuple[Graph, Sensitivity]:
+    """Return the same function with linear tensors on better axes, and the sensitivity on these axes.
+
+    Args:
+        graph: a lowered float graph.
+        statistics: statistics of its tensors on the calibration photos.
+        joint: joint statistics of the mixable tensors' channels on the same photos.
+        sensitivity: the sensitivity, with the whole matrices that `mixable` names.
+        steps: gradient descent steps for each group.
+    """
+    for tensors in [group.tensors for group in _mixable_groups(graph)]:
+        group = group_of(graph, tensors)  # described anew, because earlier groups may have changed its nodes
+        assert group is not None
+        shifts = shifts_of(group, statistics)
+        far = {name: joint.far_rows(name) - shifts[name].astype(np.float32) for name in tensors}
+        noise = MixingNoise(group, far, sensitivity)
+        matrices = map(torch.from_numpy, _candidates(group, shifts, statistics, joint, sensitivity))
+        matrix = min(matrices, key=lambda matrix: float(noise(matrix)))
+        if steps:
+            further = _descend(noise, matrix, steps)
+            matrix = min((matrix, further), key=lambda matrix: float(noise(matrix)))
+        graph = _apply(graph, group, matrix.numpy(), shifts)
+        sensitivity = _on_new_axes(sensitivity, group, matrix.numpy())
+    return graph, sensitivity
+
+
+def mixable(graph: Graph) -> FullMatrixNames:
+    """Return the tensors whose channels may be mixed, and the layers around them."""
+    groups = _mixable_groups(graph)
+    return FullMatrixNames(
+        frozenset(name for group in groups for name in group.tensors),
+        frozenset(node.name for group in groups for node in group.producers),
+        frozenset(node.name for group in groups for node in group.consumers),
+    )
+
+
+def _mixable_groups(graph: Graph) -> list[TensorGroup]:
+    groups = [group_of(graph, tensors) for tensors in tensor_groups(graph)]
+    return [group for group in groups if group is not None and group.can_mix]
+
+
+FURTHEST_PER_PHOTO, FURTHEST_ROWS = 64, 2048
 
 
 class JointStatistics:
@@ -79,51 +123,11 @@ def _furthest(rows: Tensor, count: int) -> Tensor:
     return rows[distance.topk(min(count, len(rows))).indices]
 
 
-def mixable(graph: Graph) -> FullMatrixNames:
-    """Return the tensors whose channels may be mixed, and the layers around them."""
-    groups = _mixable_groups(graph)
-    return FullMatrixNames(
-        frozenset(name for group in groups for name in group.tensors),
-        frozenset(node.name for group in groups for node in group.producers),
-        frozenset(node.name for group in groups for node in group.consumers),
-    )
-
-
-def _mixable_groups(graph: Graph) -> list[TensorGroup]:
-    groups = [group_of(graph, tensors) for tensors in tensor_groups(graph)]
-    return [group for group in groups if group is not None and group.can_mix]
-
-
-def rotate(
-    graph: Graph,
-    statistics: Statistics,
-    joint: JointStatistics,
-    sensitivity: Sensitivity,
-    steps: int = DESCENT_STEPS,
-) -> tuple[Graph, Sensitivity]:
-    """Return the same function with linear tensors on better axes, and the sensitivity on these axes.
-
-    Args:
-        graph: a lowered float graph.
-        statistics: statistics of its tensors on the calibration photos.
-        joint: joint statistics of the mixable tensors' channels on the same photos.
-        sensitivity: the sensitivity, with the whole matrices that `mixable` names.
-        steps: gradient descent steps for each group.
-    """
-    for tensors in [group.tensors for group in _mixable_groups(graph)]:
-        group = group_of(graph, tensors)  # described anew, because earlier groups may have changed its nodes
-        assert group is not None
-        shifts = shifts_of(group, statistics)
-        far = {name: joint.far_rows(name) - shifts[name].astype(np.float32) for name in tensors}
-        noise = MixingNoise(group, far, sensitivity)
-        matrices = map(torch.from_numpy, _candidates(group, shifts, statistics, joint, sensitivity))
-        matrix = min(matrices, key=lambda matrix: float(noise(matrix)))
-        if steps:
-            further = _descend(noise, matrix, steps)
-            matrix = min((matrix, further), key=lambda matrix: float(noise(matrix)))
-        graph = _apply(graph, group, matrix.numpy(), shifts)
-        sensitivity = _turned(sensitivity, group, matrix.numpy())
-    return graph, sensitivity
+POWERS = (0.0, 0.25, 0.5, 0.75, 1.0)
+EVENNESS = (0.01, 0.1)
+"""Fraction of the mean sensitivity that is added to every direction: a direction that the few photos do not
+excite may still matter."""
+TURNS = 4
 
 
 def _candidates(
@@ -152,43 +156,66 @@ def _candidates(
             yield _evenly_turned(transform @ covariance @ transform.T, turn) @ transform
 
 
-# ==== edgenet.quantize.mixing_noise
-# Predict the rounding noise at the logits for a mixing matrix R on linear tensors, with gradients for R.
-#
-# `rotate` explains the matrix. The predicted noise is a sum over
-#
-# - the tensors, where all channels share one step: span^2 / (12 * 255^2) * tr(R^-T S R^-1), S being their
-#   sensitivity;
-# - the layers that read them: the weights become W R^-1, and the inputs' sensitivity M becomes R M R';
-# - the layers that make them: the weights become R W, and the sensitivity S of the rows becomes R^-T S
-# R^-1.
-
-SQUARINGS = 4
-"""For gradients, the p-norm with p = 2^4 replaces the largest value. It depends on all large values, so that
-gradient descent does not push one of them out while it pulls the largest in."""
+WHITENING_FLOOR = 1e-6
 
 
-@dataclass(frozen=True, eq=False)
-class _Tensor:
-    rows: Tensor
-    felt: Tensor
+def _transform(covariance: Matrix, felt: Matrix, evenness: float) -> Matrix:
+    """Return a matrix T with the best T'T for this covariance and sensitivity (see module docstring)."""
+    even = np.eye(len(covariance)) / len(covariance)
+    root = _power(covariance + WHITENING_FLOOR * np.trace(covariance) * even, 0.5)
+    both = root @ felt @ root
+    return _power(both + evenness * np.trace(both) * even, 0.25) @ np.linalg.inv(root)
 
 
-@dataclass(frozen=True, eq=False)
-class _Reader:
-    weight: Tensor
-    columns: Tensor
-    rows: Tensor
+def _power(symmetric: Matrix, exponent: float) -> Matrix:
+    values, vectors = np.linalg.eigh((symmetric + symmetric.T) / 2)
+    return (vectors * np.maximum(values, 0) ** exponent) @ vectors.T
 
 
-@dataclass(frozen=True, eq=False)
-class _Maker:
-    weight: Tensor
-    rows: Tensor
+def _evenly_turned(covariance: Matrix, seed: int) -> Matrix:
+    """Return a rotation Q [C, C] that gives all channels the same variance: Q cov Q' has an even diagonal.
+
+    It starts from a random rotation. Each of fewer than C plane rotations then sets one channel's variance to
+    the mean.
+    """
+    count = len(covariance)
+    turn = np.linalg.qr(np.random.default_rng(seed).normal(size=(count, count)))[0]
+    seen = turn @ covariance @ turn.T
+    mean = np.trace(seen) / count
+    for _ in range(count - 1):
+        off = np.diagonal(seen) - mean
+        most, least = int(off.argmax()), int(off.argmin())
+        if off[most] - off[least] < 1e-9 * mean:
+            break
+        plane = _plane_rotation(seen, most, least, mean)
+        turn[[most, least]] = plane @ turn[[most, least]]
+        seen[[most, least]] = plane @ seen[[most, least]]
+        seen[:, [most, least]] = seen[:, [most, least]] @ plane.T
+    return turn
+
+
+def _plane_rotation(seen: Matrix, first: int, second: int, wanted: float) -> Matrix:
+    """Return the rotation of two channels that gives the first the variance `wanted`, between their own.
+
+    The tangent t of its angle solves (b - v) t^2 + 2 c t + (a - v) = 0, for the variances a and b, the
+    covariance c and the wanted variance v.
+    """
+    a, b, c = seen[first, first] - wanted, seen[second, second] - wanted, seen[first, second]
+    tangent = (-c + np.sqrt(max(c * c - a * b, 0.0))) / b
+    cosine = 1 / np.sqrt(1 + tangent**2)
+    return cosine * np.array([[1, tangent], [-tangent, 1]])
 
 
 class MixingNoise:
-    """The noise energy at the logits from rounding a group's tensors and the weights around them."""
+    """The noise energy at the logits from rounding a group's tensors and the weights around them.
+
+    It is a function of the mixing matrix R (see the top of this file), with gradients, and a sum over
+
+    - the tensors, where all channels share one step: span^2 / (12 * 255^2) * tr(R^-T S R^-1), S being their
+      sensitivity;
+    - the layers that read them: the weights become W R^-1, and the inputs' sensitivity M becomes R M R';
+    - the layers that make them: the weights become R W, and the sensitivity S of the rows becomes R^-T S R^-1.
+    """
 
     def __init__(
         self, group: TensorGroup, far: Mapping[str, NDArray[np.float32]], sensitivity: Sensitivity
@@ -246,10 +273,34 @@ class MixingNoise:
         return weight_noise((matrix @ maker.weight).abs().amax(1), rows, torch.ones((), dtype=torch.float64))
 
 
+@dataclass(frozen=True, eq=False)
+class _Tensor:
+    rows: Tensor
+    felt: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class _Reader:
+    weight: Tensor
+    columns: Tensor
+    rows: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class _Maker:
+    weight: Tensor
+    rows: Tensor
+
+
 def _matrix(node: Node, rows: int) -> Tensor:
     operator = node.operator
     assert isinstance(operator, WEIGHTED)
     return torch.from_numpy(operator.weight.astype(np.float64)).reshape(rows, -1)
+
+
+SQUARINGS = 4
+"""For gradients, the p-norm with p = 2^4 replaces the largest value. It depends on all large values, so that
+gradient descent does not push one of them out while it pulls the largest in."""
 
 
 def _smooth_span(values: Tensor) -> Tensor:
@@ -279,53 +330,6 @@ def _descend(noise: MixingNoise, start: Tensor, steps: int) -> Tensor:
     return ((identity + change) @ start).detach()
 
 
-def _transform(covariance: Matrix, felt: Matrix, evenness: float) -> Matrix:
-    """Return a matrix T with the best T'T for this covariance and sensitivity (see module docstring)."""
-    even = np.eye(len(covariance)) / len(covariance)
-    root = _power(covariance + WHITENING_FLOOR * np.trace(covariance) * even, 0.5)
-    both = root @ felt @ root
-    return _power(both + evenness * np.trace(both) * even, 0.25) @ np.linalg.inv(root)
-
-
-def _power(symmetric: Matrix, exponent: float) -> Matrix:
-    values, vectors = np.linalg.eigh((symmetric + symmetric.T) / 2)
-    return (vectors * np.maximum(values, 0) ** exponent) @ vectors.T
-
-
-def _evenly_turned(covariance: Matrix, seed: int) -> Matrix:
-    """Return a rotation Q [C, C] that gives all channels the same variance: Q cov Q' has an even diagonal.
-
-    It starts from a random rotation. Each of fewer than C plane rotations then sets one channel's variance to
-    the mean.
-    """
-    count = len(covariance)
-    turn = np.linalg.qr(np.random.default_rng(seed).normal(size=(count, count)))[0]
-    seen = turn @ covariance @ turn.T
-    mean = np.trace(seen) / count
-    for _ in range(count - 1):
-        off = np.diagonal(seen) - mean
-        most, least = int(off.argmax()), int(off.argmin())
-        if off[most] - off[least] < 1e-9 * mean:
-            break
-        plane = _plane_rotation(seen, most, least, mean)
-        turn[[most, least]] = plane @ turn[[most, least]]
-        seen[[most, least]] = plane @ seen[[most, least]]
-        seen[:, [most, least]] = seen[:, [most, least]] @ plane.T
-    return turn
-
-
-def _plane_rotation(seen: Matrix, first: int, second: int, wanted: float) -> Matrix:
-    """Return the rotation of two channels that gives the first the variance `wanted`, between their own.
-
-    The tangent t of its angle solves (b - v) t^2 + 2 c t + (a - v) = 0, for the variances a and b, the
-    covariance c and the wanted variance v.
-    """
-    a, b, c = seen[first, first] - wanted, seen[second, second] - wanted, seen[first, second]
-    tangent = (-c + np.sqrt(max(c * c - a * b, 0.0))) / b
-    cosine = 1 / np.sqrt(1 + tangent**2)
-    return cosine * np.array([[1, tangent], [-tangent, 1]])
-
-
 def _apply(graph: Graph, group: TensorGroup, matrix: Matrix, shifts: dict[str, Matrix]) -> Graph:
     inverse = np.linalg.inv(matrix)
     changed: dict[str, Node] = {node.name: node for node in graph.nodes}
@@ -343,7 +347,7 @@ def _apply(graph: Graph, group: TensorGroup, matrix: Matrix, shifts: dict[str, M
     return graph.with_nodes(changed[node.name] for node in graph.nodes)
 
 
-def _turned(sensitivity: Sensitivity, group: TensorGroup, matrix: Matrix) -> Sensitivity:
+def _on_new_axes(sensitivity: Sensitivity, group: TensorGroup, matrix: Matrix) -> Sensitivity:
     """Return the sensitivity on the new axes."""
     inverse = np.linalg.inv(matrix)
     tensors = {name: inverse.T @ sensitivity.tensors[name] @ inverse for name in group.tensors}

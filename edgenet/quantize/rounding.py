@@ -1,4 +1,4 @@
-"""Choose the integer weights: the scale of each channel, and rounding that considers the layer's input."""
+"""Choose a layer's integers: the scale of each channel, weights rounded with regard to the layer's input, biases."""
 
 from __future__ import annotations
 
@@ -10,20 +10,50 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edgenet.graph.ir import DepthwiseConv2D, FloatArray, Weighted
-from edgenet.quantize.encodings import BIAS_LIMIT, SMALLEST_SCALE, WEIGHT_LIMIT, QuantizedWeights
+from edgenet.graph.ir import DepthwiseConv2D, FloatArray, Weighted, output_axis, per_channel
+from edgenet.quantize.quantized_graph import BIAS_LIMIT, SMALLEST_SCALE, WEIGHT_LIMIT, QuantizedWeights
+
+
+def quantize_weights(operator: Weighted, input_scale: float) -> QuantizedWeights:
+    """Round weights to nearest, and biases to steps of the product of input and weight scales."""
+    scales = scales_for(operator, input_scale)
+    bias = quantize_bias(operator.bias, input_scale, scales)
+    return QuantizedWeights(round_nearest(operator, scales), scales, bias)
+
+
+def scales_for(operator: Weighted, input_scale: float) -> NDArray[np.float32]:
+    """Return the scale of each output channel, float32 [O], with which its largest weight becomes 127.
+
+    A channel of tiny weights gets at least the scale with which its bias fits into 30 bits. Real networks
+    have such dead channels, and their int32 bias would overflow otherwise.
+    """
+    for_weights = largest_per_channel(operator) / WEIGHT_LIMIT
+    scales = np.maximum(for_weights, bias_floor(operator, input_scale))
+    return np.where(scales > SMALLEST_SCALE, scales, 1.0).astype(np.float32)
+
+
+def largest_per_channel(operator: Weighted) -> NDArray[np.float32]:
+    """Return the largest magnitude of each output channel's weights, [O]."""
+    rows = np.moveaxis(operator.weight, output_axis(operator), 0).reshape(len(operator.bias), -1)
+    return np.abs(rows).max(axis=1)
+
+
+def bias_floor(operator: Weighted, input_scale: float) -> NDArray[np.float32]:
+    """Return the smallest weight scales with which the int32 biases do not overflow."""
+    return (np.abs(operator.bias) / (input_scale * BIAS_LIMIT)).astype(np.float32)
+
+
+def quantize_bias(
+    bias: NDArray[np.float32], input_scale: float, scales: NDArray[np.float32]
+) -> NDArray[np.int32]:
+    """Return the int32 biases; their scale is the input's scale times the weights' scale."""
+    real = np.rint(np.float64(bias) / (np.float64(input_scale) * np.float64(scales)))
+    return np.clip(real, -(2**31), 2**31 - 1).astype(np.int32)
+
 
 SHRINKING = np.linspace(0.5, 1.0, 26)
-DAMPING = 0.01
-BLOCK = 128
 CACHED = 2**18
 """Number of weights processed at once, small enough that temporary arrays stay in the CPU's cache."""
-LARGEST_BLOCK = 2304
-"""Largest number of a layer's inputs whose errors are balanced together: 3x3 inputs of 256 channels. In every
-MobileNet these are all inputs of a layer. The work grows with the cube of this number and the memory with its
-square: VGG16's first matrix of 25088 inputs would need 5 GB for one copy of its moments, and a 3x3
-convolution of 1024 channels would take minutes."""
-SWEEPS = 4
 
 
 def least_squares_scales(operator: Weighted, input_scale: float) -> NDArray[np.float32]:
@@ -50,11 +80,6 @@ def _least_squares(rows: FloatArray, largest: FloatArray, floor: FloatArray) -> 
         better = error < smallest
         best[better], smallest[better] = scales[better], error[better]
     return best
-
-
-def bias_floor(operator: Weighted, input_scale: float) -> NDArray[np.float32]:
-    """Return the smallest weight scales with which the int32 biases do not overflow."""
-    return (np.abs(operator.bias) / (input_scale * 2.0**30)).astype(np.float32)
 
 
 def round_nearest(operator: Weighted, scales: NDArray[np.float32]) -> NDArray[np.int8]:
@@ -89,10 +114,7 @@ def round_by_second_moments(
     return torch.cat(integers, dim=1).reshape(steps.shape).numpy()
 
 
-def block_sizes(inputs: int) -> list[int]:
-    """Return the sizes of the parts that a layer's inputs are split into: about equal, at most TOGETHER."""
-    parts = -(-inputs // LARGEST_BLOCK)
-    return [inputs // parts + (part < inputs % parts) for part in range(parts)]
+BLOCK = 128
 
 
 def _gptq(steps: Tensor, moments: Tensor) -> Tensor:
@@ -120,6 +142,9 @@ def _gptq(steps: Tensor, moments: Tensor) -> Tensor:
     return result
 
 
+DAMPING = 0.01
+
+
 def _inverse_root(moments: Tensor) -> Tensor:
     """Return the upper Cholesky factor of the damped moments' inverse.
 
@@ -135,6 +160,9 @@ def _inverse_root(moments: Tensor) -> Tensor:
     return torch.eye(len(moments), dtype=moments.dtype) if failed else upper
 
 
+SWEEPS = 4
+
+
 def _coordinate_descent(steps: Tensor, moments: Tensor) -> Tensor:
     """Return integers q [C, K] near the steps w that make (w - q)' M (w - q) small, optimized tap by tap."""
     damping = DAMPING * torch.diagonal(moments, dim1=1, dim2=2).mean(1).clamp(min=1e-12)
@@ -147,63 +175,6 @@ def _coordinate_descent(steps: Tensor, moments: Tensor) -> Tensor:
             pull = (damped[:, tap] * others).sum(1) / damped[:, tap, tap]
             rounded[:, tap] = (steps[:, tap] + pull).round().clamp(-WEIGHT_LIMIT, WEIGHT_LIMIT)
     return rounded
-
-
-# ==== edgenet.quantize.weights
-# Quantize weights and biases to integers.
-
-
-def output_axis(operator: Weighted) -> int:
-    """Return the weight's output channel axis: the last for a depthwise convolution, else the first."""
-    return 3 if isinstance(operator, DepthwiseConv2D) else 0
-
-
-def largest_per_channel(operator: Weighted) -> NDArray[np.float32]:
-    """Return the largest magnitude of each output channel's weights, [O]."""
-    rows = np.moveaxis(operator.weight, output_axis(operator), 0).reshape(len(operator.bias), -1)
-    return np.abs(rows).max(axis=1)
-
-
-def scales_for(operator: Weighted, input_scale: float) -> NDArray[np.float32]:
-    """Return the scale of each output channel, float32 [O], with which its largest weight becomes 127.
-
-    A channel of tiny weights gets at least the scale with which its bias fits into 30 bits. Real networks
-    have such dead channels, and their int32 bias would overflow otherwise.
-    """
-    for_weights = largest_per_channel(operator) / WEIGHT_LIMIT
-    for_bias = np.abs(operator.bias) / (input_scale * BIAS_LIMIT)
-    scales = np.maximum(for_weights, for_bias)
-    return np.where(scales > SMALLEST_SCALE, scales, 1.0).astype(np.float32)
-
-
-def per_channel(operator: Weighted, vector: NDArray) -> NDArray:
-    """Return a vector [O] reshaped so that it broadcasts over the operator's weight."""
-    shape = [1] * operator.weight.ndim
-    shape[output_axis(operator)] = -1
-    return vector.reshape(shape)
-
-
-def quantize_weights(operator: Weighted, input_scale: float) -> QuantizedWeights:
-    """Round weights to nearest, and biases to steps of the product of input and weight scales."""
-    scales = scales_for(operator, input_scale)
-    values = np.rint(operator.weight / per_channel(operator, scales))
-    return QuantizedWeights(
-        np.clip(values, -WEIGHT_LIMIT, WEIGHT_LIMIT).astype(np.int8),
-        scales,
-        quantize_bias(operator.bias, input_scale, scales),
-    )
-
-
-def quantize_bias(
-    bias: NDArray[np.float32], input_scale: float, scales: NDArray[np.float32]
-) -> NDArray[np.int32]:
-    """Return the int32 biases; their scale is the input's scale times the weights' scale."""
-    real = np.rint(np.float64(bias) / (np.float64(input_scale) * np.float64(scales)))
-    return np.clip(real, -(2**31), 2**31 - 1).astype(np.int32)
-
-
-# ==== edgenet.quantize.moments
-# Compute second moments of a layer's input values, in blocks that fit into memory.
 
 
 def second_moments(operator: Weighted, rows: list[Tensor]) -> Tensor | list[Tensor]:
@@ -224,10 +195,17 @@ def second_moments(operator: Weighted, rows: list[Tensor]) -> Tensor | list[Tens
     return [_mixing_moments([chunk[:, part] for chunk in rows]) for part in parts]
 
 
-def mean_of(rows: Sequence[Tensor], axis: int = 0) -> Tensor:
-    """Return the mean over an axis of an array that is given in parts along that axis."""
-    count = sum(part.shape[axis] for part in rows)
-    return torch.stack([part.sum(axis) for part in rows]).sum(0, dtype=torch.float64) / count
+LARGEST_BLOCK = 2304
+"""Largest number of a layer's inputs whose errors are balanced together: 3x3 inputs of 256 channels. In every
+MobileNet these are all inputs of a layer. The work grows with the cube of this number and the memory with its
+square: VGG16's first matrix of 25088 inputs would need 5 GB for one copy of its moments, and a 3x3
+convolution of 1024 channels would take minutes."""
+
+
+def block_sizes(inputs: int) -> list[int]:
+    """Return the sizes of the parts that a layer's inputs are split into: about equal, at most LARGEST_BLOCK."""
+    parts = -(-inputs // LARGEST_BLOCK)
+    return [inputs // parts + (part < inputs % parts) for part in range(parts)]
 
 
 def _mixing_moments(rows: list[Tensor]) -> Tensor:
@@ -245,6 +223,12 @@ def _depthwise_moments(rows: list[Tensor]) -> Tensor:
             product = (joined[:, k] * joined[:, m]).sum(0, dtype=torch.float64) / len(joined)
             moments[:, k, m] = moments[:, m, k] = product - mean[k] * mean[m]
     return moments
+
+
+def mean_of(rows: Sequence[Tensor], axis: int = 0) -> Tensor:
+    """Return the mean over an axis of an array that is given in parts along that axis."""
+    count = sum(part.shape[axis] for part in rows)
+    return torch.stack([part.sum(axis) for part in rows]).sum(0, dtype=torch.float64) / count
 
 
 def join_parts(rows: Sequence[Tensor], axis: int = 0) -> Iterator[Tensor]:

@@ -1,15 +1,17 @@
-"""Measure how much a small error of an activation or a weight moves the logits.
+"""Measure how much a small error of an activation or a weight moves the logits, and predict rounding noise from it.
 
 Let g be the gradient of r'y, where y are the logits and each component of r is +1 or -1 at random. Then
 E[g g'] = J'J, with J the Jacobian of the logits, and an error with covariance D moves the logits by
 tr(D E[g g']) in energy, to first order (Hutchinson's estimator, 1990). Rounding errors have such a
-covariance: they are independent, with variance step^2 / 12 for each value. Equalization and rotation minimize
-this energy.
+covariance: they are independent, and uniform rounding to steps of d makes an error of variance d^2 / 12 for each
+value. `activation_noise` and `weight_noise` predict the energy that this makes at the logits; equalization and
+rotation minimize it.
 
 An activation's error differs from position to position, so its gradients are squared before they are summed
 over positions. A weight's error is the same everywhere, so its gradients are summed over positions first. The
 effect of a weight's error on the mean is left out, because bias correction undoes it: with b the bias and m
 the input's mean, the gradient is g_W - g_b m'.
+
 """
 
 from __future__ import annotations
@@ -24,25 +26,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edgenet.graph.executor import activate, apply, convolve, decode_pixels, pad, tensor_of
-from edgenet.graph.ir import WEIGHTED, DepthwiseConv2D, FullyConnected, Graph, Node, Weighted
+from edgenet.graph.ir import WEIGHTED, DepthwiseConv2D, FullyConnected, Graph, Node, Weighted, output_axis
 from edgenet.progress import Progress, silent
 from edgenet.quantize.ranges import ChannelStatistics
-from edgenet.quantize.rounding import output_axis
 
-PROBES = 2
 Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class FullMatrixNames:
-    """Names of the tensors and nodes whose whole matrix is computed instead of only its diagonal.
-
-    `rows` and `columns` name nodes; `Sensitivity` explains what the rows and columns are.
-    """
-
-    tensors: frozenset[str] = frozenset()
-    rows: frozenset[str] = frozenset()
-    columns: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +51,21 @@ class Sensitivity:
     rows: dict[str, Array] = field(default_factory=dict)
     columns: dict[str, Array] = field(default_factory=dict)
     coherence: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FullMatrixNames:
+    """Names of the tensors and nodes whose whole matrix is computed instead of only its diagonal.
+
+    `rows` and `columns` name nodes; `Sensitivity` explains what the rows and columns are.
+    """
+
+    tensors: frozenset[str] = frozenset()
+    rows: frozenset[str] = frozenset()
+    columns: frozenset[str] = frozenset()
+
+
+PROBES = 2
 
 
 def logit_sensitivity(
@@ -169,16 +172,11 @@ def _add(into: dict[str, Array], name: str, gradients: Tensor, whole: bool, shar
     into[name] = into[name] + moments if name in into else moments
 
 
-# ==== edgenet.quantize.rounding_noise
-# Predict the noise that rounding makes at the logits; equalization and rotation minimize this noise.
-#
-# Uniform rounding to steps of d makes an error of variance d^2 / 12, and the sensitivity translates it to
-# the
-# logits.
-
 Real = TypeVar("Real", torch.Tensor, NDArray[np.float64])
-STEPS = 255
+ACTIVATION_STEPS = 255
+"""The steps of an activation's range, from the lowest to the highest int8 value."""
 WEIGHT_STEPS = 127
+"""The steps from zero to the largest weight of a channel."""
 
 
 def activation_noise(span: Real, sensitivity: Real) -> Real:
@@ -189,7 +187,7 @@ def activation_noise(span: Real, sensitivity: Real) -> Real:
         sensitivity: the sensitivity of the logits to the tensor, summed over the channels that share the
             span.
     """
-    return (span / STEPS) ** 2 / 12 * sensitivity
+    return (span / ACTIVATION_STEPS) ** 2 / 12 * sensitivity
 
 
 def weight_noise(largest: Real, rows: Real, input_gain: Real) -> Real:

@@ -8,6 +8,7 @@ noise ("quantization-aware splitting" in the paper). Zeros stay zeros in both co
 less than the rounding error that is saved.
 
 In MobileNetV1, a handful of the first layer's channels make a third of all noise at the logits.
+
 """
 
 from __future__ import annotations
@@ -20,42 +21,10 @@ from numpy.typing import NDArray
 
 from edgenet.graph.cost import cost, node_mult_adds
 from edgenet.graph.dead_channels import TILE
-from edgenet.graph.ir import Activation, Conv2D, DepthwiseConv2D, Graph, Node, Pad
+from edgenet.graph.ir import Activation, Conv2D, DepthwiseConv2D, Graph, Node, Pad, with_constants
 from edgenet.graph.shapes import infer_shape
-from edgenet.quantize.encodings import Encoding
-from edgenet.quantize.equalize import with_constants
-from edgenet.quantize.sensitivity import STEPS, Sensitivity, activation_noise
-
-SAVED_BEFORE, SAVED_BEHIND = 0.75, 0.6
-"""Fraction of the rounding noise that doubling saves at the depthwise layer's input and at its output. The
-copies of the output differ by more than their offsets, so less is saved there."""
-QUARTER = 0.25
-
-
-@dataclass(frozen=True, eq=False)
-class _Chain:
-    """A depthwise layer, the convolution that makes its input, and the only one that reads its output."""
-
-    maker: Node
-    depthwise: Node
-    reader: Node
-
-
-@dataclass(frozen=True, eq=False)
-class _Tile:
-    """Channels of a chain that are doubled together, because kernels take as long for 25 channels as for 32.
-
-    Attributes:
-        chain: the three layers around the channels.
-        channels: the channels' indices.
-        saved: noise energy at the logits that doubling saves.
-        mult_adds: mult-adds that the copies cost.
-    """
-
-    chain: _Chain
-    channels: NDArray[np.int64]
-    saved: float
-    mult_adds: int
+from edgenet.quantize.quantized_graph import Encoding
+from edgenet.quantize.sensitivity import ACTIVATION_STEPS, Sensitivity, activation_noise
 
 
 def double_channels(
@@ -82,12 +51,21 @@ def double_channels(
     nodes = {node.name: node for node in graph.nodes}
     for parts in chosen.values():
         channels = np.sort(np.concatenate([tile.channels for tile in parts]))
-        _double(nodes, parts[0].chain, channels, encodings)
+        _append_copies(nodes, parts[0].chain, channels, encodings)
     changed = [nodes[node.name] for node in graph.nodes]
     shapes = dict(graph.shapes)
     for node in changed:
         shapes[node.output] = infer_shape(node.operator, [shapes[name] for name in node.inputs])
     return graph.with_nodes(changed, shapes)
+
+
+@dataclass(frozen=True, eq=False)
+class _Chain:
+    """A depthwise layer, the convolution that makes its input, and the only one that reads its output."""
+
+    maker: Node
+    depthwise: Node
+    reader: Node
 
 
 def _chains(graph: Graph) -> Iterator[_Chain]:
@@ -123,6 +101,28 @@ def _rectified(maker: Node, depthwise: Node) -> bool:
     return not linear and len(makes.bias) == len(filters.bias)
 
 
+@dataclass(frozen=True, eq=False)
+class _Tile:
+    """Channels of a chain that are doubled together, because kernels take as long for 25 channels as for 32.
+
+    Attributes:
+        chain: the three layers around the channels.
+        channels: the channels' indices.
+        saved: noise energy at the logits that doubling saves.
+        mult_adds: mult-adds that the copies cost.
+    """
+
+    chain: _Chain
+    channels: NDArray[np.int64]
+    saved: float
+    mult_adds: int
+
+
+SAVED_BEFORE, SAVED_BEHIND = 0.75, 0.6
+"""Fraction of the rounding noise that doubling saves at the depthwise layer's input and at its output. The
+copies of the output differ by more than their offsets, so less is saved there."""
+
+
 def _tiles(
     graph: Graph, chain: _Chain, encodings: Mapping[str, Encoding], sensitivity: Sensitivity
 ) -> Iterator[_Tile]:
@@ -130,7 +130,8 @@ def _tiles(
 
     def noise(name: str) -> NDArray[np.float64]:
         return activation_noise(
-            np.full_like(sensitivity.tensors[name], STEPS * encodings[name].scale), sensitivity.tensors[name]
+            np.full_like(sensitivity.tensors[name], ACTIVATION_STEPS * encodings[name].scale),
+            sensitivity.tensors[name],
         )
 
     saved = SAVED_BEFORE * noise(chain.maker.output) + SAVED_BEHIND * noise(chain.depthwise.output)
@@ -142,7 +143,10 @@ def _tiles(
         yield _Tile(chain, channels, float(saved[channels].sum()), TILE * each)
 
 
-def _double(
+QUARTER = 0.25
+
+
+def _append_copies(
     nodes: dict[str, Node],
     chain: _Chain,
     channels: NDArray[np.int64],

@@ -29,7 +29,7 @@ from edgenet.graph.ir import (
     Unary,
 )
 from edgenet.graph.shapes import GraphBuilder, same_pads
-from edgenet.quantize.encodings import Encoding, QuantizedWeights
+from edgenet.quantize.quantized_graph import Encoding, QuantizedWeights
 from edgenet.tflite.program import FileOperator, Program
 
 UNARY = {"RELU": "relu", "RELU6": "relu6", "HARD_SWISH": "hard_swish", "LOGISTIC": "sigmoid"}

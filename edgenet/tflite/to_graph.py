@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgenet.errors import EdgenetError
-from edgenet.graph.clean import drop_unused
 from edgenet.graph.ir import (
     WEIGHTED,
     Affine,
@@ -26,7 +25,15 @@ from edgenet.graph.ir import (
     Reshape,
 )
 from edgenet.graph.shapes import GraphBuilder
-from edgenet.quantize.encodings import HIGH, LOW, SMALLEST_SCALE, Encoding, QuantizedGraph, QuantizedWeights
+from edgenet.graph.simplify import drop_unused
+from edgenet.quantize.quantized_graph import (
+    HIGH,
+    LOW,
+    SMALLEST_SCALE,
+    Encoding,
+    QuantizedGraph,
+    QuantizedWeights,
+)
 from edgenet.tflite.flatbuffer import check_float, remedy_for
 from edgenet.tflite.operator_rules import RULES, ReadState, inputs_of
 from edgenet.tflite.plain_form import REWRITES, fold_constants, plain_form

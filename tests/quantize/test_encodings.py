@@ -12,19 +12,11 @@ from edgenet.errors import EdgenetError
 from edgenet.graph.ir import Activation, Concat, Graph, Mean, Pad, Pads, Pool, Reshape, Softmax, Unary
 from edgenet.graph.lower import lower_padding
 from edgenet.graph.shapes import GraphBuilder
-from edgenet.quantize.encodings import (
-    HIGH,
-    LOW,
-    Encoding,
-    Range,
-    dequantize_array,
-    encoding_for,
-    quantize_array,
-)
 from edgenet.quantize.integer import run_integer
-from edgenet.quantize.ranges import ZERO_TO_ONE, encode_tensors, observe_ranges
-from edgenet.tflite.emit import int8_program
+from edgenet.quantize.quantized_graph import HIGH, LOW, Encoding, dequantize_array, quantize_array
+from edgenet.quantize.ranges import ZERO_TO_ONE, Range, encode_tensors, encoding_for, observe_ranges
 from edgenet.tflite.flatbuffer import write_tflite
+from edgenet.tflite.from_graph import int8_program
 
 RNG = np.random.default_rng(0)
 

@@ -9,8 +9,8 @@ import pytest
 
 from edgenet.graph.ir import Graph
 from edgenet.progress import silent
-from edgenet.quantize.calibrate_layers import SweepOptions, sweep
-from edgenet.quantize.error import layer_errors, sqnr_db
+from edgenet.quantize.calibrate_layers import LayerOptions, quantize_layers
+from edgenet.quantize.layer_errors import layer_errors, sqnr_db
 from edgenet.quantize.ranges import encode_tensors, observe_ranges
 from edgenet.quantize.recipes import RECIPES, rotate_and_equalize
 from edgenet.quantize.rotate import mixable
@@ -44,7 +44,7 @@ def test_an_equalized_file_is_matched_channel_by_channel(graph: Graph) -> None:
     images = photos(6, graph.size)
     equalized, _ = rotate_and_equalize(graph, images)
     encodings = encode_tensors(equalized, observe_ranges(equalized, images))
-    quantized = sweep(equalized, encodings, images, SweepOptions(), silent)
+    quantized = quantize_layers(equalized, encodings, images, LayerOptions(), silent)
     in_its_own_scales = layer_errors(quantized, equalized, images).layers
     in_the_original = layer_errors(quantized, graph, images).layers
     assert not any(error.matched for error in in_its_own_scales)

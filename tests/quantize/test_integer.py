@@ -12,8 +12,8 @@ from small_graphs import build, conv, depthwise, fully_connected, photos, quanti
 from edgenet.graph.executor import run
 from edgenet.graph.ir import Activation, Graph, Mean, Node, Weighted
 from edgenet.graph.shapes import GraphBuilder
-from edgenet.quantize.encodings import Encoding, QuantizedGraph, QuantizedWeights, dequantize_array
 from edgenet.quantize.integer import apply_integer, run_integer
+from edgenet.quantize.quantized_graph import Encoding, QuantizedGraph, QuantizedWeights, dequantize_array
 
 RNG = np.random.default_rng(5)
 LAYERS: dict[str, tuple[Weighted, tuple[int, ...]]] = {

@@ -11,7 +11,7 @@ from edgenet.errors import EdgenetError
 from edgenet.graph.ir import Binary, Graph, Mean, Pads, Pool, Reshape
 from edgenet.graph.lower import lower_padding
 from edgenet.graph.shapes import GraphBuilder
-from edgenet.quantize.error import match_tensors
+from edgenet.quantize.matching import match_tensors
 from tests.renaming import renamed
 from tests.small_graphs import PIXELS, build, conv, fully_connected
 from tests.uneven_network import uneven_network

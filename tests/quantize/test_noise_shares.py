@@ -11,11 +11,16 @@ import torch
 from edgenet.graph.executor import run, run_tensors
 from edgenet.graph.ir import Graph
 from edgenet.progress import silent
-from edgenet.quantize.calibrate_layers import SweepOptions, sweep
-from edgenet.quantize.encodings import Encoding, QuantizedGraph, dequantize_array, quantize_array
-from edgenet.quantize.error import as_integers, decoder_from_encoding
-from edgenet.quantize.float_layers import keep_float
-from edgenet.quantize.noise import LayerShare, NoiseShares, dequantized, noise_shares, rerun
+from edgenet.quantize.calibrate_layers import LayerOptions, quantize_layers
+from edgenet.quantize.matching import as_integers, decoder_from_encoding
+from edgenet.quantize.noise_shares import LayerShare, NoiseShares, dequantized, noise_shares, rerun
+from edgenet.quantize.quantized_graph import (
+    Encoding,
+    QuantizedGraph,
+    dequantize_array,
+    keep_float,
+    quantize_array,
+)
 from edgenet.quantize.ranges import encode_tensors, observe_ranges
 from edgenet.quantize.recipes import RECIPES, rotate_and_equalize
 from tests.renaming import renamed_file
@@ -61,8 +66,10 @@ def test_biases_that_make_up_for_activations_cancel_noise(graph: Graph) -> None:
     name = next(node.output for node in graph.nodes if node.name == "stem")
     encodings[name] = replace(encodings[name], scale=encodings[name].scale / 2)
     as_they_were, corrected = (
-        noise_shares(sweep(graph, encodings, images(graph), options), graph, images(graph)).cancelled
-        for options in (SweepOptions(correct_bias=False, compensate=False), SweepOptions(compensate=False))
+        noise_shares(
+            quantize_layers(graph, encodings, images(graph), options), graph, images(graph)
+        ).cancelled
+        for options in (LayerOptions(correct_bias=False, compensate=False), LayerOptions(compensate=False))
     )
     assert corrected > 0.3
     assert as_they_were < 0.1
@@ -128,7 +135,7 @@ def test_an_equalized_file_has_no_weights_of_single_layers(graph: Graph) -> None
     some = images(graph)
     equalized, _ = rotate_and_equalize(graph, some)
     encodings = encode_tensors(equalized, observe_ranges(equalized, some))
-    quantized = sweep(equalized, encodings, some, SweepOptions(), silent)
+    quantized = quantize_layers(equalized, encodings, some, LayerOptions(), silent)
     noise = noise_shares(quantized, graph, some)
     assert {layer.weights for layer in noise.layers} == {None}
     assert 0 < noise.weights < 1

@@ -10,8 +10,7 @@ from small_graphs import build, conv, fully_connected
 
 from edgenet.graph.ir import Activation, Graph, Mean, Reshape
 from edgenet.graph.shapes import GraphBuilder
-from edgenet.quantize.encodings import Range
-from edgenet.quantize.ranges import leave_room
+from edgenet.quantize.ranges import Range, add_headroom
 
 RNG = np.random.default_rng(0)
 
@@ -33,8 +32,8 @@ def graph() -> Graph:
 
 def test_only_maps_get_room_and_not_beyond_their_activation(graph: Graph) -> None:
     ranges = {name: Range(-4.0, 5.5) for name in graph.shapes} | {"first": Range(0.0, 5.5)}
-    wider = leave_room(graph, ranges, dict.fromkeys(graph.shapes, 0.25))
+    wider = add_headroom(graph, ranges, dict.fromkeys(graph.shapes, 0.25))
     assert wider["second"] == Range(-5.0, 6.875)
     assert wider["first"] == Range(0.0, 6.0)
     assert all(wider[name] == ranges[name] for name in ("pool", "classifier", "flat"))
-    assert leave_room(graph, ranges, dict.fromkeys(graph.shapes, 0.0)) == ranges
+    assert add_headroom(graph, ranges, dict.fromkeys(graph.shapes, 0.0)) == ranges

@@ -10,18 +10,27 @@ import torch
 
 from edgenet.errors import EdgenetError
 from edgenet.graph.executor import decode_pixels, run
-from edgenet.graph.ir import WEIGHTED, Conv2D, FullyConnected, Graph, PixelEncoding, Reshape, Transpose
+from edgenet.graph.ir import (
+    WEIGHTED,
+    Conv2D,
+    FullyConnected,
+    Graph,
+    PixelEncoding,
+    Reshape,
+    Transpose,
+    per_channel,
+)
 from edgenet.graph.shapes import GraphBuilder
 from edgenet.progress import silent
-from edgenet.quantize.calibrate_layers import SweepOptions, sweep
-from edgenet.quantize.encodings import QuantizedGraph, dequantize_array
-from edgenet.quantize.equalize import ROOM, equalize
-from edgenet.quantize.error import sqnr_db
-from edgenet.quantize.fake import FakeQuantized
+from edgenet.quantize.calibrate_layers import LayerOptions, quantize_layers
+from edgenet.quantize.equalize import TAIL_HEADROOM, equalize
+from edgenet.quantize.fake_quantization import FakeQuantized
 from edgenet.quantize.integer import run_integer
+from edgenet.quantize.layer_errors import sqnr_db
+from edgenet.quantize.quantized_graph import QuantizedGraph, dequantize_array
 from edgenet.quantize.ranges import channel_statistics, encode_tensors, observe_ranges, tail_index
 from edgenet.quantize.recipes import RECIPES, rotate_and_equalize
-from edgenet.quantize.rounding import per_channel, round_by_second_moments, round_nearest, scales_for
+from edgenet.quantize.rounding import round_by_second_moments, round_nearest, scales_for
 from edgenet.quantize.sensitivity import logit_sensitivity
 from tests.small_graphs import photos
 from tests.uneven_network import uneven_network
@@ -69,7 +78,7 @@ def test_equalization_leaves_room_below_a_cap_for_photos_not_seen() -> None:
     scaled = after > statistics["stem"].high * 1.01
     assert scaled.any()
     np.testing.assert_allclose(
-        (after * np.exp(ROOM * statistics["stem"].tail))[scaled & (after < 5.9)].max(), 6, rtol=1e-3
+        (after * np.exp(TAIL_HEADROOM * statistics["stem"].tail))[scaled & (after < 5.9)].max(), 6, rtol=1e-3
     )
 
 
@@ -144,7 +153,9 @@ def test_bias_correction_matches_the_mean_after_the_activation() -> None:
     images = photos(24, graph.size)
     encodings = encode_tensors(graph, observe_ranges(graph, images))
     plain, corrected = (
-        sweep(graph, encodings, images, SweepOptions(second_moments=False, correct_bias=correct), silent)
+        quantize_layers(
+            graph, encodings, images, LayerOptions(second_moments=False, correct_bias=correct), silent
+        )
         for correct in (False, True)
     )
     for name in ("depthwise", "expand", "last"):

@@ -9,12 +9,12 @@ import pytest
 from small_graphs import as_int8, build, conv, depthwise, fully_connected, lite, photos, quantize
 
 from edgenet.graph.executor import run
-from edgenet.graph.ir import Conv2D, DepthwiseConv2D, FullyConnected
-from edgenet.quantize.encodings import BIAS_LIMIT, WEIGHT_LIMIT, dequantize_array
+from edgenet.graph.ir import Conv2D, DepthwiseConv2D, FullyConnected, output_axis, per_channel
 from edgenet.quantize.integer import run_integer
-from edgenet.quantize.rounding import output_axis, per_channel, quantize_bias, quantize_weights, scales_for
-from edgenet.tflite.emit import raw_program
+from edgenet.quantize.quantized_graph import BIAS_LIMIT, WEIGHT_LIMIT, dequantize_array
+from edgenet.quantize.rounding import quantize_bias, quantize_weights, scales_for
 from edgenet.tflite.flatbuffer import write_tflite
+from edgenet.tflite.from_graph import raw_program
 
 RNG = np.random.default_rng(0)
 LAYERS = [conv(RNG, 6, 4, (3, 3)), depthwise(RNG, 6, (3, 3), 2), fully_connected(RNG, 6, 5)]

@@ -25,9 +25,9 @@ from edgenet.graph.ir import (
     Unary,
 )
 from edgenet.graph.shapes import GraphBuilder
-from edgenet.quantize.encodings import QuantizedGraph
-from edgenet.tflite.emit import float_program, int8_program, raw_program
+from edgenet.quantize.quantized_graph import QuantizedGraph
 from edgenet.tflite.flatbuffer import write_tflite
+from edgenet.tflite.from_graph import float_program, int8_program, raw_program
 
 SIZE = (12, 12)
 CLASSES = 7

@@ -16,9 +16,9 @@ from tiny_model import tiny_model
 from edgenet.errors import EdgenetError
 from edgenet.graph.executor import run
 from edgenet.graph.ir import Mean, Unary
-from edgenet.quantize.encodings import Encoding
-from edgenet.tflite.emit import float_program, int8_program, raw_program
+from edgenet.quantize.quantized_graph import Encoding
 from edgenet.tflite.flatbuffer import read_tflite, write_tflite
+from edgenet.tflite.from_graph import float_program, int8_program, raw_program
 from edgenet.tflite.program import FileOperator, FileTensor, Program, Quantization
 from edgenet.tflite.to_graph import float_graph, quantized_graph
 

@@ -12,7 +12,6 @@ from small_network import PHOTOS
 
 from edgenet.errors import EdgenetError
 from edgenet.graph.executor import run
-from edgenet.workflows.calibration import Calibration
 from edgenet.workflows.convert import convert
 from edgenet.workflows.sources import SourceOptions, open_source
 
@@ -66,7 +65,14 @@ def test_the_float_reading_equals_tensorflow(made: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ["v1-centred", "transfer-pixels", "plain-pixels", "half-centred"])
 def test_int8_runs_in_litert(made: Path, tmp_path: Path, name: str) -> None:
     out = tmp_path / "int8.tflite"
-    result = convert(str(made / f"{name}.tflite"), out, Calibration(PHOTOS, 16, "fast"), options(name))
+    result = convert(
+        made / f"{name}.tflite",
+        out,
+        calibration=PHOTOS,
+        photos=16,
+        recipe="fast",
+        normalization=options(name).normalization,
+    )
     assert result.fidelity is not None
     assert result.fidelity.sqnr_db > 10
     pixels = np.load(made / "pixels.npy")

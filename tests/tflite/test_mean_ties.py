@@ -9,10 +9,10 @@ from small_graphs import lite
 
 from edgenet.graph.ir import Mean, PixelEncoding
 from edgenet.graph.shapes import GraphBuilder
-from edgenet.quantize.encodings import HIGH, LOW, Encoding, QuantizedGraph
 from edgenet.quantize.integer import apply_integer
-from edgenet.tflite.emit import raw_program
+from edgenet.quantize.quantized_graph import HIGH, LOW, Encoding, QuantizedGraph
 from edgenet.tflite.flatbuffer import write_tflite
+from edgenet.tflite.from_graph import raw_program
 
 CHANNELS = 4096
 

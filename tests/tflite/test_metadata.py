@@ -17,6 +17,7 @@ from tiny_model import tiny_model
 from edgenet.data.labels import labels_text
 from edgenet.errors import EdgenetError
 from edgenet.tflite import metadata_tables
+from edgenet.tflite.complete_file import FACTS_FILE, read_facts
 from edgenet.tflite.metadata import (
     ImageTensor,
     ModelInfo,
@@ -27,7 +28,6 @@ from edgenet.tflite.metadata import (
     read_metadata,
 )
 from edgenet.tflite.metadata_tables import decode_root, encode_root
-from edgenet.tflite.model_file import FACTS_FILE, read_facts
 
 ROOT = Path(__file__).resolve().parents[2]
 MEDIAPIPE = ROOT / ".envs" / "mediapipe" / "bin" / "python"

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from edgenet_device.model_file import open_model
-from edgenet_device.runtime import Classifier, find_delegate, load_runtime
+from edgenet_device.classifier import Classifier
+from edgenet_device.runtime import find_delegate
 from every_layer import CLASSES, network, quantized_network
 from every_layer import SIZE as EVERY_SIZE
 from small_graphs import as_int8, build, conv, fully_connected, interpreter, lite, photos, quantize
@@ -36,11 +36,10 @@ from edgenet.graph.ir import (
     Unary,
 )
 from edgenet.graph.shapes import GraphBuilder
-from edgenet.quantize.encodings import QuantizedGraph
-from edgenet.quantize.float_layers import keep_float, weighted_layers
 from edgenet.quantize.integer import real_logits, run_integer
-from edgenet.tflite.emit import int8_program, raw_program
+from edgenet.quantize.quantized_graph import QuantizedGraph, keep_float, weighted_layers
 from edgenet.tflite.flatbuffer import read_tflite, write_tflite
+from edgenet.tflite.from_graph import int8_program, raw_program
 from edgenet.tflite.program import FileOperator, Program, Quantization
 from edgenet.tflite.to_graph import float_graph, quantized_graph
 
@@ -226,13 +225,12 @@ def test_the_devices_classifier_takes_a_mixed_file(tmp_path: Path) -> None:
     labels = "\n".join(f"label {i}" for i in range(CLASSES))
     path = tmp_path / "mixed.tflite"
     path.write_bytes(write_tflite(int8_program(mixed), b"metadata", {"labels.txt": labels.encode()}))
-    classifier = Classifier(open_model(path), load_runtime())
+    classifier = Classifier(path, threads=1)
     image = photos(1, EVERY_SIZE, 2)[0]
-    np.copyto(classifier.input_view(), image)
-    classifier.invoke()
+    found = classifier.score_prepared(image)
     logits = real_logits(mixed, image[None])[0]
     scores = np.exp(logits - logits.max())
-    np.testing.assert_allclose(classifier.scores(), scores / scores.sum(), atol=1e-6)
+    np.testing.assert_allclose(found, scores / scores.sum(), atol=1e-6)
 
 
 def test_a_mixed_file_is_no_float_source() -> None:

@@ -45,8 +45,8 @@ from edgenet.graph.ir import (
 from edgenet.graph.lower import lower_padding
 from edgenet.graph.shapes import GraphBuilder, same_pads
 from edgenet.quantize.integer import run_integer
-from edgenet.tflite.emit import raw_program
 from edgenet.tflite.flatbuffer import write_tflite
+from edgenet.tflite.from_graph import raw_program
 
 Rng = np.random.Generator
 RELU, RELU6 = Activation.RELU, Activation.RELU6

@@ -13,8 +13,8 @@ from small_graphs import lite, photos, quantize
 from edgenet.graph.executor import run
 from edgenet.graph.ir import Affine, Transpose
 from edgenet.graph.lower import lower
-from edgenet.tflite.emit import int8_program
 from edgenet.tflite.flatbuffer import write_tflite
+from edgenet.tflite.from_graph import int8_program
 from edgenet.workflows.sources import Source, SourceOptions, open_source, parse_normalization
 
 IMAGES = photos(6, (SIZE, SIZE), 3)
@@ -64,5 +64,5 @@ def test_no_transposes_are_left(name: str, tmp_path: Path) -> None:
 def test_a_networks_own_scaling_joins_the_normalization(tmp_path: Path) -> None:
     """Or the padding of its first convolution would stand for black instead of the mean colour."""
     graph = opened("scaling_inside", tmp_path).graph
-    assert graph.takes_pixels().zero_point == 114  # the mean of ImageNet's three means, 113.8
+    assert graph.require_pixels().zero_point == 114  # the mean of ImageNet's three means, 113.8
     assert sum(isinstance(node.operator, Affine) for node in graph.nodes) == 1

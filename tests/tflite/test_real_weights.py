@@ -17,12 +17,13 @@ from small_graphs import as_int8, float_file, interpreter, lite, quantize
 from edgenet.errors import EdgenetError
 from edgenet.graph.executor import decode_pixels
 from edgenet.graph.ir import Graph
-from edgenet.graph.lower import lower, simplify
+from edgenet.graph.lower import lower
+from edgenet.graph.simplify import simplify
 from edgenet.graph.torch_reader import read_torch
-from edgenet.quantize.encodings import QuantizedGraph
 from edgenet.quantize.integer import run_integer
-from edgenet.tflite.emit import int8_program, raw_program
+from edgenet.quantize.quantized_graph import QuantizedGraph
 from edgenet.tflite.flatbuffer import write_tflite
+from edgenet.tflite.from_graph import int8_program, raw_program
 from edgenet.zoo.checkpoint import LoadedNetwork
 from edgenet.zoo.readers import load_network
 

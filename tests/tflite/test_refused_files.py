@@ -13,8 +13,8 @@ from every_layer import quantized_network
 from other_tools import SIZE, Network, casts_pixels, changed, no_signature, open_axes, several_signatures
 
 from edgenet.errors import EdgenetError
-from edgenet.tflite.emit import int8_program
 from edgenet.tflite.flatbuffer import read_tflite, write_tflite
+from edgenet.tflite.from_graph import int8_program
 from edgenet.tflite.to_graph import float_graph
 from edgenet.workflows.sources import SourceOptions, open_source
 
@@ -186,14 +186,16 @@ def test_a_bundle_is_no_source(tmp_path: Path) -> None:
 def test_a_network_that_does_not_say_what_its_pixels_are(tmp_path: Path) -> None:
     path = tmp_path / "net.tflite"
     path.write_bytes(classifier())
-    assert "does not say what its pixels went through in training; give --normalize" in refusal(path, None)
+    assert "does not say what its pixels went through in training; give --normalization" in refusal(
+        path, None
+    )
     net = Network()
     scaled = net.make("MUL", [net.input, net.constant(1 / 255)], net.shape(net.input))
     path.write_bytes(net.file(net.dense(net.mean(net.conv(scaled)))))
-    assert "it scales its input itself, so this may be 0..255; give --normalize" in refusal(path, None)
+    assert "it scales its input itself, so this may be 0..255; give --normalization" in refusal(path, None)
 
 
 def test_a_network_that_takes_pixels_needs_no_normalization(tmp_path: Path) -> None:
     path = tmp_path / "net.tflite"
     path.write_bytes(casts_pixels())
-    assert "takes uint8 pixels and needs no normalization; leave out --normalize" in refusal(path)
+    assert "takes uint8 pixels and needs no normalization; leave out --normalization" in refusal(path)

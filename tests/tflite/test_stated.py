@@ -16,11 +16,10 @@ from edgenet.errors import EdgenetError
 from edgenet.files import stored_zip
 from edgenet.manifest import Weights
 from edgenet.tflite import metadata_tables
+from edgenet.tflite.complete_file import read_facts
 from edgenet.tflite.flatbuffer import METADATA_NAME, read_tflite
 from edgenet.tflite.metadata import read_labels, read_metadata
 from edgenet.tflite.metadata_tables import encode_root
-from edgenet.tflite.model_file import read_facts
-from edgenet.workflows.calibration import Calibration
 from edgenet.workflows.convert import convert
 from edgenet.workflows.sources import SourceOptions, open_source
 
@@ -79,7 +78,7 @@ LABELS = {"name": "animals.txt", "type": AXIS_LABELS}
 def test_labels_normalization_and_origin_reach_the_int8_file(tmp_path: Path) -> None:
     source = save(tmp_path, described(LABELS), {"animals.txt": TEXT})
     out = tmp_path / "int8.tflite"
-    made = convert(source, out, Calibration(PHOTOS, 8, "fast"))
+    made = convert(source, out, calibration=PHOTOS, photos=8, recipe="fast")
     data = out.read_bytes()
     assert not [warning for warning in made.warnings if "not kept" in warning]
     assert read_labels(data) == NAMES
@@ -99,7 +98,7 @@ def test_labels_normalization_and_origin_reach_the_int8_file(tmp_path: Path) -> 
 
 def test_a_mean_for_each_colour(tmp_path: Path) -> None:
     source = save(tmp_path, described(LABELS, mean=[120.0, 110.0, 100.0]), {"animals.txt": TEXT})
-    assert open_source(source, SourceOptions()).graph.takes_pixels().zero_point == 110
+    assert open_source(source, SourceOptions()).graph.require_pixels().zero_point == 110
 
 
 def test_of_several_label_files_the_one_without_a_locale_is_kept(tmp_path: Path) -> None:

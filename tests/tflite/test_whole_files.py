@@ -20,10 +20,10 @@ from edgenet.errors import EdgenetError
 from edgenet.graph.executor import run
 from edgenet.graph.ir import Mean, Unary
 from edgenet.graph.shapes import GraphBuilder
-from edgenet.quantize.encodings import dequantize_array
 from edgenet.quantize.integer import run_integer
-from edgenet.tflite.emit import float_program, int8_program, raw_program
+from edgenet.quantize.quantized_graph import dequantize_array
 from edgenet.tflite.flatbuffer import ALIGNMENT, read_tflite, write_tflite
+from edgenet.tflite.from_graph import float_program, int8_program, raw_program
 from edgenet.tflite.to_graph import float_graph, quantized_graph
 
 HERE = Path(__file__).parent

@@ -16,14 +16,14 @@ from torch import nn
 from edgenet.data.loading import load_all
 from edgenet.data.photos import open_photos
 from edgenet.graph.ir import Graph
-from edgenet.graph.lower import lower, simplify
+from edgenet.graph.lower import lower
+from edgenet.graph.simplify import simplify
 from edgenet.graph.torch_reader import read_torch
 from edgenet.progress import silent
 from edgenet.quantize.integer import run_integer
 from edgenet.quantize.recipes import RECIPES
-from edgenet.tflite.emit import float_program, int8_program, raw_program
 from edgenet.tflite.flatbuffer import write_tflite
-from edgenet.workflows.calibration import Calibration
+from edgenet.tflite.from_graph import float_program, int8_program, raw_program
 from edgenet.workflows.convert import convert
 from edgenet.zoo.checkpoint import LoadedNetwork, save_checkpoint
 from edgenet.zoo.registry import ARCHITECTURES
@@ -123,7 +123,7 @@ def test_convert_makes_balanced_files_that_litert_runs(
     network = small_network(architecture, width, resolution=resolution)
     quiet(network, photos(resolution, 4))
     save_checkpoint(source, network)
-    made = convert(str(source), out, Calibration(PHOTOS, photos=12, recipe="balanced"))
+    made = convert(str(source), out, calibration=PHOTOS, photos=12, recipe="balanced")
     assert made.quantization is not None
     found = scores(out.read_bytes(), photos(resolution, 4))
     np.testing.assert_allclose(found.sum(1), 1, atol=1e-3)

@@ -8,6 +8,7 @@ and is requantized by the same float32 multiplication and rounding. Every other 
 Rounding has no useful gradient, so the gradient is passed straight through where the value was not clipped
 (arXiv 1308.3432, 1712.05877). The trainable parameters are every weight, as a real number of int8 steps, and
 every bias, as a real number of steps of its layer's output. The encodings and the weights' scales stay fixed.
+
 """
 
 from __future__ import annotations
@@ -23,56 +24,10 @@ from torch import Tensor, nn
 
 from edgenet.graph.executor import apply, free_after, last_uses, pad
 from edgenet.graph.ir import WEIGHTED, Concat, FullyConnected, Node, Pad, Reshape, Transpose, Weighted
-from edgenet.quantize.encodings import BIAS_LIMIT, HIGH, LOW, WEIGHT_LIMIT, Encoding, QuantizedGraph
 from edgenet.quantize.integer import apply_integer, bounds, multiplier, products
+from edgenet.quantize.quantized_graph import BIAS_LIMIT, HIGH, LOW, WEIGHT_LIMIT, Encoding, QuantizedGraph
 
 Observer = Callable[[str, Tensor], None]
-
-
-class _Round(torch.autograd.Function):
-    """Multiply, round half to even and clip; the gradient passes where the value was not clipped."""
-
-    @staticmethod
-    def forward(context: Any, x: Tensor, factor: Tensor, low: int, high: int) -> Tensor:
-        steps = (x * factor).round_()
-        context.save_for_backward((steps >= low) & (steps <= high), factor)
-        return steps.clamp_(low, high)
-
-    @staticmethod
-    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
-        inside, factor = context.saved_tensors
-        return gradients[0] * inside * factor, None, None, None
-
-
-class _RoundWeights(torch.autograd.Function):
-    """Round weights to whole steps within +-127; a weight beyond that may move back, but not further out."""
-
-    @staticmethod
-    def forward(context: Any, steps: Tensor) -> Tensor:
-        context.save_for_backward(steps)
-        return steps.round().clamp_(-WEIGHT_LIMIT, WEIGHT_LIMIT)
-
-    @staticmethod
-    def backward(context: Any, *gradients: Tensor) -> Tensor:
-        (steps,) = context.saved_tensors
-        # Descent moves against the gradient, so a gradient of the opposite sign moves the weight outward.
-        outward = (steps.abs() > WEIGHT_LIMIT) & (gradients[0] * steps < 0)
-        return gradients[0].masked_fill(outward, 0)
-
-
-class _ExactForward(torch.autograd.Function):
-    """Return the `exact` value, and pass the gradient to `smooth` where `smooth` is not clipped."""
-
-    @staticmethod
-    def forward(context: Any, smooth: Tensor, exact: Tensor, low: int, high: int) -> Tensor:
-        steps = smooth.round()
-        context.save_for_backward((steps >= low) & (steps <= high))
-        return exact
-
-    @staticmethod
-    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
-        (inside,) = context.saved_tensors
-        return gradients[0] * inside, None, None, None
 
 
 class FakeQuantized(nn.Module):
@@ -183,3 +138,49 @@ def _parameter(values: NDArray) -> nn.Parameter:
 def _to_steps(x: Tensor, encoding: Encoding) -> Tensor:
     low, high = LOW - encoding.zero_point, HIGH - encoding.zero_point
     return (x / encoding.scale).round().clamp(low, high)
+
+
+class _Round(torch.autograd.Function):
+    """Multiply, round half to even and clip; the gradient passes where the value was not clipped."""
+
+    @staticmethod
+    def forward(context: Any, x: Tensor, factor: Tensor, low: int, high: int) -> Tensor:
+        steps = (x * factor).round_()
+        context.save_for_backward((steps >= low) & (steps <= high), factor)
+        return steps.clamp_(low, high)
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        inside, factor = context.saved_tensors
+        return gradients[0] * inside * factor, None, None, None
+
+
+class _RoundWeights(torch.autograd.Function):
+    """Round weights to whole steps within +-127; a weight beyond that may move back, but not further out."""
+
+    @staticmethod
+    def forward(context: Any, steps: Tensor) -> Tensor:
+        context.save_for_backward(steps)
+        return steps.round().clamp_(-WEIGHT_LIMIT, WEIGHT_LIMIT)
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> Tensor:
+        (steps,) = context.saved_tensors
+        # Descent moves against the gradient, so a gradient of the opposite sign moves the weight outward.
+        outward = (steps.abs() > WEIGHT_LIMIT) & (gradients[0] * steps < 0)
+        return gradients[0].masked_fill(outward, 0)
+
+
+class _ExactForward(torch.autograd.Function):
+    """Return the `exact` value, and pass the gradient to `smooth` where `smooth` is not clipped."""
+
+    @staticmethod
+    def forward(context: Any, smooth: Tensor, exact: Tensor, low: int, high: int) -> Tensor:
+        steps = smooth.round()
+        context.save_for_backward((steps >= low) & (steps <= high))
+        return exact
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        (inside,) = context.saved_tensors
+        return gradients[0] * inside, None, None, None

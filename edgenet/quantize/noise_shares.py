@@ -18,6 +18,7 @@ of the noise cancels out. (Measured on MobileNets: the sum of the parts is 0.9 t
 
 A share is a part divided by the sum of the weights' part and all activations' parts. The weights' part is
 split among the layers in proportion to the parts measured for each layer's weights.
+
 """
 
 from __future__ import annotations
@@ -44,16 +45,13 @@ from edgenet.graph.ir import (
     Transpose,
     Unary,
     Weighted,
+    output_axis,
+    per_channel,
 )
-from edgenet.quantize.encodings import HIGH, LOW, Encoding, QuantizedGraph
-from edgenet.quantize.error import Decode, as_integers, decoder_from_encoding, match_tensors, origins, sqnr_db
 from edgenet.quantize.integer import real_logits
-from edgenet.quantize.rounding import output_axis, per_channel
-
-BATCH_BYTES = 2**27
-LARGEST_BATCH = 8
-Values = dict[str, Tensor]
-Layers = Mapping[str, tuple[Node, Operator | None]]
+from edgenet.quantize.layer_errors import sqnr_db
+from edgenet.quantize.matching import Decode, as_integers, decoder_from_encoding, match_tensors, origins
+from edgenet.quantize.quantized_graph import HIGH, LOW, Encoding, QuantizedGraph
 
 
 @dataclass(frozen=True)
@@ -150,6 +148,12 @@ def noise_shares(
         done = start // size * measuring.runs
         measuring.add(images[start : start + size], lambda i, done=done: progress(done + i, total))  # type: ignore[misc]
     return measuring.shares(len(images))
+
+
+Values = dict[str, Tensor]
+Layers = Mapping[str, tuple[Node, Operator | None]]
+BATCH_BYTES = 2**27
+LARGEST_BATCH = 8
 
 
 class _Measuring:
@@ -268,16 +272,16 @@ def _rounded_tensors(quantized: QuantizedGraph) -> dict[str, Encoding]:
     return {name: encodings[name] for name in made if name in encodings}
 
 
-def _exact_readers(quantized: QuantizedGraph, name: str) -> frozenset[str]:
-    """Return the nodes that read a tensor unrounded: all float nodes, if a float node makes the tensor."""
-    maker = quantized.graph.producers().get(name)
-    return quantized.kept_float if maker is not None and maker.name in quantized.kept_float else frozenset()
-
-
 def _moves(operator: Operator) -> bool:
     if isinstance(operator, Pool | Unary):
         return operator.kind in ("max", "relu", "relu6")
     return isinstance(operator, Pad | Reshape | Transpose | Concat)
+
+
+def _exact_readers(quantized: QuantizedGraph, name: str) -> frozenset[str]:
+    """Return the nodes that read a tensor unrounded: all float nodes, if a float node makes the tensor."""
+    maker = quantized.graph.producers().get(name)
+    return quantized.kept_float if maker is not None and maker.name in quantized.kept_float else frozenset()
 
 
 def _round(x: Tensor, encoding: Encoding) -> Tensor:
@@ -293,18 +297,20 @@ def _share(part: float, whole: float) -> float:
     return part / whole if whole > 0 else 0.0
 
 
-# ==== edgenet.quantize.layer_weights
-# Turn an int8 file's weights back into real numbers, for its own graph or layers of the float graph.
-
-SAME_GAIN = 0.02
-"""Int8 weights count as the float weights, rounded, if the median channel's gain differs from 1 by less than
-this. Rounding alone moves the gain by 0.003."""
-
-
 def dequantized(quantized: QuantizedGraph) -> Graph:
     """Return the file's graph with its int8 weights and int32 biases as real numbers, to be run in float."""
     nodes = (replace(node, operator=_real(quantized, node)) for node in quantized.graph.nodes)
     return quantized.graph.with_nodes(nodes)
+
+
+def _real(quantized: QuantizedGraph, node: Node) -> Operator:
+    weights, operator = quantized.weights.get(node.name), node.operator
+    if weights is None or not isinstance(operator, WEIGHTED):
+        return operator
+    scales = weights.scales.astype(np.float64)
+    bias = weights.bias * (np.float64(quantized.encodings[node.inputs[0]].scale) * scales)
+    values = weights.values * per_channel(operator, weights.scales)
+    return replace(operator, weight=values.astype(np.float32), bias=bias.astype(np.float32))
 
 
 def swapped_layers(
@@ -339,18 +345,13 @@ def swapped_layers(
     return found
 
 
-def _real(quantized: QuantizedGraph, node: Node) -> Operator:
-    weights, operator = quantized.weights.get(node.name), node.operator
-    if weights is None or not isinstance(operator, WEIGHTED):
-        return operator
-    scales = weights.scales.astype(np.float64)
-    bias = weights.bias * (np.float64(quantized.encodings[node.inputs[0]].scale) * scales)
-    values = weights.values * per_channel(operator, weights.scales)
-    return replace(operator, weight=values.astype(np.float32), bias=bias.astype(np.float32))
-
-
 def _with_weights(operator: Weighted, other: Weighted) -> Weighted:
     return replace(operator, weight=other.weight.reshape(operator.weight.shape), bias=other.bias)
+
+
+SAME_GAIN = 0.02
+"""Int8 weights count as the float weights, rounded, if the median channel's gain differs from 1 by less than
+this. Rounding alone moves the gain by 0.003."""
 
 
 def _same_channels(ours: Weighted, theirs: Weighted) -> bool:

@@ -33,10 +33,10 @@ from edgenet.graph.ir import (
     Transpose,
     Unary,
     Weighted,
+    output_axis,
 )
 from edgenet.graph.lower import file_padding
-from edgenet.quantize.encodings import LOW, Encoding, QuantizedGraph
-from edgenet.quantize.rounding import output_axis
+from edgenet.quantize.quantized_graph import LOW, Encoding, QuantizedGraph
 from edgenet.tflite.program import Program, ProgramBuilder, Quantization
 
 INPUT_NAME = "image"
@@ -67,7 +67,7 @@ def _client_program(graph: Graph, quantized: QuantizedGraph | None) -> Program:
     builder = ProgramBuilder(graph.name)
     state = EmitState(graph, quantized, builder, {})
     shape = graph.shapes[graph.input]
-    encoding = graph.takes_pixels()
+    encoding = graph.require_pixels()
     pixels = Quantization((float(np.float32(encoding.scale)),), (encoding.zero_point,))
     image = builder.tensor(INPUT_NAME, shape, "uint8", pixels)
     if all(state.is_float(node) for node in graph.nodes if graph.input in node.inputs):

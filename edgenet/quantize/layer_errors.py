@@ -1,0 +1,278 @@
+"""Measure the int8 error of every tensor, by comparing integer and float execution on the same photos.
+
+Beside the error, each tensor gets a measure of how well its channels use the 256 steps that they share.
+
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from edgenet.graph.executor import run
+from edgenet.graph.ir import (
+    Graph,
+)
+from edgenet.quantize.integer import real_logits
+from edgenet.quantize.matching import Decode, as_integers, decoder_from_encoding, match_tensors
+from edgenet.quantize.quantized_graph import (
+    HIGH,
+    LOW,
+    Encoding,
+    QuantizedGraph,
+    dequantize_array,
+)
+from edgenet.quantize.rotate import mixable
+
+
+@dataclass(frozen=True)
+class LayerError:
+    """The error of one tensor.
+
+    Attributes:
+        node: name of the node that makes the tensor.
+        sqnr_db: signal-to-quantization-noise ratio in dB, 10 * log10(sum(x^2) / sum((x - q)^2)). It includes
+            the errors of all earlier layers, and is infinite where there is no error.
+        range_used: share of the 256 steps that lies between the smallest and the largest value seen; None for
+            a tensor that is float in the file.
+        saturated: share of values that are clipped: they have the lowest or highest step while the float
+            value lies beyond it. None where the channels were matched, and for a float tensor.
+        matched: whether each channel's scale and offset were first fitted to the float network's by least
+            squares, because the file was equalized and its channels are scaled differently.
+        channels: how the channels share the int8 steps; None for a float tensor.
+    """
+
+    node: str
+    sqnr_db: float
+    range_used: float | None
+    saturated: float | None
+    matched: bool
+    channels: ChannelUse | None
+
+
+@dataclass(frozen=True)
+class LayerErrors:
+    """The errors of all tensors that were compared.
+
+    Attributes:
+        photos: number of photos.
+        same_answer: number of photos for which both networks name the same class.
+        equalized: whether the file was equalized, so that its channels had to be matched.
+        layers: one entry per tensor, in the file's order.
+    """
+
+    photos: int
+    same_answer: int
+    equalized: bool
+    layers: tuple[LayerError, ...]
+
+
+def layer_errors(
+    quantized: QuantizedGraph,
+    reference: Graph,
+    images: NDArray[np.uint8],
+    decode: Decode | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> LayerErrors:
+    """Compare every tensor of a quantized graph with the float graph it was made from.
+
+    Args:
+        quantized: the graph that runs on the device.
+        reference: the lowered float graph; `match_tensors` says how tensors are matched.
+        images: uint8 RGB [n, H, W, 3].
+        decode: turns photos into the quantized graph's real input values; needed where the graph's own input
+            encoding does not say how.
+
+    Raises:
+        EdgenetError: the graphs do not match.
+    """
+    names = match_tensors(quantized.graph, reference)
+    sums = {name: _Sums(quantized.graph.shapes[name][-1]) for name in names}
+    decode = decode or decoder_from_encoding(quantized.graph)
+    same = 0
+    for index in range(len(images)):
+        image = images[index : index + 1]
+        same += _compare_one(quantized, reference, (image, decode(image)), names, sums)
+        progress(index + 1, len(images))
+    producers = quantized.graph.producers()
+    equalized = any(total.rescaled() for total in sums.values())
+    matched = {name: equalized and name != quantized.graph.output for name in names}
+    # The linear tensors of an equalized file were rotated (see `rotate`); no per-channel scale can undo that.
+    rotated = mixable(quantized.graph).tensors if equalized else frozenset()
+    layers = tuple(
+        _error(producers[name].name, sums[name], matched[name]) for name in names if name not in rotated
+    )
+    return LayerErrors(len(images), same, equalized, layers)
+
+
+def _compare_one(
+    quantized: QuantizedGraph,
+    reference: Graph,
+    photo: tuple[NDArray[np.uint8], NDArray[np.float32]],
+    names: dict[str, str],
+    sums: dict[str, _Sums],
+) -> bool:
+    """Add one photo's values to the sums, and return whether both networks give the same answer.
+
+    `photo` holds the photo twice: as the reference takes it, and decoded for the file.
+    """
+    wanted = set(names.values())
+    real: dict[str, NDArray[np.float32]] = {}
+    answers = {}
+
+    def keep(name: str, value: Tensor) -> None:
+        if name in wanted:
+            real[name] = value.numpy()
+
+    def compare(name: str, value: Tensor) -> None:
+        if name in names:
+            _add(sums[name], quantized.encodings.get(name), value.numpy(), real[names[name]])
+        if name == quantized.graph.output:
+            answers[name] = int(value.argmax())
+
+    logits = run(reference, photo[0], 1, keep)
+    real_logits(quantized, as_integers(quantized, photo[1]), compare)
+    return answers[quantized.graph.output] == int(logits.argmax())
+
+
+def _add(total: _Sums, encoding: Encoding | None, values: NDArray, real: NDArray[np.float32]) -> None:
+    x = real.reshape(-1, real.shape[-1])
+    given: NDArray = values.reshape(x.shape)
+    if encoding is None or given.dtype != np.int8:
+        total.add(x, given)
+        return
+    total.add(x, dequantize_array(given, encoding))
+    total.add_steps(x, given, encoding)
+
+
+RESCALED_GAIN = 1.4
+RESCALED_CHANNELS = 0.1
+
+
+class _Sums:
+    """Sums over all photos for each channel of one tensor, float64 [C]."""
+
+    def __init__(self, channels: int) -> None:
+        # sums of x, q, x * x, q * q, x * q and (x - q)^2, for the float value x and the int8 file's value q
+        self.moments = np.zeros((6, channels))
+        self.encoding: Encoding | None = None
+        self.low = np.full(channels, HIGH, np.int64)
+        self.high = np.full(channels, LOW, np.int64)
+        self.beyond = self.count = 0
+
+    def add(self, x: NDArray[np.float32], q: NDArray[np.float32]) -> None:
+        """Add the float network's values x and the file's values q as real numbers, both [rows, C]."""
+        a, b = x.astype(np.float64), q.astype(np.float64)
+        self.moments += np.stack([v.sum(0) for v in (a, b, a * a, b * b, a * b, np.square(a - b))])
+        self.count += x.size
+
+    def add_steps(self, x: NDArray[np.float32], steps: NDArray[np.int8], encoding: Encoding) -> None:
+        """Add the int8 values `steps` that the file has in place of x, both [rows, C]."""
+        self.encoding = encoding
+        self.low = np.minimum(self.low, steps.min(0))
+        self.high = np.maximum(self.high, steps.max(0))
+        lowest, highest = dequantize_array(np.array([LOW, HIGH], np.int8), encoding)
+        half = encoding.scale / 2
+        self.beyond += int(
+            ((steps == LOW) & (x < lowest - half) | (steps == HIGH) & (x > highest + half)).sum()
+        )
+
+    @property
+    def signal(self) -> float:
+        """The energy of the float values."""
+        return float(self.moments[2].sum())
+
+    def noise(self, matched: bool) -> float:
+        """Return the energy of the difference.
+
+        If matched, leave out the part that a scale and an offset per channel explain.
+        """
+        if not matched:
+            return float(self.moments[5].sum())
+        energy_x, energy_q, common = self._centred()
+        explained = np.divide(common**2, energy_q, out=np.zeros_like(common), where=energy_q > 0)
+        return float(np.maximum(energy_x - explained, 0).sum())
+
+    def rescaled(self) -> bool:
+        """Whether many channels follow the float channels closely, but on another scale."""
+        energy_x, energy_q, common = self._centred()
+        alive = (energy_x > 1e-9) & (energy_q > 1e-9)
+        if not alive.any():
+            return False
+        close = common[alive] / np.sqrt(energy_x[alive] * energy_q[alive]) > 0.9
+        gain = np.sqrt(energy_q[alive] / energy_x[alive])
+        other = (gain > RESCALED_GAIN) | (gain < 1 / RESCALED_GAIN)
+        return bool((close & other).mean() > RESCALED_CHANNELS)
+
+    def _centred(self) -> tuple[NDArray, NDArray, NDArray]:
+        rows = max(self.count / self.moments.shape[1], 1)
+        x, q, xx, qq, xq, _ = self.moments
+        return xx - x * x / rows, qq - q * q / rows, xq - x * q / rows
+
+
+def _error(node: str, total: _Sums, matched: bool) -> LayerError:
+    encoding = total.encoding
+    return LayerError(
+        node=node,
+        sqnr_db=sqnr_db(total.signal, total.noise(matched)),
+        range_used=None if encoding is None else float(total.high.max() - total.low.min() + 1) / 256,
+        saturated=None if matched or encoding is None else total.beyond / max(total.count, 1),
+        matched=matched,
+        channels=None if encoding is None else channel_use(total.low, total.high, encoding.zero_point),
+    )
+
+
+def sqnr_db(signal: float, noise: float) -> float:
+    """Return the signal-to-quantization-noise ratio in dB, given the two energies."""
+    if noise == 0:
+        return math.inf
+    return 10 * math.log10(signal / noise) if signal > 0 else -math.inf
+
+
+@dataclass(frozen=True)
+class ChannelUse:
+    """How the channels of one tensor use its int8 steps, measured on some photos.
+
+    A channel's reach is its largest |x|. A tensor has only one scale, so a few channels with a far larger
+    reach leave few steps to all others.
+
+    Attributes:
+        channels: number of channels.
+        dead: number of channels whose int8 value never changes. A channel that changes by less than one step
+            in float counts as dead too.
+        outliers: number of channels whose reach is over 8 times the median reach of the channels that are not
+            dead.
+        reach: the largest reach divided by that median reach.
+        median_bits: log2 of the number of steps between the smallest and the largest value, for the median
+            channel that is not dead. It is 8 where all channels fill the range alike.
+    """
+
+    channels: int
+    dead: int
+    outliers: int
+    reach: float
+    median_bits: float
+
+
+OUTLIER = 8.0
+
+
+def channel_use(low: NDArray[np.int64], high: NDArray[np.int64], zero_point: int) -> ChannelUse:
+    """Return the channel use, given the smallest and the largest int8 value of every channel, both [C]."""
+    alive = high > low
+    if not alive.any():
+        return ChannelUse(len(low), len(low), 0, 1.0, 0.0)
+    reach = np.maximum(np.abs(low - zero_point), np.abs(high - zero_point))[alive]
+    middle = max(float(np.median(reach)), 1.0)
+    return ChannelUse(
+        channels=len(low),
+        dead=int(len(low) - alive.sum()),
+        outliers=int((reach > OUTLIER * middle).sum()),
+        reach=float(reach.max()) / middle,
+        median_bits=math.log2(float(np.median((high - low)[alive])) + 1),
+    )
