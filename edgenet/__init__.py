@@ -1,7 +1,15 @@
 """edgenet: from photos to a small int8 MobileNet that runs live on a Raspberry Pi or Android phone.
 
-Every command of the command line is also a function of this package with the same name, such as `edgenet.convert`.
-The module behind it is imported when the function is first used, so that `import edgenet` stays fast.
+Every command of the command line is also a function of this package with the same name and the same words for its
+arguments, such as `edgenet.convert`; `edgenet.load` opens a finished model:
+
+    import edgenet
+
+    edgenet.convert("mobilenet_v2_1.0_224", "v2.tflite", calibration="photos")
+    model = edgenet.load("v2.tflite")
+    print(model.top("cat.jpg", 3))
+
+The module behind a name is imported when the name is first used, so that `import edgenet` stays fast.
 """
 
 from __future__ import annotations
@@ -10,62 +18,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from edgenet.workflows.bench import bench
-    from edgenet.workflows.camera import camera, capture
-    from edgenet.workflows.convert import convert
-    from edgenet.workflows.demo import demo
-    from edgenet.workflows.deploy import deploy, status
-    from edgenet.workflows.evaluate import evaluate
-    from edgenet.workflows.inspect import inspect
-    from edgenet.workflows.models import models
-    from edgenet.workflows.package import package
-    from edgenet.workflows.reports import compare, report
-    from edgenet.workflows.select import select
-    from edgenet.workflows.sweep import sweep
-    from edgenet.workflows.train import train
+@IMPORTS@
+    __version__: str
 
-
-_VERBS = {
-    "bench": "bench",
-    "camera": "camera",
-    "capture": "camera",
-    "compare": "reports",
-    "convert": "convert",
-    "demo": "demo",
-    "deploy": "deploy",
-    "evaluate": "evaluate",
-    "inspect": "inspect",
-    "models": "models",
-    "package": "package",
-    "report": "reports",
-    "select": "select",
-    "status": "deploy",
-    "sweep": "sweep",
-    "train": "train",
+_HOMES = {
+@HOMES@
 }
-"""The module of `edgenet.workflows` that each verb lives in."""
+"""The module that each public name lives in."""
 
 __all__ = [
-    "bench",
-    "camera",
-    "capture",
-    "compare",
-    "convert",
-    "demo",
-    "deploy",
-    "evaluate",
-    "inspect",
-    "models",
-    "package",
-    "report",
-    "select",
-    "status",
-    "sweep",
-    "train",
+@ALL@
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _VERBS:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("edgenet")
+    if name not in _HOMES:
         raise AttributeError(f"module 'edgenet' has no attribute '{name}'")
-    return getattr(import_module(f"edgenet.workflows.{_VERBS[name]}"), name)
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "__version__"})
