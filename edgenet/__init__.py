@@ -18,16 +18,182 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-@IMPORTS@
+    from edgenet_device.classifier import Classifier
+
+    from edgenet.accuracy import Interval, Paired
+    from edgenet.data.photos import PhotoSet, open_photos
+    from edgenet.devices.device import DeviceFacts
+    from edgenet.errors import EdgenetError
+    from edgenet.graph.cost import Cost
+    from edgenet.latency.choosing import Candidate
+    from edgenet.latency.comparing import Difference
+    from edgenet.latency.profile import OperatorTime, Profile
+    from edgenet.latency.report_rows import ReportRow
+    from edgenet.manifest import (
+        Accuracy,
+        Facts,
+        InputContract,
+        Manifest,
+        Member,
+        OutputContract,
+        Quantization,
+        Weights,
+    )
+    from edgenet.progress import Log, Progress
+    from edgenet.quantize.layer_errors import ChannelUse, LayerError, LayerErrors
+    from edgenet.quantize.noise_shares import LayerShare, NoiseShares
+    from edgenet.training.processes import TrainingStopped
+    from edgenet.training.state import EpochRow
+    from edgenet.training.validation import ClassRow
+    from edgenet.workflows.bench import Bench, Failure, bench
+    from edgenet.workflows.calibration import Fidelity
+    from edgenet.workflows.camera import CameraResult, CaptureResult, camera, capture
+    from edgenet.workflows.convert import Conversion, GateResult, convert
+    from edgenet.workflows.demo import Demo, DigitsDemo, demo
+    from edgenet.workflows.deploy import Deployed, Status, deploy, rollback, status
+    from edgenet.workflows.evaluate import EvaluatedModel, Evaluation, evaluate
+    from edgenet.workflows.export_scripts import ExportedScripts, export_scripts
+    from edgenet.workflows.inspect import Inspection, LayerComparison, OperatorRow, inspect
+    from edgenet.workflows.load import load
+    from edgenet.workflows.mixed_precision import KeptLayer, MixedPrecision
+    from edgenet.workflows.models import PaperRow, VariantRow, compare_with_papers, models
+    from edgenet.workflows.package import Packed, package
+    from edgenet.workflows.reports import Comparison, Reported, Side, compare, report
+    from edgenet.workflows.select import Selection, select
+    from edgenet.workflows.sweep import Sweep, sweep
+    from edgenet.workflows.sweep_plan import SweepRow, TrainedVariant
+    from edgenet.workflows.train import TrainingOptions, resume_training, train
+    from edgenet.workflows.training_result import Int8Training, IntegerMatch, Training
+
     __version__: str
 
-_HOMES = {
-@HOMES@
+_NAMES = {
+    "edgenet.accuracy": "Interval Paired",
+    "edgenet.data.photos": "PhotoSet open_photos",
+    "edgenet.devices.device": "DeviceFacts",
+    "edgenet.errors": "EdgenetError",
+    "edgenet.graph.cost": "Cost",
+    "edgenet.latency.choosing": "Candidate",
+    "edgenet.latency.comparing": "Difference",
+    "edgenet.latency.profile": "OperatorTime Profile",
+    "edgenet.latency.report_rows": "ReportRow",
+    "edgenet.manifest": "Accuracy Facts InputContract Manifest Member OutputContract Quantization Weights",
+    "edgenet.progress": "Log Progress",
+    "edgenet.quantize.layer_errors": "ChannelUse LayerError LayerErrors",
+    "edgenet.quantize.noise_shares": "LayerShare NoiseShares",
+    "edgenet.training.processes": "TrainingStopped",
+    "edgenet.training.state": "EpochRow",
+    "edgenet.training.validation": "ClassRow",
+    "edgenet.workflows.bench": "Bench Failure bench",
+    "edgenet.workflows.calibration": "Fidelity",
+    "edgenet.workflows.camera": "CameraResult CaptureResult camera capture",
+    "edgenet.workflows.convert": "Conversion GateResult convert",
+    "edgenet.workflows.demo": "Demo DigitsDemo demo",
+    "edgenet.workflows.deploy": "Deployed Status deploy rollback status",
+    "edgenet.workflows.evaluate": "EvaluatedModel Evaluation evaluate",
+    "edgenet.workflows.export_scripts": "ExportedScripts export_scripts",
+    "edgenet.workflows.inspect": "Inspection LayerComparison OperatorRow inspect",
+    "edgenet.workflows.load": "load",
+    "edgenet.workflows.mixed_precision": "KeptLayer MixedPrecision",
+    "edgenet.workflows.models": "PaperRow VariantRow compare_with_papers models",
+    "edgenet.workflows.package": "Packed package",
+    "edgenet.workflows.reports": "Comparison Reported Side compare report",
+    "edgenet.workflows.select": "Selection select",
+    "edgenet.workflows.sweep": "Sweep sweep",
+    "edgenet.workflows.sweep_plan": "SweepRow TrainedVariant",
+    "edgenet.workflows.train": "TrainingOptions resume_training train",
+    "edgenet.workflows.training_result": "Int8Training IntegerMatch Training",
+    "edgenet_device.classifier": "Classifier",
 }
-"""The module that each public name lives in."""
+"""The public names of each module."""
+_HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 __all__ = [
-@ALL@
+    "Accuracy",
+    "Bench",
+    "CameraResult",
+    "Candidate",
+    "CaptureResult",
+    "ChannelUse",
+    "ClassRow",
+    "Classifier",
+    "Comparison",
+    "Conversion",
+    "Cost",
+    "Demo",
+    "Deployed",
+    "DeviceFacts",
+    "Difference",
+    "DigitsDemo",
+    "EdgenetError",
+    "EpochRow",
+    "EvaluatedModel",
+    "Evaluation",
+    "ExportedScripts",
+    "Facts",
+    "Failure",
+    "Fidelity",
+    "GateResult",
+    "InputContract",
+    "Inspection",
+    "Int8Training",
+    "IntegerMatch",
+    "Interval",
+    "KeptLayer",
+    "LayerComparison",
+    "LayerError",
+    "LayerErrors",
+    "LayerShare",
+    "Log",
+    "Manifest",
+    "Member",
+    "MixedPrecision",
+    "NoiseShares",
+    "OperatorRow",
+    "OperatorTime",
+    "OutputContract",
+    "Packed",
+    "Paired",
+    "PaperRow",
+    "PhotoSet",
+    "Profile",
+    "Progress",
+    "Quantization",
+    "ReportRow",
+    "Reported",
+    "Selection",
+    "Side",
+    "Status",
+    "Sweep",
+    "SweepRow",
+    "TrainedVariant",
+    "Training",
+    "TrainingOptions",
+    "TrainingStopped",
+    "VariantRow",
+    "Weights",
+    "bench",
+    "camera",
+    "capture",
+    "compare",
+    "compare_with_papers",
+    "convert",
+    "demo",
+    "deploy",
+    "evaluate",
+    "export_scripts",
+    "inspect",
+    "load",
+    "models",
+    "open_photos",
+    "package",
+    "report",
+    "resume_training",
+    "rollback",
+    "select",
+    "status",
+    "sweep",
+    "train",
 ]
 
 
