@@ -17,7 +17,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 # Files that take minutes, most of them waiting: begun first, they end beside the many short ones.
 _FIRST = (
     "devices/test_raspberry_pi.py",
-    "test_readme.py",
+    "docs/test_pages_run.py",
     "verbs/test_verb_demo.py",
     "benchmarks/test_int8.py",
 )
