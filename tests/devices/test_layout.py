@@ -6,11 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
+from old_release import BUNDLE, write_old_release
 
 from edgenet.devices import releases
 from edgenet.devices.local import LocalDevice
 from edgenet.devices.releases import Release, release_of
 from edgenet.errors import EdgenetError
+from edgenet.workflows.deploy import rollback, status
 
 
 @pytest.fixture
@@ -96,3 +98,29 @@ def test_half_copied_ones_go(device: LocalDevice, tmp_path: Path) -> None:
 def test_a_name_that_a_checksum_file_cannot_hold(tmp_path: Path) -> None:
     (tmp_path / "a\nb.edgenet").write_bytes(b"")
     assert release_of(tmp_path / "a\nb.edgenet", None).bundle == "model.edgenet"
+
+
+def camera(device: LocalDevice, *arguments: str) -> str:
+    """What the camera.sh that is in use prints, as the service and a person start it."""
+    done = device.run(["sh", f"{device.home}/current/camera.sh", *arguments])
+    assert done.status == 0, done
+    return done.out.decode()
+
+
+def test_a_release_with_the_older_layout_of_scripts(device: LocalDevice, tmp_path: Path) -> None:
+    """A device that an older edgenet was used with: its release runs, is replaced, and is gone back to."""
+    old = write_old_release(Path(device.home))
+    assert (status("local").release, status("local").bundle) == (old, BUNDLE)
+    assert camera(device, "0") == f"the old camera {BUNDLE} 0\n"
+    new = release(tmp_path, b"1")
+    device.push(new.files, releases.prepare(device, new.identity))
+    releases.commit(device, new.identity, "old")
+    releases.mark_verified(device, new.identity)
+    releases.activate(device, new.identity)
+    releases.prune(device)
+    assert (status("local").release, status("local").bundle) == (new.identity, new.bundle)
+    assert "usage: " in camera(device, "--help")
+    back = rollback("local")
+    assert (back.release, back.previous) == (old, new.identity)
+    assert camera(device, "0", "--serve", "8080") == f"the old camera {BUNDLE} 0 --serve 8080\n"
+    assert rollback("local").release == new.identity

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from benchmark_outputs import printing
 from interrupted import interrupted
+from old_release import BUNDLE, write_old_release
 from small_network import PHOTOS, save_small_checkpoint
 from stand_in_program import stand_in
 from tiny_model import tiny_model
@@ -23,10 +24,9 @@ from virtual_devices import free_port
 from edgenet.devices.install import install_release, try_model
 from edgenet.devices.targets import open_device
 from edgenet.errors import EdgenetError
-from edgenet.latency.options import BenchOptions
 from edgenet.workflows.bench import bench
 from edgenet.workflows.convert import convert
-from edgenet.workflows.deploy import deploy, rollback
+from edgenet.workflows.deploy import deploy, rollback, status
 
 pytestmark = pytest.mark.slow
 TARGET = "ssh:there"
@@ -85,6 +85,21 @@ def there(server: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return server / "home"
 
 
+def test_deploy_over_a_release_with_the_older_layout_of_scripts(there: Path, tmp_path: Path) -> None:
+    home = there / ".local/share/edgenet"
+    old = write_old_release(home)  # the first test here: nothing is installed yet
+    assert status(TARGET).bundle == BUNDLE
+    model = tmp_path / "new.tflite"
+    model.write_bytes(tiny_model(size=24))
+    new = deploy(model, TARGET)
+    assert (new.previous, new.moved) == (old, True)
+    assert status(TARGET).bundle == "new.tflite"
+    assert rollback(TARGET).release == old
+    done = subprocess.run(["sh", home / "current/camera.sh", "0"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"the old camera {BUNDLE} 0\n"
+    assert rollback(TARGET).release == new.release
+
+
 def test_deploy_twice_another_one_and_back(there: Path, tmp_path: Path) -> None:
     checkpoint = save_small_checkpoint(tmp_path / "small.safetensors")
     models = [tmp_path / "first.tflite", tmp_path / "second.tflite"]
@@ -102,7 +117,7 @@ def test_deploy_twice_another_one_and_back(there: Path, tmp_path: Path) -> None:
     assert (current / "second.tflite").is_file()
     assert rollback(TARGET).release == first.release
     assert (current / "first.tflite").is_file()
-    (report,) = bench([models[0]], [TARGET]).reports
+    (report,) = bench(models[0], on=TARGET).reports
     assert report["model"]["sha256"]
     assert report["steady_state"]["n"] >= 50
 
@@ -189,16 +204,15 @@ def test_benchmark_model_is_brought_once(there: Path, tmp_path: Path) -> None:
     model, program = tmp_path / "tiny.tflite", tmp_path / "benchmark_model"
     model.write_bytes(tiny_model(size=32))
     program.write_bytes(stand_in(printing("runs", "delegated")))
-    options = BenchOptions(benchmark_model=program)
-    (report,) = bench([model], [TARGET], options).reports
+    (report,) = bench(model, on=TARGET, benchmark_model=program).reports
     assert (report["route"], report["target"]) == ("benchmark_model", TARGET)
     assert report["steady_state"]["p50_ms"] == 3.271
     home = there / ".local/share/edgenet"
     (placed,) = home.glob("tools/*/bin/benchmark_model")
     number = placed.stat().st_ino
-    bench([model], [TARGET], options)
+    bench(model, on=TARGET, benchmark_model=program)
     assert placed.stat().st_ino == number
     placed.write_bytes(b"damaged")
-    bench([model], [TARGET], options)
+    bench(model, on=TARGET, benchmark_model=program)
     assert placed.read_bytes() == program.read_bytes()
     assert not list(home.glob("measuring-*"))

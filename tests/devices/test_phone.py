@@ -134,7 +134,6 @@ import os, signal, sys
 from pathlib import Path
 from edgenet.devices.install import install_release
 from edgenet.devices.targets import open_device
-from edgenet.latency.options import BenchOptions
 from edgenet.workflows.bench import bench
 from edgenet.workflows.deploy import deploy, rollback
 
@@ -155,7 +154,7 @@ assert (again.release, again.moved, again.swapped, again.packages) == (one.relea
 two = deploy(second, "adb")
 assert (two.moved, two.previous, two.packages) == (True, one.release, ()), two
 assert rollback("adb").release == one.release
-(report,) = bench([first], ["adb"], BenchOptions(settle_s=0)).reports
+(report,) = bench(first, on="adb", settle=0).reports
 assert report["steady_state"]["n"] >= 50, report
 assert report["device"]["os"] == "Android 14", report["device"]
 assert report["route"] == "device_scripts"

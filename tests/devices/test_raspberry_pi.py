@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from virtual_devices import Pi, wait_until
 
-from edgenet.devices.service import UNIT, Service
+from edgenet.devices.service import UNIT
 from edgenet.devices.targets import open_device
 from edgenet.errors import EdgenetError
 from edgenet.workflows.deploy import Deployed, deploy, status
@@ -33,7 +33,7 @@ PATIENCE_S = 240
 def installed(pi: Pi, colours: Path) -> Deployed:
     """The first deploy: the Pi has no network, the camera shows red."""
     pi.camera("red")
-    return deploy(colours, TARGET, offline=True, service=Service("0", serve=str(PAGE_PORT)))
+    return deploy(colours, TARGET, offline=True, service=True, source="0", serve=str(PAGE_PORT))
 
 
 def sees(pi: Pi, colour: str) -> None:

@@ -14,7 +14,6 @@ from edgenet_device.latency.report import table
 
 from edgenet.devices.local import LocalDevice
 from edgenet.errors import EdgenetError
-from edgenet.latency.options import BenchOptions
 from edgenet.latency.reading import read_report
 from edgenet.latency.shell_conditions import facts_there, look_at
 from edgenet.workflows.bench import bench
@@ -40,8 +39,7 @@ def calls(program: Path) -> list[list[str]]:
 
 def test_the_report(program, model: Path, tmp_path: Path) -> None:
     given = program()
-    options = BenchOptions(threads=(1,), profile=True, benchmark_model=given)
-    (report,) = bench([model], ["local"], options).reports
+    (report,) = bench(model, profile=True, benchmark_model=given).reports
     assert report["route"] == "benchmark_model"
     assert report["program"]["file"] == "benchmark_model"
     assert len(report["program"]["sha256"]) == 64
@@ -68,8 +66,7 @@ def test_the_report(program, model: Path, tmp_path: Path) -> None:
 def test_every_set_is_tried(program, model: Path) -> None:
     given = program()
     cpu = found_sets()[0].cpus[0]
-    options = BenchOptions(threads=(1,), affinity=f"{cpu}/all", benchmark_model=given)
-    (report,) = bench([model], ["local"], options).reports
+    (report,) = bench(model, affinity=f"{cpu}/all", benchmark_model=given).reports
     assert [(row["threads"], row["cpus"], row["best"]) for row in report["tried"]] == [
         (1, str(cpu), True), (1, "all", False),
     ]  # fmt: skip
@@ -80,7 +77,7 @@ def test_the_program_stays_on_its_cpus(program, model: Path, tmp_path: Path) -> 
     note = tmp_path / "note"
     given = program(before=f"grep Cpus_allowed_list /proc/self/status >{note}")
     cpu = found_sets()[0].cpus[-1]
-    bench([model], ["local"], BenchOptions(affinity=str(cpu), benchmark_model=given))
+    bench(model, affinity=str(cpu), benchmark_model=given)
     assert note.read_text().split() == ["Cpus_allowed_list:", str(cpu)]
 
 
@@ -88,7 +85,7 @@ def test_models_take_turns(program, model: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.tflite"
     other.write_bytes(model.read_bytes())
     given = program()
-    reports = bench([model, other], ["local"], BenchOptions(benchmark_model=given)).reports
+    reports = bench([model, other], benchmark_model=given).reports
     assert [report["model"]["file"] for report in reports] == ["tiny.tflite", "other.tflite"]
     order = [line.split()[0][-8] for line in Path(f"{given}.calls").read_text().splitlines()]
     assert "".join(order) == "0110" * 5
@@ -97,8 +94,7 @@ def test_models_take_turns(program, model: Path, tmp_path: Path) -> None:
 def test_a_program_that_tells_no_median(program, model: Path, tmp_path: Path) -> None:
     """The report is there without it, and what it is read for says what it cannot do."""
     given = program(as_older(output("runs")))
-    options = BenchOptions(benchmark_model=given)
-    written = bench([model], ["local"], options, tmp_path / "reports")
+    written = bench(model, benchmark_model=given, out=tmp_path / "reports")
     (report,) = written.reports
     assert report["steady_state"]["p50_ms"] is None
     assert report["steady_state"]["mean_ms"] == pytest.approx(3.52201)
@@ -111,12 +107,11 @@ def test_a_program_that_tells_no_median(program, model: Path, tmp_path: Path) ->
     with pytest.raises(EdgenetError, match="cannot be compared: it has neither single runs nor medians"):
         compare(path, path)
     with pytest.raises(EdgenetError, match="too old to report the median, by which we choose a setting"):
-        bench([model], ["local"], BenchOptions(affinity="all/all", benchmark_model=given))
+        bench(model, affinity="all/all", benchmark_model=given)
 
 
 def test_reports_are_compared_by_the_medians_of_their_blocks(program, model: Path, tmp_path: Path) -> None:
-    options = BenchOptions(benchmark_model=program())
-    found = bench([model, model], ["local"], options, tmp_path / "reports")
+    found = bench([model, model], benchmark_model=program(), out=tmp_path / "reports")
     result = compare(*map(Path, found.files))
     assert result.difference.paired
     assert result.difference.verdict == "no difference"
@@ -127,7 +122,7 @@ def test_reports_are_compared_by_the_medians_of_their_blocks(program, model: Pat
 
 
 def test_a_damaged_report_is_refused(program, model: Path) -> None:
-    (report,) = bench([model], ["local"], BenchOptions(benchmark_model=program())).reports
+    (report,) = bench(model, benchmark_model=program()).reports
     for changes in ({"n": 0}, {"min_ms": -1.0}, {"block_p50_ms": [1.0, -1.0]}, {"min_ms": None}):
         changed = {**report, "steady_state": {**report["steady_state"], **changes}}
         with pytest.raises(EdgenetError):
@@ -137,7 +132,7 @@ def test_a_damaged_report_is_refused(program, model: Path) -> None:
 def test_failures_say_why(program, model: Path) -> None:
     def refusal(given: Path, **options: object) -> str:
         with pytest.raises(EdgenetError) as error:
-            bench([model], ["local"], BenchOptions(benchmark_model=given, **options))  # type: ignore[arg-type]
+            bench(model, benchmark_model=given, **options)  # type: ignore[arg-type]
         return str(error.value)
 
     given = program("not-a-model", before="exec 2>&1", status=1)
@@ -149,8 +144,8 @@ def test_failures_say_why(program, model: Path) -> None:
     assert "with exit status 139" in refusal(program(before="kill -SEGV $$"))
     assert "printed no timings; its last line is: 42" in refusal(program("42"))
     assert "printed no table of operators" in refusal(program(profile="runs"), profile=True)
-    assert "benchmark_model cannot be used with --sustained" in refusal(program(), sustained_s=60)
-    assert "benchmark_model cannot be used with --settle" in refusal(program(), settle_s=0)
+    assert "benchmark_model cannot be used with --sustained" in refusal(program(), sustained=60)
+    assert "benchmark_model cannot be used with --settle" in refusal(program(), settle=0)
     assert "CPU 4096 is not among the usable CPUs" in refusal(program(), affinity="4096")
     given = program()
     given.chmod(0o644)
@@ -159,7 +154,7 @@ def test_failures_say_why(program, model: Path) -> None:
 
 def test_a_browser_runs_no_programs(program, model: Path) -> None:
     with pytest.raises(EdgenetError, match="benchmark_model does not run in a browser"):
-        bench([model], ["browser"], BenchOptions(benchmark_model=program()))
+        bench(model, on="browser", benchmark_model=program())
 
 
 def test_the_shell_tells_what_the_device_scripts_tell() -> None:
