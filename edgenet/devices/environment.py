@@ -93,6 +93,7 @@ def usable_environments(device: Device) -> tuple[str, ...]:
     return tuple(device.run(script(_USABLE, device.home)).out.decode().split())
 
 
+# Prints the other fields of `Python` as JSON.
 _ASK_PYTHON = """
 import json, platform
 from importlib import metadata, util
@@ -112,14 +113,7 @@ def _python_of(device: Device, facts: DeviceFacts) -> Python:
         raise EdgenetError(
             f"{device.name} has no working python3", "run sudo apt install python3 python3-venv on the device"
         )
-    found = json.loads(done.out)
-    return Python(
-        version=facts.python[:2],
-        numpy=found["numpy"],
-        cv2=found["cv2"],
-        venv=found["venv"],
-        glibc=found["glibc"],
-    )
+    return Python(facts.python[:2], **json.loads(done.out))
 
 
 def _key(needed: Requirements, facts: DeviceFacts) -> str:

@@ -109,11 +109,11 @@ def layer_figure(report: LayerReport) -> Figure:
     _draw_use(use, rows)
     _draw_noise(noise, rows)
     for axes in (sqnr, use, noise):
-        _dress(axes, len(rows))
+        _style_rows(axes, len(rows))
     sqnr.set_yticks(range(len(rows)), [_short(row.name) for row in rows], fontsize=7.5)
     for axes in (use, noise):
         axes.set_yticks([])
-    _write_head(figure, report, height)
+    _write_heading(figure, report, height)
     return figure
 
 
@@ -198,7 +198,7 @@ def _legend(axes: Axes, handles: list) -> None:
     )
 
 
-def _dress(axes: Axes, count: int) -> None:
+def _style_rows(axes: Axes, count: int) -> None:
     axes.set_ylim(max(count, 1) - 0.5, -0.5)
     for place in range(0, count, 2):
         axes.axhspan(place - 0.5, place + 0.5, color="#f6f6f4", zorder=0, lw=0)
@@ -209,7 +209,7 @@ def _dress(axes: Axes, count: int) -> None:
         spine.set_visible(False)
 
 
-def _write_head(figure: Figure, report: LayerReport, height: float) -> None:
+def _write_heading(figure: Figure, report: LayerReport, height: float) -> None:
     def line(inches: float, text: str, size: float, colour: str, weight: str = "normal") -> None:
         figure.text(
             0.015, 1 - inches / height, plain(text), fontsize=size, color=colour, weight=weight, va="top"

@@ -49,13 +49,13 @@ def curve_figure(rows: Sequence[Epoch], title: str) -> Figure:
     figure = figure_of(9.0, 3.6)
     loss, top1 = figure.subplots(1, 2)
     epochs = [row.epoch for row in rows]
-    _draw(loss, epochs, [row.train_loss for row in rows], [row.val_loss for row in rows], "loss")
-    _draw(top1, epochs, [row.train_top1 for row in rows], [row.val_top1 for row in rows], "top-1, %")
+    _draw_curves(loss, epochs, [row.train_loss for row in rows], [row.val_loss for row in rows], "loss")
+    _draw_curves(top1, epochs, [row.train_top1 for row in rows], [row.val_top1 for row in rows], "top-1, %")
     figure.suptitle(plain(title), x=0.01, ha="left", fontsize=11, color=INK)
     return figure
 
 
-def _draw(
+def _draw_curves(
     axes: Axes, epochs: Sequence[int], train: Sequence[float], val: Sequence[float], heading: str
 ) -> None:
     # Markers, because a single point would be invisible as a line.

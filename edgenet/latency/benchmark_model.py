@@ -17,9 +17,9 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from edgenet_device.latency.affinity import ALL, Setting, chosen_sets, cpu_list, settings
+from edgenet_device.latency.affinity import ALL, Setting, chosen_sets, cpu_list, thread_cpu_settings
 from edgenet_device.latency.interleaved import SAME
-from edgenet_device.latency.report import PROTOCOLS, QUICK, Protocol, changed
+from edgenet_device.latency.report import PROTOCOLS, QUICK, Protocol, override_protocol
 from edgenet_device.model_file import ModelFile, open_model
 
 from edgenet.devices.device import Device, ProgramResult
@@ -39,7 +39,7 @@ from edgenet.latency.benchmark_model_report import (
 )
 from edgenet.latency.options import BenchOptions
 from edgenet.latency.profile import operators_of
-from edgenet.latency.shell_conditions import facts_there, look_at
+from edgenet.latency.shell_conditions import conditions_there, facts_there
 from edgenet.progress import Progress
 
 
@@ -62,20 +62,20 @@ def measure_with_program(
     program = read_program(path)
     check_fits(program, device)
     facts, sets = facts_there(device)
-    choices = settings(list(options.threads), chosen_sets(options.affinity or ALL, sets))
+    choices = thread_cpu_settings(list(options.threads), chosen_sets(options.affinity or ALL, sets))
     started = datetime.now(timezone.utc).isoformat(timespec="seconds")
     protocol = _protocol(options)
     opened = [open_model(model) for model in models]
     place = place_program(program, device, progress)
     with _models_there(device, opened, progress) as paths:
-        before = look_at(device)
+        before = conditions_there(device)
         runner = _Runner(device, program, place)
         measured = [
             _prepare(runner, model, there, choices, progress)
             for model, there in zip(opened, paths, strict=True)
         ]
         _measure_in_turns(runner, measured, protocol, progress)
-        after = look_at(device)
+        after = conditions_there(device)
         if protocol.profile:
             for number, one in enumerate(measured):
                 progress("operators", number, len(measured))
@@ -87,7 +87,7 @@ def measure_with_program(
 
 def _protocol(options: BenchOptions) -> Protocol:
     """Return the protocol: each block is a process and so a cold start; nothing waits for a cool device."""
-    named = changed(
+    named = override_protocol(
         PROTOCOLS[options.protocol],
         runs=options.runs,
         min_seconds=options.min_seconds,
@@ -263,7 +263,7 @@ def _measure_in_turns(
             text = runner.run(one.path, one.setting, one.arguments)
             one.blocks.append(read_timings(text))
             one.delegate = read_delegate(text, None if one.operators is None else len(one.operators))
-            one.conditions.append((monotonic() - began, look_at(runner.device)))
+            one.conditions.append((monotonic() - began, conditions_there(runner.device)))
     progress("runs", protocol.blocks, protocol.blocks)
 
 

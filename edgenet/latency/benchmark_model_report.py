@@ -20,8 +20,8 @@ from edgenet_device.latency.report import (
     Evidence,
     Protocol,
     cpu_set_facts,
-    look_facts,
     model_facts,
+    reading_facts,
     report_form,
 )
 from edgenet_device.latency.samples import percentile
@@ -111,7 +111,7 @@ def report_of(measured: BenchmarkModelResult, context: MeasurementContext) -> di
         "affinity": list(measured.setting.cpus.cpus),
         "cpu_sets": cpu_set_facts(context.sets),
         "tried": measured.tried,
-        "during": [look_facts(at, seen) for at, seen in measured.conditions],
+        "during": [reading_facts(at, seen) for at, seen in measured.conditions],
         "cold_start": _cold_start(measured.blocks),
         "steady_state": steady,
         "profile": _profile(measured),

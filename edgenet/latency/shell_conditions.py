@@ -30,7 +30,7 @@ exit 0
 """
 
 
-def look_at(device: Device) -> Conditions:
+def conditions_there(device: Device) -> Conditions:
     """Return the device's present conditions; None for those that it does not report.
 
     Raises:

@@ -16,7 +16,14 @@ from typing import Any
 
 import numpy as np
 from edgenet_device.latency.conditions import Conditions
-from edgenet_device.latency.report import PROTOCOLS, Evidence, Protocol, changed, model_facts, report_form
+from edgenet_device.latency.report import (
+    PROTOCOLS,
+    Evidence,
+    Protocol,
+    model_facts,
+    override_protocol,
+    report_form,
+)
 from edgenet_device.latency.samples import PERCENTILE_RULE, group_medians_ms, summarize
 from edgenet_device.live.page import Address
 from edgenet_device.model_file import ModelFile
@@ -79,7 +86,7 @@ def _protocol(options: BenchOptions) -> Protocol:
     for name, given in options_given.items():
         if given:
             raise EdgenetError(f"a browser cannot follow {name}", "leave it out when measuring in a browser")
-    named = changed(PROTOCOLS[options.protocol], runs=options.runs, min_seconds=options.min_seconds)
+    named = override_protocol(PROTOCOLS[options.protocol], runs=options.runs, min_seconds=options.min_seconds)
     return replace(named, blocks=1, cold_starts=1, settle_s=0.0)
 
 
@@ -87,13 +94,13 @@ def _measure(model: Path, threads: int, protocol: Protocol, viewer: Viewer) -> d
     site = build_page(
         model, PageOptions(threads=threads, measuring=protocol, at_once=True), takes_reports=True
     )
-    started, before = now(), viewer.look()
+    started, before = now(), viewer.conditions()
     with PageServer(site.files, HERE) as server:
-        viewer.opening(server.address.url())
+        viewer.open_page(server.address.url())
         sent = _wait_for_report(server, viewer, PATIENCE_S + 3 * protocol.min_seconds)
     if "trouble" in sent:
         raise EdgenetError(f"the browser cannot measure: {sent['trouble']!s:.300}", "try another browser")
-    context = PageContext(started, protocol, before, viewer.look(), viewer.facts())
+    context = PageContext(started, protocol, before, viewer.conditions(), viewer.facts())
     return latency_report(site.model, sent, context)
 
 

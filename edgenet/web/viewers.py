@@ -17,7 +17,7 @@ from edgenet_device.latency.conditions import Conditions, device_facts, read_con
 from edgenet.devices.adb import AdbDevice, open_phone
 from edgenet.devices.device import Adb
 from edgenet.devices.targets import parse_target
-from edgenet.latency.shell_conditions import facts_there, look_at
+from edgenet.latency.shell_conditions import conditions_there, facts_there
 
 NOTHING_SEEN = Conditions(None, None, None, None, None)
 """Conditions of a device known only through its browser, which reports no clock, temperature or load."""
@@ -28,17 +28,17 @@ class Viewer:
     """A browser on this machine or on a phone.
 
     Attributes:
-        opening: opens a page; called with its address once the page is served.
+        open_page: opens a page; called with its address once the page is served.
         target: the browser's device, as the user gives it.
         facts: returns facts about that device in the form of reports, or None if only the browser knows them.
-        look: returns that device's conditions now.
+        conditions: returns that device's conditions now.
         check: raises EdgenetError if the device can no longer be reached.
     """
 
-    opening: Callable[[str], None]
+    open_page: Callable[[str], None]
     target: str = "browser"
     facts: Callable[[], Mapping[str, Any] | None] = lambda: None
-    look: Callable[[], Conditions] = lambda: NOTHING_SEEN
+    conditions: Callable[[], Conditions] = lambda: NOTHING_SEEN
     check: Callable[[], None] = lambda: None
 
 
@@ -69,7 +69,7 @@ def _has_screen() -> bool:
     return "DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ
 
 
-THIS_MACHINE = Viewer(open_in_browser, facts=device_facts, look=read_conditions)
+THIS_MACHINE = Viewer(open_in_browser, facts=device_facts, conditions=read_conditions)
 
 
 @contextmanager
@@ -90,7 +90,9 @@ def _phone_browser(target: Adb, name: str) -> Iterator[Viewer]:
                     f"note: {reason}; open that address in the phone's browser", file=sys.stderr, flush=True
                 )
 
-        yield Viewer(open_there, name, lambda: facts_there(phone)[0], partial(look_at, phone), phone.check)
+        yield Viewer(
+            open_there, name, lambda: facts_there(phone)[0], partial(conditions_there, phone), phone.check
+        )
 
 
 _VIEW = "android.intent.action.VIEW"

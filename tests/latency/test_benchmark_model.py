@@ -15,7 +15,7 @@ from edgenet_device.latency.report import table
 from edgenet.devices.local import LocalDevice
 from edgenet.errors import EdgenetError
 from edgenet.latency.reading import read_report
-from edgenet.latency.shell_conditions import facts_there, look_at
+from edgenet.latency.shell_conditions import conditions_there, facts_there
 from edgenet.workflows.bench import bench
 from edgenet.workflows.reports import compare
 from edgenet.workflows.reports import report as make_page
@@ -163,4 +163,4 @@ def test_the_shell_tells_what_the_device_scripts_tell() -> None:
     for name in ("cpu", "memory_bytes", "os", "kernel", "machine"):
         assert told[name] == known[name], name
     assert sets == found_sets()
-    assert look_at(LocalDevice()).load_average is not None
+    assert conditions_there(LocalDevice()).load_average is not None

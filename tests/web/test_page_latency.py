@@ -73,7 +73,7 @@ def test_the_camera_asks_the_device_unless_the_browser_may_be_anywhere(
         post,
         "adb:SERIAL",
         facts=lambda: {"model": "its own name", "cores": 4},
-        look=lambda: replace(NOTHING_SEEN, load_average=0.25),
+        conditions=lambda: replace(NOTHING_SEEN, load_average=0.25),
     )
     camera_page(colours, address=address, viewer=viewer, measured=reports.append, goes_on=lambda: not reports)
     (report,) = reports
