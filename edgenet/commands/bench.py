@@ -8,12 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgenet.commands.console import JsonFlag, print_json, shown_progress
-from edgenet.commands.options import TimingOptions, flatten_option_groups
+from edgenet.commands.console import print_json, shown_progress
+from edgenet.commands.options import (
+    NOT_VALID,
+    TARGETS,
+    JsonFlag,
+    Profile,
+    RequireValid,
+    TimingOptions,
+    on_option,
+)
 
 if TYPE_CHECKING:
+    from edgenet.workflows.bench import Bench
     from edgenet.workflows.measuring import Report
-
 
 Models = Annotated[
     list[Path],
@@ -21,14 +29,7 @@ Models = Annotated[
         help="Bundles (.edgenet) or .tflite files to measure. Several files are measured in turns."
     ),
 ]
-On = Annotated[
-    list[str],
-    typer.Option(
-        "--on",
-        metavar="TARGET",
-        help="Where to measure: local, browser, ssh:USER@HOST[:PORT], adb or adb:SERIAL. Repeat it for more targets.",
-    ),
-]
+On = Annotated[list[str], on_option(*TARGETS, several=True)]
 Out = Annotated[
     Path | None,
     typer.Option("--out", "-o", help="Folder for the reports, which are named MODEL.on-TARGET.json."),
@@ -41,7 +42,6 @@ Sustained = Annotated[
         help="Also measure under sustained load for this long, at least 60 s.",
     ),
 ]
-Profile = Annotated[bool, typer.Option("--profile", help="Also measure the time of every operator.")]
 InBrowser = Annotated[
     bool,
     typer.Option(
@@ -82,14 +82,14 @@ class DeviceRoute:
     every: All = False
 
 
-@flatten_option_groups
 def bench_command(
     models: Models,
     timing: TimingOptions,
-    extent: BenchScope,
+    scope: BenchScope,
     route: DeviceRoute,
     on: On = ["local"],  # noqa: B006 (typer copies it)
     out: Out = None,
+    require_valid: RequireValid = False,
     json_output: JsonFlag = False,
 ) -> None:
     """Measure the latency of models on devices.
@@ -98,11 +98,10 @@ def bench_command(
     throttled, the times were unsteady, there were too few runs, no delegate ran the network, or other programs were
     using the CPU.
     """
-    if route.every and on != ["adb"]:
-        raise typer.BadParameter("--all measures on every phone; give it with --on adb and no other target")
-    options = timing.with_more(
-        sustained_s=extent.sustained,
-        profile=extent.profile,
+    _check(on, route)
+    options = timing.arguments(
+        sustained=scope.sustained,
+        profile=scope.profile,
         browser=route.browser,
         benchmark_model=route.benchmark_model,
     )
@@ -115,13 +114,30 @@ def bench_command(
         typer.echo(f"{where}{table(report)}\n")
 
     with shown_progress() as progress:
-        from edgenet.workflows.bench import bench, bench_all
+        from edgenet.workflows.bench import bench
 
-        told = (lambda report: None) if json_output else show
-        if route.every:
-            result = bench_all(models, options, out, progress, told)
-        else:
-            result = bench(models, on, options, out, progress, told)
+        shown = (lambda report: None) if json_output else show
+        result = bench(models, on=on, all=route.every, out=out, progress=progress, show=shown, **options)
+    _print(result, json_output)
+    if result.failures:
+        raise typer.Exit(1)
+    if require_valid and not all(report["valid"] for report in result.reports):
+        raise typer.Exit(NOT_VALID)
+
+
+def _check(on: list[str], route: DeviceRoute) -> None:
+    if route.every and on != ["adb"]:
+        raise typer.BadParameter("--all measures on every phone; give it with --on adb and no other target")
+    others = [target for target in on if not target.startswith("adb")]
+    if route.browser and others:
+        raise typer.BadParameter(
+            f"--browser is for phones (--on adb); to measure in this machine's browser, give --on browser instead of "
+            f"--on {others[0]} --browser"
+        )
+
+
+def _print(result: Bench, json_output: bool) -> None:
+    """Print what is known only at the end; the reports were printed one by one, except as JSON."""
     if json_output:
         print_json(result.reports)
     else:
@@ -130,5 +146,3 @@ def bench_command(
     for failure in result.failures:
         found = failure.found.removeprefix(f"{failure.target} ")
         typer.echo(f"{failure.target}: {found}; {failure.remedy}", err=True)
-    if result.failures:
-        raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""`edgenet camera`: live labels from the camera of this machine or of a device."""
+"""`edgenet camera` labels live what a camera sees; `edgenet capture` collects photos of a class with a camera."""
 
 from __future__ import annotations
 
@@ -11,37 +11,45 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgenet.commands.console import JsonFlag, print_json
-from edgenet.commands.options import flatten_option_groups
+from edgenet.commands.console import print_json
+from edgenet.commands.options import (
+    TARGETS,
+    Camera,
+    JsonFlag,
+    ServeAddress,
+    file_ending_in,
+    on_option,
+    output_file,
+)
 
 if TYPE_CHECKING:
-    from edgenet.web.server import PageOptions
-    from edgenet.workflows.camera import CameraOptions, CameraResult
+    from edgenet.web.site import PageOptions
+    from edgenet.workflows.camera import CameraResult
     from edgenet.workflows.measuring import Report
 
-
 Bundle = Annotated[Path, typer.Argument(help="The bundle (.edgenet) or .tflite file to run.")]
-On = Annotated[
-    str,
+CameraOn = Annotated[str, on_option(*TARGETS)]
+Label = Annotated[str, typer.Argument(help="Name of the class. Its photos go to the folder DIR/LABEL.")]
+Data = Annotated[Path, typer.Option("--data", metavar="DIR", help="Folder that holds the class folders.")]
+CaptureOn = Annotated[str, on_option("local", "ssh")]
+Every = Annotated[
+    float | None,
     typer.Option(
-        "--on",
-        metavar="TARGET",
-        help="Device whose camera is used: local or ssh:USER@HOST[:PORT]; "
-        "`edgenet camera` also takes browser, adb or adb:SERIAL.",
+        "--every",
+        min=0,
+        max=60,
+        metavar="S",
+        help="Take a photo every S seconds instead of at each key press.",
     ),
 ]
+Count = Annotated[int | None, typer.Option("--count", min=1, help="Stop after this many photos.")]
 
 
 @dataclass(frozen=True)
 class WatchOptions:
     """What to watch, and how to classify the frames."""
 
-    source: Annotated[
-        str,
-        typer.Option(
-            help="Camera (0, csi or /dev/video0), video, folder of photos or URL, as the device sees it."
-        ),
-    ] = "0"
+    source: Camera = "0"
     top: Annotated[int, typer.Option(min=1, help="Number of labels to show.")] = 5
     threshold: Annotated[
         float, typer.Option(min=0, max=1, help="Scores below this are shown as 'nothing I know'.")
@@ -52,7 +60,7 @@ class WatchOptions:
     threads: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Number of inference threads. By default at most 4, depending on the device's cores."
+            min=1, show_default="at most 4, by the device's cores", help="Number of inference threads."
         ),
     ] = None
     frames: Annotated[int | None, typer.Option(min=1, help="Stop after this many frames.")] = None
@@ -62,24 +70,16 @@ class WatchOptions:
 class ShowOptions:
     """Where to show the frames and labels."""
 
-    serve: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help="Serve a live web page at PORT (0 for any free port), for this machine only, or at HOST:PORT.",
-        ),
-    ] = None
+    serve: ServeAddress = None
     record: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.mp4", help="Record the frames with their labels in this video file."),
+        typer.Option(
+            help="Record the frames with their labels in this video file.", **file_ending_in(".mp4")
+        ),
     ] = None
     window: Annotated[
         bool, typer.Option("--window", help="Show the frames and labels in a window (only with --on local).")
     ] = False
-
-
-# ==== edgenet.cli.camera_page
-# `edgenet camera` in a browser: a web page that runs the network there, on this machine or on a phone.
 
 
 @dataclass(frozen=True)
@@ -95,17 +95,18 @@ class PageOutputOptions:
     ] = None
     out: Annotated[
         Path | None,
-        typer.Option(help="With --on browser or adb: file for the latency report that the page sends."),
+        output_file(
+            ".json", help="With --on browser or adb: file for the latency report that the page sends."
+        ),
     ] = None
 
 
-@flatten_option_groups
 def camera_command(
     bundle: Bundle,
     watching: WatchOptions,
     showing: ShowOptions,
     page: PageOutputOptions,
-    on: On = "local",
+    on: CameraOn = "local",
     json_output: JsonFlag = False,
 ) -> None:
     """Classify what a camera sees, live, until Ctrl-C.
@@ -114,7 +115,8 @@ def camera_command(
     a web page. With --on browser or adb the network runs in the browser of this machine or of the phone, on a web page
     that uses the browser's camera. The page's button "Measure speed" sends a latency report.
     """
-    from edgenet.devices.targets import Adb, Browser, parse_target
+    from edgenet.devices.device import Adb, Browser
+    from edgenet.devices.targets import parse_target
 
     target = parse_target(on)
     if isinstance(target, Browser | Adb):
@@ -126,19 +128,19 @@ def camera_command(
             raise typer.BadParameter(
                 "a phone gets the page through adb: --export needs --on browser, and --serve takes a PORT alone"
             )
-        from edgenet.web.server import PageOptions
+        from edgenet.web.site import PageOptions
 
         options = PageOptions(watching.top, watching.threshold, watching.smooth, watching.threads)
         show_page(bundle, options, on, showing.serve or "0", page, json_output)
     else:
         if page.export or page.out:
             raise typer.BadParameter("--export needs --on browser; --out needs --on browser or --on adb")
-        from edgenet.workflows.camera import CameraOptions
+        if showing.window and on != "local":
+            raise typer.BadParameter(f"--window cannot show the camera of {on}; use --serve")
+        _watch(bundle, watching, showing, on, json_output)
 
-        _watch(bundle, CameraOptions(**asdict(watching), **asdict(showing)), on, json_output)
 
-
-def _watch(bundle: Path, options: CameraOptions, on: str, json_output: bool) -> None:
+def _watch(bundle: Path, watching: WatchOptions, showing: ShowOptions, on: str, json_output: bool) -> None:
     from edgenet_device.live.screen import LiveScreen
 
     from edgenet.workflows.camera import camera
@@ -160,7 +162,7 @@ def _watch(bundle: Path, options: CameraOptions, on: str, json_output: bool) -> 
             typer.echo(f"{on}: {stage}", err=True)
 
     told: set[str] = set()
-    result = camera(bundle, on, options, show, installing)
+    result = camera(bundle, on=on, **asdict(watching), **asdict(showing), show=show, progress=installing)
     typer.echo(json.dumps({"type": "result", **asdict(result)})) if json_output else _print(result)
 
 
@@ -178,7 +180,7 @@ def show_page(
     export, out = page.export, page.out
     from edgenet_device.live.page import parse_address
 
-    from edgenet.web.server import export_page
+    from edgenet.web.site import export_page
     from edgenet.web.viewers import open_target_browser
     from edgenet.workflows.camera import camera_page
 
@@ -208,44 +210,31 @@ def show_page(
         )
 
 
-# ==== edgenet.cli.capture
-# `edgenet capture`: collect labelled photos from a device's own camera.
-
-Label = Annotated[str, typer.Argument(help="Name of the class. Its photos go to the folder DIR/LABEL.")]
-Data = Annotated[Path, typer.Option("--data", metavar="DIR", help="Folder that holds the class folders.")]
-Source = Annotated[
-    str,
-    typer.Option(
-        help="Camera (0, csi or /dev/video0), video, folder of photos or URL, as the device sees it."
-    ),
-]
-Every = Annotated[
-    float | None,
-    typer.Option(
-        min=0, max=60, metavar="S", help="Take a photo every S seconds instead of at each key press."
-    ),
-]
-Count = Annotated[int | None, typer.Option(min=1, help="Stop after this many photos.")]
-
-
 def capture_command(
     label: Label,
     data: Data,
-    on: On = "local",
-    source: Source = "0",
+    on: CaptureOn = "local",
+    source: Camera = "0",
     every: Every = None,
     count: Count = None,
     json_output: JsonFlag = False,
 ) -> None:
-    """Collect training photos of one class with a device's camera.
+    """Collect training photos of one class with a camera.
 
     A photo is taken at each press of the space bar or Enter, or every S seconds. Blurred photos, and photos almost
     equal to one that is already in the folder, are left out.
     """
-    from edgenet.workflows.camera import CaptureOptions, capture
+    from edgenet.workflows.camera import capture
 
-    options = CaptureOptions(source, every, count)
-    result = capture(label, data, on, options, lambda line: typer.echo(line, err=json_output))
+    result = capture(
+        label,
+        data,
+        on=on,
+        source=source,
+        every=every,
+        count=count,
+        log=lambda line: typer.echo(line, err=json_output),
+    )
     if json_output:
         print_json(result)
     else:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from edgenet.manifest import Accuracy
     from edgenet.progress import Progress
 
-
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print the result as JSON instead of text.")]
 # A file or a pipe has no width of its own; every table of edgenet fits this one.
 WIDTH_WITHOUT_TERMINAL = 140
 STARTING = "starting"
@@ -45,7 +43,7 @@ def console(stderr: bool = False) -> Console:
 def shown_progress(photos_per_s: bool = False) -> Iterator[Progress]:
     """Yield a progress function that draws a bar for each stage, or draws nothing without a terminal.
 
-    Enter this block before importing the command's `edgenet.verbs` module: the word "starting" is shown until the
+    Enter this block before importing the command's `edgenet.workflows` module: the word "starting" is shown until the
     first stage is reported.
 
     Args:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from edgenet.commands.console import (
-    JsonFlag,
     interval_text,
     megabytes,
     note_skipped,
@@ -19,14 +18,21 @@ from edgenet.commands.console import (
     shown_progress,
     warn,
 )
-from edgenet.commands.options import flatten_option_groups
+from edgenet.commands.options import (
+    LABELLED_PHOTOS,
+    JsonFlag,
+    Labels,
+    Normalization,
+    Recipe,
+    Resolution,
+    numbers,
+    output_file,
+)
 
 if TYPE_CHECKING:
-    from edgenet.workflows.calibration import Calibration, Fidelity
-    from edgenet.workflows.convert import AccuracyGate, Conversion, GateResult
+    from edgenet.workflows.calibration import Fidelity
+    from edgenet.workflows.convert import Conversion, GateResult
     from edgenet.workflows.mixed_precision import MixedPrecision
-    from edgenet.workflows.sources import SourceOptions
-
 
 Source = Annotated[
     str,
@@ -34,10 +40,7 @@ Source = Annotated[
         help="Name of a variant with ImageNet weights, or a .safetensors, .npz, .pth, .onnx or float .tflite file."
     ),
 ]
-Out = Annotated[Path, typer.Option("--out", "-o", help="Path of the .tflite file to write.")]
-# ==== edgenet.cli.convert_options
-# The options of `edgenet convert`, grouped in dataclasses.
-
+Out = Annotated[Path, output_file(".tflite", help="Path of the .tflite file to write.")]
 CalibrationData = Annotated[
     Path | None,
     typer.Option(
@@ -47,51 +50,20 @@ CalibrationData = Annotated[
 ]
 Photos = Annotated[
     int | None,
-    typer.Option("--photos", min=1, help="Number of calibration photos to use.", show_default="100"),
+    typer.Option("--photos", min=1, help="Number of photos to use.", show_default="100"),
 ]
 FloatFlag = Annotated[
     bool, typer.Option("--float", help="Make a float32 file, which needs no calibration photos.")
 ]
-Recipe = Annotated[
-    str | None,
-    typer.Option(
-        "--recipe",
-        help="Quantization recipe: minmax, fast, balanced or best (the slowest).",
-        show_default="balanced",
-    ),
-]
-Resolution = Annotated[
-    int | None,
-    typer.Option(
-        "--resolution",
-        help="Width and height of the input image in pixels, for a source that allows several.",
-    ),
-]
-Normalize = Annotated[
-    str | None,
-    typer.Option(
-        "--normalize",
-        help="Pixel normalization of an .onnx or float .tflite file: imagenet, -1..1, centred, 0..1, 0..255, "
-        "or mean and standard deviation as R,G,B/R,G,B.",
-    ),
-]
-Labels = Annotated[
-    Path | None,
-    typer.Option("--labels", help="Text file of class names, one per line, in the order of the outputs."),
-]
 InputShape = Annotated[
     str | None,
     typer.Option(
-        "--input-shape", help="Input shape for an .onnx file that leaves it open, such as 1,3,224,224."
+        "--input-shape",
+        metavar="N,C,H,W",
+        help="Input shape for an .onnx file that leaves it open, such as 1,3,224,224.",
     ),
 ]
-LabelledData = Annotated[
-    Path | None,
-    typer.Option(
-        "--data",
-        help="Labelled photos on which to measure float and int8, in the form that `edgenet evaluate` takes.",
-    ),
-]
+LabelledData = Annotated[Path | None, typer.Option("--data", help=LABELLED_PHOTOS)]
 MaxDrop = Annotated[
     float | None,
     typer.Option(
@@ -100,7 +72,7 @@ MaxDrop = Annotated[
     ),
 ]
 Backend = Annotated[
-    str | None,
+    Literal["edgenet", "onnx-tf"] | None,
     typer.Option(
         "--backend",
         help="Quantizer: edgenet, or onnx-tf for TFLiteConverter (needs Python 3.11 and the extra onnx-tf, 2.4 GB).",
@@ -113,8 +85,7 @@ KeepFloat = Annotated[
         "--keep-float",
         metavar="LAYERS|auto",
         help="Last resort: layers to keep in float, by the names that `edgenet inspect` shows, such as "
-        "'classifier,features.0/*'. "
-        "auto keeps a few layers in float if they gain enough accuracy.",
+        "'classifier,features.0/*'. auto keeps a few layers in float if they gain enough accuracy.",
     ),
 ]
 
@@ -152,18 +123,11 @@ class PrecisionOptions:
                 option = f"--{name.replace('_', '-')}"
                 raise typer.BadParameter(f"{option} is for int8 files; leave it out with --float")
 
-    def for_verb(self) -> tuple[Calibration | None, AccuracyGate | None]:
-        """Return the options as `edgenet.convert` takes them; each is None if it does not apply."""
-        from edgenet.quantize.recipes import DEFAULT_RECIPE
-        from edgenet.workflows.calibration import BACKENDS, PHOTOS, Calibration
-        from edgenet.workflows.convert import AccuracyGate
-
-        trial = AccuracyGate(self.data, self.max_drop) if self.data is not None else None
-        if self.calibration is None:
-            return None, trial
-        recipe = self.recipe or DEFAULT_RECIPE
-        backend = self.backend or BACKENDS[0]
-        return Calibration(self.calibration, self.photos or PHOTOS, recipe, self.keep_float, backend), trial
+    def arguments(self) -> dict[str, Any]:
+        """Return the options as arguments of `edgenet.convert`; an option that was not given is left out."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values["float"] = values.pop("float_file")
+        return {name: value for name, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -171,35 +135,32 @@ class InputOptions:
     """Facts about the network's input and output that its file may lack.
 
     Raises:
-        BadParameter: --input-shape is not a list of integers.
+        BadParameter: --input-shape is not a shape.
     """
 
     resolution: Resolution = None
-    normalize: Normalize = None
+    normalization: Normalization = None
     labels: Labels = None
     input_shape: InputShape = None
 
     def __post_init__(self) -> None:
-        self._shape()
+        shape = self._shape()
+        if shape is not None and (len(shape) != 4 or min(shape) < 1):
+            raise typer.BadParameter(f"--input-shape is '{self.input_shape}'; give it as 1,3,224,224")
 
-    def for_verb(self) -> SourceOptions:
-        """Return the options as `edgenet.convert` takes them."""
-        from edgenet.workflows.sources import SourceOptions
-
-        return SourceOptions(self.resolution, self.normalize, self.labels, self._shape())
+    def arguments(self) -> dict[str, Any]:
+        """Return the options as arguments of `edgenet.convert`."""
+        return {
+            "resolution": self.resolution,
+            "normalization": self.normalization,
+            "labels": self.labels,
+            "input_shape": self._shape(),
+        }
 
     def _shape(self) -> tuple[int, ...] | None:
-        if self.input_shape is None:
-            return None
-        try:
-            return tuple(int(n) for n in self.input_shape.split(","))
-        except ValueError:
-            raise typer.BadParameter(
-                f"--input-shape is '{self.input_shape}'; give it as 1,3,224,224"
-            ) from None
+        return None if self.input_shape is None else numbers(self.input_shape, int, "--input-shape")
 
 
-@flatten_option_groups
 def convert_command(
     source: Source,
     out: Out,
@@ -214,11 +175,12 @@ def convert_command(
     measured too, and with --max-drop the command fails if int8 loses more than that.
     """
     with shown_progress() as progress:
-        # Before importing the verb: if torch is the first to import numpy, a Ctrl-C meanwhile is lost.
-        calibration, trial = precision.for_verb()
+        # Before importing torch: if torch is the first to import numpy, a Ctrl-C meanwhile is lost.
+        import numpy  # noqa: F401
+
         from edgenet.workflows.convert import convert
 
-        result = convert(source, out, calibration, inputs.for_verb(), progress, trial)
+        result = convert(source, out, **precision.arguments(), **inputs.arguments(), progress=progress)
     note_skipped(result.skipped)
     warn(result.warnings)
     print_json(result) if json_output else _print(result)

@@ -7,26 +7,27 @@ from typing import Annotated
 
 import typer
 
-from edgenet.commands.console import JsonFlag, print_json, shown_progress
+from edgenet.commands.console import print_json, shown_progress
+from edgenet.commands.options import JsonFlag
 
-Out = Annotated[Path, typer.Option("--out", help="Folder for the files that the demo makes.")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the files that the demo makes.")]
 
 
 def demo_command(out: Out = Path("edgenet-demo"), json_output: JsonFlag = False) -> None:
-    """Run the whole workflow once, from training to measured latency.
+    """Run the whole workflow once, from training to latency.
 
     MobileNetV1 0.25 is trained on handwritten digits and converted to int8. MobileNetV2 with ImageNet weights is
     converted to an int8 bundle, which labels the frames of a video (and of a camera, if one is attached), and its
     latency is measured.
     """
 
-    def say(line: str) -> None:
+    def log(line: str) -> None:
         typer.echo(line, err=json_output)
 
     with shown_progress() as progress:
         from edgenet.workflows.demo import demo
 
-        result = demo(out, progress, say)
+        result = demo(out, progress=progress, log=log)
     if json_output:
         print_json(result)
         return

@@ -1,4 +1,4 @@
-"""`edgenet deploy`: install a bundle on a Raspberry Pi or a phone."""
+"""`edgenet deploy` installs a bundle on a Raspberry Pi or a phone; `edgenet status` shows what runs there."""
 
 from __future__ import annotations
 
@@ -7,23 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgenet.commands.console import JsonFlag, print_json, shown_progress, warn
+from edgenet.commands.console import print_json, shown_progress, warn
+from edgenet.commands.option_groups import Alias
+from edgenet.commands.options import Camera, JsonFlag, ServeAddress, on_option
 
 if TYPE_CHECKING:
     from edgenet.devices.device import DeviceFacts
     from edgenet.workflows.deploy import Deployed, Status
 
-
 Bundle = Annotated[
     Path | None,
     typer.Argument(help="The bundle (.edgenet) or .tflite file to install. Leave it out with --rollback."),
 ]
-To = Annotated[
-    str,
-    typer.Option(
-        "--to", metavar="TARGET", help="Device to install on: ssh:USER@HOST[:PORT], adb or adb:SERIAL."
-    ),
-]
+InstallOn = Annotated[str, on_option("ssh", "adb"), Alias("--to")]
+StatusOn = Annotated[str, on_option("local", "ssh", "adb")]
 Rollback = Annotated[bool, typer.Option("--rollback", help="Switch back to the release that ran before.")]
 Offline = Annotated[
     bool,
@@ -41,34 +38,24 @@ SystemFlag = Annotated[
         help="Like --service, but install a system service; needs sudo without a password on the device.",
     ),
 ]
-Source = Annotated[
-    str,
-    typer.Option(
-        "--source", help="Camera of the service, in the form that --source of `edgenet camera` takes."
-    ),
-]
-Serve = Annotated[
-    str | None,
-    typer.Option(
-        "--serve",
-        metavar="ADDRESS",
-        help="Address of the service's live web page: PORT (for the device only) or HOST:PORT.",
-    ),
-]
 
 
 def deploy_command(
-    to: To,
+    on: InstallOn,
     bundle: Bundle = None,
     rollback: Rollback = False,
     offline: Offline = False,
     service: ServiceFlag = False,
     system_service: SystemFlag = False,
-    source: Source = "0",
-    serve: Serve = None,
+    source: Camera = "0",
+    serve: ServeAddress = None,
     json_output: JsonFlag = False,
 ) -> None:
-    """Install a bundle on a device in place of the one running now."""
+    """Install a bundle on a Raspberry Pi or a phone.
+
+    The bundle takes the place of the one that runs there now; --rollback goes back to that one. With --service the
+    device runs the camera given with --source from boot on, and serves the page given with --serve.
+    """
     if (bundle is None) is not rollback:
         raise typer.BadParameter("give a bundle, or --rollback without one")
     if not (service or system_service) and (serve is not None or source != "0"):
@@ -78,11 +65,21 @@ def deploy_command(
             "a running service follows a rollback by itself; leave out --service and --system-service"
         )
     with shown_progress() as progress:
-        from edgenet.devices.service import Service
         from edgenet.workflows import deploy
 
-        wanted = Service(source, serve, system_service) if service or system_service else None
-        result = deploy.deploy(bundle, to, offline, wanted, progress) if bundle else deploy.rollback(to)
+        if bundle is None:
+            result = deploy.rollback(on)
+        else:
+            result = deploy.deploy(
+                bundle,
+                on,
+                offline=offline,
+                service=service,
+                system_service=system_service,
+                source=source,
+                serve=serve,
+                progress=progress,
+            )
     print_json(result) if json_output else _print(result)
 
 
@@ -96,7 +93,7 @@ def _print(result: Deployed) -> None:
         typer.echo(f"service {result.service}; edgenet status --on {result.target} shows its state")
     if result.previous:
         typer.echo(
-            f"the release before was {result.previous}; edgenet deploy --rollback --to {result.target} goes back to it"
+            f"the release before was {result.previous}; edgenet deploy --rollback --on {result.target} goes back to it"
         )
     warn(result.notes)
 
@@ -113,18 +110,7 @@ def _facts_text(facts: DeviceFacts) -> str:
     return ", ".join(part for part in parts if part)
 
 
-# ==== edgenet.cli.status
-# `edgenet status`: show the state of a device.
-
-On = Annotated[
-    str,
-    typer.Option(
-        "--on", metavar="TARGET", help="Device to ask: local, ssh:USER@HOST[:PORT], adb or adb:SERIAL."
-    ),
-]
-
-
-def status_command(on: On, json_output: JsonFlag = False) -> None:
+def status_command(on: StatusOn, json_output: JsonFlag = False) -> None:
     """Show what runs on a device, how fast, and the last error."""
     with shown_progress():
         from edgenet.workflows.deploy import status

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgenet.commands.console import (
-    JsonFlag,
     console,
     interval_text,
     note_skipped,
@@ -17,7 +16,7 @@ from edgenet.commands.console import (
     short_names,
     shown_progress,
 )
-from edgenet.commands.convert import Normalize, Resolution
+from edgenet.commands.options import LABELLED_PHOTOS, JsonFlag, Normalization, Resolution, Threads
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -31,9 +30,7 @@ Models = Annotated[
         help="Networks: .tflite or .edgenet files, or float sources as in convert. Each is compared with the first."
     ),
 ]
-Data = Annotated[
-    Path, typer.Option("--data", help="Labelled photos: a folder or zip with class folders or a labels.csv.")
-]
+Data = Annotated[Path, typer.Option("--data", help=LABELLED_PHOTOS)]
 Split = Annotated[
     str | None, typer.Option("--split", help="Split folder to use (such as val), if the data has several.")
 ]
@@ -41,7 +38,6 @@ Limit = Annotated[
     int | None,
     typer.Option("--limit", min=1, help="Use at most this many photos, evenly spread over the data."),
 ]
-Threads = Annotated[int, typer.Option("--threads", min=1, help="Number of threads for LiteRT.")]
 # In terminals at least this wide, the table has columns for the intervals.
 WIDE = 120
 
@@ -53,7 +49,7 @@ def evaluate_command(
     limit: Limit = None,
     threads: Threads = 2,
     resolution: Resolution = None,
-    normalize: Normalize = None,
+    normalization: Normalization = None,
     json_output: JsonFlag = False,
 ) -> None:
     """Measure the accuracy of networks on labelled photos.
@@ -62,11 +58,18 @@ def evaluate_command(
     first one, and whether it loses more against the first one than chance explains.
     """
     with shown_progress() as progress:
-        from edgenet.workflows.evaluate import EvaluationOptions, evaluate
-        from edgenet.workflows.sources import SourceOptions
+        from edgenet.workflows.evaluate import evaluate
 
-        options = EvaluationOptions(split, limit, threads)
-        result = evaluate(models, data, options, SourceOptions(resolution, normalize), progress)
+        result = evaluate(
+            models,
+            data,
+            split=split,
+            limit=limit,
+            threads=threads,
+            resolution=resolution,
+            normalization=normalization,
+            progress=progress,
+        )
     note_skipped(result.skipped)
     print_json(result) if json_output else _print(result)
 

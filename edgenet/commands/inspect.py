@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgenet.commands.console import (
-    JsonFlag,
     accuracy_text,
     console,
     megabytes,
@@ -16,16 +15,23 @@ from edgenet.commands.console import (
     print_json,
     shown_progress,
 )
-from edgenet.commands.convert import Normalize
+from edgenet.commands.options import (
+    TARGETS,
+    JsonFlag,
+    Normalization,
+    Profile,
+    file_ending_in,
+    on_option,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from edgenet.latency.profile import OperatorTime, Profile
-    from edgenet.quantize.error import LayerError
-    from edgenet.quantize.noise import LayerShare
+    from edgenet.latency.profile import OperatorTime
+    from edgenet.latency.profile import Profile as OperatorTimes
+    from edgenet.quantize.layer_errors import LayerError
+    from edgenet.quantize.noise_shares import LayerShare
     from edgenet.workflows.inspect import Inspection, LayerComparison, OperatorRow
-
 
 Model = Annotated[Path, typer.Argument(help="The .tflite file or bundle (.edgenet) to inspect.")]
 Against = Annotated[
@@ -36,19 +42,15 @@ Data = Annotated[
 ]
 Photos = Annotated[
     int | None,
-    typer.Option("--photos", min=1, help="Number of photos to compare on.", show_default="32"),
+    typer.Option("--photos", min=1, help="Number of photos to use.", show_default="32"),
 ]
-Plot = Annotated[Path | None, typer.Option("--plot", help="Draw the comparison in this .png or .html file.")]
-ProfileFlag = Annotated[bool, typer.Option("--profile", help="Measure the time of every operator.")]
-On = Annotated[
-    str | None,
+Plot = Annotated[
+    Path | None,
     typer.Option(
-        "--on",
-        metavar="TARGET",
-        show_default="local",
-        help="Where to measure the operators, as --on of `edgenet bench`; needs --profile.",
+        "--plot", help="Draw the comparison in this .png or .html file.", **file_ending_in(".png", ".html")
     ),
 ]
+On = Annotated[str | None, on_option(*TARGETS, show_default="local")]
 # Terminals at least this wide show every column.
 WIDE = 110
 OUTPUT_WIDTH = 48
@@ -62,9 +64,9 @@ def inspect_command(
     against: Against = None,
     data: Data = None,
     photos: Photos = None,
-    normalize: Normalize = None,
+    normalization: Normalization = None,
     plot: Plot = None,
-    profile: ProfileFlag = False,
+    profile: Profile = False,
     on: On = None,
     json_output: JsonFlag = False,
 ) -> None:
@@ -80,17 +82,22 @@ def inspect_command(
         raise typer.BadParameter("--on TARGET needs --profile")
     if (against is None) != (data is None):
         raise typer.BadParameter("give --against FLOAT and --data PHOTOS together")
-    if against is None and (photos is not None or normalize is not None or plot is not None):
-        raise typer.BadParameter("--photos, --normalize and --plot need --against FLOAT")
+    if against is None and (photos is not None or normalization is not None or plot is not None):
+        raise typer.BadParameter("--photos, --normalization and --plot need --against FLOAT")
     with shown_progress() as progress:
-        from edgenet.workflows.inspect import PHOTOS, LayerComparisonOptions, inspect
-        from edgenet.workflows.sources import SourceOptions
+        from edgenet.workflows.inspect import PHOTOS, inspect
 
-        comparison = (
-            LayerComparisonOptions(against, data, photos or PHOTOS, plot) if against and data else None
+        result = inspect(
+            model,
+            against=against,
+            data=data,
+            photos=photos or PHOTOS,
+            normalization=normalization,
+            plot=plot,
+            profile=profile,
+            on=on or "local",
+            progress=progress,
         )
-        place = (on or "local") if profile else None
-        result = inspect(model, comparison, SourceOptions(normalization=normalize), progress, place)
     note_skipped(result.compared.skipped if result.compared else ())
     print_json(result) if json_output else _print(result)
 
@@ -239,7 +246,7 @@ BAR = 20
 NAME_WIDTH = 48
 
 
-def profile_table(profile: Profile, width: int) -> Table:
+def profile_table(profile: OperatorTimes, width: int) -> Table:
     """Return a table with a row for every operator: time in ms, share, mult-adds, mult-adds per ns, and a bar."""
     from rich import box
     from rich.table import Table
@@ -258,7 +265,7 @@ def profile_table(profile: Profile, width: int) -> Table:
     return table
 
 
-def profile_summary(profile: Profile) -> list[str]:
+def profile_summary(profile: OperatorTimes) -> list[str]:
     """Return a summary of the table in a few lines."""
     total = sum(profile.kinds.values())
     kinds = ", ".join(f"{kind} {ms / total:.0%}" for kind, ms in profile.kinds.items())

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgenet.commands.console import JsonFlag, console, print_json, shown_progress
+from edgenet.commands.console import console, print_json
+from edgenet.commands.options import JsonFlag
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -28,11 +29,10 @@ def models_command(paper: PaperFlag = False, json_output: JsonFlag = False) -> N
     Mult-adds and parameters are counted from our networks and shown next to the published figures. MobileNets can also
     be built with other width multipliers and resolutions, such as mobilenet_v3_small_0.5_128.
     """
-    with shown_progress():
-        from edgenet.workflows.models import compare_with_papers, models
+    from edgenet.workflows.models import compare_with_papers, models
 
-        compared = compare_with_papers() if paper else ()
-        rows = () if paper else models()
+    compared = compare_with_papers() if paper else ()
+    rows = () if paper else models()
     if json_output:
         print_json(compared if paper else rows)
     elif paper:

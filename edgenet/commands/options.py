@@ -1,70 +1,149 @@
-"""Groups of options: a command may take frozen dataclasses, and each of their fields becomes an option."""
+"""Options that several commands share. Each is defined here once, so that it has the same help text everywhere."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
-from inspect import Parameter, Signature, signature
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
+from edgenet.commands.option_groups import Alias, checked, usage_errors
+from edgenet.errors import EdgenetError
+
 if TYPE_CHECKING:
-    from edgenet.latency.options import BenchOptions
+    pass
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print the result as JSON instead of text.")]
+RequireValid = Annotated[
+    bool,
+    typer.Option(
+        "--require-valid",
+        help="End with exit status 3 if a measurement is not valid. The results are written and printed all the same.",
+    ),
+]
+NOT_VALID = 3
+"""The exit status with --require-valid when a measurement is not valid."""
+
+_FORMS = {
+    "local": "local (this machine)",
+    "browser": "browser",
+    "ssh": "ssh:USER@HOST[:PORT]",
+    "adb": "adb or adb:SERIAL",
+}
+TARGETS = tuple(_FORMS)
 
 
-def flatten_option_groups(command: Callable[..., None]) -> Callable[..., None]:
-    """Return the command with each group replaced by its fields, because typer does not know groups.
+def on_option(*kinds: str, several: bool = False, **more: Any) -> Any:
+    """Return the option --on of a command for these kinds of device, or for several devices at once.
 
-    A group's fields may be groups themselves.
+    Args:
+        kinds: some of TARGETS.
+        several: whether the option may be repeated.
+        more: further arguments of `typer.Option`.
     """
-    hints = get_type_hints(command, include_extras=True)
-    parameters: list[Parameter] = []
-    for parameter in signature(command).parameters.values():
-        hint = hints[parameter.name]
-        parameters += _options(hint) if _is_group(hint) else [parameter.replace(annotation=hint)]
+    listed = ", ".join(_FORMS[kind] for kind in kinds)
 
-    def flat(**given: Any) -> None:
-        groups = {name: _build_group(hint, given) for name, hint in hints.items() if _is_group(hint)}
-        command(**groups, **given)
+    def check(text: str) -> None:
+        from edgenet.devices.targets import parse_target
 
-    flat.__doc__ = command.__doc__
-    flat.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
-    return flat
+        parse_target(text)
+        if text == "browser" and "browser" not in kinds:
+            raise EdgenetError("this command cannot use a browser", f"give {listed}")
+
+    help = f"Device: {listed}." + (" Repeat the option for more devices." if several else "")
+    return typer.Option("--on", metavar="TARGET", parser=checked(check), help=help, **more)
 
 
-def _is_group(hint: object) -> bool:
-    return isinstance(hint, type) and is_dataclass(hint)
+def output_file(*suffixes: str, help: str) -> Any:
+    """Return the option --out of a command that writes a file whose name ends in one of the suffixes."""
+    return typer.Option("--out", "-o", help=help, **file_ending_in(*suffixes))
 
 
-def _options(group: type[Any]) -> list[Parameter]:
-    found: list[Parameter] = []
-    for name, hint, default in _fields(group):
-        if _is_group(hint):
-            found += _options(hint)
-        else:
-            found.append(Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=hint))
-    return found
+def file_ending_in(*suffixes: str) -> dict[str, Any]:
+    """Return the arguments with which `typer.Option` takes the path of a file to write, with one of the suffixes."""
+    listed = " or ".join(suffixes)
+
+    def parse(text: str) -> Path:
+        if not text.lower().endswith(suffixes):
+            raise typer.BadParameter(f"'{text}' does not end in {listed}; give the file such a name")
+        return Path(text)
+
+    return {"metavar": "|".join(f"FILE{suffix}" for suffix in suffixes), "parser": parse}
 
 
-def _build_group(group: type[Any], given: dict[str, Any]) -> Any:
-    """Build the group from the values given for its options, and remove these values from `given`."""
-    return group(
-        **{
-            name: _build_group(hint, given) if _is_group(hint) else given.pop(name)
-            for name, hint, _ in _fields(group)
-        }
-    )
+def _check_normalization(text: str) -> None:
+    from edgenet.workflows.sources import parse_normalization
+
+    parse_normalization(text)
 
 
-def _fields(group: type[Any]) -> list[tuple[str, Any, Any]]:
-    """Return the name, type and default of each field."""
-    hints = get_type_hints(group, include_extras=True)
-    return [(field.name, hints[field.name], field.default) for field in fields(group)]
+RecipeName = Literal["minmax", "fast", "balanced", "best"]
+Recipe = Annotated[
+    RecipeName | None,
+    typer.Option(
+        "--recipe",
+        show_default="balanced",
+        help="Quantization recipe of the int8 network, from the fastest to the most thorough.",
+    ),
+    Alias("--quantization"),
+]
+Normalization = Annotated[
+    str | None,
+    typer.Option(
+        "--normalization",
+        metavar="NAME|R,G,B/R,G,B",
+        parser=checked(_check_normalization),
+        help="Pixel normalization of an .onnx or float .tflite file: imagenet, -1..1, centred, 0..1, 0..255, "
+        "or mean and standard deviation in 0..255 as R,G,B/R,G,B.",
+    ),
+    Alias("--normalize"),
+]
+Resolution = Annotated[
+    int | None,
+    typer.Option(
+        "--resolution",
+        min=1,
+        help="Width and height of the input image in pixels, for a source that allows several.",
+    ),
+]
+Labels = Annotated[
+    Path | None,
+    typer.Option("--labels", help="Text file of class names, one per line, in the order of the outputs."),
+]
+LABELLED_PHOTOS = "Labelled photos: a folder or zip with class folders or a labels.csv."
+CLASS_FOLDERS = (
+    "Folder or zip of photos in class folders; these may be inside train and val (or test) folders."
+)
+Camera = Annotated[
+    str,
+    typer.Option(
+        "--source",
+        help="Camera (0, csi or /dev/video0), video, folder of photos or URL, as the device sees it.",
+    ),
+]
 
 
-# ==== edgenet.cli.numbers
-# Lists of numbers on the command line.
+def _check_address(text: str) -> None:
+    from edgenet_device.live.page import parse_address
+
+    parse_address(text)
+
+
+ServeAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--serve",
+        metavar="ADDRESS",
+        parser=checked(_check_address),
+        help="Serve a live web page at PORT (0 for any free port), which only the machine with the camera can open, "
+        "or at HOST:PORT.",
+    ),
+]
+Threads = Annotated[int, typer.Option("--threads", min=1, help="Number of inference threads.")]
+Profile = Annotated[bool, typer.Option("--profile", help="Also measure the time of every operator.")]
+SETTLE = "Longest wait, in seconds, for the device to be cool and idle before the measurement."
 
 Number = TypeVar("Number", int, float)
 
@@ -86,17 +165,22 @@ def numbers(text: str, kind: Callable[[str], Number], option: str) -> tuple[Numb
         raise typer.BadParameter(f"{option} is '{text}'; give numbers with commas between them") from None
 
 
-# ==== edgenet.cli.timing_options
-# The options that `edgenet bench` and `edgenet compare` share, for how a model is timed.
+def _check_affinity(text: str) -> None:
+    from edgenet_device.latency.affinity import parse_cpu_list
+
+    for part in text.split("/"):
+        if part not in ("all", "big", "auto"):
+            parse_cpu_list(part)
+
 
 ProtocolName = Annotated[
-    str,
+    Literal["quick", "standard"],
     typer.Option(
         "--protocol",
         help="Protocol: quick (at least 50 runs and 1 s), or standard (at least 1,024 runs and 60 s, as MLPerf).",
     ),
 ]
-Threads = Annotated[
+ThreadCounts = Annotated[
     str,
     typer.Option(
         "--threads", metavar="N,N,...", help="Thread counts to try; each model is measured with its fastest."
@@ -106,7 +190,8 @@ Affinity = Annotated[
     str | None,
     typer.Option(
         "--affinity",
-        metavar="CPUS",
+        metavar="all|big|auto|CPUS",
+        parser=checked(_check_affinity),
         show_default="all; big on a phone",
         help="CPUs to run on: all, big (all except the slowest cluster), auto (try every cluster), or lists such as "
         "0-3/4-7 to try.",
@@ -115,12 +200,9 @@ Affinity = Annotated[
 Settle = Annotated[
     float | None,
     typer.Option(
-        "--settle",
-        metavar="SECONDS",
-        min=0,
-        show_default="0; 120 with --protocol standard",
-        help="Longest wait for the device to be cool and idle before the measurement.",
+        "--settle", metavar="SECONDS", min=0, show_default="0; 120 with --protocol standard", help=SETTLE
     ),
+    Alias("--calm"),
 ]
 
 
@@ -129,20 +211,29 @@ class TimingOptions:
     """How long, on how many threads and which CPUs, and after what wait a model is timed."""
 
     protocol: ProtocolName = "quick"
-    threads: Threads = "1"
+    threads: ThreadCounts = "1"
     affinity: Affinity = None
     settle: Settle = None
 
-    def with_more(self, **more: Any) -> BenchOptions:
-        """Return the options as `edgenet.bench` and `edgenet.compare` take them.
+    def arguments(self, **more: Any) -> dict[str, Any]:
+        """Return the options as arguments of `edgenet.bench` and `edgenet.compare`.
 
         Args:
-            more: further fields of `BenchOptions`.
+            more: further arguments of `edgenet.bench`.
 
         Raises:
-            typer.BadParameter: --threads is not a list of integers.
+            typer.BadParameter: a value is wrong, or options contradict each other.
         """
         counts = numbers(self.threads, int, "--threads")
         from edgenet.latency.options import BenchOptions
 
-        return BenchOptions(self.protocol, counts, self.affinity, settle_s=self.settle, **more)
+        fields = {"sustained_s" if name == "sustained" else name: value for name, value in more.items()}
+        with usage_errors():
+            BenchOptions(self.protocol, counts, self.affinity, settle_s=self.settle, **fields).check()
+        shared = {
+            "protocol": self.protocol,
+            "threads": counts,
+            "affinity": self.affinity,
+            "settle": self.settle,
+        }
+        return shared | more

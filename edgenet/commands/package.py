@@ -7,35 +7,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgenet.commands.console import (
-    JsonFlag,
-    accuracy_text,
-    megabytes,
-    note_skipped,
-    print_json,
-    shown_progress,
-)
+from edgenet.commands.console import accuracy_text, megabytes, note_skipped, print_json, shown_progress
+from edgenet.commands.options import LABELLED_PHOTOS, JsonFlag, Labels, output_file
 
 if TYPE_CHECKING:
     from edgenet.workflows.package import Packed
 
-
 Model = Annotated[Path, typer.Argument(help="The .tflite file to pack.")]
 Out = Annotated[
     Path | None,
-    typer.Option(
-        "--out", "-o", help="Path of the bundle to write. By default MODEL's name with the ending .edgenet."
+    output_file(
+        ".edgenet",
+        help="Path of the bundle to write. By default MODEL's name with the ending .edgenet.",
     ),
 ]
-Labels = Annotated[
-    Path | None,
-    typer.Option("--labels", help="Text file of class names, one per line; needed if the model has none."),
-]
-Data = Annotated[
-    Path | None,
-    typer.Option("--data", help="Labelled photos on which to measure the accuracy that the bundle states."),
-]
-Float = Annotated[
+Data = Annotated[Path | None, typer.Option("--data", help=LABELLED_PHOTOS)]
+FloatSource = Annotated[
     str | None,
     typer.Option("--float-source", help="The float network, to measure its accuracy too; needs --data."),
 ]
@@ -46,16 +33,20 @@ def package_command(
     out: Out = None,
     labels: Labels = None,
     data: Data = None,
-    float_source: Float = None,
+    float_source: FloatSource = None,
     json_output: JsonFlag = False,
 ) -> None:
-    """Pack a .tflite file with its labels and checksums into a bundle."""
+    """Pack a .tflite file with its labels into a bundle.
+
+    A model that has no labels of its own needs --labels. With --data the bundle also states the accuracy measured on
+    these photos.
+    """
     if float_source is not None and data is None:
         raise typer.BadParameter("--float-source needs --data PHOTOS to measure the accuracy on")
     with shown_progress() as progress:
         from edgenet.workflows.package import package
 
-        result = package(model, out or model.with_suffix(".edgenet"), labels, data, float_source, progress)
+        result = package(model, out, labels=labels, data=data, float_source=float_source, progress=progress)
     note_skipped(result.skipped)
     print_json(result) if json_output else _print(result)
 

@@ -1,4 +1,4 @@
-"""`edgenet report`: show latency reports on one page."""
+"""`edgenet report` shows latency reports on one page; `edgenet compare` tells whether one network is faster."""
 
 from __future__ import annotations
 
@@ -7,25 +7,41 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgenet.commands.console import JsonFlag, print_json, shown_progress, warn
-from edgenet.commands.options import TimingOptions, flatten_option_groups
+from edgenet.commands.console import print_json, shown_progress, warn
+from edgenet.commands.options import (
+    NOT_VALID,
+    TARGETS,
+    JsonFlag,
+    RequireValid,
+    TimingOptions,
+    on_option,
+    output_file,
+)
 from edgenet.text import format_or_unknown
 
 if TYPE_CHECKING:
     from edgenet.workflows.reports import Comparison, Side
-
 
 Results = Annotated[
     list[Path], typer.Argument(help="Reports of `edgenet bench`, or folders with such reports.")
 ]
 Out = Annotated[
     Path,
-    typer.Option(
-        "--out",
-        "-o",
-        help="Path of the .html page to write. A CSV table and the figures as PNG go into the same folder.",
+    output_file(
+        ".html",
+        help="Path of the page to write. A CSV table and the figures as PNG go into the same folder.",
     ),
 ]
+A = Annotated[
+    Path,
+    typer.Argument(
+        help="First network: a latency report (.json), or a bundle or .tflite file to measure now."
+    ),
+]
+B = Annotated[
+    Path, typer.Argument(help="Second network, given in the same way: both as reports or both as models.")
+]
+On = Annotated[str, on_option(*TARGETS)]
 
 
 def report_command(results: Results, out: Out = Path("report.html"), json_output: JsonFlag = False) -> None:
@@ -49,34 +65,12 @@ def report_command(results: Results, out: Out = Path("report.html"), json_output
         typer.echo(f"  {path}")
 
 
-# ==== edgenet.cli.compare
-# `edgenet compare`: tell whether one network is faster than another.
-
-A = Annotated[
-    Path,
-    typer.Argument(
-        help="First network: a latency report (.json), or a bundle or .tflite file to measure now."
-    ),
-]
-B = Annotated[
-    Path, typer.Argument(help="Second network, given in the same way: both as reports or both as models.")
-]
-On = Annotated[
-    str,
-    typer.Option(
-        "--on",
-        metavar="TARGET",
-        help="Where to measure the models: local, browser, ssh:USER@HOST[:PORT], adb or adb:SERIAL.",
-    ),
-]
-
-
-@flatten_option_groups
 def compare_command(
     a: A,
     b: B,
     timing: TimingOptions,
     on: On = "local",
+    require_valid: RequireValid = False,
     json_output: JsonFlag = False,
 ) -> None:
     """Tell whether one network is faster than another.
@@ -84,13 +78,15 @@ def compare_command(
     The latencies come from two reports, or are measured now in turns. The command prints the difference of the
     medians with its 95 % confidence interval, and "no difference" if the interval contains zero.
     """
-    options = timing.with_more()
+    options = timing.arguments()
     with shown_progress() as progress:
         from edgenet.workflows.reports import compare
 
-        result = compare(a, b, on, options, progress)
+        result = compare(a, b, on=on, progress=progress, **options)
     warn(result.warnings)
     print_json(result) if json_output else _print(result)
+    if require_valid and not (result.a.valid and result.b.valid):
+        raise typer.Exit(NOT_VALID)
 
 
 def _print(result: Comparison) -> None:

@@ -1,40 +1,88 @@
-"""`edgenet sweep`: train, quantize and measure a grid of widths and resolutions."""
+"""`edgenet sweep` trains and times a grid of networks; `edgenet select` finds the best one for a latency budget."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
-from edgenet.commands.console import JsonFlag, console, megabytes, print_json, shown_progress
-from edgenet.commands.options import flatten_option_groups, numbers
-from edgenet.commands.train import AllTrainOptions
+from edgenet.commands.console import console, megabytes, print_json, shown_progress
+from edgenet.commands.option_groups import Alias, checked, usage_errors
+from edgenet.commands.options import (
+    CLASS_FOLDERS,
+    SETTLE,
+    TARGETS,
+    JsonFlag,
+    Recipe,
+    Threads,
+    numbers,
+    on_option,
+)
+from edgenet.commands.training_options import AllTrainOptions
+from edgenet.errors import EdgenetError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from edgenet.workflows.select import Selection
     from edgenet.workflows.sweep import Sweep
-    from edgenet.workflows.sweep_plan import SweepOptions, SweepRow
+    from edgenet.workflows.sweep_plan import SweepRow
 
-
+Data = Annotated[Path, typer.Option("--data", help=CLASS_FOLDERS)]
 Out = Annotated[
     Path,
-    typer.Option("--out", "-o", help="Folder for all results. Given again, the sweep continues from them."),
+    typer.Option("--out", "-o", help="Folder for all results. Given again, the command continues from them."),
 ]
+ArchitectureName = Literal[
+    "mobilenet_v1",
+    "mobilenet_v2",
+    "mobilenet_v3_large",
+    "mobilenet_v3_large_minimalistic",
+    "mobilenet_v3_small",
+    "mobilenet_v3_small_minimalistic",
+    "mobilenet_v4_conv_small",
+    "mobilenet_v4_conv_medium",
+    "mobilenet_full",
+    "mobilenet_shallow",
+    "alexnet",
+    "squeezenet",
+    "googlenet",
+    "vgg16",
+    "inception_v3",
+    "xception",
+]
+ARCHITECTURES = get_args(ArchitectureName)
+
+
+def _check_architectures(text: str) -> None:
+    for name in text.split(","):
+        if name.strip() not in ARCHITECTURES:
+            raise EdgenetError(
+                f"'{name}' is not an architecture", f"the architectures are {', '.join(ARCHITECTURES)}"
+            )
+
+
 Architecture = Annotated[
-    str, typer.Option("--architecture", help="Architecture of all variants, as in `edgenet models`.")
-]
-Target = Annotated[
-    str,
+    ArchitectureName,
     typer.Option(
-        "--target",
-        metavar="TARGET",
-        help="Where to measure latency: local, browser, ssh:USER@HOST[:PORT], adb or adb:SERIAL.",
+        "--architecture",
+        metavar="NAME",
+        help=f"Architecture of all variants: {', '.join(ARCHITECTURES)}.",
     ),
 ]
+Architectures = Annotated[
+    str,
+    typer.Option(
+        "--architectures",
+        metavar="NAME,NAME,...",
+        parser=checked(_check_architectures),
+        help=f"Architectures to try, each with all widths and resolutions: {', '.join(ARCHITECTURES)}.",
+    ),
+]
+On = Annotated[str, on_option(*TARGETS), Alias("--target")]
 Ray = Annotated[
     str | None,
     typer.Option(
@@ -44,37 +92,18 @@ Ray = Annotated[
         "the path of --data on every machine.",
     ),
 ]
-# ==== edgenet.cli.sweep_options
-# The options that `edgenet sweep` and `edgenet select` share, grouped in dataclasses.
-
-Data = Annotated[
-    Path,
-    typer.Option(
-        "--data",
-        help="Folder or zip of photos in class folders; these may be inside train and val (or test) folders.",
-    ),
-]
 Widths = Annotated[str, typer.Option("--widths", metavar="W,W,...", help="Width multipliers to try.")]
 Resolutions = Annotated[
     str,
     typer.Option("--resolutions", metavar="R,R,...", help="Input resolutions to try, in pixels per side."),
 ]
-Quantization = Annotated[
-    str | None,
-    typer.Option(
-        "--quantization",
-        show_default="balanced",
-        help="Quantization recipe: minmax, fast, balanced or best (the slowest).",
-    ),
-]
-Threads = Annotated[int, typer.Option("--threads", min=1, help="Number of threads of the timed inference.")]
-Calm = Annotated[
+Settle = Annotated[float, typer.Option("--settle", metavar="SECONDS", min=0, help=SETTLE), Alias("--calm")]
+BudgetMilliseconds = Annotated[
     float,
-    typer.Option(
-        "--calm",
-        min=0,
-        help="Longest wait, in seconds, for the CPU to become idle after training, before timing.",
-    ),
+    typer.Option("--budget-ms", help="Largest allowed latency (p50) of one inference, in milliseconds."),
+]
+BudgetMegabytes = Annotated[
+    float | None, typer.Option("--budget-mb", help="Largest allowed size of the int8 file, in MB.")
 ]
 
 
@@ -85,9 +114,20 @@ class GridOptions:
     widths: Widths = "1.0,0.75,0.5,0.25"
     resolutions: Resolutions = "224,192,160,128"
 
-    def axes(self) -> tuple[tuple[float, ...], tuple[int, ...]]:
-        """Return the width multipliers, and the resolutions in pixels per side."""
-        return numbers(self.widths, float, "--widths"), numbers(self.resolutions, int, "--resolutions")
+    def arguments(self, architectures: Sequence[str]) -> dict[str, Any]:
+        """Return the options as arguments of `edgenet.sweep` and `edgenet.select`.
+
+        Raises:
+            typer.BadParameter: a text is not a list of numbers, or one of the architectures lacks a variant.
+        """
+        widths = numbers(self.widths, float, "--widths")
+        resolutions = numbers(self.resolutions, int, "--resolutions")
+        from edgenet.workflows.sweep_plan import Grid
+
+        with usage_errors():
+            for architecture in architectures:
+                Grid(architecture, widths, resolutions).variants()
+        return {"widths": widths, "resolutions": resolutions}
 
 
 @dataclass(frozen=True)
@@ -95,8 +135,8 @@ class Int8Options:
     """How each trained network is quantized and timed."""
 
     threads: Threads = 1
-    quantization: Quantization = None
-    calm: Calm = 90.0
+    recipe: Recipe = None
+    settle: Settle = 90.0
 
 
 @dataclass(frozen=True)
@@ -107,34 +147,33 @@ class VariantOptions:
     training: AllTrainOptions = AllTrainOptions()  # noqa: RUF009 (frozen)
 
     def __post_init__(self) -> None:
-        if self.training.start.qat:
-            raise typer.BadParameter(
-                "each network is quantized after its training; use --qat with `edgenet train` instead"
-            )
+        self.training.check(qat=False)
 
-    def on(self, target: str, ray: str | None = None) -> SweepOptions:
-        """Return the options as `edgenet.sweep` and `edgenet.select` take them."""
+    def arguments(self, **more: Any) -> dict[str, Any]:
+        """Return the options as arguments that `edgenet.sweep` and `edgenet.select` share.
+
+        Args:
+            more: further arguments of them that describe how each variant is trained and timed.
+
+        Raises:
+            typer.BadParameter: a value is wrong.
+        """
         from edgenet.quantize.recipes import DEFAULT_RECIPE
         from edgenet.workflows.sweep_plan import SweepOptions
 
-        int8 = self.int8
-        return SweepOptions(
-            training=self.training.as_options(),
-            recipe=int8.quantization or DEFAULT_RECIPE,
-            target=target,
-            threads=int8.threads,
-            calm_s=int8.calm,
-            ray=ray,
-        )
+        values = {**asdict(self.int8), "training": self.training.as_options(), **more}
+        values["recipe"] = values["recipe"] or DEFAULT_RECIPE
+        with usage_errors():
+            SweepOptions(**values).check()
+        return values
 
 
-@flatten_option_groups
 def sweep_command(
     data: Data,
     out: Out,
     architecture: Architecture = "mobilenet_v1",
     grid: GridOptions = GridOptions(),
-    target: Target = "local",
+    on: On = "local",
     ray: Ray = None,
     options: VariantOptions = VariantOptions(),
     json_output: JsonFlag = False,
@@ -145,18 +184,20 @@ def sweep_command(
     variant, and three figures show accuracy against mult-adds, parameters and measured latency. If the sweep was
     stopped, the same command continues it.
     """
-    axes = grid.axes()
 
-    def say(line: str) -> None:
+    def log(line: str) -> None:
         typer.echo(line, err=json_output)
 
     with shown_progress() as progress:
-        from edgenet.training.interrupt import TrainingStopped
+        from edgenet.training.processes import TrainingStopped
         from edgenet.workflows.sweep import sweep
-        from edgenet.workflows.sweep_plan import Grid
 
+        variants = grid.arguments([architecture])
+        arguments = options.arguments(on=on, ray=ray)
         try:
-            result = sweep(data, out, Grid(architecture, *axes), options.on(target, ray), progress, say)
+            result = sweep(
+                data, out, architecture=architecture, **variants, **arguments, progress=progress, log=log
+            )
         except TrainingStopped as stopped:
             typer.echo(f"edgenet: {stopped.found}; run the same command again to continue", err=True)
             raise typer.Exit(130) from None
@@ -205,68 +246,49 @@ def rows_table(rows: tuple[SweepRow, ...]) -> Table:
     return table
 
 
-# ==== edgenet.cli.select
-# `edgenet select`: find the best network for a latency budget on a device.
-
-SelectOut = Annotated[
-    Path,
-    typer.Option("--out", "-o", help="Folder for all results. Given again, the command continues from them."),
-]
-Milliseconds = Annotated[
-    float,
-    typer.Option("--budget-ms", help="Largest allowed latency (p50) of one inference, in milliseconds."),
-]
-Megabytes = Annotated[
-    float | None, typer.Option("--budget-mb", help="Largest allowed size of the int8 file, in MB.")
-]
-On = Annotated[
-    str,
-    typer.Option(
-        "--on", metavar="TARGET", help="Device to measure on: local, ssh:USER@HOST[:PORT], adb or adb:SERIAL."
-    ),
-]
-Architectures = Annotated[
-    str,
-    typer.Option(
-        "--architectures",
-        metavar="A,A,...",
-        help="Architectures to try, each with all widths and resolutions.",
-    ),
-]
-
-
-@flatten_option_groups
 def select_command(
     data: Data,
-    out: SelectOut,
-    budget_ms: Milliseconds,
-    budget_mb: Megabytes = None,
+    out: Out,
+    budget_ms: BudgetMilliseconds,
+    budget_mb: BudgetMegabytes = None,
     on: On = "local",
     architectures: Architectures = "mobilenet_v1",
     grid: GridOptions = GridOptions(),
     options: VariantOptions = VariantOptions(),
     json_output: JsonFlag = False,
 ) -> None:
-    """Find the most accurate int8 network within a latency budget.
+    """Find the most accurate network for a latency budget.
 
     The latency of all candidates is measured on the device before any training. Those within the budget are trained,
     starting with the most mult-adds. Training stops when two candidates in a row are no better than the best so far,
     or when the next one would bring the total above a third of the training of all candidates. The best network is
     packed into a bundle.
     """
-    axes = grid.axes()
 
-    def say(line: str) -> None:
+    def log(line: str) -> None:
         typer.echo(line, err=json_output)
 
     with shown_progress() as progress:
-        from edgenet.training.interrupt import TrainingStopped
+        from edgenet.training.processes import TrainingStopped
         from edgenet.workflows.select import Budget, select
-        from edgenet.workflows.sweep_plan import Grid
 
-        grids = [Grid(name.strip(), *axes) for name in architectures.split(",")]
+        names = [name.strip() for name in architectures.split(",")]
+        with usage_errors():
+            Budget(budget_ms, budget_mb).check()
+        arguments = options.arguments(on=on)
+        variants = grid.arguments(names)
         try:
-            result = select(data, out, Budget(budget_ms, budget_mb), grids, options.on(on), progress, say)
+            result = select(
+                data,
+                out,
+                budget_ms=budget_ms,
+                budget_mb=budget_mb,
+                architectures=names,
+                **variants,
+                **arguments,
+                progress=progress,
+                log=log,
+            )
         except TrainingStopped as stopped:
             typer.echo(f"edgenet: {stopped.found}; run the same command again to continue", err=True)
             raise typer.Exit(130) from None

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import groupby
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from edgenet.zoo.counting import NetworkCost
-    from edgenet.zoo.paper import PaperFigures
-    from edgenet.zoo.registry import Variant
+from edgenet.zoo.costs import VariantCost, read_costs
+from edgenet.zoo.paper import FIGURES, PaperFigures, matches_rounded, paper_figures
 
 
 @dataclass(frozen=True)
@@ -40,38 +36,26 @@ class VariantRow:
 
 
 def models() -> tuple[VariantRow, ...]:
-    """Return every variant of the catalogue, counted for 1,000 classes, in the catalogue's order."""
-    import torch
+    """Return every variant of the catalogue, counted for 1,000 classes, in the catalogue's order.
 
-    from edgenet.zoo.counting import count
-    from edgenet.zoo.registry import build, catalogue
-
-    rows = []
-    for _, group in groupby(catalogue(), key=lambda variant: (variant.architecture, variant.width)):
-        variants = tuple(group)
-        # The modules of all resolutions are equal, so one is built; on the meta device it takes no memory.
-        with torch.device("meta"):
-            network = build(variants[0])
-        rows += [_row(variant, count(network, variant.resolution)) for variant in variants]
-    return tuple(rows)
+    >>> [row.variant for row in edgenet.models() if row.pretrained][0]
+    'mobilenet_v2_1.0_224'
+    """
+    return tuple(_row(cost) for cost in read_costs())
 
 
-def _row(variant: Variant, cost: NetworkCost) -> VariantRow:
-    from edgenet.zoo.paper import paper_figures
-    from edgenet.zoo.registry import ARCHITECTURES
-    from edgenet.zoo.weights import PRETRAINED
-
-    paper = paper_figures(variant.name)
+def _row(cost: VariantCost) -> VariantRow:
+    paper = paper_figures(cost.variant)
     return VariantRow(
-        variant=variant.name,
-        family=ARCHITECTURES[variant.architecture].family,
+        variant=cost.variant,
+        family=cost.family,
         mult_adds=cost.mult_adds,
         parameters=cost.parameters,
         paper_mult_adds_millions=paper.mult_adds if paper else None,
         paper_parameters_millions=paper.parameters if paper else None,
         paper_top1=paper.top1 if paper else None,
         paper_source=paper.source if paper else None,
-        pretrained=variant.name in PRETRAINED,
+        pretrained=cost.pretrained,
     )
 
 
@@ -105,14 +89,17 @@ class PaperRow:
 
 
 def compare_with_papers() -> tuple[PaperRow, ...]:
-    """Return every published row beside our own count, in the order of the papers' tables."""
-    from edgenet.zoo.counting import count_variant
-    from edgenet.zoo.paper import FIGURES
+    """Return every published row beside our own count, in the order of the papers' tables.
 
-    return tuple(_compared(row, count_variant(row.variant)) for row in FIGURES)
+    >>> row = edgenet.compare_with_papers()[0]
+    >>> row.variant, row.mult_adds_equal
+    ('mobilenet_v1_1.0_224', True)
+    """
+    costs = {cost.variant: cost for cost in read_costs()}
+    return tuple(_compared(row, costs[row.variant]) for row in FIGURES)
 
 
-def _compared(paper: PaperFigures, cost: NetworkCost) -> PaperRow:
+def _compared(paper: PaperFigures, cost: VariantCost) -> PaperRow:
     return PaperRow(
         variant=paper.variant,
         source=paper.source,
@@ -129,6 +116,4 @@ def _compared(paper: PaperFigures, cost: NetworkCost) -> PaperRow:
 
 
 def _equal(published: float | None, exact: int, step: float = 1) -> bool | None:
-    from edgenet.zoo.paper import matches_rounded
-
     return None if published is None else matches_rounded(published, exact / 1e6, step)

@@ -14,7 +14,6 @@ from command_line import SCRIPT, Edgenet, Ran
 from small_network import PHOTOS, save_small_checkpoint, save_small_onnx
 
 from edgenet.commands.app import main
-from edgenet.workflows.calibration import Calibration
 from edgenet.workflows.convert import convert
 from edgenet.workflows.package import package
 from edgenet.zoo.weights import TORCHVISION_V2, cache_folder, find_in_package
@@ -72,8 +71,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made")
     checkpoint = save_small_checkpoint(folder / "small.safetensors")
     save_small_onnx(folder / "small.onnx")
-    convert(str(checkpoint), folder / "int8.tflite", Calibration(PHOTOS, 8, "minmax"))
-    convert(str(checkpoint), folder / "float.tflite", None)
+    convert(str(checkpoint), folder / "int8.tflite", calibration=PHOTOS, photos=8, recipe="minmax")
+    convert(str(checkpoint), folder / "float.tflite", float=True)
     package(folder / "int8.tflite", folder / "int8.edgenet")
     return folder
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from command_line import Edgenet
+from command_line import Edgenet, Ran
 
 from edgenet.errors import EdgenetError
 from edgenet.files import check_output
@@ -17,44 +17,89 @@ OLD = b"an older file"
 
 
 @pytest.fixture(params=["convert", "package"])
-def write(request: pytest.FixtureRequest, edgenet: Edgenet, made: Path) -> Callable[[Path], object]:
-    """Runs a verb that writes a file to the path given."""
+def verb(request: pytest.FixtureRequest) -> str:
+    """A verb that writes a file."""
+    return request.param
 
-    def run(out: Path) -> object:
-        if request.param == "convert":
+
+@pytest.fixture
+def name(verb: str) -> str:
+    """The name of a file that the verb may write."""
+    return {"convert": "net.tflite", "package": "net.edgenet"}[verb]
+
+
+@pytest.fixture
+def write(verb: str, edgenet: Edgenet, made: Path) -> Callable[[Path], Ran]:
+    """Runs the verb, which writes a file to the path given."""
+
+    def run(out: Path) -> Ran:
+        if verb == "convert":
             return edgenet("convert", made / "small.safetensors", "--float", "-o", out)
         return edgenet("package", made / "int8.tflite", "-o", out)
 
     return run
 
 
-def test_missing_folder(write: Callable, tmp_path: Path) -> None:
-    out = tmp_path / "nowhere" / "net.x"
+def test_missing_folder(write: Callable, name: str, tmp_path: Path) -> None:
+    out = tmp_path / "nowhere" / name
     write(out).refusal(f"cannot write {out}: there is no folder {out.parent}", "make it first")
     assert not out.parent.exists()
 
 
-def test_a_folder_as_out(write: Callable, tmp_path: Path) -> None:
-    write(tmp_path).refusal(f"{tmp_path} is a folder", "give the name of a file")
+def test_a_folder_as_out(write: Callable, name: str, tmp_path: Path) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    write(folder).refusal(f"{folder} is a folder", "give the name of a file")
 
 
-def test_a_file_as_folder(write: Callable, tmp_path: Path) -> None:
+@pytest.mark.parametrize("wrong", ["net.txt", "net", "tflite", "net.tflite.gz"])
+def test_a_wrong_ending_is_refused(write: Callable, name: str, tmp_path: Path, wrong: str) -> None:
+    ran = write(tmp_path / wrong)
+    assert ran.status == 2
+    assert f"does not end in {Path(name).suffix}; give the file such a name" in " ".join(ran.err.split())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_ending_in_capitals_is_taken(write: Callable, name: str, tmp_path: Path) -> None:
+    assert write(tmp_path / name.upper()).status == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("report", "none.json", "--out", "page.pdf"),
+        ("inspect", "none.tflite", "--against", "a", "--data", "b", "--plot", "plot.svg"),
+        ("camera", "none.edgenet", "--record", "film.avi"),
+        ("camera", "none.edgenet", "--on", "browser", "--out", "report.txt"),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_ending_is_told_before_anything_is_read(edgenet: Edgenet, arguments: tuple[str, ...]) -> None:
+    ran = edgenet(*arguments)
+    assert ran.status == 2
+    assert f"'{arguments[-1]}' does not end in ." in " ".join(ran.err.split())
+
+
+def test_a_file_as_folder(write: Callable, name: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(OLD)
-    write(tmp_path / "file" / "net.x").refusal("cannot write", "there is no folder")
+    write(tmp_path / "file" / name).refusal("cannot write", "there is no folder")
     assert (tmp_path / "file").read_bytes() == OLD
 
 
-def test_a_name_too_long(write: Callable, tmp_path: Path) -> None:
-    write(tmp_path / ("n" * 300)).refusal("cannot write", "File name too long")
+def test_a_name_too_long(write: Callable, name: str, tmp_path: Path) -> None:
+    write(tmp_path / ("n" * 300 + name)).refusal("cannot write", "File name too long")
 
 
-def test_a_device_as_out(write: Callable) -> None:
-    write(Path("/dev/full")).refusal("/dev/full is a device or a pipe")
+def test_a_device_as_out(write: Callable, name: str, tmp_path: Path) -> None:
+    (tmp_path / name).symlink_to("/dev/full")
+    write(tmp_path / name).refusal(f"{name} is a device or a pipe")
     assert Path("/dev/full").exists()
 
 
-def test_an_older_file_is_replaced_and_keeps_its_permissions(write: Callable, tmp_path: Path) -> None:
-    out = tmp_path / "net.x"
+def test_an_older_file_is_replaced_and_keeps_its_permissions(
+    write: Callable, name: str, tmp_path: Path
+) -> None:
+    out = tmp_path / name
     out.write_bytes(OLD)
     out.chmod(0o640)
     assert write(out).status == 0
@@ -67,9 +112,11 @@ def test_the_source_is_never_overwritten(edgenet: Edgenet, made: Path, tmp_path:
     source, other = tmp_path / "net.tflite", tmp_path / "link.tflite"
     source.write_bytes((made / "float.tflite").read_bytes())
     other.symlink_to(source)
+    bundle = tmp_path / "link.edgenet"
+    bundle.symlink_to(source)
     for out in (source, other):
         edgenet("convert", source, "--float", "-o", out).refusal("is also the input", "another name")
-        edgenet("package", source, "-o", out).refusal("is also the input", "another name")
+    edgenet("package", source, "-o", bundle).refusal("is also the input", "another name")
     assert source.read_bytes() == (made / "float.tflite").read_bytes()
 
 
@@ -110,18 +157,18 @@ def mount(tmp_path: Path) -> Iterator[Mount]:
         subprocess.run(["umount", str(place)], check=True)
 
 
-def test_full_disk(write: Callable, mount: Mount) -> None:
+def test_full_disk(write: Callable, name: str, mount: Mount) -> None:
     """64 KiB, of which the older file takes some: the new one, of about a megabyte, does not fit."""
-    out = mount("size=64k") / "net.x"
+    out = mount("size=64k") / name
     out.write_bytes(OLD)
     write(out).refusal(f"cannot write {out}: No space left on device", "free some space")
     assert out.read_bytes() == OLD
     assert list(out.parent.iterdir()) == [out]
 
 
-def test_read_only_mount(write: Callable, mount: Mount) -> None:
+def test_read_only_mount(write: Callable, name: str, mount: Mount) -> None:
     place = mount("size=64k")
-    out = place / "net.x"
+    out = place / name
     out.write_bytes(OLD)
     subprocess.run(["mount", "-o", "remount,ro", str(place)], check=True)
     write(out).refusal("cannot write", "read-only")

@@ -154,22 +154,46 @@ def test_wrong_checksum_of_pretrained_weights(
 @pytest.mark.parametrize(
     ("suffix", "options", "parts"),
     [
-        (".safetensors", ("--normalize", "imagenet"), ("has its own normalization",)),
+        (".safetensors", ("--normalization", "imagenet"), ("has its own normalization",)),
         (".safetensors", ("--input-shape", "1,3,64,64"), ("has its own normalization and shape",)),
         (".safetensors", ("--resolution", "8"), ("the resolution of mobilenet_v1 is 8", "from 32 to 4096")),
-        (".onnx", (), ("does not say what its pixels went through", "--normalize imagenet")),
-        (".onnx", ("--normalize", "imagenet", "--resolution", "96"), ("an .onnx has its own resolution",)),
-        (".onnx", ("--normalize", "nonsense"), ("--normalize nonsense", "imagenet")),
-        (".onnx", ("--normalize", "1,2,3/4,5"), ("--normalize 1,2,3/4,5", "R,G,B/R,G,B")),
-        (".onnx", ("--normalize", "0,0,0/0,1,1"), ("std (0.0, 1.0, 1.0)", "above 0")),
-        (".onnx", ("--normalize", "nan,0,0/1,1,1"), ("mean (nan, 0.0, 0.0)", "finite")),
-        (".onnx", ("--normalize", "imagenet", "--input-shape", "1,3,64"), ("has the shape [1, 3, 64]",)),
+        (".onnx", (), ("does not say what its pixels went through", "--normalization imagenet")),
+        (
+            ".onnx",
+            ("--normalization", "imagenet", "--resolution", "96"),
+            ("an .onnx has its own resolution",),
+        ),
     ],
 )
 def test_options_that_do_not_fit_the_source(
     refused: Refused, made: Path, suffix: str, options: tuple[str, ...], parts: tuple[str, ...]
 ) -> None:
     refused(made / f"small{suffix}", *parts, options=options)
+
+
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        (("--normalization", "nonsense"), ("nonsense is not a normalization", "imagenet")),
+        (("--normalization", "1,2,3/4,5"), ("1,2,3/4,5 is not a normalization", "R,G,B/R,G,B")),
+        (("--normalization", "0,0,0/0,1,1"), ("std (0.0, 1.0, 1.0)", "above 0")),
+        (("--normalization", "nan,0,0/1,1,1"), ("mean (nan, 0.0, 0.0)", "finite")),
+        (("--input-shape", "1,3,64"), ("--input-shape is '1,3,64'", "1,3,224,224")),
+        (("--input-shape", "1,3,0,64"), ("--input-shape is '1,3,0,64'", "1,3,224,224")),
+        (("--recipe", "slow"), ("'slow' is not one of", "minmax", "fast", "balanced", "best")),
+        (("--backend", "tvm"), ("'tvm' is not one of", "edgenet", "onnx-tf")),
+        (("--resolution", "0"), ("0 is not in the range x>=1",)),
+        (("--photos", "0"), ("0 is not in the range x>=1",)),
+    ],
+)
+def test_a_wrong_value_is_wrong_usage(
+    edgenet: Edgenet, tmp_path: Path, options: tuple[str, ...], parts: tuple[str, ...]
+) -> None:
+    """The status is 2, and nothing is read: neither the network nor the photos exist."""
+    given = ("convert", tmp_path / "none.onnx", "-o", tmp_path / "x.tflite", "--calibration", tmp_path / "no")
+    ran = edgenet(*given, *options)
+    assert ran.status == 2
+    assert all(part in " ".join(ran.err.split()) for part in parts), ran.err
 
 
 def save_onnx(path: Path, nodes: list[onnx.NodeProto], inputs: dict[str, list[int | str]]) -> Path:
@@ -180,7 +204,7 @@ def save_onnx(path: Path, nodes: list[onnx.NodeProto], inputs: dict[str, list[in
     return path
 
 
-IMAGENET = ("--normalize", "imagenet")
+IMAGENET = ("--normalization", "imagenet")
 
 
 def test_onnx_with_an_unsupported_operator(refused: Refused, tmp_path: Path) -> None:

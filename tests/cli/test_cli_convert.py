@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 from command_line import Edgenet
+from edgenet_device.classifier import Classifier
 from edgenet_device.model_file import open_model
-from edgenet_device.runtime import Classifier, load_runtime
 from small_network import LABELS, PHOTOS, RESOLUTION, save_small_onnx
 
 from edgenet.manifest import Facts
-from edgenet.tflite.model_file import read_facts
+from edgenet.tflite.complete_file import read_facts
 
 FIELDS = {
     "out",
@@ -40,10 +40,8 @@ FIELDS = {
 
 
 def scores(path: Path, image: np.ndarray) -> np.ndarray:
-    classifier = Classifier(open_model(path), load_runtime())
-    np.copyto(classifier.input_view(), image)
-    classifier.invoke()
-    return classifier.scores()
+    classifier = Classifier(path, threads=1)
+    return classifier.score_prepared(image)
 
 
 def facts(path: Path) -> Facts:
@@ -101,7 +99,7 @@ def test_onnx_gives_the_scores_of_the_checkpoint(
 ) -> None:
     out, labels = tmp_path / "net.tflite", tmp_path / "names.txt"
     labels.write_text("a\nb\nc\nd\ne\n")
-    arguments = ("convert", made / "small.onnx", "-o", out, "--float", "--normalize", "centred")
+    arguments = ("convert", made / "small.onnx", "-o", out, "--float", "--normalization", "centred")
     result = edgenet(*arguments, "--json").json()
     assert (result["name"], result["labelled"]) == ("small", False)
     assert np.allclose(scores(out, image), scores(made / "float.tflite", image), atol=1e-5)
@@ -116,7 +114,7 @@ def test_normalize_by_numbers_is_normalize_by_name(
     named, numbered, other = (tmp_path / f"{name}.tflite" for name in ("named", "numbered", "other"))
     for out, normalize in ((named, "centred"), (numbered, "127,127,127/127.5,127.5,127.5"), (other, "0..1")):
         assert (
-            edgenet("convert", made / "small.onnx", "-o", out, "--float", "--normalize", normalize).status
+            edgenet("convert", made / "small.onnx", "-o", out, "--float", "--normalization", normalize).status
             == 0
         )
     assert np.array_equal(scores(named, image), scores(numbered, image))
@@ -128,7 +126,7 @@ def test_onnx_with_a_dynamic_batch_takes_an_input_shape(
 ) -> None:
     source = save_small_onnx(tmp_path / "dynamic.onnx", dynamic_batch=True)
     out = tmp_path / "net.tflite"
-    arguments = ("convert", source, "-o", out, "--float", "--normalize", "centred")
+    arguments = ("convert", source, "-o", out, "--float", "--normalization", "centred")
     edgenet(*arguments).refusal("'image'", "batch", "--input-shape")
     assert not out.exists()
     assert edgenet(*arguments, "--input-shape", f"1,3,{RESOLUTION},{RESOLUTION}").status == 0
@@ -153,7 +151,7 @@ def test_resolution(edgenet: Edgenet, made: Path, tmp_path: Path) -> None:
     out = tmp_path / "net.tflite"
     arguments = ("convert", made / "small.safetensors", "-o", out, "--float", "--json")
     assert edgenet(*arguments, "--resolution", 96).json()["name"] == "mobilenet_v1_0.25_96"
-    assert Classifier(open_model(out), load_runtime()).size == 96
+    assert Classifier(out, threads=1).size == 96
     assert facts(out).resolution == 96
 
 

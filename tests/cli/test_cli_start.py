@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,21 @@ finally:
     others = {name.partition(".")[0] for name in modules} - sys.stdlib_module_names
     assert others <= {"edgenet", "edgenet_device", "typer", "click", "annotated_doc", "shellingham"}
     assert len(modules) <= 150, "typer brings 27 modules; numpy would bring 95, and rich's console 52"
+
+
+def test_version_imports_little() -> None:
+    code = f"""
+import sys
+from edgenet.commands.app import main
+sys.argv = ["edgenet", "--version"]
+try:
+    main()
+finally:
+    print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == f"edgenet {version('edgenet')}\n"
+    assert done.stderr.strip() == "[]"
 
 
 def test_verbs_are_functions_of_the_package_whatever_was_imported() -> None:
@@ -121,7 +137,7 @@ def test_one_line_says_what_each_verb_is_for(edgenet: Edgenet) -> None:
         ("inspect", "x.tflite", "--against", "x.npz"),
         ("inspect", "x.tflite", "--data", "photos"),
         ("inspect", "x.tflite", "--photos", "3"),
-        ("inspect", "x.tflite", "--normalize", "imagenet"),
+        ("inspect", "x.tflite", "--normalization", "imagenet"),
         ("inspect", "x.tflite", "--plot", "x.png"),
         ("package", "x.tflite", "--float-source", "x.npz"),
         ("demo", "--frames", "3"),

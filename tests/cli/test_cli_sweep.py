@@ -10,6 +10,7 @@ from sweep_points import GRID
 
 from edgenet.workflows import sweep as room
 from edgenet.workflows.sweep_plan import with_front
+from edgenet.workflows.train import TrainingOptions
 
 
 @pytest.fixture
@@ -17,9 +18,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list:
     """What the verb was called with; it does no work."""
     calls: list = []
 
-    def sweep(*arguments):
-        calls.append(arguments)
-        arguments[-1]("[1/4] a line")
+    def sweep(data, out, *, log, **arguments):
+        calls.append({"data": data, "out": out, **arguments})
+        log("[1/4] a line")
         return room.Sweep(with_front(GRID[:4]), ("grid/sweep.csv",))
 
     monkeypatch.setattr(room, "sweep", sweep)
@@ -29,18 +30,25 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list:
 def test_every_option_reaches_the_verb(edgenet: Edgenet, asked: list) -> None:
     ran = edgenet(
         "sweep", "--data", "photos", "-o", "grid", "--architecture", "mobilenet_v2", "--widths", "0.5,0.35",
-        "--resolutions", "96,64", "--threads", 2, "--quantization", "fast", "--epochs", 3, "--no-flip",
-        "--hold-out", 0.2, "--calm", 5, "--ray", "head:6379",
+        "--resolutions", "96,64", "--threads", 2, "--recipe", "fast", "--epochs", 3, "--no-flip",
+        "--hold-out", 0.2, "--settle", 5, "--ray", "head:6379",
     )  # fmt: skip
     assert ran.status == 0, ran.err
-    data, out, grid, options, *_ = asked[0]
-    assert (data, out) == (Path("photos"), Path("grid"))
-    assert (grid.architecture, grid.widths, grid.resolutions) == ("mobilenet_v2", (0.5, 0.35), (96, 64))
-    assert (options.recipe, options.threads, options.target) == ("fast", 2, "local")
-    assert options.training.recipe.epochs == 3
-    assert not options.training.recipe.augmentation.flip
-    assert options.training.hold_out == 0.2
-    assert (options.calm_s, options.ray) == (5, "head:6379")
+    (arguments,) = asked
+    assert arguments.pop("progress")
+    assert arguments == {
+        "data": Path("photos"),
+        "out": Path("grid"),
+        "architecture": "mobilenet_v2",
+        "widths": (0.5, 0.35),
+        "resolutions": (96, 64),
+        "recipe": "fast",
+        "threads": 2,
+        "on": "local",
+        "settle": 5,
+        "ray": "head:6379",
+        "training": TrainingOptions(epochs=3, no_flip=True, hold_out=0.2),
+    }
 
 
 def test_the_table_marks_the_front(edgenet: Edgenet, asked: list) -> None:
@@ -70,6 +78,7 @@ def test_json_is_alone_on_standard_output(edgenet: Edgenet, asked: list) -> None
         ("--data", "p"),
         ("--data", "p", "--out", "g", "--widths", "wide"),
         ("--data", "p", "--out", "g", "--qat", "--pretrained", "imagenet"),
+        ("--data", "p", "--out", "g", "--temperature", "3"),
     ],
     ids=" ".join,
 )
@@ -79,11 +88,33 @@ def test_wrong_usage(edgenet: Edgenet, arguments: tuple[str, ...]) -> None:
     assert "Usage: edgenet sweep" in ran.err
 
 
+@pytest.mark.parametrize(
+    ("verb", "options", "found"),
+    [
+        ("sweep", ("--resolutions", "8"), "the resolution of mobilenet_v1 is 8"),
+        ("sweep", ("--widths", "0"), "the width multiplier of mobilenet_v1 is 0.0"),
+        ("sweep", ("--on", "moon"), "is not a target"),
+        ("sweep", ("--recipe", "slow"), "'slow' is not one of"),
+        ("sweep", ("--architecture", "mobilenet_v9"), "'mobilenet_v9' is not one of"),
+        ("sweep", ("--learning-rate", "0"), "the learning rate is 0"),
+        ("sweep", ("--device", "tpu"), "'tpu' is not a device to train on"),
+        ("select", ("--budget-ms", "0"), "the budget is 0.0 ms"),
+        ("select", ("--budget-ms", "1", "--architectures", "vgg16,mobilenet"), "'mobilenet' is not an arch"),
+        ("select", ("--budget-ms", "1", "--resolutions", "8"), "the resolution of mobilenet_v1 is 8"),
+    ],
+)
+def test_a_wrong_value_is_told_before_anything_is_read(
+    edgenet: Edgenet, tmp_path: Path, verb: str, options: tuple[str, ...], found: str
+) -> None:
+    ran = edgenet(verb, "--data", tmp_path / "none", "--out", tmp_path / "out", *options)
+    assert ran.status == 2
+    assert found in " ".join(ran.err.split())
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_is_refused_is_one_line(edgenet: Edgenet, tmp_path: Path) -> None:
     start = ("sweep", "--data", tmp_path / "none", "--out", tmp_path / "grid")
     edgenet(*start).refusal("does not exist")
-    edgenet(*start, "--resolutions", "8").refusal("the resolution of mobilenet_v1 is 8")
-    edgenet(*start, "--target", "moon").refusal("is not a target")
     (tmp_path / "file").write_text("")
     edgenet("sweep", "--data", tmp_path, "--out", tmp_path / "file" / "grid").refusal(
         "cannot make the folder"

@@ -71,9 +71,9 @@ def test_the_int8_network_of_a_checkpoint(edgenet: Edgenet, photos: Path, tmp_pa
         assert part in ran.out
     shown = edgenet("evaluate", second / f"{TINY}.int8.tflite", "--data", photos, "--json").json()
     assert [row["precision"] for row in shown["models"]] == ["int8"]
-    edgenet("train", *qat, "--data", photos, "--out", tmp_path / "x", *QUICK, "--progressive").refusal(
-        "--progressive does not go with --qat"
-    )
+    ran = edgenet("train", *qat, "--data", photos, "--out", tmp_path / "x", *QUICK, "--progressive")
+    assert ran.status == 2
+    assert "--progressive does not go with --qat" in " ".join(ran.err.split())
 
 
 def test_json_is_alone_on_standard_output(edgenet: Edgenet, photos: Path, tmp_path: Path) -> None:
@@ -137,15 +137,47 @@ def test_wrong_usage(edgenet: Edgenet, arguments: tuple[str, ...]) -> None:
     assert "Usage: edgenet train" in ran.err
 
 
+@pytest.mark.parametrize(
+    ("variant", "options", "found"),
+    [
+        ("mobilenet_v9_1.0_224", (), "not the name of a variant"),
+        (TINY, ("--learning-rate", "0"), "the learning rate is 0"),
+        (TINY, ("--precision", "float16"), "'float16' is not one of"),
+        (TINY, ("--qat",), "give its checkpoint with --pretrained"),
+        (TINY, ("--qat", "--pretrained", "a", "--recipe", "slow"), "'slow' is not one of"),
+        (
+            TINY,
+            ("--qat", "--pretrained", "a", "--weight-decay", "0.1"),
+            "--weight-decay does not go with --qat",
+        ),
+        (
+            TINY,
+            ("--qat", "--pretrained", "a", "--freeze-epochs", "1"),
+            "--freeze-epochs does not go with --qat",
+        ),
+        (
+            TINY,
+            ("--qat", "--pretrained", "a", "--precision", "bfloat16"),
+            "--precision does not go with --qat",
+        ),
+    ],
+)
+def test_a_wrong_value_is_told_before_anything_is_read(
+    edgenet: Edgenet, tmp_path: Path, variant: str, options: tuple[str, ...], found: str
+) -> None:
+    ran = edgenet("train", variant, "--data", tmp_path / "none", "--out", tmp_path / "run", *options)
+    assert ran.status == 2
+    assert found in " ".join(ran.err.split())
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_is_refused_is_one_line(edgenet: Edgenet, photos: Path, tmp_path: Path) -> None:
     out = ("--out", tmp_path / "run")
-    edgenet("train", "mobilenet_v9_1.0_224", "--data", photos, *out).refusal("not the name of a variant")
     edgenet("train", TINY, "--data", tmp_path / "none", *out).refusal("does not exist")
     edgenet("train", TINY, "--data", photos, *out, "--pretrained", "imagenet").refusal("no ImageNet weights")
     edgenet("train", TINY, "--data", photos, *out, "--teacher", "no.safetensors").refusal(
         "no file no.safetensors"
     )
-    edgenet("train", TINY, "--data", photos, *out, "--learning-rate", "0").refusal("the learning rate is 0")
     edgenet("train", "--resume", tmp_path).refusal("holds no training to resume")
     (tmp_path / "file").write_text("")
     edgenet("train", TINY, "--data", photos, "--out", tmp_path / "file" / "run").refusal(

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from typer.testing import CliRunner
 
-from edgenet.commands.options import flatten_option_groups
+from edgenet.commands.option_groups import typer_command
 
 Size = Annotated[int, typer.Option("--size", help="How large.")]
 
@@ -35,13 +35,13 @@ class Printer:
     draft: bool = False
 
 
-@flatten_option_groups
+@typer_command
 def draw(printer: Printer, copies: int = 1) -> None:
     """Draw something."""
     typer.echo(f"{printer} {copies}")
 
 
-@flatten_option_groups
+@typer_command
 def command(name: str, paper: Paper, copies: int = 1) -> None:
     """Print something."""
     typer.echo(f"{name} {paper} {copies}")

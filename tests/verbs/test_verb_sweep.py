@@ -9,12 +9,14 @@ import sys
 import time
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from edgenet_device.model_file import open_model
 from latency_reports import latency
+from recipe_options import options_from
 from sweep_points import GRID, row
 
 import edgenet
@@ -40,12 +42,18 @@ from edgenet.workflows.sweep_plan import (
     with_front,
 )
 from edgenet.workflows.sweep_training import read_photo_split
-from edgenet.workflows.train import TrainingOptions
 from edgenet.zoo.counting import count_variant
 from edgenet.zoo.registry import Variant
 
 TWO_BY_TWO = Grid("mobilenet_v1", (0.25, 0.1), (64, 32))
-QUICK = SweepOptions(TrainingOptions(Recipe(epochs=1, batch=8)), "minmax", calm_s=0)
+QUICK = SweepOptions(options_from(Recipe(epochs=1, batch=8)), "minmax", settle=0)
+
+
+def arguments(grid: Grid, options: SweepOptions) -> dict[str, Any]:
+    """The grid and the options as arguments of `edgenet.sweep`."""
+    return {**vars(grid), **vars(options)}
+
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -68,7 +76,7 @@ def table(out: Path) -> list[dict[str, str]]:
 
 @pytest.mark.slow
 def test_two_by_two(photos: Path, tmp_path: Path) -> None:
-    result = edgenet.sweep(photos, tmp_path / "grid", TWO_BY_TWO, QUICK)
+    result = edgenet.sweep(photos, tmp_path / "grid", **arguments(TWO_BY_TWO, QUICK))
     names = [f"mobilenet_v1_{width}_{resolution}" for width in (0.1, 0.25) for resolution in (32, 64)]
     assert [row["variant"] for row in table(tmp_path / "grid")] == names
     assert [row.variant for row in result.rows] == names
@@ -84,7 +92,7 @@ def test_two_by_two(photos: Path, tmp_path: Path) -> None:
     for name in result.files:
         assert Path(name).stat().st_size > 100
     again = time.perf_counter()
-    assert edgenet.sweep(photos, tmp_path / "grid", TWO_BY_TWO, QUICK) == result
+    assert edgenet.sweep(photos, tmp_path / "grid", **arguments(TWO_BY_TWO, QUICK)) == result
     assert time.perf_counter() - again < 20  # nothing is trained twice
 
 
@@ -92,8 +100,8 @@ def test_two_by_two(photos: Path, tmp_path: Path) -> None:
 def test_it_goes_on_after_a_kill(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "grid"
     command = [sys.executable, "-m", "edgenet", "sweep", "--data", str(photos), "--out", str(out)]
-    command += ["--widths", "0.1,0.25", "--resolutions", "32", "--quantization", "minmax"]
-    command += ["--epochs", "4", "--batch", "8", "--calm", "0"]
+    command += ["--widths", "0.1,0.25", "--resolutions", "32", "--recipe", "minmax"]
+    command += ["--epochs", "4", "--batch", "8", "--settle", "0"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None
         second = False
@@ -143,16 +151,16 @@ def test_a_finished_variant_is_taken_as_it_is(
     (tmp_path / known.variant).mkdir()
     keep(tmp_path / known.variant / ROW_FILE, known)
     grid = Grid("mobilenet_v1", (0.25, 0.5), (32,))
-    result = edgenet.sweep(photos, tmp_path, grid, QUICK)
+    result = edgenet.sweep(photos, tmp_path, **arguments(grid, QUICK))
     assert (begun, timed) == ([other], [("local", [other], 0)])
     assert [found.int8_top1 for found in result.rows] == [55, 60]
     assert [line["int8_top1"] for line in table(tmp_path)] == ["55", "60"]
     # What is made and not timed is only timed.
     (tmp_path / other / ROW_FILE).unlink()
-    edgenet.sweep(photos, tmp_path, grid, QUICK)
+    edgenet.sweep(photos, tmp_path, **arguments(grid, QUICK))
     assert (begun, timed[1:]) == ([other], [("local", [other], 0)])
     # On another device everything is timed again, in turns, and nothing is made again.
-    result = edgenet.sweep(photos, tmp_path, grid, replace(QUICK, target="ssh:pi@pi", calm_s=30))
+    result = edgenet.sweep(photos, tmp_path, **arguments(grid, replace(QUICK, on="ssh:pi@pi", settle=30)))
     assert (begun, timed[2:]) == ([other], [("ssh:pi@pi", [known.variant, other], 30)])
     assert [(found.target, found.device) for found in result.rows] == [("ssh:pi@pi", "Some Board, rev 1")] * 2
     reports = read_reports([tmp_path])
@@ -195,7 +203,7 @@ def test_the_paper_s_grid_the_cheapest_first() -> None:
 def test_changed_options_are_told(tmp_path: Path) -> None:
     keep_settings(tmp_path, settings(QUICK, "a"))
     keep_settings(tmp_path, settings(replace(QUICK, training=replace(QUICK.training, memory=10**9)), "a"))
-    other = replace(QUICK, recipe="fast", training=TrainingOptions(Recipe(epochs=2, batch=8)))
+    other = replace(QUICK, recipe="fast", training=options_from(Recipe(epochs=2, batch=8)))
     with pytest.raises(
         EdgenetError,
         match=r"began with other options: epochs was 1, now 2; other photos; quantization was minmax, now fast; give",
@@ -212,8 +220,8 @@ def test_changed_options_are_told(tmp_path: Path) -> None:
         (Grid("mobilenet_v9"), QUICK, "is unknown"),
         (Grid(widths=()), QUICK, "the grid is empty"),
         (TWO_BY_TWO, replace(QUICK, recipe="magic"), "there is no recipe 'magic'"),
-        (TWO_BY_TWO, replace(QUICK, target="moon"), "'moon' is not a target"),
-        (TWO_BY_TWO, replace(QUICK, target="ssh:nobody@127.0.0.1:1"), r"ssh:nobody@127\.0\.0\.1:1"),
+        (TWO_BY_TWO, replace(QUICK, on="moon"), "'moon' is not a target"),
+        (TWO_BY_TWO, replace(QUICK, on="ssh:nobody@127.0.0.1:1"), r"ssh:nobody@127\.0\.0\.1:1"),
         (TWO_BY_TWO, replace(QUICK, threads=0), "the number of threads is 0"),
     ],
 )
@@ -221,10 +229,10 @@ def test_refused_before_anything_is_made(
     photos: Path, tmp_path: Path, grid: Grid, options: SweepOptions, reason: str
 ) -> None:
     with pytest.raises(EdgenetError, match=reason):
-        edgenet.sweep(photos, tmp_path / "grid", grid, options)
+        edgenet.sweep(photos, tmp_path / "grid", **arguments(grid, options))
     assert not (tmp_path / "grid").exists()
 
 
 def test_no_photos(tmp_path: Path) -> None:
     with pytest.raises(EdgenetError, match="does not exist"):
-        edgenet.sweep(tmp_path / "none", tmp_path / "grid", TWO_BY_TWO, QUICK)
+        edgenet.sweep(tmp_path / "none", tmp_path / "grid", **arguments(TWO_BY_TWO, QUICK))
