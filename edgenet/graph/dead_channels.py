@@ -3,7 +3,6 @@
 Real networks have such channels: TF-slim's MobileNetV1 1.0/224 has 8 in its first layer, because training has
 driven their weights to zero. They cost time and bytes, and their huge or tiny folded weights make
 quantization less accurate (arXiv 1806.08342, 3.1.3).
-
 """
 
 from __future__ import annotations

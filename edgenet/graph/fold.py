@@ -3,7 +3,6 @@
 Batch norm, the normalization of pixels and separate biases are all x * scale + offset (an `Affine`). Such a
 step disappears into the weights and biases of the operator before it, or of all operators after it. Zero
 padding moves into the convolutions that read it, and a ReLU into the operator that it follows.
-
 """
 
 from __future__ import annotations

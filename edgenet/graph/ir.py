@@ -3,7 +3,6 @@
 The nodes stand in topological order, with one input picture and one output vector. All operators work on NHWC
 tensors. Weights keep TFLite's layouts, so that writing a file copies them and never permutes. Arrays are never
 changed in place: a pass that changes a weight makes a new operator with `dataclasses.replace`.
-
 """
 
 from __future__ import annotations

@@ -4,7 +4,6 @@
 - An `Affine` that could not be folded becomes a depthwise 1x1 convolution (`lower_affine`).
 - A .tflite convolution knows two paddings, SAME (TensorFlow's rule) and VALID (none). Any other padding becomes
   a PAD operator before the convolution (`lower_padding`).
-
 """
 
 from __future__ import annotations
@@ -14,12 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from edgenet.errors import EdgenetError
-from edgenet.graph.fold import (
-    can_fold_affine,
-    fold_affine,
-    fold_border,
-    fuse_activations,
-)
+from edgenet.graph.fold import can_fold_affine, fold_affine, fold_border, fuse_activations
 from edgenet.graph.ir import (
     WINDOWED,
     Activation,

@@ -2,7 +2,6 @@
 
 `RULES` at the end of the file lists them all. The rules for layers with weights and windows are in
 `onnx_layers`; the rules here are for elementwise operators and for those that only rearrange values.
-
 """
 
 from __future__ import annotations

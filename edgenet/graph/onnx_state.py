@@ -3,7 +3,6 @@
 ONNX works on NCHW, the graph on NHWC. Instead of writing transposes and removing them later, every ONNX value
 remembers the graph axis of each of its axes. An ONNX Transpose then costs nothing, and the graph gets one
 only if an operator really needs the numbers in another order.
-
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Builds a graph node by node, and infers the shape of every tensor from the operator that makes it.
 
 TensorFlow's SAME padding is computed here too, because the shape of a padded output depends on it.
-
 """
 
 from __future__ import annotations

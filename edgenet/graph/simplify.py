@@ -2,7 +2,6 @@
 
 Networks written for NCHW and converted to NHWC have transposes at the input and before the classifier. They
 cancel out, or come before a matrix whose columns can be reordered instead.
-
 """
 
 from __future__ import annotations

@@ -4,7 +4,6 @@ Two sets of activations are carried along for all calibration photos: those of t
 integers that the device will really compute (bit for bit, see `integer`). Each weighted layer first makes up
 for earlier errors as far as it can (`compensation`). Its weights are then rounded for the integers that the
 layer will read, and its bias is set so that the mean after the activation is the float network's.
-
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from edgenet.graph.ir import (
     per_channel,
 )
 from edgenet.progress import Progress, silent
-from edgenet.quantize.integer import apply_integer
+from edgenet.quantize.integer import apply_integer, pixels_to_int8
 from edgenet.quantize.quantized_graph import Encoding, QuantizedGraph, QuantizedWeights
 from edgenet.quantize.rounding import (
     LARGEST_BLOCK,
@@ -78,9 +77,8 @@ def quantize_layers(
         progress: called after each node.
     """
     quantized = QuantizedGraph(graph, encodings, {})
-    pixels = torch.from_numpy((images.astype(np.int16) - 128).astype(np.int8))
     decoded = decode_pixels(graph, images).to(_waiting_dtype(encodings[graph.input]))
-    carried = _Carried({graph.input: decoded}, {graph.input: pixels})
+    carried = _Carried({graph.input: decoded}, {graph.input: pixels_to_int8(images)})
     last_use = last_uses(graph)
     for number, node in enumerate(graph.nodes):
         step = partial(_apply_float, _waiting_dtype(encodings[node.output]))

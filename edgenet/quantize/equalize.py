@@ -13,7 +13,6 @@ more steps and leaves the network's function unchanged. Three things go beyond t
   not affected, because they have a weight scale for each channel.
 
 Tensors that an addition, a mean, a pooling or a padding ties together share their factors.
-
 """
 
 from __future__ import annotations

@@ -8,12 +8,10 @@ and is requantized by the same float32 multiplication and rounding. Every other 
 Rounding has no useful gradient, so the gradient is passed straight through where the value was not clipped
 (arXiv 1308.3432, 1712.05877). The trainable parameters are every weight, as a real number of int8 steps, and
 every bias, as a real number of steps of its layer's output. The encodings and the weights' scales stay fixed.
-
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -22,12 +20,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edgenet.graph.executor import apply, free_after, last_uses, pad
+from edgenet.graph.executor import Observer, apply, free_after, last_uses, pad
 from edgenet.graph.ir import WEIGHTED, Concat, FullyConnected, Node, Pad, Reshape, Transpose, Weighted
 from edgenet.quantize.integer import apply_integer, bounds, multiplier, products
 from edgenet.quantize.quantized_graph import BIAS_LIMIT, HIGH, LOW, WEIGHT_LIMIT, Encoding, QuantizedGraph
-
-Observer = Callable[[str, Tensor], None]
 
 
 class FakeQuantized(nn.Module):

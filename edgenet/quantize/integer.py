@@ -6,13 +6,12 @@ one float32 multiplication and rounded half to even ("fp32 requantization", qs8-
 The float executor computes the nodes that were kept in float. Their sums differ from LiteRT's in the last
 bits of float32, and such a difference can flip a later rounding. So the results are exact up to the first
 float node, and close from there on.
-
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from edgenet.graph.executor import apply, convolve, free_after, last_uses, pad, reshape, tensor_of
+from edgenet.graph.executor import Observer, apply, convolve, free_after, last_uses, pad, reshape, tensor_of
 from edgenet.graph.ir import (
     Activation,
     Binary,
@@ -48,8 +47,6 @@ from edgenet.quantize.quantized_graph import (
     QuantizedWeights,
     quantize_array,
 )
-
-Observer = Callable[[str, Tensor], None]
 
 
 def run_integer(
@@ -104,9 +101,12 @@ def _run_one(quantized: QuantizedGraph, image: NDArray[np.uint8], observe: Obser
 
 def input_store(quantized: QuantizedGraph, images: NDArray[np.uint8]) -> TensorStore:
     """Return the store at the start of a run: only the graph's input, from photos [n, H, W, 3]."""
-    # The DEQUANTIZE and QUANTIZE at the front of the file have the effect of this zero-point shift.
-    pixels = torch.from_numpy((images.astype(np.int16) - 128).astype(np.int8))
-    return TensorStore(quantized.encodings, {quantized.graph.input: pixels}, {})
+    return TensorStore(quantized.encodings, {quantized.graph.input: pixels_to_int8(images)}, {})
+
+
+def pixels_to_int8(images: NDArray[np.uint8]) -> Tensor:
+    """Shift uint8 pixels to int8, as the DEQUANTIZE and QUANTIZE at the front of the file do."""
+    return torch.from_numpy((images.astype(np.int16) - 128).astype(np.int8))
 
 
 @dataclass

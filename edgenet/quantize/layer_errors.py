@@ -1,7 +1,6 @@
 """Measure the int8 error of every tensor, by comparing integer and float execution on the same photos.
 
 Beside the error, each tensor gets a measure of how well its channels use the 256 steps that they share.
-
 """
 
 from __future__ import annotations
@@ -15,18 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edgenet.graph.executor import run
-from edgenet.graph.ir import (
-    Graph,
-)
+from edgenet.graph.ir import Graph
 from edgenet.quantize.integer import real_logits
 from edgenet.quantize.matching import Decode, as_integers, decoder_from_encoding, match_tensors
-from edgenet.quantize.quantized_graph import (
-    HIGH,
-    LOW,
-    Encoding,
-    QuantizedGraph,
-    dequantize_array,
-)
+from edgenet.quantize.quantized_graph import HIGH, LOW, Encoding, QuantizedGraph, dequantize_array
 from edgenet.quantize.rotate import mixable
 
 

@@ -1,7 +1,6 @@
 """Put a quantized graph and its float graph side by side: the same photos in, tensors matched one by one.
 
 Another tool may have renamed the tensors. An int8 file takes raw pixels or already normalized numbers.
-
 """
 
 from __future__ import annotations
@@ -28,11 +27,7 @@ from edgenet.graph.ir import (
     Reshape,
     Unary,
 )
-from edgenet.quantize.quantized_graph import (
-    LOW,
-    QuantizedGraph,
-    quantize_array,
-)
+from edgenet.quantize.quantized_graph import LOW, QuantizedGraph, quantize_array
 
 
 def match_tensors(graph: Graph, reference: Graph) -> dict[str, str]:

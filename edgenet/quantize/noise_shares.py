@@ -18,7 +18,6 @@ of the noise cancels out. (Measured on MobileNets: the sum of the parts is 0.9 t
 
 A share is a part divided by the sum of the weights' part and all activations' parts. The weights' part is
 split among the layers in proportion to the parts measured for each layer's weights.
-
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ Activations are int8 per tensor, weights int8 symmetric per output channel, bias
 Mixed precision works on the result of any recipe (`keep_float`). A layer kept in float uses the float weights
 of the quantized graph's own operators, which equalization may have scaled. Nodes between two such layers are
 computed in float too.
-
 """
 
 from __future__ import annotations

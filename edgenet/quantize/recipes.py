@@ -1,7 +1,6 @@
 """Recipes: named lists of steps that turn a float graph into integers.
 
 `edgenet convert --recipe` selects a recipe by name, and the manifest records its steps.
-
 """
 
 from __future__ import annotations
@@ -190,12 +189,13 @@ def _some(images: NDArray[np.uint8], count: int | None) -> NDArray[np.uint8]:
     return images if count is None else images[evenly(len(images), count)]
 
 
+# The steps in the words in which the manifest records them.
 MINMAX = "activation ranges: smallest and largest value of the calibration photos"
 DEAD = "dead channels cut out where the network stays the same"
 ROTATE = "linear tensors rotated to axes of least rounding noise at the logits, shifts absorbed into biases"
 EQUALIZE = "cross-layer equalization through ReLU6, each channel's factor chosen by the logits' sensitivity"
 DOUBLE = "noisiest channels doubled, half a step apart (outlier channel splitting), for 20 % more mult-adds"
-HEADROOM = "activation ranges: widened where the errors of a whole feature map add up at the logits"
+WIDENED = "activation ranges: widened where the errors of a whole feature map add up at the logits"
 COMPENSATE = (
     "weights make up for the errors of their layer's input, by ridge regression cross-validated on photos"
 )
@@ -210,17 +210,17 @@ RECIPES = {
         ),
         Recipe(
             "fast",
-            (DEAD, ROTATE, EQUALIZE, MINMAX, HEADROOM, SCALES, "rounding: to nearest", BIAS),
+            (DEAD, ROTATE, EQUALIZE, MINMAX, WIDENED, SCALES, "rounding: to nearest", BIAS),
             quantize_fast,
         ),
         Recipe(
             "balanced",
-            (DEAD, ROTATE, EQUALIZE, MINMAX, HEADROOM, COMPENSATE, SCALES, GPTQ, BIAS),
+            (DEAD, ROTATE, EQUALIZE, MINMAX, WIDENED, COMPENSATE, SCALES, GPTQ, BIAS),
             quantize_balanced,
         ),
         Recipe(
             "best",
-            (DEAD, ROTATE, EQUALIZE, DOUBLE, MINMAX, HEADROOM, COMPENSATE, SCALES, GPTQ, BIAS),
+            (DEAD, ROTATE, EQUALIZE, DOUBLE, MINMAX, WIDENED, COMPENSATE, SCALES, GPTQ, BIAS),
             quantize_best,
         ),
     )

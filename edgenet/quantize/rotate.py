@@ -13,7 +13,6 @@ deviation, the best R'R would be C^-1/2 (C^1/2 S C^1/2)^1/2 C^-1/2, with C the c
 would then give all channels the same variance. Real spans differ a little from that. So several such matrices
 and some diagonal ones are tried on real values, and the rounding of the layers' weights is counted too.
 Gradient descent continues from the best matrix and finds axes on which no value reaches far.
-
 """
 
 from __future__ import annotations

@@ -11,7 +11,6 @@ An activation's error differs from position to position, so its gradients are sq
 over positions. A weight's error is the same everywhere, so its gradients are summed over positions first. The
 effect of a weight's error on the mean is left out, because bias correction undoes it: with b the bias and m
 the input's mean, the gradient is g_W - g_b m'.
-
 """
 
 from __future__ import annotations

@@ -8,7 +8,6 @@ noise ("quantization-aware splitting" in the paper). Zeros stay zeros in both co
 less than the rounding error that is saved.
 
 In MobileNetV1, a handful of the first layer's channels make a third of all noise at the logits.
-
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ def write_model(program: Program, facts: Facts, labels: Sequence[str] | None) ->
     """Return the bytes of a .tflite file with its metadata, labels and facts.
 
     Args:
-        program: in the layout that every client takes (see `layout`).
+        program: in the layout that every client takes (see `from_graph`).
         facts: kept beside the labels as JSON, for `edgenet package`.
         labels: one per output, or None to write none.
     """

@@ -1,4 +1,4 @@
-"""Writes programs as the bytes of a .tflite file and reads them back."""
+"""Writes programs as the bytes of a .tflite file and reads them back, or refuses them with the reason."""
 
 from __future__ import annotations
 
@@ -12,40 +12,8 @@ from numpy.typing import NDArray
 
 from edgenet.errors import EdgenetError
 from edgenet.text import one_line
-from edgenet.tflite.metadata import append_files
+from edgenet.tflite.metadata import METADATA_NAME, append_files
 from edgenet.tflite.program import FileOperator, FileTensor, Program, Quantization
-
-SIGNATURE = "serving_default"
-IDENTIFIER = b"TFL3"
-ALIGNMENT = 16
-LONGEST_NAME = 500
-METADATA_NAME = "TFLITE_METADATA"
-DTYPES = {
-    "float32": schema.TensorType.FLOAT32,
-    "int8": schema.TensorType.INT8,
-    "uint8": schema.TensorType.UINT8,
-    "int32": schema.TensorType.INT32,
-}
-READABLE = (*DTYPES, "float16", "float64", "int16", "int64", "bool")
-"""The types of constants that edgenet reads: those that it writes, and more that other tools write."""
-ENUMERATIONS = {"padding": schema.Padding, "fusedActivationFunction": schema.ActivationFunctionType}
-
-
-class AlignedBuffer(schema.BufferT):
-    """A buffer whose data starts at a multiple of 16: Python's writer ignores the schema's `force_align`."""
-
-    def Pack(self, builder: flatbuffers.Builder) -> int:  # noqa: N802 (the generated code's name)
-        """Write the buffer; return its offset."""
-        if self.data is None:
-            return super().Pack(builder)
-        data = np.ascontiguousarray(self.data)
-        builder.StartVector(1, len(data), ALIGNMENT)
-        builder.head -= len(data)
-        builder.Bytes[builder.Head() : builder.Head() + len(data)] = data.tobytes()
-        vector = builder.EndVector()
-        schema.BufferStart(builder)
-        schema.BufferAddData(builder, vector)
-        return schema.BufferEnd(builder)
 
 
 def write_tflite(
@@ -75,11 +43,7 @@ def write_tflite(
     return append_files(data, files) if files else data
 
 
-def _buffer(model: schema.ModelT, data: NDArray) -> int:
-    buffer = AlignedBuffer()
-    buffer.data = data.reshape(-1).view(np.uint8)
-    model.buffers.append(buffer)
-    return len(model.buffers) - 1
+IDENTIFIER = b"TFL3"
 
 
 def _subgraph(program: Program, model: schema.ModelT) -> schema.SubGraphT:
@@ -89,6 +53,14 @@ def _subgraph(program: Program, model: schema.ModelT) -> schema.SubGraphT:
     graph.operators = [_operator(operator, model) for operator in program.operators]
     graph.inputs, graph.outputs = [program.input], [program.output]
     return graph
+
+
+DTYPES = {
+    "float32": schema.TensorType.FLOAT32,
+    "int8": schema.TensorType.INT8,
+    "uint8": schema.TensorType.UINT8,
+    "int32": schema.TensorType.INT32,
+}
 
 
 def _tensor(tensor: FileTensor, model: schema.ModelT) -> schema.TensorT:
@@ -107,11 +79,38 @@ def _tensor(tensor: FileTensor, model: schema.ModelT) -> schema.TensorT:
     return packed
 
 
+def _buffer(model: schema.ModelT, data: NDArray) -> int:
+    buffer = AlignedBuffer()
+    buffer.data = data.reshape(-1).view(np.uint8)
+    model.buffers.append(buffer)
+    return len(model.buffers) - 1
+
+
+ALIGNMENT = 16
+
+
+class AlignedBuffer(schema.BufferT):
+    """A buffer whose data starts at a multiple of 16: Python's writer ignores the schema's `force_align`."""
+
+    def Pack(self, builder: flatbuffers.Builder) -> int:  # noqa: N802 (the generated code's name)
+        """Write the buffer; return its offset."""
+        if self.data is None:
+            return super().Pack(builder)
+        data = np.ascontiguousarray(self.data)
+        builder.StartVector(1, len(data), ALIGNMENT)
+        builder.head -= len(data)
+        builder.Bytes[builder.Head() : builder.Head() + len(data)] = data.tobytes()
+        vector = builder.EndVector()
+        schema.BufferStart(builder)
+        schema.BufferAddData(builder, vector)
+        return schema.BufferEnd(builder)
+
+
 def _operator(operator: FileOperator, model: schema.ModelT) -> schema.OperatorT:
     packed = schema.OperatorT()
     packed.opcodeIndex = _operator_code(operator, model)
     packed.inputs, packed.outputs = list(operator.inputs), list(operator.outputs)
-    kind = options_name(operator.kind)
+    kind = _options_name(operator.kind)
     if kind:
         options = getattr(schema, f"{kind}T")()
         for field, value in operator.options.items():
@@ -120,6 +119,21 @@ def _operator(operator: FileOperator, model: schema.ModelT) -> schema.OperatorT:
         packed.builtinOptions = options
         packed.builtinOptionsType = getattr(schema.BuiltinOptions, kind)
     return packed
+
+
+ENUMERATIONS = {"padding": schema.Padding, "fusedActivationFunction": schema.ActivationFunctionType}
+
+
+def _options_name(kind: str) -> str | None:
+    """Return the name of an operator's options table, such as Conv2DOptions for CONV_2D, or None."""
+    special = {
+        "AVERAGE_POOL_2D": "Pool2DOptions",
+        "MAX_POOL_2D": "Pool2DOptions",
+        "MEAN": "ReducerOptions",
+    }
+    plain = "".join(part.capitalize() for part in kind.split("_")).replace("2d", "2D") + "Options"
+    name = special.get(kind, plain.replace("Padv2", "PadV2"))
+    return name if hasattr(schema, f"{name}T") else None
 
 
 def _operator_code(operator: FileOperator, model: schema.ModelT) -> int:
@@ -134,16 +148,7 @@ def _operator_code(operator: FileOperator, model: schema.ModelT) -> int:
     return len(model.operatorCodes) - 1
 
 
-def options_name(kind: str) -> str | None:
-    """Return the name of an operator's options table, such as Conv2DOptions for CONV_2D, or None."""
-    special = {
-        "AVERAGE_POOL_2D": "Pool2DOptions",
-        "MAX_POOL_2D": "Pool2DOptions",
-        "MEAN": "ReducerOptions",
-    }
-    plain = "".join(part.capitalize() for part in kind.split("_")).replace("2d", "2D") + "Options"
-    name = special.get(kind, plain.replace("Padv2", "PadV2"))
-    return name if hasattr(schema, f"{name}T") else None
+SIGNATURE = "serving_default"
 
 
 def _signature(program: Program) -> schema.SignatureDefT:
@@ -172,7 +177,7 @@ def read_tflite(data: bytes, where: str) -> Program:
             input or output, control flow, variables, or sparse weights.
     """
     if data[4:8] != IDENTIFIER:
-        raise not_a_model(data, where)
+        raise _not_a_model(data, where)
     check_tflite(data, where)
     try:
         return _program(schema.Model.GetRootAs(data, 0), where)
@@ -182,14 +187,25 @@ def read_tflite(data: bytes, where: str) -> Program:
         raise EdgenetError(f"{where} is a damaged .tflite file", "copy or convert it again") from None
 
 
+def _not_a_model(data: bytes, where: str) -> EdgenetError:
+    """Return the error for data that does not begin as a .tflite file does."""
+    if not data:
+        return EdgenetError(f"{where} is empty (0 bytes)", "copy or convert it again")
+    if data.startswith(b"PK"):
+        return EdgenetError(
+            f"{where} is a zip archive, perhaps a bundle of edgenet", "give the .tflite file itself"
+        )
+    return EdgenetError(f"{where} is not a .tflite file (no TFL3 at byte 4)", "give a .tflite model")
+
+
 def _program(model: schema.Model, where: str) -> Program:
-    check_subgraphs(model, where)
+    _check_subgraphs(model, where)
     graph = model.Subgraphs(0)
     inputs, outputs = _integers(graph.InputsAsNumpy()), _integers(graph.OutputsAsNumpy())
     tensors = tuple(_file_tensor(graph.Tensors(i), model) for i in range(graph.TensorsLength()))
     operators = tuple(_file_operator(graph.Operators(i), model) for i in range(graph.OperatorsLength()))
-    check_control_flow(tensors, operators, where)
-    check_inputs_outputs(tensors, inputs, outputs, where)
+    _check_control_flow(tensors, operators, where)
+    _check_inputs_outputs(tensors, inputs, outputs, where)
     _check_indices(tensors, operators, (*inputs, *outputs))
     return Program(_text(graph.Name()), tensors, operators, inputs[0], outputs[0])
 
@@ -212,21 +228,14 @@ def _check_indices(
         raise ValueError("an operator writes a tensor that already has a value")
 
 
-def _integers(vector: NDArray | int) -> tuple[int, ...]:
-    """Return a vector as a tuple; the generated code gives 0 for an absent vector."""
-    return () if isinstance(vector, int) else tuple(int(n) for n in vector)
-
-
-def _text(value: bytes | None) -> str:
-    return one_line((value or b"").decode(errors="replace"), LONGEST_NAME)
-
-
 def _names(enumeration: type) -> dict[int, str]:
     return {value: name for name, value in vars(enumeration).items() if not name.startswith("_")}
 
 
 TENSOR_TYPES = _names(schema.TensorType)
 OPERATOR_NAMES = _names(schema.BuiltinOperator)
+READABLE = (*DTYPES, "float16", "float64", "int16", "int64", "bool")
+"""The types of constants that edgenet reads: those that it writes, and more that other tools write."""
 
 
 def _file_tensor(tensor: schema.Tensor, model: schema.Model) -> FileTensor:
@@ -238,9 +247,16 @@ def _file_tensor(tensor: schema.Tensor, model: schema.Model) -> FileTensor:
     raw = _contents(model, tensor.Buffer())
     name = _text(tensor.Name())
     if raw.size and tensor.Sparsity() is not None:
-        raise sparse(name)
+        raise _sparse(name)
     data = raw.view(dtype).reshape(shape) if raw.size and dtype in READABLE else None
     return FileTensor(name, shape, dtype, _quantization(tensor.Quantization()), data, open_axes)
+
+
+def _sparse(name: str) -> EdgenetError:
+    """Return the error for pruned weights that are stored without their zeros."""
+    return EdgenetError(
+        f"the weights '{name}' are stored as sparse", "convert the network with dense weights"
+    )
 
 
 def _contents(model: schema.Model, index: int) -> NDArray[np.uint8]:
@@ -289,60 +305,19 @@ def _readable(fields: dict[str, object]) -> dict[str, object]:
     }
 
 
-# ==== edgenet.tflite.refusals
-# Error messages for .tflite files that edgenet does not take: what was found and what would help.
-
-CONTROL_FLOW = (
-    *("IF", "WHILE", "CALL", "CALL_ONCE"),
-    *("STABLEHLO_WHILE", "STABLEHLO_CASE", "STABLEHLO_COMPOSITE"),
-)
-VARIABLES = ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE")
-FLOAT_FILE = "give the float file it was made from"
-RELU6 = "train with ReLU or ReLU6, which int8 keeps best"
-FLEX = "convert the network without SELECT_TF_OPS, with operators of TensorFlow Lite only"
-NO_FLIP = "edgenet gives RGB; convert the network without the reversal of channels"
-NO_RESIZE = "edgenet takes classifiers; resize photos before the network"
-REMEDIES: dict[str, str] = {
-    **dict.fromkeys(("LEAKY_RELU", "PRELU", "ELU", "GELU", "TANH"), RELU6),
-    **dict.fromkeys(("RELU_N1_TO_1", "RELU_0_TO_1"), "use ReLU6 (0 to 6) or ReLU (0 and up)"),
-    **dict.fromkeys(("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"), NO_RESIZE),
-    **dict.fromkeys(("REVERSE_V2", "REVERSE_SEQUENCE"), NO_FLIP),
-    **dict.fromkeys(("SUM", "REDUCE_MAX"), "only height and width together are supported"),
-    "DIV": "only division by a constant is supported",
-    "CAST": "only a cast of uint8 pixels to float32, as the first operator, is supported",
-    "MIRROR_PAD": "use padding with zeros",
-    "TRANSPOSE_CONV": "edgenet takes classifiers, which do not upsample",
-    "ARG_MAX": "convert the network without ArgMax, so that it ends in its scores",
-    "LOG_SOFTMAX": "convert the network without LogSoftmax; edgenet adds the softmax itself",
-}
+def _integers(vector: NDArray | int) -> tuple[int, ...]:
+    """Return a vector as a tuple; the generated code gives 0 for an absent vector."""
+    return () if isinstance(vector, int) else tuple(int(n) for n in vector)
 
 
-def remedy_for(kind: str, supported: Sequence[str]) -> str:
-    """Return the advice for an operator that edgenet does not take.
-
-    Args:
-        kind: the operator.
-        supported: the operators that edgenet takes, named if there is no better advice.
-    """
-    if kind.startswith("CUSTOM 'Flex"):
-        return FLEX
-    if kind.startswith("CUSTOM"):
-        return "convert the network with operators of TensorFlow Lite only"
-    return REMEDIES.get(kind, f"edgenet takes {', '.join(sorted({*supported}))}")
+LONGEST_NAME = 500
 
 
-def not_a_model(data: bytes, where: str) -> EdgenetError:
-    """Return the error for data that does not begin as a .tflite file does."""
-    if not data:
-        return EdgenetError(f"{where} is empty (0 bytes)", "copy or convert it again")
-    if data.startswith(b"PK"):
-        return EdgenetError(
-            f"{where} is a zip archive, perhaps a bundle of edgenet", "give the .tflite file itself"
-        )
-    return EdgenetError(f"{where} is not a .tflite file (no TFL3 at byte 4)", "give a .tflite model")
+def _text(value: bytes | None) -> str:
+    return one_line((value or b"").decode(errors="replace"), LONGEST_NAME)
 
 
-def check_subgraphs(model: schema.Model, where: str) -> None:
+def _check_subgraphs(model: schema.Model, where: str) -> None:
     """Refuse a file with several subgraphs: networks of several signatures, or branches of control flow."""
     if model.SubgraphsLength() == 1:
         return
@@ -355,7 +330,14 @@ def check_subgraphs(model: schema.Model, where: str) -> None:
     )
 
 
-def check_control_flow(tensors: Sequence[FileTensor], operators: Sequence[FileOperator], where: str) -> None:
+CONTROL_FLOW = (
+    *("IF", "WHILE", "CALL", "CALL_ONCE"),
+    *("STABLEHLO_WHILE", "STABLEHLO_CASE", "STABLEHLO_COMPOSITE"),
+)
+VARIABLES = ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE")
+
+
+def _check_control_flow(tensors: Sequence[FileTensor], operators: Sequence[FileOperator], where: str) -> None:
     """Refuse conditions, loops, calls and variables; the error names the operator and its output."""
     for operator in operators:
         at = (
@@ -373,7 +355,7 @@ def check_control_flow(tensors: Sequence[FileTensor], operators: Sequence[FileOp
             )
 
 
-def check_inputs_outputs(
+def _check_inputs_outputs(
     tensors: Sequence[FileTensor], inputs: Sequence[int], outputs: Sequence[int], where: str
 ) -> None:
     """Refuse a file without exactly one input and one output; the error names them all."""
@@ -389,42 +371,3 @@ def check_inputs_outputs(
 def _ports(kind: str, indices: Sequence[int], tensors: Sequence[FileTensor]) -> str:
     names = ", ".join(f"{tensors[i].name} {list(tensors[i].shape)}" for i in indices)
     return f"{len(indices)} {kind}{'s' * (len(indices) != 1)} ({names})"
-
-
-def sparse(name: str) -> EdgenetError:
-    """Return the error for pruned weights that are stored without their zeros."""
-    return EdgenetError(
-        f"the weights '{name}' are stored as sparse", "convert the network with dense weights"
-    )
-
-
-def check_float(program: Program) -> None:
-    """Refuse a file that is quantized already; the error says how.
-
-    Raises:
-        EdgenetError: the file has 8 or 16 bit activations, or 8, 4 or 2 bit weights.
-    """
-    kind = _quantized_kind(program)
-    if kind is not None:
-        raise EdgenetError(f"the .tflite is quantized already: {kind}", FLOAT_FILE)
-
-
-def _quantized_kind(program: Program) -> str | None:
-    tensors = program.tensors
-    computed = {tensors[i].dtype for operator in program.operators for i in operator.outputs}
-    if "int16" in computed:
-        return "it has 16 bit activations and integer weights"
-    if "int8" in computed:
-        return "it has int8 weights and activations"
-    if "uint8" in computed:
-        return "it has uint8 weights and activations, TensorFlow 1's older scheme"
-    weights = {
-        tensors[i].dtype
-        for operator in program.operators
-        for i in operator.inputs
-        if i >= 0 and i != program.input and tensors[i].quantization is not None
-    }
-    few_bits = weights & {"int8", "uint8", "int4", "uint4", "int2"}
-    if few_bits:
-        return f"its weights are {' and '.join(sorted(few_bits))}, its activations float (dynamic range)"
-    return None

@@ -1,12 +1,16 @@
-"""Lays out a file that every client takes: uint8 pixels in, float32 scores out, for int8 and float networks.
+"""Turns a float, int8 or mixed graph into the program of a file that every client takes.
 
-This input and output were chosen by measuring (MediaPipe, ML Kit and LiteRT.js refuse int8 inputs and
-outputs; XNNPACK does not run a direct uint8-to-int8 QUANTIZE or an int8 SOFTMAX):
+The file takes uint8 pixels and gives float32 scores, for int8 and float networks. This input and output were
+chosen by measuring (MediaPipe, ML Kit and LiteRT.js refuse int8 inputs and outputs; XNNPACK does not run a
+direct uint8-to-int8 QUANTIZE or an int8 SOFTMAX):
 
     image uint8 -> DEQUANTIZE -> QUANTIZE -> int8 network -> DEQUANTIZE -> SOFTMAX -> probability float32
 
 If the first layer is float, as in every float file, there is no QUANTIZE before it; if the last layer is
-float, there is no DEQUANTIZE before the SOFTMAX.
+float, there is no DEQUANTIZE before the SOFTMAX. A tensor that int8 and float operators share gets a single
+QUANTIZE or DEQUANTIZE, just before the first operator that reads it in the other form.
+
+Layouts and operator versions are those of the TFLite 8-bit quantization specification and its schema.
 """
 
 from __future__ import annotations
@@ -39,9 +43,6 @@ from edgenet.graph.lower import file_padding
 from edgenet.quantize.quantized_graph import LOW, Encoding, QuantizedGraph
 from edgenet.tflite.program import Program, ProgramBuilder, Quantization
 
-INPUT_NAME = "image"
-OUTPUT_NAME = "probability"
-
 
 def float_program(graph: Graph) -> Program:
     """Return the file of a lowered float graph."""
@@ -61,6 +62,10 @@ def raw_program(quantized: QuantizedGraph) -> Program:
     state = EmitState(quantized.graph, quantized, ProgramBuilder(quantized.graph.name), {})
     source = state.activation_tensor(quantized.graph.input, is_float=False)
     return state.builder.program(source, emit_nodes(state))
+
+
+INPUT_NAME = "image"
+OUTPUT_NAME = "probability"
 
 
 def _client_program(graph: Graph, quantized: QuantizedGraph | None) -> Program:
@@ -97,24 +102,6 @@ def _ends_in_scores(graph: Graph) -> bool:
     return last.operator in (Unary("sigmoid"), Softmax())
 
 
-# ==== edgenet.tflite.emit
-# Turns a float, int8 or mixed graph into a file's operators, with one rule for each operator.
-#
-# A tensor that int8 and float operators share gets a single QUANTIZE or DEQUANTIZE, just before the first
-# operator that reads it in the other form.
-#
-# Layouts and operator versions are those of the TFLite 8-bit quantization specification and its schema.
-
-ACTIVATIONS = {Activation.NONE: "NONE", Activation.RELU: "RELU", Activation.RELU6: "RELU6"}
-UNARY = {"relu": "RELU", "relu6": "RELU6", "hard_swish": "HARD_SWISH", "sigmoid": "LOGISTIC"}
-BINARY = {"add": "ADD", "sub": "SUB", "mul": "MUL"}
-
-
-def encoded(encoding: Encoding) -> Quantization:
-    """Convert a tensor's encoding to the form that the file holds."""
-    return Quantization((encoding.scale,), (encoding.zero_point,))
-
-
 @dataclass
 class EmitState:
     """The state of writing one graph.
@@ -123,7 +110,7 @@ class EmitState:
         graph: the graph to write.
         quantized: its integer weights and encodings, or None for a float file.
         builder: collects the file's tensors and operators.
-        index: maps each graph tensor so far to the file tensor that its node makes, int8 or float32.
+        native: maps each graph tensor so far to the file tensor that its node makes, int8 or float32.
         converted: maps a graph tensor to its file tensor in the other of these two types, where one was
             needed.
     """
@@ -131,7 +118,7 @@ class EmitState:
     graph: Graph
     quantized: QuantizedGraph | None
     builder: ProgramBuilder
-    index: dict[str, int]
+    native: dict[str, int]
     converted: dict[str, int] = field(default_factory=dict)
 
     def is_float(self, node: Node) -> bool:
@@ -140,8 +127,8 @@ class EmitState:
 
     def activation_tensor(self, name: str, is_float: bool) -> int:
         """Add the file tensor for a graph tensor, float32 or int8 with its encoding; return its index."""
-        self.index[name] = self._tensor(name, is_float, name)
-        return self.index[name]
+        self.native[name] = self._tensor(name, is_float, name)
+        return self.native[name]
 
     def tensor_as(self, name: str, is_float: bool, called: str | None = None) -> int:
         """Return the file tensor of a graph tensor in one type; convert it once if its node makes the other.
@@ -151,7 +138,7 @@ class EmitState:
             is_float: True for float32, False for int8.
             called: the name for a converted tensor.
         """
-        made = self.index[name]
+        made = self.native[name]
         if (self.builder.tensors[made].dtype == "float32") == is_float:
             return made
         if name not in self.converted:
@@ -165,14 +152,24 @@ class EmitState:
         if is_float:
             return self.builder.tensor(called, shape, "float32")
         assert self.quantized is not None
-        return self.builder.tensor(called, shape, "int8", encoded(self.quantized.encodings[name]))
+        return self.builder.tensor(called, shape, "int8", _quantization(self.quantized.encodings[name]))
+
+
+def _quantization(encoding: Encoding) -> Quantization:
+    """Convert a tensor's encoding to the form that the file holds."""
+    return Quantization((encoding.scale,), (encoding.zero_point,))
 
 
 def emit_nodes(state: EmitState) -> int:
     """Write all nodes and return the output's file tensor; the graph's input must already have one."""
     for node in state.graph.nodes:
         _emit(state, node)
-    return state.index[state.graph.output]
+    return state.native[state.graph.output]
+
+
+ACTIVATIONS = {Activation.NONE: "NONE", Activation.RELU: "RELU", Activation.RELU6: "RELU6"}
+UNARY = {"relu": "RELU", "relu6": "RELU6", "hard_swish": "HARD_SWISH", "sigmoid": "LOGISTIC"}
+BINARY = {"add": "ADD", "sub": "SUB", "mul": "MUL"}
 
 
 def _emit(state: EmitState, node: Node) -> None:
@@ -243,16 +240,6 @@ def _weights(state: EmitState, node: Node, operator: Weighted) -> tuple[int, int
     )
 
 
-def _window_options(
-    state: EmitState, node: Node, operator: Conv2D | DepthwiseConv2D | Pool
-) -> dict[str, object]:
-    _, height, width, _ = state.graph.shapes[node.inputs[0]]
-    padding = file_padding(operator, (height, width))
-    if padding is None:
-        raise TypeError(f"the padding of '{node.name}' must be lowered before a file is written")
-    return {"padding": padding, "strideH": operator.stride[0], "strideW": operator.stride[1]}
-
-
 def _convolution_version(operator: Conv2D | DepthwiseConv2D, int8: bool) -> int:
     """Return the first operator version that has the features used: dilation, int8, or groups."""
     if isinstance(operator, Conv2D):
@@ -280,6 +267,16 @@ def _pool_options(state: EmitState, node: Node, operator: Pool) -> dict[str, obj
     return options | {"filterHeight": operator.size[0], "filterWidth": operator.size[1]}
 
 
+def _window_options(
+    state: EmitState, node: Node, operator: Conv2D | DepthwiseConv2D | Pool
+) -> dict[str, object]:
+    _, height, width, _ = state.graph.shapes[node.inputs[0]]
+    padding = file_padding(operator, (height, width))
+    if padding is None:
+        raise TypeError(f"the padding of '{node.name}' must be lowered before a file is written")
+    return {"padding": padding, "strideH": operator.stride[0], "strideW": operator.stride[1]}
+
+
 def _pad(state: EmitState, node: Node, operator: Pad) -> tuple[str, tuple[int, ...]]:
     pads = operator.pads
     around = np.array([[0, 0], [pads.top, pads.bottom], [pads.left, pads.right], [0, 0]], np.int32)
@@ -291,6 +288,6 @@ def _pad(state: EmitState, node: Node, operator: Pad) -> tuple[str, tuple[int, .
             f"{node.name}/value", np.full(1, np.finfo(np.float32).min, np.float32)
         )
     else:
-        quantization = encoded(state.quantized.encodings[node.inputs[0]])
+        quantization = _quantization(state.quantized.encodings[node.inputs[0]])
         lowest = state.builder.constant(f"{node.name}/value", np.full(1, LOW, np.int8), quantization)
     return "PADV2", (amounts, lowest)

@@ -7,7 +7,8 @@ It has two parts, as phone and browser clients (MediaPipe Tasks, ML Kit) expect:
 - a zip archive appended to the file, with the labels, stored without compression (`append_files`,
   `read_files`), because MediaPipe refuses compressed (deflated) archives.
 
-The tables and their source are in `metadata_tables`.
+The tables and their source are in `metadata_tables`. `read_source_info` reads what another tool's file says
+about itself, and what a converted file will not have of it.
 """
 
 from __future__ import annotations
@@ -28,16 +29,6 @@ from edgenet.tflite.metadata_tables import decode_root, encode_root
 METADATA_NAME = "TFLITE_METADATA"
 LABELS_FILE = "labels.txt"
 IDENTIFIER = b"M001"
-# All that we write is in the first version of the schema already, so any parser understands it.
-_MIN_PARSER_VERSION = "1.0.0"
-_RGB = 1  # ColorSpaceType.RGB
-_TENSOR_AXIS_LABELS = 2  # AssociatedFileType.TENSOR_AXIS_LABELS
-_ZIP_END = b"PK\x05\x06"
-_ZIP_END_SIZE = 22  # bytes of the end record without a comment
-_LARGEST = (
-    1 << 25
-)  # unpacked bytes of all appended files, which are lists of names; zeros can unpack to 1000 times their size
-_LONGEST_REASON = 200
 
 
 @dataclass(frozen=True)
@@ -62,6 +53,12 @@ class ImageTensor:
     name: str = "image"
     mean: float = 127.0
     std: float = 127.5
+
+
+# All that we write is in the first version of the schema already, so any parser understands it.
+_MIN_PARSER_VERSION = "1.0.0"
+_RGB = 1  # ColorSpaceType.RGB
+_TENSOR_AXIS_LABELS = 2  # AssociatedFileType.TENSOR_AXIS_LABELS
 
 
 def metadata_buffer(
@@ -104,6 +101,16 @@ def metadata_buffer(
     return encode_root("ModelMetadata", root, IDENTIFIER)
 
 
+def _image_metadata(image: ImageTensor) -> dict[str, Any]:
+    return {
+        "name": image.name,
+        "description": "RGB image, values 0 to 255.",
+        "content": {"content_properties": ("ImageProperties", {"color_space": _RGB})},
+        "process_units": [{"options": ("NormalizationOptions", {"mean": [image.mean], "std": [image.std]})}],
+        "stats": {"max": [255.0], "min": [0.0]},
+    }
+
+
 def read_metadata(tflite: bytes) -> dict[str, Any] | None:
     """Return the metadata of a .tflite as plain dictionaries and lists, or None if it has none.
 
@@ -128,12 +135,29 @@ def read_metadata(tflite: bytes) -> dict[str, Any] | None:
         raise EdgenetError("the model's metadata is damaged", "convert the model again") from error
 
 
+def _find_buffer(tflite: bytes) -> bytes | None:
+    """Return the bytes of the buffer that the model's metadata list calls TFLITE_METADATA, or None."""
+    # imported only here because the schema is a module of 20,000 lines
+    from ai_edge_litert import schema_py_generated as schema
+
+    if tflite[4:8] != b"TFL3":
+        raise EdgenetError("this is not a .tflite model (no TFL3 at byte 4)", "give a .tflite file")
+    try:
+        model = schema.Model.GetRootAs(tflite, 0)
+        for index in range(model.MetadataLength()):
+            entry = model.Metadata(index)
+            if entry.Name() == METADATA_NAME.encode():
+                return bytes(model.Buffers(entry.Buffer()).DataAsNumpy())
+    except (struct.error, IndexError, ValueError, TypeError, AttributeError) as error:
+        raise EdgenetError("the .tflite model is damaged", "fetch or convert it again") from error
+    return None
+
+
 def append_files(tflite: bytes, files: Mapping[str, bytes]) -> bytes:
     """Return the .tflite with `files` appended as an uncompressed zip, in the given order.
 
-    The same arguments give the same bytes.
-    Offsets in the zip count from the start of the .tflite, as both Python's zipfile and MediaPipe's minizip
-    expect. The .tflite's own bytes do not change.
+    The same arguments give the same bytes. Offsets in the zip count from the start of the .tflite, as both
+    Python's zipfile and MediaPipe's minizip expect. The .tflite's own bytes do not change.
 
     Raises:
         EdgenetError: the .tflite carries files already.
@@ -144,6 +168,14 @@ def append_files(tflite: bytes, files: Mapping[str, bytes]) -> bytes:
             f"the model carries files already: {', '.join(already)}", "give the model without appended files"
         )
     return stored_zip(files, behind=tflite)
+
+
+_ZIP_END = b"PK\x05\x06"
+_ZIP_END_SIZE = 22  # bytes of the end record without a comment
+_LARGEST = 1 << 25
+"""The most unpacked bytes of all appended files, which are lists of names; zeros can unpack to 1000 times their
+size."""
+_LONGEST_REASON = 200
 
 
 def read_files(tflite: bytes) -> dict[str, bytes]:
@@ -193,31 +225,6 @@ def read_labels(tflite: bytes) -> list[str] | None:
     return parse_labels(files[name], f"{one_line(name)} in the model")
 
 
-def read_normalization(tflite: bytes) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-    """Return (mean, std) from the first input's metadata: each one number for all channels, or three numbers.
-
-    The result is None if the file has no metadata, or the metadata gives no normalization.
-    """
-    for subgraph in (read_metadata(tflite) or {}).get("subgraph_metadata", [])[:1]:
-        for tensor in subgraph.get("input_tensor_metadata", [])[:1]:
-            for unit in tensor.get("process_units", []):
-                kind, options = unit.get("options", ("", {}))
-                mean, std = options.get("mean", []), options.get("std", [])
-                if kind == "NormalizationOptions" and len(mean) == len(std) in (1, 3):
-                    return tuple(mean), tuple(std)
-    return None
-
-
-def _image_metadata(image: ImageTensor) -> dict[str, Any]:
-    return {
-        "name": image.name,
-        "description": "RGB image, values 0 to 255.",
-        "content": {"content_properties": ("ImageProperties", {"color_space": _RGB})},
-        "process_units": [{"options": ("NormalizationOptions", {"mean": [image.mean], "std": [image.std]})}],
-        "stats": {"max": [255.0], "min": [0.0]},
-    }
-
-
 def labels_name(metadata: Mapping[str, Any]) -> str | None:
     """Return the file that names the first output's classes, or None; a file without a locale comes first."""
     named = [
@@ -231,26 +238,19 @@ def labels_name(metadata: Mapping[str, Any]) -> str | None:
     return str(named[0]["name"]) if named else None
 
 
-def _find_buffer(tflite: bytes) -> bytes | None:
-    """Return the bytes of the buffer that the model's metadata list calls TFLITE_METADATA, or None."""
-    # imported only here because the schema is a module of 20,000 lines
-    from ai_edge_litert import schema_py_generated as schema
+def read_normalization(tflite: bytes) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """Return (mean, std) from the first input's metadata: each one number for all channels, or three numbers.
 
-    if tflite[4:8] != b"TFL3":
-        raise EdgenetError("this is not a .tflite model (no TFL3 at byte 4)", "give a .tflite file")
-    try:
-        model = schema.Model.GetRootAs(tflite, 0)
-        for index in range(model.MetadataLength()):
-            entry = model.Metadata(index)
-            if entry.Name() == METADATA_NAME.encode():
-                return bytes(model.Buffers(entry.Buffer()).DataAsNumpy())
-    except (struct.error, IndexError, ValueError, TypeError, AttributeError) as error:
-        raise EdgenetError("the .tflite model is damaged", "fetch or convert it again") from error
+    The result is None if the file has no metadata, or the metadata gives no normalization.
+    """
+    for subgraph in (read_metadata(tflite) or {}).get("subgraph_metadata", [])[:1]:
+        for tensor in subgraph.get("input_tensor_metadata", [])[:1]:
+            for unit in tensor.get("process_units", []):
+                kind, options = unit.get("options", ("", {}))
+                mean, std = options.get("mean", []), options.get("std", [])
+                if kind == "NormalizationOptions" and len(mean) == len(std) in (1, 3):
+                    return tuple(mean), tuple(std)
     return None
-
-
-# ==== edgenet.tflite.stated
-# Reads what another tool's .tflite says about itself in its metadata, and what edgenet drops of it.
 
 
 @dataclass(frozen=True)
@@ -282,10 +282,6 @@ def read_source_info(tflite: bytes) -> SourceInfo:
     return SourceInfo(name, author, licence, tuple(dropped))
 
 
-def _tensors(metadata: Mapping[str, Any], which: str) -> list[Mapping[str, Any]]:
-    return [t for subgraph in metadata.get("subgraph_metadata", [])[:1] for t in subgraph.get(which, [])[:1]]
-
-
 def _steps(metadata: Mapping[str, Any]) -> Iterable[str]:
     """Name the steps before and after the network, other than the input's normalization."""
     for tensor in _tensors(metadata, "output_tensor_metadata"):
@@ -294,6 +290,10 @@ def _steps(metadata: Mapping[str, Any]) -> Iterable[str]:
     for tensor in _tensors(metadata, "input_tensor_metadata"):
         if any("options" not in unit for unit in tensor.get("process_units", [])):
             yield "steps before the network other than a normalization"
+
+
+def _tensors(metadata: Mapping[str, Any], which: str) -> list[Mapping[str, Any]]:
+    return [t for subgraph in metadata.get("subgraph_metadata", [])[:1] for t in subgraph.get(which, [])[:1]]
 
 
 def _files(metadata: Mapping[str, Any], files: Mapping[str, bytes]) -> Iterable[str]:

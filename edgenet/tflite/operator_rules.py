@@ -1,8 +1,11 @@
-"""One rule for each .tflite operator that edgenet reads: it gives the graph operator that replaces it."""
+"""The .tflite operators that edgenet reads, with a rule for each, and advice for some that it does not read.
+
+A rule gives the graph operator that replaces the file's. `RULES` at the end of the file lists them all.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
 
@@ -32,10 +35,6 @@ from edgenet.graph.shapes import GraphBuilder, same_pads
 from edgenet.quantize.quantized_graph import Encoding, QuantizedWeights
 from edgenet.tflite.program import FileOperator, Program
 
-UNARY = {"RELU": "relu", "RELU6": "relu6", "HARD_SWISH": "hard_swish", "LOGISTIC": "sigmoid"}
-BINARY = {"ADD": "add", "SUB": "sub", "MUL": "mul"}
-ACTIVATIONS = {"NONE": Activation.NONE, "RELU": Activation.RELU, "RELU6": Activation.RELU6}
-
 
 @dataclass
 class ReadState:
@@ -48,8 +47,8 @@ class ReadState:
         constants: the real numbers of the file tensors whose value is known, by index.
         integers: the integer weights of weighted nodes, by node.
         encodings: the int8 encodings of graph tensors.
-        floats: the nodes whose file operator gives float32.
-        mixing: the nodes whose file operator reads tensors of another type than it gives.
+        float_nodes: the nodes whose file operator gives float32.
+        mixed_type_nodes: the nodes whose file operator reads tensors of another type than it gives.
         requantized: names of file tensors that do not hold a graph tensor as its node made it, but in another
             int8 encoding, or rounded to int8 and turned back to float.
     """
@@ -60,25 +59,25 @@ class ReadState:
     constants: dict[int, NDArray] = field(default_factory=dict)
     integers: dict[str, QuantizedWeights] = field(default_factory=dict)
     encodings: dict[str, Encoding] = field(default_factory=dict)
-    floats: set[str] = field(default_factory=set)
-    mixing: set[str] = field(default_factory=set)
+    float_nodes: set[str] = field(default_factory=set)
+    mixed_type_nodes: set[str] = field(default_factory=set)
     requantized: list[str] = field(default_factory=list)
 
     def constant(self, operator: FileOperator, position: int) -> NDArray:
         """Return a constant input as real numbers; refuse a computed one."""
         index = operator.inputs[position]
         if index not in self.constants:
-            raise self.refuse(operator, f"its input {position} is computed where a constant is expected")
+            raise self.refusal(operator, f"its input {position} is computed where a constant is expected")
         return self.constants[index]
 
     def picture_size(self, operator: FileOperator) -> tuple[int, int]:
         """Return the height and width of the first input; refuse an input that is not a picture."""
         shape = self.builder.shapes[self.tensors[operator.inputs[0]]]
         if len(shape) != 4:
-            raise self.refuse(operator, f"its input {list(shape)} is not a picture")
+            raise self.refusal(operator, f"its input {list(shape)} is not a picture")
         return shape[1], shape[2]
 
-    def refuse(self, operator: FileOperator, why: str, remedy: str = "") -> EdgenetError:
+    def refusal(self, operator: FileOperator, why: str, remedy: str = "") -> EdgenetError:
         """Return the error for an unsupported operator; it names the output, operator and input shapes."""
         at = self.program.tensors[operator.outputs[0]].name
         shapes = [list(self.program.tensors[i].shape) for i in operator.inputs if i >= 0]
@@ -88,23 +87,6 @@ class ReadState:
 def inputs_of(reading: ReadState, operator: FileOperator) -> list[str]:
     """Return the graph tensors that an operator reads, without its constants."""
     return [reading.tensors[i] for i in operator.inputs if i in reading.tensors]
-
-
-def _activation(reading: ReadState, operator: FileOperator) -> Activation:
-    name = str(operator.options.get("fusedActivationFunction", "NONE"))
-    if name not in ACTIVATIONS:
-        raise reading.refuse(operator, f"its fused activation is {name}", "RELU and RELU6 are supported")
-    return ACTIVATIONS[name]
-
-
-def _bias(reading: ReadState, operator: FileOperator, count: int) -> NDArray[np.float32]:
-    if len(operator.inputs) < 3 or operator.inputs[2] < 0:
-        return np.zeros(count, np.float32)
-    return np.asarray(reading.constant(operator, 2), np.float32)
-
-
-def _pair(operator: FileOperator, height: str, width: str) -> tuple[int, int]:
-    return cast(int, operator.options[height]), cast(int, operator.options[width])
 
 
 def _convolution(reading: ReadState, operator: FileOperator) -> Operator:
@@ -125,14 +107,40 @@ def _convolution(reading: ReadState, operator: FileOperator) -> Operator:
     return replace(made, pads=_pads(reading, operator, made))
 
 
+def _fully_connected(reading: ReadState, operator: FileOperator) -> Operator:
+    weight = np.asarray(reading.constant(operator, 1), np.float32)
+    return FullyConnected(weight, _bias(reading, operator, len(weight)), _activation(reading, operator))
+
+
+def _bias(reading: ReadState, operator: FileOperator, count: int) -> NDArray[np.float32]:
+    if len(operator.inputs) < 3 or operator.inputs[2] < 0:
+        return np.zeros(count, np.float32)
+    return np.asarray(reading.constant(operator, 2), np.float32)
+
+
+def _pool(reading: ReadState, operator: FileOperator) -> Operator:
+    kind = "max" if operator.kind == "MAX_POOL_2D" else "average"
+    if _activation(reading, operator) is not Activation.NONE:
+        raise reading.refusal(operator, "it has a fused activation", "put the activation after the pooling")
+    size, stride = _pair(operator, "filterHeight", "filterWidth"), _pair(operator, "strideH", "strideW")
+    made = Pool(kind, size, stride)
+    made = replace(made, pads=_pads(reading, operator, made))
+    is_float = reading.program.tensors[operator.outputs[0]].dtype == "float32"
+    if kind == "average" and size == reading.picture_size(operator) and not any(made.pads) and is_float:
+        return Mean()  # Mean, unlike average pooling, may have its own output scale; XNNPACK runs it in int8
+    return made
+
+
 def _pads(reading: ReadState, operator: FileOperator, made: Conv2D | DepthwiseConv2D | Pool) -> Pads:
     size = reading.picture_size(operator)
     return same_pads(size, made) if operator.options.get("padding") == "SAME" else Pads()
 
 
-def _fully_connected(reading: ReadState, operator: FileOperator) -> Operator:
-    weight = np.asarray(reading.constant(operator, 1), np.float32)
-    return FullyConnected(weight, _bias(reading, operator, len(weight)), _activation(reading, operator))
+def _pair(operator: FileOperator, height: str, width: str) -> tuple[int, int]:
+    return cast(int, operator.options[height]), cast(int, operator.options[width])
+
+
+BINARY = {"ADD": "add", "SUB": "sub", "MUL": "mul"}
 
 
 def _arithmetic(reading: ReadState, operator: FileOperator) -> Operator:
@@ -144,7 +152,7 @@ def _arithmetic(reading: ReadState, operator: FileOperator) -> Operator:
     vector = np.asarray(reading.constant(operator, position), np.float32).reshape(-1)
     shape = reading.builder.shapes[reading.tensors[operator.inputs[1 - position]]]
     if len(vector) not in (1, shape[-1]) or activation is not Activation.NONE:
-        raise reading.refuse(operator, "its constant varies over the picture, or it has a fused activation")
+        raise reading.refusal(operator, "its constant varies over the picture, or it has a fused activation")
     one, zero = np.ones(1, np.float32), np.zeros(1, np.float32)
     if kind == "mul":
         return Affine(vector, zero)
@@ -153,32 +161,29 @@ def _arithmetic(reading: ReadState, operator: FileOperator) -> Operator:
     return Affine(one, -vector) if position == 1 else Affine(-one, vector)
 
 
+ACTIVATIONS = {"NONE": Activation.NONE, "RELU": Activation.RELU, "RELU6": Activation.RELU6}
+
+
+def _activation(reading: ReadState, operator: FileOperator) -> Activation:
+    name = str(operator.options.get("fusedActivationFunction", "NONE"))
+    if name not in ACTIVATIONS:
+        raise reading.refusal(operator, f"its fused activation is {name}", "RELU and RELU6 are supported")
+    return ACTIVATIONS[name]
+
+
 def _mean(reading: ReadState, operator: FileOperator) -> Operator:
     axes = {int(axis) % 4 for axis in np.ravel(reading.constant(operator, 1))}
     if axes != {1, 2}:
-        raise reading.refuse(
+        raise reading.refusal(
             operator, f"it averages over axes {sorted(axes)}", "only height and width (1, 2) are supported"
         )
     return Mean(bool(operator.options.get("keepDims", False)))
 
 
-def _pool(reading: ReadState, operator: FileOperator) -> Operator:
-    kind = "max" if operator.kind == "MAX_POOL_2D" else "average"
-    if _activation(reading, operator) is not Activation.NONE:
-        raise reading.refuse(operator, "it has a fused activation", "put the activation after the pooling")
-    size, stride = _pair(operator, "filterHeight", "filterWidth"), _pair(operator, "strideH", "strideW")
-    made = Pool(kind, size, stride)
-    made = replace(made, pads=_pads(reading, operator, made))
-    is_float = reading.program.tensors[operator.outputs[0]].dtype == "float32"
-    if kind == "average" and size == reading.picture_size(operator) and not any(made.pads) and is_float:
-        return Mean()  # Mean, unlike average pooling, may have its own output scale; XNNPACK runs it in int8
-    return made
-
-
 def _pad(reading: ReadState, operator: FileOperator) -> Operator:
     amounts = np.asarray(reading.constant(operator, 1)).reshape(-1, 2)
     if len(amounts) != 4 or amounts[[0, 3]].any():
-        raise reading.refuse(operator, f"it pads {amounts.tolist()}", "only height and width can be padded")
+        raise reading.refusal(operator, f"it pads {amounts.tolist()}", "only height and width can be padded")
     pads = Pads(int(amounts[1, 0]), int(amounts[1, 1]), int(amounts[2, 0]), int(amounts[2, 1]))
     if operator.kind == "PAD":
         return Pad(pads)
@@ -198,19 +203,20 @@ def _concat(reading: ReadState, operator: FileOperator) -> Operator:
     if _activation(reading, operator) is not Activation.NONE or len(operator.inputs) != len(
         inputs_of(reading, operator)
     ):
-        raise reading.refuse(operator, "it joins constants, or has a fused activation")
+        raise reading.refusal(operator, "it joins constants, or has a fused activation")
     rank = len(reading.program.tensors[operator.outputs[0]].shape)
     return Concat(cast(int, operator.options["axis"]) % rank)
 
 
 def _softmax(reading: ReadState, operator: FileOperator) -> Operator:
     if operator.options.get("beta") != 1.0:
-        raise reading.refuse(
+        raise reading.refusal(
             operator, f"its beta is {operator.options.get('beta')}", "only beta 1 is supported"
         )
     return Softmax()
 
 
+UNARY = {"RELU": "relu", "RELU6": "relu6", "HARD_SWISH": "hard_swish", "LOGISTIC": "sigmoid"}
 RULES: dict[str, Callable[[ReadState, FileOperator], Operator]] = {
     **dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D"), _convolution),
     "FULLY_CONNECTED": _fully_connected,
@@ -224,3 +230,34 @@ RULES: dict[str, Callable[[ReadState, FileOperator], Operator]] = {
     "CONCATENATION": _concat,
     "SOFTMAX": _softmax,
 }
+RELU6 = "train with ReLU or ReLU6, which int8 keeps best"
+FLEX = "convert the network without SELECT_TF_OPS, with operators of TensorFlow Lite only"
+NO_FLIP = "edgenet gives RGB; convert the network without the reversal of channels"
+NO_RESIZE = "edgenet takes classifiers; resize photos before the network"
+REMEDIES: dict[str, str] = {
+    **dict.fromkeys(("LEAKY_RELU", "PRELU", "ELU", "GELU", "TANH"), RELU6),
+    **dict.fromkeys(("RELU_N1_TO_1", "RELU_0_TO_1"), "use ReLU6 (0 to 6) or ReLU (0 and up)"),
+    **dict.fromkeys(("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"), NO_RESIZE),
+    **dict.fromkeys(("REVERSE_V2", "REVERSE_SEQUENCE"), NO_FLIP),
+    **dict.fromkeys(("SUM", "REDUCE_MAX"), "only height and width together are supported"),
+    "DIV": "only division by a constant is supported",
+    "CAST": "only a cast of uint8 pixels to float32, as the first operator, is supported",
+    "MIRROR_PAD": "use padding with zeros",
+    "TRANSPOSE_CONV": "edgenet takes classifiers, which do not upsample",
+    "ARG_MAX": "convert the network without ArgMax, so that it ends in its scores",
+    "LOG_SOFTMAX": "convert the network without LogSoftmax; edgenet adds the softmax itself",
+}
+
+
+def remedy_for(kind: str, supported: Sequence[str]) -> str:
+    """Return the advice for an operator that edgenet does not take.
+
+    Args:
+        kind: the operator.
+        supported: the operators that edgenet takes, named if there is no better advice.
+    """
+    if kind.startswith("CUSTOM 'Flex"):
+        return FLEX
+    if kind.startswith("CUSTOM"):
+        return "convert the network with operators of TensorFlow Lite only"
+    return REMEDIES.get(kind, f"edgenet takes {', '.join(sorted({*supported}))}")

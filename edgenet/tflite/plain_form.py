@@ -1,4 +1,4 @@
-"""Rewrites a float file's operators into the forms that the reader's rules know.
+"""Brings a file's program into the plain form that the reader's rules know: constants computed, operators rewritten.
 
 Each rewrite is exact. The other operators stay unchanged; the reader takes them or refuses them by name.
 """
@@ -16,11 +16,6 @@ from numpy.typing import NDArray
 from edgenet.tflite.flatbuffer import READABLE
 from edgenet.tflite.program import FileOperator, FileTensor, Program, ProgramBuilder
 
-NHWC_TO_NCHW = (0, 3, 1, 2)
-POOLINGS = ("MAX_POOL_2D", "AVERAGE_POOL_2D")
-SEPARATED = {"RELU": "RELU", "RELU6": "RELU6"}
-"""Fused activations that can become a separate operator."""
-
 
 def plain_form(program: Program) -> Program:
     """Return the program with constants computed, its picture in NHWC and its float operators rewritten."""
@@ -35,6 +30,12 @@ def plain_form(program: Program) -> Program:
     return builder.program(source, program.output)
 
 
+def takes_plain_pixels(program: Program) -> bool:
+    """Return whether the input is uint8 without an encoding: the network casts it to float32 (0 to 255)."""
+    source = program.tensors[program.input]
+    return source.dtype == "uint8" and source.quantization is None
+
+
 def _is_regular(builder: ProgramBuilder, operator: FileOperator) -> bool:
     """Return whether the operator gives float32 and has the inputs that the rewrites read."""
     needed = 1 if operator.kind in (*POOLINGS, "CAST") else 2
@@ -44,10 +45,7 @@ def _is_regular(builder: ProgramBuilder, operator: FileOperator) -> bool:
     )
 
 
-def takes_plain_pixels(program: Program) -> bool:
-    """Return whether the input is uint8 without an encoding: the network casts it to float32 (0 to 255)."""
-    source = program.tensors[program.input]
-    return source.dtype == "uint8" and source.quantization is None
+NHWC_TO_NCHW = (0, 3, 1, 2)
 
 
 def _picture(builder: ProgramBuilder, index: int) -> int:
@@ -62,34 +60,16 @@ def _picture(builder: ProgramBuilder, index: int) -> int:
     if len(tensor.shape) != 4 or tensor.shape[1] != 3 or tensor.shape[3] == 3 or tensor.dtype != "float32":
         return index
     one, channels, height, width = tensor.shape
-    turned = replace(tensor, shape=(one, height, width, channels), open_axes=())
-    builder.tensors.append(turned)
+    in_nhwc = replace(tensor, shape=(one, height, width, channels), open_axes=())
+    builder.tensors.append(in_nhwc)
     source = len(builder.tensors) - 1
     order = builder.constant(f"{tensor.name}/order", np.array(NHWC_TO_NCHW, np.int32))
     builder.operator("TRANSPOSE", 1, (source, order), index)
     return source
 
 
-def _constant(builder: ProgramBuilder, operator: FileOperator, position: int) -> NDArray | None:
-    index = operator.inputs[position] if position < len(operator.inputs) else -1
-    return builder.tensors[index].data if index >= 0 else None
-
-
-def _between(builder: ProgramBuilder, operator: FileOperator, what: str, shape: tuple[int, ...]) -> int:
-    """Add a float32 tensor for a value between a rewritten operator's steps, named after its output."""
-    return builder.tensor(f"{builder.tensors[operator.outputs[0]].name}/{what}", shape, "float32")
-
-
-def _shape(builder: ProgramBuilder, index: int) -> tuple[int, ...]:
-    return builder.tensors[index].shape
-
-
-def _cast(builder: ProgramBuilder, operator: FileOperator) -> bool:
-    """Rewrite the cast of plain pixels as an idle DEQUANTIZE: in this form the pixels are float32 already."""
-    if builder.tensors[operator.inputs[0]].dtype != "float32":
-        return False
-    builder.operators.append(replace(operator, kind="DEQUANTIZE"))
-    return True
+SEPARATED = {"RELU": "RELU", "RELU6": "RELU6"}
+"""Fused activations that can become a separate operator."""
 
 
 def _separate_activation(builder: ProgramBuilder, operator: FileOperator) -> bool:
@@ -122,21 +102,12 @@ def _divide_as_multiply(builder: ProgramBuilder, operator: FileOperator) -> bool
     return True
 
 
-def _reduced_picture(builder: ProgramBuilder, operator: FileOperator) -> int | None:
-    """Return the NHWC picture whose height and width the operator reduces, or None if it does not.
-
-    If a TRANSPOSE makes the operator's input, this is the picture before the TRANSPOSE.
-    """
-    source, axes = operator.inputs[0], _constant(builder, operator, 1)
-    if axes is None or axes.dtype.kind != "i" or len(_shape(builder, source)) != 4:
-        return None
-    reduced = {int(axis) % 4 for axis in axes.reshape(-1)}
-    maker = next((o for o in builder.operators if o.outputs[0] == source), None)
-    if reduced != {1, 2} and maker is not None and maker.kind == "TRANSPOSE":
-        order = _constant(builder, maker, 1)
-        if order is not None and order.shape == (4,):
-            source, reduced = maker.inputs[0], {int(order[axis]) for axis in reduced}
-    return source if reduced == {1, 2} and len(_shape(builder, source)) == 4 else None
+def _cast(builder: ProgramBuilder, operator: FileOperator) -> bool:
+    """Rewrite the cast of plain pixels as an idle DEQUANTIZE: in this form the pixels are float32 already."""
+    if builder.tensors[operator.inputs[0]].dtype != "float32":
+        return False
+    builder.operators.append(replace(operator, kind="DEQUANTIZE"))
+    return True
 
 
 def _mean(builder: ProgramBuilder, operator: FileOperator) -> bool:
@@ -179,6 +150,23 @@ def _max_over_picture(builder: ProgramBuilder, operator: FileOperator) -> bool:
     return _reshape(builder, pooled, operator.outputs[0])
 
 
+def _reduced_picture(builder: ProgramBuilder, operator: FileOperator) -> int | None:
+    """Return the NHWC picture whose height and width the operator reduces, or None if it does not.
+
+    If a TRANSPOSE makes the operator's input, this is the picture before the TRANSPOSE.
+    """
+    source, axes = operator.inputs[0], _constant(builder, operator, 1)
+    if axes is None or axes.dtype.kind != "i" or len(_shape(builder, source)) != 4:
+        return None
+    reduced = {int(axis) % 4 for axis in axes.reshape(-1)}
+    maker = next((o for o in builder.operators if o.outputs[0] == source), None)
+    if reduced != {1, 2} and maker is not None and maker.kind == "TRANSPOSE":
+        order = _constant(builder, maker, 1)
+        if order is not None and order.shape == (4,):
+            source, reduced = maker.inputs[0], {int(order[axis]) for axis in reduced}
+    return source if reduced == {1, 2} and len(_shape(builder, source)) == 4 else None
+
+
 def _reshape(builder: ProgramBuilder, source: int, output: int) -> bool:
     builder.operator("RESHAPE", 1, (source,), output)
     return True
@@ -199,6 +187,21 @@ def _fully_connected(builder: ProgramBuilder, operator: FileOperator) -> bool:
     return True
 
 
+def _constant(builder: ProgramBuilder, operator: FileOperator, position: int) -> NDArray | None:
+    index = operator.inputs[position] if position < len(operator.inputs) else -1
+    return builder.tensors[index].data if index >= 0 else None
+
+
+def _between(builder: ProgramBuilder, operator: FileOperator, what: str, shape: tuple[int, ...]) -> int:
+    """Add a float32 tensor for a value between a rewritten operator's steps, named after its output."""
+    return builder.tensor(f"{builder.tensors[operator.outputs[0]].name}/{what}", shape, "float32")
+
+
+def _shape(builder: ProgramBuilder, index: int) -> tuple[int, ...]:
+    return builder.tensors[index].shape
+
+
+POOLINGS = ("MAX_POOL_2D", "AVERAGE_POOL_2D")
 REWRITES: dict[str, Callable[[ProgramBuilder, FileOperator], bool]] = {
     **dict.fromkeys((*POOLINGS, "ADD", "SUB", "MUL", "CONCATENATION"), _separate_activation),
     "CAST": _cast,
@@ -208,21 +211,16 @@ REWRITES: dict[str, Callable[[ProgramBuilder, FileOperator], bool]] = {
     "REDUCE_MAX": _max_over_picture,
     "FULLY_CONNECTED": _fully_connected,
 }
-# ==== edgenet.tflite.constant_folding
-# Computes the operators of a file that read only constants.
-#
-# A network with an open batch computes its own shapes, SHAPE -> STRIDED_SLICE -> PACK -> RESHAPE; edgenet
-# reads
-# it for a batch of one, for which the file states every shape. Other files unpack or transpose their
-# weights at
-# run time.
-
 LARGEST_CONSTANT = 2**26
 """The most values in a folded constant: a damaged file must not fill the memory."""
 
 
 def fold_constants(program: Program) -> Program:
-    """Return the program without the operators whose result is known; their outputs become constants.
+    """Return the program without the operators that read only constants; their outputs become constants.
+
+    A network with an open batch computes its own shapes, SHAPE -> STRIDED_SLICE -> PACK -> RESHAPE; edgenet reads
+    it for a batch of one, for which the file states every shape. Other files unpack or transpose their weights
+    at run time.
 
     An operator that cannot be computed here stays; the reader then translates it or refuses it by name.
     """
@@ -263,6 +261,9 @@ def _inputs(tensors: Sequence[FileTensor], operator: FileOperator) -> list[NDArr
     return values if len(values) == len(inputs) > 0 else None
 
 
+Compute = Callable[[FileOperator, list[NDArray], FileTensor], NDArray]
+
+
 def _strided_slice(operator: FileOperator, values: list[NDArray], _: FileTensor) -> NDArray:
     options = {name: cast(int, value) for name, value in operator.options.items()}
     if options["ellipsisMask"] or options["newAxisMask"] or options["offset"]:
@@ -284,7 +285,6 @@ def _without_activation(operator: FileOperator, result: NDArray) -> NDArray:
     return result
 
 
-Compute = Callable[[FileOperator, list[NDArray], FileTensor], NDArray]
 COMPUTED: dict[str, Compute] = {
     "SHAPE": lambda _, values, stated: values[0],
     "STRIDED_SLICE": _strided_slice,

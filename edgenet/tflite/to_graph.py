@@ -1,7 +1,6 @@
-"""Turns a file's operators back into a graph.
+"""Turns a file's operators back into a graph: the inverse of `from_graph`, for files of edgenet and of other tools.
 
-Float files become float graphs; int8 and mixed files become quantized graphs. This is the inverse of `emit`,
-for files of edgenet and of other tools.
+Float files become float graphs; int8 and mixed files become quantized graphs.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from edgenet.graph.ir import (
     PixelEncoding,
     Reshape,
 )
-from edgenet.graph.shapes import GraphBuilder
+from edgenet.graph.shapes import LARGEST_SIDE, GraphBuilder
 from edgenet.graph.simplify import drop_unused
 from edgenet.quantize.quantized_graph import (
     HIGH,
@@ -34,15 +33,9 @@ from edgenet.quantize.quantized_graph import (
     QuantizedGraph,
     QuantizedWeights,
 )
-from edgenet.tflite.flatbuffer import check_float, remedy_for
-from edgenet.tflite.operator_rules import RULES, ReadState, inputs_of
+from edgenet.tflite.operator_rules import RULES, ReadState, inputs_of, remedy_for
 from edgenet.tflite.plain_form import REWRITES, fold_constants, plain_form
 from edgenet.tflite.program import FileOperator, FileTensor, Program
-
-LARGEST_SIDE = 8192
-LARGEST_SCALE = 1e9
-"""The largest valid scale: quotients of larger ones would overflow float32; no network has such values."""
-CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
 
 
 def float_graph(program: Program) -> Graph:
@@ -52,11 +45,45 @@ def float_graph(program: Program) -> Graph:
         EdgenetError: the file is quantized, has an operator that is not supported, or is not an image
             classifier.
     """
-    check_float(program)
+    _check_float(program)
     program = plain_form(program)
     reading = _read(program)
     scores = _as_vector(reading.builder, reading.tensors[program.output])
     return _check_scores(reading.builder.graph(scores, _pixels(program.tensors[program.input])))
+
+
+def _check_float(program: Program) -> None:
+    """Refuse a file that is quantized already; the error says how.
+
+    Raises:
+        EdgenetError: the file has 8 or 16 bit activations, or 8, 4 or 2 bit weights.
+    """
+    kind = _quantized_kind(program)
+    if kind is not None:
+        raise EdgenetError(
+            f"the .tflite is quantized already: {kind}", "give the float file it was made from"
+        )
+
+
+def _quantized_kind(program: Program) -> str | None:
+    tensors = program.tensors
+    computed = {tensors[i].dtype for operator in program.operators for i in operator.outputs}
+    if "int16" in computed:
+        return "it has 16 bit activations and integer weights"
+    if "int8" in computed:
+        return "it has int8 weights and activations"
+    if "uint8" in computed:
+        return "it has uint8 weights and activations, TensorFlow 1's older scheme"
+    weights = {
+        tensors[i].dtype
+        for operator in program.operators
+        for i in operator.inputs
+        if i >= 0 and i != program.input and tensors[i].quantization is not None
+    }
+    few_bits = weights & {"int8", "uint8", "int4", "uint4", "int2"}
+    if few_bits:
+        return f"its weights are {' and '.join(sorted(few_bits))}, its activations float (dynamic range)"
+    return None
 
 
 def _pixels(source: FileTensor) -> PixelEncoding | None:
@@ -105,7 +132,7 @@ def quantized_graph(program: Program) -> QuantizedGraph:
     encodings = {name: e for name, e in reading.encodings.items() if name in graph.shapes}
     names = {node.name for node in graph.nodes}
     weights = {name: w for name, w in reading.integers.items() if name in names}
-    return QuantizedGraph(graph, encodings, weights, frozenset(names & reading.floats))
+    return QuantizedGraph(graph, encodings, weights, frozenset(names & reading.float_nodes))
 
 
 def _check_scores(graph: Graph) -> Graph:
@@ -113,34 +140,6 @@ def _check_scores(graph: Graph) -> Graph:
     if len(shape) != 2 or shape[0] != 1:
         raise EdgenetError(f"the .tflite gives {list(shape)}", "edgenet reads classifiers: [1, classes]")
     return graph
-
-
-def _check_computable(reading: ReadState, graph: Graph) -> None:
-    """Refuse a graph that the integer execution would not compute exactly as the file does."""
-    if reading.requantized:
-        raise EdgenetError(
-            f"the .tflite changes the encoding of '{reading.requantized[0]}' between two operators",
-            "convert it again with edgenet",
-        )
-    for node in graph.nodes:
-        _check_node(reading, node)
-
-
-def _check_node(reading: ReadState, node: Node) -> None:
-    weighted, is_float = isinstance(node.operator, WEIGHTED), node.name in reading.floats
-    wrong = ""
-    if is_float and node.name in reading.integers:
-        wrong = f"computes '{node.name}' in float with int8 weights"
-    elif not is_float and (
-        isinstance(node.operator, Affine) or (weighted and node.name not in reading.integers)
-    ):
-        wrong = f"has constants at '{node.name}' that are not int8 weights"
-    elif node.name in reading.mixing:
-        wrong = f"mixes float and int8 at '{node.name}' without QUANTIZE or DEQUANTIZE"
-    elif not is_float and node.output not in reading.encodings:
-        wrong = f"is quantized at '{node.name}', but not to int8"
-    if wrong:
-        raise EdgenetError(f"the .tflite {wrong}", "convert it again with edgenet")
 
 
 def _logits(reading: ReadState) -> str:
@@ -157,6 +156,34 @@ def _logits(reading: ReadState) -> str:
     if softmax is not None and program.tensors[program.output].dtype == "float32":
         return reading.tensors[softmax.inputs[0]]
     return reading.tensors[program.output]
+
+
+def _check_computable(reading: ReadState, graph: Graph) -> None:
+    """Refuse a graph that the integer execution would not compute exactly as the file does."""
+    if reading.requantized:
+        raise EdgenetError(
+            f"the .tflite changes the encoding of '{reading.requantized[0]}' between two operators",
+            "convert it again with edgenet",
+        )
+    for node in graph.nodes:
+        _check_node(reading, node)
+
+
+def _check_node(reading: ReadState, node: Node) -> None:
+    weighted, is_float = isinstance(node.operator, WEIGHTED), node.name in reading.float_nodes
+    wrong = ""
+    if is_float and node.name in reading.integers:
+        wrong = f"computes '{node.name}' in float with int8 weights"
+    elif not is_float and (
+        isinstance(node.operator, Affine) or (weighted and node.name not in reading.integers)
+    ):
+        wrong = f"has constants at '{node.name}' that are not int8 weights"
+    elif node.name in reading.mixed_type_nodes:
+        wrong = f"mixes float and int8 at '{node.name}' without QUANTIZE or DEQUANTIZE"
+    elif not is_float and node.output not in reading.encodings:
+        wrong = f"is quantized at '{node.name}', but not to int8"
+    if wrong:
+        raise EdgenetError(f"the .tflite {wrong}", "convert it again with edgenet")
 
 
 def _read(program: Program) -> ReadState:
@@ -178,7 +205,7 @@ def _read(program: Program) -> ReadState:
             _read_operator(reading, operator)
         except (ValueError, TypeError, LookupError, ArithmeticError) as error:
             # a malformed operator can make its rule raise any of these
-            raise reading.refuse(operator, f"it is damaged ({error})", "convert it again") from None
+            raise reading.refusal(operator, f"it is damaged ({error})", "convert it again") from None
     return reading
 
 
@@ -223,6 +250,10 @@ def _note_encoding(reading: ReadState, index: int, name: str) -> None:
         reading.encodings[name] = encoding
 
 
+LARGEST_SCALE = 1e9
+"""The largest valid scale: quotients of larger ones would overflow float32; no network has such values."""
+
+
 def _encoding(tensor: FileTensor) -> Encoding | None:
     if tensor.quantization is None or tensor.dtype not in ("int8", "uint8"):
         return None
@@ -236,6 +267,9 @@ def _encoding(tensor: FileTensor) -> Encoding | None:
     return Encoding(scale, zero_point)
 
 
+CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
+
+
 def _read_operator(reading: ReadState, operator: FileOperator) -> None:
     output = operator.outputs[0]
     if all(i < 0 or i in reading.constants for i in operator.inputs) and operator.kind in CONVERSIONS:
@@ -247,7 +281,7 @@ def _read_operator(reading: ReadState, operator: FileOperator) -> None:
     rule = RULES.get(operator.kind)
     if rule is None:
         remedy = remedy_for(operator.kind, (*RULES, *REWRITES))
-        raise reading.refuse(operator, "this operator is not supported", remedy)
+        raise reading.refusal(operator, "this operator is not supported", remedy)
     made = rule(reading, operator)
     inputs = inputs_of(reading, operator)
     name = reading.builder.add(made, inputs, reading.program.tensors[output].name)
@@ -262,9 +296,9 @@ def _note_types(reading: ReadState, operator: FileOperator, name: str) -> None:
     tensors = reading.program.tensors
     given = tensors[operator.outputs[0]].dtype
     if given == "float32":
-        reading.floats.add(name)
+        reading.float_nodes.add(name)
     if any(tensors[i].dtype != given for i in operator.inputs if i in reading.tensors):
-        reading.mixing.add(name)
+        reading.mixed_type_nodes.add(name)
 
 
 def _read_conversion(reading: ReadState, operator: FileOperator) -> None:
@@ -276,7 +310,7 @@ def _read_conversion(reading: ReadState, operator: FileOperator) -> None:
         reading.encodings[name] = stated  # the input picture, before the first node
         return
     other_encoding = stated is not None and reading.encodings.setdefault(name, stated) != stated
-    rounded = name in reading.floats and reading.program.tensors[source].dtype != "float32"
+    rounded = name in reading.float_nodes and reading.program.tensors[source].dtype != "float32"
     if other_encoding or rounded:
         reading.requantized.append(reading.program.tensors[output].name)
 
@@ -287,10 +321,10 @@ def _in_stated_shape(reading: ReadState, operator: FileOperator, name: str) -> s
     if stated == made:
         return name
     if operator.kind != "FULLY_CONNECTED" or math.prod(stated) != math.prod(made):
-        raise reading.refuse(operator, f"its output should be {list(made)} but the file says {list(stated)}")
+        raise reading.refusal(operator, f"its output should be {list(made)} but the file says {list(stated)}")
     flat = reading.builder.add(Reshape(stated), [name], name)
-    if name in reading.floats:
-        reading.floats.add(flat)
+    if name in reading.float_nodes:
+        reading.float_nodes.add(flat)
     _note_encoding(reading, operator.outputs[0], flat)
     return flat
 
