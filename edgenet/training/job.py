@@ -9,26 +9,27 @@ import torch
 
 from edgenet.data.photos import PhotoSet
 from edgenet.errors import EdgenetError
-from edgenet.progress import Progress
-from edgenet.training.learner import (
-    Learner,
-    fresh_network,
-    learner_tensors,
-    new_learner,
-    pretrained_network,
-    restore,
-    trained_network,
+from edgenet.progress import Progress, StageProgress, in_stage
+from edgenet.training.learner import Learner, head_name, learner_tensors, new_learner, restore
+from edgenet.training.loader import Purpose, seed_torch
+from edgenet.training.photos import (
+    TrainingPhotos,
+    check_counts,
+    hold_out,
+    memory_budget,
+    open_training_data,
+    photo_counts,
+    read_photos,
 )
-from edgenet.training.loader import ProcessShare
-from edgenet.training.photos import TrainingPhotos, hold_out, memory_budget, open_training_data, read_photos
+from edgenet.training.processes import ProcessShare
+from edgenet.training.qat import QatNetwork, quantize_for_training, quantized_digest
 from edgenet.training.state import Plan, Position, TrainingState, check_same_data, data_digest
 from edgenet.training.step import StepSettings, teacher_of
-from edgenet.training.student import QatNetwork, quantize_for_training, quantized_digest
-from edgenet.training.validation import check_counts, photo_counts
-from edgenet.zoo.checkpoint import LoadedNetwork, save_checkpoint
-from edgenet.zoo.classifier import Classifier
+from edgenet.zoo.checkpoint import LICENCE_UNKNOWN, LoadedNetwork, save_checkpoint
+from edgenet.zoo.classifier import Classifier, NetworkOptions
 from edgenet.zoo.readers import load_network
 from edgenet.zoo.registry import Variant, build_with, parse_variant
+from edgenet.zoo.weights import PRETRAINED
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,9 @@ class Job:
     Attributes:
         plan: what the user asked for.
         variant: the architecture, width and resolution.
-        material: the photos.
+        data: the photos.
         learner: the network and the state of its optimizer.
-        setting: what stays the same in all steps.
+        settings: what stays the same in all steps.
         position: where the training starts or resumes.
         out: the output folder.
         source: where the weights come from; it goes into the checkpoint.
@@ -68,57 +69,33 @@ class Job:
 
     plan: Plan
     variant: Variant
-    material: TrainingData
+    data: TrainingData
     learner: Learner
-    setting: StepSettings
+    settings: StepSettings
     position: Position
     out: Path
     source: str
     licence: str
 
 
-def read_material(plan: Plan, resolution: int, progress: Progress) -> TrainingData:
-    """Read the photos and split them into training and validation photos.
-
-    Raises:
-        EdgenetError: see `open_training_data`, `read_photos` and `check_counts`.
-    """
-    opened = open_training_data(Path(plan.data))
-    photos = read_photos(
-        opened.training,
-        resolution,
-        memory_budget() if plan.memory is None else plan.memory,
-        lambda done, total: progress("reading photos", done, total),
-    )
-    names = opened.training.class_names
-    unreadable = [name for name, _ in photos.skipped]
-    least = 2 if opened.validation is None else 1
-    check_counts(photo_counts(photos.labels, len(names)), names, unreadable, least)
-    digest = data_digest(photos)
-    if opened.validation is not None:
-        return TrainingData(photos, opened.validation, False, names, digest)
-    kept, held = hold_out(photos.labels.tolist(), photos.contents, plan.hold_out, plan.recipe.seed)
-    return TrainingData(photos.take(kept), photos.photoset.take(held), True, names, digest)
-
-
-def begin(plan: Plan, out: Path, share: ProcessShare, device: torch.device, progress: Progress) -> Job:
+def start_job(plan: Plan, out: Path, share: ProcessShare, device: torch.device, progress: Progress) -> Job:
     """Set up a new training.
 
     Raises:
         EdgenetError: the variant is unknown, or the photos or weights do not fit it.
     """
     variant = parse_variant(plan.variant)
-    material = read_material(plan, variant.resolution, progress)
-    network = _first_network(plan, variant, material.labels, progress)
-    plan, module = _module_to_train(plan, network, material, share, progress)
+    data = read_training_data(plan, variant.resolution, progress)
+    network = _first_network(plan, variant, data.labels, progress)
+    plan, module = _module_to_train(plan, network, data, share, progress)
     learner = new_learner(module, plan.recipe, device)
-    setting = _setting(plan, material.labels, share, device, progress)
+    settings = _step_settings(plan, data.labels, share, device, progress)
     return Job(
-        plan, variant, material, learner, setting, Position(), out, _source(plan, network), network.licence
+        plan, variant, data, learner, settings, Position(), out, _source(plan, network), network.licence
     )
 
 
-def resume(
+def resume_job(
     state: TrainingState, out: Path, share: ProcessShare, device: torch.device, progress: Progress
 ) -> Job:
     """Set up a stopped training again, to continue with the step after its saved state.
@@ -133,12 +110,12 @@ def resume(
             f"start it again with torchrun --nproc-per-node {state.processes}",
         )
     variant = parse_variant(plan.variant)
-    material = read_material(plan, variant.resolution, progress)
-    check_same_data(state, material.labels, material.digest, plan.data)
+    data = read_training_data(plan, variant.resolution, progress)
+    check_same_data(state, data.labels, data.digest, plan.data)
     module: Classifier | QatNetwork = build_with(variant, state.options)
     if plan.qat is not None:
-        first = _first_network(plan, variant, material.labels, progress)
-        again, module = _module_to_train(plan, first, material, share, progress)
+        first = _first_network(plan, variant, data.labels, progress)
+        again, module = _module_to_train(plan, first, data, share, progress)
         if again != plan:
             raise EdgenetError(
                 f"{plan.pretrained} does not give the int8 network that the training started from",
@@ -146,46 +123,32 @@ def resume(
             )
     learner = new_learner(module, plan.recipe, device)
     restore(learner, state.tensors, state.updates)
-    setting = _setting(plan, material.labels, share, device, progress)
-    return Job(plan, variant, material, learner, setting, state.position, out, state.source, state.licence)
+    settings = _step_settings(plan, data.labels, share, device, progress)
+    return Job(plan, variant, data, learner, settings, state.position, out, state.source, state.licence)
 
 
-def snapshot(job: Job, position: Position) -> TrainingState:
-    """Return the state to save for a job at a position."""
-    return TrainingState(
-        plan=job.plan,
-        position=position,
-        data_digest=job.material.digest,
-        labels=job.material.labels,
-        options=job.learner.network.options,
-        source=job.source,
-        licence=job.licence,
-        processes=job.setting.share.processes,
-        updates=job.learner.updates,
-        tensors=learner_tensors(job.learner),
-    )
-
-
-def checkpoint_path(job: Job) -> Path:
-    """Return the path of the float network's checkpoint."""
-    return job.out / f"{job.variant.name}.safetensors"
-
-
-def save_network(job: Job) -> None:
-    """Write the averaged weights as a checkpoint that every other verb accepts.
-
-    An int8 network (a `Student`) has no checkpoint: until it is written as a model file, only the state file holds it.
+def read_training_data(plan: Plan, resolution: int, progress: Progress) -> TrainingData:
+    """Read the photos and split them into training and validation photos.
 
     Raises:
-        EdgenetError: the checkpoint cannot be written.
+        EdgenetError: see `open_training_data`, `read_photos` and `check_counts`.
     """
-    average, labels = job.learner.average, job.material.labels
-    if isinstance(average, QatNetwork):
-        return
-    save_checkpoint(
-        checkpoint_path(job),
-        LoadedNetwork(average, job.variant, labels, average.normalization, job.source, job.licence),
+    split_photos = open_training_data(Path(plan.data))
+    photos = read_photos(
+        split_photos.training,
+        resolution,
+        memory_budget() if plan.memory is None else plan.memory,
+        in_stage(progress, "reading photos"),
     )
+    names = split_photos.training.class_names
+    unreadable = [name for name, _ in photos.skipped]
+    least = 2 if split_photos.validation is None else 1
+    check_counts(photo_counts(photos.labels, len(names)), names, unreadable, least)
+    digest = data_digest(photos)
+    if split_photos.validation is not None:
+        return TrainingData(photos, split_photos.validation, False, names, digest)
+    kept, held_out = hold_out(photos.labels.tolist(), photos.contents, plan.hold_out, plan.recipe.seed)
+    return TrainingData(photos.take(kept), photos.photoset.take(held_out), True, names, digest)
 
 
 def _first_network(
@@ -193,17 +156,97 @@ def _first_network(
 ) -> LoadedNetwork:
     if plan.pretrained is None:
         return fresh_network(variant, labels, plan.recipe.seed)
-
-    def downloading(done: int, total: int) -> None:
-        progress("downloading weights", done, total)
-
+    downloading = in_stage(progress, "downloading weights")
     if plan.qat is not None:
         return trained_network(variant, labels, plan.pretrained, downloading)
     return pretrained_network(variant, labels, plan.pretrained, plan.recipe.seed, downloading)
 
 
+def fresh_network(variant: Variant, labels: tuple[str, ...], seed: int) -> LoadedNetwork:
+    """Return a network with random weights for these classes."""
+    seed_torch(seed, Purpose.WEIGHTS)
+    options = NetworkOptions(classes=len(labels))
+    module = build_with(variant, options)
+    return LoadedNetwork(module, variant, labels, options.normalization, "random weights", LICENCE_UNKNOWN)
+
+
+def pretrained_network(
+    variant: Variant, labels: tuple[str, ...], source: str, seed: int, progress: StageProgress | None = None
+) -> LoadedNetwork:
+    """Return a network with pretrained weights; its last layer is new unless the classes are the same.
+
+    Args:
+        variant: the variant to train.
+        labels: the classes to train.
+        source: "imagenet", a variant's name, or the path of a file of weights; architecture and width must match.
+        seed: the seed of the new last layer.
+        progress: called while weights are downloaded.
+
+    Raises:
+        EdgenetError: there are no such weights, or they have another architecture or width.
+    """
+    loaded = _weights_for(variant, source, progress)
+    if loaded.labels == labels:
+        return loaded
+    return replace(loaded, module=_with_new_head(loaded, variant, labels, seed), labels=labels)
+
+
+def trained_network(
+    variant: Variant, labels: tuple[str, ...], source: str, progress: StageProgress | None = None
+) -> LoadedNetwork:
+    """Return a pretrained network that must already know exactly these classes, in this order.
+
+    Raises:
+        EdgenetError: the network knows other classes, or one of the reasons in `pretrained_network` applies.
+    """
+    loaded = _weights_for(variant, source, progress)
+    if loaded.labels != labels:
+        lacking = [label for label in labels if label not in loaded.labels]
+        others = f"not {', '.join(lacking[:3])}" if lacking else "not exactly the data's, in the data's order"
+        raise EdgenetError(
+            f"{source} knows {len(loaded.labels)} classes, but {others}; --qat only refines what a network knows",
+            "train it on the same class folders without --qat first",
+        )
+    return loaded
+
+
+def _weights_for(variant: Variant, source: str, progress: StageProgress | None) -> LoadedNetwork:
+    loaded = load_network(_imagenet_name(variant) if source == IMAGENET else source, progress=progress)
+    if (loaded.variant.architecture, loaded.variant.width) != (variant.architecture, variant.width):
+        raise EdgenetError(
+            f"{source} holds {loaded.variant.name}, whose layers differ from those of {variant.name}",
+            f"train {loaded.variant.architecture}_{loaded.variant.width}_{variant.resolution}, or use other weights",
+        )
+    return replace(loaded, variant=variant)
+
+
+IMAGENET = "imagenet"
+
+
+def _imagenet_name(variant: Variant) -> str:
+    """Return the variant with ImageNet weights that has the same layers, at whatever resolution it was trained."""
+    prefix = f"{variant.architecture}_{variant.width}_"
+    name = next((name for name in PRETRAINED if name.startswith(prefix)), None)
+    if name is None:
+        raise EdgenetError(
+            f"there are no ImageNet weights for {variant.architecture} of width {variant.width}",
+            f"choose one that has them ({', '.join(PRETRAINED)}), or give --pretrained FILE, or train from scratch",
+        )
+    return name
+
+
+def _with_new_head(loaded: LoadedNetwork, variant: Variant, labels: tuple[str, ...], seed: int) -> Classifier:
+    """Return the network with a new last layer that has random weights and one output per label."""
+    seed_torch(seed, Purpose.WEIGHTS)
+    module = build_with(variant, replace(loaded.module.options, classes=len(labels)))
+    prefix = f"{head_name(module)}."
+    kept = {n: t for n, t in loaded.module.state_dict().items() if not n.startswith(prefix)}
+    module.load_state_dict(kept, strict=False)
+    return module
+
+
 def _module_to_train(
-    plan: Plan, first: LoadedNetwork, material: TrainingData, share: ProcessShare, progress: Progress
+    plan: Plan, first: LoadedNetwork, data: TrainingData, share: ProcessShare, progress: Progress
 ) -> tuple[Plan, Classifier | QatNetwork]:
     """Return the plan and the network to train; for an int8 network the plan gains the digest of its start."""
     if plan.qat is None:
@@ -212,19 +255,17 @@ def _module_to_train(
         raise EdgenetError(
             f"--qat was started in {share.processes} processes", "start it without torchrun, in one process"
         )
-    student = quantize_for_training(first, material.photos, plan.qat, progress)
-    qat = replace(plan.qat, start=quantized_digest(student.fake.quantized))
-    return replace(plan, qat=qat), student
+    network = quantize_for_training(first, data.photos, plan.qat, progress)
+    qat = replace(plan.qat, start=quantized_digest(network.fake.quantized))
+    return replace(plan, qat=qat), network
 
 
-def _setting(
+def _step_settings(
     plan: Plan, labels: tuple[str, ...], share: ProcessShare, device: torch.device, progress: Progress
 ) -> StepSettings:
     teacher = None
     if plan.teacher is not None:
-        loaded = load_network(
-            plan.teacher, progress=lambda done, total: progress("downloading weights", done, total)
-        )
+        loaded = load_network(plan.teacher, progress=in_stage(progress, "downloading weights"))
         teacher = teacher_of(loaded, labels, device)
     return StepSettings(plan.recipe, plan.distillation, teacher, device, share)
 
@@ -232,3 +273,41 @@ def _setting(
 def _source(plan: Plan, first: LoadedNetwork) -> str:
     """Return one line on where the weights come from. Of local paths, only the data folder's name goes in."""
     return f"trained by edgenet on {Path(plan.data).name}, from {first.origin}"
+
+
+def snapshot(job: Job, position: Position) -> TrainingState:
+    """Return the state to save for a job at a position."""
+    return TrainingState(
+        plan=job.plan,
+        position=position,
+        data_digest=job.data.digest,
+        labels=job.data.labels,
+        options=job.learner.network.options,
+        source=job.source,
+        licence=job.licence,
+        processes=job.settings.share.processes,
+        updates=job.learner.updates,
+        tensors=learner_tensors(job.learner),
+    )
+
+
+def save_network(job: Job) -> None:
+    """Write the averaged weights as a checkpoint that every other verb accepts.
+
+    A `QatNetwork` has no checkpoint: until it is written as a model file, only the state file holds it.
+
+    Raises:
+        EdgenetError: the checkpoint cannot be written.
+    """
+    average, labels = job.learner.average, job.data.labels
+    if isinstance(average, QatNetwork):
+        return
+    save_checkpoint(
+        checkpoint_path(job),
+        LoadedNetwork(average, job.variant, labels, average.normalization, job.source, job.licence),
+    )
+
+
+def checkpoint_path(job: Job) -> Path:
+    """Return the path of the float network's checkpoint."""
+    return job.out / f"{job.variant.name}.safetensors"

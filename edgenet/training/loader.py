@@ -1,4 +1,8 @@
-"""Loads an epoch's photos batch by batch. Threads prepare the next batches while the network computes."""
+"""Loads an epoch's photos: orders them, augments them at random, and yields them batch by batch.
+
+Threads prepare the next batches while the network computes. All random numbers follow from the seed, the epoch and the
+step (see `Purpose`).
+"""
 
 from __future__ import annotations
 
@@ -11,33 +15,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
-from edgenet.training.photos import Draws, TrainingPhotos, augmented, draw
-from edgenet.training.recipe import Recipe
+from edgenet.training.photos import TrainingPhotos
+from edgenet.training.processes import ProcessShare
+from edgenet.training.recipe import Augmentation, Recipe
 
 AHEAD = 3
 """The maximum number of batches that wait in the queue."""
-
-
-@dataclass(frozen=True)
-class ProcessShare:
-    """The part of every batch that this process works on.
-
-    Attributes:
-        process: the number of this process, from 0.
-        processes: the number of processes.
-    """
-
-    process: int = 0
-    processes: int = 1
-
-    @property
-    def rows(self) -> slice:
-        """The rows of a batch that belong to this process."""
-        return slice(self.process, None, self.processes)
 
 
 @dataclass(frozen=True)
@@ -135,15 +123,6 @@ def _pixels(
     return torch.from_numpy(pixels)
 
 
-# ==== edgenet.training.order
-# The order in which an epoch shows the photos, and how the epoch is divided into steps.
-
-
-def steps_per_epoch(photos: int, batch: int) -> int:
-    """Return how many steps of at most `batch` photos cover all photos."""
-    return -(-photos // batch)
-
-
 def epoch_order(labels: np.ndarray, seed: int, epoch: int, balance: bool) -> np.ndarray:
     """Return the indices of the photos in the order in which an epoch shows them, int64 [n].
 
@@ -181,16 +160,119 @@ def batches(order: np.ndarray, batch: int) -> list[np.ndarray]:
     return np.array_split(order, steps_per_epoch(len(order), batch))
 
 
-# ==== edgenet.training.randomness
-# Random number generators for each place in a training, made anew from (seed, purpose, epoch, step).
-#
-# No generator lives on from step to step. A training can therefore stop anywhere and resume with the same
-# numbers without
-# saving any generator state, and processes that share the work draw the same numbers without communicating.
+def steps_per_epoch(photos: int, batch: int) -> int:
+    """Return how many steps of at most `batch` photos cover all photos."""
+    return -(-photos // batch)
+
+
+def augmented(bgr: np.ndarray, out: np.ndarray, augmentation: Augmentation, draws: Draws, index: int) -> None:
+    """Crop, resize, recolour and mirror one photo at random, and write the result into `out`.
+
+    Brightness, contrast and saturation are each multiplied by a random factor. All colour changes are combined into one
+    3x4 matrix, which also converts BGR to RGB.
+
+    Args:
+        bgr: the photo, uint8 BGR [height, width, 3].
+        out: uint8 RGB [size, size, 3]; it is overwritten.
+        augmentation: how strong the changes may be.
+        draws: the random numbers of the batch.
+        index: the photo's place in `draws`.
+    """
+    top, left, height, width = crop_of(bgr.shape[:2], augmentation.crop_scale, draws, index)
+    size = out.shape[0]
+    picture = cv2.resize(
+        bgr[top : top + height, left : left + width], (size, size), interpolation=cv2.INTER_LINEAR
+    )
+    if augmentation.colour:
+        picture = cv2.transform(picture, colour_matrix(picture, augmentation.colour, draws, index))
+    else:
+        picture = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+    mirrored = augmentation.flip and draws.flip[index] < 0.5
+    out[:] = picture[:, ::-1] if mirrored else picture
+
+
+ASPECT = 4 / 3
+
+
+def crop_of(shape: tuple[int, ...], smallest: float, draws: Draws, index: int) -> tuple[int, int, int, int]:
+    """Return top, left, height and width of the crop, in pixels.
+
+    As in Inception (arXiv 1409.4842, section 6), the crop covers a random share of the photo's area and has a random
+    aspect ratio between 3/4 and 4/3. A crop that is higher or wider than the photo is shortened to the photo's height
+    or width.
+
+    Args:
+        shape: height and width of the photo, pixels.
+        smallest: the smallest share of the photo's area that a crop covers.
+        draws: the random numbers of the batch.
+        index: the photo's place in `draws`.
+    """
+    area = (smallest + (1 - smallest) * draws.area[index]) * shape[0] * shape[1]
+    aspect = ASPECT ** (2 * draws.aspect[index] - 1)
+    height = min(max(round((area / aspect) ** 0.5), 1), shape[0])
+    width = min(max(round((area * aspect) ** 0.5), 1), shape[1])
+    top = int(draws.top[index] * (shape[0] - height + 1))
+    left = int(draws.left[index] * (shape[1] - width + 1))
+    return top, left, height, width
+
+
+# ITU-R BT.601's weights of blue, green and red in grey, in OpenCV's channel order.
+_GREY = np.array((0.114, 0.587, 0.299))
+_TO_RGB = np.eye(3)[::-1]
+
+
+def colour_matrix(bgr: np.ndarray, strength: float, draws: Draws, index: int) -> np.ndarray:
+    """Return the matrix [3,4] that turns (blue, green, red, 1) into RGB with changed colours.
+
+    With factors b (brightness), c (contrast) and s (saturation), and the photo's mean grey g, a pixel x becomes
+    b (c (s x + (1 - s) grey(x)) + (1 - c) g).
+
+    Args:
+        bgr: the photo, uint8 BGR [height, width, 3].
+        strength: each factor lies between 1 - strength and 1 + strength.
+        draws: the random numbers of the batch.
+        index: the photo's place in `draws`.
+    """
+    brightness, contrast, saturation = (
+        1 + strength * (2 * drawn[index] - 1)
+        for drawn in (draws.brightness, draws.contrast, draws.saturation)
+    )
+    grey = float(_GREY @ cv2.mean(bgr)[:3])
+    colours = saturation * _TO_RGB + (1 - saturation) * _GREY
+    offset = np.full((3, 1), brightness * (1 - contrast) * grey)
+    return np.hstack([brightness * contrast * colours, offset])
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The random numbers for one batch: each field is float64 [n] in [0, 1), one number per photo."""
+
+    area: np.ndarray
+    aspect: np.ndarray
+    top: np.ndarray
+    left: np.ndarray
+    flip: np.ndarray
+    brightness: np.ndarray
+    contrast: np.ndarray
+    saturation: np.ndarray
+
+    def take(self, rows: slice) -> Draws:
+        """Return the numbers for some of the photos."""
+        return Draws(**{name: values[rows] for name, values in vars(self).items()})
+
+
+def draw(rng: np.random.Generator, photos: int) -> Draws:
+    """Draw the numbers that decide how `photos` photos are augmented."""
+    return Draws(*rng.random((8, photos)))
 
 
 class Purpose(IntEnum):
-    """What random numbers are for. How many numbers one purpose draws does not affect any other purpose."""
+    """What random numbers are for. How many numbers one purpose draws does not affect any other purpose.
+
+    The generators of each place in a training are made anew from (seed, purpose, epoch, step); none lives on from step
+    to step. A training can therefore stop anywhere and resume with the same numbers without saving any generator state,
+    and processes that share the work draw the same numbers without communicating.
+    """
 
     ORDER = 1
     AUGMENTATION = 2

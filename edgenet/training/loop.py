@@ -3,45 +3,39 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 
-import numpy as np
 import torch
-from edgenet_device.preprocess import prepare
-from torch import nn
 
 from edgenet.errors import EdgenetError
 from edgenet.files import write_atomically
-from edgenet.progress import Progress, Say
-from edgenet.training.interrupt import StopRequest, TrainingStopped
+from edgenet.progress import Log, Progress, in_stage
 from edgenet.training.job import Job, save_network, snapshot
 from edgenet.training.learner import set_training
-from edgenet.training.loader import Batch, ProcessShare, epoch_order, load_epoch, steps_per_epoch
-from edgenet.training.optimizers import forget_gradients, learning_rate, resolution_in
-from edgenet.training.photos import TrainingPhotos
-from edgenet.training.processes import sum_over, wait_for_all
-from edgenet.training.state import EpochRow, Position, Sums, log_csv, save_state
+from edgenet.training.loader import Batch, epoch_order, load_epoch, steps_per_epoch
+from edgenet.training.optimizers import forget_gradients
+from edgenet.training.processes import StopRequest, TrainingStopped, wait_for_all
+from edgenet.training.recipe import learning_rate, resolution_in
+from edgenet.training.state import EpochRow, EpochSums, Position, log_csv, save_state
 from edgenet.training.step import StepResult, loss_of, train_step
-from edgenet.training.student import QatNetwork
-from edgenet.training.validation import Validation, validate
-from edgenet.zoo.classifier import Classifier
+from edgenet.training.validation import Validation, measure_statistics, validate
 
+LOG_FILE = "log.csv"
 SAVE_EVERY_S = 60.0
 VALIDATED_PER_EPOCH = 2000
 """The most photos that the validation after each epoch uses. The final validation, which is reported, uses all."""
-LOG_FILE = "log.csv"
 
 
-def run_epochs(job: Job, request: StopRequest, progress: Progress, say: Say) -> Position:
+def run_epochs(job: Job, request: StopRequest, progress: Progress, log: Log) -> Position:
     """Train from the job's position to the end.
 
     Args:
         job: the training; its learner is changed in place.
         request: whether a signal has asked the training to stop.
         progress: called as the work advances.
-        say: called with one line per epoch.
+        log: called with one line per epoch.
 
     Returns:
         the position at the end, with one log row per epoch.
@@ -54,31 +48,31 @@ def run_epochs(job: Job, request: StopRequest, progress: Progress, say: Say) -> 
     while position.epoch < recipe.epochs:
         set_training(job.learner.network, frozen=position.epoch < recipe.freeze_epochs)
         position = _run_steps(job, position, request, progress)
-        row = _epoch_row(job, position, *_validated(job, position.epoch, progress))
+        row = _epoch_row(job, position, *_validate_some(job, position.epoch, progress))
         position = Position(position.epoch + 1, rows=(*position.rows, row))
         _save(job, position, whole=True)
-        say(epoch_line(row, recipe.epochs, _remaining_s(job, position)))
+        log(epoch_line(row, recipe.epochs, _remaining_s(job, position)))
     return position
 
 
 def _run_steps(job: Job, position: Position, request: StopRequest, progress: Progress) -> Position:
     """Run the remaining steps of the position's epoch."""
-    recipe, photos = job.plan.recipe, job.material.photos
+    recipe, photos = job.plan.recipe, job.data.photos
     per_epoch = steps_per_epoch(len(photos), recipe.batch)
     resolution = resolution_in(recipe, position.epoch, job.variant.resolution)
     saved = time.monotonic()
     with closing(
-        load_epoch(photos, recipe, position.epoch, resolution, position.step, job.setting.share)
+        load_epoch(photos, recipe, position.epoch, resolution, position.step, job.settings.share)
     ) as loader:
         while True:
             began = time.perf_counter()
             batch = next(loader, None)
             if batch is None:
                 return position
-            got = time.perf_counter()
+            received = time.perf_counter()
             rate = learning_rate(recipe, position.epoch * per_epoch + batch.step, per_epoch)
-            result = _step(job, batch, position.epoch, rate, request.asked)
-            seconds = got - began, time.perf_counter() - got
+            result = _train_step(job, batch, position.epoch, rate, request.asked)
+            seconds = received - began, time.perf_counter() - received
             position = replace(
                 position, step=batch.step + 1, sums=_add_step(position.sums, result, batch.photos, seconds)
             )
@@ -92,9 +86,9 @@ def _run_steps(job: Job, position: Position, request: StopRequest, progress: Pro
                 saved = time.monotonic()
 
 
-def _step(job: Job, batch: Batch, epoch: int, rate: float, stop: bool) -> StepResult:
+def _train_step(job: Job, batch: Batch, epoch: int, rate: float, stop: bool) -> StepResult:
     try:
-        result = train_step(job.learner, batch, job.setting, epoch, rate, stop)
+        result = train_step(job.learner, batch, job.settings, epoch, rate, stop)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
@@ -107,21 +101,21 @@ def _step(job: Job, batch: Batch, epoch: int, rate: float, stop: bool) -> StepRe
         return result
     # Try smaller batches only after the handler: the error kept the tensors that filled the memory alive.
     raise out_of_memory(
-        job.plan.recipe.batch, 2 * job.setting.share.processes, lambda photos: _fits(job, batch, photos)
+        job.plan.recipe.batch, 2 * job.settings.share.processes, lambda photos: _fits(job, batch, photos)
     )
 
 
 def _fits(job: Job, batch: Batch, photos: int) -> bool:
     """Return whether a step with so many photos fits into memory; the weights do not change."""
-    mine = max(photos // job.setting.share.processes, 1)
+    mine = max(photos // job.settings.share.processes, 1)
     try:
         forget_gradients(job.learner.network)
-        if job.setting.device.type == "cuda":
+        if job.settings.device.type == "cuda":
             torch.cuda.empty_cache()
         loss, _ = loss_of(
             job.learner,
             replace(batch, pixels=batch.pixels[:mine], labels=batch.labels[:mine]),
-            job.setting,
+            job.settings,
             0,
         )
         loss.backward()
@@ -132,203 +126,19 @@ def _fits(job: Job, batch: Batch, photos: int) -> bool:
     return True
 
 
-def _add_step(sums: Sums, result: StepResult, photos: int, seconds: tuple[float, float]) -> Sums:
-    return Sums(
-        sums.loss + result.loss * photos,
-        sums.correct + result.correct,
-        sums.photos + photos,
-        sums.waiting_s + seconds[0],
-        sums.computing_s + seconds[1],
-    )
-
-
-def _validated(job: Job, epoch: int, progress: Progress) -> tuple[Validation | None, float]:
-    """Validate the averaged weights on some of the validation photos.
-
-    Returns:
-        the result (None in every process except the first), and the seconds it took.
-    """
-    began = time.perf_counter()
-    recipe, photos = job.plan.recipe, job.material.photos
-    if epoch >= recipe.freeze_epochs:  # in frozen epochs the statistics still fit the weights
-        order = epoch_order(photos.labels, recipe.seed, epoch, recipe.balance)
-        measure_statistics(job.learner.average, photos, order, job.variant.resolution, job.setting.share)
-    found = None
-    if job.setting.share.process == 0:
-        found = validate_job(job, progress, VALIDATED_PER_EPOCH)
-    wait_for_all(job.setting.share)
-    return found, time.perf_counter() - began
-
-
-def validate_job(job: Job, progress: Progress, limit: int | None = None) -> Validation:
-    """Validate the averaged weights on the validation photos.
-
-    Args:
-        job: the training.
-        progress: called after every batch.
-        limit: the number of photos to use, evenly spread; None uses all.
-    """
-    average = job.learner.average
-    return validate(
-        average,
-        average.normalization,
-        job.material.validation,
-        job.variant.resolution,
-        limit,
-        lambda done, total: progress("validating", done, total),
-    )
-
-
-def _epoch_row(job: Job, position: Position, found: Validation | None, validating_s: float) -> EpochRow:
-    sums, recipe = position.sums, job.plan.recipe
-    per_epoch = steps_per_epoch(len(job.material.photos), recipe.batch)
-    return EpochRow(
-        epoch=position.epoch + 1,
-        resolution=resolution_in(recipe, position.epoch, job.variant.resolution),
-        learning_rate=learning_rate(recipe, (position.epoch + 1) * per_epoch - 1, per_epoch),
-        train_loss=sums.loss / sums.photos,
-        train_top1=100 * sums.correct / sums.photos,
-        val_loss=found.loss if found else 0.0,
-        val_top1=found.top1 if found else 0.0,
-        val_photos=len(found.labels) if found else 0,
-        photos=sums.photos,
-        photos_per_s=sums.photos / (sums.waiting_s + sums.computing_s),
-        waiting_s=sums.waiting_s,
-        computing_s=sums.computing_s,
-        validating_s=validating_s,
-    )
-
-
-def _save(job: Job, position: Position, whole: bool) -> None:
-    """Write the state; after a whole epoch also write the network and the log."""
-    if job.setting.share.process != 0:
-        return
-    if whole:
-        save_network(job)
-        write_atomically(job.out / LOG_FILE, log_csv(position.rows))
-    save_state(job.out, snapshot(job, position))
-
-
-def _stop(job: Job, position: Position, per_epoch: int) -> None:
-    _save(job, position, whole=False)
-    raise TrainingStopped(
-        f"stopped in epoch {position.epoch + 1} of {job.plan.recipe.epochs}, after step {position.step} of "
-        f"{per_epoch}; everything is saved in {job.out}",
-        f"continue with: edgenet train --resume {job.out}",
-    )
-
-
-def _remaining_s(job: Job, position: Position) -> float:
-    """Estimate the seconds that the remaining epochs take; a photo's time grows with its number of pixels."""
-    recipe, last = job.plan.recipe, position.rows[-1]
-    here = (last.waiting_s + last.computing_s) / last.resolution**2
-    return sum(
-        here * resolution_in(recipe, epoch, job.variant.resolution) ** 2 + last.validating_s
-        for epoch in range(position.epoch, recipe.epochs)
-    )
-
-
-def epoch_line(row: EpochRow, epochs: int, remaining_s: float) -> str:
-    """Return one epoch's figures as a line to print."""
-    return (
-        f"epoch {row.epoch}/{epochs}  loss {row.train_loss:.3f}  top-1 train {row.train_top1:.1f} % val "
-        f"{row.val_top1:.1f} %  {row.photos_per_s:.0f} photos/s  waiting {row.waiting_s:.1f} s computing "
-        f"{row.computing_s:.1f} s  about {duration(remaining_s)} to go"
-    )
-
-
-def duration(seconds: float) -> str:
-    """Format a duration for printing.
-
-    >>> duration(250.4)
-    '4 min 10 s'
-    """
-    whole = round(seconds)
-    minutes, rest = divmod(whole, 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02} min"
-    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
-
-
-# ==== edgenet.training.statistics
-# Measures the batch normalization statistics of the averaged weights anew, on photos prepared as on the
-# device.
-#
-# Averaged running statistics do not fit the averaged weights (arXiv 1803.05407, section 3.2). After only a
-# few steps they
-# also lag far behind.
-
-PHOTOS = 512
-BATCH = 64
-
-
-@torch.no_grad()
-def measure_statistics(
-    network: Classifier | QatNetwork,
-    photos: TrainingPhotos,
-    order: np.ndarray,
-    resolution: int,
-    share: ProcessShare,
-) -> None:
-    """Set the means and variances of all batch normalization layers to those over some photos.
-
-    Every process measures its share of the photos, and the results are averaged over the processes.
-
-    Args:
-        network: the network, in evaluation mode; it is changed in place and is in evaluation mode afterwards.
-        photos: the training photos.
-        order: indices of the photos; the first 512 are used.
-        resolution: the side of the pictures, pixels.
-        share: this process's share of the photos.
-    """
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
-    if not norms:
-        return
-    before = [(norm.momentum, _counter(norm).clone()) for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # None makes torch average over all batches equally
-        norm.train()
-    device = next(network.parameters()).device
-    for pixels in _pictures(photos, order[:PHOTOS][share.rows], resolution):
-        network(network.normalization(pixels.to(device).permute(0, 3, 1, 2).float()))
-    for norm, (momentum, tracked) in zip(norms, before, strict=True):
-        norm.momentum = momentum
-        _counter(norm).copy_(tracked)
-        norm.eval()
-    _average(norms, share)
-
-
-def _counter(norm: nn.BatchNorm2d) -> torch.Tensor:
-    assert norm.num_batches_tracked is not None
-    return norm.num_batches_tracked
-
-
-def _pictures(photos: TrainingPhotos, indices: np.ndarray, resolution: int) -> Iterator[torch.Tensor]:
-    """Yield the photos in batches of nearly equal size, uint8 RGB [n,resolution,resolution,3]."""
-    for part in np.array_split(indices, -(-len(indices) // BATCH)):
-        yield torch.from_numpy(np.concatenate([prepare(photos.pixels(int(i)), resolution) for i in part]))
-
-
-def _average(norms: list[nn.BatchNorm2d], share: ProcessShare) -> None:
-    tensors = [t for norm in norms for t in (norm.running_mean, norm.running_var) if t is not None]
-    for tensor in tensors:
-        tensor /= share.processes
-    sum_over(tensors, share)
-
-
-# ==== edgenet.training.memory
-# Handles running out of memory: finds, by trying, a batch size that fits, and names it in the error.
-
-SIGNS = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
-
-
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an error from torch, OpenCV or Python means that memory ran out."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in SIGNS)
+    return isinstance(error, RuntimeError) and any(text in str(error).lower() for text in OUT_OF_MEMORY_TEXTS)
+
+
+OUT_OF_MEMORY_TEXTS = (
+    "out of memory",
+    "not enough memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+)
 
 
 def out_of_memory(batch: int, least: int, fits: Callable[[int], bool]) -> EdgenetError:
@@ -350,3 +160,122 @@ def out_of_memory(batch: int, least: int, fits: Callable[[int], bool]) -> Edgene
         f"there is not enough memory for a batch of {batch}, nor for one of {least}",
         "choose a variant with a smaller width or a lower resolution",
     )
+
+
+def _add_step(sums: EpochSums, result: StepResult, photos: int, seconds: tuple[float, float]) -> EpochSums:
+    return EpochSums(
+        sums.loss + result.loss * photos,
+        sums.correct + result.correct,
+        sums.photos + photos,
+        sums.waiting_s + seconds[0],
+        sums.computing_s + seconds[1],
+    )
+
+
+def _validate_some(job: Job, epoch: int, progress: Progress) -> tuple[Validation | None, float]:
+    """Validate the averaged weights on some of the validation photos.
+
+    Returns:
+        the result (None in every process except the first), and the seconds it took.
+    """
+    began = time.perf_counter()
+    recipe, photos = job.plan.recipe, job.data.photos
+    if epoch >= recipe.freeze_epochs:  # in frozen epochs the statistics still fit the weights
+        order = epoch_order(photos.labels, recipe.seed, epoch, recipe.balance)
+        measure_statistics(job.learner.average, photos, order, job.variant.resolution, job.settings.share)
+    validation = None
+    if job.settings.share.process == 0:
+        validation = validate_job(job, progress, VALIDATED_PER_EPOCH)
+    wait_for_all(job.settings.share)
+    return validation, time.perf_counter() - began
+
+
+def validate_job(job: Job, progress: Progress, limit: int | None = None) -> Validation:
+    """Validate the averaged weights on the validation photos.
+
+    Args:
+        job: the training.
+        progress: called after every batch.
+        limit: the number of photos to use, evenly spread; None uses all.
+    """
+    average = job.learner.average
+    return validate(
+        average,
+        average.normalization,
+        job.data.validation,
+        job.variant.resolution,
+        limit,
+        in_stage(progress, "validating"),
+    )
+
+
+def _epoch_row(job: Job, position: Position, validation: Validation | None, validating_s: float) -> EpochRow:
+    sums, recipe = position.sums, job.plan.recipe
+    per_epoch = steps_per_epoch(len(job.data.photos), recipe.batch)
+    return EpochRow(
+        epoch=position.epoch + 1,
+        resolution=resolution_in(recipe, position.epoch, job.variant.resolution),
+        learning_rate=learning_rate(recipe, (position.epoch + 1) * per_epoch - 1, per_epoch),
+        train_loss=sums.loss / sums.photos,
+        train_top1=100 * sums.correct / sums.photos,
+        val_loss=validation.loss if validation else 0.0,
+        val_top1=validation.top1 if validation else 0.0,
+        val_photos=len(validation.labels) if validation else 0,
+        photos=sums.photos,
+        photos_per_s=sums.photos / (sums.waiting_s + sums.computing_s),
+        waiting_s=sums.waiting_s,
+        computing_s=sums.computing_s,
+        validating_s=validating_s,
+    )
+
+
+def _save(job: Job, position: Position, whole: bool) -> None:
+    """Write the state; after a whole epoch also write the network and the log."""
+    if job.settings.share.process != 0:
+        return
+    if whole:
+        save_network(job)
+        write_atomically(job.out / LOG_FILE, log_csv(position.rows))
+    save_state(job.out, snapshot(job, position))
+
+
+def _stop(job: Job, position: Position, per_epoch: int) -> None:
+    _save(job, position, whole=False)
+    raise TrainingStopped(
+        f"stopped in epoch {position.epoch + 1} of {job.plan.recipe.epochs}, after step {position.step} of "
+        f"{per_epoch}; everything is saved in {job.out}",
+        f"continue with: edgenet train --resume {job.out}",
+    )
+
+
+def epoch_line(row: EpochRow, epochs: int, remaining_s: float) -> str:
+    """Return one epoch's figures as a line to print."""
+    return (
+        f"epoch {row.epoch}/{epochs}  loss {row.train_loss:.3f}  top-1 train {row.train_top1:.1f} % val "
+        f"{row.val_top1:.1f} %  {row.photos_per_s:.0f} photos/s  waiting {row.waiting_s:.1f} s computing "
+        f"{row.computing_s:.1f} s  about {duration(remaining_s)} to go"
+    )
+
+
+def _remaining_s(job: Job, position: Position) -> float:
+    """Estimate the seconds that the remaining epochs take; a photo's time grows with its number of pixels."""
+    recipe, last = job.plan.recipe, position.rows[-1]
+    here = (last.waiting_s + last.computing_s) / last.resolution**2
+    return sum(
+        here * resolution_in(recipe, epoch, job.variant.resolution) ** 2 + last.validating_s
+        for epoch in range(position.epoch, recipe.epochs)
+    )
+
+
+def duration(seconds: float) -> str:
+    """Format a duration for printing.
+
+    >>> duration(250.4)
+    '4 min 10 s'
+    """
+    whole = round(seconds)
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"

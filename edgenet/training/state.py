@@ -1,4 +1,7 @@
-"""The state of a training in one file, from which it resumes as if it had never stopped."""
+"""The state of a training in one file, from which it resumes as if it had never stopped.
+
+It holds the plan (what the user asked for), the position, the log of the finished epochs and all tensors.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +21,40 @@ from torch import Tensor
 from edgenet.errors import EdgenetError
 from edgenet.files import write_atomically
 from edgenet.training.photos import TrainingPhotos
+from edgenet.training.qat import QatPlan
 from edgenet.training.recipe import Augmentation, Distillation, Recipe
-from edgenet.training.student import QatPlan
 from edgenet.zoo.checkpoint import options_from
 from edgenet.zoo.classifier import NetworkOptions
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """Everything that a training needs to resume.
+
+    Attributes:
+        plan: what the user asked for.
+        position: how far the training has come.
+        data_digest: the digest of the training photos (see `data_digest`).
+        labels: the class names.
+        options: the options that the network was built with.
+        source: where the initial weights came from, as checkpoints state it.
+        licence: the licence of the initial weights.
+        processes: the number of processes that share each batch.
+        updates: the number of steps taken.
+        tensors: the learner's tensors (see `learner.learner_tensors`).
+    """
+
+    plan: Plan
+    position: Position
+    data_digest: str
+    labels: tuple[str, ...]
+    options: NetworkOptions
+    source: str
+    licence: str
+    processes: int
+    updates: int
+    tensors: dict[str, Tensor]
+
 
 STATE_FILE = "state.safetensors"
 FORMAT_VERSION = 1
@@ -29,8 +62,153 @@ FORMAT_VERSION = 1
 METADATA_KEY = "edgenet.training"
 
 
+def save_state(folder: Path, state: TrainingState) -> None:
+    """Write the state file; an earlier one is replaced only when the new one is complete.
+
+    Raises:
+        EdgenetError: the file cannot be written.
+    """
+    metadata = {
+        "format": FORMAT_VERSION,
+        "plan": plan_to_json(state.plan),
+        "position": asdict(state.position),
+        "options": asdict(state.options),
+        **{name: getattr(state, name) for name in _JSON_FIELDS},
+    }
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.tensors.items()}
+    text = json.dumps(metadata, sort_keys=True)
+    write_atomically(folder / STATE_FILE, safetensors.torch.save(tensors, {METADATA_KEY: text}))
+
+
+def load_state(folder: Path) -> TrainingState:
+    """Read the state file that `save_state` wrote.
+
+    Raises:
+        EdgenetError: there is no state file, it is damaged, or a newer edgenet wrote it.
+    """
+    path = folder / STATE_FILE
+    if not path.is_file():
+        raise EdgenetError(
+            f"{folder} holds no training to resume (no {STATE_FILE})",
+            "give the folder that edgenet train --out wrote",
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = json.loads((file.metadata() or {})[METADATA_KEY])
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+        if metadata["format"] > FORMAT_VERSION:
+            raise EdgenetError(f"{path} was written by a newer edgenet", "update edgenet")
+        return _state(metadata, tensors)
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise EdgenetError(
+            f"{path} is damaged ({type(error).__name__}: {error})", "start the training again"
+        ) from error
+
+
+def _state(metadata: dict[str, Any], tensors: dict[str, Tensor]) -> TrainingState:
+    position = metadata["position"]
+    return TrainingState(
+        plan=plan_from_json(metadata["plan"]),
+        position=Position(
+            epoch=position["epoch"],
+            step=position["step"],
+            sums=EpochSums(**position["sums"]),
+            rows=tuple(EpochRow(**row) for row in position["rows"]),
+        ),
+        labels=tuple(metadata["labels"]),
+        options=options_from(metadata["options"]),
+        tensors=tensors,
+        **{name: metadata[name] for name in _JSON_FIELDS if name != "labels"},
+    )
+
+
+# The fields of the state that JSON can store as they are.
+_JSON_FIELDS = ("data_digest", "labels", "source", "licence", "processes", "updates")
+
+
+def check_same_data(state: TrainingState, labels: tuple[str, ...], digest: str, where: str) -> None:
+    """Check that the photos and the classes are still those of the saved training.
+
+    Args:
+        state: the saved state.
+        labels: the class names now.
+        digest: the digest of the photos now.
+        where: the path of the photos, for the error message.
+
+    Raises:
+        EdgenetError: the photos or the classes differ.
+    """
+    if labels != state.labels:
+        new, gone = set(labels) - set(state.labels), set(state.labels) - set(labels)
+        changes = [f"{name} is new" for name in sorted(new)] + [f"{name} is gone" for name in sorted(gone)]
+        raise EdgenetError(
+            f"the classes in {where} are not those of the training: {'; '.join(changes[:3]) or 'another order'}",
+            "give the same class folders, or start a new training with another --out",
+        )
+    if digest != state.data_digest:
+        raise EdgenetError(
+            f"the photos in {where} are not those that the training started with",
+            "give the same photos, or start a new training with another --out",
+        )
+
+
+def data_digest(photos: TrainingPhotos) -> str:
+    """Return the SHA-256 over the photos' contents and class indices, in order, as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for content, label in zip(photos.contents, photos.labels, strict=True):
+        digest.update(content + int(label).to_bytes(4, "little"))
+    return digest.hexdigest()
+
+
 @dataclass(frozen=True)
-class Sums:
+class Plan:
+    """Every choice that decides what a training does.
+
+    Attributes:
+        variant: the variant's name.
+        data: the path of the photos, as the user gave it.
+        recipe: the training recipe.
+        distillation: how much the teacher counts.
+        pretrained: "imagenet" or a file of weights to start from; None for random weights.
+        teacher: a variant with ImageNet weights or a file of weights; None for no teacher.
+        hold_out: share of every class to validate with, if the data has no validation split.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        memory: bytes for photos in memory; None for half of the free memory. It changes only the speed.
+        qat: the settings of quantization-aware training of `pretrained`; None to train a float network.
+    """
+
+    variant: str
+    data: str
+    recipe: Recipe
+    distillation: Distillation
+    pretrained: str | None = None
+    teacher: str | None = None
+    hold_out: float = 0.1
+    device: str = "auto"
+    memory: int | None = None
+    qat: QatPlan | None = None
+
+
+def plan_to_json(plan: Plan) -> dict[str, Any]:
+    """Return the plan as values that JSON can store."""
+    return asdict(plan)
+
+
+def plan_from_json(values: Mapping[str, Any]) -> Plan:
+    """Return the plan that `plan_to_json` stored.
+
+    Raises:
+        KeyError, TypeError, EdgenetError: the values are not those of a plan.
+    """
+    recipe = dict(values["recipe"])
+    recipe["augmentation"] = Augmentation(**recipe["augmentation"])
+    changed = {"recipe": Recipe(**recipe), "distillation": Distillation(**values["distillation"])}
+    qat = values.get("qat")
+    return Plan(**{**values, **changed, "qat": QatPlan(**qat) if qat else None})
+
+
+@dataclass(frozen=True)
+class EpochSums:
     """The sums of an epoch so far.
 
     Attributes:
@@ -48,8 +226,21 @@ class Sums:
     computing_s: float = 0.0
 
 
-# ==== edgenet.training.log
-# The training log: one row of figures per epoch, and its CSV file.
+@dataclass(frozen=True)
+class Position:
+    """How far a training has come.
+
+    Attributes:
+        epoch: the current epoch, from 0; the training is finished when it equals the recipe's number of epochs.
+        step: the next step of this epoch, from 0.
+        sums: the sums of this epoch so far.
+        rows: the log rows of the finished epochs.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    sums: EpochSums = EpochSums()
+    rows: tuple[EpochRow, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,174 +278,6 @@ class EpochRow:
     validating_s: float
 
 
-@dataclass(frozen=True)
-class Position:
-    """How far a training has come.
-
-    Attributes:
-        epoch: the current epoch, from 0; the training is finished when it equals the recipe's number of epochs.
-        step: the next step of this epoch, from 0.
-        sums: the sums of this epoch so far.
-        rows: the log rows of the finished epochs.
-    """
-
-    epoch: int = 0
-    step: int = 0
-    sums: Sums = Sums()
-    rows: tuple[EpochRow, ...] = ()
-
-
-# ==== edgenet.training.plan
-# What the user asked a training to do, and how the state file stores it.
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Every choice that decides what a training does.
-
-    Attributes:
-        variant: the variant's name.
-        data: the path of the photos, as the user gave it.
-        recipe: the training recipe.
-        distillation: how much the teacher counts.
-        pretrained: "imagenet" or a file of weights to start from; None for random weights.
-        teacher: a variant with ImageNet weights or a file of weights; None for no teacher.
-        hold_out: share of every class to validate with, if the data has no validation split.
-        device: "auto", "cpu", "cuda" or "cuda:N".
-        memory: bytes for photos in memory; None for half of the free memory. It changes only the speed.
-        qat: the settings of quantization-aware training of `pretrained`; None to train a float network.
-    """
-
-    variant: str
-    data: str
-    recipe: Recipe
-    distillation: Distillation
-    pretrained: str | None = None
-    teacher: str | None = None
-    hold_out: float = 0.1
-    device: str = "auto"
-    memory: int | None = None
-    qat: QatPlan | None = None
-
-
-@dataclass(frozen=True)
-class TrainingState:
-    """Everything that a training needs to resume.
-
-    Attributes:
-        plan: what the user asked for.
-        position: how far the training has come.
-        data_digest: the digest of the training photos (see `plan.data_digest`).
-        labels: the class names.
-        options: the options that the network was built with.
-        source: where the initial weights came from, as checkpoints state it.
-        licence: the licence of the initial weights.
-        processes: the number of processes that share each batch.
-        updates: the number of steps taken.
-        tensors: the learner's tensors (see `learner.learner_tensors`).
-    """
-
-    plan: Plan
-    position: Position
-    data_digest: str
-    labels: tuple[str, ...]
-    options: NetworkOptions
-    source: str
-    licence: str
-    processes: int
-    updates: int
-    tensors: dict[str, Tensor]
-
-
-def save_state(folder: Path, state: TrainingState) -> None:
-    """Write the state file; an earlier one is replaced only when the new one is complete.
-
-    Raises:
-        EdgenetError: the file cannot be written.
-    """
-    metadata = {
-        "format": FORMAT_VERSION,
-        "plan": plan_to_json(state.plan),
-        "position": asdict(state.position),
-        "options": asdict(state.options),
-        **{name: getattr(state, name) for name in _PLAIN},
-    }
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.tensors.items()}
-    text = json.dumps(metadata, sort_keys=True)
-    write_atomically(folder / STATE_FILE, safetensors.torch.save(tensors, {METADATA_KEY: text}))
-
-
-_PLAIN = ("data_digest", "labels", "source", "licence", "processes", "updates")
-
-
-def load_state(folder: Path) -> TrainingState:
-    """Read the state file that `save_state` wrote.
-
-    Raises:
-        EdgenetError: there is no state file, it is damaged, or a newer edgenet wrote it.
-    """
-    path = folder / STATE_FILE
-    if not path.is_file():
-        raise EdgenetError(
-            f"{folder} holds no training to resume (no {STATE_FILE})",
-            "give the folder that edgenet train --out wrote",
-        )
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = json.loads((file.metadata() or {})[METADATA_KEY])
-            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-        if metadata["format"] > FORMAT_VERSION:
-            raise EdgenetError(f"{path} was written by a newer edgenet", "update edgenet")
-        return _state(metadata, tensors)
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise EdgenetError(
-            f"{path} is damaged ({type(error).__name__}: {error})", "start the training again"
-        ) from error
-
-
-def _state(metadata: dict[str, Any], tensors: dict[str, Tensor]) -> TrainingState:
-    position = metadata["position"]
-    return TrainingState(
-        plan=plan_from_json(metadata["plan"]),
-        position=Position(
-            epoch=position["epoch"],
-            step=position["step"],
-            sums=Sums(**position["sums"]),
-            rows=tuple(EpochRow(**row) for row in position["rows"]),
-        ),
-        labels=tuple(metadata["labels"]),
-        options=options_from(metadata["options"]),
-        tensors=tensors,
-        **{name: metadata[name] for name in _PLAIN if name != "labels"},
-    )
-
-
-def check_same_data(state: TrainingState, labels: tuple[str, ...], digest: str, where: str) -> None:
-    """Check that the photos and the classes are still those of the saved training.
-
-    Args:
-        state: the saved state.
-        labels: the class names now.
-        digest: the digest of the photos now.
-        where: the path of the photos, for the error message.
-
-    Raises:
-        EdgenetError: the photos or the classes differ.
-    """
-    if labels != state.labels:
-        new, gone = set(labels) - set(state.labels), set(state.labels) - set(labels)
-        changes = [f"{name} is new" for name in sorted(new)] + [f"{name} is gone" for name in sorted(gone)]
-        raise EdgenetError(
-            f"the classes in {where} are not those of the training: {'; '.join(changes[:3]) or 'another order'}",
-            "give the same class folders, or start a new training with another --out",
-        )
-    if digest != state.data_digest:
-        raise EdgenetError(
-            f"the photos in {where} are not those that the training started with",
-            "give the same photos, or start a new training with another --out",
-        )
-
-
 def log_csv(rows: Sequence[EpochRow]) -> bytes:
     """Return a CSV with one line per epoch (RFC 4180, except that lines end with a line feed)."""
     names = [field.name for field in fields(EpochRow)]
@@ -268,29 +291,3 @@ def log_csv(rows: Sequence[EpochRow]) -> bytes:
 
 def _short(value: float) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def plan_to_json(plan: Plan) -> dict[str, Any]:
-    """Return the plan as values that JSON can store."""
-    return asdict(plan)
-
-
-def plan_from_json(values: Mapping[str, Any]) -> Plan:
-    """Return the plan that `plan_to_json` stored.
-
-    Raises:
-        KeyError, TypeError, EdgenetError: the values are not those of a plan.
-    """
-    recipe = dict(values["recipe"])
-    recipe["augmentation"] = Augmentation(**recipe["augmentation"])
-    changed = {"recipe": Recipe(**recipe), "distillation": Distillation(**values["distillation"])}
-    qat = values.get("qat")
-    return Plan(**{**values, **changed, "qat": QatPlan(**qat) if qat else None})
-
-
-def data_digest(photos: TrainingPhotos) -> str:
-    """Return the SHA-256 over the photos' contents and class indices, in order, as 64 hexadecimal digits."""
-    digest = hashlib.sha256()
-    for content, label in zip(photos.contents, photos.labels, strict=True):
-        digest.update(content + int(label).to_bytes(4, "little"))
-    return digest.hexdigest()

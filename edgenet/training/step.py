@@ -1,4 +1,7 @@
-"""One training step: forward and backward pass, sum of the gradients over the processes, and update of the weights."""
+"""One training step: forward and backward pass, sum of the gradients over the processes, and update of the weights.
+
+The loss is the label loss, with label smoothing and mixup, and in distillation the loss towards the teacher.
+"""
 
 from __future__ import annotations
 
@@ -9,23 +12,88 @@ from typing import Any
 import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from torch import Tensor
-from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from edgenet.data.labels import matching_outputs
 from edgenet.errors import EdgenetError
 from edgenet.training.learner import Learner, channels_last, update_weights
-from edgenet.training.loader import Batch, ProcessShare, Purpose, generator, seed_torch
-from edgenet.training.optimizers import forget_gradients, update
-from edgenet.training.processes import sum_over
+from edgenet.training.loader import Batch, Purpose, generator, seed_torch
+from edgenet.training.optimizers import forget_gradients, update_average
+from edgenet.training.processes import ProcessShare, sum_over
 from edgenet.training.recipe import Distillation, Recipe
 from edgenet.zoo.checkpoint import LoadedNetwork
 
-# ==== edgenet.training.targets
-# The training loss: the label loss, with label smoothing and mixup, and the teacher loss.
 
-Teacher = Callable[[Tensor], Tensor]
-"""A function from float RGB [n,3,size,size] in 0..255 to logits [n,classes], in the order of the student's classes."""
+def train_step(
+    learner: Learner, batch: Batch, settings: StepSettings, epoch: int, rate: float, stop: bool = False
+) -> StepResult:
+    """Train the learner on one batch.
+
+    Args:
+        learner: it is changed in place.
+        batch: this process's part of the step's photos.
+        settings: the settings of the training.
+        epoch: the epoch, from 0.
+        rate: the learning rate.
+        stop: whether this process was asked to stop; it is sent to all processes together with the gradients.
+    """
+    seed_torch(settings.recipe.seed, Purpose.NETWORK, epoch, batch.step, settings.share.process)
+    forget_gradients(learner.network)
+    with FastSmallMaps():
+        loss, correct = loss_of(learner, batch, settings, epoch)
+    loss = loss / batch.photos
+    loss.backward()
+    figures = torch.stack([loss.detach().float(), correct.float(), torch.tensor(float(stop)).to(loss.device)])
+    _sum_over_processes(learner, figures, settings.share)
+    update_weights(learner, rate)
+    update_average(learner.average, learner.network, settings.recipe.ema_decay, learner.updates)
+    learner.updates += 1
+    mean, right, stopping = figures.tolist()
+    return StepResult(mean, round(right), stopping > 0)
+
+
+def loss_of(learner: Learner, batch: Batch, settings: StepSettings, epoch: int) -> tuple[Tensor, Tensor]:
+    """Return the loss summed over this process's photos, and how many of them were classified correctly."""
+    recipe = settings.recipe
+    labels = batch.labels.to(settings.device, non_blocking=True)
+    # Permuting NHWC memory to NCHW gives the channels_last layout without a copy.
+    pixels = batch.pixels.to(settings.device, non_blocking=True).permute(0, 3, 1, 2).float()
+    mixed = mix(pixels, labels, recipe.augmentation.mixup, (recipe.seed, epoch, batch.step))
+    normalized = learner.network.normalization(mixed.pixels)
+    with torch.autocast(settings.device.type, torch.bfloat16, enabled=uses_bfloat16(settings)):
+        logits = learner.network(normalized)
+        teacher_logits = settings.teacher(mixed.pixels).float() if settings.teacher else None
+    logits = logits.float()
+    to_labels = label_loss(logits, labels, mixed, recipe.label_smoothing)
+    to_teacher = None
+    if teacher_logits is not None:
+        to_teacher = teacher_loss(logits, teacher_logits, settings.distillation.temperature)
+    right = logits.argmax(dim=1) == (labels if mixed.share >= 0.5 else mixed.others)
+    return total_loss(to_labels, to_teacher, settings.distillation), right.sum()
+
+
+def uses_bfloat16(settings: StepSettings) -> bool:
+    """Return whether to compute in bfloat16.
+
+    On a CPU it is used only on request, because most CPUs emulate it, many times slower.
+    """
+    if settings.recipe.precision != "auto":
+        return settings.recipe.precision == "bfloat16"
+    return settings.device.type == "cuda" and torch.cuda.is_bf16_supported()
+
+
+def _sum_over_processes(learner: Learner, figures: Tensor, share: ProcessShare) -> None:
+    """Sum gradients and figures over the processes, and average the batch normalization statistics.
+
+    Every process then makes the same update and holds the same statistics.
+    """
+    if share.processes == 1:
+        return
+    gradients = [p.grad for p in learner.network.parameters() if p.grad is not None]
+    statistics = [buffer for buffer in learner.network.buffers() if buffer.is_floating_point()]
+    for statistic in statistics:
+        statistic /= share.processes
+    sum_over([*gradients, *statistics, figures], share)
 
 
 @dataclass(frozen=True)
@@ -62,91 +130,6 @@ class StepResult:
     stop: bool
 
 
-def train_step(
-    learner: Learner, batch: Batch, setting: StepSettings, epoch: int, rate: float, stop: bool = False
-) -> StepResult:
-    """Train the learner on one batch.
-
-    Args:
-        learner: it is changed in place.
-        batch: this process's part of the step's photos.
-        setting: the settings of the training.
-        epoch: the epoch, from 0.
-        rate: the learning rate.
-        stop: whether this process was asked to stop; it is sent to all processes together with the gradients.
-    """
-    seed_torch(setting.recipe.seed, Purpose.NETWORK, epoch, batch.step, setting.share.process)
-    forget_gradients(learner.network)
-    with FastSmallMaps():
-        loss, correct = loss_of(learner, batch, setting, epoch)
-    loss = loss / batch.photos
-    loss.backward()
-    figures = torch.stack([loss.detach().float(), correct.float(), torch.tensor(float(stop)).to(loss.device)])
-    _sum_over_processes(learner, figures, setting.share)
-    update_weights(learner, rate)
-    update(learner.average, learner.network, setting.recipe.ema_decay, learner.updates)
-    learner.updates += 1
-    mean, right, stopping = figures.tolist()
-    return StepResult(mean, round(right), stopping > 0)
-
-
-def loss_of(learner: Learner, batch: Batch, setting: StepSettings, epoch: int) -> tuple[Tensor, Tensor]:
-    """Return the loss summed over this process's photos, and how many of them were classified correctly."""
-    recipe = setting.recipe
-    labels = batch.labels.to(setting.device, non_blocking=True)
-    # Permuting NHWC memory to NCHW gives the channels_last layout without a copy.
-    pixels = batch.pixels.to(setting.device, non_blocking=True).permute(0, 3, 1, 2).float()
-    mixed = mix(pixels, labels, recipe.augmentation.mixup, (recipe.seed, epoch, batch.step))
-    normalized = learner.network.normalization(mixed.pixels)
-    with torch.autocast(setting.device.type, torch.bfloat16, enabled=uses_bfloat16(setting)):
-        logits = learner.network(normalized)
-        wanted = setting.teacher(mixed.pixels).float() if setting.teacher else None
-    logits = logits.float()
-    to_labels = label_loss(logits, labels, mixed, recipe.label_smoothing)
-    to_teacher = None if wanted is None else teacher_loss(logits, wanted, setting.distillation.temperature)
-    right = logits.argmax(dim=1) == (labels if mixed.share >= 0.5 else mixed.others)
-    return total_loss(to_labels, to_teacher, setting.distillation), right.sum()
-
-
-def uses_bfloat16(setting: StepSettings) -> bool:
-    """Return whether to compute in bfloat16.
-
-    On a CPU it is used only on request, because most CPUs emulate it, many times slower.
-    """
-    if setting.recipe.precision != "auto":
-        return setting.recipe.precision == "bfloat16"
-    return setting.device.type == "cuda" and torch.cuda.is_bf16_supported()
-
-
-def _sum_over_processes(learner: Learner, figures: Tensor, share: ProcessShare) -> None:
-    """Sum gradients and figures over the processes, and average the batch normalization statistics.
-
-    Every process then makes the same update and holds the same statistics.
-    """
-    if share.processes == 1:
-        return
-    gradients = [p.grad for p in learner.network.parameters() if p.grad is not None]
-    statistics = [buffer for buffer in learner.network.buffers() if buffer.is_floating_point()]
-    for statistic in statistics:
-        statistic /= share.processes
-    sum_over([*gradients, *statistics, figures], share)
-
-
-@dataclass(frozen=True)
-class MixedTargets:
-    """Photos that are each blended with another photo of the batch (mixup).
-
-    Attributes:
-        pixels: the blended photos, float RGB [n,3,size,size].
-        others: the labels of the photos blended in, int64 [n].
-        share: the weight of the original photos; the photos blended in have the weight 1 - share.
-    """
-
-    pixels: Tensor
-    others: Tensor
-    share: float
-
-
 def mix(pixels: Tensor, labels: Tensor, strength: float, place: tuple[int, int, int]) -> MixedTargets:
     """Apply mixup (arXiv 1710.09412, section 2), with one share for the batch drawn from Beta(strength, strength).
 
@@ -162,6 +145,21 @@ def mix(pixels: Tensor, labels: Tensor, strength: float, place: tuple[int, int, 
     share = float(rng.beta(strength, strength))
     partner = torch.from_numpy(rng.permutation(len(labels))).to(labels.device)
     return MixedTargets(torch.lerp(pixels[partner], pixels, share), labels[partner], share)
+
+
+@dataclass(frozen=True)
+class MixedTargets:
+    """Photos that are each blended with another photo of the batch (mixup).
+
+    Attributes:
+        pixels: the blended photos, float RGB [n,3,size,size].
+        others: the labels of the photos blended in, int64 [n].
+        share: the weight of the original photos; the photos blended in have the weight 1 - share.
+    """
+
+    pixels: Tensor
+    others: Tensor
+    share: float
 
 
 def label_loss(logits: Tensor, labels: Tensor, mixed: MixedTargets, smoothing: float) -> Tensor:
@@ -190,8 +188,8 @@ def teacher_loss(logits: Tensor, teacher: Tensor, temperature: float) -> Tensor:
         teacher: the teacher's logits [n,classes].
         temperature: T.
     """
-    student, wanted = (F.log_softmax(values / temperature, dim=1) for values in (logits, teacher))
-    return temperature**2 * F.kl_div(student, wanted, reduction="sum", log_target=True)
+    student, target = (F.log_softmax(values / temperature, dim=1) for values in (logits, teacher))
+    return temperature**2 * F.kl_div(student, target, reduction="sum", log_target=True)
 
 
 def total_loss(to_labels: Tensor, to_teacher: Tensor | None, distillation: Distillation) -> Tensor:
@@ -201,13 +199,14 @@ def total_loss(to_labels: Tensor, to_teacher: Tensor | None, distillation: Disti
     return (1 - distillation.weight) * to_labels + distillation.weight * to_teacher
 
 
-# ==== edgenet.training.teacher
-# The teacher in distillation: it gets the same crops as the student (arXiv 2106.05237), at its own
-# resolution.
+Teacher = Callable[[Tensor], Tensor]
+"""A function from float RGB [n,3,size,size] in 0..255 to logits [n,classes], in the order of the student's classes."""
 
 
 def teacher_of(loaded: LoadedNetwork, labels: tuple[str, ...], device: torch.device) -> Teacher:
     """Return a network as a teacher for the student's classes.
+
+    The teacher gets the same crops as the student (arXiv 2106.05237), at its own resolution.
 
     Args:
         loaded: the teacher's network.
@@ -225,66 +224,55 @@ def teacher_of(loaded: LoadedNetwork, labels: tuple[str, ...], device: torch.dev
             "train the teacher on the same class folders first",
         )
     network = channels_last(loaded.with_pixels().to(device)).eval()
-    wanted = torch.tensor([output for output in outputs if output is not None], device=device)
+    positions = torch.tensor([output for output in outputs if output is not None], device=device)
     size = loaded.variant.resolution
 
     @torch.no_grad()
     def logits(pixels: Tensor) -> Tensor:
         if pixels.shape[-1] != size:
             pixels = F.interpolate(pixels, size=(size, size), mode="bilinear")
-        return network(pixels)[:, wanted]
+        return network(pixels)[:, positions]
 
     return logits
 
-
-# ==== edgenet.training.small_maps
-# Speeds up, on CPUs, the training of depthwise convolutions whose input maps are smaller than their filter.
-#
-# For such maps oneDNN has no fast kernel for the weight gradient: it takes 100 times as long on 2x2 maps as
-# on 4x4 maps
-# (256 channels, 128 photos, torch 2.13). The weight gradient is a sum over the map, so zeros added around
-# the map do not
-# change it. With enough zeros the map is large enough for the fast kernel.
 
 Pair = tuple[int, int]
 
 
 class FastSmallMaps(TorchFunctionMode):
-    """A context manager: inside it, depthwise convolutions over small maps compute their gradient the fast way."""
+    """A context manager that speeds up, on CPUs, training depthwise convolutions over maps smaller than their filter.
+
+    For such maps oneDNN has no fast kernel for the weight gradient: it takes 100 times as long on 2x2 maps as on 4x4
+    maps (256 channels, 128 photos, torch 2.13). The weight gradient is a sum over the map, so zeros added around the
+    map do not change it. With enough zeros the map is large enough for the fast kernel.
+    """
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if function is functional.conv2d and not kwargs and len(args) == 7:
+        if function is F.conv2d and not kwargs and len(args) == 7:
             x, weight, bias, stride, padding, dilation, groups = args
             if _is_slow(x, weight, stride, padding, dilation, groups):
-                return _Depthwise.apply(x, weight, bias, _pair(stride), _pair(padding))
+                return _DepthwiseConv.apply(x, weight, bias, _pair(stride), _pair(padding))
         return function(*args, **(kwargs or {}))
 
 
 def _is_slow(x: Tensor, weight: Tensor, stride: Any, padding: Any, dilation: Any, groups: int) -> bool:
+    """Return whether a convolution is depthwise and its map too small for oneDNN's fast kernel."""
     depthwise = groups > 1 and groups == x.shape[1] == weight.shape[0]
     ours = x.device.type == "cpu" and x.dtype == weight.dtype and not torch.is_autocast_enabled("cpu")
     plain = ours and not isinstance(padding, str) and _pair(dilation) == (1, 1)
     return depthwise and plain and any(_missing(x, weight, _pair(stride)))
 
 
-def _pair(value: int | Pair) -> Pair:
-    return (value, value) if isinstance(value, int) else (value[0], value[1])
+class _DepthwiseConv(torch.autograd.Function):
+    """A depthwise convolution whose weight gradient is computed on a map that zeros make large enough."""
 
-
-def _missing(x: Tensor, weight: Tensor, stride: Pair) -> Pair:
-    """Return how many rows and columns must be added to the map for oneDNN's fast kernel to apply."""
-    rows, columns = (max(weight.shape[i] + stride[i - 2] - 1 - x.shape[i], 0) for i in (2, 3))
-    return rows, columns
-
-
-class _Depthwise(torch.autograd.Function):
     @staticmethod
     def forward(
         context: Any, x: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, padding: Pair
     ) -> Tensor:
         context.save_for_backward(x, weight)
         context.stride, context.padding = stride, padding
-        return functional.conv2d(x, weight, bias, stride, padding, 1, len(weight))
+        return F.conv2d(x, weight, bias, stride, padding, 1, len(weight))
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -298,7 +286,7 @@ class _Depthwise(torch.autograd.Function):
             to_x = backward(gradient, x, weight, None, *common, (True, False, False))[0]
         if of_weight:
             rows, columns = _missing(x, weight, context.stride)
-            wide = functional.pad(x, (0, columns, 0, rows))
+            wide = F.pad(x, (0, columns, 0, rows))
             wide_gradient = _widen(gradient, wide, weight, context.stride, context.padding)
             to_weight = backward(wide_gradient, wide, weight, None, *common, (False, True, False))[1]
         if of_bias:
@@ -311,4 +299,14 @@ def _widen(gradient: Tensor, wide: Tensor, weight: Tensor, stride: Pair, padding
     height, width = (
         (wide.shape[i] + 2 * padding[i - 2] - weight.shape[i]) // stride[i - 2] + 1 for i in (2, 3)
     )
-    return functional.pad(gradient, (0, width - gradient.shape[3], 0, height - gradient.shape[2]))
+    return F.pad(gradient, (0, width - gradient.shape[3], 0, height - gradient.shape[2]))
+
+
+def _missing(x: Tensor, weight: Tensor, stride: Pair) -> Pair:
+    """Return how many rows and columns must be added to the map for oneDNN's fast kernel to apply."""
+    rows, columns = (max(weight.shape[i] + stride[i - 2] - 1 - x.shape[i], 0) for i in (2, 3))
+    return rows, columns
+
+
+def _pair(value: int | Pair) -> Pair:
+    return (value, value) if isinstance(value, int) else (value[0], value[1])

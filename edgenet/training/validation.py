@@ -1,23 +1,30 @@
-"""Validation: the accuracy of a network on photos prepared as on the device, by `device_scripts/preprocess.py`."""
+"""Validation: the accuracy of a network on photos prepared as on the device, in all and class by class.
+
+The batch normalization statistics of averaged weights are measured anew before.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
+from edgenet_device.preprocess import prepare
 from numpy.typing import NDArray
 from torch import nn
 
 from edgenet.accuracy import Interval, wilson
 from edgenet.data.loading import PreparedPhotos, load_batches
 from edgenet.data.photos import PhotoSet
-from edgenet.errors import EdgenetError
-from edgenet.zoo.classifier import Normalization, PixelNetwork
+from edgenet.progress import StageProgress
+from edgenet.training.photos import TrainingPhotos
+from edgenet.training.processes import ProcessShare, sum_over
+from edgenet.training.qat import QatNetwork
+from edgenet.zoo.classifier import Classifier, Normalization, PixelNetwork
 
 TOP = 5
 
@@ -67,7 +74,7 @@ def validate(
     photos: PhotoSet,
     resolution: int,
     limit: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: StageProgress | None = None,
 ) -> Validation:
     """Run a network over labelled photos.
 
@@ -77,7 +84,7 @@ def validate(
         photos: the labelled photos.
         resolution: the side of the network's input, pixels.
         limit: the number of photos to use, evenly spread; None uses all.
-        progress: called with the number of photos done and the number of all photos.
+        progress: called after every batch, with the numbers of photos.
 
     Raises:
         EdgenetError: none of the photos can be read.
@@ -106,68 +113,66 @@ def _logits(network: nn.Module, batch: PreparedPhotos, device: torch.device) -> 
     return network(pixels).float().cpu()
 
 
-# ==== edgenet.training.classes
-# Checks of the number of photos per class: errors for too few, a warning for very unequal classes.
-
-IMBALANCE_RATIO = 3.0
-"""A training warns if the largest class has at least this many times the photos of the smallest."""
+STATISTICS_PHOTOS = 512
+STATISTICS_BATCH = 64
 
 
-def photo_counts(labels: np.ndarray, classes: int) -> tuple[int, ...]:
-    """Return the number of photos of each class.
+@torch.no_grad()
+def measure_statistics(
+    network: Classifier | QatNetwork,
+    photos: TrainingPhotos,
+    order: np.ndarray,
+    resolution: int,
+    share: ProcessShare,
+) -> None:
+    """Set the means and variances of all batch normalization layers to those over some photos.
 
-    Args:
-        labels: the class index of every photo, int64 [n].
-        classes: the number of classes.
-    """
-    return tuple(int(n) for n in np.bincount(labels, minlength=classes))
+    The photos are prepared as on the device. Statistics that were averaged like the weights would not fit the averaged
+    weights (arXiv 1803.05407, section 3.2), and after only a few steps they would also lag far behind.
 
-
-def check_counts(counts: Sequence[int], names: Sequence[str], unreadable: Sequence[str], least: int) -> None:
-    """Check that every class has enough photos.
-
-    Args:
-        counts: the number of readable photos of each class.
-        names: the class names, which are also the names of the folders.
-        unreadable: the names of the photos that could not be read.
-        least: the number of photos that each class needs.
-
-    Raises:
-        EdgenetError: a class has fewer than `least` photos.
-    """
-    for count, name in zip(counts, names, strict=True):
-        if count < least:
-            lost = sum(photo.startswith(f"{name}/") for photo in unreadable)
-            found = "has no photo" if count == 0 else f"has only {count} photo{'s' * (count != 1)}"
-            because = f" that can be read ({lost} cannot)" if lost else ""
-            why = "one to train with and one to validate with" if least == 2 else "to train with"
-            raise EdgenetError(
-                f"the class {name} {found}{because}",
-                f"a class needs at least {least}, {why}; a hundred is a good beginning",
-            )
-
-
-def imbalance(counts: Sequence[int], names: Sequence[str], balanced: bool) -> str | None:
-    """Return a warning if the class sizes are very unequal (see `UNEQUAL`), else None.
+    Every process measures its share of the photos, and the results are averaged over the processes.
 
     Args:
-        counts: the number of photos of each class.
-        names: the class names.
-        balanced: whether the training shows every class equally often.
+        network: the network, in evaluation mode; it is changed in place and is in evaluation mode afterwards.
+        photos: the training photos.
+        order: indices of the photos; the first `STATISTICS_PHOTOS` are used.
+        resolution: the side of the pictures, pixels.
+        share: this process's share of the photos.
     """
-    most, least = int(np.argmax(counts)), int(np.argmin(counts))
-    if counts[most] < IMBALANCE_RATIO * counts[least]:
-        return None
-    found = (
-        f"the classes are unequal: {counts[most]} photos of {names[most]}, {counts[least]} of {names[least]}"
-    )
-    if balanced:
-        return f"{found}; every class is shown equally often"
-    return f"{found}; the network will favour the large ones (--balance shows every class equally often)"
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    if not norms:
+        return
+    before = [(norm.momentum, _counter(norm).clone()) for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # None makes torch average over all batches equally
+        norm.train()
+    device = next(network.parameters()).device
+    for pixels in _pictures(photos, order[:STATISTICS_PHOTOS][share.rows], resolution):
+        network(network.normalization(pixels.to(device).permute(0, 3, 1, 2).float()))
+    for norm, (momentum, tracked) in zip(norms, before, strict=True):
+        norm.momentum = momentum
+        _counter(norm).copy_(tracked)
+        norm.eval()
+    _average(norms, share)
 
 
-# ==== edgenet.training.class_table
-# The table of results per class, and its CSV file.
+def _pictures(photos: TrainingPhotos, indices: np.ndarray, resolution: int) -> Iterator[torch.Tensor]:
+    """Yield the photos in batches of nearly equal size, uint8 RGB [n,resolution,resolution,3]."""
+    for part in np.array_split(indices, -(-len(indices) // STATISTICS_BATCH)):
+        yield torch.from_numpy(np.concatenate([prepare(photos.pixels(int(i)), resolution) for i in part]))
+
+
+def _counter(norm: nn.BatchNorm2d) -> torch.Tensor:
+    assert norm.num_batches_tracked is not None
+    return norm.num_batches_tracked
+
+
+def _average(norms: list[nn.BatchNorm2d], share: ProcessShare) -> None:
+    tensors = [t for norm in norms for t in (norm.running_mean, norm.running_var) if t is not None]
+    for tensor in tensors:
+        tensor /= share.processes
+    sum_over(tensors, share)
 
 
 @dataclass(frozen=True)
@@ -209,7 +214,7 @@ def class_rows(
 
 
 def _row(confusion: NDArray[np.int64], names: Sequence[str], index: int, training_photos: int) -> ClassRow:
-    photos, called = int(confusion[index].sum()), int(confusion[:, index].sum())
+    photos, predicted = int(confusion[index].sum()), int(confusion[:, index].sum())
     right = int(confusion[index, index])
     wrong = confusion[index].copy()
     wrong[index] = 0
@@ -220,7 +225,7 @@ def _row(confusion: NDArray[np.int64], names: Sequence[str], index: int, trainin
         right=right,
         recall=100 * right / photos if photos else None,
         interval=wilson(right, photos) if photos else None,
-        precision=100 * right / called if called else None,
+        precision=100 * right / predicted if predicted else None,
         taken_for=names[int(wrong.argmax())] if wrong.any() else None,
     )
 

@@ -1,4 +1,4 @@
-"""Quantization-aware training: turns a checkpoint into the int8 network to train, with a post-training recipe."""
+"""The network of quantization-aware training: a checkpoint, quantized to int8 by a post-training recipe."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from edgenet.graph.lower import lower
 from edgenet.graph.simplify import simplify
 from edgenet.graph.torch_reader import read_torch
 from edgenet.progress import Progress
-from edgenet.quantize.encodings import QuantizedGraph
-from edgenet.quantize.fake import FakeQuantized
+from edgenet.quantize.fake_quantization import FakeQuantized
+from edgenet.quantize.quantized_graph import QuantizedGraph
 from edgenet.quantize.recipes import RECIPES, fixed_torch_threads
 from edgenet.training.photos import TrainingPhotos
 from edgenet.zoo.checkpoint import LoadedNetwork
