@@ -36,8 +36,9 @@ from edgenet.data.loading import evenly
 from edgenet.data.photos import PhotoSet, open_photos, split_folders
 from edgenet.errors import EdgenetError
 from edgenet.training.learner import new_learner, set_training
-from edgenet.training.loader import ProcessShare, load_epoch
+from edgenet.training.loader import load_epoch
 from edgenet.training.photos import memory_budget, read_photos
+from edgenet.training.processes import ProcessShare
 from edgenet.training.recipe import Distillation, Recipe
 from edgenet.training.step import StepSettings, train_step
 from edgenet.zoo.registry import build, parse_variant
@@ -122,7 +123,7 @@ def edgenet_loop(photoset: PhotoSet, variant: str, recipe: Recipe) -> Callable[[
     photos = read_photos(photoset, resolution, memory_budget())
     learner = new_learner(build(variant, classes=classes), recipe, CPU)
     set_training(learner.network, frozen=False)
-    setting = StepSettings(recipe, Distillation(), None, CPU, ProcessShare())
+    settings = StepSettings(recipe, Distillation(), None, CPU, ProcessShare())
 
     def epoch(number: int) -> Pass:
         began, waiting_s = time.perf_counter(), 0.0
@@ -133,7 +134,7 @@ def edgenet_loop(photoset: PhotoSet, variant: str, recipe: Recipe) -> Callable[[
                 waiting_s += time.perf_counter() - asked
                 if batch is None:
                     return Pass(time.perf_counter() - began, waiting_s)
-                train_step(learner, batch, setting, number, 0.05)
+                train_step(learner, batch, settings, number, 0.05)
 
     return epoch
 

@@ -14,17 +14,18 @@ from shape_photos import every_class, write_photos
 
 from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError
-from edgenet.training.loader import ProcessShare, epoch_order, load_epoch
-from edgenet.training.photos import (
+from edgenet.training.loader import (
     ASPECT,
     Draws,
-    TrainingPhotos,
     augmented,
     colour_matrix,
     crop_of,
     draw,
-    read_photos,
+    epoch_order,
+    load_epoch,
 )
+from edgenet.training.photos import TrainingPhotos, read_photos
+from edgenet.training.processes import ProcessShare
 from edgenet.training.recipe import Augmentation, Recipe
 from edgenet.training.step import mix
 

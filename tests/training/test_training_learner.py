@@ -9,7 +9,14 @@ import torch
 from torch import nn
 
 from edgenet.training.learner import new_learner, set_training
-from edgenet.training.optimizers import SgdState, average_of, decay_at, decay_groups, sgd_step, update
+from edgenet.training.optimizers import (
+    SgdState,
+    average_decay,
+    average_of,
+    decay_groups,
+    sgd_step,
+    update_average,
+)
 from edgenet.training.recipe import Recipe
 from edgenet.zoo.registry import build
 
@@ -38,7 +45,7 @@ def test_without_gradients_only_decaying_weights_shrink() -> None:
     before = {name: p.detach().clone() for name, p in learner.network.named_parameters()}
     for parameter in learner.network.parameters():
         parameter.grad = torch.zeros_like(parameter)
-    sgd_step(learner.network, learner.descent, 0.1)
+    sgd_step(learner.network, learner.optimizer, 0.1)
     changed = {
         name for name, p in learner.network.named_parameters() if not torch.equal(p.detach(), before[name])
     }
@@ -50,7 +57,7 @@ def test_a_step_is_torch_s_own() -> None:
     torch.manual_seed(0)
     ours = nn.Linear(4, 3)
     theirs = copy.deepcopy(ours)
-    descent = SgdState({"weight": 0.01, "bias": 0.0})
+    sgd = SgdState({"weight": 0.01, "bias": 0.0})
     groups = [{"params": [theirs.weight], "weight_decay": 0.01}, {"params": [theirs.bias]}]
     reference = torch.optim.SGD(groups, lr=0.3, momentum=0.9, nesterov=True)
     for _ in range(4):
@@ -58,17 +65,17 @@ def test_a_step_is_torch_s_own() -> None:
         for network in (ours, theirs):
             network.zero_grad()
             network(x).square().sum().backward()
-        sgd_step(ours, descent, 0.3)
+        sgd_step(ours, sgd, 0.3)
         reference.step()
     assert torch.allclose(ours.weight, theirs.weight, rtol=1e-4)
     assert torch.allclose(ours.bias, theirs.bias, rtol=1e-4)
 
 
 def test_the_decay_grows_to_its_limit() -> None:
-    assert decay_at(0.999, 0) == pytest.approx(0.1)
-    assert decay_at(0.999, 90) == pytest.approx(0.91)
-    assert decay_at(0.999, 10**6) == 0.999
-    assert decay_at(0.0, 100) == 0
+    assert average_decay(0.999, 0) == pytest.approx(0.1)
+    assert average_decay(0.999, 90) == pytest.approx(0.91)
+    assert average_decay(0.999, 10**6) == 0.999
+    assert average_decay(0.0, 100) == 0
 
 
 def test_the_average_follows_its_formula_in_weights_and_statistics() -> None:
@@ -79,11 +86,11 @@ def test_the_average_follows_its_formula_in_weights_and_statistics() -> None:
         network[0].weight.fill_(3.0)
         network[1].running_mean.fill_(10.0)
         network[1].num_batches_tracked.fill_(7)
-    update(average, network, 0.75, 1000)
+    update_average(average, network, 0.75, 1000)
     assert average[0].weight.tolist() == [[1.5, 1.5]]
     assert average[1].running_mean.item() == 2.5
     assert average[1].num_batches_tracked.item() == 7
-    update(average, network, 0.0, 1000)
+    update_average(average, network, 0.0, 1000)
     assert torch.equal(average[0].weight, network[0].weight)
     assert not any(p.requires_grad for p in average.parameters())
 

@@ -13,25 +13,31 @@ from shape_photos import every_class, shape_photo, write_photos
 from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError
 from edgenet.progress import silent
-from edgenet.training.job import TrainingData, read_material
-from edgenet.training.photos import hold_out, open_training_data, read_photos, shrink
+from edgenet.training.job import TrainingData, read_training_data
+from edgenet.training.photos import (
+    check_counts,
+    hold_out,
+    imbalance_warning,
+    open_training_data,
+    read_photos,
+    shrink,
+)
 from edgenet.training.recipe import Distillation, Recipe
 from edgenet.training.state import Plan
-from edgenet.training.validation import check_counts, imbalance
 
 
-def material(data: Path, seed: int = 0) -> TrainingData:
+def training_data(data: Path, seed: int = 0) -> TrainingData:
     plan = Plan("mobilenet_v1_0.25_32", str(data), Recipe(seed=seed), Distillation(), hold_out=0.25)
-    return read_material(plan, 32, silent)
+    return read_training_data(plan, 32, silent)
 
 
 def test_without_a_validation_part_a_share_of_every_class_is_held_out(shapes: Path) -> None:
-    found = material(shapes)
+    found = training_data(shapes)
     assert found.held_out
     assert np.bincount(found.photos.labels).tolist() == [15, 15, 15]
     assert sorted(found.validation.labels) == [0] * 5 + [1] * 5 + [2] * 5
     assert not set(found.validation.names) & set(found.photos.photoset.names)
-    assert set(material(shapes, seed=1).validation.names) != set(found.validation.names)
+    assert set(training_data(shapes, seed=1).validation.names) != set(found.validation.names)
 
 
 def test_what_is_held_out_depends_on_contents_not_on_names(shapes: Path, tmp_path: Path) -> None:
@@ -41,7 +47,7 @@ def test_what_is_held_out_depends_on_contents_not_on_names(shapes: Path, tmp_pat
         other.write_bytes(path.read_bytes())
 
     def contents(data: Path) -> set[bytes]:
-        held = material(data).validation
+        held = training_data(data).validation
         return {held.read_bytes(index) for index in range(len(held))}
 
     assert contents(tmp_path) == contents(shapes)
@@ -66,7 +72,7 @@ def test_a_share_that_is_none(share: float) -> None:
 def test_split_folders_are_used(tmp_path: Path, part: str) -> None:
     write_photos(tmp_path / "train", every_class(3))
     write_photos(tmp_path / part, every_class(2), first=50)
-    found = material(tmp_path)
+    found = training_data(tmp_path)
     assert not found.held_out
     assert (len(found.photos), len(found.validation), found.validation.split) == (9, 6, part)
 
@@ -74,14 +80,14 @@ def test_split_folders_are_used(tmp_path: Path, part: str) -> None:
 def test_a_test_part_is_left_alone_where_there_is_a_val_part(tmp_path: Path) -> None:
     for number, part in enumerate(("train", "test", "val")):
         write_photos(tmp_path / part, every_class(2), first=10 * number)
-    assert material(tmp_path).validation.split == "val"
+    assert training_data(tmp_path).validation.split == "val"
 
 
 def test_a_zip_reads_like_its_folder(shapes: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "shapes.zip", "w") as archive:
         for path in shapes.rglob("*.jpg"):
             archive.write(path, path.relative_to(shapes.parent))
-    zipped, plain = material(tmp_path / "shapes.zip"), material(shapes)
+    zipped, plain = training_data(tmp_path / "shapes.zip"), training_data(shapes)
     assert zipped.digest == plain.digest
     assert zipped.validation.names == plain.validation.names
 
@@ -119,7 +125,7 @@ def test_an_empty_class_folder(tmp_path: Path) -> None:
     with pytest.raises(
         EdgenetError, match=r"the class folder violet in .* holds no photos; fill it or remove"
     ):
-        material(tmp_path)
+        training_data(tmp_path)
 
 
 def test_a_class_with_one_photo(tmp_path: Path) -> None:
@@ -127,7 +133,7 @@ def test_a_class_with_one_photo(tmp_path: Path) -> None:
     with pytest.raises(
         EdgenetError, match="the class red has only 1 photo; a class needs at least 2, one to"
     ):
-        material(tmp_path)
+        training_data(tmp_path)
 
 
 def test_a_class_of_which_one_photo_can_be_read(tmp_path: Path) -> None:
@@ -135,7 +141,7 @@ def test_a_class_of_which_one_photo_can_be_read(tmp_path: Path) -> None:
     for number in (0, 2):
         (tmp_path / "red" / f"000{number}.jpg").write_bytes(b"\xff\xd8 cut off")
     with pytest.raises(EdgenetError, match=r"the class red has only 1 photo that can be read \(2 cannot\)"):
-        material(tmp_path)
+        training_data(tmp_path)
 
 
 def test_unreadable_photos_are_listed_and_left_out(tmp_path: Path) -> None:
@@ -175,12 +181,12 @@ def test_photos_are_kept_a_little_larger_than_trained_and_never_enlarged() -> No
 
 def test_unequal_classes_are_told() -> None:
     names = ("cat", "dog")
-    assert imbalance((10, 29), names, False) is None
-    told = imbalance((10, 30), names, False)
+    assert imbalance_warning((10, 29), names, False) is None
+    told = imbalance_warning((10, 30), names, False)
     assert told is not None
     assert "30 photos of dog, 10 of cat" in told
     assert "--balance" in told
-    balanced = imbalance((10, 30), names, True)
+    balanced = imbalance_warning((10, 30), names, True)
     assert balanced is not None
     assert "shown equally often" in balanced
 

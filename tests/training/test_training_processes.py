@@ -12,9 +12,8 @@ import torch
 from safetensors.torch import load_file
 from shape_photos import TINY, every_class, write_photos
 
-from edgenet.training.learner import fresh_network
-from edgenet.training.loader import ProcessShare
-from edgenet.training.processes import is_first, join_processes, local_device
+from edgenet.training.job import fresh_network
+from edgenet.training.processes import ProcessShare, is_first, join_processes, local_device
 from edgenet.zoo.checkpoint import save_checkpoint
 from edgenet.zoo.registry import parse_variant
 

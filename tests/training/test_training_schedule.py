@@ -10,8 +10,7 @@ import pytest
 
 from edgenet.errors import EdgenetError
 from edgenet.training.loader import Purpose, batches, epoch_order, generator, steps_per_epoch
-from edgenet.training.optimizers import learning_rate, resolution_in
-from edgenet.training.recipe import Augmentation, Recipe
+from edgenet.training.recipe import Augmentation, Recipe, learning_rate, resolution_in
 
 STEPS = 10
 

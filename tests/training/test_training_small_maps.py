@@ -38,7 +38,7 @@ def test_gradients_are_torch_s(
     with FastSmallMaps():
         found = functional.conv2d(*given)
     assert torch.equal(found, expected)
-    assert (name_of_gradient(*given) == "_DepthwiseBackward") == (kernel + stride - 1 > min(size))
+    assert (name_of_gradient(*given) == "_DepthwiseConvBackward") == (kernel + stride - 1 > min(size))
     for ours, theirs in zip(torch.autograd.grad(found, trained, gradient), wanted, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
 
@@ -47,10 +47,10 @@ def test_others_are_left_alone() -> None:
     x = torch.randn(2, 4, 2, 2)
     full, depthwise = (torch.randn(4, inputs, 3, 3, requires_grad=True) for inputs in (4, 1))
     pair = (1, 1)
-    assert name_of_gradient(x, depthwise, None, 1, 1, 1, 4) == "_DepthwiseBackward"
+    assert name_of_gradient(x, depthwise, None, 1, 1, 1, 4) == "_DepthwiseConvBackward"
     for given in (
         (x, full, None, pair, pair, pair, 1),
         (x, depthwise, None, pair, "same", pair, 4),
         (x, depthwise, None, pair, (2, 2), (2, 2), 4),
     ):
-        assert name_of_gradient(*given) != "_DepthwiseBackward"
+        assert name_of_gradient(*given) != "_DepthwiseConvBackward"
