@@ -32,17 +32,13 @@ from benchmarks.selecting import read as read_table
 from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError
 from edgenet.files import write_atomically
-from edgenet.training.interrupt import TrainingStopped
-from edgenet.training.recipe import Augmentation, Recipe
+from edgenet.training.processes import TrainingStopped
 from edgenet.training.state import STATE_FILE
-from edgenet.training.student import QatPlan
-from edgenet.workflows.calibration import Calibration
 from edgenet.workflows.convert import convert
-from edgenet.workflows.evaluate import EvaluationOptions, evaluate
-from edgenet.workflows.select import Budget, select
+from edgenet.workflows.evaluate import evaluate
+from edgenet.workflows.select import select
 from edgenet.workflows.sweep import sweep
-from edgenet.workflows.sweep_plan import Grid, SweepOptions
-from edgenet.workflows.train import FINE_TUNING, QUANTIZATION_AWARE, TrainingOptions, resume_training, train
+from edgenet.workflows.train import TrainingOptions, resume_training, train
 from edgenet.workflows.training_result import Training
 
 SCHEMA = "edgenet.benchmark.cifar.v1"
@@ -51,12 +47,12 @@ MINUTES = 30
 FEW = {"train": 100, "test": 200}
 """Photos of each class to fine-tune with, and to judge with after each epoch."""
 
-LIGHT = Augmentation(crop_scale=0.6, colour=0.0)
-BUDGET = Recipe(
-    epochs=4, batch=64, learning_rate=0.01, warmup_epochs=0.3, ema_decay=0.995, augmentation=LIGHT
-)
-BRIEF = Recipe(epochs=5, learning_rate=0.15, weight_decay=5e-4, progressive=True, augmentation=LIGHT)
-QAT = dataclasses.replace(QUANTIZATION_AWARE, epochs=1, augmentation=LIGHT)
+LIGHT: dict[str, Any] = {"crop_scale": 0.6, "colour": 0.0}
+BUDGET: dict[str, Any] = {
+    "epochs": 4, "batch": 64, "learning_rate": 0.01, "warmup_epochs": 0.3, "ema_decay": 0.995, "weight_decay": 1e-4,
+    "freeze_epochs": 0, **LIGHT,
+}  # fmt: skip
+BRIEF = TrainingOptions(epochs=5, learning_rate=0.15, weight_decay=5e-4, progressive=True, **LIGHT)
 
 V1 = "mobilenet_v1_0.25_48"
 ZOO = (
@@ -67,14 +63,8 @@ ZOO = (
 )
 FINE_TUNED = "mobilenet_v2_1.0_96"
 SMALL = {"train": 1000, "test": 200}
-GRID = Grid("mobilenet_v1", (1.0, 0.75, 0.5, 0.25), (64, 48, 40, 32))
-SWEEP = SweepOptions(
-    TrainingOptions(
-        Recipe(epochs=3, batch=64, learning_rate=0.05, warmup_epochs=0.3, ema_decay=0.98, augmentation=LIGHT)
-    ),
-    recipe="fast",
-)
-FULL = dataclasses.replace(FINE_TUNING, epochs=30)
+GRID: dict[str, Any] = {"widths": (1.0, 0.75, 0.5, 0.25), "resolutions": (64, 48, 40, 32), "recipe": "fast"}
+SWEEP = TrainingOptions(epochs=3, batch=64, learning_rate=0.05, warmup_epochs=0.3, ema_decay=0.98, **LIGHT)
 
 
 @dataclass(frozen=True)
@@ -130,7 +120,7 @@ def main() -> int:
 
 def budget(place: Place) -> dict[str, Any]:
     """A network of at most 25 M mult-adds in 30 minutes, from ImageNet weights."""
-    options = TrainingOptions(BUDGET, pretrained="imagenet")
+    options = TrainingOptions(pretrained="imagenet", **BUDGET)
     facts = _trained("mobilenet_v2_1.0_64", place.photos, place.work / "budget", options)
     return facts | {"goal_minutes": MINUTES, "int8": [dataclasses.asdict(_row(place, facts, "balanced"))]}
 
@@ -139,16 +129,16 @@ def zoo(place: Place) -> dict[str, Any]:
     """Four architectures."""
     found = {}
     for variant in ZOO:
-        facts = _trained(variant, place.photos, place.work / variant, TrainingOptions(BRIEF))
+        facts = _trained(variant, place.photos, place.work / variant, BRIEF)
         found[variant] = facts | {"int8": [dataclasses.asdict(_row(place, facts, "balanced"))]}
     return found
 
 
 def qat(place: Place) -> dict[str, Any]:
     """Quantization-aware training beside the recipes, at width 0.25."""
-    facts = _trained(V1, place.photos, place.work / V1, TrainingOptions(BRIEF))
+    facts = _trained(V1, place.photos, place.work / V1, BRIEF)
     rows = [_row(place, facts, recipe) for recipe in ("minmax", "fast", "balanced", "best")]
-    options = TrainingOptions(QAT, pretrained=facts["out"], qat=QatPlan("balanced"))
+    options = TrainingOptions(pretrained=facts["out"], qat=True, recipe="balanced", epochs=1, **LIGHT)
     trained = _trained(V1, place.photos, place.work / f"{V1}-qat", options)
     rows.append(_judged(place, facts["out"], trained["out"], "quantization-aware training"))
     return facts | {"int8": [dataclasses.asdict(row) for row in rows], "training": trained}
@@ -157,12 +147,15 @@ def qat(place: Place) -> dict[str, Any]:
 def fine_tuning(place: Place) -> dict[str, Any]:
     """Few photos, a network that knows ImageNet: for as long as `train` does, and three times as long."""
     photos = _first_of_each(place, "few", FEW)
-    runs = {"brief": FINE_TUNING, "full": FULL}
+    runs = {"brief": None, "full": 30}
     found = {
         name: _trained(
-            FINE_TUNED, photos, place.work / f"few-{name}", TrainingOptions(recipe, pretrained="imagenet")
+            FINE_TUNED,
+            photos,
+            place.work / f"few-{name}",
+            TrainingOptions(pretrained="imagenet", epochs=epochs),
         )
-        for name, recipe in runs.items()
+        for name, epochs in runs.items()
     }
     return found | {"share": found["brief"]["top1"] / found["full"]["top1"]}
 
@@ -170,14 +163,14 @@ def fine_tuning(place: Place) -> dict[str, Any]:
 def sweeping(place: Place) -> dict[str, Any]:
     """The paper's 4 x 4 in small: its four widths, four resolutions for photos of 32 pixels, a fifth of the photos."""
     photos = _first_of_each(place, "cifar10-1000-each", SMALL)
-    found = sweep(photos, place.work / "sweep", GRID, SWEEP, say=_say)
+    found = sweep(photos, place.work / "sweep", **GRID, training=SWEEP, log=_say)
     return {"rows": [dataclasses.asdict(row) for row in found.rows], "files": found.files}
 
 
 def selecting(place: Place) -> dict[str, Any]:
     """`select` beside the sweep's table: which of the networks that fit here it finds, for how much training."""
     photos = _first_of_each(place, "cifar10-1000-each", SMALL)
-    found = select(photos, place.work / "select", Budget(place.budget_ms), (GRID,), SWEEP, say=_say)
+    found = select(photos, place.work / "select", budget_ms=place.budget_ms, **GRID, training=SWEEP, log=_say)
     _, swept = read_table(TABLE)
     fitting = {candidate.name: swept[candidate.name] for candidate in found.candidates if candidate.fits}
     best = max(fitting, key=lambda name: fitting[name])
@@ -215,7 +208,9 @@ def _trained(variant: str, photos: Path, out: Path, options: TrainingOptions) ->
         return facts
     whole = not (out / STATE_FILE).exists()
     began = time.perf_counter()
-    found = train(variant, photos, out, options, say=_say) if whole else resume_training(out, say=_say)
+    found = (
+        train(variant, photos, out, options=options, log=_say) if whole else resume_training(out, log=_say)
+    )
     assert found is not None
     facts = _facts(found) | {"seconds": round(time.perf_counter() - began, 1) if whole else None}
     write_atomically(kept, (json.dumps(facts, indent=1) + "\n").encode())
@@ -237,12 +232,12 @@ def _row(place: Place, facts: dict[str, Any], recipe: str) -> Row:
     model = out.with_name(f"{out.stem}.{recipe}.tflite")
     if not model.is_file():
         training = open_photos(place.photos, split="train")
-        convert(str(out), model, Calibration(training, recipe=recipe))
+        convert(str(out), model, calibration=training, recipe=recipe)
     return _judged(place, str(out), str(model), recipe)
 
 
 def _judged(place: Place, real: str, int8: str, made: str) -> Row:
-    found = evaluate([real, int8], place.photos, EvaluationOptions(split="test"))
+    found = evaluate([real, int8], place.photos, split="test")
     first, second = found.models
     paired = second.against_first
     assert paired is not None

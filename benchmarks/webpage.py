@@ -32,8 +32,8 @@ from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 from benchmarks.chromium_page import FLAGS, chromium_program
 from edgenet.assets import calibration_photos
 from edgenet.errors import EdgenetError
-from edgenet.web.server import PAGE_PROTOCOL, PageOptions, PageServer, build_page
-from edgenet.workflows.calibration import Calibration
+from edgenet.web.server import PageServer
+from edgenet.web.site import PAGE_PROTOCOL, PageOptions, build_page
 from edgenet.workflows.convert import convert
 from edgenet.zoo.checkpoint import LoadedNetwork, save_checkpoint
 from edgenet.zoo.registry import Variant, build
@@ -193,7 +193,7 @@ def _random_weights(work: Path) -> Path:
 
 def _converted(source: str, work: Path) -> Path:
     out = work / f"{Path(source).name}.tflite"
-    convert(source, out, Calibration(PHOTOS, 16, "minmax"))
+    convert(source, out, calibration=PHOTOS, photos=16, recipe="minmax")
     return out
 
 

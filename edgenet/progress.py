@@ -21,5 +21,9 @@ def in_stage(progress: Progress, stage: str) -> StageProgress:
     return lambda done, total: progress(stage, done, total)
 
 
-Say = Callable[[str], None]
-"""Called with a line for the user."""
+Log = Callable[[str], None]
+"""Called with a line of text for the user; `print` is one."""
+
+
+def no_log(line: str) -> None:
+    """Ignore the line."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from edgenet.quantize.encodings import OUTLIER, ChannelUse, QuantizedGraph
-from edgenet.quantize.error import LayerError, LayerErrors
-from edgenet.quantize.float_layers import float_layers, layers_around, weighted_layers
-from edgenet.quantize.noise import LayerShare, NoiseShares
+from edgenet.quantize.layer_errors import OUTLIER, ChannelUse, LayerError, LayerErrors
+from edgenet.quantize.noise_shares import LayerShare, NoiseShares
+from edgenet.quantize.quantized_graph import QuantizedGraph, float_layers, layers_around, weighted_layers
 from edgenet.workflows.mixed_precision import AUTO, MOST_LAYERS, MOST_MULT_ADDS, layer_costs
 
 NOTHING_IN_COMMON_DB = 3.0
@@ -32,7 +31,7 @@ def advise(errors: LayerErrors, noise: NoiseShares, recipe: str | None, keep_flo
     if noise.sqnr_db < NOTHING_IN_COMMON_DB:
         return (
             f"The file's answers have little in common with the float network's ({_db(noise.sqnr_db)}): it was "
-            "made from another network, or expects pixels in another normalization (see --normalize)."
+            "made from another network, or expects pixels in another normalization (see --normalization)."
         )
     worst = max(noise.layers, key=lambda layer: layer.total)
     if noise.sqnr_db >= GOOD_SQNR_DB:

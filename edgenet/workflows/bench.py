@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,13 +11,16 @@ from threading import Event, Lock
 
 from edgenet_device.model_file import open_model
 
-from edgenet.devices.targets import Adb, Browser, parse_target
+from edgenet.devices.adb_connection import attached_phones
+from edgenet.devices.device import Adb, Browser
+from edgenet.devices.targets import parse_target
 from edgenet.errors import EdgenetError
 from edgenet.files import make_folder
-from edgenet.latency.benchmark_model_program import read_program
+from edgenet.latency.benchmark_model import read_program
 from edgenet.latency.options import BenchOptions
 from edgenet.progress import Progress, silent
-from edgenet.workflows.measuring import Report, measure_on, write_latency
+from edgenet.workflows.arguments import checked
+from edgenet.workflows.measuring import Report, measure_on, timing, write_latency
 
 
 @dataclass(frozen=True)
@@ -30,13 +34,13 @@ class Failure:
 
 @dataclass(frozen=True)
 class Bench:
-    """The result of `bench` or `bench_all`.
+    """The result of `bench`.
 
     Attributes:
         reports: one `edgenet.latency.v1` report for each model on each target: target by target, and for each
             target in the order of the models.
         files: the path of each report, in the same order; empty if no output folder was given.
-        failures: phones that `bench_all` could not measure, and why.
+        failures: phones that could not be measured with `all`, and why.
     """
 
     reports: tuple[Report, ...]
@@ -44,65 +48,109 @@ class Bench:
     failures: tuple[Failure, ...] = ()
 
 
+@checked
 def bench(
-    models: Sequence[Path],
-    targets: Sequence[str] = ("local",),
-    options: BenchOptions = BenchOptions(),  # noqa: B008 (frozen)
-    out: Path | None = None,
+    models: str | Path | Sequence[str | Path],
+    *,
+    on: str | Sequence[str] = "local",
+    protocol: str = "quick",
+    threads: int | Sequence[int] = 1,
+    affinity: str | None = None,
+    settle: float | None = None,
+    sustained: float | None = None,
+    profile: bool = False,
+    runs: int | None = None,
+    min_seconds: float | None = None,
+    browser: bool = False,
+    benchmark_model: str | Path | None = None,
+    all: bool = False,
+    out: str | Path | None = None,
     progress: Progress = silent,
-    measured: Callable[[Report], None] = lambda report: None,
+    show: Callable[[Report], None] = lambda report: None,
 ) -> Bench:
-    """Measure models on devices; on each device, several models take turns.
+    """Measure the latency of models on devices; on each device, several models take turns.
+
+    >>> result = edgenet.bench("small.tflite", runs=50, min_seconds=0.1, out="latency")
+    >>> result.files, result.reports[0]["steady_state"]["p50_ms"] > 0
+    (('latency/small.on-local.json',), True)
 
     Args:
         models: .tflite files or bundles.
-        targets: devices, such as "local", "ssh:pi@raspberrypi.local" or "adb".
-        out: folder for the reports, named NAME.on-TARGET.json; made if missing.
-        measured: called with each report once its target is done and the report is written.
+        on: devices: "local", "browser", "ssh:USER@HOST[:PORT]", "adb" or "adb:SERIAL".
+        protocol: "quick" (at least 50 runs and 1 s) or "standard" (at least 1,024 runs and 60 s, as MLPerf).
+        threads: thread counts to try; each model is measured with its fastest.
+        affinity: CPUs to run on: "all", "big", "auto", or lists such as "0-3/4-7" to try; None for all, and for
+            "big" on a phone.
+        settle: longest wait for a cool and idle device, seconds; None for the protocol's.
+        sustained: also measure under sustained load for this long, seconds, at least 60.
+        profile: also measure the time of every operator.
+        runs, min_seconds: least number of runs and their least total time, seconds; None for the protocol's.
+        browser: measure in the phone's browser.
+        benchmark_model: measure with this benchmark_model program of TensorFlow Lite, built for the device.
+        all: with on="adb", measure on every attached phone at the same time; a failing one does not stop the others.
+        out: folder for the reports, named MODEL.on-TARGET.json; made if missing.
+        progress: called with each stage's name, the amount done, and the total.
+        show: called with each report as soon as its device is done and the report is written.
 
     Raises:
-        EdgenetError: before measuring, if a model, target or option is not usable; later, if a device cannot
-            be reached or is lost (the reports of earlier targets are already written).
+        EdgenetError: before measuring, if a model, device or option is not usable; later, if a device cannot be
+            reached or is lost (the reports of earlier devices are already written).
+        TypeError: an argument has the wrong type.
     """
+    options = timing(
+        protocol,
+        threads,
+        affinity,
+        settle,
+        sustained_s=sustained,
+        profile=profile,
+        runs=runs,
+        min_seconds=min_seconds,
+        browser=browser,
+        benchmark_model=None if benchmark_model is None else Path(benchmark_model),
+    )
     options.check()
-    _check(models, targets, options)
-    if out is not None:
-        make_folder(out)
+    paths = [Path(model) for model in ([models] if isinstance(models, str | os.PathLike) else models)]
+    targets = [on] if isinstance(on, str) else list(on)
+    folder = None if out is None else Path(out)
+    if all:
+        if targets != ["adb"]:
+            raise EdgenetError(f"all is for phones, and on is {on}", 'give on="adb" too')
+        return _bench_phones(paths, options, folder, progress, show)
+    _check(paths, targets, options)
+    if folder is not None:
+        make_folder(folder)
     reports: list[Report] = []
     files: list[str] = []
     for target in targets:
-        found = measure_on(target, models, options, progress)
-        files += _keep(models, target, found, out, measured)
-        reports += found
+        measured = measure_on(target, paths, options, progress)
+        files += _keep(paths, target, measured, folder, show)
+        reports += measured
     return Bench(tuple(reports), tuple(files))
 
 
-def bench_all(
+def _bench_phones(
     models: Sequence[Path],
-    options: BenchOptions = BenchOptions(),  # noqa: B008 (frozen)
-    out: Path | None = None,
-    progress: Progress = silent,
-    measured: Callable[[Report], None] = lambda report: None,
+    options: BenchOptions,
+    out: Path | None,
+    progress: Progress,
+    show: Callable[[Report], None],
 ) -> Bench:
     """Measure models on all attached phones (adb) at the same time; a failing phone does not stop the others.
 
     Args:
-        models, options, out, measured: as for `bench`.
         progress: called with each phone's stages, which start with the phone's name.
 
     Raises:
         EdgenetError: a model or option is not usable, adb is missing, or no phone is attached.
     """
-    from edgenet.devices.adb_phones import attached
-
-    options.check()
-    targets = [f"adb:{phone.serial}" for phone in attached()]
+    targets = [f"adb:{phone.serial}" for phone in attached_phones()]
     _check(models, targets, options)
     if out is not None:
         make_folder(out)
     one_at_a_time, stopped = Lock(), Event()
 
-    def told(stage: str, done: int, total: int | None) -> None:
+    def report_progress(stage: str, done: int, total: int | None) -> None:
         if stopped.is_set():
             raise KeyboardInterrupt  # Ctrl-C reaches only the main thread; this ends the others
         with one_at_a_time:
@@ -110,11 +158,11 @@ def bench_all(
 
     def measure(target: str) -> tuple[list[Report], list[str]] | Failure:
         try:
-            found = measure_on(target, models, options, told)
+            reports = measure_on(target, models, options, report_progress)
         except EdgenetError as error:
             return Failure(target, error.found, error.remedy)
         with one_at_a_time:
-            return found, _keep(models, target, found, out, measured)
+            return reports, _keep(models, target, reports, out, show)
 
     with ThreadPoolExecutor(len(targets)) as pool:
         try:
@@ -135,16 +183,16 @@ def _keep(
     target: str,
     reports: Sequence[Report],
     out: Path | None,
-    measured: Callable[[Report], None],
+    show: Callable[[Report], None],
 ) -> list[str]:
-    """Write a target's reports and call `measured` with each; return the paths."""
+    """Write a target's reports and call `show` with each; return the paths."""
     files = []
     for name, report in zip(_names(models), reports, strict=True):
         if out is not None:
             path = out / f"{name}.on-{_safe(target)}.json"
             write_latency(path, report)
             files.append(str(path))
-        measured(report)
+        show(report)
     return files
 
 

@@ -1,4 +1,4 @@
-"""Quantization in `convert`: some photos calibrate the network, others judge the result."""
+"""Quantization in `convert`: some photos calibrate the network, others compare int8 with float, without labels."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from edgenet import onnx_tf
 from edgenet.accuracy import Interval, wilson
-from edgenet.data.loading import Choice, Loaded, choose_with_spare, digest, load_all
-from edgenet.data.photos import PhotoSet, open_photos
+from edgenet.data.loading import Choice, PreparedPhotos, choose_with_spare, contents_digest, load_all
+from edgenet.data.photos import PhotoSet
 from edgenet.errors import EdgenetError
 from edgenet.files import sha256
 from edgenet.graph.executor import run
@@ -23,40 +23,40 @@ from edgenet.graph.ir import Graph
 from edgenet.graph.lower import lower
 from edgenet.manifest import Quantization
 from edgenet.progress import Progress
-from edgenet.quantize.error import sqnr_db
+from edgenet.quantize.layer_errors import sqnr_db
 from edgenet.quantize.recipes import DEFAULT_RECIPE, RECIPES, Recipe
-from edgenet.tflite.emit import int8_program
 from edgenet.tflite.flatbuffer import write_tflite
+from edgenet.tflite.from_graph import int8_program
 from edgenet.tflite.program import Program
+from edgenet.workflows.arguments import Photos, as_photo_set
 from edgenet.workflows.calibration_checks import calibration_warnings, few_photos
 from edgenet.workflows.mixed_precision import FloatReference, MixedPrecision, keep_layers_float, named_layers
 
 PHOTOS = 100
+"""Number of photos that calibrate, unless the user gives another."""
+SPARE_PHOTOS = 32
+"""Number of photos to compare on, if the folder has that many more than calibration needs."""
+HOLD_OUT_EVERY = 10
+"""If the folder has no spare photos, one photo in this many is kept out of calibration to compare on."""
+POOR_AGREEMENT, POOR_SQNR = 95.0, 20.0
+"""Limits that separate plain minmax (V1 93.5 % and 13.1 dB, V2 93.5 % and 14.3 dB) from the recipes that keep
+the accuracy (95.75 % and 21.7 dB or more): measured on 400 ImageNet photos."""
+HANDFUL = 20
+"""Agreement on fewer photos says little: one photo is more than 5 %."""
 BACKENDS = ("edgenet", onnx_tf.NAME)
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """How to quantize, and with which photos.
+    """How to quantize, and with which photos: the first `wanted` calibrate, the spare ones compare.
 
     Attributes:
-        data: a folder or zip of photos, or an opened photo set.
-        photos: number of photos to calibrate with.
-        recipe: name of an edgenet recipe; the backend onnx-tf accepts only the default.
+        choice: the chosen photos, with the spare ones behind them.
+        wanted: number of photos to calibrate with.
+        recipe: an edgenet recipe; the backend onnx-tf accepts only the default.
         keep_float: layers to keep in float, see `named_layers`; None for none.
         backend: which converter quantizes, one of BACKENDS.
     """
-
-    data: Path | PhotoSet
-    photos: int = PHOTOS
-    recipe: str = DEFAULT_RECIPE
-    keep_float: str | None = None
-    backend: str = BACKENDS[0]
-
-
-@dataclass(frozen=True)
-class CalibrationPhotos:
-    """Chosen photos and how to quantize with them; the first `wanted` calibrate, the spare ones judge."""
 
     choice: Choice
     wanted: int
@@ -87,7 +87,7 @@ class Fidelity:
 
 @dataclass(frozen=True)
 class QuantizedModel:
-    """A converted program; for int8 also how it was quantized, the calibration photos and the judgement."""
+    """A converted program; for int8 also how it was quantized, the calibration photos and the comparison."""
 
     program: Program
     quantization: Quantization | None = None
@@ -98,60 +98,139 @@ class QuantizedModel:
     warnings: tuple[str, ...] = ()
 
 
-def open_calibration(calibration: Calibration, progress: Progress) -> CalibrationPhotos:
+def open_calibration(
+    photos: Photos, wanted: int, recipe: str, keep_float: str | None, backend: str, progress: Progress
+) -> Calibration:
     """Open and choose the calibration photos; to be called first, so that a wrong folder is reported at once.
+
+    Args:
+        photos: a folder or zip, "builtin", uint8 RGB arrays, or an opened photo set.
+        wanted, recipe, keep_float, backend: see `Calibration`; the recipe is given by its name.
 
     Raises:
         EdgenetError: there is no such recipe or backend, the backend is not installed, or there are no
             photos.
     """
-    recipe = _recipe(calibration)
-    if calibration.photos < 1:
-        raise EdgenetError(f"--photos is {calibration.photos}", "give at least 1")
-    stage = _stage(progress, "choosing photos")
-    data = calibration.data
-    opened = data if isinstance(data, PhotoSet) else open_photos(data)
-    choice = choose_with_spare(opened, calibration.photos, SPARE_PHOTOS, progress=stage)
-    return CalibrationPhotos(choice, calibration.photos, recipe, calibration.keep_float, calibration.backend)
+    steps = _recipe(recipe, keep_float, backend)
+    if wanted < 1:
+        raise EdgenetError(f"--photos is {wanted}", "give at least 1")
+    choice = choose_with_spare(
+        as_photo_set(photos, "calibration"),
+        wanted,
+        SPARE_PHOTOS,
+        progress=_stage(progress, "choosing photos"),
+    )
+    return Calibration(choice, wanted, steps, keep_float, backend)
 
 
-def quantize(graph: Graph, photos: CalibrationPhotos, clock: Clock, progress: Progress) -> QuantizedModel:
-    """Quantize a float graph with an edgenet recipe on some photos, and judge the result on the others."""
+def _recipe(name: str, keep_float: str | None, backend: str) -> Recipe:
+    if name not in RECIPES:
+        raise EdgenetError(f"there is no recipe '{name}'", f"the recipes are {', '.join(RECIPES)}")
+    if backend not in BACKENDS:
+        raise EdgenetError(f"there is no backend '{backend}'", f"the backends are {', '.join(BACKENDS)}")
+    if backend == onnx_tf.NAME:
+        onnx_tf.check_installed()
+        if name != DEFAULT_RECIPE or keep_float is not None:
+            raise EdgenetError(
+                f"--recipe and --keep-float do not work with --backend {onnx_tf.NAME}",
+                "leave out --recipe and --keep-float, or --backend",
+            )
+    return RECIPES[name]
+
+
+def _stage(progress: Progress, name: str) -> Callable[[int, int], None]:
+    return lambda done, total: progress(name, done, total)
+
+
+def quantize(graph: Graph, calibration: Calibration, clock: Clock, progress: Progress) -> QuantizedModel:
+    """Quantize a float graph with an edgenet recipe on some photos, and compare it with float on the others."""
     lowered = lower(graph, exact_border=False)
-    recipe, keep = photos.recipe, photos.keep_float
+    recipe, keep = calibration.recipe, calibration.keep_float
     if keep is not None:
         named_layers(lowered, keep)  # only to report a wrong name before the slow work
-    shown = _load_photos(lowered, photos, clock, progress)
-    calibrating, mixed = shown.calibrating, None
-    quantized = recipe.quantize(lowered, calibrating, progress)
+    photos = _load_photos(lowered, calibration, clock, progress)
+    quantized, mixed = recipe.quantize(lowered, photos.calibrating, progress), None
     clock.lap("quantize")
     if keep is not None:
-        judge = FloatReference(shown.judged, shown.logits)
-        quantized, mixed = keep_layers_float(quantized, lowered, calibrating, judge, keep, progress)
+        judge = FloatReference(photos.judging, photos.logits)
+        quantized, mixed = keep_layers_float(quantized, lowered, photos.calibrating, judge, keep, progress)
         clock.lap("mix")
     steps = (*recipe.steps, *(mixed.steps if mixed else ()))
-    program = int8_program(quantized)
-    close = fidelity(lite_logits(program, shown.judged), shown.logits, shown.parts.held_out)
+    result = photos.compare(int8_program(quantized), recipe.name, steps)
     clock.lap("judge")
-    return shown.made(program, (recipe.name, steps), close, mixed)
+    return replace(result, mixed=mixed)
 
 
 def quantize_by_onnx_tf(
-    network: onnx_tf.OnnxNetwork, graph: Graph, photos: CalibrationPhotos, clock: Clock, progress: Progress
+    network: onnx_tf.OnnxNetwork, graph: Graph, calibration: Calibration, clock: Clock, progress: Progress
 ) -> QuantizedModel:
-    """Quantize an ONNX network with onnx-tf and TFLiteConverter, and judge the result as `quantize` does.
+    """Quantize an ONNX network with onnx-tf and TFLiteConverter, and compare the result as `quantize` does.
 
     Args:
         network: the network as ONNX.
         graph: the same network as a float graph, to compare the answers with.
     """
-    shown = _load_photos(lower(graph, exact_border=False), photos, clock, progress)
+    photos = _load_photos(lower(graph, exact_border=False), calibration, clock, progress)
     progress(onnx_tf.NAME, 0, None)
-    program = onnx_tf.convert_int8(network, shown.calibrating)
+    program = onnx_tf.convert_int8(network, photos.calibrating)
     clock.lap("quantize")
-    close = fidelity(lite_logits(program, shown.judged), shown.logits, shown.parts.held_out)
+    result = photos.compare(program, onnx_tf.NAME, onnx_tf.STEPS)
     clock.lap("judge")
-    return shown.made(program, (onnx_tf.NAME, onnx_tf.STEPS), close)
+    return result
+
+
+@dataclass(frozen=True)
+class _LoadedPhotos:
+    """The photos in memory.
+
+    Attributes:
+        loaded: all photos that can be read.
+        split: which of them calibrate and which judge.
+        photos: the set that they were loaded from.
+        judging: the judging photos, uint8 RGB [n, H, W, 3].
+        logits: the float network's logits of the judging photos, float32 [n, N].
+        warnings: what is wrong with the photos, one sentence each.
+    """
+
+    loaded: PreparedPhotos
+    split: PhotoSplit
+    photos: PhotoSet
+    judging: NDArray[np.uint8]
+    logits: NDArray[np.float32]
+    warnings: tuple[str, ...]
+
+    @property
+    def calibrating(self) -> NDArray[np.uint8]:
+        """The calibrating photos, uint8 RGB [n, H, W, 3]."""
+        return take_images(self.loaded.images, self.split.calibrating)
+
+    def compare(self, program: Program, recipe: str, steps: tuple[str, ...]) -> QuantizedModel:
+        """Compare an int8 program with float on the judging photos.
+
+        Args:
+            recipe: the recipe's name, and `steps` its steps, for the manifest.
+        """
+        close = fidelity(lite_logits(program, self.judging), self.logits, self.split.held_out)
+        calibrated = take_photos(self.photos, self.loaded, self.split.calibrating)
+        return QuantizedModel(
+            program=program,
+            quantization=Quantization(recipe, steps, contents_digest(calibrated), len(calibrated)),
+            calibrated=calibrated,
+            fidelity=close,
+            skipped=self.loaded.skipped,
+            warnings=self.warnings + few_photos(len(calibrated)) + fidelity_warnings(close, recipe),
+        )
+
+
+def _load_photos(graph: Graph, calibration: Calibration, clock: Clock, progress: Progress) -> _LoadedPhotos:
+    choice = calibration.choice
+    loaded = load_all(choice.photos, graph.size[0], progress=_stage(progress, "reading photos"))
+    split = split_photos(len(loaded), calibration.wanted)
+    judging = take_images(loaded.images, split.judging)
+    logits = run(graph, judging)
+    warnings = calibration_warnings(loaded.images, choice.repeats, logits)
+    clock.lap("photos")
+    return _LoadedPhotos(loaded, split, choice.photos, judging, logits, warnings)
 
 
 @dataclass(frozen=True)
@@ -165,95 +244,6 @@ class PhotoSplit:
     calibrating: tuple[int, ...]
     judging: tuple[int, ...]
     held_out: bool
-
-
-@dataclass(frozen=True)
-class _LoadedPhotos:
-    """The loaded photos, which of them calibrate and judge, and the float logits of the judging photos."""
-
-    loaded: Loaded
-    parts: PhotoSplit
-    names: PhotoSet
-    judged: NDArray[np.uint8]
-    logits: NDArray[np.float32]
-    warnings: tuple[str, ...]
-
-    @property
-    def calibrating(self) -> NDArray[np.uint8]:
-        return take_images(self.loaded.images, self.parts.calibrating)
-
-    def made(
-        self,
-        program: Program,
-        way: tuple[str, tuple[str, ...]],
-        close: Fidelity,
-        mixed: MixedPrecision | None = None,
-    ) -> QuantizedModel:
-        """Put the result together.
-
-        Args:
-            program: the int8 program.
-            way: the recipe's name and its steps, for the manifest.
-            close: how close the program is to float.
-        """
-        calibrated = take_photos(self.names, self.loaded, self.parts.calibrating)
-        return QuantizedModel(
-            program=program,
-            quantization=Quantization(*way, digest(calibrated), len(calibrated)),
-            calibrated=calibrated,
-            mixed=mixed,
-            fidelity=close,
-            skipped=self.loaded.skipped,
-            warnings=self.warnings + few_photos(len(calibrated)) + fidelity_warnings(close, way[0]),
-        )
-
-
-def _load_photos(graph: Graph, photos: CalibrationPhotos, clock: Clock, progress: Progress) -> _LoadedPhotos:
-    found = photos.choice
-    loaded = load_all(found.photos, graph.size[0], progress=_stage(progress, "reading photos"))
-    parts = split_photos(len(loaded), photos.wanted)
-    judged = take_images(loaded.images, parts.judging)
-    logits = run(graph, judged)
-    warnings = calibration_warnings(loaded.images, found.repeats, logits)
-    clock.lap("photos")
-    return _LoadedPhotos(loaded, parts, found.photos, judged, logits, warnings)
-
-
-def _recipe(calibration: Calibration) -> Recipe:
-    if calibration.recipe not in RECIPES:
-        raise EdgenetError(
-            f"there is no recipe '{calibration.recipe}'", f"the recipes are {', '.join(RECIPES)}"
-        )
-    if calibration.backend not in BACKENDS:
-        raise EdgenetError(
-            f"there is no backend '{calibration.backend}'", f"the backends are {', '.join(BACKENDS)}"
-        )
-    if calibration.backend == onnx_tf.NAME:
-        onnx_tf.check_installed()
-        if calibration.recipe != DEFAULT_RECIPE or calibration.keep_float is not None:
-            raise EdgenetError(
-                f"--recipe and --keep-float do not work with --backend {onnx_tf.NAME}",
-                "leave out --recipe and --keep-float, or --backend",
-            )
-    return RECIPES[calibration.recipe]
-
-
-def _stage(progress: Progress, name: str) -> Callable[[int, int], None]:
-    return lambda done, total: progress(name, done, total)
-
-
-# ==== edgenet.verbs.held_out
-# Judges int8 without labels: compares both networks' answers on photos not used for calibration.
-
-SPARE_PHOTOS = 32
-"""Number of photos to judge on, if the folder has that many more than calibration needs."""
-HOLD_OUT_EVERY = 10
-"""If the folder has no spare photos, one photo in this many is kept out of calibration to judge on."""
-POOR_AGREEMENT, POOR_SQNR = 95.0, 20.0
-"""Limits that separate plain minmax (V1 93.5 % and 13.1 dB, V2 93.5 % and 14.3 dB) from the recipes that keep
-the accuracy (95.75 % and 21.7 dB or more): measured on 400 ImageNet photos."""
-HANDFUL = 20
-"""Agreement on fewer photos says little: one photo is more than 5 %."""
 
 
 def split_photos(readable: int, wanted: int) -> PhotoSplit:
@@ -282,7 +272,7 @@ def take_images(images: NDArray[np.uint8], indices: tuple[int, ...]) -> NDArray[
     return images[first : last + 1] if together else images[list(indices)]
 
 
-def take_photos(photos: PhotoSet, loaded: Loaded, indices: tuple[int, ...]) -> PhotoSet:
+def take_photos(photos: PhotoSet, loaded: PreparedPhotos, indices: tuple[int, ...]) -> PhotoSet:
     """Return the photo set of the loaded photos at these indices."""
     place = {name: index for index, name in enumerate(photos.names)}
     return photos.take([place[loaded.names[index]] for index in indices])
@@ -309,18 +299,18 @@ def fidelity(given: NDArray[np.float32], real: NDArray[np.float32], held_out: bo
     )
 
 
-def fidelity_warnings(found: Fidelity, recipe: str) -> tuple[str, ...]:
+def fidelity_warnings(close: Fidelity, recipe: str) -> tuple[str, ...]:
     """Return a warning that says what is poor and what may help, or nothing.
 
     Agreement counts as poor only if chance does not explain it: the upper end of its interval must be below
     the limit. So one changed answer in ten photos does not cause a warning.
     """
     poor = []
-    if found.agreement_interval.high < POOR_AGREEMENT:
-        poor.append(f"it agrees with float on only {found.agreeing} of {found.n} photos")
-    if not found.sqnr_db >= POOR_SQNR:
+    if close.agreement_interval.high < POOR_AGREEMENT:
+        poor.append(f"it agrees with float on only {close.agreeing} of {close.n} photos")
+    if not close.sqnr_db >= POOR_SQNR:
         poor.append(
-            f"the logits' SQNR is only {found.sqnr_db:.1f} dB (good files have {POOR_SQNR:g} or more)"
+            f"the logits' SQNR is only {close.sqnr_db:.1f} dB (good files have {POOR_SQNR:g} or more)"
         )
     if not poor:
         return ()
@@ -336,10 +326,6 @@ def better_recipe(recipe: str) -> str:
         return "edgenet's own quantizer (leave out --backend), "
     best = list(RECIPES)[-1]  # RECIPES is ordered from the least thorough to the most thorough
     return "" if recipe == best else f"--recipe {best}, "
-
-
-# ==== edgenet.verbs.lite_logits
-# Computes with LiteRT the logits of a program that ends in a softmax.
 
 
 def lite_logits(program: Program, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -365,10 +351,6 @@ def lite_logits(program: Program, images: NDArray[np.uint8]) -> NDArray[np.float
         interpreter.invoke()
         rows.append(interpreter.get_tensor(logits["index"])[0])
     return np.stack(rows)
-
-
-# ==== edgenet.verbs.clock
-# Measures how much time each stage of a verb takes.
 
 
 class Clock:

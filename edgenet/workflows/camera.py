@@ -1,4 +1,4 @@
-"""The verb `camera`: shows live labels for a camera's pictures, on this machine or another device."""
+"""The verbs `camera` and `capture`: live labels for a camera's pictures, and collecting photos with a camera."""
 
 from __future__ import annotations
 
@@ -15,8 +15,15 @@ from typing import Any
 
 import cv2
 import numpy as np
-from edgenet_device.camera_photos import Keys
-from edgenet_device.collecting import Collector, EverySeconds, Moments, Photo, class_folder, collect
+from edgenet_device.collecting.camera_photos import Keys
+from edgenet_device.collecting.collector import (
+    Collector,
+    EverySeconds,
+    Photo,
+    PhotoTrigger,
+    class_folder,
+    collect,
+)
 from edgenet_device.frames.files import is_live
 from edgenet_device.latency.samples import percentile
 from edgenet_device.live.loop import KEPT_TIMES, STAGES
@@ -28,16 +35,19 @@ from edgenet.devices.local import LocalDevice
 from edgenet.devices.targets import open_camera_device
 from edgenet.errors import EdgenetError
 from edgenet.files import write_atomically
-from edgenet.progress import Progress, silent
-from edgenet.web.latency_report import PageContext, latency_report
-from edgenet.web.measuring import HERE, WAKE_S, now
-from edgenet.web.server import PageOptions, PageServer, build_page
+from edgenet.progress import Log, Progress, no_log, silent
+from edgenet.web.browser_latency import HERE, WAKE_S, PageContext, latency_report, now
+from edgenet.web.server import PageServer
+from edgenet.web.site import PageOptions, build_page
 from edgenet.web.viewers import THIS_MACHINE, Viewer
+from edgenet.workflows.arguments import checked
 from edgenet.workflows.measuring import Report
 
 State = dict[str, Any]
 _ENDED = (0, 130, 143)
 """Exit statuses of camera.py that are not failures: its source ended, or SIGINT or SIGTERM stopped it."""
+_AT_A_KEY_S = 0.2
+"""Seconds between pictures sent while waiting for a key: a photo taken by a key is at most this old."""
 
 
 @dataclass(frozen=True)
@@ -57,15 +67,15 @@ class CameraOptions:
         window: show the frames in a window; only for a camera on this machine.
     """
 
-    source: str = "0"
-    top: int = 5
-    threshold: float = 0.3
-    smooth: float = 0.3
-    threads: int | None = None
-    frames: int | None = None
-    serve: str | None = None
-    record: Path | None = None
-    window: bool = False
+    source: str
+    top: int
+    threshold: float
+    smooth: float
+    threads: int | None
+    frames: int | None
+    serve: str | None
+    record: Path | None
+    window: bool
 
 
 @dataclass(frozen=True)
@@ -89,27 +99,52 @@ class CameraResult:
     recording: str | None
 
 
+@checked
 def camera(
-    bundle: Path,
+    bundle: str | Path,
+    *,
     on: str = "local",
-    options: CameraOptions | None = None,
+    source: str = "0",
+    top: int = 5,
+    threshold: float = 0.3,
+    smooth: float = 0.3,
+    threads: int | None = None,
+    frames: int | None = None,
+    serve: str | None = None,
+    record: str | Path | None = None,
+    window: bool = False,
     show: Callable[[State], None] = lambda state: None,
     progress: Progress = silent,
 ) -> CameraResult:
     """Run a bundle (or .tflite) on a device's live camera pictures, until they end or Ctrl-C is pressed.
 
+    >>> edgenet.camera("small.edgenet", source="clip.mp4", frames=10).frames
+    10
+
     Args:
         bundle: from `convert` or `package`; first installed on the device, without disturbing what runs
             there.
-        on: the target.
+        on: the device: "local" or "ssh:USER@HOST[:PORT]". (A browser's camera is for the command line alone.)
+        source: camera (0, csi or /dev/video0), video, folder of photos or URL, as the device sees it.
+        top: number of labels to show.
+        threshold: scores below this (0 to 1) are shown as nothing the network knows.
+        smooth: half-life of the scores' moving average, seconds.
+        threads: inference threads; None for at most 4, by the device's cores.
+        frames: stop after this many frames.
+        serve: address of a live page: PORT (0 for any free one) for this machine only, or HOST:PORT.
+        record: MP4 file on this machine, for the frames with their labels.
+        window: show the frames and labels in a window; only for a camera on this machine.
         show: called with every state; its `type` is "start" (with `page`), "frame", or "silent" while no
             frame comes.
         progress: called with the installation's steps.
 
     Raises:
         EdgenetError: the device, the bundle or the camera cannot be used; the message says why.
+        TypeError: an argument has the wrong type.
     """
-    options = options or CameraOptions()
+    recording = None if record is None else Path(record)
+    options = CameraOptions(source, top, threshold, smooth, threads, frames, serve, recording, window)
+    bundle = Path(bundle)
     with open_camera_device(on) as device, ExitStack() as open_parts:
         installed = install(bundle, device, progress)
         arguments, record = _arguments(options, device)
@@ -128,7 +163,7 @@ def camera(
             assert options.record is not None
             write_atomically(options.record, device.pull(record))
             device.run(["rm", "-f", record])
-        return tally.watched(options)
+        return tally.result(options)
 
 
 def _arguments(options: CameraOptions, device: Device) -> tuple[list[str], str | None]:
@@ -170,7 +205,7 @@ def _states(running: Running, device: Device) -> Iterator[State]:
             yield state
     done = running.finish()
     if done.status not in _ENDED:
-        raise EdgenetError(f"{device.name}: {done.last_words().removeprefix('error: ')}")
+        raise EdgenetError(f"{device.name}: {done.last_line().removeprefix('error: ')}")
 
 
 def _with_local_address(state: State, options: CameraOptions, device: Device, open_parts: ExitStack) -> State:
@@ -196,7 +231,7 @@ class _Tally:
             self._last = state
             self._times.append([state["ms"][stage] for stage in STAGES])
 
-    def watched(self, options: CameraOptions) -> CameraResult:
+    def result(self, options: CameraOptions) -> CameraResult:
         columns = np.array(self._times).T
         medians = {stage: percentile(column, 50) for stage, column in zip(STAGES, columns, strict=False)}
         return CameraResult(
@@ -209,10 +244,6 @@ class _Tally:
         )
 
 
-# ==== edgenet.verbs.camera_page
-# The verb `camera` in a browser: serves a page that runs a bundle's network on the browser's own camera.
-
-
 def camera_page(
     bundle: Path,
     options: PageOptions = PageOptions(),  # noqa: B008 (frozen)
@@ -222,7 +253,7 @@ def camera_page(
     refused: Callable[[EdgenetError], None] = lambda error: None,
     goes_on: Callable[[], bool] = lambda: True,
 ) -> None:
-    """Serve the page until interrupted.
+    """Serve a page that runs a bundle's network on the browser's own camera, until interrupted.
 
     Args:
         address: where to serve. Visitors from other machines need its token, and their browsers allow the
@@ -238,29 +269,22 @@ def camera_page(
     site = build_page(bundle, options, takes_reports=True)
     with PageServer(site.files, address) as server:
         # With a token the page may run on any machine, and only that machine's browser can describe it.
-        asked = viewer if address.token is None else Viewer(viewer.opening)
-        before = asked.look()
-        viewer.opening(server.address.url())
+        asked = viewer if address.token is None else Viewer(viewer.open_page)
+        before = asked.conditions()
+        viewer.open_page(server.address.url())
         while goes_on():
             try:
                 sent = server.reports.get(timeout=WAKE_S)
             except queue.Empty:
                 viewer.check()
                 continue
-            around = PageContext(now(), options.measuring, before, asked.look(), asked.facts())
+            around = PageContext(now(), options.measuring, before, asked.conditions(), asked.facts())
             try:
                 report = latency_report(site.model, sent, around)
             except EdgenetError as error:  # a bad report must not stop the page
                 refused(error)
             else:
                 measured({**report, "target": asked.target})
-
-
-# ==== edgenet.verbs.capture
-# The verb `capture`: collects labelled training photos from a device's own camera.
-
-_AT_A_KEY_S = 0.2
-"""Seconds between pictures sent while waiting for a key: a photo taken by a key is at most this old."""
 
 
 @dataclass(frozen=True)
@@ -278,61 +302,57 @@ class CaptureResult:
     photos: int
 
 
-@dataclass(frozen=True)
-class CaptureOptions:
-    """Where to take photos from, and when.
-
-    Attributes:
-        source: a camera of the device, or a file or URL as the device sees it.
-        every: seconds between two photos; None to take one at each key press.
-        count: stop after this many photos; None to run until stopped.
-    """
-
-    source: str = "0"
-    every: float | None = None
-    count: int | None = None
-
-
+@checked
 def capture(
     label: str,
-    data: Path,
+    data: str | Path,
+    *,
     on: str = "local",
-    options: CaptureOptions | None = None,
-    say: Callable[[str], None] = lambda line: None,
+    source: str = "0",
+    every: float | None = None,
+    count: int | None = None,
+    log: Log = no_log,
     progress: Progress = silent,
 ) -> CaptureResult:
     """Collect photos of a class into `data`/`label`, leaving out blurred photos and near copies.
 
+    >>> edgenet.capture("bird", "collected", source="clip.mp4", every=1, count=2).photos
+    2
+
     Args:
         label: the class; it must not be a path, and it is not sent to the device.
         data: the folder of the class folders, on this machine.
-        on: the target whose camera is used.
-        say: called with a line for every photo kept, and with the reason when one is left out (the same
+        on: the device whose camera is used, as `camera` takes it.
+        source: a camera of the device, or a file or URL as the device sees it.
+        every: seconds between two photos; None to take one at each key press.
+        count: stop after this many photos; None to run until stopped.
+        log: called with a line for every photo kept, and with the reason when one is left out (the same
             reason is not repeated until a photo is kept).
+        progress: called with the installation's steps.
 
     Raises:
         EdgenetError: the label is not a plain name, or the device or its camera cannot be used; the message
             says why.
+        TypeError: an argument has the wrong type.
     """
-    options = options or CaptureOptions()
-    folder = class_folder(data, label)
+    folder = class_folder(Path(data), label)
     collector = Collector(folder)
     with open_camera_device(on) as device, ExitStack() as open_parts:
         installed = install_scripts(device, progress)
-        moments: Moments = EverySeconds(options.every or 0.0)
-        if options.every is None and is_live(options.source):
-            moments = open_parts.enter_context(Keys())
-            say("space or Enter takes a photo, q ends")
-        pause = _AT_A_KEY_S if options.every is None else min(0.5, options.every)
-        command = installed.module("send_photos", [f"--every={pause}", "--", options.source])
+        trigger: PhotoTrigger = EverySeconds(every or 0.0)
+        if every is None and is_live(source):
+            trigger = open_parts.enter_context(Keys())
+            log("space or Enter takes a photo, q ends")
+        pause = _AT_A_KEY_S if every is None else min(0.5, every)
+        command = installed.module("collecting.send_photos", [f"--every={pause}", "--", source])
         running = open_parts.enter_context(device.start(command))
         with suppress(KeyboardInterrupt):
-            collect(_photos(running, device, say), collector, moments, say, options.count)
+            collect(_photos(running, device, log), collector, trigger, log, count)
     return CaptureResult(str(folder), collector.kept, len(list(folder.glob("*.jpg"))))
 
 
-def _photos(running: Running, device: Device, say: Callable[[str], None]) -> Iterator[Photo]:
-    """Yield the photos that send_photos.py sends, until it ends; pass its other messages to `say`.
+def _photos(running: Running, device: Device, log: Log) -> Iterator[Photo]:
+    """Yield the photos that send_photos.py sends, until it ends; pass its other messages to `log`.
 
     Raises:
         EdgenetError: send_photos.py failed.
@@ -340,7 +360,7 @@ def _photos(running: Running, device: Device, say: Callable[[str], None]) -> Ite
     for line in running.lines():
         sent = json.loads(line)
         if sent["type"] != "photo":
-            say(sent["lost"])
+            log(sent["lost"])
             continue
         jpeg = base64.b64decode(sent["jpeg"])
         pixels = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
@@ -348,4 +368,4 @@ def _photos(running: Running, device: Device, say: Callable[[str], None]) -> Ite
             yield Photo(pixels, jpeg)
     done = running.finish()
     if done.status:
-        raise EdgenetError(f"{device.name}: {done.last_words().removeprefix('error: ')}")
+        raise EdgenetError(f"{device.name}: {done.last_line().removeprefix('error: ')}")

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgenet_device.model_file import ModelFile
+from torch import nn
 
 from edgenet import onnx_tf
 from edgenet.accuracy import Paired
-from edgenet.data.loading import content_hashes, outputs_for
+from edgenet.data.labels import outputs_for
+from edgenet.data.loading import content_hashes
 from edgenet.data.photos import PhotoSet
 from edgenet.errors import EdgenetError
 from edgenet.files import check_output, sha256, write_atomically
@@ -18,12 +21,14 @@ from edgenet.graph.cost import Cost, cost
 from edgenet.graph.lower import lower
 from edgenet.manifest import Accuracy, Quantization
 from edgenet.progress import Progress, silent
-from edgenet.quantize.recipes import fixed_torch_threads
-from edgenet.tflite.emit import float_program
-from edgenet.tflite.model_file import write_model
+from edgenet.quantize.recipes import DEFAULT_RECIPE, fixed_torch_threads
+from edgenet.tflite.complete_file import write_model
+from edgenet.tflite.from_graph import float_program
+from edgenet.workflows.arguments import Photos, checked
 from edgenet.workflows.calibration import (
+    BACKENDS,
+    PHOTOS,
     Calibration,
-    CalibrationPhotos,
     Clock,
     Fidelity,
     QuantizedModel,
@@ -45,37 +50,17 @@ from edgenet.workflows.sources import Source, SourceOptions, open_source
 
 
 @dataclass(frozen=True)
-class GateResult:
-    """The result of a trial.
-
-    Attributes:
-        evaluation: accuracy of the float network, then of the int8 file as LiteRT runs it.
-        calibrating: number of the trial's photos that were left out because they were used for calibration.
-    """
-
-    evaluation: Evaluation
-    calibrating: int
-
-    @property
-    def paired(self) -> Paired:
-        """The paired comparison of int8 with float."""
-        paired = self.evaluation.models[1].against_first
-        assert paired is not None
-        return paired
-
-    def accuracy(self) -> Accuracy:
-        """Return the accuracy in the form that the file and its bundle record."""
-        real, given = self.evaluation.models
-        name = Path(self.evaluation.data).resolve().name
-        return Accuracy(real.top1, given.top1, self.evaluation.n, name)
-
-
-@dataclass(frozen=True)
 class Conversion:
     """The result of `convert`.
 
     Attributes:
         out: path of the file.
+        sha256, bytes: the file's hash, hexadecimal, and its size.
+        name: the network's name, usually that of its variant.
+        classes: number of outputs; `labelled` says whether the file names them.
+        operators: number of operators in the file, and `kinds` the number of each kind.
+        cost: mult-adds and parameters of the float network.
+        quantization: how the file was quantized and with which photos; None for a float file.
         mixed: gains and costs of the layers kept in float; None if none were requested.
         fidelity: how close int8 is to float on held-out calibration photos; None for a float file.
         measured: top-1 of float and int8 on labelled photos; None if no labelled photos were given.
@@ -102,103 +87,187 @@ class Conversion:
     seconds: dict[str, float]
 
 
+@dataclass(frozen=True)
+class GateResult:
+    """The accuracy of float and int8 on labelled photos.
+
+    Attributes:
+        evaluation: accuracy of the float network, then of the int8 file as LiteRT runs it.
+        calibrating: number of labelled photos that were left out because they were used for calibration.
+    """
+
+    evaluation: Evaluation
+    calibrating: int
+
+    @property
+    def paired(self) -> Paired:
+        """The paired comparison of int8 with float."""
+        paired = self.evaluation.models[1].against_first
+        assert paired is not None
+        return paired
+
+    def accuracy(self) -> Accuracy:
+        """Return the accuracy in the form that the file and its bundle record."""
+        real, given = self.evaluation.models
+        name = Path(self.evaluation.data).resolve().name
+        return Accuracy(real.top1, given.top1, self.evaluation.n, name)
+
+
+@checked
 def convert(
-    source: str,
-    out: Path,
-    calibration: Calibration | None,
-    options: SourceOptions = SourceOptions(),  # noqa: B008 (frozen)
+    source: str | Path | nn.Module,
+    out: str | Path,
+    *,
+    calibration: Photos | None = None,
+    float: bool = False,
+    photos: int = PHOTOS,
+    recipe: str = DEFAULT_RECIPE,
+    keep_float: str | None = None,
+    backend: str = BACKENDS[0],
+    data: str | Path | None = None,
+    max_drop: float | None = None,
+    resolution: int | None = None,
+    normalization: str | None = None,
+    labels: str | Path | Sequence[str] | None = None,
+    input_shape: Sequence[int] | None = None,
     progress: Progress = silent,
-    trial: AccuracyGate | None = None,
 ) -> Conversion:
-    """Convert a float network.
+    """Convert a float network to an int8 .tflite, calibrated on photos, or to a float .tflite.
+
+    >>> result = edgenet.convert("small.safetensors", "small.tflite", calibration="photos", recipe="fast")
+    >>> result.quantization.recipe, result.quantization.calibration_count
+    ('fast', 11)
+
+    A torch module says neither its input size nor its normalization, and photos may be arrays:
+
+    >>> edgenet.convert(module, "mine.tflite", calibration=arrays, resolution=64, normalization="-1..1").out
+    'mine.tflite'
 
     Args:
-        source: see `open_source`.
-        out: path for the .tflite; an older file there stays intact until the new one is complete.
-        calibration: photos and recipe for an int8 file; None for a float file.
-        trial: labelled photos to measure the int8 file on, and how much accuracy it may lose there.
+        source: the name of a variant with ImageNet weights; the path of a .safetensors, .npz, .pth, .onnx or float
+            .tflite; or a torch module that takes normalized RGB [1, 3, H, W] and returns logits [1, N].
+        out: path of the .tflite; an older file there stays intact until the new one is complete.
+        calibration: photos like those the camera will see, for an int8 file: a folder or zip, "builtin", or uint8 RGB
+            arrays [height, width, 3].
+        float: make a float32 file, which needs no photos.
+        photos: number of photos to calibrate with.
+        recipe: "minmax", "fast", "balanced" or "best" (the slowest).
+        keep_float: layers to keep in float as a last resort, such as "classifier,features.0/*", or "auto".
+        backend: "edgenet", or "onnx-tf" for TFLiteConverter.
+        data: labelled photos on which to measure float and int8, as `evaluate` takes them.
+        max_drop: fail if int8 loses more than this many points of top-1 on `data`.
+        resolution: width and height of the input, pixels, for a source that allows several, and for a module.
+        normalization: of an .onnx, a float .tflite or a module: "imagenet", "-1..1", "centred", "0..1", "0..255", or
+            mean and standard deviation as "R,G,B/R,G,B".
+        labels: class names in the order of the outputs: a list, or a text file with one per line.
+        input_shape: for an .onnx that leaves it open, such as (1, 3, 224, 224).
+        progress: called with each stage's name, the amount done, and the total.
 
     Raises:
-        EdgenetError: an input or an option is not usable, or the int8 file loses more accuracy than `trial`
-            allows; then the file is kept beside `out` (see `rejected`).
+        EdgenetError: an input or an option is not usable, or int8 loses more than `max_drop`; the new file is then
+            kept beside `out` as NAME.rejected.tflite.
+        TypeError: an argument has the wrong type.
     """
-    clock = Clock()
-    check_output(out, source)
-    photos = open_calibration(calibration, progress) if calibration else None
-    labelled = _open_labelled(trial, calibration, out, source)
+    clock, path = Clock(), Path(out)
+    check_output(path, *(() if isinstance(source, nn.Module) else (source,)))
+    options = SourceOptions(resolution, normalization, labels, tuple(input_shape) if input_shape else None)
+    if float:
+        _refuse_int8_options(calibration, keep_float, data, max_drop)
+        return _convert(source, path, options, None, clock, progress)
+    if calibration is None:
+        raise EdgenetError(
+            "neither calibration photos nor float were given",
+            "give calibration=PHOTOS for an int8 file, or float=True for a float32 file",
+        )
+    chosen = open_calibration(calibration, photos, recipe, keep_float, backend, progress)
+    gate = None if data is None else open_gate(Path(data), max_drop, path, source)
     clock.lap("photos")
+    return _convert(source, path, options, chosen, clock, progress, gate)
+
+
+def _refuse_int8_options(
+    calibration: Photos | None, keep_float: str | None, data: str | Path | None, max_drop: float | None
+) -> None:
+    if data is not None or max_drop is not None:
+        raise EdgenetError("there is nothing to compare a float file with", "leave out --data and --max-drop")
+    if calibration is not None or keep_float is not None:
+        raise EdgenetError(
+            "a float file needs no calibration photos and keeps all layers in float",
+            "leave out calibration and keep_float, or float",
+        )
+
+
+def _convert(
+    source: str | Path | nn.Module,
+    out: Path,
+    options: SourceOptions,
+    calibration: Calibration | None,
+    clock: Clock,
+    progress: Progress,
+    gate: AccuracyGate | None = None,
+) -> Conversion:
+    """Read the network, quantize it unless `calibration` is None, measure it on the gate's photos, and write it."""
     with fixed_torch_threads():
         opened = open_source(source, options, progress)
-        if labelled is not None:
-            check_classes(labelled, opened)
+        if gate is not None:
+            check_classes(gate.photos, opened)
         clock.lap("read")
-        made = _make(source, options, opened, photos, clock, progress)
-        facts = replace(opened.facts, quantization=made.quantization)
-        data = write_model(made.program, facts, opened.labels)
+        model = _make(source, options, opened, calibration, clock, progress)
+        facts = replace(opened.facts, quantization=model.quantization)
+        data = write_model(model.program, facts, opened.labels)
         measured = None
-        if labelled is not None and made.calibrated is not None:
-            model = ModelFile(out, data, sha256(data), opened.labels or (), None)
-            measured = measure(labelled, made.calibrated, opened, model, progress)
-            data = write_model(made.program, replace(facts, accuracy=measured.accuracy()), opened.labels)
+        if gate is not None and model.calibrated is not None:
+            file = ModelFile(out, data, sha256(data), opened.labels or (), None)
+            measured = measure(gate.photos, model.calibrated, opened, file, progress)
+            data = write_model(model.program, replace(facts, accuracy=measured.accuracy()), opened.labels)
             clock.lap("measure")
-    if measured and trial and calibration:
-        enforce_max_drop(measured, trial.max_drop, out, data, calibration.recipe)
+    if gate is not None and measured is not None and calibration is not None:
+        enforce_max_drop(measured, gate.max_drop, out, data, calibration.recipe.name)
     write_atomically(out, data)
     clock.lap("write")
+    return _conversion(out, data, opened, model, measured, clock)
+
+
+def _make(
+    source: str | Path | nn.Module,
+    options: SourceOptions,
+    opened: Source,
+    calibration: Calibration | None,
+    clock: Clock,
+    progress: Progress,
+) -> QuantizedModel:
+    if calibration is None:
+        return QuantizedModel(float_program(lower(opened.graph, exact_border=True)))
+    if calibration.backend == onnx_tf.NAME:
+        # onnx takes 20 MB of memory: import it late
+        from edgenet.workflows.onnx_source import open_onnx_network
+
+        network = open_onnx_network(source, options)
+        return quantize_by_onnx_tf(network, opened.graph, calibration, clock, progress)
+    return quantize(opened.graph, calibration, clock, progress)
+
+
+def _conversion(
+    out: Path, data: bytes, opened: Source, model: QuantizedModel, measured: GateResult | None, clock: Clock
+) -> Conversion:
     return Conversion(
         out=str(out),
         sha256=sha256(data),
         bytes=len(data),
-        name=facts.name,
+        name=opened.facts.name,
         classes=opened.graph.classes,
         labelled=opened.labels is not None,
-        operators=len(made.program.operators),
-        kinds=made.program.kinds(),
+        operators=len(model.program.operators),
+        kinds=model.program.kinds(),
         cost=cost(opened.graph),
-        quantization=made.quantization,
-        mixed=made.mixed,
-        fidelity=made.fidelity,
+        quantization=model.quantization,
+        mixed=model.mixed,
+        fidelity=model.fidelity,
         measured=measured,
-        skipped=made.skipped + (measured.evaluation.skipped if measured else ()),
-        warnings=opened.warnings + made.warnings,
+        skipped=model.skipped + (measured.evaluation.skipped if measured else ()),
+        warnings=opened.warnings + model.warnings,
         seconds=clock.seconds,
     )
-
-
-def _open_labelled(
-    trial: AccuracyGate | None, calibration: Calibration | None, out: Path, source: str
-) -> PhotoSet | None:
-    """Open the photos to measure the int8 file on; called first, to report a wrong folder at once."""
-    if trial is None:
-        return None
-    labelled = open_trial(trial, out, source)
-    if calibration is None:
-        raise EdgenetError("there is nothing to compare a float file with", "leave out --data and --max-drop")
-    return labelled
-
-
-def _make(
-    source: str,
-    options: SourceOptions,
-    opened: Source,
-    photos: CalibrationPhotos | None,
-    clock: Clock,
-    progress: Progress,
-) -> QuantizedModel:
-    if photos is None:
-        return QuantizedModel(float_program(lower(opened.graph, exact_border=True)))
-    if photos.backend == onnx_tf.NAME:
-        from edgenet.workflows.onnx_source import (
-            open_onnx_network,  # onnx takes 20 MB of memory: import it late
-        )
-
-        network = open_onnx_network(source, options)
-        return quantize_by_onnx_tf(network, opened.graph, photos, clock, progress)
-    return quantize(opened.graph, photos, clock, progress)
-
-
-# ==== edgenet.verbs.gate
-# The accuracy gate of `convert`: compares int8 with float on labelled photos and rejects large losses.
 
 
 @dataclass(frozen=True)
@@ -206,29 +275,27 @@ class AccuracyGate:
     """The accuracy test for a new int8 file.
 
     Attributes:
-        data: labelled photos, as `evaluate` takes them.
+        photos: labelled photos.
         max_drop: percentage points of top-1 that int8 may lose against float; None to measure the drop
             without a limit.
     """
 
-    data: Path
-    max_drop: float | None = None
+    photos: PhotoSet
+    max_drop: float | None
 
 
-def open_trial(trial: AccuracyGate, out: Path, source: str) -> PhotoSet:
-    """Open the photos of a trial, and report everything that can be reported before the long work begins.
+def open_gate(data: Path, max_drop: float | None, out: Path, source: str | Path | nn.Module) -> AccuracyGate:
+    """Open the labelled photos, and report everything that can be reported before the long work begins.
 
     Raises:
         EdgenetError: `max_drop` is not a number of at least 0, the photos have no labels, or a rejected file
             could not be written.
     """
-    if trial.max_drop is not None:
-        if not (math.isfinite(trial.max_drop) and trial.max_drop >= 0):
-            raise EdgenetError(
-                f"--max-drop is {trial.max_drop}", "give points of top-1, 0 or more, such as 0.5"
-            )
-        check_output(rejected(out), source)
-    return open_labelled(trial.data)
+    if max_drop is not None:
+        if not (math.isfinite(max_drop) and max_drop >= 0):
+            raise EdgenetError(f"--max-drop is {max_drop}", "give points of top-1, 0 or more, such as 0.5")
+        check_output(rejected(out), *(() if isinstance(source, nn.Module) else (source,)))
+    return AccuracyGate(open_labelled(data), max_drop)
 
 
 def check_classes(photos: PhotoSet, source: Source) -> None:

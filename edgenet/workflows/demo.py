@@ -1,4 +1,4 @@
-"""The verb `demo`: trains a network, converts ImageNet weights, classifies a video and measures latency."""
+"""The verb `demo`: trains a network on digits, converts ImageNet weights, classifies a video, measures latency."""
 
 from __future__ import annotations
 
@@ -14,18 +14,25 @@ from typing import Any
 
 import torch
 
-from edgenet.assets import calibration_photos, clip, device_scripts
+from edgenet.assets import clip, device_scripts
 from edgenet.assets.digits import write_digits
 from edgenet.errors import EdgenetError
-from edgenet.progress import Progress, Say, silent
-from edgenet.training.recipe import Augmentation, Recipe
+from edgenet.progress import Log, Progress, no_log, silent
 from edgenet.training.state import STATE_FILE
-from edgenet.workflows.calibration import Calibration
+from edgenet.workflows.arguments import BUILTIN, checked
 from edgenet.workflows.convert import Conversion, convert
-from edgenet.workflows.evaluate import EvaluationOptions, evaluate
+from edgenet.workflows.evaluate import evaluate
 from edgenet.workflows.package import package
 from edgenet.workflows.train import TrainingOptions, train
 
+# The network that is trained on digits.
+TRAINED = "mobilenet_v1_0.25_32"
+FOLDER = "digits"
+# The moving average of the weights spans only 50 steps, because there are only about 250. No flips, because a
+# mirrored digit is a different sign.
+RECIPE = TrainingOptions(epochs=6, batch=32, ema_decay=0.98, crop_scale=0.6, no_flip=True, device="cpu")
+# The fastest recipe; the demo prints the accuracy that it costs.
+QUANTIZATION = "minmax"
 VARIANT = "mobilenet_v2_1.0_224"
 CAMERA_FRAMES = 30
 VIDEO_EVERY = 5
@@ -73,46 +80,55 @@ class Demo:
     files: tuple[str, ...]
 
 
-def demo(out: Path, progress: Progress = silent, say: Say = lambda line: None) -> Demo:
+@checked
+def demo(out: str | Path = "edgenet-demo", *, progress: Progress = silent, log: Log = no_log) -> Demo:
     """Train and quantize V1 on digits; convert V2 with ImageNet weights and run the device scripts on it.
+
+    >>> edgenet.demo(log=print)  # doctest: +SKIP
 
     Args:
         out: folder for everything that the demo writes; made if missing.
-        say: called with a line before and after each step.
+        progress: called with each stage's name, the amount done, and the total.
+        log: called with a line before and after each step.
 
     Raises:
         EdgenetError: `out` cannot be made, the weights cannot be found or downloaded, or a device script
             fails.
+        TypeError: an argument has the wrong type.
     """
+    return _demo(Path(out), progress, log)
+
+
+def _demo(out: Path, progress: Progress, log: Log) -> Demo:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise EdgenetError(
             f"cannot make the folder {out}: {error.strerror}", "give another one with --out"
         ) from None
-    say(
+    log(
         f"[1/{STEPS}] training {TRAINED} on the handwritten digits that come with edgenet, then quantizing it"
     )
     digits = digits_demo(out, progress)
-    say(f"      {_trained(digits)}")
-    say(f"      packed into {digits.files[-1]}")
+    log(f"      {_trained(digits)}")
+    log(f"      packed into {digits.files[-1]}")
     model, bundle, report = out / f"{VARIANT}.tflite", out / f"{VARIANT}.edgenet", out / "latency.json"
-    say(f"[2/{STEPS}] quantizing {VARIANT} with ImageNet weights, calibrated on calibration_data/")
-    made = convert(VARIANT, model, Calibration(calibration_photos()), progress=progress)
-    say(f"      {_converted(made)}")
+    log(f"[2/{STEPS}] quantizing {VARIANT} with ImageNet weights, calibrated on calibration_data/")
+    converted = convert(VARIANT, model, calibration=BUILTIN, progress=progress)
+    log(f"      {_conversion_text(converted)}")
     package(model, bundle)
-    say(f"[3/{STEPS}] packed into {bundle}")
-    say(f"[4/{STEPS}] classifying a video on this machine: {_command('classify', bundle, near(clip()))}")
+    log(f"[3/{STEPS}] packed into {bundle}")
+    log(f"[4/{STEPS}] classifying a video on this machine: {_command('classify', bundle, near(clip()))}")
     picture = out / "video.png"
-    seen = _classify(bundle, str(clip()), picture, ["--every", str(VIDEO_EVERY)])
-    say(f"      {_summary(seen)}")
-    camera = _look_through_camera(bundle, out / "camera.png", say)
-    say(f"[5/{STEPS}] measuring latency, one thread: {_command('measure_latency', bundle)}")
+    frames = _classify(bundle, str(clip()), picture, ["--every", str(VIDEO_EVERY)])
+    log(f"      {_summary(frames)}")
+    camera = _look_through_camera(bundle, out / "camera.png", log)
+    log(f"[5/{STEPS}] measuring latency, one thread: {_command('measure_latency', bundle)}")
     latency = _measure(bundle, report)
     pictures = [out / "camera.png", picture] if camera else [picture]
     return Demo(
         digits=digits,
-        labels=_counted(seen),
+        labels=_counted(frames),
         camera=camera,
         inference_p50_ms=latency["steady_state"]["p50_ms"],
         valid=latency["valid"],
@@ -132,18 +148,18 @@ def first_camera() -> str | None:
     return str(min(cameras, key=lambda path: int(path.name.removeprefix("video")))) if cameras else None
 
 
-def _look_through_camera(bundle: Path, picture: Path, say: Say) -> str | None:
+def _look_through_camera(bundle: Path, picture: Path, log: Log) -> str | None:
     """Classify some frames of the first camera; return its path, or None if no camera gives pictures."""
     camera = first_camera()
     if camera is None:
-        say("      no camera is attached; with one, the demo classifies its pictures too")
+        log("      no camera is attached; with one, the demo classifies its pictures too")
         return None
     try:
         frames = _classify(bundle, camera, picture, ["--frames", str(CAMERA_FRAMES)])
     except EdgenetError as error:  # not every video device is a camera: a Raspberry Pi's decoders are not
-        say(f"      {camera} gives no pictures: {error.found}")
+        log(f"      {camera} gives no pictures: {error.found}")
         return None
-    say(f"      camera {camera}: {_summary(frames)}")
+    log(f"      camera {camera}: {_summary(frames)}")
     return camera
 
 
@@ -158,8 +174,9 @@ def _trained(digits: DigitsDemo) -> str:
     )
 
 
-def _converted(made: Conversion) -> str:
-    return f"{made.bytes / 1e6:.1f} MB, {made.operators} operators, in {sum(made.seconds.values()):.1f} s"
+def _conversion_text(converted: Conversion) -> str:
+    seconds = sum(converted.seconds.values())
+    return f"{converted.bytes / 1e6:.1f} MB, {converted.operators} operators, in {seconds:.1f} s"
 
 
 def _classify(bundle: Path, source: str, picture: Path, options: list[str]) -> list[dict[str, Any]]:
@@ -189,18 +206,6 @@ def _summary(lines: list[dict[str, Any]]) -> str:
     return f"{named}; {lines[-1]['sum_of_p50_ms']:.1f} ms a frame"
 
 
-# ==== edgenet.verbs.demo_digits
-# The demo's training: trains MobileNetV1 0.25 on handwritten digits in seconds, quantizes and packs it.
-
-TRAINED = "mobilenet_v1_0.25_32"
-FOLDER = "digits"
-# The moving average of the weights spans only 50 steps, because there are only about 250. No flips, because a
-# mirrored digit is a different sign.
-RECIPE = Recipe(epochs=6, batch=32, ema_decay=0.98, augmentation=Augmentation(crop_scale=0.6, flip=False))
-# The fastest recipe; the demo prints the accuracy that it costs.
-QUANTIZATION = "minmax"
-
-
 def digits_demo(out: Path, progress: Progress = silent) -> DigitsDemo:
     """Train, quantize, evaluate and pack a network; train afresh even if an earlier demo left a training.
 
@@ -215,20 +220,19 @@ def digits_demo(out: Path, progress: Progress = silent) -> DigitsDemo:
     photos = _photos(folder)
     (run / STATE_FILE).unlink(missing_ok=True)
     with _one_torch_thread():
-        trained = train(TRAINED, photos, run, TrainingOptions(RECIPE, device="cpu"), progress)
+        trained = train(TRAINED, photos, run, options=RECIPE, progress=progress)
     assert trained is not None  # `train` returns None only in the other processes of a torchrun
     model, bundle = folder / f"{TRAINED}.tflite", folder / f"{TRAINED}.edgenet"
-    convert(trained.out, model, Calibration(photos / "train", recipe=QUANTIZATION), progress=progress)
-    options = EvaluationOptions(split="test")
-    found = evaluate([trained.out, str(model)], photos, options, progress=progress)
+    convert(trained.out, model, calibration=photos / "train", recipe=QUANTIZATION, progress=progress)
+    evaluation = evaluate([trained.out, model], photos, split="test", progress=progress)
     package(model, bundle)
     return DigitsDemo(
         training_photos=trained.training_photos,
-        epochs=RECIPE.epochs,
+        epochs=len(trained.epochs),
         training_s=trained.seconds,
-        n=found.n,
-        float_top1=found.models[0].top1,
-        int8_top1=found.models[1].top1,
+        n=evaluation.n,
+        float_top1=evaluation.models[0].top1,
+        int8_top1=evaluation.models[1].top1,
         files=(trained.out, str(model), str(bundle)),
     )
 
@@ -257,12 +261,8 @@ def _one_torch_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-# ==== edgenet.verbs.device_script
-# Runs a device script on this machine in its own process, just as it runs on a device.
-
-
 def device_script(name: str, arguments: Sequence[str]) -> str:
-    """Run `device_scripts/NAME.py`; return what it printed.
+    """Run `device_scripts/NAME.py` on this machine, as on a device, in its own process; return what it printed.
 
     Raises:
         EdgenetError: the script failed; the message ends with its last line of output to stderr.

@@ -1,4 +1,4 @@
-"""The verb `deploy`: installs a bundle on a device in place of the one that runs there."""
+"""The verbs `deploy` and `status`: install a bundle on a device, and report what runs there and how fast."""
 
 from __future__ import annotations
 
@@ -7,14 +7,35 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgenet.devices import release as release_module
-from edgenet.devices.device import Device, DeviceFacts, script
+from edgenet.devices import releases
+from edgenet.devices.device import Device, DeviceFacts
 from edgenet.devices.install import install_release
-from edgenet.devices.release import SUMS, bundle_in
+from edgenet.devices.releases import SUMS, bundle_in
 from edgenet.devices.service import UNIT, Service, install_service, last_error, restart_service
+from edgenet.devices.shell import script
 from edgenet.devices.targets import open_device
 from edgenet.errors import EdgenetError
 from edgenet.progress import Progress, silent
+from edgenet.workflows.arguments import checked
+
+# The camera rewrites its state file all the time; a state older than this says nothing about the present.
+_FRESH_S = 10.0
+_ASK = """
+link=$(readlink "$1/current") && echo "release=${link#releases/}"
+echo "uptime=$(cut -d ' ' -f 1 /proc/uptime)"
+echo "clock=$(date +%s)"
+for manager in "systemctl --user" systemctl; do
+    [ "$($manager show -p LoadState --value "$2" 2>/dev/null)" = loaded ] || continue
+    $manager show -p ActiveState,SubState,NRestarts,Result,ActiveEnterTimestampMonotonic "$2"
+    break
+done
+for folder in "${XDG_RUNTIME_DIR:-/run/user/$(id -u)}" /run; do
+    [ -r "$folder/edgenet/camera.json" ] || continue
+    echo "state=$(cat "$folder/edgenet/camera.json")"
+    break
+done
+exit 0
+"""
 
 
 @dataclass(frozen=True)
@@ -46,40 +67,57 @@ class Deployed:
     notes: tuple[str, ...] = ()
 
 
+@checked
 def deploy(
-    bundle: Path, to: str, offline: bool = False, service: Service | None = None, progress: Progress = silent
+    bundle: str | Path,
+    on: str,
+    *,
+    offline: bool = False,
+    service: bool = False,
+    system_service: bool = False,
+    source: str = "0",
+    serve: str | None = None,
+    progress: Progress = silent,
 ) -> Deployed:
     """Install a bundle (or .tflite) on a device and make it the one that runs there.
 
     If the power or the connection fails at any moment, either the old or the new release runs, never half of
     one. Files that the device already has are not copied again.
 
+    >>> edgenet.deploy("small.edgenet", "ssh:pi@raspberrypi.local", service=True, serve="8080")  # doctest: +SKIP
+
     Args:
         bundle: from `convert` or `package`.
-        to: the target, such as "ssh:pi@raspberrypi.local".
+        on: the device: "ssh:USER@HOST[:PORT]", "adb" or "adb:SERIAL".
         offline: for a device without internet: this machine downloads the Python packages and copies them
             there.
-        service: install this service too; a service that already runs switches to the new bundle in any case.
+        service: also install a user service that runs the camera from boot on; a service that already runs
+            switches to the new bundle in any case.
+        system_service: like `service`, but a system service, which needs sudo without a password on the device.
+        source: camera of the service, as `camera` takes it.
+        serve: address of the service's live web page: PORT (for the device only) or HOST:PORT.
         progress: called with every step.
 
     Raises:
         EdgenetError: the device cannot be reached or cannot run the bundle; the message says why.
+        TypeError: an argument has the wrong type.
     """
-    with open_device(to) as device:
+    wanted = Service(source, serve, system_service) if service or system_service else None
+    with open_device(on) as device:
         facts = device.facts()
-        placed = install_release(bundle, device, progress, offline)
-        running, before = release_module.running(device)
+        placed = install_release(Path(bundle), device, progress, offline)
+        running, before = releases.running(device)
         swapped = placed.release != running
         if swapped:
-            release_module.activate(device, placed.release)
-        done, notes = _serve(device, service, swapped, progress)
+            releases.activate(device, placed.release)
+        done, notes = _serve(device, wanted, swapped, progress)
         return Deployed(
-            target=to,
+            target=on,
             facts=facts,
             folder=placed.installed.release,
             release=placed.release,
             previous=running if swapped else before,
-            moved=placed.moved,
+            moved=placed.copied,
             swapped=swapped,
             packages=placed.environment.made,
             service=done,
@@ -87,25 +125,29 @@ def deploy(
         )
 
 
-def rollback(to: str) -> Deployed:
+@checked
+def rollback(on: str) -> Deployed:
     """Go back to the release that ran before; a second rollback undoes the first.
+
+    Args:
+        on: the device, as `deploy` takes it.
 
     Raises:
         EdgenetError: there is no earlier release, or it is damaged.
     """
-    with open_device(to) as device:
+    with open_device(on) as device:
         facts = device.facts()
-        running, release = release_module.running(device)
+        running, release = releases.running(device)
         if release is None:
-            raise EdgenetError(f"there is no previous release on {to}", "deploy one")
-        if not release_module.is_intact(device, release):
+            raise EdgenetError(f"there is no previous release on {on}", "deploy one")
+        if not releases.is_intact(device, release):
             raise EdgenetError(
-                f"the previous release {release} is damaged on {to}", "deploy its bundle again"
+                f"the previous release {release} is damaged on {on}", "deploy its bundle again"
             )
-        release_module.activate(device, release)
+        releases.activate(device, release)
         done, _ = _serve(device, None, True, silent)
         folder = f"{device.home}/releases/{release}"
-        return Deployed(to, facts, folder, release, running, moved=False, swapped=True, service=done)
+        return Deployed(on, facts, folder, release, running, moved=False, swapped=True, service=done)
 
 
 def _serve(
@@ -118,29 +160,6 @@ def _serve(
     if swapped and restart_service(device):
         return "restarted", ()
     return None, ()
-
-
-# ==== edgenet.verbs.status
-# The verb `status`: reports what runs on a device, how fast, since when, and the last error.
-
-# The camera rewrites its state file all the time; a state older than this says nothing about the present.
-_FRESH_S = 10.0
-_ASK = """
-link=$(readlink "$1/current") && echo "release=${link#releases/}"
-echo "uptime=$(cut -d ' ' -f 1 /proc/uptime)"
-echo "clock=$(date +%s)"
-for manager in "systemctl --user" systemctl; do
-    [ "$($manager show -p LoadState --value "$2" 2>/dev/null)" = loaded ] || continue
-    $manager show -p ActiveState,SubState,NRestarts,Result,ActiveEnterTimestampMonotonic "$2"
-    break
-done
-for folder in "${XDG_RUNTIME_DIR:-/run/user/$(id -u)}" /run; do
-    [ -r "$folder/edgenet/camera.json" ] || continue
-    echo "state=$(cat "$folder/edgenet/camera.json")"
-    break
-done
-exit 0
-"""
 
 
 @dataclass(frozen=True)
@@ -189,34 +208,36 @@ class Status:
     last_error_at: str | None = None
 
 
+@checked
 def status(on: str) -> Status:
     """Ask a device for its state.
 
     Args:
-        on: the target, such as "ssh:pi@raspberrypi.local".
+        on: the device, as `deploy` takes it, or "local".
 
     Raises:
         EdgenetError: the device cannot be reached.
+        TypeError: `on` is not a text.
     """
     with open_device(on) as device:
         out = device.run(script(_ASK, device.home, UNIT)).out.decode(errors="replace")
-        told = dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
-        error = last_error(device) if "ActiveState" in told else None
-        device_s = float(told["uptime"])
-        active = told.get("ActiveState")
-        since_us = int(told.get("ActiveEnterTimestampMonotonic", "0"))
+        answer = dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
+        error = last_error(device) if "ActiveState" in answer else None
+        device_s = float(answer["uptime"])
+        active = answer.get("ActiveState")
+        since_us = int(answer.get("ActiveEnterTimestampMonotonic", "0"))
         return Status(
             target=on,
-            release=told.get("release"),
-            bundle=_bundle(device, told.get("release")),
+            release=answer.get("release"),
+            bundle=_bundle(device, answer.get("release")),
             service=active,
-            result=told.get("Result"),
-            restarts=int(told["NRestarts"]) if "NRestarts" in told else None,
+            result=answer.get("Result"),
+            restarts=int(answer["NRestarts"]) if "NRestarts" in answer else None,
             service_s=device_s - since_us / 1e6 if active == "active" else None,
             device_s=device_s,
             last_error=error[1] if error else None,
             last_error_at=error[0] if error else None,
-            **_now(told) if active == "active" else {},
+            **_now(answer) if active == "active" else {},
         )
 
 
@@ -224,16 +245,16 @@ def _bundle(device: Device, release: str | None) -> str | None:
     return bundle_in(device.pull(f"{device.home}/releases/{release}/{SUMS}").decode()) if release else None
 
 
-def _now(told: dict[str, str]) -> dict[str, Any]:
+def _now(answer: dict[str, str]) -> dict[str, Any]:
     """Return the camera's present state from its state file, as fields of `Status`.
 
     If there is no such file the result is empty; if the file is old, it holds only the model and a warning.
     """
     try:
-        state = json.loads(told.get("state", ""))
+        state = json.loads(answer.get("state", ""))
     except ValueError:
         return {}
-    if float(told["clock"]) - state["written"] > _FRESH_S:
+    if float(answer["clock"]) - state["written"] > _FRESH_S:
         return {"model": state["model"], "lost": "the camera has stopped reporting its state"}
     keys = ("model", "label", "fps", "p50_ms", "temperature", "lost")
     return {

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from edgenet_device.classifier import Classifier
 from edgenet_device.model_file import ModelFile, open_model
-from edgenet_device.runtime import Classifier, load_runtime
 from numpy.typing import NDArray
 
 from edgenet.accuracy import Interval, Paired, compare, verdict, wilson
 from edgenet.bundle import open_bundle
-from edgenet.data.loading import Loaded, corresponding, load_batches, outputs_for
+from edgenet.data.labels import matching_outputs, outputs_for
+from edgenet.data.loading import PreparedPhotos, load_batches
 from edgenet.data.photos import PhotoSet, open_photos
 from edgenet.errors import EdgenetError
 from edgenet.graph.executor import run
 from edgenet.manifest import Facts, Manifest
 from edgenet.progress import Progress, silent
+from edgenet.tflite.complete_file import read_facts
 from edgenet.tflite.flatbuffer import read_tflite
-from edgenet.tflite.model_file import read_facts
+from edgenet.workflows.arguments import checked
 from edgenet.workflows.sources import Source, SourceOptions, open_source, options_for
 
 TOP = 5
+RUN_FILES = (".tflite", ".edgenet")
+"""Endings of the files that LiteRT runs; torch runs all other sources."""
 
 
 @dataclass(frozen=True)
@@ -78,27 +83,50 @@ class EvaluationOptions:
     threads: int = 2
 
 
+@checked
 def evaluate(
-    models: Sequence[str],
-    data: Path,
-    options: EvaluationOptions = EvaluationOptions(),
-    source_options: SourceOptions = SourceOptions(),  # noqa: B008 (frozen)
+    models: str | Path | Sequence[str | Path],
+    data: str | Path,
+    *,
+    split: str | None = None,
+    limit: int | None = None,
+    threads: int = 2,
+    resolution: int | None = None,
+    normalization: str | None = None,
     progress: Progress = silent,
 ) -> Evaluation:
     """Measure top-1 and top-5 of one or more networks on labelled photos.
 
+    >>> result = edgenet.evaluate(["small.safetensors", "small.tflite"], "labelled")
+    >>> result.n, [model.precision for model in result.models]
+    (12, ['float32', 'int8'])
+
     Args:
-        models: .tflite files, bundles, or float sources; the others are compared with the first.
-        data: folder or zip of labelled photos.
-        source_options: options for float sources; each source uses only the options that apply to it.
+        models: .tflite files, bundles, or float sources as `convert` takes them; the others are compared with
+            the first.
+        data: folder or zip of labelled photos: class folders, or photos with a labels.csv.
+        split: the split folder to use, such as "val", if the data has several.
+        limit: use at most this many photos, evenly spread over the data.
+        threads: threads of LiteRT.
+        resolution: width and height of the input, pixels, for float sources that allow several.
+        normalization: of .onnx sources, as `convert` takes it.
+        progress: called with each stage's name, the amount done, and the total.
 
     Raises:
         EdgenetError: the photos have no labels, the classes do not match a network's outputs, or an option
             applies to none of the models.
+        TypeError: an argument has the wrong type.
     """
-    check_options(models, source_options)
-    photos = open_labelled(data, options.split)  # first, to report a wrong folder early
-    scorers = [open_scorer(model, source_options, options.threads, progress) for model in models]
+    names = [str(model) for model in ([models] if isinstance(models, str | os.PathLike) else models)]
+    if not names:
+        raise EdgenetError("models is an empty list", "give at least one network")
+    options, source_options = (
+        EvaluationOptions(split, limit, threads),
+        SourceOptions(resolution, normalization),
+    )
+    check_options(names, source_options)
+    photos = open_labelled(Path(data), split)  # first, to report a wrong folder early
+    scorers = [open_scorer(name, source_options, threads, progress) for name in names]
     return evaluate_scorers(scorers, photos, options, progress)
 
 
@@ -158,7 +186,7 @@ def _rank_all(
     return [np.concatenate(found) for found in ranks], _Kept(tuple(labels), tuple(skipped))
 
 
-def _best(scorer: Scorer, batch: Loaded) -> NDArray[np.intp]:
+def _best(scorer: Scorer, batch: PreparedPhotos) -> NDArray[np.intp]:
     if not len(batch):
         return np.empty((0, min(TOP, len(scorer.labels))), np.intp)
     return np.argsort(-scorer.score(batch.images), axis=1, kind="stable")[:, :TOP]
@@ -171,7 +199,7 @@ def _truth(kept: _Kept, outputs: Mapping[int, int]) -> NDArray[np.intp]:
 
 def _first_answers(first: Scorer, ranks: NDArray[np.intp], scorer: Scorer) -> NDArray[np.intp]:
     """Return the first network's best classes as output indices of `scorer` [n]; -1 for a class it lacks."""
-    outputs = [-1 if output is None else output for output in corresponding(first.labels, scorer.labels)]
+    outputs = [-1 if output is None else output for output in matching_outputs(first.labels, scorer.labels)]
     return np.array(outputs, np.intp)[ranks[:, 0]]
 
 
@@ -201,12 +229,6 @@ def _figures(scorer: Scorer, hits: NDArray[np.bool_], agrees: NDArray[np.bool_])
 def _compared(row: EvaluatedModel, first: NDArray[np.bool_], hits: NDArray[np.bool_]) -> EvaluatedModel:
     paired = compare(first[:, 0], hits[:, 0])
     return replace(row, against_first=paired, verdict=verdict(paired))
-
-
-# ==== edgenet.verbs.scorers
-# Scores photos with any network: LiteRT runs a .tflite or a bundle, torch runs float sources.
-
-RUN_FILES = (".tflite", ".edgenet")
 
 
 @dataclass(frozen=True)
@@ -261,7 +283,7 @@ def check_options(models: Sequence[str], options: SourceOptions) -> None:
     taken = [options_for(source, options) for source in sources]
     if options.normalization is not None and not any(option.normalization for option in taken):
         raise EdgenetError(
-            "--normalize is for .onnx models, and none of the models is one", "leave out --normalize"
+            "--normalization is for .onnx models, and none of the models is one", "leave out --normalization"
         )
     if options.resolution is not None and not any(option.resolution for option in taken):
         raise EdgenetError("all of the models have a fixed resolution", "leave out --resolution")
@@ -269,18 +291,12 @@ def check_options(models: Sequence[str], options: SourceOptions) -> None:
 
 def lite_scorer(model: str, file: ModelFile, threads: int) -> Scorer:
     """Return a scorer that runs an opened .tflite with LiteRT."""
-    runtime = load_runtime()
-    classifier = Classifier(file, runtime, threads)
+    classifier = Classifier(file, threads)
 
     def score(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        scores = []
-        for image in images:
-            np.copyto(classifier.input_view(), image)
-            classifier.invoke()
-            scores.append(classifier.scores())
-        return np.stack(scores)
+        return np.stack([classifier.score_prepared(image) for image in images])
 
-    name = f"{runtime.name} {runtime.version}"
+    name = f"{classifier.runtime.name} {classifier.runtime.version}"
     return Scorer(model, precision(file.data, model), name, classifier.size, classifier.labels, score)
 
 
@@ -289,10 +305,6 @@ def precision(tflite: bytes, where: str) -> str:
     tensors = read_tflite(tflite, where).tensors
     weights = [tensor for tensor in tensors if tensor.data is not None and len(tensor.shape) > 1]
     return "int8" if any(tensor.dtype == "int8" for tensor in weights) else "float32"
-
-
-# ==== edgenet.verbs.model_files
-# Opens a .tflite file or a bundle on the host and checks the whole bundle, not only the parts that run.
 
 
 @dataclass(frozen=True)

@@ -12,26 +12,34 @@ from edgenet.data.loading import choose, load_all
 from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError
 from edgenet.files import check_output
-from edgenet.graph.clean import drop_final_softmax
 from edgenet.graph.cost import Cost, cost, node_mult_adds
 from edgenet.graph.ir import Graph
 from edgenet.graph.lower import lower
+from edgenet.graph.simplify import drop_final_softmax
 from edgenet.latency.profile import Profile
 from edgenet.manifest import Facts
 from edgenet.progress import Progress, silent
-from edgenet.quantize.encodings import QuantizedGraph
-from edgenet.quantize.error import Decode, LayerErrors, decoder_from_encoding, layer_errors
-from edgenet.quantize.noise import NoiseShares, noise_shares
+from edgenet.quantize.layer_errors import LayerErrors, layer_errors
+from edgenet.quantize.matching import Decode, decoder_from_encoding
+from edgenet.quantize.noise_shares import NoiseShares, noise_shares
+from edgenet.quantize.quantized_graph import QuantizedGraph
 from edgenet.tflite.flatbuffer import read_tflite
 from edgenet.tflite.program import FileOperator, FileTensor, Program
 from edgenet.tflite.to_graph import float_graph, quantized_graph
 from edgenet.workflows.advice import advise, propose_keep_float
+from edgenet.workflows.arguments import checked
 from edgenet.workflows.evaluate import open_model_file, precision
-from edgenet.workflows.measuring import profile
+from edgenet.workflows.measuring import measure_operators
 from edgenet.workflows.sources import NORMALIZATIONS, SourceOptions, open_source, parse_normalization
 from edgenet.zoo.classifier import Normalization
 
 PLOTS = (".png", ".html")
+PHOTOS = 32
+"""Number of photos to compare on, unless the user gives another."""
+NOISE_PHOTOS = 8
+"""The noise shares need one run per layer, but few photos: they are sums over all logits."""
+PIXELS = "pixels"
+"""The input of a file that takes pixels; other tools' files may take normalized numbers without saying so."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,8 @@ class OperatorRow:
     """One operator of the file.
 
     Attributes:
+        number: its place in the file, from 0.
+        kind: its kind, in the file format's words, such as CONV_2D.
         output: name of its first output tensor; `shape`, `dtype`, `scale` and `zero_point` describe that
             tensor.
         weight_bytes: size of its constants, bytes.
@@ -58,7 +68,7 @@ class OperatorRow:
 
 @dataclass(frozen=True)
 class LayerComparison:
-    """The result of `compare`.
+    """How much every layer of an int8 file differs from the float network.
 
     Attributes:
         against: the float source.
@@ -80,9 +90,14 @@ class LayerComparison:
 
 @dataclass(frozen=True)
 class Inspection:
-    """The contents of a file.
+    """The result of `inspect`: the contents of a file.
 
     Attributes:
+        model: the file's path, as the user gave it.
+        precision: "int8" or "float32".
+        input, output: name, type and shape of the file's input and output.
+        cost: mult-adds, parameters and activations of the network.
+        operators: one row for each operator, in the order in which they run.
         bytes: size of the .tflite (`sha256` is its hash, also for a bundle).
         labels: number of class names in the file.
         facts: where the file came from, and for a bundle its accuracy; None if the file does not record it.
@@ -106,36 +121,55 @@ class Inspection:
     profile: Profile | None = None
 
 
+@checked
 def inspect(
-    model: Path,
-    comparison: LayerComparisonOptions | None = None,
-    options: SourceOptions = SourceOptions(),  # noqa: B008 (frozen)
+    model: str | Path,
+    *,
+    against: str | Path | None = None,
+    data: str | Path | None = None,
+    photos: int = PHOTOS,
+    normalization: str | None = None,
+    plot: str | Path | None = None,
+    profile: bool = False,
+    on: str = "local",
     progress: Progress = silent,
-    profile_on: str | None = None,
 ) -> Inspection:
-    """Describe a .tflite file or a bundle.
+    """Describe a .tflite file or a bundle; with a float network and photos, also where int8 loses accuracy.
+
+    >>> result = edgenet.inspect("small.tflite", against="small.safetensors", data="photos", photos=4)
+    >>> result.precision, result.compared.errors.photos
+    ('int8', 4)
 
     Args:
-        comparison: float network and photos to measure the error of every layer with; None to skip that.
-        options: for opening the float source.
-        profile_on: the target on which every operator is timed; None for no times.
+        model: the .tflite file or bundle.
+        against: float network to compare every layer with, as `convert` takes it; needs `data`.
+        data: folder or zip of photos for the comparison; needs `against`.
+        photos: number of photos to compare on.
+        normalization: of an .onnx given as `against`, as `convert` takes it.
+        plot: the .png or .html file to draw the comparison in.
+        profile: measure the time of every operator.
+        on: the device to measure the operators on, as `bench` takes it.
+        progress: called with each stage's name, the amount done, and the total.
 
     Raises:
-        EdgenetError: the file cannot be read, the float network does not match it, or the plot cannot be
-            written.
+        EdgenetError: the file cannot be read, the float network does not match it, only one of `against` and
+            `data` is given, or the plot cannot be written.
+        TypeError: an argument has the wrong type.
     """
+    path = Path(model)
+    comparison = _comparison(against, data, photos, normalization, None if plot is None else Path(plot))
     if comparison and comparison.plot:
-        _check_plot(comparison.plot, model, comparison.against)
-    opened = open_model_file(model)
+        _check_plot(comparison.plot, path, comparison.against)
+    opened = open_model_file(path)
     file = opened.file
-    program = read_tflite(file.data, str(model))
-    is_int8 = precision(file.data, str(model)) == "int8"
+    program = read_tflite(file.data, str(path))
+    is_int8 = precision(file.data, str(path)) == "int8"
     graph = quantized_graph(program).graph if is_int8 else float_graph(program)
     mult_adds = {node.output: node_mult_adds(graph, node) for node in graph.nodes}
     recipe = opened.facts.quantization.recipe if opened.facts and opened.facts.quantization else None
-    compared = compare_layers(program, comparison, recipe, options, progress) if comparison else None
-    found = Inspection(
-        model=str(model),
+    compared = compare_layers(program, comparison, recipe, progress) if comparison else None
+    result = Inspection(
+        model=str(path),
         bytes=len(file.data),
         sha256=file.sha256,
         precision="int8" if is_int8 else "float32",
@@ -147,11 +181,32 @@ def inspect(
         cost=cost(graph),
         operators=tuple(_row(program, i, o, mult_adds) for i, o in enumerate(program.operators)),
         compared=compared,
-        profile=profile(profile_on, model, progress) if profile_on else None,
+        profile=measure_operators(on, path, progress) if profile else None,
     )
     if comparison and comparison.plot and compared:
-        _plot(comparison.plot, found, compared)
-    return found
+        _plot(comparison.plot, result, compared)
+    return result
+
+
+def _comparison(
+    against: str | Path | None,
+    data: str | Path | None,
+    photos: int,
+    normalization: str | None,
+    plot: Path | None,
+) -> LayerComparisonOptions | None:
+    if (against is None) != (data is None):
+        raise EdgenetError(
+            f"{'against' if data is None else 'data'} is given alone",
+            "give against=FLOAT and data=PHOTOS together",
+        )
+    if against is None or data is None:
+        if plot is not None or normalization is not None:
+            raise EdgenetError(
+                "there is nothing to compare and plot", "give against=FLOAT and data=PHOTOS too"
+            )
+        return None
+    return LayerComparisonOptions(str(against), Path(data), photos, normalization, plot)
 
 
 def _check_plot(plot: Path, model: Path, against: str) -> None:
@@ -162,13 +217,12 @@ def _check_plot(plot: Path, model: Path, against: str) -> None:
 
 def _plot(plot: Path, found: Inspection, compared: LayerComparison) -> None:
     """Draw the comparison; import matplotlib only here, because it is slow to import."""
-    from edgenet.figures.layer_rows import Report, report_rows
-    from edgenet.figures.layers import write_report
+    from edgenet.figures.layer_report import LayerReport, layer_rows, write_layer_report
 
     kinds = {row.output: row.kind for row in found.operators}
-    rows = report_rows(compared.errors, compared.noise, kinds)
+    rows = layer_rows(compared.errors, compared.noise, kinds)
     title = f"{Path(found.model).name} against {Path(compared.against).name}"
-    write_report(plot, Report(title, compared.errors, compared.noise, compared.advice, rows))
+    write_layer_report(plot, LayerReport(title, compared.errors, compared.noise, compared.advice, rows))
 
 
 def _port(tensor: FileTensor) -> str:
@@ -192,14 +246,6 @@ def _row(program: Program, number: int, operator: FileOperator, mult_adds: dict[
     )
 
 
-# ==== edgenet.verbs.comparison
-# Compares an int8 file with the float network that it was made from, layer by layer, on photos.
-
-PHOTOS = 32
-NOISE_PHOTOS = 8
-"""The noise shares need one run per layer, but few photos: they are sums over all logits."""
-
-
 @dataclass(frozen=True)
 class LayerComparisonOptions:
     """What to compare an int8 file with, and on what.
@@ -208,20 +254,22 @@ class LayerComparisonOptions:
         against: the float source, as `open_source` takes it.
         data: folder or zip of photos.
         photos: number of photos to use; the noise shares use the first `NOISE_PHOTOS` of them.
+        normalization: of the float source, if it does not say it; a file that takes normalized numbers gets the
+            same one.
         plot: the .png or .html file to draw, or None.
     """
 
     against: str
     data: Path
-    photos: int = PHOTOS
-    plot: Path | None = None
+    photos: int
+    normalization: str | None
+    plot: Path | None
 
 
 def compare_layers(
     program: Program,
     comparison: LayerComparisonOptions,
     recipe: str | None,
-    options: SourceOptions,
     progress: Progress,
 ) -> LayerComparison:
     """Compare a file with a float network.
@@ -229,8 +277,6 @@ def compare_layers(
     Args:
         program: the int8 file.
         recipe: the edgenet recipe that made the file, for the advice; None for another tool's file.
-        options: for opening the float source; a file that takes normalized numbers gets the same
-            normalization.
 
     Raises:
         EdgenetError: the file is not int8, the float network does not match it, or no photo can be read.
@@ -238,6 +284,7 @@ def compare_layers(
     photos = choose(open_photos(comparison.data), comparison.photos)
     quantized = quantized_graph(program)
     quantized = replace(quantized, graph=drop_final_softmax(quantized.graph))
+    options = SourceOptions(normalization=comparison.normalization)
     reference = lower(open_source(comparison.against, options, progress).graph, exact_border=False)
     loaded = load_all(photos, reference.size[0])
     name, decode = find_input(program, quantized, reference, loaded.images[:1], options.normalization)
@@ -257,12 +304,6 @@ def compare_layers(
     )
     advice = advise(errors, noise, recipe, propose_keep_float(noise, quantized))
     return LayerComparison(comparison.against, name, errors, noise, advice, loaded.skipped)
-
-
-# ==== edgenet.verbs.foreign_input
-# Finds how another tool's int8 file takes photos: it may need normalized input without saying so.
-
-PIXELS = "pixels"
 
 
 def find_input(

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from edgenet.devices.device import Device, Running
+from edgenet.devices.device import Browser, Device, Running
 from edgenet.devices.install import Installed, install
 from edgenet.devices.local import LocalDevice
-from edgenet.devices.targets import Browser, open_device, parse_target
+from edgenet.devices.targets import open_device, parse_target
 from edgenet.errors import EdgenetError
 from edgenet.files import write_atomically
 from edgenet.latency.options import BenchOptions
@@ -23,6 +23,18 @@ Report = dict[str, Any]
 """A report of the schema `edgenet.latency.v1`, as parsed JSON."""
 
 
+def timing(
+    protocol: str, threads: int | Sequence[int], affinity: str | None, settle: float | None, **more: Any
+) -> BenchOptions:
+    """Return the options of a measurement from the arguments that `bench` and `compare` share.
+
+    Args:
+        more: further fields of `BenchOptions`.
+    """
+    counts = (threads,) if isinstance(threads, int) else tuple(threads)
+    return BenchOptions(protocol, counts, affinity, settle_s=settle, **more)
+
+
 def measure_on(
     target: str, models: Sequence[Path], options: BenchOptions, progress: Progress = silent
 ) -> list[Report]:
@@ -31,7 +43,7 @@ def measure_on(
     Each report includes the "target" and the model's file name on this machine.
 
     Args:
-        target: a target as `edgenet.devices.target` parses it.
+        target: a target as `edgenet.devices.targets.parse_target` parses it.
         models: .tflite files or bundles.
         options: how to measure.
         progress: reports every step.
@@ -41,9 +53,9 @@ def measure_on(
             fails; the message says why.
     """
     where = parse_target(target)
-    options = options.settled(where)
+    options = options.for_target(where)
     if isinstance(where, Browser) or options.browser:
-        from edgenet.web.measuring import measure_in_browser
+        from edgenet.web.browser_latency import measure_in_browser
         from edgenet.web.viewers import open_target_browser
 
         with open_target_browser(target) as viewer:
@@ -93,7 +105,7 @@ def measure_on_device(
             reports = _follow(running, progress)
             done = running.finish()
     if done.status != 0 or reports is None:
-        reason = done.last_words().removeprefix("error: ")
+        reason = done.last_line().removeprefix("error: ")
         raise EdgenetError(f"measuring on {device.name} failed: {reason}")
     return reports
 
@@ -154,11 +166,7 @@ def _follow(running: Running, progress: Progress) -> list[Report] | None:
     return reports
 
 
-# ==== edgenet.latency.profiling
-# Timing every operator of a network on a device.
-
-
-def profile(target: str, model: Path, progress: Progress = silent) -> Profile:
+def measure_operators(target: str, model: Path, progress: Progress = silent) -> Profile:
     """Measure a model and its operators with the quick protocol.
 
     Raises:

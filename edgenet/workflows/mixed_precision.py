@@ -20,11 +20,16 @@ from edgenet.graph.cost import node_mult_adds
 from edgenet.graph.executor import run
 from edgenet.graph.ir import WEIGHTED, Graph
 from edgenet.progress import Progress, silent
-from edgenet.quantize.encodings import QuantizedGraph, dequantize_array
-from edgenet.quantize.error import sqnr_db
-from edgenet.quantize.float_layers import float_layers, keep_float, weighted_layers
-from edgenet.tflite.emit import int8_program, raw_program
+from edgenet.quantize.layer_errors import sqnr_db
+from edgenet.quantize.quantized_graph import (
+    QuantizedGraph,
+    dequantize_array,
+    float_layers,
+    keep_float,
+    weighted_layers,
+)
 from edgenet.tflite.flatbuffer import write_tflite
+from edgenet.tflite.from_graph import int8_program, raw_program
 
 AUTO = "auto"
 RANKING, CONFIRMING = 16, 32

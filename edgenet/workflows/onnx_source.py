@@ -1,4 +1,4 @@
-"""Opens a float network as ONNX, for the onnx-tf converter, which starts from ONNX.
+"""Opens a float network as ONNX, for converters that start from ONNX, unlike edgenet's own.
 
 It is a module of its own because importing onnx takes 20 MB of memory, which other conversions do without.
 """
@@ -17,16 +17,25 @@ from onnx import version_converter
 from edgenet.errors import EdgenetError
 from edgenet.graph.ir import Shape
 from edgenet.onnx_tf import NAME, OPSET, OnnxNetwork
-from edgenet.workflows.sources import SourceOptions, parse_normalization
+from edgenet.workflows.sources import SourceOptions, evaluating, module_normalization, parse_normalization
 from edgenet.zoo.readers import load_network
 
+EXPORT_OPSET = 17
+"""The ONNX opset that current converters accept."""
 
-def open_onnx_network(source: str, options: SourceOptions) -> OnnxNetwork:
+
+def open_onnx_network(source: str | Path | torch.nn.Module, options: SourceOptions) -> OnnxNetwork:
     """Return the network that `open_source` opens with the same arguments, as ONNX.
 
     Raises:
         EdgenetError: the source is a .tflite, which edgenet cannot turn into ONNX, or its opset is too new.
     """
+    if isinstance(source, torch.nn.Module):
+        assert options.resolution is not None  # without it `open_source` has already raised an error
+        with evaluating(source):
+            model = export_onnx(source, (options.resolution, options.resolution), OPSET)
+        return OnnxNetwork(model, module_normalization(source, options))
+    source = str(source)
     if source.lower().endswith(".tflite"):
         raise EdgenetError(
             f"{source} cannot go through {NAME}, which starts from ONNX",
@@ -69,13 +78,6 @@ def _drop_softmax(model: onnx.ModelProto) -> None:
     if last.op_type == "Softmax" and last.output[0] == output.name:
         output.name = last.input[0]
         model.graph.node.pop()
-
-
-# ==== edgenet.backends.onnx_export
-# Exports a torch network to ONNX in memory, for converters that start from ONNX, unlike edgenet's own.
-
-EXPORT_OPSET = 17
-"""The ONNX opset that current converters accept."""
 
 
 def export_onnx(module: torch.nn.Module, size: tuple[int, int], opset: int) -> onnx.ModelProto:

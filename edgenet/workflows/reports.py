@@ -1,7 +1,8 @@
-"""The verb `report`: writes latency reports as one HTML page, its figures as PNG and its table as CSV."""
+"""The verbs `report` and `compare`: show latency reports on a page, and say whether two networks differ."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,6 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from edgenet.errors import EdgenetError
-from edgenet.figures.drawing import png, svg
 from edgenet.figures.latency_figures import (
     accuracy_figure,
     cold_start_figure,
@@ -19,15 +19,17 @@ from edgenet.figures.latency_figures import (
     sustained_figure,
 )
 from edgenet.figures.latency_page import latency_page
+from edgenet.figures.style import png, svg
 from edgenet.files import check_output, write_atomically
 from edgenet.latency.comparing import Difference, difference
 from edgenet.latency.options import BenchOptions
 from edgenet.latency.reading import read_file, read_report, read_reports
-from edgenet.latency.rows import LatencyReport, ReportRow, report_rows, rows_csv
+from edgenet.latency.report_rows import LatencyReport, ReportRow, report_rows, rows_csv
 from edgenet.progress import Progress, silent
-from edgenet.workflows.measuring import measure_on
+from edgenet.workflows.arguments import checked
+from edgenet.workflows.measuring import measure_on, timing
 
-PAGE = ".html"
+PAGE, REPORT = ".html", ".json"
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,12 @@ class Reported:
     files: tuple[str, ...]
 
 
-def report(results: Sequence[Path], out: Path) -> Reported:
+@checked
+def report(results: str | Path | Sequence[str | Path], out: str | Path = "report.html") -> Reported:
     """Write a self-contained page of latency reports, NAME.csv, and NAME-FIGURE.png for each figure.
+
+    >>> edgenet.report("latency", "report.html").files[:2]
+    ('report.html', 'report.csv')
 
     Args:
         results: reports of `bench`, or folders that contain reports, such as a sweep's folder.
@@ -52,11 +58,14 @@ def report(results: Sequence[Path], out: Path) -> Reported:
 
     Raises:
         EdgenetError: a file is not a report, there is no report at all, or the page cannot be written.
+        TypeError: an argument has the wrong type.
     """
-    if out.suffix.lower() != PAGE:
-        raise EdgenetError(f"the page {out} does not end in .html", "give it this ending")
-    check_output(out, *results)
-    reports = read_reports(results)
+    page = Path(out)
+    sources = [Path(one) for one in ([results] if isinstance(results, str | os.PathLike) else results)]
+    if page.suffix.lower() != PAGE:
+        raise EdgenetError(f"the page {page} does not end in .html", "give it this ending")
+    check_output(page, *sources)
+    reports = read_reports(sources)
     if not reports:
         raise EdgenetError("there is nothing to report", "give files of edgenet bench")
     rows = report_rows(reports)
@@ -67,18 +76,12 @@ def report(results: Sequence[Path], out: Path) -> Reported:
         "sustained": sustained_figure(reports, rows),
     }
     figures = {name: figure for name, figure in drawn.items() if figure is not None}
-    page = latency_page(reports, rows, {name: svg(figure, name) for name, figure in figures.items()})
-    files = {out: page.encode("utf-8", "replace"), out.with_suffix(".csv"): rows_csv(rows)}
-    files |= {out.with_name(f"{out.stem}-{name}.png"): png(figure) for name, figure in figures.items()}
+    text = latency_page(reports, rows, {name: svg(figure, name) for name, figure in figures.items()})
+    files = {page: text.encode("utf-8", "replace"), page.with_suffix(".csv"): rows_csv(rows)}
+    files |= {page.with_name(f"{page.stem}-{name}.png"): png(figure) for name, figure in figures.items()}
     for path, content in files.items():
         write_atomically(path, content)
     return Reported(rows, tuple(str(path) for path in files))
-
-
-# ==== edgenet.verbs.compare
-# The verb `compare`: says whether two networks differ in latency, from reports or by measuring in turns.
-
-REPORT = ".json"
 
 
 @dataclass(frozen=True)
@@ -116,30 +119,44 @@ class Comparison:
     warnings: tuple[str, ...]
 
 
+@checked
 def compare(
-    a: Path,
-    b: Path,
-    target: str = "local",
-    options: BenchOptions = BenchOptions(),  # noqa: B008 (frozen)
+    a: str | Path,
+    b: str | Path,
+    *,
+    on: str = "local",
+    protocol: str = "quick",
+    threads: int | Sequence[int] = 1,
+    affinity: str | None = None,
+    settle: float | None = None,
+    runs: int | None = None,
+    min_seconds: float | None = None,
     progress: Progress = silent,
 ) -> Comparison:
-    """Compare two latency reports (.json), or two models that are measured now.
+    """Compare two latency reports (.json), or two models that are measured now, in turns.
+
+    >>> edgenet.compare("small.tflite", "float.tflite", runs=50, min_seconds=0.1).difference.paired
+    True
 
     Args:
-        target: where models are measured; ignored for reports.
-        options: how models are measured; ignored for reports.
+        a, b: two reports of `bench`, or two models.
+        on, protocol, threads, affinity, settle, runs, min_seconds: how models are measured, see `bench`; ignored
+            for reports.
+        progress: called with each stage's name, the amount done, and the total.
 
     Raises:
-        EdgenetError: one is a report and the other a model, or a file holds several reports; see also
-            `measure_on` and `read_file`.
+        EdgenetError: one is a report and the other a model, or a file holds several reports; see also `bench`.
+        TypeError: an argument has the wrong type.
     """
-    kinds = {path.suffix.lower() == REPORT for path in (a, b)}
+    paths = (Path(a), Path(b))
+    options = timing(protocol, threads, affinity, settle, runs=runs, min_seconds=min_seconds)
+    kinds = {path.suffix.lower() == REPORT for path in paths}
     if kinds == {True, False}:
         raise EdgenetError(f"of {a} and {b} only one is a report", "give two reports, or two models")
-    first, second = (_read(a), _read(b)) if kinds == {True} else _measured((a, b), target, options, progress)
+    first, second = map(_read, paths) if kinds == {True} else _measured(paths, on, options, progress)
     paired = _in_turns(first, second)
-    found = difference(_comparable(first), _comparable(second), paired)
-    return Comparison(_side(a, first), _side(b, second), found, _warnings(first, second))
+    gap = difference(_comparable(first), _comparable(second), paired)
+    return Comparison(_side(paths[0], first), _side(paths[1], second), gap, _warnings(first, second))
 
 
 def _read(path: Path) -> LatencyReport:

@@ -16,10 +16,11 @@ from edgenet.files import make_folder
 from edgenet.latency.choosing import Candidate, cost_of_one_more_point, train_promising
 from edgenet.latency.reading import read_file
 from edgenet.manifest import Accuracy
-from edgenet.progress import Progress, Say, silent
-from edgenet.tflite.model_file import read_facts
+from edgenet.progress import Log, Progress, no_log, silent
+from edgenet.quantize.recipes import DEFAULT_RECIPE
+from edgenet.tflite.complete_file import read_facts
 from edgenet.training.job import TrainingData
-from edgenet.workflows.calibration import Calibration
+from edgenet.workflows.arguments import checked
 from edgenet.workflows.convert import convert
 from edgenet.workflows.measuring import measure_on, write_latency
 from edgenet.workflows.sweep_plan import (
@@ -35,11 +36,14 @@ from edgenet.workflows.sweep_plan import (
     with_accuracy,
 )
 from edgenet.workflows.sweep_training import make_variant, model_path, read_photo_split
+from edgenet.workflows.train import TrainingOptions
 from edgenet.zoo.checkpoint import LoadedNetwork, save_checkpoint
 from edgenet.zoo.counting import count_variant
 from edgenet.zoo.registry import Variant, build
 
 UNTRAINED_FILE = "untrained.json"
+PHOTOS = 4
+"""Number of photos that calibrate an untrained network: its size and speed do not depend on them."""
 
 
 @dataclass(frozen=True)
@@ -101,52 +105,88 @@ class Selection:
     another_point: str
 
 
+@checked
 def select(
-    data: Path,
-    out: Path,
-    budget: Budget,
-    grids: Sequence[Grid] = (Grid(),),
-    options: SweepOptions = SweepOptions(),  # noqa: B008 (frozen)
+    data: str | Path,
+    out: str | Path,
+    *,
+    budget_ms: float,
+    budget_mb: float | None = None,
+    on: str = "local",
+    architectures: str | Sequence[str] = "mobilenet_v1",
+    widths: Sequence[float] = (1.0, 0.75, 0.5, 0.25),
+    resolutions: Sequence[int] = (224, 192, 160, 128),
+    threads: int = 1,
+    recipe: str = DEFAULT_RECIPE,
+    settle: float = 90.0,
+    training: TrainingOptions = TrainingOptions(),  # noqa: B008 (frozen)
     progress: Progress = silent,
-    say: Say = lambda line: None,
+    log: Log = no_log,
 ) -> Selection:
     """Measure all candidates untrained, train the most promising ones within the budget, and pack the best.
 
     The best network is measured once more in its final form, because quantization may have removed dead
-    channels or doubled noisy ones. If it no longer fits, the next best takes its place.
+    channels or doubled noisy ones. If it no longer fits, the next best takes its place. The same call, run
+    again, continues where it stopped and reuses everything that is already measured and trained.
 
-    The same call, run again, continues where it stopped and reuses everything that is already measured and
-    trained.
+    >>> options = edgenet.TrainingOptions(epochs=1, batch=8)
+    >>> edgenet.select(
+    ...     "labelled", "chosen", budget_ms=1000, widths=[0.25], resolutions=[32], recipe="minmax", settle=0,
+    ...     training=options,
+    ... ).bundle
+    'chosen/mobilenet_v1_0.25_32.edgenet'
 
     Args:
         data: a folder or zip of class folders, as `train` takes it.
         out: folder for the bundle and one subfolder per candidate; made if missing.
-        grids: the candidates, one grid for each architecture.
-        options: how each candidate is trained and quantized, and the target to measure on.
-        say: called with a line for each step, and with the lines of `train`.
+        budget_ms: largest median (p50) time of one inference, milliseconds.
+        budget_mb: largest size of the int8 file, 10**6 bytes; None for no limit.
+        on: device to measure on, as `bench` takes it.
+        architectures: architectures to try, each with all widths and resolutions.
+        widths, resolutions, threads, recipe, settle, training: see `sweep`.
+        progress: called with each stage's name, the amount done, and the total.
+        log: called with a line for each step, and with the lines of `train`.
 
     Raises:
         EdgenetError: options or photos are not usable, or differ from those of the first run in this folder;
             the device is lost; no candidate fits the budget, before or after training.
         TrainingStopped: SIGINT or SIGTERM came during training; the same call continues.
+        TypeError: an argument has the wrong type.
     """
+    names = [architectures] if isinstance(architectures, str) else architectures
+    grids = [Grid(name, tuple(widths), tuple(resolutions)) for name in names]
+    options = SweepOptions(training, recipe, on, threads, settle)
+    return _select(Path(data), Path(out), Budget(budget_ms, budget_mb), grids, options, progress, log)
+
+
+def _select(
+    data: Path,
+    out: Path,
+    budget: Budget,
+    grids: Sequence[Grid],
+    options: SweepOptions,
+    progress: Progress,
+    log: Log,
+) -> Selection:
     variants = {variant.name: variant for grid in grids for variant in grid.variants()}
+    if not variants:
+        raise EdgenetError("the grid is empty", "give at least one architecture")
     budget.check()
     options.check()
     make_folder(out)
     material = read_photo_split(next(iter(variants.values())), data, options, progress)
     keep_settings(out, settings(options, material.digest))
-    candidates = _measured(variants, material, out, budget, options, progress, say)
+    candidates = _measured(variants, material, out, budget, options, progress, log)
     if not any(candidate.fits for candidate in candidates):
         raise EdgenetError(*_nothing_fits(candidates, budget))
     made: list[TrainedVariant] = []
 
     def train(candidate: Candidate) -> float:
-        made.append(_made(variants[candidate.name], data, out, options, material, progress, say))
+        made.append(_made(variants[candidate.name], data, out, options, material, progress, log))
         return made[-1].int8_top1
 
     trained, stopped = train_promising(candidates, train)
-    best, chosen = _best_that_fits(made, variants, out, budget, options, progress, say)
+    best, chosen = _best_that_fits(made, variants, out, budget, options, progress, log)
     bundle = out / f"{best.variant}.edgenet"
     _pack(model_path(out / best.variant, variants[best.variant]), bundle, best)
     top1 = {candidate.name: found for candidate, found in trained}
@@ -161,20 +201,20 @@ def _best_that_fits(
     budget: Budget,
     options: SweepOptions,
     progress: Progress,
-    say: Say,
+    log: Log,
 ) -> tuple[TrainedVariant, Candidate]:
     """Return the most accurate trained network that still fits; of equal ones, the one trained first."""
     for one in sorted(made, key=lambda one: -one.int8_top1):
         report = out / one.variant / LATENCY_FILE
         if not report.is_file():
-            say(f"measuring {one.variant} again, trained")
+            log(f"measuring {one.variant} again, trained")
             model = model_path(out / one.variant, variants[one.variant])
-            (latency,) = measure_on(options.target, [model], options.timing(), progress)
+            (latency,) = measure_on(options.on, [model], options.timing(), progress)
             write_latency(report, with_accuracy(latency, one))
         found = _candidate(one.variant, one.mult_adds, report, budget)
         if found.fits:
             return one, found
-        say(f"{one.variant} no longer fits, trained: p50 {found.p50_ms:.3f} ms, {found.bytes / 1e6:.2f} MB")
+        log(f"{one.variant} no longer fits, trained: p50 {found.p50_ms:.3f} ms, {found.bytes / 1e6:.2f} MB")
     raise EdgenetError(
         f"none of the {len(made)} trained networks still fits {budget.words()}",
         "give a larger budget and the same --out; the trained networks are reused",
@@ -188,17 +228,17 @@ def _measured(
     budget: Budget,
     options: SweepOptions,
     progress: Progress,
-    say: Say,
+    log: Log,
 ) -> tuple[Candidate, ...]:
     """Return all candidates, the fastest first; measure in turns those that have no measurement yet."""
     missing = [name for name in variants if not (out / name / UNTRAINED_FILE).is_file()]
     if missing:
-        say(f"measuring {len(missing)} untrained networks on {options.target}")
+        log(f"measuring {len(missing)} untrained networks on {options.on}")
         photos = material.photos.photoset
         models = [
             untrained_int8(variants[name], material.labels, photos, out / name, progress) for name in missing
         ]
-        reports = measure_on(options.target, models, options.timing(), progress)
+        reports = measure_on(options.on, models, options.timing(), progress)
         for name, report in zip(missing, reports, strict=True):
             write_latency(out / name / UNTRAINED_FILE, report)
     classes = len(material.labels)
@@ -208,7 +248,7 @@ def _measured(
     ]
     for candidate in sorted(found, key=lambda one: one.p50_ms):
         note = "" if candidate.fits else ", over the budget"
-        say(f"{candidate.name}: p50 {candidate.p50_ms:.3f} ms, {candidate.bytes / 1e6:.2f} MB{note}")
+        log(f"{candidate.name}: p50 {candidate.p50_ms:.3f} ms, {candidate.bytes / 1e6:.2f} MB{note}")
     return tuple(sorted(found, key=lambda one: one.p50_ms))
 
 
@@ -234,17 +274,19 @@ def _made(
     options: SweepOptions,
     material: TrainingData,
     progress: Progress,
-    say: Say,
+    log: Log,
 ) -> TrainedVariant:
     folder = out / variant.name
-    found = read_trained(folder)
-    if found is None:
-        say(f"training {variant.name}")
+    trained = read_trained(folder)
+    if trained is None:
+        log(f"training {variant.name}")
         photos = material.photos.photoset, material.validation
-        found = make_variant(variant, data, folder, options, photos, progress, say)
-        keep(folder / TRAINED_FILE, found)
-    say(f"{variant.name}: float {found.float_top1:.2f} %, int8 {found.int8_top1:.2f} % of {found.n} photos")
-    return found
+        trained = make_variant(variant, data, folder, options, photos, progress, log)
+        keep(folder / TRAINED_FILE, trained)
+    log(
+        f"{variant.name}: float {trained.float_top1:.2f} %, int8 {trained.int8_top1:.2f} % of {trained.n} photos"
+    )
+    return trained
 
 
 def _nothing_fits(candidates: Sequence[Candidate], budget: Budget) -> tuple[str, str]:
@@ -266,16 +308,12 @@ def _pack(model: Path, bundle: Path, made: TrainedVariant) -> None:
     write_bundle(bundle, opened.data, opened.labels, replace(facts, accuracy=accuracy))
 
 
-# ==== edgenet.verbs.untrained
-# Makes int8 files of untrained networks: their size and speed do not depend on the weights.
-
-PHOTOS = 4
-
-
 def untrained_int8(
     variant: Variant, labels: Sequence[str], photos: PhotoSet, folder: Path, progress: Progress
 ) -> Path:
     """Make the int8 file of a network with random weights, using the fastest recipe; reuse an existing file.
+
+    Its size and speed are those of the trained network, because they do not depend on the weights.
 
     Raises:
         EdgenetError: see `convert`.
@@ -291,6 +329,6 @@ def untrained_int8(
         checkpoint,
         LoadedNetwork(module, variant, tuple(labels), module.normalization, "random weights", "Apache-2.0"),
     )
-    convert(str(checkpoint), model, Calibration(photos, PHOTOS, "minmax"), progress=progress)
+    convert(checkpoint, model, calibration=photos, photos=PHOTOS, recipe="minmax", progress=progress)
     checkpoint.unlink()
     return model

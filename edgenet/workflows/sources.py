@@ -1,22 +1,26 @@
-"""Opens a float network from any source: a variant's name, a checkpoint, an .onnx or a float .tflite."""
+"""Opens a float network: a variant by name, a checkpoint, an .onnx, a float .tflite or a torch module."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edgenet.data.labels import parse_labels
+from torch import nn
+
+from edgenet.data.labels import labels_text, parse_labels
 from edgenet.errors import EdgenetError
 from edgenet.files import sha256
-from edgenet.graph.clean import all_zero_layers
 from edgenet.graph.ir import Affine, Graph, Shape
-from edgenet.graph.lower import simplify
+from edgenet.graph.simplify import all_zero_layers, simplify
 from edgenet.graph.torch_reader import read_torch
 from edgenet.manifest import Facts, Weights
 from edgenet.progress import Progress, silent
+from edgenet.tflite.complete_file import read_facts
 from edgenet.tflite.flatbuffer import read_tflite
 from edgenet.tflite.metadata import SourceInfo, read_labels, read_normalization, read_source_info
-from edgenet.tflite.model_file import read_facts
 from edgenet.tflite.plain_form import takes_plain_pixels
 from edgenet.tflite.to_graph import float_graph
 from edgenet.zoo.classifier import CENTRED, SLIM, TORCHVISION, Normalization
@@ -30,7 +34,7 @@ NORMALIZATIONS = {
     "0..255": Normalization((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
 }
 FLOAT_SOURCE = "give the float network it was made from: .safetensors, .npz, .pth, .onnx or float .tflite"
-ASK_NORMALIZATION = f"give --normalize {'|'.join(NORMALIZATIONS)}, or mean/std in 0..255 as R,G,B/R,G,B"
+ASK_NORMALIZATION = f"give --normalization {'|'.join(NORMALIZATIONS)}, or mean/std in 0..255 as R,G,B/R,G,B"
 
 
 @dataclass(frozen=True)
@@ -39,15 +43,15 @@ class SourceOptions:
 
     Attributes:
         resolution: side of the input picture, pixels, for sources that can have any.
-        normalization: for an .onnx or a float .tflite: a name in NORMALIZATIONS, or "R,G,B/R,G,B" (mean/std
-            in 0..255).
-        labels: text file with one class name per line, in the order of the outputs.
+        normalization: for an .onnx, a float .tflite or a torch module: a name in NORMALIZATIONS, or
+            "R,G,B/R,G,B" (mean/std in 0..255).
+        labels: the class names in the order of the outputs, or a text file with one name per line.
         input_shape: for an .onnx whose input shape is not fixed.
     """
 
     resolution: int | None = None
     normalization: str | None = None
-    labels: Path | None = None
+    labels: str | Path | Sequence[str] | None = None
     input_shape: Shape | None = None
 
 
@@ -68,46 +72,108 @@ class Source:
     warnings: tuple[str, ...] = ()
 
 
-def open_source(source: str, options: SourceOptions, progress: Progress = silent) -> Source:
+def open_source(
+    source: str | Path | nn.Module, options: SourceOptions = SourceOptions(), progress: Progress = silent
+) -> Source:
     """Read a float network.
 
     Args:
-        source: a variant's name with ImageNet weights, or the path of a .safetensors, .npz, .pth, .onnx or
-            float .tflite.
+        source: a variant's name with ImageNet weights; the path of a .safetensors, .npz, .pth, .onnx or float
+            .tflite; or a torch module that takes normalized RGB [1, 3, H, W] and returns logits [1, N].
 
     Raises:
         EdgenetError: the source cannot be read (see the readers), a weight is not a finite number, or the
             number of labels differs from the number of outputs.
     """
-    _refuse_bundle(source)
-    if _is(source, ".onnx"):
+    if isinstance(source, nn.Module):
+        opened = _open_module(source, options)
+    elif _is(source, ".edgenet"):
+        raise EdgenetError(f"{source} is a bundle, which holds no float network to convert", FLOAT_SOURCE)
+    elif _is(source, ".onnx"):
         opened = _open_onnx(Path(source), options)
     elif _is(source, ".tflite"):
         opened = _open_tflite(Path(source), options)
     else:
-        opened = _open_network(source, options, progress)
+        opened = _open_network(str(source), options, progress)
     warnings = opened.warnings
-    silent = all_zero_layers(opened.graph)
-    if silent:
-        warnings += (f"all weights are zero in {', '.join(silent)}: check that the network was trained",)
-    labels = _labels(options.labels, opened.graph.classes) if options.labels else opened.labels
+    empty = all_zero_layers(opened.graph)
+    if empty:
+        warnings += (f"all weights are zero in {', '.join(empty)}: check that the network was trained",)
+    labels = opened.labels if options.labels is None else _labels(options.labels, opened.graph.classes)
     return replace(opened, labels=labels, warnings=warnings)
 
 
-def _refuse_bundle(source: str) -> None:
-    if _is(source, ".edgenet"):
-        raise EdgenetError(f"{source} is a bundle, which holds no float network to convert", FLOAT_SOURCE)
-
-
-def options_for(source: str, options: SourceOptions) -> SourceOptions:
+def options_for(source: str | Path, options: SourceOptions) -> SourceOptions:
     """Return the options without those that do not apply to this source, which `open_source` would refuse."""
     if _is(source, ".onnx"):
         return replace(options, resolution=None)
     return replace(options, normalization=None, input_shape=None)
 
 
-def _is(source: str, suffix: str) -> bool:
-    return source.lower().endswith(suffix)
+def _is(source: str | Path, suffix: str) -> bool:
+    return os.fspath(source).lower().endswith(suffix)
+
+
+def _open_module(module: nn.Module, options: SourceOptions) -> Source:
+    """Read a torch module; the weights are copied, so later training does not change the result."""
+    name = type(module).__name__
+    if options.resolution is None:
+        raise EdgenetError(
+            f"the module {name} does not say how large its input picture is", "give resolution=PIXELS"
+        )
+    if options.input_shape is not None:
+        raise EdgenetError(
+            f"the module {name} takes its input shape from resolution", "leave out input_shape"
+        )
+    graph = _traced(module, options.resolution, name)
+    weights = Weights(f"the torch module {name}", "not stated by the module")
+    facts = Facts(name, weights, resolution=options.resolution)
+    return Source(simplify(graph, module_normalization(module, options)), None, facts)
+
+
+def module_normalization(module: nn.Module, options: SourceOptions) -> Normalization:
+    """Return the normalization that the user gave for a module; without one, that of edgenet's own networks.
+
+    Raises:
+        EdgenetError: the module is another one, and no normalization was given; or the given text is not one.
+    """
+    own = getattr(module, "normalization", None)
+    if options.normalization is None and isinstance(own, Normalization):
+        return own
+    if options.normalization is None:
+        raise EdgenetError(
+            f"the module {type(module).__name__} does not say what its pixels went through in training",
+            f"give normalization={'|'.join(NORMALIZATIONS)}, or mean/std in 0..255 as R,G,B/R,G,B",
+        )
+    return parse_normalization(options.normalization)
+
+
+def _traced(module: nn.Module, side: int, name: str) -> Graph:
+    if side < 1:
+        raise EdgenetError(f"the resolution is {side}", "give at least 1 pixel")
+    try:
+        with evaluating(module):
+            return read_torch(module, (side, side), name)
+    except EdgenetError:
+        raise
+    except Exception as error:  # tracing runs the module's own code, which may raise anything
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise EdgenetError(
+            f"torch.fx cannot trace the module {name}: {reason}",
+            "give a module whose forward takes one picture and has no branches that depend on it",
+        ) from error
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Put a module and all its parts into evaluation mode, and every part back into its own mode afterwards."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training
 
 
 def _open_onnx(path: Path, options: SourceOptions) -> Source:
@@ -145,7 +211,7 @@ def _normalization_of(file: FloatFile, path: Path, options: SourceOptions) -> No
     if file.graph.pixels is not None or file.plain_pixels:
         if options.normalization is not None:
             raise EdgenetError(
-                f"{path} takes uint8 pixels and needs no normalization", "leave out --normalize"
+                f"{path} takes uint8 pixels and needs no normalization", "leave out --normalization"
             )
         return NORMALIZATIONS["0..255"] if file.plain_pixels else None
     if options.normalization is not None:
@@ -165,7 +231,7 @@ def _open_network(source: str, options: SourceOptions, progress: Progress) -> So
     if options.normalization is not None or options.input_shape is not None:
         raise EdgenetError(
             f"{source} has its own normalization and shape",
-            "give --normalize and --input-shape for .onnx only",
+            "give --normalization and --input-shape for .onnx only",
         )
     network = load_network(
         source, options.resolution, lambda done, total: progress("downloading weights", done, total)
@@ -191,37 +257,41 @@ def parse_normalization(text: str) -> Normalization:
         (red, green, blue), (red_std, green_std, blue_std) = mean, std
     except ValueError:
         raise EdgenetError(
-            f"--normalize {text} is not a normalization",
+            f"--normalization {text} is not a normalization",
             f"give {', '.join(NORMALIZATIONS)}, or R,G,B/R,G,B in 0..255",
         ) from None
     return Normalization((red, green, blue), (red_std, green_std, blue_std))
 
 
-def _labels(path: Path, outputs: int) -> tuple[str, ...]:
-    labels = read_labels_file(path)
-    if len(labels) != outputs:
+def _labels(labels: str | Path | Sequence[str], outputs: int) -> tuple[str, ...]:
+    names = label_names(labels)
+    if len(names) != outputs:
+        where = "labels" if isinstance(labels, list | tuple) else labels
         raise EdgenetError(
-            f"{path} names {len(labels)} classes and the network has {outputs} outputs",
+            f"{where} names {len(names)} classes and the network has {outputs} outputs",
             "give one label per line, in the order of the outputs",
         )
-    return tuple(labels)
+    return names
 
 
-def read_labels_file(path: Path) -> list[str]:
-    """Return the class names in the file given with --labels.
+def label_names(labels: str | Path | Sequence[str]) -> tuple[str, ...]:
+    """Return the class names that a user gave as a list, or as a text file with one name per line.
 
     Raises:
-        EdgenetError: the file cannot be read; see also `parse_labels`.
+        EdgenetError: the list is empty, a name is not one (see `labels_text`), or the file cannot be read (see
+            `parse_labels`).
     """
+    if not isinstance(labels, str | os.PathLike):
+        if not labels:
+            raise EdgenetError("labels is an empty list", "give one name per class")
+        labels_text(labels)
+        return tuple(labels)
+    path = Path(labels)
     try:
         data = path.read_bytes()
     except OSError as error:
         raise EdgenetError(f"cannot read the labels {path}: {error.strerror}", "check the path") from None
-    return parse_labels(data, str(path))
-
-
-# ==== edgenet.verbs.tflite_source
-# Reads a float .tflite as a source: its graph, labels, pixel format and origin.
+    return tuple(parse_labels(data, str(path)))
 
 
 @dataclass(frozen=True)

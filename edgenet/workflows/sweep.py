@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from edgenet.figures.drawing import png
+from edgenet.figures.style import png
 from edgenet.figures.training_figures import latency_figure, mult_adds_figure, parameters_figure
 from edgenet.files import make_folder, write_atomically
-from edgenet.progress import Progress, Say, silent
+from edgenet.progress import Log, Progress, no_log, silent
+from edgenet.quantize.recipes import DEFAULT_RECIPE
 from edgenet.training.job import TrainingData
+from edgenet.workflows.arguments import checked
 from edgenet.workflows.measuring import Report, check_reachable, measure_on, write_latency
 from edgenet.workflows.sweep_plan import (
     LATENCY_FILE,
@@ -30,6 +32,7 @@ from edgenet.workflows.sweep_plan import (
     with_front,
 )
 from edgenet.workflows.sweep_training import make_on_ray, make_variant, model_path, read_photo_split
+from edgenet.workflows.train import TrainingOptions
 from edgenet.zoo.registry import Variant
 
 CSV_FILE = "sweep.csv"
@@ -53,52 +56,85 @@ class Sweep:
     files: tuple[str, ...]
 
 
+@checked
 def sweep(
-    data: Path,
-    out: Path,
-    grid: Grid = Grid(),  # noqa: B008 (frozen)
-    options: SweepOptions = SweepOptions(),  # noqa: B008
+    data: str | Path,
+    out: str | Path,
+    *,
+    architecture: str = "mobilenet_v1",
+    widths: Sequence[float] = (1.0, 0.75, 0.5, 0.25),
+    resolutions: Sequence[int] = (224, 192, 160, 128),
+    on: str = "local",
+    ray: str | None = None,
+    threads: int = 1,
+    recipe: str = DEFAULT_RECIPE,
+    settle: float = 90.0,
+    training: TrainingOptions = TrainingOptions(),  # noqa: B008 (frozen)
     progress: Progress = silent,
-    say: Say = lambda line: None,
+    log: Log = no_log,
 ) -> Sweep:
-    """Train, quantize, evaluate and time every variant of a grid.
+    """Train, quantize, evaluate and time every variant of a grid of widths and resolutions.
 
-    The same call, run again, continues a stopped sweep. Timing comes last, on `options.target`, when training
-    no longer keeps this machine busy. A later call with another target times everything there without
-    training again. With `options.ray` the machines of a Ray cluster do everything except the timing.
+    The same call, run again, continues a stopped sweep. Timing comes last, when training no longer keeps this
+    machine busy. A later call with another device times everything there without training again.
+
+    >>> options = edgenet.TrainingOptions(epochs=1, batch=8)
+    >>> result = edgenet.sweep(
+    ...     "labelled", "grid", widths=[0.25], resolutions=[32], recipe="minmax", settle=0, training=options
+    ... )
+    >>> result.rows[0].variant, result.files[0]
+    ('mobilenet_v1_0.25_32', 'grid/sweep.csv')
 
     Args:
         data: a folder or zip of class folders, as `train` takes it.
         out: folder for the table, the figures and one subfolder per variant; made if missing.
-        say: called with a line when a variant begins, is made and is timed, and with the lines of `train`.
+        architecture: architecture of all variants, as in `models`.
+        widths: width multipliers to try.
+        resolutions: input resolutions to try, pixels per side.
+        on: where to measure latency, as `bench` takes it.
+        ray: address of a Ray cluster to train on; "local" starts one here; None trains here without Ray.
+        threads: threads of the timed inference.
+        recipe: quantization recipe, as `convert` takes it.
+        settle: longest wait for the CPU to become idle before timing, seconds.
+        training: how each variant is trained.
+        progress: called with each stage's name, the amount done, and the total.
+        log: called with a line when a variant begins, is made and is timed, and with the lines of `train`.
 
     Raises:
         EdgenetError: variants, photos or options are not usable, or differ from those of the first run in
-            this folder; the Ray cluster or the target cannot be reached or is lost.
+            this folder; the Ray cluster or the device cannot be reached or is lost.
         TrainingStopped: SIGINT or SIGTERM came during training; the same call continues.
+        TypeError: an argument has the wrong type.
     """
+    grid = Grid(architecture, tuple(widths), tuple(resolutions))
+    return _sweep(
+        Path(data), Path(out), grid, SweepOptions(training, recipe, on, threads, settle, ray), progress, log
+    )
+
+
+def _sweep(data: Path, out: Path, grid: Grid, options: SweepOptions, progress: Progress, log: Log) -> Sweep:
     variants = grid.variants()
     options.check()
-    check_reachable(options.target)  # now, because it is needed only after hours of training
+    check_reachable(options.on)  # now, because it is needed only after hours of training
     make_folder(out)
     material = read_photo_split(variants[0], data, options, progress)
-    # The noted settings leave out the target, because it does not affect the training.
-    keep_settings(out, settings(replace(options, target="local"), material.digest))
+    # The noted settings leave out the device, because it does not affect the training.
+    keep_settings(out, settings(replace(options, on="local"), material.digest))
     if options.ray is not None:
         missing = [variant for variant in variants if read_trained(out / variant.name) is None]
-        make_on_ray(options.ray, missing, data, out, options, material.digest, say)
+        make_on_ray(options.ray, missing, data, out, options, material.digest, log)
     for number, variant in enumerate(variants, 1):
         folder, position = out / variant.name, f"[{number}/{len(variants)}] {variant.name}"
         if _known(folder) is None:
-            say(position)
-            keep(folder / TRAINED_FILE, _make(variant, data, folder, options, material, progress, say))
-        say(f"{position}: {_accuracy(folder)}")
-    rows = _time_all([(out / variant.name, variant) for variant in variants], options, progress, say)
-    write_atomically(out / CSV_FILE, rows_csv(with_front(rows)))
-    found = with_front(rows)
+            log(position)
+            keep(folder / TRAINED_FILE, _make(variant, data, folder, options, material, progress, log))
+        log(f"{position}: {_accuracy(folder)}")
+    rows = _time_all([(out / variant.name, variant) for variant in variants], options, progress, log)
+    front = with_front(rows)
+    write_atomically(out / CSV_FILE, rows_csv(front))
     for name, figure in FIGURES.items():
-        write_atomically(out / name, png(figure(found, f"{grid.architecture} on {data.name}")))
-    return Sweep(found, tuple(str(out / name) for name in (CSV_FILE, *FIGURES)))
+        write_atomically(out / name, png(figure(front, f"{grid.architecture} on {data.name}")))
+    return Sweep(front, tuple(str(out / name) for name in (CSV_FILE, *FIGURES)))
 
 
 def _make(
@@ -108,10 +144,10 @@ def _make(
     options: SweepOptions,
     material: TrainingData,
     progress: Progress,
-    say: Say,
+    log: Log,
 ) -> TrainedVariant:
     photos = material.photos.photoset, material.validation
-    return make_variant(variant, data, folder, options, photos, progress, say)
+    return make_variant(variant, data, folder, options, photos, progress, log)
 
 
 def _known(folder: Path) -> TrainedVariant | None:
@@ -120,39 +156,39 @@ def _known(folder: Path) -> TrainedVariant | None:
 
 
 def _accuracy(folder: Path) -> str:
-    found = _known(folder)
-    assert found is not None
-    return f"float {found.float_top1:.2f} %, int8 {found.int8_top1:.2f} % of {found.n} photos"
+    row = _known(folder)
+    assert row is not None
+    return f"float {row.float_top1:.2f} %, int8 {row.int8_top1:.2f} % of {row.n} photos"
 
 
 def _time_all(
-    variants: Sequence[tuple[Path, Variant]], options: SweepOptions, progress: Progress, say: Say
+    variants: Sequence[tuple[Path, Variant]], options: SweepOptions, progress: Progress, log: Log
 ) -> list[SweepRow]:
     """Return all rows; time variants not yet timed on this target, in turns, so that drift hits all alike."""
     rows = {folder: read_row(folder) for folder, _ in variants}
     missing = [(folder, variant) for folder, variant in variants if not _is_timed(rows[folder], options)]
     if missing:
         models = [model_path(folder, variant) for folder, variant in missing]
-        reports = measure_on(options.target, models, options.timing(), progress)
+        reports = measure_on(options.on, models, options.timing(), progress)
         for (folder, variant), report in zip(missing, reports, strict=True):
-            made = read_trained(folder) or rows[folder]
-            assert made is not None
-            row = _row(made, report)
-            write_latency(folder / LATENCY_FILE, with_accuracy(report, made))
+            trained = read_trained(folder) or rows[folder]
+            assert trained is not None
+            row = _row(trained, report)
+            write_latency(folder / LATENCY_FILE, with_accuracy(report, trained))
             keep(folder / ROW_FILE, row)
             rows[folder] = row
             valid = "" if row.latency_valid else " (not valid to quote)"
-            say(f"{variant.name}: p50 {row.latency_p50_ms:.2f} ms{valid}")
+            log(f"{variant.name}: p50 {row.latency_p50_ms:.2f} ms{valid}")
     return [row for row in rows.values() if row is not None]
 
 
 def _is_timed(row: SweepRow | None, options: SweepOptions) -> bool:
-    return row is not None and row.target == options.target
+    return row is not None and row.target == options.on
 
 
-def _row(made: TrainedVariant, latency: Report) -> SweepRow:
+def _row(trained: TrainedVariant, latency: Report) -> SweepRow:
     return SweepRow(
-        **{field.name: getattr(made, field.name) for field in fields(TrainedVariant)},
+        **{field.name: getattr(trained, field.name) for field in fields(TrainedVariant)},
         latency_p50_ms=latency["steady_state"]["p50_ms"],
         latency_valid=latency["valid"],
         latency_reasons="; ".join(latency["reasons"]),

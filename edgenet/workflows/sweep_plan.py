@@ -1,4 +1,4 @@
-"""A sweep's options, and the file of settings that lets a later run check that it uses the same ones."""
+"""A sweep's options and rows, and the files that keep both, so that a later run can continue."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from edgenet.errors import EdgenetError
 from edgenet.files import write_atomically
 from edgenet.latency.options import BenchOptions
 from edgenet.quantize.recipes import DEFAULT_RECIPE, RECIPES
-from edgenet.training.recipe import Recipe
 from edgenet.workflows.measuring import Report
-from edgenet.workflows.train import FINE_TUNING, TrainingOptions
+from edgenet.workflows.train import TrainingOptions
 from edgenet.zoo.registry import Variant
 
 SETTINGS_FILE = "sweep.json"
+TRAINED_FILE, ROW_FILE, LATENCY_FILE = "made.json", "row.json", "latency.json"
+Kind = TypeVar("Kind", bound="TrainedVariant")
 
 
 @dataclass(frozen=True)
@@ -54,18 +55,18 @@ class SweepOptions:
     Attributes:
         training: how each variant is trained.
         recipe: name of the quantization recipe.
-        target: where latency is measured, such as "local", "ssh:pi@raspberrypi.local" or "adb".
+        on: where latency is measured, such as "local", "ssh:pi@raspberrypi.local" or "adb".
         threads: inference threads.
-        calm_s: longest wait before measuring latency, until the load of training is over, seconds.
+        settle: longest wait before measuring latency, until the load of training is over, seconds.
         ray: the address of a Ray cluster to train on, "local" to start one here; None to train here without
             Ray.
     """
 
     training: TrainingOptions = TrainingOptions()  # noqa: RUF009 (frozen)
     recipe: str = DEFAULT_RECIPE
-    target: str = "local"
+    on: str = "local"
     threads: int = 1
-    calm_s: float = 90.0
+    settle: float = 90.0
     ray: str | None = None
 
     def check(self) -> None:
@@ -76,30 +77,30 @@ class SweepOptions:
         """
         if self.recipe not in RECIPES:
             raise EdgenetError(f"there is no recipe '{self.recipe}'", f"the recipes are {', '.join(RECIPES)}")
+        if self.training.qat:
+            raise EdgenetError(
+                "each network is quantized after its training, not trained in int8", "leave out qat"
+            )
         if self.threads < 1:
             raise EdgenetError(f"the number of threads is {self.threads}", "give at least 1")
-        parse_target(self.target)
+        parse_target(self.on)
 
     def timing(self) -> BenchOptions:
         """Return the options for measuring latency."""
-        return BenchOptions(threads=(self.threads,), settle_s=self.calm_s)
-
-
-def recipe_of(training: TrainingOptions) -> Recipe:
-    """Return the training recipe that `train` uses with these options."""
-    return training.recipe or (FINE_TUNING if training.pretrained else Recipe())
+        return BenchOptions(threads=(self.threads,), settle_s=self.settle)
 
 
 def settings(options: SweepOptions, data_digest: str) -> dict[str, Any]:
     """Return the settings that two runs must share for comparable rows, in JSON's types; grids may differ."""
     training = options.training
     flat: dict[str, Any] = {"photos": data_digest, "quantization": options.recipe, "threads": options.threads}
-    if options.target != "local":
-        flat["target"] = options.target
-    chosen = asdict(training)
-    del chosen["recipe"], chosen["device"], chosen["memory"]  # the last two change the speed only
-    recipe = asdict(recipe_of(training))
-    for part in (chosen, chosen.pop("distillation"), recipe, recipe.pop("augmentation")):
+    if options.on != "local":
+        flat["target"] = options.on
+    weights = {name: getattr(training, name) for name in ("pretrained", "teacher")}
+    chosen: dict[str, Any] = {name: value and str(value) for name, value in weights.items()}
+    chosen |= {"hold_out": training.hold_out, "qat": None}
+    recipe = asdict(training.training_recipe())
+    for part in (chosen, asdict(training.distillation()), recipe, recipe.pop("augmentation")):
         flat.update(part)
     loaded: dict[str, Any] = json.loads(json.dumps(flat))
     return loaded
@@ -138,15 +139,6 @@ def _changes(before: dict[str, Any], now: dict[str, Any]) -> Sequence[str]:
         "other photos" if name == "photos" else f"{name} was {before.get(name)}, now {now.get(name)}"
         for name in names
     ]
-
-
-# ==== edgenet.verbs.sweep_rows
-# A sweep's results per variant, stored as a row in `sweep.csv` and as JSON in the variant's folder.
-
-Kind = TypeVar("Kind", bound="TrainedVariant")
-TRAINED_FILE = "made.json"
-ROW_FILE = "row.json"
-LATENCY_FILE = "latency.json"
 
 
 @dataclass(frozen=True)
@@ -218,13 +210,13 @@ def rows_csv(rows: Sequence[SweepRow]) -> bytes:
     return stream.getvalue().encode()
 
 
-def keep(path: Path, found: TrainedVariant) -> None:
+def keep(path: Path, row: TrainedVariant) -> None:
     """Write a variant's figures as JSON.
 
     Raises:
         EdgenetError: the file cannot be written.
     """
-    write_atomically(path, (json.dumps(asdict(found), indent=1) + "\n").encode())
+    write_atomically(path, (json.dumps(asdict(row), indent=1) + "\n").encode())
 
 
 def read_row(folder: Path) -> SweepRow | None:

@@ -1,4 +1,4 @@
-"""Trains, quantizes and evaluates one variant of a sweep."""
+"""Trains, quantizes and evaluates the variants of a sweep, here or on the machines of a Ray cluster."""
 
 from __future__ import annotations
 
@@ -16,18 +16,27 @@ from urllib.parse import urlsplit
 from edgenet.data.photos import PhotoSet
 from edgenet.errors import EdgenetError
 from edgenet.files import make_folder, write_atomically
-from edgenet.progress import Progress, Say, silent
-from edgenet.training.interrupt import TrainingStopped
-from edgenet.training.job import TrainingData, read_material
+from edgenet.progress import Log, Progress, silent
+from edgenet.training.job import TrainingData, read_training_data
+from edgenet.training.processes import TrainingStopped
 from edgenet.training.state import STATE_FILE, Plan
-from edgenet.workflows.calibration import Calibration
 from edgenet.workflows.convert import convert
 from edgenet.workflows.evaluate import EvaluationOptions, evaluate_scorers, open_scorer
 from edgenet.workflows.sources import SourceOptions
-from edgenet.workflows.sweep_plan import TRAINED_FILE, SweepOptions, TrainedVariant, keep, recipe_of
+from edgenet.workflows.sweep_plan import TRAINED_FILE, SweepOptions, TrainedVariant, keep
 from edgenet.workflows.train import resume_training, train
 from edgenet.workflows.training_result import Training
 from edgenet.zoo.registry import Variant
+
+MOST_CPUS = 4
+"""CPUs per training: a MobileNet gains little from more, and a large machine trains several at once."""
+RETRIES = 2
+"""How often a variant whose machine is lost is started again on another machine."""
+WAIT_S = 0.5
+PORTS = {"": 6379, "ray": 10001}  # Ray's default ports, of a cluster and of its client server
+CONNECTION_SECONDS = 5.0
+KEPT_THERE = {STATE_FILE}
+"""Files that are not sent back: the training state is only for resuming, and the training is finished."""
 
 
 def model_path(folder: Path, variant: Variant) -> Path:
@@ -42,9 +51,15 @@ def read_photo_split(variant: Variant, data: Path, options: SweepOptions, progre
         EdgenetError: see `train`.
     """
     training = options.training
-    recipe = recipe_of(training)
-    plan = Plan(variant.name, str(data), recipe, training.distillation, hold_out=training.hold_out, memory=0)
-    return read_material(plan, variant.resolution, progress)
+    plan = Plan(
+        variant.name,
+        str(data),
+        training.training_recipe(),
+        training.distillation(),
+        hold_out=training.hold_out,
+        memory=0,
+    )
+    return read_training_data(plan, variant.resolution, progress)
 
 
 def make_variant(
@@ -54,7 +69,7 @@ def make_variant(
     options: SweepOptions,
     photos: tuple[PhotoSet, PhotoSet],
     progress: Progress,
-    say: Say,
+    log: Log,
 ) -> TrainedVariant:
     """Train a variant, or resume its training; then quantize and evaluate it.
 
@@ -71,22 +86,22 @@ def make_variant(
     def named(stage: str, done: int, total: int | None) -> None:
         progress(f"{variant.name}: {stage}", done, total)  # so that each variant has its own progress bars
 
-    trained = _train(variant, data, folder / "training", options, named, say)
+    trained = _train(variant, data, folder / "training", options, named, log)
     model = model_path(folder, variant)
-    made = convert(trained.out, model, Calibration(calibrating, recipe=options.recipe), progress=named)
+    converted = convert(trained.out, model, calibration=calibrating, recipe=options.recipe, progress=named)
     scorers = [
         open_scorer(name, SourceOptions(), EvaluationOptions().threads) for name in (trained.out, str(model))
     ]
-    found = evaluate_scorers(scorers, judging, EvaluationOptions(), named)
-    real, int8 = found.models
+    evaluation = evaluate_scorers(scorers, judging, EvaluationOptions(), named)
+    real, int8 = evaluation.models
     return TrainedVariant(
         variant=variant.name,
         width=variant.width,
         resolution=variant.resolution,
         mult_adds=trained.mult_adds,
         parameters=trained.parameters,
-        bytes=made.bytes,
-        n=found.n,
+        bytes=converted.bytes,
+        n=evaluation.n,
         float_top1=real.top1,
         int8_top1=int8.top1,
         int8_low=int8.top1_interval.low,
@@ -95,29 +110,15 @@ def make_variant(
 
 
 def _train(
-    variant: Variant, data: Path, run: Path, options: SweepOptions, progress: Progress, say: Say
+    variant: Variant, data: Path, run: Path, options: SweepOptions, progress: Progress, log: Log
 ) -> Training:
     if (run / STATE_FILE).exists():
-        trained = resume_training(run, data, progress, say)
+        trained = resume_training(run, data=data, progress=progress, log=log)
     else:
-        trained = train(variant.name, data, run, options.training, progress, say)
+        trained = train(variant.name, data, run, options=options.training, progress=progress, log=log)
     if trained is None:
         raise EdgenetError("a sweep runs in one process", "start it without torchrun")
     return trained
-
-
-# ==== edgenet.verbs.sweep_ray
-# Runs a sweep's trainings on a Ray cluster (the extra `ray`) and copies the results to this machine.
-
-MOST_CPUS = 4
-"""CPUs per training: a MobileNet gains little from more, and a large machine trains several at once."""
-RETRIES = 2
-"""How often a variant whose machine is lost is started again on another machine."""
-WAIT_S = 0.5
-PORTS = {"": 6379, "ray": 10001}  # Ray's default ports, of a cluster and of its client server
-CONNECTION_SECONDS = 5.0
-KEPT_THERE = {STATE_FILE}
-"""Files that are not sent back: the training state is only for resuming, and the training is finished."""
 
 
 def make_on_ray(
@@ -127,16 +128,16 @@ def make_on_ray(
     out: Path,
     options: SweepOptions,
     digest: str,
-    say: Say,
+    log: Log,
 ) -> None:
-    """Train, quantize and evaluate variants on a cluster; write each one's files to `out` once it is done.
+    """Train, quantize and evaluate variants on a Ray cluster (the extra `ray`); write each one's files to `out`.
 
     Args:
         address: address as `ray.init` takes it: "auto", HOST:PORT, "ray://HOST:PORT", or "local" to start Ray
             here.
         data: path of the photos, the same on every machine of the cluster.
         digest: digest of the photos; a machine with other photos at that path raises an error.
-        say: called with a line at the start and for each finished variant, and with the lines of `train`.
+        log: called with a line at the start and for each finished variant, and with the lines of `train`.
 
     Raises:
         EdgenetError: Ray is not installed or cannot be reached, or a variant cannot be made; finished
@@ -157,18 +158,18 @@ def make_on_ray(
             task.remote(variant, place, options, digest, version("edgenet"), lines): variant
             for variant in variants
         }
-        say(f"training {len(variants)} variants on Ray, each with {cpus} CPUs{' and a GPU' if gpus else ''}")
+        log(f"training {len(variants)} variants on Ray, each with {cpus} CPUs{' and a GPU' if gpus else ''}")
         while pending:
             done, _ = ray.wait(list(pending), timeout=WAIT_S)
             try:
                 while True:
-                    say(lines.get(block=False))
+                    log(lines.get(block=False))
             except Empty:
                 pass
             for reference in done:
                 variant = pending.pop(reference)
                 _take(out / variant.name, _result(ray, reference, variant))
-                say(f"{variant.name}: done on Ray, {len(pending)} still to do")
+                log(f"{variant.name}: done on Ray, {len(pending)} still to do")
 
 
 def _import_ray() -> ModuleType:
@@ -281,7 +282,7 @@ def _result(ray: ModuleType, reference: Any, variant: Variant) -> dict[str, byte
 
 
 def _take(folder: Path, files: dict[str, bytes]) -> None:
-    """Write a variant's files; write MADE_FILE last, because it marks the variant as complete."""
+    """Write a variant's files; write TRAINED_FILE last, because it marks the variant as complete."""
     for name in sorted(files, key=lambda name: name == TRAINED_FILE):
         path = folder / name
         make_folder(path.parent)

@@ -12,35 +12,28 @@ from edgenet_device.model_file import ModelFile
 from numpy.typing import NDArray
 
 from edgenet.accuracy import Interval, Paired, verdict, wilson
-from edgenet.data.loading import content_hashes, digest, load_batches
+from edgenet.data.loading import content_hashes, contents_digest, load_batches
 from edgenet.data.photos import PhotoSet
-from edgenet.figures.drawing import png
+from edgenet.figures.style import png
 from edgenet.figures.training_figures import confusion_figure, curve_figure
 from edgenet.files import sha256, write_atomically
 from edgenet.graph.cost import Cost, cost
 from edgenet.graph.executor import decode_pixels
 from edgenet.manifest import Accuracy, Facts, Quantization
 from edgenet.progress import Progress
-from edgenet.quantize.encodings import QuantizedGraph
-from edgenet.quantize.fake import FakeQuantized
+from edgenet.quantize.fake_quantization import FakeQuantized
 from edgenet.quantize.integer import real_logits
+from edgenet.quantize.quantized_graph import QuantizedGraph
 from edgenet.quantize.recipes import RECIPES
-from edgenet.tflite.emit import int8_program
-from edgenet.tflite.model_file import write_model
+from edgenet.tflite.complete_file import write_model
+from edgenet.tflite.from_graph import int8_program
 from edgenet.training.job import Job, checkpoint_path
 from edgenet.training.loop import LOG_FILE
+from edgenet.training.photos import imbalance_warning, photo_counts
+from edgenet.training.qat import QatNetwork, QatPlan, calibration_indices
 from edgenet.training.state import EpochRow, log_csv
 from edgenet.training.step import uses_bfloat16
-from edgenet.training.student import QatNetwork, QatPlan, calibration_indices
-from edgenet.training.validation import (
-    TOP,
-    ClassRow,
-    Validation,
-    class_csv,
-    class_rows,
-    imbalance,
-    photo_counts,
-)
+from edgenet.training.validation import TOP, ClassRow, Validation, class_csv, class_rows
 from edgenet.workflows.evaluate import (
     Evaluation,
     EvaluationOptions,
@@ -142,20 +135,20 @@ class Training:
 
 def first_lines(job: Job) -> list[str]:
     """Return lines that say which network is trained, on which photos, and on which device."""
-    material, setting = job.material, job.setting
+    data, settings = job.data, job.settings
     size_of = _size(job)
-    kind = "held out of them" if material.held_out else f"in {material.validation.split}"
-    where = f"{setting.device}, {'bfloat16' if uses_bfloat16(setting) else 'float32'}"
-    if setting.device.type == "cpu":
+    kind = "held out of them" if data.held_out else f"in {data.validation.split}"
+    where = f"{settings.device}, {'bfloat16' if uses_bfloat16(settings) else 'float32'}"
+    if settings.device.type == "cpu":
         where += f", {torch.get_num_threads()} threads"
-    if setting.share.processes > 1:
-        where += f", {setting.share.processes} processes"
+    if settings.share.processes > 1:
+        where += f", {settings.share.processes} processes"
     position = job.position
     size = f"{size_of.mult_adds / 1e6:.1f} M mult-adds, {size_of.parameters / 1e6:.2f} M parameters"
     lines = [
         f"{job.variant.name}: {size}; {where}",
-        f"{len(material.photos)} photos of {len(material.labels)} classes to train with, "
-        f"{len(material.validation)} {kind} to validate with; {material.photos.in_memory} stay in memory",
+        f"{len(data.photos)} photos of {len(data.labels)} classes to train with, "
+        f"{len(data.validation)} {kind} to validate with; {data.photos.in_memory} stay in memory",
     ]
     if position.epoch or position.step:
         lines.append(f"continues in epoch {position.epoch + 1} after step {position.step}")
@@ -164,12 +157,12 @@ def first_lines(job: Job) -> list[str]:
 
 def training_warnings(job: Job) -> tuple[str, ...]:
     """Return the warnings to show before the first step, one sentence each without a full stop."""
-    material = job.material
-    counts = photo_counts(material.photos.labels, len(material.labels))
-    found = [imbalance(counts, material.labels, job.plan.recipe.balance)]
-    if not material.held_out:
-        seen = set(material.photos.contents)
-        twice = sum(content in seen for content in content_hashes(material.validation))
+    data = job.data
+    counts = photo_counts(data.photos.labels, len(data.labels))
+    found = [imbalance_warning(counts, data.labels, job.plan.recipe.balance)]
+    if not data.held_out:
+        seen = set(data.photos.contents)
+        twice = sum(content in seen for content in content_hashes(data.validation))
         if twice:
             found.append(
                 f"{twice} validation photo{'s are' if twice > 1 else ' is'} also among the training photos, so the "
@@ -180,19 +173,19 @@ def training_warnings(job: Job) -> tuple[str, ...]:
 
 def summary(job: Job, rows: Sequence[EpochRow], found: Validation, warnings: tuple[str, ...]) -> Training:
     """Return the result of the training; the caller must fill in `seconds` and `int8`."""
-    material, n = job.material, len(found.labels)
+    data, n = job.data, len(found.labels)
     size_of = _size(job)
     waiting, computing = sum(row.waiting_s for row in rows), sum(row.computing_s for row in rows)
-    names = material.labels
+    names = data.labels
     return Training(
         out=str(checkpoint_path(job)),
         variant=job.variant.name,
         mult_adds=size_of.mult_adds,
         parameters=size_of.parameters,
         data=job.plan.data,
-        training_photos=len(material.photos),
+        training_photos=len(data.photos),
         n=n,
-        held_out=material.held_out,
+        held_out=data.held_out,
         top1=found.top1,
         top1_interval=wilson(found.right, n),
         top5=100 * found.right_of_five / n if len(names) >= TOP else None,
@@ -200,11 +193,9 @@ def summary(job: Job, rows: Sequence[EpochRow], found: Validation, warnings: tup
         waiting=100 * waiting / (waiting + computing),
         seconds=0.0,
         epochs=tuple(rows),
-        classes=class_rows(
-            found.confusion(len(names)), names, photo_counts(material.photos.labels, len(names))
-        ),
+        classes=class_rows(found.confusion(len(names)), names, photo_counts(data.photos.labels, len(names))),
         files=tuple(str(job.out / name) for name in (LOG_FILE, CURVE_FILE, CLASSES_FILE, CONFUSION_FILE)),
-        skipped=(*material.photos.skipped, *found.skipped),
+        skipped=(*data.photos.skipped, *found.skipped),
         warnings=warnings,
     )
 
@@ -215,7 +206,7 @@ def write_reports(job: Job, training: Training, found: Validation) -> None:
     Raises:
         EdgenetError: a file cannot be written.
     """
-    names, out = job.material.labels, job.out
+    names, out = job.data.labels, job.out
     write_atomically(out / LOG_FILE, log_csv(training.epochs))
     write_atomically(out / CLASSES_FILE, class_csv(training.classes))
     title = f"{training.variant} on {Path(training.data).name}"
@@ -251,7 +242,7 @@ def finish_int8(job: Job, progress: Progress) -> Int8Training:
     Raises:
         EdgenetError: a file cannot be written, or the float checkpoint can no longer be read.
     """
-    student, qat, photos = job.learner.average, job.plan.qat, job.material.validation
+    student, qat, photos = job.learner.average, job.plan.qat, job.data.validation
     assert isinstance(student, QatNetwork)
     assert qat is not None
     source = open_source(job.plan.pretrained or "", SourceOptions(job.variant.resolution), progress)
@@ -287,14 +278,14 @@ def _model(
 ) -> ModelFile:
     """Write one int8 file with its facts and labels, and return it."""
     facts: Facts = replace(source.facts, quantization=quantization, accuracy=accuracy)
-    data = write_model(int8_program(quantized), facts, job.material.labels)
+    data = write_model(int8_program(quantized), facts, job.data.labels)
     write_atomically(path, data)
-    return ModelFile(path, data, sha256(data), job.material.labels, None)
+    return ModelFile(path, data, sha256(data), job.data.labels, None)
 
 
 def _quantization(job: Job, qat: QatPlan, trained: bool) -> Quantization:
     """Return the record of how a file was quantized, which the file contains."""
-    photos, recipe = job.material.photos, job.plan.recipe
+    photos, recipe = job.data.photos, job.plan.recipe
     calibrating = photos.photoset.take(calibration_indices(photos, qat.photos))
     steps, name = RECIPES[qat.recipe].steps, qat.recipe
     if trained:
@@ -304,7 +295,7 @@ def _quantization(job: Job, qat: QatPlan, trained: bool) -> Quantization:
             f"quantization-aware training of weights and biases: {len(photos)} photos, {recipe.epochs} epochs, Adam, "
             f"{recipe.learning_rate:g} steps",
         )
-    return Quantization(name, steps, digest(calibrating), len(calibrating))
+    return Quantization(name, steps, contents_digest(calibrating), len(calibrating))
 
 
 def compare_with_integers(

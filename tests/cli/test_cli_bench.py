@@ -27,7 +27,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list:
 
 def test_every_option_reaches_the_verb(edgenet: Edgenet, asked: list) -> None:
     ran = edgenet(
-        "bench", "a.edgenet", "b.tflite", "--on", "local", "--on", "ssh:pi@host", "-o", "reports", "--protocol",
+        "bench", "a.edgenet", "b.tflite", "--on", "adb", "--on", "adb:5554", "-o", "reports", "--protocol",
         "standard", "--threads", "1,2,4", "--affinity", "auto", "--sustained", 60, "--settle", 5,
         "--profile", "--browser", "--benchmark-model", "tools/benchmark_model",
     )  # fmt: skip
@@ -37,7 +37,7 @@ def test_every_option_reaches_the_verb(edgenet: Edgenet, asked: list) -> None:
     assert arguments.pop("show")
     assert arguments == {
         "models": [Path("a.edgenet"), Path("b.tflite")],
-        "on": ["local", "ssh:pi@host"],
+        "on": ["adb", "adb:5554"],
         "out": Path("reports"),
         "protocol": "standard",
         "threads": (1, 2, 4),

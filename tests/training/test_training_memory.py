@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from recipe_options import options_from
 from shape_photos import TINY
 from torch import Tensor
 
 from edgenet.errors import EdgenetError
 from edgenet.training.loop import is_out_of_memory, out_of_memory
 from edgenet.training.recipe import Recipe
-from edgenet.workflows.train import TrainingOptions, train
+from edgenet.workflows.train import train
 from edgenet.zoo.classifier import Classifier
 
 ON_A_CPU = "[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried to allocate"
@@ -35,7 +36,7 @@ def test_a_batch_that_fits_is_found_and_named(
     with pytest.raises(
         EdgenetError, match=r"not enough memory for a batch of 27; give --batch 6, which fits"
     ):
-        train(TINY, shapes, tmp_path / "run", TrainingOptions(Recipe(batch=27)))
+        train(TINY, shapes, tmp_path / "run", options=options_from(Recipe(batch=27)))
 
 
 def test_nothing_fits() -> None:

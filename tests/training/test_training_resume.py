@@ -13,14 +13,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from recipe_options import options_from
 from shape_photos import TINY, every_class, write_photos
 
 from edgenet.errors import EdgenetError
 from edgenet.training import loop
-from edgenet.training.interrupt import TrainingStopped
+from edgenet.training.processes import TrainingStopped
 from edgenet.training.recipe import Augmentation, Recipe
 from edgenet.training.state import STATE_FILE, load_state
-from edgenet.workflows.train import TrainingOptions, resume_training, train
+from edgenet.workflows.train import resume_training, train
 
 RECIPE = Recipe(
     epochs=3, batch=10, freeze_epochs=1, balance=True, augmentation=Augmentation(mixup=0.2), seed=4
@@ -33,7 +34,7 @@ NAME = f"{TINY}.safetensors"
 def uninterrupted(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a training that nothing stopped."""
     out = tmp_path_factory.mktemp("uninterrupted") / "run"
-    train(TINY, shapes, out, TrainingOptions(RECIPE))
+    train(TINY, shapes, out, options=options_from(RECIPE))
     return out
 
 
@@ -62,7 +63,7 @@ def test_ctrl_c_saves_says_how_to_go_on_and_changes_nothing(
 ) -> None:
     out, before = tmp_path / "run", signal.getsignal(signal.SIGINT)
     with pytest.raises(TrainingStopped) as stopped:
-        train(TINY, shapes, out, TrainingOptions(RECIPE), interrupt_at(photos))
+        train(TINY, shapes, out, options=options_from(RECIPE), progress=interrupt_at(photos))
     assert stopped.value.remedy == f"continue with: edgenet train --resume {out}"
     assert "stopped in epoch" in stopped.value.found
     assert signal.getsignal(signal.SIGINT) is before
@@ -85,7 +86,13 @@ def test_a_state_in_the_middle_of_an_epoch_is_saved_now_and_then(
             position = load_state(tmp_path / "run").position
             steps.append((position.epoch, position.step))
 
-    train(TINY, shapes, tmp_path / "run", TrainingOptions(dataclasses.replace(RECIPE, epochs=1)), progress)
+    train(
+        TINY,
+        shapes,
+        tmp_path / "run",
+        options=options_from(dataclasses.replace(RECIPE, epochs=1)),
+        progress=progress,
+    )
     assert steps == [(0, 1), (0, 2), (0, 3), (0, 4), (0, 5)]
 
 
@@ -104,7 +111,7 @@ def test_other_classes(uninterrupted: Path, shapes: Path, tmp_path: Path) -> Non
         EdgenetError,
         match=r"classes in .* are not those of the training: violet is new; green is gone; give the same class",
     ):
-        resume_training(uninterrupted, other)
+        resume_training(uninterrupted, data=other)
 
 
 @pytest.mark.parametrize("change", ["one more", "swapped classes"])
@@ -118,12 +125,12 @@ def test_other_photos(uninterrupted: Path, shapes: Path, tmp_path: Path, change:
         red.write_bytes(blue.read_bytes())
         blue.write_bytes(data)
     with pytest.raises(EdgenetError, match=r"photos in .* are not those that the training started with"):
-        resume_training(uninterrupted, other)
+        resume_training(uninterrupted, data=other)
 
 
 def test_photos_that_were_moved(shapes: Path, uninterrupted: Path, tmp_path: Path) -> None:
     moved = Path(shutil.copytree(shapes, tmp_path / "elsewhere"))
-    assert resume_training(Path(shutil.copytree(uninterrupted, tmp_path / "run")), moved) is not None
+    assert resume_training(Path(shutil.copytree(uninterrupted, tmp_path / "run")), data=moved) is not None
 
 
 def test_nothing_to_go_on_with(tmp_path: Path) -> None:

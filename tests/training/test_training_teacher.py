@@ -7,11 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
+from recipe_options import options_from
 from shape_photos import TINY
 
 from edgenet.errors import EdgenetError
-from edgenet.training.learner import fresh_network, new_learner
-from edgenet.training.loader import Batch, ProcessShare
+from edgenet.training.job import fresh_network
+from edgenet.training.learner import new_learner
+from edgenet.training.loader import Batch
+from edgenet.training.processes import ProcessShare
 from edgenet.training.recipe import Augmentation, Distillation, Recipe
 from edgenet.training.step import (
     StepSettings,
@@ -22,7 +25,7 @@ from edgenet.training.step import (
     total_loss,
     train_step,
 )
-from edgenet.workflows.train import TrainingOptions, train
+from edgenet.workflows.train import train
 from edgenet.zoo.checkpoint import save_checkpoint
 from edgenet.zoo.registry import parse_variant
 
@@ -62,14 +65,14 @@ def test_a_student_comes_nearer_to_its_teacher() -> None:
         teacher.module.eval().classifier.weight.normal_(std=3.0)
     student = fresh_network(parse_variant(TINY), LABELS, seed=2)
     recipe = Recipe(learning_rate=0.05, augmentation=Augmentation(mixup=0))
-    setting = StepSettings(
+    settings = StepSettings(
         recipe, Distillation(1.0, 1.0), teacher_of(teacher, LABELS, CPU), CPU, ProcessShare()
     )
     learner = new_learner(student.module, recipe, CPU)
     rng = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (24, 32, 32, 3), dtype=torch.uint8, generator=rng)
     batch = Batch(0, pixels, torch.zeros(24, dtype=torch.int64), 24)
-    losses = [train_step(learner, batch, setting, 0, 0.05).loss for _ in range(12)]
+    losses = [train_step(learner, batch, settings, 0, 0.05).loss for _ in range(12)]
     assert losses[-1] < 0.5 * losses[0]
 
 
@@ -93,7 +96,7 @@ def test_a_teacher_from_a_file_changes_what_is_learned(shapes: Path, tmp_path: P
     recipe = Recipe(epochs=1, batch=27)
     made = []
     for name, source in (("alone", None), ("taught", str(tmp_path / "teacher.safetensors"))):
-        result = train(TINY, shapes, tmp_path / name, TrainingOptions(recipe, teacher=source))
+        result = train(TINY, shapes, tmp_path / name, options=options_from(recipe, teacher=source))
         assert result is not None
         made.append(Path(result.out).read_bytes())
     assert made[0] != made[1]

@@ -10,14 +10,16 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
+from recipe_options import options_from
 from shape_photos import TINY, every_class, write_photos
 
 from edgenet.errors import EdgenetError
-from edgenet.training.learner import head_name, pretrained_network
+from edgenet.training.job import pretrained_network
+from edgenet.training.learner import head_name
 from edgenet.training.recipe import Augmentation, Distillation, Recipe
 from edgenet.training.state import Plan, plan_from_json, plan_to_json
-from edgenet.workflows.evaluate import EvaluationOptions, evaluate
-from edgenet.workflows.train import TrainingOptions, train
+from edgenet.workflows.evaluate import evaluate
+from edgenet.workflows.train import train
 from edgenet.workflows.training_result import Training
 from edgenet.zoo.checkpoint import load_checkpoint, save_checkpoint
 from edgenet.zoo.registry import parse_variant
@@ -45,7 +47,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(parts: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Training, list[str]]:
     """Some epochs on the shapes, and the lines that were said."""
     out, lines = tmp_path_factory.mktemp("trained") / "run", []
-    result = train(TINY, parts, out, TrainingOptions(LEARNS), say=lines.append)
+    result = train(TINY, parts, out, options=options_from(LEARNS), log=lines.append)
     assert result is not None
     return result, lines
 
@@ -77,7 +79,7 @@ def test_evaluate_agrees_with_the_accuracy_that_was_told(
     network = load_checkpoint(Path(result.out))
     assert network.labels == ("blue", "green", "red")
     assert network.origin == "trained by edgenet on shapes, from random weights"
-    assert evaluate([result.out], parts, EvaluationOptions(split="val")).models[0].top1 == result.top1
+    assert evaluate(result.out, parts, split="val").models[0].top1 == result.top1
 
 
 def test_the_log_has_a_line_for_every_epoch(trained: tuple[Training, list[str]]) -> None:
@@ -118,7 +120,9 @@ def test_every_epoch_is_told_with_its_speed_and_what_is_to_come(trained: tuple[T
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(shapes: Path, tmp_path: Path) -> None:
     def made(name: str, seed: int) -> bytes:
-        result = train(TINY, shapes, tmp_path / name, TrainingOptions(dataclasses.replace(QUICK, seed=seed)))
+        result = train(
+            TINY, shapes, tmp_path / name, options=options_from(dataclasses.replace(QUICK, seed=seed))
+        )
         assert result is not None
         return Path(result.out).read_bytes()
 
@@ -132,7 +136,7 @@ def test_a_folder_that_holds_a_training_is_not_overwritten(
 ) -> None:
     folder = Path(trained[0].out).parent
     with pytest.raises(EdgenetError, match=r"already holds a training; continue it with --resume .*run"):
-        train(TINY, shapes, folder, TrainingOptions(QUICK))
+        train(TINY, shapes, folder, options=options_from(QUICK))
 
 
 def test_a_new_head_on_a_checkpoint(trained: tuple[Training, list[str]], tmp_path: Path) -> None:
@@ -153,8 +157,8 @@ def test_a_new_head_on_a_checkpoint(trained: tuple[Training, list[str]], tmp_pat
 def test_fine_tuning_learns_in_one_frozen_epoch(trained: tuple[Training, list[str]], tmp_path: Path) -> None:
     data = write_photos(tmp_path / "two", {"blue": 16, "red": 16}, first=900)
     recipe = Recipe(epochs=2, batch=8, learning_rate=0.2, freeze_epochs=2, ema_decay=0)
-    options = TrainingOptions(recipe, pretrained=trained[0].out, hold_out=0.25)
-    result = train(TINY, data, tmp_path / "run", options)
+    options = options_from(recipe, pretrained=trained[0].out, hold_out=0.25)
+    result = train(TINY, data, tmp_path / "run", options=options)
     assert result is not None
     assert result.top1 >= 75
     before, after = (load_checkpoint(Path(path)).module for path in (trained[0].out, result.out))
@@ -186,14 +190,14 @@ def test_no_imagenet_weights_for_a_variant() -> None:
     ids=["mixup", "balance", "bfloat16"],
 )
 def test_every_way_of_training_trains(shapes: Path, tmp_path: Path, recipe: Recipe) -> None:
-    result = train(TINY, shapes, tmp_path / "run", TrainingOptions(recipe))
+    result = train(TINY, shapes, tmp_path / "run", options=options_from(recipe))
     assert result is not None
     assert 0 < result.epochs[0].train_loss < 3
 
 
 def test_progressive_epochs_are_in_the_log(shapes: Path, tmp_path: Path) -> None:
     recipe = Recipe(epochs=3, batch=54, progressive=True)
-    result = train("mobilenet_v1_0.25_64", shapes, tmp_path / "run", TrainingOptions(recipe))
+    result = train("mobilenet_v1_0.25_64", shapes, tmp_path / "run", options=options_from(recipe))
     assert result is not None
     assert [row.resolution for row in result.epochs] == [32, 48, 64]
 
@@ -203,7 +207,7 @@ def test_what_is_wrong_is_told_at_the_beginning(tmp_path: Path) -> None:
     write_photos(tmp_path / "val", {"blue": 2, "red": 2})
     (tmp_path / "train" / "red" / "0003.jpg").write_bytes(b"")
     lines: list[str] = []
-    result = train(TINY, tmp_path, tmp_path / "run", TrainingOptions(QUICK), say=lines.append)
+    result = train(TINY, tmp_path, tmp_path / "run", options=options_from(QUICK), log=lines.append)
     assert result is not None
     assert result.skipped == (("red/0003.jpg", "red/0003.jpg is empty (0 bytes); copy it again"),)
     unequal, twice = lines[2:4]
@@ -235,4 +239,4 @@ def test_a_diverging_training_says_so(
     with pytest.raises(
         EdgenetError, match=r"the loss is (nan|inf) in epoch 1, step 1: .* lower --learning-rate"
     ):
-        train(TINY, shapes, tmp_path / "run", TrainingOptions(recipe, pretrained=str(source)))
+        train(TINY, shapes, tmp_path / "run", options=options_from(recipe, pretrained=str(source)))

@@ -13,7 +13,6 @@ from verbs_photos import solid
 
 from edgenet.bundle import write_bundle
 from edgenet.manifest import Facts, Weights
-from edgenet.workflows.calibration import Calibration
 from edgenet.workflows.convert import convert
 
 
@@ -32,8 +31,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made")
     checkpoint = save_small_checkpoint(folder / "small.safetensors")
     save_small_onnx(folder / "small.onnx")
-    convert(str(checkpoint), folder / "int8.tflite", Calibration(PHOTOS, 8, "minmax"))
-    convert(str(checkpoint), folder / "float.tflite", None)
+    convert(str(checkpoint), folder / "int8.tflite", calibration=PHOTOS, photos=8, recipe="minmax")
+    convert(str(checkpoint), folder / "float.tflite", float=True)
     return folder
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from edgenet.quantize.encodings import ChannelUse
-from edgenet.quantize.error import LayerError, LayerErrors
-from edgenet.quantize.noise import LayerShare, NoiseShares
+from edgenet.quantize.layer_errors import ChannelUse, LayerError, LayerErrors
+from edgenet.quantize.noise_shares import LayerShare, NoiseShares
 from edgenet.workflows.advice import advise
 
 EVEN = ChannelUse(576, 0, 0, 2.0, 7.0)
@@ -114,4 +113,4 @@ def test_another_tools_file() -> None:
 
 
 def test_nothing_in_common() -> None:
-    assert "--normalize" in advise(errors(), noise(-0.4), None)
+    assert "--normalization" in advise(errors(), noise(-0.4), None)

@@ -14,9 +14,7 @@ from small_network import PHOTOS, RESOLUTION, save_onnx_of, small_network
 
 from edgenet.errors import EdgenetError
 from edgenet.tflite.flatbuffer import read_tflite, write_tflite
-from edgenet.workflows.calibration import Calibration
 from edgenet.workflows.convert import Conversion, convert
-from edgenet.workflows.sources import SourceOptions
 from edgenet.zoo.checkpoint import save_checkpoint
 
 DEPTHWISE = "features.2.depthwise.conv.weight"
@@ -34,17 +32,24 @@ def save(path: Path, change: Callable[[dict[str, torch.Tensor]], None]) -> str:
         save_checkpoint(path, network)
     else:
         save_checkpoint(path.with_suffix(".safetensors"), network)
-        convert(str(path.with_suffix(".safetensors")), path, None)
+        convert(str(path.with_suffix(".safetensors")), path, float=True)
     return str(path)
 
 
-def options(way: str) -> SourceOptions:
-    return SourceOptions(normalization="-1..1" if way == ".onnx" else None)
+def normalization(way: str) -> str | None:
+    return "-1..1" if way == ".onnx" else None
 
 
 def int8(source: str, recipe: str) -> Conversion:
     out = Path(source).with_name("int8.tflite")
-    return convert(source, out, Calibration(PHOTOS, 8, recipe), options(Path(source).suffix))
+    return convert(
+        source,
+        out,
+        calibration=PHOTOS,
+        photos=8,
+        recipe=recipe,
+        normalization=normalization(Path(source).suffix),
+    )
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -16,7 +16,6 @@ from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError
 from edgenet.graph.executor import run
 from edgenet.graph.lower import lower
-from edgenet.workflows.calibration import Calibration
 from edgenet.workflows.calibration_checks import calibration_warnings, few_photos
 from edgenet.workflows.convert import convert
 from edgenet.workflows.sources import SourceOptions, open_source
@@ -136,7 +135,7 @@ def test_scores(real: Images) -> None:
 )
 def test_few_photos_work_and_are_told(made: Path, tmp_path: Path, photos: int, text: str) -> None:
     out = tmp_path / "net.tflite"
-    result = convert(str(made / "small.safetensors"), out, Calibration(PHOTOS, photos, "minmax"))
+    result = convert(str(made / "small.safetensors"), out, calibration=PHOTOS, photos=photos, recipe="minmax")
     assert result.quantization is not None
     assert result.quantization.calibration_count == photos
     assert out.stat().st_size == result.bytes
@@ -162,7 +161,11 @@ def test_copies_are_counted_from_files(made: Path, tmp_path: Path) -> None:
     for name in ("copy.jpg", "again.jpg"):
         shutil.copyfile(photos[0], folder / name)
     result = convert(
-        str(made / "small.safetensors"), tmp_path / "net.tflite", Calibration(folder, 8, "minmax")
+        str(made / "small.safetensors"),
+        tmp_path / "net.tflite",
+        calibration=folder,
+        photos=8,
+        recipe="minmax",
     )
     assert result.warnings[0].startswith("2 calibration files are copies of others")
     assert result.quantization is not None

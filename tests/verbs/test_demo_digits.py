@@ -9,6 +9,7 @@ import pytest
 from edgenet.bundle import open_bundle
 from edgenet.errors import EdgenetError
 from edgenet.workflows import demo as room
+from edgenet.workflows.train import TrainingOptions
 
 
 @pytest.mark.slow
@@ -24,7 +25,7 @@ def test_it_learns_the_digits(tmp_path: Path) -> None:
 
 
 def test_again_in_the_same_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "RECIPE", room.Recipe(epochs=1, batch=128))
+    monkeypatch.setattr(room, "RECIPE", TrainingOptions(epochs=1, batch=128))
     first = room.digits_demo(tmp_path)
     assert room.digits_demo(tmp_path).float_top1 == first.float_top1
 

@@ -10,9 +10,8 @@ from uneven_network import uneven_network
 
 from edgenet.graph.ir import Graph
 from edgenet.progress import silent
-from edgenet.quantize.encodings import Encoding, QuantizedGraph
-from edgenet.quantize.float_layers import keep_float, layers_around
-from edgenet.quantize.noise import LayerShare, NoiseShares, noise_shares
+from edgenet.quantize.noise_shares import LayerShare, NoiseShares, noise_shares
+from edgenet.quantize.quantized_graph import Encoding, QuantizedGraph, keep_float, layers_around
 from edgenet.quantize.recipes import RECIPES
 from edgenet.workflows.advice import propose_keep_float
 

@@ -12,9 +12,8 @@ import edgenet
 from edgenet.data.loading import choose
 from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError
-from edgenet.tflite.model_file import read_facts
-from edgenet.workflows.calibration import Calibration
-from edgenet.workflows.convert import AccuracyGate, Conversion, convert, rejected
+from edgenet.tflite.complete_file import read_facts
+from edgenet.workflows.convert import Conversion, convert, rejected
 
 
 @pytest.fixture(scope="module")
@@ -23,15 +22,30 @@ def labelled(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return label_by_float(made / "small.safetensors", tmp_path_factory.mktemp("labelled") / "photos")
 
 
-def tried(made: Path, out: Path, trial: AccuracyGate, photos: int = 8) -> Conversion:
-    calibration = Calibration(PHOTOS, photos, "minmax")
-    return convert(str(made / "small.safetensors"), out, calibration, trial=trial)
+def tried(
+    made: Path,
+    out: Path,
+    data: Path,
+    max_drop: float | None = None,
+    calibration: Path = PHOTOS,
+    photos: int = 8,
+) -> Conversion:
+    source = str(made / "small.safetensors")
+    return convert(
+        source,
+        out,
+        calibration=calibration,
+        photos=photos,
+        recipe="minmax",
+        data=data,
+        max_drop=max_drop,
+    )
 
 
 def test_figures_are_those_of_evaluate(made: Path, labelled: Path, tmp_path: Path) -> None:
     """On the photos that did not calibrate; the float network is right on all of them."""
     out = tmp_path / "net.tflite"
-    found = tried(made, out, AccuracyGate(labelled)).measured
+    found = tried(made, out, labelled).measured
     assert found is not None
     assert found.calibrating == 8
     assert found.evaluation.n == len(open_photos(PHOTOS)) - 8
@@ -50,7 +64,7 @@ def test_figures_are_those_of_evaluate(made: Path, labelled: Path, tmp_path: Pat
 
 def test_what_was_measured_goes_into_the_file(made: Path, labelled: Path, tmp_path: Path) -> None:
     out = tmp_path / "net.tflite"
-    found = tried(made, out, AccuracyGate(labelled, max_drop=100.0)).measured
+    found = tried(made, out, labelled, max_drop=100.0).measured
     facts = read_facts(out.read_bytes(), "")
     assert found is not None
     assert facts is not None
@@ -64,7 +78,7 @@ def test_a_file_that_loses_too_much_is_kept_aside(made: Path, labelled: Path, tm
     out = tmp_path / "net.tflite"
     out.write_bytes(b"the older file")
     with pytest.raises(EdgenetError) as refused:
-        tried(made, out, AccuracyGate(labelled, max_drop=0.5))
+        tried(made, out, labelled, max_drop=0.5)
     assert out.read_bytes() == b"the older file"
     aside = tmp_path / "net.rejected.tflite"
     assert rejected(out) == aside
@@ -84,18 +98,18 @@ def test_a_file_that_loses_too_much_is_kept_aside(made: Path, labelled: Path, tm
 @pytest.mark.slow
 def test_exactly_the_limit_passes(made: Path, labelled: Path, tmp_path: Path) -> None:
     out = tmp_path / "net.tflite"
-    found = tried(made, out, AccuracyGate(labelled)).measured
+    found = tried(made, out, labelled).measured
     assert found is not None
-    assert tried(made, out, AccuracyGate(labelled, max_drop=found.paired.drop)).measured == found
+    assert tried(made, out, labelled, max_drop=found.paired.drop).measured == found
     with pytest.raises(EdgenetError, match="loses"):
-        tried(made, out, AccuracyGate(labelled, max_drop=found.paired.drop - 0.01))
+        tried(made, out, labelled, max_drop=found.paired.drop - 0.01)
 
 
 @pytest.mark.slow
 def test_few_photos_are_told_that_it_may_be_chance(made: Path, labelled: Path, tmp_path: Path) -> None:
     """One photo that int8 has wrong: the drop is 100 points, its interval begins below the limit."""
     one = tmp_path / "one"
-    evaluated = tried(made, tmp_path / "net.tflite", AccuracyGate(labelled)).measured
+    evaluated = tried(made, tmp_path / "net.tflite", labelled).measured
     assert evaluated is not None
     seen = set(choose(open_photos(PHOTOS), 8).names)
     for photo in sorted(labelled.rglob("*.jpg")):
@@ -107,7 +121,7 @@ def test_few_photos_are_told_that_it_may_be_chance(made: Path, labelled: Path, t
         if edgenet.evaluate([str(tmp_path / "net.tflite")], one).models[0].top1 == 0:
             break
     with pytest.raises(EdgenetError, match=r"100\.00 points .* with so few the drop may be chance"):
-        tried(made, tmp_path / "other.tflite", AccuracyGate(one, max_drop=1.0))
+        tried(made, tmp_path / "other.tflite", one, max_drop=1.0)
 
 
 def test_photos_that_all_calibrated_cannot_judge(made: Path, labelled: Path, tmp_path: Path) -> None:
@@ -115,31 +129,28 @@ def test_photos_that_all_calibrated_cannot_judge(made: Path, labelled: Path, tmp
     for photo in sorted(labelled.rglob("*.jpg"))[:5]:
         (some / photo.parent.name).mkdir(parents=True, exist_ok=True)
         shutil.copyfile(photo, some / photo.parent.name / photo.name)
-    calibration = Calibration(some, 5, "minmax")
     with pytest.raises(
         EdgenetError, match=r"all 5 photos in .* were used for calibration; give --data other"
     ):
-        convert(
-            str(made / "small.safetensors"), tmp_path / "net.tflite", calibration, trial=AccuracyGate(some)
-        )
+        tried(made, tmp_path / "net.tflite", some, calibration=some, photos=5)
     assert not (tmp_path / "net.tflite").exists()
 
 
 @pytest.mark.parametrize("limit", [-0.1, float("nan"), float("inf")])
 def test_a_limit_that_is_none(made: Path, labelled: Path, tmp_path: Path, limit: float) -> None:
     with pytest.raises(EdgenetError, match=f"--max-drop is {limit}; give points of top-1"):
-        tried(made, tmp_path / "net.tflite", AccuracyGate(labelled, limit))
+        tried(made, tmp_path / "net.tflite", labelled, limit)
 
 
 def test_a_float_file_has_no_trial(made: Path, labelled: Path, tmp_path: Path) -> None:
     with pytest.raises(EdgenetError, match="there is nothing to compare a float file with"):
-        convert(str(made / "small.safetensors"), tmp_path / "net.tflite", None, trial=AccuracyGate(labelled))
+        convert(str(made / "small.safetensors"), tmp_path / "net.tflite", float=True, data=labelled)
 
 
 def test_wrong_data_is_told_before_the_work(made: Path, tmp_path: Path) -> None:
     """Photos without labels before anything is opened, foreign classes before anything is quantized."""
     with pytest.raises(EdgenetError, match="have no labels"):
-        tried(made, tmp_path / "net.tflite", AccuracyGate(PHOTOS))
+        tried(made, tmp_path / "net.tflite", PHOTOS)
     for name in ("oak", "elm"):
         (tmp_path / "trees" / name).mkdir(parents=True)
         shutil.copyfile(next(PHOTOS.glob("*.jpg")), tmp_path / "trees" / name / "photo.jpg")
@@ -148,9 +159,11 @@ def test_wrong_data_is_told_before_the_work(made: Path, tmp_path: Path) -> None:
         convert(
             str(made / "small.safetensors"),
             tmp_path / "net.tflite",
-            Calibration(PHOTOS, 8, "minmax"),
+            calibration=PHOTOS,
+            photos=8,
+            recipe="minmax",
             progress=lambda stage, done, total: stages.append(stage),
-            trial=AccuracyGate(tmp_path / "trees"),
+            data=tmp_path / "trees",
         )
     assert not {"reading photos", "observing tensors"} & set(stages)
     assert not (tmp_path / "net.tflite").exists()
@@ -163,7 +176,10 @@ def test_the_source_is_not_overwritten_by_a_rejected_file(made: Path, labelled: 
         convert(
             str(source),
             tmp_path / "net.tflite",
-            Calibration(PHOTOS, 8, "minmax"),
-            trial=AccuracyGate(labelled, 0.5),
+            calibration=PHOTOS,
+            photos=8,
+            recipe="minmax",
+            data=labelled,
+            max_drop=0.5,
         )
     assert source.read_bytes() == (made / "float.tflite").read_bytes()

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tiny_model import tiny_model
 
 import edgenet
 from edgenet.errors import EdgenetError
-from edgenet.latency.options import BenchOptions
 
-BRIEF = BenchOptions(runs=50, min_seconds=0.05)
+BRIEF: dict[str, Any] = {"runs": 50, "min_seconds": 0.05}
 
 
 @pytest.fixture(scope="module")
@@ -31,11 +31,11 @@ def test_two_models_on_this_machine(models: list[Path], tmp_path: Path) -> None:
     shown: list[str] = []
     result = edgenet.bench(
         models,
-        ["local"],
-        BRIEF,
-        tmp_path / "made" / "here",
-        lambda stage, done, total: told.append(stage),
-        lambda report: shown.append(report["target"]),
+        on=["local"],
+        **BRIEF,
+        out=tmp_path / "made" / "here",
+        progress=lambda stage, done, total: told.append(stage),
+        show=lambda report: shown.append(report["target"]),
     )
     assert [Path(name).name for name in result.files] == ["tiny.on-local.json", "tiny.2.on-local.json"]
     assert shown == ["local", "local"]
@@ -53,23 +53,23 @@ def test_two_models_on_this_machine(models: list[Path], tmp_path: Path) -> None:
     [
         (["moon"], BRIEF, "'moon' is not a target"),
         ([], BRIEF, "nothing to measure"),
-        (["local"], BenchOptions(protocol="slow"), "no protocol 'slow'; give quick or standard"),
-        (["local"], BenchOptions(sustained_s=30), "30 s is too short"),
-        (["local"], BenchOptions(threads=(0,)), r"the numbers of threads are \[0\]"),
+        (["local"], {"protocol": "slow"}, "no protocol 'slow'; give quick or standard"),
+        (["local"], {"sustained": 30}, "30 s is too short"),
+        (["local"], {"threads": 0}, r"the numbers of threads are \[0\]"),
     ],
 )
 def test_refused_before_anything_runs(
-    models: list[Path], targets: list[str], options: BenchOptions, reason: str
+    models: list[Path], targets: list[str], options: dict[str, Any], reason: str
 ) -> None:
     with pytest.raises(EdgenetError, match=reason):
-        edgenet.bench(models, targets, options)
+        edgenet.bench(models, on=targets, **options)
 
 
 def test_what_the_device_s_script_says_is_passed_on(models: list[Path]) -> None:
     with pytest.raises(
         EdgenetError, match=r"measuring on local failed: CPU 4000 is not among the usable CPUs"
     ):
-        edgenet.bench(models, ["local"], BenchOptions(affinity="4000"))
+        edgenet.bench(models, affinity="4000")
 
 
 def test_a_file_that_is_no_model(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from tiny_model import tiny_model
 
 from edgenet.commands.app import app
 from edgenet.errors import EdgenetError
-from edgenet.workflows.camera import CameraOptions, CaptureOptions, camera, capture
+from edgenet.workflows.camera import camera, capture
 
 CLIP = Path(__file__).resolve().parents[2] / "edgenet" / "assets" / "clip.mp4"
 
@@ -25,8 +25,7 @@ def model(tmp_path: Path) -> Path:
 def test_states_come_and_are_counted(model: Path, tmp_path: Path) -> None:
     states: list[dict[str, object]] = []
     recording = tmp_path / "out.mp4"
-    options = CameraOptions(source=str(CLIP), frames=5, serve="0", record=recording)
-    result = camera(model, "local", options, states.append)
+    result = camera(model, source=str(CLIP), frames=5, serve="0", record=recording, show=states.append)
     assert [state["type"] for state in states] == ["start"] + ["frame"] * 5
     assert states[0]["page"]["url"].startswith("http://127.0.0.1:")  # type: ignore[index]
     assert (result.frames, result.missed) == (5, 0)
@@ -36,18 +35,18 @@ def test_states_come_and_are_counted(model: Path, tmp_path: Path) -> None:
 
 def test_what_fails_there_is_one_line_here(model: Path) -> None:
     with pytest.raises(EdgenetError, match="local: there is no camera /dev/video97"):
-        camera(model, "local", CameraOptions(source="97"))
+        camera(model, source="97")
     with pytest.raises(EdgenetError, match="nope does not exist"):
-        capture("cup", model.parent / "data", "local", CaptureOptions(source="nope"))
+        capture("cup", model.parent / "data", source="nope")
 
 
 def test_photos_are_collected(tmp_path: Path) -> None:
     said: list[str] = []
-    result = capture("cup", tmp_path, "local", CaptureOptions(str(CLIP), count=3), said.append)
+    result = capture("cup", tmp_path, source=str(CLIP), count=3, log=said.append)
     assert (result.kept, result.photos) == (3, 3)
     assert len(list((tmp_path / "cup").glob("*.jpg"))) == 3
     with pytest.raises(EdgenetError, match="cannot be the name"):
-        capture("../cup", tmp_path, "local", CaptureOptions(str(CLIP)))
+        capture("../cup", tmp_path, source=str(CLIP))
 
 
 def test_on_the_command_line(model: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,6 @@ from tiny_model import tiny_model
 
 import edgenet
 from edgenet.errors import EdgenetError
-from edgenet.latency.options import BenchOptions
 
 
 def test_two_reports(tmp_path: Path) -> None:
@@ -38,11 +37,10 @@ def test_two_models_in_turns(tmp_path: Path) -> None:
     small, copy, large = (tmp_path / f"{name}.tflite" for name in sizes)
     for path in (small, copy, large):
         path.write_bytes(tiny_model(size=sizes[path.stem]))
-    brief = BenchOptions(min_seconds=0.3)
-    found = edgenet.compare(small, large, options=brief)
+    found = edgenet.compare(small, large, min_seconds=0.3)
     assert found.difference.paired
     assert found.difference.verdict == "slower"
-    same = edgenet.compare(small, copy, options=brief).difference
+    same = edgenet.compare(small, copy, min_seconds=0.3).difference
     assert 0.7 < same.ratio.value < 1.4
 
 

@@ -16,14 +16,14 @@ import edgenet
 from edgenet.errors import EdgenetError
 from edgenet.graph.ir import Graph, PixelEncoding, Softmax
 from edgenet.graph.shapes import GraphBuilder
-from edgenet.quantize.encodings import Encoding, QuantizedGraph
-from edgenet.tflite.emit import float_program, raw_program
+from edgenet.quantize.quantized_graph import Encoding, QuantizedGraph
 from edgenet.tflite.flatbuffer import write_tflite
-from edgenet.workflows.inspect import LayerComparison, LayerComparisonOptions
+from edgenet.tflite.from_graph import float_program, raw_program
+from edgenet.workflows.inspect import LayerComparison
 
 
 def compared(int8: Path, against: Path | str, **more: object) -> LayerComparison:
-    found = edgenet.inspect(int8, LayerComparisonOptions(str(against), PHOTOS, 4, **more)).compared  # type: ignore[arg-type]
+    found = edgenet.inspect(int8, against=against, data=PHOTOS, photos=4, **more).compared  # type: ignore[arg-type]
     assert found is not None
     return found
 

@@ -11,12 +11,12 @@ import pytest
 from edgenet_device.model_file import open_model
 
 import edgenet
+from edgenet.assets import calibration_photos
 from edgenet.bundle import open_bundle
 from edgenet.errors import EdgenetError
 from edgenet.progress import Progress
 from edgenet.workflows import demo
 from edgenet.workflows import demo as room
-from edgenet.workflows.calibration import Calibration
 from edgenet.workflows.convert import Conversion, convert
 from edgenet.zoo.weights import TORCHVISION_V2, cache_folder, find_in_package
 
@@ -33,13 +33,15 @@ def weights() -> None:
 def test_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the quickest recipe and one epoch, for `make demo`, which CI runs first, shows the real ones."""
 
-    def quickly(variant: str, out: Path, calibration: Calibration, progress: Progress) -> Conversion:
-        return convert(variant, out, dataclasses.replace(calibration, recipe="minmax"), progress=progress)
+    def quickly(
+        variant: str, out: Path, *, calibration: str | Path, progress: Progress, **_: str
+    ) -> Conversion:
+        return convert(variant, out, calibration=calibration, recipe="minmax", progress=progress)
 
     monkeypatch.setattr(room, "convert", quickly)
     monkeypatch.setattr(demo, "RECIPE", dataclasses.replace(demo.RECIPE, epochs=1))
     said: list[str] = []
-    result = edgenet.demo(tmp_path / "made" / "here", say=said.append)
+    result = edgenet.demo(tmp_path / "made" / "here", log=said.append)
     paths = [Path(name) for name in result.files]
     assert all(path.is_file() for path in paths)
     out = tmp_path / "made" / "here"
@@ -125,7 +127,7 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
 
 def test_what_comes_with_edgenet_is_there() -> None:
     assert room.clip().stat().st_size > 10_000
-    assert len(list(room.calibration_photos().glob("*.jpg"))) >= 64
+    assert len(list(calibration_photos().glob("*.jpg"))) >= 64
 
 
 def test_paths_are_shown_as_seen_from_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

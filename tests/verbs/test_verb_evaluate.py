@@ -6,6 +6,7 @@ import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,15 +15,14 @@ from verbs_photos import solid
 
 import edgenet
 from edgenet.errors import EdgenetError
-from edgenet.workflows.evaluate import Evaluation, EvaluationOptions
-from edgenet.workflows.sources import SourceOptions
+from edgenet.workflows.evaluate import Evaluation
 
 RGB = ("red", "green", "blue")
 Build = Callable[..., Path]
 
 
-def evaluate(*models: Path, data: Path, **options: object) -> Evaluation:
-    return edgenet.evaluate([str(model) for model in models], data, EvaluationOptions(**options))
+def evaluate(*models: Path, data: Path, **options: Any) -> Evaluation:
+    return edgenet.evaluate(models, data, **options)
 
 
 def test_class_folders(colour_bundle: Build, colour_folders: Path) -> None:
@@ -125,7 +125,7 @@ def test_float_and_int8_and_source_side_by_side(made: Path, tmp_path: Path) -> N
     onnx = edgenet.evaluate(
         [str(made / "float.tflite"), str(made / "small.onnx"), str(made / "small.safetensors")],
         tmp_path,
-        source_options=SourceOptions(normalization="centred"),
+        normalization="centred",
     )
     assert [row.agreement for row in onnx.models] == [100.0, 100.0, 100.0]
 
@@ -133,15 +133,15 @@ def test_float_and_int8_and_source_side_by_side(made: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (SourceOptions(normalization="centred"), "none of the models is one"),
-        (SourceOptions(resolution=96), "all of the models have a fixed resolution"),
+        ({"normalization": "centred"}, "none of the models is one"),
+        ({"resolution": 96}, "all of the models have a fixed resolution"),
     ],
 )
 def test_an_option_that_no_model_takes_is_refused(
-    colour_bundle: Build, colour_folders: Path, options: SourceOptions, message: str
+    colour_bundle: Build, colour_folders: Path, options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(EdgenetError, match=message):
-        edgenet.evaluate([str(colour_bundle("right", RGB))], colour_folders, source_options=options)
+        edgenet.evaluate([str(colour_bundle("right", RGB))], colour_folders, **options)
 
 
 def test_resolution_goes_to_those_that_take_it(made: Path, tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_resolution_goes_to_those_that_take_it(made: Path, tmp_path: Path) -> No
         (tmp_path / label).mkdir()
         shutil.copyfile(photo, tmp_path / label / photo.name)
     models = [str(made / "float.tflite"), str(made / "small.safetensors")]
-    result = edgenet.evaluate(models, tmp_path, source_options=SourceOptions(resolution=96))
+    result = edgenet.evaluate(models, tmp_path, resolution=96)
     assert result.n == 5
 
 
@@ -170,7 +170,7 @@ def test_real_weights_on_real_photos(shared_data: Path) -> None:
     result = edgenet.evaluate(
         [str(shared_data / "mobilenet_v1_1.0_224_imagenet.npz")],
         shared_data / "imagenet-sample-500.zip",
-        EvaluationOptions(limit=32),
+        limit=32,
     )
     assert result.n == 32
     assert result.models[0].top1 >= 84

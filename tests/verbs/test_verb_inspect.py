@@ -18,15 +18,15 @@ import edgenet
 from edgenet.bundle import write_bundle
 from edgenet.errors import EdgenetError
 from edgenet.manifest import Accuracy
+from edgenet.tflite.complete_file import read_facts
 from edgenet.tflite.metadata import read_labels
-from edgenet.tflite.model_file import read_facts
-from edgenet.workflows.inspect import Inspection, LayerComparisonOptions
+from edgenet.workflows.inspect import Inspection
 from edgenet.zoo.counting import count
 from edgenet.zoo.registry import build
 
 
 def inspect(path: Path, **comparison: object) -> Inspection:
-    return edgenet.inspect(path, LayerComparisonOptions(**comparison) if comparison else None)
+    return edgenet.inspect(path, **comparison)
 
 
 def test_int8(made: Path) -> None:
@@ -139,7 +139,7 @@ def test_a_float_file_has_no_int8_error(made: Path) -> None:
 
 def test_a_profile_shows_where_the_time_goes(made: Path) -> None:
     """Each operator beside its mult-adds; together they are the network's time (CPU time here: one thread)."""
-    found = edgenet.inspect(made / "int8.tflite", profile_on="local")
+    found = edgenet.inspect(made / "int8.tflite", profile=True)
     assert found.profile is not None
     assert [row.kind for row in found.profile.operators] == [row.kind for row in found.operators]
     assert [row.output for row in found.profile.operators] == [row.output for row in found.operators]

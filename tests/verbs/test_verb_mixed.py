@@ -17,16 +17,13 @@ from edgenet.errors import EdgenetError
 from edgenet.graph.executor import run
 from edgenet.graph.ir import Graph
 from edgenet.progress import silent
-from edgenet.quantize.encodings import QuantizedGraph
-from edgenet.quantize.float_layers import float_layers, weighted_layers
 from edgenet.quantize.integer import real_logits
+from edgenet.quantize.quantized_graph import QuantizedGraph, float_layers, weighted_layers
 from edgenet.quantize.recipes import RECIPES
+from edgenet.tflite.complete_file import read_facts
 from edgenet.tflite.flatbuffer import read_tflite
-from edgenet.tflite.model_file import read_facts
 from edgenet.tflite.to_graph import quantized_graph
-from edgenet.workflows.calibration import Calibration
 from edgenet.workflows.convert import Conversion, convert
-from edgenet.workflows.inspect import LayerComparisonOptions
 from edgenet.workflows.mixed_precision import (
     ENOUGH_DB,
     LEAST_GAIN_DB,
@@ -144,8 +141,14 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def converted(made: Path, few: Path, tmp_path_factory: pytest.TempPathFactory) -> Conversion:
     """small.safetensors with its classifier and its last convolution in float."""
     out = tmp_path_factory.mktemp("mixed") / "mixed.tflite"
-    calibration = Calibration(few, 8, "minmax", "classifier,features.13/pointwise/*")
-    return convert(str(made / "small.safetensors"), out, calibration)
+    return convert(
+        str(made / "small.safetensors"),
+        out,
+        calibration=few,
+        photos=8,
+        recipe="minmax",
+        keep_float="classifier,features.13/pointwise/*",
+    )
 
 
 def test_convert_writes_a_mixed_file(converted: Conversion, made: Path) -> None:
@@ -169,16 +172,20 @@ def test_convert_writes_a_mixed_file(converted: Conversion, made: Path) -> None:
 def test_the_same_photos_give_the_same_bytes(
     converted: Conversion, made: Path, few: Path, tmp_path: Path
 ) -> None:
-    calibration = Calibration(few, 8, "minmax", "features.13/pointwise/conv,classifier")
-    again = convert(str(made / "small.safetensors"), tmp_path / "again.tflite", calibration)
+    again = convert(
+        str(made / "small.safetensors"),
+        tmp_path / "again.tflite",
+        calibration=few,
+        photos=8,
+        recipe="minmax",
+        keep_float="features.13/pointwise/conv,classifier",
+    )
     assert again.sha256 == converted.sha256
 
 
 def test_inspect_takes_the_file(converted: Conversion, made: Path, few: Path, tmp_path: Path) -> None:
     plot = tmp_path / "mixed.html"
-    found = edgenet.inspect(
-        Path(converted.out), LayerComparisonOptions(str(made / "small.safetensors"), few, 2, plot)
-    )
+    found = edgenet.inspect(converted.out, against=made / "small.safetensors", data=few, photos=2, plot=plot)
     assert found.compared is not None
     float_row = next(row for row in found.operators if row.output == "features.13/pointwise/conv")
     assert (float_row.dtype, float_row.scale) == ("float32", None)
@@ -206,7 +213,10 @@ def test_a_wrong_name_is_told_before_the_work(made: Path, few: Path, tmp_path: P
         convert(
             str(made / "small.safetensors"),
             tmp_path / "x.tflite",
-            Calibration(few, 8, "minmax", "clasifier"),
+            calibration=few,
+            photos=8,
+            recipe="minmax",
+            keep_float="clasifier",
             progress=lambda stage, done, total: stages.append(stage),
         )
     assert "observing tensors" not in stages

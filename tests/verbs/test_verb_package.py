@@ -17,7 +17,7 @@ from edgenet.bundle import open_bundle
 from edgenet.errors import EdgenetError
 from edgenet.files import sha256
 from edgenet.manifest import Accuracy
-from edgenet.tflite.model_file import read_facts
+from edgenet.tflite.complete_file import read_facts
 
 OLD = b"an older bundle"
 
@@ -62,7 +62,7 @@ def test_labels_and_facts_of_the_model(made: Path, out: Path) -> None:
 
 
 def test_labels_of_a_file_for_a_model_of_another_tool(colours: Path, names: Path, out: Path) -> None:
-    edgenet.package(colours, out, names)
+    edgenet.package(colours, out, labels=names)
     bundle = open_bundle(out)
     assert bundle.labels == ("red", "green", "blue")
     assert bundle.manifest.name == "colours"
@@ -72,11 +72,11 @@ def test_labels_of_a_file_for_a_model_of_another_tool(colours: Path, names: Path
 def test_accuracy_under_the_labels_given(colours: Path, names: Path, out: Path, colour_folders: Path) -> None:
     """The model carries no labels itself; the folders are matched by those given. One photo is broken."""
     (colour_folders / "red" / "broken.png").write_bytes(b"no photo")
-    packed = edgenet.package(colours, out, names, colour_folders)
+    packed = edgenet.package(colours, out, labels=names, data=colour_folders)
     assert packed.manifest.accuracy == Accuracy(100.0, None, 8, "colours")
     assert [name for name, _ in packed.skipped] == ["red/broken.png"]
     names.write_text("green\nred\nblue\n")
-    assert edgenet.package(colours, out, names, colour_folders).manifest.accuracy == Accuracy(
+    assert edgenet.package(colours, out, labels=names, data=colour_folders).manifest.accuracy == Accuracy(
         12.5, None, 8, "colours"
     )
     assert "12.5 %" in open_bundle(out).card
@@ -117,22 +117,28 @@ def test_no_labels(colours: Path, out: Path) -> None:
 def test_labels_that_cannot_be_read(colours: Path, out: Path, tmp_path: Path) -> None:
     missing = tmp_path / "none.txt"
     refuse(
-        out, "cannot read the labels .*none.txt: No such file", lambda: edgenet.package(colours, out, missing)
+        out,
+        "cannot read the labels .*none.txt: No such file",
+        lambda: edgenet.package(colours, out, labels=missing),
     )
-    refuse(out, "cannot read the labels .*: Is a directory", lambda: edgenet.package(colours, out, tmp_path))
+    refuse(
+        out,
+        "cannot read the labels .*: Is a directory",
+        lambda: edgenet.package(colours, out, labels=tmp_path),
+    )
 
 
 def test_labels_of_another_number(colours: Path, names: Path, out: Path, colour_folders: Path) -> None:
     """Told before anything is measured."""
     names.write_text("red\ngreen\n")
     message = r"names.txt names 2 classes and the model has 3 outputs"
-    refuse(out, message, lambda: edgenet.package(colours, out, names))
-    refuse(out, message, lambda: edgenet.package(colours, out, names, colour_folders))
+    refuse(out, message, lambda: edgenet.package(colours, out, labels=names))
+    refuse(out, message, lambda: edgenet.package(colours, out, labels=names, data=colour_folders))
 
 
 def test_labels_that_contradict_the_model(made: Path, names: Path, out: Path) -> None:
     names.write_text("\n".join(reversed(LABELS)))
-    refuse(out, "label 0 is 'tulip'", lambda: edgenet.package(made / "int8.tflite", out, names))
+    refuse(out, "label 0 is 'tulip'", lambda: edgenet.package(made / "int8.tflite", out, labels=names))
 
 
 def test_a_float_source_needs_photos_and_an_int8_model(
@@ -147,7 +153,7 @@ def test_a_float_source_needs_photos_and_an_int8_model(
     refuse(
         out,
         "is already a float model",
-        lambda: edgenet.package(colours, out, names, colour_folders, source),
+        lambda: edgenet.package(colours, out, labels=names, data=colour_folders, float_source=source),
     )
 
 
@@ -155,13 +161,15 @@ def test_missing_model_and_bundle_as_model(made: Path, out: Path, tmp_path: Path
     refuse(out, "none.tflite: No such file", lambda: edgenet.package(tmp_path / "none.tflite", out))
     bundle = tmp_path / "other.edgenet"
     edgenet.package(made / "int8.tflite", bundle)
-    refuse(out, "not a .tflite file", lambda: edgenet.package(bundle, out, names))
+    refuse(out, "not a .tflite file", lambda: edgenet.package(bundle, out, labels=names))
 
 
 def test_a_photo_of_no_class(colours: Path, names: Path, out: Path, tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.png").write_bytes(solid("red"))
-    refuse(out, "have no labels", lambda: edgenet.package(colours, out, names, tmp_path / "photos"))
+    refuse(
+        out, "have no labels", lambda: edgenet.package(colours, out, labels=names, data=tmp_path / "photos")
+    )
 
 
 def test_the_manifest_is_strict_json(made: Path, out: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,14 +14,17 @@ import edgenet
 from edgenet.bundle import open_bundle
 from edgenet.errors import EdgenetError
 from edgenet.latency.reading import read_file
-from edgenet.training.recipe import Recipe
 from edgenet.workflows import select as room
-from edgenet.workflows.select import Budget
-from edgenet.workflows.sweep_plan import LATENCY_FILE, Grid, SweepOptions
+from edgenet.workflows.sweep_plan import LATENCY_FILE
 from edgenet.workflows.train import TrainingOptions
 
-GRIDS = (Grid("mobilenet_v1", (0.25, 0.1), (64, 32)),)
-QUICK = SweepOptions(TrainingOptions(Recipe(epochs=1, batch=8)), "minmax", calm_s=0)
+QUICK: dict[str, Any] = {
+    "training": TrainingOptions(epochs=1, batch=8),
+    "recipe": "minmax",
+    "settle": 0,
+    "widths": (0.25, 0.1),
+    "resolutions": (64, 32),
+}
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +44,9 @@ def test_a_choice_and_again(photos: Path, tmp_path: Path, monkeypatch: pytest.Mo
     """First nothing fits; then all do, and nothing is measured again; then nothing is trained again either."""
     out = tmp_path / "chosen"
     with pytest.raises(EdgenetError, match=r"no candidate fits 1e-06 ms: the fastest, mobilenet_v1_"):
-        edgenet.select(photos, out, Budget(1e-6), GRIDS, QUICK)
+        edgenet.select(photos, out, budget_ms=1e-6, **QUICK)
     told: list[str] = []
-    found = edgenet.select(photos, out, Budget(1000, 5), GRIDS, QUICK, say=told.append)
+    found = edgenet.select(photos, out, budget_ms=1000, budget_mb=5, **QUICK, log=told.append)
     assert len(found.candidates) == 4
     assert found.trained[0].variant == "mobilenet_v1_0.25_64"  # the most mult-adds
     assert 1 <= len(found.trained) <= 4
@@ -60,31 +64,31 @@ def test_a_choice_and_again(photos: Path, tmp_path: Path, monkeypatch: pytest.Mo
     assert (found.candidate.p50_ms, found.candidate.bytes) == (trained.p50_ms, found.best.bytes)
     monkeypatch.setattr(room, "measure_on", None)
     monkeypatch.setattr(room, "make_variant", None)
-    assert edgenet.select(photos, out, Budget(1000, 5), GRIDS, QUICK) == found
+    assert edgenet.select(photos, out, budget_ms=1000, budget_mb=5, **QUICK) == found
 
 
 @pytest.mark.slow
 def test_the_best_no_longer_fits_once_it_is_trained(photos: Path, tmp_path: Path) -> None:
     """Between the sizes untrained and trained: the file grew, as when quantization doubles channels."""
-    grids = (Grid("mobilenet_v1", (0.25,), (32,)),)
+    one = {**QUICK, "widths": (0.25,), "resolutions": (32,)}
     out = tmp_path / "chosen"
-    found = edgenet.select(photos, out, Budget(1000), grids, QUICK)
+    found = edgenet.select(photos, out, budget_ms=1000, **one)
     report = out / found.best.variant / LATENCY_FILE
     (grown,) = json.loads(f"[{report.read_text()}]")
     grown["model"]["size_bytes"] += 50_000
     report.write_text(json.dumps(grown))
     told: list[str] = []
-    budget = Budget(1000, (found.best.bytes + 25_000) / 1e6)
+    budget_mb = (found.best.bytes + 25_000) / 1e6
     with pytest.raises(
         EdgenetError, match=r"none of the 1 trained networks still fits 1000 ms and 0\.\d+ MB"
     ):
-        edgenet.select(photos, out, budget, grids, QUICK, say=told.append)
+        edgenet.select(photos, out, budget_ms=1000, budget_mb=budget_mb, **one, log=told.append)
     assert told[-1].startswith(f"{found.best.variant} no longer fits, trained: p50 ")
 
 
 def test_refusals(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(EdgenetError, match="the budget is 0 ms; give more than 0"):
-        edgenet.select(photos, tmp_path / "x", Budget(0), GRIDS, QUICK)
+        edgenet.select(photos, tmp_path / "x", budget_ms=0, **QUICK)
     with pytest.raises(EdgenetError, match="the budget is nan MB"):
-        edgenet.select(photos, tmp_path / "x", Budget(1, float("nan")), GRIDS, QUICK)
+        edgenet.select(photos, tmp_path / "x", budget_ms=1, budget_mb=float("nan"), **QUICK)
     assert not (tmp_path / "x").exists()

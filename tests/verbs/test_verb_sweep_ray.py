@@ -11,10 +11,12 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from recipe_options import options_from
 
 import edgenet
 from edgenet.errors import EdgenetError
@@ -22,12 +24,16 @@ from edgenet.training.recipe import Recipe
 from edgenet.training.state import STATE_FILE
 from edgenet.workflows.sweep_plan import TRAINED_FILE, Grid, SweepOptions, read_trained
 from edgenet.workflows.sweep_training import _share
-from edgenet.workflows.train import TrainingOptions
 
 pytest.importorskip("ray", reason="the extra ray is not installed: pip install 'edgenet[ray]'")
 
 GRID = Grid("mobilenet_v1", (0.1, 0.25), (32,))
-QUICK = SweepOptions(TrainingOptions(Recipe(epochs=1, batch=8)), "minmax", calm_s=0)
+QUICK = SweepOptions(options_from(Recipe(epochs=1, batch=8)), "minmax", settle=0)
+
+
+def asked(**changes: Any) -> dict[str, Any]:
+    """The grid and the options as arguments of `edgenet.sweep`."""
+    return {**vars(GRID), **vars(replace(QUICK, **changes))}
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +74,7 @@ def cluster() -> Iterator[str]:
 @pytest.mark.slow
 def test_variants_come_back_and_are_timed_here(cluster: str, photos: Path, tmp_path: Path) -> None:
     out, lines = tmp_path / "grid", []
-    result = edgenet.sweep(photos, out, GRID, replace(QUICK, ray=cluster), say=lines.append)
+    result = edgenet.sweep(photos, out, **asked(ray=cluster), log=lines.append)
     assert [row.variant for row in result.rows] == ["mobilenet_v1_0.1_32", "mobilenet_v1_0.25_32"]
     assert any(line.startswith("mobilenet_v1_0.25_32: epoch 1/1") for line in lines)
     for row in result.rows:
@@ -80,7 +86,7 @@ def test_variants_come_back_and_are_timed_here(cluster: str, photos: Path, tmp_p
         assert not (folder / "training" / STATE_FILE).exists()
     # Again without Ray: all is there, so nothing is trained.
     again: list[str] = []
-    assert edgenet.sweep(photos, out, GRID, QUICK, say=again.append) == result
+    assert edgenet.sweep(photos, out, **asked(), log=again.append) == result
     assert len(again) == 2
 
 
@@ -102,7 +108,7 @@ def test_what_a_machine_finds_comes_back_as_one_line(
     with pytest.raises(
         EdgenetError, match=r"0\.1_32 on Ray: .*photos holds other photos on a machine .*; copy the"
     ):
-        edgenet.sweep(data, tmp_path / "grid", GRID, replace(QUICK, ray=cluster))
+        edgenet.sweep(data, tmp_path / "grid", **asked(ray=cluster))
     assert read_trained(tmp_path / "grid" / "mobilenet_v1_0.1_32") is None
 
 
@@ -110,7 +116,7 @@ def test_no_ray_there(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(
         EdgenetError, match=r"cannot reach Ray at 127\.0\.0\.1:1 .*; start one with `ray start --head`"
     ):
-        edgenet.sweep(photos, tmp_path / "grid", GRID, replace(QUICK, ray="127.0.0.1:1"))
+        edgenet.sweep(photos, tmp_path / "grid", **asked(ray="127.0.0.1:1"))
 
 
 def test_every_machine_can_train_one() -> None:

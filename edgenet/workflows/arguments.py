@@ -1,0 +1,175 @@
+"""The arguments of edgenet's Python functions: checks of their types, and photos in every form that they may have.
+
+A wrong argument raises an error of one sentence, which says what was given and what is wanted.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
+from functools import cache, wraps
+from inspect import signature
+from numbers import Integral, Real
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edgenet.assets import calibration_photos
+from edgenet.data.photos import PhotoSet, open_photos
+from edgenet.errors import EdgenetError
+
+BUILTIN = "builtin"
+"""The name of the calibration photos that come with edgenet."""
+Photos = str | Path | NDArray[np.uint8] | Sequence[NDArray[np.uint8]] | PhotoSet
+"""Photos: a folder or zip, "builtin", uint8 RGB arrays [height, width, 3], or an opened photo set."""
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+
+
+def checked(function: Callable[Given, Result]) -> Callable[Given, Result]:
+    """Return the function with a check of its arguments' types, made from its annotations, before each call.
+
+    The returned function raises a TypeError that names the argument, what was given, and what it takes.
+    """
+
+    @wraps(function)
+    def call(*args: Given.args, **kwargs: Given.kwargs) -> Result:
+        try:
+            arguments = signature(function).bind(*args, **kwargs).arguments
+        except TypeError:  # too few or too many arguments: Python's own error is better
+            return function(*args, **kwargs)
+        hints = _hints(function)
+        for name, value in arguments.items():
+            _check(f"edgenet.{function.__name__}", name, value, hints[name])
+        return function(*args, **kwargs)
+
+    return call
+
+
+def check_fields(options: Any) -> None:
+    """Check the types of all fields of a dataclass of options.
+
+    Raises:
+        TypeError: a field has another type than its annotation; the message names it.
+    """
+    kind: Callable[..., Any] = type(options)
+    for item in fields(options):
+        _check(f"edgenet.{kind.__name__}", item.name, getattr(options, item.name), _hints(kind)[item.name])
+
+
+@cache
+def _hints(where: Callable[..., Any]) -> dict[str, Any]:
+    return get_type_hints(where)
+
+
+def _check(where: str, name: str, value: object, hint: Any) -> None:
+    if not _fits(value, hint):
+        raise TypeError(f"{where} got {name}={describe(value)}, and {name} must be {_words(hint)}")
+
+
+def _fits(value: object, hint: Any) -> bool:
+    """Return whether a value has the annotated type, with numpy's numbers as numbers and any path as a Path."""
+    origin = get_origin(hint)
+    if hint is Any:
+        return True
+    if origin in (Union, UnionType):
+        return any(_fits(value, choice) for choice in get_args(hint))
+    if origin is Sequence or origin is tuple:
+        item = get_args(hint)[0]
+        return isinstance(value, list | tuple) and all(_fits(one, item) for one in value)
+    if origin is not None:  # a callable, or an array
+        return callable(value) if origin is Callable else isinstance(value, origin)
+    if hint in (int, float):
+        return isinstance(value, Integral if hint is int else Real) and not isinstance(value, bool)
+    return isinstance(value, os.PathLike if hint is Path else hint)
+
+
+def _words(hint: Any) -> str:
+    """Describe an annotated type, such as "str, Path or None"."""
+    origin = get_origin(hint)
+    if origin in (Union, UnionType):
+        *most, last = dict.fromkeys(_words(choice) for choice in get_args(hint))
+        return f"{', '.join(most)} or {last}"
+    if origin is Sequence or origin is tuple:
+        return f"a list of {_words(get_args(hint)[0])}"
+    if origin is Callable:
+        return "a function"
+    if hint is NoneType:
+        return "None"
+    return "a numpy array" if origin is np.ndarray else getattr(hint, "__name__", str(hint))
+
+
+def describe(value: object) -> str:
+    """Describe a wrong value shortly, for an error: an array by its type and shape, others by how they print."""
+    if isinstance(value, np.ndarray):
+        return f"an array {value.dtype} {list(value.shape)}"
+    text = " ".join(repr(value).split())
+    short = text if len(text) <= 60 else f"{text[:57]}..."
+    return f"{short} ({type(value).__name__})"
+
+
+def check_rgb(value: object, name: str) -> NDArray[np.uint8]:
+    """Return a value that is a photo as an array.
+
+    Args:
+        value: what the user gave.
+        name: what error messages call it.
+
+    Raises:
+        TypeError: the value is not an array.
+        EdgenetError: the array is not uint8 [height, width, 3], or it is empty.
+    """
+    if not isinstance(value, np.ndarray):
+        raise TypeError(
+            f"{name} is {describe(value)}, and a photo must be a uint8 RGB array [height, width, 3]"
+        )
+    if value.dtype != np.uint8 or value.ndim != 3 or value.shape[2] != 3 or not value.size:
+        raise EdgenetError(
+            f"{name} is {describe(value)}", "give each photo as a uint8 RGB array [height, width, 3]"
+        )
+    return value
+
+
+def as_photo_set(photos: Photos, name: str) -> PhotoSet:
+    """Return the photos in any form as one set.
+
+    Args:
+        photos: see `Photos`.
+        name: the argument's name, for error messages.
+
+    Raises:
+        EdgenetError: there are no photos, an array is not a photo, or the folder or zip cannot be used.
+        TypeError: an item of a list is not an array.
+    """
+    if isinstance(photos, PhotoSet):
+        return photos
+    if isinstance(photos, str | os.PathLike):
+        return open_photos(calibration_photos() if os.fspath(photos) == BUILTIN else photos)
+    if len(photos) == 0:
+        raise EdgenetError(f"{name} is an empty list", "give at least one photo")
+    if isinstance(photos, np.ndarray) and photos.ndim == 3:
+        raise EdgenetError(f"{name} is a single photo, {describe(photos)}", "give a list of photos")
+    files = ArrayFiles({f"{i:06}.png": check_rgb(photo, f"{name}[{i}]") for i, photo in enumerate(photos)})
+    names = tuple(files.names())
+    return PhotoSet(f"{len(names)} arrays", names, (None,) * len(names), (), None, files, "")
+
+
+@dataclass(frozen=True)
+class ArrayFiles:
+    """Photos in memory, read as if each were a PNG file; so a set of arrays equals a folder of the same photos."""
+
+    arrays: dict[str, NDArray[np.uint8]] = field(repr=False)
+
+    def names(self) -> list[str]:
+        """Return the photos' names, in the order in which they were given."""
+        return list(self.arrays)
+
+    def read(self, name: str) -> bytes:
+        """Return a photo as the bytes of a PNG file."""
+        bgr = cv2.cvtColor(self.arrays[name], cv2.COLOR_RGB2BGR)
+        return cv2.imencode(".png", bgr)[1].tobytes()
