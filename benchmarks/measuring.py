@@ -4,7 +4,7 @@
 
 In every round each of the three measures `runs` inferences of the same file, one thread, in an order that turns; the
 ratio of their medians is taken round by round, and the median of the ratios counts. Ours is the block of
-device_scripts/contenders.py, with its look at clock, temperature and throttling after it; bare is a loop of two clock
+edgenet_device/latency/interleaved.py, which then reads clock, temperature and throttling; bare is a loop of two clock
 readings around Invoke on the same interpreter; LiteRT's is ai_edge_litert.tools.benchmark_litert_model in a process of
 its own, which rounds to 0.01 ms: give it networks that take some. Exit status 1 when a ratio is more than 2 % from 1.
 """
@@ -23,7 +23,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 from edgenet_device.latency.affinity import Setting, found_sets
-from edgenet_device.latency.interleaved import LoadedModel, load_contender, measure_in_turns
+from edgenet_device.latency.interleaved import LoadedModel, load_model, measure_in_turns
 from edgenet_device.latency.report import Protocol
 from edgenet_device.runtime import load_runtime
 
@@ -53,10 +53,10 @@ def main() -> int:
 
 def rounds_of(model: Path, rounds: int, runs: int) -> dict[str, list[float]]:
     """p50 (ms) of each round, by who measured it."""
-    contender = load_contender(model, load_runtime(), Setting(1, found_sets()[0]))
+    loaded = load_model(model, load_runtime(), Setting(1, found_sets()[0]))
     ways: list[tuple[str, Callable[[], float]]] = [
-        ("ours", lambda: ours(contender, runs)),
-        ("bare", lambda: bare(contender, runs)),
+        ("ours", lambda: ours(loaded, runs)),
+        ("bare", lambda: bare(loaded, runs)),
         ("LiteRT", lambda: litert(model, runs)),
     ]
     found: dict[str, list[float]] = {name: [] for name, _ in ways}
@@ -67,18 +67,16 @@ def rounds_of(model: Path, rounds: int, runs: int) -> dict[str, list[float]]:
     return found
 
 
-def ours(contender: LoadedModel, runs: int) -> float:
+def ours(loaded: LoadedModel, runs: int) -> float:
     """A block as `edgenet bench` measures it."""
-    contender.blocks.clear()
-    measure_in_turns(
-        [contender], Protocol(runs=runs, min_seconds=0, blocks=1, warmup=5), "", lambda *told: None
-    )
-    return contender.p50_ms
+    loaded.blocks.clear()
+    measure_in_turns([loaded], Protocol(runs=runs, min_seconds=0, blocks=1, warmup=5), "", lambda *told: None)
+    return loaded.p50_ms
 
 
-def bare(contender: LoadedModel, runs: int) -> float:
+def bare(loaded: LoadedModel, runs: int) -> float:
     """Nothing but Invoke between two readings of the clock."""
-    invoke, clock = contender.interpreter.invoke, time.perf_counter_ns
+    invoke, clock = loaded.interpreter.invoke, time.perf_counter_ns
     for _ in range(5):
         invoke()
     samples = []

@@ -7,41 +7,47 @@ python classify.py mobilenet.tflite 0 --frames 100 --contact-sheet seen.png
 
 from __future__ import annotations
 
+import edgenet_device.ctrl_c  # noqa: F401 (first, as Ctrl-C may interrupt the other imports)
+
+# isort: split
 import argparse
 import sys
 from pathlib import Path
 
-from edgenet_device.entry import at_least, run, usable_cpus
+from edgenet_device.entry import add_source, add_threads, at_least, parse_with_source, run, script_parser
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    threads = min(4, len(usable_cpus()))
-    shape = argparse.ArgumentParser(prog="classify.py", description=__doc__.partition("\n")[0])
-    shape.add_argument("model", metavar="MODEL", type=Path, help=".tflite file or .edgenet bundle")
-    shape.add_argument("source", metavar="SOURCE", help="photo, folder, video, or camera (0 or /dev/video0)")
-    shape.add_argument("--top", metavar="K", type=at_least(1), default=3, help="labels per frame (default 3)")
-    shape.add_argument(
-        "--threads",
+    shape = script_parser("classify.py", __doc__)
+    add = shape.add_argument
+    add("model", metavar="MODEL", type=Path, help="path of a .edgenet bundle or .tflite file")
+    add_source(
+        shape, "photo, folder of photos, video, camera (0, csi or /dev/video0), or URL of a stream (required)"
+    )
+    add("--top", metavar="K", type=at_least(1), default=3, help="number of labels per frame (default: 3)")
+    add_threads(shape)
+    add("--frames", metavar="N", type=at_least(1), help="stop after N frames (default: go on)")
+    add(
+        "--every",
         metavar="N",
         type=at_least(1),
-        default=threads,
-        help=f"inference threads (here {threads})",
+        default=1,
+        help="use only every Nth frame or photo (default: 1)",
     )
-    shape.add_argument("--frames", metavar="N", type=at_least(1), help="stop after N frames")
-    shape.add_argument("--every", metavar="N", type=at_least(1), default=1, help="use only every Nth frame")
-    shape.add_argument(
-        "--json", action="store_true", help="print one JSON object per line: the frames, then the summary"
-    )
-    shape.add_argument(
-        "--contact-sheet", metavar="FILE", type=Path, help="save a picture of up to 12 frames (.png or .jpg)"
+    add("--json", action="store_true", help="print one JSON object per line for each frame, then the summary")
+    add(
+        "--contact-sheet",
+        metavar="FILE",
+        type=Path,
+        help="save a picture of up to 12 frames with their labels (.png or .jpg)",
     )
     return shape
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run with these arguments (default: the process's own) and return the exit status."""
-    given = parser().parse_args(arguments)
+    given = parse_with_source(parser(), arguments)
     # Imported late, so that --help is instant and a missing OpenCV is reported in one line.
     from edgenet_device.live.classify import Task, classify_source
 

@@ -1,75 +1,100 @@
 #!/usr/bin/env python3
 """Measure how fast models run on this device, and under which conditions.
 
-python measure_latency.py mobilenet.edgenet python measure_latency.py mobilenet.tflite --protocol standard
---threads 1,2,4 --affinity auto --out report.json
+python measure_latency.py mobilenet.edgenet
+python measure_latency.py mobilenet.tflite --protocol standard --threads 1,2,4 --affinity auto --out report.json
 """
 
 from __future__ import annotations
 
+import edgenet_device.ctrl_c  # noqa: F401 (first, as Ctrl-C may interrupt the other imports)
+
+# isort: split
 import argparse
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from edgenet_device.entry import at_least, run
-from edgenet_device.latency.affinity import parse_sets, settings
-from edgenet_device.latency.report import PROTOCOLS, changed
+from edgenet_device.entry import NOT_VALID, at_least, between, ended_by_signals, run, script_parser
+from edgenet_device.latency.affinity import parse_sets, thread_cpu_settings
+from edgenet_device.latency.report import PROTOCOLS, Protocol, override_protocol
 from edgenet_device.output_files import check_output, write_atomically
 
-if TYPE_CHECKING:
-    from edgenet_device.latency.report import Protocol
+_DAY_S = 86_400
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    shape = argparse.ArgumentParser(prog="measure_latency.py", description=__doc__.partition("\n")[0])
-    shape.add_argument(
+    shape = script_parser("measure_latency.py", __doc__)
+    add = shape.add_argument
+    add(
         "models",
         metavar="MODEL",
         type=Path,
         nargs="+",
-        help=".tflite file or .edgenet bundle; several are measured alternately",
+        help="path of a .edgenet bundle or .tflite file; several are measured alternately",
     )
-    shape.add_argument(
-        "--threads", metavar="N,N", type=_counts, default=[1], help="numbers of threads to try (1)"
-    )
-    shape.add_argument(
+    add("--threads", metavar="N,N", type=_counts, default=[1], help="numbers of threads to try (default: 1)")
+    add(
         "--affinity",
         metavar="CPUS",
         default="all",
-        help="all; big: all but the slowest cluster; auto: try every set; or lists such as 0-3/4-7 (all)",
+        help="CPUs to run on: all; big, all but the slowest cluster; auto, try every set worth trying; "
+        "or lists such as 0-3/4-7 (default: all)",
     )
-    shape.add_argument(
-        "--protocol", choices=PROTOCOLS, default="quick", help="standard: as long as MLPerf's single stream"
+    _add_protocol(shape)
+    add("--profile", action="store_true", help="also time every operator")
+    add("--out", metavar="FILE", type=Path, help="write the report (edgenet.latency.v1) to FILE")
+    add("--json", action="store_true", help="print the report instead of the table")
+    add("--lines", action="store_true", help="print progress and reports as lines of JSON")
+    add(
+        "--require-valid",
+        action="store_true",
+        help="end with exit status 3 if a measurement is not valid; the report is written even then",
     )
-    shape.add_argument(
-        "--runs", metavar="N", type=at_least(1), help="least number of runs (quick 50, standard 1024)"
+    return shape
+
+
+def _add_protocol(shape: argparse.ArgumentParser) -> None:
+    add = shape.add_argument
+    add(
+        "--protocol",
+        choices=PROTOCOLS,
+        default="quick",
+        help="how long to measure; standard is as long as MLPerf's single-stream scenario (default: quick)",
     )
-    shape.add_argument(
-        "--min-seconds", metavar="S", type=_seconds, help="least seconds of runs (quick 1, standard 60)"
+    add(
+        "--runs",
+        metavar="N",
+        type=at_least(1),
+        help="least number of runs (default: quick 50, standard 1024)",
     )
-    shape.add_argument("--warmup", metavar="N", type=at_least(0), help="warm-up runs (quick 1, standard 5)")
-    shape.add_argument(
-        "--cold-starts", metavar="N", type=at_least(3), help="fresh processes to time, at least 3 (3)"
+    add(
+        "--min-seconds",
+        metavar="S",
+        type=between(0, _DAY_S),
+        help="least seconds of runs (default: quick 1, standard 60)",
     )
-    shape.add_argument(
+    add("--warmup", metavar="N", type=at_least(0), help="warm-up runs (default: quick 1, standard 5)")
+    add(
+        "--cold-starts",
+        metavar="N",
+        type=at_least(3),
+        help="fresh processes to time, at least 3 (default: 3)",
+    )
+    add(
         "--settle",
         metavar="S",
-        type=_seconds,
-        help="longest wait for a cool, idle device, s (quick 0, standard 120)",
+        type=between(0, _DAY_S),
+        help="longest wait for a cool, idle device, in seconds (default: quick 0, standard 120)",
     )
-    shape.add_argument(
-        "--sustained", metavar="S", type=_minute, help="then run each model for S seconds, at least 60"
+    add(
+        "--sustained",
+        metavar="S",
+        type=_minute,
+        help="afterwards run each model for S seconds, at least 60 (default: not at all)",
     )
-    shape.add_argument("--profile", action="store_true", help="also time every operator")
-    shape.add_argument(
-        "--out", metavar="FILE", type=Path, help="write the report (edgenet.latency.v1) to FILE"
-    )
-    shape.add_argument("--json", action="store_true", help="print the report instead of the table")
-    shape.add_argument("--lines", action="store_true", help="print progress and reports as lines of JSON")
-    return shape
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -77,26 +102,23 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser().parse_args(arguments)
     if given.out:
         check_output(given.out)
-    choices = settings(given.threads, parse_sets(given.affinity))
+    choices = thread_cpu_settings(given.threads, parse_sets(given.affinity))
     # Imported late, so that --help is instant and a missing numpy is reported in one line.
     from edgenet_device.latency.measure import measure
 
-    reports = measure(given.models, choices, _protocol(given), _say_in_json if given.lines else _say)
-    if given.out:
-        write_atomically(given.out, (json.dumps(_one_or_all(reports)) + "\n").encode())
-    if given.lines:
-        print(json.dumps({"reports": reports}))
-    elif given.json:
-        print(json.dumps(_one_or_all(reports)))
-    else:
-        from edgenet_device.latency.report import table
-
-        print("\n\n".join(table(report) for report in reports))
-    return 0
+    with ended_by_signals() as ended:
+        try:
+            reports = measure(given.models, choices, _protocol(given), _say_in_json if given.lines else _say)
+            if given.out:
+                write_atomically(given.out, (json.dumps(_one_or_all(reports)) + "\n").encode())
+        except KeyboardInterrupt:
+            return ended.status
+    _print(reports, given)
+    return NOT_VALID if given.require_valid and not all(report["valid"] for report in reports) else 0
 
 
 def _protocol(given: argparse.Namespace) -> Protocol:
-    return changed(
+    return override_protocol(
         PROTOCOLS[given.protocol],
         runs=given.runs,
         min_seconds=given.min_seconds,
@@ -106,6 +128,17 @@ def _protocol(given: argparse.Namespace) -> Protocol:
         sustained_s=given.sustained,
         profile=given.profile,
     )
+
+
+def _print(reports: list[dict[str, Any]], given: argparse.Namespace) -> None:
+    if given.lines:
+        print(json.dumps({"reports": reports}))
+    elif given.json:
+        print(json.dumps(_one_or_all(reports)))
+    else:
+        from edgenet_device.latency.report import table
+
+        print("\n\n".join(table(report) for report in reports))
 
 
 def _one_or_all(reports: list[dict[str, Any]]) -> Any:
@@ -134,15 +167,8 @@ def _counts(text: str) -> list[int]:
     return counts
 
 
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 86_400:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 86400")
-    return value
-
-
 def _minute(text: str) -> float:
-    value = _seconds(text)
+    value = between(0, _DAY_S)(text)
     if value < 60:
         raise argparse.ArgumentTypeError(f"{text} s is too short: the first and the last 30 s are compared")
     return value

@@ -1,4 +1,4 @@
-"""What every script here shares: exit statuses, option types, and how signals end a program."""
+"""What every script here shares: exit statuses, options and their types, and how signals end a program."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Callable
+from contextlib import contextmanager, suppress
+from typing import Any, Callable
 
 from edgenet_device.errors import EdgenetError
 
@@ -18,20 +18,39 @@ _PACKAGES = {
     "numpy": "pip install numpy (Raspberry Pi OS: sudo apt install python3-numpy)",
 }
 _SIGPIPE_STATUS = 128 + 13
+NOT_VALID = 3
+"""The exit status of a measurement that is not valid, where the user required a valid one."""
 
 
 def run(main: Callable[[], int]) -> int:
     """Call a script's main function and turn the exceptions it raises into an exit status.
 
     Returns:
-        main's own result; 1 after an EdgenetError, a missing package or too little memory, each printed as
-        one line on stderr; 130 after Ctrl-C; 141 when the reader of the output stopped reading (as in `|
-        head`).
+        main's own result; 2 after wrong usage; 1 after an EdgenetError, a missing package, too little memory
+        or an output that cannot be written, each printed as one line on stderr; 130 after Ctrl-C; 141 when
+        the reader of the output stopped reading (as in `| head`).
     """
+    _prepare_streams()
     try:
-        status = main()
+        status = _status(main)
         sys.stdout.flush()
         return status
+    except BrokenPipeError:
+        _discard_output()
+        return _SIGPIPE_STATUS
+    except OSError as error:
+        _discard_output()
+        # An error in opening a file names that file; one in writing a stream names none.
+        return _fail(
+            f"the output cannot be written: {error.strerror}" if error.filename is None else str(error)
+        )
+
+
+def _status(main: Callable[[], int]) -> int:
+    try:
+        return main()
+    except SystemExit as ended:  # argparse, after --help or wrong usage
+        return ended.code if isinstance(ended.code, int) else 0
     except EdgenetError as error:
         return _fail(str(error))
     except ModuleNotFoundError as error:
@@ -42,10 +61,88 @@ def run(main: Callable[[], int]) -> int:
         return _fail("not enough memory; close other programs or use a smaller network")
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        # Without this, Python complains when it closes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _SIGPIPE_STATUS
+
+
+def _prepare_streams() -> None:
+    """Replace what a stream cannot encode by "?", and closed streams by others.
+
+    A closed stdout becomes one that refuses what is written, so that the loss is reported.
+    """
+    # In this order each closed stream gets its own descriptor again, which no other file must take.
+    for name, flags, mode in (
+        ("stdin", os.O_RDONLY, "r"),
+        ("stdout", os.O_RDONLY, "w"),
+        ("stderr", os.O_WRONLY, "w"),
+    ):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, flags), mode))
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
+def _discard_output() -> None:
+    """Let what is still waiting in stdout go nowhere; else Python would complain about it at its end."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+def _fail(message: str) -> int:
+    with suppress(OSError):  # stderr may be as full as stdout
+        print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    return 1
+
+
+def script_parser(name: str, about: str | None) -> argparse.ArgumentParser:
+    """Return a script's parser; its description is the first line of `about`, the script's docstring."""
+    return _Parser(prog=name, description=(about or "").partition("\n")[0])
+
+
+class _Parser(argparse.ArgumentParser):
+    def print_help(self, file: Any = None) -> None:
+        """Print the help; argparse itself would ignore an output that cannot take it."""
+        print(self.format_help(), end="", file=file, flush=True)
+
+
+def add_source(shape: argparse.ArgumentParser, help_text: str) -> None:
+    """Add the argument SOURCE, which may also be given as the option --source; see `parse_with_source`."""
+    shape.add_argument("source", metavar="SOURCE", nargs="?", help=help_text)
+    shape.add_argument(
+        "--source", dest="source_option", metavar="SOURCE", help="the same as the argument SOURCE"
+    )
+
+
+def add_threads(shape: argparse.ArgumentParser) -> None:
+    """Add the option --threads, for the threads that run the network."""
+    threads = default_threads()
+    shape.add_argument(
+        "--threads",
+        metavar="N",
+        type=at_least(1),
+        default=threads,
+        help=f"threads that run the network (default: one per CPU, at most 4; on this machine {threads})",
+    )
+
+
+def parse_with_source(
+    shape: argparse.ArgumentParser, arguments: list[str] | None, default: str | None = None
+) -> argparse.Namespace:
+    """Parse a command line; SOURCE may stand among the options, or be one.
+
+    Args:
+        default: the source if none is given; None makes its absence a usage error, as giving two is.
+    """
+    # Plain parsing would end the positional arguments at the first option.
+    given = shape.parse_intermixed_args(arguments)
+    if given.source is not None and given.source_option is not None:
+        shape.error("give either the argument SOURCE or the option --source, not both")
+    given.source = given.source_option if given.source is None else given.source
+    if given.source is None and default is None:
+        shape.error("the following arguments are required: SOURCE")
+    given.source = default if given.source is None else given.source
+    return given
 
 
 def at_least(minimum: int) -> Callable[[str], int]:
@@ -60,12 +157,16 @@ def at_least(minimum: int) -> Callable[[str], int]:
     return whole_number
 
 
-def seconds(text: str) -> float:
-    """Parse 0 to 60 seconds, as an argparse type; anything else is a usage error (exit status 2)."""
-    value = float(text)
-    if not 0 <= value <= 60:
-        raise argparse.ArgumentTypeError(f"{value:g} is not between 0 and 60")
-    return value
+def between(lowest: float, highest: float) -> Callable[[str], float]:
+    """Return an argparse type: numbers from `lowest` to `highest`; others are usage errors (exit status 2)."""
+
+    def number(text: str) -> float:
+        value = float(text)
+        if not lowest <= value <= highest:
+            raise argparse.ArgumentTypeError(f"{text} is not between {lowest:g} and {highest:g}")
+        return value
+
+    return number
 
 
 def usable_cpus() -> list[int]:
@@ -78,11 +179,6 @@ def usable_cpus() -> list[int]:
 def default_threads() -> int:
     """Return the number of threads that run a network unless the user says otherwise: one per CPU, at most 4."""
     return min(4, len(usable_cpus()))
-
-
-def _fail(message: str) -> int:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
-    return 1
 
 
 class ExitState:

@@ -15,8 +15,8 @@ from edgenet_device.latency.affinity import (
     found_sets,
     parse_cpu_list,
     parse_sets,
-    settings,
     staying_on,
+    thread_cpu_settings,
 )
 
 from edgenet.errors import EdgenetError
@@ -81,11 +81,11 @@ def test_lists_as_the_kernel_writes_them(eight_cpus: None) -> None:
 
 def test_more_threads_than_cpus_are_not_tried() -> None:
     sets = [CpuSet("all", (0, 1, 2, 3)), CpuSet("3", (3,))]
-    assert [(one.threads, one.cpus.name) for one in settings([1, 4], sets)] == [
+    assert [(one.threads, one.cpus.name) for one in thread_cpu_settings([1, 4], sets)] == [
         (1, "all"), (4, "all"), (1, "3"),
     ]  # fmt: skip
     with pytest.raises(EdgenetError, match="8 threads requested, but only 4 CPUs"):
-        settings([8], sets)
+        thread_cpu_settings([8], sets)
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system has no affinity")

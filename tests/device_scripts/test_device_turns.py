@@ -11,8 +11,8 @@ import pytest
 from edgenet_device.latency import interleaved
 from edgenet_device.latency.affinity import CpuSet, Setting
 from edgenet_device.latency.conditions import Conditions, decode_throttled
-from edgenet_device.latency.interleaved import LoadedModel, load_contender, measure_in_turns, settle
-from edgenet_device.latency.report import QUICK, STANDARD, changed
+from edgenet_device.latency.interleaved import LoadedModel, load_model, measure_in_turns, settle
+from edgenet_device.latency.report import QUICK, STANDARD, override_protocol
 from edgenet_device.runtime import load_runtime
 from model_files import Run
 
@@ -29,13 +29,17 @@ def test_standard_is_mlperf_s_single_stream() -> None:
 
 
 def test_less_than_a_protocol_asks_for_is_another() -> None:
-    assert changed(STANDARD, runs=None, sustained_s=60.0) == replace(STANDARD, sustained_s=60.0)
-    assert changed(STANDARD, runs=2000).name == "standard"
-    assert changed(STANDARD, runs=1000).name == changed(QUICK, min_seconds=0.5).name == "custom"
+    assert override_protocol(STANDARD, runs=None, sustained_s=60.0) == replace(STANDARD, sustained_s=60.0)
+    assert override_protocol(STANDARD, runs=2000).name == "standard"
+    assert (
+        override_protocol(STANDARD, runs=1000).name
+        == override_protocol(QUICK, min_seconds=0.5).name
+        == "custom"
+    )
 
 
 def test_turns_go_there_and_back(tiny_tflite: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    models = [load_contender(tiny_tflite, load_runtime(), ALL) for _ in range(2)]
+    models = [load_model(tiny_tflite, load_runtime(), ALL) for _ in range(2)]
     order: list[int] = []
 
     def sample(invoke, runs, seconds, warmup):
@@ -47,11 +51,11 @@ def test_turns_go_there_and_back(tiny_tflite: Path, monkeypatch: pytest.MonkeyPa
     assert order == [0, 1, 1, 0, 0, 1, 1, 0]
     assert [block.size for block in models[0].blocks] == [2, 2, 2, 2]
     assert models[0].samples.size == 8
-    assert [at for at, _ in models[0].looks] == sorted(at for at, _ in models[0].looks)
+    assert [at for at, _ in models[0].readings] == sorted(at for at, _ in models[0].readings)
 
 
 def test_a_contender_s_median(tiny_tflite: Path) -> None:
-    contender = load_contender(tiny_tflite, load_runtime(), ALL)
+    contender = load_model(tiny_tflite, load_runtime(), ALL)
     contender.blocks += [np.array([1_000_000, 2_000_000]), np.array([9_000_000])]
     assert isinstance(contender, LoadedModel)
     assert contender.p50_ms == 2

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Print a camera's newest pictures as JSON lines with JPEGs in base64, for another program to read.
 
-python send_photos.py 0 --every 0.5
+python -m edgenet_device.collecting.send_photos 0 --every 0.5
 """
 
 from __future__ import annotations
@@ -9,16 +9,20 @@ from __future__ import annotations
 import argparse
 import sys
 
-from edgenet_device.entry import run, seconds
+from edgenet_device.entry import between, run, script_parser
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    shape = argparse.ArgumentParser(prog="send_photos.py", description=__doc__.partition("\n")[0])
+    shape = script_parser("send_photos.py", __doc__)
     add = shape.add_argument
-    add("source", metavar="SOURCE", help="camera, video, folder or URL")
+    add("source", metavar="SOURCE", help="camera, video, folder of photos, or URL of a stream")
     add(
-        "--every", metavar="S", type=seconds, default=0.5, help="send at most one photo every S seconds (0.5)"
+        "--every",
+        metavar="S",
+        type=between(0, 60),
+        default=0.5,
+        help="send at most one photo every S seconds (default: 0.5)",
     )
     return shape
 

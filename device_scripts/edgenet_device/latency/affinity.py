@@ -138,7 +138,7 @@ def cpu_list(cpus: tuple[int, ...]) -> str:
     return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
 
 
-def settings(threads: list[int], sets: list[CpuSet]) -> list[Setting]:
+def thread_cpu_settings(threads: list[int], sets: list[CpuSet]) -> list[Setting]:
     """Return every number of threads on every set that has at least that many CPUs.
 
     More threads than CPUs would only wait for each other.

@@ -18,6 +18,20 @@ from edgenet_device.latency.samples import fill_input, percentile, sample, summa
 from edgenet_device.model_file import ModelFile, open_model
 from edgenet_device.runtime import Runtime, make_interpreter
 
+Say = Callable[[str, int, int], None]
+"""A function that receives progress: the stage's name, how much of it is done, and how much there is."""
+SAME = 0.02
+"""Settings whose p50 differs by at most this share count as equally fast."""
+SUSTAINED_STEP_S = 1.0
+SUSTAINED_WINDOW_S = 30.0
+STEADY_S = 10.0
+"""A device has cooled down when its temperature has not fallen for this long ..."""
+STEADY_CELSIUS = 0.5
+"""... by more than this."""
+CALM_PER_CORE = 0.6 * MAX_LOAD_PER_CORE
+"""Load per core that counts as idle; below the limit of validity, because measuring itself adds load."""
+_SETTLE_STEP_S = 1.0
+
 
 @dataclass
 class LoadedModel:
@@ -25,14 +39,14 @@ class LoadedModel:
 
     Attributes:
         blocks: one array for each block: int64 [n], nanoseconds of each run.
-        looks: for each block, when it ended (seconds since the measurement began) and the conditions then.
+        readings: for each block, when it ended (seconds since the measurement began) and the conditions then.
     """
 
     model: ModelFile
     interpreter: Any
     setting: Setting
     blocks: list[np.ndarray] = field(default_factory=list)
-    looks: list[tuple[float, Conditions]] = field(default_factory=list)
+    readings: list[tuple[float, Conditions]] = field(default_factory=list)
 
     @property
     def samples(self) -> np.ndarray:
@@ -45,7 +59,7 @@ class LoadedModel:
         return percentile(self.samples, 50) / 1e6
 
 
-def load_contender(path: Path, runtime: Runtime, setting: Setting) -> LoadedModel:
+def load_model(path: Path, runtime: Runtime, setting: Setting) -> LoadedModel:
     """Open a model with one setting; its interpreter's threads inherit the pinning to the setting's CPUs.
 
     Raises:
@@ -58,10 +72,10 @@ def load_contender(path: Path, runtime: Runtime, setting: Setting) -> LoadedMode
     return LoadedModel(model, interpreter, setting)
 
 
-def measure_in_turns(contenders: list[LoadedModel], protocol: Protocol, stage: str, say: Say) -> None:
-    """Fill the contenders' blocks: each gets one block per round; every other round runs in reverse order.
+def measure_in_turns(models: list[LoadedModel], protocol: Protocol, stage: str, say: Say) -> None:
+    """Fill the models' blocks: each model gets one block per round; every other round runs in reverse order.
 
-    In this order (ABBA) a drift that is linear in time costs all contenders the same.
+    In this order (ABBA) a drift that is linear in time costs all models the same.
 
     Args:
         say: called with `stage`, the number of rounds done and the number of rounds, to report progress.
@@ -70,19 +84,13 @@ def measure_in_turns(contenders: list[LoadedModel], protocol: Protocol, stage: s
     runs, seconds = math.ceil(protocol.runs / protocol.blocks), protocol.min_seconds / protocol.blocks
     for number in range(protocol.blocks):
         say(stage, number, protocol.blocks)
-        for contender in contenders[:: -1 if number % 2 else 1]:
-            with staying_on(contender.setting.cpus):
+        for loaded in models[:: -1 if number % 2 else 1]:
+            with staying_on(loaded.setting.cpus):
                 warmup = protocol.warmup if number == 0 else min(protocol.warmup, 1)
-                block = sample(contender.interpreter.invoke, runs, seconds, warmup)
-            contender.blocks.append(block)
-            contender.looks.append((time.monotonic() - began, read_conditions()))
+                block = sample(loaded.interpreter.invoke, runs, seconds, warmup)
+            loaded.blocks.append(block)
+            loaded.readings.append((time.monotonic() - began, read_conditions()))
     say(stage, protocol.blocks, protocol.blocks)
-
-
-# ==== device_scripts.trials
-# Finds the fastest threads and CPUs in short alternating trials, before the measurement that counts.
-
-SAME = 0.02
 
 
 def try_settings(
@@ -91,22 +99,22 @@ def try_settings(
     """Return the fastest setting by the quick protocol, and a row per choice; no rows if there is only one.
 
     Of the settings whose p50 is within 2 % of the lowest, the first of `choices` is returned:
-    `affinity.settings` lists all CPUs and fewer threads first.
+    `thread_cpu_settings` lists all CPUs and fewer threads first.
 
     Raises:
         EdgenetError: the model cannot be used.
     """
     if len(choices) == 1:
         return choices[0], []
-    contenders = [load_contender(path, runtime, choice) for choice in choices]
-    measure_in_turns(contenders, QUICK, f"threads and CPUs for {path.name}", say)
-    lowest = min(contender.p50_ms for contender in contenders)
-    best = next(contender for contender in contenders if contender.p50_ms <= lowest * (1 + SAME))
-    return best.setting, [_row(contender, contender is best) for contender in contenders]
+    models = [load_model(path, runtime, choice) for choice in choices]
+    measure_in_turns(models, QUICK, f"threads and CPUs for {path.name}", say)
+    lowest = min(loaded.p50_ms for loaded in models)
+    best = next(loaded for loaded in models if loaded.p50_ms <= lowest * (1 + SAME))
+    return best.setting, [_row(loaded, loaded is best) for loaded in models]
 
 
-def _row(contender: LoadedModel, best: bool) -> dict[str, Any]:
-    setting, summary = contender.setting, summarize(contender.samples)
+def _row(loaded: LoadedModel, best: bool) -> dict[str, Any]:
+    setting, summary = loaded.setting, summarize(loaded.samples)
     return {
         "threads": setting.threads,
         "cpus": setting.cpus.name,
@@ -117,14 +125,7 @@ def _row(contender: LoadedModel, best: bool) -> dict[str, Any]:
     }
 
 
-# ==== device_scripts.sustaining
-# Measures sustained load: how fast a model still runs after the device has been busy for a while.
-
-STEP_S = 1.0
-WINDOW_S = 30.0
-
-
-def sustain(contender: LoadedModel, seconds: float, stage: str, say: Say) -> dict[str, Any]:
+def sustain(loaded: LoadedModel, seconds: float, stage: str, say: Say) -> dict[str, Any]:
     """Run a model without a pause for `seconds`, and record its latency and the device's state every second.
 
     Args:
@@ -136,14 +137,14 @@ def sustain(contender: LoadedModel, seconds: float, stage: str, say: Say) -> dic
     began = time.monotonic()
     blocks: list[np.ndarray] = []
     curve: list[dict[str, Any]] = []
-    with staying_on(contender.setting.cpus):
+    with staying_on(loaded.setting.cpus):
         while (elapsed := time.monotonic() - began) < seconds:
             say(stage, int(elapsed), int(seconds))
-            blocks.append(sample(contender.interpreter.invoke, 1, STEP_S, 0))
+            blocks.append(sample(loaded.interpreter.invoke, 1, SUSTAINED_STEP_S, 0))
             curve.append({"at_s": round(time.monotonic() - began, 2), **_point(blocks[-1])})
     say(stage, int(seconds), int(seconds))
     ends = [point["at_s"] for point in curve]
-    halves = sustained(blocks, ends, WINDOW_S)
+    halves = sustained(blocks, ends, SUSTAINED_WINDOW_S)
     return {"seconds": ends[-1], "n": sum(block.size for block in blocks), **halves, "curve": curve}
 
 
@@ -156,20 +157,6 @@ def _point(block: np.ndarray) -> dict[str, Any]:
         "highest_mhz": max(seen.frequencies_mhz.values()) if seen.frequencies_mhz else None,
         "throttled": (seen.throttling or {}).get("now", []),
     }
-
-
-# ==== device_scripts.settling
-# Waits until the device is cool and idle, but no longer than allowed.
-
-Say = Callable[[str, int, int], None]
-"""A function that receives progress: the stage's name, how much of it is done, and how much there is."""
-STEADY_S = 10.0
-"""A device has cooled down when its temperature has not fallen for this long ..."""
-STEADY_CELSIUS = 0.5
-"""... by more than this."""
-CALM_PER_CORE = 0.6 * MAX_LOAD_PER_CORE
-"""Load per core that counts as idle; below the limit of validity, because measuring itself adds load."""
-_STEP_S = 1.0
 
 
 def settle(longest_s: float, say: Say) -> dict[str, Any]:
@@ -191,7 +178,7 @@ def settle(longest_s: float, say: Say) -> dict[str, Any]:
         if not waiting_for or elapsed >= longest_s:
             break
         say(f"waiting for the device ({', '.join(waiting_for)})", int(elapsed), int(longest_s))
-        time.sleep(min(_STEP_S, longest_s - elapsed))
+        time.sleep(min(_SETTLE_STEP_S, longest_s - elapsed))
         seen = read_conditions()
     return {
         "waited_s": round(elapsed, 1),

@@ -20,7 +20,7 @@ from edgenet_device.latency.conditions import Conditions, OthersLoad, device_fac
 from edgenet_device.latency.interleaved import (
     LoadedModel,
     Say,
-    load_contender,
+    load_model,
     measure_in_turns,
     settle,
     sustain,
@@ -31,8 +31,8 @@ from edgenet_device.latency.report import (
     Evidence,
     Protocol,
     cpu_set_facts,
-    look_facts,
     model_facts,
+    reading_facts,
     report_form,
 )
 from edgenet_device.latency.samples import PERCENTILE_RULE, group_medians_ms, percentile, summarize
@@ -40,6 +40,8 @@ from edgenet_device.runtime import Runtime, find_delegate, load_runtime, operato
 
 ROUTE = "device_scripts"
 """How a report names its way of measuring when these scripts made it."""
+COLD_START_STEPS = ("import_ms", "load_ms", "first_inference_ms", "total_ms")
+_COLD_START_TIMEOUT_S = 600
 
 
 def measure(paths: list[Path], choices: list[Setting], protocol: Protocol, say: Say) -> list[dict[str, Any]]:
@@ -62,27 +64,25 @@ def measure(paths: list[Path], choices: list[Setting], protocol: Protocol, say: 
     before = read_conditions()  # before anything is run, so that the load it reads is not ours
     runtime = load_runtime()
     tried = [try_settings(path, runtime, choices, say) for path in paths]
-    contenders = [load_contender(path, runtime, one[0]) for path, one in zip(paths, tried)]
+    models = [load_model(path, runtime, one[0]) for path, one in zip(paths, tried)]
     colds = []
     for number, (path, one) in enumerate(zip(paths, tried)):
         say("cold starts", number, len(paths))
         colds.append(cold_starts(path, one[0], protocol.cold_starts))
     others = OthersLoad()
-    measure_in_turns(contenders, protocol, "runs", say)
+    measure_in_turns(models, protocol, "runs", say)
     after, share = read_conditions(), others.share()
     shared = _Shared(started, runtime, protocol, settling, before, after, share, device_facts())
-    reports = [
-        shared.report(contender, rows, cold) for contender, (_, rows), cold in zip(contenders, tried, colds)
-    ]
+    reports = [shared.report(loaded, rows, cold) for loaded, (_, rows), cold in zip(models, tried, colds)]
     if protocol.profile:
         for path, one, report in zip(paths, tried, reports):
             report["profile"] = time_operators(path, runtime, one[0], say)
-    _sustain_all(contenders, reports, protocol, say)
+    _sustain_all(models, reports, protocol, say)
     return reports
 
 
 def _sustain_all(
-    contenders: list[LoadedModel], reports: list[dict[str, Any]], protocol: Protocol, say: Say
+    models: list[LoadedModel], reports: list[dict[str, Any]], protocol: Protocol, say: Say
 ) -> None:
     """Measure sustained load, after everything else because it leaves the device hot.
 
@@ -90,11 +90,11 @@ def _sustain_all(
     """
     if not protocol.sustained_s:
         return
-    for number, (contender, report) in enumerate(zip(contenders, reports)):
+    for number, (loaded, report) in enumerate(zip(models, reports)):
         if number:
             settle(protocol.settle_s, say)
-        stage = f"sustained load, {contender.model.path.name}"
-        report["sustained"] = sustain(contender, protocol.sustained_s, stage, say)
+        stage = f"sustained load, {loaded.model.path.name}"
+        report["sustained"] = sustain(loaded, protocol.sustained_s, stage, say)
 
 
 @dataclass(frozen=True)
@@ -111,65 +111,59 @@ class _Shared:
     device: dict[str, Any]
 
     def report(
-        self, contender: LoadedModel, tried: list[dict[str, Any]], cold: dict[str, Any]
+        self, loaded: LoadedModel, tried: list[dict[str, Any]], cold: dict[str, Any]
     ) -> dict[str, Any]:
         """Return the report of one model."""
-        delegate = find_delegate(contender.interpreter)
-        during = tuple(seen for _, seen in contender.looks)
+        delegate = find_delegate(loaded.interpreter)
+        during = tuple(seen for _, seen in loaded.readings)
         cores = self.device["cores"] or 1
-        samples = contender.samples
+        samples = loaded.samples
         medians = group_medians_ms(samples)
         evidence = Evidence(
             samples.size, medians, self.before, self.after, delegate, cores, self.others_share, during
         )
-        told = {
+        entries = {
             "route": ROUTE,
             "started": self.started,
-            "model": model_facts(contender.model, operator_kinds(contender.interpreter)),
+            "model": model_facts(loaded.model, operator_kinds(loaded.interpreter)),
             "runtime": {"name": self.runtime.name, "version": self.runtime.version},
             "device": self.device,
-            "threads": contender.setting.threads,
-            "affinity": list(contender.setting.cpus.cpus),
+            "threads": loaded.setting.threads,
+            "affinity": list(loaded.setting.cpus.cpus),
             "cpu_sets": cpu_set_facts(found_sets()),
             "tried": tried,
             "settling": self.settling,
-            "during": [look_facts(at, seen) for at, seen in contender.looks],
+            "during": [reading_facts(at, seen) for at, seen in loaded.readings],
             "cold_start": cold,
-            "steady_state": _steady(contender, self.protocol),
+            "steady_state": _steady(loaded, self.protocol),
             "peak_memory_bytes": peak_of(cold),
         }
-        return report_form(evidence, self.protocol, told)
+        return report_form(evidence, self.protocol, entries)
 
 
-def _steady(contender: LoadedModel, protocol: Protocol) -> dict[str, Any]:
+def _steady(loaded: LoadedModel, protocol: Protocol) -> dict[str, Any]:
     return {
-        **summarize(contender.samples),
+        **summarize(loaded.samples),
         "percentile_rule": PERCENTILE_RULE,
         "warmup_runs": protocol.warmup,
         "min_seconds": protocol.min_seconds,
-        "block_sizes": [int(block.size) for block in contender.blocks],
-        "samples_ns": contender.samples.tolist(),
+        "block_sizes": [int(block.size) for block in loaded.blocks],
+        "samples_ns": loaded.samples.tolist(),
     }
-
-
-# ==== device_scripts.cold_starts
-# Times cold starts: fresh processes that import, load and run once, as an application does when opened.
-
-_TIMEOUT_S = 600
-STEPS = ("import_ms", "load_ms", "first_inference_ms", "total_ms")
 
 
 def cold_starts(path: Path, setting: Setting, times: int) -> dict[str, Any]:
     """Start `times` fresh processes; return the medians over all of them, and each one's times.
 
-    `total_ms` is the time from starting the process until it reports that its first inference is done.
+    Each imports, loads and runs once, as an application does when it is opened. `total_ms` is the time from
+    starting the process until it reports that its first inference is done.
 
     Raises:
         EdgenetError: one process failed; the message says why.
     """
     with staying_on(setting.cpus):
         samples = [_cold_start(path, setting.threads) for _ in range(times)]
-    medians = {name: percentile(np.array([one[name] for one in samples]), 50) for name in STEPS}
+    medians = {name: percentile(np.array([one[name] for one in samples]), 50) for name in COLD_START_STEPS}
     return {"n": times, **medians, "samples": samples}
 
 
@@ -179,8 +173,8 @@ def peak_of(cold: dict[str, Any]) -> int | None:
     return None if None in peaks else max(peaks)
 
 
-def _import_path() -> dict[str, str]:
-    """This process's environment, in which a child can import `edgenet_device` from where this process has it."""
+def _environment() -> dict[str, str]:
+    """Return this process's environment, in which a child imports the same `edgenet_device` as this process."""
     folders = [str(Path(__file__).resolve().parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(folders)}
 
@@ -189,11 +183,11 @@ def _cold_start(path: Path, threads: int) -> dict[str, Any]:
     start = time.perf_counter_ns()
     command = [sys.executable, "-m", "edgenet_device.latency.cold_start", str(path), str(threads)]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=_import_path()) as child:
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=_environment()) as child:
         line = child.stdout.readline() if child.stdout else ""
         total = (time.perf_counter_ns() - start) / 1e6
         try:
-            _, complaint = child.communicate(timeout=_TIMEOUT_S)
+            _, complaint = child.communicate(timeout=_COLD_START_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             child.kill()
             complaint = "it does not finish"

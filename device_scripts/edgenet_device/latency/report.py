@@ -1,4 +1,7 @@
-"""The form of an `edgenet.latency.v1` report: every route fills the same keys, null where unknown."""
+"""An `edgenet.latency.v1` report: its protocol, its form, its verdict, and its table for people to read.
+
+Every route fills the same keys, null where a fact is unknown.
+"""
 
 from __future__ import annotations
 
@@ -13,90 +16,10 @@ from edgenet_device.model_file import ModelFile
 from edgenet_device.runtime import Delegate
 
 SCHEMA = "edgenet.latency.v1"
-
-
-def report_form(
-    evidence: Evidence, protocol: Protocol, told: Mapping[str, Any], more_reasons: Sequence[str] = ()
-) -> dict[str, Any]:
-    """Return a report, ready for JSON, with its verdict.
-
-    Args:
-        evidence: the basis of the verdict, and of the report's entries on conditions, delegate and load.
-        protocol: the protocol that was measured by.
-        told: the other entries by key; keys that the form does not have come after all others.
-        more_reasons: further reasons why the measurement is not valid, known only to this way of measuring.
-    """
-    reasons = reasons_against(evidence) + list(more_reasons)
-    return {
-        "schema": SCHEMA,
-        "route": None,
-        "started": None,
-        "model": None,
-        "runtime": None,
-        "delegate": evidence.delegate.as_dict(),
-        "device": None,
-        "protocol": protocol.as_dict(),
-        "threads": None,
-        "affinity": [],
-        "cpu_sets": {},
-        "tried": [],
-        "settling": {"waited_s": 0.0},
-        **ends_of(evidence.before, evidence.after),
-        "during": [],
-        "cold_start": None,
-        "steady_state": None,
-        "sustained": None,
-        "profile": None,
-        "peak_memory_bytes": None,
-        "load": {
-            "average_1_min_at_start": evidence.before.load_average,
-            "cores": evidence.cores,
-            "others_cpu_share": evidence.others_share,
-        },
-        "pipeline": None,
-        "valid": not reasons,
-        "reasons": reasons,
-        **told,
-    }
-
-
-def model_facts(model: ModelFile, operators: list[str] | None) -> dict[str, Any]:
-    """Return a report's entry about its model.
-
-    Args:
-        operators: the kinds of the operators; None where the runtime does not report them.
-    """
-    return {
-        "file": model.path.name,
-        "name": model.manifest.get("name") if model.manifest else None,
-        "bundle": model.manifest is not None,
-        "sha256": model.sha256,
-        "size_bytes": len(model.data),
-        "operators": None if operators is None else len(operators),
-        "operators_by_type": None if operators is None else dict(sorted(Counter(operators).items())),
-        "accuracy": model.manifest.get("accuracy") if model.manifest else None,
-    }
-
-
-def cpu_set_facts(sets: list[CpuSet]) -> dict[str, Any]:
-    """Return a report's entry about the device's CPU sets."""
-    return {one.name: {"cpus": list(one.cpus), "max_mhz": one.max_mhz} for one in sets}
-
-
-def look_facts(at_s: float, seen: Conditions) -> dict[str, Any]:
-    """Return a report's entry for the conditions between the runs, `at_s` seconds after the first began."""
-    return {
-        "at_s": round(at_s, 2),
-        "frequency_mhz": seen.frequencies_mhz,
-        "temperature_celsius": seen.temperatures_celsius,
-        "throttled": None if seen.throttling is None else seen.throttling["now"],
-    }
-
-
-# ==== device_scripts.protocol
-# The measuring protocols by name, with the least number of runs and the other minimums of each.
-
-REPEATS = 5
+MIN_RUNS = 50
+MAX_LOAD_PER_CORE = 0.5
+MAX_OTHERS_SHARE = 0.1
+MAX_DRIFT = 0.05
 
 
 @dataclass(frozen=True)
@@ -138,7 +61,7 @@ PROTOCOLS = {protocol.name: protocol for protocol in (QUICK, STANDARD)}
 _NAMED = ("runs", "min_seconds", "warmup", "cold_starts")
 
 
-def changed(protocol: Protocol, **figures: Any) -> Protocol:
+def override_protocol(protocol: Protocol, **figures: Any) -> Protocol:
     """Return the protocol with the figures that are not None replaced.
 
     It is named "custom" if a minimum (runs, min_seconds, warmup, cold_starts) is below the original one.
@@ -148,13 +71,82 @@ def changed(protocol: Protocol, **figures: Any) -> Protocol:
     return replace(protocol, **given, name="custom" if weaker else protocol.name)
 
 
-# ==== device_scripts.validity
-# Decides whether a latency figure may be trusted, and gives the reasons if not.
+def report_form(
+    evidence: Evidence, protocol: Protocol, entries: Mapping[str, Any], more_reasons: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return a report, ready for JSON, with its verdict.
 
-MIN_RUNS = 50
-MAX_LOAD_PER_CORE = 0.5
-MAX_OTHERS_SHARE = 0.1
-MAX_DRIFT = 0.05
+    Args:
+        evidence: the basis of the verdict, and of the report's entries on conditions, delegate and load.
+        protocol: the protocol that was measured by.
+        entries: the other entries by key; keys that the form does not have come after all others.
+        more_reasons: further reasons why the measurement is not valid, known only to this way of measuring.
+    """
+    reasons = reasons_against(evidence) + list(more_reasons)
+    return {
+        "schema": SCHEMA,
+        "route": None,
+        "started": None,
+        "model": None,
+        "runtime": None,
+        "delegate": evidence.delegate.as_dict(),
+        "device": None,
+        "protocol": protocol.as_dict(),
+        "threads": None,
+        "affinity": [],
+        "cpu_sets": {},
+        "tried": [],
+        "settling": {"waited_s": 0.0},
+        **ends_of(evidence.before, evidence.after),
+        "during": [],
+        "cold_start": None,
+        "steady_state": None,
+        "sustained": None,
+        "profile": None,
+        "peak_memory_bytes": None,
+        "load": {
+            "average_1_min_at_start": evidence.before.load_average,
+            "cores": evidence.cores,
+            "others_cpu_share": evidence.others_share,
+        },
+        "pipeline": None,
+        "valid": not reasons,
+        "reasons": reasons,
+        **entries,
+    }
+
+
+def model_facts(model: ModelFile, operators: list[str] | None) -> dict[str, Any]:
+    """Return a report's entry about its model.
+
+    Args:
+        operators: the kinds of the operators; None where the runtime does not report them.
+    """
+    return {
+        "file": model.path.name,
+        "name": model.manifest.get("name") if model.manifest else None,
+        "bundle": model.manifest is not None,
+        "sha256": model.sha256,
+        "size_bytes": len(model.data),
+        "operators": None if operators is None else len(operators),
+        "operators_by_type": None if operators is None else dict(sorted(Counter(operators).items())),
+        "accuracy": model.manifest.get("accuracy") if model.manifest else None,
+    }
+
+
+def cpu_set_facts(sets: list[CpuSet]) -> dict[str, Any]:
+    """Return a report's entry about the device's CPU sets."""
+    return {one.name: {"cpus": list(one.cpus), "max_mhz": one.max_mhz} for one in sets}
+
+
+def reading_facts(at_s: float, seen: Conditions) -> dict[str, Any]:
+    """Return a report's entry for the conditions between the runs, `at_s` seconds after the first began."""
+    return {
+        "at_s": round(at_s, 2),
+        "frequency_mhz": seen.frequencies_mhz,
+        "temperature_celsius": seen.temperatures_celsius,
+        "throttled": None if seen.throttling is None else seen.throttling["now"],
+    }
 
 
 @dataclass(frozen=True)
@@ -163,7 +155,7 @@ class Evidence:
 
     Attributes:
         runs: number of timed runs in the steady state.
-        groups_ms: p50 of consecutive groups of these runs, from `sample_statistics.group_medians_ms`; empty
+        groups_ms: p50 of consecutive groups of these runs, from `group_medians_ms`; empty
             if unknown.
         before: conditions before anything was run, so that the load is not ours.
         after: conditions after the last run.
@@ -207,12 +199,12 @@ def _throttled(evidence: Evidence) -> list[str]:
 
     Throttling between two readings counts, too: it shows as a new since-boot flag.
     """
-    looks = [evidence.before, *evidence.during, evidence.after]
-    told = [seen.throttling for seen in looks if seen.throttling is not None]
-    if not told:
+    readings = [evidence.before, *evidence.during, evidence.after]
+    known = [reading.throttling for reading in readings if reading.throttling is not None]
+    if not known:
         return []
-    now = {name for one in told for name in one["now"]}
-    between = {*(told[-1]["since_boot"] or ())} - {*(told[0]["since_boot"] or ())}
+    now = {name for one in known for name in one["now"]}
+    between = {*(known[-1]["since_boot"] or ())} - {*(known[0]["since_boot"] or ())}
     return [f"throttled: {name}" for name in sorted(now | between)]
 
 
@@ -246,10 +238,6 @@ def _unsteady(medians: tuple[float, ...]) -> list[str]:
     drift = highest / lowest - 1
     listed = ", ".join(f"{median:.3f}" for median in medians)
     return [f"unsteady: p50 of {len(medians)} consecutive groups differ by {drift * 100:.0f} % ({listed} ms)"]
-
-
-# ==== device_scripts.latency_table
-# Prints a latency report for people to read.
 
 
 def table(report: dict[str, Any]) -> str:
@@ -331,7 +319,7 @@ def _milliseconds(facts: dict[str, Any], names: tuple[str, ...]) -> str:
 
 
 def _clock(report: dict[str, Any]) -> str:
-    seen = [mhz for look in report["during"] for mhz in (look["frequency_mhz"] or {}).values()]
+    seen = [mhz for reading in report["during"] for mhz in (reading["frequency_mhz"] or {}).values()]
     if not seen:
         return "-"
     governors = ", ".join(report["governor"] or ["governor unknown"])
@@ -340,7 +328,7 @@ def _clock(report: dict[str, Any]) -> str:
 
 def _temperature(report: dict[str, Any]) -> str:
     heat = report["temperature_celsius"]
-    during = [degrees for look in report["during"] if (degrees := hottest(look["temperature_celsius"]))]
+    during = [degrees for reading in report["during"] if (degrees := hottest(reading["temperature_celsius"]))]
     ends = f"{_degrees(hottest(heat['before']))} before, {_degrees(hottest(heat['after']))} after"
     return f"{ends}, at most {_degrees(max(during))} between the runs" if during else ends
 
