@@ -333,9 +333,9 @@ def imbalance_warning(counts: Sequence[int], names: Sequence[str], balanced: boo
     most, least = int(np.argmax(counts)), int(np.argmin(counts))
     if counts[most] < UNEQUAL * counts[least]:
         return None
-    found = (
+    sizes = (
         f"the classes are unequal: {counts[most]} photos of {names[most]}, {counts[least]} of {names[least]}"
     )
     if balanced:
-        return f"{found}; every class is shown equally often"
-    return f"{found}; the network will favour the large ones (--balance shows every class equally often)"
+        return f"{sizes}; every class is shown equally often"
+    return f"{sizes}; the network will favour the large ones (--balance shows every class equally often)"
