@@ -1,26 +1,30 @@
-"""Output files, checksums, and zip archives that are byte for byte reproducible.
+"""Output files, locked folders, checksums, and zip archives that are byte for byte reproducible.
 
 `write_atomically` is defined in `edgenet_device.output_files`, which must run without edgenet.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
+import platform
 import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from edgenet_device.output_files import check_output as _check_writable
 from edgenet_device.output_files import write_atomically as write_atomically
 
 from edgenet.errors import EdgenetError
+from edgenet.text import one_line
 
 _CHUNK = 1 << 20
+_LOCK_NAME = ".edgenet-lock"
 UNREADABLE_ZIP = (
     zipfile.BadZipFile,
     zlib.error,
@@ -73,6 +77,85 @@ def make_folder(out: Path) -> None:
         ) from None
     if not os.access(out, os.W_OK | os.X_OK):
         raise EdgenetError(f"the folder {out} is read-only for you", "choose another folder")
+
+
+@contextlib.contextmanager
+def locked_folder(folder: Path, log: Callable[[str], None] = lambda line: None) -> Iterator[None]:
+    """Keep other processes from writing results into a folder for the duration of the block.
+
+    The lock is an flock(2) on a file in the folder, so the system releases it when the process ends, also when it is
+    killed. Where the file system has no locks, the block runs all the same.
+
+    Args:
+        folder: the folder, which must exist.
+        log: called with a line that says so if the folder cannot be locked.
+
+    Raises:
+        EdgenetError: another process, or another call in this one, has locked the folder.
+    """
+    path = folder / _LOCK_NAME
+    descriptor = _lock(path, log)
+    try:
+        yield
+    finally:
+        if descriptor is not None:
+            # Remove the file before the lock is released: afterwards it could be the next process's lock.
+            with contextlib.suppress(OSError):
+                path.unlink()
+            os.close(descriptor)
+
+
+def _lock(path: Path, log: Callable[[str], None]) -> int | None:
+    """Return the descriptor of the locked file, or None where there are no locks."""
+    try:
+        import fcntl  # Windows has no such module
+    except ImportError:
+        log(_unlocked(path, "this system has no flock"))
+        return None
+    while True:
+        descriptor = None
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_file_at(path, descriptor):
+                os.truncate(descriptor, 0)
+                os.write(descriptor, f"process {os.getpid()} on {platform.node()}".encode())
+                return descriptor
+        except BlockingIOError:
+            holder = _text_of(path)
+            _close(descriptor)
+            raise EdgenetError(
+                f"{holder or 'another process'} is writing into {path.parent}",
+                "wait until it ends, or give another --out",
+            ) from None
+        except OSError as error:
+            _close(descriptor)
+            log(_unlocked(path, error.strerror or str(error)))
+            return None
+        os.close(descriptor)  # the process that had the lock has just removed the file, so try again
+
+
+def _is_file_at(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return one_line(path.read_text(encoding="utf-8", errors="replace"))
+    except OSError:  # the other process may remove it at any moment
+        return ""
+
+
+def _close(descriptor: int | None) -> None:
+    if descriptor is not None:
+        os.close(descriptor)
+
+
+def _unlocked(path: Path, reason: str) -> str:
+    return f"note: {path.parent} cannot be locked ({reason}), so take care that nothing else writes into it"
 
 
 def sha256(data: bytes | Path) -> str:

@@ -12,7 +12,7 @@ from edgenet_device.model_file import open_model
 from edgenet.bundle import write_bundle
 from edgenet.data.photos import PhotoSet
 from edgenet.errors import EdgenetError
-from edgenet.files import make_folder
+from edgenet.files import locked_folder, make_folder
 from edgenet.latency.choosing import Candidate, cost_of_one_more_point, train_promising
 from edgenet.latency.reading import read_file
 from edgenet.manifest import Accuracy
@@ -174,6 +174,19 @@ def _select(
     budget.check()
     options.check()
     make_folder(out)
+    with locked_folder(out, log):
+        return _select_into(out, variants, data, budget, options, progress, log)
+
+
+def _select_into(
+    out: Path,
+    variants: dict[str, Variant],
+    data: Path,
+    budget: Budget,
+    options: SweepOptions,
+    progress: Progress,
+    log: Log,
+) -> Selection:
     material = read_photo_split(next(iter(variants.values())), data, options, progress)
     keep_settings(out, settings(options, material.digest))
     candidates = _measured(variants, material, out, budget, options, progress, log)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edgenet.figures.style import png
 from edgenet.figures.training_figures import latency_figure, mult_adds_figure, parameters_figure
-from edgenet.files import make_folder, write_atomically
+from edgenet.files import locked_folder, make_folder, write_atomically
 from edgenet.progress import Log, Progress, no_log, silent
 from edgenet.quantize.recipes import DEFAULT_RECIPE
 from edgenet.training.job import TrainingData
@@ -113,10 +113,18 @@ def sweep(
 
 
 def _sweep(data: Path, out: Path, grid: Grid, options: SweepOptions, progress: Progress, log: Log) -> Sweep:
-    variants = grid.variants()
+    grid.variants()  # raises an error for a variant that cannot be built
     options.check()
     check_reachable(options.on)  # now, because it is needed only after hours of training
     make_folder(out)
+    with locked_folder(out, log):
+        return _sweep_into(out, data, grid, options, progress, log)
+
+
+def _sweep_into(
+    out: Path, data: Path, grid: Grid, options: SweepOptions, progress: Progress, log: Log
+) -> Sweep:
+    variants = grid.variants()
     material = read_photo_split(variants[0], data, options, progress)
     # The noted settings leave out the device, because it does not affect the training.
     keep_settings(out, settings(replace(options, on="local"), material.digest))

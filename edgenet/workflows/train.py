@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from edgenet.errors import EdgenetError
-from edgenet.files import make_folder
+from edgenet.files import locked_folder, make_folder
 from edgenet.progress import Log, Progress, no_log, silent
 from edgenet.quantize.recipes import DEFAULT_RECIPE
 from edgenet.training.job import Job, resume_job, save_network, start_job
@@ -232,8 +233,9 @@ def train(
     folder = Path(out)
     plan = training_plan(variant, Path(data), options)
     device = local_device(plan.device)
-    _prepare_folder(folder)
-    with join_processes(device) as share:
+    make_folder(folder)
+    with _only_one(folder, log), join_processes(device) as share:
+        _check_unused(folder)
         job = start_job(plan, folder, share, device, _only_first(progress))
         return _run(job, progress, log)
 
@@ -263,7 +265,7 @@ def resume_training(
     if data is not None:
         state = replace(state, plan=replace(state.plan, data=str(data)))
     device = local_device(state.plan.device)
-    with join_processes(device) as share:
+    with _only_one(folder, log), join_processes(device) as share:
         job = resume_job(state, folder, share, device, _only_first(progress))
         return _run(job, progress, log)
 
@@ -311,12 +313,16 @@ def _run(job: Job, progress: Progress, log: Log) -> Training | None:
     return replace(training, seconds=time.perf_counter() - began)
 
 
-def _prepare_folder(out: Path) -> None:
+def _only_one(out: Path, log: Log) -> AbstractContextManager[None]:
+    """Lock the folder against a second training; of several processes of one training only the first locks it."""
+    return locked_folder(out, log) if is_first() else nullcontext()
+
+
+def _check_unused(out: Path) -> None:
     if (out / STATE_FILE).exists():
         raise EdgenetError(
             f"{out} already holds a training", f"continue it with --resume {out}, or give another --out"
         )
-    make_folder(out)
 
 
 def _only_first(progress: Progress) -> Progress:

@@ -69,7 +69,9 @@ def test_unknown_recipe(edgenet: Edgenet, made: Path, out: Path) -> None:
     ran = edgenet(
         *("convert", made / "small.safetensors", "-o", out, "--calibration", PHOTOS, "--recipe", "magic")
     )
-    ran.refusal("no recipe 'magic'", "minmax")
+    assert ran.status == 2
+    assert "'magic' is not one of" in " ".join(ran.err.split())
+    assert "minmax" in ran.err
     assert out.read_bytes() == OLD
 
 
@@ -182,8 +184,8 @@ def test_options_that_do_not_fit_the_source(
         (("--input-shape", "1,3,0,64"), ("--input-shape is '1,3,0,64'", "1,3,224,224")),
         (("--recipe", "slow"), ("'slow' is not one of", "minmax", "fast", "balanced", "best")),
         (("--backend", "tvm"), ("'tvm' is not one of", "edgenet", "onnx-tf")),
-        (("--resolution", "0"), ("0 is not in the range x>=1",)),
-        (("--photos", "0"), ("0 is not in the range x>=1",)),
+        (("--resolution", "0"), ("'--resolution'", "greater than or equal to 1")),
+        (("--photos", "0"), ("'--photos'", "greater than or equal to 1")),
     ],
 )
 def test_a_wrong_value_is_wrong_usage(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from command_line import Edgenet
+from latency_reports import latency, written
 
 from edgenet.workflows import bench as room
 
@@ -29,7 +30,7 @@ def test_every_option_reaches_the_verb(edgenet: Edgenet, asked: list) -> None:
     ran = edgenet(
         "bench", "a.edgenet", "b.tflite", "--on", "adb", "--on", "adb:5554", "-o", "reports", "--protocol",
         "standard", "--threads", "1,2,4", "--affinity", "auto", "--sustained", 60, "--settle", 5,
-        "--profile", "--browser", "--benchmark-model", "tools/benchmark_model",
+        "--profile", "--browser",
     )  # fmt: skip
     assert ran.status == 0, ran.err
     (arguments,) = asked
@@ -46,9 +47,13 @@ def test_every_option_reaches_the_verb(edgenet: Edgenet, asked: list) -> None:
         "settle": 5,
         "profile": True,
         "browser": True,
-        "benchmark_model": Path("tools/benchmark_model"),
+        "benchmark_model": None,
         "all": False,
     }
+    ran = edgenet("bench", "a.edgenet", "--on", "adb", "--all", "--benchmark-model", "tools/benchmark_model")
+    assert ran.status == 0, ran.err
+    assert asked[1]["benchmark_model"] == Path("tools/benchmark_model")
+    assert asked[1]["all"]
     assert "reports/a.on-local.json" in ran.out
 
 
@@ -101,3 +106,57 @@ def test_inspect_with_a_profile(edgenet: Edgenet, made: Path) -> None:
     assert re.search(r"^time: .*\bCONV_2D -?\d+%", ran.out, re.MULTILINE)
     assert "growing prefixes of the network" in ran.out
     assert "whole network p50" in ran.out
+
+
+@pytest.mark.parametrize(("valid", "options", "status"), [
+    (True, ("--require-valid",), 0),
+    (False, (), 0),
+    (False, ("--require-valid",), 3),
+    (False, ("--require-valid", "--json"), 3),
+])  # fmt: skip
+def test_bench_requires_valid_figures_if_asked(
+    edgenet: Edgenet,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    valid: bool,
+    options: tuple[str, ...],
+    status: int,
+) -> None:
+    reasons = [] if valid else ["throttled: under-voltage"]
+    report = latency("a", route="device_scripts", valid=valid, reasons=reasons)
+    file = written(tmp_path / "a.on-local.json", report)
+
+    def bench(models, *, show, **arguments):
+        show(report)
+        return room.Bench((report,), (str(file),))
+
+    monkeypatch.setattr(room, "bench", bench)
+    ran = edgenet("bench", "a.edgenet", *options)
+    assert ran.status == status, ran.err
+    if "--json" in options:
+        assert [found["valid"] for found in json.loads(ran.out)] == [valid]
+    else:
+        assert str(file) in ran.out
+        assert ("throttled: under-voltage" in ran.out) is not valid
+
+
+def test_a_phone_that_failed_outweighs_figures_that_are_not_valid(
+    edgenet: Edgenet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = latency("a", valid=False, reasons=["throttled: under-voltage"])
+    failure = room.Failure("adb:5554", "adb:5554 is offline", "plug it in")
+    monkeypatch.setattr(room, "bench", lambda models, **arguments: room.Bench((report,), (), (failure,)))
+    assert edgenet("bench", "a", "--on", "adb", "--all", "--require-valid").status == 1
+
+
+@pytest.mark.parametrize("broken", ["a", "b", ""])
+def test_compare_requires_valid_figures_if_asked(edgenet: Edgenet, tmp_path: Path, broken: str) -> None:
+    files = []
+    for name in "ab":
+        reasons = ["throttled"] if name == broken else []
+        files.append(written(tmp_path / f"{name}.json", latency(name, valid=not reasons, reasons=reasons)))
+    assert edgenet("compare", *files).status == 0
+    ran = edgenet("compare", *files, "--require-valid")
+    assert ran.status == (3 if broken else 0)
+    assert "b - a" in ran.out
+    assert (f"{broken}.json is not valid: throttled" in ran.err) == bool(broken)
