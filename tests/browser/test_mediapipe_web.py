@@ -10,13 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from edgenet_device.classifier import Classifier
 from edgenet_device.frames.photos import read_photo
-from edgenet_device.model_file import open_model
 from edgenet_device.preprocess import prepare
-from edgenet_device.runtime import Classifier, load_runtime
 from small_network import LABELS, PHOTOS, save_small_checkpoint
 
-from edgenet.workflows.calibration import Calibration
 from edgenet.workflows.convert import convert
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,7 +26,7 @@ CLIENT = ROOT / "benchmarks" / "clients" / "mediapipe_web_client.py"
 def test_labels_and_scores_are_those_of_litert(tmp_path: Path) -> None:
     checkpoint = save_small_checkpoint(tmp_path / "small.safetensors")
     model = tmp_path / "int8.tflite"
-    convert(str(checkpoint), model, Calibration(PHOTOS, 8, "minmax"))
+    convert(str(checkpoint), model, calibration=PHOTOS, photos=8, recipe="minmax")
     images = np.concatenate([prepare(read_photo(path), 64) for path in sorted(PHOTOS.glob("*.jpg"))[:4]])
     np.savez(tmp_path / "photos.npz", images=images)
     done = subprocess.run(
@@ -43,8 +41,6 @@ def test_labels_and_scores_are_those_of_litert(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert answer["labels"] == list(LABELS)
-    classifier = Classifier(open_model(model), load_runtime(), 1)
+    classifier = Classifier(model, threads=1)
     for image, photo in zip(images, answer["photos"], strict=True):
-        classifier.input_view()[:] = image
-        classifier.invoke()
-        assert np.abs(classifier.scores() - photo["scores"]).max() < 1e-5
+        assert np.abs(classifier.score_prepared(image) - photo["scores"]).max() < 1e-5

@@ -15,11 +15,10 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from edgenet_device.classifier import Classifier
 from edgenet_device.frames.photos import read_photo
 from edgenet_device.live.page import Address, parse_address
-from edgenet_device.model_file import open_model
 from edgenet_device.preprocess import prepare
-from edgenet_device.runtime import Classifier, load_runtime
 from playwright.sync_api import Browser, Page, expect
 from small_network import PHOTOS, save_small_checkpoint
 from tiny_model import tiny_model
@@ -27,10 +26,10 @@ from tiny_model import tiny_model
 from edgenet.bundle import write_bundle
 from edgenet.latency.options import BenchOptions
 from edgenet.manifest import Facts, Weights
-from edgenet.web.measuring import measure_in_browser
-from edgenet.web.server import PAGE_PROTOCOL, PageOptions, PageServer, build_page, export_page
+from edgenet.web.browser_latency import measure_in_browser
+from edgenet.web.server import PageServer
+from edgenet.web.site import PAGE_PROTOCOL, PageOptions, build_page, export_page
 from edgenet.web.viewers import Viewer
-from edgenet.workflows.calibration import Calibration
 from edgenet.workflows.camera import camera_page
 from edgenet.workflows.convert import convert
 
@@ -73,7 +72,7 @@ def int8(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small network of convolutions, quantized."""
     folder = tmp_path_factory.mktemp("int8")
     checkpoint = save_small_checkpoint(folder / "small.safetensors")
-    convert(str(checkpoint), folder / "int8.tflite", Calibration(PHOTOS, 8, "minmax"))
+    convert(str(checkpoint), folder / "int8.tflite", calibration=PHOTOS, photos=8, recipe="minmax")
     return folder / "int8.tflite"
 
 
@@ -106,10 +105,8 @@ def photo(page: Page, data: bytes, name: str = "photo.png") -> dict[str, Any]:
 
 def python_scores(model: Path, bgr: np.ndarray) -> np.ndarray:
     """What device_scripts say of the same photo."""
-    classifier = Classifier(open_model(model), load_runtime(), 1)
-    classifier.input_view()[:] = prepare(bgr, classifier.size)[0]
-    classifier.invoke()
-    return classifier.scores()
+    classifier = Classifier(model, threads=1)
+    return classifier.score_prepared(prepare(bgr, classifier.size)[0])
 
 
 def test_pixels_are_those_of_python_to_the_last_bit(colours: Path, opened: Open) -> None:
@@ -204,10 +201,11 @@ def test_the_camera_goes_the_same_way_as_python(
     pixels = np.array(seen["pixels"], np.uint8)
     expected = prepare(cv2.cvtColor(yuv, cv2.COLOR_YUV2BGR_I420), 64).ravel()
     assert np.abs(pixels.astype(int) - expected).max() <= 2
-    classifier = Classifier(open_model(int8), load_runtime(), 1)
-    classifier.input_view()[:] = pixels.reshape(64, 64, 3)
-    classifier.invoke()
-    assert np.abs(np.array(seen["scores"]) - classifier.scores()).max() <= 2 / 255
+    classifier = Classifier(int8, threads=1)
+    assert (
+        np.abs(np.array(seen["scores"]) - classifier.score_prepared(pixels.reshape(64, 64, 3))).max()
+        <= 2 / 255
+    )
 
 
 def test_the_camera_can_be_turned(

@@ -64,7 +64,7 @@ from small_pack import use_small_pack
 
 def running(serial):
     listed = subprocess.run(["adb", "-s", serial, "shell", "ps -A -o ARGS"], capture_output=True, text=True)
-    return "python -m " + "device_scripts" in listed.stdout  # this text is seen there, too
+    return "device_scripts/" + "measure_latency.py" in listed.stdout  # this text is seen there, too
 
 def wait(holds):
     until = time.monotonic() + 120
@@ -148,7 +148,7 @@ def test_phones_that_cannot_be_used_are_told_with_what_to_do(
     assert done.returncode == 1
     assert sorted(done.stderr.splitlines()) == [
         "adb:127.0.0.1:6021: is unauthorized; unlock the phone and allow USB debugging for this "
-        "computer in the dialog there",
+        "computer in the dialog it shows",
         "adb:127.0.0.1:6023: is offline; unplug it and plug it in again, or run adb reconnect offline",
     ]
     measured = {report["target"] for report in json.loads(done.stdout)}
