@@ -167,12 +167,12 @@ def convolve(operator: Conv2D | DepthwiseConv2D, x: Tensor, weight: Tensor, bias
         bias: [O], or None for no bias.
     """
     groups = operator.groups if isinstance(operator, Conv2D) else x.shape[3]
-    kernel = torch_kernel(operator, weight).contiguous(memory_format=torch.channels_last)
+    kernel = _torch_kernel(operator, weight).contiguous(memory_format=torch.channels_last)
     y = functional.conv2d(x.permute(0, 3, 1, 2), kernel, bias, operator.stride, 0, operator.dilation, groups)
     return y.permute(0, 2, 3, 1)
 
 
-def torch_kernel(operator: Conv2D | DepthwiseConv2D, weight: Tensor) -> Tensor:
+def _torch_kernel(operator: Conv2D | DepthwiseConv2D, weight: Tensor) -> Tensor:
     """Permute a weight from TFLite's layout to torch's: [O, I / groups, KH, KW]."""
     return weight.permute(0, 3, 1, 2) if isinstance(operator, Conv2D) else weight.permute(3, 0, 1, 2)
 

@@ -43,6 +43,7 @@ def fold_affine(graph: Graph) -> Graph:
 
 
 def _fold_first(graph: Graph) -> Graph | None:
+    """Fold the first Affine that can be folded; return None if there is none."""
     producers, uses = graph.producers(), graph.uses()
     for node in graph.nodes:
         if not isinstance(node.operator, Affine):
@@ -93,6 +94,7 @@ def can_fold_affine(consumer: Node, affine: Affine) -> bool:
 
 
 def _fold_forward(graph: Graph, node: Node, consumers: list[Node]) -> Graph:
+    """Remove an Affine by folding it into the nodes that read it."""
     source = node.inputs[0]
     affine = node.operator
     assert isinstance(affine, Affine)
@@ -103,13 +105,13 @@ def _fold_forward(graph: Graph, node: Node, consumers: list[Node]) -> Graph:
             continue
         if other in consumers:
             other = replace(
-                other, operator=fold_into_input(other.operator, affine, channels), inputs=(source,)
+                other, operator=_fold_into_input(other.operator, affine, channels), inputs=(source,)
             )
         nodes.append(other)
     return graph.with_nodes(nodes)
 
 
-def fold_into_input(operator: object, affine: Affine, channels: int) -> Weighted:
+def _fold_into_input(operator: object, affine: Affine, channels: int) -> Weighted:
     """Return the operator that gives for x what `operator` gives for x * scale + offset (away from padding).
 
     Args:
@@ -203,17 +205,10 @@ def fold_border(graph: Graph) -> Graph:
     """
     first = graph.nodes[0]
     consumers = graph.readers(first.output)
-    if not isinstance(first.operator, Affine) or not all(
-        isinstance(c.operator, Conv2D | DepthwiseConv2D) for c in consumers
-    ):
+    convolutions = all(isinstance(c.operator, Conv2D | DepthwiseConv2D) for c in consumers)
+    if not isinstance(first.operator, Affine) or not convolutions:
         return graph
-    folded = {
-        consumer.name: replace(
-            consumer, operator=fold_into_input(consumer.operator, first.operator, 3), inputs=first.inputs
-        )
-        for consumer in consumers
-    }
-    return graph.with_nodes(folded.get(node.name, node) for node in graph.nodes[1:])
+    return _fold_forward(graph, first, consumers)
 
 
 def absorb_padding(graph: Graph) -> Graph:
@@ -270,7 +265,7 @@ def _recognise_hard_sigmoid(graph: Graph) -> Graph:
 def _input_of_shifted_relu6(producers: Mapping[str, Node], name: str) -> str | None:
     """Return x if the tensor `name` is relu6(x + 3), else None."""
     clipped = producers.get(name)
-    shifted = producers.get(clipped.inputs[0]) if clipped and _is(clipped, "relu6") else None
+    shifted = producers.get(clipped.inputs[0]) if clipped and _is_unary(clipped, "relu6") else None
     return shifted.inputs[0] if shifted and _is_affine(shifted, 1, 3) else None
 
 
@@ -283,7 +278,7 @@ def _recognise_hard_swish(graph: Graph) -> Graph:
             continue
         for x, other in (product.inputs, product.inputs[::-1]):
             gate = producers.get(other)
-            whole = gate.inputs[0] if gate and _is(gate, "hard_sigmoid") else None
+            whole = gate.inputs[0] if gate and _is_unary(gate, "hard_sigmoid") else None
             if x == (whole if product is node else _input_of_shifted_relu6(producers, other)):
                 graph = _replace_with_unary(graph, node, "hard_swish", x)
                 break
@@ -295,7 +290,7 @@ def _replace_with_unary(graph: Graph, node: Node, kind: str, x: str) -> Graph:
     return graph.with_nodes([whole if n is node else n for n in graph.nodes])
 
 
-def _is(node: Node, kind: str) -> bool:
+def _is_unary(node: Node, kind: str) -> bool:
     return isinstance(node.operator, Unary) and node.operator.kind == kind
 
 

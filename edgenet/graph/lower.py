@@ -57,7 +57,7 @@ def lower_gates(graph: Graph) -> Graph:
     its weights. An int8 gate is then rounded once, on a range from 0 to 6; y, whose range may be many times
     wider, is not rounded as well.
     """
-    if not any(is_hard_sigmoid(node) for node in graph.nodes):
+    if not any(_is_hard_sigmoid(node) for node in graph.nodes):
         return graph
     graph = lower_hard_sigmoid(graph)
     for name in [node.name for node in graph.nodes if isinstance(node.operator, Affine)]:
@@ -65,7 +65,7 @@ def lower_gates(graph: Graph) -> Graph:
     return fold_affine(graph)
 
 
-def is_hard_sigmoid(node: Node) -> bool:
+def _is_hard_sigmoid(node: Node) -> bool:
     """Return whether this node is a hard_sigmoid, which .tflite files lack."""
     return isinstance(node.operator, Unary) and node.operator.kind == "hard_sigmoid"
 
@@ -75,7 +75,7 @@ def lower_hard_sigmoid(graph: Graph) -> Graph:
     nodes: list[Node] = []
     shapes: dict[str, Shape] = {}
     for node in graph.nodes:
-        if not is_hard_sigmoid(node):
+        if not _is_hard_sigmoid(node):
             nodes.append(node)
             continue
         plus3, clipped = f"{node.output}/plus3", f"{node.output}/relu6"

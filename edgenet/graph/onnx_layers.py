@@ -32,7 +32,7 @@ def conv(state: OnnxReadState, node: OnnxNode) -> Value:
     else:
         kernel = np.ascontiguousarray(weight.transpose(0, 2, 3, 1))
         operator = Conv2D(kernel, bias, stride, dilation, groups=groups)
-    operator = replace(operator, pads=window_pads(state, node, source, operator))
+    operator = replace(operator, pads=_window_pads(state, node, source, operator))
     return Value(state.add(node, operator, [source]), NCHW)
 
 
@@ -79,7 +79,7 @@ def pool(state: OnnxReadState, node: OnnxNode) -> Value:
         raise state.refusal(node, "its window has holes (dilations)", "use dilation 1")
     kind = "max" if node.op_type == "MaxPool" else "average"
     operator = Pool(kind, pair(state, node, "kernel_shape"), pair(state, node, "strides"))
-    pads = window_pads(state, node, source, operator)
+    pads = _window_pads(state, node, source, operator)
     extra = _rounding_up(state, node, source, replace(operator, pads=pads))
     if kind == "average" and any(pads) and node.integer("count_include_pad", 0):
         if any(extra):
@@ -167,7 +167,7 @@ def pad(state: OnnxReadState, node: OnnxNode) -> Value:
     return replace(value, tensor=state.add(node, Pad(pads), [value.tensor]))
 
 
-def window_pads(
+def _window_pads(
     state: OnnxReadState, node: OnnxNode, source: str, operator: Conv2D | DepthwiseConv2D | Pool
 ) -> Pads:
     """Return the padding of a convolution or pooling, from its `pads` or its `auto_pad` attribute."""

@@ -55,7 +55,7 @@ class GraphBuilder:
         output = self.unique(name)
         try:
             self.shapes[output] = infer_shape(operator, [self.shapes[tensor] for tensor in inputs])
-            check_size(self.shapes[output])
+            _check_size(self.shapes[output])
         except EdgenetError as error:
             raise EdgenetError(f"at node '{name}': {error.found}", error.remedy) from None
         self.nodes.append(Node(output, operator, tuple(inputs), output))
@@ -79,7 +79,7 @@ LARGEST_SIDE = 8192
 """The most pixels in the height or width of an input picture, for the same reason."""
 
 
-def check_size(shape: Shape) -> None:
+def _check_size(shape: Shape) -> None:
     """Raise EdgenetError for a tensor that is empty or larger than any classifier needs."""
     if not 0 < math.prod(shape) <= LARGEST_TENSOR:
         raise EdgenetError(f"a tensor {list(shape)} is empty or too large", "export the network again")
@@ -131,12 +131,7 @@ def infer_shape(operator: Operator, inputs: list[Shape]) -> Shape:
                 raise EdgenetError(f"a Pad has the padding {list(operator.pads)}", "none may be negative")
             return (first[0], first[1] + top + bottom, first[2] + left + right, first[3])
         case Concat():
-            if len({(*shape[: operator.axis], *shape[operator.axis + 1 :]) for shape in inputs}) > 1:
-                raise EdgenetError(
-                    f"a Concat along axis {operator.axis} got {[list(shape) for shape in inputs]}"
-                )
-            total = sum(shape[operator.axis] for shape in inputs)
-            return (*first[: operator.axis], total, *first[operator.axis + 1 :])
+            return _concatenated(inputs, operator.axis)
         case Reshape():
             if math.prod(operator.shape) != math.prod(first):
                 raise EdgenetError(
@@ -186,7 +181,7 @@ def _check_weights(operator: Weighted) -> None:
 def _window_output(operator: Windowed, shape: Shape) -> tuple[int, int]:
     pads = operator.pads
     padded = (shape[1] + pads.top + pads.bottom, shape[2] + pads.left + pads.right)
-    check_size((*padded, shape[3]))
+    _check_size((*padded, shape[3]))
     reach = [(k - 1) * d + 1 for k, d in zip(operator.kernel, operator.dilation, strict=True)]
     if padded[0] < reach[0] or padded[1] < reach[1]:
         raise EdgenetError(
@@ -197,6 +192,12 @@ def _window_output(operator: Windowed, shape: Shape) -> tuple[int, int]:
         (n - r) // stride + 1 for n, r, stride in zip(padded, reach, operator.stride, strict=True)
     )
     return height, width
+
+
+def _concatenated(shapes: list[Shape], axis: int) -> Shape:
+    if len({(*shape[:axis], *shape[axis + 1 :]) for shape in shapes}) > 1:
+        raise EdgenetError(f"a Concat along axis {axis} got {[list(shape) for shape in shapes]}")
+    return (*shapes[0][:axis], sum(shape[axis] for shape in shapes), *shapes[0][axis + 1 :])
 
 
 def _broadcast(shapes: list[Shape]) -> Shape:

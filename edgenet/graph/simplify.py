@@ -100,12 +100,11 @@ def merge_transposes(graph: Graph) -> Graph:
 
 
 def _merge_transpose(graph: Graph, node: Node) -> Graph:
-    name = node.name
     order, before = _order(node), graph.producers().get(node.inputs[0])
     if before and isinstance(before.operator, Transpose):
         order = tuple(_order(before)[axis] for axis in order)
         node = replace(node, operator=Transpose(order), inputs=before.inputs)
-    graph = graph.with_nodes(node if n.name == name else n for n in graph.nodes)
+    graph = graph.with_nodes(node if n.name == node.name else n for n in graph.nodes)
     if order != tuple(range(len(order))) or node.output == graph.output:
         return graph
     return _bypass(graph, node)

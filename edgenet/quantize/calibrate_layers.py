@@ -88,7 +88,7 @@ def quantize_layers(
             around = Activations(
                 carried.integers[source], carried.floats[source], carried.floats[node.output]
             )
-            weights = quantize_layer(quantized, node, around, options)
+            weights = _quantize_layer(quantized, node, around, options)
             quantized = replace(quantized, weights={**quantized.weights, node.name: weights})
         carried.integers[node.output] = _in_chunks(node, carried.integers, partial(apply_integer, quantized))
         free_after(carried.floats, node, last_use)
@@ -159,7 +159,7 @@ def _in_chunks(node: Node, values: dict[str, Tensor], step: Callable[[Node, list
     return made
 
 
-def quantize_layer(
+def _quantize_layer(
     quantized: QuantizedGraph, node: Node, around: Activations, options: LayerOptions
 ) -> QuantizedWeights:
     """Return the integers of one weighted layer; `quantized` holds the encodings of its input and output."""
@@ -170,8 +170,8 @@ def quantize_layer(
     source, output = quantized.encodings[node.inputs[0]], around.float_output
     rows = list(_input_rows(operator, _device_steps(around, source), output))
     if options.compensate:
-        real = list(_input_rows(operator, _float_steps(around, source), output))
-        operator = _compensated(operator, rows, real)
+        float_rows = list(_input_rows(operator, _float_steps(around, source), output))
+        operator = _compensated(operator, rows, float_rows)
     scales = least_squares_scales(operator, source.scale)
     if options.second_moments:
         values = round_by_second_moments(operator, scales, second_moments(operator, rows))
@@ -196,7 +196,7 @@ def _quantize_groups(
     made = []
     for weight, bias, own in zip(weights, biases, around.groups(operator.groups), strict=True):
         part = replace(operator, weight=weight, bias=bias, groups=1)
-        made.append(quantize_layer(quantized, replace(node, operator=part), own, options))
+        made.append(_quantize_layer(quantized, replace(node, operator=part), own, options))
     return QuantizedWeights(
         *(np.concatenate([getattr(part, name) for part in made]) for name in ("values", "scales", "bias"))
     )
@@ -258,6 +258,7 @@ def _sample(operator: Weighted, output: Tensor) -> Tensor:
 ROWS = 20_000
 """Number of positions, over all photos, from which a layer's rounding and bias are computed."""
 DEPTHWISE_VALUES = 2**20
+"""The same limit for a depthwise layer, as number of positions times channels."""
 
 
 def _grid(operator: Weighted, output: Tensor) -> tuple[int, int]:
@@ -273,21 +274,22 @@ def _grid(operator: Weighted, output: Tensor) -> tuple[int, int]:
     return down, min(width, max(1, round(share / down)))
 
 
-def _compensated(operator: Weighted, seen: list[Tensor], real: list[Tensor]) -> Weighted:
+def _compensated(operator: Weighted, device_rows: list[Tensor], float_rows: list[Tensor]) -> Weighted:
     """Return the layer with weights that make up for errors of its input; see `compensation`."""
     weight = torch.from_numpy(operator.weight).to(torch.float64)
     if isinstance(operator, DepthwiseConv2D):
         kernels = weight.reshape(-1, weight.shape[3]).T.unsqueeze(1)
-        by_channel = ([part.permute(2, 0, 1) for part in rows] for rows in (seen, real))
+        by_channel = ([part.permute(2, 0, 1) for part in rows] for rows in (device_rows, float_rows))
         change = compensation(kernels, *by_channel)[:, 0].T
-    elif seen[0].shape[1] <= LARGEST_BLOCK:
-        change = compensation(weight.reshape(len(weight), -1), seen, real)
+    elif device_rows[0].shape[1] <= LARGEST_BLOCK:
+        change = compensation(weight.reshape(len(weight), -1), device_rows, float_rows)
     else:
         return operator
     return replace(operator, weight=(weight + change.reshape(weight.shape)).to(torch.float32).numpy())
 
 
 CHANNELS = 64
+"""Number of channels whose bias is computed at once, so that temporary arrays stay small."""
 
 
 def _corrected_bias(
@@ -297,7 +299,7 @@ def _corrected_bias(
     together = torch.cat(rows)
     target = output.sum(0, dtype=torch.float64) / len(output)
     bias = torch.from_numpy(operator.bias.astype(np.float64))
-    for start in range(0, len(bias), CHANNELS):  # a few at a time, so that temporary arrays stay small
+    for start in range(0, len(bias), CHANNELS):
         part = slice(start, start + CHANNELS)
         if isinstance(operator, DepthwiseConv2D):
             kernel = weight.reshape(-1, weight.shape[3])[:, part]
@@ -310,6 +312,7 @@ def _corrected_bias(
 
 NEWTON_STEPS = 4
 FEWEST_FREE = 0.02
+"""A channel keeps its bias if the activation clips all but this share of its values."""
 
 
 def _solve_bias(before: Tensor, bias: Tensor, target: Tensor, bounds: tuple[float, float]) -> Tensor:
@@ -330,7 +333,7 @@ RIDGES = tuple(10.0**power for power in range(-2, 6))
 """Ridges to try, in squared steps of the input. For comparison, rounding alone makes an error of 1/12."""
 
 
-def compensation(weight: Tensor, seen: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
+def compensation(weight: Tensor, device_rows: Sequence[Tensor], float_rows: Sequence[Tensor]) -> Tensor:
     """Return the change to add to the weights, to make up for quantization errors already in the layer's input.
 
     Where the float network's layer has the input x, the layer on the device sees s. This makes an error of
@@ -345,26 +348,26 @@ def compensation(weight: Tensor, seen: Sequence[Tensor], real: Sequence[Tensor])
 
     Args:
         weight: float64, [O, K] for a convolution or matrix, [C, 1, K] for a depthwise convolution.
-        seen: the input values that the weights are multiplied with on the device, in input steps. Each part
+        device_rows: the input values that the weights are multiplied with on the device, in input steps. Each part
             holds some photos: [rows, K], or [C, rows, K] for a depthwise convolution.
-        real: the float network's values at the same places, in the same steps.
+        float_rows: the float network's values at the same places, in the same steps.
     """
-    if len(seen) < 2:  # no photos would be left to judge the ridges on
+    if len(device_rows) < 2:  # no photos would be left to judge the ridges on
         return torch.zeros_like(weight)
-    halves = [_moments(seen[half::2], real[half::2]) for half in (0, 1)]
+    halves = [_moments(device_rows[half::2], float_rows[half::2]) for half in (0, 1)]
     gains = _gains(weight, halves[0], halves[1]) + _gains(weight, halves[1], halves[0])
     best = int(gains.argmax())
     if gains[best] <= 0:
         return torch.zeros_like(weight)
-    together = _Moments((halves[0].seen + halves[1].seen) / 2, (halves[0].error + halves[1].error) / 2)
+    together = _Moments((halves[0].input + halves[1].input) / 2, (halves[0].error + halves[1].error) / 2)
     return next(_changes(weight, together, RIDGES[best : best + 1]))
 
 
 @dataclass(frozen=True)
 class _Moments:
-    """Centred second moments, both [..., K, K]: input with input (`seen`), and error with input (`error`)."""
+    """Centred second moments, both [..., K, K]: input with input (`input`), and error with input (`error`)."""
 
-    seen: Tensor
+    input: Tensor
     error: Tensor
 
 
@@ -373,7 +376,7 @@ def _gains(weight: Tensor, fitted: _Moments, judging: _Moments) -> Tensor:
     error = weight @ judging.error
     return torch.stack(
         [
-            2 * (change * error).sum() - (change @ judging.seen * change).sum()
+            2 * (change * error).sum() - (change @ judging.input * change).sum()
             for change in _changes(weight, fitted, RIDGES)
         ]
     )
@@ -381,15 +384,15 @@ def _gains(weight: Tensor, fitted: _Moments, judging: _Moments) -> Tensor:
 
 def _changes(weight: Tensor, moments: _Moments, ridges: Sequence[float]) -> Iterator[Tensor]:
     """Yield the weight change that the regression gives with each ridge."""
-    values, vectors = torch.linalg.eigh(moments.seen)
+    values, vectors = torch.linalg.eigh(moments.input)
     pulled = weight @ moments.error @ vectors
     for ridge in ridges:
         yield pulled / (values.clamp(min=0) + ridge).unsqueeze(-2) @ vectors.mT
 
 
-def _moments(seen: Sequence[Tensor], real: Sequence[Tensor]) -> _Moments:
-    errors = [x - s for x, s in zip(real, seen, strict=True)]
-    return _Moments(_product(seen, seen), _product(errors, seen))
+def _moments(device_rows: Sequence[Tensor], float_rows: Sequence[Tensor]) -> _Moments:
+    errors = [x - s for x, s in zip(float_rows, device_rows, strict=True)]
+    return _Moments(_product(device_rows, device_rows), _product(errors, device_rows))
 
 
 def _product(left: Sequence[Tensor], right: Sequence[Tensor]) -> Tensor:

@@ -91,22 +91,23 @@ def shifts_of(group: TensorGroup, statistics: Statistics) -> dict[str, Vector]:
     if not group.can_shift:
         return shifts
     for node in group.producers:
-        seen = statistics[node.output]
-        shifts[node.output] = (seen.low + seen.high) / 2
+        channels_made = statistics[node.output]
+        shifts[node.output] = (channels_made.low + channels_made.high) / 2
     for node in group.carriers:  # these are in graph order, so the shifts of their inputs are known
         shifts[node.output] = np.sum([shifts[name] for name in node.inputs], axis=0)
     return shifts
 
 
 LARGEST_FACTOR = 64.0
+"""No channel is scaled up by more than this."""
 
 
 def _full_factors(group: TensorGroup, statistics: Statistics, shifts: dict[str, Vector]) -> Vector:
     """Return the factors, at least 1, that would give all channels the same reach; no channel loses steps."""
     reach = np.max([_reach(statistics[name], shifts[name]) for name in group.tensors], axis=0)
-    wanted = (6 if Activation.RELU6 in group.activations else reach.max()) / np.maximum(reach, 1e-12)
-    wanted[reach <= 1e-9] = 1.0  # a channel that never fires says nothing about its scale
-    return np.clip(wanted, 1.0, LARGEST_FACTOR)
+    factors = (6 if Activation.RELU6 in group.activations else reach.max()) / np.maximum(reach, 1e-12)
+    factors[reach <= 1e-9] = 1.0  # a channel that never fires says nothing about its scale
+    return np.clip(factors, 1.0, LARGEST_FACTOR)
 
 
 TAIL_HEADROOM = 1.0
@@ -115,12 +116,13 @@ tail index predicts for e times as many photos. With no headroom, unseen photos 
 the steps of all channels get too coarse."""
 
 
-def _reach(seen: ChannelStatistics, shift: Vector) -> Vector:
+def _reach(channels: ChannelStatistics, shift: Vector) -> Vector:
     """Return how far each channel gets from zero after the shift, with headroom for unseen photos."""
-    return np.maximum(seen.high - shift, shift - seen.low) * np.exp(TAIL_HEADROOM * seen.tail)
+    return np.maximum(channels.high - shift, shift - channels.low) * np.exp(TAIL_HEADROOM * channels.tail)
 
 
 EXPONENTS = np.linspace(0, 1, 9)
+"""Powers of the factors that give all channels the same reach; the best one starts the descent."""
 LARGEST_DESCENT = 2**21
 """Largest number of reader weights in a group for which gradient descent optimizes each factor by itself; its
 time grows with that number. The limit admits every group of every MobileNet, but not AlexNet's 4096 x 4096
@@ -128,23 +130,23 @@ matrix. Above it, the factors are a common power of the factors that would give 
 reach."""
 
 
-def _best_factors(trade: NoiseModel, full: Vector, steps: int) -> Vector:
+def _best_factors(model: NoiseModel, full: Vector, steps: int) -> Vector:
     """Return the factors between 1 and `full` with the least noise.
 
     They start as the best common power of `full`; gradient descent then changes each factor by itself.
     """
-    if not trade.mixing:
+    if not model.mixing:
         return full
     limit = torch.from_numpy(np.log(full))
-    exponent = min(EXPONENTS, key=lambda power: float(trade.noise((limit * power).exp())))
-    if not steps or trade.size > LARGEST_DESCENT:
+    exponent = min(EXPONENTS, key=lambda power: float(model.noise((limit * power).exp())))
+    if not steps or model.size > LARGEST_DESCENT:
         return (limit * exponent).exp().numpy()
     logarithms = (limit * exponent).clone().requires_grad_(True)
-    best, least = logarithms.detach().clone(), float(trade.noise(logarithms.detach().exp()))
+    best, least = logarithms.detach().clone(), float(model.noise(logarithms.detach().exp()))
     optimizer = torch.optim.Adam([logarithms], lr=DESCENT_RATE)
     for _ in range(steps):
         optimizer.zero_grad()
-        noise = trade.noise(logarithms.exp())
+        noise = model.noise(logarithms.exp())
         if float(noise.detach()) < least:
             best, least = logarithms.detach().clone(), float(noise.detach())
         (noise + 1e-30).log().backward()
@@ -174,9 +176,11 @@ class NoiseModel:
         self.readers = [self._reader(node, sensitivity) for node in group.mixing_consumers]
         self.size = sum(weight.numel() for weight, _, _ in self.readers)
 
-    def _tensor(self, seen: ChannelStatistics, shift: Vector, felt: Vector) -> tuple[Tensor, Tensor, Tensor]:
-        low, high = torch.from_numpy(seen.low - shift), torch.from_numpy(seen.high - shift)
-        return low, high, torch.from_numpy(felt)
+    def _tensor(
+        self, channels: ChannelStatistics, shift: Vector, sensitivity: Vector
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        low, high = torch.from_numpy(channels.low - shift), torch.from_numpy(channels.high - shift)
+        return low, high, torch.from_numpy(sensitivity)
 
     def _reader(self, node: Node, sensitivity: Sensitivity) -> tuple[Tensor, Tensor, Tensor]:
         operator = node.operator
@@ -192,9 +196,9 @@ class NoiseModel:
     def noise(self, factors: Tensor) -> Tensor:
         """Return the noise energy at the logits, a scalar, with the factors [C]."""
         total = torch.zeros((), dtype=torch.float64)
-        for low, high, felt in self.tensors:
+        for low, high, sensitivity in self.tensors:
             span = (high * factors).max() - (low * factors).min().clamp(max=0)
-            total = total + activation_noise(span, (felt / factors**2).sum())
+            total = total + activation_noise(span, (sensitivity / factors**2).sum())
         for weight, rows, share in self.readers:
             total = total + weight_noise((weight / factors).amax(1), rows, (share * factors**2).sum())
         return total

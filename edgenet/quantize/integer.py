@@ -86,22 +86,18 @@ def real_logits(
 
 
 def _run_one(quantized: QuantizedGraph, image: NDArray[np.uint8], observe: Observer | None) -> TensorStore:
-    tensors = input_store(quantized, image[None])
+    pixels = pixels_to_int8(image[None])
+    tensors = TensorStore(quantized.encodings, {quantized.graph.input: pixels}, {})
     if observe:
         observe(quantized.graph.input, tensors.integer(quantized.graph.input))
     last_use = last_uses(quantized.graph)
     for node in quantized.graph.nodes:
-        run_node(quantized, node, tensors)
+        _run_node(quantized, node, tensors)
         if observe:
             observe(node.output, tensors.known(node.output))
         free_after(tensors.integers, node, last_use)
         free_after(tensors.reals, node, last_use)
     return tensors
-
-
-def input_store(quantized: QuantizedGraph, images: NDArray[np.uint8]) -> TensorStore:
-    """Return the store at the start of a run: only the graph's input, from photos [n, H, W, 3]."""
-    return TensorStore(quantized.encodings, {quantized.graph.input: pixels_to_int8(images)}, {})
 
 
 def pixels_to_int8(images: NDArray[np.uint8]) -> Tensor:
@@ -129,13 +125,13 @@ class TensorStore:
     def integer(self, name: str) -> Tensor:
         """Return the tensor as int8."""
         if name not in self.integers:
-            self.integers[name] = quantize_tensor(self.reals[name], self.encodings[name])
+            self.integers[name] = _quantize_tensor(self.reals[name], self.encodings[name])
         return self.integers[name]
 
     def real(self, name: str) -> Tensor:
         """Return the tensor as float32."""
         if name not in self.reals:
-            self.reals[name] = dequantize_tensor(self.integers[name], self.encodings[name])
+            self.reals[name] = _dequantize_tensor(self.integers[name], self.encodings[name])
         return self.reals[name]
 
     def known(self, name: str) -> Tensor:
@@ -143,19 +139,19 @@ class TensorStore:
         return self.integer(name) if name in self.encodings else self.reals[name]
 
 
-def quantize_tensor(values: Tensor, encoding: Encoding) -> Tensor:
+def _quantize_tensor(values: Tensor, encoding: Encoding) -> Tensor:
     """Quantize real numbers as XNNPACK does (f32-qs8-vcvt): multiply by 1 / scale, round half to even."""
     steps = (values * float(np.float32(1) / np.float32(encoding.scale))).round_()
     return (steps + encoding.zero_point).clamp_(LOW, HIGH).to(torch.int8)
 
 
-def dequantize_tensor(values: Tensor, encoding: Encoding) -> Tensor:
+def _dequantize_tensor(values: Tensor, encoding: Encoding) -> Tensor:
     """Return the real numbers that int8 values represent, as XNNPACK computes them (qs8-f32-vcvt)."""
     return (values.to(torch.float32) - encoding.zero_point) * float(np.float32(encoding.scale))
 
 
 @torch.inference_mode()
-def run_node(quantized: QuantizedGraph, node: Node, tensors: TensorStore) -> None:
+def _run_node(quantized: QuantizedGraph, node: Node, tensors: TensorStore) -> None:
     """Run one node, int8 or float, and add its output to the store."""
     if node.name in quantized.kept_float:
         tensors.reals[node.output] = apply(node.operator, [tensors.real(name) for name in node.inputs])
@@ -224,7 +220,9 @@ def _weighted(
 
 
 EXACT_IN_FLOAT32 = 2**24
+"""float32 holds every whole number up to this one."""
 LARGEST_INPUT, LARGEST_WEIGHT = 255, 127
+"""The largest magnitudes of an int8 input, counted from its zero point, and of an int8 weight."""
 
 
 def _accumulate(operator: Weighted, weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
@@ -346,14 +344,14 @@ Integers = NDArray[np.int64]
 INT8_VALUES: Integers = np.arange(LOW, HIGH + 1, dtype=np.int64)
 
 
-def sigmoid_table(source: Encoding, output: Encoding) -> NDArray[np.int8]:
+def _sigmoid_table(source: Encoding, output: Encoding) -> NDArray[np.int8]:
     """Return 1 / (1 + exp(-x)) for every int8 value, int8 [256]."""
     real = (INT8_VALUES - source.zero_point).astype(np.float32) * np.float32(source.scale)
     with np.errstate(over="ignore"):  # exp(-x) is infinite where the result is 0
         return quantize_array(1 / (1 + np.exp(-real)), output)
 
 
-def hard_swish_table(source: Encoding, output: Encoding) -> NDArray[np.int8]:
+def _hard_swish_table(source: Encoding, output: Encoding) -> NDArray[np.int8]:
     """Return x * relu6(x + 3) / 6 for every int8 value, int8 [256]."""
     fine_scale = np.float32(1 / 128) * np.float32(source.scale)
     fine = (INT8_VALUES - source.zero_point) * 128
@@ -409,4 +407,4 @@ def _rounding_shift(values: Integers, bits: int) -> Integers:
     return np.sign(values) * ((np.abs(values) + half) >> bits)
 
 
-TABLES = {"hard_swish": hard_swish_table, "sigmoid": sigmoid_table}
+TABLES = {"hard_swish": _hard_swish_table, "sigmoid": _sigmoid_table}

@@ -142,7 +142,9 @@ def _add(total: _Sums, encoding: Encoding | None, values: NDArray, real: NDArray
 
 
 RESCALED_GAIN = 1.4
+"""A channel is on another scale if its gain or the inverse of its gain exceeds this."""
 RESCALED_CHANNELS = 0.1
+"""The file counts as equalized if more than this share of some tensor's channels are on another scale."""
 
 
 class _Sums:
@@ -251,6 +253,7 @@ class ChannelUse:
 
 
 OUTLIER = 8.0
+"""A channel is an outlier if its reach is more than this many times the median reach."""
 
 
 def channel_use(low: NDArray[np.int64], high: NDArray[np.int64], zero_point: int) -> ChannelUse:

@@ -163,7 +163,7 @@ class _Measuring:
         self.real = dequantized(quantized)
         self.rounded = _rounded_tensors(quantized)
         matched = match_tensors(quantized.graph, reference)
-        self.layers: Layers | None = swapped_layers(self.real, reference, matched)
+        self.layers: Layers | None = _swapped_layers(self.real, reference, matched)
         self.runs = len(self.rounded) + len(self.layers or ())
         self.signal = self.noise = self.of_weights = 0.0
         self.of_tensor = dict.fromkeys(self.rounded, 0.0)
@@ -182,11 +182,11 @@ class _Measuring:
         pixels = self.decode(images)
         clean = _all_tensors(self.real, torch.from_numpy(pixels))
         original = _all_tensors(self.reference, decode_pixels(self.reference, images))
-        logits, wanted = clean[self.real.output], original[self.reference.output]
+        logits, float_logits = clean[self.real.output], original[self.reference.output]
         given = real_logits(self.quantized, as_integers(self.quantized, pixels))
-        self.signal += _energy(wanted)
-        self.noise += _energy(torch.from_numpy(given) - wanted)
-        self.of_weights += _energy(logits - wanted)
+        self.signal += _energy(float_logits)
+        self.noise += _energy(torch.from_numpy(given) - float_logits)
+        self.of_weights += _energy(logits - float_logits)
         for done, (name, encoding) in enumerate(self.rounded.items(), 1):
             exact = _exact_readers(self.quantized, name)
             changed = rerun(self.real, clean, name, _round(clean[name], encoding), exact)
@@ -194,7 +194,7 @@ class _Measuring:
             progress(done)
         for done, (name, (node, operator)) in enumerate((self.layers or {}).items(), len(self.rounded) + 1):
             value = self._with_its_weights(name, node, operator, clean, original)
-            self.of_layer[name] += _energy(rerun(self.reference, original, node.output, value) - wanted)
+            self.of_layer[name] += _energy(rerun(self.reference, original, node.output, value) - float_logits)
             progress(done)
 
     def _with_its_weights(
@@ -249,10 +249,10 @@ def rerun(
     """
     changed = {name: value}
     for node in graph.nodes:
-        seen = {i for i in node.inputs if i in changed} - ({name} if node.name in exact else set())
-        if node.output != name and seen:
+        affected = {i for i in node.inputs if i in changed} - ({name} if node.name in exact else set())
+        if node.output != name and affected:
             changed[node.output] = apply(
-                node.operator, [changed[i] if i in seen else clean[i] for i in node.inputs]
+                node.operator, [changed[i] if i in affected else clean[i] for i in node.inputs]
             )
     return changed.get(graph.output, clean[graph.output])
 
@@ -312,7 +312,7 @@ def _real(quantized: QuantizedGraph, node: Node) -> Operator:
     return replace(operator, weight=values.astype(np.float32), bias=bias.astype(np.float32))
 
 
-def swapped_layers(
+def _swapped_layers(
     real: Graph, reference: Graph, matched: Mapping[str, str]
 ) -> dict[str, tuple[Node, Operator | None]] | None:
     """Find each layer's node in the float graph, and that node's operator with the file's weights put in.

@@ -166,7 +166,7 @@ def _shared(graph: Graph) -> Callable[[str], str]:
         return name
 
     for node in graph.nodes:
-        if shares_encoding(node):
+        if _shares_encoding(node):
             for name in node.inputs:
                 head, tail = find(name), find(node.output)
                 if head != tail:
@@ -178,7 +178,7 @@ SHARING = (Pad, Pool, Reshape, Transpose, Concat)
 """Operators that move int8 values without rescaling them, so their inputs and output share one encoding."""
 
 
-def shares_encoding(node: Node) -> bool:
+def _shares_encoding(node: Node) -> bool:
     """Whether this node's inputs and output share one encoding."""
     operator = node.operator
     return isinstance(operator, SHARING) or (isinstance(operator, Unary) and operator.kind.startswith("relu"))

@@ -83,6 +83,7 @@ def _mixable_groups(graph: Graph) -> list[TensorGroup]:
 
 
 FURTHEST_PER_PHOTO, FURTHEST_ROWS = 64, 2048
+"""Number of extreme rows to keep for each photo, and of all photos together."""
 
 
 class JointStatistics:
@@ -123,10 +124,12 @@ def _furthest(rows: Tensor, count: int) -> Tensor:
 
 
 POWERS = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Powers of the factors that give all channels the same reach; each makes a diagonal start matrix."""
 EVENNESS = (0.01, 0.1)
 """Fraction of the mean sensitivity that is added to every direction: a direction that the few photos do not
 excite may still matter."""
 TURNS = 4
+"""Number of random rotations to try after each transform."""
 
 
 def _candidates(
@@ -138,31 +141,31 @@ def _candidates(
 ) -> Iterator[Matrix]:
     """Yield start matrices: diagonal ones by powers of the channels' reach, and rotated transforms."""
     ends = [
-        np.maximum(seen.high - shifts[name], shifts[name] - seen.low)
+        np.maximum(statistics[name].high - shifts[name], shifts[name] - statistics[name].low)
         for name in group.tensors
-        if (seen := statistics[name])
     ]
     reach = np.maximum(np.max(ends, axis=0), 1e-9 * max(np.max(ends), 1e-300))
     for power in POWERS:
         yield np.diag((reach.max() / reach).clip(max=64) ** power)
     covariance = np.mean([joint.covariance(name) for name in group.tensors], axis=0)
-    felt = np.sum([sensitivity.tensors[name] for name in group.tensors], axis=0)
-    if not (np.trace(covariance) > 0 and np.trace(felt) > 0):
+    summed = np.sum([sensitivity.tensors[name] for name in group.tensors], axis=0)
+    if not (np.trace(covariance) > 0 and np.trace(summed) > 0):
         return
     for evenness in EVENNESS:
-        transform = _transform(covariance, felt, evenness)
+        transform = _transform(covariance, summed, evenness)
         for turn in range(TURNS):
             yield _evenly_turned(transform @ covariance @ transform.T, turn) @ transform
 
 
 WHITENING_FLOOR = 1e-6
+"""Fraction of the mean variance that is added to every direction, so that the covariance can be inverted."""
 
 
-def _transform(covariance: Matrix, felt: Matrix, evenness: float) -> Matrix:
+def _transform(covariance: Matrix, sensitivity: Matrix, evenness: float) -> Matrix:
     """Return a matrix T with the best T'T for this covariance and sensitivity (see module docstring)."""
     even = np.eye(len(covariance)) / len(covariance)
     root = _power(covariance + WHITENING_FLOOR * np.trace(covariance) * even, 0.5)
-    both = root @ felt @ root
+    both = root @ sensitivity @ root
     return _power(both + evenness * np.trace(both) * even, 0.25) @ np.linalg.inv(root)
 
 
@@ -179,27 +182,28 @@ def _evenly_turned(covariance: Matrix, seed: int) -> Matrix:
     """
     count = len(covariance)
     turn = np.linalg.qr(np.random.default_rng(seed).normal(size=(count, count)))[0]
-    seen = turn @ covariance @ turn.T
-    mean = np.trace(seen) / count
+    rotated = turn @ covariance @ turn.T
+    mean = np.trace(rotated) / count
     for _ in range(count - 1):
-        off = np.diagonal(seen) - mean
+        off = np.diagonal(rotated) - mean
         most, least = int(off.argmax()), int(off.argmin())
         if off[most] - off[least] < 1e-9 * mean:
             break
-        plane = _plane_rotation(seen, most, least, mean)
+        plane = _plane_rotation(rotated, most, least, mean)
         turn[[most, least]] = plane @ turn[[most, least]]
-        seen[[most, least]] = plane @ seen[[most, least]]
-        seen[:, [most, least]] = seen[:, [most, least]] @ plane.T
+        rotated[[most, least]] = plane @ rotated[[most, least]]
+        rotated[:, [most, least]] = rotated[:, [most, least]] @ plane.T
     return turn
 
 
-def _plane_rotation(seen: Matrix, first: int, second: int, wanted: float) -> Matrix:
+def _plane_rotation(covariance: Matrix, first: int, second: int, wanted: float) -> Matrix:
     """Return the rotation of two channels that gives the first the variance `wanted`, between their own.
 
     The tangent t of its angle solves (b - v) t^2 + 2 c t + (a - v) = 0, for the variances a and b, the
     covariance c and the wanted variance v.
     """
-    a, b, c = seen[first, first] - wanted, seen[second, second] - wanted, seen[first, second]
+    a, b = covariance[first, first] - wanted, covariance[second, second] - wanted
+    c = covariance[first, second]
     tangent = (-c + np.sqrt(max(c * c - a * b, 0.0))) / b
     cosine = 1 / np.sqrt(1 + tangent**2)
     return cosine * np.array([[1, tangent], [-tangent, 1]])
@@ -260,7 +264,7 @@ class MixingNoise:
     def _of_tensor(self, tensor: _Tensor, matrix: Tensor, inverse: Tensor, smooth: bool) -> Tensor:
         values = tensor.rows @ matrix.T.float()  # in float32, because this takes most of the time
         span = _smooth_span(values) if smooth else values.max().clamp(min=0) - values.min().clamp(max=0)
-        return activation_noise(span.double(), (inverse * (tensor.felt @ inverse)).sum())
+        return activation_noise(span.double(), (inverse * (tensor.sensitivity @ inverse)).sum())
 
     def _of_reader(self, reader: _Reader, matrix: Tensor, inverse: Tensor) -> Tensor:
         largest = (reader.weight @ inverse).abs().reshape(len(reader.rows), -1).amax(1)
@@ -275,7 +279,7 @@ class MixingNoise:
 @dataclass(frozen=True, eq=False)
 class _Tensor:
     rows: Tensor
-    felt: Tensor
+    sensitivity: Tensor
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,18 +27,18 @@ def scales_for(operator: Weighted, input_scale: float) -> NDArray[np.float32]:
     A channel of tiny weights gets at least the scale with which its bias fits into 30 bits. Real networks
     have such dead channels, and their int32 bias would overflow otherwise.
     """
-    for_weights = largest_per_channel(operator) / WEIGHT_LIMIT
-    scales = np.maximum(for_weights, bias_floor(operator, input_scale))
+    for_weights = _largest_per_channel(operator) / WEIGHT_LIMIT
+    scales = np.maximum(for_weights, _bias_floor(operator, input_scale))
     return np.where(scales > SMALLEST_SCALE, scales, 1.0).astype(np.float32)
 
 
-def largest_per_channel(operator: Weighted) -> NDArray[np.float32]:
+def _largest_per_channel(operator: Weighted) -> NDArray[np.float32]:
     """Return the largest magnitude of each output channel's weights, [O]."""
     rows = np.moveaxis(operator.weight, output_axis(operator), 0).reshape(len(operator.bias), -1)
     return np.abs(rows).max(axis=1)
 
 
-def bias_floor(operator: Weighted, input_scale: float) -> NDArray[np.float32]:
+def _bias_floor(operator: Weighted, input_scale: float) -> NDArray[np.float32]:
     """Return the smallest weight scales with which the int32 biases do not overflow."""
     return (np.abs(operator.bias) / (input_scale * BIAS_LIMIT)).astype(np.float32)
 
@@ -52,6 +52,7 @@ def quantize_bias(
 
 
 SHRINKING = np.linspace(0.5, 1.0, 26)
+"""Scales to try, as fractions of the scale with which no weight is clipped."""
 CACHED = 2**18
 """Number of weights processed at once, small enough that temporary arrays stay in the CPU's cache."""
 
@@ -64,7 +65,7 @@ def least_squares_scales(operator: Weighted, input_scale: float) -> NDArray[np.f
     """
     largest = scales_for(operator, input_scale)
     rows = np.moveaxis(operator.weight, output_axis(operator), 0).reshape(len(largest), -1)
-    floor = bias_floor(operator, input_scale)
+    floor = _bias_floor(operator, input_scale)
     count = max(1, CACHED // rows.shape[1])
     parts = [slice(start, start + count) for start in range(0, len(rows), count)]
     return np.concatenate([_least_squares(rows[part], largest[part], floor[part]) for part in parts])
@@ -115,6 +116,7 @@ def round_by_second_moments(
 
 
 BLOCK = 128
+"""Number of columns after which GPTQ applies the compensation to all later columns."""
 
 
 def _gptq(steps: Tensor, moments: Tensor) -> Tensor:
@@ -143,6 +145,7 @@ def _gptq(steps: Tensor, moments: Tensor) -> Tensor:
 
 
 DAMPING = 0.01
+"""Fraction of the mean second moment that is added to the diagonal."""
 
 
 def _inverse_root(moments: Tensor) -> Tensor:
@@ -161,6 +164,7 @@ def _inverse_root(moments: Tensor) -> Tensor:
 
 
 SWEEPS = 4
+"""How often coordinate descent goes through all taps of a kernel."""
 
 
 def _coordinate_descent(steps: Tensor, moments: Tensor) -> Tensor:

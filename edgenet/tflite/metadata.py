@@ -211,7 +211,7 @@ def read_labels(tflite: bytes) -> list[str] | None:
     Raises:
         EdgenetError: the metadata names a labels file that is not there or is not UTF-8 text.
     """
-    name = labels_name(read_metadata(tflite) or {})
+    name = _labels_name(read_metadata(tflite) or {})
     files = read_files(tflite)
     if name is None:
         return (
@@ -225,7 +225,7 @@ def read_labels(tflite: bytes) -> list[str] | None:
     return parse_labels(files[name], f"{one_line(name)} in the model")
 
 
-def labels_name(metadata: Mapping[str, Any]) -> str | None:
+def _labels_name(metadata: Mapping[str, Any]) -> str | None:
     """Return the file that names the first output's classes, or None; a file without a locale comes first."""
     named = [
         file
@@ -297,7 +297,7 @@ def _tensors(metadata: Mapping[str, Any], which: str) -> list[Mapping[str, Any]]
 
 
 def _files(metadata: Mapping[str, Any], files: Mapping[str, bytes]) -> Iterable[str]:
-    kept = {labels_name(metadata), "labels.txt", "edgenet.json"}
+    kept = {_labels_name(metadata), "labels.txt", "edgenet.json"}
     for name in files:
         if name not in kept:
             yield f"the file {one_line(name)}"
