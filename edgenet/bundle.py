@@ -21,7 +21,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from edgenet_device.model_file import check_tflite
+from edgenet_device.flatbuffer import check_tflite
 
 from edgenet.card import write_card
 from edgenet.data.labels import labels_text, parse_labels

@@ -12,12 +12,12 @@ from contextlib import contextmanager, suppress
 from typing import Any, Callable
 
 from edgenet_device.errors import EdgenetError
+from edgenet_device.streams import BROKEN_PIPE_STATUS, discard_output, prepare_streams
 
 _PACKAGES = {
     "cv2": "pip install opencv-python-headless (Raspberry Pi OS: sudo apt install python3-opencv)",
     "numpy": "pip install numpy (Raspberry Pi OS: sudo apt install python3-numpy)",
 }
-_SIGPIPE_STATUS = 128 + 13
 NOT_VALID = 3
 """The exit status of a measurement that is not valid, where the user required a valid one."""
 
@@ -30,16 +30,16 @@ def run(main: Callable[[], int]) -> int:
         or an output that cannot be written, each printed as one line on stderr; 130 after Ctrl-C; 141 when
         the reader of the output stopped reading (as in `| head`).
     """
-    _prepare_streams()
+    prepare_streams()
     try:
         status = _status(main)
         sys.stdout.flush()
         return status
     except BrokenPipeError:
-        _discard_output()
-        return _SIGPIPE_STATUS
+        discard_output()
+        return BROKEN_PIPE_STATUS
     except OSError as error:
-        _discard_output()
+        discard_output()
         # An error in opening a file names that file; one in writing a stream names none.
         return _fail(
             f"the output cannot be written: {error.strerror}" if error.filename is None else str(error)
@@ -61,32 +61,6 @@ def _status(main: Callable[[], int]) -> int:
         return _fail("not enough memory; close other programs or use a smaller network")
     except KeyboardInterrupt:
         return 130
-
-
-def _prepare_streams() -> None:
-    """Replace what a stream cannot encode by "?", and closed streams by others.
-
-    A closed stdout becomes one that refuses what is written, so that the loss is reported.
-    """
-    # In this order each closed stream gets its own descriptor again, which no other file must take.
-    for name, flags, mode in (
-        ("stdin", os.O_RDONLY, "r"),
-        ("stdout", os.O_RDONLY, "w"),
-        ("stderr", os.O_WRONLY, "w"),
-    ):
-        if getattr(sys, name) is None:
-            setattr(sys, name, os.fdopen(os.open(os.devnull, flags), mode))
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
-
-
-def _discard_output() -> None:
-    """Let what is still waiting in stdout go nowhere; else Python would complain about it at its end."""
-    with suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
 
 
 def _fail(message: str) -> int:

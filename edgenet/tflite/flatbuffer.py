@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
-from edgenet_device.model_file import check_tflite
+from edgenet_device.flatbuffer import check_tflite
 from numpy.typing import NDArray
 
 from edgenet.errors import EdgenetError

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from edgenet_device.flatbuffer import check_tflite
 from edgenet_device.latency import operators
-from edgenet_device.latency.operators import Prefixes
+from edgenet_device.latency.operators import TruncatedModel
 from edgenet_device.latency.samples import fill_input
-from edgenet_device.model_file import check_tflite, open_model
+from edgenet_device.model_file import open_model
 from edgenet_device.runtime import load_runtime, make_interpreter
 from model_files import Run
 
@@ -26,10 +27,10 @@ def test_every_beginning_computes_what_the_network_computes(tiny_tflite: Path) -
     fill_input(whole)
     whole.invoke()
     nodes = [node for node in whole._get_ops_details() if node["op_name"] != "DELEGATE"]
-    prefixes = Prefixes(model.data, "tiny")
-    assert prefixes.count == len(nodes) == 4
+    truncated = TruncatedModel(model.data, "tiny")
+    assert truncated.count == len(nodes) == 4
     for count, node in enumerate(nodes, 1):
-        data = prefixes.first(count)
+        data = truncated.first(count)
         check_tflite(data, "prefix")
         assert len(data) == len(model.data)
         part = make_interpreter(runtime, replace(model, data=data), 1)
@@ -38,7 +39,7 @@ def test_every_beginning_computes_what_the_network_computes(tiny_tflite: Path) -
         (output,) = part.get_output_details()
         assert output["index"] == node["outputs"][0]
         np.testing.assert_array_equal(part.get_tensor(output["index"]), whole.get_tensor(node["outputs"][0]))
-    assert prefixes.first(prefixes.count) == model.data
+    assert truncated.first(truncated.count) == model.data
 
 
 def test_differences_are_paired(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,10 +67,10 @@ def test_the_interval_of_a_difference() -> None:
 
 def test_a_network_of_two_outputs_is_refused(tiny_tflite: Path) -> None:
     data = bytearray(tiny_tflite.read_bytes())
-    prefixes = Prefixes(bytes(data), "x")
-    data[prefixes._outputs] = 2
+    truncated = TruncatedModel(bytes(data), "x")
+    data[truncated._outputs] = 2
     with pytest.raises(EdgenetError, match="x does not have exactly one output"):
-        Prefixes(bytes(data), "x")
+        TruncatedModel(bytes(data), "x")
 
 
 def test_a_report_with_a_profile(run_copied: Run, tiny_bundle: Path) -> None:

@@ -10,6 +10,10 @@ Every photo becomes uint8 BGR [height, width, 3].
   DCT), so that the shorter side stays at least 1024: 100 megapixels then take 5 MB instead of 300.
 - A photo is refused if it ends early, is damaged or empty, has a side under 4 pixels, or is not a photo at
   all.
+
+OpenCV silently fills the missing parts of a photo with grey, so each format's own file structure is checked
+first. Sources: JPEG: ITU-T T.81, annex B. PNG: W3C PNG (third edition), section 5. WebP: RFC 9649, section 2.
+BMP: the BITMAPFILEHEADER of its specification. TIFF: TIFF 6.0, section 2. Other formats are left to OpenCV.
 """
 
 from __future__ import annotations
@@ -49,6 +53,14 @@ MAX_BYTES = 1 << 30
 _REDUCED = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2.IMREAD_REDUCED_COLOR_2}
 _PHOTO_STARTS = (b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*", b"GIF8", b"BM", b"P5", b"P6")
 Source = Union[str, "os.PathLike[str]", bytes]
+Size = Optional[tuple[int, int]]
+# A marker is 0xFF and a code. This pattern skips 0xFF00 (a stuffed data byte), 0xFFD0..D7 (they restart the
+# entropy coding) and 0xFFFF (fill).
+_JPEG_MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])", re.DOTALL)
+_START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_NO_LENGTH = frozenset({0x01, 0xD8})
+_START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
+_TIFF_TYPE_BYTES = {1: 1, 3: 2, 4: 4, 16: 8}
 
 
 def read_photo(source: Source, name: str | None = None) -> np.ndarray:
@@ -187,28 +199,6 @@ def _kind(data: bytes) -> str:
     if data[4:8] == b"ftyp" and data[8:12] in (b"heic", b"heix", b"mif1", b"hevc"):
         return " (it is HEIC, the format of iPhones)"
     return ""
-
-
-# ==== device_scripts.photo_checks
-# Checks that a photo file is complete, because OpenCV silently fills missing parts with grey.
-#
-# Each check returns the (width, height) that the header states, or None where we do not read the header's
-# size.
-# It raises `IncompletePhotoError` for a file that ends early or is damaged. Formats without a check are
-# left to
-# OpenCV.
-#
-# Sources: JPEG: ITU-T T.81, annex B. PNG: W3C PNG (third edition), section 5. WebP: RFC 9649, section 2.
-# BMP: the BITMAPFILEHEADER of its specification. TIFF: TIFF 6.0, section 2.
-
-Size = Optional[tuple[int, int]]
-# A marker is 0xFF and a code. This pattern skips 0xFF00 (a stuffed data byte), 0xFFD0..D7 (they restart the
-# entropy coding) and 0xFFFF (fill).
-_JPEG_MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])", re.DOTALL)
-_START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_NO_LENGTH = frozenset({0x01, 0xD8})
-_START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
-_TIFF_TYPE_BYTES = {1: 1, 3: 2, 4: 4, 16: 8}
 
 
 class IncompletePhotoError(Exception):

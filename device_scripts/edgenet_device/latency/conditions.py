@@ -1,4 +1,7 @@
-"""What may change while we measure: clock, temperature, throttling, other load; None for what is unknown."""
+"""The device's state while we measure (clock, temperature, throttling, other load), and facts about the device.
+
+A fact that cannot be read is None; nothing is guessed.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,28 @@ from typing import Any
 
 from edgenet_device.entry import usable_cpus
 
+ROOT = Path("/")
+# Bits 0-3 of `vcgencmd get_throttled` say what is true now, bits 16-19 what has been true at any time since
+# boot.
+# https://www.raspberrypi.com/documentation/computers/os.html#get_throttled
+THROTTLE_FLAGS = ("under-voltage", "frequency capped", "throttled", "soft temperature limit")
+# PowerManager.THERMAL_STATUS_*. From "moderate" on, Android slows things down so that the user notices;
+# "light" does not count as throttling yet.
+# https://source.android.com/docs/core/power/thermal-mitigation
+THERMAL_STATUS = ("none", "light", "moderate", "severe", "critical", "emergency", "shutdown")
+_FIRST_THAT_COUNTS = THERMAL_STATUS.index("moderate")
+# The thermal service's dump has one item per line: Temperature.toString, with the TYPE_* of
+# android.os.Temperature, and CoolingDevice.toString, where type 2 means CPU.
+_SENSOR = re.compile(
+    r"Temperature\{mValue=(?P<value>-?\d+\.\d+), mType=(?P<type>-?\d+), mName=(?P<name>.*), mStatus=(?P<status>\d+)\}"
+)
+_COOLING = re.compile(r"CoolingDevice\{mValue=(?P<step>\d+), mType=2, mName=(?P<name>.*)\}")
+_PROCESSORS = (0, 13)  # CPU, SOC
+_NO_TEMPERATURES = (6, 7, 8)  # voltage, current and charge of the battery
+# Cooling devices of the thermal framework that cool by slowing the CPU (drivers/thermal/cpufreq_cooling.c,
+# ACPI's Processor).
+_CLOCK = re.compile(r"(thermal-)?cpufreq-|Processor|cpu-?idle-")
+
 
 @dataclass(frozen=True)
 class Conditions:
@@ -23,7 +48,7 @@ class Conditions:
         governors: names of the CPUs' cpufreq governors, each once.
         frequencies_mhz: clock by CPU, such as "cpu0".
         temperatures_celsius: temperature by sensor.
-        throttling: see `throttling.throttling`.
+        throttling: see the function `throttling`.
         load_average: number of running processes, averaged over the last minute.
     """
 
@@ -32,12 +57,6 @@ class Conditions:
     temperatures_celsius: dict[str, float] | None
     throttling: dict[str, Any] | None
     load_average: float | None
-
-
-# ==== device_scripts.facts
-# Facts about the device. A fact that cannot be read is None; nothing is guessed.
-
-ROOT = Path("/")
 
 
 def read_conditions(root: Path = ROOT) -> Conditions:
@@ -56,6 +75,58 @@ def ends_of(before: Conditions, after: Conditions) -> dict[str, Any]:
         "temperature_celsius": {"before": before.temperatures_celsius, "after": after.temperatures_celsius},
         "throttling": {"before": before.throttling, "after": after.throttling} if after.throttling else None,
     }
+
+
+def hottest(temperatures: dict[str, float] | None) -> float | None:
+    """Return the highest of all temperatures, degrees Celsius; None where the device reports none."""
+    return max(temperatures.values()) if temperatures else None
+
+
+def _governors(cpus: list[int], root: Path) -> list[str] | None:
+    return sorted(set(_cpu_files(cpus, "scaling_governor", root).values())) or None
+
+
+def _frequencies(cpus: list[int], root: Path) -> dict[str, float] | None:
+    texts = _cpu_files(cpus, "scaling_cur_freq", root)
+    return {f"cpu{cpu}": int(text) / 1000 for cpu, text in texts.items() if text.isdigit()} or None
+
+
+def _cpu_files(cpus: list[int], name: str, root: Path) -> dict[int, str]:
+    texts = {cpu: read_text(root / f"sys/devices/system/cpu/cpu{cpu}/cpufreq/{name}") for cpu in cpus}
+    return {cpu: text for cpu, text in texts.items() if text}
+
+
+def _temperatures(root: Path) -> dict[str, float] | None:
+    """Return degrees Celsius by sensor: the readable thermal zones, such as "thermal_zone0 (cpu-thermal)".
+
+    Where no zone can be read, the sensors of Android's services are returned; None where there are none
+    either.
+    """
+    readings: dict[str, float] = {}
+    for zone in sorted((root / "sys/class/thermal").glob("thermal_zone*")):
+        text = read_text(zone / "temp")
+        if text and re.fullmatch(r"-?\d+", text):
+            readings[f"{zone.name} ({read_text(zone / 'type') or 'unnamed'})"] = int(text) / 1000
+    return readings or _android_temperatures() or None
+
+
+def _android_temperatures() -> dict[str, float]:
+    """Return what Android's services report: a phone's shell user may not read the thermal zones."""
+    texts = [run_tool("dumpsys", service) or "" for service in ("thermalservice", "battery")]
+    return android_temperatures(*texts)
+
+
+def android_temperatures(thermalservice: str, battery: str) -> dict[str, float]:
+    """Return degrees Celsius by sensor name, from the dumps of Android's thermal and battery services."""
+    readings = {
+        sensor["name"]: float(sensor["value"])
+        for sensor in _SENSOR.finditer(_section(thermalservice, "Current temperatures from HAL"))
+        if int(sensor["type"]) not in _NO_TEMPERATURES and -50 < float(sensor["value"]) < 200
+    }
+    found = re.search(r"^\s*temperature:\s*(-?\d+)\s*$", battery, re.MULTILINE)
+    if found:
+        readings["battery"] = int(found.group(1)) / 10
+    return readings
 
 
 def load() -> float | None:
@@ -108,77 +179,19 @@ def _busy_seconds(root: Path) -> tuple[float, int] | None:
     return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK"), cpus
 
 
-def hottest(temperatures: dict[str, float] | None) -> float | None:
-    """Return the highest of all temperatures, degrees Celsius; None where the device reports none."""
-    return max(temperatures.values()) if temperatures else None
-
-
-def _cpu_files(cpus: list[int], name: str, root: Path) -> dict[int, str]:
-    texts = {cpu: read_text(root / f"sys/devices/system/cpu/cpu{cpu}/cpufreq/{name}") for cpu in cpus}
-    return {cpu: text for cpu, text in texts.items() if text}
-
-
-def _governors(cpus: list[int], root: Path) -> list[str] | None:
-    return sorted(set(_cpu_files(cpus, "scaling_governor", root).values())) or None
-
-
-def _frequencies(cpus: list[int], root: Path) -> dict[str, float] | None:
-    texts = _cpu_files(cpus, "scaling_cur_freq", root)
-    return {f"cpu{cpu}": int(text) / 1000 for cpu, text in texts.items() if text.isdigit()} or None
-
-
-def _temperatures(root: Path) -> dict[str, float] | None:
-    """Return degrees Celsius by sensor: the readable thermal zones, such as "thermal_zone0 (cpu-thermal)".
-
-    Where no zone can be read, the sensors of Android's services are returned; None where there are none
-    either.
-    """
-    readings: dict[str, float] = {}
-    for zone in sorted((root / "sys/class/thermal").glob("thermal_zone*")):
-        text = read_text(zone / "temp")
-        if text and re.fullmatch(r"-?\d+", text):
-            readings[f"{zone.name} ({read_text(zone / 'type') or 'unnamed'})"] = int(text) / 1000
-    return readings or _android_temperatures() or None
-
-
-def _android_temperatures() -> dict[str, float]:
-    """Return what Android's services report: a phone's shell user may not read the thermal zones."""
-    texts = [run_tool("dumpsys", service) or "" for service in ("thermalservice", "battery")]
-    return android_temperatures(*texts)
-
-
-# ==== device_scripts.throttling
-# Finds whether the device slows itself down: asks the Pi's firmware, Android, or the kernel.
-#
-# Each source gives the same facts: "source"; "now", the list of what slows the device at this moment;
-# "since_boot", the list of what has slowed it since it was switched on, or None where the source does not
-# remember. The result is None on a device without any of these sources.
-
-# Bits 0-3 of `vcgencmd get_throttled` say what is true now, bits 16-19 what has been true at any time since
-# boot.
-# https://www.raspberrypi.com/documentation/computers/os.html#get_throttled
-THROTTLE_FLAGS = ("under-voltage", "frequency capped", "throttled", "soft temperature limit")
-# PowerManager.THERMAL_STATUS_*. From "moderate" on, Android slows things down so that the user notices;
-# "light" does not count as throttling yet.
-# https://source.android.com/docs/core/power/thermal-mitigation
-THERMAL_STATUS = ("none", "light", "moderate", "severe", "critical", "emergency", "shutdown")
-_FIRST_THAT_COUNTS = THERMAL_STATUS.index("moderate")
-# The thermal service's dump has one item per line: Temperature.toString, with the TYPE_* of
-# android.os.Temperature, and CoolingDevice.toString, where type 2 means CPU.
-_SENSOR = re.compile(
-    r"Temperature\{mValue=(?P<value>-?\d+\.\d+), mType=(?P<type>-?\d+), mName=(?P<name>.*), mStatus=(?P<status>\d+)\}"
-)
-_COOLING = re.compile(r"CoolingDevice\{mValue=(?P<step>\d+), mType=2, mName=(?P<name>.*)\}")
-_PROCESSORS = (0, 13)  # CPU, SOC
-_NO_TEMPERATURES = (6, 7, 8)  # voltage, current and charge of the battery
-# Cooling devices of the thermal framework that cool by slowing the CPU (drivers/thermal/cpufreq_cooling.c,
-# ACPI's Processor).
-_CLOCK = re.compile(r"(thermal-)?cpufreq-|Processor|cpu-?idle-")
-
-
 def throttling(root: Path = ROOT) -> dict[str, Any] | None:
-    """Return what slows the device down, from the first source that answers; None without any source."""
+    """Return what slows the device down, from the first source that answers; None without any source.
+
+    The sources are the Pi's firmware, Android and the kernel. Each gives the same facts: "source"; "now", the
+    list of what slows the device at this moment; "since_boot", the list of what has slowed it since it was
+    switched on, or None where the source does not remember.
+    """
     return _of_firmware() or _of_android() or _of_cooling(root)
+
+
+def _of_firmware() -> dict[str, Any] | None:
+    found = re.search(r"throttled=(0x[0-9a-fA-F]+)", run_tool("vcgencmd", "get_throttled") or "")
+    return decode_throttled(int(found.group(1), 16)) if found else None
 
 
 def decode_throttled(flags: int) -> dict[str, Any]:
@@ -189,6 +202,11 @@ def decode_throttled(flags: int) -> dict[str, Any]:
         "now": [name for bit, name in enumerate(THROTTLE_FLAGS) if flags >> bit & 1],
         "since_boot": [name for bit, name in enumerate(THROTTLE_FLAGS) if flags >> (16 + bit) & 1],
     }
+
+
+def _of_android() -> dict[str, Any] | None:
+    text = run_tool("dumpsys", "thermalservice")
+    return decode_thermalservice(text) if text else None
 
 
 def decode_thermalservice(text: str) -> dict[str, Any] | None:
@@ -208,19 +226,6 @@ def decode_thermalservice(text: str) -> dict[str, Any] | None:
         + _slowed_processors(text),
         "since_boot": None,
     }
-
-
-def android_temperatures(thermalservice: str, battery: str) -> dict[str, float]:
-    """Return degrees Celsius by sensor name, from the dumps of Android's thermal and battery services."""
-    readings = {
-        sensor["name"]: float(sensor["value"])
-        for sensor in _SENSOR.finditer(_section(thermalservice, "Current temperatures from HAL"))
-        if int(sensor["type"]) not in _NO_TEMPERATURES and -50 < float(sensor["value"]) < 200
-    }
-    found = re.search(r"^\s*temperature:\s*(-?\d+)\s*$", battery, re.MULTILINE)
-    if found:
-        readings["battery"] = int(found.group(1)) / 10
-    return readings
 
 
 def _section(thermalservice: str, title: str) -> str:
@@ -253,16 +258,6 @@ def _slowed_processors(thermalservice: str) -> list[str]:
     return [f"{one['name']} slowed down (step {one['step']})" for one in found if int(one["step"])]
 
 
-def _of_firmware() -> dict[str, Any] | None:
-    found = re.search(r"throttled=(0x[0-9a-fA-F]+)", run_tool("vcgencmd", "get_throttled") or "")
-    return decode_throttled(int(found.group(1), 16)) if found else None
-
-
-def _of_android() -> dict[str, Any] | None:
-    text = run_tool("dumpsys", "thermalservice")
-    return decode_thermalservice(text) if text else None
-
-
 def _of_cooling(root: Path) -> dict[str, Any] | None:
     """Return which CPUs the kernel slows down against heat now; None if it has no CPU cooling device."""
     now, known = [], False
@@ -274,28 +269,6 @@ def _of_cooling(root: Path) -> dict[str, Any] | None:
         if int(state):
             now.append(f"{kind} slowed down (step {state} of {read_text(device / 'max_state') or 'unknown'})")
     return {"source": "thermal zones", "now": now, "since_boot": None} if known else None
-
-
-def read_text(path: Path) -> str | None:
-    """Return a file of /proc or /sys as text, None if it is unreadable or empty.
-
-    White space and NULs at both ends are removed, because device tree strings end in NUL.
-    """
-    try:
-        return path.read_bytes().decode("utf-8", "replace").strip("\0 \t\r\n") or None
-    except OSError:
-        return None
-
-
-def run_tool(*command: str) -> str | None:
-    """Run a device's program and return its output; None if it is missing, fails or takes more than 5 s."""
-    if shutil.which(command[0]) is None:
-        return None
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() or None if done.returncode == 0 else None
 
 
 def device_facts(root: Path = ROOT) -> dict[str, Any]:
@@ -315,14 +288,6 @@ def device_facts(root: Path = ROOT) -> dict[str, Any]:
         "machine": platform.machine() or None,
         "python": platform.python_version(),
     }
-
-
-def peak_memory_bytes(root: Path = ROOT) -> int | None:
-    """Return this process's peak memory so far (VmHWM); None where /proc does not report it.
-
-    It is not read with getrusage, because there Linux lets a child inherit its parent's maximum.
-    """
-    return _kib_field(root / "proc/self/status", "VmHWM")
 
 
 def _model(root: Path) -> str | None:
@@ -366,6 +331,36 @@ def _joined(parts: list[str | None]) -> str | None:
     return " ".join(part for part in parts if part) or None
 
 
+def peak_memory_bytes(root: Path = ROOT) -> int | None:
+    """Return this process's peak memory so far (VmHWM); None where /proc does not report it.
+
+    It is not read with getrusage, because there Linux lets a child inherit its parent's maximum.
+    """
+    return _kib_field(root / "proc/self/status", "VmHWM")
+
+
 def _kib_field(path: Path, name: str) -> int | None:
     found = re.search(rf"^{name}:\s*(\d+) kB", read_text(path) or "", re.MULTILINE)
     return int(found.group(1)) * 1024 if found else None
+
+
+def read_text(path: Path) -> str | None:
+    """Return a file of /proc or /sys as text, None if it is unreadable or empty.
+
+    White space and NULs at both ends are removed, because device tree strings end in NUL.
+    """
+    try:
+        return path.read_bytes().decode("utf-8", "replace").strip("\0 \t\r\n") or None
+    except OSError:
+        return None
+
+
+def run_tool(*command: str) -> str | None:
+    """Run a device's program and return its output; None if it is missing, fails or takes more than 5 s."""
+    if shutil.which(command[0]) is None:
+        return None
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None if done.returncode == 0 else None

@@ -9,6 +9,10 @@ Tukey and Larsen, Variations of Box Plots, 1978).
 An operator's time may come out below zero: the runtime fuses some operators with the next one (a PAD with its
 convolution), and a prefix that ends between the two has to do more work than the whole network does there.
 The sum of the two times is right.
+
+To stop the network after an operator, three numbers of the flatbuffer are overwritten in a copy: how many
+operators the main subgraph has, which tensor is its output, and which tensor the signature names as its output.
+Nothing moves.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ from typing import Any, Callable
 import numpy as np
 
 from edgenet_device.errors import EdgenetError
+from edgenet_device.flatbuffer import elements, forward, slot, u32, vector
 from edgenet_device.latency.affinity import Setting, staying_on
 from edgenet_device.latency.interleaved import Say
 from edgenet_device.latency.samples import fill_input, percentile
@@ -33,6 +38,12 @@ METHOD = "growing prefixes of the network, timed alternately"
 RUNS = 31
 LONGEST_PAIR_S = 1.0
 FEWEST_RUNS = 7
+# Field numbers of TFLite's schema.fbs.
+_MODEL_SUBGRAPHS, _MODEL_SIGNATURES = 2, 7
+_SUBGRAPH_OUTPUTS, _SUBGRAPH_OPERATORS = 2, 3
+_OPERATOR_OUTPUTS = 2
+_SIGNATURE_OUTPUTS = 1
+_MAP_TENSOR = 1
 
 
 def time_operators(path: Path, runtime: Runtime, setting: Setting, say: Say) -> dict[str, Any]:
@@ -46,18 +57,18 @@ def time_operators(path: Path, runtime: Runtime, setting: Setting, say: Say) -> 
         EdgenetError: the model cannot be used, or it does not have exactly one output.
     """
     model = open_model(path)
-    prefixes = Prefixes(model.data, str(path))
+    truncated = TruncatedModel(model.data, str(path))
     stage = f"operators of {path.name}"
     clock = time.thread_time_ns if setting.threads == 1 else time.perf_counter_ns
     before: Any = None
     rows: list[dict[str, Any]] = []
     with staying_on(setting.cpus):
-        for count in range(1, prefixes.count + 1):
-            say(stage, count - 1, prefixes.count)
-            now = _loaded(replace(model, data=prefixes.first(count)), runtime, setting.threads)
+        for count in range(1, truncated.count + 1):
+            say(stage, count - 1, truncated.count)
+            now = _loaded(replace(model, data=truncated.first(count)), runtime, setting.threads)
             rows.append({**_named(now, count - 1), **_difference(_paired(before, now, clock))})
             before = now
-    say(stage, prefixes.count, prefixes.count)
+    say(stage, truncated.count, truncated.count)
     name = "CPU time" if setting.threads == 1 else "wall time"
     return {"method": METHOD, "clock": name, "threads": setting.threads, "operators": rows}
 
@@ -107,24 +118,8 @@ def _difference(nanoseconds: np.ndarray) -> dict[str, float]:
     return {"ms": middle, "low_ms": middle - half, "high_ms": middle + half}
 
 
-# ==== device_scripts.prefixes
-# Makes prefixes of a network: the same .tflite, changed to stop after its n-th operator.
-#
-# Three numbers of the flatbuffer are overwritten in a copy: how many operators the main subgraph has, which
-# tensor is its output, and which tensor the signature names as its output. Nothing moves, so no flatbuffers
-# library is needed, which tflite-runtime does not include. The layout is described in flatbuffer_check.py;
-# the
-# field numbers are those of TFLite's schema.fbs.
-
-_MODEL_SUBGRAPHS, _MODEL_SIGNATURES = 2, 7
-_SUBGRAPH_OUTPUTS, _SUBGRAPH_OPERATORS = 2, 3
-_OPERATOR_OUTPUTS = 2
-_SIGNATURE_OUTPUTS = 1
-_MAP_TENSOR = 1
-
-
-class Prefixes:
-    """The prefixes of one network.
+class TruncatedModel:
+    """A network that can be cut after any of its operators.
 
     Args:
         data: a .tflite whose tables are sound (`check_tflite`).
@@ -139,21 +134,21 @@ class Prefixes:
 
     def __init__(self, data: bytes, name: str) -> None:
         self._data = data
-        model = _forward(data, 0)
-        subgraphs = _elements(data, model, _MODEL_SUBGRAPHS)
-        outputs = _vector(data, subgraphs[0], _SUBGRAPH_OUTPUTS) if subgraphs else None
-        operators = _vector(data, subgraphs[0], _SUBGRAPH_OPERATORS) if subgraphs else None
-        if outputs is None or operators is None or _u32(data, outputs) != 1:
+        model = forward(data, 0)
+        subgraphs = elements(data, model, _MODEL_SUBGRAPHS)
+        outputs = vector(data, subgraphs[0], _SUBGRAPH_OUTPUTS) if subgraphs else None
+        operators = vector(data, subgraphs[0], _SUBGRAPH_OPERATORS) if subgraphs else None
+        if outputs is None or operators is None or u32(data, outputs) != 1:
             raise EdgenetError(
                 f"the network in {name} does not have exactly one output, so its operators cannot be timed"
             )
         self._outputs, self._operators = outputs, operators
-        self.count = _u32(data, operators)
+        self.count = u32(data, operators)
         self._signature_places = [
             place
-            for signature in _elements(data, model, _MODEL_SIGNATURES)
-            for one in _elements(data, signature, _SIGNATURE_OUTPUTS)
-            if (place := _slot(data, one, _MAP_TENSOR)) is not None
+            for signature in elements(data, model, _MODEL_SIGNATURES)
+            for one in elements(data, signature, _SIGNATURE_OUTPUTS)
+            if (place := slot(data, one, _MAP_TENSOR)) is not None
         ]
 
     def first(self, count: int) -> bytes:
@@ -171,38 +166,6 @@ class Prefixes:
 
     def _output_of(self, index: int) -> int:
         element = self._operators + 4 + 4 * index
-        outputs = _vector(self._data, _forward(self._data, element), _OPERATOR_OUTPUTS)
+        outputs = vector(self._data, forward(self._data, element), _OPERATOR_OUTPUTS)
         assert outputs is not None  # every operator that these networks use has an output tensor
         return int(struct.unpack_from("<i", self._data, outputs + 4)[0])
-
-
-def _u32(data: bytes, at: int) -> int:
-    return int(struct.unpack_from("<I", data, at)[0])
-
-
-def _forward(data: bytes, at: int) -> int:
-    return at + _u32(data, at)
-
-
-def _slot(data: bytes, table: int, field: int) -> int | None:
-    """Return a field's position in the file; None where the field is absent, so that its default applies."""
-    vtable = table - struct.unpack_from("<i", data, table)[0]
-    slot = 4 + 2 * field
-    if slot + 2 > struct.unpack_from("<H", data, vtable)[0]:
-        return None
-    place = struct.unpack_from("<H", data, vtable + slot)[0]
-    return table + place if place else None
-
-
-def _vector(data: bytes, table: int, field: int) -> int | None:
-    """Return the position of a vector's length, which its elements follow; None where the field is absent."""
-    place = _slot(data, table, field)
-    return None if place is None else _forward(data, place)
-
-
-def _elements(data: bytes, table: int, field: int) -> list[int]:
-    """Return the positions of the tables in a vector of tables."""
-    vector = _vector(data, table, field)
-    if vector is None:
-        return []
-    return [_forward(data, vector + 4 + 4 * index) for index in range(_u32(data, vector))]

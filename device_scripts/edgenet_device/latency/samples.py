@@ -1,4 +1,8 @@
-"""Times an interpreter: warm-up runs, then samples of Invoke alone."""
+"""Times an interpreter: warm-up runs, then samples of Invoke alone, and their statistics.
+
+Percentiles follow the nearest-rank rule: the p-th percentile of n samples is the ceil(p/100 * n)-th smallest
+sample. So every printed percentile is a latency that was really measured, never a value between two measurements.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,8 @@ import time
 from typing import Any, Callable
 
 import numpy as np
+
+PERCENTILE_RULE = "nearest rank"
 
 
 def fill_input(interpreter: Any) -> None:
@@ -58,17 +64,6 @@ def sample(invoke: Callable[[], Any], runs: int, min_seconds: float, warmup: int
         if collecting:
             gc.enable()
     return samples[:count]
-
-
-# ==== device_scripts.sample_statistics
-# Statistics of latency samples.
-#
-# Percentiles follow the nearest-rank rule: the p-th percentile of n samples is the ceil(p/100 * n)-th
-# smallest
-# sample. So every printed percentile is a latency that was really measured, never a value between two
-# measurements.
-
-PERCENTILE_RULE = "nearest rank"
 
 
 def percentile(samples: np.ndarray, p: float) -> float:

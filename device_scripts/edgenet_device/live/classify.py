@@ -72,8 +72,10 @@ def classify_source(task: Task, out: TextIO) -> int:
                     if task.contact_sheet:
                         pick.offer(count, result.pixels, result.name, [one[1:] for one in result.top])
                     count += 1
-                    # Printed last, so that a frame is counted even if Ctrl-C comes while it is printed.
-                    print(_frame_line(result, task), file=out, flush=True)
+                    # Printed last, so that a frame is counted even if Ctrl-C comes while it is printed, and in
+                    # one piece, so that its line then has its end.
+                    out.write(_frame_line(result, task) + "\n")
+                    out.flush()
         except KeyboardInterrupt:
             pass
         finally:  # even when a camera fails, so that the results until then are not lost

@@ -1,6 +1,10 @@
-"""The contact sheet: a grid of frames with their best labels, and bars for the scores.
+"""What is drawn with labels: the contact sheet of classify.py, and the frames of the live camera.
 
-Each tile shows the centred square of its frame, which is exactly the part that the network is given.
+The sheet is a grid of frames with their best labels, and bars for the scores. Each tile shows the centred
+square of its frame, which is exactly the part that the network is given.
+
+Text is drawn with nothing but OpenCV. OpenCV 5 has a scalable font and knows all of Unicode; OpenCV 4 draws
+letters made of lines and knows only ASCII.
 """
 
 from __future__ import annotations
@@ -18,6 +22,8 @@ from edgenet_device.errors import EdgenetError
 from edgenet_device.output_files import check_output, write_atomically
 from edgenet_device.preprocess import prepare
 
+NOTHING_KNOWN = "nothing I know"
+"""What is shown instead of a label whose score is below the threshold."""
 MAX_TILES = 12
 SHEET_LABELS = 3
 SHEET_SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -28,6 +34,26 @@ _PAD, _ROW, _CAPTION, _RADIUS = 14, 40, 30, 12
 _BACKGROUND, _PANEL, _TRACK = (22, 18, 16), (38, 32, 29), (60, 52, 48)
 _BRIGHT, _SOFT, _FAINT = (245, 242, 240), (190, 180, 174), (140, 130, 124)
 _BEST_BAR, _OTHER_BAR = (178, 200, 72), (134, 116, 104)
+_OVERLAY_ROWS = 3
+_OVERLAY_TITLE, _OVERLAY_ROW = 30, 24  # heights, pixels
+BOLD, PLAIN = cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_SIMPLEX
+_UNICODE = int(cv2.__version__.split(".")[0]) >= 5
+_ELLIPSIS = "…" if _UNICODE else "..."
+
+
+@dataclass(frozen=True)
+class Style:
+    """How text looks: one of OpenCV's fonts, its scale (1 is about 22 pixels high) and its colour, BGR."""
+
+    font: int
+    scale: float
+    colour: tuple[int, int, int]
+
+
+_TITLE, _SUBTITLE = Style(BOLD, 0.9, _BRIGHT), Style(PLAIN, 0.52, _FAINT)
+_NAME, _BEST, _OTHER = Style(PLAIN, 0.42, _FAINT), Style(BOLD, 0.5, _BRIGHT), Style(PLAIN, 0.46, _SOFT)
+_OVERLAY_BEST, _OVERLAY_OTHER = Style(BOLD, 0.7, _BRIGHT), Style(PLAIN, 0.5, (200, 192, 188))
+_WARNING = Style(PLAIN, 0.5, (84, 180, 255))
 
 
 @dataclass(frozen=True)
@@ -43,29 +69,6 @@ class Tile:
     square: np.ndarray
     name: str
     best: tuple[tuple[str, float], ...]
-
-
-# ==== device_scripts.drawing
-# Draws text into pictures with nothing but OpenCV.
-#
-# OpenCV 5 draws with a scalable font and knows all of Unicode; OpenCV 4 draws letters made of lines and
-# knows
-# only ASCII.
-
-BOLD, PLAIN = cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_SIMPLEX
-
-
-@dataclass(frozen=True)
-class Style:
-    """How text looks: one of OpenCV's fonts, its scale (1 is about 22 pixels high) and its colour, BGR."""
-
-    font: int
-    scale: float
-    colour: tuple[int, int, int]
-
-
-_TITLE, _SUBTITLE = Style(BOLD, 0.9, _BRIGHT), Style(PLAIN, 0.52, _FAINT)
-_NAME, _BEST, _OTHER = Style(PLAIN, 0.42, _FAINT), Style(BOLD, 0.5, _BRIGHT), Style(PLAIN, 0.46, _SOFT)
 
 
 class EvenPick:
@@ -203,46 +206,31 @@ def _rounded(height: int, width: int) -> np.ndarray:
     return cv2.resize(big, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
 
 
-# ==== device_scripts.overlay
-# Draws the network's labels into a frame.
-
-_ROWS = 3
-_OVERLAY_TITLE, _OVERLAY_ROW = 30, 24  # heights, pixels
-_OVERLAY_BEST, _OVERLAY_OTHER = Style(BOLD, 0.7, (245, 242, 240)), Style(PLAIN, 0.5, (200, 192, 188))
-_BAR, _WARNING = (178, 200, 72), Style(PLAIN, 0.5, (84, 180, 255))
-_NOTHING = "nothing I know"
-
-
 def overlaid(pixels: np.ndarray, state: dict[str, Any]) -> np.ndarray:
     """Return a copy of a frame with its best labels along the lower edge and warnings along the upper edge.
 
     Args:
         pixels: uint8 BGR [H,W,3].
-        state: the frame's state, see `live_outputs`.
+        state: the frame's state, see `live.camera`.
     """
     picture = pixels.copy()
     height, width = picture.shape[:2]
-    fitting = max(
-        (height // 2 - _OVERLAY_TITLE) // _OVERLAY_ROW, 0
-    )  # the rows may cover at most half of a small picture
-    rows = state["top"][: min(_ROWS, fitting)]
+    # The rows may cover at most half of a small picture.
+    fitting = max((height // 2 - _OVERLAY_TITLE) // _OVERLAY_ROW, 0)
+    rows = state["top"][: min(_OVERLAY_ROWS, fitting)]
     band = min(_OVERLAY_TITLE + _OVERLAY_ROW * len(rows), height)
     picture[height - band :] //= 3
-    draw_text(picture, state["label"] or _NOTHING, (12, height - band + 24), _OVERLAY_BEST, width - 24)
+    draw_text(picture, state["label"] or NOTHING_KNOWN, (12, height - band + 24), _OVERLAY_BEST, width - 24)
     for number, row in enumerate(rows):
         base = height - band + 46 + _OVERLAY_ROW * number
         long = round(row["score"] * (width // 4))
-        cv2.rectangle(picture, (12, base - 10), (12 + long, base - 2), _BAR, -1)
+        cv2.rectangle(picture, (12, base - 10), (12 + long, base - 2), _BEST_BAR, -1)
         text = f"{100 * row['score']:.0f} %  {row['label']}"
         draw_text(picture, text, (24 + width // 4, base), _OVERLAY_OTHER, width - 36 - width // 4)
     warnings = " · ".join(filter(None, (state.get("lost"), *state.get("warnings", ()))))
     if warnings:
         draw_text(picture, warnings, (12, 22), _WARNING, width - 24)
     return picture
-
-
-_UNICODE = int(cv2.__version__.split(".")[0]) >= 5
-_ELLIPSIS = "…" if _UNICODE else "..."
 
 
 def draw_text(image: np.ndarray, text: str, origin: tuple[int, int], style: Style, room: int) -> None:

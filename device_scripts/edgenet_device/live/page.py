@@ -2,7 +2,8 @@
 
 It serves three paths: `/` is the page; `/picture` is an endless response with the frames as JPEGs
 (multipart/x-mixed-replace); `/events` sends the states as server-sent events. A browser that reads slowly
-misses frames and delays no other browser; a browser that stalls is disconnected.
+misses frames and delays no other browser; a browser that stalls is disconnected. This machine may open the page
+under its own names; other machines need a token.
 """
 
 from __future__ import annotations
@@ -32,8 +33,11 @@ PAGE = Path(__file__).with_name("page.html")
 STALLED_SECONDS = 10.0
 """A browser that reads nothing for this long is disconnected."""
 MOST_BROWSERS = 64
+DEFAULT_PORT = 8080
 QUALITY = 80
 _BOUNDARY = "frame"
+_COOKIE = "edgenet"
+_OWN_NAME = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?", re.IGNORECASE)
 _SECURITY = {
     "Content-Security-Policy": "default-src 'none'; img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; "
     "style-src 'unsafe-inline'; script-src 'unsafe-inline'",
@@ -41,6 +45,52 @@ _SECURITY = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+
+
+@dataclass(frozen=True)
+class Address:
+    """The address that the page is served at.
+
+    Attributes:
+        token: the secret that a browser must send; None where only this machine can reach the page.
+    """
+
+    host: str
+    port: int
+    token: str | None
+
+    def url(self) -> str:
+        """Return the URL to open, with the token."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}/" + (f"?token={self.token}" if self.token else "")
+
+
+def parse_address(text: str) -> Address:
+    """Parse PORT, HOST or HOST:PORT (IPv6 in brackets); an address that others can reach gets a new token.
+
+    Raises:
+        EdgenetError: the text is not such an address.
+    """
+    if text.isdigit():
+        host, port = "127.0.0.1", text
+    else:
+        split = urlsplit(f"//{text}")
+        try:
+            host, port = split.hostname or "127.0.0.1", str(split.port or DEFAULT_PORT)
+        except ValueError:
+            raise EdgenetError(
+                f"'{text}' is not an address to serve at", "give PORT, HOST or HOST:PORT"
+            ) from None
+    if not int(port) < 65536:
+        raise EdgenetError(f"there is no port {port}", "give one below 65536")
+    return Address(host, int(port), None if _is_loopback(host) else secrets.token_urlsafe(12))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class LivePage:
@@ -122,7 +172,7 @@ class LivePage:
                 self._jpeg = (number, data.tobytes())
             return self._jpeg[1]
 
-    def looking(self, browsers: int) -> None:
+    def count_viewers(self, browsers: int) -> None:
         """Count one browser more (1) or fewer (-1) that receives pictures."""
         with self._changed:
             self._pictures += browsers
@@ -139,24 +189,6 @@ class _Server(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Print nothing: a browser may disconnect at any time."""
-
-
-@dataclass(frozen=True)
-class Address:
-    """The address that the page is served at.
-
-    Attributes:
-        token: the secret that a browser must send; None where only this machine can reach the page.
-    """
-
-    host: str
-    port: int
-    token: str | None
-
-    def url(self) -> str:
-        """Return the URL to open, with the token."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}/" + (f"?token={self.token}" if self.token else "")
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -217,7 +249,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _picture(self) -> None:
         self._begin(200, f"multipart/x-mixed-replace; boundary={_BOUNDARY}", {})
-        self.page.looking(1)
+        self.page.count_viewers(1)
         try:
             number: int | None = 0
             self.wfile.write(f"--{_BOUNDARY}\r\n".encode())
@@ -229,7 +261,7 @@ class _Handler(BaseHTTPRequestHandler):
                     # end.
                     self.wfile.write(head.encode() + jpeg + f"\r\n--{_BOUNDARY}\r\n".encode())
         finally:
-            self.page.looking(-1)
+            self.page.count_viewers(-1)
 
     def _events(self) -> None:
         """Send the states, at most ten per second: eyes need no more, and it spares a phone's battery."""
@@ -239,42 +271,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(f"data: {json.dumps(self.page.state())}\n\n".encode())
             self.wfile.flush()
             time.sleep(0.1)
-
-
-# ==== device_scripts.page_access
-# Controls who may open a served page: this machine under its own names; other machines need a token.
-
-DEFAULT_PORT = 8080
-_COOKIE = "edgenet"
-_OWN_NAME = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?", re.IGNORECASE)
-
-
-def parse_address(text: str) -> Address:
-    """Parse PORT, HOST or HOST:PORT (IPv6 in brackets); an address that others can reach gets a new token.
-
-    Raises:
-        EdgenetError: the text is not such an address.
-    """
-    if text.isdigit():
-        host, port = "127.0.0.1", text
-    else:
-        split = urlsplit(f"//{text}")
-        try:
-            host, port = split.hostname or "127.0.0.1", str(split.port or DEFAULT_PORT)
-        except ValueError:
-            raise EdgenetError(
-                f"'{text}' is not an address to serve at", "give PORT, HOST or HOST:PORT"
-            ) from None
-    if not int(port) < 65536:
-        raise EdgenetError(f"there is no port {port}", "give one below 65536")
-    return Address(host, int(port), None if _is_loopback(host) else secrets.token_urlsafe(12))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def is_for_us(address: Address, host: str) -> bool:

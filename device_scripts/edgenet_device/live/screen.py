@@ -1,4 +1,4 @@
-"""Shows in a terminal what the camera sees, redrawn in place; without a terminal, one line per change."""
+"""Shows what the camera sees: in a terminal, redrawn in place, as one line per change, or in a desktop window."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ import cv2
 import numpy as np
 
 from edgenet_device.errors import EdgenetError
-from edgenet_device.live.drawing import overlaid
+from edgenet_device.live.drawing import NOTHING_KNOWN, overlaid
 
 REDRAW_SECONDS = 0.1
-_BAR = "█"
+BLOCK = "█"
 _CLEAR_LINE, _CLEAR_BELOW, _DIM, _BOLD, _PLAIN = "\x1b[K", "\x1b[J", "\x1b[2m", "\x1b[1m", "\x1b[0m"
-_NOTHING = "nothing I know"
+_TITLE = "edgenet"
+_KEYS_THAT_END = (ord("q"), 27)
+_PROBE = "import cv2; cv2.namedWindow('edgenet'); cv2.waitKey(1)"
 
 
 class LiveScreen:
@@ -31,13 +33,14 @@ class LiveScreen:
     def __init__(self, out: TextIO) -> None:
         self._out = out
         self._terminal = out.isatty()
+        self._block = BLOCK if _can_show(out, BLOCK) else "#"
         self._lines = 0
         self._drawn = 0.0
         self._label: str | None = ""
         self._state: dict[str, Any] = {}
 
     def show(self, state: dict[str, Any]) -> None:
-        """Show a state from `Seen.as_dict`, or only the entries that changed while no frame comes.
+        """Show a state from `FrameResult.as_dict`, or only the entries that changed while no frame comes.
 
         A state may also have `temperature` (degrees Celsius or None), `warnings`, and `lost` (why no frame
         comes).
@@ -47,7 +50,7 @@ class LiveScreen:
             self._print_change()
         elif time.monotonic() - self._drawn >= REDRAW_SECONDS:
             self._drawn = time.monotonic()
-            self._draw(screen_lines(self._state, shutil.get_terminal_size().columns))
+            self._draw(screen_lines(self._state, shutil.get_terminal_size().columns, self._block))
 
     def _print_change(self) -> None:
         label = self._state.get("label")
@@ -55,7 +58,7 @@ class LiveScreen:
             return
         self._label = label
         score = f" {100 * self._state['top'][0]['score']:.1f} %" if label is not None else ""
-        print(f"{self._state['name']}:  {label or _NOTHING}{score}", file=self._out, flush=True)
+        print(f"{self._state['name']}:  {label or NOTHING_KNOWN}{score}", file=self._out, flush=True)
 
     def _draw(self, lines: list[str]) -> None:
         back = f"\x1b[{self._lines}A\r" if self._lines else ""
@@ -65,17 +68,19 @@ class LiveScreen:
         self._lines = len(lines)
 
 
-def screen_lines(state: dict[str, Any], columns: int) -> list[str]:
-    """Return the screen's lines for one state, cut to `columns` characters.
+def screen_lines(state: dict[str, Any], columns: int, block: str = BLOCK) -> list[str]:
+    """Return the screen's lines for one state, cut to `columns` characters; the bars are made of `block`.
 
     A row of the list never gets narrower than 6 characters for the name and 4 for the bar.
     """
     bar = max(columns // 3, 4)
     name = max(min(28, columns - bar - 12), 6)
-    lines = [_BOLD + _cut(_plain(state.get("label") or _NOTHING), columns) + _PLAIN, ""]
+    lines = [_BOLD + _cut(_plain(state.get("label") or NOTHING_KNOWN), columns) + _PLAIN, ""]
     for row in state.get("top", ()):
         label, score = _plain(row["label"]), row["score"]
-        lines.append(f"  {_cut(label, name):<{name}} {_BAR * round(score * bar):<{bar}} {100 * score:5.1f} %")
+        lines.append(
+            f"  {_cut(label, name):<{name}} {block * round(score * bar):<{bar}} {100 * score:5.1f} %"
+        )
     lines += ["", _DIM + _cut(_speed(state), columns) + _PLAIN]
     wrong = (state.get("lost"), *state.get("warnings", ()))
     return lines + [_cut(f"! {_plain(warning)}", columns) for warning in wrong if warning]
@@ -89,6 +94,14 @@ def _speed(state: dict[str, Any]) -> str:
     return f"{rate}{state['p50_ms']:.1f} ms from frame to label · {state['missed']} frames skipped{heat}"
 
 
+def _can_show(out: TextIO, text: str) -> bool:
+    try:
+        text.encode(out.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
 def _plain(text: str) -> str:
     """Replace what a terminal could take as a command: labels come from files that others wrote."""
     return "".join(c if c.isprintable() else "?" for c in text)
@@ -96,14 +109,6 @@ def _plain(text: str) -> str:
 
 def _cut(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
-
-
-# ==== device_scripts.live_window
-# Shows the live camera in a desktop window.
-
-_TITLE = "edgenet"
-_KEYS_THAT_END = (ord("q"), 27)
-_PROBE = "import cv2; cv2.namedWindow('edgenet'); cv2.waitKey(1)"
 
 
 class LiveWindow:
