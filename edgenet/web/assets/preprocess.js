@@ -1,5 +1,5 @@
 /**
- * The rule "centre-square" of device_scripts/preprocess.py, to the last bit: the centred square of the frame, halved first
+ * The rule "centre-square" of edgenet_device/preprocess.py, to the last bit: the centred square of the frame, halved first
  * where it is at least three times the network's size, then bilinear to that size.
  *
  * The second step computes what OpenCV's cv2.resize computes for 8 bits, INTER_LINEAR with weights of 11 bits and its two

@@ -1,4 +1,4 @@
-/** What device_scripts/smoothing.py, topk.py and sample_statistics.py do, for the page. */
+/** What edgenet_device's Smoother (live/loop.py), top_k (classifier.py) and percentile (latency/samples.py) do, for the page. */
 
 /** An exponential average of scores whose memory is in seconds, so that it is the same at any frame rate. */
 export class Smoother {
