@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from edgenet.errors import EdgenetError
     from edgenet.graph.cost import Cost
     from edgenet.latency.choosing import Candidate
-    from edgenet.latency.comparing import Difference
+    from edgenet.latency.comparing import Difference, Estimate
     from edgenet.latency.profile import OperatorTime, Profile
     from edgenet.latency.report_rows import ReportRow
     from edgenet.manifest import (
@@ -74,7 +74,7 @@ _NAMES = {
     "edgenet.errors": "EdgenetError",
     "edgenet.graph.cost": "Cost",
     "edgenet.latency.choosing": "Candidate",
-    "edgenet.latency.comparing": "Difference",
+    "edgenet.latency.comparing": "Difference Estimate",
     "edgenet.latency.profile": "OperatorTime Profile",
     "edgenet.latency.report_rows": "ReportRow",
     "edgenet.manifest": "Accuracy Facts InputContract Manifest Member OutputContract Quantization Weights",
@@ -127,6 +127,7 @@ __all__ = [
     "DigitsDemo",
     "EdgenetError",
     "EpochRow",
+    "Estimate",
     "EvaluatedModel",
     "Evaluation",
     "ExportedScripts",

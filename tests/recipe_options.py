@@ -9,9 +9,9 @@ from edgenet.training.recipe import Recipe
 from edgenet.workflows.train import TrainingOptions
 
 
-def options_from(recipe: Recipe, **more: Any) -> TrainingOptions:
+def options_from(numbers_of: Recipe, /, **more: Any) -> TrainingOptions:
     """Return the options with which `train` uses exactly this recipe."""
-    numbers = asdict(recipe)
+    numbers = asdict(numbers_of)
     augmentation = numbers.pop("augmentation")
     flip = augmentation.pop("flip")
     return TrainingOptions(**numbers, **augmentation, no_flip=not flip, **more)

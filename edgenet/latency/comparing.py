@@ -22,7 +22,7 @@ RUN_TO_RUN = 0.05
 
 
 @dataclass(frozen=True)
-class Interval:
+class Estimate:
     """A figure and its 95 % confidence interval."""
 
     value: float
@@ -42,8 +42,8 @@ class Difference:
         why: the reason for the verdict.
     """
 
-    difference_ms: Interval
-    ratio: Interval
+    difference_ms: Estimate
+    ratio: Estimate
     paired: bool
     verdict: str
     why: str
@@ -60,8 +60,8 @@ def difference(a: Sequence[NDArray], b: Sequence[NDArray], paired: bool) -> Diff
     medians = [np.array([np.median(block) for block in blocks]) for blocks in (a, b)]
     drawn_a, drawn_b = _resampled_medians(medians[0], medians[1], paired)
     whole = [float(np.median(values)) for values in medians]
-    differences = Interval(whole[1] - whole[0], *_bounds(drawn_b - drawn_a))
-    ratio = Interval(whole[1] / whole[0], *_bounds(drawn_b / drawn_a))
+    differences = Estimate(whole[1] - whole[0], *_bounds(drawn_b - drawn_a))
+    ratio = Estimate(whole[1] / whole[0], *_bounds(drawn_b / drawn_a))
     verdict, why = _verdict(ratio, paired)
     return Difference(differences, ratio, paired, verdict, why)
 
@@ -80,7 +80,7 @@ def _bounds(values: NDArray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _verdict(ratio: Interval, paired: bool) -> tuple[str, str]:
+def _verdict(ratio: Estimate, paired: bool) -> tuple[str, str]:
     if ratio.low <= 1 <= ratio.high:
         return "no difference", "the interval of the difference includes zero"
     word = "faster" if ratio.value < 1 else "slower"

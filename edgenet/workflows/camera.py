@@ -316,7 +316,7 @@ def capture(
 ) -> CaptureResult:
     """Collect photos of a class into `data`/`label`, leaving out blurred photos and near copies.
 
-    >>> edgenet.capture("bird", "collected", source="clip.mp4", every=1, count=2).photos
+    >>> edgenet.capture("bird", "collected", source="clip.mp4", count=2).photos
     2
 
     Args:
