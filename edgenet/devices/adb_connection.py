@@ -1,4 +1,7 @@
-"""Reaching a phone through the user's own adb server: which phone, always by its serial number, and its services."""
+"""Reaching a phone through the user's own adb server: which phone, always by its serial number, and its services.
+
+adbutils is imported only where it is used: importing it takes a tenth of a second, which no other device needs.
+"""
 
 from __future__ import annotations
 
@@ -209,7 +212,7 @@ class AdbConnection:
 
 
 _CHUNK = 64 * 1024  # SYNC_DATA_MAX of adb's file sync protocol
-_PLAIN_FILE = 0o100000
+_REGULAR_FILE = 0o100000
 
 
 def send_file(
@@ -224,7 +227,7 @@ def send_file(
         mode: the file's permission bits.
         sent: called after each chunk with the number of bytes in it.
     """
-    destination = f"{path},{_PLAIN_FILE | mode}".encode()
+    destination = f"{path},{_REGULAR_FILE | mode}".encode()
     # A phone that refuses may stop reading while we still write; by then it has already sent its reason.
     with suppress(BrokenPipeError, ConnectionResetError):
         stream.sendall(b"SEND" + struct.pack("<I", len(destination)) + destination)
