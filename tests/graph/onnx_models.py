@@ -1,4 +1,4 @@
-"""Small ONNX models, written node by node, and what onnxruntime makes of them."""
+"""Build small ONNX models node by node, and run them with onnxruntime."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ class Onnx:
         self.rng = np.random.default_rng(7)
 
     def constant(self, value: Any) -> str:
-        """An initializer; returns its name."""
+        """Add an initializer; return its name."""
         name = f"constant{len(self.constants)}"
         self.constants[name] = np.asarray(value)
         return name
 
     def random(self, *shape: int) -> str:
-        """An initializer of random float32 numbers that keeps the size of what it is multiplied with."""
+        """Add an initializer of random float32 numbers; products with it keep about the same size."""
         fan_in = np.prod(shape[1:]) if len(shape) > 1 else 1
         return self.constant((self.rng.normal(size=shape) / np.sqrt(fan_in)).astype(np.float32))
 
     def op(self, kind: str, inputs: list[str], attributes: Attributes | None = None) -> str:
-        """A node with one output; returns the output's name."""
+        """Add a node with one output; return the output's name."""
         output = f"{kind.lower()}{len(self.nodes)}"
         self.nodes.append(
             helper.make_node(kind, inputs, [output], name=f"the_{output}", **(attributes or {}))
@@ -50,12 +50,12 @@ class Onnx:
         return output
 
     def conv(self, source: str, outputs: int, inputs: int = 3) -> str:
-        """A plain 3x3 convolution."""
+        """Add a plain 3x3 convolution."""
         weights = [self.random(outputs, inputs, 3, 3), self.random(outputs)]
         return self.op("Conv", [source, *weights], {"pads": [1, 1, 1, 1]})
 
     def model(self, *outputs: str) -> ModelProto:
-        """The finished model."""
+        """Return the finished model."""
         graph = helper.make_graph(
             self.nodes,
             "small",
@@ -67,15 +67,15 @@ class Onnx:
 
 
 def reference(model: ModelProto, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-    """onnxruntime's output, flattened to [n, N], for inputs [n, ...] that go in one by one."""
+    """Return onnxruntime's output, flattened to [n, N], for inputs [n, ...] that it takes one by one."""
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     return np.concatenate([session.run(None, {"image": x[None]})[0].reshape(1, -1) for x in inputs])
 
 
 def check_against_onnxruntime(model: ModelProto, softmax: bool = False) -> Graph:
-    """Compares the graph with onnxruntime as it was read, and simplified and lowered; returns the latter.
+    """Compare the graph with onnxruntime, first as it was read, then simplified and lowered; return the lowered graph.
 
-    With `softmax`, the model ends in one that simplifying leaves out.
+    With `softmax`, the model ends in a softmax, which simplifying removes.
     """
     dims = [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim]
     nchw = dims[1] == 3
@@ -98,10 +98,10 @@ def check_against_onnxruntime(model: ModelProto, softmax: bool = False) -> Graph
 
 
 def check_picture(net: Onnx, value: str) -> Graph:
-    """Compares all values of a picture, flattened in ONNX's order."""
+    """Compare all values of a picture, flattened in ONNX's order."""
     return check_against_onnxruntime(net.model(net.op("Flatten", [value])))
 
 
 def kinds(graph: Graph) -> list[type[Operator]]:
-    """The graph's operators, in order."""
+    """Return the types of the graph's operators, in order."""
     return [type(node.operator) for node in graph.nodes]

@@ -1,4 +1,4 @@
-"""mult-adds, parameters and activation memory of graphs."""
+"""The cost of graphs: mult-adds, parameters and activation memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from edgenet.zoo.mobilenet_v2 import MobileNetV2
 
 
 def bias_free(module: nn.Module) -> int:
-    """Parameters of batch norm and biases, which the papers leave out, as one bias for each output channel."""
+    """Count the biases, one for each output channel: the papers leave them and batch norm out."""
     layers = [m for m in module.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     return sum(m.out_channels if isinstance(m, nn.Conv2d) else m.out_features for m in layers)
 

@@ -1,4 +1,4 @@
-"""Channels that can only have one value are cut out, and nothing else changes."""
+"""Channels that can have only one value are removed, and nothing else changes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ DEAD = np.arange(3, 19, 2)  # 8 of 24
 
 
 def network(constant: float, second_padded: bool = False, residual: bool = False) -> Graph:
-    """A first layer with 8 dead channels of 24, which always give `constant`; then depthwise, 1x1 or 3x3, mean."""
+    """Build a first layer with 8 dead channels of 24, which always give `constant`.
+
+    A depthwise layer, a 1x1 or 3x3 convolution and a mean follow.
+    """
     random = np.random.default_rng(1)
 
     def noise(*shape: int) -> np.ndarray:
@@ -62,13 +65,13 @@ def test_channels_that_are_always_zero_go_with_their_depthwise_filters() -> None
 
 
 def test_a_constant_that_the_padding_breaks_stays() -> None:
-    """A depthwise layer with padding makes another value of it at the border."""
+    """A depthwise layer with padding makes another value of the constant at the border."""
     graph = network(constant=2.0)
     assert channels(drop_dead_channels(graph), "first") == 24
 
 
 def test_a_constant_before_a_padded_convolution_stays() -> None:
-    """Behind the depthwise layer the dead channels are constant, but not zero as the padding is."""
+    """The dead channels are constant after the depthwise layer, but the constant is not zero as the padding is."""
     graph = network(constant=0, second_padded=True)
     assert channels(drop_dead_channels(graph), "first") == 24
 

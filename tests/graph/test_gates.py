@@ -1,4 +1,4 @@
-"""Gates of squeeze-and-excite in the layers around them: the same function, of fewer operators."""
+"""Squeeze-and-excite gates fold into the layers around them: the same function with fewer operators."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RELU6 = Activation.RELU6
 
 
 def gated(behind: list[Operator], square: bool = False) -> Make:
-    """x, or the gate itself, times the gate that its means decide, and what reads the product."""
+    """Multiply x, or the gate itself, by the gate that the means of x decide, and read the product."""
 
     def make(builder: GraphBuilder, x: str) -> str:
         decided = builder.add(conv(RNG, 5, 5, (1, 1)), [builder.add(Mean(), [x], "mean")], "expand")
@@ -31,7 +31,7 @@ def gated(behind: list[Operator], square: bool = False) -> Make:
 
 
 def lowered(graph: Graph) -> list[Operator]:
-    """The operators behind the first layer of the lowered graph, which computes the same."""
+    """Return the operators after the first layer of the lowered graph, and check that it computes the same."""
     after = fuse_activations(lower_affine(lower_gates(graph)))
     images = photos(4, graph.size)
     np.testing.assert_allclose(run(after, images), run(graph, images), atol=1e-4)

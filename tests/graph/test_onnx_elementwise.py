@@ -1,4 +1,4 @@
-"""ONNX's elementwise operators, with constants and among tensors, against onnxruntime."""
+"""ONNX's elementwise operators, with constants and between tensors, compared with onnxruntime."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every ONNX operator that is taken, in its variants, against onnxruntime."""
+"""Every supported ONNX operator, in its variants, compared with onnxruntime."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What the ONNX reader refuses: by name, with what it found and what helps; and damaged files."""
+"""What the ONNX reader refuses: the error names the node, what was found and what helps.
+
+Damaged files as well.
+"""
 
 from __future__ import annotations
 
@@ -301,7 +304,7 @@ def check_one_line(error: EdgenetError) -> None:
 
 
 def read_or_refuse(path: Path, content: bytes) -> bool:
-    """Whether the file was read as far as to a lowered graph; anything but an EdgenetError fails the test."""
+    """Return whether the file became a lowered graph; any exception except an EdgenetError fails the test."""
     path.write_bytes(content)
     try:
         lower(simplify(read_onnx(path), TORCHVISION), exact_border=False)

@@ -1,4 +1,4 @@
-"""Every pass leaves what the graph computes unchanged, and does what it is for."""
+"""Every pass does its work and leaves what the graph computes unchanged."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def chain(*operators: Operator) -> Callable[[GraphBuilder, str], str]:
 
 
 def check(before: Graph, change: Callable[[Graph], Graph], tolerance: float = 1e-5) -> list[Operator]:
-    """The operators after the pass, which computes the same."""
+    """Return the operators after the pass, and check that the graph computes the same."""
     after = change(before)
     images = photos(3, before.size)
     expected = run(before, images)
@@ -202,7 +202,7 @@ def test_other_constants_are_not_taken_for_hard_functions(scale: float) -> None:
 
 
 def first_layer(normalization: Normalization, pads: Pads, groups: int = 1) -> tuple[Graph, Graph]:
-    """A graph that takes normalized numbers, and the same one that takes pixels."""
+    """Return a graph that takes normalized numbers, and the same graph taking pixels."""
     builder = GraphBuilder("small", "image", (1, 6, 6, 3))
     x = builder.add(conv(RNG, 3, 6, (3, 3), pads=pads, groups=groups), ["image"], "conv")
     graph = builder.graph(builder.add(Unary("relu"), [x], "relu"))

@@ -1,4 +1,4 @@
-"""Torch modules read by torch.fx, and through both of torch's ONNX exporters, against torch itself."""
+"""Torch modules read by torch.fx and through both of torch's ONNX exporters, compared with torch itself."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from edgenet.zoo.registry import ARCHITECTURES, build, catalogue
 
 
 class Gate(nn.Module):
-    """Squeeze and excitation, as MobileNetV3 has it."""
+    """Squeeze and excitation, as in MobileNetV3."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

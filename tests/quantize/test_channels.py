@@ -1,4 +1,4 @@
-"""How channels share the steps of one tensor."""
+"""How the channels of one tensor share its steps."""
 
 from __future__ import annotations
 

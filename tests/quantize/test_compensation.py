@@ -1,4 +1,4 @@
-"""What weights can make up for, on inputs whose errors are known."""
+"""How far weights make up for errors of their input, on inputs whose errors are known."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def random() -> torch.Generator:
 
 
 def inputs(random: torch.Generator, parts: int, sizes: Tensor) -> list[Tensor]:
-    """Steps of the size that int8 has, each direction with its own spread."""
+    """Return steps of the size that int8 has; each direction has its own spread."""
     return [torch.randn(ROWS, K, generator=random) * sizes + 30 for _ in range(parts)]
 
 
 def output_error(weight: Tensor, change: Tensor, seen: list[Tensor], real: list[Tensor]) -> float:
-    """Mean squared error of the output, its mean left to the bias correction."""
+    """Return the mean squared error of the output without its mean, which the bias correction removes."""
     s, x = torch.cat(seen).double(), torch.cat(real).double()
     error = s @ (weight + change).T - x @ weight.T
     return float((error - error.mean(0)).square().mean())

@@ -1,4 +1,4 @@
-"""Encodings and ranges: zero is exact, odd ranges, tensors that share, and what is refused."""
+"""Encodings and ranges: zero is exact, odd ranges, tensors that share an encoding, and refusals."""
 
 from __future__ import annotations
 

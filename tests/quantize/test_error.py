@@ -1,4 +1,4 @@
-"""The error of each layer: raw where the file has the float network's scales, matched where it was equalized."""
+"""The error of each layer: as measured if the file has the float network's scales, matched if it was equalized."""
 
 from __future__ import annotations
 

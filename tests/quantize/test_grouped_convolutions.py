@@ -1,4 +1,4 @@
-"""Convolutions in groups, which each recipe quantizes group by group."""
+"""Grouped convolutions, which each recipe quantizes group by group."""
 
 from __future__ import annotations
 

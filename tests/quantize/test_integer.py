@@ -1,4 +1,7 @@
-"""The integer reading's sums, which must be exact however long; its agreement with LiteRT is in tests/tflite."""
+"""The sums of the integer execution must be exact, however long.
+
+tests/tflite checks that it agrees with LiteRT.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,7 @@ def test_sums_are_exact_beyond_what_float32_holds(name: str) -> None:
 
 
 def _exact_sums(layer: Weighted, values: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """int64 [64]: the window covers the whole picture, so there is one sum for each output channel."""
+    """Return the sums, int64 [64]: the window covers the whole picture, so there is one sum for each output channel."""
     weight = values.astype(np.int64)
     if weight.shape[0] == 1:
         return (weight * x).sum((0, 1, 2))

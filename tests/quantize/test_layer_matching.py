@@ -1,4 +1,4 @@
-"""Finding one graph's tensors in another: by name, else by what they are made of."""
+"""Finding one graph's tensors in another graph: by name, or by the operators and inputs that make them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RNG = np.random.default_rng(1)
 
 
 def two_arms(first: str = "left", last_pool: bool = False, swapped: bool = False) -> Graph:
-    """A picture read by two convolutions of one shape; their sum is pooled, flattened and classified."""
+    """Build two convolutions of one shape that read the picture; their sum is pooled, flattened and classified."""
 
     def make(builder: GraphBuilder, source: str) -> str:
         left = builder.add(conv(RNG, 3, 4, (3, 3), pads=Pads(1, 1, 1, 1)), [source], first)
@@ -50,7 +50,7 @@ def test_by_place_every_tensor_is_found() -> None:
 
 @pytest.mark.parametrize(("last_pool", "swapped"), [(True, False), (False, True)])
 def test_by_place_whatever_way_it_is_written(last_pool: bool, swapped: bool) -> None:
-    """A mean as a pooling, the terms of a sum in another order, padding as a step of its own."""
+    """One graph has the mean as a pooling, or a sum in another order, and padding as a step of its own."""
     ours = renamed(lower_padding(two_arms(last_pool=last_pool, swapped=swapped)))
     theirs = two_arms()
     by_their_name = {b: a for a, b in match_tensors(ours, theirs).items()}

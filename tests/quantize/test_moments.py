@@ -1,4 +1,4 @@
-"""Second moments in blocks, and rounding with them: what lets matrices of any size be rounded by what they see."""
+"""Second moments in blocks, and rounding with them, which works for matrices of any size."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ INPUTS = 12
 
 
 def seen(columns: int, seed: int = 0) -> list[torch.Tensor]:
-    """Rows that depend on each other, in three parts, with a mean."""
+    """Return rows that depend on each other, in three parts, with a mean."""
     random = np.random.default_rng(seed)
     rows = random.normal(1, 1, (300, columns)) @ random.normal(0, 1, (columns, columns))
     return list(torch.from_numpy(rows.astype(np.float32)).split(100))
@@ -73,6 +73,6 @@ def test_larger_layers_are_rounded_in_blocks_and_still_better_than_to_nearest(
 def output_error(
     operator: FullyConnected, scales: np.ndarray, values: np.ndarray, rows: list[torch.Tensor]
 ) -> float:
-    """Energy of the layer's error about its mean."""
+    """Return the energy of the layer's error about its mean."""
     off = (torch.cat(rows) - torch.cat(rows).mean(0)).numpy() @ (values * scales[:, None] - operator.weight).T
     return float(np.square(off).sum())

@@ -1,4 +1,4 @@
-"""Each rounding's share of the noise, held against runs that round only this and nothing else."""
+"""Each rounding's share of the noise, compared with runs that round only this tensor or layer."""
 
 from __future__ import annotations
 
@@ -76,7 +76,10 @@ def test_biases_that_make_up_for_activations_cancel_noise(graph: Graph) -> None:
 
 
 def test_the_parts_are_what_single_roundings_do(graph: Graph, plain: QuantizedGraph) -> None:
-    """Weights: the file's network in float. One tensor: the same with it rounded, computed without `rerun`."""
+    """The weights' part comes from the file's network in float.
+
+    A tensor's part comes from the same run with that tensor rounded, computed without `rerun`.
+    """
     some = images(graph)
     noise = noise_shares(plain, graph, some)
     real = dequantized(plain)
@@ -97,7 +100,10 @@ def _tensor(graph: Graph, some: np.ndarray, name: str) -> list[np.ndarray]:
 
 
 def _from(graph: Graph, some: np.ndarray, name: str, value: np.ndarray) -> np.ndarray:
-    """The network behind a tensor, which must be the only way to the logits but for the addition's other arm."""
+    """Run the network from a tensor on.
+
+    The tensor must be the only way to the logits, except for the addition's other input.
+    """
     rest = graph.nodes[[node.output for node in graph.nodes].index(name) + 1 :]
     behind = replace(graph, nodes=rest, input=name)
     return run_tensors(behind, torch.from_numpy(value)).numpy()
@@ -145,7 +151,7 @@ def test_an_equalized_file_has_no_weights_of_single_layers(graph: Graph) -> None
 def test_what_a_float_layer_makes_is_rounded_for_int8_readers_only(
     graph: Graph, plain: QuantizedGraph
 ) -> None:
-    """What "project" makes goes to "expand", which is float, and to the addition, which is not."""
+    """The output of "project" goes to "expand", which is float, and to the addition, which is not."""
     noise = noise_shares(keep_float(plain, ["project", "expand", "logits"]), graph, images(graph))
     shares = by_node(noise)
     assert {shares[name].weights for name in ("project", "expand", "logits")} == {0}

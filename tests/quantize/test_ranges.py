@@ -1,4 +1,4 @@
-"""Ranges beyond the smallest and largest value seen: room for maps."""
+"""Ranges wider than the smallest and largest value seen: headroom for feature maps."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RNG = np.random.default_rng(0)
 
 
 def network(builder: GraphBuilder, x: str) -> str:
-    """Two maps, their mean, four logits in another shape."""
+    """Build a network with two feature maps, their mean, and four logits in another shape."""
     rectified = replace(conv(RNG, 3, 8, (1, 1)), activation=Activation.RELU6)
     x = builder.add(rectified, [x], "first")
     x = builder.add(conv(RNG, 8, 8, (1, 1)), [x], "second")

@@ -1,4 +1,4 @@
-"""The recipes' steps: equalization changes no function, each step lowers the error that it is there for."""
+"""The recipes' steps: equalization keeps the function, and each step lowers the error that it is meant to lower."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_equalization_leaves_room_below_a_cap_for_photos_not_seen() -> None:
 
 
 def test_the_tail_index_is_that_of_a_known_distribution() -> None:
-    """Of a Pareto distribution with exponent a it is 1 / a; of a bounded one it is near 0."""
+    """The tail index of a Pareto distribution with exponent a is 1 / a; that of a bounded distribution is near 0."""
     random = np.random.default_rng(0)
     maxima = np.stack(
         [random.pareto(4, 20_000) + 1, random.uniform(0.99, 1, 20_000), np.zeros(20_000)], axis=1
@@ -125,7 +125,7 @@ def test_rounding_by_second_moments_lowers_the_output_error() -> None:
 
 
 def test_moments_that_are_rounding_errors_round_to_nearest() -> None:
-    """An input that never changes: its moments about the mean are noise, and may even be negative."""
+    """If an input never changes, its moments about the mean are noise, and may even be negative."""
     graph = uneven_network(3)
     operator = next(node for node in graph.nodes if node.name == "expand").operator
     assert isinstance(operator, WEIGHTED)
@@ -137,7 +137,7 @@ def test_moments_that_are_rounding_errors_round_to_nearest() -> None:
 
 
 def mean_error(quantized: QuantizedGraph, graph: Graph, images: np.ndarray, name: str) -> float:
-    """How far the channels' means of a tensor are off, on average."""
+    """Return by how much the means of a tensor's channels are off, on average."""
     wanted: list[np.ndarray] = []
     given: list[np.ndarray] = []
     run(graph, images, 1, lambda tensor, value: wanted.append(value.numpy()) if tensor == name else None)
@@ -182,7 +182,7 @@ def test_dead_channels_and_layers_are_survived() -> None:
 
 @pytest.mark.parametrize("factor", [1e-4, 1e5])
 def test_activations_beyond_half_precision_are_kept(factor: float) -> None:
-    """Linear layers may make numbers of any size; the photos' activations must not overflow while they wait."""
+    """Linear layers may give numbers of any size; the photos' activations must not overflow while they wait."""
     graph = uneven_network(9)
     nodes = []
     for node in graph.nodes:

@@ -1,4 +1,4 @@
-"""Mixing the channels of linear tensors: the function stays, the noise goes down, and only where it is allowed."""
+"""Mixing the channels of linear tensors keeps the function, lowers the noise, and happens only where allowed."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_the_sensitivity_on_the_new_axes_is_that_of_the_new_graph() -> None:
 
 
 def alike_network(seed: int) -> Graph:
-    """The uneven network with a bottleneck whose channels are nearly the same, read for how they differ."""
+    """Return the uneven network with a bottleneck of nearly equal channels, whose differences are then read."""
     random = np.random.default_rng(seed)
     changed = {}
     for node in uneven_network(seed).nodes:
@@ -66,7 +66,7 @@ def alike_network(seed: int) -> Graph:
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_rounding_channels_that_are_alike_costs_far_less(seed: int) -> None:
-    """What scaling cannot do: the common part gets an axis of its own, and the differences their own steps."""
+    """Scaling cannot do this: the common part gets an axis of its own, and the differences get their own steps."""
     graph = alike_network(seed)
     images = photos(24, graph.size)
     other, _ = rotated(graph, images)

@@ -1,4 +1,4 @@
-"""What the sensitivity promises: the energy at the logits of small errors put into the network, measured."""
+"""The sensitivity predicts how far small errors move the logits; the tests add such errors and measure it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TINY = 1e-3
 
 
 def disturbed(graph: Graph, images: np.ndarray, name: str, random: torch.Generator) -> np.ndarray:
-    """The logits with normal noise of deviation TINY on one tensor."""
+    """Return the logits with normal noise of deviation TINY on one tensor."""
     values = {graph.input: decode_pixels(graph, images)}
     for node in graph.nodes:
         value = apply(node.operator, [values[source] for source in node.inputs])
@@ -45,7 +45,7 @@ def test_a_tensors_sensitivity_is_the_energy_of_noise_on_it(name: str) -> None:
 
 
 def with_noisy_weights(node: Node, mean: np.ndarray, random: np.random.Generator) -> Node:
-    """Noise on a layer's weights, and a bias that takes back what it does to the mean."""
+    """Add noise to a layer's weights, and change its bias so that the mean of its output stays."""
     operator = node.operator
     assert isinstance(operator, WEIGHTED)
     noise = TINY * random.standard_normal(operator.weight.shape).astype(np.float32)

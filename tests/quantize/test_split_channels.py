@@ -1,4 +1,4 @@
-"""Doubled channels: the function stays, the noise at the logits falls, and mult-adds stay within their budget."""
+"""Doubled channels keep the function, lower the noise at the logits, and stay within their budget of mult-adds."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ CLASSES = 7
 
 
 def network() -> Graph:
-    """12x12 pixels to 7 logits."""
+    """Build a network from 12x12 pixels to 7 logits."""
     rng = np.random.default_rng(11)
 
     def make(builder: GraphBuilder, x: str) -> str:
@@ -61,12 +61,12 @@ def network() -> Graph:
 
 @cache
 def quantized_network() -> QuantizedGraph:
-    """The network as int8."""
+    """Return the network as int8."""
     return quantize(network(), photos(6, SIZE, 1))
 
 
 def files() -> dict[str, bytes]:
-    """All the ways of writing it."""
+    """Return the network in every kind of file that edgenet writes."""
     quantized = quantized_network()
     programs = {
         "float": float_program(quantized.graph),
@@ -79,7 +79,7 @@ def files() -> dict[str, bytes]:
 
 
 def with_weights_behind(data: bytes) -> bytes:
-    """The file as ai-edge-quantizer writes it: the bytes of large buffers behind the flatbuffer."""
+    """Return the file as ai-edge-quantizer writes it: the bytes of large buffers stand after the flatbuffer."""
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
     moved = [buffer for buffer in model.buffers if buffer.data is not None and len(buffer.data) > 64]
     contents = [bytes(buffer.data) for buffer in moved]

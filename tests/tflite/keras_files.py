@@ -1,7 +1,7 @@
-"""Makes float .tflite files with Keras and TensorFlow, in an environment that has them: `python keras_files.py FOLDER`.
+"""Make float .tflite files with Keras and TensorFlow, in an environment that has them: `python keras_files.py FOLDER`.
 
-Each file stands for one way of training and converting; weights are random. With each goes NAME.npy: what LiteRT
-makes of the pictures in pixels.npy, whose name's second part says how they are scaled.
+Each file stands for one way of training and converting; weights are random. NAME.npy beside each file holds
+LiteRT's output for the pictures in pixels.npy; the second part of the name says how the pictures are scaled.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ SCALINGS = {"pixels": lambda x: x, "centred": lambda x: x / 127.5 - 1}
 
 
 def fixed() -> keras.KerasTensor:
-    """A batch of one."""
+    """Fix the batch to one."""
     return keras.Input(batch_shape=(1, SIZE, SIZE, 3))
 
 
 def application(build: Callable[..., keras.Model], **options: object) -> keras.Model:
-    """A network of keras.applications with random weights, also in its batch normalization."""
+    """Return a network of keras.applications with random weights and random batch normalization."""
     return shaken(build(weights=None, classes=CLASSES, **options))
 
 
 def shaken(model: keras.Model) -> keras.Model:
-    """Batch normalization as if it had been trained."""
+    """Change batch normalization as if it had been trained."""
     rng = np.random.default_rng(0)
     for layer in model.layers:
         if isinstance(layer, layers.BatchNormalization):
@@ -44,7 +44,7 @@ def shaken(model: keras.Model) -> keras.Model:
 
 
 def transfer_learning() -> keras.Model:
-    """As Keras' tutorial has it: scaling, a network without its top, an open batch."""
+    """Return a network as in Keras' tutorial: scaling, a network without its top, an open batch."""
     base = shaken(
         keras.applications.MobileNetV2(
             input_shape=(SIZE, SIZE, 3), alpha=0.35, include_top=False, weights=None
@@ -92,7 +92,7 @@ NETWORKS: dict[str, Callable[[], keras.Model]] = {
 
 
 def reference(data: bytes, pixels: np.ndarray) -> np.ndarray:
-    """What TensorFlow's own runtime makes of the pictures."""
+    """Return the output of TensorFlow's own runtime for the pictures."""
     interpreter = tf.lite.Interpreter(model_content=data)
     interpreter.allocate_tensors()
     source, target = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
@@ -105,7 +105,7 @@ def reference(data: bytes, pixels: np.ndarray) -> np.ndarray:
 
 
 def save(folder: Path, name: str, converter: tf.lite.TFLiteConverter) -> None:
-    """Converts, and runs the file."""
+    """Convert the network, save the file and its output."""
     data = converter.convert()
     (folder / f"{name}.tflite").write_bytes(data)
     pixels = np.load(folder / "pixels.npy").astype(np.float32)
@@ -113,7 +113,7 @@ def save(folder: Path, name: str, converter: tf.lite.TFLiteConverter) -> None:
 
 
 def main() -> None:
-    """Writes all files."""
+    """Write all files."""
     folder = Path(sys.argv[1])
     keras.utils.set_random_seed(1)
     for name, build in NETWORKS.items():

@@ -1,4 +1,4 @@
-"""Damaging .tflite files at random: their bytes, offsets and counts, the schema's own fields, and what lies behind."""
+"""Damage .tflite files at random: their bytes, offsets and counts, the schema's own fields, and the appended files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WORDS = (*NUMBERS, 2**31, 2**32 - 1, 2**32 - 4)
 
 
 def bytes_changed(data: bytes, rng: random.Random) -> bytes:
-    """A few bytes, or a run of them, take other values."""
+    """Change a few bytes, or a run of bytes."""
     changed = bytearray(data)
     for _ in range(rng.choice([1, 1, 2, 8, 40])):
         start = rng.randrange(len(changed))
@@ -31,13 +31,13 @@ def bytes_changed(data: bytes, rng: random.Random) -> bytes:
 
 
 def cut(data: bytes, rng: random.Random) -> bytes:
-    """The end is missing, or a piece in the middle is missing or there twice."""
+    """Remove the end, or remove or repeat a piece in the middle."""
     first, second = sorted(rng.randrange(len(data)) for _ in range(2))
     return rng.choice([data[:second], data[:first] + data[second:], data[:second] + data[first:]])
 
 
 def words_changed(data: bytes, rng: random.Random) -> bytes:
-    """Offsets, counts and numbers, which are aligned words of 32 bits: enlarged, shifted, swapped."""
+    """Enlarge, shift or swap offsets, counts and numbers, which are aligned words of 32 bits."""
     words = np.frombuffer(data[: len(data) // 4 * 4], np.uint32).copy()
     # offsets and counts are small numbers; weights hardly ever are
     places = np.flatnonzero(words < len(data))
@@ -53,7 +53,7 @@ def words_changed(data: bytes, rng: random.Random) -> bytes:
 
 
 def fields_changed(data: bytes, rng: random.Random) -> bytes:
-    """A valid flatbuffer in which fields of the schema say something else, with the files of the original behind it."""
+    """Return a valid flatbuffer with other values in the schema's fields, followed by the original's appended files."""
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
     for _ in range(rng.choice([1, 1, 1, 2, 3])):
         owners = list(_objects(model))
@@ -70,7 +70,7 @@ def fields_changed(data: bytes, rng: random.Random) -> bytes:
 
 
 def metadata_changed(data: bytes, rng: random.Random) -> bytes:
-    """The metadata's own flatbuffer, the zip behind the model, or the files in it say something else."""
+    """Change the metadata's own flatbuffer, the appended zip, or the files in it."""
     files = read_files(data)
     if not files:
         return fields_changed(data, rng)
@@ -89,7 +89,7 @@ def _buffer_changed(data: bytes, files: dict[str, bytes], rng: random.Random) ->
 
 
 def _zip_changed(data: bytes, files: dict[str, bytes], rng: random.Random) -> bytes:
-    """Also its counts, sizes and offsets of 16 and 32 bits, which stand at any place."""
+    """Change the zip, including its counts, sizes and offsets of 16 and 32 bits, which may stand anywhere."""
     start = data.index(b"PK\x03\x04")
     behind = bytearray(data[start:])
     for _ in range(rng.choice([1, 1, 2, 4])):
@@ -129,7 +129,7 @@ CONTENTS: tuple[Mutation, ...] = (
 
 
 def _packed(model: schema.ModelT) -> bytes | None:
-    """The model's bytes; None where the writer cannot say it."""
+    """Return the model's bytes, or None if the writer cannot express it."""
     builder = flatbuffers.Builder(1024)
     try:
         builder.Finish(model.Pack(builder), b"TFL3")
@@ -139,7 +139,7 @@ def _packed(model: schema.ModelT) -> bytes | None:
 
 
 def _objects(value: Any) -> Iterator[Any]:
-    """Every table of the model."""
+    """Return every table of the model."""
     if isinstance(value, list):
         for element in value:
             yield from _objects(element)
@@ -151,7 +151,7 @@ def _objects(value: Any) -> Iterator[Any]:
 
 
 def _another(value: Any, rng: random.Random) -> Any:
-    """Something else of about the same type."""
+    """Return another value of about the same type."""
     if isinstance(value, bool):
         return not value
     if isinstance(value, int | np.integer):

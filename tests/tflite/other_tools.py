@@ -1,6 +1,6 @@
-"""Float .tflite files as other tools write them: each builds one way of saying things that edgenet's writer does not.
+"""Float .tflite files as other tools write them: each function builds one form that edgenet's writer does not use.
 
-What Keras and litert-torch write was looked up in their files: `test_keras_files.py` makes real ones.
+The forms of Keras and litert-torch were looked up in their files; `test_keras_files.py` makes real ones.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CLASSES = 5
 
 
 class Network:
-    """A file in the making; tensors are indices, all of them float32 unless said."""
+    """A file under construction; tensors are indices, all of them float32 unless stated otherwise."""
 
     def __init__(self, shape: tuple[int, ...] = (1, SIZE, SIZE, 3), dtype: str = "float32") -> None:
         self.builder = ProgramBuilder("net")
@@ -28,30 +28,30 @@ class Network:
         self.input = self.builder.tensor("image", shape, dtype)
 
     def shape(self, tensor: int) -> tuple[int, ...]:
-        """A tensor's shape."""
+        """Return a tensor's shape."""
         return self.builder.tensors[tensor].shape
 
     def constant(self, value: object, dtype: type = np.float32) -> int:
-        """A constant; a number becomes a tensor without axes."""
+        """Add a constant; a number becomes a tensor without axes."""
         data = np.array(value, dtype)
         name = f"constant{len(self.builder.tensors)}"
         self.builder.tensors.append(FileTensor(name, data.shape, str(data.dtype), None, data))
         return len(self.builder.tensors) - 1
 
     def random(self, *shape: int) -> int:
-        """Random weights; the last axis but for one counts as the inputs."""
+        """Return random weights; the second last axis counts as the inputs."""
         scale = 1 / np.sqrt(np.prod(shape[1:])) if len(shape) > 1 else 0.3
         return self.constant(self.rng.normal(size=shape) * scale)
 
     def make(
         self, kind: str, inputs: list[int], shape: tuple[int, ...], dtype: str = "float32", **options: object
     ) -> int:
-        """An operator with one output."""
+        """Add an operator with one output."""
         output = self.builder.tensor(f"{kind.lower()}{len(self.builder.tensors)}", shape, dtype)
         return self.builder.operator(kind, 1, tuple(inputs), output, options)
 
     def conv(self, x: int, channels: int = 8, activation: str = "RELU") -> int:
-        """A 3x3 convolution that keeps the picture's size."""
+        """Add a 3x3 convolution that keeps the picture's size."""
         one, height, width, inputs = self.shape(x)
         weights = [self.random(channels, 3, 3, inputs), self.random(channels)]
         return self.make(
@@ -61,25 +61,25 @@ class Network:
         )
 
     def mean(self, x: int) -> int:
-        """The mean over height and width, [1, C]."""
+        """Add the mean over height and width, [1, C]."""
         return self.make("MEAN", [x, self.constant([1, 2], np.int32)], (1, self.shape(x)[3]))
 
     def dense(self, x: int) -> int:
-        """The classifier."""
+        """Add the classifier."""
         inputs = int(np.prod(self.shape(x)))
         return self.make(
             "FULLY_CONNECTED", [x, self.random(CLASSES, inputs), self.random(CLASSES)], (1, CLASSES)
         )
 
     def transpose(self, x: int, *order: int) -> int:
-        """Axes in another order."""
+        """Add a transpose."""
         shape = self.shape(x)
         return self.make(
             "TRANSPOSE", [x, self.constant(order, np.int32)], tuple(shape[axis] for axis in order)
         )
 
     def file(self, output: int) -> bytes:
-        """The bytes."""
+        """Return the bytes of the file."""
         return write_tflite(self.builder.program(self.input, output))
 
 
@@ -116,7 +116,7 @@ def _weights_to_half(model: schema.ModelT) -> None:
 
 
 def open_batch() -> bytes:
-    """Keras' Flatten with an open batch: SHAPE, STRIDED_SLICE and PACK compute what RESHAPE is to make."""
+    """Keras' Flatten with an open batch: SHAPE, STRIDED_SLICE and PACK compute the shape for RESHAPE."""
     net = Network()
     x = net.conv(net.input)
     count = int(np.prod(net.shape(x)))
@@ -135,7 +135,7 @@ def open_axes(model: schema.ModelT, *signature: int) -> None:
 
 
 def channels_first() -> bytes:
-    """litert-torch: [1, 3, H, W] in, TRANSPOSE behind it, and another in front of a mean over the axes 2 and 3."""
+    """litert-torch: input [1, 3, H, W], a TRANSPOSE after it, and another before a mean over axes 2 and 3."""
     net = Network((1, 3, SIZE, SIZE))
     x = net.transpose(net.conv(net.transpose(net.input, 0, 2, 3, 1)), 0, 3, 1, 2)
     return net.file(net.dense(net.make("MEAN", [x, net.constant([2, 3], np.int32)], (1, 8))))
@@ -165,7 +165,7 @@ def sums() -> bytes:
 
 
 def separate_activations() -> bytes:
-    """Activations fused into operators whose graph node has none of its own."""
+    """Activations fused into operators whose graph node cannot have one."""
     net = Network()
     x = net.conv(net.input, activation="NONE")
     window = {"filterHeight": 2, "filterWidth": 2, "strideH": 2, "strideW": 2, "padding": "VALID"}
@@ -185,7 +185,7 @@ def unflattened() -> bytes:
 
 
 def four_axes() -> bytes:
-    """Scores as [1, 1, 1, N], of a 1x1 convolution behind a max pooling that is padded with the lowest number."""
+    """Scores as [1, 1, 1, N] from a 1x1 convolution after a max pooling that is padded with the lowest number."""
     net = Network()
     lowest = net.constant(-np.inf)
     pads = net.constant([[0, 0], [1, 1], [1, 1], [0, 0]], np.int32)
@@ -196,7 +196,7 @@ def four_axes() -> bytes:
 
 
 def scaling_inside() -> bytes:
-    """Keras' Rescaling and Normalization as operators at the input, in front of a padded convolution."""
+    """Keras' Rescaling and Normalization as operators at the input, before a padded convolution."""
     net = Network()
     shape = net.shape(net.input)
     x = net.make("MUL", [net.input, net.constant(1 / 255)], shape)
@@ -215,7 +215,7 @@ def casts_pixels() -> bytes:
 
 
 def turned_weights() -> bytes:
-    """Weights that the file keeps in another order and turns itself."""
+    """Weights that the file stores in another order and transposes itself."""
     net = Network()
     weights = net.transpose(net.random(3, 3, 3, 8), 3, 0, 1, 2)
     one, height, width, _ = net.shape(net.input)
@@ -240,14 +240,14 @@ def several_signatures() -> bytes:
 
 
 def no_signature() -> bytes:
-    """As TensorFlow wrote files before 2.5."""
+    """A file as TensorFlow wrote it before 2.5."""
     net = Network()
     data = net.file(net.dense(net.mean(net.conv(net.input))))
     return changed(data, lambda model: setattr(model, "signatureDefs", None))
 
 
 def changed(data: bytes, change: Callable[[schema.ModelT], None]) -> bytes:
-    """The file after a change of its schema's tables."""
+    """Return the file after a change of its schema's tables."""
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
     change(model)
     builder = flatbuffers.Builder(1024)
@@ -256,7 +256,7 @@ def changed(data: bytes, change: Callable[[schema.ModelT], None]) -> bytes:
 
 
 def for_litert(data: bytes, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Pictures [n, H, W, 3] as the file takes them."""
+    """Return pictures [n, H, W, 3] as the file takes them."""
     graph = schema.Model.GetRootAs(data, 0).Subgraphs(0)
     shape = graph.Tensors(graph.Inputs(0)).ShapeAsNumpy()
     return pixels.transpose(0, 3, 1, 2) if shape[1] == 3 else pixels

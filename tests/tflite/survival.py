@@ -1,7 +1,8 @@
-"""Whether damaged files are read to the end: `python survival.py FILE SEED COUNT MUTATION...`.
+"""Check that damaged files are read to the end: `python survival.py FILE SEED COUNT MUTATION...`.
 
-Every outcome must be a good graph, which runs, or one line for the user. This is a process of its own, because it may
-crash, and has limits on its memory and on the time for a file. The file that fails stays behind as FILE.
+Every outcome must be a good graph, which runs, or one line for the user. This runs in its own process,
+because it may crash, with limits on its memory and on the time for a file. The file that fails is left behind
+as FILE.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ SMALL = 10**7
 
 
 def whole_files() -> dict[str, bytes]:
-    """Files with every layer, with and without metadata, and one for each way of other tools."""
+    """Return files with every layer, with and without metadata, and one for each form of other tools."""
     facts, labels = Facts("net", Weights("made for a test", "Apache-2.0")), [*"abcdefg"]
     raw = write_tflite(raw_program(quantized_network()))
     return {
@@ -58,7 +59,10 @@ def whole_files() -> dict[str, bytes]:
 
 
 def survives(path: Path) -> bool:
-    """Whether `inspect`, the last of the ways in that are tried here, reads the file. Only EdgenetError is caught."""
+    """Return whether `inspect`, the last reader that is tried here, reads the file.
+
+    Only EdgenetError is caught.
+    """
     ways: tuple[Callable[[Path], Any], ...] = (_read_float, _read_int8, _open, inspect)
     return [_one(way, path) for way in ways][-1]
 
@@ -87,7 +91,7 @@ def _read_int8(path: Path) -> None:
 
 
 def _open(path: Path) -> None:
-    """As `convert --float` does it."""
+    """Read the file as `convert --float` does."""
     try:
         source = open_source(str(path), SourceOptions(normalization="-1..1"))
     except EdgenetError as error:
@@ -110,7 +114,7 @@ def _is_small(graph: Graph) -> bool:
 
 
 def main() -> None:
-    """Prints how many files of each mutation were read, as JSON."""
+    """Print how many files of each mutation were read, as JSON."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     torch.set_num_threads(1)
     warnings.simplefilter("error")  # a warning would be a second line on the user's screen

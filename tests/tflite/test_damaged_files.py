@@ -1,4 +1,4 @@
-"""What the .tflite reader refuses, and that damage never gives anything but an error or a graph."""
+"""What the .tflite reader refuses; damage always gives an error or a graph."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def check_error(error: EdgenetError, names: str = "") -> None:
 
 
 def read_or_refuse(data: bytes) -> bool:
-    """Whether either reading succeeded; anything but an EdgenetError fails the test."""
+    """Return whether either reader succeeded; any exception except an EdgenetError fails the test."""
     try:
         program = read_tflite(data, "model.tflite")
     except EdgenetError as error:
@@ -161,7 +161,7 @@ def test_int8_and_float_are_not_confused() -> None:
 
 def test_a_quantize_in_the_middle_is_refused() -> None:
     def change(program: Program) -> Program:
-        """Behind the first convolution everything reads its result in another encoding."""
+        """Make all readers of the first convolution's result read it in another encoding."""
         at, new = of_kind(program, "CONV_2D"), len(program.tensors)
         made = program.operators[at].outputs[0]
         other = replace(program.tensors[made], name="again", quantization=Quantization((0.02,), (3,)))

@@ -1,4 +1,4 @@
-"""Damaged files by every way in: each ends in a graph that runs, or in one line for the user."""
+"""Damaged files through every reader: each ends in a graph that runs, or in one line for the user."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the limit on me
 
 
 def survivors(path: Path, seed: int, count: int, *mutations: str) -> dict[str, int]:
-    """How many damaged files of each mutation were read; the file that fails stays at `path`."""
+    """Return how many damaged files of each mutation were read; the file that fails stays at `path`."""
     done = subprocess.run(
         [sys.executable, str(HERE / "survival.py"), str(path), str(seed), str(count), *mutations],
         env={

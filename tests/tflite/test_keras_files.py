@@ -1,4 +1,4 @@
-"""Real files of Keras and TensorFlow's converter as sources; skips where their environment is not."""
+"""Real files of Keras and TensorFlow's converter as sources; the tests are skipped without their environment."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def python() -> str:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that keras_files.py fills."""
+    """Return the folder that keras_files.py fills."""
     folder = tmp_path_factory.mktemp("keras")
     np.save(folder / "pixels.npy", photos(6, (96, 96)))
     command = [python(), str(Path(__file__).with_name("keras_files.py")), str(folder)]
@@ -47,7 +47,7 @@ def options(name: str) -> SourceOptions:
 
 
 def scores(logits: np.ndarray, like: np.ndarray) -> np.ndarray:
-    """Through a softmax where the reference has one."""
+    """Return the scores, through a softmax if the reference has one."""
     if np.abs(like.sum(1) - 1).max() > 1e-3:
         return logits
     powers = np.exp(logits - logits.max(1, keepdims=True))
@@ -85,7 +85,7 @@ def test_dynamic_range_is_refused(made: Path) -> None:
 
 
 def test_the_same_weights_by_two_ways(shared_data: Path, tmp_path: Path) -> None:
-    """TF-slim's V1 through Keras, and read by edgenet itself."""
+    """TF-slim's V1 comes through Keras, and is read by edgenet itself."""
     weights, out = shared_data / "mobilenet_v1_1.0_224_imagenet.npz", tmp_path / "v1.tflite"
     script = ROOT / "benchmarks" / "peers" / "keras_tflite" / "convert.py"
     command = [python(), str(script), str(weights), str(PHOTOS), str(out), "--float"]

@@ -1,4 +1,4 @@
-"""Means that lie next to a tie: there the order of float32 operations decides, and it must be LiteRT's."""
+"""Means next to a tie: the order of float32 operations decides there, and it must be LiteRT's."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_mean_next_to_a_tie_is_litert_s(seed: int) -> None:
 
 
 def sums_near(random: np.random.Generator, side: int, tied: int) -> np.ndarray:
-    """int8 [1, side, side, C] whose channels sum to `tied` steps above the zero point, one more, or one less."""
+    """Return int8 [1, side, side, C] whose channels sum to `tied` steps above the zero point, one more, or one less."""
     count = side * side
     steps = np.full((count, CHANNELS), min(tied // count, HIGH - LOW), np.int64)
     wanted = tied + random.integers(-1, 2, CHANNELS)

@@ -1,4 +1,4 @@
-"""TFLite metadata: our reader, LiteRT, and MediaPipe Tasks where its environment is at hand."""
+"""TFLite metadata: our reader, LiteRT, and MediaPipe Tasks if its environment is installed."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ def test_mediapipe_reads_labels_and_scores(tmp_path: Path) -> None:
 
 
 def with_packed(name: str, content: bytes) -> bytes:
-    """A file that another program added to the model, deflated."""
+    """Append a deflated file to the model, as another program does."""
     stream = io.BytesIO(tiny_model())
     with zipfile.ZipFile(stream, "a", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(name, content)
@@ -211,7 +211,7 @@ def test_facts_of_brackets_without_end() -> None:
 
 @pytest.mark.parametrize("fault", ["identifier", "deflated", "missing file"])
 def test_mediapipe_refuses_wrong_metadata(tmp_path: Path, fault: str) -> None:
-    """So that the test above could fail: MediaPipe does look at each of these."""
+    """This shows that the test above can fail: MediaPipe checks each of these."""
     good = metadata_buffer(ModelInfo("tiny"))
     stream = io.BytesIO(tiny_model(metadata=good))
     if fault == "deflated":

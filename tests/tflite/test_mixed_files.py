@@ -1,7 +1,7 @@
-"""Files that are int8 in part, against LiteRT itself: every operator at the border between int8 and float.
+"""Files that are int8 in part, compared with LiteRT: every operator at the border between int8 and float.
 
-Float kernels differ in the last bits, which can turn a rounding behind them: up to the first float layer the integer
-reading is exact, from there on it stays within a step of the logits.
+Float kernels differ in the last bits, which can flip a later rounding: the integer execution is exact up to
+the first float layer, and from there on stays within a step of the logits.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ KEPT = {"before it": ("before",), "behind it": ("behind",), "around it": ("befor
 
 
 def between(carrier: Callable[[GraphBuilder, str], str]) -> QuantizedGraph:
-    """A convolution, the operator, another convolution, and a classifier."""
+    """Build a convolution, the operator, another convolution, and a classifier."""
     rng = np.random.default_rng(3)
 
     def make(builder: GraphBuilder, x: str) -> str:
@@ -82,7 +82,7 @@ def between(carrier: Callable[[GraphBuilder, str], str]) -> QuantizedGraph:
 
 
 def check(mixed: QuantizedGraph, all_int8: QuantizedGraph, images: np.ndarray = IMAGES) -> Program:
-    """The file against the reading of the graph, to a step, and reading it back; returns the clients' file."""
+    """Compare the file with the reading of the graph, to a step, and read it back; return the clients' file."""
     step = all_int8.encodings[all_int8.graph.output].scale
     raw = raw_program(mixed)
     given = lite(write_tflite(raw), as_int8(images))
@@ -98,7 +98,7 @@ def check(mixed: QuantizedGraph, all_int8: QuantizedGraph, images: np.ndarray = 
 
 
 def conversions(program: Program) -> tuple[int, int]:
-    """How many QUANTIZE and DEQUANTIZE."""
+    """Return the numbers of QUANTIZE and DEQUANTIZE."""
     kinds = program.kinds()
     return kinds.get("QUANTIZE", 0), kinds.get("DEQUANTIZE", 0)
 
@@ -116,7 +116,7 @@ def test_every_operator_at_a_border(name: str, kept: str) -> None:
 
 
 def exact_layer(graph: Graph, name: str) -> Graph:
-    """The graph with a layer that only takes one of its inputs over: float arithmetic that is exact."""
+    """Return the graph with a layer that only copies one of its inputs: float arithmetic that is exact."""
 
     def taken_over(operator: Operator) -> Operator:
         weight = np.zeros_like(operator.weight)  # type: ignore[union-attr]
@@ -240,7 +240,7 @@ def test_a_mixed_file_is_no_float_source() -> None:
 
 
 def test_int8_weights_in_a_float_operator_are_refused() -> None:
-    """So dynamic-range files have them: their kernel rounds its input in its own way."""
+    """Dynamic-range files have such weights: their kernel rounds its input in its own way."""
     program = int8_program(classifier_kept())
     layer = next(operator for operator in program.operators if operator.kind == "FULLY_CONNECTED")
     weight = program.tensors[layer.inputs[1]]

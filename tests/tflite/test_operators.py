@@ -1,7 +1,7 @@
-"""Every operator of the graph, written as float and as int8, against LiteRT itself.
+"""Every operator of the graph, written as float and as int8, compared with LiteRT.
 
-Float must agree with the torch executor to 1e-4. Int8 must be equal to the integer reading in every value: with
-XNNPACK, which LiteRT uses by itself, and with LiteRT's own kernels where XNNPACK has none.
+Float must agree with the torch executor to 1e-4. Int8 must equal the integer execution in every value: with
+XNNPACK, which LiteRT uses by default, and with LiteRT's own kernels where XNNPACK has none.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ INT8_BUILT_IN = ("hard_swish", "softmax", "average pooling", "relu", "relu6")
 
 
 def check(graph: Graph, seed: int = 0, count: int = 3) -> None:
-    """Float and int8 against LiteRT on random photos."""
+    """Compare float and int8 with LiteRT on random photos."""
     images, calibration = photos(count, graph.size, seed), photos(4, graph.size, seed + 1)
     expected = lite(float_file(graph), decode_pixels(graph, images).numpy())
     np.testing.assert_allclose(run(graph, images), expected, atol=1e-4, rtol=1e-5)
@@ -65,7 +65,7 @@ def check(graph: Graph, seed: int = 0, count: int = 3) -> None:
 
 
 def scaled(builder: GraphBuilder, source: str, rng: Rng, channels: int) -> str:
-    """Features of a random size and offset: every test value passes through other scales and zero points."""
+    """Return features of a random size and offset: every test value passes through other scales and zero points."""
     operator = conv(rng, builder.shapes[source][3], channels, (1, 1))
     factor = np.float32(10 ** rng.uniform(-1.3, 1.3))
     offset = np.float32(rng.normal() * factor * rng.choice([0, 1, 3]))
@@ -275,7 +275,7 @@ SMALL: dict[str, tuple[Make, int]] = {
 
 @pytest.mark.parametrize("name", SMALL)
 def test_which_int8_operators_xnnpack_takes(name: str) -> None:
-    """Known, so that a new runtime that takes more, with other arithmetic, is noticed here."""
+    """The list is stated here so that the test notices a new runtime that takes more, with other arithmetic."""
     make, taken = SMALL[name]
     data = write_tflite(raw_program(quantize(build(make, channels=5), photos(2, (6, 6)))))
     assert find_delegate(interpreter(data)).nodes_taken == taken

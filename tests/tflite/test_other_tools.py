@@ -1,4 +1,4 @@
-"""Files of other tools as sources: the float reading against LiteRT running the original, then int8."""
+"""Files of other tools as sources: the float reading compared with LiteRT running the original, then int8."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def opened(name: str, folder: Path) -> Source:
 
 
 def original(name: str) -> np.ndarray:
-    """What LiteRT makes of the photos with the file as it is."""
+    """Return LiteRT's output for the photos with the unchanged file."""
     inputs: np.ndarray = IMAGES
     given = normalization(name)
     if given is not None:
@@ -62,7 +62,7 @@ def test_no_transposes_are_left(name: str, tmp_path: Path) -> None:
 
 
 def test_a_networks_own_scaling_joins_the_normalization(tmp_path: Path) -> None:
-    """Or the padding of its first convolution would stand for black instead of the mean colour."""
+    """Otherwise the padding of its first convolution would stand for black instead of the mean colour."""
     graph = opened("scaling_inside", tmp_path).graph
     assert graph.require_pixels().zero_point == 114  # the mean of ImageNet's three means, 113.8
     assert sum(isinstance(node.operator, Affine) for node in graph.nodes) == 1

@@ -1,4 +1,4 @@
-"""Real ImageNet weights through the whole way: float against torch, int8 against LiteRT, and what the files hold."""
+"""Real ImageNet weights through the whole conversion: float against torch, int8 against LiteRT, the files' layout."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CALIBRATION, CHECKED = 4, 16
 
 @pytest.fixture(scope="module")
 def images(shared_data: Path) -> NDArray[np.uint8]:
-    """ImageNet photos, prepared, uint8 [20, 224, 224, 3]."""
+    """Return prepared ImageNet photos, uint8 [20, 224, 224, 3]."""
     with zipfile.ZipFile(shared_data / "imagenet-sample-500.zip") as archive:
         names = sorted(name for name in archive.namelist() if name.lower().endswith((".jpg", ".jpeg")))
         step = len(names) // (CALIBRATION + CHECKED)
@@ -62,7 +62,7 @@ class Converted:
         self.int8 = write_tflite(int8_program(self.quantized))
 
     def kinds(self) -> list[str]:
-        """The operators of the clients' int8 file, in order."""
+        """Return the operators of the clients' int8 file, in order."""
         return [operator.kind for operator in int8_program(self.quantized).operators]
 
 
@@ -87,7 +87,7 @@ def check_float(converted: Converted, images: NDArray[np.uint8]) -> None:
 
 
 def check_layout(kinds: list[str]) -> None:
-    """QUANTIZE and DEQUANTIZE at both ends only, no TRANSPOSE anywhere."""
+    """Check that QUANTIZE and DEQUANTIZE stand only at both ends, and that there is no TRANSPOSE."""
     assert kinds[:2] == ["DEQUANTIZE", "QUANTIZE"]
     assert kinds[-2:] == ["DEQUANTIZE", "SOFTMAX"]
     assert not {"QUANTIZE", "DEQUANTIZE", "TRANSPOSE"} & set(kinds[2:-2])

@@ -1,4 +1,4 @@
-"""Files that are no float classifier: each is told what it is, and what would help."""
+"""Files that are no float classifier: each error says what the file is and what would help."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def ports(inputs: list[int] | None, outputs: list[int] | None) -> Change:
 
 
 def with_types(weights: int | None, computed: int | None) -> Change:
-    """Weights and computed tensors of other types, with a scale, as quantizers write them."""
+    """Give weights and computed tensors other types, with a scale, as quantizers write them."""
 
     def change(model: schema.ModelT) -> None:
         graph = model.subgraphs[0]

@@ -1,4 +1,4 @@
-"""What a float .tflite states of itself, and what of it a converted file keeps."""
+"""What a float .tflite states about itself, and how much of it a converted file keeps."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ AXIS_LABELS, VALUE_LABELS, CALIBRATION = 2, 3, 5
 
 
 def file_with(root: dict[str, Any], files: dict[str, bytes]) -> bytes:
-    """A float classifier that edgenet did not write, with this metadata."""
+    """Return a float classifier that edgenet did not write, with this metadata."""
     net = Network()
     data = net.file(net.dense(net.mean(net.conv(net.input))))
 
@@ -46,7 +46,7 @@ def file_with(root: dict[str, Any], files: dict[str, bytes]) -> bytes:
 def described(
     *labels: dict[str, Any], mean: list[float] | None = None, steps: list[dict[str, Any]] | None = None
 ) -> dict[str, Any]:
-    """The metadata of a classifier with these associated files."""
+    """Return the metadata of a classifier with these associated files."""
     units = [
         {"options": ("NormalizationOptions", {"mean": mean or [127.5], "std": [127.5] * len(mean or [0])})}
     ]
@@ -117,7 +117,7 @@ def test_labels_that_only_lie_in_the_archive(tmp_path: Path) -> None:
 
 
 def test_score_calibration_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Written as a newer schema would, of which edgenet does not know this step."""
+    """The metadata is written as a newer schema would: edgenet does not know this step."""
     with monkeypatch.context() as newer:
         newer.setitem(metadata_tables.TABLES, "ProcessUnit", {"options": ("NormalizationOptions", "Stats")})
         root = described(

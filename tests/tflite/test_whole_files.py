@@ -178,7 +178,7 @@ def test_weights_behind_the_flatbuffer_are_read() -> None:
 
 
 def test_weights_behind_the_flatbuffer_that_are_cut_off() -> None:
-    """As a download that stopped."""
+    """Such a file comes from a download that stopped."""
     behind = with_weights_behind(write_tflite(raw_program(quantized_network())))
     with pytest.raises(EdgenetError, match=r"it is a damaged \.tflite file; copy or convert it again"):
         read_tflite(behind[:-300], "it")

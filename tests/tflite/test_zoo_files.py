@@ -1,4 +1,4 @@
-"""Every architecture as a float and an int8 file: LiteRT computes what torch and the integer reading compute."""
+"""Every architecture as a float and an int8 file: LiteRT computes what torch and the integer execution compute."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def read(network: LoadedNetwork) -> Graph:
 
 
 def scores(file: bytes, images: np.ndarray) -> np.ndarray:
-    """Of a file that takes uint8 photos, photo by photo."""
+    """Return the scores of a file that takes uint8 photos, photo by photo."""
     interpreter = Interpreter(model_content=file, num_threads=1)
     interpreter.allocate_tensors()
     source, target = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
@@ -102,7 +102,7 @@ def test_float_is_torch_and_int8_is_the_integer_reading(
 
 
 def quiet(network: LoadedNetwork, images: np.ndarray) -> None:
-    """Scales the last layer so that logits are small: a softmax of large ones is 1 and 0s for every photo."""
+    """Scale the last layer so that logits are small: a softmax of large ones is 1 and 0s for every photo."""
     pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float()
     last = [module for module in network.module.modules() if isinstance(module, nn.Linear | nn.Conv2d)][-1]
     with torch.no_grad():
