@@ -50,7 +50,7 @@ def most_promising_first(candidates: Sequence[Candidate]) -> list[Candidate]:
 def train_promising(
     candidates: Sequence[Candidate], train: Callable[[Candidate], float]
 ) -> tuple[list[tuple[Candidate, float]], str]:
-    """Train the candidates that fit, the most promising first, until `why_stop` gives a reason to stop.
+    """Train the candidates that fit, the most promising first, until `reason_to_stop` gives a reason.
 
     Args:
         candidates: all candidates, including those that exceed the budget.

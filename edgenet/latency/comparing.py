@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
 RUN_TO_RUN = 0.05
-"""Valid reports of one network may differ by this share, like repeats in a report (validity.MAX_DRIFT)."""
+"""Valid reports of one network may differ by this share, like the repeats within a report (`MAX_DRIFT`)."""
 
 
 @dataclass(frozen=True)
