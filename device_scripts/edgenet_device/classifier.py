@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Union
 import numpy as np
 
 from edgenet_device.entry import default_threads
-from edgenet_device.errors import EdgenetError
+from edgenet_device.errors import EdgenetError, whole_number
 from edgenet_device.frames import Frame
 from edgenet_device.model_file import ModelFile, open_model
 from edgenet_device.runtime import Runtime, find_delegate, load_runtime, make_interpreter
@@ -62,7 +62,7 @@ class Classifier:
         threads: int | None = None,
         runtime: Runtime | None = None,
     ) -> None:
-        self.threads = default_threads() if threads is None else _whole_number(threads, "threads")
+        self.threads = default_threads() if threads is None else whole_number(threads, "threads")
         self.model = _opened(model)
         self.runtime = runtime or load_runtime()
         self._interpreter = make_interpreter(self.runtime, self.model, self.threads)
@@ -109,7 +109,7 @@ class Classifier:
             EdgenetError: `k` is below 1; see also `__call__`.
             TypeError: `k` is not a whole number, or `picture` is not a picture.
         """
-        if _whole_number(k, "k") < 1:
+        if whole_number(k, "k") < 1:
             raise EdgenetError(f"{k} labels requested", "give at least 1")
         return [(label, score) for _, label, score in self.best(self(picture), k)]
 
@@ -184,12 +184,6 @@ def _opened(model: Any) -> ModelFile:
     raise TypeError(
         f"a model is the path of a .edgenet or .tflite file, but a {type(model).__name__} was given"
     )
-
-
-def _whole_number(value: Any, name: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name} is a whole number, but a {type(value).__name__} was given")
-    return int(value)
 
 
 def _check_array(array: np.ndarray) -> None:

@@ -1,6 +1,12 @@
-"""The one exception that is meant for the user: it is shown as a single line without a traceback."""
+"""Errors: the one exception that is meant for the user, and the check of a number that a program gives.
+
+The exception is shown as a single line without a traceback.
+"""
 
 from __future__ import annotations
+
+import operator
+from typing import Any
 
 
 class EdgenetError(Exception):
@@ -19,3 +25,14 @@ class EdgenetError(Exception):
     def __reduce__(self) -> tuple[type[EdgenetError], tuple[str, str]]:
         """Pickle the two parts, so that another process gets both: `args` holds only the joined text."""
         return type(self), (self.found, self.remedy)
+
+
+def whole_number(value: Any, name: str) -> int:
+    """Return an argument that must be a whole number, Python's or numpy's.
+
+    Raises:
+        TypeError: it is something else; True and False count as something else.
+    """
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name} is a whole number, but a {type(value).__name__} was given")
+    return operator.index(value)

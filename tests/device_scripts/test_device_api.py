@@ -172,6 +172,13 @@ def test_what_is_no_source(source: Any, kind: type[Exception], found: str) -> No
         next(iter(Camera(source)))
 
 
+def test_which_frames_are_used_must_be_a_whole_number(video: Path) -> None:
+    with pytest.raises(TypeError, match="every is a whole number, but a str was given"):
+        Camera(video, every="2")  # type: ignore[arg-type]
+    with pytest.raises(EdgenetError, match="every 0th frame requested; give at least 1"):
+        Camera(video, every=0).take()
+
+
 class LostCamera:
     """Stands in for a camera that gives one frame, and is then unplugged for good."""
 

@@ -113,13 +113,13 @@ class Keys:
 
     def is_due(self) -> bool:
         """Return whether space or Enter was pressed since the last call."""
-        wanted = False
+        pressed = False
         while select.select([sys.stdin], [], [], 0)[0]:
             key = sys.stdin.read(1)
             if key in ("q", "\x1b", ""):
                 raise KeyboardInterrupt
-            wanted = wanted or key in (" ", "\n")
-        return wanted
+            pressed = pressed or key in (" ", "\n")
+        return pressed
 
     def was_kept(self, kept: bool) -> None:
         """Do nothing: the next key press decides about the next photo, whatever became of this one."""

@@ -15,7 +15,7 @@ from typing import Any, Callable
 
 import numpy as np
 
-from edgenet_device.errors import EdgenetError
+from edgenet_device.errors import EdgenetError, whole_number
 from edgenet_device.frames import Frame, Note
 from edgenet_device.frames.files import current_name, is_live, note_on_stderr, read_frames
 
@@ -49,7 +49,7 @@ class Camera:
         silent: called every second while no frame comes, with the seconds waited so far.
 
     Raises:
-        TypeError: `source` is neither a number nor text nor a path.
+        TypeError: `source` is neither a number nor text nor a path, or `every` is not a whole number.
         EdgenetError: `source` is a negative number or empty; on first use, if it cannot be opened.
     """
 
@@ -64,7 +64,7 @@ class Camera:
         silent: Callable[[float], None] = lambda seconds: None,
     ) -> None:
         self._source = _source_text(source)
-        self._every_frame, self._every, self._network = every_frame, every, network
+        self._every_frame, self._every, self._network = every_frame, whole_number(every, "every"), network
         self._note, self._silent = note or note_on_stderr, silent
         self._stop = threading.Event()
         self._frames: NewestFrame | EveryFrame | None = None

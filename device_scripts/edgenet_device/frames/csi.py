@@ -147,12 +147,12 @@ def _started(camera: Any, name: str, network: int | None) -> tuple[_Stream, _Str
     # The last resort, for cameras that are not behind a Raspberry Pi's ISP.
     plain = {"main": {"size": SIZE, "format": "NV12"}, "raw": None}
     failure: Exception = RuntimeError("no mode")
-    for wanted in filter(None, (two, one, plain)):
+    for mode in filter(None, (two, one, plain)):
         try:
             with quiet_native_stderr():
-                camera.configure(camera.create_video_configuration(buffer_count=4, **wanted))
+                camera.configure(camera.create_video_configuration(buffer_count=4, **mode))
                 camera.start()
-            return _stream(camera, "main"), _stream(camera, "lores") if "lores" in wanted else None
+            return _stream(camera, "main"), _stream(camera, "lores") if "lores" in mode else None
         except (RuntimeError, ValueError, TypeError, KeyError) as error:
             failure = error
     raise EdgenetError(f"{name} has no usable mode ({_reason(failure)})", "make rpicam-hello work first")

@@ -84,8 +84,8 @@ def run_live(task: LiveTask, out: TextIO) -> int:
     with ended_by_signals() as ended:
         try:
             classifier = Classifier(task.model, task.threads)
-            with closing(_shown(task, classifier, out)) as shown:
-                for stage_ns in shown:
+            with closing(_show_frames(task, classifier, out)) as times_of_frames:
+                for stage_ns in times_of_frames:
                     times.append(stage_ns)
                     count += 1
                     if count == task.frames:
@@ -99,7 +99,9 @@ def run_live(task: LiveTask, out: TextIO) -> int:
     return ended.status
 
 
-def _shown(task: LiveTask, classifier: Classifier, out: TextIO) -> Generator[tuple[int, ...], None, None]:
+def _show_frames(
+    task: LiveTask, classifier: Classifier, out: TextIO
+) -> Generator[tuple[int, ...], None, None]:
     """Show every frame on every output; yield the time of each of its stages, nanoseconds."""
     with ExitStack() as open_parts:
         # On a terminal a remark would tear the drawn screen, which shows the remark anyway.
