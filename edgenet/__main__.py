@@ -1,4 +1,4 @@
-"""Run the command line as `python -m edgenet`; `torchrun -m edgenet train ...` starts this module too."""
+"""Run the command line: the command `edgenet`, `python -m edgenet`, and `torchrun -m edgenet train ...`."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def main() -> None:
-    """Run the command line with the same import path as the command `edgenet`."""
+    """Run the command line, with the same import path however it was started."""
     _leave_out_current_folder()
     # A checkout in which nothing is installed; afterwards, the installed package is found first.
     if find_spec("edgenet_device") is None:
         sys.path.append(str(ROOT / "device_scripts"))
-    from edgenet.commands.app import main as run_command_line
+    from edgenet.commands.interrupts import quick_interrupts
 
-    run_command_line()
+    with quick_interrupts():
+        from edgenet.commands.app import main as run_command_line
+
+        run_command_line()
 
 
 def _leave_out_current_folder() -> None:

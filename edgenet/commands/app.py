@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import select
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Annotated
 
 import typer
+from edgenet_device.streams import BROKEN_PIPE_STATUS, discard_output, prepare_streams
 
 from edgenet.commands.bench import bench_command
 from edgenet.commands.camera import camera_command, capture_command
@@ -17,6 +21,7 @@ from edgenet.commands.deploy import deploy_command, status_command
 from edgenet.commands.evaluate import evaluate_command
 from edgenet.commands.export_scripts import export_scripts_command
 from edgenet.commands.inspect import inspect_command
+from edgenet.commands.interrupts import INTERRUPTED, caused_by_interrupt
 from edgenet.commands.models import models_command
 from edgenet.commands.option_groups import typer_command
 from edgenet.commands.package import package_command
@@ -26,6 +31,7 @@ from edgenet.commands.train import train_command
 from edgenet.errors import EdgenetError
 
 TRACEBACK = "EDGENET_TRACEBACK"
+_OUTPUT_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF, errno.EPIPE}
 EXIT_STATUS = """\b
 Exit status:
   0    The command is done.
@@ -86,28 +92,79 @@ def _app_options(
 
 
 def main() -> None:
-    """Run the command line.
-
-    `EXIT_STATUS` says what the exit status means.
-    """
+    """Run the command line and exit; `EXIT_STATUS` says what the exit status means."""
+    prepare_streams()
     # By default OpenMP's threads spin while they wait. On a busy machine this made torch ten times slower
     # (measured on 2 cores).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    stdout = sys.stdout
+    try:
+        status = _run()
+        stdout.flush()
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+    except OSError as error:
+        if not _is_output_error(error):
+            raise
+        status = _end_without_output(error)
+    sys.exit(status)
+
+
+def _run() -> int:
+    """Run the command line and return the exit status.
+
+    Raises:
+        OSError: standard output cannot be written.
+    """
     try:
         app(prog_name="edgenet")
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # typer has turned it into status 1
+            raise end.__context__ from None
+        return end.code if isinstance(end.code, int) else 0
     except EdgenetError as error:
-        _fail(str(error))
+        return _fail(str(error))
     except MemoryError:
-        _fail("there is not enough memory; close other programs, or use a smaller network or fewer photos")
+        return _fail(
+            "there is not enough memory; close other programs, or use a smaller network or fewer photos"
+        )
     except Exception as error:
-        if TRACEBACK in os.environ:
+        if caused_by_interrupt(error):
+            return INTERRUPTED
+        if _is_output_error(error) or TRACEBACK in os.environ:
             raise
-        _fail(
+        return _fail(
             f"this is a fault of edgenet itself ({type(error).__name__}: {error}); set {TRACEBACK}=1 and report it"
         )
+    return 0
 
 
-def _fail(reason: str) -> None:
+def _is_output_error(error: Exception) -> bool:
+    """Return whether a stream cannot be written: an error in opening a file names that file, but this one does not."""
+    return isinstance(error, OSError) and error.filename is None and error.errno in _OUTPUT_ERRORS
+
+
+def _end_without_output(error: OSError) -> int:
+    reader_gone = isinstance(error, BrokenPipeError) and _reader_gone()
+    discard_output()
+    if reader_gone:
+        return BROKEN_PIPE_STATUS
+    if isinstance(error, BrokenPipeError):
+        return _fail("a program or connection that edgenet was writing to has ended")
+    return _fail(f"the output cannot be written: {error.strerror}")
+
+
+def _reader_gone() -> bool:
+    """Return whether standard output is a pipe that nobody reads any more."""
+    if not hasattr(select, "poll"):
+        return True
+    poll = select.poll()
+    poll.register(1, 0)
+    return any(events & select.POLLERR for _, events in poll.poll(0))
+
+
+def _fail(reason: str) -> int:
     # A file's name or a library's message may hold line breaks; print one line in any case.
-    print(f"edgenet: {' '.join(reason.split())}", file=sys.stderr)
-    sys.exit(1)
+    with suppress(OSError):  # stderr may be as full as stdout
+        print(f"edgenet: {' '.join(reason.split())}", file=sys.stderr)
+    return 1

@@ -34,9 +34,13 @@ def console(stderr: bool = False) -> Console:
     """
     from rich.console import Console
 
+    class PlainConsole(Console):
+        def on_broken_pipe(self) -> None:
+            raise  # the error that is being handled: `edgenet.commands.app.main` knows what to do
+
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() or "COLUMNS" in os.environ else WIDTH_WITHOUT_TERMINAL
-    return Console(stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
+    return PlainConsole(stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
 
 
 @contextmanager

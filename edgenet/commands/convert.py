@@ -175,9 +175,6 @@ def convert_command(
     measured too, and with --max-drop the command fails if int8 loses more than that.
     """
     with shown_progress() as progress:
-        # Before importing torch: if torch is the first to import numpy, a Ctrl-C meanwhile is lost.
-        import numpy  # noqa: F401
-
         from edgenet.workflows.convert import convert
 
         result = convert(source, out, **precision.arguments(), **inputs.arguments(), progress=progress)
