@@ -1,9 +1,10 @@
-"""What is each step of a recipe worth? One after the other is added; LiteRT is judged on photos not calibrated with.
+"""What is each step of a recipe worth? Steps are added one by one; LiteRT is judged on photos outside the calibration.
 
     .venv/bin/python -m benchmarks.ablation [--networks v1,v2,lite0] [--draws 1] [--work FOLDER] [--data ../shared/data]
 
-Prints a table in Markdown for every network: docs/quantization.md holds one such run. Figures are means over the draws
-(every fifth photo from number 0, 1, ... on calibrates, the other 400 judge); seconds are those of quantizing alone.
+It prints a table in Markdown for every network; docs/quantization.md has one such run. The figures are means over the
+draws (every fifth photo, starting with photo 0, 1, ..., calibrates; the other 400 judge); seconds are those of
+quantizing alone.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ Step = Callable[[Graph, Photos], QuantizedGraph]
 
 
 def reshaped(graph: Graph, images: Photos, axes_steps: int | None) -> tuple[Graph, Sensitivity]:
-    """Equalized as `balanced` does it; rotated before, with so many steps of descent, or not at all (None)."""
+    """Equalize as `balanced` does; before that, rotate with this many steps of descent (None: do not rotate)."""
     mixed = FullMatrixNames() if axes_steps is None else mixable(graph)
     joint = JointStatistics(mixed.tensors)
     statistics = channel_statistics(graph, images, also=joint.observe)
@@ -61,26 +62,29 @@ def reshaped(graph: Graph, images: Photos, axes_steps: int | None) -> tuple[Grap
 ROUND = LayerOptions(second_moments=False, compensate=False)
 
 
-def swept(graph: Graph, images: Photos) -> QuantizedGraph:
-    """Rounded to nearest with least-squares scales and corrected biases."""
+def scaled_and_corrected(graph: Graph, images: Photos) -> QuantizedGraph:
+    """Round to nearest, with least-squares scales and corrected biases."""
     return quantize_layers(graph, encode_tensors(graph, observe_ranges(graph, images)), images, ROUND)
 
 
-def with_room(graph: Graph, images: Photos, options: LayerOptions) -> QuantizedGraph:
-    """As `balanced`, with other options for its layers."""
+def with_headroom(graph: Graph, images: Photos, options: LayerOptions) -> QuantizedGraph:
+    """Quantize as `balanced` does, with other options for the layers."""
     other, sensitivity = reshaped(drop_dead_channels(graph), images, BALANCED.axes_steps)
     ranges = add_headroom(other, observe_ranges(other, images), sensitivity.coherence)
     return quantize_layers(other, encode_tensors(other, ranges), images, options)
 
 
 def steps() -> Iterator[tuple[str, Step]]:
-    """What is added, and all up to it."""
+    """Yield the name of each added step, and a function that quantizes with all steps up to it."""
     yield "`minmax`", lambda graph, images: RECIPES["minmax"].quantize(graph, images, silent)
     yield (
         "dead channels cut out",
         lambda graph, images: RECIPES["minmax"].quantize(drop_dead_channels(graph), images, silent),
     )
-    yield "weight scales, bias correction", lambda graph, images: swept(drop_dead_channels(graph), images)
+    yield (
+        "weight scales, bias correction",
+        lambda graph, images: scaled_and_corrected(drop_dead_channels(graph), images),
+    )
     for name, axes_steps in (
         ("equalization", None),
         ("rotation, closed form", 0),
@@ -88,19 +92,19 @@ def steps() -> Iterator[tuple[str, Step]]:
     ):
         yield (
             name,
-            lambda graph, images, axes=axes_steps: swept(
+            lambda graph, images, axes=axes_steps: scaled_and_corrected(
                 reshaped(drop_dead_channels(graph), images, axes)[0], images
             ),
         )
-    yield "room in the ranges", lambda graph, images: with_room(graph, images, ROUND)
+    yield "room in the ranges", lambda graph, images: with_headroom(graph, images, ROUND)
     second_moments = replace(ROUND, second_moments=True)
-    yield "second moments", lambda graph, images: with_room(graph, images, second_moments)
+    yield "second moments", lambda graph, images: with_headroom(graph, images, second_moments)
     for name, recipe in (("compensation: `balanced`", "balanced"), ("doubled channels: `best`", "best")):
         yield name, lambda graph, images, recipe=recipe: RECIPES[recipe].quantize(graph, images, silent)
 
 
 def main() -> int:
-    """Runs the benchmark; 0, or 1 with one line that says what to do."""
+    """Run the benchmark; return the exit status."""
     parser = argparse.ArgumentParser(prog="benchmarks.ablation", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--networks", default=",".join(KEYS), help=f"default: {','.join(KEYS)}")
     parser.add_argument("--draws", type=int, default=1, choices=range(1, inputs.STEP + 1))
@@ -124,7 +128,7 @@ def main() -> int:
 
 
 def table(network: Network, folder: Path, draws: int) -> Iterator[str]:
-    """The network's table, line by line."""
+    """Yield the lines of the network's table."""
     with np.load(folder / inputs.JUDGED) as stored:
         images, labels = stored["images"], stored["labels"].astype(np.intp) + network.first_class
     graph = open_source(str(network.source), _options(network)).graph
@@ -148,7 +152,7 @@ def table(network: Network, folder: Path, draws: int) -> Iterator[str]:
 def judged(
     quantized: QuantizedGraph, images: Photos, real: NDArray[np.float32], labels: NDArray[np.intp]
 ) -> Figures:
-    """LiteRT's logits against the float network's."""
+    """Compare LiteRT's logits with the float network's."""
     encoding = quantized.encodings[quantized.graph.output]
     steps = lite_int8(write_tflite(raw_program(quantized)), images) - encoding.zero_point
     return compare(real, (steps * encoding.scale).astype(np.float32), labels)

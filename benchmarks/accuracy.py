@@ -1,9 +1,8 @@
-"""How well an int8 .tflite keeps what its float network says: the same measure for every tool's file.
+"""How closely an int8 .tflite follows its float network, measured in the same way for every tool's file.
 
-Every file is run by LiteRT (XNNPACK) as it is, with one change: its output is taken where the
-softmax takes its input. That is possible for every tool's file alike, loses nothing to an int8 softmax, and
-gives logits, which is what decibels are counted on. The way into the file stays the file's own: uint8 pixels,
-or normalized numbers as int8 or float32.
+LiteRT (XNNPACK) runs every file with one change: the output is the input of the file's softmax. This works for every
+tool's file, loses nothing to the coarse steps of an int8 softmax, and gives logits, for which SQNR is defined. The
+file's input stays as the file has it: uint8 pixels, or normalized values as int8 or float32.
 """
 
 from __future__ import annotations
@@ -28,16 +27,17 @@ _BEHIND_LOGITS = (schema.BuiltinOperator.SOFTMAX, schema.BuiltinOperator.DEQUANT
 
 @dataclass(frozen=True)
 class Figures:
-    """An int8 file beside its float network on the same `n` labelled photos.
+    """An int8 file compared with its float network on the same `n` labelled photos.
 
     Attributes:
         float_top1, top1: percent of the photos whose highest logit (the first of equals) is the right class.
-        drop: the difference, in points; below 0 where int8 is right more often.
+        drop: float_top1 - top1, in percentage points; negative if int8 is right more often.
         agreement: percent of the photos on which both have the same highest logit.
-        sqnr_db: of the logits as they are, 10 * log10(sum(x^2) / sum((x - q)^2)) over all photos and classes.
-        centred_sqnr_db: the same with the mean over the classes taken out of every photo's logits, which softmax does
-            not see.
-        lost, won: photos that only the float network, or only the int8 file, gets right.
+        sqnr_db: SQNR of the logits, 10 * log10(sum(x^2) / sum((x - q)^2)) over all photos and classes.
+        centred_sqnr_db: the SQNR after subtracting the mean over the classes from every photo's logits; softmax
+            ignores that mean.
+        lost: number of photos that only the float network gets right.
+        won: number of photos that only the int8 file gets right.
     """
 
     n: int
@@ -52,12 +52,12 @@ class Figures:
 
 
 def compare(real: NDArray[np.float32], logits: NDArray[np.float32], labels: NDArray[np.intp]) -> Figures:
-    """The figures of an int8 file.
+    """Return the figures of an int8 file.
 
     Args:
         real: the float network's logits [n, N].
-        logits: the int8 file's, as real numbers [n, N].
-        labels: the right output of every photo [n].
+        logits: the int8 file's dequantized logits [n, N].
+        labels: index of the right output of every photo [n].
     """
     best, chosen = real.argmax(axis=1), logits.argmax(axis=1)
     right, kept = best == labels, chosen == labels
@@ -75,11 +75,11 @@ def compare(real: NDArray[np.float32], logits: NDArray[np.float32], labels: NDAr
 
 
 def logits_of(path: Path, pixels: NDArray[np.uint8], normalization: Normalization) -> NDArray[np.float32]:
-    """What a file's softmax takes, as real numbers [n, N].
+    """Return the input of a file's softmax, dequantized, float32 [n, N].
 
     Args:
         pixels: uint8 RGB [n, H, W, 3].
-        normalization: what a file that takes no uint8 pixels wants its numbers to have gone through.
+        normalization: the input normalization, for files that do not take uint8 pixels.
     """
     interpreter, scale, zero_point = _open(path)
     raw = _run(interpreter, pixels, normalization)
@@ -91,15 +91,15 @@ def logits_of(path: Path, pixels: NDArray[np.uint8], normalization: Normalizatio
 def integer_logits_of(
     path: Path, pixels: NDArray[np.uint8], normalization: Normalization
 ) -> NDArray[np.int8]:
-    """The int8 logits of a file as they are [n, N], as the exact integer reading gives them too."""
+    """Return the int8 logits of a file [n, N], which edgenet's integer arithmetic computes too."""
     interpreter, _, _ = _open(path)
     return _run(interpreter, pixels, normalization)
 
 
 def cut_at_logits(tflite: bytes) -> bytes:
-    """The same file with the softmax's input as its output (before a DEQUANTIZE in front of the softmax).
+    """Return the file with the softmax's input as its output; a DEQUANTIZE before the softmax is skipped too.
 
-    One number of the file changes; the softmax stays and is computed for nobody.
+    Only one number in the file changes: the softmax stays in it and its result is ignored.
 
     Raises:
         EdgenetError: the file does not end in a softmax.
@@ -119,13 +119,13 @@ def cut_at_logits(tflite: bytes) -> bytes:
 
 
 def _code(model: Any, operator: Any) -> int:
-    # Old files have the code in the deprecated field, new ones in both; the larger one is right (schema.fbs).
+    # Old files have the code in the deprecated field, new ones in both; the larger value is right (schema.fbs).
     code = model.OperatorCodes(operator.OpcodeIndex())
     return max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
 
 
 def _open(path: Path) -> tuple[Any, float, int]:
-    """An interpreter of the file up to its logits, and their scale and zero point."""
+    """Return an interpreter of the file up to its logits, and the logits' scale and zero point."""
     content = cut_at_logits(path.read_bytes())
     interpreter = Interpreter(model_content=content, num_threads=os.cpu_count())
     interpreter.allocate_tensors()

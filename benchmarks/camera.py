@@ -1,11 +1,11 @@
-"""What does a camera's frame cost, from the picture in memory to its five best labels? Three clients, in turns.
+"""How long does a camera's frame take, from the picture in memory to its five best labels? Three clients, in turns.
 
-    python -m benchmarks.camera --data ../shared/data
+    .venv/bin/python -m benchmarks.camera --data ../shared/data
 
-Ours (the loop of device_scripts/camera.py), MediaPipe Tasks' ImageClassifier with the same int8 file, and a plain
-script of PIL and the float file; all on one core, with one thread, 640x480 frames, in blocks that take turns. Then the
-time from the start of the process to the first label, and the memory of camera.py with MobileNetV2 1.0/224.
-Exit status 1 when a goal is missed.
+The clients are ours (the loop of device_scripts/camera.py), MediaPipe Tasks' ImageClassifier with the same int8 file,
+and a plain script with PIL and the float file. All run on one core, with one thread, on 640x480 frames, in blocks that
+take turns. Then it measures the time from the start of the process to the first label, and the memory of camera.py
+with MobileNetV2 1.0/224. The exit status is 1 if a goal is missed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from statistics import median
 import cv2
 import numpy as np
 
-from benchmarks.asking import blocks_in_turns, one_core, ratio_of_blocks, start_client
 from benchmarks.environments import ROOT
 from benchmarks.pipelines import (
     CLIENTS,
@@ -34,6 +33,7 @@ from benchmarks.pipelines import (
     mediapipe_python,
 )
 from benchmarks.processes import measure
+from benchmarks.waiting_clients import blocks_in_turns, one_core, ratio_of_blocks, start_client
 from edgenet.assets import device_scripts
 from edgenet.errors import EdgenetError
 
@@ -41,13 +41,14 @@ CLIP = ROOT / "edgenet" / "assets" / "clip.mp4"
 BLOCK, BLOCKS, WARM_UP = 60, 9, 30
 STARTS = 7
 MIB_ALLOWED = 150
-# Our time at most so much of theirs: per frame (MediaPipe, plain), and MediaPipe's start at least so much of ours.
+# The largest allowed ratios of our time per frame to the others' (MediaPipe, plain script). START_GOAL is the smallest
+# allowed ratio of MediaPipe's start to ours.
 GOALS = {"mobilenet_v1_1.0_224": (0.85, 0.5), "mobilenet_v1_0.25_128": (0.5, 0.25)}
 START_GOAL = 3.0
 
 
 def main() -> int:
-    """Reads the command line, measures and prints; returns the exit status."""
+    """Read the command line, measure and print; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument(
         "--data", type=Path, default=ROOT.parent / "shared" / "data", help="see README.md here"
@@ -63,7 +64,7 @@ def main() -> int:
 
 
 def _measure(data: Path) -> list[str]:
-    """Measures and prints; returns the goals missed."""
+    """Measure and print; return the goals that were missed."""
     peer = mediapipe_python()
     with one_core(), tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
@@ -76,14 +77,14 @@ def _measure(data: Path) -> list[str]:
 
 
 def _steady(pair: Pair, frames: Path, peer: Path) -> list[str]:
-    """Blocks of frames in turns; prints medians and ratios, returns the goals missed."""
+    """Time blocks of frames in turns and print medians and ratios; return the goals that were missed."""
     blocks = blocks_in_turns(frame_commands(pair, frames, peer), BLOCKS, BLOCK, WARM_UP)
     missed = []
     print(f"{pair.name}: ms a frame, median of {BLOCKS} blocks of {BLOCK} frames, each block's own median")
     for name, values in blocks.items():
         line = f"  {name:<10} {median(values):7.3f}  ({min(values):.3f} to {max(values):.3f})"
         ratio = ratio_of_blocks(blocks[OURS], values)
-        print(line if name == OURS else f"{line}  ours is {ratio:.2f} of it")
+        print(line if name == OURS else f"{line}  ours takes {ratio:.2f} of this time")
     for name, goal in zip((MEDIAPIPE, PLAIN), GOALS[pair.name], strict=True):
         ratio = ratio_of_blocks(blocks[OURS], blocks[name])
         if ratio > goal:
@@ -92,7 +93,7 @@ def _steady(pair: Pair, frames: Path, peer: Path) -> list[str]:
 
 
 def _starts(pair: Pair, work: Path, peer: Path) -> list[str]:
-    """Fresh processes in turns, each until its first label is printed."""
+    """Time fresh processes in turns, each until its first label is printed; return the goals that were missed."""
     commands = first_label_commands(pair, work / "frame.png", peer)
     seconds: dict[str, list[float]] = {name: [] for name in commands}
     for _ in range(STARTS):
@@ -113,7 +114,7 @@ def _first_line(command: list[object]) -> float:
     with start_client(command) as process:
         assert process.stdout is not None
         if not process.stdout.readline():
-            raise SystemExit(f"{command} said nothing")
+            raise SystemExit(f"{command} printed nothing")
         return time.perf_counter() - began
 
 
@@ -127,8 +128,9 @@ def _memory(work: Path) -> list[str]:
 
 
 def write_frames(work: Path) -> Path:
-    """Frames of the clip, 640x480, as frames.npy; the first as frame.png too."""
-    capture, frames = cv2.VideoCapture(str(CLIP)), []
+    """Write frames of the clip, 640x480, as frames.npy, and the first of them as frame.png; return the .npy."""
+    capture = cv2.VideoCapture(str(CLIP))
+    frames: list[np.ndarray] = []
     while len(frames) < 16:
         frames.append(cv2.resize(capture.read()[1], (640, 480), interpolation=cv2.INTER_AREA))
     cv2.imwrite(str(work / "frame.png"), frames[0])
@@ -141,9 +143,9 @@ def _real_v1(work: Path, data: Path) -> Pair:
 
 
 def small_v1(work: Path) -> Pair:
-    """Fresh weights: nobody looks at what it says."""
+    """Return files of a V1 0.25/128 with random weights, for timing only."""
     name, out = "mobilenet_v1_0.25_128", work / "small.safetensors"
-    # In a process of its own: this one must stay small, see `measure`.
+    # This runs in a process of its own, because the benchmark's process must use little memory: see `measure`.
     subprocess.run([sys.executable, str(CLIENTS / "fresh_network.py"), name, str(out)], check=True)
     return _pair(work, name, out)
 

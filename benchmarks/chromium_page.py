@@ -1,4 +1,4 @@
-"""An empty page in a real Chromium with files beside it, for clients that are JavaScript."""
+"""An empty page in a real Chromium with files beside it, for clients written in JavaScript."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from playwright.sync_api import Page, sync_playwright
 from edgenet.errors import EdgenetError
 from edgenet.web.server import PageServer
 
-# MediaPipe draws with WebGL, which the processor does here.
+# MediaPipe draws with WebGL, which the CPU renders here.
 FLAGS = ("--no-sandbox", "--disable-dev-shm-usage", "--enable-unsafe-swiftshader")
 _EMPTY = b"<!doctype html><meta charset=utf-8><title>client</title><body>"
 
 
 def chromium_program() -> str:
-    """The system's Chromium.
+    """Return the path of the system's Chromium.
 
     Raises:
-        EdgenetError: there is none.
+        EdgenetError: Chromium is not installed.
     """
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
-        raise EdgenetError("there is no Chromium here", "install it (Debian: apt install chromium)")
+        raise EdgenetError("Chromium is not installed", "install it (Debian: apt install chromium)")
     return program
 
 
 @contextmanager
 def blank_page(files: Mapping[str, bytes]) -> Iterator[Page]:
-    """A page whose server has these files; it can fetch nothing else, for the server's headers say so.
+    """Open a page whose server has these files; the server's headers forbid the page to fetch anything else.
 
     Raises:
-        EdgenetError: there is no Chromium here.
+        EdgenetError: Chromium is not installed.
     """
     served = {"index.html": _EMPTY, **files}
     with PageServer(served, parse_address("0")) as server, sync_playwright() as playwright:
@@ -49,7 +49,7 @@ def blank_page(files: Mapping[str, bytes]) -> Iterator[Page]:
 
 
 def as_rgba(photo: np.ndarray) -> dict[str, Any]:
-    """A photo uint8 [H, W, 3] RGB for the page: its width, and opaque RGBA as base64."""
+    """Return a photo, uint8 RGB [H, W, 3], for the page: its width, and opaque RGBA as base64."""
     opaque = np.full((*photo.shape[:2], 1), 255, np.uint8)
     return {
         "width": photo.shape[1],

@@ -1,14 +1,18 @@
-"""Training on CIFAR-10, to int8 files: what a person with two cores gets, and what it costs.
+"""Training on CIFAR-10, to int8 files: the accuracy that two cores reach, and the time that it takes.
 
     .venv/bin/python -m benchmarks.cifar [PART...] [--work FOLDER] [--json FILE] [--data ../shared/data]
 
-budget: a network of at most 25 M mult-adds, 30 minutes of training. zoo: four architectures, trained briefly. qat: the
-int8 network of V1 0.25, trained further, beside the post-training recipes. fine-tuning: V2 with ImageNet weights on
-10 classes x 100 photos, briefly and long. sweep: `edgenet sweep`, in small. select: `edgenet select` among the same
-networks, beside docs/cifar-sweep.csv. Accuracy is that of all 10,000 test photos (the last three: 2,000), of which none
-trained or calibrated anything; nor did they choose anything, but for `select`, whose work that is. int8 files run in
-LiteRT. --work keeps what is done: a run that was broken off goes on there. All parts take two hours on two cores. Needs
-`make setup`, and the data named in benchmarks/README.md.
+The parts are:
+budget: a network of at most 25 M mult-adds, trained for 30 minutes;
+zoo: four architectures, trained briefly;
+qat: quantization-aware training of V1 0.25 beside the post-training recipes;
+fine-tuning: V2 with ImageNet weights on 10 classes x 100 photos, briefly and long;
+sweep: a small `edgenet sweep`;
+select: `edgenet select` among the same networks, beside docs/cifar-sweep.csv.
+Accuracy is that of all 10,000 test photos (2,000 for the last three). The test photos train, calibrate and choose
+nothing, except in `select`, whose purpose is to choose. int8 files run in LiteRT. --work keeps every result, so an
+interrupted run can continue. All parts take two hours on two cores.
+Needs `make setup`, and the data named in benchmarks/README.md.
 """
 
 from __future__ import annotations
@@ -69,7 +73,10 @@ SWEEP = TrainingOptions(epochs=3, batch=64, learning_rate=0.05, warmup_epochs=0.
 
 @dataclass(frozen=True)
 class Place:
-    """Where photos are, where results go, and what `select` may take: it depends on the machine how many fit that."""
+    """Places of photos and results, and the latency budget of `select`.
+
+    How many networks fit the budget depends on the machine.
+    """
 
     photos: Path
     work: Path
@@ -78,12 +85,14 @@ class Place:
 
 @dataclass(frozen=True)
 class Row:
-    """An int8 file beside the float network it was made of.
+    """An int8 file compared with the float network from which it was made.
 
     Attributes:
-        made: by which recipe, or training.
-        top1: percent of `n` test photos.
-        drop: points that int8 loses to float; `interval` holds it with 95 %.
+        made: the recipe or training that made it.
+        n: number of test photos.
+        float_top1, top1, agreement: percent of the test photos.
+        drop: float_top1 - top1, points.
+        interval: 95 % confidence interval of `drop`.
     """
 
     made: str
@@ -96,7 +105,7 @@ class Row:
 
 
 def main() -> int:
-    """Runs the parts that were asked for; 0, or 1 with one line that says what to do."""
+    """Run the requested parts; return the exit status."""
     options = _parser().parse_args()
     parts = options.parts or list(PARTS)
     if unknown := [part for part in parts if part not in PARTS]:
@@ -119,14 +128,14 @@ def main() -> int:
 
 
 def budget(place: Place) -> dict[str, Any]:
-    """A network of at most 25 M mult-adds in 30 minutes, from ImageNet weights."""
+    """Train a network of at most 25 M mult-adds for 30 minutes, from ImageNet weights."""
     options = TrainingOptions(pretrained="imagenet", **BUDGET)
     facts = _trained("mobilenet_v2_1.0_64", place.photos, place.work / "budget", options)
     return facts | {"goal_minutes": MINUTES, "int8": [dataclasses.asdict(_row(place, facts, "balanced"))]}
 
 
 def zoo(place: Place) -> dict[str, Any]:
-    """Four architectures."""
+    """Train four architectures."""
     found = {}
     for variant in ZOO:
         facts = _trained(variant, place.photos, place.work / variant, BRIEF)
@@ -135,7 +144,7 @@ def zoo(place: Place) -> dict[str, Any]:
 
 
 def qat(place: Place) -> dict[str, Any]:
-    """Quantization-aware training beside the recipes, at width 0.25."""
+    """Compare quantization-aware training with the recipes, at width 0.25."""
     facts = _trained(V1, place.photos, place.work / V1, BRIEF)
     rows = [_row(place, facts, recipe) for recipe in ("minmax", "fast", "balanced", "best")]
     options = TrainingOptions(pretrained=facts["out"], qat=True, recipe="balanced", epochs=1, **LIGHT)
@@ -145,7 +154,7 @@ def qat(place: Place) -> dict[str, Any]:
 
 
 def fine_tuning(place: Place) -> dict[str, Any]:
-    """Few photos, a network that knows ImageNet: for as long as `train` does, and three times as long."""
+    """Fine-tune ImageNet weights on few photos: for the default number of epochs, and for three times as many."""
     photos = _first_of_each(place, "few", FEW)
     runs = {"brief": None, "full": 30}
     found = {
@@ -161,14 +170,14 @@ def fine_tuning(place: Place) -> dict[str, Any]:
 
 
 def sweeping(place: Place) -> dict[str, Any]:
-    """The paper's 4 x 4 in small: its four widths, four resolutions for photos of 32 pixels, a fifth of the photos."""
+    """Run a small sweep: the paper's four widths, four resolutions for photos of 32 pixels, a fifth of the photos."""
     photos = _first_of_each(place, "cifar10-1000-each", SMALL)
     found = sweep(photos, place.work / "sweep", **GRID, training=SWEEP, log=_say)
     return {"rows": [dataclasses.asdict(row) for row in found.rows], "files": found.files}
 
 
 def selecting(place: Place) -> dict[str, Any]:
-    """`select` beside the sweep's table: which of the networks that fit here it finds, for how much training."""
+    """Compare `select` with the sweep's table: which of the fitting networks it finds, with how much training."""
     photos = _first_of_each(place, "cifar10-1000-each", SMALL)
     found = select(photos, place.work / "select", budget_ms=place.budget_ms, **GRID, training=SWEEP, log=_say)
     _, swept = read_table(TABLE)
@@ -201,7 +210,7 @@ PARTS: dict[str, Callable[[Place], dict[str, Any]]] = {
 
 
 def _trained(variant: str, photos: Path, out: Path, options: TrainingOptions) -> dict[str, Any]:
-    """Trains, or takes what was trained before; the time is that of the whole verb, reading photos included."""
+    """Train, or return the facts of an earlier training; the time includes reading the photos."""
     kept = out / "facts.json"
     if kept.is_file():
         facts: dict[str, Any] = json.loads(kept.read_text())
@@ -227,7 +236,7 @@ def _facts(found: Training) -> dict[str, Any]:
 
 
 def _row(place: Place, facts: dict[str, Any], recipe: str) -> Row:
-    """Converts a checkpoint with 100 training photos and judges the file."""
+    """Convert a checkpoint with 100 training photos and judge the file."""
     out = Path(facts["out"])
     model = out.with_name(f"{out.stem}.{recipe}.tflite")
     if not model.is_file():
@@ -255,7 +264,7 @@ def _judged(place: Place, real: str, int8: str, made: str) -> Row:
 
 
 def _first_of_each(place: Place, name: str, counts: dict[str, int]) -> Path:
-    """A folder with so many photos of every class in each split."""
+    """Return a folder with the first `counts[split]` photos of every class in each split."""
     folder = place.work / name
     if not folder.is_dir():
         unfinished = folder.with_name(f"{name}.unfinished")
@@ -282,8 +291,12 @@ def _parser() -> argparse.ArgumentParser:
         prog="benchmarks.cifar", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; default: all")
-    parser.add_argument("--work", type=Path, help="keep everything here, and go on with what is there")
-    parser.add_argument("--budget-ms", type=float, default=0.15, help="of `select`; default: 0.15")
+    parser.add_argument(
+        "--work", type=Path, help="keep everything here, and continue with what is already here"
+    )
+    parser.add_argument(
+        "--budget-ms", type=float, default=0.15, help="latency budget of `select` (default: 0.15)"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report")
     parser.add_argument(
         "--data", type=Path, default=ROOT.parent / "shared" / "data", help="folder of the zip"

@@ -1,20 +1,19 @@
-"""Does the same .tflite work, and say the same, in every client? Each runs in its own environment.
+"""Does one .tflite work in every client, and give the same scores? Each client runs in its own environment.
 
-    python -m benchmarks.clients MODEL.tflite --photos 100 --data ../shared/data/imagenet-sample-500.zip
+    .venv/bin/python -m benchmarks.clients MODEL.tflite --photos 100 --data ../shared/data/imagenet-sample-500.zip
 
-Clients: ai-edge-litert (what the others are held against), tflite-runtime, MediaPipe Tasks; in Chromium LiteRT.js and
-MediaPipe for the web. The environments are made under `.envs/` the first time (about a minute). All get the same
-pixels, at the network's own size.
-"top-1 equal" is of each client's own first choice; "else tied": another choice with the very same score.
-Exit status 1 when a client does not take the file or sees other labels; scores are reported, not judged, because
-kernel sets differ.
+The clients are ai-edge-litert (the reference), tflite-runtime and MediaPipe Tasks, and in Chromium LiteRT.js and
+MediaPipe for the web. The environments are made under `.envs/` the first time (about a minute). All clients get the
+same pixels, at the network's own size.
+"top-1 equal" compares each client's first choice; "else tied" counts other choices with exactly the same score.
+The exit status is 1 if a client cannot load the file or reads other labels. Differences of scores are only reported,
+because the clients' kernels differ.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -24,14 +23,14 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.environments import ROOT, python_of
+from benchmarks.environments import ROOT, importable_project, python_of
 from edgenet.bundle import read_contract
 from edgenet.data.loading import load_all
 from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError
 
 FOLDER = ROOT / "benchmarks" / "clients"
-# The first is the reference.
+# The first client is the reference.
 CLIENTS = {
     "ai-edge-litert": "litert_client.py",
     "tflite-runtime": "litert_client.py",
@@ -45,13 +44,13 @@ _COLUMNS = ("client", "version", "loads", "labels", "top-1 equal", "else tied", 
 
 @dataclass(frozen=True)
 class Answer:
-    """What one client said.
+    """The result of one client.
 
     Attributes:
-        version: of the client.
-        labels: the class names as it sees them.
-        top1: its own first choice for each photo, [n].
-        scores: float64 [n, classes], in the labels' order.
+        version: the client's version.
+        labels: the class names as the client reads them.
+        top1: the client's own first choice for each photo, [n].
+        scores: float64 [n, classes], in the order of the labels.
     """
 
     version: str
@@ -61,7 +60,7 @@ class Answer:
 
 
 def main() -> int:
-    """Reads the command line and prints a table for each model; returns the exit status."""
+    """Read the command line and print a table for each model; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("models", type=Path, nargs="+", metavar="MODEL.tflite")
     parser.add_argument("--data", type=Path, required=True, help="folder or zip of photos")
@@ -75,7 +74,7 @@ def main() -> int:
 
 
 def check(model: Path, data: Path, count: int) -> int:
-    """Runs every client over `count` photos and prints the table; returns 1 where one fails, else 0."""
+    """Run every client on `count` photos and print the table; return 1 if one fails, else 0."""
     answers = ask_all(model, data, count)
     rows = table(answers)
     reference = answers[next(iter(CLIENTS))]
@@ -92,7 +91,7 @@ def check(model: Path, data: Path, count: int) -> int:
 
 
 def ask_all(model: Path, data: Path, count: int) -> dict[str, Answer | str]:
-    """Every client's answer by name, or why there is none."""
+    """Return every client's answer by name, or the reason why it has none."""
     try:
         source, _ = read_contract(model.read_bytes())
     except OSError as error:
@@ -107,7 +106,7 @@ def ask_all(model: Path, data: Path, count: int) -> dict[str, Answer | str]:
 
 
 def table(answers: dict[str, Answer | str]) -> list[tuple[str, ...]]:
-    """The rows to print, the head first; everything is against the first client."""
+    """Return the rows to print, the header first; the clients are compared with the first one."""
     reference = next(iter(answers.values()))
     rows: list[tuple[str, ...]] = [_COLUMNS]
     for name, answer in answers.items():
@@ -124,7 +123,7 @@ def _comparison(answer: Answer, reference: Answer) -> tuple[str, ...]:
     if answer.scores.shape != reference.scores.shape:
         return labels, "-", "-", f"{answer.scores.shape[1]} scores, not {reference.scores.shape[1]}"
     equal = answer.top1 == reference.top1
-    # Clients break ties differently: a choice that the reference scores just as high is no other opinion.
+    # Clients break ties differently: another choice that the reference scores equally is no disagreement.
     chosen, best = (np.take_along_axis(reference.scores, one.top1[:, None], 1) for one in (answer, reference))
     tied = ~equal & (chosen == best)[:, 0]
     return (
@@ -136,14 +135,15 @@ def _comparison(answer: Answer, reference: Answer) -> tuple[str, ...]:
 
 
 def ask(name: str, model: Path, photos: Path) -> Answer | str:
-    """What one client says.
+    """Ask one client.
 
     Args:
-        name: of `CLIENTS`.
+        name: a key of `CLIENTS`.
+        model: the .tflite.
         photos: an .npz with "images", uint8 [n, H, W, 3] of the network's size.
 
     Returns:
-        The answer; the end of the client's last message where it fails.
+        The answer, or the end of the client's last message if it fails.
     """
     try:
         python = _python(name)
@@ -151,7 +151,7 @@ def ask(name: str, model: Path, photos: Path) -> Answer | str:
         return str(error)
     command = [str(python), str(FOLDER / CLIENTS[name]), str(model), str(photos)]
     try:
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        environment = importable_project()
         done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, env=environment)
     except subprocess.TimeoutExpired:
         return f"no answer within {_TIMEOUT_S} s"
@@ -161,7 +161,7 @@ def ask(name: str, model: Path, photos: Path) -> Answer | str:
 
 
 def _python(name: str) -> Path:
-    """Those in a browser are driven by edgenet's own environment, the others have one each."""
+    """Return the client's interpreter: edgenet's own for clients in a browser, else that of the client's own."""
     requirements = FOLDER / f"requirements-{name}.txt"
     return python_of(name, requirements) if requirements.is_file() else Path(sys.executable)
 

@@ -1,10 +1,10 @@
-"""`edgenet convert` beside Keras + TFLiteConverter: the same weights, the same photos, one run, in turns.
+"""`edgenet convert` compared with Keras + TFLiteConverter: the same weights, the same photos, one run, in turns.
 
     .venv/bin/python -m benchmarks.convert [--recipe minmax] [--repeats 3] [--data ../shared/data] [--json]
 
 Both start as a fresh process, read the same TF-slim arrays of MobileNetV1 1.0/224, decode the same 100 JPEG files and
-write an int8 .tflite. Measured: wall time and peak memory of the whole process, what must be installed for it, the
-file, its operators, its latency and its top-1 on 100 other photos (which shows that the peer was built rightly).
+write an int8 .tflite. It measures wall time and peak memory of the whole process, the size of the packages, the file,
+its operators, its latency, and its top-1 on 100 other photos, which shows that the peer's network is built correctly.
 Needs `make setup`, and the data named in benchmarks/README.md.
 """
 
@@ -34,14 +34,14 @@ WEIGHTS = "mobilenet_v1_1.0_224_imagenet.npz"
 PHOTOS = "imagenet-sample-500.zip"
 RESOLUTION = 224
 PEER = ROOT / "benchmarks" / "peers" / "keras_tflite"
-BUSY_LOAD = 0.5  # processes wanting to run in the minute before; an idle machine has nearly none
+BUSY_LOAD = 0.5  # average number of running processes in the minute before; nearly 0 on an idle machine
 # The goals of the project for this measurement, on the 2-core machine of its README.
 GOAL_WALL_S, GOAL_PEAK_MIB, GOAL_OPERATORS = 15.0, 1024.0, 33
 
 
 @dataclass(frozen=True)
-class Contender:
-    """One way of converting: its name, its command for an output file, and what must be installed for it."""
+class Converter:
+    """One way of converting: its name, its command for an output file, its interpreter and its packages."""
 
     name: str
     command: Callable[[Path], list[str]]
@@ -50,7 +50,7 @@ class Contender:
 
 
 def main() -> int:
-    """Runs the benchmark; 0, or 1 with one line that says what to do."""
+    """Run the benchmark; return the exit status."""
     options = _parser().parse_args()
     try:
         with tempfile.TemporaryDirectory(prefix="edgenet-convert-") as folder:
@@ -63,13 +63,13 @@ def main() -> int:
 
 
 def compare(data: Path, work: Path, repeats: int, recipe: str) -> dict[str, Any]:
-    """Converts with both, `repeats` times in turns A B A B, and reads both files.
+    """Convert with both, `repeats` times in turns A B A B, and examine both files.
 
     Args:
         data: folder with the weights and the photos' archive.
         work: an empty folder for photos and outputs.
-        repeats: how often each converts, at least 1.
-        recipe: edgenet's.
+        repeats: number of conversions by each, at least 1.
+        recipe: edgenet's recipe.
 
     Raises:
         EdgenetError: data are missing, an environment cannot be made, or a converter failed.
@@ -80,7 +80,7 @@ def compare(data: Path, work: Path, repeats: int, recipe: str) -> dict[str, Any]
         if not needed.is_file():
             raise EdgenetError(f"no file {needed}", "name the folder that holds it with --data")
     calibration, labelled = _extract_photos(data / PHOTOS, work)
-    both = _contenders(weights, calibration, recipe)
+    both = _converters(weights, calibration, recipe)
     runs: dict[str, list[Any]] = {one.name: [] for one in both}
     for turn in range(repeats):
         for one in both:
@@ -95,7 +95,7 @@ def compare(data: Path, work: Path, repeats: int, recipe: str) -> dict[str, Any]
 
 
 def table(report: dict[str, Any]) -> str:
-    """The report as text: a line per figure, a column per converter, and the ratio."""
+    """Return the report as text: a line per figure, a column per converter, and the ratio."""
     ours, peer = report["converters"].values()
     names = list(report["converters"])
     lines = [f"{'':26}{names[0]:>14}{names[1]:>14}{'ratio':>8}"]
@@ -115,7 +115,7 @@ def table(report: dict[str, Any]) -> str:
     lines.append("")
     if report["load_before"] > BUSY_LOAD:
         lines.append(
-            f"The machine was busy (load {report['load_before']:.1f} before): times are not to be relied on."
+            f"The machine was busy (load {report['load_before']:.1f} before the run): the times are unreliable."
         )
     lines += [f"{'met   ' if goal['met'] else 'MISSED'}  {goal['goal']}" for goal in report["goals"]]
     return "\n".join(lines)
@@ -141,7 +141,7 @@ def _positive(text: str) -> int:
 
 
 def _extract_photos(archive: Path, work: Path) -> tuple[Path, list[tuple[Path, int]]]:
-    """Every fifth photo into a folder of its own for calibration, the ones after them with labels for top-1."""
+    """Extract every fifth photo for calibration, and the photos right after those, with labels, for top-1."""
     calibration, others = work / "calibration", work / "others"
     with zipfile.ZipFile(archive) as photos:
         rows = list(csv.DictReader(io.StringIO(photos.read("labels.csv").decode())))
@@ -149,28 +149,28 @@ def _extract_photos(archive: Path, work: Path) -> tuple[Path, list[tuple[Path, i
             photos.extract(row["file"], calibration)
         for row in rows[1::5]:
             photos.extract(row["file"], others)
-    # slim's class 0 is "background", so ImageNet's classes start at 1
+    # TF-slim's class 0 is "background", so ImageNet's classes start at 1.
     return calibration, [(others / row["file"], int(row["class_index"]) + 1) for row in rows[1::5]]
 
 
-def _contenders(weights: Path, photos: Path, recipe: str) -> tuple[Contender, Contender]:
+def _converters(weights: Path, photos: Path, recipe: str) -> tuple[Converter, Converter]:
     edgenet = Path(sys.executable).with_name("edgenet")
     options = ["--calibration", str(photos), "--photos", "100", "--recipe", recipe, "--out"]
     peer = python_of("keras_tflite", PEER / "requirements.txt")
     script = [str(peer), str(PEER / "convert.py"), str(weights), str(photos)]
     return (
-        Contender(
+        Converter(
             "edgenet",
             lambda out: [str(edgenet), "convert", str(weights), *options, str(out)],
             Path(sys.executable),
             ("edgenet",),
         ),
-        Contender("keras_tflite", lambda out: [*script, str(out)], peer, ("tensorflow", "pillow")),
+        Converter("keras_tflite", lambda out: [*script, str(out)], peer, ("tensorflow", "pillow")),
     )
 
 
-def _costs(one: Contender, runs: Sequence[Any], work: Path) -> dict[str, Any]:
-    """Medians of what the processes cost, with every single figure beside them."""
+def _costs(one: Converter, runs: Sequence[Any], work: Path) -> dict[str, Any]:
+    """Return the medians of the processes' costs, and every single measurement beside them."""
     figures: dict[str, Any] = {}
     for key in ("wall_s", "cpu_s", "peak_mib"):
         samples = [round(getattr(run, key), 3) for run in runs]
@@ -182,8 +182,8 @@ def _costs(one: Contender, runs: Sequence[Any], work: Path) -> dict[str, Any]:
     return figures
 
 
-def _versions(one: Contender, stdout: str) -> dict[str, str]:
-    """What was compared: the peer prints its versions last, ours are those of this environment."""
+def _versions(one: Converter, stdout: str) -> dict[str, str]:
+    """Return the compared versions: the peer prints its own on its last line, ours are those of this environment."""
     if one.python == Path(sys.executable):
         return {name: version(name) for name in ("edgenet", "torch", "numpy")}
     return json.loads(stdout.strip().splitlines()[-1])["versions"]
@@ -192,8 +192,8 @@ def _versions(one: Contender, stdout: str) -> dict[str, str]:
 def _with_files(
     results: dict[str, dict[str, Any]], work: Path, labelled: Sequence[tuple[Path, int]]
 ) -> dict[str, Any]:
-    """The report's figures: `results` with what the files show when read and run, ratios, and goals."""
-    # Imported only now: what this process holds when it starts another counts as that one's peak memory.
+    """Return the figures of the report: `results`, what the files show when read and run, ratios, and goals."""
+    # Imported only now, because the memory of this process counts towards the peak of the processes that it starts.
     from edgenet_device.frames.photos import read_photo
     from edgenet_device.preprocess import prepare
 
@@ -222,7 +222,7 @@ def _with_files(
 
 
 def _goals(ours: dict[str, Any], peer: dict[str, Any]) -> list[dict[str, Any]]:
-    """What the project wants of itself here, and whether this run showed it."""
+    """Return the project's goals for this benchmark, and whether this run met them."""
     met = {
         f"wall time at most {GOAL_WALL_S:.0f} s": ours["wall_s"] <= GOAL_WALL_S,
         f"peak memory at most {GOAL_PEAK_MIB:.0f} MiB": ours["peak_mib"] <= GOAL_PEAK_MIB,

@@ -1,15 +1,16 @@
-"""Environments of their own for the peers that we compare with: their packages clash with ours.
+"""Python environments for the peers that we compare with; each has its own, because their packages clash with ours.
 
     python = python_of("keras_tflite", Path("benchmarks/peers/keras_tflite/requirements.txt"))
-    subprocess.run([python, "convert.py", ...])
+    subprocess.run([python, "convert.py", ...], env=importable_project())
 
-They live under `.envs/`, which git ignores. One is made anew only when its requirements or Python change.
+They are under `.envs/`, which git ignores. An environment is made again only when its requirements or Python change.
 """
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -26,18 +27,18 @@ _STAMP = "requirements.sha256"
 
 
 def python_of(name: str, requirements: Path) -> Path:
-    """The interpreter of the environment `name`, which holds exactly what `requirements` lists.
+    """Return the interpreter of the environment `name`, which has exactly the packages that `requirements` lists.
 
-    The first call installs (minutes; gigabytes for TensorFlow) and says so on stderr; later ones are instant.
-    Two processes may call at the same time: the second waits for the first.
+    The first call installs them (minutes; gigabytes for TensorFlow) and says so on stderr; later calls are instant.
+    Two processes may call this at the same time; the second waits for the first.
 
     Args:
         name: the folder's name under `.envs/`.
         requirements: a pip requirements file with pinned versions.
 
     Raises:
-        EdgenetError: the requirements file is not there, or the environment cannot be made or filled;
-            the message ends with pip's own words. Nothing half made is ever taken for whole.
+        EdgenetError: the requirements file does not exist, or the environment cannot be made or filled; the message
+            has the end of pip's output. An unfinished environment is never used.
     """
     if not requirements.is_file():
         raise EdgenetError(f"no requirements file {requirements}", "name one under benchmarks/peers/")
@@ -54,28 +55,33 @@ def python_of(name: str, requirements: Path) -> Path:
     return python
 
 
+def importable_project() -> dict[str, str]:
+    """Return this process's environment variables, with a PYTHONPATH on which every interpreter finds this project."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "device_scripts")))}
+
+
 def site_packages(python: Path) -> Path:
-    """The folder with the installed packages of the environment that `python` belongs to."""
+    """Return the folder with the installed packages of the environment of `python`."""
     query = "import sysconfig; print(sysconfig.get_path('purelib'))"
     done = subprocess.run([python, "-c", query], check=True, capture_output=True, text=True)
     return Path(done.stdout.strip())
 
 
 def _fingerprint(requirements: Path) -> str:
-    """SHA-256 over the requirements and the Python version: wheels differ between minor versions."""
+    """Return the SHA-256 of the requirements and the Python version, because wheels differ between minor versions."""
     version = f"python {sys.version_info.major}.{sys.version_info.minor}\n"
     return hashlib.sha256(version.encode() + requirements.read_bytes()).hexdigest()
 
 
 def _build(folder: Path, requirements: Path) -> None:
-    """A new environment in `folder`, in the place of whatever was there."""
+    """Make a new environment in `folder`, replacing an older one."""
     print(f"making .envs/{folder.name} from {requirements.name} (once) ...", file=sys.stderr, flush=True)
     start = time.perf_counter()
     shutil.rmtree(folder, ignore_errors=True)
-    # The base interpreter, not that of our own environment: a peer must not see our packages.
+    # This is the base interpreter, not that of our own environment, so that a peer does not see our packages.
     base = getattr(sys, "_base_executable", sys.executable)
     _call([base, "-m", "venv", "--without-pip", str(folder)], "check the free space and the folder's rights")
-    # Our own pip fills it: quicker than installing another pip first.
+    # Our own pip installs the packages, which is quicker than installing another pip first.
     pip = [
         sys.executable,
         "-m",
@@ -92,17 +98,17 @@ def _build(folder: Path, requirements: Path) -> None:
 
 
 def _call(command: list[str], remedy: str) -> None:
-    """Runs a command; on failure an error that carries the end of what it printed."""
+    """Run a command; if it fails, raise an error with the end of its output."""
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
         tail = "\n".join(done.stdout.strip().splitlines()[-8:])
-        said = f"`{' '.join(command)}` exited with {done.returncode}; its last words:\n{tail}\n"
+        said = f"`{' '.join(command)}` exited with {done.returncode}; its output ends:\n{tail}\n"
         raise EdgenetError(said, remedy)
 
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Holds an exclusive lock on `path`; the system lets go of it even if this process is killed."""
+    """Hold an exclusive lock on `path`; the system releases it even if this process is killed."""
     with path.open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield

@@ -1,9 +1,10 @@
-"""Is what edgenet writes exact? Real networks on real photos, against torch and against LiteRT.
+"""Are the files that edgenet writes exact? Real networks on real photos, compared with torch and with LiteRT.
 
     .venv/bin/python -m benchmarks.exactness [--data ../shared/data] [--photos 100]
 
-For TF-slim's V1 and torchvision's V2, 1.0/224: the float file's logits against torch on all 500 photos; the integer
-reading against LiteRT with XNNPACK, logit by logit; the operators of the int8 file and what XNNPACK takes of them.
+For TF-slim's V1 and torchvision's V2, 1.0/224, it compares the float file's logits with torch's on all 500 photos, and
+edgenet's integer arithmetic with LiteRT (XNNPACK) on every logit. It also counts the operators of the int8 file, and
+those that XNNPACK runs.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ PHOTOS = "imagenet-sample-500.zip"
 
 
 def main() -> int:
-    """Runs the benchmark; 0 when every promise holds, 1 when not."""
+    """Run the benchmark; return 0 if every promise holds, else 1."""
     parser = argparse.ArgumentParser(prog="benchmarks.exactness", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--photos", type=int, default=100, help="photos for the integer comparison")
@@ -65,13 +66,13 @@ def main() -> int:
 
 
 def check(network: LoadedNetwork, images: NDArray[np.uint8], photos: int) -> Iterator[tuple[str, bool]]:
-    """Every promise about one network: what was measured, and whether it holds."""
+    """Yield for every promise about a network the measurement, and whether it holds."""
     graph = simplify(read_torch(network.module, (224, 224), network.variant.name), network.normalization)
     real = torch_logits(network, images)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "float.tflite"
         path.write_bytes(write_tflite(float_program(lower(graph, exact_border=True))))
-        logits = logits_of(path, images, SLIM)  # unused: the file takes pixels
+        logits = logits_of(path, images, SLIM)  # the file takes pixels, so the normalization is not used
     worst, same = float(np.abs(logits - real).max()), int((logits.argmax(1) == real.argmax(1)).sum())
     yield f"float file: top-1 as torch's on {same} of {len(images)} photos", same == len(images)
     yield f"float file: logits differ from torch's by at most {worst:.1e}", worst <= 1e-3
@@ -100,14 +101,14 @@ def check(network: LoadedNetwork, images: NDArray[np.uint8], photos: int) -> Ite
 
 @torch.inference_mode()
 def torch_logits(network: LoadedNetwork, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The torch module's own logits, float32 [n, N]."""
+    """Return the torch module's own logits, float32 [n, N]."""
     module = network.with_pixels()
     parts = (torch.from_numpy(part).permute(0, 3, 1, 2).float() for part in np.array_split(images, 50))
     return torch.cat([module(part) for part in parts]).numpy()
 
 
 def lite_int8(model: bytes, images: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """The int8 logits of a file with int8 input, by LiteRT."""
+    """Return LiteRT's int8 logits [n, N] of a file with int8 input."""
     interpreter = Interpreter(model_content=model, num_threads=2)
     interpreter.allocate_tensors()
     source, target = (
@@ -118,7 +119,7 @@ def lite_int8(model: bytes, images: NDArray[np.uint8]) -> NDArray[np.int64]:
         interpreter.set_tensor(source, (image[None].astype(np.int16) - 128).astype(np.int8))
         interpreter.invoke()
         logits.append(interpreter.get_tensor(target)[0])
-    return np.int64(logits)
+    return np.stack(logits).astype(np.int64)
 
 
 if __name__ == "__main__":

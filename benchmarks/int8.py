@@ -1,13 +1,12 @@
-"""What does int8 cost, recipe by recipe and beside other tools? Real weights, photos that did not calibrate, LiteRT.
+"""What does int8 cost, recipe by recipe and compared with other tools? Real weights, and LiteRT on uncalibrated photos.
 
     .venv/bin/python -m benchmarks.int8 --peers [--networks v1,v2,lite0] [--recipes fast,balanced,best,minmax]
         [--draws 3] [--work FOLDER] [--again] [--json FILE] [--data ../shared/data]
 
-Every file is made by a process of its own, whose time and memory are measured, and judged by running it in
-LiteRT: see benchmarks/README.md for what is counted how. With --work the files are kept and used again as
-long as code and inputs are the same, so that a run can be broken off and go on; --again makes them anew, for
-times on a quiet machine, and tells whether they come out the same. Exit status 0, whether goals are met or
-missed, and 1 where it could not run.
+Every file is made by a process of its own, whose time and memory are measured, and judged by running it in LiteRT;
+benchmarks/README.md explains the figures. With --work the files are kept and used again while code and inputs are the
+same, so an interrupted run can continue. --again makes them all again, to measure times on a quiet machine, and reports
+whether the bytes are the same. The exit status is 0 even if goals are missed, and 1 if the benchmark could not run.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ RECIPES = ("fast", "balanced", "best", "minmax")
 
 
 def main() -> int:
-    """Runs the benchmark; 0, or 1 with one line that says what to do."""
+    """Run the benchmark; return the exit status."""
     options = _parser().parse_args()
     plan = Plan(
         networks=options.networks,
@@ -57,10 +56,10 @@ def main() -> int:
 
 
 def run(plan: Plan, work: Path, again: bool) -> dict[str, Any]:
-    """Converts everything, then judges everything; see `make_files`."""
+    """Convert everything, then judge everything; see `make_files`."""
     load = os.getloadavg()[0]  # before our own work adds to it
     made = make_files(plan, work, again)
-    from benchmarks.quantizing.report import report_on  # only now, see there
+    from benchmarks.quantizing.report import report_on  # imported only now: the module says why
 
     stated = {key: str(value) if isinstance(value, Path) else value for key, value in vars(plan).items()}
     return {"schema": SCHEMA, "load_before": load, "plan": stated} | report_on(made, plan.latency)
@@ -78,10 +77,10 @@ def _parser() -> argparse.ArgumentParser:
         help=f"recipes to try with {FEW_NAME} and calibration_data/ too (default: balanced)",
     )
     add("--draws", type=_draws, default=3, help="disjoint calibration sets of 100 photos (default 3)")
-    add("--peers", action="store_true", help="other tools too (the first time: 2 GB of packages)")
+    add("--peers", action="store_true", help="also run other tools (the first time: 2 GB of packages)")
     add("--no-latency", dest="latency", action="store_false", help="do not time V1 without its dead channels")
-    add("--work", type=Path, help="keep files here, and use those that are there")
-    add("--again", action="store_true", help="make files anew that --work holds, for their times")
+    add("--work", type=Path, help="keep files here, and use the files that are already here")
+    add("--again", action="store_true", help="also make the files that --work holds, to measure times")
     add("--json", type=Path, metavar="FILE", help="write the report")
     add("--data", type=Path, default=ROOT.parent / "shared" / "data", help="weights and photos")
     return parser

@@ -1,12 +1,13 @@
-"""Does measuring add anything to what is measured? Our loop beside a bare one and beside LiteRT's own benchmark tool.
+"""Does measuring change the latency? Our loop compared with a bare one and with LiteRT's own benchmark tool.
 
     .venv/bin/python -m benchmarks.measuring MODEL.tflite... [--rounds 20] [--runs 200]
 
-In every round each of the three measures `runs` inferences of the same file, one thread, in an order that turns; the
-ratio of their medians is taken round by round, and the median of the ratios counts. Ours is the block of
-edgenet_device/latency/interleaved.py, which then reads clock, temperature and throttling; bare is a loop of two clock
-readings around Invoke on the same interpreter; LiteRT's is ai_edge_litert.tools.benchmark_litert_model in a process of
-its own, which rounds to 0.01 ms: give it networks that take some. Exit status 1 when a ratio is more than 2 % from 1.
+In every round each of the three measures `runs` inferences of the same file with one thread, in an order that rotates.
+The ratio of their medians is taken in each round, and the result is the median of these ratios. Ours is the block of
+edgenet_device/latency/interleaved.py, which also reads clock, temperature and throttling afterwards. Bare is a loop of
+two clock readings around Invoke on the same interpreter. LiteRT's is ai_edge_litert.tools.benchmark_litert_model in a
+process of its own; it rounds to 0.01 ms, so choose networks that take several ms. The exit status is 1 if a ratio
+differs from 1 by more than 2 %.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ GOAL = 0.02
 
 
 def main() -> int:
-    """Prints a table; returns the exit status."""
+    """Print a table; return the exit status."""
     parser = argparse.ArgumentParser(prog="benchmarks.measuring", description=__doc__.partition("\n")[0])
     parser.add_argument("models", metavar="MODEL", type=Path, nargs="+")
     parser.add_argument("--rounds", type=int, default=20)
@@ -52,7 +53,7 @@ def main() -> int:
 
 
 def rounds_of(model: Path, rounds: int, runs: int) -> dict[str, list[float]]:
-    """p50 (ms) of each round, by who measured it."""
+    """Return the p50 (ms) of each round, by way of measuring."""
     loaded = load_model(model, load_runtime(), Setting(1, found_sets()[0]))
     ways: list[tuple[str, Callable[[], float]]] = [
         ("ours", lambda: ours(loaded, runs)),
@@ -68,14 +69,14 @@ def rounds_of(model: Path, rounds: int, runs: int) -> dict[str, list[float]]:
 
 
 def ours(loaded: LoadedModel, runs: int) -> float:
-    """A block as `edgenet bench` measures it."""
+    """Return the p50 (ms) of a block as `edgenet bench` measures it."""
     loaded.blocks.clear()
     measure_in_turns([loaded], Protocol(runs=runs, min_seconds=0, blocks=1, warmup=5), "", lambda *told: None)
     return loaded.p50_ms
 
 
 def bare(loaded: LoadedModel, runs: int) -> float:
-    """Nothing but Invoke between two readings of the clock."""
+    """Return the p50 (ms) of a loop with only Invoke between two readings of the clock."""
     invoke, clock = loaded.interpreter.invoke, time.perf_counter_ns
     for _ in range(5):
         invoke()
@@ -88,14 +89,14 @@ def bare(loaded: LoadedModel, runs: int) -> float:
 
 
 def litert(model: Path, runs: int) -> float:
-    """LiteRT's own tool."""
+    """Return the p50 (ms) from LiteRT's own benchmark tool."""
     with TemporaryDirectory() as folder:
         result = Path(folder) / "result.json"
         command = [sys.executable, "-m", "ai_edge_litert.tools.benchmark_litert_model", "--model", str(model)]
         command += ["--num_runs", str(runs), "--warmup_runs", "5", "--num_threads", "1"]
         subprocess.run([*command, "--result_json", str(result)], check=True, capture_output=True)
-        told = json.loads(result.read_text())
-    return float(told["latency"]["median_ms"])
+        report = json.loads(result.read_text())
+    return float(report["latency"]["median_ms"])
 
 
 if __name__ == "__main__":

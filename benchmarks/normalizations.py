@@ -1,4 +1,4 @@
-"""What the benchmarks' networks do to pixels first, for files that leave it to their user."""
+"""The input normalizations of the benchmarks' networks, for files that do not normalize pixels themselves."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ LITE: Normalization = ((127.0, 127.0, 127.0), (128.0, 128.0, 128.0))
 
 
 def as_text(normalization: Normalization) -> str:
-    """As `edgenet convert --normalize` and the peers' scripts take it: MEAN,MEAN,MEAN/STD,STD,STD."""
+    """Return MEAN,MEAN,MEAN/STD,STD,STD, which `edgenet convert --normalization` and the peers' scripts take."""
     return "/".join(",".join(f"{value:g}" for value in values) for values in normalization)
 
 
 def parse(text: str) -> Normalization:
-    """What `as_text` wrote."""
+    """Return the normalization that `as_text` wrote."""
     mean, std = (tuple(float(value) for value in part.split(",")) for part in text.split("/"))
     return (mean[0], mean[1], mean[2]), (std[0], std[1], std[2])

@@ -1,4 +1,4 @@
-"""Kinds of command line arguments that benchmarks share."""
+"""Types of command line arguments that several benchmarks use."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 
 def names_of(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
-    """An argparse type: names with commas between them, each of `known`, none twice."""
+    """Return an argparse type for comma-separated names from `known`; duplicates are dropped."""
 
     def parse(text: str) -> tuple[str, ...]:
         names = tuple(dict.fromkeys(text.split(",")))

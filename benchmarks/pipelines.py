@@ -1,4 +1,4 @@
-"""Three ways from a picture to its five best labels: ours, MediaPipe Tasks' and a plain script's, as commands."""
+"""Commands of three pipelines from a picture to its five best labels: ours, MediaPipe Tasks and a plain script."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OURS, MEDIAPIPE, PLAIN = "ours", "MediaPipe", "plain"
 
 @dataclass(frozen=True)
 class Pair:
-    """One network, as int8 and float file."""
+    """One network as an int8 file and a float file."""
 
     name: str
     int8: Path
@@ -23,12 +23,12 @@ class Pair:
 
 
 def mediapipe_python() -> Path:
-    """The interpreter of MediaPipe's environment, made where it is not there yet."""
+    """Return the interpreter of MediaPipe's environment; make the environment if it is missing."""
     return python_of("mediapipe", ROOT / "benchmarks" / "clients" / "requirements-mediapipe.txt")
 
 
 def frame_commands(pair: Pair, frames: Path, mediapipe: Path) -> dict[str, list[object]]:
-    """Clients that wait to be asked for a number of FRAMES.npy, each with one thread on one core."""
+    """Return waiting clients that classify frames of FRAMES.npy on request, each with one thread on one core."""
     return {
         OURS: [sys.executable, CLIENTS / "ours.py", pair.int8, frames],
         MEDIAPIPE: [mediapipe, CLIENTS / "mediapipe_tasks.py", pair.int8, frames],
@@ -37,7 +37,7 @@ def frame_commands(pair: Pair, frames: Path, mediapipe: Path) -> dict[str, list[
 
 
 def first_label_commands(pair: Pair, picture: Path, mediapipe: Path) -> dict[str, list[object]]:
-    """Processes that name one picture and end."""
+    """Return commands of processes that classify one picture and end."""
     return {
         OURS: [sys.executable, str(device_scripts() / "camera.py"), pair.int8, picture, "--frames", "1"],
         MEDIAPIPE: [mediapipe, CLIENTS / "mediapipe_tasks.py", pair.int8, "--first", picture],

@@ -1,4 +1,4 @@
-"""What a whole process costs: wall time, peak memory, and the disk its packages take."""
+"""The cost of a whole process: wall time, peak memory, and the disk space of its packages."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from benchmarks.environments import importable_project
 from edgenet.errors import EdgenetError
 
 _MIB = 2**20
-_SAMPLE_EVERY_S = 0.1
+_SAMPLE_EVERY_S = 0.1  # seconds between two readings of the memory
 
 
 @dataclass(frozen=True)
 class ProcessCost:
-    """One run of a command, with everything it started.
+    """The cost of one run of a command, including every process that it started.
 
     Attributes:
         wall_s: from the start of the process to its end, seconds.
-        cpu_s: user and system time of the process and of the children it waited for, seconds.
-        peak_mib: peak resident memory, MiB: the larger of the kernel's high-water mark of the largest process
-            and the largest sum over all its processes that was seen (every 20 ms; shared pages count in each).
-        stdout: what it printed, as text.
+        cpu_s: user and system time of the process and of the children that it waited for, seconds.
+        peak_mib: peak resident memory, MiB: the larger of the kernel's high-water mark of the largest process, and the
+            largest sum over all processes that was read (every 100 ms; shared pages count in each process).
+        stdout: its standard output.
     """
 
     wall_s: float
@@ -39,23 +40,28 @@ class ProcessCost:
 
 
 def measure(command: Sequence[str], log: Path) -> ProcessCost:
-    """Runs `command` to its end and measures it.
+    """Run `command` to its end and measure it. The program can import this project in any environment.
 
-    The caller should be small itself: Linux carries the high-water mark of the starting process over to the new
-    program, so a caller that has loaded a framework would measure its own memory.
+    The calling process should use little memory: Linux carries its high-water mark over to the new program, so a caller
+    that has loaded a framework would measure its own memory.
 
     Args:
         command: program and arguments.
-        log: file that takes stderr, overwritten.
+        log: file for stderr; it is overwritten.
 
     Raises:
-        EdgenetError: the program is not there, or it failed; with the end of what it printed.
+        EdgenetError: the program does not exist, or it failed; the message ends with the last lines of its output.
     """
     with log.open("w") as errors:
         begun = time.perf_counter()
         try:
             process = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True
+                command,
+                env=importable_project(),
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                start_new_session=True,
             )
         except FileNotFoundError as error:
             raise EdgenetError(f"there is no program {command[0]}", "run `make setup` first") from error
@@ -66,19 +72,23 @@ def measure(command: Sequence[str], log: Path) -> ProcessCost:
         stdout = process.stdout.read()
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - begun
-    process.returncode = os.waitstatus_to_exitcode(status)  # reaped here, so Popen must not wait again
+    process.returncode = os.waitstatus_to_exitcode(
+        status
+    )  # wait4 reaped the process, so Popen must not wait again
     sampler.join()
     if process.returncode:
         tail = "\n".join((stdout + log.read_text()).strip().splitlines()[-8:])
-        raise EdgenetError(f"`{' '.join(command)}` exited with {process.returncode}; its last words:\n{tail}")
+        raise EdgenetError(
+            f"`{' '.join(command)}` exited with {process.returncode}; its output ends:\n{tail}"
+        )
     peak = max(usage.ru_maxrss * 1024, *sums) / _MIB
     return ProcessCost(wall, usage.ru_utime + usage.ru_stime, peak, stdout)
 
 
 def installed_sizes(site: Path, names: Sequence[str]) -> dict[str, int]:
-    """The packages `names` in the folder `site`, with everything that they require there, directly or not.
+    """Return the sizes of the packages `names` in the folder `site`, and of all packages that they require there.
 
-    Counted from the packages' own file lists, so that linters and test tools beside them do not count.
+    The sizes come from the packages' own file lists, so that linters and test tools beside them do not count.
 
     Returns:
         The bytes of each package's files, by its canonical name.
@@ -96,7 +106,7 @@ def installed_sizes(site: Path, names: Sequence[str]) -> dict[str, int]:
     while waiting:
         wanted = waiting.pop()
         key = (canonicalize_name(wanted.name), frozenset(wanted.extras))
-        # What is required but not there is for another platform or an extra that nobody asked for.
+        # A required package that is not installed is for another platform, or for an extra that was not requested.
         if key not in seen and key[0] in installed:
             seen.add(key)
             waiting += _required(installed[key[0]], wanted.extras)
@@ -104,7 +114,7 @@ def installed_sizes(site: Path, names: Sequence[str]) -> dict[str, int]:
 
 
 def _required(package: Distribution, extras: set[str]) -> list[Requirement]:
-    """What the package requires on this platform, when it is asked for with `extras`."""
+    """Return the packages that this one requires on this platform, with `extras`."""
     requirements = [Requirement(text) for text in package.requires or []]
     return [
         one
@@ -119,7 +129,7 @@ def _files_size(package: Distribution) -> int:
 
 
 def _sample_group(leader: int, sums: list[int]) -> None:
-    """Appends to `sums` each new largest sum of resident bytes over the process group, until the leader is gone."""
+    """Append each new largest sum of resident bytes over the process group to `sums`, until the leader has ended."""
     while (total := _group_bytes(leader)) > 0:
         if total > sums[-1]:
             sums.append(total)
@@ -127,7 +137,7 @@ def _sample_group(leader: int, sums: list[int]) -> None:
 
 
 def _group_bytes(group: int) -> int:
-    """Resident bytes of all processes of the group; 0 once its leader has ended."""
+    """Return the resident bytes of all processes of the group; 0 once its leader has ended."""
     page = os.sysconf("SC_PAGE_SIZE")
     total = 0
     for entry in os.listdir("/proc"):
@@ -137,7 +147,7 @@ def _group_bytes(group: int) -> int:
             # Fields after the name, which is in parentheses and may hold spaces: state, ppid, pgrp, ... (proc(5)).
             fields = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()
         except OSError:
-            continue  # ended meanwhile
+            continue  # the process has ended since the listing
         if int(fields[2]) == group:
             if int(entry) == group and fields[0] == "Z":
                 return 0

@@ -2,10 +2,10 @@
 
     .venv/bin/python -m benchmarks.selecting [docs/cifar-sweep.csv]
 
-Takes the table of a sweep, in which every candidate was trained and timed, and replays `select` for every budget that
-makes a difference: each p50 in the table. It decides by the same functions as `select`, and is given the accuracies of
-those alone that it chooses to train. Exit status 1 when a choice is more than a point worse than the best that fits, or
-took more than a third of all training (counted in mult-adds).
+It reads the table of a sweep, in which every candidate was trained and timed, and replays `select` for every budget
+that makes a difference: each p50 in the table. It decides with the functions that `select` uses, and sees only the
+accuracies of the candidates that it chooses to train. The exit status is 1 if a choice is more than a point worse than
+the best that fits, or took more than a third of all training (counted in mult-adds).
 """
 
 from __future__ import annotations
@@ -24,15 +24,17 @@ TABLE = Path("docs/cifar-sweep.csv")
 
 @dataclass(frozen=True)
 class Choice:
-    """What `select` does with a budget.
+    """The result of `select` with one budget.
 
     Attributes:
-        fitting: how many candidates fit.
-        trained: how many were trained.
-        share: of all candidates' mult-adds that those trained have.
-        chosen: the best of those trained, with its int8 top-1, percent.
-        best_top1: of all that fit.
-        stopped: why no more were trained.
+        budget_ms: the latency budget.
+        fitting: number of candidates that fit it.
+        trained: number of candidates that were trained.
+        share: the trained candidates' share of all candidates' mult-adds.
+        chosen: name of the best trained candidate.
+        top1: int8 top-1 of the chosen candidate, percent.
+        best_top1: the best int8 top-1 of all candidates that fit, percent.
+        stopped: why no more candidates were trained.
     """
 
     budget_ms: float
@@ -46,17 +48,17 @@ class Choice:
 
     @property
     def gap(self) -> float:
-        """Points of top-1 that were missed."""
+        """Return the points of top-1 below the best that fits."""
         return self.best_top1 - self.top1
 
     @property
     def missed(self) -> bool:
-        """Whether the goal was not reached."""
+        """Return whether the goal was missed."""
         return self.gap > GOAL_POINTS or self.share > TRAINING_SHARE
 
 
 def main() -> int:
-    """Prints a table; returns the exit status."""
+    """Print a table; return the exit status."""
     parser = argparse.ArgumentParser(prog="benchmarks.selecting", description=__doc__.partition("\n")[0])
     parser.add_argument("table", type=Path, nargs="?", default=TABLE)
     choices = replay(*read(parser.parse_args().table))
@@ -77,7 +79,7 @@ def main() -> int:
 
 
 def read(table: Path) -> tuple[list[Candidate], dict[str, float]]:
-    """The candidates of a sweep's table, and their int8 top-1."""
+    """Return the candidates of a sweep's table, and their int8 top-1 by name."""
     with table.open(newline="") as file:
         rows = list(csv.DictReader(file))
     candidates = [
@@ -96,7 +98,7 @@ def read(table: Path) -> tuple[list[Candidate], dict[str, float]]:
 
 
 def replay(candidates: list[Candidate], top1: dict[str, float]) -> list[Choice]:
-    """A choice for every budget that lets one more candidate in, the smallest first."""
+    """Return a choice for every budget that lets one more candidate fit, the smallest budget first."""
     return [_choice(candidates, top1, budget) for budget in sorted({one.p50_ms for one in candidates})]
 
 

@@ -1,10 +1,10 @@
-"""Does the live camera stay as it was? 100,000 frames of a stream that breaks 50 times, in one process.
+"""Do the live camera's memory and speed stay the same? 100,000 frames of a stream that breaks 50 times, in one process.
 
-    python -m benchmarks.soak
+    .venv/bin/python -m benchmarks.soak
 
-device_scripts/camera.py looks at a stream (JPEGs over HTTP, 640x480, as fast as it takes them) that this script sends
-and cuts. Prints memory and latency of each tenth. Exit status 1 where memory or latency grew, or the camera did not
-come back after a cut.
+device_scripts/camera.py reads a stream (JPEGs over HTTP, 640x480, as fast as it can) that this script sends and breaks.
+It prints memory and latency of each tenth of the frames. The exit status is 1 if memory or latency grew, or if the
+camera did not reconnect after a break.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from benchmarks.environments import ROOT
 from edgenet.assets import device_scripts
 
 FRAMES, CUTS, TENTHS = 100_000, 50, 10
-# Of the last tenth against the second: the first warms up.
+# The last tenth is compared with the second, because the first includes the warm-up.
 MIB_ALLOWED, RATIO_ALLOWED = 2.0, 1.1
 STAGES = ("preprocess", "inference", "postprocess")
 _BOUNDARY = b"frame"
 
 
 class Stream:
-    """Sends photos over and over to everyone who asks, until it is cut; whoever asks again gets them again."""
+    """A stream that sends photos over and over to every client, until it is cut; a client can then connect again."""
 
     def __init__(self, photos: list[bytes]) -> None:
         self.photos = photos
@@ -46,11 +46,11 @@ class Stream:
         self._cut = threading.Event()
 
     def cut(self) -> None:
-        """Breaks the connections that are there now."""
+        """Break the connections that are open now."""
         self._cut.set()
 
     def send(self, out: IO[bytes]) -> None:
-        """Sends until the cut."""
+        """Send photos until the stream is cut."""
         self.connections += 1
         self._cut.clear()
         while True:
@@ -66,11 +66,11 @@ class Stream:
 
 @dataclass
 class Tenth:
-    """What a tenth of the frames showed.
+    """The measurements of a tenth of the frames.
 
     Attributes:
-        mib: resident memory at its end.
-        ms: of each frame, the stages of the classifier together.
+        mib: resident memory at its end, MiB.
+        ms: for each frame, the sum of the classifier's stages, ms.
     """
 
     mib: float
@@ -78,7 +78,7 @@ class Tenth:
 
 
 def main() -> int:
-    """Reads the command line, runs and prints; returns the exit status."""
+    """Read the command line, run and print; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--frames", type=int, default=FRAMES, help=f"frames to look at ({FRAMES})")
     parser.add_argument("--cuts", type=int, default=CUTS, help=f"times that the stream breaks ({CUTS})")
@@ -100,21 +100,21 @@ def main() -> int:
     print(f"last tenth against the second: {growth:+.1f} MiB, {ratio:.3f} of the latency")
     print(f"cuts: {arguments.cuts}, came back {back} times")
     well = growth <= MIB_ALLOWED and ratio <= RATIO_ALLOWED and back == arguments.cuts and status == 0
-    print("it stays as it was" if well else "missed")
+    print("memory and latency stayed the same" if well else "missed")
     return int(not well)
 
 
 def soak(model: Path, frames: int, cuts: int, log: Path) -> tuple[list[Tenth], int, int]:
-    """Runs camera.py over the stream.
+    """Run camera.py on the stream.
 
     Args:
-        model: what it runs.
-        frames: how many it looks at.
-        cuts: how often the stream breaks, evenly spread.
-        log: takes its remarks.
+        model: the .tflite that it runs.
+        frames: number of frames to classify.
+        cuts: number of times that the stream breaks, evenly spread.
+        log: file for its stderr.
 
     Returns:
-        the tenths, the number of connections it made, and its exit status.
+        The tenths, the number of connections that the camera made, and its exit status.
     """
     photos = [_frame(path) for path in sorted((ROOT / "calibration_data").glob("*.jpg"))[:20]]
     with serving(photos) as (stream, url), log.open("w") as remarks:
@@ -135,13 +135,13 @@ def soak(model: Path, frames: int, cuts: int, log: Path) -> tuple[list[Tenth], i
         ms: list[float] = []
         every = frames // (cuts + 1)
         for line in process.stdout:
-            told = json.loads(line)
-            if told["type"] != "frame":
+            event = json.loads(line)
+            if event["type"] != "frame":
                 continue
-            ms.append(sum(told["ms"][stage] for stage in STAGES))
-            if told["frame"] % every == 0 and told["frame"] < every * (cuts + 1):
+            ms.append(sum(event["ms"][stage] for stage in STAGES))
+            if event["frame"] % every == 0 and event["frame"] < every * (cuts + 1):
                 stream.cut()
-            if told["frame"] % (frames // TENTHS) == 0:
+            if event["frame"] % (frames // TENTHS) == 0:
                 tenths.append(Tenth(_resident_mib(process.pid), ms))
                 ms = []
         return tenths, stream.connections, process.wait()
@@ -149,7 +149,7 @@ def soak(model: Path, frames: int, cuts: int, log: Path) -> tuple[list[Tenth], i
 
 @contextmanager
 def serving(photos: list[bytes]) -> Iterator[tuple[Stream, str]]:
-    """A stream and its URL."""
+    """Serve a stream; yield it and its URL."""
     stream = Stream(photos)
 
     class Handler(BaseHTTPRequestHandler):
@@ -183,7 +183,7 @@ def _resident_mib(process: int) -> float:
     for line in Path(f"/proc/{process}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) / 1024
-    raise SystemExit(f"/proc/{process}/status tells no VmRSS")
+    raise SystemExit(f"/proc/{process}/status has no VmRSS")
 
 
 if __name__ == "__main__":

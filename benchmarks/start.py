@@ -1,8 +1,8 @@
-"""How long does `edgenet --help` take, in starts of Python itself?
+"""How long do `edgenet --help`, `--version` and `models` take, as multiples of a bare start of Python?
 
     .venv/bin/python -m benchmarks.start [--rounds 20]
 
-In every round Python starts and does nothing, then `edgenet --help` runs; the ratio is the median over the rounds.
+In every round Python starts and does nothing, then each command runs once; the ratios are medians over the rounds.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import sysconfig
 import time
 from pathlib import Path
 
+COMMANDS = ("--help", "--version", "models")
+
 
 def seconds(*command: str) -> float:
     """Return the wall time of the whole process, in seconds."""
@@ -23,17 +25,28 @@ def seconds(*command: str) -> float:
     return time.perf_counter() - start
 
 
+def measure(rounds: int) -> tuple[list[float], dict[str, list[float]]]:
+    """Return the seconds of a bare start of Python in every round, and those of each command of edgenet."""
+    edgenet = str(Path(sysconfig.get_path("scripts")) / "edgenet")
+    python_s: list[float] = []
+    edgenet_s: dict[str, list[float]] = {command: [] for command in COMMANDS}
+    for _ in range(rounds):
+        python_s.append(seconds(sys.executable, "-c", "pass"))
+        for command, times in edgenet_s.items():
+            times.append(seconds(edgenet, command))
+    return python_s, edgenet_s
+
+
 def main() -> None:
-    """Print the two medians and their ratio."""
+    """Print the medians, and the median ratio of each command."""
     parser = argparse.ArgumentParser(prog="benchmarks.start", description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=20, metavar="N", help="default: 20")
     rounds = parser.parse_args().rounds
-    edgenet = str(Path(sysconfig.get_path("scripts")) / "edgenet")
-    pairs = [(seconds(sys.executable, "-c", "pass"), seconds(edgenet, "--help")) for _ in range(rounds)]
-    python_s, help_s = (statistics.median(times) for times in zip(*pairs, strict=True))
-    ratio = statistics.median(help_time / python_time for python_time, help_time in pairs)
-    print(f"python -c pass: {python_s * 1e3:.0f} ms; edgenet --help: {help_s * 1e3:.0f} ms")
-    print(f"median ratio over {rounds} rounds: {ratio:.1f}")
+    python_s, edgenet_s = measure(rounds)
+    print(f"medians of {rounds} rounds; python -c pass: {1e3 * statistics.median(python_s):.0f} ms")
+    for command, times in edgenet_s.items():
+        ratio = statistics.median(time / python for time, python in zip(times, python_s, strict=True))
+        print(f"edgenet {command:9}  {1e3 * statistics.median(times):4.0f} ms, {ratio:.1f} starts of Python")
 
 
 if __name__ == "__main__":

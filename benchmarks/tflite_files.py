@@ -1,4 +1,4 @@
-"""What is known of a .tflite by reading and running it: operators, top-1 on photos, latency of two side by side."""
+"""Facts about .tflite files from reading and running them: operators, top-1 on photos, latency of two files."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ _OPERATOR_NAMES = {
 
 
 def operators(path: Path) -> dict[str, int]:
-    """How often each operator occurs in the first subgraph, the commonest first."""
+    """Return how often each operator occurs in the first subgraph, the most frequent first."""
     model = schema.Model.GetRootAs(path.read_bytes(), 0)
     graph = model.Subgraphs(0)
     counts: Counter[str] = Counter()
     for index in range(graph.OperatorsLength()):
         code = model.OperatorCodes(graph.Operators(index).OpcodeIndex())
-        # Old files have the code in the deprecated field, new ones in both; the larger one is right (schema.fbs).
+        # Old files have the code in the deprecated field, new ones in both; the larger value is right (schema.fbs).
         counts[_OPERATOR_NAMES[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]] += 1
     return dict(counts.most_common())
 
 
 def open_file(path: Path) -> Any:
-    """A LiteRT interpreter for the file: one thread, XNNPACK, tensors allocated."""
+    """Return a LiteRT interpreter for the file: one thread, XNNPACK, tensors allocated."""
     interpreter = Interpreter(str(path), num_threads=1)
     interpreter.allocate_tensors()
     return interpreter
 
 
 def put_pixels(interpreter: Any, pixels: np.ndarray, normalization: Normalization = SLIM) -> None:
-    """Gives uint8 RGB [1, H, W, 3] to a network that takes pixels as uint8, or normalized as int8 or float32.
+    """Set the input from uint8 RGB pixels [1, H, W, 3]; the network takes uint8, or normalized int8 or float32.
 
     int8: q = x / scale + zero point with x = (pixel - mean) / std.
     """
@@ -56,7 +56,7 @@ def put_pixels(interpreter: Any, pixels: np.ndarray, normalization: Normalizatio
 
 
 def top1(path: Path, photos: Sequence[np.ndarray]) -> list[int]:
-    """The best class of each photo (uint8 RGB [1, H, W, 3]); the lowest index among equals."""
+    """Return the best class of each photo (uint8 RGB [1, H, W, 3]); the lowest index among equals."""
     interpreter = open_file(path)
     output = interpreter.get_output_details()[0]["index"]
     best = []
@@ -68,7 +68,7 @@ def top1(path: Path, photos: Sequence[np.ndarray]) -> list[int]:
 
 
 def latency_ratio(first: Path, second: Path, photo: np.ndarray) -> mixed_precision.LatencyRatio:
-    """Times `invoke` of two .tflite files of the same network on a photo, uint8 RGB [1, H, W, 3], in turns."""
+    """Time `invoke` of two .tflite files of the same network in turns, on a photo, uint8 RGB [1, H, W, 3]."""
     interpreters = [open_file(first), open_file(second)]
     for interpreter in interpreters:
         put_pixels(interpreter, photo)

@@ -1,12 +1,12 @@
-"""`edgenet train` beside a plain training loop: the same network, the same photos, one run, in turns.
+"""`edgenet train` compared with a plain training loop: the same network, the same photos, one run, in turns.
 
     .venv/bin/python -m benchmarks.training [--variant mobilenet_v1_0.5_64] [--photos 2560] [--rounds 5] [--json]
 
-The plain loop is what a tutorial has: weights and batches in NCHW, Pillow in a `DataLoader` with 2 workers (kept
-between epochs, in its favour), torch's SGD. Both crop, resize, mirror and normalize, with the same batch, threads and
-precision; edgenet also varies colours and averages weights. A round is one epoch of each, and its time runs from asking
-for the first photo to the last update. The ratio is the median over the rounds of edgenet's photos a second to the
-plain loop's. What edgenet does once before the first epoch, reading all photos, is told beside it.
+The plain loop is that of a tutorial: weights and batches in NCHW, Pillow in a `DataLoader` with 2 workers (kept between
+epochs, which favours it), torch's SGD. Both crop, resize, mirror and normalize, with the same batch, threads and
+precision; edgenet also varies colours and averages weights. A round is one epoch of each, timed from the first request
+for a photo to the last update. The ratio is edgenet's photos per second over the plain loop's, the median over the
+rounds. The time in which edgenet reads all photos once, before the first epoch, is printed beside it.
 Needs `make setup`, and the data named in benchmarks/README.md.
 """
 
@@ -51,7 +51,7 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class Pass:
-    """One epoch: seconds from the first request to the last update, and of these those spent waiting for photos."""
+    """One epoch: seconds from the first request to the last update, and the part of them spent waiting for photos."""
 
     seconds: float
     waiting_s: float
@@ -59,9 +59,11 @@ class Pass:
 
 @dataclass(frozen=True)
 class Report:
-    """Attributes:
-    ratio: median over the rounds of edgenet's speed to the plain loop's.
-    reading_s: what edgenet reads once, before the first epoch.
+    """The result of the benchmark.
+
+    Attributes:
+        ratio: edgenet's speed over the plain loop's, the median over the rounds.
+        reading_s: time in which edgenet reads all photos, once before the first epoch.
     """
 
     schema: str
@@ -76,7 +78,7 @@ class Report:
 
 
 def main() -> int:
-    """Runs the benchmark; 0, or 1 with one line that says what to do."""
+    """Run the benchmark; return the exit status."""
     options = _parser().parse_args()
     try:
         with tempfile.TemporaryDirectory(prefix="edgenet-training-") as folder:
@@ -89,7 +91,7 @@ def main() -> int:
 
 
 def compare(options: argparse.Namespace, folder: Path) -> Report:
-    """Trains in turns."""
+    """Train with both loops in turns."""
     photos = _unpacked(_some(options.data, options.photos), folder)
     recipe = Recipe(batch=options.batch)
     plain = plain_loop(photos, folder, options.variant, recipe)
@@ -100,7 +102,7 @@ def compare(options: argparse.Namespace, folder: Path) -> Report:
     for number in range(options.rounds + 1):
         for name, loop in (("plain", plain), ("edgenet", ours)):
             done = loop(number)
-            if number:  # the first round starts workers and kernels
+            if number:  # the first round is a warm-up: it starts workers and kernels
                 passes[name].append(done)
                 print(f"round {number} {name}: {_speed(done, photos):.0f} photos/s", file=sys.stderr)
     pairs = zip(passes["plain"], passes["edgenet"], strict=True)
@@ -118,7 +120,7 @@ def compare(options: argparse.Namespace, folder: Path) -> Report:
 
 
 def edgenet_loop(photoset: PhotoSet, variant: str, recipe: Recipe) -> Callable[[int], Pass]:
-    """edgenet's steps, after reading the photos."""
+    """Read the photos; return a function that trains an epoch with edgenet's steps."""
     resolution, classes = parse_variant(variant).resolution, len(set(photoset.labels))
     photos = read_photos(photoset, resolution, memory_budget())
     learner = new_learner(build(variant, classes=classes), recipe, CPU)
@@ -140,7 +142,7 @@ def edgenet_loop(photoset: PhotoSet, variant: str, recipe: Recipe) -> Callable[[
 
 
 class PlainPhotos(Dataset):
-    """Files, decoded by Pillow each time they are asked for."""
+    """Photo files that Pillow decodes at every access."""
 
     def __init__(self, photos: PhotoSet, folder: Path, size: int, recipe: Recipe) -> None:
         self.paths = [folder / name for name in photos.names]
@@ -171,7 +173,7 @@ class PlainPhotos(Dataset):
 
 
 def plain_loop(photos: PhotoSet, folder: Path, variant: str, recipe: Recipe) -> Callable[[int], Pass]:
-    """The loop of a tutorial."""
+    """Return a function that trains an epoch with a tutorial's loop."""
     data = PlainPhotos(photos, folder, parse_variant(variant).resolution, recipe)
     loader = DataLoader(data, recipe.batch, shuffle=True, num_workers=2, persistent_workers=True)
     network = build(variant, classes=len(set(photos.labels))).train()
@@ -200,13 +202,13 @@ def _some(path: Path, count: int) -> PhotoSet:
     splits = split_folders(path)
     photos = open_photos(path, split="train" if "train" in splits else None)
     photos = photos.take(evenly(len(photos), count))
-    # Classes are numbered anew: of some photos not every class may be there.
+    # Classes are numbered again, because some of them may be missing among the chosen photos.
     numbers = {label: number for number, label in enumerate(sorted({label or 0 for label in photos.labels}))}
     return dataclasses.replace(photos, labels=tuple(numbers[label or 0] for label in photos.labels))
 
 
 def _unpacked(photos: PhotoSet, folder: Path) -> PhotoSet:
-    """Writes the photos as files, as the plain loop takes them; edgenet reads them where they were."""
+    """Write the photos as files for the plain loop; edgenet reads them from where they were."""
     for index, name in enumerate(photos.names):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -230,7 +232,7 @@ def _print(report: Report) -> None:
     verdict = "reached" if report.ratio >= GOAL else "missed"
     print(f"ratio {report.ratio:.2f} (goal {GOAL}: {verdict})")
     if os.getloadavg()[0] > report.threads + 1:
-        print("the machine was busy with something else too: measure again")
+        print("the machine was busy with other programs too: measure again")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,13 +1,14 @@
-"""Is the page quick? Its first label, its frames a second, and its inference beside a bare LiteRT.js loop.
+"""Is the browser's page fast? Its first label, its frames per second, and its inference beside a bare LiteRT.js loop.
 
-    python -m benchmarks.webpage
+    .venv/bin/python -m benchmarks.webpage
 
-In the Chromium of this machine, without a window, with a fake camera that plays photos at 30 frames a second:
+It uses the Chromium of this machine without a window, with a fake camera that plays photos at 30 frames a second:
 - first label: from opening the page of V2 1.0/224 to its first label, each time in a fresh browser;
-- frames: V1 0.5/160 (random weights: speed does not depend on them), classified ones over those that the camera gave;
+- frames: with V1 0.5/160 (random weights, which do not change the speed), the frames classified of those that the
+  camera gave;
 - inference: the page's own measurement and a plain loop around LiteRT.js' `run`, one thread, in turns; and the page's
-  inference while it watches the camera, which shares the processor with the camera and the drawing.
-Needs Chromium; 2 minutes.
+  inference while it watches the camera, which shares the CPU with the camera and the drawing.
+Needs Chromium; takes 2 minutes.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ from edgenet.zoo.registry import Variant, build
 PHOTOS = calibration_photos()
 FIRST, LIVE = "mobilenet_v2_1.0_224", Variant("mobilenet_v1", 0.5, 160)
 STARTS, PAIRS, WATCHED_S = 5, 10, 10
-# Notes the first label and every frame's inference.
+# This script records the time of the first label and the inference time of every frame.
 _LISTEN = """
 document.addEventListener("edgenet:seen", ({ detail }) => {
   window.first ??= performance.now();
@@ -72,7 +73,7 @@ async () => {
 
 
 def main() -> int:
-    """Reads the command line, measures, prints; returns the exit status."""
+    """Read the command line, measure, print; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--v2", type=Path, metavar="BUNDLE", help="of V2 1.0/224; else one is made")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the figures as JSON")
@@ -91,7 +92,7 @@ def main() -> int:
 
 
 def measure(v2: Path | None, work: Path, playwright: Playwright) -> dict[str, Any]:
-    """All figures, by name."""
+    """Return all figures, by name."""
     first = v2 or _converted(FIRST, work)
     live = _converted(str(_random_weights(work)), work)
     film = _film(work)
@@ -111,7 +112,7 @@ def measure(v2: Path | None, work: Path, playwright: Playwright) -> dict[str, An
 
 
 def first_label_ms(bundle: Path, film: Path, playwright: Playwright) -> float:
-    """Since the page was opened, as its own clock says; the browser was started for it."""
+    """Return the time from opening the page in a fresh browser to its first label, ms, by the page's own clock."""
     with _serving(bundle, PageOptions()) as url, _chromium(playwright, film) as browser:
         page = _opened(browser, url)
         page.wait_for_selector("html[data-seen]")
@@ -119,7 +120,7 @@ def first_label_ms(bundle: Path, film: Path, playwright: Playwright) -> float:
 
 
 def watch(bundle: Path, film: Path, playwright: Playwright) -> tuple[int, int, float]:
-    """Frames classified and frames that the camera gave in the same seconds, and the p50 (ms) of inference."""
+    """Return the frames classified, the frames that the camera gave meanwhile, and the p50 (ms) of inference."""
     frames = "[window.inference.length, document.getElementById('video').getVideoPlaybackQuality().totalVideoFrames]"
     with _serving(bundle, PageOptions(threads=1)) as url, _chromium(playwright, film) as browser:
         page = _opened(browser, url)
@@ -133,7 +134,7 @@ def watch(bundle: Path, film: Path, playwright: Playwright) -> tuple[int, int, f
 
 
 def in_turns(bundle: Path, playwright: Playwright) -> tuple[list[float], list[float]]:
-    """p50 (ms) of each block of the page's own measurement, and of a bare loop, one after the other."""
+    """Return the p50 (ms) of each block of the page's own measurement and of a bare loop, which take turns."""
     options = PageOptions(threads=1, measuring=replace(PAGE_PROTOCOL, runs=1, min_seconds=1.0))
     ours: list[float] = []
     bare: list[float] = []
@@ -174,7 +175,7 @@ def _chromium(playwright: Playwright, film: Path | None) -> Iterator[Browser]:
 
 
 def _film(work: Path) -> Path:
-    """640x480, 30 frames a second, as a camera gives them."""
+    """Write a film for the fake camera: 640x480, 30 frames a second."""
     frames = [cv2.resize(read_photo(path), (640, 480)) for path in sorted(PHOTOS.glob("*.jpg"))[:30]]
     yuv = [cv2.cvtColor(frame, cv2.COLOR_BGR2YUV_I420).tobytes() for frame in frames]
     path = work / "camera.y4m"

@@ -3,9 +3,9 @@
     python tools/collect_calibration_photos.py --packages FOLDER            # write the photos, complete manifest.json
     python tools/collect_calibration_photos.py --packages FOLDER --check    # compare only, write nothing
 
-Packages come from PyPI (pip) and Debian 12 on amd64 (apt-get download, dpkg-deb), by name and version; those that are
-in FOLDER already are not fetched again (about 450 MB). To add a photo, add an entry with name, source, author and
-licence to manifest.json and run this; it refuses a photo that is too small, is grey or shows the same as another.
+Packages come from PyPI (pip) and Debian 12 on amd64 (apt-get download, dpkg-deb), by name and version (about 450 MB);
+packages that are already in FOLDER are not fetched again. To add a photo, add an entry with name, source, author and
+licence to manifest.json and run this tool; it refuses a photo that is too small, grey, or of the same scene as another.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import numpy as np
 from edgenet_device.frames.photos import read_photo
 
 from edgenet.assets import calibration_photos
-from edgenet.workflows.calibration_checks import near_duplicates
+from edgenet.data.near_duplicates import near_duplicates
 
 FOLDER = calibration_photos()
 MANIFEST = FOLDER / "manifest.json"
@@ -39,12 +39,12 @@ WHEELS = ("manylinux2014_x86_64", "manylinux_2_17_x86_64", "manylinux_2_27_x86_6
 
 
 def main() -> int:
-    """Runs the tool; the exit status is 1 when something differs or is refused."""
+    """Run the tool; return exit status 1 if a photo differs or is refused."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--packages", type=Path, required=True, help="folder to keep the packages in")
-    parser.add_argument("--check", action="store_true", help="compare with what is here, write nothing")
+    parser.add_argument("--check", action="store_true", help="compare with the photos here, write nothing")
     arguments = parser.parse_args()
     arguments.packages.mkdir(parents=True, exist_ok=True)
     manifest = json.loads(MANIFEST.read_text(encoding="utf-8"))
@@ -61,7 +61,7 @@ def main() -> int:
 
 
 def read_originals(manifest: dict[str, Any], folder: Path) -> dict[tuple[str, str], bytes]:
-    """The photos as the packages hold them, by (package, path inside)."""
+    """Return the original photos from the packages, by (package, path inside)."""
     originals: dict[tuple[str, str], bytes] = {}
     for package, about in manifest["packages"].items():
         wanted = {e["source"]["path"] for e in manifest["photos"] if e["source"]["package"] == package}
@@ -74,7 +74,7 @@ def read_originals(manifest: dict[str, Any], folder: Path) -> dict[tuple[str, st
 
 
 def fetch(package: str, registry: str, version: str, folder: Path) -> Path:
-    """The package's file in `folder`, downloaded unless it is there."""
+    """Return the package's file in `folder`; download it if it is missing."""
     stem = package.lower().replace("-", "_") if registry == "pypi" else package
     separator, suffix = ("-", ".whl") if registry == "pypi" else ("_", ".deb")
 
@@ -108,13 +108,13 @@ def fetch(package: str, registry: str, version: str, folder: Path) -> Path:
 
 
 def read_wheel(path: Path, wanted: set[str]) -> dict[str, bytes]:
-    """Members of a wheel by name."""
+    """Return the wanted members of a wheel, by name."""
     with zipfile.ZipFile(path) as wheel:
         return {name: wheel.read(name) for name in wanted if name in wheel.NameToInfo}
 
 
 def read_deb(path: Path, wanted: set[str]) -> dict[str, bytes]:
-    """Files of a Debian package by path without the leading slash."""
+    """Return the wanted files of a Debian package, by path without the leading slash."""
     found: dict[str, bytes] = {}
     unpacked = subprocess.run(
         ["dpkg-deb", "--fsys-tarfile", str(path)], stdout=subprocess.PIPE, check=True
@@ -128,16 +128,16 @@ def read_deb(path: Path, wanted: set[str]) -> dict[str, bytes]:
 
 
 def decode(entry: dict[str, Any], originals: dict[tuple[str, str], bytes]) -> np.ndarray:
-    """The photo as uint8 BGR [height, width, 3]."""
+    """Return the photo as uint8 BGR [height, width, 3]."""
     source = entry["source"]
     data = originals[source["package"], source["path"]]
-    if source["path"] == "scipy/misc/face.dat":  # the one photo that is no image file: RGB values, bzip2
+    if source["path"] == "scipy/misc/face.dat":  # not an image file: RGB values, compressed with bzip2
         return np.frombuffer(bz2.decompress(data), np.uint8).reshape(768, 1024, 3)[..., ::-1]
     return read_photo(data, f"{source['package']}: {source['path']}")
 
 
 def shrink(bgr: np.ndarray) -> np.ndarray:
-    """The photo with a shorter side of 256 pixels, area-averaged; a smaller one as it is."""
+    """Return the photo, area-averaged to a shorter side of 256 pixels; a smaller photo stays unchanged."""
     height, width = bgr.shape[:2]
     scale = SIDE / min(height, width)
     if scale >= 1:
@@ -146,12 +146,12 @@ def shrink(bgr: np.ndarray) -> np.ndarray:
 
 
 def encode(bgr: np.ndarray) -> bytes:
-    """JPEG."""
+    """Return the photo as a JPEG file."""
     return bytes(cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1])
 
 
 def find_faults(photos: dict[str, np.ndarray]) -> list[str]:
-    """What makes a photo useless here: too small, grey, or the same scene as another."""
+    """Return the faults of photos: too small, grey, or the same scene as another."""
     faults = [
         f"{name} is {p.shape[1]}x{p.shape[0]}" for name, p in photos.items() if min(p.shape[:2]) < MIN_SIDE
     ]
@@ -163,20 +163,20 @@ def find_faults(photos: dict[str, np.ndarray]) -> list[str]:
 
 
 def colourfulness(bgr: np.ndarray) -> float:
-    """The mean difference between a pixel's largest and smallest channel, 0 to 255."""
+    """Return the mean difference between a pixel's largest and smallest channel, 0 to 255."""
     return float((bgr.max(axis=2).astype(np.int16) - bgr.min(axis=2)).mean())
 
 
 def compare(
     manifest: dict[str, Any], originals: dict[tuple[str, str], bytes], photos: dict[str, np.ndarray]
 ) -> list[str]:
-    """Where the originals, or the photos here, are not what they were."""
+    """Return every original and every photo here that differs from the manifest."""
     faults = []
     for entry in manifest["photos"]:
         source, name = entry["source"], entry["name"]
         if sha256(originals[source["package"], source["path"]]) != source["sha256"]:
             faults.append(f"{source['path']} in {source['package']} has changed")
-        # Another libjpeg may round differently: the pictures must be the same, not the bytes.
+        # Another libjpeg may round differently, so the pictures are compared and not the bytes.
         difference = cv2.absdiff(read_photo(FOLDER / name), read_photo(encode(photos[name]))).mean()
         if difference > 1.0:
             faults.append(f"{name} differs from its original by {difference:.1f} on average")
@@ -188,7 +188,7 @@ def compare(
 def write(
     manifest: dict[str, Any], originals: dict[tuple[str, str], bytes], photos: dict[str, np.ndarray]
 ) -> None:
-    """Writes the photos, removes those that the manifest no longer lists, and completes the manifest."""
+    """Write the photos, remove those that the manifest no longer lists, and complete the manifest."""
     for entry in manifest["photos"]:
         source, data = entry["source"], encode(photos[entry["name"]])
         original = decode(entry, originals)
@@ -202,7 +202,7 @@ def write(
 
 
 def sha256(data: bytes) -> str:
-    """64 lower-case hexadecimal digits."""
+    """Return the SHA-256 as 64 lower-case hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""A checkpoint with fresh weights, for what is only timed: fresh_network.py VARIANT OUT.safetensors"""
+"""Write a checkpoint with random weights, for a network that is only timed: fresh_network.py VARIANT OUT.safetensors"""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgenet.zoo.registry import build, parse_variant
 
 
 def main() -> None:
-    """Writes it, with ImageNet's 1,001 labels."""
+    """Write the checkpoint, with ImageNet's 1,001 labels."""
     name, out = sys.argv[1:]
     module = build(name, 1001).eval()
     save_checkpoint(

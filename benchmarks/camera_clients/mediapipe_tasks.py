@@ -1,6 +1,6 @@
 """MediaPipe Tasks' ImageClassifier: mediapipe_tasks.py MODEL FRAMES.npy, or MODEL --first PICTURE
 
-The frames are RGB already, which is a step less than the others take.
+It is given RGB frames, so it need not convert colours, which the other clients do.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from turns import run_client
 
 
 def main() -> None:
-    """Classifies on one core, to which the benchmark ties it."""
+    """Classify on one core, to which the benchmark pins this process."""
     options = vision.ImageClassifierOptions(BaseOptions(model_asset_path=sys.argv[1]), max_results=5)
     classifier = vision.ImageClassifier.create_from_options(options)
     if sys.argv[2] == "--first":

@@ -14,7 +14,7 @@ from turns import run_client
 
 
 def main() -> None:
-    """Classifies with one thread."""
+    """Classify with one thread."""
     cv2.setNumThreads(1)
     frames = np.load(sys.argv[2])
     classifier = Classifier(sys.argv[1], threads=1)

@@ -1,6 +1,6 @@
-"""The script that most tutorials show: PIL, a float model, LiteRT. plain.py MODEL FRAMES.npy, or MODEL --first PICTURE
+"""A script as in most tutorials: PIL, a float model, LiteRT. plain.py MODEL FRAMES.npy, or MODEL --first PICTURE
 
-Our float files normalize for themselves, which spares this script a step.
+Our float files normalize the pixels, so this script need not do it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from turns import run_client
 
 
 def main() -> None:
-    """Classifies with one thread."""
+    """Classify with one thread."""
     interpreter = Interpreter(sys.argv[1], num_threads=1)
     interpreter.allocate_tensors()
     given, wanted = interpreter.get_input_details()[0], interpreter.get_output_details()[0]

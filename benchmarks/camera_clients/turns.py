@@ -1,7 +1,7 @@
-"""What the clients of benchmarks.camera share: they wait for a number on a line, and time so many frames.
+"""The clients' side of timing in turns: a client waits for a number on a line, and times as many frames.
 
-Each line of input, a number of frames, is answered by one line of JSON: of every frame the milliseconds from the
-picture in memory to its five best labels. With --first PICTURE instead they print one label and end.
+The client answers each line with one line of JSON: for every frame, the milliseconds from the picture in memory to its
+five best labels. With --first PICTURE it prints one label and ends instead.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Callable
 
 
 def run_client(frame_ms: Callable[[int], float]) -> None:
-    """Answers until the input ends.
+    """Answer requests until the input ends.
 
     Args:
-        frame_ms: classifies the n-th frame and returns what that took.
+        frame_ms: classifies the n-th frame and returns the time that this took, ms.
     """
     done = 0
     for line in sys.stdin:

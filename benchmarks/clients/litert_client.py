@@ -1,4 +1,4 @@
-"""The plain interpreter, of ai-edge-litert or of tflite-runtime, whichever this environment has.
+"""The plain interpreter of ai-edge-litert or tflite-runtime, whichever this environment has.
 
     python benchmarks/clients/litert_client.py MODEL.tflite PHOTOS.npz > scores.json
 
@@ -23,7 +23,7 @@ except ImportError:
 
 
 def start(model: bytes) -> Client:
-    """The labels in the file, and a function that runs the signature on one photo."""
+    """Return the labels in the file, and a function that runs the signature on one photo."""
     interpreter = Interpreter(model_content=model, num_threads=1)
     run = interpreter.get_signature_runner("serving_default")
 

@@ -1,8 +1,9 @@
-"""LiteRT.js, the copy that comes with edgenet's page, in Chromium, over photos that already have the network's size.
+"""LiteRT.js in Chromium (the copy that edgenet's page uses), on photos that already have the network's size.
 
     PYTHONPATH=. python benchmarks/clients/litert_js_client.py MODEL.tflite PHOTOS.npz > scores.json
 
-Runs in edgenet's own environment. The runtime knows no labels: they are read from the file, as edgenet's page does.
+It runs in edgenet's own environment. LiteRT.js does not read labels, so they are read from the file, as edgenet's page
+does.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 from photos_to_json import Client, Scores, labels_in, run_client
 
 from benchmarks.chromium_page import as_rgba, blank_page
-from edgenet.web.server import litert_js, record
+from edgenet.web.site import litert_js, litert_js_record
 
 _START = """
 async () => {
@@ -35,7 +36,7 @@ async ({ rgba }) => {
 
 
 def start(model: bytes, open_parts: ExitStack) -> Client:
-    """The labels in the file, and a function that runs the page's network on one photo."""
+    """Return the labels in the file, and a function that runs the page's network on one photo."""
     files = {f"litert/{name}": data for name, data in litert_js().items()}
     page = open_parts.enter_context(blank_page({"model.tflite": model, **files}))
     page.evaluate(_START)
@@ -49,4 +50,6 @@ def start(model: bytes, open_parts: ExitStack) -> Client:
 
 if __name__ == "__main__":
     with ExitStack() as parts:
-        run_client(__doc__ or "", "litert.js", record()["version"], lambda model: start(model, parts))
+        run_client(
+            __doc__ or "", "litert.js", litert_js_record()["version"], lambda model: start(model, parts)
+        )

@@ -1,9 +1,9 @@
-"""MediaPipe Tasks' ImageClassifier over photos that already have the network's size.
+"""MediaPipe Tasks' ImageClassifier, on photos that already have the network's size.
 
     python benchmarks/clients/mediapipe_client.py MODEL.tflite PHOTOS.npz > scores.json
 
-Needs the environment of requirements-mediapipe.txt. MediaPipe resizes the whole frame to the input; at the
-network's own size that changes nothing, so what remains is how it reads metadata, feeds and reads tensors.
+Needs the environment of requirements-mediapipe.txt. MediaPipe resizes every frame to the network's input; photos of
+that size stay unchanged, so only its handling of metadata and tensors is tested.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from photos_to_json import Client, Scores, run_client
 
 
 def start(model: bytes) -> Client:
-    """A classifier that returns all classes, and the labels it named while it ran."""
+    """Return a classifier that returns all classes, and the labels that it named while it ran."""
     options = vision.ImageClassifierOptions(BaseOptions(model_asset_buffer=model), max_results=-1)
     classifier = vision.ImageClassifier.create_from_options(options)
     names: dict[int, str] = {}

@@ -1,9 +1,9 @@
-"""MediaPipe's ImageClassifier for the web in Chromium, over photos that already have the network's size.
+"""MediaPipe's ImageClassifier for the web in Chromium, on photos that already have the network's size.
 
     PYTHONPATH=. python benchmarks/clients/mediapipe_web_client.py MODEL.tflite PHOTOS.npz > scores.json
 
-Runs in edgenet's own environment; npm fetches the pinned package into `.envs/` the first time. The page may fetch
-nothing but its own files, so no usage metrics leave.
+It runs in edgenet's own environment; npm fetches the pinned package into `.envs/` the first time. The page may only
+fetch its own files, so no usage metrics leave the machine.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ _CLASSIFY = """
 
 
 def package() -> dict[str, bytes]:
-    """The files that the page needs, by their names there.
+    """Return the files that the page needs, by their names there.
 
     Raises:
-        EdgenetError: npm or its registry cannot be reached, or sent something else.
+        EdgenetError: npm is missing or cannot fetch the package, or the package has another checksum.
     """
     kept = ENVIRONMENTS / f"mediapipe-tasks-vision-{VERSION}.tgz"
     if not kept.is_file():
@@ -58,7 +58,7 @@ def package() -> dict[str, bytes]:
             _fetch(Path(folder)).rename(kept)
     data = kept.read_bytes()
     if base64.b64encode(hashlib.sha512(data).digest()).decode() != INTEGRITY:
-        raise EdgenetError(f"{kept} has another SHA-512 than it should", "remove it and try again")
+        raise EdgenetError(f"{kept} does not have the expected SHA-512", "remove it and try again")
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         members = {one.name: part.read() for one in archive if (part := archive.extractfile(one)) is not None}
     wasm = {f"wasm/{name}": members[f"package/wasm/{name}"] for name in _WASM}
@@ -78,7 +78,7 @@ def _fetch(folder: Path) -> Path:
 
 
 def start(model: bytes, open_parts: ExitStack) -> Client:
-    """A classifier that returns all classes, and the labels it named while it ran."""
+    """Return a classifier that returns all classes, and the labels that it named while it ran."""
     page = open_parts.enter_context(blank_page({"model.tflite": model, **package()}))
     page.evaluate(_START)
     names: dict[int, str] = {}

@@ -1,6 +1,6 @@
-"""What the clients have in common: the arguments they take and the JSON they print.
+"""The clients' shared part: their arguments and the JSON that they print.
 
-Runs in each client's own environment, so it needs numpy and nothing of edgenet (Python 3.9 to 3.11).
+It runs in each client's own environment, so it needs only numpy and nothing of edgenet (Python 3.9 to 3.11).
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ import numpy as np
 
 
 class Scores(NamedTuple):
-    """One photo's result: the client's own first choice, and a score per class in the labels' order."""
+    """One photo's result: the client's own first choice, and a score per class in the order of the labels."""
 
     top1: int
     scores: list[float]
 
 
 class Client(NamedTuple):
-    """A loaded model: the class names as this client sees them, and a photo uint8 [H, W, 3] RGB to scores."""
+    """A loaded model: `labels` returns the class names that this client reads; `classify` takes RGB uint8 [H, W, 3]."""
 
     labels: Callable[[], list[str]]
     classify: Callable[[np.ndarray], Scores]
 
 
 def run_client(description: str, client: str, version: str, start: Callable[[bytes], Client]) -> None:
-    """Reads the command line, classifies every photo and prints one JSON object.
+    """Read the command line, classify every photo and print one JSON object.
 
     Args:
-        description: for --help.
+        description: the text for --help.
         client: name of the client.
-        version: its version.
-        start: from the bytes of a .tflite to a `Client`. Its labels are asked for after the last photo.
+        version: version of the client.
+        start: makes a `Client` from the bytes of a .tflite. Its labels are read after the last photo.
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("model", type=Path, metavar="MODEL.tflite")
@@ -47,7 +47,7 @@ def run_client(description: str, client: str, version: str, start: Callable[[byt
     images = np.load(arguments.photos)["images"]
     loaded = start(arguments.model.read_bytes())
     results = [loaded.classify(np.ascontiguousarray(image)) for image in images]
-    # What came over the wire is compared exactly: JSON keeps every digit of a double.
+    # The scores are compared exactly: JSON keeps every digit of a double.
     json.dump(
         {
             "client": client,
@@ -60,6 +60,6 @@ def run_client(description: str, client: str, version: str, start: Callable[[byt
 
 
 def labels_in(model: bytes) -> list[str]:
-    """The labels.txt in the zip behind the model: what an app without a metadata library would read."""
+    """Return the labels.txt in the zip behind the model, which an app without a metadata library would read."""
     with zipfile.ZipFile(io.BytesIO(model)) as archive:
         return archive.read("labels.txt").decode().split("\n")[:-1]

@@ -1,7 +1,7 @@
-"""What every file says, in the runtime that it was made for, and how fast all are in turns.
+"""Judge every file in the runtime that it was made for, and time all of them in turns.
 
-Imported only when all conversions are done: what this process holds when it starts another counts as that
-one's peak memory.
+This module is imported only when all conversions are done, because the memory of this process would count towards the
+peak memory of the processes that it starts.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.accuracy import compare
-from benchmarks.asking import blocks_in_turns, one_core, ratio_of_blocks
 from benchmarks.comparing.making import CALIBRATION, Made
 from benchmarks.comparing.peers import ONNX_WRITER, OURS, Peer, packages_mb
 from benchmarks.comparing.rows import Row
@@ -27,15 +26,16 @@ from benchmarks.quantizing.conversions import Converted
 from benchmarks.quantizing.inputs import JUDGED
 from benchmarks.quantizing.judging import Judge, held_out, kept_logits
 from benchmarks.tflite_files import operators
+from benchmarks.waiting_clients import blocks_in_turns, one_core, ratio_of_blocks
 from edgenet.errors import EdgenetError
 
-# Fresh processes so often: where a process happens to lie in memory is worth a percent or two.
+# Several fresh processes, because the memory layout of a process changes its speed by a percent or two.
 PROCESSES, BLOCKS, RUNS, WARM_UP = 3, 10, 20, 20
 _LITERT_CLIENT = "benchmarks.comparing.litert_client"
 
 
 def peer_rows(made: Made, judge: Judge) -> list[Row]:
-    """A row for each peer, ours first."""
+    """Return a row for each peer, ours first."""
     rows = [_judged(judge, made, peer, converted) for peer, converted in made.files]
     commands = {
         peer.name: client_command(peer, converted.path, made)
@@ -46,14 +46,14 @@ def peer_rows(made: Made, judge: Judge) -> list[Row]:
 
 
 def with_accuracy(row: Row, judge: Judge, logits: NDArray[np.floating]) -> Row:
-    """The row with what the scores of all photos are worth on those that did not calibrate."""
+    """Return the row with the accuracy of the logits on the photos that were not used for calibration."""
     indices = held_out(len(judge.labels), CALIBRATION)
     figures = compare(judge.real[indices], logits[indices], judge.labels[indices])
     return dataclasses.replace(row, top1_drop=figures.drop, agreement=figures.agreement)
 
 
 def time_in_turns(commands: Mapping[str, Sequence[object]], runs: int) -> dict[str, list[float]]:
-    """The medians of all blocks (ms), of so many `runs` each, by client."""
+    """Return the medians of all blocks (ms) by client; a block has `runs` runs."""
     medians: dict[str, list[float]] = {name: [] for name in commands}
     with one_core():
         for _ in range(PROCESSES):
@@ -63,7 +63,7 @@ def time_in_turns(commands: Mapping[str, Sequence[object]], runs: int) -> dict[s
 
 
 def with_latencies(rows: Sequence[Row], medians: Mapping[str, Sequence[float]], ours: str) -> list[Row]:
-    """The rows with latencies, where there are any; `ours` is the name of what all are held against."""
+    """Return the rows with their latencies, if there are any; ratios are to the row named `ours`."""
     return [
         dataclasses.replace(
             row,
@@ -77,7 +77,7 @@ def with_latencies(rows: Sequence[Row], medians: Mapping[str, Sequence[float]], 
 
 
 def client_command(peer: Peer, file: Path, made: Made) -> list[str]:
-    """The client that runs a peer's file."""
+    """Return the command of the client that runs a peer's file."""
     program = [str(peer.python), "-m", peer.client] if peer.client else [sys.executable, "-m", _LITERT_CLIENT]
     return [*program, str(file), str(made.inputs / JUDGED), as_text(made.network.normalization)]
 
@@ -98,7 +98,7 @@ def _judged(judge: Judge, made: Made, peer: Peer, converted: Converted) -> Row:
         if peer.client is None:
             logits, kinds = kept_logits(converted.path, judge.images, made.network), operators(converted.path)
         else:
-            logits, kinds = _asked(client_command(peer, converted.path, made), converted.path)
+            logits, kinds = _logits_by_client(client_command(peer, converted.path, made), converted.path)
     except (EdgenetError, ValueError, RuntimeError) as error:  # the latter two are LiteRT's
         return dataclasses.replace(row, error=str(error))
     transposes = sum(count for kind, count in kinds.items() if "transpose" in kind.lower())
@@ -106,8 +106,8 @@ def _judged(judge: Judge, made: Made, peer: Peer, converted: Converted) -> Row:
     return with_accuracy(row, judge, logits)
 
 
-def _asked(command: list[str], file: Path) -> tuple[NDArray[np.float32], dict[str, int]]:
-    """The logits of all photos and the operators, by a client."""
+def _logits_by_client(command: list[str], file: Path) -> tuple[NDArray[np.float32], dict[str, int]]:
+    """Return the logits of all photos and the counts of operators, from a client."""
     out = file.with_suffix(".judged.npz")
     measure([*command, "--judge", str(out)], file.with_suffix(".judged.log"))
     with np.load(out) as stored:

@@ -1,6 +1,6 @@
-"""LiteRT, as a client that is timed in turns with other runtimes': FILE.tflite PHOTOS.npz NORMALIZATION
+"""A client that runs LiteRT, to be timed in turns with other runtimes: FILE.tflite PHOTOS.npz NORMALIZATION
 
-Times `invoke` with one thread on the first photo, as `benchmarks.peers.runtime_client` does.
+It times `invoke` with one thread on the first photo, as `benchmarks.peers.runtime_client` does.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from benchmarks.tflite_files import open_file, put_pixels
 
 
 def main() -> None:
-    """Answers until the input ends."""
+    """Answer requests until the input ends."""
     file, photos, normalization = sys.argv[1:]
     interpreter = open_file(Path(file))
     put_pixels(interpreter, np.load(photos)["images"][:1], parse(normalization))

@@ -1,4 +1,4 @@
-"""Making every file of a run, and what processes cost: the part that must be measured from a small process."""
+"""Make every file of a run and measure the cost of each process; the calling process must use little memory."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ CALIBRATION = draw_name(0)
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done, as the command line says it.
+    """The run that the command line asks for.
 
     Attributes:
-        networks: of `NETWORKS`.
-        peers: of `peers.OPENERS`.
-        pipelines: the ways from a picture to its labels too.
+        networks: keys from `NETWORKS`.
+        peers: keys from `peers.OPENERS`.
+        pipelines: also compare the pipelines from a picture to its labels.
         data: folder with the weights and the photos.
     """
 
@@ -40,7 +40,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Start:
-    """A pipeline's process that names one picture: medians over `STARTS` of them."""
+    """Cost of a pipeline's process that classifies one picture: medians over `STARTS` processes."""
 
     wall_s: float
     peak_mib: float
@@ -52,11 +52,11 @@ class Made:
 
     Attributes:
         inputs: the folder with the photos.
-        float_file: ours.
-        files: of each peer, ours among them.
-        pair: what pipelines are given; None where they are not wanted.
-        starts: of the pipelines, by name.
-        onnx: what writing the network as .onnx costs those who start from there.
+        float_file: our float file.
+        files: the file of each peer, including ours.
+        pair: the files that pipelines run; None if pipelines are not compared.
+        starts: cost of starting each pipeline, by name.
+        onnx: cost of writing the network as .onnx, which is added for the peers that start from one.
     """
 
     network: Network
@@ -69,14 +69,14 @@ class Made:
 
 
 def make_files(plan: Plan, work: Path, again: bool) -> list[Made]:
-    """Converts everything, one process after the other.
+    """Convert everything, one process after the other.
 
     Args:
         work: folder for inputs and files.
-        again: make files anew that are there.
+        again: also make the files that are kept there from an earlier run.
 
     Raises:
-        EdgenetError: data are missing, an environment cannot be made, or our own file cannot.
+        EdgenetError: data are missing, or an environment or our own file cannot be made.
     """
     inputs, workshop = work / "inputs", Workshop(work / "files", again)
     prepare_inputs(plan.data, inputs, plan.networks)
@@ -87,7 +87,7 @@ def make_files(plan: Plan, work: Path, again: bool) -> list[Made]:
         onnx = _write_onnx(network, inputs)
         real = float_file(workshop, network, inputs)
         files = tuple(
-            (peer, convert(workshop, peer.contender, network, inputs / CALIBRATION, CALIBRATION))
+            (peer, convert(workshop, peer.converter, network, inputs / CALIBRATION, CALIBRATION))
             for peer in peers
         )
         ours = _our_file(files)
@@ -103,10 +103,10 @@ def _write_onnx(network: Network, inputs: Path) -> ProcessCost:
 
 
 def _our_file(files: tuple[tuple[Peer, Converted], ...]) -> Path:
-    """Of the default recipe: everything is held against it.
+    """Return our file by the default recipe, the reference for all others.
 
     Raises:
-        EdgenetError: there is none.
+        EdgenetError: it could not be converted.
     """
     ours = next(converted for peer, converted in files if peer.name == OURS)
     if ours.path is None:
@@ -115,7 +115,7 @@ def _our_file(files: tuple[tuple[Peer, Converted], ...]) -> Path:
 
 
 def _starts(pair: Pair, inputs: Path) -> dict[str, Start]:
-    """Processes that each name one picture, in turns."""
+    """Measure processes that each classify one picture, in turns."""
     picture = next((inputs / CALIBRATION).glob("*.png"))
     commands = first_label_commands(pair, picture, mediapipe_python())
     log = inputs.parent / "pipelines.log"

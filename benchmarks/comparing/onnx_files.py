@@ -1,8 +1,9 @@
-"""A network as .onnx, for the peers that start from there: WEIGHTS LOGITS.onnx PROBABILITY.onnx
+"""Write a network as .onnx, for the peers that start from one: WEIGHTS LOGITS.onnx PROBABILITY.onnx
 
     .venv/bin/python -m benchmarks.comparing.onnx_files mobilenet_v2.pth logits.onnx probability.onnx
 
-The second has a softmax behind it. A process of its own: torch would count as the peak memory of what is started next.
+The second file ends in a softmax. This is a process of its own, because torch's memory would count towards the peak
+memory of the processes that are started next.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from edgenet.zoo.readers import load_network
 
 
 def main() -> None:
-    """Writes both."""
+    """Write both files."""
     source, logits, probability = sys.argv[1:]
     network = load_network(source)
     size = (network.variant.resolution, network.variant.resolution)

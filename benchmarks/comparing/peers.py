@@ -1,4 +1,4 @@
-"""Who is compared: edgenet's recipes and the peers, what must be installed for each, and who runs what it writes."""
+"""The compared tools: edgenet's recipes and the peers, the packages of each, and the client that runs its files."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from packaging.utils import canonicalize_name
 from benchmarks.environments import ROOT, python_of, site_packages
 from benchmarks.normalizations import as_text
 from benchmarks.processes import installed_sizes
-from benchmarks.quantizing.contenders import (
+from benchmarks.quantizing.converters import (
     KERAS,
     PEERS,
-    Contender,
-    keras_contender,
+    Converter,
+    keras_converter,
     our_code,
     our_name,
-    recipe_contender,
+    recipe_converter,
 )
 from benchmarks.quantizing.networks import Network
 
 OURS, OURS_AS_PEERS = our_name("balanced"), our_name("minmax")
 _RECIPES = ("balanced", "minmax")
-# Of those that edgenet requires, the ones whose versions matter here are named.
+# Only those packages of edgenet whose versions matter here are named; the ones that these require count too.
 _OUR_PACKAGES = ("edgenet", "torch", "numpy", "onnx", "ai-edge-litert", "opencv-python")
 
 
@@ -36,14 +36,14 @@ class Peer:
     """One way from weights and photos to an int8 file that runs.
 
     Attributes:
-        contender: how it converts.
+        converter: its converter.
         python: the interpreter of its environment.
-        packages: what must be installed there, beside all that these require.
-        client: the module that runs its files in that environment; None where LiteRT does.
+        packages: the packages to install there; those that they require come with them.
+        client: the module that runs its files in that environment; None if LiteRT runs them.
         from_onnx: whether it starts from an .onnx, which PyTorch has to write first.
     """
 
-    contender: Contender
+    converter: Converter
     python: Path
     packages: tuple[str, ...]
     client: str | None = None
@@ -51,25 +51,25 @@ class Peer:
 
     @property
     def name(self) -> str:
-        """In tables."""
-        return self.contender.name
+        """Return the name in tables."""
+        return self.converter.name
 
 
 ONNX_WRITER = ("torch", "onnx")
-"""What must be installed to write an .onnx, with all that these require: PyTorch's own exporter."""
+"""The packages that write an .onnx with PyTorch's own exporter; those that they require come with them."""
 
 
 def our_peers() -> tuple[Peer, ...]:
-    """edgenet's default recipe, and the one that does what peers do."""
+    """Return edgenet's default recipe, and `minmax`, which does the same as the peers."""
     python = Path(sys.executable)
-    return tuple(Peer(recipe_contender(recipe), python, _OUR_PACKAGES) for recipe in _RECIPES)
+    return tuple(Peer(recipe_converter(recipe), python, _OUR_PACKAGES) for recipe in _RECIPES)
 
 
 def open_peers(keys: tuple[str, ...], inputs: Path) -> tuple[Peer, ...]:
-    """Peers by their keys in `OPENERS`, their environments made where they are not there yet.
+    """Return peers by their keys in `OPENERS`; make their environments if they are missing.
 
     Args:
-        inputs: folder with the networks as .onnx, see `logits_file`.
+        inputs: folder with the networks as .onnx; see `logits_file`.
 
     Raises:
         EdgenetError: an environment cannot be made.
@@ -78,32 +78,32 @@ def open_peers(keys: tuple[str, ...], inputs: Path) -> tuple[Peer, ...]:
 
 
 def logits_file(inputs: Path, network: str) -> Path:
-    """Where a network lies as .onnx."""
+    """Return the path of a network as .onnx."""
     return inputs / f"{network}_logits.onnx"
 
 
 def probability_file(inputs: Path, network: str) -> Path:
-    """Where a network with a softmax behind it lies as .onnx."""
+    """Return the path of a network as .onnx that ends in a softmax."""
     return inputs / f"{network}_probability.onnx"
 
 
 def requirements_of(key: str) -> Path:
-    """The requirements of the environment `key`."""
+    """Return the requirements file of the environment `key`."""
     return PEERS / key / "requirements.txt"
 
 
 def named_in(requirements: Path) -> tuple[str, ...]:
-    """The packages that a requirements file names, without those for another Python."""
+    """Return the packages that a requirements file names, without those for another Python."""
     lines = (line.partition("#")[0].strip() for line in requirements.read_text().splitlines())
     found = [Requirement(line) for line in lines if line]
     return tuple(one.name for one in found if one.marker is None or one.marker.evaluate())
 
 
 def packages_mb(*wanted: tuple[Path, tuple[str, ...]]) -> float:
-    """The size of packages with all that they require, MB.
+    """Return the size of packages and of everything that they require, MB.
 
     Args:
-        wanted: packages and the interpreter in whose environment they are; what is in several counts once.
+        wanted: pairs of an interpreter and the packages in its environment; a package in several counts once.
     """
     sizes: dict[str, int] = {}
     for python, packages in wanted:
@@ -112,7 +112,7 @@ def packages_mb(*wanted: tuple[Path, tuple[str, ...]]) -> float:
 
 
 def versions_of(python: Path, packages: tuple[str, ...]) -> dict[str, str]:
-    """The versions of the packages in the environment of `python`."""
+    """Return the versions of the packages in the environment of `python`."""
     wanted = {canonicalize_name(name) for name in packages}
     there = distributions(path=[str(site_packages(python))])
     found = {canonicalize_name(one.metadata["Name"]): one.version for one in there}
@@ -121,7 +121,7 @@ def versions_of(python: Path, packages: tuple[str, ...]) -> dict[str, str]:
 
 def _keras(inputs: Path) -> Peer:
     requirements = requirements_of("keras_tflite")
-    return Peer(keras_contender(KERAS, ()), python_of("keras_tflite", requirements), named_in(requirements))
+    return Peer(keras_converter(KERAS, ()), python_of("keras_tflite", requirements), named_in(requirements))
 
 
 def _onnx_tf(inputs: Path) -> Peer:
@@ -132,9 +132,9 @@ def _onnx_tf(inputs: Path) -> Peer:
         program = [str(python), "-m", "edgenet", "convert", str(network.source), "--backend", "onnx-tf"]
         return [*program, "--calibration", str(photos), "--photos", "100", "--out", str(out)]
 
-    code = (*our_code(), ROOT / "edgenet" / "backends", requirements)
-    contender = Contender("onnx-tf", None, command, code, _takes)
-    return Peer(contender, python, named_in(requirements))
+    code = (*our_code(), ROOT / "edgenet" / "onnx_tf.py", requirements)
+    converter = Converter("onnx-tf", None, command, code, _takes)
+    return Peer(converter, python, named_in(requirements))
 
 
 def _onnx2tf(inputs: Path) -> Peer:
@@ -156,7 +156,7 @@ def _executorch(inputs: Path) -> Peer:
 
 
 def _scripted(key: str, name: str, source: Callable[[Network], Path], suffix: str = ".tflite") -> Peer:
-    """A peer with a folder of its own, which has a client.py where LiteRT cannot run what convert.py writes."""
+    """Return a peer with its own folder; the folder has a client.py if LiteRT cannot run the file of convert.py."""
     requirements = requirements_of(key)
     python = python_of(key, requirements)
     module = f"benchmarks.peers.{key}"
@@ -167,8 +167,8 @@ def _scripted(key: str, name: str, source: Callable[[Network], Path], suffix: st
 
     code = (PEERS / key / "convert.py", requirements, PEERS / "calibration.py", ROOT / "edgenet" / "zoo")
     client = None if suffix == ".tflite" else f"{module}.client"
-    contender = Contender(name, None, command, code, _takes, suffix)
-    return Peer(contender, python, named_in(requirements), client)
+    converter = Converter(name, None, command, code, _takes, suffix)
+    return Peer(converter, python, named_in(requirements), client)
 
 
 def _weights(network: Network) -> Path:

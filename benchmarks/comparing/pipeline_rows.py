@@ -1,4 +1,7 @@
-"""The ways from a picture to its labels, with the same int8 file (the plain script: with our float file)."""
+"""The rows of the pipelines from a picture to its labels.
+
+They run the same int8 file, except for the plain script, which runs our float file.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ PACKAGES = {
 
 
 def pipeline_rows(made: Made, pair: Pair, judge: Judge) -> list[Row]:
-    """A row for each, ours first."""
+    """Return a row for each pipeline, ours first."""
     mediapipe = mediapipe_python()
     rows = [
         _judged(
@@ -46,7 +49,7 @@ def _cost(made: Made, name: str, python: Path) -> Row:
 
 
 def _judged(row: Row, pair: Pair, made: Made, judge: Judge) -> Row:
-    """On photos that have the network's size already."""
+    """Return the row with its accuracy on photos that already have the network's size."""
     if row.name == PLAIN:
         return with_accuracy(row, judge, judge.real)
     if row.name == OURS:

@@ -1,6 +1,6 @@
-"""The report of a run: all figures, and what they hang on, as plain values.
+"""The report of a run: all figures and the conditions that affect them, as plain values.
 
-Imported only when all conversions are done, see `judging`.
+This module is imported only when all conversions are done; `judging` says why.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from benchmarks.quantizing.judging import held_out, open_judge
 
 
 def report_on(files: Sequence[Made]) -> dict[str, Any]:
-    """Networks with their rows, goals, versions and the machine."""
+    """Return the machine, the versions, and each network with its rows and goals."""
     networks = {made.network.key: _network(made) for made in files}
     return {"machine": device_facts(), "versions": _versions(files[0]), "networks": networks}
 
@@ -43,7 +43,7 @@ def _network(made: Made) -> dict[str, Any]:
 
 
 def _versions(made: Made) -> dict[str, dict[str, str]]:
-    """Of what each environment was asked for, and of what ours runs on."""
+    """Return the versions of the packages that each environment was made for, and of those that edgenet runs on."""
     asked = {"edgenet" if peer.name == OURS else peer.name: peer for peer, _ in made.files}
     del asked[OURS_AS_PEERS]  # the same environment
     found = {name: versions_of(peer.python, peer.packages) for name, peer in asked.items()}

@@ -1,4 +1,4 @@
-"""A peer's figures on a network, and what the project wants of its own beside them."""
+"""A peer's figures on a network, and the project's goals beside the peers."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ SLOWER_ALLOWED = 1.02
 
 @dataclass(frozen=True)
 class Row:
-    """One way, on one network; None where it was not measured, or there is no such thing.
+    """The figures of one tool on one network; None for a figure that was not measured or does not exist.
 
     Attributes:
+        name: the tool's name.
         error: why there is no file, or why it does not run.
-        packages_mb: the files of what must be installed, with all that it requires.
-        wall_s, peak_mib: of the whole process: the conversion; of a pipeline, naming one picture.
-        bytes: the file's.
-        operators, transposes: how many there are; the latter are among the former.
-        latency_ms: an inference; of a pipeline, a frame.
-        latency_ratio: to ours, the median over the pairs of blocks.
-        top1_drop: against our float file on the same photos, points.
-        agreement: with the float file's first choice, percent.
+        packages_mb: size of the packages that must be installed, with everything that they require.
+        wall_s, peak_mib: wall time and peak memory of the whole process: a conversion, or for a pipeline the
+            classification of one picture.
+        bytes: size of the file.
+        operators, transposes: number of operators, and of the transposes among them.
+        latency_ms: latency of an inference, or for a pipeline of a frame.
+        latency_ratio: latency relative to ours, the median over the pairs of blocks.
+        top1_drop: top-1 drop against our float file on the same photos, points.
+        agreement: agreement with the float file's first choice, percent.
     """
 
     name: str
@@ -42,9 +44,9 @@ class Row:
 
 
 def judge_goals(network: str, rows: Sequence[Row]) -> list[Goal]:
-    """At least as fast as every peer's file, and converted in less time, memory and disk than by each.
+    """Return the goals: a file as fast as every peer's, converted with less time, memory and disk than by each peer.
 
-    What peers do is what recipe minmax does: that one is held against them where converting is compared.
+    The peers do the same as recipe minmax, so conversions are compared with that recipe.
     """
     peers = [row for row in rows if row.name not in (OURS, OURS_AS_PEERS)]
     ratios = {row.name: 1 / row.latency_ratio for row in peers if row.latency_ratio is not None}
@@ -67,6 +69,6 @@ def judge_goals(network: str, rows: Sequence[Row]) -> list[Goal]:
         if mine is None or not theirs:
             continue
         name, least = min(theirs.items(), key=lambda item: item[1])
-        seen = f"{form.format(mine)}; the least of a peer {form.format(least)} ({name})"
+        seen = f"{form.format(mine)}; the best peer needs {form.format(least)} ({name})"
         goals.append(Goal(network, f"converted in less {what} than by each peer", seen, mine < least))
     return goals

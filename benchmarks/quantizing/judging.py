@@ -1,7 +1,7 @@
-"""Judging files: every one is run by LiteRT on the photos that its calibration set does not hold.
+"""Judge files: LiteRT runs each one on the photos that are not in its calibration set.
 
-Imported only when all conversions are done: what this process holds when it starts another counts as that
-one's peak memory.
+This module is imported only when all conversions are done, because the memory of this process would count towards the
+peak memory of the processes that it starts.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ INTEGER_PHOTOS = 20
 
 @dataclass(frozen=True, eq=False)
 class Judge:
-    """A network's float answers, and the photos.
+    """The photos with their labels, and the float network's logits on them.
 
     Attributes:
         images: uint8 RGB [n, H, W, 3].
-        labels: the right output of every photo [n].
+        labels: index of the right output of every photo [n].
         real: the float file's logits [n, N].
     """
 
@@ -47,7 +47,7 @@ class Judge:
 
 
 def open_judge(network: Network, inputs: Path, float_file: Path) -> Judge:
-    """Runs the float file on all photos."""
+    """Run the float file on all photos."""
     with np.load(inputs / JUDGED) as stored:
         images, classes = stored["images"], stored["labels"]
     real = kept_logits(float_file, images, network)
@@ -55,16 +55,19 @@ def open_judge(network: Network, inputs: Path, float_file: Path) -> Judge:
 
 
 def held_out(count: int, photos: str) -> list[int]:
-    """The photos that judge a calibration set: all but the draw that it is, or else all but the first draw."""
+    """Return the indices of the photos that judge a calibration set.
+
+    A draw is judged on all photos that are not in it, any other set on all that are not in the first draw.
+    """
     draws = {draw_name(draw): draw for draw in range(STEP)}
     return [index for index in range(count) if index % STEP != draws.get(photos, 0)]
 
 
 def judge_file(judge: Judge, converted: Converted, check_integers: bool) -> Row:
-    """The row of one file; without figures where there is no file or LiteRT does not take it."""
+    """Return the row of one file; it has no figures if there is no file or LiteRT cannot run it."""
     row = Row(
         network=converted.network,
-        contender=converted.contender,
+        converter=converted.converter,
         photos=converted.photos,
         error=converted.error,
         figures=None,
@@ -96,7 +99,7 @@ def _judged(judge: Judge, row: Row, path: Path, check_integers: bool) -> Row:
 
 
 def kept_logits(path: Path, images: NDArray[np.uint8], network: Network) -> NDArray[np.float32]:
-    """A file's logits on all photos; kept beside it, so that a run that goes on need not run it again."""
+    """Return a file's logits on all photos; they are kept beside it, so that a continued run need not repeat them."""
     kept, digest = path.with_suffix(".logits.npz"), sha256(path)
     if kept.is_file():
         with np.load(kept) as stored:
@@ -108,7 +111,7 @@ def kept_logits(path: Path, images: NDArray[np.uint8], network: Network) -> NDAr
 
 
 def check_integer_reading(judge: Judge, path: Path, indices: Sequence[int]) -> IntegerCheck:
-    """The file read back and computed exactly, against LiteRT, on photos spread over `indices`."""
+    """Compare edgenet's integer arithmetic with LiteRT for one file, on photos spread over `indices`."""
     chosen = judge.images[[indices[i] for i in evenly(len(indices), INTEGER_PHOTOS)]]
     run = integer_logits_of(path, chosen, judge.network.normalization).astype(np.int32)
     try:

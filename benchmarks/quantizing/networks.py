@@ -1,4 +1,4 @@
-"""The networks with real weights: the file of each, and how `edgenet convert` and peers take it."""
+"""The networks with real weights: the file of each, and the options that `edgenet convert` and peers need for it."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class Network:
     """One float network.
 
     Attributes:
-        key: on the command line.
-        title: in tables.
+        key: its name on the command line.
+        title: its name in tables.
         source: the file that `edgenet convert` takes.
-        options: what it needs to be told beside that.
-        arrays: the weights as Keras' script takes them; None where it has no such network.
-        normalization: what a file that takes no uint8 pixels wants its numbers to have gone through.
-        first_class: the output that stands for ImageNet's class 0.
+        options: further options of `edgenet convert` for it.
+        arrays: the weights as Keras' script takes them; None if Keras has no such network.
+        normalization: normalization of the input of files that do not take uint8 pixels.
+        first_class: index of the output for ImageNet's class 0.
     """
 
     key: str
@@ -40,7 +40,7 @@ KEYS = ("v1", "v2", "lite0")
 
 
 def open_network(key: str, data: Path, inputs: Path) -> Network:
-    """A network by its key.
+    """Return a network by its key.
 
     Args:
         data: folder of the benchmark's data.

@@ -1,4 +1,4 @@
-"""Making every file that a run of the int8 benchmark asks for."""
+"""Make every file that a run of the int8 benchmark needs."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.environments import ROOT
-from benchmarks.quantizing.contenders import Contender, float_contender, keras_float, peers, recipe_contender
 from benchmarks.quantizing.conversions import Converted, Workshop, convert
+from benchmarks.quantizing.converters import Converter, float_converter, keras_float, peers, recipe_converter
 from benchmarks.quantizing.goals import CALIBRATION_DATA
 from benchmarks.quantizing.inputs import FEW_NAME, draw_name
 from benchmarks.quantizing.networks import Network, open_network
@@ -19,14 +19,14 @@ from edgenet.errors import EdgenetError
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done, as the command line says it.
+    """The run that the command line asks for.
 
     Attributes:
-        networks: keys of `networks.KEYS`.
-        recipes: of edgenet.
-        sensitivity: those of them that are tried with few photos, and with photos of another source, too.
-        draws: disjoint calibration sets of 100 photos.
-        with_peers: other tools too.
+        networks: keys from `networks.KEYS`.
+        recipes: edgenet's recipes to run.
+        sensitivity: the recipes among them that also run with few photos, and with photos from another source.
+        draws: number of disjoint calibration sets of 100 photos.
+        with_peers: also run the other tools.
         latency: also time a network with and without its dead channels.
         data: folder with the weights and the photos.
     """
@@ -45,9 +45,9 @@ class Made:
     """All files of a run.
 
     Attributes:
-        networks: by key.
+        networks: the networks by key.
         inputs: the folder with the photos.
-        floats: our float file, by the network's key.
+        floats: our float files by the network's key.
         references: other tools' float files.
         files: the int8 files.
     """
@@ -60,21 +60,22 @@ class Made:
 
 
 def make_files(plan: Plan, work: Path, again: bool) -> Made:
-    """Converts everything, one process after the other.
+    """Convert everything, one process after the other.
 
     Args:
         work: folder for inputs and files.
-        again: make files anew that are there.
+        again: also make the files that are kept there from an earlier run.
 
     Raises:
-        EdgenetError: data are missing, an environment cannot be made, or a float file cannot.
+        EdgenetError: data are missing, or an environment or a float file cannot be made.
     """
     inputs, workshop = work / "inputs", Workshop(work / "files", again)
     prepare_inputs(plan.data, inputs, plan.networks)
     networks = {key: open_network(key, plan.data, inputs) for key in plan.networks}
     floats = {key: float_file(workshop, network, inputs) for key, network in networks.items()}
     references: list[Converted] = []
-    ours, others = [recipe_contender(recipe) for recipe in plan.recipes], ()
+    ours = [recipe_converter(recipe) for recipe in plan.recipes]
+    others: tuple[Converter, ...] = ()
     if plan.with_peers:
         others, keras = peers(floats), keras_float()
         references = [
@@ -90,10 +91,10 @@ def make_files(plan: Plan, work: Path, again: bool) -> Made:
 
 
 def prepare_inputs(data: Path, inputs: Path, networks: Sequence[str]) -> None:
-    """Fills the folder `inputs`; see `benchmarks.quantizing.inputs`.
+    """Fill the folder `inputs`; see `benchmarks.quantizing.inputs`.
 
     Raises:
-        EdgenetError: data are missing, or it failed.
+        EdgenetError: data are missing, or the inputs cannot be made.
     """
     command = [sys.executable, "-m", "benchmarks.quantizing.inputs", str(data), str(inputs)]
     done = subprocess.run([*command, *networks], cwd=ROOT, stderr=subprocess.PIPE, text=True)
@@ -102,38 +103,38 @@ def prepare_inputs(data: Path, inputs: Path, networks: Sequence[str]) -> None:
 
 
 def float_file(workshop: Workshop, network: Network, inputs: Path) -> Path:
-    """Our float .tflite of a network.
+    """Return our float .tflite of a network.
 
     Raises:
         EdgenetError: it cannot be converted.
     """
-    made = _of_first_draw(workshop, float_contender(), network, inputs)
+    made = _of_first_draw(workshop, float_converter(), network, inputs)
     if made.path is None:
         raise EdgenetError(f"{network.title} cannot be converted to float: {made.error}")
     return made.path
 
 
-def _of_first_draw(workshop: Workshop, contender: Contender, network: Network, inputs: Path) -> Converted:
-    """A float file; what it is called says that it is judged on the photos that the first draw leaves."""
-    return convert(workshop, contender, network, inputs / draw_name(0), draw_name(0))
+def _of_first_draw(workshop: Workshop, converter: Converter, network: Network, inputs: Path) -> Converted:
+    """Make a float file. Its name is that of the first draw, because it is judged on the photos outside that draw."""
+    return convert(workshop, converter, network, inputs / draw_name(0), draw_name(0))
 
 
 def _draws(
-    workshop: Workshop, contenders: Sequence[Contender], network: Network, inputs: Path, draws: int
+    workshop: Workshop, converters: Sequence[Converter], network: Network, inputs: Path, draws: int
 ) -> list[Converted]:
-    """The contenders in turns, so that a slow spell of the machine hits all of them."""
+    """Run the converters in turns, so that a slow spell of the machine hits all of them."""
     return [
-        convert(workshop, contender, network, inputs / draw_name(draw), draw_name(draw))
+        convert(workshop, converter, network, inputs / draw_name(draw), draw_name(draw))
         for draw in range(draws)
-        for contender in contenders
-        if contender.takes(network)
+        for converter in converters
+        if converter.takes(network)
     ]
 
 
 def _other_sets(
-    workshop: Workshop, contenders: Sequence[Contender], network: Network, inputs: Path
+    workshop: Workshop, converters: Sequence[Converter], network: Network, inputs: Path
 ) -> list[Converted]:
     sets = {FEW_NAME: inputs / FEW_NAME, CALIBRATION_DATA: ROOT / CALIBRATION_DATA}
     return [
-        convert(workshop, one, network, folder, name) for one in contenders for name, folder in sets.items()
+        convert(workshop, one, network, folder, name) for one in converters for name, folder in sets.items()
     ]

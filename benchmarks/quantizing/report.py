@@ -1,7 +1,7 @@
-"""Judging every file of a run, and the report of it.
+"""Judge every file of a run, and write the report.
 
-Imported only when all conversions are done: what this process holds when it starts another counts as that
-one's peak memory.
+This module is imported only when all conversions are done, because the memory of this process would count towards the
+peak memory of the processes that it starts.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from benchmarks.quantizing.contenders import our_name
+from benchmarks.quantizing.converters import our_name
 from benchmarks.quantizing.dead_channels import compare_cut
 from benchmarks.quantizing.goals import Goal, cut_goal, judge_goals
 from benchmarks.quantizing.inputs import draw_name
@@ -22,7 +22,7 @@ CUT_NETWORK = "v1"  # TF-slim's weights have dead channels in the first layer
 
 
 def report_on(made: Made, latency: bool) -> dict[str, Any]:
-    """The report: networks, references, rows and goals as plain values.
+    """Return the report: networks, references, rows and goals as plain values.
 
     Args:
         latency: also time the network that has dead channels with and without them.
@@ -52,6 +52,6 @@ def _rows(judge: Judge, made: Made) -> list[Row]:
     rows = []
     for one in made.files:
         if one.network == judge.network.key:
-            ours = one.contender.startswith(our_name(""))
+            ours = one.converter.startswith(our_name(""))
             rows.append(judge_file(judge, one, check_integers=ours and one.photos == draw_name(0)))
     return rows

@@ -1,4 +1,4 @@
-"""The benchmark's figures as plain values: a row for every file, and their means over the calibration draws."""
+"""The figures of the int8 benchmark as plain values: a row for every file, and means over the calibration draws."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class IntegerCheck:
-    """The exact integer reading of a file beside LiteRT running it.
+    """edgenet's integer arithmetic compared with LiteRT, for one file.
 
     Attributes:
-        values: int8 logits compared.
-        different: how many of them differ.
-        largest: by how many steps at most.
-        error: why the file could not be read so; None where it could.
+        photos: number of photos.
+        values: number of int8 logits compared.
+        different: number of them that differ.
+        largest: largest difference, in quantization steps.
+        error: why edgenet could not read the file; None if it could.
     """
 
     photos: int
@@ -26,7 +27,7 @@ class IntegerCheck:
 
     @property
     def equal(self) -> bool:
-        """Whether every one of them is the same."""
+        """Whether all logits are the same."""
         return self.error is None and self.different == 0
 
 
@@ -35,14 +36,14 @@ class Row:
     """One file.
 
     Attributes:
-        photos: the calibration set's name.
-        error: why there is no file; the figures are None then.
+        photos: name of the calibration set.
+        error: why there is no file; `figures` is None then.
         figures: fields of `accuracy.Figures`.
-        integer: for edgenet's files of the first draw.
+        integer: the integer check, only for edgenet's files of the first draw.
     """
 
     network: str
-    contender: str
+    converter: str
     photos: str
     error: str | None
     figures: dict[str, float] | None
@@ -56,11 +57,12 @@ class Row:
 
 @dataclass(frozen=True)
 class CutComparison:
-    """Two files of one network, uncut and cut.
+    """Two files of one network: with its dead channels (uncut) and without them (cut).
 
     Attributes:
-        latency_ms, bytes, top1, agreement: (uncut, cut); the latter two on photos that did not calibrate, percent.
-        ratio: of the latencies, cut over uncut, as the median over pairs of blocks.
+        latency_ms, bytes: (uncut, cut).
+        top1, agreement: (uncut, cut), percent, on photos that were not used for calibration.
+        ratio: latency of cut over uncut, the median over pairs of blocks.
     """
 
     latency_ms: tuple[float, float]
@@ -72,10 +74,13 @@ class CutComparison:
 
 @dataclass(frozen=True)
 class Summary:
-    """A contender on a network: means over the calibration draws; drops of each draw, in points of top-1."""
+    """A converter's figures on a network: means over the calibration draws; `drops` holds the drop of each draw.
+
+    Drops are in percentage points of top-1. The wall time is a median; memory, bytes and operators are maxima.
+    """
 
     network: str
-    contender: str
+    converter: str
     drops: tuple[float, ...]
     drop: float
     agreement: float
@@ -89,7 +94,7 @@ class Summary:
 
 
 def summarize(rows: Sequence[Row]) -> Summary | None:
-    """The mean of rows of one contender and network; None where one of them has no figures, or there is none."""
+    """Return the means of the rows of one converter and network; None if there are none or one has no figures."""
     figures = [row.figures for row in rows if row.figures is not None]
     if not figures or len(figures) < len(rows):
         return None
@@ -99,7 +104,7 @@ def summarize(rows: Sequence[Row]) -> Summary | None:
 
     return Summary(
         network=rows[0].network,
-        contender=rows[0].contender,
+        converter=rows[0].converter,
         drops=tuple(one["drop"] for one in figures),
         drop=mean("drop"),
         agreement=mean("agreement"),

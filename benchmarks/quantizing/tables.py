@@ -9,34 +9,32 @@ from benchmarks.quantizing.goals import draws_of
 from benchmarks.quantizing.inputs import draw_name
 from benchmarks.quantizing.rows import IntegerCheck, Row, Summary, summarize
 
-BUSY_LOAD = 0.5  # processes wanting to run in the minute before; an idle machine has nearly none
+BUSY_LOAD = 0.5  # average number of running processes in the minute before; nearly 0 on an idle machine
 _MARKS = {True: "met   ", False: "MISSED", None: "-     "}
 _HEAD = ("", "top-1", "drop (each draw)", "agreement", "SQNR", "wall", "peak", "file", "operators")
 _UNITS = ("", "%", "points", "%", "dB", "s", "MiB", "MB", "")
 
 
 def table(report: dict[str, Any]) -> str:
-    """A table for each network, the goals, and what to know of the figures."""
+    """Return a table for each network, the goals, and a warning if the machine was busy."""
     rows = [read_row(values) for values in report["rows"]]
     references = [read_row(values) for values in report["references"]]
     lines = []
     for key, network in report["networks"].items():
         own = [row for row in rows if row.network == key]
         lines += [_title(network["title"], own), ""]
-        lines += _table([_HEAD, _UNITS, *_contender_lines(own)])
+        lines += _table([_HEAD, _UNITS, *_converter_lines(own)])
         lines += _other_sets(own) + _same_network([row for row in references if row.network == key])
         lines.append("")
     lines += _goals(report["goals"], report["networks"])
     if report["load_before"] > BUSY_LOAD:
-        busy = (
-            f"The machine was busy (load {report['load_before']:.1f} before): times are not to be relied on."
-        )
+        busy = f"The machine was busy (load {report['load_before']:.1f} before the run): the times are unreliable."
         lines += ["", busy]
     return "\n".join(lines)
 
 
 def read_row(values: dict[str, Any]) -> Row:
-    """A row from its plain values."""
+    """Return a row from its plain values."""
     integer = values["integer"]
     return Row(**(values | {"integer": IntegerCheck(**integer) if integer else None}))
 
@@ -48,23 +46,23 @@ def _title(title: str, rows: Sequence[Row]) -> str:
     return f"{title}: float {figures[0]['float_top1']:.2f} % of {figures[0]['n']:.0f} photos (draw 0)"
 
 
-def _contender_lines(rows: Sequence[Row]) -> list[tuple[str, ...]]:
-    lines = []
-    for contender in dict.fromkeys(row.contender for row in rows):
-        draws = draws_of(rows, contender)
+def _converter_lines(rows: Sequence[Row]) -> list[tuple[str, ...]]:
+    lines: list[tuple[str, ...]] = []
+    for converter in dict.fromkeys(row.converter for row in rows):
+        draws = draws_of(rows, converter)
         summary = summarize(draws)
         if summary is None:
             reason = next((row.error for row in draws if row.error), "no draw") or ""
-            lines.append((contender, f"failed: {reason.strip().splitlines()[-1]}"))
+            lines.append((converter, f"failed: {reason.strip().splitlines()[-1]}"))
         else:
-            lines.append(_contender_line(summary))
+            lines.append(_converter_line(summary))
     return lines
 
 
-def _contender_line(one: Summary) -> tuple[str, ...]:
+def _converter_line(one: Summary) -> tuple[str, ...]:
     each = " ".join(f"{drop:.2f}" for drop in one.drops)
     return (
-        one.contender,
+        one.converter,
         f"{one.top1:.2f}",
         f"{one.drop:.2f} ({each})",
         f"{one.agreement:.2f}",
@@ -77,17 +75,17 @@ def _contender_line(one: Summary) -> tuple[str, ...]:
 
 
 def _other_sets(rows: Sequence[Row]) -> list[str]:
-    """A line for every calibration set that is no draw."""
+    """Return a line for every calibration set other than the draws."""
     lines = []
     for row in rows:
-        if row in draws_of(rows, row.contender):
+        if row in draws_of(rows, row.converter):
             continue
         if row.figures is None:
-            lines.append(f"{row.contender}, calibrated with {row.photos}: failed: {row.error}")
+            lines.append(f"{row.converter}, calibrated with {row.photos}: failed: {row.error}")
             continue
         figures = row.figures
         lines.append(
-            f"{row.contender}, calibrated with {row.photos}: drop {figures['drop']:.2f},"
+            f"{row.converter}, calibrated with {row.photos}: drop {figures['drop']:.2f},"
             f" agreement {figures['agreement']:.2f} %, SQNR {figures['sqnr_db']:.2f} dB, {row.wall_s:.1f} s"
         )
     return ["", *lines] if lines else []
@@ -95,10 +93,10 @@ def _other_sets(rows: Sequence[Row]) -> list[str]:
 
 def _same_network(references: Sequence[Row]) -> list[str]:
     return [
-        f"{row.contender}: agreement with ours {row.figures['agreement']:.2f} %, SQNR {row.figures['sqnr_db']:.1f} dB:"
+        f"{row.converter}: agreement with ours {row.figures['agreement']:.2f} %, SQNR {row.figures['sqnr_db']:.1f} dB:"
         f" {'the same network' if row.figures['sqnr_db'] > 60 else 'ANOTHER NETWORK'}"
         if row.figures
-        else f"{row.contender} failed: {row.error}"
+        else f"{row.converter} failed: {row.error}"
         for row in references
     ]
 

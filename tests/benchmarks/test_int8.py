@@ -23,8 +23,8 @@ from benchmarks.accuracy import compare, cut_at_logits, integer_logits_of, logit
 from benchmarks.environments import ROOT
 from benchmarks.normalizations import SLIM
 from benchmarks.quantizing import inputs
-from benchmarks.quantizing.contenders import AI_EDGE, Contender
 from benchmarks.quantizing.conversions import Workshop, convert
+from benchmarks.quantizing.converters import AI_EDGE, Converter, our_code
 from benchmarks.quantizing.goals import CALIBRATION_DATA, LIMITS, Goal, cut_goal, judge_goals
 from benchmarks.quantizing.inputs import FEW_NAME, draw_name
 from benchmarks.quantizing.judging import Judge, check_integer_reading, held_out
@@ -36,9 +36,8 @@ from edgenet.data.loading import load_all
 from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError
 from edgenet.graph.ir import Unary
-from edgenet.tflite.emit import raw_program
 from edgenet.tflite.flatbuffer import write_tflite
-from edgenet.workflows.calibration import Calibration
+from edgenet.tflite.from_graph import raw_program
 from edgenet.workflows.convert import convert as edgenet_convert
 
 SMALL = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), np.uint8)
@@ -98,7 +97,7 @@ class TestMeasure:
 def small_int8(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("int8")
     source = save_small_checkpoint(folder / "small.safetensors")
-    edgenet_convert(str(source), folder / "small.tflite", Calibration(PHOTOS, 8, "minmax"))
+    edgenet_convert(str(source), folder / "small.tflite", calibration=PHOTOS, photos=8, recipe="minmax")
     return folder / "small.tflite"
 
 
@@ -132,7 +131,7 @@ def test_a_draw_never_judges_itself() -> None:
     assert held_out(500, FEW_NAME) == held_out(500, CALIBRATION_DATA) == held_out(500, draw_name(0))
 
 
-def test_every_contender_calibrates_on_the_pixels_that_edgenet_sees(tmp_path: Path) -> None:
+def test_every_converter_calibrates_on_the_pixels_that_edgenet_sees(tmp_path: Path) -> None:
     archive, rng = tmp_path / "photos.zip", np.random.default_rng(2)
     listing = io.StringIO()
     rows = csv.writer(listing)
@@ -161,12 +160,12 @@ def test_every_contender_calibrates_on_the_pixels_that_edgenet_sees(tmp_path: Pa
     assert few <= set(range(0, 40, 5))
 
 
-def row(contender: str, photos: str = "draw-0", network: str = "v1", **changes: object) -> Row:
+def row(converter: str, photos: str = "draw-0", network: str = "v1", **changes: object) -> Row:
     """A row that meets every goal of `balanced` on V1; keys of figures and fields of a row can be changed."""
     figures = {"drop": 0.25, "agreement": 99.0, "sqnr_db": 27.0, "top1": 90.5, "float_top1": 90.75, "n": 400}
     figures |= {"lost": 3, "won": 2}
     figures |= {key: value for key, value in changes.items() if key in figures}
-    made = Row(network, contender, photos, None, figures, 60.0, 500.0, 4_000_000, 33, None)
+    made = Row(network, converter, photos, None, figures, 60.0, 500.0, 4_000_000, 33, None)
     fields = {key: value for key, value in changes.items() if key not in figures}
     return dataclasses.replace(made, **fields)
 
@@ -249,11 +248,11 @@ class TestGoals:
         assert {recipe for _, recipe in LIMITS} == {"fast", "balanced", "best"}
 
 
-def writer(tmp_path: Path, code: str) -> Contender:
-    """A contender that runs `code` with the output's path as its argument."""
-    script = tmp_path / "contender.py"
+def writer(tmp_path: Path, code: str) -> Converter:
+    """A converter that runs `code` with the output's path as its argument."""
+    script = tmp_path / "converter.py"
     script.write_text(code)
-    return Contender(
+    return Converter(
         "a/b c", None, lambda n, p, out: [sys.executable, str(script), str(out)], (script,), bool
     )
 
@@ -283,6 +282,9 @@ def make(tmp_path: Path) -> Callable[..., tuple[object, int]]:
 
 
 class TestKeptFiles:
+    def test_the_code_of_edgenet_s_conversions_exists(self) -> None:
+        assert [path for path in our_code() if not path.exists()] == []
+
     def test_run_once_and_kept_until_code_or_photos_change(self, make: Callable, tmp_path: Path) -> None:
         first, runs = make(COUNTING % "'same'")
         again, runs_again = make(COUNTING % "'same'")
@@ -299,7 +301,12 @@ class TestKeptFiles:
         make(grows)
         assert make(grows, again=True)[0].repeatable is False
 
-    def test_a_failure_is_told_and_not_kept(self, make: Callable) -> None:
+    def test_code_that_does_not_exist_is_reported(self, tmp_path: Path) -> None:
+        moved = Converter("a", None, lambda n, p, out: [str(out)], (tmp_path / "moved.py",), bool)
+        with pytest.raises(EdgenetError, match=r"there is no .*moved\.py"):
+            convert(Workshop(tmp_path, False), moved, network(tmp_path / "none"), tmp_path, "draw-0")
+
+    def test_a_failure_is_reported_and_not_kept(self, make: Callable) -> None:
         failed, _ = make("import sys; sys.exit('no luck')")
         assert failed.path is None
         assert "no luck" in failed.error
@@ -324,7 +331,7 @@ def test_the_table_shows_figures_failures_and_goals() -> None:
         f"calibrated with {FEW_NAME}: drop 0.25",
         "the same network",
         "met     v1 balanced: top-1 drop at most 0.3 points: 0.25",
-        "MISSED  v1 best: top-1 drop at most 0.2 points: it failed",
+        "MISSED  v1 best: top-1 drop at most 0.2 points: the conversion failed",
         "The machine was busy",
     ):
         assert part in text

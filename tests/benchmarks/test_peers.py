@@ -17,7 +17,6 @@ import torch
 from small_network import PHOTOS, RESOLUTION, small_network
 from tiny_model import tiny_model
 
-from benchmarks.asking import blocks_in_turns, one_core, ratio_of_blocks
 from benchmarks.comparing.judging import with_latencies
 from benchmarks.comparing.peers import OURS, OURS_AS_PEERS, named_in
 from benchmarks.comparing.rows import Row, judge_goals
@@ -25,6 +24,7 @@ from benchmarks.comparing.tables import BEGIN, END, put_into, tables
 from benchmarks.environments import ROOT
 from benchmarks.normalizations import SLIM, TORCHVISION, Normalization, as_text, parse
 from benchmarks.peers.__main__ import command_of, parser
+from benchmarks.waiting_clients import blocks_in_turns, one_core, ratio_of_blocks
 from edgenet.data.loading import load_all
 from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError
@@ -84,12 +84,12 @@ class TestTables:
         text = tables(json.loads(json.dumps(REPORT)))
         for part in (
             "2026-01-02, `python -m benchmarks.peers`, on a CPU, 2 cores",
-            "The machine was busy (load 3.0 before)",
+            "The machine was busy (load 3.0 before the run)",
             "- slow: slow-converter 1.2",
             "right on 90.75 % of 400 photos",
             "72 (28)",
             "- broken: no such operator",
-            "less time than by each peer: met, 8.0 s; the least of a peer 33.0 s (slow)",
+            "less time than by each peer: met, 8.0 s; the best peer needs 33.0 s (slow)",
         ):
             assert part in text
         (slow,) = [line for line in text.splitlines() if line.startswith("| slow")]

@@ -3,11 +3,11 @@
     .envs/ai_edge_quantizer/bin/python benchmarks/peers/ai_edge_quantizer/convert.py FLOAT.tflite PHOTOS OUT.tflite
         [--ranges documented|minmax]
 
-`documented` is what its README says for static quantization, step by step: `static_wi8_ai8`, and ranges that
-are a moving average of every photo's smallest and largest value. `minmax` differs in the one argument that
-its calibrator has for it: the smallest and largest value of all photos. PHOTOS is a folder of square photos
-of the network's size, which takes them as uint8 pixels. The last line of stdout is one JSON object. Runs in
-its own environment (requirements.txt).
+`documented` follows its README for static quantization, step by step: `static_wi8_ai8`, and ranges that are a moving
+average of every photo's smallest and largest value. `minmax` differs only in the argument that its calibrator has for
+this: the ranges are the smallest and largest value of all photos. PHOTOS is a folder of square photos of the network's
+size, which takes them as uint8 pixels. The last line of stdout is one JSON object. It runs in its own environment
+(requirements.txt).
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from PIL import Image
 
 SIGNATURE = "serving_default"
 PHOTO_SUFFIXES = (".png", ".jpg", ".jpeg")
-# The README's mode for everything but GPTQ.
+# The README recommends this mode for everything except GPTQ.
 MODE = calibrator.CalibrationMode.CALIBRATION_PROFILER_BASED
 
 
 def samples(folder: Path) -> Iterator[dict[str, np.ndarray]]:
-    """The photos in the order of their names, as the float file's input takes them."""
+    """Yield the photos in the order of their names, as inputs of the float file."""
     for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in PHOTO_SUFFIXES):
         yield {"image": np.asarray(Image.open(path).convert("RGB"), np.uint8)[None]}
 
 
 def documented_ranges(network: quantizer.Quantizer, photos: Path) -> dict:
-    """The README's `Quantizer.calibrate()`."""
+    """Return the ranges by the README's `Quantizer.calibrate()`."""
     return network.calibrate({SIGNATURE: list(samples(photos))}, mode=MODE)
 
 
 def minmax_ranges(source: Path, photos: Path) -> dict:
-    """The README's `CalibrationInterpreter`, with another rule for putting photos together."""
+    """Return the ranges by the README's `CalibrationInterpreter`, with another rule for combining photos."""
     interpreter = calibrator.CalibrationInterpreter(str(source), MODE, qsv_utils.min_max_update)
     runner = interpreter.get_signature_runner(SIGNATURE)
     for sample in samples(photos):
@@ -50,7 +50,7 @@ def minmax_ranges(source: Path, photos: Path) -> dict:
 
 
 def main() -> None:
-    """Converts, writes the file, and prints the JSON line."""
+    """Convert, write the file, and print the JSON line."""
     parser = argparse.ArgumentParser()
     parser.add_argument("source", type=Path, metavar="FLOAT.tflite")
     parser.add_argument("photos", type=Path, metavar="PHOTOS")

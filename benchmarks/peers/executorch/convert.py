@@ -1,9 +1,9 @@
-"""A torch network to an int8 .pte for ExecuTorch's XNNPACK backend, by its PT2E quantization as it documents it.
+"""Convert a torch network to an int8 .pte for ExecuTorch's XNNPACK backend, by its documented PT2E quantization.
 
     .envs/executorch/bin/python -m benchmarks.peers.executorch.convert WEIGHTS PHOTOS OUT.pte NORMALIZATION
 
-WEIGHTS is what `edgenet convert` takes: the module is edgenet's. Symmetric, per-channel weights, static. Runs in its
-own environment.
+WEIGHTS is a source that `edgenet convert` takes, and the module is edgenet's. The quantization is static and symmetric,
+with per-channel weights. It runs in its own environment.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from edgenet.zoo.readers import load_network
 
 
 def main() -> None:
-    """Converts and writes the file."""
+    """Convert and write the file."""
     source, photos, out, normalization = sys.argv[1:]
     network = load_network(source)
     side = network.variant.resolution

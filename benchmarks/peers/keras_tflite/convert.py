@@ -1,12 +1,12 @@
-"""MobileNetV1 or V2 1.0/224 to an int8 .tflite, with Keras and TensorFlow's own TFLiteConverter.
+"""Convert MobileNetV1 or V2 1.0/224 to an int8 .tflite, with Keras and TensorFlow's own TFLiteConverter.
 
     .envs/keras_tflite/bin/python benchmarks/peers/keras_tflite/convert.py WEIGHTS.npz PHOTOS OUT.tflite [--float]
 
-WEIGHTS.npz holds TF-slim's MobileNetV1, or torchvision's MobileNetV2 state dict as arrays; its names say
-which. The recipe is TensorFlow's documented one for full-integer post-training quantization, nothing added
-and nothing left out: default optimizations, a representative dataset, built-in int8 operators only, int8
-input and output. PHOTOS is a folder of JPEG or PNG files; with --float the network is not quantized, and they
-are not read. The last line of stdout is one JSON object. Runs in its own environment (requirements.txt).
+WEIGHTS.npz holds TF-slim's MobileNetV1, or torchvision's MobileNetV2 state dict as arrays; the names in it tell which.
+The settings are exactly those of TensorFlow's documentation for full-integer post-training quantization: default
+optimizations, a representative dataset, built-in int8 operators only, int8 input and output. PHOTOS is a folder of JPEG
+or PNG files; with --float the network is not quantized and the photos are not read. The last line of stdout is one JSON
+object. It runs in its own environment (requirements.txt).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from networks import RESOLUTION, mobilenet_v1, mobilenet_v2
 from PIL import Image
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png")
-# What the weights were trained with: TF-slim's x / 127.5 - 1, and torchvision's mean and std.
+# The normalizations that the weights were trained with: TF-slim's x / 127.5 - 1, and torchvision's mean and std.
 SLIM = (np.array([127.5] * 3, np.float32), np.array([127.5] * 3, np.float32))
 TORCHVISION = (
     np.array([123.675, 116.28, 103.53], np.float32),
@@ -37,7 +37,7 @@ Normalization = tuple[np.ndarray, np.ndarray]
 
 
 def build(weights: Path) -> tuple[keras.Model, Normalization]:
-    """The network that the arrays belong to, and what its pixels go through."""
+    """Return the network of the arrays, and its input normalization."""
     arrays = np.load(weights)
     if "MobilenetV1/Conv2d_0/weights" in arrays:
         return mobilenet_v1(arrays), SLIM
@@ -45,7 +45,7 @@ def build(weights: Path) -> tuple[keras.Model, Normalization]:
 
 
 def read(photo: Path, normalization: Normalization) -> np.ndarray:
-    """The photo's centred square, normalized, as float32 [1, 224, 224, 3]."""
+    """Return the photo's centred square, normalized, as float32 [1, 224, 224, 3]."""
     image = Image.open(photo).convert("RGB")
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
@@ -56,7 +56,7 @@ def read(photo: Path, normalization: Normalization) -> np.ndarray:
 
 
 def convert(model: keras.Model, photos: list[Path], normalization: Normalization) -> bytes:
-    """The int8 .tflite, calibrated on every one of `photos`."""
+    """Return the int8 .tflite, calibrated on every one of `photos`."""
 
     def representative_dataset() -> Iterator[list[np.ndarray]]:
         for photo in photos:
@@ -72,7 +72,7 @@ def convert(model: keras.Model, photos: list[Path], normalization: Normalization
 
 
 def main() -> None:
-    """Converts, writes the file, and prints the JSON line."""
+    """Convert, write the file, and print the JSON line."""
     parser = argparse.ArgumentParser()
     parser.add_argument("weights", type=Path, metavar="WEIGHTS.npz")
     parser.add_argument("photos", type=Path, metavar="PHOTOS")

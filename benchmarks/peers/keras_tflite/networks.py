@@ -1,7 +1,7 @@
-"""The networks of the benchmark in Keras, with the very weights that edgenet reads.
+"""The networks of the benchmark in Keras, with the same weights that edgenet reads.
 
-Both take normalized float32 [1, 224, 224, 3] and end in a softmax. The batch of one is fixed: otherwise the
-.tflite computes its own shapes with three more operators.
+Both take normalized float32 [1, 224, 224, 3] and end in a softmax. The batch is fixed at one; otherwise the .tflite
+computes its own shapes with three more operators.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Arrays = Mapping[str, np.ndarray]
 
 
 def mobilenet_v1(arrays: Arrays) -> keras.Model:
-    """Keras' own MobileNet with TF-slim's arrays in place; softmax output [1, 1001].
+    """Return Keras' own MobileNet with TF-slim's arrays as weights; softmax output [1, 1001].
 
     No conversion of layouts is needed: both keep kernels as HWIO, depthwise ones as HWC1, and batch norm with
     epsilon 1e-3. Keras pads stride 2 explicitly at the bottom and right, as SAME does for even sizes.
@@ -57,10 +57,10 @@ def mobilenet_v1(arrays: Arrays) -> keras.Model:
 
 
 def mobilenet_v2(arrays: Arrays) -> keras.Model:
-    """torchvision's MobileNetV2, whose state dict `arrays` is; softmax output [1, 1000].
+    """Return torchvision's MobileNetV2 with its state dict `arrays` as weights; softmax output [1, 1000].
 
-    Written out, for Keras' own pads stride 2 at the bottom and right only, and torchvision's weights were trained
-    with a pixel on every side.
+    It is written out here because Keras' own pads stride 2 only at the bottom and right, and torchvision's weights were
+    trained with a pixel of padding on every side.
     """
     x = pixels = _pixels()
     x = _activated(arrays, "features.0.0", "features.0.1", x, stride=2)
@@ -87,7 +87,7 @@ def _pixels() -> keras.KerasTensor:
 def _bottleneck(
     arrays: Arrays, scope: str, x: keras.KerasTensor, expansion: int, stride: int
 ) -> keras.KerasTensor:
-    """Expand 1x1, depthwise 3x3, project 1x1 without activation; the first of all does not expand."""
+    """Expand 1x1, depthwise 3x3, project 1x1 without activation; the first block does not expand."""
     parts = 0
     if expansion != 1:
         x = _activated(arrays, f"{scope}.0.0", f"{scope}.0.1", x)
@@ -103,7 +103,7 @@ def _activated(
 
 
 def _convolved(arrays: Arrays, name: str, x: keras.KerasTensor, stride: int) -> keras.KerasTensor:
-    """A convolution without bias; torch keeps kernels as OIHW, depthwise ones as C1HW, Keras as HWIO and HWC1."""
+    """Return a convolution without bias. Kernels are OIHW and C1HW (depthwise) in torch, HWIO and HWC1 in Keras."""
     weight = arrays[f"{name}.weight"]
     kernel = weight.shape[-1]
     padding = "same"
@@ -122,7 +122,7 @@ def _convolved(arrays: Arrays, name: str, x: keras.KerasTensor, stride: int) -> 
 
 
 def _normalized(arrays: Arrays, name: str, x: keras.KerasTensor) -> keras.KerasTensor:
-    """Batch norm with torch's epsilon."""
+    """Return a batch norm with torch's epsilon."""
     layer = layers.BatchNormalization(epsilon=1e-5)
     outputs = layer(x)
     layer.set_weights(

@@ -1,10 +1,10 @@
-"""A torch network to an int8 .tflite with litert-torch and AI Edge Quantizer, as their documentation has it.
+"""Convert a torch network to an int8 .tflite with litert-torch and AI Edge Quantizer, as they document it.
 
     .envs/litert_torch/bin/python -m benchmarks.peers.litert_torch.convert WEIGHTS PHOTOS OUT.tflite NORMALIZATION
 
-WEIGHTS is what `edgenet convert` takes: the module is edgenet's, with a softmax behind it. litert-torch writes the
-float file, NHWC; `static_wi8_ai8` quantizes it, calibrated in the way that AI Edge Quantizer's README has for
-everything but GPTQ. Runs in its own environment.
+WEIGHTS is a source that `edgenet convert` takes; the module is edgenet's, followed by a softmax. litert-torch writes
+the float file, NHWC; `static_wi8_ai8` quantizes it, calibrated as AI Edge Quantizer's README recommends for everything
+except GPTQ. It runs in its own environment.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SIGNATURE, INPUT = "serving_default", "args_0"
 
 
 def main() -> None:
-    """Converts and writes the file."""
+    """Convert and write the file."""
     source, photos, out, normalization = sys.argv[1:]
     network = load_network(source)
     side = network.variant.resolution

@@ -1,8 +1,8 @@
-"""A float .onnx to an int8 .tflite with onnx2tf, which calls TFLiteConverter, as its README has it.
+"""Convert a float .onnx to an int8 .tflite with onnx2tf, which calls TFLiteConverter, as its README documents.
 
     .envs/onnx2tf/bin/python -m benchmarks.peers.onnx2tf.convert FLOAT.onnx PHOTOS OUT.tflite NORMALIZATION
 
-Per-channel, int8 input and output (`-oiqt`, the file `..._full_integer_quant.tflite`). Runs in its own environment.
+Per-channel, int8 input and output (`-oiqt`, the file `..._full_integer_quant.tflite`). It runs in its own environment.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ SAMPLES = "calibration_image_sample_data_20x128x128x3_float32.npy"
 
 
 def main() -> None:
-    """Converts and writes the file."""
+    """Convert and write the file."""
     source, photos, out = (Path(part).resolve() for part in sys.argv[1:4])
     normalized = np.concatenate(list(normalized_photos(photos, parse(sys.argv[4]))))
-    mean, std = np.zeros((1, 1, 1, 3), np.float32), np.ones((1, 1, 1, 3), np.float32)  # of what is normalized
+    # The photos are normalized already.
+    mean, std = np.zeros((1, 1, 1, 3), np.float32), np.ones((1, 1, 1, 3), np.float32)
     with TemporaryDirectory() as folder, chdir(folder):
         np.save("photos.npy", normalized)
         _write_samples(normalized)
@@ -44,7 +45,7 @@ def main() -> None:
 
 
 def _write_samples(normalized: np.ndarray) -> None:
-    """What it compares its operators' outputs with ONNX Runtime's on; without this file it would download one."""
+    """Write the file on which it compares its operators with ONNX Runtime; without it, it would download one."""
     np.save(SAMPLES, normalized[:20, 48:176, 48:176])
 
 

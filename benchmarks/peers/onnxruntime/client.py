@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU: see `benchmarks.peers.runtime_client`."""
+"""The client for ONNX Runtime on the CPU; see `benchmarks.peers.runtime_client`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks.peers.runtime_client import Inference, Runtime, serve
 
 
 def load(file: Path) -> Runtime:
-    """A session with one thread and all optimizations."""
+    """Return a session with one thread and all optimizations."""
     session = onnxruntime.InferenceSession(file, _options(), providers=["CPUExecutionProvider"])
 
     def given(photo: np.ndarray) -> Inference:
@@ -31,12 +31,12 @@ def _options() -> onnxruntime.SessionOptions:
 
 
 def _operators(file: Path) -> Counter[str]:
-    """Of what is run: the graph after the runtime's optimizations, which replace QDQ pairs by integer operators."""
+    """Count the operators that run: those of the optimized graph, in which integer operators replace QDQ pairs."""
     with TemporaryDirectory() as folder:
         optimized = Path(folder) / "optimized.onnx"
         options = _options()
         options.optimized_model_filepath = str(optimized)
-        options.log_severity_level = 3  # it warns that such a file fits this machine alone
+        options.log_severity_level = 3  # without this it warns that the optimized file fits only this machine
         onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
         return Counter(node.op_type for node in onnx.load(optimized).graph.node)
 

@@ -1,9 +1,10 @@
-"""A float .onnx to an int8 one with ONNX Runtime's own static quantization: QDQ, per-channel, as it documents it.
+"""Convert a float .onnx to int8 with ONNX Runtime's own static quantization: QDQ, per-channel, as documented.
 
     .envs/onnxruntime/bin/python -m benchmarks.peers.onnxruntime.convert FLOAT.onnx PHOTOS OUT.onnx NORMALIZATION
 
-Preprocessed first, then uint8 activations and int8 weights with minima and maxima for ranges: what the documentation of
-`quantize_static` says for x86. Without VNNI, weights of 7 bits, as it says too. Runs in its own environment.
+The .onnx is preprocessed first. Activations are uint8 and weights int8, with minima and maxima as ranges, as the
+documentation of `quantize_static` recommends for x86; without VNNI the weights have 7 bits, as it also recommends. It
+runs in its own environment.
 """
 
 from __future__ import annotations
@@ -22,23 +23,23 @@ from benchmarks.peers.calibration import channels_first, normalized_photos
 
 
 class Photos(CalibrationDataReader):
-    """Photos float32 [1, 3, H, W], one after the other."""
+    """Photos, float32 [1, 3, H, W], one after the other."""
 
     def __init__(self, photos: Iterator[np.ndarray]) -> None:
         self._photos = photos
 
     def get_next(self) -> dict[str, np.ndarray] | None:
-        """The next one, or None after the last."""
+        """Return the next photo, or None after the last."""
         photo = next(self._photos, None)
         return None if photo is None else {"image": channels_first(photo)}
 
 
 def main() -> None:
-    """Converts and writes the file."""
+    """Convert and write the file."""
     source, photos, out, normalization = sys.argv[1:]
     with TemporaryDirectory() as folder:
         prepared = Path(folder) / "prepared.onnx"
-        # The shapes are all fixed: the symbolic inference, which wants sympy, would find nothing more.
+        # All shapes are fixed, so the symbolic inference, which requires sympy, would find nothing more.
         quant_pre_process(source, prepared, skip_symbolic_shape=True)
         quantize_static(
             prepared,

@@ -1,41 +1,44 @@
-"""Clients that wait to be asked, so that several are timed in turns: the other end of `camera_clients/turns.py`."""
+"""Time several client programs in turns: each is a process that waits until it is asked to run.
+
+The clients' side of the conversation is `camera_clients/turns.py`.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from statistics import median
 
-from benchmarks.environments import ROOT
+from benchmarks.environments import importable_project
 from edgenet.errors import EdgenetError
 
 
 def start_client(command: Sequence[object]) -> subprocess.Popen[str]:
-    """A client that can import this project, whatever environment it runs in."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_WAIT_POLICY": "passive"}
+    """Start a client that can import this project in whatever environment it runs."""
     return subprocess.Popen(
         [str(part) for part in command],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-        env=environment,
+        env={**importable_project(), "OMP_WAIT_POLICY": "passive"},
     )
 
 
 def blocks_in_turns(
     commands: Mapping[str, Sequence[object]], blocks: int, runs: int, warm_up: int
 ) -> dict[str, list[float]]:
-    """Times clients in blocks that take turns, every other round backwards; the others wait meanwhile.
+    """Time clients in blocks that take turns, in reverse order every other round; the other clients wait.
 
     Args:
-        commands: a client each.
-        blocks: of each client.
-        runs: per block.
-        warm_up: runs of each client before the first block.
+        commands: the command of each client, by name.
+        blocks: number of blocks of each client.
+        runs: number of runs in a block.
+        warm_up: number of runs of each client before the first block.
 
     Returns:
         The median of every block, ms, by client.
@@ -56,13 +59,13 @@ def blocks_in_turns(
 
 
 def ratio_of_blocks(first: Sequence[float], second: Sequence[float]) -> float:
-    """The median over the pairs of blocks of first / second."""
+    """Return the median of first / second over the pairs of blocks."""
     return median(one / other for one, other in zip(first, second, strict=True))
 
 
 @contextmanager
 def one_core() -> Iterator[None]:
-    """Ties this process, and every client that it starts meanwhile, to its last core."""
+    """Pin this process, and every client that it starts meanwhile, to its last core."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {max(before)})
     try:
@@ -81,5 +84,6 @@ def _ask(process: subprocess.Popen[str], count: int) -> list[float]:
     except BrokenPipeError:
         answer = ""
     if not answer:
-        raise EdgenetError(f"{process.args} ended without an answer", "run it by hand to see why")
+        command = shlex.join(process.args)  # type: ignore[arg-type]  # a list of strings: see start_client
+        raise EdgenetError(f"`{command}` ended without an answer", "run it by hand to see why")
     return [float(ms) for ms in json.loads(answer)]

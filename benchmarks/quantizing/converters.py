@@ -1,4 +1,4 @@
-"""Who quantizes: edgenet's recipes and the peers, each as a command that is given photos and writes a .tflite."""
+"""The converters of the int8 benchmark: edgenet's recipes and the peers, each as a command that writes a .tflite."""
 
 from __future__ import annotations
 
@@ -14,31 +14,34 @@ from benchmarks.quantizing.networks import Network
 PEERS = ROOT / "benchmarks" / "peers"
 AI_EDGE, AI_EDGE_MINMAX, KERAS = "ai-edge-quantizer", "ai-edge-quantizer min/max", "Keras TFLiteConverter"
 PEER_NAMES = (AI_EDGE, AI_EDGE_MINMAX, KERAS)
-# What a conversion passes through: a change in it makes kept files stale.
-_OURS = (
+# The code that `edgenet convert` runs: a kept file is made again when any of it changes.
+_OUR_CODE = (
+    "device_scripts/edgenet_device/frames/photos.py",
+    "device_scripts/edgenet_device/preprocess.py",
+    "edgenet/accuracy.py",
+    "edgenet/commands/convert.py",
     "edgenet/data",
     "edgenet/graph",
     "edgenet/quantize",
     "edgenet/tflite",
+    "edgenet/workflows",
     "edgenet/zoo",
-    "edgenet/verbs",
 )
-_OUR_CODE = (*_OURS, "device_scripts/photos.py", "device_scripts/preprocess.py")
 
 Command = Callable[[Network, Path, Path], list[str]]
 
 
 @dataclass(frozen=True)
-class Contender:
+class Converter:
     """One way of quantizing.
 
     Attributes:
-        name: in tables.
-        recipe: the recipe's name where it is edgenet, else None.
-        command: what to run for (network, folder of photos, output file).
-        code: files and folders whose change means that the outcome may be another.
-        takes: whether it has this network.
-        suffix: of the file that it writes.
+        name: its name in tables.
+        recipe: the recipe's name if the converter is edgenet, else None.
+        command: returns the command for (network, folder of photos, output file).
+        code: files and folders of its code; when they change, kept files are made again.
+        takes: whether it can convert this network.
+        suffix: suffix of the file that it writes.
     """
 
     name: str
@@ -50,34 +53,34 @@ class Contender:
 
 
 def our_name(recipe: str) -> str:
-    """What tables call edgenet with a recipe."""
+    """Return the name of edgenet with a recipe in tables."""
     return f"edgenet {recipe}"
 
 
-def recipe_contender(recipe: str) -> Contender:
-    """`edgenet convert --recipe RECIPE`, with 100 photos at most."""
+def recipe_converter(recipe: str) -> Converter:
+    """Return `edgenet convert --recipe RECIPE`, with at most 100 photos."""
 
     def command(network: Network, photos: Path, out: Path) -> list[str]:
         options = ["--calibration", str(photos), "--photos", "100", "--recipe", recipe]
         return [*_edgenet(network), *options, "--out", str(out)]
 
-    return Contender(our_name(recipe), recipe, command, our_code(), lambda network: True)
+    return Converter(our_name(recipe), recipe, command, our_code(), lambda network: True)
 
 
-def float_contender() -> Contender:
-    """`edgenet convert --float`: what everything is held against; it reads no photos."""
+def float_converter() -> Converter:
+    """Return `edgenet convert --float`, whose file is the reference for all others; it reads no photos."""
 
     def command(network: Network, photos: Path, out: Path) -> list[str]:
         return [*_edgenet(network), "--float", "--out", str(out)]
 
-    return Contender("edgenet float", None, command, our_code(), lambda network: True)
+    return Converter("edgenet float", None, command, our_code(), lambda network: True)
 
 
-def peers(floats: dict[str, Path]) -> tuple[Contender, ...]:
-    """The other tools, their environments made where they are not there yet.
+def peers(floats: dict[str, Path]) -> tuple[Converter, ...]:
+    """Return the other tools; make their environments if they are missing.
 
     Args:
-        floats: our float .tflite by network's key: AI Edge Quantizer has no other way to these weights.
+        floats: our float .tflite by the network's key; AI Edge Quantizer starts from it.
 
     Raises:
         EdgenetError: an environment cannot be made.
@@ -93,19 +96,19 @@ def peers(floats: dict[str, Path]) -> tuple[Contender, ...]:
         ]
 
     return (
-        Contender(AI_EDGE, None, ai_edge("documented"), (folder,), lambda network: True),
-        Contender(AI_EDGE_MINMAX, None, ai_edge("minmax"), (folder,), lambda network: True),
-        keras_contender(KERAS, ()),
+        Converter(AI_EDGE, None, ai_edge("documented"), (folder,), lambda network: True),
+        Converter(AI_EDGE_MINMAX, None, ai_edge("minmax"), (folder,), lambda network: True),
+        keras_converter(KERAS, ()),
     )
 
 
-def keras_float() -> Contender:
-    """Keras' network, not quantized: shows that it is the same network."""
-    return keras_contender("Keras float", ("--float",))
+def keras_float() -> Converter:
+    """Return Keras' converter without quantization, which shows that Keras has the same network."""
+    return keras_converter("Keras float", ("--float",))
 
 
-def keras_contender(name: str, options: Sequence[str]) -> Contender:
-    """TensorFlow's own way, where Keras has the network.
+def keras_converter(name: str, options: Sequence[str]) -> Converter:
+    """Return TensorFlow's own converter, for the networks that Keras has.
 
     Raises:
         EdgenetError: the environment cannot be made.
@@ -117,7 +120,7 @@ def keras_contender(name: str, options: Sequence[str]) -> Contender:
         script = [str(python), str(folder / "convert.py")]
         return [*script, str(network.arrays), str(photos), str(out), *options]
 
-    return Contender(name, None, command, (folder,), lambda network: network.arrays is not None)
+    return Converter(name, None, command, (folder,), lambda network: network.arrays is not None)
 
 
 def _edgenet(network: Network) -> list[str]:
@@ -125,6 +128,9 @@ def _edgenet(network: Network) -> list[str]:
 
 
 def our_code() -> tuple[Path, ...]:
-    """Edgenet's, of the package that this process imports, and so do those that it starts in the same folder."""
+    """Return edgenet's code that affects a converted file, as files and folders.
+
+    It is the code of the package that this process imports; the processes that it starts import the same one.
+    """
     root = Path(edgenet.__file__).resolve().parents[1]
     return tuple(root / name for name in _OUR_CODE)
