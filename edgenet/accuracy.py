@@ -1,4 +1,4 @@
-"""Compares two networks on the same photos: what the second one loses and wins against the first."""
+"""The statistics of accuracy: intervals, the comparison of two networks on the same photos, and the Pareto front."""
 
 from __future__ import annotations
 
@@ -9,8 +9,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+Z95 = 1.959963984540054
+"""The standard normal distribution's 97.5 % quantile."""
 Z80 = 0.8416212335729143
 """The standard normal distribution's 80 % quantile."""
+MARGIN = 1.0
+"""A loss up to this many percentage points counts as no loss. About 500 to 1,300 photos can exclude a larger
+loss if int8 changes 1 to 3 % of the answers, as for ImageNet's MobileNets. The margin is close to MLPerf's
+rule for int8, 99 % of the float accuracy, which for these networks is 0.7 points. A margin of half a point
+would need four times as many photos, more than people usually have."""
+SIGNIFICANT = 0.05
+SMALL_DROP = 0.5
+ENOUGH_TO_PLAN = 30
+"""With fewer photos, the share of changed answers is too uncertain to estimate how many would be needed."""
 
 
 @dataclass(frozen=True)
@@ -77,51 +88,6 @@ def mcnemar(lost: int, won: int) -> float:
     return min(1.0, 2 * tail)
 
 
-def photos_to_tell(drop: float, lost: int, won: int, n: int) -> int:
-    """Return how many photos would show a drop with 80 % probability, at the same share of changed answers.
-
-    Source: Connett, Smith and McHugh 1987, "Sample size and power for pair-matched case-control studies":
-    (z_0.975 sqrt(s) + z_0.8 sqrt(s - d^2))^2 / d^2, where s is the share of changed answers and d the drop as
-    a share. Half a photo is added to each of the four cells to estimate s (Agresti and Min 2005), so that it
-    is never zero.
-
-    Args:
-        drop: the drop to show, percentage points, above zero.
-        lost: number of the `n` photos that only the first network has right.
-        won: number of the `n` photos that only the second network has right.
-        n: number of photos.
-    """
-    d = drop / 100
-    share = max((lost + won + 1) / (n + 2), d)
-    return math.ceil((Z95 * math.sqrt(share) + Z80 * math.sqrt(share - d * d)) ** 2 / d**2)
-
-
-# ==== edgenet.accuracy.intervals
-# 95 % confidence intervals of a percentage, and of the difference of two percentages on the same photos.
-
-Z95 = 1.959963984540054
-"""The standard normal distribution's 97.5 % quantile."""
-
-
-def wilson(hits: int, n: int) -> Interval:
-    """Return the score interval of a proportion, in percent; 0 to 100 for no photos.
-
-    Source: Wilson 1927, "Probable inference, the law of succession, and statistical inference". Unlike the
-    textbook's p ± 1.96 sqrt(p (1 - p) / n), it holds for few photos, and when all or none are right.
-
-    Args:
-        hits: number of photos that are right.
-        n: number of photos.
-    """
-    if n == 0:
-        return Interval(0.0, 100.0)
-    p, z2 = hits / n, Z95**2
-    middle = (p + z2 / (2 * n)) / (1 + z2 / n)
-    half = Z95 * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n)) / (1 + z2 / n)
-    low = 0.0 if hits == 0 else 100 * (middle - half)
-    return Interval(low, 100.0 if hits == n else 100 * (middle + half))
-
-
 def difference(both: int, lost: int, won: int, neither: int) -> Interval:
     """Return the interval of the first minus the second proportion on the same photos, in percentage points.
 
@@ -162,18 +128,23 @@ def _correlation(both: int, lost: int, won: int, neither: int) -> float:
     return corrected / math.sqrt(margins)
 
 
-# ==== edgenet.accuracy.verdict
-# Says in words what a comparison proves, or that there are too few photos to tell.
+def wilson(hits: int, n: int) -> Interval:
+    """Return the score interval of a proportion, in percent; 0 to 100 for no photos.
 
-MARGIN = 1.0
-"""A loss up to this many percentage points counts as no loss. About 500 to 1,300 photos can exclude a larger
-loss if int8 changes 1 to 3 % of the answers, as for ImageNet's MobileNets. The margin is close to MLPerf's
-rule for int8, 99 % of the float accuracy, which for these networks is 0.7 points. A margin of half a point
-would need four times as many photos, more than people usually have."""
-SIGNIFICANT = 0.05
-SMALL_DROP = 0.5
-ENOUGH_TO_PLAN = 30
-"""With fewer photos, the share of changed answers is too uncertain to estimate how many would be needed."""
+    Source: Wilson 1927, "Probable inference, the law of succession, and statistical inference". Unlike the
+    textbook's p ± 1.96 sqrt(p (1 - p) / n), it holds for few photos, and when all or none are right.
+
+    Args:
+        hits: number of photos that are right.
+        n: number of photos.
+    """
+    if n == 0:
+        return Interval(0.0, 100.0)
+    p, z2 = hits / n, Z95**2
+    middle = (p + z2 / (2 * n)) / (1 + z2 / n)
+    half = Z95 * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n)) / (1 + z2 / n)
+    low = 0.0 if hits == 0 else 100 * (middle - half)
+    return Interval(low, 100.0 if hits == n else 100 * (middle + half))
 
 
 def verdict(paired: Paired, margin: float = MARGIN) -> str:
@@ -203,7 +174,7 @@ def verdict(paired: Paired, margin: float = MARGIN) -> str:
         )
     return (
         f"cannot tell: with {_photos(paired.n)} the drop lies between {paired.interval.low:.2f} and "
-        f"{paired.interval.high:.2f} points (95 % interval){_wanted(paired)}"
+        f"{paired.interval.high:.2f} points (95 % interval){_photos_needed(paired)}"
     )
 
 
@@ -211,20 +182,35 @@ def _photos(n: int) -> str:
     return f"{n:,} photo{'s' * (n != 1)}"
 
 
-def _wanted(paired: Paired) -> str:
+def _photos_needed(paired: Paired) -> str:
     if paired.n < ENOUGH_TO_PLAN:
         return "; so few photos cannot even show how many would be enough"
-    wanted = photos_to_tell(SMALL_DROP, paired.lost, paired.won, paired.n)
-    digits = len(str(wanted)) - 2  # round to two significant digits, because it is only an estimate
-    return f"; about {round(wanted, -digits):,} photos would show a drop of half a point"
+    needed = photos_to_tell(SMALL_DROP, paired.lost, paired.won, paired.n)
+    digits = len(str(needed)) - 2  # round to two significant digits, because it is only an estimate
+    return f"; about {round(needed, -digits):,} photos would show a drop of half a point"
 
 
-# ==== edgenet.accuracy.pareto
-# The Pareto front: the networks that no other beats at both cost and accuracy.
+def photos_to_tell(drop: float, lost: int, won: int, n: int) -> int:
+    """Return how many photos would show a drop with 80 % probability, at the same share of changed answers.
+
+    Source: Connett, Smith and McHugh 1987, "Sample size and power for pair-matched case-control studies":
+    (z_0.975 sqrt(s) + z_0.8 sqrt(s - d^2))^2 / d^2, where s is the share of changed answers and d the drop as
+    a share. Half a photo is added to each of the four cells to estimate s (Agresti and Min 2005), so that it
+    is never zero.
+
+    Args:
+        drop: the drop to show, percentage points, above zero.
+        lost: number of the `n` photos that only the first network has right.
+        won: number of the `n` photos that only the second network has right.
+        n: number of photos.
+    """
+    d = drop / 100
+    share = max((lost + won + 1) / (n + 2), d)
+    return math.ceil((Z95 * math.sqrt(share) + Z80 * math.sqrt(share - d * d)) ** 2 / d**2)
 
 
 def on_front(costs: Sequence[float], gains: Sequence[float]) -> tuple[bool, ...]:
-    """Return for each of n points whether it is on the front.
+    """Return for each of n points whether it is on the Pareto front: no other beats it at both cost and gain.
 
     A point is on the front unless another point costs no more, gains no less, and is better in one of the
     two. Equal points are all on the front, or all not.

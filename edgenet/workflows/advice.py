@@ -15,6 +15,8 @@ GOOD_SQNR_DB = 20.0
 SATURATED = 0.01
 FEW_BITS = 5.0
 LITTLE_RANGE = 0.5
+ALONE = 0.15
+"""Share of the noise at or above which a single layer is named."""
 BEST = "best"
 """The recipe that loses the least accuracy."""
 
@@ -109,15 +111,10 @@ def _db(value: float) -> str:
     return f"{value:.1f} dB"
 
 
-# ==== edgenet.verbs.float_advice
-# Proposes layers to keep in float for `inspect`: those that cause the largest parts of a file's noise.
-
-ALONE = 0.15
-"""Share of the noise at or above which a single layer is named."""
-
-
 def propose_keep_float(noise: NoiseShares, quantized: QuantizedGraph) -> str:
-    """Return a value for --keep-float: names of layers, including those already float, or "auto".
+    """Return a value for --keep-float that spares the largest parts of the noise: layers' names, or "auto".
+
+    The names include those of layers that are already float.
 
     The noise of weights disappears when their layer is float. The noise of a tensor disappears only when all
     layers around the tensor are float; "auto" does not find such groups, because it adds layers one by one.

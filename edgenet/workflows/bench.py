@@ -97,34 +97,37 @@ def bench(
             reached or is lost (the reports of earlier devices are already written).
         TypeError: an argument has the wrong type.
     """
-    options = timing(
-        protocol,
-        threads,
-        affinity,
-        settle,
-        sustained_s=sustained,
-        profile=profile,
-        runs=runs,
-        min_seconds=min_seconds,
-        browser=browser,
-        benchmark_model=None if benchmark_model is None else Path(benchmark_model),
-    )
-    options.check()
+    program = None if benchmark_model is None else Path(benchmark_model)
+    more = {"sustained_s": sustained, "profile": profile, "runs": runs, "min_seconds": min_seconds}
+    options = timing(protocol, threads, affinity, settle, **more, browser=browser, benchmark_model=program)
+    targets = (on,) if isinstance(on, str) else tuple(on)
     paths = [Path(model) for model in ([models] if isinstance(models, str | os.PathLike) else models)]
-    targets = [on] if isinstance(on, str) else list(on)
     folder = None if out is None else Path(out)
-    if all:
-        if targets != ["adb"]:
-            raise EdgenetError(f"all is for phones, and on is {on}", 'give on="adb" too')
-        return _bench_phones(paths, options, folder, progress, show)
-    _check(paths, targets, options)
-    if folder is not None:
-        make_folder(folder)
+    options.check()
+    if not all:
+        return _bench_devices(paths, targets, options, folder, progress, show)
+    if targets != ("adb",):
+        raise EdgenetError(f"all is for phones, and on is {on}", 'give on="adb" too')
+    return _bench_phones(paths, options, folder, progress, show)
+
+
+def _bench_devices(
+    models: Sequence[Path],
+    targets: Sequence[str],
+    options: BenchOptions,
+    out: Path | None,
+    progress: Progress,
+    show: Callable[[Report], None],
+) -> Bench:
+    """Measure models on one device after another."""
+    _check(models, targets, options)
+    if out is not None:
+        make_folder(out)
     reports: list[Report] = []
     files: list[str] = []
     for target in targets:
-        measured = measure_on(target, paths, options, progress)
-        files += _keep(paths, target, measured, folder, show)
+        measured = measure_on(target, models, options, progress)
+        files += _keep(models, target, measured, out, show)
         reports += measured
     return Bench(tuple(reports), tuple(files))
 

@@ -144,7 +144,12 @@ def camera(
     """
     recording = None if record is None else Path(record)
     options = CameraOptions(source, top, threshold, smooth, threads, frames, serve, recording, window)
-    bundle = Path(bundle)
+    return _watch(Path(bundle), on, options, show, progress)
+
+
+def _watch(
+    bundle: Path, on: str, options: CameraOptions, show: Callable[[State], None], progress: Progress
+) -> CameraResult:
     with open_camera_device(on) as device, ExitStack() as open_parts:
         installed = install(bundle, device, progress)
         arguments, record = _arguments(options, device)

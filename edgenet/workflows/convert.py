@@ -138,17 +138,14 @@ def convert(
     >>> result.quantization.recipe, result.quantization.calibration_count
     ('fast', 11)
 
-    A torch module says neither its input size nor its normalization, and photos may be arrays:
-
     >>> edgenet.convert(module, "mine.tflite", calibration=arrays, resolution=64, normalization="-1..1").out
     'mine.tflite'
 
     Args:
-        source: the name of a variant with ImageNet weights; the path of a .safetensors, .npz, .pth, .onnx or float
-            .tflite; or a torch module that takes normalized RGB [1, 3, H, W] and returns logits [1, N].
+        source: a variant with ImageNet weights; the path of a .safetensors, .npz, .pth, .onnx or float .tflite; or a
+            torch module that takes normalized RGB [1, 3, H, W] and returns logits [1, N].
         out: path of the .tflite; an older file there stays intact until the new one is complete.
-        calibration: photos like those the camera will see, for an int8 file: a folder or zip, "builtin", or uint8 RGB
-            arrays [height, width, 3].
+        calibration: photos like the camera's, for int8: a folder or zip, "builtin", or RGB arrays uint8 [H, W, 3].
         float: make a float32 file, which needs no photos.
         photos: number of photos to calibrate with.
         recipe: "minmax", "fast", "balanced" or "best" (the slowest).
@@ -157,44 +154,53 @@ def convert(
         data: labelled photos on which to measure float and int8, as `evaluate` takes them.
         max_drop: fail if int8 loses more than this many points of top-1 on `data`.
         resolution: width and height of the input, pixels, for a source that allows several, and for a module.
-        normalization: of an .onnx, a float .tflite or a module: "imagenet", "-1..1", "centred", "0..1", "0..255", or
-            mean and standard deviation as "R,G,B/R,G,B".
+        normalization: for a source that does not state it: "imagenet", "-1..1", "centred", "0..1", "0..255", or mean and
+            standard deviation as "R,G,B/R,G,B".
         labels: class names in the order of the outputs: a list, or a text file with one per line.
         input_shape: for an .onnx that leaves it open, such as (1, 3, 224, 224).
         progress: called with each stage's name, the amount done, and the total.
 
     Raises:
-        EdgenetError: an input or an option is not usable, or int8 loses more than `max_drop`; the new file is then
-            kept beside `out` as NAME.rejected.tflite.
+        EdgenetError: an argument is not usable, or int8 loses too much; NAME.rejected.tflite is then kept beside `out`.
         TypeError: an argument has the wrong type.
     """
     clock, path = Clock(), Path(out)
     check_output(path, *(() if isinstance(source, nn.Module) else (source,)))
     options = SourceOptions(resolution, normalization, labels, tuple(input_shape) if input_shape else None)
-    if float:
-        _refuse_int8_options(calibration, keep_float, data, max_drop)
-        return _convert(source, path, options, None, clock, progress)
+    _check_kind(float, calibration, keep_float, data, max_drop)
     if calibration is None:
+        return _convert(source, path, options, None, None, clock, progress)
+    chosen = open_calibration(calibration, photos, recipe, keep_float, backend, progress)
+    gate = None if data is None else open_gate(Path(data), max_drop, path, source)
+    clock.lap("photos")
+    return _convert(source, path, options, chosen, gate, clock, progress)
+
+
+def _check_kind(
+    float: bool,
+    calibration: Photos | None,
+    keep_float: str | None,
+    data: str | Path | None,
+    max_drop: float | None,
+) -> None:
+    """Check that either a float file or an int8 file is asked for."""
+    if float:
+        if data is not None or max_drop is not None:
+            raise EdgenetError(
+                "there is nothing to compare a float file with", "leave out --data and --max-drop"
+            )
+        if calibration is not None or keep_float is not None:
+            raise EdgenetError(
+                "a float file needs no calibration photos and keeps all layers in float",
+                "leave out calibration and keep_float, or float",
+            )
+    elif calibration is None:
         raise EdgenetError(
             "neither calibration photos nor float were given",
             "give calibration=PHOTOS for an int8 file, or float=True for a float32 file",
         )
-    chosen = open_calibration(calibration, photos, recipe, keep_float, backend, progress)
-    gate = None if data is None else open_gate(Path(data), max_drop, path, source)
-    clock.lap("photos")
-    return _convert(source, path, options, chosen, clock, progress, gate)
-
-
-def _refuse_int8_options(
-    calibration: Photos | None, keep_float: str | None, data: str | Path | None, max_drop: float | None
-) -> None:
-    if data is not None or max_drop is not None:
-        raise EdgenetError("there is nothing to compare a float file with", "leave out --data and --max-drop")
-    if calibration is not None or keep_float is not None:
-        raise EdgenetError(
-            "a float file needs no calibration photos and keeps all layers in float",
-            "leave out calibration and keep_float, or float",
-        )
+    elif max_drop is not None and data is None:
+        raise EdgenetError("--max-drop needs --data PHOTOS to measure the drop on", "give labelled photos")
 
 
 def _convert(
@@ -202,9 +208,9 @@ def _convert(
     out: Path,
     options: SourceOptions,
     calibration: Calibration | None,
+    gate: AccuracyGate | None,
     clock: Clock,
     progress: Progress,
-    gate: AccuracyGate | None = None,
 ) -> Conversion:
     """Read the network, quantize it unless `calibration` is None, measure it on the gate's photos, and write it."""
     with fixed_torch_threads():

@@ -177,13 +177,13 @@ def _rank_all(
     while batches := {
         size: batch for size, stream in streams.items() if (batch := next(stream, None)) is not None
     }:
-        for scorer, found in zip(scorers, ranks, strict=True):
-            found.append(_best(scorer, batches[scorer.size]))
+        for scorer, batch_ranks in zip(scorers, ranks, strict=True):
+            batch_ranks.append(_best(scorer, batches[scorer.size]))
         any_batch = next(iter(batches.values()))
         labels += [label for label in any_batch.labels if label is not None]
         skipped += any_batch.skipped
         progress("classifying photos", len(labels) + len(skipped), total)
-    return [np.concatenate(found) for found in ranks], _Kept(tuple(labels), tuple(skipped))
+    return [np.concatenate(batch_ranks) for batch_ranks in ranks], _Kept(tuple(labels), tuple(skipped))
 
 
 def _best(scorer: Scorer, batch: PreparedPhotos) -> NDArray[np.intp]:

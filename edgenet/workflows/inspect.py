@@ -160,6 +160,15 @@ def inspect(
     comparison = _comparison(against, data, photos, normalization, None if plot is None else Path(plot))
     if comparison and comparison.plot:
         _check_plot(comparison.plot, path, comparison.against)
+    result = _describe(path, comparison, on if profile else None, progress)
+    if comparison and comparison.plot and result.compared:
+        _plot(comparison.plot, result, result.compared)
+    return result
+
+
+def _describe(
+    path: Path, comparison: LayerComparisonOptions | None, profile_on: str | None, progress: Progress
+) -> Inspection:
     opened = open_model_file(path)
     file = opened.file
     program = read_tflite(file.data, str(path))
@@ -168,7 +177,7 @@ def inspect(
     mult_adds = {node.output: node_mult_adds(graph, node) for node in graph.nodes}
     recipe = opened.facts.quantization.recipe if opened.facts and opened.facts.quantization else None
     compared = compare_layers(program, comparison, recipe, progress) if comparison else None
-    result = Inspection(
+    return Inspection(
         model=str(path),
         bytes=len(file.data),
         sha256=file.sha256,
@@ -181,11 +190,8 @@ def inspect(
         cost=cost(graph),
         operators=tuple(_row(program, i, o, mult_adds) for i, o in enumerate(program.operators)),
         compared=compared,
-        profile=measure_operators(on, path, progress) if profile else None,
+        profile=measure_operators(profile_on, path, progress) if profile_on else None,
     )
-    if comparison and comparison.plot and compared:
-        _plot(comparison.plot, result, compared)
-    return result
 
 
 def _comparison(
@@ -215,13 +221,13 @@ def _check_plot(plot: Path, model: Path, against: str) -> None:
     check_output(plot, model, against)
 
 
-def _plot(plot: Path, found: Inspection, compared: LayerComparison) -> None:
+def _plot(plot: Path, result: Inspection, compared: LayerComparison) -> None:
     """Draw the comparison; import matplotlib only here, because it is slow to import."""
     from edgenet.figures.layer_report import LayerReport, layer_rows, write_layer_report
 
-    kinds = {row.output: row.kind for row in found.operators}
+    kinds = {row.output: row.kind for row in result.operators}
     rows = layer_rows(compared.errors, compared.noise, kinds)
-    title = f"{Path(found.model).name} against {Path(compared.against).name}"
+    title = f"{Path(result.model).name} against {Path(compared.against).name}"
     write_layer_report(plot, LayerReport(title, compared.errors, compared.noise, compared.advice, rows))
 
 

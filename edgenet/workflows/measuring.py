@@ -156,13 +156,13 @@ def _follow(running: Running, progress: Progress) -> list[Report] | None:
     reports: list[Report] | None = None
     for line in running.lines():
         try:
-            told = json.loads(line)
+            message = json.loads(line)
         except ValueError:
             continue
-        if isinstance(told, dict) and "reports" in told:
-            reports = told["reports"]
-        elif isinstance(told, dict) and "stage" in told:
-            progress(told["stage"], told["done"], told["total"])
+        if isinstance(message, dict) and "reports" in message:
+            reports = message["reports"]
+        elif isinstance(message, dict) and "stage" in message:
+            progress(message["stage"], message["done"], message["total"])
     return reports
 
 
@@ -173,14 +173,14 @@ def measure_operators(target: str, model: Path, progress: Progress = silent) -> 
         EdgenetError: see `measure_on`.
     """
     (report,) = measure_on(target, [model], BenchOptions(profile=True), progress)
-    found, device = report["profile"], report["device"]
-    operators = operator_times(found)
+    measured, device = report["profile"], report["device"]
+    operators = operator_times(measured)
     return Profile(
         target=target,
         device=device["model"] or device["cpu"] or "unknown",
-        method=found["method"],
-        clock=found["clock"],
-        threads=found["threads"],
+        method=measured["method"],
+        clock=measured["clock"],
+        threads=measured["threads"],
         p50_ms=report["steady_state"]["p50_ms"],
         valid=report["valid"],
         reasons=tuple(report["reasons"]),

@@ -1,4 +1,10 @@
-"""Mixed precision for `convert`: as a last resort, keeps some layers in float and measures the effect."""
+"""Mixed precision for `convert`: as a last resort, keeps some layers in float and measures the effect.
+
+The gain of each layer is measured by running a file that keeps the layer in float, because the error of int8 is not
+the sum of its layers' errors. In most networks the error is spread so evenly that no single layer gains much, and the
+best of fifty layers on a few photos is the best only by chance. "auto" therefore takes a layer only if it also gains on
+other photos.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +40,21 @@ from edgenet.tflite.from_graph import int8_program, raw_program
 AUTO = "auto"
 RANKING, CONFIRMING = 16, 32
 """Number of photos that rank the layers, and number of other photos that must confirm a layer's gain."""
-BLOCKS, RUNS = 15, 10
+ENOUGH_DB = 25.0
+"""SQNR of the logits at which no more layers are kept in float. V2 agrees with float on 96.5 % of the photos
+at 22.4 dB, V1 on 98.5 % at 26.6 dB."""
+LEAST_GAIN_DB = 0.3
+"""A smaller gain is hardly worth a layer, and may be chance."""
+MOST_LAYERS = 4
+MOST_MULT_ADDS = 0.1
+"""Largest share of the network's mult-adds that may be float."""
+CONVERSIONS = 0.01
+"""Cost of the conversions before and after a float layer, as a share of the network's cost."""
+ADDED_BYTES = 3
+"""A weight has one byte in int8 and four in float32."""
+THREADS = 2
+BLOCKS, RUNS, WARM_UP = 15, 10, 20
+"""How two files are timed in turns: pairs of blocks, inferences per block, and inferences before both."""
 
 
 @dataclass(frozen=True)
@@ -141,12 +161,12 @@ def keep_layers_float(
         The mixed graph, and its gains and costs.
     """
     named = named_layers(quantized.graph, keep)
-    found = (
+    search = (
         Search(named, "") if named else search_float_layers(quantized, *_judges(reference, images), progress)
     )
-    gains = single_gains(quantized, found.layers, judge, progress)
-    mixed = keep_float(quantized, found.layers)
-    return mixed, _report(quantized, mixed, gains, judge, found.reason)
+    gains = single_gains(quantized, search.layers, judge, progress)
+    mixed = keep_float(quantized, search.layers)
+    return mixed, _report(quantized, mixed, gains, judge, search.reason)
 
 
 def _judges(reference: Graph, images: NDArray[np.uint8]) -> tuple[FloatReference, FloatReference]:
@@ -200,30 +220,6 @@ def _latency(first: bytes, second: bytes) -> float:
     return latency_ratio(runners[0].invoke, runners[1].invoke, BLOCKS, RUNS).ratio
 
 
-# ==== edgenet.verbs.float_search
-# Searches for the few layers that are worth keeping in float.
-#
-# The gain of each layer is measured by running a file that keeps the layer in float, because the error of
-# int8
-# is not the sum of its layers' errors. In most networks the error is spread so evenly that no single layer
-# gains much, and the best of fifty layers on a few photos is the best only by chance. A layer is therefore
-# taken only if it also gains on other photos.
-
-ENOUGH_DB = 25.0
-"""SQNR of the logits at which no more layers are kept in float. V2 agrees with float on 96.5 % of the photos
-at 22.4 dB, V1 on 98.5 % at 26.6 dB."""
-LEAST_GAIN_DB = 0.3
-"""A smaller gain is hardly worth a layer, and may be chance."""
-MOST_LAYERS = 4
-MOST_MULT_ADDS = 0.1
-"""Largest share of the network's mult-adds that may be float."""
-CONVERSIONS = 0.01
-"""Cost of the conversions before and after a float layer, as a share of the network's cost."""
-ADDED_BYTES = 3
-"""A weight has one byte in int8 and four in float32."""
-THREADS = 2
-
-
 @dataclass(frozen=True, eq=False)
 class FloatReference:
     """Compares networks with float on photos: uint8 RGB [n, H, W, 3], and float logits, float32 [n, N]."""
@@ -238,12 +234,12 @@ class FloatReference:
         )
         runner.allocate_tensors()
         source, target = runner.get_input_details()[0]["index"], runner.get_output_details()[0]["index"]
-        found = []
+        rows = []
         for image in self.images:
             runner.set_tensor(source, (image[None].astype(np.int16) - 128).astype(np.int8))
             runner.invoke()
-            found.append(runner.get_tensor(target)[0].copy())
-        given = np.stack(found)
+            rows.append(runner.get_tensor(target)[0].copy())
+        given = np.stack(rows)
         encoding = quantized.encodings.get(quantized.graph.output)
         return given if encoding is None else dequantize_array(given, encoding)
 
@@ -259,7 +255,7 @@ class FloatReference:
 
 @dataclass(frozen=True)
 class Search:
-    """The result of `search`.
+    """The result of `search_float_layers`.
 
     Attributes:
         layers: names of the layers to keep in float, in the order in which they were taken.
@@ -307,9 +303,9 @@ def search_float_layers(
         together = [*taken, layer]
         if sum(costs[name].mult_adds for name in together) > MOST_MULT_ADDS:
             continue
-        found = confirming.sqnr(keep_float(quantized, together))
-        if found >= sqnr + LEAST_GAIN_DB:
-            taken, sqnr = together, found
+        raised = confirming.sqnr(keep_float(quantized, together))
+        if raised >= sqnr + LEAST_GAIN_DB:
+            taken, sqnr = together, raised
     return Search(tuple(taken), _reason(taken, sqnr))
 
 
@@ -354,12 +350,6 @@ def layer_costs(quantized: QuantizedGraph) -> dict[str, LayerCost]:
         )
         for name, size in sizes.items()
     }
-
-
-# ==== edgenet.verbs.side_by_side
-# Times two networks in turns, so that other activity of the machine affects both equally.
-
-WARM_UP = 20
 
 
 @dataclass(frozen=True)

@@ -212,7 +212,7 @@ def _side(path: Path, report: LatencyReport) -> Side:
 
 
 def _warnings(a: LatencyReport, b: LatencyReport) -> tuple[str, ...]:
-    found = [
+    invalid = [
         f"{report.path} is not valid: {'; '.join(report.reasons)}" for report in (a, b) if not report.valid
     ]
     differing = [
@@ -226,4 +226,4 @@ def _warnings(a: LatencyReport, b: LatencyReport) -> tuple[str, ...]:
         )
         if one != other
     ]
-    return (*found, *differing)
+    return (*invalid, *differing)

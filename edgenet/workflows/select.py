@@ -192,23 +192,23 @@ def _select_into(
     candidates = _measured(variants, material, out, budget, options, progress, log)
     if not any(candidate.fits for candidate in candidates):
         raise EdgenetError(*_nothing_fits(candidates, budget))
-    made: list[TrainedVariant] = []
+    finished: list[TrainedVariant] = []
 
     def train(candidate: Candidate) -> float:
-        made.append(_made(variants[candidate.name], data, out, options, material, progress, log))
-        return made[-1].int8_top1
+        finished.append(_trained(variants[candidate.name], data, out, options, material, progress, log))
+        return finished[-1].int8_top1
 
     trained, stopped = train_promising(candidates, train)
-    best, chosen = _best_that_fits(made, variants, out, budget, options, progress, log)
+    best, chosen = _best_that_fits(finished, variants, out, budget, options, progress, log)
     bundle = out / f"{best.variant}.edgenet"
     _pack(model_path(out / best.variant, variants[best.variant]), bundle, best)
-    top1 = {candidate.name: found for candidate, found in trained}
+    top1 = {candidate.name: accuracy for candidate, accuracy in trained}
     words = cost_of_one_more_point(candidates, top1, chosen, budget.ms)
-    return Selection(str(bundle), best, chosen, candidates, tuple(made), stopped, words)
+    return Selection(str(bundle), best, chosen, candidates, tuple(finished), stopped, words)
 
 
 def _best_that_fits(
-    made: Sequence[TrainedVariant],
+    trained: Sequence[TrainedVariant],
     variants: dict[str, Variant],
     out: Path,
     budget: Budget,
@@ -217,19 +217,21 @@ def _best_that_fits(
     log: Log,
 ) -> tuple[TrainedVariant, Candidate]:
     """Return the most accurate trained network that still fits; of equal ones, the one trained first."""
-    for one in sorted(made, key=lambda one: -one.int8_top1):
+    for one in sorted(trained, key=lambda one: -one.int8_top1):
         report = out / one.variant / LATENCY_FILE
         if not report.is_file():
             log(f"measuring {one.variant} again, trained")
             model = model_path(out / one.variant, variants[one.variant])
             (latency,) = measure_on(options.on, [model], options.timing(), progress)
             write_latency(report, with_accuracy(latency, one))
-        found = _candidate(one.variant, one.mult_adds, report, budget)
-        if found.fits:
-            return one, found
-        log(f"{one.variant} no longer fits, trained: p50 {found.p50_ms:.3f} ms, {found.bytes / 1e6:.2f} MB")
+        candidate = _candidate(one.variant, one.mult_adds, report, budget)
+        if candidate.fits:
+            return one, candidate
+        log(
+            f"{one.variant} no longer fits, trained: p50 {candidate.p50_ms:.3f} ms, {candidate.bytes / 1e6:.2f} MB"
+        )
     raise EdgenetError(
-        f"none of the {len(made)} trained networks still fits {budget.words()}",
+        f"none of the {len(trained)} trained networks still fits {budget.words()}",
         "give a larger budget and the same --out; the trained networks are reused",
     )
 
@@ -255,14 +257,14 @@ def _measured(
         for name, report in zip(missing, reports, strict=True):
             write_latency(out / name / UNTRAINED_FILE, report)
     classes = len(material.labels)
-    found = [
+    candidates = [
         _candidate(name, count_variant(name, classes).mult_adds, out / name / UNTRAINED_FILE, budget)
         for name in variants
     ]
-    for candidate in sorted(found, key=lambda one: one.p50_ms):
+    for candidate in sorted(candidates, key=lambda one: one.p50_ms):
         note = "" if candidate.fits else ", over the budget"
         log(f"{candidate.name}: p50 {candidate.p50_ms:.3f} ms, {candidate.bytes / 1e6:.2f} MB{note}")
-    return tuple(sorted(found, key=lambda one: one.p50_ms))
+    return tuple(sorted(candidates, key=lambda one: one.p50_ms))
 
 
 def _candidate(name: str, mult_adds: int, report_path: Path, budget: Budget) -> Candidate:
@@ -280,7 +282,7 @@ def _candidate(name: str, mult_adds: int, report_path: Path, budget: Budget) -> 
     )
 
 
-def _made(
+def _trained(
     variant: Variant,
     data: Path,
     out: Path,
@@ -312,12 +314,12 @@ def _nothing_fits(candidates: Sequence[Candidate], budget: Budget) -> tuple[str,
     )
 
 
-def _pack(model: Path, bundle: Path, made: TrainedVariant) -> None:
+def _pack(model: Path, bundle: Path, trained: TrainedVariant) -> None:
     """Write the bundle, with the accuracy on the held-out photos."""
     opened = open_model(model)
     facts = read_facts(opened.data, str(model))
     assert facts is not None  # `convert` always writes them
-    accuracy = Accuracy(made.float_top1, made.int8_top1, made.n, "photos held out")
+    accuracy = Accuracy(trained.float_top1, trained.int8_top1, trained.n, "photos held out")
     write_bundle(bundle, opened.data, opened.labels, replace(facts, accuracy=accuracy))
 
 

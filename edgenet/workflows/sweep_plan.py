@@ -195,10 +195,15 @@ def with_front(rows: Sequence[SweepRow]) -> tuple[SweepRow, ...]:
     return tuple(replace(row, front=is_on) for row, is_on in zip(rows, front, strict=True))
 
 
-def with_accuracy(latency: Report, made: TrainedVariant) -> Report:
+def with_accuracy(latency: Report, trained: TrainedVariant) -> Report:
     """Return the latency report with the variant's name and accuracy added."""
-    accuracy = {"data": "validation", "n": made.n, "float_top1": made.float_top1, "int8_top1": made.int8_top1}
-    return {**latency, "model": {**latency["model"], "name": made.variant, "accuracy": accuracy}}
+    accuracy = {
+        "data": "validation",
+        "n": trained.n,
+        "float_top1": trained.float_top1,
+        "int8_top1": trained.int8_top1,
+    }
+    return {**latency, "model": {**latency["model"], "name": trained.variant, "accuracy": accuracy}}
 
 
 def rows_csv(rows: Sequence[SweepRow]) -> bytes:

@@ -246,10 +246,10 @@ def _make(
             f"{data} holds other photos on a machine of the Ray cluster",
             "copy the same photos there, or put them on a disk that all machines share",
         )
-    with tempfile.TemporaryDirectory() as made_in:
-        folder = Path(made_in) / variant.name
+    with tempfile.TemporaryDirectory() as work:
+        folder = Path(work) / variant.name
         photos = material.photos.photoset, material.validation
-        made = make_variant(
+        trained = make_variant(
             variant,
             Path(data),
             folder,
@@ -258,7 +258,7 @@ def _make(
             silent,
             lambda line: lines.put(f"{variant.name}: {line}"),
         )
-        keep(folder / TRAINED_FILE, made)
+        keep(folder / TRAINED_FILE, trained)
         files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name not in KEPT_THERE]
         return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 

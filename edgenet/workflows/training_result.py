@@ -45,6 +45,8 @@ from edgenet.workflows.sources import Source, SourceOptions, open_source
 from edgenet.zoo.counting import NetworkCost, count
 
 CURVE_FILE, CLASSES_FILE, CONFUSION_FILE = "curve.png", "classes.csv", "confusion.png"
+COMPARED = 500
+"""Most photos to check the integer arithmetic on, which is slow: it takes one photo at a time."""
 
 
 @dataclass(frozen=True)
@@ -220,13 +222,6 @@ def write_reports(job: Job, training: Training, found: Validation) -> None:
 def _size(job: Job) -> NetworkCost | Cost:
     network = job.learner.network
     return cost(network.graph) if isinstance(network, QatNetwork) else count(network, job.variant.resolution)
-
-
-# ==== edgenet.verbs.train_int8
-# Finishes quantization-aware training: writes the int8 files and compares them with the float network.
-
-COMPARED = 500
-"""Most photos to check the integer arithmetic on, which is slow: it takes one photo at a time."""
 
 
 def int8_path(job: Job) -> Path:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from edgenet_device.frames.photos import read_photo
 
+from edgenet.data.near_duplicates import near_duplicates
 from edgenet.data.photos import open_photos
 from edgenet.files import sha256
-from edgenet.workflows.calibration_checks import near_duplicates
 
 LICENCES = {
     "MIT",

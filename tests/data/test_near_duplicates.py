@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from edgenet_device.frames.photos import read_photo
 
-from edgenet.workflows.calibration_checks import near_duplicates
+from edgenet.data.near_duplicates import near_duplicates
 
 
 @pytest.fixture(scope="module")
