@@ -80,7 +80,7 @@ def test_the_lock_is_released_after_an_error(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_was_removed_meanwhile_is_no_lock(
+def test_a_removed_lock_file_does_not_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between opening the file and locking it, the process before removes it: then another file is the lock."""
@@ -99,7 +99,7 @@ def test_a_file_that_was_removed_meanwhile_is_no_lock(
         assert (tmp_path / ".edgenet-lock").exists()
 
 
-def test_a_file_system_without_locks_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_system_without_locks_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import fcntl
 
     def refuse(descriptor: int, how: int) -> None:
@@ -114,7 +114,7 @@ def test_a_file_system_without_locks_is_told(tmp_path: Path, monkeypatch: pytest
     ]
 
 
-def test_a_system_without_flock_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_system_without_flock_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "fcntl", None)
     lines: list[str] = []
     with locked_folder(tmp_path, lines.append):

@@ -130,7 +130,7 @@ def test_without_its_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         ({"keep_float": "auto", "backend": "onnx-tf"}, "do not work with --backend onnx-tf"),
     ],
 )
-def test_what_does_not_go_together(
+def test_options_that_exclude_each_other(
     options: dict[str, str], found: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(onnx_tf, "_PACKAGES", ())

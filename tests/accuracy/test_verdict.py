@@ -41,7 +41,7 @@ def test_a_loss_and_a_gain() -> None:
     assert small.startswith("loses 0.20 points")  # within the margin, but it is there
 
 
-def test_what_it_would_take() -> None:
+def test_the_number_of_photos_needed() -> None:
     assert verdict(paired(400, 320, 3, 3)).endswith("about 5,500 photos would show a drop of half a point")
     assert verdict(paired(20, 19, 1, 0)).endswith("so few photos cannot even show how many would be enough")
 

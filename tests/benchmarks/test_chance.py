@@ -18,7 +18,7 @@ def test_two_photos_for_each_set_are_apart_where_one_loses_both_and_another_wins
     assert chance_within([2, 2, 2, 2], 2) == pytest.approx(neither)
 
 
-def test_it_is_what_tossed_coins_do() -> None:
+def test_the_probability_agrees_with_tossed_coins() -> None:
     random, counts = np.random.default_rng(0), [9, 4, 4, 9]
     drops = np.stack([2 * random.binomial(count, 0.5, 200_000) - count for count in counts])
     assert chance_within(counts, 2) == pytest.approx((np.ptp(drops, axis=0) <= 2).mean(), abs=0.003)

@@ -58,7 +58,7 @@ class TestMeasure:
         assert (figures.agreement, figures.lost, figures.won, figures.n) == (75, 1, 0, 4)
         assert figures.sqnr_db == pytest.approx(10 * np.log10(64 / 17))
 
-    def test_a_constant_added_to_a_photos_logits_is_no_error_once_centred(self) -> None:
+    def test_a_constant_added_to_a_photos_logits_is_not_an_error_once_centred(self) -> None:
         real = np.random.default_rng(1).normal(size=(5, 7)).astype(np.float32)
         figures = compare(real, real + np.arange(5, dtype=np.float32)[:, None], np.zeros(5, int))
         assert figures.sqnr_db < 0
@@ -113,7 +113,7 @@ class TestIntegerReading:
         assert np.ptp(integers.astype(int)) > 10
         assert np.corrcoef(integers.ravel(), real.ravel())[0, 1] == pytest.approx(1, abs=1e-6)
 
-    def test_a_file_that_cannot_be_read_back_is_no_equality(self, tmp_path: Path) -> None:
+    def test_a_file_that_cannot_be_read_back_does_not_count_as_equal(self, tmp_path: Path) -> None:
         path = tmp_path / "tiny.tflite"
         path.write_bytes(tiny_model())  # float
         judge = Judge(network(path), SMALL, np.zeros(6, int), np.zeros((6, 3), np.float32))
@@ -294,7 +294,7 @@ class TestKeptFiles:
         (tmp_path / "photos" / "2.png").write_bytes(b"two")
         assert make(COUNTING % "'other'")[1] == 3
 
-    def test_made_again_tells_whether_it_is_the_same(self, make: Callable) -> None:
+    def test_a_second_conversion_shows_whether_the_bytes_are_the_same(self, make: Callable) -> None:
         assert make(COUNTING % "'same'")[0].repeatable is None
         assert make(COUNTING % "'same'", again=True)[0].repeatable is True
         grows = COUNTING % "log.read_text()"
@@ -342,7 +342,7 @@ def run_benchmark(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
-def test_wrong_arguments_and_missing_data_are_told_in_one_line(tmp_path: Path) -> None:
+def test_wrong_arguments_and_missing_data_are_reported_in_one_line(tmp_path: Path) -> None:
     wrong = run_benchmark("--networks", "v1,v9")
     assert wrong.returncode == 2
     assert "there is no 'v9', choose from v1,v2,lite0" in wrong.stderr

@@ -75,7 +75,7 @@ class TestGoals:
         assert set(goals().values()) == {True}
         assert [name for name, met in goals(**change).items() if not met] == [goal]
 
-    def test_a_file_as_fast_as_ours_is_no_miss(self) -> None:
+    def test_a_file_as_fast_as_ours_meets_the_goal(self) -> None:
         assert goals(latency_ratio=0.985)["latency at most 1.02 of every peer's"] is True
 
 
@@ -155,7 +155,7 @@ class TestTurns:
         assert all(ms > 0 for values in medians.values() for ms in values)
         assert ratio_of_blocks(medians["one"], medians["one"]) == 1
 
-    def test_a_client_that_ends_is_told(self) -> None:
+    def test_a_client_that_ends_is_reported(self) -> None:
         with pytest.raises(EdgenetError, match="ended without an answer"):
             blocks_in_turns({"one": [sys.executable, "-c", "pass"]}, blocks=1, runs=1, warm_up=1)
 
@@ -223,7 +223,7 @@ def calibration_folder(tmp_path: Path, images: np.ndarray) -> Path:
     return folder
 
 
-def test_wrong_arguments_and_missing_data_are_told_in_one_line(tmp_path: Path) -> None:
+def test_wrong_arguments_and_missing_data_are_reported_in_one_line(tmp_path: Path) -> None:
     wrong = module("benchmarks.peers", "--peers", "keras,tvm")
     assert wrong.returncode == 2
     assert "there is no 'tvm', choose from keras,onnx2tf" in wrong.stderr
@@ -238,7 +238,7 @@ def test_wrong_arguments_and_missing_data_are_told_in_one_line(tmp_path: Path) -
     assert "no place for the tables" in placeless.stderr
 
 
-def test_the_command_is_told_without_paths() -> None:
+def test_the_reported_command_has_no_paths() -> None:
     assert command_of(parser().parse_args(["--work", "/somewhere"])) == "python -m benchmarks.peers"
     chosen = parser().parse_args(["--networks", "v1", "--peers", "keras"])
     assert command_of(chosen) == "python -m benchmarks.peers --networks v1 --peers keras"

@@ -19,7 +19,7 @@ def test_the_sweep_of_cifar() -> None:
     assert all(one.share <= 1 / 3 for one in choices)
 
 
-def test_what_is_missed_is_told() -> None:
+def test_a_missed_goal_is_reported() -> None:
     sizes = {"small": 1, "middle": 50, "large": 100}
     candidates = [Candidate(name, size, size, float(size), True, (), False) for name, size in sizes.items()]
     last = replay(candidates, {"small": 40.0, "middle": 62.0, "large": 60.0})[-1]

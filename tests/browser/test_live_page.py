@@ -75,7 +75,7 @@ def test_all_of_it_fits_a_phone_held_either_way(
     context.close()
 
 
-def test_what_is_wrong_is_told_and_goes_again(served: LivePage, phone: Page) -> None:
+def test_a_fault_is_reported_and_disappears_again(served: LivePage, phone: Page) -> None:
     served.show(STATE, FRAME)
     phone.goto(served.address.url())
     expect(phone.locator("#told")).to_have_text("under-voltage")

@@ -237,7 +237,7 @@ def rejecting(name: str) -> str:
         ("WebAssembly.validate = () => false;", "This browser is too old"),
     ],
 )
-def test_why_there_is_no_picture(colours: Path, opened: Open, before: str, title: str) -> None:
+def test_the_reason_for_a_missing_picture(colours: Path, opened: Open, before: str, title: str) -> None:
     """The first is real: this machine has no camera. The others stand in for hardware and browsers."""
     with serving(colours) as url:
         page = opened(url, before=before)
@@ -263,7 +263,7 @@ def test_a_camera_that_fails_late_does_not_hide_why_the_network_cannot_run(
         expect(page.locator("#file")).to_be_disabled()
 
 
-def test_a_damaged_model_is_told(colours: Path, opened: Open) -> None:
+def test_a_damaged_model_is_reported(colours: Path, opened: Open) -> None:
     site = build_page(colours, PageOptions(), takes_reports=False)
     damaged = {**site.files, "model.tflite": site.files["model.tflite"][:-1] + b"?"}
     with PageServer(damaged, parse_address("0")) as server:

@@ -74,7 +74,7 @@ def test_an_ending_in_capitals_is_taken(write: Callable, name: str, tmp_path: Pa
     ],
     ids=" ".join,
 )
-def test_a_wrong_ending_is_told_before_anything_is_read(edgenet: Edgenet, arguments: tuple[str, ...]) -> None:
+def test_a_wrong_ending_is_reported_before_anything_is_read(edgenet: Edgenet, arguments: tuple[str, ...]) -> None:
     ran = edgenet(*arguments)
     assert ran.status == 2
     assert f"'{arguments[-1]}' does not end in ." in " ".join(ran.err.split())
@@ -120,7 +120,7 @@ def test_the_source_is_never_overwritten(edgenet: Edgenet, made: Path, tmp_path:
     assert source.read_bytes() == (made / "float.tflite").read_bytes()
 
 
-def test_a_bad_place_is_told_before_the_work(
+def test_an_unwritable_output_is_reported_before_the_work(
     edgenet: Edgenet, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def work(*arguments: object) -> None:

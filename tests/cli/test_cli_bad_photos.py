@@ -68,7 +68,7 @@ def test_folder_of_other_files(edgenet: Edgenet, made: Path, out: Path, folder: 
     refused(edgenet, made, out, folder, "no photos", "notes.txt")
 
 
-def test_a_file_that_is_no_zip(edgenet: Edgenet, made: Path, out: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_zip(edgenet: Edgenet, made: Path, out: Path, tmp_path: Path) -> None:
     path = tmp_path / "photos.rar"
     path.write_bytes(b"Rar!" + bytes(100))
     refused(edgenet, made, out, path, "neither a folder nor a zip")
@@ -144,7 +144,7 @@ def test_good_photos_are_used_and_bad_ones_are_listed(
         assert reason in skipped[name], skipped[name]
 
 
-def test_what_was_left_out_is_said_on_standard_error(
+def test_omissions_are_reported_on_standard_error(
     edgenet: Edgenet, made: Path, out: Path, odd: Path
 ) -> None:
     ran = convert(edgenet, made, out, odd)

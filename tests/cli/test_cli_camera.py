@@ -19,7 +19,7 @@ from command_line import Edgenet
         (("--on", "phone"), "'phone' is not a target; give local, browser"),
     ],
 )
-def test_what_does_not_fit_is_refused(edgenet: Edgenet, given: tuple[object, ...], found: str) -> None:
+def test_a_mismatch_is_refused(edgenet: Edgenet, given: tuple[object, ...], found: str) -> None:
     ran = edgenet("camera", "a.edgenet", *given)
     assert ran.status != 0
     assert found in " ".join(ran.err.split())

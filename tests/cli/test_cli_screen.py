@@ -43,7 +43,7 @@ def test_json_survives_names_that_are_not_utf8(capsys: pytest.CaptureFixture[str
     assert json.loads(capsys.readouterr().out)["name"] == name
 
 
-def test_paths_are_shortened_to_what_tells_them_apart() -> None:
+def test_paths_are_shortened_to_their_differing_parts() -> None:
     assert short_names(["out/v1.tflite", "old/v2.tflite", "new/v2.tflite"]) == [
         "v1.tflite",
         "old/v2.tflite",

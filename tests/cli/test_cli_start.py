@@ -184,7 +184,7 @@ def test_an_error_is_one_line_whatever_the_file_is_called(edgenet: Edgenet, tmp_
     edgenet("inspect", tmp_path / "two\nlines.tflite").refusal("two lines.tflite")
 
 
-def test_closing_the_pipe_is_no_fault() -> None:
+def test_closing_the_pipe_is_not_an_error() -> None:
     """As `edgenet convert --help | head -1` does."""
     command = [str(SCRIPT), "convert", "--help"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:

@@ -103,7 +103,7 @@ def test_wrong_usage(edgenet: Edgenet, arguments: tuple[str, ...]) -> None:
         ("select", ("--budget-ms", "1", "--resolutions", "8"), "the resolution of mobilenet_v1 is 8"),
     ],
 )
-def test_a_wrong_value_is_told_before_anything_is_read(
+def test_a_wrong_value_is_reported_before_anything_is_read(
     edgenet: Edgenet, tmp_path: Path, verb: str, options: tuple[str, ...], found: str
 ) -> None:
     ran = edgenet(verb, "--data", tmp_path / "none", "--out", tmp_path / "out", *options)
@@ -112,7 +112,7 @@ def test_a_wrong_value_is_told_before_anything_is_read(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_refused_is_one_line(edgenet: Edgenet, tmp_path: Path) -> None:
+def test_a_refusal_is_one_line(edgenet: Edgenet, tmp_path: Path) -> None:
     start = ("sweep", "--data", tmp_path / "none", "--out", tmp_path / "grid")
     edgenet(*start).refusal("does not exist")
     (tmp_path / "file").write_text("")

@@ -162,7 +162,7 @@ def test_wrong_usage(edgenet: Edgenet, arguments: tuple[str, ...]) -> None:
         ),
     ],
 )
-def test_a_wrong_value_is_told_before_anything_is_read(
+def test_a_wrong_value_is_reported_before_anything_is_read(
     edgenet: Edgenet, tmp_path: Path, variant: str, options: tuple[str, ...], found: str
 ) -> None:
     ran = edgenet("train", variant, "--data", tmp_path / "none", "--out", tmp_path / "run", *options)
@@ -171,7 +171,7 @@ def test_a_wrong_value_is_told_before_anything_is_read(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_refused_is_one_line(edgenet: Edgenet, photos: Path, tmp_path: Path) -> None:
+def test_a_refusal_is_one_line(edgenet: Edgenet, photos: Path, tmp_path: Path) -> None:
     out = ("--out", tmp_path / "run")
     edgenet("train", TINY, "--data", tmp_path / "none", *out).refusal("does not exist")
     edgenet("train", TINY, "--data", photos, *out, "--pretrained", "imagenet").refusal("no ImageNet weights")

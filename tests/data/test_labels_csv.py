@@ -49,7 +49,7 @@ def test_a_spreadsheets_byte_order_mark_and_line_ends(tree, photo):
         (HEAD + 'a.jpg,1,n,"x\n', "is not a UTF-8 CSV file"),
     ],
 )
-def test_what_does_not_fit_is_named(text, message, tree, photo):
+def test_a_mismatch_is_named(text, message, tree, photo):
     with pytest.raises(EdgenetError, match=message):
         open_photos(tree(_set(photo, text)))
 

@@ -59,7 +59,7 @@ def test_imagenet_spelled_in_another_way() -> None:
         ([f"class{i}" for i in range(9)], PETS, "class0, class1, class2, class3, class4 and 4 more"),
     ],
 )
-def test_what_does_not_fit_is_refused(names: list[str], labels: list[str], found: str) -> None:
+def test_a_mismatch_is_refused(names: list[str], labels: list[str], found: str) -> None:
     with pytest.raises(EdgenetError, match=found) as caught:
         outputs_for(names, set(range(len(names))), labels, "photos.zip")
     assert caught.value.found.startswith("photos.zip has ")

@@ -92,7 +92,7 @@ def test_a_single_split_is_used_without_asking(tree, photo):
     assert (found.split, found.class_names) == ("val", ("cat", "dog"))
 
 
-def test_a_class_called_train_is_no_split(tree, photo):
+def test_a_class_called_train_is_not_a_split(tree, photo):
     found = open_photos(tree({"train/a.jpg": photo(1), "plane/a.jpg": photo(2)}))
     assert found.class_names == ("plane", "train")
 

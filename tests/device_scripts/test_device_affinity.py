@@ -55,7 +55,7 @@ def test_the_big_ones_are_all_but_the_slowest_cluster(tmp_path: Path, eight_cpus
     assert big_set(with_policies(tmp_path / "two", two)).cpus == (6, 7)
 
 
-def test_one_clock_is_no_choice(tmp_path: Path, eight_cpus: None) -> None:
+def test_one_clock_leaves_no_choice(tmp_path: Path, eight_cpus: None) -> None:
     assert [one.name for one in found_sets(tmp_path)] == ["all"]  # a virtual machine
     each = {cpu: (str(cpu), 3_000_000) for cpu in range(8)}  # a PC: a policy for each CPU
     assert [(one.name, one.max_mhz) for one in found_sets(with_policies(tmp_path, each))] == [("all", 3000)]

@@ -91,7 +91,7 @@ def test_a_model_is_a_path_or_an_opened_file(tiny_tflite: Path, tiny_bundle: Pat
         (None, TypeError, "but a NoneType was given"),
     ],
 )
-def test_what_is_no_picture(classifier: Classifier, picture: Any, kind: type[Exception], found: str) -> None:
+def test_inputs_that_are_not_pictures(classifier: Classifier, picture: Any, kind: type[Exception], found: str) -> None:
     with pytest.raises(kind, match=found):
         classifier.top(picture)
 
@@ -106,14 +106,14 @@ def test_what_is_no_picture(classifier: Classifier, picture: Any, kind: type[Exc
         (("MODEL", True), TypeError, "threads is a whole number, but a bool was given"),
     ],
 )
-def test_what_is_no_classifier(
+def test_files_that_are_not_classifiers(
     tiny_bundle: Path, arguments: tuple[Any, ...], kind: type[Exception], found: str
 ) -> None:
     with pytest.raises(kind, match=found):
         Classifier(*(tiny_bundle if given == "MODEL" else given for given in arguments))
 
 
-def test_a_number_of_labels_that_is_none(classifier: Classifier) -> None:
+def test_an_invalid_number_of_labels(classifier: Classifier) -> None:
     with pytest.raises(EdgenetError, match="0 labels requested; give at least 1"):
         classifier.top(GREY, 0)
     with pytest.raises(TypeError, match="k is a whole number, but a float was given"):
@@ -167,7 +167,7 @@ def test_loops_in_a_block_share_the_camera_and_loops_alone_begin_anew(video: Pat
         (True, TypeError, "but a bool was given"),
     ],
 )
-def test_what_is_no_source(source: Any, kind: type[Exception], found: str) -> None:
+def test_inputs_that_are_not_sources(source: Any, kind: type[Exception], found: str) -> None:
     with pytest.raises(kind, match=found):
         next(iter(Camera(source)))
 

@@ -59,7 +59,7 @@ def test_the_newest_frame_wins_and_the_others_are_counted() -> None:
         assert newest.take() is None
 
 
-def test_a_source_that_fails_is_told() -> None:
+def test_a_source_that_fails_is_reported() -> None:
     def failing() -> Iterator[Frame]:
         yield Frame("one", GREY)
         raise EdgenetError("the camera stopped", "look")
@@ -70,7 +70,7 @@ def test_a_source_that_fails_is_told() -> None:
             newest.take()
 
 
-def test_silence_is_told_until_a_frame_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silence_is_reported_until_a_frame_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(camera_room, "SILENCE_SECONDS", 0.05)
     told: list[float] = []
 
@@ -241,7 +241,7 @@ def test_without_a_terminal_a_line_for_each_change(run_copied: Run, tiny_bundle:
         (("0", "--serve", "203.0.113.7"), "cannot serve at 203.0.113.7:8080"),
     ],
 )
-def test_what_cannot_be_used_is_one_line(
+def test_an_unusable_input_is_one_line(
     run_copied: Run, tiny_bundle: Path, arguments: tuple[str, ...], told: str
 ) -> None:
     done = run_copied("camera.py", tiny_bundle, *arguments)

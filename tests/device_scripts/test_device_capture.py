@@ -46,7 +46,7 @@ def test_a_plain_label_is_a_folder(label: str, tmp_path: Path) -> None:
     assert class_folder(tmp_path, label) == tmp_path / label
 
 
-def test_blurred_photos_are_told_from_sharp_ones() -> None:
+def test_blurred_photos_are_distinguished_from_sharp_ones() -> None:
     """The figures that BLURRED_BELOW was chosen by, on other photos."""
     sharp = [sharpness(measuring_grey(photo(number))) for number in range(40)]
     blurred = [sharpness(cv2.GaussianBlur(measuring_grey(photo(number)), (0, 0), 2)) for number in range(40)]

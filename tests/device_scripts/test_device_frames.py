@@ -81,7 +81,7 @@ def test_a_cut_video_gives_its_frames_and_a_note(video: Path, tmp_path: Path) ->
         ("cut.jpg", b"\xff\xd8\xff", "truncated"),
     ],
 )
-def test_what_is_no_source(tmp_path: Path, name: str, data: bytes, found: str) -> None:
+def test_inputs_that_are_not_sources(tmp_path: Path, name: str, data: bytes, found: str) -> None:
     (tmp_path / name).write_bytes(data)
     with pytest.raises(EdgenetError, match=found):
         read_frames(str(tmp_path / name))

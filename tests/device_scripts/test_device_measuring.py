@@ -112,7 +112,7 @@ def test_a_pi_is_read(pi: Path) -> None:
     assert hottest(seen.temperatures_celsius) == 48.312
 
 
-def test_what_a_device_does_not_tell_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fact_that_a_device_does_not_state_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     facts = device_facts(tmp_path)
     assert [facts[name] for name in ("model", "soc", "cpu", "memory_bytes")] == [None] * 4

@@ -113,7 +113,7 @@ def test_truncation_shows_despite_a_whole_preview_inside(scene: Image.Image) -> 
         read_photo(whole[:-200])
 
 
-def test_progressive_and_restart_markers_are_no_truncation(scene: Image.Image) -> None:
+def test_progressive_and_restart_markers_are_not_truncation(scene: Image.Image) -> None:
     assert read_photo(encode(scene, progressive=True)).shape == (96, 160, 3)
     restarts = [cv2.IMWRITE_JPEG_RST_INTERVAL, 1]
     assert read_photo(cv2.imencode(".jpg", np.asarray(scene), restarts)[1].tobytes()).shape == (96, 160, 3)
@@ -136,7 +136,7 @@ def test_a_changed_byte_in_a_png_is_found(scene: Image.Image) -> None:
         (b"\xff\xd8\xff\xe0", "ends inside a segment"),
     ],
 )
-def test_what_is_no_photo(data: bytes, found: str) -> None:
+def test_files_that_are_not_photos(data: bytes, found: str) -> None:
     with pytest.raises(EdgenetError, match=found):
         read_photo(data, "x.jpg")
 

@@ -37,7 +37,7 @@ def test_every_frame_of_a_file_is_recorded_with_its_labels(
     assert first[-30:, 80:, 2].mean() < 130
 
 
-def test_a_place_that_cannot_be_written_is_told_before_work_is_done(tmp_path: Path) -> None:
+def test_an_output_that_cannot_be_written_is_reported_before_the_work(tmp_path: Path) -> None:
     for path, told in (
         (tmp_path / "x.avi", "does not end in .mp4"),
         (tmp_path / "no" / "x.mp4", "there is no folder"),

@@ -54,7 +54,7 @@ def test_turns_go_there_and_back(tiny_tflite: Path, monkeypatch: pytest.MonkeyPa
     assert [at for at, _ in models[0].readings] == sorted(at for at, _ in models[0].readings)
 
 
-def test_a_contender_s_median(tiny_tflite: Path) -> None:
+def test_a_model_s_median(tiny_tflite: Path) -> None:
     contender = load_model(tiny_tflite, load_runtime(), ALL)
     contender.blocks += [np.array([1_000_000, 2_000_000]), np.array([9_000_000])]
     assert isinstance(contender, LoadedModel)

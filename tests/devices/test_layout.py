@@ -67,7 +67,7 @@ def test_what_was_copied_wrongly_gets_no_name(device: LocalDevice, tmp_path: Pat
     assert not Path(device.home, "releases", new.identity).exists()
 
 
-def test_what_never_ran_is_not_activated(device: LocalDevice, tmp_path: Path) -> None:
+def test_a_release_that_never_ran_is_not_activated(device: LocalDevice, tmp_path: Path) -> None:
     new = release(tmp_path, b"1")
     device.push(new.files, releases.prepare(device, new.identity))
     releases.commit(device, new.identity, "key")

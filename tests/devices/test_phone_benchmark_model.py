@@ -93,7 +93,7 @@ def test_the_program_is_pushed_once_and_again_where_it_is_damaged(
     assert whole[:16] in phone("adb", "shell", f"ls {HOME}/tools").stdout
 
 
-def test_what_the_phone_cannot_run(phone: Inside, colours: Path, tmp_path: Path) -> None:
+def test_a_program_that_the_phone_cannot_run(phone: Inside, colours: Path, tmp_path: Path) -> None:
     other = tmp_path / "for-pc"
     other.write_bytes(stand_in("exit 0", "x86_64"))
     status, _, err = bench(phone, colours, other)

@@ -136,7 +136,7 @@ sys.exit(done.returncode)
 """
 
 
-def test_phones_that_cannot_be_used_are_told_with_what_to_do(
+def test_unusable_phones_are_reported_with_a_remedy(
     phones: Inside, colours: Path, tmp_path: Path
 ) -> None:
     tool = tmp_path / "benchmark_model"

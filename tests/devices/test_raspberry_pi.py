@@ -165,7 +165,7 @@ def test_a_camera_in_use_is_named_with_its_user(pi: Pi, installed: Deployed) -> 
     wait_until(named, PATIENCE_S, "the camera's user is named")
 
 
-def test_a_model_damaged_on_the_card_is_told_and_repaired(pi: Pi, installed: Deployed, colours: Path) -> None:
+def test_a_model_damaged_on_the_card_is_reported_and_repaired(pi: Pi, installed: Deployed, colours: Path) -> None:
     model = f"{installed.folder}/{colours.name}"
     pi.sh(f"chmod u+w {model}; printf X | dd of={model} bs=1 seek=600 conv=notrunc status=none")
     pi.sh(f"systemctl --user restart {UNIT} || true")

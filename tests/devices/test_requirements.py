@@ -45,7 +45,7 @@ def test_refused(userland: str, version: tuple[int, int], numpy: str | None, why
         packages(userland, version, numpy)
 
 
-def test_a_32_bit_pi_without_opencv_is_told() -> None:
+def test_a_32_bit_pi_without_opencv_is_reported() -> None:
     facts = DeviceFacts("aarch64", "armv7l", None, None, (3, 11, 2), (), None)
     notes = requirements(facts, Python((3, 11), "1.24.2", False, True, "2.36")).notes
     assert "sudo apt install python3-opencv" in notes[0]

@@ -100,7 +100,7 @@ def test_once_a_second_is_enough(listening: socket.socket, tmp_path: Path) -> No
         listening.recv(100)
 
 
-def test_a_full_disk_is_told_once_and_the_camera_goes_on(
+def test_a_full_disk_is_reported_once_and_the_camera_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("edgenet_device.live.status.SERVICE_SECONDS", 0.0)
@@ -112,7 +112,7 @@ def test_a_full_disk_is_told_once_and_the_camera_goes_on(
     assert "cannot write" in told[0]
 
 
-def test_without_systemd_nobody_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_systemd_no_message_is_sent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     notify("READY=1")
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nobody"))
@@ -154,7 +154,7 @@ def test_a_service_is_written_enabled_and_started(notes: Path, tmp_path: Path) -
     assert told == ["--user daemon-reload", f"--user enable --quiet {UNIT}", f"--user restart {UNIT}"]
 
 
-def test_what_keeps_it_from_running_is_told(notes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_reason_why_it_cannot_run_is_reported(notes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LINGER_STATUS", "1")
     (told,) = install_service(LocalDevice(), Service())
     assert "sudo loginctl enable-linger" in told

@@ -263,7 +263,7 @@ def test_two_outputs_are_refused() -> None:
         read_onnx_model(net.model(*outputs), "small")
 
 
-def test_an_output_that_is_no_vector_is_refused() -> None:
+def test_an_output_that_is_not_a_vector_is_refused() -> None:
     net = Onnx()
     assert "the ONNX output 'relu0' has the shape [1, 3, 8, 8]" in refusal(net, net.op("Relu", ["image"]))
 

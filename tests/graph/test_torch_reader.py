@@ -184,7 +184,7 @@ def test_a_function_without_a_counterpart_is_refused_by_name(
         read_torch(Function(function), (8, 8), "odd")
 
 
-def test_an_output_that_is_no_vector_is_refused() -> None:
+def test_an_output_that_is_not_a_vector_is_refused() -> None:
     with pytest.raises(EdgenetError, match=r"the output of odd has the shape \[1, 3, 8, 8\]"):
         read_torch(nn.Sequential(nn.ReLU()), (8, 8), "odd")
     with pytest.raises(EdgenetError, match="odd returns"):

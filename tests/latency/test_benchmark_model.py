@@ -91,7 +91,7 @@ def test_models_take_turns(program, model: Path, tmp_path: Path) -> None:
     assert "".join(order) == "0110" * 5
 
 
-def test_a_program_that_tells_no_median(program, model: Path, tmp_path: Path) -> None:
+def test_a_program_that_prints_no_median(program, model: Path, tmp_path: Path) -> None:
     """The report is there without it, and what it is read for says what it cannot do."""
     given = program(as_older(output("runs")))
     written = bench(model, benchmark_model=given, out=tmp_path / "reports")
@@ -157,7 +157,7 @@ def test_a_browser_runs_no_programs(program, model: Path) -> None:
         bench(model, on="browser", benchmark_model=program())
 
 
-def test_the_shell_tells_what_the_device_scripts_tell() -> None:
+def test_the_shell_and_the_device_scripts_report_the_same() -> None:
     told, sets = facts_there(LocalDevice())
     known = device_facts()
     for name in ("cpu", "memory_bytes", "os", "kernel", "machine"):

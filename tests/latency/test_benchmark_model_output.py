@@ -48,7 +48,7 @@ def test_other_words_are_refused(text: str) -> None:
         read_timings(text)
 
 
-def test_what_was_delegated() -> None:
+def test_the_delegated_operators() -> None:
     assert read_delegate(output("runs"), 33) == Delegate("XNNPACK", 33, 33, 1)
     assert read_delegate(output("runs"), None) == NOTHING_KNOWN
     assert read_delegate(output("runs") + ANDROID, None) == Delegate("XNNPACK", 33, 33, 1)

@@ -14,7 +14,7 @@ def blocks(random: np.random.Generator, drift: np.ndarray, scale: float = 1.0) -
 
 
 @pytest.mark.parametrize("paired", [True, False])
-def test_of_equal_networks_few_are_told_apart(paired: bool) -> None:
+def test_equal_networks_are_rarely_called_different(paired: bool) -> None:
     """A 95 % interval may be wrong once in twenty; 200 trials with 10 blocks each: 10 expected, 20 are allowed."""
     random = np.random.default_rng(5)
     wrong = 0

@@ -93,7 +93,7 @@ def put(value: Any, *names: str) -> Callable[[dict[str, Any]], None]:
         (put([{"threads": 1}], "tried"), r"tried\[0\]\.cpus has nothing"),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path: Path, change: Callable, reason: str) -> None:
+def test_the_fault_is_named(tmp_path: Path, change: Callable, reason: str) -> None:
     report = latency()
     change(report)
     with pytest.raises(EdgenetError, match=reason):

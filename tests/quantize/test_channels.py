@@ -34,7 +34,7 @@ def test_one_far_channel_leaves_the_others_few_steps() -> None:
     assert found.median_bits == 2.0
 
 
-def test_eight_times_as_far_is_no_outlier_yet() -> None:
+def test_eight_times_as_far_is_not_yet_an_outlier() -> None:
     assert use((0, 80), (0, 10), (0, 10)).outliers == 0
     assert use((0, 81), (0, 10), (0, 10)).outliers == 1
 

@@ -29,7 +29,7 @@ def output_error(weight: Tensor, change: Tensor, seen: list[Tensor], real: list[
     return float((error - error.mean(0)).square().mean())
 
 
-def test_an_error_that_the_input_tells_is_taken_back(random: torch.Generator) -> None:
+def test_an_error_that_depends_on_the_input_is_corrected(random: torch.Generator) -> None:
     weight = torch.randn(OUTPUTS, K, generator=random, dtype=torch.float64)
     leak = 0.05 * torch.randn(K, K, generator=random)
     seen = inputs(random, 6, torch.full((K,), 20.0))
@@ -52,7 +52,7 @@ def test_directions_with_more_error_than_signal_are_read_less(random: torch.Gene
     assert others < 0.7 * output_error(weight, torch.zeros_like(change), seen[4:], real[4:])
 
 
-def test_what_nothing_tells_changes_next_to_nothing(random: torch.Generator) -> None:
+def test_unused_directions_change_almost_nothing(random: torch.Generator) -> None:
     weight = torch.randn(OUTPUTS, K, generator=random, dtype=torch.float64)
     seen = [part[:10] for part in inputs(random, 4, torch.full((K,), 20.0))]
     real = [part + 3 * torch.randn(part.shape, generator=random) for part in seen]
@@ -63,7 +63,7 @@ def test_what_nothing_tells_changes_next_to_nothing(random: torch.Generator) -> 
     assert output_error(weight, change, fresh, unlike) < 1.05 * plain
 
 
-def test_with_nobody_to_judge_nothing_changes(random: torch.Generator) -> None:
+def test_without_judging_photos_nothing_changes(random: torch.Generator) -> None:
     weight = torch.randn(OUTPUTS, K, generator=random, dtype=torch.float64)
     seen = inputs(random, 1, torch.full((K,), 20.0))
     assert not compensation(weight, seen, [2 * part for part in seen]).any()

@@ -124,7 +124,7 @@ def test_the_first_node_with_nan_is_named(bad: float) -> None:
         observe_ranges(build(make), photos(2, (6, 6)))
 
 
-def test_the_infinite_border_of_a_max_pooling_is_no_error() -> None:
+def test_the_infinite_border_of_a_max_pooling_is_not_an_error() -> None:
     graph = lower_padding(build(lambda b, x: b.add(Pool("max", (3, 3), (2, 2), Pads(1, 1, 1, 1)), [x], "y")))
     assert isinstance(graph.nodes[0].operator, Pad)
     assert len(set(encodings_of(graph).values())) == 1

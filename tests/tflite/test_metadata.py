@@ -126,7 +126,7 @@ def test_damaged_metadata(metadata: bytes, message: str) -> None:
         read_metadata(tiny_model(metadata=metadata))
 
 
-def test_what_is_no_model() -> None:
+def test_files_that_are_not_models() -> None:
     with pytest.raises(EdgenetError, match=r"not a \.tflite model"):
         read_metadata(b"PK\x03\x04 something")
 

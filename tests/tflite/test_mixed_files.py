@@ -233,7 +233,7 @@ def test_the_devices_classifier_takes_a_mixed_file(tmp_path: Path) -> None:
     np.testing.assert_allclose(found, scores / scores.sum(), atol=1e-6)
 
 
-def test_a_mixed_file_is_no_float_source() -> None:
+def test_a_mixed_file_is_not_a_float_source() -> None:
     program = int8_program(keep_float(quantized_network(), ["logits"]))
     with pytest.raises(EdgenetError, match="quantized already"):
         float_graph(program)

@@ -129,7 +129,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_files_that_are_told_what_they_are(name: str) -> None:
+def test_the_fault_of_a_refused_file_is_named(name: str) -> None:
     change, expected = REFUSED[name]
     with pytest.raises(EdgenetError) as caught:
         float_graph(read_tflite(changed(classifier(), change), "net.tflite"))
@@ -145,7 +145,7 @@ def test_files_that_are_told_what_they_are(name: str) -> None:
         ((1, 9000, 3, 3), r"takes \[1, 9000, 3, 3\]; edgenet reads pictures of up to 8192 pixels a side"),
     ],
 )
-def test_inputs_that_are_no_picture(shape: tuple[int, ...], expected: str) -> None:
+def test_inputs_that_are_not_pictures(shape: tuple[int, ...], expected: str) -> None:
     net = Network(shape)
     with pytest.raises(EdgenetError, match=expected):
         float_graph(read_tflite(net.file(net.make("RELU", [net.input], shape)), "net.tflite"))
@@ -162,7 +162,7 @@ def refusal(path: Path, normalization: str | None = "-1..1") -> str:
     return str(caught.value)
 
 
-def test_files_that_are_no_model(tmp_path: Path) -> None:
+def test_files_that_are_not_models(tmp_path: Path) -> None:
     path = tmp_path / "net.tflite"
     for data, expected in (
         (b"", "net.tflite is empty (0 bytes); copy"),
@@ -173,7 +173,7 @@ def test_files_that_are_no_model(tmp_path: Path) -> None:
         assert expected in refusal(path)
 
 
-def test_a_bundle_is_no_source(tmp_path: Path) -> None:
+def test_a_bundle_is_not_a_source(tmp_path: Path) -> None:
     for name, expected in (
         ("net.tflite", "is a zip archive, perhaps a bundle of edgenet; give the .tflite file itself"),
         ("net.edgenet", "is a bundle, which holds no float network to convert; give the float network"),

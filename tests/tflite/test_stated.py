@@ -116,7 +116,7 @@ def test_labels_that_only_lie_in_the_archive(tmp_path: Path) -> None:
     assert opened.labels == tuple(NAMES)
 
 
-def test_score_calibration_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_score_calibration_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The metadata is written as a newer schema would: edgenet does not know this step."""
     with monkeypatch.context() as newer:
         newer.setitem(metadata_tables.TABLES, "ProcessUnit", {"options": ("NormalizationOptions", "Stats")})

@@ -71,7 +71,7 @@ def test_python_without_venv(checkout: Path) -> None:
     assert not (checkout / ".venv").exists()
 
 
-def test_never_clears_a_folder_that_is_no_environment(checkout: Path) -> None:
+def test_never_clears_a_folder_that_is_not_an_environment(checkout: Path) -> None:
     (checkout / "photos").mkdir()
     (checkout / "photos" / "mine.jpg").write_bytes(b"precious")
     done = _setup(checkout, FOLDER="photos")
@@ -99,7 +99,7 @@ def test_plan_changes_nothing(checkout: Path) -> None:
     assert _commands(here) == []
 
 
-def test_what_is_downloaded_is_said_first(checkout: Path) -> None:
+def test_the_download_is_announced_first(checkout: Path) -> None:
     here = machine(checkout / "bin")
     done = _setup(checkout, **here)
     assert done.returncode == 0, done.stderr

@@ -137,7 +137,7 @@ def test_two_processes_see_together_what_one_sees(photos: TrainingPhotos) -> Non
         assert torch.equal(right.labels, one.labels[1::2])
 
 
-def test_a_photo_that_vanished_is_told(tmp_path: Path) -> None:
+def test_a_photo_that_vanished_is_reported(tmp_path: Path) -> None:
     data = write_photos(tmp_path / "photos", every_class(2))
     photos = read_photos(open_photos(data), 32, 0)
     (data / "green" / "0001.jpg").unlink()

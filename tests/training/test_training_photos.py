@@ -63,7 +63,7 @@ def test_a_photo_that_is_there_twice_is_on_one_side_only() -> None:
 
 
 @pytest.mark.parametrize("share", [0, 1, -0.5, float("nan")])
-def test_a_share_that_is_none(share: float) -> None:
+def test_an_invalid_share(share: float) -> None:
     with pytest.raises(EdgenetError, match="give one between 0 and 1"):
         hold_out([0, 0], [b"a", b"b"], share, 0)
 
@@ -179,7 +179,7 @@ def test_photos_are_kept_a_little_larger_than_trained_and_never_enlarged() -> No
     assert (shrink(photo, 150) == cv2.resize(photo, (200, 150), interpolation=cv2.INTER_AREA)).all()
 
 
-def test_unequal_classes_are_told() -> None:
+def test_unequal_classes_are_reported() -> None:
     names = ("cat", "dog")
     assert imbalance_warning((10, 29), names, False) is None
     told = imbalance_warning((10, 30), names, False)

@@ -50,7 +50,7 @@ def test_the_file_is_the_trained_network(checkpoint: str, shapes: Path, tmp_path
     assert Path(result.out).read_bytes() == trained
 
 
-def test_what_does_not_fit_is_refused(checkpoint: str, shapes: Path, tmp_path: Path) -> None:
+def test_a_mismatch_is_refused(checkpoint: str, shapes: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     with pytest.raises(EdgenetError, match="give its checkpoint with --pretrained"):
         train(None, shapes, run, options=TrainingOptions(**FAST))

@@ -72,7 +72,7 @@ def test_figures_belong_together(trained: tuple[Training, list[str]]) -> None:
         assert row.resolution == 32
 
 
-def test_evaluate_agrees_with_the_accuracy_that_was_told(
+def test_evaluate_agrees_with_the_accuracy_that_was_reported(
     trained: tuple[Training, list[str]], parts: Path
 ) -> None:
     result, _ = trained
@@ -109,7 +109,7 @@ def test_the_class_table_and_the_figures_are_written(trained: tuple[Training, li
     }
 
 
-def test_every_epoch_is_told_with_its_speed_and_what_is_to_come(trained: tuple[Training, list[str]]) -> None:
+def test_every_epoch_is_reported_with_its_speed_and_the_remaining_time(trained: tuple[Training, list[str]]) -> None:
     _, lines = trained
     assert lines[0].startswith("mobilenet_v1_0.25_32: 0.8 M mult-adds, 0.21 M parameters; cpu, float32")
     assert lines[1] == "60 photos of 3 classes to train with, 30 in val to validate with; 60 stay in memory"
@@ -202,7 +202,7 @@ def test_progressive_epochs_are_in_the_log(shapes: Path, tmp_path: Path) -> None
     assert [row.resolution for row in result.epochs] == [32, 48, 64]
 
 
-def test_what_is_wrong_is_told_at_the_beginning(tmp_path: Path) -> None:
+def test_a_fault_is_reported_at_the_start(tmp_path: Path) -> None:
     write_photos(tmp_path / "train", {"blue": 4, "red": 16})
     write_photos(tmp_path / "val", {"blue": 2, "red": 2})
     (tmp_path / "train" / "red" / "0003.jpg").write_bytes(b"")

@@ -79,7 +79,7 @@ def test_weights() -> None:
     )
 
 
-def test_what_was_tried_already_is_not_advised() -> None:
+def test_a_remedy_that_was_tried_is_not_advised_again() -> None:
     assert advise(errors(), noise(15.0), "best").endswith("no recipe that loses less.")
 
 

@@ -54,7 +54,7 @@ def int8(source: str, recipe: str) -> Conversion:
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("way", [".safetensors", ".onnx"])
-def test_weights_that_are_no_numbers_are_told_with_their_layer(
+def test_weights_that_are_no_numbers_are_reported_with_their_layer(
     tmp_path: Path, way: str, value: float
 ) -> None:
     def spoil(tensors: dict[str, torch.Tensor]) -> None:
@@ -99,7 +99,7 @@ def test_weights_that_leave_float32_when_they_are_folded(tmp_path: Path) -> None
         *((way, "minmax") for way in (".safetensors", ".onnx", ".tflite")),
     ],
 )
-def test_a_layer_of_zeros_is_converted_and_told(tmp_path: Path, way: str, recipe: str) -> None:
+def test_a_layer_of_zeros_is_converted_and_reported(tmp_path: Path, way: str, recipe: str) -> None:
     """Everything behind it sees the same value on every photo; there is nothing to learn from its moments."""
     made = int8(save(tmp_path / f"zeros{way}", lambda tensors: tensors[DEPTHWISE].zero_()), recipe)
     (told,) = (warning for warning in made.warnings if "all weights are zero" in warning)

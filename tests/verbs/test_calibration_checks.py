@@ -61,17 +61,17 @@ def only(images: Images, repeats: int = 0, logits: NDArray[np.float32] = FEW_CLA
 
 
 @pytest.mark.parametrize("size", [32, 64, 224])
-def test_real_photos_are_not_told(size: int) -> None:
+def test_real_photos_are_not_reported(size: int) -> None:
     images = load_all(open_photos(PHOTOS), size).images
     assert calibration_warnings(images, 0, SURE) == ()
 
 
-def test_imagenet_is_not_told(shared_data: Path) -> None:
+def test_imagenet_is_not_reported(shared_data: Path) -> None:
     photos = choose(open_photos(shared_data / "imagenet-sample-500.zip"), 100)
     assert calibration_warnings(load_all(photos, SIZE).images, 0, SURE) == ()
 
 
-def test_one_real_photo_is_not_told(real: Images) -> None:
+def test_one_real_photo_is_not_reported(real: Images) -> None:
     assert calibration_warnings(real[:1], 0, SURE) == ()
 
 
@@ -103,7 +103,7 @@ def test_plain_colours_are_refused() -> None:
         calibration_warnings(colours, 0, FEW_CLASSES)
 
 
-def test_some_plain_colours_are_told(real: Images) -> None:
+def test_plain_colours_among_photos_are_reported(real: Images) -> None:
     some = np.concatenate([real[:8], np.zeros((2, SIZE, SIZE, 3), np.uint8)])
     told = calibration_warnings(some, 0, SURE)
     assert told[0].startswith("2 of 10 calibration photos have no contrast")
@@ -133,7 +133,7 @@ def test_scores(real: Images) -> None:
 @pytest.mark.parametrize(
     ("photos", "text"), [(1, "only 1 photo calibrated"), (8, "only 8 photos calibrated")]
 )
-def test_few_photos_work_and_are_told(made: Path, tmp_path: Path, photos: int, text: str) -> None:
+def test_few_photos_work_and_are_reported(made: Path, tmp_path: Path, photos: int, text: str) -> None:
     out = tmp_path / "net.tflite"
     result = convert(str(made / "small.safetensors"), out, calibration=PHOTOS, photos=photos, recipe="minmax")
     assert result.quantization is not None
@@ -142,7 +142,7 @@ def test_few_photos_work_and_are_told(made: Path, tmp_path: Path, photos: int, t
     assert any(warning.startswith(text) for warning in result.warnings)
 
 
-def test_many_photos_are_not_told() -> None:
+def test_many_photos_are_not_reported() -> None:
     assert few_photos(29) == few_photos(100) == ()
 
 
@@ -173,7 +173,7 @@ def test_copies_are_counted_from_files(made: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_what_a_real_network_does_not_know_is_told(shared_data: Path) -> None:
+def test_pictures_that_a_real_network_does_not_know_are_reported(shared_data: Path) -> None:
     """V1's scores on photos of two sources, on plain noise of light and on colours; the limits come from such sets."""
     source = open_source(str(shared_data / "mobilenet_v1_1.0_224_imagenet.npz"), SourceOptions())
     graph = lower(source.graph, exact_border=False)

@@ -78,11 +78,11 @@ def test_coarse_logits_are_worth_their_layer(graph: Graph, plain: QuantizedGraph
         (shares(("image", 0.5, 0.0)), ""),
     ],
 )
-def test_what_stands_out_is_named(plain: QuantizedGraph, noise: NoiseShares, layers: str) -> None:
+def test_outliers_are_named(plain: QuantizedGraph, noise: NoiseShares, layers: str) -> None:
     assert propose_keep_float(noise, plain) == layers
 
 
-def test_what_is_float_already_stays(plain: QuantizedGraph) -> None:
+def test_float_layers_stay_float(plain: QuantizedGraph) -> None:
     mixed = keep_float(plain, ["logits"])
     assert propose_keep_float(shares(("depthwise", 0.0, 0.3)), mixed) == "depthwise,logits"
     assert propose_keep_float(shares(("depthwise", 0.0, 0.1)), mixed) == ""

@@ -62,7 +62,7 @@ def test_figures_are_those_of_evaluate(made: Path, labelled: Path, tmp_path: Pat
     assert again.models[1].against_first == found.paired
 
 
-def test_what_was_measured_goes_into_the_file(made: Path, labelled: Path, tmp_path: Path) -> None:
+def test_the_measured_accuracy_goes_into_the_file(made: Path, labelled: Path, tmp_path: Path) -> None:
     out = tmp_path / "net.tflite"
     found = tried(made, out, labelled, max_drop=100.0).measured
     facts = read_facts(out.read_bytes(), "")
@@ -106,7 +106,7 @@ def test_exactly_the_limit_passes(made: Path, labelled: Path, tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_few_photos_are_told_that_it_may_be_chance(made: Path, labelled: Path, tmp_path: Path) -> None:
+def test_few_photos_give_a_note_about_chance(made: Path, labelled: Path, tmp_path: Path) -> None:
     """One photo that int8 has wrong: the drop is 100 points, its interval begins below the limit."""
     one = tmp_path / "one"
     evaluated = tried(made, tmp_path / "net.tflite", labelled).measured
@@ -137,7 +137,7 @@ def test_photos_that_all_calibrated_cannot_judge(made: Path, labelled: Path, tmp
 
 
 @pytest.mark.parametrize("limit", [-0.1, float("nan"), float("inf")])
-def test_a_limit_that_is_none(made: Path, labelled: Path, tmp_path: Path, limit: float) -> None:
+def test_an_invalid_limit(made: Path, labelled: Path, tmp_path: Path, limit: float) -> None:
     with pytest.raises(EdgenetError, match=f"--max-drop is {limit}; give points of top-1"):
         tried(made, tmp_path / "net.tflite", labelled, limit)
 
@@ -147,7 +147,7 @@ def test_a_float_file_has_no_trial(made: Path, labelled: Path, tmp_path: Path) -
         convert(str(made / "small.safetensors"), tmp_path / "net.tflite", float=True, data=labelled)
 
 
-def test_wrong_data_is_told_before_the_work(made: Path, tmp_path: Path) -> None:
+def test_wrong_data_is_reported_before_the_work(made: Path, tmp_path: Path) -> None:
     """Photos without labels before anything is opened, foreign classes before anything is quantized."""
     with pytest.raises(EdgenetError, match="have no labels"):
         tried(made, tmp_path / "net.tflite", PHOTOS)

@@ -118,7 +118,7 @@ def test_a_float_file_is_not_judged(made: Path, tmp_path: Path) -> None:
     assert (result.fidelity, result.measured, result.warnings) == (None, None, ())
 
 
-def test_poor_figures_are_told_with_what_helps() -> None:
+def test_poor_figures_are_reported_with_a_remedy() -> None:
     (told,) = fidelity_warnings(fidelity(15, 32, 4.1), "minmax")
     assert "agrees with float on only 15 of 32 photos and the logits' SQNR is only 4.1 dB" in told
     for remedy in ("--recipe ", "more photos", "the camera will see", "inspect --against"):

@@ -65,14 +65,14 @@ def test_refused_before_anything_runs(
         edgenet.bench(models, on=targets, **options)
 
 
-def test_what_the_device_s_script_says_is_passed_on(models: list[Path]) -> None:
+def test_the_output_of_the_device_s_script_is_passed_on(models: list[Path]) -> None:
     with pytest.raises(
         EdgenetError, match=r"measuring on local failed: CPU 4000 is not among the usable CPUs"
     ):
         edgenet.bench(models, affinity="4000")
 
 
-def test_a_file_that_is_no_model(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_model(tmp_path: Path) -> None:
     (tmp_path / "x.tflite").write_bytes(b"no model at all")
     with pytest.raises(EdgenetError, match=r"neither a \.tflite nor a bundle"):
         edgenet.bench([tmp_path / "x.tflite"])

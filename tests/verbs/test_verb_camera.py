@@ -33,7 +33,7 @@ def test_states_come_and_are_counted(model: Path, tmp_path: Path) -> None:
     assert recording.stat().st_size > 1000
 
 
-def test_what_fails_there_is_one_line_here(model: Path) -> None:
+def test_a_failure_on_the_device_is_one_line_here(model: Path) -> None:
     with pytest.raises(EdgenetError, match="local: there is no camera /dev/video97"):
         camera(model, source="97")
     with pytest.raises(EdgenetError, match="nope does not exist"):

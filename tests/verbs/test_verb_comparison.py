@@ -94,7 +94,7 @@ def test_a_softmax_in_int8_is_left_out(float_file: Path, tmp_path: Path) -> None
     assert found.noise.sqnr_db > 10
 
 
-def test_another_network_is_told(float_file: Path, tmp_path: Path) -> None:
+def test_another_network_is_reported(float_file: Path, tmp_path: Path) -> None:
     other = uneven_network(seed=5)
     path = written(tmp_path / "other.tflite", int8_graph(other, photos(6, other.size)))
     assert "little in common" in compared(path, float_file).advice
@@ -109,7 +109,7 @@ def test_plots(float_file: Path, tmp_path: Path, name: str) -> None:
     assert (tmp_path / name).read_bytes().startswith(start)
 
 
-def test_a_plot_that_cannot_be_written_is_told_before_the_work(made: Path, tmp_path: Path) -> None:
+def test_a_plot_that_cannot_be_written_is_reported_before_the_work(made: Path, tmp_path: Path) -> None:
     with pytest.raises(EdgenetError, match=r"neither \.png nor \.html"):
         compared(made / "int8.tflite", "no source", plot=tmp_path / "plot.pdf")
     with pytest.raises(EdgenetError, match="there is no folder"):

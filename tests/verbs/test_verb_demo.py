@@ -125,7 +125,7 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
         edgenet.demo(tmp_path / "file" / "demo")
 
 
-def test_what_comes_with_edgenet_is_there() -> None:
+def test_the_files_of_edgenet_are_there() -> None:
     assert room.clip().stat().st_size > 10_000
     assert len(list(calibration_photos().glob("*.jpg"))) >= 64
 

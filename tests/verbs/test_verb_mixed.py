@@ -85,7 +85,7 @@ def test_auto_leaves_a_good_file_alone(graph: Graph, good: QuantizedGraph) -> No
     assert found.sqnr_after_db == found.sqnr_before_db
 
 
-def test_what_is_told_is_what_the_file_does(graph: Graph, good: QuantizedGraph) -> None:
+def test_the_report_agrees_with_the_file(graph: Graph, good: QuantizedGraph) -> None:
     mixed, found = keep(good, graph, "logits")
     others = photos(12, (16, 16), 1)
     judge = FloatReference(others, run(graph, others))
@@ -205,7 +205,7 @@ def test_package_takes_the_file(converted: Conversion, tmp_path: Path) -> None:
     assert packed.manifest.quantization == converted.quantization
 
 
-def test_a_wrong_name_is_told_before_the_work(made: Path, few: Path, tmp_path: Path) -> None:
+def test_a_wrong_name_is_reported_before_the_work(made: Path, few: Path, tmp_path: Path) -> None:
     stages: list[str] = []
     with pytest.raises(
         EdgenetError, match="no layer with weights is called 'clasifier'; similar names are classifier"

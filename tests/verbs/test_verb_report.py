@@ -90,7 +90,7 @@ def test_the_page_and_what_lies_beside_it(results: list[Path], tmp_path: Path) -
     assert {path: Path(path).read_bytes() for path in found.files} == first  # the same bytes again
 
 
-def test_what_all_share_is_told_once(tmp_path: Path) -> None:
+def test_facts_that_all_share_are_printed_once(tmp_path: Path) -> None:
     busy = {"valid": False, "reasons": ["other load: 85 %"]}
     reports = [latency(f"net_{size}", size, **busy) for size in range(1, 7)]
     paths = [written(tmp_path / f"{number}.json", report) for number, report in enumerate(reports)]
@@ -101,13 +101,13 @@ def test_what_all_share_is_told_once(tmp_path: Path) -> None:
     assert page.count("some,soc") == 1
 
 
-def test_what_nobody_measured_is_not_drawn(tmp_path: Path) -> None:
+def test_missing_measurements_are_not_drawn(tmp_path: Path) -> None:
     alone = written(tmp_path / "a.json", latency())
     found = edgenet.report([alone], tmp_path / "page.html")
     assert [Path(name).name for name in found.files][2:] == ["page-distributions.png", "page-cold-start.png"]
 
 
-def test_reports_are_told_apart(tmp_path: Path) -> None:
+def test_reports_are_distinguished(tmp_path: Path) -> None:
     reports = [
         latency("net", 2.0, target=target, threads=n) for target, n in (("local", 1), ("adb", 1), ("adb", 4))
     ]

@@ -200,7 +200,7 @@ def test_the_paper_s_grid_the_cheapest_first() -> None:
     assert (names[0], names[-1]) == ("mobilenet_v1_0.25_128", "mobilenet_v1_1.0_224")
 
 
-def test_changed_options_are_told(tmp_path: Path) -> None:
+def test_changed_options_are_reported(tmp_path: Path) -> None:
     keep_settings(tmp_path, settings(QUICK, "a"))
     keep_settings(tmp_path, settings(replace(QUICK, training=replace(QUICK.training, memory=10**9)), "a"))
     other = replace(QUICK, recipe="fast", training=options_from(Recipe(epochs=2, batch=8)))

@@ -89,12 +89,12 @@ def test_only_a_json_object_is_a_report(server: PageServer) -> None:
     assert server.reports.get(timeout=5) == {"threads": 1}
 
 
-def test_an_address_that_is_taken_is_told(server: PageServer, site: Site) -> None:
+def test_an_address_that_is_taken_is_reported(server: PageServer, site: Site) -> None:
     with pytest.raises(EdgenetError, match="cannot serve at"):
         PageServer(site.files, Address("127.0.0.1", server.address.port, None))
 
 
-def test_the_page_is_told_what_it_shows(site: Site) -> None:
+def test_the_page_is_given_what_it_shows(site: Site) -> None:
     facts = json.loads(site.files["page.json"])
     assert facts["labels"] == ["red", "green", "blue"]
     assert facts["model"]["sha256"] == site.model.sha256

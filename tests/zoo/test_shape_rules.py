@@ -33,7 +33,7 @@ def test_other_functions() -> None:
     assert RULES[F.linear](torch.zeros(2, 7), torch.zeros(4, 7)) == (2, 4)
 
 
-def test_what_does_not_fit_is_told() -> None:
+def test_a_mismatch_is_reported() -> None:
     with pytest.raises(ValueError, match="8 input channels got 4"):
         RULES[F.conv2d](torch.zeros(1, 4, 5, 5), torch.zeros(2, 8, 1, 1), None, (1, 1), (0, 0), (1, 1), 1)
     with pytest.raises(ValueError, match="7 inputs got 6"):
