@@ -135,8 +135,8 @@ def shown_with_commands(page: Path) -> list[tuple[Block, Block]]:
 
 
 def first_words(text: str) -> list[str]:
-    """Return the first word of each line, with # for digits; lines that stand for others have none."""
-    words = [line.split()[0] for line in text.splitlines() if line.split() and line.strip() != "..."]
+    """Return the first word of each line, with # for digits, without the lines of tables and the dots for others."""
+    words = [line.split()[0] for line in text.splitlines() if re.search(r"\w", line)]
     return [re.sub(r"\d+", "#", word) for word in words]
 
 
