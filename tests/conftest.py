@@ -1,4 +1,4 @@
-"""Fixtures that several rooms' tests share."""
+"""Fixtures that the tests of several packages share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)  # the other cores have tests of their own
 
 
-# Files that take minutes, most of them waiting: begun first, they end beside the many short ones.
+# Files that take minutes, most of them spent waiting. They start first, so that they end while short ones still run.
 _FIRST = (
     "devices/test_raspberry_pi.py",
     "docs/test_pages_run.py",

@@ -1,4 +1,4 @@
-"""A device to which something happens while it is asked for many things in turn."""
+"""A device on which an event happens after a given number of steps."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _STEPS = ("run", "start", "push", "pull")
 
 
 class Interrupted:
-    """After so many steps something happens, once; in a push, half of the files have arrived by then.
+    """Call `event` once after some steps; if that step is a push, half of its files have arrived by then.
 
     Args:
-        device: that is asked.
-        steps: that go well before.
-        event: what happens. The step goes on after it, unless it raises something.
+        device: the device.
+        steps: number of steps that succeed before.
+        event: called once. The interrupted step continues afterwards, unless it raises an exception.
     """
 
     def __init__(self, device: Device, steps: int, event: Callable[[], object]) -> None:
@@ -42,6 +42,6 @@ class Interrupted:
 
 @contextmanager
 def interrupted(target: str, steps: int, event: Callable[[], object]) -> Iterator[Interrupted]:
-    """What `open_device` opens, to be interrupted."""
+    """Open the device of `open_device` with that interruption."""
     with open_device(target) as device:
         yield Interrupted(device, steps, event)

@@ -1,4 +1,4 @@
-"""A latency report as the device's script writes it, made of given samples; and files of such."""
+"""A latency report in the format of the device's script, made from given samples; and files of such reports."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgenet_device.latency.samples import summarize
 
 
 def latency(name: str = "small", p50_ms: float = 2.0, **changes: Any) -> dict[str, Any]:
-    """A report with 10 blocks of 20 samples around `p50_ms`; `changes` replace whole fields."""
+    """Return a report with 10 blocks of 20 samples around `p50_ms`; `changes` replace whole fields."""
     noise = np.random.default_rng([len(name), int(p50_ms * 1000)]).gamma(2.0, 0.01, (10, 20))
     samples = ((p50_ms + noise - np.median(noise)) * 1e6).astype(np.int64)
     look = {"frequency_mhz": {"cpu0": 1500.0}, "temperature_celsius": {"cpu": 55.0}, "throttled": []}
@@ -86,13 +86,13 @@ def latency(name: str = "small", p50_ms: float = 2.0, **changes: Any) -> dict[st
 
 
 def accurate(report: dict[str, Any], int8_top1: float) -> dict[str, Any]:
-    """The report of a model that was judged on 1,000 photos."""
+    """Return the report of a model that was judged on 1,000 photos."""
     accuracy = {"data": "photos.zip", "n": 1000, "float_top1": int8_top1 + 1, "int8_top1": int8_top1}
     return {**report, "model": {**report["model"], "accuracy": accuracy}}
 
 
 def written(path: Path, report: Any) -> Path:
-    """The report in a file."""
+    """Write the report to a file; return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(report))
     return path

@@ -1,7 +1,7 @@
 """A release as edgenet laid it out before its scripts became the package `edgenet_device`; some devices still hold one.
 
 Its scripts were the package `device_scripts` itself, and camera.sh ran `python -m device_scripts.camera`. The camera
-here only says that it was called, and with what.
+here only prints that it was called, and its arguments.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Run beside a phone: deploys a model again and again, and each time something happens one step later.
+"""Runs beside a phone: deploys a model again and again, and each time an event happens one step later.
 
     python phone_faults.py EVENT MODEL
 
-The pack is new to the phone. The first line says what runs there; then comes one for each time that failed: what runs
-there now, a tab, and what was said. In the end the model runs.
+The pack is new to the phone. The first line names what runs there at first. Then comes one line for each failed deploy:
+what runs there now, a tab, and the error message. At the end the model runs.
 """
 
 from __future__ import annotations
@@ -38,22 +38,22 @@ number=0; while : >$number; do number=$((number + 1)); done
 
 
 def runs(phone: Device) -> str:
-    """The model of the release that runs there, which must be whole; "nothing" where none does."""
+    """Return the model of the release that runs there, which must be whole; "nothing" if none runs."""
     return phone.run(script(_RUNS, phone.home)).out.decode().strip() or "nothing"
 
 
 def fill(phone: Device, folder: str) -> None:
-    """Takes all that is left of the disk there: bytes, then files."""
+    """Fill the disk there: first its bytes, then its files."""
     phone.run(script(_FILL, folder))
 
 
 def adb(*command: str) -> None:
-    """The user's own adb."""
+    """Run the user's own adb."""
     subprocess.run(["adb", *command], check=True, capture_output=True)
 
 
 def _deploy(model: Path, steps: int, event: Callable[[], object]) -> str | None:
-    """What was said when it failed; None where it did not."""
+    """Return the error message of the deploy; None if it succeeded."""
     room.open_device = lambda to: interrupted(to, steps, event)
     try:
         room.deploy(model, "adb")
@@ -63,14 +63,14 @@ def _deploy(model: Path, steps: int, event: Callable[[], object]) -> str | None:
 
 
 def cable_pulled(model: Path, steps: int) -> str | None:
-    """adb loses the phone, and finds it again afterwards."""
+    """Disconnect the phone from adb during a step, and connect it again afterwards."""
     said = _deploy(model, steps, partial(adb, "disconnect", os.environ["ANDROID_SERIAL"]))
     adb("connect", os.environ["ANDROID_SERIAL"])
     return said
 
 
 def killed(model: Path, steps: int) -> str | None:
-    """`deploy` is gone from one moment to the next."""
+    """Deploy in a process that kills itself during a step."""
     child = os.fork()
     if not child:
         os._exit(_deploy(model, steps, partial(os.kill, os.getpid(), signal.SIGKILL)) is not None)
@@ -80,7 +80,7 @@ def killed(model: Path, steps: int) -> str | None:
 
 
 def disk_filled(model: Path, steps: int) -> str | None:
-    """Somebody else takes all the space there is, bytes and files, and gives it back afterwards."""
+    """Fill the disk's bytes and files during a step, and free them afterwards."""
     with open_device("adb") as other:
         folder = f"{other.home}/../filler"
         said = _deploy(model, steps, partial(fill, other, folder))
@@ -92,7 +92,7 @@ EVENTS = {event.__name__: event for event in (cable_pulled, killed, disk_filled)
 
 
 def main(event: str, model: Path) -> None:
-    """Goes on until nothing fails any more."""
+    """Repeat with later and later events until no deploy fails any more."""
     use_small_pack(event)
     with open_device("adb") as phone:
         facts = phone.facts()

@@ -1,4 +1,4 @@
-"""What the virtual phone lacks: programs of Android such as `dumpsys` (AOSP, ThermalManagerService), and cpufreq."""
+"""Parts that the virtual phone lacks: Android's programs such as `dumpsys` (ThermalManagerService), and cpufreq."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Temperature headroom thresholds:
 
 
 def two_clusters(folder: Path) -> Path:
-    """cpufreq's files, in a folder that the phone's user may read: CPU 1 is faster than CPU 0."""
+    """Write cpufreq's files into a folder that the phone's user can read: CPU 1 is faster than CPU 0."""
     for name, cpu, fastest in (("policy0", 0, 1_800_000), ("policy1", 1, 2_800_000)):
         (folder / name).mkdir()
         (folder / name / "related_cpus").write_text(f"{cpu}\n")
@@ -45,7 +45,7 @@ def two_clusters(folder: Path) -> Path:
 
 
 def vendor_programs(folder: Path, **programs: str) -> Path:
-    """A folder for PHONE_VENDOR with shell scripts in its bin/, stand-ins for programs of Android."""
+    """Make a folder for PHONE_VENDOR with shell scripts in its bin/, stand-ins for Android's programs."""
     (folder / "bin").mkdir()
     for name, text in programs.items():
         (folder / "bin" / name).write_text(f"#!/system/bin/sh\n{text}\n")
@@ -55,12 +55,12 @@ def vendor_programs(folder: Path, **programs: str) -> Path:
 
 
 def dumpsys(status: int) -> str:
-    """A script for `vendor_programs` that tells this thermal status."""
+    """Return a script for `vendor_programs` that reports this thermal status."""
     return f"[ \"$1\" != thermalservice ] || cat <<'END'\n{THERMALSERVICE.format(status=status)}END"
 
 
 def heating_dumpsys(looks: int) -> str:
-    """One that tells that all is well so many times, and from then on that the phone is hot."""
+    """Return a script that reports no throttling for the given number of calls, and a hot phone from then on."""
     return f"""
 [ "$1" = thermalservice ] || exit 0
 echo look >>/data/local/tmp/looks; status=0

@@ -1,4 +1,4 @@
-"""Graphs as another tool would name their parts."""
+"""Graphs with the names that another tool would give to their parts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from edgenet.quantize.quantized_graph import QuantizedGraph
 
 
 def renamed(graph: Graph, prefix: str = "model/tf.nn.") -> Graph:
-    """The same graph with numbers for names."""
+    """Return the same graph with numbers for names."""
     names = {graph.input: "serving_default_input:0"}
     names |= {node.output: f"{prefix}{number}" for number, node in enumerate(graph.nodes)}
     nodes = tuple(
@@ -26,7 +26,7 @@ def renamed(graph: Graph, prefix: str = "model/tf.nn.") -> Graph:
 
 
 def renamed_file(quantized: QuantizedGraph) -> QuantizedGraph:
-    """The same integers under other names."""
+    """Return the same quantized graph under other names."""
     graph = renamed(quantized.graph)
     pairs = list(zip(quantized.graph.nodes, graph.nodes, strict=True))
     encodings = {graph.input: quantized.encodings[quantized.graph.input]}

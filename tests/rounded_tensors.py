@@ -1,4 +1,4 @@
-"""What rounding some tensors of a float network costs at its logits."""
+"""The noise at the logits of a float network when some of its tensors are rounded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edgenet.quantize.ranges import encode_tensors, observe_ranges
 
 
 def noise_of_rounding(graph: Graph, images: np.ndarray, names: frozenset[str]) -> float:
-    """Energy at the logits when these tensors alone are rounded to their int8 steps."""
+    """Return the energy of the noise at the logits when only these tensors are rounded to their int8 steps."""
     encodings = encode_tensors(graph, observe_ranges(graph, images))
     values = {graph.input: decode_pixels(graph, images)}
     for node in graph.nodes:

@@ -1,4 +1,4 @@
-"""Whether two machines compute the same: a program that either runs, and what counts as equal."""
+"""Check that two machines compute the same: a program that either runs, and the rule for equality."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ LAST_BITS = 1e-4
 
 
 def save_pixels(path: Path, model: Path, photos: list[Path]) -> None:
-    """Keeps photos as the model gets them here, so that nothing but the network differs elsewhere."""
+    """Save photos as the model gets them on this machine, so that only the network can differ elsewhere."""
     side = Classifier(model, threads=1).size
     np.save(path, [prepare(read_photo(photo), side) for photo in photos])
 
 
 def logit_step(model: Path) -> float:
-    """By how much one step of an int8 logit changes the ratio of two scores."""
+    """Return the relative change in the ratio of two scores when one int8 logit changes by one step."""
     interpreter = Interpreter(str(model))
     shape = tuple(interpreter.get_output_details()[0]["shape"])
     found = [
@@ -45,14 +45,14 @@ def logit_step(model: Path) -> float:
 
 
 def steps_apart(here: np.ndarray, there: np.ndarray, step: float) -> np.ndarray:
-    """By how many steps of the int8 logits these scores differ, int [photos, classes]; `step` as of `logit_step`."""
+    """Return the scores' differences in steps of the int8 logits, int [photos, classes]; `step` is a `logit_step`."""
     logs = np.log(here / there)
     logs -= np.median(logs, axis=1, keepdims=True)  # the softmax's sum is shared by all classes
     return np.rint(logs / np.log1p(step)).astype(int)
 
 
 def integers_are_equal(here: np.ndarray, there: np.ndarray) -> bool:
-    """Whether the int8 logits behind these scores are the same.
+    """Return whether the int8 logits behind these scores are the same.
 
     The softmax is float and differs in its last bits from one CPU to another; one step of a logit changes the ratio of
     two scores by far more than is allowed here, see `logit_step`.

@@ -1,4 +1,4 @@
-"""Small graphs for the tests of graph, quantize and tflite, and LiteRT to run what is written from them."""
+"""Small graphs for the tests of graph, quantize and tflite, and LiteRT to run the files that are written from them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from edgenet.tflite.program import ProgramBuilder
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
-    """On a busy machine torch's threads wait for each other far longer than they work; for the conftest of a room."""
+    """Use one torch thread: on a busy machine torch's threads mostly wait for each other. For the conftest files."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -35,7 +35,7 @@ Make = Callable[[GraphBuilder, str], str]
 
 
 def build(make: Make, size: tuple[int, int] = (6, 6), channels: int = 3, seed: int = 0) -> Graph:
-    """A graph that takes pixels; before `make` sees it, a 1x1 convolution gives the picture that many channels."""
+    """Return a graph that takes pixels; `make` gets a picture with `channels` channels, from a 1x1 convolution."""
     builder = GraphBuilder("small", "image", (1, *size, 3))
     source = "image"
     if channels != 3:
@@ -44,7 +44,7 @@ def build(make: Make, size: tuple[int, int] = (6, 6), channels: int = 3, seed: i
 
 
 def photos(count: int, size: tuple[int, int], seed: int = 0) -> NDArray[np.uint8]:
-    """Random pixels [count, H, W, 3]."""
+    """Return random pixels, uint8 [count, H, W, 3]."""
     return np.random.default_rng(seed).integers(0, 256, (count, *size, 3), np.uint8)
 
 
@@ -56,7 +56,7 @@ def conv(
     groups: int = 1,
     pads: Pads = Pads(),
 ) -> Conv2D:
-    """A convolution with random weights whose output is of the size of its input."""
+    """Return a convolution with random weights whose output has the size of its input."""
     weight = _weight(rng, (outputs, *kernel, inputs // groups), 0)
     return Conv2D(weight, _bias(rng, outputs), groups=groups, pads=pads)
 
@@ -68,13 +68,13 @@ def depthwise(
     multiplier: int = 1,
     pads: Pads = Pads(),
 ) -> DepthwiseConv2D:
-    """A depthwise convolution with random weights."""
+    """Return a depthwise convolution with random weights."""
     weight = _weight(rng, (1, *kernel, channels * multiplier), 3)
     return DepthwiseConv2D(weight, _bias(rng, channels * multiplier), pads=pads)
 
 
 def fully_connected(rng: np.random.Generator, inputs: int, outputs: int) -> FullyConnected:
-    """A fully connected layer with random weights."""
+    """Return a fully connected layer with random weights."""
     return FullyConnected(_weight(rng, (outputs, inputs), 0), _bias(rng, outputs))
 
 
@@ -88,7 +88,7 @@ def _bias(rng: np.random.Generator, count: int) -> NDArray[np.float32]:
 
 
 def quantize(graph: Graph, images: NDArray[np.uint8]) -> QuantizedGraph:
-    """The plainest int8: min/max ranges, weights rounded to nearest."""
+    """Quantize in the simplest way: min/max ranges, weights rounded to nearest."""
     encodings = encode_tensors(graph, observe_ranges(graph, images))
     weights = {
         node.name: quantize_weights(node.operator, encodings[node.inputs[0]].scale)
@@ -99,14 +99,14 @@ def quantize(graph: Graph, images: NDArray[np.uint8]) -> QuantizedGraph:
 
 
 def float_file(graph: Graph) -> bytes:
-    """A float file without the clients' way in and out: decoded pixels in, the graph's output out."""
+    """Return a float file without the clients' input and output: decoded pixels in, the graph's output out."""
     state = EmitState(graph, None, ProgramBuilder(graph.name), {})
     source = state.activation_tensor(graph.input, is_float=True)
     return write_tflite(state.builder.program(source, emit_nodes(state)))
 
 
 def interpreter(data: bytes, builtin: bool = False) -> Any:
-    """LiteRT with the file loaded; `builtin` leaves XNNPACK out."""
+    """Return LiteRT with the file loaded; `builtin` leaves XNNPACK out."""
     kind = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES if builtin else OpResolverType.AUTO
     runner = Interpreter(model_content=data, num_threads=1, experimental_op_resolver_type=kind)
     runner.allocate_tensors()
@@ -114,7 +114,7 @@ def interpreter(data: bytes, builtin: bool = False) -> Any:
 
 
 def lite(data: bytes, inputs: NDArray[Any], builtin: bool = False) -> NDArray[Any]:
-    """What LiteRT makes of inputs [n, ...], one by one."""
+    """Return LiteRT's outputs for inputs [n, ...], one by one."""
     runner = interpreter(data, builtin)
     source, target = runner.get_input_details()[0]["index"], runner.get_output_details()[0]["index"]
     outputs = []
@@ -126,5 +126,5 @@ def lite(data: bytes, inputs: NDArray[Any], builtin: bool = False) -> NDArray[An
 
 
 def as_int8(images: NDArray[np.uint8]) -> NDArray[np.int8]:
-    """Pixels as the raw int8 file takes them."""
+    """Return pixels as the raw int8 file takes them."""
     return (images.astype(np.int16) - 128).astype(np.int8)

@@ -1,6 +1,6 @@
-"""A real network that costs next to nothing: MobileNetV1 0.25 at 64 pixels with random weights and 5 classes.
+"""A real network that is very fast: MobileNetV1 0.25 at 64 pixels with random weights and 5 classes.
 
-Random weights say nothing about accuracy; they are for what must hold whatever the weights are.
+Random weights say nothing about accuracy; they serve tests of what must hold for any weights.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PHOTOS = calibration_photos()
 def small_network(
     architecture: str = "mobilenet_v1", width: float = 0.25, seed: int = 0, resolution: int = RESOLUTION
 ) -> LoadedNetwork:
-    """The network; its batch normalization has seen noise, and its logits differ from picture to picture."""
+    """Return the network; its batch normalization has seen noise, and its logits differ from picture to picture."""
     variant = Variant(architecture, width, resolution)
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(seed)
@@ -44,18 +44,18 @@ def small_network(
 
 
 def save_small_checkpoint(path: Path, architecture: str = "mobilenet_v1", width: float = 0.25) -> Path:
-    """The network as a checkpoint of ours."""
+    """Save the network as a checkpoint of edgenet."""
     save_checkpoint(path, small_network(architecture, width))
     return path
 
 
 def save_small_onnx(path: Path, dynamic_batch: bool = False) -> Path:
-    """The network as somebody's export: it takes normalized RGB and has no labels."""
+    """Export the network as another user would: it takes normalized RGB and has no labels."""
     return save_onnx_of(small_network().module, path, dynamic_batch)
 
 
 def save_onnx_of(module: nn.Module, path: Path, dynamic_batch: bool = False) -> Path:
-    """A network of this size as somebody's export."""
+    """Export a network of this size as another user would."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter announces its deprecation
         torch.onnx.export(
@@ -70,7 +70,7 @@ def save_onnx_of(module: nn.Module, path: Path, dynamic_batch: bool = False) -> 
 
 
 def label_by_float(source: Path, root: Path) -> Path:
-    """Class folders with every photo of calibration_data in that of the float network's answer: it is always right."""
+    """Make class folders with every photo of calibration_data in the folder of the float network's answer."""
     graph = open_source(str(source), SourceOptions()).graph
     loaded = load_all(open_photos(PHOTOS), graph.size[0])
     for name, best in zip(loaded.names, run(graph, loaded.images).argmax(axis=1), strict=True):

@@ -1,6 +1,7 @@
-"""A pack for phones that is a stand-in: a few files, of which one, a shell script, answers as Python with our scripts.
+"""A stand-in for the pack that phones get: a few files, one of them a shell script that answers as Python would.
 
-What comes before and after the scripts is what tests with it look at. It lies where the real one would, under its name.
+The tests that use it check what happens before and after the scripts run. It is at the real pack's place, under its
+name.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ esac
 
 
 def use_small_pack(key: str) -> None:
-    """From now on it is what this process brings to phones, under that key."""
+    """Make this process bring the stand-in to phones from now on, under that key."""
     files = {"bin/python": _PYTHON.encode(), **{f"lib/{number}": bytes(99_999) for number in range(4)}}
     pack.pack_key = lambda: key
     pack.pack_files = lambda progress: dict(files)

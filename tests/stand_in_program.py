@@ -1,6 +1,6 @@
-"""A stand-in for a program that nobody can build here: an ELF file whose few instructions start a shell script.
+"""A stand-in for a program that cannot be built here: an ELF file whose few instructions start a shell script.
 
-Its output is what the test wants, its machine what the ELF header says: the real program's place, not the real program.
+The test chooses its output, and the ELF header names its machine; it takes the real program's place in tests.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _SHELL = b"/bin/sh\0-c\0"
 
 
 def stand_in(script: str, machine: str = platform.machine()) -> bytes:
-    """A static program that runs `script` in /bin/sh: $0 is its own name, $1 and so on its arguments.
+    """Return a static program that runs `script` in /bin/sh: $0 is its own name, $1 and so on are its arguments.
 
     It writes "/bin/sh", "-c" and the script before its own arguments on the stack, and calls execve(2) on that.
     """
@@ -50,7 +50,7 @@ def stand_in(script: str, machine: str = platform.machine()) -> bytes:
 
 
 def _code(machine: str, strings: int) -> bytes:
-    """Instructions, whose strings lie at an address right behind them."""
+    """Return the instructions; their strings are at an address right behind them."""
     shell, option, text = strings, strings + len(b"/bin/sh\0"), strings + len(_SHELL)
     if machine == "x86_64":
         return b"".join(
@@ -84,6 +84,6 @@ def _code(machine: str, strings: int) -> bytes:
 
 
 def _adr(register: int, distance: int) -> int:
-    """adr: an address so many bytes from here (Arm ARM, C6.2)."""
+    """Return adr, which computes an address `offset` bytes from here (Arm ARM, C6.2)."""
     distance &= 0x1FFFFF
     return 0x10000000 | (distance & 3) << 29 | (distance >> 2) << 5 | register

@@ -1,4 +1,4 @@
-"""Rows of a sweep that nobody measured: only to draw and to write tables with."""
+"""Invented rows of a sweep, for drawing and writing tables."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from edgenet.workflows.sweep_plan import SweepRow
 
 
 def row(width: float, resolution: int, top1: float, p50: float, valid: bool = True) -> SweepRow:
-    """A row whose costs grow as those of MobileNetV1 do."""
+    """Return a row whose costs grow as those of MobileNetV1 do."""
     return SweepRow(
         variant=f"mobilenet_v1_{width}_{resolution}",
         width=width,

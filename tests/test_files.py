@@ -160,7 +160,7 @@ def test_sha256_of_bytes_and_of_a_file(tmp_path: Path) -> None:
 
 def test_stored_zip_is_the_same_every_time_and_stands_behind_anything() -> None:
     members = {"b.txt": b"second", "a.txt": b"first" * 100}
-    # The front looks like the end of another zip, which must not be taken for one.
+    # The beginning looks like the end of another zip, and must not be mistaken for one.
     front = b"PK\x05\x06" + bytes(18)
     made = stored_zip(members, behind=front)
     assert made == stored_zip(dict(members), behind=front)

@@ -1,4 +1,4 @@
-"""Labels files: ours, people's, and broken ones."""
+"""Labels files: edgenet's own, users' own, and broken ones."""
 
 from __future__ import annotations
 

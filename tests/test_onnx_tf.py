@@ -1,4 +1,4 @@
-"""`convert --backend onnx-tf` in an environment of its own; skips where that is not made (it takes 2.4 GB)."""
+"""`convert --backend onnx-tf` in its own environment; skipped if that is not installed (it takes 2.4 GB)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MAKE_IT = "benchmarks/README.md says how to make it"
 
 
 def converted(source: Path, out: Path, *options: str) -> Any:
-    """What `edgenet convert --json` says there."""
+    """Return the output of `edgenet convert --json` there."""
     if not (ENVIRONMENT / "requirements.sha256").exists():  # the last thing that is written there
         pytest.skip(f"no environment with onnx-tf; {MAKE_IT}")
     command = [
@@ -73,7 +73,7 @@ def converted(source: Path, out: Path, *options: str) -> Any:
 
 
 def correlation(source: str, tflite: Path, options: SourceOptions) -> float:
-    """Of the float network's probabilities, in logarithms, with the file's."""
+    """Return the correlation of the float network's log probabilities with the file's."""
     graph = open_source(source, options).graph
     images = load_all(open_photos(PHOTOS), graph.size[0]).images[:16]
     logits = run(graph, images)
@@ -100,7 +100,7 @@ def test_a_checkpoint_becomes_a_file_of_edgenets_layout(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_an_onnx_that_ends_in_a_softmax(tmp_path: Path) -> None:
-    """Its own softmax gives way to the file's, which is in float."""
+    """The network's own softmax is replaced by the file's, which is float."""
     plain, source = tmp_path / "plain.onnx", tmp_path / "small.onnx"
     model = export_onnx(small_network().module, (RESOLUTION, RESOLUTION), onnx_tf.OPSET)
     onnx.save(model, plain)

@@ -1,6 +1,6 @@
 """A classifier of a few hundred bytes that every TFLite client can run: the mean colour decides the class.
 
-Written through the schema's own object API, independent of edgenet's writer.
+It is written through the schema's own object API, independently of edgenet's writer.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ def tiny_model(
     input_type: int = schema.TensorType.UINT8,
     signature: str = "serving_default",
 ) -> bytes:
-    """A .tflite: `image` [1, size, size, 3] → dequantize → mean over the picture → linear → softmax.
+    """Return a .tflite: `image` [1, size, size, 3] → dequantize → mean over the picture → linear → softmax.
 
-    Class c looks at colour channel c % 3 only, so with 3 classes they are red, green and blue.
+    Class c reads only colour channel c % 3, so with 3 classes they are red, green and blue.
     """
     model = schema.ModelT()
     model.version = 3

@@ -19,7 +19,7 @@ from edgenet.graph.shapes import GraphBuilder
 
 
 def uneven_network(seed: int = 0) -> Graph:
-    """Takes pixels [1, 16, 16, 3], gives 6 logits."""
+    """Build the network: pixels [1, 16, 16, 3] to 6 logits."""
     random = np.random.default_rng(seed)
     builder = GraphBuilder("uneven", "image", (1, 16, 16, 3))
 

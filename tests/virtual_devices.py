@@ -1,4 +1,4 @@
-"""What the tests of devices share: the virtual Raspberry Pi and the phone that kit/ starts, and patience."""
+"""Shared parts of the tests of devices: the virtual Raspberry Pi and phone that kit/ starts, and bounded waiting."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PHONES = itertools.count()
 
 
 def skip_without(device: str, *programs: str) -> None:
-    """Skips, saying why, where the kit cannot make its devices."""
+    """Skip, with the reason, if the kit cannot make its devices."""
     path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
     missing = [name for name in programs if shutil.which(name, path=path) is None]
     if os.geteuid() != 0:
@@ -37,14 +37,14 @@ def skip_without(device: str, *programs: str) -> None:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody uses."""
+    """Return a free port of 127.0.0.1."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
 
 
 def wait_until(holds: Callable[[], object], seconds: float, what: str) -> None:
-    """Waits for a condition; machines are slow when others work beside them."""
+    """Wait for a condition; machines are slow when others work beside them."""
     until = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < until, f"after {seconds:g} s still not: {what}"
@@ -66,7 +66,7 @@ class Pi:
     folder: Path
 
     def kit(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """pi-vm.sh with this machine."""
+        """Run pi-vm.sh with this machine."""
         return subprocess.run(
             [KIT / "pi-vm.sh", *command],
             env={**os.environ, "PI_PORT": str(self.port), "PYTHON": sys.executable},
@@ -76,7 +76,7 @@ class Pi:
         )
 
     def sh(self, text: str) -> str:
-        """Has its shell run something, and gives what it prints."""
+        """Run a command in its shell; return the output."""
         done = subprocess.run(
             ["ssh", "-F", self.config, "pi", text], capture_output=True, text=True, check=False
         )
@@ -84,7 +84,7 @@ class Pi:
         return done.stdout
 
     def camera(self, shows: str) -> None:
-        """What /dev/video0 shows: a colour, a picture's path, or one of the kit's faults ("--fatal")."""
+        """Set what /dev/video0 shows: a colour, a picture's path, or one of the kit's faults ("--fatal")."""
         if shows in COLOURS:
             raw = self.folder / f"{shows}.bgr"
             raw.write_bytes(np.full((480, 640, 3), COLOURS[shows], np.uint8).tobytes())
@@ -93,19 +93,19 @@ class Pi:
         assert done.returncode == 0, done.stderr
 
     def power_cut(self) -> None:
-        """The power fails and comes back."""
+        """Cut the power and switch it on again."""
         done = self.kit("powercut")
         assert done.returncode == 0, done.stderr
 
 
 def phone_name() -> str:
-    """One that no other phone has."""
+    """Return a serial that no other phone has."""
     return f"test-{os.getpid()}-{next(_PHONES)}"
 
 
 @contextmanager
 def running_phone(**environment: str) -> Iterator[Inside]:
-    """A virtual phone (kit/phone.sh); what it gives runs a command beside it, where its adb server is.
+    """Start a virtual phone (kit/phone.sh); yield a function that runs a command beside it, where its adb server is.
 
     Args:
         environment: what phone.sh reads when it starts, such as PHONE_VENDOR.
@@ -133,6 +133,6 @@ def _phone_sh(environment: dict[str, str], *command: str) -> subprocess.Complete
 
 
 def virtual_folder() -> Path:
-    """Where the kit keeps what it makes (kit/lib.sh)."""
+    """Return the folder in which the kit keeps its files (kit/lib.sh)."""
     caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get("EDGENET_VIRTUAL") or Path(caches) / "edgenet-virtual")

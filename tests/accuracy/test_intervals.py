@@ -49,7 +49,7 @@ def test_no_photos_say_nothing() -> None:
 
 @pytest.mark.parametrize("n", [1, 2, 20, 1000])
 def test_all_or_none_right(n: int) -> None:
-    """The end that was seen is in it exactly; the other end is no certainty."""
+    """The observed end of the interval is exact; the other end stays uncertain."""
     assert wilson(n, n).high == 100.0
     assert wilson(0, n).low == 0.0
     assert 0 < wilson(0, n).high < 100
@@ -70,7 +70,7 @@ def test_exchanging_the_networks_turns_the_interval_round() -> None:
 
 
 def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
-    """1,000 draws of 400 photos where the drop is known to be 0.5 points."""
+    """Draw 400 photos 1,000 times with a known drop of 0.5 points."""
     chance = random.Random(0)
     held = 0
     for _ in range(1000):

@@ -1,4 +1,4 @@
-"""What may be said: above all, never "no loss" from too few photos."""
+"""The verdict on a drop: above all, it never says "no loss" from too few photos."""
 
 from __future__ import annotations
 

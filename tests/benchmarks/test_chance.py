@@ -1,4 +1,4 @@
-"""What chance alone does to drops on few photos."""
+"""The probability that chance alone keeps the drops of several calibration sets close together."""
 
 from __future__ import annotations
 

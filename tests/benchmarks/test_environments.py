@@ -1,4 +1,4 @@
-"""Environments of peers: made once, made anew when the requirements change, never taken for whole when they are not."""
+"""Environments of peers are made once, made again when the requirements change, and never used unfinished."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_made_once_and_anew_when_requirements_change(tmp_path: Path, monkeypatch
     assert left_there.exists()
 
     requirements.write_text(f"{tmp_path}/no-such-package.whl\n")
-    for _ in range(2):  # the second call must not take the half-made environment for whole
+    for _ in range(2):  # the second call must not use the unfinished environment
         with pytest.raises(EdgenetError, match=r"no-such-package\.whl"):
             environments.python_of("peer", requirements)
     assert not left_there.exists()

@@ -1,4 +1,4 @@
-"""The int8 benchmark: its measure on numbers worked out by hand, its goals at their limits, and what it keeps."""
+"""The int8 benchmark: its figures on numbers computed by hand, its goals at their limits, and its kept files."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class TestIntegerReading:
         judge = Judge(network(small_int8), images, np.zeros(6, int), np.zeros((6, 5), np.float32))
         check = check_integer_reading(judge, small_int8, range(6))
         assert check == IntegerCheck(photos=6, values=30, different=0, largest=0)
-        # int8 as the file has it, and the same as real numbers
+        # The int8 logits, and the same logits dequantized.
         integers, real = integer_logits_of(small_int8, images, SLIM), logits_of(small_int8, images, SLIM)
         assert integers.dtype == np.int8
         assert np.ptp(integers.astype(int)) > 10
@@ -127,7 +127,7 @@ def test_a_draw_never_judges_itself() -> None:
         judged = held_out(500, draw_name(draw))
         assert len(judged) == 400
         assert not set(judged) & set(range(draw, 500, 5))
-    # other sets are judged on what the first draw leaves, to be comparable with it
+    # Other sets are judged on the photos outside the first draw, so that they can be compared with it.
     assert held_out(500, FEW_NAME) == held_out(500, CALIBRATION_DATA) == held_out(500, draw_name(0))
 
 
@@ -161,7 +161,7 @@ def test_every_converter_calibrates_on_the_pixels_that_edgenet_sees(tmp_path: Pa
 
 
 def row(converter: str, photos: str = "draw-0", network: str = "v1", **changes: object) -> Row:
-    """A row that meets every goal of `balanced` on V1; keys of figures and fields of a row can be changed."""
+    """Return a row that meets every goal of `balanced` on V1; `changes` replace figures and fields."""
     figures = {"drop": 0.25, "agreement": 99.0, "sqnr_db": 27.0, "top1": 90.5, "float_top1": 90.75, "n": 400}
     figures |= {"lost": 3, "won": 2}
     figures |= {key: value for key, value in changes.items() if key in figures}
@@ -249,7 +249,7 @@ class TestGoals:
 
 
 def writer(tmp_path: Path, code: str) -> Converter:
-    """A converter that runs `code` with the output's path as its argument."""
+    """Return a converter that runs `code` with the output's path as its argument."""
     script = tmp_path / "converter.py"
     script.write_text(code)
     return Converter(
@@ -267,7 +267,7 @@ out.write_text(%s)
 
 @pytest.fixture
 def make(tmp_path: Path) -> Callable[..., tuple[object, int]]:
-    """Converts with some code; returns what came out and how often it has run by then."""
+    """Return a function that converts with some code; it returns the result and how often the code has run so far."""
     photos = tmp_path / "photos"
     photos.mkdir()
     (photos / "1.png").write_bytes(b"one")

@@ -1,4 +1,4 @@
-"""The comparison with peers: its tables and goals on figures made up, its clients and a peer's conversion for real."""
+"""The comparison with peers: tables and goals on invented figures, and real clients and a real peer's conversion."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ REPORT = {
 
 
 def goals(**changes: object) -> dict[str, bool | None]:
-    """Whether each is met when the peer "slow" has other figures; by the goal's first words."""
+    """Return whether each goal is met when the peer "slow" has other figures, by the goal's first words."""
     rows = [dataclasses.replace(row, **changes) if row.name == "slow" else row for row in ROWS]
     return {goal.goal.split(" than ")[0]: goal.met for goal in judge_goals("v1", rows)}
 
@@ -138,7 +138,7 @@ def test_the_packages_are_those_named_for_this_python(tmp_path: Path) -> None:
 
 
 def photos_file(tmp_path: Path, size: int, count: int = 4) -> Path:
-    """Photos for a client, as an .npz."""
+    """Write photos for a client, as an .npz."""
     path = tmp_path / "photos.npz"
     np.savez(path, images=load_all(open_photos(PHOTOS), size, limit=count).images)
     return path
@@ -162,8 +162,8 @@ class TestTurns:
     def test_clients_share_one_core(self) -> None:
         before = os.sched_getaffinity(0)
         with one_core():
-            told = "import os; print(len(os.sched_getaffinity(0)))"
-            seen = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+            code = "import os; print(len(os.sched_getaffinity(0)))"
+            seen = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         assert seen.stdout == "1\n"
         assert os.sched_getaffinity(0) == before
 
@@ -174,7 +174,7 @@ def module(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 class TestOnnxRuntime:
-    """A peer for real: it runs in this environment, too."""
+    """A real peer, which also runs in this environment."""
 
     def test_its_client_says_what_the_network_says_and_its_int8_file_follows(self, tmp_path: Path) -> None:
         network = small_network()
@@ -207,7 +207,7 @@ def logits_of(network: torch.nn.Module, images: np.ndarray, normalization: Norma
 
 
 def asked(file: Path, photos: Path, normalization: str) -> tuple[np.ndarray, dict[str, int]]:
-    """What the client says of a file: logits and operators."""
+    """Return the client's results for a file: logits and operators."""
     judged = file.with_suffix(".npz")
     done = module("benchmarks.peers.onnxruntime.client", file, photos, normalization, "--judge", judged)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""The figures of whole processes: a known sleep and known allocations must be seen, and failures must speak."""
+"""The cost of whole processes: a known sleep and known allocations are measured, and failures are explained."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_sees_wall_time_and_output(tmp_path: Path) -> None:
 
 def test_adds_up_the_memory_of_children(tmp_path: Path) -> None:
     forking = f"import os, time; child = os.fork(); {TOUCH_100_MIB}; time.sleep(0.4); child and os.wait()"
-    # from a small process: pytest with a framework loaded would hand its own high-water mark on
+    # Measured from a small process, because pytest with a framework loaded would pass on its own high-water mark.
     asking = (
         "import sys; from pathlib import Path; from benchmarks.processes import measure; "
         "print(measure(sys.argv[2:], Path(sys.argv[1])).peak_mib)"

@@ -1,4 +1,4 @@
-"""The replay of `select` on a sweep's table sees what it misses."""
+"""The replay of `select` on a sweep's table reports missed goals."""
 
 from __future__ import annotations
 

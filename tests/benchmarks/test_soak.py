@@ -1,4 +1,4 @@
-"""The soak in small: what it reads of the camera is there, and the stream that it breaks comes back."""
+"""A short soak: its measurements of the camera are complete, and the camera reconnects after the stream breaks."""
 
 from __future__ import annotations
 

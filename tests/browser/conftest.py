@@ -18,7 +18,7 @@ _FLAGS = ("--no-sandbox", "--disable-dev-shm-usage")
 
 @pytest.fixture(scope="session")
 def launch_chromium() -> Iterator[LaunchChromium]:
-    """Starts the system's Chromium with more flags, such as those of a fake camera; skips where there is none.
+    """A function that starts the system's Chromium with more flags, such as a fake camera's; skips without Chromium.
 
     Every browser that it started ends with the tests.
     """

@@ -1,4 +1,4 @@
-"""MediaPipe's own ImageClassifier for the web takes edgenet's file as it is: the same labels, the same scores."""
+"""MediaPipe's own ImageClassifier for the web takes edgenet's file unchanged: the same labels, the same scores."""
 
 from __future__ import annotations
 

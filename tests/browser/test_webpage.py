@@ -37,7 +37,7 @@ PHONE = {"width": 390, "height": 844}
 EVIL = "<img src=x onerror='document.title=1'>"
 RED = np.full((480, 640, 3), (20, 30, 220), np.uint8)
 """BGR."""
-# Keeps what the page tells of its last photo and its last frame, and counts the frames.
+# Keeps the page's last result for a photo and for a frame, and counts the frames.
 LISTEN = """
 for (const name of ["photo", "seen"]) document.addEventListener(`edgenet:${name}`, ({ detail }) => {
   const root = document.documentElement;
@@ -60,7 +60,7 @@ def serving(bundle: Path, options: PageOptions = PageOptions()) -> Iterator[str]
 
 @pytest.fixture(scope="module")
 def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Tells red from green and blue, and its red is called something evil."""
+    """A bundle that distinguishes red from green and blue; its label for red is hostile HTML."""
     path = tmp_path_factory.mktemp("colours") / "colours.edgenet"
     facts = Facts("colours", Weights("made for a test", "Apache-2.0"))
     write_bundle(path, tiny_model(size=32), [EVIL, "green", "blue"], facts)
@@ -95,7 +95,7 @@ def opened(chromium: Browser) -> Iterator[Open]:
 
 
 def photo(page: Page, data: bytes, name: str = "photo.png") -> dict[str, Any]:
-    """What the page sees in a photo that somebody chooses."""
+    """Return what the page sees in a photo that a user chooses."""
     count = int(page.evaluate("document.documentElement.dataset.photo || 0"))
     expect(page.locator("#measure")).to_be_enabled()
     page.set_input_files("#file", {"name": name, "mimeType": "image/*", "buffer": data})
@@ -104,7 +104,7 @@ def photo(page: Page, data: bytes, name: str = "photo.png") -> dict[str, Any]:
 
 
 def python_scores(model: Path, bgr: np.ndarray) -> np.ndarray:
-    """What device_scripts say of the same photo."""
+    """Return the result of the device scripts for the same photo."""
     classifier = Classifier(model, threads=1)
     return classifier.score_prepared(prepare(bgr, classifier.size)[0])
 
@@ -113,7 +113,7 @@ def test_pixels_are_those_of_python_to_the_last_bit(colours: Path, opened: Open)
     random = np.random.default_rng(0)
     with serving(colours) as url:
         page = opened(url)
-        # Bilinear, halved by it, halved once and more often, with odd sides, enlarged, left as it is.
+        # Bilinear; halved in one step, in several steps, with odd sides; enlarged; and unchanged.
         for width, height in ((70, 45), (64, 80), (192, 96), (161, 113), (1000, 731), (20, 31), (32, 32)):
             bgr = random.integers(0, 256, (height, width, 3), np.uint8)
             seen = photo(page, cv2.imencode(".png", bgr)[1].tobytes())

@@ -1,4 +1,4 @@
-"""Everything that can be wrong with a bundle is one line, never a traceback, never wrong contents."""
+"""Every fault of a bundle is reported in one line, never as a traceback and never as wrong contents."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_a_changed_byte(bundle: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["model.tflite", "labels.txt", "CARD.md"])
 def test_a_member_replaced_with_care(rebuilt: Rebuild, name: str) -> None:
-    """The zip's own checksum is right, only the manifest knows better."""
+    """The zip's own checksum is right; only the manifest shows the change."""
 
     def change(members: dict[str, bytes]) -> dict[str, bytes]:
         return {**members, name: members[name][:-1] + b"X"}

@@ -1,4 +1,4 @@
-"""What a run of the command left, and what must be true of an error."""
+"""The result of a run of the command, and the rules for its error messages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SCRIPT = Path(sysconfig.get_path("scripts")) / "edgenet"
 
 @dataclass(frozen=True)
 class Ran:
-    """What one run of the command left: exit status, standard output, standard error."""
+    """The result of one run of the command: exit status, standard output, standard error."""
 
     status: int
     out: str

@@ -21,7 +21,7 @@ from edgenet.zoo.weights import TORCHVISION_V2, cache_folder, find_in_package
 
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> Iterator[None]:
-    """The network here is small: threads that wait for each other cost more than they bring."""
+    """The network here is small, so that threads cost more time by waiting for each other than they save."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

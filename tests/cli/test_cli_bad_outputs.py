@@ -1,4 +1,4 @@
-"""Places that cannot be written: told before the work where that can be known, and the old file stays whole."""
+"""Outputs that cannot be written: reported before the work if that can be known, and the old file stays whole."""
 
 from __future__ import annotations
 
@@ -74,7 +74,9 @@ def test_an_ending_in_capitals_is_taken(write: Callable, name: str, tmp_path: Pa
     ],
     ids=" ".join,
 )
-def test_a_wrong_ending_is_reported_before_anything_is_read(edgenet: Edgenet, arguments: tuple[str, ...]) -> None:
+def test_a_wrong_ending_is_reported_before_anything_is_read(
+    edgenet: Edgenet, arguments: tuple[str, ...]
+) -> None:
     ran = edgenet(*arguments)
     assert ran.status == 2
     assert f"'{arguments[-1]}' does not end in ." in " ".join(ran.err.split())

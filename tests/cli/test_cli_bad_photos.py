@@ -144,9 +144,7 @@ def test_good_photos_are_used_and_bad_ones_are_listed(
         assert reason in skipped[name], skipped[name]
 
 
-def test_omissions_are_reported_on_standard_error(
-    edgenet: Edgenet, made: Path, out: Path, odd: Path
-) -> None:
+def test_omissions_are_reported_on_standard_error(edgenet: Edgenet, made: Path, out: Path, odd: Path) -> None:
     ran = convert(edgenet, made, out, odd)
     assert ran.status == 0
     lines = [line for line in ran.err.splitlines() if not line.startswith("warning: ")]
@@ -179,7 +177,7 @@ def test_many_bad_photos_are_counted_not_all_listed(
 def test_a_folder_that_may_not_be_read(
     edgenet: Edgenet, made: Path, out: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As `os.walk` meets it; root may read everything, so the refusal is made here."""
+    """A folder that `os.walk` may not read; root may read every folder, so the refusal is simulated."""
 
     def refuse(place: object) -> object:
         raise PermissionError(13, "Permission denied", str(place))

@@ -1,4 +1,4 @@
-"""`edgenet convert --data --max-drop`: exit status, one line, which file stands where, and what is said of it."""
+"""`edgenet convert --data --max-drop`: exit status, one line, which file is kept where, and what is reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`edgenet convert --keep-float`: what is said of the layers, and what is refused."""
+"""`edgenet convert --keep-float`: what is reported about the layers, and what is refused."""
 
 from __future__ import annotations
 

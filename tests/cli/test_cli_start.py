@@ -35,7 +35,7 @@ print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)
 
 
 def test_help_imports_little() -> None:
-    """The time of `--help` is that of its imports; `python -m benchmarks.start` measures it."""
+    """`--help` takes as long as its imports; `python -m benchmarks.start` measures it."""
     code = """
 import sys
 before = set(sys.modules)
@@ -91,7 +91,7 @@ def test_importing_the_package_is_light() -> None:
 
 
 def test_converting_imports_onnx_only_for_an_onnx() -> None:
-    """It would take 20 MB of memory that stay."""
+    """The import would take 20 MB of memory permanently."""
     code = (
         "import sys, edgenet.workflows.convert;"
         "print([name for name in ('onnx', 'matplotlib') if name in sys.modules])"
@@ -185,7 +185,7 @@ def test_an_error_is_one_line_whatever_the_file_is_called(edgenet: Edgenet, tmp_
 
 
 def test_closing_the_pipe_is_not_an_error() -> None:
-    """As `edgenet convert --help | head -1` does."""
+    """The reader closes the pipe, as in `edgenet convert --help | head -1`."""
     command = [str(SCRIPT), "convert", "--help"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
         assert running.stdout is not None

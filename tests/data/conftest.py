@@ -1,4 +1,4 @@
-"""Photos for the tests of this room: small JPEG files, each of its own colours."""
+"""Photos for the tests of this folder: small JPEG files, each with its own colours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The calibration photos that come with the project: whole, in colour, different, and with their rights on record."""
+"""The calibration photos that come with the project: whole, in colour, all different, and with documented licences."""
 
 from __future__ import annotations
 

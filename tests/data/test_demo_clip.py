@@ -1,4 +1,4 @@
-"""The clip that `edgenet demo` classifies: it plays, and its rights are on record."""
+"""The clip that `edgenet demo` classifies: it plays, and its licence is documented."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The digits that come with edgenet: all there, each with its label, and their rights on record."""
+"""The digits that come with edgenet: complete, each with its label, and with a documented licence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Copies and other views of a scene are found; different photos are told apart."""
+"""Copies and other views of a scene are found; different photos are distinguished."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `open_photos` finds in folders and zips, and what it says when there is nothing to find."""
+"""`open_photos` on folders and zips: what it finds, and its errors when it finds nothing."""
 
 from __future__ import annotations
 

@@ -91,7 +91,9 @@ def test_a_model_is_a_path_or_an_opened_file(tiny_tflite: Path, tiny_bundle: Pat
         (None, TypeError, "but a NoneType was given"),
     ],
 )
-def test_inputs_that_are_not_pictures(classifier: Classifier, picture: Any, kind: type[Exception], found: str) -> None:
+def test_inputs_that_are_not_pictures(
+    classifier: Classifier, picture: Any, kind: type[Exception], found: str
+) -> None:
     with pytest.raises(kind, match=found):
         classifier.top(picture)
 

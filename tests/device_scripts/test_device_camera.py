@@ -123,7 +123,7 @@ def test_a_camera_that_is_unplugged_is_waited_for(monkeypatch: pytest.MonkeyPatc
 
 
 def test_fifty_disconnects_lose_no_frame_and_no_camera(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stand-in for a camera with a loose cable: what came before each failure is seen, and all is closed."""
+    """A stand-in for a camera with a loose cable: the frames before each failure are seen, and everything is closed."""
     monkeypatch.setattr(camera_room, "PAUSES", (0.001,))
     opened = closed = 0
     notes: list[str] = []
@@ -174,7 +174,7 @@ def test_half_of_what_was_is_left_after_a_half_life() -> None:
     smoother.update(zero, 0)
     np.testing.assert_allclose(smoother.update(one, 500_000_000), 0.5)
     np.testing.assert_allclose(smoother.update(one, 1_000_000_000), 0.75)
-    # Twice as many frames in the same time: the same.
+    # Twice as many frames in the same time give the same result.
     slow, fast = Smoother(0.5), Smoother(0.5)
     slow.update(zero, 0)
     fast.update(zero, 0)
@@ -276,7 +276,7 @@ def ask(page: LivePage, path: str, **headers: str) -> tuple[int, str, dict[str, 
 
 
 def stream(page: LivePage, path: str, count: int) -> bytes:
-    """The first `count` bytes of an endless answer."""
+    """Return the first `count` bytes of an endless answer."""
     link = http.client.HTTPConnection("127.0.0.1", page.address.port, timeout=5)
     link.request("GET", path)
     body = link.getresponse().read(count)
@@ -378,7 +378,7 @@ def test_served_live_and_ended_by_sigterm(
             assert json.loads(running.stdout.readline())["type"] == "start"
             first = json.loads(running.stdout.readline())
             assert first["top"][0]["label"] in {"red", "green", "blue"}
-            # The stream ends with the video, is told and opened again.
+            # The stream ends with the video; the end is reported and the stream is opened again.
             assert f"the stream {url} stopped after" in running.stderr.readline()
             assert "the camera is back" in running.stderr.readline()
             running.send_signal(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Collecting photos: names that are no paths, blurred and repeated photos left out."""
+"""Collecting photos: labels are never used as paths, and blurred and repeated photos are left out."""
 
 from __future__ import annotations
 

@@ -155,7 +155,7 @@ def test_as_modules(script: str, tiny_tflite: Path, video: Path) -> None:
 def test_ctrl_c_ends_quietly_with_130_and_the_summary(
     copied_scripts: Path, tiny_tflite: Path, video: Path
 ) -> None:
-    """Interrupted in the middle of a video: what was seen so far is summed up."""
+    """The script is interrupted in the middle of a video; it summarizes the frames so far."""
     # One pipe page of output, unread, holds the script back until the signal is there.
     command = [sys.executable, str(copied_scripts / "classify.py"), str(tiny_tflite), str(video), "--json"]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}

@@ -23,7 +23,7 @@ from edgenet_device.runtime import Delegate
 
 
 def test_percentiles_are_nearest_rank() -> None:
-    """The example of the rule's definition: 15, 20, 35, 40, 50."""
+    """The example from the definition of the rule: 15, 20, 35, 40, 50."""
     samples = np.array([50, 15, 40, 20, 35])
     assert [percentile(samples, p) for p in (5, 30, 40, 50, 100)] == [15, 20, 20, 35, 50]
     hundred = np.arange(1, 101)
@@ -42,7 +42,7 @@ def test_summary() -> None:
 
 
 def test_sustained_compares_the_first_and_the_last_half_minute() -> None:
-    """70 blocks of a second, twice as slow from second 35 on: what lies between the two windows does not count."""
+    """70 blocks of a second, twice as slow from second 35 on: the time between the two windows does not count."""
     blocks = [np.full(10, 100_000_000 if second < 35 else 200_000_000) for second in range(70)]
     found = sustained(blocks, [float(second + 1) for second in range(70)])
     assert found == {"first_p50_ms": 100, "last_p50_ms": 200, "ratio": 2}
@@ -168,7 +168,7 @@ def test_throttling_now_and_in_between() -> None:
 
 
 def test_company_is_what_others_take(tmp_path: Path) -> None:
-    """100 of 200 ticks on two CPUs: a quarter of the time of both, or more, for this process takes next to nothing."""
+    """100 of 200 ticks on two CPUs are a quarter of both CPUs' time; this process itself takes almost nothing."""
     stat = tmp_path / "proc/stat"
     stat.parent.mkdir()
     stat.write_text("cpu  1000 0 0 5000 0 0 0 0 0 0\ncpu0 1 0 0 1\ncpu1 1 0 0 1\n")

@@ -1,4 +1,4 @@
-"""The beginnings of a network and what its operators take."""
+"""Truncated networks, and the time of each operator."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_every_beginning_computes_what_the_network_computes(tiny_tflite: Path) -
 
 
 def test_differences_are_paired(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A clock that both see: the second takes 3 more, whatever the machine adds to both."""
+    """Both see the same clock: the second takes 3 more, whatever time the machine adds to both."""
     now = [0]
 
     class Part:

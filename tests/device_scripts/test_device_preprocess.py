@@ -17,7 +17,7 @@ def noise(shape: tuple[int, int], seed: int = 0) -> np.ndarray:
 
 
 def in_words(bgr: np.ndarray, size: int) -> np.ndarray:
-    """The rule, spelled out anew."""
+    """Compute the rule centre-square in another way."""
     height, width = bgr.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2

@@ -1,4 +1,4 @@
-"""Who tells of throttling, and how it is read. The texts are what the real tools print; no Pi or phone is at hand."""
+"""Sources of throttling reports and their parsing. The texts are those of the real tools; no Pi or phone is needed."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_android_s_status(status: int, name: str, now: list[str]) -> None:
         "since_boot": None,
     }
     assert decode_thermalservice("Can't find service: thermalservice") is None
-    # Integer.MIN_VALUE: nothing told yet
+    # Integer.MIN_VALUE: nothing reported yet
     assert decode_thermalservice(THERMALSERVICE.format(status=-2147483648)) is None
 
 

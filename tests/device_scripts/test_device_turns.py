@@ -63,7 +63,7 @@ def test_a_model_s_median(tiny_tflite: Path) -> None:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Time that passes only while somebody sleeps."""
+    """A clock that advances only during sleep."""
     now = [0.0]
 
     def sleep(seconds: float) -> None:

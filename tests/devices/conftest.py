@@ -1,4 +1,4 @@
-"""A Raspberry Pi that boots, and a model that knows colours."""
+"""A Raspberry Pi that boots for the first time, called pi in edgenet's ssh. Its disk is removed with the module."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DROP_IN = f".config/systemd/user/{UNIT}.d"
 
 @pytest.fixture(scope="module")
 def pi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pi]:
-    """Boots a Raspberry Pi that nobody has used before; edgenet's ssh knows it as pi. Its disk goes with the module."""
+    """A Raspberry Pi that boots for the first time, named pi for ssh. Its disk is removed after the module."""
     skip_without("the virtual Pi", "qemu-system-aarch64", "qemu-aarch64-static", "mmdebstrap", "ssh", "rsync")
     machine = Pi(free_port(), Path(), tmp_path_factory.mktemp("pi"))
     started = machine.kit("start")
@@ -29,7 +29,7 @@ def pi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pi]:
         # The tests' own commands share one connection: an emulated CPU takes seconds for a new one.
         with config.open("a") as file:
             file.write(f"ControlMaster auto\nControlPath {config.parent}/shared\nControlPersist yes\n")
-        # So that the camera, which takes all frames that come, leaves some of that CPU to everything else.
+        # The camera takes every frame that comes; this leaves some CPU time to everything else.
         machine = Pi(machine.port, config, machine.folder)
         machine.sh(f"mkdir -p {DROP_IN} && printf '[Service]\\nNice=19\\n' >{DROP_IN}/nice.conf")
         with pytest.MonkeyPatch.context() as patch:
@@ -41,7 +41,7 @@ def pi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pi]:
 
 @pytest.fixture(scope="session")
 def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle that tells red, green and blue."""
+    """A bundle that distinguishes red, green and blue."""
     path = tmp_path_factory.mktemp("colours") / "colours.edgenet"
     write_bundle(
         path, tiny_model(size=32), list(COLOURS), Facts("colours", Weights("made for a test", "Apache-2.0"))

@@ -17,7 +17,7 @@ from edgenet.workflows.convert import convert
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
-# Run by both: photos/ as they are decoded, and as a network with 224 x 224 pixels gets them.
+# Both run this: photos/ as they are decoded, and as a network with 224 x 224 pixels gets them.
 PHOTOS_SEEN = """
 import sys
 from pathlib import Path
@@ -48,7 +48,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def told(text: str, work: Path, name: str, *python: str) -> np.ndarray:
-    """What a program says that either Python runs, by default this one."""
+    """Return the output of a program that either Python can run, by default this one."""
     inputs = () if text is PHOTOS_SEEN else ("model.tflite", "pixels.npy")
     command = [*(python or (sys.executable,)), "-c", text, *inputs, f"{name}.npy"]
     done = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)
@@ -58,7 +58,7 @@ def told(text: str, work: Path, name: str, *python: str) -> np.ndarray:
 
 
 def python_in(root: str, *made_with: str) -> tuple[str, ...]:
-    """The Python of a userland that is made if it is not there."""
+    """Return the Python of a userland; make the userland if it is missing."""
     skip_without("an emulated userland", "qemu-aarch64-static", "mmdebstrap", "unshare")
     folder = virtual_folder() / root
     made = subprocess.run(
@@ -70,7 +70,7 @@ def python_in(root: str, *made_with: str) -> tuple[str, ...]:
 
 
 def test_64_bits_decode_jpegs_alike_and_scale_them_within_one_level(work: Path) -> None:
-    """OpenCV scales with floats, which ARM's NEON adds up otherwise: a pixel may be rounded the other way."""
+    """OpenCV scales with floats, which ARM's NEON adds in another order: a pixel may be rounded the other way."""
     here = told(PHOTOS_SEEN, work, "here")
     there = told(PHOTOS_SEEN, work, "arm64", *python_in("arm64-bookworm", "arm64", "bookworm"))
     count = len(list((work / "photos").glob("*.jpg")))
@@ -101,7 +101,7 @@ def imagenet(work: Path) -> Path:
 
 
 def test_64_bits_with_a_real_network_are_at_most_a_step_apart(imagenet: Path) -> None:
-    """x86 computes what the exact reading says; ARM's kernels round a tie otherwise once in thousands of logits."""
+    """x86 computes exactly the integer reading; ARM's kernels round a tie differently once in thousands of logits."""
     here = told(SCORES, imagenet, "here")
     there = told(SCORES, imagenet, "arm64", *python_in("arm64-bookworm", "arm64", "bookworm"))
     apart = np.abs(steps_apart(here, there, logit_step(imagenet / "model.tflite")))
@@ -111,12 +111,12 @@ def test_64_bits_with_a_real_network_are_at_most_a_step_apart(imagenet: Path) ->
 
 
 def test_32_bits_with_the_older_runtime_see_the_same(imagenet: Path) -> None:
-    """tflite-runtime's own kernels round otherwise than XNNPACK's: a step or three in most logits."""
+    """tflite-runtime's own kernels round differently from XNNPACK's: most logits differ by one to three steps."""
     here = told(SCORES, imagenet, "here")
     there = told(SCORES, imagenet, "armhf", *python_in("armhf-bookworm", "armhf", "bookworm"))
     apart = np.abs(steps_apart(here, there, logit_step(imagenet / "model.tflite")))
     assert np.median(apart) <= 3
-    # What one of them calls best may be the other's second or third, where several are nearly as good.
+    # The best class of one may be the second or third of the other if several are nearly equal.
     first = np.argsort(-here, axis=1)[:, :3]
     assert (first == there.argmax(1)[:, None]).any(axis=1).all()
     assert (here.argmax(1) == there.argmax(1)).mean() >= 0.8

@@ -108,7 +108,7 @@ def camera(device: LocalDevice, *arguments: str) -> str:
 
 
 def test_a_release_with_the_older_layout_of_scripts(device: LocalDevice, tmp_path: Path) -> None:
-    """A device that an older edgenet was used with: its release runs, is replaced, and is gone back to."""
+    """A device with the release of an older edgenet: it runs, is replaced, and is activated again."""
     old = write_old_release(Path(device.home))
     assert (status("local").release, status("local").bundle) == (old, BUNDLE)
     assert camera(device, "0") == f"the old camera {BUNDLE} 0\n"

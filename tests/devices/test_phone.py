@@ -23,7 +23,7 @@ from edgenet.zoo.weights import cache_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# Everything that `Device` promises, on the phone; it prints nothing where all of it holds.
+# Everything that `Device` promises, on the phone; it prints nothing if all of it holds.
 EXCHANGE = """
 from edgenet.devices.targets import open_device
 from edgenet.errors import EdgenetError
@@ -68,7 +68,7 @@ with open_device("adb") as phone:
 
 @pytest.fixture(scope="module")
 def phone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inside]:
-    """A phone with two clusters of CPUs; what it gives runs a command beside it, where its adb server is."""
+    """A phone with two clusters of CPUs; yields a function that runs a command beside it, where its adb server is."""
     vendor = vendor_programs(tmp_path_factory.mktemp("vendor"), dumpsys=heating_dumpsys(8))
     cpufreq = two_clusters(tmp_path_factory.mktemp("cpufreq"))
     with running_phone(PHONE_VENDOR=str(vendor), PHONE_CPUFREQ=str(cpufreq)) as inside:
@@ -128,7 +128,7 @@ with open_device("adb") as phone, phone.start(["sleep", "600"]) as running:
     )
 
 
-# A phone from its first deploy on; it prints nothing where all of it holds.
+# A phone, starting with its first deploy; it prints nothing if everything holds.
 DEPLOYS = """
 import os, signal, sys
 from pathlib import Path

@@ -1,8 +1,8 @@
 """A phone's own browser: the page comes through adb, is opened there, and sends its latency back.
 
 The phone is the virtual one, with the real adbd; the browser a real Chromium in the phone's network, where it reaches
-nothing but what adbd leads there. Android's `am`, which the virtual phone has not, is a stand-in that keeps its
-arguments; so is `dumpsys`, which tells of a hot phone.
+only what adbd leads there. Android's `am`, which the virtual phone lacks, is a stand-in that records its arguments, as
+is `dumpsys`, which reports a hot phone.
 """
 
 from __future__ import annotations

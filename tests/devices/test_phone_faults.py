@@ -1,7 +1,7 @@
 """A phone where things go wrong: cables, kills, full disks, folders that start nothing.
 
-The phone is the virtual one: its transport, shell and file system are real. What its Python does is not looked at here,
-so a stand-in brings it (`small_pack`).
+The phone is the virtual one: its transport, shell and file system are real. Its Python is not tested here, so a
+stand-in provides it (`small_pack`).
 """
 
 from __future__ import annotations
@@ -52,27 +52,27 @@ class Phone:
 
     @property
     def serial(self) -> str:
-        """By which adb knows it."""
+        """Return the serial by which adb knows the phone."""
         return f"127.0.0.1:{self.port}"
 
     def python(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """This Python beside it, which may import what tests share."""
+        """Run this Python beside the phone; it can import the tests' shared modules."""
         # The project first: tests/ has folders of the same names, which Python would take for namespace packages.
         paths = [str(TESTS.parent), str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]
         return self.inside(sys.executable, *command, PYTHONPATH=os.pathsep.join(paths))
 
     def deploy(self, bundle: Path) -> subprocess.CompletedProcess[str]:
-        """`edgenet deploy`, with the stand-in pack."""
+        """Run `edgenet deploy`, with the stand-in pack."""
         return self.python("-c", DEPLOY, "deploy", str(bundle), "--on", f"adb:{self.serial}")
 
     def sh(self, text: str) -> str:
-        """What its shell prints."""
+        """Return the output of a command in its shell."""
         return self.inside("adb", "-s", self.serial, "shell", text).stdout
 
 
 @contextmanager
 def a_phone(port: int = PORT, **settings: str) -> Iterator[Phone]:
-    """For as long as the block lasts."""
+    """Run a phone while the block runs."""
     name = phone_name()
     with running_phone(PHONE=name, PHONE_PORT=str(port), **settings) as inside:
         yield Phone(name, port, inside)
@@ -86,7 +86,7 @@ def phone() -> Iterator[Phone]:
 
 
 def model(folder: Path, name: str) -> Path:
-    """One that differs from all others."""
+    """Return a model that differs from all others."""
     path = folder / name
     path.write_bytes(tiny_model(size=next(SIZES)))
     return path
@@ -97,7 +97,7 @@ def model(folder: Path, name: str) -> Path:
     [("killed", "exit status -9"), ("cable_pulled", LOST), ("disk_filled", "free some space on the device")],
 )
 def test_deploy_stopped_at_every_step(phone: Phone, tmp_path: Path, event: str, said: str) -> None:
-    """The first on a phone that has nothing. Each time what ran before still runs, whole, or nothing does."""
+    """The first deploy on an empty phone: after each fault, either the earlier release runs whole, or nothing runs."""
     new = model(tmp_path, f"{event}.tflite")
     done = phone.python(str(TESTS / "phone_faults.py"), event, str(new))
     assert done.returncode == 0, done.stderr

@@ -22,7 +22,7 @@ TESTS = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="module")
 def phones(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inside]:
-    """Two phones; the stand-in for benchmark_model runs on the first alone."""
+    """Two phones; the stand-in for benchmark_model runs only on the first."""
     vendor = vendor_programs(tmp_path_factory.mktemp("vendor"), works="")
     name = phone_name()
     with (
@@ -56,7 +56,7 @@ def test_each_is_measured_and_a_failure_keeps_no_other_from_it(
     assert "name one of them, or use bench --all" in one.stderr
 
 
-# Ctrl-C while both are measured; their Python is a stand-in that comes to no end.
+# Ctrl-C while both are being measured; their Python is a stand-in that never ends.
 STOPPED = """
 import os, signal, subprocess, sys, time
 from edgenet.commands.app import main
@@ -136,9 +136,7 @@ sys.exit(done.returncode)
 """
 
 
-def test_unusable_phones_are_reported_with_a_remedy(
-    phones: Inside, colours: Path, tmp_path: Path
-) -> None:
+def test_unusable_phones_are_reported_with_a_remedy(phones: Inside, colours: Path, tmp_path: Path) -> None:
     tool = tmp_path / "benchmark_model"
     tool.write_bytes(stand_in(printing("runs", "delegated"), "aarch64"))
     command = [sys.executable, "-m", "edgenet", "bench", str(colours), "--on", "adb", "--all"]

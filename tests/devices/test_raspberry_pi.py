@@ -1,7 +1,7 @@
-"""A Raspberry Pi from its first deploy on: the service, the camera's faults, power cuts, damage, no space.
+"""A Raspberry Pi from its first deploy on: the service, camera faults, power cuts, damaged files, a full disk.
 
 The machine is emulated; its kernel, systemd, OpenSSH, V4L2 and Python are the real ones of a 64-bit Raspberry Pi OS's
-Debian. The tests share it and go on where the one before ended, as its owner would.
+Debian. The tests share it, and each continues where the one before ended, as its owner would.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def installed(pi: Pi, colours: Path) -> Deployed:
 
 
 def sees(pi: Pi, colour: str) -> None:
-    """Waits until the service says so; asked in its file, for the fastest answer."""
+    """Wait until the service reports this; its file is read directly, because that is fastest."""
     state = f"cat /run/user/1000/{STATE}; echo; date +%s"
 
     def now() -> bool:
@@ -49,18 +49,18 @@ def sees(pi: Pi, colour: str) -> None:
 
 
 def journal(pi: Pi) -> str:
-    """What the service has said."""
+    """Return the service's log."""
     return pi.sh(f"journalctl --quiet --no-pager _SYSTEMD_USER_UNIT={UNIT}")
 
 
 def times_back(pi: Pi) -> int:
-    """How often the service's camera failed and came back."""
+    """Return how often the service's camera failed and came back."""
     return journal(pi).count("the camera is back")
 
 
 @contextmanager
 def events() -> Iterator[Iterator[dict[str, object]]]:
-    """What the page tells a browser, one state after another."""
+    """Yield the states that the page sends to a browser."""
     with (
         open_device(TARGET) as device,
         device.forward(PAGE_PORT) as here,
@@ -70,7 +70,7 @@ def events() -> Iterator[Iterator[dict[str, object]]]:
 
 
 def cut_power(pi: Pi) -> None:
-    """Its camera, which is a module of the kernel here, is plugged in again when it has booted."""
+    """Cut the power; after the boot plug the camera, which is a kernel module here, in again."""
     pi.power_cut()
     pi.camera("red")
 
@@ -161,11 +161,13 @@ def test_a_camera_in_use_is_named_with_its_user(pi: Pi, installed: Deployed) -> 
             done = device.run(["sh", f"{device.home}/current/camera.sh", "0", "--frames", "1"])
         return done.status == 1 and "camera 0 is in use by python" in done.last_line()
 
-    # While the service opens it anew, nobody has it: the busy moment has another answer.
+    # While the service reopens the camera, nobody has it open, so a busy camera gives another message then.
     wait_until(named, PATIENCE_S, "the camera's user is named")
 
 
-def test_a_model_damaged_on_the_card_is_reported_and_repaired(pi: Pi, installed: Deployed, colours: Path) -> None:
+def test_a_model_damaged_on_the_card_is_reported_and_repaired(
+    pi: Pi, installed: Deployed, colours: Path
+) -> None:
     model = f"{installed.folder}/{colours.name}"
     pi.sh(f"chmod u+w {model}; printf X | dd of={model} bs=1 seek=600 conv=notrunc status=none")
     pi.sh(f"systemctl --user restart {UNIT} || true")

@@ -1,7 +1,7 @@
-"""The camera as a service, and how a device does.
+"""The camera as a service, and the state of a device.
 
-systemctl, loginctl and journalctl are stand-ins here, shell scripts that note what they are told: the real ones need a
-machine that systemd booted. The shell, the files and the socket that systemd would listen on are real.
+systemctl, loginctl and journalctl are stand-ins here, shell scripts that record their arguments: the real ones need a
+machine that systemd booted. The shell, the files and the socket on which systemd would listen are real.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ echo '2026-11-25T22:58:53+0000 raspberrypi python[512]: error: there is no camer
 
 @pytest.fixture
 def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What the stand-ins were told, a line each; folders of the user lie in tmp_path."""
+    """A file with the arguments of each call of the stand-ins, one line each; the user's folders are in tmp_path."""
     programs = tmp_path / "bin"
     programs.mkdir()
     texts = {
@@ -69,7 +69,7 @@ def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def listening(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
-    """The socket that systemd would listen on."""
+    """The socket on which systemd would listen."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
         receiver.bind(str(tmp_path / "notify"))
         receiver.settimeout(5)

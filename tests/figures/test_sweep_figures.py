@@ -13,7 +13,7 @@ from edgenet.workflows.sweep_plan import SweepRow, with_front
 
 
 def drawn(figure: Figure) -> set[tuple[float, float]]:
-    """The points of the series, without the lines and the marks of the legend."""
+    """Return the points of the series, without the lines and the marks of the legend."""
     lines = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 1]
     return {(float(line.get_xdata()[0]), float(line.get_ydata()[0])) for line in lines}
 

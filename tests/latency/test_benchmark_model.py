@@ -28,12 +28,12 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where this machine keeps what a device would."""
+    """The folder in which this machine keeps what a device would keep."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
 
 
 def calls(program: Path) -> list[list[str]]:
-    """Every call's arguments but the model's path."""
+    """Return the arguments of every call, except for the model's path."""
     return [line.split()[1:] for line in Path(f"{program}.calls").read_text().splitlines()]
 
 
@@ -92,7 +92,7 @@ def test_models_take_turns(program, model: Path, tmp_path: Path) -> None:
 
 
 def test_a_program_that_prints_no_median(program, model: Path, tmp_path: Path) -> None:
-    """The report is there without it, and what it is read for says what it cannot do."""
+    """The report is written without the value, and every reader states what it cannot do without it."""
     given = program(as_older(output("runs")))
     written = bench(model, benchmark_model=given, out=tmp_path / "reports")
     (report,) = written.reports
@@ -158,9 +158,9 @@ def test_a_browser_runs_no_programs(program, model: Path) -> None:
 
 
 def test_the_shell_and_the_device_scripts_report_the_same() -> None:
-    told, sets = facts_there(LocalDevice())
+    facts, sets = facts_there(LocalDevice())
     known = device_facts()
     for name in ("cpu", "memory_bytes", "os", "kernel", "machine"):
-        assert told[name] == known[name], name
+        assert facts[name] == known[name], name
     assert sets == found_sets()
     assert conditions_there(LocalDevice()).load_average is not None

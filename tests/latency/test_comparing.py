@@ -1,4 +1,4 @@
-"""The interval of a difference: how often it is wrong, and what is said."""
+"""The interval of a difference: how often it is wrong, and the verdict."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def blocks(random: np.random.Generator, drift: np.ndarray, scale: float = 1.0) -
 
 @pytest.mark.parametrize("paired", [True, False])
 def test_equal_networks_are_rarely_called_different(paired: bool) -> None:
-    """A 95 % interval may be wrong once in twenty; 200 trials with 10 blocks each: 10 expected, 20 are allowed."""
+    """A 95 % interval may be wrong once in twenty: in 200 trials with 10 blocks, 10 are expected and 20 are allowed."""
     random = np.random.default_rng(5)
     wrong = 0
     for _ in range(200):
@@ -27,7 +27,7 @@ def test_equal_networks_are_rarely_called_different(paired: bool) -> None:
 
 
 def test_pairs_see_through_a_drift() -> None:
-    """The device becomes 20 % slower on the way; b takes 3 % longer all the time."""
+    """The device slows down by 20 % during the run; b takes 3 % longer all the time."""
     random = np.random.default_rng(6)
     drift = np.linspace(0, 2, 30)
     a, b = blocks(random, drift), blocks(random, drift, scale=1.03)

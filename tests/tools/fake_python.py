@@ -1,4 +1,4 @@
-"""A Python whose pip installs nothing, an index of PyTorch builds, and machines of any kind, to test the set-up."""
+"""A Python whose pip installs nothing, an index of PyTorch builds, and machines of any kind, to test the setup."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def write_program(path: Path, text: str) -> None:
 def machine(
     folder: Path, system: str = "Linux", processor: str = "x86_64", gpu: bool = False
 ) -> dict[str, str]:
-    """Environment variables of a machine of this kind, whose programs lie in `folder`; its pip knows no CUDA build."""
+    """Return environment variables of such a machine, with its programs in `folder`; its pip knows no CUDA build."""
     write_program(folder / "python", PYTHON)
     write_program(
         folder / "uname", f"#!/bin/sh\ncase $1 in -m) echo {processor} ;; *) echo {system} ;; esac\n"
@@ -83,7 +83,7 @@ def machine(
 
 @contextmanager
 def torch_index(wheel: str) -> Iterator[str]:
-    """The address of an index that answers, and lists this one wheel of PyTorch."""
+    """Serve an index that lists only this wheel of PyTorch; yield its address."""
 
     class Page(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -1,4 +1,4 @@
-"""The checklist for real hardware: all of it but the hardware. The whole of it was run on a virtual Pi by hand."""
+"""The checklist for real hardware, tested without hardware. The whole checklist was run by hand on a virtual Pi."""
 
 from __future__ import annotations
 

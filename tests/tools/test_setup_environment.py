@@ -1,4 +1,4 @@
-"""What `make setup` installs, what it says beforehand, and what it says when it cannot go on. Nothing is downloaded."""
+"""`make setup`: what it installs, what it announces, and its errors when it cannot continue. It downloads nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A folder with what the script reads: it works in the checkout that it lies in, so the real one is safe."""
+    """A folder with the files that the script reads; the script works in its own checkout, so the real one is safe."""
     (tmp_path / "tools").mkdir()
     shutil.copy2(ROOT / "tools" / "setup-environment", tmp_path / "tools")
     for name in ("pyproject.toml", "constraints.txt"):
@@ -34,7 +34,7 @@ def _setup(checkout: Path, *options: str, **variables: str) -> subprocess.Comple
 
 
 def _commands(here: dict[str, str]) -> list[str]:
-    """The arguments of every pip command since the last call."""
+    """Return the arguments of every pip command since the last call."""
     log = Path(here["PIP_LOG"])
     if not log.exists():
         return []

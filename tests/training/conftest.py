@@ -12,7 +12,7 @@ from shape_photos import every_class, write_photos
 
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> Iterator[None]:
-    """Threads that wait for each other cost more than they bring."""
+    """Use one thread, because the threads of small networks cost more time by waiting than they save."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -1,4 +1,4 @@
-"""What decays, what is averaged, what is frozen."""
+"""Weight decay, the average of the weights, and frozen layers."""
 
 from __future__ import annotations
 

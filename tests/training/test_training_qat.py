@@ -1,4 +1,4 @@
-"""Quantization-aware training: what is trained is what the file computes, and it learns."""
+"""Quantization-aware training: the trained network is what the file computes, and it learns."""
 
 from __future__ import annotations
 

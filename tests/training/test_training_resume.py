@@ -1,4 +1,4 @@
-"""A training that stops anywhere goes on to the same bytes."""
+"""A training that was stopped at any point resumes and gives the same bytes."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ NAME = f"{TINY}.safetensors"
 
 @pytest.fixture(scope="module")
 def uninterrupted(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a training that nothing stopped."""
+    """The folder of a training that was never stopped."""
     out = tmp_path_factory.mktemp("uninterrupted") / "run"
     train(TINY, shapes, out, options=options_from(RECIPE))
     return out
 
 
 def interrupt_at(photos: int) -> Callable[[str, int, int | None], None]:
-    """A progress function that sends Ctrl-C once so many photos were trained with."""
+    """Return a progress function that sends Ctrl-C once this many photos were trained with."""
     sent: list[int] = []
 
     def progress(stage: str, done: int, total: int | None) -> None:

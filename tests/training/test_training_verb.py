@@ -1,4 +1,4 @@
-"""`train` from photos to a checkpoint: it learns, it writes what it says, other verbs take it."""
+"""`train` from photos to a checkpoint: it learns, its files agree with its report, and other verbs take them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def trained(parts: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Training, list[str]]:
-    """Some epochs on the shapes, and the lines that were said."""
+    """A training of some epochs on the shapes, and the lines that it printed."""
     out, lines = tmp_path_factory.mktemp("trained") / "run", []
     result = train(TINY, parts, out, options=options_from(LEARNS), log=lines.append)
     assert result is not None
@@ -109,7 +109,9 @@ def test_the_class_table_and_the_figures_are_written(trained: tuple[Training, li
     }
 
 
-def test_every_epoch_is_reported_with_its_speed_and_the_remaining_time(trained: tuple[Training, list[str]]) -> None:
+def test_every_epoch_is_reported_with_its_speed_and_the_remaining_time(
+    trained: tuple[Training, list[str]],
+) -> None:
     _, lines = trained
     assert lines[0].startswith("mobilenet_v1_0.25_32: 0.8 M mult-adds, 0.21 M parameters; cpu, float32")
     assert lines[1] == "60 photos of 3 classes to train with, 30 in val to validate with; 60 stay in memory"

@@ -1,4 +1,4 @@
-"""Networks whose answers are known beforehand, and the small real network in several forms."""
+"""Networks with known answers, and the small real network in several forms."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edgenet.workflows.convert import convert
 
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> Iterator[None]:
-    """The networks here are small: threads that wait for each other cost more than they bring."""
+    """Use one thread, because the threads of small networks cost more time by waiting than they save."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -1,4 +1,4 @@
-"""Networks with weights that no training means to give, by every way in."""
+"""Networks with useless weights, such as NaN and zeros, from every kind of source."""
 
 from __future__ import annotations
 

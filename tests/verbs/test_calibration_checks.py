@@ -1,4 +1,4 @@
-"""Bad calibration sets are told; real photos are not."""
+"""Bad calibration sets are reported; real photos are not."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_photos_without_colour(real: Images) -> None:
 
 
 def test_plain_colours_are_refused() -> None:
-    """No range measured on them means anything."""
+    """No range that is measured on such pictures means anything."""
     colours = np.broadcast_to(noise(8)[:, :1, :1], (8, SIZE, SIZE, 3)).copy()
     with pytest.raises(
         EdgenetError, match=r"none of the 8 calibration photos has any contrast.*; give photos"
@@ -123,7 +123,7 @@ def test_copies(real: Images, repeats: int, text: str) -> None:
 
 
 def test_scores(real: Images) -> None:
-    """Only of many classes: with few a network may be unsure of what it knows."""
+    """This is checked only with many classes: a network with few classes may be unsure about pictures that it knows."""
     told = only(real[:4], 0, UNSURE)
     assert "recognises little" in told
     assert "0% on a typical photo" in told
@@ -152,7 +152,7 @@ def test_every_hint_says_that_it_is_one(real: Images) -> None:
 
 
 def test_copies_are_counted_from_files(made: Path, tmp_path: Path) -> None:
-    """Two copies of one photo among the others: told, and left out of the calibration."""
+    """Two copies of one photo among the others are reported and left out of the calibration."""
     folder = tmp_path / "photos"
     folder.mkdir()
     photos = sorted(PHOTOS.glob("*.jpg"))[:4]
@@ -174,7 +174,7 @@ def test_copies_are_counted_from_files(made: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_pictures_that_a_real_network_does_not_know_are_reported(shared_data: Path) -> None:
-    """V1's scores on photos of two sources, on plain noise of light and on colours; the limits come from such sets."""
+    """V1's scores on photos from two sources, on blurred noise and on plain colours; the limits come from such sets."""
     source = open_source(str(shared_data / "mobilenet_v1_1.0_224_imagenet.npz"), SourceOptions())
     graph = lower(source.graph, exact_border=False)
     for data in (PHOTOS, shared_data / "imagenet-sample-500.zip"):

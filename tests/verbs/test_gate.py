@@ -1,4 +1,4 @@
-"""The accuracy gate, with a network whose float answers are the labels: what int8 changes is what it loses."""
+"""The accuracy gate, with a network whose float answers are the labels, so that every int8 change is a loss."""
 
 from __future__ import annotations
 

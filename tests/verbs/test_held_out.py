@@ -1,4 +1,4 @@
-"""Which photos calibrate, which judge, and how close int8 is to float on them: counted again with LiteRT."""
+"""Which photos calibrate, which judge, and how close int8 is to float on them, counted independently with LiteRT."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`edgenet.inspect`: what stands in a file, and the error of its layers."""
+"""`edgenet.inspect`: the contents of a file, and the error of its layers."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_a_profile_shows_where_the_time_goes(made: Path) -> None:
     assert sum(row.share for row in found.profile.operators) == pytest.approx(1)
     total = sum(row.ms for row in found.profile.operators)
     assert total == pytest.approx(sum(found.profile.kinds.values()))
-    # Operators in CPU time, the whole in time that passes, which company of other processes makes longer.
+    # Operators count CPU time, the whole counts wall time, which is longer if other programs use the CPU.
     assert 0.1 < total / found.profile.p50_ms < 1.5
     times = list(found.profile.kinds.values())
     assert times == sorted(times, reverse=True)  # which kind leads is this machine's affair

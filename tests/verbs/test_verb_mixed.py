@@ -1,4 +1,4 @@
-"""Layers kept in float: which are named, which are found, what is told of them, and that other verbs take the file."""
+"""Layers kept in float: which are named, which are found, what is reported, and that other verbs take the file."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def good(graph: Graph) -> QuantizedGraph:
 
 
 def spoiled(quantized: QuantizedGraph, layer: str, steps: int = 40) -> QuantizedGraph:
-    """With one layer whose integers are off by up to so many steps."""
+    """Return the graph with one layer whose integers are off by up to this many steps."""
     weights = quantized.weights[layer]
     noise = np.random.default_rng(0).integers(-steps, steps + 1, weights.values.shape)
     values = np.clip(weights.values + noise, -127, 127).astype(np.int8)

@@ -1,4 +1,4 @@
-"""`edgenet.package`: labels, facts and accuracy find their way into the bundle."""
+"""`edgenet.package`: labels, facts and accuracy reach the bundle."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_labels_that_cannot_be_read(colours: Path, out: Path, tmp_path: Path) ->
 
 
 def test_labels_of_another_number(colours: Path, names: Path, out: Path, colour_folders: Path) -> None:
-    """Told before anything is measured."""
+    """The fault is reported before anything is measured."""
     names.write_text("red\ngreen\n")
     message = r"names.txt names 2 classes and the model has 3 outputs"
     refuse(out, message, lambda: edgenet.package(colours, out, labels=names))

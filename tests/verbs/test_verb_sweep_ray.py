@@ -1,4 +1,4 @@
-"""`edgenet sweep --ray` on a real Ray: what comes back, and what is told when it cannot."""
+"""`edgenet sweep --ray` on a real Ray: its results, and its errors when Ray cannot be used."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from edgenet.manifest import Facts, Weights
 
 @pytest.fixture(scope="session")
 def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A network of 8x8 that tells red from green and blue."""
+    """A network of 8x8 pixels that distinguishes red from green and blue."""
     path = tmp_path_factory.mktemp("colours") / "colours.edgenet"
     facts = Facts("colours", Weights("made for a test", "Apache-2.0"))
     write_bundle(path, tiny_model(), ["red", "green", "blue"], facts)

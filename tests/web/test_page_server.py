@@ -1,4 +1,4 @@
-"""The server of the page: its own files, to whom they are for, and the reports that it takes."""
+"""The server of the page: its files, who may read them, and the reports that it accepts."""
 
 from __future__ import annotations
 

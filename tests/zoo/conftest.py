@@ -1,4 +1,4 @@
-"""The official MobileNetV2 weights, where they are at hand."""
+"""The official MobileNetV2 weights, if they are installed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def official_v2() -> Path:
 
 @pytest.fixture(autouse=True, scope="module")
 def one_thread() -> Iterator[None]:
-    """The networks here are small: threads that wait for each other cost more than they bring."""
+    """Use one thread, because the threads of small networks cost more time by waiting than they save."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

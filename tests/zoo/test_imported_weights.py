@@ -1,4 +1,4 @@
-"""torchvision's V2 and TF-slim's V1 give here what they give at home; anything else is refused."""
+"""torchvision's V2 and TF-slim's V1 give the same results here as in their own frameworks; anything else is refused."""
 
 from __future__ import annotations
 

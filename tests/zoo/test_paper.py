@@ -1,4 +1,4 @@
-"""The papers' figures: those that come out, and the reasons for those that do not, computed."""
+"""The papers' figures: those that agree with ours, and computed reasons for those that do not."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def unallocated(name: str) -> Classifier:
 
 
 def all_values(name: str) -> int:
-    """Weights, biases and what batch normalization learns."""
+    """Return the number of weights, biases and learned batch normalization parameters."""
     return sum(parameter.numel() for parameter in unallocated(name).parameters())
 
 
 def matrices(name: str) -> float:
-    """Mult-adds of the fully connected layers, in millions."""
+    """Return the mult-adds of the fully connected layers, in millions."""
     layers = (layer for layer in unallocated(name).modules() if isinstance(layer, nn.Linear))
     return sum(layer.weight.numel() for layer in layers) / 1e6
 
@@ -130,7 +130,7 @@ def test_inception_in_k_of_1024() -> None:
 
 
 def v3(design: Design, width: float = 1.0) -> float:
-    """Mult-adds in millions."""
+    """Return the mult-adds, in millions."""
     with torch.device("meta"):
         return count(MobileNetV3(design, width, NetworkOptions(classes=1000)), 224).mult_adds / 1e6
 
@@ -141,7 +141,7 @@ def test_v3_small_0_75_with_the_first_versions_last_layer() -> None:
 
 
 def test_v3_small_with_its_third_stride_a_block_later() -> None:
-    """Of which the card's 66 and 65 both come out; its parameters (2.9) are those of 1,280 channels at the end."""
+    """The card's 66 and 65 both follow from it; its parameters (2.9) are those of 1,280 channels at the end."""
     fourth, fifth = SMALL.bottlenecks[3:5]
     rows = (
         *SMALL.bottlenecks[:3],
