@@ -1,4 +1,4 @@
-"""The callback with which long work reports its progress, whoever displays it."""
+"""The callbacks with which long work reports its progress and logs lines, whoever displays them."""
 
 from __future__ import annotations
 
@@ -6,24 +6,20 @@ from collections.abc import Callable
 
 Progress = Callable[[str, int, int | None], None]
 """Called with the name of the stage, the amount done, and the total amount (None if unknown)."""
-
-
 StageProgress = Callable[[int, int], None]
 """Called with the amount done and the total amount of one stage, such as photos, files or bytes."""
+Log = Callable[[str], None]
+"""Called with a line of text for the user; `print` is one."""
 
 
 def silent(stage: str, done: int, total: int | None) -> None:
     """Ignore the progress."""
 
 
+def no_log(line: str) -> None:
+    """Ignore the line."""
+
+
 def in_stage(progress: Progress, stage: str) -> StageProgress:
     """Return a function that reports the progress of one stage."""
     return lambda done, total: progress(stage, done, total)
-
-
-Log = Callable[[str], None]
-"""Called with a line of text for the user; `print` is one."""
-
-
-def no_log(line: str) -> None:
-    """Ignore the line."""

@@ -6,7 +6,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import ProgressColumn, Task
+    from rich.table import Table
 
     from edgenet.accuracy import Interval, Paired
     from edgenet.manifest import Accuracy
@@ -41,6 +42,19 @@ def console(stderr: bool = False) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() or "COLUMNS" in os.environ else WIDTH_WITHOUT_TERMINAL
     return PlainConsole(stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
+
+
+def plain_table(**options: Any) -> Table:
+    """Return an empty table in the style of all tables; `options` are further arguments of rich's Table."""
+    from rich import box
+    from rich.table import Table
+
+    return Table(**{"box": box.SIMPLE_HEAD, "pad_edge": False, "show_edge": False, **options})
+
+
+def log_to(json_output: bool) -> Callable[[str], None]:
+    """Return a function that prints a line of a log: with --json to standard error, so that the JSON stands alone."""
+    return lambda line: typer.echo(line, err=json_output)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edgenet.commands.console import print_json, shown_progress
+from edgenet.commands.console import log_to, print_json, shown_progress
 from edgenet.commands.options import JsonFlag
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the files that the demo makes.")]
@@ -20,14 +20,10 @@ def demo_command(out: Out = Path("edgenet-demo"), json_output: JsonFlag = False)
     converted to an int8 bundle, which labels the frames of a video (and of a camera, if one is attached), and its
     latency is measured.
     """
-
-    def log(line: str) -> None:
-        typer.echo(line, err=json_output)
-
     with shown_progress() as progress:
         from edgenet.workflows.demo import demo
 
-        result = demo(out, progress=progress, log=log)
+        result = demo(out, progress=progress, log=log_to(json_output))
     if json_output:
         print_json(result)
         return

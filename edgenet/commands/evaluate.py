@@ -12,6 +12,7 @@ from edgenet.commands.console import (
     interval_text,
     note_skipped,
     paired_text,
+    plain_table,
     print_json,
     short_names,
     shown_progress,
@@ -103,11 +104,8 @@ def models_table(result: Evaluation, width: int) -> Table:
 
     In a wide terminal the table also has the 95 % intervals of top-1 and top-5.
     """
-    from rich import box
-    from rich.table import Table
-
     gap = 2 if width >= 100 else 1
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, gap - 1, 0, 0))
+    table = plain_table(padding=(0, gap - 1, 0, 0))
     wide = width >= WIDE
     table.add_column("model", overflow="fold")
     table.add_column("type", no_wrap=True)

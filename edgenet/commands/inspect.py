@@ -12,6 +12,7 @@ from edgenet.commands.console import (
     console,
     megabytes,
     note_skipped,
+    plain_table,
     print_json,
     shown_progress,
 )
@@ -51,11 +52,14 @@ Plot = Annotated[
     ),
 ]
 On = Annotated[str | None, on_option(*TARGETS, show_default="local")]
-# Terminals at least this wide show every column.
 WIDE = 110
-OUTPUT_WIDTH = 48
-WORST = 3
-WORTH_TELLING = 0.1
+"""Terminals at least this wide show every column."""
+NAME_WIDTH = 48
+BAR_WIDTH = 20
+SHOWN_SHARES = 3
+"""The number of layers named as the largest sources of noise."""
+LEAST_CANCELLED = 0.1
+"""The share of the noise that cancels out is shown if it is larger than this."""
 PIXELS = "pixels"
 
 
@@ -143,8 +147,8 @@ def _print_compared(compared: LayerComparison) -> None:
         f"logits {noise.sqnr_db:.1f} dB on {noise.photos} photos, "
         f"{errors.same_answer} of {errors.photos} answers equal the float network's"
     )
-    worst = sorted(noise.layers, key=lambda layer: -layer.total)[:WORST]
-    cancelled = f", {noise.cancelled:.0%} of it cancels out" if noise.cancelled > WORTH_TELLING else ""
+    worst = sorted(noise.layers, key=lambda layer: -layer.total)[:SHOWN_SHARES]
+    cancelled = f", {noise.cancelled:.0%} of it cancels out" if noise.cancelled > LEAST_CANCELLED else ""
     typer.echo(
         f"noise at the logits: weights {noise.weights:.0%}, activations {noise.activations:.0%}{cancelled}; "
         "the largest shares come from " + ", ".join(f"{layer.name} {layer.total:.0%}" for layer in worst)
@@ -154,14 +158,14 @@ def _print_compared(compared: LayerComparison) -> None:
 
 def operators_table(result: Inspection, width: int) -> Table:
     """Return a table with a row for every operator; a narrow terminal gets fewer columns, so that no figure is cut."""
-    from rich import box
-    from rich.table import Table
-
     compared = result.compared
     headings = _headings(width, compared is not None)
     errors = {error.node: error for error in compared.errors.layers} if compared else {}
     shares = {share.node: share for share in compared.noise.layers} if compared else {}
-    rows = [_cells(row, errors.get(row.output), shares.get(row.output), headings) for row in result.operators]
+    rows = [
+        _operator_cells(row, errors.get(row.output), shares.get(row.output), headings)
+        for row in result.operators
+    ]
     # The output's name gets the width that the other columns leave.
     gap = 2 if width >= WIDE else 1
     others = [i for i, heading in enumerate(headings) if heading != "output"]
@@ -169,12 +173,12 @@ def operators_table(result: Inspection, width: int) -> Table:
         max(len(cell) for cell in (*headings[i].split("\n"), *(row[i] for row in rows))) + gap for i in others
     )
     at = headings.index("output")
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, gap - 1, 0, 0))
+    table = plain_table(padding=(0, gap - 1, 0, 0))
     for heading in headings:
         left = heading in ("operator", "output")
         table.add_column(heading, justify="left" if left else "right", no_wrap=True)
     for row in rows:
-        table.add_row(*row[:at], _shortened(row[at], min(OUTPUT_WIDTH, width - taken)), *row[at + 1 :])
+        table.add_row(*row[:at], _shortened(row[at], min(NAME_WIDTH, width - taken)), *row[at + 1 :])
     return table
 
 
@@ -191,7 +195,7 @@ def _headings(width: int, compared: bool) -> list[str]:
     return [NUMBER, *headings, SATURATED, DEAD, OUTLIERS, BITS] if wide else headings
 
 
-def _cells(
+def _operator_cells(
     row: OperatorRow, error: LayerError | None, share: LayerShare | None, headings: list[str]
 ) -> list[str]:
     cells = {
@@ -239,29 +243,19 @@ def _shortened(name: str, width: int) -> str:
     return name if len(name) <= width else "…" + name[len(name) - max(width, 2) + 1 :]
 
 
-# ==== edgenet.cli.profile_table
-# Tables of a network's operators and the time that each takes.
-
-BAR = 20
-NAME_WIDTH = 48
-
-
 def profile_table(profile: OperatorTimes, width: int) -> Table:
     """Return a table with a row for every operator: time in ms, share, mult-adds, mult-adds per ns, and a bar."""
-    from rich import box
-    from rich.table import Table
-
     longest = max(operator.ms for operator in profile.operators)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    table = plain_table(padding=(0, 1, 0, 0))
     for heading in ("operator", "output"):
         table.add_column(heading, no_wrap=True, max_width=NAME_WIDTH, overflow="ellipsis")
     for heading in ("ms", "+-", "share", "M mult-\nadds", "per\nns"):
         table.add_column(heading, justify="right", no_wrap=True)
-    if width >= 110:
+    if width >= WIDE:
         table.add_column("", no_wrap=True)
     for operator in profile.operators:
-        cells = _profile_cells(operator)
-        table.add_row(*cells, *([_bar(operator.ms / longest)] if width >= 110 else []))
+        cells = _time_cells(operator)
+        table.add_row(*cells, *([_bar(operator.ms / longest)] if width >= WIDE else []))
     return table
 
 
@@ -277,7 +271,7 @@ def profile_summary(profile: OperatorTimes) -> list[str]:
     ]
 
 
-def _profile_cells(operator: OperatorTime) -> list[str]:
+def _time_cells(operator: OperatorTime) -> list[str]:
     work = operator.mult_adds
     return [
         operator.kind or "unknown",
@@ -297,4 +291,4 @@ def _half_width(operator: OperatorTime) -> str:
 
 
 def _bar(part: float) -> str:
-    return "█" * round(BAR * max(part, 0.0))
+    return "█" * round(BAR_WIDTH * max(part, 0.0))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgenet.commands.console import console, print_json
+from edgenet.commands.console import console, plain_table, print_json
 from edgenet.commands.options import JsonFlag
 
 if TYPE_CHECKING:
@@ -59,10 +59,7 @@ def variants_table(rows: tuple[VariantRow, ...]) -> Table:
 
 
 def _table(title: str) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    return Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, title=title)
+    return plain_table(show_edge=True, collapse_padding=True, title=title)
 
 
 def _cells(row: VariantRow) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from inspect import Parameter, Signature, signature
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated, Any, cast, get_args, get_type_hints
 
 import typer
 from typer.models import OptionInfo
@@ -137,7 +137,7 @@ class _Aliased:
 
     def _parameter(self, name: str, info: OptionInfo) -> Parameter:
         kind = get_args(self.option.annotation)[0]
-        annotation = Annotated[kind | None, info]
+        annotation = cast(Any, Annotated)[kind | None, info]
         return Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 

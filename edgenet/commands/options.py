@@ -27,10 +27,10 @@ NOT_VALID = 3
 """The exit status with --require-valid when a measurement is not valid."""
 
 _FORMS = {
-    "local": "local (this machine)",
-    "browser": "browser",
-    "ssh": "ssh:USER@HOST[:PORT]",
-    "adb": "adb or adb:SERIAL",
+    "local": ("local (this machine)",),
+    "browser": ("browser",),
+    "ssh": ("ssh:USER@HOST[:PORT]",),
+    "adb": ("adb", "adb:SERIAL"),
 }
 TARGETS = tuple(_FORMS)
 
@@ -43,7 +43,8 @@ def on_option(*kinds: str, several: bool = False, **more: Any) -> Any:
         several: whether the option may be repeated.
         more: further arguments of `typer.Option`.
     """
-    listed = ", ".join(_FORMS[kind] for kind in kinds)
+    *others, last = (form for kind in kinds for form in _FORMS[kind])
+    listed = f"{', '.join(others)} or {last}"
 
     def check(text: str) -> None:
         from edgenet.devices.targets import parse_target

@@ -78,6 +78,8 @@ def compare_command(
     The latencies come from two reports, or are measured now in turns. The command prints the difference of the
     medians with its 95 % confidence interval, and "no difference" if the interval contains zero.
     """
+    if (a.suffix.lower() == ".json") is not (b.suffix.lower() == ".json"):
+        raise typer.BadParameter(f"of {a} and {b} only one is a report; give two reports, or two models")
     options = timing.arguments()
     with shown_progress() as progress:
         from edgenet.workflows.reports import compare

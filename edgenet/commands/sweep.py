@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
-from edgenet.commands.console import console, megabytes, print_json, shown_progress
+from edgenet.commands.console import console, log_to, megabytes, plain_table, print_json, shown_progress
+from edgenet.commands.interrupts import INTERRUPTED
 from edgenet.commands.option_groups import Alias, checked, usage_errors
 from edgenet.commands.options import (
     CLASS_FOLDERS,
@@ -185,23 +187,34 @@ def sweep_command(
     stopped, the same command continues it.
     """
 
-    def log(line: str) -> None:
-        typer.echo(line, err=json_output)
-
     with shown_progress() as progress:
-        from edgenet.training.processes import TrainingStopped
         from edgenet.workflows.sweep import sweep
 
         variants = grid.arguments([architecture])
         arguments = options.arguments(on=on, ray=ray)
-        try:
+        with _stopped_by_signals():
             result = sweep(
-                data, out, architecture=architecture, **variants, **arguments, progress=progress, log=log
+                data,
+                out,
+                architecture=architecture,
+                **variants,
+                **arguments,
+                progress=progress,
+                log=log_to(json_output),
             )
-        except TrainingStopped as stopped:
-            typer.echo(f"edgenet: {stopped.found}; run the same command again to continue", err=True)
-            raise typer.Exit(130) from None
     print_json(result) if json_output else _print(result)
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """End with status 130, and say how to go on, when Ctrl-C or SIGTERM stops a training in the block."""
+    from edgenet.training.processes import TrainingStopped
+
+    try:
+        yield
+    except TrainingStopped as stopped:
+        typer.echo(f"edgenet: {stopped.found}; run the same command again to continue", err=True)
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def _print(result: Sweep) -> None:
@@ -212,13 +225,7 @@ def _print(result: Sweep) -> None:
 
 def rows_table(rows: tuple[SweepRow, ...]) -> Table:
     """Return a table with a row for every variant; * marks the Pareto front, ! a latency that is not valid to quote."""
-    from rich import box
-    from rich.table import Table
-
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        show_edge=False,
+    table = plain_table(
         caption="* on the Pareto front of int8 top-1 and latency   ! not valid to quote, see latency.json",
     )
     table.add_column("variant", overflow="fold")
@@ -265,11 +272,7 @@ def select_command(
     packed into a bundle.
     """
 
-    def log(line: str) -> None:
-        typer.echo(line, err=json_output)
-
     with shown_progress() as progress:
-        from edgenet.training.processes import TrainingStopped
         from edgenet.workflows.select import Budget, select
 
         names = [name.strip() for name in architectures.split(",")]
@@ -277,7 +280,7 @@ def select_command(
             Budget(budget_ms, budget_mb).check()
         arguments = options.arguments(on=on)
         variants = grid.arguments(names)
-        try:
+        with _stopped_by_signals():
             result = select(
                 data,
                 out,
@@ -287,11 +290,8 @@ def select_command(
                 **variants,
                 **arguments,
                 progress=progress,
-                log=log,
+                log=log_to(json_output),
             )
-        except TrainingStopped as stopped:
-            typer.echo(f"edgenet: {stopped.found}; run the same command again to continue", err=True)
-            raise typer.Exit(130) from None
     print_json(result) if json_output else _print_selection(result)
 
 

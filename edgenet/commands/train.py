@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgenet.commands.console import console, interval_text, note_skipped, print_json, shown_progress
+from edgenet.commands.console import (
+    console,
+    interval_text,
+    log_to,
+    note_skipped,
+    plain_table,
+    print_json,
+    shown_progress,
+)
+from edgenet.commands.interrupts import INTERRUPTED
 from edgenet.commands.option_groups import usage_errors
 from edgenet.commands.options import CLASS_FOLDERS, JsonFlag
 from edgenet.commands.training_options import AllTrainOptions, QatOptions
@@ -51,9 +60,6 @@ def train_command(
     """
     _check(variant, data, out, resume, qat, training)
 
-    def log(line: str) -> None:
-        typer.echo(line, err=json_output)
-
     with shown_progress(photos_per_s=True) as progress:
         from edgenet.training.processes import TrainingStopped
         from edgenet.workflows.train import resume_training, train
@@ -65,12 +71,17 @@ def train_command(
                 parse_variant(variant)
         try:
             if resume is not None:
-                result = resume_training(resume, data=data, progress=progress, log=log)
+                result = resume_training(resume, data=data, progress=progress, log=log_to(json_output))
             else:
                 assert data is not None
                 assert out is not None
                 result = train(
-                    variant, data, out, options=training.as_options(qat), progress=progress, log=log
+                    variant,
+                    data,
+                    out,
+                    options=training.as_options(qat),
+                    progress=progress,
+                    log=log_to(json_output),
                 )
         except TrainingStopped as stopped:
             raise _interrupted(stopped) from None
@@ -100,7 +111,7 @@ def _check(
 
 def _interrupted(stopped: TrainingStopped) -> typer.Exit:
     typer.echo(f"edgenet: {stopped.found}; {stopped.remedy}", err=True)
-    return typer.Exit(130)
+    return typer.Exit(INTERRUPTED)
 
 
 def _print(result: Training) -> None:
@@ -144,18 +155,12 @@ def _print_int8(found: Int8Training) -> None:
 
 def classes_table(rows: tuple[ClassRow, ...]) -> Table:
     """Return a table with a row per class; if there are too many, only those with the lowest recall, lowest first."""
-    from rich import box
-    from rich.table import Table
-
     shown = rows
     if len(rows) > SHOWN_CLASSES:
         shown = tuple(sorted(rows, key=lambda row: row.recall if row.recall is not None else -1))
         shown = shown[:SHOWN_CLASSES]
     hidden = f"{len(rows) - len(shown)} classes with higher recall are in classes.csv"
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        show_edge=False,
+    table = plain_table(
         caption=hidden if len(shown) < len(rows) else None,
     )
     table.add_column("class", overflow="fold")

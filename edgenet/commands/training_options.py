@@ -63,50 +63,6 @@ Qat = Annotated[
 Epochs = Annotated[
     int | None,
     typer.Option(
-        "--freeze-epochs",
-        min=0,
-        help="Number of epochs at the start that train only the last layer.",
-        show_default="0; 1 with --pretrained, 0 with --qat",
-    ),
-]
-Teacher = Annotated[
-    str | None,
-    typer.Option(
-        "--teacher",
-        help="Checkpoint of a larger network for the same classes, to learn from (distillation).",
-    ),
-]
-TeacherWeight = Annotated[
-    float | None,
-    typer.Option(
-        "--teacher-weight",
-        help="Weight of the teacher in the loss, 0 to 1; the labels have the rest.",
-        show_default="0.7",
-    ),
-]
-Temperature = Annotated[
-    float | None,
-    typer.Option("--temperature", help="Softmax temperature of the distillation.", show_default="2"),
-]
-Qat = Annotated[
-    bool,
-    typer.Option(
-        "--qat",
-        help="Do quantization-aware training: train the int8 network of the checkpoint given with --pretrained. The "
-        "checkpoint is also the teacher unless --teacher is given.",
-    ),
-]
-QatRecipe = Annotated[
-    str | None,
-    typer.Option(
-        "--recipe",
-        help="Quantization recipe that --qat starts from: minmax, fast, balanced or best.",
-        show_default="balanced",
-    ),
-]
-Epochs = Annotated[
-    int | None,
-    typer.Option(
         "--epochs",
         min=1,
         show_default="30; 10 with --pretrained, 4 with --qat",

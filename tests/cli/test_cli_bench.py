@@ -87,6 +87,7 @@ def test_a_table_and_json(edgenet: Edgenet, made: Path) -> None:
         (["bench", "a", "--sustained", "5"], 2, "a sustained load of 5 s is too short"),
         (["bench", "a", "--threads", "0"], 2, "the numbers of threads are [0]"),
         (["compare", "a", "b", "--on", "moon"], 2, "'moon' is not a target"),
+        (["compare", "a.json", "b.tflite"], 2, "of a.json and b.tflite only one is a report"),
         (["inspect", "a", "--profile", "--on", "moon"], 2, "'moon' is not a target"),
         (["bench", "a", "--threads", "one"], 2, "--threads is 'one'"),
         (["inspect", "a.tflite", "--on", "local"], 2, "--on TARGET needs --profile"),
