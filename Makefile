@@ -17,7 +17,7 @@ PYTEST := OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto --dist loadfil
 export PYTHON FOLDER TORCH_ARGS
 
 .DEFAULT_GOAL := help
-.PHONY: help plan setup setup-dev demo test test-quick check format
+.PHONY: help plan setup setup-dev demo test test-quick check format api
 
 # Whoever types `make setup` hears that all is there; `make demo` needs no such line.
 SETUP = tools/setup-environment $(if $(filter $@,$(MAKECMDGOALS)),,--quiet)
@@ -33,6 +33,7 @@ help:
 	@echo '  make test-quick  the suite to run all day, without the slow tests (under 3 minutes)'
 	@echo '  make check       lint, format and types'
 	@echo '  make format      put the format right'
+	@echo '  make api         docs/api.md, from the docstrings'
 
 plan:
 	@tools/setup-environment --plan
@@ -60,3 +61,6 @@ check: setup-dev
 format: setup-dev
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
+
+api: setup-dev
+	@$(BIN)/python -m tools.make_api_reference

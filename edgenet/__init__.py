@@ -45,9 +45,10 @@ if TYPE_CHECKING:
     from edgenet.training.processes import TrainingStopped
     from edgenet.training.state import EpochRow
     from edgenet.training.validation import ClassRow
+    from edgenet.workflows.arguments import Photos
     from edgenet.workflows.bench import Bench, Failure, bench
     from edgenet.workflows.calibration import Fidelity
-    from edgenet.workflows.camera import CameraResult, CaptureResult, camera, capture
+    from edgenet.workflows.camera import CameraResult, CameraState, CaptureResult, camera, capture
     from edgenet.workflows.convert import Conversion, GateResult, convert
     from edgenet.workflows.demo import Demo, DigitsDemo, demo
     from edgenet.workflows.deploy import Deployed, Status, deploy, rollback, status
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from edgenet.workflows.export_scripts import ExportedScripts, export_scripts
     from edgenet.workflows.inspect import Inspection, LayerComparison, OperatorRow, inspect
     from edgenet.workflows.load import load
+    from edgenet.workflows.measuring import Report
     from edgenet.workflows.mixed_precision import KeptLayer, MixedPrecision
     from edgenet.workflows.models import PaperRow, VariantRow, compare_with_papers, models
     from edgenet.workflows.package import Packed, package
@@ -84,9 +86,10 @@ _NAMES = {
     "edgenet.training.processes": "TrainingStopped",
     "edgenet.training.state": "EpochRow",
     "edgenet.training.validation": "ClassRow",
+    "edgenet.workflows.arguments": "Photos",
     "edgenet.workflows.bench": "Bench Failure bench",
     "edgenet.workflows.calibration": "Fidelity",
-    "edgenet.workflows.camera": "CameraResult CaptureResult camera capture",
+    "edgenet.workflows.camera": "CameraResult CameraState CaptureResult camera capture",
     "edgenet.workflows.convert": "Conversion GateResult convert",
     "edgenet.workflows.demo": "Demo DigitsDemo demo",
     "edgenet.workflows.deploy": "Deployed Status deploy rollback status",
@@ -94,6 +97,7 @@ _NAMES = {
     "edgenet.workflows.export_scripts": "ExportedScripts export_scripts",
     "edgenet.workflows.inspect": "Inspection LayerComparison OperatorRow inspect",
     "edgenet.workflows.load": "load",
+    "edgenet.workflows.measuring": "Report",
     "edgenet.workflows.mixed_precision": "KeptLayer MixedPrecision",
     "edgenet.workflows.models": "PaperRow VariantRow compare_with_papers models",
     "edgenet.workflows.package": "Packed package",
@@ -112,6 +116,7 @@ __all__ = [
     "Accuracy",
     "Bench",
     "CameraResult",
+    "CameraState",
     "Candidate",
     "CaptureResult",
     "ChannelUse",
@@ -157,9 +162,11 @@ __all__ = [
     "Paired",
     "PaperRow",
     "PhotoSet",
+    "Photos",
     "Profile",
     "Progress",
     "Quantization",
+    "Report",
     "ReportRow",
     "Reported",
     "Selection",

@@ -80,7 +80,15 @@ class PhotoSet:
 
 
 def open_photos(path: Path | str, *, split: str | None = None) -> PhotoSet:
-    """Find the photos in a folder or a zip. The module's docstring lists the accepted layouts.
+    """Find the photos in a folder or a zip, without decoding them.
+
+    The photos lie directly in the folder (an unlabelled set), or in one folder per class; either of these may be
+    inside `train`, `val` or `test` folders. Or a `labels.csv` with the columns file, class_index and optionally name
+    lists them.
+
+    >>> photos = edgenet.open_photos("labelled")
+    >>> len(photos), photos.class_names
+    (12, ('daisy', 'rose', 'tulip'))
 
     Args:
         path: a folder or a zip.

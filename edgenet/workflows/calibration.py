@@ -43,7 +43,8 @@ POOR_AGREEMENT, POOR_SQNR = 95.0, 20.0
 the accuracy (95.75 % and 21.7 dB or more): measured on 400 ImageNet photos."""
 HANDFUL = 20
 """Agreement on fewer photos says little: one photo is more than 5 %."""
-BACKENDS = ("edgenet", onnx_tf.NAME)
+EDGENET = "edgenet"
+BACKENDS = (EDGENET, onnx_tf.NAME)
 
 
 @dataclass(frozen=True)

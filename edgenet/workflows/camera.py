@@ -43,7 +43,8 @@ from edgenet.web.viewers import THIS_MACHINE, Viewer
 from edgenet.workflows.arguments import checked
 from edgenet.workflows.measuring import Report
 
-State = dict[str, Any]
+CameraState = dict[str, Any]
+"""What a camera shows: the parsed JSON of one line that `camera.py --json` prints."""
 _ENDED = (0, 130, 143)
 """Exit statuses of camera.py that are not failures: its source ended, or SIGINT or SIGTERM stopped it."""
 _AT_A_KEY_S = 0.2
@@ -113,7 +114,7 @@ def camera(
     serve: str | None = None,
     record: str | Path | None = None,
     window: bool = False,
-    show: Callable[[State], None] = lambda state: None,
+    show: Callable[[CameraState], None] = lambda state: None,
     progress: Progress = silent,
 ) -> CameraResult:
     """Run a bundle (or .tflite) on a device's live camera pictures, until they end or Ctrl-C is pressed.
@@ -148,7 +149,7 @@ def camera(
 
 
 def _watch(
-    bundle: Path, on: str, options: CameraOptions, show: Callable[[State], None], progress: Progress
+    bundle: Path, on: str, options: CameraOptions, show: Callable[[CameraState], None], progress: Progress
 ) -> CameraResult:
     with open_camera_device(on) as device, ExitStack() as open_parts:
         installed = install(bundle, device, progress)
@@ -198,7 +199,7 @@ def _arguments(options: CameraOptions, device: Device) -> tuple[list[str], str |
     return given, record
 
 
-def _states(running: Running, device: Device) -> Iterator[State]:
+def _states(running: Running, device: Device) -> Iterator[CameraState]:
     """Yield the states that camera.py prints, until it ends.
 
     Raises:
@@ -213,7 +214,9 @@ def _states(running: Running, device: Device) -> Iterator[State]:
         raise EdgenetError(f"{device.name}: {done.last_line().removeprefix('error: ')}")
 
 
-def _with_local_address(state: State, options: CameraOptions, device: Device, open_parts: ExitStack) -> State:
+def _with_local_address(
+    state: CameraState, options: CameraOptions, device: Device, open_parts: ExitStack
+) -> CameraState:
     """Return the start state with the page's address as seen from here; forward the port if needed."""
     own = options.serve is not None and options.serve.isdecimal()
     if not own or isinstance(device, LocalDevice):
@@ -227,10 +230,10 @@ class _Tally:
 
     def __init__(self) -> None:
         self._model = ""
-        self._last: State = {}
+        self._last: CameraState = {}
         self._times: deque[list[float]] = deque(maxlen=KEPT_TIMES)
 
-    def add(self, state: State) -> None:
+    def add(self, state: CameraState) -> None:
         self._model = state.get("model", self._model)
         if state["type"] == "frame":
             self._last = state

@@ -26,7 +26,7 @@ from edgenet.tflite.complete_file import write_model
 from edgenet.tflite.from_graph import float_program
 from edgenet.workflows.arguments import Photos, checked
 from edgenet.workflows.calibration import (
-    BACKENDS,
+    EDGENET,
     PHOTOS,
     Calibration,
     Clock,
@@ -123,7 +123,7 @@ def convert(
     photos: int = PHOTOS,
     recipe: str = DEFAULT_RECIPE,
     keep_float: str | None = None,
-    backend: str = BACKENDS[0],
+    backend: str = EDGENET,
     data: str | Path | None = None,
     max_drop: float | None = None,
     resolution: int | None = None,
@@ -154,8 +154,8 @@ def convert(
         data: labelled photos on which to measure float and int8, as `evaluate` takes them.
         max_drop: fail if int8 loses more than this many points of top-1 on `data`.
         resolution: width and height of the input, pixels, for a source that allows several, and for a module.
-        normalization: for a source that does not state it: "imagenet", "-1..1", "centred", "0..1", "0..255", or mean and
-            standard deviation as "R,G,B/R,G,B".
+        normalization: for a source that does not state it: "imagenet", "-1..1", "centred", "0..1", "0..255", or
+            mean and standard deviation as "R,G,B/R,G,B".
         labels: class names in the order of the outputs: a list, or a text file with one per line.
         input_shape: for an .onnx that leaves it open, such as (1, 3, 224, 224).
         progress: called with each stage's name, the amount done, and the total.

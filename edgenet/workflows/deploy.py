@@ -129,6 +129,8 @@ def deploy(
 def rollback(on: str) -> Deployed:
     """Go back to the release that ran before; a second rollback undoes the first.
 
+    >>> edgenet.rollback("ssh:pi@raspberrypi.local").release  # doctest: +SKIP
+
     Args:
         on: the device, as `deploy` takes it.
 
@@ -211,6 +213,8 @@ class Status:
 @checked
 def status(on: str) -> Status:
     """Ask a device for its state.
+
+    >>> edgenet.status("ssh:pi@raspberrypi.local").fps  # doctest: +SKIP
 
     Args:
         on: the device, as `deploy` takes it, or "local".

@@ -10,6 +10,7 @@ from pathlib import Path
 from edgenet.assets import device_files
 from edgenet.errors import EdgenetError
 from edgenet.files import make_folder, sha256, write_atomically
+from edgenet.workflows.arguments import checked
 
 SUMS = "SHA256SUMS"
 """The list of the exported files, as `sha256sum -c` reads it; it also shows that a folder holds an export."""
@@ -32,8 +33,12 @@ class ExportedScripts:
     removed: tuple[str, ...]
 
 
+@checked
 def export_scripts(folder: str | Path) -> ExportedScripts:
     """Write the device scripts and the package `edgenet_device` into a folder, which then runs by itself.
+
+    >>> edgenet.export_scripts("scripts").folder
+    'scripts'
 
     A folder with an earlier export is brought up to date. Files that are not part of the export stay as they are.
 
@@ -43,6 +48,7 @@ def export_scripts(folder: str | Path) -> ExportedScripts:
     Raises:
         EdgenetError: the folder holds other files and no export; an exported file was changed there; or the
             folder cannot be written.
+        TypeError: `folder` is not a path.
     """
     folder = Path(folder)
     sources = {name: path.read_bytes() for name, path in device_files().items()}

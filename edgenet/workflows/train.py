@@ -209,8 +209,8 @@ def train(
     and machine give the same bytes.
 
     >>> options = edgenet.TrainingOptions(epochs=1, batch=8)
-    >>> edgenet.train("mobilenet_v1_0.25_32", "labelled", "run", options=options).out
-    'run/mobilenet_v1_0.25_32.safetensors'
+    >>> edgenet.train("mobilenet_v1_0.25_32", "labelled", "new", options=options).out
+    'new/mobilenet_v1_0.25_32.safetensors'
 
     Args:
         variant: the variant's name, such as mobilenet_v2_0.35_96; None, only with `qat`, for the variant of
