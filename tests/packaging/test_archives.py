@@ -56,7 +56,7 @@ def test_the_wheel_installs_two_names(built: Built) -> None:
     assert {name.partition("/")[0] for name in names_in(built.wheel)} == {"edgenet", "edgenet_device", INFO}
     with zipfile.ZipFile(built.wheel) as archive:
         assert archive.read(f"{INFO}/top_level.txt").decode().split() == ["edgenet", "edgenet_device"]
-        assert "edgenet = edgenet.commands.app:main" in archive.read(f"{INFO}/entry_points.txt").decode()
+        assert "edgenet = edgenet.__main__:main" in archive.read(f"{INFO}/entry_points.txt").decode()
 
 
 @pytest.mark.parametrize(
