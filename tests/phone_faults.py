@@ -20,7 +20,7 @@ from interrupted import interrupted
 from small_pack import use_small_pack
 
 import edgenet.devices.adb as room_of_facts
-import edgenet.workflows.deploy as room
+import edgenet.workflows.deploy as workflow
 from edgenet.devices.device import Device
 from edgenet.devices.shell import script
 from edgenet.devices.targets import open_device
@@ -54,9 +54,9 @@ def adb(*command: str) -> None:
 
 def _deploy(model: Path, steps: int, event: Callable[[], object]) -> str | None:
     """Return the error message of the deploy; None if it succeeded."""
-    room.open_device = lambda to: interrupted(to, steps, event)
+    workflow.open_device = lambda to: interrupted(to, steps, event)
     try:
-        room.deploy(model, "adb")
+        workflow.deploy(model, "adb")
     except EdgenetError as error:
         return str(error)
     return None

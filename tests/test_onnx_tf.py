@@ -88,11 +88,11 @@ def correlation(source: str, tflite: Path, options: SourceOptions) -> float:
 @pytest.mark.slow
 def test_a_checkpoint_becomes_a_file_of_edgenets_layout(tmp_path: Path) -> None:
     source, out = save_small_checkpoint(tmp_path / "small.safetensors"), tmp_path / "small.tflite"
-    told = converted(source, out)
-    assert told["quantization"]["recipe"] == "onnx-tf"
-    assert told["kinds"]["TRANSPOSE"] > 10  # what this route costs
-    assert (told["classes"], told["labelled"]) == (len(LABELS), True)
-    assert told["fidelity"]["n"] == 32
+    report = converted(source, out)
+    assert report["quantization"]["recipe"] == "onnx-tf"
+    assert report["kinds"]["TRANSPOSE"] > 10  # what this route costs
+    assert (report["classes"], report["labelled"]) == (len(LABELS), True)
+    assert report["fidelity"]["n"] == 32
     assert open_model(out).labels == LABELS
     assert package(out, tmp_path / "small.edgenet").manifest.output.classes == len(LABELS)
     assert correlation(str(source), out, SourceOptions()) > FOLLOWS
@@ -109,8 +109,8 @@ def test_an_onnx_that_ends_in_a_softmax(tmp_path: Path) -> None:
     output.name = "probability"
     onnx.save(model, source)
     out = tmp_path / "small.tflite"
-    told = converted(source, out, "--normalization", "-1..1")
-    assert told["kinds"]["SOFTMAX"] == 1
+    report = converted(source, out, "--normalization", "-1..1")
+    assert report["kinds"]["SOFTMAX"] == 1
     assert correlation(str(plain), out, SourceOptions(normalization="-1..1")) > FOLLOWS
 
 
@@ -171,5 +171,5 @@ def test_the_advice_for_a_poor_file_is_edgenets_own_quantizer() -> None:
     from edgenet.accuracy import wilson
     from edgenet.workflows.calibration import Fidelity
 
-    (told,) = fidelity_warnings(Fidelity(100, 50, 50.0, wilson(50, 100), 5.0, True), onnx_tf.NAME)
-    assert "try edgenet's own quantizer (leave out --backend)" in told
+    (warning,) = fidelity_warnings(Fidelity(100, 50, 50.0, wilson(50, 100), 5.0, True), onnx_tf.NAME)
+    assert "try edgenet's own quantizer (leave out --backend)" in warning

@@ -8,7 +8,7 @@ import pytest
 from command_line import Edgenet
 from sweep_points import GRID
 
-from edgenet.workflows import sweep as room
+from edgenet.workflows import sweep as workflow
 from edgenet.workflows.sweep_plan import with_front
 from edgenet.workflows.train import TrainingOptions
 
@@ -21,9 +21,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list:
     def sweep(data, out, *, log, **arguments):
         calls.append({"data": data, "out": out, **arguments})
         log("[1/4] a line")
-        return room.Sweep(with_front(GRID[:4]), ("grid/sweep.csv",))
+        return workflow.Sweep(with_front(GRID[:4]), ("grid/sweep.csv",))
 
-    monkeypatch.setattr(room, "sweep", sweep)
+    monkeypatch.setattr(workflow, "sweep", sweep)
     return calls
 
 

@@ -72,18 +72,18 @@ def test_a_source_that_fails_is_reported() -> None:
 
 def test_silence_is_reported_until_a_frame_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(camera_room, "SILENCE_SECONDS", 0.05)
-    told: list[float] = []
+    silences: list[float] = []
 
     def late() -> Iterator[Frame]:
-        while len(told) < 3:
+        while len(silences) < 3:
             time.sleep(0.01)
         yield Frame("late", GREY)
 
-    with NewestFrame(late(), told.append) as newest:
+    with NewestFrame(late(), silences.append) as newest:
         taken = newest.take()
     assert taken is not None
     assert taken.name == "late"
-    assert told == sorted(told)
+    assert silences == sorted(silences)
 
 
 def test_every_frame_of_a_file_is_seen(video: Path) -> None:
@@ -195,11 +195,11 @@ def test_no_memory() -> None:
 def test_a_screen_fits_its_terminal() -> None:
     top = ((0, "a label that is much longer than any terminal is wide " * 2, 0.9), (1, "short", 0.1))
     seen = FrameResult(7, "0#6", GREY, top, top[0][1], (0, 100_000, 2_000_000, 100_000), 3, 29.97, 5.25)
-    told = {"temperature": 61.2, "warnings": ["under-voltage"], "lost": None}
+    state = {"temperature": 61.2, "warnings": ["under-voltage"], "lost": None}
     for columns in (40, 80, 200):
         lines = [
             line.replace("\x1b[1m", "").replace("\x1b[2m", "").replace("\x1b[0m", "")
-            for line in screen_lines({**seen.as_dict(), **told}, columns)
+            for line in screen_lines({**seen.as_dict(), **state}, columns)
         ]
         assert max(map(len, lines)) <= columns
         assert "! under-voltage" in lines
@@ -232,7 +232,7 @@ def test_without_a_terminal_a_line_for_each_change(run_copied: Run, tiny_bundle:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("no-camera-here",), "no-camera-here does not exist"),
         (("97",), "there is no camera /dev/video97"),
@@ -242,11 +242,11 @@ def test_without_a_terminal_a_line_for_each_change(run_copied: Run, tiny_bundle:
     ],
 )
 def test_an_unusable_input_is_one_line(
-    run_copied: Run, tiny_bundle: Path, arguments: tuple[str, ...], told: str
+    run_copied: Run, tiny_bundle: Path, arguments: tuple[str, ...], message: str
 ) -> None:
     done = run_copied("camera.py", tiny_bundle, *arguments)
     assert done.returncode == 1
-    assert told in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -38,11 +38,11 @@ def test_every_frame_of_a_file_is_recorded_with_its_labels(
 
 
 def test_an_output_that_cannot_be_written_is_reported_before_the_work(tmp_path: Path) -> None:
-    for path, told in (
+    for path, message in (
         (tmp_path / "x.avi", "does not end in .mp4"),
         (tmp_path / "no" / "x.mp4", "there is no folder"),
     ):
-        with pytest.raises(EdgenetError, match=told):
+        with pytest.raises(EdgenetError, match=message):
             Recording(path, 10, False, print)
 
 

@@ -89,13 +89,13 @@ def test_it_waits_until_the_temperature_falls_no_more(
 
 
 def test_it_does_not_wait_for_ever(clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[str] = []
+    stages: list[str] = []
     monkeypatch.setattr(interleaved, "read_conditions", lambda: replace(SEEN, throttling=decode_throttled(4)))
     monkeypatch.setattr(interleaved, "load", lambda: 9.0)
-    found = settle(30, lambda stage, done, total: told.append(stage))
+    found = settle(30, lambda stage, done, total: stages.append(stage))
     assert (found["settled"], found["waited_s"]) == (False, 30)
     assert found["waiting_for"] == ["load 9.00", "throttled"]
-    assert told[0] == "waiting for the device (load 9.00, throttled)"
+    assert stages[0] == "waiting for the device (load 9.00, throttled)"
 
 
 def test_without_a_thermometer_it_does_not_wait(clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,8 +107,8 @@ def test_two_models_and_every_setting(run_copied: Run, tiny_bundle: Path, tiny_t
     models = [tiny_bundle, tiny_tflite]
     done = run_copied("measure_latency.py", *models, "--min-seconds", 0.05, "--affinity", "auto", "--lines")
     assert done.returncode == 0, done.stderr
-    *told, last = [json.loads(line) for line in done.stdout.splitlines()]
-    assert {line["stage"] for line in told} >= {"cold starts", "runs"}
+    *lines, last = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {line["stage"] for line in lines} >= {"cold starts", "runs"}
     first, second = last["reports"]
     assert (first["model"]["file"], second["model"]["file"]) == ("tiny.edgenet", "tiny.tflite")
     assert first["protocol"]["name"] == "custom"

@@ -47,7 +47,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def told(text: str, work: Path, name: str, *python: str) -> np.ndarray:
+def output_of(text: str, work: Path, name: str, *python: str) -> np.ndarray:
     """Return the output of a program that either Python can run, by default this one."""
     inputs = () if text is PHOTOS_SEEN else ("model.tflite", "pixels.npy")
     command = [*(python or (sys.executable,)), "-c", text, *inputs, f"{name}.npy"]
@@ -71,8 +71,8 @@ def python_in(root: str, *made_with: str) -> tuple[str, ...]:
 
 def test_64_bits_decode_jpegs_alike_and_scale_them_within_one_level(work: Path) -> None:
     """OpenCV scales with floats, which ARM's NEON adds in another order: a pixel may be rounded the other way."""
-    here = told(PHOTOS_SEEN, work, "here")
-    there = told(PHOTOS_SEEN, work, "arm64", *python_in("arm64-bookworm", "arm64", "bookworm"))
+    here = output_of(PHOTOS_SEEN, work, "here")
+    there = output_of(PHOTOS_SEEN, work, "arm64", *python_in("arm64-bookworm", "arm64", "bookworm"))
     count = len(list((work / "photos").glob("*.jpg")))
     prepared = count * 224 * 224 * 3
     assert np.array_equal(here[:-prepared], there[:-prepared])
@@ -80,8 +80,8 @@ def test_64_bits_decode_jpegs_alike_and_scale_them_within_one_level(work: Path) 
 
 
 def test_64_bits_have_equal_scores_photo_by_photo(work: Path) -> None:
-    here = told(SCORES, work, "here")
-    there = told(SCORES, work, "arm64", *python_in("arm64-bookworm", "arm64", "bookworm"))
+    here = output_of(SCORES, work, "here")
+    there = output_of(SCORES, work, "arm64", *python_in("arm64-bookworm", "arm64", "bookworm"))
     assert len(here) >= 100
     assert logit_step(work / "model.tflite") > 10 * LAST_BITS
     assert integers_are_equal(here, there)
@@ -102,8 +102,8 @@ def imagenet(work: Path) -> Path:
 
 def test_64_bits_with_a_real_network_are_at_most_a_step_apart(imagenet: Path) -> None:
     """x86 computes exactly the integer reading; ARM's kernels round a tie differently once in thousands of logits."""
-    here = told(SCORES, imagenet, "here")
-    there = told(SCORES, imagenet, "arm64", *python_in("arm64-bookworm", "arm64", "bookworm"))
+    here = output_of(SCORES, imagenet, "here")
+    there = output_of(SCORES, imagenet, "arm64", *python_in("arm64-bookworm", "arm64", "bookworm"))
     apart = np.abs(steps_apart(here, there, logit_step(imagenet / "model.tflite")))
     assert apart.max() <= 1
     assert (apart != 0).mean() < 0.002
@@ -112,8 +112,8 @@ def test_64_bits_with_a_real_network_are_at_most_a_step_apart(imagenet: Path) ->
 
 def test_32_bits_with_the_older_runtime_see_the_same(imagenet: Path) -> None:
     """tflite-runtime's own kernels round differently from XNNPACK's: most logits differ by one to three steps."""
-    here = told(SCORES, imagenet, "here")
-    there = told(SCORES, imagenet, "armhf", *python_in("armhf-bookworm", "armhf", "bookworm"))
+    here = output_of(SCORES, imagenet, "here")
+    there = output_of(SCORES, imagenet, "armhf", *python_in("armhf-bookworm", "armhf", "bookworm"))
     apart = np.abs(steps_apart(here, there, logit_step(imagenet / "model.tflite")))
     assert np.median(apart) <= 3
     # The best class of one may be the second or third of the other if several are nearly equal.

@@ -160,8 +160,8 @@ assert report["device"]["os"] == "Android 14", report["device"]
 assert report["route"] == "device_scripts"
 assert report["affinity"] == [1], report["affinity"]  # the fast cluster
 # Its dumpsys says that it gets hot meanwhile.
-told = [report["throttling"][when]["status"] for when in ("before", "after")]
-assert told == ["none", "severe"], report["throttling"]
+statuses = [report["throttling"][when]["status"] for when in ("before", "after")]
+assert statuses == ["none", "severe"], report["throttling"]
 looks = [look["throttled"] for look in report["during"]]
 assert looks[0] == [] and looks[-1] == ["thermal status severe"], looks
 assert "throttled: thermal status severe" in report["reasons"], report["reasons"]

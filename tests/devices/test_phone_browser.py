@@ -99,8 +99,8 @@ def test_the_phones_browser_sees_and_measures(
     assert given == ["start", "-a", "android.intent.action.VIEW", "-d", address]
     report = json.loads(out.read_text())
     assert (report["target"], report["route"]) == ("adb", "browser")
-    told = {name: report["device"][name] for name in ("model", "soc", "os", "machine")}
-    assert told == {
+    device = {name: report["device"][name] for name in ("model", "soc", "os", "machine")}
+    assert device == {
         "model": "edgenet virtual-phone",
         "soc": "virtual",
         "os": "Android 14",

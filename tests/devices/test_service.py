@@ -85,9 +85,9 @@ def test_systemd_hears_that_it_is_ready_and_then_that_it_lives(
     state.show({"label": "rose"}, None)
     state.show({"label": "tulip"}, None)
     assert [listening.recv(100) for _ in range(2)] == [b"READY=1", b"WATCHDOG=1"]
-    told = json.loads((tmp_path / "camera.json").read_text())
-    assert (told["model"], told["label"]) == ("m", "tulip")
-    assert told["written"] >= told["started"]
+    written = json.loads((tmp_path / "camera.json").read_text())
+    assert (written["model"], written["label"]) == ("m", "tulip")
+    assert written["written"] >= written["started"]
 
 
 def test_once_a_second_is_enough(listening: socket.socket, tmp_path: Path) -> None:
@@ -104,12 +104,12 @@ def test_a_full_disk_is_reported_once_and_the_camera_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("edgenet_device.live.status.SERVICE_SECONDS", 0.0)
-    told: list[str] = []
-    state = ServiceState(tmp_path / "missing" / "camera.json", {}, told.append)
+    messages: list[str] = []
+    state = ServiceState(tmp_path / "missing" / "camera.json", {}, messages.append)
     for _ in range(3):
         state.show({}, None)
-    assert len(told) == 1
-    assert "cannot write" in told[0]
+    assert len(messages) == 1
+    assert "cannot write" in messages[0]
 
 
 def test_without_systemd_no_message_is_sent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -150,14 +150,14 @@ def test_a_service_is_written_enabled_and_started(notes: Path, tmp_path: Path) -
     assert install_service(LocalDevice(), Service()) == ()
     unit = tmp_path / "xdg_config_home" / "systemd" / "user" / UNIT
     assert "ExecStart=/bin/sh" in unit.read_text()
-    told = [line for line in notes.read_text().splitlines() if line != "--version"]
-    assert told == ["--user daemon-reload", f"--user enable --quiet {UNIT}", f"--user restart {UNIT}"]
+    calls = [line for line in notes.read_text().splitlines() if line != "--version"]
+    assert calls == ["--user daemon-reload", f"--user enable --quiet {UNIT}", f"--user restart {UNIT}"]
 
 
 def test_the_reason_why_it_cannot_run_is_reported(notes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LINGER_STATUS", "1")
-    (told,) = install_service(LocalDevice(), Service())
-    assert "sudo loginctl enable-linger" in told
+    (note,) = install_service(LocalDevice(), Service())
+    assert "sudo loginctl enable-linger" in note
     monkeypatch.setenv("RESTART_STATUS", "1")
     with pytest.raises(
         EdgenetError, match="does not start on local: there is no camera /dev/video0; plug it in"

@@ -97,9 +97,9 @@ def test_convert_with_the_builtin_photos_in_a_crowded_folder(
     python: Path, run: Run, crowded: Path, checkpoint: Path
 ) -> None:
     command = (python, "-m", "edgenet", "convert", checkpoint, *SMALL, "--out", "small.tflite", "--json")
-    told = json.loads(run(*command, cwd=crowded))
+    report = json.loads(run(*command, cwd=crowded))
     assert (crowded / "small.tflite").stat().st_size > 100_000
-    assert told["quantization"]["calibration_count"] == 6
+    assert report["quantization"]["calibration_count"] == 6
     code = (
         f"import edgenet; edgenet.convert({str(checkpoint)!r}, 'again.tflite', calibration='builtin', "
         "photos=6, recipe='minmax')"

@@ -36,12 +36,12 @@ def test_the_function_stays(seed: int) -> None:
 def test_the_sensitivity_on_the_new_axes_is_that_of_the_new_graph() -> None:
     graph = uneven_network(0)
     images = photos(8, graph.size)
-    other, told = rotated(graph, images)
+    other, predicted = rotated(graph, images)
     seen = logit_sensitivity(other, images[:8], channel_statistics(other, images), mixable(other))
     for name in mixable(graph).tensors:
-        np.testing.assert_allclose(np.trace(told.tensors[name]), np.trace(seen.tensors[name]), rtol=0.02)
+        np.testing.assert_allclose(np.trace(predicted.tensors[name]), np.trace(seen.tensors[name]), rtol=0.02)
     for kind in ("rows", "columns"):
-        for name, whole in getattr(told, kind).items():
+        for name, whole in getattr(predicted, kind).items():
             if whole.ndim == 2:
                 np.testing.assert_allclose(np.trace(whole), np.trace(getattr(seen, kind)[name]), rtol=0.02)
 

@@ -35,13 +35,13 @@ def test_a_tensors_sensitivity_is_the_energy_of_noise_on_it(name: str) -> None:
     graph = uneven_network(0)
     images = photos(4, graph.size)
     found = logit_sensitivity(graph, images, channel_statistics(graph, images), probes=100)
-    told = found.tensors[name].sum() * TINY**2
+    predicted = found.tensors[name].sum() * TINY**2
     random = torch.Generator().manual_seed(1)
     wanted = run(graph, images)
     seen = np.mean(
         [np.square(disturbed(graph, images, name, random) - wanted).sum(1).mean() for _ in range(60)]
     )
-    assert 0.75 < seen / told < 1.33
+    assert 0.75 < seen / predicted < 1.33
 
 
 def with_noisy_weights(node: Node, mean: np.ndarray, random: np.random.Generator) -> Node:
@@ -60,7 +60,7 @@ def test_a_layers_sensitivity_is_the_energy_of_noise_on_its_weights(name: str) -
     images = photos(4, graph.size)
     statistics = channel_statistics(graph, images)
     found = logit_sensitivity(graph, images, statistics, probes=100)
-    told = found.rows[name].sum() * TINY**2
+    predicted = found.rows[name].sum() * TINY**2
     random = np.random.default_rng(1)
     mean = statistics[next(node for node in graph.nodes if node.name == name).inputs[0]].mean
     wanted = run(graph, images)
@@ -70,7 +70,7 @@ def test_a_layers_sensitivity_is_the_energy_of_noise_on_its_weights(name: str) -
             with_noisy_weights(node, mean, random) if node.name == name else node for node in graph.nodes
         )
         energies.append(np.square(run(noisy, images) - wanted).sum(1).mean())
-    assert 0.75 < np.mean(energies) / told < 1.33
+    assert 0.75 < np.mean(energies) / predicted < 1.33
     if name in found.columns:
         np.testing.assert_allclose(found.columns[name].sum(), found.rows[name].sum(), rtol=1e-4)
 

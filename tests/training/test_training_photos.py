@@ -182,10 +182,10 @@ def test_photos_are_kept_a_little_larger_than_trained_and_never_enlarged() -> No
 def test_unequal_classes_are_reported() -> None:
     names = ("cat", "dog")
     assert imbalance_warning((10, 29), names, False) is None
-    told = imbalance_warning((10, 30), names, False)
-    assert told is not None
-    assert "30 photos of dog, 10 of cat" in told
-    assert "--balance" in told
+    warning = imbalance_warning((10, 30), names, False)
+    assert warning is not None
+    assert "30 photos of dog, 10 of cat" in warning
+    assert "--balance" in warning
     balanced = imbalance_warning((10, 30), names, True)
     assert balanced is not None
     assert "shown equally often" in balanced

@@ -87,7 +87,7 @@ def test_what_is_drawn_depends_on_every_part_of_its_place() -> None:
 
 
 @pytest.mark.parametrize(
-    ("numbers", "told"),
+    ("numbers", "message"),
     [
         ({"epochs": 0}, "the number of epochs is 0"),
         ({"batch": 1}, "the batch is 1"),
@@ -97,8 +97,8 @@ def test_what_is_drawn_depends_on_every_part_of_its_place() -> None:
         ({"precision": "float8"}, "the precision is float8"),
     ],
 )
-def test_numbers_out_of_range(numbers: dict, told: str) -> None:
-    with pytest.raises(EdgenetError, match=told):
+def test_numbers_out_of_range(numbers: dict, message: str) -> None:
+    with pytest.raises(EdgenetError, match=message):
         Recipe(**numbers)
 
 

@@ -102,8 +102,8 @@ def test_weights_that_leave_float32_when_they_are_folded(tmp_path: Path) -> None
 def test_a_layer_of_zeros_is_converted_and_reported(tmp_path: Path, way: str, recipe: str) -> None:
     """Everything behind it sees the same value on every photo; there is nothing to learn from its moments."""
     made = int8(save(tmp_path / f"zeros{way}", lambda tensors: tensors[DEPTHWISE].zero_()), recipe)
-    (told,) = (warning for warning in made.warnings if "all weights are zero" in warning)
-    assert "features.2/depthwise" in told
+    (warning_line,) = (warning for warning in made.warnings if "all weights are zero" in warning)
+    assert "features.2/depthwise" in warning_line
     check_runs(made)
 
 

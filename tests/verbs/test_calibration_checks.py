@@ -84,7 +84,7 @@ def test_noise(real: Images) -> None:
 def test_drawings_and_dark_photos(real: Images) -> None:
     assert "is a single tone" in only(drawings(8))
     assert "is a single tone" in only(real[:16] // 16)
-    assert any("is a single tone" in told for told in calibration_warnings(digits(8), 0, FEW_CLASSES))
+    assert any("is a single tone" in message for message in calibration_warnings(digits(8), 0, FEW_CLASSES))
 
 
 def test_photos_without_colour(real: Images) -> None:
@@ -105,14 +105,14 @@ def test_plain_colours_are_refused() -> None:
 
 def test_plain_colours_among_photos_are_reported(real: Images) -> None:
     some = np.concatenate([real[:8], np.zeros((2, SIZE, SIZE, 3), np.uint8)])
-    told = calibration_warnings(some, 0, SURE)
-    assert told[0].startswith("2 of 10 calibration photos have no contrast")
+    messages = calibration_warnings(some, 0, SURE)
+    assert messages[0].startswith("2 of 10 calibration photos have no contrast")
 
 
 def test_near_copies(real: Images) -> None:
     brighter = np.clip(real[:10].astype(int) + 12, 0, 255).astype(np.uint8)
-    told = only(np.concatenate([real[:10], brighter]))
-    assert told.startswith("10 of 20 calibration photos look nearly the same as another one")
+    message = only(np.concatenate([real[:10], brighter]))
+    assert message.startswith("10 of 20 calibration photos look nearly the same as another one")
 
 
 @pytest.mark.parametrize(
@@ -124,9 +124,9 @@ def test_copies(real: Images, repeats: int, text: str) -> None:
 
 def test_scores(real: Images) -> None:
     """This is checked only with many classes: a network with few classes may be unsure about pictures that it knows."""
-    told = only(real[:4], 0, UNSURE)
-    assert "recognises little" in told
-    assert "0% on a typical photo" in told
+    message = only(real[:4], 0, UNSURE)
+    assert "recognises little" in message
+    assert "0% on a typical photo" in message
     assert calibration_warnings(real[:4], 0, FEW_CLASSES) == ()
 
 
@@ -147,8 +147,8 @@ def test_many_photos_are_not_reported() -> None:
 
 
 def test_every_hint_says_that_it_is_one(real: Images) -> None:
-    for told in (only(noise(8)), only(drawings(8)), only(real[:4], 0, UNSURE)):
-        assert "only a hint" in told
+    for message in (only(noise(8)), only(drawings(8)), only(real[:4], 0, UNSURE)):
+        assert "only a hint" in message
 
 
 def test_copies_are_counted_from_files(made: Path, tmp_path: Path) -> None:

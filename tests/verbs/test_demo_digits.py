@@ -8,29 +8,29 @@ import pytest
 
 from edgenet.bundle import open_bundle
 from edgenet.errors import EdgenetError
-from edgenet.workflows import demo as room
+from edgenet.workflows import demo as workflow
 from edgenet.workflows.train import TrainingOptions
 
 
 @pytest.mark.slow
 def test_it_learns_the_digits(tmp_path: Path) -> None:
-    made = room.digits_demo(tmp_path)
+    made = workflow.digits_demo(tmp_path)
     assert (made.training_photos, made.n) == (1347, 450)
     assert made.float_top1 > 80
     assert made.int8_top1 > made.float_top1 - 3
     assert all(Path(name).is_file() for name in made.files)
     bundle = open_bundle(Path(made.files[-1]))
-    assert bundle.manifest.name == room.TRAINED
+    assert bundle.manifest.name == workflow.TRAINED
     assert bundle.labels == tuple("0123456789")
 
 
 def test_again_in_the_same_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "RECIPE", TrainingOptions(epochs=1, batch=128))
-    first = room.digits_demo(tmp_path)
-    assert room.digits_demo(tmp_path).float_top1 == first.float_top1
+    monkeypatch.setattr(workflow, "RECIPE", TrainingOptions(epochs=1, batch=128))
+    first = workflow.digits_demo(tmp_path)
+    assert workflow.digits_demo(tmp_path).float_top1 == first.float_top1
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
-    (tmp_path / room.FOLDER).write_bytes(b"")
+    (tmp_path / workflow.FOLDER).write_bytes(b"")
     with pytest.raises(EdgenetError, match=r"cannot write into the folder .*digits: .*; give another one"):
-        room.digits_demo(tmp_path)
+        workflow.digits_demo(tmp_path)

@@ -119,14 +119,14 @@ def test_a_float_file_is_not_judged(made: Path, tmp_path: Path) -> None:
 
 
 def test_poor_figures_are_reported_with_a_remedy() -> None:
-    (told,) = fidelity_warnings(fidelity(15, 32, 4.1), "minmax")
-    assert "agrees with float on only 15 of 32 photos and the logits' SQNR is only 4.1 dB" in told
+    (warning,) = fidelity_warnings(fidelity(15, 32, 4.1), "minmax")
+    assert "agrees with float on only 15 of 32 photos and the logits' SQNR is only 4.1 dB" in warning
     for remedy in ("--recipe ", "more photos", "the camera will see", "inspect --against"):
-        assert remedy in told
-    (told,) = fidelity_warnings(fidelity(32, 32, 19.9), "minmax")
-    assert "agrees" not in told
-    (told,) = fidelity_warnings(fidelity(20, 32, 25.0), "minmax")
-    assert "SQNR is" not in told
+        assert remedy in warning
+    (warning,) = fidelity_warnings(fidelity(32, 32, 19.9), "minmax")
+    assert "agrees" not in warning
+    (warning,) = fidelity_warnings(fidelity(20, 32, 25.0), "minmax")
+    assert "SQNR is" not in warning
     assert fidelity_warnings(fidelity(32, 32, float("nan")), "minmax")
 
 

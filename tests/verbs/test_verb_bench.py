@@ -27,19 +27,19 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def test_two_models_on_this_machine(models: list[Path], tmp_path: Path) -> None:
-    told: list[str] = []
+    stages: list[str] = []
     shown: list[str] = []
     result = edgenet.bench(
         models,
         on=["local"],
         **BRIEF,
         out=tmp_path / "made" / "here",
-        progress=lambda stage, done, total: told.append(stage),
+        progress=lambda stage, done, total: stages.append(stage),
         show=lambda report: shown.append(report["target"]),
     )
     assert [Path(name).name for name in result.files] == ["tiny.on-local.json", "tiny.2.on-local.json"]
     assert shown == ["local", "local"]
-    assert {"local: cold starts", "local: runs"} <= set(told)
+    assert {"local: cold starts", "local: runs"} <= set(stages)
     for path, report in zip(result.files, result.reports, strict=True):
         assert json.loads(Path(path).read_text()) == report
         assert report["target"] == "local"

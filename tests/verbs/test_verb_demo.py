@@ -16,7 +16,7 @@ from edgenet.bundle import open_bundle
 from edgenet.errors import EdgenetError
 from edgenet.progress import Progress
 from edgenet.workflows import demo
-from edgenet.workflows import demo as room
+from edgenet.workflows import demo as workflow
 from edgenet.workflows.convert import Conversion, convert
 from edgenet.zoo.weights import TORCHVISION_V2, cache_folder, find_in_package
 
@@ -38,7 +38,7 @@ def test_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ) -> Conversion:
         return convert(variant, out, calibration=calibration, recipe="minmax", progress=progress)
 
-    monkeypatch.setattr(room, "convert", quickly)
+    monkeypatch.setattr(workflow, "convert", quickly)
     monkeypatch.setattr(demo, "RECIPE", dataclasses.replace(demo.RECIPE, epochs=1))
     said: list[str] = []
     result = edgenet.demo(tmp_path / "made" / "here", log=said.append)
@@ -76,9 +76,9 @@ def check_report(report: dict, model: Path) -> None:
 
 
 def test_no_camera(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(room, "first_camera", lambda: None)
+    monkeypatch.setattr(workflow, "first_camera", lambda: None)
     said: list[str] = []
-    assert room._look_through_camera(tmp_path / "b.edgenet", tmp_path / "camera.png", said.append) is None
+    assert workflow._look_through_camera(tmp_path / "b.edgenet", tmp_path / "camera.png", said.append) is None
     assert "no camera is attached" in said[0]
 
 
@@ -88,9 +88,9 @@ def test_a_camera_that_gives_no_pictures_does_not_stop_the_demo(
     """A video device that is no camera, as a Raspberry Pi has several: here one that does not answer at all."""
     bundle = tmp_path / "net.edgenet"
     edgenet.package(made / "int8.tflite", bundle)
-    monkeypatch.setattr(room, "first_camera", lambda: "/dev/video999")
+    monkeypatch.setattr(workflow, "first_camera", lambda: "/dev/video999")
     said: list[str] = []
-    assert room._look_through_camera(bundle, tmp_path / "camera.png", said.append) is None
+    assert workflow._look_through_camera(bundle, tmp_path / "camera.png", said.append) is None
     assert "/dev/video999 gives no pictures: " in said[0]
     assert not (tmp_path / "camera.png").exists()
 
@@ -100,7 +100,7 @@ def test_a_camera(tmp_path: Path, made: Path) -> None:
     bundle = tmp_path / "net.edgenet"
     edgenet.package(made / "int8.tflite", bundle)
     said: list[str] = []
-    camera = room._look_through_camera(bundle, tmp_path / "camera.png", said.append)
+    camera = workflow._look_through_camera(bundle, tmp_path / "camera.png", said.append)
     assert (camera is None) == ("gives no pictures" in said[0])
 
 
@@ -109,14 +109,14 @@ def test_the_first_camera_is_that_with_the_lowest_number(monkeypatch: pytest.Mon
         monkeypatch.setattr(Path, "glob", lambda self, pattern: [self / name for name in names])
 
     devices(["video10", "video2", "video-dec0"])
-    assert room.first_camera() == "/dev/video2"
+    assert workflow.first_camera() == "/dev/video2"
     devices([])
-    assert room.first_camera() is None
+    assert workflow.first_camera() is None
 
 
 def test_a_device_script_that_fails_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(EdgenetError, match=r"device_scripts/classify.py failed: .*none.edgenet"):
-        room._classify(tmp_path / "none.edgenet", str(room.clip()), tmp_path / "x.png", [])
+        workflow._classify(tmp_path / "none.edgenet", str(workflow.clip()), tmp_path / "x.png", [])
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
@@ -126,11 +126,11 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
 
 
 def test_the_files_of_edgenet_are_there() -> None:
-    assert room.clip().stat().st_size > 10_000
+    assert workflow.clip().stat().st_size > 10_000
     assert len(list(calibration_photos().glob("*.jpg"))) >= 64
 
 
 def test_paths_are_shown_as_seen_from_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    assert room.near(tmp_path / "a" / "b") == Path("a/b")
-    assert room.near(Path("/elsewhere/b")) == Path("/elsewhere/b")
+    assert workflow.near(tmp_path / "a" / "b") == Path("a/b")
+    assert workflow.near(Path("/elsewhere/b")) == Path("/elsewhere/b")

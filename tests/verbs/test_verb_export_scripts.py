@@ -9,7 +9,7 @@ import pytest
 
 from edgenet.assets import device_files
 from edgenet.errors import EdgenetError
-from edgenet.workflows import export_scripts as room
+from edgenet.workflows import export_scripts as workflow
 from edgenet.workflows.export_scripts import SUMS, export_scripts
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,7 +26,7 @@ def other_version(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     changed.write_text("# another version\n")
     sources = {**device_files(), "classify.py": changed, "edgenet_device/later/more.py": changed}
     del sources["capture.py"]
-    monkeypatch.setattr(room, "device_files", lambda: sources)
+    monkeypatch.setattr(workflow, "device_files", lambda: sources)
 
 
 def test_the_export_is_the_scripts_and_the_package_and_a_list(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_a_list_that_names_files_elsewhere_removes_nothing(tmp_path: Path) -> No
 
 
 def test_an_interrupted_export_can_be_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write, count = room.write_atomically, 0
+    write, count = workflow.write_atomically, 0
 
     def interrupted(path: Path, data: bytes) -> None:
         nonlocal count
@@ -120,7 +120,7 @@ def test_an_interrupted_export_can_be_repeated(tmp_path: Path, monkeypatch: pyte
         write(path, data)
 
     with monkeypatch.context() as patch:
-        patch.setattr(room, "write_atomically", interrupted)
+        patch.setattr(workflow, "write_atomically", interrupted)
         with pytest.raises(KeyboardInterrupt):
             export_scripts(tmp_path)
     assert len(files(tmp_path)) == 7

@@ -14,7 +14,7 @@ import edgenet
 from edgenet.bundle import open_bundle
 from edgenet.errors import EdgenetError
 from edgenet.latency.reading import read_file
-from edgenet.workflows import select as room
+from edgenet.workflows import select as workflow
 from edgenet.workflows.sweep_plan import LATENCY_FILE
 from edgenet.workflows.train import TrainingOptions
 
@@ -45,8 +45,8 @@ def test_a_choice_and_again(photos: Path, tmp_path: Path, monkeypatch: pytest.Mo
     out = tmp_path / "chosen"
     with pytest.raises(EdgenetError, match=r"no candidate fits 1e-06 ms: the fastest, mobilenet_v1_"):
         edgenet.select(photos, out, budget_ms=1e-6, **QUICK)
-    told: list[str] = []
-    found = edgenet.select(photos, out, budget_ms=1000, budget_mb=5, **QUICK, log=told.append)
+    lines: list[str] = []
+    found = edgenet.select(photos, out, budget_ms=1000, budget_mb=5, **QUICK, log=lines.append)
     assert len(found.candidates) == 4
     assert found.trained[0].variant == "mobilenet_v1_0.25_64"  # the most mult-adds
     assert 1 <= len(found.trained) <= 4
@@ -55,15 +55,15 @@ def test_a_choice_and_again(photos: Path, tmp_path: Path, monkeypatch: pytest.Mo
     assert manifest.accuracy is not None
     assert (manifest.accuracy.int8_top1, manifest.accuracy.n) == (found.best.int8_top1, 2)
     assert found.another_point.startswith("one more point: no larger candidate was measured")
-    assert "training mobilenet_v1_0.25_64" in told
+    assert "training mobilenet_v1_0.25_64" in lines
     # All untrained ones were measured by the first call; the best is measured once more, as it was trained.
-    assert [line for line in told if line.startswith("measuring")] == [
+    assert [line for line in lines if line.startswith("measuring")] == [
         f"measuring {found.best.variant} again, trained"
     ]
     (trained,) = read_file(out / found.best.variant / LATENCY_FILE)
     assert (found.candidate.p50_ms, found.candidate.bytes) == (trained.p50_ms, found.best.bytes)
-    monkeypatch.setattr(room, "measure_on", None)
-    monkeypatch.setattr(room, "make_variant", None)
+    monkeypatch.setattr(workflow, "measure_on", None)
+    monkeypatch.setattr(workflow, "make_variant", None)
     assert edgenet.select(photos, out, budget_ms=1000, budget_mb=5, **QUICK) == found
 
 
@@ -77,13 +77,13 @@ def test_the_best_no_longer_fits_once_it_is_trained(photos: Path, tmp_path: Path
     (grown,) = json.loads(f"[{report.read_text()}]")
     grown["model"]["size_bytes"] += 50_000
     report.write_text(json.dumps(grown))
-    told: list[str] = []
+    lines: list[str] = []
     budget_mb = (found.best.bytes + 25_000) / 1e6
     with pytest.raises(
         EdgenetError, match=r"none of the 1 trained networks still fits 1000 ms and 0\.\d+ MB"
     ):
-        edgenet.select(photos, out, budget_ms=1000, budget_mb=budget_mb, **one, log=told.append)
-    assert told[-1].startswith(f"{found.best.variant} no longer fits, trained: p50 ")
+        edgenet.select(photos, out, budget_ms=1000, budget_mb=budget_mb, **one, log=lines.append)
+    assert lines[-1].startswith(f"{found.best.variant} no longer fits, trained: p50 ")
 
 
 def test_refusals(photos: Path, tmp_path: Path) -> None:

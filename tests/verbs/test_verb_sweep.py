@@ -26,7 +26,7 @@ from edgenet.errors import EdgenetError
 from edgenet.latency.reading import read_reports
 from edgenet.training.recipe import Recipe
 from edgenet.training.state import STATE_FILE
-from edgenet.workflows import sweep as room
+from edgenet.workflows import sweep as workflow
 from edgenet.workflows.sweep_plan import (
     ROW_FILE,
     TRAINED_FILE,
@@ -70,7 +70,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def table(out: Path) -> list[dict[str, str]]:
-    with (out / room.CSV_FILE).open(newline="") as file:
+    with (out / workflow.CSV_FILE).open(newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -144,9 +144,9 @@ def test_a_finished_variant_is_taken_as_it_is(
         timed.append((target, [model.stem for model in models], options.settle_s))
         return [latency(model.stem, 3.0, target=target) for model in models]
 
-    monkeypatch.setattr(room, "_make", make)
-    monkeypatch.setattr(room, "measure_on", measure_on)
-    monkeypatch.setattr(room, "check_reachable", lambda target: None)
+    monkeypatch.setattr(workflow, "_make", make)
+    monkeypatch.setattr(workflow, "measure_on", measure_on)
+    monkeypatch.setattr(workflow, "check_reachable", lambda target: None)
     known, other = row(0.25, 32, 55, 2), "mobilenet_v1_0.5_32"
     (tmp_path / known.variant).mkdir()
     keep(tmp_path / known.variant / ROW_FILE, known)

@@ -94,17 +94,17 @@ def test_variants_come_back_and_are_timed_here(cluster: str, photos: Path, tmp_p
 def test_what_a_machine_finds_comes_back_as_one_line(
     cluster: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from edgenet.workflows import sweep as room
+    from edgenet.workflows import sweep as workflow
 
     data = tmp_path / "photos"
     shutil.copytree(photos, data)
-    told = room.make_on_ray
+    told = workflow.make_on_ray
 
     def after_a_change(*given: object) -> None:
         (data / "dark" / "0.png").unlink()  # as on a machine with another copy
         told(*given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(room, "make_on_ray", after_a_change)
+    monkeypatch.setattr(workflow, "make_on_ray", after_a_change)
     with pytest.raises(
         EdgenetError, match=r"0\.1_32 on Ray: .*photos holds other photos on a machine .*; copy the"
     ):
