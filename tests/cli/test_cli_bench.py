@@ -10,7 +10,7 @@ import pytest
 from command_line import Edgenet
 from latency_reports import latency, written
 
-from edgenet.workflows import bench as room
+from edgenet.workflows import bench as workflow
 
 
 @pytest.fixture
@@ -20,9 +20,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list:
 
     def bench(models, **arguments):
         calls.append({"models": models, **arguments})
-        return room.Bench((), ("reports/a.on-local.json",))
+        return workflow.Bench((), ("reports/a.on-local.json",))
 
-    monkeypatch.setattr(room, "bench", bench)
+    monkeypatch.setattr(workflow, "bench", bench)
     return calls
 
 
@@ -129,9 +129,9 @@ def test_bench_requires_valid_figures_if_asked(
 
     def bench(models, *, show, **arguments):
         show(report)
-        return room.Bench((report,), (str(file),))
+        return workflow.Bench((report,), (str(file),))
 
-    monkeypatch.setattr(room, "bench", bench)
+    monkeypatch.setattr(workflow, "bench", bench)
     ran = edgenet("bench", "a.edgenet", *options)
     assert ran.status == status, ran.err
     if "--json" in options:
@@ -145,8 +145,10 @@ def test_a_phone_that_failed_outweighs_figures_that_are_not_valid(
     edgenet: Edgenet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     report = latency("a", valid=False, reasons=["throttled: under-voltage"])
-    failure = room.Failure("adb:5554", "adb:5554 is offline", "plug it in")
-    monkeypatch.setattr(room, "bench", lambda models, **arguments: room.Bench((report,), (), (failure,)))
+    failure = workflow.Failure("adb:5554", "adb:5554 is offline", "plug it in")
+    monkeypatch.setattr(
+        workflow, "bench", lambda models, **arguments: workflow.Bench((report,), (), (failure,))
+    )
     assert edgenet("bench", "a", "--on", "adb", "--all", "--require-valid").status == 1
 
 
