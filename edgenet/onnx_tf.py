@@ -21,8 +21,8 @@ from edgenet_device.silence_stderr import quiet_native_stderr
 from numpy.typing import NDArray
 
 from edgenet.errors import EdgenetError
-from edgenet.tflite.emit import INPUT_NAME, OUTPUT_NAME
 from edgenet.tflite.flatbuffer import read_tflite
+from edgenet.tflite.from_graph import INPUT_NAME, OUTPUT_NAME
 from edgenet.tflite.program import FileOperator, FileTensor, Program, Quantization
 from edgenet.zoo.classifier import Normalization
 
@@ -99,17 +99,17 @@ def _tensorflow_int8(network: OnnxNetwork, images: NDArray[np.uint8]) -> bytes:
     import tensorflow as tf
     from onnx_tf.backend import prepare
 
-    made = prepare(network.model)
+    converted = prepare(network.model)
     mean, std = (np.array(v, np.float32) for v in (network.normalization.mean, network.normalization.std))
     shape = (1, *images.shape[1:])
 
     @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name=INPUT_NAME)])
     def from_pixels(image: Any) -> Any:
         planes = tf.transpose((image - mean) / std, (0, 3, 1, 2))
-        return made.tf_module(**{made.inputs[0]: planes})[made.outputs[0]]
+        return converted.tf_module(**{converted.inputs[0]: planes})[converted.outputs[0]]
 
     converter = tf.lite.TFLiteConverter.from_concrete_functions(
-        [from_pixels.get_concrete_function()], made.tf_module
+        [from_pixels.get_concrete_function()], converted.tf_module
     )
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = lambda: _representative(images)
