@@ -71,7 +71,9 @@ def rounds_of(model: Path, rounds: int, runs: int) -> dict[str, list[float]]:
 def ours(loaded: LoadedModel, runs: int) -> float:
     """Return the p50 (ms) of a block as `edgenet bench` measures it."""
     loaded.blocks.clear()
-    measure_in_turns([loaded], Protocol(runs=runs, min_seconds=0, blocks=1, warmup=5), "", lambda *told: None)
+    measure_in_turns(
+        [loaded], Protocol(runs=runs, min_seconds=0, blocks=1, warmup=5), "", lambda *progress: None
+    )
     return loaded.p50_ms
 
 

@@ -1,4 +1,4 @@
-"""The callbacks with which long work reports its progress and logs lines, whoever displays them."""
+"""The callbacks with which long work reports its progress and logs lines, however they are displayed."""
 
 from __future__ import annotations
 

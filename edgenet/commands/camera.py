@@ -157,11 +157,11 @@ def _watch(bundle: Path, watching: WatchOptions, showing: ShowOptions, on: str, 
 
     def installing(stage: str, done: int, total: int | None) -> None:
         """Report each installation step as a line; a progress bar would disturb the live screen that follows."""
-        if stage not in told and sys.stderr.isatty():
-            told.add(stage)
+        if stage not in reported and sys.stderr.isatty():
+            reported.add(stage)
             typer.echo(f"{on}: {stage}", err=True)
 
-    told: set[str] = set()
+    reported: set[str] = set()
     result = camera(bundle, on=on, **asdict(watching), **asdict(showing), show=show, progress=installing)
     typer.echo(json.dumps({"type": "result", **asdict(result)})) if json_output else _print(result)
 

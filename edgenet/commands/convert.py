@@ -45,7 +45,8 @@ CalibrationData = Annotated[
     Path | None,
     typer.Option(
         "--calibration",
-        help="Make an int8 file, calibrated on this folder or zip of photos like those the camera will see.",
+        help="Make an int8 file, calibrated on this folder or zip of photos like those the camera will see; "
+        "builtin takes the photos that come with edgenet.",
     ),
 ]
 Photos = Annotated[
@@ -75,7 +76,8 @@ Backend = Annotated[
     Literal["edgenet", "onnx-tf"] | None,
     typer.Option(
         "--backend",
-        help="Quantizer: edgenet, or onnx-tf for TFLiteConverter (needs Python 3.11 and the extra onnx-tf, 2.4 GB).",
+        help="Quantizer: edgenet, or onnx-tf for TFLiteConverter, which needs Python 3.10 or 3.11 and the extra "
+        "onnx-tf (2.4 GB).",
         show_default="edgenet",
     ),
 ]

@@ -302,3 +302,13 @@ def test_each_target_makes_the_environment_that_it_needs(target: str, options: s
     assert done.returncode == 0, done.stderr
     lines = [line.split() for line in done.stdout.splitlines() if "setup-environment" in line]
     assert lines == [["tools/setup-environment", *options.split()]]
+
+
+def test_a_clone_named_edgenet_does_not_hide_the_package(tmp_path: Path) -> None:
+    """In the folder above such a clone, Python would otherwise take the clone for an empty package."""
+    (tmp_path / "edgenet").mkdir()
+    code = "import edgenet; print(edgenet.__version__)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
