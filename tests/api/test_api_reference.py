@@ -68,6 +68,7 @@ def test_every_function_that_needs_no_device_has_an_example_that_runs() -> None:
     assert functions - ran == {"demo", "deploy", "rollback", "status"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_an_example_runs(here: Path, name: str) -> None:
     example = EXAMPLES[name]

@@ -133,6 +133,7 @@ def test_a_path_and_its_array_score_the_same(here: Path) -> None:
         np.testing.assert_array_equal(model(photo), model(array))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", [str, Path])
 def test_every_function_takes_both_kinds_of_paths(here: Path, path: Paths) -> None:
     checkpoint, photos, labelled = path("small.safetensors"), path("photos"), path("labelled")

@@ -21,8 +21,8 @@ PRINTING = [
     ("--version",),
     ("models",),
     ("models", "--json"),
-    ("inspect", "int8.tflite"),
-    ("inspect", "int8.tflite", "--json"),
+    pytest.param(("inspect", "int8.tflite"), marks=pytest.mark.slow),
+    pytest.param(("inspect", "int8.tflite", "--json"), marks=pytest.mark.slow),
 ]
 """Command lines that print much or little, as text, as a table by rich, or as JSON."""
 
@@ -84,7 +84,11 @@ def test_all_streams_may_be_closed(made: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-@pytest.mark.parametrize("arguments", [*PRINTING, ("inspect", "int8.tflite", "--profile")], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments",
+    [*PRINTING, pytest.param(("inspect", "int8.tflite", "--profile"), marks=pytest.mark.slow)],
+    ids=" ".join,
+)
 def test_a_terminal_with_few_characters(made: Path, arguments: tuple[str, ...], encoding: str) -> None:
     environment = {**os.environ, "PYTHONIOENCODING": encoding, "COLUMNS": "140"}
     running = start(*arguments, made=made, stdout=subprocess.PIPE, env=environment)
@@ -95,6 +99,7 @@ def test_a_terminal_with_few_characters(made: Path, arguments: tuple[str, ...], 
     assert out.decode(encoding)
 
 
+@pytest.mark.slow
 def test_names_that_a_terminal_cannot_show(made: Path, tmp_path: Path) -> None:
     source = tmp_path / "modèle 网络.tflite"
     source.write_bytes((made / "int8.tflite").read_bytes())
