@@ -51,17 +51,19 @@ def read_digits() -> Digits:
     return Digits((tiles[: len(labels)] // STEP).astype(np.uint8), np.array(list(labels), np.int64))
 
 
-def write_digits(folder: Path) -> None:
-    """Write every digit as a PNG of 8x8 pixels into class folders in `train` and `test`.
+def write_digits(folder: Path) -> list[Path]:
+    """Write every digit as a PNG of 8x8 pixels into class folders in `train` and `test`; return the files.
 
     Raises:
         OSError: a file cannot be written.
     """
-    digits = read_digits()
+    digits, written = read_digits(), []
     for index, (image, label) in enumerate(zip(digits.images, digits.labels, strict=True)):
         part = folder / ("train" if index < TRAINING else "test") / str(label)
         part.mkdir(parents=True, exist_ok=True)
-        (part / f"{index:04}.png").write_bytes(cv2.imencode(".png", image * STEP)[1].tobytes())
+        written.append(part / f"{index:04}.png")
+        written[-1].write_bytes(cv2.imencode(".png", image * STEP)[1].tobytes())
+    return written
 
 
 def main() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -238,15 +237,24 @@ def digits_demo(out: Path, progress: Progress = silent) -> DigitsDemo:
 
 
 def _photos(folder: Path) -> Path:
-    """Write the digits as photos in class folders, replacing older ones; return their folder."""
+    """Write the digits as photos in class folders; return their folder.
+
+    Raises:
+        EdgenetError: the folder cannot be written, or it holds somebody's own files, which stay as they are.
+    """
     photos = folder / "photos"
     try:
-        shutil.rmtree(photos, ignore_errors=True)
-        write_digits(photos)
+        written = set(write_digits(photos))
     except OSError as error:
         raise EdgenetError(
             f"cannot write into the folder {folder}: {error.strerror}", "give another one with --out"
         ) from None
+    others = sorted(path for path in photos.rglob("*") if path.is_file() and path not in written)
+    if others:
+        raise EdgenetError(
+            f"the folder {photos} holds a file that the demo did not write: {others[0].relative_to(photos)}",
+            "move it away, or give another folder with --out",
+        )
     return photos
 
 

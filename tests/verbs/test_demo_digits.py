@@ -34,3 +34,14 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / workflow.FOLDER).write_bytes(b"")
     with pytest.raises(EdgenetError, match=r"cannot write into the folder .*digits: .*; give another one"):
         workflow.digits_demo(tmp_path)
+
+
+def test_a_photo_of_ones_own_is_kept_and_reported(tmp_path: Path) -> None:
+    own = tmp_path / workflow.FOLDER / "photos" / "train" / "3" / "mine.png"
+    own.parent.mkdir(parents=True)
+    own.write_bytes(b"mine")
+    with pytest.raises(
+        EdgenetError, match=r"holds a file that the demo did not write: train/3/mine.png; move it"
+    ):
+        workflow.digits_demo(tmp_path)
+    assert own.read_bytes() == b"mine"
