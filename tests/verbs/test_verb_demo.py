@@ -14,11 +14,12 @@ import edgenet
 from edgenet.assets import calibration_photos
 from edgenet.bundle import open_bundle
 from edgenet.errors import EdgenetError
+from edgenet.files import cache_folder
 from edgenet.progress import Progress
 from edgenet.workflows import demo
 from edgenet.workflows import demo as workflow
 from edgenet.workflows.convert import Conversion, convert
-from edgenet.zoo.weights import TORCHVISION_V2, cache_folder, find_in_package
+from edgenet.zoo.weights import TORCHVISION_V2, find_in_package
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from edgenet.zoo.weights import TORCHVISION_V2, cache_folder, find_in_package
+from edgenet.files import cache_folder
+from edgenet.zoo.weights import TORCHVISION_V2, find_in_package
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from edgenet.errors import EdgenetError
-from edgenet.zoo.weights import TORCHVISION_V2, WeightsFile, cache_folder, find_in_package, find_weights
+from edgenet.files import cache_folder
+from edgenet.zoo.weights import TORCHVISION_V2, WeightsFile, find_in_package, find_weights
 
 BODY = bytes(range(256)) * 4096
 
