@@ -1,4 +1,4 @@
-"""Output files, locked folders, checksums, and zip archives that are byte for byte reproducible.
+"""Output files, CSV tables, the cache folder, locked folders, checksums, and reproducible zip archives.
 
 `write_atomically` is defined in `edgenet_device.output_files`, which must run without edgenet.
 """
@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import hashlib
 import io
 import os
@@ -15,8 +16,10 @@ import struct
 import sys
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from edgenet_device.output_files import check_output as _check_writable
 from edgenet_device.output_files import write_atomically as write_atomically
@@ -209,3 +212,12 @@ def cache_folder(environment: Mapping[str, str] = os.environ, platform: str = sy
     if platform == "darwin":
         return Path.home() / "Library" / "Caches" / "edgenet"
     return Path.home() / ".cache" / "edgenet"
+
+
+def csv_table(rows: Sequence[Any], names: Sequence[str]) -> bytes:
+    """Return dataclass instances as CSV: a header with these fields, then a line per row; None is an empty cell."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in rows)
+    return stream.getvalue().encode()

@@ -148,6 +148,7 @@ def _watch(bundle: Path, watching: WatchOptions, showing: ShowOptions, on: str, 
     screen = LiveScreen(sys.stdout)
 
     def show(state: dict[str, Any]) -> None:
+        """Show a state as JSON or on the screen; the first state only says where the page is."""
         if json_output:
             typer.echo(json.dumps(state))
         elif state["type"] != "start":
@@ -191,6 +192,7 @@ def show_page(
         return
 
     def show(report: Report) -> None:
+        """Print a report that the page sent, and write it if --out asks for it."""
         from edgenet_device.latency.report import table
 
         from edgenet.workflows.measuring import write_latency

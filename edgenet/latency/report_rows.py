@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgenet.accuracy import on_front
+from edgenet.files import csv_table
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,8 +217,4 @@ _FIRST_COLUMNS = ("label", "model")
 def rows_csv(rows: Sequence[ReportRow]) -> bytes:
     """Return a CSV table with a header and a line for each row; unknown values are empty."""
     names = sorted((field.name for field in fields(ReportRow)), key=lambda name: name not in _FIRST_COLUMNS)
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(row) for row in rows)
-    return stream.getvalue().encode()
+    return csv_table(rows, names)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -13,7 +11,7 @@ from typing import Any, TypeVar
 from edgenet.accuracy import on_front
 from edgenet.devices.targets import parse_target
 from edgenet.errors import EdgenetError
-from edgenet.files import write_atomically
+from edgenet.files import csv_table, write_atomically
 from edgenet.latency.options import BenchOptions
 from edgenet.quantize.recipes import DEFAULT_RECIPE, RECIPES
 from edgenet.workflows.measuring import Report
@@ -208,11 +206,7 @@ def with_accuracy(latency: Report, trained: TrainedVariant) -> Report:
 
 def rows_csv(rows: Sequence[SweepRow]) -> bytes:
     """Return the rows as CSV with a header line, one line per row."""
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, [field.name for field in fields(SweepRow)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(row) for row in rows)
-    return stream.getvalue().encode()
+    return csv_table(rows, [field.name for field in fields(SweepRow)])
 
 
 def keep(path: Path, row: TrainedVariant) -> None:
