@@ -16,9 +16,8 @@ from torch.overrides import TorchFunctionMode
 
 from edgenet.data.labels import matching_outputs
 from edgenet.errors import EdgenetError
-from edgenet.training.learner import Learner, channels_last, update_weights
+from edgenet.training.learner import Learner, channels_last, forget_gradients, update_average, update_weights
 from edgenet.training.loader import Batch, Purpose, generator, seed_torch
-from edgenet.training.optimizers import forget_gradients, update_average
 from edgenet.training.processes import ProcessShare, sum_over
 from edgenet.training.recipe import Distillation, Recipe
 from edgenet.zoo.checkpoint import LoadedNetwork

@@ -8,12 +8,13 @@ import pytest
 import torch
 from torch import nn
 
-from edgenet.training.learner import new_learner, set_training
-from edgenet.training.optimizers import (
+from edgenet.training.learner import (
     SgdState,
     average_decay,
     average_of,
     decay_groups,
+    new_learner,
+    set_training,
     sgd_step,
     update_average,
 )
