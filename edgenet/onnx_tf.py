@@ -17,7 +17,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from edgenet_device.silence_stderr import quiet_native_stderr
+from edgenet_device.streams import quiet_native_stderr
 from numpy.typing import NDArray
 
 from edgenet.errors import EdgenetError

@@ -15,7 +15,7 @@ import numpy as np
 
 from edgenet_device.errors import EdgenetError
 from edgenet_device.model_file import ModelFile
-from edgenet_device.silence_stderr import quiet_native_stderr
+from edgenet_device.streams import quiet_native_stderr
 
 _CANDIDATES = (("ai-edge-litert", "ai_edge_litert"), ("tflite-runtime", "tflite_runtime"))
 _INSTALL = "pip install ai-edge-litert (32-bit Pi: pip install tflite-runtime 'numpy<2')"

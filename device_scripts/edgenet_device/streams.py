@@ -1,10 +1,18 @@
-"""Standard streams that are closed, that cannot encode what is printed, or that cannot take it."""
+"""The process's standard streams: closed ones, ones that cannot take what is printed, and native libraries' noise.
+
+Native libraries (libjpeg, libpng, FFmpeg, LiteRT) write to file descriptor 2 and bypass Python, so the descriptor
+itself has to be redirected. It belongs to the whole process: several threads may be inside a silent block at once,
+the first to enter redirects the descriptor, and the last to leave restores it. Python's own messages from other
+threads are lost meanwhile, so keep the block short.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 BROKEN_PIPE_STATUS = 128 + 13
 """The exit status of a program whose reader stopped reading, as in `| head`: that of SIGPIPE."""
@@ -31,6 +39,56 @@ def prepare_streams() -> None:
 def discard_output() -> None:
     """Let what is still waiting in stdout go nowhere; else Python would complain about it at its end."""
     with suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+        _lead_nowhere(sys.stdout.fileno())
+
+
+def _lead_nowhere(descriptor: int) -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
+
+
+class _Stderr:
+    """File descriptor 2, with a count of the silent blocks that are running now."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.inside = 0
+        self.saved: int | None = None
+
+    def enter(self) -> None:
+        with self.lock:
+            self.inside += 1
+            if self.inside == 1:
+                self._turn_away()
+
+    def leave(self) -> None:
+        """Undo one `enter`; the last call restores standard error."""
+        with self.lock:
+            self.inside -= 1
+            if self.inside == 0 and self.saved is not None:
+                os.dup2(self.saved, 2)
+                os.close(self.saved)
+                self.saved = None
+
+    def _turn_away(self) -> None:
+        with suppress(OSError, ValueError, AttributeError):
+            sys.stderr.flush()
+        try:
+            self.saved = os.dup(2)
+        except OSError:  # stderr is closed already, as in a daemon, so there is nothing to silence
+            return
+        _lead_nowhere(2)
+
+
+_STDERR = _Stderr()
+
+
+@contextmanager
+def quiet_native_stderr() -> Iterator[None]:
+    """Discard everything that is written to file descriptor 2 inside the block."""
+    _STDERR.enter()
+    try:
+        yield
+    finally:
+        _STDERR.leave()

@@ -18,7 +18,7 @@ import numpy as np
 
 from edgenet_device.errors import EdgenetError
 from edgenet_device.frames import Frame
-from edgenet_device.silence_stderr import quiet_native_stderr
+from edgenet_device.streams import quiet_native_stderr
 
 SIZE = (640, 480)
 SILENCE_SECONDS = 5.0

@@ -18,7 +18,7 @@ from edgenet_device.errors import EdgenetError
 from edgenet_device.frames import Frame, Note
 from edgenet_device.frames.photos import PHOTO_SUFFIXES, list_photos, read_photo, starts_like_photo
 from edgenet_device.frames.usb import camera_frames, grab, open_camera, retrieve, usb_socket_link
-from edgenet_device.silence_stderr import quiet_native_stderr
+from edgenet_device.streams import quiet_native_stderr
 
 _CAMERA = re.compile(r"(/dev/video)?(\d+)")
 _CSI = re.compile(r"csi(?::(\d+))?")

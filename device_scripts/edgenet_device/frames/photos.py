@@ -30,7 +30,7 @@ import cv2
 import numpy as np
 
 from edgenet_device.errors import EdgenetError
-from edgenet_device.silence_stderr import quiet_native_stderr
+from edgenet_device.streams import quiet_native_stderr
 
 _FIELD_SUFFIXES = (
     ".jpg",

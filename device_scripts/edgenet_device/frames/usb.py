@@ -13,7 +13,7 @@ import numpy as np
 
 from edgenet_device.errors import EdgenetError
 from edgenet_device.frames import Frame
-from edgenet_device.silence_stderr import quiet_native_stderr
+from edgenet_device.streams import quiet_native_stderr
 
 CAMERA_SIZE = (640, 480)
 _BGR3 = cv2.VideoWriter.fourcc(*"BGR3")

@@ -15,7 +15,7 @@ from edgenet_device.errors import EdgenetError
 from edgenet_device.frames.files import is_live
 from edgenet_device.live.drawing import overlaid
 from edgenet_device.output_files import check_output
-from edgenet_device.silence_stderr import quiet_native_stderr
+from edgenet_device.streams import quiet_native_stderr
 
 LIVE_RATE = 15.0
 """Frames per second in the recording of a live source, whose own rate changes with the light and the load."""
