@@ -1,4 +1,4 @@
-"""Turns a float, int8 or mixed graph into the program of a file that every client takes.
+"""Turns a float, int8 or mixed graph into a .tflite file that every client takes: first its program, then its bytes.
 
 The file takes uint8 pixels and gives float32 scores, for int8 and float networks. This input and output were
 chosen by measuring (MediaPipe, ML Kit and LiteRT.js refuse int8 inputs and outputs; XNNPACK does not run a
@@ -15,11 +15,14 @@ Layouts and operator versions are those of the TFLite 8-bit quantization specifi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from edgenet.data.labels import labels_text
 from edgenet.graph.ir import (
     Activation,
     Binary,
@@ -40,7 +43,10 @@ from edgenet.graph.ir import (
     output_axis,
 )
 from edgenet.graph.lower import file_padding
+from edgenet.manifest import Facts
 from edgenet.quantize.quantized_graph import LOW, Encoding, QuantizedGraph
+from edgenet.tflite.flatbuffer import write_tflite
+from edgenet.tflite.metadata import FACTS_FILE, LABELS_FILE, ImageTensor, ModelInfo, metadata_buffer
 from edgenet.tflite.program import Program, ProgramBuilder, Quantization
 
 
@@ -62,6 +68,34 @@ def raw_program(quantized: QuantizedGraph) -> Program:
     state = EmitState(quantized.graph, quantized, ProgramBuilder(quantized.graph.name), {})
     source = state.activation_tensor(quantized.graph.input, is_float=False)
     return state.builder.program(source, emit_nodes(state))
+
+
+def write_model(program: Program, facts: Facts, labels: Sequence[str] | None) -> bytes:
+    """Return the bytes of a .tflite file with its metadata, labels and facts.
+
+    Args:
+        program: from `float_program` or `int8_program`, so in the layout that every client takes.
+        facts: kept beside the labels as JSON, for `edgenet package`.
+        labels: one per output, or None to write none.
+    """
+    image = program.tensors[program.input]
+    assert image.quantization is not None
+    pixels = image.quantization
+    metadata = metadata_buffer(
+        ModelInfo(
+            facts.name, f"Image classifier, {_kind(facts)}.", author="edgenet", licence=facts.weights.licence
+        ),
+        ImageTensor(image.name, mean=float(pixels.zero_points[0]), std=1 / pixels.scales[0]),
+        program.tensors[program.output].name,
+        LABELS_FILE if labels is not None else None,
+    )
+    files = {LABELS_FILE: labels_text(labels)} if labels is not None else {}
+    text = json.dumps(dataclasses.asdict(facts), sort_keys=True, indent=1, ensure_ascii=False)
+    return write_tflite(program, metadata, {**files, FACTS_FILE: text.encode()})
+
+
+def _kind(facts: Facts) -> str:
+    return "float32" if facts.quantization is None else f"int8, recipe {facts.quantization.recipe}"
 
 
 INPUT_NAME = "image"

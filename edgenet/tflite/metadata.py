@@ -1,10 +1,10 @@
-"""Writes and reads TFLite metadata: what a model's input and output mean, and its labels, inside the .tflite.
+"""Writes and reads TFLite metadata: what a model's input and output mean, its labels and its facts, inside the .tflite.
 
 It has two parts, as phone and browser clients (MediaPipe Tasks, ML Kit) expect:
 
 - a buffer of the model named `TFLITE_METADATA`: a separate flatbuffer with the file identifier `M001`
   (`metadata_buffer`, `read_metadata`);
-- a zip archive appended to the file, with the labels, stored without compression (`append_files`,
+- a zip archive appended to the file, with the labels and edgenet's facts, stored without compression (`append_files`,
   `read_files`), because MediaPipe refuses compressed (deflated) archives.
 
 The tables and their source are in `metadata_tables`. `read_source_info` reads what another tool's file says
@@ -14,6 +14,7 @@ about itself, and what a converted file will not have of it.
 from __future__ import annotations
 
 import io
+import json
 import struct
 import zipfile
 from collections.abc import Iterable, Mapping
@@ -23,11 +24,13 @@ from typing import Any
 from edgenet.data.labels import parse_labels
 from edgenet.errors import EdgenetError
 from edgenet.files import UNREADABLE_ZIP, stored_zip
+from edgenet.manifest import Facts, decode
 from edgenet.text import one_line
 from edgenet.tflite.metadata_tables import decode_root, encode_root
 
 METADATA_NAME = "TFLITE_METADATA"
 LABELS_FILE = "labels.txt"
+FACTS_FILE = "edgenet.json"
 IDENTIFIER = b"M001"
 
 
@@ -238,6 +241,26 @@ def _labels_name(metadata: Mapping[str, Any]) -> str | None:
     return str(named[0]["name"]) if named else None
 
 
+def read_facts(tflite: bytes, where: str) -> Facts | None:
+    """Return the facts that `write_model` stored, or None for another tool's file.
+
+    Args:
+        tflite: the bytes of the file.
+        where: how error messages call the file.
+
+    Raises:
+        EdgenetError: the facts are damaged.
+    """
+    files = read_files(tflite)
+    if FACTS_FILE not in files:
+        return None
+    try:
+        value = json.loads(files[FACTS_FILE])
+    except (ValueError, RecursionError):  # RecursionError: brackets nested too deeply
+        raise EdgenetError(f"{FACTS_FILE} in {where} is damaged", "convert the model again") from None
+    return decode(Facts, value, f"{FACTS_FILE} in {where}")
+
+
 def read_normalization(tflite: bytes) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
     """Return (mean, std) from the first input's metadata: each one number for all channels, or three numbers.
 
@@ -297,7 +320,7 @@ def _tensors(metadata: Mapping[str, Any], which: str) -> list[Mapping[str, Any]]
 
 
 def _files(metadata: Mapping[str, Any], files: Mapping[str, bytes]) -> Iterable[str]:
-    kept = {_labels_name(metadata), "labels.txt", "edgenet.json"}
+    kept = {_labels_name(metadata), LABELS_FILE, FACTS_FILE}
     for name in files:
         if name not in kept:
             yield f"the file {one_line(name)}"

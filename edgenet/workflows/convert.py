@@ -22,8 +22,7 @@ from edgenet.graph.lower import lower
 from edgenet.manifest import Accuracy, Quantization
 from edgenet.progress import Progress, silent
 from edgenet.quantize.recipes import DEFAULT_RECIPE, fixed_torch_threads
-from edgenet.tflite.complete_file import write_model
-from edgenet.tflite.from_graph import float_program
+from edgenet.tflite.from_graph import float_program, write_model
 from edgenet.workflows.arguments import Photos, checked
 from edgenet.workflows.calibration import (
     EDGENET,

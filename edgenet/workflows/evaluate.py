@@ -21,8 +21,8 @@ from edgenet.errors import EdgenetError
 from edgenet.graph.executor import run
 from edgenet.manifest import Facts, Manifest
 from edgenet.progress import Progress, silent
-from edgenet.tflite.complete_file import read_facts
 from edgenet.tflite.flatbuffer import read_tflite
+from edgenet.tflite.metadata import read_facts
 from edgenet.workflows.arguments import checked
 from edgenet.workflows.sources import Source, SourceOptions, open_source, options_for
 

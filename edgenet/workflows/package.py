@@ -12,8 +12,7 @@ from edgenet.errors import EdgenetError
 from edgenet.files import check_output, sha256
 from edgenet.manifest import Accuracy, Facts, Manifest, Weights
 from edgenet.progress import Progress, silent
-from edgenet.tflite.complete_file import read_facts
-from edgenet.tflite.metadata import read_labels
+from edgenet.tflite.metadata import read_facts, read_labels
 from edgenet.workflows.arguments import checked
 from edgenet.workflows.evaluate import (
     Evaluation,

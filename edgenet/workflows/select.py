@@ -18,7 +18,7 @@ from edgenet.latency.reading import read_file
 from edgenet.manifest import Accuracy
 from edgenet.progress import Log, Progress, no_log, silent
 from edgenet.quantize.recipes import DEFAULT_RECIPE
-from edgenet.tflite.complete_file import read_facts
+from edgenet.tflite.metadata import read_facts
 from edgenet.training.job import TrainingData
 from edgenet.workflows.arguments import checked
 from edgenet.workflows.convert import convert

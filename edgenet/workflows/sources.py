@@ -18,9 +18,8 @@ from edgenet.graph.simplify import all_zero_layers, simplify
 from edgenet.graph.torch_reader import read_torch
 from edgenet.manifest import Facts, Weights
 from edgenet.progress import Progress, silent
-from edgenet.tflite.complete_file import read_facts
 from edgenet.tflite.flatbuffer import read_tflite
-from edgenet.tflite.metadata import SourceInfo, read_labels, read_normalization, read_source_info
+from edgenet.tflite.metadata import SourceInfo, read_facts, read_labels, read_normalization, read_source_info
 from edgenet.tflite.plain_form import takes_plain_pixels
 from edgenet.tflite.to_graph import float_graph
 from edgenet.zoo.classifier import CENTRED, SLIM, TORCHVISION, Normalization

@@ -25,8 +25,7 @@ from edgenet.quantize.fake_quantization import FakeQuantized
 from edgenet.quantize.integer import real_logits
 from edgenet.quantize.quantized_graph import QuantizedGraph
 from edgenet.quantize.recipes import RECIPES
-from edgenet.tflite.complete_file import write_model
-from edgenet.tflite.from_graph import int8_program
+from edgenet.tflite.from_graph import int8_program, write_model
 from edgenet.training.job import Job, checkpoint_path
 from edgenet.training.loop import LOG_FILE
 from edgenet.training.photos import imbalance_warning, photo_counts

@@ -16,7 +16,7 @@ from torch import nn
 
 import edgenet
 from edgenet.assets import calibration_photos
-from edgenet.tflite.complete_file import read_facts
+from edgenet.tflite.metadata import read_facts
 
 Paths = type[str] | type[Path]
 

@@ -17,7 +17,7 @@ from edgenet_device.model_file import open_model
 from small_network import LABELS, PHOTOS, RESOLUTION, save_small_onnx
 
 from edgenet.manifest import Facts
-from edgenet.tflite.complete_file import read_facts
+from edgenet.tflite.metadata import read_facts
 
 FIELDS = {
     "out",

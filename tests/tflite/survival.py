@@ -31,9 +31,8 @@ from edgenet.graph.ir import Graph
 from edgenet.graph.lower import lower
 from edgenet.manifest import Facts, Weights
 from edgenet.quantize.integer import run_integer
-from edgenet.tflite.complete_file import write_model
 from edgenet.tflite.flatbuffer import read_tflite, write_tflite
-from edgenet.tflite.from_graph import float_program, int8_program, raw_program
+from edgenet.tflite.from_graph import float_program, int8_program, raw_program, write_model
 from edgenet.tflite.to_graph import float_graph, quantized_graph
 from edgenet.workflows.inspect import inspect
 from edgenet.workflows.sources import SourceOptions, open_source

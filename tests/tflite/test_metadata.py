@@ -17,12 +17,13 @@ from tiny_model import tiny_model
 from edgenet.data.labels import labels_text
 from edgenet.errors import EdgenetError
 from edgenet.tflite import metadata_tables
-from edgenet.tflite.complete_file import FACTS_FILE, read_facts
 from edgenet.tflite.metadata import (
+    FACTS_FILE,
     ImageTensor,
     ModelInfo,
     append_files,
     metadata_buffer,
+    read_facts,
     read_files,
     read_labels,
     read_metadata,

@@ -16,9 +16,8 @@ from edgenet.errors import EdgenetError
 from edgenet.files import stored_zip
 from edgenet.manifest import Weights
 from edgenet.tflite import metadata_tables
-from edgenet.tflite.complete_file import read_facts
 from edgenet.tflite.flatbuffer import read_tflite
-from edgenet.tflite.metadata import METADATA_NAME, read_labels, read_metadata
+from edgenet.tflite.metadata import METADATA_NAME, read_facts, read_labels, read_metadata
 from edgenet.tflite.metadata_tables import encode_root
 from edgenet.workflows.convert import convert
 from edgenet.workflows.sources import SourceOptions, open_source

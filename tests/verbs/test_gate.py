@@ -12,7 +12,7 @@ import edgenet
 from edgenet.data.loading import choose
 from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError
-from edgenet.tflite.complete_file import read_facts
+from edgenet.tflite.metadata import read_facts
 from edgenet.workflows.convert import Conversion, convert, rejected
 
 

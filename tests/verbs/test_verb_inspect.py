@@ -18,8 +18,7 @@ import edgenet
 from edgenet.bundle import write_bundle
 from edgenet.errors import EdgenetError
 from edgenet.manifest import Accuracy
-from edgenet.tflite.complete_file import read_facts
-from edgenet.tflite.metadata import read_labels
+from edgenet.tflite.metadata import read_facts, read_labels
 from edgenet.workflows.inspect import Inspection
 from edgenet.zoo.counting import count
 from edgenet.zoo.registry import build

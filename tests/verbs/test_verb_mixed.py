@@ -20,8 +20,8 @@ from edgenet.progress import silent
 from edgenet.quantize.integer import real_logits
 from edgenet.quantize.quantized_graph import QuantizedGraph, float_layers, weighted_layers
 from edgenet.quantize.recipes import RECIPES
-from edgenet.tflite.complete_file import read_facts
 from edgenet.tflite.flatbuffer import read_tflite
+from edgenet.tflite.metadata import read_facts
 from edgenet.tflite.to_graph import quantized_graph
 from edgenet.workflows.convert import Conversion, convert
 from edgenet.workflows.mixed_precision import (

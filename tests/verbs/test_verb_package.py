@@ -17,7 +17,7 @@ from edgenet.bundle import open_bundle
 from edgenet.errors import EdgenetError
 from edgenet.files import sha256
 from edgenet.manifest import Accuracy
-from edgenet.tflite.complete_file import read_facts
+from edgenet.tflite.metadata import read_facts
 
 OLD = b"an older bundle"
 
