@@ -10,11 +10,11 @@ from pathlib import Path
 
 import edgenet.devices.phone_pack as pack
 
-TRIED = "{}"  # what `try_model.py` says where all is well
+TRIED = "{}"  # what `try-model` says where all is well
 RUNS = '{"stage": "runs", "done": 1, "total": 10}'  # and `measure_latency.py`, which comes to no end
 _PYTHON = f"""#!/system/bin/sh
 case "$*" in
-    *edgenet_device.try_model*) echo '{TRIED}' ;;
+    *"edgenet_device try-model"*) echo '{TRIED}' ;;
     */device_scripts/measure_latency.py*) while :; do echo '{RUNS}'; sleep 1; done ;;
 esac
 """

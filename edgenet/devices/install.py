@@ -45,9 +45,9 @@ class Installed:
         """Return the command that runs `device_scripts/NAME.py` on the device."""
         return (*self.python, f"{self.scripts}/{name}.py", *arguments)
 
-    def module(self, name: str, arguments: Sequence[str]) -> tuple[str, ...]:
-        """Return the command that runs the module `edgenet_device.NAME` on the device."""
-        return (*self.python, "-m", f"edgenet_device.{name}", *arguments)
+    def program(self, name: str, arguments: Sequence[str]) -> tuple[str, ...]:
+        """Return the command that runs one of the small programs of `edgenet_device/__main__.py` on the device."""
+        return (*self.python, "-m", "edgenet_device", name, *arguments)
 
 
 def install(bundle: Path, device: Device, progress: Progress = silent) -> Installed:
@@ -140,12 +140,12 @@ def _ensure_environment(device: Device, offline: bool, progress: Progress) -> En
 
 
 def try_model(installed: Installed) -> dict[str, Any]:
-    """Run the model once on the device and return the JSON object that `try_model.py` prints.
+    """Run the model once on the device and return the JSON object that `try-model` prints.
 
     Raises:
         EdgenetError: the model does not run there; the message says why.
     """
-    done = installed.device.run(installed.module("try_model", [installed.bundle]))
+    done = installed.device.run(installed.program("try-model", [installed.bundle]))
     if done.status:
         reason = done.last_line().removeprefix("error: ")
         raise EdgenetError(f"the model does not run on {installed.device.name}: {reason}")

@@ -352,7 +352,7 @@ def capture(
             trigger = open_parts.enter_context(Keys())
             log("space or Enter takes a photo, q ends")
         pause = _AT_A_KEY_S if every is None else min(0.5, every)
-        command = installed.module("collecting.send_photos", [f"--every={pause}", "--", source])
+        command = installed.program("send-photos", [f"--every={pause}", "--", source])
         running = open_parts.enter_context(device.start(command))
         with suppress(KeyboardInterrupt):
             collect(_photos(running, device, log), collector, trigger, log, count)
@@ -360,10 +360,10 @@ def capture(
 
 
 def _photos(running: Running, device: Device, log: Log) -> Iterator[Photo]:
-    """Yield the photos that send_photos.py sends, until it ends; pass its other messages to `log`.
+    """Yield the photos that `send-photos` sends, until it ends; pass its other messages to `log`.
 
     Raises:
-        EdgenetError: send_photos.py failed.
+        EdgenetError: `send-photos` failed.
     """
     for line in running.lines():
         sent = json.loads(line)

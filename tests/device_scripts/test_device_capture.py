@@ -88,7 +88,7 @@ def test_the_script_and_what_it_refuses(run_copied: Run, tmp_path: Path) -> None
 
 def test_photos_are_sent_as_they_were_seen(run_copied: Run, tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "one.png"), photo(3))
-    done = run_copied("edgenet_device.collecting.send_photos", tmp_path / "one.png")
+    done = run_copied("edgenet_device", "send-photos", tmp_path / "one.png")
     (sent,) = map(json.loads, done.stdout.splitlines())
     jpeg = np.frombuffer(base64.b64decode(sent["jpeg"]), np.uint8)
     difference = np.abs(cv2.imdecode(jpeg, cv2.IMREAD_COLOR).astype(int) - photo(3))

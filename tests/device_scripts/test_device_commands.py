@@ -110,7 +110,7 @@ def test_too_few_runs_are_not_valid(run_copied: Run, tiny_tflite: Path) -> None:
             ("MODEL", "--out", "nowhere/r.json"),
             "there is no folder nowhere; make it first",
         ),
-        ("edgenet_device.latency.cold_start", ("broken.tflite", "1"), "neither a .tflite nor a bundle"),
+        ("edgenet_device", ("time-cold-start", "broken.tflite", "1"), "neither a .tflite nor a bundle"),
     ],
 )
 def test_failures_are_one_line(
@@ -133,7 +133,9 @@ def test_failures_are_one_line(
         ("classify.py", ("m", "0", "--frames", "many")),
         ("measure_latency.py", ("m", "--cold-starts", "2")),
         ("measure_latency.py", ("m", "--min-seconds", "nan")),
-        ("edgenet_device.latency.cold_start", ("m",)),
+        ("edgenet_device", ("time-cold-start", "m")),
+        ("edgenet_device", ("try-something",)),
+        ("edgenet_device", ()),
     ],
 )
 def test_wrong_usage_is_2(run_copied: Run, script: str, arguments: tuple[str, ...]) -> None:

@@ -181,7 +181,7 @@ def _environment() -> dict[str, str]:
 
 def _cold_start(path: Path, threads: int) -> dict[str, Any]:
     start = time.perf_counter_ns()
-    command = [sys.executable, "-m", "edgenet_device.latency.cold_start", str(path), str(threads)]
+    command = [sys.executable, "-m", "edgenet_device", "time-cold-start", str(path), str(threads)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=_environment()) as child:
         line = child.stdout.readline() if child.stdout else ""
@@ -195,4 +195,6 @@ def _cold_start(path: Path, threads: int) -> dict[str, Any]:
         return {**json.loads(line), "total_ms": total}
     except json.JSONDecodeError:
         last = (complaint.strip().splitlines() or [f"exit status {child.returncode}"])[-1]
-        raise EdgenetError(f"a cold start of {path} failed: {last}", "run cold_start.py by hand") from None
+        raise EdgenetError(
+            f"a cold start of {path} failed: {last}", f"run {' '.join(command[1:4])} by hand"
+        ) from None

@@ -1,0 +1,118 @@
+"""The small programs that edgenet and measure_latency.py start on a device; they print JSON.
+
+python -m edgenet_device try-model mobilenet.edgenet
+python -m edgenet_device time-cold-start mobilenet.tflite 1
+python -m edgenet_device send-photos 0 --every 0.5
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from edgenet_device.entry import between, run, script_parser
+
+# Only light modules are imported here: the time that they take counts as a part of a cold start. The heavy ones
+# come late, also so that a missing numpy or OpenCV is reported in one line.
+
+
+def main() -> int:
+    """Run the program that the command line names, and return the exit status."""
+    programs = {"try-model": try_model, "time-cold-start": time_cold_start, "send-photos": send_photos}
+    program = programs.get(sys.argv[1]) if len(sys.argv) > 1 else None
+    if program is None:
+        print(f"usage: python -m edgenet_device {'|'.join(programs)} ...", file=sys.stderr)
+        return 2
+    return program(sys.argv[2:])
+
+
+def try_model(arguments: list[str]) -> int:
+    """Verify a model's file, load it, run it once, import OpenCV, and print what was found as JSON."""
+    shape = script_parser("python -m edgenet_device try-model", try_model.__doc__)
+    shape.add_argument("model", metavar="MODEL", type=Path, help=".tflite file or .edgenet bundle")
+    given = shape.parse_args(arguments)
+    from importlib import util
+
+    from edgenet_device.classifier import Classifier
+    from edgenet_device.errors import EdgenetError
+
+    classifier = Classifier(given.model, threads=1)
+    classifier.input_view()[:] = 127
+    classifier.invoke()
+    # Without OpenCV the model still runs, but no photos or cameras can be read.
+    if util.find_spec("cv2") is not None:
+        try:
+            import cv2  # noqa: F401
+        except ImportError as error:
+            raise EdgenetError(f"OpenCV cannot be imported: {error}", "install OpenCV again") from None
+    facts = {
+        "size": classifier.size,
+        "classes": len(classifier.scores()),
+        "runtime": classifier.runtime.name,
+        "version": classifier.runtime.version,
+        "delegate": classifier.delegate.describe(),
+    }
+    print(json.dumps(facts))
+    return 0
+
+
+def time_cold_start(arguments: list[str]) -> int:
+    """Print the times of a cold start in this fresh process as one line of JSON."""
+    # No argparse parser is made: making one would take a part of the time.
+    if len(arguments) != 2 or not arguments[1].isdigit():
+        print("usage: python -m edgenet_device time-cold-start MODEL THREADS", file=sys.stderr)
+        return 2
+    print(json.dumps(_cold_start(Path(arguments[0]), int(arguments[1]))))
+    return 0
+
+
+def _cold_start(model: Path, threads: int) -> dict[str, Any]:
+    """Return the milliseconds of each step; call this only once per process, or nothing is cold any more.
+
+    - import_ms: importing numpy and the LiteRT runtime;
+    - load_ms: reading and verifying the file, building the interpreter, allocating tensors, applying the
+      delegate;
+    - first_inference_ms: the first Invoke;
+    - peak_memory_bytes: this process's peak memory so far; None where /proc does not report it.
+    """
+    start = time.perf_counter_ns()
+    from edgenet_device.latency.conditions import peak_memory_bytes
+    from edgenet_device.latency.samples import fill_input
+    from edgenet_device.model_file import open_model
+    from edgenet_device.runtime import load_runtime, make_interpreter
+
+    runtime = load_runtime()
+    imported = time.perf_counter_ns()
+    interpreter = make_interpreter(runtime, open_model(model), threads)
+    loaded = time.perf_counter_ns()
+    fill_input(interpreter)
+    filled = time.perf_counter_ns()
+    interpreter.invoke()
+    done = time.perf_counter_ns()
+    steps = {"import_ms": imported - start, "load_ms": loaded - imported, "first_inference_ms": done - filled}
+    return {**{name: ns / 1e6 for name, ns in steps.items()}, "peak_memory_bytes": peak_memory_bytes()}
+
+
+def send_photos(arguments: list[str]) -> int:
+    """Print a camera's newest pictures as JSON lines with JPEGs in base64, for another program to read."""
+    shape = script_parser("python -m edgenet_device send-photos", send_photos.__doc__)
+    add = shape.add_argument
+    add("source", metavar="SOURCE", help="camera, video, folder of photos, or URL of a stream")
+    add(
+        "--every",
+        metavar="S",
+        type=between(0, 60),
+        default=0.5,
+        help="send at most one photo every S seconds (default: 0.5)",
+    )
+    given = shape.parse_args(arguments)
+    from edgenet_device.collecting.camera_photos import send
+
+    return send(given.source, given.every, sys.stdout)
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))
