@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from edgenet_device.flatbuffer import check_tflite
-from edgenet_device.latency import operators
-from edgenet_device.latency.operators import TruncatedModel
+from edgenet_device.latency import measure
+from edgenet_device.latency.measure import TruncatedModel
 from edgenet_device.latency.samples import fill_input
 from edgenet_device.model_file import open_model
 from edgenet_device.runtime import load_runtime, make_interpreter
@@ -53,15 +53,15 @@ def test_differences_are_paired(monkeypatch: pytest.MonkeyPatch) -> None:
         def invoke(self) -> None:
             now[0] += self.ns
 
-    found = operators._paired(Part(7), Part(10), lambda: now[0])
+    found = measure._paired(Part(7), Part(10), lambda: now[0])
     assert set(found.tolist()) == {3}
-    assert set(operators._paired(None, Part(10), lambda: now[0]).tolist()) == {10}
-    assert found.size == operators.RUNS
+    assert set(measure._paired(None, Part(10), lambda: now[0]).tolist()) == {10}
+    assert found.size == measure.PROFILE_RUNS
 
 
 def test_the_interval_of_a_difference() -> None:
     """1.57 times the interquartile range over the root of n: 8 of 1..16."""
-    found = operators._difference(np.arange(1, 17) * 1_000_000)
+    found = measure._difference(np.arange(1, 17) * 1_000_000)
     assert found == {"ms": 8, "low_ms": 8 - 1.57 * 8 / 4, "high_ms": 8 + 1.57 * 8 / 4}
 
 
