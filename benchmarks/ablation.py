@@ -27,12 +27,12 @@ from benchmarks.quantizing import inputs
 from benchmarks.quantizing.networks import KEYS, Network, open_network
 from edgenet.data.loading import evenly
 from edgenet.errors import EdgenetError
-from edgenet.graph.dead_channels import drop_dead_channels
 from edgenet.graph.executor import run
 from edgenet.graph.ir import Graph
 from edgenet.graph.lower import lower
 from edgenet.progress import silent
 from edgenet.quantize.calibrate_layers import LayerOptions, quantize_layers
+from edgenet.quantize.channels import drop_dead_channels
 from edgenet.quantize.equalize import equalize
 from edgenet.quantize.quantized_graph import QuantizedGraph
 from edgenet.quantize.ranges import add_headroom, channel_statistics, encode_tensors, observe_ranges

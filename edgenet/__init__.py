@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from edgenet.data.photos import PhotoSet, open_photos
     from edgenet.devices.device import DeviceFacts
     from edgenet.errors import EdgenetError
-    from edgenet.graph.cost import Cost
+    from edgenet.graph.shapes import Cost
     from edgenet.latency.choosing import Candidate
     from edgenet.latency.comparing import Difference, Estimate
     from edgenet.latency.profile import OperatorTime, Profile
@@ -74,7 +74,7 @@ _NAMES = {
     "edgenet.data.photos": "PhotoSet open_photos",
     "edgenet.devices.device": "DeviceFacts",
     "edgenet.errors": "EdgenetError",
-    "edgenet.graph.cost": "Cost",
+    "edgenet.graph.shapes": "Cost",
     "edgenet.latency.choosing": "Candidate",
     "edgenet.latency.comparing": "Difference Estimate",
     "edgenet.latency.profile": "OperatorTime Profile",

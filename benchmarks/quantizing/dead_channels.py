@@ -12,10 +12,10 @@ from benchmarks.quantizing.inputs import draw_name
 from benchmarks.quantizing.judging import Judge, held_out
 from benchmarks.quantizing.rows import CutComparison
 from benchmarks.tflite_files import latency_ratio
-from edgenet.graph.dead_channels import drop_dead_channels
 from edgenet.graph.ir import Graph
 from edgenet.graph.lower import lower
 from edgenet.progress import silent
+from edgenet.quantize.channels import drop_dead_channels
 from edgenet.quantize.recipes import RECIPES
 from edgenet.tflite.flatbuffer import write_tflite
 from edgenet.tflite.from_graph import int8_program

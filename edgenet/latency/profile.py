@@ -105,7 +105,7 @@ def _mult_adds(model: Path) -> dict[str, int] | None:
 
 
 def _count_mult_adds(program: Program, operator: FileOperator) -> int:
-    """Count mult-adds like `graph.cost.node_mult_adds`, but from the shapes in any tool's file."""
+    """Count mult-adds like `graph.shapes.node_mult_adds`, but from the shapes in any tool's file."""
     if operator.kind not in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
         return 0
     weights = program.tensors[operator.inputs[1]].shape

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from edgenet.data.loading import evenly
 from edgenet.errors import EdgenetError
-from edgenet.graph.dead_channels import drop_dead_channels
 from edgenet.graph.executor import keeps_batch
 from edgenet.graph.ir import WEIGHTED, Graph
 from edgenet.progress import Progress, silent
 from edgenet.quantize.calibrate_layers import LayerOptions, quantize_layers
+from edgenet.quantize.channels import double_channels, drop_dead_channels
 from edgenet.quantize.equalize import equalize
 from edgenet.quantize.quantized_graph import Encoding, QuantizedGraph
 from edgenet.quantize.ranges import (
@@ -32,7 +32,6 @@ from edgenet.quantize.ranges import (
 from edgenet.quantize.rotate import JointStatistics, mixable, rotate
 from edgenet.quantize.rounding import LARGEST_BLOCK, quantize_weights
 from edgenet.quantize.sensitivity import Sensitivity, logit_sensitivity
-from edgenet.quantize.split_channels import double_channels
 
 Method = Callable[[Graph, NDArray[np.uint8], Progress], QuantizedGraph]
 

@@ -17,8 +17,8 @@ from edgenet.data.loading import content_hashes
 from edgenet.data.photos import PhotoSet
 from edgenet.errors import EdgenetError
 from edgenet.files import check_output, sha256, write_atomically
-from edgenet.graph.cost import Cost, cost
 from edgenet.graph.lower import lower
+from edgenet.graph.shapes import Cost, cost
 from edgenet.manifest import Accuracy, Quantization
 from edgenet.progress import Progress, silent
 from edgenet.quantize.recipes import DEFAULT_RECIPE, fixed_torch_threads

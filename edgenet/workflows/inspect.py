@@ -12,7 +12,7 @@ from edgenet.data.loading import choose, load_all
 from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError
 from edgenet.files import check_output
-from edgenet.graph.cost import Cost, cost, node_mult_adds
+from edgenet.graph.shapes import Cost, cost, node_mult_adds
 from edgenet.graph.ir import Graph
 from edgenet.graph.lower import lower
 from edgenet.graph.simplify import drop_final_softmax

@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 
 from edgenet.data.loading import evenly
 from edgenet.errors import EdgenetError
-from edgenet.graph.cost import node_mult_adds
 from edgenet.graph.executor import run
 from edgenet.graph.ir import WEIGHTED, Graph
+from edgenet.graph.shapes import node_mult_adds
 from edgenet.progress import Progress, silent
 from edgenet.quantize.layer_errors import sqnr_db
 from edgenet.quantize.quantized_graph import (

@@ -17,8 +17,8 @@ from edgenet.data.photos import PhotoSet
 from edgenet.figures.style import png
 from edgenet.figures.training_figures import confusion_figure, curve_figure
 from edgenet.files import sha256, write_atomically
-from edgenet.graph.cost import Cost, cost
 from edgenet.graph.executor import decode_pixels
+from edgenet.graph.shapes import Cost, cost
 from edgenet.manifest import Accuracy, Facts, Quantization
 from edgenet.progress import Progress
 from edgenet.quantize.fake_quantization import FakeQuantized

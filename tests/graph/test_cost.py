@@ -9,9 +9,8 @@ import pytest
 from small_graphs import PIXELS, build, conv, depthwise, fully_connected
 from torch import nn
 
-from edgenet.graph.cost import cost, node_mult_adds
 from edgenet.graph.ir import Binary, Mean, Pads, Pool
-from edgenet.graph.shapes import GraphBuilder
+from edgenet.graph.shapes import GraphBuilder, cost, node_mult_adds
 from edgenet.graph.torch_reader import read_torch
 from edgenet.zoo.counting import count
 from edgenet.zoo.mobilenet_v1 import MobileNetV1

@@ -25,10 +25,10 @@ from mutations import MUTATIONS
 from other_tools import FILES
 
 from edgenet.errors import EdgenetError
-from edgenet.graph.cost import cost
 from edgenet.graph.executor import run
 from edgenet.graph.ir import Graph
 from edgenet.graph.lower import lower
+from edgenet.graph.shapes import cost
 from edgenet.manifest import Facts, Weights
 from edgenet.quantize.integer import run_integer
 from edgenet.tflite.flatbuffer import read_tflite, write_tflite

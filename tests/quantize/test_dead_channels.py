@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgenet.graph.dead_channels import drop_dead_channels
 from edgenet.graph.executor import run
 from edgenet.graph.ir import (
     Activation,
@@ -19,6 +18,7 @@ from edgenet.graph.ir import (
     PixelEncoding,
 )
 from edgenet.graph.shapes import GraphBuilder
+from edgenet.quantize.channels import drop_dead_channels
 from tests.small_graphs import photos
 
 AROUND = Pads(1, 1, 1, 1)

@@ -7,15 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edgenet.graph.cost import cost
 from edgenet.graph.executor import run
 from edgenet.graph.ir import Activation, Conv2D, DepthwiseConv2D, Graph
+from edgenet.graph.shapes import cost
+from edgenet.quantize.channels import double_channels
 from edgenet.quantize.integer import run_integer
 from edgenet.quantize.quantized_graph import Encoding
 from edgenet.quantize.ranges import channel_statistics, encode_tensors, observe_ranges
 from edgenet.quantize.recipes import RECIPES
 from edgenet.quantize.sensitivity import Sensitivity, logit_sensitivity
-from edgenet.quantize.split_channels import double_channels
 from edgenet.tflite.flatbuffer import write_tflite
 from edgenet.tflite.from_graph import raw_program
 from tests.rounded_tensors import noise_of_rounding
