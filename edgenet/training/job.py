@@ -12,11 +12,11 @@ from edgenet.errors import EdgenetError
 from edgenet.progress import Progress, StageProgress, in_stage
 from edgenet.training.learner import Learner, head_name, learner_tensors, new_learner, restore
 from edgenet.training.loader import Purpose, seed_torch
+from edgenet.training.memory import memory_budget
 from edgenet.training.photos import (
     TrainingPhotos,
     check_counts,
     hold_out,
-    memory_budget,
     open_training_data,
     photo_counts,
     read_photos,

@@ -276,14 +276,6 @@ class _DecodedPhoto:
     pixels: np.ndarray | None
 
 
-def memory_budget() -> int:
-    """Return half of the memory that is free now, in bytes; 1 GiB where the system does not report it."""
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    except (ValueError, OSError, AttributeError):  # AttributeError: Windows
-        return 1 << 30
-
-
 def photo_counts(labels: np.ndarray, classes: int) -> tuple[int, ...]:
     """Return the number of photos of each class.
 

@@ -101,7 +101,7 @@ class TrainingOptions:
         mixup: mixup's alpha (0, which is none).
         hold_out: share of every class to hold out for validation, if the data has no validation folder.
         device: "auto", "cpu", "cuda" or "cuda:N".
-        memory: memory for decoded photos, GB; None for half of the free memory.
+        memory: memory for decoded photos, GB; None for half of the available memory.
 
     Raises:
         EdgenetError: a value is out of range, or two options contradict each other.
