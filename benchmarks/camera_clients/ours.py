@@ -8,7 +8,7 @@ import sys
 import cv2
 import numpy as np
 from edgenet_device import Classifier, Frame
-from edgenet_device.frames.camera import EveryFrame
+from edgenet_device.frames.source import EveryFrame
 from edgenet_device.live.loop import LabelOptions, classify_frames
 from turns import run_client
 

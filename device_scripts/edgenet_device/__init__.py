@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from edgenet_device.classifier import Classifier as Classifier
     from edgenet_device.errors import EdgenetError as EdgenetError
     from edgenet_device.frames import Frame as Frame
-    from edgenet_device.frames.camera import Camera as Camera
+    from edgenet_device.frames.source import Camera as Camera
 
 _MODULES = {
-    "Camera": "frames.camera",
+    "Camera": "frames.source",
     "Classifier": "classifier",
     "EdgenetError": "errors",
     "Frame": "frames",

@@ -141,7 +141,7 @@ def camera_command(
 
 
 def _watch(bundle: Path, watching: WatchOptions, showing: ShowOptions, on: str, json_output: bool) -> None:
-    from edgenet_device.live.screen import LiveScreen
+    from edgenet_device.live.outputs import LiveScreen
 
     from edgenet.workflows.camera import camera
 

@@ -14,7 +14,7 @@ import edgenet_device
 import numpy as np
 import pytest
 from edgenet_device import Camera, Classifier, EdgenetError, Frame
-from edgenet_device.frames import camera as camera_room
+from edgenet_device.frames import source as source_room
 from edgenet_device.frames.photos import read_photo
 from edgenet_device.model_file import open_model
 from edgenet_device.preprocess import CentreSquare, prepare
@@ -187,7 +187,7 @@ class LostCamera:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.opened = 0
         self.closed = threading.Event()
-        monkeypatch.setattr(camera_room, "read_frames", self._read)
+        monkeypatch.setattr(source_room, "read_frames", self._read)
 
     def _read(self, *given: object) -> Iterator[Frame]:
         self.opened += 1
@@ -205,7 +205,7 @@ class LostCamera:
 
 def test_a_lost_camera_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """The pause before it is opened again would last a quarter of an hour."""
-    monkeypatch.setattr(camera_room, "PAUSES", (900.0,))
+    monkeypatch.setattr(source_room, "PAUSES", (900.0,))
     LostCamera(monkeypatch)
     notes, noted = [], threading.Event()
 

@@ -17,12 +17,12 @@ import cv2
 import numpy as np
 import pytest
 from edgenet_device.frames import Frame
-from edgenet_device.frames import camera as camera_room
-from edgenet_device.frames.camera import EveryFrame, NewestFrame, reopened_frames
+from edgenet_device.frames import source as source_room
 from edgenet_device.frames.files import is_live, read_frames, without_password
+from edgenet_device.frames.source import EveryFrame, NewestFrame, reopened_frames
 from edgenet_device.live.loop import FrameResult, Smoother
+from edgenet_device.live.outputs import screen_lines
 from edgenet_device.live.page import LivePage, parse_address
-from edgenet_device.live.screen import screen_lines
 from model_files import Run
 
 from edgenet.errors import EdgenetError
@@ -71,7 +71,7 @@ def test_a_source_that_fails_is_reported() -> None:
 
 
 def test_silence_is_reported_until_a_frame_comes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(camera_room, "SILENCE_SECONDS", 0.05)
+    monkeypatch.setattr(source_room, "SILENCE_SECONDS", 0.05)
     silences: list[float] = []
 
     def late() -> Iterator[Frame]:
@@ -98,7 +98,7 @@ def test_every_frame_of_a_file_is_seen(video: Path) -> None:
 
 
 def test_a_camera_that_is_unplugged_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(camera_room, "PAUSES", (0.01,))
+    monkeypatch.setattr(source_room, "PAUSES", (0.01,))
     opened, notes = [], []
 
     def open_frames() -> Iterator[Frame]:
@@ -124,7 +124,7 @@ def test_a_camera_that_is_unplugged_is_waited_for(monkeypatch: pytest.MonkeyPatc
 
 def test_fifty_disconnects_lose_no_frame_and_no_camera(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stand-in for a camera with a loose cable: the frames before each failure are seen, and everything is closed."""
-    monkeypatch.setattr(camera_room, "PAUSES", (0.001,))
+    monkeypatch.setattr(source_room, "PAUSES", (0.001,))
     opened = closed = 0
     notes: list[str] = []
 

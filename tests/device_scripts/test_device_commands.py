@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import pytest
 from edgenet_device.frames import Frame
-from edgenet_device.frames import camera as camera_room
+from edgenet_device.frames import source as source_room
 from edgenet_device.live import classify
 from model_files import ROOT, Run
 
@@ -190,7 +190,7 @@ def test_a_source_that_dies_loses_nothing(tiny_tflite: Path, monkeypatch: pytest
         yield Frame("camera 0#0", np.full((48, 64, 3), (0, 0, 255), np.uint8))
         raise EdgenetError("camera 0 stopped after 1 frames")
 
-    monkeypatch.setattr(camera_room, "read_frames", dying)
+    monkeypatch.setattr(source_room, "read_frames", dying)
     out = io.StringIO()
     with pytest.raises(EdgenetError, match="stopped after 1"):
         classify.classify_source(classify.Task(tiny_tflite, "0", 3, 1, None, 1, True, None), out)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import cv2
 import pytest
-from edgenet_device.live.recording import Recording, recording_rate
+from edgenet_device.live.outputs import Recording, recording_rate
 from model_files import Run
 
 from edgenet.errors import EdgenetError

@@ -14,8 +14,8 @@ import cv2
 from edgenet_device.collecting.collector import QUALITY, Collector, EverySeconds, Photo, PhotoTrigger, collect
 from edgenet_device.entry import ended_by_signals
 from edgenet_device.errors import EdgenetError
-from edgenet_device.frames.camera import Camera
 from edgenet_device.frames.files import is_live, note_on_stderr
+from edgenet_device.frames.source import Camera
 from edgenet_device.live.status import Health, LiveStatus
 
 

@@ -13,7 +13,7 @@ import cv2
 
 from edgenet_device.classifier import Classifier
 from edgenet_device.entry import ended_by_signals
-from edgenet_device.frames.camera import Camera
+from edgenet_device.frames.source import Camera
 from edgenet_device.live.drawing import (
     SHEET_LABELS,
     EvenPick,

@@ -211,7 +211,7 @@ def overlaid(pixels: np.ndarray, state: dict[str, Any]) -> np.ndarray:
 
     Args:
         pixels: uint8 BGR [H,W,3].
-        state: the frame's state, see `live.camera`.
+        state: the frame's state, see `live.run`.
     """
     picture = pixels.copy()
     height, width = picture.shape[:2]

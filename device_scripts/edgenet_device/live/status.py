@@ -13,7 +13,7 @@ from typing import Any, Callable
 
 from edgenet_device.errors import EdgenetError
 from edgenet_device.frames import Note
-from edgenet_device.frames.camera import BACK
+from edgenet_device.frames.source import BACK
 from edgenet_device.latency.conditions import read_conditions
 from edgenet_device.output_files import write_atomically
 

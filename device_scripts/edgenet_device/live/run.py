@@ -21,10 +21,10 @@ import numpy as np
 
 from edgenet_device.classifier import Classifier
 from edgenet_device.entry import ended_by_signals
-from edgenet_device.frames.camera import Camera
 from edgenet_device.frames.files import is_live, note_on_stderr
+from edgenet_device.frames.source import Camera
 from edgenet_device.live.loop import KEPT_TIMES, LabelOptions, classify_frames, summary, table
-from edgenet_device.live.screen import LiveScreen
+from edgenet_device.live.outputs import LiveScreen, LiveWindow, Recording, recording_rate
 from edgenet_device.live.status import Health, LiveStatus, ServiceState
 
 if TYPE_CHECKING:
@@ -154,9 +154,9 @@ def opened_outputs(options: OutputOptions, to: OutputContext, open_parts: ExitSt
     Raises:
         EdgenetError: an output cannot be opened, such as a window where there is no display.
     """
-    # The imports come late: without these outputs the program starts in two thirds of the time.
     page = None
     if options.serve is not None:
+        # Imported late: without the page the program starts in two thirds of the time.
         from edgenet_device.live.page import LivePage, parse_address
 
         page = open_parts.enter_context(LivePage(parse_address(options.serve)))
@@ -170,12 +170,8 @@ def opened_outputs(options: OutputOptions, to: OutputContext, open_parts: ExitSt
         url = None if page is None else page.address.url()
         outputs.append(ServiceState(options.state, {"model": to.model, "url": url}, to.status.warn).show)
     if options.window:
-        from edgenet_device.live.screen import LiveWindow
-
         outputs.append(open_parts.enter_context(LiveWindow()).show)
     if options.record is not None:
-        from edgenet_device.live.recording import Recording, recording_rate
-
         rate, live = recording_rate(to.source), is_live(to.source)
         outputs.append(open_parts.enter_context(Recording(options.record, rate, live, to.status.warn)).show)
     return outputs
