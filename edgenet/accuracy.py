@@ -142,7 +142,7 @@ def wilson(hits: int, n: int) -> Interval:
 
 
 def _score_interval(p: float, n: float) -> Interval:
-    """Return the interval of `wilson` for a share `p` of `n` photos; `n` may be an effective number, not a whole one."""
+    """Return the interval of `wilson` for a share `p` of `n` photos; `n` need not be whole."""
     z2 = Z95**2
     middle = (p + z2 / (2 * n)) / (1 + z2 / n)
     half = Z95 * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n)) / (1 + z2 / n)

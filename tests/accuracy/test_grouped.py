@@ -24,7 +24,8 @@ def test_one_large_burst_among_single_photos_is_worth_little_more_than_one() -> 
     groups = np.concatenate([np.zeros(90, int), np.arange(1, 11)])
     assert effective_photos(groups) == pytest.approx(100**2 / (90**2 + 10))
     found = grouped_interval(np.ones(100, bool), groups)
-    assert found.low < 30 and found.high == 100
+    assert found.low < 30
+    assert found.high == 100
 
 
 def test_no_photos_say_nothing_and_unequal_lengths_are_refused() -> None:
