@@ -72,8 +72,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run with these arguments (default: the process's own) and return the exit status."""
     given = parse_with_source(parser(), arguments, default="0")
     # Imported late, so that --help is instant and a missing OpenCV is reported in one line.
-    from edgenet_device.live.camera import LiveTask, OutputOptions, run_live
     from edgenet_device.live.loop import LabelOptions
+    from edgenet_device.live.run import LiveTask, OutputOptions, run_live
 
     task = LiveTask(
         model=given.model,
