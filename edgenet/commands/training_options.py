@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from edgenet.commands.option_groups import checked, usage_errors
-from edgenet.commands.options import Recipe
-from edgenet.errors import EdgenetError
+from edgenet.commands.options import Recipe, checked, usage_errors
 
 if TYPE_CHECKING:
     from edgenet.workflows.train import TrainingOptions
@@ -175,24 +172,29 @@ HoldOut = Annotated[
 
 
 def _check_device(text: str) -> None:
-    if not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", text):
-        raise EdgenetError(f"'{text}' is not a device to train on", "give auto, cpu, cuda or cuda:N")
+    from edgenet.training.recipe import check_device_name
+
+    check_device_name(text)
 
 
 Device = Annotated[
     str | None,
     typer.Option(
         "--device",
-        metavar="auto|cpu|cuda|cuda:N",
+        metavar="auto|cpu|mps|cuda|cuda:N",
         parser=checked(_check_device),
         show_default="auto",
-        help="Device to train on; auto is a GPU if there is one, else the CPU. cuda:N chooses one GPU of several.",
+        help="Device to train on; auto is a CUDA GPU if there is one, else an Apple GPU (mps), else the CPU. "
+        "cuda:N chooses one GPU of several.",
     ),
 ]
 Memory = Annotated[
     float | None,
     typer.Option(
-        "--memory", min=0, show_default="half of the free memory", help="Memory for decoded photos, in GB."
+        "--memory",
+        min=0,
+        show_default="half of the available memory",
+        help="Memory for decoded photos, in GB.",
     ),
 ]
 

@@ -12,6 +12,7 @@ import torch
 from edgenet.errors import EdgenetError
 from edgenet.files import write_atomically
 from edgenet.progress import Log, Progress, in_stage
+from edgenet.training.accelerator import free_unused_memory
 from edgenet.training.job import Job, save_network, snapshot
 from edgenet.training.learner import forget_gradients, set_training
 from edgenet.training.loader import Batch, epoch_order, load_epoch, steps_per_epoch
@@ -109,8 +110,7 @@ def _fits(job: Job, batch: Batch, photos: int) -> bool:
     mine = max(photos // job.settings.share.processes, 1)
     try:
         forget_gradients(job.learner.network)
-        if job.settings.device.type == "cuda":
-            torch.cuda.empty_cache()
+        free_unused_memory(job.settings.device)
         loss, _ = loss_of(
             job.learner,
             replace(batch, pixels=batch.pixels[:mine], labels=batch.labels[:mine]),

@@ -60,22 +60,6 @@ def is_first(environment: Mapping[str, str] = os.environ) -> bool:
     return environment.get("RANK", "0") == "0"
 
 
-def local_device(name: str, environment: Mapping[str, str] = os.environ) -> torch.device:
-    """Return the device of this process.
-
-    Args:
-        name: "auto" (a GPU if there is one, else the CPU), "cpu", "cuda" or "cuda:N". "auto" and "cuda" give each
-            process on this machine a GPU of its own.
-        environment: the environment variables that `torchrun` sets.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    device = torch.device(name)
-    if device.type == "cuda" and device.index is None:
-        device = torch.device("cuda", int(environment.get("LOCAL_RANK", "0")))
-    return device
-
-
 def sum_over(tensors: Sequence[Tensor], share: ProcessShare) -> None:
     """Replace every tensor, in place, by its sum over all processes; one message carries them all.
 

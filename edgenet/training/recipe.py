@@ -6,12 +6,23 @@ The learning rate of each step and the resolution of each epoch follow from it.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from edgenet.errors import EdgenetError
 
 Precision = Literal["auto", "float32", "bfloat16"]
+
+
+def check_device_name(name: str) -> None:
+    """Check that a text names a kind of device that can train; whether this machine has one is not checked.
+
+    Raises:
+        EdgenetError: it is not "auto", "cpu", "mps", "cuda" or "cuda:N".
+    """
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,3})?", name):
+        raise EdgenetError(f"'{name}' is not a device to train on", "give auto, cpu, mps, cuda or cuda:N")
 
 
 def _check_range(name: str, value: float, low: float, high: float) -> None:

@@ -172,7 +172,7 @@ class Plan:
         pretrained: "imagenet" or a file of weights to start from; None for random weights.
         teacher: a variant with ImageNet weights or a file of weights; None for no teacher.
         hold_out: share of every class to validate with, if the data has no validation split.
-        device: "auto", "cpu", "cuda" or "cuda:N".
+        device: "auto", "cpu", "mps", "cuda" or "cuda:N".
         memory: bytes for photos in memory; None for half of the available memory. It changes only the speed.
         qat: the settings of quantization-aware training of `pretrained`; None to train a float network.
     """

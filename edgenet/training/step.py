@@ -6,6 +6,7 @@ The loss is the label loss, with label smoothing and mixup, and in distillation 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from edgenet.data.labels import matching_outputs
 from edgenet.errors import EdgenetError
+from edgenet.training.accelerator import bfloat16_on
 from edgenet.training.learner import Learner, channels_last, forget_gradients, update_average, update_weights
 from edgenet.training.loader import Batch, Purpose, generator, seed_torch
 from edgenet.training.processes import ProcessShare, sum_over
@@ -59,7 +61,10 @@ def loss_of(learner: Learner, batch: Batch, settings: StepSettings, epoch: int) 
     pixels = batch.pixels.to(settings.device, non_blocking=True).permute(0, 3, 1, 2).float()
     mixed = mix(pixels, labels, recipe.augmentation.mixup, (recipe.seed, epoch, batch.step))
     normalized = learner.network.normalization(mixed.pixels)
-    with torch.autocast(settings.device.type, torch.bfloat16, enabled=uses_bfloat16(settings)):
+    mixed_precision = (
+        torch.autocast(settings.device.type, torch.bfloat16) if uses_bfloat16(settings) else nullcontext()
+    )
+    with mixed_precision:
         logits = learner.network(normalized)
         teacher_logits = settings.teacher(mixed.pixels).float() if settings.teacher else None
     logits = logits.float()
@@ -72,13 +77,8 @@ def loss_of(learner: Learner, batch: Batch, settings: StepSettings, epoch: int) 
 
 
 def uses_bfloat16(settings: StepSettings) -> bool:
-    """Return whether to compute in bfloat16.
-
-    On a CPU it is used only on request, because most CPUs emulate it, many times slower.
-    """
-    if settings.recipe.precision != "auto":
-        return settings.recipe.precision == "bfloat16"
-    return settings.device.type == "cuda" and torch.cuda.is_bf16_supported()
+    """Return whether to compute in bfloat16."""
+    return bfloat16_on(settings.device, settings.recipe.precision)
 
 
 def _sum_over_processes(learner: Learner, figures: Tensor, share: ProcessShare) -> None:

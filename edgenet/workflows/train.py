@@ -8,15 +8,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from edgenet.errors import EdgenetError
 from edgenet.files import locked_folder, make_folder
 from edgenet.progress import Log, Progress, no_log, silent
 from edgenet.quantize.recipes import DEFAULT_RECIPE
+from edgenet.training.accelerator import bfloat16_on, local_device
 from edgenet.training.job import Job, resume_job, save_network, start_job
 from edgenet.training.loop import run_epochs, validate_job
-from edgenet.training.processes import is_first, join_processes, local_device, stop_on_signals
+from edgenet.training.processes import is_first, join_processes, stop_on_signals
 from edgenet.training.qat import QatPlan
-from edgenet.training.recipe import Augmentation, Distillation, Recipe
+from edgenet.training.recipe import Augmentation, Distillation, Recipe, check_device_name
 from edgenet.training.state import STATE_FILE, Plan, load_state
 from edgenet.workflows.arguments import check_fields, checked
 from edgenet.workflows.training_result import (
@@ -100,7 +103,7 @@ class TrainingOptions:
         colour: strength of the colour jitter (0.2).
         mixup: mixup's alpha (0, which is none).
         hold_out: share of every class to hold out for validation, if the data has no validation folder.
-        device: "auto", "cpu", "cuda" or "cuda:N".
+        device: "auto" (a CUDA GPU, else an Apple GPU, else the CPU), "cpu", "mps", "cuda" or "cuda:N".
         memory: memory for decoded photos, GB; None for half of the available memory.
 
     Raises:
@@ -136,6 +139,7 @@ class TrainingOptions:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        check_device_name(self.device)
         if self.recipe is not None and not self.qat:
             raise EdgenetError("--recipe needs --qat", "leave out one of the two")
         if not (self.teacher or self.qat) and (
@@ -232,7 +236,7 @@ def train(
     """
     folder = Path(out)
     plan = training_plan(variant, Path(data), options)
-    device = local_device(plan.device)
+    device = _device(plan)
     make_folder(folder)
     with _only_one(folder, log), join_processes(device) as share:
         _check_unused(folder)
@@ -264,7 +268,7 @@ def resume_training(
     state = load_state(folder)
     if data is not None:
         state = replace(state, plan=replace(state.plan, data=str(data)))
-    device = local_device(state.plan.device)
+    device = _device_again(state.plan)
     with _only_one(folder, log), join_processes(device) as share:
         job = resume_job(state, folder, share, device, _only_first(progress))
         return _run(job, progress, log)
@@ -291,6 +295,23 @@ def training_plan(variant: str | None, data: Path, options: TrainingOptions) -> 
         memory=None if options.memory is None else round(options.memory * 1e9),
         qat=QatPlan(options.recipe or DEFAULT_RECIPE) if options.qat else None,
     )
+
+
+def _device(plan: Plan) -> torch.device:
+    """Return the device of this process; check now that it is there and can compute in the plan's precision."""
+    device = local_device(plan.device)
+    bfloat16_on(device, plan.recipe.precision)
+    return device
+
+
+def _device_again(plan: Plan) -> torch.device:
+    """Return the device of a training that is continued, whose options can no longer be changed."""
+    try:
+        return _device(plan)
+    except EdgenetError as error:
+        raise EdgenetError(
+            error.found, "continue on a machine like the first, or train anew with another --out"
+        ) from None
 
 
 def _run(job: Job, progress: Progress, log: Log) -> Training | None:

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from shape_photos import TINY, every_class, write_photos
 
 from edgenet.training.job import fresh_network
-from edgenet.training.processes import ProcessShare, is_first, join_processes, local_device
+from edgenet.training.processes import ProcessShare, is_first, join_processes
 from edgenet.zoo.checkpoint import save_checkpoint
 from edgenet.zoo.registry import parse_variant
 
@@ -82,9 +82,3 @@ def test_alone_there_is_nothing_to_join() -> None:
         assert share == ProcessShare(0, 1)
     assert is_first({})
     assert not is_first({"RANK": "1"})
-
-
-def test_a_gpu_for_every_process() -> None:
-    assert local_device("cuda", {"LOCAL_RANK": "3"}) == torch.device("cuda:3")
-    assert local_device("cuda:1", {"LOCAL_RANK": "3"}) == torch.device("cuda:1")
-    assert local_device("cpu", {"LOCAL_RANK": "3"}) == torch.device("cpu")
