@@ -14,8 +14,8 @@ from itertools import groupby
 
 import torch
 
-from edgenet.zoo.costs import TABLE, VariantCost, costs_csv
 from edgenet.zoo.counting import count
+from edgenet.zoo.paper import TABLE, VariantCost, costs_csv
 from edgenet.zoo.registry import ARCHITECTURES, build, catalogue
 from edgenet.zoo.weights import PRETRAINED
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgenet.zoo.costs import VariantCost, read_costs
-from edgenet.zoo.paper import FIGURES, PaperFigures, matches_rounded, paper_figures
+from edgenet.zoo.paper import FIGURES, PaperFigures, VariantCost, matches_rounded, paper_figures, read_costs
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,17 @@
-"""The figures that the papers publish for their networks, with their sources, and why some differ from ours.
+"""What networks cost and how accurate they are: our counts of every variant, and the figures that the papers publish.
 
-tests/zoo/test_paper.py checks every reason by computation.
+Our counts are the table costs.csv, so that listing the variants needs no torch. `python tools/count_zoo.py` writes it
+from the torch modules, and tests/zoo/test_costs.py checks that every row equals what the modules count. Every
+published figure has its source and, where our count differs, the reason; tests/zoo/test_paper.py checks every reason by
+computation.
 """
 
 from __future__ import annotations
 
+import csv
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 V1_PAPER = "arXiv 1704.04861"
 V2_PAPER = "arXiv 1801.04381"
@@ -183,3 +188,48 @@ def matches_rounded(published: float, exact: float, step: float = 1) -> bool:
         step = 10.0 ** -len(str(published).partition(".")[2])
     steps = round(published / step)
     return steps in (round(exact / step), math.floor(exact / step))
+
+
+TABLE = Path(__file__).with_name("costs.csv")
+
+
+@dataclass(frozen=True)
+class VariantCost:
+    """One row of the table.
+
+    Attributes:
+        variant: the variant's name.
+        family: the heading of its architecture in listings.
+        mult_adds, parameters: counted from the torch module for 1,000 classes (see `edgenet.zoo.counting`).
+        pretrained: whether edgenet can load ImageNet weights for it.
+    """
+
+    variant: str
+    family: str
+    mult_adds: int
+    parameters: int
+    pretrained: bool
+
+
+def read_costs() -> tuple[VariantCost, ...]:
+    """Return every variant of the catalogue, in the catalogue's order."""
+    with TABLE.open(encoding="utf-8", newline="") as file:
+        return tuple(
+            VariantCost(
+                row["variant"],
+                row["family"],
+                int(row["mult_adds"]),
+                int(row["parameters"]),
+                row["pretrained"] == "yes",
+            )
+            for row in csv.DictReader(file)
+        )
+
+
+def costs_csv(rows: tuple[VariantCost, ...]) -> str:
+    """Return the text of the table for these rows."""
+    lines = ["variant,family,mult_adds,parameters,pretrained"]
+    for row in rows:
+        known = "yes" if row.pretrained else "no"
+        lines.append(f"{row.variant},{row.family},{row.mult_adds},{row.parameters},{known}")
+    return "\n".join(lines) + "\n"

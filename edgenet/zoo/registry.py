@@ -16,9 +16,8 @@ from types import MappingProxyType
 
 from edgenet.errors import EdgenetError
 from edgenet.zoo import mobilenet_v3, mobilenet_v4
-from edgenet.zoo.classic import VGG16, AlexNet, SqueezeNet
+from edgenet.zoo.classic import VGG16, AlexNet, GoogLeNet, InceptionV3, SqueezeNet, Xception
 from edgenet.zoo.classifier import CENTRED, Classifier, NetworkOptions, Normalization
-from edgenet.zoo.inception import GoogLeNet, InceptionV3, Xception
 from edgenet.zoo.layers import Padding
 from edgenet.zoo.mobilenet_v1 import FullMobileNet, MobileNetV1, ShallowMobileNet
 from edgenet.zoo.mobilenet_v2 import MobileNetV2

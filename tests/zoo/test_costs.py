@@ -8,9 +8,8 @@ import sys
 import pytest
 
 from edgenet.workflows.models import compare_with_papers, models
-from edgenet.zoo.costs import TABLE, VariantCost, costs_csv, read_costs
 from edgenet.zoo.counting import count_variant
-from edgenet.zoo.paper import FIGURES
+from edgenet.zoo.paper import FIGURES, TABLE, VariantCost, costs_csv, read_costs
 from edgenet.zoo.registry import ARCHITECTURES, catalogue
 from edgenet.zoo.weights import PRETRAINED
 
