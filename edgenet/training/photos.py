@@ -170,7 +170,9 @@ class TrainingPhotos:
     def pixels(self, index: int) -> np.ndarray:
         """Return one photo, uint8 BGR [height, width, 3]; the pixels are the same from memory as from the file."""
         kept = self._pixels[index]
-        return kept if kept is not None else shrink(self.photoset.read(index), self.side)
+        if kept is not None:
+            return kept
+        return read_shrunk(self.photoset.read_bytes(index), self.photoset.names[index], self.side)
 
     def take(self, indices: Sequence[int]) -> TrainingPhotos:
         """Return the photos at these indices, in this order."""
@@ -221,11 +223,34 @@ def _read(photoset: PhotoSet, index: int, side: int) -> _DecodedPhoto | str:
     """Return one photo, or the reason why it cannot be read."""
     try:
         data = photoset.read_bytes(index)
-        return _DecodedPhoto(
-            hashlib.sha256(data).digest(), shrink(read_photo(data, photoset.names[index]), side)
-        )
+        return _DecodedPhoto(hashlib.sha256(data).digest(), read_shrunk(data, photoset.names[index], side))
     except EdgenetError as error:
         return str(error)
+
+
+DECODED = 2
+"""JPEGs are decoded at the smallest scale that leaves the shorter side this many times longer than it is kept.
+
+The rest of the way is area averaging, by at least 2, so that the pixels differ from those of a full decoding by less
+than one level of 255 on average. A 12-megapixel JPEG for 96 pixels takes 30 ms instead of 47 at the device's scale and
+114 in full (one core; libjpeg must still unpack the whole file).
+"""
+
+
+def read_shrunk(data: bytes, name: str, side: int) -> np.ndarray:
+    """Decode the bytes of a photo's file and shrink it for training: uint8 BGR [height, width, 3].
+
+    Only training reads photos in this way. Validation and calibration must see exactly what the device sees.
+
+    Args:
+        data: the bytes of the file.
+        name: the photo's name, for error messages.
+        side: the length that a longer shorter side is reduced to, pixels.
+
+    Raises:
+        EdgenetError: see `read_photo`.
+    """
+    return shrink(read_photo(data, name, DECODED * side), side)
 
 
 def shrink(bgr: np.ndarray, side: int) -> np.ndarray:

@@ -94,6 +94,19 @@ def test_large_jpegs_are_reduced_to_at_least_1024(shorter: int, factor: int) -> 
     assert read_photo(data).shape == (shorter // factor, -(-(shorter + 8) // factor), 3)
 
 
+@pytest.mark.parametrize(("least", "factor"), [(97, 1), (96, 2), (49, 2), (48, 4), (24, 8), (1, 8)])
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_shortest_side_may_be_given(scene: Image.Image, least: int, factor: int, turned: bool) -> None:
+    exif = Image.Exif()
+    exif[0x112] = ROTATE_CLOCKWISE if turned else 1
+    data = encode(scene.resize((320, 192), Image.Resampling.NEAREST), exif=exif, quality=95)
+    pixels = read_photo(data, least_side=least)
+    shape = (320 // factor, 192 // factor) if turned else (192 // factor, 320 // factor)
+    assert pixels.shape == (*shape, 3)
+    whole = cv2.resize(read_photo(data), shape[::-1], interpolation=cv2.INTER_AREA)
+    assert np.abs(whole.astype(int) - pixels).mean() < 4
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "TIFF"])
 @pytest.mark.parametrize("kept", [0.3, 0.7, 0.97])
 def test_truncated_photos_are_refused(kind: str, kept: float) -> None:

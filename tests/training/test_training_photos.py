@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from edgenet_device.frames.photos import read_photo
+from edgenet_device.preprocess import prepare
+from PIL import Image
 from shape_photos import every_class, shape_photo, write_photos
 
+from edgenet.data.loading import load_all
 from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError
 from edgenet.progress import silent
@@ -20,6 +25,7 @@ from edgenet.training.photos import (
     imbalance_warning,
     open_training_data,
     read_photos,
+    read_shrunk,
     shrink,
 )
 from edgenet.training.recipe import Distillation, Recipe
@@ -177,6 +183,34 @@ def test_photos_are_kept_a_little_larger_than_trained_and_never_enlarged() -> No
     assert shrink(photo, 150).shape == (150, 200, 3)
     assert shrink(photo, 300) is photo
     assert (shrink(photo, 150) == cv2.resize(photo, (200, 150), interpolation=cv2.INTER_AREA)).all()
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_large_jpegs_are_decoded_small_and_upright(turned: bool) -> None:
+    """The left half is dark; a camera held on its side stores that half at the bottom."""
+    photo = np.full((1200, 1600, 3), 200, np.uint8)
+    photo[:, :800] = 40
+    exif = Image.Exif()
+    exif[0x112] = 6 if turned else 1  # 6: turn the stored picture clockwise by a quarter
+    stored = Image.fromarray(np.rot90(photo) if turned else photo)
+    file = io.BytesIO()
+    stored.save(file, "JPEG", quality=95, exif=exif)
+    pixels = read_shrunk(file.getvalue(), "x.jpg", 60)
+    assert pixels.shape == (60, 80, 3)
+    assert pixels[:, :38].max() < 60 < 180 < pixels[:, 42:].min()
+
+
+def test_only_training_decodes_small(tmp_path: Path) -> None:
+    """Validation sees exactly what the device sees, on a photo where the two ways of decoding differ."""
+    noise = np.random.default_rng(0).integers(0, 256, (75, 100, 3), dtype=np.uint8)
+    data = bytes(cv2.imencode(".jpg", cv2.resize(noise, (1600, 1200), interpolation=cv2.INTER_CUBIC))[1])
+    (tmp_path / "photo.jpg").write_bytes(data)
+    photos = open_photos(tmp_path)
+    exact = prepare(read_photo(data), 96)
+    assert np.array_equal(load_all(photos, 96).images, exact)
+    trained = prepare(read_shrunk(data, "photo.jpg", 120), 96)
+    assert not np.array_equal(trained, exact)
+    assert np.abs(trained.astype(int) - exact).mean() < 12
 
 
 def test_unequal_classes_are_reported() -> None:
