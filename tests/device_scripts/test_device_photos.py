@@ -205,7 +205,8 @@ def test_list_photos_is_sorted_and_goes_into_folders(tmp_path: Path) -> None:
     ]
 
 
-def test_list_photos_says_what_is_wrong(tmp_path: Path) -> None:
+def test_list_photos_says_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(photos, "heic_is_readable", lambda: False)
     with pytest.raises(EdgenetError, match="it is empty"):
         list_photos(tmp_path)
     (tmp_path / "x.heic").touch()

@@ -16,6 +16,7 @@ import numpy as np
 
 from edgenet_device.errors import EdgenetError
 from edgenet_device.frames import Frame, Note
+from edgenet_device.frames.heic import HEIC_SUFFIXES
 from edgenet_device.frames.photos import PHOTO_SUFFIXES, list_photos, read_photo, starts_like_photo
 from edgenet_device.frames.usb import camera_frames, grab, open_camera, retrieve, usb_socket_link
 from edgenet_device.streams import quiet_native_stderr
@@ -120,7 +121,7 @@ def without_password(url: str) -> str:
 
 
 def _is_photo(path: Path) -> bool:
-    if path.suffix.lower() in PHOTO_SUFFIXES:
+    if path.suffix.lower() in PHOTO_SUFFIXES | HEIC_SUFFIXES:
         return True
     return starts_like_photo(_head(path)[:16])
 

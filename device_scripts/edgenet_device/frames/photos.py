@@ -5,31 +5,36 @@ Every photo becomes uint8 BGR [height, width, 3].
 - Grey photos get three equal channels; CMYK is converted; 16 bits are reduced to 8 (the high byte).
 - Transparency is dropped, not blended: the colour stored under it is used. Pillow's `convert("RGB")` and
   OpenCV's colour mode do the same, and so a network saw that colour in training.
-- The rotation written by the camera (EXIF) is applied: to JPEG always, to PNG and WebP only with OpenCV 5.
+- The rotation written by the camera is applied: to JPEG, HEIC and AVIF always, to PNG and WebP only with OpenCV 5.
+- HEIC, the format of iPhones, needs the package pillow-heif; GIF, AVIF and animated WebP need OpenCV 5.
+- Of an animation (GIF, WebP, APNG, AVIF) the first frame is used, and of a file of several pages the first page.
 - A JPEG whose shorter side is at least 2048 pixels is decoded at 1/2, 1/4 or 1/8 (libjpeg's scaled inverse
   DCT), so that the shorter side stays at least 1024: 100 megapixels then take 5 MB instead of 300.
 - A photo is refused if it ends early, is damaged or empty, has a side under 4 pixels, or is not a photo at
   all.
-
-OpenCV silently fills the missing parts of a photo with grey, so each format's own file structure is checked
-first. Sources: JPEG: ITU-T T.81, annex B. PNG: W3C PNG (third edition), section 5. WebP: RFC 9649, section 2.
-BMP: the BITMAPFILEHEADER of its specification. TIFF: TIFF 6.0, section 2. Other formats are left to OpenCV.
 """
 
 from __future__ import annotations
 
 import os
-import re
-import struct
-import zlib
 from collections import Counter
 from pathlib import Path
-from typing import Optional, Union
+from typing import Union
 
 import cv2
 import numpy as np
 
 from edgenet_device.errors import EdgenetError
+from edgenet_device.frames.heic import HEIC_SUFFIXES, HeicPhoto, heic_is_readable
+from edgenet_device.frames.heic import WAY_OUT as HEIC_WAY_OUT
+from edgenet_device.frames.photo_structure import (
+    IncompletePhotoError,
+    Size,
+    is_avif,
+    is_heic,
+    stated_size,
+    turned,
+)
 from edgenet_device.streams import quiet_native_stderr
 
 _FIELD_SUFFIXES = (
@@ -53,14 +58,6 @@ MAX_BYTES = 1 << 30
 _REDUCED = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2.IMREAD_REDUCED_COLOR_2}
 _PHOTO_STARTS = (b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*", b"GIF8", b"BM", b"P5", b"P6")
 Source = Union[str, "os.PathLike[str]", bytes]
-Size = Optional[tuple[int, int]]
-# A marker is 0xFF and a code. This pattern skips 0xFF00 (a stuffed data byte), 0xFFD0..D7 (they restart the
-# entropy coding) and 0xFFFF (fill).
-_JPEG_MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])", re.DOTALL)
-_START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_NO_LENGTH = frozenset({0x01, 0xD8})
-_START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
-_TIFF_TYPE_BYTES = {1: 1, 3: 2, 4: 4, 16: 8}
 
 
 def read_photo(source: Source, name: str | None = None, least_side: int = MIN_REDUCED_SIDE) -> np.ndarray:
@@ -101,24 +98,32 @@ def list_photos(folder: Path | str) -> list[Path]:
         raise EdgenetError(f"{folder} is not a folder", "give a folder of photos")
     photos: list[Path] = []
     others: Counter[str] = Counter()
+    readable = readable_suffixes()
     for place, folders, files in os.walk(folder, onerror=_cannot_list):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for file in files:
             suffix = os.path.splitext(file)[1].lower()
             if file.startswith("."):
                 continue
-            if suffix in PHOTO_SUFFIXES:
+            if suffix in readable:
                 photos.append(Path(place, file))
             else:
                 others[suffix or "no suffix"] += 1
     if not photos:
-        raise EdgenetError(f"no photo in {folder} ({_describe(others)})", "put JPEG or PNG files there")
+        remedy = HEIC_WAY_OUT if HEIC_SUFFIXES & set(others) else "put JPEG or PNG files there"
+        raise EdgenetError(f"no photo in {folder} ({_describe(others)})", remedy)
     return sorted(photos)
+
+
+def readable_suffixes() -> frozenset[str]:
+    """Return the endings, in lower case, of the photo files that can be read here."""
+    return PHOTO_SUFFIXES | HEIC_SUFFIXES if heic_is_readable() else PHOTO_SUFFIXES
 
 
 def starts_like_photo(head: bytes) -> bool:
     """Return whether the first 16 bytes of a file belong to a photo format."""
-    return head.startswith(_PHOTO_STARTS) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+    is_webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
+    return head.startswith(_PHOTO_STARTS) or is_webp or is_heic(head) or is_avif(head)
 
 
 def _cannot_list(error: OSError) -> None:
@@ -157,11 +162,15 @@ def _decode(data: bytes, name: str, least_side: int) -> np.ndarray:
         ) from None
     factor = _factor(data, size, least_side)
     _refuse_extremes(size, factor, name)
-    pixels = _imdecode(data, _REDUCED.get(factor, cv2.IMREAD_COLOR), name)
+    if is_heic(data):
+        return _decode_heic(data, name)
+    flags = _REDUCED.get(factor, cv2.IMREAD_COLOR)
+    if is_avif(data):
+        flags |= cv2.IMREAD_IGNORE_ORIENTATION  # `turned` applies it
+    pixels = _imdecode(data, flags, name)
     if pixels is None:
-        raise EdgenetError(
-            f"{name} is not a photo that OpenCV can decode{_kind(data)}", "export it as JPEG or PNG"
-        )
+        raise _undecodable(data, name)
+    pixels = turned(pixels, data)
     height, width = pixels.shape[:2]
     _refuse_extremes((width, height), 1, name)
     return np.ascontiguousarray(pixels)
@@ -198,116 +207,21 @@ def _refuse_extremes(size: Size, factor: int, name: str) -> None:
         )
 
 
-def _kind(data: bytes) -> str:
-    if data[4:8] == b"ftyp" and data[8:12] in (b"heic", b"heix", b"mif1", b"hevc"):
-        return " (it is HEIC, the format of iPhones)"
-    return ""
+def _decode_heic(data: bytes, name: str) -> np.ndarray:
+    photo = HeicPhoto(data, name)
+    _refuse_extremes(photo.size, 1, name)
+    return np.ascontiguousarray(photo.decode())
 
 
-class IncompletePhotoError(Exception):
-    """The file ends early or is damaged; the message says what is missing."""
-
-
-def stated_size(data: bytes) -> Size:
-    """Check that a photo is complete and return its size.
-
-    Returns:
-        (width, height) as the header states them, before any rotation; None where the header's size is not
-        read or the format has no check here.
-
-    Raises:
-        IncompletePhotoError: the file ends early or is damaged.
-    """
-    if data.startswith(b"\xff\xd8"):
-        return _jpeg(data)
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return _png(data)
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return _stated_length(data, struct.unpack_from("<I", data, 4)[0] + 8)
-    if data[:2] == b"BM" and len(data) >= 6:
-        return _stated_length(data, struct.unpack_from("<I", data, 2)[0])
-    if data[:4] in (b"II*\0", b"MM\0*"):
-        return _tiff(data)
-    return None
-
-
-def _stated_length(data: bytes, length: int) -> Size:
-    if len(data) < length:
-        raise IncompletePhotoError(f"it has {len(data)} of the {length} bytes that its header states")
-    return None
-
-
-def _jpeg(data: bytes) -> Size:
-    """Walk from segment to segment, so that an end-of-image marker inside an embedded preview is skipped."""
-    size: Size = None
-    scanned = False
-    at = 2
-    while True:
-        marker = _JPEG_MARKER.search(data, at)
-        if marker is None:
-            raise IncompletePhotoError("its end-of-image marker is missing")
-        code, at = marker.group(1)[0], marker.end()
-        if code == _END_OF_IMAGE:
-            if not scanned:
-                raise IncompletePhotoError("it ends before any picture data")
-            return size
-        if code in _NO_LENGTH:
-            continue
-        if at + 2 > len(data):
-            raise IncompletePhotoError("it ends inside a segment header")
-        if code in _START_OF_FRAME and at + 7 <= len(data):
-            height, width = struct.unpack_from(">HH", data, at + 3)
-            size = (width, height) if height else None  # height 0 means that it follows in a DNL segment
-        scanned = scanned or code == _START_OF_SCAN
-        at += max(2, struct.unpack_from(">H", data, at)[0])
-
-
-def _png(data: bytes) -> Size:
-    view = memoryview(data)
-    at = 8
-    size: Size = None
-    while at + 12 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, at)
-        end = at + 12 + length
-        if end > len(data):
-            break
-        if zlib.crc32(view[at + 4 : end - 4]) != struct.unpack_from(">I", data, end - 4)[0]:
-            raise IncompletePhotoError(f"the checksum of its {kind.decode('latin-1')} part is wrong")
-        if kind == b"IHDR" and length >= 8:
-            size = struct.unpack_from(">II", data, at + 8)
-        if kind == b"IEND":
-            return size
-        at = end
-    raise IncompletePhotoError("its end part (IEND) is missing")
-
-
-def _tiff(data: bytes) -> Size:
-    """Return the first image's size; check that all its strips or tiles lie inside the file."""
-    order = "<" if data[:2] == b"II" else ">"
-    try:
-        tags = _tiff_tags(data, order)
-        size = (tags[256][0], tags[257][0])
-    except (struct.error, KeyError, IndexError):
-        raise IncompletePhotoError("its directory is cut off or damaged") from None
-    offsets = tags.get(273) or tags.get(324) or ()
-    lengths = tags.get(279) or tags.get(325) or ()
-    if any(offset + length > len(data) for offset, length in zip(offsets, lengths)):
-        raise IncompletePhotoError("part of its picture data is missing")
-    return size
-
-
-def _tiff_tags(data: bytes, order: str) -> dict[int, tuple[int, ...]]:
-    at = struct.unpack_from(order + "I", data, 4)[0]
-    tags: dict[int, tuple[int, ...]] = {}
-    for entry in range(struct.unpack_from(order + "H", data, at)[0]):
-        place = at + 2 + entry * 12
-        tag, kind, count = struct.unpack_from(order + "HHI", data, place)
-        width = _TIFF_TYPE_BYTES.get(kind)
-        if tag not in (256, 257, 273, 279, 324, 325) or width is None:
-            continue
-        start = place + 8 if width * count <= 4 else struct.unpack_from(order + "I", data, place + 8)[0]
-        if start + width * count > len(data):
-            raise struct.error("a list of offsets lies outside the file")
-        code = {1: "B", 2: "H", 4: "I", 8: "Q"}[width]
-        tags[tag] = struct.unpack_from(f"{order}{count}{code}", data, start)
-    return tags
+def _undecodable(data: bytes, name: str) -> EdgenetError:
+    kinds = {"GIF": data.startswith(b"GIF8"), "WebP": data[8:12] == b"WEBP", "AVIF": is_avif(data)}
+    kind = next((kind for kind, found in kinds.items() if found), None)
+    if kind is not None and int(cv2.__version__.split(".")[0]) < 5:
+        return EdgenetError(
+            f"{name} is {kind}, and OpenCV {cv2.__version__} does not decode it",
+            "pip install --upgrade opencv-python, or export it as JPEG or PNG",
+        )
+    found = f"{kind}, but damaged or of a kind that OpenCV cannot decode" if kind else ""
+    return EdgenetError(
+        f"{name} is {found or 'not a photo that OpenCV can decode'}", "export it as JPEG or PNG"
+    )
