@@ -16,7 +16,7 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edgenet.latency.choosing import TRAINING_SHARE, Candidate, train_promising
+from edgenet.latency.comparing import TRAINING_SHARE, Candidate, train_promising
 
 GOAL_POINTS = 1.0
 TABLE = Path("docs/cifar-sweep.csv")

@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from edgenet.devices.device import DeviceFacts
     from edgenet.errors import EdgenetError
     from edgenet.graph.shapes import Cost
-    from edgenet.latency.choosing import Candidate
-    from edgenet.latency.comparing import Difference, Estimate
+    from edgenet.latency.comparing import Candidate, Difference, Estimate
     from edgenet.latency.profile import OperatorTime, Profile
     from edgenet.latency.report_rows import ReportRow
     from edgenet.manifest import (
@@ -46,20 +45,17 @@ if TYPE_CHECKING:
     from edgenet.training.state import EpochRow
     from edgenet.training.validation import ClassRow
     from edgenet.workflows.arguments import Photos
-    from edgenet.workflows.bench import Bench, Failure, bench
+    from edgenet.workflows.bench import Bench, Failure, Report, bench
     from edgenet.workflows.calibration import Fidelity
     from edgenet.workflows.camera import CameraResult, CameraState, CaptureResult, camera, capture
     from edgenet.workflows.convert import Conversion, GateResult, convert
     from edgenet.workflows.demo import Demo, DigitsDemo, demo
     from edgenet.workflows.deploy import Deployed, Status, deploy, rollback, status
     from edgenet.workflows.evaluate import EvaluatedModel, Evaluation, evaluate
-    from edgenet.workflows.export_scripts import ExportedScripts, export_scripts
     from edgenet.workflows.inspect import Inspection, LayerComparison, OperatorRow, inspect
-    from edgenet.workflows.load import load
-    from edgenet.workflows.measuring import Report
     from edgenet.workflows.mixed_precision import KeptLayer, MixedPrecision
     from edgenet.workflows.models import PaperRow, VariantRow, compare_with_papers, models
-    from edgenet.workflows.package import Packed, package
+    from edgenet.workflows.package import ExportedScripts, Packed, export_scripts, load, package
     from edgenet.workflows.reports import Comparison, Reported, Side, compare, report
     from edgenet.workflows.select import Selection, select
     from edgenet.workflows.sweep import Sweep, sweep
@@ -75,8 +71,7 @@ _NAMES = {
     "edgenet.devices.device": "DeviceFacts",
     "edgenet.errors": "EdgenetError",
     "edgenet.graph.shapes": "Cost",
-    "edgenet.latency.choosing": "Candidate",
-    "edgenet.latency.comparing": "Difference Estimate",
+    "edgenet.latency.comparing": "Candidate Difference Estimate",
     "edgenet.latency.profile": "OperatorTime Profile",
     "edgenet.latency.report_rows": "ReportRow",
     "edgenet.manifest": "Accuracy Facts InputContract Manifest Member OutputContract Quantization Weights",
@@ -87,20 +82,17 @@ _NAMES = {
     "edgenet.training.state": "EpochRow",
     "edgenet.training.validation": "ClassRow",
     "edgenet.workflows.arguments": "Photos",
-    "edgenet.workflows.bench": "Bench Failure bench",
+    "edgenet.workflows.bench": "Bench Failure Report bench",
     "edgenet.workflows.calibration": "Fidelity",
     "edgenet.workflows.camera": "CameraResult CameraState CaptureResult camera capture",
     "edgenet.workflows.convert": "Conversion GateResult convert",
     "edgenet.workflows.demo": "Demo DigitsDemo demo",
     "edgenet.workflows.deploy": "Deployed Status deploy rollback status",
     "edgenet.workflows.evaluate": "EvaluatedModel Evaluation evaluate",
-    "edgenet.workflows.export_scripts": "ExportedScripts export_scripts",
     "edgenet.workflows.inspect": "Inspection LayerComparison OperatorRow inspect",
-    "edgenet.workflows.load": "load",
-    "edgenet.workflows.measuring": "Report",
     "edgenet.workflows.mixed_precision": "KeptLayer MixedPrecision",
     "edgenet.workflows.models": "PaperRow VariantRow compare_with_papers models",
-    "edgenet.workflows.package": "Packed package",
+    "edgenet.workflows.package": "ExportedScripts Packed export_scripts load package",
     "edgenet.workflows.reports": "Comparison Reported Side compare report",
     "edgenet.workflows.select": "Selection select",
     "edgenet.workflows.sweep": "Sweep sweep",

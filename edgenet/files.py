@@ -24,8 +24,7 @@ from typing import Any
 from edgenet_device.output_files import check_output as _check_writable
 from edgenet_device.output_files import write_atomically as write_atomically
 
-from edgenet.errors import EdgenetError
-from edgenet.text import one_line
+from edgenet.errors import EdgenetError, one_line
 
 _CHUNK = 1 << 20
 _LOCK_NAME = ".edgenet-lock"

@@ -13,19 +13,17 @@ from typing import Annotated
 import typer
 from edgenet_device.streams import BROKEN_PIPE_STATUS, discard_output, prepare_streams
 
-from edgenet.commands.bench import bench_command
+from edgenet.commands.bench import bench_command, compare_command, report_command
 from edgenet.commands.camera import camera_command, capture_command
 from edgenet.commands.convert import convert_command
 from edgenet.commands.demo import demo_command
 from edgenet.commands.deploy import deploy_command, status_command
 from edgenet.commands.evaluate import evaluate_command
-from edgenet.commands.export_scripts import export_scripts_command
 from edgenet.commands.inspect import inspect_command
 from edgenet.commands.interrupts import INTERRUPTED, caused_by_interrupt
 from edgenet.commands.models import models_command
-from edgenet.commands.option_groups import typer_command
-from edgenet.commands.package import package_command
-from edgenet.commands.reports import compare_command, report_command
+from edgenet.commands.options import typer_command
+from edgenet.commands.package import export_scripts_command, package_command
 from edgenet.commands.sweep import select_command, sweep_command
 from edgenet.commands.train import train_command
 from edgenet.errors import EdgenetError

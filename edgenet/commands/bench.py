@@ -1,4 +1,7 @@
-"""`edgenet bench`: measure latency on devices."""
+"""The latency commands: `edgenet bench` measures on devices and `edgenet report` shows the reports on one page.
+
+`edgenet compare` tells whether one network is faster than another.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgenet.commands.console import print_json, shown_progress
+from edgenet.commands.console import print_json, shown_progress, warn
 from edgenet.commands.options import (
     NOT_VALID,
     TARGETS,
@@ -17,11 +20,12 @@ from edgenet.commands.options import (
     RequireValid,
     TimingOptions,
     on_option,
+    output_file,
 )
 
 if TYPE_CHECKING:
-    from edgenet.workflows.bench import Bench
-    from edgenet.workflows.measuring import Report
+    from edgenet.workflows.bench import Bench, Report
+    from edgenet.workflows.reports import Comparison, Side
 
 Models = Annotated[
     list[Path],
@@ -29,8 +33,8 @@ Models = Annotated[
         help="Bundles (.edgenet) or .tflite files to measure. Several files are measured in turns."
     ),
 ]
-On = Annotated[list[str], on_option(*TARGETS, several=True)]
-Out = Annotated[
+Targets = Annotated[list[str], on_option(*TARGETS, several=True)]
+ReportFolder = Annotated[
     Path | None,
     typer.Option("--out", "-o", help="Folder for the reports, which are named MODEL.on-TARGET.json."),
 ]
@@ -87,8 +91,8 @@ def bench_command(
     timing: TimingOptions,
     scope: BenchScope,
     route: DeviceRoute,
-    on: On = ["local"],  # noqa: B006 (typer copies it)
-    out: Out = None,
+    on: Targets = ["local"],  # noqa: B006 (typer copies it)
+    out: ReportFolder = None,
     require_valid: RequireValid = False,
     json_output: JsonFlag = False,
 ) -> None:
@@ -118,7 +122,7 @@ def bench_command(
 
         shown = (lambda report: None) if json_output else show
         result = bench(models, on=on, all=route.every, out=out, progress=progress, show=shown, **options)
-    _print(result, json_output)
+    _print_end(result, json_output)
     if result.failures:
         raise typer.Exit(1)
     if require_valid and not all(report["valid"] for report in result.reports):
@@ -136,7 +140,7 @@ def _check(on: list[str], route: DeviceRoute) -> None:
         )
 
 
-def _print(result: Bench, json_output: bool) -> None:
+def _print_end(result: Bench, json_output: bool) -> None:
     """Print what is known only at the end; the reports were printed one by one, except as JSON."""
     if json_output:
         print_json(result.reports)
@@ -146,3 +150,91 @@ def _print(result: Bench, json_output: bool) -> None:
     for failure in result.failures:
         found = failure.found.removeprefix(f"{failure.target} ")
         typer.echo(f"{failure.target}: {found}; {failure.remedy}", err=True)
+
+
+Results = Annotated[
+    list[Path], typer.Argument(help="Reports of `edgenet bench`, or folders with such reports.")
+]
+Page = Annotated[
+    Path,
+    output_file(
+        ".html",
+        help="Path of the page to write. A CSV table and the figures as PNG go into the same folder.",
+    ),
+]
+FirstNetwork = Annotated[
+    Path,
+    typer.Argument(
+        help="First network: a latency report (.json), or a bundle or .tflite file to measure now."
+    ),
+]
+SecondNetwork = Annotated[
+    Path, typer.Argument(help="Second network, given in the same way: both as reports or both as models.")
+]
+Target = Annotated[str, on_option(*TARGETS)]
+
+
+def report_command(results: Results, out: Page = Path("report.html"), json_output: JsonFlag = False) -> None:
+    """Show latency reports on one HTML page.
+
+    The page shows the distributions, accuracy against latency, cold start and sustained load, and works offline.
+    Measurements that are not valid are marked, with the reasons.
+    """
+    with shown_progress():
+        from edgenet.latency.report_rows import format_or_unknown
+        from edgenet.workflows.reports import report
+
+        result = report(results, out)
+    if json_output:
+        print_json(result)
+        return
+    for row in result.rows:
+        valid = "" if row.valid else f"   not valid: {row.reasons}"
+        p50, p99 = (format_or_unknown(ms, "{:.3f}") for ms in (row.p50_ms, row.p99_ms))
+        typer.echo(f"{row.label}: p50 {p50} ms, p99 {p99} ms{valid}")
+    for path in result.files:
+        typer.echo(f"  {path}")
+
+
+def compare_command(
+    a: FirstNetwork,
+    b: SecondNetwork,
+    timing: TimingOptions,
+    on: Target = "local",
+    require_valid: RequireValid = False,
+    json_output: JsonFlag = False,
+) -> None:
+    """Tell whether one network is faster than another.
+
+    The latencies come from two reports, or are measured now in turns. The command prints the difference of the
+    medians with its 95 % confidence interval, and "no difference" if the interval contains zero.
+    """
+    if (a.suffix.lower() == ".json") is not (b.suffix.lower() == ".json"):
+        raise typer.BadParameter(f"of {a} and {b} only one is a report; give two reports, or two models")
+    options = timing.arguments()
+    with shown_progress() as progress:
+        from edgenet.workflows.reports import compare
+
+        result = compare(a, b, on=on, progress=progress, **options)
+    warn(result.warnings)
+    print_json(result) if json_output else _print_comparison(result)
+    if require_valid and not (result.a.valid and result.b.valid):
+        raise typer.Exit(NOT_VALID)
+
+
+def _print_comparison(result: Comparison) -> None:
+    for letter, side in (("a", result.a), ("b", result.b)):
+        typer.echo(f"{letter}  {_side(side)}")
+    found = result.difference
+    gap, ratio = found.difference_ms, found.ratio
+    typer.echo(f"b - a  {gap.value:+.4f} ms   (95 % interval {gap.low:+.4f} to {gap.high:+.4f})")
+    typer.echo(f"b / a  {ratio.value:.4f}   (95 % interval {ratio.low:.4f} to {ratio.high:.4f})")
+    subject = found.verdict if found.verdict in ("no difference", "cannot tell") else f"b is {found.verdict}"
+    typer.echo(f"{subject}: {found.why}")
+
+
+def _side(side: Side) -> str:
+    from edgenet.latency.report_rows import format_or_unknown
+
+    p50, p90 = (format_or_unknown(ms, "{:.4f}") for ms in (side.p50_ms, side.p90_ms))
+    return f"{side.name}: p50 {p50} ms, p90 {p90} ms, {side.n} runs, {side.threads} thread(s), {side.device}"

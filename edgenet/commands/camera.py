@@ -24,8 +24,8 @@ from edgenet.commands.options import (
 
 if TYPE_CHECKING:
     from edgenet.web.site import PageOptions
+    from edgenet.workflows.bench import Report
     from edgenet.workflows.camera import CameraResult
-    from edgenet.workflows.measuring import Report
 
 Bundle = Annotated[Path, typer.Argument(help="The bundle (.edgenet) or .tflite file to run.")]
 CameraOn = Annotated[str, on_option(*TARGETS)]
@@ -195,7 +195,7 @@ def show_page(
         """Print a report that the page sent, and write it if --out asks for it."""
         from edgenet_device.latency.report import table
 
-        from edgenet.workflows.measuring import write_latency
+        from edgenet.workflows.bench import write_latency
 
         if out is not None:
             write_latency(out, report)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgenet.commands.console import print_json, shown_progress, warn
-from edgenet.commands.option_groups import Alias
-from edgenet.commands.options import Camera, JsonFlag, ServeAddress, on_option
+from edgenet.commands.options import Alias, Camera, JsonFlag, ServeAddress, on_option
 
 if TYPE_CHECKING:
     from edgenet.devices.device import DeviceFacts

@@ -1,7 +1,8 @@
-"""`edgenet package`: pack a .tflite file into a bundle."""
+"""`edgenet package` packs a bundle; `edgenet export-scripts` writes the folder of scripts to copy to a device."""
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,7 @@ from edgenet.commands.console import accuracy_text, megabytes, note_skipped, pri
 from edgenet.commands.options import LABELLED_PHOTOS, JsonFlag, Labels, output_file
 
 if TYPE_CHECKING:
-    from edgenet.workflows.package import Packed
+    from edgenet.workflows.package import ExportedScripts, Packed
 
 Model = Annotated[Path, typer.Argument(help="The .tflite file to pack.")]
 Out = Annotated[
@@ -48,13 +49,51 @@ def package_command(
 
         result = package(model, out, labels=labels, data=data, float_source=float_source, progress=progress)
     note_skipped(result.skipped)
-    print_json(result) if json_output else _print(result)
+    print_json(result) if json_output else _print_bundle(result)
 
 
-def _print(result: Packed) -> None:
+def _print_bundle(result: Packed) -> None:
     manifest = result.manifest
     typer.echo(f"{result.out}: {megabytes(Path(result.out).stat().st_size)}")
     for name, member in sorted(manifest.members.items()):
         typer.echo(f"  {name:<13} {member.size:>9} bytes  SHA-256 {member.sha256[:16]}...")
     if manifest.accuracy:
         typer.echo(f"  {accuracy_text(manifest.accuracy)}")
+
+
+Folder = Annotated[
+    Path,
+    typer.Argument(
+        metavar="DIR", help="The folder to write: a new or an empty one, or one that holds an earlier export."
+    ),
+]
+
+
+def export_scripts_command(folder: Folder, json_output: JsonFlag = False) -> None:
+    """Write the folder of scripts to copy to a device.
+
+    The folder runs there without edgenet. It is for devices that edgenet cannot reach: `edgenet deploy` copies the same
+    scripts and installs the packages that they need.
+    """
+    from edgenet.workflows.package import export_scripts
+
+    result = export_scripts(folder)
+    print_json(result) if json_output else _print_folder(result)
+
+
+def _print_folder(result: ExportedScripts) -> None:
+    typer.echo(f"{result.folder}: {len(result.files)} files, {len(result.written)} of them new or updated")
+    for name in result.removed:
+        typer.echo(f"removed {name}, which an earlier version of edgenet had written")
+    folder = Path(result.folder).resolve()
+    typer.echo(f"""\
+Copy the folder and a model to the device:
+  scp -r {shlex.quote(str(folder))} MODEL.edgenet pi@raspberrypi.local:
+On a Raspberry Pi, install the packages once (on a 32-bit one, tflite-runtime instead of ai-edge-litert):
+  sudo apt install python3-venv python3-numpy python3-opencv
+  python3 -m venv --system-site-packages environment
+  environment/bin/pip install --no-deps ai-edge-litert
+On another machine with Python 3.9 or later:
+  pip install ai-edge-litert opencv-python-headless
+Then classify what the camera sees:
+  environment/bin/python {shlex.quote(folder.name)}/camera.py MODEL.edgenet 0""")

@@ -12,16 +12,18 @@ import typer
 
 from edgenet.commands.console import console, log_to, megabytes, plain_table, print_json, shown_progress
 from edgenet.commands.interrupts import INTERRUPTED
-from edgenet.commands.option_groups import Alias, checked, usage_errors
 from edgenet.commands.options import (
     CLASS_FOLDERS,
     SETTLE,
     TARGETS,
+    Alias,
     JsonFlag,
     Recipe,
     Threads,
+    checked,
     numbers,
     on_option,
+    usage_errors,
 )
 from edgenet.commands.training_options import AllTrainOptions
 from edgenet.errors import EdgenetError

@@ -17,8 +17,7 @@ from edgenet.commands.console import (
     shown_progress,
 )
 from edgenet.commands.interrupts import INTERRUPTED
-from edgenet.commands.option_groups import usage_errors
-from edgenet.commands.options import CLASS_FOLDERS, JsonFlag
+from edgenet.commands.options import CLASS_FOLDERS, JsonFlag, usage_errors
 from edgenet.commands.training_options import AllTrainOptions, QatOptions
 
 if TYPE_CHECKING:

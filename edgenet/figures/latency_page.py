@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
 from edgenet.latency.profile import operator_times
-from edgenet.latency.report_rows import LatencyReport, ReportRow
-from edgenet.text import format_or_unknown
+from edgenet.latency.report_rows import LatencyReport, ReportRow, format_or_unknown
 
 MANY = 4
 """With more measurements or reasons than this, the page's details start closed, and the reader opens some."""

@@ -218,3 +218,8 @@ def rows_csv(rows: Sequence[ReportRow]) -> bytes:
     """Return a CSV table with a header and a line for each row; unknown values are empty."""
     names = sorted((field.name for field in fields(ReportRow)), key=lambda name: name not in _FIRST_COLUMNS)
     return csv_table(rows, names)
+
+
+def format_or_unknown(value: float | None, form: str, unknown: str = "-") -> str:
+    """Format a value with a format string such as "{:.3f}"; return `unknown` if the value is None."""
+    return unknown if value is None else form.format(value)

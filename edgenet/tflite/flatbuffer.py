@@ -10,8 +10,7 @@ from ai_edge_litert import schema_py_generated as schema
 from edgenet_device.flatbuffer import check_tflite
 from numpy.typing import NDArray
 
-from edgenet.errors import EdgenetError
-from edgenet.text import one_line
+from edgenet.errors import EdgenetError, one_line
 from edgenet.tflite.metadata import METADATA_NAME, append_files
 from edgenet.tflite.program import FileOperator, FileTensor, Program, Quantization
 

@@ -22,10 +22,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgenet.data.labels import parse_labels
-from edgenet.errors import EdgenetError
+from edgenet.errors import EdgenetError, one_line
 from edgenet.files import UNREADABLE_ZIP, stored_zip
 from edgenet.manifest import Facts, decode
-from edgenet.text import one_line
 from edgenet.tflite.metadata_tables import decode_root, encode_root
 
 METADATA_NAME = "TFLITE_METADATA"

@@ -1,4 +1,4 @@
-"""The arguments of edgenet's Python functions: checks of their types, and photos in every form that they may have.
+"""The arguments of edgenet's Python functions: checks of their types, and every form of photos and labels.
 
 A wrong argument raises an error of one sentence, which says what was given and what is wanted.
 """
@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgenet.assets import calibration_photos
+from edgenet.data.labels import labels_text, parse_labels
 from edgenet.data.photos import PhotoSet, open_photos
 from edgenet.errors import EdgenetError
 
@@ -173,3 +174,23 @@ class ArrayFiles:
         """Return a photo as the bytes of a PNG file."""
         bgr = cv2.cvtColor(self.arrays[name], cv2.COLOR_RGB2BGR)
         return cv2.imencode(".png", bgr)[1].tobytes()
+
+
+def label_names(labels: str | Path | Sequence[str]) -> tuple[str, ...]:
+    """Return the class names that a user gave as a list, or as a text file with one name per line.
+
+    Raises:
+        EdgenetError: the list is empty, a name is not one (see `labels_text`), or the file cannot be read (see
+            `parse_labels`).
+    """
+    if not isinstance(labels, str | os.PathLike):
+        if not labels:
+            raise EdgenetError("labels is an empty list", "give one name per class")
+        labels_text(labels)
+        return tuple(labels)
+    path = Path(labels)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise EdgenetError(f"cannot read the labels {path}: {error.strerror}", "check the path") from None
+    return tuple(parse_labels(data, str(path)))

@@ -12,9 +12,9 @@ from edgenet.data.loading import choose, load_all
 from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError
 from edgenet.files import check_output
-from edgenet.graph.shapes import Cost, cost, node_mult_adds
 from edgenet.graph.ir import Graph
 from edgenet.graph.lower import lower
+from edgenet.graph.shapes import Cost, cost, node_mult_adds
 from edgenet.graph.simplify import drop_final_softmax
 from edgenet.latency.profile import Profile
 from edgenet.manifest import Facts
@@ -28,8 +28,8 @@ from edgenet.tflite.program import FileOperator, FileTensor, Program
 from edgenet.tflite.to_graph import float_graph, quantized_graph
 from edgenet.workflows.advice import advise, propose_keep_float
 from edgenet.workflows.arguments import checked
+from edgenet.workflows.bench import measure_operators
 from edgenet.workflows.evaluate import open_model_file, precision
-from edgenet.workflows.measuring import measure_operators
 from edgenet.workflows.sources import NORMALIZATIONS, SourceOptions, open_source, parse_normalization
 from edgenet.zoo.classifier import Normalization
 

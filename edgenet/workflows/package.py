@@ -1,27 +1,29 @@
-"""The verb `package`: packs a .tflite file into a bundle."""
+"""The verbs `package` and `export_scripts`, and `load`: packing a bundle, opening one, the folder of scripts for it.
+
+Importing torch takes a second. Only `package` needs it, to measure accuracy on photos, and imports it then.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from edgenet_device.classifier import Classifier
+
+from edgenet.assets import device_files
 from edgenet.bundle import read_contract, write_bundle
 from edgenet.errors import EdgenetError
-from edgenet.files import check_output, sha256
+from edgenet.files import check_output, make_folder, sha256, write_atomically
 from edgenet.manifest import Accuracy, Facts, Manifest, Weights
 from edgenet.progress import Progress, silent
 from edgenet.tflite.metadata import read_facts, read_labels
-from edgenet.workflows.arguments import checked
-from edgenet.workflows.evaluate import (
-    Evaluation,
-    EvaluationOptions,
-    evaluate_scorers,
-    open_labelled,
-    open_scorer,
-)
-from edgenet.workflows.sources import SourceOptions, label_names
+from edgenet.workflows.arguments import checked, label_names
+
+if TYPE_CHECKING:
+    from edgenet.workflows.evaluate import Evaluation
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,9 @@ def _measure(
     model: Path, names: tuple[str, ...], data: Path, float_source: str | None, progress: Progress
 ) -> Evaluation:
     """Evaluate the model, with the bundle's labels, and the float source on the same photos."""
+    from edgenet.workflows.evaluate import EvaluationOptions, evaluate_scorers, open_labelled, open_scorer
+    from edgenet.workflows.sources import SourceOptions
+
     options, defaults = SourceOptions(), EvaluationOptions()
     photos = open_labelled(data)
     scorers = [replace(open_scorer(str(model), options, defaults.threads), labels=names)]
@@ -132,3 +137,140 @@ def _accuracy(measured: Evaluation, data: Path) -> Accuracy:
     if model.precision != "int8":
         return Accuracy(model.top1, None, measured.n, name)
     return Accuracy(beside[0].top1 if beside else None, model.top1, measured.n, name)
+
+
+@checked
+def load(model: str | Path, *, threads: int | None = None) -> Classifier:
+    """Open a bundle or a .tflite file, int8 or float, as a function from a photo to scores.
+
+    >>> model = edgenet.load("small.edgenet")
+    >>> scores = model("photos/cat.jpg")  # float32 [classes], in the order of model.labels
+    >>> label, score = model.top(array, 3)[0]  # the best label of a uint8 RGB array [height, width, 3]
+
+    The returned `Classifier` is the one that runs on devices: a photo is preprocessed there, in training and in
+    calibration by the same rule.
+
+    Args:
+        model: a file from `convert` or `package`.
+        threads: threads of LiteRT; None for the number of usable CPUs, at most 4.
+
+    Raises:
+        EdgenetError: the file is missing or damaged, or has other inputs or outputs than edgenet's files.
+        TypeError: an argument has the wrong type.
+    """
+    return Classifier(Path(model), threads)
+
+
+SUMS = "SHA256SUMS"
+"""The list of the exported files, as `sha256sum -c` reads it; it also shows that a folder holds an export."""
+
+
+@dataclass(frozen=True)
+class ExportedScripts:
+    """The result of `export_scripts`. The files' paths are relative to the folder.
+
+    Attributes:
+        folder: the folder.
+        files: every file of the export.
+        written: the files among them that are new or were updated.
+        removed: the files of an earlier export that edgenet no longer has and that were removed.
+    """
+
+    folder: str
+    files: tuple[str, ...]
+    written: tuple[str, ...]
+    removed: tuple[str, ...]
+
+
+@checked
+def export_scripts(folder: str | Path) -> ExportedScripts:
+    """Write the device scripts and the package `edgenet_device` into a folder, which then runs by itself.
+
+    >>> edgenet.export_scripts("scripts").folder
+    'scripts'
+
+    A folder with an earlier export is brought up to date. Files that are not part of the export stay as they are.
+
+    Args:
+        folder: a folder that does not exist yet, an empty one, or one that holds an earlier export.
+
+    Raises:
+        EdgenetError: the folder holds other files and no export; an exported file was changed there; or the
+            folder cannot be written.
+        TypeError: `folder` is not a path.
+    """
+    folder = Path(folder)
+    sources = {name: path.read_bytes() for name, path in device_files().items()}
+    new = {name: sha256(data) for name, data in sources.items()}
+    old = _earlier_export(folder)
+    _check_unchanged(folder, old or {}, new)
+    make_folder(folder)
+    if old is None:
+        # The list comes first, so that an export that was interrupted can be repeated.
+        _write_sums(folder, new)
+    written = tuple(name for name in sources if _sum_of(folder / name) != new[name])
+    for name in written:
+        make_folder((folder / name).parent)
+        write_atomically(folder / name, sources[name])
+    removed = tuple(name for name in sorted((old or {}).keys() - new.keys()) if _remove(folder / name))
+    _write_sums(folder, new)
+    return ExportedScripts(str(folder), tuple(sources), written, removed)
+
+
+def _earlier_export(folder: Path) -> dict[str, str] | None:
+    """Return the checksums of the export that the folder holds, by path; None for a new or empty folder."""
+    try:
+        if not os.path.lexists(folder) or not any(folder.iterdir()):
+            return None
+        lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
+    except NotADirectoryError:
+        raise EdgenetError(f"{folder} is a file", "give a folder") from None
+    except FileNotFoundError:
+        raise EdgenetError(
+            f"the folder {folder} holds other files and no export of edgenet", "give a new or an empty folder"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise EdgenetError(
+            f"cannot read {folder / SUMS}: {reason}", "give a new or an empty folder"
+        ) from None
+    sums = {name: checksum for checksum, _, name in (line.partition("  ") for line in lines)}
+    # A list that someone else wrote must not make this remove a file elsewhere.
+    return {
+        name: sums[name]
+        for name in sums
+        if name and not Path(name).is_absolute() and ".." not in Path(name).parts
+    }
+
+
+def _check_unchanged(folder: Path, old: Mapping[str, str], new: Mapping[str, str]) -> None:
+    """Refuse to overwrite or remove a file that is neither as it was exported nor as it will be."""
+    for name in sorted(old.keys() | new.keys()):
+        found = _sum_of(folder / name)
+        if found is not None and found not in (old.get(name), new.get(name)):
+            raise EdgenetError(
+                f"{folder / name} was changed since it was exported",
+                "move it away, or export into a new folder",
+            )
+
+
+def _sum_of(path: Path) -> str | None:
+    return sha256(path) if os.path.lexists(path) else None
+
+
+def _remove(path: Path) -> bool:
+    """Remove a file, and its folder if that is then empty; return whether there was such a file."""
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise EdgenetError(f"cannot remove {path}: {error.strerror}", "remove it yourself") from None
+    if not any(path.parent.iterdir()):
+        path.parent.rmdir()
+    return True
+
+
+def _write_sums(folder: Path, sums: Mapping[str, str]) -> None:
+    text = "".join(f"{checksum}  {name}\n" for name, checksum in sorted(sums.items()))
+    write_atomically(folder / SUMS, text.encode())

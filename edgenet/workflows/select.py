@@ -13,7 +13,7 @@ from edgenet.bundle import write_bundle
 from edgenet.data.photos import PhotoSet
 from edgenet.errors import EdgenetError
 from edgenet.files import locked_folder, make_folder
-from edgenet.latency.choosing import Candidate, cost_of_one_more_point, train_promising
+from edgenet.latency.comparing import Candidate, cost_of_one_more_point, train_promising
 from edgenet.latency.reading import read_file
 from edgenet.manifest import Accuracy
 from edgenet.progress import Log, Progress, no_log, silent
@@ -21,8 +21,8 @@ from edgenet.quantize.recipes import DEFAULT_RECIPE
 from edgenet.tflite.metadata import read_facts
 from edgenet.training.job import TrainingData
 from edgenet.workflows.arguments import checked
+from edgenet.workflows.bench import measure_on, write_latency
 from edgenet.workflows.convert import convert
-from edgenet.workflows.measuring import measure_on, write_latency
 from edgenet.workflows.sweep_plan import (
     LATENCY_FILE,
     TRAINED_FILE,

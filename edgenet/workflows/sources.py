@@ -10,7 +10,6 @@ from pathlib import Path
 
 from torch import nn
 
-from edgenet.data.labels import labels_text, parse_labels
 from edgenet.errors import EdgenetError
 from edgenet.files import sha256
 from edgenet.graph.ir import Affine, Graph, Shape
@@ -22,6 +21,7 @@ from edgenet.tflite.flatbuffer import read_tflite
 from edgenet.tflite.metadata import SourceInfo, read_facts, read_labels, read_normalization, read_source_info
 from edgenet.tflite.plain_form import takes_plain_pixels
 from edgenet.tflite.to_graph import float_graph
+from edgenet.workflows.arguments import label_names
 from edgenet.zoo.classifier import CENTRED, SLIM, TORCHVISION, Normalization
 from edgenet.zoo.readers import load_network
 
@@ -271,26 +271,6 @@ def _labels(labels: str | Path | Sequence[str], outputs: int) -> tuple[str, ...]
             "give one label per line, in the order of the outputs",
         )
     return names
-
-
-def label_names(labels: str | Path | Sequence[str]) -> tuple[str, ...]:
-    """Return the class names that a user gave as a list, or as a text file with one name per line.
-
-    Raises:
-        EdgenetError: the list is empty, a name is not one (see `labels_text`), or the file cannot be read (see
-            `parse_labels`).
-    """
-    if not isinstance(labels, str | os.PathLike):
-        if not labels:
-            raise EdgenetError("labels is an empty list", "give one name per class")
-        labels_text(labels)
-        return tuple(labels)
-    path = Path(labels)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise EdgenetError(f"cannot read the labels {path}: {error.strerror}", "check the path") from None
-    return tuple(parse_labels(data, str(path)))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from edgenet.errors import EdgenetError
 from edgenet.files import csv_table, write_atomically
 from edgenet.latency.options import BenchOptions
 from edgenet.quantize.recipes import DEFAULT_RECIPE, RECIPES
-from edgenet.workflows.measuring import Report
+from edgenet.workflows.bench import Report
 from edgenet.workflows.train import TrainingOptions
 from edgenet.zoo.registry import Variant
 

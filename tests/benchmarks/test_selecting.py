@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.selecting import read, replay
-from edgenet.latency.choosing import Candidate
+from edgenet.latency.comparing import Candidate
 
 TABLE = Path(__file__).resolve().parents[2] / "docs" / "cifar-sweep.csv"
 

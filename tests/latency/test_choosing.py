@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgenet.latency.choosing import (
+from edgenet.latency.comparing import (
     Candidate,
     cost_of_one_more_point,
     most_promising_first,

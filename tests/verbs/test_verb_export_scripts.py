@@ -9,8 +9,8 @@ import pytest
 
 from edgenet.assets import device_files
 from edgenet.errors import EdgenetError
-from edgenet.workflows import export_scripts as workflow
-from edgenet.workflows.export_scripts import SUMS, export_scripts
+from edgenet.workflows import package as workflow
+from edgenet.workflows.package import SUMS, export_scripts
 
 ROOT = Path(__file__).resolve().parents[2]
 
