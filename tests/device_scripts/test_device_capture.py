@@ -68,6 +68,21 @@ def test_only_sharp_and_new_photos_are_kept(tmp_path: Path) -> None:
     assert len(list((tmp_path / "cup").glob("*.jpg"))) == 3
 
 
+def test_the_names_of_the_photos_say_their_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(["session-20260314-101500", "session-20260314-102000", "session-20260314-102000"])
+    monkeypatch.setattr("time.strftime", lambda _: next(clock))
+    folder = class_folder(tmp_path, "cup")
+    for numbers in ((0, 1), (2,), (3,)):  # the third session begins in the same second as the second one
+        collector = Collector(folder)
+        assert all(isinstance(collector.offer(Photo(photo(number))), Path) for number in numbers)
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "session-20260314-101500-001.jpg",
+        "session-20260314-101500-002.jpg",
+        "session-20260314-102000-001.jpg",
+        "session-20260314-102000-002.jpg",
+    ]
+
+
 def test_why_a_photo_is_not_kept_is_said_once(tmp_path: Path) -> None:
     said: list[str] = []
     photos = [Photo(photo(0))] * 5 + [Photo(photo(1)), Photo(photo(2))]

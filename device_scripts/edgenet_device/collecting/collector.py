@@ -69,6 +69,10 @@ def class_folder(data: Path, label: str) -> Path:
 class Collector:
     """Saves the offered photos that are sharp and unlike all earlier ones.
 
+    Every collector is one capture session, and the names of its photos say when the session began, such as
+    session-20260314-101500-001.jpg. Photos of one session show the same place in the same light, so a training
+    never judges by some of them what it learned from the others.
+
     Args:
         folder: from `class_folder`; new photos are compared with the JPEGs already there, too.
 
@@ -78,6 +82,7 @@ class Collector:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._session = time.strftime("session-%Y%m%d-%H%M%S")
         self._hashes = [difference_hash(measuring_grey(pixels)) for pixels in _photos_in(folder)]
         self.kept = 0
 
@@ -103,9 +108,8 @@ class Collector:
         return path
 
     def _free_path(self) -> Path:
-        stamp = time.strftime("%Y%m%d-%H%M%S")
-        number = 1
-        while (path := self._folder / f"{stamp}-{number:03d}.jpg").exists():
+        number = self.kept + 1
+        while (path := self._folder / f"{self._session}-{number:03d}.jpg").exists():
             number += 1
         return path
 
