@@ -13,6 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from edgenet.figures.fonts import prepare_texts
+
 INK = "#222222"
 MUTED = "#8a8a86"
 GRID = "#e3e3e0"
@@ -55,10 +57,12 @@ def plain(text: str) -> str:
 
 
 DOTS_PER_INCH = 150
+SVG_DOTS_PER_INCH = 72  # matplotlib's own, which cannot be chosen
 
 
 def png(figure: Figure) -> bytes:
     """Return the bytes of the figure's PNG file; the same figure gives the same bytes."""
+    prepare_texts(figure, DOTS_PER_INCH)
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
     return stream.getvalue()
@@ -74,6 +78,7 @@ def svg(figure: Figure, salt: str = "edgenet") -> str:
         salt: text that goes into the ids of the figure's parts; they must differ between the figures of one
             page.
     """
+    prepare_texts(figure, SVG_DOTS_PER_INCH)
     stream = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": salt}):
         figure.savefig(stream, format="svg")

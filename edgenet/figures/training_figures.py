@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from edgenet.figures.fonts import drawable_names
 from edgenet.figures.style import COLOURS, GRID, INK, MARKERS, figure_of, logarithmic_x, plain, style_axes
 
 TRAIN, VAL = "#6b6b6b", "#0072b2"
@@ -97,7 +98,7 @@ def confusion_figure(counts: NDArray[np.int64], names: Sequence[str], title: str
     axes.set_ylabel("true class", fontsize=9)
     axes.tick_params(length=0, labelsize=8)
     if len(names) <= NAMED:
-        short = [_short(name) for name in names]
+        short = [_short(name) for name in drawable_names(names)]
         axes.set_xticks(range(len(names)), short, rotation=90)
         axes.set_yticks(range(len(names)), short)
     if len(names) <= WITH_NUMBERS:
