@@ -1,31 +1,30 @@
 """Sets of photos, labelled or not. They are found in a folder or a zip without decoding any photo.
 
-These layouts are accepted, as a folder or as a zip, with or without one enclosing folder:
+These layouts are accepted, as a folder or as a zip, with or without folders around all of it:
 
 - photos directly in the folder, possibly with subfolders beside them: the set is unlabelled;
 - one folder per class (the layout of torchvision's ImageFolder): the classes are ordered by name;
-- either of these inside `train`, `val` or `test` folders: one of them is chosen;
-- photos and a `labels.csv` with the columns file, class_index and optionally name: only the listed photos are used.
+- either of these inside `train`, `val` or `test` folders, or `training_set` and `test_set`: one of them is chosen;
+- photos and a table that gives their classes (see `label_tables`): only the listed photos are used.
 
-Nothing here writes files. The members of a zip exist only as bytes in memory, so a name like `../x` is harmless.
+Every file that is found is accounted for (see `file_account`).
 """
 
 from __future__ import annotations
 
-import os
-import threading
-import zipfile
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
-from typing import Protocol
+from pathlib import Path
 
 import numpy as np
-from edgenet_device.frames.photos import MAX_BYTES, PHOTO_SUFFIXES, read_photo
+from edgenet_device.frames.photos import read_photo
 
-from edgenet.data.labels import LABELS_CSV, read_labels_csv
-from edgenet.errors import EdgenetError
-from edgenet.files import UNREADABLE_ZIP
+from edgenet.data.containers import Files, ZipFiles, open_files
+from edgenet.data.file_account import FileAccount, in_split, is_photo_like, other_files, why_unreadable
+from edgenet.data.labelling import FoundPhotos, Labelling, find_labels
+from edgenet.data.layouts import choose_split, enclosing_folders, splits_below, without_repeated_folder
+from edgenet.errors import EdgenetError, one_line
 
 
 @dataclass(frozen=True)
@@ -38,6 +37,8 @@ class PhotoSet:
         labels: the class index of every photo; None for a photo without a label.
         class_names: the class names by class index; "" for unknown names; empty for an unlabelled set.
         split: the split folder that was chosen, or None.
+        found: what became of every file of the folder or zip, if all photos of the set can be read.
+        why_unlabelled: why the photos have no classes and what to do about it; both "" if no more is known.
     """
 
     origin: str
@@ -47,6 +48,8 @@ class PhotoSet:
     split: str | None
     _files: Files
     _prefix: str
+    found: FileAccount = field(default=FileAccount(), repr=False)
+    why_unlabelled: tuple[str, str] = ("", "")
 
     def __len__(self) -> int:
         return len(self.names)
@@ -78,13 +81,22 @@ class PhotoSet:
             labels=tuple(self.labels[i] for i in indices),
         )
 
+    def account(self, read: int, skipped: Sequence[tuple[str, str]]) -> FileAccount:
+        """Return what became of every file of the folder or zip, after photos of this set were read.
+
+        Args:
+            read: number of photos that were read.
+            skipped: (name, reason) of the photos that could not be read.
+        """
+        return self.found.after_reading(read, skipped)
+
 
 def open_photos(path: Path | str, *, split: str | None = None) -> PhotoSet:
     """Find the photos in a folder or a zip, without decoding them.
 
     The photos lie directly in the folder (an unlabelled set), or in one folder per class; either of these may be
-    inside `train`, `val` or `test` folders. Or a `labels.csv` with the columns file, class_index and optionally name
-    lists them.
+    inside `train`, `val` or `test` folders. Or a table lists them: a `labels.csv` with the columns file, class_index
+    and optionally name, Roboflow's `_classes.csv`, or another CSV with the columns file and label.
 
     >>> photos = edgenet.open_photos("labelled")
     >>> len(photos), photos.class_names
@@ -96,24 +108,71 @@ def open_photos(path: Path | str, *, split: str | None = None) -> PhotoSet:
 
     Raises:
         EdgenetError: `path` does not exist, is neither a folder nor a zip, or has no photos; a split must be chosen or
-            the chosen one does not exist; a class folder has no photos; or `labels.csv` is not valid.
+            the chosen one does not exist; a class folder has no photos; or a table is not valid.
     """
-    origin, files = str(path), open_files(Path(path))
+    files = open_files(Path(path))
+    found = _find(files, str(path), split)
+    labelling = find_labels(found)
+    readable = [i for i, name in enumerate(labelling.names) if why_unreadable(name) is None]
+    if not readable:
+        raise EdgenetError(
+            f"none of the {len(labelling.names)} photos in {path} can be read: "
+            f"{why_unreadable(labelling.names[0])}"
+        )
+    return PhotoSet(
+        found.origin,
+        tuple(labelling.names[i] for i in readable),
+        tuple(labelling.labels[i] for i in readable),
+        labelling.class_names,
+        found.split,
+        files,
+        found.prefix,
+        _account(found, labelling, len(readable)),
+        labelling.why_not,
+    )
+
+
+def _find(files: Files, origin: str, split: str | None) -> FoundPhotos:
     # Sorting compares code points and ignores the locale, so the order is the same on every machine.
-    all_names = sorted(files.names())
-    prefix = _outer_folder(all_names, files)
-    prefix, chosen = _choose_split(all_names, prefix, split, origin)
-    names = [name[len(prefix) :] for name in all_names if name.startswith(prefix)]
-    photos = [name for name in names if PurePosixPath(name).suffix.lower() in PHOTO_SUFFIXES]
+    names = sorted(files.names())
+    root = enclosing_folders(names, isinstance(files, ZipFiles))
+    chosen = choose_split(splits_below(names, root), split, origin)
+    prefix = root if chosen is None else without_repeated_folder(names, f"{root}{chosen}/", chosen)
+    everything = [name for name in names if is_photo_like(name)]
+    photos = [name[len(prefix) :] for name in everything if name.startswith(prefix)]
     if not photos:
         raise _no_photos(origin, names)
-    labels: Sequence[int | None]
-    if LABELS_CSV in names:
-        where = f"{prefix}{LABELS_CSV} in {origin}"
-        photos, labels, class_names = read_labels_csv(files.read(prefix + LABELS_CSV), photos, where)
-    else:
-        labels, class_names = _labels_from_folders(names, photos, origin)
-    return PhotoSet(origin, tuple(photos), tuple(labels), tuple(class_names), chosen, files, prefix)
+    return FoundPhotos(files, origin, names, everything, root, prefix, chosen, photos)
+
+
+def _account(found: FoundPhotos, labelling: Labelling, readable: int) -> FileAccount:
+    unused = Counter(
+        in_split(name[len(found.root) :].split("/")[0])
+        for name in found.everything
+        if not name.startswith(found.prefix)
+    )
+    if left := len(found.photos) - len(labelling.names):
+        unused[f"not in {labelling.table}"] = left
+    not_photos, ignored = other_files(found.names)
+    if hidden := found.files.hidden():
+        ignored["hidden"] = hidden
+    return FileAccount(
+        files=len(found.everything) + sum(not_photos.values()) + sum(ignored.values()),
+        read=readable,
+        unreadable=tuple(
+            (name, reason) for name in labelling.names if (reason := why_unreadable(name)) is not None
+        ),
+        unused=dict(unused),
+        not_photos=not_photos,
+        ignored=ignored,
+        warnings=labelling.warnings,
+    )
+
+
+def _no_photos(origin: str, names: list[str]) -> EdgenetError:
+    files = [name for name in names if not name.endswith("/")]
+    instead = f"{len(files)} other files, such as {one_line(files[0])}" if files else "it is empty"
+    return EdgenetError(f"no photos in {origin} ({instead})", "put JPEG or PNG files there")
 
 
 def split_folders(path: Path | str) -> tuple[str, ...]:
@@ -124,202 +183,4 @@ def split_folders(path: Path | str) -> tuple[str, ...]:
     """
     files = open_files(Path(path))
     names = files.names()
-    return tuple(_splits(names, _outer_folder(names, files)))
-
-
-SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
-
-
-def _outer_folder(names: list[str], files: Files) -> str:
-    """Return the folder that encloses everything, as "name/", or "" if there is none.
-
-    In a folder that the user gave, a single subfolder of photos is a class. In a zip, a single folder is the folder
-    that was zipped.
-    """
-    tops = {name.split("/")[0] for name in names}
-    if len(tops) != 1 or not all("/" in name for name in names):
-        return ""
-    (top,) = tops
-    inside = [name[len(top) + 1 :] for name in names]
-    deeper = LABELS_CSV in inside or any("/" in name for name in inside)
-    is_archive = isinstance(files, ZipFiles)
-    if top.lower() in SPLITS or not (deeper or is_archive):
-        return ""
-    return f"{top}/"
-
-
-def _choose_split(names: list[str], prefix: str, split: str | None, origin: str) -> tuple[str, str | None]:
-    """Return the prefix of the photos to use and the split's name, or the given prefix and None without splits."""
-    splits = _splits(names, prefix)
-    if split is None and len(splits) > 1:
-        raise EdgenetError(f"{origin} has the splits {', '.join(splits)}", "choose one of them")
-    if split is None:
-        return (f"{prefix}{splits[0]}/", splits[0]) if splits else (prefix, None)
-    if not splits:
-        raise EdgenetError(
-            f"{origin} has no split folders, so there is no split '{split}'", "do not name a split"
-        )
-    if split not in splits:
-        raise EdgenetError(f"{origin} has no split '{split}'", f"choose one of {', '.join(splits)}")
-    return f"{prefix}{split}/", split
-
-
-def _splits(names: list[str], prefix: str) -> list[str]:
-    photos = [n for n in names if n.startswith(prefix) and PurePosixPath(n).suffix.lower() in PHOTO_SUFFIXES]
-    tops = sorted({n[len(prefix) :].split("/")[0] for n in photos})
-    return tops if tops and all(top.lower() in SPLITS for top in tops) else []
-
-
-def _labels_from_folders(
-    names: list[str], photos: list[str], origin: str
-) -> tuple[list[int | None], tuple[str, ...]]:
-    """Return labels and class names from the folders; the set is unlabelled if any photo is not in a folder."""
-    if not all("/" in photo for photo in photos):
-        return [None] * len(photos), ()
-    used = {photo.split("/")[0] for photo in photos}
-    empty = sorted({name.split("/")[0] for name in names if "/" in name} - used)
-    if empty:  # without it, the indices of all later classes would shift
-        raise EdgenetError(f"the class folder {empty[0]} in {origin} holds no photos", "fill it or remove it")
-    class_names = tuple(sorted(used))
-    index = {name: number for number, name in enumerate(class_names)}
-    return [index[photo.split("/")[0]] for photo in photos], class_names
-
-
-def _no_photos(origin: str, names: list[str]) -> EdgenetError:
-    files = [name for name in names if not name.endswith("/")]
-    instead = f"{len(files)} other files, such as {files[0]}" if files else "it is empty"
-    return EdgenetError(f"no photos in {origin} ({instead})", "put JPEG or PNG files there")
-
-
-class Files(Protocol):
-    """A collection of files by name. Names are relative paths with forward slashes."""
-
-    def names(self) -> list[str]:
-        """Return every file that is not hidden, in any order; an empty folder is listed with a final slash."""
-
-    def read(self, name: str) -> bytes:
-        """Return the contents of one file."""
-
-
-def open_files(path: Path) -> Files:
-    """Return the files in the folder or zip at `path`.
-
-    Raises:
-        EdgenetError: `path` does not exist, or it is neither a folder nor a zip.
-    """
-    if path.is_dir():
-        return FolderFiles(path)
-    if not path.exists():
-        raise EdgenetError(f"{path} does not exist", "give a folder of photos or a zip of one")
-    if not path.is_file() or not zipfile.is_zipfile(path):
-        raise EdgenetError(
-            f"{path} is neither a folder nor a zip",
-            "give a folder of photos, or unpack the file and give its folder",
-        )
-    return ZipFiles(path)
-
-
-@dataclass(frozen=True)
-class FolderFiles:
-    """The files in a folder and its subfolders. Links to folders are followed, but each folder is read only once."""
-
-    root: Path
-
-    def names(self) -> list[str]:
-        """Return the paths below the root; an empty folder is listed with a final slash."""
-        names: list[str] = []
-        visited: set[Path] = set()
-        for place, folders, files in os.walk(self.root, onerror=_cannot_list, followlinks=True):
-            here = Path(place).resolve()
-            if here in visited:  # a link back to a parent would be followed for ever
-                folders.clear()
-                continue
-            visited.add(here)
-            folders[:] = [name for name in folders if not _hidden(name)]
-            relative = Path(place).relative_to(self.root)
-            names += [(relative / name).as_posix() for name in files if not _hidden(name)]
-            if not files and not folders and relative.parts:
-                names.append(relative.as_posix() + "/")
-        return names
-
-    def read(self, name: str) -> bytes:
-        """Return the bytes of one file.
-
-        Raises:
-            EdgenetError: it is missing, not a regular file, too large, or cannot be read.
-        """
-        path = self.root / name
-        try:
-            if not path.is_file():  # a pipe or a device could be read for ever
-                raise EdgenetError(f"{path} is gone or is not a regular file", "check the folder")
-            if path.stat().st_size > MAX_BYTES:
-                raise EdgenetError(
-                    f"{path} is larger than {MAX_BYTES >> 30} GiB", "remove it from the photos"
-                )
-            return path.read_bytes()
-        except OSError as error:
-            raise EdgenetError(f"cannot read {path}: {error.strerror}", "check its permissions") from error
-
-
-@dataclass(frozen=True)
-class ZipFiles:
-    """The members of a zip. It can be sent to other processes: each process opens the zip anew."""
-
-    path: Path
-    _archive: _ZipPerProcess = field(default_factory=lambda: _ZipPerProcess(), compare=False, repr=False)
-
-    def names(self) -> list[str]:
-        """Return the paths in the zip."""
-        # A zip may hold a name twice; reading returns the last one.
-        members = set(self._archive.get(self.path).namelist())
-        return [name for name in members if not any(_hidden(part) for part in PurePosixPath(name).parts)]
-
-    def read(self, name: str) -> bytes:
-        """Return the bytes of one member.
-
-        Raises:
-            EdgenetError: the member is missing, too large, or cannot be unpacked.
-        """
-        try:
-            archive = self._archive.get(self.path)
-            if archive.getinfo(name).file_size > MAX_BYTES:
-                raise EdgenetError(
-                    f"{name} in {self.path} is larger than {MAX_BYTES >> 30} GiB", "remove it from the photos"
-                )
-            return archive.read(name)
-        except UNREADABLE_ZIP as error:
-            raise EdgenetError(
-                f"{name} in {self.path} cannot be unpacked: {error}", "zip it again"
-            ) from error
-
-
-class _ZipPerProcess:
-    """Keeps one open zip per process, because processes that share a handle after a fork share its file position."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._open: tuple[int, zipfile.ZipFile] | None = None
-
-    def get(self, path: Path) -> zipfile.ZipFile:
-        with self._lock:
-            if self._open is None or self._open[0] != os.getpid():
-                self._open = os.getpid(), _open_zip(path)
-            return self._open[1]
-
-    def __reduce__(self) -> tuple[type[_ZipPerProcess], tuple[()]]:
-        return _ZipPerProcess, ()
-
-
-def _open_zip(path: Path) -> zipfile.ZipFile:
-    try:
-        return zipfile.ZipFile(path)
-    except UNREADABLE_ZIP as error:
-        raise EdgenetError(f"{path} cannot be opened as a zip: {error}", "copy or zip it again") from error
-
-
-def _hidden(name: str) -> bool:
-    return (name.startswith(".") and name != "..") or name == "__MACOSX"
-
-
-def _cannot_list(error: OSError) -> None:
-    raise EdgenetError(f"cannot list {error.filename}: {error.strerror}", "check its permissions") from error
+    return tuple(splits_below(names, enclosing_folders(names, isinstance(files, ZipFiles))))

@@ -170,7 +170,11 @@ class ArrayFiles:
         """Return the photos' names, in the order in which they were given."""
         return list(self.arrays)
 
-    def read(self, name: str) -> bytes:
+    def hidden(self) -> int:
+        """Return the number of hidden files."""
+        return 0
+
+    def read(self, name: str, most: int = 0) -> bytes:
         """Return a photo as the bytes of a PNG file."""
         bgr = cv2.cvtColor(self.arrays[name], cv2.COLOR_RGB2BGR)
         return cv2.imencode(".png", bgr)[1].tobytes()

@@ -36,7 +36,7 @@ def test_a_spreadsheets_byte_order_mark_and_line_ends(tree, photo):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("file,label\na.jpg,1\n", "has no column class_index"),
+        ("file,thing,other\na.jpg,1,2\n", "has no column class_index"),
         ("", "has no column class_index and no column file"),
         (HEAD, "lists no photos"),
         (HEAD + "a.jpg,one,n,x\n", "line 2 of labels.csv .* has the class index 'one'"),
