@@ -16,7 +16,7 @@ from matplotlib.image import imread
 from matplotlib.text import Text
 
 from edgenet.figures import fonts
-from edgenet.figures.style import figure_of, png, style_axes, svg
+from edgenet.figures.style import DOTS_PER_INCH, figure_of, png, style_axes, svg
 from edgenet.figures.training_figures import confusion_figure, curve_figure
 
 NAMES = (
@@ -65,6 +65,7 @@ def test_no_warning_and_nothing_is_cut_off() -> None:
         [drawn[:2].ravel(), drawn[-2:].ravel(), drawn[:, :2].ravel(), drawn[:, -2:].ravel()]
     )
     assert border.min() == 1  # a text that is cut off would reach the border
+    figure.dpi = DOTS_PER_INCH
     figure.draw_without_rendering()
     texts = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
     assert len(texts) > 2 * len(NAMES)
@@ -153,5 +154,7 @@ def test_a_title_ends_before_a_legend_beside_it() -> None:
     style_axes(axes, "a sweep of all the widths and resolutions " * 3)
     figure.legend(loc="outside right upper")
     png(figure)
+    figure.dpi = DOTS_PER_INCH
+    figure.draw_without_rendering()
     (title,) = [text for text in figure.findobj(Text) if text.get_text().startswith("a sweep")]
     assert title.get_window_extent().x1 <= figure.legends[0].get_window_extent().x0
