@@ -1,0 +1,251 @@
+"""Which way of teaching a network one's own classes is the best? Every method gets the same photos and is judged alike.
+
+    .venv/bin/python -m benchmarks.teaching [--sets hand-signs,...] [--sizes 10,30,100,500] [--seeds 0,1,2,3,4]
+        [--methods linear,today,adamw,auto] [--resolution 96] [--threads N] [--json FILE] [--data ../shared/data]
+
+It prints a table of the accuracy on the judged photos: mean and spread over the seeds, and the time of a training. The
+goal of `auto` follows: at every set and size at most half a point worse than the best other method, and one point
+better on the mean of all. Every result is kept in the cache folder, so a run that was stopped continues, and --report
+prints what is there. A set whose photos this machine cannot get is left out with a reason. benchmarks/README.md says
+what the sets are, and why their judged photos are independent. The exit status is 0 even if the goal is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from benchmarks.classifying.methods import METHODS, Lesson
+from benchmarks.classifying.photo_sets import SETS, BenchmarkSet
+from benchmarks.classifying.results import Goal, Kept, Result, cells, judge, table
+from benchmarks.classifying.sources import Place
+from benchmarks.classifying.split import limited, sizes_of, write_folder
+from benchmarks.environments import ROOT
+from benchmarks.options import names_of
+from edgenet.data.loading import load_all
+from edgenet.data.photos import open_photos
+from edgenet.errors import EdgenetError
+from edgenet.files import cache_folder
+
+SCHEMA = "edgenet.benchmark.teaching.v1"
+SIZES = (10, 30, 100, 500)
+SEEDS = (0, 1, 2, 3, 4)
+JUDGED_METHOD = "auto"
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What to run; every combination of these is one training."""
+
+    sets: tuple[str, ...]
+    sizes: tuple[int, ...]
+    seeds: tuple[int, ...]
+    methods: tuple[str, ...]
+    resolution: int
+    again: bool = False
+
+
+def main() -> int:
+    """Run what is missing and print the table; return the exit status."""
+    options = _parser().parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+        cv2.setNumThreads(options.threads)
+    plan = Plan(
+        options.sets, options.sizes, options.seeds, options.methods, options.resolution, options.again
+    )
+    place = Place(options.data.resolve(), (options.cache or cache_folder() / "teaching-benchmark").resolve())
+    kept = Kept(place.cache / "results.jsonl")
+    try:
+        if not options.report:
+            run(plan, place, kept)
+    except (EdgenetError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    found = cells(chosen(kept.read().values(), plan))
+    goal = judge(found, JUDGED_METHOD)
+    print(table(found, plan.methods, _titles()))
+    print("\n" + "\n".join(goal_lines(goal)))
+    if options.json:
+        report = {
+            "schema": SCHEMA,
+            "plan": dataclasses.asdict(plan),
+            "cells": [dataclasses.asdict(cell) for cell in found],
+            "goal": {"overall": goal.overall, "missed": goal.missed, "reached": goal.reached},
+        }
+        options.json.write_text(json.dumps(report, indent=1) + "\n")
+    return 0
+
+
+def run(plan: Plan, place: Place, kept: Kept) -> None:
+    """Make and judge every classifier of the plan that is not kept yet, the smallest first."""
+    reasons: dict[str, str] = {}
+    for size in plan.sizes:
+        for seed in plan.seeds:
+            for name in plan.sets:
+                missing = _missing(plan, kept, name, size, seed)
+                if not missing or name in reasons:
+                    continue
+                try:
+                    split_and_teach(plan, place, kept, (name, size, seed), missing)
+                except EdgenetError as error:
+                    reasons[name] = str(error)
+                    _say(f"{name} is left out: {error}")
+
+
+def _missing(plan: Plan, kept: Kept, name: str, size: int, seed: int) -> list[str]:
+    done = set() if plan.again else set(kept.read())
+    return [method for method in plan.methods if (name, size, seed, method, plan.resolution) not in done]
+
+
+def split_and_teach(
+    plan: Plan, place: Place, kept: Kept, cell: tuple[str, int, int], methods: Sequence[str]
+) -> None:
+    """Make the folders of one set, size and seed, teach every method with them, and keep the results.
+
+    A size for which the set has no more photos than for a smaller one is left out.
+
+    Raises:
+        EdgenetError: the set's photos cannot be had.
+    """
+    name, size, seed = cell
+    chosen_set = SETS[name]
+    split = chosen_set.split(place, seed)
+    if size not in sizes_of(split, sorted({*SIZES, size})):
+        return
+    folder = place.cache / "sets" / name
+    training = limited(split.training, size)
+    photos = write_folder(folder / f"train-{size}-{seed}", training, chosen_set.classes, split.read)
+    judged = write_folder(folder / f"judged-{seed}", split.judged, chosen_set.classes, split.read)
+    for method in methods:
+        work = place.cache / "runs" / f"{name}-{size}-{seed}-{method}-{plan.resolution}"
+        shutil.rmtree(work, ignore_errors=True)  # the unfinished training of a run that was killed
+        work.mkdir(parents=True)
+        try:
+            result = teach_and_judge(
+                cell, method, Lesson(photos, plan.resolution, seed, work), judged, len(training)
+            )
+        except EdgenetError as error:
+            _say(f"{name}, {size} a class, seed {seed}: {method} is left out: {error}")
+            continue
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+        kept.add(result)
+        _say(f"{name}, {size} a class, seed {seed}: {method} {result.top1:.1f} % in {result.seconds:.0f} s")
+
+
+def teach_and_judge(
+    cell: tuple[str, int, int], method: str, lesson: Lesson, judged: Path, training: int
+) -> Result:
+    """Teach by one method and judge the classifier; only the teaching is timed."""
+    began = time.perf_counter()
+    taught = METHODS[method](lesson)
+    seconds = time.perf_counter() - began
+    photos = open_photos(judged)
+    loaded = load_all(photos, taught.resolution or lesson.resolution)
+    if loaded.skipped:
+        raise EdgenetError(f"{len(loaded.skipped)} judged photos cannot be read", "remove the cache folder")
+    scores = taught.score(loaded.images)
+    known = [taught.class_names.index(label) for label in photos.class_names]
+    right = scores[:, known].argmax(axis=1) == np.array(loaded.labels)
+    return Result(
+        *cell,
+        method=method,
+        resolution=lesson.resolution,
+        photos=training,
+        n=len(right),
+        top1=round(100 * float(right.mean()), 3),
+        seconds=round(seconds, 1),
+        details=taught.details,
+    )
+
+
+def chosen(results: Iterable[Result], plan: Plan) -> list[Result]:
+    """Return the results that belong to the plan, in the order of its sets."""
+    own = [
+        one
+        for one in results
+        if one.size in plan.sizes
+        and one.seed in plan.seeds
+        and one.method in plan.methods
+        and one.set in plan.sets
+        and one.resolution == plan.resolution
+    ]
+    return sorted(own, key=lambda one: (plan.sets.index(one.set), one.size, one.seed))
+
+
+def goal_lines(goal: Goal) -> list[str]:
+    """Return the goal and how far it is reached, in words."""
+    if goal.overall is None:
+        return [
+            f"The goal of {JUDGED_METHOD} is not judged: it has no seed in common with the other methods."
+        ]
+    lines = [
+        f"{name}, {size} a class: {JUDGED_METHOD} is {gap:+.1f} points from the best other method"
+        + (" (missed)" if (name, size) in goal.missed else "")
+        for (name, size), gap in goal.gaps.items()
+    ]
+    state = "reached" if goal.reached else "missed"
+    return [
+        *lines,
+        f"mean over {len(goal.gaps)} sets and sizes: {goal.overall:+.2f} points; the goal is {state}.",
+    ]
+
+
+def _titles() -> dict[str, str]:
+    return {name: _title(name, one) for name, one in SETS.items()}
+
+
+def _title(name: str, one: BenchmarkSet) -> str:
+    return f"{name} (of ImageNet's kind: flatters frozen features)" if one.imagenet else name
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="benchmarks.teaching", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--sets", type=names_of(tuple(SETS)), default=tuple(SETS), help=f"default: {','.join(SETS)}")
+    add("--sizes", type=_numbers, default=SIZES, help="photos a class (default: 10,30,100,500)")
+    add("--seeds", type=_numbers, default=SEEDS, help="default: 0,1,2,3,4")
+    add(
+        "--methods",
+        type=names_of(tuple(METHODS)),
+        default=tuple(METHODS),
+        help=f"default: {','.join(METHODS)}",
+    )
+    add("--resolution", type=int, default=96, help="side of the network's input, pixels (default: 96)")
+    add("--threads", type=int, help="threads of torch and OpenCV (default: as many as they choose)")
+    add("--again", action="store_true", help="run also what is already kept; the new results replace the old")
+    add("--report", action="store_true", help="only print the table of the kept results")
+    add("--cache", type=Path, metavar="FOLDER", help="downloads, prepared sets and results")
+    add("--json", type=Path, metavar="FILE", help="write the table as JSON")
+    add("--data", type=Path, default=ROOT.parent / "shared" / "data", help="folder of the zips")
+    return parser
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    numbers = tuple(dict.fromkeys(int(part) for part in text.split(",")))
+    if min(numbers) < 0:
+        raise argparse.ArgumentTypeError("must not be negative")
+    return numbers
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    sys.exit(main())
