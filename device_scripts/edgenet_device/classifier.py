@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from edgenet_device.preprocess import CentreSquare
 
 Picture = Union[Frame, np.ndarray, str, "os.PathLike[str]"]
+NOTHING_KNOWN = "nothing I know"
+"""What is shown instead of a label for something that the network does not know.
+
+It is also the label of the output that some networks have for such things; see `edgenet.teaching.unknown`.
+"""
 Label = tuple[int, str, float]
 """A class: its index, its label and its score."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
 import signal
 import socket
@@ -20,7 +21,7 @@ from edgenet_device.frames import Frame
 from edgenet_device.frames import source as source_room
 from edgenet_device.frames.files import is_live, read_frames, without_password
 from edgenet_device.frames.source import EveryFrame, NewestFrame, reopened_frames
-from edgenet_device.live.loop import FrameResult, Smoother
+from edgenet_device.live.loop import GIVE_UP, STAY, FrameResult, Smoother, SteadyAnswer
 from edgenet_device.live.outputs import screen_lines
 from edgenet_device.live.page import LivePage, parse_address
 from model_files import Run
@@ -189,12 +190,71 @@ def test_no_memory() -> None:
     assert smoother.update(np.zeros(2, np.float32), 1).max() == 0
 
 
+# The answer -----------------------------------------------------------------------------------------------------
+
+FRAME_NS = 50_000_000  # 20 frames/s
+
+
+def answers(steady: SteadyAnswer, rows: list[list[float]]) -> list[int | None]:
+    return [
+        steady.update(np.array(row, np.float32), 10**9 + number * FRAME_NS) for number, row in enumerate(rows)
+    ]
+
+
+def flips(seen: list[int | None]) -> int:
+    """How often a class gave way to nothing."""
+    return sum(before is not None and after is None for before, after in itertools.pairwise(seen))
+
+
+def test_without_smoothing_every_frame_has_its_own_answer() -> None:
+    rows = [[0.9, 0.1], [0.1, 0.9], [0.5, 0.5], [0.6, 0.4], [0.45, 0.55]]
+    assert answers(SteadyAnswer(("a", "b"), 0.58, 0), rows) == [0, 1, None, 0, None]
+
+
+def test_a_score_around_the_threshold_does_not_flicker() -> None:
+    generator = np.random.default_rng(0)
+    scores = 0.3 + 0.05 * generator.standard_normal(100)
+    rows = [[score, 0.2, 0.5 - score] for score in scores.tolist()]
+    plain = answers(SteadyAnswer("abc", 0.3, 0), rows)
+    steady = answers(SteadyAnswer("abc", 0.3, 0.3), rows)
+    assert flips(plain) > 10
+    assert flips(steady) == 0
+    assert 0 in steady  # it is not steady by saying nothing at all
+
+
+def test_another_class_is_shown_after_the_hold_and_a_short_one_never() -> None:
+    one, other = [0.9, 0.1], [0.1, 0.9]
+    seen = answers(SteadyAnswer("ab", 0.3, 0.3), [one] * 5 + [other] * 3 + [one] * 5 + [other] * 10)
+    assert seen == [0] * 19 + [1] * 4  # the sixth frame after the change comes 0.3 s after it
+
+
+def test_the_networks_own_output_for_unknown_things_is_obeyed() -> None:
+    labels = ("a", "b", "nothing I know")
+    assert answers(SteadyAnswer(labels, 0.0, 0), [[0.3, 0.2, 0.5], [0.5, 0.2, 0.3]]) == [None, 0]
+    close, far = [0.4, 0.05, 0.55], [0.2, 0.05, 0.75]
+    assert close[0] >= STAY * close[2]
+    seen = answers(SteadyAnswer(labels, 0.3, 0.3), [[0.9, 0.05, 0.05]] + [close] * 20 + [far] * 20)
+    assert seen[:27] == [0] * 27
+    assert set(seen[27:]) == {None}
+
+
+def test_a_class_that_is_gone_does_not_stay_because_the_answers_keep_changing() -> None:
+    first, *others = np.eye(3)
+    rows = [first.tolist()] + [others[number % 2].tolist() for number in range(60)]
+    seen = answers(SteadyAnswer("abc", 0.3, 0.3), rows)
+    gone = seen.index(None)
+    assert gone * FRAME_NS / 1e9 == pytest.approx(GIVE_UP * 0.3)
+    assert set(seen[:gone]) == {0}
+
+
 # The terminal ---------------------------------------------------------------------------------------------------
 
 
 def test_a_screen_fits_its_terminal() -> None:
     top = ((0, "a label that is much longer than any terminal is wide " * 2, 0.9), (1, "short", 0.1))
-    seen = FrameResult(7, "0#6", GREY, top, top[0][1], (0, 100_000, 2_000_000, 100_000), 3, 29.97, 5.25)
+    seen = FrameResult(
+        7, "0#6", GREY, top, top[0][1], top[0][2], (0, 100_000, 2_000_000, 100_000), 3, 29.97, 5.25
+    )
     state = {"temperature": 61.2, "warnings": ["under-voltage"], "lost": None}
     for columns in (40, 80, 200):
         lines = [

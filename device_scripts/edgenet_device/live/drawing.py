@@ -18,12 +18,11 @@ from typing import Any
 import cv2
 import numpy as np
 
+from edgenet_device.classifier import NOTHING_KNOWN
 from edgenet_device.errors import EdgenetError
 from edgenet_device.output_files import check_output, write_atomically
 from edgenet_device.preprocess import prepare
 
-NOTHING_KNOWN = "nothing I know"
-"""What is shown instead of a label whose score is below the threshold."""
 MAX_TILES = 12
 SHEET_LABELS = 3
 SHEET_SUFFIXES = (".png", ".jpg", ".jpeg")

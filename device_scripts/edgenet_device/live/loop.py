@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
-from edgenet_device.classifier import Classifier, Label
+from edgenet_device.classifier import NOTHING_KNOWN, Classifier, Label, top_k
 from edgenet_device.frames import Frame
 from edgenet_device.latency.samples import percentile
 from edgenet_device.preprocess import RULE
@@ -39,7 +39,8 @@ class LabelOptions:
     Attributes:
         top: number of labels to give.
         threshold: if the best score is below this, 0..1, the label is None.
-        half_life_s: half-life of the scores' moving average, seconds; 0 for no smoothing.
+        half_life_s: half-life of the scores' moving average, seconds, and the time for which another label must be
+            the right one before it is shown; 0 for neither.
     """
 
     top: int = 5
@@ -56,7 +57,8 @@ class FrameResult:
         name: the frame's name.
         pixels: uint8 BGR [H,W,3]; valid until the next frame.
         top: (class index, label, smoothed score) from best to worst.
-        label: the best label; None where its score is below the threshold.
+        label: the label to show, see `SteadyAnswer`; None where the network knows nothing of what it sees.
+        score: the smoothed score of `label`; None where that is None.
         stage_ns: nanoseconds of each of STAGES; the first is the wait for the frame.
         missed: number of the camera's frames that were skipped since the beginning.
         fps: frames classified per second; None before the second one.
@@ -68,6 +70,7 @@ class FrameResult:
     pixels: np.ndarray
     top: tuple[Label, ...]
     label: str | None
+    score: float | None
     stage_ns: tuple[int, ...]
     missed: int
     fps: float | None
@@ -79,6 +82,7 @@ class FrameResult:
             "frame": self.number,
             "name": self.name,
             "label": self.label,
+            "score": None if self.score is None else round(self.score, 4),
             "top": [{"index": i, "label": label, "score": round(score, 4)} for i, label, score in self.top],
             "ms": dict(zip(STAGES, (round(ns / 1e6, 3) for ns in self.stage_ns))),
             "fps": None if self.fps is None else round(self.fps, 1),
@@ -94,6 +98,7 @@ def classify_frames(classifier: Classifier, source: Source, options: LabelOption
         EdgenetError: the source failed.
     """
     smoother, pace = Smoother(options.half_life_s), Pace()
+    steady = SteadyAnswer(classifier.labels, options.threshold, options.half_life_s)
     number = missed = 0
     while True:
         asked = time.perf_counter_ns()
@@ -107,6 +112,7 @@ def classify_frames(classifier: Classifier, source: Source, options: LabelOption
         inferred = time.perf_counter_ns()
         scores = smoother.update(classifier.scores(), frame.captured_ns)
         top = classifier.best(scores, options.top)
+        answer = steady.update(scores, frame.captured_ns)
         done = time.perf_counter_ns()
         number, missed = number + 1, missed + frame.missed
         pace.add(done, done - frame.captured_ns)
@@ -115,7 +121,8 @@ def classify_frames(classifier: Classifier, source: Source, options: LabelOption
             frame.name,
             frame.pixels,
             top,
-            top[0][1] if top and top[0][2] >= options.threshold else None,
+            None if answer is None else classifier.labels[answer],
+            None if answer is None else float(scores[answer]),
             (began - asked, prepared - began, inferred - prepared, done - inferred),
             missed,
             pace.fps,
@@ -154,6 +161,64 @@ class Smoother:
             self._average += (1 - keep) * scores
         self._time_ns = time_ns
         return self._average
+
+
+STAY = 2 / 3
+"""A class that is shown stays while its score is at least this share of what an answer needs."""
+
+GIVE_UP = 4
+"""See `SteadyAnswer`."""
+
+
+class SteadyAnswer:
+    """Chooses the class to show, so that it does not flicker.
+
+    A frame's answer is the class with the best score; it is None if that score is below the threshold or the
+    class is the network's own "nothing I know". None replaces a class only if the class's score is also clearly
+    too low (see `STAY`). Another answer is shown after it has been the answer of every frame for `hold_s`
+    seconds. A class that has not been the answer for `GIVE_UP` times that long, while the answers kept changing,
+    gives way to None.
+
+    Args:
+        labels: the label of every class.
+        threshold: the least score of an answer, 0..1.
+        hold_s: see above, seconds; 0 shows every frame's own answer.
+    """
+
+    def __init__(self, labels: Sequence[str], threshold: float, hold_s: float) -> None:
+        self._unknown = {index for index, label in enumerate(labels) if label == NOTHING_KNOWN}
+        self._threshold = threshold
+        self._hold_ns = hold_s * 1e9
+        self._shown: int | None = None
+        self._right_ns = -1
+        self._next: int | None = None
+        self._next_ns = 0
+
+    def update(self, scores: np.ndarray, time_ns: int) -> int | None:
+        """Return the class to show, or None for "nothing I know".
+
+        Args:
+            scores: float32 [classes], smoothed.
+            time_ns: when the frame was captured, nanoseconds.
+        """
+        answer = self._answer(scores)
+        first = self._right_ns < 0
+        if answer != self._next:
+            self._next, self._next_ns = answer, time_ns
+        if first or answer == self._shown or time_ns - self._next_ns >= self._hold_ns:
+            self._shown, self._right_ns = answer, time_ns
+        elif time_ns - self._right_ns >= GIVE_UP * self._hold_ns:
+            self._shown = None
+        return self._shown
+
+    def _answer(self, scores: np.ndarray) -> int | None:
+        """Return the answer of one frame."""
+        ((best, score),) = top_k(scores, 1)
+        if score >= self._threshold and best not in self._unknown:
+            return best
+        if not self._hold_ns or self._shown is None:
+            return None
+        return self._shown if scores[self._shown] >= STAY * max(score, self._threshold) else None
 
 
 class Pace:

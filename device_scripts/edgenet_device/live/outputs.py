@@ -13,9 +13,10 @@ from typing import Any, Callable, TextIO
 import cv2
 import numpy as np
 
+from edgenet_device.classifier import NOTHING_KNOWN
 from edgenet_device.errors import EdgenetError
 from edgenet_device.frames.files import is_live
-from edgenet_device.live.drawing import NOTHING_KNOWN, overlaid
+from edgenet_device.live.drawing import overlaid
 from edgenet_device.output_files import check_output
 from edgenet_device.streams import quiet_native_stderr
 
@@ -69,8 +70,10 @@ class LiveScreen:
         if label == self._label or "top" not in self._state:
             return
         self._label = label
-        score = f" {100 * self._state['top'][0]['score']:.1f} %" if label is not None else ""
-        print(f"{self._state['name']}:  {label or NOTHING_KNOWN}{score}", file=self._out, flush=True)
+        # The scripts on a device may be older and state no score of the label, which then is the best one.
+        score = self._state.get("score", self._state["top"][0]["score"])
+        percent = f" {100 * score:.1f} %" if label is not None else ""
+        print(f"{self._state['name']}:  {label or NOTHING_KNOWN}{percent}", file=self._out, flush=True)
 
     def _draw(self, lines: list[str]) -> None:
         back = f"\x1b[{self._lines}A\r" if self._lines else ""

@@ -3,14 +3,14 @@
 import { onEachFrame, openCamera, severalCameras, Trouble } from "./camera.js";
 import { Engine } from "./engine.js";
 import { latencyReport, send } from "./report.js";
-import { percentile, Recent, Smoother, topK } from "./seeing.js";
+import { percentile, Recent, Smoother, SteadyAnswer, topK } from "./seeing.js";
 import { showAnswer, showFigures, showTrouble, hideTrouble, showModel } from "./showing.js";
 
 const at = (id) => document.getElementById(id);
 const video = at("video");
 const EYES_MS = 100; // eyes want no more, and drawing takes time from the network
 const figures = { ends: new Recent(60), inference: new Recent(300) };
-let facts = null, engine = null, smoother = null;
+let facts = null, engine = null, smoother = null, steady = null;
 let shown = 0, looking = false, missed = false;
 let facing = "environment", stream = null, paused = false;
 let broken = false; // no network will come: what the camera says afterwards matters no more
@@ -20,6 +20,7 @@ async function start() {
     facts = await (await fetch("page.json")).json();
     document.title = `${facts.name} · edgenet`;
     smoother = new Smoother(facts.half_life_s);
+    steady = new SteadyAnswer(facts.labels, facts.threshold, facts.half_life_s);
     // The camera asks for permission while the network loads; a measurement needs none.
     const camera = facts.at_once ? null : watch();
     engine = await Engine.open(facts);
@@ -56,6 +57,7 @@ async function watch() {
     video.srcObject = stream;
     showPhoto(null);
     smoother.forget();
+    steady.forget();
     await video.play();
     at("turn").hidden = !(await severalCameras());
   } catch (error) {
@@ -89,9 +91,10 @@ function show(seen, scores) {
   figures.inference.add(seen.ms.inference);
   figures.ends.add(now);
   document.dispatchEvent(new CustomEvent("edgenet:seen", { detail: seen }));
+  const answer = steady.update(scores, now / 1000);
   if (now - shown < EYES_MS) return;
   shown = now;
-  showAnswer(topK(scores, facts.top), facts);
+  showAnswer(answer, topK(scores, facts.top), facts.labels);
   const { values } = figures.ends, span = values[values.length - 1] - values[0];
   const { values: ms } = figures.inference;
   showFigures(span > 0 ? ((values.length - 1) / span) * 1000 : null, percentile(ms, 50), percentile(ms, 90));
@@ -105,7 +108,8 @@ async function choosePhoto(file) {
     while (engine.busy) await new Promise((then) => setTimeout(then, 5));
     const seen = await engine.classify(bitmap);
     hideTrouble();
-    showAnswer(topK(seen.scores, facts.top), facts);
+    const answer = new SteadyAnswer(facts.labels, facts.threshold, 0).update(seen.scores, 0);
+    showAnswer(answer, topK(seen.scores, facts.top), facts.labels);
     document.dispatchEvent(new CustomEvent("edgenet:photo", { detail: seen }));
   } catch {
     tell(new Trouble("This photo cannot be read", "Choose a JPEG, PNG or WebP file."));

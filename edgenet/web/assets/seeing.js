@@ -1,4 +1,4 @@
-/** What edgenet_device's Smoother (live/loop.py), top_k (classifier.py) and percentile (latency/samples.py) do, for the page. */
+/** What edgenet_device's Smoother and SteadyAnswer (live/loop.py), top_k (classifier.py) and percentile (latency/samples.py) do, for the page. */
 
 /** An exponential average of scores whose memory is in seconds, so that it is the same at any frame rate. */
 export class Smoother {
@@ -23,6 +23,44 @@ export class Smoother {
     }
     this.time = time;
     return this.average;
+  }
+}
+
+/** What is shown for things that the network does not know, and the label of the output that some networks have for them. */
+export const NOTHING_KNOWN = "nothing I know";
+const STAY = 2 / 3;
+const GIVE_UP = 4;
+
+/** The class to show, chosen so that it does not flicker; the rule is described in live/loop.py. */
+export class SteadyAnswer {
+  /** @param {number} hold seconds for which another answer must be the right one before it is shown; 0 for none. */
+  constructor(labels, threshold, hold) {
+    Object.assign(this, { labels, threshold, hold });
+    this.forget();
+  }
+
+  forget() {
+    this.shown = this.next = this.right = null;
+    this.since = 0;
+  }
+
+  /** The index of the class to show, or null for nothing that the network knows; `time` in seconds. */
+  update(scores, time) {
+    const answer = this.answer(scores);
+    if (answer !== this.next) [this.next, this.since] = [answer, time];
+    if (this.right === null || answer === this.shown || time - this.since >= this.hold) {
+      [this.shown, this.right] = [answer, time];
+    } else if (time - this.right >= GIVE_UP * this.hold) {
+      this.shown = null;
+    }
+    return this.shown;
+  }
+
+  answer(scores) {
+    const [{ index, score }] = topK(scores, 1);
+    if (score >= this.threshold && this.labels[index] !== NOTHING_KNOWN) return index;
+    if (this.hold === 0 || this.shown === null) return null;
+    return scores[this.shown] >= STAY * Math.max(score, this.threshold) ? this.shown : null;
   }
 }
 

@@ -1,11 +1,13 @@
 /** What the page shows, and nothing else. Everything is set as text. */
 
+import { NOTHING_KNOWN } from "./seeing.js";
+
 const at = (id) => document.getElementById(id);
 
-/** The best classes as bars; below the threshold it is nothing that the network knows. */
-export function showAnswer(best, { labels, threshold }) {
-  const known = best.length > 0 && best[0].score >= threshold;
-  const answer = at("answer"), text = known ? labels[best[0].index] : "nothing I know";
+/** The answer, which is the index of a class or null for nothing that the network knows; and the best classes as bars. */
+export function showAnswer(index, best, labels) {
+  const known = index !== null;
+  const answer = at("answer"), text = known ? labels[index] : NOTHING_KNOWN;
   if (answer.textContent !== text) answer.textContent = text; // a screen reader reads changes only
   answer.classList.toggle("nothing", !known);
   const rows = at("rows");
