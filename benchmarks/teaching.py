@@ -27,7 +27,7 @@ import numpy as np
 import torch
 
 from benchmarks.classifying.methods import METHODS, Lesson
-from benchmarks.classifying.photo_sets import SETS, BenchmarkSet
+from benchmarks.classifying.photo_sets import SETS, VERSION, BenchmarkSet
 from benchmarks.classifying.results import Goal, Kept, Result, cells, judge, table
 from benchmarks.classifying.sources import Place
 from benchmarks.classifying.split import limited, sizes_of, write_folder
@@ -42,6 +42,7 @@ SCHEMA = "edgenet.benchmark.teaching.v1"
 SIZES = (10, 30, 100, 500)
 SEEDS = (0, 1, 2, 3, 4)
 JUDGED_METHOD = "auto"
+RESULTS = "results.jsonl"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,14 +67,14 @@ def main() -> int:
         options.sets, options.sizes, options.seeds, options.methods, options.resolution, options.again
     )
     place = Place(options.data.resolve(), (options.cache or cache_folder() / "teaching-benchmark").resolve())
-    kept = Kept(place.cache / "results.jsonl")
+    work = place.cache / f"version-{VERSION}"
     try:
         if not options.report:
-            run(plan, place, kept)
+            run(plan, place, work)
     except (EdgenetError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
-    found = cells(chosen(kept.read().values(), plan))
+    found = cells(chosen(Kept(work / RESULTS).read().values(), plan))
     goal = judge(found, JUDGED_METHOD)
     print(table(found, plan.methods, _titles()))
     print("\n" + "\n".join(goal_lines(goal)))
@@ -88,8 +89,15 @@ def main() -> int:
     return 0
 
 
-def run(plan: Plan, place: Place, kept: Kept) -> None:
-    """Make and judge every classifier of the plan that is not kept yet, the smallest first."""
+def run(plan: Plan, place: Place, work: Path) -> None:
+    """Make and judge every classifier of the plan that is not kept yet, those with the fewest photos first.
+
+    Args:
+        plan: what to run.
+        place: where the photos come from.
+        work: the folder of prepared photos and kept results.
+    """
+    kept = Kept(work / RESULTS)
     reasons: dict[str, str] = {}
     for size in plan.sizes:
         for seed in plan.seeds:
@@ -98,7 +106,7 @@ def run(plan: Plan, place: Place, kept: Kept) -> None:
                 if not missing or name in reasons:
                     continue
                 try:
-                    split_and_teach(plan, place, kept, (name, size, seed), missing)
+                    split_and_teach((name, size, seed), missing, plan.resolution, place, work)
                 except EdgenetError as error:
                     reasons[name] = str(error)
                     _say(f"{name} is left out: {error}")
@@ -110,7 +118,7 @@ def _missing(plan: Plan, kept: Kept, name: str, size: int, seed: int) -> list[st
 
 
 def split_and_teach(
-    plan: Plan, place: Place, kept: Kept, cell: tuple[str, int, int], methods: Sequence[str]
+    cell: tuple[str, int, int], methods: Sequence[str], resolution: int, place: Place, work: Path
 ) -> None:
     """Make the folders of one set, size and seed, teach every method with them, and keep the results.
 
@@ -124,24 +132,23 @@ def split_and_teach(
     split = chosen_set.split(place, seed)
     if size not in sizes_of(split, sorted({*SIZES, size})):
         return
-    folder = place.cache / "sets" / name
+    folder = work / "sets" / name
     training = limited(split.training, size)
     photos = write_folder(folder / f"train-{size}-{seed}", training, chosen_set.classes, split.read)
     judged = write_folder(folder / f"judged-{seed}", split.judged, chosen_set.classes, split.read)
     for method in methods:
-        work = place.cache / "runs" / f"{name}-{size}-{seed}-{method}-{plan.resolution}"
-        shutil.rmtree(work, ignore_errors=True)  # the unfinished training of a run that was killed
-        work.mkdir(parents=True)
+        run_folder = work / "runs" / f"{name}-{size}-{seed}-{method}-{resolution}"
+        shutil.rmtree(run_folder, ignore_errors=True)  # the unfinished training of a run that was killed
+        run_folder.mkdir(parents=True)
+        lesson = Lesson(photos, resolution, seed, run_folder)
         try:
-            result = teach_and_judge(
-                cell, method, Lesson(photos, plan.resolution, seed, work), judged, len(training)
-            )
+            result = teach_and_judge(cell, method, lesson, judged, len(training))
         except EdgenetError as error:
             _say(f"{name}, {size} a class, seed {seed}: {method} is left out: {error}")
             continue
         finally:
-            shutil.rmtree(work, ignore_errors=True)
-        kept.add(result)
+            shutil.rmtree(run_folder, ignore_errors=True)
+        Kept(work / RESULTS).add(result)
         _say(f"{name}, {size} a class, seed {seed}: {method} {result.top1:.1f} % in {result.seconds:.0f} s")
 
 

@@ -127,9 +127,12 @@ def adamw(lesson: Lesson) -> Taught:
     torch.manual_seed(lesson.seed)  # dropout
     module = network.module.train()
     for epochs, rate, parameters in (
-        (HEAD_EPOCHS, HEAD_RATE, module.classifier.parameters()),
-        (ALL_EPOCHS, ALL_RATE, module.parameters()),
+        (HEAD_EPOCHS, HEAD_RATE, list(module.classifier.parameters())),
+        (ALL_EPOCHS, ALL_RATE, list(module.parameters())),
     ):
+        module.requires_grad_(False)
+        for parameter in parameters:
+            parameter.requires_grad_()
         optimizer = torch.optim.AdamW(parameters, lr=rate)
         for _ in range(epochs):
             for rows in _batches(len(images), generator):

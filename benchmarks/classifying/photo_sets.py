@@ -23,6 +23,8 @@ from benchmarks.classifying.sources import Place
 from benchmarks.classifying.split import Photo, Split, apart, limited
 from benchmarks.classifying.stamps import TOOLS, stamp_split
 
+VERSION = 1
+"""Part of the name of the folder for prepared photos and results; to be raised when a split changes."""
 JUDGED = 200
 """The most judged photos of each class."""
 

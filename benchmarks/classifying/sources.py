@@ -23,7 +23,7 @@ class Place:
 
     Attributes:
         data: the folder with the zips that benchmarks/README.md names.
-        cache: the folder of downloaded packages, prepared sets and results.
+        cache: the folder of downloaded packages.
     """
 
     data: Path

@@ -55,7 +55,7 @@ def _composed(background: bytes, stamp: Path, name: str) -> bytes:
     turn = cv2.getRotationMatrix2D((width / 2, height / 2), random.uniform(0, 360), scale)
     turn[:, 2] += random.uniform(0.3, 0.7, 2) * SIZE - (width / 2, height / 2)
     drawing[..., :3] *= drawing[..., 3:] / 255  # a transparent pixel's colour must not bleed into the edge
-    placed = cv2.warpAffine(drawing, turn, (SIZE, SIZE), flags=cv2.INTER_AREA)
+    placed = cv2.warpAffine(drawing, turn, (SIZE, SIZE), flags=cv2.INTER_LINEAR)
     light = random.uniform(0.6, 1.2)
     mixed = photo * (1 - placed[..., 3:] / 255) + placed[..., :3] * light
     pixels = mixed.clip(0, 255).astype(np.uint8)
