@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from edgenet.data.alike import same_scene_pairs
+from edgenet.data.alike import connected, same_scene_pairs
 
 COPY, SESSION, ALIKE = "equal files", "taken together", "one scene"
 """Why two photos are in one group."""
@@ -89,7 +89,7 @@ def group_photos(
     for first, second in same_scene_pairs(thumbnails, labels, features).tolist():
         links.setdefault((first, second), ALIKE)
     pairs = np.array(sorted(links), np.int64).reshape(-1, 2)
-    return Groups(_connected(len(labels), pairs), pairs, tuple(links[pair] for pair in sorted(links)))
+    return Groups(connected(len(labels), pairs), pairs, tuple(links[pair] for pair in sorted(links)))
 
 
 def _chains(keys: Sequence[Hashable | None]) -> list[tuple[int, int]]:
@@ -143,24 +143,6 @@ def _add_time(
     except ValueError:  # digits that are no date
         return
     timed.setdefault(key, []).append((moment, index))
-
-
-def _connected(count: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the connected component of each of `count` photos, numbered by their first photos."""
-    parent = list(range(count))
-
-    def root(index: int) -> int:
-        while parent[index] != index:
-            parent[index] = parent[parent[index]]
-            index = parent[index]
-        return index
-
-    for first, second in pairs.tolist():
-        low, high = sorted((root(first), root(second)))
-        parent[high] = low
-    roots = np.array([root(index) for index in range(count)], np.int64)
-    numbered: NDArray[np.int64] = np.unique(roots, return_inverse=True)[1].astype(np.int64)
-    return numbered
 
 
 def leaks(groups: NDArray[np.int64], held_out: NDArray[np.bool_]) -> tuple[tuple[int, int], ...]:

@@ -25,8 +25,9 @@ def grouped_folds(
 
     Every class is spread over the folds as evenly as its groups allow. Photos are in fold -1 if a class has no other
     group than theirs (`one_scene_classes`): they always train, because without them the class would be unknown, and
-    nothing can be judged by them. There are no more folds than the class with the most groups has groups: with three
-    scenes of every class, three folds hold out one scene of each, and no class trains with fewer scenes than another.
+    nothing can be judged by them. There are no more folds than the typical class (the median) has groups: with three
+    scenes of every class, three folds hold out one scene of each. More folds would hold out a scene of one class and
+    none of another, and that class would look worse than it is.
 
     Args:
         labels: the class index of each photo [n].
@@ -41,7 +42,7 @@ def grouped_folds(
         raise ValueError(f"{folds} folds: cross-validation needs at least 2")
     counts = _class_counts(labels, groups)
     shares = counts / counts.sum(axis=0)
-    folds = min(folds, int((counts > 0).sum(axis=0).max(initial=0)))
+    folds = min(folds, max(2, _median((counts > 0).sum(axis=0))))
     filled = np.zeros((folds, counts.shape[1]))
     placed = np.full(len(counts), -1, np.int64)
     order = np.random.default_rng(seed).permutation(len(counts))
@@ -109,6 +110,12 @@ def _only_group(counts: NDArray[np.int64], group: int, gone: NDArray[np.bool_] |
     others = np.ones(len(counts), np.bool_) if gone is None else ~gone
     others[group] = False
     return bool((counts[others].sum(axis=0)[counts[group] > 0] == 0).any())
+
+
+def _median(scenes: NDArray[np.int64]) -> int:
+    """Return the median number of groups of the classes that have more than one, rounded down; 0 if none has."""
+    several = scenes[scenes > 1]
+    return int(np.median(several)) if len(several) else 0
 
 
 def _without_gaps(placed: NDArray[np.int64]) -> NDArray[np.int64]:
