@@ -27,7 +27,7 @@ import numpy as np
 import torch
 
 from benchmarks.classifying.methods import METHODS, Lesson
-from benchmarks.classifying.photo_sets import SETS, VERSION, BenchmarkSet
+from benchmarks.classifying.photo_sets import SETS, VERSION
 from benchmarks.classifying.results import Goal, Kept, Result, cells, judge, table
 from benchmarks.classifying.sources import Place
 from benchmarks.classifying.split import limited, sizes_of, write_folder
@@ -76,12 +76,14 @@ def main() -> int:
         return 1
     found = cells(chosen(Kept(work / RESULTS).read().values(), plan))
     goal = judge(found, JUDGED_METHOD)
-    print(table(found, plan.methods, _titles()))
-    print("\n" + "\n".join(goal_lines(goal)))
+    print(table(found, plan.methods))
+    for lines in (set_lines(plan.sets), goal_lines(goal)):
+        print("\n" + "\n".join(lines))
     if options.json:
         report = {
             "schema": SCHEMA,
             "plan": dataclasses.asdict(plan),
+            "sets": set_lines(plan.sets),
             "cells": [dataclasses.asdict(cell) for cell in found],
             "goal": {"overall": goal.overall, "missed": goal.missed, "reached": goal.reached},
         }
@@ -210,12 +212,10 @@ def goal_lines(goal: Goal) -> list[str]:
     ]
 
 
-def _titles() -> dict[str, str]:
-    return {name: _title(name, one) for name, one in SETS.items()}
-
-
-def _title(name: str, one: BenchmarkSet) -> str:
-    return f"{name} (of ImageNet's kind: flatters frozen features)" if one.imagenet else name
+def set_lines(names: Sequence[str]) -> list[str]:
+    """Return a line for each set: what is judged, and whether the set flatters frozen features."""
+    kinds = {True: "of ImageNet's kind, which flatters frozen features", False: "not of ImageNet's kind"}
+    return [f"{name} is judged on {SETS[name].judged}; {kinds[SETS[name].imagenet]}." for name in names]
 
 
 def _say(line: str) -> None:

@@ -35,13 +35,13 @@ class BenchmarkSet:
 
     Attributes:
         classes: the class names; a photo's label is an index into them.
-        independent: why the judged photos are independent of the training photos.
+        judged: what the judged photos are, and so why they are independent of the training photos.
         imagenet: whether the photos are of ImageNet's kind, which flatters features that were trained on ImageNet.
         split: makes the split of a seed.
     """
 
     classes: tuple[str, ...]
-    independent: str
+    judged: str
     imagenet: bool
     split: Callable[[Place, int], Split]
 
@@ -153,18 +153,18 @@ def _solar_cells(place: Place, seed: int) -> Split:
 
 SETS = {
     "superclasses": BenchmarkSet(
-        tuple(SUPERCLASSES), "other photos, each of another ImageNet class", True, _superclasses
+        tuple(SUPERCLASSES), "photos of other ImageNet classes", True, _superclasses
     ),
-    "hand-signs": BenchmarkSet(tuple("0123456789"), "other students", False, _hand_signs),
+    "hand-signs": BenchmarkSet(tuple("0123456789"), "photos of other students", False, _hand_signs),
     "cifar10": BenchmarkSet(
-        CIFAR_CLASSES, "CIFAR-10's test photos; its classes are ImageNet's, at 32 pixels", False, _cifar10
+        CIFAR_CLASSES, "CIFAR-10's test photos, whose classes are ImageNet's but at 32 pixels", False, _cifar10
     ),
     "fashion": BenchmarkSet(FASHION_CLASSES, "Fashion-MNIST's test pictures, of other articles", False, _fashion),
     "solar-cells": BenchmarkSet(
         ("functional", "defective"), "cells that are more than a module away", False, _solar_cells
     ),
     "stamps": BenchmarkSet(
-        TOOLS, "the same drawings of ten tools on other photos; the backgrounds are ImageNet's", False, stamp_split
+        TOOLS, "the same drawings on other background photos", False, stamp_split
     ),
 }  # fmt: skip
 

@@ -152,21 +152,15 @@ def judge(found: Sequence[Cell], method: str) -> Goal:
     return Goal(gaps, missed, overall, overall is not None and not missed and overall >= WANTED)
 
 
-def table(found: Sequence[Cell], methods: Sequence[str], titles: dict[str, str]) -> str:
-    """Return the cells as Markdown: mean, spread over the seeds (standard deviation), and the time of a training.
-
-    Args:
-        found: the cells.
-        methods: the methods, one column each.
-        titles: what to print for a set's name.
-    """
+def table(found: Sequence[Cell], methods: Sequence[str]) -> str:
+    """Return the cells as Markdown: mean, spread over the seeds (standard deviation), and the time of a training."""
     lines = [
         "| set | photos a class | " + " | ".join(methods) + " |",
         "|---|---" + "|---" * len(methods) + "|",
     ]
     for cell in found:
         columns = [_column(cell, method) for method in methods]
-        lines.append(f"| {titles.get(cell.set, cell.set)} | {cell.size} ({cell.photos:.0f} in all) | "
+        lines.append(f"| {cell.set} | {cell.size} ({cell.photos:.0f} in all) | "
                      + " | ".join(columns) + " |")  # fmt: skip
     return "\n".join(lines)
 
