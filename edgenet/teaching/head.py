@@ -47,9 +47,10 @@ class CrossValidated:
 
     Attributes:
         strength: the best strength, by the mean cross-entropy of the photos held out.
-        logits: with that strength, each photo's logits by the head that was fitted without its fold, float32
-            [n, classes]; zeros for photos in fold -1.
-        loss: the mean cross-entropy of these logits, without those of fold -1.
+        logits: each photo's logits by a head that was fitted without its fold, float32 [n, classes]; zeros for photos
+            in fold -1. The strength of that head was chosen by the other folds, so that no photo has a part in what
+            judges it.
+        loss: the mean cross-entropy with the best strength, without the photos of fold -1.
     """
 
     strength: float
@@ -91,27 +92,51 @@ def cross_validated(
         classes: the number of classes.
         strengths: the strengths to choose from, strongest first.
     """
-    space, target, judged = _Space(values), torch.from_numpy(labels), torch.from_numpy(folds >= 0)
-    judging = np.unique(folds[folds >= 0])
+    space, judging = _Space(values), np.unique(folds[folds >= 0])
     weights = {fold: torch.zeros(classes, space.size + 1, dtype=torch.float64) for fold in judging}
-    best: CrossValidated | None = None
-    worse = 0
+    tried: list[NDArray[np.float32]] = []
+    losses: list[float] = []
     for strength in strengths:
-        logits = torch.zeros(len(values), classes, dtype=torch.float64)
+        logits = np.zeros((len(values), classes), np.float32)
         for fold in weights:
             # Each strength starts from the weights of the one before.
             weights[fold] = space.minimize(np.flatnonzero(folds != fold), labels, weights[fold], strength)
-            out = folds == fold
-            logits[out] = space.logits(weights[fold], np.flatnonzero(out))[:, 0]
-        loss = float(cross_entropy(logits[judged], target[judged]))
-        if best is None or loss < best.loss:
-            best, worse = CrossValidated(strength, logits.float().numpy(), loss), 0
-        else:
-            worse += 1
-            if worse == _WORSE:
-                break
-    assert best is not None
-    return best
+            out = np.flatnonzero(folds == fold)
+            logits[out] = space.logits(weights[fold], out)[:, 0].numpy()
+        tried.append(logits)
+        losses.append(float(_losses(logits, labels)[folds >= 0].mean()))
+        if int(np.argmin(losses)) < len(losses) - _WORSE:
+            break
+    best = int(np.argmin(losses))
+    return CrossValidated(strengths[best], chosen_by_other_folds(tried, labels, folds)[0], losses[best])
+
+
+def chosen_by_other_folds(
+    tried: Sequence[NDArray[np.float32]], labels: NDArray[np.int64], folds: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return each photo's logits by the choice that has the smallest loss on the other folds, and that choice.
+
+    Args:
+        tried: for each choice, the logits of all photos by models that were fitted without their folds, float32
+            [n, classes].
+        labels: the class index of each photo, int64 [n].
+        folds: the fold of each photo, int64 [n]; -1 for photos that are not judged.
+
+    Returns:
+        logits, float32 [n, classes], and the place in `tried` of each photo's logits, int64 [n].
+    """
+    losses = np.stack([_losses(logits, labels) for logits in tried])
+    chosen = np.zeros(len(labels), np.int64)
+    for fold in np.unique(folds[folds >= 0]):
+        others = (folds != fold) & (folds >= 0)
+        chosen[folds == fold] = int(losses[:, others].mean(axis=1).argmin()) if others.any() else 0
+    return np.stack(tried)[chosen, np.arange(len(labels))], chosen
+
+
+def _losses(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the cross-entropy of each photo."""
+    values = torch.from_numpy(logits).double()
+    return cross_entropy(values, torch.from_numpy(labels), reduction="none").numpy()
 
 
 class _Space:

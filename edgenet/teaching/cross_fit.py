@@ -1,0 +1,137 @@
+"""Decides how far to fine-tune: photos that are held out in turns judge every mixture of the head and the fine-tuning.
+
+The same folds give the figure that is reported. For that, each fold is judged by the mixture that the other folds
+chose, so that no photo has a part in the choice that is judged by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from edgenet.progress import StageProgress
+from edgenet.teaching.features import PhotoFeatures
+from edgenet.teaching.finetuning import FineTuning, blend, features_and_logits, fine_tune, with_head
+from edgenet.teaching.head import chosen_by_other_folds, fit_head
+from edgenet.teaching.unknown import fit_temperature
+from edgenet.training.photos import TrainingPhotos
+from edgenet.zoo.checkpoint import LoadedNetwork
+
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""How much of the fine-tuning a mixture has; 0 is the head on the frozen network."""
+FOLDS = 3
+PASSES = 30
+"""How often fine-tuning shows each photo, between LEAST_STEPS and MOST_STEPS steps."""
+LEAST_STEPS, MOST_STEPS = 60, 1500
+
+
+@dataclass(frozen=True)
+class CrossFit:
+    """What photos that were held out in turns say about a method.
+
+    Attributes:
+        share: the share of the fine-tuning in the best mixture.
+        logits: each photo's logits by a network that was trained without its fold, float32 [n, classes]; zeros for
+            photos of fold -1.
+        features: its features by the same network, float32 [n, channels].
+        folds: the fold of each photo, int64 [n]; -1 for photos that are not judged.
+        losses: the mean cross-entropy of the photos held out for each of `SHARES`, each at its best temperature.
+        first: a network that was trained without the photos of fold 0, by the choice of the other folds.
+    """
+
+    share: float
+    logits: NDArray[np.float32]
+    features: NDArray[np.float32]
+    folds: NDArray[np.int64]
+    losses: tuple[float, ...]
+    first: LoadedNetwork
+
+
+def wanted_steps(photos: int, batch: int) -> int:
+    """Return how many steps fine-tuning should have for so many photos."""
+    return min(max(round(PASSES * photos / batch), LEAST_STEPS), MOST_STEPS)
+
+
+def cross_fit(
+    network: LoadedNetwork,
+    features: PhotoFeatures,
+    photos: TrainingPhotos,
+    folds: NDArray[np.int64],
+    labels: Sequence[str],
+    strength: float,
+    plan: FineTuning,
+    device: torch.device,
+    progress: StageProgress | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> CrossFit | None:
+    """Fine-tune without each fold in turn, and judge every mixture on its photos.
+
+    Args:
+        network: the pretrained network.
+        features: the photos' features by that network.
+        photos: the same photos, in the same order.
+        folds: the fold of each photo, int64 [n]; photos of fold -1 always train.
+        labels: the class names.
+        strength: the strength of the heads' penalty.
+        plan: the numbers of the fine-tuning on all photos; without a fold there are fewer steps.
+        device: the device to train on.
+        progress: called with the number of steps done and of all.
+        stopped: asked after each step; if it returns True, the result is None.
+
+    Raises:
+        EdgenetError: see `fine_tune`.
+    """
+    count, names = len(folds), np.unique(folds[folds >= 0])
+    by_share = np.zeros((len(SHARES), count, len(labels)), np.float32)
+    values = np.zeros((len(SHARES), count, features.values.shape[2]), np.float32)
+    plans = [replace(plan, steps=max(round(plan.steps * np.mean(folds != fold)), 1)) for fold in names]
+    pair: tuple[LoadedNetwork, LoadedNetwork] | None = None
+    for place, (fold, shorter) in enumerate(zip(names, plans, strict=True)):
+        train, out = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+        head = fit_head(features.values[train], features.labels[train], len(labels), strength)
+        before = with_head(network, head, labels, network.origin)
+        done = sum(one.steps for one in plans[:place])
+        tell = None if progress is None else _offset(progress, done, sum(one.steps for one in plans))
+        after = fine_tune(before, photos.take(train.tolist()), shorter, device, tell, stopped)
+        if after is None:
+            return None
+        pair = pair or (before, after)
+        for row, share in enumerate(SHARES):
+            judged = features_and_logits(blend(before, after, share), photos.photoset.take(out.tolist()))
+            values[row, out], by_share[row, out] = judged
+    assert pair is not None
+    cooled, losses = _at_their_temperatures(by_share, features.labels, folds)
+    chosen = chosen_by_other_folds(list(cooled), features.labels, folds)[1]
+    everyone = np.arange(count)
+    return CrossFit(
+        share=SHARES[int(np.argmin(losses))],
+        logits=by_share[chosen, everyone],
+        features=values[chosen, everyone],
+        folds=folds,
+        losses=losses,
+        first=blend(*pair, SHARES[int(chosen[folds == names[0]][0])]),
+    )
+
+
+def _offset(progress: StageProgress, before: int, total: int) -> StageProgress:
+    return lambda done, of: progress(before + done, total)
+
+
+def _at_their_temperatures(
+    by_share: NDArray[np.float32], labels: NDArray[np.int64], folds: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], tuple[float, ...]]:
+    """Return the logits divided by the best temperature of each share, and the losses then.
+
+    Label smoothing makes the logits of a long fine-tuning small; that must not count for or against it.
+    """
+    judged = folds >= 0
+    cooled = np.stack([one / np.float32(fit_temperature(one[judged], labels[judged])) for one in by_share])
+    target = torch.from_numpy(labels[judged])
+    losses = [
+        float(torch.nn.functional.cross_entropy(torch.from_numpy(one[judged]), target)) for one in cooled
+    ]
+    return cooled, tuple(losses)
