@@ -69,6 +69,8 @@ def test_the_wheel_installs_two_names(built: Built) -> None:
         "edgenet/calibration_data/manifest.json",
         "edgenet/device_scripts/classify.py",
         "edgenet/devices/phone_pack.sha256",
+        "edgenet/figures/assets/teaching.css",
+        "edgenet/figures/assets/teaching.js",
         "edgenet/web/assets/litert-js.tar.xz",
         "edgenet/web/assets/index.html",
         "edgenet/zoo/imagenet_labels.txt",

@@ -1,0 +1,136 @@
+"""The drawings on the page of a training: its accuracy's interval, the learning curve, the matrix of many classes."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+from edgenet.accuracy import Interval
+from edgenet.figures.teaching_facts import PhotoFacts
+from edgenet.figures.teaching_html import percent, safe
+from edgenet.teaching.learning_curve import CurvePoint, LearningCurve
+
+NAMED_CLASSES = 40
+"""A matrix of more classes has no names at its sides."""
+
+
+def interval_svg(top1: float, interval: Interval) -> str:
+    """Draw the accuracy and its interval on a line from 0 to 100 %."""
+    left, width = 10.0, 400.0
+
+    def x(value: float) -> str:
+        return f"{left + width * value / 100:.1f}"
+
+    span = max(width * (interval.high - interval.low) / 100, 2)
+    ticks = "".join(
+        f'<text class="faint" x="{x(value)}" y="40" text-anchor="middle">{value}</text>'
+        for value in (0, 25, 50, 75, 100)
+    )
+    return (
+        '<svg class="range" font-size="12" viewBox="0 0 424 46" aria-hidden="true">'
+        f'<rect class="grid" x="{left}" y="13" width="{width}" height="4" fill-opacity="0.15"/>'
+        f'<rect class="good" x="{x(interval.low)}" y="10" width="{span:.1f}" height="10" rx="5" fill-opacity="0.35"/>'
+        f'<circle class="dot" cx="{x(top1)}" cy="15" r="7"/>{ticks}</svg>'
+    )
+
+
+class _Axes:
+    """Maps photos per class (logarithmic) and percent onto the drawing."""
+
+    WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 420.0, 250.0, 40.0, 20.0, 14.0, 40.0
+
+    def __init__(self, points: Sequence[CurvePoint]) -> None:
+        self.low, self.high = (math.log(points[i].photos) for i in (0, -1))
+        floor = min(point.interval.low for point in points)
+        self.floor = max(0.0, math.floor((floor - 2) / 10) * 10)
+
+    def x(self, photos: float) -> float:
+        share = (math.log(photos) - self.low) / max(self.high - self.low, 1e-9)
+        return self.LEFT + 10 + share * (self.WIDTH - self.LEFT - self.RIGHT - 20)
+
+    def y(self, value: float) -> float:
+        share = (value - self.floor) / (100 - self.floor)
+        return self.HEIGHT - self.BOTTOM - share * (self.HEIGHT - self.TOP - self.BOTTOM)
+
+
+def curve_svg(curve: LearningCurve) -> str:
+    """Draw the accuracy over the number of photos per class, and what twice as many would give, dashed."""
+    points = [*curve.points, *([curve.doubled] if curve.doubled else [])]
+    axes = _Axes(points)
+    drawn = [_grid(axes, points)]
+    measured = " ".join(f"{axes.x(one.photos):.1f},{axes.y(one.accuracy):.1f}" for one in curve.points)
+    drawn.append(f'<polyline class="line" points="{measured}"/>')
+    if curve.doubled:
+        last, after = curve.points[-1], curve.doubled
+        drawn.append(
+            f'<path class="line dash" d="M{axes.x(last.photos):.1f} {axes.y(last.accuracy):.1f}'
+            f'L{axes.x(after.photos):.1f} {axes.y(after.accuracy):.1f}"/>'
+        )
+    drawn += [_point(axes, one, one is not curve.doubled) for one in points]
+    told = "; ".join(f"{one.photos:.0f} photos per class: {percent(one.accuracy)}" for one in curve.points)
+    return (
+        f'<svg class="curve" font-size="12" viewBox="0 0 {_Axes.WIDTH:.0f} {_Axes.HEIGHT:.0f}" role="img" '
+        f'aria-label="Learning curve. {told}">{"".join(drawn)}</svg>'
+    )
+
+
+def _grid(axes: _Axes, points: Sequence[CurvePoint]) -> str:
+    step = 20 if axes.floor < 40 else 10
+    lines = [
+        f'<line class="grid" x1="{axes.LEFT}" x2="{axes.WIDTH - axes.RIGHT}" y1="{axes.y(value):.1f}" '
+        f'y2="{axes.y(value):.1f}"/><text class="faint" x="{axes.LEFT - 6}" y="{axes.y(value) + 4:.1f}" '
+        f'text-anchor="end">{value:.0f}%</text>'
+        for value in range(int(axes.floor), 101, step)
+    ]
+    lines += [
+        f'<text class="faint" x="{axes.x(one.photos):.1f}" y="{axes.HEIGHT - 22:.0f}" text-anchor="middle">'
+        f"{one.photos:.0f}</text>"
+        for one in points
+    ]
+    middle = (axes.LEFT + axes.WIDTH - axes.RIGHT) / 2
+    lines.append(
+        f'<text class="faint" x="{middle:.0f}" y="{axes.HEIGHT - 4:.0f}" text-anchor="middle">photos per class</text>'
+    )
+    return "".join(lines)
+
+
+def _point(axes: _Axes, point: CurvePoint, measured: bool) -> str:
+    x, top, low = axes.x(point.photos), axes.y(point.interval.high), axes.y(point.interval.low)
+    name = "dot" if measured else "open"
+    return (
+        f'<line class="line" stroke-opacity="0.45" x1="{x:.1f}" x2="{x:.1f}" y1="{top:.1f}" y2="{low:.1f}"/>'
+        f'<circle class="{name}" cx="{x:.1f}" cy="{axes.y(point.accuracy):.1f}" r="5"/>'
+    )
+
+
+def heat_svg(photos: Sequence[PhotoFacts], class_names: Sequence[str]) -> str:
+    """Draw the confusion matrix of many classes: one square for each pair that occurs; rows are the labels."""
+    pairs = Counter((photo.given, photo.predicted) for photo in photos if photo.predicted is not None)
+    totals = Counter(photo.given for photo in photos if photo.predicted is not None)
+    count = len(class_names)
+    margin = 110 if count <= NAMED_CLASSES else 6
+    side = (620 - margin) / count
+    cells = "".join(
+        f'<rect class="{"good" if given == answer else "bad"}" x="{margin + answer * side:.2f}" '
+        f'y="{margin + given * side:.2f}" width="{side:.2f}" height="{side:.2f}" '
+        f'fill-opacity="{0.15 + 0.85 * number / totals[given]:.2f}"><title>{number} of {totals[given]} photos of '
+        f"{safe(class_names[given])} are taken for {safe(class_names[answer])}</title></rect>"
+        for (given, answer), number in sorted(pairs.items())
+    )
+    names = "".join(_names(index, name, margin, side) for index, name in enumerate(class_names) if margin > 6)
+    return (
+        '<svg class="heat" font-size="12" viewBox="0 0 624 624" role="img" aria-label="Confusion matrix: rows are '
+        f'the labels, columns the answers. The mix-ups are listed below."><rect class="box" x="{margin}" y="{margin}" '
+        f'width="{620 - margin}" height="{620 - margin}"/>{cells}{names}</svg>'
+    )
+
+
+def _names(index: int, name: str, margin: int, side: float) -> str:
+    at = margin + (index + 0.5) * side
+    text, size = safe(name, 16), min(12.0, side)
+    base = f"{at + size / 3:.1f}"
+    return (
+        f'<text x="{margin - 5}" y="{base}" text-anchor="end" font-size="{size:.0f}">{text}</text>'
+        f'<text transform="translate({base} {margin - 5}) rotate(-90)" font-size="{size:.0f}">{text}</text>'
+    )
