@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from edgenet_device.classifier import Classifier
 
     from edgenet.accuracy import Interval, Paired
+    from edgenet.data.file_account import FileAccount
     from edgenet.data.photos import PhotoSet, open_photos
     from edgenet.devices.device import DeviceFacts
     from edgenet.errors import EdgenetError
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
 
 _NAMES = {
     "edgenet.accuracy": "Interval Paired",
+    "edgenet.data.file_account": "FileAccount",
     "edgenet.data.photos": "PhotoSet open_photos",
     "edgenet.devices.device": "DeviceFacts",
     "edgenet.errors": "EdgenetError",
@@ -131,6 +133,7 @@ __all__ = [
     "Facts",
     "Failure",
     "Fidelity",
+    "FileAccount",
     "GateResult",
     "InputContract",
     "Inspection",

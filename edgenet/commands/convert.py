@@ -193,6 +193,8 @@ def _print(result: Conversion) -> None:
     stages = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in result.seconds.items())
     typer.echo(f"{result.out}: {megabytes(result.bytes)}, {made}")
     typer.echo(f"  {result.name}: {result.cost.mult_adds / 1e6:.0f} M mult-adds, {result.classes} classes")
+    for line in result.account.lines() if result.account else ():
+        typer.echo(f"  {line}")
     typer.echo(f"  {result.operators} operators: {kinds}")
     for line in mixed_lines(result.mixed) if result.mixed else ():
         typer.echo(f"  {line}")

@@ -16,6 +16,7 @@ from edgenet.commands.console import (
     print_json,
     short_names,
     shown_progress,
+    warn,
 )
 from edgenet.commands.options import LABELLED_PHOTOS, JsonFlag, Normalization, Resolution, Threads
 
@@ -72,12 +73,15 @@ def evaluate_command(
             progress=progress,
         )
     note_skipped(result.skipped)
+    warn(result.account.warnings)
     print_json(result) if json_output else _print(result)
 
 
 def _print(result: Evaluation) -> None:
     runtimes = ", ".join(dict.fromkeys(row.runtime for row in result.models))
     typer.echo(f"{result.n} photos of {result.data}, run by {runtimes}")
+    for line in result.account.lines():
+        typer.echo(line)
     screen = console()
     screen.print(models_table(result, screen.width))
     for line in _sentences(result, screen.width < WIDE):

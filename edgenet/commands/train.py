@@ -177,6 +177,8 @@ def _print(result: Training) -> None:
     )
     if result.int8 is not None:
         _print_int8(result.int8)
+    for line in result.account.lines():
+        typer.echo(line)
     typer.echo(f"{result.out}: {result.variant}, {len(result.classes)} classes")
     for path in result.files:
         typer.echo(f"  {path}")

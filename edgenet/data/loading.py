@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+from edgenet_device.frames.photos import read_photo
 from edgenet_device.preprocess import prepare
 
 from edgenet.data.photos import PhotoSet
@@ -32,12 +33,14 @@ class PreparedPhotos:
         labels: the class index of each photo; None for a photo without a label.
         names: the name of each photo.
         skipped: (name, reason) of the photos that could not be read; they are left out of the other fields.
+        contents: the SHA-256 of each photo's file, 32 bytes.
     """
 
     images: np.ndarray
     labels: tuple[int | None, ...]
     names: tuple[str, ...]
     skipped: tuple[tuple[str, str], ...]
+    contents: tuple[bytes, ...]
 
     def __len__(self) -> int:
         return len(self.names)
@@ -63,12 +66,14 @@ def load_all(
     labels: list[int | None] = []
     names: list[str] = []
     skipped: list[tuple[str, str]] = []
+    contents: list[bytes] = []
     for batch in load_batches(photoset, size, batch=LOAD_ALL_BATCH, limit=limit, progress=progress):
         images[len(names) : len(names) + len(batch)] = batch.images
         labels += batch.labels
         names += batch.names
         skipped += batch.skipped
-    return PreparedPhotos(images[: len(names)], tuple(labels), tuple(names), tuple(skipped))
+        contents += batch.contents
+    return PreparedPhotos(images[: len(names)], tuple(labels), tuple(names), tuple(skipped), tuple(contents))
 
 
 def load_batches(
@@ -119,7 +124,7 @@ def _gather(photoset: PhotoSet, size: int, indices: range, pool: ThreadPoolExecu
         (index, result) for index, result in zip(indices, results, strict=True) if not isinstance(result, str)
     ]
     return PreparedPhotos(
-        images=np.concatenate([np.empty((0, size, size, 3), np.uint8), *(image for _, image in good)]),
+        images=np.concatenate([np.empty((0, size, size, 3), np.uint8), *(one.pixels for _, one in good)]),
         labels=tuple(photoset.labels[index] for index, _ in good),
         names=tuple(photoset.names[index] for index, _ in good),
         skipped=tuple(
@@ -127,13 +132,24 @@ def _gather(photoset: PhotoSet, size: int, indices: range, pool: ThreadPoolExecu
             for index, reason in zip(indices, results, strict=True)
             if isinstance(reason, str)
         ),
+        contents=tuple(one.content for _, one in good),
     )
 
 
-def _load_one(photoset: PhotoSet, size: int, index: int) -> np.ndarray | str:
-    """Return one photo, uint8 RGB [1, size, size, 3], or the reason why it cannot be read."""
+@dataclass(frozen=True)
+class _Loaded:
+    """One photo, uint8 RGB [1, size, size, 3], and the SHA-256 of its file."""
+
+    pixels: np.ndarray
+    content: bytes
+
+
+def _load_one(photoset: PhotoSet, size: int, index: int) -> _Loaded | str:
+    """Return one photo, or the reason why it cannot be read."""
     try:
-        return prepare(photoset.read(index), size)
+        data = photoset.read_bytes(index)
+        pixels = prepare(read_photo(data, photoset.names[index]), size)
+        return _Loaded(pixels, hashlib.sha256(data).digest())
     except EdgenetError as error:
         return str(error)
 
@@ -228,3 +244,17 @@ def content_hashes(photoset: PhotoSet, progress: StageProgress | None = None) ->
             if progress is not None and (len(hashes) % 64 == 0 or len(hashes) == len(photoset)):
                 progress(len(hashes), len(photoset))
     return hashes
+
+
+def readable_hashes(photoset: PhotoSet) -> dict[int, bytes]:
+    """Return the SHA-256 of every file of a set that can be read, 32 bytes each, by its index in the set."""
+
+    def one(index: int) -> bytes | None:
+        try:
+            return hashlib.sha256(photoset.read_bytes(index)).digest()
+        except EdgenetError:  # whoever decodes the photo reports it
+            return None
+
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        found = enumerate(pool.map(one, range(len(photoset))))
+        return {index: content for index, content in found if content is not None}

@@ -15,17 +15,21 @@ ALIKE = 6.0
 """Photos of different things differ more than this from their mean, in steps of 255; noise and dust cause less."""
 
 
-def require_labels(photos: PhotoSet) -> None:
+def require_labels(photos: PhotoSet, remedy: str = GIVE_CLASSES) -> None:
     """Check that every photo has a class, and that the class names can be written to a labels file.
+
+    Args:
+        photos: the photos.
+        remedy: what to do if they have no classes and it is not known why.
 
     Raises:
         EdgenetError: some photos have no class, the name of a class has blanks around it, control characters or no
             Unicode spelling, or a class folder lies inside the folder of another class.
     """
     if any(label is None for label in photos.labels):
-        why, remedy = photos.why_unlabelled
+        why, own_remedy = photos.why_unlabelled
         because = f": {why}" if why else ""
-        raise EdgenetError(f"the photos in {photos.origin} have no labels{because}", remedy or GIVE_CLASSES)
+        raise EdgenetError(f"the photos in {photos.origin} have no labels{because}", own_remedy or remedy)
     for name in photos.class_names:
         _check_class_name(name, photos.origin)
     _check_nesting(photos)

@@ -18,13 +18,11 @@ import cv2
 import numpy as np
 from edgenet_device.frames.photos import read_photo
 
+from edgenet.data.layouts import split_kind
 from edgenet.data.photos import PhotoSet, open_photos, split_folders
+from edgenet.data.set_checks import require_labels
 from edgenet.errors import EdgenetError
 from edgenet.progress import StageProgress
-
-TRAINING = ("train", "training")
-VALIDATION = ("val", "valid", "validation", "test", "testing")
-"""In order of preference: a test split is used only if there is no validation split."""
 
 
 @dataclass(frozen=True)
@@ -43,37 +41,53 @@ class SplitPhotos:
 def open_training_data(path: Path) -> SplitPhotos:
     """Open the labelled photos in a folder or a zip.
 
+    A test split is used only if there is no validation split and its photos have labels; in many competitions they
+    have none.
+
     Raises:
         EdgenetError: there are no class folders or only one class, no split is for training, or the classes of the
-            splits differ.
+            splits differ; see also `require_labels`.
     """
     folders = split_folders(path)
-    training_part = _first(folders, TRAINING)
+    training_part = next(iter(_of_kind(folders, "train")), None)
     if folders and training_part is None:
         raise EdgenetError(
             f"{path} has the split {', '.join(folders)} and none to train with", "name that folder 'train'"
         )
     training = _labelled(path, training_part)
-    part = _first(folders, VALIDATION)
-    if part is None:
+    validation = _validation(path, folders)
+    if validation is None:
         return SplitPhotos(training, None)
-    validation = _labelled(path, part)
     if validation.class_names != training.class_names:
         raise _other_classes(path, training, validation)
     return SplitPhotos(training, validation)
 
 
-def _first(folders: Sequence[str], names: Sequence[str]) -> str | None:
-    lower = {folder.lower(): folder for folder in folders}
-    return next((lower[name] for name in names if name in lower), None)
+def _of_kind(folders: Sequence[str], kind: str) -> list[str]:
+    """Return the split folders of a kind; those whose name is a single word, the shortest, come first."""
+    return sorted(
+        (folder for folder in folders if split_kind(folder) == kind), key=lambda name: (len(name), name)
+    )
+
+
+def _validation(path: Path, folders: Sequence[str]) -> PhotoSet | None:
+    for part in _of_kind(folders, "val"):
+        return _labelled(path, part)
+    for part in _of_kind(folders, "test"):
+        photos = open_photos(path, split=part)
+        if any(label is not None for label in photos.labels):
+            return _labelled(path, part)
+    return None
 
 
 def _labelled(path: Path, split: str | None) -> PhotoSet:
     photos = open_photos(path, split=split)
-    if any(label is None for label in photos.labels):
-        raise EdgenetError(
-            f"the photos in {path} have no labels", "put the photos of each class into a folder of its own"
-        )
+    require_labels(
+        photos, "put the photos of each class into a folder of its own, or list them in a labels.csv"
+    )
+    # A labels.csv may give class indices without names.
+    names = tuple(name or str(index) for index, name in enumerate(photos.class_names))
+    photos = replace(photos, class_names=names)
     if len(set(photos.labels)) < 2:
         raise EdgenetError(f"{path} has only one class", "give a folder for each of at least two classes")
     return photos
@@ -166,6 +180,10 @@ class TrainingPhotos:
     def in_memory(self) -> int:
         """The number of photos kept in memory; the others are decoded at each use."""
         return sum(pixels is not None for pixels in self._pixels)
+
+    def is_in_memory(self, index: int) -> bool:
+        """Return whether a photo is kept in memory."""
+        return self._pixels[index] is not None
 
     def pixels(self, index: int) -> np.ndarray:
         """Return one photo, uint8 BGR [height, width, 3]; the pixels are the same from memory as from the file."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cache, wraps
 from inspect import signature
 from numbers import Integral, Real
@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgenet.assets import calibration_photos
+from edgenet.data.file_account import FileAccount
 from edgenet.data.labels import labels_text, parse_labels
 from edgenet.data.photos import PhotoSet, open_photos
 from edgenet.errors import EdgenetError
@@ -150,7 +151,10 @@ def as_photo_set(photos: Photos, name: str) -> PhotoSet:
     if isinstance(photos, PhotoSet):
         return photos
     if isinstance(photos, str | os.PathLike):
-        return open_photos(calibration_photos() if os.fspath(photos) == BUILTIN else photos)
+        if os.fspath(photos) == BUILTIN:
+            # Nobody needs an account of the files that come with edgenet.
+            return replace(open_photos(calibration_photos()), found=FileAccount())
+        return open_photos(photos)
     if len(photos) == 0:
         raise EdgenetError(f"{name} is an empty list", "give at least one photo")
     if isinstance(photos, np.ndarray) and photos.ndim == 3:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from edgenet import onnx_tf
 from edgenet.accuracy import Interval, wilson
+from edgenet.data.file_account import FileAccount
 from edgenet.data.loading import Choice, PreparedPhotos, choose_with_spare, contents_digest, load_all
 from edgenet.data.photos import PhotoSet
 from edgenet.errors import EdgenetError
@@ -97,6 +98,7 @@ class QuantizedModel:
     fidelity: Fidelity | None = None
     skipped: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
+    account: FileAccount | None = None
 
 
 def open_calibration(
@@ -219,6 +221,9 @@ class _LoadedPhotos:
             calibrated=calibrated,
             fidelity=close,
             skipped=self.loaded.skipped,
+            account=self.photos.account(len(self.loaded), self.loaded.skipped)
+            if self.photos.found.files
+            else None,
             warnings=self.warnings + few_photos(len(calibrated)) + fidelity_warnings(close, recipe),
         )
 

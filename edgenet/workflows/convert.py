@@ -12,6 +12,7 @@ from torch import nn
 
 from edgenet import onnx_tf
 from edgenet.accuracy import Paired
+from edgenet.data.file_account import FileAccount
 from edgenet.data.labels import outputs_for
 from edgenet.data.loading import content_hashes
 from edgenet.data.photos import PhotoSet
@@ -66,6 +67,7 @@ class Conversion:
         skipped: (name, reason) of the photos that could not be read.
         warnings: what the user should know although the file was made.
         seconds: wall time of each stage, seconds.
+        account: what became of every file of the calibration photos; None if they were not files of the user's.
     """
 
     out: str
@@ -84,6 +86,7 @@ class Conversion:
     skipped: tuple[tuple[str, str], ...]
     warnings: tuple[str, ...]
     seconds: dict[str, float]
+    account: FileAccount | None
 
 
 @dataclass(frozen=True)
@@ -272,6 +275,7 @@ def _conversion(
         skipped=model.skipped + (measured.evaluation.skipped if measured else ()),
         warnings=opened.warnings + model.warnings,
         seconds=clock.seconds,
+        account=model.account,
     )
 
 

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 
 from edgenet.accuracy import Interval, Paired, compare, verdict, wilson
 from edgenet.bundle import open_bundle
+from edgenet.data.file_account import FileAccount
 from edgenet.data.labels import matching_outputs, outputs_for
 from edgenet.data.loading import PreparedPhotos, load_batches
 from edgenet.data.photos import PhotoSet, open_photos
+from edgenet.data.set_checks import require_labels, two_labels_warning
 from edgenet.errors import EdgenetError
 from edgenet.graph.executor import run
 from edgenet.manifest import Facts, Manifest
@@ -60,12 +62,21 @@ class EvaluatedModel:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The accuracy of networks on the same `n` photos; of equal scores the lower class index ranks first."""
+    """The accuracy of networks on the same `n` photos; of equal scores the lower class index ranks first.
+
+    Attributes:
+        data: the path of the photos.
+        n: number of photos.
+        models: the accuracy of each network.
+        skipped: (name, reason) of the photos that could not be read.
+        account: what became of every file of the data.
+    """
 
     data: str
     n: int
     models: tuple[EvaluatedModel, ...]
     skipped: tuple[tuple[str, str], ...]
+    account: FileAccount
 
 
 @dataclass(frozen=True)
@@ -134,11 +145,10 @@ def open_labelled(data: Path, split: str | None = None) -> PhotoSet:
     """Open photos that each have a class.
 
     Raises:
-        EdgenetError: some photos have no class; see also `open_photos`.
+        EdgenetError: some photos have no class; see also `open_photos` and `require_labels`.
     """
     photos = open_photos(data, split=split)
-    if any(label is None for label in photos.labels):
-        raise EdgenetError(f"the photos in {data} have no labels", "give class folders or a labels.csv")
+    require_labels(photos)
     return photos
 
 
@@ -155,12 +165,20 @@ def evaluate_scorers(
         for scorer, hit, ranks in zip(scorers, hits, ranked, strict=True)
     ]
     figures[1:] = [_compared(row, hits[0], hit) for row, hit in zip(figures[1:], hits[1:], strict=True)]
-    return Evaluation(photos.origin, len(kept.labels), tuple(figures), kept.skipped)
+    return Evaluation(photos.origin, len(kept.labels), tuple(figures), kept.skipped, _account(photos, kept))
+
+
+def _account(photos: PhotoSet, kept: _Kept) -> FileAccount:
+    account = photos.account(len(kept.labels), kept.skipped)
+    twice = two_labels_warning(kept.names, kept.labels, kept.contents, photos.class_names)
+    return replace(account, warnings=(*account.warnings, twice)) if twice else account
 
 
 @dataclass(frozen=True)
 class _Kept:
     labels: tuple[int, ...]
+    names: tuple[str, ...]
+    contents: tuple[bytes, ...]
     skipped: tuple[tuple[str, str], ...]
 
 
@@ -170,6 +188,8 @@ def _rank_all(
     """Return each network's best classes on every photo, [n, up to 5]; work in batches to save memory."""
     ranks: list[list[NDArray[np.intp]]] = [[] for _ in scorers]
     labels: list[int] = []
+    names: list[str] = []
+    contents: list[bytes] = []
     skipped: list[tuple[str, str]] = []
     by_size = {scorer.size for scorer in scorers}
     streams = {size: load_batches(photos, size, limit=options.limit) for size in by_size}
@@ -181,9 +201,12 @@ def _rank_all(
             batch_ranks.append(_best(scorer, batches[scorer.size]))
         any_batch = next(iter(batches.values()))
         labels += [label for label in any_batch.labels if label is not None]
+        names += any_batch.names
+        contents += any_batch.contents
         skipped += any_batch.skipped
         progress("classifying photos", len(labels) + len(skipped), total)
-    return [np.concatenate(batch_ranks) for batch_ranks in ranks], _Kept(tuple(labels), tuple(skipped))
+    kept = _Kept(tuple(labels), tuple(names), tuple(contents), tuple(skipped))
+    return [np.concatenate(batch_ranks) for batch_ranks in ranks], kept
 
 
 def _best(scorer: Scorer, batch: PreparedPhotos) -> NDArray[np.intp]:

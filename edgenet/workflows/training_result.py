@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from edgenet_device.model_file import ModelFile
 from numpy.typing import NDArray
 
 from edgenet.accuracy import Interval, Paired, verdict, wilson
-from edgenet.data.loading import content_hashes, contents_digest, load_batches
+from edgenet.data.file_account import FileAccount
+from edgenet.data.loading import contents_digest, evenly, load_batches, readable_hashes
 from edgenet.data.photos import PhotoSet
+from edgenet.data.set_checks import alike_warning, same_photo_warnings, two_labels_warning
 from edgenet.figures.style import png
 from edgenet.figures.training_figures import confusion_figure, curve_figure
 from edgenet.files import sha256, write_atomically
@@ -26,9 +29,9 @@ from edgenet.quantize.integer import real_logits
 from edgenet.quantize.quantized_graph import QuantizedGraph
 from edgenet.quantize.recipes import RECIPES
 from edgenet.tflite.from_graph import int8_program, write_model
-from edgenet.training.job import Job, checkpoint_path
+from edgenet.training.job import Job, TrainingData, checkpoint_path
 from edgenet.training.loop import LOG_FILE
-from edgenet.training.photos import imbalance_warning, photo_counts
+from edgenet.training.photos import TrainingPhotos, imbalance_warning, photo_counts
 from edgenet.training.qat import QatNetwork, QatPlan, calibration_indices
 from edgenet.training.state import EpochRow, log_csv
 from edgenet.training.step import uses_bfloat16
@@ -109,6 +112,7 @@ class Training:
         files: paths of the log, figures and tables.
         skipped: (name, reason) of the photos that could not be read.
         warnings: what the user should know, one sentence each without a full stop.
+        account: what became of every file of the data.
         int8: the result of quantization-aware training; None for a float network.
     """
 
@@ -131,6 +135,7 @@ class Training:
     files: tuple[str, ...]
     skipped: tuple[tuple[str, str], ...]
     warnings: tuple[str, ...]
+    account: FileAccount
     int8: Int8Training | None = None
 
 
@@ -160,16 +165,44 @@ def training_warnings(job: Job) -> tuple[str, ...]:
     """Return the warnings to show before the first step, one sentence each without a full stop."""
     data = job.data
     counts = photo_counts(data.photos.labels, len(data.labels))
-    found = [imbalance_warning(counts, data.labels, job.plan.recipe.balance)]
+    imbalance = imbalance_warning(counts, data.labels, job.plan.recipe.balance)
+    found = [*data.photos.photoset.found.warnings, imbalance, *_content_warnings(data)]
+    return tuple(sentence for sentence in found if sentence is not None)
+
+
+def _content_warnings(data: TrainingData) -> list[str | None]:
+    """Return warnings about files of the same contents, and about photos that all look alike."""
+    training, validation = data.photos.photoset, data.validation
+    in_validation = readable_hashes(validation)
+    contents = (*data.photos.contents, *in_validation.values())
+    labels = [*data.photos.labels.tolist(), *(validation.labels[i] for i in in_validation)]
+    names = [*_full_names(training), *(_full_names(validation)[i] for i in in_validation)]
+    found = [
+        two_labels_warning(names, labels, contents, data.labels),
+        *same_photo_warnings(labels, contents, data.labels),
+        alike_warning(_thumbnails(data.photos)),
+    ]
     if not data.held_out:
         seen = set(data.photos.contents)
-        twice = sum(content in seen for content in content_hashes(data.validation))
+        twice = sum(content in seen for content in in_validation.values())
         if twice:
             found.append(
                 f"{twice} validation photo{'s are' if twice > 1 else ' is'} also among the training photos, so the "
                 "accuracy looks better than it is"
             )
-    return tuple(sentence for sentence in found if sentence is not None)
+    return found
+
+
+def _full_names(photos: PhotoSet) -> list[str]:
+    return [f"{photos.split}/{name}" if photos.split else name for name in photos.names]
+
+
+def _thumbnails(photos: TrainingPhotos) -> NDArray[np.uint8]:
+    """Return up to 64 of the photos that are in memory, evenly spread and reduced to 16 pixels."""
+    kept = [index for index in range(len(photos)) if photos.is_in_memory(index)]
+    chosen = [kept[i] for i in evenly(len(kept), 64)]
+    small = [cv2.resize(photos.pixels(i), (16, 16), interpolation=cv2.INTER_AREA) for i in chosen]
+    return np.array(small, np.uint8).reshape(-1, 16, 16, 3)
 
 
 def summary(job: Job, rows: Sequence[EpochRow], found: Validation, warnings: tuple[str, ...]) -> Training:
@@ -198,7 +231,18 @@ def summary(job: Job, rows: Sequence[EpochRow], found: Validation, warnings: tup
         files=tuple(str(job.out / name) for name in (LOG_FILE, CURVE_FILE, CLASSES_FILE, CONFUSION_FILE)),
         skipped=(*data.photos.skipped, *found.skipped),
         warnings=warnings,
+        account=_account(data, found),
     )
+
+
+def _account(data: TrainingData, found: Validation) -> FileAccount:
+    """Return what became of every file of the training's data."""
+    trained, validated = len(data.photos), len(found.labels)
+    training = data.photos.photoset
+    if data.held_out or data.validation.split is None:
+        return training.account(trained + validated, (*data.photos.skipped, *found.skipped))
+    validation = data.validation.account(validated, found.skipped)
+    return training.account(trained, data.photos.skipped).with_split(validation, data.validation.split)
 
 
 def write_reports(job: Job, training: Training, found: Validation) -> None:

@@ -33,6 +33,7 @@ FIELDS = {
     "mixed",
     "fidelity",
     "measured",
+    "account",
     "skipped",
     "warnings",
     "seconds",

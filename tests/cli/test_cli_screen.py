@@ -168,7 +168,7 @@ def test_evaluate_does_not_break_names_at_80_columns(
     assert ran.out.startswith(f"5 photos of {photos}, run by ai-edge-litert ")
     found = edgenet("evaluate", *models, "--data", photos, "--json").json()
     assert [line.split()[3] for line in table] == [f"{row['top1']:.2f}" for row in found["models"]]
-    assert set(found) == {"data", "n", "models", "skipped"}
+    assert set(found) == {"data", "n", "models", "skipped", "account"}
     assert [row["model"] for row in found["models"]] == [str(model) for model in models]
 
 
