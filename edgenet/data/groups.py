@@ -110,7 +110,7 @@ def _sessions(names: Sequence[str], labels: Sequence[int]) -> list[Hashable | No
         if found := _CAPTURED.fullmatch(stem):
             keys[index] = (label, "session", found[1])
         elif source := _source(stem):
-            keys[index] = (label, "source", str(PurePosixPath(name).parent), source)
+            keys[index] = (label, "source", source)
         elif found := _CAPTURED_BEFORE.fullmatch(stem):
             _add_time(timed, (label, _PAUSE_SECONDS), found, index)
         elif found := _PHONE.fullmatch(stem):

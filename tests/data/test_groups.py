@@ -104,6 +104,8 @@ def test_equal_files_are_one_group_under_two_labels_too() -> None:
 )
 def test_what_names_say(names: list[str], groups: list[int]) -> None:
     assert grouped([f"cup/{name}.jpg" for name in names], [0] * len(names)) == groups
+    # The parts of a split may have parted what belongs together.
+    assert grouped([f"{i}/cup/{name}.jpg" for i, name in enumerate(names)], [0] * len(names)) == groups
     if "session" in names[0]:  # a session has one class
         assert grouped([f"{i}/{name}.jpg" for i, name in enumerate(names)], list(range(len(names)))) == [
             0,
