@@ -40,6 +40,7 @@ class CrossFit:
         features: its features by the same network, float32 [n, channels].
         folds: the fold of each photo, int64 [n]; -1 for photos that are not judged.
         losses: the mean cross-entropy of the photos held out for each of `SHARES`, each at its best temperature.
+        steps: the number of steps for all photos; without a fold there were fewer.
         first: a network that was trained without the photos of fold 0, by the choice of the other folds.
     """
 
@@ -48,6 +49,7 @@ class CrossFit:
     features: NDArray[np.float32]
     folds: NDArray[np.int64]
     losses: tuple[float, ...]
+    steps: int
     first: LoadedNetwork
 
 
@@ -113,6 +115,7 @@ def cross_fit(
         features=values[chosen, everyone],
         folds=folds,
         losses=losses,
+        steps=plan.steps,
         first=blend(*pair, SHARES[int(chosen[folds == names[0]][0])]),
     )
 

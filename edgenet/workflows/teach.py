@@ -1,0 +1,329 @@
+"""The verb `train` without a network's name: the best classifier that a set of photos can give, and how good it is.
+
+Each stage replaces the classifier of the one before only if photos that were held out say that it is better:
+
+1. a linear head on the frozen features of a pretrained network, within seconds;
+2. the resolution at which that head is best;
+3. fine-tuning from the head, as far as the time allows and as far as it helps;
+4. the output "nothing I know", the int8 file, and the page that shows what was found.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from edgenet.data.file_account import FileAccount
+from edgenet.data.groups import Groups, group_photos, leaks
+from edgenet.data.photos import PhotoSet
+from edgenet.errors import EdgenetError
+from edgenet.files import locked_folder, make_folder
+from edgenet.progress import Log, Progress, no_log, silent
+from edgenet.teaching.cross_fit import CrossFit
+from edgenet.teaching.features import extract_features
+from edgenet.teaching.finetuning import features_and_logits
+from edgenet.teaching.splits import few_groups_warnings, leak_warning
+from edgenet.teaching.unknown import background_class
+from edgenet.training.accelerator import local_device
+from edgenet.training.photos import UNEQUAL, open_training_data, photo_counts
+from edgenet.training.processes import stop_on_signals
+from edgenet.workflows.arguments import checked
+from edgenet.workflows.teach_files import Int8File, Judged, Taught, UnknownAnswer, judged_by, write_files
+from edgenet.workflows.teach_network import candidates
+from edgenet.workflows.teach_stages import (
+    Course,
+    Head,
+    Options,
+    best_resolution,
+    features_at,
+    fine_tuning,
+    head_words,
+    judge_head,
+    tuned,
+)
+from edgenet.zoo.checkpoint import LoadedNetwork, save_checkpoint
+
+RESOLUTION = 160
+"""The first classifier's resolution, pixels, unless the user or a budget says otherwise."""
+MINUTES = 10.0
+
+
+@dataclass(frozen=True)
+class Teaching:
+    """What `teach` made and found.
+
+    Attributes:
+        out: path of the bundle with the int8 file.
+        checkpoint: path of the float network.
+        report: path of the page.
+        variant: name of the network.
+        classes: the class names, without the answer for unknown things.
+        method: "linear head" or "fine-tuned".
+        choices: what was chosen and why, one sentence each.
+        training_photos: number of photos it was trained with.
+        judged: the accuracy, and the photos behind it.
+        int8: the int8 file beside the float network.
+        unknown: how well unknown things are told; None without that answer.
+        first_seconds: time until the first classifier was written, seconds.
+        seconds: time of everything, seconds.
+        account: what became of every file.
+        warnings: what the user should know, one sentence each without a full stop.
+    """
+
+    out: str
+    checkpoint: str
+    report: str
+    variant: str
+    classes: tuple[str, ...]
+    method: str
+    choices: tuple[str, ...]
+    training_photos: int
+    judged: Judged
+    int8: Int8File
+    unknown: UnknownAnswer | None
+    first_seconds: float
+    seconds: float
+    account: FileAccount
+    warnings: tuple[str, ...]
+
+
+@checked
+def teach(
+    data: str | Path,
+    out: str | Path,
+    *,
+    architecture: str | None = None,
+    resolution: int | None = None,
+    budget_ms: float | None = None,
+    on: str = "local",
+    minutes: float = MINUTES,
+    finetune: bool = True,
+    unknown: bool = True,
+    no_flip: bool = False,
+    seed: int = 0,
+    device: str = "auto",
+    progress: Progress = silent,
+    log: Log = no_log,
+) -> Teaching:
+    """Teach a pretrained network the classes of a set of photos; everything is chosen by the photos.
+
+    Photos of one scene (bursts, frames of one video, copies) are never both trained with and judged by. The accuracy is
+    that of photos that were held out: those of a val or test folder, or all photos in turns.
+
+    Args:
+        data: a folder or zip of class folders, as `train` takes it. A folder named none, background, unknown or nothing
+            shows what is none of the classes.
+        out: the folder for the bundle, the checkpoint and the page; made if missing.
+        architecture: a network with ImageNet weights, such as "mobilenet_v2"; None for the default.
+        resolution: side of the network's input, pixels; None to choose.
+        budget_ms: largest median (p50) time of one inference on `on`, milliseconds; None for no limit.
+        on: the device of the budget, as `bench` takes it.
+        minutes: about how long everything may take; fine-tuning has what the other stages leave.
+        finetune: whether to fine-tune the network if that helps.
+        unknown: whether the network shall have the answer "nothing I know".
+        no_flip: never mirror photos; for letters and signs.
+        seed: seed of all random choices.
+        device: the device to train on, as `train` takes it.
+        progress: called with each stage's name, the amount done, and the total.
+        log: called with a line for each finding.
+
+    Raises:
+        EdgenetError: photos or options are not usable, or no network fits the budget.
+        TrainingStopped: SIGINT or SIGTERM came; the best classifier so far is in `out`.
+        TypeError: an argument has the wrong type.
+    """
+    began, folder = time.perf_counter(), Path(out)
+    if not minutes > 0:
+        raise EdgenetError(f"the time is {minutes:g} minutes", "give more than 0")
+    make_folder(folder)
+    options = Options(finetune, unknown, no_flip, seed, local_device(device), began, began + 60 * minutes)
+    with locked_folder(folder, log), stop_on_signals() as request:
+        course = Course(folder, options, request, progress, log)
+        material = _open(Path(data))
+        networks = candidates(
+            architecture, resolution, RESOLUTION, budget_ms, on, len(material.classes), progress, log
+        )
+        return _teach(course, material, networks)
+
+
+@dataclass(frozen=True)
+class _Material:
+    """The photos as the user gave them.
+
+    Attributes:
+        data: their path.
+        training: the photos of the classes.
+        background: the user's photos of other things; None if there are none.
+        validation: the user's own photos to judge with; None if there are none.
+    """
+
+    data: Path
+    training: PhotoSet
+    background: PhotoSet | None
+    validation: PhotoSet | None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.training.class_names
+
+
+def _open(data: Path) -> _Material:
+    split = open_training_data(data)
+    name = background_class(split.training.class_names)
+    if name is None or len(split.training.class_names) < 3:  # without it there would be one class only
+        return _Material(data, split.training, None, split.validation)
+    training, background = _without_class(split.training, name)
+    validation = None if split.validation is None else _without_class(split.validation, name)[0]
+    return _Material(data, training, background, validation)
+
+
+def _without_class(photos: PhotoSet, name: str) -> tuple[PhotoSet, PhotoSet]:
+    """Return the photos of the other classes, and those of this class."""
+    gone = photos.class_names.index(name)
+    kept = [index for index, label in enumerate(photos.labels) if label != gone]
+    others = photos.take([index for index, label in enumerate(photos.labels) if label == gone])
+    rest = photos.take(kept)
+    moved = tuple(None if label is None else label - (label > gone) for label in rest.labels)
+    names = tuple(one for one in photos.class_names if one != name)
+    return replace(rest, labels=moved, class_names=names), others
+
+
+def _teach(course: Course, material: _Material, networks: Sequence[LoadedNetwork]) -> Teaching:
+    """Go through the stages; `networks` are the candidates, the first of which makes the first classifier."""
+    log, options, classes = course.log, course.options, material.classes
+    features = features_at(course, material.training, networks[0])
+    groups = group_photos(
+        features.plain, features.thumbnails, features.labels, features.photos.names, features.contents
+    )
+    warnings = [*few_groups_warnings(features.labels, groups.ids, classes)]
+    if unequal := _unequal(photo_counts(features.labels, len(classes)), classes):
+        warnings.append(unequal)
+    for line in warnings:
+        log(f"warning: {line}")
+    origin = f"trained by edgenet on {material.data.name}, from {networks[0].origin}"
+    head = judge_head(networks[0], features, groups, classes, options.seed)
+    network = head.taught(classes, origin)
+    save_checkpoint(_checkpoint(course, network), network)
+    first_seconds = time.perf_counter() - options.began
+    log(f"first classifier after {first_seconds:.0f} s: {head_words(head, groups)}")
+    choices: list[str] = []
+    course.check_stop("comparing resolutions", "the first classifier")
+    if len(networks) > 1:
+        head, sentence = best_resolution(course, networks, head, groups)
+        choices.append(sentence)
+        if head.network is not networks[0]:
+            network = _replace_checkpoint(course, network, head.taught(classes, origin))
+    fit, sentence = fine_tuning(course, head, groups, classes)
+    choices.append(sentence)
+    if fit is not None and fit.share:
+        network = _replace_checkpoint(course, network, tuned(course, head, network, fit))
+    for sentence in choices:
+        log(sentence)
+    taught = _taught(head, fit, groups, network, material.validation, warnings)
+    files = write_files(
+        taught, course.out, material.background, options.unknown, choices, warnings, course.progress, log
+    )
+    return Teaching(
+        out=str(files.bundle),
+        checkpoint=str(_checkpoint(course, network)),
+        report=str(files.report),
+        variant=network.variant.name,
+        classes=classes,
+        method="fine-tuned" if fit is not None and fit.share else "linear head",
+        choices=tuple(choices),
+        training_photos=len(head.features),
+        judged=taught.judged,
+        int8=files.int8,
+        unknown=files.unknown,
+        first_seconds=first_seconds,
+        seconds=time.perf_counter() - options.began,
+        account=material.training.account(len(head.features), head.features.skipped),
+        warnings=tuple(warnings),
+    )
+
+
+def _checkpoint(course: Course, network: LoadedNetwork) -> Path:
+    return course.out / f"{network.variant.name}.safetensors"
+
+
+def _replace_checkpoint(course: Course, old: LoadedNetwork, new: LoadedNetwork) -> LoadedNetwork:
+    """Write the better network, remove the one before if it has another name, and return the better one."""
+    save_checkpoint(_checkpoint(course, new), new)
+    if _checkpoint(course, old) != _checkpoint(course, new):
+        _checkpoint(course, old).unlink(missing_ok=True)
+    return new
+
+
+def _unequal(counts: Sequence[int], classes: Sequence[str]) -> str | None:
+    most, least = int(np.argmax(counts)), int(np.argmin(counts))
+    if counts[most] < UNEQUAL * counts[least]:
+        return None
+    return (
+        f"the classes are unequal: {counts[most]} photos of {classes[most]}, {counts[least]} of {classes[least]}; "
+        "take more of the small ones"
+    )
+
+
+def _taught(
+    head: Head,
+    fit: CrossFit | None,
+    groups: Groups,
+    network: LoadedNetwork,
+    validation: PhotoSet | None,
+    warnings: list[str],
+) -> Taught:
+    """Put together what was held out, and judge by photos that had no part in training or choosing."""
+    features, kept = head.features, fit if fit is not None and fit.share else None
+    logits, folds = (head.found.logits, head.folds) if kept is None else (kept.logits, kept.folds)
+    rows = folds >= 0
+    if validation is None:
+        how = f"each held out in one of {int(folds.max()) + 1} parts"
+        judged = judged_by(logits[rows], features.labels[rows], groups.ids[rows], how)
+    else:
+        validation, judged = _judge_validation(head, network, validation, warnings)
+    return Taught(
+        network=network,
+        features=features,
+        groups=groups,
+        held_out_features=features.plain if kept is None else kept.features,
+        held_out_logits=logits,
+        folds=folds,
+        strength=head.found.strength,
+        first=head.without_first_fold() if kept is None else kept.first,
+        validation=validation,
+        judged=judged,
+    )
+
+
+def _judge_validation(
+    head: Head, network: LoadedNetwork, validation: PhotoSet, warnings: list[str]
+) -> tuple[PhotoSet, Judged]:
+    """Return the user's own photos to judge with, without those that show scenes to train with, and the accuracy."""
+    seen, own = extract_features(validation, head.network), head.features
+    both = group_photos(
+        np.concatenate([own.plain, seen.plain]),
+        np.concatenate([own.thumbnails, seen.thumbnails]),
+        np.concatenate([own.labels, seen.labels]),
+        (*(f"train/{name}" for name in own.photos.names), *(f"val/{name}" for name in seen.photos.names)),
+        (*own.contents, *seen.contents),
+    )
+    held_out = np.arange(len(both.ids)) >= len(own)
+    pairs = leaks(both.ids, held_out)
+    names = (*own.photos.names, *seen.photos.names)
+    part, training = validation.split or "val", head.features.photos.split or "train"
+    if sentence := leak_warning(pairs, names, len(seen), training, part):
+        warnings.append(sentence)
+    leaked = {index - len(own) for index, _ in pairs}
+    rows = np.array([row for row in range(len(seen)) if row not in leaked], np.int64)
+    if not len(rows):
+        raise EdgenetError(
+            f"every photo in {part} shows a scene that is in {training} too",
+            f"put other photos into {part}, or remove it: photos are then held out in turns",
+        )
+    judged = seen.take(rows)
+    logits = features_and_logits(network, judged.photos)[1]
+    return judged.photos, judged_by(logits, judged.labels, both.ids[held_out][rows], f"in {part}")

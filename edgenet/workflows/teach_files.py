@@ -1,0 +1,318 @@
+"""The files that `teach` leaves: the checkpoint, the bundle with the int8 file, and the page."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from edgenet_device.classifier import NOTHING_KNOWN
+from edgenet_device.model_file import open_model
+from numpy.typing import NDArray
+
+from edgenet.accuracy import Interval, Paired, grouped_interval
+from edgenet.bundle import write_bundle
+from edgenet.data.groups import Groups
+from edgenet.data.photos import PhotoSet
+from edgenet.figures.teaching_page import (
+    Int8Beside,
+    JudgedAccuracy,
+    PhotoFacts,
+    TeachingReport,
+    UnknownFigures,
+    photo_picture,
+    write_report,
+)
+from edgenet.manifest import Accuracy
+from edgenet.progress import Log, Progress, in_stage
+from edgenet.teaching.features import PhotoFeatures, extract_features
+from edgenet.teaching.finetuning import head_of, with_head
+from edgenet.teaching.label_errors import find_label_errors, softmax
+from edgenet.teaching.learning_curve import learning_curve
+from edgenet.teaching.unknown import KEEP, Unknown, background_photos, calibrate_unknown
+from edgenet.tflite.metadata import read_facts
+from edgenet.workflows.convert import convert
+from edgenet.workflows.evaluate import EvaluationOptions, evaluate_scorers, float_scorer, lite_scorer
+from edgenet.workflows.sources import SourceOptions, open_source
+from edgenet.zoo.checkpoint import LoadedNetwork, save_checkpoint
+
+QUICK, THOROUGH = "fast", "balanced"
+"""The recipes of quantization: the second is tried if the first loses more than MOST_LOST points."""
+MOST_LOST = 0.5
+REPORT_FILE = "report.html"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The accuracy of the float network on photos that had no part in training or choosing.
+
+    Attributes:
+        top1: percent; `interval` is its 95 % confidence interval, which counts scenes instead of photos.
+        photos: number of photos.
+        scenes: number of scenes that they show.
+        how: how these photos were kept apart, such as "each held out in one of 3 parts".
+    """
+
+    top1: float
+    interval: Interval
+    photos: int
+    scenes: int
+    how: str
+
+
+@dataclass(frozen=True)
+class Int8File:
+    """The int8 file beside the float network, on photos that neither was trained with.
+
+    Attributes:
+        recipe: the recipe of the quantization.
+        size_bytes: size of the .tflite.
+        float_top1, int8_top1: percent.
+        photos: number of photos.
+        against_float: paired comparison with the float network.
+        verdict: the comparison in words.
+    """
+
+    recipe: str
+    size_bytes: int
+    float_top1: float
+    int8_top1: float
+    photos: int
+    against_float: Paired
+    verdict: str
+
+
+@dataclass(frozen=True)
+class UnknownAnswer:
+    """How well the network tells unknown things, judged by rows that were fitted without the photos.
+
+    Attributes:
+        label: the label of that output.
+        kept: percent of the user's photos that stay known.
+        false_alarms: percent of the photos of other things that are called known; None if there were too few.
+        auroc: probability that a photo of the user looks more known than one of other things; None likewise.
+        background: what the other photos are.
+    """
+
+    label: str
+    kept: float
+    false_alarms: float | None
+    auroc: float | None
+    background: str
+
+
+@dataclass(frozen=True)
+class Taught:
+    """The chosen network and what photos that were held out say about it.
+
+    Attributes:
+        network: the network, trained with all photos.
+        features: the photos and their features by the frozen network.
+        groups: their scenes.
+        held_out_features: their features by networks trained without them, float32 [n, channels].
+        held_out_logits: their logits by the same networks, float32 [n, classes].
+        folds: the fold of each photo, int64 [n]; -1 for photos that are not judged.
+        strength: the strength of the head's penalty.
+        first: the network that was trained in the same way without the photos of fold 0.
+        validation: the user's own photos to judge with; None if there are none.
+        judged: the accuracy.
+    """
+
+    network: LoadedNetwork
+    features: PhotoFeatures
+    groups: Groups
+    held_out_features: NDArray[np.float32]
+    held_out_logits: NDArray[np.float32]
+    folds: NDArray[np.int64]
+    strength: float
+    first: LoadedNetwork
+    validation: PhotoSet | None
+    judged: Judged
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.features.photos.class_names
+
+
+@dataclass(frozen=True)
+class TaughtFiles:
+    """The files, and what is known about the int8 file."""
+
+    bundle: Path
+    report: Path
+    int8: Int8File
+    unknown: UnknownAnswer | None
+
+
+def judged_by(
+    logits: NDArray[np.float32], labels: NDArray[np.int64], groups: NDArray[np.int64], how: str
+) -> Judged:
+    """Return the accuracy of photos with these logits [n, classes]; see `Judged`."""
+    right = logits.argmax(axis=1) == labels
+    interval = grouped_interval(right, groups)
+    return Judged(100 * float(right.mean()), interval, len(right), len(np.unique(groups)), how)
+
+
+def write_files(
+    taught: Taught,
+    out: Path,
+    background: PhotoSet | None,
+    unknown: bool,
+    choices: Sequence[str],
+    warnings: Sequence[str],
+    progress: Progress,
+    log: Log,
+) -> TaughtFiles:
+    """Add the answer for unknown things, quantize, judge the int8 file, and write everything.
+
+    Args:
+        taught: the network and the photos.
+        out: the folder.
+        background: the user's photos of other things.
+        unknown: whether to add the answer for unknown things.
+        choices, warnings: for the page.
+        progress: called with each stage's name, the amount done, and the total.
+        log: called with a line for each finding.
+
+    Raises:
+        EdgenetError: a file cannot be written.
+    """
+    network, answer = taught.network, None
+    if unknown:
+        found, words = _with_unknown(taught, background, progress)
+        labels = (*taught.classes, NOTHING_KNOWN)
+        network = with_head(network, found.head, labels, network.origin)
+        alarms = None if found.false_alarms is None else 100 * found.false_alarms
+        answer = UnknownAnswer(NOTHING_KNOWN, 100 * found.kept, alarms, found.auroc, words)
+    checkpoint = out / f"{network.variant.name}.safetensors"
+    save_checkpoint(checkpoint, network)
+    bundle, report = out / f"{network.variant.name}.edgenet", out / REPORT_FILE
+    with tempfile.TemporaryDirectory() as folder:
+        int8 = _judge_int8(taught, checkpoint, Path(folder), QUICK, progress)
+        if int8.float_top1 - int8.int8_top1 > MOST_LOST:
+            log(
+                f"int8 by the recipe {QUICK} loses {int8.float_top1 - int8.int8_top1:.2f} points: trying {THOROUGH}"
+            )
+            other = _judge_int8(taught, checkpoint, Path(folder), THOROUGH, progress)
+            int8 = max(int8, other, key=lambda one: one.int8_top1)
+        model = _int8_of(checkpoint, Path(folder) / f"{int8.recipe}.tflite", taught, int8.recipe, progress)
+        opened = open_model(model)
+    int8 = replace(int8, size_bytes=len(opened.data))
+    facts = read_facts(opened.data, str(model))
+    assert facts is not None  # `convert` always writes them
+    accuracy = Accuracy(round(int8.float_top1, 4), round(int8.int8_top1, 4), int8.photos, "photos held out")
+    write_bundle(bundle, opened.data, opened.labels, replace(facts, accuracy=accuracy))
+    page = _page(taught, int8, answer, bundle, choices, warnings)
+    write_report(report, page, photo_picture(taught.features.photos))
+    return TaughtFiles(bundle, report, int8, answer)
+
+
+def _with_unknown(taught: Taught, background: PhotoSet | None, progress: Progress) -> tuple[Unknown, str]:
+    """Return the head with the answer for unknown things, and words for the photos of other things."""
+    stage = in_stage(progress, "looking at other things")
+    built_in = extract_features(background_photos(), taught.network, stage).plain
+    rows = taught.folds >= 0
+    known = (taught.held_out_features[rows], taught.held_out_logits[rows], taught.features.labels[rows])
+    others, more, words = built_in, None, f"{len(built_in)} photos that come with edgenet"
+    if background is not None:
+        seen = extract_features(background, taught.network, stage).plain
+        others, more, words = seen, built_in, f"{len(seen)} photos of your own"
+    head = head_of(taught.network.module)
+    found = calibrate_unknown(head, *known, others, KEEP, folds=taught.folds[rows], more_background=more)
+    return found, words
+
+
+def _int8_of(source: Path, out: Path, taught: Taught, recipe: str, progress: Progress) -> Path:
+    """Quantize a checkpoint with the training photos; reuse the file if it is there."""
+    if not out.is_file():
+        convert(source, out, calibration=taught.features.photos, recipe=recipe, progress=progress)
+    return out
+
+
+def _judge_int8(taught: Taught, checkpoint: Path, folder: Path, recipe: str, progress: Progress) -> Int8File:
+    """Compare float and int8 on photos that neither was trained with.
+
+    Without a validation folder these are the photos of fold 0, and the network was trained without them.
+    """
+    photos, source = taught.validation, checkpoint
+    model = folder / f"{recipe}.tflite"
+    if photos is None:
+        source, model = folder / "first.safetensors", folder / f"first.{recipe}.tflite"
+        save_checkpoint(source, taught.first)
+        photos = taught.features.photos.take(np.flatnonzero(taught.folds == 0).tolist())
+    _int8_of(source, model, taught, recipe, progress)
+    scorers = [
+        float_scorer("float", open_source(str(source), SourceOptions(), progress)),
+        lite_scorer("int8", open_model(model), EvaluationOptions().threads),
+    ]
+    rows = evaluate_scorers(scorers, photos, EvaluationOptions(), progress)
+    beside = rows.models[1]
+    assert beside.against_first is not None
+    assert beside.verdict is not None
+    return Int8File(
+        recipe,
+        model.stat().st_size,
+        rows.models[0].top1,
+        beside.top1,
+        rows.n,
+        beside.against_first,
+        beside.verdict,
+    )
+
+
+def _page(
+    taught: Taught,
+    int8: Int8File,
+    answer: UnknownAnswer | None,
+    bundle: Path,
+    choices: Sequence[str],
+    warnings: Sequence[str],
+) -> TeachingReport:
+    features, judged = taught.features, taught.judged
+    rows = np.flatnonzero(taught.folds >= 0)
+    errors = find_label_errors(taught.held_out_logits[rows], features.labels[rows])
+    curve = learning_curve(
+        features.values, features.labels, taught.groups.ids, len(taught.classes), taught.strength
+    )
+    unknown = None
+    if answer is not None:
+        unknown = UnknownFigures(
+            answer.kept, answer.false_alarms or 0.0, answer.auroc or 0.0, answer.background, answer.label
+        )
+    return TeachingReport(
+        title=f"What {taught.network.variant.name} learnt",
+        data=features.photos.origin,
+        movable=Path(features.photos.origin).is_dir(),
+        variant=taught.network.variant.name,
+        choices=tuple(choices),
+        class_names=taught.classes,
+        photos=_photo_facts(taught),
+        accuracy=JudgedAccuracy(judged.top1, judged.interval, judged.photos, judged.scenes, judged.how),
+        label_errors=tuple(replace(error, index=int(rows[error.index])) for error in errors),
+        duplicates=taught.groups.shared(),
+        curve=curve if curve.points else None,
+        int8=Int8Beside(
+            bundle.name, int8.size_bytes, int8.float_top1, int8.int8_top1, int8.photos, int8.verdict
+        ),
+        unknown=unknown,
+        warnings=tuple(warnings),
+        skipped=features.skipped,
+    )
+
+
+def _photo_facts(taught: Taught) -> tuple[PhotoFacts, ...]:
+    features, probabilities = taught.features, softmax(taught.held_out_logits)
+    prefix = f"{features.photos.split}/" if features.photos.split else ""
+    return tuple(
+        PhotoFacts(
+            file=f"{prefix}{name}",
+            sha256=features.contents[row].hex(),
+            given=int(features.labels[row]),
+            group=int(taught.groups.ids[row]),
+            predicted=int(probabilities[row].argmax()) if taught.folds[row] >= 0 else None,
+            confidence=float(probabilities[row].max()),
+        )
+        for row, name in enumerate(features.photos.names)
+    )

@@ -1,0 +1,116 @@
+"""Which pretrained networks, at which resolutions, `teach` chooses from: those with weights that fit the budget."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from edgenet.assets import calibration_photos
+from edgenet.data.photos import open_photos
+from edgenet.errors import EdgenetError
+from edgenet.latency.options import BenchOptions
+from edgenet.latency.reading import read_report
+from edgenet.progress import Log, Progress, in_stage
+from edgenet.workflows.bench import measure_on
+from edgenet.workflows.select import Budget, untrained_int8
+from edgenet.zoo.checkpoint import LoadedNetwork
+from edgenet.zoo.readers import load_network
+from edgenet.zoo.registry import Variant, parse_variant
+from edgenet.zoo.weights import PRETRAINED
+
+RESOLUTIONS = (96, 160, 224)
+"""The resolutions that are compared if neither the user nor a budget says which."""
+BUDGET_RESOLUTIONS = (224, 192, 160, 128, 96)
+
+
+def candidates(
+    architecture: str | None,
+    resolution: int | None,
+    first: int,
+    budget_ms: float | None,
+    on: str,
+    classes: int,
+    progress: Progress,
+    log: Log,
+) -> list[LoadedNetwork]:
+    """Return the networks to choose from; the first makes the first classifier.
+
+    Args:
+        architecture: a key of `ARCHITECTURES` with pretrained weights, or a variant's name; None for the default.
+        resolution: the resolution that the user asked for, pixels, or None.
+        first: the resolution of the first classifier, if nothing else says.
+        budget_ms: the largest median time of one inference, milliseconds, or None.
+        on: the device of the budget.
+        classes: the number of classes.
+        progress: called with each stage's name, the amount done, and the total.
+        log: called with a line for each measurement.
+
+    Raises:
+        EdgenetError: there are no weights for the architecture, or nothing fits the budget.
+    """
+    network = load_network(_pretrained(architecture), progress=in_stage(progress, "downloading weights"))
+    sizes = [resolution] if resolution is not None else [first, *(one for one in RESOLUTIONS if one != first)]
+    if budget_ms is not None:
+        tried = sizes if resolution is not None else list(BUDGET_RESOLUTIONS)
+        fitting = _within_budget(network, tried, Budget(budget_ms), on, classes, progress, log)
+        # Larger is better as long as it fits, and the folds are asked only about the two largest.
+        sizes = fitting[:2]
+    return [replace(network, variant=_at(network, size)) for size in sizes]
+
+
+def _at(network: LoadedNetwork, size: int) -> Variant:
+    return Variant(network.variant.architecture, network.variant.width, size)
+
+
+def _pretrained(architecture: str | None) -> str:
+    names = list(PRETRAINED)
+    if architecture is None:
+        return names[0]
+    found = [
+        name for name in names if name == architecture or parse_variant(name).architecture == architecture
+    ]
+    if not found:
+        raise EdgenetError(
+            f"there are no ImageNet weights for {architecture}",
+            f"choose one that has them ({', '.join(names)}), or train it from scratch: edgenet train VARIANT",
+        )
+    return found[0]
+
+
+def _within_budget(
+    network: LoadedNetwork,
+    sizes: Sequence[int],
+    budget: Budget,
+    on: str,
+    classes: int,
+    progress: Progress,
+    log: Log,
+) -> list[int]:
+    """Return the resolutions whose int8 network is quick enough, largest first."""
+    budget.check()
+    labels = [f"class {number}" for number in range(classes)]
+    photos = open_photos(calibration_photos())
+    with tempfile.TemporaryDirectory() as folder:
+        models = [
+            untrained_int8(_at(network, size), labels, photos, Path(folder) / str(size), progress)
+            for size in sizes
+        ]
+        reports = [
+            read_report(report, on) for report in measure_on(on, models, BenchOptions(settle_s=0.0), progress)
+        ]
+    fitting = []
+    for size, report in zip(sizes, reports, strict=True):
+        if report.p50_ms is None:
+            raise EdgenetError(f"the measurement on {on} has no p50", "measure with edgenet bench to see why")
+        fits = budget.holds(report.p50_ms, report.size_bytes)
+        log(f"{size} px: p50 {report.p50_ms:.3f} ms on {on}" + ("" if fits else ", over the budget"))
+        if fits:
+            fitting.append(size)
+    if not fitting:
+        raise EdgenetError(
+            f"{network.variant.architecture} is slower than {budget.words()} on {on} at every resolution",
+            "give a larger --budget-ms, or let edgenet select try smaller networks",
+        )
+    return sorted(fitting, reverse=True)

@@ -1,0 +1,258 @@
+"""The stages of `teach`: the head at the best resolution, and fine-tuning as far as it helps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from edgenet.accuracy import grouped_interval
+from edgenet.data.groups import Groups
+from edgenet.data.photos import PhotoSet
+from edgenet.errors import EdgenetError
+from edgenet.progress import Log, Progress, in_stage
+from edgenet.teaching.cross_fit import FOLDS, LEAST_STEPS, CrossFit, cross_fit, wanted_steps
+from edgenet.teaching.features import PhotoFeatures, extract_features
+from edgenet.teaching.finetuning import FineTuning, blend, fine_tune, with_head
+from edgenet.teaching.head import CrossValidated, cross_validated, fit_head
+from edgenet.teaching.splits import grouped_folds
+from edgenet.training.memory import memory_budget
+from edgenet.training.photos import TrainingPhotos, read_photos
+from edgenet.training.processes import StopRequest, TrainingStopped
+from edgenet.training.recipe import Augmentation
+from edgenet.zoo.checkpoint import LoadedNetwork
+
+HEAD_FOLDS = 5
+COMPARED_PHOTOS = 300
+"""Resolutions are compared on at most this many photos."""
+_TRIAL_STEPS = 3
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user asked for.
+
+    Attributes:
+        finetune, unknown, no_flip, seed, device: see `teach`.
+        began, deadline: when the training began and shall end, seconds of `time.perf_counter`.
+    """
+
+    finetune: bool
+    unknown: bool
+    no_flip: bool
+    seed: int
+    device: torch.device
+    began: float
+    deadline: float
+
+
+@dataclass(frozen=True)
+class Course:
+    """What stays the same in all stages."""
+
+    out: Path
+    options: Options
+    request: StopRequest
+    progress: Progress
+    log: Log
+
+    def check_stop(self, stage: str, found: str | None) -> None:
+        """Raise TrainingStopped if a signal came, and say what is in the folder."""
+        if self.request.asked:
+            left = f"{self.out} holds {found}" if found else f"nothing was written to {self.out} yet"
+            raise TrainingStopped(
+                f"stopped while {stage}; {left}",
+                "run the same command again to go on; features that are computed already are kept",
+            )
+
+
+@dataclass(frozen=True)
+class Head:
+    """A head on the frozen features at one resolution."""
+
+    network: LoadedNetwork
+    features: PhotoFeatures
+    folds: NDArray[np.int64]
+    found: CrossValidated
+
+    def right(self) -> NDArray[np.bool_]:
+        """Return whether each judged photo was right when it was held out."""
+        judged = self.folds >= 0
+        return self.found.logits[judged].argmax(axis=1) == self.features.labels[judged]
+
+    def taught(self, classes: Sequence[str], origin: str) -> LoadedNetwork:
+        """Return the network with the head fitted to all photos."""
+        features = self.features
+        head = fit_head(features.values, features.labels, len(classes), self.found.strength)
+        return with_head(self.network, head, classes, origin)
+
+    def without_first_fold(self) -> LoadedNetwork:
+        """Return the network with the head fitted without the photos of fold 0."""
+        rows, features = self.folds != 0, self.features
+        classes = features.photos.class_names
+        head = fit_head(features.values[rows], features.labels[rows], len(classes), self.found.strength)
+        return with_head(self.network, head, classes, self.network.origin)
+
+
+def features_at(course: Course, photos: PhotoSet, network: LoadedNetwork) -> PhotoFeatures:
+    return extract_features(photos, network, in_stage(course.progress, "computing features"))
+
+
+def judge_head(
+    network: LoadedNetwork, features: PhotoFeatures, groups: Groups, classes: Sequence[str], seed: int
+) -> Head:
+    """Choose the strength of the head with photos held out in turns."""
+    folds = grouped_folds(features.labels, groups.ids, HEAD_FOLDS, seed)
+    if folds.max() < 1:
+        raise EdgenetError(
+            "no class has photos of two scenes, so none can be held out to judge the rest by",
+            "photograph each class in other places too",
+        )
+    return Head(
+        network, features, folds, cross_validated(features.values, features.labels, folds, len(classes))
+    )
+
+
+def head_words(head: Head, groups: Groups) -> str:
+    right = head.right()
+    interval = grouped_interval(right, groups.ids[head.folds >= 0])
+    return (
+        f"{100 * right.mean():.1f} % of {len(right)} photos right, each held out in turn "
+        f"(95 % interval {interval.low:.1f} to {interval.high:.1f} %); {head.network.variant.name}, a linear head"
+    )
+
+
+def best_resolution(
+    course: Course, networks: Sequence[LoadedNetwork], first: Head, groups: Groups
+) -> tuple[Head, str]:
+    """Return the head at the smallest resolution that is as good as the best, and why.
+
+    Resolutions count as equally good if they differ by less than one standard error of the share of right photos.
+    """
+    seed, classes = course.options.seed, first.features.photos.class_names
+    some = _some(first.features, groups, seed)
+    heads = {
+        networks[0].variant.resolution: judge_head(
+            networks[0], first.features.take(some), _of(groups, some), classes, seed
+        )
+    }
+    for network in networks[1:]:
+        features = features_at(course, first.features.photos.take(some.tolist()), network)
+        if len(features) != len(some):  # a photo vanished meanwhile
+            continue
+        heads[network.variant.resolution] = judge_head(network, features, _of(groups, some), classes, seed)
+        course.check_stop("comparing resolutions", "the first classifier")
+    shares = {size: head.right().mean() for size, head in heads.items()}
+    best = max(shares.values())
+    slack = np.sqrt(best * (1 - best) / len(next(iter(heads.values())).right()))
+    size = min(size for size, share in shares.items() if share >= best - slack)
+    tried = ", ".join(f"{100 * share:.1f} % at {one} px" for one, share in sorted(shares.items()))
+    sentence = (
+        f"resolution {size} px: the smallest that is as good as the best on {len(some)} photos ({tried})"
+    )
+    if size == networks[0].variant.resolution:
+        return first, sentence
+    network = heads[size].network
+    features = features_at(course, first.features.photos, network)
+    if len(features) != len(first.features):
+        raise EdgenetError("photos vanished during the training", "keep the photos in place and start again")
+    return judge_head(network, features, groups, classes, seed), sentence
+
+
+def _some(features: PhotoFeatures, groups: Groups, seed: int) -> NDArray[np.int64]:
+    """Return photos of whole groups, up to COMPARED_PHOTOS, of every class about the same share."""
+    if len(features) <= COMPARED_PHOTOS:
+        return np.arange(len(features))
+    parts = -(-len(features) // COMPARED_PHOTOS)
+    folds = grouped_folds(features.labels, groups.ids, parts, seed)
+    return np.flatnonzero(folds <= 0)  # fold -1 belongs to every part
+
+
+def _of(groups: Groups, rows: NDArray[np.int64]) -> Groups:
+    return replace(groups, ids=groups.ids[rows])
+
+
+def fine_tuning(
+    course: Course, head: Head, groups: Groups, classes: Sequence[str]
+) -> tuple[CrossFit | None, str]:
+    """Return how far fine-tuning helps, or None if it was not tried; and why."""
+    options = course.options
+    if not options.finetune:
+        return None, "no fine-tuning, as asked"
+    if head.right().all():
+        return None, "no fine-tuning: the linear head is right on every photo that was held out"
+    photos = _training_photos(course, head)
+    plan = _plan(course, head)
+    step_s = _seconds_per_step(head, photos, plan, classes, options.device)
+    left = options.deadline - time.perf_counter()
+    # Each of the folds takes all steps but its share of them, which is FOLDS - 1 times the steps; all photos take 1.
+    affordable = int(left / (step_s * FOLDS))
+    if affordable < LEAST_STEPS:
+        needed = (step_s * FOLDS * LEAST_STEPS + time.perf_counter() - options.began) / 60
+        return None, f"no fine-tuning: there is no time for it; give --minutes {np.ceil(needed):.0f} or more"
+    plan = replace(plan, steps=min(plan.steps, affordable))
+    folds = grouped_folds(head.features.labels, groups.ids, FOLDS, options.seed)
+    fit = cross_fit(
+        head.network, head.features, photos, folds, classes, head.found.strength, plan, options.device,
+        in_stage(course.progress, "fine-tuning, judged by photos held out"), lambda: course.request.asked,
+    )  # fmt: skip
+    if fit is None:
+        course.check_stop("fine-tuning", "the classifier with the linear head")
+    assert fit is not None
+    tuned = f"mean loss on photos held out {min(fit.losses):.3f}, the linear head's {fit.losses[0]:.3f}"
+    if not fit.share:
+        return fit, f"no fine-tuning: {plan.steps} steps made it no better ({tuned})"
+    return (
+        fit,
+        f"fine-tuned for {plan.steps} steps, of which the network takes {100 * fit.share:.0f} % ({tuned})",
+    )
+
+
+def _training_photos(course: Course, head: Head) -> TrainingPhotos:
+    """Decode the photos of the features once more, for training."""
+    photos = read_photos(
+        head.features.photos,
+        head.network.variant.resolution,
+        memory_budget(),
+        in_stage(course.progress, "reading photos"),
+    )
+    if len(photos) != len(head.features):
+        raise EdgenetError("photos vanished during the training", "keep the photos in place and start again")
+    return photos
+
+
+def _plan(course: Course, head: Head) -> FineTuning:
+    options = course.options
+    augmentation = Augmentation(crop_scale=0.5, flip=not options.no_flip)
+    plan = FineTuning(steps=1, augmentation=augmentation, seed=options.seed)
+    return replace(plan, steps=wanted_steps(len(head.features), plan.batch))
+
+
+def _seconds_per_step(
+    head: Head, photos: TrainingPhotos, plan: FineTuning, classes: Sequence[str], device: torch.device
+) -> float:
+    """Return the time of one step, measured on a few that are thrown away."""
+    network, trial = head.taught(classes, ""), replace(plan, steps=_TRIAL_STEPS)
+    fine_tune(network, photos, replace(plan, steps=1), device)
+    began = time.perf_counter()
+    fine_tune(network, photos, trial, device)
+    return (time.perf_counter() - began) / _TRIAL_STEPS
+
+
+def tuned(course: Course, head: Head, network: LoadedNetwork, fit: CrossFit) -> LoadedNetwork:
+    """Fine-tune with all photos, as far as the folds said."""
+    plan = replace(_plan(course, head), steps=fit.steps)
+    photos = _training_photos(course, head)
+    after = fine_tune(
+        network, photos, plan, course.options.device,
+        in_stage(course.progress, "fine-tuning with all photos"), lambda: course.request.asked,
+    )  # fmt: skip
+    if after is None:
+        course.check_stop("fine-tuning", "the classifier with the linear head")
+    assert after is not None
+    return blend(network, after, fit.share)
