@@ -41,8 +41,8 @@ class FileAccount:
         warnings: what may be wrong with the set, one sentence each without a full stop.
     """
 
-    files: int = 0
-    read: int = 0
+    files: int
+    read: int
     unreadable: tuple[tuple[str, str], ...] = ()
     unused: dict[str, int] = field(default_factory=dict)
     not_photos: dict[str, int] = field(default_factory=dict)
@@ -103,6 +103,8 @@ class FileAccount:
         return ["; ".join(ways)] if ways else []
 
 
+NO_FILES = FileAccount(0, 0)
+"""The account of photos that are no files of the user's."""
 NOT_NEEDED = "not needed"
 _EXPORT = "as JPEG"
 

@@ -124,14 +124,14 @@ def _class_index(text: str, where: str) -> int:
     return int(digits)
 
 
-def is_indexed(data: bytes, where: str) -> bool:
-    """Return whether a `labels.csv` has class indices, or names neither files and classes nor class indices.
+def names_files_and_classes(data: bytes, where: str) -> bool:
+    """Return whether the columns of a table are called as files and classes are, and none is called class_index.
 
     Raises:
         EdgenetError: it is not a UTF-8 CSV file.
     """
     header = _read(data, where).header
-    return "class_index" in header or _columns(header) is None
+    return "class_index" not in header and _columns(header) is not None
 
 
 def is_for_objects(data: bytes, where: str) -> bool:
@@ -199,6 +199,8 @@ def read_plain_table(data: bytes, finder: PhotoFinder, where: str) -> LabelledNa
     table = _read(data, where)
     columns = _columns(table.header)
     rows = table.rows
+    if "class_index" in table.header:
+        return None
     if columns is None and len(table.header) == 2 and finder.find(_read(data, where, plain=False).header[0]):
         columns, rows = (0, 1), _read(data, where, headless=True).rows  # the first line is a photo already
     if columns is None or not _BOX_COLUMNS.isdisjoint(table.header):

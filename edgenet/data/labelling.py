@@ -15,7 +15,7 @@ from edgenet.data.label_tables import (
     LabelledNames,
     PhotoFinder,
     is_for_objects,
-    is_indexed,
+    names_files_and_classes,
     read_labels_csv,
     read_one_hot,
     read_plain_table,
@@ -103,7 +103,8 @@ def find_labels(found: FoundPhotos) -> Labelling:
 
 def _from_labels_csv(found: FoundPhotos, table: str) -> Labelling:
     data, where = found.table(table)
-    if is_indexed(data, where):
+    plain = read_plain_table(data, found.finder(), where)
+    if plain is None and not names_files_and_classes(data, where):
         place = table.removesuffix(LABELS_CSV)
         photos = [name.removeprefix(place) for name in found.everything if name.startswith(place)]
         listed = read_labels_csv(data, photos, where)
@@ -111,7 +112,6 @@ def _from_labels_csv(found: FoundPhotos, table: str) -> Labelling:
         used = [(place + name, label) for name, label in pairs if (place + name).startswith(found.prefix)]
         names, labels = tuple(name for name, _ in used), tuple(label for _, label in used)
         return _from_table(found, table, LabelledNames(names, labels, listed.class_names))
-    plain = read_plain_table(data, found.finder(), where)
     if plain is None:
         raise EdgenetError(
             f"{where} lists none of the photos", "write the photos' names into its first column, or remove it"

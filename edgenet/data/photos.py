@@ -21,7 +21,14 @@ import numpy as np
 from edgenet_device.frames.photos import read_photo
 
 from edgenet.data.containers import Files, ZipFiles, open_files
-from edgenet.data.file_account import FileAccount, in_split, is_photo_like, other_files, why_unreadable
+from edgenet.data.file_account import (
+    NO_FILES,
+    FileAccount,
+    in_split,
+    is_photo_like,
+    other_files,
+    why_unreadable,
+)
 from edgenet.data.labelling import FoundPhotos, Labelling, find_labels
 from edgenet.data.layouts import choose_split, enclosing_folders, splits_below, without_repeated_folder
 from edgenet.errors import EdgenetError, one_line
@@ -48,11 +55,16 @@ class PhotoSet:
     split: str | None
     _files: Files
     _prefix: str
-    found: FileAccount = field(default=FileAccount(), repr=False)
+    found: FileAccount = field(default=NO_FILES, repr=False)
     why_unlabelled: tuple[str, str] = ("", "")
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The path of every photo within the folder or zip, with forward slashes."""
+        return tuple(self._prefix + name for name in self.names)
 
     def read_bytes(self, index: int) -> bytes:
         """Return the undecoded bytes of one photo's file.

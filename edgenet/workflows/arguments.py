@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgenet.assets import calibration_photos
-from edgenet.data.file_account import FileAccount
+from edgenet.data.file_account import NO_FILES
 from edgenet.data.labels import labels_text, parse_labels
 from edgenet.data.photos import PhotoSet, open_photos
 from edgenet.errors import EdgenetError
@@ -153,7 +153,7 @@ def as_photo_set(photos: Photos, name: str) -> PhotoSet:
     if isinstance(photos, str | os.PathLike):
         if os.fspath(photos) == BUILTIN:
             # Nobody needs an account of the files that come with edgenet.
-            return replace(open_photos(calibration_photos()), found=FileAccount())
+            return replace(open_photos(calibration_photos()), found=NO_FILES)
         return open_photos(photos)
     if len(photos) == 0:
         raise EdgenetError(f"{name} is an empty list", "give at least one photo")
