@@ -61,6 +61,8 @@ if TYPE_CHECKING:
     from edgenet.workflows.select import Selection, select
     from edgenet.workflows.sweep import Sweep, sweep
     from edgenet.workflows.sweep_plan import SweepRow, TrainedVariant
+    from edgenet.workflows.teach import Teaching, teach
+    from edgenet.workflows.teach_files import Int8File, Judged, UnknownAnswer
     from edgenet.workflows.train import TrainingOptions, resume_training, train
     from edgenet.workflows.training_result import Int8Training, IntegerMatch, Training
 
@@ -99,6 +101,8 @@ _NAMES = {
     "edgenet.workflows.select": "Selection select",
     "edgenet.workflows.sweep": "Sweep sweep",
     "edgenet.workflows.sweep_plan": "SweepRow TrainedVariant",
+    "edgenet.workflows.teach": "Teaching teach",
+    "edgenet.workflows.teach_files": "Int8File Judged UnknownAnswer",
     "edgenet.workflows.train": "TrainingOptions resume_training train",
     "edgenet.workflows.training_result": "Int8Training IntegerMatch Training",
     "edgenet_device.classifier": "Classifier",
@@ -137,9 +141,11 @@ __all__ = [
     "GateResult",
     "InputContract",
     "Inspection",
+    "Int8File",
     "Int8Training",
     "IntegerMatch",
     "Interval",
+    "Judged",
     "KeptLayer",
     "LayerComparison",
     "LayerError",
@@ -169,10 +175,12 @@ __all__ = [
     "Status",
     "Sweep",
     "SweepRow",
+    "Teaching",
     "TrainedVariant",
     "Training",
     "TrainingOptions",
     "TrainingStopped",
+    "UnknownAnswer",
     "VariantRow",
     "Weights",
     "bench",
@@ -196,6 +204,7 @@ __all__ = [
     "select",
     "status",
     "sweep",
+    "teach",
     "train",
 ]
 

@@ -18,6 +18,7 @@ from edgenet.commands.console import (
 )
 from edgenet.commands.interrupts import INTERRUPTED
 from edgenet.commands.options import CLASS_FOLDERS, JsonFlag, usage_errors
+from edgenet.commands.teach import TeachOptions, teach_photos
 from edgenet.commands.training_options import AllTrainOptions, QatOptions
 from edgenet.errors import one_line
 
@@ -30,7 +31,10 @@ if TYPE_CHECKING:
 
 Variant = Annotated[
     str | None,
-    typer.Argument(help="Network to train, as architecture_width_resolution, such as mobilenet_v2_0.35_96."),
+    typer.Argument(
+        help="Network to train, as architecture_width_resolution, such as mobilenet_v2_0.35_96. Without it, edgenet "
+        "chooses a pretrained network and how to teach it."
+    ),
 ]
 Data = Annotated[Path | None, typer.Option("--data", help=CLASS_FOLDERS)]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the checkpoint, log and figures.")]
@@ -63,28 +67,39 @@ def train_command(
     resume: Resume = None,
     review: ReviewFile = None,
     list_file: ListFile = None,
+    teach: TeachOptions = TeachOptions(),  # noqa: B008 (frozen)
     qat: QatOptions = QatOptions(),  # noqa: B008 (frozen)
     training: AllTrainOptions = AllTrainOptions(),  # noqa: B008 (frozen)
     json_output: JsonFlag = False,
 ) -> None:
-    """Train a network on class folders of photos.
+    """Train a classifier on class folders of photos.
 
-    Training starts from random weights, or with --pretrained from ImageNet weights or a checkpoint; --qat trains the
-    int8 network of a checkpoint. The folder --out gets the checkpoint (which convert and evaluate take; with --qat a
-    .tflite file instead), log.csv, curve.png, classes.csv and confusion.png. After Ctrl-C, a crash or a power cut,
-    --resume continues the training from the state saved in that folder. --review trains nothing: it moves the photos
-    that were ticked on the page of a training.
+    With only --data and --out, edgenet teaches a pretrained network the classes of the photos: it chooses resolution,
+    method and length by photos that it holds out, and writes a bundle for the device, a checkpoint and report.html.
+
+    With VARIANT, training starts from random weights, or with --pretrained from ImageNet weights or a checkpoint;
+    --qat trains the int8 network of a checkpoint. The folder --out gets the checkpoint (which convert and evaluate
+    take; with --qat a .tflite file instead), log.csv, curve.png, classes.csv and confusion.png. After Ctrl-C, a crash
+    or a power cut, --resume continues the training from the state saved in that folder. --review trains nothing: it
+    moves the photos that were ticked on the page of a training.
     """
     if review is not None or list_file is not None:
         if (
             variant is not None
             or out is not None
             or resume is not None
+            or teach.given()
             or qat.qat
             or training.anything_given()
         ):
             raise typer.BadParameter("--review takes only --data, --list and --json")
         return _review(review, data, list_file, json_output)
+    if variant is None and resume is None and not qat.qat and data is not None and out is not None:
+        return teach_photos(data, out, teach, training, json_output)
+    if teach.given():
+        raise typer.BadParameter(
+            f"{teach.given()[0]} is only for a training without VARIANT, --resume and --qat"
+        )
     _check(variant, data, out, resume, qat, training)
 
     with shown_progress(photos_per_s=True) as progress:
@@ -148,8 +163,8 @@ def _check(
     training: AllTrainOptions,
 ) -> None:
     if resume is None:
-        for name, value in (("VARIANT", variant), ("--data", data), ("--out", out)):
-            if value is None and not (name == "VARIANT" and qat.qat):
+        for name, value in (("--data", data), ("--out", out)):
+            if value is None:
                 raise typer.BadParameter(f"give {name}, or --resume RUN to continue a training")
         training.check(qat.qat)
     elif variant is not None or out is not None or qat.qat or training.anything_given():

@@ -1,0 +1,179 @@
+"""`edgenet train` without a network's name: options, and what is printed of the classifier that was chosen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgenet.commands.console import interval_text, log_to, note_skipped, print_json, shown_progress
+from edgenet.commands.interrupts import INTERRUPTED
+from edgenet.commands.options import TARGETS, on_option
+from edgenet.commands.training_options import (
+    AllTrainOptions,
+    AugmentationOptions,
+    RecipeOptions,
+    RunOptions,
+    StartOptions,
+)
+
+if TYPE_CHECKING:
+    from edgenet.workflows.teach import Teaching
+
+
+@dataclass(frozen=True)
+class TeachOptions:
+    """What the user may say if edgenet chooses the network and the method."""
+
+    architecture: Annotated[
+        str | None,
+        typer.Option(
+            "--architecture",
+            help="Without VARIANT: the network with ImageNet weights to start from, such as mobilenet_v2.",
+            show_default="chosen",
+        ),
+    ] = None
+    resolution: Annotated[
+        int | None,
+        typer.Option(
+            "--resolution",
+            min=32,
+            help="Without VARIANT: width and height of the network's input, in pixels.",
+            show_default="chosen by the photos",
+        ),
+    ] = None
+    budget_ms: Annotated[
+        float | None,
+        typer.Option(
+            "--budget-ms",
+            help="Without VARIANT: largest median (p50) time of one inference on the device --on, in ms.",
+            show_default="no limit",
+        ),
+    ] = None
+    on: Annotated[str | None, on_option(*TARGETS, show_default="local")] = None
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            "--minutes",
+            help="Without VARIANT: about how long everything may take; fine-tuning gets what the other stages leave.",
+            show_default="10",
+        ),
+    ] = None
+    no_finetune: Annotated[
+        bool,
+        typer.Option(
+            "--no-finetune",
+            help="Without VARIANT: only fit the last layer to the pretrained network's features; this takes seconds.",
+        ),
+    ] = False
+    from_scratch: Annotated[
+        bool,
+        typer.Option(
+            "--from-scratch",
+            help="Without VARIANT: train all layers from random weights; this needs thousands of photos and hours.",
+        ),
+    ] = False
+    no_unknown: Annotated[
+        bool,
+        typer.Option(
+            "--no-unknown",
+            help='Without VARIANT: leave out the answer "nothing I know".',
+        ),
+    ] = False
+
+    def given(self) -> list[str]:
+        """Return the options that were given, as they are typed."""
+        return [
+            f"--{field.name.replace('_', '-')}"
+            for field in fields(self)
+            if getattr(self, field.name) not in (None, False)
+        ]
+
+
+def teach_photos(
+    data: Path, out: Path, teach: TeachOptions, training: AllTrainOptions, json_output: bool
+) -> None:
+    """Teach a pretrained network the classes of the photos, or train one from random weights if asked to."""
+    _check(teach, training)
+    if teach.from_scratch:
+        return _from_scratch(data, out, teach, training, json_output)
+    with shown_progress(photos_per_s=True) as progress:
+        from edgenet.training.processes import TrainingStopped
+        from edgenet.workflows.teach import MINUTES
+        from edgenet.workflows.teach import teach as run
+
+        try:
+            result = run(
+                data,
+                out,
+                architecture=teach.architecture,
+                resolution=teach.resolution,
+                budget_ms=teach.budget_ms,
+                on=teach.on or "local",
+                minutes=MINUTES if teach.minutes is None else teach.minutes,
+                finetune=not teach.no_finetune,
+                unknown=not teach.no_unknown,
+                no_flip=training.augmentation.no_flip,
+                seed=training.numbers.seed or 0,
+                device=training.run.device or "auto",
+                progress=progress,
+                log=log_to(json_output),
+            )
+        except TrainingStopped as stopped:
+            typer.echo(f"edgenet: {stopped.found}; {stopped.remedy}", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+    note_skipped(result.account.unreadable)
+    print_json(result) if json_output else _print(result)
+
+
+def _check(teach: TeachOptions, training: AllTrainOptions) -> None:
+    free = replace(
+        training,
+        numbers=replace(training.numbers, seed=None),
+        augmentation=replace(training.augmentation, no_flip=False),
+        run=replace(training.run, device=None),
+    )
+    if free != AllTrainOptions(StartOptions(), RecipeOptions(), AugmentationOptions(), RunOptions()):
+        raise typer.BadParameter(
+            "without VARIANT, of the training's options only --seed, --no-flip and --device count; name the network, "
+            "such as mobilenet_v2_1.0_160, to choose the rest yourself"
+        )
+    if teach.on is not None and teach.budget_ms is None:
+        raise typer.BadParameter("--on needs --budget-ms")
+    others = set(teach.given()) - {"--architecture", "--resolution", "--from-scratch"}
+    if teach.from_scratch and others:
+        raise typer.BadParameter(f"{sorted(others)[0]} does not go with --from-scratch")
+
+
+def _from_scratch(
+    data: Path, out: Path, teach: TeachOptions, training: AllTrainOptions, json_output: bool
+) -> None:
+    from edgenet.commands.train import train_command
+
+    variant = f"{teach.architecture or 'mobilenet_v2'}_1.0_{teach.resolution or 160}"
+    train_command(variant, data, out, training=training, json_output=json_output)
+
+
+def _print(result: Teaching) -> None:
+    judged, int8, unknown = result.judged, result.int8, result.unknown
+    scenes = "" if judged.scenes == judged.photos else f" of {judged.scenes} scenes"
+    typer.echo(
+        f"top-1 {judged.top1:.1f} % of {judged.photos} photos{scenes} "
+        f"(95 % interval {interval_text(judged.interval)}), {judged.how}"
+    )
+    typer.echo(
+        f"int8, recipe {int8.recipe}: {int8.int8_top1:.1f} % where float has {int8.float_top1:.1f} %, "
+        f"{int8.photos} photos"
+    )
+    if unknown is not None:
+        alarms = "" if unknown.false_alarms is None else (
+            f"; calls {unknown.false_alarms:.0f} % of {unknown.background} known"
+        )  # fmt: skip
+        typer.echo(f'"{unknown.label}": keeps {unknown.kept:.0f} % of your photos known{alarms}')
+    for line in result.account.lines():
+        typer.echo(line)
+    typer.echo(f"{result.out}: {result.variant}, {result.method}, {len(result.classes)} classes, int8")
+    typer.echo(f"  {result.checkpoint}")
+    typer.echo(f"  {result.report}: look at this page to see what to photograph next")
