@@ -1,7 +1,8 @@
 """The learner: the weights in training, their moving average, and the optimizer that changes them at each step.
 
 The optimizer is gradient descent with momentum or Adam. It is not one of torch's own, because the first step of those
-imports torch's compiler. That takes seconds, as long as a short training.
+imports torch's compiler. That takes seconds, as long as a short training. Like torch's, it uses torch's operations on
+lists of tensors (`_foreach`): on a GPU these are a few kernels for all parameters together.
 """
 
 from __future__ import annotations
@@ -148,11 +149,11 @@ def update_average(average: nn.Module, network: nn.Module, decay: float, updates
     """
     share = 1 - average_decay(decay, updates)
     ours, theirs = average.state_dict(), network.state_dict()
-    for name, tensor in ours.items():
-        if tensor.is_floating_point():
-            tensor.lerp_(theirs[name], share)
-        else:
-            tensor.copy_(theirs[name])
+    averaged = [name for name, tensor in ours.items() if tensor.is_floating_point()]
+    # One kernel for all tensors on a GPU; on a CPU it is a loop over them.
+    torch._foreach_lerp_([ours[name] for name in averaged], [theirs[name] for name in averaged], share)
+    for name in ours.keys() - set(averaged):
+        ours[name].copy_(theirs[name])
 
 
 def average_decay(decay: float, updates: int) -> float:
@@ -189,16 +190,34 @@ def sgd_step(network: nn.Module, sgd: SgdState, rate: float) -> None:
         sgd: its momentum is updated in place.
         rate: the learning rate.
     """
-    for name, parameter in network.named_parameters():
-        gradient = parameter.grad
-        if gradient is None:
-            continue
-        if sgd.weight_decay[name]:
-            gradient = gradient.add(parameter, alpha=sgd.weight_decay[name])
-        if name not in sgd.momentum:
-            sgd.momentum[name] = torch.zeros_like(parameter)
-        momentum = sgd.momentum[name].mul_(MOMENTUM).add_(gradient)
-        parameter.sub_(gradient.add(momentum, alpha=MOMENTUM), alpha=rate)
+    names, parameters, gradients = _with_gradient(network)
+    if not names:
+        return
+    for decay in {sgd.weight_decay[name] for name in names} - {0.0}:
+        places = [place for place, name in enumerate(names) if sgd.weight_decay[name] == decay]
+        decayed = torch._foreach_add(
+            [gradients[place] for place in places], [parameters[place] for place in places], alpha=decay
+        )
+        for place, gradient in zip(places, decayed, strict=True):
+            gradients[place] = gradient
+    momentum = _moments_of(sgd.momentum, names, parameters)
+    torch._foreach_mul_(momentum, MOMENTUM)
+    torch._foreach_add_(momentum, gradients)
+    torch._foreach_sub_(parameters, torch._foreach_add(gradients, momentum, alpha=MOMENTUM), alpha=rate)
+
+
+def _with_gradient(network: nn.Module) -> tuple[list[str], list[Tensor], list[Tensor]]:
+    """Return the names, values and gradients of the parameters that have a gradient."""
+    found = [(name, p, p.grad) for name, p in network.named_parameters() if p.grad is not None]
+    return [name for name, _, _ in found], [p for _, p, _ in found], [gradient for _, _, gradient in found]
+
+
+def _moments_of(moments: dict[str, Tensor], names: list[str], parameters: list[Tensor]) -> list[Tensor]:
+    """Return the parameters' moments; those that are not there yet are made, as zeros."""
+    for name, parameter in zip(names, parameters, strict=True):
+        if name not in moments:
+            moments[name] = torch.zeros_like(parameter)
+    return [moments[name] for name in names]
 
 
 FIRST_DECAY, SECOND_DECAY, EPSILON = 0.9, 0.999, 1e-12
@@ -233,15 +252,17 @@ def adam_step(network: nn.Module, adam: AdamState, rate: float, updates: int) ->
         updates: the number of steps taken before this one.
     """
     first, second = 1 - FIRST_DECAY ** (updates + 1), 1 - SECOND_DECAY ** (updates + 1)
-    for name, parameter in network.named_parameters():
-        gradient = parameter.grad
-        if gradient is None:
-            continue
-        for moments in (adam.momentum, adam.squares):
-            moments.setdefault(name, torch.zeros_like(parameter))
-        momentum = adam.momentum[name].lerp_(gradient, 1 - FIRST_DECAY)
-        squares = adam.squares[name].mul_(SECOND_DECAY).addcmul_(gradient, gradient, value=1 - SECOND_DECAY)
-        parameter.addcdiv_(momentum / first, (squares / second).sqrt_().add_(EPSILON), value=-rate)
+    names, parameters, gradients = _with_gradient(network)
+    if not names:
+        return
+    momentum, squares = (_moments_of(moments, names, parameters) for moments in (adam.momentum, adam.squares))
+    torch._foreach_lerp_(momentum, gradients, 1 - FIRST_DECAY)
+    torch._foreach_mul_(squares, SECOND_DECAY)
+    torch._foreach_addcmul_(squares, gradients, gradients, value=1 - SECOND_DECAY)
+    divisors = torch._foreach_div(squares, second)
+    torch._foreach_sqrt_(divisors)
+    torch._foreach_add_(divisors, EPSILON)
+    torch._foreach_addcdiv_(parameters, torch._foreach_div(momentum, first), divisors, value=-rate)
 
 
 def forget_gradients(network: nn.Module) -> None:

@@ -46,7 +46,13 @@ class Batch:
 
 
 def load_epoch(
-    photos: TrainingPhotos, recipe: Recipe, epoch: int, resolution: int, first: int, share: ProcessShare
+    photos: TrainingPhotos,
+    recipe: Recipe,
+    epoch: int,
+    resolution: int,
+    first: int,
+    share: ProcessShare,
+    pinned: bool = False,
 ) -> Generator[Batch, None, None]:
     """Yield the batches of one epoch, starting at step `first`. Close the generator to stop its threads.
 
@@ -59,6 +65,7 @@ def load_epoch(
         resolution: the side of the augmented photos, pixels.
         first: the first step to yield, from 0.
         share: the part of each batch that this process works on.
+        pinned: put the photos into pinned memory, from which a CUDA GPU copies them while it computes.
 
     Raises:
         EdgenetError: while iterating, if a photo that was not kept in memory can no longer be read.
@@ -75,8 +82,12 @@ def load_epoch(
                     rng = generator(recipe.seed, Purpose.AUGMENTATION, epoch, step)
                     draws = draw(rng, len(steps[step])).take(share.rows)
                     mine = steps[step][share.rows]
-                    pixels = _pixels(photos, mine, draws, recipe, resolution, pool)
+                    pixels = torch.empty(
+                        (len(mine), resolution, resolution, 3), dtype=torch.uint8, pin_memory=pinned
+                    )
+                    _fill(pixels.numpy(), photos, mine, draws, recipe, pool)
                     labels = torch.from_numpy(photos.labels[mine])
+                    labels = labels.pin_memory() if pinned else labels
                     if not _put(ready, Batch(step, pixels, labels, len(steps[step])), stopped):
                         return
             _put(ready, None, stopped)
@@ -104,23 +115,21 @@ def _put(ready: queue.Queue, item: object, stopped: threading.Event) -> bool:
     return False
 
 
-def _pixels(
+def _fill(
+    pixels: np.ndarray,
     photos: TrainingPhotos,
     indices: np.ndarray,
     draws: Draws,
     recipe: Recipe,
-    resolution: int,
     pool: ThreadPoolExecutor,
-) -> Tensor:
-    """Return the augmented photos, uint8 RGB [n, resolution, resolution, 3]; the threads share the work."""
-    pixels = np.empty((len(indices), resolution, resolution, 3), np.uint8)
+) -> None:
+    """Write the augmented photos into `pixels`, uint8 RGB [n, size, size, 3]; the threads share the work."""
 
     def fill(rows: np.ndarray) -> None:
         for row in rows:
             augmented(photos.pixels(int(indices[row])), pixels[row], recipe.augmentation, draws, int(row))
 
     list(pool.map(fill, np.array_split(np.arange(len(indices)), os.cpu_count() or 1)))
-    return torch.from_numpy(pixels)
 
 
 def epoch_order(labels: np.ndarray, seed: int, epoch: int, balance: bool) -> np.ndarray:

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from edgenet.errors import EdgenetError
 from edgenet.files import write_atomically
 from edgenet.progress import Log, Progress, in_stage
-from edgenet.training.accelerator import free_unused_memory
+from edgenet.training.accelerator import free_unused_memory, runs_ahead
 from edgenet.training.job import Job, save_network, snapshot
 from edgenet.training.learner import forget_gradients, set_training
 from edgenet.training.loader import Batch, epoch_order, load_epoch, steps_per_epoch
 from edgenet.training.processes import StopRequest, TrainingStopped, wait_for_all
 from edgenet.training.recipe import learning_rate, resolution_in
 from edgenet.training.state import EpochRow, EpochSums, Position, log_csv, save_state
-from edgenet.training.step import StepResult, loss_of, train_step
+from edgenet.training.step import loss_of, read_results, train_step
 from edgenet.training.validation import Validation, measure_statistics, validate
 
 LOG_FILE = "log.csv"
@@ -60,49 +62,103 @@ def _run_steps(job: Job, position: Position, request: StopRequest, progress: Pro
     recipe, photos = job.plan.recipe, job.data.photos
     per_epoch = steps_per_epoch(len(photos), recipe.batch)
     resolution = resolution_in(recipe, position.epoch, job.variant.resolution)
-    saved = time.monotonic()
-    with closing(
-        load_epoch(photos, recipe, position.epoch, resolution, position.step, job.settings.share)
-    ) as loader:
+    every = READ_EVERY if runs_ahead(job.settings.device) else 1
+    unread, waiting_s, computing_s, saved = [], 0.0, 0.0, time.monotonic()
+    with closing(_load(job, position, resolution)) as loader:
         while True:
             began = time.perf_counter()
             batch = next(loader, None)
-            if batch is None:
-                return position
             received = time.perf_counter()
-            rate = learning_rate(recipe, position.epoch * per_epoch + batch.step, per_epoch)
-            result = _train_step(job, batch, position.epoch, rate, request.asked)
-            seconds = received - began, time.perf_counter() - received
-            position = replace(
-                position, step=batch.step + 1, sums=_add_step(position.sums, result, batch.photos, seconds)
-            )
-            progress(
-                "training", position.epoch * len(photos) + position.sums.photos, recipe.epochs * len(photos)
-            )
-            if result.stop:
+            if batch is not None:
+                rate = learning_rate(recipe, position.epoch * per_epoch + batch.step, per_epoch)
+                figures = _train_step(job, batch, position.epoch, rate, request.asked)
+                unread.append(UnreadStep(figures, batch.step, batch.photos))
+                waiting_s += received - began
+            stop, reading = False, bool(unread) and (batch is None or (batch.step + 1) % every == 0)
+            if reading:
+                position, stop = _read_steps(job, position, unread)
+            computing_s += time.perf_counter() - received
+            if reading:
+                position = replace(position, sums=_add_times(position.sums, waiting_s, computing_s))
+                unread, waiting_s, computing_s = [], 0.0, 0.0
+                done = position.epoch * len(photos) + position.sums.photos
+                progress("training", done, recipe.epochs * len(photos))
+            if stop:
                 _stop(job, position, per_epoch)
-            if time.monotonic() - saved > SAVE_EVERY_S:
+            if reading and time.monotonic() - saved > SAVE_EVERY_S:
                 _save(job, position, whole=False)
                 saved = time.monotonic()
+            if batch is None:
+                return position
 
 
-def _train_step(job: Job, batch: Batch, epoch: int, rate: float, stop: bool) -> StepResult:
+READ_EVERY = 16
+"""On a GPU, how many steps are started before their results are read: reading waits for the GPU, which then idles.
+
+The number is the same in all processes, so that they stop after the same step.
+"""
+
+
+@dataclass(frozen=True)
+class UnreadStep:
+    """A step that was started.
+
+    Attributes:
+        figures: what `train_step` returned.
+        step: the step's number in the epoch, from 0.
+        photos: the number of photos in the step over all processes.
+    """
+
+    figures: Tensor
+    step: int
+    photos: int
+
+
+def _load(job: Job, position: Position, resolution: int) -> Generator[Batch, None, None]:
+    settings = job.settings
+    pinned = runs_ahead(settings.device)
+    return load_epoch(
+        job.data.photos, job.plan.recipe, position.epoch, resolution, position.step, settings.share, pinned
+    )
+
+
+def _train_step(job: Job, batch: Batch, epoch: int, rate: float, stop: bool) -> Tensor:
     try:
-        result = train_step(job.learner, batch, job.settings, epoch, rate, stop)
+        return train_step(job.learner, batch, job.settings, epoch, rate, stop)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-    else:
-        if result.loss != result.loss or abs(result.loss) == float("inf"):
-            raise EdgenetError(
-                f"the loss is {result.loss} in epoch {epoch + 1}, step {batch.step + 1}: the training diverged",
-                f"start again with a lower --learning-rate than {job.plan.recipe.learning_rate:g}",
-            )
-        return result
     # Try smaller batches only after the handler: the error kept the tensors that filled the memory alive.
     raise out_of_memory(
         job.plan.recipe.batch, 2 * job.settings.share.processes, lambda photos: _fits(job, batch, photos)
     )
+
+
+def _read_steps(job: Job, position: Position, unread: Sequence[UnreadStep]) -> tuple[Position, bool]:
+    """Return the position after the steps, and whether a process was asked to stop.
+
+    Raises:
+        EdgenetError: a loss is NaN or infinite.
+    """
+    sums, stop = position.sums, False
+    for step, result in zip(unread, read_results([step.figures for step in unread]), strict=True):
+        if not math.isfinite(result.loss):
+            raise EdgenetError(
+                f"the loss is {result.loss} in epoch {position.epoch + 1}, step {step.step + 1}: the training diverged",
+                f"start again with a lower --learning-rate than {job.plan.recipe.learning_rate:g}",
+            )
+        sums = replace(
+            sums,
+            loss=sums.loss + result.loss * step.photos,
+            correct=sums.correct + result.correct,
+            photos=sums.photos + step.photos,
+        )
+        stop = stop or result.stop
+    return replace(position, step=unread[-1].step + 1, sums=sums), stop
+
+
+def _add_times(sums: EpochSums, waiting_s: float, computing_s: float) -> EpochSums:
+    return replace(sums, waiting_s=sums.waiting_s + waiting_s, computing_s=sums.computing_s + computing_s)
 
 
 def _fits(job: Job, batch: Batch, photos: int) -> bool:
@@ -158,16 +214,6 @@ def out_of_memory(batch: int, least: int, fits: Callable[[int], bool]) -> Edgene
     return EdgenetError(
         f"there is not enough memory for a batch of {batch}, nor for one of {least}",
         "choose a variant with a smaller width or a lower resolution",
-    )
-
-
-def _add_step(sums: EpochSums, result: StepResult, photos: int, seconds: tuple[float, float]) -> EpochSums:
-    return EpochSums(
-        sums.loss + result.loss * photos,
-        sums.correct + result.correct,
-        sums.photos + photos,
-        sums.waiting_s + seconds[0],
-        sums.computing_s + seconds[1],
     )
 
 

@@ -5,7 +5,7 @@ The loss is the label loss, with label smoothing and mixup, and in distillation 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -22,13 +22,14 @@ from edgenet.training.learner import Learner, channels_last, forget_gradients, u
 from edgenet.training.loader import Batch, Purpose, generator, seed_torch
 from edgenet.training.processes import ProcessShare, sum_over
 from edgenet.training.recipe import Distillation, Recipe
+from edgenet.training.synchronized_norm import SynchronizedNorm
 from edgenet.zoo.checkpoint import LoadedNetwork
 
 
 def train_step(
     learner: Learner, batch: Batch, settings: StepSettings, epoch: int, rate: float, stop: bool = False
-) -> StepResult:
-    """Train the learner on one batch.
+) -> Tensor:
+    """Train the learner on one batch, without waiting for a GPU to finish.
 
     Args:
         learner: it is changed in place.
@@ -37,20 +38,30 @@ def train_step(
         epoch: the epoch, from 0.
         rate: the learning rate.
         stop: whether this process was asked to stop; it is sent to all processes together with the gradients.
+
+    Returns:
+        the step's figures, float32 [3] on the device, which `read_results` reads.
     """
     seed_torch(settings.recipe.seed, Purpose.NETWORK, epoch, batch.step, settings.share.process)
     forget_gradients(learner.network)
-    with FastSmallMaps():
+    with FastSmallMaps(), SynchronizedNorm(settings.share):
         loss, correct = loss_of(learner, batch, settings, epoch)
     loss = loss / batch.photos
     loss.backward()
-    figures = torch.stack([loss.detach().float(), correct.float(), torch.tensor(float(stop)).to(loss.device)])
+    figures = torch.stack(
+        [loss.detach().float(), correct.float(), loss.new_full((), float(stop), dtype=torch.float32)]
+    )
     _sum_over_processes(learner, figures, settings.share)
     update_weights(learner, rate)
     update_average(learner.average, learner.network, settings.recipe.ema_decay, learner.updates)
     learner.updates += 1
-    mean, right, stopping = figures.tolist()
-    return StepResult(mean, round(right), stopping > 0)
+    return figures
+
+
+def read_results(figures: Sequence[Tensor]) -> list[StepResult]:
+    """Return the results of steps from what `train_step` returned; on a GPU this waits until they are computed."""
+    rows = torch.stack(list(figures)).tolist() if figures else []
+    return [StepResult(mean, round(right), stopping > 0) for mean, right, stopping in rows]
 
 
 def loss_of(learner: Learner, batch: Batch, settings: StepSettings, epoch: int) -> tuple[Tensor, Tensor]:
@@ -82,17 +93,12 @@ def uses_bfloat16(settings: StepSettings) -> bool:
 
 
 def _sum_over_processes(learner: Learner, figures: Tensor, share: ProcessShare) -> None:
-    """Sum gradients and figures over the processes, and average the batch normalization statistics.
+    """Sum gradients and figures over the processes, so that every process makes the same update.
 
-    Every process then makes the same update and holds the same statistics.
+    The batch normalization statistics are the same already (see `SynchronizedNorm`).
     """
-    if share.processes == 1:
-        return
     gradients = [p.grad for p in learner.network.parameters() if p.grad is not None]
-    statistics = [buffer for buffer in learner.network.buffers() if buffer.is_floating_point()]
-    for statistic in statistics:
-        statistic /= share.processes
-    sum_over([*gradients, *statistics, figures], share)
+    sum_over([*gradients, figures], share)
 
 
 @dataclass(frozen=True)

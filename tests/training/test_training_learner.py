@@ -9,9 +9,12 @@ import torch
 from torch import nn
 
 from edgenet.training.learner import (
+    AdamState,
     SgdState,
+    adam_step,
     average_decay,
     average_of,
+    channels_last,
     decay_groups,
     new_learner,
     set_training,
@@ -70,6 +73,45 @@ def test_a_step_is_torch_s_own() -> None:
         reference.step()
     assert torch.allclose(ours.weight, theirs.weight, rtol=1e-4)
     assert torch.allclose(ours.bias, theirs.bias, rtol=1e-4)
+
+
+def test_lists_of_tensors_give_the_bytes_of_one_after_the_other() -> None:
+    """The formulas of the docstrings, for one parameter at a time; the steps compute on all of them together."""
+    torch.manual_seed(0)
+    network = channels_last(build("mobilenet_v2_0.35_32", classes=3))
+    single, adam_network = copy.deepcopy(network), copy.deepcopy(network)
+    adam_single, average, average_single = (copy.deepcopy(network) for _ in range(3))
+    decays = dict.fromkeys(decay_groups(network).decaying, 0.01)
+    sgd = SgdState({name: decays.get(name, 0.0) for name, _ in network.named_parameters()})
+    adam = AdamState()
+    first: dict[str, torch.Tensor] = {}
+    second: dict[str, torch.Tensor] = {}
+    momenta: dict[str, torch.Tensor] = {}
+    for step in range(3):
+        for name, parameter in single.named_parameters():
+            gradient = torch.randn_like(parameter)
+            for one in (network, adam_network):
+                one.get_parameter(name).grad = gradient.clone()
+            with torch.no_grad():
+                decayed = gradient.add(parameter, alpha=decays[name]) if name in decays else gradient
+                momentum = momenta.setdefault(name, torch.zeros_like(parameter)).mul_(0.9).add_(decayed)
+                parameter.sub_(decayed.add(momentum, alpha=0.9), alpha=0.1)
+                mean = first.setdefault(name, torch.zeros_like(parameter)).lerp_(gradient, 1 - 0.9)
+                square = second.setdefault(name, torch.zeros_like(parameter))
+                square.mul_(0.999).addcmul_(gradient, gradient, value=1 - 0.999)
+                root = (square / (1 - 0.999 ** (step + 1))).sqrt_().add_(1e-12)
+                adam_single.get_parameter(name).addcdiv_(mean / (1 - 0.9 ** (step + 1)), root, value=-0.1)
+        sgd_step(network, sgd, 0.1)
+        adam_step(adam_network, adam, 0.1, step)
+        update_average(average, network, 0.9, 100)
+        for name, tensor in average_single.state_dict().items():
+            theirs = single.state_dict()[name]
+            tensor.lerp_(theirs, 1 - 0.9) if tensor.is_floating_point() else tensor.copy_(theirs)
+    for ours, theirs in ((network, single), (adam_network, adam_single), (average, average_single)):
+        assert all(
+            torch.equal(a, b)
+            for a, b in zip(ours.state_dict().values(), theirs.state_dict().values(), strict=True)
+        )
 
 
 def test_the_decay_grows_to_its_limit() -> None:

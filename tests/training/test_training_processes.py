@@ -54,13 +54,18 @@ def test_a_frozen_network_s_losses_and_weights_are_those_of_one_process(tmp_path
 
 @pytest.mark.slow
 def test_a_whole_network_s_losses_are_near_those_of_one_process(tmp_path: Path) -> None:
-    """Each process normalizes its own half of the batch, as torch's data-parallel training does."""
+    """Batch normalization counts the photos of both processes.
+
+    The learning rate is low, because at higher ones rounding alone soon changes the losses by some percent.
+    """
     data = write_photos(tmp_path / "shapes", every_class(40))
-    options = ("--data", data, "--epochs", 3, "--batch", 36, "--learning-rate", 0.05)
+    options = ("--data", data, "--epochs", 3, "--batch", 36, "--learning-rate", 0.001)
     said = {}
     for processes in (1, 2):
         said[processes] = run(processes, TINY, *options, "--out", tmp_path / str(processes)).stdout
-    assert losses(tmp_path / "2") == pytest.approx(losses(tmp_path / "1"), rel=0.1)
+    one, two = losses(tmp_path / "1"), losses(tmp_path / "2")
+    assert two[0] == pytest.approx(one[0], rel=0.003)
+    assert two == pytest.approx(one, rel=0.05)
     assert "2 processes" in said[2]
     assert said[2].count("epoch 1/3") == 1  # only the first one speaks
     state = load_file(tmp_path / "2" / NAME)
