@@ -302,12 +302,17 @@ def _print_selection(result: Selection) -> None:
     typer.echo(
         f"{len(result.candidates)} measured, {fitting} fit the budget, {len(result.trained)} trained: {result.stopped}"
     )
-    best, candidate = result.best, result.candidate
+    reported, candidate = result.reported, result.candidate
+    interval = f"{reported.int8_interval.low:.2f} to {reported.int8_interval.high:.2f}"
     typer.echo(
-        f"{result.bundle}: int8 top-1 {best.int8_top1:.2f} % of {best.n} photos "
-        f"(95 % interval {best.int8_low:.2f} to {best.int8_high:.2f}), p50 {candidate.p50_ms:.3f} ms, "
-        f"{megabytes(best.bytes)}"
+        f"{result.bundle}: int8 top-1 {reported.int8_top1:.2f} % of {reported.n} photos "
+        f"(95 % interval {interval}), p50 {candidate.p50_ms:.3f} ms, {megabytes(result.best.bytes)}"
     )
+    if reported.chose:
+        typer.echo(
+            "  these photos also chose the network, so its accuracy is too high: hold out more of them, "
+            "or take photos of every class in at least 2 more places"
+        )
     if not candidate.valid:
         typer.echo(f"  its latency is not valid to quote: {'; '.join(candidate.reasons)}")
     typer.echo(result.another_point)

@@ -84,7 +84,7 @@ def group_photos(
     if len(lengths | ({len(features)} if features is not None else set())) != 1:
         raise ValueError("features, thumbnails, labels, names and contents have different lengths")
     links = dict.fromkeys(_chains(contents), COPY)
-    for pair in _chains(_sessions(names, labels.tolist())):
+    for pair in _chains(sessions(names, labels.tolist())):
         links.setdefault(pair, SESSION)
     for first, second in same_scene_pairs(thumbnails, labels, features).tolist():
         links.setdefault((first, second), ALIKE)
@@ -101,8 +101,13 @@ def _chains(keys: Sequence[Hashable | None]) -> list[tuple[int, int]]:
     return [pair for same in members.values() for pair in pairwise(same)]
 
 
-def _sessions(names: Sequence[str], labels: Sequence[int]) -> list[Hashable | None]:
-    """Return for each photo a key that the photos of its session share; None if the name says nothing."""
+def sessions(names: Sequence[str], labels: Sequence[int]) -> list[Hashable | None]:
+    """Return for each photo a key that the photos taken together with it share; None if its name says nothing.
+
+    Args:
+        names: the name of each photo, as in `PhotoSet`.
+        labels: the class index of each photo; photos of different classes share no key.
+    """
     keys: list[Hashable | None] = [None] * len(names)
     timed: dict[tuple[int, int], list[tuple[datetime, int]]] = {}
     for index, (name, label) in enumerate(zip(names, labels, strict=True)):

@@ -20,6 +20,7 @@ from edgenet.training.photos import (
     open_training_data,
     photo_counts,
     read_photos,
+    session_contents,
 )
 from edgenet.training.processes import ProcessShare
 from edgenet.training.qat import QatNetwork, quantize_for_training, quantized_digest
@@ -42,6 +43,7 @@ class TrainingData:
         held_out: whether `validation` was split off from the training photos.
         labels: the class names.
         digest: SHA-256 over the photos read for training, before any were held out (see `data_digest`).
+        one_session: the classes whose photos are all of one session, so that those held out are of it as well.
     """
 
     photos: TrainingPhotos
@@ -49,6 +51,7 @@ class TrainingData:
     held_out: bool
     labels: tuple[str, ...]
     digest: str
+    one_session: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -147,8 +150,10 @@ def read_training_data(plan: Plan, resolution: int, progress: Progress) -> Train
     digest = data_digest(photos)
     if split_photos.validation is not None:
         return TrainingData(photos, split_photos.validation, False, names, digest)
-    kept, held_out = hold_out(photos.labels.tolist(), photos.contents, plan.hold_out, plan.recipe.seed)
-    return TrainingData(photos.take(kept), photos.photoset.take(held_out), True, names, digest)
+    labels = photos.labels.tolist()
+    contents, single = session_contents(labels, photos.contents, photos.photoset.names)
+    kept, held_out = hold_out(labels, contents, plan.hold_out, plan.recipe.seed)
+    return TrainingData(photos.take(kept), photos.photoset.take(held_out), True, names, digest, single)
 
 
 def _first_network(

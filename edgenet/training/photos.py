@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ import cv2
 import numpy as np
 from edgenet_device.frames.photos import read_photo
 
+from edgenet.data.groups import sessions
 from edgenet.data.layouts import split_kind
 from edgenet.data.photos import PhotoSet, open_photos, split_folders
 from edgenet.data.set_checks import require_labels
@@ -104,6 +106,35 @@ def _other_classes(path: Path, training: PhotoSet, validation: PhotoSet) -> Edge
     )
 
 
+def session_contents(
+    labels: Sequence[int], contents: Sequence[bytes], names: Sequence[str]
+) -> tuple[tuple[bytes, ...], tuple[int, ...]]:
+    """Return what `hold_out` takes as contents so that it keeps photos together that were taken together.
+
+    All photos of a capture session, a burst or a video get the contents of one of them. If all photos of a class are of
+    one session, they keep their own, because some must be held out.
+
+    Args:
+        labels: the class index of every photo.
+        contents: a hash of every photo's file.
+        names: the name of every photo.
+
+    Returns:
+        the contents, and the classes whose photos are all of one session.
+    """
+    keys = [key or content for key, content in zip(sessions(names, labels), contents, strict=True)]
+    shared: dict[tuple[int, Hashable], bytes] = {}
+    for label, key, content in zip(labels, keys, contents, strict=True):
+        shared[label, key] = min(content, shared.get((label, key), content))
+    count = Counter(label for label, _ in shared)
+    single = {label for (label, key) in shared if count[label] == 1 and not isinstance(key, bytes)}
+    merged = (
+        content if label in single else shared[label, key]
+        for label, key, content in zip(labels, keys, contents, strict=True)
+    )
+    return tuple(merged), tuple(sorted(single))
+
+
 def hold_out(
     labels: Sequence[int], contents: Sequence[bytes], share: float, seed: int
 ) -> tuple[list[int], list[int]]:
@@ -143,7 +174,8 @@ def _hold_out_of_class(members: list[int], contents: Sequence[bytes], share: flo
         groups.setdefault(contents[index], []).append(index)
     wanted = max(1, round(share * len(members)))
     held: set[int] = set()
-    for group in list(groups.values())[:-1]:  # keep the last photo for training
+    small_first = sorted(groups.values(), key=lambda group: len(group) > wanted)
+    for group in small_first[:-1]:  # keep the last photo for training
         if len(held) >= wanted:
             break
         held.update(group)

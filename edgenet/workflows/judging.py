@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from edgenet.data.groups import group_photos
+from edgenet.data.layouts import split_kind
 from edgenet.data.loading import content_hashes, load_all
 from edgenet.data.photos import PhotoSet, open_photos, split_folders
 from edgenet.teaching.features import THUMBNAIL
 from edgenet.teaching.splits import hold_out_groups
 
 HALF = 0.5
-TEST = ("test", "testing")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def judging_photos(validation: PhotoSet, data: Path, seed: int) -> JudgingPhotos
     Raises:
         EdgenetError: none of the photos can be read.
     """
-    test = next((name for name in split_folders(data) if name.lower() in TEST), None)
+    test = next((name for name in split_folders(data) if split_kind(name) == "test"), None)
     if test is not None and validation.split not in (None, test):
         reporting = open_photos(data, split=test)
         if reporting.class_names == validation.class_names:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import torch
 from edgenet_device.model_file import open_model
 
+from edgenet.accuracy import Interval
 from edgenet.bundle import write_bundle
 from edgenet.data.photos import PhotoSet
 from edgenet.errors import EdgenetError
@@ -23,6 +25,9 @@ from edgenet.training.job import TrainingData
 from edgenet.workflows.arguments import checked
 from edgenet.workflows.bench import measure_on, write_latency
 from edgenet.workflows.convert import convert
+from edgenet.workflows.evaluate import EvaluationOptions, evaluate_scorers, open_scorer
+from edgenet.workflows.judging import judging_photos
+from edgenet.workflows.sources import SourceOptions
 from edgenet.workflows.sweep_plan import (
     LATENCY_FILE,
     TRAINED_FILE,
@@ -35,7 +40,7 @@ from edgenet.workflows.sweep_plan import (
     settings,
     with_accuracy,
 )
-from edgenet.workflows.sweep_training import make_variant, model_path, read_photo_split
+from edgenet.workflows.sweep_training import TRAINING_FOLDER, make_variant, model_path, read_photo_split
 from edgenet.workflows.train import TrainingOptions
 from edgenet.zoo.checkpoint import LoadedNetwork, save_checkpoint
 from edgenet.zoo.counting import count_variant
@@ -83,12 +88,31 @@ class Budget:
 
 
 @dataclass(frozen=True)
+class Reported:
+    """The accuracy that is reported for the chosen network.
+
+    Attributes:
+        n: number of photos that it was measured on; none was used for training or calibration.
+        float_top1, int8_top1: top-1 accuracy, percent; `int8_interval` is int8's 95 % confidence interval.
+        chose: whether these photos also chose the network, because there were too few for both: then the accuracy
+            is too high.
+    """
+
+    n: int
+    float_top1: float
+    int8_top1: float
+    int8_interval: Interval
+    chose: bool
+
+
+@dataclass(frozen=True)
 class Selection:
     """The result of `select`.
 
     Attributes:
         bundle: path of the best network's bundle.
-        best: the best network's accuracy.
+        best: the best network, with its accuracy on the photos that chose it.
+        reported: its accuracy on other photos; the bundle holds it.
         candidate: the best network's latency and size, measured again after training and quantization.
         candidates: all candidates as measured untrained, the fastest first.
         trained: the networks that were trained, in the order of training.
@@ -98,6 +122,7 @@ class Selection:
 
     bundle: str
     best: TrainedVariant
+    reported: Reported
     candidate: Candidate
     candidates: tuple[Candidate, ...]
     trained: tuple[TrainedVariant, ...]
@@ -124,6 +149,9 @@ def select(
     log: Log = no_log,
 ) -> Selection:
     """Measure all candidates untrained, train the most promising ones within the budget, and pack the best.
+
+    One half of the photos held out for validation chooses the network, and the other half judges the chosen one. If the
+    data has folders for validation and for test, the first chooses and the second judges.
 
     The best network is measured once more in its final form, because quantization may have removed dead
     channels or doubled noisy ones. If it no longer fits, the next best takes its place. The same call, run
@@ -188,7 +216,9 @@ def _select_into(
     log: Log,
 ) -> Selection:
     material = read_photo_split(next(iter(variants.values())), data, options, progress)
-    keep_settings(out, settings(options, material.digest))
+    judging = judging_photos(material.validation, data, options.training.training_recipe().seed)
+    keep_settings(out, settings(options, material.digest) | {"chosen_by": len(judging.choosing)})
+    material = replace(material, validation=judging.choosing)
     candidates = _measured(variants, material, out, budget, options, progress, log)
     if not any(candidate.fits for candidate in candidates):
         raise EdgenetError(*_nothing_fits(candidates, budget))
@@ -201,10 +231,11 @@ def _select_into(
     trained, stopped = train_promising(candidates, train)
     best, chosen = _best_that_fits(finished, variants, out, budget, options, progress, log)
     bundle = out / f"{best.variant}.edgenet"
-    _pack(model_path(out / best.variant, variants[best.variant]), bundle, best)
+    reported = _reported(best, variants[best.variant], out, judging.reporting, progress)
+    _pack(model_path(out / best.variant, variants[best.variant]), bundle, reported)
     top1 = {candidate.name: accuracy for candidate, accuracy in trained}
     words = cost_of_one_more_point(candidates, top1, chosen, budget.ms)
-    return Selection(str(bundle), best, chosen, candidates, tuple(finished), stopped, words)
+    return Selection(str(bundle), best, reported, chosen, candidates, tuple(finished), stopped, words)
 
 
 def _best_that_fits(
@@ -314,12 +345,31 @@ def _nothing_fits(candidates: Sequence[Candidate], budget: Budget) -> tuple[str,
     )
 
 
-def _pack(model: Path, bundle: Path, trained: TrainedVariant) -> None:
-    """Write the bundle, with the accuracy on the held-out photos."""
+def _reported(
+    best: TrainedVariant, variant: Variant, out: Path, photos: PhotoSet | None, progress: Progress
+) -> Reported:
+    """Judge the chosen network by other photos than those that chose it, if there are any; correct its report."""
+    if photos is None:
+        interval = Interval(best.int8_low, best.int8_high)
+        return Reported(best.n, best.float_top1, best.int8_top1, interval, True)
+    checkpoint = out / variant.name / TRAINING_FOLDER / f"{variant.name}.safetensors"
+    paths = (str(checkpoint), str(model_path(out / variant.name, variant)))
+    scorers = [open_scorer(path, SourceOptions(), EvaluationOptions().threads) for path in paths]
+    evaluation = evaluate_scorers(scorers, photos, EvaluationOptions(), progress)
+    real, int8 = evaluation.models
+    latency = out / variant.name / LATENCY_FILE
+    judged = replace(best, n=evaluation.n, float_top1=real.top1, int8_top1=int8.top1)
+    write_latency(latency, with_accuracy(json.loads(latency.read_text(encoding="utf-8")), judged))
+    return Reported(evaluation.n, real.top1, int8.top1, int8.top1_interval, False)
+
+
+def _pack(model: Path, bundle: Path, reported: Reported) -> None:
+    """Write the bundle with the accuracy that is reported."""
     opened = open_model(model)
     facts = read_facts(opened.data, str(model))
     assert facts is not None  # `convert` always writes them
-    accuracy = Accuracy(trained.float_top1, trained.int8_top1, trained.n, "photos held out")
+    photos = "photos held out" + (", which also chose the network" if reported.chose else "")
+    accuracy = Accuracy(reported.float_top1, reported.int8_top1, reported.n, photos)
     write_bundle(bundle, opened.data, opened.labels, replace(facts, accuracy=accuracy))
 
 

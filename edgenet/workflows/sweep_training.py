@@ -35,6 +35,8 @@ RETRIES = 2
 WAIT_S = 0.5
 PORTS = {"": 6379, "ray": 10001}  # Ray's default ports, of a cluster and of its client server
 CONNECTION_SECONDS = 5.0
+TRAINING_FOLDER = "training"
+"""The folder of a variant's training, within the variant's own folder."""
 KEPT_THERE = {STATE_FILE}
 """Files that are not sent back: the training state is only for resuming, and the training is finished."""
 
@@ -86,7 +88,7 @@ def make_variant(
     def named(stage: str, done: int, total: int | None) -> None:
         progress(f"{variant.name}: {stage}", done, total)  # so that each variant has its own progress bars
 
-    trained = _train(variant, data, folder / "training", options, named, log)
+    trained = _train(variant, data, folder / TRAINING_FOLDER, options, named, log)
     model = model_path(folder, variant)
     converted = convert(trained.out, model, calibration=calibrating, recipe=options.recipe, progress=named)
     scorers = [

@@ -166,8 +166,20 @@ def training_warnings(job: Job) -> tuple[str, ...]:
     data = job.data
     counts = photo_counts(data.photos.labels, len(data.labels))
     imbalance = imbalance_warning(counts, data.labels, job.plan.recipe.balance)
-    found = [*data.photos.photoset.found.warnings, imbalance, *_content_warnings(data)]
+    found = [*data.photos.photoset.found.warnings, imbalance, *_content_warnings(data), _of_one_session(data)]
     return tuple(sentence for sentence in found if sentence is not None)
+
+
+def _of_one_session(data: TrainingData) -> str | None:
+    """Return a warning if the photos of a class were all taken together, those held out as well; else None."""
+    if not data.one_session:
+        return None
+    classes = ", ".join(data.labels[label] for label in data.one_session[:5])
+    more = f" and {len(data.one_session) - 5} more" if len(data.one_session) > 5 else ""
+    return (
+        f"all photos of {classes}{more} are of one session each, so those held out show what was trained with and the "
+        "accuracy looks better than it is; capture them again in other places, with other light and backgrounds"
+    )
 
 
 def _content_warnings(data: TrainingData) -> list[str | None]:

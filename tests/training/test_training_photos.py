@@ -15,7 +15,7 @@ from PIL import Image
 from shape_photos import every_class, shape_photo, write_photos
 
 from edgenet.data.loading import load_all
-from edgenet.data.photos import open_photos
+from edgenet.data.photos import PhotoSet, open_photos
 from edgenet.errors import EdgenetError
 from edgenet.progress import silent
 from edgenet.training.job import TrainingData, read_training_data
@@ -66,6 +66,30 @@ def test_a_photo_that_is_there_twice_is_on_one_side_only() -> None:
         assert kept
         assert held
         assert not {contents[i] for i in kept} & {contents[i] for i in held}
+
+
+def test_photos_of_one_session_are_on_one_side_only(tmp_path: Path) -> None:
+    stamps = {"blue": (1000, 1100, 1200), "red": (1000, 1000, 1000), "green": (900, 900, 1300)}
+    for name, hours in stamps.items():
+        (tmp_path / name).mkdir()
+        for number in range(12):
+            photo = tmp_path / name / f"session-20260314-{hours[number % 3]:04}00-{number:03}.jpg"
+            photo.write_bytes(shape_photo(name, number))
+    found = training_data(tmp_path)
+
+    def sessions(photos: PhotoSet, label: int) -> set[str]:
+        chosen = zip(photos.names, photos.labels, strict=True)
+        return {name.rpartition("-")[0] for name, own in chosen if own == label}
+
+    blue, green, red = (
+        [sessions(part, label) for part in (found.photos.photoset, found.validation)] for label in range(3)
+    )
+    assert not blue[0] & blue[1]
+    assert blue[1]
+    assert not green[0] & green[1]
+    assert green[1]
+    assert red[0] == red[1]  # there is only one; the training warns
+    assert found.one_session == (2,)
 
 
 @pytest.mark.parametrize("share", [0, 1, -0.5, float("nan")])

@@ -51,9 +51,12 @@ def test_a_choice_and_again(photos: Path, tmp_path: Path, monkeypatch: pytest.Mo
     assert found.trained[0].variant == "mobilenet_v1_0.25_64"  # the most mult-adds
     assert 1 <= len(found.trained) <= 4
     assert found.best in found.trained
+    # One photo of each class is held out: too few for one half to choose and the other to report, and it says so.
     manifest = open_bundle(found.bundle).manifest
     assert manifest.accuracy is not None
     assert (manifest.accuracy.int8_top1, manifest.accuracy.n) == (found.best.int8_top1, 2)
+    assert manifest.accuracy.data == "photos held out, which also chose the network"
+    assert found.reported.chose
     assert found.another_point.startswith("one more point: no larger candidate was measured")
     assert "training mobilenet_v1_0.25_64" in lines
     # All untrained ones were measured by the first call; the best is measured once more, as it was trained.
@@ -65,6 +68,22 @@ def test_a_choice_and_again(photos: Path, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(workflow, "measure_on", None)
     monkeypatch.setattr(workflow, "make_variant", None)
     assert edgenet.select(photos, out, budget_ms=1000, budget_mb=5, **QUICK) == found
+
+
+@pytest.mark.slow
+def test_other_photos_report_than_choose(photos: Path, tmp_path: Path) -> None:
+    one = {**QUICK, "widths": (0.25,), "resolutions": (32,)}
+    one["training"] = TrainingOptions(epochs=1, batch=8, hold_out=0.5)
+    out = tmp_path / "chosen"
+    found = edgenet.select(photos, out, budget_ms=1000, **one)
+    assert (found.best.n, found.reported.n, found.reported.chose) == (6, 6, False)
+    manifest = open_bundle(found.bundle).manifest
+    assert manifest.accuracy is not None
+    assert (manifest.accuracy.int8_top1, manifest.accuracy.n) == (found.reported.int8_top1, 6)
+    assert manifest.accuracy.data == "photos held out"
+    model = json.loads((out / found.best.variant / LATENCY_FILE).read_text())["model"]
+    assert model["accuracy"]["int8_top1"] == found.reported.int8_top1
+    assert edgenet.select(photos, out, budget_ms=1000, **one) == found
 
 
 @pytest.mark.slow
