@@ -124,12 +124,15 @@ def _strict(value: Any) -> Any:
 
 def note_skipped(skipped: tuple[tuple[str, str], ...]) -> None:
     """Report on standard error which photos were left out and why."""
+    from edgenet.errors import one_line
+
     if not skipped:
         return
     typer.echo(f"left out {len(skipped)} unreadable photo{'s' * (len(skipped) > 1)}:", err=True)
     for name, reason in skipped[:10]:
         # Most reasons begin with the photo's name.
-        typer.echo(f"  {reason}" if reason.startswith(name) else f"  {name}: {reason}", err=True)
+        line = reason if reason.startswith(name) else f"{name}: {reason}"
+        typer.echo(f"  {one_line(line, 400)}", err=True)
     if len(skipped) > 10:
         typer.echo(f"  and {len(skipped) - 10} more", err=True)
 

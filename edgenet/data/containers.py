@@ -9,7 +9,7 @@ import os
 import threading
 import zipfile
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Protocol
 
 from edgenet_device.frames.photos import MAX_BYTES
@@ -159,11 +159,11 @@ def _open_zip(path: Path) -> zipfile.ZipFile:
 
 
 def _is_hidden_path(name: str) -> bool:
-    return any(_hidden(part) for part in PurePosixPath(name).parts)
+    return any(map(_hidden, name.split("/")))
 
 
 def _hidden(name: str) -> bool:
-    return (name.startswith(".") and name != "..") or name == "__MACOSX"
+    return (name.startswith(".") and name not in (".", "..")) or name == "__MACOSX"
 
 
 def _size(most: int) -> str:

@@ -69,7 +69,7 @@ def _is_table(name: str) -> bool:
 def _only_folder(names: Sequence[str]) -> str | None:
     """Return the one top folder that holds all photos, or None."""
     photos = [name for name in names if is_photo_like(name)]
-    tops = {name.split("/")[0] for name in photos}
+    tops = {name.partition("/")[0] for name in photos}
     return tops.pop() if len(tops) == 1 and all("/" in name for name in photos) else None
 
 

@@ -184,3 +184,34 @@ def test_a_folder_that_may_not_be_read(
 
     monkeypatch.setattr(os, "scandir", refuse)
     refused(edgenet, made, out, folder, "Permission denied", "check its permissions")
+
+
+def test_every_file_is_accounted_for(
+    edgenet: Edgenet, made: Path, out: Path, folder: Path, scene: np.ndarray
+) -> None:
+    for number in range(3):
+        (folder / f"{number}.jpg").write_bytes(encode(np.roll(scene, 40 * number, axis=1)))
+    for name in ("IMG_1.MOV", "README.md", ".DS_Store", "bad\x1b[2J.jpg"):
+        (folder / name).write_bytes(b"x")
+    ran = convert(edgenet, made, out, folder)
+    line = "7 files: 3 read as photos, 1 could not be read (1 .jpg), 1 not photos (1 .mov), 2 ignored (1 .md, 1 hidden)"
+    assert f"  {line}" in ran.out.splitlines()
+    assert "\x1b" not in ran.out + ran.err
+    account = convert(edgenet, made, out, folder, "--json").json()["account"]
+    assert (account["files"], account["read"], account["not_photos"]) == (7, 3, {".mov": 1})
+    assert account["ignored"] == {".md": 1, "hidden": 1}
+
+
+def test_the_photos_that_come_with_edgenet_need_no_account(edgenet: Edgenet, made: Path, out: Path) -> None:
+    ran = edgenet(
+        "convert",
+        made / "small.safetensors",
+        "-o",
+        out,
+        "--calibration",
+        "builtin",
+        "--recipe",
+        "minmax",
+        "--json",
+    )
+    assert ran.json()["account"] is None
