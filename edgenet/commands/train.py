@@ -18,9 +18,9 @@ from edgenet.commands.console import (
 )
 from edgenet.commands.interrupts import INTERRUPTED
 from edgenet.commands.options import CLASS_FOLDERS, JsonFlag, usage_errors
+from edgenet.commands.review import ReviewOptions, review_photos
 from edgenet.commands.teach import TeachOptions, teach_photos
 from edgenet.commands.training_options import AllTrainOptions, QatOptions
-from edgenet.errors import one_line
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -42,20 +42,6 @@ Resume = Annotated[
     Path | None,
     typer.Option("--resume", help="Continue the training in this folder; no other option is needed."),
 ]
-ReviewFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--review",
-        metavar="REVIEW.JSON",
-        help="Do what was ticked on the page of a training: move photos in --data to other classes, or set them aside.",
-    ),
-]
-ListFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--list", metavar="FILE.CSV", help="With --review: move nothing, and write the decisions as a list."
-    ),
-]
 # With more classes than this, the table on the screen leaves some out.
 SHOWN_CLASSES = 30
 
@@ -65,8 +51,7 @@ def train_command(
     data: Data = None,
     out: Out = None,
     resume: Resume = None,
-    review: ReviewFile = None,
-    list_file: ListFile = None,
+    review: ReviewOptions = ReviewOptions(),  # noqa: B008 (frozen)
     teach: TeachOptions = TeachOptions(),  # noqa: B008 (frozen)
     qat: QatOptions = QatOptions(),  # noqa: B008 (frozen)
     training: AllTrainOptions = AllTrainOptions(),  # noqa: B008 (frozen)
@@ -83,17 +68,9 @@ def train_command(
     or a power cut, --resume continues the training from the state saved in that folder. --review trains nothing: it
     moves the photos that were ticked on the page of a training.
     """
-    if review is not None or list_file is not None:
-        if (
-            variant is not None
-            or out is not None
-            or resume is not None
-            or teach.given()
-            or qat.qat
-            or training.anything_given()
-        ):
-            raise typer.BadParameter("--review takes only --data, --list and --json")
-        return _review(review, data, list_file, json_output)
+    if review.given():
+        others = (variant, out, resume, teach.given(), qat.qat, training.anything_given())
+        return review_photos(review, data, others, json_output)
     if variant is None and resume is None and not qat.qat and data is not None and out is not None:
         return teach_photos(data, out, teach, training, json_output)
     if teach.given():
@@ -130,28 +107,6 @@ def train_command(
     if result is not None:  # of several processes only the first has a result
         note_skipped(result.skipped)
         print_json(result) if json_output else _print(result)
-
-
-def _review(review: Path | None, data: Path | None, list_file: Path | None, json_output: bool) -> None:
-    if review is None:
-        raise typer.BadParameter("--list needs --review")
-    if data is None and list_file is None:
-        raise typer.BadParameter("give --data, the folder of the photos, or --list FILE.csv")
-    from edgenet.workflows.review import apply_review
-
-    result = apply_review(review, data or "", list_file=list_file, log=log_to(json_output))
-    if json_output:
-        return print_json(result)
-    if result.listed is not None:
-        typer.echo(f"{result.listed}: the decisions; no photo was moved")
-        return
-    before = f"; {result.done_before} had been done before" if result.done_before else ""
-    typer.echo(f"{len(result.moved)} moved, {len(result.set_aside)} set aside{before}")
-    for folder in result.emptied:
-        typer.echo(
-            f"warning: {one_line(folder)} has no photos left; fill it or remove it before the next training",
-            err=True,
-        )
 
 
 def _check(

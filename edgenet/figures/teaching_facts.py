@@ -7,8 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edgenet.accuracy import Interval
-from edgenet.teaching.label_errors import LabelError
+from edgenet.teaching.label_errors import LabelError, softmax
 from edgenet.teaching.learning_curve import LearningCurve
 
 FEW_SCENES = 8
@@ -42,6 +45,46 @@ class PhotoFacts:
     def wrong(self) -> bool:
         """Whether the photo was judged and the answer is not its label."""
         return self.predicted is not None and self.predicted != self.given
+
+
+def photo_facts(
+    files: Sequence[str],
+    contents: Sequence[bytes],
+    labels: NDArray[np.int64],
+    groups: NDArray[np.int64],
+    logits: NDArray[np.float32],
+    judged: NDArray[np.bool_],
+) -> tuple[PhotoFacts, ...]:
+    """Return the facts of each photo.
+
+    Args:
+        files: the paths within the data [n].
+        contents: the SHA-256 of each file, 32 bytes [n].
+        labels: class indices [n].
+        groups: the numbers of the groups [n].
+        logits: the scores of each photo by a network that had not seen its group [n, classes].
+        judged: whether there are such scores for a photo [n].
+    """
+    shares = softmax(logits)
+    answers = logits.argmax(axis=1)
+    return tuple(
+        PhotoFacts(
+            file,
+            contents[i].hex(),
+            int(labels[i]),
+            int(groups[i]),
+            int(answers[i]) if judged[i] else None,
+            float(shares[i, answers[i]]) if judged[i] else 0.0,
+        )
+        for i, file in enumerate(files)
+    )
+
+
+def look_alikes(groups: NDArray[np.int64]) -> tuple[tuple[int, ...], ...]:
+    """Return the indices of the photos of each group [n] with two or more photos."""
+    order = np.argsort(groups, kind="stable")
+    parts = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
+    return tuple(tuple(part.tolist()) for part in parts if len(part) > 1)
 
 
 @dataclass(frozen=True)
@@ -249,10 +292,15 @@ def _advice(
     own = [mixup for mixup in report.mixups if mixup.given == index]
     missed = sum(len(mixup.photos) for mixup in own)
     if judged and 100 * (judged - missed) / judged < LOW_RECALL:
-        worst = own[0]
-        other = report.class_names[worst.predicted]
-        advice.append(
-            f"{len(worst.photos)} of its {judged} photos are taken for {other}. Photograph both from the same angles "
-            "and on the same backgrounds, and show what sets them apart."
-        )
+        count, other = len(own[0].photos), report.class_names[own[0].predicted]
+        if 3 * count >= missed and count > 1:
+            advice.append(
+                f"{count} of its {judged} photos are taken for {other}. Photograph both from the same angles and on "
+                "the same backgrounds, and show what sets them apart."
+            )
+        else:
+            advice.append(
+                f"{missed} of its {judged} photos get another name, not one above all. Photograph it from more sides, "
+                "closer, and on more backgrounds."
+            )
     return tuple(advice)

@@ -27,8 +27,8 @@ def shown(text: str, longest: int = LONGEST_NAME) -> str:
     become "\N{REPLACEMENT CHARACTER}".
     """
     if len(text) > longest:
-        half = longest // 2
-        text = f"{text[: longest - half - 1]}…{text[-half:]}"
+        end = longest // 3
+        text = f"{text[: longest - end - 1]}…{text[-end:]}"
     return "".join("\N{REPLACEMENT CHARACTER}" if _unfit(character) else character for character in text)
 
 
@@ -105,6 +105,16 @@ def left_out(count: int, shown_count: int, thing: str = "photo") -> str:
     if rest <= 0:
         return ""
     return f'<p class="muted">{number_of(rest, f"more {thing}")} not shown, so that the page stays small.</p>'
+
+
+def folded(items: Sequence[str], first: int, kind: str, thing: str) -> str:
+    """Return boxes of class `kind` around items (HTML): the first ones open, the others behind a line to open."""
+    rest = items[first:]
+    hidden = ""
+    if rest:
+        summary = f"<summary>{number_of(len(rest), f'more {thing}')}</summary>"
+        hidden = f'<details>{summary}<div class="{kind}">{"".join(rest)}</div></details>'
+    return f'<div class="{kind}">{"".join(items[:first])}</div>{hidden}'
 
 
 def bullets(lines: Sequence[str], kind: str = "ul") -> str:

@@ -24,6 +24,8 @@ from edgenet.figures.teaching_facts import Mixup as Mixup
 from edgenet.figures.teaching_facts import PhotoFacts as PhotoFacts
 from edgenet.figures.teaching_facts import TeachingReport as TeachingReport
 from edgenet.figures.teaching_facts import UnknownFigures as UnknownFigures
+from edgenet.figures.teaching_facts import look_alikes as look_alikes
+from edgenet.figures.teaching_facts import photo_facts as photo_facts
 from edgenet.figures.teaching_html import MOST_PICTURES, Picture, Pictures, safe, script_json, shown
 from edgenet.figures.teaching_sections import SECTIONS, headline
 from edgenet.files import write_atomically

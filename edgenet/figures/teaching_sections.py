@@ -6,7 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from edgenet.figures.teaching_facts import ClassFacts, TeachingReport, surest_first
-from edgenet.figures.teaching_html import Pictures, bullets, left_out, name_html, number_of, percent, safe
+from edgenet.figures.teaching_html import (
+    Pictures,
+    bullets,
+    folded,
+    left_out,
+    name_html,
+    number_of,
+    percent,
+    safe,
+)
 from edgenet.figures.teaching_svg import curve_svg, heat_svg, interval_svg
 
 MOST_LABEL_ERRORS, MOST_WRONG, MOST_OF_DUPLICATES, MOST_OF_MIXUPS = 110, 110, 100, 60
@@ -16,7 +25,8 @@ SMALL_MATRIX = 8
 """A matrix of more classes is drawn instead of written."""
 MIXUPS_WITH_PICTURES, PICTURES_OF_MIXUP, MOST_MIXUPS = 15, 4, 200
 PICTURES_OF_GROUP, MOST_GROUPS = 6, 40
-OPEN_CLASSES = 12
+OPEN_CLASSES, OPEN_PHOTOS, OPEN_GROUPS = 12, 24, 8
+"""So many are open; the others open with a click."""
 MOST_LINES = 300
 
 
@@ -70,7 +80,7 @@ def _label_errors(report: TeachingReport, pictures: Pictures) -> str:
     if not errors:
         return "<p>No photo's label looks wrong.</p>"
     listed = errors[:MOST_LABEL_ERRORS]
-    cards = "".join(
+    cards = [
         pictures.card(
             one.index,
             f'<span class="names">labelled <b>{name_html(report.class_names[one.given], 30)}</b>, looks like '
@@ -79,7 +89,7 @@ def _label_errors(report: TeachingReport, pictures: Pictures) -> str:
             one.likely,
         )
         for one in listed
-    )
+    ]
     sure = [one for one in listed if one.probability >= SURE]
     bulk = ""
     if len(sure) > 1:
@@ -89,7 +99,7 @@ def _label_errors(report: TeachingReport, pictures: Pictures) -> str:
     return (
         f"<p>{number_of(len(errors), 'photo')} may have a wrong label: a network that had not seen them answers "
         "differently and is sure of it. Tick those that you agree with; then download the list at the bottom of the "
-        f'page.</p>{bulk}<div class="photos">{cards}</div>{left_out(len(errors), len(listed))}'
+        f"page.</p>{bulk}{folded(cards, OPEN_PHOTOS, 'photos', 'photo')}{left_out(len(errors), len(listed))}"
     )
 
 
@@ -117,7 +127,7 @@ def _wrong(report: TeachingReport, pictures: Pictures) -> str:
     return (
         f"<p>{number_of(len(rows), 'photo')} got a wrong answer, those first of which the network was most sure.{also} "
         "Is the object small, cut off, dark or blurred in many of them? Then more photos of that kind help.</p>"
-        f'<div class="photos">{"".join(cards)}</div>{left_out(len(rows), len(cards))}'
+        f"{folded(cards, OPEN_PHOTOS, 'photos', 'photo')}{left_out(len(rows), len(cards))}"
     )
 
 
@@ -204,7 +214,7 @@ def _duplicates(report: TeachingReport, pictures: Pictures) -> str:
         f"<p>{number_of(photos, 'photo')} fall into {number_of(len(groups), 'group')} that look nearly alike: copies, "
         "bursts, or frames of one scene. They were kept together when the accuracy was judged. They do no harm, but "
         "they teach little more than one of them; photos of other scenes teach more.</p>"
-        f"<div class=groups>{''.join(drawn)}</div>{left_out(len(groups), len(drawn), 'group')}"
+        f"{folded(drawn, OPEN_GROUPS, 'groups', 'group')}{left_out(len(groups), len(drawn), 'group')}"
     )
 
 

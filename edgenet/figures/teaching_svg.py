@@ -42,8 +42,9 @@ class _Axes:
 
     def __init__(self, points: Sequence[CurvePoint]) -> None:
         self.low, self.high = (math.log(points[i].photos) for i in (0, -1))
-        floor = min(point.interval.low for point in points)
-        self.floor = max(0.0, math.floor((floor - 2) / 10) * 10)
+        lowest = min(point.interval.low for point in points)
+        self.step = 20 if lowest < 50 else 10
+        self.floor = max(0, math.floor((lowest - 2) / self.step) * self.step)
 
     def x(self, photos: float) -> float:
         share = (math.log(photos) - self.low) / max(self.high - self.low, 1e-9)
@@ -76,12 +77,11 @@ def curve_svg(curve: LearningCurve) -> str:
 
 
 def _grid(axes: _Axes, points: Sequence[CurvePoint]) -> str:
-    step = 20 if axes.floor < 40 else 10
     lines = [
         f'<line class="grid" x1="{axes.LEFT}" x2="{axes.WIDTH - axes.RIGHT}" y1="{axes.y(value):.1f}" '
         f'y2="{axes.y(value):.1f}"/><text class="faint" x="{axes.LEFT - 6}" y="{axes.y(value) + 4:.1f}" '
-        f'text-anchor="end">{value:.0f}%</text>'
-        for value in range(int(axes.floor), 101, step)
+        f'text-anchor="end">{value}%</text>'
+        for value in range(axes.floor, 101, axes.step)
     ]
     lines += [
         f'<text class="faint" x="{axes.x(one.photos):.1f}" y="{axes.HEIGHT - 22:.0f}" text-anchor="middle">'
@@ -109,12 +109,12 @@ def heat_svg(photos: Sequence[PhotoFacts], class_names: Sequence[str]) -> str:
     pairs = Counter((photo.given, photo.predicted) for photo in photos if photo.predicted is not None)
     totals = Counter(photo.given for photo in photos if photo.predicted is not None)
     count = len(class_names)
-    margin = 110 if count <= NAMED_CLASSES else 6
+    margin = 126 if count <= NAMED_CLASSES else 6
     side = (620 - margin) / count
     cells = "".join(
         f'<rect class="{"good" if given == answer else "bad"}" x="{margin + answer * side:.2f}" '
         f'y="{margin + given * side:.2f}" width="{side:.2f}" height="{side:.2f}" '
-        f'fill-opacity="{0.15 + 0.85 * number / totals[given]:.2f}"><title>{number} of {totals[given]} photos of '
+        f'fill-opacity="{0.3 + 0.7 * number / totals[given]:.2f}"><title>{number} of {totals[given]} photos of '
         f"{safe(class_names[given])} are taken for {safe(class_names[answer])}</title></rect>"
         for (given, answer), number in sorted(pairs.items())
     )

@@ -192,10 +192,10 @@ class _Folder:
         classes: dict[str, dict[str, str]] = {}
         inside: dict[str, str] = {}
         for photos in _splits(root):
-            prefix, folders = photos._prefix, _class_folders(photos)
-            for name in photos.names:
-                classes[prefix + name] = folders
-                inside[prefix + name] = name.partition("/")[2]
+            folders = _class_folders(photos)
+            for path, name in zip(photos.paths, photos.names, strict=True):
+                classes[path] = folders
+                inside[path] = name.partition("/")[2]
         return cls(root, classes, inside)
 
     @property

@@ -15,7 +15,7 @@ import pytest
 from teaching_reports import many_classes, small_report, thumbnail
 
 from edgenet.accuracy import Interval
-from edgenet.figures.teaching_facts import PhotoFacts, TeachingReport
+from edgenet.figures.teaching_facts import PhotoFacts, TeachingReport, look_alikes, photo_facts
 from edgenet.figures.teaching_html import MOST_PICTURES, shown
 from edgenet.figures.teaching_page import review_command, small_jpeg, teaching_page, write_report
 
@@ -224,8 +224,35 @@ def test_pictures_are_small(tmp_path: Path) -> None:
     assert (tmp_path / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
+def test_facts_from_arrays() -> None:
+    logits = np.array([[9, 0], [0, 9], [0, 0.1]], np.float32)
+    facts = photo_facts(
+        ("a/1", "a/2", "b/3"), (b"\1" * 32,) * 3, np.array([0, 0, 1]), np.array([4, 4, 5]), logits,
+        np.array([True, True, False]),
+    )  # fmt: skip
+    assert [(one.file, one.predicted, one.group, one.wrong) for one in facts] == [
+        ("a/1", 0, 4, False),
+        ("a/2", 1, 4, True),
+        ("b/3", None, 5, False),
+    ]
+    assert facts[0].sha256 == "01" * 32
+    assert facts[0].confidence == pytest.approx(1, abs=1e-3)
+    assert look_alikes(np.array([7, 3, 7, 1, 3, 7])) == ((1, 4), (0, 2, 5))
+    assert look_alikes(np.array([1, 2])) == ()
+    assert look_alikes(np.zeros(0, np.int64)) == ()
+
+
 def test_the_interval_is_drawn_where_it_is() -> None:
     html = teaching_page(small_report(interval=Interval(50.0, 100.0)), thumbnail)
     found = re.search(r'<rect class="good" x="([\d.]+)" y="10" width="([\d.]+)"', html)
     assert found is not None
     assert (float(found[1]), float(found[2])) == (210.0, 200.0)
+
+
+def test_scattered_mixups_get_other_advice() -> None:
+    photos = [PhotoFacts(f"a/{i}.jpg", "a" * 64, 0, i, 0 if i < 12 else i - 11, 0.9) for i in range(16)]
+    report = small_report(photos=tuple(photos), class_names=tuple("abcdef"), label_errors=())
+    assert report.classes[0].advice == (
+        "4 of its 16 photos get another name, not one above all. Photograph it from more sides, closer, and on more "
+        "backgrounds.",
+    )
