@@ -102,6 +102,13 @@ Resolutions = Annotated[
     typer.Option("--resolutions", metavar="R,R,...", help="Input resolutions to try, in pixels per side."),
 ]
 Settle = Annotated[float, typer.Option("--settle", metavar="SECONDS", min=0, help=SETTLE), Alias("--calm")]
+FromScratch = Annotated[
+    bool,
+    typer.Option(
+        "--from-scratch",
+        help="Train all networks from random weights. Otherwise those that have ImageNet weights start from them.",
+    ),
+]
 BudgetMilliseconds = Annotated[
     float,
     typer.Option("--budget-ms", help="Largest allowed latency (p50) of one inference, in milliseconds."),
@@ -179,6 +186,7 @@ def sweep_command(
     grid: GridOptions = GridOptions(),
     on: On = "local",
     ray: Ray = None,
+    from_scratch: FromScratch = False,
     options: VariantOptions = VariantOptions(),
     json_output: JsonFlag = False,
 ) -> None:
@@ -193,7 +201,7 @@ def sweep_command(
         from edgenet.workflows.sweep import sweep
 
         variants = grid.arguments([architecture])
-        arguments = options.arguments(on=on, ray=ray)
+        arguments = options.arguments(on=on, ray=ray, from_scratch=from_scratch)
         with _stopped_by_signals():
             result = sweep(
                 data,
@@ -228,29 +236,29 @@ def _print(result: Sweep) -> None:
 def rows_table(rows: tuple[SweepRow, ...]) -> Table:
     """Return a table with a row for every variant; * marks the Pareto front, ! a latency that is not valid to quote."""
     table = plain_table(
-        caption="* on the Pareto front of int8 top-1 and latency   ! not valid to quote, see latency.json",
+        caption="95 %: confidence interval of int8 top-1   * on the Pareto front of int8 top-1 and latency   "
+        "! not valid to quote, see latency.json",
     )
     table.add_column("variant", overflow="fold")
     for heading in (
         "mult-\nadds M",
         "params\nM",
         "int8\nMB",
-        "float\ntop-1 %",
-        "int8\ntop-1 %",
-        "p50\nms",
-        "",
+        "float\ntop-1",
+        "int8\ntop-1  95 %",
+        "p50\nms   ",
     ):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
+        marks = ("*" if row.front else "") + ("" if row.latency_valid else "!")
         table.add_row(
             row.variant,
             f"{row.mult_adds / 1e6:.1f}",
             f"{row.parameters / 1e6:.2f}",
             f"{row.bytes / 1e6:.2f}",
             f"{row.float_top1:.2f}",
-            f"{row.int8_top1:.2f}",
-            f"{row.latency_p50_ms:.2f}",
-            ("*" if row.front else "") + ("" if row.latency_valid else "!"),
+            f"{row.int8_top1:.2f}  {row.int8_low:.0f}-{row.int8_high:.0f}",
+            f"{row.latency_p50_ms:.2f} {marks:<2}",
         )
     return table
 
@@ -263,6 +271,7 @@ def select_command(
     on: On = "local",
     architectures: Architectures = "mobilenet_v1",
     grid: GridOptions = GridOptions(),
+    from_scratch: FromScratch = False,
     options: VariantOptions = VariantOptions(),
     json_output: JsonFlag = False,
 ) -> None:
@@ -280,7 +289,7 @@ def select_command(
         names = [name.strip() for name in architectures.split(",")]
         with usage_errors():
             Budget(budget_ms, budget_mb).check()
-        arguments = options.arguments(on=on)
+        arguments = options.arguments(on=on, from_scratch=from_scratch)
         variants = grid.arguments(names)
         with _stopped_by_signals():
             result = select(

@@ -145,6 +145,22 @@ class SweepPoint(Protocol):
         """Top-1 accuracy of the float network, percent."""
 
     @property
+    def int8_low(self) -> float:
+        """Lower end of the 95 % interval of `int8_top1`, percent."""
+
+    @property
+    def int8_high(self) -> float:
+        """Upper end of that interval."""
+
+    @property
+    def float_low(self) -> float:
+        """Lower end of the 95 % interval of `float_top1`, percent."""
+
+    @property
+    def float_high(self) -> float:
+        """Upper end of that interval."""
+
+    @property
     def latency_p50_ms(self) -> float:
         """Median latency of one inference, milliseconds."""
 
@@ -167,16 +183,16 @@ class SweepPoint(Protocol):
 
 def mult_adds_figure(points: Sequence[SweepPoint], title: str) -> Figure:
     """Draw float accuracy against mult-adds, as in figure 4 of arXiv 1704.04861, with one mark for each variant."""
-    figure, axes = _axes(title, "million mult-adds", "float top-1, %")
-    _series(axes, points, lambda point: point.mult_adds / 1e6, lambda point: point.float_top1)
+    figure, axes = _axes(title, "million mult-adds", f"float {_TOP1}")
+    _series(axes, points, lambda point: point.mult_adds / 1e6, _float)
     _legend(figure)
     return figure
 
 
 def parameters_figure(points: Sequence[SweepPoint], title: str) -> Figure:
     """Draw float accuracy against parameters, as in figure 5 of arXiv 1704.04861; resolution adds no parameters."""
-    figure, axes = _axes(title, "million parameters", "float top-1, %")
-    _series(axes, points, lambda point: point.parameters / 1e6, lambda point: point.float_top1)
+    figure, axes = _axes(title, "million parameters", f"float {_TOP1}")
+    _series(axes, points, lambda point: point.parameters / 1e6, _float)
     _legend(figure)
     return figure
 
@@ -188,10 +204,8 @@ def latency_figure(points: Sequence[SweepPoint], title: str) -> Figure:
     hollow.
     """
     where = f"{points[0].device}, {points[0].threads} thread{'s' * (points[0].threads > 1)}"
-    figure, axes = _axes(title, f"p50 latency, ms ({where})", "int8 top-1, %")
-    _series(
-        axes, points, _latency, lambda point: point.int8_top1, hollow=lambda point: not point.latency_valid
-    )
+    figure, axes = _axes(title, f"p50 latency, ms ({where})", f"int8 {_TOP1}")
+    _series(axes, points, _latency, _int8, hollow=lambda point: not point.latency_valid)
     front = sorted((point for point in points if point.front), key=_latency)
     axes.plot(
         [_latency(point) for point in front],
@@ -225,6 +239,17 @@ def latency_figure(points: Sequence[SweepPoint], title: str) -> Figure:
     return figure
 
 
+_TOP1 = "top-1 and its 95 % interval, %"
+
+
+def _float(point: SweepPoint) -> tuple[float, float, float]:
+    return point.float_low, point.float_top1, point.float_high
+
+
+def _int8(point: SweepPoint) -> tuple[float, float, float]:
+    return point.int8_low, point.int8_top1, point.int8_high
+
+
 def _latency(point: SweepPoint) -> float:
     return point.latency_p50_ms
 
@@ -241,17 +266,19 @@ def _series(
     axes: Axes,
     points: Sequence[SweepPoint],
     x: Callable[[SweepPoint], float],
-    y: Callable[[SweepPoint], float],
+    y: Callable[[SweepPoint], tuple[float, float, float]],
     hollow: Callable[[SweepPoint], bool] = lambda point: False,
 ) -> None:
-    """Draw one series for each resolution, the largest first."""
+    """Draw one series for each resolution, the largest first; `y` gives the lower end, the value and the upper end."""
     for index, resolution in enumerate(sorted({point.resolution for point in points}, reverse=True)):
         colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
         axes.plot([], [], marker, color=colour, ms=6, label=f"{resolution} px")
         for point in points:
             if point.resolution == resolution:
                 face = "white" if hollow(point) else colour
-                axes.plot(x(point), y(point), marker, mec=colour, mfc=face, ms=6, zorder=2)
+                low, middle, high = y(point)
+                axes.vlines(x(point), low, high, color=colour, lw=1, alpha=0.5, zorder=1)
+                axes.plot(x(point), middle, marker, mec=colour, mfc=face, ms=6, zorder=2)
 
 
 def _legend(figure: Figure) -> None:

@@ -30,7 +30,7 @@ from edgenet.zoo.checkpoint import LICENCE_UNKNOWN, LoadedNetwork, save_checkpoi
 from edgenet.zoo.classifier import Classifier, NetworkOptions
 from edgenet.zoo.readers import load_network
 from edgenet.zoo.registry import Variant, build_with, parse_variant
-from edgenet.zoo.weights import PRETRAINED
+from edgenet.zoo.weights import PRETRAINED, imagenet_weights
 
 
 @dataclass(frozen=True)
@@ -230,8 +230,7 @@ IMAGENET = "imagenet"
 
 def _imagenet_name(variant: Variant) -> str:
     """Return the variant with ImageNet weights that has the same layers, at whatever resolution it was trained."""
-    prefix = f"{variant.architecture}_{variant.width}_"
-    name = next((name for name in PRETRAINED if name.startswith(prefix)), None)
+    name = imagenet_weights(variant.architecture, variant.width)
     if name is None:
         raise EdgenetError(
             f"there are no ImageNet weights for {variant.architecture} of width {variant.width}",

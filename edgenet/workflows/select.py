@@ -40,6 +40,7 @@ from edgenet.workflows.sweep_plan import (
     settings,
     with_accuracy,
 )
+from edgenet.workflows.sweep_start import announce, check_combinations, check_photos
 from edgenet.workflows.sweep_training import TRAINING_FOLDER, make_variant, model_path, read_photo_split
 from edgenet.workflows.train import TrainingOptions
 from edgenet.zoo.checkpoint import LoadedNetwork, save_checkpoint
@@ -88,7 +89,7 @@ class Budget:
 
 
 @dataclass(frozen=True)
-class Reported:
+class ReportedAccuracy:
     """The accuracy that is reported for the chosen network.
 
     Attributes:
@@ -122,7 +123,7 @@ class Selection:
 
     bundle: str
     best: TrainedVariant
-    reported: Reported
+    reported: ReportedAccuracy
     candidate: Candidate
     candidates: tuple[Candidate, ...]
     trained: tuple[TrainedVariant, ...]
@@ -144,6 +145,7 @@ def select(
     threads: int = 1,
     recipe: str = DEFAULT_RECIPE,
     settle: float = 90.0,
+    from_scratch: bool = False,
     training: TrainingOptions = TrainingOptions(),  # noqa: B008 (frozen)
     progress: Progress = silent,
     log: Log = no_log,
@@ -171,7 +173,7 @@ def select(
         budget_mb: largest size of the int8 file, 10**6 bytes; None for no limit.
         on: device to measure on, as `bench` takes it.
         architectures: architectures to try, each with all widths and resolutions.
-        widths, resolutions, threads, recipe, settle, training: see `sweep`.
+        widths, resolutions, threads, recipe, settle, from_scratch, training: see `sweep`.
         progress: called with each stage's name, the amount done, and the total.
         log: called with a line for each step, and with the lines of `train`.
 
@@ -183,7 +185,7 @@ def select(
     """
     names = [architectures] if isinstance(architectures, str) else architectures
     grids = [Grid(name, tuple(widths), tuple(resolutions)) for name in names]
-    options = SweepOptions(training, recipe, on, threads, settle)
+    options = SweepOptions(training, recipe, on, threads, settle, from_scratch=from_scratch)
     return _select(Path(data), Path(out), Budget(budget_ms, budget_mb), grids, options, progress, log)
 
 
@@ -201,6 +203,7 @@ def _select(
         raise EdgenetError("the grid is empty", "give at least one architecture")
     budget.check()
     options.check()
+    check_combinations(list(variants.values()), options)
     make_folder(out)
     with locked_folder(out, log):
         return _select_into(out, variants, data, budget, options, progress, log)
@@ -216,9 +219,11 @@ def _select_into(
     log: Log,
 ) -> Selection:
     material = read_photo_split(next(iter(variants.values())), data, options, progress)
+    check_photos(material, options)
     judging = judging_photos(material.validation, data, options.training.training_recipe().seed)
     keep_settings(out, settings(options, material.digest) | {"chosen_by": len(judging.choosing)})
     material = replace(material, validation=judging.choosing)
+    announce(list(variants.values()), options, progress, log)
     candidates = _measured(variants, material, out, budget, options, progress, log)
     if not any(candidate.fits for candidate in candidates):
         raise EdgenetError(*_nothing_fits(candidates, budget))
@@ -347,11 +352,11 @@ def _nothing_fits(candidates: Sequence[Candidate], budget: Budget) -> tuple[str,
 
 def _reported(
     best: TrainedVariant, variant: Variant, out: Path, photos: PhotoSet | None, progress: Progress
-) -> Reported:
+) -> ReportedAccuracy:
     """Judge the chosen network by other photos than those that chose it, if there are any; correct its report."""
     if photos is None:
         interval = Interval(best.int8_low, best.int8_high)
-        return Reported(best.n, best.float_top1, best.int8_top1, interval, True)
+        return ReportedAccuracy(best.n, best.float_top1, best.int8_top1, interval, True)
     checkpoint = out / variant.name / TRAINING_FOLDER / f"{variant.name}.safetensors"
     paths = (str(checkpoint), str(model_path(out / variant.name, variant)))
     scorers = [open_scorer(path, SourceOptions(), EvaluationOptions().threads) for path in paths]
@@ -360,10 +365,10 @@ def _reported(
     latency = out / variant.name / LATENCY_FILE
     judged = replace(best, n=evaluation.n, float_top1=real.top1, int8_top1=int8.top1)
     write_latency(latency, with_accuracy(json.loads(latency.read_text(encoding="utf-8")), judged))
-    return Reported(evaluation.n, real.top1, int8.top1, int8.top1_interval, False)
+    return ReportedAccuracy(evaluation.n, real.top1, int8.top1, int8.top1_interval, False)
 
 
-def _pack(model: Path, bundle: Path, reported: Reported) -> None:
+def _pack(model: Path, bundle: Path, reported: ReportedAccuracy) -> None:
     """Write the bundle with the accuracy that is reported."""
     opened = open_model(model)
     facts = read_facts(opened.data, str(model))

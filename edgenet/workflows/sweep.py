@@ -31,6 +31,7 @@ from edgenet.workflows.sweep_plan import (
     with_accuracy,
     with_front,
 )
+from edgenet.workflows.sweep_start import announce, check_combinations, check_photos
 from edgenet.workflows.sweep_training import make_on_ray, make_variant, model_path, read_photo_split
 from edgenet.workflows.train import TrainingOptions
 from edgenet.zoo.registry import Variant
@@ -69,6 +70,7 @@ def sweep(
     threads: int = 1,
     recipe: str = DEFAULT_RECIPE,
     settle: float = 90.0,
+    from_scratch: bool = False,
     training: TrainingOptions = TrainingOptions(),  # noqa: B008 (frozen)
     progress: Progress = silent,
     log: Log = no_log,
@@ -96,6 +98,8 @@ def sweep(
         threads: threads of the timed inference.
         recipe: quantization recipe, as `convert` takes it.
         settle: longest wait for the CPU to become idle before timing, seconds.
+        from_scratch: train all variants from random weights; otherwise those whose layers have ImageNet weights start
+            from them.
         training: how each variant is trained.
         progress: called with each stage's name, the amount done, and the total.
         log: called with a line when a variant begins, is made and is timed, and with the lines of `train`.
@@ -108,13 +112,19 @@ def sweep(
     """
     grid = Grid(architecture, tuple(widths), tuple(resolutions))
     return _sweep(
-        Path(data), Path(out), grid, SweepOptions(training, recipe, on, threads, settle, ray), progress, log
+        Path(data),
+        Path(out),
+        grid,
+        SweepOptions(training, recipe, on, threads, settle, ray, from_scratch),
+        progress,
+        log,
     )
 
 
 def _sweep(data: Path, out: Path, grid: Grid, options: SweepOptions, progress: Progress, log: Log) -> Sweep:
-    grid.variants()  # raises an error for a variant that cannot be built
+    variants = grid.variants()  # raises an error for a variant that cannot be built
     options.check()
+    check_combinations(variants, options)
     check_reachable(options.on)  # now, because it is needed only after hours of training
     make_folder(out)
     with locked_folder(out, log):
@@ -126,8 +136,10 @@ def _sweep_into(
 ) -> Sweep:
     variants = grid.variants()
     material = read_photo_split(variants[0], data, options, progress)
+    check_photos(material, options)
     # The noted settings leave out the device, because it does not affect the training.
     keep_settings(out, settings(replace(options, on="local"), material.digest))
+    announce(variants, options, progress, log)
     if options.ray is not None:
         missing = [variant for variant in variants if read_trained(out / variant.name) is None]
         make_on_ray(options.ray, missing, data, out, options, material.digest, log)

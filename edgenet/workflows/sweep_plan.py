@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from edgenet.accuracy import on_front
+from edgenet.accuracy import on_front, wilson
 from edgenet.devices.targets import parse_target
 from edgenet.errors import EdgenetError
 from edgenet.files import csv_table, write_atomically
@@ -58,6 +58,7 @@ class SweepOptions:
         settle: longest wait before measuring latency, until the load of training is over, seconds.
         ray: the address of a Ray cluster to train on, "local" to start one here; None to train here without
             Ray.
+        from_scratch: train all variants from random weights, also those that have ImageNet weights.
     """
 
     training: TrainingOptions = TrainingOptions()  # noqa: RUF009 (frozen)
@@ -66,6 +67,7 @@ class SweepOptions:
     threads: int = 1
     settle: float = 90.0
     ray: str | None = None
+    from_scratch: bool = False
 
     def check(self) -> None:
         """Check the options that would otherwise only fail after a training.
@@ -96,6 +98,8 @@ def settings(options: SweepOptions, data_digest: str) -> dict[str, Any]:
         flat["target"] = options.on
     weights = {name: getattr(training, name) for name in ("pretrained", "teacher")}
     chosen: dict[str, Any] = {name: value and str(value) for name, value in weights.items()}
+    if training.pretrained is None and not options.from_scratch:
+        chosen["pretrained"] = "ImageNet where there are weights"
     chosen |= {"hold_out": training.hold_out, "qat": None}
     recipe = asdict(training.training_recipe())
     for part in (chosen, asdict(training.distillation()), recipe, recipe.pop("augmentation")):
@@ -149,8 +153,8 @@ class TrainedVariant:
         mult_adds, parameters: counted in the way the papers count, with the user's number of classes.
         bytes: size of the int8 file.
         n: number of photos that the accuracies were measured on; none was used for training or calibration.
-        float_top1, int8_top1: top-1 accuracy on the same photos, percent; `int8_low` and `int8_high` are the
-            ends of int8's 95 % confidence interval.
+        float_top1, int8_top1: top-1 accuracy on the same photos, percent; `float_low`, `float_high`, `int8_low` and
+            `int8_high` are the ends of their 95 % confidence intervals.
     """
 
     variant: str
@@ -164,6 +168,8 @@ class TrainedVariant:
     int8_top1: float
     int8_low: float
     int8_high: float
+    float_low: float
+    float_high: float
 
 
 @dataclass(frozen=True)
@@ -240,8 +246,12 @@ def _read_row(path: Path, kind: type[Kind], again: str) -> Kind | None:
     if not path.is_file():
         return None
     try:
-        return kind(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+        figures = json.loads(path.read_text(encoding="utf-8"))
+        if "float_low" not in figures:  # older versions kept only the interval of int8
+            interval = wilson(round(figures["float_top1"] * figures["n"] / 100), figures["n"])
+            figures |= {"float_low": interval.low, "float_high": interval.high}
+        return kind(**figures)
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise EdgenetError(
             f"{path} is damaged ({error})", f"remove it, and {path.parent.name} {again}"
         ) from None

@@ -24,6 +24,7 @@ from edgenet.workflows.convert import convert
 from edgenet.workflows.evaluate import EvaluationOptions, evaluate_scorers, open_scorer
 from edgenet.workflows.sources import SourceOptions
 from edgenet.workflows.sweep_plan import TRAINED_FILE, SweepOptions, TrainedVariant, keep
+from edgenet.workflows.sweep_start import starting_options
 from edgenet.workflows.train import resume_training, train
 from edgenet.workflows.training_result import Training
 from edgenet.zoo.registry import Variant
@@ -108,6 +109,8 @@ def make_variant(
         int8_top1=int8.top1,
         int8_low=int8.top1_interval.low,
         int8_high=int8.top1_interval.high,
+        float_low=real.top1_interval.low,
+        float_high=real.top1_interval.high,
     )
 
 
@@ -117,7 +120,8 @@ def _train(
     if (run / STATE_FILE).exists():
         trained = resume_training(run, data=data, progress=progress, log=log)
     else:
-        trained = train(variant.name, data, run, options=options.training, progress=progress, log=log)
+        training = starting_options(variant, options)
+        trained = train(variant.name, data, run, options=training, progress=progress, log=log)
     if trained is None:
         raise EdgenetError("a sweep runs in one process", "start it without torchrun")
     return trained
@@ -229,7 +233,7 @@ def _share(nodes: Sequence[dict[str, Any]], device: str) -> tuple[int, int]:
     least = min((count for count in cpus if count), default=0)
     if not least:
         raise EdgenetError("no machine of the Ray cluster has a CPU to train on", "start it with --num-cpus")
-    gpus = device != "cpu" and any(node.get("GPU", 0) >= 1 for node in alive)
+    gpus = device not in ("cpu", "mps") and any(node.get("GPU", 0) >= 1 for node in alive)
     return min(least, MOST_CPUS), int(gpus)
 
 

@@ -56,6 +56,12 @@ TORCHVISION_V2 = WeightsFile(
 PRETRAINED: Mapping[str, WeightsFile] = MappingProxyType({"mobilenet_v2_1.0_224": TORCHVISION_V2})
 
 
+def imagenet_weights(architecture: str, width: float) -> str | None:
+    """Return the variant in PRETRAINED with these layers, whatever its resolution; None if there is none."""
+    prefix = f"{architecture}_{width}_"
+    return next((name for name in PRETRAINED if name.startswith(prefix)), None)
+
+
 def find_weights(file: WeightsFile, progress: StageProgress | None = None, cache: Path | None = None) -> Path:
     """Return the path of a checked file, from the cache, else an installed package, else a download into the cache.
 

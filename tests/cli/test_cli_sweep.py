@@ -31,7 +31,7 @@ def test_every_option_reaches_the_verb(edgenet: Edgenet, asked: list) -> None:
     ran = edgenet(
         "sweep", "--data", "photos", "-o", "grid", "--architecture", "mobilenet_v2", "--widths", "0.5,0.35",
         "--resolutions", "96,64", "--threads", 2, "--recipe", "fast", "--epochs", 3, "--no-flip",
-        "--hold-out", 0.2, "--settle", 5, "--ray", "head:6379",
+        "--hold-out", 0.2, "--settle", 5, "--ray", "head:6379", "--from-scratch",
     )  # fmt: skip
     assert ran.status == 0, ran.err
     (arguments,) = asked
@@ -47,6 +47,7 @@ def test_every_option_reaches_the_verb(edgenet: Edgenet, asked: list) -> None:
         "on": "local",
         "settle": 5,
         "ray": "head:6379",
+        "from_scratch": True,
         "training": TrainingOptions(epochs=3, no_flip=True, hold_out=0.2),
     }
 

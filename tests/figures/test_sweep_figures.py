@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 from sweep_points import GRID, row
@@ -30,6 +31,17 @@ def test_the_papers_figures(draw, cost: str, unit: str) -> None:
     assert drawn(figure) == {(getattr(point, cost) / 1e6, point.float_top1) for point in GRID}
     names = [text.get_text() for text in figure.legends[0].get_texts()]
     assert names == ["224 px", "192 px", "160 px", "128 px"]
+
+
+def test_every_accuracy_has_its_interval() -> None:
+    def bars(figure: Figure) -> list[tuple[float, float]]:
+        collections = [one for one in figure.axes[0].collections if isinstance(one, LineCollection)]
+        return sorted((ends[0][1], ends[1][1]) for one in collections for ends in one.get_segments())
+
+    points = with_front([row(0.25, 128, 50, 2), row(0.5, 160, 60, 5)])
+    assert bars(latency_figure(points, "")) == [(45, 55), (55, 65)]
+    assert bars(mult_adds_figure(points, "")) == bars(parameters_figure(points, "")) == [(46, 56), (56, 66)]
+    assert "95 % interval" in latency_figure(points, "").axes[0].get_ylabel()
 
 
 def test_the_front_is_joined_and_named() -> None:
