@@ -36,6 +36,7 @@ from edgenet.manifest import (
     Member,
     OutputContract,
     Quantization,
+    UnknownAnswer,
     from_json,
     to_json,
 )
@@ -111,6 +112,7 @@ def _draft(model: bytes, labels: Sequence[str], facts: Facts, members: dict[str,
         weights=facts.weights,
         tools=_tool_versions(),
         members={name: _member(data) for name, data in members.items()},
+        unknown=facts.unknown,
     )
 
 
@@ -323,6 +325,7 @@ def write_card(manifest: Manifest) -> str:
         f"## Input and output\n\n{_contract(manifest)}",
         f"## Use it\n\n{_use(manifest)}",
         f"## Accuracy\n\n{_accuracy(manifest.accuracy)}",
+        *([f"## Unknown things\n\n{_unknown(manifest.unknown)}"] if manifest.unknown else []),
         f"## Quantization\n\n{_quantization(manifest.quantization)}",
         f"## Weights\n\n{_weights(manifest)}",
         f"## Made with\n\n{_tools(manifest)}",
@@ -332,7 +335,10 @@ def write_card(manifest: Manifest) -> str:
 
 def _summary(manifest: Manifest) -> str:
     kind = "A float" if manifest.quantization is None else "An int8"
-    text = f"{kind} image classifier for {manifest.classes:,} classes, made by edgenet"
+    known, more = (
+        (manifest.classes - 1, " and unknown things") if manifest.unknown else (manifest.classes, "")
+    )
+    text = f"{kind} image classifier for {known:,} classes{more}, made by edgenet"
     if manifest.architecture is None:
         return f"{text}. Its architecture is not recorded: it came from a model file."
     details = [manifest.architecture]
@@ -375,6 +381,20 @@ def _accuracy(accuracy: Accuracy | None) -> str:
     lines = [f"| {name} | {_percent(value)} |" for name, value in rows]
     table = "\n".join(["| | top-1 |", "|---|---|", *lines])
     return f"{table}\n\nOver {accuracy.n:,} photos: {accuracy.data}."
+
+
+def _unknown(unknown: UnknownAnswer) -> str:
+    kept = (
+        f"The output `{unknown.label}` answers for other things. {unknown.kept:.1f} % of the user's photos stay "
+        "known."
+    )
+    if unknown.false_alarms is None or unknown.auroc is None:
+        return f"{kept} It was not judged on photos of other things."
+    return (
+        f"{kept} {unknown.false_alarms:.1f} % of photos of other things are called a known class; the area under "
+        f"the ROC curve is {unknown.auroc:.3f}. Judged on photos held out: {unknown.background}. Things that look "
+        "like a class are called known more often."
+    )
 
 
 def _percent(value: float | None) -> str:

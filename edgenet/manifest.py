@@ -1,6 +1,7 @@
 """The facts that a bundle records: `manifest.json`, as frozen dataclasses and as deterministic JSON.
 
-Reading is strict: a missing or unknown field and a value of another type are errors that name their place.
+Reading is strict: a missing or unknown field and a value of another type are errors that name their place. Only
+fields that came after the first version may be missing.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ SCHEMA_VERSION = 1
 MANIFEST_FILE = "manifest.json"
 T = TypeVar("T")
 _REMEDY = "make the bundle again"
+_LATER = {"later": True}
+"""Marks a field that older files do not have: it is read as its default, and written only if it is not None."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +93,30 @@ class Accuracy:
 
 
 @dataclasses.dataclass(frozen=True)
+class UnknownAnswer:
+    """How well the network's own output for unknown things tells them from known ones.
+
+    Attributes:
+        label: the label of that output; see `edgenet.teaching.unknown`.
+        kept: percent of the user's photos that stay known.
+        false_alarms: percent of the photos of other things that are called known; None if there were too few.
+        auroc: probability that a photo of the user looks more known than one of other things; None likewise.
+        background: what the other photos are.
+    """
+
+    label: str
+    kept: float
+    false_alarms: float | None
+    auroc: float | None
+    background: str
+
+    def __post_init__(self) -> None:
+        for share in (self.kept, self.false_alarms):
+            _check(share is None or 0 <= share <= 100, f"a share of photos of {share} is not a percentage")
+        _check(self.auroc is None or 0 <= self.auroc <= 1, f"an AUROC of {self.auroc} is not between 0 and 1")
+
+
+@dataclasses.dataclass(frozen=True)
 class Weights:
     """Where the weights came from, their licence, and the checksum of the file that held them, if any."""
 
@@ -107,7 +134,8 @@ class Facts:
     """Facts that only the maker of a bundle knows; all others are read from the model.
 
     Architecture, width and resolution are None if the model came from the user's own .onnx or .tflite file.
-    Quantization is None for a float model, and accuracy is None if it was not measured.
+    Quantization is None for a float model, and accuracy is None if it was not measured. Unknown is None for a
+    network without an output for unknown things.
     """
 
     name: str
@@ -117,6 +145,7 @@ class Facts:
     resolution: int | None = None
     quantization: Quantization | None = None
     accuracy: Accuracy | None = None
+    unknown: UnknownAnswer | None = dataclasses.field(default=None, metadata=_LATER)
 
     def __post_init__(self) -> None:
         # The name becomes a heading in the card and is often used as a file name.
@@ -140,6 +169,7 @@ class Manifest:
     weights: Weights
     tools: dict[str, str | None]
     members: dict[str, Member]
+    unknown: UnknownAnswer | None = dataclasses.field(default=None, metadata=_LATER)
 
 
 def _check(right: bool, found: str) -> None:
@@ -153,10 +183,22 @@ def _check_sha256(text: str) -> None:
 
 def to_json(manifest: Manifest) -> bytes:
     """Return the manifest as UTF-8 JSON, without a time and with sorted keys: same facts, same bytes."""
-    text = json.dumps(
-        dataclasses.asdict(manifest), sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False
-    )
+    text = json.dumps(as_dict(manifest), sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
     return (text + "\n").encode()
+
+
+def as_dict(value: Facts | Manifest) -> dict[str, Any]:
+    """Return facts or a manifest in JSON's types; `decode` is the inverse.
+
+    Fields that came after the first version are left out if they are None, so that older versions of edgenet still
+    read the file.
+    """
+    later = {field.name for field in dataclasses.fields(value) if field.metadata == _LATER}
+    return {
+        name: part
+        for name, part in dataclasses.asdict(value).items()
+        if part is not None or name not in later
+    }
 
 
 def from_json(data: bytes) -> Manifest:
@@ -231,6 +273,8 @@ def _decode_fields(kind: Any, value: Any, place: str) -> Any:
     _expect(value, dict, place)
     hints = get_type_hints(kind)
     names = [field.name for field in dataclasses.fields(kind)]
+    later = {field.name: field.default for field in dataclasses.fields(kind) if field.metadata == _LATER}
+    value = {**later, **value}
     missing = [name for name in names if name not in value]
     unknown = sorted(value.keys() - set(names))
     if missing:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from edgenet.accuracy import Interval, Paired
-    from edgenet.manifest import Accuracy
+    from edgenet.manifest import Accuracy, UnknownAnswer
     from edgenet.progress import Progress
 
 # A file or a pipe has no width of its own; every table of edgenet fits this one.
@@ -147,6 +147,14 @@ def accuracy_text(accuracy: Accuracy) -> str:
     measured = (("float", accuracy.float_top1), ("int8", accuracy.int8_top1))
     figures = ", ".join(f"{kind} {top1:.2f} %" for kind, top1 in measured if top1 is not None)
     return f"top-1 on {accuracy.n} photos of {accuracy.data}: {figures}"
+
+
+def unknown_text(unknown: UnknownAnswer) -> str:
+    """Describe in one line how well a network's output for unknown things works."""
+    text = f'"{unknown.label}": {unknown.kept:.1f} % of the user\'s photos stay known'
+    if unknown.false_alarms is None or unknown.auroc is None:
+        return text
+    return f"{text}; false alarms {unknown.false_alarms:.1f} %, AUROC {unknown.auroc:.3f} on {unknown.background}"
 
 
 def interval_text(interval: Interval) -> str:

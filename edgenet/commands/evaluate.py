@@ -93,9 +93,21 @@ def _sentences(result: Evaluation, narrow: bool) -> list[str]:
     names = short_names([row.model for row in result.models])
     rows = list(zip(names, result.models, strict=True))
     intervals = [f"{name}: {_intervals(row)}" for name, row in rows] if narrow else []
-    return intervals + [
+    compared = [
         f"{name}: {row.verdict}; {paired_text(row.against_first)}" for name, row in rows if row.against_first
     ]
+    return [
+        *intervals,
+        *compared,
+        *(f"{name}: {_unknown(row)}" for name, row in rows if row.unknown is not None),
+    ]
+
+
+def _unknown(row: EvaluatedModel) -> str:
+    text = f'"nothing I know" for {row.unknown:.2f} % of the photos; the accuracy is that among the classes'
+    if row.false_alarms is None:
+        return text
+    return f"{text}; of the photos of other things, {row.false_alarms:.2f} % are called a class"
 
 
 def _intervals(row: EvaluatedModel) -> str:

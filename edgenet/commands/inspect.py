@@ -15,6 +15,7 @@ from edgenet.commands.console import (
     plain_table,
     print_json,
     shown_progress,
+    unknown_text,
 )
 from edgenet.commands.options import (
     TARGETS,
@@ -118,6 +119,8 @@ def _print(result: Inspection) -> None:
         )
     if result.facts and result.facts.accuracy:
         typer.echo(f"  {accuracy_text(result.facts.accuracy)}")
+    if result.facts and result.facts.unknown:
+        typer.echo(f"  {unknown_text(result.facts.unknown)}")
     cost = result.cost
     typer.echo(
         f"  {cost.mult_adds / 1e6:.1f} M mult-adds, {cost.parameters / 1e6:.2f} M parameters, "

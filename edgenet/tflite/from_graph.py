@@ -15,7 +15,6 @@ Layouts and operator versions are those of the TFLite 8-bit quantization specifi
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -43,7 +42,7 @@ from edgenet.graph.ir import (
     output_axis,
 )
 from edgenet.graph.lower import file_padding
-from edgenet.manifest import Facts
+from edgenet.manifest import Facts, as_dict
 from edgenet.quantize.quantized_graph import LOW, Encoding, QuantizedGraph
 from edgenet.tflite.flatbuffer import write_tflite
 from edgenet.tflite.metadata import FACTS_FILE, LABELS_FILE, ImageTensor, ModelInfo, metadata_buffer
@@ -90,7 +89,7 @@ def write_model(program: Program, facts: Facts, labels: Sequence[str] | None) ->
         LABELS_FILE if labels is not None else None,
     )
     files = {LABELS_FILE: labels_text(labels)} if labels is not None else {}
-    text = json.dumps(dataclasses.asdict(facts), sort_keys=True, indent=1, ensure_ascii=False)
+    text = json.dumps(as_dict(facts), sort_keys=True, indent=1, ensure_ascii=False)
     return write_tflite(program, metadata, {**files, FACTS_FILE: text.encode()})
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from edgenet_device.classifier import Classifier
+from edgenet_device.classifier import NOTHING_KNOWN, Classifier
 from edgenet_device.model_file import ModelFile, open_model
 from numpy.typing import NDArray
 
@@ -23,6 +23,7 @@ from edgenet.errors import EdgenetError
 from edgenet.graph.executor import run
 from edgenet.manifest import Facts, Manifest
 from edgenet.progress import Progress, silent
+from edgenet.teaching.unknown import background_class
 from edgenet.tflite.flatbuffer import read_tflite
 from edgenet.tflite.metadata import read_facts
 from edgenet.workflows.arguments import checked
@@ -37,6 +38,8 @@ RUN_FILES = (".tflite", ".edgenet")
 class EvaluatedModel:
     """One network's accuracy.
 
+    In a network with an output "nothing I know", top-1, top-5 and agreement are those among its other classes.
+
     Attributes:
         top1: percent of the photos whose best score is the right class; `top1_interval` is its 95 %
             confidence interval.
@@ -46,6 +49,9 @@ class EvaluatedModel:
             are matched by label, so the networks may order their outputs differently.
         against_first: paired comparison with the first network; None for the first network.
         verdict: the conclusion from `against_first` in words; None for the first network.
+        unknown: percent of the photos that it calls "nothing I know"; None without that output.
+        false_alarms: percent of the photos of other things (the folder none, background, unknown or nothing) that it
+            calls a known class; None without such photos or that output.
     """
 
     model: str
@@ -58,6 +64,8 @@ class EvaluatedModel:
     agreement: float
     against_first: Paired | None
     verdict: str | None
+    unknown: float | None = None
+    false_alarms: float | None = None
 
 
 @dataclass(frozen=True)
@@ -66,7 +74,7 @@ class Evaluation:
 
     Attributes:
         data: the path of the photos.
-        n: number of photos.
+        n: number of photos, without those of other things.
         models: the accuracy of each network.
         skipped: (name, reason) of the photos that could not be read.
         account: what became of every file of the data.
@@ -156,16 +164,39 @@ def evaluate_scorers(
     scorers: Sequence[Scorer], photos: PhotoSet, options: EvaluationOptions, progress: Progress = silent
 ) -> Evaluation:
     """Evaluate opened networks on opened photos; ignore `options.split`, as `photos` is already one split."""
-    used = {label for label in photos.labels if label is not None}
+    other = _class_of_other_things(scorers, photos)
+    used = {label for label in photos.labels if label is not None} - {other}
+    if not used:
+        raise EdgenetError(f"all photos in {photos.origin} show other things", "add photos of the classes")
     outputs = [outputs_for(photos.class_names, used, scorer.labels, photos.origin) for scorer in scorers]
-    ranked, kept = _rank_all(scorers, photos, options, progress)
-    hits = [ranks == _truth(kept, own)[:, None] for ranks, own in zip(ranked, outputs, strict=True)]
+    seen, kept = _rank_all(scorers, photos, options, progress)
+    known = np.array([label != other for label in kept.labels], bool)
+    ranked = [ranks[known, 1:] for ranks in seen]
+    labels = [label for label in kept.labels if label != other]
+    hits = [ranks == _truth(labels, own)[:, None] for ranks, own in zip(ranked, outputs, strict=True)]
     figures = [
         _figures(scorer, hit, ranks[:, 0] == _first_answers(scorers[0], ranked[0], scorer))
         for scorer, hit, ranks in zip(scorers, hits, ranked, strict=True)
     ]
+    figures = [_with_unknown(row, ranks[:, 0], known) for row, ranks in zip(figures, seen, strict=True)]
     figures[1:] = [_compared(row, hits[0], hit) for row, hit in zip(figures[1:], hits[1:], strict=True)]
-    return Evaluation(photos.origin, len(kept.labels), tuple(figures), kept.skipped, _account(photos, kept))
+    return Evaluation(photos.origin, len(labels), tuple(figures), kept.skipped, _account(photos, kept))
+
+
+def _class_of_other_things(scorers: Sequence[Scorer], photos: PhotoSet) -> int | None:
+    """Return the class index of the photos of other things, if a network has an output for such things."""
+    if all(NOTHING_KNOWN not in scorer.labels for scorer in scorers):
+        return None
+    name = background_class(photos.class_names)
+    return None if name is None else photos.class_names.index(name)
+
+
+def _with_unknown(row: EvaluatedModel, unknown: NDArray[np.intp], known: NDArray[np.bool_]) -> EvaluatedModel:
+    """Add how often the network says "nothing I know": `unknown` is 1 or 0 for every photo, or -1 if it cannot."""
+    if (unknown < 0).any():
+        return row
+    alarms = None if known.all() else 100 * float(np.mean(unknown[~known] == 0))
+    return replace(row, unknown=100 * float(np.mean(unknown[known])), false_alarms=alarms)
 
 
 def _account(photos: PhotoSet, kept: _Kept) -> FileAccount:
@@ -185,7 +216,7 @@ class _Kept:
 def _rank_all(
     scorers: Sequence[Scorer], photos: PhotoSet, options: EvaluationOptions, progress: Progress
 ) -> tuple[list[NDArray[np.intp]], _Kept]:
-    """Return each network's best classes on every photo, [n, up to 5]; work in batches to save memory."""
+    """Return each network's answers on every photo, see `_answers`; work in batches to save memory."""
     ranks: list[list[NDArray[np.intp]]] = [[] for _ in scorers]
     labels: list[int] = []
     names: list[str] = []
@@ -198,7 +229,7 @@ def _rank_all(
         size: batch for size, stream in streams.items() if (batch := next(stream, None)) is not None
     }:
         for scorer, batch_ranks in zip(scorers, ranks, strict=True):
-            batch_ranks.append(_best(scorer, batches[scorer.size]))
+            batch_ranks.append(_answers(scorer, batches[scorer.size]))
         any_batch = next(iter(batches.values()))
         labels += [label for label in any_batch.labels if label is not None]
         names += any_batch.names
@@ -209,15 +240,25 @@ def _rank_all(
     return [np.concatenate(batch_ranks) for batch_ranks in ranks], kept
 
 
-def _best(scorer: Scorer, batch: PreparedPhotos) -> NDArray[np.intp]:
+def _answers(scorer: Scorer, batch: PreparedPhotos) -> NDArray[np.intp]:
+    """Return [n, 1 + up to 5]: whether the best output is "nothing I know" (-1 without it), then the best classes."""
+    own = scorer.labels.index(NOTHING_KNOWN) if NOTHING_KNOWN in scorer.labels else None
+    shown = min(TOP, len(scorer.labels) - (own is not None))
     if not len(batch):
-        return np.empty((0, min(TOP, len(scorer.labels))), np.intp)
-    return np.argsort(-scorer.score(batch.images), axis=1, kind="stable")[:, :TOP]
+        return np.empty((0, 1 + shown), np.intp)
+    scores = scorer.score(batch.images)
+    if own is None:
+        unknown = np.full(len(scores), -1, np.intp)
+    else:
+        unknown = (scores.argmax(axis=1) == own).astype(np.intp)
+        scores = np.where(np.arange(scores.shape[1]) == own, -np.inf, scores)
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :shown]
+    return np.concatenate([unknown[:, None], best], axis=1)
 
 
-def _truth(kept: _Kept, outputs: Mapping[int, int]) -> NDArray[np.intp]:
+def _truth(labels: Sequence[int], outputs: Mapping[int, int]) -> NDArray[np.intp]:
     """Return the index of the right output for every photo [n]."""
-    return np.array([outputs[label] for label in kept.labels], np.intp)
+    return np.array([outputs[label] for label in labels], np.intp)
 
 
 def _first_answers(first: Scorer, ranks: NDArray[np.intp], scorer: Scorer) -> NDArray[np.intp]:
@@ -234,7 +275,7 @@ def _figures(scorer: Scorer, hits: NDArray[np.bool_], agrees: NDArray[np.bool_])
         agrees: whether its best class is the same as the first network's [n].
     """
     n, first, best_five = len(hits), int(hits[:, 0].sum()), int(hits.any(axis=1).sum())
-    ranks_five = len(scorer.labels) >= TOP
+    ranks_five = len(scorer.labels) - (NOTHING_KNOWN in scorer.labels) >= TOP
     return EvaluatedModel(
         model=scorer.model,
         precision=scorer.precision,
@@ -375,4 +416,5 @@ def _facts_of(manifest: Manifest) -> Facts:
         resolution=manifest.resolution,
         quantization=manifest.quantization,
         accuracy=manifest.accuracy,
+        unknown=manifest.unknown,
     )

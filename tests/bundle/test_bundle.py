@@ -21,7 +21,16 @@ from edgenet.bundle import open_bundle, write_bundle
 from edgenet.data.labels import labels_text
 from edgenet.errors import EdgenetError
 from edgenet.files import sha256
-from edgenet.manifest import SCHEMA_VERSION, Accuracy, Facts, Quantization, Weights
+from edgenet.manifest import (
+    SCHEMA_VERSION,
+    Accuracy,
+    Facts,
+    Quantization,
+    UnknownAnswer,
+    Weights,
+    as_dict,
+    decode,
+)
 from edgenet.tflite.metadata import ModelInfo, append_files, metadata_buffer
 
 
@@ -102,6 +111,41 @@ def test_the_card_says_what_was_measured(bundle: Path) -> None:
         assert words in card
 
 
+def test_facts_about_unknown_things_travel_in_the_bundle(tmp_path: Path, model: bytes) -> None:
+    unknown = UnknownAnswer("nothing I know", 95.5, 12.25, 0.9375, "40 photos of your own")
+    facts = dataclasses.replace(FACTS, unknown=unknown)
+    labels = [*LABELS[:-1], "nothing I know"]
+    written = write_bundle(tmp_path / "u.edgenet", model, labels, facts)
+    assert written.unknown == unknown
+    opened = open_bundle(tmp_path / "u.edgenet")
+    assert opened.manifest == written
+    assert "classifier for 2 classes and unknown things" in opened.card
+    section = opened.card.split("## Unknown things\n\n")[1].split("\n")[0]
+    for part in (
+        "95.5 % of the user's photos",
+        "12.2 % of photos of other things",
+        "0.938",
+        "40 photos of your own",
+    ):
+        assert part in section
+    bare = dataclasses.replace(facts, unknown=dataclasses.replace(unknown, auroc=None, false_alarms=None))
+    write_bundle(tmp_path / "b.edgenet", model, labels, bare)
+    assert "It was not judged on photos of other things." in open_bundle(tmp_path / "b.edgenet").card
+
+
+def test_files_of_before_the_facts_about_unknown_things_are_read(bundle: Path) -> None:
+    """Without these facts the manifest is what it always was, so that older versions of edgenet read it too."""
+    with zipfile.ZipFile(bundle) as archive:
+        assert "unknown" not in json.loads(archive.read("manifest.json"))
+    assert open_bundle(bundle).manifest.unknown is None
+    old = dataclasses.asdict(FACTS)
+    del old["unknown"]
+    assert as_dict(FACTS) == old
+    assert decode(Facts, json.loads(json.dumps(old)), "edgenet.json") == FACTS
+    with pytest.raises(EdgenetError, match="accuracy is missing"):
+        decode(Facts, {name: value for name, value in old.items() if name != "accuracy"}, "edgenet.json")
+
+
 def test_the_card_does_not_guess_an_accuracy(tmp_path: Path, model: bytes) -> None:
     facts = dataclasses.replace(FACTS, accuracy=Accuracy(None, 50.0, 10, "ten photos"))
     write_bundle(tmp_path / "a.edgenet", model, LABELS, facts)
@@ -163,6 +207,9 @@ def test_refuses_models_that_clients_would_refuse(tmp_path: Path, model: bytes, 
         lambda: Quantization("default", (), "ab" * 32, 0),
         lambda: Accuracy(0.9, 101.0, 10, "photos"),
         lambda: Accuracy(90.0, None, 0, "photos"),
+        lambda: UnknownAnswer("nothing I know", 100.5, None, None, "photos"),
+        lambda: UnknownAnswer("nothing I know", 95.0, -1.0, 0.9, "photos"),
+        lambda: UnknownAnswer("nothing I know", 95.0, 1.0, 90.0, "photos"),
         lambda: Weights("here", "MIT", "AB" * 32),
         lambda: Facts(" ", Weights("here", "MIT")),
         lambda: Facts("two\nlines", Weights("here", "MIT")),

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from edgenet_device.classifier import NOTHING_KNOWN
 from small_network import LABELS, PHOTOS
 from verbs_photos import solid
 
@@ -52,6 +53,47 @@ def test_agreement_is_with_the_first_by_class(colour_bundle: Build, colour_folde
     right, wrong = colour_bundle("right", RGB), colour_bundle("wrong", ("green", "red", "blue"))
     assert [row.agreement for row in evaluate(right, wrong, data=colour_folders).models] == [100.0, 12.5]
     assert [row.agreement for row in evaluate(wrong, right, data=colour_folders).models] == [100.0, 12.5]
+
+
+def test_accuracy_is_among_the_classes_and_unknown_answers_are_counted(
+    colour_bundle: Build, colour_folders: Path
+) -> None:
+    """Two outputs see each colour; "nothing I know" sees blue like "navy" and wins the tie for it."""
+    model = colour_bundle("unsure", ("scarlet", "lime", NOTHING_KNOWN, "red", "green", "blue"))
+    plain = colour_bundle("plain", ("scarlet", "lime", "navy", "red", "green", "blue"))
+    unsure, other = evaluate(model, plain, data=colour_folders).models
+    assert (unsure.top1, unsure.top5) == (
+        12.5,
+        100.0,
+    )  # the blue photo is right among the classes, though unknown
+    assert (unsure.unknown, unsure.false_alarms) == (12.5, None)
+    assert (other.top1, other.unknown, other.false_alarms) == (0.0, None, None)
+
+
+def test_photos_of_other_things_count_as_false_alarms_only(colour_bundle: Build, tmp_path: Path) -> None:
+    for folder, colours in (("red", "red red"), ("green", "green"), ("None", "blue blue blue green")):
+        (tmp_path / "data" / folder).mkdir(parents=True)
+        for number, colour in enumerate(colours.split()):
+            (tmp_path / "data" / folder / f"{number}.png").write_bytes(
+                solid(colour, number + 10 * len(folder))
+            )
+    model = colour_bundle("knowing", ("red", "green", NOTHING_KNOWN))
+    result = evaluate(model, data=tmp_path / "data")
+    (row,) = result.models
+    assert (result.n, row.top1, row.agreement) == (3, 100.0, 100.0)
+    assert (row.unknown, row.false_alarms) == (0.0, 25.0)
+    shutil.rmtree(tmp_path / "data" / "red")
+    shutil.rmtree(tmp_path / "data" / "green")
+    with pytest.raises(EdgenetError, match="show other things; add photos of the classes"):
+        evaluate(model, data=tmp_path / "data")
+
+
+def test_a_network_without_that_output_refuses_photos_of_other_things(
+    colour_bundle: Build, colour_folders: Path
+) -> None:
+    (colour_folders / "blue").rename(colour_folders / "none")
+    with pytest.raises(EdgenetError, match="none"):
+        evaluate(colour_bundle("right", RGB), data=colour_folders)
 
 
 def test_background_shifts_classes_and_agreement(colour_bundle: Build, tmp_path: Path) -> None:
