@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -17,13 +18,14 @@ from torch.overrides import TorchFunctionMode
 
 from edgenet.data.labels import matching_outputs
 from edgenet.errors import EdgenetError
-from edgenet.training.accelerator import bfloat16_on
+from edgenet.training.accelerator import bfloat16_on, runs_ahead
 from edgenet.training.learner import Learner, channels_last, forget_gradients, update_average, update_weights
 from edgenet.training.loader import Batch, Purpose, generator, seed_torch
 from edgenet.training.processes import ProcessShare, sum_over
 from edgenet.training.recipe import Distillation, Recipe
 from edgenet.training.synchronized_norm import SynchronizedNorm
 from edgenet.zoo.checkpoint import LoadedNetwork
+from edgenet.zoo.classifier import Normalization
 
 
 def train_step(
@@ -71,7 +73,7 @@ def loss_of(learner: Learner, batch: Batch, settings: StepSettings, epoch: int) 
     # Permuting NHWC memory to NCHW gives the channels_last layout without a copy.
     pixels = batch.pixels.to(settings.device, non_blocking=True).permute(0, 3, 1, 2).float()
     mixed = mix(pixels, labels, recipe.augmentation.mixup, (recipe.seed, epoch, batch.step))
-    normalized = learner.network.normalization(mixed.pixels)
+    normalized = normalize(mixed.pixels, learner.network.normalization)
     mixed_precision = (
         torch.autocast(settings.device.type, torch.bfloat16) if uses_bfloat16(settings) else nullcontext()
     )
@@ -85,6 +87,25 @@ def loss_of(learner: Learner, batch: Batch, settings: StepSettings, epoch: int) 
         to_teacher = teacher_loss(logits, teacher_logits, settings.distillation.temperature)
     right = logits.argmax(dim=1) == (labels if mixed.share >= 0.5 else mixed.others)
     return total_loss(to_labels, to_teacher, settings.distillation), right.sum()
+
+
+def normalize(pixels: Tensor, normalization: Normalization) -> Tensor:
+    """Do the same as `normalization(pixels)`; on a GPU the constants are copied there only once.
+
+    A copy from ordinary memory would wait for the GPU in every step.
+    """
+    if not runs_ahead(pixels.device):
+        return normalization(pixels)
+    mean, std = _constants(tuple(normalization.mean), tuple(normalization.std), pixels.device)
+    return (pixels - mean) / std
+
+
+@cache
+def _constants(
+    mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
+) -> tuple[Tensor, Tensor]:
+    first, second = (torch.tensor(values, device=device).reshape(1, 3, 1, 1) for values in (mean, std))
+    return first, second
 
 
 def uses_bfloat16(settings: StepSettings) -> bool:
@@ -148,7 +169,10 @@ def mix(pixels: Tensor, labels: Tensor, strength: float, place: tuple[int, int, 
         return MixedTargets(pixels, labels, 1.0)
     rng = generator(place[0], Purpose.MIXUP, *place[1:])
     share = float(rng.beta(strength, strength))
-    partner = torch.from_numpy(rng.permutation(len(labels))).to(labels.device)
+    partner = torch.from_numpy(rng.permutation(len(labels)))
+    if runs_ahead(labels.device):
+        partner = partner.pin_memory()
+    partner = partner.to(labels.device, non_blocking=True)
     return MixedTargets(torch.lerp(pixels[partner], pixels, share), labels[partner], share)
 
 

@@ -12,12 +12,13 @@ from shape_photos import TINY
 
 from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError
-from edgenet.training import loop
+from edgenet.training import loop, step
 from edgenet.training.loader import load_epoch
 from edgenet.training.photos import read_photos
 from edgenet.training.processes import ProcessShare, StopRequest, TrainingStopped
 from edgenet.training.recipe import Recipe
 from edgenet.workflows.train import TrainingOptions, resume_training, train
+from edgenet.zoo.classifier import TORCHVISION
 
 OPTIONS = TrainingOptions(epochs=2, batch=6)  # nine steps an epoch
 
@@ -58,10 +59,10 @@ def test_results_are_read_every_few_steps_and_are_the_same(
 def test_a_diverging_training_is_told_with_its_step(
     shapes: Path, tmp_path: Path, ahead: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step = loop.train_step
+    take = loop.train_step
 
     def diverging(learner: Any, batch: Any, *others: Any) -> torch.Tensor:
-        figures = step(learner, batch, *others)
+        figures = take(learner, batch, *others)
         if batch.step == 5:
             figures[0] = float("nan")
         return figures
@@ -78,12 +79,12 @@ def test_a_stop_takes_effect_when_results_are_read(
     shapes: Path, tmp_path: Path, ahead: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All processes read after the same steps, so that they stop after the same one."""
-    step = loop.train_step
+    take = loop.train_step
 
     def asked_in_step_two(
         learner: Any, batch: Any, settings: Any, epoch: int, rate: float, stop: bool
     ) -> Any:
-        return step(learner, batch, settings, epoch, rate, stop or (epoch, batch.step) == (0, 1))
+        return take(learner, batch, settings, epoch, rate, stop or (epoch, batch.step) == (0, 1))
 
     whole = train(TINY, shapes, tmp_path / "whole", options=OPTIONS)
     monkeypatch.setattr(loop, "train_step", asked_in_step_two)
@@ -94,6 +95,16 @@ def test_a_stop_takes_effect_when_results_are_read(
     assert resumed is not None
     assert Path(resumed.out).read_bytes() == Path(whole.out).read_bytes()
     assert not StopRequest().asked
+
+
+def test_constants_are_copied_once_and_normalize_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = torch.randint(0, 256, (2, 3, 4, 4)).float()
+    expected = TORCHVISION(pixels)
+    assert torch.equal(step.normalize(pixels, TORCHVISION), expected)
+    monkeypatch.setattr(step, "runs_ahead", lambda device: True)
+    assert torch.equal(step.normalize(pixels, TORCHVISION), expected)
+    monkeypatch.setattr(torch, "tensor", None)  # a second copy would fail
+    assert torch.equal(step.normalize(pixels, TORCHVISION), expected)
 
 
 def test_photos_for_a_gpu_lie_in_pinned_memory(shapes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
