@@ -117,6 +117,12 @@ def folded(items: Sequence[str], first: int, kind: str, thing: str) -> str:
     return f'<div class="{kind}">{"".join(items[:first])}</div>{hidden}'
 
 
-def bullets(lines: Sequence[str], kind: str = "ul") -> str:
-    """Return a list of lines of plain text."""
-    return f"<{kind}>{''.join(f'<li>{safe(line, 600)}</li>' for line in lines)}</{kind}>"
+def sentence(text: str) -> str:
+    """Return a line as the terminal shows it as a whole sentence, escaped: with a capital letter and a full stop."""
+    first, rest = text[:1].upper(), text[1:]
+    return safe(f"{first}{rest}{'' if rest.endswith(('.', '!', '?')) else '.'}", 600)
+
+
+def bullets(lines: Sequence[str]) -> str:
+    """Return a list of sentences."""
+    return f"<ul>{''.join(f'<li>{sentence(line)}</li>' for line in lines)}</ul>"

@@ -15,6 +15,7 @@ from edgenet.figures.teaching_html import (
     number_of,
     percent,
     safe,
+    sentence,
 )
 from edgenet.figures.teaching_svg import curve_svg, heat_svg, interval_svg
 
@@ -39,7 +40,7 @@ def headline(report: TeachingReport) -> str:
         warnings = f'<div class="notes" role="note"><b>Mind:</b>{bullets(report.warnings)}</div>'
     steps = _next_steps(report)
     todo = f'<div class="next"><h3>What would help most</h3><ol>{"".join(steps)}</ol></div>' if steps else ""
-    choices = "".join(f'<p class="muted">{safe(line, 600)}</p>' for line in report.choices)
+    choices = "".join(f'<p class="muted">{sentence(line)}</p>' for line in report.choices)
     return (
         f'<div class="headline"><div class="figure">{percent(found.top1)}</div>'
         f"<p>Of 100 new photos like yours, about <b>{found.top1:.0f}</b> will get the right name. "
@@ -98,7 +99,7 @@ def _label_errors(report: TeachingReport, pictures: Pictures) -> str:
         bulk = f'<p class="bulk" data-tick="{ticks}" data-text="{text}" data-spoken="{text} to be wrong"></p>'
     return (
         f"<p>{number_of(len(errors), 'photo')} may have a wrong label: a network that had not seen them answers "
-        "differently and is sure of it. Tick those that you agree with; then download the list at the bottom of the "
+        "differently. Tick those that you agree with; then download the list at the bottom of the "
         f"page.</p>{bulk}{folded(cards, OPEN_PHOTOS, 'photos', 'photo')}{left_out(len(errors), len(listed))}"
     )
 

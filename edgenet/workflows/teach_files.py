@@ -19,9 +19,9 @@ from edgenet.data.photos import PhotoSet
 from edgenet.figures.teaching_page import (
     Int8Beside,
     JudgedAccuracy,
-    PhotoFacts,
     TeachingReport,
     UnknownFigures,
+    photo_facts,
     photo_picture,
     write_report,
 )
@@ -29,7 +29,7 @@ from edgenet.manifest import Accuracy
 from edgenet.progress import Log, Progress, in_stage
 from edgenet.teaching.features import PhotoFeatures, extract_features
 from edgenet.teaching.finetuning import head_of, with_head
-from edgenet.teaching.label_errors import find_label_errors, softmax
+from edgenet.teaching.label_errors import find_label_errors
 from edgenet.teaching.learning_curve import learning_curve
 from edgenet.teaching.unknown import KEEP, Unknown, background_photos, calibrate_unknown
 from edgenet.tflite.metadata import read_facts
@@ -147,11 +147,15 @@ class TaughtFiles:
 
 
 def judged_by(
-    logits: NDArray[np.float32], labels: NDArray[np.int64], groups: NDArray[np.int64], how: str
+    logits: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    groups: NDArray[np.int64],
+    how: str,
+    trained_share: float = 1.0,
 ) -> Judged:
-    """Return the accuracy of photos with these logits [n, classes]; see `Judged`."""
+    """Return the accuracy of photos with these logits [n, classes]; see `Judged` and `grouped_interval`."""
     right = logits.argmax(axis=1) == labels
-    interval = grouped_interval(right, groups)
+    interval = grouped_interval(right, groups, trained_share)
     return Judged(100 * float(right.mean()), interval, len(right), len(np.unique(groups)), how)
 
 
@@ -288,7 +292,14 @@ def _page(
         variant=taught.network.variant.name,
         choices=tuple(choices),
         class_names=taught.classes,
-        photos=_photo_facts(taught),
+        photos=photo_facts(
+            features.photos.paths,
+            features.contents,
+            features.labels,
+            taught.groups.ids,
+            taught.held_out_logits,
+            taught.folds >= 0,
+        ),
         accuracy=JudgedAccuracy(judged.top1, judged.interval, judged.photos, judged.scenes, judged.how),
         label_errors=tuple(replace(error, index=int(rows[error.index])) for error in errors),
         duplicates=taught.groups.shared(),
@@ -299,20 +310,4 @@ def _page(
         unknown=unknown,
         warnings=tuple(warnings),
         skipped=features.skipped,
-    )
-
-
-def _photo_facts(taught: Taught) -> tuple[PhotoFacts, ...]:
-    features, probabilities = taught.features, softmax(taught.held_out_logits)
-    prefix = f"{features.photos.split}/" if features.photos.split else ""
-    return tuple(
-        PhotoFacts(
-            file=f"{prefix}{name}",
-            sha256=features.contents[row].hex(),
-            given=int(features.labels[row]),
-            group=int(taught.groups.ids[row]),
-            predicted=int(probabilities[row].argmax()) if taught.folds[row] >= 0 else None,
-            confidence=float(probabilities[row].max()),
-        )
-        for row, name in enumerate(features.photos.names)
     )

@@ -256,3 +256,11 @@ def test_scattered_mixups_get_other_advice() -> None:
         "4 of its 16 photos get another name, not one above all. Photograph it from more sides, closer, and on more "
         "backgrounds.",
     )
+
+
+def test_lines_of_the_terminal_become_sentences() -> None:
+    html = teaching_page(
+        small_report(warnings=("the classes are unequal", "Ça va."), choices=("no <b>",)), thumbnail
+    )
+    assert "<li>The classes are unequal.</li><li>Ça va.</li>" in html
+    assert '<p class="muted">No &lt;b&gt;.</p>' in html
