@@ -212,7 +212,8 @@ def _report(
     found = cross_validated(photos.features[:, None], photos.labels, folds, classes, _STRENGTHS)
     judged = folds >= 0
     right = (found.logits.argmax(axis=1) == photos.labels)[judged]
-    return 100 * float(right.mean()), grouped_interval(right, groups[judged]), found.strength
+    interval = grouped_interval(right, groups[judged], 1 - 1 / (int(folds.max()) + 1))
+    return 100 * float(right.mean()), interval, found.strength
 
 
 def main() -> int:

@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from edgenet.workflows.models import PaperRow, VariantRow, compare_with_papers, models
     from edgenet.workflows.package import ExportedScripts, Packed, export_scripts, load, package
     from edgenet.workflows.reports import Comparison, Reported, Side, compare, report
-    from edgenet.workflows.select import Selection, select
+    from edgenet.workflows.select import ReportedAccuracy, Selection, select
     from edgenet.workflows.sweep import Sweep, sweep
     from edgenet.workflows.sweep_plan import SweepRow, TrainedVariant
     from edgenet.workflows.teach import Teaching, teach
@@ -98,7 +98,7 @@ _NAMES = {
     "edgenet.workflows.models": "PaperRow VariantRow compare_with_papers models",
     "edgenet.workflows.package": "ExportedScripts Packed export_scripts load package",
     "edgenet.workflows.reports": "Comparison Reported Side compare report",
-    "edgenet.workflows.select": "Selection select",
+    "edgenet.workflows.select": "ReportedAccuracy Selection select",
     "edgenet.workflows.sweep": "Sweep sweep",
     "edgenet.workflows.sweep_plan": "SweepRow TrainedVariant",
     "edgenet.workflows.teach": "Teaching teach",
@@ -170,6 +170,7 @@ __all__ = [
     "Report",
     "ReportRow",
     "Reported",
+    "ReportedAccuracy",
     "Selection",
     "Side",
     "Status",

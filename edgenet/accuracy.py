@@ -150,7 +150,9 @@ def _score_interval(p: float, n: float) -> Interval:
     return Interval(low, 100.0 if p == 1 else 100 * (middle + half))
 
 
-def grouped_interval(right: NDArray[np.bool_], groups: NDArray[np.int64]) -> Interval:
+def grouped_interval(
+    right: NDArray[np.bool_], groups: NDArray[np.int64], trained_share: float = 1.0
+) -> Interval:
     """Return the interval of the share of photos that are right, counting groups of photos instead of photos.
 
     The photos of a group (a burst, one scene) are mostly right or wrong together, so thirty frames of one video tell
@@ -161,9 +163,15 @@ def grouped_interval(right: NDArray[np.bool_], groups: NDArray[np.int64]) -> Int
     from 0.3 to 0.95 and 4 to 200 groups of 1 to 30 photos it held the true share in 93 to 100 % of the draws, except
     for a true share of 98 % and only 8 groups, where it held it in 87 %.
 
+    Cross-validation judges classifiers that learned from fewer scenes than the final one, which is therefore better.
+    The upper end allows for that: errors fall at most with the square root of what was learned from (Cortes et al.
+    1993, "Learning curves: asymptotic values and rate of convergence").
+
     Args:
         right: whether each photo is right [n].
         groups: the group of each photo, any whole numbers [n].
+        trained_share: the share of the final classifier's groups that the judged classifiers were trained with, such as
+            0.8 in cross-validation with 5 folds; 1 if the final classifier itself was judged.
 
     Raises:
         ValueError: the lengths differ.
@@ -172,7 +180,8 @@ def grouped_interval(right: NDArray[np.bool_], groups: NDArray[np.int64]) -> Int
         raise ValueError(f"{len(right)} photos and {len(groups)} groups")
     if not len(right):
         return Interval(0.0, 100.0)
-    return _score_interval(float(np.mean(right)), effective_photos(groups))
+    found = _score_interval(float(np.mean(right)), effective_photos(groups))
+    return Interval(found.low, 100 - (100 - found.high) * math.sqrt(trained_share))
 
 
 def effective_photos(groups: NDArray[np.int64]) -> float:

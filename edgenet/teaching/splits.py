@@ -154,11 +154,10 @@ def _few_scenes(name: str, photos: int, scenes: int) -> str:
     if scenes == 1:
         judged = "none can be held out, so nothing is known about its accuracy elsewhere"
     else:
-        judged = "they teach and judge little more than as many single photos"
-    return (
-        f"{look}: {judged}; photograph {name} in at least {ENOUGH_SCENES - scenes} other places, with other light, "
-        "backgrounds and sides (edgenet capture starts a new session each time)"
-    )
+        judged = "they teach and judge little more than as many single photos, so the accuracy is only a rough guess"
+    missing = ENOUGH_SCENES - scenes
+    places = f"{missing} other place{'s' * (missing != 1)}, with other light, backgrounds and sides"
+    return f"{look}: {judged}; photograph {name} in at least {places} (each run of edgenet capture is one session)"
 
 
 def leak_warning(

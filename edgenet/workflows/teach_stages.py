@@ -120,7 +120,7 @@ def judge_head(
 
 def head_words(head: Head, groups: Groups) -> str:
     right = head.right()
-    interval = grouped_interval(right, groups.ids[head.folds >= 0])
+    interval = grouped_interval(right, groups.ids[head.folds >= 0], 1 - 1 / (int(head.folds.max()) + 1))
     return (
         f"{100 * right.mean():.1f} % of {len(right)} photos right, each held out in turn "
         f"(95 % interval {interval.low:.1f} to {interval.high:.1f} %); {head.network.variant.name}, a linear head"

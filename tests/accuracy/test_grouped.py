@@ -10,7 +10,8 @@ from edgenet.accuracy import effective_photos, grouped_interval, wilson
 
 def test_single_photos_give_wilsons_interval() -> None:
     right = np.arange(40) % 5 != 0
-    assert grouped_interval(right, np.arange(40)) == wilson(32, 40)
+    found, expected = grouped_interval(right, np.arange(40)), wilson(32, 40)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
 
 
 @pytest.mark.parametrize("hits", [0, 3, 8])
@@ -18,6 +19,13 @@ def test_equal_groups_count_as_one_photo_each(hits: int) -> None:
     right = np.repeat(np.arange(8) < hits, 30)
     found, expected = grouped_interval(right, np.repeat(np.arange(8), 30)), wilson(hits, 8)
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+
+
+def test_a_classifier_that_learned_from_more_may_be_better() -> None:
+    right, groups = np.arange(20) < 12, np.arange(20)
+    final, crossed = grouped_interval(right, groups), grouped_interval(right, groups, trained_share=0.5)
+    assert crossed.low == final.low
+    assert 100 - crossed.high == pytest.approx((100 - final.high) / 2**0.5)
 
 
 def test_one_large_burst_among_single_photos_is_worth_little_more_than_one() -> None:
