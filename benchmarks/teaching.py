@@ -25,8 +25,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from benchmarks.classifying.methods import METHODS, Lesson
+from benchmarks.classifying.methods import METHODS, MINUTES, Lesson
 from benchmarks.classifying.photo_sets import SETS, VERSION
 from benchmarks.classifying.results import Goal, Kept, Result, cells, judge, table
 from benchmarks.classifying.sources import Place
@@ -55,6 +56,7 @@ class Plan:
     methods: tuple[str, ...]
     resolution: int
     again: bool = False
+    minutes: float = MINUTES
 
 
 def main() -> int:
@@ -64,7 +66,13 @@ def main() -> int:
         torch.set_num_threads(options.threads)
         cv2.setNumThreads(options.threads)
     plan = Plan(
-        options.sets, options.sizes, options.seeds, options.methods, options.resolution, options.again
+        options.sets,
+        options.sizes,
+        options.seeds,
+        options.methods,
+        options.resolution,
+        options.again,
+        options.minutes,
     )
     place = Place(options.data.resolve(), (options.cache or cache_folder() / "teaching-benchmark").resolve())
     work = place.cache / f"version-{VERSION}"
@@ -74,10 +82,11 @@ def main() -> int:
     except (EdgenetError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
-    found = cells(chosen(Kept(work / RESULTS).read().values(), plan))
+    results = chosen(Kept(work / RESULTS).read().values(), plan)
+    found = cells(results)
     goal = judge(found, JUDGED_METHOD)
     print(table(found, plan.methods))
-    for lines in (set_lines(plan.sets), goal_lines(goal)):
+    for lines in (set_lines(plan.sets), goal_lines(goal), int8_lines(results)):
         print("\n" + "\n".join(lines))
     if options.json:
         report = {
@@ -108,7 +117,7 @@ def run(plan: Plan, place: Place, work: Path) -> None:
                 if not missing or name in reasons:
                     continue
                 try:
-                    split_and_teach((name, size, seed), missing, plan.resolution, place, work)
+                    split_and_teach((name, size, seed), missing, plan, place, work)
                 except EdgenetError as error:
                     reasons[name] = str(error)
                     _say(f"{name} is left out: {error}")
@@ -120,7 +129,7 @@ def _missing(plan: Plan, kept: Kept, name: str, size: int, seed: int) -> list[st
 
 
 def split_and_teach(
-    cell: tuple[str, int, int], methods: Sequence[str], resolution: int, place: Place, work: Path
+    cell: tuple[str, int, int], methods: Sequence[str], plan: Plan, place: Place, work: Path
 ) -> None:
     """Make the folders of one set, size and seed, teach every method with them, and keep the results.
 
@@ -139,10 +148,10 @@ def split_and_teach(
     photos = write_folder(folder / f"train-{size}-{seed}", training, chosen_set.classes, split.read)
     judged = write_folder(folder / f"judged-{seed}", split.judged, chosen_set.classes, split.read)
     for method in methods:
-        run_folder = work / "runs" / f"{name}-{size}-{seed}-{method}-{resolution}"
+        run_folder = work / "runs" / f"{name}-{size}-{seed}-{method}-{plan.resolution}"
         shutil.rmtree(run_folder, ignore_errors=True)  # the unfinished training of a run that was killed
         run_folder.mkdir(parents=True)
-        lesson = Lesson(photos, resolution, seed, run_folder)
+        lesson = Lesson(photos, plan.resolution, seed, run_folder, plan.minutes)
         try:
             result = teach_and_judge(cell, method, lesson, judged, len(training))
         except EdgenetError as error:
@@ -162,21 +171,27 @@ def teach_and_judge(
     taught = METHODS[method](lesson)
     seconds = time.perf_counter() - began
     photos = open_photos(judged)
-    loaded = load_all(photos, taught.resolution or lesson.resolution)
+    loaded = load_all(photos, lesson.resolution)
     if loaded.skipped:
         raise EdgenetError(f"{len(loaded.skipped)} judged photos cannot be read", "remove the cache folder")
-    scores = taught.score(loaded.images)
-    known = [taught.class_names.index(label) for label in photos.class_names]
-    right = scores[:, known].argmax(axis=1) == np.array(loaded.labels)
+
+    def top1(scores: NDArray[np.float32], names: Sequence[str]) -> float:
+        known = [names.index(label) for label in photos.class_names]
+        right = scores[:, known].argmax(axis=1) == np.array(loaded.labels)
+        return round(100 * float(right.mean()), 3)
+
+    details = dict(taught.details)
+    if taught.int8 is not None:
+        details["int8_top1"] = top1(taught.int8.score(loaded.images), taught.int8.class_names)
     return Result(
         *cell,
         method=method,
         resolution=lesson.resolution,
         photos=training,
-        n=len(right),
-        top1=round(100 * float(right.mean()), 3),
+        n=len(loaded.labels),
+        top1=top1(taught.score(loaded.images), taught.class_names),
         seconds=round(seconds, 1),
-        details=taught.details,
+        details=details,
     )
 
 
@@ -212,6 +227,20 @@ def goal_lines(goal: Goal) -> list[str]:
     ]
 
 
+def int8_lines(results: Sequence[Result]) -> list[str]:
+    """Return how many points the int8 files lose on the judged photos: the mean, and the worst mean of a cell."""
+    losses: dict[tuple[str, int], list[float]] = {}
+    for one in results:
+        if (int8 := one.details.get("int8_top1")) is not None:
+            losses.setdefault((one.set, one.size), []).append(one.top1 - int8)
+    if not losses:
+        return []
+    means = {place: float(np.mean(own)) for place, own in losses.items()}
+    (name, size), worst = max(means.items(), key=lambda item: item[1])
+    overall = float(np.mean(list(means.values())))
+    return [f"int8 loses {overall:.2f} points on the mean, at most {worst:.2f} ({name}, {size} a class)."]
+
+
 def set_lines(names: Sequence[str]) -> list[str]:
     """Return a line for each set: what is judged, and whether the set flatters frozen features."""
     kinds = {True: "of ImageNet's kind, which flatters frozen features", False: "not of ImageNet's kind"}
@@ -237,6 +266,7 @@ def _parser() -> argparse.ArgumentParser:
         help=f"default: {','.join(METHODS)}",
     )
     add("--resolution", type=int, default=96, help="side of the network's input, pixels (default: 96)")
+    add("--minutes", type=float, default=MINUTES, help="time that `auto` may take (default: %(default)g)")
     add("--threads", type=int, help="threads of torch and OpenCV (default: as many as they choose)")
     add("--again", action="store_true", help="run also what is already kept; the new results replace the old")
     add("--report", action="store_true", help="only print the table of the kept results")

@@ -7,8 +7,7 @@ with ImageNet weights and its defaults. `adamw` is the loop of tutorials. `auto`
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from importlib import import_module, util
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,9 @@ from torch.nn.functional import cross_entropy
 
 from edgenet.data.loading import load_all
 from edgenet.data.photos import open_photos
-from edgenet.errors import EdgenetError
 from edgenet.training.job import IMAGENET, pretrained_network
+from edgenet.workflows.package import load
+from edgenet.workflows.teach import MINUTES, teach
 from edgenet.workflows.train import TrainingOptions, train
 from edgenet.zoo.checkpoint import LoadedNetwork, load_checkpoint
 from edgenet.zoo.readers import load_network
@@ -41,17 +41,27 @@ class Lesson:
         resolution: side of the network's input, pixels.
         seed: seed of the method's random choices.
         work: an empty folder for the method's files.
+        minutes: how long `auto` may take; it decides how long by itself within this.
     """
 
     photos: Path
     resolution: int
     seed: int
     work: Path
+    minutes: float = MINUTES
 
     @property
     def variant(self) -> str:
         """The network that every method teaches: MobileNetV2 with torchvision's ImageNet weights."""
         return f"mobilenet_v2_1.0_{self.resolution}"
+
+
+@dataclass(frozen=True)
+class Int8:
+    """An int8 file's labels, and its scores; see `Taught`."""
+
+    class_names: tuple[str, ...]
+    score: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -62,13 +72,13 @@ class Taught:
         class_names: the classes, in the order of the scores.
         score: returns scores [n, classes] of uint8 RGB pictures [n, resolution, resolution, 3].
         details: what the method says about itself, for the report.
-        resolution: side of the pictures that `score` takes, pixels; None for the lesson's.
+        int8: the int8 file, if the method makes one.
     """
 
     class_names: tuple[str, ...]
     score: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
     details: dict[str, Any] = field(default_factory=dict)
-    resolution: int | None = None
+    int8: Int8 | None = None
 
 
 def linear(lesson: Lesson) -> Taught:
@@ -146,11 +156,31 @@ def adamw(lesson: Lesson) -> Taught:
 
 def auto(lesson: Lesson) -> Taught:
     """Let edgenet choose: the method behind `edgenet train --data PHOTOS --out RUN`."""
-    if util.find_spec("edgenet.workflows.teach") is None:
-        raise EdgenetError("there is no edgenet.workflows.teach in this version", "leave out the method auto")
-    teach = import_module("edgenet.workflows.teach").teach
-    made = teach(lesson.photos, lesson.work / "run", resolution=lesson.resolution, seed=lesson.seed)
-    return _checkpoint(Path(made.out))
+    made = teach(
+        lesson.photos,
+        lesson.work / "run",
+        resolution=lesson.resolution,
+        minutes=lesson.minutes,
+        seed=lesson.seed,
+    )
+    lite = load(made.out, threads=torch.get_num_threads())
+
+    def int8_score(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return np.stack([lite.score_prepared(image) for image in images])
+
+    interval = made.judged.interval
+    details = {
+        "method": made.method,
+        "choices": made.choices,
+        "reported": made.judged.top1,
+        "reported_interval": [interval.low, interval.high],
+        "reported_n": made.judged.photos,
+        "scenes": made.judged.scenes,
+        "auroc": made.unknown and made.unknown.auroc,
+        "first_seconds": made.first_seconds,
+    }
+    taught = _checkpoint(Path(made.checkpoint), details)
+    return replace(taught, int8=Int8(tuple(lite.labels), int8_score))
 
 
 METHODS: dict[str, Callable[[Lesson], Taught]] = {
@@ -163,12 +193,7 @@ METHODS: dict[str, Callable[[Lesson], Taught]] = {
 
 def _checkpoint(path: Path, details: dict[str, Any] | None = None) -> Taught:
     network = load_checkpoint(path)
-    return Taught(
-        network.labels,
-        lambda images: network_scores(network, images),
-        details or {},
-        network.variant.resolution,
-    )
+    return Taught(network.labels, lambda images: network_scores(network, images), details or {})
 
 
 @torch.no_grad()
