@@ -254,6 +254,29 @@ def _check_normalization(text: str) -> None:
     parse_normalization(text)
 
 
+ArchitectureName = Literal[
+    "mobilenet_v1",
+    "mobilenet_v2",
+    "mobilenet_v3_large",
+    "mobilenet_v3_large_minimalistic",
+    "mobilenet_v3_small",
+    "mobilenet_v3_small_minimalistic",
+    "mobilenet_v4_conv_small",
+    "mobilenet_v4_conv_medium",
+    "mobilenet_full",
+    "mobilenet_shallow",
+    "alexnet",
+    "squeezenet",
+    "googlenet",
+    "vgg16",
+    "inception_v3",
+    "xception",
+]
+ARCHITECTURES = get_args(ArchitectureName)
+ARCHITECTURE = f"Architecture of the network: {', '.join(ARCHITECTURES)}."
+RESOLUTION = "Width and height of the network's input, in pixels, where the weights allow several."
+FROM_SCRATCH = "Train from random weights, even where there are ImageNet weights."
+BUDGET_MS = "Largest allowed latency (p50) of one inference, in milliseconds."
 RecipeName = Literal["minmax", "fast", "balanced", "best"]
 Recipe = Annotated[
     RecipeName | None,
@@ -280,7 +303,7 @@ Resolution = Annotated[
     typer.Option(
         "--resolution",
         min=1,
-        help="Width and height of the input image in pixels, for a source that allows several.",
+        help=RESOLUTION,
     ),
 ]
 Labels = Annotated[

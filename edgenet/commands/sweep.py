@@ -6,17 +6,22 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from edgenet.commands.console import console, log_to, megabytes, plain_table, print_json, shown_progress
 from edgenet.commands.interrupts import INTERRUPTED
 from edgenet.commands.options import (
+    ARCHITECTURE,
+    ARCHITECTURES,
+    BUDGET_MS,
     CLASS_FOLDERS,
+    FROM_SCRATCH,
     SETTLE,
     TARGETS,
     Alias,
+    ArchitectureName,
     JsonFlag,
     Recipe,
     Threads,
@@ -40,25 +45,6 @@ Out = Annotated[
     Path,
     typer.Option("--out", "-o", help="Folder for all results. Given again, the command continues from them."),
 ]
-ArchitectureName = Literal[
-    "mobilenet_v1",
-    "mobilenet_v2",
-    "mobilenet_v3_large",
-    "mobilenet_v3_large_minimalistic",
-    "mobilenet_v3_small",
-    "mobilenet_v3_small_minimalistic",
-    "mobilenet_v4_conv_small",
-    "mobilenet_v4_conv_medium",
-    "mobilenet_full",
-    "mobilenet_shallow",
-    "alexnet",
-    "squeezenet",
-    "googlenet",
-    "vgg16",
-    "inception_v3",
-    "xception",
-]
-ARCHITECTURES = get_args(ArchitectureName)
 
 
 def _check_architectures(text: str) -> None:
@@ -74,7 +60,7 @@ Architecture = Annotated[
     typer.Option(
         "--architecture",
         metavar="NAME",
-        help=f"Architecture of all variants: {', '.join(ARCHITECTURES)}.",
+        help=ARCHITECTURE,
     ),
 ]
 Architectures = Annotated[
@@ -106,12 +92,12 @@ FromScratch = Annotated[
     bool,
     typer.Option(
         "--from-scratch",
-        help="Train all networks from random weights. Otherwise those that have ImageNet weights start from them.",
+        help=FROM_SCRATCH,
     ),
 ]
 BudgetMilliseconds = Annotated[
     float,
-    typer.Option("--budget-ms", help="Largest allowed latency (p50) of one inference, in milliseconds."),
+    typer.Option("--budget-ms", help=BUDGET_MS),
 ]
 BudgetMegabytes = Annotated[
     float | None, typer.Option("--budget-mb", help="Largest allowed size of the int8 file, in MB.")

@@ -10,7 +10,15 @@ import typer
 
 from edgenet.commands.console import interval_text, log_to, note_skipped, print_json, shown_progress
 from edgenet.commands.interrupts import INTERRUPTED
-from edgenet.commands.options import TARGETS, on_option
+from edgenet.commands.options import (
+    ARCHITECTURE,
+    BUDGET_MS,
+    FROM_SCRATCH,
+    RESOLUTION,
+    TARGETS,
+    ArchitectureName,
+    on_option,
+)
 from edgenet.commands.training_options import (
     AllTrainOptions,
     AugmentationOptions,
@@ -28,29 +36,20 @@ class TeachOptions:
     """What the user may say if edgenet chooses the network and the method."""
 
     architecture: Annotated[
-        str | None,
-        typer.Option(
-            "--architecture",
-            help="Without VARIANT: the network with ImageNet weights to start from, such as mobilenet_v2.",
-            show_default="chosen",
-        ),
+        ArchitectureName | None,
+        typer.Option("--architecture", metavar="NAME", help=ARCHITECTURE, show_default="chosen"),
     ] = None
     resolution: Annotated[
         int | None,
         typer.Option(
             "--resolution",
             min=32,
-            help="Without VARIANT: width and height of the network's input, in pixels.",
+            help=RESOLUTION,
             show_default="chosen by the photos",
         ),
     ] = None
     budget_ms: Annotated[
-        float | None,
-        typer.Option(
-            "--budget-ms",
-            help="Without VARIANT: largest median (p50) time of one inference on the device --on, in ms.",
-            show_default="no limit",
-        ),
+        float | None, typer.Option("--budget-ms", help=BUDGET_MS, show_default="no limit")
     ] = None
     on: Annotated[str | None, on_option(*TARGETS, show_default="local")] = None
     minutes: Annotated[
@@ -72,7 +71,7 @@ class TeachOptions:
         bool,
         typer.Option(
             "--from-scratch",
-            help="Without VARIANT: train all layers from random weights; this needs thousands of photos and hours.",
+            help=FROM_SCRATCH,
         ),
     ] = False
     no_unknown: Annotated[
@@ -82,6 +81,10 @@ class TeachOptions:
             help='Without VARIANT: leave out the answer "nothing I know".',
         ),
     ] = False
+
+    def variant(self) -> str:
+        """Return the network that --from-scratch trains."""
+        return f"{self.architecture or 'mobilenet_v2'}_1.0_{self.resolution or 160}"
 
     def given(self) -> list[str]:
         """Return the options that were given, as they are typed."""
@@ -95,10 +98,7 @@ class TeachOptions:
 def teach_photos(
     data: Path, out: Path, teach: TeachOptions, training: AllTrainOptions, json_output: bool
 ) -> None:
-    """Teach a pretrained network the classes of the photos, or train one from random weights if asked to."""
-    _check(teach, training)
-    if teach.from_scratch:
-        return _from_scratch(data, out, teach, training, json_output)
+    """Teach a pretrained network the classes of the photos."""
     with shown_progress(photos_per_s=True) as progress:
         from edgenet.training.processes import TrainingStopped
         from edgenet.workflows.teach import MINUTES
@@ -108,6 +108,7 @@ def teach_photos(
             result = run(
                 data,
                 out,
+                pretrained=training.start.pretrained or "imagenet",
                 architecture=teach.architecture,
                 resolution=teach.resolution,
                 budget_ms=teach.budget_ms,
@@ -128,32 +129,29 @@ def teach_photos(
     print_json(result) if json_output else _print(result)
 
 
-def _check(teach: TeachOptions, training: AllTrainOptions) -> None:
+def check_teaching(teach: TeachOptions, training: AllTrainOptions) -> None:
+    """Check that the options fit a training without VARIANT.
+
+    Raises:
+        typer.BadParameter: they do not.
+    """
     free = replace(
         training,
+        start=replace(training.start, pretrained=None),
         numbers=replace(training.numbers, seed=None),
         augmentation=replace(training.augmentation, no_flip=False),
         run=replace(training.run, device=None),
     )
     if free != AllTrainOptions(StartOptions(), RecipeOptions(), AugmentationOptions(), RunOptions()):
         raise typer.BadParameter(
-            "without VARIANT, of the training's options only --seed, --no-flip and --device count; name the network, "
-            "such as mobilenet_v2_1.0_160, to choose the rest yourself"
+            "without VARIANT, of the training's options only --pretrained, --seed, --no-flip and --device count; "
+            "name the network, such as mobilenet_v2_1.0_160, to choose the rest yourself"
         )
     if teach.on is not None and teach.budget_ms is None:
         raise typer.BadParameter("--on needs --budget-ms")
     others = set(teach.given()) - {"--architecture", "--resolution", "--from-scratch"}
     if teach.from_scratch and others:
         raise typer.BadParameter(f"{sorted(others)[0]} does not go with --from-scratch")
-
-
-def _from_scratch(
-    data: Path, out: Path, teach: TeachOptions, training: AllTrainOptions, json_output: bool
-) -> None:
-    from edgenet.commands.train import train_command
-
-    variant = f"{teach.architecture or 'mobilenet_v2'}_1.0_{teach.resolution or 160}"
-    train_command(variant, data, out, training=training, json_output=json_output)
 
 
 def _print(result: Teaching) -> None:

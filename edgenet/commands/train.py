@@ -19,7 +19,7 @@ from edgenet.commands.console import (
 from edgenet.commands.interrupts import INTERRUPTED
 from edgenet.commands.options import CLASS_FOLDERS, JsonFlag, usage_errors
 from edgenet.commands.review import ReviewOptions, review_photos
-from edgenet.commands.teach import TeachOptions, teach_photos
+from edgenet.commands.teach import TeachOptions, check_teaching, teach_photos
 from edgenet.commands.training_options import AllTrainOptions, QatOptions
 
 if TYPE_CHECKING:
@@ -72,13 +72,34 @@ def train_command(
         others = (variant, out, resume, teach.given(), qat.qat, training.anything_given())
         return review_photos(review, data, others, json_output)
     if variant is None and resume is None and not qat.qat and data is not None and out is not None:
-        return teach_photos(data, out, teach, training, json_output)
-    if teach.given():
+        check_teaching(teach, training)
+        if not teach.from_scratch:
+            return teach_photos(data, out, teach, training, json_output)
+        variant = teach.variant()
+    elif teach.given():
         raise typer.BadParameter(
             f"{teach.given()[0]} is only for a training without VARIANT, --resume and --qat"
         )
     _check(variant, data, out, resume, qat, training)
 
+    result = _train(
+        variant, data, out, resume, training.as_options(qat) if resume is None else None, json_output
+    )
+    if result is not None:  # of several processes only the first has a result
+        note_skipped(result.skipped)
+        print_json(result) if json_output else _print(result)
+
+
+def _train(
+    variant: str | None,
+    data: Path | None,
+    out: Path | None,
+    resume: Path | None,
+    qat: QatOptions,
+    training: AllTrainOptions,
+    json_output: bool,
+) -> Training | None:
+    """Start or continue a training, and show its progress."""
     with shown_progress(photos_per_s=True) as progress:
         from edgenet.training.processes import TrainingStopped
         from edgenet.workflows.train import resume_training, train
@@ -88,25 +109,15 @@ def train_command(
 
             with usage_errors():
                 parse_variant(variant)
+        log = log_to(json_output)
         try:
             if resume is not None:
-                result = resume_training(resume, data=data, progress=progress, log=log_to(json_output))
-            else:
-                assert data is not None
-                assert out is not None
-                result = train(
-                    variant,
-                    data,
-                    out,
-                    options=training.as_options(qat),
-                    progress=progress,
-                    log=log_to(json_output),
-                )
+                return resume_training(resume, data=data, progress=progress, log=log)
+            assert data is not None
+            assert out is not None
+            return train(variant, data, out, options=training.as_options(qat), progress=progress, log=log)
         except TrainingStopped as stopped:
             raise _interrupted(stopped) from None
-    if result is not None:  # of several processes only the first has a result
-        note_skipped(result.skipped)
-        print_json(result) if json_output else _print(result)
 
 
 def _check(

@@ -20,20 +20,21 @@ import numpy as np
 from edgenet.data.file_account import FileAccount
 from edgenet.data.groups import Groups, group_photos, leaks
 from edgenet.data.photos import PhotoSet
+from edgenet.data.set_checks import alike_warning, same_photo_warnings, two_labels_warning
 from edgenet.errors import EdgenetError
 from edgenet.files import locked_folder, make_folder
 from edgenet.progress import Log, Progress, no_log, silent
 from edgenet.teaching.cross_fit import CrossFit
-from edgenet.teaching.features import extract_features
+from edgenet.teaching.features import PhotoFeatures, extract_features
 from edgenet.teaching.finetuning import features_and_logits
-from edgenet.teaching.splits import few_groups_warnings, leak_warning
+from edgenet.teaching.splits import few_groups_warnings, leak_warning, one_scene_classes
 from edgenet.teaching.unknown import background_class
 from edgenet.training.accelerator import local_device
-from edgenet.training.photos import UNEQUAL, open_training_data, photo_counts
+from edgenet.training.photos import UNEQUAL, check_counts, open_training_data, photo_counts
 from edgenet.training.processes import stop_on_signals
 from edgenet.workflows.arguments import checked
 from edgenet.workflows.teach_files import Int8File, Judged, Taught, UnknownAnswer, judged_by, write_files
-from edgenet.workflows.teach_network import candidates
+from edgenet.workflows.teach_network import NetworkChoice, candidates
 from edgenet.workflows.teach_stages import (
     Course,
     Head,
@@ -47,8 +48,6 @@ from edgenet.workflows.teach_stages import (
 )
 from edgenet.zoo.checkpoint import LoadedNetwork, save_checkpoint
 
-RESOLUTION = 160
-"""The first classifier's resolution, pixels, unless the user or a budget says otherwise."""
 MINUTES = 10.0
 
 
@@ -96,6 +95,7 @@ def teach(
     data: str | Path,
     out: str | Path,
     *,
+    pretrained: str | Path = "imagenet",
     architecture: str | None = None,
     resolution: int | None = None,
     budget_ms: float | None = None,
@@ -114,10 +114,15 @@ def teach(
     Photos of one scene (bursts, frames of one video, copies) are never both trained with and judged by. The accuracy is
     that of photos that were held out: those of a val or test folder, or all photos in turns.
 
+    >>> result = edgenet.teach("labelled", "taught", pretrained="small.safetensors", resolution=32, minutes=0.1)
+    >>> result.method, result.classes
+    ('linear head', ('daisy', 'rose', 'tulip'))
+
     Args:
         data: a folder or zip of class folders, as `train` takes it. A folder named none, background, unknown or nothing
             shows what is none of the classes.
         out: the folder for the bundle, the checkpoint and the page; made if missing.
+        pretrained: the weights to start from: "imagenet", or a checkpoint.
         architecture: a network with ImageNet weights, such as "mobilenet_v2"; None for the default.
         resolution: side of the network's input, pixels; None to choose.
         budget_ms: largest median (p50) time of one inference on `on`, milliseconds; None for no limit.
@@ -136,18 +141,22 @@ def teach(
         TrainingStopped: SIGINT or SIGTERM came; the best classifier so far is in `out`.
         TypeError: an argument has the wrong type.
     """
-    began, folder = time.perf_counter(), Path(out)
+    began = time.perf_counter()
     if not minutes > 0:
         raise EdgenetError(f"the time is {minutes:g} minutes", "give more than 0")
-    make_folder(folder)
     options = Options(finetune, unknown, no_flip, seed, local_device(device), began, began + 60 * minutes)
-    with locked_folder(folder, log), stop_on_signals() as request:
-        course = Course(folder, options, request, progress, log)
-        material = _open(Path(data))
-        networks = candidates(
-            architecture, resolution, RESOLUTION, budget_ms, on, len(material.classes), progress, log
-        )
-        return _teach(course, material, networks)
+    choice = NetworkChoice(str(pretrained), architecture, resolution, budget_ms, on)
+    return _start(Path(data), Path(out), choice, options, progress, log)
+
+
+def _start(
+    data: Path, out: Path, choice: NetworkChoice, options: Options, progress: Progress, log: Log
+) -> Teaching:
+    make_folder(out)
+    with locked_folder(out, log), stop_on_signals() as request:
+        course = Course(out, options, request, progress, log)
+        material = _open(data)
+        return _teach(course, material, candidates(choice, len(material.classes), progress, log))
 
 
 @dataclass(frozen=True)
@@ -199,9 +208,7 @@ def _teach(course: Course, material: _Material, networks: Sequence[LoadedNetwork
     groups = group_photos(
         features.plain, features.thumbnails, features.labels, features.photos.names, features.contents
     )
-    warnings = [*few_groups_warnings(features.labels, groups.ids, classes)]
-    if unequal := _unequal(photo_counts(features.labels, len(classes)), classes):
-        warnings.append(unequal)
+    warnings = _warnings(features, groups)
     for line in warnings:
         log(f"warning: {line}")
     origin = f"trained by edgenet on {material.data.name}, from {networks[0].origin}"
@@ -258,6 +265,34 @@ def _replace_checkpoint(course: Course, old: LoadedNetwork, new: LoadedNetwork) 
     return new
 
 
+def _warnings(features: PhotoFeatures, groups: Groups) -> list[str]:
+    """Return what the user should know about the photos before anything is learnt from them.
+
+    Raises:
+        EdgenetError: a class has no photo that can be read.
+    """
+    names, labels, classes = features.photos.names, features.labels, features.photos.class_names
+    counts = photo_counts(labels, len(classes))
+    check_counts(counts, classes, [name for name, _ in features.skipped], 1)
+    alone = [classes[label] for label in one_scene_classes(labels, groups.ids) if counts[label] == 1]
+    single = f"{_listed(alone)} has one photo only, so nothing judges it: take more" if alone else None
+    found = [
+        single,
+        *features.photos.found.warnings,
+        two_labels_warning(names, labels.tolist(), features.contents, classes),
+        *same_photo_warnings(labels.tolist(), features.contents, classes),
+        alike_warning(features.thumbnails),
+        _unequal(counts, classes),
+        *few_groups_warnings(labels, groups.ids, classes),
+    ]
+    return [sentence for sentence in found if sentence]
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:3])
+    return f"each of {shown} and {len(names) - 3} more classes" if len(names) > 3 else shown
+
+
 def _unequal(counts: Sequence[int], classes: Sequence[str]) -> str | None:
     most, least = int(np.argmax(counts)), int(np.argmin(counts))
     if counts[most] < UNEQUAL * counts[least]:
@@ -281,8 +316,9 @@ def _taught(
     logits, folds = (head.found.logits, head.folds) if kept is None else (kept.logits, kept.folds)
     rows = folds >= 0
     if validation is None:
-        how = f"each held out in one of {int(folds.max()) + 1} parts"
-        judged = judged_by(logits[rows], features.labels[rows], groups.ids[rows], how)
+        parts = int(folds.max()) + 1
+        how = f"each held out in one of {parts} parts"
+        judged = judged_by(logits[rows], features.labels[rows], groups.ids[rows], how, 1 - 1 / parts)
     else:
         validation, judged = _judge_validation(head, network, validation, warnings)
     return Taught(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgenet.assets import calibration_photos
@@ -13,36 +13,45 @@ from edgenet.errors import EdgenetError
 from edgenet.latency.options import BenchOptions
 from edgenet.latency.reading import read_report
 from edgenet.progress import Log, Progress, in_stage
+from edgenet.training.job import IMAGENET
 from edgenet.workflows.bench import measure_on
 from edgenet.workflows.select import Budget, untrained_int8
 from edgenet.zoo.checkpoint import LoadedNetwork
 from edgenet.zoo.readers import load_network
-from edgenet.zoo.registry import Variant, parse_variant
+from edgenet.zoo.registry import ARCHITECTURES, Variant, parse_variant
 from edgenet.zoo.weights import PRETRAINED
 
+FIRST = 160
+"""The first classifier's resolution, pixels, unless the user or a budget says otherwise."""
 RESOLUTIONS = (96, 160, 224)
 """The resolutions that are compared if neither the user nor a budget says which."""
 BUDGET_RESOLUTIONS = (224, 192, 160, 128, 96)
 
 
-def candidates(
-    architecture: str | None,
-    resolution: int | None,
-    first: int,
-    budget_ms: float | None,
-    on: str,
-    classes: int,
-    progress: Progress,
-    log: Log,
-) -> list[LoadedNetwork]:
+@dataclass(frozen=True)
+class NetworkChoice:
+    """What the user says about the network.
+
+    Attributes:
+        pretrained: "imagenet", or the path of a checkpoint.
+        architecture: an architecture with ImageNet weights, or a variant's name; None for the default.
+        resolution: the resolution, pixels; None to choose.
+        budget_ms: the largest median time of one inference, milliseconds; None for no limit.
+        on: the device of the budget.
+    """
+
+    pretrained: str
+    architecture: str | None
+    resolution: int | None
+    budget_ms: float | None
+    on: str
+
+
+def candidates(choice: NetworkChoice, classes: int, progress: Progress, log: Log) -> list[LoadedNetwork]:
     """Return the networks to choose from; the first makes the first classifier.
 
     Args:
-        architecture: a key of `ARCHITECTURES` with pretrained weights, or a variant's name; None for the default.
-        resolution: the resolution that the user asked for, pixels, or None.
-        first: the resolution of the first classifier, if nothing else says.
-        budget_ms: the largest median time of one inference, milliseconds, or None.
-        on: the device of the budget.
+        choice: what the user says.
         classes: the number of classes.
         progress: called with each stage's name, the amount done, and the total.
         log: called with a line for each measurement.
@@ -50,11 +59,17 @@ def candidates(
     Raises:
         EdgenetError: there are no weights for the architecture, or nothing fits the budget.
     """
-    network = load_network(_pretrained(architecture), progress=in_stage(progress, "downloading weights"))
-    sizes = [resolution] if resolution is not None else [first, *(one for one in RESOLUTIONS if one != first)]
-    if budget_ms is not None:
+    pretrained, architecture, resolution = choice.pretrained, choice.architecture, choice.resolution
+    source = _with_weights(architecture) if pretrained == IMAGENET else pretrained
+    network = load_network(source, progress=in_stage(progress, "downloading weights"))
+    if architecture is not None and not network.variant.name.startswith(architecture):
+        raise EdgenetError(f"{pretrained} holds {network.variant.name}", "leave out --architecture")
+    if ARCHITECTURES[network.variant.architecture].one_resolution:
+        resolution = resolution or network.variant.resolution
+    sizes = [resolution] if resolution is not None else [FIRST, *(one for one in RESOLUTIONS if one != FIRST)]
+    if choice.budget_ms is not None:
         tried = sizes if resolution is not None else list(BUDGET_RESOLUTIONS)
-        fitting = _within_budget(network, tried, Budget(budget_ms), on, classes, progress, log)
+        fitting = _within_budget(network, tried, Budget(choice.budget_ms), choice.on, classes, progress, log)
         # Larger is better as long as it fits, and the folds are asked only about the two largest.
         sizes = fitting[:2]
     return [replace(network, variant=_at(network, size)) for size in sizes]
@@ -64,7 +79,7 @@ def _at(network: LoadedNetwork, size: int) -> Variant:
     return Variant(network.variant.architecture, network.variant.width, size)
 
 
-def _pretrained(architecture: str | None) -> str:
+def _with_weights(architecture: str | None) -> str:
     names = list(PRETRAINED)
     if architecture is None:
         return names[0]

@@ -120,7 +120,7 @@ def test_every_number_reaches_the_plan(edgenet: Edgenet, photos: Path, tmp_path:
     [
         ("train", TINY, "--data", "photos"),
         ("train", TINY, "--out", "run"),
-        ("train", "--data", "photos", "--out", "run"),
+        ("train", "--data", "photos", "--out", "run", "--epochs", "3"),
         ("train", TINY, "--resume", "run"),
         ("train", "--resume", "run", "--out", "other"),
         ("train", "--resume", "run", "--epochs", "3"),

@@ -1,0 +1,206 @@
+"""Fine-tuning from a head, mixtures of before and after, and the folds that choose among them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from small_network import small_network
+
+from edgenet.data.photos import PhotoSet, open_photos
+from edgenet.teaching.cross_fit import SHARES, cross_fit, wanted_steps
+from edgenet.teaching.features import PhotoFeatures, extract_features
+from edgenet.teaching.finetuning import (
+    FineTuning,
+    blend,
+    features_and_logits,
+    fine_tune,
+    head_of,
+    with_head,
+)
+from edgenet.teaching.head import LinearHead, fit_head
+from edgenet.training.photos import TrainingPhotos, read_photos
+from edgenet.training.recipe import Augmentation
+from edgenet.zoo.checkpoint import LoadedNetwork
+
+CPU = torch.device("cpu")
+CLASSES = ("left", "right")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> PhotoSet:
+    """Photos of a bright spot on the left or on the right: a network without training cannot tell them well."""
+    folder = tmp_path_factory.mktemp("spots")
+    rng = np.random.default_rng(0)
+    for side, name in enumerate(CLASSES):
+        (folder / name).mkdir()
+        for number in range(30):
+            photo = rng.integers(0, 120, (48, 48, 3), dtype=np.uint8)
+            centre = (int(rng.integers(6, 18)) + 24 * side, int(rng.integers(10, 38)))
+            cv2.circle(photo, centre, 5, (255, 255, 255), -1)
+            cv2.imwrite(str(folder / name / f"{number}.png"), photo)
+    return open_photos(folder)
+
+
+@pytest.fixture(scope="module")
+def network() -> LoadedNetwork:
+    return small_network(resolution=32)
+
+
+@pytest.fixture(scope="module")
+def features(
+    photos: PhotoSet, network: LoadedNetwork, tmp_path_factory: pytest.TempPathFactory
+) -> PhotoFeatures:
+    return extract_features(photos, network, cache=tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="module")
+def taught(network: LoadedNetwork, features: PhotoFeatures) -> LoadedNetwork:
+    return with_head(network, fit_head(features.values, features.labels, 2, 1e-3), CLASSES, "head")
+
+
+@pytest.fixture(scope="module")
+def pixels(photos: PhotoSet) -> TrainingPhotos:
+    return read_photos(photos, 32, 1 << 28)
+
+
+# Crops and mirror images would move the spot to the other side.
+PLAN = FineTuning(
+    steps=80, batch=16, rate=3e-4, augmentation=Augmentation(crop_scale=1, flip=False, colour=0.1)
+)
+
+
+@pytest.fixture(scope="module")
+def tuned(taught: LoadedNetwork, pixels: TrainingPhotos) -> LoadedNetwork:
+    after = fine_tune(taught, pixels, PLAN, CPU)
+    assert after is not None
+    return after
+
+
+def test_the_head_becomes_the_last_layer(
+    network: LoadedNetwork, features: PhotoFeatures, taught: LoadedNetwork, photos: PhotoSet
+) -> None:
+    head = fit_head(features.values, features.labels, 2, 1e-3)
+    values, logits = features_and_logits(taught, photos)
+    assert np.abs(values - features.plain).max() < 1e-4
+    assert np.abs(logits - head.logits(features.plain)).max() < 1e-4 * np.abs(logits).max()
+    assert (head_of(taught.module).weight == head.weight).all()
+    assert taught.labels == CLASSES
+    assert len(network.labels) == 5  # the pretrained network is as it was
+
+
+def test_fine_tuning_learns(network: LoadedNetwork, pixels: TrainingPhotos, photos: PhotoSet) -> None:
+    nothing = LinearHead(np.zeros((2, 256), np.float32), np.zeros(2, np.float32))
+    after = fine_tune(with_head(network, nothing, CLASSES, "none"), pixels, PLAN, CPU)
+    assert after is not None
+    logits = torch.from_numpy(features_and_logits(after, photos)[1])
+    loss = torch.nn.functional.cross_entropy(logits, torch.tensor(photos.labels))
+    assert float(loss) < 0.675  # of two classes, knowing nothing costs 0.693
+
+
+def test_the_statistics_and_the_start_stay_as_they_were(taught: LoadedNetwork, tuned: LoadedNetwork) -> None:
+    before, after = taught.module.state_dict(), tuned.module.state_dict()
+    for name in before:
+        if "running" in name:
+            assert (before[name] == after[name]).all(), name
+    first = next(iter(before))
+    assert (before[first] != after[first]).any()
+
+
+def test_the_same_seed_gives_the_same_network(taught: LoadedNetwork, pixels: TrainingPhotos) -> None:
+    short = replace(PLAN, steps=5)
+    first, second, other = (
+        fine_tune(taught, pixels, plan, CPU) for plan in (short, short, replace(short, seed=1))
+    )
+    assert first is not None
+    assert second is not None
+    assert other is not None
+    one, two, three = (network.module.state_dict() for network in (first, second, other))
+    assert all((one[name] == two[name]).all() for name in one)
+    assert any((one[name] != three[name]).any() for name in one)
+
+
+def test_early_layers_move_less_than_late_ones(taught: LoadedNetwork, pixels: TrainingPhotos) -> None:
+    after = fine_tune(taught, pixels, replace(PLAN, steps=3, slower=0.5), CPU)
+    assert after is not None
+    moved = {
+        name: float((tensor - taught.module.state_dict()[name]).abs().max())
+        for name, tensor in after.module.state_dict().items()
+        if tensor.is_floating_point()
+    }
+    assert 0 < next(iter(moved.values())) < 0.1 * moved["classifier.weight"]
+
+
+def test_a_request_to_stop_ends_it_without_a_network(taught: LoadedNetwork, pixels: TrainingPhotos) -> None:
+    steps: list[int] = []
+    found = fine_tune(taught, pixels, PLAN, CPU, lambda done, of: steps.append(done), lambda: len(steps) >= 2)
+    assert found is None
+    assert steps == [1, 2]
+
+
+def test_mixtures_lie_between(taught: LoadedNetwork, tuned: LoadedNetwork) -> None:
+    half = blend(taught, tuned, 0.5).module.state_dict()
+    for name, tensor in half.items():
+        ends = taught.module.state_dict()[name], tuned.module.state_dict()[name]
+        if tensor.is_floating_point():
+            assert torch.allclose(tensor, (ends[0] + ends[1]) / 2), name
+    assert blend(taught, tuned, 0) is taught
+    assert blend(taught, tuned, 1) is tuned
+
+
+def test_folds_judge_networks_that_never_saw_them(
+    network: LoadedNetwork, features: PhotoFeatures, pixels: TrainingPhotos
+) -> None:
+    folds = np.arange(len(features)) % 3
+    folds[0] = -1  # always trains
+    done: list[tuple[int, int]] = []
+    found = cross_fit(
+        network, features, pixels, folds, CLASSES, 1e-3, replace(PLAN, steps=12), CPU,
+        lambda step, of: done.append((step, of)),
+    )  # fmt: skip
+    assert found is not None
+    assert found.share in SHARES
+    assert len(found.losses) == len(SHARES)
+    assert found.share == SHARES[int(np.argmin(found.losses))]
+    assert (found.logits[0] == 0).all()
+    assert (found.logits[1:] != 0).any(axis=1).all()
+    assert found.features.shape == features.plain.shape
+    total = done[-1][1]
+    assert done[-1] == (total, total)
+    # The first network is one of a fold: it gives the photos of fold 0 their logits again.
+    rows = np.flatnonzero(folds == 0)
+    again = features_and_logits(found.first, features.photos.take(rows.tolist()))[1]
+    assert np.abs(again - found.logits[rows]).max() < 1e-4 * np.abs(again).max()
+
+
+def test_labels_that_mean_nothing_are_judged_as_chance(
+    network: LoadedNetwork, features: PhotoFeatures, pixels: TrainingPhotos
+) -> None:
+    """A figure far above chance for labels that were drawn at random would mean that photos judge what they trained."""
+    drawn = np.random.default_rng(3).permutation(features.labels)
+    confused = replace(features, labels=drawn)
+    shuffled = replace(pixels, labels=drawn)
+    folds = np.arange(len(drawn)) % 3
+    found = cross_fit(network, confused, shuffled, folds, CLASSES, 1e-4, replace(PLAN, steps=30), CPU)
+    assert found is not None
+    assert (found.logits.argmax(1) == drawn).mean() < 0.72
+
+
+def test_steps_grow_with_the_photos_within_bounds() -> None:
+    assert wanted_steps(10, 32) < wanted_steps(300, 32) < wanted_steps(1000, 32)
+    assert wanted_steps(1_000_000, 32) == wanted_steps(2_000_000, 32)
+
+
+def test_a_photo_that_vanished_is_named(taught: LoadedNetwork, photos: PhotoSet, tmp_path: Path) -> None:
+    for name in CLASSES:
+        (tmp_path / name).mkdir()
+        for number in range(3):
+            (tmp_path / name / f"{number}.png").write_bytes(photos.read_bytes(number))
+    copied = read_photos(open_photos(tmp_path), 32, 0)  # no memory: each use reads the file
+    (tmp_path / "left" / "1.png").unlink()
+    with pytest.raises(Exception, match=r"1\.png"):
+        fine_tune(taught, copied, replace(PLAN, steps=2), CPU)

@@ -1,0 +1,234 @@
+"""`edgenet train` without a network's name: stages, honest figures, files, refusals and interruptions."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from edgenet_device.classifier import NOTHING_KNOWN, Classifier
+from edgenet_device.model_file import open_model
+from small_network import save_small_checkpoint
+
+from edgenet.bundle import open_bundle
+from edgenet.errors import EdgenetError
+from edgenet.workflows.teach import Teaching, teach
+from edgenet.zoo.checkpoint import load_checkpoint
+
+CLASSES = ("blue", "green", "red")
+COLOURS = ((200, 60, 60), (60, 200, 60), (60, 60, 200))
+
+
+def write_photos(folder: Path, count: int, seed: int = 0, classes: tuple[str, ...] = CLASSES) -> Path:
+    """Write photos of coloured blobs on noise; every photo is a scene of its own."""
+    rng = np.random.default_rng(seed)
+    for name, colour in zip(classes, COLOURS, strict=False):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for number in range(count):
+            photo = cv2.resize(
+                rng.integers(0, 255, (5, 7, 3), dtype=np.uint8), (80, 60), interpolation=cv2.INTER_CUBIC
+            )
+            centre = tuple(int(value) for value in rng.integers(15, 45, 2))
+            cv2.circle(photo, centre, int(rng.integers(12, 25)), colour, -1)
+            cv2.imwrite(str(folder / name / f"{seed}-{number}.png"), photo)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_small_checkpoint(tmp_path_factory.mktemp("small") / "small.safetensors")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_photos(tmp_path_factory.mktemp("photos"), 16)
+
+
+@pytest.fixture(scope="module")
+def lines() -> list[str]:
+    return []
+
+
+@pytest.fixture(scope="module")
+def taught(
+    photos: Path, checkpoint: Path, lines: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> Teaching:
+    out = tmp_path_factory.mktemp("run")
+    return teach(photos, out, pretrained=checkpoint, resolution=32, finetune=False, log=lines.append)
+
+
+def test_the_bundle_the_checkpoint_and_the_page_are_there(taught: Teaching) -> None:
+    bundle = open_bundle(Path(taught.out))
+    assert bundle.labels == (*CLASSES, NOTHING_KNOWN)
+    assert bundle.manifest.quantization is not None
+    assert bundle.manifest.accuracy is not None
+    assert bundle.manifest.accuracy.n == taught.int8.photos
+    assert load_checkpoint(Path(taught.checkpoint)).labels == (*CLASSES, NOTHING_KNOWN)
+    page = Path(taught.report).read_text(encoding="utf-8")
+    assert all(name in page for name in CLASSES)
+    assert f"{taught.judged.top1:.0f}" in page
+    assert sorted(path.suffix for path in Path(taught.out).parent.iterdir() if not path.name.startswith(".")) == [
+        ".edgenet", ".html", ".safetensors",
+    ]  # fmt: skip
+
+
+def test_the_figure_is_true_for_new_photos_on_the_device(taught: Teaching, tmp_path: Path) -> None:
+    classifier = Classifier(open_model(Path(taught.out)))
+    fresh = sorted(write_photos(tmp_path, 25, seed=99).rglob("*.png"))
+    answers = [
+        next(label for label, _ in classifier.top(str(path), 2) if label != NOTHING_KNOWN) for path in fresh
+    ]
+    right = 100 * np.mean([answer == path.parent.name for answer, path in zip(answers, fresh, strict=True)])
+    # Both the figure and this share have an interval; the two overlap.
+    assert taught.judged.interval.low - 8 <= right <= taught.judged.interval.high + 8
+
+
+def test_the_figure_counts_every_photo_once_while_it_was_held_out(taught: Teaching, lines: list[str]) -> None:
+    assert taught.judged.photos == 48
+    assert taught.judged.scenes == 48
+    assert taught.judged.interval.low < taught.judged.top1 <= taught.judged.interval.high
+    assert taught.method == "linear head"
+    assert taught.training_photos == 48
+    assert any(line.startswith("first classifier after") for line in lines)
+    assert taught.account.read == 48
+
+
+def test_labels_that_mean_nothing_get_the_figure_of_chance(checkpoint: Path, tmp_path: Path) -> None:
+    photos = write_photos(tmp_path / "photos", 12)
+    rng = np.random.default_rng(5)
+    paths = sorted(photos.rglob("*.png"))
+    for place, path in enumerate(paths):
+        path.rename(path.with_name(f"t{place}.tmp"))
+    for place, slot in enumerate(rng.permutation(len(paths))):
+        source = paths[place].with_name(f"t{place}.tmp")
+        source.rename(photos / CLASSES[slot % 3] / f"{place}.png")
+    found = teach(
+        photos, tmp_path / "run", pretrained=checkpoint, resolution=32, finetune=False, unknown=False
+    )
+    assert found.judged.top1 < 60
+
+
+def test_a_background_folder_is_no_class(checkpoint: Path, tmp_path: Path) -> None:
+    photos = write_photos(tmp_path / "photos", 10)
+    (photos / "none").mkdir()
+    for number in range(8):
+        noise = np.random.default_rng(number).integers(0, 255, (60, 60, 3), dtype=np.uint8)
+        cv2.imwrite(str(photos / "none" / f"{number}.png"), noise)
+    found = teach(photos, tmp_path / "run", pretrained=checkpoint, resolution=32, finetune=False)
+    assert found.classes == CLASSES
+    assert found.unknown is not None
+    assert found.unknown.background == "8 photos of your own"
+
+
+def test_a_validation_folder_judges(checkpoint: Path, tmp_path: Path) -> None:
+    write_photos(tmp_path / "photos" / "train", 12)
+    write_photos(tmp_path / "photos" / "val", 5, seed=7)
+    shared = tmp_path / "photos" / "train" / "red" / "0-0.png"
+    (tmp_path / "photos" / "val" / "red" / "again.png").write_bytes(shared.read_bytes())
+    found = teach(tmp_path / "photos", tmp_path / "run", pretrained=checkpoint, resolution=32, finetune=False)
+    assert found.judged.photos == 15  # the copy of a training photo does not count
+    assert found.judged.how == "in val"
+    assert found.int8.photos == 15
+    assert any("again.png" in line for line in found.warnings)
+
+
+@pytest.mark.slow
+def test_fine_tuning_is_kept_only_if_it_helps(photos: Path, checkpoint: Path, tmp_path: Path) -> None:
+    lines: list[str] = []
+    found = teach(photos, tmp_path / "run", pretrained=checkpoint, resolution=32, minutes=5, log=lines.append)
+    tried = [line for line in lines if "fine-tun" in line]
+    assert tried
+    assert (found.method == "fine-tuned") == any(line.startswith("fine-tuned for") for line in tried)
+    assert found.judged.photos == 48
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"minutes": 0.0}, "the time is 0 minutes"),
+        ({"pretrained": "imagenet", "architecture": "alexnet"}, "no ImageNet weights for alexnet"),
+        ({"architecture": "mobilenet_v2"}, "holds mobilenet_v1"),
+        ({"pretrained": "nowhere.safetensors"}, "nowhere.safetensors"),
+    ],
+)
+def test_what_cannot_be_done_is_said(
+    photos: Path, checkpoint: Path, tmp_path: Path, given: dict, words: str
+) -> None:
+    with pytest.raises(EdgenetError, match=words):
+        teach(photos, tmp_path / "run", **{"pretrained": checkpoint, "resolution": 32, **given})
+
+
+def test_one_scene_per_class_cannot_be_judged(checkpoint: Path, tmp_path: Path) -> None:
+    photos = write_photos(tmp_path / "photos", 1)
+    for name in CLASSES:
+        data = (photos / name / "0-0.png").read_bytes()
+        for number in range(5):
+            (photos / name / f"copy{number}.png").write_bytes(data)
+    with pytest.raises(EdgenetError, match="two scenes"):
+        teach(photos, tmp_path / "run", pretrained=checkpoint, resolution=32)
+
+
+def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "edgenet", "train", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        check=False,
+    )
+
+
+def test_the_command_prints_the_figure_and_json(photos: Path, checkpoint: Path, tmp_path: Path) -> None:
+    done = run(
+        "--data", str(photos), "--out", "run", "--pretrained", str(checkpoint), "--resolution", "32",
+        "--no-finetune", "--json", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["out"] == "run/mobilenet_v1_0.25_32.edgenet"
+    assert "first classifier after" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--epochs", "3"), "without VARIANT"),
+        (("--on", "local"), "--on needs --budget-ms"),
+        (("--from-scratch", "--minutes", "2"), "--minutes does not go with --from-scratch"),
+        (("mobilenet_v1_0.25_32", "--minutes", "2"), "only for a training without VARIANT"),
+    ],
+)
+def test_options_that_do_not_fit_end_with_status_2(
+    photos: Path, tmp_path: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    done = run("--data", str(photos), "--out", "run", *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert words in " ".join(done.stderr.split())
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_the_first_classifier_and_says_how_to_go_on(
+    photos: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    command = [
+        sys.executable, "-u", "-m", "edgenet", "train", "--data", str(photos), "--out", "run", "--pretrained",
+        str(checkpoint), "--resolution", "32", "--minutes", "30",
+    ]  # fmt: skip
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+    )
+    made = tmp_path / "run" / "mobilenet_v1_0.25_32.safetensors"
+    while not made.exists() and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    stderr = process.communicate()[1]
+    assert process.returncode == 130, stderr
+    assert "Traceback" not in stderr
+    assert "run the same command again" in stderr
+    assert load_checkpoint(made).labels == CLASSES
