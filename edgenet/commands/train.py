@@ -82,9 +82,7 @@ def train_command(
         )
     _check(variant, data, out, resume, qat, training)
 
-    result = _train(
-        variant, data, out, resume, training.as_options(qat) if resume is None else None, json_output
-    )
+    result = _train(variant, data, out, resume, qat, training, json_output)
     if result is not None:  # of several processes only the first has a result
         note_skipped(result.skipped)
         print_json(result) if json_output else _print(result)
