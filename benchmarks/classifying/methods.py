@@ -170,6 +170,7 @@ def auto(lesson: Lesson) -> Taught:
 
     interval = made.judged.interval
     details = {
+        "minutes": lesson.minutes,
         "method": made.method,
         "choices": made.choices,
         "reported": made.judged.top1,
