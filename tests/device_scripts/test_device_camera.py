@@ -154,7 +154,8 @@ def test_a_camera_that_never_worked_is_an_error() -> None:
         next(reopened_frames(broken, print))
 
 
-def test_waiting_ends_when_the_program_does() -> None:
+def test_waiting_ends_when_the_program_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source_room, "PAUSES", (3600.0,))
     stop = threading.Event()
 
     def frames() -> Iterator[Frame]:
@@ -162,9 +163,7 @@ def test_waiting_ends_when_the_program_does() -> None:
         stop.set()
         raise EdgenetError("gone", "back?")
 
-    began = time.monotonic()
     assert len(list(reopened_frames(frames, lambda text: None, stop))) == 1
-    assert time.monotonic() - began < 2
 
 
 # Scores ---------------------------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -49,14 +48,13 @@ def read_or_refuse(data: bytes) -> bool:
 def test_changed_bytes(name: str) -> None:
     whole, rng = files()[name], random.Random(3)
     assert read_or_refuse(whole)
-    start, read = time.monotonic(), 0
+    read = 0
     for _ in range(150):
         data = bytearray(whole)
         for _ in range(rng.choice([1, 1, 2, 8, 40])):
             data[rng.randrange(len(data))] = rng.choice([0, 1, 0x7F, 0x80, 0xFF, rng.randrange(256)])
         read += read_or_refuse(bytes(data))
     assert 5 < read < 145
-    assert time.monotonic() - start < 30
 
 
 def test_truncated_files() -> None:
