@@ -49,7 +49,8 @@ def parser() -> argparse.ArgumentParser:
         metavar="S",
         type=between(0, 60),
         default=0.3,
-        help="half-life of the scores' moving average, in seconds; 0 for none (default: 0.3)",
+        help="half-life of the scores' moving average, and how long another label must be right before it is shown, "
+        "in seconds; 0 for neither (default: 0.3)",
     )
     add("--frames", metavar="N", type=at_least(1), help="stop after N frames (default: go on)")
     add(

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         Member,
         OutputContract,
         Quantization,
+        UnknownAnswer,
         Weights,
     )
     from edgenet.progress import Log, Progress
@@ -62,7 +63,7 @@ if TYPE_CHECKING:
     from edgenet.workflows.sweep import Sweep, sweep
     from edgenet.workflows.sweep_plan import SweepRow, TrainedVariant
     from edgenet.workflows.teach import Teaching, teach
-    from edgenet.workflows.teach_files import Int8File, Judged, UnknownAnswer
+    from edgenet.workflows.teach_files import Int8File, Judged
     from edgenet.workflows.train import TrainingOptions, resume_training, train
     from edgenet.workflows.training_result import Int8Training, IntegerMatch, Training
 
@@ -78,7 +79,8 @@ _NAMES = {
     "edgenet.latency.comparing": "Candidate Difference Estimate",
     "edgenet.latency.profile": "OperatorTime Profile",
     "edgenet.latency.report_rows": "ReportRow",
-    "edgenet.manifest": "Accuracy Facts InputContract Manifest Member OutputContract Quantization Weights",
+    "edgenet.manifest": "Accuracy Facts InputContract Manifest Member OutputContract Quantization UnknownAnswer"
+    " Weights",
     "edgenet.progress": "Log Progress",
     "edgenet.quantize.layer_errors": "ChannelUse LayerError LayerErrors",
     "edgenet.quantize.noise_shares": "LayerShare NoiseShares",
@@ -102,7 +104,7 @@ _NAMES = {
     "edgenet.workflows.sweep": "Sweep sweep",
     "edgenet.workflows.sweep_plan": "SweepRow TrainedVariant",
     "edgenet.workflows.teach": "Teaching teach",
-    "edgenet.workflows.teach_files": "Int8File Judged UnknownAnswer",
+    "edgenet.workflows.teach_files": "Int8File Judged",
     "edgenet.workflows.train": "TrainingOptions resume_training train",
     "edgenet.workflows.training_result": "Int8Training IntegerMatch Training",
     "edgenet_device.classifier": "Classifier",

@@ -55,7 +55,13 @@ class WatchOptions:
         float, typer.Option(min=0, max=1, help="Scores below this are shown as 'nothing I know'.")
     ] = 0.3
     smooth: Annotated[
-        float, typer.Option(min=0, max=60, help="Half-life of the scores' moving average, in seconds.")
+        float,
+        typer.Option(
+            min=0,
+            max=60,
+            help="Half-life of the scores' moving average, and how long another label must be right before it is "
+            "shown, in seconds; 0 for neither.",
+        ),
     ] = 0.3
     threads: Annotated[
         int | None,

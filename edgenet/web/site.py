@@ -32,7 +32,8 @@ class PageOptions:
     Attributes:
         top: number of labels to show.
         threshold: if the best score is below this, the page says that it shows nothing the network knows.
-        half_life_s: half-life of the scores' moving average, seconds.
+        half_life_s: half-life of the scores' moving average, and how long another label must be right before it is
+            shown, seconds; 0 for neither.
         threads: number of threads for the network. With None they are all cores except one, which the camera
             and the page need, but at most 4.
         measuring: the protocol for measuring latency; in a browser there are no fresh processes and no

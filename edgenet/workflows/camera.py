@@ -129,7 +129,8 @@ def camera(
         source: camera (0, csi or /dev/video0), video, folder of photos or URL, as the device sees it.
         top: number of labels to show.
         threshold: scores below this (0 to 1) are shown as nothing the network knows.
-        smooth: half-life of the scores' moving average, seconds.
+        smooth: half-life of the scores' moving average, and how long another label must be right before it is
+            shown, seconds; 0 for neither.
         threads: inference threads; None for at most 4, by the device's cores.
         frames: stop after this many frames.
         serve: address of a live page: PORT (0 for any free one) for this machine only, or HOST:PORT.

@@ -23,6 +23,7 @@ from edgenet.data.photos import PhotoSet
 from edgenet.data.set_checks import alike_warning, same_photo_warnings, two_labels_warning
 from edgenet.errors import EdgenetError
 from edgenet.files import locked_folder, make_folder
+from edgenet.manifest import UnknownAnswer
 from edgenet.progress import Log, Progress, no_log, silent
 from edgenet.teaching.cross_fit import CrossFit
 from edgenet.teaching.features import PhotoFeatures, extract_features
@@ -33,7 +34,7 @@ from edgenet.training.accelerator import local_device
 from edgenet.training.photos import UNEQUAL, check_counts, open_training_data, photo_counts
 from edgenet.training.processes import stop_on_signals
 from edgenet.workflows.arguments import checked
-from edgenet.workflows.teach_files import Int8File, Judged, Taught, UnknownAnswer, judged_by, write_files
+from edgenet.workflows.teach_files import Int8File, Judged, Taught, judged_by, write_files
 from edgenet.workflows.teach_network import NetworkChoice, candidates
 from edgenet.workflows.teach_stages import (
     Course,

@@ -25,7 +25,7 @@ from edgenet.figures.teaching_page import (
     photo_picture,
     write_report,
 )
-from edgenet.manifest import Accuracy
+from edgenet.manifest import Accuracy, UnknownAnswer
 from edgenet.progress import Log, Progress, in_stage
 from edgenet.teaching.features import PhotoFeatures, extract_features
 from edgenet.teaching.finetuning import head_of, with_head
@@ -82,25 +82,6 @@ class Int8File:
     photos: int
     against_float: Paired
     verdict: str
-
-
-@dataclass(frozen=True)
-class UnknownAnswer:
-    """How well the network tells unknown things, judged by rows that were fitted without the photos.
-
-    Attributes:
-        label: the label of that output.
-        kept: percent of the user's photos that stay known.
-        false_alarms: percent of the photos of other things that are called known; None if there were too few.
-        auroc: probability that a photo of the user looks more known than one of other things; None likewise.
-        background: what the other photos are.
-    """
-
-    label: str
-    kept: float
-    false_alarms: float | None
-    auroc: float | None
-    background: str
 
 
 @dataclass(frozen=True)
@@ -207,7 +188,7 @@ def write_files(
     facts = read_facts(opened.data, str(model))
     assert facts is not None  # `convert` always writes them
     accuracy = Accuracy(round(int8.float_top1, 4), round(int8.int8_top1, 4), int8.photos, "photos held out")
-    write_bundle(bundle, opened.data, opened.labels, replace(facts, accuracy=accuracy))
+    write_bundle(bundle, opened.data, opened.labels, replace(facts, accuracy=accuracy, unknown=answer))
     page = _page(taught, int8, answer, bundle, choices, warnings)
     write_report(report, page, photo_picture(taught.features.photos))
     return TaughtFiles(bundle, report, int8, answer)
