@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -36,20 +37,36 @@ def served() -> Iterator[LivePage]:
         yield page
 
 
-@pytest.fixture
-def showing(served: LivePage) -> Iterator[None]:
-    """Frames come, thirty a second."""
+@contextmanager
+def frames_coming(served: LivePage, per_second: float) -> Iterator[None]:
+    """Show a frame again and again while the block runs."""
     stop = threading.Event()
 
     def run() -> None:
-        while not stop.wait(1 / 30):
+        while not stop.wait(1 / per_second):
             served.show(STATE, FRAME)
 
     thread = threading.Thread(target=run)
     thread.start()
-    yield
-    stop.set()
-    thread.join()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+@pytest.fixture
+def showing(served: LivePage) -> Iterator[None]:
+    """Frames come, thirty a second."""
+    with frames_coming(served, 30):
+        yield
+
+
+@pytest.fixture
+def showing_slowly(served: LivePage) -> Iterator[None]:
+    """Frames come, two a second: twenty browsers that draw thirty a second would keep all CPUs busy."""
+    with frames_coming(served, 2):
+        yield
 
 
 @pytest.fixture
@@ -109,7 +126,7 @@ def test_labels_are_text_and_the_picture_comes(served: LivePage, phone: Page, sh
 
 @pytest.mark.slow
 def test_twenty_browsers_and_one_that_stalls(
-    served: LivePage, chromium: Browser, showing: None, monkeypatch: pytest.MonkeyPatch
+    served: LivePage, chromium: Browser, showing_slowly: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.create_connection((served.address.host, served.address.port)) as stalled:
         stalled.sendall(b"GET /picture HTTP/1.1\r\nHost: localhost\r\n\r\n")  # and never reads the answer
