@@ -319,6 +319,8 @@ def _taught(
     if validation is None:
         parts = int(folds.max()) + 1
         how = f"each held out in one of {parts} parts"
+        if not head.by_scene:
+            how += ", while others of its scene were trained with, so that other scenes may do far worse"
         judged = judged_by(logits[rows], features.labels[rows], groups.ids[rows], how, 1 - 1 / parts)
     else:
         validation, judged = _judge_validation(head, network, validation, warnings)

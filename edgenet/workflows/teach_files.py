@@ -262,9 +262,9 @@ def _page(
         features.values, features.labels, taught.groups.ids, len(taught.classes), taught.strength
     )
     unknown = None
-    if answer is not None:
+    if answer is not None and answer.false_alarms is not None and answer.auroc is not None:
         unknown = UnknownFigures(
-            answer.kept, answer.false_alarms or 0.0, answer.auroc or 0.0, answer.background, answer.label
+            answer.kept, answer.false_alarms, answer.auroc, answer.background, answer.label
         )
     return TeachingReport(
         title=f"What {taught.network.variant.name} learnt",

@@ -73,12 +73,20 @@ class Course:
 
 @dataclass(frozen=True)
 class Head:
-    """A head on the frozen features at one resolution."""
+    """A head on the frozen features at one resolution.
+
+    Attributes:
+        network, features: the frozen network, and the features of the photos by it.
+        folds: the fold of each photo, int64 [n].
+        found: what the folds say about the head.
+        by_scene: whether no scene is in two folds; False if each class shows one scene only.
+    """
 
     network: LoadedNetwork
     features: PhotoFeatures
     folds: NDArray[np.int64]
     found: CrossValidated
+    by_scene: bool
 
     def right(self) -> NDArray[np.bool_]:
         """Return whether each judged photo was right when it was held out."""
@@ -100,22 +108,31 @@ class Head:
 
 
 def features_at(course: Course, photos: PhotoSet, network: LoadedNetwork) -> PhotoFeatures:
-    return extract_features(photos, network, in_stage(course.progress, "computing features"))
+    """Return the features of the photos; with --no-flip those of the mirror images are left out."""
+    features = extract_features(photos, network, in_stage(course.progress, "computing features"))
+    return replace(features, values=features.values[:, :1]) if course.options.no_flip else features
 
 
 def judge_head(
     network: LoadedNetwork, features: PhotoFeatures, groups: Groups, classes: Sequence[str], seed: int
 ) -> Head:
-    """Choose the strength of the head with photos held out in turns."""
-    folds = grouped_folds(features.labels, groups.ids, HEAD_FOLDS, seed)
+    """Choose the strength of the head with photos held out in turns.
+
+    Raises:
+        EdgenetError: no class has two photos, so that none can be held out.
+    """
+    labels, by_scene = features.labels, True
+    folds = grouped_folds(labels, groups.ids, HEAD_FOLDS, seed)
+    if folds.max() < 1:
+        # Every class shows one scene. Its photos can choose the strength, and say nothing about other scenes.
+        folds, by_scene = grouped_folds(labels, np.arange(len(labels)), HEAD_FOLDS, seed), False
     if folds.max() < 1:
         raise EdgenetError(
-            "no class has photos of two scenes, so none can be held out to judge the rest by",
-            "photograph each class in other places too",
+            "no class has two different photos, so none can be held out to judge the rest by",
+            "add photos; ten of each class are a beginning",
         )
-    return Head(
-        network, features, folds, cross_validated(features.values, features.labels, folds, len(classes))
-    )
+    found = cross_validated(features.values, labels, folds, len(classes))
+    return Head(network, features, folds, found, by_scene)
 
 
 def head_words(head: Head, groups: Groups) -> str:
@@ -184,6 +201,8 @@ def fine_tuning(
     options = course.options
     if not options.finetune:
         return None, "no fine-tuning, as asked"
+    if not head.by_scene:
+        return None, "no fine-tuning: each class shows one scene only, so nothing can judge it"
     if head.right().all():
         return None, "no fine-tuning: the linear head is right on every photo that was held out"
     photos = _training_photos(course, head)

@@ -164,13 +164,24 @@ def test_what_cannot_be_done_is_said(
         teach(photos, tmp_path / "run", **{"pretrained": checkpoint, "resolution": 32, **given})
 
 
-def test_one_scene_per_class_cannot_be_judged(checkpoint: Path, tmp_path: Path) -> None:
+def test_one_scene_per_class_is_taught_and_its_figure_says_nothing(checkpoint: Path, tmp_path: Path) -> None:
     photos = write_photos(tmp_path / "photos", 1)
     for name in CLASSES:
-        data = (photos / name / "0-0.png").read_bytes()
-        for number in range(5):
-            (photos / name / f"copy{number}.png").write_bytes(data)
-    with pytest.raises(EdgenetError, match="two scenes"):
+        photo = cv2.imread(str(photos / name / "0-0.png"))
+        for number in range(7):  # the same picture, a little brighter each time
+            cv2.imwrite(
+                str(photos / name / f"again{number}.png"), cv2.add(photo, np.full_like(photo, number + 1))
+            )
+    found = teach(photos, tmp_path / "run", pretrained=checkpoint, resolution=32, unknown=False)
+    assert found.judged.scenes == 3
+    assert "other scenes may do far worse" in found.judged.how
+    assert found.judged.interval.low < 50
+    assert sum("look like 1 scene" in line for line in found.warnings) == 3
+
+
+def test_one_photo_per_class_cannot_be_taught(checkpoint: Path, tmp_path: Path) -> None:
+    photos = write_photos(tmp_path / "photos", 1)
+    with pytest.raises(EdgenetError, match="no class has two different photos"):
         teach(photos, tmp_path / "run", pretrained=checkpoint, resolution=32)
 
 
