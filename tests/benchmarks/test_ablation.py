@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from benchmarks.ablation import judged, steps
 from edgenet.graph.executor import run
@@ -12,6 +13,7 @@ from tests.small_graphs import photos
 from tests.uneven_network import uneven_network
 
 
+@pytest.mark.slow
 def test_every_step_is_judged_and_the_last_are_the_recipes() -> None:
     graph = uneven_network(0)
     images, others = photos(16, graph.size), photos(40, graph.size)[16:]

@@ -37,6 +37,7 @@ def test_scenes_are_counted_as_found(looks: Looks) -> None:
     assert (single.groups, single.recall, single.precision) == (36, None, None)
 
 
+@pytest.mark.slow
 def test_photos_of_bursts_claim_more_than_is_true_and_groups_do_not(looks: Looks) -> None:
     draws = [draw(looks, 6, seed) for seed in range(4)]
     assert [one.groups for one in draws] == [18] * 4

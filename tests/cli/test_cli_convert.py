@@ -56,6 +56,7 @@ def image() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (RESOLUTION, RESOLUTION, 3), np.uint8)
 
 
+@pytest.mark.slow
 def test_checkpoint_to_int8(edgenet: Edgenet, made: Path, tmp_path: Path) -> None:
     out = tmp_path / "net.tflite"
     arguments = ("convert", made / "small.safetensors", "-o", out, "--calibration", PHOTOS, "--photos", 8)

@@ -24,6 +24,7 @@ def test_it_learns_the_digits(tmp_path: Path) -> None:
     assert bundle.labels == tuple("0123456789")
 
 
+@pytest.mark.slow
 def test_again_in_the_same_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workflow, "RECIPE", TrainingOptions(epochs=1, batch=128))
     first = workflow.digits_demo(tmp_path)
