@@ -50,6 +50,8 @@ from edgenet.workflows.teach_stages import (
 from edgenet.zoo.checkpoint import LoadedNetwork, save_checkpoint
 
 MINUTES = 10.0
+MOST_PHOTOS = 5000
+"""Of more photos, this many are taken, evenly from every class: heads on more gain little and take minutes."""
 
 
 @dataclass(frozen=True)
@@ -157,6 +159,9 @@ def _start(
     with locked_folder(out, log), stop_on_signals() as request:
         course = Course(out, options, request, progress, log)
         material = _open(data)
+        if len(material.training) > MOST_PHOTOS:
+            log(f"taking {MOST_PHOTOS} of {len(material.training)} photos; to train with all, name a network")
+            material = replace(material, training=_some_of_each(material.training, MOST_PHOTOS))
         return _teach(course, material, candidates(choice, len(material.classes), progress, log))
 
 
@@ -189,6 +194,20 @@ def _open(data: Path) -> _Material:
     training, background = _without_class(split.training, name)
     validation = None if split.validation is None else _without_class(split.validation, name)[0]
     return _Material(data, training, background, validation)
+
+
+def _some_of_each(photos: PhotoSet, most: int) -> PhotoSet:
+    """Return at most this many photos, evenly spaced within each class; small classes keep all of theirs."""
+    labels = np.array(photos.labels)
+    members = [np.flatnonzero(labels == label) for label in range(len(photos.class_names))]
+    share, left = most // len(members), most
+    for place, own in enumerate(sorted(members, key=len)):
+        share = left // (len(members) - place)
+        left -= min(len(own), share)
+    taken = [
+        own[np.linspace(0, len(own) - 1, min(len(own), share)).astype(int)] for own in members if len(own)
+    ]
+    return photos.take(np.sort(np.concatenate(taken)).tolist())
 
 
 def _without_class(photos: PhotoSet, name: str) -> tuple[PhotoSet, PhotoSet]:

@@ -30,6 +30,8 @@ from edgenet.zoo.checkpoint import LoadedNetwork
 HEAD_FOLDS = 5
 COMPARED_PHOTOS = 300
 """Resolutions are compared on at most this many photos."""
+KEPT_BACK = 0.2
+"""Share of the time that fine-tuning leaves for quantization and the page."""
 _TRIAL_STEPS = 3
 
 
@@ -208,11 +210,12 @@ def fine_tuning(
     photos = _training_photos(course, head)
     plan = _plan(course, head)
     step_s = _seconds_per_step(head, photos, plan, classes, options.device)
-    left = options.deadline - time.perf_counter()
+    left = options.deadline - time.perf_counter() - KEPT_BACK * (options.deadline - options.began)
     # Each of the folds takes all steps but its share of them, which is FOLDS - 1 times the steps; all photos take 1.
     affordable = int(left / (step_s * FOLDS))
     if affordable < LEAST_STEPS:
-        needed = (step_s * FOLDS * LEAST_STEPS + time.perf_counter() - options.began) / 60
+        spent = time.perf_counter() - options.began
+        needed = (step_s * FOLDS * LEAST_STEPS + spent) / (1 - KEPT_BACK) / 60
         return None, f"no fine-tuning: there is no time for it; give --minutes {np.ceil(needed):.0f} or more"
     plan = replace(plan, steps=min(plan.steps, affordable))
     folds = grouped_folds(head.features.labels, groups.ids, FOLDS, options.seed)

@@ -17,8 +17,9 @@ from edgenet_device.model_file import open_model
 from small_network import save_small_checkpoint
 
 from edgenet.bundle import open_bundle
+from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError
-from edgenet.workflows.teach import Teaching, teach
+from edgenet.workflows.teach import Teaching, _some_of_each, teach
 from edgenet.zoo.checkpoint import load_checkpoint
 
 CLASSES = ("blue", "green", "red")
@@ -183,6 +184,15 @@ def test_one_photo_per_class_cannot_be_taught(checkpoint: Path, tmp_path: Path) 
     photos = write_photos(tmp_path / "photos", 1)
     with pytest.raises(EdgenetError, match="no class has two different photos"):
         teach(photos, tmp_path / "run", pretrained=checkpoint, resolution=32)
+
+
+def test_of_many_photos_every_class_gives_some(photos: Path) -> None:
+    every = open_photos(photos)
+    few = every.take([*range(3), *range(16, 48)])  # 3 of blue, 16 of green, 16 of red
+    some = _some_of_each(few, 15)
+    assert np.bincount(some.labels).tolist() == [3, 6, 6]
+    assert len(set(some.names)) == 15
+    assert _some_of_each(few, 100).names == few.names
 
 
 def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess:
