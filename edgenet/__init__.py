@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from edgenet.workflows.models import PaperRow, VariantRow, compare_with_papers, models
     from edgenet.workflows.package import ExportedScripts, Packed, export_scripts, load, package
     from edgenet.workflows.reports import Comparison, Reported, Side, compare, report
+    from edgenet.workflows.review import Review, apply_review
     from edgenet.workflows.select import ReportedAccuracy, Selection, select
     from edgenet.workflows.sweep import Sweep, sweep
     from edgenet.workflows.sweep_plan import SweepRow, TrainedVariant
@@ -100,6 +101,7 @@ _NAMES = {
     "edgenet.workflows.models": "PaperRow VariantRow compare_with_papers models",
     "edgenet.workflows.package": "ExportedScripts Packed export_scripts load package",
     "edgenet.workflows.reports": "Comparison Reported Side compare report",
+    "edgenet.workflows.review": "Review apply_review",
     "edgenet.workflows.select": "ReportedAccuracy Selection select",
     "edgenet.workflows.sweep": "Sweep sweep",
     "edgenet.workflows.sweep_plan": "SweepRow TrainedVariant",
@@ -173,6 +175,7 @@ __all__ = [
     "ReportRow",
     "Reported",
     "ReportedAccuracy",
+    "Review",
     "Selection",
     "Side",
     "Status",
@@ -186,6 +189,7 @@ __all__ = [
     "UnknownAnswer",
     "VariantRow",
     "Weights",
+    "apply_review",
     "bench",
     "camera",
     "capture",

@@ -1,4 +1,4 @@
-"""Does what a person ticked on the page of a training: moves photos to other classes, sets them aside, or lists both.
+"""Carries out what a person ticked on the page of a training: photos are moved to other classes, set aside, or listed.
 
 The file of decisions comes from a browser and is not trusted: a photo is moved only if it is one of the set's photos,
 its contents are those that the page showed, and it and its new place lie in the folder of the photos. Nothing is
@@ -23,6 +23,7 @@ from edgenet.data.photos import PhotoSet, open_photos, split_folders
 from edgenet.errors import EdgenetError, one_line
 from edgenet.files import check_output, locked_folder, sha256, write_atomically
 from edgenet.progress import Log, no_log
+from edgenet.workflows.arguments import checked
 
 FORMAT = "edgenet.review.v1"
 SET_ASIDE = "-set-aside"
@@ -33,7 +34,7 @@ _LIST_INSTEAD = "write the decisions with --list FILE.csv for another tool"
 
 @dataclass(frozen=True)
 class Decision:
-    """One decision.
+    """What a person decided about one photo.
 
     Attributes:
         file: the photo's path within the data, with forward slashes.
@@ -50,7 +51,7 @@ class Decision:
 
 @dataclass(frozen=True)
 class Review:
-    """What was done.
+    """What `apply_review` did.
 
     Attributes:
         data: the folder of the photos.
@@ -69,13 +70,18 @@ class Review:
     listed: str | None
 
 
+@checked
 def apply_review(
-    review: Path | str, data: Path | str, *, list_file: Path | str | None = None, log: Log = no_log
+    review: str | Path, data: str | Path, *, list_file: str | Path | None = None, log: Log = no_log
 ) -> Review:
     """Move the photos that were ticked on the page of a training, or write the decisions as a list.
 
-    A photo that gets another class goes into the folder of that class. One that is set aside goes into a folder beside
-    the data, such as `photos-set-aside`, which no training reads. If its new place is taken, it gets a longer name.
+    A photo that gets another class goes into the folder of that class. A photo that is set aside goes into a folder
+    beside the data, such as `photos-set-aside`, which no training reads. If the new place of a photo is taken, the
+    photo gets a longer name.
+
+    >>> edgenet.apply_review("review.json", "labelled").moved
+    (('daisy/cat.jpg', 'rose/cat.jpg'),)
 
     Args:
         review: the `review.json` that the page wrote.
@@ -85,8 +91,9 @@ def apply_review(
 
     Raises:
         EdgenetError: the file of decisions is not valid; the photos are in a zip or their classes come from a table; a
-            photo is not there or was changed since; a place is outside the folder; or a photo cannot be moved. Unless
-            it is the last, no photo has been moved.
+            photo is not there or was changed since; or a place is outside the folder. In all these cases no photo has
+            been moved. A photo that cannot be moved is an error too; those before it have been moved then.
+        TypeError: an argument has the wrong type.
     """
     decisions = read_decisions(Path(review))
     if list_file is not None:

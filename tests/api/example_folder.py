@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,18 +13,26 @@ from small_network import LABELS, PHOTOS, save_small_checkpoint, small_network
 
 import edgenet
 from edgenet.assets import clip
+from edgenet.workflows.review import FORMAT
 
 COUNT = 12
 CLASSES = (LABELS[0], LABELS[2], LABELS[4])
 
 
 def make_example_folder(folder: Path) -> None:
-    """Make `photos`, `labelled`, `clip.mp4`, `small.*`, `float.tflite`, a training in `run`, a report in `latency`."""
+    """Make the files that the examples use.
+
+    `photos`, `labelled`, `clip.mp4`, `small.*`, `float.tflite`, `review.json` that moves a photo of `labelled`, a
+    training in `run` and a report in `latency`.
+    """
     for index, photo in enumerate(sorted(PHOTOS.glob("*.jpg"))[:COUNT]):
         name = "cat.jpg" if index == 0 else photo.name
         for place in (folder / "photos", folder / "labelled" / CLASSES[index % len(CLASSES)]):
             place.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(photo, place / name)
+    moved = {"file": "daisy/cat.jpg", "class": "daisy", "action": "move", "to": "rose"}
+    moved["sha256"] = hashlib.sha256((folder / "labelled" / moved["file"]).read_bytes()).hexdigest()
+    (folder / "review.json").write_text(json.dumps({"format": FORMAT, "decisions": [moved]}))
     shutil.copyfile(clip(), folder / "clip.mp4")
     checkpoint = save_small_checkpoint(folder / "small.safetensors")
     photos = folder / "photos"
