@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edgenet.progress import StageProgress
 from edgenet.teaching.features import PhotoFeatures
 from edgenet.teaching.finetuning import FineTuning, blend, features_and_logits, fine_tune, with_head
-from edgenet.teaching.head import chosen_by_other_folds, fit_head
+from edgenet.teaching.head import chosen_by_other_folds, fit_head, photo_losses
 from edgenet.teaching.unknown import fit_temperature
 from edgenet.training.photos import TrainingPhotos
 from edgenet.zoo.checkpoint import LoadedNetwork
@@ -106,18 +106,34 @@ def cross_fit(
             judged = features_and_logits(blend(before, after, share), photos.photoset.take(out.tolist()))
             values[row, out], by_share[row, out] = judged
     assert pair is not None
-    cooled, losses = _at_their_temperatures(by_share, features.labels, folds)
-    chosen = chosen_by_other_folds(list(cooled), features.labels, folds)[1]
+    cooled = _at_their_temperatures(by_share, features.labels, folds)
+    chosen = chosen_by_other_folds(cooled, features.labels, folds, worthwhile)[1]
+    losses = np.stack([photo_losses(one, features.labels)[folds >= 0] for one in cooled])
     everyone = np.arange(count)
     return CrossFit(
-        share=SHARES[int(np.argmin(losses))],
+        share=SHARES[worthwhile(losses)],
         logits=by_share[chosen, everyone],
         features=values[chosen, everyone],
         folds=folds,
-        losses=losses,
+        losses=tuple(losses.mean(axis=1).tolist()),
         steps=plan.steps,
         first=blend(*pair, SHARES[int(chosen[folds == names[0]][0])]),
     )
+
+
+def worthwhile(losses: NDArray[np.float64]) -> int:
+    """Return the choice with the smallest mean loss, or 0 if it is better than choice 0 by chance only.
+
+    By chance means: by less than the standard error of the mean difference. Without this rule a few photos make
+    fine-tuning look better in half of the cases where it is not.
+
+    Args:
+        losses: the loss of each photo for each choice, float64 [choices, n].
+    """
+    best = int(losses.mean(axis=1).argmin())
+    gain = losses[0] - losses[best]
+    error = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.inf
+    return best if gain.mean() > error else 0
 
 
 def _offset(progress: StageProgress, before: int, total: int) -> StageProgress:
@@ -126,15 +142,10 @@ def _offset(progress: StageProgress, before: int, total: int) -> StageProgress:
 
 def _at_their_temperatures(
     by_share: NDArray[np.float32], labels: NDArray[np.int64], folds: NDArray[np.int64]
-) -> tuple[NDArray[np.float32], tuple[float, ...]]:
-    """Return the logits divided by the best temperature of each share, and the losses then.
+) -> list[NDArray[np.float32]]:
+    """Return the logits of each share divided by its best temperature.
 
     Label smoothing makes the logits of a long fine-tuning small; that must not count for or against it.
     """
     judged = folds >= 0
-    cooled = np.stack([one / np.float32(fit_temperature(one[judged], labels[judged])) for one in by_share])
-    target = torch.from_numpy(labels[judged])
-    losses = [
-        float(torch.nn.functional.cross_entropy(torch.from_numpy(one[judged]), target)) for one in cooled
-    ]
-    return cooled, tuple(losses)
+    return [one / np.float32(fit_temperature(one[judged], labels[judged])) for one in by_share]

@@ -8,7 +8,7 @@ known well enough to even it out (the bound on the Hessian of Böhning, Ann. Ins
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,7 +104,7 @@ def cross_validated(
             out = np.flatnonzero(folds == fold)
             logits[out] = space.logits(weights[fold], out)[:, 0].numpy()
         tried.append(logits)
-        losses.append(float(_losses(logits, labels)[folds >= 0].mean()))
+        losses.append(float(photo_losses(logits, labels)[folds >= 0].mean()))
         if int(np.argmin(losses)) < len(losses) - _WORSE:
             break
     best = int(np.argmin(losses))
@@ -112,28 +112,33 @@ def cross_validated(
 
 
 def chosen_by_other_folds(
-    tried: Sequence[NDArray[np.float32]], labels: NDArray[np.int64], folds: NDArray[np.int64]
+    tried: Sequence[NDArray[np.float32]],
+    labels: NDArray[np.int64],
+    folds: NDArray[np.int64],
+    choose: Callable[[NDArray[np.float64]], int] = lambda losses: int(losses.mean(axis=1).argmin()),
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return each photo's logits by the choice that has the smallest loss on the other folds, and that choice.
+    """Return each photo's logits by the choice that the other folds make, and that choice.
 
     Args:
         tried: for each choice, the logits of all photos by models that were fitted without their folds, float32
             [n, classes].
         labels: the class index of each photo, int64 [n].
         folds: the fold of each photo, int64 [n]; -1 for photos that are not judged.
+        choose: returns the place in `tried` of the best choice, given the losses of some photos, float64
+            [choices, n]; by default the choice with the smallest mean.
 
     Returns:
         logits, float32 [n, classes], and the place in `tried` of each photo's logits, int64 [n].
     """
-    losses = np.stack([_losses(logits, labels) for logits in tried])
+    losses = np.stack([photo_losses(logits, labels) for logits in tried])
     chosen = np.zeros(len(labels), np.int64)
     for fold in np.unique(folds[folds >= 0]):
         others = (folds != fold) & (folds >= 0)
-        chosen[folds == fold] = int(losses[:, others].mean(axis=1).argmin()) if others.any() else 0
+        chosen[folds == fold] = choose(losses[:, others]) if others.any() else 0
     return np.stack(tried)[chosen, np.arange(len(labels))], chosen
 
 
-def _losses(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.float64]:
+def photo_losses(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the cross-entropy of each photo."""
     values = torch.from_numpy(logits).double()
     return cross_entropy(values, torch.from_numpy(labels), reduction="none").numpy()

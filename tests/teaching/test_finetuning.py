@@ -12,7 +12,7 @@ import torch
 from small_network import small_network
 
 from edgenet.data.photos import PhotoSet, open_photos
-from edgenet.teaching.cross_fit import SHARES, cross_fit, wanted_steps
+from edgenet.teaching.cross_fit import SHARES, cross_fit, wanted_steps, worthwhile
 from edgenet.teaching.features import PhotoFeatures, extract_features
 from edgenet.teaching.finetuning import (
     FineTuning,
@@ -165,7 +165,7 @@ def test_folds_judge_networks_that_never_saw_them(
     assert found is not None
     assert found.share in SHARES
     assert len(found.losses) == len(SHARES)
-    assert found.share == SHARES[int(np.argmin(found.losses))]
+    assert found.share in (0.0, SHARES[int(np.argmin(found.losses))])
     assert (found.logits[0] == 0).all()
     assert (found.logits[1:] != 0).any(axis=1).all()
     assert found.features.shape == features.plain.shape
@@ -188,6 +188,17 @@ def test_labels_that_mean_nothing_are_judged_as_chance(
     found = cross_fit(network, confused, shuffled, folds, CLASSES, 1e-4, replace(PLAN, steps=30), CPU)
     assert found is not None
     assert (found.logits.argmax(1) == drawn).mean() < 0.72
+
+
+def test_a_gain_that_is_chance_is_none() -> None:
+    rng = np.random.default_rng(0)
+    head = rng.exponential(size=200)
+    noise = rng.normal(0, 1, 200)
+    noise -= noise.mean()
+    assert worthwhile(np.stack([head, head + noise - 0.01])) == 0
+    assert worthwhile(np.stack([head, head + noise - 0.2])) == 1
+    assert worthwhile(np.stack([head, head + 0.1, head - 0.3 + rng.normal(0, 1, 200)])) == 2
+    assert worthwhile(np.stack([head[:1], head[:1] - 5])) == 0  # one photo proves nothing
 
 
 def test_steps_grow_with_the_photos_within_bounds() -> None:
