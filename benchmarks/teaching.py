@@ -82,6 +82,9 @@ def main() -> int:
     except (EdgenetError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("stopped; the results so far are kept, and the same command continues", file=sys.stderr)
+        return 130
     results = chosen(Kept(work / RESULTS).read().values(), plan)
     found = cells(results)
     goal = judge(found, JUDGED_METHOD)

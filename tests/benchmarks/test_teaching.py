@@ -294,6 +294,27 @@ class TestRun:
         assert len(fake.lessons) == 4
         assert not list((work / "runs").iterdir())
 
+    def test_ctrl_c_says_how_to_go_on(
+        self,
+        tmp_path: Path,
+        fake: Brightness,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        fake.stop_in = 0
+        monkeypatch.setitem(teaching.METHODS, "linear", fake)
+        options = {
+            "data": save_photos(tmp_path),
+            "cache": tmp_path / "c",
+            "sets": "hand-signs",
+            "methods": "linear",
+        }
+        monkeypatch.setattr(
+            "sys.argv", ["teaching", *(f"--{name}={value}" for name, value in options.items())]
+        )
+        assert teaching.main() == 130
+        assert "the same command continues" in capsys.readouterr().err
+
     def test_a_set_that_cannot_be_had_is_left_out_with_a_reason(
         self, tmp_path: Path, fake: Brightness, capsys: pytest.CaptureFixture[str]
     ) -> None:
