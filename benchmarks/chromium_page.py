@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from edgenet_device.live.page import parse_address
+from edgenet_device.web.address import parse_address
 from playwright.sync_api import Page, sync_playwright
 
 from edgenet.errors import EdgenetError

@@ -27,7 +27,7 @@ from typing import Any
 import cv2
 import torch
 from edgenet_device.frames.photos import read_photo
-from edgenet_device.live.page import parse_address
+from edgenet_device.web.address import parse_address
 from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
 from benchmarks.chromium_page import FLAGS, chromium_program

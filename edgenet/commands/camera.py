@@ -185,7 +185,7 @@ def show_page(
 ) -> None:
     """Serve the page until Ctrl-C and print the latency reports that it sends; or only export the page."""
     export, out = page.export, page.out
-    from edgenet_device.live.page import parse_address
+    from edgenet_device.web.address import parse_address
 
     from edgenet.web.site import export_page
     from edgenet.web.viewers import open_target_browser

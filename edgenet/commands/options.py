@@ -324,7 +324,7 @@ Camera = Annotated[
 
 
 def _check_address(text: str) -> None:
-    from edgenet_device.live.page import parse_address
+    from edgenet_device.web.address import parse_address
 
     parse_address(text)
 

@@ -5,9 +5,7 @@ The report follows the same rules as those of other devices.
 
 from __future__ import annotations
 
-import queue
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -25,9 +23,9 @@ from edgenet_device.latency.report import (
     report_form,
 )
 from edgenet_device.latency.samples import PERCENTILE_RULE, group_medians_ms, summarize
-from edgenet_device.live.page import Address
 from edgenet_device.model_file import ModelFile
 from edgenet_device.runtime import Delegate
+from edgenet_device.web.address import Address
 
 from edgenet.errors import EdgenetError
 from edgenet.latency.options import BenchOptions
@@ -107,8 +105,9 @@ def _measure(model: Path, threads: int, protocol: Protocol, viewer: Viewer) -> d
 def _wait_for_report(server: PageServer, viewer: Viewer, seconds: float) -> dict[str, Any]:
     until = monotonic() + seconds
     while monotonic() < until:
-        with suppress(queue.Empty):
-            return server.reports.get(timeout=WAKE_S)
+        sent = server.next_report(WAKE_S)
+        if sent is not None:
+            return sent
         viewer.check()
     raise EdgenetError(
         f"no browser has sent a report within {PATIENCE_S:.0f} s", "open the printed address in a browser"

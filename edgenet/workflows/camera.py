@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import queue
 import secrets
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -27,7 +26,7 @@ from edgenet_device.collecting.collector import (
 from edgenet_device.frames.files import is_live
 from edgenet_device.latency.samples import percentile
 from edgenet_device.live.loop import KEPT_TIMES, STAGES
-from edgenet_device.live.page import Address
+from edgenet_device.web.address import Address
 
 from edgenet.devices.device import Device, Running
 from edgenet.devices.install import install, install_scripts
@@ -282,9 +281,8 @@ def camera_page(
         before = asked.conditions()
         viewer.open_page(server.address.url())
         while goes_on():
-            try:
-                sent = server.reports.get(timeout=WAKE_S)
-            except queue.Empty:
+            sent = server.next_report(WAKE_S)
+            if sent is None:
                 viewer.check()
                 continue
             around = PageContext(now(), options.measuring, before, asked.conditions(), asked.facts())

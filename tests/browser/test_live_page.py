@@ -9,7 +9,8 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from edgenet_device.live.page import LivePage, parse_address
+from edgenet_device.live.page import LivePage
+from edgenet_device.web.address import parse_address
 from playwright.sync_api import Browser, Page, expect
 
 PHONE = {"width": 390, "height": 844}

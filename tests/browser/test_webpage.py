@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 from edgenet_device.classifier import Classifier
 from edgenet_device.frames.photos import read_photo
-from edgenet_device.live.page import Address, parse_address
 from edgenet_device.preprocess import prepare
+from edgenet_device.web.address import Address, parse_address
 from playwright.sync_api import Browser, Page, expect
 from small_network import PHOTOS, save_small_checkpoint
 from tiny_model import tiny_model

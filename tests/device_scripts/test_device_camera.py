@@ -23,7 +23,8 @@ from edgenet_device.frames.files import is_live, read_frames, without_password
 from edgenet_device.frames.source import EveryFrame, NewestFrame, reopened_frames
 from edgenet_device.live.loop import GIVE_UP, STAY, FrameResult, Smoother, SteadyAnswer
 from edgenet_device.live.outputs import screen_lines
-from edgenet_device.live.page import LivePage, parse_address
+from edgenet_device.live.page import LivePage
+from edgenet_device.web.address import parse_address
 from model_files import Run
 
 from edgenet.errors import EdgenetError

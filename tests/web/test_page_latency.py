@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 import pytest
 from edgenet_device.latency.report import QUICK, table
-from edgenet_device.live.page import Address
 from edgenet_device.model_file import open_model
+from edgenet_device.web.address import Address
 
 from edgenet.errors import EdgenetError
 from edgenet.latency.options import BenchOptions
@@ -57,8 +57,12 @@ def test_a_phones_report_is_read_like_any_other(colours: Path) -> None:
 
 def post(url: str) -> None:
     """Sends a report to the page's server, as the page does."""
-    there = urlsplit(url)._replace(path="/report").geturl()
-    headers = {"Content-Type": "application/json"}
+    parts = urlsplit(url)
+    with urllib.request.urlopen(parts._replace(path="/nonce").geturl()) as answer:
+        nonce = answer.read().decode().strip()
+    there = parts._replace(path="/report").geturl()
+    origin = f"http://{parts.netloc}"
+    headers = {"Content-Type": "application/json", "Origin": origin, "X-Edgenet-Nonce": nonce}
     urllib.request.urlopen(urllib.request.Request(there, json.dumps(sent()).encode(), headers)).close()
 
 

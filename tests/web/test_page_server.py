@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from edgenet_device.live.page import Address, parse_address
+from edgenet_device.web.address import Address, parse_address
 
 from edgenet.errors import EdgenetError
 from edgenet.web.server import LARGEST_REPORT, PageServer
@@ -77,16 +78,70 @@ def test_others_need_the_token_once(site: Site) -> None:
         assert ask(server, "/page.js", Cookie=cookie)[0] == 200
 
 
+def send_report(server: PageServer, body: bytes, path: str = "/report", **headers: str) -> int:
+    """Send a report as the page does, except for the headers given here; return the status."""
+    own = {
+        "Content_Type": "application/json",
+        "Origin": f"http://127.0.0.1:{server.address.port}",
+        "X_Edgenet_Nonce": ask(server, "/nonce")[2].decode().strip(),
+    }
+    return ask(server, path, "POST", body, **{**own, **headers})[0]
+
+
 def test_only_a_json_object_is_a_report(server: PageServer) -> None:
-    assert ask(server, "/report", "POST", b'{"threads": 1}', Content_Type="text/plain")[0] == 415
-    assert ask(server, "/report", "POST", b"{", Content_Type="application/json")[0] == 400
-    assert ask(server, "/report", "POST", b"[]", Content_Type="application/json")[0] == 400
-    assert ask(server, "/other", "POST", b"{}", Content_Type="application/json")[0] == 404
-    long = {"Content_Type": "application/json", "Content_Length": str(LARGEST_REPORT + 1)}
-    assert ask(server, "/report", "POST", b"{}", **long)[0] == 413
-    assert server.reports.empty()
-    assert ask(server, "/report", "POST", b'{"threads": 1}', Content_Type="application/json")[0] == 200
-    assert server.reports.get(timeout=5) == {"threads": 1}
+    assert send_report(server, b'{"threads": 1}', Content_Type="text/plain") == 415
+    assert send_report(server, b"{") == 400
+    assert send_report(server, b"[" * 100_000) == 400
+    assert send_report(server, b"9" * 5000) == 400
+    assert send_report(server, b"[]") == 400
+    assert send_report(server, b"{}", path="/other") == 404
+    assert send_report(server, b"{}", Content_Length=str(LARGEST_REPORT + 1)) == 413
+    assert server.next_report(0) is None
+    assert send_report(server, b'{"threads": 1}') == 200
+    assert server.next_report(5) == {"threads": 1}
+
+
+def test_only_the_servers_own_page_sends_reports(server: PageServer) -> None:
+    port = server.address.port
+    for origin in (
+        "",
+        "null",
+        "http://evil.example",
+        f"http://127.0.0.1:{port + 1}",
+        f"http://localhost:{port}",
+    ):
+        assert send_report(server, b"{}", Origin=origin) == 403
+    for nonce in ("", "guessed", "\xe9"):
+        assert send_report(server, b"{}", X_Edgenet_Nonce=nonce) == 403
+    assert ask(server, "/nonce", Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="no-cors")[0] == 403
+    assert server.next_report(0) is None
+    behind_a_proxy = {"Host": "localhost", "Origin": "https://localhost"}
+    assert send_report(server, b"{}", **behind_a_proxy) == 200
+
+
+def test_a_request_in_a_refused_body_is_never_read(server: PageServer) -> None:
+    """What a page of another site can put on the wire: its body looks like a request of our own page."""
+    report = b'{"samples_ns": [1000]}'
+    host = f"Host: 127.0.0.1:{server.address.port}\r\n".encode()
+    nonce = ask(server, "/nonce")[2].strip()
+    hidden = (
+        b"POST /report HTTP/1.1\r\nContent-Type: application/json\r\nX-Edgenet-Nonce: " + nonce + b"\r\n" + host
+        + b"Origin: http://127.0.0.1:%d\r\nContent-Length: %d\r\n\r\n" % (server.address.port, len(report))
+        + report
+    )  # fmt: skip
+    heads = {
+        b"POST /report HTTP/1.1\r\nContent-Type: text/plain\r\nOrigin: http://evil.example\r\n": b"415",
+        b"POST /other HTTP/1.1\r\n": b"404",
+        b"GET / HTTP/1.1\r\n": b"413",
+        b"DELETE / HTTP/1.1\r\n": b"405",
+    }
+    for head, status in heads.items():
+        with socket.create_connection(("127.0.0.1", server.address.port), timeout=20) as link:
+            link.sendall(head + host + b"Content-Length: %d\r\n\r\n" % len(hidden) + hidden)
+            answers = link.makefile("rb").read()
+        assert answers.startswith(b"HTTP/1.1 " + status)
+        assert answers.count(b"HTTP/1.1 ") == 1
+    assert server.next_report(0) is None
 
 
 def test_an_address_that_is_taken_is_reported(server: PageServer, site: Site) -> None:

@@ -10,7 +10,6 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any, Callable
 
 import numpy as np
@@ -18,6 +17,7 @@ import numpy as np
 from edgenet_device.errors import EdgenetError, whole_number
 from edgenet_device.frames import Frame, Note
 from edgenet_device.frames.files import current_name, is_live, note_on_stderr, read_frames
+from edgenet_device.watched_thread import WatchedThread
 
 SILENCE_SECONDS = 1.0
 """Seconds without a frame before we report it, and between reports."""
@@ -162,8 +162,7 @@ def reopened_frames(
                 note(f"{error}; trying again")
             reason = str(error)
         finally:
-            if hasattr(frames, "close"):
-                frames.close()
+            _close(frames)
         if stop.wait(PAUSES[min(attempt, len(PAUSES) - 1)]):
             return
         attempt += 1
@@ -196,9 +195,8 @@ class NewestFrame:
         self._writing, self._whole, self._reading = 0, 1, 2
         self._name, self._captured_ns = "", 0
         self._count = self._seen = 0
-        self._error: EdgenetError | None = None
-        self._ended = self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
+        self._finished = self._stopping = False
+        self._thread = WatchedThread("the thread that reads the camera", self._run)
 
     def __enter__(self) -> NewestFrame:
         self._thread.start()
@@ -217,15 +215,17 @@ class NewestFrame:
         Its pixels are valid until the next frame is taken.
 
         Raises:
-            EdgenetError: the source failed.
+            EdgenetError: the source failed, or the thread that reads it did.
         """
         began = time.monotonic()
         while not self._is_ready():
             self._silent(time.monotonic() - began)
         with self._changed:
             if self._count == self._seen:
-                if self._error is not None:
-                    raise self._error
+                # Only a source that has ended without an exception has ended; everything else is a failure.
+                self._thread.join()
+                if self._thread.error is not None:
+                    self._thread.check()
                 return None
             self._reading, self._whole = self._whole, self._reading
             missed, self._seen = self._count - self._seen - 1, self._count
@@ -236,7 +236,7 @@ class NewestFrame:
         """Wait up to SILENCE_SECONDS; return whether there is a new frame, or none will ever come."""
         with self._changed:
             return self._changed.wait_for(
-                lambda: self._count != self._seen or self._ended, timeout=SILENCE_SECONDS
+                lambda: self._count != self._seen or self._finished, timeout=SILENCE_SECONDS
             )
 
     def _run(self) -> None:
@@ -245,14 +245,13 @@ class NewestFrame:
                 if self._stopping:
                     break
                 self._keep(frame)
-        except EdgenetError as error:
-            self._error = error
         finally:
-            with suppress(AttributeError):
-                self._frames.close()  # type: ignore[attr-defined]
-            with self._changed:
-                self._ended = True
-                self._changed.notify_all()
+            try:
+                _close(self._frames)
+            finally:
+                with self._changed:
+                    self._finished = True
+                    self._changed.notify_all()
 
     def _keep(self, frame: Frame) -> None:
         captured_ns = time.perf_counter_ns()
@@ -263,6 +262,12 @@ class NewestFrame:
             self._name, self._captured_ns = frame.name, captured_ns
             self._count += 1
             self._changed.notify_all()
+
+
+def _close(frames: Iterator[Frame]) -> None:
+    """Release a source; a list's iterator, which is also one, has nothing to release."""
+    if hasattr(frames, "close"):
+        frames.close()
 
 
 class _Buffer:
@@ -298,8 +303,7 @@ class EveryFrame:
         return self
 
     def __exit__(self, *reason: object) -> None:
-        with suppress(AttributeError):
-            self._frames.close()  # type: ignore[attr-defined]
+        _close(self._frames)
 
     def take(self) -> Frame | None:
         """Return the next frame; None after the last one.

@@ -157,7 +157,8 @@ def opened_outputs(options: OutputOptions, to: OutputContext, open_parts: ExitSt
     page = None
     if options.serve is not None:
         # Imported late: without the page the program starts in two thirds of the time.
-        from edgenet_device.live.page import LivePage, parse_address
+        from edgenet_device.live.page import LivePage
+        from edgenet_device.web.address import parse_address
 
         page = open_parts.enter_context(LivePage(parse_address(options.serve)))
         print(f"live page: {page.address.url()}", file=sys.stderr, flush=True)

@@ -16,6 +16,7 @@ from edgenet_device.frames import Note
 from edgenet_device.frames.source import BACK
 from edgenet_device.latency.conditions import read_conditions
 from edgenet_device.output_files import write_atomically
+from edgenet_device.watched_thread import WatchedThread
 
 HEALTH_SECONDS = 2.0
 """Seconds between two readings of temperature and throttling; on a Pi each reading starts a process."""
@@ -35,7 +36,7 @@ class Health:
         self.temperature: float | None = None
         self.warnings: tuple[str, ...] = ()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="health", daemon=True)
+        self._thread = WatchedThread("the thread that reads the device's health", self._run)
 
     def __enter__(self) -> Health:
         self._thread.start()
@@ -43,6 +44,14 @@ class Health:
 
     def __exit__(self, *reason: object) -> None:
         self._stop.set()
+
+    def check(self) -> None:
+        """Raise an error if the readings have ended.
+
+        Raises:
+            EdgenetError: the thread that reads has failed; the message says why.
+        """
+        self._thread.check()
 
     def _run(self) -> None:
         while True:
@@ -81,7 +90,12 @@ class LiveStatus:
         self._note(message)
 
     def state(self) -> dict[str, Any]:
-        """Return `temperature` (degrees Celsius or None), `warnings`, and `lost` (why no frame comes)."""
+        """Return `temperature` (degrees Celsius or None), `warnings`, and `lost` (why no frame comes).
+
+        Raises:
+            EdgenetError: the thread that reads the device's health has failed.
+        """
+        self._health.check()
         warnings = [*self._health.warnings, *self.more]
         return {"temperature": self._health.temperature, "warnings": warnings, "lost": self._lost}
 

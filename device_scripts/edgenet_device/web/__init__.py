@@ -1,0 +1,1 @@
+"""The web server of every page that edgenet serves: its address, the reading of requests, and the connections."""
