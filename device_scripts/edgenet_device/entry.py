@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import signal
 import sys
@@ -18,6 +19,8 @@ _PACKAGES = {
     "cv2": "pip install opencv-python-headless (Raspberry Pi OS: sudo apt install python3-opencv)",
     "numpy": "pip install numpy (Raspberry Pi OS: sudo apt install python3-numpy)",
 }
+TRACEBACK = "EDGENET_TRACEBACK"
+"""Environment variable: with it, an unexpected exception shows its traceback."""
 NOT_VALID = 3
 """The exit status of a measurement that is not valid, where the user required a valid one."""
 
@@ -26,9 +29,9 @@ def run(main: Callable[[], int]) -> int:
     """Call a script's main function and turn the exceptions it raises into an exit status.
 
     Returns:
-        main's own result; 2 after wrong usage; 1 after an EdgenetError, a missing package, too little memory
-        or an output that cannot be written, each printed as one line on stderr; 130 after Ctrl-C; 141 when
-        the reader of the output stopped reading (as in `| head`).
+        main's own result; 2 after wrong usage; 1 after an EdgenetError, a missing package, too little memory,
+        an output that cannot be written or any other exception, each printed as one line on stderr; 130 after
+        Ctrl-C; 141 when the reader of the output stopped reading (as in `| head`).
     """
     prepare_streams()
     try:
@@ -54,13 +57,25 @@ def _status(main: Callable[[], int]) -> int:
     except EdgenetError as error:
         return _fail(str(error))
     except ModuleNotFoundError as error:
-        if error.name not in _PACKAGES:
-            raise
-        return _fail(f"the package {error.name} is not installed; {_PACKAGES[error.name]}")
+        if error.name in _PACKAGES:
+            return _fail(f"the package {error.name} is not installed; {_PACKAGES[error.name]}")
+        return _fail_for_fault(error)
     except MemoryError:
         return _fail("not enough memory; close other programs or use a smaller network")
     except KeyboardInterrupt:
         return 130
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno not in (errno.EMFILE, errno.ENFILE):
+            raise  # `run` reports an output that cannot be written
+        return _fail_for_fault(error)
+
+
+def _fail_for_fault(error: Exception) -> int:
+    """Report an exception that nobody expected; the status is that of every failure, so a service restarts."""
+    if TRACEBACK in os.environ:
+        raise error
+    name = type(error).__name__
+    return _fail(f"this is a fault of edgenet itself ({name}: {error}); set {TRACEBACK}=1 and report it")
 
 
 def _fail(message: str) -> int:

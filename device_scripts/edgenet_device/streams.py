@@ -76,9 +76,13 @@ class _Stderr:
             sys.stderr.flush()
         try:
             self.saved = os.dup(2)
-        except OSError:  # stderr is closed already, as in a daemon, so there is nothing to silence
+        except OSError:  # stderr is closed already, as in a daemon, or no descriptor is left for the copy
             return
-        _lead_nowhere(2)
+        try:
+            _lead_nowhere(2)
+        except OSError:  # no descriptor is left: noise on stderr must not end the program
+            os.close(self.saved)
+            self.saved = None
 
 
 _STDERR = _Stderr()

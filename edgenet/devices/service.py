@@ -1,7 +1,6 @@
 """The live camera as a systemd service on a device.
 
-systemd starts it at boot, restarts it after a failure, supervises it with a watchdog, and logs it in the
-journal.
+systemd starts it at boot, restarts it whenever it ends, supervises it with a watchdog, and logs it in the journal.
 """
 
 from __future__ import annotations
@@ -100,8 +99,7 @@ RuntimeDirectory=edgenet
 RuntimeDirectoryPreserve=yes
 WatchdogSec=30
 TimeoutStartSec=180
-Restart=on-failure
-RestartSec=2
+Restart=always
 {back_off}SuccessExitStatus=143
 NoNewPrivileges=yes
 
@@ -127,7 +125,7 @@ def unit_text(home: str, service: Service, version: int, user: str) -> str:
         # because `quote_for_systemd` escapes all others.
         command=f"/bin/sh {quote_for_systemd(command)} --state %t/edgenet/camera.json",
         user=f"User={user}\n" if service.system else "",
-        back_off="RestartSteps=5\nRestartMaxDelaySec=60\n" if stepped else "",
+        back_off="RestartSec=2\nRestartSteps=5\nRestartMaxDelaySec=60\n" if stepped else "RestartSec=5\n",
         wanted_by="multi-user.target" if service.system else "default.target",
     )
 
