@@ -41,7 +41,7 @@ class CrossFit:
         folds: the fold of each photo, int64 [n]; -1 for photos that are not judged.
         losses: the mean cross-entropy of the photos held out for each of `SHARES`, each at its best temperature.
         steps: the number of steps for all photos; without a fold there were fewer.
-        first: a network that was trained without the photos of fold 0, by the choice of the other folds.
+        networks: for each fold, a network that was trained without its photos, by the choice of the other folds.
     """
 
     share: float
@@ -50,7 +50,7 @@ class CrossFit:
     folds: NDArray[np.int64]
     losses: tuple[float, ...]
     steps: int
-    first: LoadedNetwork
+    networks: tuple[LoadedNetwork, ...]
 
 
 def wanted_steps(photos: int, batch: int) -> int:
@@ -91,7 +91,7 @@ def cross_fit(
     by_share = np.zeros((len(SHARES), count, len(labels)), np.float32)
     values = np.zeros((len(SHARES), count, features.values.shape[2]), np.float32)
     plans = [replace(plan, steps=max(round(plan.steps * np.mean(folds != fold)), 1)) for fold in names]
-    pair: tuple[LoadedNetwork, LoadedNetwork] | None = None
+    pairs: list[tuple[LoadedNetwork, LoadedNetwork]] = []
     for place, (fold, shorter) in enumerate(zip(names, plans, strict=True)):
         train, out = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
         head = fit_head(features.values[train], features.labels[train], len(labels), strength)
@@ -101,11 +101,10 @@ def cross_fit(
         after = fine_tune(before, photos.take(train.tolist()), shorter, device, tell, stopped)
         if after is None:
             return None
-        pair = pair or (before, after)
+        pairs.append((before, after))
         for row, share in enumerate(SHARES):
             judged = features_and_logits(blend(before, after, share), photos.photoset.take(out.tolist()))
             values[row, out], by_share[row, out] = judged
-    assert pair is not None
     cooled = _at_their_temperatures(by_share, features.labels, folds)
     chosen = chosen_by_other_folds(cooled, features.labels, folds, worthwhile)[1]
     losses = np.stack([photo_losses(one, features.labels)[folds >= 0] for one in cooled])
@@ -117,7 +116,10 @@ def cross_fit(
         folds=folds,
         losses=tuple(losses.mean(axis=1).tolist()),
         steps=plan.steps,
-        first=blend(*pair, SHARES[int(chosen[folds == names[0]][0])]),
+        networks=tuple(
+            blend(*pair, SHARES[int(chosen[folds == fold][0])])
+            for fold, pair in zip(names, pairs, strict=True)
+        ),
     )
 
 

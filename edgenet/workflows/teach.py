@@ -69,7 +69,7 @@ class Teaching:
         training_photos: number of photos it was trained with.
         judged: the accuracy, and the photos behind it.
         int8: the int8 file beside the float network.
-        unknown: how well unknown things are told; None without that answer.
+        unknown: how well unknown things are recognized; None if the network has no answer for them.
         first_seconds: time until the first classifier was written, seconds.
         seconds: time of everything, seconds.
         account: what became of every file.
@@ -123,7 +123,7 @@ def teach(
 
     Args:
         data: a folder or zip of class folders, as `train` takes it. A folder named none, background, unknown or nothing
-            shows what is none of the classes.
+            holds photos of other things. Of more than 5,000 photos, 5,000 are taken, evenly from every class.
         out: the folder for the bundle, the checkpoint and the page; made if missing.
         pretrained: the weights to start from: "imagenet", or a checkpoint.
         architecture: a network with ImageNet weights, such as "mobilenet_v2"; None for the default.
@@ -351,7 +351,7 @@ def _taught(
         held_out_logits=logits,
         folds=folds,
         strength=head.found.strength,
-        first=head.without_first_fold() if kept is None else kept.first,
+        networks=(head.without_first_fold(),) if kept is None else kept.networks,
         validation=validation,
         judged=judged,
     )

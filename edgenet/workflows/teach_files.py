@@ -16,6 +16,7 @@ from edgenet.accuracy import Interval, Paired, grouped_interval
 from edgenet.bundle import write_bundle
 from edgenet.data.groups import Groups
 from edgenet.data.photos import PhotoSet
+from edgenet.errors import EdgenetError
 from edgenet.figures.teaching_page import (
     Int8Beside,
     JudgedAccuracy,
@@ -28,7 +29,7 @@ from edgenet.figures.teaching_page import (
 from edgenet.manifest import Accuracy, UnknownAnswer
 from edgenet.progress import Log, Progress, in_stage
 from edgenet.teaching.features import PhotoFeatures, extract_features
-from edgenet.teaching.finetuning import head_of, with_head
+from edgenet.teaching.finetuning import features_and_logits, head_of, with_head
 from edgenet.teaching.label_errors import find_label_errors
 from edgenet.teaching.learning_curve import learning_curve
 from edgenet.teaching.unknown import KEEP, Unknown, background_photos, calibrate_unknown
@@ -46,7 +47,7 @@ REPORT_FILE = "report.html"
 
 @dataclass(frozen=True)
 class Judged:
-    """The accuracy of the float network on photos that had no part in training or choosing.
+    """The accuracy of the float network on photos that were held out: only the choice of the resolution saw them.
 
     Attributes:
         top1: percent; `interval` is its 95 % confidence interval, which counts scenes instead of photos.
@@ -64,7 +65,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Int8File:
-    """The int8 file beside the float network, on photos that neither was trained with.
+    """The int8 file beside the float network, on photos that neither was trained or calibrated with.
 
     Attributes:
         recipe: the recipe of the quantization.
@@ -96,7 +97,8 @@ class Taught:
         held_out_logits: their logits by the same networks, float32 [n, classes].
         folds: the fold of each photo, int64 [n]; -1 for photos that are not judged.
         strength: the strength of the head's penalty.
-        first: the network that was trained in the same way without the photos of fold 0.
+        networks: for each fold, a network that was trained in the same way without its photos. Of a network whose
+            features are frozen, only that of fold 0: all have the same features.
         validation: the user's own photos to judge with; None if there are none.
         judged: the accuracy.
     """
@@ -108,7 +110,7 @@ class Taught:
     held_out_logits: NDArray[np.float32]
     folds: NDArray[np.int64]
     strength: float
-    first: LoadedNetwork
+    networks: tuple[LoadedNetwork, ...]
     validation: PhotoSet | None
     judged: Judged
 
@@ -157,7 +159,8 @@ def write_files(
         out: the folder.
         background: the user's photos of other things.
         unknown: whether to add the answer for unknown things.
-        choices, warnings: for the page.
+        choices: what was chosen and why, one sentence each; for the page.
+        warnings: what the user should know, one sentence each; for the page.
         progress: called with each stage's name, the amount done, and the total.
         log: called with a line for each finding.
 
@@ -182,7 +185,8 @@ def write_files(
             )
             other = _judge_int8(taught, checkpoint, Path(folder), THOROUGH, progress)
             int8 = max(int8, other, key=lambda one: one.int8_top1)
-        model = _int8_of(checkpoint, Path(folder) / f"{int8.recipe}.tflite", taught, int8.recipe, progress)
+        photos = taught.features.photos
+        model = _int8_of(checkpoint, Path(folder) / f"{int8.recipe}.tflite", photos, int8.recipe, progress)
         opened = open_model(model)
     int8 = replace(int8, size_bytes=len(opened.data))
     facts = read_facts(opened.data, str(model))
@@ -196,38 +200,63 @@ def write_files(
 
 def _with_unknown(taught: Taught, background: PhotoSet | None, progress: Progress) -> tuple[Unknown, str]:
     """Return the head with the answer for unknown things, and words for the photos of other things."""
-    stage = in_stage(progress, "looking at other things")
-    built_in = extract_features(background_photos(), taught.network, stage).plain
     rows = taught.folds >= 0
     known = (taught.held_out_features[rows], taught.held_out_logits[rows], taught.features.labels[rows])
+    built_in = _features_of_others(taught, background_photos(), progress)
     others, more, words = built_in, None, f"{len(built_in)} photos that come with edgenet"
     if background is not None:
-        seen = extract_features(background, taught.network, stage).plain
-        others, more, words = seen, built_in, f"{len(seen)} photos of your own"
+        own = _features_of_others(taught, background, progress)
+        others, more, words = own, built_in, f"{len(own)} photos of your own"
     head = head_of(taught.network.module)
     found = calibrate_unknown(head, *known, others, KEEP, folds=taught.folds[rows], more_background=more)
     return found, words
 
 
-def _int8_of(source: Path, out: Path, taught: Taught, recipe: str, progress: Progress) -> Path:
-    """Quantize a checkpoint with the training photos; reuse the file if it is there."""
+def _features_of_others(taught: Taught, photos: PhotoSet, progress: Progress) -> NDArray[np.float32]:
+    """Return the features of photos of other things [m, channels], by the networks that gave the known ones theirs.
+
+    Fine-tuned networks take the photos in turns, as `calibrate_unknown` deals them out to the folds.
+    """
+    stage = in_stage(progress, "looking at other things")
+    if len(taught.networks) == 1:
+        return extract_features(photos, taught.networks[0], stage).plain
+    readable = [index for index in range(len(photos)) if _can_be_read(photos, index)]
+    kept, turns = photos.take(readable), len(taught.networks)
+    values = np.zeros((len(kept), taught.held_out_features.shape[1]), np.float32)
+    for turn, network in enumerate(taught.networks[: len(kept)]):
+        values[turn::turns] = features_and_logits(network, kept.take(range(turn, len(kept), turns)))[0]
+        stage(min(turn + 1, turns), turns)
+    return values
+
+
+def _can_be_read(photos: PhotoSet, index: int) -> bool:
+    try:
+        photos.read(index)
+    except EdgenetError:
+        return False
+    return True
+
+
+def _int8_of(source: Path, out: Path, photos: PhotoSet, recipe: str, progress: Progress) -> Path:
+    """Quantize a checkpoint, calibrated with these photos; reuse the file if it is there."""
     if not out.is_file():
-        convert(source, out, calibration=taught.features.photos, recipe=recipe, progress=progress)
+        convert(source, out, calibration=photos, recipe=recipe, progress=progress)
     return out
 
 
 def _judge_int8(taught: Taught, checkpoint: Path, folder: Path, recipe: str, progress: Progress) -> Int8File:
-    """Compare float and int8 on photos that neither was trained with.
+    """Compare float and int8 on photos that neither was trained or calibrated with.
 
     Without a validation folder these are the photos of fold 0, and the network was trained without them.
     """
-    photos, source = taught.validation, checkpoint
+    photos, source, calibration = taught.validation, checkpoint, taught.features.photos
     model = folder / f"{recipe}.tflite"
     if photos is None:
         source, model = folder / "first.safetensors", folder / f"first.{recipe}.tflite"
-        save_checkpoint(source, taught.first)
-        photos = taught.features.photos.take(np.flatnonzero(taught.folds == 0).tolist())
-    _int8_of(source, model, taught, recipe, progress)
+        save_checkpoint(source, taught.networks[0])
+        photos = calibration.take(np.flatnonzero(taught.folds == 0).tolist())
+        calibration = calibration.take(np.flatnonzero(taught.folds != 0).tolist())
+    _int8_of(source, model, calibration, recipe, progress)
     scorers = [
         float_scorer("float", open_source(str(source), SourceOptions(), progress)),
         lite_scorer("int8", open_model(model), EvaluationOptions().threads),
