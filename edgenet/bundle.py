@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from edgenet_device.flatbuffer import check_tflite
+from edgenet_device.tflite_values import check_values
 
 from edgenet.data.labels import labels_text, parse_labels
 from edgenet.errors import EdgenetError
@@ -269,6 +270,7 @@ def read_contract(model: bytes) -> tuple[InputContract, OutputContract]:
     if model[4:8] != b"TFL3":
         raise EdgenetError("the model is not a .tflite file (no TFL3 at byte 4)", _CONVERT)
     check_tflite(model, "the model")
+    check_values(model, "the model")
     try:
         (source, *_), (target, *_) = _ports(model)
     except _DAMAGED as error:

@@ -13,7 +13,6 @@ import os
 import platform
 import stat
 import struct
-import sys
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,6 +22,7 @@ from typing import Any
 
 from edgenet_device.output_files import check_output as _check_writable
 from edgenet_device.output_files import write_atomically as write_atomically
+from edgenet_device.trial import cache_folder as cache_folder
 
 from edgenet.errors import EdgenetError, one_line
 
@@ -198,19 +198,6 @@ def stored_zip(members: Mapping[str, bytes], behind: bytes = b"") -> bytes:
             entry.external_attr = (stat.S_IFREG | 0o644) << 16
             archive.writestr(entry, data)
     return stream.getvalue()
-
-
-def cache_folder(environment: Mapping[str, str] = os.environ, platform: str = sys.platform) -> Path:
-    """Return the folder for downloaded files: `EDGENET_CACHE` if set, else the platform's usual place for caches."""
-    if chosen := environment.get("EDGENET_CACHE"):
-        return Path(chosen).expanduser()
-    if xdg := environment.get("XDG_CACHE_HOME"):
-        return Path(xdg).expanduser() / "edgenet"
-    if platform == "win32" and (local := environment.get("LOCALAPPDATA")):
-        return Path(local) / "edgenet" / "Cache"
-    if platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "edgenet"
-    return Path.home() / ".cache" / "edgenet"
 
 
 def csv_table(rows: Sequence[Any], names: Sequence[str]) -> bytes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,12 @@ from edgenet_device.entry import between, run, script_parser
 
 def main() -> int:
     """Run the program that the command line names, and return the exit status."""
-    programs = {"try-model": try_model, "time-cold-start": time_cold_start, "send-photos": send_photos}
+    programs = {
+        "try-model": try_model,
+        "run-once": run_once,
+        "time-cold-start": time_cold_start,
+        "send-photos": send_photos,
+    }
     program = programs.get(sys.argv[1]) if len(sys.argv) > 1 else None
     if program is None:
         print(f"usage: python -m edgenet_device {'|'.join(programs)} ...", file=sys.stderr)
@@ -59,6 +65,56 @@ def try_model(arguments: list[str]) -> int:
     return 0
 
 
+def run_once(arguments: list[str]) -> int:
+    """Load the .tflite on standard input, run it once, and print as JSON which of the two failed and why.
+
+    `trial` starts this for a model that this machine has not run before. The runtime may end this process.
+    """
+    if len(arguments) != 1 or not arguments[0].isdigit():
+        print("usage: python -m edgenet_device run-once THREADS < MODEL", file=sys.stderr)
+        return 2
+    data = sys.stdin.buffer.read()
+    from edgenet_device.latency.samples import fill_input
+    from edgenet_device.runtime import REFUSALS, bare_interpreter, load_runtime, reason_of
+
+    runtime = load_runtime()
+    _limit_this_process(len(data))
+    failed = reason = None
+    try:
+        interpreter = bare_interpreter(runtime, data, int(arguments[0]))
+        failed = "run"
+        fill_input(interpreter)
+        interpreter.invoke()
+        failed = None
+    except REFUSALS as error:
+        failed, reason = failed or "load", reason_of(error)
+    print(json.dumps({"failed": failed, "reason": reason}))
+    return 0
+
+
+_MOST_BYTES = 1 << 30
+
+
+def _limit_this_process(model_bytes: int) -> None:
+    """Limit this process's CPU time and memory, and write no core file, where the system has such limits."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    from edgenet_device.trial import MOST_CPU_S
+
+    used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
+    for limit, value in (
+        (resource.RLIMIT_CPU, int(used) + MOST_CPU_S),
+        (resource.RLIMIT_DATA, _MOST_BYTES + 4 * model_bytes),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        hard = resource.getrlimit(limit)[1]
+        soft = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        with suppress(ValueError, OSError):
+            resource.setrlimit(limit, (soft, hard))
+
+
 def time_cold_start(arguments: list[str]) -> int:
     """Print the times of a cold start in this fresh process as one line of JSON."""
     # No argparse parser is made: making one would take a part of the time.
@@ -86,7 +142,8 @@ def _cold_start(model: Path, threads: int) -> dict[str, Any]:
 
     runtime = load_runtime()
     imported = time.perf_counter_ns()
-    interpreter = make_interpreter(runtime, open_model(model), threads)
+    # Trusted: whoever starts this process has run the model already, and the time of a trial is no cold start's.
+    interpreter = make_interpreter(runtime, open_model(model), threads, trusted=True)
     loaded = time.perf_counter_ns()
     fill_input(interpreter)
     filled = time.perf_counter_ns()

@@ -13,7 +13,14 @@ from edgenet_device.entry import default_threads
 from edgenet_device.errors import EdgenetError, whole_number
 from edgenet_device.frames import Frame
 from edgenet_device.model_file import ModelFile, open_model
-from edgenet_device.runtime import Runtime, find_delegate, load_runtime, make_interpreter
+from edgenet_device.runtime import (
+    REFUSALS,
+    Runtime,
+    find_delegate,
+    load_runtime,
+    make_interpreter,
+    reason_of,
+)
 
 if TYPE_CHECKING:
     from edgenet_device.preprocess import CentreSquare
@@ -125,8 +132,18 @@ class Classifier:
         self._rule_for(bgr).write(bgr, self.input_view())
 
     def invoke(self) -> None:
-        """Run the network on the input tensor."""
-        self._interpreter.invoke()
+        """Run the network on the input tensor.
+
+        Raises:
+            EdgenetError: the runtime cannot run the network.
+        """
+        try:
+            self._interpreter.invoke()
+        except REFUSALS as error:
+            raise EdgenetError(
+                f"{self.runtime.name} {self.runtime.version} cannot run {self.model.path}: {reason_of(error)}",
+                "convert the model again",
+            ) from error
 
     def scores(self) -> np.ndarray:
         """Return a copy of the scores of the last `invoke`, float32 [classes]."""

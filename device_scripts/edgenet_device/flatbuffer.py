@@ -15,12 +15,14 @@ from edgenet_device.errors import EdgenetError
 # table; a tuple of one dict means a vector of tables. The keys of a dict are the schema's field numbers.
 Field = Union[int, "Table", tuple["Table"]]
 Table = dict[int, Field]
-_BYTES: Table = {}
+_TABLE: Table = {}
 _QUANTIZATION: Table = {0: 4, 1: 4, 2: 4, 3: 8}
 _TENSOR: Table = {0: 4, 3: 1, 4: _QUANTIZATION, 7: 4}
-_OPERATOR: Table = {1: 4, 2: 4, 4: _BYTES, 5: 1, 8: 4}
+_OPERATOR: Table = {1: 4, 2: 4, 4: _TABLE, 5: 1, 8: 4}
 _SUBGRAPH: Table = {0: (_TENSOR,), 1: 4, 2: 4, 3: (_OPERATOR,), 4: 1}
 _MODEL: Table = {1: ({1: 1},), 2: (_SUBGRAPH,), 3: 1, 4: ({0: 1},), 5: 4, 6: ({0: 1},)}
+MOST_TABLES = 200_000
+"""The most tables in a file; networks have some hundreds, but a file can name one table again and again."""
 
 
 def check_tflite(data: bytes, name: str) -> None:
@@ -36,7 +38,7 @@ def check_tflite(data: bytes, name: str) -> None:
         EdgenetError: the flatbuffer is damaged or cut short.
     """
     try:
-        _table(data, forward(data, 0), _MODEL)
+        _table(data, forward(data, 0), _MODEL, [MOST_TABLES])
     except (struct.error, RecursionError):
         raise EdgenetError(
             f"the tables of {name} point outside its {len(data)} bytes: it is damaged or cut short",
@@ -44,7 +46,11 @@ def check_tflite(data: bytes, name: str) -> None:
         ) from None
 
 
-def _table(data: bytes, at: int, fields: Table) -> None:
+def _table(data: bytes, at: int, fields: Table, left: list[int]) -> None:
+    """Check a table and all that it leads to; `left` holds how many tables may still follow."""
+    left[0] -= 1
+    if left[0] < 0:
+        raise struct.error(f"more than {MOST_TABLES} tables")
     vtable = at - struct.unpack_from("<i", data, at)[0]
     if vtable < 0:
         raise struct.error(f"a table at {at} points before the file")
@@ -57,13 +63,13 @@ def _table(data: bytes, at: int, fields: Table) -> None:
             continue
         place = struct.unpack_from("<H", data, vtable + entry)[0]
         if place:
-            _field(data, at + place, holds)
+            _field(data, at + place, holds, left)
 
 
-def _field(data: bytes, at: int, holds: Field) -> None:
+def _field(data: bytes, at: int, holds: Field, left: list[int]) -> None:
     target = forward(data, at)
     if isinstance(holds, dict):
-        _table(data, target, holds)
+        _table(data, target, holds, left)
         return
     width = 4 if isinstance(holds, tuple) else holds
     count = struct.unpack_from("<I", data, target)[0]
@@ -72,7 +78,7 @@ def _field(data: bytes, at: int, holds: Field) -> None:
     if isinstance(holds, tuple):
         for index in range(count):
             element = target + 4 + 4 * index
-            _table(data, forward(data, element), holds[0])
+            _table(data, forward(data, element), holds[0], left)
 
 
 def u32(data: bytes, at: int) -> int:

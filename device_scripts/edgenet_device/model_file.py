@@ -18,6 +18,7 @@ from typing import Any
 
 from edgenet_device.errors import EdgenetError
 from edgenet_device.flatbuffer import check_tflite
+from edgenet_device.tflite_values import check_values
 
 SCHEMA_VERSION = 1
 # Most bytes of unpacked labels or of an unpacked manifest. Without a limit a small file could fill the
@@ -64,6 +65,7 @@ def open_model(path: Path | str) -> ModelFile:
     data = _read(path)
     if data[4:8] == b"TFL3":
         check_tflite(data, str(path))
+        check_values(data, str(path))
         return ModelFile(path, data, hashlib.sha256(data).hexdigest(), _appended_labels(data, path), None)
     if data.startswith(b"PK"):
         return _open_bundle(path, data)
@@ -131,6 +133,7 @@ def _open_bundle(path: Path, data: bytes) -> ModelFile:
     if model[4:8] != b"TFL3":
         raise EdgenetError(f"model.tflite in {path} has no TFL3 identifier", "package the model again")
     check_tflite(model, f"model.tflite in {path}")
+    check_values(model, f"model.tflite in {path}")
     digest = hashlib.sha256(model).hexdigest()
     return ModelFile(path, model, digest, parse_labels(labels, str(path)), manifest)
 

@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 
 from edgenet_device.errors import EdgenetError
+from edgenet_device.foreign_text import one_line
 from edgenet_device.model_file import ModelFile
 from edgenet_device.streams import quiet_native_stderr
+from edgenet_device.trial import run_in_child_first
 
 _CANDIDATES = (("ai-edge-litert", "ai_edge_litert"), ("tflite-runtime", "tflite_runtime"))
 _INSTALL = "pip install ai-edge-litert (32-bit Pi: pip install tflite-runtime 'numpy<2')"
@@ -53,30 +55,55 @@ def load_runtime() -> Runtime:
         try:
             module = importlib.import_module(f"{package}.interpreter")
         except (ImportError, OSError, AttributeError) as error:
-            failures.append(f"{name} cannot be imported: {' '.join(str(error).split())}")
+            failures.append(f"{name} cannot be imported: {reason_of(error)}")
             continue
         return Runtime(name, _version(name, package), module.Interpreter)
     raise EdgenetError("; ".join(failures) or "no LiteRT runtime is installed", _INSTALL)
 
 
-def make_interpreter(runtime: Runtime, model: ModelFile, threads: int) -> Any:
+REFUSALS = (ValueError, RuntimeError, UnicodeDecodeError, MemoryError)
+"""What a runtime raises for a model that it cannot load or run."""
+
+
+def make_interpreter(runtime: Runtime, model: ModelFile, threads: int, trusted: bool = False) -> Any:
     """Return an interpreter with its tensors allocated and its delegate applied.
 
+    A model that this machine has not run before runs once in a child process first (see `trial`).
+
+    Args:
+        trusted: leave the child process out, for a model that edgenet has just made itself, or that has run here.
+
     Raises:
-        EdgenetError: the runtime refuses the model, or `threads` is below 1.
+        EdgenetError: the runtime refuses the model or does not survive it, or `threads` is below 1.
     """
     if threads < 1:
         raise EdgenetError(f"{threads} threads requested", "give at least 1")
+    if not trusted:
+        run_in_child_first(model, f"{runtime.name} {runtime.version}", threads)
     try:
-        with quiet_native_stderr():
-            interpreter = runtime.interpreter(model_content=model.data, num_threads=threads)
-            interpreter.allocate_tensors()
-    except (ValueError, RuntimeError, UnicodeDecodeError, MemoryError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        return bare_interpreter(runtime, model.data, threads)
+    except REFUSALS as error:
         raise EdgenetError(
-            f"{runtime.name} {runtime.version} cannot load {model.path}: {reason}", "convert the model again"
+            f"{runtime.name} {runtime.version} cannot load {model.path}: {reason_of(error)}",
+            "convert the model again",
         ) from error
+
+
+def bare_interpreter(runtime: Runtime, data: bytes, threads: int) -> Any:
+    """Return what `make_interpreter` returns, without trying the model first.
+
+    Raises:
+        REFUSALS: the runtime refuses the model.
+    """
+    with quiet_native_stderr():
+        interpreter = runtime.interpreter(model_content=data, num_threads=threads)
+        interpreter.allocate_tensors()
     return interpreter
+
+
+def reason_of(error: BaseException) -> str:
+    """Return what an exception says as one line, or its type if it says nothing."""
+    return one_line(str(error)) or type(error).__name__
 
 
 def _version(name: str, package: str) -> str | None:

@@ -8,6 +8,7 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from edgenet_device.flatbuffer import check_tflite
+from edgenet_device.tflite_values import check_values
 from numpy.typing import NDArray
 
 from edgenet.errors import EdgenetError, one_line
@@ -178,6 +179,7 @@ def read_tflite(data: bytes, where: str) -> Program:
     if data[4:8] != IDENTIFIER:
         raise _not_a_model(data, where)
     check_tflite(data, where)
+    check_values(data, where)
     try:
         return _program(schema.Model.GetRootAs(data, 0), where)
     except EdgenetError:

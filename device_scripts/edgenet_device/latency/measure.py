@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import struct
 import subprocess
 import sys
@@ -53,6 +52,7 @@ from edgenet_device.runtime import (
     operator_kinds,
     read_operators,
 )
+from edgenet_device.trial import child_environment
 
 ROUTE = "device_scripts"
 """How a report names its way of measuring when these scripts made it."""
@@ -199,17 +199,11 @@ def peak_of(cold: dict[str, Any]) -> int | None:
     return None if None in peaks else max(peaks)
 
 
-def _environment() -> dict[str, str]:
-    """Return this process's environment, in which a child imports the same `edgenet_device` as this process."""
-    folders = [str(Path(__file__).resolve().parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(folders)}
-
-
 def _cold_start(path: Path, threads: int) -> dict[str, Any]:
     start = time.perf_counter_ns()
     command = [sys.executable, "-m", "edgenet_device", "time-cold-start", str(path), str(threads)]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=_environment()) as child:
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=child_environment()) as child:
         line = child.stdout.readline() if child.stdout else ""
         total = (time.perf_counter_ns() - start) / 1e6
         try:
@@ -265,7 +259,7 @@ def time_operators(path: Path, runtime: Runtime, setting: Setting, say: Say) -> 
 
 
 def _loaded_prefix(model: ModelFile, runtime: Runtime, threads: int) -> Any:
-    interpreter = make_interpreter(runtime, model, threads)
+    interpreter = make_interpreter(runtime, model, threads, trusted=True)  # the whole network has run already
     fill_input(interpreter)
     interpreter.invoke()
     return interpreter
