@@ -1,4 +1,4 @@
-"""`edgenet train` without a network's name: options, and what is printed of the classifier that was chosen."""
+"""`edgenet train` without a network's name: its options, and what it prints about the classifier that it made."""
 
 from __future__ import annotations
 
@@ -11,10 +11,6 @@ import typer
 from edgenet.commands.console import interval_text, log_to, note_skipped, print_json, shown_progress
 from edgenet.commands.interrupts import INTERRUPTED
 from edgenet.commands.options import (
-    ARCHITECTURE,
-    BUDGET_MS,
-    FROM_SCRATCH,
-    RESOLUTION,
     TARGETS,
     ArchitectureName,
     on_option,
@@ -33,23 +29,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TeachOptions:
-    """What the user may say if edgenet chooses the network and the method."""
+    """The options of a training in which edgenet chooses the network and the method."""
 
     architecture: Annotated[
         ArchitectureName | None,
-        typer.Option("--architecture", metavar="NAME", help=ARCHITECTURE, show_default="chosen"),
+        typer.Option(
+            "--architecture",
+            metavar="NAME",
+            help="Without VARIANT: the architecture; for a pretrained network one with ImageNet weights.",
+            show_default="mobilenet_v2",
+        ),
     ] = None
     resolution: Annotated[
         int | None,
         typer.Option(
             "--resolution",
             min=32,
-            help=RESOLUTION,
-            show_default="chosen by the photos",
+            help="Without VARIANT: width and height of the network's input, in pixels.",
+            show_default="chosen by the photos; 160 with --from-scratch",
         ),
     ] = None
     budget_ms: Annotated[
-        float | None, typer.Option("--budget-ms", help=BUDGET_MS, show_default="no limit")
+        float | None,
+        typer.Option(
+            "--budget-ms",
+            help="Without VARIANT: largest allowed latency (p50) of one inference on --on, in milliseconds.",
+            show_default="no limit",
+        ),
     ] = None
     on: Annotated[str | None, on_option(*TARGETS, show_default="local")] = None
     minutes: Annotated[
@@ -71,7 +77,7 @@ class TeachOptions:
         bool,
         typer.Option(
             "--from-scratch",
-            help=FROM_SCRATCH,
+            help="Without VARIANT: train from random weights instead, even where there are ImageNet weights.",
         ),
     ] = False
     no_unknown: Annotated[
@@ -98,7 +104,12 @@ class TeachOptions:
 def teach_photos(
     data: Path, out: Path, teach: TeachOptions, training: AllTrainOptions, json_output: bool
 ) -> None:
-    """Teach a pretrained network the classes of the photos."""
+    """Teach a pretrained network the classes of the photos, and print what was found.
+
+    Raises:
+        typer.Exit: the training was stopped by a signal.
+        EdgenetError: see `edgenet.teach`.
+    """
     with shown_progress(photos_per_s=True) as progress:
         from edgenet.training.processes import TrainingStopped
         from edgenet.workflows.teach import MINUTES
@@ -133,7 +144,7 @@ def check_teaching(teach: TeachOptions, training: AllTrainOptions) -> None:
     """Check that the options fit a training without VARIANT.
 
     Raises:
-        typer.BadParameter: they do not.
+        typer.BadParameter: an option needs VARIANT, or two options contradict each other.
     """
     free = replace(
         training,
@@ -144,8 +155,8 @@ def check_teaching(teach: TeachOptions, training: AllTrainOptions) -> None:
     )
     if free != AllTrainOptions(StartOptions(), RecipeOptions(), AugmentationOptions(), RunOptions()):
         raise typer.BadParameter(
-            "without VARIANT, of the training's options only --pretrained, --seed, --no-flip and --device count; "
-            "name the network, such as mobilenet_v2_1.0_160, to choose the rest yourself"
+            "without VARIANT, of the options that train a network by name only --pretrained, --seed, --no-flip and "
+            "--device can be given; name the network, such as mobilenet_v2_1.0_160, to use the others"
         )
     if teach.on is not None and teach.budget_ms is None:
         raise typer.BadParameter("--on needs --budget-ms")

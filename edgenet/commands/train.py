@@ -37,7 +37,9 @@ Variant = Annotated[
     ),
 ]
 Data = Annotated[Path | None, typer.Option("--data", help=CLASS_FOLDERS)]
-Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the checkpoint, log and figures.")]
+Out = Annotated[
+    Path | None, typer.Option("--out", "-o", help="Folder for everything that the training makes.")
+]
 Resume = Annotated[
     Path | None,
     typer.Option("--resume", help="Continue the training in this folder; no other option is needed."),

@@ -35,7 +35,7 @@ from edgenet.zoo.checkpoint import LoadedNetwork
 from edgenet.zoo.classifier import Classifier
 
 VIEWS = 2
-"""View 0 is the photo as the device sees it, view 1 its mirror image."""
+"""View 0 is the photo as the device sees it, view 1 its mirror image, which a training of signs leaves out."""
 THUMBNAIL = 32
 _BATCH = 32
 _FORMAT = 1
@@ -223,7 +223,7 @@ def _gather(
 
 
 class _Cache:
-    """Features on disk, one file for each run that computed new ones. A cache that fails is only slower."""
+    """Features on disk, one file for each run that computed new ones. If the cache fails, a run is only slower."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -49,7 +49,7 @@ class FineTuning:
         steps: the number of steps.
         batch: photos per step.
         rate: the highest learning rate, of the last layer.
-        slower: each block of layers learns at the rate of the next later one times this.
+        slower: the learning rate of each block of layers is that of the block after it times this.
         weight_decay: AdamW's weight decay of convolutions that are not depthwise.
         warmup: steps of linear warm-up; afterwards the rate falls to 0 along half a cosine.
         label_smoothing: share of the target that is spread over all classes.
@@ -105,8 +105,7 @@ def fine_tune(
     plan: FineTuning,
     device: torch.device,
     progress: StageProgress | None = None,
-    stopped: Callable[[], bool] = lambda: False,
-) -> LoadedNetwork | None:
+) -> LoadedNetwork:
     """Return the network after fine-tuning; its batch normalization keeps its statistics.
 
     Args:
@@ -114,8 +113,7 @@ def fine_tune(
         photos: the photos to train with.
         plan: the numbers.
         device: the device to train on.
-        progress: called after each step with the number of steps done and of all.
-        stopped: asked after each step; if it returns True, the result is None.
+        progress: called after each step with the number of steps done and of all; an exception of it ends the training.
 
     Raises:
         EdgenetError: the training diverged, or a photo can no longer be read.
@@ -143,8 +141,6 @@ def fine_tune(
                 _follow(average, module, min(_MOST_AVERAGED, step / (step + 10)))
                 if progress is not None:
                     progress(step, plan.steps)
-                if stopped():
-                    return None
                 if step == plan.steps:
                     break
         finally:

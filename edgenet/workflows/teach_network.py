@@ -70,7 +70,7 @@ def candidates(choice: NetworkChoice, classes: int, progress: Progress, log: Log
     if choice.budget_ms is not None:
         tried = sizes if resolution is not None else list(BUDGET_RESOLUTIONS)
         fitting = _within_budget(network, tried, Budget(choice.budget_ms), choice.on, classes, progress, log)
-        # Larger is better as long as it fits, and the folds are asked only about the two largest.
+        # A larger resolution is mostly better, so only the two largest that fit are compared.
         sizes = fitting[:2]
     return [replace(network, variant=_at(network, size)) for size in sizes]
 

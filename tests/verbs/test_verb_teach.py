@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from edgenet_device.classifier import NOTHING_KNOWN, Classifier
 from edgenet_device.model_file import open_model
 from small_network import save_small_checkpoint
@@ -19,7 +20,11 @@ from small_network import save_small_checkpoint
 from edgenet.bundle import open_bundle
 from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError
+from edgenet.progress import no_log, silent
+from edgenet.training.processes import StopRequest
+from edgenet.training.processes import TrainingStopped
 from edgenet.workflows.teach import Teaching, _some_of_each, teach
+from edgenet.workflows.teach_stages import Course, Options, features_at
 from edgenet.zoo.checkpoint import load_checkpoint
 
 CLASSES = ("blue", "green", "red")
@@ -252,4 +257,35 @@ def test_ctrl_c_leaves_the_first_classifier_and_says_how_to_go_on(
     assert process.returncode == 130, stderr
     assert "Traceback" not in stderr
     assert "run the same command again" in stderr
+    assert "run holds the first classifier" in stderr
     assert load_checkpoint(made).labels == CLASSES
+
+
+def test_without_flips_nothing_learns_from_mirror_images(
+    photos: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    began = time.perf_counter()
+    for no_flip, views in ((True, 1), (False, 2)):
+        options = Options(False, False, no_flip, 0, torch.device("cpu"), began, began + 60)
+        course = Course(tmp_path, options, StopRequest(), silent, no_log)
+        features = features_at(course, open_photos(photos).take([0, 20]), load_checkpoint(checkpoint))
+        assert features.values.shape[:2] == (2, views)
+
+
+def test_a_stop_in_the_last_stages_is_obeyed(photos: Path, checkpoint: Path, tmp_path: Path) -> None:
+    """The int8 file and the page take a while too; a signal there must not wait for them."""
+    stages: list[str] = []
+
+    def interrupt(stage: str, done: int, total: int | None) -> None:
+        if stage == "looking at other things" and stage not in stages:
+            signal.raise_signal(signal.SIGTERM)
+        stages.append(stage)
+
+    with pytest.raises(TrainingStopped, match="looking at other things"):
+        teach(
+            photos, tmp_path / "run", pretrained=checkpoint, resolution=32, finetune=False, progress=interrupt
+        )
+    assert stages[-1] == "looking at other things"
+    assert [path.suffix for path in (tmp_path / "run").iterdir() if not path.name.startswith(".")] == [
+        ".safetensors"
+    ]
