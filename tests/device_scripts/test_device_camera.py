@@ -362,6 +362,8 @@ def test_the_page_its_events_and_its_picture(page: LivePage) -> None:
     assert "<title>edgenet live</title>" in body
     assert "http://" not in body.replace("http://www.w3.org", "")
     assert "default-src 'none'" in headers["Content-Security-Policy"]
+    assert "unsafe" not in headers["Content-Security-Policy"]
+    assert headers["Content-Security-Policy"].count("'sha256-") == 2
     assert stream(page, "/events", 20).startswith(b'data: {"label": "<b>')
     part = stream(page, "/picture", 2000)
     head, _, jpeg = part.partition(b"\r\n\r\n")

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from edgenet_device import entry
 from edgenet_device.frames import Frame
-from edgenet_device.frames.source import NewestFrame, reopened_frames
+from edgenet_device.frames import source as source_room
+from edgenet_device.frames.source import Camera, NewestFrame, reopened_frames
 from edgenet_device.live import status as status_room
 from edgenet_device.live.page import LivePage
 from edgenet_device.live.status import Health, LiveStatus
@@ -54,6 +55,37 @@ def test_a_fault_in_closing_a_camera_is_noticed_too() -> None:
 def take_all(newest: NewestFrame) -> None:
     while newest.take() is not None:
         pass
+
+
+@pytest.mark.slow
+def test_a_camera_that_hangs_is_a_failure_and_one_that_is_waited_for_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without this the service's watchdog would be content for ever: the program still reports the silence."""
+    released, opened = threading.Event(), []
+
+    def hanging(*given: object) -> Iterator[Frame]:
+        opened.append(given)
+        if len(opened) < 7:
+            raise EdgenetError("the camera is gone")
+        released.wait(60)
+        yield Frame("late", GREY)
+
+    def first(*given: object) -> Iterator[Frame]:
+        monkeypatch.setattr(source_room, "read_frames", hanging)
+        yield Frame("one", GREY)
+        raise EdgenetError("the camera is gone")
+
+    monkeypatch.setattr(source_room, "read_frames", first)
+    monkeypatch.setattr(source_room, "SILENCE_SECONDS", 0.01)
+    monkeypatch.setattr(source_room, "HUNG_SECONDS", 2.0)
+    monkeypatch.setattr(source_room, "PAUSES", (0.5,))
+    with Camera("/dev/video99", note=lambda message: None) as camera:
+        assert camera.take() is not None
+        with pytest.raises(EdgenetError, match="the camera hangs"):
+            camera.take()
+        assert len(opened) == 7  # the attempts before took longer together
+        released.set()
 
 
 def test_a_dead_health_thread_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,6 +50,13 @@ def test_every_file_of_the_page_has_its_type_and_isolates_it(server: PageServer,
     assert ask(server, "/")[2] == site.files["index.html"]
 
 
+def test_only_the_pages_own_files_run_in_it(server: PageServer) -> None:
+    policy = ask(server, "/")[1]["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "'unsafe-inline'" not in policy
+    assert "'unsafe-eval'" not in policy
+
+
 def test_nothing_else_is_served(server: PageServer) -> None:
     for path in (
         "/site.py",
@@ -93,6 +100,8 @@ def test_only_a_json_object_is_a_report(server: PageServer) -> None:
     assert send_report(server, b"{") == 400
     assert send_report(server, b"[" * 100_000) == 400
     assert send_report(server, b"9" * 5000) == 400
+    assert send_report(server, b'{"threads": 1%s}' % (b"0" * 400)) == 400
+    assert send_report(server, b'{"threads": NaN}') == 400
     assert send_report(server, b"[]") == 400
     assert send_report(server, b"{}", path="/other") == 404
     assert send_report(server, b"{}", Content_Length=str(LARGEST_REPORT + 1)) == 413

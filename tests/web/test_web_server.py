@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -11,12 +12,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from random import Random
 
 import pytest
 from edgenet_device.web import server as server_room
 from edgenet_device.web.address import Address, parse_address
 from edgenet_device.web.connections import Limits, peer_name
-from edgenet_device.web.request import Answer, Request, plain_answer
+from edgenet_device.web.request import Answer, RefusedRequest, Request, parse_head, plain_answer, split_head
 from edgenet_device.web.server import Site, WebServer
 
 from edgenet.errors import EdgenetError
@@ -113,6 +115,60 @@ MALFORMED = {
 @pytest.mark.parametrize("sent", MALFORMED.values(), ids=MALFORMED.keys())
 def test_a_malformed_request_is_refused_and_the_connection_closes(server: WebServer, sent: str) -> None:
     assert status(server, sent) == 400
+
+
+def test_a_damaged_head_is_read_strictly_or_refused() -> None:
+    """Whatever the bytes are, they are a request with one host and a plain length, or refused; nothing else."""
+    random = Random(0)
+    own = f"{HEAD}Content-Length: 3\r\nCookie: edgenet=x\r\n\r\n".encode()
+    pieces = [
+        b"\r\n",
+        b"\n",
+        b"\r",
+        b"\0",
+        b" ",
+        b":",
+        b",",
+        b"9" * 30,
+        b"Host: evil\r\n",
+        "٣".encode(),
+        b"\xff",
+    ]
+    pieces += [b"Transfer-Encoding: chunked\r\n", b"Content-Length: 4\r\n", b"http://evil", b"\t", b"+", b"-"]
+    read = 0
+    for _ in range(20_000):
+        damaged = bytearray(own)
+        for _ in range(random.randint(1, 3)):
+            place = random.randrange(len(damaged))
+            damaged[place : place + random.randint(0, 3)] = random.choice(pieces)
+        with suppress(RefusedRequest):  # any other exception is a fault
+            split = split_head(bytes(damaged))
+            if split is None:
+                continue
+            request = parse_head(split[0])
+            read += 1
+            assert split[0].lower().count(b"\r\nhost:") == 1
+            assert "," not in request.header("host")
+            stated = re.findall(rb"\r\ncontent-length:[ \t]*([^\r]*?)[ \t]*(?=\r|$)", split[0].lower())
+            assert stated == ([] if request.length is None else [request.header("content-length").encode()])
+            assert request.length is None or str(request.length) == request.header("content-length").lstrip(
+                "0"
+            )
+            assert b"\r\ntransfer-encoding:" not in split[0].lower()
+            assert request.path.startswith("/")
+            assert request.path.isascii()
+    assert 500 < read < 20_000
+
+
+def test_no_other_module_has_a_web_server_of_its_own() -> None:
+    """What is hardened is hardened once."""
+    root = Path(__file__).resolve().parents[2]
+    for path in [*(root / "edgenet").rglob("*.py"), *(root / "device_scripts").rglob("*.py")]:
+        text = path.read_text(encoding="utf-8")
+        if path.parts[-2:] != ("web", "server.py") or "device_scripts" not in path.parts:
+            assert not re.search(
+                r"^\s*(from|import) (http\.server|socketserver|wsgiref)|\.listen\(", text, re.M
+            ), path
 
 
 def test_what_else_is_refused(server: WebServer) -> None:
@@ -253,6 +309,11 @@ def test_a_server_without_descriptors_answers_again(tmp_path: Path) -> None:
         process.stdin.close()
         assert process.stdout.read() == "clean\n"
     assert process.returncode == 0
+
+
+def test_the_port_may_be_any_free_one() -> None:
+    assert parse_address("0.0.0.0:0").port == parse_address("0").port == parse_address("[::1]:0").port == 0
+    assert parse_address("127.0.0.1").port == 8080
 
 
 def test_an_ipv6_network_counts_as_one_address() -> None:

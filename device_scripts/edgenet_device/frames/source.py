@@ -21,6 +21,9 @@ from edgenet_device.watched_thread import WatchedThread
 
 SILENCE_SECONDS = 1.0
 """Seconds without a frame before we report it, and between reports."""
+HUNG_SECONDS = 60.0
+"""A camera counts as hung after this many seconds without a frame, an error or an attempt to reopen it. Every driver
+that we use gives up within ten seconds."""
 CLOSING_SECONDS = 7.0
 """Seconds that a source may take to close."""
 PAUSES = (0.5, 1.0, 2.0, 5.0)
@@ -73,7 +76,7 @@ class Camera:
         """Return the next frame, for a camera one newer than the last; None when the source has ended.
 
         Raises:
-            EdgenetError: the source cannot be opened, or it failed for good.
+            EdgenetError: the source cannot be opened, it failed for good, or the camera hangs.
         """
         return self._open().take()
 
@@ -110,11 +113,22 @@ class Camera:
         if self._every_frame or not is_live(self._source):
             return EveryFrame(frames)
         first, name = [frames], current_name(self._source)
+        opened = time.monotonic()
 
         def open_frames() -> Iterator[Frame]:
+            nonlocal opened
+            opened = time.monotonic()
             return first.pop() if first else read_frames(name(), self._every, self._note, self._network)
 
-        return NewestFrame(reopened_frames(open_frames, self._note, self._stop), self._silent)
+        def silent(seconds: float) -> None:
+            if min(seconds, time.monotonic() - opened) > HUNG_SECONDS:
+                raise EdgenetError(
+                    f"the camera hangs: for {seconds:.0f} s it gave neither a frame nor an error",
+                    "unplug it and plug it in again, or start the program again",
+                )
+            self._silent(seconds)
+
+        return NewestFrame(reopened_frames(open_frames, self._note, self._stop), silent)
 
 
 def _source_text(source: Any) -> str:

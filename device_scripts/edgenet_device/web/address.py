@@ -51,7 +51,8 @@ def parse_address(text: str) -> Address:
     else:
         try:
             split = urlsplit(f"//{text}")
-            host, port = split.hostname or "127.0.0.1", str(split.port or DEFAULT_PORT)
+            host = split.hostname or "127.0.0.1"
+            port = str(DEFAULT_PORT if split.port is None else split.port)
         except ValueError:
             raise EdgenetError(
                 f"'{text}' is not an address to serve at", "give PORT, HOST or HOST:PORT"
