@@ -6,7 +6,7 @@ chose, so that no photo has a part in the choice that is judged by it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -68,8 +68,7 @@ def cross_fit(
     plan: FineTuning,
     device: torch.device,
     progress: StageProgress | None = None,
-    stopped: Callable[[], bool] = lambda: False,
-) -> CrossFit | None:
+) -> CrossFit:
     """Fine-tune without each fold in turn, and judge every mixture on its photos.
 
     Args:
@@ -82,7 +81,6 @@ def cross_fit(
         plan: the numbers of the fine-tuning on all photos; without a fold there are fewer steps.
         device: the device to train on.
         progress: called with the number of steps done and of all.
-        stopped: asked after each step; if it returns True, the result is None.
 
     Raises:
         EdgenetError: see `fine_tune`.
@@ -98,9 +96,7 @@ def cross_fit(
         before = with_head(network, head, labels, network.origin)
         done = sum(one.steps for one in plans[:place])
         tell = None if progress is None else _offset(progress, done, sum(one.steps for one in plans))
-        after = fine_tune(before, photos.take(train.tolist()), shorter, device, tell, stopped)
-        if after is None:
-            return None
+        after = fine_tune(before, photos.take(train.tolist()), shorter, device, tell)
         pairs.append((before, after))
         for row, share in enumerate(SHARES):
             judged = features_and_logits(blend(before, after, share), photos.photoset.take(out.tolist()))

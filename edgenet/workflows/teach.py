@@ -162,7 +162,7 @@ def _start(
         if len(material.training) > MOST_PHOTOS:
             log(f"taking {MOST_PHOTOS} of {len(material.training)} photos; to train with all, name a network")
             material = replace(material, training=_some_of_each(material.training, MOST_PHOTOS))
-        return _teach(course, material, candidates(choice, len(material.classes), progress, log))
+        return _teach(course, material, candidates(choice, len(material.classes), course.progress, log))
 
 
 @dataclass(frozen=True)
@@ -235,10 +235,11 @@ def _teach(course: Course, material: _Material, networks: Sequence[LoadedNetwork
     head = judge_head(networks[0], features, groups, classes, options.seed)
     network = head.taught(classes, origin)
     save_checkpoint(_checkpoint(course, network), network)
+    course.holds = f"the first classifier, {_checkpoint(course, network).name}"
     first_seconds = time.perf_counter() - options.began
     log(f"first classifier after {first_seconds:.0f} s: {head_words(head, groups)}")
     choices: list[str] = []
-    course.check_stop("comparing resolutions", "the first classifier")
+    course.check_stop("comparing resolutions")
     if len(networks) > 1:
         head, sentence = best_resolution(course, networks, head, groups)
         choices.append(sentence)
@@ -280,6 +281,7 @@ def _checkpoint(course: Course, network: LoadedNetwork) -> Path:
 def _replace_checkpoint(course: Course, old: LoadedNetwork, new: LoadedNetwork) -> LoadedNetwork:
     """Write the better network, remove the one before if it has another name, and return the better one."""
     save_checkpoint(_checkpoint(course, new), new)
+    course.holds = f"the best classifier so far, {_checkpoint(course, new).name}"
     if _checkpoint(course, old) != _checkpoint(course, new):
         _checkpoint(course, old).unlink(missing_ok=True)
     return new

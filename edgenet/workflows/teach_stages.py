@@ -53,22 +53,43 @@ class Options:
     deadline: float
 
 
-@dataclass(frozen=True)
+@dataclass
 class Course:
-    """What stays the same in all stages."""
+    """What stays the same in all stages, and what they have left in the folder so far.
+
+    Attributes:
+        out: the folder.
+        options: what the user asked for.
+        request: whether a signal asked the training to stop.
+        shown: called with each stage's name, the amount done, and the total.
+        log: called with a line for each finding.
+        holds: the best classifier in the folder, in words; None before the first.
+    """
 
     out: Path
     options: Options
     request: StopRequest
-    progress: Progress
+    shown: Progress
     log: Log
+    holds: str | None = None
 
-    def check_stop(self, stage: str, found: str | None) -> None:
+    def progress(self, stage: str, done: int, total: int | None) -> None:
+        """Show the progress of a stage, and stop there if a signal came.
+
+        Raises:
+            TrainingStopped: a signal came.
+        """
+        self.shown(stage, done, total)
+        self.check_stop(stage)
+
+    def check_stop(self, stage: str) -> None:
         """Raise TrainingStopped if a signal came, and say what is in the folder."""
         if self.request.asked:
-            left = f"{self.out} holds {found}" if found else f"nothing was written to {self.out} yet"
+            left = (
+                f"{self.out} holds {self.holds}" if self.holds else f"nothing was written to {self.out} yet"
+            )
             raise TrainingStopped(
-                f"stopped while {stage}; {left}",
+                f"stopped at the stage: {stage}; {left}",
                 "run the same command again to go on; features that are computed already are kept",
             )
 
@@ -165,7 +186,7 @@ def best_resolution(
         if len(features) != len(some):  # a photo vanished meanwhile
             continue
         heads[network.variant.resolution] = judge_head(network, features, _of(groups, some), classes, seed)
-        course.check_stop("comparing resolutions", "the first classifier")
+        course.check_stop("comparing resolutions")
     shares = {size: head.right().mean() for size, head in heads.items()}
     best = max(shares.values())
     slack = np.sqrt(best * (1 - best) / len(next(iter(heads.values())).right()))
@@ -221,17 +242,14 @@ def fine_tuning(
     folds = grouped_folds(head.features.labels, groups.ids, FOLDS, options.seed)
     fit = cross_fit(
         head.network, head.features, photos, folds, classes, head.found.strength, plan, options.device,
-        in_stage(course.progress, "fine-tuning, judged by photos held out"), lambda: course.request.asked,
+        in_stage(course.progress, "fine-tuning, judged by photos held out"),
     )  # fmt: skip
-    if fit is None:
-        course.check_stop("fine-tuning", "the classifier with the linear head")
-    assert fit is not None
     tuned = f"mean loss on photos held out {min(fit.losses):.3f}, the linear head's {fit.losses[0]:.3f}"
     if not fit.share:
         return fit, f"no fine-tuning: {plan.steps} steps made it no better ({tuned})"
     return (
         fit,
-        f"fine-tuned for {plan.steps} steps, of which the network takes {100 * fit.share:.0f} % ({tuned})",
+        f"fine-tuned for {plan.steps} steps; the network takes {100 * fit.share:.0f} % of the change ({tuned})",
     )
 
 
@@ -267,14 +285,11 @@ def _seconds_per_step(
 
 
 def tuned(course: Course, head: Head, network: LoadedNetwork, fit: CrossFit) -> LoadedNetwork:
-    """Fine-tune with all photos, as far as the folds said."""
+    """Return the network after fine-tuning with all photos, mixed with the one before as the folds chose."""
     plan = replace(_plan(course, head), steps=fit.steps)
     photos = _training_photos(course, head)
     after = fine_tune(
         network, photos, plan, course.options.device,
-        in_stage(course.progress, "fine-tuning with all photos"), lambda: course.request.asked,
+        in_stage(course.progress, "fine-tuning with all photos"),
     )  # fmt: skip
-    if after is None:
-        course.check_stop("fine-tuning", "the classifier with the linear head")
-    assert after is not None
     return blend(network, after, fit.share)

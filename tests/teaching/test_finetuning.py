@@ -77,7 +77,6 @@ PLAN = FineTuning(
 @pytest.fixture(scope="module")
 def tuned(taught: LoadedNetwork, pixels: TrainingPhotos) -> LoadedNetwork:
     after = fine_tune(taught, pixels, PLAN, CPU)
-    assert after is not None
     return after
 
 
@@ -96,7 +95,6 @@ def test_the_head_becomes_the_last_layer(
 def test_fine_tuning_learns(network: LoadedNetwork, pixels: TrainingPhotos, photos: PhotoSet) -> None:
     nothing = LinearHead(np.zeros((2, 256), np.float32), np.zeros(2, np.float32))
     after = fine_tune(with_head(network, nothing, CLASSES, "none"), pixels, PLAN, CPU)
-    assert after is not None
     logits = torch.from_numpy(features_and_logits(after, photos)[1])
     loss = torch.nn.functional.cross_entropy(logits, torch.tensor(photos.labels))
     assert float(loss) < 0.675  # of two classes, knowing nothing costs 0.693
@@ -116,9 +114,6 @@ def test_the_same_seed_gives_the_same_network(taught: LoadedNetwork, pixels: Tra
     first, second, other = (
         fine_tune(taught, pixels, plan, CPU) for plan in (short, short, replace(short, seed=1))
     )
-    assert first is not None
-    assert second is not None
-    assert other is not None
     one, two, three = (network.module.state_dict() for network in (first, second, other))
     assert all((one[name] == two[name]).all() for name in one)
     assert any((one[name] != three[name]).any() for name in one)
@@ -126,7 +121,6 @@ def test_the_same_seed_gives_the_same_network(taught: LoadedNetwork, pixels: Tra
 
 def test_early_layers_move_less_than_late_ones(taught: LoadedNetwork, pixels: TrainingPhotos) -> None:
     after = fine_tune(taught, pixels, replace(PLAN, steps=3, slower=0.5), CPU)
-    assert after is not None
     moved = {
         name: float((tensor - taught.module.state_dict()[name]).abs().max())
         for name, tensor in after.module.state_dict().items()
@@ -135,10 +129,16 @@ def test_early_layers_move_less_than_late_ones(taught: LoadedNetwork, pixels: Tr
     assert 0 < next(iter(moved.values())) < 0.1 * moved["classifier.weight"]
 
 
-def test_a_request_to_stop_ends_it_without_a_network(taught: LoadedNetwork, pixels: TrainingPhotos) -> None:
+def test_an_exception_of_the_progress_ends_it_at_once(taught: LoadedNetwork, pixels: TrainingPhotos) -> None:
     steps: list[int] = []
-    found = fine_tune(taught, pixels, PLAN, CPU, lambda done, of: steps.append(done), lambda: len(steps) >= 2)
-    assert found is None
+
+    def stop(done: int, of: int) -> None:
+        steps.append(done)
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(taught, pixels, PLAN, CPU, stop)
     assert steps == [1, 2]
 
 
@@ -162,7 +162,6 @@ def test_folds_judge_networks_that_never_saw_them(
         network, features, pixels, folds, CLASSES, 1e-3, replace(PLAN, steps=12), CPU,
         lambda step, of: done.append((step, of)),
     )  # fmt: skip
-    assert found is not None
     assert found.share in SHARES
     assert len(found.losses) == len(SHARES)
     assert found.share in (0.0, SHARES[int(np.argmin(found.losses))])
@@ -186,7 +185,6 @@ def test_labels_that_mean_nothing_are_judged_as_chance(
     shuffled = replace(pixels, labels=drawn)
     folds = np.arange(len(drawn)) % 3
     found = cross_fit(network, confused, shuffled, folds, CLASSES, 1e-4, replace(PLAN, steps=30), CPU)
-    assert found is not None
     assert (found.logits.argmax(1) == drawn).mean() < 0.72
 
 

@@ -21,8 +21,7 @@ from edgenet.bundle import open_bundle
 from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError
 from edgenet.progress import no_log, silent
-from edgenet.training.processes import StopRequest
-from edgenet.training.processes import TrainingStopped
+from edgenet.training.processes import StopRequest, TrainingStopped
 from edgenet.workflows.teach import Teaching, _some_of_each, teach
 from edgenet.workflows.teach_stages import Course, Options, features_at
 from edgenet.zoo.checkpoint import load_checkpoint
