@@ -44,6 +44,49 @@ RuntimeError: an entry is marked as encrypted; NotImplementedError, a subclass o
 """
 
 
+MOST_UNPACKED = 1 << 26
+"""Bytes to which any archive may unpack, whatever its own size is."""
+_MOST_RATIO = 100
+MOST_TEXT_BYTES = 8 << 20
+
+
+def check_unpacked_size(archive: zipfile.ZipFile, size: int, where: str) -> None:
+    """Refuse an archive that unpacks to more than 64 MiB and to more than 100 times its own size.
+
+    Photos and weights hardly shrink in a zip, but packed zeros do, to a thousandth.
+
+    Args:
+        archive: the archive, of which nothing has been unpacked yet.
+        size: its size in bytes.
+        where: how the error message calls it.
+
+    Raises:
+        EdgenetError: it unpacks to more than that.
+    """
+    unpacked = sum(member.file_size for member in archive.infolist())
+    if unpacked > max(MOST_UNPACKED, _MOST_RATIO * size):
+        raise EdgenetError(
+            f"{where} has {size:,} bytes and would unpack to {unpacked:,}",
+            "unpack it yourself if you trust it",
+        )
+
+
+def read_limited(path: Path, most: int = MOST_TEXT_BYTES) -> bytes:
+    """Return the bytes of a file that others may have made; it may have at most `most` bytes.
+
+    Raises:
+        EdgenetError: it is larger, or it is a device or a pipe.
+        OSError: it cannot be read.
+    """
+    if path.exists() and not path.is_file():
+        raise EdgenetError(f"{path} is not a regular file", "give the path of a file")
+    with path.open("rb") as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise EdgenetError(f"{path} is larger than {most >> 20} MiB", "check that it is the right file")
+    return data
+
+
 def check_output(out: Path, *sources: str | Path) -> None:
     """Check that a file can be written and that it would not overwrite a file that the work reads.
 

@@ -12,6 +12,8 @@ import re
 import types
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from edgenet_device.foreign_text import read_json
+
 from edgenet.errors import EdgenetError
 
 SCHEMA_VERSION = 1
@@ -209,8 +211,8 @@ def from_json(data: bytes) -> Manifest:
             wrong type.
     """
     try:
-        value = json.loads(data, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
+        value = read_json(data)
+    except ValueError as error:
         raise EdgenetError(f"{MANIFEST_FILE} is not JSON: {error}", _REMEDY) from error
     _check_schema(value)
     return decode(Manifest, value, MANIFEST_FILE)
@@ -227,10 +229,6 @@ def _check_schema(value: Any) -> None:
         )
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a JSON number")
-
-
 def decode(kind: type[T], value: Any, where: str) -> T:
     """Return parsed JSON as an instance of a frozen dataclass, strictly: with exactly its fields and types.
 
@@ -238,7 +236,7 @@ def decode(kind: type[T], value: Any, where: str) -> T:
 
     Args:
         kind: the dataclass.
-        value: the result of `json.loads`.
+        value: the result of `read_json`.
         where: the file's name for error messages, which add the field's place
             (`manifest.json: input.height`).
 

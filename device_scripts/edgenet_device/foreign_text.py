@@ -76,12 +76,13 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def read_json(text: bytes | str, most: int = LARGEST_JSON) -> Any:
+def read_json(text: bytes | str, most: int = LARGEST_JSON, surrogates: bool = False) -> Any:
     """Return what a JSON text from outside says.
 
     Args:
         text: the text; bytes are UTF-8.
         most: the most bytes or characters to read.
+        surrogates: accept lone surrogates, which stand for the bytes of file names that are not UTF-8.
 
     Raises:
         ValueError: the text is longer, is not UTF-8 or not JSON (NaN and Infinity are not), is nested too deeply, or
@@ -98,7 +99,7 @@ def read_json(text: bytes | str, most: int = LARGEST_JSON) -> Any:
         value = json.loads(text, parse_int=_integer, parse_float=_float, parse_constant=_no_number)
     except RecursionError:
         raise ValueError("its brackets are nested too deeply") from None
-    if _SURROGATE.search(text):
+    if not surrogates and _SURROGATE.search(text):
         _check_surrogates(value)
     return value
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import zipfile
 import zlib
 from dataclasses import dataclass, field
@@ -18,12 +17,17 @@ from typing import Any
 
 from edgenet_device.errors import EdgenetError
 from edgenet_device.flatbuffer import check_tflite
+from edgenet_device.foreign_text import one_line, read_json
 from edgenet_device.tflite_values import check_values
 
 SCHEMA_VERSION = 1
 # Most bytes of unpacked labels or of an unpacked manifest. Without a limit a small file could fill the
 # memory: packed zeros take a thousandth of their size.
 _LARGEST = 1 << 25
+MOST_BYTES = 1 << 30
+"""The most bytes of a model's file, far more than any network for a phone or Pi has."""
+# A bundle is stored unpacked, so that its members together are hardly larger than the file.
+_MOST_UNPACKED = 1 << 28
 _ZIP_FAULTS = (
     zipfile.BadZipFile,
     zlib.error,
@@ -96,13 +100,18 @@ def _read(path: Path) -> bytes:
     try:
         if path.is_dir():
             raise EdgenetError(f"{path} is a folder, not a model", "give the .tflite or .edgenet file")
-        data = path.read_bytes()
+        if path.exists() and not path.is_file():  # a device or a pipe could be read for ever
+            raise EdgenetError(f"{path} is not a regular file", "give the .tflite or .edgenet file")
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
     except FileNotFoundError:
         raise EdgenetError(f"the model {path} does not exist", "check the path") from None
     except OSError as error:
         raise EdgenetError(
             f"cannot read the model {path}: {error.strerror}", "check its permissions"
         ) from error
+    if len(data) > MOST_BYTES:
+        raise EdgenetError(f"{path} is larger than {MOST_BYTES >> 30} GiB", "give a .tflite or .edgenet file")
     if not data:
         raise EdgenetError(f"the model {path} is empty (0 bytes)", "copy it again")
     return data
@@ -125,6 +134,9 @@ def _appended_labels(data: bytes, path: Path) -> tuple[str, ...]:
 def _open_bundle(path: Path, data: bytes) -> ModelFile:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+            if unpacked > max(len(data), _MOST_UNPACKED):
+                raise EdgenetError(f"{path} would unpack to {unpacked:,} bytes", "do not use this file")
             manifest = _manifest(archive, path)
             model = _member(archive, manifest, "model.tflite", path)
             labels = _member(archive, manifest, "labels.txt", path)
@@ -140,15 +152,16 @@ def _open_bundle(path: Path, data: bytes) -> ModelFile:
 
 def _manifest(archive: zipfile.ZipFile, path: Path) -> dict[str, Any]:
     try:
-        manifest = json.loads(_text(archive, "manifest.json", path))
+        text = _text(archive, "manifest.json", path)
     except KeyError:
         raise EdgenetError(
             f"{path} is a zip without manifest.json, not a bundle", "give a .edgenet file"
         ) from None
-    # RecursionError: deeply nested brackets.
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    try:
+        manifest = read_json(text)
+    except ValueError as error:
         raise EdgenetError(
-            f"manifest.json in {path} is not JSON ({error})", "copy the bundle again"
+            f"manifest.json in {path} is not JSON ({one_line(str(error))})", "copy the bundle again"
         ) from error
     version = manifest.get("schema_version") if isinstance(manifest, dict) else None
     if not isinstance(version, int) or not isinstance(manifest.get("members"), dict):

@@ -15,7 +15,7 @@ from typing import Protocol
 from edgenet_device.frames.photos import MAX_BYTES
 
 from edgenet.errors import EdgenetError
-from edgenet.files import UNREADABLE_ZIP
+from edgenet.files import UNREADABLE_ZIP, check_unpacked_size
 
 
 class Files(Protocol):
@@ -153,7 +153,9 @@ class _ZipPerProcess:
 
 def _open_zip(path: Path) -> zipfile.ZipFile:
     try:
-        return zipfile.ZipFile(path)
+        archive = zipfile.ZipFile(path)
+        check_unpacked_size(archive, path.stat().st_size, str(path))
+        return archive
     except UNREADABLE_ZIP as error:
         raise EdgenetError(f"{path} cannot be opened as a zip: {error}", "copy or zip it again") from error
 

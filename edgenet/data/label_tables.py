@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,9 @@ from edgenet.errors import EdgenetError, one_line
 LABELS_CSV = "labels.csv"
 ONE_HOT_CSV = "_classes.csv"
 MAX_CLASSES = 1_000_000
-MAX_TABLE_BYTES = 256 << 20
+MAX_TABLE_BYTES = 8 << 20
+"""The most bytes of a table, enough for 150,000 photos; parsed, a table takes up to 60 times as much memory."""
+MAX_ROWS = 1_000_000
 _FILE_COLUMNS = [
     "file", "filename", "file_name", "filepath", "file_path", "path", "image", "image_id",
     "imageid", "image_name", "imagename", "image_path", "img", "img_id", "img_name", "photo",
@@ -121,7 +124,7 @@ def _class_index(text: str, where: str) -> int:
         raise EdgenetError(
             f"{where} has the class index '{one_line(text, 40)}'", "write a whole number from 0 to 999,999"
         )
-    return int(digits)
+    return int(digits.lstrip("0") or "0")  # int() itself refuses thousands of zeros
 
 
 def names_files_and_classes(data: bytes, where: str) -> bool:
@@ -299,11 +302,13 @@ class _Table:
 def _read(data: bytes, where: str, *, plain: bool = True, headless: bool = False) -> _Table:
     try:
         text = data.decode("utf-8-sig")
-        rows = list(_rows(text))
+        rows = list(itertools.islice(_rows(text), MAX_ROWS + 1))
     except (UnicodeDecodeError, csv.Error) as error:
         raise EdgenetError(
             f"{where} is not a UTF-8 CSV file: {error}", "save it again as CSV in UTF-8"
         ) from error
+    if len(rows) > MAX_ROWS:
+        raise EdgenetError(f"{where} has more than {MAX_ROWS:,} lines", "split the photos into several sets")
     header = [] if headless or not rows else [cell.strip() for cell in rows[0][1]]
     if plain:
         header = [cell.lower().replace(" ", "_") for cell in header]

@@ -11,7 +11,6 @@ includes one (see `phone_pack`).
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import subprocess
@@ -21,9 +20,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgenet_device.foreign_text import read_json
+
 from edgenet.devices.device import Device, DeviceFacts, ProgramResult
 from edgenet.devices.shell import require_success, script
-from edgenet.errors import EdgenetError
+from edgenet.errors import EdgenetError, one_line
 from edgenet.files import cache_folder
 from edgenet.progress import Progress
 
@@ -113,7 +114,13 @@ def _python_of(device: Device, facts: DeviceFacts) -> Python:
         raise EdgenetError(
             f"{device.name} has no working python3", "run sudo apt install python3 python3-venv on the device"
         )
-    return Python(facts.python[:2], **json.loads(done.out))
+    try:
+        return Python(facts.python[:2], **read_json(done.out))
+    except (ValueError, TypeError) as error:
+        raise EdgenetError(
+            f"python3 on {device.name} answers with something else than JSON ({one_line(str(error))})",
+            "check its python3",
+        ) from None
 
 
 def _key(needed: Requirements, facts: DeviceFacts) -> str:

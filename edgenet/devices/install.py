@@ -5,12 +5,13 @@ Nothing is copied that is already there, and an interruption at any moment leave
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from edgenet_device.foreign_text import read_json
 
 from edgenet.assets import device_scripts
 from edgenet.devices import releases
@@ -19,7 +20,7 @@ from edgenet.devices.environment import Environment, ensure_virtual_environment,
 from edgenet.devices.local import LocalDevice
 from edgenet.devices.phone_pack import ensure_pack
 from edgenet.devices.releases import SCRIPTS, Release, release_of, script_files
-from edgenet.errors import EdgenetError
+from edgenet.errors import EdgenetError, one_line
 from edgenet.progress import Progress, silent
 
 
@@ -149,7 +150,13 @@ def try_model(installed: Installed) -> dict[str, Any]:
     if done.status:
         reason = done.last_line().removeprefix("error: ")
         raise EdgenetError(f"the model does not run on {installed.device.name}: {reason}")
-    printed: dict[str, Any] = json.loads(done.out)
+    try:
+        printed: dict[str, Any] = read_json(done.out)
+    except ValueError as error:
+        raise EdgenetError(
+            f"{installed.device.name} answers with something else than JSON ({one_line(str(error))})",
+            "deploy again",
+        ) from None
     return printed
 
 

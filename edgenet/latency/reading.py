@@ -5,17 +5,18 @@ A report may come from anyone, so `Fields` checks the type of every value that i
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from edgenet_device.foreign_text import LARGEST_INTEGER, LARGEST_JSON, read_json
 from edgenet_device.latency.report import SCHEMA
 from numpy.typing import NDArray
 
-from edgenet.errors import EdgenetError
+from edgenet.errors import EdgenetError, one_line
+from edgenet.files import read_limited
 from edgenet.latency.report_rows import (
     Accuracy,
     ColdStart,
@@ -107,24 +108,20 @@ def read_report(value: Any, path: str) -> LatencyReport:
 
 def _load(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        return read_json(read_limited(path, LARGEST_JSON))
     except FileNotFoundError:
         raise EdgenetError(f"the report {path} does not exist", "check the path") from None
     except OSError as error:
         raise EdgenetError(f"cannot read the report {path}: {error.strerror}", "check the path") from None
-    except (ValueError, RecursionError) as error:
-        raise EdgenetError(f"{path} is not a latency report: {error}", _GIVE) from None
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"it holds {name}, which no measurement gives")
+    except ValueError as error:
+        raise EdgenetError(f"{path} is not a latency report: {one_line(str(error))}", _GIVE) from None
 
 
 def _is_report(path: Path) -> bool:
     """Return whether a file claims to be a latency report of any version, without checking its contents."""
     try:
-        return b'"edgenet.latency.' in path.read_bytes()
-    except OSError:
+        return b'"edgenet.latency.' in read_limited(path, LARGEST_JSON)
+    except (OSError, EdgenetError):
         return False
 
 
@@ -289,6 +286,11 @@ def _protocol(protocol: Fields) -> str:
 _REQUIRED = object()
 
 
+def _is_in_range(value: float) -> bool:
+    """Return whether a number is finite and, if it is an integer, one of 64 bits, so that no sum of it overflows."""
+    return abs(value) <= LARGEST_INTEGER if isinstance(value, int) else math.isfinite(value)
+
+
 class Fields:
     """The fields of one JSON object from outside: each has the expected type, or an error names its place.
 
@@ -323,13 +325,16 @@ class Fields:
         value = self._of(name, (int, float), "a number", default)
         if value is default:
             return default
-        if not math.isfinite(value):
+        if not _is_in_range(value):
             raise self._wrong(name, value, "a finite number")
         return float(value)
 
     def integer(self, name: str, default: Any = _REQUIRED) -> Any:
         """Return a whole number, or `default` if it is missing or null."""
-        return self._of(name, (int,), "a whole number", default)
+        value = self._of(name, (int,), "a whole number", default)
+        if value is not default and not _is_in_range(value):
+            raise self._wrong(name, value, "a whole number of 64 bits")
+        return value
 
     def flag(self, name: str) -> bool:
         """Return a boolean."""
@@ -354,7 +359,7 @@ class Fields:
         """Return a list of finite numbers, or `default` if it is missing or null."""
         values = self._of(name, (list,), "a list of numbers", default)
         for value in values:
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            if isinstance(value, bool) or not isinstance(value, int | float) or not _is_in_range(value):
                 raise self._wrong(name, value, "a list of finite numbers")
         return list(values)
 
@@ -372,5 +377,7 @@ class Fields:
 
     def _wrong(self, name: str, value: Any, wanted: str) -> EdgenetError:
         place = self._place(name) if name else self._where
-        what = "nothing" if value is None else f"{value!r:.40}"
+        # Python refuses to write an integer of thousands of digits.
+        huge = isinstance(value, int) and not _is_in_range(value)
+        what = "nothing" if value is None else "a huge number" if huge else f"{value!r:.40}"
         return EdgenetError(f"{place} has {what} where {wanted} belongs", "measure again with edgenet bench")

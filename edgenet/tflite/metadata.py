@@ -14,12 +14,13 @@ about itself, and what a converted file will not have of it.
 from __future__ import annotations
 
 import io
-import json
 import struct
 import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from edgenet_device.foreign_text import read_json
 
 from edgenet.data.labels import parse_labels
 from edgenet.errors import EdgenetError, one_line
@@ -254,8 +255,8 @@ def read_facts(tflite: bytes, where: str) -> Facts | None:
     if FACTS_FILE not in files:
         return None
     try:
-        value = json.loads(files[FACTS_FILE])
-    except (ValueError, RecursionError):  # RecursionError: brackets nested too deeply
+        value = read_json(files[FACTS_FILE])
+    except ValueError:
         raise EdgenetError(f"{FACTS_FILE} in {where} is damaged", "convert the model again") from None
     return decode(Facts, value, f"{FACTS_FILE} in {where}")
 

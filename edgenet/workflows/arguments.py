@@ -24,6 +24,7 @@ from edgenet.data.file_account import NO_FILES
 from edgenet.data.labels import labels_text, parse_labels
 from edgenet.data.photos import PhotoSet, open_photos
 from edgenet.errors import EdgenetError
+from edgenet.files import read_limited
 
 BUILTIN = "builtin"
 """The name of the calibration photos that come with edgenet."""
@@ -198,7 +199,7 @@ def label_names(labels: str | Path | Sequence[str]) -> tuple[str, ...]:
         return tuple(labels)
     path = Path(labels)
     try:
-        data = path.read_bytes()
+        data = read_limited(path)
     except OSError as error:
         raise EdgenetError(f"cannot read the labels {path}: {error.strerror}", "check the path") from None
     return tuple(parse_labels(data, str(path)))

@@ -17,6 +17,7 @@ from pathlib import Path
 from threading import Event, Lock
 from typing import Any
 
+from edgenet_device.foreign_text import read_json
 from edgenet_device.model_file import open_model
 
 from edgenet.devices.adb_connection import attached_phones
@@ -374,7 +375,7 @@ def _follow(running: Running, progress: Progress) -> list[Report] | None:
     reports: list[Report] | None = None
     for line in running.lines():
         try:
-            message = json.loads(line)
+            message = read_json(line)
         except ValueError:
             continue
         if isinstance(message, dict) and "reports" in message:

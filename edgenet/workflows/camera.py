@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import secrets
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ from edgenet_device.collecting.collector import (
     class_folder,
     collect,
 )
+from edgenet_device.foreign_text import read_json
 from edgenet_device.frames.files import is_live
 from edgenet_device.latency.samples import percentile
 from edgenet_device.live.loop import KEPT_TIMES, STAGES
@@ -32,7 +32,7 @@ from edgenet.devices.device import Device, Running
 from edgenet.devices.install import install, install_scripts
 from edgenet.devices.local import LocalDevice
 from edgenet.devices.targets import open_camera_device
-from edgenet.errors import EdgenetError
+from edgenet.errors import EdgenetError, one_line
 from edgenet.files import write_atomically
 from edgenet.progress import Log, Progress, no_log, silent
 from edgenet.web.browser_latency import HERE, WAKE_S, PageContext, latency_report, now
@@ -206,7 +206,7 @@ def _states(running: Running, device: Device) -> Iterator[CameraState]:
         EdgenetError: camera.py failed.
     """
     for line in running.lines():
-        state = json.loads(line)
+        state = _message(line, device)
         if state["type"] != "summary":  # `_Tally` computes the same, and has it after Ctrl-C too
             yield state
     done = running.finish()
@@ -365,7 +365,7 @@ def _photos(running: Running, device: Device, log: Log) -> Iterator[Photo]:
         EdgenetError: `send-photos` failed.
     """
     for line in running.lines():
-        sent = json.loads(line)
+        sent = _message(line, device)
         if sent["type"] != "photo":
             log(sent["lost"])
             continue
@@ -376,3 +376,19 @@ def _photos(running: Running, device: Device, log: Log) -> Iterator[Photo]:
     done = running.finish()
     if done.status:
         raise EdgenetError(f"{device.name}: {done.last_line().removeprefix('error: ')}")
+
+
+def _message(line: str, device: Device) -> dict[str, Any]:
+    """Return a line that a script on the device printed as JSON.
+
+    Raises:
+        EdgenetError: it is not an object with a type.
+    """
+    try:
+        message: dict[str, Any] = read_json(line)
+        message["type"]
+    except (ValueError, TypeError, KeyError):
+        raise EdgenetError(
+            f"{device.name} sends something else than the camera's JSON: {one_line(line, 60)}", "deploy again"
+        ) from None
+    return message

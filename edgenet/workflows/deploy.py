@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from edgenet_device.foreign_text import read_json
 
 from edgenet.devices import releases
 from edgenet.devices.device import Device, DeviceFacts
@@ -255,14 +256,14 @@ def _now(answer: dict[str, str]) -> dict[str, Any]:
     If there is no such file the result is empty; if the file is old, it holds only the model and a warning.
     """
     try:
-        state = json.loads(answer.get("state", ""))
-    except ValueError:
+        state = read_json(answer.get("state", ""))
+        if float(answer["clock"]) - state["written"] > _FRESH_S:
+            return {"model": state["model"], "lost": "the camera has stopped reporting its state"}
+        keys = ("model", "label", "fps", "p50_ms", "temperature", "lost")
+        return {
+            **{key: state.get(key) for key in keys},
+            "warnings": tuple(state["warnings"]),
+            "page": state["url"],
+        }
+    except (ValueError, KeyError, TypeError, AttributeError):  # no state, or not one that camera.py wrote
         return {}
-    if float(answer["clock"]) - state["written"] > _FRESH_S:
-        return {"model": state["model"], "lost": "the camera has stopped reporting its state"}
-    keys = ("model", "label", "fps", "p50_ms", "temperature", "lost")
-    return {
-        **{key: state.get(key) for key in keys},
-        "warnings": tuple(state["warnings"]),
-        "page": state["url"],
-    }

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+
+from edgenet_device.foreign_text import read_json
 
 from edgenet.data.file_account import is_photo_like
 from edgenet.data.label_tables import LABELS_CSV, ONE_HOT_CSV
@@ -133,7 +134,7 @@ def read_decisions(path: Path) -> tuple[Decision, ...]:
             raise EdgenetError(
                 f"{path} is larger than {_MOST_BYTES >> 20} MiB", "download it from the page again"
             )
-        value = json.loads(path.read_bytes())
+        value = read_json(path.read_bytes(), surrogates=True)
         if value["format"] != FORMAT:
             raise ValueError(f"its format is {value['format']!r}")
         decisions = tuple(_decision(one) for one in value["decisions"])

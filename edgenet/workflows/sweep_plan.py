@@ -8,10 +8,12 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from edgenet_device.foreign_text import read_json
+
 from edgenet.accuracy import on_front, wilson
 from edgenet.devices.targets import parse_target
 from edgenet.errors import EdgenetError
-from edgenet.files import csv_table, write_atomically
+from edgenet.files import csv_table, read_limited, write_atomically
 from edgenet.latency.options import BenchOptions
 from edgenet.quantize.recipes import DEFAULT_RECIPE, RECIPES
 from edgenet.workflows.bench import Report
@@ -127,7 +129,7 @@ def keep_settings(out: Path, now: dict[str, Any]) -> None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        before: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        before: dict[str, Any] = read_json(read_limited(path))
     except (OSError, ValueError) as error:
         raise EdgenetError(
             f"{path} is damaged ({error})", "start the sweep again with another --out"
@@ -246,7 +248,7 @@ def _read_row(path: Path, kind: type[Kind], again: str) -> Kind | None:
     if not path.is_file():
         return None
     try:
-        figures = json.loads(path.read_text(encoding="utf-8"))
+        figures = read_json(read_limited(path))
         if "float_low" not in figures:  # older versions kept only the interval of int8
             interval = wilson(round(figures["float_top1"] * figures["n"] / 100), figures["n"])
             figures |= {"float_low": interval.low, "float_high": interval.high}

@@ -11,6 +11,7 @@ from typing import Any
 
 import safetensors.torch
 import torch
+from edgenet_device.foreign_text import read_json
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -133,8 +134,8 @@ def _parse_metadata(text: str | None, path: Path) -> dict[str, Any]:
             f"{path} is a safetensors file without edgenet's metadata", "give a checkpoint that edgenet saved"
         )
     try:
-        parsed = json.loads(text)
-    except (ValueError, RecursionError) as error:  # RecursionError: very deeply nested brackets
+        parsed = read_json(text)
+    except ValueError as error:
         raise EdgenetError(f"{path} has damaged metadata ({error})", "save the checkpoint again") from error
     if not isinstance(parsed, dict):
         raise EdgenetError(f"{path} has damaged metadata (not a JSON object)", "save the checkpoint again")

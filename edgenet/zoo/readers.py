@@ -19,7 +19,7 @@ from torch import Tensor
 
 from edgenet.data.labels import BACKGROUND
 from edgenet.errors import EdgenetError
-from edgenet.files import UNREADABLE_ZIP, sha256
+from edgenet.files import UNREADABLE_ZIP, check_unpacked_size, sha256
 from edgenet.progress import StageProgress
 from edgenet.zoo import mobilenet_v1, mobilenet_v2
 from edgenet.zoo.checkpoint import LICENCE_UNKNOWN, LoadedNetwork, load_checkpoint, load_tensors
@@ -222,6 +222,8 @@ def _read_slim(path: Path) -> dict[str, np.ndarray]:
         if not isinstance(arrays, np.lib.npyio.NpzFile):
             raise EdgenetError(f"{path} holds a single array without a name", _SLIM_REMEDY)
         with arrays:
+            if arrays.zip is not None:
+                check_unpacked_size(arrays.zip, path.stat().st_size, str(path))
             return {name: arrays[name] for name in arrays.files}
     except FileNotFoundError:
         raise EdgenetError(f"there is no file {path}", "check the path") from None

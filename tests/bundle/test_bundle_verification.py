@@ -200,7 +200,7 @@ def put(place: str, value: Any) -> Change:
         (put("members/model.tflite", None), "manifest.json: members.model.tflite has None"),
         (put("members/extra", {"sha256": "0" * 64, "size": 1}), "a member 'extra' that does not belong"),
         (put("surprise", 1), "manifest.json: 'surprise' is not a known field"),
-        (put("width", 10**400), "damaged"),
+        (put("width", 10**400), "is not JSON: it holds a whole number of 401 digits"),
         (put("accuracy/int8_top1", float("nan")), "is not JSON: NaN is not a JSON number"),
         (put("classes", 4), "labels.txt names 3 classes and the manifest says 4"),
         (with_manifest(lambda m: m.pop("weights")), "manifest.json: weights is missing"),

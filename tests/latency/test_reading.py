@@ -106,7 +106,7 @@ def test_the_fault_is_named(tmp_path: Path, change: Callable, reason: str) -> No
         ("", "is not a latency report"),
         ("{", "is not a latency report"),
         ("[" * 100_000, "is not a latency report"),
-        ('{"schema": "edgenet.latency.v1", "p": NaN}', "it holds NaN, which no measurement gives"),
+        ('{"schema": "edgenet.latency.v1", "p": NaN}', "NaN is not a JSON number"),
         ("3", "has the schema None"),
         ("null", "has the schema None"),
         ('{"schema": "edgenet.latency.v1"}', "has nothing where"),
@@ -122,7 +122,7 @@ def test_an_infinite_number(tmp_path: Path) -> None:
     report = latency()
     report["steady_state"]["p50_ms"] = "HERE"
     (tmp_path / "x.json").write_text(json.dumps(report).replace('"HERE"', "1e999"))
-    with pytest.raises(EdgenetError, match=r"steady_state\.p50_ms has inf where a finite number belongs"):
+    with pytest.raises(EdgenetError, match="it holds the number 1e999, which is too large"):
         read_file(tmp_path / "x.json")
 
 

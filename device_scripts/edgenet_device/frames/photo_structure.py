@@ -3,7 +3,8 @@
 OpenCV silently fills the missing parts of a photo with grey, so each format's own file structure is checked
 first. Sources: JPEG: ITU-T T.81, annex B. PNG: W3C PNG (third edition), section 5. WebP: RFC 9649, section 2.
 BMP: the BITMAPFILEHEADER of its specification. TIFF: TIFF 6.0, section 2. HEIC and AVIF: ISO/IEC 14496-12
-(boxes) and 23008-12 (the properties ispe, irot and imir). Other formats are left to OpenCV.
+(boxes) and 23008-12 (the properties ispe, irot and imir). GIF: GIF89a, section 18. PGM and PPM: Netpbm's formats.
+JPEG 2000: ITU-T T.800, annex I (the box ihdr). Other formats are left to OpenCV.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ Size = Optional[tuple[int, int]]
 # entropy coding) and 0xFFFF (fill).
 _JPEG_MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])", re.DOTALL)
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_NETPBM = re.compile(
+    rb"P[1-6]\s+(?:#[^\n]{0,999}\n\s*){0,9}(\d{1,9})\s+(?:#[^\n]{0,999}\n\s*){0,9}(\d{1,9})\s"
+)
 _NO_LENGTH = frozenset({0x01, 0xD8})
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 _TIFF_TYPE_BYTES = {1: 1, 3: 2, 4: 4, 16: 8}
@@ -46,19 +50,60 @@ def stated_size(data: bytes) -> Size:
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         return _png(data)
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return _stated_length(data, struct.unpack_from("<I", data, 4)[0] + 8)
+        _check_length(data, struct.unpack_from("<I", data, 4)[0] + 8)
+        return _webp(data)
     if data[:2] == b"BM" and len(data) >= 6:
-        return _stated_length(data, struct.unpack_from("<I", data, 2)[0])
+        _check_length(data, struct.unpack_from("<I", data, 2)[0])
+        return _bmp(data)
     if data[:4] in (b"II*\0", b"MM\0*"):
         return _tiff(data)
     if is_heic(data) or is_avif(data):
         return _boxed(data)
+    return _size_only(data)
+
+
+def _check_length(data: bytes, length: int) -> None:
+    if len(data) < length:
+        raise IncompletePhotoError(f"it has {len(data)} of the {length} bytes that its header states")
+
+
+def _webp(data: bytes) -> Size:
+    if len(data) < 30:
+        return None
+    kind = data[12:16]
+    if kind == b"VP8X":  # the canvas of an extended file
+        return int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1
+    if kind == b"VP8L":
+        bits = struct.unpack_from("<I", data, 21)[0]
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if kind == b"VP8 ":
+        width, height = struct.unpack_from("<HH", data, 26)
+        return width & 0x3FFF, height & 0x3FFF
     return None
 
 
-def _stated_length(data: bytes, length: int) -> Size:
-    if len(data) < length:
-        raise IncompletePhotoError(f"it has {len(data)} of the {length} bytes that its header states")
+def _bmp(data: bytes) -> Size:
+    if len(data) < 26:
+        return None
+    if struct.unpack_from("<I", data, 14)[0] == 12:  # OS/2's header
+        width, height = struct.unpack_from("<HH", data, 18)
+        return width, height
+    width, height = struct.unpack_from("<ii", data, 18)
+    return abs(width), abs(height)  # a negative height means that the first row is the top
+
+
+def _size_only(data: bytes) -> Size:
+    """Return the size of a GIF, PGM, PPM or JPEG 2000, whose completeness is left to OpenCV."""
+    if data.startswith(b"GIF8") and len(data) >= 10:
+        width, height = struct.unpack_from("<HH", data, 6)
+        return width, height
+    netpbm = _NETPBM.match(data)
+    if netpbm:
+        return int(netpbm.group(1)), int(netpbm.group(2))
+    header = data.find(b"ihdr", 0, 4096) if data[4:8] == b"jP  " else -1
+    if 0 <= header <= len(data) - 12:
+        height, width = struct.unpack_from(">II", data, header + 4)
+        return width, height
     return None
 
 

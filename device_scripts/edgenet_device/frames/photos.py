@@ -10,8 +10,8 @@ Every photo becomes uint8 BGR [height, width, 3].
 - Of an animation (GIF, WebP, APNG, AVIF) the first frame is used, and of a file of several pages the first page.
 - A JPEG whose shorter side is at least 2048 pixels is decoded at 1/2, 1/4 or 1/8 (libjpeg's scaled inverse
   DCT), so that the shorter side stays at least 1024: 100 megapixels then take 5 MB instead of 300.
-- A photo is refused if it ends early, is damaged or empty, has a side under 4 pixels, or is not a photo at
-  all.
+- A photo is refused if it ends early, is damaged or empty, has a side under 4 pixels or more than 100 million pixels
+  to decode, or is not a photo at all.
 """
 
 from __future__ import annotations
@@ -53,8 +53,9 @@ _FIELD_SUFFIXES = (
 PHOTO_SUFFIXES = frozenset((*_FIELD_SUFFIXES, ".jp2", ".ppm", ".pgm", ".pnm"))
 MIN_SIDE = 4
 MIN_REDUCED_SIDE = 1024
-MAX_PIXELS = 256_000_000
-MAX_BYTES = 1 << 30
+MAX_PIXELS = 100_000_000
+"""The most pixels to decode, which take 300 MB; a small file can state many more."""
+MAX_BYTES = 1 << 28
 _REDUCED = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2.IMREAD_REDUCED_COLOR_2}
 _PHOTO_STARTS = (b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*", b"GIF8", b"BM", b"P5", b"P6")
 Source = Union[str, "os.PathLike[str]", bytes]
@@ -143,7 +144,7 @@ def _read_bytes(path: Path, name: str) -> bytes:
         if path.exists() and not path.is_file():  # reading a pipe or a device might never end
             raise EdgenetError(f"{name} is not a regular file", "give a photo")
         if path.stat().st_size > MAX_BYTES:
-            raise EdgenetError(f"{name} is larger than {MAX_BYTES >> 30} GiB", "export it as JPEG")
+            raise EdgenetError(f"{name} is larger than {MAX_BYTES >> 20} MiB", "export it as JPEG")
         return path.read_bytes()
     except FileNotFoundError:
         raise EdgenetError(f"{name} does not exist", "check the path") from None
