@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -288,3 +289,34 @@ def test_a_stop_in_the_last_stages_is_obeyed(photos: Path, checkpoint: Path, tmp
     assert [path.suffix for path in (tmp_path / "run").iterdir() if not path.name.startswith(".")] == [
         ".safetensors"
     ]
+
+
+def test_the_resolution_is_the_smallest_that_is_as_good(
+    photos: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    lines: list[str] = []
+    found = teach(
+        photos, tmp_path / "run", pretrained=checkpoint, finetune=False, unknown=False, log=lines.append
+    )
+    (sentence,) = [line for line in lines if line.startswith("resolution ")]
+    tried = {int(size): float(share) for share, size in re.findall(r"([\d.]+) % at (\d+) px", sentence)}
+    chosen = int(found.variant.rpartition("_")[2])
+    assert sorted(tried) == [96, 160, 224]
+    best = max(tried.values())
+    error = 100 * (best / 100 * (1 - best / 100) / 48) ** 0.5
+    assert chosen == min(size for size, share in tried.items() if share >= best - error - 0.05)
+    # Only the chosen network is left, whatever the first classifier was.
+    assert [path.name for path in (tmp_path / "run").glob("*.safetensors")] == [
+        f"{found.variant}.safetensors"
+    ]
+
+
+@pytest.mark.slow
+def test_a_budget_leaves_out_what_is_too_slow(photos: Path, checkpoint: Path, tmp_path: Path) -> None:
+    lines: list[str] = []
+    given = {"pretrained": checkpoint, "finetune": False, "unknown": False, "log": lines.append}
+    found = teach(photos, tmp_path / "run", budget_ms=10_000.0, **given)
+    assert int(found.variant.rpartition("_")[2]) in (192, 224)
+    with pytest.raises(EdgenetError, match="slower than 1e-05 ms on local at every resolution"):
+        teach(photos, tmp_path / "other", budget_ms=1e-5, **given)
+    assert sum("over the budget" in line for line in lines) == 5
