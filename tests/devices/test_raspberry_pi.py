@@ -27,6 +27,14 @@ TARGET = "ssh:pi"
 PAGE_PORT = 8080
 STATE = "edgenet/camera.json"
 PATIENCE_S = 240
+# All but 32 MB is reserved, which writes nothing; the rest is written to the last byte.
+FILL = """
+python3 -c "import os
+disk = os.statvfs('.')
+size = disk.f_bavail * disk.f_frsize - (32 << 20)
+os.posix_fallocate(os.open('filled-most', os.O_CREAT | os.O_WRONLY), 0, size)"
+fill() { dd if=/dev/zero of=filled-$1 bs=$1 status=none 2>/dev/null || true; }; fill 1M; fill 512; sync
+"""
 
 
 @pytest.fixture(scope="module")
@@ -181,9 +189,7 @@ def test_a_model_damaged_on_the_card_is_reported_and_repaired(
 def test_a_full_card_loses_nothing(pi: Pi, installed: Deployed, colours: Path, tmp_path: Path) -> None:
     another = tmp_path / "another.edgenet"
     another.write_bytes(colours.read_bytes())
-    pi.sh(
-        "fill() { dd if=/dev/zero of=filled-$1 bs=$1 status=none 2>/dev/null || true; }; fill 1M; fill 512; sync"
-    )
+    pi.sh(FILL)
     try:
         with pytest.raises(EdgenetError, match="free some space"):
             deploy(another, TARGET)
