@@ -11,12 +11,12 @@ import edgenet_device.ctrl_c  # noqa: F401 (first, as Ctrl-C may interrupt the o
 
 # isort: split
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
 from edgenet_device.entry import NOT_VALID, at_least, between, ended_by_signals, run, script_parser
+from edgenet_device.foreign_text import json_text, one_line, say
 from edgenet_device.latency.affinity import parse_sets, thread_cpu_settings
 from edgenet_device.latency.report import PROTOCOLS, Protocol, override_protocol
 from edgenet_device.output_files import check_output, write_atomically
@@ -110,7 +110,7 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             reports = measure(given.models, choices, _protocol(given), _say_in_json if given.lines else _say)
             if given.out:
-                write_atomically(given.out, (json.dumps(_one_or_all(reports)) + "\n").encode())
+                write_atomically(given.out, (json_text(_one_or_all(reports)) + "\n").encode())
         except KeyboardInterrupt:
             return ended.status
     _print(reports, given)
@@ -132,13 +132,13 @@ def _protocol(given: argparse.Namespace) -> Protocol:
 
 def _print(reports: list[dict[str, Any]], given: argparse.Namespace) -> None:
     if given.lines:
-        print(json.dumps({"reports": reports}))
+        print(json_text({"reports": reports}))
     elif given.json:
-        print(json.dumps(_one_or_all(reports)))
+        print(json_text(_one_or_all(reports)))
     else:
         from edgenet_device.latency.report import table
 
-        print("\n\n".join(table(report) for report in reports))
+        say("\n\n".join(table(report) for report in reports))
 
 
 def _one_or_all(reports: list[dict[str, Any]]) -> Any:
@@ -149,12 +149,15 @@ def _say(stage: str, done: int, total: int) -> None:
     """Show the progress in one line that is overwritten; print nothing if stderr is not a terminal."""
     if sys.stderr.isatty():
         print(
-            f"\r\033[K{stage} {done}/{total}", end="" if done < total else "\n", file=sys.stderr, flush=True
+            f"\r\033[K{one_line(stage)} {done}/{total}",
+            end="" if done < total else "\n",
+            file=sys.stderr,
+            flush=True,
         )
 
 
 def _say_in_json(stage: str, done: int, total: int) -> None:
-    print(json.dumps({"stage": stage, "done": done, "total": total}), flush=True)
+    print(json_text({"stage": stage, "done": done, "total": total}), flush=True)
 
 
 def _counts(text: str) -> list[int]:

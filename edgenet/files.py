@@ -78,7 +78,7 @@ def read_limited(path: Path, most: int = MOST_TEXT_BYTES) -> bytes:
         EdgenetError: it is larger, or it is a device or a pipe.
         OSError: it cannot be read.
     """
-    if path.exists() and not path.is_file():
+    if path.exists() and not (path.is_file() or path.is_dir()):
         raise EdgenetError(f"{path} is not a regular file", "give the path of a file")
     with path.open("rb") as file:
         data = file.read(most + 1)

@@ -7,7 +7,6 @@ python -m edgenet_device send-photos 0 --every 0.5
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from contextlib import suppress
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from edgenet_device.entry import between, run, script_parser
+from edgenet_device.foreign_text import json_text
 
 # Only light modules are imported here: the time that they take counts as a part of a cold start. The heavy ones
 # come late, also so that a missing numpy or OpenCV is reported in one line.
@@ -61,7 +61,7 @@ def try_model(arguments: list[str]) -> int:
         "version": classifier.runtime.version,
         "delegate": classifier.delegate.describe(),
     }
-    print(json.dumps(facts))
+    print(json_text(facts))
     return 0
 
 
@@ -88,7 +88,7 @@ def run_once(arguments: list[str]) -> int:
         failed = None
     except REFUSALS as error:
         failed, reason = failed or "load", reason_of(error)
-    print(json.dumps({"failed": failed, "reason": reason}))
+    print(json_text({"failed": failed, "reason": reason}))
     return 0
 
 
@@ -121,7 +121,7 @@ def time_cold_start(arguments: list[str]) -> int:
     if len(arguments) != 2 or not arguments[1].isdigit():
         print("usage: python -m edgenet_device time-cold-start MODEL THREADS", file=sys.stderr)
         return 2
-    print(json.dumps(_cold_start(Path(arguments[0]), int(arguments[1]))))
+    print(json_text(_cold_start(Path(arguments[0]), int(arguments[1]))))
     return 0
 
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, Callable
 
 from edgenet_device.errors import EdgenetError
+from edgenet_device.foreign_text import LONGEST_LINE, one_line, printable_lines, say
 from edgenet_device.streams import BROKEN_PIPE_STATUS, discard_output, prepare_streams
 
 _PACKAGES = {
@@ -80,7 +81,7 @@ def _fail_for_fault(error: Exception) -> int:
 
 def _fail(message: str) -> int:
     with suppress(OSError):  # stderr may be as full as stdout
-        print(f"error: {' '.join(message.split())}", file=sys.stderr)
+        say(f"error: {one_line(message, LONGEST_LINE)}", sys.stderr)
     return 1
 
 
@@ -93,6 +94,10 @@ class _Parser(argparse.ArgumentParser):
     def print_help(self, file: Any = None) -> None:
         """Print the help; argparse itself would ignore an output that cannot take it."""
         print(self.format_help(), end="", file=file, flush=True)
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Print an error of usage, which repeats what was typed: a shell may have put in a file's name."""
+        super()._print_message(printable_lines(message), file)
 
 
 def add_source(shape: argparse.ArgumentParser, help_text: str) -> None:

@@ -12,6 +12,7 @@ import re
 import sys
 from typing import Any, NoReturn, TextIO
 
+LONGEST_LABEL = 80
 LONGEST_NAME = 200
 LONGEST_LINE = 2000
 LARGEST_JSON = 1 << 24

@@ -6,15 +6,18 @@ import errno
 import os
 import select
 import sys
-from collections.abc import Callable
-from contextlib import suppress
-from typing import Annotated
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Annotated, Any
 
 import typer
+from edgenet_device.foreign_text import LONGEST_LINE, one_line, printable_lines
 from edgenet_device.streams import BROKEN_PIPE_STATUS, discard_output, prepare_streams
+from typer.core import TyperGroup
 
 from edgenet.commands.bench import bench_command, compare_command, report_command
 from edgenet.commands.camera import camera_command, capture_command
+from edgenet.commands.console import say
 from edgenet.commands.convert import convert_command
 from edgenet.commands.demo import demo_command
 from edgenet.commands.deploy import deploy_command, status_command
@@ -38,8 +41,36 @@ Exit status:
   3    Everything was measured, but with --require-valid a measurement is not valid.
   130  The command was interrupted by Ctrl-C.
 """
+
+
+class PlainErrors(TyperGroup):
+    """Makes errors of usage printable: they repeat what was typed, and a shell may have put in a file's name."""
+
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        """Parse the options before the command."""
+        with _printable_usage_errors():
+            return super().make_context(*arguments, **options)
+
+    def invoke(self, context: Any) -> Any:
+        """Parse the command's own options, and run it."""
+        with _printable_usage_errors():
+            return super().invoke(context)
+
+
+@contextmanager
+def _printable_usage_errors() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        # Newer versions of typer have their own copy of click's exceptions, which are known by their `show`.
+        if hasattr(error, "show") and isinstance(message := getattr(error, "message", None), str):
+            error.message = printable_lines(message)  # type: ignore[attr-defined]
+        raise
+
+
 app = typer.Typer(
     name="edgenet",
+    cls=PlainErrors,
     help="Train, quantize and package MobileNets, and run them live on a Raspberry Pi or Android phone.",
     epilog=EXIT_STATUS,
     no_args_is_help=True,
@@ -75,7 +106,7 @@ def _print_version(asked: bool) -> None:
     if asked:
         from importlib.metadata import version
 
-        typer.echo(f"edgenet {version('edgenet')}")
+        say(f"edgenet {version('edgenet')}")
         raise typer.Exit
 
 
@@ -164,5 +195,5 @@ def _reader_gone() -> bool:
 def _fail(reason: str) -> int:
     # A file's name or a library's message may hold line breaks; print one line in any case.
     with suppress(OSError):  # stderr may be as full as stdout
-        print(f"edgenet: {' '.join(reason.split())}", file=sys.stderr)
+        say(f"edgenet: {one_line(reason, LONGEST_LINE)}", err=True)
     return 1

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgenet.commands.console import print_json, shown_progress, warn
+from edgenet.commands.console import print_json, say, shown_progress, warn
 from edgenet.commands.options import (
     NOT_VALID,
     TARGETS,
@@ -115,7 +115,7 @@ def bench_command(
         from edgenet_device.latency.report import table
 
         where = f"{report['target']}\n" if route.every or len(on) > 1 else ""
-        typer.echo(f"{where}{table(report)}\n")
+        say(f"{where}{table(report)}\n")
 
     with shown_progress() as progress:
         from edgenet.workflows.bench import bench
@@ -146,10 +146,10 @@ def _print_end(result: Bench, json_output: bool) -> None:
         print_json(result.reports)
     else:
         for path in result.files:
-            typer.echo(f"  {path}")
+            say(f"  {path}")
     for failure in result.failures:
         found = failure.found.removeprefix(f"{failure.target} ")
-        typer.echo(f"{failure.target}: {found}; {failure.remedy}", err=True)
+        say(f"{failure.target}: {found}; {failure.remedy}", err=True)
 
 
 Results = Annotated[
@@ -191,9 +191,9 @@ def report_command(results: Results, out: Page = Path("report.html"), json_outpu
     for row in result.rows:
         valid = "" if row.valid else f"   not valid: {row.reasons}"
         p50, p99 = (format_or_unknown(ms, "{:.3f}") for ms in (row.p50_ms, row.p99_ms))
-        typer.echo(f"{row.label}: p50 {p50} ms, p99 {p99} ms{valid}")
+        say(f"{row.label}: p50 {p50} ms, p99 {p99} ms{valid}")
     for path in result.files:
-        typer.echo(f"  {path}")
+        say(f"  {path}")
 
 
 def compare_command(
@@ -224,13 +224,13 @@ def compare_command(
 
 def _print_comparison(result: Comparison) -> None:
     for letter, side in (("a", result.a), ("b", result.b)):
-        typer.echo(f"{letter}  {_side(side)}")
+        say(f"{letter}  {_side(side)}")
     found = result.difference
     gap, ratio = found.difference_ms, found.ratio
-    typer.echo(f"b - a  {gap.value:+.4f} ms   (95 % interval {gap.low:+.4f} to {gap.high:+.4f})")
-    typer.echo(f"b / a  {ratio.value:.4f}   (95 % interval {ratio.low:.4f} to {ratio.high:.4f})")
+    say(f"b - a  {gap.value:+.4f} ms   (95 % interval {gap.low:+.4f} to {gap.high:+.4f})")
+    say(f"b / a  {ratio.value:.4f}   (95 % interval {ratio.low:.4f} to {ratio.high:.4f})")
     subject = found.verdict if found.verdict in ("no difference", "cannot tell") else f"b is {found.verdict}"
-    typer.echo(f"{subject}: {found.why}")
+    say(f"{subject}: {found.why}")
 
 
 def _side(side: Side) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgenet.commands.console import print_json
+from edgenet.commands.console import print_json, say, say_json
 from edgenet.commands.options import (
     TARGETS,
     Camera,
@@ -156,28 +155,28 @@ def _watch(bundle: Path, watching: WatchOptions, showing: ShowOptions, on: str, 
     def show(state: dict[str, Any]) -> None:
         """Show a state as JSON or on the screen; the first state only says where the page is."""
         if json_output:
-            typer.echo(json.dumps(state))
+            say_json(state)
         elif state["type"] != "start":
             screen.show(state)
         elif state["page"]:
-            typer.echo(f"live page: {state['page']['url']}", err=True)
+            say(f"live page: {state['page']['url']}", err=True)
 
     def installing(stage: str, done: int, total: int | None) -> None:
         """Report each installation step as a line; a progress bar would disturb the live screen that follows."""
         if stage not in reported and sys.stderr.isatty():
             reported.add(stage)
-            typer.echo(f"{on}: {stage}", err=True)
+            say(f"{on}: {stage}", err=True)
 
     reported: set[str] = set()
     result = camera(bundle, on=on, **asdict(watching), **asdict(showing), show=show, progress=installing)
-    typer.echo(json.dumps({"type": "result", **asdict(result)})) if json_output else _print(result)
+    say_json({"type": "result", **asdict(result)}) if json_output else _print(result)
 
 
 def _print(result: CameraResult) -> None:
     stages = ", ".join(f"{stage} {ms:.2f}" for stage, ms in result.stages_p50_ms.items())
-    typer.echo(f"{result.frames} frames classified, {result.missed} skipped; p50 in ms: {stages or '-'}")
+    say(f"{result.frames} frames classified, {result.missed} skipped; p50 in ms: {stages or '-'}")
     if result.recording:
-        typer.echo(f"recorded {result.recording}")
+        say(f"recorded {result.recording}")
 
 
 def show_page(
@@ -194,7 +193,7 @@ def show_page(
     if export is not None:
         written = export_page(bundle, export, options)
         size = sum(path.stat().st_size for path in written)
-        typer.echo(f"{export}: {len(written)} files, {size / 1e6:.1f} MB; its README.md says how to serve it")
+        say(f"{export}: {len(written)} files, {size / 1e6:.1f} MB; its README.md says how to serve it")
         return
 
     def show(report: Report) -> None:
@@ -205,7 +204,7 @@ def show_page(
 
         if out is not None:
             write_latency(out, report)
-        print_json(report) if json_output else typer.echo(f"{table(report)}\n")
+        print_json(report) if json_output else say(f"{table(report)}\n")
 
     with suppress(KeyboardInterrupt), open_target_browser(on) as viewer:
         camera_page(
@@ -214,7 +213,7 @@ def show_page(
             parse_address(serve),
             viewer,
             measured=show,
-            refused=lambda error: typer.echo(str(error), err=True),
+            refused=lambda error: say(str(error), err=True),
         )
 
 
@@ -241,9 +240,9 @@ def capture_command(
         source=source,
         every=every,
         count=count,
-        log=lambda line: typer.echo(line, err=json_output),
+        log=lambda line: say(line, err=json_output),
     )
     if json_output:
         print_json(result)
     else:
-        typer.echo(f"{result.kept} photos kept; {result.folder} has {result.photos}")
+        say(f"{result.kept} photos kept; {result.folder} has {result.photos}")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
+from edgenet_device.foreign_text import json_text, one_line, printable_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,6 +35,9 @@ def console(stderr: bool = False) -> Console:
     from rich.console import Console
 
     class PlainConsole(Console):
+        def print(self, *objects: Any, **options: Any) -> None:
+            super().print(*(printable_lines(o) if isinstance(o, str) else o for o in objects), **options)
+
         def on_broken_pipe(self) -> None:
             raise  # the error that is being handled: `edgenet.commands.app.main` knows what to do
 
@@ -49,12 +51,30 @@ def plain_table(**options: Any) -> Table:
     from rich import box
     from rich.table import Table
 
-    return Table(**{"box": box.SIMPLE_HEAD, "pad_edge": False, "show_edge": False, **options})
+    class PlainTable(Table):
+        def add_row(self, *cells: Any, **options: Any) -> None:
+            super().add_row(*(printable_lines(c) if isinstance(c, str) else c for c in cells), **options)
+
+    return PlainTable(**{"box": box.SIMPLE_HEAD, "pad_edge": False, "show_edge": False, **options})
 
 
 def log_to(json_output: bool) -> Callable[[str], None]:
     """Return a function that prints a line of a log: with --json to standard error, so that the JSON stands alone."""
-    return lambda line: typer.echo(line, err=json_output)
+    return lambda line: say(line, err=json_output)
+
+
+def say(text: str, err: bool = False) -> None:
+    """Print a text on stdout or stderr, without anything that a terminal could take as a command.
+
+    Everything that commands print goes through here, `say_json`, `console` or `plain_table`: it may hold names that
+    others wrote.
+    """
+    typer.echo(printable_lines(text), err=err)
+
+
+def say_json(value: Any) -> None:
+    """Print a value as one line of JSON."""
+    typer.echo(json_text(value))
 
 
 @contextmanager
@@ -95,7 +115,7 @@ def shown_progress(photos_per_s: bool = False) -> Iterator[Progress]:
             if stage not in tasks:
                 bars.update(tasks[STARTING], visible=False)
                 # Work that an earlier, interrupted run did must not count towards this run's speed.
-                tasks[stage] = bars.add_task(stage, total=total, completed=done)
+                tasks[stage] = bars.add_task(one_line(stage), total=total, completed=done)
             bars.update(tasks[stage], completed=done, total=total)
 
         yield progress
@@ -104,37 +124,34 @@ def shown_progress(photos_per_s: bool = False) -> Iterator[Progress]:
 def print_json(result: Any) -> None:
     """Print a frozen dataclass, or a list of them, as strict JSON (RFC 8259); infinities and NaN become null."""
     value = _strict(result)
-    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    text = json_text(value, indent=2, ensure_ascii=False)
     try:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:  # the terminal, or a file name in the result, is not UTF-8
-        text = json.dumps(value, indent=2, allow_nan=False)
+        text = json_text(value, indent=2)
     typer.echo(text)
 
 
 def _strict(value: Any) -> Any:
+    """Return the value with its dataclasses turned into dictionaries; `json_text` does the rest."""
     if is_dataclass(value) and not isinstance(value, type):
-        return _strict(asdict(value))
+        return asdict(value)
     if isinstance(value, dict):
         return {key: _strict(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_strict(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return [_strict(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def note_skipped(skipped: tuple[tuple[str, str], ...]) -> None:
     """Report on standard error which photos were left out and why."""
-    from edgenet.errors import one_line
-
     if not skipped:
         return
-    typer.echo(f"left out {len(skipped)} unreadable photo{'s' * (len(skipped) > 1)}:", err=True)
+    say(f"left out {len(skipped)} unreadable photo{'s' * (len(skipped) > 1)}:", err=True)
     for name, reason in skipped[:10]:
         # Most reasons begin with the photo's name.
         line = reason if reason.startswith(name) else f"{name}: {reason}"
-        typer.echo(f"  {one_line(line, 400)}", err=True)
+        say(f"  {one_line(line, 400)}", err=True)
     if len(skipped) > 10:
-        typer.echo(f"  and {len(skipped) - 10} more", err=True)
+        say(f"  and {len(skipped) - 10} more", err=True)
 
 
 def megabytes(size: int) -> str:
@@ -171,7 +188,7 @@ def paired_text(paired: Paired) -> str:
 def warn(warnings: Sequence[str]) -> None:
     """Print warnings about finished work on standard error."""
     for warning in warnings:
-        typer.echo(f"warning: {warning}", err=True)
+        say(f"warning: {warning}", err=True)
 
 
 def short_names(paths: Sequence[str]) -> list[str]:

@@ -15,6 +15,7 @@ from edgenet.commands.console import (
     note_skipped,
     paired_text,
     print_json,
+    say,
     shown_progress,
     warn,
 )
@@ -191,22 +192,20 @@ def _print(result: Conversion) -> None:
         made = f"int8, recipe {result.quantization.recipe}, {result.quantization.calibration_count} photos"
     kinds = ", ".join(f"{count} {kind}" for kind, count in result.kinds.items())
     stages = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in result.seconds.items())
-    typer.echo(f"{result.out}: {megabytes(result.bytes)}, {made}")
-    typer.echo(f"  {result.name}: {result.cost.mult_adds / 1e6:.0f} M mult-adds, {result.classes} classes")
+    say(f"{result.out}: {megabytes(result.bytes)}, {made}")
+    say(f"  {result.name}: {result.cost.mult_adds / 1e6:.0f} M mult-adds, {result.classes} classes")
     for line in result.account.lines() if result.account else ():
-        typer.echo(f"  {line}")
-    typer.echo(f"  {result.operators} operators: {kinds}")
+        say(f"  {line}")
+    say(f"  {result.operators} operators: {kinds}")
     for line in mixed_lines(result.mixed) if result.mixed else ():
-        typer.echo(f"  {line}")
+        say(f"  {line}")
     if result.fidelity:
-        typer.echo(f"  {fidelity_text(result.fidelity)}")
+        say(f"  {fidelity_text(result.fidelity)}")
     for line in _measured_lines(result.measured) if result.measured else ():
-        typer.echo(f"  {line}")
-    typer.echo(f"  {stages}")
+        say(f"  {line}")
+    say(f"  {stages}")
     if not result.labelled:
-        typer.echo(
-            "  the file has no labels: convert again with --labels FILE, or give them to edgenet package"
-        )
+        say("  the file has no labels: convert again with --labels FILE, or give them to edgenet package")
 
 
 def mixed_lines(found: MixedPrecision) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edgenet.commands.console import log_to, print_json, shown_progress
+from edgenet.commands.console import log_to, print_json, say, shown_progress
 from edgenet.commands.options import JsonFlag
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the files that the demo makes.")]
@@ -28,8 +28,8 @@ def demo_command(out: Out = Path("edgenet-demo"), json_output: JsonFlag = False)
         print_json(result)
         return
     validity = "" if result.valid else f" (not valid to quote: {'; '.join(result.reasons)})"
-    typer.echo(f"      inference p50 {result.inference_p50_ms:.2f} ms{validity}")
-    typer.echo("made:")
+    say(f"      inference p50 {result.inference_p50_ms:.2f} ms{validity}")
+    say("made:")
     for path in result.files:
-        typer.echo(f"  {path}")
-    typer.echo(f"look at {result.files[-1]}")
+        say(f"  {path}")
+    say(f"look at {result.files[-1]}")

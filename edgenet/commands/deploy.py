@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgenet.commands.console import print_json, shown_progress, warn
+from edgenet.commands.console import print_json, say, shown_progress, warn
 from edgenet.commands.options import Alias, Camera, JsonFlag, ServeAddress, on_option
 
 if TYPE_CHECKING:
@@ -83,15 +83,15 @@ def deploy_command(
 
 
 def _print(result: Deployed) -> None:
-    typer.echo(f"{result.target}: {_facts_text(result.facts)}")
+    say(f"{result.target}: {_facts_text(result.facts)}")
     if result.packages:
-        typer.echo(f"installed {', '.join(result.packages)}")
+        say(f"installed {', '.join(result.packages)}")
     done = "copied and verified" if result.moved else "was there already and is intact"
-    typer.echo(f"{result.folder}: {done}; {'runs now' if result.swapped else 'was running already'}")
+    say(f"{result.folder}: {done}; {'runs now' if result.swapped else 'was running already'}")
     if result.service:
-        typer.echo(f"service {result.service}; edgenet status --on {result.target} shows its state")
+        say(f"service {result.service}; edgenet status --on {result.target} shows its state")
     if result.previous:
-        typer.echo(
+        say(
             f"the release before was {result.previous}; edgenet deploy --rollback --on {result.target} goes back to it"
         )
     warn(result.notes)
@@ -135,7 +135,7 @@ def _print_status(result: Status) -> None:
     )
     for name, value in rows:
         if value:
-            typer.echo(f"{name:<11} {value}")
+            say(f"{name:<11} {value}")
 
 
 def _service(result: Status) -> str:

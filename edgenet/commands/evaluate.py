@@ -14,6 +14,7 @@ from edgenet.commands.console import (
     paired_text,
     plain_table,
     print_json,
+    say,
     short_names,
     shown_progress,
     warn,
@@ -79,9 +80,9 @@ def evaluate_command(
 
 def _print(result: Evaluation) -> None:
     runtimes = ", ".join(dict.fromkeys(row.runtime for row in result.models))
-    typer.echo(f"{result.n} photos of {result.data}, run by {runtimes}")
+    say(f"{result.n} photos of {result.data}, run by {runtimes}")
     for line in result.account.lines():
-        typer.echo(line)
+        say(line)
     screen = console()
     screen.print(models_table(result, screen.width))
     for line in _sentences(result, screen.width < WIDE):

@@ -14,6 +14,7 @@ from edgenet.commands.console import (
     note_skipped,
     plain_table,
     print_json,
+    say,
     shown_progress,
     unknown_text,
 )
@@ -109,54 +110,52 @@ def inspect_command(
 
 def _print(result: Inspection) -> None:
     screen = console()
-    typer.echo(f"{result.model}: {megabytes(result.bytes)}, {result.precision}")
-    typer.echo(f"  {result.input} to {result.output}, {result.labels} labels")
+    say(f"{result.model}: {megabytes(result.bytes)}, {result.precision}")
+    say(f"  {result.input} to {result.output}, {result.labels} labels")
     if result.facts:
-        typer.echo(f"  weights: {result.facts.weights.origin}")
+        say(f"  weights: {result.facts.weights.origin}")
     if result.facts and result.facts.quantization:
-        typer.echo(
-            f"  recipe {result.facts.quantization.recipe}: {'; '.join(result.facts.quantization.steps)}"
-        )
+        say(f"  recipe {result.facts.quantization.recipe}: {'; '.join(result.facts.quantization.steps)}")
     if result.facts and result.facts.accuracy:
-        typer.echo(f"  {accuracy_text(result.facts.accuracy)}")
+        say(f"  {accuracy_text(result.facts.accuracy)}")
     if result.facts and result.facts.unknown:
-        typer.echo(f"  {unknown_text(result.facts.unknown)}")
+        say(f"  {unknown_text(result.facts.unknown)}")
     cost = result.cost
-    typer.echo(
+    say(
         f"  {cost.mult_adds / 1e6:.1f} M mult-adds, {cost.parameters / 1e6:.2f} M parameters, "
         f"at most {cost.peak_activation_values / 1e6:.2f} M activation values at once"
     )
     if result.compared and result.compared.errors.equalized:
-        typer.echo(
+        say(
             "  equalized: each channel's scale and offset were matched for its SQNR; "
             "linear tensors have none, because their axes differ"
         )
     screen.print(operators_table(result, screen.width))
     kinds = ", ".join(f"{count} {kind}" for kind, count in result.kinds.items())
-    typer.echo(f"{len(result.operators)} operators: {kinds}")
+    say(f"{len(result.operators)} operators: {kinds}")
     if result.compared:
         _print_compared(result.compared)
     if result.profile:
         screen.print(profile_table(result.profile, screen.width))
         for line in profile_summary(result.profile):
-            typer.echo(line)
+            say(line)
 
 
 def _print_compared(compared: LayerComparison) -> None:
     noise, errors = compared.noise, compared.errors
     if compared.input != PIXELS:
-        typer.echo(f"photos are normalized ({compared.input}) for this file, which fits its first layer best")
-    typer.echo(
+        say(f"photos are normalized ({compared.input}) for this file, which fits its first layer best")
+    say(
         f"logits {noise.sqnr_db:.1f} dB on {noise.photos} photos, "
         f"{errors.same_answer} of {errors.photos} answers equal the float network's"
     )
     worst = sorted(noise.layers, key=lambda layer: -layer.total)[:SHOWN_SHARES]
     cancelled = f", {noise.cancelled:.0%} of it cancels out" if noise.cancelled > LEAST_CANCELLED else ""
-    typer.echo(
+    say(
         f"noise at the logits: weights {noise.weights:.0%}, activations {noise.activations:.0%}{cancelled}; "
         "the largest shares come from " + ", ".join(f"{layer.name} {layer.total:.0%}" for layer in worst)
     )
-    typer.echo(compared.advice)
+    say(compared.advice)
 
 
 def operators_table(result: Inspection, width: int) -> Table:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgenet.commands.console import accuracy_text, megabytes, note_skipped, print_json, shown_progress
+from edgenet.commands.console import accuracy_text, megabytes, note_skipped, print_json, say, shown_progress
 from edgenet.commands.options import LABELLED_PHOTOS, JsonFlag, Labels, output_file
 
 if TYPE_CHECKING:
@@ -54,11 +54,11 @@ def package_command(
 
 def _print_bundle(result: Packed) -> None:
     manifest = result.manifest
-    typer.echo(f"{result.out}: {megabytes(Path(result.out).stat().st_size)}")
+    say(f"{result.out}: {megabytes(Path(result.out).stat().st_size)}")
     for name, member in sorted(manifest.members.items()):
-        typer.echo(f"  {name:<13} {member.size:>9} bytes  SHA-256 {member.sha256[:16]}...")
+        say(f"  {name:<13} {member.size:>9} bytes  SHA-256 {member.sha256[:16]}...")
     if manifest.accuracy:
-        typer.echo(f"  {accuracy_text(manifest.accuracy)}")
+        say(f"  {accuracy_text(manifest.accuracy)}")
 
 
 Folder = Annotated[
@@ -82,11 +82,11 @@ def export_scripts_command(folder: Folder, json_output: JsonFlag = False) -> Non
 
 
 def _print_folder(result: ExportedScripts) -> None:
-    typer.echo(f"{result.folder}: {len(result.files)} files, {len(result.written)} of them new or updated")
+    say(f"{result.folder}: {len(result.files)} files, {len(result.written)} of them new or updated")
     for name in result.removed:
-        typer.echo(f"removed {name}, which an earlier version of edgenet had written")
+        say(f"removed {name}, which an earlier version of edgenet had written")
     folder = Path(result.folder).resolve()
-    typer.echo(f"""\
+    say(f"""\
 Copy the folder and a model to the device:
   scp -r {shlex.quote(str(folder))} MODEL.edgenet pi@raspberrypi.local:
 On a Raspberry Pi, install the packages once (on a 32-bit one, tflite-runtime instead of ai-edge-litert):

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from edgenet.commands.console import log_to, print_json
+from edgenet.commands.console import log_to, print_json, say
 from edgenet.errors import one_line
 
 
@@ -63,12 +63,12 @@ def review_photos(
     if json_output:
         return print_json(result)
     if result.listed is not None:
-        typer.echo(f"{result.listed}: the decisions; no photo was moved")
+        say(f"{result.listed}: the decisions; no photo was moved")
         return
     before = f"; {result.done_before} had been done before" if result.done_before else ""
-    typer.echo(f"{len(result.moved)} moved, {len(result.set_aside)} set aside{before}")
+    say(f"{len(result.moved)} moved, {len(result.set_aside)} set aside{before}")
     for folder in result.emptied:
-        typer.echo(
+        say(
             f"warning: {one_line(folder)} has no photos left; fill it or remove it before the next training",
             err=True,
         )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgenet.commands.console import console, log_to, megabytes, plain_table, print_json, shown_progress
+from edgenet.commands.console import console, log_to, megabytes, plain_table, print_json, say, shown_progress
 from edgenet.commands.interrupts import INTERRUPTED
 from edgenet.commands.options import (
     ARCHITECTURE,
@@ -209,14 +209,14 @@ def _stopped_by_signals() -> Iterator[None]:
     try:
         yield
     except TrainingStopped as stopped:
-        typer.echo(f"edgenet: {stopped.found}; run the same command again to continue", err=True)
+        say(f"edgenet: {stopped.found}; run the same command again to continue", err=True)
         raise typer.Exit(INTERRUPTED) from None
 
 
 def _print(result: Sweep) -> None:
     console().print(rows_table(result.rows))
     for path in result.files:
-        typer.echo(f"  {path}")
+        say(f"  {path}")
 
 
 def rows_table(rows: tuple[SweepRow, ...]) -> Table:
@@ -294,20 +294,20 @@ def select_command(
 
 def _print_selection(result: Selection) -> None:
     fitting = sum(candidate.fits for candidate in result.candidates)
-    typer.echo(
+    say(
         f"{len(result.candidates)} measured, {fitting} fit the budget, {len(result.trained)} trained: {result.stopped}"
     )
     reported, candidate = result.reported, result.candidate
     interval = f"{reported.int8_interval.low:.2f} to {reported.int8_interval.high:.2f}"
-    typer.echo(
+    say(
         f"{result.bundle}: int8 top-1 {reported.int8_top1:.2f} % of {reported.n} photos "
         f"(95 % interval {interval}), p50 {candidate.p50_ms:.3f} ms, {megabytes(result.best.bytes)}"
     )
     if reported.chose:
-        typer.echo(
+        say(
             "  these photos also chose the network, so its accuracy is too high: hold out more of them, "
             "or take photos of every class in at least 2 more places"
         )
     if not candidate.valid:
-        typer.echo(f"  its latency is not valid to quote: {'; '.join(candidate.reasons)}")
-    typer.echo(result.another_point)
+        say(f"  its latency is not valid to quote: {'; '.join(candidate.reasons)}")
+    say(result.another_point)

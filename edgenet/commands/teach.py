@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgenet.commands.console import interval_text, log_to, note_skipped, print_json, shown_progress
+from edgenet.commands.console import interval_text, log_to, note_skipped, print_json, say, shown_progress
 from edgenet.commands.interrupts import INTERRUPTED
 from edgenet.commands.options import (
     TARGETS,
@@ -134,7 +134,7 @@ def teach_photos(
                 log=log_to(json_output),
             )
         except TrainingStopped as stopped:
-            typer.echo(f"edgenet: {stopped.found}; {stopped.remedy}", err=True)
+            say(f"edgenet: {stopped.found}; {stopped.remedy}", err=True)
             raise typer.Exit(INTERRUPTED) from None
     note_skipped(result.account.unreadable)
     print_json(result) if json_output else _print(result)
@@ -168,11 +168,11 @@ def check_teaching(teach: TeachOptions, training: AllTrainOptions) -> None:
 def _print(result: Teaching) -> None:
     judged, int8, unknown = result.judged, result.int8, result.unknown
     scenes = "" if judged.scenes == judged.photos else f" of {judged.scenes} scenes"
-    typer.echo(
+    say(
         f"top-1 {judged.top1:.1f} % of {judged.photos} photos{scenes} "
         f"(95 % interval {interval_text(judged.interval)}), {judged.how}"
     )
-    typer.echo(
+    say(
         f"int8, recipe {int8.recipe}: {int8.int8_top1:.1f} % where float has {int8.float_top1:.1f} %, "
         f"{int8.photos} photos"
     )
@@ -180,9 +180,9 @@ def _print(result: Teaching) -> None:
         alarms = "" if unknown.false_alarms is None else (
             f"; calls {unknown.false_alarms:.0f} % of {unknown.background} known"
         )  # fmt: skip
-        typer.echo(f'"{unknown.label}": keeps {unknown.kept:.0f} % of your photos known{alarms}')
+        say(f'"{unknown.label}": keeps {unknown.kept:.0f} % of your photos known{alarms}')
     for line in result.account.lines():
-        typer.echo(line)
-    typer.echo(f"{result.out}: {result.variant}, {result.method}, {len(result.classes)} classes, int8")
-    typer.echo(f"  {result.checkpoint}")
-    typer.echo(f"  {result.report}: look at this page to see what to photograph next")
+        say(line)
+    say(f"{result.out}: {result.variant}, {result.method}, {len(result.classes)} classes, int8")
+    say(f"  {result.checkpoint}")
+    say(f"  {result.report}: look at this page to see what to photograph next")

@@ -14,6 +14,7 @@ from edgenet.commands.console import (
     note_skipped,
     plain_table,
     print_json,
+    say,
     shown_progress,
 )
 from edgenet.commands.interrupts import INTERRUPTED
@@ -140,7 +141,7 @@ def _check(
 
 
 def _interrupted(stopped: TrainingStopped) -> typer.Exit:
-    typer.echo(f"edgenet: {stopped.found}; {stopped.remedy}", err=True)
+    say(f"edgenet: {stopped.found}; {stopped.remedy}", err=True)
     return typer.Exit(INTERRUPTED)
 
 
@@ -149,37 +150,35 @@ def _print(result: Training) -> None:
     screen = console()
     screen.print(classes_table(result.classes))
     top5 = "" if result.top5 is None else f", top-5 {result.top5:.2f} %"
-    typer.echo(
+    say(
         f"top-1 {result.top1:.2f} % on {result.n} photos {source} "
         f"(95 % interval {interval_text(result.top1_interval)}){top5}"
     )
-    typer.echo(
+    say(
         f"{result.photos_per_s:.0f} photos/s; the network waited for photos {result.waiting:.1f} % of the time"
     )
     if result.int8 is not None:
         _print_int8(result.int8)
     for line in result.account.lines():
-        typer.echo(line)
-    typer.echo(f"{result.out}: {result.variant}, {len(result.classes)} classes")
+        say(line)
+    say(f"{result.out}: {result.variant}, {len(result.classes)} classes")
     for path in result.files:
-        typer.echo(f"  {path}")
+        say(f"  {path}")
 
 
 def _print_int8(found: Int8Training) -> None:
     rows = zip(("float", f"int8, {found.recipe}", "int8, trained"), found.evaluation.models, strict=True)
     for name, row in rows:
-        typer.echo(
+        say(
             f"  {name:15} top-1 {row.top1:.2f} % (95 % interval {interval_text(row.top1_interval)}), {row.runtime}"
         )
-    typer.echo(
+    say(
         f"compared with the file that training started from ({found.start}), the trained file: {found.verdict}"
     )
     if found.against_start.drop > 0:
-        typer.echo(
-            "the trained file gets fewer photos right than the file it started from, so keep the latter"
-        )
+        say("the trained file gets fewer photos right than the file it started from, so keep the latter")
     same = found.sameness
-    typer.echo(
+    say(
         f"trained network and int8 file: same answer on {same.same_answer} of {same.n} photos, "
         f"logits at most {same.largest_steps:g} steps apart"
     )

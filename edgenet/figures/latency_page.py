@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from html import escape
 
+from edgenet.figures.teaching_html import safe_text
 from edgenet.latency.profile import operator_times
 from edgenet.latency.report_rows import LatencyReport, ReportRow, format_or_unknown
 
@@ -33,7 +33,7 @@ def latency_page(
 </head>
 <body>
 <h1>Latency, measured on the device</h1>
-<p class="lead">{escape(_lead(rows))}</p>
+<p class="lead">{safe_text(_lead(rows))}</p>
 <div class="cards">{_cards(rows)}</div>
 <h2>Side by side</h2>
 {_table(rows)}
@@ -73,14 +73,15 @@ def _cards(rows: Sequence[ReportRow]) -> str:
             (f"× {worst.sustained_ratio:.3f}", f"most slowed down by a sustained load: {worst.label}")
         )
     return "".join(
-        f'<div class="card"><b>{escape(value)}</b><span>{escape(text)}</span></div>' for value, text in cards
+        f'<div class="card"><b>{safe_text(value)}</b><span>{safe_text(text)}</span></div>'
+        for value, text in cards
     )
 
 
 def _columns(longest: float) -> tuple[tuple[str, Callable[[ReportRow], str]], ...]:
     """Return each column's heading and cell function; a p50 of `longest` ms gets the longest bar."""
     return (
-        ("", lambda row: escape(row.label)),
+        ("", lambda row: safe_text(row.label)),
         ("", _badge),
         ("p50 ms", lambda row: format_or_unknown(row.p50_ms, "{:.3f}")),
         ("", lambda row: "" if row.p50_ms is None else _bar(row.p50_ms / longest, 90)),
@@ -136,7 +137,7 @@ def _reasons(reports: Sequence[LatencyReport], rows: Sequence[ReportRow]) -> str
     if not labels_by_reason:
         return front
     lines = "".join(
-        f"<li><b>{_named(labels, rows)}</b>: {escape(reason)}</li>"
+        f"<li><b>{_named(labels, rows)}</b>: {safe_text(reason)}</li>"
         for reason, labels in labels_by_reason.items()
     )
     number = sum(not row.valid for row in rows)
@@ -152,13 +153,13 @@ def _left_out(reports: Sequence[LatencyReport], rows: Sequence[ReportRow]) -> st
     if not labels:
         return ""
     return (
-        f"<p>{escape(', '.join(labels))}: missing from the distributions below, and without p90 and p99, "
+        f"<p>{safe_text(', '.join(labels))}: missing from the distributions below, and without p90 and p99, "
         "because the measuring tool reports no single runs.</p>"
     )
 
 
 def _named(labels: Sequence[str], rows: Sequence[ReportRow]) -> str:
-    return "all" if len(labels) == len(rows) > 1 else escape(", ".join(labels))
+    return "all" if len(labels) == len(rows) > 1 else safe_text(", ".join(labels))
 
 
 def _shared_facts(reports: Sequence[LatencyReport]) -> dict[str, str]:
@@ -170,7 +171,7 @@ def _shared_facts(reports: Sequence[LatencyReport]) -> dict[str, str]:
 
 
 def _facts(facts: Mapping[str, str], more: str = "") -> str:
-    lines = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in facts.items())
+    lines = "".join(f"<dt>{safe_text(name)}</dt><dd>{safe_text(text)}</dd>" for name, text in facts.items())
     return f"<dl>{lines}{more}</dl>"
 
 
@@ -179,12 +180,12 @@ def _details(report: LatencyReport, row: ReportRow, reports: Sequence[LatencyRep
     shared = _shared_facts(reports)
     own = {name: text for name, text in report.facts.items() if name not in shared}
     tried = "".join(
-        f"<dt>tried</dt><dd>{one.threads} thread(s) on {escape(one.cpus)}: {one.p50_ms:.3f} ms"
+        f"<dt>tried</dt><dd>{one.threads} thread(s) on {safe_text(one.cpus)}: {one.p50_ms:.3f} ms"
         f"{' (fastest)' if one.best else ''}</dd>"
         for one in report.tried
     )
     opened = "" if len(reports) > MANY else " open"
-    return f"<details{opened}><summary>{escape(row.label)}</summary>{_facts(own, tried)}{_profile(report)}</details>"
+    return f"<details{opened}><summary>{safe_text(row.label)}</summary>{_facts(own, tried)}{_profile(report)}</details>"
 
 
 def _profile(report: LatencyReport) -> str:
@@ -194,13 +195,13 @@ def _profile(report: LatencyReport) -> str:
     operators = operator_times(report.profile)
     longest = max(operator.ms for operator in operators)
     lines = "".join(
-        f"<tr><td>{escape(one.output or '')}</td><td>{escape(one.kind or '')}</td><td>{one.ms:.3f}</td>"
+        f"<tr><td>{safe_text(one.output or '')}</td><td>{safe_text(one.kind or '')}</td><td>{one.ms:.3f}</td>"
         f"<td>{one.share:.1%}</td><td>{'' if not one.mult_adds else f'{one.mult_adds / 1e6:.2f}'}</td>"
         f"<td>{_bar(one.ms / longest if longest else 0.0, 120)}</td></tr>"
         for one in operators
     )
     head = "<tr><th>layer</th><th>operator</th><th>ms</th><th>share</th><th>M mult-adds</th><th></th></tr>"
-    how = f"{escape(report.profile['clock'])}; {escape(report.profile['method'])}"
+    how = f"{safe_text(report.profile['clock'])}; {safe_text(report.profile['method'])}"
     return (
         f'<details><summary>Where the time goes ({how})</summary><div class="scroll">'
         f"<table><thead>{head}</thead><tbody>{lines}</tbody></table></div></details>"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from textwrap import wrap
 
@@ -15,6 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from edgenet.figures.style import GRID, INK, plain, png, svg
+from edgenet.figures.teaching_html import safe_text
 from edgenet.files import write_atomically
 from edgenet.quantize.layer_errors import ChannelUse, LayerErrors
 from edgenet.quantize.noise_shares import NoiseShares
@@ -263,11 +263,11 @@ def layer_page(report: LayerReport, svg: str) -> str:
         report: the layer report.
         svg: the figure as an <svg> element.
     """
-    head = "".join(f"<th>{escape(heading)}</th>" for heading in HEADINGS)
+    head = "".join(f"<th>{safe_text(heading)}</th>" for heading in HEADINGS)
     body = "\n".join(
-        f"<tr>{''.join(f'<td>{escape(c)}</td>' for c in _cells(row))}</tr>" for row in report.rows
+        f"<tr>{''.join(f'<td>{safe_text(c)}</td>' for c in _cells(row))}</tr>" for row in report.rows
     )
-    title = escape(report.title)
+    title = safe_text(report.title)
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -278,8 +278,8 @@ def layer_page(report: LayerReport, svg: str) -> str:
 </head>
 <body>
 <h1>{title}</h1>
-<p>{escape(_summary(report))}</p>
-<p class="advice">{escape(report.advice)}</p>
+<p>{safe_text(_summary(report))}</p>
+<p class="advice">{safe_text(report.advice)}</p>
 {svg}
 <div class="scroll">
 <table>

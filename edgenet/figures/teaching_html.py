@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
-import unicodedata
 from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
+
+from edgenet_device.foreign_text import LONGEST_LINE, printable
 
 from edgenet.figures.teaching_facts import PhotoFacts, TeachingReport
 
@@ -16,8 +17,6 @@ MOST_PICTURES = 400
 """The page holds at most this many pictures, of about 5 kB each."""
 Picture = Callable[[int], bytes | None]
 """Returns the JPEG of the photo at an index, or None if the photo cannot be read any more."""
-# They join the parts of an emoji, and the letters of some scripts.
-_JOINERS = "\u200c\u200d"
 
 
 def shown(text: str, longest: int = LONGEST_NAME) -> str:
@@ -29,16 +28,17 @@ def shown(text: str, longest: int = LONGEST_NAME) -> str:
     if len(text) > longest:
         end = longest // 3
         text = f"{text[: longest - end - 1]}…{text[-end:]}"
-    return "".join("\N{REPLACEMENT CHARACTER}" if _unfit(character) else character for character in text)
-
-
-def _unfit(character: str) -> bool:
-    return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp") and character not in _JOINERS
+    return printable(text, "\N{REPLACEMENT CHARACTER}")
 
 
 def safe(text: str, longest: int = LONGEST_NAME) -> str:
     """Return `shown` text with HTML's special characters escaped, fit for an element or a quoted attribute."""
     return escape(shown(text, longest), quote=True)
+
+
+def safe_text(text: str) -> str:
+    """Return a sentence that may hold somebody's names, escaped, and cut only where it is much longer than any."""
+    return safe(text, LONGEST_LINE)
 
 
 def name_html(text: str, longest: int = LONGEST_NAME) -> str:

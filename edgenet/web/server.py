@@ -5,13 +5,13 @@ Headers make the page "cross-origin isolated"; otherwise browsers allow WebAssem
 
 from __future__ import annotations
 
-import json
 import queue
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import Any
 
+from edgenet_device.foreign_text import read_json
 from edgenet_device.web.address import Address
 from edgenet_device.web.connections import Limits
 from edgenet_device.web.request import Answer, Request, plain_answer
@@ -93,22 +93,11 @@ class PageServer:
 
     def _take_report(self, body: bytes) -> Answer:
         try:
-            report = json.loads(body, parse_int=_bounded, parse_constant=_refused)
-        except (ValueError, RecursionError):
+            report = read_json(body)
+        except ValueError:
             return plain_answer(400, "this is not JSON")
         if not isinstance(report, dict):
             return plain_answer(400, "this is not a report")
         with suppress(queue.Full):  # a full queue means that nobody reads the reports
             self.reports.put_nowait(report)
         return plain_answer(200, "thank you")
-
-
-def _bounded(digits: str) -> int:
-    """Return an integer of a report; one beyond 64 bits measures nothing, and few programs can hold it."""
-    if len(digits) > 19:
-        raise ValueError("an integer is too long")
-    return int(digits)
-
-
-def _refused(name: str) -> float:
-    raise ValueError(f"JSON has no {name}")

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
+from edgenet_device.foreign_text import say
 from edgenet_device.latency.conditions import Conditions, device_facts, read_conditions
 
 from edgenet.devices.adb import AdbDevice, open_phone
@@ -59,7 +60,7 @@ def open_target_browser(target: str) -> Iterator[Viewer]:
 
 def open_in_browser(url: str) -> None:
     """Print a page's address and open it on this machine, in the browser that BROWSER names if it is set."""
-    print(f"page: {url}", file=sys.stderr, flush=True)
+    say(f"page: {url}", sys.stderr)
     # Without a screen, Python would start a text browser in this terminal.
     if "BROWSER" in os.environ or sys.platform in ("darwin", "win32") or _has_screen():
         webbrowser.open(url)
@@ -84,11 +85,9 @@ def _phone_browser(target: Adb, name: str) -> Iterator[Viewer]:
             port = urlsplit(url).port
             assert port is not None  # the URL of a page server always has a port
             there = f"http://127.0.0.1:{forwards.enter_context(phone.reverse(port))}/"
-            print(f"page on {phone.name}: {there}", file=sys.stderr, flush=True)
+            say(f"page on {phone.name}: {there}", sys.stderr)
             if reason := _start_browser(phone, there):
-                print(
-                    f"note: {reason}; open that address in the phone's browser", file=sys.stderr, flush=True
-                )
+                say(f"note: {reason}; open that address in the phone's browser", sys.stderr)
 
         yield Viewer(
             open_there, name, lambda: facts_there(phone)[0], partial(conditions_there, phone), phone.check

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import select
 import sys
 from contextlib import ExitStack, suppress
@@ -14,6 +13,7 @@ import cv2
 from edgenet_device.collecting.collector import QUALITY, Collector, EverySeconds, Photo, PhotoTrigger, collect
 from edgenet_device.entry import ended_by_signals
 from edgenet_device.errors import EdgenetError
+from edgenet_device.foreign_text import json_text, say
 from edgenet_device.frames.files import is_live, note_on_stderr
 from edgenet_device.frames.source import Camera
 from edgenet_device.live.status import Health, LiveStatus
@@ -34,11 +34,11 @@ def collect_here(collector: Collector, source: str, every: float | None, count: 
         trigger: PhotoTrigger = EverySeconds(every or 0.0)
         if every is None and is_live(source):
             trigger = open_parts.enter_context(Keys())
-            print("space or Enter takes a photo, q ends", flush=True)
+            say("space or Enter takes a photo, q ends")
         with suppress(KeyboardInterrupt):
             frames = open_parts.enter_context(_camera(source, _nothing_comes))
-            collect((Photo(frame.pixels) for frame in frames), collector, trigger, print, count)
-    print(f"{collector.kept} photos kept", flush=True)
+            collect((Photo(frame.pixels) for frame in frames), collector, trigger, say, count)
+    say(f"{collector.kept} photos kept")
     return ended.status
 
 
@@ -78,7 +78,7 @@ def _nothing_comes(state: dict[str, Any]) -> None:
 
 
 def _write(out: TextIO, line: dict[str, Any]) -> None:
-    out.write(json.dumps(line) + "\n")
+    out.write(json_text(line) + "\n")
     out.flush()
 
 

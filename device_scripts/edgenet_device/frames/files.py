@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from edgenet_device.errors import EdgenetError
+from edgenet_device.foreign_text import say
 from edgenet_device.frames import Frame, Note
 from edgenet_device.frames.heic import HEIC_SUFFIXES
 from edgenet_device.frames.photos import PHOTO_SUFFIXES, list_photos, read_photo, starts_like_photo
@@ -29,7 +30,7 @@ STREAM_TIMEOUT_MS = 5000
 
 def note_on_stderr(message: str) -> None:
     """Print a remark that is not an error on stderr."""
-    print(f"note: {message}", file=sys.stderr, flush=True)
+    say(f"note: {message}", sys.stderr)
 
 
 def read_frames(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import struct
 import subprocess
@@ -17,6 +16,7 @@ import numpy as np
 
 from edgenet_device.errors import EdgenetError
 from edgenet_device.flatbuffer import elements, forward, slot, u32, vector
+from edgenet_device.foreign_text import read_json
 from edgenet_device.latency.affinity import Setting, found_sets, staying_on
 from edgenet_device.latency.conditions import Conditions, OthersLoad, device_facts, read_conditions
 from edgenet_device.latency.interleaved import (
@@ -212,8 +212,8 @@ def _cold_start(path: Path, threads: int) -> dict[str, Any]:
             child.kill()
             complaint = "it does not finish"
     try:
-        return {**json.loads(line), "total_ms": total}
-    except json.JSONDecodeError:
+        return {**read_json(line), "total_ms": total}
+    except (ValueError, TypeError):
         last = (complaint.strip().splitlines() or [f"exit status {child.returncode}"])[-1]
         raise EdgenetError(
             f"a cold start of {path} failed: {last}", f"run {' '.join(command[1:4])} by hand"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from dataclasses import dataclass
 from itertools import islice
@@ -13,6 +12,7 @@ import cv2
 
 from edgenet_device.classifier import Classifier
 from edgenet_device.entry import ended_by_signals
+from edgenet_device.foreign_text import LONGEST_LABEL, json_text, one_line, printable_lines
 from edgenet_device.frames.source import Camera
 from edgenet_device.live.drawing import (
     SHEET_LABELS,
@@ -27,7 +27,7 @@ from edgenet_device.live.loop import (
     FrameResult,
     LabelOptions,
     classify_frames,
-    one_line,
+    one_line_summary,
     summary,
     table,
 )
@@ -95,14 +95,16 @@ def _frame_line(result: FrameResult, task: Task) -> str:
     if task.as_json:
         best = [{"index": index, "label": label, "score": score} for index, label, score in shown]
         stages = dict(zip(STAGES, (ns / 1e6 for ns in result.stage_ns)))
-        return json.dumps({"type": "frame", "name": result.name, "top": best, "ms": stages})
-    return f"{result.name}:  " + "  |  ".join(f"{label} {score * 100:.1f} %" for _, label, score in shown)
+        return json_text({"type": "frame", "name": result.name, "top": best, "ms": stages})
+    labels = (f"{one_line(label, LONGEST_LABEL)} {score * 100:.1f} %" for _, label, score in shown)
+    return f"{one_line(result.name)}:  {'  |  '.join(labels)}"
 
 
 def _finish(task: Task, pick: EvenPick, facts: dict[str, Any], out: TextIO) -> None:
     """Save the contact sheet, then print the summary."""
     if task.contact_sheet:
-        sheet = draw_contact_sheet(pick.tiles(), task.model.stem, one_line(facts))
+        sheet = draw_contact_sheet(pick.tiles(), task.model.stem, one_line_summary(facts))
         save_contact_sheet(sheet, task.contact_sheet)
         facts["contact_sheet"] = str(task.contact_sheet)
-    print(json.dumps(facts) if task.as_json else table(facts), file=out, flush=True)
+    out.write((json_text(facts) if task.as_json else printable_lines(table(facts))) + "\n")
+    out.flush()

@@ -20,6 +20,7 @@ import numpy as np
 
 from edgenet_device.classifier import NOTHING_KNOWN
 from edgenet_device.errors import EdgenetError
+from edgenet_device.foreign_text import one_line
 from edgenet_device.output_files import check_output, write_atomically
 from edgenet_device.preprocess import prepare
 
@@ -244,7 +245,7 @@ def text_width(text: str, style: Style) -> int:
 
 def _fit(text: str, style: Style, room: int) -> str:
     """Return the text, or its longest prefix that fits together with an ellipsis."""
-    text = " ".join(text.split())
+    text = one_line(text, 500)
     if not _UNICODE:  # the font is ASCII: "é" becomes "e", and a character with no ASCII form becomes "?"
         text = unicodedata.normalize("NFKD", text).replace("·", "|")
         text = "".join(c if ord(c) < 128 else "?" for c in text if not unicodedata.combining(c))

@@ -280,7 +280,7 @@ def summary(classifier: Classifier, times: Iterable[tuple[int, ...]], count: int
     }
 
 
-def one_line(facts: dict[str, Any]) -> str:
+def one_line_summary(facts: dict[str, Any]) -> str:
     """Return a summary as one line of text."""
     runtime, threads = facts["runtime"], facts["threads"]
     return (
@@ -305,7 +305,7 @@ def table(facts: dict[str, Any]) -> str:
     )
     lines.append(f"{'sum':<12} {facts['sum_of_p50_ms']:>8.2f}")
     lines.append(
-        f"{one_line(facts).split('  ·  ')[-1]}; nodes taken by {delegate['name'] or 'a delegate'}: {taken}"
+        f"{one_line_summary(facts).split('  ·  ')[-1]}; nodes taken by {delegate['name'] or 'a delegate'}: {taken}"
     )
     if "contact_sheet" in facts:
         lines.append(f"contact sheet: {facts['contact_sheet']}")

@@ -15,6 +15,7 @@ import numpy as np
 
 from edgenet_device.classifier import NOTHING_KNOWN
 from edgenet_device.errors import EdgenetError
+from edgenet_device.foreign_text import LONGEST_LABEL, one_line, printable, say
 from edgenet_device.frames.files import is_live
 from edgenet_device.live.drawing import overlaid
 from edgenet_device.output_files import check_output
@@ -73,7 +74,8 @@ class LiveScreen:
         # The scripts on a device may be older and state no score of the label, which then is the best one.
         score = self._state.get("score", self._state["top"][0]["score"])
         percent = f" {100 * score:.1f} %" if label is not None else ""
-        print(f"{self._state['name']}:  {label or NOTHING_KNOWN}{percent}", file=self._out, flush=True)
+        shown = one_line(label or NOTHING_KNOWN, LONGEST_LABEL)
+        say(f"{one_line(self._state['name'])}:  {shown}{percent}", self._out)
 
     def _draw(self, lines: list[str]) -> None:
         back = f"\x1b[{self._lines}A\r" if self._lines else ""
@@ -90,15 +92,15 @@ def screen_lines(state: dict[str, Any], columns: int, block: str = BLOCK) -> lis
     """
     bar = max(columns // 3, 4)
     name = max(min(28, columns - bar - 12), 6)
-    lines = [_BOLD + _cut(_plain(state.get("label") or NOTHING_KNOWN), columns) + _PLAIN, ""]
+    lines = [_BOLD + _cut(printable(state.get("label") or NOTHING_KNOWN), columns) + _PLAIN, ""]
     for row in state.get("top", ()):
-        label, score = _plain(row["label"]), row["score"]
+        label, score = printable(row["label"]), row["score"]
         lines.append(
             f"  {_cut(label, name):<{name}} {block * round(score * bar):<{bar}} {100 * score:5.1f} %"
         )
     lines += ["", _DIM + _cut(_speed(state), columns) + _PLAIN]
     wrong = (state.get("lost"), *state.get("warnings", ()))
-    return lines + [_cut(f"! {_plain(warning)}", columns) for warning in wrong if warning]
+    return lines + [_cut(f"! {printable(warning)}", columns) for warning in wrong if warning]
 
 
 def _speed(state: dict[str, Any]) -> str:
@@ -115,11 +117,6 @@ def _can_show(out: TextIO, text: str) -> bool:
     except (UnicodeEncodeError, LookupError):
         return False
     return True
-
-
-def _plain(text: str) -> str:
-    """Replace what a terminal could take as a command: labels come from files that others wrote."""
-    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def _cut(text: str, width: int) -> str:

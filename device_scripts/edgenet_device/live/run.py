@@ -7,7 +7,6 @@ only the entries of `LiveStatus`.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import deque
 from collections.abc import Generator
@@ -21,6 +20,7 @@ import numpy as np
 
 from edgenet_device.classifier import Classifier
 from edgenet_device.entry import ended_by_signals
+from edgenet_device.foreign_text import json_text, printable_lines, say
 from edgenet_device.frames.files import is_live, note_on_stderr
 from edgenet_device.frames.source import Camera
 from edgenet_device.live.loop import KEPT_TIMES, LabelOptions, classify_frames, summary, table
@@ -95,7 +95,7 @@ def run_live(task: LiveTask, out: TextIO) -> int:
         finally:  # even when the source fails for good
             if count:
                 facts = summary(classifier, times, count)
-                print(json.dumps(facts) if task.outputs.as_json else table(facts), file=out, flush=True)
+                _print_summary(facts, task.outputs.as_json, out)
     return ended.status
 
 
@@ -120,6 +120,11 @@ def _show_frames(
             for show in outputs:
                 show(state, result.pixels)
             yield result.stage_ns
+
+
+def _print_summary(facts: dict[str, Any], as_json: bool, out: TextIO) -> None:
+    out.write((json_text(facts) if as_json else printable_lines(table(facts))) + "\n")
+    out.flush()
 
 
 def _model_line(classifier: Classifier) -> str:
@@ -161,7 +166,7 @@ def opened_outputs(options: OutputOptions, to: OutputContext, open_parts: ExitSt
         from edgenet_device.web.address import parse_address
 
         page = open_parts.enter_context(LivePage(parse_address(options.serve)))
-        print(f"live page: {page.address.url()}", file=sys.stderr, flush=True)
+        say(f"live page: {page.address.url()}", sys.stderr)
     first = json_lines(to.out) if options.as_json else on_screen(to.out)
     if options.as_json:
         place = None if page is None else {"url": page.address.url(), "port": page.address.port}
@@ -182,7 +187,7 @@ def json_lines(out: TextIO) -> Output:
     """Return an output that writes each state as one line of JSON."""
 
     def show(state: State, pixels: np.ndarray | None) -> None:
-        out.write(json.dumps(state) + "\n")
+        out.write(json_text(state) + "\n")
         out.flush()
 
     return show

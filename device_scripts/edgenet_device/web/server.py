@@ -23,6 +23,7 @@ from http import HTTPStatus
 from typing import Any, Callable
 
 from edgenet_device.errors import EdgenetError
+from edgenet_device.foreign_text import one_line, say
 from edgenet_device.watched_thread import WatchedThread
 from edgenet_device.web.address import Address, cookie, is_for_us, may_enter
 from edgenet_device.web.connections import DEFAULT_LIMITS, Connection, Connections, Limits, peer_name
@@ -337,7 +338,7 @@ class WebServer:
         line = f"a request failed unexpectedly ({type(error).__name__}: {error!s:.200})"
         if type(error).__name__ not in self._told:
             self._told.add(type(error).__name__)
-            print(f"error: {line}; report this fault", file=sys.stderr, flush=True)
+            say(f"error: {one_line(line, 300)}; report this fault", sys.stderr)
 
 
 def _listen(address: Address, remedy: str) -> socket.socket:
