@@ -37,7 +37,6 @@ class CrossFit:
         share: the share of the fine-tuning in the best mixture.
         logits: each photo's logits by a network that was trained without its fold, float32 [n, classes]; zeros for
             photos of fold -1.
-        features: its features by the same network, float32 [n, channels].
         folds: the fold of each photo, int64 [n]; -1 for photos that are not judged.
         losses: the mean cross-entropy of the photos held out for each of `SHARES`, each at its best temperature.
         steps: the number of steps for all photos; without a fold there were fewer.
@@ -46,7 +45,6 @@ class CrossFit:
 
     share: float
     logits: NDArray[np.float32]
-    features: NDArray[np.float32]
     folds: NDArray[np.int64]
     losses: tuple[float, ...]
     steps: int
@@ -87,7 +85,6 @@ def cross_fit(
     """
     count, names = len(folds), np.unique(folds[folds >= 0])
     by_share = np.zeros((len(SHARES), count, len(labels)), np.float32)
-    values = np.zeros((len(SHARES), count, features.values.shape[2]), np.float32)
     plans = [replace(plan, steps=max(round(plan.steps * np.mean(folds != fold)), 1)) for fold in names]
     pairs: list[tuple[LoadedNetwork, LoadedNetwork]] = []
     for place, (fold, shorter) in enumerate(zip(names, plans, strict=True)):
@@ -100,7 +97,7 @@ def cross_fit(
         pairs.append((before, after))
         for row, share in enumerate(SHARES):
             judged = features_and_logits(blend(before, after, share), photos.photoset.take(out.tolist()))
-            values[row, out], by_share[row, out] = judged
+            by_share[row, out] = judged[1]
     cooled = _at_their_temperatures(by_share, features.labels, folds)
     chosen = chosen_by_other_folds(cooled, features.labels, folds, worthwhile)[1]
     losses = np.stack([photo_losses(one, features.labels)[folds >= 0] for one in cooled])
@@ -108,7 +105,6 @@ def cross_fit(
     return CrossFit(
         share=SHARES[worthwhile(losses)],
         logits=by_share[chosen, everyone],
-        features=values[chosen, everyone],
         folds=folds,
         losses=tuple(losses.mean(axis=1).tolist()),
         steps=plan.steps,

@@ -131,8 +131,7 @@ def calibrate_unknown(
 ) -> Unknown:
     """Add the output "nothing I know" to a head.
 
-    For a fine-tuned network, give photos that it was not trained with: their features by that network, and
-    `head.logits(values)` as their logits.
+    For a fine-tuned network see `unknown_after_tuning`.
 
     Args:
         head: the head, fitted to the user's photos.
@@ -157,19 +156,19 @@ def calibrate_unknown(
     temperature = fit_temperature(oof_logits, labels)
     scaled = LinearHead(head.weight / temperature, head.bias / temperature)
     more = background[:0] if more_background is None else more_background
-    known = _Judged(values, oof_logits / temperature)
-    others = _Judged(background, scaled.logits(background))
-    extra = _Judged(more, scaled.logits(more))
+    known = JudgedPhotos(values, oof_logits / temperature)
+    others = JudgedPhotos(background, scaled.logits(background))
+    extra = JudgedPhotos(more, scaled.logits(more))
     known_margins, other_margins = _out_of_fold(known, others, extra, folds)
-    shift = _threshold(known_margins, keep)
-    weight, bias = _fit_row(known, others.joined(extra))
+    shift = threshold(known_margins, keep)
+    weight, bias = fit_row(known, others.joined(extra))
     whole = LinearHead(
         np.vstack([scaled.weight, weight[None]]).astype(np.float32),
         np.append(scaled.bias, bias + shift).astype(np.float32),
     )
     judged = len(background) if len(background) > 1 else 0
     return Unknown(
-        head=_centred(whole),
+        head=centred(whole),
         temperature=temperature,
         kept=float(np.mean(known_margins >= shift)),
         auroc=auroc(known_margins, other_margins) if judged else None,
@@ -181,17 +180,22 @@ def calibrate_unknown(
 def fit_temperature(logits: Rows, labels: NDArray[np.int64]) -> float:
     """Return the T with the smallest mean cross-entropy of logits / T (arXiv 1706.04599, section 4.2).
 
+    Of each photo, the share 1 / (n + 2) counts as spread over all classes: n photos that are all right do not mean that
+    the next one is (Laplace's rule of succession), and without it T would be as small as it may.
+
     Args:
         logits: float32 [n, classes], of photos that the head was not fitted to.
         labels: class indices, int64 [n].
     """
+    doubt = 1 / (len(labels) + 2)
     # The mean cross-entropy is convex in 1/T, so its logarithm has one minimum: a golden section finds it.
     low, high = np.log(_LEAST_TEMPERATURE), np.log(_MOST_TEMPERATURE)
     golden = (np.sqrt(5) - 1) / 2
 
     def loss(log_temperature: float) -> float:
         scaled = logits.astype(np.float64) / np.exp(log_temperature)
-        return float(np.mean(_energy(scaled) - scaled[np.arange(len(labels)), labels]))
+        right = scaled[np.arange(len(labels)), labels]
+        return float(np.mean(_energy(scaled) - (1 - doubt) * right - doubt * scaled.mean(axis=1)))
 
     for _ in range(40):
         left, right = high - golden * (high - low), low + golden * (high - low)
@@ -211,17 +215,17 @@ def auroc(known: NDArray[np.floating], unknown: NDArray[np.floating]) -> float:
     return float(np.mean(below + not_above) / (2 * len(unknown)))
 
 
-class _Judged(NamedTuple):
+class JudgedPhotos(NamedTuple):
     """Photos by their features [n, channels] and by their logits, divided by the temperature [n, classes]."""
 
     values: Rows
     logits: Rows
 
-    def take(self, chosen: NDArray[np.bool_]) -> _Judged:
-        return _Judged(self.values[chosen], self.logits[chosen])
+    def take(self, chosen: NDArray[np.bool_]) -> JudgedPhotos:
+        return JudgedPhotos(self.values[chosen], self.logits[chosen])
 
-    def joined(self, other: _Judged) -> _Judged:
-        return _Judged(*(np.concatenate(pair) for pair in zip(self, other, strict=True)))
+    def joined(self, other: JudgedPhotos) -> JudgedPhotos:
+        return JudgedPhotos(*(np.concatenate(pair) for pair in zip(self, other, strict=True)))
 
     def margins(self, weight: NDArray[np.float64], bias: float) -> NDArray[np.float64]:
         """Return how far the best class is above "nothing I know" [n]."""
@@ -229,29 +233,29 @@ class _Judged(NamedTuple):
 
 
 def _out_of_fold(
-    known: _Judged, others: _Judged, extra: _Judged, folds: NDArray[np.int64] | None
+    known: JudgedPhotos, others: JudgedPhotos, extra: JudgedPhotos, folds: NDArray[np.int64] | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the margins of the known and of the other photos, each by a row that was fitted without it."""
-    known_folds = _dealt(len(known.values)) if folds is None else folds
+    known_folds = dealt(len(known.values)) if folds is None else folds
     names = np.unique(known_folds)
-    other_folds = names[_dealt(len(others.values), len(names))]
+    other_folds = names[dealt(len(others.values), len(names))]
     margins = np.zeros(len(known.values)), np.zeros(len(others.values))
     for fold in names:
         out, other_out = known_folds == fold, other_folds == fold
         # The only fold there is would leave no known photo to fit with.
         fitted = known if out.all() else known.take(~out)
-        row = _fit_row(fitted, others.take(~other_out).joined(extra))
+        row = fit_row(fitted, others.take(~other_out).joined(extra))
         margins[0][out] = known.take(out).margins(*row)
         margins[1][other_out] = others.take(other_out).margins(*row)
     return margins
 
 
-def _dealt(count: int, folds: int = _FOLDS) -> NDArray[np.int64]:
+def dealt(count: int, folds: int = _FOLDS) -> NDArray[np.int64]:
     """Deal photos out to the folds in turn, neighbours to different ones."""
     return np.arange(count) % folds
 
 
-def _fit_row(known: _Judged, others: _Judged) -> tuple[NDArray[np.float64], float]:
+def fit_row(known: JudgedPhotos, others: JudgedPhotos) -> tuple[NDArray[np.float64], float]:
     """Return the weight [channels] and the bias of u; both kinds of photos count the same in all.
 
     The features are centred on the known photos and divided by one number, as in `fit_head`.
@@ -283,7 +287,7 @@ def _fit_row(known: _Judged, others: _Judged) -> tuple[NDArray[np.float64], floa
     return row, float(bias.detach()) - float(row @ mean)
 
 
-def _threshold(margins: NDArray[np.float64], keep: float) -> float:
+def threshold(margins: NDArray[np.float64], keep: float) -> float:
     """Return the margin that at least the share `keep` of these reach, halfway down to the next lower one.
 
     Halfway, because rounding to int8 must not decide about the photo at the threshold.
@@ -294,7 +298,7 @@ def _threshold(margins: NDArray[np.float64], keep: float) -> float:
     return float((ordered[place] + below) / 2)
 
 
-def _centred(head: LinearHead) -> LinearHead:
+def centred(head: LinearHead) -> LinearHead:
     """Subtract the mean row from all rows: the softmax stays the same, and the logits need a smaller range in int8."""
     return LinearHead(head.weight - head.weight.mean(axis=0), head.bias - head.bias.mean())
 

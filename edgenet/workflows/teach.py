@@ -349,11 +349,11 @@ def _taught(
         network=network,
         features=features,
         groups=groups,
-        held_out_features=features.plain if kept is None else kept.features,
         held_out_logits=logits,
         folds=folds,
         strength=head.found.strength,
         networks=(head.without_first_fold(),) if kept is None else kept.networks,
+        fine_tuned=kept is not None,
         validation=validation,
         judged=judged,
     )

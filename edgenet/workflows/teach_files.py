@@ -27,12 +27,13 @@ from edgenet.figures.teaching_page import (
     write_report,
 )
 from edgenet.manifest import Accuracy, UnknownAnswer
-from edgenet.progress import Log, Progress, in_stage
+from edgenet.progress import Log, Progress, StageProgress, in_stage
 from edgenet.teaching.features import PhotoFeatures, extract_features
 from edgenet.teaching.finetuning import features_and_logits, head_of, with_head
 from edgenet.teaching.label_errors import find_label_errors
 from edgenet.teaching.learning_curve import learning_curve
-from edgenet.teaching.unknown import KEEP, Unknown, background_photos, calibrate_unknown
+from edgenet.teaching.unknown import KEEP, JudgedPhotos, Unknown, background_photos, calibrate_unknown
+from edgenet.teaching.unknown_after_tuning import SeenByNetwork, calibrate_after_tuning
 from edgenet.tflite.metadata import read_facts
 from edgenet.workflows.convert import convert
 from edgenet.workflows.evaluate import EvaluationOptions, evaluate_scorers, float_scorer, lite_scorer
@@ -43,6 +44,8 @@ QUICK, THOROUGH = "fast", "balanced"
 """The recipes of quantization: the second is tried if the first loses more than MOST_LOST points."""
 MOST_LOST = 0.5
 REPORT_FILE = "report.html"
+MOST_SEEN = 500
+"""At most this many of the photos that a fine-tuned network was trained with say how known they look to it."""
 
 
 @dataclass(frozen=True)
@@ -93,12 +96,12 @@ class Taught:
         network: the network, trained with all photos.
         features: the photos and their features by the frozen network.
         groups: their scenes.
-        held_out_features: their features by networks trained without them, float32 [n, channels].
-        held_out_logits: their logits by the same networks, float32 [n, classes].
+        held_out_logits: their logits by networks that were trained without them, float32 [n, classes].
         folds: the fold of each photo, int64 [n]; -1 for photos that are not judged.
         strength: the strength of the head's penalty.
         networks: for each fold, a network that was trained in the same way without its photos. Of a network whose
             features are frozen, only that of fold 0: all have the same features.
+        fine_tuned: whether the features are fine-tuned.
         validation: the user's own photos to judge with; None if there are none.
         judged: the accuracy.
     """
@@ -106,11 +109,11 @@ class Taught:
     network: LoadedNetwork
     features: PhotoFeatures
     groups: Groups
-    held_out_features: NDArray[np.float32]
     held_out_logits: NDArray[np.float32]
     folds: NDArray[np.int64]
     strength: float
     networks: tuple[LoadedNetwork, ...]
+    fine_tuned: bool
     validation: PhotoSet | None
     judged: Judged
 
@@ -200,33 +203,55 @@ def write_files(
 
 def _with_unknown(taught: Taught, background: PhotoSet | None, progress: Progress) -> tuple[Unknown, str]:
     """Return the head with the answer for unknown things, and words for the photos of other things."""
+    own = None if background is None else _readable(background)
+    others, more = (background_photos(), None) if own is None else (own, background_photos())
+    kind = "photos that come with edgenet" if own is None else "photos of your own"
+    words = f"{len(others)} {kind}"
+    head, stage = head_of(taught.network.module), in_stage(progress, "looking at other things")
+    if taught.fine_tuned:
+        seen = _seen(taught, others, more, stage)
+        return calibrate_after_tuning(head, seen[:-1], seen[-1], KEEP), words
     rows = taught.folds >= 0
-    known = (taught.held_out_features[rows], taught.held_out_logits[rows], taught.features.labels[rows])
-    built_in = _features_of_others(taught, background_photos(), progress)
-    others, more, words = built_in, None, f"{len(built_in)} photos that come with edgenet"
-    if background is not None:
-        own = _features_of_others(taught, background, progress)
-        others, more, words = own, built_in, f"{len(own)} photos of your own"
-    head = head_of(taught.network.module)
-    found = calibrate_unknown(head, *known, others, KEEP, folds=taught.folds[rows], more_background=more)
+    known = (taught.features.plain[rows], taught.held_out_logits[rows], taught.features.labels[rows])
+    values, further = (
+        None if photos is None else extract_features(photos, taught.network, stage).plain
+        for photos in (others, more)
+    )
+    assert values is not None
+    found = calibrate_unknown(head, *known, values, KEEP, folds=taught.folds[rows], more_background=further)
     return found, words
 
 
-def _features_of_others(taught: Taught, photos: PhotoSet, progress: Progress) -> NDArray[np.float32]:
-    """Return the features of photos of other things [m, channels], by the networks that gave the known ones theirs.
+def _seen(
+    taught: Taught, others: PhotoSet, more: PhotoSet | None, progress: StageProgress
+) -> list[SeenByNetwork]:
+    """Return what the network of each fold, and last the final one, makes of all photos."""
+    photos, labels = taught.features.photos, taught.features.labels
+    names = [*np.unique(taught.folds[taught.folds >= 0]), None]
+    seen = []
+    for done, (fold, network) in enumerate(zip(names, (*taught.networks, taught.network), strict=True)):
+        out = np.zeros(len(labels), np.bool_) if fold is None else taught.folds == fold
+        trained = np.flatnonzero(~out)
+        trained = trained[np.linspace(0, len(trained) - 1, min(len(trained), MOST_SEEN)).astype(int)]
+        parts = (photos.take(trained.tolist()), photos.take(np.flatnonzero(out).tolist()), others, more)
+        views = [_view(network, part) for part in parts]
+        seen.append(SeenByNetwork(views[0], views[1], views[2], views[3], labels[out]))
+        progress(done + 1, len(names))
+    return seen
 
-    Fine-tuned networks take the photos in turns, as `calibrate_unknown` deals them out to the folds.
-    """
-    stage = in_stage(progress, "looking at other things")
-    if len(taught.networks) == 1:
-        return extract_features(photos, taught.networks[0], stage).plain
-    readable = [index for index in range(len(photos)) if _can_be_read(photos, index)]
-    kept, turns = photos.take(readable), len(taught.networks)
-    values = np.zeros((len(kept), taught.held_out_features.shape[1]), np.float32)
-    for turn, network in enumerate(taught.networks[: len(kept)]):
-        values[turn::turns] = features_and_logits(network, kept.take(range(turn, len(kept), turns)))[0]
-        stage(min(turn + 1, turns), turns)
-    return values
+
+def _view(network: LoadedNetwork, photos: PhotoSet | None) -> JudgedPhotos:
+    if photos is None or not len(photos):
+        layer = network.module.classifier.weight
+        return JudgedPhotos(
+            np.zeros((0, layer.shape[1]), np.float32), np.zeros((0, layer.shape[0]), np.float32)
+        )
+    return JudgedPhotos(*features_and_logits(network, photos))
+
+
+def _readable(photos: PhotoSet) -> PhotoSet:
+    """Return the photos that can be read."""
+    return photos.take([index for index in range(len(photos)) if _can_be_read(photos, index)])
 
 
 def _can_be_read(photos: PhotoSet, index: int) -> bool:

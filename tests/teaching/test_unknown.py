@@ -134,7 +134,11 @@ def test_further_photos_help_and_count_in_no_figure(things: Things) -> None:
     few = things.others[:4]
     alone, helped = calibrated(things, few), calibrated(things, few, more=things.others[4:])
     assert (alone.judged, helped.judged) == (4, 4)
-    assert np.mean(known(helped, things.fresh_others)) < np.mean(known(alone, things.fresh_others))
+    margins = [
+        (rows[:, :CLASSES].max(axis=1) - rows[:, CLASSES]).mean()
+        for rows in (found.head.logits(things.fresh_others) for found in (helped, alone))
+    ]
+    assert margins[0] < margins[1]  # how far the best class is above "nothing I know"
 
 
 def test_the_extra_output_needs_no_wider_range_in_int8(things: Things) -> None:
@@ -209,3 +213,13 @@ def test_every_second_photo_of_edgenets_own_is_a_close_up_of_its_middle() -> Non
     top, left = (photo.shape[0] - side) // 2, (photo.shape[1] - side) // 2
     np.testing.assert_array_equal(close, photo[top : top + side, left : left + side])
     assert cv2.imdecode(np.frombuffer(mixed.read_bytes(3), np.uint8), cv2.IMREAD_COLOR) is not None
+
+
+@pytest.mark.parametrize("photos", [8, 80])
+def test_few_photos_that_are_all_right_make_no_network_certain(photos: int) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(photos) % 4
+    logits = (5 * np.eye(4)[labels] + rng.normal(0, 0.3, (photos, 4))).astype(np.float32)
+    scaled = logits / fit_temperature(logits, labels)
+    surest = (np.exp(scaled) / np.exp(scaled).sum(axis=1, keepdims=True)).max(axis=1).mean()
+    assert 1 - 2.5 / (photos + 2) < surest < 1 - 0.2 / (photos + 2)
