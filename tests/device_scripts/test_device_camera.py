@@ -17,13 +17,23 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from edgenet_device.classifier import Classifier
 from edgenet_device.frames import Frame
 from edgenet_device.frames import source as source_room
 from edgenet_device.frames.files import is_live, read_frames, without_password
 from edgenet_device.frames.source import EveryFrame, NewestFrame, reopened_frames
-from edgenet_device.live.loop import GIVE_UP, STAY, FrameResult, Smoother, SteadyAnswer
+from edgenet_device.live.loop import (
+    GIVE_UP,
+    STAY,
+    FrameResult,
+    LabelOptions,
+    Smoother,
+    SteadyAnswer,
+    classify_frames,
+)
 from edgenet_device.live.outputs import screen_lines
 from edgenet_device.live.page import LivePage
+from edgenet_device.model_file import open_model
 from edgenet_device.web.address import parse_address
 from model_files import Run
 
@@ -264,6 +274,22 @@ def test_a_screen_fits_its_terminal() -> None:
         assert max(map(len, lines)) <= columns
         assert "! under-voltage" in lines
     assert "30.0 frames/s · 5.2 ms from frame to label · 3 frames skipped · 61 °C" in "\n".join(lines)
+
+
+def test_a_film_gets_the_same_answers_however_fast_it_is_classified(tiny_bundle: Path, video: Path) -> None:
+    """Smoothing counts in the film's own time: a slow machine must not see another film than a fast one."""
+
+    def answers(pause_s: float) -> list[tuple[str | None, float | None]]:
+        source = EveryFrame(read_frames(str(video)))
+        take = source.take
+        source.take = lambda: time.sleep(pause_s) or take()  # type: ignore[method-assign]
+        options = LabelOptions(half_life_s=0.2, threshold=0.4)
+        classifier = Classifier(open_model(tiny_bundle))
+        return [(seen.label, seen.score) for seen in classify_frames(classifier, source, options)]
+
+    quick, slow = answers(0), answers(0.03)
+    assert quick == slow
+    assert len({label for label, _ in quick}) > 1
 
 
 # The script -----------------------------------------------------------------------------------------------------

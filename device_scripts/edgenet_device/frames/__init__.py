@@ -21,6 +21,8 @@ class Frame(NamedTuple):
             [height, width, 3]; None where the source cannot do that.
         captured_ns: when the source delivered the frame, by `time.perf_counter_ns`; 0 while it is unknown.
         missed: number of frames that came after the previously taken one and were never taken.
+        film_ns: when the frame is shown in its film, nanoseconds from the beginning; None for cameras and streams. A
+            film is classified as fast as the machine can, so its own time says how long something was in the picture.
     """
 
     name: str
@@ -28,6 +30,12 @@ class Frame(NamedTuple):
     small: np.ndarray | None = None
     captured_ns: int = 0
     missed: int = 0
+    film_ns: int | None = None
+
+    @property
+    def moment_ns(self) -> int:
+        """The time of what the picture shows: in a film its own, else that of the capture, nanoseconds."""
+        return self.captured_ns if self.film_ns is None else self.film_ns
 
     @property
     def for_network(self) -> np.ndarray:

@@ -178,7 +178,8 @@ def _open_video(path: Path) -> cv2.VideoCapture:
 
 def _video_frames(capture: cv2.VideoCapture, path: Path, every: int, note: Note) -> Iterator[Frame]:
     stated = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    grabbed = yield from _decoded(capture, path.name, every)
+    rate = capture.get(cv2.CAP_PROP_FPS)
+    grabbed = yield from _decoded(capture, path.name, every, 1e9 / rate if 0 < rate < 1000 else None)
     if not grabbed:
         raise EdgenetError(
             f"no frame of {path} can be decoded: the video is damaged or its codec is unknown",
@@ -188,8 +189,13 @@ def _video_frames(capture: cv2.VideoCapture, path: Path, every: int, note: Note)
         note(f"{path} states {stated} frames, {grabbed} could be read: the file may be truncated")
 
 
-def _decoded(capture: cv2.VideoCapture, name: str, every: int) -> Generator[Frame, None, int]:
-    """Yield the frames of a video or stream until one cannot be read; return how many were read."""
+def _decoded(
+    capture: cv2.VideoCapture, name: str, every: int, frame_ns: float | None = None
+) -> Generator[Frame, None, int]:
+    """Yield the frames of a video or stream until one cannot be read; return how many were read.
+
+    `frame_ns` is the time between two frames of a film, nanoseconds; None for a stream and where the film does not say.
+    """
     buffer: np.ndarray | None = None
     grabbed = 0
     try:
@@ -199,7 +205,8 @@ def _decoded(capture: cv2.VideoCapture, name: str, every: int) -> Generator[Fram
                 buffer = retrieve(capture, buffer)
                 if buffer is None:
                     break
-                yield Frame(f"{name}#{grabbed - 1}", buffer)
+                moment = None if frame_ns is None else round((grabbed - 1) * frame_ns)
+                yield Frame(f"{name}#{grabbed - 1}", buffer, film_ns=moment)
     finally:
         capture.release()
     return grabbed

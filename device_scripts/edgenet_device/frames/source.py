@@ -328,4 +328,4 @@ class EveryFrame:
         frame = next(self._frames, None)
         if frame is None:
             return None
-        return Frame(frame.name, frame.pixels, frame.small, time.perf_counter_ns())
+        return frame._replace(captured_ns=time.perf_counter_ns())

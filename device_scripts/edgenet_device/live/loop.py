@@ -110,9 +110,9 @@ def classify_frames(classifier: Classifier, source: Source, options: LabelOption
         prepared = time.perf_counter_ns()
         classifier.invoke()
         inferred = time.perf_counter_ns()
-        scores = smoother.update(classifier.scores(), frame.captured_ns)
+        scores = smoother.update(classifier.scores(), frame.moment_ns)
         top = classifier.best(scores, options.top)
-        answer = steady.update(scores, frame.captured_ns)
+        answer = steady.update(scores, frame.moment_ns)
         done = time.perf_counter_ns()
         number, missed = number + 1, missed + frame.missed
         pace.add(done, done - frame.captured_ns)
@@ -149,7 +149,7 @@ class Smoother:
 
         Args:
             scores: float32 [classes].
-            time_ns: when the frame was captured, nanoseconds.
+            time_ns: the frame's moment, nanoseconds.
         """
         if self.half_life_s == 0:
             return scores
@@ -199,7 +199,7 @@ class SteadyAnswer:
 
         Args:
             scores: float32 [classes], smoothed.
-            time_ns: when the frame was captured, nanoseconds.
+            time_ns: the frame's moment, nanoseconds.
         """
         answer = self._answer(scores)
         first = self._right_ns < 0
