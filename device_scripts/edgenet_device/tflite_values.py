@@ -20,6 +20,8 @@ _SCALES, _ZERO_POINTS, _AXIS = 2, 3, 6
 _OPERATOR_CODE, _OPERATOR_INPUTS, _OPERATOR_OUTPUTS = 0, 1, 2
 _ABSENT = -1
 """The index that stands for an input that is left out."""
+SMALLEST_SCALE, LARGEST_SCALE = 1e-18, 1e18
+"""Products and quotients of two scales between these are float32 numbers; LiteRT aborts if they overflow."""
 MOST_ELEMENTS = (1 << 31) - 1
 # The type's number in the schema, and the zero points that it can hold.
 _ZERO_POINTS_OF = {2: (-(1 << 31), (1 << 31) - 1), 3: (0, 255), 7: (-32768, 32767), 9: (-128, 127)}
@@ -100,10 +102,11 @@ class _Model:
     ) -> None:
         scales = self._list(quantization, _SCALES, "f", 4)
         zeros = self._list(quantization, _ZERO_POINTS, "q", 8)
-        # Some converters give a channel whose weights are all zero the scale 0.
-        if not all(math.isfinite(s) and (s > 0 or (s == 0 and constant)) for s in scales):
-            wrong = next(s for s in scales if not (math.isfinite(s) and (s > 0 or (s == 0 and constant))))
-            self._refuse(f"its tensor {index} has the scale {wrong:g}")
+        # Some converters give a channel whose weights are all zero the scale 0. NaN fails every comparison.
+        smallest = 0.0 if constant else SMALLEST_SCALE
+        wrong = [scale for scale in scales if not smallest <= scale <= LARGEST_SCALE]
+        if wrong:
+            self._refuse(f"its tensor {index} has the scale {wrong[0]:g}")
         if scales and zeros and len(zeros) != len(scales):
             self._refuse(f"its tensor {index} has {len(scales)} scales and {len(zeros)} zero points")
         lowest, highest = _ZERO_POINTS_OF.get(kind, (-(1 << 63), 1 << 63))

@@ -157,7 +157,7 @@ def test_a_sound_file_passes() -> None:
     check_values(tiny_model(size=SIZE), "tiny")
 
 
-@pytest.mark.parametrize("scale", [float("nan"), float("inf"), -1.0, 0.0])
+@pytest.mark.parametrize("scale", [float("nan"), float("inf"), -1.0, 0.0, 2e38, 1e-30])
 def test_wrong_scales_are_refused(tmp_path: Path, scale: float) -> None:
     parts = Parts()
     path = tmp_path / "m.tflite"
