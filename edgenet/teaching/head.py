@@ -2,7 +2,7 @@
 
 The objective is the mean cross-entropy over the pictures plus `strength` times half the squared norm of the weights,
 over features that are centred and divided by one number. It is convex, so the result does not depend on a seed. The
-solver is torch's L-BFGS in the basis of the features' principal directions, where the curvature of each coordinate is
+solver is torch's L-BFGS, in float32, in the basis of the features' principal directions, where the curvature of each coordinate is
 known well enough to even it out (the bound on the Hessian of Böhning, Ann. Inst. Statist. Math. 44, 1992).
 """
 
@@ -71,7 +71,7 @@ def fit_head(
     """
     space = _Space(values)
     every = np.arange(len(values))
-    start = torch.zeros(classes, space.size + 1, dtype=torch.float64)
+    start = torch.zeros(classes, space.size + 1)
     return space.head(space.minimize(every, labels, start, strength))
 
 
@@ -93,7 +93,7 @@ def cross_validated(
         strengths: the strengths to choose from, strongest first.
     """
     space, judging = _Space(values), np.unique(folds[folds >= 0])
-    weights = {fold: torch.zeros(classes, space.size + 1, dtype=torch.float64) for fold in judging}
+    weights = {fold: torch.zeros(classes, space.size + 1, dtype=torch.float32) for fold in judging}
     tried: list[NDArray[np.float32]] = []
     losses: list[float] = []
     for strength in strengths:
@@ -147,7 +147,7 @@ def photo_losses(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> NDAr
 class _Space:
     """The features in the basis of their principal directions, with the curvature along each.
 
-    Weights here are float64 [classes, size + 1], the bias last.
+    Weights here are float32 [classes, size + 1], the bias last.
     """
 
     def __init__(self, values: NDArray[np.float32]) -> None:
@@ -162,7 +162,7 @@ class _Space:
             self.basis = torch.linalg.svd(x, full_matrices=False).Vh.T
         else:
             self.basis = torch.linalg.eigh(x.T @ x).eigenvectors
-        x = x @ self.basis
+        x = (x @ self.basis).float()
         self.curvature = x.square().mean(dim=0)
         self.rows = torch.cat([x, x.new_ones(len(x), 1)], dim=1).reshape(n, self.views, -1)
         self.size = x.shape[1]
@@ -173,7 +173,7 @@ class _Space:
         """Return the weights with the smallest objective over these photos, searched from `start`."""
         x = self.rows[torch.from_numpy(photos)].flatten(0, 1)
         target = torch.from_numpy(labels[photos]).repeat_interleave(self.views)
-        penalty = torch.full((self.size + 1,), strength, dtype=torch.float64)
+        penalty = torch.full((self.size + 1,), strength)
         penalty[-1] = 0.0
         curvature = torch.cat([self.curvature / 4, self.curvature.new_full((1,), 0.25)])
         step = (curvature + penalty).rsqrt()
@@ -182,8 +182,8 @@ class _Space:
         search = torch.optim.LBFGS(
             [free],
             max_iter=_STEPS,
-            tolerance_grad=1e-7,
-            tolerance_change=1e-10,
+            tolerance_grad=1e-6,
+            tolerance_change=1e-8,
             history_size=10,
             line_search_fn="strong_wolfe",
         )
@@ -204,6 +204,7 @@ class _Space:
 
     def head(self, weights: Tensor) -> LinearHead:
         """Return the head for features as the network gives them."""
-        weight = weights[:, :-1] @ self.basis.T / self.scale
-        bias = weights[:, -1] - weight @ self.mean
+        exact = weights.double()
+        weight = exact[:, :-1] @ self.basis.T / self.scale
+        bias = exact[:, -1] - weight @ self.mean
         return LinearHead(weight.float().numpy(), bias.float().numpy())
