@@ -2,8 +2,9 @@
 
 The objective is the mean cross-entropy over the pictures plus `strength` times half the squared norm of the weights,
 over features that are centred and divided by one number. It is convex, so the result does not depend on a seed. The
-solver is torch's L-BFGS, in float32, in the basis of the features' principal directions, where the curvature of each coordinate is
-known well enough to even it out (the bound on the Hessian of Böhning, Ann. Inst. Statist. Math. 44, 1992).
+solver is torch's L-BFGS, in float32, in the basis of the features' principal directions, where the curvature of each
+coordinate is known well enough to even it out (the bound on the Hessian of Böhning, Ann. Inst. Statist. Math. 44,
+1992).
 """
 
 from __future__ import annotations

@@ -123,7 +123,13 @@ def test_without_systemd_no_message_is_sent(monkeypatch: pytest.MonkeyPatch, tmp
 def test_the_pauses_grow_where_systemd_can(version: int, stepped: bool) -> None:
     text = unit_text("/home/pi/edgenet", Service(serve="8080"), version, "pi")
     assert ("RestartSteps=5" in text) is stepped
-    for line in ("Type=notify", "WatchdogSec=30", "Restart=always", "StartLimitIntervalSec=0", "WantedBy=default.target"):
+    for line in (
+        "Type=notify",
+        "WatchdogSec=30",
+        "Restart=always",
+        "StartLimitIntervalSec=0",
+        "WantedBy=default.target",
+    ):
         assert line in text
     assert '"/home/pi/edgenet/current/camera.sh" "0" "--serve" "8080" --state %t/edgenet/camera.json' in text
     assert "User=pi" not in text
