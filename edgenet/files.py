@@ -81,7 +81,8 @@ def read_limited(path: Path, most: int = MOST_TEXT_BYTES) -> bytes:
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise EdgenetError(f"{path} is not a regular file", "give the path of a file")
     with path.open("rb") as file:
-        data = file.read(most + 1)
+        # `read` reserves as much memory as it is asked for, so it is asked for the file's size.
+        data = file.read(min(os.fstat(file.fileno()).st_size, most) + 1)
     if len(data) > most:
         raise EdgenetError(f"{path} is larger than {most >> 20} MiB", "check that it is the right file")
     return data

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import zipfile
 import zlib
 from dataclasses import dataclass, field
@@ -103,7 +104,8 @@ def _read(path: Path) -> bytes:
         if path.exists() and not path.is_file():  # a device or a pipe could be read for ever
             raise EdgenetError(f"{path} is not a regular file", "give the .tflite or .edgenet file")
         with path.open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
+            # `read` reserves as much memory as it is asked for, so it is asked for the file's size.
+            data = file.read(min(os.fstat(file.fileno()).st_size, MOST_BYTES) + 1)
     except FileNotFoundError:
         raise EdgenetError(f"the model {path} does not exist", "check the path") from None
     except OSError as error:

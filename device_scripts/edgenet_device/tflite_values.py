@@ -20,7 +20,7 @@ _SCALES, _ZERO_POINTS, _AXIS = 2, 3, 6
 _OPERATOR_CODE, _OPERATOR_INPUTS, _OPERATOR_OUTPUTS = 0, 1, 2
 _ABSENT = -1
 """The index that stands for an input that is left out."""
-SMALLEST_SCALE, LARGEST_SCALE = 1e-18, 1e18
+SMALLEST_SCALE, LARGEST_SCALE = 1e-20, 1e18
 """Products and quotients of two scales between these are float32 numbers; LiteRT aborts if they overflow."""
 MOST_ELEMENTS = (1 << 31) - 1
 # The type's number in the schema, and the zero points that it can hold.

@@ -273,10 +273,6 @@ ArchitectureName = Literal[
     "xception",
 ]
 ARCHITECTURES = get_args(ArchitectureName)
-ARCHITECTURE = f"Architecture of the network: {', '.join(ARCHITECTURES)}."
-RESOLUTION = "Width and height of the network's input, in pixels, where the weights allow several."
-FROM_SCRATCH = "Train from random weights, even where there are ImageNet weights."
-BUDGET_MS = "Largest allowed latency (p50) of one inference, in milliseconds."
 RecipeName = Literal["minmax", "fast", "balanced", "best"]
 Recipe = Annotated[
     RecipeName | None,
@@ -303,7 +299,7 @@ Resolution = Annotated[
     typer.Option(
         "--resolution",
         min=1,
-        help=RESOLUTION,
+        help="Width and height of the network's input, in pixels, where the weights allow several.",
     ),
 ]
 Labels = Annotated[

@@ -13,11 +13,8 @@ import typer
 from edgenet.commands.console import console, log_to, megabytes, plain_table, print_json, say, shown_progress
 from edgenet.commands.interrupts import INTERRUPTED
 from edgenet.commands.options import (
-    ARCHITECTURE,
     ARCHITECTURES,
-    BUDGET_MS,
     CLASS_FOLDERS,
-    FROM_SCRATCH,
     SETTLE,
     TARGETS,
     Alias,
@@ -60,7 +57,7 @@ Architecture = Annotated[
     typer.Option(
         "--architecture",
         metavar="NAME",
-        help=ARCHITECTURE,
+        help=f"Architecture of all variants: {', '.join(ARCHITECTURES)}.",
     ),
 ]
 Architectures = Annotated[
@@ -92,12 +89,12 @@ FromScratch = Annotated[
     bool,
     typer.Option(
         "--from-scratch",
-        help=FROM_SCRATCH,
+        help="Train all networks from random weights. Otherwise those that have ImageNet weights start from them.",
     ),
 ]
 BudgetMilliseconds = Annotated[
     float,
-    typer.Option("--budget-ms", help=BUDGET_MS),
+    typer.Option("--budget-ms", help="Largest allowed latency (p50) of one inference, in milliseconds."),
 ]
 BudgetMegabytes = Annotated[
     float | None, typer.Option("--budget-mb", help="Largest allowed size of the int8 file, in MB.")

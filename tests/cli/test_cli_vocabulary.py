@@ -18,6 +18,10 @@ DIFFERING = {
     "--data": "some commands take labels, some take class folders, some any photos",
     "--on": "some devices cannot do what a command needs",
     "--threads": "bench and compare try several counts",
+    "--architecture": "train says that it counts without VARIANT only",
+    "--resolution": "as --architecture",
+    "--budget-ms": "as --architecture",
+    "--from-scratch": "as --architecture",
 }
 """The options whose help may differ, and why."""
 ALIASES = [
