@@ -117,6 +117,7 @@ def check(camera: RunningCamera, flood: Flood, at_least: int) -> None:
     assert flood.counts.closed > 0
 
 
+@pytest.mark.slow
 def test_a_camera_with_few_descriptors_outlives_a_flood(copied_scripts: Path, tiny_bundle: Path) -> None:
     """With 60 descriptors the server cannot even reach its own limits: connections cannot be accepted."""
     with playing(20) as source, camera(copied_scripts, tiny_bundle, source, descriptors=60) as running:

@@ -210,6 +210,7 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess:
     )
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_figure_and_json(photos: Path, checkpoint: Path, tmp_path: Path) -> None:
     done = run(
         "--data", str(photos), "--out", "run", "--pretrained", str(checkpoint), "--resolution", "32",
@@ -291,6 +292,7 @@ def test_a_stop_in_the_last_stages_is_obeyed(photos: Path, checkpoint: Path, tmp
     ]
 
 
+@pytest.mark.slow
 def test_the_resolution_is_the_smallest_that_is_as_good(
     photos: Path, checkpoint: Path, tmp_path: Path
 ) -> None:
