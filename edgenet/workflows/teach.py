@@ -33,6 +33,7 @@ from edgenet.teaching.unknown import background_class
 from edgenet.training.accelerator import local_device
 from edgenet.training.photos import UNEQUAL, check_counts, open_training_data, photo_counts
 from edgenet.training.processes import stop_on_signals
+from edgenet.training.state import STATE_FILE
 from edgenet.workflows.arguments import checked
 from edgenet.workflows.teach_files import Int8File, Judged, Taught, judged_by, write_files
 from edgenet.workflows.teach_network import NetworkChoice, candidates
@@ -157,12 +158,25 @@ def _start(
 ) -> Teaching:
     make_folder(out)
     with locked_folder(out, log), stop_on_signals() as request:
+        _check_unused(out, choice.pretrained)
         course = Course(out, options, request, progress, log)
         material = _open(data)
         if len(material.training) > MOST_PHOTOS:
             log(f"taking {MOST_PHOTOS} of {len(material.training)} photos; to train with all, name a network")
             material = replace(material, training=_some_of_each(material.training, MOST_PHOTOS))
         return _teach(course, material, candidates(choice, len(material.classes), course.progress, log))
+
+
+def _check_unused(out: Path, pretrained: str) -> None:
+    """Check that nothing in the folder that is not of an earlier run of this kind would be overwritten.
+
+    Raises:
+        EdgenetError: the folder holds a training with a named network, or the checkpoint to start from.
+    """
+    if (out / STATE_FILE).exists():
+        raise EdgenetError(f"{out} holds the training of a named network", "give another --out")
+    if Path(pretrained).is_file() and Path(pretrained).resolve().parent == out.resolve():
+        raise EdgenetError(f"{pretrained} lies in the folder for the results", "give another --out")
 
 
 @dataclass(frozen=True)

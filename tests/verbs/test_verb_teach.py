@@ -23,6 +23,7 @@ from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError
 from edgenet.progress import no_log, silent
 from edgenet.training.processes import StopRequest, TrainingStopped
+from edgenet.training.state import STATE_FILE
 from edgenet.workflows.teach import Teaching, _some_of_each, teach
 from edgenet.workflows.teach_stages import Course, Options, features_at
 from edgenet.zoo.checkpoint import load_checkpoint
@@ -183,6 +184,19 @@ def test_one_scene_per_class_is_taught_and_its_figure_says_nothing(checkpoint: P
     assert "other scenes may do far worse" in found.judged.how
     assert found.judged.interval.low < 50
     assert sum("look like 1 scene" in line for line in found.warnings) == 3
+
+
+def test_another_training_and_the_checkpoint_to_start_from_are_never_overwritten(
+    photos: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    own = tmp_path / "mobilenet_v1_0.25_32.safetensors"
+    own.write_bytes(checkpoint.read_bytes())
+    with pytest.raises(EdgenetError, match="lies in the folder for the results"):
+        teach(photos, tmp_path, pretrained=own, resolution=32)
+    (tmp_path / STATE_FILE).write_bytes(b"a training")
+    with pytest.raises(EdgenetError, match="holds the training of a named network"):
+        teach(photos, tmp_path, pretrained=checkpoint, resolution=32)
+    assert own.read_bytes() == checkpoint.read_bytes()
 
 
 def test_one_photo_per_class_cannot_be_taught(checkpoint: Path, tmp_path: Path) -> None:
