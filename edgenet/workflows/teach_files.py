@@ -41,7 +41,7 @@ from edgenet.workflows.sources import SourceOptions, open_source
 from edgenet.zoo.checkpoint import LoadedNetwork, save_checkpoint
 
 QUICK, THOROUGH = "fast", "balanced"
-"""The recipes of quantization: the second is tried if the first loses more than MOST_LOST points."""
+"""The recipes of quantization: the second is taken if the first loses more than MOST_LOST points."""
 MOST_LOST = 0.5
 REPORT_FILE = "report.html"
 MOST_SEEN = 500
@@ -184,10 +184,10 @@ def write_files(
         int8 = _judge_int8(taught, checkpoint, Path(folder), QUICK, progress)
         if int8.float_top1 - int8.int8_top1 > MOST_LOST:
             log(
-                f"int8 by the recipe {QUICK} loses {int8.float_top1 - int8.int8_top1:.2f} points: trying {THOROUGH}"
+                f"int8 by the recipe {QUICK} loses {int8.float_top1 - int8.int8_top1:.2f} points: taking {THOROUGH}"
             )
-            other = _judge_int8(taught, checkpoint, Path(folder), THOROUGH, progress)
-            int8 = max(int8, other, key=lambda one: one.int8_top1)
+            # It is taken as it is: the better of two on the photos that judge would look better than it is.
+            int8 = _judge_int8(taught, checkpoint, Path(folder), THOROUGH, progress)
         photos = taught.features.photos
         model = _int8_of(checkpoint, Path(folder) / f"{int8.recipe}.tflite", photos, int8.recipe, progress)
         opened = open_model(model)
