@@ -102,9 +102,22 @@ def test_decisions_outlast_a_reload(show: Any) -> None:
     shown = show(small_report())
     figure(shown, "labels", 1).get_by_role("button", name="Set aside bolt/1.jpg").click()
     shown.page.reload()
-    assert "0 to move, 1 to set aside" in shown.page.locator(".bar").inner_text()
+    # The browser stores what a page keeps a moment later, and tells the page if that was after it had loaded.
+    shown.page.get_by_text("0 to move, 1 to set aside").wait_for()
     pressed = figure(shown, "labels", 1).get_by_role("button", name="Set aside bolt/1.jpg")
     assert pressed.get_attribute("aria-pressed") == "true"
+
+
+def test_two_tabs_share_their_decisions(show: Any) -> None:
+    shown = show(small_report())
+    other = shown.context.new_page()
+    other.goto(shown.page.url)
+    figure(shown, "labels", 1).get_by_role("button", name="Set aside bolt/1.jpg").click()
+    other.get_by_text("0 to move, 1 to set aside").wait_for()
+    other.locator("#wrong figure[data-photo='4']").get_by_role("button", name="Set aside nut/4.jpg").click()
+    shown.page.get_by_text("0 to move, 2 to set aside").wait_for()
+    other.get_by_role("button", name="Clear all decisions").click()
+    shown.page.locator(".bar").wait_for(state="hidden")
 
 
 def test_several_photos_are_ticked_at_once(show: Any) -> None:

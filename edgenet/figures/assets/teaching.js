@@ -26,6 +26,11 @@
   }
 
   function decide(id, choice) {
+    set(id, choice);
+    keep();
+  }
+
+  function set(id, choice) {
     if (choice === null || choice === photos.get(id).given) decisions.delete(id);
     else decisions.set(id, choice);
     show(id);
@@ -115,7 +120,6 @@
     const aside = decisions.size - moved;
     bar.hidden = decisions.size === 0;
     told.textContent = `${moved} to move, ${aside} to set aside. Nothing is changed yet.`;
-    keep();
   }
 
   function keep() {
@@ -125,11 +129,13 @@
     } catch { /* a browser may refuse storage to pages from files; then a reload forgets the decisions */ }
   }
 
-  function remembered() {
+  function remember() {
     try {
-      for (const [id, choice] of JSON.parse(localStorage.getItem(place) || "[]")) {
+      const kept = new Map(JSON.parse(localStorage.getItem(place) || "[]"));
+      for (const id of [...decisions.keys()]) if (!kept.has(id)) set(id, null);
+      for (const [id, choice] of kept) {
         const known = choice === ASIDE || (Number.isInteger(choice) && choice >= 0 && choice < data.classes.length);
-        if (photos.has(id) && known) decide(id, choice);
+        if (photos.has(id) && known) set(id, choice);
       }
     } catch { /* no storage, or something else's text in it */ }
   }
@@ -165,7 +171,11 @@
     row.append(told, save, clear);
     bar.append(row);
     document.body.append(bar);
-    remembered();
+    remember();
     count();
+    // The same report in another tab: without this each tab would overwrite what was ticked in the other.
+    addEventListener("storage", (event) => {
+      if (event.key === place || event.key === null) remember();
+    });
   }
 })();
