@@ -10,12 +10,14 @@ Each stage replaces the classifier of the one before only if photos that were he
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from edgenet_device.output_files import write_atomically
 
 from edgenet.data.file_account import FileAccount
 from edgenet.data.groups import Groups, group_photos, leaks
@@ -35,7 +37,7 @@ from edgenet.training.photos import UNEQUAL, check_counts, open_training_data, p
 from edgenet.training.processes import stop_on_signals
 from edgenet.training.state import STATE_FILE
 from edgenet.workflows.arguments import checked
-from edgenet.workflows.teach_files import Int8File, Judged, Taught, judged_by, write_files
+from edgenet.workflows.teach_files import REPORT_FILE, Int8File, Judged, Taught, judged_by, write_files
 from edgenet.workflows.teach_network import NetworkChoice, candidates
 from edgenet.workflows.teach_stages import (
     Course,
@@ -51,6 +53,7 @@ from edgenet.workflows.teach_stages import (
 from edgenet.zoo.checkpoint import LoadedNetwork, save_checkpoint
 
 MINUTES = 10.0
+_MARK = ".edgenet-teaching.json"
 MOST_PHOTOS = 5000
 """Of more photos, this many are taken, evenly from every class: heads on more gain little and take minutes."""
 
@@ -158,7 +161,7 @@ def _start(
 ) -> Teaching:
     make_folder(out)
     with locked_folder(out, log), stop_on_signals() as request:
-        _check_unused(out, choice.pretrained)
+        _claim(out, choice.pretrained)
         course = Course(out, options, request, progress, log)
         material = _open(data)
         if len(material.training) > MOST_PHOTOS:
@@ -167,16 +170,28 @@ def _start(
         return _teach(course, material, candidates(choice, len(material.classes), course.progress, log))
 
 
-def _check_unused(out: Path, pretrained: str) -> None:
-    """Check that nothing in the folder that is not of an earlier run of this kind would be overwritten.
+def _claim(out: Path, pretrained: str) -> None:
+    """Check that the folder holds no files that this run could overwrite but did not make, and mark it as edgenet's.
 
     Raises:
-        EdgenetError: the folder holds a training with a named network, or the checkpoint to start from.
+        EdgenetError: the folder holds a training with a named network, the checkpoint to start from, or files of the
+            kinds that this run writes and no mark of an earlier run.
     """
     if (out / STATE_FILE).exists():
         raise EdgenetError(f"{out} holds the training of a named network", "give another --out")
     if Path(pretrained).is_file() and Path(pretrained).resolve().parent == out.resolve():
         raise EdgenetError(f"{pretrained} lies in the folder for the results", "give another --out")
+    if (out / _MARK).exists():
+        return
+    for path in sorted(out.iterdir()):
+        if path.name == REPORT_FILE or path.suffix in (".safetensors", ".edgenet"):
+            raise EdgenetError(
+                f"{out} holds {path.name}, which no run of this kind made", "give another --out"
+            )
+    about = "edgenet train --data writes into this folder, and replaces what its earlier runs wrote here."
+    write_atomically(
+        out / _MARK, json.dumps({"format": "edgenet.teaching.v1", "about": about}).encode() + b"\n"
+    )
 
 
 @dataclass(frozen=True)

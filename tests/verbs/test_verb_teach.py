@@ -199,6 +199,17 @@ def test_another_training_and_the_checkpoint_to_start_from_are_never_overwritten
     assert own.read_bytes() == checkpoint.read_bytes()
 
 
+@pytest.mark.parametrize("name", ["report.html", "mine.safetensors", "mine.edgenet"])
+def test_files_that_someone_else_made_are_never_overwritten(
+    name: str, photos: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(b"somebody's own")
+    with pytest.raises(EdgenetError, match=f"holds {name}, which no run of this kind made"):
+        teach(photos, tmp_path, pretrained=checkpoint, resolution=32)
+    assert (tmp_path / name).read_bytes() == b"somebody's own"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [name]
+
+
 def test_one_photo_per_class_cannot_be_taught(checkpoint: Path, tmp_path: Path) -> None:
     photos = write_photos(tmp_path / "photos", 1)
     with pytest.raises(EdgenetError, match="no class has two different photos"):
