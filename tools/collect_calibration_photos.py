@@ -27,7 +27,7 @@ import numpy as np
 from edgenet_device.frames.photos import read_photo
 
 from edgenet.assets import calibration_photos
-from edgenet.data.near_duplicates import near_duplicates
+from tools.near_duplicates import near_duplicates
 
 FOLDER = calibration_photos()
 MANIFEST = FOLDER / "manifest.json"

@@ -44,7 +44,6 @@ from edgenet_device.collecting.collector import difference_hash
 from numpy.typing import NDArray
 
 from edgenet.data.loading import evenly
-from edgenet.data.near_duplicates import SAME_HASH
 from edgenet.errors import EdgenetError
 
 NO_CONTRAST = 2.0
@@ -57,6 +56,8 @@ NO_COLOUR = 2.0
 """Mean difference between a pixel's largest and smallest value of R, G and B."""
 SPREAD = 0.6
 """Entropy of the network's probabilities, divided by the entropy of equal probabilities."""
+SAME_HASH = 8
+"""Copies of a photo differ in at most this many bits of `difference_hash`; different photos differ in 16 or more."""
 MANY_CLASSES = 100
 """With fewer classes even a network that knows the photos may spread its probability over all of them."""
 SHARE = 0.1

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from edgenet_device.frames.photos import read_photo
 
-from edgenet.data.near_duplicates import near_duplicates
 from edgenet.data.photos import open_photos
 from edgenet.files import sha256
+from tools.near_duplicates import near_duplicates
 
 LICENCES = {
     "MIT",
@@ -81,6 +81,7 @@ def test_photos_are_in_colour(pictures):
         assert spread.mean() > 4, name
 
 
+@pytest.mark.slow
 def test_no_two_photos_show_the_same(pictures):
     names = list(pictures)
     assert [(names[i], names[j]) for i, j in near_duplicates(list(pictures.values()))] == []

@@ -16,10 +16,10 @@ import cv2
 import numpy as np
 from edgenet_device.collecting.collector import difference_hash
 
+from edgenet.workflows.calibration_checks import SAME_HASH
+
 SIDE = 256
 """Shorter side of the photos that are searched for near-duplicates, pixels."""
-SAME_HASH = 8
-"""Copies of a photo differ in at most this many of the hash's 64 bits; different photos differ in 16 or more."""
 SAME_SCENE = 12
 """Photos of one scene have at least this many features that fit one map; different scenes have 10 or fewer."""
 _FEATURES = 200

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from edgenet_device.frames.photos import read_photo
 
-from edgenet.data.near_duplicates import near_duplicates
+from edgenet.assets import calibration_photos
+from tools.near_duplicates import near_duplicates
 
 
 @pytest.fixture(scope="module")
-def photos(calibration_folder) -> list[np.ndarray]:
-    return [read_photo(path) for path in sorted(calibration_folder.glob("*.jpg"))[::12]]
+def photos() -> list[np.ndarray]:
+    return [read_photo(path) for path in sorted(calibration_photos().glob("*.jpg"))[::12]]
 
 
 def _recompressed(photo: np.ndarray) -> np.ndarray:
