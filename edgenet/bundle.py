@@ -14,15 +14,15 @@ from __future__ import annotations
 import dataclasses
 import io
 import stat
-import struct
 import zipfile
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
-from edgenet_device.flatbuffer import check_tflite
-from edgenet_device.tflite_values import check_values
+from edgenet_device.model_file import verified
+from edgenet_device.normalization import ASK_NORMALIZATION, PixelNormalization, stated_normalization
+from edgenet_device.ports import read_ports
+from edgenet_device.preprocess import RECTANGLE_RULE, RULE, rule_for
 
 from edgenet.data.labels import labels_text, parse_labels
 from edgenet.errors import EdgenetError
@@ -47,17 +47,12 @@ MODEL = "model.tflite"
 LABELS = "labels.txt"
 CARD = "CARD.md"
 MEMBERS = (MODEL, LABELS, CARD)
-SIGNATURE = "serving_default"
 TOOLS = ("edgenet", "torch", "numpy", "ai-edge-litert")
 """The packages whose versions the manifest records."""
 _MAX_BYTES = 1 << 30
 """Far larger than any network for a phone; the limit keeps a wrong file from filling the memory."""
 _ENCRYPTED = 0x1
 _AGAIN = "fetch it again or make it again with `edgenet package`"
-_CONVERT = "make the model with `edgenet convert`, whose models every client accepts"
-_DAMAGED = (struct.error, IndexError, ValueError, TypeError, AttributeError)
-"""What flatbuffers' generated readers raise when an offset in a damaged file is wrong."""
-_Port = tuple[str, str, list[int]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,24 +65,32 @@ class Bundle:
     card: str
 
 
-def write_bundle(path: str | Path, model: bytes, labels: Sequence[str], facts: Facts) -> Manifest:
+def write_bundle(
+    path: str | Path,
+    model: bytes,
+    labels: Sequence[str],
+    facts: Facts,
+    normalization: PixelNormalization | None = None,
+) -> Manifest:
     """Pack a model into the bundle `path`, atomically (see `write_atomically`).
 
     Args:
         path: the file to write, usually `NAME.edgenet`.
-        model: the contents of a .tflite file with input uint8 [1, H, W, 3] and output float32 [1, N].
+        model: the contents of a .tflite file, an image classifier of any maker.
         labels: N names, in the order of the outputs.
         facts: facts that cannot be read from the model.
+        normalization: what the pixels go through before the network; None for what the file states.
 
     Returns:
         The manifest that was written.
 
     Raises:
         EdgenetError: there are more or fewer labels than outputs; the labels differ from those inside the
-            model; the model has another input or output; or the file cannot be written.
+            model; the model cannot be used (see `read_contract`); or the file cannot be written.
     """
     labels_file = labels_text(labels)
-    draft = _draft(model, labels, facts, {MODEL: model, LABELS: labels_file})
+    contract = read_contract(model, normalization)
+    draft = _draft(model, labels, facts, contract, {MODEL: model, LABELS: labels_file})
     card = write_card(draft).encode()
     manifest = dataclasses.replace(draft, members={**draft.members, CARD: _member(card)})
     members = {MANIFEST_FILE: to_json(manifest), MODEL: model, LABELS: labels_file, CARD: card}
@@ -95,9 +98,15 @@ def write_bundle(path: str | Path, model: bytes, labels: Sequence[str], facts: F
     return manifest
 
 
-def _draft(model: bytes, labels: Sequence[str], facts: Facts, members: dict[str, bytes]) -> Manifest:
+def _draft(
+    model: bytes,
+    labels: Sequence[str],
+    facts: Facts,
+    contract: tuple[InputContract, OutputContract],
+    members: dict[str, bytes],
+) -> Manifest:
     """Return the manifest without the card's entry, because the card is made from this manifest."""
-    source, target = read_contract(model)
+    source, target = contract
     _check_labels(model, labels, target.classes)
     return Manifest(
         schema_version=SCHEMA_VERSION,
@@ -123,8 +132,9 @@ def _check_labels(model: bytes, labels: Sequence[str], outputs: int) -> None:
             f"there are {len(labels)} labels and the model has {outputs} outputs", "give one label per output"
         )
     # Phone clients read the labels inside the model, device scripts those beside it, so the two must agree.
-    for number, (inside, beside) in enumerate(zip(read_labels(model) or [], labels, strict=False)):
-        if inside != beside:
+    carried = read_labels(model) or []
+    for number, (inside, beside) in enumerate(zip(carried, labels, strict=False)):
+        if inside != beside and len(carried) == len(labels):
             raise EdgenetError(
                 f"label {number} is {beside!r} but the model itself carries {inside!r}",
                 "convert the model with these labels, or leave them out to use its own",
@@ -257,66 +267,49 @@ def _checked(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, manifest: Manifes
     return data
 
 
-def read_contract(model: bytes) -> tuple[InputContract, OutputContract]:
+def read_contract(
+    model: bytes, normalization: PixelNormalization | None = None
+) -> tuple[InputContract, OutputContract]:
     """Read the input and the output of an image classifier from its file, without running it.
 
     Args:
-        model: the contents of a .tflite file with the signature `serving_default`, input uint8 [1, H, W, 3]
-            and output float32 [1, N].
+        model: the contents of a .tflite file of any maker.
+        normalization: what the pixels go through before the network; None for what the file states.
 
     Raises:
-        EdgenetError: the model is not a .tflite file, is damaged, or has another signature, input or output.
+        EdgenetError: the model is not a .tflite file, is damaged, is not an image classifier, or takes float32 while
+            neither the file nor the caller states a normalization.
     """
     if model[4:8] != b"TFL3":
-        raise EdgenetError("the model is not a .tflite file (no TFL3 at byte 4)", _CONVERT)
-    check_tflite(model, "the model")
-    check_values(model, "the model")
-    try:
-        (source, *_), (target, *_) = _ports(model)
-    except _DAMAGED as error:
-        raise EdgenetError("the .tflite model is damaged", "fetch or convert it again") from error
-    name, dtype, shape = source
-    if dtype != "UINT8" or len(shape) != 4 or shape[0] != 1 or shape[3] != 3 or min(shape) < 1:
-        raise EdgenetError(f"the model's input is {dtype} {shape}, expected UINT8 [1, H, W, 3]", _CONVERT)
-    out_name, out_dtype, out_shape = target
-    if out_dtype != "FLOAT32" or len(out_shape) != 2 or out_shape[0] != 1 or out_shape[1] < 1:
-        raise EdgenetError(
-            f"the model's output is {out_dtype} {out_shape}, expected FLOAT32 [1, N]", _CONVERT
-        )
-    return InputContract(name, height=shape[1], width=shape[2]), OutputContract(out_name, out_shape[1])
-
-
-def _ports(model: bytes) -> tuple[list[_Port], list[_Port]]:
-    """Return (signature name, type, shape) of the inputs and of the outputs; there must be one of each."""
-    from ai_edge_litert import schema_py_generated as schema  # 20,000 lines, so not imported above
-
-    root = schema.Model.GetRootAs(model, 0)
-    types = {code: name for name, code in vars(schema.TensorType).items() if not name.startswith("_")}
-    signatures = [root.SignatureDefs(index) for index in range(root.SignatureDefsLength())]
-    found = [item for item in signatures if item.SignatureKey() == SIGNATURE.encode()]
-    if not found:
-        raise EdgenetError(f"the model has no signature {SIGNATURE}", _CONVERT)
-    signature = found[0]
-    graph = root.Subgraphs(signature.SubgraphIndex())
-    inputs = [signature.Inputs(index) for index in range(signature.InputsLength())]
-    outputs = [signature.Outputs(index) for index in range(signature.OutputsLength())]
-    if len(inputs) != 1 or len(outputs) != 1:
-        raise EdgenetError(
-            f"the model has {len(inputs)} inputs and {len(outputs)} outputs, expected one of each", _CONVERT
-        )
-    return [_port(graph, item, types) for item in inputs], [_port(graph, item, types) for item in outputs]
-
-
-def _port(graph: Any, port: Any, types: dict[int, str]) -> _Port:
-    tensor = graph.Tensors(port.TensorIndex())
-    shape = [int(tensor.Shape(index)) for index in range(tensor.ShapeLength())]
-    return port.Name().decode(), types.get(tensor.Type(), "an unknown type"), shape
+        raise EdgenetError("the model is not a .tflite file (no TFL3 at byte 4)", "give a .tflite file")
+    ports = read_ports(verified(model, "the model"), "the model")
+    picture, scores = ports.picture, ports.scores
+    if normalization is None and picture.port.dtype == "float32":
+        normalization = stated_normalization(model)
+        if normalization is None:
+            raise EdgenetError(
+                "the model takes float32 and does not say what its pixels went through in training",
+                ASK_NORMALIZATION,
+            )
+    source = InputContract(
+        picture.port.name,
+        picture.height,
+        picture.width,
+        "RGB" if picture.channels == 3 else "grey",
+        picture.port.dtype,
+        rule_for(picture.height, picture.width),
+        normalization.mean if normalization else None,
+        normalization.std if normalization else None,
+    )
+    return source, OutputContract(scores.port.name, scores.classes, scores.port.dtype, scores.meaning)
 
 
 _RESIZE_RULES = {
-    "centre-square": "the centred square of the photo, resized bilinearly (a square of three times the size "
+    RULE: "the centred square of the photo, resized bilinearly (a square of three times the size "
     "or more is first halved until it is less than twice the size). Squashing or padding "
     "the photo instead costs accuracy.",
+    RECTANGLE_RULE: "the largest centred rectangle of the photo with the aspect ratio of the input, resized "
+    "bilinearly (a rectangle of three times the size or more is first halved until it is less than twice the size).",
 }
 
 
@@ -353,21 +346,39 @@ def _summary(manifest: Manifest) -> str:
 
 def _contract(manifest: Manifest) -> str:
     source, target = manifest.input, manifest.output
+    channels = 1 if source.colour_order == "grey" else 3
     return (
-        f"- Input `{source.name}`: {source.dtype} [1, {source.height}, {source.width}, 3], "
-        f"{source.colour_order}, values 0 to 255 as decoded; the network does the normalization itself.\n"
+        f"- Input `{source.name}`: {source.dtype} [1, {source.height}, {source.width}, {channels}], "
+        f"{source.colour_order}, {_values(source)}.\n"
         f"- Resize rule `{source.resize_rule}`: {_RESIZE_RULES.get(source.resize_rule, 'see edgenet')}\n"
         f"- Output `{target.name}`: {target.dtype} [1, {target.classes}], a {target.meaning} for each line "
         "of `labels.txt`."
     )
 
 
+def _values(source: InputContract) -> str:
+    """Return what becomes of the pixels before the network."""
+    if source.mean is not None and source.std is not None:
+        mean, std = (", ".join(f"{value:g}" for value in values) for values in (source.mean, source.std))
+        return f"pixels 0 to 255 go through (pixel - mean) / std with mean {mean} and std {std}"
+    if source.dtype == "int8":
+        return "values 0 to 255 as decoded, minus 128; the scale of the input is the normalization"
+    return "values 0 to 255 as decoded; the network does the normalization itself"
+
+
 def _use(manifest: Manifest) -> str:
     source, target = manifest.input, manifest.output
-    return (
+    script = (
         "On a device, with the folder that `edgenet export-scripts device_scripts` writes:\n\n"
         f"```sh\npython3 device_scripts/classify.py {manifest.name}.edgenet photo.jpg\n```\n\n"
-        f"In Python, where `photo` is a {source.dtype} array [1, {source.height}, {source.width}, 3]:\n\n"
+    )
+    if source.dtype != "uint8" or source.mean is not None or source.colour_order != "RGB":
+        return (
+            f"{script}In Python:\n\n```python\n"
+            f'import edgenet\nprint(edgenet.load("{manifest.name}.edgenet").top("photo.jpg"))\n```'
+        )
+    return (
+        f"{script}In Python, where `photo` is a {source.dtype} array [1, {source.height}, {source.width}, 3]:\n\n"
         "```python\n"
         'classify = ai_edge_litert.interpreter.Interpreter("model.tflite").get_signature_runner()\n'
         f'scores = classify({source.name}=photo)["{target.name}"][0]\n'

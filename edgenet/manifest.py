@@ -38,10 +38,12 @@ class Member:
 
 @dataclasses.dataclass(frozen=True)
 class InputContract:
-    """The model's only input: a picture [1, height, width, 3], cropped and resized by `resize_rule`.
+    """The model's only input: one picture, cropped and resized by `resize_rule`.
 
-    `name` is the input's name in the signature `serving_default`. `edgenet_device.preprocess` implements the
-    rule.
+    `name` is the input's name in the model's signature, or the tensor's name in a model without one.
+    `edgenet_device.preprocess` implements the rule. `colour_order` is "RGB" or "grey". `mean` and `std` say what the
+    pixels, 0 to 255, go through before the network: one number for all channels or one for each; None for a model that
+    takes uint8 or int8 pixels by its own scale.
     """
 
     name: str
@@ -50,11 +52,16 @@ class InputContract:
     colour_order: str = "RGB"
     dtype: str = "uint8"
     resize_rule: str = "centre-square"
+    mean: tuple[float, ...] | None = dataclasses.field(default=None, metadata=_LATER)
+    std: tuple[float, ...] | None = dataclasses.field(default=None, metadata=_LATER)
 
 
 @dataclasses.dataclass(frozen=True)
 class OutputContract:
-    """The model's only output: [1, classes], a probability for each line of labels.txt."""
+    """The model's only output: a value for each line of labels.txt, or one value, that of the second of two lines.
+
+    `meaning` is "probability", "logit" or "log probability".
+    """
 
     name: str
     classes: int
@@ -195,11 +202,18 @@ def as_dict(value: Facts | Manifest) -> dict[str, Any]:
     Fields that came after the first version are left out if they are None, so that older versions of edgenet still
     read the file.
     """
-    later = {field.name for field in dataclasses.fields(value) if field.metadata == _LATER}
+    plain: dict[str, Any] = _plain(value)
+    return plain
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    if not dataclasses.is_dataclass(value):
+        return value
+    fields = ((field, getattr(value, field.name)) for field in dataclasses.fields(value))
     return {
-        name: part
-        for name, part in dataclasses.asdict(value).items()
-        if part is not None or name not in later
+        field.name: _plain(part) for field, part in fields if part is not None or field.metadata != _LATER
     }
 
 

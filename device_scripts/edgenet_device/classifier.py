@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
@@ -13,6 +14,8 @@ from edgenet_device.entry import default_threads
 from edgenet_device.errors import EdgenetError, whole_number
 from edgenet_device.frames import Frame
 from edgenet_device.model_file import ModelFile, open_model
+from edgenet_device.normalization import PixelNormalization, stated_normalization
+from edgenet_device.ports import Ports, ScoresPort, read_ports
 from edgenet_device.runtime import (
     REFUSALS,
     Runtime,
@@ -23,7 +26,7 @@ from edgenet_device.runtime import (
 )
 
 if TYPE_CHECKING:
-    from edgenet_device.preprocess import CentreSquare
+    from edgenet_device.preprocess import CentreCrop, PixelEncoder
 
 Picture = Union[Frame, np.ndarray, str, "os.PathLike[str]"]
 NOTHING_KNOWN = "nothing I know"
@@ -45,26 +48,30 @@ class Classifier:
       with `array[..., ::-1]`;
     - the path of a photo, which is read as in training and calibration (`read_photo`).
 
-    Every picture is preprocessed by the rule of `edgenet_device.preprocess`: its centred square is resized to
-    the network's input. Normalization is part of the network, so no mean or scale is applied here.
+    Every picture is preprocessed by the rule of `edgenet_device.preprocess`: its centred square (or rectangle, of a
+    network that takes one) is resized to the network's input. In edgenet's own files the normalization is part of the
+    network. Other people's networks get the values that they take: float32, uint8 or int8, RGB or grey.
 
     Args:
         model: path of a bundle (`.edgenet`) or `.tflite` file, or what `open_model` returned.
         threads: threads that run the network, at least 1; None takes the number of usable CPUs, at most 4.
         runtime: from `load_runtime`; None imports it.
+        normalization: what the pixels go through before the network, for a file that does not say it; None for what
+            the bundle or the metadata states, else what the scale of an integer input states.
+        labels: one label per class, in their order; None for those that the model carries.
 
     Attributes:
-        size: side of the network's square input, pixels.
-        labels: one label per output; "class N" where the model carries none.
+        height, width: size of the network's input, pixels.
+        labels: one label per class; "class N" where there are none.
         model: the verified model file.
         runtime: the runtime that runs it.
         threads: number of threads.
         delegate: which part of the network a delegate runs.
 
     Raises:
-        EdgenetError: there is no runtime; the model is missing or damaged, its input is not uint8 RGB
-            [1,H,H,3], its output is not float32 [1,N], or its labels and outputs differ in number; or
-            `threads` is below 1.
+        EdgenetError: there is no runtime; the model is missing or damaged, is not an image classifier, or takes
+            float32 without saying which normalization; its labels and outputs differ in number; or `threads` is
+            below 1.
         TypeError: an argument has a wrong type.
     """
 
@@ -73,22 +80,28 @@ class Classifier:
         model: str | os.PathLike[str] | ModelFile,
         threads: int | None = None,
         runtime: Runtime | None = None,
+        *,
+        normalization: PixelNormalization | None = None,
+        labels: Sequence[str] | None = None,
     ) -> None:
         self.threads = default_threads() if threads is None else whole_number(threads, "threads")
         self.model = _opened(model)
         self.runtime = runtime or load_runtime()
+        self.ports = read_ports(self.model.data, str(self.model.path))
+        self.height, self.width = self.ports.picture.height, self.ports.picture.width
+        self.labels = labels_for(
+            self.ports.scores, self.model.labels if labels is None else labels, self.model.path
+        )
+        self._encoder, self._rgb = _encoder_for(self.model, self.ports, normalization)
         self._interpreter = make_interpreter(self.runtime, self.model, self.threads)
-        self._input, self.size = _input_contract(self._interpreter, self.model)
-        self._output, classes = _output_contract(self._interpreter, self.model)
-        if self.model.labels and len(self.model.labels) != classes:
-            raise EdgenetError(
-                f"{self.model.path} has {len(self.model.labels)} labels for {classes} outputs",
-                "convert it with its own labels",
-            )
-        self.labels = self.model.labels or tuple(f"class {index}" for index in range(classes))
         self.delegate = find_delegate(self._interpreter)
-        self._input_tensor = self._interpreter.tensor(self._input)
-        self._rule: CentreSquare | None = None
+        self._input_tensor = self._interpreter.tensor(self.ports.picture.port.tensor)
+        self._rule: CentreCrop | None = None
+
+    @property
+    def size(self) -> int:
+        """The longer side of the network's input, pixels."""
+        return max(self.height, self.width)
 
     def __call__(self, picture: Picture) -> np.ndarray:
         """Return the scores of a picture, float32 [classes], in the order of `labels`.
@@ -101,7 +114,8 @@ class Classifier:
             self.write(picture.for_network)
         elif isinstance(picture, np.ndarray):
             _check_array(picture)
-            self._rule_for(picture).write_rgb(picture, self.input_view())
+            self._rule_for(picture).write_rgb(picture, self._rgb_view())
+            self._encode()
         elif isinstance(picture, (str, os.PathLike)):
             from edgenet_device.frames.photos import read_photo
 
@@ -129,7 +143,8 @@ class Classifier:
 
     def write(self, bgr: np.ndarray) -> None:
         """Preprocess a picture, uint8 BGR [height, width, 3], straight into the network's input tensor."""
-        self._rule_for(bgr).write(bgr, self.input_view())
+        self._rule_for(bgr).write(bgr, self._rgb_view())
+        self._encode()
 
     def invoke(self) -> None:
         """Run the network on the input tensor.
@@ -147,27 +162,36 @@ class Classifier:
 
     def scores(self) -> np.ndarray:
         """Return a copy of the scores of the last `invoke`, float32 [classes]."""
-        return self._interpreter.get_tensor(self._output)[0]
+        return scores_of(self._interpreter.get_tensor(self.ports.scores.port.tensor), self.ports.scores)
 
     def best(self, scores: np.ndarray, k: int) -> tuple[Label, ...]:
         """Return (class index, label, score) of the best `k` classes; see `top_k`."""
         return tuple((index, self.labels[index], score) for index, score in top_k(scores, k))
 
     def input_view(self) -> np.ndarray:
-        """Return the input tensor itself, uint8 [H, H, 3]; drop it before `invoke`, which may move it."""
+        """Return the input tensor itself, without its first axis; drop it before `invoke`, which may move it."""
         return self._input_tensor()[0]
 
     def score_prepared(self, rgb: np.ndarray) -> np.ndarray:
-        """Return the scores, float32 [classes], of a picture that is already uint8 RGB [size, size, 3]."""
-        np.copyto(self.input_view(), rgb)
+        """Return the scores, float32 [classes], of a picture that is already uint8 RGB [height, width, 3]."""
+        np.copyto(self._rgb_view(), rgb)
+        self._encode()
         self.invoke()
         return self.scores()
 
-    def _rule_for(self, picture: np.ndarray) -> CentreSquare:
-        if self._rule is None or self._rule.frame_shape != picture.shape[:2]:
-            from edgenet_device.preprocess import CentreSquare  # late: without OpenCV a model still runs
+    def _rgb_view(self) -> np.ndarray:
+        """Return where a prepared picture belongs: the input tensor itself, unless it takes something else than RGB."""
+        return self.input_view() if self._encoder is None else self._rgb
 
-            self._rule = CentreSquare(picture.shape[:2], self.size)
+    def _encode(self) -> None:
+        if self._encoder is not None:
+            self._encoder.write(self._rgb, self.input_view())
+
+    def _rule_for(self, picture: np.ndarray) -> CentreCrop:
+        if self._rule is None or self._rule.frame_shape != picture.shape[:2]:
+            from edgenet_device.preprocess import CentreCrop  # late: without OpenCV a model still runs
+
+            self._rule = CentreCrop(picture.shape[:2], (self.height, self.width))
         return self._rule
 
 
@@ -216,42 +240,63 @@ def _check_array(array: np.ndarray) -> None:
         )
 
 
-def _details(ask: Any, model: ModelFile) -> list[dict[str, Any]]:
-    """Return the interpreter's description of its inputs or outputs; refuse names that it cannot decode."""
+def labels_for(scores: ScoresPort, labels: Sequence[str], where: Any) -> tuple[str, ...]:
+    """Return one label per class: those given, or "class N" where there are none.
+
+    ImageNet's 1,000 labels get "background" in front for a network with 1,001 outputs, as TensorFlow's have.
+
+    Args:
+        where: what error messages call the labels' file.
+
+    Raises:
+        EdgenetError: the number of labels is another one.
+    """
+    if not labels:
+        return tuple(f"class {index}" for index in range(scores.classes))
+    if len(labels) == 1000 and scores.classes == 1001:
+        return ("background", *labels)
+    if len(labels) != scores.classes:
+        outputs = "2 classes, as its one output has" if scores.single else f"{scores.classes} outputs"
+        raise EdgenetError(
+            f"{where} has {len(labels)} labels for {outputs}", "give one label per output, in their order"
+        )
+    return tuple(labels)
+
+
+def scores_of(values: np.ndarray, port: ScoresPort) -> np.ndarray:
+    """Return the scores, float32 [classes], 0 to 1, of what a network gives in its output tensor."""
+    real = values.reshape(-1).astype(np.float32)
+    if port.port.scale:
+        real = (real - np.float32(port.port.zero_point)) * np.float32(port.port.scale)
+    if port.single:
+        second = real if port.meaning == "probability" else 1 / (1 + np.exp(-real))
+        return np.concatenate([1 - second, second])
+    if port.meaning == "probability":
+        return real
+    if port.meaning == "log probability":
+        return np.exp(real)
+    powers = np.exp(real - real.max())
+    return powers / powers.sum()
+
+
+def _encoder_for(
+    model: ModelFile, ports: Ports, given: PixelNormalization | None
+) -> tuple[PixelEncoder | None, np.ndarray]:
+    """Return what turns prepared pictures into the input, with memory for one; None if it takes RGB bytes."""
+    picture = ports.picture
+    normalization = given or model.recorded_normalization()
+    if normalization is None and picture.takes_bytes:
+        return None, np.empty(0, np.uint8)
+    from edgenet_device.preprocess import PixelEncoder, pixel_table  # late: without OpenCV a model still runs
+
     try:
-        return ask()
-    except UnicodeDecodeError:
-        raise EdgenetError(
-            f"{model.path} has tensor names that are not UTF-8: it is damaged", "copy it again"
-        ) from None
+        table = pixel_table(picture, normalization or _in_metadata(model, ports))
+    except EdgenetError as error:
+        raise EdgenetError(f"{model.path}: {error.found}", error.remedy) from None
+    encoder = None if table is None else PixelEncoder(picture, table)
+    return encoder, np.empty((picture.height, picture.width, 3), np.uint8)
 
 
-def _only(details: list[dict[str, Any]], what: str, model: ModelFile) -> dict[str, Any]:
-    if len(details) != 1:
-        raise EdgenetError(
-            f"{model.path} has {len(details)} {what}s, expected one", "give an image classifier"
-        )
-    return details[0]
-
-
-def _input_contract(interpreter: Any, model: ModelFile) -> tuple[int, int]:
-    """Return (tensor index, side in pixels) of the input; refuse any other layout."""
-    detail = _only(_details(interpreter.get_input_details, model), "input", model)
-    shape, kind = [int(n) for n in detail["shape"]], np.dtype(detail["dtype"])
-    fits = kind == np.uint8 and len(shape) == 4 and shape[0] == 1 and shape[1] == shape[2] and shape[3] == 3
-    if not fits:
-        raise EdgenetError(
-            f"{model.path} takes {kind} {shape}, expected uint8 [1, H, H, 3]", "convert with edgenet"
-        )
-    return detail["index"], shape[1]
-
-
-def _output_contract(interpreter: Any, model: ModelFile) -> tuple[int, int]:
-    """Return (tensor index, number of classes) of the output; refuse any other layout."""
-    detail = _only(_details(interpreter.get_output_details, model), "output", model)
-    shape, kind = [int(n) for n in detail["shape"]], np.dtype(detail["dtype"])
-    if kind != np.float32 or len(shape) != 2 or shape[0] != 1:
-        raise EdgenetError(
-            f"{model.path} gives {kind} {shape}, expected float32 [1, N]", "convert with edgenet"
-        )
-    return detail["index"], shape[1]
+def _in_metadata(model: ModelFile, ports: Ports) -> PixelNormalization | None:
+    """Return the metadata's normalization for a float32 input; the scale of an integer input says the same exactly."""
+    return stated_normalization(model.data) if ports.picture.port.dtype == "float32" else None

@@ -8,6 +8,8 @@ from __future__ import annotations
 import operator
 from typing import Any
 
+from edgenet_device.foreign_text import LONGEST_LINE, one_line
+
 
 class EdgenetError(Exception):
     """An error that says what was found, where, and what to do about it.
@@ -15,12 +17,13 @@ class EdgenetError(Exception):
     Args:
         found: what was found and where, one sentence without a full stop.
         remedy: what the user can do, one sentence without a full stop; it follows `found` after a semicolon.
+
+    Both may name files, labels and other texts that others wrote, so both become one printable line.
     """
 
     def __init__(self, found: str, remedy: str = "") -> None:
-        self.found = found
-        self.remedy = remedy
-        super().__init__(f"{found}; {remedy}" if remedy else found)
+        self.found, self.remedy = one_line(found, LONGEST_LINE), one_line(remedy, LONGEST_LINE)
+        super().__init__(f"{self.found}; {self.remedy}" if remedy else self.found)
 
     def __reduce__(self) -> tuple[type[EdgenetError], tuple[str, str]]:
         """Pickle the two parts, so that another process gets both: `args` holds only the joined text."""

@@ -10,8 +10,10 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,9 @@ from typing import Any
 from edgenet_device.errors import EdgenetError
 from edgenet_device.flatbuffer import check_tflite
 from edgenet_device.foreign_text import one_line, read_json
+from edgenet_device.normalization import PixelNormalization
+from edgenet_device.ports import refuse_edge_tpu
+from edgenet_device.repair import repaired
 from edgenet_device.tflite_values import check_values
 
 SCHEMA_VERSION = 1
@@ -46,8 +51,8 @@ class ModelFile:
 
     Attributes:
         path: the file it came from (.tflite or bundle).
-        data: the bytes of the .tflite.
-        sha256: the SHA-256 of `data`, hexadecimal.
+        data: the bytes of the .tflite, repaired where that is needed (see `repair`).
+        sha256: the SHA-256 of the .tflite before it was repaired, hexadecimal.
         labels: one label per output, in order; empty when the file carries none.
         manifest: the bundle's manifest, or None for a bare .tflite.
     """
@@ -57,6 +62,22 @@ class ModelFile:
     sha256: str
     labels: tuple[str, ...] = field(repr=False)
     manifest: dict[str, Any] | None = field(repr=False)
+
+    def recorded_normalization(self) -> PixelNormalization | None:
+        """Return the normalization that the bundle's manifest records for the input; None if it records none.
+
+        Raises:
+            EdgenetError: it is not one.
+        """
+        source = (self.manifest or {}).get("input")
+        if not isinstance(source, dict) or source.get("mean") is None:
+            return None
+        try:
+            return PixelNormalization(*(tuple(float(n) for n in source[key]) for key in ("mean", "std")))
+        except (KeyError, TypeError, ValueError):
+            raise EdgenetError(
+                f"the manifest of {self.path} has a damaged normalization", "package the model again"
+            ) from None
 
 
 def open_model(path: Path | str) -> ModelFile:
@@ -69,9 +90,8 @@ def open_model(path: Path | str) -> ModelFile:
     path = Path(path)
     data = _read(path)
     if data[4:8] == b"TFL3":
-        check_tflite(data, str(path))
-        check_values(data, str(path))
-        return ModelFile(path, data, hashlib.sha256(data).hexdigest(), _appended_labels(data, path), None)
+        labels = _appended_labels(data, path)
+        return ModelFile(path, verified(data, str(path)), hashlib.sha256(data).hexdigest(), labels, None)
     if data.startswith(b"PK"):
         return _open_bundle(path, data)
     raise EdgenetError(
@@ -79,18 +99,48 @@ def open_model(path: Path | str) -> ModelFile:
     )
 
 
+def verified(data: bytes, name: str) -> bytes:
+    """Return the bytes of a .tflite, checked and repaired, so that the runtime can be given them.
+
+    Args:
+        name: what error messages call the file.
+
+    Raises:
+        EdgenetError: the file is damaged or was compiled for an Edge TPU.
+    """
+    check_tflite(data, name)
+    data = repaired(data)
+    check_values(data, name)
+    refuse_edge_tpu(data, name)
+    return data
+
+
+_NUMBERED = re.compile(r"(\d{1,6})[ \t:,;.]+(\S.*)")
+
+
+def without_numbers(labels: Sequence[str]) -> tuple[str, ...]:
+    """Return the labels without their own numbers, if every line begins with its own: "0 cat", "1 dog", ...
+
+    Teachable Machine and others write their labels so. Labels of which only some begin with their number are kept.
+    """
+    matches = [_NUMBERED.fullmatch(label) for label in labels]
+    names = [
+        match.group(2) for number, match in enumerate(matches) if match and int(match.group(1)) == number
+    ]
+    return tuple(names if len(names) == len(labels) > 1 else labels)
+
+
 def parse_labels(text: bytes, name: str) -> tuple[str, ...]:
     """Return the labels of a labels.txt: UTF-8, one per line; line ends after the last label are ignored.
+
+    Lines that begin with their own numbers lose them; see `without_numbers`.
 
     Raises:
         EdgenetError: the text is not UTF-8.
     """
     try:
-        return (
-            tuple(line.strip() for line in text.decode("utf-8-sig").rstrip("\r\n").split("\n"))
-            if text
-            else ()
-        )
+        lines = text.decode("utf-8-sig").rstrip("\r\n").split("\n") if text else []
+        return without_numbers([line.strip() for line in lines])
     except UnicodeDecodeError as error:
         raise EdgenetError(
             f"the labels of {name} are not UTF-8 (byte {error.start})", "save them as UTF-8"
@@ -124,13 +174,19 @@ def _appended_labels(data: bytes, path: Path) -> tuple[str, ...]:
         return ()
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            return parse_labels(_text(archive, "labels.txt", path), str(path))
+            return parse_labels(_text(archive, _labels_name(archive), path), str(path))
     except KeyError:
         return ()
     except _ZIP_FAULTS as error:
         raise EdgenetError(
             f"the labels appended to {path} are damaged ({error})", "copy the file again"
         ) from error
+
+
+def _labels_name(archive: zipfile.ZipFile) -> str:
+    """Return the name of the file with the labels: labels.txt, else the only text file, as other makers name theirs."""
+    texts = [name for name in archive.namelist() if name.endswith(".txt")]
+    return texts[0] if len(texts) == 1 else "labels.txt"
 
 
 def _open_bundle(path: Path, data: bytes) -> ModelFile:
@@ -146,9 +202,8 @@ def _open_bundle(path: Path, data: bytes) -> ModelFile:
         raise EdgenetError(f"the bundle {path} is damaged ({error})", "copy it again") from error
     if model[4:8] != b"TFL3":
         raise EdgenetError(f"model.tflite in {path} has no TFL3 identifier", "package the model again")
-    check_tflite(model, f"model.tflite in {path}")
-    check_values(model, f"model.tflite in {path}")
     digest = hashlib.sha256(model).hexdigest()
+    model = verified(model, f"model.tflite in {path}")
     return ModelFile(path, model, digest, parse_labels(labels, str(path)), manifest)
 
 

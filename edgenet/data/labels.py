@@ -9,6 +9,8 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
+from edgenet_device.model_file import without_numbers
+
 from edgenet.errors import EdgenetError
 
 
@@ -32,7 +34,8 @@ def labels_text(labels: Sequence[str]) -> bytes:
 def parse_labels(data: bytes, where: str) -> list[str]:
     """Return the names in a labels file written by edgenet or by a person.
 
-    A missing last newline, CRLF line ends and a byte-order mark are accepted.
+    A missing last newline, CRLF line ends and a byte-order mark are accepted. If every line begins with its own number
+    from 0, as Teachable Machine writes them ("0 cat"), the numbers are left out.
 
     Args:
         data: the file's bytes.
@@ -58,7 +61,7 @@ def parse_labels(data: bytes, where: str) -> list[str]:
             raise EdgenetError(
                 f"line {number} of {where} has a control character: {label!r}", "write names in plain text"
             )
-    return labels
+    return list(without_numbers(labels))
 
 
 def _has_control_character(label: str) -> bool:

@@ -15,6 +15,7 @@ from ai_edge_litert import schema_py_generated as schema
 from bundle_parts import FACTS, LABELS
 from edgenet_device.model_file import SCHEMA_VERSION as DEVICE_SCHEMA_VERSION
 from edgenet_device.model_file import open_model
+from edgenet_device.normalization import PixelNormalization
 from tiny_model import tiny_model
 
 from edgenet.bundle import open_bundle, write_bundle
@@ -30,6 +31,7 @@ from edgenet.manifest import (
     Weights,
     as_dict,
     decode,
+    to_json,
 )
 from edgenet.tflite.metadata import ModelInfo, append_files, metadata_buffer
 
@@ -188,16 +190,44 @@ def test_labels_must_agree_with_those_inside_the_model(tmp_path: Path) -> None:
         (tiny_model()[:600], "damaged"),
         (
             tiny_model(input_type=schema.TensorType.FLOAT32),
-            r"input is FLOAT32 \[1, 8, 8, 3\], expected UINT8",
+            r"takes float32 and does not say what its pixels went through in training; give --normalization",
         ),
-        (tiny_model(signature="other"), "no signature serving_default"),
+        (
+            tiny_model(input_type=schema.TensorType.INT16),
+            r"takes int16 \[1, 8, 8, 3\], which is not a picture",
+        ),
     ],
-    ids=["empty", "only a header", "cut off", "float input", "other signature"],
+    ids=["empty", "only a header", "cut off", "float input", "int16 input"],
 )
 def test_refuses_models_that_clients_would_refuse(tmp_path: Path, model: bytes, message: str) -> None:
     with pytest.raises(EdgenetError, match=message):
         write_bundle(tmp_path / "a.edgenet", model, LABELS, FACTS)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_another_makers_normalization_is_recorded(tmp_path: Path) -> None:
+    model = tiny_model(input_type=schema.TensorType.FLOAT32, signature="other")
+    given = PixelNormalization((127.5,), (127.5,))
+    manifest = write_bundle(tmp_path / "a.edgenet", model, LABELS, FACTS, given)
+    assert (manifest.input.dtype, manifest.input.mean, manifest.input.std) == ("float32", (127.5,), (127.5,))
+    opened = open_bundle(tmp_path / "a.edgenet")
+    assert opened.manifest == manifest
+    assert "(pixel - mean) / std with mean 127.5 and std 127.5" in opened.card
+    assert open_model(tmp_path / "a.edgenet").recorded_normalization() == given
+
+
+def test_the_manifest_of_pixels_as_they_are_has_no_field_that_older_versions_do_not_know(
+    tmp_path: Path,
+) -> None:
+    manifest = write_bundle(tmp_path / "a.edgenet", tiny_model(), LABELS, FACTS)
+    assert set(json.loads(to_json(manifest))["input"]) == {
+        "name",
+        "height",
+        "width",
+        "colour_order",
+        "dtype",
+        "resize_rule",
+    }
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from edgenet_device import Camera, Classifier, EdgenetError, Frame
 from edgenet_device.frames import source as source_room
 from edgenet_device.frames.photos import read_photo
 from edgenet_device.model_file import open_model
-from edgenet_device.preprocess import CentreSquare, prepare
+from edgenet_device.preprocess import CentreCrop, prepare
 from edgenet_device.runtime import load_runtime
 from model_files import ROOT, SIZE
 
@@ -53,7 +53,7 @@ def test_rgb_and_bgr_are_preprocessed_to_the_same_pixels() -> None:
     random = np.random.default_rng(0)
     for height, width in ((4, 4), (32, 32), (33, 70), (480, 640), (1000, 300)):
         bgr = random.integers(0, 256, (height, width, 3), np.uint8)
-        rule, rgb = CentreSquare((height, width), SIZE), np.empty((SIZE, SIZE, 3), np.uint8)
+        rule, rgb = CentreCrop((height, width), SIZE), np.empty((SIZE, SIZE, 3), np.uint8)
         rule.write_rgb(bgr[..., ::-1], rgb)
         np.testing.assert_array_equal(rgb, prepare(bgr, SIZE)[0])
 

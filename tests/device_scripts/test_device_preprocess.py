@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from edgenet_device.preprocess import CentreSquare, prepare
+from edgenet_device.preprocess import CentreCrop, prepare
 
 from edgenet.errors import EdgenetError
 
@@ -50,7 +50,7 @@ def test_no_pixel_is_skipped() -> None:
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_live_path_is_bit_equal_and_allocates_no_pixels(shape: tuple[int, int]) -> None:
-    live = CentreSquare(shape, 96)
+    live = CentreCrop(shape, 96)
     tensor = np.zeros((1, 96, 96, 3), np.uint8)
     for seed in range(3):
         live.write(noise(shape, seed), tensor[0])
@@ -64,8 +64,8 @@ def test_wrong_input_is_refused() -> None:
     with pytest.raises(EdgenetError, match="shape"):
         prepare(np.zeros((9, 9), np.uint8), 8)
     with pytest.raises(EdgenetError, match=r"\[9, 9, 3\]"):
-        CentreSquare((10, 10), 8).write(noise((9, 9)), tensor)
+        CentreCrop((10, 10), 8).write(noise((9, 9)), tensor)
     with pytest.raises(EdgenetError, match="input tensor"):
-        CentreSquare((10, 10), 8).write(noise((10, 10)), tensor[:, :4])
+        CentreCrop((10, 10), 8).write(noise((10, 10)), tensor[:, :4])
     with pytest.raises(EdgenetError, match="0x0"):
         prepare(np.zeros((9, 9, 3), np.uint8), 0)

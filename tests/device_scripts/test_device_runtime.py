@@ -110,7 +110,7 @@ def test_damaged_tables_are_found_before_the_runtime_sees_them(tmp_path: Path) -
         (b"xxxxTFL3" + b"\xff" * 200, "damaged or cut short"),
         (b"PK\x03\x04" + bytes(100), "bundle .* is damaged"),
         (with_labels(tiny_model(size=SIZE), ("one", "two")), "2 labels for 3 outputs"),
-        (tiny_model(size=SIZE, input_type=schema.TensorType.INT8), "takes int8"),
+        (tiny_model(size=SIZE, input_type=schema.TensorType.INT16), r"takes int16 .* which is not a picture"),
     ],
 )
 def test_wrong_models(tmp_path: Path, data: bytes, found: str) -> None:
