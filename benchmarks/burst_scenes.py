@@ -40,7 +40,7 @@ from edgenet.data.photos import PhotoSet, open_photos
 from edgenet.errors import EdgenetError
 from edgenet.teaching.features import THUMBNAIL, features_of
 from edgenet.teaching.head import cross_validated, fit_head
-from edgenet.teaching.splits import grouped_folds
+from edgenet.data.splits import grouped_folds
 from edgenet.zoo.checkpoint import LoadedNetwork
 from edgenet.zoo.readers import load_network
 

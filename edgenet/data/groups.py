@@ -20,6 +20,8 @@ from edgenet.data.alike import connected, same_scene_pairs
 
 COPY, SESSION, ALIKE = "equal files", "taken together", "one scene"
 """Why two photos are in one group."""
+THUMBNAIL = 32
+"""Side of the thumbnails that are compared, pixels."""
 _BURST_SECONDS = 2
 """A phone's photos of one class that are no further apart are one burst."""
 _PAUSE_SECONDS = 120
@@ -61,7 +63,7 @@ class Groups:
 
 def group_photos(
     features: NDArray[np.float32] | None,
-    thumbnails: NDArray[np.uint8],
+    thumbnails: NDArray[np.uint8] | None,
     labels: NDArray[np.int64],
     names: Sequence[str],
     contents: Sequence[Hashable],
@@ -72,7 +74,8 @@ def group_photos(
 
     Args:
         features: a frozen network's features of each photo, float32 [n, channels]; None uses the thumbnails alone.
-        thumbnails: the square that the network sees, uint8 RGB [n, 32, 32, 3].
+        thumbnails: the square that the network sees, uint8 RGB [n, THUMBNAIL, THUMBNAIL, 3]; None groups by names and
+            equal files only.
         labels: the class index of each photo, int64 [n].
         names: the name of each photo, as in `PhotoSet`.
         contents: a hash of each photo's file.
@@ -80,13 +83,14 @@ def group_photos(
     Raises:
         ValueError: the arguments have different lengths.
     """
-    lengths = {len(thumbnails), len(labels), len(names), len(contents)}
-    if len(lengths | ({len(features)} if features is not None else set())) != 1:
+    given = (features, thumbnails, labels, names, contents)
+    if len({len(one) for one in given if one is not None}) != 1:
         raise ValueError("features, thumbnails, labels, names and contents have different lengths")
     links = dict.fromkeys(_chains(contents), COPY)
     for pair in _chains(sessions(names, labels.tolist())):
         links.setdefault(pair, SESSION)
-    for first, second in same_scene_pairs(thumbnails, labels, features).tolist():
+    alike = [] if thumbnails is None else same_scene_pairs(thumbnails, labels, features).tolist()
+    for first, second in alike:
         links.setdefault((first, second), ALIKE)
     pairs = np.array(sorted(links), np.int64).reshape(-1, 2)
     return Groups(connected(len(labels), pairs), pairs, tuple(links[pair] for pair in sorted(links)))

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from edgenet.data.groups import THUMBNAIL
 from edgenet.data.photos import PhotoSet
 from edgenet.errors import EdgenetError
 from edgenet.files import cache_folder, write_atomically
@@ -36,7 +37,6 @@ from edgenet.zoo.classifier import Classifier
 
 VIEWS = 2
 """View 0 is the photo as the device sees it, view 1 its mirror image, which a training of signs leaves out."""
-THUMBNAIL = 32
 _BATCH = 32
 _FORMAT = 1
 """Part of the cache's key; to be raised when the same photo gives other features than before."""

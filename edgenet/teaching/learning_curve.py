@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgenet.accuracy import Interval, grouped_interval
+from edgenet.data.splits import grouped_folds
 from edgenet.teaching.head import fit_head
-from edgenet.teaching.splits import grouped_folds
 
 FOLDS = 5
 SHARES = (0.125, 0.25, 0.5, 1.0)

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from edgenet.data.photos import PhotoSet
+from edgenet.data.splits import hold_out_groups
 from edgenet.errors import EdgenetError
 from edgenet.progress import Progress, StageProgress, in_stage
 from edgenet.training.learner import Learner, head_name, learner_tensors, new_learner, restore
@@ -16,11 +17,10 @@ from edgenet.training.memory import memory_budget
 from edgenet.training.photos import (
     TrainingPhotos,
     check_counts,
-    hold_out,
     open_training_data,
     photo_counts,
     read_photos,
-    session_contents,
+    scenes,
 )
 from edgenet.training.processes import ProcessShare
 from edgenet.training.qat import QatNetwork, quantize_for_training, quantized_digest
@@ -43,7 +43,7 @@ class TrainingData:
         held_out: whether `validation` was split off from the training photos.
         labels: the class names.
         digest: SHA-256 over the photos read for training, before any were held out (see `data_digest`).
-        one_session: the classes whose photos are all of one session, so that those held out are of it as well.
+        one_scene: the classes whose photos are all of one scene, so that those held out show it as well.
     """
 
     photos: TrainingPhotos
@@ -51,7 +51,7 @@ class TrainingData:
     held_out: bool
     labels: tuple[str, ...]
     digest: str
-    one_session: tuple[int, ...] = ()
+    one_scene: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -150,10 +150,10 @@ def read_training_data(plan: Plan, resolution: int, progress: Progress) -> Train
     digest = data_digest(photos)
     if split_photos.validation is not None:
         return TrainingData(photos, split_photos.validation, False, names, digest)
-    labels = photos.labels.tolist()
-    contents, single = session_contents(labels, photos.contents, photos.photoset.names)
-    kept, held_out = hold_out(labels, contents, plan.hold_out, plan.recipe.seed)
-    return TrainingData(photos.take(kept), photos.photoset.take(held_out), True, names, digest, single)
+    groups, single = scenes(photos)
+    kept, held_out = hold_out_groups(photos.labels, groups, photos.contents, plan.hold_out, plan.recipe.seed)
+    held = photos.photoset.take(held_out.tolist())
+    return TrainingData(photos.take(kept.tolist()), held, True, names, digest, single)
 
 
 def _first_network(

@@ -9,8 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,11 +17,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 from edgenet_device.frames.photos import read_photo
+from edgenet_device.preprocess import prepare
+from numpy.typing import NDArray
 
-from edgenet.data.groups import sessions
+from edgenet.data.groups import THUMBNAIL, group_photos
 from edgenet.data.layouts import split_kind
 from edgenet.data.photos import PhotoSet, open_photos, split_folders
 from edgenet.data.set_checks import require_labels
+from edgenet.data.splits import one_scene_classes
 from edgenet.errors import EdgenetError
 from edgenet.progress import StageProgress
 
@@ -106,82 +108,6 @@ def _other_classes(path: Path, training: PhotoSet, validation: PhotoSet) -> Edge
     )
 
 
-def session_contents(
-    labels: Sequence[int], contents: Sequence[bytes], names: Sequence[str]
-) -> tuple[tuple[bytes, ...], tuple[int, ...]]:
-    """Return what `hold_out` takes as contents so that it keeps photos together that were taken together.
-
-    All photos of a capture session, a burst or a video get the contents of one of them. If all photos of a class are of
-    one session, they keep their own, because some must be held out.
-
-    Args:
-        labels: the class index of every photo.
-        contents: a hash of every photo's file.
-        names: the name of every photo.
-
-    Returns:
-        the contents, and the classes whose photos are all of one session.
-    """
-    keys = [key or content for key, content in zip(sessions(names, labels), contents, strict=True)]
-    shared: dict[tuple[int, Hashable], bytes] = {}
-    for label, key, content in zip(labels, keys, contents, strict=True):
-        shared[label, key] = min(content, shared.get((label, key), content))
-    count = Counter(label for label, _ in shared)
-    single = {label for (label, key) in shared if count[label] == 1 and not isinstance(key, bytes)}
-    merged = (
-        content if label in single else shared[label, key]
-        for label, key, content in zip(labels, keys, contents, strict=True)
-    )
-    return tuple(merged), tuple(sorted(single))
-
-
-def hold_out(
-    labels: Sequence[int], contents: Sequence[bytes], share: float, seed: int
-) -> tuple[list[int], list[int]]:
-    """Return the indices to train with and the indices held out, both rising.
-
-    The same share of every class is held out, at least one photo. The choice depends on the photos' contents and the
-    seed, not on their names. Copies of a photo within a class all land on the same side. If a class has only copies of
-    one photo, none is held out.
-
-    Args:
-        labels: the class index of every photo.
-        contents: a hash of every photo's file.
-        share: the share of each class to hold out, between 0 and 1.
-        seed: the seed of the training.
-
-    Raises:
-        EdgenetError: the share is not between 0 and 1.
-    """
-    if not 0 < share < 1:
-        raise EdgenetError(f"the share to hold out is {share:g}", "give one between 0 and 1, such as 0.1")
-    by_class: dict[int, list[int]] = {}
-    for index, label in enumerate(labels):
-        by_class.setdefault(label, []).append(index)
-    held: set[int] = set()
-    for members in by_class.values():
-        held |= _hold_out_of_class(members, contents, share, seed)
-    kept = [index for index in range(len(labels)) if index not in held]
-    return kept, sorted(held)
-
-
-def _hold_out_of_class(members: list[int], contents: Sequence[bytes], share: float, seed: int) -> set[int]:
-    def key(index: int) -> bytes:
-        return hashlib.sha256(seed.to_bytes(8, "little") + contents[index]).digest()
-
-    groups: dict[bytes, list[int]] = {}
-    for index in sorted(members, key=key):
-        groups.setdefault(contents[index], []).append(index)
-    wanted = max(1, round(share * len(members)))
-    held: set[int] = set()
-    small_first = sorted(groups.values(), key=lambda group: len(group) > wanted)
-    for group in small_first[:-1]:  # keep the last photo for training
-        if len(held) >= wanted:
-            break
-        held.update(group)
-    return held
-
-
 MARGIN = 1.25
 """Photos are kept this many times larger than the training resolution, so that crops are still detailed enough."""
 
@@ -233,6 +159,38 @@ class TrainingPhotos:
             contents=tuple(self.contents[i] for i in indices),
             _pixels=tuple(self._pixels[i] for i in indices),
         )
+
+
+MOST_COMPARED = 5000
+"""Photos are compared by their looks only in sets of at most so many: a pair of photos takes about 2 ms."""
+
+
+def scenes(photos: TrainingPhotos) -> tuple[NDArray[np.int64], tuple[int, ...]]:
+    """Return the scene of each photo, int64 [n], and the classes whose photos are all of one scene.
+
+    Photos of one scene must be on one side of a split, but some of every class must be held out. So if all photos of a
+    class look like one scene, only their names and equal files part them; and if those say that all belong together,
+    each file counts as a scene of its own.
+    """
+    names, labels = photos.photoset.names, photos.labels
+    by_name = group_photos(None, None, labels, names, photos.contents).ids
+    ids = by_name
+    if len(photos) <= MOST_COMPARED:
+        ids = group_photos(None, thumbnails(photos), labels, names, photos.contents).ids
+    files = np.unique(photos.contents, return_inverse=True)[1]
+    single = []
+    for label in one_scene_classes(labels, ids):
+        rows = np.flatnonzero(labels == label)
+        parts, different = len(set(by_name[rows])), len(set(files[rows]))
+        ids[rows] = len(photos) + (by_name[rows] if 1 < parts < different else len(photos) + files[rows])
+        if not 1 < parts < different:
+            single.append(label)
+    return ids, tuple(single)
+
+
+def thumbnails(photos: TrainingPhotos) -> NDArray[np.uint8]:
+    """Return the square of each photo that the network sees, uint8 RGB [n, THUMBNAIL, THUMBNAIL, 3]."""
+    return np.concatenate([prepare(photos.pixels(index), THUMBNAIL) for index in range(len(photos))])
 
 
 # A thread decodes a chunk at a time; progress is reported after every block.

@@ -11,12 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from edgenet.data.groups import group_photos
+from edgenet.data.groups import THUMBNAIL, group_photos
 from edgenet.data.layouts import split_kind
-from edgenet.data.loading import content_hashes, load_all
+from edgenet.data.loading import load_all
 from edgenet.data.photos import PhotoSet, open_photos, split_folders
-from edgenet.teaching.features import THUMBNAIL
-from edgenet.teaching.splits import hold_out_groups
+from edgenet.data.splits import hold_out_groups
 
 HALF = 0.5
 
@@ -58,8 +57,8 @@ def judging_photos(validation: PhotoSet, data: Path, seed: int) -> JudgingPhotos
     index = {name: number for number, name in enumerate(validation.names)}
     readable = validation.take([index[name] for name in loaded.names])
     labels = np.array([label for label in readable.labels if label is not None], np.int64)
-    groups = group_photos(None, loaded.images, labels, readable.names, content_hashes(readable))
-    choosing, reporting_rows = hold_out_groups(labels, groups.ids, HALF, seed)
+    groups = group_photos(None, loaded.images, labels, readable.names, loaded.contents)
+    choosing, reporting_rows = hold_out_groups(labels, groups.ids, loaded.contents, HALF, seed)
     if set(labels[reporting_rows]) != set(labels):
         return JudgingPhotos(validation, None)
     return JudgingPhotos(readable.take(choosing.tolist()), readable.take(reporting_rows.tolist()))

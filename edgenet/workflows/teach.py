@@ -30,7 +30,7 @@ from edgenet.progress import Log, Progress, no_log, silent
 from edgenet.teaching.cross_fit import CrossFit
 from edgenet.teaching.features import PhotoFeatures, extract_features
 from edgenet.teaching.finetuning import features_and_logits
-from edgenet.teaching.splits import few_groups_warnings, leak_warning, one_scene_classes
+from edgenet.data.splits import few_groups_warnings, leak_warning, one_scene_classes
 from edgenet.teaching.unknown import background_class
 from edgenet.training.accelerator import local_device
 from edgenet.training.photos import UNEQUAL, check_counts, open_training_data, photo_counts

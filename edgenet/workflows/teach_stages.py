@@ -20,7 +20,7 @@ from edgenet.teaching.cross_fit import FOLDS, LEAST_STEPS, CrossFit, cross_fit, 
 from edgenet.teaching.features import PhotoFeatures, extract_features
 from edgenet.teaching.finetuning import FineTuning, blend, fine_tune, with_head
 from edgenet.teaching.head import CrossValidated, cross_validated, fit_head
-from edgenet.teaching.splits import grouped_folds
+from edgenet.data.splits import grouped_folds
 from edgenet.training.memory import memory_budget
 from edgenet.training.photos import TrainingPhotos, read_photos
 from edgenet.training.processes import StopRequest, TrainingStopped

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 
 from edgenet.accuracy import Interval, Paired, verdict, wilson
 from edgenet.data.file_account import FileAccount
-from edgenet.data.loading import contents_digest, evenly, load_batches, readable_hashes
+from edgenet.data.groups import THUMBNAIL, group_photos, leaks
+from edgenet.data.loading import contents_digest, evenly, load_all, load_batches, readable_hashes
 from edgenet.data.photos import PhotoSet
 from edgenet.data.set_checks import alike_warning, same_photo_warnings, two_labels_warning
+from edgenet.data.splits import leak_warning
 from edgenet.figures.style import png
 from edgenet.figures.training_figures import confusion_figure, curve_figure
 from edgenet.files import sha256, write_atomically
@@ -31,7 +33,7 @@ from edgenet.quantize.recipes import RECIPES
 from edgenet.tflite.from_graph import int8_program, write_model
 from edgenet.training.job import Job, TrainingData, checkpoint_path
 from edgenet.training.loop import LOG_FILE
-from edgenet.training.photos import TrainingPhotos, imbalance_warning, photo_counts
+from edgenet.training.photos import MOST_COMPARED, TrainingPhotos, imbalance_warning, photo_counts, thumbnails
 from edgenet.training.qat import QatNetwork, QatPlan, calibration_indices
 from edgenet.training.state import EpochRow, log_csv
 from edgenet.training.step import uses_bfloat16
@@ -166,18 +168,18 @@ def training_warnings(job: Job) -> tuple[str, ...]:
     data = job.data
     counts = photo_counts(data.photos.labels, len(data.labels))
     imbalance = imbalance_warning(counts, data.labels, job.plan.recipe.balance)
-    found = [*data.photos.photoset.found.warnings, imbalance, *_content_warnings(data), _of_one_session(data)]
+    found = [*data.photos.photoset.found.warnings, imbalance, *_content_warnings(data), _of_one_scene(data)]
     return tuple(sentence for sentence in found if sentence is not None)
 
 
-def _of_one_session(data: TrainingData) -> str | None:
-    """Return a warning if the photos of a class were all taken together, those held out as well; else None."""
-    if not data.one_session:
+def _of_one_scene(data: TrainingData) -> str | None:
+    """Return a warning if the photos of a class all show one scene, those held out as well; else None."""
+    if not data.one_scene:
         return None
-    classes = ", ".join(data.labels[label] for label in data.one_session[:5])
-    more = f" and {len(data.one_session) - 5} more" if len(data.one_session) > 5 else ""
+    classes = ", ".join(data.labels[label] for label in data.one_scene[:5])
+    more = f" and {len(data.one_scene) - 5} more" if len(data.one_scene) > 5 else ""
     return (
-        f"all photos of {classes}{more} are of one session each, so those held out show what was trained with and the "
+        f"all photos of {classes}{more} show one scene each, so those held out show what was trained with and the "
         "accuracy looks better than it is; capture them again in other places, with other light and backgrounds"
     )
 
@@ -189,27 +191,44 @@ def _content_warnings(data: TrainingData) -> list[str | None]:
     contents = (*data.photos.contents, *in_validation.values())
     labels = [*data.photos.labels.tolist(), *(validation.labels[i] for i in in_validation)]
     names = [*_full_names(training), *(_full_names(validation)[i] for i in in_validation)]
-    found = [
+    found = (
         two_labels_warning(names, labels, contents, data.labels),
         *same_photo_warnings(labels, contents, data.labels),
-        alike_warning(_thumbnails(data.photos)),
-    ]
-    if not data.held_out:
-        seen = set(data.photos.contents)
-        twice = sum(content in seen for content in in_validation.values())
-        if twice:
-            found.append(
-                f"{twice} validation photo{'s are' if twice > 1 else ' is'} also among the training photos, so the "
-                "accuracy looks better than it is"
-            )
-    return found
+        alike_warning(_some_looks(data.photos)),
+    )
+    return [*found, None if data.held_out else _leaks(data)]
+
+
+def _leaks(data: TrainingData) -> str | None:
+    """Return a warning if photos of the validation folder show scenes to train with; else None.
+
+    Scenes are found by names and equal files, and in sets of at most MOST_COMPARED photos by looks as well.
+    """
+    training, validation = data.photos, data.validation
+    if len(training) + len(validation) <= MOST_COMPARED:
+        loaded = load_all(validation, THUMBNAIL)
+        looks = np.concatenate([thumbnails(training), loaded.images])
+        names, labels, contents = loaded.names, loaded.labels, loaded.contents
+    else:
+        looks, found = None, readable_hashes(validation)
+        names = tuple(validation.names[index] for index in found)
+        labels, contents = tuple(validation.labels[index] for index in found), tuple(found.values())
+    every_name = (
+        *(f"{training.photoset.split}/{name}" for name in training.photoset.names),
+        *(f"{validation.split}/{name}" for name in names),
+    )
+    every_label = np.array([*training.labels, *labels], np.int64)
+    groups = group_photos(None, looks, every_label, every_name, (*training.contents, *contents))
+    pairs = leaks(groups.ids, np.arange(len(every_name)) >= len(training))
+    split, own = training.photoset.split or "train", validation.split or "val"
+    return leak_warning(pairs, every_name, len(names), split, own, counted=True)
 
 
 def _full_names(photos: PhotoSet) -> list[str]:
     return [f"{photos.split}/{name}" if photos.split else name for name in photos.names]
 
 
-def _thumbnails(photos: TrainingPhotos) -> NDArray[np.uint8]:
+def _some_looks(photos: TrainingPhotos) -> NDArray[np.uint8]:
     """Return up to 64 of the photos that are in memory, evenly spread and reduced to 16 pixels."""
     kept = [index for index in range(len(photos)) if photos.is_in_memory(index)]
     chosen = [kept[i] for i in evenly(len(kept), 64)]
@@ -354,7 +373,7 @@ def compare_with_integers(
     """Compare the fake-quantized network with its file's integer arithmetic, on up to COMPARED photos."""
     scale = quantized.encodings[quantized.graph.output].scale
     same, largest, n = 0, 0.0, 0
-    for batch in load_batches(photos, quantized.graph.size[0], limit=COMPARED):
+    for batch in load_batches(photos, quantized.graph.size, limit=COMPARED):
         if not len(batch):
             continue
         given, exact = fake_logits(fake, batch.images), real_logits(quantized, batch.images)

@@ -21,7 +21,6 @@ from edgenet.progress import silent
 from edgenet.training.job import TrainingData, read_training_data
 from edgenet.training.photos import (
     check_counts,
-    hold_out,
     imbalance_warning,
     open_training_data,
     read_photos,
@@ -59,15 +58,6 @@ def test_what_is_held_out_depends_on_contents_not_on_names(shapes: Path, tmp_pat
     assert contents(tmp_path) == contents(shapes)
 
 
-def test_a_photo_that_is_there_twice_is_on_one_side_only() -> None:
-    contents = [bytes([number % 4]) for number in range(12)]
-    for seed in range(20):
-        kept, held = hold_out([0] * 12, contents, 0.3, seed)
-        assert kept
-        assert held
-        assert not {contents[i] for i in kept} & {contents[i] for i in held}
-
-
 def test_photos_of_one_session_are_on_one_side_only(tmp_path: Path) -> None:
     stamps = {"blue": (1000, 1100, 1200), "red": (1000, 1000, 1000), "green": (900, 900, 1300)}
     for name, hours in stamps.items():
@@ -89,13 +79,41 @@ def test_photos_of_one_session_are_on_one_side_only(tmp_path: Path) -> None:
     assert not green[0] & green[1]
     assert green[1]
     assert red[0] == red[1]  # there is only one; the training warns
-    assert found.one_session == (2,)
+    assert found.one_scene == (2,)
 
 
-@pytest.mark.parametrize("share", [0, 1, -0.5, float("nan")])
-def test_an_invalid_share(share: float) -> None:
-    with pytest.raises(EdgenetError, match="give one between 0 and 1"):
-        hold_out([0, 0], [b"a", b"b"], share, 0)
+def write_pans(folder: Path, scenes: int, frames: int, seed: int) -> None:
+    """Write frames of a camera that moves over several scenes, under names that do not tell which belong together."""
+    rng = np.random.default_rng(seed)
+    folder.mkdir(parents=True)
+    for scene in range(scenes):
+        wide = cv2.resize(
+            rng.integers(0, 256, (9, 12, 3), np.uint8), (480, 360), interpolation=cv2.INTER_CUBIC
+        )
+        for frame in range(frames):
+            x, y = 6 * frame, 3 * frame
+            cv2.imwrite(str(folder / f"{frame * scenes + scene:03}.png"), wide[y : y + 240, x : x + 320])
+
+
+def test_photos_that_look_like_one_scene_are_on_one_side_only(tmp_path: Path) -> None:
+    for seed, name in enumerate(("bolt", "nut")):
+        write_pans(tmp_path / name, 6, 8, seed)
+    found = training_data(tmp_path)
+
+    def scenes(photos: PhotoSet) -> set[tuple[str, int]]:
+        return {(name.split("/")[0], int(Path(name).stem) % 6) for name in photos.names}
+
+    assert len(found.validation)
+    assert not scenes(found.photos.photoset) & scenes(found.validation)
+    assert found.one_scene == ()
+
+
+def test_a_class_that_looks_like_one_scene_is_told(tmp_path: Path) -> None:
+    write_pans(tmp_path / "bolt", 1, 12, 0)
+    write_pans(tmp_path / "nut", 6, 4, 1)
+    found = training_data(tmp_path)
+    assert found.one_scene == (0,)
+    assert 0 in found.validation.labels
 
 
 @pytest.mark.parametrize("part", ["val", "validation", "test"])

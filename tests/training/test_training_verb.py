@@ -112,7 +112,7 @@ def test_the_class_table_and_the_figures_are_written(trained: tuple[Training, li
 def test_every_epoch_is_reported_with_its_speed_and_the_remaining_time(
     trained: tuple[Training, list[str]],
 ) -> None:
-    _, lines = trained
+    lines = [line for line in trained[1] if not line.startswith("warning: ")]  # the shapes look alike
     assert lines[0].startswith("mobilenet_v1_0.25_32: 0.8 M mult-adds, 0.21 M parameters; cpu, float32")
     assert lines[1] == "60 photos of 3 classes to train with, 30 in val to validate with; 60 stay in memory"
     assert len(lines) == 9
@@ -214,9 +214,9 @@ def test_a_fault_is_reported_at_the_start(tmp_path: Path) -> None:
     assert result.skipped == (("red/0003.jpg", "red/0003.jpg is empty (0 bytes); copy it again"),)
     unequal, twice = lines[2:4]
     assert unequal.startswith("warning: the classes are unequal: 15 photos of red, 4 of blue")
-    assert (
-        twice
-        == "warning: 4 validation photos are also among the training photos, so the accuracy looks better than it is"
+    assert twice == (
+        "warning: 4 of the 4 photos in val show scenes that are in train too, such as val/blue/0000.jpg and "
+        "train/blue/0000.jpg: the accuracy looks better than it is; move each scene to one of the two folders"
     )
     assert len(result.warnings) == 2
 

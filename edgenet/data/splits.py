@@ -6,6 +6,8 @@ the others, so that its accuracy on them says nothing about new scenes.
 
 from __future__ import annotations
 
+import hashlib
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -57,16 +59,18 @@ def grouped_folds(
 
 
 def hold_out_groups(
-    labels: NDArray[np.int64], groups: NDArray[np.int64], share: float, seed: int
+    labels: NDArray[np.int64], groups: NDArray[np.int64], contents: Sequence[bytes], share: float, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the indices to train with and the indices held out, both rising; no group is on both sides.
 
     About the same share of every class is held out, at least one group. Every class keeps at least one group to train
-    with; of a class with a single group nothing is held out (`one_scene_classes`).
+    with; of a class with a single group nothing is held out (`one_scene_classes`). The choice depends on the photos'
+    contents and the seed, not on the order or the names of the photos.
 
     Args:
         labels: the class index of each photo [n].
         groups: the group of each photo [n].
+        contents: a hash of each photo's file.
         share: the share of each class to hold out, between 0 and 1.
         seed: the seed of the choice.
 
@@ -75,20 +79,43 @@ def hold_out_groups(
     """
     if not 0 < share < 1:
         raise EdgenetError(f"the share to hold out is {share:g}", "give one between 0 and 1, such as 0.1")
-    counts = _class_counts(labels, groups)
-    held = np.zeros(len(counts), np.bool_)
-    order = np.random.default_rng(seed).permutation(len(counts))
-    for label in range(counts.shape[1]):
-        wanted = max(1, round(share * int(counts[:, label].sum())))
+    inside, of_class = _shuffled(labels.tolist(), groups.tolist(), contents, seed)
+    left = {label: len(members) for label, members in of_class.items()}
+    held: set[int] = set()
+    for label, members in sorted(of_class.items()):
+        wanted = max(1, round(share * sum(inside[group][label] for group in members)))
+        found = sum(inside[group][label] for group in members if group in held)
         # Small groups that fit come before larger ones that hold out more than is wanted.
-        candidates = [group for group in order if counts[group, label]]
-        for group in sorted(candidates, key=lambda one: bool(counts[one, label] > wanted)):
-            found = int(counts[held, label].sum())
-            fits = found == 0 or found + counts[group, label] <= 1.5 * wanted
-            if found < wanted and fits and not held[group] and not _only_group(counts, group, held):
-                held[group] = True
-    side = held[_positions(groups)]
+        for group in sorted(members, key=lambda one: inside[one][label] > wanted):
+            if found >= wanted:
+                break
+            more = inside[group][label]
+            last = any(left[own] == 1 for own in inside[group])
+            if group in held or last or (found and found + more > 1.5 * wanted):
+                continue
+            held.add(group)
+            found += more
+            for own in inside[group]:
+                left[own] -= 1
+    side = np.isin(groups, sorted(held))
     return np.flatnonzero(~side), np.flatnonzero(side)
+
+
+def _shuffled(
+    labels: list[int], groups: list[int], contents: Sequence[bytes], seed: int
+) -> tuple[dict[int, Counter[int]], dict[int, list[int]]]:
+    """Return the number of photos of each class in each group, and the groups of each class in a random order."""
+    inside: dict[int, Counter[int]] = {}
+    first: dict[int, bytes] = {}
+    for label, group, content in zip(labels, groups, contents, strict=True):
+        inside.setdefault(group, Counter())[label] += 1
+        first[group] = min(content, first.get(group, content))
+    of_class: dict[int, list[int]] = {}
+    salt = seed.to_bytes(8, "little")
+    for group in sorted(inside, key=lambda one: hashlib.sha256(salt + first[one]).digest()):
+        for label in inside[group]:
+            of_class.setdefault(label, []).append(group)
+    return inside, of_class
 
 
 def _positions(groups: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -105,11 +132,9 @@ def _class_counts(labels: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArr
     return counts
 
 
-def _only_group(counts: NDArray[np.int64], group: int, gone: NDArray[np.bool_] | None = None) -> bool:
-    """Return whether a class of this group is in no other group, not counting those that are gone."""
-    others = np.ones(len(counts), np.bool_) if gone is None else ~gone
-    others[group] = False
-    return bool((counts[others].sum(axis=0)[counts[group] > 0] == 0).any())
+def _only_group(counts: NDArray[np.int64], group: int) -> bool:
+    """Return whether a class of this group is in no other group."""
+    return bool((counts.sum(axis=0) == counts[group])[counts[group] > 0].any())
 
 
 def _median(scenes: NDArray[np.int64]) -> int:
@@ -161,7 +186,13 @@ def _few_scenes(name: str, photos: int, scenes: int) -> str:
 
 
 def leak_warning(
-    pairs: Sequence[tuple[int, int]], names: Sequence[str], held_out: int, training_name: str, name: str
+    pairs: Sequence[tuple[int, int]],
+    names: Sequence[str],
+    held_out: int,
+    training_name: str,
+    name: str,
+    *,
+    counted: bool = False,
 ) -> str | None:
     """Return a warning about photos of the user's validation or test folder that show scenes to train with.
 
@@ -171,12 +202,14 @@ def leak_warning(
         held_out: the number of all held-out photos.
         training_name: the name of the folder to train with, such as "train".
         name: the name of the folder of the held-out photos, such as "val".
+        counted: whether the accuracy counts these photos all the same.
     """
     if not pairs:
         return None
     first, second = pairs[0]
+    effect = "the accuracy looks better than it is" if counted else "they do not count in the accuracy"
     few = f"{len(pairs)} of the {held_out} photos in {name} show{'s' * (len(pairs) == 1)} scenes that are in "
     return (
-        f"{few}{training_name} too, such as {names[first]} and {names[second]}: they do not count in the accuracy; "
+        f"{few}{training_name} too, such as {names[first]} and {names[second]}: {effect}; "
         f"move each scene to one of the two folders"
     )

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgenet.errors import EdgenetError
-from edgenet.teaching.splits import (
+from edgenet.data.splits import (
     ENOUGH_SCENES,
     few_groups_warnings,
     grouped_folds,
@@ -14,6 +13,12 @@ from edgenet.teaching.splits import (
     leak_warning,
     one_scene_classes,
 )
+from edgenet.errors import EdgenetError
+
+
+def files(labels: np.ndarray) -> list[bytes]:
+    """Return as many different hashes as there are labels."""
+    return [index.to_bytes(4, "big") for index in range(len(labels))]
 
 
 def bursts(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -42,7 +47,7 @@ def test_the_seed_decides_and_nothing_else() -> None:
     labels, groups = bursts(0)
     assert (grouped_folds(labels, groups, 5, 1) == grouped_folds(labels, groups, 5, 1)).all()
     assert (grouped_folds(labels, groups, 5, 1) != grouped_folds(labels, groups, 5, 2)).any()
-    first, second = (hold_out_groups(labels, groups, 0.2, seed)[1].tolist() for seed in (1, 2))
+    first, second = (hold_out_groups(labels, groups, files(labels), 0.2, seed)[1].tolist() for seed in (1, 2))
     assert first != second
 
 
@@ -51,7 +56,7 @@ def test_a_class_of_one_scene_always_trains() -> None:
     assert one_scene_classes(labels, groups) == (0,)
     assert grouped_folds(labels, groups, 10, 0).tolist()[:3] == [-1, -1, -1]
     assert sorted(grouped_folds(labels, groups, 10, 0).tolist()[3:]) == [0, 1, 2]
-    kept, held_out = hold_out_groups(labels, groups, 0.5, 0)
+    kept, held_out = hold_out_groups(labels, groups, files(labels), 0.5, 0)
     assert set(kept.tolist()) >= {0, 1, 2}
     assert 1 <= len(held_out) <= 2
 
@@ -59,14 +64,17 @@ def test_a_class_of_one_scene_always_trains() -> None:
 def test_all_photos_alike_leave_nothing_to_judge_by() -> None:
     labels, groups = np.array([0, 0, 1, 1]), np.array([0, 0, 1, 1])
     assert grouped_folds(labels, groups, 5, 0).tolist() == [-1] * 4
-    assert [part.tolist() for part in hold_out_groups(labels, groups, 0.2, 0)] == [[0, 1, 2, 3], []]
+    assert [part.tolist() for part in hold_out_groups(labels, groups, files(labels), 0.2, 0)] == [
+        [0, 1, 2, 3],
+        [],
+    ]
 
 
 def test_a_photo_under_two_labels_does_not_empty_a_class() -> None:
     labels, groups = np.array([0, 1, 0, 1, 1]), np.array([0, 0, 1, 2, 3])
     for seed in range(20):
         folds = grouped_folds(labels, groups, 2, seed)
-        kept, _ = hold_out_groups(labels, groups, 0.5, seed)
+        kept, _ = hold_out_groups(labels, groups, files(labels), 0.5, seed)
         assert folds[0] == folds[1]
         assert all(set(labels[folds != fold]) == {0, 1} for fold in (0, 1))
         assert set(labels[kept]) == {0, 1}
@@ -77,7 +85,7 @@ def test_a_photo_under_two_labels_does_not_empty_a_class() -> None:
 @pytest.mark.parametrize("share", [0.1, 0.25, 0.5])
 def test_about_the_share_is_held_out_and_no_group_is_parted(seed: int, share: float) -> None:
     labels, groups = bursts(seed)
-    kept, held_out = hold_out_groups(labels, groups, share, seed)
+    kept, held_out = hold_out_groups(labels, groups, files(labels), share, seed)
     assert sorted([*kept.tolist(), *held_out.tolist()]) == list(range(len(labels)))
     assert not set(groups[kept]) & set(groups[held_out])
     assert set(labels[kept]) == set(labels[held_out]) == {0, 1, 2, 3}
@@ -88,7 +96,7 @@ def test_about_the_share_is_held_out_and_no_group_is_parted(seed: int, share: fl
 def test_one_large_burst_is_not_held_out_where_small_groups_do() -> None:
     labels, groups = np.zeros(30, int), np.concatenate([np.zeros(25, int), np.arange(1, 6)])
     for seed in range(10):
-        _, held_out = hold_out_groups(labels, groups, 0.1, seed)
+        _, held_out = hold_out_groups(labels, groups, files(labels), 0.1, seed)
         assert len(held_out) == 3
 
 
@@ -96,8 +104,18 @@ def test_impossible_requests_are_refused() -> None:
     labels, groups = bursts(0)
     with pytest.raises(ValueError, match="at least 2"):
         grouped_folds(labels, groups, 1, 0)
-    with pytest.raises(EdgenetError, match="the share to hold out is 1"):
-        hold_out_groups(labels, groups, 1.0, 0)
+    for share in (0.0, 1.0, -0.5, float("nan")):
+        with pytest.raises(EdgenetError, match="give one between 0 and 1"):
+            hold_out_groups(labels, groups, files(labels), share, 0)
+
+
+def test_what_is_held_out_depends_on_contents_not_on_the_order() -> None:
+    labels, groups = bursts(0)
+    contents = files(labels)
+    order = np.random.default_rng(1).permutation(len(labels))
+    _, held = hold_out_groups(labels, groups, contents, 0.25, 3)
+    _, again = hold_out_groups(labels[order], groups[order], [contents[one] for one in order], 0.25, 3)
+    assert set(held.tolist()) == set(order[again].tolist())
 
 
 def test_few_scenes_are_told_with_what_to_do() -> None:
