@@ -165,6 +165,8 @@ def options_from(values: Mapping[str, Any]) -> NetworkOptions:
         padding=values["padding"],
         epsilon=float(values["epsilon"]),
         normalization=Normalization(_three(normalization["mean"]), _three(normalization["std"])),
+        # Checkpoints of older versions do not say it.
+        fixed_stem=bool(values.get("fixed_stem", False)),
     )
 
 

@@ -117,6 +117,8 @@ class NetworkOptions:
         padding: "same" (as in TensorFlow) or "symmetric" (as in torch).
         epsilon: the epsilon of batch normalization.
         normalization: the normalization that the network expects of its input.
+        fixed_stem: whether the first convolution keeps its full channels at every width multiplier. timm trained its
+            narrow MobileNetV3 and V4 so; the other networks have no such form and ignore it.
 
     Raises:
         EdgenetError: a setting is out of range.
@@ -127,6 +129,7 @@ class NetworkOptions:
     padding: Padding = "same"
     epsilon: float = 1e-3
     normalization: Normalization = CENTRED
+    fixed_stem: bool = False
 
     def __post_init__(self) -> None:
         if self.classes < 2:
@@ -144,6 +147,10 @@ class NetworkOptions:
     def dropout_or(self, default: float) -> float:
         """Return the dropout, or the architecture's default if these options leave it open."""
         return default if self.dropout is None else self.dropout
+
+    def stem_width(self, width: float) -> float:
+        """Return the width multiplier of the first convolution in a network of this width."""
+        return 1.0 if self.fixed_stem else width
 
 
 class PixelNetwork(nn.Module):

@@ -60,20 +60,22 @@ def make_divisible(channels: float, divisor: int = 8) -> int:
 
 
 class InvertedResidual(nn.Module):
-    """A bottleneck: 1x1 expansion, 3x3 depthwise convolution, and 1x1 projection without activation.
+    """A bottleneck: 1x1 expansion, depthwise convolution (3x3 in MobileNetV2), and 1x1 projection without activation.
 
     Its input is added to the result if both have the same shape. The first bottleneck (expansion 1) has no expanding
     convolution. Source: section 3.3 and table 1.
     """
 
-    def __init__(self, channels: tuple[int, int], expansion: int, stride: int, style: BlockStyle) -> None:
+    def __init__(
+        self, channels: tuple[int, int], expansion: int, stride: int, style: BlockStyle, kernel: int = 3
+    ) -> None:
         super().__init__()
         hidden = channels[0] * expansion
         self.residual = stride == 1 and channels[0] == channels[1]
         self.layers = nn.Sequential()
         if expansion != 1:
             self.layers.expand = conv_block((channels[0], hidden), style)
-        self.layers.depthwise = conv_block((hidden, hidden), style, 3, stride, groups=hidden)
+        self.layers.depthwise = conv_block((hidden, hidden), style, kernel, stride, groups=hidden)
         self.layers.project = conv_block((hidden, channels[1]), style, activate=False)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -120,7 +120,7 @@ class MobileNetV3(Classifier):
         self, design: Design = LARGE, width: float = 1.0, options: NetworkOptions = NetworkOptions()
     ) -> None:
         style = BlockStyle(options.padding, options.epsilon, activation_class(design.swish))
-        channels = make_divisible(STEM * width)
+        channels = make_divisible(STEM * options.stem_width(width))
         features = nn.Sequential(conv_block((3, channels), style, kernel=3, stride=2))
         for row in design.bottlenecks:
             outputs = make_divisible(row.outputs * width)

@@ -1,4 +1,4 @@
-"""MobileNetV4-Conv Small and Medium (arXiv 2404.10518, section 3 and the tables of its appendix).
+"""MobileNetV4-Conv Small, Medium and Large (arXiv 2404.10518, section 3 and the tables of its appendix).
 
 They consist mostly of universal inverted bottlenecks. Such a block can have a depthwise convolution before the
 expansion (`first`) and one after it (`inner`). With only the inner one it is MobileNetV2's bottleneck, with only the
@@ -15,7 +15,7 @@ from edgenet.zoo.classifier import Classifier, NetworkOptions
 from edgenet.zoo.layers import BlockStyle, conv_block
 from edgenet.zoo.mobilenet_v2 import make_divisible
 
-STEM, LAST, HEAD = 32, 960, 1280
+LAST, HEAD = 960, 1280
 DROPOUT = 0.2
 
 
@@ -69,7 +69,22 @@ class Universal:
 
 
 Row = Conv | Fused | Universal
-SMALL: tuple[Row, ...] = (
+
+
+@dataclass(frozen=True)
+class Design:
+    """The layout of one of the networks.
+
+    Attributes:
+        stem: the output channels of the first convolution, at width 1.
+        rows: the blocks in order.
+    """
+
+    stem: int
+    rows: tuple[Row, ...]
+
+
+_SMALL_ROWS: tuple[Row, ...] = (
     Conv(3, 32, stride=2),
     Conv(1, 32),
     Conv(3, 96, stride=2),
@@ -83,7 +98,7 @@ SMALL: tuple[Row, ...] = (
     Universal(0, 5, 3, 128),
     *(Universal(0, 3, 4, 128),) * 2,
 )
-MEDIUM: tuple[Row, ...] = (
+_MEDIUM_ROWS: tuple[Row, ...] = (
     Fused(4, 48, stride=2),
     Universal(3, 5, 4, 80, stride=2),
     Universal(3, 3, 2, 80),
@@ -104,6 +119,25 @@ MEDIUM: tuple[Row, ...] = (
     *(Universal(0, 0, 4, 256),) * 2,
     Universal(5, 0, 2, 256),
 )
+_LARGE_ROWS: tuple[Row, ...] = (
+    Fused(4, 48, stride=2),
+    Universal(3, 5, 4, 96, stride=2),
+    Universal(3, 3, 4, 96),
+    Universal(3, 5, 4, 192, stride=2),
+    *(Universal(3, 3, 4, 192),) * 3,
+    Universal(3, 5, 4, 192),
+    *(Universal(5, 3, 4, 192),) * 5,
+    Universal(3, 0, 4, 192),
+    Universal(5, 5, 4, 512, stride=2),
+    *(Universal(5, 5, 4, 512),) * 3,
+    Universal(5, 0, 4, 512),
+    Universal(5, 3, 4, 512),
+    *(Universal(5, 0, 4, 512),) * 2,
+    Universal(5, 3, 4, 512),
+    Universal(5, 5, 4, 512),
+    *(Universal(5, 0, 4, 512),) * 3,
+)
+SMALL, MEDIUM, LARGE = Design(32, _SMALL_ROWS), Design(32, _MEDIUM_ROWS), Design(24, _LARGE_ROWS)
 
 
 class MobileNetV4Conv(Classifier):
@@ -112,19 +146,19 @@ class MobileNetV4Conv(Classifier):
     At 32 pixels the last map is 1x1.
 
     Args:
-        rows: `SMALL` or `MEDIUM`.
+        design: the layout: `SMALL`, `MEDIUM` or `LARGE`.
         width: the width multiplier. The paper has only 1. Other widths scale the channels as in MobileNetV2, but the
             layer after the pooling never gets narrower.
         options: the number of classes, dropout, padding and so on.
     """
 
     def __init__(
-        self, rows: tuple[Row, ...] = SMALL, width: float = 1.0, options: NetworkOptions = NetworkOptions()
+        self, design: Design = SMALL, width: float = 1.0, options: NetworkOptions = NetworkOptions()
     ) -> None:
         style = BlockStyle(options.padding, options.epsilon, nn.ReLU)
-        channels = make_divisible(STEM * width)
+        channels = make_divisible(design.stem * options.stem_width(width))
         features = nn.Sequential(conv_block((3, channels), style, kernel=3, stride=2))
-        for row in rows:
+        for row in design.rows:
             outputs = make_divisible(row.outputs * width)
             features.append(block(channels, outputs, row, style))
             channels = outputs

@@ -15,14 +15,15 @@ from itertools import product
 from types import MappingProxyType
 
 from edgenet.errors import EdgenetError
-from edgenet.zoo import mobilenet_v3, mobilenet_v4
+from edgenet.zoo import efficientnet_lite, mobilenet_v3, mobilenet_v4
 from edgenet.zoo.classic import VGG16, AlexNet, GoogLeNet, InceptionV3, SqueezeNet, Xception
 from edgenet.zoo.classifier import CENTRED, Classifier, NetworkOptions, Normalization
+from edgenet.zoo.efficientnet_lite import EfficientNetLite
 from edgenet.zoo.layers import Padding
 from edgenet.zoo.mobilenet_v1 import FullMobileNet, MobileNetV1, ShallowMobileNet
 from edgenet.zoo.mobilenet_v2 import MobileNetV2
 from edgenet.zoo.mobilenet_v3 import Design, MobileNetV3
-from edgenet.zoo.mobilenet_v4 import MobileNetV4Conv, Row
+from edgenet.zoo.mobilenet_v4 import MobileNetV4Conv
 
 # Limits, so that a typing error does not fill the memory.
 LARGEST = 4096
@@ -187,10 +188,19 @@ def _v3(design: Design, *widths: float) -> Architecture:
     )
 
 
-def _v4(rows: tuple[Row, ...], *resolutions: int) -> Architecture:
+def _v4(design: mobilenet_v4.Design, *resolutions: int) -> Architecture:
     published = _grid((1.0,), resolutions)
     return Architecture(
-        lambda width, _, options: MobileNetV4Conv(rows, width, options), published, "MobileNetV4"
+        lambda width, _, options: MobileNetV4Conv(design, width, options), published, "MobileNetV4"
+    )
+
+
+def _lite(size: efficientnet_lite.Size) -> Architecture:
+    return Architecture(
+        lambda width, _, options: EfficientNetLite(size, options),
+        ((1.0, size.resolution),),
+        "EfficientNet-Lite",
+        scales=False,
     )
 
 
@@ -212,7 +222,11 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
         ),
         "mobilenet_v2": Architecture(
             lambda width, _, options: MobileNetV2(width, options),
-            _grid((1.4, 1.0, 0.75, 0.5, 0.35), (224, 192, 160, 128, 96)),
+            (
+                *_grid((1.4,), (224, 192, 160, 128, 96)),
+                (1.3, 224),
+                *_grid((1.0, 0.75, 0.5, 0.35), (224, 192, 160, 128, 96)),
+            ),
             "MobileNetV2",
         ),
         "mobilenet_v3_large": _v3(mobilenet_v3.LARGE, 1.0, 0.75),
@@ -221,6 +235,8 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
         "mobilenet_v3_small_minimalistic": _v3(mobilenet_v3.SMALL_MINIMALISTIC, 1.0),
         "mobilenet_v4_conv_small": _v4(mobilenet_v4.SMALL, 224),
         "mobilenet_v4_conv_medium": _v4(mobilenet_v4.MEDIUM, 256, 224),
+        "mobilenet_v4_conv_large": _v4(mobilenet_v4.LARGE, 384, 256),
+        **{f"efficientnet_lite{n}": _lite(size) for n, size in enumerate(efficientnet_lite.SIZES)},
         "mobilenet_full": Architecture(
             lambda width, _, options: FullMobileNet(width, options), ((1.0, 224),), COMPARED
         ),
