@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 
 from edgenet_device.entry import (
+    add_model_facts,
     add_source,
     add_threads,
     at_least,
@@ -37,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--top", metavar="K", type=at_least(1), default=5, help="number of labels to show (default: 5)")
     add_threads(shape)
+    add_model_facts(shape)
     add(
         "--threshold",
         metavar="P",
@@ -73,11 +75,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Run with these arguments (default: the process's own) and return the exit status."""
     given = parse_with_source(parser(), arguments, default="0")
     # Imported late, so that --help is instant and a missing OpenCV is reported in one line.
+    from edgenet_device.classifier import ModelOptions
     from edgenet_device.live.loop import LabelOptions
     from edgenet_device.live.run import LiveTask, OutputOptions, run_live
 
     task = LiveTask(
         model=given.model,
+        facts=ModelOptions(given.labels, given.normalization),
         source=given.source,
         threads=given.threads,
         labels=LabelOptions(given.top, given.threshold, given.smooth),

@@ -14,7 +14,15 @@ import argparse
 import sys
 from pathlib import Path
 
-from edgenet_device.entry import add_source, add_threads, at_least, parse_with_source, run, script_parser
+from edgenet_device.entry import (
+    add_model_facts,
+    add_source,
+    add_threads,
+    at_least,
+    parse_with_source,
+    run,
+    script_parser,
+)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -27,6 +35,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--top", metavar="K", type=at_least(1), default=3, help="number of labels per frame (default: 3)")
     add_threads(shape)
+    add_model_facts(shape)
     add("--frames", metavar="N", type=at_least(1), help="stop after N frames (default: go on)")
     add(
         "--every",
@@ -49,10 +58,12 @@ def main(arguments: list[str] | None = None) -> int:
     """Run with these arguments (default: the process's own) and return the exit status."""
     given = parse_with_source(parser(), arguments)
     # Imported late, so that --help is instant and a missing OpenCV is reported in one line.
+    from edgenet_device.classifier import ModelOptions
     from edgenet_device.live.classify import Task, classify_source
 
     task = Task(
         model=given.model,
+        facts=ModelOptions(given.labels, given.normalization),
         source=given.source,
         top=given.top,
         threads=given.threads,

@@ -163,7 +163,11 @@ class Facts:
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """The whole `manifest.json`. `members`: every other file by name. `tools`: versions by package."""
+    """The whole `manifest.json`. `members`: every other file by name. `tools`: versions by package.
+
+    `precision` is what a model of another maker computes with, if that is not float32: "int8", "uint8", "int16",
+    "float16" or "dynamic". Models of edgenet state their `quantization` instead.
+    """
 
     schema_version: int
     name: str
@@ -179,6 +183,7 @@ class Manifest:
     tools: dict[str, str | None]
     members: dict[str, Member]
     unknown: UnknownAnswer | None = dataclasses.field(default=None, metadata=_LATER)
+    precision: str | None = dataclasses.field(default=None, metadata=_LATER)
 
 
 def _check(right: bool, found: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
@@ -13,8 +14,8 @@ import numpy as np
 from edgenet_device.entry import default_threads
 from edgenet_device.errors import EdgenetError, whole_number
 from edgenet_device.frames import Frame
-from edgenet_device.model_file import ModelFile, open_model
-from edgenet_device.normalization import PixelNormalization, stated_normalization
+from edgenet_device.model_file import ModelFile, open_model, read_labels
+from edgenet_device.normalization import PixelNormalization, normalization_named, stated_normalization
 from edgenet_device.ports import Ports, ScoresPort, read_ports
 from edgenet_device.runtime import (
     REFUSALS,
@@ -36,6 +37,29 @@ It is also the label of the output that some networks have for such things; see 
 """
 Label = tuple[int, str, float]
 """A class: its index, its label and its score."""
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """What a user says about a model of another maker; None where the model says it itself.
+
+    Attributes:
+        labels: a text file of class names, one per line.
+        normalization: what the pixels go through, as `normalization_named` takes it.
+    """
+
+    labels: Path | None = None
+    normalization: str | None = None
+
+    def open(self, model: Path, threads: int) -> Classifier:
+        """Return the classifier.
+
+        Raises:
+            EdgenetError: the labels cannot be read, the normalization is none; see also `Classifier`.
+        """
+        named = normalization_named(self.normalization) if self.normalization else None
+        labels = None if self.labels is None else read_labels(self.labels)
+        return Classifier(model, threads, normalization=named, labels=labels)
 
 
 class Classifier:

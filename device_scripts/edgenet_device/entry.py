@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, Callable
 
 from edgenet_device.errors import EdgenetError
@@ -117,6 +118,22 @@ def add_threads(shape: argparse.ArgumentParser) -> None:
         type=at_least(1),
         default=threads,
         help=f"threads that run the network (default: one per CPU, at most 4; on this machine {threads})",
+    )
+
+
+def add_model_facts(shape: argparse.ArgumentParser) -> None:
+    """Add the options --labels and --normalization, for models of other makers that do not carry these."""
+    shape.add_argument(
+        "--labels",
+        metavar="FILE",
+        type=Path,
+        help="text file of class names, one per line, for a model that carries none",
+    )
+    shape.add_argument(
+        "--normalization",
+        metavar="NAME",
+        help="what pixels go through before a model that does not say it: imagenet, -1..1, centred, 0..1, 0..255, or "
+        "mean/std in 0..255 as R,G,B/R,G,B",
     )
 
 

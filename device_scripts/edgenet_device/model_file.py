@@ -147,6 +147,23 @@ def parse_labels(text: bytes, name: str) -> tuple[str, ...]:
         ) from error
 
 
+def read_labels(path: Path) -> tuple[str, ...]:
+    """Return the labels of a text file; see `parse_labels`.
+
+    Raises:
+        EdgenetError: the file cannot be read, is not UTF-8, or is not a list of names.
+    """
+    try:
+        with path.open("rb") as file:
+            text = file.read(_LARGEST + 1)
+    except OSError as error:
+        raise EdgenetError(f"cannot read the labels {path}: {error.strerror}", "check the path") from None
+    labels = parse_labels(text, str(path)) if len(text) <= _LARGEST else ()
+    if not all(labels) or not labels:
+        raise EdgenetError(f"{path} is not a list of labels", "write one name per line, without blank lines")
+    return labels
+
+
 def _read(path: Path) -> bytes:
     try:
         if path.is_dir():

@@ -19,7 +19,7 @@ from edgenet.commands.console import (
     shown_progress,
     warn,
 )
-from edgenet.commands.options import LABELLED_PHOTOS, JsonFlag, Normalization, Resolution, Threads
+from edgenet.commands.options import LABELLED_PHOTOS, JsonFlag, Labels, Normalization, Resolution, Threads
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -53,6 +53,7 @@ def evaluate_command(
     threads: Threads = 2,
     resolution: Resolution = None,
     normalization: Normalization = None,
+    labels: Labels = None,
     json_output: JsonFlag = False,
 ) -> None:
     """Measure the accuracy of networks on labelled photos.
@@ -71,6 +72,7 @@ def evaluate_command(
             threads=threads,
             resolution=resolution,
             normalization=normalization,
+            labels=labels,
             progress=progress,
         )
     note_skipped(result.skipped)

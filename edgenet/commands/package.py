@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgenet.commands.console import accuracy_text, megabytes, note_skipped, print_json, say, shown_progress
-from edgenet.commands.options import LABELLED_PHOTOS, JsonFlag, Labels, output_file
+from edgenet.commands.options import LABELLED_PHOTOS, JsonFlag, Labels, Normalization, output_file
 
 if TYPE_CHECKING:
     from edgenet.workflows.package import ExportedScripts, Packed
@@ -25,7 +25,9 @@ Out = Annotated[
 Data = Annotated[Path | None, typer.Option("--data", help=LABELLED_PHOTOS)]
 FloatSource = Annotated[
     str | None,
-    typer.Option("--float-source", help="The float network, to measure its accuracy too; needs --data."),
+    typer.Option(
+        "--float-source", help="The float network of a quantized model, to measure it too; needs --data."
+    ),
 ]
 
 
@@ -33,21 +35,31 @@ def package_command(
     model: Model,
     out: Out = None,
     labels: Labels = None,
+    normalization: Normalization = None,
     data: Data = None,
     float_source: FloatSource = None,
     json_output: JsonFlag = False,
 ) -> None:
     """Pack a .tflite file with its labels into a bundle.
 
-    A model that has no labels of its own needs --labels. With --data the bundle also states the accuracy measured on
-    these photos.
+    Image classifiers of every maker are packed as they are. A model that has no labels of its own needs --labels, and
+    one that takes float32 without saying what its pixels go through needs --normalization. With --data the bundle also
+    states the accuracy measured on these photos.
     """
     if float_source is not None and data is None:
         raise typer.BadParameter("--float-source needs --data PHOTOS to measure the accuracy on")
     with shown_progress() as progress:
         from edgenet.workflows.package import package
 
-        result = package(model, out, labels=labels, data=data, float_source=float_source, progress=progress)
+        result = package(
+            model,
+            out,
+            labels=labels,
+            normalization=normalization,
+            data=data,
+            float_source=float_source,
+            progress=progress,
+        )
     note_skipped(result.skipped)
     print_json(result) if json_output else _print_bundle(result)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from edgenet_device.frames.photos import read_photo
-from edgenet_device.preprocess import prepare
+from edgenet_device.preprocess import Size, height_and_width, prepare
 
 from edgenet.data.photos import PhotoSet
 from edgenet.errors import EdgenetError
@@ -29,7 +29,7 @@ class PreparedPhotos:
     """Photos in the form that a network takes.
 
     Attributes:
-        images: uint8 RGB [n, size, size, 3].
+        images: uint8 RGB [n, height, width, 3].
         labels: the class index of each photo; None for a photo without a label.
         names: the name of each photo.
         skipped: (name, reason) of the photos that could not be read; they are left out of the other fields.
@@ -47,13 +47,13 @@ class PreparedPhotos:
 
 
 def load_all(
-    photoset: PhotoSet, size: int, *, limit: int | None = None, progress: StageProgress | None = None
+    photoset: PhotoSet, size: Size, *, limit: int | None = None, progress: StageProgress | None = None
 ) -> PreparedPhotos:
     """Return all photos of a set at once, in the set's order. A photo of 224 pixels takes 150 kB.
 
     Args:
         photoset: the photos.
-        size: side of the network's square input, pixels.
+        size: side of the network's square input, or its (height, width), pixels.
         limit: the number of photos to use, spread evenly over the set so that every class has its share; None uses all.
         progress: called after every batch, with the numbers of photos.
 
@@ -62,7 +62,7 @@ def load_all(
     """
     asked = len(photoset) if limit is None else min(limit, len(photoset))
     # Each batch is copied in as it arrives: joining them at the end would need twice the memory.
-    images = np.empty((max(asked, 0), size, size, 3), np.uint8)
+    images = np.empty((max(asked, 0), *height_and_width(size), 3), np.uint8)
     labels: list[int | None] = []
     names: list[str] = []
     skipped: list[tuple[str, str]] = []
@@ -78,7 +78,7 @@ def load_all(
 
 def load_batches(
     photoset: PhotoSet,
-    size: int,
+    size: Size,
     *,
     batch: int = BATCH,
     limit: int | None = None,
@@ -90,7 +90,7 @@ def load_batches(
 
     Args:
         photoset: the photos.
-        size: side of the network's square input, pixels.
+        size: side of the network's square input, or its (height, width), pixels.
         batch: the number of photos per batch.
         limit: the number of photos to use, spread evenly over the set; None uses all.
         progress: called after every batch, with the numbers of photos.
@@ -118,13 +118,15 @@ def load_batches(
         )
 
 
-def _gather(photoset: PhotoSet, size: int, indices: range, pool: ThreadPoolExecutor) -> PreparedPhotos:
+def _gather(photoset: PhotoSet, size: Size, indices: range, pool: ThreadPoolExecutor) -> PreparedPhotos:
     results = list(pool.map(lambda index: _load_one(photoset, size, index), indices))
     good = [
         (index, result) for index, result in zip(indices, results, strict=True) if not isinstance(result, str)
     ]
     return PreparedPhotos(
-        images=np.concatenate([np.empty((0, size, size, 3), np.uint8), *(one.pixels for _, one in good)]),
+        images=np.concatenate(
+            [np.empty((0, *height_and_width(size), 3), np.uint8), *(one.pixels for _, one in good)]
+        ),
         labels=tuple(photoset.labels[index] for index, _ in good),
         names=tuple(photoset.names[index] for index, _ in good),
         skipped=tuple(
@@ -138,13 +140,13 @@ def _gather(photoset: PhotoSet, size: int, indices: range, pool: ThreadPoolExecu
 
 @dataclass(frozen=True)
 class _Loaded:
-    """One photo, uint8 RGB [1, size, size, 3], and the SHA-256 of its file."""
+    """One photo, uint8 RGB [1, height, width, 3], and the SHA-256 of its file."""
 
     pixels: np.ndarray
     content: bytes
 
 
-def _load_one(photoset: PhotoSet, size: int, index: int) -> _Loaded | str:
+def _load_one(photoset: PhotoSet, size: Size, index: int) -> _Loaded | str:
     """Return one photo, or the reason why it cannot be read."""
     try:
         data = photoset.read_bytes(index)

@@ -77,6 +77,26 @@ class Program:
         """Count the operators of each kind, in the order of their first use."""
         return dict(Counter(operator.kind for operator in self.operators))
 
+    def precision(self) -> str:
+        """Return what the network computes with: "int8", "uint8" (TensorFlow 1's scheme) or "int16", wholly or in part.
+
+        A network that computes in float32 is called by its weights: "float32", "float16", or "dynamic" for integers,
+        whose activations the runtime quantizes as it goes.
+        """
+        computed = {
+            self.tensors[i].dtype for one in self.operators if one.kind != "QUANTIZE" for i in one.outputs
+        }
+        for kind in ("int16", "int8", "uint8"):
+            if kind in computed and any(t.dtype in ("int8", "uint8") for t in self._weights()):
+                return kind
+        weights = {tensor.dtype for tensor in self._weights()}
+        if weights & {"int8", "uint8", "int4", "uint4", "int2"}:
+            return "dynamic"
+        return "float16" if "float16" in weights else "float32"
+
+    def _weights(self) -> list[FileTensor]:
+        return [tensor for tensor in self.tensors if tensor.data is not None and len(tensor.shape) > 1]
+
 
 class ProgramBuilder:
     """Collects the tensors and operators of one `Program`."""

@@ -61,7 +61,8 @@ def _check_float(program: Program) -> None:
     kind = _quantized_kind(program)
     if kind is not None:
         raise EdgenetError(
-            f"the .tflite is quantized already: {kind}", "give the float file it was made from"
+            f"the .tflite is quantized already: {kind}",
+            "give the float file it was made from, or use this one as it is: `edgenet package` takes it",
         )
 
 

@@ -230,7 +230,7 @@ class _LoadedPhotos:
 
 def _load_photos(graph: Graph, calibration: Calibration, clock: Clock, progress: Progress) -> _LoadedPhotos:
     choice = calibration.choice
-    loaded = load_all(choice.photos, graph.size[0], progress=_stage(progress, "reading photos"))
+    loaded = load_all(choice.photos, graph.size, progress=_stage(progress, "reading photos"))
     split = split_photos(len(loaded), calibration.wanted)
     judging = take_images(loaded.images, split.judging)
     logits = run(graph, judging)

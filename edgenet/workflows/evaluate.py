@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from edgenet_device.classifier import NOTHING_KNOWN, Classifier
 from edgenet_device.model_file import ModelFile, open_model
+from edgenet_device.normalization import normalization_named
 from numpy.typing import NDArray
 
 from edgenet.accuracy import Interval, Paired, compare, verdict, wilson
@@ -26,7 +27,7 @@ from edgenet.progress import Progress, silent
 from edgenet.teaching.unknown import background_class
 from edgenet.tflite.flatbuffer import read_tflite
 from edgenet.tflite.metadata import read_facts
-from edgenet.workflows.arguments import checked
+from edgenet.workflows.arguments import checked, label_names
 from edgenet.workflows.sources import Source, SourceOptions, open_source, options_for
 
 TOP = 5
@@ -112,6 +113,7 @@ def evaluate(
     threads: int = 2,
     resolution: int | None = None,
     normalization: str | None = None,
+    labels: str | Path | Sequence[str] | None = None,
     progress: Progress = silent,
 ) -> Evaluation:
     """Measure top-1 and top-5 of one or more networks on labelled photos.
@@ -128,7 +130,8 @@ def evaluate(
         limit: use at most this many photos, evenly spread over the data.
         threads: threads of LiteRT.
         resolution: width and height of the input, pixels, for float sources that allow several.
-        normalization: of .onnx sources, as `convert` takes it.
+        normalization: of .onnx sources and other makers' .tflite files, as `convert` takes it.
+        labels: class names in the order of the outputs, for networks that carry none: a list, or a text file.
         progress: called with each stage's name, the amount done, and the total.
 
     Raises:
@@ -141,7 +144,7 @@ def evaluate(
         raise EdgenetError("models is an empty list", "give at least one network")
     options, source_options = (
         EvaluationOptions(split, limit, threads),
-        SourceOptions(resolution, normalization),
+        SourceOptions(resolution, normalization, labels),
     )
     check_options(names, source_options)
     photos = open_labelled(Path(data), split)  # first, to report a wrong folder early
@@ -301,17 +304,17 @@ class Scorer:
 
     Attributes:
         model: the model as the user named it.
-        precision: "int8" or "float32".
+        precision: "int8", "float32", or another one of `Program.precision`.
         runtime: name (and for LiteRT the version) of the runtime that runs it.
-        size: side of its input picture, pixels.
+        size: height and width of its input picture, pixels.
         labels: class names, one per output.
-        score: turns uint8 RGB [n, size, size, 3] into scores or logits, float32 [n, N].
+        score: turns uint8 RGB [n, height, width, 3] into scores or logits, float32 [n, N].
     """
 
     model: str
     precision: str
     runtime: str
-    size: int
+    size: tuple[int, int]
     labels: tuple[str, ...]
     score: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
@@ -321,11 +324,13 @@ def open_scorer(model: str, options: SourceOptions, threads: int, progress: Prog
 
     Args:
         model: a .tflite, a bundle, or a source for `open_source`.
-        options: for float sources; options that do not apply to this source are ignored.
+        options: for float sources and for other makers' files; options that do not apply to this source are ignored.
         threads: threads of LiteRT.
     """
     if model.lower().endswith(RUN_FILES):
-        return lite_scorer(model, open_model_file(Path(model)).file, threads)
+        file = open_model_file(Path(model)).file
+        normalization = options.normalization if says_no_normalization(model) else None
+        return lite_scorer(model, file, threads, normalization, options.labels)
     source = open_source(model, options_for(model, options), progress)
     return float_scorer(model, source)
 
@@ -334,7 +339,7 @@ def float_scorer(model: str, source: Source) -> Scorer:
     """Return a scorer that runs an opened float network with torch."""
     graph = source.graph
     labels = source.labels or tuple(f"class {index}" for index in range(graph.classes))
-    return Scorer(model, "float32", "torch", graph.size[0], labels, lambda images: run(graph, images))
+    return Scorer(model, "float32", "torch", graph.size, labels, lambda images: run(graph, images))
 
 
 def check_options(models: Sequence[str], options: SourceOptions) -> None:
@@ -345,30 +350,45 @@ def check_options(models: Sequence[str], options: SourceOptions) -> None:
     """
     sources = [model for model in models if not model.lower().endswith(RUN_FILES)]
     taken = [options_for(source, options) for source in sources]
-    if options.normalization is not None and not any(option.normalization for option in taken):
+    wanted = any(option.normalization for option in taken) or any(map(says_no_normalization, models))
+    if options.normalization is not None and not wanted:
         raise EdgenetError(
-            "--normalization is for .onnx models, and none of the models is one", "leave out --normalization"
+            "--normalization is for .onnx models and other makers' .tflite files, and none of the models is one",
+            "leave out --normalization",
         )
     if options.resolution is not None and not any(option.resolution for option in taken):
         raise EdgenetError("all of the models have a fixed resolution", "leave out --resolution")
 
 
-def lite_scorer(model: str, file: ModelFile, threads: int) -> Scorer:
-    """Return a scorer that runs an opened .tflite with LiteRT."""
-    classifier = Classifier(file, threads)
+def says_no_normalization(model: str) -> bool:
+    """Return whether this is a .tflite of another maker: such a file may not say what its pixels went through."""
+    return model.lower().endswith(".tflite") and open_model_file(Path(model)).facts is None
+
+
+def lite_scorer(
+    model: str,
+    file: ModelFile,
+    threads: int,
+    normalization: str | None = None,
+    labels: str | Path | Sequence[str] | None = None,
+) -> Scorer:
+    """Return a scorer that runs an opened .tflite with LiteRT.
+
+    Args:
+        normalization: what the pixels go through, for a file that does not say it.
+        labels: class names for a file that carries none.
+    """
+    named = normalization_named(normalization) if normalization else None
+    names = label_names(labels) if labels is not None and not file.labels else None
+    classifier = Classifier(file, threads, normalization=named, labels=names)
 
     def score(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         return np.stack([classifier.score_prepared(image) for image in images])
 
     name = f"{classifier.runtime.name} {classifier.runtime.version}"
-    return Scorer(model, precision(file.data, model), name, classifier.size, classifier.labels, score)
-
-
-def precision(tflite: bytes, where: str) -> str:
-    """Return "int8" if the file has any int8 weights, else "float32"."""
-    tensors = read_tflite(tflite, where).tensors
-    weights = [tensor for tensor in tensors if tensor.data is not None and len(tensor.shape) > 1]
-    return "int8" if any(tensor.dtype == "int8" for tensor in weights) else "float32"
+    size = classifier.height, classifier.width
+    kind = read_tflite(file.data, model).precision()
+    return Scorer(model, kind, name, size, classifier.labels, score)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from edgenet_device.ports import read_ports
 from numpy.typing import NDArray
 
 from edgenet.data.loading import choose, load_all
@@ -14,7 +15,7 @@ from edgenet.errors import EdgenetError
 from edgenet.files import check_output
 from edgenet.graph.ir import Graph
 from edgenet.graph.lower import lower
-from edgenet.graph.shapes import Cost, cost, node_mult_adds
+from edgenet.graph.shapes import Cost, cost
 from edgenet.graph.simplify import drop_final_softmax
 from edgenet.latency.profile import Profile
 from edgenet.manifest import Facts
@@ -23,13 +24,14 @@ from edgenet.quantize.layer_errors import LayerErrors, layer_errors
 from edgenet.quantize.matching import Decode, decoder_from_encoding
 from edgenet.quantize.noise_shares import NoiseShares, noise_shares
 from edgenet.quantize.quantized_graph import QuantizedGraph
+from edgenet.tflite.file_cost import file_cost, operator_mult_adds
 from edgenet.tflite.flatbuffer import read_tflite
 from edgenet.tflite.program import FileOperator, FileTensor, Program
 from edgenet.tflite.to_graph import float_graph, quantized_graph
 from edgenet.workflows.advice import advise, propose_keep_float
 from edgenet.workflows.arguments import checked
 from edgenet.workflows.bench import measure_operators
-from edgenet.workflows.evaluate import open_model_file, precision
+from edgenet.workflows.evaluate import open_model_file
 from edgenet.workflows.sources import NORMALIZATIONS, SourceOptions, open_source, parse_normalization
 from edgenet.zoo.classifier import Normalization
 
@@ -94,7 +96,7 @@ class Inspection:
 
     Attributes:
         model: the file's path, as the user gave it.
-        precision: "int8" or "float32".
+        precision: what it computes with: "int8", "float32", or another one of `Program.precision`.
         input, output: name, type and shape of the file's input and output.
         cost: mult-adds, parameters and activations of the network.
         operators: one row for each operator, in the order in which they run.
@@ -171,27 +173,34 @@ def _describe(
 ) -> Inspection:
     opened = open_model_file(path)
     file = opened.file
+    read_ports(file.data, str(path))  # to call a detector or segmenter by its name
     program = read_tflite(file.data, str(path))
-    is_int8 = precision(file.data, str(path)) == "int8"
-    graph = quantized_graph(program).graph if is_int8 else float_graph(program)
-    mult_adds = {node.output: node_mult_adds(graph, node) for node in graph.nodes}
     recipe = opened.facts.quantization.recipe if opened.facts and opened.facts.quantization else None
     compared = compare_layers(program, comparison, recipe, progress) if comparison else None
     return Inspection(
         model=str(path),
         bytes=len(file.data),
         sha256=file.sha256,
-        precision="int8" if is_int8 else "float32",
+        precision=program.precision(),
         input=_port(program.tensors[program.input]),
         output=_port(program.tensors[program.output]),
         labels=len(file.labels),
         facts=opened.facts,
         kinds=program.kinds(),
-        cost=cost(graph),
-        operators=tuple(_row(program, i, o, mult_adds) for i, o in enumerate(program.operators)),
+        cost=_cost(program),
+        operators=tuple(_row(program, i, o) for i, o in enumerate(program.operators)),
         compared=compared,
         profile=measure_operators(profile_on, path, progress) if profile_on else None,
     )
+
+
+def _cost(program: Program) -> Cost:
+    """Return the network's cost, as `convert` states it; counted from the tensors where the graph cannot be read."""
+    try:
+        is_float = program.precision() == "float32"
+        return cost(float_graph(program) if is_float else quantized_graph(program).graph)
+    except EdgenetError:
+        return file_cost(program)
 
 
 def _comparison(
@@ -235,7 +244,7 @@ def _port(tensor: FileTensor) -> str:
     return f"{tensor.name} {tensor.dtype} {list(tensor.shape)}"
 
 
-def _row(program: Program, number: int, operator: FileOperator, mult_adds: dict[str, int]) -> OperatorRow:
+def _row(program: Program, number: int, operator: FileOperator) -> OperatorRow:
     tensor = program.tensors[operator.outputs[0]]
     constants = [data for i in operator.inputs if i >= 0 and (data := program.tensors[i].data) is not None]
     quantization = tensor.quantization
@@ -248,7 +257,7 @@ def _row(program: Program, number: int, operator: FileOperator, mult_adds: dict[
         scale=quantization.scales[0] if quantization else None,
         zero_point=quantization.zero_points[0] if quantization else None,
         weight_bytes=int(sum(np.asarray(data).nbytes for data in constants)),
-        mult_adds=mult_adds.get(tensor.name, 0),
+        mult_adds=operator_mult_adds(program, operator),
     )
 
 
@@ -292,7 +301,7 @@ def compare_layers(
     quantized = replace(quantized, graph=drop_final_softmax(quantized.graph))
     options = SourceOptions(normalization=comparison.normalization)
     reference = lower(open_source(comparison.against, options, progress).graph, exact_border=False)
-    loaded = load_all(photos, reference.size[0])
+    loaded = load_all(photos, reference.size)
     name, decode = find_input(program, quantized, reference, loaded.images[:1], options.normalization)
     errors = layer_errors(
         quantized,

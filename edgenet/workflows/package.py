@@ -11,7 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgenet_device.classifier import Classifier
+from edgenet_device.classifier import Classifier, labels_for
+from edgenet_device.model_file import verified
+from edgenet_device.normalization import normalization_named
+from edgenet_device.ports import read_ports
 
 from edgenet.assets import device_files
 from edgenet.bundle import read_contract, write_bundle
@@ -19,7 +22,7 @@ from edgenet.errors import EdgenetError
 from edgenet.files import check_output, make_folder, sha256, write_atomically
 from edgenet.manifest import Accuracy, Facts, Manifest, Weights
 from edgenet.progress import Progress, silent
-from edgenet.tflite.metadata import read_facts, read_labels
+from edgenet.tflite.metadata import read_facts, read_labels, read_source_info
 from edgenet.workflows.arguments import checked, label_names
 
 if TYPE_CHECKING:
@@ -47,6 +50,7 @@ def package(
     out: str | Path | None = None,
     *,
     labels: str | Path | Sequence[str] | None = None,
+    normalization: str | None = None,
     data: str | Path | None = None,
     float_source: str | Path | None = None,
     progress: Progress = silent,
@@ -57,44 +61,60 @@ def package(
     12
 
     Args:
-        model: a file from `convert`, or any classifier with the same inputs and outputs.
+        model: a file from `convert`, or an image classifier of any maker.
         out: path of the bundle; None for the model's path with the ending .edgenet.
         labels: class names in the order of the outputs, a list or a text file with one per line; needed if the
             model has none.
+        normalization: what pixels go through before a network of another maker, if the file does not say it: a name or
+            numbers as `convert` takes them. The bundle records it.
         data: labelled photos to measure the accuracy on, which is recorded in the manifest.
-        float_source: the float network of an int8 model, to record its accuracy too; needs `data`.
+        float_source: the float network of a quantized model, to record its accuracy too; needs `data`.
         progress: called with each stage's name, the amount done, and the total.
 
     Raises:
-        EdgenetError: there are no labels, their number differs from the number of outputs, the model has
-            other inputs or outputs, or `float_source` is given without `data` or for a float model.
+        EdgenetError: there are no labels, their number differs from the number of outputs, the model is not an image
+            classifier, it takes float32 and nobody says which normalization, or `float_source` is given without
+            `data` or for a float model.
         TypeError: an argument has the wrong type.
     """
     source = Path(model)
     path = source.with_suffix(".edgenet") if out is None else Path(out)
-    content = _read(source)
     check_output(path, source)
-    names = _labels_of(content, source) if labels is None else label_names(labels)
+    content = _read(source)
+    stated = normalization_named(normalization) if normalization else None
+    scores = read_ports(content, str(source)).scores
+    given = _labels_of(content, source) if labels is None else label_names(labels)
     where = labels if isinstance(labels, str | os.PathLike) else "labels" if labels else source
-    _check(content, names, str(where))
-    facts = read_facts(content, str(source)) or Facts(
-        source.stem, Weights(source.name, "not stated by the file", sha256(content))
-    )
+    names = labels_for(scores, given, where)
+    read_contract(content, stated)  # checked before the measuring, which takes long
+    facts = read_facts(content, str(source)) or _foreign_facts(content, source)
     if data is None:
         if float_source is not None:
             raise EdgenetError("there are no photos to measure the float source on", "give --data PHOTOS too")
-        return Packed(str(path), write_bundle(path, content, names, facts), ())
+        return Packed(str(path), write_bundle(path, content, names, facts, stated), ())
     photos = Path(data)
-    measured = _measure(source, names, photos, None if float_source is None else str(float_source), progress)
+    measured = _measure(_Model(source, names, normalization), photos, float_source, progress)
     facts = replace(facts, accuracy=_accuracy(measured, photos))
-    return Packed(str(path), write_bundle(path, content, names, facts), measured.skipped)
+    return Packed(str(path), write_bundle(path, content, names, facts, stated), measured.skipped)
 
 
 def _read(model: Path) -> bytes:
+    """Return the model's bytes, verified and repaired (see `edgenet_device.repair`)."""
     try:
-        return model.read_bytes()
+        data = model.read_bytes()
     except OSError as error:
         raise EdgenetError(f"cannot read {model}: {error.strerror}", "give a .tflite file") from None
+    if data[4:8] != b"TFL3":
+        raise EdgenetError(f"{model} is not a .tflite file (no TFL3 at byte 4)", "give a .tflite file")
+    return verified(data, str(model))
+
+
+def _foreign_facts(content: bytes, source: Path) -> Facts:
+    """Return what another maker's file says about itself."""
+    stated = read_source_info(content)
+    return Facts(
+        source.stem, Weights(source.name, stated.licence or "not stated by the file", sha256(content))
+    )
 
 
 def _labels_of(content: bytes, model: Path) -> tuple[str, ...]:
@@ -104,44 +124,47 @@ def _labels_of(content: bytes, model: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _check(content: bytes, names: tuple[str, ...], where: str) -> None:
-    """Check before the measuring what `write_bundle` would only check after it."""
-    _, output = read_contract(content)
-    if len(names) != output.classes:
-        raise EdgenetError(
-            f"{where} names {len(names)} classes and the model has {output.classes} outputs",
-            "give one label per line, in the order of the outputs",
-        )
+@dataclass(frozen=True)
+class _Model:
+    """The model to measure: its path, the bundle's labels, and the normalization that the user gave."""
+
+    path: Path
+    labels: tuple[str, ...]
+    normalization: str | None
 
 
-def _measure(
-    model: Path, names: tuple[str, ...], data: Path, float_source: str | None, progress: Progress
-) -> Evaluation:
+def _measure(model: _Model, data: Path, float_source: str | Path | None, progress: Progress) -> Evaluation:
     """Evaluate the model, with the bundle's labels, and the float source on the same photos."""
     from edgenet.workflows.evaluate import EvaluationOptions, evaluate_scorers, open_labelled, open_scorer
     from edgenet.workflows.sources import SourceOptions
 
-    options, defaults = SourceOptions(), EvaluationOptions()
+    options, defaults = SourceOptions(normalization=model.normalization), EvaluationOptions()
     photos = open_labelled(data)
-    scorers = [replace(open_scorer(str(model), options, defaults.threads), labels=names)]
+    scorers = [replace(open_scorer(str(model.path), options, defaults.threads), labels=model.labels)]
     if float_source is not None:
-        if scorers[0].precision != "int8":
-            raise EdgenetError(f"{model} is already a float model", "leave out --float-source")
-        scorers.append(open_scorer(float_source, options, defaults.threads, progress))
+        if scorers[0].precision == "float32":
+            raise EdgenetError(f"{model.path} is already a float model", "leave out --float-source")
+        scorers.append(open_scorer(str(float_source), options, defaults.threads, progress))
     return evaluate_scorers(scorers, photos, defaults, progress)
 
 
 def _accuracy(measured: Evaluation, data: Path) -> Accuracy:
     model, *beside = measured.models
     name = data.resolve().name
-    if model.precision != "int8":
+    if model.precision == "float32":
         return Accuracy(model.top1, None, measured.n, name)
     return Accuracy(beside[0].top1 if beside else None, model.top1, measured.n, name)
 
 
 @checked
-def load(model: str | Path, *, threads: int | None = None) -> Classifier:
-    """Open a bundle or a .tflite file, int8 or float, as a function from a photo to scores.
+def load(
+    model: str | Path,
+    *,
+    threads: int | None = None,
+    normalization: str | None = None,
+    labels: str | Path | Sequence[str] | None = None,
+) -> Classifier:
+    """Open a bundle or a .tflite file of any maker as a function from a photo to scores.
 
     >>> model = edgenet.load("small.edgenet")
     >>> scores = model("photos/cat.jpg")  # float32 [classes], in the order of model.labels
@@ -151,14 +174,21 @@ def load(model: str | Path, *, threads: int | None = None) -> Classifier:
     calibration by the same rule.
 
     Args:
-        model: a file from `convert` or `package`.
+        model: a file from `convert` or `package`, or another maker's .tflite.
         threads: threads of LiteRT; None for the number of usable CPUs, at most 4.
+        normalization: what pixels go through before the network, for a file that does not say it: a name or numbers
+            as `convert` takes them.
+        labels: class names in the order of the outputs, for a file that carries none: a list, or a text file.
 
     Raises:
-        EdgenetError: the file is missing or damaged, or has other inputs or outputs than edgenet's files.
+        EdgenetError: the file is missing or damaged, is not an image classifier, or takes float32 without saying which
+            normalization.
         TypeError: an argument has the wrong type.
     """
-    return Classifier(Path(model), threads)
+    named = normalization_named(normalization) if normalization else None
+    return Classifier(
+        Path(model), threads, normalization=named, labels=None if labels is None else label_names(labels)
+    )
 
 
 SUMS = "SHA256SUMS"

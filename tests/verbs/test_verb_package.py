@@ -131,7 +131,7 @@ def test_labels_that_cannot_be_read(colours: Path, out: Path, tmp_path: Path) ->
 def test_labels_of_another_number(colours: Path, names: Path, out: Path, colour_folders: Path) -> None:
     """The fault is reported before anything is measured."""
     names.write_text("red\ngreen\n")
-    message = r"names.txt names 2 classes and the model has 3 outputs"
+    message = r"names.txt has 2 labels for 3 outputs"
     refuse(out, message, lambda: edgenet.package(colours, out, labels=names))
     refuse(out, message, lambda: edgenet.package(colours, out, labels=names, data=colour_folders))
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
 import cv2
 
-from edgenet_device.classifier import Classifier
+from edgenet_device.classifier import ModelOptions
 from edgenet_device.entry import ended_by_signals
 from edgenet_device.foreign_text import LONGEST_LABEL, json_text, one_line, printable_lines
 from edgenet_device.frames.source import Camera
@@ -45,6 +45,7 @@ class Task:
     every: int
     as_json: bool
     contact_sheet: Path | None
+    facts: ModelOptions = field(default_factory=ModelOptions)
 
 
 def classify_source(task: Task, out: TextIO) -> int:
@@ -65,7 +66,7 @@ def classify_source(task: Task, out: TextIO) -> int:
     count = 0
     with ended_by_signals() as ended:
         try:
-            classifier = Classifier(task.model, task.threads)
+            classifier = task.facts.open(task.model, task.threads)
             with Camera(task.source, every_frame=True, every=task.every) as camera:
                 for result in islice(classify_frames(classifier, camera, _labels(task)), task.frames):
                     times.append(result.stage_ns)

@@ -13,7 +13,7 @@ import numpy as np
 from edgenet_device.classifier import NOTHING_KNOWN, Classifier, Label, top_k
 from edgenet_device.frames import Frame
 from edgenet_device.latency.samples import percentile
-from edgenet_device.preprocess import RULE
+from edgenet_device.preprocess import rule_for
 
 STAGES = ("capture", "preprocess", "inference", "postprocess")
 KEPT_TIMES = 10_000
@@ -273,7 +273,7 @@ def summary(classifier: Classifier, times: Iterable[tuple[int, ...]], count: int
             "sha256": classifier.model.sha256,
             "size": classifier.size,
         },
-        "preprocessing": RULE,
+        "preprocessing": rule_for(classifier.height, classifier.width),
         "runtime": {"name": classifier.runtime.name, "version": classifier.runtime.version},
         "delegate": classifier.delegate.as_dict(),
         "threads": classifier.threads,

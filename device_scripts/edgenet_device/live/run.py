@@ -11,14 +11,14 @@ import sys
 from collections import deque
 from collections.abc import Generator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Optional, TextIO
 
 import cv2
 import numpy as np
 
-from edgenet_device.classifier import Classifier
+from edgenet_device.classifier import Classifier, ModelOptions
 from edgenet_device.entry import ended_by_signals
 from edgenet_device.foreign_text import json_text, printable_lines, say
 from edgenet_device.frames.files import is_live, note_on_stderr
@@ -59,6 +59,7 @@ class LiveTask:
 
     Attributes:
         frames: stop after this many frames; None to go on until the source ends.
+        facts: what the user says about a model of another maker.
     """
 
     model: Path
@@ -67,6 +68,7 @@ class LiveTask:
     labels: LabelOptions
     frames: int | None
     outputs: OutputOptions
+    facts: ModelOptions = field(default_factory=ModelOptions)
 
 
 def run_live(task: LiveTask, out: TextIO) -> int:
@@ -83,7 +85,7 @@ def run_live(task: LiveTask, out: TextIO) -> int:
     count = 0
     with ended_by_signals() as ended:
         try:
-            classifier = Classifier(task.model, task.threads)
+            classifier = task.facts.open(task.model, task.threads)
             with closing(_show_frames(task, classifier, out)) as times_of_frames:
                 for stage_ns in times_of_frames:
                     times.append(stage_ns)
@@ -128,8 +130,8 @@ def _print_summary(facts: dict[str, Any], as_json: bool, out: TextIO) -> None:
 
 
 def _model_line(classifier: Classifier) -> str:
-    runtime, size = classifier.runtime, classifier.size
-    return f"{classifier.model.path.name} · {size}x{size} · {runtime.name} {runtime.version}"
+    runtime, size = classifier.runtime, f"{classifier.width}x{classifier.height}"
+    return f"{classifier.model.path.name} · {size} · {runtime.name} {runtime.version}"
 
 
 def _nothing(message: str) -> None:
