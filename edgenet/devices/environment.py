@@ -11,11 +11,6 @@ includes one (see `phone_pack`).
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
-import subprocess
-import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +18,17 @@ from pathlib import Path
 from edgenet_device.foreign_text import read_json
 
 from edgenet.devices.device import Device, DeviceFacts, ProgramResult
+from edgenet.devices.requirements import Python, Requirements, requirements
 from edgenet.devices.shell import require_success, script
+from edgenet.devices.wheels import (
+    PIP_OPTIONS,
+    differing_package,
+    not_the_locked_file,
+    pip_requirements,
+    wheels_for,
+)
 from edgenet.errors import EdgenetError, one_line
-from edgenet.files import cache_folder
+from edgenet.files import sha256
 from edgenet.progress import Progress
 
 NEEDED_BYTES = 200_000_000
@@ -91,7 +94,7 @@ exit 0
 
 def usable_environments(device: Device) -> tuple[str, ...]:
     """Return the keys of all complete environments that match the device's current Python, and of packs."""
-    return tuple(device.run(script(_USABLE, device.home)).out.decode().split())
+    return tuple(device.run(script(_USABLE, device.home)).out.decode(errors="replace").split())
 
 
 # Prints the other fields of `Python` as JSON.
@@ -171,10 +174,15 @@ def _make(device: Device, folder: str, needed: Requirements, offline: bool, prog
 
 # A wheel is a zip file whose files have their installed paths (PEP 427), so unpacking it needs no pip.
 # The WebGPU library is left out: nothing here uses it, and it takes 17 MB.
+# The device compares the SHA-256 itself: what it unpacks is then what was checked here.
 _UNPACK = """
-import sys, sysconfig, zipfile
-for name in sys.argv[2:]:
-    with zipfile.ZipFile(name) as wheel:
+import hashlib, io, sys, sysconfig, zipfile
+for name, wanted in zip(sys.argv[2::2], sys.argv[3::2]):
+    with open(name, "rb") as file:
+        content = file.read()
+    if hashlib.sha256(content).hexdigest() != wanted:
+        sys.exit(name + " has another SHA-256 than on the machine that it came from")
+    with zipfile.ZipFile(io.BytesIO(content)) as wheel:
         files = [file for file in wheel.namelist() if not file.endswith("/libLiteRtWebGpuAccelerator.so")]
         if any(".data/" in file for file in files):
             sys.exit(name + " has a .data folder, which only pip can install")
@@ -192,27 +200,32 @@ def unpack_wheels(
         device: the device.
         folder: the environment's folder.
         packages: absolute path of the target folder; "" for the environment's own site-packages.
-        wheels: the wheels' files on this machine; only their names are used.
+        wheels: the wheels' files on this machine, for their names and SHA-256.
         progress: reports the number of wheels unpacked.
 
     Raises:
         EdgenetError: the wheels cannot be unpacked.
     """
-    names = [f"{folder}/wheels/{wheel.name}" for wheel in wheels]
-    done = _run_with_progress(device, [f"{folder}/bin/python", "-c", _UNPACK, packages, *names], progress)
+    pairs = [part for wheel in wheels for part in (f"{folder}/wheels/{wheel.name}", sha256(wheel))]
+    done = _run_with_progress(device, [f"{folder}/bin/python", "-c", _UNPACK, packages, *pairs], progress)
     require_success(device, "unpack the packages", done)
 
 
 def _install(device: Device, folder: str, packages: Sequence[str], progress: Progress) -> None:
-    """Install with the device's own pip and index: a Raspberry Pi's index has more wheels than PyPI."""
+    """Install with the device's own pip and index, which must give files of PyPI's SHA-256."""
     pip = [f"{folder}/bin/python", "-m", "pip"]
-    # --no-deps: a newer numpy would break the system's picamera2, which was built for the system's numpy.
-    options = ["--no-deps", "--no-compile", "--only-binary=:all:", "--disable-pip-version-check"]
-    done = _run_with_progress(device, [*pip, "install", *options, *packages], progress)
+    device.push({_WANTED: pip_requirements(packages).encode()}, folder)
+    command = [*pip, "install", "--no-compile", *PIP_OPTIONS, "--requirement", f"{folder}/{_WANTED}"]
+    done = _run_with_progress(device, command, progress)
+    if done.status and (package := differing_package((done.err + done.out).decode(errors="replace"))):
+        raise not_the_locked_file(package, f"pip on {device.name}")
     remedy = "check the device's network, or use --offline to copy the packages from this machine"
     require_success(device, f"install {' '.join(packages)}", done, remedy)
     done = device.run([*pip, "uninstall", "--quiet", "--yes", "setuptools", "pip"])
     require_success(device, "remove pip from the environment", done)
+
+
+_WANTED = "packages.txt"
 
 
 def _run_with_progress(device: Device, command: Sequence[str], progress: Progress) -> ProgramResult:
@@ -222,151 +235,3 @@ def _run_with_progress(device: Device, command: Sequence[str], progress: Progres
         for count, _ in enumerate(running.lines(), 1):
             progress("install packages", count, None)
         return running.finish()
-
-
-@dataclass(frozen=True)
-class Python:
-    """The device's python3.
-
-    Attributes:
-        version: such as (3, 11).
-        numpy: version of the numpy that it can import; None if there is none.
-        cv2: whether it can import OpenCV.
-        venv: whether it can make virtual environments with pip.
-        glibc: version of its C library, such as "2.36".
-    """
-
-    version: tuple[int, int]
-    numpy: str | None
-    cv2: bool
-    venv: bool
-    glibc: str
-
-
-@dataclass(frozen=True)
-class Requirements:
-    """The packages to install.
-
-    Attributes:
-        packages: pip requirements with exact versions; they are installed without their dependencies.
-        userland: the architecture to install for.
-        python: the Python to install for.
-        notes: messages for the user.
-    """
-
-    packages: tuple[str, ...]
-    userland: str
-    python: Python
-    notes: tuple[str, ...] = ()
-
-
-_OLDEST = (3, 9)
-_NEWEST = (3, 14)
-_TFLITE_NEWEST = (3, 11)
-_OPENCV_APT = "sudo apt install python3-opencv"
-# The last OpenCV whose wheels work with numpy 1.24, which picamera2 of Raspberry Pi OS "bookworm" needs.
-_OPENCV = "opencv-python-headless==4.11.0.86"
-_LITERT = "ai-edge-litert==2.3.0"
-_LITERT_3_9 = "ai-edge-litert==2.1.0"  # the last one for Python 3.9
-_TFLITE = "tflite-runtime==2.14.0"
-
-
-def requirements(facts: DeviceFacts, python: Python) -> Requirements:
-    """Choose the packages: ai-edge-litert, or tflite-runtime with numpy below 2 if there is no such wheel.
-
-    Raises:
-        EdgenetError: no runtime exists for this architecture and Python, or 32-bit Arm lacks its numpy.
-    """
-    runtime = _runtime(facts.userland, python.version)
-    packages = [runtime, *_numpy(runtime, facts.userland, python)]
-    notes = []
-    if not python.cv2:
-        if facts.userland == "armv7l":
-            notes.append(f"the device has no OpenCV; for cameras and photos, run {_OPENCV_APT} there")
-        else:
-            packages.append(_OPENCV)
-    return Requirements(tuple(packages), facts.userland, python, tuple(notes))
-
-
-def _runtime(userland: str, python: tuple[int, int]) -> str:
-    version = ".".join(map(str, python))
-    if not _OLDEST <= python <= _NEWEST:
-        raise EdgenetError(f"the device has Python {version}", "edgenet needs Python 3.9 to 3.14")
-    if userland in ("aarch64", "x86_64"):
-        return _LITERT if python > _OLDEST else _LITERT_3_9
-    if userland == "armv7l":
-        if python <= _TFLITE_NEWEST:
-            return _TFLITE
-        raise EdgenetError(
-            f"no LiteRT runtime exists for 32-bit Arm with Python {version}",
-            "install the 64-bit Raspberry Pi OS (or 32-bit bookworm, which has Python 3.11)",
-        )
-    raise EdgenetError(
-        f"no LiteRT runtime exists for {userland}",
-        "edgenet needs a 64-bit Arm, 32-bit Armv7 or x86-64 system",
-    )
-
-
-def _numpy(runtime: str, userland: str, python: Python) -> list[str]:
-    """Return the numpy to install; an empty list if the system's numpy is usable."""
-    below_2 = runtime == _TFLITE
-    if python.numpy is not None and not (below_2 and int(python.numpy.split(".")[0]) >= 2):
-        return []
-    if userland == "armv7l":
-        raise EdgenetError(
-            "the device has no numpy below 2, and there is no wheel of one for 32-bit Arm",
-            "run sudo apt install python3-numpy on the device",
-        )
-    if below_2 or python.version == _OLDEST:
-        return ["numpy==1.26.4"]
-    return ["numpy==2.2.6"]
-
-
-def wheels_for(needed: Requirements, progress: Progress) -> list[Path]:
-    """Return the wheels that a device needs, from the cache or downloaded.
-
-    Raises:
-        EdgenetError: pip is missing, cannot reach its index, or finds no wheel.
-    """
-    name = hashlib.sha256("\n".join([*needed.packages, *_tags(needed)]).encode()).hexdigest()[:16]
-    folder = cache_folder(os.environ) / "wheels" / name
-    if not folder.is_dir():
-        progress("download packages", 0, None)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".new-") as new:
-            _download(needed, Path(new))
-            shutil.copytree(new, f"{new}.whole")
-            os.rename(f"{new}.whole", folder)
-    return sorted(folder.glob("*.whl"))
-
-
-def _download(needed: Requirements, folder: Path) -> None:
-    options = ["--quiet", "--no-deps", "--only-binary=:all:", "--disable-pip-version-check", *_tags(needed)]
-    done = subprocess.run(
-        [sys.executable, "-m", "pip", "download", *options, "--dest", str(folder), *needed.packages],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or [
-            done.stderr.strip()
-        ]
-        raise EdgenetError(
-            f"cannot download {' '.join(needed.packages)}: {lines[-1]}",
-            "check that this machine has a network connection and pip",
-        )
-
-
-# PEP 600's tags start at manylinux_2_17, for glibc 2.17; manylinux2014 is another name for it.
-_OLDEST_GLIBC = 17
-
-
-def _tags(needed: Requirements) -> list[str]:
-    """Return pip's options that select wheels for the device: PEP 600 tags up to its glibc version."""
-    newest = int(needed.python.glibc.split(".")[1])
-    platforms = ["manylinux2014", *(f"manylinux_2_{minor}" for minor in range(_OLDEST_GLIBC, newest + 1))]
-    chosen = [part for name in platforms for part in ("--platform", f"{name}_{needed.userland}")]
-    version = ".".join(map(str, needed.python.version))
-    return ["--implementation", "cp", "--python-version", version, *chosen]

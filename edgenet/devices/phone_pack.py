@@ -31,16 +31,14 @@ from edgenet.devices.device import Device, DeviceFacts
 from edgenet.devices.environment import (
     PACK,
     Environment,
-    Python,
-    Requirements,
     check_room,
-    requirements,
     unpack_wheels,
     usable_environments,
-    wheels_for,
 )
 from edgenet.devices.releases import SUMS
+from edgenet.devices.requirements import Python, Requirements, requirements
 from edgenet.devices.shell import require_success, script
+from edgenet.devices.wheels import wheels_for
 from edgenet.errors import EdgenetError
 from edgenet.files import cache_folder, sha256, write_atomically
 from edgenet.progress import Progress

@@ -24,6 +24,7 @@ def checkout(tmp_path: Path) -> Path:
     shutil.copy2(ROOT / "tools" / "setup-environment", tmp_path / "tools")
     for name in ("pyproject.toml", "constraints.txt"):
         shutil.copy2(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / "requirements", tmp_path / "requirements")
     return tmp_path
 
 
@@ -41,6 +42,14 @@ def _commands(here: dict[str, str]) -> list[str]:
     text = log.read_text()
     log.unlink()
     return text.splitlines()
+
+
+def _locked(name: str) -> str:
+    """Return the arguments of the pip command that installs one of the lists of requirements/."""
+    return f"install --no-input --require-hashes --no-deps --no-build-isolation -r requirements/{name}.txt"
+
+
+EDGENET_ITSELF = "install --no-input --no-build-isolation --no-deps --no-index -e ."
 
 
 def _torch_command(here: dict[str, str]) -> str:
@@ -196,10 +205,12 @@ def test_users_get_no_developer_tools(checkout: Path) -> None:
     here = machine(checkout / "bin")
     done = _setup(checkout, **here)
     assert done.returncode == 0, done.stderr
-    commands = _commands(here)
-    assert len(commands) == 4
-    assert commands[2] == "install --no-input -c constraints.txt --no-build-isolation -e ."
-    assert not any("dev" in line or "pytest" in line for line in commands)
+    installer, packages, torch, itself = _commands(here)
+    assert (installer, packages, itself) == (_locked("installer"), _locked("users"), EDGENET_ITSELF)
+    assert torch.endswith(" torch")
+    assert not any(
+        text in (ROOT / "requirements" / "users.txt").read_text() for text in ("pytest==", "ruff==")
+    )
 
 
 def test_developers_tools_are_added_once(checkout: Path) -> None:
@@ -209,7 +220,7 @@ def test_developers_tools_are_added_once(checkout: Path) -> None:
     added = _setup(checkout, "--dev", **here)
     assert "downloads about 120 MB more and takes about 400 MB more" in added.stdout
     assert "Ready for developers" in added.stdout
-    assert _commands(here) == ["install --no-input -c constraints.txt --no-build-isolation -e .[dev]"]
+    assert _commands(here) == [_locked("developers")]
     for options in ([], ["--dev"], []):
         again = _setup(checkout, *options, "--quiet", **here)
         assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
@@ -223,13 +234,14 @@ def test_developers_set_up_serves_users_and_stays_the_developers(checkout: Path)
     assert "downloads about 490 MB and takes about 1.9 GB" in fresh.stdout
     commands = _commands(here)
     assert len(commands) == 4
-    assert commands[2].endswith("-e .[dev]")
-    _setup(checkout, **here)
-    assert _commands(here) == []
-    with (checkout / "constraints.txt").open("a") as constraints:
-        constraints.write("# newer\n")
-    _setup(checkout, **here)
-    assert any(line.endswith("-e .[dev]") for line in _commands(here))
+    assert commands[1] == _locked("developers")
+    for name in ("constraints.txt", "requirements/developers.txt"):
+        _setup(checkout, **here)
+        assert _commands(here) == []
+        with (checkout / name).open("a") as constraints:
+            constraints.write("# newer\n")
+        _setup(checkout, **here)
+        assert _locked("developers") in _commands(here)
 
 
 def test_a_failure_says_what_to_do_and_the_next_run_finishes(checkout: Path) -> None:
@@ -249,7 +261,7 @@ def test_a_failure_says_what_to_do_and_the_next_run_finishes(checkout: Path) -> 
 def test_users_keep_what_they_have_if_the_developers_tools_fail(checkout: Path) -> None:
     here = machine(checkout / "bin")
     _setup(checkout, **here)
-    assert _setup(checkout, "--dev", **here | {"PIP_FAILS": "[dev]"}).returncode == 1
+    assert _setup(checkout, "--dev", **here | {"PIP_FAILS": "developers"}).returncode == 1
     _commands(here)
     assert _setup(checkout, "--quiet", **here).stdout == ""
     assert _commands(here) == []
