@@ -13,18 +13,22 @@ import os
 import platform
 import stat
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgenet_device.output_files import check_output as _check_writable
 from edgenet_device.output_files import write_atomically as write_atomically
 from edgenet_device.trial import cache_folder as cache_folder
 
 from edgenet.errors import EdgenetError, one_line
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _CHUNK = 1 << 20
 _LOCK_NAME = ".edgenet-lock"
@@ -42,7 +46,6 @@ UNREADABLE_ZIP = (
 
 RuntimeError: an entry is marked as encrypted; NotImplementedError, a subclass of it: the compression is unknown.
 """
-
 
 MOST_UNPACKED = 1 << 26
 """Bytes to which any archive may unpack, whatever its own size is."""
@@ -69,6 +72,36 @@ def check_unpacked_size(archive: zipfile.ZipFile, size: int, where: str) -> None
             f"{where} has {size:,} bytes and would unpack to {unpacked:,}",
             "unpack it yourself if you trust it",
         )
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Return the arrays of an .npz that others may have made, by name; none of them holds Python objects.
+
+    Raises:
+        EdgenetError: it unpacks to far more than its size.
+        FileNotFoundError: there is no such file.
+        ValueError: it is no archive of arrays, or it is damaged; the message is one line.
+    """
+    import numpy as np  # takes 0.1 s, and most of edgenet's commands have no need for it here
+
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if not isinstance(loaded, np.lib.npyio.NpzFile):
+            raise ValueError("it holds a single array without a name")
+        with loaded as arrays:
+            if arrays.zip is not None:
+                check_unpacked_size(arrays.zip, path.stat().st_size, str(path))
+            found = {name: arrays[name] for name in arrays.files}
+    except FileNotFoundError:
+        raise
+    # The head of an array is a Python literal, which is parsed as such.
+    except (*UNREADABLE_ZIP, SyntaxError, tokenize.TokenError, TypeError, LookupError, MemoryError) as error:
+        raise ValueError(one_line(str(error)) or type(error).__name__) from error
+    # Of a member that is no array, numpy returns the bytes.
+    wrong = next((name for name, array in found.items() if not isinstance(array, np.ndarray)), None)
+    if wrong is not None:
+        raise ValueError(f"its member {one_line(wrong, 40)} is no array")
+    return found
 
 
 def read_limited(path: Path, most: int = MOST_TEXT_BYTES) -> bytes:

@@ -27,7 +27,7 @@ from pathlib import Path
 
 from edgenet.assets import device_files
 from edgenet.devices.device import Device, ProgramResult
-from edgenet.devices.shell import require_success, script
+from edgenet.devices.shell import require_success, script, understood
 from edgenet.errors import EdgenetError
 from edgenet.files import sha256
 
@@ -182,7 +182,8 @@ link=$(readlink "$1/current/previous"); echo "${link#../}"
 
 def running(device: Device) -> tuple[str | None, str | None]:
     """Return the IDs of the release that `current` points to and of the one that ran before it, or None."""
-    now, before = _run(device, _RUNNING).out.decode().splitlines()
+    with understood(device):
+        now, before = _run(device, _RUNNING).out.decode().split("\n")[:2]
     return now or None, before or None
 
 

@@ -77,8 +77,9 @@ _VERSION = 'systemctl --version 2>/dev/null | { read -r _ version _; echo "$vers
 
 def _systemd(device: Device) -> tuple[int, str]:
     """Return the version of the device's systemd, and the user's name there."""
-    version, _, user = device.run(script(_VERSION)).out.decode().strip().partition("\n")
-    if not version.isdigit():
+    out = device.run(script(_VERSION)).out.decode(errors="replace")
+    version, _, user = out.strip().partition("\n")
+    if not (version.isascii() and version.isdigit() and len(version) < 6):
         raise EdgenetError(
             f"{device.name} has no systemd", "start camera.sh there with another service manager"
         )

@@ -7,7 +7,8 @@ dash, bash, and Android's mksh and toybox.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from edgenet.devices.device import Device, DeviceFacts, ProgramResult
 from edgenet.errors import EdgenetError
@@ -77,6 +78,22 @@ def require_success(device: Device, what: str, done: ProgramResult, remedy: str 
         )
 
 
+@contextmanager
+def understood(device: Device) -> Iterator[None]:
+    """Turn what goes wrong within the block into one line; the block takes apart what a device has answered.
+
+    Raises:
+        EdgenetError: the answer lacks a part, or a part of it is not what belongs there.
+    """
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
+        raise EdgenetError(
+            f"{device.name} gives an answer that edgenet does not understand ({type(error).__name__}: {error!s:.100})",
+            "check that its shell and its disk work, and deploy again",
+        ) from error
+
+
 def copy_remedy(reason: str, otherwise: str = _AGAIN) -> str:
     """Return what to do about files that cannot be copied, from the reason that the device's programs give."""
     if "No space left" in reason:
@@ -134,15 +151,16 @@ def facts_of(device: Device) -> DeviceFacts:
         )
     python = _VERSION.match(found.get("python", ""))
     free = found.get("free_kib", "")
-    return DeviceFacts(
-        machine=machine,
-        userland=_userland(machine, found.get("bits"), found.get("abis")),
-        system=found.get("system") or None,
-        model=found.get("model") or None,
-        python=(int(python[1]), int(python[2]), int(python[3])) if python else None,
-        camera_stack=tuple(sorted({value for name, value in lines if name == "camera"})),
-        free_bytes=int(free) * 1024 if free.isdigit() else None,
-    )
+    with understood(device):
+        return DeviceFacts(
+            machine=machine,
+            userland=_userland(machine, found.get("bits"), found.get("abis")),
+            system=found.get("system") or None,
+            model=found.get("model") or None,
+            python=(int(python[1]), int(python[2]), int(python[3])) if python else None,
+            camera_stack=tuple(sorted({value for name, value in lines if name == "camera"})),
+            free_bytes=int(free) * 1024 if free.isdigit() else None,
+        )
 
 
 def _userland(machine: str, bits: str | None, abis: str | None) -> str:

@@ -344,4 +344,9 @@ def _row(kind: str, ms: str, times: str, name: str) -> list[OperatorRow]:
     # Older versions give all of a delegate's operators the same kind and put the real kind into the name
     # column.
     kind = name.removeprefix("Delegate/").rpartition(":")[0] if kind == "DelegateOpInvoke" else kind
-    return [OperatorRow(kind, node["first"] if node else None, float(ms) * int(times))]
+    try:
+        return [OperatorRow(kind, node["first"] if node else None, float(ms) * int(times))]
+    except (ValueError, OverflowError):
+        raise EdgenetError(
+            f"the program's table of operators has the times {ms:.20} and {times:.20}", REMEDY
+        ) from None

@@ -14,8 +14,8 @@ from edgenet_device.latency.conditions import (
     decode_throttled,
 )
 
-from edgenet.devices.device import Device
-from edgenet.devices.shell import script
+from edgenet.devices.device import Device, DeviceFacts
+from edgenet.devices.shell import script, understood
 
 # In both scripts grep prints "path:line" for each line, and skips files that it may not read.
 _ASK_CONDITIONS = r"""
@@ -34,9 +34,14 @@ def conditions_there(device: Device) -> Conditions:
     """Return the device's present conditions; None for those that it does not report.
 
     Raises:
-        EdgenetError: the device is disconnected.
+        EdgenetError: the device is disconnected, or its answer makes no sense.
     """
     text = device.run(script(_ASK_CONDITIONS)).out.decode(errors="replace")
+    with understood(device):
+        return _conditions(text)
+
+
+def _conditions(text: str) -> Conditions:
     files, *tools = re.split(r"^== \w+\n", text, flags=re.MULTILINE)
     thermal, battery, firmware = tools
     found = _by_path(files)
@@ -67,10 +72,15 @@ def facts_there(device: Device) -> tuple[dict[str, Any], list[CpuSet]]:
     """Return the device's facts for a report, and its sets of CPUs, beginning with the set of all CPUs.
 
     Raises:
-        EdgenetError: the device is disconnected.
+        EdgenetError: the device is disconnected, or its answer makes no sense.
     """
     found = _by_path(device.run(script(_ASK_FACTS)).out.decode(errors="replace"))
     known = device.facts()
+    with understood(device):
+        return _facts(found, known)
+
+
+def _facts(found: dict[str, str], known: DeviceFacts) -> tuple[dict[str, Any], list[CpuSet]]:
     usable = set(_usable_cpus(found))
     memory = re.search(r"\d+", found.get("/proc/meminfo", ""))
     maker = found.get("ro.product.manufacturer", "")

@@ -10,7 +10,6 @@ import copy
 import hashlib
 import io
 import os
-import zipfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from edgenet.data.groups import THUMBNAIL
 from edgenet.data.photos import PhotoSet
 from edgenet.errors import EdgenetError
-from edgenet.files import cache_folder, write_atomically
+from edgenet.files import cache_folder, read_arrays, write_atomically
 from edgenet.progress import StageProgress
 from edgenet.training.learner import channels_last
 from edgenet.zoo.checkpoint import LoadedNetwork
@@ -233,11 +232,13 @@ class _Cache:
         known: dict[bytes, tuple[NDArray[np.float32], NDArray[np.uint8]]] = {}
         for path in sorted(self.folder.glob("*.npz")) if self.folder.is_dir() else []:
             try:
-                with np.load(path) as arrays:
-                    contents, values, small = (arrays[name] for name in ("contents", "values", "thumbnails"))
-            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+                arrays = read_arrays(path)
+                contents, values, small = (arrays[name] for name in ("contents", "values", "thumbnails"))
+            except (OSError, ValueError, KeyError, EdgenetError):
                 continue
-            if values.dtype == np.float32 and len(contents) == len(values) == len(small):
+            kinds = [(array.dtype.name, array.ndim > 1) for array in (contents, values, small)]
+            sound = kinds == [("uint8", True), ("float32", True), ("uint8", True)]
+            if sound and len(contents) == len(values) == len(small):
                 known.update(
                     zip((bytes(row) for row in contents), zip(values, small, strict=True), strict=True)
                 )

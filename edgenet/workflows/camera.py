@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from edgenet_device.collecting.camera_photos import Keys
 from edgenet_device.collecting.collector import (
@@ -24,6 +23,7 @@ from edgenet_device.collecting.collector import (
 )
 from edgenet_device.foreign_text import read_json
 from edgenet_device.frames.files import is_live
+from edgenet_device.frames.photos import read_photo
 from edgenet_device.latency.samples import percentile
 from edgenet_device.live.loop import KEPT_TIMES, STAGES
 from edgenet_device.web.address import Address
@@ -31,6 +31,7 @@ from edgenet_device.web.address import Address
 from edgenet.devices.device import Device, Running
 from edgenet.devices.install import install, install_scripts
 from edgenet.devices.local import LocalDevice
+from edgenet.devices.shell import understood
 from edgenet.devices.targets import open_camera_device
 from edgenet.errors import EdgenetError, one_line
 from edgenet.files import write_atomically
@@ -207,6 +208,9 @@ def _states(running: Running, device: Device) -> Iterator[CameraState]:
     """
     for line in running.lines():
         state = _message(line, device)
+        if state["type"] == "frame":
+            with understood(device):
+                state["ms"] = {stage: float(state["ms"][stage]) for stage in STAGES}
         if state["type"] != "summary":  # `_Tally` computes the same, and has it after Ctrl-C too
             yield state
     done = running.finish()
@@ -221,7 +225,9 @@ def _with_local_address(
     own = options.serve is not None and options.serve.isdecimal()
     if not own or isinstance(device, LocalDevice):
         return state
-    port = open_parts.enter_context(device.forward(state["page"]["port"]))
+    with understood(device):
+        port = int(state["page"]["port"])
+    port = open_parts.enter_context(device.forward(port))
     return {**state, "page": {"url": f"http://127.0.0.1:{port}/", "port": port}}
 
 
@@ -367,12 +373,15 @@ def _photos(running: Running, device: Device, log: Log) -> Iterator[Photo]:
     for line in running.lines():
         sent = _message(line, device)
         if sent["type"] != "photo":
-            log(sent["lost"])
+            log(str(sent.get("lost")))
             continue
-        jpeg = base64.b64decode(sent["jpeg"])
-        pixels = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
-        if pixels is not None:
-            yield Photo(pixels, jpeg)
+        try:
+            jpeg = base64.b64decode(str(sent.get("jpeg")), validate=True)
+            photo = Photo(read_photo(jpeg, f"a photo of {device.name}"), jpeg)
+        except (ValueError, EdgenetError) as error:
+            log(f"a photo was lost on its way: {error}")
+        else:
+            yield photo
     done = running.finish()
     if done.status:
         raise EdgenetError(f"{device.name}: {done.last_line().removeprefix('error: ')}")

@@ -13,7 +13,7 @@ from edgenet.devices.device import Device, DeviceFacts
 from edgenet.devices.install import install_release
 from edgenet.devices.releases import SUMS, bundle_in
 from edgenet.devices.service import UNIT, Service, install_service, last_error, restart_service
-from edgenet.devices.shell import script
+from edgenet.devices.shell import script, understood
 from edgenet.devices.targets import open_device
 from edgenet.errors import EdgenetError
 from edgenet.progress import Progress, silent
@@ -228,26 +228,30 @@ def status(on: str) -> Status:
         out = device.run(script(_ASK, device.home, UNIT)).out.decode(errors="replace")
         answer = dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
         error = last_error(device) if "ActiveState" in answer else None
-        device_s = float(answer["uptime"])
-        active = answer.get("ActiveState")
-        since_us = int(answer.get("ActiveEnterTimestampMonotonic", "0"))
-        return Status(
-            target=on,
-            release=answer.get("release"),
-            bundle=_bundle(device, answer.get("release")),
-            service=active,
-            result=answer.get("Result"),
-            restarts=int(answer["NRestarts"]) if "NRestarts" in answer else None,
-            service_s=device_s - since_us / 1e6 if active == "active" else None,
-            device_s=device_s,
-            last_error=error[1] if error else None,
-            last_error_at=error[0] if error else None,
-            **_now(answer) if active == "active" else {},
-        )
+        bundle = _bundle(device, answer.get("release"))
+        with understood(device):
+            device_s = float(answer["uptime"])
+            active = answer.get("ActiveState")
+            since_us = int(answer.get("ActiveEnterTimestampMonotonic", "0"))
+            return Status(
+                target=on,
+                release=answer.get("release"),
+                bundle=bundle,
+                service=active,
+                result=answer.get("Result"),
+                restarts=int(answer["NRestarts"]) if "NRestarts" in answer else None,
+                service_s=device_s - since_us / 1e6 if active == "active" else None,
+                device_s=device_s,
+                last_error=error[1] if error else None,
+                last_error_at=error[0] if error else None,
+                **_now(answer) if active == "active" else {},
+            )
 
 
 def _bundle(device: Device, release: str | None) -> str | None:
-    return bundle_in(device.pull(f"{device.home}/releases/{release}/{SUMS}").decode()) if release else None
+    if not release:
+        return None
+    return bundle_in(device.pull(f"{device.home}/releases/{release}/{SUMS}").decode(errors="replace"))
 
 
 def _now(answer: dict[str, str]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from edgenet.devices.targets import parse_target
 from edgenet.errors import EdgenetError
 from edgenet.files import csv_table, read_limited, write_atomically
 from edgenet.latency.options import BenchOptions
+from edgenet.manifest import decode
 from edgenet.quantize.recipes import DEFAULT_RECIPE, RECIPES
 from edgenet.workflows.bench import Report
 from edgenet.workflows.train import TrainingOptions
@@ -130,6 +131,8 @@ def keep_settings(out: Path, now: dict[str, Any]) -> None:
 def _read(path: Path) -> dict[str, Any]:
     try:
         before: dict[str, Any] = read_json(read_limited(path))
+        if not isinstance(before, dict):
+            raise ValueError("it holds no object")
     except (OSError, ValueError) as error:
         raise EdgenetError(
             f"{path} is damaged ({error})", "start the sweep again with another --out"
@@ -252,8 +255,9 @@ def _read_row(path: Path, kind: type[Kind], again: str) -> Kind | None:
         if "float_low" not in figures:  # older versions kept only the interval of int8
             interval = wilson(round(figures["float_top1"] * figures["n"] / 100), figures["n"])
             figures |= {"float_low": interval.low, "float_high": interval.high}
+        decode(kind, figures, str(path))  # only to check it: a whole number stays one
         return kind(**figures)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, ArithmeticError, EdgenetError) as error:
         raise EdgenetError(
             f"{path} is damaged ({error})", f"remove it, and {path.parent.name} {again}"
         ) from None

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from edgenet.data.labels import BACKGROUND
 from edgenet.errors import EdgenetError
-from edgenet.files import UNREADABLE_ZIP, check_unpacked_size, sha256
+from edgenet.files import read_arrays, sha256
 from edgenet.progress import StageProgress
 from edgenet.zoo import mobilenet_v1, mobilenet_v2
 from edgenet.zoo.checkpoint import LICENCE_UNKNOWN, LoadedNetwork, load_checkpoint, load_tensors
@@ -218,16 +218,10 @@ _SLIM_REMEDY = "give TF-slim's MobilenetV1 variables saved with numpy.savez unde
 
 def _read_slim(path: Path) -> dict[str, np.ndarray]:
     try:
-        arrays = np.load(path, allow_pickle=False)
-        if not isinstance(arrays, np.lib.npyio.NpzFile):
-            raise EdgenetError(f"{path} holds a single array without a name", _SLIM_REMEDY)
-        with arrays:
-            if arrays.zip is not None:
-                check_unpacked_size(arrays.zip, path.stat().st_size, str(path))
-            return {name: arrays[name] for name in arrays.files}
+        return read_arrays(path)
     except FileNotFoundError:
         raise EdgenetError(f"there is no file {path}", "check the path") from None
-    except UNREADABLE_ZIP as error:
+    except ValueError as error:
         raise EdgenetError(f"{path} cannot be read as an .npz of arrays ({error})", _SLIM_REMEDY) from error
 
 
@@ -275,6 +269,8 @@ def _slim_tensor(arrays: Mapping[str, np.ndarray], name: str, path: Path) -> Ten
             f"{path} is not TF-slim's MobilenetV1: {name} is not among its {len(arrays)} arrays ({some}, ...)"
         )
         raise EdgenetError(found, _SLIM_REMEDY)
+    if arrays[name].dtype.kind not in "fiu":
+        raise EdgenetError(f"{path} has {name} of the type {arrays[name].dtype}", _SLIM_REMEDY)
     array = np.asarray(arrays[name], np.float32)
     is_kernel = name.endswith("weights")
     if array.ndim != (4 if is_kernel else 1):

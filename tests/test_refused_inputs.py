@@ -1,0 +1,179 @@
+"""Inputs that the fuzz found: each used to end in an exception that nobody expected, and is refused in one line."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgenet.devices import releases
+from edgenet.devices.device import DeviceFacts, ProgramResult
+from edgenet.errors import EdgenetError
+from edgenet.files import read_arrays
+from edgenet.latency.benchmark_model_report import read_operators
+from edgenet.latency.shell_conditions import conditions_there, facts_there
+from edgenet.teaching.features import _Cache
+from edgenet.workflows import deploy
+from edgenet.workflows.camera import _photos, _states
+from edgenet.workflows.sweep_plan import ROW_FILE, SETTINGS_FILE, keep_settings, read_row
+from edgenet.zoo.readers import load_network
+
+
+@pytest.mark.parametrize("text", ["a\x1b[2J", "a\nb", "\u202e", "x" * 100_000, "\ud800"])
+def test_an_error_is_one_printable_line(text: str) -> None:
+    error = EdgenetError(f"there is no {text}", f"give another {text}")
+    assert str(error).isprintable()
+    assert len(str(error)) < 5000
+    assert error.found.startswith("there is no")
+
+
+def npz(members: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def npy(array: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+ONES = npy(np.ones(3, np.float32))
+DAMAGED_ARRAYS = {
+    "an open bracket": ONES.replace(b"(3,)", b"(3, ").replace(b"}", b" "),
+    "no array": b"x" * 50,
+    "a shape of 2**60": ONES.replace(b"(3,), }" + b" " * 17, b"(1152921504606846976,), }"),
+    "objects": ONES.replace(b"'<f4'", b"'|O' "),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGED_ARRAYS)
+def test_damaged_arrays_are_refused(what: str, tmp_path: Path) -> None:
+    path = tmp_path / "w.npz"
+    name = "MobilenetV1/Conv2d_0/weights.npy"
+    path.write_bytes(npz({name: DAMAGED_ARRAYS[what]}))
+    with pytest.raises(ValueError, match=r"\w") as error:
+        read_arrays(path)
+    assert "\n" not in str(error.value)
+    with pytest.raises(EdgenetError, match="cannot be read as an"):
+        load_network(str(path), None)
+
+
+def test_weights_that_are_texts_are_refused(tmp_path: Path) -> None:
+    arrays = {"MobilenetV1/Logits/Conv2d_1c_1x1/weights": np.array(["a"])}
+    np.savez(tmp_path / "w.npz", **arrays)
+    with pytest.raises(EdgenetError, match="of the type <U1"):
+        load_network(str(tmp_path / "w.npz"), None)
+
+
+@pytest.mark.parametrize("what", [*DAMAGED_ARRAYS, "a number"])
+def test_damaged_features_are_computed_again(what: str, tmp_path: Path) -> None:
+    good = {"contents": npy(np.zeros((2, 32), np.uint8)), "thumbnails": npy(np.zeros((2, 8, 8, 3), np.uint8))}
+    values = {**DAMAGED_ARRAYS, "a number": npy(np.array(1.0, np.float32))}[what]
+    (tmp_path / "kept.npz").write_bytes(
+        npz({f"{name}.npy": one for name, one in {**good, "values": values}.items()})
+    )
+    assert _Cache(tmp_path).load() == {}
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "1", '{"float_top1": 1e308, "n": 1e308}', '{"width": "x"}', "{}", "null"]
+)
+def test_what_a_sweep_kept_is_checked(text: str, tmp_path: Path) -> None:
+    (tmp_path / ROW_FILE).write_text(text)
+    (tmp_path / SETTINGS_FILE).write_text(text)
+    with pytest.raises(EdgenetError, match="is damaged"):
+        read_row(tmp_path)
+    with pytest.raises(EdgenetError, match=r"is damaged|other options"):
+        keep_settings(tmp_path, {"threads": 1})
+
+
+class Answering:
+    """A device whose programs print one text, whatever they are asked."""
+
+    name, home = "ssh:pi@pi", "/home/pi/.edgenet"
+
+    def __init__(self, text: str) -> None:
+        self.out = text.encode()
+
+    def run(self, *arguments: Any, **options: Any) -> ProgramResult:
+        return ProgramResult(0, self.out, b"")
+
+    def __enter__(self) -> Answering:
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        pass
+
+    def lines(self) -> Iterator[str]:
+        yield from self.out.decode().split("\n")
+
+    def finish(self) -> ProgramResult:
+        return ProgramResult(0, b"", b"")
+
+    def facts(self) -> DeviceFacts:
+        return DeviceFacts("aarch64", "aarch64", "Debian", "a Pi", (3, 11, 2), (), None)
+
+
+TOOLS = "== thermalservice\n== battery\n== vcgencmd\n"
+CLOCK = "/sys/devices/system/cpu/cpufreq/policy0/{}:{}\n"
+ANSWERS: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "nothing about conditions": (conditions_there, ""),
+    "a load that is no number": (conditions_there, f"/proc/loadavg:much\n{TOOLS}"),
+    "a clock of 5000 digits": (
+        conditions_there,
+        CLOCK.format("related_cpus", 0) + CLOCK.format("scaling_cur_freq", "9" * 5000) + TOOLS,
+    ),
+    "a clock in other digits": (
+        conditions_there,
+        CLOCK.format("related_cpus", 0) + CLOCK.format("scaling_cur_freq", "²") + TOOLS,
+    ),
+    "memory of 5000 digits": (facts_there, "/proc/meminfo:MemTotal: " + "9" * 5000),
+    "no releases": (releases.running, ""),
+}
+
+
+@pytest.mark.parametrize("what", ANSWERS)
+def test_an_answer_that_makes_no_sense_is_one_line(what: str) -> None:
+    ask, text = ANSWERS[what]
+    with pytest.raises(EdgenetError, match="an answer that edgenet does not understand"):
+        ask(Answering(text))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "uptime=soon", "uptime=1\nActiveEnterTimestampMonotonic=x", "uptime=1\nNRestarts="]
+)
+def test_a_state_that_makes_no_sense_is_one_line(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deploy, "open_device", lambda on: Answering(text))
+    with pytest.raises(EdgenetError, match="an answer that edgenet does not understand"):
+        deploy.status("ssh:pi@pi")
+
+
+@pytest.mark.parametrize("jpeg", ["a", "!!!!", None, "AAAA"])
+def test_a_photo_that_was_damaged_on_its_way_is_told(jpeg: Any) -> None:
+    told: list[str] = []
+    device: Any = Answering(json.dumps({"type": "photo", "jpeg": jpeg}))
+    assert list(_photos(device, device, told.append)) == []
+    assert told[0].startswith("a photo was lost on its way: ")
+
+
+def test_a_frame_without_its_times_is_one_line() -> None:
+    device: Any = Answering('{"type": "frame", "ms": {"read": null}}')
+    with pytest.raises(EdgenetError, match="an answer that edgenet does not understand"):
+        list(_states(device, device))
+
+
+def test_a_table_of_operators_with_wrong_times_is_one_line() -> None:
+    text = (Path(__file__).parent / "latency" / "benchmark_model_outputs" / "kernels.txt").read_text()
+    assert read_operators(text)
+    with pytest.raises(EdgenetError, match="table of operators has the times"):
+        read_operators(text.replace("\t1\t", "\t1x\t").replace("\t        1\t", "\t        1x\t"))

@@ -1,0 +1,15 @@
+"""The nightly fuzz: damaged and hostile inputs for every reader of files, texts and requests from outside.
+
+`make fuzz MINUTES=10` runs all targets; `python -m tools.fuzz --help` lists what else there is. The seeds are made with
+the helpers of the tests, so their folders are put on the path here.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+for folder in ("device_scripts", "tests", "tests/tflite", "tests/graph", "tests/bundle"):
+    if str(ROOT / folder) not in sys.path:
+        sys.path.append(str(ROOT / folder))
