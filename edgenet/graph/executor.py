@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 import torch
@@ -19,6 +20,8 @@ from edgenet.graph.ir import (
     DepthwiseConv2D,
     FullyConnected,
     Graph,
+    LeakyRelu,
+    MatMul,
     Mean,
     Node,
     Operator,
@@ -26,11 +29,18 @@ from edgenet.graph.ir import (
     Pads,
     PixelEncoding,
     Pool,
+    PRelu,
+    Reduce,
     Reshape,
+    Resize,
+    Slice,
     Softmax,
+    Standardize,
     Transpose,
     Unary,
+    WithConstant,
 )
+from edgenet.graph.resizing import resize
 
 Observer = Callable[[str, Tensor], None]
 
@@ -110,11 +120,17 @@ UNARY: Mapping[str, Callable[[Tensor], Tensor]] = {
     "hard_swish": functional.hardswish,
     "hard_sigmoid": functional.hardsigmoid,
     "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "erf": torch.erf,
+    "sqrt": torch.sqrt,
+    "gelu": functional.gelu,
+    "gelu_tanh": partial(functional.gelu, approximate="tanh"),
 }
 BINARY: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
     "add": torch.add,
     "sub": torch.sub,
     "mul": torch.mul,
+    "div": torch.div,
 }
 
 
@@ -146,7 +162,36 @@ def apply(operator: Operator, inputs: list[Tensor]) -> Tensor:
         case Transpose():
             return x.permute(operator.permutation).contiguous()
         case Softmax():
-            return x.softmax(dim=-1)
+            return x.log_softmax(dim=-1) if operator.log else x.softmax(dim=-1)
+        case LeakyRelu():
+            return functional.leaky_relu(x, operator.slope)
+        case PRelu():
+            return torch.where(x > 0, x, x * tensor_of(operator.slope))
+        case Slice():
+            return cut(x, operator)
+        case Resize():
+            return resize(x, operator)
+    return _apply_float_only(operator, inputs)
+
+
+def _apply_float_only(operator: Operator, inputs: list[Tensor]) -> Tensor:
+    """Compute one of the operators in FLOAT_ONLY."""
+    x = inputs[0]
+    match operator:
+        case Standardize():
+            centred = x - x.mean(operator.axes, keepdim=True)
+            variance = centred.square().mean(operator.axes, keepdim=True)
+            return centred * torch.rsqrt(variance + operator.epsilon)
+        case MatMul():
+            return torch.matmul(x, inputs[1].mT if operator.transpose_second else inputs[1])
+        case Reduce():
+            reduce = torch.mean if operator.kind == "mean" else torch.sum
+            return reduce(x, operator.axes, keepdim=True)
+        case WithConstant(kind="concat"):
+            value = tensor_of(operator.value).expand(len(x), *operator.value.shape[1:])
+            return torch.cat([value, x], dim=operator.axis)
+        case WithConstant():
+            return BINARY[operator.kind](x, tensor_of(operator.value))
     raise TypeError(f"no float execution for {type(operator).__name__}")
 
 
@@ -198,6 +243,12 @@ def pad(x: Tensor, pads: Pads, value: float = 0.0) -> Tensor:
 def reshape(x: Tensor, operator: Reshape) -> Tensor:
     """Reshape x; if the target's first axis is 1, it is the batch and may have any size."""
     return x.reshape(-1, *operator.shape[1:]) if operator.shape[0] == 1 else x.reshape(operator.shape)
+
+
+def cut(x: Tensor, operator: Slice) -> Tensor:
+    """Return a part of x; along the first axis, the batch, it is kept whole."""
+    ends = zip(operator.begin[1:], operator.end[1:], operator.stride[1:], strict=True)
+    return x[(slice(None), *(slice(*part) for part in ends))].contiguous()
 
 
 def activate(x: Tensor, activation: Activation) -> Tensor:

@@ -7,17 +7,16 @@ padding moves into the convolutions that read it, and a ReLU into the operator t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
+from edgenet.graph.grey import mixes_to_grey
 from edgenet.graph.ir import (
     FUSING,
     WEIGHTED,
     Activation,
     Affine,
-    Binary,
     Conv2D,
     DepthwiseConv2D,
     FullyConnected,
@@ -165,6 +164,24 @@ def absorb_scaling(graph: Graph, normalization: Normalization) -> tuple[Graph, N
         graph = replace(graph, input=readers[0].output).with_nodes(rest, shapes)
 
 
+def own_scaling(graph: Graph) -> Affine | None:
+    """Return the scaling with which the network itself begins, all its steps as one; None if it has none.
+
+    A grey network's mixing of red, green and blue may stand before it.
+    """
+    tensor, found = graph.input, None
+    while len(readers := graph.readers(tensor)) == 1:
+        operator = readers[0].operator
+        if isinstance(operator, Affine):
+            before = found or Affine(np.ones(1, np.float32), np.zeros(1, np.float32))
+            offset = before.offset * operator.scale + operator.offset
+            found = Affine(before.scale * operator.scale, offset)
+        elif found is not None or not mixes_to_grey(readers[0]):
+            break
+        tensor = readers[0].output
+    return found
+
+
 def _is_normal(scaling: Affine) -> bool:
     """Return whether a Normalization can hold this scaling: all numbers finite, all scales positive."""
     numbers = np.concatenate([scaling.scale.reshape(-1), scaling.offset.reshape(-1)])
@@ -246,58 +263,3 @@ def fuse_activations(graph: Graph) -> Graph:
         fused = replace(before, operator=operator, output=node.output)
         graph = graph.with_nodes([fused if n is before else n for n in graph.nodes if n is not node])
     return graph
-
-
-def recognise_hard_functions(graph: Graph) -> Graph:
-    """Replace relu6(x + 3) / 6 by hard_sigmoid, x * hard_sigmoid(x) by hard_swish (arXiv 1905.02244, 5.2)."""
-    return _recognise_hard_swish(_recognise_hard_sigmoid(graph))
-
-
-def _recognise_hard_sigmoid(graph: Graph) -> Graph:
-    producers = graph.producers()
-    for node in graph.nodes:
-        x = _input_of_shifted_relu6(producers, node.inputs[0])
-        if x is not None and _is_affine(node, 1 / 6, 0):
-            graph = _replace_with_unary(graph, node, "hard_sigmoid", x)
-    return graph
-
-
-def _input_of_shifted_relu6(producers: Mapping[str, Node], name: str) -> str | None:
-    """Return x if the tensor `name` is relu6(x + 3), else None."""
-    clipped = producers.get(name)
-    shifted = producers.get(clipped.inputs[0]) if clipped and _is_unary(clipped, "relu6") else None
-    return shifted.inputs[0] if shifted and _is_affine(shifted, 1, 3) else None
-
-
-def _recognise_hard_swish(graph: Graph) -> Graph:
-    """Replace x * hard_sigmoid(x) and (x * relu6(x + 3)) / 6 by hard_swish."""
-    producers = graph.producers()
-    for node in graph.nodes:
-        product = producers.get(node.inputs[0]) if _is_affine(node, 1 / 6, 0) else node
-        if product is None or not (isinstance(product.operator, Binary) and product.operator.kind == "mul"):
-            continue
-        for x, other in (product.inputs, product.inputs[::-1]):
-            gate = producers.get(other)
-            whole = gate.inputs[0] if gate and _is_unary(gate, "hard_sigmoid") else None
-            if x == (whole if product is node else _input_of_shifted_relu6(producers, other)):
-                graph = _replace_with_unary(graph, node, "hard_swish", x)
-                break
-    return graph
-
-
-def _replace_with_unary(graph: Graph, node: Node, kind: str, x: str) -> Graph:
-    whole = replace(node, operator=Unary(kind), inputs=(x,))
-    return graph.with_nodes([whole if n is node else n for n in graph.nodes])
-
-
-def _is_unary(node: Node, kind: str) -> bool:
-    return isinstance(node.operator, Unary) and node.operator.kind == kind
-
-
-def _is_affine(node: Node, scale: float, offset: float) -> bool:
-    operator = node.operator
-    return (
-        isinstance(operator, Affine)
-        and bool(np.allclose(operator.scale, scale, rtol=1e-4))
-        and bool(np.allclose(operator.offset, offset, atol=1e-6))
-    )

@@ -99,6 +99,16 @@ class Graph:
         return replace(self, nodes=kept, shapes={name: s for name, s in shapes.items() if name in alive})
 
 
+def drop_unused(graph: Graph) -> Graph:
+    """Remove the nodes that the output does not depend on."""
+    needed, nodes = {graph.output}, []
+    for node in reversed(graph.nodes):
+        if node.output in needed:
+            needed.update(node.inputs)
+            nodes.append(node)
+    return graph.with_nodes(reversed(nodes))
+
+
 @dataclass(frozen=True)
 class Node:
     """One step: an operator, the tensors it reads and the one tensor it produces."""
@@ -196,14 +206,32 @@ class Affine:
 
 @dataclass(frozen=True)
 class Unary:
-    """An elementwise function of one tensor: relu, relu6, hard_swish, hard_sigmoid or sigmoid."""
+    """An elementwise function of one tensor.
+
+    The kinds are relu, relu6, hard_swish, hard_sigmoid, sigmoid, tanh, gelu (with the exact erf), gelu_tanh and sqrt;
+    erf is one too, but only until it is recognised as a part of gelu.
+    """
 
     kind: str
 
 
 @dataclass(frozen=True)
+class LeakyRelu:
+    """x where it is positive, else x * slope."""
+
+    slope: float
+
+
+@dataclass(frozen=True, eq=False)
+class PRelu:
+    """x where it is positive, else x times the slope of its channel; slope is [C]."""
+
+    slope: FloatArray
+
+
+@dataclass(frozen=True)
 class Binary:
-    """An elementwise function of two tensors, with broadcasting: add, sub or mul."""
+    """An elementwise function of two tensors, with broadcasting: add, sub, mul or div (div in float only)."""
 
     kind: str
     activation: Activation = Activation.NONE
@@ -266,8 +294,74 @@ class Transpose:
 
 
 @dataclass(frozen=True)
+class Slice:
+    """A part of a tensor: the values begin, begin + stride, ... before end, along each axis."""
+
+    begin: tuple[int, ...]
+    end: tuple[int, ...]
+    stride: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Resize:
+    """The picture in another height and width, by the nearest pixel or bilinear interpolation.
+
+    Attributes:
+        kind: nearest or bilinear.
+        size: the new height and width.
+        align_corners: the corner pixels' centres keep their places.
+        half_pixel: pixel i has its centre at i + 0.5; without both, its upper left corner is at i.
+    """
+
+    kind: str
+    size: tuple[int, int]
+    align_corners: bool = False
+    half_pixel: bool = False
+
+
+@dataclass(frozen=True)
 class Softmax:
-    """Softmax along the last axis."""
+    """Softmax along the last axis, or its logarithm, which only a network's last operator may be."""
+
+    log: bool = False
+
+
+@dataclass(frozen=True)
+class Standardize:
+    """(x - mean) / sqrt(variance + epsilon), the mean and variance taken over the axes, as layer norm does first."""
+
+    axes: tuple[int, ...]
+    epsilon: float
+
+
+@dataclass(frozen=True)
+class MatMul:
+    """The matrix product of two tensors over their last two axes; the second may be given transposed."""
+
+    transpose_second: bool = False
+
+
+@dataclass(frozen=True)
+class Reduce:
+    """The mean or the sum over some axes, which keep the size 1."""
+
+    kind: str
+    axes: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class WithConstant:
+    """A tensor combined with a constant that differs between positions, such as a transformer's embedding.
+
+    Attributes:
+        kind: add, mul, or concat: the constant stands before the tensor.
+        value: a batch of one, broadcast by add and mul.
+        axis: of the concatenation.
+    """
+
+    kind: str
+    value: FloatArray
+    axis: int = 0
 
 
 Operator = (
@@ -276,6 +370,8 @@ Operator = (
     | FullyConnected
     | Affine
     | Unary
+    | LeakyRelu
+    | PRelu
     | Binary
     | Pool
     | Mean
@@ -283,7 +379,13 @@ Operator = (
     | Concat
     | Reshape
     | Transpose
+    | Slice
+    | Resize
     | Softmax
+    | Standardize
+    | MatMul
+    | Reduce
+    | WithConstant
 )
 Windowed = Conv2D | DepthwiseConv2D | Pool
 Weighted = Conv2D | DepthwiseConv2D | FullyConnected
@@ -291,6 +393,15 @@ WINDOWED = (Conv2D, DepthwiseConv2D, Pool)
 WEIGHTED = (Conv2D, DepthwiseConv2D, FullyConnected)
 FUSING = (Conv2D, DepthwiseConv2D, FullyConnected, Binary)
 """The operators that can apply an activation to their own result."""
+FLOAT_ONLY = (Standardize, MatMul, Reduce, WithConstant)
+"""The operators that are computed in float32 also in an int8 file: int8 has no exact kernel for them, or one that
+loses far more accuracy than their small share of the work is worth."""
+
+
+def float_only(node: Node) -> bool:
+    """Return whether the node is computed in float32 also in an int8 file."""
+    operator = node.operator
+    return isinstance(operator, FLOAT_ONLY) or getattr(operator, "kind", "") in ("div", "sqrt")
 
 
 def output_axis(operator: Weighted) -> int:

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from edgenet.errors import EdgenetError
-from edgenet.graph.fold import can_fold_affine, fold_affine, fold_border, fuse_activations
+from edgenet.graph.fold import absorb_padding, can_fold_affine, fold_affine, fold_border, fuse_activations
 from edgenet.graph.ir import (
     WINDOWED,
     Activation,
@@ -28,9 +28,21 @@ from edgenet.graph.ir import (
     Pool,
     Reshape,
     Shape,
+    Slice,
+    Softmax,
+    Transpose,
     Unary,
+    WithConstant,
+    float_only,
 )
 from edgenet.graph.shapes import infer_shape, same_pads
+from edgenet.graph.xnnpack_forms import (
+    average_as_depthwise,
+    average_as_mean,
+    nest_concats,
+    never_negative,
+    repeat_pixels,
+)
 
 
 def lower(graph: Graph, exact_border: bool) -> Graph:
@@ -41,11 +53,28 @@ def lower(graph: Graph, exact_border: bool) -> Graph:
         exact_border: keep the normalization as an operator if folding it would change the picture's border.
 
     Raises:
-        EdgenetError: an average pooling has a padding that a file cannot hold.
+        EdgenetError: an average pooling has a padding that a file cannot hold, or a function has no counterpart.
     """
-    graph = graph if exact_border else fold_border(graph)
+    _check_functions(graph)
+    graph = average_as_mean(graph)
+    graph = graph if exact_border else absorb_padding(average_as_depthwise(fold_border(graph)))
     graph = fuse_activations(lower_affine(lower_gates(graph)))
-    return lower_padding(graph)
+    return lower_padding(nest_concats(repeat_pixels(graph)))
+
+
+def _check_functions(graph: Graph) -> None:
+    """Refuse the functions that are read only as parts of others, or only at the end of a network."""
+    for node in graph.nodes:
+        if node.operator == Unary("erf"):
+            raise EdgenetError(
+                f"the erf at '{node.name}' is not part of a GELU, x * (1 + erf(x / sqrt(2))) / 2",
+                "export the network with GELU",
+            )
+        if node.operator == Softmax(log=True):
+            raise EdgenetError(
+                f"the log-softmax at '{node.name}' is not the network's last operator",
+                "export the network so that it ends in its scores",
+            )
 
 
 def lower_gates(graph: Graph) -> Graph:
@@ -130,13 +159,17 @@ def _is_plain_product(node: Node) -> bool:
 def lower_affine(graph: Graph) -> Graph:
     """Replace every Affine that could not be folded by a depthwise 1x1 convolution.
 
-    This is one operator instead of a MUL and an ADD, and its int8 weights are quantized per channel.
+    This is one operator instead of a MUL and an ADD, and its int8 weights are quantized per channel. Beside an
+    operator that is computed in float anyway, the Affine becomes a MUL and an ADD in float.
     """
     nodes: list[Node] = []
     shapes: dict[str, Shape] = {}
     for node in graph.nodes:
         if not isinstance(node.operator, Affine):
             nodes.append(node)
+            continue
+        if _beside_float(graph, node):
+            nodes += _as_float_steps(graph, node, node.operator, shapes)
             continue
         shape = graph.shapes[node.inputs[0]]
         operator = _as_depthwise(node.operator, shape[-1])
@@ -154,6 +187,34 @@ def lower_affine(graph: Graph) -> Graph:
     return graph.with_nodes(nodes, shapes)
 
 
+def _beside_float(graph: Graph, node: Node) -> bool:
+    """Return whether the node before, or one behind it or behind its moved values, is computed in float only."""
+    before = graph.producers().get(node.inputs[0])
+    if before is not None and float_only(before):
+        return True
+    waiting = graph.readers(node.output)
+    while waiting:
+        reader = waiting.pop()
+        if float_only(reader):
+            return True
+        if isinstance(reader.operator, Reshape | Transpose | Slice):
+            waiting += graph.readers(reader.output)
+    return False
+
+
+def _as_float_steps(graph: Graph, node: Node, affine: Affine, shapes: dict[str, Shape]) -> list[Node]:
+    steps = [("mul", affine.scale)] if np.any(affine.scale != 1) else []
+    steps += [("add", affine.offset)] if np.any(affine.offset) or not steps else []
+    nodes, source = [], node.inputs[0]
+    for number, (kind, value) in enumerate(steps):
+        last = number == len(steps) - 1
+        name, output = (node.name, node.output) if last else (f"{node.name}/{kind}",) * 2
+        shapes[output] = graph.shapes[node.output]
+        nodes.append(Node(name, WithConstant(kind, value), (source,), output))
+        source = output
+    return nodes
+
+
 def _as_depthwise(affine: Affine, channels: int) -> DepthwiseConv2D:
     weight = np.broadcast_to(affine.scale, (channels,)).reshape(1, 1, 1, channels)
     bias = np.broadcast_to(affine.offset, (channels,))
@@ -168,15 +229,15 @@ def lower_padding(graph: Graph) -> Graph:
     """
     nodes: list[Node] = []
     shapes: dict[str, Shape] = {}
+    positive = never_negative(graph)
     for node in graph.nodes:
         operator = node.operator
         if isinstance(operator, WINDOWED):
             source = node.inputs[0]
             _, height, width, _ = graph.shapes[source]
             if file_padding(operator, (height, width)) is None:
-                padding = Node(
-                    f"{node.name}/pad", _padding_before(node), (source,), f"{source}/padded_for/{node.name}"
-                )
+                pads = _padding_before(node, source in positive)
+                padding = Node(f"{node.name}/pad", pads, (source,), f"{source}/padded_for/{node.name}")
                 shapes[padding.output] = infer_shape(padding.operator, [graph.shapes[source]])
                 nodes.append(padding)
                 node = replace(node, operator=replace(operator, pads=Pads()), inputs=(padding.output,))
@@ -196,7 +257,7 @@ def file_padding(operator: Conv2D | DepthwiseConv2D | Pool, size: tuple[int, int
     return "SAME" if operator.pads == same_pads(size, operator) else None
 
 
-def _padding_before(node: Node) -> Pad:
+def _padding_before(node: Node, never_negative: bool) -> Pad:
     operator = node.operator
     assert isinstance(operator, WINDOWED)
     if isinstance(operator, Pool) and operator.kind == "average":
@@ -204,4 +265,5 @@ def _padding_before(node: Node) -> Pad:
             f"the average pooling '{node.name}' does not count its padding of {tuple(operator.pads)}",
             "use count_include_pad=True, or TensorFlow's SAME padding",
         )
-    return Pad(operator.pads, float("-inf") if isinstance(operator, Pool) else 0.0)
+    # XNNPACK pads with zeros only
+    return Pad(operator.pads, float("-inf") if isinstance(operator, Pool) and not never_negative else 0.0)

@@ -6,8 +6,23 @@ from dataclasses import replace
 
 import numpy as np
 
-from edgenet.graph.ir import Affine, Conv2D, DepthwiseConv2D, FullyConnected, Mean, Pad, Pads, Pool
+from edgenet.graph.ir import (
+    Affine,
+    Binary,
+    Conv2D,
+    DepthwiseConv2D,
+    FullyConnected,
+    Mean,
+    Pad,
+    Pads,
+    Pool,
+    Reduce,
+    Reshape,
+    Unary,
+)
+from edgenet.graph.onnx_parts import PICTURE
 from edgenet.graph.onnx_state import NCHW, Array, OnnxNode, OnnxReadState, Value, onnx_order, reshape
+from edgenet.graph.onnx_tokens import product
 from edgenet.graph.shapes import same_pads
 
 
@@ -48,7 +63,9 @@ def gemm(state: OnnxReadState, node: OnnxNode) -> Value:
 
 
 def matmul(state: OnnxReadState, node: OnnxNode) -> Value:
-    """Translate MatMul with a constant matrix on the right."""
+    """Translate MatMul with a constant matrix on the right, or of two computed values."""
+    if len(node.inputs) > 1 and node.inputs[1] not in state.constants:
+        return product(state, node)
     weight = _matrix(state, node)
     return _fully_connected(state, node, weight.T, np.zeros(weight.shape[1]))
 
@@ -114,18 +131,16 @@ def global_pool(state: OnnxReadState, node: OnnxNode) -> Value:
     return Value(_max_over_picture(state, node, source), NCHW)
 
 
-PICTURE = {1, 2}
-"""The graph axes of height and width."""
-
-
 def reduce(state: OnnxReadState, node: OnnxNode) -> Value:
-    """Translate ReduceMean, ReduceSum and ReduceMax over height and width."""
-    value = state.four_axes(node)
-    axes = tuple(axis % 4 for axis in state.whole_numbers(node, 1, "axes"))
-    if {value.axes[axis] for axis in axes} != PICTURE:
-        raise state.refusal(
-            node, f"it reduces the axes {list(axes)}", "only height and width together are supported"
-        )
+    """Translate ReduceMean, ReduceSum and ReduceL2 over any axes, and ReduceMax over height and width."""
+    value = state.value(node)
+    if value.flattened is not None:
+        value = state.in_order(node, value, onnx_order(value))
+    rank = len(value.axes)
+    axes = tuple(axis % rank for axis in state.whole_numbers(node, 1, "axes")) or tuple(range(rank))
+    over = {value.axes[axis] for axis in axes}
+    if rank != 4 or over != PICTURE or node.op_type == "ReduceL2":
+        return _reduce_elsewhere(state, node, value, axes)
     _, height, width, _ = state.builder.shapes[value.tensor]
     if node.op_type == "ReduceMax":
         result = _max_over_picture(state, node, value.tensor)
@@ -134,7 +149,32 @@ def reduce(state: OnnxReadState, node: OnnxNode) -> Value:
     if node.op_type == "ReduceSum":
         count = np.full(1, height * width, np.float32)
         result = state.add(node, Affine(count, np.zeros(1, np.float32)), [result], "/sum")
-    reduced = replace(value, tensor=result)
+    return _without_reduced(state, node, replace(value, tensor=result), axes)
+
+
+def _reduce_elsewhere(state: OnnxReadState, node: OnnxNode, value: Value, axes: tuple[int, ...]) -> Value:
+    """Reduce other axes than a picture's height and width; the mean over the positions of tokens is a `Mean` too."""
+    if node.op_type == "ReduceMax" or 0 in {value.axes[axis] for axis in axes}:
+        raise state.refusal(
+            node, f"it reduces the axes {list(axes)}", "only height and width together are supported"
+        )
+    shape, over = state.builder.shapes[value.tensor], tuple(sorted(value.axes[axis] for axis in axes))
+    if node.op_type == "ReduceL2":
+        square = state.add(node, Binary("mul"), [value.tensor] * 2, "/square")
+        total = state.add(node, Reduce("sum", over), [square], "/sum")
+        result = state.add(node, Unary("sqrt"), [total])
+    elif node.op_type == "ReduceMean" and len(shape) == 3 and over == (1,):
+        picture = state.add(node, Reshape((1, shape[1], 1, shape[2])), [value.tensor], "/picture")
+        mean = state.add(node, Mean(False), [picture])
+        result = state.add(node, Reshape((1, 1, shape[2])), [mean], "/token")
+    else:
+        kind = "mean" if node.op_type == "ReduceMean" else "sum"
+        result = state.add(node, Reduce(kind, over), [value.tensor])
+    return _without_reduced(state, node, replace(value, tensor=result), axes)
+
+
+def _without_reduced(state: OnnxReadState, node: OnnxNode, reduced: Value, axes: tuple[int, ...]) -> Value:
+    """Drop the reduced axes unless the node keeps them."""
     if node.integer("keepdims", 1):
         return reduced
     kept = tuple(n for axis, n in enumerate(state.shape(reduced)) if axis not in axes)
@@ -144,27 +184,6 @@ def reduce(state: OnnxReadState, node: OnnxNode) -> Value:
 def _max_over_picture(state: OnnxReadState, node: OnnxNode, source: str) -> str:
     _, height, width, _ = state.builder.shapes[source]
     return state.add(node, Pool("max", (height, width), (1, 1)), [source])
-
-
-def pad(state: OnnxReadState, node: OnnxNode) -> Value:
-    """Translate Pad with zeros around the picture."""
-    value = state.four_axes(node)
-    given = state.constant(node, 2)
-    number = node.number("value", 0.0) if given is None else float(given.ravel()[0])
-    mode = node.text("mode", "constant")
-    if mode != "constant" or number != 0:
-        found = f"in the mode '{mode}'" if mode != "constant" else f"with {number:g}"
-        raise state.refusal(node, f"it pads {found}", "only padding with zeros is supported")
-    axes = [axis % 4 for axis in state.whole_numbers(node, 3, "axes")] or [0, 1, 2, 3]
-    amounts = state.whole_numbers(node, 1, "pads")
-    before, after = amounts[: len(axes)], amounts[len(axes) :]
-    around = {value.axes[axis]: (a, b) for axis, a, b in zip(axes, before, after, strict=True)}
-    if any(any(ends) for axis, ends in around.items() if axis not in PICTURE) or min(amounts) < 0:
-        raise state.refusal(node, f"it pads by {list(amounts)}", "only height and width can be padded")
-    pads = Pads(*around.get(1, (0, 0)), *around.get(2, (0, 0)))
-    if not any(pads):
-        return value
-    return replace(value, tensor=state.add(node, Pad(pads), [value.tensor]))
 
 
 def _window_pads(

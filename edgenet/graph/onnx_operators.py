@@ -11,10 +11,26 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+import onnx
 
-from edgenet.graph.ir import Affine, Binary, Concat, FloatArray, Shape, Softmax, Unary
-from edgenet.graph.onnx_layers import conv, gemm, global_pool, matmul, pad, pool, reduce
-from edgenet.graph.onnx_state import NCHW, Array, OnnxNode, OnnxReadState, Value, onnx_order, reshape
+from edgenet.graph.ir import Affine, Binary, Concat, LeakyRelu, PRelu, Shape, Unary, WithConstant
+from edgenet.graph.onnx_layers import conv, gemm, global_pool, matmul, pool, reduce
+from edgenet.graph.onnx_parts import depth_to_space, expand, gather, pad, resize, slices, split
+from edgenet.graph.onnx_state import (
+    OnnxNode,
+    OnnxReadState,
+    Value,
+    common_order,
+    onnx_order,
+    reshape,
+)
+from edgenet.graph.onnx_tokens import (
+    affine,
+    instance_normalization,
+    layer_normalization,
+    softmax,
+    to_graph_axes,
+)
 
 
 def batch_normalization(state: OnnxReadState, node: OnnxNode) -> Value:
@@ -26,16 +42,13 @@ def batch_normalization(state: OnnxReadState, node: OnnxNode) -> Value:
     with np.errstate(invalid="ignore", divide="ignore"):
         scale = gamma / np.sqrt(variance + np.float32(node.number("epsilon", 1e-5)))
     over_channels = (1, -1, *(1,) * (len(value.axes) - 2))
-    return _affine(
+    return affine(
         state, node, value, scale.reshape(over_channels), (beta - mean * scale).reshape(over_channels)
     )
 
 
 def arithmetic(state: OnnxReadState, node: OnnxNode) -> Value:
-    """Translate Add, Sub, Mul and Div of two computed values, or of a computed value and a constant.
-
-    Div is supported only with a constant divisor.
-    """
+    """Translate Add, Sub, Mul and Div of two computed values, or of a computed value and a constant."""
     constants = [name in state.constants for name in node.inputs]
     if not any(constants):
         return _binary(state, node)
@@ -45,77 +58,57 @@ def arithmetic(state: OnnxReadState, node: OnnxNode) -> Value:
     one, zero = np.ones(1, np.float32), np.zeros(1, np.float32)
     match node.op_type, position:
         case "Add", _:
-            return _affine(state, node, value, one, constant)
+            return affine(state, node, value, one, constant)
         case "Mul", _:
-            return _affine(state, node, value, constant, zero)
+            return affine(state, node, value, constant, zero)
         case "Sub", 0:
-            return _affine(state, node, value, one, -constant)
+            return affine(state, node, value, one, -constant)
         case "Sub", 1:
-            return _affine(state, node, value, -one, constant)
+            return affine(state, node, value, -one, constant)
         case "Div", 0:
             with np.errstate(divide="ignore"):
-                return _affine(state, node, value, 1 / constant, zero)
+                return affine(state, node, value, 1 / constant, zero)
     raise state.refusal(node, "it divides a constant by a computed value")
 
 
 def _binary(state: OnnxReadState, node: OnnxNode) -> Value:
-    if node.op_type == "Div":
-        raise state.refusal(
-            node, "it divides two computed values", "only division by a constant is supported"
-        )
     left, right = state.value(node, 0), state.value(node, 1)
     if len(left.axes) != len(right.axes):
         raise state.refusal(node, "its inputs have different numbers of axes")
     if left.axes != right.axes or left.flattened != right.flattened:
-        order = NCHW if len(left.axes) == 4 else onnx_order(left)
+        order = common_order([left, right])
         left, right = state.in_order(node, left, order), state.in_order(node, right, order)
     tensor = state.add(node, Binary(node.op_type.lower()), [left.tensor, right.tensor])
     return replace(left, tensor=tensor)
 
 
-def _affine(state: OnnxReadState, node: OnnxNode, value: Value, scale: Array, offset: Array) -> Value:
-    """Add x * scale + offset; constants in ONNX's axes may vary only along the graph's last axis."""
-    if not (np.isfinite(scale).all() and np.isfinite(offset).all()):
-        raise state.refusal(node, "its constants give NaN or infinity", "check the weights")
-    shape = state.shape(value)
-    wide = tuple(np.broadcast_shapes(shape, scale.shape, offset.shape))
-    if wide[-len(shape) :] != shape:
-        raise state.refusal(
-            node,
-            f"its constant widens the shape to {list(wide)}",
-            "only constants that keep the shape are supported",
-        )
-    value = reshape(state, node, value, wide)  # the constant may add leading axes of size 1
-    vectors = [_along_last_axis(state, node, value, constant) for constant in (scale, offset)]
-    operator = Affine(vectors[0], vectors[1])
-    return replace(value, tensor=state.add(node, operator, [value.tensor]))
-
-
-def _along_last_axis(state: OnnxReadState, node: OnnxNode, value: Value, constant: Array) -> FloatArray:
-    padded = np.asarray(constant, np.float32).reshape(
-        (1,) * (len(value.axes) - constant.ndim) + constant.shape
-    )
-    if padded.size == 1:
-        return padded.reshape(1)
-    transposed = padded.transpose(np.argsort(value.axes))
-    if transposed.size != transposed.shape[-1]:
-        raise state.refusal(
-            node,
-            f"its constant of shape {list(constant.shape)} varies over the picture",
-            "only constants for the whole tensor or for each channel are supported",
-        )
-    return value.to_graph_order(transposed.reshape(-1)).copy()
-
-
 def clip(state: OnnxReadState, node: OnnxNode) -> Value:
-    """Translate Clip to [0, 6] as relu6 and to [0, inf) as relu."""
+    """Translate Clip: to [0, 6] as relu6, to [0, inf) as relu, and to any other bounds as one of them, rescaled."""
     low = _bound(state, node, 1, node.number("min", -np.inf))
     high = _bound(state, node, 2, node.number("max", np.inf))
-    if low == 0 and high == 6:
-        return _unary(state, node, "relu6")
-    if low == 0 and high > 3e38:
-        return _unary(state, node, "relu")
-    raise state.refusal(node, f"it clips to [{low:g}, {high:g}]", "use ReLU6 (0 to 6) or ReLU (0 and up)")
+    if not low < high:
+        raise state.refusal(node, f"it clips to [{low:g}, {high:g}]", "export it again")
+    if high > 3e38:
+        return state.value(node) if low < -3e38 else _rescaled(state, node, "relu", 1, low)
+    if low < -3e38:
+        return _rescaled(state, node, "relu", -1, high)
+    return _rescaled(state, node, "relu6", (high - low) / 6, low)
+
+
+def _rescaled(state: OnnxReadState, node: OnnxNode, kind: str, scale: float, offset: float) -> Value:
+    """Add f((x - offset) / scale) * scale + offset, whose scaling and shifts fold into the layers around it."""
+    if (scale, offset) == (1, 0):
+        return _unary(state, node, kind)
+    value = _shifted(state, node, state.value(node), 1 / scale, -offset / scale, "/from")
+    value = replace(value, tensor=state.add(node, Unary(kind), [value.tensor], "/clipped"))
+    return _shifted(state, node, value, scale, offset)
+
+
+def _shifted(
+    state: OnnxReadState, node: OnnxNode, value: Value, scale: float, offset: float, suffix: str = ""
+) -> Value:
+    operator = Affine(np.full(1, scale, np.float32), np.full(1, offset, np.float32))
+    return replace(value, tensor=state.add(node, operator, [value.tensor], suffix))
 
 
 def _bound(state: OnnxReadState, node: OnnxNode, position: int, attribute: float) -> float:
@@ -124,13 +117,63 @@ def _bound(state: OnnxReadState, node: OnnxNode, position: int, attribute: float
 
 
 def hard_sigmoid(state: OnnxReadState, node: OnnxNode) -> Value:
-    """Translate HardSigmoid with MobileNetV3's constants: relu6(x + 3) / 6."""
+    """Translate HardSigmoid of any slope by MobileNetV3's relu6(x + 3) / 6, whose input is rescaled.
+
+    min(max(alpha * x + beta, 0), 1) is hard_sigmoid(6 * alpha * x + 6 * beta - 3).
+    """
     alpha, beta = node.number("alpha", 0.2), node.number("beta", 0.5)
-    if abs(alpha - 1 / 6) > 1e-4 or beta != 0.5:
-        raise state.refusal(
-            node, f"alpha is {alpha:g} and beta {beta:g}", "use alpha 1/6 and beta 0.5 (nn.Hardsigmoid)"
-        )
-    return _unary(state, node, "hard_sigmoid")
+    value = state.value(node)
+    if abs(alpha - 1 / 6) > 1e-7 or beta != 0.5:
+        value = _shifted(state, node, value, 6 * alpha, 6 * beta - 3, "/rescaled")
+    return replace(value, tensor=state.add(node, Unary("hard_sigmoid"), [value.tensor]))
+
+
+def leaky_relu(state: OnnxReadState, node: OnnxNode) -> Value:
+    """Translate LeakyRelu."""
+    value = state.value(node)
+    operator = LeakyRelu(float(np.float32(node.number("alpha", 0.01))))
+    return replace(value, tensor=state.add(node, operator, [value.tensor]))
+
+
+def prelu(state: OnnxReadState, node: OnnxNode) -> Value:
+    """Translate PRelu with one slope, or one for each channel."""
+    value = state.value(node)
+    slopes = to_graph_axes(state, value, state.weights(node, 1))
+    channels = state.builder.shapes[value.tensor][-1]
+    if slopes.size not in (1, channels) or slopes.size != slopes.shape[-1]:
+        raise state.refusal(node, "its slope varies over the picture", "use one slope for each channel")
+    slope = np.broadcast_to(value.to_graph_order(slopes.reshape(-1)), (channels,)).copy()
+    return replace(value, tensor=state.add(node, PRelu(slope), [value.tensor]))
+
+
+def gelu(state: OnnxReadState, node: OnnxNode) -> Value:
+    """Translate Gelu, exact or with its approximation by tanh."""
+    return _unary(state, node, "gelu_tanh" if node.text("approximate", "none") == "tanh" else "gelu")
+
+
+def power(state: OnnxReadState, node: OnnxNode) -> Value:
+    """Translate the square of a value."""
+    exponent = state.constant(node, 1)
+    if exponent is None or exponent.size != 1 or float(exponent.ravel()[0]) != 2:
+        raise state.refusal(node, "it is not a square", "only the power of 2 is supported")
+    value = state.value(node)
+    return replace(value, tensor=state.add(node, Binary("mul"), [value.tensor] * 2))
+
+
+def cast(state: OnnxReadState, node: OnnxNode) -> Value:
+    """Translate a Cast to floating point, which keeps the value: the graph computes in float32."""
+    kind = node.integer("to", 0)
+    if kind not in FLOATING:
+        raise state.refusal(node, f"it casts to {onnx.TensorProto.DataType.Name(kind)}", FLOAT)
+    return state.value(node)
+
+
+FLOATING = (
+    onnx.TensorProto.FLOAT,
+    onnx.TensorProto.FLOAT16,
+    onnx.TensorProto.DOUBLE,
+    onnx.TensorProto.BFLOAT16,
+)
 
 
 def unary(kind: str) -> Callable[[OnnxReadState, OnnxNode], Value]:
@@ -143,16 +186,6 @@ def _unary(state: OnnxReadState, node: OnnxNode, kind: str) -> Value:
     return replace(value, tensor=state.add(node, Unary(kind), [value.tensor]))
 
 
-def softmax(state: OnnxReadState, node: OnnxNode) -> Value:
-    """Translate Softmax along the graph's last axis, that of the classes."""
-    value = state.value(node)
-    rank = len(value.axes)
-    axis = node.integer("axis", -1) % rank
-    if value.axes[axis] != rank - 1:
-        raise state.refusal(node, f"it works along axis {axis}", "apply softmax to [1, classes] only")
-    return replace(value, tensor=state.add(node, Softmax(), [value.tensor]))
-
-
 def identity(state: OnnxReadState, node: OnnxNode) -> Value:
     """Translate Identity, and Dropout, which does nothing at inference."""
     training = state.constant(node, 2)
@@ -162,14 +195,26 @@ def identity(state: OnnxReadState, node: OnnxNode) -> Value:
 
 
 def concat(state: OnnxReadState, node: OnnxNode) -> Value:
-    """Translate Concat; all its inputs must be computed values."""
+    """Translate Concat of computed values, and of a constant before a computed value, as a class token."""
+    names = [name for name in node.inputs if name]
+    if len(names) == 2 and names[0] in state.constants:
+        return _behind_constant(state, node)
     values = [state.value(node, position) for position in range(len(node.inputs))]
-    order = NCHW if len(values[0].axes) == 4 else onnx_order(values[0])
+    order = common_order(values) if values[0].flattened is None else onnx_order(values[0])
     if any(len(value.axes) != len(order) for value in values):
         raise state.refusal(node, "its inputs have different numbers of axes")
     values = [state.in_order(node, value, order) for value in values]
+    if len(values) == 1:
+        return values[0]
     axis = order[node.integer("axis", 0) % len(order)]
     return Value(state.add(node, Concat(axis), [value.tensor for value in values]), order)
+
+
+def _behind_constant(state: OnnxReadState, node: OnnxNode) -> Value:
+    value = state.value(node, 1)
+    constant = to_graph_axes(state, value, state.weights(node, 0))
+    axis = value.axes[node.integer("axis", 0) % len(value.axes)]
+    return replace(value, tensor=state.add(node, WithConstant("concat", constant, axis), [value.tensor]))
 
 
 def reshaping(state: OnnxReadState, node: OnnxNode) -> Value:
@@ -214,8 +259,8 @@ def transpose(state: OnnxReadState, node: OnnxNode) -> Value:
     value = state.value(node)
     if value.flattened is not None:
         value = state.in_order(node, value, onnx_order(value))
-    order = node.integers("perm", tuple(reversed(onnx_order(value))))
-    if sorted(order) != list(onnx_order(value)):
+    order = node.integers("perm", tuple(reversed(range(len(value.axes)))))
+    if sorted(order) != list(range(len(value.axes))):
         raise state.refusal(node, f"its perm {list(order)} does not fit")
     return replace(value, axes=tuple(value.axes[axis] for axis in order))
 
@@ -230,27 +275,38 @@ RULES: dict[str, Rule] = {
     "Relu": unary("relu"),
     "HardSwish": unary("hard_swish"),
     "Sigmoid": unary("sigmoid"),
+    "Tanh": unary("tanh"),
+    "Erf": unary("erf"),
+    "Gelu": gelu,
+    "LeakyRelu": leaky_relu,
+    "PRelu": prelu,
     "HardSigmoid": hard_sigmoid,
+    "Pow": power,
+    "Cast": cast,
     "Clip": clip,
     **dict.fromkeys(("MaxPool", "AveragePool"), pool),
     **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool"), global_pool),
-    **dict.fromkeys(("ReduceMean", "ReduceSum", "ReduceMax"), reduce),
+    **dict.fromkeys(("ReduceMean", "ReduceSum", "ReduceMax", "ReduceL2"), reduce),
     "Pad": pad,
     "Concat": concat,
     **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), reshaping),
     "Transpose": transpose,
-    "Softmax": softmax,
+    "Slice": slices,
+    "Gather": gather,
+    "Expand": expand,
+    **dict.fromkeys(("Resize", "Upsample"), resize),
+    "DepthToSpace": depth_to_space,
+    **dict.fromkeys(("Softmax", "LogSoftmax"), softmax),
+    "LayerNormalization": layer_normalization,
+    "InstanceNormalization": instance_normalization,
     **dict.fromkeys(("Identity", "Dropout"), identity),
 }
+RULES_OF_SEVERAL_OUTPUTS = {"Split": split}
 RELU6 = "train with ReLU6, which int8 keeps best"
 FLOAT = "give edgenet the float model; it quantizes itself"
 REMEDIES: dict[str, str] = {
-    **dict.fromkeys(("LeakyRelu", "PRelu", "Elu", "Gelu", "Tanh"), RELU6),
-    "Erf": f"this looks like GELU: {RELU6}",
-    "LogSoftmax": "export the network without LogSoftmax; edgenet adds the softmax itself",
+    **dict.fromkeys(("Elu", "Selu", "Mish", "Softplus"), RELU6),
     **dict.fromkeys(("QuantizeLinear", "DequantizeLinear"), FLOAT),
-    "Resize": "edgenet takes classifiers; resize photos before the network",
     "ConvTranspose": "edgenet takes classifiers, which do not upsample",
     "ArgMax": "export the network without ArgMax, so that it ends in its logits",
-    "LayerNormalization": "use a network with batch normalization, which folds into the convolutions",
 }

@@ -10,52 +10,56 @@ from onnx import ModelProto, NodeProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from edgenet.errors import EdgenetError
+from edgenet.graph.grey import add_grey
 from edgenet.graph.ir import Graph, Shape
-from edgenet.graph.onnx_operators import REMEDIES, RULES, Rule
+from edgenet.graph.onnx_file import first_line, load_onnx
+from edgenet.graph.onnx_operators import REMEDIES, RULES, RULES_OF_SEVERAL_OUTPUTS, Rule
+from edgenet.graph.onnx_outputs import choose_output
 from edgenet.graph.onnx_state import NCHW, Array, OnnxNode, OnnxReadState, Value, as_score_vector
 from edgenet.graph.shapes import LARGEST_SIDE, GraphBuilder
 
-FIXED_SHAPE_REMEDY = (
-    "export with a fixed batch of 1 and fixed height and width, "
-    "or give the shape, e.g. --input-shape 1,3,224,224"
-)
+FIXED_SHAPE_REMEDY = "export with a fixed height and width, or give the shape, e.g. --input-shape 1,3,224,224"
 
 
-def read_onnx(path: Path, input_shape: Shape | None = None) -> Graph:
+def read_onnx(path: Path, input_shape: Shape | None = None, output: str | None = None) -> Graph:
     """Read an ONNX file.
 
     Args:
         path: the file; external data beside it is loaded too.
         input_shape: replaces the input's shape in the file, which may leave sizes open.
+        output: the name of the output with the class scores; None if the file has only one, or if it is plain
+            which one it is.
 
     Raises:
-        EdgenetError: the file is missing or not ONNX, has several inputs or outputs, an open shape, or an
-            operator that is not supported.
+        EdgenetError: the file, or a file with its weights, is missing or not ONNX; it has several inputs or an
+            open height or width; its output is not plain; or an operator is not supported.
     """
-    if not path.is_file():
-        raise EdgenetError(f"there is no file {path}", "give the path of an .onnx file")
-    try:
-        model = onnx.load(path)
-    except Exception as error:  # protobuf and onnx raise many types for a damaged file
-        raise EdgenetError(
-            f"{path} is not a readable ONNX file ({_first_line(error)})", "export it again"
-        ) from None
+    model = load_onnx(path)
     if not model.graph.node:
         raise EdgenetError(f"{path} holds no ONNX graph", "export it again")
-    return read_onnx_model(model, path.stem, input_shape)
+    return read_onnx_model(model, path.stem, input_shape, output)
 
 
-def read_onnx_model(model: ModelProto, name: str, input_shape: Shape | None = None) -> Graph:
+def read_onnx_model(
+    model: ModelProto, name: str, input_shape: Shape | None = None, output: str | None = None
+) -> Graph:
     """Read a loaded ONNX model; see `read_onnx`."""
     constants = _initializers(model)
-    input_name, shape = _only_input(model, constants, input_shape)
-    builder, value = _start(name, input_name, shape)
+    value, shape = _only_input(model, constants, input_shape)
+    scores = choose_output(model, value.name, shape, output)
+    builder, picture = _start(name, value.name, shape)
     state = OnnxReadState(builder, constants=constants)
-    state.values[input_name] = value
+    state.values[value.name] = picture
     opsets = {entry.domain: entry.version for entry in model.opset_import}
     for number, proto in enumerate(model.graph.node):
-        _read_node(state, proto, number, opsets)
-    return builder.graph(_only_output(model, state))
+        if any(made in scores.needed for made in proto.output):
+            _read_node(state, proto, number, opsets)
+    if scores.name not in state.values:
+        raise EdgenetError(
+            f"the ONNX output '{scores.name}' does not depend on the picture", "export it again"
+        )
+    what = f"the ONNX output '{scores.name}'"
+    return builder.graph(as_score_vector(state, state.values[scores.name], what, scores.name))
 
 
 def _initializers(model: ModelProto) -> dict[str, Array]:
@@ -65,12 +69,15 @@ def _initializers(model: ModelProto) -> dict[str, Array]:
             constants[tensor.name] = numpy_helper.to_array(tensor)
         except Exception as error:  # onnx raises nearly any type for damaged bytes or an unknown type
             raise EdgenetError(
-                f"the ONNX constant '{tensor.name}' cannot be read ({_first_line(error)})", "export it again"
+                f"the ONNX constant '{tensor.name}' cannot be read ({first_line(error)})", "export it again"
             ) from None
     return constants
 
 
-def _only_input(model: ModelProto, constants: dict[str, Array], given: Shape | None) -> tuple[str, Shape]:
+def _only_input(
+    model: ModelProto, constants: dict[str, Array], given: Shape | None
+) -> tuple[onnx.ValueInfoProto, Shape]:
+    """Return the only input and its shape; an open batch is 1."""
     inputs = [value for value in model.graph.input if value.name not in constants]
     if len(inputs) != 1:
         names = ", ".join(f"'{value.name}' {_text_shape(value)}" for value in inputs) or "none"
@@ -79,11 +86,12 @@ def _only_input(model: ModelProto, constants: dict[str, Array], given: Shape | N
             "export a classifier with a single image input",
         )
     value = inputs[0]
-    shape = given or tuple(d.dim_value or -1 for d in value.type.tensor_type.shape.dim)
+    stated = tuple(d.dim_value or -1 for d in value.type.tensor_type.shape.dim)
+    shape = given or (1, *stated[1:]) if stated[:1] == (-1,) else given or stated
     if len(shape) != 4 or min(shape) < 1 or shape[0] != 1 or max(shape) > LARGEST_SIDE:
         found = list(given) if given else _text_shape(value)
         raise EdgenetError(f"the ONNX input '{value.name}' has the shape {found}", FIXED_SHAPE_REMEDY)
-    return value.name, shape
+    return value, shape
 
 
 def _text_shape(value: onnx.ValueInfoProto) -> str:
@@ -92,28 +100,18 @@ def _text_shape(value: onnx.ValueInfoProto) -> str:
 
 
 def _start(name: str, input_name: str, shape: Shape) -> tuple[GraphBuilder, Value]:
-    """Return a builder whose input is the NHWC picture, and the ONNX input as a value on that tensor."""
-    if shape[1] == 3:
-        return GraphBuilder(name, input_name, (1, shape[2], shape[3], 3)), Value(input_name, NCHW)
-    if shape[3] == 3:
-        return GraphBuilder(name, input_name, shape), Value(input_name, (0, 1, 2, 3))
-    raise EdgenetError(
-        f"the ONNX input '{input_name}' has the shape {list(shape)}, which is not an RGB picture",
-        "edgenet takes [1, 3, H, W] or [1, H, W, 3]; train a grey network on three equal channels",
-    )
-
-
-def _only_output(model: ModelProto, state: OnnxReadState) -> str:
-    """Return the graph tensor [1, N] of the model's only output."""
-    names = [value.name for value in model.graph.output]
-    if len(names) != 1:
+    """Return a builder whose input is the NHWC picture in RGB, and the ONNX input as a value."""
+    layout = next((i for i, axis in ((NCHW, 1), ((0, 1, 2, 3), 3)) if shape[axis] == 3), None)
+    layout = layout or next((i for i, axis in ((NCHW, 1), ((0, 1, 2, 3), 3)) if shape[axis] == 1), None)
+    if layout is None:
         raise EdgenetError(
-            f"the ONNX model has {len(names)} outputs ({', '.join(names)}), edgenet takes one vector of scores",
-            "export a classifier with a single output [1, classes]",
+            f"the ONNX input '{input_name}' has the shape {list(shape)}, which is not a picture",
+            "edgenet takes [1, 3, H, W] or [1, H, W, 3], and grey pictures with one channel",
         )
-    if names[0] not in state.values:
-        raise EdgenetError(f"the ONNX output '{names[0]}' does not depend on the picture", "export it again")
-    return as_score_vector(state, state.values[names[0]], f"the ONNX output '{names[0]}'", names[0])
+    _, height, width, channels = (shape[layout.index(axis)] for axis in range(4))
+    builder = GraphBuilder(name, input_name, (1, height, width, 3))
+    tensor = input_name if channels == 3 else add_grey(builder, input_name)
+    return builder, Value(tensor, layout)
 
 
 def _read_node(state: OnnxReadState, proto: NodeProto, number: int, opsets: dict[str, int]) -> None:
@@ -125,13 +123,15 @@ def _read_node(state: OnnxReadState, proto: NodeProto, number: int, opsets: dict
             state.constants[proto.output[0]] = np.array(picked, np.int64)
         elif all(not given or given in state.constants for given in proto.input):
             _fold(state, proto, node, opsets)
+        elif several := RULES_OF_SEVERAL_OUTPUTS.get(proto.op_type):
+            state.values |= dict(zip(proto.output, several(state, node), strict=True))
         else:
             state.values[proto.output[0]] = _rule(state, proto, node)(state, node)
     except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, MemoryError) as error:
         # a malformed node can make its rule raise any of these
         raise state.refusal(
             node,
-            f"its inputs or attributes do not follow the ONNX standard ({_first_line(error)})",
+            f"its inputs or attributes do not follow the ONNX standard ({first_line(error)})",
             "export it again",
         ) from None
 
@@ -143,7 +143,7 @@ def _node(proto: NodeProto, number: int) -> OnnxNode:
         name = next(name for name in names if name).strip("/")
     except (ValueError, TypeError) as error:  # an attribute without a type, a name that is not UTF-8
         raise EdgenetError(
-            f"the ONNX node number {number} is damaged ({_first_line(error)})", "export it again"
+            f"the ONNX node number {number} is damaged ({first_line(error)})", "export it again"
         ) from None
     return OnnxNode(name, proto.op_type, tuple(proto.input), tuple(proto.output), attributes)
 
@@ -162,11 +162,7 @@ def _fold(state: OnnxReadState, proto: NodeProto, node: OnnxNode, opsets: dict[s
     try:
         results = ReferenceEvaluator(proto, opsets=opsets).run(None, feeds)
     except Exception as error:  # the reference raises many types
-        raise state.refusal(node, f"its constants cannot be computed ({_first_line(error)})") from None
+        raise state.refusal(node, f"its constants cannot be computed ({first_line(error)})") from None
     for output, result in zip(proto.output, results, strict=False):
         if output:
             state.constants[output] = np.asarray(result)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

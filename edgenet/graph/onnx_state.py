@@ -3,6 +3,9 @@
 ONNX works on NCHW, the graph on NHWC. Instead of writing transposes and removing them later, every ONNX value
 remembers the graph axis of each of its axes. An ONNX Transpose then costs nothing, and the graph gets one
 only if an operator really needs the numbers in another order.
+
+The graph's first axis is always the photo. An ONNX value whose own first axis is larger, such as one of windows
+[windows, positions, channels], has one more axis in the graph, [1, windows, positions, channels].
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ class Value:
 
     Attributes:
         tensor: its name in the graph.
-        axes: ONNX axis i is graph axis axes[i].
+        axes: ONNX axis i is graph axis axes[i]. Graph axis 0 may be missing here; its size is then 1.
         flattened: the (C, H, W) of a picture that was flattened to [1, C * H * W] in the graph's order H, W,
             C, while ONNX expects the order C, H, W; else None.
     """
@@ -153,11 +156,14 @@ class OnnxReadState:
             value = self._unflatten(node, value)
         if value.axes == axes:
             return value
+        if sorted(value.axes) != sorted(axes):
+            raise self.refusal(node, "its inputs have different numbers of axes")
         # graph axis axes[i] must be ONNX axis i, which is graph axis value.axes[i]
-        permutation = tuple(value.axes[axes.index(axis)] for axis in range(len(axes)))
-        return Value(self._transposed(node, value.tensor, permutation), axes)
+        moved = dict(zip(axes, value.axes, strict=True))
+        rank = len(self.builder.shapes[value.tensor])
+        return Value(self.transposed(node, value.tensor, tuple(moved.get(g, g) for g in range(rank))), axes)
 
-    def _transposed(self, node: OnnxNode, tensor: str, permutation: tuple[int, ...]) -> str:
+    def transposed(self, node: OnnxNode, tensor: str, permutation: tuple[int, ...]) -> str:
         """Add a Transpose, or a Reshape if only axes of size 1 move."""
         before = self.builder.shapes[tensor]
         moved = [axis for axis in permutation if before[axis] > 1]
@@ -171,7 +177,7 @@ class OnnxReadState:
         channels, height, width = value.flattened
         features = self.builder.shapes[value.tensor]
         picture = self.add(node, Reshape((1, height, width, channels)), [value.tensor], "/picture")
-        transposed = self._transposed(node, picture, NCHW)
+        transposed = self.transposed(node, picture, NCHW)
         return Value(self.add(node, Reshape(features), [transposed], "/flat"), value.axes)
 
     def refusal(self, node: OnnxNode, why: str, remedy: str = "") -> EdgenetError:
@@ -184,8 +190,8 @@ class OnnxReadState:
 def reshape(state: OnnxReadState, node: OnnxNode, value: Value, target: Shape) -> Value:
     """Reshape a value to a target shape in ONNX's axis order.
 
-    Flattening a picture, or adding two axes of size 1 to a vector, keeps the numbers in NHWC without a
-    Transpose.
+    Flattening a picture keeps the numbers in NHWC without a Transpose. Any other reshape only joins and splits axes,
+    and needs a Transpose only where it joins axes that do not follow each other in the graph.
     """
     shape = state.shape(value)
     if math.prod(target) != math.prod(shape):
@@ -196,10 +202,46 @@ def reshape(state: OnnxReadState, node: OnnxNode, value: Value, target: Shape) -
         _, channels, height, width = shape
         flat = state.add(node, Reshape(target), [value.tensor])
         return Value(flat, (0, 1), (channels, height, width) if channels > 1 < height * width else None)
-    if len(shape) == 2 and target == (*shape, 1, 1) and value.axes == (0, 1) and value.flattened is None:
-        return Value(state.add(node, Reshape((shape[0], 1, 1, shape[1])), [value.tensor]), NCHW)
-    plain = state.in_order(node, value, onnx_order(value))
-    return Value(state.add(node, Reshape(target), [plain.tensor]), tuple(range(len(target))))
+    if value.flattened is not None:
+        value = state.in_order(node, value, onnx_order(value))
+    groups = sorted(_groups(shape, target), key=lambda group: min(value.axes[axis] for axis in group[0]))
+    joined = [value.axes[axis] for sources, _ in groups for axis in sources]
+    rest = [axis for axis in range(len(state.builder.shapes[value.tensor])) if axis not in joined]
+    tensor = (
+        state.transposed(node, value.tensor, (*rest, *joined)) if joined != sorted(joined) else value.tensor
+    )
+    return _regrouped(state, node, tensor, target, [axis for _, targets in groups for axis in targets])
+
+
+def _groups(shape: Shape, target: Shape) -> list[tuple[list[int], list[int]]]:
+    """Return the axes of `shape` that together become axes of `target`, in the smallest groups; size 1 is left out."""
+    left = [axis for axis, n in enumerate(shape) if n > 1]
+    right = [axis for axis, n in enumerate(target) if n > 1]
+    groups: list[tuple[list[int], list[int]]] = []
+    while left:
+        sources, targets = [left.pop(0)], [right.pop(0)]
+        have, wanted = shape[sources[0]], target[targets[0]]
+        while have != wanted:
+            if have < wanted:
+                sources.append(left.pop(0))
+                have *= shape[sources[-1]]
+            else:
+                targets.append(right.pop(0))
+                wanted *= target[targets[-1]]
+        groups.append((sources, targets))
+    return groups
+
+
+def _regrouped(state: OnnxReadState, node: OnnxNode, tensor: str, target: Shape, order: list[int]) -> Value:
+    """Add a Reshape whose axes larger than 1 have this order; axes of size 1 come first, as the photo's axis does."""
+    ones = [axis for axis, n in enumerate(target) if n == 1]
+    if not (ones and ones[0] == 0):
+        ones = [-1, *ones]  # the photo's axis, which ONNX does not have here
+    layout = [*ones, *order]
+    shape = tuple(1 if axis < 0 else target[axis] for axis in layout)
+    if shape != state.builder.shapes[tensor]:
+        tensor = state.add(node, Reshape(shape), [tensor])
+    return Value(tensor, tuple(layout.index(axis) for axis in range(len(target))))
 
 
 def as_score_vector(state: OnnxReadState, value: Value, what: str, name: str) -> str:
@@ -227,5 +269,10 @@ def as_score_vector(state: OnnxReadState, value: Value, what: str, name: str) ->
 
 
 def onnx_order(value: Value) -> tuple[int, ...]:
-    """Return the axes (0, 1, 2, ...) of a value whose graph axes are in ONNX's order."""
-    return tuple(range(len(value.axes)))
+    """Return the axes that the value would have if its graph axes were in ONNX's order."""
+    return tuple(sorted(value.axes))
+
+
+def common_order(values: list[Value]) -> tuple[int, ...]:
+    """Return the axes in which values of the same rank are combined: a picture's if one is, else the first's."""
+    return NCHW if any(value.axes == NCHW for value in values) else values[0].axes

@@ -22,6 +22,8 @@ from edgenet.graph.ir import (
     DepthwiseConv2D,
     FullyConnected,
     Graph,
+    LeakyRelu,
+    MatMul,
     Mean,
     Node,
     Operator,
@@ -29,13 +31,19 @@ from edgenet.graph.ir import (
     Pads,
     PixelEncoding,
     Pool,
+    PRelu,
+    Reduce,
     Reshape,
+    Resize,
     Shape,
+    Slice,
     Softmax,
+    Standardize,
     Transpose,
     Unary,
     Weighted,
     Windowed,
+    WithConstant,
 )
 
 
@@ -93,7 +101,7 @@ def infer_shape(operator: Operator, inputs: list[Shape]) -> Shape:
     Raises:
         EdgenetError: the inputs' shapes do not fit the operator.
     """
-    needed = 2 if isinstance(operator, Binary) else 1
+    needed = 2 if isinstance(operator, Binary | MatMul) else 1
     if len(inputs) < needed or (len(inputs) > needed and not isinstance(operator, Concat)):
         raise EdgenetError(f"a {type(operator).__name__} got {len(inputs)} inputs but takes {needed}")
     first = inputs[0]
@@ -123,7 +131,7 @@ def infer_shape(operator: Operator, inputs: list[Shape]) -> Shape:
             if isinstance(operator, Affine) and shape != first:
                 raise EdgenetError(f"an Affine for {max(others[0])} channels got a tensor {list(first)}")
             return shape
-        case Unary() | Softmax():
+        case Unary() | Softmax() | LeakyRelu() | Standardize():
             return first
         case Mean():
             return (first[0], 1, 1, first[3]) if operator.keep_dims else (first[0], first[3])
@@ -142,12 +150,38 @@ def infer_shape(operator: Operator, inputs: list[Shape]) -> Shape:
             return operator.shape
         case Transpose():
             return tuple(first[axis] for axis in operator.permutation)
+    return _other_shape(operator, inputs)
+
+
+def _other_shape(operator: Operator, inputs: list[Shape]) -> Shape:
+    """Return the output's shape of the operators that no MobileNet has."""
+    first = inputs[0]
+    match operator:
+        case PRelu():
+            if operator.slope.shape != first[-1:]:
+                raise _channel_mismatch(operator, operator.slope.shape, first)
+            return first
+        case Slice():
+            return tuple(
+                len(range(begin, end, step))
+                for begin, end, step in zip(operator.begin, operator.end, operator.stride, strict=True)
+            )
+        case Resize():
+            return (first[0], *operator.size, first[3])
+        case Reduce():
+            return tuple(1 if axis in operator.axes else n for axis, n in enumerate(first))
+        case MatMul():
+            return _product(operator, first, inputs[1])
+        case WithConstant():
+            if operator.kind == "concat":
+                return _concatenated([operator.value.shape, first], operator.axis)
+            return _broadcast([first, operator.value.shape])
     raise TypeError(f"no shape rule for {type(operator).__name__}")
 
 
 def _check_rank(operator: Operator, shape: Shape) -> None:
     """Raise EdgenetError for a wrong number of axes, so that the shape rules can index axes safely."""
-    pictures = isinstance(operator, (*WINDOWED, Mean, Pad))
+    pictures = isinstance(operator, (*WINDOWED, Mean, Pad, Resize))
     ranks = {Conv2D: 4, DepthwiseConv2D: 4, FullyConnected: 2}
     if isinstance(operator, WEIGHTED) and operator.weight.ndim != ranks[type(operator)]:
         raise EdgenetError(f"a {type(operator).__name__} has a weight {list(operator.weight.shape)}")
@@ -156,6 +190,8 @@ def _check_rank(operator: Operator, shape: Shape) -> None:
         (pictures and len(shape) != 4)
         or wrong_order
         or (isinstance(operator, Concat) and operator.axis >= len(shape))
+        or (isinstance(operator, Slice) and len(operator.begin) != len(shape))
+        or (isinstance(operator, Standardize | Reduce) and max(operator.axes) >= len(shape))
     ):
         raise EdgenetError(f"a {type(operator).__name__} got a tensor {list(shape)} with {len(shape)} axes")
 
@@ -200,6 +236,13 @@ def _concatenated(shapes: list[Shape], axis: int) -> Shape:
     if len({(*shape[:axis], *shape[axis + 1 :]) for shape in shapes}) > 1:
         raise EdgenetError(f"a Concat along axis {axis} got {[list(shape) for shape in shapes]}")
     return (*shapes[0][:axis], sum(shape[axis] for shape in shapes), *shapes[0][axis + 1 :])
+
+
+def _product(operator: MatMul, left: Shape, right: Shape) -> Shape:
+    rows, columns = (-1, -2) if operator.transpose_second else (-2, -1)
+    if len(left) != len(right) or len(left) < 2 or left[-1] != right[rows]:
+        raise EdgenetError(f"a MatMul got {list(left)} and {list(right)}, which do not fit")
+    return (*_broadcast([left[:-2], right[:-2]]), left[-2], right[columns])
 
 
 def _broadcast(shapes: list[Shape]) -> Shape:
@@ -265,7 +308,7 @@ def cost(graph: Graph) -> Cost:
 
 
 def node_mult_adds(graph: Graph, node: Node) -> int:
-    """Return a node's mult-adds: its output values times the weights each one uses; 0 without weights."""
+    """Return a node's mult-adds: its output values times the factors that each one sums; 0 without products."""
     outputs = math.prod(graph.shapes[node.output])
     match node.operator:
         case Conv2D(weight=weight):
@@ -274,6 +317,8 @@ def node_mult_adds(graph: Graph, node: Node) -> int:
             return outputs * math.prod(weight.shape[1:3])
         case FullyConnected(weight=weight):
             return outputs * weight.shape[1]
+        case MatMul():
+            return outputs * graph.shapes[node.inputs[0]][-1]
     return 0
 
 

@@ -14,14 +14,15 @@ from itertools import chain
 import numpy as np
 
 from edgenet.errors import EdgenetError
+from edgenet.graph.class_scores import drop_final_softmax, two_classes
 from edgenet.graph.fold import (
     absorb_padding,
     absorb_scaling,
     fold_affine,
     fuse_activations,
     normalize_pixels,
-    recognise_hard_functions,
 )
+from edgenet.graph.grey import fold_grey
 from edgenet.graph.ir import (
     WEIGHTED,
     Affine,
@@ -33,9 +34,10 @@ from edgenet.graph.ir import (
     Node,
     Operator,
     Reshape,
-    Softmax,
     Transpose,
+    drop_unused,
 )
+from edgenet.graph.recognise import recognise_gelu, recognise_hard_functions, standardize_before_moves
 from edgenet.zoo.classifier import Normalization
 
 
@@ -47,46 +49,20 @@ def simplify(graph: Graph, normalization: Normalization | None) -> Graph:
         normalization: the one used in training; None for a graph that takes pixels already.
 
     Raises:
-        EdgenetError: a layer's weights hold NaN or infinity.
+        EdgenetError: a layer's weights hold NaN or infinity, or the network gives a softmax over a single value.
     """
     graph = drop_unused(drop_final_softmax(graph))
-    graph = merge_transposes(graph)
+    graph = merge_transposes(merge_reshapes(standardize_before_moves(graph)))
     if normalization is not None:
         graph = normalize_pixels(*absorb_scaling(graph, normalization))
     graph = absorb_padding(graph)
-    graph = recognise_hard_functions(graph)
+    graph = recognise_gelu(recognise_hard_functions(graph))
     with np.errstate(all="ignore"):  # check_finite below reports overflow with the layer's name
-        graph = fold_affine(drop_unused(graph))
-    graph = fuse_activations(graph)
+        graph = fold_affine(fold_grey(drop_unused(graph)))
+    graph = two_classes(fuse_activations(graph))
     graph = name_after_modules(merge_concats(merge_reshapes(graph)))
     check_finite(graph)
     return graph
-
-
-def drop_final_softmax(graph: Graph) -> Graph:
-    """Remove a softmax at the end, so that the graph gives logits; the file's layout adds a float softmax."""
-    producers, uses = graph.producers(), graph.uses()
-    reader, node = None, producers.get(graph.output)
-    while node and isinstance(node.operator, Reshape) and uses[node.output] == 1:
-        reader, node = node, producers.get(node.inputs[0])
-    if node is None or not isinstance(node.operator, Softmax) or uses[node.output] > 1:
-        return graph
-    if reader is None:
-        return drop_unused(replace(graph, output=node.inputs[0]))
-    if graph.shapes[node.output][-1] != graph.classes:
-        return graph
-    logits = replace(reader, inputs=node.inputs)
-    return drop_unused(graph.with_nodes(logits if n is reader else n for n in graph.nodes))
-
-
-def drop_unused(graph: Graph) -> Graph:
-    """Remove the nodes that the output does not depend on."""
-    needed, nodes = {graph.output}, []
-    for node in reversed(graph.nodes):
-        if node.output in needed:
-            needed.update(node.inputs)
-            nodes.append(node)
-    return graph.with_nodes(reversed(nodes))
 
 
 def merge_transposes(graph: Graph) -> Graph:
@@ -178,7 +154,8 @@ def _merge_reshape(graph: Graph, node: Node) -> Graph:
         return _bypass(graph, node)
     if before and isinstance(before.operator, Reshape):
         joined = replace(node, inputs=before.inputs)
-        return graph.with_nodes(joined if n is node else n for n in graph.nodes)
+        # together, the two may keep the shape
+        return _merge_reshape(graph.with_nodes(joined if n is node else n for n in graph.nodes), joined)
     vector = len(shape) == 2 and shape[0] == 1
     if before and isinstance(before.operator, Mean) and vector and graph.uses()[source] == 1:
         mean = replace(before, operator=Mean(keep_dims=False), output=node.output)

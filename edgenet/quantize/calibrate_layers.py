@@ -30,8 +30,14 @@ from edgenet.graph.ir import (
     per_channel,
 )
 from edgenet.progress import Progress, silent
-from edgenet.quantize.integer import apply_integer, pixels_to_int8
-from edgenet.quantize.quantized_graph import Encoding, QuantizedGraph, QuantizedWeights
+from edgenet.quantize.integer import TensorStore, apply_integer, pixels_to_int8
+from edgenet.quantize.quantized_graph import (
+    Encoding,
+    QuantizedGraph,
+    QuantizedWeights,
+    float_nodes,
+    keep_float,
+)
 from edgenet.quantize.rounding import (
     LARGEST_BLOCK,
     join_parts,
@@ -76,9 +82,11 @@ def quantize_layers(
         options: how layers are quantized.
         progress: called after each node.
     """
-    quantized = QuantizedGraph(graph, encodings, {})
+    quantized = QuantizedGraph(graph, encodings, {}, float_nodes(graph))
     decoded = decode_pixels(graph, images).to(_waiting_dtype(encodings[graph.input]))
-    carried = _Carried({graph.input: decoded}, {graph.input: pixels_to_int8(images)})
+    carried = _Carried(
+        {graph.input: decoded}, TensorStore(encodings, {graph.input: pixels_to_int8(images)}, {})
+    )
     last_use = last_uses(graph)
     for number, node in enumerate(graph.nodes):
         step = partial(_apply_float, _waiting_dtype(encodings[node.output]))
@@ -86,15 +94,25 @@ def quantize_layers(
         if isinstance(node.operator, WEIGHTED):
             source = node.inputs[0]
             around = Activations(
-                carried.integers[source], carried.floats[source], carried.floats[node.output]
+                carried.device.integer(source), carried.floats[source], carried.floats[node.output]
             )
             weights = _quantize_layer(quantized, node, around, options)
             quantized = replace(quantized, weights={**quantized.weights, node.name: weights})
-        carried.integers[node.output] = _in_chunks(node, carried.integers, partial(apply_integer, quantized))
-        free_after(carried.floats, node, last_use)
-        free_after(carried.integers, node, last_use)
+        _run_as_device(quantized, node, carried.device)
+        for values in (carried.floats, carried.device.integers, carried.device.reals):
+            free_after(values, node, last_use)
         progress("quantizing layers", number + 1, len(graph.nodes))
-    return quantized
+    return keep_float(quantized, ())
+
+
+def _run_as_device(quantized: QuantizedGraph, node: Node, tensors: TensorStore) -> None:
+    """Run one node on all photos as the device does: in int8, or in float32 if it has no int8 form."""
+    if node.name in quantized.kept_float:
+        reals = {name: tensors.real(name) for name in node.inputs}
+        tensors.reals[node.output] = _in_chunks(node, reals, partial(_apply_float, torch.float32))
+    else:
+        integers = {name: tensors.integer(name) for name in node.inputs}
+        tensors.integers[node.output] = _in_chunks(node, integers, partial(apply_integer, quantized))
 
 
 @dataclass(frozen=True)
@@ -121,14 +139,14 @@ class Activations:
 
 @dataclass
 class _Carried:
-    """Activations of all photos, by tensor name: the float network's `floats`, the device's int8 `integers`.
+    """Activations of all photos, by tensor name: the float network's `floats`, and those on the `device`.
 
     The float activations are kept in half precision, which takes half the memory. Its error is 60 dB below
     the signal, far below that of int8.
     """
 
     floats: dict[str, Tensor]
-    integers: dict[str, Tensor]
+    device: TensorStore
 
 
 def _waiting_dtype(encoding: Encoding) -> torch.dtype:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edgenet.graph.ir import WEIGHTED, Graph
+from edgenet.graph.ir import WEIGHTED, Graph, float_only
 
 LOW, HIGH = -128, 127
 WEIGHT_LIMIT = 127
@@ -77,18 +77,25 @@ def dequantize_array(values: NDArray[np.int8], encoding: Encoding) -> NDArray[np
     return (values.astype(np.float32) - np.float32(encoding.zero_point)) * np.float32(encoding.scale)
 
 
+def quantized_slopes(slope: NDArray[np.float32]) -> tuple[NDArray[np.int8], float]:
+    """Return a PRelu's slopes as symmetric int8 [C], and their scale."""
+    scale = np.float32(max(float(np.abs(slope).max()), SMALLEST_SCALE) / WEIGHT_LIMIT)
+    return np.rint(slope / scale).astype(np.int8), float(scale)
+
+
 def keep_float(quantized: QuantizedGraph, layers: Iterable[str]) -> QuantizedGraph:
     """Return the same graph with these layers in float32, in addition to those it already keeps in float.
+
+    The operators that have no int8 form (`float_only`) are in float32 in any case.
 
     Args:
         quantized: the graph to change.
         layers: names of weighted nodes.
     """
     graph = quantized.graph
-    wanted = {*layers, *float_layers(quantized)}
-    if not wanted:
+    floats = float_nodes(graph, {*layers, *float_layers(quantized)})
+    if not floats:
         return quantized
-    floats = _float_nodes(graph, wanted)
     int8 = _int8_tensors(graph, floats)
     return replace(
         quantized,
@@ -108,16 +115,19 @@ def weighted_layers(graph: Graph) -> tuple[str, ...]:
     return tuple(node.name for node in graph.nodes if isinstance(node.operator, WEIGHTED))
 
 
-def _float_nodes(graph: Graph, layers: set[str]) -> frozenset[str]:
-    """Return the given layers, and the nodes without weights whose neighbours are all float.
+def float_nodes(graph: Graph, layers: Iterable[str] = ()) -> frozenset[str]:
+    """Return the nodes that are computed in float32.
 
-    The graph's input and output do not count as neighbours: the picture exists in both forms, and the scores
-    are float in the end.
+    These are the given layers, the operators that have no int8 form, and the nodes without weights whose neighbours
+    are all float. The graph's input and output do not count as neighbours: the picture exists in both forms, and
+    the scores are float in the end.
     """
+    certain = {*layers, *(node.name for node in graph.nodes if float_only(node))}
+    if not certain:
+        return frozenset()
     neighbours = _neighbours(graph)
-    carriers = {node.name for node in graph.nodes} - set(weighted_layers(graph))
-    floats = layers | carriers
-    while outside := {name for name in floats - layers if not neighbours[name] <= floats}:
+    floats = certain | ({node.name for node in graph.nodes} - set(weighted_layers(graph)))
+    while outside := {name for name in floats - certain if not neighbours[name] <= floats}:
         floats -= outside
     return frozenset(floats)
 

@@ -13,7 +13,20 @@ from torch import Tensor
 
 from edgenet.errors import EdgenetError
 from edgenet.graph.executor import Observer, run
-from edgenet.graph.ir import Activation, Concat, Graph, Node, Pad, Pool, Reshape, Softmax, Transpose, Unary
+from edgenet.graph.ir import (
+    Activation,
+    Concat,
+    Graph,
+    Node,
+    Pad,
+    Pool,
+    Reshape,
+    Resize,
+    Slice,
+    Softmax,
+    Transpose,
+    Unary,
+)
 from edgenet.progress import Progress, silent
 from edgenet.quantize.quantized_graph import HIGH, LOW, SMALLEST_SCALE, Encoding
 
@@ -99,8 +112,17 @@ def _positions(shape: tuple[int, ...]) -> int:
 
 
 def _widened(node: Node, values: Range, factor: float) -> Range:
-    low, high = getattr(node.operator, "activation", Activation.NONE).bounds
+    low, high = _bounds(node)
     return Range(max(values.low * factor, low), min(values.high * factor, high))
+
+
+def _bounds(node: Node) -> tuple[float, float]:
+    """Return the lowest and the highest value that the node can give."""
+    if node.operator in (Unary("sigmoid"), Softmax()):
+        return 0.0, 1.0
+    if node.operator == Unary("tanh"):
+        return -1.0, 1.0
+    return getattr(node.operator, "activation", Activation.NONE).bounds
 
 
 def encode_tensors(graph: Graph, ranges: dict[str, Range]) -> dict[str, Encoding]:
@@ -145,6 +167,8 @@ def _fits(values: Range, encoding: Encoding) -> bool:
 
 ZERO_TO_ONE = Encoding(1 / 256, -128)
 """The output encoding of LOGISTIC and SOFTMAX, prescribed by TFLite's 8-bit quantization specification."""
+MINUS_ONE_TO_ONE = Encoding(1 / 128, 0)
+"""The output encoding of TANH, prescribed there too."""
 
 
 def _fixed(graph: Graph) -> dict[str, Encoding]:
@@ -153,6 +177,8 @@ def _fixed(graph: Graph) -> dict[str, Encoding]:
     for node in graph.nodes:
         if node.operator in (Unary("sigmoid"), Softmax()):
             fixed[node.output] = ZERO_TO_ONE
+        elif node.operator == Unary("tanh"):
+            fixed[node.output] = MINUS_ONE_TO_ONE
     return fixed
 
 
@@ -174,7 +200,7 @@ def _shared(graph: Graph) -> Callable[[str], str]:
     return find
 
 
-SHARING = (Pad, Pool, Reshape, Transpose, Concat)
+SHARING = (Pad, Pool, Reshape, Transpose, Concat, Slice, Resize)
 """Operators that move int8 values without rescaling them, so their inputs and output share one encoding."""
 
 

@@ -21,7 +21,7 @@ from edgenet.progress import Progress, silent
 from edgenet.quantize.calibrate_layers import LayerOptions, quantize_layers
 from edgenet.quantize.channels import double_channels, drop_dead_channels
 from edgenet.quantize.equalize import equalize
-from edgenet.quantize.quantized_graph import Encoding, QuantizedGraph
+from edgenet.quantize.quantized_graph import Encoding, QuantizedGraph, keep_float
 from edgenet.quantize.ranges import (
     add_headroom,
     channel_statistics,
@@ -60,7 +60,7 @@ def quantize_minmax(graph: Graph, images: NDArray[np.uint8], progress: Progress)
         for node in graph.nodes
         if isinstance(node.operator, WEIGHTED)
     }
-    return QuantizedGraph(graph, encodings, weights)
+    return keep_float(QuantizedGraph(graph, encodings, weights), ())
 
 
 @dataclass(frozen=True)

@@ -130,6 +130,8 @@ def _options_name(kind: str) -> str | None:
         "AVERAGE_POOL_2D": "Pool2DOptions",
         "MAX_POOL_2D": "Pool2DOptions",
         "MEAN": "ReducerOptions",
+        "SUM": "ReducerOptions",
+        "BATCH_MATMUL": "BatchMatMulOptions",
     }
     plain = "".join(part.capitalize() for part in kind.split("_")).replace("2d", "2D") + "Options"
     name = special.get(kind, plain.replace("Padv2", "PadV2"))

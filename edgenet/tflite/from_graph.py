@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -30,21 +29,28 @@ from edgenet.graph.ir import (
     DepthwiseConv2D,
     FullyConnected,
     Graph,
+    LeakyRelu,
     Mean,
     Node,
     Pad,
     Pool,
+    PRelu,
     Reshape,
+    Resize,
+    Slice,
     Softmax,
     Transpose,
     Unary,
     Weighted,
+    float_only,
     output_axis,
 )
 from edgenet.graph.lower import file_padding
 from edgenet.manifest import Facts, as_dict
-from edgenet.quantize.quantized_graph import LOW, Encoding, QuantizedGraph
+from edgenet.quantize.quantized_graph import LOW, QuantizedGraph, quantized_slopes
+from edgenet.tflite.emit_state import EmitState, file_quantization
 from edgenet.tflite.flatbuffer import write_tflite
+from edgenet.tflite.float_steps import emit_float_only
 from edgenet.tflite.metadata import FACTS_FILE, LABELS_FILE, ImageTensor, ModelInfo, metadata_buffer
 from edgenet.tflite.program import Program, ProgramBuilder, Quantization
 
@@ -135,64 +141,6 @@ def _ends_in_scores(graph: Graph) -> bool:
     return last.operator in (Unary("sigmoid"), Softmax())
 
 
-@dataclass
-class EmitState:
-    """The state of writing one graph.
-
-    Attributes:
-        graph: the graph to write.
-        quantized: its integer weights and encodings, or None for a float file.
-        builder: collects the file's tensors and operators.
-        native: maps each graph tensor so far to the file tensor that its node makes, int8 or float32.
-        converted: maps a graph tensor to its file tensor in the other of these two types, where one was
-            needed.
-    """
-
-    graph: Graph
-    quantized: QuantizedGraph | None
-    builder: ProgramBuilder
-    native: dict[str, int]
-    converted: dict[str, int] = field(default_factory=dict)
-
-    def is_float(self, node: Node) -> bool:
-        """Return whether a node is computed in float32."""
-        return self.quantized is None or node.name in self.quantized.kept_float
-
-    def activation_tensor(self, name: str, is_float: bool) -> int:
-        """Add the file tensor for a graph tensor, float32 or int8 with its encoding; return its index."""
-        self.native[name] = self._tensor(name, is_float, name)
-        return self.native[name]
-
-    def tensor_as(self, name: str, is_float: bool, called: str | None = None) -> int:
-        """Return the file tensor of a graph tensor in one type; convert it once if its node makes the other.
-
-        Args:
-            name: the graph tensor.
-            is_float: True for float32, False for int8.
-            called: the name for a converted tensor.
-        """
-        made = self.native[name]
-        if (self.builder.tensors[made].dtype == "float32") == is_float:
-            return made
-        if name not in self.converted:
-            kind, version, suffix = ("DEQUANTIZE", 2, "real") if is_float else ("QUANTIZE", 1, "int8")
-            target = self._tensor(name, is_float, called or f"{name}/{suffix}")
-            self.converted[name] = self.builder.operator(kind, version, (made,), target)
-        return self.converted[name]
-
-    def _tensor(self, name: str, is_float: bool, called: str) -> int:
-        shape = self.graph.shapes[name]
-        if is_float:
-            return self.builder.tensor(called, shape, "float32")
-        assert self.quantized is not None
-        return self.builder.tensor(called, shape, "int8", _quantization(self.quantized.encodings[name]))
-
-
-def _quantization(encoding: Encoding) -> Quantization:
-    """Convert a tensor's encoding to the form that the file holds."""
-    return Quantization((encoding.scale,), (encoding.zero_point,))
-
-
 def emit_nodes(state: EmitState) -> int:
     """Write all nodes and return the output's file tensor; the graph's input must already have one."""
     for node in state.graph.nodes:
@@ -201,12 +149,24 @@ def emit_nodes(state: EmitState) -> int:
 
 
 ACTIVATIONS = {Activation.NONE: "NONE", Activation.RELU: "RELU", Activation.RELU6: "RELU6"}
-UNARY = {"relu": "RELU", "relu6": "RELU6", "hard_swish": "HARD_SWISH", "sigmoid": "LOGISTIC"}
+UNARY = {
+    "relu": "RELU",
+    "relu6": "RELU6",
+    "hard_swish": "HARD_SWISH",
+    "sigmoid": "LOGISTIC",
+    "tanh": "TANH",
+    "gelu": "GELU",
+    "gelu_tanh": "GELU",
+}
 BINARY = {"add": "ADD", "sub": "SUB", "mul": "MUL"}
 
 
 def _emit(state: EmitState, node: Node) -> None:
     operator, is_float = node.operator, state.is_float(node)
+    if float_only(node):
+        assert is_float, f"'{node.name}' has no int8 form"
+        emit_float_only(state, node)
+        return
     inputs = tuple(state.tensor_as(name, is_float) for name in node.inputs)
     version = 1 if is_float else 2
     constants: tuple[int, ...] = ()
@@ -248,6 +208,15 @@ def _emit(state: EmitState, node: Node) -> None:
         case Unary():
             kind = UNARY[operator.kind]
             version = 1 if kind == "HARD_SWISH" else version
+            options = {"approximate": operator.kind == "gelu_tanh"} if kind == "GELU" else {}
+        case LeakyRelu():
+            kind, options = "LEAKY_RELU", {"alpha": operator.slope}
+        case PRelu():
+            kind, version, constants = "PRELU", 1, (_slopes(state, node, operator),)
+        case Slice():
+            kind, version, constants = _slice(state, node, operator)
+        case Resize():
+            kind, version, constants, options = _resize(state, node, operator)
         case _:
             raise TypeError(f"{type(operator).__name__} must be lowered before a file is written")
     output = state.activation_tensor(node.output, is_float)
@@ -310,6 +279,47 @@ def _window_options(
     return {"padding": padding, "strideH": operator.stride[0], "strideW": operator.stride[1]}
 
 
+def _slopes(state: EmitState, node: Node, operator: PRelu) -> int:
+    shape = (
+        (1, 1, len(operator.slope)) if len(state.graph.shapes[node.output]) == 4 else (len(operator.slope),)
+    )
+    name = f"{node.name}/slopes"
+    if state.is_float(node):
+        return state.builder.constant(name, operator.slope.reshape(shape))
+    values, scale = quantized_slopes(operator.slope)
+    return state.builder.constant(name, values.reshape(shape), Quantization((scale,), (0,)))
+
+
+def _slice(state: EmitState, node: Node, operator: Slice) -> tuple[str, int, tuple[int, ...]]:
+    parts = {"begin": operator.begin}
+    if set(operator.stride) == {1}:  # XNNPACK takes only this one
+        kind, version = "SLICE", 1
+        parts["size"] = state.graph.shapes[node.output]
+    else:
+        kind, version = "STRIDED_SLICE", 1
+        parts |= {"end": operator.end, "strides": operator.stride}
+    if not state.is_float(node):
+        version = 2
+    return (
+        kind,
+        version,
+        tuple(
+            state.builder.constant(f"{node.name}/{what}", np.array(values, np.int32))
+            for what, values in parts.items()
+        ),
+    )
+
+
+def _resize(
+    state: EmitState, node: Node, operator: Resize
+) -> tuple[str, int, tuple[int, ...], Mapping[str, object]]:
+    kind = "RESIZE_BILINEAR" if operator.kind == "bilinear" else "RESIZE_NEAREST_NEIGHBOR"
+    version = 3 if operator.align_corners or operator.half_pixel else 1 if state.is_float(node) else 2
+    size = state.builder.constant(f"{node.name}/size", np.array(operator.size, np.int32))
+    options = {"alignCorners": operator.align_corners, "halfPixelCenters": operator.half_pixel}
+    return kind, version, (size,), options
+
+
 def _pad(state: EmitState, node: Node, operator: Pad) -> tuple[str, tuple[int, ...]]:
     pads = operator.pads
     around = np.array([[0, 0], [pads.top, pads.bottom], [pads.left, pads.right], [0, 0]], np.int32)
@@ -321,6 +331,6 @@ def _pad(state: EmitState, node: Node, operator: Pad) -> tuple[str, tuple[int, .
             f"{node.name}/value", np.full(1, np.finfo(np.float32).min, np.float32)
         )
     else:
-        quantization = _quantization(state.quantized.encodings[node.inputs[0]])
+        quantization = file_quantization(state.quantized.encodings[node.inputs[0]])
         lowest = state.builder.constant(f"{node.name}/value", np.full(1, LOW, np.int8), quantization)
     return "PADV2", (amounts, lowest)

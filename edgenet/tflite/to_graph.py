@@ -22,9 +22,9 @@ from edgenet.graph.ir import (
     Node,
     PixelEncoding,
     Reshape,
+    drop_unused,
 )
 from edgenet.graph.shapes import LARGEST_SIDE, GraphBuilder
-from edgenet.graph.simplify import drop_unused
 from edgenet.quantize.quantized_graph import (
     HIGH,
     LOW,

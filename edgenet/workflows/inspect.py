@@ -13,10 +13,10 @@ from edgenet.data.loading import choose, load_all
 from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError
 from edgenet.files import check_output
+from edgenet.graph.class_scores import drop_final_softmax
 from edgenet.graph.ir import Graph
 from edgenet.graph.lower import lower
 from edgenet.graph.shapes import Cost, cost
-from edgenet.graph.simplify import drop_final_softmax
 from edgenet.latency.profile import Profile
 from edgenet.manifest import Facts
 from edgenet.progress import Progress, silent

@@ -49,6 +49,16 @@ class Onnx:
         )
         return output
 
+    def several(
+        self, kind: str, inputs: list[str], count: int, attributes: Attributes | None = None
+    ) -> list[str]:
+        """Add a node with several outputs; return their names."""
+        outputs = [f"{kind.lower()}{len(self.nodes)}_{number}" for number in range(count)]
+        self.nodes.append(
+            helper.make_node(kind, inputs, outputs, name=f"the_{outputs[0]}", **(attributes or {}))
+        )
+        return outputs
+
     def conv(self, source: str, outputs: int, inputs: int = 3) -> str:
         """Add a plain 3x3 convolution."""
         weights = [self.random(outputs, inputs, 3, 3), self.random(outputs)]

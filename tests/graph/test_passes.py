@@ -10,6 +10,7 @@ import pytest
 import torch
 from small_graphs import build, conv, depthwise, fully_connected, photos
 
+from edgenet.graph.class_scores import drop_final_softmax
 from edgenet.graph.executor import run
 from edgenet.graph.fold import (
     absorb_padding,
@@ -17,7 +18,6 @@ from edgenet.graph.fold import (
     fold_border,
     fuse_activations,
     normalize_pixels,
-    recognise_hard_functions,
 )
 from edgenet.graph.ir import (
     Activation,
@@ -36,12 +36,12 @@ from edgenet.graph.ir import (
     Reshape,
     Softmax,
     Unary,
+    drop_unused,
 )
 from edgenet.graph.lower import lower_affine, lower_hard_sigmoid, lower_padding
+from edgenet.graph.recognise import recognise_hard_functions
 from edgenet.graph.shapes import GraphBuilder
 from edgenet.graph.simplify import (
-    drop_final_softmax,
-    drop_unused,
     merge_concats,
     merge_reshapes,
     name_after_modules,

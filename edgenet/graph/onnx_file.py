@@ -1,0 +1,69 @@
+"""Loads an .onnx file with the files beside it that hold its weights, and names what is missing or damaged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+from onnx import ModelProto, TensorProto, external_data_helper
+
+from edgenet.errors import EdgenetError
+
+
+def load_onnx(path: Path) -> ModelProto:
+    """Return the model of an .onnx file, with its external data loaded.
+
+    Raises:
+        EdgenetError: the file is missing or not ONNX, or a file with its weights is missing, too short, or outside
+            the .onnx file's own folder.
+    """
+    if not path.is_file():
+        raise EdgenetError(f"there is no file {path}", "give the path of an .onnx file")
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except Exception as error:  # protobuf and onnx raise many types for a damaged file
+        raise EdgenetError(
+            f"{path} is not a readable ONNX file ({first_line(error)})", "export it again"
+        ) from None
+    _check_external_data(model, path)
+    try:
+        external_data_helper.load_external_data_for_model(model, str(path.parent))
+    except Exception as error:  # the helper raises many types for a path or a length that is not usable
+        raise EdgenetError(
+            f"the weights of {path} cannot be read ({first_line(error)})", "export it again"
+        ) from None
+    return model
+
+
+def takes_bytes(path: Path) -> bool:
+    """Return whether the readable .onnx file takes uint8 pixels, so that it normalizes them itself."""
+    graph = onnx.load(path, load_external_data=False).graph
+    weights = {tensor.name for tensor in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in weights]
+    return inputs[0].type.tensor_type.elem_type == TensorProto.UINT8
+
+
+def _check_external_data(model: ModelProto, path: Path) -> None:
+    """Raise EdgenetError if a file with weights is not beside the .onnx file, or ends too early."""
+    for tensor in model.graph.initializer:
+        if tensor.data_location != TensorProto.EXTERNAL:
+            continue
+        entries = {entry.key: entry.value for entry in tensor.external_data}
+        name = entries.get("location", "")
+        file = path.parent / name
+        if not name or not file.is_file():
+            raise EdgenetError(
+                f"{path} keeps its weights in another file, '{name}', which is not beside it",
+                f"put {name} into the same folder, or export with the weights inside the .onnx file",
+            )
+        length = sum(int(entries[key]) for key in ("offset", "length") if entries.get(key, "").isdigit())
+        if length > file.stat().st_size:
+            raise EdgenetError(
+                f"{file} has {file.stat().st_size:,} bytes, and {path} reads it up to {length:,}",
+                "copy both files again",
+            )
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error of somebody else's code, at most 200 characters."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
