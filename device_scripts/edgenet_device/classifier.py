@@ -185,8 +185,14 @@ class Classifier:
             ) from error
 
     def scores(self) -> np.ndarray:
-        """Return a copy of the scores of the last `invoke`, float32 [classes]."""
-        return scores_of(self._interpreter.get_tensor(self.ports.scores.port.tensor), self.ports.scores)
+        """Return the scores of the last `invoke`, float32 [classes], 0 to 1."""
+        return scores_of(self.values(), self.ports.scores)
+
+    def values(self) -> np.ndarray:
+        """Return a copy of what the network gave in the last `invoke`, as real numbers, float32 [outputs]."""
+        port = self.ports.scores.port
+        values = self._interpreter.get_tensor(port.tensor).reshape(-1).astype(np.float32)
+        return (values - np.float32(port.zero_point)) * np.float32(port.scale) if port.scale else values
 
     def best(self, scores: np.ndarray, k: int) -> tuple[Label, ...]:
         """Return (class index, label, score) of the best `k` classes; see `top_k`."""
@@ -287,11 +293,8 @@ def labels_for(scores: ScoresPort, labels: Sequence[str], where: Any) -> tuple[s
     return tuple(labels)
 
 
-def scores_of(values: np.ndarray, port: ScoresPort) -> np.ndarray:
-    """Return the scores, float32 [classes], 0 to 1, of what a network gives in its output tensor."""
-    real = values.reshape(-1).astype(np.float32)
-    if port.port.scale:
-        real = (real - np.float32(port.port.zero_point)) * np.float32(port.port.scale)
+def scores_of(real: np.ndarray, port: ScoresPort) -> np.ndarray:
+    """Return the scores, float32 [classes], 0 to 1, of what a network gives: see `ScoresPort.meaning`."""
     if port.single:
         second = real if port.meaning == "probability" else 1 / (1 + np.exp(-real))
         return np.concatenate([1 - second, second])

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgenet.commands.console import accuracy_text, megabytes, note_skipped, print_json, say, shown_progress
+from edgenet.commands.console import (
+    accuracy_text,
+    megabytes,
+    note_skipped,
+    print_json,
+    say,
+    shown_progress,
+    warn,
+)
 from edgenet.commands.options import LABELLED_PHOTOS, JsonFlag, Labels, Normalization, output_file
 
 if TYPE_CHECKING:
@@ -61,6 +69,7 @@ def package_command(
             progress=progress,
         )
     note_skipped(result.skipped)
+    warn(result.warnings)
     print_json(result) if json_output else _print_bundle(result)
 
 

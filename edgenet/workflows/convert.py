@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgenet_device.model_file import ModelFile
+from edgenet_device.normalization import normalization_named, stated_normalization
 from torch import nn
 
 from edgenet import onnx_tf
@@ -46,6 +47,7 @@ from edgenet.workflows.evaluate import (
     open_labelled,
 )
 from edgenet.workflows.mixed_precision import MixedPrecision
+from edgenet.workflows.normalization_check import graph_warnings
 from edgenet.workflows.sources import Source, SourceOptions, open_source
 
 
@@ -220,6 +222,7 @@ def _convert(
         if gate is not None:
             check_classes(gate.photos, opened)
         clock.lap("read")
+        doubts = _normalization_doubts(source, options, opened, calibration)
         model = _make(source, options, opened, calibration, clock, progress)
         facts = replace(opened.facts, quantization=model.quantization)
         data = write_model(model.program, facts, opened.labels)
@@ -233,7 +236,22 @@ def _convert(
         enforce_max_drop(measured, gate.max_drop, out, data, calibration.recipe.name)
     write_atomically(out, data)
     clock.lap("write")
+    opened = replace(opened, warnings=opened.warnings + doubts)
     return _conversion(out, data, opened, model, measured, clock)
+
+
+def _normalization_doubts(
+    source: str | Path | nn.Module, options: SourceOptions, opened: Source, calibration: Calibration | None
+) -> tuple[str, ...]:
+    """Return a warning if another normalization than the one that the user or the file states seems right."""
+    given = None
+    if options.normalization is not None:
+        given = normalization_named(options.normalization)
+    elif isinstance(source, str | Path) and str(source).lower().endswith(".tflite"):
+        given = stated_normalization(Path(source).read_bytes())
+    if calibration is None or given is None or opened.facts.architecture is not None:
+        return ()
+    return graph_warnings(opened.graph, given, calibration.choice.photos)
 
 
 def _make(

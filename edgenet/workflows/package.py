@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgenet_device.classifier import Classifier, labels_for
-from edgenet_device.model_file import verified
-from edgenet_device.normalization import normalization_named
+from edgenet_device.model_file import ModelFile, verified
+from edgenet_device.normalization import PixelNormalization, normalization_named
 from edgenet_device.ports import read_ports
 
 from edgenet.assets import device_files
@@ -23,7 +23,7 @@ from edgenet.files import check_output, make_folder, sha256, write_atomically
 from edgenet.manifest import Accuracy, Facts, Manifest, Weights
 from edgenet.progress import Progress, silent
 from edgenet.tflite.metadata import read_facts, read_labels, read_source_info
-from edgenet.workflows.arguments import checked, label_names
+from edgenet.workflows.arguments import BUILTIN, as_photo_set, checked, label_names
 
 if TYPE_CHECKING:
     from edgenet.workflows.evaluate import Evaluation
@@ -37,11 +37,13 @@ class Packed:
         out: path of the bundle.
         manifest: the bundle's manifest.
         skipped: (name, reason) of the accuracy photos that could not be read.
+        warnings: what the user should know although the bundle was made.
     """
 
     out: str
     manifest: Manifest
     skipped: tuple[tuple[str, str], ...]
+    warnings: tuple[str, ...] = ()
 
 
 @checked
@@ -87,15 +89,20 @@ def package(
     where = labels if isinstance(labels, str | os.PathLike) else "labels" if labels else source
     names = labels_for(scores, given, where)
     read_contract(content, stated)  # checked before the measuring, which takes long
-    facts = read_facts(content, str(source)) or _foreign_facts(content, source)
-    if data is None:
-        if float_source is not None:
-            raise EdgenetError("there are no photos to measure the float source on", "give --data PHOTOS too")
-        return Packed(str(path), write_bundle(path, content, names, facts, stated), ())
-    photos = Path(data)
-    measured = _measure(_Model(source, names, normalization), photos, float_source, progress)
-    facts = replace(facts, accuracy=_accuracy(measured, photos))
-    return Packed(str(path), write_bundle(path, content, names, facts, stated), measured.skipped)
+    if data is None and float_source is not None:
+        raise EdgenetError("there are no photos to measure the float source on", "give --data PHOTOS too")
+    facts = read_facts(content, str(source))
+    warnings = (
+        ()
+        if facts
+        else _normalization_warnings(ModelFile(source, content, sha256(content), (), None), stated)
+    )
+    facts = facts or _foreign_facts(content, source)
+    skipped: tuple[tuple[str, str], ...] = ()
+    if data is not None:
+        measured = _measure(_Model(source, names, normalization), Path(data), float_source, progress)
+        facts, skipped = replace(facts, accuracy=_accuracy(measured, Path(data))), measured.skipped
+    return Packed(str(path), write_bundle(path, content, names, facts, stated), skipped, warnings)
 
 
 def _read(model: Path) -> bytes:
@@ -113,7 +120,7 @@ def _foreign_facts(content: bytes, source: Path) -> Facts:
     """Return what another maker's file says about itself."""
     stated = read_source_info(content)
     return Facts(
-        source.stem, Weights(source.name, stated.licence or "not stated by the file", sha256(content))
+        source.stem, Weights(source.name, stated.licence or "not stated by the file", sha256(source))
     )
 
 
@@ -122,6 +129,12 @@ def _labels_of(content: bytes, model: Path) -> tuple[str, ...]:
     if names is None:
         raise EdgenetError(f"{model} has no labels", "give them with --labels FILE, one per line")
     return tuple(names)
+
+
+def _normalization_warnings(model: ModelFile, stated: PixelNormalization | None) -> tuple[str, ...]:
+    from edgenet.workflows.normalization_check import file_warnings
+
+    return file_warnings(model, stated, as_photo_set(BUILTIN, "photos"))
 
 
 @dataclass(frozen=True)
