@@ -14,6 +14,7 @@ from typing import Any
 
 from edgenet_device.latency.report import QUICK, Protocol
 from edgenet_device.model_file import ModelFile, open_model
+from edgenet_device.ports import read_ports
 
 from edgenet.errors import EdgenetError
 from edgenet.files import make_folder, sha256, write_atomically
@@ -72,6 +73,7 @@ def build_page(bundle: Path, options: PageOptions, takes_reports: bool) -> Site:
         EdgenetError: the model cannot be used, or has no labels; the installation is damaged.
     """
     model = open_model(bundle)
+    _check_ports(model)
     labels = list(model.labels) or read_labels(model.data) or []
     if not labels:
         raise EdgenetError(f"{bundle} has no labels", "pack it with `edgenet package --labels FILE`")
@@ -82,6 +84,25 @@ def build_page(bundle: Path, options: PageOptions, takes_reports: bool) -> Site:
     files["model.tflite"] = model.data
     files["page.json"] = json.dumps(_facts(model, labels, options, takes_reports)).encode()
     return Site(model, files)
+
+
+def _check_ports(model: ModelFile) -> None:
+    """Refuse a file whose input the page does not make, or whose output is not a list of probabilities.
+
+    Raises:
+        EdgenetError: it is one, or it is not an image classifier.
+    """
+    ports = read_ports(model.data, str(model.path))
+    picture, scores = ports.picture, ports.scores
+    takes = picture.takes_bytes and picture.height == picture.width and model.recorded_normalization() is None
+    gives = scores.port.dtype == "float32" and scores.meaning == "probability" and not scores.single
+    if takes and gives:
+        return
+    raise EdgenetError(
+        f"{model.path} takes {picture.port.describe()} and gives {scores.port.describe()} ({scores.meaning}), and the "
+        "page runs only files that take uint8 [1, H, H, 3] pixels and give float32 probabilities",
+        "watch it with `edgenet camera --on ssh:...` or with device_scripts/camera.py, or convert the float network",
+    )
 
 
 def _facts(model: ModelFile, labels: list[str], options: PageOptions, takes_reports: bool) -> dict[str, Any]:

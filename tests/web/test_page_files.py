@@ -8,8 +8,10 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
+from small_classifiers import Layout, classifier_file
 from tiny_model import tiny_model
 
+import edgenet
 from edgenet.errors import EdgenetError
 from edgenet.web.site import PageOptions, build_page, export_page, litert_js, litert_js_record
 
@@ -64,3 +66,23 @@ def test_a_model_without_labels_is_refused(tmp_path: Path) -> None:
     path.write_bytes(tiny_model())
     with pytest.raises(EdgenetError, match="has no labels"):
         build_page(path, PageOptions(), takes_reports=False)
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [Layout(), Layout(dtype="uint8"), Layout(dtype="int8"), Layout((1, 8, 8, 1), "uint8", classes=2)],
+    ids=["float", "uint8 scores", "int8", "grey"],
+)
+def test_the_page_refuses_files_that_it_cannot_run(layout: Layout, tmp_path: Path) -> None:
+    path = tmp_path / "net.tflite"
+    path.write_bytes(classifier_file(layout))
+    bundle = edgenet.package(
+        path,
+        labels=("red", "green", "blue")[: layout.classes],
+        normalization="-1..1" if layout.dtype == "float32" else None,
+    ).out
+    with pytest.raises(
+        EdgenetError, match=r"takes .* and gives .*, and the page runs only files .*; watch it with"
+    ):
+        export_page(Path(bundle), tmp_path / "page", PageOptions())
+    assert not (tmp_path / "page").exists()
