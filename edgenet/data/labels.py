@@ -82,7 +82,8 @@ def outputs_for(
     3. By index, if nothing contradicts it: no name is known, or there are as many classes as outputs and no name
        belongs to another output.
 
-    By index means that the output is the class index, plus one if the network's first output is "background".
+    By index means that the output is the class index, plus one if the network's first output is "background". If none
+    of them fits, they are tried with the labels' first names: ImageNet's "tench, Tinca tinca" is a tench.
 
     Args:
         class_names: the photo set's class names; "" for unknown ones.
@@ -106,6 +107,8 @@ def outputs_for(
         return {index: output for index, output in zip(indices, by_name, strict=True) if output is not None}
     if in_range and (not any(names) or (same_count and not _names_contradict(by_name, numbered))):
         return dict(zip(indices, numbered, strict=True))
+    if _first_names(labels) != list(labels):
+        return outputs_for(class_names, used, _first_names(labels), where)
     raise _unmatched(class_names, used, labels, where)
 
 
@@ -128,7 +131,14 @@ def matching_outputs(labels: Sequence[str], others: Sequence[str]) -> list[int |
         _names_agree(labels[shift:], others[other_shift:]) or not _names_contradict(by_name, numbered)
     ):
         return [*background, *numbered]
+    if _first_names(labels) != list(labels) or _first_names(others) != list(others):
+        return matching_outputs(_first_names(labels), _first_names(others))
     return background + by_name
+
+
+def _first_names(labels: Sequence[str]) -> list[str]:
+    """Return what comes before the first comma of each label."""
+    return [label.partition(",")[0].strip() or label for label in labels]
 
 
 def _by_name(names: Sequence[str], labels: Sequence[str]) -> list[int | None]:

@@ -6,7 +6,7 @@ import pytest
 
 from edgenet.data.labels import matching_outputs, outputs_for
 from edgenet.errors import EdgenetError
-from edgenet.zoo.readers import labels_for
+from edgenet.zoo.imagenet_labels import labels_for
 
 PETS = ["cat", "dog", "hamster"]
 
@@ -84,3 +84,11 @@ def test_networks_without_names_correspond_by_number() -> None:
 def test_networks_of_different_sizes_share_what_has_the_same_name() -> None:
     assert matching_outputs(PETS, ["dog", "wolf"]) == [None, 0, None]
     assert matching_outputs(["dog", "wolf"], ["background", *PETS]) == [2, None]
+
+
+def test_labels_with_several_names_match_by_the_first() -> None:
+    labels = ["background", "tench, Tinca tinca", "goldfish, Carassius auratus", "crane, bird"]
+    assert outputs_for(["tench", "goldfish"], {0, 1}, labels, "x") == {0: 1, 1: 2}
+    assert matching_outputs(labels, ["background", "tench", "goldfish", "crane"]) == [0, 1, 2, 3]
+    # Names that hold a comma themselves are found as they are.
+    assert outputs_for(["red, big", "red, small"], {0, 1}, ["red, small", "red, big"], "x") == {0: 1, 1: 0}
