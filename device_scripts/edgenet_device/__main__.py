@@ -15,6 +15,7 @@ from typing import Any
 
 from edgenet_device.entry import between, run, script_parser
 from edgenet_device.foreign_text import json_text
+from edgenet_device.source_text import read_source
 
 # Only light modules are imported here: the time that they take counts as a part of a cold start. The heavy ones
 # come late, also so that a missing numpy or OpenCV is reported in one line.
@@ -168,7 +169,7 @@ def send_photos(arguments: list[str]) -> int:
     given = shape.parse_args(arguments)
     from edgenet_device.collecting.camera_photos import send
 
-    return send(given.source, given.every, sys.stdout)
+    return send(read_source(given.source), given.every, sys.stdout)
 
 
 if __name__ == "__main__":

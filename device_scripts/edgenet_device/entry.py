@@ -15,6 +15,7 @@ from typing import Any, Callable
 
 from edgenet_device.errors import EdgenetError
 from edgenet_device.foreign_text import LONGEST_LINE, one_line, printable_lines, say
+from edgenet_device.source_text import read_source
 from edgenet_device.streams import BROKEN_PIPE_STATUS, discard_output, prepare_streams
 
 _PACKAGES = {
@@ -103,7 +104,12 @@ class _Parser(argparse.ArgumentParser):
 
 def add_source(shape: argparse.ArgumentParser, help_text: str) -> None:
     """Add the argument SOURCE, which may also be given as the option --source; see `parse_with_source`."""
-    shape.add_argument("source", metavar="SOURCE", nargs="?", help=help_text)
+    shape.add_argument(
+        "source",
+        metavar="SOURCE",
+        nargs="?",
+        help=f"{help_text}; @FILE for what that file holds, such as a URL with a password",
+    )
     shape.add_argument(
         "--source", dest="source_option", metavar="SOURCE", help="the same as the argument SOURCE"
     )
@@ -140,10 +146,13 @@ def add_model_facts(shape: argparse.ArgumentParser) -> None:
 def parse_with_source(
     shape: argparse.ArgumentParser, arguments: list[str] | None, default: str | None = None
 ) -> argparse.Namespace:
-    """Parse a command line; SOURCE may stand among the options, or be one.
+    """Parse a command line; SOURCE may stand among the options, or be one, and "@FILE" is replaced by what FILE says.
 
     Args:
         default: the source if none is given; None makes its absence a usage error, as giving two is.
+
+    Raises:
+        EdgenetError: FILE cannot be read or holds no source.
     """
     # Plain parsing would end the positional arguments at the first option.
     given = shape.parse_intermixed_args(arguments)
@@ -152,7 +161,7 @@ def parse_with_source(
     given.source = given.source_option if given.source is None else given.source
     if given.source is None and default is None:
         shape.error("the following arguments are required: SOURCE")
-    given.source = default if given.source is None else given.source
+    given.source = read_source(default if given.source is None else given.source)
     return given
 
 

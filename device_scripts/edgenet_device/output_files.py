@@ -44,11 +44,12 @@ def check_output(path: Path) -> None:
         raise _bad_path(path, error) from None
 
 
-def write_atomically(path: str | Path, data: bytes) -> None:
+def write_atomically(path: str | Path, data: bytes, private: bool = False) -> None:
     """Write `data` to `path` so that at any moment either the old file or the new file is complete.
 
     The bytes go to a temporary file in the same folder, are synced to the disk, and replace the old file
     in one step (POSIX rename(2)). The old file's permissions are kept, and a symbolic link is followed.
+    With `private`, only this user may read the new file (mode 0600), whatever the old one allowed.
 
     Raises:
         EdgenetError: the folder is missing or cannot be written, the disk is full, or `path` is a folder, a
@@ -58,7 +59,7 @@ def write_atomically(path: str | Path, data: bytes) -> None:
     # The target's name with a suffix could be longer than the file system allows, so use a short name.
     temporary = target.parent / f".edgenet-{secrets.token_hex(6)}.tmp"
     try:
-        _write_synced(temporary, data, like=target)
+        _write_synced(temporary, data, None if private else target)
         os.replace(temporary, target)
         _sync_folder(target.parent)
     except OSError as error:
@@ -97,13 +98,18 @@ def _bad_path(path: Path, error: Exception) -> EdgenetError:
     return EdgenetError(f"cannot write {path}: {reason}", "give another path")
 
 
-def _write_synced(path: Path, data: bytes, like: Path) -> None:
-    with path.open("xb") as handle:
-        if like.exists():
+def _write_synced(path: Path, data: bytes, like: Path | None) -> None:
+    """Write a new file with the permissions of `like`, if there is such a file; None allows nobody else to read it."""
+    with open(path, "xb", opener=None if like is not None else _opened_privately) as handle:
+        if like is not None and like.exists():
             os.chmod(path, like.stat().st_mode & 0o7777)
         handle.write(data)
         handle.flush()
         os.fsync(handle.fileno())
+
+
+def _opened_privately(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _sync_folder(folder: Path) -> None:

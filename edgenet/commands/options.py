@@ -314,7 +314,8 @@ Camera = Annotated[
     str,
     typer.Option(
         "--source",
-        help="Camera (0, csi or /dev/video0), video, folder of photos or URL, as the device sees it.",
+        help="Camera (0, csi or /dev/video0), video, folder of photos or URL, as the device sees it; @FILE for what "
+        "that file holds, such as a URL with a password.",
     ),
 ]
 

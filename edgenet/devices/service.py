@@ -5,47 +5,42 @@ systemd starts it at boot, restarts it whenever it ends, supervises it with a wa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 from edgenet.devices.device import Device, ProgramResult
+from edgenet.devices.private_source import keep_source
 from edgenet.devices.shell import script
+from edgenet.devices.unit import UNIT, Account, Service, unit_text
 from edgenet.errors import EdgenetError
 
-UNIT = "edgenet-camera.service"
-
-
-@dataclass(frozen=True)
-class Service:
-    """The settings of the service.
-
-    Attributes:
-        source: the camera, as camera.py accepts it.
-        serve: the page's address, as camera.py accepts it; None for no page.
-        system: whether to install a system service, which needs sudo, instead of a user service.
-    """
-
-    source: str = "0"
-    serve: str | None = None
-    system: bool = False
-
-
-# $1: the unit's name, $2: its text. Lingering lets a user's services start at boot, without a login.
-_INSTALL_USER = """
-folder=${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user
+# Exit statuses of the two scripts that install: why they stopped.
+_NO_SUDO, _NO_START, _NO_LINGERING, _NO_SANDBOX = 2, 3, 4, 5
+# systemd's own failures to confine a program (systemd.exec(5)): no user namespace, capabilities, no mount namespace.
+_WHY_NOT_STARTED = """
+    case "$($manager show -p ExecMainStatus --value "$1")" in 217 | 218 | 226) exit 5 ;; esac
+    exit 3
+"""
+# $1: the unit's name, $2: its text. Each of the two kinds ends the other, which would keep the camera for itself.
+# Lingering lets a user's services start at boot, without a login.
+_INSTALL_USER = f"""
+manager="systemctl --user"
+folder=${{XDG_CONFIG_HOME:-$HOME/.config}}/systemd/user
 mkdir -p "$folder" && printf %s "$2" >"$folder/$1.new" && sync && mv -f "$folder/$1.new" "$folder/$1" || exit 1
-systemctl --user daemon-reload && systemctl --user enable --quiet "$1" || exit 1
-systemctl --user restart "$1" || exit 3
+[ ! -e "/etc/systemd/system/$1" ] || sudo -n systemctl disable --now --quiet "$1"
+$manager daemon-reload && $manager enable --quiet "$1" || exit 1
+$manager restart "$1" || {{ {_WHY_NOT_STARTED} }}
 loginctl --no-ask-password enable-linger >/dev/null 2>&1 ||
     sudo -n loginctl enable-linger "$(id -un)" >/dev/null 2>&1 || exit 4
 """
-_INSTALL_SYSTEM = """
+_INSTALL_SYSTEM = f"""
+manager="sudo -n systemctl"
 sudo -n true || exit 2
 folder=/etc/systemd/system
 printf %s "$2" | sudo -n tee "$folder/$1.new" >/dev/null && sync || exit 1
 sudo -n mv -f "$folder/$1.new" "$folder/$1" || exit 1
-sudo -n systemctl daemon-reload && sudo -n systemctl enable --quiet "$1" || exit 1
-sudo -n systemctl restart "$1" || exit 3
+systemctl --user disable --now --quiet "$1" 2>/dev/null
+$manager daemon-reload && $manager enable --quiet "$1" || exit 1
+$manager restart "$1" || {{ {_WHY_NOT_STARTED} }}
 """
 
 
@@ -58,86 +53,48 @@ def install_service(device: Device, service: Service) -> tuple[str, ...]:
     Raises:
         EdgenetError: the device has no systemd, sudo asks for a password, or the service does not start.
     """
-    version, user = _systemd(device)
-    text = unit_text(device.home, service, version, user)
-    done = device.run(script(_INSTALL_SYSTEM if service.system else _INSTALL_USER, UNIT, text))
-    if done.status == 2:
-        raise EdgenetError(
-            f"sudo asks for a password on {device.name}",
-            "leave out --system-service, or allow sudo without a password",
+    account = _account(device)
+    source = keep_source(device, service.source, f"{account.edgenet}/camera-source")
+    service = replace(service, source=source)
+    notes = []
+    done = _install(device, service, account, sandbox=True)
+    if done.status == _NO_SANDBOX:
+        notes.append(
+            f"{device.name} cannot confine the service, because its users get no namespaces of their own: the service "
+            "may read and write whatever its user may"
         )
-    if done.status == 4:
-        return (f"to start the service at boot, run once on the device: sudo loginctl enable-linger {user}",)
-    _require_running(device, done)
-    return ()
+        done = _install(device, service, account, sandbox=False)
+    if done.status == _NO_SUDO:
+        raise EdgenetError(
+            f"sudo asks for a password on {device.name}, and the system service needs it",
+            "give --service instead of --system-service, or allow sudo without a password",
+        )
+    if done.status == _NO_LINGERING:
+        notes.append(
+            f"to start the service at boot, run once on the device: sudo loginctl enable-linger {account.user}"
+        )
+    else:
+        _require_running(device, done)
+    return tuple(notes)
 
 
-_VERSION = 'systemctl --version 2>/dev/null | { read -r _ version _; echo "$version"; }; id -un'
+def _install(device: Device, service: Service, account: Account, sandbox: bool) -> ProgramResult:
+    text = unit_text(service, account, sandbox)
+    return device.run(script(_INSTALL_SYSTEM if service.system else _INSTALL_USER, UNIT, text))
 
 
-def _systemd(device: Device) -> tuple[int, str]:
-    """Return the version of the device's systemd, and the user's name there."""
-    out = device.run(script(_VERSION)).out.decode(errors="replace")
-    version, _, user = out.strip().partition("\n")
+_ACCOUNT = 'systemctl --version 2>/dev/null | { read -r _ version _; echo "$version"; }; id -un; echo "$HOME"'
+
+
+def _account(device: Device) -> Account:
+    """Return the account that edgenet uses on the device, which has systemd."""
+    out = device.run(script(_ACCOUNT)).out.decode(errors="replace")
+    version, user, home, *_ = [*out.split("\n"), "", ""]
     if not (version.isascii() and version.isdigit() and len(version) < 6):
         raise EdgenetError(
             f"{device.name} has no systemd", "start camera.sh there with another service manager"
         )
-    return int(version), user
-
-
-# The first systemd version with RestartSteps=, which lengthens the pauses between restarts.
-_STEPPED_BACK_OFF = 254
-_UNIT_TEXT = """# Written by edgenet deploy.
-[Unit]
-Description=edgenet: what the camera sees
-StartLimitIntervalSec=0
-
-[Service]
-Type=notify
-{user}ExecStart={command}
-RuntimeDirectory=edgenet
-RuntimeDirectoryPreserve=yes
-WatchdogSec=30
-TimeoutStartSec=180
-Restart=always
-{back_off}SuccessExitStatus=143
-NoNewPrivileges=yes
-
-[Install]
-WantedBy={wanted_by}
-"""
-
-
-def unit_text(home: str, service: Service, version: int, user: str) -> str:
-    """Return the text of the unit file (systemd.service(5)).
-
-    Args:
-        home: edgenet's folder on the device.
-        service: the service's settings.
-        version: version of systemd on the device.
-        user: the user that a system service runs as.
-    """
-    serve = [] if service.serve is None else ["--serve", service.serve]
-    command = [f"{home}/current/camera.sh", service.source, *serve]
-    stepped = version >= _STEPPED_BACK_OFF
-    return _UNIT_TEXT.format(
-        # %t is the runtime folder in memory that contains RuntimeDirectory. systemd replaces only this %,
-        # because `quote_for_systemd` escapes all others.
-        command=f"/bin/sh {quote_for_systemd(command)} --state %t/edgenet/camera.json",
-        user=f"User={user}\n" if service.system else "",
-        back_off="RestartSec=2\nRestartSteps=5\nRestartMaxDelaySec=60\n" if stepped else "RestartSec=5\n",
-        wanted_by="multi-user.target" if service.system else "default.target",
-    )
-
-
-def quote_for_systemd(arguments: Sequence[str]) -> str:
-    """Quote arguments for ExecStart=, where quotes, backslashes, $ and % are special (systemd.service(5))."""
-    replaced = [
-        argument.replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$").replace("%", "%%")
-        for argument in arguments
-    ]
-    return " ".join(f'"{argument}"' for argument in replaced)
+    return Account(user, home, device.home, int(version))
 
 
 # Restarts the service if it is running, or if systemd is trying to start it.
@@ -179,8 +136,8 @@ def last_error(device: Device) -> tuple[str, str] | None:
 
 
 def _require_running(device: Device, done: ProgramResult) -> None:
-    """Raise EdgenetError if one of the scripts above failed; exit status 3: the service does not start."""
-    if done.status == 3:
+    """Raise EdgenetError if one of the scripts above failed."""
+    if done.status == _NO_START:
         error = last_error(device)
         reason = error[1] if error else done.last_line()
         raise EdgenetError(

@@ -12,6 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from edgenet_device.foreign_text import json_text
 from edgenet_device.latency.report import QUICK, Protocol
 from edgenet_device.model_file import ModelFile, open_model
 from edgenet_device.ports import read_ports
@@ -82,7 +83,7 @@ def build_page(bundle: Path, options: PageOptions, takes_reports: bool) -> Site:
         if asset.name.endswith(_KINDS):
             files[asset.name] = asset.read_bytes()
     files["model.tflite"] = model.data
-    files["page.json"] = json.dumps(_facts(model, labels, options, takes_reports)).encode()
+    files["page.json"] = json_text(_facts(model, labels, options, takes_reports)).encode()
     return Site(model, files)
 
 

@@ -59,8 +59,13 @@ def open_target_browser(target: str) -> Iterator[Viewer]:
 
 
 def open_in_browser(url: str) -> None:
-    """Print a page's address and open it on this machine, in the browser that BROWSER names if it is set."""
+    """Print a page's address and open it on this machine, in the browser that BROWSER names if it is set.
+
+    An address with a token is only printed: every user of this machine can read a browser's command line.
+    """
     say(f"page: {url}", sys.stderr)
+    if urlsplit(url).query:
+        return
     # Without a screen, Python would start a text browser in this terminal.
     if "BROWSER" in os.environ or sys.platform in ("darwin", "win32") or _has_screen():
         webbrowser.open(url)

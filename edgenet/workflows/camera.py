@@ -26,11 +26,13 @@ from edgenet_device.frames.files import is_live
 from edgenet_device.frames.photos import read_photo
 from edgenet_device.latency.samples import percentile
 from edgenet_device.live.loop import KEPT_TIMES, STAGES
+from edgenet_device.source_text import read_source
 from edgenet_device.web.address import Address
 
 from edgenet.devices.device import Device, Running
 from edgenet.devices.install import install, install_scripts
 from edgenet.devices.local import LocalDevice
+from edgenet.devices.private_source import private_source
 from edgenet.devices.shell import understood
 from edgenet.devices.targets import open_camera_device
 from edgenet.errors import EdgenetError, one_line
@@ -126,7 +128,8 @@ def camera(
         bundle: from `convert` or `package`; first installed on the device, without disturbing what runs
             there.
         on: the device: "local" or "ssh:USER@HOST[:PORT]". (A browser's camera is for the command line alone.)
-        source: camera (0, csi or /dev/video0), video, folder of photos or URL, as the device sees it.
+        source: camera (0, csi or /dev/video0), video, folder of photos or URL, as the device sees it; "@FILE" for
+            what that file on this machine holds, so that no list of processes shows a URL's password.
         top: number of labels to show.
         threshold: scores below this (0 to 1) are shown as nothing the network knows.
         smooth: half-life of the scores' moving average, and how long another label must be right before it is
@@ -155,7 +158,8 @@ def _watch(
     with open_camera_device(on) as device, ExitStack() as open_parts:
         installed = install(bundle, device, progress)
         arguments, record = _arguments(options, device)
-        command = installed.script("camera", [*arguments, "--", installed.bundle, options.source])
+        source = open_parts.enter_context(private_source(device, options.source))
+        command = installed.script("camera", [*arguments, "--", installed.bundle, source])
         tally = _Tally()
         try:
             running = open_parts.enter_context(device.start(command))
@@ -336,7 +340,7 @@ def capture(
         label: the class; it must not be a path, and it is not sent to the device.
         data: the folder of the class folders, on this machine.
         on: the device whose camera is used, as `camera` takes it.
-        source: a camera of the device, or a file or URL as the device sees it.
+        source: a camera of the device, or a file or URL as the device sees it, as `camera` takes it.
         every: seconds between two photos; None to take one at each key press.
         count: stop after this many photos; None to run until stopped.
         log: called with a line for every photo kept, and with the reason when one is left out (the same
@@ -353,11 +357,12 @@ def capture(
     with open_camera_device(on) as device, ExitStack() as open_parts:
         installed = install_scripts(device, progress)
         trigger: PhotoTrigger = EverySeconds(every or 0.0)
-        if every is None and is_live(source):
+        if every is None and is_live(read_source(source)):
             trigger = open_parts.enter_context(Keys())
             log("space or Enter takes a photo, q ends")
         pause = _AT_A_KEY_S if every is None else min(0.5, every)
-        command = installed.program("send-photos", [f"--every={pause}", "--", source])
+        there = open_parts.enter_context(private_source(device, source))
+        command = installed.program("send-photos", [f"--every={pause}", "--", there])
         running = open_parts.enter_context(device.start(command))
         with suppress(KeyboardInterrupt):
             collect(_photos(running, device, log), collector, trigger, log, count)

@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from edgenet_device.foreign_text import read_json
+from edgenet_device.source_text import read_source
 
 from edgenet.devices import releases
 from edgenet.devices.device import Device, DeviceFacts
 from edgenet.devices.install import install_release
 from edgenet.devices.releases import SUMS, bundle_in
-from edgenet.devices.service import UNIT, Service, install_service, last_error, restart_service
+from edgenet.devices.service import install_service, last_error, restart_service
 from edgenet.devices.shell import script, understood
 from edgenet.devices.targets import open_device
+from edgenet.devices.unit import UNIT, Service
 from edgenet.errors import EdgenetError
 from edgenet.progress import Progress, silent
 from edgenet.workflows.arguments import checked
@@ -27,14 +29,12 @@ echo "uptime=$(cut -d ' ' -f 1 /proc/uptime)"
 echo "clock=$(date +%s)"
 for manager in "systemctl --user" systemctl; do
     [ "$($manager show -p LoadState --value "$2" 2>/dev/null)" = loaded ] || continue
-    $manager show -p ActiveState,SubState,NRestarts,Result,ActiveEnterTimestampMonotonic "$2"
-    break
+    asked=${asked:-$manager}
+    [ "$($manager show -p ActiveState --value "$2")" = inactive ] || { asked=$manager; break; }
 done
-for folder in "${XDG_RUNTIME_DIR:-/run/user/$(id -u)}" /run; do
-    [ -r "$folder/edgenet/camera.json" ] || continue
-    echo "state=$(cat "$folder/edgenet/camera.json")"
-    break
-done
+[ -z "$asked" ] || $asked show -p ActiveState,SubState,NRestarts,Result,ActiveEnterTimestampMonotonic "$2"
+case "$asked" in *--user) folder=${XDG_RUNTIME_DIR:-/run/user/$(id -u)} ;; *) folder=/run ;; esac
+[ ! -r "$folder/edgenet/camera.json" ] || echo "state=$(cat "$folder/edgenet/camera.json")"
 exit 0
 """
 
@@ -103,7 +103,7 @@ def deploy(
         EdgenetError: the device cannot be reached or cannot run the bundle; the message says why.
         TypeError: an argument has the wrong type.
     """
-    wanted = Service(source, serve, system_service) if service or system_service else None
+    wanted = Service(read_source(source), serve, system_service) if service or system_service else None
     with open_device(on) as device:
         facts = device.facts()
         placed = install_release(Path(bundle), device, progress, offline)

@@ -20,7 +20,7 @@ import pytest
 from edgenet_device.classifier import Classifier
 from edgenet_device.frames import Frame
 from edgenet_device.frames import source as source_room
-from edgenet_device.frames.files import is_live, read_frames, without_password
+from edgenet_device.frames.files import is_live, read_frames
 from edgenet_device.frames.source import EveryFrame, NewestFrame, reopened_frames
 from edgenet_device.live.loop import (
     GIVE_UP,
@@ -336,8 +336,7 @@ def test_an_unusable_input_is_one_line(
     assert "Traceback" not in done.stderr
 
 
-def test_a_stream_s_password_is_not_shown() -> None:
-    assert without_password("rtsp://me:secret@cam:554/live?x=1") == "rtsp://cam:554/live?x=1"
+def test_what_is_live() -> None:
     assert is_live("rtsp://cam/live")
     assert is_live("/dev/video0")
     assert not is_live("clip.mp4")
@@ -398,6 +397,14 @@ def test_the_page_its_events_and_its_picture(page: LivePage) -> None:
     picture = cv2.imdecode(np.frombuffer(jpeg[:length], np.uint8), cv2.IMREAD_COLOR)
     assert picture.shape == GREY.shape
     assert ask(page, "/other")[0] == 404
+    stop.set()
+    thread.join()
+
+
+def test_numbers_that_browsers_refuse_become_null(page: LivePage) -> None:
+    stop = threading.Event()
+    thread = keep_showing(page, {"fps": float("inf"), "score": float("nan")}, stop)
+    assert stream(page, "/events", 36) == b'data: {"fps": null, "score": null}\n\n'
     stop.set()
     thread.join()
 

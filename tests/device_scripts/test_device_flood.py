@@ -15,32 +15,9 @@ from pathlib import Path
 from queue import Queue
 from typing import Any
 
-import numpy as np
 import pytest
-from edgenet_device.live.page import LivePage
-from edgenet_device.web.address import parse_address
+from endless_stream import playing
 from flood import Flood
-
-GREY = np.full((48, 64, 3), 128, np.uint8)
-
-
-@contextmanager
-def playing(per_second: float) -> Iterator[str]:
-    """Play a stream without an end, and yield its URL."""
-    stop = threading.Event()
-    with LivePage(parse_address("0")) as source:
-
-        def play() -> None:
-            while not stop.wait(1 / per_second):
-                source.show({}, GREY)
-
-        player = threading.Thread(target=play)
-        player.start()
-        try:
-            yield f"{source.address.url()}picture"
-        finally:
-            stop.set()
-            player.join()
 
 
 class RunningCamera:

@@ -10,7 +10,7 @@ from tiny_model import tiny_model
 from virtual_devices import COLOURS, Pi, free_port, skip_without
 
 from edgenet.bundle import write_bundle
-from edgenet.devices.service import UNIT
+from edgenet.devices.unit import UNIT
 from edgenet.manifest import Facts, Weights
 
 DROP_IN = f".config/systemd/user/{UNIT}.d"

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 from virtual_devices import Pi, wait_until
 
-from edgenet.devices.service import UNIT
 from edgenet.devices.targets import open_device
+from edgenet.devices.unit import UNIT
 from edgenet.errors import EdgenetError
 from edgenet.workflows.deploy import Deployed, deploy, status
 

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,15 +17,8 @@ import pytest
 from edgenet_device.live.status import ServiceState, notify
 
 from edgenet.devices.local import LocalDevice
-from edgenet.devices.service import (
-    UNIT,
-    Service,
-    install_service,
-    last_error,
-    quote_for_systemd,
-    restart_service,
-    unit_text,
-)
+from edgenet.devices.service import install_service, last_error, restart_service
+from edgenet.devices.unit import UNIT, Service
 from edgenet.errors import EdgenetError
 from edgenet.workflows.deploy import status
 
@@ -90,6 +81,25 @@ def test_systemd_hears_that_it_is_ready_and_then_that_it_lives(
     assert written["written"] >= written["started"]
 
 
+def test_only_its_user_can_read_the_state_which_holds_the_token(tmp_path: Path) -> None:
+    place = tmp_path / "camera.json"
+    place.write_text("{}")
+    place.chmod(0o644)
+    before = os.umask(0)
+    try:
+        ServiceState(place, {"url": "http://pi:8080/?token=secret"}, pytest.fail).show({}, None)
+    finally:
+        os.umask(before)
+    assert place.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_number_that_json_lacks_becomes_null(tmp_path: Path) -> None:
+    place = tmp_path / "camera.json"
+    ServiceState(place, {}, pytest.fail).show({"temperature": float("nan"), "fps": float("inf")}, None)
+    kept = json.loads(place.read_text(), parse_constant=pytest.fail)
+    assert (kept["temperature"], kept["fps"]) == (None, None)
+
+
 def test_once_a_second_is_enough(listening: socket.socket, tmp_path: Path) -> None:
     state = ServiceState(tmp_path / "camera.json", {}, pytest.fail)
     for _ in range(50):
@@ -119,39 +129,6 @@ def test_without_systemd_no_message_is_sent(monkeypatch: pytest.MonkeyPatch, tmp
     notify("READY=1")
 
 
-@pytest.mark.parametrize(("version", "stepped"), [(252, False), (257, True)])
-def test_the_pauses_grow_where_systemd_can(version: int, stepped: bool) -> None:
-    text = unit_text("/home/pi/edgenet", Service(serve="8080"), version, "pi")
-    assert ("RestartSteps=5" in text) is stepped
-    for line in (
-        "Type=notify",
-        "WatchdogSec=30",
-        "Restart=always",
-        "StartLimitIntervalSec=0",
-        "WantedBy=default.target",
-    ):
-        assert line in text
-    assert '"/home/pi/edgenet/current/camera.sh" "0" "--serve" "8080" --state %t/edgenet/camera.json' in text
-    assert "User=pi" not in text
-    assert "User=pi\n" in unit_text("/home/pi/edgenet", Service(system=True), version, "pi")
-
-
-def test_what_systemd_would_replace_is_quoted() -> None:
-    assert quote_for_systemd(["a b", '"', "$HOME", "%t", "\\"]) == r'"a b" "\"" "$$HOME" "%%t" "\\"'
-
-
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
-def test_systemd_itself_finds_no_fault(tmp_path: Path) -> None:
-    (tmp_path / UNIT).write_text(unit_text(str(tmp_path), Service("rtsp://h/a?b=%20"), 252, "pi"))
-    done = subprocess.run(
-        ["systemd-analyze", "--user", "verify", str(tmp_path / UNIT)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert UNIT not in done.stderr, done.stderr
-
-
 def test_a_service_is_written_enabled_and_started(notes: Path, tmp_path: Path) -> None:
     assert install_service(LocalDevice(), Service()) == ()
     unit = tmp_path / "xdg_config_home" / "systemd" / "user" / UNIT
@@ -171,6 +148,42 @@ def test_the_reason_why_it_cannot_run_is_reported(notes: Path, monkeypatch: pyte
         install_service(LocalDevice(), Service())
     with pytest.raises(EdgenetError, match="sudo asks for a password"):
         install_service(LocalDevice(), Service(system=True))
+
+
+def test_a_password_reaches_neither_the_unit_nor_the_process_list(
+    notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device, commands = LocalDevice(), []
+    run = device.run
+    monkeypatch.setattr(
+        device, "run", lambda command, **more: commands.append(command) or run(command, **more)
+    )
+    url = "rtsp://me:s3cret@camera.local/live?key=s3cret"
+    install_service(device, Service(url))
+    kept = tmp_path / "xdg_data_home" / "edgenet" / "camera-source"
+    assert kept.read_text() == url
+    assert kept.stat().st_mode & 0o777 == 0o600
+    unit = (tmp_path / "xdg_config_home" / "systemd" / "user" / UNIT).read_text()
+    assert f'"@{kept}"' in unit
+    assert "s3cret" not in unit + str(commands) + notes.read_text()
+    install_service(device, Service("0"))
+    assert not kept.exists()
+
+
+def test_a_device_without_namespaces_gets_the_service_and_a_note(
+    notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stand-in starts only a unit that asks for no namespace."""
+    unit = tmp_path / "xdg_config_home" / "systemd" / "user" / UNIT
+    (notes.parent / "bin" / "systemctl").write_text(
+        SYSTEMCTL.replace("    *restart*)", f"    *restart*) grep -q PrivateUsers {unit} && exit 1;").replace(
+            "    *LoadState*)", "    *ExecMainStatus*) echo 217 ;;\n    *LoadState*)"
+        )
+    )
+    (note,) = install_service(LocalDevice(), Service())
+    assert "cannot confine the service" in note
+    assert "ProtectSystem" not in unit.read_text()
+    assert "NoNewPrivileges=yes" in unit.read_text()
 
 
 def test_no_systemd(notes: Path) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Generator, Iterator
 from importlib import util
 from pathlib import Path
 from typing import Callable
-from urllib.parse import urlsplit, urlunsplit
 
 import cv2
 import numpy as np
@@ -20,6 +19,7 @@ from edgenet_device.frames import Frame, Note
 from edgenet_device.frames.heic import HEIC_SUFFIXES
 from edgenet_device.frames.photos import PHOTO_SUFFIXES, list_photos, read_photo, starts_like_photo
 from edgenet_device.frames.usb import camera_frames, grab, open_camera, retrieve, usb_socket_link
+from edgenet_device.source_text import shown_source
 from edgenet_device.streams import quiet_native_stderr
 
 _CAMERA = re.compile(r"(/dev/video)?(\d+)")
@@ -67,8 +67,13 @@ def read_frames(
         number = int(camera.group(2))
         return camera_frames(open_camera(number), number, every)
     if _STREAM.fullmatch(source):
-        shown = without_password(source)
+        shown = shown_source(source)
         return _stream_frames(_open_stream(source, shown), shown, every)
+    if "://" in source:
+        raise EdgenetError(
+            f"{shown_source(source)} is not the URL of a stream that can be opened",
+            "give one that begins with rtsp://, http:// or another of the usual forms",
+        )
     path = Path(source)
     if path.is_dir():
         return _folder_frames(path, list_photos(path)[::every], note)
@@ -115,12 +120,6 @@ def _csi_position(source: str, note: Note) -> int | None:
         return None
 
 
-def without_password(url: str) -> str:
-    """Return a URL that may be shown: without user name and password."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-
-
 def _is_photo(path: Path) -> bool:
     if path.suffix.lower() in PHOTO_SUFFIXES | HEIC_SUFFIXES:
         return True
@@ -135,7 +134,8 @@ def _head(path: Path) -> bytes:
             return file.read(4096)
     except FileNotFoundError:
         raise EdgenetError(
-            f"{path} does not exist", "give a photo, a folder of photos, a video, or a camera such as 0"
+            f"{shown_source(str(path))} does not exist",
+            "give a photo, a folder of photos, a video, or a camera such as 0",
         ) from None
     except OSError as error:
         raise EdgenetError(f"cannot read {path}: {error.strerror}", "check its permissions") from error

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import re
 import threading
 import time
@@ -20,6 +19,7 @@ from typing import Any, Callable
 import cv2
 import numpy as np
 
+from edgenet_device.foreign_text import json_text
 from edgenet_device.web.address import Address
 from edgenet_device.web.request import Answer, Request, plain_answer
 from edgenet_device.web.server import Site, WebServer
@@ -129,7 +129,7 @@ class LivePage:
         """Yield the states, at most ten per second: eyes need no more, and it spares a phone's battery."""
         number: int | None = 0
         while (number := self._wait(number)) is not None:
-            yield f"data: {json.dumps(self.state())}\n\n".encode()
+            yield f"data: {json_text(self.state())}\n\n".encode()
             time.sleep(0.1)
 
     def _wait(self, number: int | None) -> int | None:

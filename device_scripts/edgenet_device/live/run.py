@@ -11,7 +11,7 @@ import sys
 from collections import deque
 from collections.abc import Generator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Optional, TextIO
 
@@ -29,6 +29,7 @@ from edgenet_device.live.status import Health, LiveStatus, ServiceState
 
 if TYPE_CHECKING:
     from edgenet_device.live.page import LivePage
+    from edgenet_device.web.address import Address
 
 State = dict[str, Any]
 Output = Callable[[State, Optional[np.ndarray]], None]
@@ -168,7 +169,7 @@ def opened_outputs(options: OutputOptions, to: OutputContext, open_parts: ExitSt
         from edgenet_device.web.address import parse_address
 
         page = open_parts.enter_context(LivePage(parse_address(options.serve)))
-        say(f"live page: {page.address.url()}", sys.stderr)
+        say(f"live page: {_told_address(page.address, options.state is not None)}", sys.stderr)
     first = json_lines(to.out) if options.as_json else on_screen(to.out)
     if options.as_json:
         place = None if page is None else {"url": page.address.url(), "port": page.address.port}
@@ -183,6 +184,13 @@ def opened_outputs(options: OutputOptions, to: OutputContext, open_parts: ExitSt
         rate, live = recording_rate(to.source), is_live(to.source)
         outputs.append(open_parts.enter_context(Recording(options.record, rate, live, to.status.warn)).show)
     return outputs
+
+
+def _told_address(address: Address, service: bool) -> str:
+    """Return the page's address for stderr, which of a service is the journal: others may read that, so no token."""
+    if service and address.token is not None:
+        return f"{replace(address, token=None).url()} (edgenet status shows its address with the token)"
+    return address.url()
 
 
 def json_lines(out: TextIO) -> Output:

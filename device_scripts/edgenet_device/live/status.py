@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import socket
 import threading
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 from edgenet_device.errors import EdgenetError
+from edgenet_device.foreign_text import json_text
 from edgenet_device.frames import Note
 from edgenet_device.frames.source import BACK
 from edgenet_device.latency.conditions import read_conditions
@@ -108,7 +108,8 @@ class LiveStatus:
 class ServiceState:
     """Writes the state to a file, and notifies systemd each time that the camera's loop is still running.
 
-    The file is always complete and holds the time it was written.
+    The file is always complete and holds the time it was written. Only this user may read it, because the page's URL
+    in it holds the page's token.
 
     Args:
         path: the file, best in a folder that is kept in memory, such as /run.
@@ -132,7 +133,8 @@ class ServiceState:
         notify("WATCHDOG=1" if self._notified is not None else "READY=1")
         self._notified = now
         try:
-            write_atomically(self._path, json.dumps({**self._state, "written": time.time()}).encode())
+            told = json_text({**self._state, "written": time.time()})
+            write_atomically(self._path, told.encode(), private=True)
         except EdgenetError as error:
             if self._warn is not None:
                 self._warn(str(error))

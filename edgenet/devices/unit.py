@@ -1,0 +1,181 @@
+"""The systemd unit of the live camera: what it starts, when it starts again, and all that it is kept away from.
+
+Whoever takes over the camera's process, by a fault in a decoder or in the runtime, is left with what the unit allows.
+docs/security.md says what that is, and how it was measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edgenet_device.foreign_text import one_line, printable
+from edgenet_device.frames.files import is_live
+
+from edgenet.errors import EdgenetError
+
+UNIT = "edgenet-camera.service"
+
+
+@dataclass(frozen=True)
+class Service:
+    """The settings of the service.
+
+    Attributes:
+        source: the camera, as camera.py accepts it.
+        serve: the page's address, as camera.py accepts it; None for no page.
+        system: whether to install a system service, which needs sudo, instead of a user service.
+
+    Raises:
+        EdgenetError: a text holds a line break or another control character.
+    """
+
+    source: str = "0"
+    serve: str | None = None
+    system: bool = False
+
+    def __post_init__(self) -> None:
+        for text in (self.source, self.serve or ""):
+            _refuse_control_characters(text)
+
+
+@dataclass(frozen=True)
+class Account:
+    """The account on the device that runs the service.
+
+    Attributes:
+        user: its name.
+        home: its home folder.
+        edgenet: edgenet's folder within it.
+        systemd: version of the device's systemd.
+    """
+
+    user: str
+    home: str
+    edgenet: str
+    systemd: int
+
+
+# The first systemd version with RestartSteps=, which lengthens the pauses between restarts.
+_STEPPED_BACK_OFF = 254
+_UNIT_TEXT = """# Written by edgenet deploy.
+[Unit]
+Description=edgenet: what the camera sees
+StartLimitIntervalSec=0
+
+[Service]
+Type=notify
+{user}ExecStart={command}
+RuntimeDirectory=edgenet
+RuntimeDirectoryMode=0700
+RuntimeDirectoryPreserve=yes
+WatchdogSec=30
+TimeoutStartSec=180
+Restart=always
+{back_off}SuccessExitStatus=143
+{limits}
+[Install]
+WantedBy={wanted_by}
+"""
+# These need no namespace, so they work for every service. AF_NETLINK: libcamera finds cameras through udev, and the
+# resolver of names asks for the machine's addresses.
+_LIMITS = """UMask=0077
+KeyringMode=private
+NoNewPrivileges=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+SystemCallArchitectures=native
+SystemCallErrorNumber=EPERM
+SystemCallFilter=@system-service
+"""
+# /run/dbus: through D-Bus a process can ask others, which are not confined, to act for it. ProcSubset=pid is left out,
+# because the runtime reads /proc/cpuinfo to choose its kernels. TemporaryFileSystem stands for ProtectHome=tmpfs, which
+# systemd 252 leaves writable in a user's service.
+_SANDBOX = """CapabilityBoundingSet=
+PrivateTmp=yes
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectProc=invisible
+ProtectSystem=strict
+InaccessiblePaths=-/run/dbus
+TemporaryFileSystem=/home:ro /root:ro /run/user:ro
+"""
+# A user's systemd may do these things only in a user namespace, and leaves them out without a word if there is none.
+# With /run/user the user's D-Bus, keys and sound are hidden, too.
+_USER_SANDBOX = """PrivateUsers=yes
+BindPaths=%t/edgenet
+BindReadOnlyPaths=%t/systemd/notify
+"""
+# Only root may restrict devices. The first line is for USB cameras, all are for a Raspberry Pi's own camera: its
+# pictures (video4linux, media, dma_heap, udmabuf) and the firmware, which tells when the Pi is throttled (vcio, vchiq).
+_SYSTEM_SANDBOX = """DevicePolicy=closed
+DeviceAllow=char-video4linux rw
+DeviceAllow=char-media rw
+DeviceAllow=char-dma_heap rw
+DeviceAllow=char-vchiq rw
+DeviceAllow=/dev/udmabuf rw
+DeviceAllow=/dev/vcio rw
+"""
+
+
+def unit_text(service: Service, account: Account, sandbox: bool = True) -> str:
+    """Return the text of the unit file (systemd.service(5), systemd.exec(5)).
+
+    Args:
+        service: the service's settings.
+        account: the account that runs it.
+        sandbox: False leaves out what needs namespaces, for a device that has none for its users.
+
+    Raises:
+        EdgenetError: the account's name or a folder holds a line break or another control character.
+    """
+    serve = [] if service.serve is None else ["--serve", service.serve]
+    command = [f"{account.edgenet}/current/camera.sh", service.source, *serve]
+    for text in (account.user, account.home, account.edgenet):
+        _refuse_control_characters(text)
+    stepped = account.systemd >= _STEPPED_BACK_OFF
+    return _UNIT_TEXT.format(
+        # %t is the runtime folder in memory that contains RuntimeDirectory. systemd replaces only this %,
+        # because `quote_for_systemd` escapes all others.
+        command=f"/bin/sh {quote_for_systemd(command)} --state %t/edgenet/camera.json",
+        user=f"User={account.user}\n" if service.system else "",
+        back_off="RestartSec=2\nRestartSteps=5\nRestartMaxDelaySec=60\n" if stepped else "RestartSec=5\n",
+        limits=_LIMITS + (_sandbox(service, account) if sandbox else ""),
+        wanted_by="multi-user.target" if service.system else "default.target",
+    )
+
+
+def _sandbox(service: Service, account: Account) -> str:
+    # The cache remembers which models have run on this device; without it, each start tries the model anew.
+    readable = [account.edgenet, f"-{account.home}/.cache/edgenet"]
+    if not is_live(service.source) and not service.source.startswith("@"):
+        path = service.source if service.source.startswith("/") else f"{account.home}/{service.source}"
+        readable.append(f"-{path}")
+    binds = f"BindReadOnlyPaths={' '.join(map(_quote, readable))}\n"
+    return _SANDBOX + binds + (_SYSTEM_SANDBOX if service.system else _USER_SANDBOX)
+
+
+def quote_for_systemd(arguments: Sequence[str]) -> str:
+    """Quote arguments for ExecStart=, where quotes, backslashes, $ and % are special (systemd.service(5))."""
+    return " ".join(_quote(argument).replace("$", "$$") for argument in arguments)
+
+
+def _quote(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return f'"{escaped}"'
+
+
+def _refuse_control_characters(text: str) -> None:
+    """Refuse what could begin a line of its own in the unit, and what cannot be seen in it."""
+    if printable(text) != text:
+        raise EdgenetError(
+            f"a line break or another control character stands in '{one_line(text)}'", "leave it out"
+        )
