@@ -17,7 +17,8 @@ from onnx import version_converter
 from edgenet.errors import EdgenetError
 from edgenet.graph.ir import Shape
 from edgenet.onnx_tf import NAME, OPSET, OnnxNetwork
-from edgenet.workflows.sources import SourceOptions, evaluating, module_normalization, parse_normalization
+from edgenet.workflows.module_source import evaluating, module_normalization
+from edgenet.workflows.source_options import SourceOptions, parse_normalization
 from edgenet.zoo.readers import load_network
 
 EXPORT_OPSET = 17

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from small_network import LABELS, PHOTOS, save_small_checkpoint
 
-from edgenet.zoo import readers
+from edgenet.zoo.catalogue import find_entry
 
 OLD = b"an older file"
 
@@ -57,12 +58,12 @@ def test_unknown_variant_names_the_nearest(refused: Refused) -> None:
 
 
 def test_variant_without_weights(refused: Refused) -> None:
-    refused("mobilenet_v1_0.5_160", "no pretrained weights for mobilenet_v1_0.5_160", "mobilenet_v2_1.0_224")
+    refused("mobilenet_v1_0.4_160", "no pretrained weights for mobilenet_v1_0.4_160", "mobilenet_v1_0.5_160")
 
 
 def test_unknown_format(refused: Refused, tmp_path: Path) -> None:
-    (tmp_path / "net.h5").write_bytes(b"\x89HDF")
-    refused(tmp_path / "net.h5", "not in a known format of weights", ".safetensors")
+    (tmp_path / "net.mlmodel").write_bytes(b"\x08\x05\x00\x01")
+    refused(tmp_path / "net.mlmodel", "not in a known format of weights", ".safetensors")
 
 
 def test_unknown_recipe(edgenet: Edgenet, made: Path, out: Path) -> None:
@@ -120,7 +121,7 @@ def test_a_pickle_that_would_run_code(refused: Refused, tmp_path: Path) -> None:
 
     path = tmp_path / "evil.pth"
     path.write_bytes(pickle.dumps(Evil()))
-    refused(path, "not a file of weights that torch loads safely")
+    refused(path, "is a Python pickle, not a network", "edgenet never unpickles one")
     assert not proof.exists()
 
 
@@ -143,14 +144,20 @@ def test_wrong_checksum_of_pretrained_weights(
     refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file in the cache that is not what its name says."""
-    (file,) = readers.PRETRAINED.values()
+    entry = find_entry("mobilenet_v2_1.0_224")
     monkeypatch.setenv("EDGENET_CACHE", str(tmp_path / "cache"))
     (tmp_path / "cache").mkdir()
-    cached = tmp_path / "cache" / file.name
+    cached = tmp_path / "cache" / entry.file
     cached.write_bytes(b"other bytes")
-    found = hashlib.sha256(b"other bytes").hexdigest()
-    refused("mobilenet_v2_1.0_224", str(cached), found, file.sha256, f"delete {cached}")
-    assert cached.read_bytes() == b"other bytes"
+    refused(
+        "mobilenet_v2_1.0_224", f"{cached} is a file of an unknown kind, not {entry.file}", f"delete {cached}"
+    )
+    with zipfile.ZipFile(cached, "w") as archive:
+        archive.writestr("net/data.pkl", b"other bytes")
+    found = hashlib.sha256(cached.read_bytes()).hexdigest()
+    wanted = entry.checksum.partition(":")[2]
+    refused("mobilenet_v2_1.0_224", str(cached), found, wanted, f"delete {cached}")
+    assert hashlib.sha256(cached.read_bytes()).hexdigest() == found
 
 
 @pytest.mark.parametrize(

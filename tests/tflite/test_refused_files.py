@@ -165,8 +165,8 @@ def refusal(path: Path, normalization: str | None = "-1..1") -> str:
 def test_files_that_are_not_models(tmp_path: Path) -> None:
     path = tmp_path / "net.tflite"
     for data, expected in (
-        (b"", "net.tflite is empty (0 bytes); copy"),
-        (b"\x89HDF\r\n\x1a\n", "net.tflite is not a .tflite file (no TFL3 at byte 4)"),
+        (b"", "net.tflite is an empty file (0 bytes), not a network; download the file again"),
+        (b"\x89HDF\r\n\x1a\n", "net.tflite is not a complete Keras model"),
         (classifier()[:-200], "damaged or cut short; copy it again"),
     ):
         path.write_bytes(data)
@@ -174,10 +174,8 @@ def test_files_that_are_not_models(tmp_path: Path) -> None:
 
 
 def test_a_bundle_is_not_a_source(tmp_path: Path) -> None:
-    for name, expected in (
-        ("net.tflite", "is a zip archive, perhaps a bundle of edgenet; give the .tflite file itself"),
-        ("net.edgenet", "is a bundle, which holds no float network to convert; give the float network"),
-    ):
+    expected = "is a bundle, which holds no float network to convert; give the float network"
+    for name in ("net.tflite", "net.edgenet"):
         with zipfile.ZipFile(tmp_path / name, "w") as archive:
             archive.writestr("model.tflite", write_tflite(int8_program(quantized_network())))
         assert expected in refusal(tmp_path / name)
