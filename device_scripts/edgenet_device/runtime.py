@@ -175,13 +175,28 @@ def find_delegate(interpreter: Any) -> Delegate:
     nodes = read_operators(interpreter)
     if nodes is None:
         return Delegate(None, None, None, None)
+    own, parts, taken = _parted(nodes)
+    return Delegate("XNNPACK" if parts else None, len(taken), len(own), len(parts))
+
+
+def operators_outside_the_delegate(interpreter: Any) -> list[int] | None:
+    """Return the places of the network's operators that were not delegated; None if they are unknown."""
+    nodes = read_operators(interpreter)
+    if nodes is None:
+        return None
+    own, _, taken = _parted(nodes)
+    return [index for index in range(len(own)) if index not in taken]
+
+
+def _parted(nodes: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]], set[int]]:
+    """Return the network's own nodes, the delegated parts, and the places of the nodes within those parts."""
     parts = [node for node in nodes if node["op_name"] == "DELEGATE"]
     own = [node for node in nodes if node["op_name"] != "DELEGATE"]
     maker = {int(tensor): index for index, node in enumerate(own) for tensor in node["outputs"]}
     taken: set[int] = set()
     for part in parts:
         taken |= _nodes_between(own, maker, part)
-    return Delegate("XNNPACK" if parts else None, len(taken), len(own), len(parts))
+    return own, parts, taken
 
 
 def _nodes_between(own: list[dict[str, Any]], maker: dict[int, int], part: dict[str, Any]) -> set[int]:

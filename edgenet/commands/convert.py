@@ -65,6 +65,14 @@ InputShape = Annotated[
         help="Input shape for an .onnx file that leaves it open, such as 1,3,224,224.",
     ),
 ]
+Output = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        metavar="NAME",
+        help="For an .onnx file with several outputs: the name of the output with the class scores.",
+    ),
+]
 LabelledData = Annotated[Path | None, typer.Option("--data", help=LABELLED_PHOTOS)]
 MaxDrop = Annotated[
     float | None,
@@ -145,6 +153,7 @@ class InputOptions:
     normalization: Normalization = None
     labels: Labels = None
     input_shape: InputShape = None
+    output: Output = None
 
     def __post_init__(self) -> None:
         shape = self._shape()
@@ -158,6 +167,7 @@ class InputOptions:
             "normalization": self.normalization,
             "labels": self.labels,
             "input_shape": self._shape(),
+            "output": self.output,
         }
 
     def _shape(self) -> tuple[int, ...] | None:
@@ -197,6 +207,8 @@ def _print(result: Conversion) -> None:
     for line in result.account.lines() if result.account else ():
         say(f"  {line}")
     say(f"  {result.operators} operators: {kinds}")
+    if result.partitions and result.partitions.count > 1:
+        say(f"  {result.partitions.describe()}")
     for line in mixed_lines(result.mixed) if result.mixed else ():
         say(f"  {line}")
     if result.fidelity:

@@ -86,7 +86,7 @@ def _only_input(
             "export a classifier with a single image input",
         )
     value = inputs[0]
-    stated = tuple(d.dim_value or -1 for d in value.type.tensor_type.shape.dim)
+    stated = tuple(d.dim_value if d.dim_value > 0 else -1 for d in value.type.tensor_type.shape.dim)
     shape = given or (1, *stated[1:]) if stated[:1] == (-1,) else given or stated
     if len(shape) != 4 or min(shape) < 1 or shape[0] != 1 or max(shape) > LARGEST_SIDE:
         found = list(given) if given else _text_shape(value)
@@ -96,7 +96,7 @@ def _only_input(
 
 def _text_shape(value: onnx.ValueInfoProto) -> str:
     dims = value.type.tensor_type.shape.dim
-    return "[" + ", ".join(str(d.dim_value) if d.dim_value else d.dim_param or "?" for d in dims) + "]"
+    return "[" + ", ".join(str(d.dim_value) if d.dim_value > 0 else d.dim_param or "?" for d in dims) + "]"
 
 
 def _start(name: str, input_name: str, shape: Shape) -> tuple[GraphBuilder, Value]:

@@ -102,7 +102,13 @@ def add_headroom(graph: Graph, ranges: dict[str, Range], coherence: Mapping[str,
         ranges: the observed range of every tensor, by name.
         coherence: by tensor name, see `Sensitivity`.
     """
-    maps = [node for node in graph.nodes if _positions(graph.shapes[node.output]) > 1]
+    leader = _shared(graph)
+    prescribed = {leader(name) for name in _fixed(graph)}  # these ranges cannot grow
+    maps = [
+        node
+        for node in graph.nodes
+        if _positions(graph.shapes[node.output]) > 1 and leader(node.output) not in prescribed
+    ]
     wider = {n.output: _widened(n, ranges[n.output], 1 + HEADROOM * coherence[n.output] ** 0.5) for n in maps}
     return {**ranges, **wider}
 
@@ -112,17 +118,8 @@ def _positions(shape: tuple[int, ...]) -> int:
 
 
 def _widened(node: Node, values: Range, factor: float) -> Range:
-    low, high = _bounds(node)
+    low, high = getattr(node.operator, "activation", Activation.NONE).bounds
     return Range(max(values.low * factor, low), min(values.high * factor, high))
-
-
-def _bounds(node: Node) -> tuple[float, float]:
-    """Return the lowest and the highest value that the node can give."""
-    if node.operator in (Unary("sigmoid"), Softmax()):
-        return 0.0, 1.0
-    if node.operator == Unary("tanh"):
-        return -1.0, 1.0
-    return getattr(node.operator, "activation", Activation.NONE).bounds
 
 
 def encode_tensors(graph: Graph, ranges: dict[str, Range]) -> dict[str, Encoding]:

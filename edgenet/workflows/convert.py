@@ -19,6 +19,7 @@ from edgenet.data.loading import content_hashes
 from edgenet.data.photos import PhotoSet
 from edgenet.errors import EdgenetError
 from edgenet.files import check_output, sha256, write_atomically
+from edgenet.graph.class_scores import made_two_classes
 from edgenet.graph.lower import lower
 from edgenet.graph.shapes import Cost, cost
 from edgenet.manifest import Accuracy, Quantization
@@ -48,6 +49,7 @@ from edgenet.workflows.evaluate import (
 )
 from edgenet.workflows.mixed_precision import MixedPrecision
 from edgenet.workflows.normalization_check import graph_warnings
+from edgenet.workflows.partitions import Partitions, find_partitions
 from edgenet.workflows.sources import Source, SourceOptions, open_source
 
 
@@ -61,6 +63,7 @@ class Conversion:
         name: the network's name, usually that of its variant.
         classes: number of outputs; `labelled` says whether the file names them.
         operators: number of operators in the file, and `kinds` the number of each kind.
+        partitions: how XNNPACK runs the file; None if this machine's runtime does not tell.
         cost: mult-adds and parameters of the float network.
         quantization: how the file was quantized and with which photos; None for a float file.
         mixed: gains and costs of the layers kept in float; None if none were requested.
@@ -80,6 +83,7 @@ class Conversion:
     labelled: bool
     operators: int
     kinds: dict[str, int]
+    partitions: Partitions | None
     cost: Cost
     quantization: Quantization | None
     mixed: MixedPrecision | None
@@ -134,6 +138,7 @@ def convert(
     normalization: str | None = None,
     labels: str | Path | Sequence[str] | None = None,
     input_shape: Sequence[int] | None = None,
+    output: str | None = None,
     progress: Progress = silent,
 ) -> Conversion:
     """Convert a float network to an int8 .tflite, calibrated on photos, or to a float .tflite.
@@ -161,7 +166,8 @@ def convert(
         normalization: for a source that does not state it: "imagenet", "-1..1", "centred", "0..1", "0..255", or
             mean and standard deviation as "R,G,B/R,G,B".
         labels: class names in the order of the outputs: a list, or a text file with one per line.
-        input_shape: for an .onnx that leaves it open, such as (1, 3, 224, 224).
+        input_shape: for an .onnx that leaves it open, such as (1, 3, 224, 224); an open batch alone is 1.
+        output: for an .onnx with several outputs, the name of the one with the class scores.
         progress: called with each stage's name, the amount done, and the total.
 
     Raises:
@@ -170,7 +176,8 @@ def convert(
     """
     clock, path = Clock(), Path(out)
     check_output(path, *(() if isinstance(source, nn.Module) else (source,)))
-    options = SourceOptions(resolution, normalization, labels, tuple(input_shape) if input_shape else None)
+    shape = tuple(input_shape) if input_shape else None
+    options = SourceOptions(resolution, normalization, labels, shape, output)
     _check_kind(float, calibration, keep_float, data, max_drop)
     if calibration is None:
         return _convert(source, path, options, None, None, clock, progress)
@@ -265,6 +272,11 @@ def _make(
     if calibration is None:
         return QuantizedModel(float_program(lower(opened.graph, exact_border=True)))
     if calibration.backend == onnx_tf.NAME:
+        if made_two_classes(opened.graph) or options.output is not None:
+            raise EdgenetError(
+                "onnx-tf takes neither a network with one score nor one with several outputs",
+                "leave out --backend",
+            )
         # onnx takes 20 MB of memory: import it late
         from edgenet.workflows.onnx_source import open_onnx_network
 
@@ -285,6 +297,7 @@ def _conversion(
         labelled=opened.labels is not None,
         operators=len(model.program.operators),
         kinds=model.program.kinds(),
+        partitions=find_partitions(model.program, data),
         cost=cost(opened.graph),
         quantization=model.quantization,
         mixed=model.mixed,

@@ -236,13 +236,13 @@ def test_onnx_with_two_inputs(refused: Refused, tmp_path: Path) -> None:
     refused(path, "2 inputs", "'image'", "'other'", "single image input", options=IMAGENET)
 
 
-def test_onnx_with_a_dynamic_batch(refused: Refused, tmp_path: Path) -> None:
+def test_onnx_with_an_open_height(refused: Refused, tmp_path: Path) -> None:
     nodes = [
         helper.make_node("GlobalAveragePool", ["image"], ["pooled"]),
         helper.make_node("Flatten", ["pooled"], ["scores"]),
     ]
-    path = save_onnx(tmp_path / "net.onnx", nodes, {"image": ["batch", 3, 32, 32]})
-    refused(path, "[batch, 3, 32, 32]", "--input-shape", options=IMAGENET)
+    path = save_onnx(tmp_path / "net.onnx", nodes, {"image": ["batch", 3, "height", 32]})
+    refused(path, "[batch, 3, height, 32]", "--input-shape", options=IMAGENET)
 
 
 def test_damaged_onnx(refused: Refused, made: Path, tmp_path: Path) -> None:
