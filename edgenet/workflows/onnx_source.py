@@ -5,10 +5,7 @@ It is a module of its own because importing onnx takes 20 MB of memory, which ot
 
 from __future__ import annotations
 
-import io
-import warnings
 from pathlib import Path
-from typing import Any
 
 import onnx
 import torch
@@ -16,13 +13,11 @@ from onnx import version_converter
 
 from edgenet.errors import EdgenetError
 from edgenet.graph.ir import Shape
+from edgenet.graph.onnx_export import export_onnx
 from edgenet.onnx_tf import NAME, OPSET, OnnxNetwork
 from edgenet.workflows.module_source import evaluating, module_normalization
 from edgenet.workflows.source_options import SourceOptions, parse_normalization
 from edgenet.zoo.readers import load_network
-
-EXPORT_OPSET = 17
-"""The ONNX opset that current converters accept."""
 
 
 def open_onnx_network(source: str | Path | torch.nn.Module, options: SourceOptions) -> OnnxNetwork:
@@ -79,24 +74,3 @@ def _drop_softmax(model: onnx.ModelProto) -> None:
     if last.op_type == "Softmax" and last.output[0] == output.name:
         output.name = last.input[0]
         model.graph.node.pop()
-
-
-def export_onnx(module: torch.nn.Module, size: tuple[int, int], opset: int) -> onnx.ModelProto:
-    """Export a classifier to ONNX with an input named "image".
-
-    This uses torch's TorchScript-based exporter: on a MobileNet it takes 1 s and needs no further package,
-    while the exporter based on `torch.export` takes 8 s and needs onnxscript (measured with torch 2.13).
-
-    Args:
-        module: the network in evaluation mode; takes normalized RGB [1, 3, H, W] and returns logits [1, N].
-        size: height and width of the picture, pixels.
-        opset: version of ONNX's operator set.
-    """
-    buffer: Any = io.BytesIO()  # Any: this exporter accepts BytesIO, but torch's annotations do not list it
-    example = torch.zeros(1, 3, *size)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter warns that it is deprecated
-        torch.onnx.export(
-            module, (example,), buffer, dynamo=False, opset_version=opset, input_names=["image"]
-        )
-    return onnx.load_from_string(buffer.getvalue())
