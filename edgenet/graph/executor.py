@@ -123,6 +123,7 @@ UNARY: Mapping[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh,
     "erf": torch.erf,
     "sqrt": torch.sqrt,
+    "rsqrt": torch.rsqrt,
     "gelu": functional.gelu,
     "gelu_tanh": partial(functional.gelu, approximate="tanh"),
 }

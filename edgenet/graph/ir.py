@@ -208,8 +208,8 @@ class Affine:
 class Unary:
     """An elementwise function of one tensor.
 
-    The kinds are relu, relu6, hard_swish, hard_sigmoid, sigmoid, tanh, gelu (with the exact erf), gelu_tanh and sqrt;
-    erf is one too, but only until it is recognised as a part of gelu.
+    The kinds are relu, relu6, hard_swish, hard_sigmoid, sigmoid, tanh, gelu (with the exact erf), gelu_tanh, sqrt and
+    rsqrt; erf is one too, but only until it is recognised as a part of gelu.
     """
 
     kind: str
@@ -401,7 +401,7 @@ loses far more accuracy than their small share of the work is worth."""
 def float_only(node: Node) -> bool:
     """Return whether the node is computed in float32 also in an int8 file."""
     operator = node.operator
-    return isinstance(operator, FLOAT_ONLY) or getattr(operator, "kind", "") in ("div", "sqrt")
+    return isinstance(operator, FLOAT_ONLY) or getattr(operator, "kind", "") in ("div", "sqrt", "rsqrt")
 
 
 def output_axis(operator: Weighted) -> int:

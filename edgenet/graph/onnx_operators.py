@@ -277,6 +277,7 @@ RULES: dict[str, Rule] = {
     "Sigmoid": unary("sigmoid"),
     "Tanh": unary("tanh"),
     "Erf": unary("erf"),
+    "Sqrt": unary("sqrt"),
     "Gelu": gelu,
     "LeakyRelu": leaky_relu,
     "PRelu": prelu,

@@ -74,7 +74,9 @@ def gather(state: OnnxReadState, node: OnnxNode) -> Value:
     first, step = int(picked[0]), max(int(picked[1] - picked[0]), 1) if len(picked) > 1 else 1
     if indices.ndim > 1 or not np.array_equal(picked, first + step * np.arange(len(picked))):
         raise state.refusal(
-            node, f"it picks {picked[:8].tolist()}", "only positions at equal distances, upwards, are supported"
+            node,
+            f"it picks {picked[:8].tolist()}",
+            "only positions at equal distances, upwards, are supported",
         )
     part = _cut(state, node, value, {axis: (first, int(picked[-1]) + 1, step)})
     if indices.ndim:

@@ -7,7 +7,19 @@ from dataclasses import replace
 
 import numpy as np
 
-from edgenet.graph.ir import Affine, Binary, Graph, Node, Reshape, Standardize, Transpose, Unary, drop_unused
+from edgenet.graph.ir import (
+    Affine,
+    Binary,
+    Graph,
+    Mean,
+    Node,
+    Reduce,
+    Reshape,
+    Standardize,
+    Transpose,
+    Unary,
+    drop_unused,
+)
 
 
 def recognise_hard_functions(graph: Graph) -> Graph:
@@ -109,6 +121,59 @@ def _only_reader(graph: Graph, node: Node) -> Node | None:
 
 def _is_product(node: Node) -> bool:
     return node.operator == Binary("mul")
+
+
+def recognise_standardize(graph: Graph) -> Graph:
+    """Replace (x - mean(x)) / sqrt(mean((x - mean(x))**2) + epsilon) by a Standardize.
+
+    Older ONNX and every .tflite write a layer norm so; .tflite multiplies by 1 / sqrt instead.
+    """
+    for name in [node.name for node in graph.nodes]:
+        producers, node = graph.producers(), graph.node(name)
+        found = _standardize(producers, node)
+        if found is not None:
+            operator, x = found
+            whole = replace(node, operator=operator, inputs=(x,))
+            graph = drop_unused(graph.with_nodes(whole if n is node else n for n in graph.nodes))
+    return graph
+
+
+def _standardize(producers: Mapping[str, Node], node: Node) -> tuple[Standardize, str] | None:
+    """Return the Standardize that ends in this node, and its input; None if the node ends no such thing."""
+    kind = getattr(node.operator, "kind", "")
+    root = {"div": "sqrt", "mul": "rsqrt"}.get(kind)
+    if root is None or len(node.inputs) != 2:
+        return None
+    centred, factor = (producers.get(name) for name in node.inputs)
+    shifted = producers.get(factor.inputs[0]) if factor and _is_unary(factor, root) else None
+    variance = producers.get(shifted.inputs[0]) if shifted and _is_offset(shifted) else None
+    axes = _averaged(variance)
+    square = producers.get(variance.inputs[0]) if variance and axes else None
+    if centred is None or square is None or not _is_product(square) or set(square.inputs) != {centred.output}:
+        return None
+    if centred.operator != Binary("sub") or _averaged(producers.get(centred.inputs[1])) != axes:
+        return None
+    if producers[centred.inputs[1]].inputs[0] != centred.inputs[0]:
+        return None
+    assert shifted is not None
+    assert isinstance(shifted.operator, Affine)
+    return Standardize(axes, float(shifted.operator.offset[0])), centred.inputs[0]
+
+
+def _averaged(node: Node | None) -> tuple[int, ...]:
+    """Return the axes over which the node takes the mean and keeps them; empty if it is no mean."""
+    if node is not None and node.operator == Mean(True):
+        return (1, 2)
+    return (
+        node.operator.axes
+        if node and isinstance(node.operator, Reduce) and node.operator.kind == "mean"
+        else ()
+    )
+
+
+def _is_offset(node: Node) -> bool:
+    operator = node.operator
+    return isinstance(operator, Affine) and operator.offset.size == 1 and bool(np.all(operator.scale == 1))
 
 
 def standardize_before_moves(graph: Graph) -> Graph:

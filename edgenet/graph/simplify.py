@@ -37,7 +37,12 @@ from edgenet.graph.ir import (
     Transpose,
     drop_unused,
 )
-from edgenet.graph.recognise import recognise_gelu, recognise_hard_functions, standardize_before_moves
+from edgenet.graph.recognise import (
+    recognise_gelu,
+    recognise_hard_functions,
+    recognise_standardize,
+    standardize_before_moves,
+)
 from edgenet.zoo.classifier import Normalization
 
 
@@ -52,7 +57,7 @@ def simplify(graph: Graph, normalization: Normalization | None) -> Graph:
         EdgenetError: a layer's weights hold NaN or infinity, or the network gives a softmax over a single value.
     """
     graph = drop_unused(drop_final_softmax(graph))
-    graph = merge_transposes(merge_reshapes(standardize_before_moves(graph)))
+    graph = merge_transposes(merge_reshapes(standardize_before_moves(recognise_standardize(graph))))
     if normalization is not None:
         graph = normalize_pixels(*absorb_scaling(graph, normalization))
     graph = absorb_padding(graph)

@@ -21,15 +21,22 @@ from edgenet.graph.ir import (
     Conv2D,
     DepthwiseConv2D,
     FullyConnected,
+    LeakyRelu,
+    MatMul,
     Mean,
     Operator,
     Pad,
     Pads,
     Pool,
+    PRelu,
+    Reduce,
     Reshape,
+    Resize,
+    Slice,
     Softmax,
     Transpose,
     Unary,
+    WithConstant,
 )
 from edgenet.graph.shapes import GraphBuilder, same_pads
 from edgenet.quantize.quantized_graph import Encoding, QuantizedWeights
@@ -140,7 +147,7 @@ def _pair(operator: FileOperator, height: str, width: str) -> tuple[int, int]:
     return cast(int, operator.options[height]), cast(int, operator.options[width])
 
 
-BINARY = {"ADD": "add", "SUB": "sub", "MUL": "mul"}
+BINARY = {"ADD": "add", "SUB": "sub", "MUL": "mul", "DIV": "div"}
 
 
 def _arithmetic(reading: ReadState, operator: FileOperator) -> Operator:
@@ -149,9 +156,18 @@ def _arithmetic(reading: ReadState, operator: FileOperator) -> Operator:
     if not any(constants):
         return Binary(kind, activation)
     position = constants.index(True)
-    vector = np.asarray(reading.constant(operator, position), np.float32).reshape(-1)
+    constant = np.asarray(reading.constant(operator, position), np.float32)
+    vector = constant.reshape(-1)
     shape = reading.builder.shapes[reading.tensors[operator.inputs[1 - position]]]
-    if len(vector) not in (1, shape[-1]) or activation is not Activation.NONE:
+    is_float = reading.program.tensors[operator.outputs[0]].dtype == "float32"
+    if (
+        len(vector) not in (1, shape[-1])
+        and is_float
+        and activation is Activation.NONE
+        and kind in ("add", "mul")
+    ):
+        return WithConstant(kind, constant)
+    if kind == "div" or len(vector) not in (1, shape[-1]) or activation is not Activation.NONE:
         raise reading.refusal(operator, "its constant varies over the picture, or it has a fused activation")
     one, zero = np.ones(1, np.float32), np.zeros(1, np.float32)
     if kind == "mul":
@@ -172,8 +188,16 @@ def _activation(reading: ReadState, operator: FileOperator) -> Activation:
 
 
 def _mean(reading: ReadState, operator: FileOperator) -> Operator:
-    axes = {int(axis) % 4 for axis in np.ravel(reading.constant(operator, 1))}
-    if axes != {1, 2}:
+    rank = len(reading.builder.shapes[reading.tensors[operator.inputs[0]]])
+    axes = {int(axis) % rank for axis in np.ravel(reading.constant(operator, 1))}
+    is_float = reading.program.tensors[operator.outputs[0]].dtype == "float32"
+    if (
+        is_float
+        and operator.options.get("keepDims")
+        and (axes != {1, 2} or rank != 4 or operator.kind == "SUM")
+    ):
+        return Reduce(operator.kind.lower(), tuple(sorted(axes)))
+    if axes != {1, 2} or operator.kind == "SUM":
         raise reading.refusal(
             operator, f"it averages over axes {sorted(axes)}", "only height and width (1, 2) are supported"
         )
@@ -200,12 +224,14 @@ def _transpose(reading: ReadState, operator: FileOperator) -> Operator:
 
 
 def _concat(reading: ReadState, operator: FileOperator) -> Operator:
+    axis = cast(int, operator.options["axis"]) % len(reading.program.tensors[operator.outputs[0]].shape)
+    if len(operator.inputs) == 2 and operator.inputs[0] in reading.constants:
+        return WithConstant("concat", np.asarray(reading.constant(operator, 0), np.float32), axis)
     if _activation(reading, operator) is not Activation.NONE or len(operator.inputs) != len(
         inputs_of(reading, operator)
     ):
         raise reading.refusal(operator, "it joins constants, or has a fused activation")
-    rank = len(reading.program.tensors[operator.outputs[0]].shape)
-    return Concat(cast(int, operator.options["axis"]) % rank)
+    return Concat(axis)
 
 
 def _softmax(reading: ReadState, operator: FileOperator) -> Operator:
@@ -216,13 +242,78 @@ def _softmax(reading: ReadState, operator: FileOperator) -> Operator:
     return Softmax()
 
 
-UNARY = {"RELU": "relu", "RELU6": "relu6", "HARD_SWISH": "hard_swish", "LOGISTIC": "sigmoid"}
+def _prelu(reading: ReadState, operator: FileOperator) -> Operator:
+    slope = np.asarray(reading.constant(operator, 1), np.float32)
+    channels = reading.builder.shapes[reading.tensors[operator.inputs[0]]][-1]
+    if slope.size not in (1, channels):
+        raise reading.refusal(operator, "its slope varies over the picture", "use one slope for each channel")
+    return PRelu(np.broadcast_to(slope.reshape(-1), (channels,)).copy())
+
+
+def _slice(reading: ReadState, operator: FileOperator) -> Operator:
+    shape = reading.builder.shapes[reading.tensors[operator.inputs[0]]]
+    begin, size = (np.ravel(reading.constant(operator, n)).astype(int).tolist() for n in (1, 2))
+    ends = (n if length < 0 else first + length for n, first, length in zip(shape, begin, size, strict=True))
+    return Slice(tuple(begin), tuple(ends), (1,) * len(shape))
+
+
+def _strided_slice(reading: ReadState, operator: FileOperator) -> Operator:
+    shape = reading.builder.shapes[reading.tensors[operator.inputs[0]]]
+    masks = {name: cast(int, operator.options.get(f"{name}Mask", 0)) for name in ("begin", "end")}
+    others = ("ellipsisMask", "newAxisMask", "shrinkAxisMask", "offset")
+    begins, ends, steps = (np.ravel(reading.constant(operator, n)).astype(int).tolist() for n in (1, 2, 3))
+    if any(operator.options.get(name) for name in others) or min(steps) < 1 or len(steps) != len(shape):
+        raise reading.refusal(operator, "it slices in a way that is not supported", "use positive steps")
+    parts = [
+        slice(
+            None if masks["begin"] >> axis & 1 else begin, None if masks["end"] >> axis & 1 else end, step
+        ).indices(shape[axis])
+        for axis, (begin, end, step) in enumerate(zip(begins, ends, steps, strict=True))
+    ]
+    begin, end, stride = zip(*parts, strict=True)
+    return Slice(begin, end, stride)
+
+
+def _resize(reading: ReadState, operator: FileOperator) -> Operator:
+    reading.picture_size(operator)
+    height, width = np.ravel(reading.constant(operator, 1)).astype(int).tolist()
+    kind = "bilinear" if operator.kind == "RESIZE_BILINEAR" else "nearest"
+    align, half = (bool(operator.options.get(name)) for name in ("alignCorners", "halfPixelCenters"))
+    return Resize(kind, (height, width), align, half)
+
+
+def _matmul(reading: ReadState, operator: FileOperator) -> Operator:
+    if operator.options.get("adjX") or len(inputs_of(reading, operator)) != 2:
+        raise reading.refusal(operator, "it transposes its first input, or has a constant one")
+    return MatMul(bool(operator.options.get("adjY")))
+
+
+def _gelu(_: ReadState, operator: FileOperator) -> Operator:
+    return Unary("gelu_tanh" if operator.options.get("approximate") else "gelu")
+
+
+UNARY = {
+    "RELU": "relu",
+    "RELU6": "relu6",
+    "HARD_SWISH": "hard_swish",
+    "LOGISTIC": "sigmoid",
+    "TANH": "tanh",
+    "SQRT": "sqrt",
+    "RSQRT": "rsqrt",
+}
 RULES: dict[str, Callable[[ReadState, FileOperator], Operator]] = {
     **dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D"), _convolution),
     "FULLY_CONNECTED": _fully_connected,
     **dict.fromkeys(BINARY, _arithmetic),
     **{kind: lambda _, operator: Unary(UNARY[operator.kind]) for kind in UNARY},
-    "MEAN": _mean,
+    "GELU": _gelu,
+    "LEAKY_RELU": lambda _, operator: LeakyRelu(float(cast(float, operator.options.get("alpha", 0.0)))),
+    "PRELU": _prelu,
+    **dict.fromkeys(("MEAN", "SUM"), _mean),
+    "SLICE": _slice,
+    "STRIDED_SLICE": _strided_slice,
+    **dict.fromkeys(("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"), _resize),
+    "BATCH_MATMUL": _matmul,
     **dict.fromkeys(("MAX_POOL_2D", "AVERAGE_POOL_2D"), _pool),
     **dict.fromkeys(("PAD", "PADV2"), _pad),
     **dict.fromkeys(("RESHAPE", "SQUEEZE", "EXPAND_DIMS"), _reshape),
@@ -233,14 +324,11 @@ RULES: dict[str, Callable[[ReadState, FileOperator], Operator]] = {
 RELU6 = "train with ReLU or ReLU6, which int8 keeps best"
 FLEX = "convert the network without SELECT_TF_OPS, with operators of TensorFlow Lite only"
 NO_FLIP = "edgenet gives RGB; convert the network without the reversal of channels"
-NO_RESIZE = "edgenet takes classifiers; resize photos before the network"
 REMEDIES: dict[str, str] = {
-    **dict.fromkeys(("LEAKY_RELU", "PRELU", "ELU", "GELU", "TANH"), RELU6),
+    "ELU": RELU6,
     **dict.fromkeys(("RELU_N1_TO_1", "RELU_0_TO_1"), "use ReLU6 (0 to 6) or ReLU (0 and up)"),
-    **dict.fromkeys(("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"), NO_RESIZE),
     **dict.fromkeys(("REVERSE_V2", "REVERSE_SEQUENCE"), NO_FLIP),
-    **dict.fromkeys(("SUM", "REDUCE_MAX"), "only height and width together are supported"),
-    "DIV": "only division by a constant is supported",
+    "REDUCE_MAX": "only height and width together are supported",
     "CAST": "only a cast of uint8 pixels to float32, as the first operator, is supported",
     "MIRROR_PAD": "use padding with zeros",
     "TRANSPOSE_CONV": "edgenet takes classifiers, which do not upsample",

@@ -229,6 +229,21 @@ def test_instance_and_group_normalization() -> None:
     assert kinds(graph).count(Transpose) == 1  # it turns the flattened result for the comparison
 
 
+@pytest.mark.parametrize("axis", [-1, 1])
+def test_a_layer_norm_that_older_exporters_write_in_parts(axis: int) -> None:
+    net = Onnx((1, 3, 3, 4), opset=13)
+    x = tokens(net) if axis == -1 else net.conv("image", 8)
+    centred = net.op("Sub", [x, net.op("ReduceMean", [x], {"axes": [axis]})])
+    square = net.op("Pow", [centred, net.constant(FLOAT32(2))])
+    variance = net.op("ReduceMean", [square], {"axes": [axis]})
+    root = net.op("Sqrt", [net.op("Add", [variance, net.constant(FLOAT32(1e-5))])])
+    graph = check_picture(
+        net,
+        net.op("Mul", [net.op("Div", [centred, root]), net.random(8) if axis == -1 else net.random(8, 1, 1)]),
+    )
+    assert kinds(graph).count(Standardize) == 1
+
+
 def test_attention() -> None:
     net = Onnx((1, 3, 3, 4))
     packed = net.op("MatMul", [tokens(net), net.random(8, 24)])

@@ -14,6 +14,7 @@ from edgenet_device.runtime import find_delegate
 from operator_checks import Rng, check, scaled, single
 from small_graphs import build, conv, float_file, interpreter, lite, photos
 
+from edgenet.graph.class_scores import drop_final_softmax
 from edgenet.graph.executor import decode_pixels, run
 from edgenet.graph.ir import (
     Binary,
@@ -36,12 +37,14 @@ from edgenet.graph.ir import (
 )
 from edgenet.graph.lower import lower
 from edgenet.graph.shapes import GraphBuilder
+from edgenet.graph.simplify import simplify
 from edgenet.graph.xnnpack_forms import nest_concats
 from edgenet.progress import silent
-from edgenet.quantize.integer import real_logits
+from edgenet.quantize.integer import real_logits, run_integer
 from edgenet.quantize.recipes import RECIPES
-from edgenet.tflite.flatbuffer import write_tflite
+from edgenet.tflite.flatbuffer import read_tflite, write_tflite
 from edgenet.tflite.from_graph import float_program, int8_program, raw_program
+from edgenet.tflite.to_graph import float_graph, quantized_graph
 
 EXACT: dict[str, tuple[Callable[[Rng], Operator], int]] = {
     "tanh": (lambda rng: Unary("tanh"), 2),
@@ -78,6 +81,25 @@ def test_exact_in_int8(name: str) -> None:
 
 def standardized(rng: Rng) -> Operator:
     return Standardize((3,) if rng.random() < 0.5 else (1, 2), 1e-5)
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_read_back_from_the_file(name: str) -> None:
+    make, _ = EXACT[name]
+    rng = np.random.default_rng(3)
+    graph = build(lambda b, x: flat(b, b.add(make(rng), [scaled(b, x, rng, 5)], "result")), (6, 8))
+    images = photos(3, graph.size)
+    read = float_graph(read_tflite(write_tflite(float_program(graph)), "small"))
+    np.testing.assert_allclose(
+        run(drop_final_softmax(read), images), run(graph, images), atol=1e-4, rtol=1e-4
+    )
+    quantized = RECIPES["minmax"].quantize(graph, photos(3, graph.size, 1), silent)
+    again = quantized_graph(read_tflite(write_tflite(int8_program(quantized)), "small"))
+    np.testing.assert_array_equal(run_integer(again, images), run_integer(quantized, images))
+
+
+def flat(builder: GraphBuilder, x: str) -> str:
+    return builder.add(Reshape((1, int(np.prod(builder.shapes[x])))), [x], "flat")
 
 
 FLOAT: dict[str, Callable[[Rng], Operator]] = {
@@ -124,6 +146,25 @@ def test_float_between_int8_layers(name: str) -> None:
         return builder.add(Reshape((1, int(np.prod(builder.shapes[last])))), [last], "flat")
 
     check_float_inside(make, 2)
+
+
+@pytest.mark.parametrize("name", FLOAT)
+def test_float_operators_read_back_from_the_file(name: str) -> None:
+    rng = np.random.default_rng(4)
+    graph = build(lambda b, x: flat(b, b.add(FLOAT[name](rng), [scaled(b, x, rng, 5)], "result")), (6, 8))
+    images = photos(3, graph.size)
+    read = float_graph(read_tflite(write_tflite(float_program(graph)), "small"))
+    simple = simplify(read, None)
+    np.testing.assert_allclose(run(simple, images), run(graph, images), atol=1e-4, rtol=1e-4)
+    kinds = [type(node.operator) for node in simple.nodes]
+    if name.endswith("norm"):
+        assert Standardize in kinds
+        assert Reduce not in kinds
+    quantized = RECIPES["minmax"].quantize(graph, photos(3, graph.size, 1), silent)
+    again = quantized_graph(read_tflite(write_tflite(int8_program(quantized)), "small"))
+    np.testing.assert_allclose(
+        real_logits(again, images), real_logits(quantized, images), atol=0.1, rtol=0.02
+    )
 
 
 @pytest.mark.parametrize("transposed", [False, True])

@@ -10,13 +10,14 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto
-from small_graphs import lite
+from small_graphs import float_file, lite
 from small_network import PHOTOS
 from torch import nn
 from verbs_photos import solid
 
 from edgenet.errors import EdgenetError
 from edgenet.graph.onnx_export import export_onnx
+from edgenet.graph.onnx_reader import read_onnx
 from edgenet.workflows.convert import Conversion, convert
 from edgenet.workflows.evaluate import evaluate
 
@@ -94,6 +95,15 @@ def test_a_torch_module_of_one_score_too(tmp_path: Path) -> None:
     )
     assert made.classes == 2
     scores = lite((tmp_path / "net.tflite").read_bytes(), np.zeros((1, 16, 16, 3), np.uint8))
+    np.testing.assert_allclose(scores, [[0.5, 0.5]], atol=1e-6)
+
+
+def test_a_float_tflite_of_one_score_too(tmp_path: Path) -> None:
+    graph = read_onnx(save(tmp_path / "net.onnx", Redness(nn.Sigmoid())))
+    (tmp_path / "other.tflite").write_bytes(float_file(graph))
+    made = convert(tmp_path / "other.tflite", tmp_path / "net.tflite", float=True, normalization="0..1")
+    assert made.classes == 2
+    scores = lite((tmp_path / "net.tflite").read_bytes(), np.zeros((1, *SIZE, 3), np.uint8))
     np.testing.assert_allclose(scores, [[0.5, 0.5]], atol=1e-6)
 
 
