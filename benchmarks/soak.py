@@ -38,10 +38,15 @@ _BOUNDARY = b"frame"
 
 
 class Stream:
-    """A stream that sends photos over and over to every client, until it is cut; a client can then connect again."""
+    """A stream that sends photos over and over to every client, until it is cut; a client can then connect again.
 
-    def __init__(self, photos: list[bytes]) -> None:
-        self.photos = photos
+    Args:
+        photos: the frames, JPEG.
+        per_second: frames per second; None for as fast as the client takes them.
+    """
+
+    def __init__(self, photos: list[bytes], per_second: float | None = None) -> None:
+        self.photos, self._pause_s = photos, 0 if per_second is None else 1 / per_second
         self.connections = 0
         self._cut = threading.Event()
 
@@ -55,7 +60,7 @@ class Stream:
         self._cut.clear()
         while True:
             for photo in self.photos:
-                if self._cut.is_set():
+                if self._cut.wait(self._pause_s):
                     return
                 out.write(
                     b"--%s\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n"
@@ -116,8 +121,7 @@ def soak(model: Path, frames: int, cuts: int, log: Path) -> tuple[list[Tenth], i
     Returns:
         The tenths, the number of connections that the camera made, and its exit status.
     """
-    photos = [_frame(path) for path in sorted((ROOT / "calibration_data").glob("*.jpg"))[:20]]
-    with serving(photos) as (stream, url), log.open("w") as remarks:
+    with serving(calibration_frames()) as (stream, url), log.open("w") as remarks:
         command = [
             sys.executable,
             str(device_scripts() / "camera.py"),
@@ -148,9 +152,9 @@ def soak(model: Path, frames: int, cuts: int, log: Path) -> tuple[list[Tenth], i
 
 
 @contextmanager
-def serving(photos: list[bytes]) -> Iterator[tuple[Stream, str]]:
+def serving(photos: list[bytes], per_second: float | None = None) -> Iterator[tuple[Stream, str]]:
     """Serve a stream; yield it and its URL."""
-    stream = Stream(photos)
+    stream = Stream(photos, per_second)
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -172,6 +176,11 @@ def serving(photos: list[bytes]) -> Iterator[tuple[Stream, str]]:
         stream.cut()
         server.shutdown()
         server.server_close()
+
+
+def calibration_frames() -> list[bytes]:
+    """Return twenty photos as the JPEGs of a camera, 640x480."""
+    return [_frame(path) for path in sorted((ROOT / "calibration_data").glob("*.jpg"))[:20]]
 
 
 def _frame(path: Path) -> bytes:

@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 from endless_stream import playing
-from flood import Flood
+
+from benchmarks.flood import Flood
 
 
 class RunningCamera:
