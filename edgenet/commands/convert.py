@@ -41,7 +41,7 @@ Source = Annotated[
         help="Name of a variant with ImageNet weights, or a .safetensors, .npz, .pth, .onnx or float .tflite file."
     ),
 ]
-Out = Annotated[Path, output_file(".tflite", help="Path of the .tflite file to write.")]
+Out = Annotated[Path, output_file(".tflite", ".onnx", help="Path of the .tflite or .onnx file to write.")]
 CalibrationData = Annotated[
     Path | None,
     typer.Option(
@@ -56,6 +56,32 @@ Photos = Annotated[
 ]
 FloatFlag = Annotated[
     bool, typer.Option("--float", help="Make a float32 file, which needs no calibration photos.")
+]
+PrecisionName = Annotated[
+    Literal["int8", "float32", "float16", "dynamic"] | None,
+    typer.Option(
+        "--precision",
+        help="Precision of the network: int8 needs --calibration; float32, float16 (half the size) and dynamic (int8 "
+        "weights, the rest quantized at run time) need no photos.",
+        show_default="int8",
+    ),
+]
+Io = Annotated[
+    Literal["uint8", "int8", "float32"] | None,
+    typer.Option(
+        "--io",
+        help="Type of the pixels and of the scores, for runtimes that want another one, such as int8 for the Edge TPU "
+        "compiler. float32 pixels are normalized by the caller.",
+        show_default="uint8 pixels, float32 scores",
+    ),
+]
+Format = Annotated[
+    Literal["tflite", "onnx"] | None,
+    typer.Option(
+        "--format",
+        help="Format of the file; an int8 .onnx holds QDQ pairs for other compilers.",
+        show_default="by the ending of --out",
+    ),
 ]
 InputShape = Annotated[
     str | None,
@@ -112,6 +138,9 @@ class PrecisionOptions:
     calibration: CalibrationData = None
     photos: Photos = None
     float_file: FloatFlag = False
+    precision: PrecisionName = None
+    io: Io = None
+    format: Format = None
     recipe: Recipe = None
     keep_float: KeepFloat = None
     backend: Backend = None
@@ -119,9 +148,14 @@ class PrecisionOptions:
     max_drop: MaxDrop = None
 
     def __post_init__(self) -> None:
-        if self.float_file == (self.calibration is not None):
+        if self.float_file and self.precision not in (None, "float32"):
+            raise typer.BadParameter("give either --float or --precision")
+        kind = self.precision or ("float32" if self.float_file else "int8")
+        if (kind == "int8") != (self.calibration is not None):
             raise typer.BadParameter(
                 "give either --calibration PHOTOS for an int8 file, or --float for a float32 file"
+                if self.precision is None
+                else "--precision int8 needs --calibration PHOTOS, and the others need none"
             )
         if self.max_drop is not None and self.data is None:
             raise typer.BadParameter("--max-drop needs --data PHOTOS to measure the drop on")
@@ -130,9 +164,10 @@ class PrecisionOptions:
                 f"--max-drop is {self.max_drop}; give points of top-1, 0 or more, such as 0.5"
             )
         for name in ("photos", "recipe", "keep_float", "backend", "data"):
-            if self.float_file and getattr(self, name) is not None:
+            if kind != "int8" and getattr(self, name) is not None:
                 option = f"--{name.replace('_', '-')}"
-                raise typer.BadParameter(f"{option} is for int8 files; leave it out with --float")
+                other = "--float" if self.float_file else f"--precision {kind}"
+                raise typer.BadParameter(f"{option} is for int8 files; leave it out with {other}")
 
     def arguments(self) -> dict[str, Any]:
         """Return the options as arguments of `edgenet.convert`; an option that was not given is left out."""
@@ -181,11 +216,11 @@ def convert_command(
     inputs: InputOptions,
     json_output: JsonFlag = False,
 ) -> None:
-    """Convert a float network to a .tflite file.
+    """Convert a float network to a .tflite file, or to an .onnx file for other compilers.
 
-    The file is int8 with --calibration PHOTOS, or float32 with --float. An int8 file is always compared with the float
-    network, on photos held out from the calibration if there are enough. With --data PHOTOS its top-1 accuracy is
-    measured too, and with --max-drop the command fails if int8 loses more than that.
+    The file is int8 with --calibration PHOTOS, float32 with --float, or has another --precision. An int8 file is always
+    compared with the float network, on photos held out from the calibration if there are enough. With --data PHOTOS its
+    top-1 accuracy is measured too, and with --max-drop the command fails if int8 loses more than that.
     """
     with shown_progress() as progress:
         from edgenet.workflows.convert import convert
@@ -197,7 +232,7 @@ def convert_command(
 
 
 def _print(result: Conversion) -> None:
-    made = "float32"
+    made = result.precision
     if result.quantization:
         made = f"int8, recipe {result.quantization.recipe}, {result.quantization.calibration_count} photos"
     kinds = ", ".join(f"{count} {kind}" for kind, count in result.kinds.items())

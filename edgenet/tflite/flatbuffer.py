@@ -60,6 +60,7 @@ DTYPES = {
     "int8": schema.TensorType.INT8,
     "uint8": schema.TensorType.UINT8,
     "int32": schema.TensorType.INT32,
+    "float16": schema.TensorType.FLOAT16,
 }
 
 
@@ -237,7 +238,7 @@ def _names(enumeration: type) -> dict[int, str]:
 
 TENSOR_TYPES = _names(schema.TensorType)
 OPERATOR_NAMES = _names(schema.BuiltinOperator)
-READABLE = (*DTYPES, "float16", "float64", "int16", "int64", "bool")
+READABLE = (*DTYPES, "float64", "int16", "int64", "bool")
 """The types of constants that edgenet reads: those that it writes, and more that other tools write."""
 
 

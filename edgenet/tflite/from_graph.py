@@ -75,20 +75,23 @@ def raw_program(quantized: QuantizedGraph) -> Program:
     return state.builder.program(source, emit_nodes(state))
 
 
-def write_model(program: Program, facts: Facts, labels: Sequence[str] | None) -> bytes:
+def write_model(
+    program: Program, facts: Facts, labels: Sequence[str] | None, pixels: Quantization | None = None
+) -> bytes:
     """Return the bytes of a .tflite file with its metadata, labels and facts.
 
     Args:
-        program: from `float_program` or `int8_program`, so in the layout that every client takes.
+        program: from `float_program` or `int8_program`, so in the layout that every client takes; or one of its forms.
         facts: kept beside the labels as JSON, for `edgenet package`.
         labels: one per output, or None to write none.
+        pixels: the encoding of uint8 pixels, for a form that takes something else; None for the input's own.
     """
     image = program.tensors[program.input]
-    assert image.quantization is not None
-    pixels = image.quantization
+    pixels = pixels or image.quantization
+    assert pixels is not None
     metadata = metadata_buffer(
         ModelInfo(
-            facts.name, f"Image classifier, {_kind(facts)}.", author="edgenet", licence=facts.weights.licence
+            facts.name, f"Image classifier, {_kind(program, facts)}.", author="edgenet", licence=facts.weights.licence
         ),
         ImageTensor(image.name, mean=float(pixels.zero_points[0]), std=1 / pixels.scales[0]),
         program.tensors[program.output].name,
@@ -99,8 +102,10 @@ def write_model(program: Program, facts: Facts, labels: Sequence[str] | None) ->
     return write_tflite(program, metadata, {**files, FACTS_FILE: text.encode()})
 
 
-def _kind(facts: Facts) -> str:
-    return "float32" if facts.quantization is None else f"int8, recipe {facts.quantization.recipe}"
+def _kind(program: Program, facts: Facts) -> str:
+    if facts.quantization is None:
+        return program.precision()
+    return f"int8, recipe {facts.quantization.recipe}"
 
 
 INPUT_NAME = "image"

@@ -1,4 +1,4 @@
-"""The verb `convert`: turns a float network into a .tflite file, int8 or float."""
+"""The verb `convert`: turns a float network into a .tflite or .onnx file, int8 or float."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from edgenet.graph.shapes import Cost, cost
 from edgenet.manifest import Accuracy, Quantization
 from edgenet.progress import Progress, silent
 from edgenet.quantize.recipes import DEFAULT_RECIPE, fixed_torch_threads
-from edgenet.tflite.from_graph import float_program, write_model
+from edgenet.tflite.from_graph import float_program
 from edgenet.workflows.arguments import Photos, checked
 from edgenet.workflows.calibration import (
     EDGENET,
@@ -49,6 +49,7 @@ from edgenet.workflows.evaluate import (
 )
 from edgenet.workflows.mixed_precision import MixedPrecision
 from edgenet.workflows.normalization_check import graph_warnings
+from edgenet.workflows.output_form import OutputForm, output_form
 from edgenet.workflows.partitions import Partitions, find_partitions
 from edgenet.workflows.sources import Source, SourceOptions, open_source
 
@@ -65,6 +66,7 @@ class Conversion:
         operators: number of operators in the file, and `kinds` the number of each kind.
         partitions: how XNNPACK runs the file; None if this machine's runtime does not tell.
         cost: mult-adds and parameters of the float network.
+        precision: what the file computes with: "int8", "float32", "float16" or "dynamic".
         quantization: how the file was quantized and with which photos; None for a float file.
         mixed: gains and costs of the layers kept in float; None if none were requested.
         fidelity: how close int8 is to float on held-out calibration photos; None for a float file.
@@ -85,6 +87,7 @@ class Conversion:
     kinds: dict[str, int]
     partitions: Partitions | None
     cost: Cost
+    precision: str
     quantization: Quantization | None
     mixed: MixedPrecision | None
     fidelity: Fidelity | None
@@ -128,6 +131,9 @@ def convert(
     *,
     calibration: Photos | None = None,
     float: bool = False,
+    precision: str | None = None,
+    io: str | None = None,
+    format: str | None = None,
     photos: int = PHOTOS,
     recipe: str = DEFAULT_RECIPE,
     keep_float: str | None = None,
@@ -141,7 +147,7 @@ def convert(
     output: str | None = None,
     progress: Progress = silent,
 ) -> Conversion:
-    """Convert a float network to an int8 .tflite, calibrated on photos, or to a float .tflite.
+    """Convert a float network to an int8 .tflite, calibrated on photos, or to another form of it.
 
     >>> result = edgenet.convert("small.safetensors", "small.tflite", calibration="photos", recipe="fast")
     >>> result.quantization.recipe, result.quantization.calibration_count
@@ -153,9 +159,14 @@ def convert(
     Args:
         source: a variant with ImageNet weights; the path of a .safetensors, .npz, .pth, .onnx or float .tflite; or a
             torch module that takes normalized RGB [1, 3, H, W] and returns logits [1, N].
-        out: path of the .tflite; an older file there stays intact until the new one is complete.
+        out: path of the .tflite or .onnx; an older file there stays intact until the new one is complete.
         calibration: photos like the camera's, for int8: a folder or zip, "builtin", or RGB arrays uint8 [H, W, 3].
-        float: make a float32 file, which needs no photos.
+        float: make a float32 file, which needs no photos; the same as precision="float32".
+        precision: "int8" (the default), or without photos "float32", "float16" (half the size, for GPUs) or "dynamic"
+            (int8 weights, a quarter of the size; the rest is quantized at run time).
+        io: "int8" or "uint8" for pixels and scores of this type, "float32" for normalized pixels and float scores;
+            None for uint8 pixels and float32 scores, which every client takes.
+        format: "tflite" or "onnx" (float32, or int8 as QDQ); None for the one that the ending of `out` names.
         photos: number of photos to calibrate with.
         recipe: "minmax", "fast", "balanced" or "best" (the slowest).
         keep_float: layers to keep in float as a last resort, such as "classifier,features.0/*", or "auto".
@@ -178,32 +189,34 @@ def convert(
     check_output(path, *(() if isinstance(source, nn.Module) else (source,)))
     shape = tuple(input_shape) if input_shape else None
     options = SourceOptions(resolution, normalization, labels, shape, output)
-    _check_kind(float, calibration, keep_float, data, max_drop)
+    form = output_form(path, float, precision, io, format)
+    _check_kind(form, calibration, keep_float, data, max_drop)
     if calibration is None:
-        return _convert(source, path, options, None, None, clock, progress)
+        return _convert(source, path, form, options, None, None, clock, progress)
     chosen = open_calibration(calibration, photos, recipe, keep_float, backend, progress)
     gate = None if data is None else open_gate(Path(data), max_drop, path, source)
     clock.lap("photos")
-    return _convert(source, path, options, chosen, gate, clock, progress)
+    return _convert(source, path, form, options, chosen, gate, clock, progress)
 
 
 def _check_kind(
-    float: bool,
+    form: OutputForm,
     calibration: Photos | None,
     keep_float: str | None,
     data: str | Path | None,
     max_drop: float | None,
 ) -> None:
-    """Check that either a float file or an int8 file is asked for."""
-    if float:
+    """Check that photos are given for an int8 file, and only for one."""
+    if form.precision != "int8":
+        kind = form.precision.replace("float32", "float")
         if data is not None or max_drop is not None:
             raise EdgenetError(
-                "there is nothing to compare a float file with", "leave out --data and --max-drop"
+                f"there is nothing to compare a {kind} file with", "leave out --data and --max-drop"
             )
         if calibration is not None or keep_float is not None:
             raise EdgenetError(
-                "a float file needs no calibration photos and keeps all layers in float",
-                "leave out calibration and keep_float, or float",
+                f"a {kind} file needs no calibration photos and keeps no layers in float",
+                f"leave out calibration and keep_float, or {'float' if kind == 'float' else 'precision'}",
             )
     elif calibration is None:
         raise EdgenetError(
@@ -212,11 +225,16 @@ def _check_kind(
         )
     elif max_drop is not None and data is None:
         raise EdgenetError("--max-drop needs --data PHOTOS to measure the drop on", "give labelled photos")
+    elif data is not None and form.format == "onnx":
+        raise EdgenetError(
+            "--data measures a .tflite", "leave it out, or measure the .tflite of the same network"
+        )
 
 
 def _convert(
     source: str | Path | nn.Module,
     out: Path,
+    form: OutputForm,
     options: SourceOptions,
     calibration: Calibration | None,
     gate: AccuracyGate | None,
@@ -232,18 +250,19 @@ def _convert(
         doubts = _normalization_doubts(source, options, opened, calibration)
         model = _make(source, options, opened, calibration, clock, progress)
         facts = replace(opened.facts, quantization=model.quantization)
-        data = write_model(model.program, facts, opened.labels)
+        data = form.write(model.program, facts, opened.labels)
         measured = None
         if gate is not None and model.calibrated is not None:
             file = ModelFile(out, data, sha256(data), opened.labels or (), None)
             measured = measure(gate.photos, model.calibrated, opened, file, progress)
-            data = write_model(model.program, replace(facts, accuracy=measured.accuracy()), opened.labels)
+            data = form.write(model.program, replace(facts, accuracy=measured.accuracy()), opened.labels)
             clock.lap("measure")
     if gate is not None and measured is not None and calibration is not None:
         enforce_max_drop(measured, gate.max_drop, out, data, calibration.recipe.name)
     write_atomically(out, data)
     clock.lap("write")
     opened = replace(opened, warnings=opened.warnings + doubts)
+    model = replace(model, program=form.program(model.program))
     return _conversion(out, data, opened, model, measured, clock)
 
 
@@ -299,6 +318,7 @@ def _conversion(
         kinds=model.program.kinds(),
         partitions=find_partitions(model.program, data),
         cost=cost(opened.graph),
+        precision=model.program.precision(),
         quantization=model.quantization,
         mixed=model.mixed,
         fidelity=model.fidelity,
