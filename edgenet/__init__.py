@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from edgenet.progress import Log, Progress
     from edgenet.quantize.layer_errors import ChannelUse, LayerError, LayerErrors
     from edgenet.quantize.noise_shares import LayerShare, NoiseShares
+    from edgenet.signing import KeyPair
     from edgenet.training.processes import TrainingStopped
     from edgenet.training.state import EpochRow
     from edgenet.training.validation import ClassRow
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from edgenet.workflows.deploy import Deployed, Status, deploy, rollback, status
     from edgenet.workflows.evaluate import EvaluatedModel, Evaluation, evaluate
     from edgenet.workflows.inspect import Inspection, LayerComparison, OperatorRow, inspect
+    from edgenet.workflows.keys import new_key
     from edgenet.workflows.mixed_precision import KeptLayer, MixedPrecision
     from edgenet.workflows.models import PaperRow, VariantRow, compare_with_papers, models
     from edgenet.workflows.package import ExportedScripts, Packed, export_scripts, load, package
@@ -85,6 +87,7 @@ _NAMES = {
     "edgenet.progress": "Log Progress",
     "edgenet.quantize.layer_errors": "ChannelUse LayerError LayerErrors",
     "edgenet.quantize.noise_shares": "LayerShare NoiseShares",
+    "edgenet.signing": "KeyPair",
     "edgenet.training.processes": "TrainingStopped",
     "edgenet.training.state": "EpochRow",
     "edgenet.training.validation": "ClassRow",
@@ -97,6 +100,7 @@ _NAMES = {
     "edgenet.workflows.deploy": "Deployed Status deploy rollback status",
     "edgenet.workflows.evaluate": "EvaluatedModel Evaluation evaluate",
     "edgenet.workflows.inspect": "Inspection LayerComparison OperatorRow inspect",
+    "edgenet.workflows.keys": "new_key",
     "edgenet.workflows.mixed_precision": "KeptLayer MixedPrecision",
     "edgenet.workflows.models": "PaperRow VariantRow compare_with_papers models",
     "edgenet.workflows.package": "ExportedScripts Packed export_scripts load package",
@@ -151,6 +155,7 @@ __all__ = [
     "Interval",
     "Judged",
     "KeptLayer",
+    "KeyPair",
     "LayerComparison",
     "LayerError",
     "LayerErrors",
@@ -203,6 +208,7 @@ __all__ = [
     "inspect",
     "load",
     "models",
+    "new_key",
     "open_photos",
     "package",
     "report",

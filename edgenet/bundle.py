@@ -4,9 +4,10 @@
     model.tflite    the network
     labels.txt      a name for each output
     CARD.md         the same facts for people, the model card (see `edgenet.card`)
+    signature.json  optional: the signature of manifest.json (see `edgenet_device.signature`)
 
 The manifest holds no checksum of itself; the zip's CRC-32 guards it. Checksums find damage, not malice:
-anyone who can change a bundle can change its manifest too.
+anyone who can change a bundle can change its manifest too. Against malice a bundle is signed.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from edgenet_device.model_file import verified
 from edgenet_device.normalization import ASK_NORMALIZATION, PixelNormalization, stated_normalization
 from edgenet_device.ports import read_ports
 from edgenet_device.preprocess import rule_for
+from edgenet_device.signature import SIGNATURE_FILE, check_signature, read_signature, write_signature
 
 from edgenet.card import write_card
 from edgenet.data.labels import labels_text, parse_labels
@@ -39,6 +41,7 @@ from edgenet.manifest import (
     from_json,
     to_json,
 )
+from edgenet.signing import Signer
 from edgenet.tflite.flatbuffer import read_tflite
 from edgenet.tflite.metadata import read_labels
 
@@ -56,12 +59,17 @@ _AGAIN = "fetch it again or make it again with `edgenet package`"
 
 @dataclasses.dataclass(frozen=True)
 class Bundle:
-    """The contents of a bundle whose checksums were all correct."""
+    """The contents of a bundle whose checksums were all correct.
+
+    `signed_by` is the public key of its signature, 32 bytes, which was verified; None for a bundle without one. Anybody
+    can sign with a key of their own, so the key still has to be compared with one that is trusted.
+    """
 
     manifest: Manifest
     model: bytes
     labels: tuple[str, ...]
     card: str
+    signed_by: bytes | None = None
 
 
 def write_bundle(
@@ -70,6 +78,7 @@ def write_bundle(
     labels: Sequence[str],
     facts: Facts,
     normalization: PixelNormalization | None = None,
+    signer: Signer | None = None,
 ) -> Manifest:
     """Pack a model into the bundle `path`, atomically (see `write_atomically`).
 
@@ -79,6 +88,7 @@ def write_bundle(
         labels: N names, in the order of the outputs.
         facts: facts that cannot be read from the model.
         normalization: what the pixels go through before the network; None for what the file states.
+        signer: who signs the bundle; None for no signature.
 
     Returns:
         The manifest that was written.
@@ -92,8 +102,34 @@ def write_bundle(
     draft = _draft(model, labels, facts, contract, {MODEL: model, LABELS: labels_file})
     card = write_card(draft).encode()
     manifest = dataclasses.replace(draft, members={**draft.members, CARD: _member(card)})
-    members = {MANIFEST_FILE: to_json(manifest), MODEL: model, LABELS: labels_file, CARD: card}
-    write_atomically(path, stored_zip(members))
+    return _write(path, manifest, {MODEL: model, LABELS: labels_file, CARD: card}, signer)
+
+
+def sign_bundle(source: str | Path, out: str | Path, signer: Signer) -> Manifest:
+    """Write a signed copy of a bundle, which may be signed already; return its manifest.
+
+    Raises:
+        EdgenetError: the bundle is damaged, or the copy cannot be written.
+    """
+    bundle = open_bundle(source)
+    members = {MODEL: bundle.model, LABELS: labels_text(bundle.labels), CARD: bundle.card.encode()}
+    manifest = dataclasses.replace(
+        bundle.manifest, members={name: _member(data) for name, data in members.items()}
+    )
+    return _write(out, manifest, members, signer)
+
+
+def _write(
+    path: str | Path, manifest: Manifest, members: dict[str, bytes], signer: Signer | None
+) -> Manifest:
+    """Write the bundle, signed if there is a signer, and return its manifest."""
+    if signer is None:
+        write_atomically(path, stored_zip({MANIFEST_FILE: to_json(manifest), **members}))
+        return manifest
+    manifest = dataclasses.replace(manifest, signed_at=signer.signed_at)
+    text = to_json(manifest)
+    signature = write_signature(signer.sign(text))
+    write_atomically(path, stored_zip({MANIFEST_FILE: text, **members, SIGNATURE_FILE: signature}))
     return manifest
 
 
@@ -173,7 +209,7 @@ def open_bundle(path: str | Path) -> Bundle:
     """
     path = Path(path)
     try:
-        manifest, members = _verified_members(path)
+        manifest, members, signed_by = _verified_members(path)
         labels = parse_labels(members[LABELS], LABELS)
         if len(labels) != manifest.classes:
             raise EdgenetError(
@@ -185,11 +221,11 @@ def open_bundle(path: str | Path) -> Bundle:
         raise EdgenetError(f"{path}: CARD.md is not UTF-8 text", "make the bundle again") from error
     except EdgenetError as error:
         raise EdgenetError(f"{path}: {error.found}", error.remedy) from error
-    return Bundle(manifest, members[MODEL], tuple(labels), card)
+    return Bundle(manifest, members[MODEL], tuple(labels), card, signed_by)
 
 
-def _verified_members(path: Path) -> tuple[Manifest, dict[str, bytes]]:
-    """Return the manifest, and the contents of every other member with its size and checksum verified.
+def _verified_members(path: Path) -> tuple[Manifest, dict[str, bytes], bytes | None]:
+    """Return the manifest, the contents of every other member, all verified, and the public key that signed them.
 
     Raises:
         EdgenetError: as for `open_bundle`, but the message does not contain the path.
@@ -197,11 +233,25 @@ def _verified_members(path: Path) -> tuple[Manifest, dict[str, bytes]]:
     try:
         with zipfile.ZipFile(io.BytesIO(_read(path))) as archive:
             entries = _checked_entries(archive)
-            manifest = from_json(archive.read(entries.pop(MANIFEST_FILE)))
+            text = archive.read(entries.pop(MANIFEST_FILE))
+            signature = entries.pop(SIGNATURE_FILE, None)
+            manifest = from_json(text)
             _check_names(entries, manifest)
-            return manifest, {name: _checked(archive, entries[name], manifest) for name in MEMBERS}
+            signed_by = _signed_by(manifest, text, archive.read(signature) if signature else None)
+            members = {name: _checked(archive, entries[name], manifest) for name in MEMBERS}
+            return manifest, members, signed_by
     except UNREADABLE_ZIP as error:
         raise EdgenetError(f"the bundle is damaged or cut off ({error})", _AGAIN) from error
+
+
+def _signed_by(manifest: Manifest, text: bytes, signature: bytes | None) -> bytes | None:
+    if signature is None:
+        if manifest.signed_at is not None:
+            raise EdgenetError("the bundle was signed, and its signature is missing", _AGAIN)
+        return None
+    found = read_signature(signature)
+    check_signature(found, text, manifest.signed_at)
+    return found.key
 
 
 def _read(path: Path) -> bytes:

@@ -165,6 +165,7 @@ class Facts:
 class Manifest:
     """The whole `manifest.json`. `members`: every other file by name. `tools`: versions by package.
 
+    `signed_at` is the time of signing of a signed bundle, seconds since 1970; None for a bundle without a signature.
     `precision` is what a model of another maker computes with, if that is not float32: "int8", "uint8", "int16",
     "float16" or "dynamic". Models of edgenet state their `quantization` instead.
     """
@@ -184,6 +185,7 @@ class Manifest:
     members: dict[str, Member]
     unknown: UnknownAnswer | None = dataclasses.field(default=None, metadata=_LATER)
     precision: str | None = dataclasses.field(default=None, metadata=_LATER)
+    signed_at: int | None = dataclasses.field(default=None, metadata=_LATER)
 
 
 def _check(right: bool, found: str) -> None:

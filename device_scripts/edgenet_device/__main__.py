@@ -3,6 +3,7 @@
 python -m edgenet_device try-model mobilenet.edgenet
 python -m edgenet_device time-cold-start mobilenet.tflite 1
 python -m edgenet_device send-photos 0 --every 0.5
+python -m edgenet_device accept-bundle trust.json mobilenet.edgenet --key PUBLIC_KEY
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ def main() -> int:
         "run-once": run_once,
         "time-cold-start": time_cold_start,
         "send-photos": send_photos,
+        "accept-bundle": accept_bundle,
     }
     program = programs.get(sys.argv[1]) if len(sys.argv) > 1 else None
     if program is None:
@@ -40,13 +42,17 @@ def try_model(arguments: list[str]) -> int:
     """Verify a model's file, load it, run it once, import OpenCV, and print what was found as JSON."""
     shape = script_parser("python -m edgenet_device try-model", try_model.__doc__)
     shape.add_argument("model", metavar="MODEL", type=Path, help=".tflite file or .edgenet bundle")
+    shape.add_argument("--key", metavar="KEY", help="trust this public key: base64 of its 32 bytes")
     given = shape.parse_args(arguments)
     from importlib import util
 
     from edgenet_device.classifier import Classifier
     from edgenet_device.errors import EdgenetError
+    from edgenet_device.model_file import open_model
+    from edgenet_device.trust import Trust, read_key
 
-    classifier = Classifier(given.model, threads=1)
+    trust = None if given.key is None else Trust(read_key(given.key), 0)
+    classifier = Classifier(open_model(given.model, trust), threads=1)
     classifier.input_view()[:] = 127
     classifier.invoke()
     # Without OpenCV the model still runs, but no photos or cameras can be read.
@@ -170,6 +176,39 @@ def send_photos(arguments: list[str]) -> int:
     from edgenet_device.collecting.camera_photos import send
 
     return send(read_source(given.source), given.every, sys.stdout)
+
+
+def accept_bundle(arguments: list[str]) -> int:
+    """Check that a bundle is signed by the key that a trust.json names, and make it the newest one there."""
+    shape = script_parser("python -m edgenet_device accept-bundle", accept_bundle.__doc__)
+    add = shape.add_argument
+    add("trust", metavar="TRUST", type=Path, help="the trust.json; with --key it may be missing")
+    add("bundle", metavar="BUNDLE", type=Path, help=".edgenet bundle")
+    add("--key", metavar="KEY", help="trust this public key from now on: base64 of its 32 bytes")
+    add("--older", action="store_true", help="accept a bundle that is older than the newest one, too")
+    add("--check", action="store_true", help="only check; write nothing")
+    given = shape.parse_args(arguments)
+    from edgenet_device.errors import EdgenetError
+    from edgenet_device.model_file import check_trusted_file, read_file
+    from edgenet_device.signature import key_name
+    from edgenet_device.trust import Trust, read_key, read_trust, write_trust
+
+    key = None if given.key is None else read_key(given.key)
+    known = None
+    if given.trust.exists():
+        # A damaged file is no obstacle for somebody who gives the key anew.
+        with suppress(*([] if key is None else [EdgenetError])):
+            known = read_trust(given.trust)
+    key = known.key if key is None and known is not None else key
+    if key is None:
+        shape.error(f"{given.trust} does not exist: give --key KEY")
+    # With another key, there is no newest bundle yet.
+    trust = known if known is not None and known.key == key else Trust(key, 0)
+    at = check_trusted_file(given.bundle, read_file(given.bundle), trust, given.older)
+    if not given.check:
+        write_trust(given.trust, Trust(trust.key, at))
+    print(json_text({"key": key_name(trust.key), "signed_at": at}))
+    return 0
 
 
 if __name__ == "__main__":

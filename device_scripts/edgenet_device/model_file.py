@@ -1,7 +1,8 @@
 """Opens a model: a `.tflite` file, or a bundle `NAME.edgenet`, whose members are verified before any is used.
 
 The bundle is a zip with manifest.json, model.tflite, labels.txt and CARD.md; `manifest["members"][name]`
-holds the SHA-256 and the size of each member. A bare `.tflite` carries its labels in a zip appended to it
+holds the SHA-256 and the size of each member. On a device that trusts a key, the bundle must also be signed by it (see
+`trust`). A bare `.tflite` carries its labels in a zip appended to it
 (TFLite metadata, https://www.tensorflow.org/lite/models/convert/metadata).
 """
 
@@ -24,7 +25,9 @@ from edgenet_device.foreign_text import one_line, read_json
 from edgenet_device.normalization import PixelNormalization
 from edgenet_device.ports import refuse_edge_tpu
 from edgenet_device.repair import repaired
+from edgenet_device.signature import SIGNATURE_FILE
 from edgenet_device.tflite_values import check_values
+from edgenet_device.trust import Trust, check_trusted, read_trust, trust_file, unsigned
 
 SCHEMA_VERSION = 1
 # Most bytes of unpacked labels or of an unpacked manifest. Without a limit a small file could fill the
@@ -80,15 +83,22 @@ class ModelFile:
             ) from None
 
 
-def open_model(path: Path | str) -> ModelFile:
+def open_model(path: Path | str, trust: Trust | None = None) -> ModelFile:
     """Read and verify a model.
 
+    Args:
+        path: path of a bundle (`.edgenet`) or `.tflite` file.
+        trust: whose bundles are accepted; None for what this device trusts, which may be everybody.
+
     Raises:
-        EdgenetError: the file is missing, unreadable or not a model, or it is a bundle with a missing or
-            changed member or a newer schema.
+        EdgenetError: the file is missing, unreadable or not a model; it is a bundle with a missing or changed
+            member or a newer schema; or this device trusts a key that has not signed it.
     """
     path = Path(path)
-    data = _read(path)
+    data = read_file(path)
+    trust = trust or read_trust(trust_file())
+    if trust is not None:
+        check_trusted_file(path, data, trust)
     if data[4:8] == b"TFL3":
         labels = _appended_labels(data, path)
         return ModelFile(path, verified(data, str(path)), hashlib.sha256(data).hexdigest(), labels, None)
@@ -97,6 +107,36 @@ def open_model(path: Path | str) -> ModelFile:
     raise EdgenetError(
         f"{path} is neither a .tflite nor a bundle ({len(data)} bytes, no TFL3 identifier)", "copy it again"
     )
+
+
+def check_trusted_file(path: Path, data: bytes, trust: Trust, older: bool = False) -> int:
+    """Check that a model is a bundle signed by the key that this device trusts; return the time of signing.
+
+    Args:
+        path: the file's path, for error messages.
+        data: the file's bytes.
+        trust: what the device trusts.
+        older: accept a bundle that is older than the newest one, too.
+
+    Raises:
+        EdgenetError: it is not, or it holds two members of one name; the message says why.
+    """
+    try:
+        # A .tflite may begin with PK and end with somebody's signed bundle; it is run as a .tflite.
+        if data[4:8] == b"TFL3" or not data.startswith(b"PK"):
+            raise unsigned(trust)
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            names = archive.namelist()
+            if len(set(names)) != len(names):  # which of the two counts must not depend on the reader
+                raise EdgenetError("it holds two members of one name", "do not use this file")
+            text = _text(archive, "manifest.json", path) if "manifest.json" in names else b""
+            signature = _text(archive, SIGNATURE_FILE, path) if SIGNATURE_FILE in names else None
+            signed_at = _manifest(archive, path).get("signed_at")
+        return check_trusted(trust, text, signed_at, signature, older)
+    except _ZIP_FAULTS as error:
+        raise EdgenetError(f"the bundle {path} is damaged ({error})", "copy it again") from error
+    except EdgenetError as error:
+        raise EdgenetError(f"{path}: {error.found.removeprefix(f'{path} ')}", error.remedy) from None
 
 
 def verified(data: bytes, name: str) -> bytes:
@@ -164,7 +204,12 @@ def read_labels(path: Path) -> tuple[str, ...]:
     return labels
 
 
-def _read(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
+    """Return the bytes of a model's file, unchecked.
+
+    Raises:
+        EdgenetError: it cannot be read, is not a regular file, is empty, or is larger than MOST_BYTES.
+    """
     try:
         if path.is_dir():
             raise EdgenetError(f"{path} is a folder, not a model", "give the .tflite or .edgenet file")

@@ -24,6 +24,7 @@ from edgenet.commands.deploy import deploy_command, status_command
 from edgenet.commands.evaluate import evaluate_command
 from edgenet.commands.inspect import inspect_command
 from edgenet.commands.interrupts import INTERRUPTED, caused_by_interrupt
+from edgenet.commands.keys import new_key_command
 from edgenet.commands.models import models_command
 from edgenet.commands.options import typer_command
 from edgenet.commands.package import export_scripts_command, package_command
@@ -86,6 +87,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate_command,
     "inspect": inspect_command,
     "package": package_command,
+    "new-key": new_key_command,
     "deploy": deploy_command,
     "status": status_command,
     "export-scripts": export_scripts_command,

@@ -37,6 +37,14 @@ SystemFlag = Annotated[
         help="Like --service, but install a system service; needs sudo without a password on the device.",
     ),
 ]
+Trust = Annotated[
+    Path | None,
+    typer.Option(
+        "--trust",
+        metavar="PUBLIC_KEY",
+        help="From now on the device runs only bundles signed by this key; edgenet new-key makes one.",
+    ),
+]
 
 
 def deploy_command(
@@ -48,6 +56,7 @@ def deploy_command(
     system_service: SystemFlag = False,
     source: Camera = "0",
     serve: ServeAddress = None,
+    trust: Trust = None,
     json_output: JsonFlag = False,
 ) -> None:
     """Install a bundle on a Raspberry Pi or a phone.
@@ -63,6 +72,8 @@ def deploy_command(
         raise typer.BadParameter(
             "a running service follows a rollback by itself; leave out --service and --system-service"
         )
+    if rollback and trust is not None:
+        raise typer.BadParameter("--trust needs the bundle to install; leave out --rollback")
     with shown_progress() as progress:
         from edgenet.workflows import deploy
 
@@ -77,6 +88,7 @@ def deploy_command(
                 system_service=system_service,
                 source=source,
                 serve=serve,
+                trust=trust,
                 progress=progress,
             )
     print_json(result) if json_output else _print(result)
@@ -88,6 +100,8 @@ def _print(result: Deployed) -> None:
         say(f"installed {', '.join(result.packages)}")
     done = "copied and verified" if result.moved else "was there already and is intact"
     say(f"{result.folder}: {done}; {'runs now' if result.swapped else 'was running already'}")
+    if result.trusts:
+        say(f"the device runs only bundles signed by the key {result.trusts} from now on")
     if result.service:
         say(f"service {result.service}; edgenet status --on {result.target} shows its state")
     if result.previous:

@@ -37,6 +37,12 @@ FloatSource = Annotated[
         "--float-source", help="The float network of a quantized model, to measure it too; needs --data."
     ),
 ]
+Sign = Annotated[
+    Path | None,
+    typer.Option(
+        "--sign", metavar="KEY", help="Sign the bundle with this private key; edgenet new-key makes one."
+    ),
+]
 
 
 def package_command(
@@ -46,13 +52,15 @@ def package_command(
     normalization: Normalization = None,
     data: Data = None,
     float_source: FloatSource = None,
+    sign: Sign = None,
     json_output: JsonFlag = False,
 ) -> None:
     """Pack a .tflite file with its labels into a bundle.
 
     Image classifiers of every maker are packed as they are. A model that has no labels of its own needs --labels, and
     one that takes float32 without saying what its pixels go through needs --normalization. With --data the bundle also
-    states the accuracy measured on these photos.
+    states the accuracy measured on these photos. With --sign, MODEL may also be a finished bundle: a signed copy of it
+    is written.
     """
     if float_source is not None and data is None:
         raise typer.BadParameter("--float-source needs --data PHOTOS to measure the accuracy on")
@@ -66,6 +74,7 @@ def package_command(
             normalization=normalization,
             data=data,
             float_source=float_source,
+            sign=sign,
             progress=progress,
         )
     note_skipped(result.skipped)
@@ -80,6 +89,14 @@ def _print_bundle(result: Packed) -> None:
         say(f"  {name:<13} {member.size:>9} bytes  SHA-256 {member.sha256[:16]}...")
     if manifest.accuracy:
         say(f"  {accuracy_text(manifest.accuracy)}")
+    if result.signed_by and manifest.signed_at is not None:
+        say(f"  signed by the key {result.signed_by} at {_time(manifest.signed_at)}")
+
+
+def _time(seconds: int) -> str:
+    from datetime import datetime, timezone
+
+    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 Folder = Annotated[

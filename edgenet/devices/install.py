@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edgenet_device.foreign_text import read_json
+from edgenet_device.signature import to_base64
 
 from edgenet.assets import device_scripts
 from edgenet.devices import releases
@@ -101,7 +102,11 @@ class InstalledRelease:
 
 
 def install_release(
-    bundle: Path, device: Device, progress: Progress = silent, offline: bool = False
+    bundle: Path,
+    device: Device,
+    progress: Progress = silent,
+    offline: bool = False,
+    trusted_key: bytes | None = None,
 ) -> InstalledRelease:
     """Make a release ready on a device: environment, files, and a first run of the model.
 
@@ -112,6 +117,7 @@ def install_release(
         device: the device.
         progress: reports every step.
         offline: download the Python packages on this machine.
+        trusted_key: the public key that the device will trust; None for the one that it trusts now, if any.
 
     Raises:
         EdgenetError: the device cannot run the bundle; the message says why.
@@ -127,7 +133,7 @@ def install_release(
     device.push(release.files, releases.prepare(device, release.identity), progress)
     progress("verify", 0, None)
     releases.commit(device, release.identity, environment.key)
-    try_model(installed)
+    try_model(installed, trusted_key)
     releases.mark_verified(device, release.identity)
     releases.prune(device)
     return InstalledRelease(installed, release.identity, environment, True)
@@ -140,13 +146,16 @@ def _ensure_environment(device: Device, offline: bool, progress: Progress) -> En
     return ensure_virtual_environment(device, offline, progress)
 
 
-def try_model(installed: Installed) -> dict[str, Any]:
+def try_model(installed: Installed, key: bytes | None = None) -> dict[str, Any]:
     """Run the model once on the device and return the JSON object that `try-model` prints.
+
+    With `key`, the bundle must be signed by this public key instead of by the one that the device trusts.
 
     Raises:
         EdgenetError: the model does not run there; the message says why.
     """
-    done = installed.device.run(installed.program("try-model", [installed.bundle]))
+    options = [] if key is None else [f"--key={to_base64(key)}"]
+    done = installed.device.run(installed.program("try-model", [installed.bundle, *options]))
     if done.status:
         reason = done.last_line().removeprefix("error: ")
         raise EdgenetError(f"the model does not run on {installed.device.name}: {reason}")

@@ -7,18 +7,23 @@ from pathlib import Path
 from typing import Any
 
 from edgenet_device.foreign_text import read_json
+from edgenet_device.signature import key_name
 from edgenet_device.source_text import read_source
 
+from edgenet.bundle import open_bundle
 from edgenet.devices import releases
+from edgenet.devices import trust as trusting
 from edgenet.devices.device import Device, DeviceFacts
-from edgenet.devices.install import install_release
+from edgenet.devices.install import InstalledRelease, install_release, install_scripts
 from edgenet.devices.releases import SUMS, bundle_in
 from edgenet.devices.service import install_service, last_error, restart_service
 from edgenet.devices.shell import script, understood
 from edgenet.devices.targets import open_device
+from edgenet.devices.trust import BundleOnDevice
 from edgenet.devices.unit import UNIT, Service
 from edgenet.errors import EdgenetError
 from edgenet.progress import Progress, silent
+from edgenet.signing import read_public_key
 from edgenet.workflows.arguments import checked
 
 # The camera rewrites its state file all the time; a state older than this says nothing about the present.
@@ -54,6 +59,7 @@ class Deployed:
         packages: Python packages that were installed just now.
         service: what was done about the service: "installed", "restarted", or None.
         notes: what the user should know.
+        trusts: name of the key that the device has just been told to trust; None if it was not.
     """
 
     target: str
@@ -66,6 +72,7 @@ class Deployed:
     packages: tuple[str, ...] = ()
     service: str | None = None
     notes: tuple[str, ...] = ()
+    trusts: str | None = None
 
 
 @checked
@@ -78,6 +85,7 @@ def deploy(
     system_service: bool = False,
     source: str = "0",
     serve: str | None = None,
+    trust: str | Path | None = None,
     progress: Progress = silent,
 ) -> Deployed:
     """Install a bundle (or .tflite) on a device and make it the one that runs there.
@@ -97,20 +105,24 @@ def deploy(
         system_service: like `service`, but a system service, which needs sudo without a password on the device.
         source: camera of the service, as `camera` takes it.
         serve: address of the service's live web page: PORT (for the device only) or HOST:PORT.
+        trust: a public key from `new_key`; from now on the device runs only bundles that are signed by it.
         progress: called with every step.
 
     Raises:
-        EdgenetError: the device cannot be reached or cannot run the bundle; the message says why.
+        EdgenetError: the device cannot be reached or cannot run the bundle, or the bundle is not signed by the key
+            that the device trusts; the message says why.
         TypeError: an argument has the wrong type.
     """
+    key = None if trust is None else read_public_key(trust)
+    if key is not None:
+        _check_signed_by(key, Path(bundle))
     wanted = Service(read_source(source), serve, system_service) if service or system_service else None
     with open_device(on) as device:
         facts = device.facts()
-        placed = install_release(Path(bundle), device, progress, offline)
+        placed = install_release(Path(bundle), device, progress, offline, key)
         running, before = releases.running(device)
         swapped = placed.release != running
-        if swapped:
-            releases.activate(device, placed.release)
+        _activate(device, placed, swapped, key)
         done, notes = _serve(device, wanted, swapped, progress)
         return Deployed(
             target=on,
@@ -123,6 +135,31 @@ def deploy(
             packages=placed.environment.made,
             service=done,
             notes=(*placed.environment.notes, *notes),
+            trusts=None if key is None else key_name(key),
+        )
+
+
+def _activate(device: Device, placed: InstalledRelease, swapped: bool, key: bytes | None) -> None:
+    """Make a release the one that runs, and its bundle the newest one of the trusted key, if the device trusts one."""
+    guarded = key is not None or trusting.has_trust(device)
+    here = BundleOnDevice(placed.installed, placed.installed.bundle)
+    if guarded:
+        trusting.check(here, key)
+    if swapped:
+        releases.activate(device, placed.release)
+    if guarded:
+        # Only now: if the power fails before, the device still runs its old bundle.
+        trusting.accept(here, key)
+
+
+def _check_signed_by(key: bytes, bundle: Path) -> None:
+    """Refuse a bundle that the device would refuse, before anything is copied."""
+    signed_by = open_bundle(bundle).signed_by
+    if signed_by != key:
+        found = "has no signature" if signed_by is None else f"was signed by the key {key_name(signed_by)}"
+        raise EdgenetError(
+            f"{bundle} {found}, and the key to trust is {key_name(key)}",
+            f"sign it: edgenet package {bundle} --sign KEY",
         )
 
 
@@ -147,9 +184,14 @@ def rollback(on: str) -> Deployed:
             raise EdgenetError(
                 f"the previous release {release} is damaged on {on}", "deploy its bundle again"
             )
-        releases.activate(device, release)
-        done, _ = _serve(device, None, True, silent)
         folder = f"{device.home}/releases/{release}"
+        if guarded := trusting.has_trust(device):
+            there = BundleOnDevice(install_scripts(device), f"{folder}/{_bundle(device, release)}")
+            trusting.check(there, older=True)
+        releases.activate(device, release)
+        if guarded:
+            trusting.accept(there, older=True)
+        done, _ = _serve(device, None, True, silent)
         return Deployed(on, facts, folder, release, running, moved=False, swapped=True, service=done)
 
 

@@ -15,13 +15,15 @@ from edgenet_device.classifier import Classifier, labels_for
 from edgenet_device.model_file import ModelFile, verified
 from edgenet_device.normalization import PixelNormalization, normalization_named
 from edgenet_device.ports import read_ports
+from edgenet_device.signature import key_name
 
 from edgenet.assets import device_files
-from edgenet.bundle import read_contract, write_bundle
+from edgenet.bundle import read_contract, sign_bundle, write_bundle
 from edgenet.errors import EdgenetError
 from edgenet.files import check_output, make_folder, sha256, write_atomically
 from edgenet.manifest import Accuracy, Facts, Manifest, Weights
 from edgenet.progress import Progress, silent
+from edgenet.signing import Signer, open_signer
 from edgenet.tflite.metadata import read_facts, read_labels, read_source_info
 from edgenet.workflows.arguments import BUILTIN, as_photo_set, checked, label_names
 
@@ -38,12 +40,14 @@ class Packed:
         manifest: the bundle's manifest.
         skipped: (name, reason) of the accuracy photos that could not be read.
         warnings: what the user should know although the bundle was made.
+        signed_by: name of the key that signed the bundle; None without a signature.
     """
 
     out: str
     manifest: Manifest
     skipped: tuple[tuple[str, str], ...]
     warnings: tuple[str, ...] = ()
+    signed_by: str | None = None
 
 
 @checked
@@ -55,6 +59,7 @@ def package(
     normalization: str | None = None,
     data: str | Path | None = None,
     float_source: str | Path | None = None,
+    sign: str | Path | None = None,
     progress: Progress = silent,
 ) -> Packed:
     """Pack a .tflite file into a bundle.
@@ -63,23 +68,28 @@ def package(
     12
 
     Args:
-        model: a file from `convert`, or an image classifier of any maker.
-        out: path of the bundle; None for the model's path with the ending .edgenet.
+        model: a file from `convert`, or an image classifier of any maker; with `sign` also a finished bundle, of which
+            a signed copy is made.
+        out: path of the bundle; None for the model's path with the ending .edgenet (.signed.edgenet for a bundle).
         labels: class names in the order of the outputs, a list or a text file with one per line; needed if the
             model has none.
         normalization: what pixels go through before a network of another maker, if the file does not say it: a name or
             numbers as `convert` takes them. The bundle records it.
         data: labelled photos to measure the accuracy on, which is recorded in the manifest.
         float_source: the float network of a quantized model, to record its accuracy too; needs `data`.
+        sign: the private key to sign the bundle with, from `new_key`; None for a bundle without a signature.
         progress: called with each stage's name, the amount done, and the total.
 
     Raises:
         EdgenetError: there are no labels, their number differs from the number of outputs, the model is not an image
-            classifier, it takes float32 and nobody says which normalization, or `float_source` is given without
-            `data` or for a float model.
+            classifier, it takes float32 and nobody says which normalization, `float_source` is given without
+            `data` or for a float model, or the key cannot be used.
         TypeError: an argument has the wrong type.
     """
     source = Path(model)
+    signer = None if sign is None else open_signer(sign)
+    if signer is not None and source.suffix == ".edgenet":
+        return _sign_again(source, out, signer, labels or normalization or data)
     path = source.with_suffix(".edgenet") if out is None else Path(out)
     check_output(path, source)
     content = _read(source)
@@ -92,17 +102,29 @@ def package(
     if data is None and float_source is not None:
         raise EdgenetError("there are no photos to measure the float source on", "give --data PHOTOS too")
     facts = read_facts(content, str(source))
-    warnings = (
-        ()
-        if facts
-        else _normalization_warnings(ModelFile(source, content, sha256(content), (), None), stated)
-    )
+    model_file = ModelFile(source, content, sha256(content), (), None)
+    warnings = () if facts else _normalization_warnings(model_file, stated)
     facts = facts or _foreign_facts(content, source)
     skipped: tuple[tuple[str, str], ...] = ()
     if data is not None:
         measured = _measure(_Model(source, names, normalization), Path(data), float_source, progress)
         facts, skipped = replace(facts, accuracy=_accuracy(measured, Path(data))), measured.skipped
-    return Packed(str(path), write_bundle(path, content, names, facts, stated), skipped, warnings)
+    return Packed(
+        str(path), write_bundle(path, content, names, facts, stated, signer), skipped, warnings, _name(signer)
+    )
+
+
+def _sign_again(source: Path, out: str | Path | None, signer: Signer, more: object) -> Packed:
+    """Write a signed copy of a bundle; `more` is anything that the user wants to add to it, which is refused."""
+    if more:
+        raise EdgenetError(f"{source} is a finished bundle, which is only signed", "give its .tflite file")
+    path = source.with_suffix(".signed.edgenet") if out is None else Path(out)
+    check_output(path, source)
+    return Packed(str(path), sign_bundle(source, path, signer), (), (), _name(signer))
+
+
+def _name(signer: Signer | None) -> str | None:
+    return None if signer is None else key_name(signer.key)
 
 
 def _read(model: Path) -> bytes:
