@@ -79,7 +79,7 @@ Format = Annotated[
     Literal["tflite", "onnx"] | None,
     typer.Option(
         "--format",
-        help="Format of the file; an int8 .onnx holds QDQ pairs for other compilers.",
+        help="Format of the file, which --out must end in; an int8 .onnx holds QDQ pairs for other compilers.",
         show_default="by the ending of --out",
     ),
 ]
@@ -173,6 +173,7 @@ class PrecisionOptions:
         """Return the options as arguments of `edgenet.convert`; an option that was not given is left out."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         values["float"] = values.pop("float_file")
+        del values["format"]
         return {name: value for name, value in values.items() if value is not None}
 
 
@@ -222,6 +223,10 @@ def convert_command(
     compared with the float network, on photos held out from the calibration if there are enough. With --data PHOTOS its
     top-1 accuracy is measured too, and with --max-drop the command fails if int8 loses more than that.
     """
+    if precision.format is not None and out.suffix.lower() != f".{precision.format}":
+        raise typer.BadParameter(
+            f"--format {precision.format} needs a name for --out that ends in .{precision.format}"
+        )
     with shown_progress() as progress:
         from edgenet.workflows.convert import convert
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgenet_device.model_file import ModelFile
-from edgenet_device.normalization import normalization_named, stated_normalization
 from torch import nn
 
 from edgenet import onnx_tf
@@ -48,7 +47,7 @@ from edgenet.workflows.evaluate import (
     open_labelled,
 )
 from edgenet.workflows.mixed_precision import MixedPrecision
-from edgenet.workflows.normalization_check import graph_warnings
+from edgenet.workflows.normalization_check import given_normalization, graph_warnings
 from edgenet.workflows.output_form import OutputForm, output_form
 from edgenet.workflows.partitions import Partitions, find_partitions
 from edgenet.workflows.sources import Source, SourceOptions, open_source
@@ -133,7 +132,6 @@ def convert(
     float: bool = False,
     precision: str | None = None,
     io: str | None = None,
-    format: str | None = None,
     photos: int = PHOTOS,
     recipe: str = DEFAULT_RECIPE,
     keep_float: str | None = None,
@@ -149,24 +147,19 @@ def convert(
 ) -> Conversion:
     """Convert a float network to an int8 .tflite, calibrated on photos, or to another form of it.
 
-    >>> result = edgenet.convert("small.safetensors", "small.tflite", calibration="photos", recipe="fast")
-    >>> result.quantization.recipe, result.quantization.calibration_count
-    ('fast', 11)
-
+    >>> edgenet.convert("small.safetensors", "small.tflite", calibration="photos", recipe="fast").quantization.recipe
+    'fast'
     >>> edgenet.convert(module, "mine.tflite", calibration=arrays, resolution=64, normalization="-1..1").out
     'mine.tflite'
 
     Args:
-        source: a variant with ImageNet weights; the path of a .safetensors, .npz, .pth, .onnx or float .tflite; or a
-            torch module that takes normalized RGB [1, 3, H, W] and returns logits [1, N].
+        source: a variant with ImageNet weights; the path of a checkpoint, an .onnx, a Keras model or a float .tflite
+            (docs/formats.md); or a torch module that takes normalized RGB [1, 3, H, W] and returns logits [1, N].
         out: path of the .tflite or .onnx; an older file there stays intact until the new one is complete.
         calibration: photos like the camera's, for int8: a folder or zip, "builtin", or RGB arrays uint8 [H, W, 3].
         float: make a float32 file, which needs no photos; the same as precision="float32".
-        precision: "int8" (the default), or without photos "float32", "float16" (half the size, for GPUs) or "dynamic"
-            (int8 weights, a quarter of the size; the rest is quantized at run time).
-        io: "int8" or "uint8" for pixels and scores of this type, "float32" for normalized pixels and float scores;
-            None for uint8 pixels and float32 scores, which every client takes.
-        format: "tflite" or "onnx" (float32, or int8 as QDQ); None for the one that the ending of `out` names.
+        precision: "int8", or without photos "float32", "float16" or "dynamic" (int8 weights); see docs/formats.md.
+        io: type of pixels and scores, "int8", "uint8" or "float32"; None for uint8 pixels and float32 scores.
         photos: number of photos to calibrate with.
         recipe: "minmax", "fast", "balanced" or "best" (the slowest).
         keep_float: layers to keep in float as a last resort, such as "classifier,features.0/*", or "auto".
@@ -174,8 +167,7 @@ def convert(
         data: labelled photos on which to measure float and int8, as `evaluate` takes them.
         max_drop: fail if int8 loses more than this many points of top-1 on `data`.
         resolution: width and height of the input, pixels, for a source that allows several, and for a module.
-        normalization: for a source that does not state it: "imagenet", "-1..1", "centred", "0..1", "0..255", or
-            mean and standard deviation as "R,G,B/R,G,B".
+        normalization: for a source that does not state it: a name, or mean and standard deviation as "R,G,B/R,G,B".
         labels: class names in the order of the outputs: a list, or a text file with one per line.
         input_shape: for an .onnx that leaves it open, such as (1, 3, 224, 224); an open batch alone is 1.
         output: for an .onnx with several outputs, the name of the one with the class scores.
@@ -185,47 +177,69 @@ def convert(
         EdgenetError: an argument is not usable, or int8 loses too much; NAME.rejected.tflite is then kept beside `out`.
         TypeError: an argument has the wrong type.
     """
-    clock, path = Clock(), Path(out)
-    check_output(path, *(() if isinstance(source, nn.Module) else (source,)))
-    shape = tuple(input_shape) if input_shape else None
+    path, shape = Path(out), tuple(input_shape) if input_shape else None
     options = SourceOptions(resolution, normalization, labels, shape, output)
-    form = output_form(path, float, precision, io, format)
-    _check_kind(form, calibration, keep_float, data, max_drop)
-    if calibration is None:
-        return _convert(source, path, form, options, None, None, clock, progress)
-    chosen = open_calibration(calibration, photos, recipe, keep_float, backend, progress)
-    gate = None if data is None else open_gate(Path(data), max_drop, path, source)
-    clock.lap("photos")
-    return _convert(source, path, form, options, chosen, gate, clock, progress)
+    form = output_form(path, float, precision, io)
+    wanted = _Int8Options(calibration, photos, recipe, keep_float, backend, data, max_drop)
+    return _begin(source, path, form, options, wanted, progress)
 
 
-def _check_kind(
+@dataclass(frozen=True)
+class _Int8Options:
+    """What only an int8 file needs; see the arguments of `convert`."""
+
+    calibration: Photos | None
+    photos: int
+    recipe: str
+    keep_float: str | None
+    backend: str
+    data: str | Path | None
+    max_drop: float | None
+
+
+def _begin(
+    source: str | Path | nn.Module,
+    out: Path,
     form: OutputForm,
-    calibration: Photos | None,
-    keep_float: str | None,
-    data: str | Path | None,
-    max_drop: float | None,
-) -> None:
+    options: SourceOptions,
+    wanted: _Int8Options,
+    progress: Progress,
+) -> Conversion:
+    """Check what can be checked at once, open the photos, and convert."""
+    clock = Clock()
+    check_output(out, *(() if isinstance(source, nn.Module) else (source,)))
+    _check_kind(form, wanted)
+    if wanted.calibration is None:
+        return _convert(source, out, form, options, None, None, clock, progress)
+    chosen = open_calibration(
+        wanted.calibration, wanted.photos, wanted.recipe, wanted.keep_float, wanted.backend, progress
+    )
+    gate = None if wanted.data is None else open_gate(Path(wanted.data), wanted.max_drop, out, source)
+    clock.lap("photos")
+    return _convert(source, out, form, options, chosen, gate, clock, progress)
+
+
+def _check_kind(form: OutputForm, wanted: _Int8Options) -> None:
     """Check that photos are given for an int8 file, and only for one."""
     if form.precision != "int8":
         kind = form.precision.replace("float32", "float")
-        if data is not None or max_drop is not None:
+        if wanted.data is not None or wanted.max_drop is not None:
             raise EdgenetError(
                 f"there is nothing to compare a {kind} file with", "leave out --data and --max-drop"
             )
-        if calibration is not None or keep_float is not None:
+        if wanted.calibration is not None or wanted.keep_float is not None:
             raise EdgenetError(
                 f"a {kind} file needs no calibration photos and keeps no layers in float",
                 f"leave out calibration and keep_float, or {'float' if kind == 'float' else 'precision'}",
             )
-    elif calibration is None:
+    elif wanted.calibration is None:
         raise EdgenetError(
             "neither calibration photos nor float were given",
             "give calibration=PHOTOS for an int8 file, or float=True for a float32 file",
         )
-    elif max_drop is not None and data is None:
+    elif wanted.max_drop is not None and wanted.data is None:
         raise EdgenetError("--max-drop needs --data PHOTOS to measure the drop on", "give labelled photos")
-    elif data is not None and form.format == "onnx":
+    elif wanted.data is not None and form.format == "onnx":
         raise EdgenetError(
             "--data measures a .tflite", "leave it out, or measure the .tflite of the same network"
         )
@@ -247,7 +261,10 @@ def _convert(
         if gate is not None:
             check_classes(gate.photos, opened)
         clock.lap("read")
-        doubts = _normalization_doubts(source, options, opened, calibration)
+        given = None if calibration is None else given_normalization(source, options.normalization)
+        if given is not None and calibration is not None and opened.facts.architecture is None:
+            doubts = graph_warnings(opened.graph, given, calibration.choice.photos)
+            opened = replace(opened, warnings=opened.warnings + doubts)
         model = _make(source, options, opened, calibration, clock, progress)
         facts = replace(opened.facts, quantization=model.quantization)
         data = form.write(model.program, facts, opened.labels)
@@ -261,23 +278,8 @@ def _convert(
         enforce_max_drop(measured, gate.max_drop, out, data, calibration.recipe.name)
     write_atomically(out, data)
     clock.lap("write")
-    opened = replace(opened, warnings=opened.warnings + doubts)
     model = replace(model, program=form.program(model.program))
     return _conversion(out, data, opened, model, measured, clock)
-
-
-def _normalization_doubts(
-    source: str | Path | nn.Module, options: SourceOptions, opened: Source, calibration: Calibration | None
-) -> tuple[str, ...]:
-    """Return a warning if another normalization than the one that the user or the file states seems right."""
-    given = None
-    if options.normalization is not None:
-        given = normalization_named(options.normalization)
-    elif isinstance(source, str | Path) and str(source).lower().endswith(".tflite"):
-        given = stated_normalization(Path(source).read_bytes())
-    if calibration is None or given is None or opened.facts.architecture is not None:
-        return ()
-    return graph_warnings(opened.graph, given, calibration.choice.photos)
 
 
 def _make(

@@ -21,12 +21,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import cast
 
 import numpy as np
 from edgenet_device.classifier import Classifier
 from edgenet_device.model_file import ModelFile
-from edgenet_device.normalization import NORMALIZATIONS, PixelNormalization, stated_normalization
+from edgenet_device.normalization import (
+    NORMALIZATIONS,
+    PixelNormalization,
+    normalization_named,
+    stated_normalization,
+)
 from edgenet_device.ports import PicturePort, read_ports
 from numpy.typing import NDArray
 
@@ -105,6 +111,15 @@ def graph_warnings(graph: Graph, given: PixelNormalization, photos: PhotoSet) ->
         return run(graph, cast(NDArray[np.uint8], changed))  # `run` takes fractions of a pixel value, too
 
     return _warnings(surer_normalization(score, given), given)
+
+
+def given_normalization(source: object, given: str | None) -> PixelNormalization | None:
+    """Return the normalization that the user gave for a float source, else that of a .tflite's metadata, or None."""
+    if given is not None:
+        return normalization_named(given)
+    if isinstance(source, str | Path) and Path(source).suffix.lower() == ".tflite":
+        return stated_normalization(Path(source).read_bytes())
+    return None
 
 
 def file_warnings(model: ModelFile, given: PixelNormalization | None, photos: PhotoSet) -> tuple[str, ...]:

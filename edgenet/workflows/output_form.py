@@ -64,18 +64,13 @@ class OutputForm:
         return write_model(self.program(made), facts, labels, made.tensors[made.input].quantization)
 
 
-def output_form(
-    out: Path, is_float: bool, precision: str | None, io: str | None, file_format: str | None
-) -> OutputForm:
-    """Return the form that was asked for: int8 unless another precision is, and .onnx for such a name.
+def output_form(out: Path, is_float: bool, precision: str | None, io: str | None) -> OutputForm:
+    """Return the form that was asked for: int8 unless another precision is, and ONNX if `out` ends in .onnx.
 
     Raises:
         EdgenetError: the wishes contradict each other, or there is no such form.
     """
     if is_float and precision not in (None, "float32"):
         raise EdgenetError(f"float and precision {precision} were both asked for", "leave out one of them")
-    ending = "onnx" if out.suffix.lower() == ".onnx" else "tflite"
-    form = OutputForm(precision or ("float32" if is_float else "int8"), io, file_format or ending)
-    if form.format != ending:
-        raise EdgenetError(f"{out} is no name for the format {form.format}", f"let it end in .{form.format}")
-    return form
+    file_format = "onnx" if out.suffix.lower() == ".onnx" else "tflite"
+    return OutputForm(precision or ("float32" if is_float else "int8"), io, file_format)

@@ -20,6 +20,7 @@ DIFFERING = {
     "--threads": "bench and compare try several counts",
     "--architecture": "train says that it counts without VARIANT only",
     "--resolution": "as --architecture",
+    "--precision": "train computes with it, convert writes it",
     "--budget-ms": "as --architecture",
     "--from-scratch": "as --architecture",
 }

@@ -165,7 +165,6 @@ def test_wishes_that_contradict_each_other(made: Path, tmp_path: Path) -> None:
         ({"precision": "float16", "float": True}, "float and precision float16 were both asked for"),
         ({"precision": "int4"}, "there is no --precision int4; give one of int8, float16, dynamic, float32"),
         ({"float": True, "io": "int16"}, "there is no --io int16; give one of uint8, int8, float32"),
-        ({"float": True, "format": "onnx"}, "net.tflite is no name for the format onnx; let it end in .onnx"),
         ({"precision": "dynamic", "calibration": PHOTOS}, "a dynamic file needs no calibration photos"),
         ({"precision": "float16", "data": PHOTOS}, "there is nothing to compare a float16 file with"),
         ({}, "neither calibration photos nor float were given"),
