@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from edgenet_device.file_kind import CONVERT, FLOAT_NETWORKS, file_kind
 from edgenet_device.model_file import verified
 from edgenet_device.normalization import ASK_NORMALIZATION, PixelNormalization, stated_normalization
 from edgenet_device.ports import read_ports
@@ -263,10 +264,14 @@ def _read(path: Path) -> bytes:
         data = path.read_bytes()
     except OSError as error:
         raise EdgenetError(f"cannot be read ({error.strerror})", "check the path") from error
+    kind = file_kind(path)
     if data[:4] != b"PK\x03\x04":
         raise EdgenetError(
-            "this is not a bundle (not a zip archive)", "give a file made with `edgenet package`"
+            f"this is {kind.words}, not a bundle (not a zip archive)",
+            "give a file made with `edgenet package`",
         )
+    if kind.name in FLOAT_NETWORKS:
+        raise EdgenetError(f"this is {kind.words}, not a bundle", CONVERT)
     return data
 
 

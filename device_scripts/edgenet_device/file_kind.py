@@ -55,7 +55,7 @@ WEB_PAGE = FileKind(
 )
 POINTER = FileKind(
     "pointer",
-    "a Git LFS pointer, not the file it stands for",
+    "a Git LFS pointer instead of the file itself",
     "run `git lfs pull`, or download the file itself",
 )
 JSON = FileKind("json", "a JSON text")

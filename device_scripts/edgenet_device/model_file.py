@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from edgenet_device.errors import EdgenetError
+from edgenet_device.file_kind import BUNDLE, UNKNOWN, file_kind, not_finished
 from edgenet_device.flatbuffer import check_tflite
 from edgenet_device.foreign_text import one_line, read_json
 from edgenet_device.normalization import PixelNormalization
@@ -102,11 +103,15 @@ def open_model(path: Path | str, trust: Trust | None = None) -> ModelFile:
     if data[4:8] == b"TFL3":
         labels = _appended_labels(data, path)
         return ModelFile(path, verified(data, str(path)), hashlib.sha256(data).hexdigest(), labels, None)
-    if data.startswith(b"PK"):
+    kind = file_kind(path)
+    if kind is BUNDLE or (kind.name in ("zip", "cut-zip") and path.suffix == ".edgenet"):
         return _open_bundle(path, data)
-    raise EdgenetError(
-        f"{path} is neither a .tflite nor a bundle ({len(data)} bytes, no TFL3 identifier)", "copy it again"
-    )
+    if kind is UNKNOWN:
+        raise EdgenetError(
+            f"{path} is neither a .tflite nor a bundle ({len(data)} bytes, no TFL3 identifier)",
+            "copy it again",
+        )
+    raise not_finished(path, kind)
 
 
 def check_trusted_file(path: Path, data: bytes, trust: Trust, older: bool = False) -> int:
