@@ -19,7 +19,7 @@ WORKERS = $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 export PYTHON FOLDER TORCH_ARGS
 
 .DEFAULT_GOAL := help
-.PHONY: help plan setup setup-dev demo test test-quick check format api lock
+.PHONY: help plan setup setup-dev demo test test-quick check format api lock notices
 
 # Whoever types `make setup` hears that all is there; `make demo` needs no such line.
 SETUP = tools/setup-environment $(if $(filter $@,$(MAKECMDGOALS)),,--quiet)
@@ -36,6 +36,7 @@ help:
 	@echo '  make check       lint, format and types'
 	@echo '  make format      put the format right'
 	@echo '  make api         docs/api.md, from the docstrings'
+	@echo '  make notices     the licences of the exported page, and the SBOM, after a change of what edgenet carries'
 	@echo '  make lock        requirements/, the SHA-256 of every package, after a change of pyproject.toml or constraints.txt'
 
 plan:
@@ -68,5 +69,9 @@ format: setup-dev
 api: setup-dev
 	@$(BIN)/python -m tools.make_api_reference
 
+notices: setup-dev
+	@$(BIN)/python -m tools.make_notices
+
 lock: setup-dev
 	@$(BIN)/python tools/lock-packages
+	@$(BIN)/python -m tools.make_notices

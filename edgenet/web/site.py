@@ -17,7 +17,7 @@ from edgenet_device.latency.report import QUICK, Protocol
 from edgenet_device.model_file import ModelFile, open_model
 from edgenet_device.ports import read_ports
 
-from edgenet.errors import EdgenetError
+from edgenet.errors import EdgenetError, one_line
 from edgenet.files import make_folder, sha256, write_atomically
 from edgenet.tflite.metadata import read_labels
 from edgenet.web.server import ISOLATING
@@ -59,7 +59,7 @@ class Site:
     files: dict[str, bytes]
 
 
-_KINDS = (".html", ".css", ".js")
+_KINDS = (".html", ".css", ".js", ".txt")
 
 
 def build_page(bundle: Path, options: PageOptions, takes_reports: bool) -> Site:
@@ -129,7 +129,8 @@ If the server sends these two headers with every file, the network may use sever
 `.wasm` must be sent as `application/wasm` and `.js` as `text/javascript`. Compress both: they shrink to a third.
 The page fetches nothing from elsewhere, and no picture leaves the browser.
 
-The folder `litert` is LiteRT.js, copyright Google LLC, Apache License 2.0.
+The licences of the page, of LiteRT.js in the folder `litert`, and of all libraries in it are in `LICENSES.txt`. Keep
+that file beside the page. The licence of the model's weights: {licence}.
 """
 
 
@@ -148,11 +149,18 @@ def export_page(bundle: Path, folder: Path, options: PageOptions) -> tuple[Path,
     make_folder(folder)
     make_folder(folder / "litert")
     headers = "\n".join(f"    {name}: {value}" for name, value in ISOLATING.items())
-    note = _README.format(name=site.model.path.stem, headers=headers).encode()
-    written = {**site.files, "README.md": note}
+    note = _README.format(name=site.model.path.stem, headers=headers, licence=_licence(site.model))
+    written = {**site.files, "README.md": note.encode()}
     for name, data in sorted(written.items()):
         write_atomically(folder / name, data)
     return tuple(folder / name for name in sorted(written))
+
+
+def _licence(model: ModelFile) -> str:
+    """Return the licence that the bundle states for its weights, in one line."""
+    weights = (model.manifest or {}).get("weights")
+    stated = weights.get("licence") if isinstance(weights, dict) else None
+    return one_line(stated) if isinstance(stated, str) else "not stated by the file"
 
 
 _REMEDY = "install edgenet again"

@@ -13,7 +13,13 @@ import pytest
 from packaging_parts import NAME, Built
 
 INFO = f"{NAME}.dist-info"
-LICENCES = {"LICENSE", "NOTICE", "calibration_data/LICENSES.md", "edgenet/assets/clip.LICENSE.txt"}
+LICENCES = {
+    "LICENSE",
+    "NOTICE",
+    "calibration_data/LICENSES.md",
+    "edgenet/assets/clip.LICENSE.txt",
+    "edgenet/web/assets/LICENSES.txt",
+}
 
 
 def files_below(folder: Path) -> set[str]:
@@ -67,7 +73,9 @@ def test_the_wheel_installs_two_names(built: Built) -> None:
         "edgenet/assets/digits.png",
         "edgenet/calibration_data/0022_tabby-cat.jpg",
         "edgenet/calibration_data/manifest.json",
+        "edgenet/assets/sbom.cdx.json",
         "edgenet/device_scripts/classify.py",
+        "edgenet/devices/packages.sha256.txt",
         "edgenet/devices/phone_pack.sha256",
         "edgenet/figures/assets/teaching.css",
         "edgenet/figures/assets/teaching.js",

@@ -39,7 +39,13 @@ def ask(
 
 
 def test_every_file_of_the_page_has_its_type_and_isolates_it(server: PageServer, site: Site) -> None:
-    kinds = {"html": "text/html", "css": "text/css", "js": "text/javascript", "wasm": "application/wasm"}
+    kinds = {
+        "html": "text/html",
+        "css": "text/css",
+        "js": "text/javascript",
+        "txt": "text/plain",
+        "wasm": "application/wasm",
+    }
     for name, data in site.files.items():
         status, headers, body = ask(server, f"/{name}", "HEAD")
         assert (status, body) == (200, b"")
