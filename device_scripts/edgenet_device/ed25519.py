@@ -14,8 +14,8 @@ import hashlib
 _Point = tuple[int, int, int, int]
 """Extended coordinates X, Y, Z, T of a point x = X/Z, y = Y/Z, xy = T/Z."""
 
-KEY_BYTES = 32
-SIGNATURE_BYTES = 64
+_BYTES = 32
+"""Bytes of a number or of an encoded point."""
 _P = 2**255 - 19
 _ORDER = 2**252 + 27742317777372353535851937790883648493
 _D = -121665 * pow(121666, _P - 2, _P) % _P
@@ -31,7 +31,7 @@ def is_valid(key: bytes, message: bytes, signature: bytes) -> bool:
         message: what was signed.
         signature: the encoded point R and the number S, 64 bytes; another length is never valid.
     """
-    if len(key) != KEY_BYTES or len(signature) != SIGNATURE_BYTES:
+    if len(key) != _BYTES or len(signature) != 2 * _BYTES:
         return False
     point = _decoded(key)
     factor = int.from_bytes(signature[32:], "little")
@@ -67,7 +67,7 @@ def _multiple(number: int, point: _Point) -> _Point:
 def _encoded(point: _Point) -> bytes:
     inverse = pow(point[2], _P - 2, _P)
     x, y = point[0] * inverse % _P, point[1] * inverse % _P
-    return (y | (x & 1) << 255).to_bytes(KEY_BYTES, "little")
+    return (y | (x & 1) << 255).to_bytes(_BYTES, "little")
 
 
 def _decoded(encoded: bytes) -> _Point | None:

@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgenet_device.ed25519 import KEY_BYTES
 from edgenet_device.errors import EdgenetError
 from edgenet_device.foreign_text import json_text, read_json
-from edgenet_device.output_files import write_atomically
 from edgenet_device.signature import (
+    KEY_BYTES,
     SIGNATURE_FILE,
     check_signature,
     from_base64,
@@ -96,6 +95,9 @@ def write_trust(path: Path, trust: Trust) -> None:
     Raises:
         EdgenetError: it cannot be written.
     """
+    # Imported late: reading, which every start does, needs none of it.
+    from edgenet_device.output_files import write_atomically
+
     parts = {"schema": SCHEMA, "key": to_base64(trust.key), "newest": trust.newest}
     write_atomically(path, (json_text(parts) + "\n").encode())
 
