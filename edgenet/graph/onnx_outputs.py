@@ -53,7 +53,7 @@ def choose_output(model: ModelProto, source: str, shape: Shape, wanted: str | No
     stated = ", ".join(f"{name} {list(shapes[name]) if name in shapes else ''}".strip() for name in names)
     raise EdgenetError(
         f"the ONNX model has {len(names)} outputs ({stated}), and it is not plain which one has the class scores",
-        "name it with --output NAME",
+        "name it: edgenet convert --output NAME",
     )
 
 

@@ -299,6 +299,8 @@ def _binary(operator: Binary, inputs: list[Tensor], sources: list[Encoding], out
         product = (a - sources[0].zero_point) * (b - sources[1].zero_point)
         scale = np.float32(sources[0].scale) * np.float32(sources[1].scale) / np.float32(output.scale)
         return _requantize(product, torch.tensor(scale), output, operator.activation)
+    if not all(2**-10 <= source.scale / output.scale < 2**8 for source in sources):
+        return _addition_outside(operator, (a, b), sources, output)
     multipliers, shift = _addition_multipliers(sources, output)
     sign = -1 if operator.kind == "sub" else 1
     first = (a - sources[0].zero_point) * multipliers[0]
@@ -317,6 +319,20 @@ def _addition_multipliers(sources: list[Encoding], output: Encoding) -> tuple[li
     exponent = int(np.floor(np.log2(max(ratios))))
     shift = 20 - exponent
     return [int(np.rint(np.float64(ratio) * 2.0**shift)) for ratio in ratios], shift
+
+
+def _addition_outside(
+    operator: Binary, inputs: tuple[Tensor, Tensor], sources: list[Encoding], output: Encoding
+) -> Tensor:
+    """Return the sum or difference as LiteRT's own kernel computes it: XNNPACK refuses scales this far apart."""
+    largest = 2 * max(float(np.float32(source.scale)) for source in sources)
+    first, second = (
+        _multiplied((x - source.zero_point) << 20, float(np.float32(source.scale)) / largest)
+        for x, source in zip(inputs, sources, strict=True)
+    )
+    total = first - second if operator.kind == "sub" else first + second
+    result = _multiplied(total, largest / (2**20 * float(np.float32(output.scale)))) + output.zero_point
+    return result.clamp(*bounds(operator.activation, output)).to(torch.int8)
 
 
 def _mean(operator: Mean, x: Tensor, source: Encoding, output: Encoding) -> Tensor:

@@ -7,6 +7,7 @@ between int8 layers; there the file must agree with the executor to float32's pr
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -81,6 +82,24 @@ def test_exact_in_int8(name: str) -> None:
 
 def standardized(rng: Rng) -> Operator:
     return Standardize((3,) if rng.random() < 0.5 else (1, 2), 1e-5)
+
+
+@pytest.mark.parametrize("kind", ["add", "sub"])
+@pytest.mark.parametrize("factor", [2e-4, 9e-4, 1.1e-3, 5e-3, 1e-7])
+def test_sums_of_scales_far_apart_are_exact(kind: str, factor: float) -> None:
+    """XNNPACK takes ratios of scales from 2**-10; LiteRT's own kernel adds the others."""
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+
+        def make(builder: GraphBuilder, x: str, rng: Rng = rng, step: int = -1 if seed % 2 else 1) -> str:
+            large, small = conv(rng, 3, 5, (1, 1)), conv(rng, 3, 5, (1, 1))
+            small = replace(
+                small, weight=small.weight * np.float32(factor), bias=small.bias * np.float32(factor)
+            )
+            parts = [builder.add(large, [x], "large"), builder.add(small, [x], "small")]
+            return builder.add(Binary(kind), parts[::step], "result")
+
+        check(build(make, (5, 6)), seed)
 
 
 @pytest.mark.parametrize("name", EXACT)

@@ -1,0 +1,1 @@
+"""Networks of others that edgenet should be able to convert, and their export."""
