@@ -7,9 +7,11 @@ budget: a network of at most 25 M mult-adds, trained for 30 minutes;
 zoo: four architectures, trained briefly;
 qat: quantization-aware training of V1 0.25 beside the post-training recipes;
 fine-tuning: V2 with ImageNet weights on 10 classes x 100 photos, briefly and long;
+narrowing: the same for two widths without weights of their own, from the channels of V2 1.0 with the largest norm,
+beside random weights;
 sweep: a small `edgenet sweep`;
 select: `edgenet select` among the same networks, beside docs/cifar-sweep.csv.
-Accuracy is that of all 10,000 test photos (2,000 for the last three). The test photos train, calibrate and choose
+Accuracy is that of all 10,000 test photos (2,000 for the last four). The test photos train, calibrate and choose
 nothing, except in `select`, whose purpose is to choose. int8 files run in LiteRT. --work keeps every result, so an
 interrupted run can continue. All parts take two hours on two cores.
 Needs `make setup`, and the data named in benchmarks/README.md.
@@ -44,6 +46,10 @@ from edgenet.workflows.select import select
 from edgenet.workflows.sweep import sweep
 from edgenet.workflows.train import TrainingOptions, resume_training, train
 from edgenet.workflows.training_result import Training
+from edgenet.zoo.checkpoint import save_checkpoint
+from edgenet.zoo.narrowing import narrowed
+from edgenet.zoo.readers import load_network
+from edgenet.zoo.registry import parse_variant
 
 SCHEMA = "edgenet.benchmark.cifar.v1"
 PHOTOS = "cifar10-images.zip"
@@ -66,6 +72,8 @@ ZOO = (
     "mobilenet_v4_conv_small_1.0_48",
 )
 FINE_TUNED = "mobilenet_v2_1.0_96"
+# The network that is narrowed, and the widths; the smaller side keeps the part short.
+FULL_WIDTH, NARROW = "mobilenet_v2_1.0_224", ("mobilenet_v2_0.9_64", "mobilenet_v2_0.5_64")
 SMALL = {"train": 1000, "test": 200}
 GRID: dict[str, Any] = {"widths": (1.0, 0.75, 0.5, 0.25), "resolutions": (64, 48, 40, 32), "recipe": "fast"}
 SWEEP = TrainingOptions(epochs=3, batch=64, learning_rate=0.05, warmup_epochs=0.3, ema_decay=0.98, **LIGHT)
@@ -169,6 +177,20 @@ def fine_tuning(place: Place) -> dict[str, Any]:
     return found | {"share": found["brief"]["top1"] / found["full"]["top1"]}
 
 
+def narrowing(place: Place) -> dict[str, Any]:
+    """Train networks of other widths on few photos: from the channels of a wider network, and from random weights."""
+    photos = _first_of_each(place, "few", FEW)
+    wide = load_network(FULL_WIDTH)
+    found = {}
+    for name in NARROW:
+        start = place.work / f"{name}-start.safetensors"
+        save_checkpoint(start, narrowed(wide, parse_variant(name)))
+        for kind, pretrained in (("narrowed", start), ("random", None)):
+            options = TrainingOptions(pretrained=pretrained)
+            found[f"{name} {kind}"] = _trained(name, photos, place.work / f"{name}-{kind}", options)
+    return found
+
+
 def sweeping(place: Place) -> dict[str, Any]:
     """Run a small sweep: the paper's four widths, four resolutions for photos of 32 pixels, a fifth of the photos."""
     photos = _first_of_each(place, "cifar10-1000-each", SMALL)
@@ -204,6 +226,7 @@ PARTS: dict[str, Callable[[Place], dict[str, Any]]] = {
     "zoo": zoo,
     "qat": qat,
     "fine-tuning": fine_tuning,
+    "narrowing": narrowing,
     "sweep": sweeping,
     "select": selecting,
 }

@@ -55,10 +55,18 @@ if TYPE_CHECKING:
     from edgenet.workflows.demo import Demo, DigitsDemo, demo
     from edgenet.workflows.deploy import Deployed, Status, deploy, rollback, status
     from edgenet.workflows.evaluate import EvaluatedModel, Evaluation, evaluate
+    from edgenet.workflows.fetch import Fetched, fetch
     from edgenet.workflows.inspect import Inspection, LayerComparison, OperatorRow, inspect
     from edgenet.workflows.keys import new_key
     from edgenet.workflows.mixed_precision import KeptLayer, MixedPrecision
-    from edgenet.workflows.models import PaperRow, VariantRow, compare_with_papers, models
+    from edgenet.workflows.models import (
+        PaperRow,
+        VariantRow,
+        WeightsRow,
+        compare_with_papers,
+        list_weights,
+        models,
+    )
     from edgenet.workflows.package import ExportedScripts, Packed, export_scripts, load, package
     from edgenet.workflows.reports import Comparison, Reported, Side, compare, report
     from edgenet.workflows.review import Review, apply_review
@@ -99,10 +107,11 @@ _NAMES = {
     "edgenet.workflows.demo": "Demo DigitsDemo demo",
     "edgenet.workflows.deploy": "Deployed Status deploy rollback status",
     "edgenet.workflows.evaluate": "EvaluatedModel Evaluation evaluate",
+    "edgenet.workflows.fetch": "Fetched fetch",
     "edgenet.workflows.inspect": "Inspection LayerComparison OperatorRow inspect",
     "edgenet.workflows.keys": "new_key",
     "edgenet.workflows.mixed_precision": "KeptLayer MixedPrecision",
-    "edgenet.workflows.models": "PaperRow VariantRow compare_with_papers models",
+    "edgenet.workflows.models": "PaperRow VariantRow WeightsRow compare_with_papers list_weights models",
     "edgenet.workflows.package": "ExportedScripts Packed export_scripts load package",
     "edgenet.workflows.reports": "Comparison Reported Side compare report",
     "edgenet.workflows.review": "Review apply_review",
@@ -144,6 +153,7 @@ __all__ = [
     "ExportedScripts",
     "Facts",
     "Failure",
+    "Fetched",
     "Fidelity",
     "FileAccount",
     "GateResult",
@@ -194,6 +204,7 @@ __all__ = [
     "UnknownAnswer",
     "VariantRow",
     "Weights",
+    "WeightsRow",
     "apply_review",
     "bench",
     "camera",
@@ -205,7 +216,9 @@ __all__ = [
     "deploy",
     "evaluate",
     "export_scripts",
+    "fetch",
     "inspect",
+    "list_weights",
     "load",
     "models",
     "new_key",

@@ -14,10 +14,10 @@ from itertools import groupby
 
 import torch
 
+from edgenet.zoo.catalogue import variants_with_weights
 from edgenet.zoo.counting import count
 from edgenet.zoo.paper import TABLE, VariantCost, costs_csv
 from edgenet.zoo.registry import ARCHITECTURES, build, catalogue
-from edgenet.zoo.weights import PRETRAINED
 
 
 def counted() -> tuple[VariantCost, ...]:
@@ -31,7 +31,7 @@ def counted() -> tuple[VariantCost, ...]:
         for variant in variants:
             cost = count(network, variant.resolution)
             family = ARCHITECTURES[variant.architecture].family
-            known = variant.name in PRETRAINED
+            known = variant.name in variants_with_weights()
             rows.append(VariantCost(variant.name, family, cost.mult_adds, cost.parameters, known))
     return tuple(rows)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edgenet.zoo.checkpoint import LoadedNetwork, save_checkpoint
 from edgenet.zoo.classifier import CENTRED
-from edgenet.zoo.readers import labels_for
+from edgenet.zoo.imagenet_labels import labels_for
 from edgenet.zoo.registry import build, parse_variant
 
 

@@ -90,10 +90,11 @@ def write_v2(folder: Path) -> None:
     import numpy as np
     import torch
 
-    from edgenet.zoo.weights import TORCHVISION_V2, find_weights
+    from edgenet.zoo.catalogue import find_entry
+    from edgenet.zoo.weights import find_weights
 
     state = folder / V2_STATE
-    shutil.copyfile(find_weights(TORCHVISION_V2), state)
+    shutil.copyfile(find_weights(find_entry("mobilenet_v2_1.0_224:torchvision-v1")), state)
     tensors = torch.load(state, map_location="cpu", weights_only=True)
     np.savez(folder / V2_ARRAYS, **{name: tensor.numpy() for name, tensor in tensors.items()})
 

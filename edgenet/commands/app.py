@@ -22,6 +22,7 @@ from edgenet.commands.convert import convert_command
 from edgenet.commands.demo import demo_command
 from edgenet.commands.deploy import deploy_command, status_command
 from edgenet.commands.evaluate import evaluate_command
+from edgenet.commands.fetch import fetch_command
 from edgenet.commands.inspect import inspect_command
 from edgenet.commands.interrupts import INTERRUPTED, caused_by_interrupt
 from edgenet.commands.keys import new_key_command
@@ -82,6 +83,7 @@ app = typer.Typer(
 )
 COMMANDS: dict[str, Callable[..., None]] = {
     "models": models_command,
+    "fetch": fetch_command,
     "train": train_command,
     "convert": convert_command,
     "evaluate": evaluate_command,

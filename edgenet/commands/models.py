@@ -12,7 +12,7 @@ from edgenet.commands.options import JsonFlag
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from edgenet.workflows.models import PaperRow, VariantRow
+    from edgenet.workflows.models import PaperRow, VariantRow, WeightsRow
 
 
 PaperFlag = Annotated[
@@ -23,14 +23,31 @@ PaperFlag = Annotated[
 ]
 
 
-def models_command(paper: PaperFlag = False, json_output: JsonFlag = False) -> None:
+WeightsFlag = Annotated[
+    bool,
+    typer.Option(
+        "--weights",
+        help="List the official ImageNet weights, which `edgenet fetch` brings, and which are here.",
+    ),
+]
+
+
+def models_command(
+    paper: PaperFlag = False, weights: WeightsFlag = False, json_output: JsonFlag = False
+) -> None:
     """List the network variants and what they cost.
 
     Mult-adds and parameters are counted from our networks and shown next to the published figures. MobileNets can also
     be built with other width multipliers and resolutions, such as mobilenet_v3_small_0.5_128.
     """
-    from edgenet.workflows.models import compare_with_papers, models
+    from edgenet.workflows.models import compare_with_papers, list_weights, models
 
+    if paper and weights:
+        raise typer.BadParameter("give --paper or --weights, not both")
+    if weights:
+        listed = list_weights()
+        print_json(listed) if json_output else console().print(weights_table(listed))
+        return
     compared = compare_with_papers() if paper else ()
     rows = () if paper else models()
     if json_output:
@@ -58,13 +75,36 @@ def variants_table(rows: tuple[VariantRow, ...]) -> Table:
     return table
 
 
+def weights_table(rows: tuple[WeightsRow, ...]) -> Table:
+    """Return a table that fits 80 columns: a line for each variant with its cost, and below it one for each file."""
+    table = _table("Official ImageNet weights")
+    table.caption = (
+        "*: meant by the variant's name alone. Top-1: as published. here: on this machine; "
+        "`edgenet fetch NAME` brings the others, such as mobilenet_v2_0.5_224:keras."
+    )
+    table.add_column("variant and :tag", no_wrap=True)
+    for heading in ("mult-\nadds M", "params\nM", "top-1\n%", "MB"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("")
+    variant = ""
+    for row in rows:
+        if row.variant != variant:
+            table.add_row(row.variant, f"{row.mult_adds / 1e6:.1f}", f"{row.parameters / 1e6:.2f}")
+        variant = row.variant
+        tag = f"  :{row.name.partition(':')[2]}" + (" *" if row.default else "")
+        size = "" if row.size is None else f"{row.size / 1e6:.1f}"
+        top1, here = "" if row.top1 is None else f"{row.top1:.1f}", "here" if row.path else ""
+        table.add_row(tag, "", "", top1, size, here, style="bold" if row.path else None)
+    return table
+
+
 def _table(title: str) -> Table:
     return plain_table(show_edge=True, collapse_padding=True, title=title)
 
 
 def _cells(row: VariantRow) -> tuple[str, ...]:
     return (
-        row.variant + (" *" if row.pretrained else ""),
+        row.variant + ("*" if row.pretrained else ""),
         f"{row.mult_adds / 1e6:.1f}",
         _published(row.paper_mult_adds_millions),
         f"{row.parameters / 1e6:.2f}",

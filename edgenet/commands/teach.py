@@ -11,8 +11,9 @@ import typer
 from edgenet.commands.console import interval_text, log_to, note_skipped, print_json, say, shown_progress
 from edgenet.commands.interrupts import INTERRUPTED
 from edgenet.commands.options import (
+    ARCHITECTURES,
     TARGETS,
-    ArchitectureName,
+    checked,
     on_option,
 )
 from edgenet.commands.training_options import (
@@ -27,16 +28,25 @@ if TYPE_CHECKING:
     from edgenet.workflows.teach import Teaching
 
 
+def _check_architecture(text: str) -> None:
+    from edgenet.zoo.catalogue import find_entry
+
+    if text not in ARCHITECTURES:
+        find_entry(text)
+
+
 @dataclass(frozen=True)
 class TeachOptions:
     """The options of a training in which edgenet chooses the network and the method."""
 
     architecture: Annotated[
-        ArchitectureName | None,
+        str | None,
         typer.Option(
             "--architecture",
             metavar="NAME",
-            help="Without VARIANT: the architecture; for a pretrained network one with ImageNet weights.",
+            parser=checked(_check_architecture),
+            help="Without VARIANT: the architecture, or a network of `edgenet models --weights`, such as "
+            "mobilenet_v1_0.25_224; a tag after a colon chooses its weights.",
             show_default="mobilenet_v2",
         ),
     ] = None
@@ -163,6 +173,10 @@ def check_teaching(teach: TeachOptions, training: AllTrainOptions) -> None:
     others = set(teach.given()) - {"--architecture", "--resolution", "--from-scratch"}
     if teach.from_scratch and others:
         raise typer.BadParameter(f"{sorted(others)[0]} does not go with --from-scratch")
+    if teach.from_scratch and teach.architecture not in (None, *ARCHITECTURES):
+        raise typer.BadParameter(
+            f"--from-scratch needs no weights: give an architecture, not {teach.architecture}"
+        )
 
 
 def _print(result: Teaching) -> None:

@@ -11,6 +11,7 @@ from edgenet.data.photos import PhotoSet
 from edgenet.data.splits import hold_out_groups
 from edgenet.errors import EdgenetError
 from edgenet.progress import Progress, StageProgress, in_stage
+from edgenet.training.folded import give_statistics, is_folded
 from edgenet.training.learner import Learner, head_name, learner_tensors, new_learner, restore
 from edgenet.training.loader import Purpose, seed_torch
 from edgenet.training.memory import memory_budget
@@ -23,14 +24,14 @@ from edgenet.training.photos import (
     scenes,
 )
 from edgenet.training.processes import ProcessShare
-from edgenet.training.qat import QatNetwork, quantize_for_training, quantized_digest
+from edgenet.training.qat import QatNetwork, calibration_images, quantize_for_training, quantized_digest
 from edgenet.training.state import Plan, Position, TrainingState, check_same_data, data_digest
 from edgenet.training.step import StepSettings, teacher_of
 from edgenet.zoo.checkpoint import LICENCE_UNKNOWN, LoadedNetwork, save_checkpoint
 from edgenet.zoo.classifier import Classifier, NetworkOptions
+from edgenet.zoo.narrowing import load_start
 from edgenet.zoo.readers import load_network
 from edgenet.zoo.registry import Variant, build_with, parse_variant
-from edgenet.zoo.weights import PRETRAINED, imagenet_weights
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def start_job(plan: Plan, out: Path, share: ProcessShare, device: torch.device, 
     """
     variant = parse_variant(plan.variant)
     data = read_training_data(plan, variant.resolution, progress)
-    network = _first_network(plan, variant, data.labels, progress)
+    network = _first_network(plan, variant, data, progress)
     plan, module = _module_to_train(plan, network, data, share, progress)
     learner = new_learner(module, plan.recipe, device)
     settings = _step_settings(plan, data.labels, share, device, progress)
@@ -117,7 +118,7 @@ def resume_job(
     check_same_data(state, data.labels, data.digest, plan.data)
     module: Classifier | QatNetwork = build_with(variant, state.options)
     if plan.qat is not None:
-        first = _first_network(plan, variant, data.labels, progress)
+        first = _first_network(plan, variant, data, progress)
         again, module = _module_to_train(plan, first, data, share, progress)
         if again != plan:
             raise EdgenetError(
@@ -156,15 +157,16 @@ def read_training_data(plan: Plan, resolution: int, progress: Progress) -> Train
     return TrainingData(photos.take(kept.tolist()), held, True, names, digest, single)
 
 
-def _first_network(
-    plan: Plan, variant: Variant, labels: tuple[str, ...], progress: Progress
-) -> LoadedNetwork:
+def _first_network(plan: Plan, variant: Variant, data: TrainingData, progress: Progress) -> LoadedNetwork:
     if plan.pretrained is None:
-        return fresh_network(variant, labels, plan.recipe.seed)
+        return fresh_network(variant, data.labels, plan.recipe.seed)
     downloading = in_stage(progress, "downloading weights")
     if plan.qat is not None:
-        return trained_network(variant, labels, plan.pretrained, downloading)
-    return pretrained_network(variant, labels, plan.pretrained, plan.recipe.seed, downloading)
+        return trained_network(variant, data.labels, plan.pretrained, downloading)
+    network = pretrained_network(variant, data.labels, plan.pretrained, plan.recipe.seed, downloading)
+    if is_folded(network.module):
+        give_statistics(network, calibration_images(data.photos, variant.resolution, STATISTICS_PHOTOS))
+    return network
 
 
 def fresh_network(variant: Variant, labels: tuple[str, ...], seed: int) -> LoadedNetwork:
@@ -183,7 +185,8 @@ def pretrained_network(
     Args:
         variant: the variant to train.
         labels: the classes to train.
-        source: "imagenet", a variant's name, or the path of a file of weights; architecture and width must match.
+        source: "imagenet", for the weights of the width or of the nearest wider one; or a variant's name, or the path
+            of a file of weights, whose architecture and width must match.
         seed: the seed of the new last layer.
         progress: called while weights are downloaded.
 
@@ -216,7 +219,9 @@ def trained_network(
 
 
 def _weights_for(variant: Variant, source: str, progress: StageProgress | None) -> LoadedNetwork:
-    loaded = load_network(_imagenet_name(variant) if source == IMAGENET else source, progress=progress)
+    if source == IMAGENET:
+        return load_start(variant, progress)
+    loaded = load_network(source, progress=progress)
     if (loaded.variant.architecture, loaded.variant.width) != (variant.architecture, variant.width):
         raise EdgenetError(
             f"{source} holds {loaded.variant.name}, whose layers differ from those of {variant.name}",
@@ -226,17 +231,8 @@ def _weights_for(variant: Variant, source: str, progress: StageProgress | None) 
 
 
 IMAGENET = "imagenet"
-
-
-def _imagenet_name(variant: Variant) -> str:
-    """Return the variant with ImageNet weights that has the same layers, at whatever resolution it was trained."""
-    name = imagenet_weights(variant.architecture, variant.width)
-    if name is None:
-        raise EdgenetError(
-            f"there are no ImageNet weights for {variant.architecture} of width {variant.width}",
-            f"choose one that has them ({', '.join(PRETRAINED)}), or give --pretrained FILE, or train from scratch",
-        )
-    return name
+STATISTICS_PHOTOS = 64
+"""Photos from which weights with folded batch normalization get its statistics."""
 
 
 def _with_new_head(loaded: LoadedNetwork, variant: Variant, labels: tuple[str, ...], seed: int) -> Classifier:

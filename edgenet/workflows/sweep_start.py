@@ -1,7 +1,8 @@
 """How the variants of `sweep` and `select` start, and which combinations are refused before anything is measured.
 
-A variant whose layers have ImageNet weights starts from them, because that is what a user would deploy; the others
-train from scratch.
+A variant whose layers have ImageNet weights on this machine starts from them, because that is what a user would deploy;
+the others train from scratch. Nothing is downloaded unasked, except the weights that setup installs, because a sweep
+could need hundreds of megabytes, and must work without a network.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from edgenet.training.job import IMAGENET, TrainingData
 from edgenet.training.recipe import resolution_in
 from edgenet.workflows.sweep_plan import SweepOptions
 from edgenet.workflows.train import TrainingOptions
+from edgenet.zoo.catalogue import INSTALLED, PretrainedWeights, entry_for_layers
+from edgenet.zoo.narrowing import starting_weights
 from edgenet.zoo.readers import load_network
 from edgenet.zoo.registry import ARCHITECTURES, Variant
-from edgenet.zoo.weights import PRETRAINED, find_weights, imagenet_weights
+from edgenet.zoo.weights import find_weights, local_file
 
 MOST_NAMED = 3
 """The most variants that a message names; it counts the others."""
@@ -34,7 +37,11 @@ def starting_options(variant: Variant, options: SweepOptions) -> TrainingOptions
 
 
 def _has_weights(variant: Variant) -> bool:
-    return imagenet_weights(variant.architecture, variant.width) is not None
+    """Return whether there are weights of this width that a sweep takes unasked."""
+    entry = entry_for_layers(variant.architecture, variant.width)
+    if entry is None:
+        return False
+    return entry.tag == INSTALLED.get(entry.variant) or local_file(entry) is not None
 
 
 def starting_line(variants: Sequence[Variant], options: SweepOptions) -> str:
@@ -48,12 +55,22 @@ def starting_line(variants: Sequence[Variant], options: SweepOptions) -> str:
     without = [variant for variant in variants if not _has_weights(variant)]
     if not without:
         return "all networks start from ImageNet weights (--from-scratch does without)"
+    lacking = f"there are no ImageNet weights on this machine for {_names(without)}"
+    fetch = f" ({hint})" if (hint := _fetching(without)) else ""
     if not with_weights:
-        return f"all networks train from scratch, because there are no ImageNet weights for {_names(without)}"
+        return f"all networks train from scratch, because {lacking}{fetch}"
     return (
-        f"{_names(with_weights)} start{'s' * (len(with_weights) == 1)} from ImageNet weights; there are none for "
-        f"{_names(without)}, which train{'s' * (len(without) == 1)} from scratch"
+        f"{_names(with_weights)} start{'s' * (len(with_weights) == 1)} from ImageNet weights; {lacking}, which "
+        f"train{'s' * (len(without) == 1)} from scratch{fetch}"
     )
+
+
+def _fetching(variants: Sequence[Variant]) -> str:
+    """Return the command that fetches the weights which exist for these variants; "" if there are none."""
+    entries = (entry_for_layers(variant.architecture, variant.width) for variant in variants)
+    names = list(dict.fromkeys(entry.name for entry in entries if entry is not None))
+    more = " ..." if len(names) > MOST_NAMED else ""
+    return f"edgenet fetch {' '.join(names[:MOST_NAMED])}{more}" if names else ""
 
 
 def _names(variants: Sequence[Variant]) -> str:
@@ -91,12 +108,12 @@ def _check_given_weights(variants: Sequence[Variant], training: TrainingOptions)
     if training.pretrained is None:
         return
     if str(training.pretrained) == IMAGENET:
-        lacking = [variant for variant in variants if not _has_weights(variant)]
+        lacking = [variant for variant in variants if starting_weights(variant) is None]
         if lacking:
             raise EdgenetError(
                 f"there are no ImageNet weights for {_names(lacking)}",
-                "leave out --pretrained; then only those start from such weights that have them: "
-                f"{', '.join(PRETRAINED)} at any resolution",
+                "leave out --pretrained; then only those start from such weights that have them"
+                " (`edgenet models --weights`)",
             )
         return
     found = load_network(str(training.pretrained)).variant
@@ -154,13 +171,14 @@ def announce(variants: Sequence[Variant], options: SweepOptions, progress: Progr
     log(starting_line(variants, options))
     if options.ray is not None:  # each machine of the cluster fetches its own
         return
-    needed = {
-        imagenet_weights(variant.architecture, variant.width)
-        for variant in variants
-        if starting_options(variant, options).pretrained == IMAGENET
-    }
-    for name in sorted(name for name in needed if name is not None):
+    for entry in _needed(variants, options):
         try:
-            find_weights(PRETRAINED[name], in_stage(progress, "downloading weights"))
+            find_weights(entry, in_stage(progress, "downloading weights"))
         except EdgenetError as error:
             raise EdgenetError(error.found, f"{error.remedy}, or give --from-scratch") from None
+
+
+def _needed(variants: Sequence[Variant], options: SweepOptions) -> list[PretrainedWeights]:
+    starting = [v for v in variants if starting_options(v, options).pretrained == IMAGENET]
+    entries = [entry for variant in starting if (entry := starting_weights(variant)) is not None]
+    return sorted(set(entries), key=lambda entry: entry.name)

@@ -16,11 +16,13 @@ from edgenet.progress import Log, Progress, in_stage
 from edgenet.training.job import IMAGENET
 from edgenet.workflows.bench import measure_on
 from edgenet.workflows.select import Budget, untrained_int8
+from edgenet.zoo.catalogue import entries_of, entry_for_layers, find_entry, nearest_variants
 from edgenet.zoo.checkpoint import LoadedNetwork
 from edgenet.zoo.readers import load_network
-from edgenet.zoo.registry import ARCHITECTURES, Variant, parse_variant
-from edgenet.zoo.weights import PRETRAINED
+from edgenet.zoo.registry import ARCHITECTURES, Variant
 
+DEFAULT_NETWORK = "mobilenet_v2_1.0_224"
+"""The network that is taught unless the user says otherwise."""
 FIRST = 160
 """The first classifier's resolution, pixels, unless the user or a budget says otherwise."""
 RESOLUTIONS = (96, 160, 224)
@@ -34,7 +36,8 @@ class NetworkChoice:
 
     Attributes:
         pretrained: "imagenet", or the path of a checkpoint.
-        architecture: an architecture with ImageNet weights, or a variant's name; None for the default.
+        architecture: an architecture with ImageNet weights, or a variant's name with or without a tag; None for the
+            default.
         resolution: the resolution, pixels; None to choose.
         budget_ms: the largest median time of one inference, milliseconds; None for no limit.
         on: the device of the budget.
@@ -62,7 +65,7 @@ def candidates(choice: NetworkChoice, classes: int, progress: Progress, log: Log
     pretrained, architecture, resolution = choice.pretrained, choice.architecture, choice.resolution
     source = _with_weights(architecture) if pretrained == IMAGENET else pretrained
     network = load_network(source, progress=in_stage(progress, "downloading weights"))
-    if architecture is not None and not network.variant.name.startswith(architecture):
+    if architecture is not None and not network.variant.name.startswith(architecture.partition(":")[0]):
         raise EdgenetError(f"{pretrained} holds {network.variant.name}", "leave out --architecture")
     if ARCHITECTURES[network.variant.architecture].one_resolution:
         resolution = resolution or network.variant.resolution
@@ -80,18 +83,20 @@ def _at(network: LoadedNetwork, size: int) -> Variant:
 
 
 def _with_weights(architecture: str | None) -> str:
-    names = list(PRETRAINED)
+    """Return the name of the ImageNet weights that the user means by a variant or by an architecture of full width."""
     if architecture is None:
-        return names[0]
-    found = [
-        name for name in names if name == architecture or parse_variant(name).architecture == architecture
-    ]
-    if not found:
+        return DEFAULT_NETWORK
+    variant = architecture.partition(":")[0]
+    if entries_of(variant):
+        return find_entry(architecture).name
+    found = entry_for_layers(architecture, 1.0)
+    if found is None:
         raise EdgenetError(
             f"there are no ImageNet weights for {architecture}",
-            f"choose one that has them ({', '.join(names)}), or train it from scratch: edgenet train VARIANT",
+            f"choose a network that has them ({', '.join(nearest_variants(architecture))}; `edgenet models --weights`"
+            " lists all), or train it from scratch: edgenet train VARIANT",
         )
-    return found[0]
+    return found.name
 
 
 def _within_budget(

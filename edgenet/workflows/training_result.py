@@ -158,6 +158,8 @@ def first_lines(job: Job) -> list[str]:
         f"{len(data.photos)} photos of {len(data.labels)} classes to train with, "
         f"{len(data.validation)} {kind} to validate with; {data.photos.in_memory} stay in memory",
     ]
+    if job.plan.pretrained is not None:
+        lines.append(f"starts from {job.source.partition(', from ')[2]}")
     if position.epoch or position.step:
         lines.append(f"continues in epoch {position.epoch + 1} after step {position.step}")
     return lines

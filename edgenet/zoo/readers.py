@@ -8,24 +8,23 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import warnings
 from collections.abc import Callable, Mapping
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from edgenet.data.labels import BACKGROUND
 from edgenet.errors import EdgenetError
 from edgenet.files import read_arrays, sha256
 from edgenet.progress import StageProgress
 from edgenet.zoo import mobilenet_v1, mobilenet_v2
+from edgenet.zoo.catalogue import entries_of, entry_of_digest, find_entry, nearest_variants
 from edgenet.zoo.checkpoint import LICENCE_UNKNOWN, LoadedNetwork, load_checkpoint, load_tensors
 from edgenet.zoo.classifier import SLIM, TORCHVISION, NetworkOptions
+from edgenet.zoo.imagenet_labels import labels_for
+from edgenet.zoo.pretrained import load_pretrained, read_state_dict
 from edgenet.zoo.registry import ARCHITECTURES, Variant, parse_variant
-from edgenet.zoo.weights import PRETRAINED, TORCHVISION_V2, find_weights
 
 FORMATS = (
     ".safetensors (edgenet's checkpoint), .npz (TF-slim's MobilenetV1), .pth (torchvision's mobilenet_v2)"
@@ -38,7 +37,8 @@ def load_network(
     """Return a network with its weights, in evaluation mode.
 
     Args:
-        source: a variant's name, for its ImageNet weights, or the path of a file in one of `FORMATS`.
+        source: a variant's name, for its ImageNet weights, or with a tag (mobilenet_v2_0.5_224:keras) for others of
+            them; or the path of a file in one of `FORMATS`.
         resolution: the resolution to use instead of the one the weights were trained at. Weights fit any resolution,
             except those of AlexNet and VGG16.
         progress: called while weights are downloaded.
@@ -72,17 +72,19 @@ def _load(source: str | Path, progress: StageProgress | None) -> LoadedNetwork:
         raise EdgenetError(f"{path} is not in a known format of weights", f"the known formats are: {FORMATS}")
     if os.path.sep in str(source):
         raise EdgenetError(f"there is no file {path}", "check the path")
-    return _pretrained(parse_variant(str(source)), progress)
+    return _pretrained(str(source), progress)
 
 
-def _pretrained(variant: Variant, progress: StageProgress | None) -> LoadedNetwork:
-    if variant.name not in PRETRAINED:
+def _pretrained(name: str, progress: StageProgress | None) -> LoadedNetwork:
+    variant, _, tag = name.partition(":")
+    variant = parse_variant(variant).name
+    if not entries_of(variant):
         raise EdgenetError(
-            f"there are no pretrained weights for {variant.name}",
-            f"choose a variant that has them ({', '.join(PRETRAINED)}), give a file with weights ({FORMATS}),"
-            " or train your own with `edgenet train`",
+            f"there are no pretrained weights for {variant}",
+            f"choose a variant that has them ({', '.join(nearest_variants(variant))}; `edgenet models --weights` lists"
+            f" all), give a file with weights ({FORMATS}), or train your own with `edgenet train`",
         )
-    return load_torchvision_v2(find_weights(PRETRAINED[variant.name], progress), variant.resolution)
+    return load_pretrained(find_entry(f"{variant}:{tag}"), progress)
 
 
 def load_torchvision_v2(path: Path, resolution: int = 224) -> LoadedNetwork:
@@ -98,7 +100,7 @@ def load_torchvision_v2(path: Path, resolution: int = 224) -> LoadedNetwork:
     Raises:
         EdgenetError: the file does not exist, torch cannot load it safely, or it is not torchvision's MobileNetV2.
     """
-    state = _read_torchvision(path)
+    state = read_state_dict(path)
     width = infer_width(_torchvision_channels(state, path), mobilenet_v2.channel_plan)
     if width is None:
         raise EdgenetError(
@@ -111,25 +113,6 @@ def load_torchvision_v2(path: Path, resolution: int = 224) -> LoadedNetwork:
     network = load_tensors(variant, options, _renamed_torchvision(state), str(path))
     origin, licence = _torchvision_origin(path)
     return LoadedNetwork(network, variant, labels_for(classes), TORCHVISION, origin, licence)
-
-
-def _read_torchvision(path: Path) -> dict[str, Tensor]:
-    remedy = "give a state dict saved with torch.save, such as torchvision's mobilenet_v2-b0353104.pth"
-    try:
-        with warnings.catch_warnings():
-            # torch warns about unusual pickles; a file that cannot be loaded is reported once, as an error.
-            warnings.simplefilter("ignore", UserWarning)
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise EdgenetError(f"there is no file {path}", "check the path") from None
-    except Exception as error:  # bytes that are not a pickle raise all kinds of errors
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise EdgenetError(
-            f"{path} is not a file of weights that torch loads safely ({reason})", remedy
-        ) from error
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise EdgenetError(f"{path} holds {type(state).__name__}, not named tensors", remedy)
-    return {str(name): tensor for name, tensor in state.items()}
 
 
 def _torchvision_channels(state: Mapping[str, Tensor], path: Path) -> tuple[int, ...]:
@@ -181,8 +164,8 @@ def _torchvision_layers() -> dict[str, str]:
 
 def _torchvision_origin(path: Path) -> tuple[str, str]:
     digest = sha256(path)
-    if digest == TORCHVISION_V2.sha256:
-        return TORCHVISION_V2.origin, TORCHVISION_V2.licence
+    if (entry := entry_of_digest(digest)) is not None:
+        return entry.origin, entry.terms
     return f"{path.name} (torchvision's MobileNetV2), SHA-256 {digest}", LICENCE_UNKNOWN
 
 
@@ -304,25 +287,3 @@ def infer_width(channels: tuple[int, ...], plan: Callable[[float], tuple[int, ..
     """
     candidates = (*_USUAL_WIDTHS, *(hundredths / 100 for hundredths in range(1, 801)))
     return next((width for width in candidates if plan(width) == channels), None)
-
-
-def labels_for(classes: int) -> tuple[str, ...]:
-    """Return labels for weights that come without: ImageNet's for 1,000 or 1,001 outputs, else "class 0" and so on."""
-    if classes in (1000, 1001):
-        return imagenet_labels(background=classes == 1001)
-    return tuple(f"class {index}" for index in range(classes))
-
-
-def imagenet_labels(background: bool = False) -> tuple[str, ...]:
-    """Return the names of ImageNet's 1,000 classes in the order of the outputs.
-
-    The names are torchvision's (`torchvision/models/_meta.py`, `_IMAGENET_CATEGORIES`), BSD-3-Clause, Copyright (c)
-    Soumith Chintala 2016. They come from torchvision 0.29, which distinguishes the two cranes and the two maillots.
-    Older lists do not, so a name does not identify a class.
-
-    Args:
-        background: put "background" first, as in TF-slim's networks with 1,001 outputs.
-    """
-    text = (files("edgenet.zoo") / "imagenet_labels.txt").read_text(encoding="utf-8")
-    names = tuple(text.splitlines())
-    return (BACKGROUND, *names) if background else names

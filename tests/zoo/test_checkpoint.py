@@ -181,7 +181,7 @@ def test_load_network_takes_slim_arrays(shared_data: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        ("mobilenet_v1_0.5_160", "no pretrained weights for mobilenet_v1_0.5_160; .*mobilenet_v2_1.0_224"),
+        ("mobilenet_v1_0.4_160", "no pretrained weights for mobilenet_v1_0.4_160; .*mobilenet_v1_0.5_160"),
         ("mobilenet_v3_1.0_224", "is not the name of a variant; the nearest names are"),
         ("absent.safetensors", "there is no file absent.safetensors"),
         ("some/folder/model", "there is no file some/folder/model"),

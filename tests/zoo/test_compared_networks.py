@@ -11,8 +11,9 @@ from torch import nn
 from edgenet.errors import EdgenetError
 from edgenet.zoo.checkpoint import LoadedNetwork, save_checkpoint
 from edgenet.zoo.classic import alexnet_map_side
+from edgenet.zoo.imagenet_labels import labels_for
 from edgenet.zoo.layers import Branches
-from edgenet.zoo.readers import labels_for, load_network
+from edgenet.zoo.readers import load_network
 from edgenet.zoo.registry import ARCHITECTURES, build, parse_variant
 
 # Sides of the map wherever it changes, as the papers' tables give them.

@@ -8,10 +8,10 @@ import sys
 import pytest
 
 from edgenet.workflows.models import compare_with_papers, models
+from edgenet.zoo.catalogue import variants_with_weights
 from edgenet.zoo.counting import count_variant
 from edgenet.zoo.paper import FIGURES, TABLE, VariantCost, costs_csv, read_costs
 from edgenet.zoo.registry import ARCHITECTURES, catalogue
-from edgenet.zoo.weights import PRETRAINED
 
 
 def test_the_table_has_every_variant_in_order() -> None:
@@ -22,7 +22,7 @@ def test_every_row_equals_what_the_modules_count() -> None:
     for variant, row in zip(catalogue(), read_costs(), strict=True):
         cost = count_variant(variant.name)
         family = ARCHITECTURES[variant.architecture].family
-        known = variant.name in PRETRAINED
+        known = variant.name in variants_with_weights()
         assert row == VariantCost(variant.name, family, cost.mult_adds, cost.parameters, known)
 
 
@@ -36,7 +36,9 @@ def test_every_published_variant_is_in_the_table() -> None:
     assert len(models()) == len(read_costs())
 
 
-@pytest.mark.parametrize("options", [(), ("--json",), ("--paper",), ("--paper", "--json")], ids=str)
+@pytest.mark.parametrize(
+    "options", [(), ("--json",), ("--paper",), ("--paper", "--json"), ("--weights",)], ids=str
+)
 def test_listing_imports_neither_torch_nor_numpy(options: tuple[str, ...]) -> None:
     code = f"""
 import sys

@@ -15,12 +15,12 @@ from PIL import Image
 from torch import Tensor, nn
 
 from edgenet.errors import EdgenetError
+from edgenet.zoo.catalogue import find_entry
 from edgenet.zoo.classifier import SLIM, TORCHVISION
 from edgenet.zoo.mobilenet_v1 import channel_plan as v1_plan
 from edgenet.zoo.mobilenet_v2 import channel_plan as v2_plan
 from edgenet.zoo.readers import infer_width, load_slim_v1, load_torchvision_v2
 from edgenet.zoo.registry import build
-from edgenet.zoo.weights import TORCHVISION_V2
 
 
 def block(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
@@ -91,7 +91,8 @@ def test_v2_equals_a_torchvision_shaped_reference(official_v2: Path) -> None:
     reference.load_state_dict(torch.load(official_v2, weights_only=True), strict=True)
     loaded = load_torchvision_v2(official_v2)
     assert (loaded.variant.name, loaded.normalization) == ("mobilenet_v2_1.0_224", TORCHVISION)
-    assert (loaded.origin, loaded.licence) == (TORCHVISION_V2.origin, TORCHVISION_V2.licence)
+    entry = find_entry("mobilenet_v2_1.0_224")
+    assert (loaded.origin, loaded.licence) == (entry.origin, entry.terms)
     torch.manual_seed(0)
     # Even and odd sizes pad differently.
     for size in (224, 161):

@@ -4,8 +4,8 @@
 
 NETWORK is `keras:APPLICATION:ALPHA` or `keras:APPLICATION:ALPHA:minimalistic`, such as `keras:MobileNetV2:0.35`. Each
 network is saved as .h5, and its weights are loaded again from the filled file, so that the names and their order are
-those of the file. The JSON is
-like that of `torch_networks.py`; each name is that of the layer and of the weight, with a space between.
+those of the file. The JSON is like that of `torch_networks.py`; each name is that of the layer and of the weight, with
+a space between. `tflite` is the path of the float .tflite that TensorFlow makes of the network, beside OUT.json.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import h5py
 import keras
 import numpy as np
+import tensorflow as tf
 from filling import filled, picture
 
 
@@ -64,7 +65,10 @@ def main() -> None:
             network.load_weights(path)
         pixels = np.transpose(picture(int(side)), (0, 2, 3, 1))
         logits = np.asarray(network(pixels, training=False)).reshape(-1)
-        rows.append({"network": name, "side": int(side), "tensors": tensors, "logits": logits.tolist()})
+        tflite = Path(out).with_name(f"{name.replace(':', '-')}.tflite")
+        tflite.write_bytes(tf.lite.TFLiteConverter.from_keras_model(network).convert())
+        row = {"network": name, "side": int(side), "tensors": tensors, "logits": logits.tolist()}
+        rows.append({**row, "tflite": str(tflite)})
         print(name, flush=True)
     Path(out).write_text(json.dumps(rows))
 
