@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from edgenet.figures.teaching_html import safe_text
+from edgenet.figures.teaching_html import LICENCE_NOTE, safe_text
 from edgenet.latency.profile import operator_times
 from edgenet.latency.report_rows import LatencyReport, ReportRow, format_or_unknown
 
@@ -27,6 +27,7 @@ def latency_page(
 <html lang="en">
 <head>
 <meta charset="utf-8">
+{LICENCE_NOTE}
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Latency of {len(rows)} measurements</title>
 <style>{STYLE}</style>

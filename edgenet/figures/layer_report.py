@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from edgenet.figures.style import GRID, INK, plain, png, svg
-from edgenet.figures.teaching_html import safe_text
+from edgenet.figures.teaching_html import LICENCE_NOTE, safe_text
 from edgenet.files import write_atomically
 from edgenet.quantize.layer_errors import ChannelUse, LayerErrors
 from edgenet.quantize.noise_shares import NoiseShares
@@ -272,6 +272,7 @@ def layer_page(report: LayerReport, svg: str) -> str:
 <html lang="en">
 <head>
 <meta charset="utf-8">
+{LICENCE_NOTE}
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
 <style>{STYLE}</style>

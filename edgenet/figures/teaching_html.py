@@ -13,6 +13,10 @@ from edgenet_device.foreign_text import LONGEST_LINE, printable
 from edgenet.figures.teaching_facts import PhotoFacts, TeachingReport
 
 LONGEST_NAME = 60
+LICENCE_NOTE = (
+    "<!-- SPDX-License-Identifier: Apache-2.0 (styles and scripts of this page, a part of edgenet) -->"
+)
+"""Stands in the head of every page of one file that edgenet writes."""
 MOST_PICTURES = 400
 """The page holds at most this many pictures, of about 5 kB each."""
 Picture = Callable[[int], bytes | None]

@@ -26,7 +26,15 @@ from edgenet.figures.teaching_facts import TeachingReport as TeachingReport
 from edgenet.figures.teaching_facts import UnknownFigures as UnknownFigures
 from edgenet.figures.teaching_facts import look_alikes as look_alikes
 from edgenet.figures.teaching_facts import photo_facts as photo_facts
-from edgenet.figures.teaching_html import MOST_PICTURES, Picture, Pictures, safe, script_json, shown
+from edgenet.figures.teaching_html import (
+    LICENCE_NOTE,
+    MOST_PICTURES,
+    Picture,
+    Pictures,
+    safe,
+    script_json,
+    shown,
+)
 from edgenet.figures.teaching_sections import SECTIONS, headline
 from edgenet.files import write_atomically
 
@@ -98,6 +106,7 @@ def teaching_page(report: TeachingReport, picture: Picture, most_pictures: int =
 <html lang="en">
 <head>
 <meta charset="utf-8">
+{LICENCE_NOTE}
 <meta http-equiv="Content-Security-Policy" content="{policy}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="referrer" content="no-referrer">

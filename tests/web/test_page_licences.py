@@ -15,6 +15,7 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
+from edgenet.figures.teaching_html import LICENCE_NOTE
 from edgenet.web.site import PageOptions, export_page, litert_js, litert_js_record
 from tools.web_parts import PARTS
 
@@ -101,3 +102,15 @@ def test_the_sbom_has_what_is_installed_beside_it() -> None:
     (edges,) = sbom()["dependencies"]
     refs = {one["bom-ref"] for one in sbom()["components"]}
     assert set(edges["dependsOn"]) <= refs
+
+
+def test_pages_of_one_file_name_their_licence_themselves() -> None:
+    """They hold no library of others, only edgenet's own styles and scripts."""
+    writers = [
+        path
+        for path in (ROOT / "edgenet").rglob("*.py")
+        if "<!doctype html>" in path.read_text(encoding="utf-8")
+    ]
+    assert len(writers) >= 3
+    assert all('<meta charset="utf-8">\n{LICENCE_NOTE}\n' in path.read_text("utf-8") for path in writers)
+    assert "SPDX-License-Identifier: Apache-2.0" in LICENCE_NOTE
