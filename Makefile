@@ -5,12 +5,15 @@
 #   PYTHON=python3.12             the Python (3.10 to 3.14) to make the environment from
 #   TORCH_ARGS='--index-url ...'  more arguments for `pip install torch`: another build of PyTorch
 #   FOLDER=.venv                  where the environment goes
+#   MINUTES=10                    how long `make fuzz` runs; more of its options in FUZZ='--seed 7 --target onnx'
 #   TESTS='tests/graph -k conv'   what `make test` gives to pytest instead of the whole suite
 
 PYTHON ?= python3
 FOLDER ?= .venv
 TORCH_ARGS ?=
 TESTS ?=
+MINUTES ?= 10
+FUZZ ?=
 BIN := $(FOLDER)/bin
 # Threads that wait must not spin: the other cores have tests of their own.
 PYTEST := OMP_WAIT_POLICY=passive $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
@@ -19,7 +22,7 @@ WORKERS = $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 export PYTHON FOLDER TORCH_ARGS
 
 .DEFAULT_GOAL := help
-.PHONY: help plan setup setup-dev demo test test-quick check format api lock notices
+.PHONY: help plan setup setup-dev demo test test-quick check format api lock notices fuzz
 
 # Whoever types `make setup` hears that all is there; `make demo` needs no such line.
 SETUP = tools/setup-environment $(if $(filter $@,$(MAKECMDGOALS)),,--quiet)
@@ -33,6 +36,7 @@ help:
 	@echo '  make setup-dev   the same environment with tools for tests, lint and types; these make it when needed:'
 	@echo '  make test        the whole test suite'
 	@echo '  make test-quick  the suite to run all day, without the slow tests (under 3 minutes)'
+	@echo '  make fuzz        damaged and hostile inputs for every reader and server, for MINUTES=10'
 	@echo '  make check       lint, format and types'
 	@echo '  make format      put the format right'
 	@echo '  make api         docs/api.md, from the docstrings'
@@ -56,6 +60,9 @@ test: setup-dev
 
 test-quick: setup-dev
 	@$(PYTEST) -n auto -q -m 'not slow' $(TESTS)
+
+fuzz: setup-dev
+	@$(BIN)/python -m tools.fuzz --minutes $(MINUTES) $(FUZZ)
 
 check: setup-dev
 	@echo 'ruff check';  $(BIN)/ruff check .

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import io
 import json
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import flatbuffers
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
+from edgenet_device.classifier import Classifier, scores_of, top_k
+from edgenet_device.ports import Port, ScoresPort
+from onnx import TensorProto, helper
+from tiny_model import tiny_model
 
 from edgenet.devices import releases
 from edgenet.devices.device import DeviceFacts, ProgramResult
 from edgenet.errors import EdgenetError
 from edgenet.files import read_arrays
+from edgenet.graph.onnx_file import load_onnx
 from edgenet.latency.benchmark_model_report import read_operators
 from edgenet.latency.shell_conditions import conditions_there, facts_there
 from edgenet.teaching.features import _Cache
@@ -177,3 +185,48 @@ def test_a_table_of_operators_with_wrong_times_is_one_line() -> None:
     assert read_operators(text)
     with pytest.raises(EdgenetError, match="table of operators has the times"):
         read_operators(text.replace("\t1\t", "\t1x\t").replace("\t        1\t", "\t        1x\t"))
+
+
+def test_a_network_that_gives_another_number_of_scores_than_it_states(tmp_path: Path) -> None:
+    with pytest.raises(EdgenetError, match=r"gives 3 scores and states 4: it is damaged"):
+        classifier_of(tmp_path, 4).top(np.zeros((8, 8, 3), np.uint8))
+
+
+def test_a_network_of_millions_of_classes_gets_no_labels(tmp_path: Path) -> None:
+    with pytest.raises(EdgenetError, match=r"gives 16,000,000 scores"):
+        classifier_of(tmp_path, 16_000_000)
+
+
+def classifier_of(folder: Path, stated: int) -> Classifier:
+    """Return the tiny network of 3 classes, whose file states another number of scores."""
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(tiny_model(classes=3), 0))
+    graph = model.subgraphs[0]
+    for tensor in graph.operators[-1].inputs[0], graph.outputs[0]:
+        graph.tensors[tensor].shape = [1, stated]
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    path = folder / "net.tflite"
+    path.write_bytes(bytes(builder.Output()))
+    return Classifier(path, threads=1)
+
+
+@pytest.mark.parametrize("meaning", ["logit", "log probability", "probability"])
+@pytest.mark.parametrize("values", [[np.inf, 1.0], [-np.inf, -np.inf], [np.nan, 0.0], [3e38, -3e38], [-1e4]])
+def test_infinite_scores_cause_no_warnings(values: list[float], meaning: str) -> None:
+    port = Port("scores", (1, len(values)), "float32", 0.0, 0, (), 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        scores = scores_of(np.array(values, np.float32), ScoresPort(port, max(2, len(values)), meaning))
+        assert len(top_k(scores, 5)) == 2
+
+
+@pytest.mark.parametrize("field", [b"\x0a\x05image", b"\x12\x05small"])
+def test_an_onnx_name_that_is_not_utf_8(field: bytes, tmp_path: Path) -> None:
+    node = helper.make_node("Relu", ["image"], ["scores"])
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, (1, 3, 8, 8))
+    scores = helper.make_tensor_value_info("scores", TensorProto.FLOAT, None)
+    data = helper.make_model(helper.make_graph([node], "small", [image], [scores])).SerializeToString()
+    path = tmp_path / "net.onnx"
+    path.write_bytes(data.replace(field, field[:-1] + b"\xff"))
+    with pytest.raises(EdgenetError, match="that is not UTF-8: it is damaged"):
+        load_onnx(path)

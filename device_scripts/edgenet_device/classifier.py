@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -189,10 +190,20 @@ class Classifier:
         return scores_of(self.values(), self.ports.scores)
 
     def values(self) -> np.ndarray:
-        """Return a copy of what the network gave in the last `invoke`, as real numbers, float32 [outputs]."""
+        """Return a copy of what the network gave in the last `invoke`, as real numbers, float32 [outputs].
+
+        Raises:
+            EdgenetError: the network gives more or fewer values than its file states.
+        """
         port = self.ports.scores.port
         values = self._interpreter.get_tensor(port.tensor).reshape(-1).astype(np.float32)
-        return (values - np.float32(port.zero_point)) * np.float32(port.scale) if port.scale else values
+        if values.size != math.prod(port.shape):
+            raise EdgenetError(
+                f"{self.model.path} gives {values.size} scores and states {math.prod(port.shape)}: it is damaged",
+                "copy or convert it again",
+            )
+        with np.errstate(all="ignore"):  # as in `scores_of`
+            return (values - np.float32(port.zero_point)) * np.float32(port.scale) if port.scale else values
 
     def best(self, scores: np.ndarray, k: int) -> tuple[Label, ...]:
         """Return (class index, label, score) of the best `k` classes; see `top_k`."""
@@ -295,15 +306,17 @@ def labels_for(scores: ScoresPort, labels: Sequence[str], where: Any) -> tuple[s
 
 def scores_of(real: np.ndarray, port: ScoresPort) -> np.ndarray:
     """Return the scores, float32 [classes], 0 to 1, of what a network gives: see `ScoresPort.meaning`."""
-    if port.single:
-        second = real if port.meaning == "probability" else 1 / (1 + np.exp(-real))
-        return np.concatenate([1 - second, second])
-    if port.meaning == "probability":
-        return real
-    if port.meaning == "log probability":
-        return np.exp(real)
-    powers = np.exp(real - real.max())
-    return powers / powers.sum()
+    # A damaged network may give infinities. numpy would warn on stderr, in lines that are no part of our output.
+    with np.errstate(all="ignore"):
+        if port.single:
+            second = real if port.meaning == "probability" else 1 / (1 + np.exp(-real))
+            return np.concatenate([1 - second, second])
+        if port.meaning == "probability":
+            return real
+        if port.meaning == "log probability":
+            return np.exp(real)
+        powers = np.exp(real - real.max())
+        return powers / powers.sum()
 
 
 def _encoder_for(

@@ -277,6 +277,8 @@ def _picture(port: Port, name: str) -> PicturePort:
     raise EdgenetError(f"{name} takes {port.describe()}, which is neither an RGB nor a grey picture", _BENCH)
 
 
+MOST_CLASSES = 1_000_000
+"""The most classes of a network: each gets a label, also where the file carries none."""
 _MEANINGS = {"SOFTMAX": "probability", "LOGISTIC": "probability", "LOG_SOFTMAX": "log probability"}
 
 
@@ -295,6 +297,8 @@ def _scores(file: _File, port: Port, name: str) -> ScoresPort:
             f"{name} gives one score that a softmax makes, and that is 1 for every photo",
             "convert it with a sigmoid instead of the softmax",
         )
+    if count > MOST_CLASSES:
+        raise EdgenetError(f"{name} gives {count:,} scores", f"edgenet takes up to {MOST_CLASSES:,} classes")
     last = kinds[-1] if kinds else ""
     return ScoresPort(port, 2 if count == 1 else count, _MEANINGS.get(last, "logit"))
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from edgenet_device.foreign_text import read_json
 from numpy.typing import NDArray
 
 from edgenet.files import sha256
@@ -43,7 +44,7 @@ class Digits:
 def read_digits() -> Digits:
     """Return the test part of UCI's Optical Recognition of Handwritten Digits; see edgenet/assets/digits.json."""
     folder = files("edgenet.assets")
-    labels = json.loads((folder / "digits.json").read_text(encoding="utf-8"))["labels"]
+    labels = read_json((folder / "digits.json").read_bytes())["labels"]
     data = np.frombuffer((folder / "digits.png").read_bytes(), np.uint8)
     picture = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
     assert picture is not None

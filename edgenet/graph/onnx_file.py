@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import onnx
+from google.protobuf.message import Message
 from onnx import ModelProto, TensorProto, external_data_helper
 
 from edgenet.errors import EdgenetError
@@ -25,6 +26,7 @@ def load_onnx(path: Path) -> ModelProto:
         raise EdgenetError(
             f"{path} is not a readable ONNX file ({first_line(error)})", "export it again"
         ) from None
+    _check_texts(model, path)
     _check_external_data(model, path)
     try:
         external_data_helper.load_external_data_for_model(model, str(path.parent))
@@ -40,7 +42,20 @@ def takes_bytes(path: Path) -> bool:
     graph = onnx.load(path, load_external_data=False).graph
     weights = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in weights]
-    return inputs[0].type.tensor_type.elem_type == TensorProto.UINT8
+    return bool(inputs) and inputs[0].type.tensor_type.elem_type == TensorProto.UINT8
+
+
+def _check_texts(message: Message, path: Path) -> None:
+    """Raise EdgenetError if a name is not UTF-8: protobuf then gives bytes, where all that follows expects text."""
+    for field, value in message.ListFields():
+        values = [value] if isinstance(value, (str, bytes, Message)) else value
+        if field.message_type is not None:
+            for one in values:
+                _check_texts(one, path)
+        elif field.type == field.TYPE_STRING and any(isinstance(one, bytes) for one in values):
+            raise EdgenetError(
+                f"{path} has a {field.name} that is not UTF-8: it is damaged", "export it again"
+            )
 
 
 def _check_external_data(model: ModelProto, path: Path) -> None:

@@ -56,7 +56,7 @@ def read_file(path: Path) -> list[LatencyReport]:
     Raises:
         EdgenetError: see `read_reports`.
     """
-    loaded = _load(path)
+    loaded = load_report(path)
     return [read_report(one, str(path)) for one in (loaded if isinstance(loaded, list) else [loaded])]
 
 
@@ -106,7 +106,12 @@ def read_report(value: Any, path: str) -> LatencyReport:
     )
 
 
-def _load(path: Path) -> Any:
+def load_report(path: Path) -> Any:
+    """Return what the JSON text in a file says, without checking that it is a report.
+
+    Raises:
+        EdgenetError: the file cannot be read, or is not JSON.
+    """
     try:
         return read_json(read_limited(path, LARGEST_JSON))
     except FileNotFoundError:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+from edgenet_device.foreign_text import read_json
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -94,12 +95,20 @@ def load_state(folder: Path) -> TrainingState:
         )
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = json.loads((file.metadata() or {})[METADATA_KEY])
+            metadata = read_json((file.metadata() or {})[METADATA_KEY])
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
         if metadata["format"] > FORMAT_VERSION:
             raise EdgenetError(f"{path} was written by a newer edgenet", "update edgenet")
         return _state(metadata, tensors)
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+    except (
+        SafetensorError,
+        OSError,
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        OverflowError,
+    ) as error:
         raise EdgenetError(
             f"{path} is damaged ({type(error).__name__}: {error})", "start the training again"
         ) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import lzma
 import tarfile
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from edgenet_device.foreign_text import json_text
+from edgenet_device.foreign_text import json_text, read_json
 from edgenet_device.latency.report import QUICK, Protocol
 from edgenet_device.model_file import ModelFile, open_model
 from edgenet_device.ports import read_ports
@@ -195,5 +194,5 @@ def litert_js_record() -> dict[str, Any]:
 
     tools/fetch-litert-js has written this record.
     """
-    found: dict[str, Any] = json.loads(_ASSETS.joinpath("litert-js.json").read_bytes())
+    found: dict[str, Any] = read_json(_ASSETS.joinpath("litert-js.json").read_bytes())
     return found

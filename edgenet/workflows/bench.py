@@ -24,6 +24,7 @@ from edgenet.devices.adb_connection import attached_phones
 from edgenet.devices.device import Adb, Browser, Device, Running
 from edgenet.devices.install import Installed, install
 from edgenet.devices.local import LocalDevice
+from edgenet.devices.shell import understood
 from edgenet.devices.targets import open_device, parse_target
 from edgenet.errors import EdgenetError
 from edgenet.files import make_folder, write_atomically
@@ -326,7 +327,8 @@ def measure_on_device(
     if done.status != 0 or reports is None:
         reason = done.last_line().removeprefix("error: ")
         raise EdgenetError(f"measuring on {device.name} failed: {reason}")
-    return reports
+    with understood(device):
+        return [{**report, "model": {**report["model"]}, "profile": report["profile"]} for report in reports]
 
 
 def write_latency(path: Path, report: Report) -> None:
@@ -381,7 +383,7 @@ def _follow(running: Running, progress: Progress) -> list[Report] | None:
         if isinstance(message, dict) and "reports" in message:
             reports = message["reports"]
         elif isinstance(message, dict) and "stage" in message:
-            progress(message["stage"], message["done"], message["total"])
+            progress(str(message["stage"]), message.get("done", 0), message.get("total"))
     return reports
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from edgenet_device.foreign_text import read_json
 
 from edgenet.assets import clip, device_scripts
 from edgenet.assets.digits import write_digits
@@ -180,12 +180,12 @@ def _conversion_text(converted: Conversion) -> str:
 
 def _classify(bundle: Path, source: str, picture: Path, options: list[str]) -> list[dict[str, Any]]:
     arguments = [str(bundle), source, "--json", "--contact-sheet", str(picture), *options]
-    return [json.loads(line) for line in device_script("classify", arguments).splitlines()]
+    return [read_json(line) for line in device_script("classify", arguments).splitlines()]
 
 
 def _measure(bundle: Path, report: Path) -> dict[str, Any]:
     device_script("measure_latency", [str(bundle), "--out", str(report)])
-    measured: dict[str, Any] = json.loads(report.read_text())
+    measured: dict[str, Any] = read_json(report.read_bytes())
     return measured
 
 

@@ -38,6 +38,7 @@ from numpy.typing import NDArray
 
 from edgenet.data.loading import load_all
 from edgenet.data.photos import PhotoSet
+from edgenet.files import sha256
 from edgenet.graph.executor import run
 from edgenet.graph.ir import Graph
 from edgenet.tflite.logits import without_softmax
@@ -136,7 +137,8 @@ def file_warnings(model: ModelFile, given: PixelNormalization | None, photos: Ph
     # The 256 steps of integer scores are too coarse.
     if used is None or ports.scores.port.dtype != "float32" or ports.scores.classes < LEAST_CLASSES:
         return ()
-    bare = replace(model, data=without_softmax(model.data), labels=())
+    logits = without_softmax(model.data)
+    bare = replace(model, data=logits, sha256=sha256(logits), labels=())
     pixels = load_all(photos, (picture.height, picture.width), limit=PHOTOS).images
 
     def score(other: PixelNormalization) -> NDArray[np.float32]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from edgenet.data.photos import PhotoSet
 from edgenet.errors import EdgenetError
 from edgenet.files import locked_folder, make_folder
 from edgenet.latency.comparing import Candidate, cost_of_one_more_point, train_promising
-from edgenet.latency.reading import read_file
+from edgenet.latency.reading import load_report, read_file
 from edgenet.manifest import Accuracy
 from edgenet.progress import Log, Progress, no_log, silent
 from edgenet.quantize.recipes import DEFAULT_RECIPE
@@ -364,7 +363,7 @@ def _reported(
     real, int8 = evaluation.models
     latency = out / variant.name / LATENCY_FILE
     judged = replace(best, n=evaluation.n, float_top1=real.top1, int8_top1=int8.top1)
-    write_latency(latency, with_accuracy(json.loads(latency.read_text(encoding="utf-8")), judged))
+    write_latency(latency, with_accuracy(load_report(latency), judged))
     return ReportedAccuracy(evaluation.n, real.top1, int8.top1, int8.top1_interval, False)
 
 

@@ -107,7 +107,7 @@ def settings(options: SweepOptions, data_digest: str) -> dict[str, Any]:
     recipe = asdict(training.training_recipe())
     for part in (chosen, asdict(training.distillation()), recipe, recipe.pop("augmentation")):
         flat.update(part)
-    loaded: dict[str, Any] = json.loads(json.dumps(flat))
+    loaded: dict[str, Any] = read_json(json.dumps(flat))
     return loaded
 
 

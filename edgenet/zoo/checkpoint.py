@@ -107,7 +107,7 @@ def load_checkpoint(path: Path) -> LoadedNetwork:
         if str(path) in error.found:
             raise
         raise EdgenetError(f"{path}: {error.found}", error.remedy) from error
-    except (KeyError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise EdgenetError(
             f"{path} has damaged metadata ({type(error).__name__}: {error})", "save the checkpoint again"
         ) from error
@@ -143,7 +143,7 @@ def _parse_metadata(text: str | None, path: Path) -> dict[str, Any]:
 
 
 def _rebuild(metadata: Mapping[str, Any], tensors: Mapping[str, Tensor], path: Path) -> LoadedNetwork:
-    variant = parse_variant(metadata["variant"])
+    variant = parse_variant(str(metadata["variant"]))
     options = options_from(metadata["options"])
     labels = tuple(str(label) for label in metadata["labels"])
     network = load_tensors(variant, options, tensors, str(path))

@@ -10,6 +10,6 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-for folder in ("device_scripts", "tests", "tests/tflite", "tests/graph", "tests/bundle"):
-    if str(ROOT / folder) not in sys.path:
-        sys.path.append(str(ROOT / folder))
+# First, so that it is this copy of the device's package that is tried, whatever else is installed.
+sys.path.insert(0, str(ROOT / "device_scripts"))
+sys.path += [str(ROOT / "tests" / folder) for folder in (".", "tflite", "graph", "bundle")]

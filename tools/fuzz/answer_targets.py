@@ -107,9 +107,11 @@ class _Answering:
 
 def answers(folder: Path) -> Check:
     """Take the input for every answer that a device gives; the last one decides whether it counts as taken."""
+    from edgenet.devices.environment import _python_of
     from edgenet.devices.install import Installed, try_model
     from edgenet.devices.service import last_error
     from edgenet.workflows import deploy
+    from edgenet.workflows.bench import _follow
     from edgenet.workflows.camera import _photos
 
     def check(data: bytes) -> None:
@@ -119,6 +121,8 @@ def answers(folder: Path) -> Check:
         for ask in (
             lambda: facts_of(device),
             lambda: releases.running(device),
+            lambda: _python_of(device, device.facts()),
+            lambda: _follow(device, lambda *step: None),
             lambda: conditions_there(device),
             lambda: facts_there(device),
             lambda: read_delegate(text, 30),
@@ -141,7 +145,9 @@ TARGETS = (
         (
             "edgenet.latency.benchmark_model_report",
             "edgenet.latency.shell_conditions",
+            "edgenet.devices.environment",
             "edgenet.devices.install",
+            "edgenet.workflows.bench",
             "edgenet.workflows.deploy",
             "edgenet.workflows.camera",
         ),

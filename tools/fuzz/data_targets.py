@@ -21,6 +21,7 @@ from edgenet.data.label_tables import (
     read_one_hot,
     read_plain_table,
 )
+from edgenet.data.loading import load_all
 from edgenet.data.photos import open_photos, split_folders
 from edgenet.workflows.arguments import label_names
 from edgenet.workflows.review import FORMAT, apply_review
@@ -39,6 +40,7 @@ from tools.fuzz.mutations import (
 from tools.fuzz.verdicts import Check, refusable
 from tools.fuzz.workers import Target
 
+cv2.setNumThreads(0)  # OpenCV's threads would not survive the fork of a worker
 _NAMES = ("a/1.png", "a/2.png", "b/1.png", "b/3.jpg", "1.png", "c d/é.png")
 
 
@@ -96,9 +98,12 @@ def png_header_changed(data: bytes, rng: random.Random) -> bytes:
 
 def photos(folder: Path) -> Check:
     """Decode a photo as training, calibration and the device do."""
+    from edgenet_device.collecting.collector import Collector
     from edgenet_device.frames.photos import read_photo
 
     def check(data: bytes) -> None:
+        (folder / "1.jpg").write_bytes(data)
+        Collector(folder)
         pixels = read_photo(data, "photo")
         assert pixels.dtype == np.uint8
         assert pixels.ndim == 3
@@ -135,11 +140,13 @@ def video_seeds() -> dict[str, bytes]:
 def videos(folder: Path) -> Check:
     """Play the first frames of a file as `classify.py` and `camera.py` do; the file's ending says nothing."""
     from edgenet_device.frames.source import Camera
+    from edgenet_device.live.outputs import recording_rate
 
     path = folder / "clip.mp4"
 
     def check(data: bytes) -> None:
         path.write_bytes(data)
+        assert 1 <= recording_rate(str(path)) <= 240
         with Camera(str(path), every_frame=True, note=lambda text: None) as camera:
             for number, frame in enumerate(camera):
                 assert frame.pixels.dtype == np.uint8
@@ -157,8 +164,7 @@ def archives(folder: Path) -> Check:
         path.write_bytes(data)
         splits = split_folders(path)
         found = open_photos(path, split=splits[0] if splits else None)
-        for index in range(min(len(found), 3)):
-            refusable(lambda index=index: found.read(index))
+        refusable(lambda: load_all(found.take(range(min(len(found), 3))), 32))
         found.account(len(found), [])
 
     return check
@@ -310,7 +316,7 @@ TARGETS = (
     Target(
         "archive",
         "zips of photos",
-        ("edgenet.data.containers", "edgenet.data.photos", "edgenet.files"),
+        ("edgenet.data.containers", "edgenet.data.photos", "edgenet.data.loading", "edgenet.files"),
         archive_seeds,
         _ARCHIVES,
         archives,
@@ -328,6 +334,7 @@ TARGETS = (
         "photo",
         "photos",
         (
+            "edgenet_device.collecting.collector",
             "edgenet_device.frames.photos",
             "edgenet_device.frames.photo_structure",
             "edgenet_device.frames.heic",
@@ -336,7 +343,14 @@ TARGETS = (
         (*BINARY, *BINARY, png_header_changed),
         photos,
     ),
-    Target("video", "videos", ("edgenet_device.frames.files",), video_seeds, BINARY, videos),
+    Target(
+        "video",
+        "videos",
+        ("edgenet_device.frames.files", "edgenet_device.live.outputs"),
+        video_seeds,
+        BINARY,
+        videos,
+    ),
     Target(
         "review",
         "review.json",

@@ -261,7 +261,7 @@ TARGETS = (
     Target(
         "report",
         "latency reports",
-        ("edgenet.latency.reading", "edgenet.files"),
+        ("edgenet_device.foreign_text", "edgenet.latency.reading", "edgenet.files"),
         report_seeds,
         _JSON,
         reports,

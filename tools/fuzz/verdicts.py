@@ -85,11 +85,11 @@ class Judge:
         self._seen: list[str] = []
         self._active = False
         self._output = os.open(folder / "output", os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-        for descriptor in (1, 2):
+        for descriptor, name in ((1, "stdout"), (2, "stderr")):
+            getattr(sys, name).flush()
             os.dup2(self._output, descriptor)
-        self._memory = _peak()
+            setattr(sys, name, os.fdopen(descriptor, "w", closefd=False))
+        self._before = self._peak_before = 0
         limit = _data_bytes() + _ROOM
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -98,6 +98,8 @@ class Judge:
     def judge(self, check: Check, data: bytes) -> Verdict:
         """Return the verdict on one input."""
         self._seen.clear()
+        self._printed()  # what came before, such as warnings in making the input, is not the program's
+        self._before, self._peak_before = _resident(), _peak()
         self._active = True
         try:
             check(data)
@@ -118,8 +120,8 @@ class Judge:
     def _misbehaviour(self) -> tuple[str, str] | None:
         if self._seen:
             return self._seen[0], "\n".join(self._seen)
-        if _peak() - self._memory > MOST_MEMORY:
-            return "memory: more than 1 GiB for one input", ""
+        if _peak() > self._peak_before and _peak() - self._before > MOST_MEMORY:
+            return f"memory: more than {MOST_MEMORY >> 30} GiB for one input", ""
         text = self._printed()
         if text is None:
             return None
@@ -184,6 +186,11 @@ def _place_of(error: BaseException) -> str:
 
 def _peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+
+
+def _resident() -> int:
+    with open("/proc/self/statm", encoding="ascii") as status:
+        return int(status.read().split()[1]) * resource.getpagesize()
 
 
 def _data_bytes() -> int:

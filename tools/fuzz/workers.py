@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import hashlib
 import mmap
 import os
@@ -240,10 +241,12 @@ def _work(
         for number in range(start, most):
             if time.monotonic() > deadline:
                 return
+            shared[:] = _PROGRESS.pack(number, 0.0, *(counts[k] for k in ("accepted", "refused", "bad")))
+            # Making an input may take longer than the program takes with it.
+            data = inputs.make(number)
             shared[:] = _PROGRESS.pack(
                 number, time.monotonic(), *(counts[k] for k in ("accepted", "refused", "bad"))
             )
-            data = inputs.make(number)
             verdict = judge.judge(check, data)
             counts[verdict.kind] += 1
             inputs.learn(number, data, verdict)
@@ -268,6 +271,7 @@ def _end_after(work: Callable[[], None]) -> None:
     status = 1
     try:
         sys.dont_write_bytecode = True
+        faulthandler.disable()  # an abort that is looked for needs no report
         work()
         status = 0
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Callable, NamedTuple, Protocol
 
@@ -11,6 +12,7 @@ import cv2
 import numpy as np
 
 from edgenet_device.errors import EdgenetError
+from edgenet_device.frames.photos import read_photo
 from edgenet_device.output_files import write_atomically
 
 QUALITY = 95
@@ -166,9 +168,8 @@ class EverySeconds:
 
 def _photos_in(folder: Path) -> Iterable[np.ndarray]:
     for path in sorted(folder.glob("*.jpg")):
-        pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR) if path.stat().st_size else None
-        if pixels is not None:
-            yield pixels
+        with suppress(EdgenetError):  # a photo that cannot be read is like no other
+            yield read_photo(path)
 
 
 def measuring_grey(pixels: np.ndarray) -> np.ndarray:
