@@ -99,6 +99,15 @@ Output = Annotated[
         help="For an .onnx file with several outputs: the name of the output with the class scores.",
     ),
 ]
+Architecture = Annotated[
+    str | None,
+    typer.Option(
+        "--architecture",
+        metavar="NAME",
+        help="For a checkpoint of torchvision or timm: what the network is, if its tensors do not tell, such as "
+        "tf_mobilenetv3_small_100.",
+    ),
+]
 LabelledData = Annotated[Path | None, typer.Option("--data", help=LABELLED_PHOTOS)]
 MaxDrop = Annotated[
     float | None,
@@ -190,6 +199,7 @@ class InputOptions:
     labels: Labels = None
     input_shape: InputShape = None
     output: Output = None
+    architecture: Architecture = None
 
     def __post_init__(self) -> None:
         shape = self._shape()
@@ -204,6 +214,7 @@ class InputOptions:
             "labels": self.labels,
             "input_shape": self._shape(),
             "output": self.output,
+            "architecture": self.architecture,
         }
 
     def _shape(self) -> tuple[int, ...] | None:

@@ -6,7 +6,6 @@ read as data, its weights as arrays, and whatever holds Python code (a Lambda la
 
 from __future__ import annotations
 
-import io
 import math
 import re
 import zipfile
@@ -15,18 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from edgenet_device.foreign_text import read_json
 
 from edgenet.errors import EdgenetError, one_line
 from edgenet.files import MOST_UNPACKED, UNREADABLE_ZIP, check_unpacked_size, read_limited
 from edgenet.graph.ir import FloatArray
+from edgenet.graph.keras_hdf5 import read_hdf5
 
 SAVE_WHOLE = "save the whole model with model.save('model.keras') or model.save('model.h5')"
 MOST_BYTES = 1 << 30
-_DAMAGED = (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError, IndexError)
-"""What h5py raises for a damaged file, depending on which byte changed."""
 
 
 @dataclass(frozen=True)
@@ -128,23 +125,19 @@ def open_keras(path: Path) -> KerasFile:
 
 
 def _open_h5(path: Path) -> KerasFile:
-    data = io.BytesIO(read_limited(path, MOST_BYTES))
+    data = read_limited(path, MOST_BYTES)
+    facts, weights = _hdf5(data, "whole", path)
+    if "model_config" not in facts:
+        what = "only weights, without the layers" if facts.get("has_weights") else "no Keras model"
+        raise EdgenetError(f"{path} is an HDF5 file that holds {what}", SAVE_WHOLE)
+    model = _json(facts["model_config"], path)
+    return KerasFile(path, model, facts.get("keras_version", ""), weights, "outermost")
+
+
+def _hdf5(data: bytes, layout: str, path: Path) -> tuple[dict[str, Any], dict[str, FloatArray]]:
     try:
-        with h5py.File(data, "r") as file:
-            if "model_config" not in file.attrs:
-                what = "only weights, without the layers" if "layer_names" in file.attrs else "no Keras model"
-                raise EdgenetError(f"{path} is an HDF5 file that holds {what}", SAVE_WHOLE)
-            model = _json(_text(file.attrs["model_config"]), path)
-            version = _text(file.attrs.get("keras_version", ""))
-            top = _member(file, "model_weights")
-            groups = [(name, _member(top, name)) for name in _names(top, "layer_names")]
-            found = {
-                f"{layer}/{name.removesuffix(':0')}": _member(group, name)
-                for layer, group in groups
-                for name in _names(group, "weight_names")
-            }
-            return KerasFile(path, model, version, _arrays(found, len(data.getvalue()), path), "outermost")
-    except _DAMAGED as error:
+        return read_hdf5(data, layout, max(MOST_UNPACKED, 100 * len(data)))
+    except ValueError as error:
         raise _damaged(path, error) from error
 
 
@@ -163,74 +156,8 @@ def _open_v3(path: Path) -> KerasFile:
         raise EdgenetError(
             f"{path} is a zip, but not a Keras model: it has no config.json", SAVE_WHOLE
         ) from None
-    try:
-        with h5py.File(io.BytesIO(data), "r") as file:
-            found: dict[str, Any] = {}
-            for root in ("layers", "_layer_checkpoint_dependencies"):  # Keras 2.12 used the second name
-                if root in file:
-                    found |= dict(_datasets(_member(file, root), "layers"))
-            weights = _arrays(found, len(data), path)
-    except _DAMAGED as error:
-        raise _damaged(path, error) from error
+    _, weights = _hdf5(data, "weights", path)
     return KerasFile(path, model, str(version), weights, "counted")
-
-
-def _member(group: h5py.Group, path: str) -> Any:
-    """Return a group or dataset of the file itself: HDF5 can also link to other files."""
-    for name in path.strip("/").split("/"):
-        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-            raise ValueError(f"'{name}' is missing, or a link to elsewhere")
-        group = group[name]
-    return group
-
-
-def _datasets(group: h5py.Group, prefix: str, depth: int = 0) -> Iterator[tuple[str, Any]]:
-    """Yield every variable below a group with its path."""
-    if depth > _DEEPEST:
-        raise ValueError("its groups are nested too deeply")
-    for name in group:
-        member, path = _member(group, name), f"{prefix}/{name}"
-        if isinstance(member, h5py.Group):
-            inner = path.replace("/_layer_checkpoint_dependencies", "/layers")
-            yield from _datasets(member, inner, depth + 1)
-        else:
-            yield path, member
-
-
-_DEEPEST = 40
-"""Nested models cost three groups each, so this is a model within a model, a dozen times."""
-
-
-def _names(group: h5py.Group, attribute: str) -> list[str]:
-    """Return a list of names, which Keras spreads over several attributes if it is long."""
-    if attribute in group.attrs:
-        return [_text(name) for name in group.attrs[attribute]]
-    names: list[str] = []
-    number = 0
-    while f"{attribute}{number}" in group.attrs:
-        names += [_text(name) for name in group.attrs[f"{attribute}{number}"]]
-        number += 1
-    return names
-
-
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
-
-
-def _arrays(datasets: Mapping[str, Any], size: int, path: Path) -> dict[str, FloatArray]:
-    """Return the numbers of HDF5 datasets as float32, if they are the file's own and not far larger than it."""
-    for name, dataset in datasets.items():
-        if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind not in "fiu":
-            raise ValueError(f"'{name}' does not hold numbers")
-        if dataset.external or dataset.is_virtual:
-            raise ValueError(f"'{name}' refers to another file")
-    unpacked = sum(dataset.nbytes for dataset in datasets.values())
-    if unpacked > max(MOST_UNPACKED, 100 * size):
-        raise EdgenetError(
-            f"{path} has {size:,} bytes and would unpack to {unpacked:,}",
-            "use it only if you trust it, unpacked",
-        )
-    return {name: np.asarray(dataset[()], np.float32) for name, dataset in datasets.items()}
 
 
 def _open_tfjs(path: Path) -> KerasFile:

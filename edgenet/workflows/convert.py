@@ -143,6 +143,7 @@ def convert(
     labels: str | Path | Sequence[str] | None = None,
     input_shape: Sequence[int] | None = None,
     output: str | None = None,
+    architecture: str | None = None,
     progress: Progress = silent,
 ) -> Conversion:
     """Convert a float network to an int8 .tflite, calibrated on photos, or to another form of it.
@@ -171,6 +172,7 @@ def convert(
         labels: class names in the order of the outputs: a list, or a text file with one per line.
         input_shape: for an .onnx that leaves it open, such as (1, 3, 224, 224); an open batch alone is 1.
         output: for an .onnx with several outputs, the name of the one with the class scores.
+        architecture: of a checkpoint whose tensors do not tell it, such as "tf_mobilenetv3_small_100".
         progress: called with each stage's name, the amount done, and the total.
 
     Raises:
@@ -178,7 +180,7 @@ def convert(
         TypeError: an argument has the wrong type.
     """
     path, shape = Path(out), tuple(input_shape) if input_shape else None
-    options = SourceOptions(resolution, normalization, labels, shape, output)
+    options = SourceOptions(resolution, normalization, labels, shape, output, architecture)
     form = output_form(path, float, precision, io)
     wanted = _Int8Options(calibration, photos, recipe, keep_float, backend, data, max_drop)
     return _begin(source, path, form, options, wanted, progress)

@@ -38,7 +38,7 @@ def open_keras_source(path: Path, options: SourceOptions) -> Source:
     Raises:
         EdgenetError: the file cannot be read (see `read_keras`), or says nothing about its normalization.
     """
-    from edgenet.graph.keras_reader import read_keras  # h5py takes 10 MB of memory: import it late
+    from edgenet.graph.keras_reader import read_keras
 
     network = read_keras(path, _size(options))
     metadata = _metadata(path)

@@ -33,6 +33,8 @@ class SourceOptions:
         labels: the class names in the order of the outputs, or a text file with one name per line.
         input_shape: for an .onnx whose input shape is not fixed.
         output: for an .onnx with several outputs, the name of the one with the class scores.
+        architecture: for a checkpoint of torchvision or timm, what the network is, instead of what its tensors look
+            like: a variant, an architecture, or timm's name.
     """
 
     resolution: int | None = None
@@ -40,6 +42,7 @@ class SourceOptions:
     labels: str | Path | Sequence[str] | None = None
     input_shape: Shape | None = None
     output: str | None = None
+    architecture: str | None = None
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,7 @@ from edgenet.workflows.source_options import Source as Source
 from edgenet.workflows.source_options import SourceOptions as SourceOptions
 from edgenet.workflows.source_options import parse_normalization as parse_normalization
 from edgenet.workflows.tflite_source import open_tflite
+from edgenet.zoo.foreign_checkpoint import is_foreign_checkpoint
 from edgenet.zoo.readers import load_network
 
 
@@ -71,7 +72,9 @@ def open_source(
     if options.labels is not None:
         labels = _labels(options.labels, opened.graph)
     elif labels is None and made_two_classes(opened.graph):
-        warnings += (f"the network has one score, a binary classifier's; the file has two outputs, {TWO_CLASSES}",)
+        warnings += (
+            f"the network has one score, a binary classifier's; the file has two outputs, {TWO_CLASSES}",
+        )
     return replace(opened, labels=labels, warnings=warnings)
 
 
@@ -86,6 +89,8 @@ def _open_path(path: Path, options: SourceOptions, progress: Progress) -> Source
         raise _tensorflow_graph(path, kind)
     if kind.name in NO_NETWORK:
         raise wrong_kind(path, kind, "a network", FLOAT_SOURCE)
+    if options.architecture is not None and kind is not UNKNOWN and not is_foreign_checkpoint(path):
+        raise EdgenetError(f"{path} says itself what its network is", "leave out --architecture")
     suffix = path.suffix.lower() if kind is UNKNOWN else ""
     if kind is ONNX or suffix == ".onnx":
         return open_onnx(path, options)
@@ -133,26 +138,33 @@ def options_for(source: str | Path, options: SourceOptions) -> SourceOptions:
     kind = file_kind(path) if path.is_file() else UNKNOWN
     if kind is ONNX or path.suffix.lower() == ".onnx":
         return replace(options, resolution=None)
-    if kind in (KERAS, HDF5, TFJS):
+    if kind in (KERAS, HDF5, TFJS) or is_foreign_checkpoint(path):
         return replace(options, input_shape=None)
-    return replace(options, normalization=None, input_shape=None)
+    return replace(options, normalization=None, input_shape=None, architecture=None)
 
 
 def _open_network(source: str, options: SourceOptions, progress: Progress) -> Source:
-    if options.normalization is not None or options.input_shape is not None:
+    is_checkpoint = is_foreign_checkpoint(Path(source))
+    if options.input_shape is not None or (options.normalization is not None and not is_checkpoint):
         raise EdgenetError(
             f"{source} has its own normalization and shape",
-            "give --normalization and --input-shape for .onnx only",
+            "leave out --normalization and --input-shape",
         )
     network = load_network(
-        source, options.resolution, lambda done, total: progress("downloading weights", done, total)
+        source,
+        options.resolution,
+        lambda done, total: progress("downloading weights", done, total),
+        options.architecture,
     )
+    normalization, assumed = network.normalization, network.assumed
+    if options.normalization is not None:
+        normalization, assumed = parse_normalization(options.normalization), assumed[1:]
     variant = network.variant
     graph = read_torch(network.module, (variant.resolution, variant.resolution), variant.name)
     path = Path(source)
     weights = Weights(network.origin, network.licence, sha256(path) if path.is_file() else None)
     facts = Facts(variant.name, weights, variant.architecture, variant.width, variant.resolution)
-    return Source(simplify(graph, network.normalization), network.labels, facts)
+    return Source(simplify(graph, normalization), network.labels, facts, assumed)
 
 
 TWO_CLASSES = "the negative class and then the positive one: give --labels with both names in this order"

@@ -34,6 +34,7 @@ class LoadedNetwork:
         normalization: the normalization that `module` expects of its input.
         origin: where the weights came from.
         licence: the licence of the weights.
+        assumed: what the file does not say and the reader assumed, one sentence each without a full stop.
 
     Raises:
         EdgenetError: the number of labels is not the number of outputs.
@@ -45,6 +46,7 @@ class LoadedNetwork:
     normalization: Normalization
     origin: str
     licence: str
+    assumed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         classes = self.module.options.classes

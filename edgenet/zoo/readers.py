@@ -1,7 +1,7 @@
 """Loads a network with its weights, given a variant's name or a file of weights.
 
-The files are edgenet's own checkpoints, torchvision's MobileNetV2 (a state dict in a .pth file) and TF-slim's
-MobileNetV1 (an .npz file of its variables).
+The files are edgenet's own checkpoints, those of torchvision's and timm's mobile networks, and TF-slim's MobileNetV1
+(an .npz file of its variables).
 """
 
 from __future__ import annotations
@@ -13,26 +13,38 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from edgenet_device.file_kind import (
+    NPZ,
+    SAFETENSORS,
+    UNKNOWN,
+    file_kind,
+    wrong_kind,
+)
 from torch import Tensor
 
 from edgenet.errors import EdgenetError
 from edgenet.files import read_arrays, sha256
 from edgenet.progress import StageProgress
-from edgenet.zoo import mobilenet_v1, mobilenet_v2
-from edgenet.zoo.catalogue import entries_of, entry_of_digest, find_entry, nearest_variants
+from edgenet.zoo import mobilenet_v1
+from edgenet.zoo.catalogue import entries_of, find_entry, nearest_variants
 from edgenet.zoo.checkpoint import LICENCE_UNKNOWN, LoadedNetwork, load_checkpoint, load_tensors
-from edgenet.zoo.classifier import SLIM, TORCHVISION, NetworkOptions
+from edgenet.zoo.classifier import SLIM, NetworkOptions
+from edgenet.zoo.foreign_checkpoint import is_foreign_checkpoint, load_foreign
 from edgenet.zoo.imagenet_labels import labels_for
-from edgenet.zoo.pretrained import load_pretrained, read_state_dict
+from edgenet.zoo.pretrained import load_pretrained
 from edgenet.zoo.registry import ARCHITECTURES, Variant, parse_variant
 
 FORMATS = (
-    ".safetensors (edgenet's checkpoint), .npz (TF-slim's MobilenetV1), .pth (torchvision's mobilenet_v2)"
+    ".safetensors (edgenet's checkpoint), .pth, .pt, .ckpt, .bin and .safetensors of torchvision's and timm's mobile"
+    " networks, .npz (TF-slim's MobilenetV1)"
 )
 
 
 def load_network(
-    source: str | Path, resolution: int | None = None, progress: StageProgress | None = None
+    source: str | Path,
+    resolution: int | None = None,
+    progress: StageProgress | None = None,
+    architecture: str | None = None,
 ) -> LoadedNetwork:
     """Return a network with its weights, in evaluation mode.
 
@@ -42,11 +54,13 @@ def load_network(
         resolution: the resolution to use instead of the one the weights were trained at. Weights fit any resolution,
             except those of AlexNet and VGG16.
         progress: called while weights are downloaded.
+        architecture: what the network in a checkpoint of torchvision or timm is, instead of what its tensors look
+            like (see `load_foreign`).
 
     Raises:
         EdgenetError: there is no such variant or file, no weights for the variant, or the file does not fit.
     """
-    loaded = _load(source, progress)
+    loaded = _load(source, progress, architecture)
     if resolution is None or resolution == loaded.variant.resolution:
         return loaded
     variant = Variant(loaded.variant.architecture, loaded.variant.width, resolution)
@@ -59,20 +73,28 @@ def load_network(
     return dataclasses.replace(loaded, variant=variant)
 
 
-def _load(source: str | Path, progress: StageProgress | None) -> LoadedNetwork:
+def _load(source: str | Path, progress: StageProgress | None, architecture: str | None) -> LoadedNetwork:
     path = Path(source)
-    match path.suffix.lower():
-        case ".safetensors":
-            return load_checkpoint(path)
-        case ".npz":
-            return load_slim_v1(path)
-        case ".pth" | ".pt":
-            return load_torchvision_v2(path)
+    kind = file_kind(path) if path.is_file() else UNKNOWN
+    suffix = path.suffix.lower() if kind is UNKNOWN else ""
+    if is_foreign_checkpoint(path) or suffix in TORCH_SUFFIXES:
+        return load_foreign(path, architecture)
+    if architecture is not None:
+        raise EdgenetError(f"{source} says itself what its network is", "leave out --architecture")
+    if kind is SAFETENSORS or suffix == ".safetensors":
+        return load_checkpoint(path)
+    if kind is NPZ or suffix == ".npz":
+        return load_slim_v1(path)
+    if path.is_file() and kind is not UNKNOWN:
+        raise wrong_kind(path, kind, "a file of weights", f"the known formats are: {FORMATS}")
     if path.exists():
         raise EdgenetError(f"{path} is not in a known format of weights", f"the known formats are: {FORMATS}")
     if os.path.sep in str(source):
         raise EdgenetError(f"there is no file {path}", "check the path")
     return _pretrained(str(source), progress)
+
+
+TORCH_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".pt2")
 
 
 def _pretrained(name: str, progress: StageProgress | None) -> LoadedNetwork:
@@ -85,88 +107,6 @@ def _pretrained(name: str, progress: StageProgress | None) -> LoadedNetwork:
             f" all), give a file with weights ({FORMATS}), or train your own with `edgenet train`",
         )
     return load_pretrained(find_entry(f"{variant}:{tag}"), progress)
-
-
-def load_torchvision_v2(path: Path, resolution: int = 224) -> LoadedNetwork:
-    """Read a state dict of torchvision's `mobilenet_v2`, for any width and number of classes.
-
-    The network pads symmetrically like torchvision's, so it gives the same logits.
-
-    Args:
-        path: the .pth file.
-        resolution: the resolution of the network. The file does not say which one it was trained at; torchvision's own
-            weights were trained at 224.
-
-    Raises:
-        EdgenetError: the file does not exist, torch cannot load it safely, or it is not torchvision's MobileNetV2.
-    """
-    state = read_state_dict(path)
-    width = infer_width(_torchvision_channels(state, path), mobilenet_v2.channel_plan)
-    if width is None:
-        raise EdgenetError(
-            f"the channel numbers in {path} fit no width multiplier of MobileNetV2",
-            "give weights of torchvision's mobilenet_v2",
-        )
-    variant = Variant("mobilenet_v2", width, resolution)
-    classes = state["classifier.1.weight"].shape[0]
-    options = NetworkOptions(classes, padding="symmetric", epsilon=1e-5, normalization=TORCHVISION)
-    network = load_tensors(variant, options, _renamed_torchvision(state), str(path))
-    origin, licence = _torchvision_origin(path)
-    return LoadedNetwork(network, variant, labels_for(classes), TORCHVISION, origin, licence)
-
-
-def _torchvision_channels(state: Mapping[str, Tensor], path: Path) -> tuple[int, ...]:
-    """Return the output channels in the order of `mobilenet_v2.channel_plan`."""
-    outputs = (
-        "features.0.conv",
-        *(f"features.{i}.layers.project.conv" for i in range(1, 18)),
-        "features.18.conv",
-    )
-    theirs = {ours: name for name, ours in _torchvision_layers().items()}
-    wanted = [f"{theirs[name]}.weight" for name in outputs]
-    missing = [name for name in (*wanted, "classifier.1.weight") if name not in state or state[name].ndim < 2]
-    if missing:
-        raise EdgenetError(
-            f"{path} is not torchvision's MobileNetV2: {missing[0]} is missing among its {len(state)} tensors"
-            f" ({', '.join(list(state)[:2])}, ...)",
-            "give weights of torchvision's mobilenet_v2",
-        )
-    return tuple(state[name].shape[0] for name in wanted)
-
-
-def _renamed_torchvision(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors under our names. Unknown names stay, so that `load_tensors` reports them as left over."""
-    names = _torchvision_layers()
-    renamed = {}
-    for name, tensor in state.items():
-        layer, _, kind = name.rpartition(".")
-        renamed[f"{names.get(layer, layer)}.{kind}"] = tensor
-    return renamed
-
-
-def _torchvision_layers() -> dict[str, str]:
-    """Return a map from torchvision's name of each layer with weights to our name."""
-    names = {"features.0.0": "features.0.conv", "features.0.1": "features.0.norm"}
-    shapes = mobilenet_v2.bottleneck_shapes()
-    for index, (expansion, _) in enumerate(shapes, start=1):
-        activated = ("depthwise",) if expansion == 1 else ("expand", "depthwise")
-        theirs, ours = f"features.{index}.conv", f"features.{index}.layers"
-        for position, part in enumerate(activated):
-            names[f"{theirs}.{position}.0"] = f"{ours}.{part}.conv"
-            names[f"{theirs}.{position}.1"] = f"{ours}.{part}.norm"
-        # torchvision does not group the linear projection with its batch normalization.
-        names[f"{theirs}.{len(activated)}"] = f"{ours}.project.conv"
-        names[f"{theirs}.{len(activated) + 1}"] = f"{ours}.project.norm"
-    last = len(shapes) + 1
-    names |= {f"features.{last}.0": f"features.{last}.conv", f"features.{last}.1": f"features.{last}.norm"}
-    return names | {"classifier.1": "classifier"}
-
-
-def _torchvision_origin(path: Path) -> tuple[str, str]:
-    digest = sha256(path)
-    if (entry := entry_of_digest(digest)) is not None:
-        return entry.origin, entry.terms
-    return f"{path.name} (torchvision's MobileNetV2), SHA-256 {digest}", LICENCE_UNKNOWN
 
 
 def load_slim_v1(path: Path, resolution: int = 224) -> LoadedNetwork:

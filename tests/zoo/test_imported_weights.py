@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from edgenet.errors import EdgenetError
 from edgenet.zoo.catalogue import find_entry
 from edgenet.zoo.classifier import SLIM, TORCHVISION
+from edgenet.zoo.foreign_checkpoint import load_foreign
 from edgenet.zoo.mobilenet_v1 import channel_plan as v1_plan
 from edgenet.zoo.mobilenet_v2 import channel_plan as v2_plan
-from edgenet.zoo.readers import infer_width, load_slim_v1, load_torchvision_v2
+from edgenet.zoo.readers import infer_width, load_network, load_slim_v1
 from edgenet.zoo.registry import build
 
 
@@ -89,7 +90,7 @@ def centre_square(data: bytes, size: int) -> Tensor:
 def test_v2_equals_a_torchvision_shaped_reference(official_v2: Path) -> None:
     reference = TorchvisionShaped().eval()
     reference.load_state_dict(torch.load(official_v2, weights_only=True), strict=True)
-    loaded = load_torchvision_v2(official_v2)
+    loaded = load_foreign(official_v2)
     assert (loaded.variant.name, loaded.normalization) == ("mobilenet_v2_1.0_224", TORCHVISION)
     entry = find_entry("mobilenet_v2_1.0_224")
     assert (loaded.origin, loaded.licence) == (entry.origin, entry.terms)
@@ -105,7 +106,7 @@ def test_v2_equals_a_torchvision_shaped_reference(official_v2: Path) -> None:
 @torch.no_grad()
 def test_v2_names_photos(official_v2: Path, shared_data: Path) -> None:
     pixels, classes = photos(shared_data / "imagenet-sample-500.zip", 16)
-    top = load_torchvision_v2(official_v2).with_pixels()(pixels).argmax(1)
+    top = load_foreign(official_v2).with_pixels()(pixels).argmax(1)
     assert sum(int(a) == b for a, b in zip(top, classes, strict=True)) >= 11
 
 
@@ -132,7 +133,7 @@ def v2_state(tmp_path: Path, classes: int = 4) -> tuple[Path, dict[str, Tensor],
 @torch.no_grad()
 def test_v2_of_other_classes(tmp_path: Path) -> None:
     path, _, reference = v2_state(tmp_path)
-    loaded = load_torchvision_v2(path, resolution=96)
+    loaded = load_network(path, resolution=96)
     x = torch.randn(1, 3, 96, 96)
     torch.testing.assert_close(loaded.module(x), reference(x), rtol=1e-4, atol=1e-5)
     assert (loaded.variant.name, loaded.labels[3]) == ("mobilenet_v2_1.0_96", "class 3")
@@ -143,23 +144,27 @@ def test_v2_refuses_other_state_dicts(tmp_path: Path) -> None:
     path, state, _ = v2_state(tmp_path)
     shaped = {**state, "features.3.conv.0.0.weight": torch.zeros(3)}
     spoiled = {**state, "features.3.conv.0.0.weight": state["features.3.conv.0.0.weight"] * float("nan")}
-    narrow = {**state, "features.18.0.weight": torch.zeros(1234, 320, 1, 1)}
+    narrow = {
+        **state,
+        "features.18.0.weight": torch.zeros(1234, 320, 1, 1),
+        "classifier.1.weight": torch.zeros(4, 1234),
+    }
     cases = {
-        "not torchvision's MobileNetV2": {"conv1.weight": torch.zeros(64, 3, 7, 7)},
-        "1 tensor missing: features.0.norm.weight": {
+        "a network that edgenet does not know": {"conv1.weight": torch.zeros(64, 3, 7, 7)},
+        r"1 tensor is missing \(features\.0\.1\.weight\)": {
             k: v for k, v in state.items() if k != "features.0.1.weight"
         },
-        "1 tensor left over: extra.weight": {**state, "extra.weight": torch.zeros(1)},
-        "of another shape": shaped,
+        r"1 tensor is left over \(extra\.weight\)": {**state, "extra.weight": torch.zeros(1)},
+        r"1 tensors are of another shape \(features\.3\.conv\.0\.0\.weight\)": shaped,
         "not finite": spoiled,
-        "no width multiplier": narrow,
-        "holds list": [1, 2],
+        r"2 tensors are of another shape \(classifier\.1\.weight, features\.18\.0\.weight\)": narrow,
+        "holds a list": [1, 2],
         "not named tensors": {"epoch": 3},
     }
     for said, content in cases.items():
         torch.save(content, path)
         with pytest.raises(EdgenetError, match=said) as error:
-            load_torchvision_v2(path)
+            load_foreign(path)
         assert str(path) in error.value.found
         assert error.value.remedy
 
@@ -177,18 +182,23 @@ class Dangerous:
 def test_v2_refuses_files_that_are_not_weights(tmp_path: Path) -> None:
     path, _, _ = v2_state(tmp_path)
     whole = path.read_bytes()
-    for content in (b"", b"text, not weights", whole[: len(whole) // 2]):
+    for content, said in (
+        (b"", "an empty file"),
+        (b"text, not weights", "not a file of weights of PyTorch"),
+        (whole[: len(whole) // 2], "the beginning of a checkpoint of PyTorch whose end is missing"),
+    ):
         path.write_bytes(content)
-        with pytest.raises(EdgenetError, match="not a file of weights that torch loads safely"):
-            load_torchvision_v2(path)
+        with pytest.raises(EdgenetError, match=said):
+            load_foreign(path)
     path.write_bytes(pickle.dumps(Dangerous(tmp_path / "touched")))
-    with pytest.raises(EdgenetError, match="not a file of weights that torch loads safely"):
-        load_torchvision_v2(path)
+    with pytest.raises(
+        EdgenetError, match="is a Python pickle, not a checkpoint; edgenet never unpickles one"
+    ):
+        load_foreign(path)
     assert not (tmp_path / "touched").exists()
-    with pytest.raises(EdgenetError, match="there is no file"):
-        load_torchvision_v2(tmp_path / "absent.pth")
-    with pytest.raises(EdgenetError, match="not a file of weights"):
-        load_torchvision_v2(tmp_path)
+    for absent in (tmp_path / "absent.pth", tmp_path):
+        with pytest.raises(EdgenetError, match="there is no file"):
+            load_foreign(absent)
 
 
 def slim_arrays(network: nn.Module) -> dict[str, np.ndarray]:
