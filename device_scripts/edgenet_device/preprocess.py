@@ -221,7 +221,7 @@ def _plain_table(picture: PicturePort) -> np.ndarray | None:
     if picture.port.dtype == "float32":
         raise EdgenetError(
             "the network takes float32 and does not say what its pixels went through in training",
-            ASK_NORMALIZATION,
+            f"{ASK_NORMALIZATION}; `edgenet package` records it in a bundle",
         )
     if picture.takes_bytes:
         return None
