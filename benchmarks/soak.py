@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import cycle
 from pathlib import Path
 from statistics import median
 from typing import IO
@@ -42,11 +44,12 @@ class Stream:
 
     Args:
         photos: the frames, JPEG.
-        per_second: frames per second; None for as fast as the client takes them.
+        per_second: frames per second, by the clock: a late frame does not delay the next; None for as fast as the
+            client takes them.
     """
 
     def __init__(self, photos: list[bytes], per_second: float | None = None) -> None:
-        self.photos, self._pause_s = photos, 0 if per_second is None else 1 / per_second
+        self.photos, self._per_second = photos, per_second or math.inf
         self.connections = 0
         self._cut = threading.Event()
 
@@ -58,15 +61,14 @@ class Stream:
         """Send photos until the stream is cut."""
         self.connections += 1
         self._cut.clear()
-        while True:
-            for photo in self.photos:
-                if self._cut.wait(self._pause_s):
-                    return
-                out.write(
-                    b"--%s\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n"
-                    % (_BOUNDARY, len(photo))
-                )
-                out.write(photo + b"\r\n")
+        began = time.perf_counter()
+        for number, photo in enumerate(cycle(self.photos)):
+            if self._cut.wait(max(began + number / self._per_second - time.perf_counter(), 0)):
+                return
+            out.write(
+                b"--%s\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % (_BOUNDARY, len(photo))
+            )
+            out.write(photo + b"\r\n")
 
 
 @dataclass

@@ -46,8 +46,9 @@ _PAUSE_S = 0.05
 _GOODBYE_S = 2.0
 """After a refusal we still read for this long: closing at once would destroy the answer on its way (RST)."""
 _PART = 256 << 10
-_QUEUE = 512
-"""Connections that the system keeps until they are accepted; beyond it, browsers have to try again later."""
+_QUEUE = 2048
+"""Connections that the system keeps until they are accepted (many systems allow 4,096). Beyond that it drops the first
+packet of a new one, and the browser tries again after a second: a crowd that connects at once must fit."""
 _STREAM_BUFFER = 256 << 10
 """Bytes that the system keeps for the reader of a stream; more would only be old pictures."""
 
