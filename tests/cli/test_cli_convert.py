@@ -28,6 +28,7 @@ FIELDS = {
     "labelled",
     "operators",
     "kinds",
+    "partitions",
     "cost",
     "precision",
     "quantization",

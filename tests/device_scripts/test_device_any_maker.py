@@ -109,6 +109,26 @@ def test_log_probabilities(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("signature", "found"),
+    [
+        ([-1, 8, 8, 3], None),
+        ([1, -1, -1, 3], "leaves the size of its picture open; convert it with a fixed height"),
+    ],
+)
+def test_an_open_batch_is_one(tmp_path: Path, signature: list[int], found: str | None) -> None:
+    def opened(model: schema.ModelT) -> None:
+        graph = model.subgraphs[0]
+        graph.tensors[graph.inputs[0]].shapeSignature = signature
+
+    path = written(tmp_path, changed(classifier_file(), opened))
+    if found is None:
+        assert Classifier(path, 1, normalization=NORMAL).top(solid((0, 255, 0)), 1)[0][0] == "class 1"
+        return
+    with pytest.raises(EdgenetError, match=found):
+        Classifier(path, 1, normalization=NORMAL)
+
+
 def test_float_without_a_normalization_is_asked_about(tmp_path: Path) -> None:
     with pytest.raises(
         EdgenetError, match=r"net.tflite: the network takes float32 .*give --normalization imagenet"
