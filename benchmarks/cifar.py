@@ -73,7 +73,7 @@ ZOO = (
 )
 FINE_TUNED = "mobilenet_v2_1.0_96"
 # The network that is narrowed, and the widths; the smaller side keeps the part short.
-FULL_WIDTH, NARROW = "mobilenet_v2_1.0_224", ("mobilenet_v2_0.9_64", "mobilenet_v2_0.5_64")
+FULL_WIDTH, NARROW = "mobilenet_v2_1.0_224", ("mobilenet_v2_0.9_48", "mobilenet_v2_0.5_48")
 SMALL = {"train": 1000, "test": 200}
 GRID: dict[str, Any] = {"widths": (1.0, 0.75, 0.5, 0.25), "resolutions": (64, 48, 40, 32), "recipe": "fast"}
 SWEEP = TrainingOptions(epochs=3, batch=64, learning_rate=0.05, warmup_epochs=0.3, ema_decay=0.98, **LIGHT)
@@ -186,7 +186,7 @@ def narrowing(place: Place) -> dict[str, Any]:
         start = place.work / f"{name}-start.safetensors"
         save_checkpoint(start, narrowed(wide, parse_variant(name)))
         for kind, pretrained in (("narrowed", start), ("random", None)):
-            options = TrainingOptions(pretrained=pretrained)
+            options = TrainingOptions(pretrained=pretrained, epochs=10)
             found[f"{name} {kind}"] = _trained(name, photos, place.work / f"{name}-{kind}", options)
     return found
 

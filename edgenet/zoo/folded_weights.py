@@ -58,10 +58,13 @@ def read_folded(path: Path, expected: Mapping[str, Tensor], epsilon: float) -> d
             f"{path} has {len(found)} convolutions, but the network has {len(layers)}", _REMEDY
         )
     tensors: dict[str, Tensor] = {}
-    for layer, (weights, bias) in zip(layers, found, strict=True):
+    for layer, (weights, bias, clipped) in zip(layers, found, strict=True):
         outputs, rank = expected[f"{layer}.weight"].shape[0], expected[f"{layer}.weight"].ndim
         if layer == "classifier" and weights.shape[0] == outputs + 1:
             weights, bias = weights[1:], bias[1:]
+        if layer.endswith("squeeze.expand") and clipped:
+            # The gate of squeeze-and-excite is ReLU6(x + 3) / 6; converters add the 3 to the bias before it.
+            bias = bias - 3
         tensors[f"{layer}.weight"] = weights.flatten(1) if rank == 2 else weights
         if f"{layer}.bias" in expected:
             tensors[f"{layer}.bias"] = bias
@@ -131,8 +134,8 @@ def _is_quantized(name: str) -> bool:
     return "int8" in name or "quant" in name
 
 
-def _layers(data: bytes) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield weights and bias of each convolution and fully connected layer, in the order in which they run."""
+def _layers(data: bytes) -> Iterator[tuple[Tensor, Tensor, bool]]:
+    """Yield weights, bias and whether ReLU6 follows, for each convolution and fully connected layer as they run."""
     from ai_edge_litert import schema_py_generated as schema
 
     model = schema.Model.GetRootAs(data, 0)
@@ -147,7 +150,19 @@ def _layers(data: bytes) -> Iterator[tuple[Tensor, Tensor]]:
             weights = _constant(model, graph, operator.Inputs(1))
             # [output, height, width, input], and for depthwise convolutions [1, height, width, channel].
             order = {_DEPTHWISE: (3, 0, 1, 2), _FULL: (0, 3, 1, 2), _MATRIX: (0, 1)}[kind]
-            yield weights.permute(order).contiguous(), _constant(model, graph, operator.Inputs(2))
+            bias = _constant(model, graph, operator.Inputs(2))
+            yield weights.permute(order).contiguous(), bias, kind == _FULL and _has_relu6(operator)
+
+
+def _has_relu6(convolution: Any) -> bool:
+    from ai_edge_litert import schema_py_generated as schema
+
+    table = convolution.BuiltinOptions()
+    if table is None:
+        return False
+    options = schema.Conv2DOptions()
+    options.Init(table.Bytes, table.Pos)
+    return options.FusedActivationFunction() == schema.ActivationFunctionType.RELU6
 
 
 def _constant(model: Any, graph: Any, index: int) -> Tensor:
