@@ -42,12 +42,7 @@ def read_hdf5(data: bytes, layout: str, most: int) -> tuple[dict[str, Any], dict
     Raises:
         Hdf5Error: it cannot be read.
     """
-    # The child must not find modules in the current folder, so it gets this process's own path.
-    command = [sys.executable, "-c", _CHILD, layout, str(most), *filter(None, sys.path)]
-    try:
-        done = subprocess.run(command, input=data, capture_output=True, timeout=MOST_WAIT_S)
-    except subprocess.TimeoutExpired:
-        raise Hdf5Error("the HDF5 library does not come to an end with it") from None
+    done = _run_child(data, layout, most)
     if done.returncode < 0:
         raise Hdf5Error("the HDF5 library crashes on it")
     if done.returncode:
@@ -57,6 +52,15 @@ def read_hdf5(data: bytes, layout: str, most: int) -> tuple[dict[str, Any], dict
         facts = read_json(arrays["facts"].tobytes())
         names = facts.pop("names")
         return facts, {name: arrays[f"array{number}"] for number, name in enumerate(names)}
+
+
+def _run_child(data: bytes, layout: str, most: int) -> subprocess.CompletedProcess[bytes]:
+    # The child must not find modules in the current folder, so it gets this process's own path.
+    command = [sys.executable, "-c", _CHILD, layout, str(most), *filter(None, sys.path)]
+    try:
+        return subprocess.run(command, input=data, capture_output=True, timeout=MOST_WAIT_S)
+    except subprocess.TimeoutExpired:
+        raise Hdf5Error("the HDF5 library does not come to an end with it") from None
 
 
 def answer(layout: str, most: str) -> None:

@@ -9,7 +9,6 @@ hold their tensors in the same way or plainer, beside code that is not looked at
 from __future__ import annotations
 
 import io
-import json
 import math
 import zipfile
 from collections.abc import Callable, Mapping
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from edgenet_device.foreign_text import read_json
 from torch import Tensor
 
 from edgenet.errors import EdgenetError, one_line
@@ -55,7 +55,10 @@ class TorchFile:
                 f"{self.path} has a tensor of the type {one_line(stored.dtype)}",
                 "save the network in float32",
             )
-        data, size = self.storages(stored.storage), dtype.itemsize
+        try:
+            data, size = self.storages(stored.storage), dtype.itemsize
+        except (*UNREADABLE_ZIP, KeyError) as error:
+            raise _damaged(self.path, error) from error
         last = stored.offset + sum(
             (n - 1) * step for n, step in zip(stored.shape, stored.strides, strict=True)
         )
@@ -104,8 +107,12 @@ def open_torch_file(path: Path) -> TorchFile:
             f"{path} is not a file of weights of PyTorch ({one_line(str(error))})", REMEDY
         ) from error
     except (*UNREADABLE_ZIP, KeyError, IndexError, TypeError, AttributeError) as error:
-        reason = one_line(str(error)) or type(error).__name__
-        raise EdgenetError(f"{path} is damaged ({reason})", "save or download it again") from error
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> EdgenetError:
+    reason = one_line(str(error)) or type(error).__name__
+    return EdgenetError(f"{path} is damaged ({reason})", "save or download it again")
 
 
 def _open_zip(path: Path) -> TorchFile:
@@ -128,7 +135,7 @@ def _open_zip(path: Path) -> TorchFile:
 
 def _open_exported(path: Path, archive: zipfile.ZipFile, root: str) -> TorchFile:
     """Open a program of torch.export, whose weights are described in JSON."""
-    described = json.loads(archive.read(f"{root}data/weights/model_weights_config.json"))
+    described = read_json(archive.read(f"{root}data/weights/model_weights_config.json"))
     content = {}
     for name, entry in described["config"].items():
         meta = entry["tensor_meta"]

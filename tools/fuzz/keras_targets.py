@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import subprocess
 import tempfile
 from collections.abc import Callable
 from functools import cache
@@ -13,8 +14,10 @@ import h5py
 import numpy as np
 
 from edgenet.errors import EdgenetError
+from edgenet.graph import keras_hdf5
 from edgenet.graph.executor import run
 from edgenet.workflows.sources import SourceOptions, open_source
+from tools.fuzz.forks import in_a_fork
 from tools.fuzz.mutations import BINARY, json_changed, members_changed, unpacked, zip_changed
 from tools.fuzz.verdicts import Check
 from tools.fuzz.workers import Target
@@ -42,6 +45,16 @@ def only(name: str) -> Callable[[], dict[str, bytes]]:
     return lambda: {name: keras_seeds()[name]}
 
 
+def _forked_child(data: bytes, layout: str, most: int) -> subprocess.CompletedProcess[bytes]:
+    """Do what `keras_hdf5._run_child` does, in a fork of this process."""
+
+    def work() -> int:
+        keras_hdf5.answer(layout, str(most))
+        return 0
+
+    return in_a_fork(work, data)
+
+
 def keras_files(name: str) -> Callable[[Path], Check]:
     """Return a setup that reads a Keras model of this name as `convert` does."""
 
@@ -49,6 +62,7 @@ def keras_files(name: str) -> Callable[[Path], Check]:
         from small_keras import layers, sequential, weights, write_tfjs
         from survival import _is_small, _photo
 
+        keras_hdf5._run_child = _forked_child
         path = folder / name
         if name == "model.json":
             write_tfjs(folder, sequential(layers()), weights())  # for its file of weights
@@ -113,9 +127,15 @@ def keras_changed(data: bytes, rng: random.Random) -> bytes:
 
 
 _READS = ("edgenet.graph.keras_file", "edgenet.graph.keras_reader", "edgenet.workflows.keras_source")
+_READS_HDF5 = (*_READS, "edgenet.graph.keras_hdf5")
 TARGETS = (
     Target(
-        "keras-h5", "Keras .h5", _READS, only("net.h5"), (*BINARY, *[h5_changed] * 4), keras_files("net.h5")
+        "keras-h5",
+        "Keras .h5",
+        _READS_HDF5,
+        only("net.h5"),
+        (*BINARY, *[h5_changed] * 4),
+        keras_files("net.h5"),
     ),
     Target(
         "keras-zip",

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
 from functools import cache
@@ -18,6 +16,7 @@ from mutations import MUTATIONS as TFLITE_MUTATIONS
 from edgenet.bundle import open_bundle, write_bundle
 from edgenet.errors import EdgenetError
 from edgenet.files import sha256, stored_zip
+from tools.fuzz.forks import in_a_fork
 from tools.fuzz.mutations import BINARY, json_changed, members_changed, unpacked, words_put_in, zip_changed
 from tools.fuzz.verdicts import Check, refusable
 from tools.fuzz.workers import Target
@@ -103,24 +102,7 @@ def _forked_child(model: Any, threads: int) -> subprocess.CompletedProcess[bytes
     """Do what `trial._run_child` does, in a fork of this process."""
     from edgenet_device.__main__ import run_once
 
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            given = os.memfd_create("model")
-            os.write(given, model.data)
-            os.lseek(given, 0, os.SEEK_SET)
-            sys.stdin, sys.stdout = os.fdopen(given, "r"), os.fdopen(writing, "w")
-            status = run_once([str(threads)])
-            sys.stdout.flush()
-        finally:
-            os._exit(status)
-    os.close(writing)
-    with os.fdopen(reading, "rb") as answer:
-        said = answer.read()
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    return subprocess.CompletedProcess([], code, said, b"")
+    return in_a_fork(lambda: run_once([str(threads)]), model.data)
 
 
 @cache

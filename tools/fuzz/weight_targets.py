@@ -96,14 +96,24 @@ def pickle_seeds() -> dict[str, bytes]:
 
 def _small_torchvision() -> dict[str, torch.Tensor]:
     """Return a state dict as torchvision's mobilenet_v2 has it, with few channels."""
-    from edgenet.zoo.readers import _torchvision_layers
     from edgenet.zoo.registry import Variant, build
 
     ours = build(Variant("mobilenet_v2", 0.1, 32), classes=2).state_dict()
-    theirs = {name: layer for layer, name in _torchvision_layers().items()}
-    return {
-        f"{theirs[name.rpartition('.')[0]]}.{name.rpartition('.')[2]}": value for name, value in ours.items()
-    }
+    return {_torchvisions_name(name): value for name, value in ours.items()}
+
+
+def _torchvisions_name(ours: str) -> str:
+    """Return torchvision's name of a tensor: its convolutions with batch normalization have numbers for names."""
+    if ours.startswith("classifier"):
+        return ours.replace("classifier", "classifier.1")
+    _, number, *part, kind, end = ours.split(".")
+    second = {"conv": "0", "norm": "1"}[kind]
+    if not part:
+        return f"features.{number}.{second}.{end}"
+    place = {"expand": 0, "depthwise": 1, "project": 2}[part[1]] - (number == "1")
+    if part[1] == "project":  # it is not grouped with its batch normalization
+        return f"features.{number}.conv.{place + int(second)}.{end}"
+    return f"features.{number}.conv.{place}.{second}.{end}"
 
 
 def _saved(value: Any, **options: Any) -> bytes:
@@ -177,6 +187,10 @@ _NPZ: tuple[Mutation, ...] = (
 )
 _PTH: tuple[Mutation, ...] = (*BINARY, zip_changed, *(members_changed(one) for one in BINARY))
 
+_FOREIGN = tuple(
+    f"edgenet.zoo.{name}" for name in ("readers", "foreign_checkpoint", "state_dicts", "torch_file")
+)
+
 TARGETS = (
     Target(
         "safetensors",
@@ -186,7 +200,7 @@ TARGETS = (
         (*BINARY, *[header_changed] * 4),
         weights(".safetensors"),
     ),
-    Target("pth", ".pth", ("edgenet.zoo.readers",), pickle_seeds, _PTH, weights(".pth")),
+    Target("pth", ".pth", _FOREIGN, pickle_seeds, _PTH, weights(".pth")),
     Target("npz", ".npz", ("edgenet.files", "edgenet.zoo.readers"), npz_seeds, _NPZ, weights(".npz")),
     Target(
         "features",

@@ -1,0 +1,30 @@
+"""Runs what edgenet does in child processes in forks instead, which take a thousandth of the time to start."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+
+
+def in_a_fork(work: Callable[[], int], data: bytes) -> subprocess.CompletedProcess[bytes]:
+    """Run work that reads `data` from its stdin in a fork of this process, and return what it wrote to its stdout."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            given = os.memfd_create("data")
+            os.write(given, data)
+            os.lseek(given, 0, os.SEEK_SET)
+            sys.stdin, sys.stdout = os.fdopen(given, "r"), os.fdopen(writing, "w")
+            status = work()
+            sys.stdout.flush()
+        finally:
+            os._exit(status)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as answer:
+        said = answer.read()
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return subprocess.CompletedProcess([], code, said, b"")
