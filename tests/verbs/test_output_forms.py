@@ -11,9 +11,11 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 from ai_edge_litert.interpreter import Interpreter
 from small_classifiers import classifier_file
 from small_network import LABELS, PHOTOS
+from torch import nn
 
 import edgenet
 from benchmarks.environments import ENVIRONMENTS
@@ -126,6 +128,43 @@ def test_onnx_runtime(
     session = onnxruntime.InferenceSession(onnx_files[precision], providers=["CPUExecutionProvider"])
     found = [session.run(None, {"image": _nchw(photo)})[0][0] for photo in photos]
     assert np.abs(np.stack(found) - expected[precision]).max() <= near
+
+
+class EveryLayer(nn.Module):
+    """A network with the layers of mobile networks that the small one has not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, 2, 1)
+        self.deep = nn.Conv2d(8, 8, 5, 1, 2, groups=8)
+        self.gate = nn.Conv2d(8, 8, 1)
+        self.wide = nn.Conv2d(16, 12, 1)
+        self.head = nn.Linear(12 * 4 * 6, 5)
+        self.head.weight.data *= 20  # so that the answers differ
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return logits [1, 5] of a picture [1, 3, 16, 24]."""
+        x = nn.functional.hardswish(self.stem(x))
+        y = nn.functional.relu6(self.deep(x)) + x
+        y = y * torch.sigmoid(self.gate(y.mean((2, 3), keepdim=True)))
+        z = torch.cat([nn.functional.max_pool2d(x, 3, 2, 1), nn.functional.avg_pool2d(y, 2)], 1)
+        return self.head(torch.flatten(torch.relu(self.wide(z)), 1))
+
+
+@pytest.mark.parametrize(("precision", "near"), [("float32", 1e-5), ("int8", 0.03)])
+def test_every_layer_of_mobile_networks_as_onnx(tmp_path: Path, precision: str, near: float) -> None:
+    """Held against LiteRT, which runs the .tflite of the same network."""
+    torch.manual_seed(1)
+    source = tmp_path / "every.onnx"
+    torch.onnx.export(EveryLayer().eval(), (torch.zeros(1, 3, 16, 24),), source, dynamo=False)
+    how = {"float": True} if precision == "float32" else INT8
+    for ending in ("onnx", "tflite"):
+        edgenet.convert(source, tmp_path / f"out.{ending}", normalization="-1..1", **how)
+    session = onnxruntime.InferenceSession(tmp_path / "out.onnx", providers=["CPUExecutionProvider"])
+    pictures = load_all(open_photos(PHOTOS), (16, 24), limit=4).images
+    found = [session.run(None, {"image": _nchw(picture)})[0][0] for picture in pictures]
+    assert np.abs(np.stack(found) - scores(tmp_path / "out.tflite", pictures)).max() <= near
+    assert np.ptp(found) > 0.05
 
 
 def _nchw(photo: np.ndarray) -> np.ndarray:
