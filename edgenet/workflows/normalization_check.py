@@ -51,7 +51,7 @@ STANDARD_ERRORS = 3.0
 """The gain is clear if it is at least so many standard errors over the photos."""
 SPREAD = 1.5
 """The standard deviation that the logits are brought to; with 2.5 the gains of the table are less clear."""
-LEAST_CLASSES = 10
+LEAST_CLASSES, LEAST_PHOTOS = 10, 8
 Score = Callable[[PixelNormalization], NDArray[np.float32]]
 
 
@@ -63,11 +63,12 @@ def surer_normalization(score: Score, given: PixelNormalization) -> str | None:
         given: the normalization in use.
     """
     now = information(score(given))
+    if len(now) < LEAST_PHOTOS:
+        return None
     best, most = None, 0.0
     for name, other in NORMALIZATIONS.items():
-        if name == "centred" or _alike(
-            other, given
-        ):  # centred is edgenet's own, half a pixel value from -1..1
+        # centred is edgenet's own, half a pixel value from -1..1.
+        if name == "centred" or _alike(other, given):
             continue
         gains = information(score(other)) - now
         mean, error = float(gains.mean()), float(gains.std(ddof=1)) / np.sqrt(len(gains))
@@ -88,9 +89,11 @@ def _alike(one: PixelNormalization, other: PixelNormalization) -> bool:
 def information(logits: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return what each photo adds to the mutual information of photo and class, nats [n]; their mean is it."""
     centred = logits.astype(np.float64) - logits.mean(axis=1, keepdims=True)
-    powers = np.exp(SPREAD * centred / max(float(centred.std()), 1e-12))
+    spread = SPREAD * centred / max(float(centred.std()), 1e-12)
+    powers = np.exp(spread - spread.max(axis=1, keepdims=True))
     p = powers / powers.sum(axis=1, keepdims=True)
-    return np.asarray((p * (np.log(np.maximum(p, 1e-300)) - np.log(p.mean(axis=0)))).sum(axis=1))
+    logarithms, of_mean = (np.log(np.maximum(values, 1e-300)) for values in (p, p.mean(axis=0)))
+    return np.asarray((p * (logarithms - of_mean)).sum(axis=1))
 
 
 def graph_warnings(graph: Graph, given: PixelNormalization, photos: PhotoSet) -> tuple[str, ...]:
