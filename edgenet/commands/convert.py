@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 Source = Annotated[
     str,
     typer.Argument(
-        help="Name of a variant with ImageNet weights, or a .safetensors, .npz, .pth, .onnx or float .tflite file."
+        help="Name of a variant with ImageNet weights, or a checkpoint, .onnx, Keras or float .tflite file."
     ),
 ]
 Out = Annotated[Path, output_file(".tflite", ".onnx", help="Path of the .tflite or .onnx file to write.")]

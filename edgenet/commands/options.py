@@ -295,7 +295,7 @@ Normalization = Annotated[
         "--normalization",
         metavar="NAME|R,G,B/R,G,B",
         parser=checked(_check_normalization),
-        help="Pixel normalization of an .onnx or float .tflite file: imagenet, -1..1, centred, 0..1, 0..255, "
+        help="Pixel normalization of an .onnx, Keras or float .tflite file: imagenet, -1..1, centred, 0..1, 0..255, "
         "or mean and standard deviation in 0..255 as R,G,B/R,G,B.",
     ),
     Alias("--normalize"),

@@ -18,7 +18,7 @@ NORMALIZATIONS = {
     "0..1": Normalization((0.0, 0.0, 0.0), (255.0, 255.0, 255.0)),
     "0..255": Normalization((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
 }
-FLOAT_SOURCE = "give the float network it was made from: .safetensors, .npz, .pth, .onnx or float .tflite"
+FLOAT_SOURCE = "give the float network it was made from: a checkpoint, an .onnx, a Keras model or a float .tflite"
 ASK_NORMALIZATION = f"give --normalization {'|'.join(NORMALIZATIONS)}, or mean/std in 0..255 as R,G,B/R,G,B"
 
 
@@ -28,8 +28,8 @@ class SourceOptions:
 
     Attributes:
         resolution: side of the input picture, pixels, for sources that can have any.
-        normalization: for an .onnx, a float .tflite or a torch module: a name in NORMALIZATIONS, or
-            "R,G,B/R,G,B" (mean/std in 0..255).
+        normalization: for an .onnx, a Keras model, a float .tflite, a torch module, or a checkpoint that edgenet did
+            not write: a name in NORMALIZATIONS, or "R,G,B/R,G,B" (mean/std in 0..255).
         labels: the class names in the order of the outputs, or a text file with one name per line.
         input_shape: for an .onnx whose input shape is not fixed.
         output: for an .onnx with several outputs, the name of the one with the class scores.
