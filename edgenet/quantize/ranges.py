@@ -15,6 +15,7 @@ from edgenet.errors import EdgenetError
 from edgenet.graph.executor import Observer, run
 from edgenet.graph.ir import (
     Activation,
+    Binary,
     Concat,
     Graph,
     Node,
@@ -143,15 +144,38 @@ def encode_tensors(graph: Graph, ranges: dict[str, Range]) -> dict[str, Encoding
                 f"'{name}' has a prescribed int8 encoding and is joined with other values: {joined[head]}",
                 "do not concatenate a sigmoid, a softmax or the picture with features",
             )
-    return {name: fixed.get(leader(name)) or encoding_for(joined[leader(name)]) for name in ranges}
+    encodings = {name: fixed.get(leader(name)) or encoding_for(joined[leader(name)]) for name in ranges}
+    return _with_zeros_like_sums(graph, encodings, leader)
+
+
+def _with_zeros_like_sums(
+    graph: Graph, encodings: dict[str, Encoding], leader: Callable[[str], str]
+) -> dict[str, Encoding]:
+    """Give tensors that hold only zeros a scale that fits the sum into which they go.
+
+    Any scale holds zeros, but LiteRT aborts on an addition of a scale 2**19 times as large as the sum's, and XNNPACK
+    takes up to 2**8 times.
+    """
+    found = dict(encodings)
+    for node in graph.nodes:
+        if not (isinstance(node.operator, Binary) and node.operator.kind in ("add", "sub")):
+            continue
+        for head in {leader(name) for name in node.inputs if encodings.get(name) == ONLY_ZEROS}:
+            scale = min(128 * found[node.output].scale, ONLY_ZEROS.scale)
+            found |= {name: Encoding(scale, 0) for name in encodings if leader(name) == head}
+    return found
+
+
+ONLY_ZEROS = Encoding(1.0, 0)
+"""The encoding of a tensor that holds only zeros."""
 
 
 def encoding_for(values: Range) -> Encoding:
     """Return the int8 encoding of a range, widened to hold zero, which int8 must represent exactly."""
     low, high = min(values.low, 0.0), max(values.high, 0.0)
     scale = np.float32((high - low) / (HIGH - LOW))
-    if scale < SMALLEST_SCALE:  # the tensor holds only zeros
-        return Encoding(1.0, 0)
+    if scale < SMALLEST_SCALE:
+        return ONLY_ZEROS
     zero_point = int(np.clip(np.rint(LOW - low / scale), LOW, HIGH))
     return Encoding(float(scale), zero_point)
 

@@ -29,7 +29,12 @@ def scales_for(operator: Weighted, input_scale: float) -> NDArray[np.float32]:
     """
     for_weights = _largest_per_channel(operator) / WEIGHT_LIMIT
     scales = np.maximum(for_weights, _bias_floor(operator, input_scale))
-    return np.where(scales > SMALLEST_SCALE, scales, 1.0).astype(np.float32)
+    return np.where(scales > SMALLEST_SCALE, scales, ONLY_ZEROS).astype(np.float32)
+
+
+ONLY_ZEROS = 2.0**-20
+"""The scale of weights that are all zero: small, because LiteRT refuses a layer whose input's scale times the weights'
+scale is more than 2**8 times the output's, which may be tiny where a layer gives only zeros."""
 
 
 def _largest_per_channel(operator: Weighted) -> NDArray[np.float32]:

@@ -102,6 +102,26 @@ def test_sums_of_scales_far_apart_are_exact(kind: str, factor: float) -> None:
         check(build(make, (5, 6)), seed)
 
 
+@pytest.mark.parametrize("factor", [1.0, 1e-4, 1e-8])
+def test_a_branch_of_zeros_is_added_by_xnnpack(factor: float) -> None:
+    """An untrained residual block gives zeros; with any odd scale for them, LiteRT would abort on the addition."""
+    rng = np.random.default_rng(0)
+
+    def make(builder: GraphBuilder, x: str) -> str:
+        operator = conv(rng, 3, 5, (1, 1))
+        nothing = replace(operator, weight=operator.weight * 0, bias=operator.bias * 0)
+        small = replace(
+            operator, weight=operator.weight * np.float32(factor), bias=operator.bias * np.float32(factor)
+        )
+        parts = [builder.add(nothing, [x], "nothing"), builder.add(small, [x], "small")]
+        return builder.add(Binary("add"), parts, "result")
+
+    graph = build(make, (5, 6))
+    check(graph)
+    data = write_tflite(raw_program(RECIPES["minmax"].quantize(graph, photos(2, graph.size), silent)))
+    assert find_delegate(interpreter(data)).nodes_taken == 3
+
+
 @pytest.mark.parametrize("name", EXACT)
 def test_read_back_from_the_file(name: str) -> None:
     make, _ = EXACT[name]
