@@ -37,10 +37,10 @@ from benchmarks.environments import ROOT
 from edgenet.accuracy import Interval, grouped_interval
 from edgenet.data.groups import group_photos
 from edgenet.data.photos import PhotoSet, open_photos
+from edgenet.data.splits import grouped_folds
 from edgenet.errors import EdgenetError
 from edgenet.teaching.features import THUMBNAIL, features_of
 from edgenet.teaching.head import cross_validated, fit_head
-from edgenet.data.splits import grouped_folds
 from edgenet.zoo.checkpoint import LoadedNetwork
 from edgenet.zoo.readers import load_network
 
