@@ -7,7 +7,7 @@ runs again and again: SIGKILL ends it at a random moment after its folder has ap
 and in one of three cases SIGKILL ends that, too. Every other kill takes the program alone, as the kernel does when
 memory is short, and leaves its children behind; the others take all its processes, as a power cut does. The networks,
 the int8 files, the bundles and the tables without times must then be the same to the byte. The exit status is 1 if one
-of them is not, or if a command fails; its folder then stays.
+of them is not, or if a command fails; its folder then stays. Nobody may change the code meanwhile.
 """
 
 from __future__ import annotations
