@@ -232,6 +232,6 @@ def _check_tensors(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor]
 
 def _some(names: Iterable[str], what: str) -> str:
     ordered = sorted(names)
-    more = ", ..." if len(ordered) > 2 else ""
+    more = ", ..." if len(ordered) > 3 else ""
     noun = "tensor" if len(ordered) == 1 else "tensors"
-    return f"{len(ordered)} {noun} {what}: {', '.join(ordered[:2])}{more}"
+    return f"{len(ordered)} {noun} {what}: {', '.join(ordered[:3])}{more}"

@@ -35,7 +35,15 @@ from edgenet.zoo.imagenet_labels import labels_for
 from edgenet.zoo.layouts import COUNTER, Library, Names, find_library, meta_network, recognize, renamed
 from edgenet.zoo.pretrained import options_of, read_pretrained
 from edgenet.zoo.registry import ARCHITECTURES, Variant, parse_variant
-from edgenet.zoo.state_dicts import EXPORT, OWN_MARK, StateDict, read_state_dict, some_names, with_usual_head
+from edgenet.zoo.state_dicts import (
+    EXPORT,
+    OWN_MARK,
+    StateDict,
+    read_state_dict,
+    some_names,
+    with_usual_head,
+    without_head,
+)
 from edgenet.zoo.torch_file import REMEDY
 
 
@@ -69,6 +77,8 @@ def load_foreign(path: Path, architecture: str | None = None) -> LoadedNetwork:
     names = library.names(given)
     tensors = renamed(given, names)
     tensors = {name: t for name, t in tensors.items() if not name.endswith(COUNTER)}
+    if "classifier.bias" not in tensors:
+        raise without_head(path)
     variant, options = _network(tensors, names, library, hints, path)
     module = load_tensors(variant, options, tensors, str(path))
     labels = hints.labels if len(hints.labels) == options.classes else labels_for(options.classes)
@@ -224,7 +234,7 @@ def _options(
     if hints.rows:
         named = options_of(hints.rows[0])
         options = replace(options, padding=named.padding, epsilon=named.epsilon)
-    elif "minimalistic" in variant.architecture:  # timm has them from TensorFlow only
+    elif library.name == "timm" and "minimalistic" in variant.architecture:  # they all came from TensorFlow
         options = replace(options, padding="same", epsilon=1e-3, normalization=SLIM)
     return replace(options, normalization=hints.known_normalization or options.normalization)
 
@@ -278,15 +288,16 @@ def _nearest(tensors: Mapping[str, Tensor], names: Names, library: Library, path
     if not missing and not extra:
         return _of_other_shapes(tensors, nearest, theirs, library, path)
     differing = ((missing, "missing"), (extra, "left over"))
-    parts = [
-        f"{len(those)} {'tensor is' if len(those) == 1 else 'tensors are'} {what} ({some_names(those)})"
-        for those, what in differing
-        if those
-    ]
+    parts = [_these_are(sorted(names), what) for names, what in differing if names]
     return EdgenetError(
         f"{path} is no network of {library.name} that edgenet knows: for {nearest}, {' and '.join(parts)}",
         f"name the network with --architecture if it is one; else {EXPORT}",
     )
+
+
+def _these_are(names: list[str], what: str) -> str:
+    count = "1 tensor is" if len(names) == 1 else f"{len(names)} tensors are"
+    return f"{count} {what} ({some_names(names)})"
 
 
 def _of_other_shapes(
@@ -304,7 +315,7 @@ def _of_other_shapes(
     names = [_in_their_words(name, theirs) for name in different[width]]
     return EdgenetError(
         f"{path} is no network of {library.name} that edgenet knows: for {architecture}_{width},"
-        f" {len(names)} tensors are of another shape ({some_names(names)})",
+        f" {_these_are(names, 'of another shape')}",
         EXPORT,
     )
 

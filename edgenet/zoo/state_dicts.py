@@ -227,10 +227,7 @@ def with_usual_head(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tens
         key=_numbers,
     )
     if not heads:
-        raise EdgenetError(
-            f"{path} has no head: it holds the network's features, but no last layer that names classes",
-            "give the checkpoint of the whole classifier",
-        )
+        raise without_head(path)
     usual = _usual_heads(tensors)
     if len(heads) != len(usual):
         count = len(heads)
@@ -247,6 +244,14 @@ def with_usual_head(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tens
     for layer in usual:  # a last layer without a bias
         renamed.setdefault(f"{layer}.bias", torch.zeros(len(renamed[f"{layer}.weight"])))
     return _with_two_classes(renamed, usual[-1])
+
+
+def without_head(path: Path) -> EdgenetError:
+    """Return the error for a network without its last layer."""
+    return EdgenetError(
+        f"{path} has no head: it holds the network's features, but no last layer that names classes",
+        "give the checkpoint of the whole classifier",
+    )
 
 
 def _usual_heads(tensors: Mapping[str, Tensor]) -> list[str]:

@@ -155,7 +155,7 @@ def test_v2_refuses_other_state_dicts(tmp_path: Path) -> None:
             k: v for k, v in state.items() if k != "features.0.1.weight"
         },
         r"1 tensor is left over \(extra\.weight\)": {**state, "extra.weight": torch.zeros(1)},
-        r"1 tensors are of another shape \(features\.3\.conv\.0\.0\.weight\)": shaped,
+        r"1 tensor is of another shape \(features\.3\.conv\.0\.0\.weight\)": shaped,
         "not finite": spoiled,
         r"2 tensors are of another shape \(classifier\.1\.weight, features\.18\.0\.weight\)": narrow,
         "holds a list": [1, 2],
