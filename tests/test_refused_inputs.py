@@ -7,14 +7,19 @@ import json
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import cv2
 import flatbuffers
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 from edgenet_device.classifier import Classifier, scores_of, top_k
+from edgenet_device.frames.photos import read_photo
+from edgenet_device.frames.source import Camera
+from edgenet_device.frames.usb import _as_bgr
 from edgenet_device.ports import Port, ScoresPort
 from onnx import TensorProto, helper
 from tiny_model import tiny_model
@@ -230,3 +235,35 @@ def test_an_onnx_name_that_is_not_utf_8(field: bytes, tmp_path: Path) -> None:
     path.write_bytes(data.replace(field, field[:-1] + b"\xff"))
     with pytest.raises(EdgenetError, match="that is not UTF-8: it is damaged"):
         load_onnx(path)
+
+
+def test_a_photo_of_an_unknown_format_and_size_is_not_decoded() -> None:
+    """OpenCV reads more formats than are listed as photos; this Radiance file of 99 bytes would take 1.2 GB."""
+    radiance = b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 20000 +X 20000\n" + bytes(40)
+    with pytest.raises(EdgenetError, match="is not a photo that OpenCV can decode"):
+        read_photo(radiance, "photo.jpg")
+
+
+def test_a_damaged_film_is_one_line_and_prints_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "film.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 10, (64, 48))
+    for seed in range(10):
+        writer.write(np.random.default_rng(seed).integers(0, 256, (48, 64, 3), np.uint8))
+    writer.release()
+    capfd.readouterr()
+    data = bytearray(path.read_bytes())
+    for seed in range(40):
+        damaged = bytearray(data)
+        for place in np.random.default_rng(seed).integers(100, len(data), 20):
+            damaged[place] ^= 0xFF
+        path.write_bytes(bytes(damaged))
+        with suppress(EdgenetError), Camera(str(path), every_frame=True, note=lambda text: None) as camera:
+            for frame in camera:
+                assert frame.pixels.shape[2] == 3
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_frame_that_opencv_does_not_decode() -> None:
+    assert _as_bgr(None, cv2.VideoCapture()) is None

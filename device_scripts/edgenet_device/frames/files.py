@@ -17,7 +17,13 @@ from edgenet_device.errors import EdgenetError
 from edgenet_device.foreign_text import say
 from edgenet_device.frames import Frame, Note
 from edgenet_device.frames.heic import HEIC_SUFFIXES
-from edgenet_device.frames.photos import PHOTO_SUFFIXES, list_photos, read_photo, starts_like_photo
+from edgenet_device.frames.photos import (
+    MAX_PIXELS,
+    PHOTO_SUFFIXES,
+    list_photos,
+    read_photo,
+    starts_like_photo,
+)
 from edgenet_device.frames.usb import camera_frames, grab, open_camera, retrieve, usb_socket_link
 from edgenet_device.source_text import shown_source
 from edgenet_device.streams import quiet_native_stderr
@@ -172,6 +178,12 @@ def _open_video(path: Path) -> cv2.VideoCapture:
     if not capture.isOpened():
         raise EdgenetError(
             f"{path} is not a video that OpenCV can open", "convert it to MP4 (H.264) or AVI (MJPEG)"
+        )
+    width, height = (int(capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+    if width * height > MAX_PIXELS:
+        capture.release()
+        raise EdgenetError(
+            f"{path} has frames of {width}x{height} pixels, too many to decode", "make it smaller"
         )
     return capture
 

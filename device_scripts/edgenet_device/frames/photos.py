@@ -58,6 +58,9 @@ MAX_PIXELS = 100_000_000
 MAX_BYTES = 1 << 28
 _REDUCED = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2.IMREAD_REDUCED_COLOR_2}
 _PHOTO_STARTS = (b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*", b"GIF8", b"BM", b"P5", b"P6")
+_SMALL_ENOUGH = (b"\xff\xd8", b"BM")
+"""A JPEG without a size is refused by the decoder, and a BMP without one is too short; a WebP has at most 16,383 pixels
+on a side."""
 Source = Union[str, "os.PathLike[str]", bytes]
 
 
@@ -161,6 +164,8 @@ def _decode(data: bytes, name: str, least_side: int) -> np.ndarray:
         raise EdgenetError(
             f"{name} is truncated or damaged: {fault}", "copy it again or leave it out"
         ) from None
+    if size is None and not (data.startswith(_SMALL_ENOUGH) or data[8:12] == b"WEBP" or is_heic(data)):
+        raise _undecodable(data, name)  # what OpenCV would make of it could be of any size
     factor = _factor(data, size, least_side)
     _refuse_extremes(size, factor, name)
     if is_heic(data):

@@ -16,6 +16,9 @@ from edgenet_device.frames import Frame
 from edgenet_device.streams import quiet_native_stderr
 
 CAMERA_SIZE = (640, 480)
+# FFmpeg's threads write about damaged films at any time, also after a frame was returned. OpenCV reads this variable
+# when the first film is opened.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 _BGR3 = cv2.VideoWriter.fourcc(*"BGR3")
 _LINUX = sys.platform.startswith("linux")
 
@@ -88,9 +91,9 @@ def retrieve(capture: cv2.VideoCapture, buffer: np.ndarray | None) -> np.ndarray
     return _as_bgr(pixels, capture) if decoded else None
 
 
-def _as_bgr(pixels: np.ndarray, capture: cv2.VideoCapture) -> np.ndarray | None:
+def _as_bgr(pixels: np.ndarray | None, capture: cv2.VideoCapture) -> np.ndarray | None:
     """Return a frame as [height, width, 3], whatever shape OpenCV gave it; None if it is not a picture."""
-    if pixels.ndim == 3:
+    if pixels is None or pixels.ndim == 3:
         return pixels
     size = int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)), int(capture.get(cv2.CAP_PROP_FRAME_WIDTH))
     if pixels.shape == size:
