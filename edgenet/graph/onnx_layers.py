@@ -133,9 +133,7 @@ def global_pool(state: OnnxReadState, node: OnnxNode) -> Value:
 
 def reduce(state: OnnxReadState, node: OnnxNode) -> Value:
     """Translate ReduceMean, ReduceSum and ReduceL2 over any axes, and ReduceMax over height and width."""
-    value = state.value(node)
-    if value.flattened is not None:
-        value = state.in_order(node, value, onnx_order(value))
+    value = state.unflattened(node)
     rank = len(value.axes)
     axes = tuple(axis % rank for axis in state.whole_numbers(node, 1, "axes")) or tuple(range(rank))
     over = {value.axes[axis] for axis in axes}

@@ -256,9 +256,7 @@ def _squeezed(state: OnnxReadState, node: OnnxNode, shape: Shape) -> Shape:
 
 def transpose(state: OnnxReadState, node: OnnxNode) -> Value:
     """Translate Transpose by changing only the value's axis order, without a graph operator."""
-    value = state.value(node)
-    if value.flattened is not None:
-        value = state.in_order(node, value, onnx_order(value))
+    value = state.unflattened(node)
     order = node.integers("perm", tuple(reversed(range(len(value.axes)))))
     if sorted(order) != list(range(len(value.axes))):
         raise state.refusal(node, f"its perm {list(order)} does not fit")

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from edgenet.graph.ir import Concat, Pad, Pads, Reshape, Resize, Slice, Transpose, WithConstant
-from edgenet.graph.onnx_state import NCHW, OnnxNode, OnnxReadState, Value, onnx_order, reshape
+from edgenet.graph.onnx_state import NCHW, OnnxNode, OnnxReadState, Value, reshape
 
 PICTURE = {1, 2}
 """The graph axes of height and width."""
@@ -15,7 +15,7 @@ PICTURE = {1, 2}
 
 def slices(state: OnnxReadState, node: OnnxNode) -> Value:
     """Translate Slice with constant bounds and positive steps."""
-    value = _unflattened(state, node)
+    value = state.unflattened(node)
     shape = state.shape(value)
     starts, ends = state.whole_numbers(node, 1, "starts"), state.whole_numbers(node, 2, "ends")
     axes = state.whole_numbers(node, 3, "axes") or tuple(range(len(starts)))
@@ -27,11 +27,6 @@ def slices(state: OnnxReadState, node: OnnxNode) -> Value:
         axis %= len(shape)
         parts[axis] = slice(start, end, step).indices(shape[axis])
     return _cut(state, node, value, parts)
-
-
-def _unflattened(state: OnnxReadState, node: OnnxNode) -> Value:
-    value = state.value(node)
-    return value if value.flattened is None else state.in_order(node, value, onnx_order(value))
 
 
 def _cut(state: OnnxReadState, node: OnnxNode, value: Value, parts: dict[int, tuple[int, int, int]]) -> Value:
@@ -49,7 +44,7 @@ def _cut(state: OnnxReadState, node: OnnxNode, value: Value, parts: dict[int, tu
 
 def split(state: OnnxReadState, node: OnnxNode) -> tuple[Value, ...]:
     """Translate Split as one Slice for each of its outputs."""
-    value = _unflattened(state, node)
+    value = state.unflattened(node)
     axis = node.integer("axis", 0) % len(value.axes)
     length, count = state.shape(value)[axis], len(node.outputs)
     sizes = state.whole_numbers(node, 1, "split") or (-(-length // count),) * count
@@ -62,7 +57,7 @@ def split(state: OnnxReadState, node: OnnxNode) -> tuple[Value, ...]:
 
 def gather(state: OnnxReadState, node: OnnxNode) -> Value:
     """Translate Gather of a single position, or of positions at equal distances."""
-    value = _unflattened(state, node)
+    value = state.unflattened(node)
     shape = state.shape(value)
     axis = node.integer("axis", 0) % len(shape)
     indices = state.constant(node, 1)

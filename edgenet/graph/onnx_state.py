@@ -106,6 +106,11 @@ class OnnxReadState:
             raise self.refusal(node, f"no earlier node makes its input '{name}'")
         return self.values[name]
 
+    def unflattened(self, node: OnnxNode, position: int = 0) -> Value:
+        """Return the computed value at an input; a flattened picture gets its features in ONNX's order."""
+        value = self.value(node, position)
+        return value if value.flattened is None else self.in_order(node, value, onnx_order(value))
+
     def constant(self, node: OnnxNode, position: int) -> Array | None:
         """Return the constant at an input, None if the optional input is absent; refuse a computed value."""
         if position >= len(node.inputs) or not node.inputs[position]:

@@ -12,9 +12,7 @@ from edgenet.graph.onnx_state import Array, OnnxNode, OnnxReadState, Value, onnx
 
 def softmax(state: OnnxReadState, node: OnnxNode) -> Value:
     """Translate Softmax and LogSoftmax along any axis."""
-    value = state.value(node)
-    if value.flattened is not None:
-        value = state.in_order(node, value, onnx_order(value))
+    value = state.unflattened(node)
     value = _with_last(state, node, value, node.integer("axis", -1) % len(value.axes))
     operator = Softmax(log=node.op_type == "LogSoftmax")
     return replace(value, tensor=state.add(node, operator, [value.tensor]))
@@ -33,9 +31,7 @@ def _with_last(state: OnnxReadState, node: OnnxNode, value: Value, axis: int) ->
 
 def layer_normalization(state: OnnxReadState, node: OnnxNode) -> Value:
     """Translate LayerNormalization: standardize over the last axes, then scale and shift."""
-    value = state.value(node)
-    if value.flattened is not None:
-        value = state.in_order(node, value, onnx_order(value))
+    value = state.unflattened(node)
     first = node.integer("axis", -1) % len(value.axes)
     over = tuple(sorted(value.axes[first:]))
     operator = Standardize(over, node.number("epsilon", 1e-5))
@@ -110,7 +106,7 @@ def to_graph_axes(state: OnnxReadState, value: Value, constant: Array) -> FloatA
 
 def product(state: OnnxReadState, node: OnnxNode) -> Value:
     """Translate MatMul of two computed values, over their last two axes."""
-    left, right = (_batched(state, node, state.value(node, position)) for position in (0, 1))
+    left, right = (state.unflattened(node, position) for position in (0, 1))
     if len(left.axes) != len(right.axes) or len(left.axes) < 2:
         raise state.refusal(node, "its inputs have different numbers of axes")
     left = state.in_order(node, left, onnx_order(left))
@@ -119,10 +115,3 @@ def product(state: OnnxReadState, node: OnnxNode) -> Value:
     transposed = right.axes == swapped
     right = right if transposed else state.in_order(node, right, order)
     return replace(left, tensor=state.add(node, MatMul(transposed), [left.tensor, right.tensor]))
-
-
-def _batched(state: OnnxReadState, node: OnnxNode, value: Value) -> Value:
-    """Return the value with the photo's axis in the graph, also if ONNX has no such axis."""
-    if value.flattened is not None:
-        return state.in_order(node, value, onnx_order(value))
-    return value

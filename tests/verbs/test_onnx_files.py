@@ -199,7 +199,7 @@ def test_more_than_one_partition_is_stated_with_its_cost(tmp_path: Path) -> None
         nn.AdaptiveAvgPool2d(1),
     ]
     source = save(tmp_path / "net.onnx", nn.Sequential(*layers, nn.Flatten(), nn.Linear(8, 3)))
-    parted = int8(source, recipe="balanced").partitions
+    parted = int8(source).partitions
     assert parted is not None
     assert (parted.count, parted.outside) == (3, {"GELU": 2})
     assert parted.operators - parted.operators_taken == 2
