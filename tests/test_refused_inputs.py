@@ -34,6 +34,7 @@ from edgenet.latency.shell_conditions import conditions_there, facts_there
 from edgenet.teaching.features import _Cache
 from edgenet.workflows import deploy
 from edgenet.workflows.camera import _photos, _states
+from edgenet.workflows.review import FORMAT, apply_review
 from edgenet.workflows.sweep_plan import ROW_FILE, SETTINGS_FILE, keep_settings, read_row
 from edgenet.zoo.readers import load_network
 
@@ -267,3 +268,12 @@ def test_a_damaged_film_is_one_line_and_prints_nothing(
 
 def test_a_frame_that_opencv_does_not_decode() -> None:
     assert _as_bgr(None, cv2.VideoCapture()) is None
+
+
+@pytest.mark.parametrize("name", ["b" * 300 + "/1.png", "/".join("b" * 99)])
+def test_decisions_about_names_that_are_too_long(name: str, tmp_path: Path) -> None:
+    row = {"file": name, "sha256": "0" * 64, "class": "b", "action": "move", "to": "a"}
+    (tmp_path / "review.json").write_text(json.dumps({"format": FORMAT, "decisions": [row]}))
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(EdgenetError, match="a name is longer than those of files are"):
+        apply_review(tmp_path / "review.json", tmp_path / "photos")

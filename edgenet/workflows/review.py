@@ -158,6 +158,9 @@ def read_decisions(path: Path) -> tuple[Decision, ...]:
     return decisions
 
 
+_LONGEST_PART, _MOST_PARTS = 255, 64
+
+
 def _decision(value: dict[str, str]) -> Decision:
     action = value["action"]
     if action not in ("move", "set aside"):
@@ -171,6 +174,8 @@ def _decision(value: dict[str, str]) -> Decision:
     path = PurePosixPath(found.file)
     if path.is_absolute() or ".." in path.parts or "\0" in found.file:
         raise ValueError(f"{found.file!r} leaves the folder")
+    if max(len(os.fsencode(part)) for part in path.parts) > _LONGEST_PART or len(path.parts) > _MOST_PARTS:
+        raise ValueError("a name is longer than those of files are")
     return found
 
 
