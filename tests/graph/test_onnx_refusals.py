@@ -274,7 +274,7 @@ def test_two_inputs_are_refused() -> None:
 def test_outputs_that_might_all_be_the_scores_are_refused() -> None:
     net = Onnx()
     outputs = [net.op("Flatten", [net.op(kind, ["image"])]) for kind in ("Relu", "Sigmoid")]
-    expected = r"2 outputs \(flatten1 \[1, 192\], flatten3 \[1, 192\]\), and it is not plain .* edgenet convert --output NAME"
+    expected = r"2 outputs \(flatten1 \[1, 192\], flatten3 \[1, 192\]\), and it is not plain .* convert --output NAME"
     with pytest.raises(EdgenetError, match=expected):
         read_onnx_model(net.model(*outputs), "small")
     with pytest.raises(EdgenetError, match=r"has no output 'logits'; its outputs are flatten1, flatten3"):
