@@ -277,3 +277,10 @@ def test_decisions_about_names_that_are_too_long(name: str, tmp_path: Path) -> N
     (tmp_path / "photos").mkdir()
     with pytest.raises(EdgenetError, match="a name is longer than those of files are"):
         apply_review(tmp_path / "review.json", tmp_path / "photos")
+
+
+@pytest.mark.parametrize("threads", [1025, 1 << 31, 10**30])
+def test_more_threads_than_any_machine_has(threads: int, tmp_path: Path) -> None:
+    (tmp_path / "net.tflite").write_bytes(tiny_model())
+    with pytest.raises(EdgenetError, match=r"threads requested; give at most 1,024"):
+        Classifier(tmp_path / "net.tflite", threads)

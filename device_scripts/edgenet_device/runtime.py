@@ -61,6 +61,7 @@ def load_runtime() -> Runtime:
     raise EdgenetError("; ".join(failures) or "no LiteRT runtime is installed", _INSTALL)
 
 
+_MOST_THREADS = 1024
 REFUSALS = (ValueError, RuntimeError, UnicodeDecodeError, MemoryError)
 """What a runtime raises for a model that it cannot load or run."""
 
@@ -74,10 +75,14 @@ def make_interpreter(runtime: Runtime, model: ModelFile, threads: int, trusted: 
         trusted: leave the child process out, for a model that edgenet has just made itself, or that has run here.
 
     Raises:
-        EdgenetError: the runtime refuses the model or does not survive it, or `threads` is below 1.
+        EdgenetError: the runtime refuses the model or does not survive it, or `threads` is below 1 or above 1,024.
     """
     if threads < 1:
         raise EdgenetError(f"{threads} threads requested", "give at least 1")
+    if (
+        threads > _MOST_THREADS
+    ):  # the runtime takes no number beyond 32 bits, and would start that many threads
+        raise EdgenetError(f"{threads} threads requested", f"give at most {_MOST_THREADS:,}")
     if not trusted:
         run_in_child_first(model, f"{runtime.name} {runtime.version}", threads)
     try:
