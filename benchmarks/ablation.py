@@ -34,8 +34,15 @@ from edgenet.progress import silent
 from edgenet.quantize.calibrate_layers import LayerOptions, quantize_layers
 from edgenet.quantize.channels import drop_dead_channels
 from edgenet.quantize.equalize import equalize
+from edgenet.quantize.logit_errors import confidence
 from edgenet.quantize.quantized_graph import QuantizedGraph
-from edgenet.quantize.ranges import add_headroom, channel_statistics, encode_tensors, observe_ranges
+from edgenet.quantize.ranges import (
+    add_headroom,
+    add_logit_room,
+    channel_statistics,
+    encode_tensors,
+    observe_ranges,
+)
 from edgenet.quantize.recipes import BALANCED, RECIPES
 from edgenet.quantize.rotate import JointStatistics, mixable, rotate
 from edgenet.quantize.sensitivity import FullMatrixNames, Sensitivity, logit_sensitivity
@@ -56,7 +63,7 @@ def reshaped(graph: Graph, images: Photos, axes_steps: int | None) -> tuple[Grap
     sensitivity = logit_sensitivity(graph, few, statistics, mixed)
     if axes_steps is not None:
         graph, sensitivity = rotate(graph, statistics, joint, sensitivity, axes_steps)
-    return equalize(graph, statistics, sensitivity), sensitivity
+    return equalize(graph, statistics, sensitivity, BALANCED.factor_steps), sensitivity
 
 
 ROUND = LayerOptions(second_moments=False, compensate=False)
@@ -71,6 +78,7 @@ def with_headroom(graph: Graph, images: Photos, options: LayerOptions) -> Quanti
     """Quantize as `balanced` does, with other options for the layers."""
     other, sensitivity = reshaped(drop_dead_channels(graph), images, BALANCED.axes_steps)
     ranges = add_headroom(other, observe_ranges(other, images), sensitivity.coherence)
+    ranges = add_logit_room(other, ranges, confidence(run(other, images)))
     return quantize_layers(other, encode_tensors(other, ranges), images, options)
 
 

@@ -296,14 +296,16 @@ def fidelity_text(found: Fidelity) -> str:
     from edgenet.workflows.calibration import HANDFUL
 
     kind = "held-out" if found.held_out else "calibration"
-    doubts = [] if found.held_out else ["no photo could be held out, so both figures are too favourable"]
+    doubts = [] if found.held_out else ["no photo could be held out, so all figures are too favourable"]
     if found.n < HANDFUL:
         doubts.append(f"agreement on {found.n} photo{'s' * (found.n != 1)} says little")
     return "; ".join(
         [
             f"agrees with float on {found.agreeing} of {found.n} {kind} photo{'s' * (found.n != 1)} "
             f"({found.agreement:.1f} %, 95 % interval {interval_text(found.agreement_interval)})",
-            f"SQNR of the logits {found.sqnr_db:.1f} dB",
+            f"SQNR of the logits {found.sqnr_db:.1f} dB, {found.worst_db:.1f} dB on the worst 5 %; "
+            f"divergence {found.kl:.4f} nats",
+            *([f"logits saturate on {found.saturated}"] if found.saturated else []),
             *doubts,
         ]
     )

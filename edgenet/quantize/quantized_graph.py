@@ -35,12 +35,14 @@ class QuantizedGraph:
             reads.
         weights: by node name, the integers of every weighted int8 node.
         kept_float: names of the nodes that are computed in float32 with the graph's own weights.
+        steps: the steps that made the integers, in words, for the manifest.
     """
 
     graph: Graph
     encodings: Mapping[str, Encoding]
     weights: Mapping[str, QuantizedWeights]
     kept_float: frozenset[str] = frozenset()
+    steps: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

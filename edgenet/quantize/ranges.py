@@ -114,6 +114,29 @@ def add_headroom(graph: Graph, ranges: dict[str, Range], coherence: Mapping[str,
     return {**ranges, **wider}
 
 
+SHOWN = 0.65
+"""The photos show the network's range if the best class has at least this probability on most of them. On ImageNet's
+photos the medians are 0.94 (V1), 0.92 (V2) and 0.79 (Lite0), on those of calibration_data/ 0.53, 0.43 and 0.33."""
+ROOM_SHOWN, ROOM_NOT_SHOWN = 1.2, 1.5
+"""By how much the highest logit may be exceeded. V2's logits reach 23 on calibration_data/ and 37 on ImageNet."""
+
+
+def add_logit_room(graph: Graph, ranges: dict[str, Range], confidence: float) -> dict[str, Range]:
+    """Return ranges with room for higher logits than the photos show.
+
+    Logits beyond the range become equal, and the first of them wins: so the classes of which the network is
+    surest are mixed up. Coarser steps cost far less: any step from 0.001 to 0.2 gives the same answers.
+
+    Args:
+        graph: the graph.
+        ranges: the range of every tensor, by name.
+        confidence: the median over the photos of the best class's probability.
+    """
+    room = ROOM_SHOWN if confidence >= SHOWN else ROOM_NOT_SHOWN
+    logits = ranges[graph.output]
+    return {**ranges, graph.output: Range(logits.low, max(logits.high * room, logits.high))}
+
+
 def _positions(shape: tuple[int, ...]) -> int:
     return shape[1] * shape[2] if len(shape) == 4 else 1
 
@@ -237,7 +260,7 @@ class ChannelStatistics:
 
     Attributes:
         low, high: smallest and largest value.
-        mean, mean_square: mean of the values, and mean of their squares.
+        mean: mean of the values.
         tail: tail index; it tells how far other photos may go beyond `high`. A maximum over e times as many
             photos is expected to be exp(tail) times larger. It is estimated by Hill's estimator (1975): the
             mean logarithm of the ratio between the largest per-photo maxima and the next largest one.
@@ -246,7 +269,6 @@ class ChannelStatistics:
     low: NDArray[np.float64]
     high: NDArray[np.float64]
     mean: NDArray[np.float64]
-    mean_square: NDArray[np.float64]
     tail: NDArray[np.float64]
 
 
@@ -292,25 +314,24 @@ class _Running:
         channels = value.shape[-1]
         self.low, self.high = torch.full((channels,), torch.inf), torch.full((channels,), -torch.inf)
         self.total = torch.zeros(channels, dtype=torch.float64)
-        self.squares = torch.zeros(channels, dtype=torch.float64)
         self.maxima: list[Tensor] = []
         self.count = 0
 
     def add(self, value: Tensor) -> None:
         """Add the tensor's value for some more photos, [n, ..., C]."""
-        rows = value.reshape(-1, value.shape[-1])
-        self.maxima.append(value.reshape(len(value), -1, value.shape[-1]).amax(dim=1))
-        low, high = rows.aminmax(dim=0)
-        self.low, self.high = torch.minimum(self.low, low), torch.maximum(self.high, high)
-        self.total += rows.sum(dim=0)
-        self.squares += (rows * rows).sum(dim=0)
-        self.count += len(rows)
+        rows = value.reshape(len(value), -1, value.shape[-1])
+        # amax and amin take a tenth of the time of aminmax here.
+        maxima = rows.amax(dim=1)
+        self.maxima.append(maxima)
+        self.low = torch.minimum(self.low, rows.amin(dim=(0, 1)))
+        self.high = torch.maximum(self.high, maxima.amax(dim=0))
+        self.total += rows.sum(dim=(0, 1))
+        self.count += rows.shape[0] * rows.shape[1]
 
     def finished(self) -> ChannelStatistics:
-        mean, mean_square = self.total / self.count, self.squares / self.count
-        low, high = self.low.double(), self.high.double()
+        low, high = self.low.double().numpy(), self.high.double().numpy()
         tail = tail_index(torch.cat(self.maxima).double().numpy())
-        return ChannelStatistics(low.numpy(), high.numpy(), mean.numpy(), mean_square.numpy(), tail)
+        return ChannelStatistics(low, high, (self.total / self.count).numpy(), tail)
 
 
 TINY = 1e-9

@@ -25,14 +25,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from edgenet.graph.executor import tensor_of
 from edgenet.graph.ir import WEIGHTED, Graph, Node, with_constants
+from edgenet.quantize.descent import descend
 from edgenet.quantize.equalize import TensorGroup, group_of, shifts_of, tensor_groups
 from edgenet.quantize.ranges import ChannelStatistics
 from edgenet.quantize.sensitivity import FullMatrixNames, Sensitivity, activation_noise, weight_noise
 
 Matrix = NDArray[np.float64]
 Statistics = dict[str, ChannelStatistics]
-DESCENT_STEPS, DESCENT_RATE = 60, 1e-2
+DESCENT_STEPS, DESCENT_RATE = 20, 2e-2
 
 
 def rotate(
@@ -84,6 +86,8 @@ def _mixable_groups(graph: Graph) -> list[TensorGroup]:
 
 FURTHEST_PER_PHOTO, FURTHEST_ROWS = 64, 2048
 """Number of extreme rows to keep for each photo, and of all photos together."""
+DESCENT_ROWS = 512
+"""Number of the furthest rows with which the gradient is computed."""
 
 
 class JointStatistics:
@@ -101,11 +105,17 @@ class JointStatistics:
         if name not in self.tensors:
             return
         rows = value.reshape(-1, value.shape[-1])
-        outer, total = (rows.T @ rows).double(), rows.sum(0).double()
+        outer, total = rows.T @ rows, rows.sum(0)
+        mean = total / len(rows)
+        deviation = (
+            (outer.diagonal() / len(rows) - mean.square()).clamp(min=0).sqrt()
+        )  # `std` takes ten times as long
+        far = _furthest(rows, FURTHEST_PER_PHOTO * len(value), mean, deviation)
+        self._rows.setdefault(name, []).append(far)
+        outer, total = outer.double(), total.double()
         self._outer[name] = self._outer[name] + outer if name in self._outer else outer
         self._total[name] = self._total[name] + total if name in self._total else total
         self._count[name] = self._count.get(name, 0) + len(rows)
-        self._rows.setdefault(name, []).append(_furthest(rows, FURTHEST_PER_PHOTO * len(value)))
 
     def covariance(self, name: str) -> Matrix:
         """Return the covariance of a tensor's channels over photos and positions, [C, C]."""
@@ -114,12 +124,14 @@ class JointStatistics:
 
     def far_rows(self, name: str) -> NDArray[np.float32]:
         """Return the tensor's rows that lie furthest from the mean, [rows, C]."""
-        return _furthest(torch.cat(self._rows[name]), FURTHEST_ROWS).numpy()
+        rows = torch.cat(self._rows[name])
+        return _furthest(rows, FURTHEST_ROWS, rows.mean(0), rows.std(0)).numpy()
 
 
-def _furthest(rows: Tensor, count: int) -> Tensor:
+def _furthest(rows: Tensor, count: int, mean: Tensor, deviation: Tensor) -> Tensor:
     """Return the rows furthest from the mean; they decide how wide the range is, whatever the axes."""
-    distance = ((rows - rows.mean(0)) / rows.std(0).clamp(min=1e-9)).square().sum(1)
+    least = (1e-3 * mean.abs()).clamp(min=1e-9)  # a channel that hardly changes has no say
+    distance = ((rows - mean) / torch.maximum(deviation, least)).square().sum(1)
     return rows[distance.topk(min(count, len(rows))).indices]
 
 
@@ -128,7 +140,7 @@ POWERS = (0.0, 0.25, 0.5, 0.75, 1.0)
 EVENNESS = (0.01, 0.1)
 """Fraction of the mean sensitivity that is added to every direction: a direction that the few photos do not
 excite may still matter."""
-TURNS = 4
+TURNS = 2
 """Number of random rotations to try after each transform."""
 
 
@@ -151,37 +163,52 @@ def _candidates(
     summed = np.sum([sensitivity.tensors[name] for name in group.tensors], axis=0)
     if not (np.trace(covariance) > 0 and np.trace(summed) > 0):
         return
+    root, inverse = _root_and_inverse(covariance)
+    turns = [_random_rotation(len(covariance), seed) for seed in range(TURNS)]
     for evenness in EVENNESS:
-        transform = _transform(covariance, summed, evenness)
-        for turn in range(TURNS):
-            yield _evenly_turned(transform @ covariance @ transform.T, turn) @ transform
+        transform = _transform(root, inverse, summed, evenness)
+        whitened = transform @ covariance @ transform.T
+        for turn in turns:
+            yield _evenly_turned(whitened, turn) @ transform
 
 
 WHITENING_FLOOR = 1e-6
 """Fraction of the mean variance that is added to every direction, so that the covariance can be inverted."""
 
 
-def _transform(covariance: Matrix, sensitivity: Matrix, evenness: float) -> Matrix:
-    """Return a matrix T with the best T'T for this covariance and sensitivity (see module docstring)."""
-    even = np.eye(len(covariance)) / len(covariance)
-    root = _power(covariance + WHITENING_FLOOR * np.trace(covariance) * even, 0.5)
+def _root_and_inverse(covariance: Matrix) -> tuple[Matrix, Matrix]:
+    """Return the square root of the covariance, which is made invertible first, and the root's inverse."""
+    floor = WHITENING_FLOOR * np.trace(covariance) / len(covariance)
+    values, vectors = np.linalg.eigh((covariance + covariance.T) / 2)
+    roots = np.sqrt(np.maximum(values, 0) + floor)
+    return (vectors * roots) @ vectors.T, (vectors / roots) @ vectors.T
+
+
+def _transform(root: Matrix, inverse: Matrix, sensitivity: Matrix, evenness: float) -> Matrix:
+    """Return a matrix T with the best T'T for this covariance and sensitivity (see module docstring).
+
+    Args:
+        root, inverse: of the covariance, from `_root_and_inverse`.
+        sensitivity: the sensitivity S.
+        evenness: see EVENNESS.
+    """
     both = root @ sensitivity @ root
-    return _power(both + evenness * np.trace(both) * even, 0.25) @ np.linalg.inv(root)
+    values, vectors = np.linalg.eigh((both + both.T) / 2)
+    values = np.maximum(values + evenness * np.trace(both) / len(both), 0)
+    return (vectors * values**0.25) @ vectors.T @ inverse
 
 
-def _power(symmetric: Matrix, exponent: float) -> Matrix:
-    values, vectors = np.linalg.eigh((symmetric + symmetric.T) / 2)
-    return (vectors * np.maximum(values, 0) ** exponent) @ vectors.T
+def _random_rotation(count: int, seed: int) -> Matrix:
+    return np.linalg.qr(np.random.default_rng(seed).normal(size=(count, count)))[0]
 
 
-def _evenly_turned(covariance: Matrix, seed: int) -> Matrix:
+def _evenly_turned(covariance: Matrix, start: Matrix) -> Matrix:
     """Return a rotation Q [C, C] that gives all channels the same variance: Q cov Q' has an even diagonal.
 
-    It starts from a random rotation. Each of fewer than C plane rotations then sets one channel's variance to
+    It begins with the rotation `start`. Each of fewer than C plane rotations then sets one channel's variance to
     the mean.
     """
-    count = len(covariance)
-    turn = np.linalg.qr(np.random.default_rng(seed).normal(size=(count, count)))[0]
+    count, turn = len(covariance), start.copy()
     rotated = turn @ covariance @ turn.T
     mean = np.trace(rotated) / count
     for _ in range(count - 1):
@@ -253,7 +280,8 @@ class MixingNoise:
 
         Args:
             matrix: float64 [C, C].
-            smooth: whether to measure the tensors' span with a p-norm instead of the largest value.
+            smooth: for gradients: measure the tensors' span with a p-norm instead of the largest value, and only on
+                the furthest DESCENT_ROWS rows.
         """
         inverse = torch.linalg.inv(matrix)
         parts = [self._of_tensor(tensor, matrix, inverse, smooth) for tensor in self._tensors]
@@ -262,18 +290,29 @@ class MixingNoise:
         return torch.stack(parts).sum()
 
     def _of_tensor(self, tensor: _Tensor, matrix: Tensor, inverse: Tensor, smooth: bool) -> Tensor:
-        values = tensor.rows @ matrix.T.float()  # in float32, because this takes most of the time
+        rows = tensor.rows[:DESCENT_ROWS] if smooth else tensor.rows
+        values = rows @ matrix.T.float()  # in float32, because this takes most of the time
         span = _smooth_span(values) if smooth else values.max().clamp(min=0) - values.min().clamp(max=0)
         return activation_noise(span.double(), (inverse * (tensor.sensitivity @ inverse)).sum())
 
     def _of_reader(self, reader: _Reader, matrix: Tensor, inverse: Tensor) -> Tensor:
-        largest = (reader.weight @ inverse).abs().reshape(len(reader.rows), -1).amax(1)
+        # The gradient of a maximum is that of its largest item, so only these items are computed with a gradient.
+        with torch.no_grad():
+            sizes = (reader.weight @ inverse.float()).abs().reshape(len(reader.rows), -1)
+            places = sizes.argmax(1)
+        column = places % self.channels
+        taps = reader.weight.reshape(len(places), -1, self.channels)
+        weight = taps[torch.arange(len(places)), places // self.channels].double()
+        largest = (weight * inverse.T[column]).sum(1).abs()
         gain = (matrix * (matrix @ reader.columns)).sum() / reader.columns.trace().clamp(min=1e-300)
         return weight_noise(largest, reader.rows, gain)
 
     def _of_maker(self, maker: _Maker, matrix: Tensor, inverse: Tensor) -> Tensor:
         rows = (inverse * (maker.rows @ inverse)).sum(0)
-        return weight_noise((matrix @ maker.weight).abs().amax(1), rows, torch.ones((), dtype=torch.float64))
+        with torch.no_grad():
+            places = (matrix.float() @ maker.weight).abs().argmax(1)
+        largest = (matrix * maker.weight.T[places].double()).sum(1).abs()
+        return weight_noise(largest, rows, torch.ones((), dtype=torch.float64))
 
 
 @dataclass(frozen=True, eq=False)
@@ -298,7 +337,7 @@ class _Maker:
 def _matrix(node: Node, rows: int) -> Tensor:
     operator = node.operator
     assert isinstance(operator, WEIGHTED)
-    return torch.from_numpy(operator.weight.astype(np.float64)).reshape(rows, -1)
+    return tensor_of(operator.weight).reshape(rows, -1)
 
 
 SQUARINGS = 4
@@ -318,19 +357,10 @@ def _smooth_span(values: Tensor) -> Tensor:
     return largest * (above.clamp(min=1e-30) ** root + below.clamp(min=1e-30) ** root)
 
 
-@torch.enable_grad()
 def _descend(noise: MixingNoise, start: Tensor, steps: int) -> Tensor:
-    """Lower the noise by gradient descent (Adam) on a factor of `start` that begins as the identity."""
+    """Lower the noise by gradient descent on a factor of `start` that begins as the identity."""
     identity = torch.eye(noise.channels, dtype=torch.float64)
-    change = torch.zeros_like(identity, requires_grad=True)
-    optimizer = torch.optim.Adam([change], lr=DESCENT_RATE)
-    rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    for _ in range(steps):
-        optimizer.zero_grad()
-        (noise((identity + change) @ start, smooth=True) + 1e-30).log().backward()
-        optimizer.step()
-        rate.step()
-    return ((identity + change) @ start).detach()
+    return descend(lambda factor: noise(factor @ start, smooth=True), identity, steps, DESCENT_RATE) @ start
 
 
 def _apply(graph: Graph, group: TensorGroup, matrix: Matrix, shifts: dict[str, Matrix]) -> Graph:

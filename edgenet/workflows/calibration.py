@@ -25,6 +25,8 @@ from edgenet.graph.lower import lower
 from edgenet.manifest import Quantization
 from edgenet.progress import Progress
 from edgenet.quantize.layer_errors import sqnr_db
+from edgenet.quantize.logit_errors import logit_errors
+from edgenet.quantize.quantized_graph import HIGH
 from edgenet.quantize.recipes import DEFAULT_RECIPE, RECIPES, Recipe
 from edgenet.tflite.flatbuffer import write_tflite
 from edgenet.tflite.from_graph import int8_program
@@ -76,7 +78,11 @@ class Fidelity:
         agreeing: number of photos on which both have the same best class.
         agreement: the same in percent; `agreement_interval` is its 95 % confidence interval.
         sqnr_db: signal to quantization noise ratio of the logits over all photos, dB.
-        held_out: whether none of the photos was used for calibration; if False, both figures look too good.
+        held_out: whether none of the photos was used for calibration; if False, all figures look too good.
+        kl: mean Kullback-Leibler divergence of the probabilities from the float network's, nats.
+        worst_db: 5th percentile over the photos of the SQNR of a photo's logits, dB.
+        saturated: number of photos whose highest logit is the highest that int8 can hold, so that it may be cut off;
+            None if the logits are float.
     """
 
     n: int
@@ -85,6 +91,9 @@ class Fidelity:
     agreement_interval: Interval
     sqnr_db: float
     held_out: bool
+    kl: float
+    worst_db: float
+    saturated: int | None
 
 
 @dataclass(frozen=True)
@@ -158,7 +167,7 @@ def quantize(graph: Graph, calibration: Calibration, clock: Clock, progress: Pro
         judge = FloatReference(photos.judging, photos.logits)
         quantized, mixed = keep_layers_float(quantized, lowered, photos.calibrating, judge, keep, progress)
         clock.lap("mix")
-    steps = (*recipe.steps, *(mixed.steps if mixed else ()))
+    steps = (*(quantized.steps or recipe.steps), *(mixed.steps if mixed else ()))
     result = photos.compare(int8_program(quantized), recipe.name, steps)
     clock.lap("judge")
     return replace(result, mixed=mixed)
@@ -213,7 +222,8 @@ class _LoadedPhotos:
         Args:
             recipe: the recipe's name, and `steps` its steps, for the manifest.
         """
-        close = fidelity(lite_logits(program, self.judging), self.logits, self.split.held_out)
+        given, highest = lite_logits(program, self.judging), _highest_logit(program)
+        close = fidelity(given, self.logits, self.split.held_out, highest)
         calibrated = take_photos(self.photos, self.loaded, self.split.calibrating)
         return QuantizedModel(
             program=program,
@@ -284,24 +294,29 @@ def take_photos(photos: PhotoSet, loaded: PreparedPhotos, indices: tuple[int, ..
     return photos.take([place[loaded.names[index]] for index in indices])
 
 
-def fidelity(given: NDArray[np.float32], real: NDArray[np.float32], held_out: bool) -> Fidelity:
+def fidelity(
+    given: NDArray[np.float32], real: NDArray[np.float32], held_out: bool, highest: float | None = None
+) -> Fidelity:
     """Compare the int8 network with the float one.
 
     Args:
         given: the int8 network's logits, as LiteRT computes them, float32 [n, N].
         real: the float network's logits, float32 [n, N].
         held_out: whether the photos were kept out of calibration.
+        highest: the highest logit that int8 can hold; None for float logits.
     """
-    agreeing = int((real.argmax(axis=1) == given.argmax(axis=1)).sum())
-    n = len(real)
+    errors, n = logit_errors(given, real, highest), len(real)
     noise = float(np.square(real - given.astype(np.float64)).sum())
     return Fidelity(
         n=n,
-        agreeing=agreeing,
-        agreement=100 * agreeing / n,
-        agreement_interval=wilson(agreeing, n),
+        agreeing=errors.agreeing,
+        agreement=100 * errors.agreeing / n,
+        agreement_interval=wilson(errors.agreeing, n),
         sqnr_db=sqnr_db(float(np.square(real.astype(np.float64)).sum()), noise),
         held_out=held_out,
+        kl=errors.kl,
+        worst_db=errors.worst_db,
+        saturated=errors.saturated,
     )
 
 
@@ -318,11 +333,20 @@ def fidelity_warnings(close: Fidelity, recipe: str) -> tuple[str, ...]:
         poor.append(
             f"the logits' SQNR is only {close.sqnr_db:.1f} dB (good files have {POOR_SQNR:g} or more)"
         )
+    cut_off = () if not close.saturated else (_saturation(close.saturated, close.n),)
     if not poor:
-        return ()
+        return cut_off
     return (
+        *cut_off,
         f"int8 is far from float: {' and '.join(poor)}; try {better_recipe(recipe)}more photos, or photos like those "
         "the camera will see; edgenet inspect --against shows which layers lose accuracy",
+    )
+
+
+def _saturation(saturated: int, n: int) -> str:
+    return (
+        f"logits saturate on {saturated} of {n} photos: their highest logit is the highest that int8 can hold, so that "
+        "classes of which the network is sure may tie; calibrate with photos that the network is as sure of"
     )
 
 
@@ -357,6 +381,16 @@ def lite_logits(program: Program, images: NDArray[np.uint8]) -> NDArray[np.float
         interpreter.invoke()
         rows.append(interpreter.get_tensor(logits["index"])[0])
     return np.stack(rows)
+
+
+def _highest_logit(program: Program) -> float | None:
+    """Return the highest value that the softmax's input can have; None if it is not made from int8."""
+    softmax = program.operators[-1]
+    maker = next((one for one in program.operators if softmax.inputs[0] in one.outputs), None)
+    if maker is None or maker.kind != "DEQUANTIZE":
+        return None
+    encoding = program.tensors[maker.inputs[0]].quantization
+    return None if encoding is None else (HIGH - encoding.zero_points[0]) * encoding.scales[0]
 
 
 class Clock:

@@ -320,8 +320,8 @@ def finish_int8(job: Job, progress: Progress) -> Int8Training:
     start, trained = student.fake.quantized, student.fake.finished()
     before = job.out / f"{job.variant.name}.post-training.int8.tflite"
     files = [
-        _model(job, source, before, start, _quantization(job, qat, trained=False)),
-        _model(job, source, int8_path(job), trained, _quantization(job, qat, trained=True)),
+        _model(job, source, before, start, _quantization(job, qat, start, trained=False)),
+        _model(job, source, int8_path(job), trained, _quantization(job, qat, trained, trained=True)),
     ]
     options = EvaluationOptions()
     scorers = [lite_scorer(str(file.path), file, options.threads) for file in files]
@@ -333,7 +333,7 @@ def finish_int8(job: Job, progress: Progress) -> Int8Training:
         accuracy = Accuracy(
             evaluation.models[0].top1, row.top1, evaluation.n, Path(evaluation.data).resolve().name
         )
-        quantization = _quantization(job, qat, trained=graph is trained)
+        quantization = _quantization(job, qat, graph, trained=graph is trained)
         _model(job, source, file.path, graph, quantization, accuracy)
     same = compare_with_integers(student.fake, trained, photos, progress)
     return Int8Training(str(before), qat.recipe, evaluation, paired, verdict(paired), same)
@@ -354,11 +354,11 @@ def _model(
     return ModelFile(path, data, sha256(data), job.data.labels, None)
 
 
-def _quantization(job: Job, qat: QatPlan, trained: bool) -> Quantization:
+def _quantization(job: Job, qat: QatPlan, quantized: QuantizedGraph, trained: bool) -> Quantization:
     """Return the record of how a file was quantized, which the file contains."""
     photos, recipe = job.data.photos, job.plan.recipe
     calibrating = photos.photoset.take(calibration_indices(photos, qat.photos))
-    steps, name = RECIPES[qat.recipe].steps, qat.recipe
+    steps, name = quantized.steps or RECIPES[qat.recipe].steps, qat.recipe
     if trained:
         name = f"qat from {name}"
         steps = (

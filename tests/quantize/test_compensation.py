@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from edgenet.quantize.calibrate_layers import compensation
+from edgenet.quantize.compensation import compensation, paired_moments
 
 K, OUTPUTS, ROWS = 12, 5, 400
 
@@ -34,7 +34,7 @@ def test_an_error_that_depends_on_the_input_is_corrected(random: torch.Generator
     leak = 0.05 * torch.randn(K, K, generator=random)
     seen = inputs(random, 6, torch.full((K,), 20.0))
     real = [part + part @ leak.T for part in seen]
-    change = compensation(weight, seen, real)
+    change = compensation(weight, paired_moments(seen, real))
     np.testing.assert_allclose(change, weight @ leak.double(), atol=1e-4)
 
 
@@ -43,7 +43,7 @@ def test_directions_with_more_error_than_signal_are_read_less(random: torch.Gene
     spread = torch.cat([torch.full((K // 2,), 20.0), torch.full((K // 2,), 1.0)])
     real = inputs(random, 8, spread)
     seen = [part + 2 * torch.randn(part.shape, generator=random) for part in real]
-    change = compensation(weight, seen[:4], real[:4])
+    change = compensation(weight, paired_moments(seen[:4], real[:4]))
     loud, quiet = slice(0, K // 2), slice(K // 2, K)
     assert change[:, loud].norm() < 0.05 * weight[:, loud].norm()
     kept = 1 + (change[:, quiet] * weight[:, quiet]).sum() / weight[:, quiet].square().sum()
@@ -56,7 +56,7 @@ def test_unused_directions_change_almost_nothing(random: torch.Generator) -> Non
     weight = torch.randn(OUTPUTS, K, generator=random, dtype=torch.float64)
     seen = [part[:10] for part in inputs(random, 4, torch.full((K,), 20.0))]
     real = [part + 3 * torch.randn(part.shape, generator=random) for part in seen]
-    change = compensation(weight, seen, real)
+    change = compensation(weight, paired_moments(seen, real))
     fresh = inputs(random, 4, torch.full((K,), 20.0))
     unlike = [part + 3 * torch.randn(part.shape, generator=random) for part in fresh]
     plain = output_error(weight, torch.zeros_like(change), fresh, unlike)
@@ -66,19 +66,19 @@ def test_unused_directions_change_almost_nothing(random: torch.Generator) -> Non
 def test_without_judging_photos_nothing_changes(random: torch.Generator) -> None:
     weight = torch.randn(OUTPUTS, K, generator=random, dtype=torch.float64)
     seen = inputs(random, 1, torch.full((K,), 20.0))
-    assert not compensation(weight, seen, [2 * part for part in seen]).any()
+    assert not compensation(weight, paired_moments(seen, [2 * part for part in seen])).any()
 
 
 def test_an_exact_input_changes_nothing(random: torch.Generator) -> None:
     weight = torch.randn(OUTPUTS, K, generator=random, dtype=torch.float64)
     seen = inputs(random, 4, torch.full((K,), 20.0))
-    assert not compensation(weight, seen, seen).any()
+    assert not compensation(weight, paired_moments(seen, seen)).any()
 
 
 def test_an_input_that_never_changes_is_borne(random: torch.Generator) -> None:
     weight = torch.randn(OUTPUTS, K, generator=random, dtype=torch.float64)
     seen = [torch.full((ROWS, K), 7.0) for _ in range(4)]
-    change = compensation(weight, seen, [part + 1 for part in seen])
+    change = compensation(weight, paired_moments(seen, [part + 1 for part in seen]))
     assert change.abs().max() < 1e-6
 
 
@@ -87,5 +87,5 @@ def test_depthwise_channels_are_matrices_of_one_row(random: torch.Generator) -> 
     leak = 0.05 * torch.randn(3, K, K, generator=random)
     seen = [torch.randn(3, ROWS, K, generator=random) * 20 for _ in range(6)]
     real = [part + part @ leak.mT for part in seen]
-    change = compensation(kernels, seen, real)
+    change = compensation(kernels, paired_moments(seen, real))
     np.testing.assert_allclose(change, kernels @ leak.double(), atol=1e-4)

@@ -12,8 +12,9 @@ from edgenet.progress import silent
 from edgenet.quantize.calibrate_layers import LayerOptions, quantize_layers
 from edgenet.quantize.layer_errors import layer_errors, sqnr_db
 from edgenet.quantize.ranges import encode_tensors, observe_ranges
-from edgenet.quantize.recipes import RECIPES, rotate_and_equalize
+from edgenet.quantize.recipes import RECIPES
 from edgenet.quantize.rotate import mixable
+from tests.reshaped_graphs import rotate_and_equalize
 from tests.small_graphs import photos
 from tests.uneven_network import uneven_network
 
@@ -42,7 +43,7 @@ def test_a_plain_file_is_compared_as_it_is(graph: Graph) -> None:
 
 def test_an_equalized_file_is_matched_channel_by_channel(graph: Graph) -> None:
     images = photos(6, graph.size)
-    equalized, _ = rotate_and_equalize(graph, images)
+    equalized = rotate_and_equalize(graph, images)
     encodings = encode_tensors(equalized, observe_ranges(equalized, images))
     quantized = quantize_layers(equalized, encodings, images, LayerOptions(), silent)
     in_its_own_scales = layer_errors(quantized, equalized, images).layers

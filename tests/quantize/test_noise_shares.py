@@ -22,8 +22,9 @@ from edgenet.quantize.quantized_graph import (
     quantize_array,
 )
 from edgenet.quantize.ranges import encode_tensors, observe_ranges
-from edgenet.quantize.recipes import RECIPES, rotate_and_equalize
+from edgenet.quantize.recipes import RECIPES
 from tests.renaming import renamed_file
+from tests.reshaped_graphs import rotate_and_equalize
 from tests.small_graphs import photos
 from tests.uneven_network import uneven_network
 
@@ -139,7 +140,7 @@ def test_a_spoiled_layer_stands_out(graph: Graph, plain: QuantizedGraph) -> None
 
 def test_an_equalized_file_has_no_weights_of_single_layers(graph: Graph) -> None:
     some = images(graph)
-    equalized, _ = rotate_and_equalize(graph, some)
+    equalized = rotate_and_equalize(graph, some)
     encodings = encode_tensors(equalized, observe_ranges(equalized, some))
     quantized = quantize_layers(equalized, encodings, some, LayerOptions(), silent)
     noise = noise_shares(quantized, graph, some)

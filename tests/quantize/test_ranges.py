@@ -10,7 +10,7 @@ from small_graphs import build, conv, fully_connected
 
 from edgenet.graph.ir import Activation, Graph, Mean, Reshape
 from edgenet.graph.shapes import GraphBuilder
-from edgenet.quantize.ranges import Range, add_headroom
+from edgenet.quantize.ranges import ROOM_NOT_SHOWN, ROOM_SHOWN, SHOWN, Range, add_headroom, add_logit_room
 
 RNG = np.random.default_rng(0)
 
@@ -37,3 +37,18 @@ def test_only_maps_get_room_and_not_beyond_their_activation(graph: Graph) -> Non
     assert wider["first"] == Range(0.0, 6.0)
     assert all(wider[name] == ranges[name] for name in ("pool", "classifier", "flat"))
     assert add_headroom(graph, ranges, dict.fromkeys(graph.shapes, 0.0)) == ranges
+
+
+@pytest.mark.parametrize(("confidence", "room"), [(SHOWN, ROOM_SHOWN), (SHOWN - 0.01, ROOM_NOT_SHOWN)])
+def test_logits_get_more_room_above_if_the_photos_do_not_show_their_range(
+    graph: Graph, confidence: float, room: float
+) -> None:
+    ranges = {name: Range(-4.0, 5.0) for name in graph.shapes}
+    wider = add_logit_room(graph, ranges, confidence)
+    assert wider.pop("flat") == Range(-4.0, 5.0 * room)
+    assert wider == {name: values for name, values in ranges.items() if name != "flat"}
+
+
+def test_logits_that_are_all_negative_keep_their_range(graph: Graph) -> None:
+    ranges = {name: Range(-4.0, -2.0) for name in graph.shapes}
+    assert add_logit_room(graph, ranges, 0.0) == ranges

@@ -10,7 +10,7 @@ import pytest
 from edgenet.graph.executor import run
 from edgenet.graph.ir import Activation, Conv2D, Graph
 from edgenet.quantize.ranges import channel_statistics
-from edgenet.quantize.rotate import JointStatistics, _evenly_turned, mixable, rotate
+from edgenet.quantize.rotate import JointStatistics, _evenly_turned, _random_rotation, mixable, rotate
 from edgenet.quantize.sensitivity import Sensitivity, logit_sensitivity
 from tests.rounded_tensors import noise_of_rounding
 from tests.small_graphs import photos
@@ -92,7 +92,7 @@ def test_an_even_turn_is_a_rotation_with_an_even_diagonal(count: int) -> None:
     random = np.random.default_rng(count)
     factor = random.normal(size=(count, count)) * np.logspace(0, 2, count)
     covariance = factor @ factor.T
-    turn = _evenly_turned(covariance, 3)
+    turn = _evenly_turned(covariance, _random_rotation(count, 3))
     np.testing.assert_allclose(turn @ turn.T, np.eye(count), atol=1e-9)
     diagonal = np.diagonal(turn @ covariance @ turn.T)
     np.testing.assert_allclose(diagonal, np.full(count, covariance.trace() / count), rtol=1e-6)

@@ -130,6 +130,15 @@ def test_scores(real: Images) -> None:
     assert calibration_warnings(real[:4], 0, FEW_CLASSES) == ()
 
 
+def test_photos_that_do_not_show_the_range_are_reported(real: Images) -> None:
+    """A network that wavers between two classes recognises much, but is not as sure as it can be."""
+    half, sure = (np.zeros((4, 1000), np.float32) for _ in range(2))
+    half[:, :3], sure[:, :2] = 20, (20, 19)
+    message = only(real[:4], 0, half)
+    assert "do not show the network's range: its best class has 33%" in message
+    assert calibration_warnings(real[:4], 0, sure) == ()
+
+
 @pytest.mark.parametrize(
     ("photos", "text"), [(1, "only 1 photo calibrated"), (8, "only 8 photos calibrated")]
 )

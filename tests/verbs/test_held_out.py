@@ -26,8 +26,9 @@ from edgenet.workflows.convert import convert
 from edgenet.workflows.sources import SourceOptions, open_source
 
 
-def fidelity(agreeing: int, n: int, sqnr_db: float) -> Fidelity:
-    return Fidelity(n, agreeing, 100 * agreeing / n, wilson(agreeing, n), sqnr_db, held_out=True)
+def fidelity(agreeing: int, n: int, sqnr_db: float, saturated: int = 0) -> Fidelity:
+    interval = wilson(agreeing, n)
+    return Fidelity(n, agreeing, 100 * agreeing / n, interval, sqnr_db, True, 0.01, sqnr_db - 2, saturated)
 
 
 def test_spare_photos_judge() -> None:
@@ -128,6 +129,14 @@ def test_poor_figures_are_reported_with_a_remedy() -> None:
     (warning,) = fidelity_warnings(fidelity(20, 32, 25.0), "minmax")
     assert "SQNR is" not in warning
     assert fidelity_warnings(fidelity(32, 32, float("nan")), "minmax")
+
+
+def test_saturated_logits_are_named_as_the_cause() -> None:
+    (warning,) = fidelity_warnings(fidelity(11, 11, 25.0, saturated=3), "balanced")
+    assert warning.startswith("logits saturate on 3 of 11 photos")
+    first, second = fidelity_warnings(fidelity(15, 32, 4.1, saturated=1), "balanced")
+    assert first.startswith("logits saturate on 1 of 32 photos")
+    assert "int8 is far from float" in second
 
 
 def test_good_figures_and_chance_raise_no_alarm() -> None:
