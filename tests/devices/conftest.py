@@ -13,7 +13,7 @@ from edgenet.bundle import write_bundle
 from edgenet.devices.unit import UNIT
 from edgenet.manifest import Facts, Weights
 
-DROP_IN = f".config/systemd/user/{UNIT}.d"
+DROP_INS = (f"/home/pi/.config/systemd/user/{UNIT}.d", f"/etc/systemd/system/{UNIT}.d")
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,11 @@ def pi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pi]:
             file.write(f"ControlMaster auto\nControlPath {config.parent}/shared\nControlPersist yes\n")
         # The camera takes every frame that comes; this leaves some CPU time to everything else.
         machine = Pi(machine.port, config, machine.folder)
-        machine.sh(f"mkdir -p {DROP_IN} && printf '[Service]\\nNice=19\\n' >{DROP_IN}/nice.conf")
+        for folder in DROP_INS:
+            sudo = "sudo " if folder.startswith("/etc") else ""
+            machine.sh(
+                f"{sudo}mkdir -p {folder} && printf '[Service]\\nNice=19\\n' | {sudo}tee {folder}/nice.conf"
+            )
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("EDGENET_SSH_CONFIG", str(config))
             yield machine
