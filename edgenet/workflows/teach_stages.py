@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from edgenet.accuracy import grouped_interval
 from edgenet.data.groups import Groups
 from edgenet.data.photos import PhotoSet
+from edgenet.data.splits import grouped_folds
 from edgenet.errors import EdgenetError
 from edgenet.progress import Log, Progress, in_stage
 from edgenet.teaching.cross_fit import FOLDS, LEAST_STEPS, CrossFit, cross_fit, wanted_steps
 from edgenet.teaching.features import PhotoFeatures, extract_features
 from edgenet.teaching.finetuning import FineTuning, blend, fine_tune, with_head
 from edgenet.teaching.head import CrossValidated, cross_validated, fit_head
-from edgenet.data.splits import grouped_folds
 from edgenet.training.memory import memory_budget
 from edgenet.training.photos import TrainingPhotos, read_photos
 from edgenet.training.processes import StopRequest, TrainingStopped
