@@ -22,7 +22,7 @@ from tools.fuzz.verdicts import Check
 from tools.fuzz.workers import Target
 
 # Paths that lead out of the scratch folder are the user's own wish here, not an attack.
-_WORDS = tuple(word for word in WORDS if "/" not in word and word != "~" and len(word) < 6000)
+_WORDS = tuple(word for word in WORDS if "/" not in word and word not in ("~", "..") and len(word) < 6000)
 _VALUES = (
     *_WORDS,
     "net.tflite",

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from edgenet_device.frames.source import Camera  # before the first film is written: it makes FFmpeg silent
 
 from edgenet.data.label_tables import (
     PhotoFinder,
@@ -139,7 +140,6 @@ def video_seeds() -> dict[str, bytes]:
 
 def videos(folder: Path) -> Check:
     """Play the first frames of a file as `classify.py` and `camera.py` do; the file's ending says nothing."""
-    from edgenet_device.frames.source import Camera
     from edgenet_device.live.outputs import recording_rate
 
     path = folder / "clip.mp4"
