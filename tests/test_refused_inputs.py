@@ -21,7 +21,7 @@ from edgenet_device.frames.photos import read_photo
 from edgenet_device.frames.source import Camera
 from edgenet_device.frames.usb import _as_bgr
 from edgenet_device.ports import Port, ScoresPort
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from tiny_model import tiny_model
 
 from edgenet.devices import releases
@@ -29,6 +29,7 @@ from edgenet.devices.device import DeviceFacts, ProgramResult
 from edgenet.errors import EdgenetError
 from edgenet.files import read_arrays
 from edgenet.graph.onnx_file import load_onnx
+from edgenet.graph.onnx_reader import read_onnx_model
 from edgenet.latency.benchmark_model_report import read_operators
 from edgenet.latency.shell_conditions import conditions_there, facts_there
 from edgenet.teaching.features import _Cache
@@ -284,3 +285,15 @@ def test_more_threads_than_any_machine_has(threads: int, tmp_path: Path) -> None
     (tmp_path / "net.tflite").write_bytes(tiny_model())
     with pytest.raises(EdgenetError, match=r"threads requested; give at most 1,024"):
         Classifier(tmp_path / "net.tflite", threads)
+
+
+def test_an_onnx_with_numbers_that_overflow_causes_no_warnings() -> None:
+    values = {"gamma": 3e38, "beta": 3e38, "mean": -3e38, "variance": 1e-38}
+    node = helper.make_node("BatchNormalization", ["image", *values], ["scores"], epsilon=0.0)
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, (1, 3, 8, 8))
+    scores = helper.make_tensor_value_info("scores", TensorProto.FLOAT, None)
+    weights = [numpy_helper.from_array(np.full(3, value, np.float32), name) for name, value in values.items()]
+    model = helper.make_model(helper.make_graph([node], "small", [image], [scores], weights))
+    with warnings.catch_warnings(), pytest.raises(EdgenetError, match="its constants give NaN or infinity"):
+        warnings.simplefilter("error")
+        read_onnx_model(model, "small")

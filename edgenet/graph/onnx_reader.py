@@ -40,6 +40,8 @@ def read_onnx(path: Path, input_shape: Shape | None = None, output: str | None =
     return read_onnx_model(model, path.stem, input_shape, output)
 
 
+# Damaged numbers may overflow when constants are folded; numpy would warn on stderr, in lines that are not our output.
+@np.errstate(all="ignore")
 def read_onnx_model(
     model: ModelProto, name: str, input_shape: Shape | None = None, output: str | None = None
 ) -> Graph:
