@@ -287,6 +287,7 @@ def test_more_threads_than_any_machine_has(threads: int, tmp_path: Path) -> None
         Classifier(tmp_path / "net.tflite", threads)
 
 
+@pytest.mark.filterwarnings("error")
 def test_an_onnx_with_numbers_that_overflow_causes_no_warnings() -> None:
     values = {"gamma": 3e38, "beta": 3e38, "mean": -3e38, "variance": 1e-38}
     node = helper.make_node("BatchNormalization", ["image", *values], ["scores"], epsilon=0.0)
@@ -294,6 +295,11 @@ def test_an_onnx_with_numbers_that_overflow_causes_no_warnings() -> None:
     scores = helper.make_tensor_value_info("scores", TensorProto.FLOAT, None)
     weights = [numpy_helper.from_array(np.full(3, value, np.float32), name) for name, value in values.items()]
     model = helper.make_model(helper.make_graph([node], "small", [image], [scores], weights))
-    with warnings.catch_warnings(), pytest.raises(EdgenetError, match="its constants give NaN or infinity"):
-        warnings.simplefilter("error")
+    with pytest.raises(EdgenetError, match="its constants give NaN or infinity"):
         read_onnx_model(model, "small")
+
+
+@pytest.mark.parametrize("source", ["1" * 5000, "csi:" + "1" * 5000, "²"])
+def test_a_camera_of_thousands_of_digits(source: str) -> None:
+    with pytest.raises(EdgenetError, match=r"does not exist|cannot read"):
+        Camera(source).__enter__()

@@ -28,8 +28,8 @@ from edgenet_device.frames.usb import camera_frames, grab, open_camera, retrieve
 from edgenet_device.source_text import shown_source
 from edgenet_device.streams import quiet_native_stderr
 
-_CAMERA = re.compile(r"(/dev/video)?(\d+)")
-_CSI = re.compile(r"csi(?::(\d+))?")
+_CAMERA = re.compile(r"(/dev/video)?([0-9]{1,5})")
+_CSI = re.compile(r"csi(?::([0-9]{1,5}))?")
 _STREAM = re.compile(r"(?:rtsps?|https?|udp|rtmp|tcp)://.+", re.IGNORECASE)
 STREAM_TIMEOUT_MS = 5000
 
@@ -81,7 +81,8 @@ def read_frames(
             "give one that begins with rtsp://, http:// or another of the usual forms",
         )
     path = Path(source)
-    if path.is_dir():
+    # os.path, because pathlib raises for a name that is longer than names may be.
+    if os.path.isdir(path):
         return _folder_frames(path, list_photos(path)[::every], note)
     if _is_photo(path):
         return iter([Frame(path.name, read_photo(path))])
@@ -134,7 +135,7 @@ def _is_photo(path: Path) -> bool:
 
 def _head(path: Path) -> bytes:
     try:
-        if path.exists() and not path.is_file():
+        if os.path.exists(path) and not path.is_file():
             raise EdgenetError(f"{path} is not a regular file", "give a photo, a folder, a video or a camera")
         with path.open("rb") as file:
             return file.read(4096)
