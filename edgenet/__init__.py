@@ -68,6 +68,7 @@ if TYPE_CHECKING:
         models,
     )
     from edgenet.workflows.package import ExportedScripts, Packed, export_scripts, load, package
+    from edgenet.workflows.partitions import Partitions
     from edgenet.workflows.reports import Comparison, Reported, Side, compare, report
     from edgenet.workflows.review import Review, apply_review
     from edgenet.workflows.select import ReportedAccuracy, Selection, select
@@ -113,6 +114,7 @@ _NAMES = {
     "edgenet.workflows.mixed_precision": "KeptLayer MixedPrecision",
     "edgenet.workflows.models": "PaperRow VariantRow WeightsRow compare_with_papers list_weights models",
     "edgenet.workflows.package": "ExportedScripts Packed export_scripts load package",
+    "edgenet.workflows.partitions": "Partitions",
     "edgenet.workflows.reports": "Comparison Reported Side compare report",
     "edgenet.workflows.review": "Review apply_review",
     "edgenet.workflows.select": "ReportedAccuracy Selection select",
@@ -181,6 +183,7 @@ __all__ = [
     "Packed",
     "Paired",
     "PaperRow",
+    "Partitions",
     "PhotoSet",
     "Photos",
     "Profile",

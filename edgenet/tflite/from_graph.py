@@ -91,7 +91,10 @@ def write_model(
     assert pixels is not None
     metadata = metadata_buffer(
         ModelInfo(
-            facts.name, f"Image classifier, {_kind(program, facts)}.", author="edgenet", licence=facts.weights.licence
+            facts.name,
+            f"Image classifier, {_kind(program, facts)}.",
+            author="edgenet",
+            licence=facts.weights.licence,
         ),
         ImageTensor(image.name, mean=float(pixels.zero_points[0]), std=1 / pixels.scales[0]),
         program.tensors[program.output].name,

@@ -18,7 +18,9 @@ NORMALIZATIONS = {
     "0..1": Normalization((0.0, 0.0, 0.0), (255.0, 255.0, 255.0)),
     "0..255": Normalization((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
 }
-FLOAT_SOURCE = "give the float network it was made from: a checkpoint, an .onnx, a Keras model or a float .tflite"
+FLOAT_SOURCE = (
+    "give the float network it was made from: a checkpoint, an .onnx, a Keras model or a float .tflite"
+)
 ASK_NORMALIZATION = f"give --normalization {'|'.join(NORMALIZATIONS)}, or mean/std in 0..255 as R,G,B/R,G,B"
 
 
