@@ -240,8 +240,8 @@ def file_ending_in(*suffixes: str) -> dict[str, Any]:
     """Return the arguments with which `typer.Option` takes the path of a file to write, with one of the suffixes."""
     listed = " or ".join(suffixes)
 
-    def parse(text: str) -> Path:
-        if not text.lower().endswith(suffixes):
+    def parse(text: str | Path) -> Path:  # the option's default comes as a path
+        if not str(text).lower().endswith(suffixes):
             raise typer.BadParameter(f"'{text}' does not end in {listed}; give the file such a name")
         return Path(text)
 

@@ -206,3 +206,9 @@ def test_check_output_refuses_a_loop_of_links(tmp_path: Path) -> None:
     (tmp_path / "b").symlink_to(tmp_path / "a")
     with pytest.raises(EdgenetError, match=r"cannot write .*a"):
         check_output(tmp_path / "a" / "net.tflite")
+
+
+def test_a_verb_whose_output_has_a_name_of_its_own_needs_no_out(edgenet: Edgenet, tmp_path: Path) -> None:
+    done = edgenet("report", tmp_path / "missing")
+    assert done.status == 1
+    assert done.err == f"edgenet: the report {tmp_path / 'missing'} does not exist; check the path\n"
