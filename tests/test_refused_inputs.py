@@ -28,14 +28,19 @@ from edgenet.devices import releases
 from edgenet.devices.device import DeviceFacts, ProgramResult
 from edgenet.errors import EdgenetError
 from edgenet.files import read_arrays
+from edgenet.graph.ir import Affine
+from edgenet.graph.keras_file import open_keras
 from edgenet.graph.onnx_file import load_onnx
 from edgenet.graph.onnx_reader import read_onnx_model
+from edgenet.graph.shapes import infer_shape
 from edgenet.latency.benchmark_model_report import read_operators
 from edgenet.latency.shell_conditions import conditions_there, facts_there
 from edgenet.teaching.features import _Cache
+from edgenet.tflite.logits import without_softmax
 from edgenet.workflows import deploy
 from edgenet.workflows.camera import _photos, _states
-from edgenet.workflows.review import FORMAT, apply_review
+from edgenet.workflows.evaluate import evaluate
+from edgenet.workflows.review import FORMAT, apply_review, read_decisions
 from edgenet.workflows.sweep_plan import ROW_FILE, SETTINGS_FILE, keep_settings, read_row
 from edgenet.zoo.readers import load_network
 
@@ -303,3 +308,40 @@ def test_an_onnx_with_numbers_that_overflow_causes_no_warnings() -> None:
 def test_a_camera_of_thousands_of_digits(source: str) -> None:
     with pytest.raises(EdgenetError, match=r"does not exist|cannot read"):
         Camera(source).__enter__()
+
+
+@pytest.mark.parametrize("label", [0, None, ["a"]])
+def test_decisions_for_a_class_that_is_no_text(label: Any, tmp_path: Path) -> None:
+    one = {"file": "a/1.jpg", "sha256": "1" * 64, "class": "a", "action": "move", "to": label}
+    review = tmp_path / "review.json"
+    review.write_text(json.dumps({"format": FORMAT, "decisions": [one]}), encoding="utf-8")
+    with pytest.raises(EdgenetError, match="a name is not a text"):
+        read_decisions(review)
+
+
+def test_a_name_that_is_too_long_for_a_file(tmp_path: Path) -> None:
+    with pytest.raises(EdgenetError, match=r"the name 9+\.\.\. is too long for a file; check the path"):
+        evaluate("9" * 300, tmp_path)
+
+
+def test_a_shard_with_a_name_that_is_too_long_for_a_file(tmp_path: Path) -> None:
+    group = {"paths": ["a" * 300], "weights": []}
+    model = tmp_path / "model.json"
+    model.write_text(json.dumps({"modelTopology": {}, "weightsManifest": [group]}), encoding="utf-8")
+    with pytest.raises(EdgenetError, match="its shards have to lie beside it"):
+        open_keras(model)
+
+
+def test_scales_and_offsets_of_different_numbers_of_channels() -> None:
+    affine = Affine(np.ones(4, np.float32), np.ones(16, np.float32))
+    with pytest.raises(EdgenetError, match="do not broadcast"):
+        infer_shape(affine, [(1, 8, 8, 4)])
+
+
+def test_a_file_that_is_damaged_where_only_the_rewriting_reads_keeps_its_softmax() -> None:
+    model = bytearray(tiny_model())
+    assert without_softmax(bytes(model)) != bytes(model)
+    found = schema.Model.GetRootAs(bytes(model), 0)
+    place = found._tab.Pos + found._tab.Offset(10)  # the description's
+    model[place : place + 4] = (0xFFFFFF0).to_bytes(4, "little")
+    assert without_softmax(bytes(model)) == bytes(model)

@@ -212,7 +212,7 @@ _TFJS_TYPES = {
 
 
 def _shard(path: Path, name: str) -> bytes:
-    if not re.fullmatch(r"[\w.\-]+", name) or name.startswith("."):
+    if not re.fullmatch(r"[\w.\-]{1,255}", name) or name.startswith(".") or len(name.encode()) > 255:
         raise EdgenetError(f"{path} names the shard {one_line(name)!r}", "its shards have to lie beside it")
     shard = path.with_name(name)
     if not shard.is_file():

@@ -126,10 +126,13 @@ def infer_shape(operator: Operator, inputs: list[Shape]) -> Shape:
                 raise _channel_mismatch(operator, operator.weight.shape, first)
             return (*first[:-1], operator.weight.shape[0])
         case Affine() | Binary():
-            others = [operator.scale.shape] if isinstance(operator, Affine) else inputs[1:]
+            own = [operator.scale.shape, operator.offset.shape] if isinstance(operator, Affine) else []
+            others = own or inputs[1:]
             shape = _broadcast([first, *others])
-            if isinstance(operator, Affine) and shape != first:
-                raise EdgenetError(f"an Affine for {max(others[0])} channels got a tensor {list(first)}")
+            if own and shape != first:
+                raise EdgenetError(
+                    f"an Affine for {max(map(max, others))} channels got a tensor {list(first)}"
+                )
             return shape
         case Unary() | Softmax() | LeakyRelu() | Standardize():
             return first

@@ -5,6 +5,7 @@ A wrong argument raises an error of one sentence, which says what was given and 
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -17,6 +18,7 @@ from typing import Any, ParamSpec, TypeVar, Union, get_args, get_origin, get_typ
 
 import cv2
 import numpy as np
+from edgenet_device.foreign_text import one_line
 from numpy.typing import NDArray
 
 from edgenet.assets import calibration_photos
@@ -37,7 +39,8 @@ Result = TypeVar("Result")
 def checked(function: Callable[Given, Result]) -> Callable[Given, Result]:
     """Return the function with a check of its arguments' types, made from its annotations, before each call.
 
-    The returned function raises a TypeError that names the argument, what was given, and what it takes.
+    The returned function raises a TypeError that names the argument, what was given, and what it takes. A path with a
+    name that is too long for the file system becomes an EdgenetError.
     """
 
     @wraps(function)
@@ -49,7 +52,14 @@ def checked(function: Callable[Given, Result]) -> Callable[Given, Result]:
         hints = _hints(function)
         for name, value in arguments.items():
             _check(f"edgenet.{function.__name__}", name, value, hints[name])
-        return function(*args, **kwargs)
+        try:
+            return function(*args, **kwargs)
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            raise EdgenetError(
+                f"the name {one_line(str(error.filename))[:60]}... is too long for a file", "check the path"
+            ) from error
 
     return call
 

@@ -165,10 +165,9 @@ def _decision(value: dict[str, str]) -> Decision:
     action = value["action"]
     if action not in ("move", "set aside"):
         raise ValueError(f"the action {action!r} is not known")
-    found = Decision(
-        value["file"], value["sha256"], value["class"], value["to"] if action == "move" else None
-    )
-    texts = (found.file, found.sha256, found.label, found.new_label or "")
+    new_label = value["to"] if action == "move" else None
+    found = Decision(value["file"], value["sha256"], value["class"], new_label)
+    texts = (found.file, found.sha256, found.label, "" if action != "move" else new_label)
     if not all(isinstance(text, str) for text in texts) or not found.file:
         raise ValueError("a name is not a text")
     path = PurePosixPath(found.file)
