@@ -42,7 +42,7 @@ def test_adds_up_the_memory_of_children(tmp_path: Path) -> None:
 
 
 def test_reports_the_output_of_a_failing_program(tmp_path: Path) -> None:
-    with pytest.raises(EdgenetError, match=r"exited with 3; its output ends:\nout of luck"):
+    with pytest.raises(EdgenetError, match=r"exited with 3; its output ends: out of luck"):
         measure(_python("import sys; print('out of luck', file=sys.stderr); sys.exit(3)"), tmp_path / "log")
 
 

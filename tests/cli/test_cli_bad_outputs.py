@@ -53,10 +53,11 @@ def test_a_folder_as_out(write: Callable, name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["net.txt", "net", "tflite", "net.tflite.gz"])
-def test_a_wrong_ending_is_refused(write: Callable, name: str, tmp_path: Path, wrong: str) -> None:
+def test_a_wrong_ending_is_refused(write: Callable, verb: str, tmp_path: Path, wrong: str) -> None:
     ran = write(tmp_path / wrong)
     assert ran.status == 2
-    assert f"does not end in {Path(name).suffix}; give the file such a name" in " ".join(ran.err.split())
+    endings = {"convert": ".tflite or .onnx", "package": ".edgenet"}[verb]
+    assert f"does not end in {endings}; give the file such a name" in " ".join(ran.err.split())
     assert list(tmp_path.iterdir()) == []
 
 

@@ -60,7 +60,7 @@ def test_recipes_are_completed(script: Path, verb: str) -> None:
 
 def test_architectures_are_completed(script: Path) -> None:
     offered = completed(script, "edgenet", "sweep", "--architecture", "mobilenet_v4")
-    assert offered == ["mobilenet_v4_conv_small", "mobilenet_v4_conv_medium"]
+    assert offered == ["mobilenet_v4_conv_small", "mobilenet_v4_conv_medium", "mobilenet_v4_conv_large"]
 
 
 def test_completion_is_installed_for_bash(tmp_path: Path) -> None:
