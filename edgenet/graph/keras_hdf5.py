@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-from edgenet_device.foreign_text import one_line, read_json
+from edgenet_device.foreign_text import one_line, read_json, say
 
 from edgenet.graph.ir import FloatArray
 
@@ -74,7 +74,7 @@ def answer(layout: str, most: str) -> None:
             arrays = _arrays(found, int(most))
     # What h5py raises for a damaged file depends on which byte changed.
     except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError, IndexError) as error:
-        print(one_line(str(error)) or type(error).__name__, file=sys.stderr)
+        say(one_line(str(error)) or type(error).__name__, sys.stderr)
         raise SystemExit(1) from None
     text = json.dumps({**facts, "names": list(arrays)}).encode()
     packed: dict[str, Any] = {f"array{number}": array for number, array in enumerate(arrays.values())}

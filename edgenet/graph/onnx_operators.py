@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-import onnx
 
 from edgenet.graph.ir import Affine, Binary, Concat, LeakyRelu, PRelu, Shape, Unary, WithConstant
 from edgenet.graph.onnx_layers import conv, gemm, global_pool, matmul, pool, reduce
@@ -164,16 +163,19 @@ def cast(state: OnnxReadState, node: OnnxNode) -> Value:
     """Translate a Cast to floating point, which keeps the value: the graph computes in float32."""
     kind = node.integer("to", 0)
     if kind not in FLOATING:
+        import onnx  # it takes 20 MB of memory, and torch modules are read by these rules without it
+
         raise state.refusal(node, f"it casts to {onnx.TensorProto.DataType.Name(kind)}", FLOAT)
     return state.value(node)
 
 
 FLOATING = (
-    onnx.TensorProto.FLOAT,
-    onnx.TensorProto.FLOAT16,
-    onnx.TensorProto.DOUBLE,
-    onnx.TensorProto.BFLOAT16,
+    1,  # FLOAT
+    10,  # FLOAT16
+    11,  # DOUBLE
+    16,  # BFLOAT16
 )
+"""The numbers of the floating-point types in onnx.proto's TensorProto.DataType."""
 
 
 def unary(kind: str) -> Callable[[OnnxReadState, OnnxNode], Value]:

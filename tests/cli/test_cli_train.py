@@ -174,7 +174,9 @@ def test_a_wrong_value_is_reported_before_anything_is_read(
 def test_a_refusal_is_one_line(edgenet: Edgenet, photos: Path, tmp_path: Path) -> None:
     out = ("--out", tmp_path / "run")
     edgenet("train", TINY, "--data", tmp_path / "none", *out).refusal("does not exist")
-    edgenet("train", TINY, "--data", photos, *out, "--pretrained", "imagenet").refusal("no ImageNet weights")
+    edgenet("train", "mobilenet_full_0.25_32", "--data", photos, *out, "--pretrained", "imagenet").refusal(
+        "no ImageNet weights"
+    )
     edgenet("train", TINY, "--data", photos, *out, "--teacher", "no.safetensors").refusal(
         "no file no.safetensors"
     )
