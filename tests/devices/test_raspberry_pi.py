@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from confined_attempts import MAY, allowed
 from virtual_devices import Pi, wait_until
 
 from edgenet.devices.targets import open_device
@@ -137,6 +138,13 @@ def test_a_camera_that_fails_comes_back_without_a_restart(
     now = status(TARGET)
     assert (now.service, now.restarts) == ("active", before.restarts)
     pi.camera("red")
+
+
+def test_the_service_sees_the_camera_and_can_do_little_else(pi: Pi, installed: Deployed) -> None:
+    assert installed.notes == ()
+    # Only root may restrict devices, so a user's service may use those that its user may use.
+    assert allowed(pi) == {*MAY, "use another device"}
+    assert pi.sh(f"stat -c %a /run/user/1000/{STATE}").strip() == "600"
 
 
 def test_a_camera_that_is_unplugged_and_plugged_in_again(pi: Pi, installed: Deployed) -> None:

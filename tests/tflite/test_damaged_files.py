@@ -114,8 +114,8 @@ def called(kind: str, other: str) -> Callable[[Program], Program]:
 
 FLOAT_REFUSALS: dict[str, tuple[Callable[[Program], Program], str]] = {
     "an unsupported operator": (
-        called("LOGISTIC", "TANH"),
-        "cannot read 'gate', a TANH with inputs [[1, 1, 1, 8]]: this operator is not supported; train with ReLU",
+        called("LOGISTIC", "ELU"),
+        "cannot read 'gate', a ELU with inputs [[1, 1, 1, 8]]: this operator is not supported; train with ReLU",
     ),
     "an operator that nobody expects": (
         called("LOGISTIC", "COS"),

@@ -38,18 +38,26 @@ SMALL = {
     "mobilenet_v3_small_minimalistic": (0.35, 32),
     "mobilenet_v4_conv_small": (0.35, 32),
     "mobilenet_v4_conv_medium": (0.35, 32),
+    "efficientnet_lite0": (1.0, 32),
     "mobilenet_full": (0.25, 32),
     "mobilenet_shallow": (0.25, 32),
     "squeezenet": (1.0, 48),
     "googlenet": (1.0, 40),
 }
 LARGE = {"alexnet": (1.0, 67), "vgg16": (1.0, 32), "inception_v3": (1.0, 75), "xception": (1.0, 47)}
+# Deeper than another one, of the very blocks of which they are made.
+DEEPER = {"mobilenet_v4_conv_large", *(f"efficientnet_lite{number}" for number in (1, 2, 3, 4))}
 EVERY = [
     *(pytest.param(name, *how, id=name) for name, how in SMALL.items()),
     *(pytest.param(name, *how, id=name, marks=pytest.mark.slow) for name, how in LARGE.items()),
 ]
 # Made of the very blocks of a smaller one, which stands for them where minutes count.
-LIKE_ANOTHER = {"mobilenet_v3_large", "mobilenet_v3_large_minimalistic", "mobilenet_v4_conv_medium"}
+LIKE_ANOTHER = {
+    "mobilenet_v3_large",
+    "mobilenet_v3_large_minimalistic",
+    "mobilenet_v4_conv_medium",
+    "efficientnet_lite0",  # of MobileNetV2's
+}
 # `balanced` takes half a minute for their large convolutions, and SqueezeNet has the same operators.
 LARGE_WEIGHTS = {"googlenet", "mobilenet_full"}
 # LiteRT's XNNPACK has no int8 hard-swish, average pooling or separate ReLU.
@@ -79,7 +87,7 @@ def scores(file: bytes, images: np.ndarray) -> np.ndarray:
 
 
 def test_no_architecture_is_left_out() -> None:
-    assert {*SMALL, *LARGE} == set(ARCHITECTURES)
+    assert {*SMALL, *LARGE, *DEEPER} == set(ARCHITECTURES)
 
 
 @pytest.mark.parametrize(("architecture", "width", "resolution"), EVERY)
