@@ -14,7 +14,7 @@ from edgenet.bundle import open_bundle
 from edgenet.errors import EdgenetError
 from edgenet.workflows.normalization_check import information, surer_normalization
 
-CASES = Path("/work/shared/cases/models")
+CASES = Path(__file__).resolve().parents[3] / "shared" / "cases" / "models"
 COLOURS = ("red", "green", "blue")
 LAYOUTS = {
     "float colour": Layout(),
