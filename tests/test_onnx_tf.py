@@ -172,5 +172,7 @@ def test_the_advice_for_a_poor_file_is_edgenets_own_quantizer() -> None:
     from edgenet.accuracy import wilson
     from edgenet.workflows.calibration import Fidelity
 
-    (warning,) = fidelity_warnings(Fidelity(100, 50, 50.0, wilson(50, 100), 5.0, True), onnx_tf.NAME)
+    (warning,) = fidelity_warnings(
+        Fidelity(100, 50, 50.0, wilson(50, 100), 5.0, True, 1.0, 1.0, None), onnx_tf.NAME
+    )
     assert "try edgenet's own quantizer (leave out --backend)" in warning
