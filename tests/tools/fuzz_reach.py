@@ -14,8 +14,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def main() -> None:
     """Try each target in a fork of this process, because a target may change what it tries."""
+    import torch
+
     from tools.fuzz.targets import TARGETS
 
+    torch.set_num_threads(1)  # threads would not survive the fork
     for name, target in TARGETS.items():
         target.seeds()
         folder = Path(sys.argv[1]) / name
@@ -57,5 +60,6 @@ def missing(name: str, folder: Path) -> str:
 
 
 if __name__ == "__main__":
+    os.environ["OMP_NUM_THREADS"] = "1"  # read when the libraries are loaded
     sys.path.insert(0, str(ROOT))
     main()
