@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 
 def in_a_fork(work: Callable[[], int], data: bytes) -> subprocess.CompletedProcess[bytes]:
-    """Run work that reads `data` from its stdin in a fork of this process, and return what it wrote to its stdout."""
+    """Run work that reads `data` from its stdin in a fork of this process; return what it wrote."""
     reading, writing = os.pipe()
+    errors = os.memfd_create("errors")
     child = os.fork()
     if child == 0:
         status = 1
@@ -19,12 +20,16 @@ def in_a_fork(work: Callable[[], int], data: bytes) -> subprocess.CompletedProce
             os.write(given, data)
             os.lseek(given, 0, os.SEEK_SET)
             sys.stdin, sys.stdout = os.fdopen(given, "r"), os.fdopen(writing, "w")
+            sys.stderr = os.fdopen(errors, "w")
             status = work()
             sys.stdout.flush()
         finally:
+            sys.stderr.flush()
             os._exit(status)
     os.close(writing)
     with os.fdopen(reading, "rb") as answer:
         said = answer.read()
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    return subprocess.CompletedProcess([], code, said, b"")
+    with os.fdopen(errors, "rb") as written:
+        written.seek(0)
+        return subprocess.CompletedProcess([], code, said, written.read())
