@@ -21,6 +21,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgenet_device.foreign_text import read_json
 from edgenet_device.output_files import check_output as _check_writable
 from edgenet_device.output_files import write_atomically as write_atomically
 from edgenet_device.trial import cache_folder as cache_folder
@@ -119,6 +120,18 @@ def read_limited(path: Path, most: int = MOST_TEXT_BYTES) -> bytes:
     if len(data) > most:
         raise EdgenetError(f"{path} is larger than {most >> 20} MiB", "check that it is the right file")
     return data
+
+
+def json_beside(path: Path, name: str) -> Mapping[str, Any]:
+    """Return the JSON object in the file of this name beside a file; empty if there is none or it is something else."""
+    beside = path.with_name(name)
+    if not beside.is_file():
+        return {}
+    try:
+        found = read_json(read_limited(beside))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def check_output(out: Path, *sources: str | Path) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgenet_device.foreign_text import read_json
-
 from edgenet.data.labels import parse_labels
 from edgenet.errors import EdgenetError
-from edgenet.files import read_limited, sha256
+from edgenet.files import json_beside, read_limited, sha256
 from edgenet.graph.simplify import simplify
 from edgenet.manifest import Facts, Weights
 from edgenet.workflows.source_options import (
@@ -41,7 +40,7 @@ def open_keras_source(path: Path, options: SourceOptions) -> Source:
     from edgenet.graph.keras_reader import read_keras
 
     network = read_keras(path, _size(options))
-    metadata = _metadata(path)
+    metadata = json_beside(path, "metadata.json")
     graph = simplify(network.graph, _normalization(path, options, network.scales_pixels, metadata))
     labels, notes = (None, ()) if options.labels else _labels_beside(path, metadata, graph.classes)
     weights = Weights(path.name, "not stated by the file", sha256(path))
@@ -61,7 +60,7 @@ def _size(options: SourceOptions) -> tuple[int, int] | None:
 
 
 def _normalization(
-    path: Path, options: SourceOptions, scales_pixels: bool, metadata: dict[str, Any]
+    path: Path, options: SourceOptions, scales_pixels: bool, metadata: Mapping[str, Any]
 ) -> Normalization:
     if options.normalization is not None:
         return parse_normalization(options.normalization)
@@ -75,20 +74,8 @@ def _normalization(
     )
 
 
-def _metadata(path: Path) -> dict[str, Any]:
-    """Return the metadata.json beside the file, which Teachable Machine writes; empty if there is none."""
-    beside = path.with_name("metadata.json")
-    if not beside.is_file():
-        return {}
-    try:
-        found = read_json(read_limited(beside))
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
 def _labels_beside(
-    path: Path, metadata: dict[str, Any], classes: int
+    path: Path, metadata: Mapping[str, Any], classes: int
 ) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
     """Return the class names beside the file and a note about them; None if they do not fit."""
     named = metadata.get("labels")

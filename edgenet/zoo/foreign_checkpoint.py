@@ -22,12 +22,11 @@ from edgenet_device.file_kind import (
     file_kind,
     wrong_kind,
 )
-from edgenet_device.foreign_text import read_json
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from edgenet.errors import EdgenetError, one_line
-from edgenet.files import read_limited, sha256
+from edgenet.files import json_beside, sha256
 from edgenet.zoo.catalogue import PretrainedWeights, entry_of_digest, read_catalogue
 from edgenet.zoo.checkpoint import LICENCE_UNKNOWN, METADATA_KEY, LoadedNetwork, load_tensors
 from edgenet.zoo.classifier import SLIM, TORCHVISION, NetworkOptions, Normalization
@@ -144,7 +143,7 @@ class _Hints:
 
 
 def _hints(path: Path, state: StateDict, architecture: str | None) -> _Hints:
-    config = _config_beside(path)
+    config = json_beside(path, "config.json")
     said = config.get("architecture") or state.settings.get("arch")
     normalization = None
     described = config.get("pretrained_cfg")
@@ -166,18 +165,6 @@ def _hints(path: Path, state: StateDict, architecture: str | None) -> _Hints:
 
 
 LABELS = ("classes", "class_names", "labels", "label_names", "class_to_idx", "idx_to_class", "id2label")
-
-
-def _config_beside(path: Path) -> Mapping[str, Any]:
-    """Return the config.json beside the file, as timm's files on Hugging Face have it; empty if there is none."""
-    beside = path.with_name("config.json")
-    if not beside.is_file():
-        return {}
-    try:
-        found = read_json(read_limited(beside))
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _times_255(values: list[Any]) -> tuple[float, float, float]:
