@@ -52,7 +52,16 @@ class RunningCamera:
             time.sleep(0.05)
 
     def page(self) -> tuple[int, bytes]:
-        """Return the status and the body of the page, as its owner gets it."""
+        """Return the status and the body of the page, as its owner gets it, who loads it once more if need be.
+
+        A connection whose request is late, as on a busy machine, makes room for others.
+        """
+        try:
+            return self._page()
+        except ConnectionResetError:
+            return self._page()
+
+    def _page(self) -> tuple[int, bytes]:
         link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         link.request("GET", "/")
         answer = link.getresponse()
@@ -64,6 +73,10 @@ class RunningCamera:
         """Stop the camera as a service manager does, and return its exit status."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(60)
+
+    def join(self) -> None:
+        """Wait until what the camera wrote is read to its end."""
+        self._reader.join()
 
 
 @contextmanager
@@ -77,9 +90,11 @@ def camera(scripts: Path, model: Path, source: str, descriptors: int) -> Iterato
         text=True,
     ) as process:
         try:
-            yield RunningCamera(process)
+            running = RunningCamera(process)
+            yield running
         finally:
             process.kill()
+        running.join()
 
 
 def check(camera: RunningCamera, flood: Flood, at_least: int) -> None:
