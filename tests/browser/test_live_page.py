@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,13 +40,13 @@ def served() -> Iterator[LivePage]:
 
 
 @contextmanager
-def frames_coming(served: LivePage, per_second: float) -> Iterator[None]:
-    """Show a frame again and again while the block runs."""
+def frames_coming(served: LivePage, per_second: float, **more: Any) -> Iterator[None]:
+    """Show a frame again and again while the block runs, with more entries in its state."""
     stop = threading.Event()
 
     def run() -> None:
         while not stop.wait(1 / per_second):
-            served.show(STATE, FRAME)
+            served.show({**STATE, **more}, FRAME)
 
     thread = threading.Thread(target=run)
     thread.start()
@@ -102,6 +103,61 @@ def test_a_fault_is_reported_and_disappears_again(served: LivePage, phone: Page)
     expect(phone.locator("#told")).to_have_text("camera 0 stopped · under-voltage")
     served.show({**STATE, "warnings": []}, FRAME)
     expect(phone.locator("#told")).to_be_hidden()
+
+
+def assert_that_nothing_looks_live(page: Page) -> None:
+    expect(page.locator("#answer")).to_have_text("no live picture")
+    expect(page.locator(".row")).to_have_count(0)
+    for figure in ("#fps", "#p50"):
+        expect(page.locator(figure)).to_have_text("–")
+    expect(page.locator("#picture")).to_have_css("opacity", "0.35")
+    expect(page.locator("#square")).to_be_hidden()
+
+
+def test_an_old_picture_and_its_label_are_not_shown_as_live(
+    served: LivePage, chromium: Browser, phone: Page
+) -> None:
+    silent = {**STATE, "type": "silent", "lost": "camera 0 stopped", "silent_s": 200.0}
+    with frames_coming(served, 30):
+        phone.goto(served.address.url())
+        expect(phone.locator("#answer")).to_have_text(STATE["label"])
+        expect(phone.locator("#picture")).to_have_css("opacity", "1")
+    served.show(silent, None)
+    late = chromium.new_context(viewport=PHONE).new_page()
+    late.goto(served.address.url())
+    for page in (phone, late):
+        assert_that_nothing_looks_live(page)
+        expect(page.locator("#age")).to_have_text("this picture is 3 min old")
+        expect(page.locator("#told")).to_have_text("camera 0 stopped · under-voltage")
+    served.show(STATE, FRAME)
+    for page in (phone, late):
+        expect(page.locator("#answer")).to_have_text(STATE["label"])
+        expect(page.locator("#age")).to_be_hidden()
+    late.context.close()
+
+
+def test_a_server_that_is_gone_is_seen(phone: Page) -> None:
+    with LivePage(parse_address("0")) as served, frames_coming(served, 30):
+        phone.goto(served.address.url())
+        expect(phone.locator("#answer")).to_have_text(STATE["label"])
+    assert_that_nothing_looks_live(phone)
+    expect(phone.locator("#told")).to_have_text("the device does not respond; trying again · under-voltage")
+
+
+@pytest.mark.parametrize(("network", "sides"), [((96, 96), (48, 48)), ((192, 48), (64, 16))])
+def test_the_part_that_the_network_sees_is_marked(
+    served: LivePage, phone: Page, network: tuple[int, int], sides: tuple[int, int]
+) -> None:
+    """The frame has 64x48 pixels; the mark has the same share of the picture as the part that is classified."""
+    with frames_coming(served, 10, network=network):
+        phone.goto(served.address.url())
+        expect(phone.locator("#square")).to_be_visible()
+        box, picture = (phone.locator(part).bounding_box() for part in ("#square", "#picture"))
+    assert box is not None
+    assert picture is not None
+    scale = picture["width"] / 64
+    assert (box["width"] / scale, box["height"] / scale) == pytest.approx(sides, abs=0.1)
+    assert box["x"] + box["width"] / 2 == pytest.approx(picture["x"] + picture["width"] / 2, abs=0.5)
 
 
 def test_a_page_for_others_needs_its_token(chromium: Browser) -> None:

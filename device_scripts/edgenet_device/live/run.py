@@ -110,7 +110,9 @@ def _show_frames(
         # On a terminal a remark would tear the drawn screen, which shows the remark anyway.
         quiet = out.isatty() and not task.outputs.as_json
         status = LiveStatus(open_parts.enter_context(Health()), _nothing if quiet else note_on_stderr)
-        to = OutputContext(out, status, task.source, _model_line(classifier))
+        to = OutputContext(
+            out, status, task.source, _model_line(classifier), (classifier.width, classifier.height)
+        )
         outputs = opened_outputs(task.outputs, to, open_parts)
 
         def silent(seconds: float) -> None:
@@ -148,12 +150,14 @@ class OutputContext:
         status: receives warnings.
         source: the source as the user gave it.
         model: one line about the model and the runtime.
+        network: (width, height) of the network's input.
     """
 
     out: TextIO
     status: LiveStatus
     source: str
     model: str
+    network: tuple[int, int]
 
 
 def opened_outputs(options: OutputOptions, to: OutputContext, open_parts: ExitStack) -> list[Output]:
@@ -174,7 +178,7 @@ def opened_outputs(options: OutputOptions, to: OutputContext, open_parts: ExitSt
     if options.as_json:
         place = None if page is None else {"url": page.address.url(), "port": page.address.port}
         first({"type": "start", "model": to.model, "page": place}, None)
-    outputs = [first] if page is None else [first, on_page(page, to.model)]
+    outputs = [first] if page is None else [first, on_page(page, {"model": to.model, "network": to.network})]
     if options.state is not None:
         url = None if page is None else page.address.url()
         outputs.append(ServiceState(options.state, {"model": to.model, "url": url}, to.status.warn).show)
@@ -209,13 +213,13 @@ def on_screen(out: TextIO) -> Output:
     return lambda state, pixels: screen.show(state)
 
 
-def on_page(page: LivePage, model: str) -> Output:
-    """Return an output that feeds the page.
+def on_page(page: LivePage, facts: dict[str, Any]) -> Output:
+    """Return an output that feeds the page, and adds facts that do not change to every state.
 
     While no frame comes, the page keeps the last frame's entries, so that a new browser sees them.
     """
 
     def show(state: State, pixels: np.ndarray | None) -> None:
-        page.show({**page.state(), **state, "model": model}, pixels)
+        page.show({**page.state(), **state, **facts}, pixels)
 
     return show

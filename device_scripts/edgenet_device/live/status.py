@@ -102,7 +102,8 @@ class LiveStatus:
     def silence(self, seconds: float) -> dict[str, Any]:
         """Return the state to show when no frame has come for this many seconds."""
         state = self.state()
-        return {"type": "silent", **state, "lost": state["lost"] or f"no frame for {seconds:.0f} s"}
+        lost = state["lost"] or f"no frame for {seconds:.0f} s"
+        return {"type": "silent", **state, "lost": lost, "silent_s": round(seconds, 1)}
 
 
 class ServiceState:
