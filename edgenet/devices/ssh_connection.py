@@ -26,11 +26,14 @@ CONFIG = "EDGENET_SSH_CONFIG"
 _READY = "edgenet-ready"
 _OPTIONS = {
     "LogLevel": "ERROR",  # no banners or notices: standard error must hold only the reason of a failure
-    "ConnectTimeout": "10",
-    # Together these notice a lost network within half a minute.
-    "ServerAliveInterval": "10",
     "ServerAliveCountMax": "3",
 }
+_DEFAULTS = {
+    "ConnectTimeout": ("none", "10"),
+    # With ServerAliveCountMax this notices a lost network within half a minute.
+    "ServerAliveInterval": ("0", "10"),
+}
+"""OpenSSH's own value of a setting, and ours in its place. Any other value is the user's, whose network may be slow."""
 
 
 class SshConnection:
@@ -59,7 +62,7 @@ class SshConnection:
         self._master: subprocess.Popen[bytes] | None = None
         # Every ssh command gets these options: if the shared connection is lost, ssh opens another one by
         # itself.
-        self._options = {**_OPTIONS, **self._host_keys()}
+        self._options = {**_OPTIONS, **self._by_settings()}
         try:
             self.home = self._connect()
         except BaseException:
@@ -128,14 +131,21 @@ class SshConnection:
                 return self._master.stdout.readline().decode().rstrip("\n")
         raise _connection_error(self.name, self._target, self._master.stderr.read().decode(errors="replace"))
 
-    def _host_keys(self) -> dict[str, str]:
-        """Return the option that makes ssh check host keys if the user's configuration turns that off."""
+    def _by_settings(self) -> dict[str, str]:
+        """Return the options that depend on the user's configuration: time limits that it leaves open, and a check of
+        host keys where it turns that off.
+        """
         shown = subprocess.run(
             ["ssh", *_config(), "-G", *self._destination()], capture_output=True, text=True, check=False
         )
         settings = dict(line.split(" ", 1) for line in shown.stdout.splitlines() if " " in line)
         unchecked = settings.get("stricthostkeychecking") in ("no", "off", "false")
-        return {"StrictHostKeyChecking": "accept-new"} if unchecked else {}
+        options = {
+            name: ours
+            for name, (default, ours) in _DEFAULTS.items()
+            if settings.get(name.lower(), default) == default
+        }
+        return {**options, "StrictHostKeyChecking": "accept-new"} if unchecked else options
 
     def _socket(self, master: str) -> list[str]:
         return _as_options(

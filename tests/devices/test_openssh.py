@@ -21,7 +21,9 @@ from stand_in_program import stand_in
 from tiny_model import tiny_model
 from virtual_devices import free_port
 
+from edgenet.devices.device import Ssh
 from edgenet.devices.install import install_release, try_model
+from edgenet.devices.ssh_connection import SshConnection
 from edgenet.devices.targets import open_device
 from edgenet.errors import EdgenetError
 from edgenet.workflows.bench import bench
@@ -195,6 +197,19 @@ def test_a_changed_host_key_is_refused(
     monkeypatch.setenv("EDGENET_SSH_CONFIG", str(server / "wrong-config"))
     with pytest.raises(EdgenetError, match="key"), open_device(TARGET):
         pass
+
+
+@pytest.mark.parametrize(("setting", "limit"), [("", ["10"]), ("  ConnectTimeout 45\n", [])])
+def test_the_time_limit_of_the_users_configuration_is_kept(
+    there: Path, server: Path, monkeypatch: pytest.MonkeyPatch, setting: str, limit: list[str]
+) -> None:
+    """An option of ours would win over the configuration."""
+    (server / "slow-config").write_text((server / "config").read_text() + setting)
+    monkeypatch.setenv("EDGENET_SSH_CONFIG", str(server / "slow-config"))
+    connection = SshConnection(Ssh("there"), TARGET)
+    given = [option for option in connection.transport() if option.startswith("ConnectTimeout=")]
+    connection.close()
+    assert given == [f"ConnectTimeout={seconds}" for seconds in limit]
 
 
 def test_benchmark_model_is_brought_once(there: Path, tmp_path: Path) -> None:
