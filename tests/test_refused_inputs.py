@@ -36,7 +36,9 @@ from edgenet.graph.shapes import infer_shape
 from edgenet.latency.benchmark_model_report import read_operators
 from edgenet.latency.shell_conditions import conditions_there, facts_there
 from edgenet.teaching.features import _Cache
+from edgenet.tflite.file_cost import file_cost
 from edgenet.tflite.logits import without_softmax
+from edgenet.tflite.program import FileOperator, FileTensor, Program
 from edgenet.workflows import deploy
 from edgenet.workflows.camera import _photos, _states
 from edgenet.workflows.evaluate import evaluate
@@ -345,3 +347,15 @@ def test_a_file_that_is_damaged_where_only_the_rewriting_reads_keeps_its_softmax
     place = found._tab.Pos + found._tab.Offset(10)  # the description's
     model[place : place + 4] = (0xFFFFFF0).to_bytes(4, "little")
     assert without_softmax(bytes(model)) == bytes(model)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs"), [((0, 2), (1,)), ((0, -1), (1,)), ((0,), (1,)), ((), ()), ((0, 1), ())]
+)
+@pytest.mark.parametrize("kind", ["CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"])
+def test_a_cost_of_operators_without_weights(kind: str, inputs: Any, outputs: Any) -> None:
+    tensors = tuple(
+        FileTensor(str(number), shape, "float32") for number, shape in enumerate([(1, 4), (1, 4), ()])
+    )
+    program = Program("net", tensors, (FileOperator(kind, 1, inputs, outputs),), 0, 1)
+    assert file_cost(program).mult_adds in (0, 4)

@@ -28,13 +28,15 @@ def file_cost(program: Program) -> Cost:
 
 def operator_mult_adds(program: Program, operator: FileOperator) -> int:
     """Return an operator's mult-adds: its output values times the weights each one uses; 0 without weights."""
-    if operator.kind not in _WEIGHTED or len(operator.inputs) < 2:
+    if operator.kind not in _WEIGHTED or min(operator.inputs[1:2], default=-1) < 0 or not operator.outputs:
         return 0
     outputs = math.prod(program.tensors[operator.outputs[0]].shape)
     weight = program.tensors[operator.inputs[1]].shape
     if operator.kind == "CONV_2D":
         return outputs * math.prod(weight[1:])
-    return outputs * (math.prod(weight[1:3]) if operator.kind == "DEPTHWISE_CONV_2D" else weight[-1])
+    return outputs * (
+        math.prod(weight[1:3]) if operator.kind == "DEPTHWISE_CONV_2D" else math.prod(weight[-1:])
+    )
 
 
 def _peak(program: Program) -> int:

@@ -13,7 +13,7 @@ from edgenet.errors import EdgenetError
 from edgenet.progress import Progress, StageProgress, in_stage
 from edgenet.training.folded import give_statistics, is_folded
 from edgenet.training.learner import Learner, head_name, learner_tensors, new_learner, restore
-from edgenet.training.loader import Purpose, seed_torch
+from edgenet.training.loader import Purpose, seed_torch, steps_per_epoch
 from edgenet.training.memory import memory_budget
 from edgenet.training.photos import (
     TrainingPhotos,
@@ -116,6 +116,12 @@ def resume_job(
     variant = parse_variant(plan.variant)
     data = read_training_data(plan, variant.resolution, progress)
     check_same_data(state, data.labels, data.digest, plan.data)
+    steps = steps_per_epoch(len(data.photos), plan.recipe.batch)
+    if state.position.step > steps:
+        raise EdgenetError(
+            f"the saved state is at step {state.position.step} of an epoch of {steps} steps",
+            "start the training again",
+        )
     module: Classifier | QatNetwork = build_with(variant, state.options)
     if plan.qat is not None:
         first = _first_network(plan, variant, data, progress)

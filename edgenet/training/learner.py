@@ -15,8 +15,10 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from edgenet.errors import EdgenetError
 from edgenet.training.qat import QatNetwork
 from edgenet.training.recipe import Recipe
+from edgenet.zoo.checkpoint import check_tensors
 from edgenet.zoo.classifier import Classifier
 
 
@@ -104,16 +106,33 @@ def restore(learner: Learner, tensors: dict[str, Tensor], updates: int) -> None:
     """Restore a new learner, in place, to the state that `learner_tensors` returned.
 
     Raises:
-        KeyError, RuntimeError: the tensors belong to another network.
+        EdgenetError: the tensors are not exactly those of such a learner, or have values that are not finite.
     """
+    parameters = {name: parameter.detach() for name, parameter in learner.network.named_parameters()}
+    moments = _moments(learner.optimizer)
+    expected = learner_tensors(learner)
+    for kind in moments:
+        # A parameter that has not had a gradient yet has no moments.
+        names = parameters.keys() & _part(tensors, f"{kind}.").keys()
+        expected |= {f"{kind}.{name}": parameters[name] for name in names}
+    _check_saved(expected, tensors)
     learner.network.load_state_dict(_part(tensors, "network."))
     learner.average.load_state_dict(_part(tensors, "average."))
-    parameters = dict(learner.network.named_parameters())
-    for kind, moments in _moments(learner.optimizer).items():
+    for kind, kept in moments.items():
         for name, moment in _part(tensors, f"{kind}.").items():
             # The memory layout decides which kernel runs, and so the last bits: copy the parameter's layout.
-            moments[name] = torch.empty_like(parameters[name].detach()).copy_(moment)
+            kept[name] = torch.empty_like(parameters[name]).copy_(moment)
     learner.updates = updates
+
+
+def _check_saved(expected: dict[str, Tensor], tensors: dict[str, Tensor]) -> None:
+    mismatch, remedy = "the saved state does not fit the network that is trained", "start the training again"
+    check_tensors(expected, tensors, mismatch, remedy)
+    for name, tensor in tensors.items():
+        if tensor.dtype != expected[name].dtype:
+            raise EdgenetError(f"{mismatch}: {name} has the type {tensor.dtype}", remedy)
+        if name.startswith("squares.") and bool((tensor < 0).any()):
+            raise EdgenetError(f"{mismatch}: {name} has squares below 0", remedy)
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

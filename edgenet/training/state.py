@@ -9,10 +9,9 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import safetensors.torch
 from edgenet_device.foreign_text import read_json
@@ -23,8 +22,8 @@ from edgenet.errors import EdgenetError
 from edgenet.files import write_atomically
 from edgenet.training.photos import TrainingPhotos
 from edgenet.training.qat import QatPlan
-from edgenet.training.recipe import Augmentation, Distillation, Recipe
-from edgenet.zoo.checkpoint import options_from
+from edgenet.training.recipe import Distillation, Recipe, check_device_name
+from edgenet.training.records import record_from_json
 from edgenet.zoo.classifier import NetworkOptions
 
 
@@ -71,9 +70,7 @@ def save_state(folder: Path, state: TrainingState) -> None:
     """
     metadata = {
         "format": FORMAT_VERSION,
-        "plan": plan_to_json(state.plan),
-        "position": asdict(state.position),
-        "options": asdict(state.options),
+        **{name: asdict(getattr(state, name)) for name in ("plan", "position", "options")},
         **{name: getattr(state, name) for name in _JSON_FIELDS},
     }
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.tensors.items()}
@@ -95,43 +92,54 @@ def load_state(folder: Path) -> TrainingState:
         )
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = read_json((file.metadata() or {})[METADATA_KEY])
+            metadata = read_json((file.metadata() or {}).get(METADATA_KEY, "{}"))
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-        if metadata["format"] > FORMAT_VERSION:
-            raise EdgenetError(f"{path} was written by a newer edgenet", "update edgenet")
-        return _state(metadata, tensors)
-    except (
-        SafetensorError,
-        OSError,
-        LookupError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        OverflowError,
-    ) as error:
-        raise EdgenetError(
-            f"{path} is damaged ({type(error).__name__}: {error})", "start the training again"
-        ) from error
+        version = metadata.pop("format", None) if isinstance(metadata, dict) else None
+        if type(version) is not int:
+            raise ValueError("it does not say its format")
+        if version <= FORMAT_VERSION:
+            state = record_from_json(TrainingState, metadata, "the state", tensors=tensors)
+            _check_state(state)
+            return state
+    except (SafetensorError, OSError, ValueError, EdgenetError) as error:
+        found = error.found if isinstance(error, EdgenetError) else error
+        raise EdgenetError(f"{path} is damaged ({found})", "start the training again") from error
+    raise EdgenetError(f"{path} was written by a newer edgenet", "update edgenet")
 
 
-def _state(metadata: dict[str, Any], tensors: dict[str, Tensor]) -> TrainingState:
-    position = metadata["position"]
-    return TrainingState(
-        plan=plan_from_json(metadata["plan"]),
-        position=Position(
-            epoch=position["epoch"],
-            step=position["step"],
-            sums=EpochSums(**position["sums"]),
-            rows=tuple(EpochRow(**row) for row in position["rows"]),
-        ),
-        labels=tuple(metadata["labels"]),
-        options=options_from(metadata["options"]),
-        tensors=tensors,
-        **{name: metadata[name] for name in _JSON_FIELDS if name != "labels"},
-    )
+_MOST = 1e15
+"""No count, loss or time of a training comes near it; with larger ones, sums would overflow."""
 
 
-# The fields of the state that JSON can store as they are.
+def _check_state(state: TrainingState) -> None:
+    """Check what the types of a state do not say.
+
+    Raises:
+        ValueError: a number is out of its range, or two contradict each other.
+        EdgenetError: the device has no valid name.
+    """
+    plan, position, sums = state.plan, state.position, state.position.sums
+    check_device_name(plan.device)
+    figures = [*asdict(sums).values(), *(value for row in position.rows for value in asdict(row).values())]
+    counts = [position.epoch, position.step, sums.photos, sums.correct, state.updates, plan.memory or 0]
+    times = [sums.waiting_s, sums.computing_s, *(row.waiting_s for row in position.rows)]
+    if max(map(abs, figures)) > _MOST or min(*counts, *times) < 0 or max(counts) > _MOST:
+        raise ValueError("a number is out of its range")
+    if position.epoch > plan.recipe.epochs or [row.epoch for row in position.rows] != list(
+        range(1, position.epoch + 1)
+    ):
+        raise ValueError(f"epoch {position.epoch} of {plan.recipe.epochs} does not go with the log's epochs")
+    if (position.step > 0) != (sums.photos > 0) or (sums.photos and not sums.computing_s):
+        raise ValueError(f"step {position.step} of its epoch does not go with {sums.photos} photos")
+    if any(min(row.resolution, row.photos, row.computing_s) <= 0 for row in position.rows):
+        raise ValueError("an epoch of its log has no photos, or took no time")
+    if state.processes < 1 or (plan.qat is not None and plan.qat.photos < 1):
+        raise ValueError("it has no processes, or no photos to calibrate with")
+    if state.options.classes != len(state.labels):
+        raise ValueError(f"it has {state.options.classes} classes and {len(state.labels)} labels")
+
+
+# JSON can store these fields of the state directly.
 _JSON_FIELDS = ("data_digest", "labels", "source", "licence", "processes", "updates")
 
 
@@ -196,24 +204,6 @@ class Plan:
     device: str = "auto"
     memory: int | None = None
     qat: QatPlan | None = None
-
-
-def plan_to_json(plan: Plan) -> dict[str, Any]:
-    """Return the plan as values that JSON can store."""
-    return asdict(plan)
-
-
-def plan_from_json(values: Mapping[str, Any]) -> Plan:
-    """Return the plan that `plan_to_json` stored.
-
-    Raises:
-        KeyError, TypeError, EdgenetError: the values are not those of a plan.
-    """
-    recipe = dict(values["recipe"])
-    recipe["augmentation"] = Augmentation(**recipe["augmentation"])
-    changed = {"recipe": Recipe(**recipe), "distillation": Distillation(**values["distillation"])}
-    qat = values.get("qat")
-    return Plan(**{**values, **changed, "qat": QatPlan(**qat) if qat else None})
 
 
 @dataclass(frozen=True)

@@ -198,7 +198,12 @@ def load_tensors(
     # These count training batches and do not affect the result; other formats lack them.
     counters = {name: torch.tensor(0) for name in expected if name.endswith(".num_batches_tracked")}
     tensors = {**counters, **tensors}
-    _check_tensors(expected, tensors, f"{source} does not hold {variant.name} with {options.classes} classes")
+    check_tensors(
+        expected,
+        tensors,
+        f"{source} does not hold {variant.name} with {options.classes} classes",
+        "give weights of this network, or name the network that these weights belong to",
+    )
     network.load_state_dict(
         {name: _as_expected(tensors[name], expected[name]) for name in expected}, assign=True
     )
@@ -209,8 +214,20 @@ def _as_expected(tensor: Tensor, expected: Tensor) -> Tensor:
     return tensor.to(expected.dtype).contiguous()
 
 
-def _check_tensors(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], mismatch: str) -> None:
-    remedy = "give weights of this network, or name the network that these weights belong to"
+def check_tensors(
+    expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], mismatch: str, remedy: str
+) -> None:
+    """Check that tensors have exactly the names and shapes that a network expects, and finite values.
+
+    Args:
+        expected: the network's tensors by name; their values do not matter.
+        tensors: the tensors by name.
+        mismatch: what is wrong if they differ, the start of the error message.
+        remedy: what to do if a name or shape differs.
+
+    Raises:
+        EdgenetError: a tensor is missing, is left over, has another shape, or has values that are not finite.
+    """
     if missing := expected.keys() - tensors.keys():
         raise EdgenetError(f"{mismatch}: {_some(missing, 'missing')}", remedy)
     if extra := tensors.keys() - expected.keys():

@@ -17,7 +17,8 @@ from edgenet.errors import EdgenetError
 from edgenet.training.job import pretrained_network
 from edgenet.training.learner import head_name
 from edgenet.training.recipe import Augmentation, Distillation, Recipe
-from edgenet.training.state import Plan, plan_from_json, plan_to_json
+from edgenet.training.records import record_from_json
+from edgenet.training.state import Plan
 from edgenet.workflows.evaluate import evaluate
 from edgenet.workflows.train import train
 from edgenet.workflows.training_result import Training
@@ -226,7 +227,7 @@ def test_a_plan_survives_its_way_through_json() -> None:
     plan = Plan(
         "mobilenet_v2_0.35_96", "photos", recipe, Distillation(0.3, 4.0), teacher="t.safetensors", memory=5
     )
-    assert plan_from_json(json.loads(json.dumps(plan_to_json(plan)))) == plan
+    assert record_from_json(Plan, json.loads(json.dumps(dataclasses.asdict(plan))), "a plan") == plan
 
 
 def test_a_diverging_training_says_so(

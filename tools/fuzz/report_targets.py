@@ -1,9 +1,8 @@
-"""Targets that read reports and the state of earlier runs: latency reports, sweeps, trainings."""
+"""Targets that read reports and the state of earlier runs: latency reports and sweeps."""
 
 from __future__ import annotations
 
 import json
-import tempfile
 from functools import cache
 from pathlib import Path
 
@@ -13,9 +12,8 @@ from edgenet_device.foreign_text import read_json
 from edgenet.errors import EdgenetError
 from edgenet.latency.reading import read_reports
 from edgenet.latency.report_rows import report_rows, rows_csv
-from tools.fuzz.mutations import BINARY, TEXT, json_changed
+from tools.fuzz.mutations import TEXT, json_changed
 from tools.fuzz.verdicts import Check, refusable
-from tools.fuzz.weight_targets import header_changed
 from tools.fuzz.workers import Target
 
 
@@ -210,52 +208,6 @@ def sweeps(folder: Path) -> Check:
     return check
 
 
-@cache
-def state_seeds() -> dict[str, bytes]:
-    """Return the state of an interrupted training."""
-    import torch
-
-    from edgenet.training.recipe import Distillation, Recipe
-    from edgenet.training.state import (
-        STATE_FILE,
-        EpochRow,
-        EpochSums,
-        Plan,
-        Position,
-        TrainingState,
-        save_state,
-    )
-    from edgenet.zoo.classifier import NetworkOptions
-
-    row = EpochRow(1, 128, 0.1, 2.0, 50.0, 2.1, 49.0, 100, 900, 10.0, 1.0, 2.0, 3.0)
-    state = TrainingState(
-        plan=Plan("mobilenet_v1_0.25_128", "photos", Recipe(), Distillation()),
-        position=Position(1, 2, EpochSums(1.0, 2, 3, 4.0, 5.0), (row,)),
-        labels=("a", "b"),
-        options=NetworkOptions(2),
-        data_digest="x",
-        source="random weights",
-        licence="Apache-2.0",
-        processes=1,
-        updates=7,
-        tensors={"model.x": torch.zeros(3)},
-    )
-    with tempfile.TemporaryDirectory() as name:
-        save_state(Path(name), state)
-        return {"state": (Path(name) / STATE_FILE).read_bytes()}
-
-
-def states(folder: Path) -> Check:
-    """Read the state of a training, as `train --resume` does."""
-    from edgenet.training.state import STATE_FILE, load_state
-
-    def check(data: bytes) -> None:
-        (folder / STATE_FILE).write_bytes(data)
-        load_state(folder)
-
-    return check
-
-
 _JSON = (json_changed, json_changed, json_changed, *TEXT)
 TARGETS = (
     Target(
@@ -284,12 +236,4 @@ TARGETS = (
         sent_reports,
     ),
     Target("sweep", "kept sweeps", ("edgenet.workflows.sweep_plan",), sweep_seeds, _JSON, sweeps),
-    Target(
-        "state",
-        "states of trainings",
-        ("edgenet.training.state",),
-        state_seeds,
-        (*BINARY, *[header_changed] * 8),
-        states,
-    ),
 )

@@ -20,6 +20,7 @@ from tools.fuzz import (
     report_targets,
     server_targets,
     tflite_targets,
+    training_targets,
     weight_targets,
 )
 from tools.fuzz.workers import Target
@@ -32,6 +33,7 @@ _FILES = (
         weight_targets,
         data_targets,
         report_targets,
+        training_targets,
         answer_targets,
     ),
     *(key_targets, server_targets, command_targets),

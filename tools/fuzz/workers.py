@@ -27,6 +27,7 @@ HANG_S = 10.0
 _MOST_FAULTS = 20
 """Different faults of a target after which its run ends: the rest would hardly say more."""
 _MOST_DEATHS = 200
+_MEMORY = "/dev/shm"
 _LARGEST, _LARGEST_KEPT, _MOST_KEPT = 1 << 21, 1 << 16, 300
 _PROGRESS = struct.Struct(
     "<qdqqq"
@@ -260,7 +261,10 @@ def _work(
 
 
 def _scratch() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="edgenet-fuzz-"))
+    # In memory, because a disk's file system may write each file that is replaced to the disk at once.
+    folder = Path(
+        tempfile.mkdtemp(prefix="edgenet-fuzz-", dir=_MEMORY if os.access(_MEMORY, os.W_OK) else None)
+    )
     os.chdir(folder)
     os.environ["EDGENET_CACHE"] = os.environ["MPLCONFIGDIR"] = str(folder / "cache")
     return folder
