@@ -14,8 +14,13 @@ from numpy.typing import NDArray
 from edgenet.errors import EdgenetError
 from edgenet.tflite.program import FileOperator, FileTensor, Program, Quantization
 
-WEIGHTED = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}
-"""The operators with weights, and the axis of the weights' output channels."""
+WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+DYNAMIC = {"CONV_2D": 5, "FULLY_CONNECTED": 12}
+"""The operators whose weights a dynamic file holds as int8, and the first version that takes float32 values with int8
+weights of several scales. Depthwise convolutions stay in float: XNNPACK has no such kernel for them, so that they would
+take ten times as long, and they hold few weights."""
+DYNAMIC_LEAST = 1024
+"""The fewest weights that are rounded, as in TensorFlow's converter: the first layers lose most and save least."""
 IO_TYPES = ("uint8", "int8", "float32")
 SCORES = {"int8": Quantization((1 / 256,), (-128,)), "uint8": Quantization((1 / 256,), (0,))}
 """The encodings of probabilities; LiteRT's int8 softmax has no other one."""
@@ -54,35 +59,39 @@ def dynamic_program(program: Program) -> Program:
     """Return a float program with int8 weights, one scale per output channel ("dynamic range").
 
     The runtime quantizes each layer's input as it goes, by the range that it finds there. So this needs no photos, but
-    the range is looked for again in every frame.
+    the range is looked for again in every frame. Depthwise convolutions and layers with few weights stay in float.
+
+    Raises:
+        EdgenetError: no layer has enough weights.
     """
     tensors, operators = list(program.tensors), []
     made: dict[int, int] = {}
     for operator in program.operators:
-        if operator.kind in WEIGHTED and tensors[operator.inputs[1]].data is not None:
+        weights = tensors[operator.inputs[1]].data if operator.kind in DYNAMIC else None
+        if weights is not None and weights.size >= DYNAMIC_LEAST:
             index = operator.inputs[1]
             if index not in made:
-                tensors.append(_int8_weights(tensors[index], WEIGHTED[operator.kind]))
+                tensors.append(_int8_weights(tensors[index]))
                 made[index] = len(tensors) - 1
             inputs = (operator.inputs[0], made[index], *operator.inputs[2:])
-            operator = replace(operator, inputs=inputs, version=_hybrid_version(operator))
+            operator = replace(operator, inputs=inputs, version=DYNAMIC[operator.kind])
         operators.append(operator)
+    if not made:
+        raise EdgenetError(
+            f"no layer of the network has {DYNAMIC_LEAST:,} weights, so --precision dynamic would leave all in float",
+            "convert with --precision float16 or int8",
+        )
     return _pruned(replace(program, tensors=tuple(tensors), operators=tuple(operators)))
 
 
-def _int8_weights(tensor: FileTensor, axis: int) -> FileTensor:
+def _int8_weights(tensor: FileTensor) -> FileTensor:
+    """Return weights whose first axis is that of the output channels as int8."""
     weight = np.asarray(tensor.data, np.float32)
-    others = tuple(other for other in range(weight.ndim) if other != axis)
-    largest = np.abs(weight).max(axis=others, keepdims=True)
+    largest = np.abs(weight).max(axis=tuple(range(1, weight.ndim)), keepdims=True)
     scales = np.where(largest > 0, largest / 127, 1.0).astype(np.float32)
     values = np.clip(np.rint(weight / scales), -127, 127).astype(np.int8)
-    encoding = Quantization(tuple(float(s) for s in scales.ravel()), (0,) * scales.size, axis)
+    encoding = Quantization(tuple(float(s) for s in scales.ravel()), (0,) * scales.size, 0)
     return FileTensor(f"{tensor.name}/int8", tensor.shape, "int8", encoding, values)
-
-
-def _hybrid_version(operator: FileOperator) -> int:
-    """Return the first version of the operator that takes float32 values and int8 weights with several scales."""
-    return {"CONV_2D": 5, "DEPTHWISE_CONV_2D": 6, "FULLY_CONNECTED": 12}[operator.kind]
 
 
 def with_io(program: Program, kind: str) -> Program:

@@ -23,7 +23,7 @@ from edgenet.data.loading import load_all
 from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError
 from edgenet.tflite.flatbuffer import read_tflite, write_tflite
-from edgenet.tflite.forms import WEIGHTED, float16_program
+from edgenet.tflite.forms import DYNAMIC, DYNAMIC_LEAST, WEIGHTED, dynamic_program, float16_program
 from edgenet.workflows.output_form import OutputForm
 
 INT8 = {"calibration": PHOTOS, "photos": 8, "recipe": "minmax"}
@@ -59,19 +59,22 @@ def rounded(path: Path, precision: str) -> bytes:
     program = read_tflite(path.read_bytes(), "x")
     tensors = list(program.tensors)
     for operator in program.operators:
-        axis = WEIGHTED.get(operator.kind)
-        for index in operator.inputs[1 : 3 if precision == "float16" else 2] if axis is not None else ():
-            tensors[index] = replace(
-                tensors[index], data=_rounded(np.asarray(tensors[index].data), precision, axis)
-            )
+        if precision == "float16":
+            indices = operator.inputs[1:3] if operator.kind in WEIGHTED else ()
+        else:
+            indices = operator.inputs[1:2] if operator.kind in DYNAMIC else ()
+        for index in indices:
+            data = np.asarray(tensors[index].data)
+            tensors[index] = replace(tensors[index], data=_rounded(data, precision))
     return write_tflite(replace(program, tensors=tuple(tensors)))
 
 
-def _rounded(data: np.ndarray, precision: str, axis: int) -> np.ndarray:
+def _rounded(data: np.ndarray, precision: str) -> np.ndarray:
     if precision == "float16":
         return data.astype(np.float16).astype(np.float32)
-    others = tuple(other for other in range(data.ndim) if other != axis)
-    scales = np.abs(data).max(axis=others, keepdims=True) / np.float32(127)
+    if data.size < DYNAMIC_LEAST:
+        return data
+    scales = np.abs(data).max(axis=tuple(range(1, data.ndim)), keepdims=True) / np.float32(127)
     return (np.rint(data / scales) * scales).astype(np.float32)
 
 
@@ -88,6 +91,28 @@ def test_smaller_weights_need_no_photos(
     assert np.abs(scores(out, photos) - scores(same, photos)).mean() <= near
     assert ends(out) == [np.uint8, np.float32]
     assert edgenet.package(out).manifest.precision == precision
+
+
+def test_a_dynamic_file_keeps_in_float_what_xnnpack_cannot_round(made: Path, tmp_path: Path) -> None:
+    out = tmp_path / "net.tflite"
+    edgenet.convert(made / "small.safetensors", out, precision="dynamic")
+    program = read_tflite(out.read_bytes(), "x")
+    weights = [
+        (one.kind, program.tensors[one.inputs[1]]) for one in program.operators if one.kind in WEIGHTED
+    ]
+    for kind, tensor in weights:
+        is_rounded = kind in DYNAMIC and np.size(tensor.data) >= DYNAMIC_LEAST
+        assert tensor.dtype == ("int8" if is_rounded else "float32")
+    assert {"int8", "float32"} == {tensor.dtype for _, tensor in weights}
+    assert ("DEPTHWISE_CONV_2D", "float32") in {(kind, tensor.dtype) for kind, tensor in weights}
+
+
+def test_a_dynamic_file_of_small_layers_alone_is_refused() -> None:
+    program = read_tflite(classifier_file(), "x")
+    with pytest.raises(
+        EdgenetError, match=r"no layer of the network has 1,024 weights, .* --precision float16"
+    ):
+        dynamic_program(program)
 
 
 @pytest.mark.parametrize("io", TYPES)
