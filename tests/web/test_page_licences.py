@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 
 from edgenet.figures.teaching_html import LICENCE_NOTE
 from edgenet.web.site import PageOptions, export_page, litert_js, litert_js_record
@@ -71,6 +69,10 @@ def test_a_library_without_a_text_is_under_the_licence_of_edgenet() -> None:
 
 
 def test_the_sbom_follows_the_official_schema() -> None:
+    # Importing the validator takes a second, which every worker would spend while it collects the tests.
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+
     validator = JsonStrictValidator(SchemaVersion.V1_6)
     assert validator.validate_str(json.dumps(sbom())) is None
     wrong = {**sbom(), "components": [{"type": "no such type", "name": "x"}]}
