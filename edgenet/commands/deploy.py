@@ -154,7 +154,7 @@ def _print_status(result: Status) -> None:
 
 def _service(result: Status) -> str:
     if result.service is None:
-        return "none: edgenet deploy --service installs one"
+        return f"none: {'edgenet deploy --service installs one' if result.systemd else 'this device has no systemd'}"
     since = f" for {_duration(result.service_s)}" if result.service_s is not None else ""
     ended = f", last ended with: {result.result}" if result.result not in (None, "success") else ""
     return f"{result.service}{since}, restarted {result.restarts} times{ended}"

@@ -76,7 +76,7 @@ def ensure_virtual_environment(device: Device, offline: bool, progress: Progress
             f"{device.name} cannot make virtual environments with pip",
             "run sudo apt install python3-venv on the device, or use --offline, which needs no pip there",
         )
-    check_room(device, facts)
+    check_room(device, facts, NEEDED_BYTES)
     _make(device, folder, needed, offline, progress)
     return Environment(key, needed.packages, needed.notes)
 
@@ -132,15 +132,15 @@ def _key(needed: Requirements, facts: DeviceFacts) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
-def check_room(device: Device, facts: DeviceFacts) -> None:
+def check_room(device: Device, facts: DeviceFacts, needed_bytes: int) -> None:
     """Check that a device has space for an environment.
 
     Raises:
         EdgenetError: it has not.
     """
-    if facts.free_bytes is not None and facts.free_bytes < NEEDED_BYTES:
+    if facts.free_bytes is not None and facts.free_bytes < needed_bytes:
         raise EdgenetError(
-            f"{device.name} has {facts.free_bytes / 1e6:.0f} MB free but needs {NEEDED_BYTES / 1e6:.0f} MB",
+            f"{device.name} has {facts.free_bytes / 1e6:.0f} MB free but needs {needed_bytes / 1e6:.0f} MB",
             "free some space on the device",
         )
 

@@ -20,7 +20,7 @@ from edgenet.devices.device import Device
 from edgenet.devices.environment import Environment, ensure_virtual_environment, usable_environments
 from edgenet.devices.local import LocalDevice
 from edgenet.devices.phone_pack import ensure_pack
-from edgenet.devices.releases import SCRIPTS, Release, release_of, script_files
+from edgenet.devices.releases import SCRIPTS, Release, SetAside, release_of, script_files
 from edgenet.errors import EdgenetError, one_line
 from edgenet.progress import Progress, silent
 
@@ -93,12 +93,14 @@ class InstalledRelease:
         release: its ID.
         environment: its Python environment.
         copied: whether the release had to be copied.
+        set_aside: older releases with somebody's own files, which made room.
     """
 
     installed: Installed
     release: str
     environment: Environment
     copied: bool
+    set_aside: tuple[SetAside, ...] = ()
 
 
 def install_release(
@@ -132,11 +134,11 @@ def install_release(
     installed = _installed(device, release)
     device.push(release.files, releases.prepare(device, release.identity), progress)
     progress("verify", 0, None)
-    releases.commit(device, release.identity, environment.key)
+    set_aside = releases.commit(device, release.identity, environment.key)
     try_model(installed, trusted_key)
     releases.mark_verified(device, release.identity)
-    releases.prune(device)
-    return InstalledRelease(installed, release.identity, environment, True)
+    set_aside += releases.prune(device)
+    return InstalledRelease(installed, release.identity, environment, True, set_aside)
 
 
 def _ensure_environment(device: Device, offline: bool, progress: Progress) -> Environment:

@@ -9,6 +9,7 @@ once, checked there, and complete only after its Python has run. In HOME/environ
                        script
     stdlib.zip         Python's standard library, compressed; its C modules are in lib-dynload/
     site-packages/     LiteRT and numpy, unpacked from their wheels by that Python
+    licences/          the licence of each Debian package
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ from edgenet.errors import EdgenetError
 from edgenet.files import cache_folder, sha256, write_atomically
 from edgenet.progress import Progress
 
+NEEDED_BYTES = 130_000_000
+"""Peak use of disk space: 16 MB of Debian's files, 29 MB of wheels, and 74 MB of what is unpacked from them."""
 # When several phones are measured at once, only the first one downloads; the others use the cache.
 _DOWNLOADS = Lock()
 _BROWSER = (
@@ -98,7 +101,7 @@ def _check_phone(device: Device) -> None:
             f"{device.name} is {facts.userland}, and the pack is for 64-bit Arm",
             _BROWSER,
         )
-    check_room(device, facts)
+    check_room(device, facts, NEEDED_BYTES)
 
 
 _PYTHON = (3, 11)
@@ -111,7 +114,7 @@ def needed_packages() -> Requirements:
     return requirements(facts, Python(_PYTHON, numpy=None, cv2=True, venv=False, glibc=_GLIBC))
 
 
-_LAYOUT = 1  # increase this when the pack changes although its packages, wheels and start script do not
+_LAYOUT = 2  # increase this when the pack changes although its packages, wheels and start script do not
 # --argv0 names this script, so that sys.executable is a path that starts the interpreter again.
 _START = """#!/system/bin/sh
 here=$(cd -P "${0%/*}/.." && pwd) && PYTHONHOME=$here PYTHONDONTWRITEBYTECODE=1
@@ -181,7 +184,18 @@ def pack_files(progress: Progress) -> dict[str, Path | bytes]:
     files["bin/ld.so"] = there["lib/aarch64-linux-gnu/ld-linux-aarch64.so.1"]
     files["python"] = there["usr/bin/python3.11"]
     files["bin/python"] = _START.encode()
-    return files
+    licences = ((_LICENCE.fullmatch(name), content) for name, content in there.items())
+    files |= {f"licences/{found[1]}.txt": content for found, content in licences if found}
+    return {**files, "licences/gcc-12.txt": _GCC.encode()}
+
+
+_LICENCE = re.compile(r"usr/share/doc/([^/]+)/copyright")
+_GCC = """\
+libgcc_s.so.1 and libstdc++.so.6 are of GCC 12.2.0, Copyright (C) Free Software Foundation, Inc.
+Licence: GNU General Public License, version 3 or later, with the GCC Runtime Library Exception, version 3.1
+(https://www.gnu.org/licenses/gcc-exception-3.1.html). Source: Debian's source package gcc-12.
+"""
+"""Debian has the licence of these two in gcc-12-base, a package of which the pack needs nothing else."""
 
 
 def _zipped(files: dict[str, bytes]) -> bytes:

@@ -8,6 +8,7 @@
         verified              exists once the model has run on this device
     HOME/environments/KEY/    see `environment`
     HOME/incoming-ID/         a release being copied
+    HOME/set-aside/ID-N/      a release in which somebody changed or added files; it is never removed
     HOME/current              link to the release in use; switching releases changes only this link
 
 Power may fail at any moment. So incomplete files have another folder name, everything is synced to disk
@@ -101,6 +102,60 @@ def is_intact(device: Device, release: str) -> bool:
     return _run(device, _WHOLE, release).status == 0
 
 
+# Prints the files of a release that edgenet did not write, or that are no longer as it wrote them. Names that are
+# listed twice or more are edgenet's own. Whatever cannot be checked, because SHA256SUMS is lost, counts as changed.
+_CHANGES = r"""
+changes() (
+    cd "$1" 2>/dev/null || exit 0
+    written=$(sed 's/^[0-9a-f]*  //' SHA256SUMS 2>/dev/null)
+    {
+        find . ! -type d ! -name '*.pyc' | sed 's|^\./||'
+        for twice in 1 2; do printf '%s\n' SHA256SUMS environment previous verified "$written"; done
+    } | sort | uniq -u
+    sha256sum -c SHA256SUMS 2>/dev/null | sed -n 's/: FAILED$//p' |
+        while read -r name; do [ ! -e "$name" ] || printf '%s\n' "$name"; done
+)
+"""
+# Moves a release out of the way for good, and prints its new path and then, indented, what was changed in it.
+_SET_ASIDE = r"""
+set_aside() {
+    number=1
+    while [ -e "$2/set-aside/$1-$number" ]; do number=$((number + 1)); done
+    mkdir -p "$2/set-aside" && mv "$2/releases/$1" "$2/set-aside/$1-$number" || return
+    printf '%s\n' "$2/set-aside/$1-$number" && printf '%s\n' "$3" | sed 's/^/ /'
+}
+"""
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """A release with somebody's own files, which was moved out of the way.
+
+    Attributes:
+        folder: where it is now, on the device.
+        files: the files that were changed or added, by their path in the folder.
+    """
+
+    folder: str
+    files: tuple[str, ...]
+
+
+def changed_files(device: Device, release: str) -> tuple[str, ...]:
+    """Return the files of a release that somebody changed or added on the device."""
+    done = _run(device, f'{_CHANGES}\nchanges "$1/releases/$2"', release)
+    return tuple(done.out.decode(errors="replace").splitlines())
+
+
+def _set_aside(done: ProgramResult) -> tuple[SetAside, ...]:
+    found: list[SetAside] = []
+    for line in done.out.decode(errors="replace").splitlines():
+        if line.startswith(" ") and found:
+            found[-1] = SetAside(found[-1].folder, (*found[-1].files, line[1:]))
+        else:
+            found.append(SetAside(line, ()))
+    return tuple(found)
+
+
 _PREPARE = """
 mkdir -p "$1/releases" || exit 1
 for stale in "$1"/incoming-* "$1"/releases/*.damaged; do
@@ -119,31 +174,40 @@ def prepare(device: Device, release: str) -> str:
     return f"{device.home}/incoming-{release}"
 
 
-_COMMIT = """
+_COMMIT = f"""{_CHANGES}{_SET_ASIDE}
 cd "$1/incoming-$2" && sha256sum -c SHA256SUMS >/dev/null || exit 1
 if [ -n "$3" ]; then ln -sfn "../../environments/$3" environment || exit 1; fi
 sync
 cd "$1" || exit 1
 if [ -e "releases/$2" ]; then
-    old=$(readlink "releases/$2/previous") && { ln -sfn "$old" "incoming-$2/previous" || exit 1; }
-    mv -T "releases/$2" "releases/$2.damaged" || exit 1
+    old=$(readlink "releases/$2/previous") && {{ ln -sfn "$old" "incoming-$2/previous" || exit 1; }}
+    changed=$(changes "releases/$2")
+    if [ -n "$changed" ]; then set_aside "$2" "$1" "$changed" || exit 1
+    else mv -T "releases/$2" "releases/$2.damaged" || exit 1; fi
 fi
 mv -T "incoming-$2" "releases/$2" && sync && rm -rf "releases/$2.damaged"
 """
 
 
-def commit(device: Device, release: str, environment: str | None) -> None:
+def commit(device: Device, release: str, environment: str | None) -> tuple[SetAside, ...]:
     """Move a copied release to its final name, after checking its checksums and syncing it to disk.
+
+    A release of that name which is no longer as it was copied is set aside.
 
     Args:
         device: the device.
         release: the release's ID.
         environment: key of its environment; None if it has none.
 
+    Returns:
+        what was set aside.
+
     Raises:
         EdgenetError: a checksum is wrong, or a file cannot be written.
     """
-    require_success(device, "accept the copied files", _run(device, _COMMIT, release, environment or ""))
+    done = _run(device, _COMMIT, release, environment or "")
+    require_success(device, "accept the copied files", done)
+    return _set_aside(done)
 
 
 _VERIFIED = 'touch "$1/releases/$2/verified" && sync'
@@ -187,9 +251,11 @@ def running(device: Device) -> tuple[str | None, str | None]:
     return now or None, before or None
 
 
-# Kept: the current release, the two before it, the three newest, and every environment that these use.
+# Kept: the current release, the two before it, the three newest, every release with somebody's own files, and every
+# environment that these use.
 _PRUNE = """
 cd "$1/releases" || exit 1
+home=$1
 kept=" "
 link=$(readlink ../current)
 for turn in 1 2 3; do
@@ -202,11 +268,14 @@ count=0
 for release in $(ls -t); do
     count=$((count + 1))
     case "$kept" in *" $release "*) continue ;; esac
-    [ $count -le 3 ] || rm -rf "$release"
+    [ $count -gt 3 ] || continue
+    changed=$(changes "$release")
+    if [ -n "$changed" ]; then set_aside "$release" "$home" "$changed" || exit 1
+    else rm -rf "$release"; fi
 done
 cd "$1/environments" 2>/dev/null || exit 0
 used=" "
-for link in ../releases/*/environment; do used="$used$(readlink "$link") "; done
+for link in ../releases/*/environment ../set-aside/*/environment; do used="$used$(readlink "$link") "; done
 case "$used" in *../../environments/*) ;; *) exit 0 ;; esac  # no link was understood: keep them all
 for environment in *; do
     case "$used" in *" ../../environments/$environment "*) ;; *) rm -rf "$environment" ;; esac
@@ -214,9 +283,11 @@ done
 """
 
 
-def prune(device: Device) -> None:
-    """Remove old releases and the environments that only they used."""
-    require_success(device, "remove old releases", _run(device, _PRUNE))
+def prune(device: Device) -> tuple[SetAside, ...]:
+    """Remove old releases and the environments that only they used; return those that were set aside instead."""
+    done = _run(device, f"{_CHANGES}{_SET_ASIDE}{_PRUNE}")
+    require_success(device, "remove old releases", done)
+    return _set_aside(done)
 
 
 def _run(device: Device, text: str, *values: str) -> ProgramResult:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from edgenet.devices.shell import script, understood
 from edgenet.devices.targets import open_device
 from edgenet.devices.trust import BundleOnDevice
 from edgenet.devices.unit import UNIT, Service
-from edgenet.errors import EdgenetError
+from edgenet.errors import EdgenetError, one_line
 from edgenet.progress import Progress, silent
 from edgenet.signing import read_public_key
 from edgenet.workflows.arguments import checked
@@ -32,6 +33,7 @@ _ASK = """
 link=$(readlink "$1/current") && echo "release=${link#releases/}"
 echo "uptime=$(cut -d ' ' -f 1 /proc/uptime)"
 echo "clock=$(date +%s)"
+! command -v systemctl >/dev/null || echo systemd=
 for manager in "systemctl --user" systemctl; do
     [ "$($manager show -p LoadState --value "$2" 2>/dev/null)" = loaded ] || continue
     asked=${asked:-$manager}
@@ -122,6 +124,7 @@ def deploy(
         placed = install_release(Path(bundle), device, progress, offline, key)
         running, before = releases.running(device)
         swapped = placed.release != running
+        left = _files_left_behind(device, placed, running if swapped else None)
         _activate(device, placed, swapped, key)
         done, notes = _serve(device, wanted, swapped, progress)
         return Deployed(
@@ -134,9 +137,26 @@ def deploy(
             swapped=swapped,
             packages=placed.environment.made,
             service=done,
-            notes=(*placed.environment.notes, *notes),
+            notes=(*placed.environment.notes, *left, *notes),
             trusts=None if key is None else key_name(key),
         )
+
+
+def _files_left_behind(device: Device, placed: InstalledRelease, old: str | None) -> list[str]:
+    """Return a note for each release that somebody changed and that does not run any more."""
+    left = {place.folder: place.files for place in placed.set_aside}
+    if old is not None and (files := releases.changed_files(device, old)):
+        left[f"{device.home}/releases/{old}"] = files
+    return [
+        f"{folder} has files that edgenet did not write ({_few(files)}): they stay there, and the release that runs "
+        "now is without them"
+        for folder, files in left.items()
+    ]
+
+
+def _few(names: Sequence[str], most: int = 3) -> str:
+    more = [f"{len(names) - most} more"] if len(names) > most else []
+    return ", ".join([*(one_line(name) for name in names[:most]), *more])
 
 
 def _activate(device: Device, placed: InstalledRelease, swapped: bool, key: bytes | None) -> None:
@@ -215,6 +235,7 @@ class Status:
         target: the target as the user gave it.
         release: ID of the installed release.
         bundle: name of the release's bundle.
+        systemd: whether the device has systemd, which runs the service; a phone has none.
         service: state of the service in systemd's words: "active", "activating" (also while waiting for a
             restart), "failed", "inactive"; None if no service is installed.
         result: why the service last ended, in systemd's words: "success", "exit-code", "watchdog", ...
@@ -236,6 +257,7 @@ class Status:
     target: str
     release: str | None
     bundle: str | None
+    systemd: bool
     service: str | None
     result: str | None
     restarts: int | None
@@ -279,6 +301,7 @@ def status(on: str) -> Status:
                 target=on,
                 release=answer.get("release"),
                 bundle=bundle,
+                systemd="systemd" in answer,
                 service=active,
                 result=answer.get("Result"),
                 restarts=int(answer["NRestarts"]) if "NRestarts" in answer else None,

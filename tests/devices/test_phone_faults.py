@@ -154,7 +154,7 @@ def test_no_room_for_the_release(phone: Phone, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"PHONE_DATA": "size=100m"}, "has 105 MB free but needs 200 MB; free some space on the device"),
+        ({"PHONE_DATA": "size=100m"}, "has 105 MB free but needs 130 MB; free some space on the device"),
         (
             {"PHONE_DATA": "noexec"},
             f"cannot start programs in {HOME}: it is mounted noexec, or Android forbids it; {BROWSER}",
