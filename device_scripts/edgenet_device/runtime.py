@@ -7,6 +7,7 @@ which needs numpy below 2.
 from __future__ import annotations
 
 import importlib
+import sys
 from dataclasses import asdict, dataclass
 from importlib import metadata, util
 from typing import Any
@@ -182,6 +183,14 @@ def find_delegate(interpreter: Any) -> Delegate:
         return Delegate(None, None, None, None)
     own, parts, taken = _parted(nodes)
     return Delegate("XNNPACK" if parts else None, len(taken), len(own), len(parts))
+
+
+def has_delegate() -> bool:
+    """Return whether the runtime delegates anything on this kind of machine.
+
+    tflite-runtime 2.14.0, the last one for 32-bit Arm, delegates no network there.
+    """
+    return sys.maxsize > 2**32
 
 
 def operators_outside_the_delegate(interpreter: Any) -> list[int] | None:

@@ -137,6 +137,7 @@ def test_a_good_measurement_is_valid() -> None:
         ({"before": replace(QUIET, load_average=2.4)}, "load average 2.40 on 4 cores"),
         ({"others_share": 0.3}, "30 % of all CPUs' time"),
         ({"delegate": Delegate(None, 0, 33, 0)}, "delegate missing"),
+        ({"delegate": Delegate(None, None, None, None), "has_delegate": False}, "delegate unknown"),
         ({"delegate": Delegate(None, None, None, None)}, "delegate unknown"),
         (
             {"during": (replace(QUIET, throttling=decode_throttled(0x20002)),)},
@@ -149,6 +150,11 @@ def test_each_reason_alone(changes: dict, reason: str) -> None:
     reasons = reasons_against(replace(GOOD, **changes))
     assert len(reasons) == 1
     assert reason in reasons[0]
+
+
+def test_where_no_delegate_exists_its_absence_is_no_reason() -> None:
+    """A Raspberry Pi with a 32-bit system could never give a valid report otherwise."""
+    assert reasons_against(replace(GOOD, delegate=Delegate(None, 0, 33, 0), has_delegate=False)) == []
 
 
 def test_a_drift_of_five_percent_is_allowed() -> None:

@@ -47,6 +47,7 @@ from edgenet_device.model_file import ModelFile, open_model
 from edgenet_device.runtime import (
     Runtime,
     find_delegate,
+    has_delegate,
     load_runtime,
     make_interpreter,
     operator_kinds,
@@ -146,7 +147,15 @@ class _Shared:
         samples = loaded.samples
         medians = group_medians_ms(samples)
         evidence = Evidence(
-            samples.size, medians, self.before, self.after, delegate, cores, self.others_share, during
+            samples.size,
+            medians,
+            self.before,
+            self.after,
+            delegate,
+            cores,
+            self.others_share,
+            during,
+            has_delegate(),
         )
         entries = {
             "route": ROUTE,

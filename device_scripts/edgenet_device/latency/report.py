@@ -164,6 +164,7 @@ class Evidence:
         others_share: share of all CPUs' time that other processes used during the steady state, 0..1; None if
             unknown.
         during: conditions between the runs.
+        has_delegate: whether the runtime has a delegate on this kind of device, see `runtime.has_delegate`.
     """
 
     runs: int
@@ -174,6 +175,7 @@ class Evidence:
     cores: int
     others_share: float | None
     during: tuple[Conditions, ...] = ()
+    has_delegate: bool = True
 
 
 def reasons_against(evidence: Evidence) -> list[str]:
@@ -185,7 +187,7 @@ def reasons_against(evidence: Evidence) -> list[str]:
         *_too_few(evidence.runs),
         *_throttled(evidence),
         *_other_load(evidence),
-        *_no_delegate(evidence.delegate),
+        *_no_delegate(evidence),
         *_unsteady(evidence.groups_ms),
     ]
 
@@ -224,10 +226,15 @@ def _other_load(evidence: Evidence) -> list[str]:
     return reasons
 
 
-def _no_delegate(delegate: Delegate) -> list[str]:
-    if delegate.nodes_total is None:
+def _no_delegate(evidence: Evidence) -> list[str]:
+    if evidence.delegate.nodes_total is None:
         return ["delegate unknown: the runtime does not report which nodes it took"]
-    return [] if delegate.partitions else ["delegate missing: the built-in kernels ran the network"]
+    # Where there is none for any network, its absence is a fact of the device, which the report states.
+    return (
+        []
+        if evidence.delegate.partitions or not evidence.has_delegate
+        else ["delegate missing: the built-in kernels ran the network"]
+    )
 
 
 def _unsteady(medians: tuple[float, ...]) -> list[str]:
