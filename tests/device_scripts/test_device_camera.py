@@ -322,7 +322,7 @@ def test_without_a_terminal_a_line_for_each_change(run_copied: Run, tiny_bundle:
     [
         (("no-camera-here",), "no-camera-here does not exist"),
         (("97",), "there is no camera /dev/video97"),
-        (("http://127.0.0.1:9/x",), "no video comes from http://127.0.0.1:9/x"),
+        (("nothing://127.0.0.1/x",), "nothing://127.0.0.1/x is not the URL of a stream"),
         (("0", "--serve", "127.0.0.1:99999"), "is not an address to serve at"),
         (("0", "--serve", "203.0.113.7"), "cannot serve at 203.0.113.7:8080"),
     ],
@@ -450,6 +450,27 @@ def test_beyond_this_machine_a_token_is_asked_for() -> None:
         assert "HttpOnly" in cookie
         assert ask(page, "/other", Cookie=cookie.split(";")[0])[0] == 404  # let in, and nothing there
         assert ask(page, "/other")[0] == 403
+
+
+def test_a_stream_that_starts_after_the_program_is_waited_for(
+    copied_scripts: Path, tiny_bundle: Path, video: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as reserved:
+        port = reserved.getsockname()[1]
+    url = f"http://127.0.0.1:{port}/{video.name}"
+    command = [sys.executable, "-E", "-s", str(copied_scripts / "camera.py"), str(tiny_bundle), url]
+    with subprocess.Popen(
+        [*command, "--json", "--frames", "3"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stderr is not None
+        assert running.stderr.readline().startswith(f"note: no video comes from {url}; check the address")
+        serving = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(port)]
+        with subprocess.Popen(serving, cwd=video.parent, stderr=subprocess.DEVNULL) as server:
+            out, told = running.communicate(timeout=60)
+            server.terminate()
+    assert running.returncode == 0, told
+    assert "the camera is back" in told
+    assert json.loads(out.splitlines()[-1])["frames"] == 3
 
 
 def test_served_live_and_ended_by_sigterm(

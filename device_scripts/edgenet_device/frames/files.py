@@ -94,6 +94,11 @@ def is_live(source: str) -> bool:
     return any(kind.fullmatch(source) for kind in (_CAMERA, _CSI, _STREAM))
 
 
+def is_stream(source: str) -> bool:
+    """Return whether the source is the URL of a stream."""
+    return _STREAM.fullmatch(source) is not None
+
+
 def current_name(source: str) -> Callable[[], str]:
     """Return a function that gives the same camera's current name, even if its number changes later.
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from edgenet_device.errors import EdgenetError, whole_number
 from edgenet_device.frames import Frame, Note
-from edgenet_device.frames.files import current_name, is_live, note_on_stderr, read_frames
+from edgenet_device.frames.files import current_name, is_live, is_stream, note_on_stderr, read_frames
 from edgenet_device.watched_thread import WatchedThread
 
 SILENCE_SECONDS = 1.0
@@ -36,8 +36,8 @@ class Camera:
     """The frames of a camera, stream, video, folder or photo: `for frame in Camera(0): ...`.
 
     A camera or stream gives its newest frame: those that came while the last one was used are skipped and
-    counted in `frame.missed`. When it fails after it has worked, it is reopened until it works again. A file
-    or folder gives every frame, and then ends.
+    counted in `frame.missed`. When it fails after it has worked, it is reopened until it works again; a stream is
+    waited for from the beginning. A file or folder gives every frame, and then ends.
 
     It is opened when it is first used. A loop closes it at its end; so does a `with` block, inside which
     several loops may share it. It can then be used again, from the beginning.
@@ -109,10 +109,12 @@ class Camera:
         return self._frames
 
     def _opened(self) -> NewestFrame | EveryFrame:
-        frames = read_frames(self._source, self._every, self._note, self._network)
+        # The camera that sends a stream may start after this program does, as after a power cut.
+        waits = is_stream(self._source) and not self._every_frame
+        first = [] if waits else [read_frames(self._source, self._every, self._note, self._network)]
         if self._every_frame or not is_live(self._source):
-            return EveryFrame(frames)
-        first, name = [frames], current_name(self._source)
+            return EveryFrame(first.pop())
+        name = current_name(self._source)
         opened = time.monotonic()
 
         def open_frames() -> Iterator[Frame]:
@@ -128,7 +130,7 @@ class Camera:
                 )
             self._silent(seconds)
 
-        return NewestFrame(reopened_frames(open_frames, self._note, self._stop), silent)
+        return NewestFrame(reopened_frames(open_frames, self._note, self._stop, waits), silent)
 
 
 def _source_text(source: Any) -> str:
@@ -146,23 +148,28 @@ def _source_text(source: Any) -> str:
 
 
 def reopened_frames(
-    open_frames: Callable[[], Iterator[Frame]], note: Note, stop: threading.Event | None = None
+    open_frames: Callable[[], Iterator[Frame]],
+    note: Note,
+    stop: threading.Event | None = None,
+    waits: bool = False,
 ) -> Iterator[Frame]:
     """Yield the frames of a source; when it fails, reopen it and go on.
 
-    If the source cannot be opened the first time, the error reaches the user, who has to mend it. After that,
-    every failure is waited out.
+    If the source cannot be opened the first time, the error reaches the user, who has to mend it, unless `waits` is
+    set. After that, every failure is waited out.
 
     Args:
         open_frames: opens the source.
         note: called when the source fails (once for each reason) and when it works again.
         stop: set by another thread, it ends the frames, even during a pause.
+        waits: whether to wait for a source that cannot be opened the first time, too.
 
     Raises:
-        EdgenetError: the source cannot be opened the first time.
+        EdgenetError: the source cannot be opened the first time, and `waits` is not set.
     """
     stop = stop or threading.Event()
-    frames, attempt, reason = open_frames(), 0, ""
+    frames = _opened_late(open_frames) if waits else open_frames()
+    attempt, reason = 0, ""
     while True:
         try:
             for frame in frames:
