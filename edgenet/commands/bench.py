@@ -147,6 +147,7 @@ def _print_end(result: Bench, json_output: bool) -> None:
     else:
         for path in result.files:
             say(f"  {path}")
+    warn(result.notes)
     for failure in result.failures:
         found = failure.found.removeprefix(f"{failure.target} ")
         say(f"{failure.target}: {found}; {failure.remedy}", err=True)

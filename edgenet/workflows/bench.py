@@ -38,6 +38,9 @@ Report = dict[str, Any]
 """A report of the schema `edgenet.latency.v1`, as parsed JSON."""
 
 
+_ANSWER_S = 10.0
+
+
 @dataclass(frozen=True)
 class Failure:
     """A phone that could not be measured; `found` and `remedy` are those of the `EdgenetError`."""
@@ -56,11 +59,13 @@ class Bench:
             target in the order of the models.
         files: the path of each report, in the same order; empty if no output folder was given.
         failures: phones that could not be measured with `all`, and why.
+        notes: messages for the user, such as that a phone is attached twice.
     """
 
     reports: tuple[Report, ...]
     files: tuple[str, ...]
     failures: tuple[Failure, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @checked
@@ -162,8 +167,9 @@ def _bench_phones(
     Raises:
         EdgenetError: a model or option is not usable, adb is missing, or no phone is attached.
     """
-    targets = [f"adb:{phone.serial}" for phone in attached_phones()]
-    _check(models, targets, options)
+    routes = [f"adb:{phone.serial}" for phone in attached_phones()]
+    _check(models, routes, options)
+    targets, notes = _each_phone_once(routes)
     if out is not None:
         make_folder(out)
     one_at_a_time, stopped = Lock(), Event()
@@ -193,7 +199,38 @@ def _bench_phones(
         tuple(report for reports, _ in done for report in reports),
         tuple(file for _, files in done for file in files),
         tuple(one for one in results if isinstance(one, Failure)),
+        notes,
     )
+
+
+def _each_phone_once(routes: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
+    """Return the targets without those that lead to a phone which another one leads to, and a note for each of these.
+
+    Measured by two routes at once, a phone would disturb itself. A cable is preferred to a network.
+    """
+    ordered = sorted(routes, key=lambda route: (":" in route.removeprefix("adb:"), route))
+    with ThreadPoolExecutor(len(ordered)) as pool:
+        numbers = list(pool.map(_serial_number, ordered))
+    first: dict[str, str] = {}
+    notes = []
+    for route, number in zip(ordered, numbers, strict=True):
+        if first.setdefault(number or route, route) != route:
+            notes.append(f"{route} is the same phone as {first[number]}, so it was not measured twice")
+    return sorted(first.values(), key=routes.index), tuple(notes)
+
+
+def _serial_number(target: str) -> str:
+    """Return the number that the phone's maker gave it; "" where it is unknown, or the same for several.
+
+    A phone that cannot be asked says why when it is measured.
+    """
+    try:
+        with open_device(target) as device:
+            done = device.run(["getprop", "ro.serialno"], timeout_s=_ANSWER_S)
+    except EdgenetError:
+        return ""
+    number = done.out.decode(errors="replace").strip()
+    return "" if number.startswith("EMULATOR") or number == "unknown" else number
 
 
 def _keep(

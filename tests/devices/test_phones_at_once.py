@@ -26,8 +26,10 @@ def phones(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inside]:
     vendor = vendor_programs(tmp_path_factory.mktemp("vendor"), works="")
     name = phone_name()
     with (
-        running_phone(PHONE=name, PHONE_PORT=str(FIRST), PHONE_VENDOR=str(vendor)) as inside,
-        running_phone(PHONE_BESIDE=name, PHONE_PORT=str(SECOND)),
+        running_phone(
+            PHONE=name, PHONE_PORT=str(FIRST), PHONE_VENDOR=str(vendor), PHONE_SERIAL="one"
+        ) as inside,
+        running_phone(PHONE_BESIDE=name, PHONE_PORT=str(SECOND), PHONE_SERIAL="two"),
     ):
         yield lambda *command: inside("env", "-u", "ANDROID_SERIAL", *command)
 
@@ -54,6 +56,22 @@ def test_each_is_measured_and_a_failure_keeps_no_other_from_it(
     one = phones(sys.executable, "-m", "edgenet", "bench", str(colours), "--on", "adb")
     assert "2 devices are attached" in one.stderr
     assert "name one of them, or use bench --all" in one.stderr
+
+
+def test_a_phone_by_two_routes_is_measured_once(phones: Inside, colours: Path, tmp_path: Path) -> None:
+    tool = tmp_path / "benchmark_model"
+    tool.write_bytes(stand_in(printing("runs", "delegated"), "aarch64"))
+    again = f"localhost:{FIRST}"
+    assert "connected to" in phones("adb", "connect", again).stdout
+    command = [sys.executable, "-m", "edgenet", "bench", str(colours), "--on", "adb", "--all"]
+    try:
+        done = phones(*command, "--benchmark-model", str(tool), "--json")
+    finally:
+        phones("adb", "disconnect", again)
+    targets = [f"adb:127.0.0.1:{FIRST}", f"adb:127.0.0.1:{SECOND}"]
+    assert sorted(report["target"] for report in json.loads(done.stdout)) == targets
+    assert f"adb:{again} is the same phone as {targets[0]}, so it was not measured twice" in done.stderr
+    assert done.returncode == 0
 
 
 # Ctrl-C while both are being measured; their Python is a stand-in that never ends.
