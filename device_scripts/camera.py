@@ -25,6 +25,7 @@ from edgenet_device.entry import (
     run,
     script_parser,
 )
+from edgenet_device.events.options import add_event_options, event_options
 
 
 def parser() -> argparse.ArgumentParser:
@@ -68,12 +69,15 @@ def parser() -> argparse.ArgumentParser:
         "--state", metavar="FILE", type=Path, help="for a service: save the state in FILE, and notify systemd"
     )
     add("--json", action="store_true", help="print one JSON object per line for each frame, then the summary")
+    add_event_options(shape)
     return shape
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run with these arguments (default: the process's own) and return the exit status."""
-    given = parse_with_source(parser(), arguments, default="0")
+    shape = parser()
+    given = parse_with_source(shape, arguments, default="0")
+    events = event_options(shape, given)
     # Imported late, so that --help is instant and a missing OpenCV is reported in one line.
     from edgenet_device.classifier import ModelOptions
     from edgenet_device.live.loop import LabelOptions
@@ -87,6 +91,7 @@ def main(arguments: list[str] | None = None) -> int:
         labels=LabelOptions(given.top, given.threshold, given.smooth),
         frames=given.frames,
         outputs=OutputOptions(given.serve, given.record, given.window, given.json, given.state),
+        events=events,
     )
     return run_live(task, sys.stdout)
 

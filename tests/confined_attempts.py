@@ -26,8 +26,9 @@ ATTEMPTS = {
     "use the camera": "true </dev/video0",
     "read the release": f"cat /home/pi/{FOLDER}/current/SHA256SUMS",
     "write its state": 'echo >"$RUNTIME_DIRECTORY/x"',
+    "keep events": 'echo >"$STATE_DIRECTORY/x"',
 }
-MAY = {"use the camera", "read the release", "write its state"}
+MAY = {"use the camera", "read the release", "write its state", "keep events"}
 
 
 def allowed(pi: Pi) -> set[str]:

@@ -69,6 +69,8 @@ Type=notify
 RuntimeDirectory=edgenet
 RuntimeDirectoryMode=0700
 RuntimeDirectoryPreserve=yes
+StateDirectory=edgenet
+StateDirectoryMode=0700
 WatchdogSec=30
 TimeoutStartSec=180
 Restart=always
@@ -111,7 +113,7 @@ TemporaryFileSystem=/home:ro /root:ro /run/user:ro
 # A user's systemd may do these things only in a user namespace, and leaves them out without a word if there is none.
 # With /run/user the user's D-Bus, keys and sound are hidden, too.
 _USER_SANDBOX = """PrivateUsers=yes
-BindPaths=%t/edgenet
+BindPaths=%t/edgenet %S/edgenet
 BindReadOnlyPaths=%t/systemd/notify
 """
 # Only root may restrict devices. The first line is for USB cameras, all are for a Raspberry Pi's own camera: its

@@ -67,12 +67,15 @@ def test_the_service_may_do_little(system: bool) -> None:
         "SystemCallFilter=@system-service",
         "TemporaryFileSystem=/home:ro /root:ro /run/user:ro",
         "UMask=0077",
+        "StateDirectory=edgenet",
         'BindReadOnlyPaths="/home/pi/.local/share/edgenet" "-/home/pi/.cache/edgenet"',
     ):
         assert line in lines
     # Without a user namespace, a user's systemd silently leaves out most of these.
     assert ("PrivateUsers=yes" in lines) is not system
     assert ("DevicePolicy=closed" in lines) is system
+    # /home is hidden from a user's service, and its state folder lies there.
+    assert ("BindPaths=%t/edgenet %S/edgenet" in lines) is not system
 
 
 def test_a_film_can_be_read_although_its_home_is_hidden() -> None:

@@ -63,6 +63,7 @@ class FrameResult:
         missed: number of the camera's frames that were skipped since the beginning.
         fps: frames classified per second; None before the second one.
         p50_ms: median time from a frame's capture to its labels over the latest RECENT frames, milliseconds.
+        moment_ns: the time of what the picture shows, see `Frame.moment_ns`.
     """
 
     number: int
@@ -75,6 +76,7 @@ class FrameResult:
     missed: int
     fps: float | None
     p50_ms: float
+    moment_ns: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result in JSON's types, without the pixels."""
@@ -88,6 +90,7 @@ class FrameResult:
             "fps": None if self.fps is None else round(self.fps, 1),
             "p50_ms": round(self.p50_ms, 2),
             "missed": self.missed,
+            "moment_s": round(self.moment_ns / 1e9, 3),
         }
 
 
@@ -127,6 +130,7 @@ def classify_frames(classifier: Classifier, source: Source, options: LabelOption
             missed,
             pace.fps,
             pace.p50_ms,
+            frame.moment_ns,
         )
 
 

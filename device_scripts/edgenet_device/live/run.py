@@ -20,9 +20,11 @@ import numpy as np
 
 from edgenet_device.classifier import Classifier, ModelOptions
 from edgenet_device.entry import ended_by_signals
+from edgenet_device.events.options import EventOptions, defaults
 from edgenet_device.foreign_text import json_text, printable_lines, say
 from edgenet_device.frames.files import is_live, note_on_stderr
 from edgenet_device.frames.source import Camera
+from edgenet_device.live.event_output import opened_events
 from edgenet_device.live.loop import KEPT_TIMES, LabelOptions, classify_frames, summary, table
 from edgenet_device.live.outputs import LiveScreen, LiveWindow, Recording, recording_rate
 from edgenet_device.live.status import Health, LiveStatus, ServiceState
@@ -61,6 +63,7 @@ class LiveTask:
     Attributes:
         frames: stop after this many frames; None to go on until the source ends.
         facts: what the user says about a model of another maker.
+        events: when events happen and where they go.
     """
 
     model: Path
@@ -70,6 +73,7 @@ class LiveTask:
     frames: int | None
     outputs: OutputOptions
     facts: ModelOptions = field(default_factory=ModelOptions)
+    events: EventOptions = field(default_factory=defaults)
 
 
 def run_live(task: LiveTask, out: TextIO) -> int:
@@ -113,7 +117,12 @@ def _show_frames(
         to = OutputContext(
             out, status, task.source, _model_line(classifier), (classifier.width, classifier.height)
         )
+        # Before the page: a label that the model does not have ends the program at once.
+        open_parts.callback(status.pass_on_remarks)
+        events = opened_events(task.events, classifier, status, status.trouble, open_parts)
         outputs = opened_outputs(task.outputs, to, open_parts)
+        if events is not None:
+            outputs.insert(0, events.show)
 
         def silent(seconds: float) -> None:
             for show in outputs:

@@ -7,10 +7,12 @@ import os
 import socket
 import threading
 import time
+from collections import deque
 from pathlib import Path
 from typing import Any, Callable
 
 from edgenet_device.errors import EdgenetError
+from edgenet_device.events.event import time_text
 from edgenet_device.foreign_text import json_text
 from edgenet_device.frames import Note
 from edgenet_device.frames.source import BACK
@@ -20,6 +22,8 @@ from edgenet_device.watched_thread import WatchedThread
 
 HEALTH_SECONDS = 2.0
 """Seconds between two readings of temperature and throttling; on a Pi each reading starts a process."""
+MOST_REMARKS = 100
+"""Remarks of other threads that may wait; the oldest are dropped."""
 SERVICE_SECONDS = 1.0
 """Least seconds between two notifications: often enough for a watchdog of half a minute."""
 
@@ -77,7 +81,20 @@ class LiveStatus:
         self._health = health
         self._note = note
         self._lost: str | None = None
+        self._troubles: dict[str, str] = {}
+        self._changing = threading.Lock()
+        self._remarks: deque[str] = deque(maxlen=MOST_REMARKS)
         self.more: list[str] = []
+
+    @property
+    def lost(self) -> str | None:
+        """Why the camera fails; None while it works."""
+        return self._lost
+
+    @property
+    def throttled_by(self) -> tuple[str, ...]:
+        """What throttles the device now, such as "under-voltage"."""
+        return self._health.warnings
 
     def note(self, message: str) -> None:
         """Take a remark of the camera: it failed, or it is back."""
@@ -89,15 +106,39 @@ class LiveStatus:
         self.more.append(message)
         self._note(message)
 
+    def trouble(self, part: str, reason: str | None) -> None:
+        """Take what is wrong with a part now, as a warning until the part works again; None: it does.
+
+        Any thread may call this. The remark is passed on at the next `state` or `pass_on_remarks`.
+        """
+        with self._changing:
+            # A new dictionary: the thread of the frames may be reading the old one.
+            others = {name: why for name, why in self._troubles.items() if name != part}
+            self._troubles = others if reason is None else {**others, part: f"{part}: {reason}"}
+        self._remarks.append(f"{part}: {reason or 'works again'}")
+
+    def pass_on_remarks(self) -> None:
+        """Pass on what other threads remarked: a thread of theirs could print it while stderr is turned away."""
+        while self._remarks:
+            self._note(self._remarks.popleft())
+
     def state(self) -> dict[str, Any]:
-        """Return `temperature` (degrees Celsius or None), `warnings`, and `lost` (why no frame comes).
+        """Return `temperature` (degrees Celsius or None), `warnings`, `lost` (why no frame comes), and two times.
+
+        `time` is the wall clock's, as text; `monotonic_s` is that of `time.monotonic`, which nobody sets.
 
         Raises:
             EdgenetError: the thread that reads the device's health has failed.
         """
         self._health.check()
-        warnings = [*self._health.warnings, *self.more]
-        return {"temperature": self._health.temperature, "warnings": warnings, "lost": self._lost}
+        self.pass_on_remarks()
+        return {
+            "temperature": self._health.temperature,
+            "warnings": [*self._health.warnings, *self.more, *self._troubles.values()],
+            "lost": self._lost,
+            "time": time_text(time.time()),
+            "monotonic_s": round(time.monotonic(), 3),
+        }
 
     def silence(self, seconds: float) -> dict[str, Any]:
         """Return the state to show when no frame has come for this many seconds."""

@@ -1,0 +1,235 @@
+"""The hub: hands every event to every sink, each in a thread of its own, so that none waits for another.
+
+The frame's path only appends to bounded queues. A sink that fails is told about once, tried again after growing pauses,
+and told about once more when it works again.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Callable, Optional
+
+import numpy as np
+
+from edgenet_device.errors import EdgenetError
+from edgenet_device.events.event import Event
+from edgenet_device.events.watcher import Happening
+
+PAUSES = (1.0, 2.0, 5.0, 15.0, 30.0)
+"""Seconds before the first, second, ... new attempt of a sink that failed; the last value applies to all later ones."""
+CLOSING_SECONDS = 5.0
+"""Seconds that all sinks together get at the end for what is still in their queues."""
+
+Picture = Optional[np.ndarray]
+Tell = Callable[[str, Optional[str]], None]
+"""Receives the name of a sink and what is wrong with it now; None when it works again."""
+
+
+class Sink:
+    """What events go to. A subclass overrides what it needs; all but `takes` is called in the sink's own thread.
+
+    Attributes:
+        name: what to call it in messages, such as "the log events.csv".
+        capacity: how many events may wait for it; when there are more, the oldest are dropped.
+        attempts: after how many failed attempts an event is given up; None never gives one up.
+        wants_pictures: whether `deliver` needs the frame.
+    """
+
+    name = "a sink"
+    capacity = 1000
+    attempts: int | None = None
+    wants_pictures = False
+
+    def takes(self, happening: Happening) -> bool:
+        """Return whether the sink acts on such an event; called by the thread of the frames, so it must be quick."""
+        return True
+
+    def deliver(self, event: Event, picture: Picture) -> None:
+        """Act on one event; any exception means that it must be tried again.
+
+        Args:
+            picture: the frame of the event, uint8 BGR [H,W,3]; None where there is none or the sink wants none.
+        """
+        raise NotImplementedError
+
+    def work(self) -> float | None:
+        """Do what is left to do, such as sending what is stored; an exception means that it must be tried again.
+
+        Returns:
+            seconds until it wants to be called again, unless an event comes earlier; None: after the next event.
+        """
+        return None
+
+    def close(self) -> None:
+        """Release what the sink holds."""
+
+
+class EventHub:
+    """Hands events to sinks; use it as a context manager.
+
+    Args:
+        sinks: the sinks, which the hub closes.
+        tell: called when a sink fails and when it works again, from the sink's thread.
+    """
+
+    def __init__(self, sinks: Sequence[Sink], tell: Tell) -> None:
+        self._lines = [SinkThread(sink, tell) for sink in sinks]
+
+    def __enter__(self) -> EventHub:
+        for line in self._lines:
+            line.start()
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        for line in self._lines:
+            line.finish()
+        until = time.monotonic() + CLOSING_SECONDS
+        for line in self._lines:
+            line.join(max(until - time.monotonic(), 0.0))
+
+    def wants_picture(self, happening: Happening) -> bool:
+        """Return whether a sink needs the frame of such an event."""
+        return any(line.wants_picture(happening) for line in self._lines)
+
+    def publish(self, event: Event, picture: Picture = None) -> None:
+        """Give an event to every sink. It never waits.
+
+        Args:
+            picture: the event's frame, uint8 BGR [H,W,3], which nobody changes any more; None if there is none.
+        """
+        for line in self._lines:
+            line.put(event, picture)
+
+
+class SinkThread:
+    """One sink's queue and thread."""
+
+    def __init__(self, sink: Sink, tell: Tell) -> None:
+        self._sink = sink
+        self._waiting: deque[tuple[Event, Picture]] = deque()
+        self._changed = threading.Condition()
+        self._finishing = False
+        self._dropped = 0
+        self._events = _Trouble(sink.name, tell)
+        self._works = _Trouble(sink.name, tell)
+        self._next_work: float | None = 0.0
+        self._thread = threading.Thread(target=self._run, name=sink.name, daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def wants_picture(self, happening: Happening) -> bool:
+        """Return whether the sink needs the frame of such an event."""
+        return self._sink.wants_pictures and self._sink.takes(happening)
+
+    def put(self, event: Event, picture: Picture) -> None:
+        """Add an event to the queue if the sink takes it; drop the oldest one if the queue is full."""
+        if not self._sink.takes(event.happening):
+            return
+        with self._changed:
+            if len(self._waiting) >= self._sink.capacity:
+                self._waiting.popleft()
+                self._dropped += 1
+            self._waiting.append((event, picture if self._sink.wants_pictures else None))
+            self._changed.notify()
+
+    def finish(self) -> None:
+        """Let the thread end when its queue is empty; a failing sink gets one last attempt."""
+        with self._changed:
+            self._finishing = True
+            self._changed.notify()
+
+    def join(self, seconds: float) -> None:
+        """Wait at most so long for the thread's end. It is a daemon: one that hangs ends with the process."""
+        self._thread.join(seconds)
+
+    def _run(self) -> None:
+        while True:
+            item = self._next()
+            if item is not None:
+                self._deliver(*item)
+            elif self._finishing:
+                break
+            self._work()
+        try:
+            self._sink.close()
+        except Exception as error:
+            self._events.failed(error)
+
+    def _next(self) -> tuple[Event, Picture] | None:
+        """Wait for an event, for the time at which the sink wants to work, or for the end; return the event."""
+        with self._changed:
+            while not self._waiting and not self._finishing:
+                left = None if self._next_work is None else self._next_work - time.monotonic()
+                if left is not None and left <= 0:
+                    return None
+                self._changed.wait(left)
+            return self._waiting.popleft() if self._waiting else None
+
+    def _deliver(self, event: Event, picture: Picture) -> None:
+        failed = 0
+        while True:
+            try:
+                self._sink.deliver(event, picture)
+            except Exception as error:  # whatever it is: a sink fails alone
+                failed += 1
+                self._events.failed(error)
+                if failed == self._sink.attempts or self._pause(_pause_after(failed)):
+                    return
+                continue
+            with self._changed:
+                dropped, self._dropped = self._dropped, 0
+            if dropped:
+                self._events.failed(EdgenetError(f"it is too slow: {dropped} events were dropped"))
+            else:
+                self._events.well()
+            return
+
+    def _pause(self, seconds: float) -> bool:
+        """Wait before the next attempt; return whether the end came first, when there is none."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._finishing, seconds)
+
+    def _work(self) -> None:
+        if self._works.count and not self._finishing and time.monotonic() < (self._next_work or 0.0):
+            return  # it failed a moment ago; a new event is no reason to try earlier
+        try:
+            seconds = self._sink.work()
+        except Exception as error:
+            self._works.failed(error)
+            seconds = _pause_after(self._works.count)
+        else:
+            self._works.well()
+        self._next_work = None if seconds is None else time.monotonic() + seconds
+
+
+def _pause_after(failed: int) -> float:
+    return PAUSES[min(failed, len(PAUSES)) - 1]
+
+
+class _Trouble:
+    """What is wrong with one half of a sink, told once for each reason and once when it is over."""
+
+    def __init__(self, name: str, tell: Tell) -> None:
+        self._name, self._tell = name, tell
+        self._reason: str | None = None
+        self.count = 0
+
+    def failed(self, error: Exception) -> None:
+        self.count += 1
+        reason = str(error) if isinstance(error, EdgenetError) else f"{type(error).__name__}: {error}"
+        if isinstance(error, OSError) and error.strerror:
+            reason = error.strerror
+        if reason != self._reason:
+            self._reason = reason
+            self._tell(self._name, reason)
+
+    def well(self) -> None:
+        self.count = 0
+        if self._reason is not None:
+            self._reason = None
+            self._tell(self._name, None)
