@@ -18,6 +18,7 @@ from pathlib import Path
 from edgenet_device.foreign_text import read_json
 
 from edgenet.devices.device import Device, DeviceFacts, ProgramResult
+from edgenet.devices.package_index import check_package_index
 from edgenet.devices.requirements import Python, Requirements, requirements
 from edgenet.devices.shell import require_success, script
 from edgenet.devices.wheels import (
@@ -213,6 +214,7 @@ def unpack_wheels(
 
 def _install(device: Device, folder: str, packages: Sequence[str], progress: Progress) -> None:
     """Install with the device's own pip and index, which must give files of PyPI's SHA-256."""
+    check_package_index(device, f"{folder}/bin/python", packages[0].partition("==")[0])
     pip = [f"{folder}/bin/python", "-m", "pip"]
     device.push({_WANTED: pip_requirements(packages).encode()}, folder)
     command = [*pip, "install", "--no-compile", *PIP_OPTIONS, "--requirement", f"{folder}/{_WANTED}"]
