@@ -21,7 +21,11 @@ from edgenet_device.streams import quiet_native_stderr
 from edgenet_device.trial import run_in_child_first
 
 _CANDIDATES = (("ai-edge-litert", "ai_edge_litert"), ("tflite-runtime", "tflite_runtime"))
-_INSTALL = "pip install ai-edge-litert (32-bit Pi: pip install tflite-runtime 'numpy<2')"
+_INSTALL = (
+    "pip install ai-edge-litert (Raspberry Pi OS, whose pip installs only into environments: python3 -m venv "
+    "--system-site-packages environment, then environment/bin/pip install --no-deps ai-edge-litert, on a 32-bit system "
+    "tflite-runtime, and start the script with environment/bin/python)"
+)
 
 
 @dataclass(frozen=True)
