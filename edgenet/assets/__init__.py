@@ -36,6 +36,12 @@ def device_files() -> dict[str, Path]:
     return files
 
 
+def exported_files() -> dict[str, Path]:
+    """Return the files of `device_files` with their licence, for a folder that is handed on."""
+    licence = {name: device_scripts() / name for name in ("LICENSE", "NOTICE")}
+    return {**licence, **device_files()}
+
+
 def clip() -> Path:
     """Return the video that the demo classifies; its licence is in `clip.json` beside it."""
     return _PACKAGE / "assets" / "clip.mp4"

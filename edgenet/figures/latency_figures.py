@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from edgenet_device.foreign_text import one_line
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -17,6 +18,8 @@ TAIL = 99.5
 """Percentile of the runs at which a distribution ends; the table lists the slowest runs."""
 NAMED = 8
 """Largest number of points that are all named; with more, only those on the Pareto front are named."""
+LONGEST_NAME = 60
+"""Letters of a name that are drawn; a longer one would leave no room for the figure beside it."""
 STEPS = (("import", "import_ms"), ("load", "load_ms"), ("first inference", "first_inference_ms"))
 
 
@@ -34,11 +37,11 @@ def distribution_figure(reports: Sequence[LatencyReport], rows: Sequence[ReportR
     style_axes(axes, "How long one inference takes", "ms per inference: all runs, and p50, p90, p99")
     ends = [float(np.percentile(report.samples_ms, TAIL)) for report in reports]
     starts = [float(report.samples_ms.min()) for report in reports]
-    if max(ends) > 6 * min(starts):
+    if max(ends) > 6 * min(starts) > 0:  # a coarse clock can measure 0
         logarithmic_x(axes)
         edges = np.geomspace(min(starts) * 0.97, max(ends) * 1.03, BINS * 2)
     else:
-        edges = np.linspace(min(starts) * 0.98, max(ends) * 1.02, BINS * 2)
+        edges = np.linspace(min(starts) * 0.98, max(ends) * 1.02 or 1.0, BINS * 2)
     centres = (edges[1:] + edges[:-1]) / 2
     for place, (report, row) in enumerate(zip(reports, rows, strict=True)):
         base, colour = len(rows) - 1 - place, COLOURS[place % len(COLOURS)] if row.valid else MUTED
@@ -68,13 +71,13 @@ def accuracy_figure(rows: Sequence[ReportRow]) -> Figure | None:
 
     Returns None if fewer than two reports have both values.
     """
-    known = [row for row in rows if row.int8_top1 is not None and row.p50_ms is not None]
+    known = [row for row in rows if row.int8_top1 is not None and (row.p50_ms or 0) > 0]
     if len(known) < 2:
         return None
     figure = figure_of(WIDTH, 4.2)
     axes = figure.subplots()
     shared = _shared_beginning([row.model for row in known])
-    title = f"Accuracy against latency{f' of {shared}…' if shared else ''}"
+    title = f"Accuracy against latency{f' of {one_line(shared, LONGEST_NAME)}…' if shared else ''}"
     style_axes(axes, title, "p50, ms, log axis", "int8 top-1, %")
     logarithmic_x(axes)
     places = sorted({(row.target, row.device) for row in known})
@@ -82,7 +85,7 @@ def accuracy_figure(rows: Sequence[ReportRow]) -> Figure | None:
         colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
         here = [row for row in known if (row.target, row.device) == place]
         front = sorted((row for row in here if row.front), key=_p50)
-        label = plain(" ".join(part for part in place if part))
+        label = _short(" ".join(part for part in place if part))
         axes.plot([_p50(row) for row in front], [_top1(row) for row in front], "--", color=colour, lw=1.1)
         axes.plot([], [], marker, color=colour, label=label)
         for row in here:
@@ -99,7 +102,7 @@ def accuracy_figure(rows: Sequence[ReportRow]) -> Figure | None:
 def _name(axes: Axes, row: ReportRow, name: str) -> None:
     """Write a point's name across the rising front; horizontal names would cover each other."""
     axes.annotate(
-        plain(name), (_p50(row), _top1(row)), xytext=(-6, 6), textcoords="offset points", rotation=-45,
+        _short(name), (_p50(row), _top1(row)), xytext=(-6, 6), textcoords="offset points", rotation=-45,
         rotation_mode="anchor", ha="right", fontsize=8, color=INK if row.front else MUTED,
     )  # fmt: skip
 
@@ -163,7 +166,7 @@ def sustained_figure(reports: Sequence[LatencyReport], rows: Sequence[ReportRow]
         curve = _curve(report)
         times = [point.at_s for point in curve]
         colour = COLOURS[index % len(COLOURS)]
-        label = f"{plain(row.label)} (p50 of the last 30 s: {row.sustained_ratio:.3f} times the first)"
+        label = f"{_short(row.label)} (p50 of the last 30 s: {row.sustained_ratio:.3f} times the first)"
         assert report.sustained is not None
         first = report.sustained.first_p50_ms
         panels[0].plot(times, [point.p50_ms / first for point in curve], color=colour, lw=1.4, label=label)
@@ -192,4 +195,8 @@ def _p50(row: ReportRow) -> float:
 
 
 def _named(row: ReportRow) -> str:
-    return plain(row.label) + ("" if row.valid else " (not valid)")
+    return _short(row.label) + ("" if row.valid else " (not valid)")
+
+
+def _short(name: str) -> str:
+    return plain(one_line(name, LONGEST_NAME))

@@ -104,7 +104,7 @@ def _columns(longest: float) -> tuple[tuple[str, Callable[[ReportRow], str]], ..
 
 def _table(rows: Sequence[ReportRow]) -> str:
     """Return a table with a line for each row; columns that are empty in all rows are left out."""
-    longest = max((row.p50_ms or 0.0 for row in rows), default=0.0)
+    longest = max((row.p50_ms or 0.0 for row in rows), default=0.0) or 1.0
     columns = [(heading, [cell(row) for row in rows]) for heading, cell in _columns(longest)]
     filled = [(heading, cells) for heading, cells in columns if any(cells)]
     head = "".join(f"<th>{heading}</th>" for heading, _ in filled)

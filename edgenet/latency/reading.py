@@ -5,13 +5,12 @@ A report may come from anyone, so `Fields` checks the type of every value that i
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from edgenet_device.foreign_text import LARGEST_INTEGER, LARGEST_JSON, read_json
+from edgenet_device.foreign_text import LARGEST_INTEGER, LARGEST_JSON, LONGEST_LINE, read_json
 from edgenet_device.latency.report import SCHEMA
 from numpy.typing import NDArray
 
@@ -88,9 +87,10 @@ def read_report(value: Any, path: str) -> LatencyReport:
         threads=fields.integer("threads"),
         n=steady.integer("n"),
         min_ms=steady.number("min_ms"),
-        p50_ms=steady.number("p50_ms") if has_samples else steady.number("p50_ms", None),
-        p90_ms=steady.number("p90_ms", None),
-        p99_ms=steady.number("p99_ms", None),
+        **{
+            name: steady.number(name) if has_samples else steady.number(name, None)
+            for name in ("p50_ms", "p90_ms", "p99_ms")
+        },
         max_ms=steady.number("max_ms"),
         blocks_ms=_blocks(steady, path),
         has_samples=has_samples,
@@ -174,6 +174,8 @@ def _sustained(fields: Fields) -> Sustained:
         for point in fields.objects("curve")
     )
     first, last = fields.number("first_p50_ms"), fields.number("last_p50_ms")
+    if min(first, last) <= 0:
+        raise EdgenetError("its sustained load took no time", "measure again with edgenet bench --sustained")
     return Sustained(first, last, fields.number("ratio"), curve)
 
 
@@ -292,8 +294,8 @@ _REQUIRED = object()
 
 
 def _is_in_range(value: float) -> bool:
-    """Return whether a number is finite and, if it is an integer, one of 64 bits, so that no sum of it overflows."""
-    return abs(value) <= LARGEST_INTEGER if isinstance(value, int) else math.isfinite(value)
+    """Return whether a number is one of 64 bits, which no sum or square of it overflows; NaN is none."""
+    return abs(value) <= LARGEST_INTEGER
 
 
 class Fields:
@@ -322,8 +324,8 @@ class Fields:
         return list(self._value)
 
     def text(self, name: str, default: Any = _REQUIRED) -> str:
-        """Return a string, or `default` if it is missing or null."""
-        return str(self._of(name, (str,), "text", default))
+        """Return a string as one printable line, or `default` if it is missing or null."""
+        return one_line(str(self._of(name, (str,), "text", default)), LONGEST_LINE)
 
     def number(self, name: str, default: Any = _REQUIRED) -> Any:
         """Return a finite number as float, or `default` if it is missing or null."""
@@ -383,6 +385,6 @@ class Fields:
     def _wrong(self, name: str, value: Any, wanted: str) -> EdgenetError:
         place = self._place(name) if name else self._where
         # Python refuses to write an integer of thousands of digits.
-        huge = isinstance(value, int) and not _is_in_range(value)
+        huge = isinstance(value, int | float) and not _is_in_range(value)
         what = "nothing" if value is None else "a huge number" if huge else f"{value!r:.40}"
         return EdgenetError(f"{place} has {what} where {wanted} belongs", "measure again with edgenet bench")

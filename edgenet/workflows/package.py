@@ -17,7 +17,7 @@ from edgenet_device.normalization import PixelNormalization, normalization_named
 from edgenet_device.ports import read_ports
 from edgenet_device.signature import key_name
 
-from edgenet.assets import device_files
+from edgenet.assets import exported_files
 from edgenet.bundle import read_contract, sign_bundle, write_bundle
 from edgenet.errors import EdgenetError
 from edgenet.files import check_output, make_folder, sha256, write_atomically
@@ -249,7 +249,7 @@ class ExportedScripts:
 
 @checked
 def export_scripts(folder: str | Path) -> ExportedScripts:
-    """Write the device scripts and the package `edgenet_device` into a folder, which then runs by itself.
+    """Write the device scripts, the package `edgenet_device` and their licence into a folder, which then runs by itself.
 
     >>> edgenet.export_scripts("scripts").folder
     'scripts'
@@ -265,7 +265,7 @@ def export_scripts(folder: str | Path) -> ExportedScripts:
         TypeError: `folder` is not a path.
     """
     folder = Path(folder)
-    sources = {name: path.read_bytes() for name, path in device_files().items()}
+    sources = {name: path.read_bytes() for name, path in exported_files().items()}
     new = {name: sha256(data) for name, data in sources.items()}
     old = _earlier_export(folder)
     _check_unchanged(folder, old or {}, new)

@@ -79,6 +79,12 @@ def put(value: Any, *names: str) -> Callable[[dict[str, Any]], None]:
             r"x\.json: steady_state has nothing where an object belongs; measure again",
         ),
         (without("steady_state", "p50_ms"), r"steady_state\.p50_ms has nothing where a number belongs"),
+        (without("steady_state", "p99_ms"), r"steady_state\.p99_ms has nothing where a number belongs"),
+        (put(1e200, "steady_state", "p50_ms"), r"p50_ms has a huge number where a finite number belongs"),
+        (
+            put({"first_p50_ms": 0, "last_p50_ms": 1, "ratio": 1, "curve": []}, "sustained"),
+            "its sustained load took no time",
+        ),
         (put("fast", "steady_state", "p50_ms"), r"steady_state\.p50_ms has 'fast' where a number belongs"),
         (put(True, "steady_state", "p50_ms"), r"steady_state\.p50_ms has True where a number belongs"),
         (put([], "steady_state", "samples_ns"), "has no samples"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edgenet.assets import device_files
+from edgenet.assets import exported_files
 from edgenet.errors import EdgenetError
 from edgenet.workflows import package as workflow
 from edgenet.workflows.package import SUMS, export_scripts
@@ -24,16 +24,18 @@ def other_version(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Make edgenet have another classify.py, one more module, and no capture.py."""
     changed = tmp_path / "changed.py"
     changed.write_text("# another version\n")
-    sources = {**device_files(), "classify.py": changed, "edgenet_device/later/more.py": changed}
+    sources = {**exported_files(), "classify.py": changed, "edgenet_device/later/more.py": changed}
     del sources["capture.py"]
-    monkeypatch.setattr(workflow, "device_files", lambda: sources)
+    monkeypatch.setattr(workflow, "exported_files", lambda: sources)
 
 
 def test_the_export_is_the_scripts_and_the_package_and_a_list(tmp_path: Path) -> None:
     result = export_scripts(str(tmp_path / "new" / "device"))
     found = files(tmp_path / "new" / "device")
     scripts = {path.name for path in (ROOT / "device_scripts").glob("*.py")}
-    assert {name for name in found if "/" not in name} == scripts | {SUMS}
+    assert {name for name in found if "/" not in name} == scripts | {SUMS, "LICENSE", "NOTICE"}
+    assert found["LICENSE"] == (ROOT / "LICENSE").read_bytes()
+    assert b"contains nothing of others" in found["NOTICE"]
     assert {name.partition("/")[0] for name in found if "/" in name} == {"edgenet_device"}
     for name in found.keys() - {SUMS}:
         assert found[name] == (ROOT / "device_scripts" / name).read_bytes()

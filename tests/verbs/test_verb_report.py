@@ -124,3 +124,20 @@ def test_refusals(tmp_path: Path) -> None:
         edgenet.report([written(tmp_path / "b.json", {"schema": "something.else"})], tmp_path / "page.html")
     with pytest.raises(EdgenetError, match="nothing to report"):
         edgenet.report([], tmp_path / "page.html")
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_coarse_clock_and_very_long_names_are_drawn(tmp_path: Path) -> None:
+    """Samples and medians of 0 have no place on a logarithmic axis, and a name of 5,000 letters leaves none for it."""
+    fast, slow = accurate(latency("a$\x1b" + "x" * 5000, 2.0), 70.0), accurate(latency("b" * 5000, 3.0), 71.0)
+    fast["steady_state"]["samples_ns"][0] = 0
+    fast["steady_state"]["p50_ms"] = 0.0
+    fast["target"] = slow["target"] = "\u202e" * 3000 + "z" * 3000
+    made = edgenet.report(written(tmp_path / "both.json", [fast, slow]), tmp_path / "page.html")
+    assert len(made.files) == 4
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+    nothing = latency("c")
+    nothing["steady_state"].update(samples_ns=[0] * 200, p50_ms=0.0, p90_ms=0.0, p99_ms=0.0)
+    edgenet.report(written(tmp_path / "nothing.json", nothing), tmp_path / "page.html")

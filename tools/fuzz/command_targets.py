@@ -136,6 +136,8 @@ def _folder_with_files(folder: Path) -> None:
 
 def host(folder: Path) -> Check:
     """Run `edgenet` in this process; measuring, which takes long, is refused."""
+    from edgenet_device.classifier import Classifier
+
     from edgenet.commands.app import main
     from edgenet.workflows import reports
 
@@ -144,6 +146,9 @@ def host(folder: Path) -> Check:
 
     reports.measure_on = refused
     _folder_with_files(folder)
+    Classifier(
+        folder / "net.edgenet", 1
+    )  # the first run, in a child process, which no command line starts then
     return _running(folder, "edgenet", lambda arguments: main())
 
 

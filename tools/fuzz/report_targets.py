@@ -37,26 +37,18 @@ def report_seeds() -> dict[str, bytes]:
         ],
     }
     points = [
-        {
-            "at_s": 1.0,
-            "n": 5,
-            "p50_ms": 2.0,
-            "p99_ms": 2.5,
-            "temperature_celsius": 50.0,
-            "frequency_mhz": 1500.0,
-            "throttled": [],
-        }
+        {"at_s": at, "p50_ms": 2.0, "hottest_celsius": 50.0 + at, "highest_mhz": 1500.0} for at in (0.0, 30.0)
     ]
+    load = {"first_p50_ms": 2.0, "last_p50_ms": 2.1, "ratio": 1.05, "curve": points}
+    several = [accurate(latency("small", 2.0), 70.0), accurate(latency("large", 30.0), 80.0)]
     found = {
         "plain": plain,
         "accurate": accurate(plain, 80.0),
         "blocks": latency(steady_state=for_all),
         "profile": latency(profile=profile),
-        "sustained": latency(sustained={"seconds": 60.0, "points": points, "series": points}),
-        "tried": latency(
-            tried=[{"threads": 1, "affinity": [0], "cpus": "all", "p50_ms": 2.0, "chosen": True}]
-        ),
-        "several": [latency(p50_ms=2.0), latency("other", 3.0)],
+        "sustained": latency(sustained=load),
+        "tried": latency(tried=[{"threads": 1, "cpus": "all", "p50_ms": 2.0, "best": True}]),
+        "several": several,
     }
     return {name: json.dumps(value).encode() for name, value in found.items()}
 

@@ -23,15 +23,16 @@ from tools.fuzz.mutations import Mutation
 from tools.fuzz.verdicts import Check, Judge, Verdict
 
 HANG_S = 10.0
-"""Seconds for one input, most of which take a thousandth of that."""
+"""Seconds of computing for one input, most of which take a thousandth of that."""
+_PATIENCE = 6
+"""How many times longer one input may take by the clock: on a busy machine a process often has to wait."""
 _MOST_FAULTS = 20
 """Different faults of a target after which its run ends: the rest would hardly say more."""
 _MOST_DEATHS = 200
 _MEMORY = "/dev/shm"
 _LARGEST, _LARGEST_KEPT, _MOST_KEPT = 1 << 21, 1 << 16, 300
-_PROGRESS = struct.Struct(
-    "<qdqqq"
-)  # number of the input, its start, and how many were accepted, refused, bad
+# The number of the input, its start by the clock and in seconds of computing, and how many were accepted, refused, bad.
+_PROGRESS = struct.Struct("<qddqqq")
 
 
 @dataclass(frozen=True)
@@ -154,14 +155,14 @@ def _one_worker(
 ) -> int:
     """Run a worker from input `start` on; return the number of the first input that was not tried."""
     shared = mmap.mmap(-1, _PROGRESS.size)
-    shared[:] = _PROGRESS.pack(start, 0.0, 0, 0, 0)
+    shared[:] = _PROGRESS.pack(start, 0.0, 0.0, 0, 0, 0)
     found = folder / target.name / "bad"
     found.mkdir(parents=True, exist_ok=True)
     worker = os.fork()
     if worker == 0:
         _end_after(lambda: _work(target, seed, folder, deadline, most, start, shared))
     status, hung = _watch(worker, shared)
-    number, _, accepted, refused, bad = _PROGRESS.unpack(shared[:])
+    number, _, _, accepted, refused, bad = _PROGRESS.unpack(shared[:])
     outcome.accepted, outcome.refused, outcome.bad = (
         outcome.accepted + accepted, outcome.refused + refused, outcome.bad + bad,
     )  # fmt: skip
@@ -191,14 +192,14 @@ def replay(target: Target, data: bytes) -> Verdict:
     """Return the verdict on one input in a worker of its own."""
     reading, writing = os.pipe()
     shared = mmap.mmap(-1, _PROGRESS.size)
-    shared[:] = _PROGRESS.pack(0, 0.0, 0, 0, 0)
+    shared[:] = _PROGRESS.pack(0, 0.0, 0.0, 0, 0, 0)
 
     def work() -> None:
         folder = _scratch()
         try:
             judge = Judge(folder, target.prints, target.starts)
             check = target.setup(folder)
-            shared[:] = _PROGRESS.pack(0, time.monotonic(), 0, 0, 0)
+            shared[:] = _PROGRESS.pack(0, time.monotonic(), time.process_time(), 0, 0, 0)
             verdict = judge.judge(check, data)
             os.write(
                 writing,
@@ -242,18 +243,23 @@ def _work(
         for number in range(start, most):
             if time.monotonic() > deadline:
                 return
-            shared[:] = _PROGRESS.pack(number, 0.0, *(counts[k] for k in ("accepted", "refused", "bad")))
+            shared[:] = _PROGRESS.pack(number, 0.0, 0.0, *(counts[k] for k in ("accepted", "refused", "bad")))
             # Making an input may take longer than the program takes with it.
             data = inputs.make(number)
             shared[:] = _PROGRESS.pack(
-                number, time.monotonic(), *(counts[k] for k in ("accepted", "refused", "bad"))
+                number,
+                time.monotonic(),
+                time.process_time(),
+                *(counts[k] for k in ("accepted", "refused", "bad")),
             )
             verdict = judge.judge(check, data)
             counts[verdict.kind] += 1
             inputs.learn(number, data, verdict)
             if verdict.kind == "bad":
                 save_bad(folder / target.name / "bad", data, verdict)
-            shared[:] = _PROGRESS.pack(number + 1, 0.0, *(counts[k] for k in ("accepted", "refused", "bad")))
+            shared[:] = _PROGRESS.pack(
+                number + 1, 0.0, 0.0, *(counts[k] for k in ("accepted", "refused", "bad"))
+            )
             if verdict.said.startswith("memory"):
                 return  # the peak stays, so that a fresh worker must go on
     finally:
@@ -293,12 +299,21 @@ def _watch(worker: int, shared: mmap.mmap) -> tuple[int, bool]:
         pid, status = os.waitpid(worker, os.WNOHANG)
         if pid:
             return status, False
-        began = _PROGRESS.unpack(shared[:])[1]
-        if began and time.monotonic() - began > HANG_S:
+        _, began, computed, *_ = _PROGRESS.unpack(shared[:])
+        waited = time.monotonic() - began if began else 0.0
+        if waited > HANG_S and (waited > _PATIENCE * HANG_S or _computing_s(worker) - computed > HANG_S):
             os.kill(worker, signal.SIGKILL)
             return os.waitpid(worker, 0)[1], True
         time.sleep(pause)
         pause = min(0.05, pause * 1.5)
+
+
+def _computing_s(process: int) -> float:
+    """Return the seconds of computing that a process has taken so far (proc(5))."""
+    fields = (
+        Path(f"/proc/{process}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+    )
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _end_of(status: int, hung: bool) -> str:
