@@ -26,7 +26,9 @@ _INSTALL_USER = f"""
 manager="systemctl --user"
 folder=${{XDG_CONFIG_HOME:-$HOME/.config}}/systemd/user
 mkdir -p "$folder" && printf %s "$2" >"$folder/$1.new" && sync && mv -f "$folder/$1.new" "$folder/$1" || exit 1
-[ ! -e "/etc/systemd/system/$1" ] || sudo -n systemctl disable --now --quiet "$1"
+if [ -e "/etc/systemd/system/$1" ] && systemctl is-enabled --quiet "$1"; then
+    sudo -n systemctl disable --now --quiet "$1" || exit 2
+fi
 $manager daemon-reload && $manager enable --quiet "$1" || exit 1
 $manager restart "$1" || {{ {_WHY_NOT_STARTED} }}
 loginctl --no-ask-password enable-linger >/dev/null 2>&1 ||
@@ -64,10 +66,15 @@ def install_service(device: Device, service: Service) -> tuple[str, ...]:
             "may read and write whatever its user may"
         )
         done = _install(device, service, account, sandbox=False)
-    if done.status == _NO_SUDO:
+    if done.status == _NO_SUDO and service.system:
         raise EdgenetError(
             f"sudo asks for a password on {device.name}, and the system service needs it",
             "give --service instead of --system-service, or allow sudo without a password",
+        )
+    if done.status == _NO_SUDO:
+        raise EdgenetError(
+            f"{device.name} has a system service, which has to end first, and sudo asks for a password there",
+            f"run on the device: sudo systemctl disable --now {UNIT}",
         )
     if done.status == _NO_LINGERING:
         notes.append(
@@ -99,11 +106,13 @@ def _account(device: Device) -> Account:
 
 # Restarts the service if it is running, or if systemd is trying to start it.
 _RESTART = """
-for manager in "systemctl --user" "sudo -n systemctl"; do
-    case "$($manager show -p ActiveState --value "$1" 2>/dev/null)" in
-        active | activating | reloading) $manager restart "$1" || exit 3; echo restarted ;;
-    esac
-done
+running() { case "$("$@" -p ActiveState --value 2>/dev/null)" in active | activating | reloading) ;; *) false ;; esac; }
+if running systemctl --user show "$1"; then systemctl --user restart "$1" || exit 3; echo restarted; fi
+if running systemctl show "$1"; then
+    sudo -n true || exit 2
+    sudo -n systemctl restart "$1" || exit 3
+    echo restarted
+fi
 """
 
 
@@ -114,9 +123,15 @@ def restart_service(device: Device) -> bool:
         whether a service was running.
 
     Raises:
-        EdgenetError: the service does not start again; the message says why.
+        EdgenetError: the service does not start again, or sudo asks for a password; the message says why.
     """
     done = device.run(script(_RESTART, UNIT))
+    if done.status == _NO_SUDO:
+        raise EdgenetError(
+            f"the new bundle is on {device.name}, but the service still runs the old one, because sudo asks for a "
+            "password there",
+            f"run on the device: sudo systemctl restart {UNIT}",
+        )
     _require_running(device, done)
     return b"restarted" in done.out
 

@@ -28,7 +28,7 @@ echo "$@" >>"$NOTES"
 case "$*" in
     --version) echo "systemd 252 (252.1)" ;;
     *LoadState*) echo loaded ;;
-    *"-p ActiveState --value"*) echo active ;;
+    "--user "*"-p ActiveState --value"*) echo active ;;
     *" show "*) printf '%s' "$PROPERTIES" ;;
     *restart*) exit ${RESTART_STATUS:-0} ;;
 esac
@@ -197,6 +197,19 @@ def test_no_systemd(notes: Path) -> None:
 def test_a_running_service_takes_up_what_is_new(notes: Path) -> None:
     assert restart_service(LocalDevice())
     assert f"--user restart {UNIT}" in notes.read_text().splitlines()
+
+
+def test_a_system_service_that_only_a_password_restarts(notes: Path) -> None:
+    swapped = SYSTEMCTL.replace('"--user "*"-p ActiveState', '"show "*"-p ActiveState')
+    (notes.parent / "bin" / "systemctl").write_text(swapped)
+    with pytest.raises(
+        EdgenetError, match=rf"still runs the old one, because.*sudo systemctl restart {UNIT}"
+    ):
+        restart_service(LocalDevice())
+    assert "restart" not in notes.read_text()
+    (notes.parent / "bin" / "sudo").write_text('#!/bin/sh\nshift; "$@"\n')
+    assert restart_service(LocalDevice())
+    assert notes.read_text().splitlines()[-1] == f"restart {UNIT}"
 
 
 def test_the_last_error_of_the_journal(notes: Path) -> None:
