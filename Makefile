@@ -19,6 +19,9 @@ BIN := $(FOLDER)/bin
 PYTEST := OMP_WAIT_POLICY=passive $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
 # The whole suite has one worker more than cores: the emulated Pi's worker waits most of its time.
 WORKERS = $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+# Tests start edgenet hundreds of times. Where Python may not write byte code (PYTHONDONTWRITEBYTECODE), each start would
+# compile all of it anew.
+COMPILE = $(BIN)/python -m compileall -q edgenet device_scripts
 export PYTHON FOLDER TORCH_ARGS
 
 .DEFAULT_GOAL := help
@@ -56,9 +59,11 @@ demo: setup
 	@$(BIN)/edgenet demo
 
 test: setup-dev
+	@$(COMPILE)
 	@$(PYTEST) -n $(WORKERS) $(TESTS)
 
 test-quick: setup-dev
+	@$(COMPILE)
 	@$(PYTEST) -n auto -q -m 'not slow' $(TESTS)
 
 fuzz: setup-dev

@@ -56,8 +56,9 @@ if TYPE_CHECKING:
     from edgenet.workflows.deploy import Deployed, Status, deploy, rollback, status
     from edgenet.workflows.evaluate import EvaluatedModel, Evaluation, evaluate
     from edgenet.workflows.fetch import Fetched, fetch
-    from edgenet.workflows.inspect import Inspection, LayerComparison, OperatorRow, inspect
+    from edgenet.workflows.inspect import Inspection, OperatorRow, inspect
     from edgenet.workflows.keys import new_key
+    from edgenet.workflows.layer_comparison import LayerComparison
     from edgenet.workflows.mixed_precision import KeptLayer, MixedPrecision
     from edgenet.workflows.models import (
         PaperRow,
@@ -109,8 +110,9 @@ _NAMES = {
     "edgenet.workflows.deploy": "Deployed Status deploy rollback status",
     "edgenet.workflows.evaluate": "EvaluatedModel Evaluation evaluate",
     "edgenet.workflows.fetch": "Fetched fetch",
-    "edgenet.workflows.inspect": "Inspection LayerComparison OperatorRow inspect",
+    "edgenet.workflows.inspect": "Inspection OperatorRow inspect",
     "edgenet.workflows.keys": "new_key",
+    "edgenet.workflows.layer_comparison": "LayerComparison",
     "edgenet.workflows.mixed_precision": "KeptLayer MixedPrecision",
     "edgenet.workflows.models": "PaperRow VariantRow WeightsRow compare_with_papers list_weights models",
     "edgenet.workflows.package": "ExportedScripts Packed export_scripts load package",

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from edgenet.latency.profile import Profile as OperatorTimes
     from edgenet.quantize.layer_errors import LayerError
     from edgenet.quantize.noise_shares import LayerShare
-    from edgenet.workflows.inspect import Inspection, LayerComparison, OperatorRow
+    from edgenet.workflows.inspect import Inspection, OperatorRow
+    from edgenet.workflows.layer_comparison import LayerComparison
 
 Model = Annotated[Path, typer.Argument(help="The .tflite file or bundle (.edgenet) to inspect.")]
 Against = Annotated[

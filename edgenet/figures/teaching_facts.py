@@ -6,13 +6,16 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgenet.accuracy import Interval
 from edgenet.teaching.label_errors import LabelError, softmax
-from edgenet.teaching.learning_curve import LearningCurve
+
+if TYPE_CHECKING:  # it imports torch, which a page of latency reports does not need
+    from edgenet.teaching.learning_curve import LearningCurve
 
 FEW_SCENES = 8
 """A class with fewer scenes is advised to get more."""

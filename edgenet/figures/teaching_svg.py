@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from edgenet.accuracy import Interval
 from edgenet.figures.teaching_facts import PhotoFacts
 from edgenet.figures.teaching_html import percent, safe
-from edgenet.teaching.learning_curve import CurvePoint, LearningCurve
+
+if TYPE_CHECKING:
+    from edgenet.teaching.learning_curve import CurvePoint, LearningCurve
 
 NAMED_CLASSES = 40
 """A matrix of more classes has no names at its sides."""

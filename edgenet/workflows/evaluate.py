@@ -9,12 +9,11 @@ from pathlib import Path
 
 import numpy as np
 from edgenet_device.classifier import NOTHING_KNOWN, Classifier
-from edgenet_device.model_file import ModelFile, open_model
+from edgenet_device.model_file import ModelFile
 from edgenet_device.normalization import normalization_named
 from numpy.typing import NDArray
 
 from edgenet.accuracy import Interval, Paired, compare, verdict, wilson
-from edgenet.bundle import open_bundle
 from edgenet.data.file_account import FileAccount
 from edgenet.data.labels import matching_outputs, outputs_for
 from edgenet.data.loading import PreparedPhotos, load_batches
@@ -22,12 +21,11 @@ from edgenet.data.photos import PhotoSet, open_photos
 from edgenet.data.set_checks import require_labels, two_labels_warning
 from edgenet.errors import EdgenetError
 from edgenet.graph.executor import run
-from edgenet.manifest import Facts, Manifest
 from edgenet.progress import Progress, silent
 from edgenet.teaching.unknown import background_class
 from edgenet.tflite.flatbuffer import read_tflite
-from edgenet.tflite.metadata import read_facts
 from edgenet.workflows.arguments import checked, label_names
+from edgenet.workflows.opened_model import open_model_file
 from edgenet.workflows.sources import Source, SourceOptions, open_source, options_for
 
 TOP = 5
@@ -389,52 +387,3 @@ def lite_scorer(
     size = classifier.height, classifier.width
     kind = read_tflite(file.data, model).precision()
     return Scorer(model, kind, name, size, classifier.labels, score)
-
-
-@dataclass(frozen=True)
-class OpenedModel:
-    """A model that was read and checked.
-
-    Attributes:
-        file: the .tflite's bytes and labels, ready for a runtime.
-        facts: where the model came from; None if the file does not record it.
-    """
-
-    file: ModelFile
-    facts: Facts | None
-
-
-def open_model_file(path: Path) -> OpenedModel:
-    """Read a .tflite file or a bundle.
-
-    Raises:
-        EdgenetError: the file is neither, or is damaged; a bundle has an extra, missing or changed member, or
-            a newer schema.
-    """
-    if _is_zip(path):
-        facts: Facts | None = _facts_of(open_bundle(path).manifest)
-        return OpenedModel(open_model(path), facts)
-    file = open_model(path)
-    return OpenedModel(file, read_facts(file.data, str(path)))
-
-
-def _is_zip(path: Path) -> bool:
-    try:
-        with path.open("rb") as handle:
-            return handle.read(2) == b"PK"
-    except OSError:
-        return False  # `open_model` raises the error that says why it cannot be read
-
-
-def _facts_of(manifest: Manifest) -> Facts:
-    """Return the bundle's facts: its model's, and the accuracy recorded in the manifest."""
-    return Facts(
-        name=manifest.name,
-        weights=manifest.weights,
-        architecture=manifest.architecture,
-        width=manifest.width,
-        resolution=manifest.resolution,
-        quantization=manifest.quantization,
-        accuracy=manifest.accuracy,
-        unknown=manifest.unknown,
-    )

@@ -19,8 +19,6 @@ from edgenet.data.loading import contents_digest, evenly, load_all, load_batches
 from edgenet.data.photos import PhotoSet
 from edgenet.data.set_checks import alike_warning, same_photo_warnings, two_labels_warning
 from edgenet.data.splits import leak_warning
-from edgenet.figures.style import png
-from edgenet.figures.training_figures import confusion_figure, curve_figure
 from edgenet.files import sha256, write_atomically
 from edgenet.graph.executor import decode_pixels
 from edgenet.graph.shapes import Cost, cost
@@ -281,9 +279,14 @@ def _account(data: TrainingData, found: Validation) -> FileAccount:
 def write_reports(job: Job, training: Training, found: Validation) -> None:
     """Write the log, the training curve, the table of classes and the confusion matrix.
 
+    matplotlib is imported only here, because it is slow to import.
+
     Raises:
         EdgenetError: a file cannot be written.
     """
+    from edgenet.figures.style import png
+    from edgenet.figures.training_figures import confusion_figure, curve_figure
+
     names, out = job.data.labels, job.out
     write_atomically(out / LOG_FILE, log_csv(training.epochs))
     write_atomically(out / CLASSES_FILE, class_csv(training.classes))

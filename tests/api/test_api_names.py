@@ -70,13 +70,15 @@ def test_every_result_is_frozen_and_documented(name: str) -> None:
 @pytest.mark.parametrize("name", edgenet.__all__)
 def test_every_type_that_a_signature_or_result_names_is_exported(name: str) -> None:
     named = getattr(edgenet, name)
+    names = {other: getattr(edgenet, other) for other in edgenet.__all__}
+    exported = set(names.values())
     hints: dict[str, Any] = {}
     if name in FUNCTIONS:
-        hints = get_type_hints(named)
+        hints = get_type_hints(named, localns=names)
     elif is_dataclass(named):
         visible = {field.name for field in fields(named) if not field.name.startswith("_")}
-        hints = {key: hint for key, hint in get_type_hints(named).items() if key in visible}
-    exported = {getattr(edgenet, other) for other in edgenet.__all__}
+        # Some types are named but not imported, because they would bring torch along.
+        hints = {key: hint for key, hint in get_type_hints(named, localns=names).items() if key in visible}
     for kind in {kind for hint in hints.values() for kind in _classes(hint)}:
         assert not kind.__module__.startswith("edgenet") or kind in exported, kind
 

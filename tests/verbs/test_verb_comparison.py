@@ -19,7 +19,7 @@ from edgenet.graph.shapes import GraphBuilder
 from edgenet.quantize.quantized_graph import Encoding, QuantizedGraph
 from edgenet.tflite.flatbuffer import write_tflite
 from edgenet.tflite.from_graph import float_program, raw_program
-from edgenet.workflows.inspect import LayerComparison
+from edgenet.workflows.layer_comparison import LayerComparison
 
 
 def compared(int8: Path, against: Path | str, **more: object) -> LayerComparison:

@@ -1,0 +1,61 @@
+"""Opens a finished model, a .tflite file or a bundle, and says where it came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgenet_device.model_file import ModelFile, open_model
+
+from edgenet.bundle import open_bundle
+from edgenet.manifest import Facts, Manifest
+from edgenet.tflite.metadata import read_facts
+
+
+@dataclass(frozen=True)
+class OpenedModel:
+    """A model that was read and checked.
+
+    Attributes:
+        file: the .tflite's bytes and labels, ready for a runtime.
+        facts: where the model came from; None if the file does not record it.
+    """
+
+    file: ModelFile
+    facts: Facts | None
+
+
+def open_model_file(path: Path) -> OpenedModel:
+    """Read a .tflite file or a bundle.
+
+    Raises:
+        EdgenetError: the file is neither, or is damaged; a bundle has an extra, missing or changed member, or
+            a newer schema.
+    """
+    if _is_zip(path):
+        facts: Facts | None = _facts_of(open_bundle(path).manifest)
+        return OpenedModel(open_model(path), facts)
+    file = open_model(path)
+    return OpenedModel(file, read_facts(file.data, str(path)))
+
+
+def _is_zip(path: Path) -> bool:
+    try:
+        with path.open("rb") as handle:
+            return handle.read(2) == b"PK"
+    except OSError:
+        return False  # `open_model` raises the error that says why it cannot be read
+
+
+def _facts_of(manifest: Manifest) -> Facts:
+    """Return the bundle's facts: its model's, and the accuracy recorded in the manifest."""
+    return Facts(
+        name=manifest.name,
+        weights=manifest.weights,
+        architecture=manifest.architecture,
+        width=manifest.width,
+        resolution=manifest.resolution,
+        quantization=manifest.quantization,
+        accuracy=manifest.accuracy,
+        unknown=manifest.unknown,
+    )
