@@ -25,8 +25,9 @@ from edgenet_device.events import hub
 from edgenet_device.events.disk_queue import DiskQueue
 from edgenet_device.events.event import EventMaker, read_event
 from edgenet_device.events.hub import EventHub
+from edgenet_device.events.stored import tls_context
 from edgenet_device.events.watcher import Happening
-from edgenet_device.events.webhook import SIGNATURE, Webhook, WebhookSink, check_url, tls_context
+from edgenet_device.events.webhook import SIGNATURE, Webhook, WebhookSink, check_url
 
 SECRET = b"a secret of the test"
 

@@ -86,6 +86,24 @@ OPTIONS = (
     Option("webhook-secret", "FILE", "sign what is posted (HMAC-SHA256) with the secret in FILE", Path),
     Option("webhook-ca", "FILE", "PEM file of the authority that signed the webhook's certificate", Path),
     Option(
+        "mqtt", "HOST[:PORT]", "publish events on a broker, where Home Assistant finds them (needs paho-mqtt)"
+    ),
+    Option("mqtt-login", "FILE", "user and password for the broker: the two lines of FILE", Path),
+    Option(
+        "mqtt-ca",
+        "FILE",
+        "use TLS, and trust the authority in this PEM file (port 8883: TLS without it)",
+        Path,
+    ),
+    Option("mqtt-topic", "TOPIC", "publish below TOPIC (default: edgenet/ and a name of the device's own)"),
+    Option(
+        "mqtt-discovery",
+        "TOPIC",
+        "where Home Assistant looks; '' for nowhere (default: homeassistant)",
+        str,
+        "homeassistant",
+    ),
+    Option(
         "queue",
         "DIR",
         "where events wait for a receiver that is away (default: edgenet's state folder)",

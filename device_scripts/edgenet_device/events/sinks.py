@@ -43,8 +43,11 @@ def read_triggers(options: EventOptions, labels: Sequence[str]) -> Triggers:
     return Triggers(commands, every)
 
 
-def opened_sinks(options: EventOptions, triggers: Triggers) -> list[Sink]:
+def opened_sinks(options: EventOptions, triggers: Triggers, model: str) -> list[Sink]:
     """Return the sinks that the options ask for. A kind of sink is imported when it is needed.
+
+    Args:
+        model: the model's file name.
 
     Raises:
         EdgenetError: one of them cannot be opened.
@@ -61,6 +64,8 @@ def opened_sinks(options: EventOptions, triggers: Triggers) -> list[Sink]:
         sinks += [LogSink(path, round(options.log_size * _MB)) for path in options.log]
     if options.webhook:
         sinks += _webhooks(options)
+    if options.mqtt is not None:
+        sinks.append(_mqtt(options, model))
     return sinks
 
 
@@ -79,3 +84,29 @@ def _webhooks(options: EventOptions) -> list[Sink]:
         queue = opened_queue(options.queue, "webhook", url, round(options.queue_size * _MB))
         sinks.append(WebhookSink(Webhook(url, secret, options.webhook_ca), queue))
     return sinks
+
+
+def _mqtt(options: EventOptions, model: str) -> Sink:
+    from edgenet_device.events.mqtt import (
+        Broker,
+        MqttSink,
+        check_topic,
+        default_topic,
+        load_paho,
+        read_address,
+    )
+    from edgenet_device.events.stored import opened_queue, read_login
+
+    load_paho()  # before anything is made on the disk
+    host, port = read_address(options.mqtt)
+    broker = Broker(
+        host,
+        port,
+        None if options.mqtt_login is None else read_login("--mqtt-login", options.mqtt_login),
+        options.mqtt_ca,
+        check_topic("--mqtt-topic", options.mqtt_topic or default_topic()),
+        options.mqtt_discovery and check_topic("--mqtt-discovery", options.mqtt_discovery),
+        model,
+    )
+    receiver = f"{host}:{port}/{broker.topic}"
+    return MqttSink(broker, opened_queue(options.queue, "mqtt", receiver, round(options.queue_size * _MB)))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import ssl
 from pathlib import Path
 
 from edgenet_device.errors import EdgenetError
 from edgenet_device.events.disk_queue import DiskQueue
 from edgenet_device.events.event import Event
 from edgenet_device.events.hub import Picture, Sink
+from edgenet_device.foreign_text import one_line
 
 _BATCH = 32
 """Stored events that are sent before new ones are stored."""
@@ -122,3 +124,44 @@ def read_secret(option: str, path: Path) -> bytes:
             f"{option}: {path} is empty or longer than 4,096 bytes", "put the secret there, alone"
         )
     return secret
+
+
+def read_login(option: str, path: Path) -> tuple[str, str]:
+    """Return the user and the password, the two lines of a file.
+
+    Raises:
+        EdgenetError: the file cannot be read, or does not hold two lines of text.
+    """
+    try:
+        lines = read_secret(option, path).decode().splitlines()
+    except UnicodeDecodeError:
+        lines = []
+    if len(lines) != 2 or not lines[0]:
+        raise EdgenetError(
+            f"{option}: {path} does not hold two lines", "put the user there, and below the password"
+        )
+    return lines[0], lines[1]
+
+
+def tls_context(option: str, authority: Path | None) -> ssl.SSLContext:
+    """Return what checks a server's certificate.
+
+    Raises:
+        EdgenetError: the authority's file cannot be used.
+    """
+    try:
+        return ssl.create_default_context(cafile=None if authority is None else str(authority))
+    except (OSError, ssl.SSLError) as error:
+        reason = "it holds no certificate" if isinstance(error, ssl.SSLError) else error.strerror
+        raise EdgenetError(
+            f"{option}: cannot use {authority}: {reason}", "give the PEM file of the authority's certificate"
+        ) from None
+
+
+def network_reason(error: Exception) -> str:
+    """Return why a network cannot be used, as a part of a sentence."""
+    inner = getattr(error, "reason", error)  # urllib wraps the error; that of ssl has a text here
+    inner = inner if isinstance(inner, Exception) else error
+    if isinstance(inner, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted ({inner.verify_message})"
+    return one_line(getattr(inner, "strerror", None) or str(inner) or type(inner).__name__)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import http.client
-import ssl
 import time
 import urllib.error
 import urllib.request
@@ -17,7 +16,7 @@ from urllib.parse import urlsplit
 from edgenet_device.errors import EdgenetError
 from edgenet_device.events.disk_queue import DiskQueue
 from edgenet_device.events.event import read_event
-from edgenet_device.events.stored import StoredSink
+from edgenet_device.events.stored import StoredSink, network_reason, tls_context
 from edgenet_device.foreign_text import one_line, printable
 from edgenet_device.source_text import shown_source
 
@@ -80,7 +79,7 @@ class WebhookSink(StoredSink):
             # An event that is never accepted must not keep back all later ones.
         except (OSError, http.client.HTTPException) as error:
             raise EdgenetError(
-                f"it cannot be reached: {_reason(error)}; the events wait on the disk"
+                f"it cannot be reached: {network_reason(error)}; the events wait on the disk"
             ) from None
 
     def _headers(self, line: bytes) -> dict[str, str]:
@@ -120,25 +119,3 @@ def check_url(url: str) -> None:
         )
     if parts.username is not None:
         raise EdgenetError("the URL of --webhook holds a user", "sign with --webhook-secret FILE instead")
-
-
-def tls_context(option: str, authority: Path | None) -> ssl.SSLContext:
-    """Return what checks a server's certificate.
-
-    Raises:
-        EdgenetError: the authority's file cannot be used.
-    """
-    try:
-        return ssl.create_default_context(cafile=None if authority is None else str(authority))
-    except (OSError, ssl.SSLError) as error:
-        reason = "it holds no certificate" if isinstance(error, ssl.SSLError) else error.strerror
-        raise EdgenetError(
-            f"{option}: cannot use {authority}: {reason}", "give the PEM file of the authority's certificate"
-        ) from None
-
-
-def _reason(error: Exception) -> str:
-    inner = error.reason if isinstance(error, urllib.error.URLError) else error
-    if isinstance(inner, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted ({inner.verify_message})"
-    return one_line(getattr(inner, "strerror", None) or str(inner) or type(inner).__name__)

@@ -75,7 +75,7 @@ def opened_events(
         EdgenetError: a label is none of the model's, or a sink cannot be opened.
     """
     triggers = read_triggers(options, classifier.labels)
-    sinks: list[Sink] = opened_sinks(options, triggers)
+    sinks: list[Sink] = opened_sinks(options, triggers, classifier.model.path.name)
     if not sinks:
         return None
     hub = open_parts.enter_context(EventHub(sinks, tell))
