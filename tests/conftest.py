@@ -18,8 +18,17 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 _FIRST = (
     "devices/test_raspberry_pi.py",
     "docs/test_pages_run.py",
+    "devices/test_phone.py",
+    "verbs/test_verb_teach.py",
+    "devices/test_phone_faults.py",
+    "tools/test_fuzz_targets.py",
     "verbs/test_verb_demo.py",
     "benchmarks/test_int8.py",
+    "benchmarks/test_teaching.py",
+    "verbs/test_verb_sweep_ray.py",
+    "verbs/test_verb_sweep.py",
+    "training/test_training_processes.py",
+    "training/test_training_resume.py",
 )
 
 

@@ -58,10 +58,10 @@ def image() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (RESOLUTION, RESOLUTION, 3), np.uint8)
 
 
-@pytest.mark.slow
 def test_checkpoint_to_int8(edgenet: Edgenet, made: Path, tmp_path: Path) -> None:
     out = tmp_path / "net.tflite"
-    arguments = ("convert", made / "small.safetensors", "-o", out, "--calibration", PHOTOS, "--photos", 8)
+    options = ("--calibration", PHOTOS, "--photos", 8, "--recipe", "minmax")  # the quickest recipe
+    arguments = ("convert", made / "small.safetensors", "-o", out, *options)
     result = edgenet(*arguments, "--json").json()
     assert set(result) == FIELDS
     assert result["out"] == str(out)
@@ -195,7 +195,7 @@ def test_names_and_order_of_the_photos_do_not_matter(
     written = set()
     for number, photos in enumerate((twelve, renamed, packed)):
         out = tmp_path / f"{number}.tflite"
-        arguments = ("-o", out, "--calibration", photos, "--photos", 8)
+        arguments = ("-o", out, "--calibration", photos, "--photos", 8, "--recipe", "fast")
         assert edgenet("convert", made / "small.safetensors", *arguments).status == 0
         written.add(out.read_bytes())
     assert len(written) == 1
@@ -246,7 +246,7 @@ def test_the_same_bytes_with_any_number_of_threads(
 def test_the_same_bytes_in_every_process(made: Path, twelve: Path, tmp_path: Path, process: Edgenet) -> None:
     """Whatever the seed of Python's hashes and the number of threads are."""
     written = set()
-    for number, (seed, threads) in enumerate((("1", "1"), ("2", "2"), ("3", "4"))):
+    for number, (seed, threads) in enumerate((("1", "1"), ("2", "4"))):
         out = tmp_path / f"{number}.tflite"
         variables = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
         environment = {"PYTHONHASHSEED": seed, **dict.fromkeys(variables, threads)}
