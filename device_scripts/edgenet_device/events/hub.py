@@ -6,6 +6,7 @@ and told about once more when it works again.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -36,12 +37,14 @@ class Sink:
         capacity: how many events may wait for it; when there are more, the oldest are dropped.
         attempts: after how many failed attempts an event is given up; None never gives one up.
         wants_pictures: whether `deliver` needs the frame.
+        frames_per_second: how many frames `take_frame` gets at most, also when nothing happens; 0 for none.
     """
 
     name = "a sink"
     capacity = 1000
     attempts: int | None = None
     wants_pictures = False
+    frames_per_second = 0.0
 
     def takes(self, happening: Happening) -> bool:
         """Return whether the sink acts on such an event; called by the thread of the frames, so it must be quick."""
@@ -54,6 +57,9 @@ class Sink:
             picture: the frame of the event, uint8 BGR [H,W,3]; None where there is none or the sink wants none.
         """
         raise NotImplementedError
+
+    def take_frame(self, pixels: np.ndarray, moment_s: float) -> None:
+        """Take a frame, uint8 BGR [H,W,3], and its moment in seconds."""
 
     def work(self) -> float | None:
         """Do what is left to do, such as sending what is stored; an exception means that it must be tried again.
@@ -77,6 +83,7 @@ class EventHub:
 
     def __init__(self, sinks: Sequence[Sink], tell: Tell) -> None:
         self._lines = [SinkThread(sink, tell) for sink in sinks]
+        self._frame_lines = [line for line in self._lines if line.wants_frames]
 
     def __enter__(self) -> EventHub:
         for line in self._lines:
@@ -103,6 +110,11 @@ class EventHub:
         for line in self._lines:
             line.put(event, picture)
 
+    def frame(self, pixels: np.ndarray, moment_s: float) -> None:
+        """Give a frame, uint8 BGR [H,W,3], to the sinks that want frames; it is copied for those that are free."""
+        for line in self._frame_lines:
+            line.put_frame(pixels, moment_s)
+
 
 class SinkThread:
     """One sink's queue and thread."""
@@ -110,11 +122,14 @@ class SinkThread:
     def __init__(self, sink: Sink, tell: Tell) -> None:
         self._sink = sink
         self._waiting: deque[tuple[Event, Picture]] = deque()
+        self._frame: tuple[np.ndarray, float] | None = None
+        self._frame_moment = -math.inf
         self._changed = threading.Condition()
         self._finishing = False
         self._dropped = 0
         self._events = _Trouble(sink.name, tell)
         self._works = _Trouble(sink.name, tell)
+        self._frames = _Trouble(sink.name, tell)
         self._next_work: float | None = 0.0
         self._thread = threading.Thread(target=self._run, name=sink.name, daemon=True)
 
@@ -137,6 +152,22 @@ class SinkThread:
             self._waiting.append((event, picture if self._sink.wants_pictures else None))
             self._changed.notify()
 
+    @property
+    def wants_frames(self) -> bool:
+        """Whether the sink wants frames at all."""
+        return self._sink.frames_per_second > 0
+
+    def put_frame(self, pixels: np.ndarray, moment_s: float) -> None:
+        """Leave a copy of a frame for the sink, unless one still waits there or the last one was a moment ago."""
+        passed = moment_s - self._frame_moment
+        # Half a camera's period early is nearer to the rate than half of one late.
+        if self._frame is not None or 0 <= passed < 0.9 / self._sink.frames_per_second:
+            return
+        self._frame_moment = moment_s
+        with self._changed:
+            self._frame = (pixels.copy(), moment_s)
+            self._changed.notify()
+
     def finish(self) -> None:
         """Let the thread end when its queue is empty; a failing sink gets one last attempt."""
         with self._changed:
@@ -150,6 +181,9 @@ class SinkThread:
     def _run(self) -> None:
         while True:
             item = self._next()
+            frame = self._frame
+            if frame is not None:
+                self._take_frame(*frame)
             if item is not None:
                 self._deliver(*item)
             elif self._finishing:
@@ -161,14 +195,23 @@ class SinkThread:
             self._events.failed(error)
 
     def _next(self) -> tuple[Event, Picture] | None:
-        """Wait for an event, for the time at which the sink wants to work, or for the end; return the event."""
+        """Wait for an event, a frame, the time at which the sink wants to work, or the end; return the event."""
         with self._changed:
-            while not self._waiting and not self._finishing:
+            while not self._waiting and self._frame is None and not self._finishing:
                 left = None if self._next_work is None else self._next_work - time.monotonic()
                 if left is not None and left <= 0:
                     return None
                 self._changed.wait(left)
             return self._waiting.popleft() if self._waiting else None
+
+    def _take_frame(self, pixels: np.ndarray, moment_s: float) -> None:
+        try:
+            self._sink.take_frame(pixels, moment_s)
+        except Exception as error:
+            self._frames.failed(error)
+        else:
+            self._frames.well()
+        self._frame = None
 
     def _deliver(self, event: Event, picture: Picture) -> None:
         failed = 0

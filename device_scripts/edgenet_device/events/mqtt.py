@@ -21,7 +21,7 @@ from edgenet_device.events.disk_queue import DiskQueue
 from edgenet_device.events.event import Event
 from edgenet_device.events.hub import Picture
 from edgenet_device.events.stored import StoredSink, network_reason, tls_context
-from edgenet_device.foreign_text import json_text, one_line, printable
+from edgenet_device.foreign_text import is_number, json_text, one_line, printable
 
 PORT, TLS_PORT = 1883, 8883
 TIMEOUT_SECONDS = 10.0
@@ -72,7 +72,7 @@ def read_address(text: str) -> tuple[str, int]:
     if text.endswith("]") or not colon or (host.count(":") and not host.startswith("[")):
         host, digits = text, str(PORT)  # an IPv6 address without a port, or no port at all
     host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    port = int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 6 else 0
+    port = int(digits) if is_number(digits) else 0
     if not host or not 0 < port < 65536 or printable(host) != host or set(host) & set(" /@[]"):
         raise EdgenetError(f"--mqtt {one_line(text)} is not an address", "give HOST or HOST:PORT")
     return host, port

@@ -57,8 +57,8 @@ OPTIONS = (
     Option(
         "on-label",
         "LABEL[:SECONDS]",
-        "what the next --exec acts on: LABEL enters, or has been there for SECONDS; '*' is every label, "
-        "'nothing I know' is nothing known; several are allowed",
+        "what the next --exec, and --snapshots and --clips, act on: LABEL enters, or has been there for SECONDS; "
+        "'*' is every label, 'nothing I know' is nothing known; several are allowed",
         many=True,
     ),
     Option(
@@ -102,6 +102,20 @@ OPTIONS = (
         "where Home Assistant looks; '' for nowhere (default: homeassistant)",
         str,
         "homeassistant",
+    ),
+    Option("gpio", "PIN=LABEL[:SECONDS]", "switch PIN on while LABEL is present (needs gpiozero)", many=True),
+    Option(
+        "snapshots", "DIR", "keep the frame of each --on-label, or of every label that enters, in DIR", Path
+    ),
+    Option("clips", "DIR", "keep the seconds before and after it as a film in DIR", Path),
+    Option("clip-before", "S", "seconds of a clip before the event (default: 5)", between(0, 60), 5.0),
+    Option("clip-after", "S", "seconds of a clip after the event (default: 5)", between(0, 60), 5.0),
+    Option(
+        "pictures-size",
+        "MB",
+        "most disk space for snapshots, and for clips; then the oldest go (default: 500)",
+        between(0.1, 1e6),
+        500.0,
     ),
     Option(
         "queue",

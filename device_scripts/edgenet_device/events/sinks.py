@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from edgenet_device.events.gpio import PinSink, read_pin
 from edgenet_device.events.hub import Sink
 from edgenet_device.events.options import EventOptions
-from edgenet_device.events.trigger import Trigger, read_trigger
+from edgenet_device.events.trigger import ANY_LABEL, Trigger, read_trigger
 
 _MB = 1_000_000
 
@@ -18,16 +19,24 @@ class Triggers:
 
     Attributes:
         commands: the triggers of each --exec, in order.
+        pins: the pin and the trigger of every --gpio.
         all: the triggers of every --on-label.
     """
 
     commands: tuple[tuple[Trigger, ...], ...]
+    pins: tuple[tuple[str, Trigger], ...]
     all: tuple[Trigger, ...]
 
     @property
     def held(self) -> tuple[tuple[str, float], ...]:
         """The (label, seconds) that must be told."""
-        return tuple((one.label, one.seconds) for one in self.all if one.seconds)
+        every = (*self.all, *(trigger for _, trigger in self.pins))
+        return tuple((one.label, one.seconds) for one in every if one.seconds)
+
+    @property
+    def pictures(self) -> tuple[Trigger, ...]:
+        """What snapshots and clips are made of."""
+        return self.all or (Trigger(ANY_LABEL),)
 
 
 def read_triggers(options: EventOptions, labels: Sequence[str]) -> Triggers:
@@ -40,7 +49,9 @@ def read_triggers(options: EventOptions, labels: Sequence[str]) -> Triggers:
         tuple(read_trigger("--on-label", text, labels) for text in texts) for texts, _ in options.pairs
     )
     every = tuple(read_trigger("--on-label", text, labels) for text in options.on_label)
-    return Triggers(commands, every)
+    pins = [read_pin(text) for text in options.gpio]
+    switched = tuple((one.pin, read_trigger("--gpio", one.trigger, labels)) for one in pins)
+    return Triggers(commands, switched, every)
 
 
 def opened_sinks(options: EventOptions, triggers: Triggers, model: str) -> list[Sink]:
@@ -66,7 +77,24 @@ def opened_sinks(options: EventOptions, triggers: Triggers, model: str) -> list[
         sinks += _webhooks(options)
     if options.mqtt is not None:
         sinks.append(_mqtt(options, model))
+    sinks += [PinSink(pin, trigger) for pin, trigger in triggers.pins]
+    sinks += _pictures(options, triggers.pictures)
     return sinks
+
+
+def _pictures(options: EventOptions, triggers: Sequence[Trigger]) -> Iterator[Sink]:
+    from edgenet_device.events.kept_files import KeptFiles
+
+    budget = round(options.pictures_size * _MB)
+    if options.snapshots is not None:
+        from edgenet_device.events.snapshots import SnapshotSink
+
+        yield SnapshotSink(triggers, KeptFiles("--snapshots", options.snapshots, ".jpg", budget))
+    if options.clips is not None:
+        from edgenet_device.events.clips import ClipSink
+
+        files = KeptFiles("--clips", options.clips, ".avi", budget)
+        yield ClipSink(triggers, files, options.clip_before, options.clip_after)
 
 
 def _webhooks(options: EventOptions) -> list[Sink]:

@@ -54,6 +54,8 @@ class EventOutput:
             self._moment_s = max(time.perf_counter(), self._moment_s)
             happened = self._watcher.no_frame(self._moment_s, self._condition.lost, state["silent_s"])
         happened += self._watcher.throttling(self._moment_s, self._condition.throttled_by)
+        if pixels is not None:
+            self._hub.frame(pixels, self._moment_s)
         if happened:
             self._publish(happened, pixels)
 
