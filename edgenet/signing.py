@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgenet_device.foreign_text import is_number
 from edgenet_device.signature import BundleSignature, key_name, signed_message
 
 from edgenet.errors import EdgenetError
@@ -139,7 +140,7 @@ def _signing_time() -> int:
     stated = os.environ.get("SOURCE_DATE_EPOCH")
     if stated is None:
         return int(time.time())
-    if not (stated.isascii() and stated.isdigit() and len(stated) < 12):
+    if not is_number(stated) or len(stated) > 11:
         raise EdgenetError(
             f"SOURCE_DATE_EPOCH is {stated!r:.40}", "set it to seconds since 1970, or unset it"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
@@ -15,8 +16,10 @@ import cv2
 import flatbuffers
 import numpy as np
 import pytest
+import torch
 from ai_edge_litert import schema_py_generated as schema
 from edgenet_device.classifier import Classifier, scores_of, top_k
+from edgenet_device.foreign_text import is_number
 from edgenet_device.frames.photos import read_photo
 from edgenet_device.frames.source import Camera
 from edgenet_device.frames.usb import _as_bgr
@@ -45,6 +48,7 @@ from edgenet.workflows.evaluate import evaluate
 from edgenet.workflows.review import FORMAT, apply_review, read_decisions
 from edgenet.workflows.sweep_plan import ROW_FILE, SETTINGS_FILE, keep_settings, read_row
 from edgenet.zoo.readers import load_network
+from edgenet.zoo.registry import parse_variant
 
 
 @pytest.mark.parametrize("text", ["a\x1b[2J", "a\nb", "\u202e", "x" * 100_000, "\ud800"])
@@ -359,3 +363,38 @@ def test_a_cost_of_operators_without_weights(kind: str, inputs: Any, outputs: An
     )
     program = Program("net", tensors, (FileOperator(kind, 1, inputs, outputs),), 0, 1)
     assert file_cost(program).mult_adds in (0, 4)
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v1_0.25_" + "9" * 5000, "mobilenet_v1_" + "9" * 5000 + "_128"])
+def test_a_variant_of_thousands_of_digits(name: str) -> None:
+    with pytest.raises(EdgenetError, match=r"is not the name of a variant|the width multiplier"):
+        parse_variant(name)
+
+
+@pytest.mark.parametrize("digits", ["9" * 5000, "²", "\u0663"])
+@pytest.mark.parametrize(
+    "name", ["_blocks.{}.x", "blocks.{}.{}.conv.weight", "features.{}.x", "features.0.block.{}.x", "{}.x"]
+)
+def test_layers_with_numbers_that_are_none(name: str, digits: str, tmp_path: Path) -> None:
+    tensors = {
+        key: torch.zeros(8, 3, 3, 3)
+        for key in ("_conv_stem.weight", "conv_stem.weight", "features.0.0.weight")
+    }
+    torch.save({**tensors, name.format(digits, digits): torch.zeros(1)}, tmp_path / "net.pth")
+    with pytest.raises(EdgenetError, match=r"net\.pth"):
+        load_network(str(tmp_path / "net.pth"), None)
+
+
+def test_only_one_place_asks_whether_a_text_is_a_number() -> None:
+    """`str.isdigit` is true for ², which int() refuses, and for more digits than int() takes."""
+    assert [text for text in ("7", "0" * 18, "", "²", "\u0663", "-1", "1" * 19) if is_number(text)] == [
+        "7",
+        "0" * 18,
+    ]
+    root = Path(__file__).resolve().parents[1]
+    files = [path for top in ("edgenet", "device_scripts") for path in (root / top).rglob("*.py")]
+    others = [
+        path.name for path in files if re.search(r"\.(isdigit|isnumeric)\(", path.read_text(encoding="utf-8"))
+    ]
+    # A device that answers with such a text is not understood, and that is said.
+    assert sorted(others) == ["foreign_text.py", "shell_conditions.py"]

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from edgenet_device.entry import between, run, script_parser
-from edgenet_device.foreign_text import json_text
+from edgenet_device.foreign_text import is_number, json_text
+from edgenet_device.frames.view import add_view_options, view_of
 from edgenet_device.source_text import read_source
 
 # Only light modules are imported here: the time that they take counts as a part of a cold start. The heavy ones
@@ -77,7 +78,7 @@ def run_once(arguments: list[str]) -> int:
 
     `trial` starts this for a model that this machine has not run before. The runtime may end this process.
     """
-    if len(arguments) != 1 or not arguments[0].isdigit():
+    if len(arguments) != 1 or not is_number(arguments[0]):
         print("usage: python -m edgenet_device run-once THREADS < MODEL", file=sys.stderr)
         return 2
     data = sys.stdin.buffer.read()
@@ -125,7 +126,7 @@ def _limit_this_process(model_bytes: int) -> None:
 def time_cold_start(arguments: list[str]) -> int:
     """Print the times of a cold start in this fresh process as one line of JSON."""
     # No argparse parser is made: making one would take a part of the time.
-    if len(arguments) != 2 or not arguments[1].isdigit():
+    if len(arguments) != 2 or not is_number(arguments[1]):
         print("usage: python -m edgenet_device time-cold-start MODEL THREADS", file=sys.stderr)
         return 2
     print(json_text(_cold_start(Path(arguments[0]), int(arguments[1]))))
@@ -172,10 +173,12 @@ def send_photos(arguments: list[str]) -> int:
         default=0.5,
         help="send at most one photo every S seconds (default: 0.5)",
     )
+    add_view_options(shape)
     given = shape.parse_args(arguments)
+    view = view_of(shape, given)
     from edgenet_device.collecting.camera_photos import send
 
-    return send(read_source(given.source), given.every, sys.stdout)
+    return send(read_source(given.source), given.every, view, sys.stdout)
 
 
 def accept_bundle(arguments: list[str]) -> int:

@@ -47,6 +47,14 @@ def printable_lines(text: str) -> str:
     )
 
 
+def is_number(text: str) -> bool:
+    """Return whether a text is a whole number of at most 18 digits 0 to 9, which int() takes.
+
+    `str.isdigit` is true for ² too, and int() refuses numbers of thousands of digits.
+    """
+    return text.isascii() and text.isdigit() and len(text) <= 18
+
+
 def say(text: str, file: TextIO | None = None) -> None:
     """Print a text on stdout, or on `file`, at once, and without anything that a terminal could take as a command."""
     print(printable_lines(text), file=file or sys.stdout, flush=True)

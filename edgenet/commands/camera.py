@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from edgenet_device.foreign_text import is_number
 
 from edgenet.commands.console import print_json, say, say_json
 from edgenet.commands.options import (
@@ -129,7 +130,7 @@ def camera_command(
             raise typer.BadParameter(
                 f"--record, --window, --frames and --source cannot be used with --on {on}"
             )
-        if isinstance(target, Adb) and (page.export or not (showing.serve or "0").isdigit()):
+        if isinstance(target, Adb) and (page.export or not is_number(showing.serve or "0")):
             raise typer.BadParameter(
                 "a phone gets the page through adb: --export needs --on browser, and --serve takes a PORT alone"
             )

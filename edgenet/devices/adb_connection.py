@@ -15,6 +15,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from edgenet_device.foreign_text import is_number
+
 from edgenet.devices.device import Adb
 from edgenet.errors import EdgenetError
 
@@ -127,7 +129,7 @@ def server() -> tuple[str, int]:
     """
     host = os.environ.get("ANDROID_ADB_SERVER_ADDRESS", "127.0.0.1")
     port = os.environ.get("ANDROID_ADB_SERVER_PORT", "5037")
-    if not port.isdecimal():
+    if not is_number(port):
         raise EdgenetError(f"ANDROID_ADB_SERVER_PORT is '{port}'", "set it to a port number")
     return host, int(port)
 

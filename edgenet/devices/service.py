@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from edgenet_device.foreign_text import is_number
+
 from edgenet.devices.device import Device, ProgramResult
 from edgenet.devices.private_source import keep_source
 from edgenet.devices.shell import script
@@ -97,7 +99,7 @@ def _account(device: Device) -> Account:
     """Return the account that edgenet uses on the device, which has systemd."""
     out = device.run(script(_ACCOUNT)).out.decode(errors="replace")
     version, user, home, *_ = [*out.split("\n"), "", ""]
-    if not (version.isascii() and version.isdigit() and len(version) < 6):
+    if not is_number(version) or len(version) > 5:
         raise EdgenetError(
             f"{device.name} has no systemd", "start camera.sh there with another service manager"
         )

@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from edgenet_device.foreign_text import is_number
+
 from edgenet.devices.device import Device, DeviceFacts, ProgramResult
 from edgenet.errors import EdgenetError
 
@@ -159,7 +161,7 @@ def facts_of(device: Device) -> DeviceFacts:
             model=found.get("model") or None,
             python=(int(python[1]), int(python[2]), int(python[3])) if python else None,
             camera_stack=tuple(sorted({value for name, value in lines if name == "camera"})),
-            free_bytes=int(free) * 1024 if free.isdigit() else None,
+            free_bytes=int(free) * 1024 if is_number(free) else None,
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import onnx
+from edgenet_device.foreign_text import is_number
 from google.protobuf.message import Message
 from onnx import ModelProto, TensorProto, external_data_helper
 
@@ -71,7 +72,7 @@ def _check_external_data(model: ModelProto, path: Path) -> None:
                 f"{path} keeps its weights in another file, '{name}', which is not beside it",
                 f"put {name} into the same folder, or export with the weights inside the .onnx file",
             )
-        length = sum(int(entries[key]) for key in ("offset", "length") if entries.get(key, "").isdigit())
+        length = sum(int(entries[key]) for key in ("offset", "length") if is_number(entries.get(key, "")))
         if length > file.stat().st_size:
             raise EdgenetError(
                 f"{file} has {file.stat().st_size:,} bytes, and {path} reads it up to {length:,}",

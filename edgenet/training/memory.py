@@ -13,6 +13,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from edgenet_device.foreign_text import is_number
+
 UNKNOWN = 2 << 30
 """The bytes assumed to be available where the system does not say."""
 _NO_LIMIT = 1 << 60
@@ -122,7 +124,7 @@ def _inactive_file(folder: Path, version: int) -> int:
 def _number(path: Path) -> int | None:
     """Return the number in a file; None if there is no such file or it says `max`."""
     text = _text(path).strip()
-    return int(text) if text.isdigit() else None
+    return int(text) if is_number(text) else None
 
 
 def _text(path: Path) -> str:

@@ -249,7 +249,7 @@ class ExportedScripts:
 
 @checked
 def export_scripts(folder: str | Path) -> ExportedScripts:
-    """Write the device scripts, the package `edgenet_device` and their licence into a folder, which then runs by itself.
+    """Write the device scripts, the package `edgenet_device` and their licence into a folder, which runs by itself.
 
     >>> edgenet.export_scripts("scripts").folder
     'scripts'

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from edgenet_device.foreign_text import is_number
+
 from edgenet.errors import EdgenetError
 from edgenet.progress import StageProgress
 
@@ -124,11 +126,11 @@ def _refuse_page(download: Download, response: http.client.HTTPResponse) -> None
 def _totals(response: http.client.HTTPResponse, have: int, download: Download) -> tuple[int | None, int]:
     """Return the size of the whole file, if it is known, and how many bytes of what we have still count."""
     length = response.headers.get("Content-Length")
-    parts = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range") or "")
+    parts = re.fullmatch(r"bytes (\d{1,18})-\d+/(\d{1,18}|\*)", response.headers.get("Content-Range") or "")
     if response.status == 206 and parts is not None and int(parts[1]) == have:
         stated = None if parts[2] == "*" else int(parts[2])
     else:  # the server sends everything again
-        have, stated = 0, int(length) if length is not None and length.isdigit() else None
+        have, stated = 0, int(length or "") if is_number(length or "") else None
     return download.size if download.size is not None else stated, have
 
 

@@ -22,6 +22,7 @@ from edgenet_device.file_kind import (
     file_kind,
     wrong_kind,
 )
+from edgenet_device.foreign_text import is_number
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -177,7 +178,7 @@ def _names_in(value: Any) -> tuple[str, ...]:
     if isinstance(value, dict):
         if all(isinstance(index, int) for index in value.values()):
             value = [name for name, _ in sorted(value.items(), key=lambda item: item[1])]
-        elif all(str(index).isdigit() for index in value):
+        elif all(is_number(str(index)) for index in value):
             value = [value[index] for index in sorted(value, key=lambda index: int(str(index)))]
     if not isinstance(value, list | tuple) or not all(
         isinstance(name, str) and name.strip() for name in value

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 import torch
+from edgenet_device.foreign_text import is_number
 from torch import Tensor
 
 from edgenet.zoo.classifier import TORCHVISION, Classifier, NetworkOptions, Normalization
@@ -217,7 +218,11 @@ def timm_names(state: Mapping[str, Tensor]) -> Names:
     """
     layers = {name.rpartition(".")[0] for name in state}
     blocks = sorted(
-        {(int(m[1]), int(m[2])) for m in (re.match(r"blocks\.(\d+)\.(\d+)\.", n) for n in layers) if m}
+        {
+            (int(m[1]), int(m[2]))
+            for m in (re.match(r"blocks\.(\d{1,9})\.(\d{1,9})\.", n) for n in layers)
+            if m
+        }
     )
     names = {"conv_stem": "features.0.conv", "bn1": "features.0.norm", "classifier": "classifier"}
     # In MobileNetV1 all blocks are depthwise separable, and the others have none without an expanding convolution
@@ -265,7 +270,8 @@ def efficientnet_names(state: Mapping[str, Tensor]) -> Names:
 
 def _numbers(names: Iterable[str], pattern: str) -> list[int]:
     """Return the numbers that the group of a pattern matches at the beginning of the names, in order."""
-    return sorted({int(match[1]) for match in (re.match(pattern, name) for name in names) if match})
+    found = (re.match(pattern, name) for name in names)
+    return sorted({int(match[1]) for match in found if match and is_number(match[1])})
 
 
 LIBRARIES = (

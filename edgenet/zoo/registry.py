@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import product
 from types import MappingProxyType
 
-from edgenet.errors import EdgenetError
+from edgenet.errors import EdgenetError, one_line
 from edgenet.zoo import efficientnet_lite, mobilenet_v3, mobilenet_v4
 from edgenet.zoo.classic import VGG16, AlexNet, GoogLeNet, InceptionV3, SqueezeNet, Xception
 from edgenet.zoo.classifier import CENTRED, Classifier, NetworkOptions, Normalization
@@ -79,7 +79,7 @@ class Variant:
         return f"{self.architecture}_{self.width}_{self.resolution}"
 
 
-_NAME = re.compile(r"(?P<architecture>[a-z][a-z0-9_]*?)_(?P<width>\d+(?:\.\d+)?)_(?P<resolution>\d+)")
+_NAME = re.compile(r"(?P<architecture>[a-z][a-z0-9_]*?)_(?P<width>\d+(?:\.\d+)?)_(?P<resolution>\d{1,9})")
 
 
 def parse_variant(name: str) -> Variant:
@@ -93,7 +93,7 @@ def parse_variant(name: str) -> Variant:
     """
     match = _NAME.fullmatch(name.strip().lower())
     if match is None or match["architecture"] not in ARCHITECTURES:
-        raise EdgenetError(f'"{name}" is not the name of a variant', _nearest(name))
+        raise EdgenetError(f'"{one_line(name, 80)}" is not the name of a variant', _nearest(name))
     return Variant(match["architecture"], float(match["width"]), int(match["resolution"]))
 
 

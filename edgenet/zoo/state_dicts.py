@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from edgenet_device.foreign_text import is_number
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -270,7 +271,7 @@ def _is_head(name: str, tensor: Tensor) -> bool:
 
 
 def _numbers(name: str) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in name.split(".")]
+    return [(int(part), "") if is_number(part) else (-1, part) for part in name.split(".")]
 
 
 def _with_two_classes(tensors: dict[str, Tensor], last: str) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from edgenet_device.entry import usable_cpus
 from edgenet_device.errors import EdgenetError
+from edgenet_device.foreign_text import is_number
 from edgenet_device.latency.conditions import ROOT, read_text
 
 ALL = "all"
@@ -193,10 +194,10 @@ def _clusters(usable: set[int], policies: list[tuple[str, str]]) -> list[CpuSet]
     """
     clusters = []
     for related, fastest in policies:
-        cpus = sorted(int(text) for text in related.split() if text.isdigit())
+        cpus = sorted(int(text) for text in related.split() if is_number(text))
         kept = tuple(cpu for cpu in cpus if cpu in usable)
         if kept:
-            clusters.append(CpuSet(cpu_list(kept), kept, int(fastest) / 1000 if fastest.isdigit() else None))
+            clusters.append(CpuSet(cpu_list(kept), kept, int(fastest) / 1000 if is_number(fastest) else None))
     return _joined(clusters)
 
 

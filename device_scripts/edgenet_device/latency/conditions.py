@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from edgenet_device.entry import usable_cpus
+from edgenet_device.foreign_text import is_number
 
 ROOT = Path("/")
 # Bits 0-3 of `vcgencmd get_throttled` say what is true now, bits 16-19 what has been true at any time since
@@ -88,7 +89,7 @@ def _governors(cpus: list[int], root: Path) -> list[str] | None:
 
 def _frequencies(cpus: list[int], root: Path) -> dict[str, float] | None:
     texts = _cpu_files(cpus, "scaling_cur_freq", root)
-    return {f"cpu{cpu}": int(text) / 1000 for cpu, text in texts.items() if text.isdigit()} or None
+    return {f"cpu{cpu}": int(text) / 1000 for cpu, text in texts.items() if is_number(text)} or None
 
 
 def _cpu_files(cpus: list[int], name: str, root: Path) -> dict[int, str]:
@@ -263,7 +264,7 @@ def _of_cooling(root: Path) -> dict[str, Any] | None:
     now, known = [], False
     for device in sorted((root / "sys/class/thermal").glob("cooling_device*")):
         kind, state = read_text(device / "type") or "", read_text(device / "cur_state") or ""
-        if not _CLOCK.match(kind) or not state.isdigit():
+        if not _CLOCK.match(kind) or not is_number(state):
             continue
         known = True
         if int(state):
