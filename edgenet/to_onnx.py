@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from edgenet.errors import EdgenetError
+from edgenet.graph.hard_swish import ROOT, SCALED
 from edgenet.graph.ir import (
     WEIGHTED,
     Activation,
@@ -244,6 +245,9 @@ def _operator(writer: _Writer, node: Node) -> str:
             return writer.clip(inputs[0], 6.0, name)
         case Unary(kind="hard_sigmoid"):
             return writer.add("HardSigmoid", inputs, name, alpha=1 / 6, beta=0.5)
+        case Unary() as unary if unary == SCALED:
+            root = writer.constant(f"{name}/root", np.float32(ROOT))
+            return writer.add("HardSwish", [writer.add("Mul", [*inputs, root], f"{name}/scaled")], name)
         case Unary(kind=kind) if kind in UNARY:
             return writer.add(UNARY[kind], inputs, name)
         case Pool() as pool:

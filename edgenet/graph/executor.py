@@ -118,6 +118,7 @@ UNARY: Mapping[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,
     "relu6": functional.relu6,
     "hard_swish": functional.hardswish,
+    "scaled_hard_swish": lambda x: functional.hardswish(x * 6**0.5),
     "hard_sigmoid": functional.hardsigmoid,
     "sigmoid": torch.sigmoid,
     "tanh": torch.tanh,

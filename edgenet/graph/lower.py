@@ -1,6 +1,7 @@
 """Lowers a simplified graph: replaces the operators that a .tflite file lacks by ones that it has.
 
 - A hard_sigmoid becomes relu6(x + 3) / 6, and most of that folds into the neighbouring layers (`lower_gates`).
+- For int8, a hard_swish gets the scale with which XNNPACK runs it (`graph.hard_swish`).
 - An `Affine` that could not be folded becomes a depthwise 1x1 convolution (`lower_affine`).
 - A .tflite convolution knows two paddings, SAME (TensorFlow's rule) and VALID (none). Any other padding becomes
   a PAD operator before the convolution (`lower_padding`).
@@ -14,6 +15,7 @@ import numpy as np
 
 from edgenet.errors import EdgenetError
 from edgenet.graph.fold import absorb_padding, can_fold_affine, fold_affine, fold_border, fuse_activations
+from edgenet.graph.hard_swish import scale_hard_swish
 from edgenet.graph.ir import (
     WINDOWED,
     Activation,
@@ -45,12 +47,14 @@ from edgenet.graph.xnnpack_forms import (
 )
 
 
-def lower(graph: Graph, exact_border: bool) -> Graph:
+def lower(graph: Graph, exact_border: bool, whole_hard_swish: bool = False) -> Graph:
     """Return the graph made only of operators that a .tflite file has.
 
     Args:
         graph: from `simplify`.
-        exact_border: keep the normalization as an operator if folding it would change the picture's border.
+        exact_border: for a float file: keep the normalization as an operator if folding it would change the picture's
+            border. False for an int8 file, whose operators are those that XNNPACK runs in int8.
+        whole_hard_swish: leave every hard_swish one operator also for int8, as other tools do.
 
     Raises:
         EdgenetError: an average pooling has a padding that a file cannot hold, or a function has no counterpart.
@@ -58,6 +62,7 @@ def lower(graph: Graph, exact_border: bool) -> Graph:
     _check_functions(graph)
     graph = average_as_mean(graph)
     graph = graph if exact_border else absorb_padding(average_as_depthwise(fold_border(graph)))
+    graph = graph if exact_border or whole_hard_swish else scale_hard_swish(graph)
     graph = fuse_activations(lower_affine(lower_gates(graph)))
     return lower_padding(nest_concats(repeat_pixels(graph)))
 

@@ -30,6 +30,7 @@ from edgenet.graph.executor import (
     reshape,
     tensor_of,
 )
+from edgenet.graph.hard_swish import ROOT, SCALED, SHIFT
 from edgenet.graph.ir import (
     Activation,
     Binary,
@@ -199,6 +200,8 @@ def apply_integer(quantized: QuantizedGraph, node: Node, inputs: list[Tensor]) -
             return x.permute(operator.permutation).contiguous()
         case Unary(kind="relu" | "relu6" as kind):
             return x.clamp(*bounds(Activation(kind), output))
+        case Unary(kind=SCALED.kind):
+            return _scaled_hard_swish(x, encodings[0], output)
         case Unary():
             table = TABLES[operator.kind](encodings[0], output)
             return torch.from_numpy(table).to(x.device)[x.to(torch.int64) - LOW]
@@ -331,6 +334,19 @@ def _addition_outside(
     total = first - second if operator.kind == "sub" else first + second
     result = multiplied(total, largest / (2**20 * float(np.float32(output.scale)))) + output.zero_point
     return result.clamp(*bounds(operator.activation, output)).to(torch.int8)
+
+
+GATE = Encoding(float(np.float32(ROOT / (HIGH - LOW))), LOW)
+"""The encoding of a scaled_hard_swish's clipped sum, which saturates at 0 and sqrt(6)."""
+GATE_SHIFT = Encoding(float(np.float32(SHIFT / HIGH)), 0)
+"""The encoding of what is added in it: HIGH stands for 3 / sqrt(6)."""
+
+
+def _scaled_hard_swish(x: Tensor, source: Encoding, output: Encoding) -> Tensor:
+    """Return x * clip(x + 3 / sqrt(6), 0, sqrt(6)) as the file's addition and multiplication compute it."""
+    shift = torch.full((1,), HIGH, device=x.device)
+    gate = _binary(Binary("add"), [x, shift], [source, GATE_SHIFT], GATE)
+    return _binary(Binary("mul"), [x, gate], [source, GATE], output)
 
 
 def _mean(operator: Mean, x: Tensor, source: Encoding, output: Encoding) -> Tensor:

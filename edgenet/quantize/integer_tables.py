@@ -2,7 +2,8 @@
 
 The sigmoid, the tanh and the GELU are computed in float32 and rounded: the first two by XNNPACK, half to even, the
 GELU by LiteRT's own kernel. XNNPACK has no int8 hard_swish, so LiteRT runs its own kernel, which works in 16-bit
-fixed point (tflite/kernels/internal/reference/hard_swish.h).
+fixed point (tflite/kernels/internal/reference/hard_swish.h); edgenet's own files have an addition and a multiplication
+instead, which XNNPACK runs (`graph.hard_swish`).
 """
 
 from __future__ import annotations

@@ -13,12 +13,14 @@ from torch import Tensor
 
 from edgenet.errors import EdgenetError
 from edgenet.graph.executor import Observer, run
+from edgenet.graph.hard_swish import SCALED, SHIFT
 from edgenet.graph.ir import (
     Activation,
     Binary,
     Concat,
     Graph,
     Node,
+    Operator,
     Pad,
     Pool,
     Reshape,
@@ -155,7 +157,7 @@ def encode_tensors(graph: Graph, ranges: dict[str, Range]) -> dict[str, Encoding
     """
     leader = _shared(graph)
     joined: dict[str, Range] = {}
-    for name, values in ranges.items():
+    for name, values in _where_results_differ(graph, ranges).items():
         if math.isfinite(values.low):
             head = leader(name)
             joined[head] = joined[head].union(values) if head in joined else values
@@ -169,6 +171,20 @@ def encode_tensors(graph: Graph, ranges: dict[str, Range]) -> dict[str, Encoding
             )
     encodings = {name: fixed.get(leader(name)) or encoding_for(joined[leader(name)]) for name in ranges}
     return _with_zeros_like_sums(graph, encodings, leader)
+
+
+LOWEST_INPUTS: dict[Operator, float] = {Unary("hard_swish"): -3.0, SCALED: -SHIFT}
+"""The input below which a function gives 0 everywhere."""
+
+
+def _where_results_differ(graph: Graph, ranges: dict[str, Range]) -> dict[str, Range]:
+    """Cut off the part of a range that every reader of the tensor turns into 0, so that the rest gets finer steps."""
+    found = dict(ranges)
+    for name, values in ranges.items():
+        readers = [node.operator for node in graph.readers(name)]
+        lowest = min((LOWEST_INPUTS.get(operator, -math.inf) for operator in readers), default=-math.inf)
+        found[name] = Range(max(values.low, lowest), values.high)
+    return found
 
 
 def _with_zeros_like_sums(

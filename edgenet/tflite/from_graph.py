@@ -21,6 +21,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from edgenet.data.labels import labels_text
+from edgenet.graph.hard_swish import SCALED
 from edgenet.graph.ir import (
     Activation,
     Binary,
@@ -51,6 +52,7 @@ from edgenet.quantize.quantized_graph import LOW, QuantizedGraph, quantized_slop
 from edgenet.tflite.emit_state import EmitState, file_quantization
 from edgenet.tflite.flatbuffer import write_tflite
 from edgenet.tflite.float_steps import emit_float_only
+from edgenet.tflite.hard_swish_steps import emit_scaled_hard_swish
 from edgenet.tflite.metadata import FACTS_FILE, LABELS_FILE, ImageTensor, ModelInfo, metadata_buffer
 from edgenet.tflite.program import Program, ProgramBuilder, Quantization
 
@@ -152,7 +154,10 @@ def _ends_in_scores(graph: Graph) -> bool:
 def emit_nodes(state: EmitState) -> int:
     """Write all nodes and return the output's file tensor; the graph's input must already have one."""
     for node in state.graph.nodes:
-        _emit(state, node)
+        if node.operator == SCALED:
+            emit_scaled_hard_swish(state, node)
+        else:
+            _emit(state, node)
     return state.native[state.graph.output]
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgenet.errors import EdgenetError
+from edgenet.graph.hard_swish import SCALED
 from edgenet.graph.ir import (
     WEIGHTED,
     Affine,
@@ -33,6 +34,7 @@ from edgenet.quantize.quantized_graph import (
     QuantizedGraph,
     QuantizedWeights,
 )
+from edgenet.tflite.hard_swish_steps import PAIR, join_hard_swish
 from edgenet.tflite.operator_rules import RULES, ReadState, inputs_of, remedy_for
 from edgenet.tflite.plain_form import REWRITES, fold_constants, plain_form
 from edgenet.tflite.program import FileOperator, FileTensor, Program
@@ -117,7 +119,7 @@ def quantized_graph(program: Program) -> QuantizedGraph:
         EdgenetError: the file is float, has an operator that is not supported, or mixes types in a way that
             the integer execution cannot reproduce.
     """
-    program = fold_constants(program)
+    program = join_hard_swish(fold_constants(program))
     reading = _read(program)
     if not reading.integers:
         raise EdgenetError("the .tflite is not int8", "give a file with int8 weights")
@@ -279,7 +281,7 @@ def _read_operator(reading: ReadState, operator: FileOperator) -> None:
     if operator.kind in CONVERSIONS:
         _read_conversion(reading, operator)
         return
-    rule = RULES.get(operator.kind)
+    rule = (lambda *_: SCALED) if operator.kind == PAIR else RULES.get(operator.kind)
     if rule is None:
         remedy = remedy_for(operator.kind, (*RULES, *REWRITES))
         raise reading.refusal(operator, "this operator is not supported", remedy)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edgenet.data.loading import choose, load_all
 from edgenet.data.photos import open_photos
 from edgenet.graph.class_scores import drop_final_softmax
-from edgenet.graph.ir import Graph
+from edgenet.graph.ir import Graph, Unary
 from edgenet.graph.lower import lower
 from edgenet.progress import Progress
 from edgenet.quantize.layer_errors import LayerErrors, layer_errors
@@ -91,7 +91,9 @@ def compare_layers(
     quantized = quantized_graph(program)
     quantized = replace(quantized, graph=drop_final_softmax(quantized.graph))
     options = SourceOptions(normalization=comparison.normalization)
-    reference = lower(open_source(comparison.against, options, progress).graph, exact_border=False)
+    whole = any(node.operator == Unary("hard_swish") for node in quantized.graph.nodes)
+    source = open_source(comparison.against, options, progress).graph
+    reference = lower(source, exact_border=False, whole_hard_swish=whole)
     loaded = load_all(photos, reference.size)
     name, decode = find_input(program, quantized, reference, loaded.images[:1], options.normalization)
     errors = layer_errors(

@@ -19,6 +19,7 @@ from edgenet.graph.fold import (
     fuse_activations,
     normalize_pixels,
 )
+from edgenet.graph.hard_swish import SCALED
 from edgenet.graph.ir import (
     Activation,
     Affine,
@@ -38,7 +39,7 @@ from edgenet.graph.ir import (
     Unary,
     drop_unused,
 )
-from edgenet.graph.lower import lower_affine, lower_hard_sigmoid, lower_padding
+from edgenet.graph.lower import lower, lower_affine, lower_hard_sigmoid, lower_padding
 from edgenet.graph.recognise import recognise_hard_functions
 from edgenet.graph.shapes import GraphBuilder
 from edgenet.graph.simplify import (
@@ -196,6 +197,24 @@ def test_other_constants_are_not_taken_for_hard_functions(scale: float) -> None:
     ]
     graph = build(chain(constants[0], Unary("relu6"), constants[1]), channels=5)
     assert Unary("hard_sigmoid") not in check(graph, recognise_hard_functions)
+
+
+def test_the_layer_before_a_hard_swish_takes_its_scale_for_int8() -> None:
+    graph = build(chain(conv(RNG, 6, 4, (3, 3)), Unary("hard_swish")), channels=6)
+    operators = check(graph, lambda g: lower(g, exact_border=False))
+    assert [type(operator) for operator in operators] == [Conv2D, Conv2D, Unary]
+    assert operators[-1] == SCALED
+    whole = check(graph, lambda g: lower(g, exact_border=False, whole_hard_swish=True))
+    assert whole[-1] == check(graph, lambda g: lower(g, exact_border=True))[-1] == Unary("hard_swish")
+
+
+def test_a_hard_swish_without_a_layer_of_its_own_gets_one() -> None:
+    def make(builder: GraphBuilder, x: str) -> str:
+        y = builder.add(conv(RNG, 3, 3, (1, 1)), [x], "y")
+        return builder.add(Binary("add"), [y, builder.add(Unary("hard_swish"), [y], "z")], "sum")
+
+    operators = check(build(make), lambda g: lower(g, exact_border=False))
+    assert [type(operator) for operator in operators] == [Conv2D, DepthwiseConv2D, Unary, Binary]
 
 
 # Pixels ----------------------------------------------------------------------------------------------------------

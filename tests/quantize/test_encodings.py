@@ -9,7 +9,7 @@ import pytest
 from small_graphs import build, conv, fully_connected, lite, photos, quantize
 
 from edgenet.errors import EdgenetError
-from edgenet.graph.ir import Activation, Concat, Graph, Mean, Pad, Pads, Pool, Reshape, Softmax, Unary
+from edgenet.graph.ir import Activation, Binary, Concat, Graph, Mean, Pad, Pads, Pool, Reshape, Softmax, Unary
 from edgenet.graph.lower import lower_padding
 from edgenet.graph.shapes import GraphBuilder
 from edgenet.quantize.integer import run_integer
@@ -47,6 +47,20 @@ def test_zero_is_exact_and_the_range_is_held_to_half_a_step() -> None:
 )
 def test_one_sided_constant_and_empty_ranges(values: Range, expected: Encoding) -> None:
     assert encoding_for(values) == expected
+
+
+@pytest.mark.parametrize(("kind", "lowest"), [("hard_swish", -3.0), ("scaled_hard_swish", -(1.5**0.5))])
+def test_values_of_which_hard_swish_makes_nothing_get_no_steps(kind: str, lowest: float) -> None:
+    def make(builder: GraphBuilder, x: str, alone: bool) -> str:
+        y = builder.add(conv(np.random.default_rng(0), 3, 3, (1, 1)), [x], "y")
+        z = builder.add(Unary(kind), [y], "z")
+        return z if alone else builder.add(Binary("add"), [y, z], "sum")
+
+    for alone, low in ((True, lowest), (False, -9.0)):
+        graph = build(lambda b, x, a=alone: make(b, x, a))
+        ranges = dict.fromkeys(graph.shapes, Range(-9.0, 4.0)) | {"image": Range(-0.99, 1.0)}
+        found = encode_tensors(graph, ranges)
+        assert found["y"] == encoding_for(Range(low, 4.0))
 
 
 def test_quantizing_rounds_half_to_even_and_saturates() -> None:

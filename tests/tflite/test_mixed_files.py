@@ -64,6 +64,7 @@ CARRIERS: dict[str, Callable[[GraphBuilder, str], str]] = {
     "softmax": lambda b, x: b.add(Softmax(), [x], "carrier"),
     "relu6": lambda b, x: b.add(Unary("relu6"), [x], "carrier"),
     "hard_swish": lambda b, x: b.add(Unary("hard_swish"), [x], "carrier"),
+    "scaled_hard_swish": lambda b, x: b.add(Unary("scaled_hard_swish"), [x], "carrier"),
     "sigmoid": lambda b, x: b.add(Unary("sigmoid"), [x], "carrier"),
 }
 KEPT = {"before it": ("before",), "behind it": ("behind",), "around it": ("before", "behind")}

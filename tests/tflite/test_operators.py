@@ -160,7 +160,7 @@ def test_arithmetic_of_a_tensor_with_itself(kind: str) -> None:
     check(build(lambda b, x: b.add(Binary(kind), [x, x], "result")))
 
 
-@pytest.mark.parametrize("kind", ["relu", "relu6", "hard_swish", "sigmoid"])
+@pytest.mark.parametrize("kind", ["relu", "relu6", "hard_swish", "scaled_hard_swish", "sigmoid"])
 def test_functions(kind: str) -> None:
     for seed in range(16):
         rng = np.random.default_rng(seed)
@@ -239,6 +239,7 @@ SMALL: dict[str, tuple[Make, int]] = {
     "transpose": (single(Transpose((0, 3, 1, 2))), 2),
     "add": (lambda b, x: b.add(Binary("add"), [x, x], "y"), 2),
     "hard_swish": (single(Unary("hard_swish")), 1),
+    "scaled_hard_swish": (single(Unary("scaled_hard_swish")), 3),
     "softmax": (single(Softmax()), 1),
     "average pooling": (single(Pool("average", (2, 2), (2, 2))), 1),
     "relu": (single(Unary("relu")), 1),
@@ -261,6 +262,7 @@ BUILT_IN: dict[str, tuple[Callable[[Rng], Operator], int]] = {
     "mean": (lambda rng: Mean(), 1),
     "sigmoid": (lambda rng: Unary("sigmoid"), 2),
     "hard_swish": (lambda rng: Unary("hard_swish"), 2),
+    "scaled_hard_swish": (lambda rng: Unary("scaled_hard_swish"), 2),
 }
 
 
