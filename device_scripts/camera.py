@@ -26,6 +26,7 @@ from edgenet_device.entry import (
     script_parser,
 )
 from edgenet_device.events.options import add_event_options, event_options
+from edgenet_device.frames.view import add_view_options, view_of
 
 
 def parser() -> argparse.ArgumentParser:
@@ -69,6 +70,7 @@ def parser() -> argparse.ArgumentParser:
         "--state", metavar="FILE", type=Path, help="for a service: save the state in FILE, and notify systemd"
     )
     add("--json", action="store_true", help="print one JSON object per line for each frame, then the summary")
+    add_view_options(shape)
     add_event_options(shape)
     return shape
 
@@ -77,7 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run with these arguments (default: the process's own) and return the exit status."""
     shape = parser()
     given = parse_with_source(shape, arguments, default="0")
-    events = event_options(shape, given)
+    events, view = event_options(shape, given), view_of(shape, given)
     # Imported late, so that --help is instant and a missing OpenCV is reported in one line.
     from edgenet_device.classifier import ModelOptions
     from edgenet_device.live.loop import LabelOptions
@@ -92,6 +94,7 @@ def main(arguments: list[str] | None = None) -> int:
         frames=given.frames,
         outputs=OutputOptions(given.serve, given.record, given.window, given.json, given.state),
         events=events,
+        view=view,
     )
     return run_live(task, sys.stdout)
 

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 from edgenet_device.entry import add_source, at_least, between, parse_with_source, run, script_parser
+from edgenet_device.frames.view import add_view_options, view_of
 
 
 def parser() -> argparse.ArgumentParser:
@@ -33,18 +34,21 @@ def parser() -> argparse.ArgumentParser:
         help="take a photo every S seconds (default: at each press of space or Enter)",
     )
     add("--count", metavar="N", type=at_least(1), help="stop after N kept photos (default: go on)")
+    add_view_options(shape)
     return shape
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run with these arguments (default: the process's own) and return the exit status."""
-    given = parse_with_source(parser(), arguments, default="0")
+    shape = parser()
+    given = parse_with_source(shape, arguments, default="0")
+    view = view_of(shape, given)
     # Imported late, so that --help is instant and a missing OpenCV is reported in one line.
     from edgenet_device.collecting.camera_photos import collect_here
     from edgenet_device.collecting.collector import Collector, class_folder
 
     return collect_here(
-        Collector(class_folder(given.data, given.label)), given.source, given.every, given.count
+        Collector(class_folder(given.data, given.label)), given.source, given.every, given.count, view
     )
 
 

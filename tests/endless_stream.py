@@ -17,14 +17,14 @@ CHEQUERED = (
 
 
 @contextmanager
-def playing(per_second: float) -> Iterator[str]:
-    """Play a stream without an end, and yield its URL."""
+def playing(per_second: float, picture: np.ndarray = CHEQUERED) -> Iterator[str]:
+    """Play one picture, uint8 BGR [H,W,3], as a stream without an end, and yield its URL."""
     stop = threading.Event()
     with LivePage(parse_address("0")) as source:
 
         def play() -> None:
             while not stop.wait(1 / per_second):
-                source.show({}, CHEQUERED)
+                source.show({}, picture)
 
         player = threading.Thread(target=play)
         player.start()

@@ -16,16 +16,20 @@ from edgenet_device.errors import EdgenetError
 from edgenet_device.foreign_text import json_text, say
 from edgenet_device.frames.files import is_live, note_on_stderr
 from edgenet_device.frames.source import Camera
+from edgenet_device.frames.view import View
 from edgenet_device.live.status import Health, LiveStatus
 
 
-def collect_here(collector: Collector, source: str, every: float | None, count: int | None) -> int:
+def collect_here(
+    collector: Collector, source: str, every: float | None, count: int | None, view: View
+) -> int:
     """Collect photos until there are enough, the source ends, or Ctrl-C; return the exit status.
 
     Args:
         every: seconds between two photos; None takes one at each key press. If the source is a file or a
             folder, None makes every frame a candidate.
         count: stop after this many kept photos; None for no limit.
+        view: how the camera is set, and how its pictures are turned and cut.
 
     Raises:
         EdgenetError: the source or the folder cannot be used.
@@ -36,17 +40,18 @@ def collect_here(collector: Collector, source: str, every: float | None, count: 
             trigger = open_parts.enter_context(Keys())
             say("space or Enter takes a photo, q ends")
         with suppress(KeyboardInterrupt):
-            frames = open_parts.enter_context(_camera(source, _nothing_comes))
+            frames = open_parts.enter_context(_camera(source, _nothing_comes, view))
             collect((Photo(frame.pixels) for frame in frames), collector, trigger, say, count)
     say(f"{collector.kept} photos kept")
     return ended.status
 
 
-def send(source: str, every: float, out: TextIO) -> int:
+def send(source: str, every: float, view: View, out: TextIO) -> int:
     """Send photos until the source ends or the program is stopped; return the exit status.
 
     Args:
         every: least seconds between two photos of a camera or stream; of a file, every frame is sent.
+        view: how the camera is set, and how its pictures are turned and cut.
         out: receives one line of JSON per photo.
 
     Raises:
@@ -57,7 +62,7 @@ def send(source: str, every: float, out: TextIO) -> int:
     def silent(state: dict[str, Any]) -> None:
         _write(out, state)
 
-    with ended_by_signals() as ended, suppress(KeyboardInterrupt), _camera(source, silent) as camera:
+    with ended_by_signals() as ended, suppress(KeyboardInterrupt), _camera(source, silent, view) as camera:
         for frame in camera:
             if not pause.is_due():
                 continue
@@ -67,10 +72,10 @@ def send(source: str, every: float, out: TextIO) -> int:
     return ended.status
 
 
-def _camera(source: str, silent: Callable[[dict[str, Any]], None]) -> Camera:
+def _camera(source: str, silent: Callable[[dict[str, Any]], None], view: View) -> Camera:
     """Return a camera that calls `silent` with a state, once per second, while no frame comes."""
     status = LiveStatus(Health(), note_on_stderr)
-    return Camera(source, note=status.note, silent=lambda seconds: silent(status.silence(seconds)))
+    return Camera(source, note=status.note, silent=lambda seconds: silent(status.silence(seconds)), view=view)
 
 
 def _nothing_comes(state: dict[str, Any]) -> None:

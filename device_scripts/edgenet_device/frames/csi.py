@@ -17,7 +17,8 @@ import cv2
 import numpy as np
 
 from edgenet_device.errors import EdgenetError
-from edgenet_device.frames import Frame
+from edgenet_device.frames import Frame, Note
+from edgenet_device.frames.view import AUTO, View
 from edgenet_device.streams import quiet_native_stderr
 
 SIZE = (640, 480)
@@ -38,23 +39,37 @@ def csi_cameras() -> list[int]:
     return [info["Num"] for info in infos if "usb" not in info["Id"].lower()]
 
 
-def small_size(network: int) -> tuple[int, int]:
-    """Return (width, height) of the smaller stream.
+def small_size(network: int, size: tuple[int, int] = SIZE) -> tuple[int, int] | None:
+    """Return (width, height) of the smaller stream beside one of a size; None if there is no suitable one.
 
-    It has SIZE's aspect ratio, no side shorter than the network's input, and a width that is a multiple of
-    32, which suits the alignment of rows in memory.
+    It has the same aspect ratio, no side shorter than the network's input, even sides, as its format requires, and a
+    width that is a multiple of 32, which suits the alignment of rows in memory.
     """
-    step = _ALIGNED * SIZE[1] // SIZE[0]
+    step, rest = divmod(_ALIGNED * size[1], size[0])
+    if rest or step % 2:
+        return None
     height = -(-network // step) * step
-    return height * SIZE[0] // SIZE[1], height
+    width = height // step * _ALIGNED
+    if width < network:  # the picture is upright
+        width = -(-network // _ALIGNED) * _ALIGNED
+        height = width // _ALIGNED * step
+    return (width, height) if width <= size[0] else None
 
 
-def open_csi(position: int, every: int = 1, network: int | None = None) -> Iterator[Frame]:
+def open_csi(
+    position: int,
+    every: int = 1,
+    network: int | None = None,
+    view: View = View(),  # noqa: B008 (frozen)
+    note: Note = lambda message: None,
+) -> Iterator[Frame]:
     """Open the camera at a position among the CSI cameras and return its frames.
 
     Args:
         every: yield only every n-th frame.
         network: side of the network's input, pixels, for the smaller stream; None for no such stream.
+        view: how the camera is set.
+        note: called with a remark for every setting that the camera does not follow.
 
     Raises:
         EdgenetError: picamera2 is missing, there is no such camera, or it cannot be used.
@@ -76,7 +91,8 @@ def open_csi(position: int, every: int = 1, network: int | None = None) -> Itera
         ) from error
     name = f"csi:{position}"
     try:
-        streams = _started(camera, name, network)
+        streams = _started(camera, name, view.size or SIZE, network)
+        _set(camera, name, view, note)
     except EdgenetError:
         _close(camera)
         raise
@@ -140,12 +156,39 @@ def _close(camera: Any) -> None:
         camera.close()
 
 
-def _started(camera: Any, name: str, network: int | None) -> tuple[_Stream, _Stream | None]:
+def _set(camera: Any, name: str, view: View, note: Note) -> None:
+    """Set the started camera's rate, exposure and white balance as the view says."""
+    wanted: dict[str, dict[str, Any]] = {}
+    if view.fps is not None:
+        wanted["--fps"] = {"FrameDurationLimits": (round(1e6 / view.fps),) * 2}
+    if view.exposure is not None:
+        by_hand = {} if view.exposure == AUTO else {"ExposureTime": round(float(view.exposure) * 1000)}
+        wanted["--exposure"] = {"AeEnable": not by_hand, **by_hand}
+    if view.white_balance is not None:
+        by_hand = (
+            {} if view.white_balance == AUTO else {"ColourTemperature": round(float(view.white_balance))}
+        )
+        wanted["--white-balance"] = {"AwbEnable": not by_hand, **by_hand}
+    ignored = ["--format"] if view.pixel_format is not None else []
+    for option, controls in wanted.items():
+        if all(control in camera.camera_controls for control in controls):
+            with quiet_native_stderr():
+                camera.set_controls(controls)
+        else:
+            ignored.append(option)
+    if ignored:
+        note(f"{', '.join(ignored)}: the camera {name} or this version of libcamera has no such setting")
+
+
+def _started(
+    camera: Any, name: str, size: tuple[int, int], network: int | None
+) -> tuple[_Stream, _Stream | None]:
     """Start the camera with two streams, or with one if it cannot make two."""
-    one: dict[str, Any] = {"main": {"size": SIZE, "format": "RGB888"}}
-    two = {**one, "lores": {"size": small_size(network), "format": "YUV420"}} if network else None
+    one: dict[str, Any] = {"main": {"size": size, "format": "RGB888"}}
+    small = small_size(network, size) if network else None
+    two = {**one, "lores": {"size": small, "format": "YUV420"}} if small else None
     # The last resort, for cameras that are not behind a Raspberry Pi's ISP.
-    plain = {"main": {"size": SIZE, "format": "NV12"}, "raw": None}
+    plain = {"main": {"size": size, "format": "NV12"}, "raw": None}
     failure: Exception = RuntimeError("no mode")
     for mode in filter(None, (two, one, plain)):
         try:

@@ -24,7 +24,9 @@ from edgenet_device.frames.photos import (
     read_photo,
     starts_like_photo,
 )
+from edgenet_device.frames.turning import turned_frames
 from edgenet_device.frames.usb import camera_frames, grab, open_camera, retrieve, usb_socket_link
+from edgenet_device.frames.view import View
 from edgenet_device.source_text import shown_source
 from edgenet_device.streams import quiet_native_stderr
 
@@ -40,7 +42,11 @@ def note_on_stderr(message: str) -> None:
 
 
 def read_frames(
-    source: str, every: int = 1, note: Note = note_on_stderr, network: int | None = None
+    source: str,
+    every: int = 1,
+    note: Note = note_on_stderr,
+    network: int | None = None,
+    view: View = View(),  # noqa: B008 (frozen)
 ) -> Iterator[Frame]:
     """Open a source and return its frames.
 
@@ -52,6 +58,7 @@ def read_frames(
         note: called with remarks, such as which photos of a folder were skipped.
         network: side of the network's input, pixels, for cameras that can also deliver a smaller picture of
             every frame.
+        view: how a camera is set, and how the pictures of any source are turned and cut.
 
     Returns:
         an iterator of frames; that of a camera or stream ends only with an error. A video or camera reuses
@@ -63,15 +70,25 @@ def read_frames(
     """
     if every < 1:
         raise EdgenetError(f"every {every}th frame requested", "give at least 1")
+    return turned_frames(_source_frames(source, every, note, network, view), view)
+
+
+def _source_frames(source: str, every: int, note: Note, network: int | None, view: View) -> Iterator[Frame]:
+    """Open a source and return its frames as it gives them; see `read_frames`."""
     csi = _csi_position(source, note)
     if csi is not None:
         from edgenet_device.frames.csi import open_csi
 
-        return open_csi(csi, every, network)
+        # A part of the smaller picture would have fewer pixels than the network takes.
+        return open_csi(csi, every, network if view.region is None else None, view, note)
     camera = _CAMERA.fullmatch(source)
     if camera:
         number = int(camera.group(2))
-        return camera_frames(open_camera(number), number, every)
+        return camera_frames(open_camera(number, view, note), number, every)
+    if view.of_camera:
+        note(
+            f"{', '.join(view.of_camera)}: only a camera of this machine can be set so; {shown_source(source)} is none"
+        )
     if _STREAM.fullmatch(source):
         shown = shown_source(source)
         return _stream_frames(_open_stream(source, shown), shown, every)

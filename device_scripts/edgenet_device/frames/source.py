@@ -17,6 +17,7 @@ import numpy as np
 from edgenet_device.errors import EdgenetError, whole_number
 from edgenet_device.frames import Frame, Note
 from edgenet_device.frames.files import current_name, is_live, is_stream, note_on_stderr, read_frames
+from edgenet_device.frames.view import View
 from edgenet_device.watched_thread import WatchedThread
 
 SILENCE_SECONDS = 1.0
@@ -50,6 +51,7 @@ class Camera:
         network: side of the network's input, pixels, for cameras that can also deliver a smaller picture.
         note: called with remarks, such as that the camera failed or is back; None prints them on stderr.
         silent: called every second while no frame comes, with the seconds waited so far.
+        view: how the camera is set, and how its pictures are turned and cut.
 
     Raises:
         TypeError: `source` is neither a number nor text nor a path, or `every` is not a whole number.
@@ -65,8 +67,9 @@ class Camera:
         network: int | None = None,
         note: Note | None = None,
         silent: Callable[[float], None] = lambda seconds: None,
+        view: View = View(),  # noqa: B008 (frozen)
     ) -> None:
-        self._source = _source_text(source)
+        self._source, self._view = _source_text(source), view
         self._every_frame, self._every, self._network = every_frame, whole_number(every, "every"), network
         self._note, self._silent = note or note_on_stderr, silent
         self._stop = threading.Event()
@@ -111,7 +114,11 @@ class Camera:
     def _opened(self) -> NewestFrame | EveryFrame:
         # The camera that sends a stream may start after this program does, as after a power cut.
         waits = is_stream(self._source) and not self._every_frame
-        first = [] if waits else [read_frames(self._source, self._every, self._note, self._network)]
+
+        def frames(source: str) -> Iterator[Frame]:
+            return read_frames(source, self._every, self._note, self._network, self._view)
+
+        first = [] if waits else [frames(self._source)]
         if self._every_frame or not is_live(self._source):
             return EveryFrame(first.pop())
         name = current_name(self._source)
@@ -120,7 +127,7 @@ class Camera:
         def open_frames() -> Iterator[Frame]:
             nonlocal opened
             opened = time.monotonic()
-            return first.pop() if first else read_frames(name(), self._every, self._note, self._network)
+            return first.pop() if first else frames(name())
 
         def silent(seconds: float) -> None:
             if min(seconds, time.monotonic() - opened) > HUNG_SECONDS:

@@ -24,6 +24,7 @@ from edgenet_device.events.options import EventOptions, defaults
 from edgenet_device.foreign_text import json_text, printable_lines, say
 from edgenet_device.frames.files import is_live, note_on_stderr
 from edgenet_device.frames.source import Camera
+from edgenet_device.frames.view import View
 from edgenet_device.live.event_output import opened_events
 from edgenet_device.live.loop import KEPT_TIMES, LabelOptions, classify_frames, summary, table
 from edgenet_device.live.outputs import LiveScreen, LiveWindow, Recording, recording_rate
@@ -64,6 +65,7 @@ class LiveTask:
         frames: stop after this many frames; None to go on until the source ends.
         facts: what the user says about a model of another maker.
         events: when events happen and where they go.
+        view: how the camera is set, and how its pictures are turned and cut.
     """
 
     model: Path
@@ -74,6 +76,7 @@ class LiveTask:
     outputs: OutputOptions
     facts: ModelOptions = field(default_factory=ModelOptions)
     events: EventOptions = field(default_factory=defaults)
+    view: View = field(default_factory=View)
 
 
 def run_live(task: LiveTask, out: TextIO) -> int:
@@ -128,7 +131,7 @@ def _show_frames(
             for show in outputs:
                 show(status.silence(seconds), None)
 
-        camera = Camera(task.source, network=classifier.size, note=status.note, silent=silent)
+        camera = Camera(task.source, network=classifier.size, note=status.note, silent=silent, view=task.view)
         for result in classify_frames(classifier, open_parts.enter_context(camera), task.labels):
             state = {"type": "frame", **result.as_dict(), **status.state()}
             for show in outputs:
