@@ -131,12 +131,15 @@ def test_scores(real: Images) -> None:
 
 
 def test_photos_that_do_not_show_the_range_are_reported(real: Images) -> None:
-    """A network that wavers between two classes recognises much, but is not as sure as it can be."""
-    half, sure = (np.zeros((4, 1000), np.float32) for _ in range(2))
-    half[:, :3], sure[:, :2] = 20, (20, 19)
-    message = only(real[:4], 0, half)
-    assert "do not show the network's range: its best class has 33%" in message
-    assert calibration_warnings(real[:4], 0, sure) == ()
+    """A network that wavers between four classes recognises much, but is not nearly as sure as it can be.
+
+    Where it wavers between three, the room that its logits get does.
+    """
+    four, three = (np.zeros((4, 1000), np.float32) for _ in range(2))
+    four[:, :4], three[:, :3] = 20, 20
+    message = only(real[:4], 0, four)
+    assert "do not show the network's range: its best class has 25%" in message
+    assert calibration_warnings(real[:4], 0, three) == ()
 
 
 @pytest.mark.parametrize(
