@@ -167,14 +167,15 @@ def _odds(looks: _Looks, pairs: NDArray[np.int64]) -> NDArray[np.float32]:
 def _patch_correlations(thumbnails: NDArray[np.uint8], pairs: NDArray[np.int64]) -> NDArray[np.float32]:
     """Return for each pair the highest correlation of a patch of either photo with any window of the other one."""
     templates = _templates(thumbnails)
-    best = np.full(len(pairs), -1, np.float32)
-    for column in (0, 1):
-        for rows in _rows_by_photo(pairs[:, column]):
-            windows, lengths = _windows(thumbnails[pairs[rows[0], column]])
-            wanted = templates[pairs[rows, 1 - column]].reshape(-1, windows.shape[1])
-            fits = (wanted @ windows.T / lengths).max(axis=1).reshape(len(rows), -1).max(axis=1)
-            best[rows] = np.maximum(best[rows], fits)
-    return best
+    both = np.concatenate(
+        [pairs, pairs[:, ::-1]]
+    )  # the windows of the first photo, the patches of the second
+    best = np.empty(len(both), np.float32)
+    for rows in _rows_by_photo(both[:, 0]):
+        windows, lengths = _windows(thumbnails[both[rows[0], 0]])
+        wanted = templates[both[rows, 1]].reshape(-1, windows.shape[1])
+        best[rows] = (wanted @ windows.T / lengths).max(axis=1).reshape(len(rows), -1).max(axis=1)
+    return np.maximum(*best.reshape(2, -1))
 
 
 def _rows_by_photo(photos: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
