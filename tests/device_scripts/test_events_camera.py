@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shlex
 import sys
+import time
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
-from edgenet_device.events.event import check_event
+from edgenet_device.events.event import ENTRIES, EventMaker, check_event
+from edgenet_device.events.hub import EventHub
+from edgenet_device.events.log_file import LogSink
 from edgenet_device.events.options import OPTIONS, add_event_options, event_options
-from model_files import Run
+from edgenet_device.events.watcher import KINDS, EventWatcher, HoldTimes
+from edgenet_device.live.event_output import EventOutput
+from model_files import ROOT, Run
 
 TIMES = ("--smooth", 0, "--hold", 0.2, "--release", 0.2)
 
@@ -78,6 +85,51 @@ def test_a_wrong_option_is_one_line(
     assert done.returncode == status
     assert message in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
+
+
+class Condition:
+    """Stands in for the live camera's status."""
+
+    lost: str | None = None
+    throttled_by: tuple[str, ...] = ()
+
+
+def test_the_camera_s_and_the_device_s_troubles_become_events(tmp_path: Path) -> None:
+    condition, log = Condition(), tmp_path / "log.jsonl"
+    with EventHub([LogSink(log, 10**6)], lambda *one: None) as hub:
+        watcher = EventWatcher(HoldTimes(0.0, 1.0))
+        output = EventOutput(watcher, EventMaker("m", "0"), hub, condition)
+        now = time.perf_counter()
+        frame = {"type": "frame", "label": "cat", "score": 0.9}
+        output.show({**frame, "moment_s": now, "frame": 1}, np.zeros((2, 2, 3), np.uint8))
+        condition.lost, condition.throttled_by = "the camera was unplugged", ("under-voltage",)
+        output.show({"type": "silent", "silent_s": 1.0}, None)
+        condition.lost, condition.throttled_by = None, ()
+        output.show({**frame, "moment_s": now + 60, "frame": 2}, np.zeros((2, 2, 3), np.uint8))
+    events = lines_of(log)
+    assert [(event["kind"], event["frame"], event["detail"]) for event in events] == [
+        ("entered", 1, None),
+        ("camera_lost", None, "the camera was unplugged"),
+        ("throttled", None, "under-voltage"),
+        ("camera_back", 2, None),
+        ("unthrottled", 2, None),
+    ]
+    assert 59 < events[3]["seconds"] <= 60
+
+
+def test_the_page_lists_every_entry_and_every_kind() -> None:
+    page = (ROOT / "docs" / "events.md").read_text(encoding="utf-8")
+
+    def first_column(heading: str) -> list[str]:
+        part = page.partition(f"## {heading}")[2].partition("\n## ")[0]
+        return re.findall(r"^\| `(\w+)` \|", part, re.MULTILINE)
+
+    assert first_column("When something happens") == list(KINDS)
+    assert first_column("What an event contains") == list(ENTRIES)
+    example = page.partition("```json\n")[2].partition("```")[0]
+    check_event(json.loads(example))
+    options = {f"--{one.name}" for one in OPTIONS}
+    assert {option for option in options if f"`{option}" not in page} == set()
 
 
 def test_the_labels_before_a_command_are_its_own() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from importlib import import_module
@@ -92,6 +93,9 @@ def opened_pin(pin: str) -> Any:
     Raises:
         EdgenetError: gpiozero is not installed, another program uses the pin, or there is no such pin.
     """
+    # lgpio, which gpiozero uses on a Pi, makes pipes in its working folder, which a confined service cannot write.
+    if "RUNTIME_DIRECTORY" in os.environ:
+        os.environ.setdefault("LG_WD", os.environ["RUNTIME_DIRECTORY"].partition(":")[0])
     try:
         gpiozero = import_module("gpiozero")
     except ImportError:

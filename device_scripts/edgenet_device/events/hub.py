@@ -21,6 +21,8 @@ from edgenet_device.events.watcher import Happening
 
 PAUSES = (1.0, 2.0, 5.0, 15.0, 30.0)
 """Seconds before the first, second, ... new attempt of a sink that failed; the last value applies to all later ones."""
+CALM_SECONDS = 60.0
+"""A sink whose queue was full counts as well again after so many seconds without a dropped event."""
 CLOSING_SECONDS = 5.0
 """Seconds that all sinks together get at the end for what is still in their queues."""
 
@@ -126,8 +128,9 @@ class SinkThread:
         self._frame_moment = -math.inf
         self._changed = threading.Condition()
         self._finishing = False
-        self._dropped = 0
+        self._dropped_at = -math.inf
         self._events = _Trouble(sink.name, tell)
+        self._pace = _Trouble(sink.name, tell)
         self._works = _Trouble(sink.name, tell)
         self._frames = _Trouble(sink.name, tell)
         self._next_work: float | None = 0.0
@@ -148,7 +151,7 @@ class SinkThread:
         with self._changed:
             if len(self._waiting) >= self._sink.capacity:
                 self._waiting.popleft()
-                self._dropped += 1
+                self._dropped_at = time.monotonic()
             self._waiting.append((event, picture if self._sink.wants_pictures else None))
             self._changed.notify()
 
@@ -224,12 +227,13 @@ class SinkThread:
                 if failed == self._sink.attempts or self._pause(_pause_after(failed)):
                     return
                 continue
-            with self._changed:
-                dropped, self._dropped = self._dropped, 0
-            if dropped:
-                self._events.failed(EdgenetError(f"it is too slow: {dropped} events were dropped"))
+            self._events.well()
+            if time.monotonic() - self._dropped_at > CALM_SECONDS:
+                self._pace.well()
             else:
-                self._events.well()
+                self._pace.failed(
+                    EdgenetError("events come faster than it takes them: the oldest are dropped")
+                )
             return
 
     def _pause(self, seconds: float) -> bool:
