@@ -267,6 +267,31 @@ def test_a_command_may_leave_a_program_running_and_print_much_but_not_too_much()
     )  # it is the command that is waited for, not what holds its output open
 
 
+def test_a_command_that_runs_when_the_program_ends_is_ended_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "CLOSING_SECONDS", 0.3)
+    number = tmp_path / "number"
+    text = command(f"import os, time; open({str(number)!r}, 'w').write(str(os.getpid())); time.sleep(60)")
+    with EventHub([CommandSink([Trigger("great tit")], text, 60)], Told()) as open_hub:
+        open_hub.publish(entered())
+        wait_for(lambda: number.exists() and bool(number.read_text()))
+    wait_for(lambda: not Path(f"/proc/{number.read_text()}").exists())
+
+
+def test_a_sink_is_well_when_all_that_failed_is_over() -> None:
+    told = Told()
+    troubles = hub._Troubles("sink", told)
+    troubles.failed("work", EdgenetError("away"))
+    troubles.failed("event", OSError(28, "No space left on device"))
+    troubles.failed("work", EdgenetError("away"))
+    assert troubles.counts["work"] == 2
+    troubles.well("event")
+    troubles.well("work")
+    troubles.well("work")
+    assert told.lines == [("sink", "away"), ("sink", "No space left on device"), ("sink", None)]
+
+
 def test_a_command_that_cannot_be_run_is_told_at_the_start(tmp_path: Path) -> None:
     plain = tmp_path / "no program"
     plain.write_text("x")

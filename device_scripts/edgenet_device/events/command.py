@@ -11,7 +11,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Callable
 
 from edgenet_device.errors import EdgenetError
 from edgenet_device.events.event import Event
@@ -19,6 +19,9 @@ from edgenet_device.events.hub import Picture, Sink
 from edgenet_device.events.trigger import Trigger
 from edgenet_device.events.watcher import Happening
 from edgenet_device.foreign_text import one_line
+
+if TYPE_CHECKING:
+    Process = subprocess.Popen[bytes]
 
 MOST_OUTPUT = 1 << 20
 """A command that prints more bytes is ended; what it prints is thrown away except for the end of it."""
@@ -49,6 +52,7 @@ class CommandSink(Sink):
     def __init__(self, triggers: Sequence[Trigger], command: str, limit_s: float) -> None:
         self._triggers, self._limit_s = tuple(triggers), limit_s
         self._command = split_command(command)
+        self._process: Process | None = None
         self.name = f"--exec {os.path.basename(self._command[0])}"
 
     def takes(self, happening: Happening) -> bool:
@@ -61,7 +65,16 @@ class CommandSink(Sink):
         Raises:
             EdgenetError: it cannot be started, failed, or was ended.
         """
-        run_command(self._command, event, self._limit_s)
+        run_command(self._command, event, self._limit_s, self._started)
+
+    def abort(self) -> None:
+        """End the command that is running."""
+        process = self._process
+        if process is not None:
+            _end(process)
+
+    def _started(self, process: Process | None) -> None:
+        self._process = process
 
 
 def split_command(command: str) -> list[str]:
@@ -95,8 +108,16 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def run_command(command: Sequence[str], event: Event, limit_s: float) -> None:
+def run_command(
+    command: Sequence[str],
+    event: Event,
+    limit_s: float,
+    started: Callable[[Process | None], None] = lambda _: None,
+) -> None:
     """Run a command to its end.
+
+    Args:
+        started: called with the process when it has started, and with None when it has ended.
 
     Raises:
         EdgenetError: it cannot be started, ended with another status than 0, ran for longer than `limit_s` seconds
@@ -113,6 +134,7 @@ def run_command(command: Sequence[str], event: Event, limit_s: float) -> None:
         )
     except (OSError, ValueError) as error:
         raise EdgenetError(f"it cannot be started: {getattr(error, 'strerror', None) or error}") from None
+    started(process)
     with process:
         try:
             # An event is shorter than a pipe holds, so this never waits for the command to read it.
@@ -122,6 +144,7 @@ def run_command(command: Sequence[str], event: Event, limit_s: float) -> None:
             said, trouble = _watched(process, time.monotonic() + limit_s)
         finally:
             _end(process)
+            started(None)
     last = one_line(said.decode(errors="replace").strip().rpartition("\n")[2])
     after = f"; it said: {last}" if last else ""
     if trouble:
@@ -130,7 +153,7 @@ def run_command(command: Sequence[str], event: Event, limit_s: float) -> None:
         raise EdgenetError(f"it ended with the status {process.returncode}{after}")
 
 
-def _watched(process: subprocess.Popen[bytes], until: float) -> tuple[bytes, str]:
+def _watched(process: Process, until: float) -> tuple[bytes, str]:
     """Read what a process prints until it ends; return the end of that, and why it has to be ended, if so."""
     said, count = b"", 0
     pipe = process.stdout.fileno()  # type: ignore[union-attr]
@@ -166,7 +189,7 @@ def _piece(pipe: int) -> bytes:
         return b""
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(process: Process) -> None:
     """End a process that is still running, with all that it started: first politely, then for good."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         if process.poll() is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Callable, Optional
 
@@ -23,8 +23,8 @@ PAUSES = (1.0, 2.0, 5.0, 15.0, 30.0)
 """Seconds before the first, second, ... new attempt of a sink that failed; the last value applies to all later ones."""
 CALM_SECONDS = 60.0
 """A sink whose queue was full counts as well again after so many seconds without a dropped event."""
-CLOSING_SECONDS = 5.0
-"""Seconds that all sinks together get at the end for what is still in their queues."""
+CLOSING_SECONDS = 12.0
+"""Seconds that all sinks together get at the end for what is still in their queues: more than a network's timeout."""
 
 Picture = Optional[np.ndarray]
 Tell = Callable[[str, Optional[str]], None]
@@ -32,7 +32,7 @@ Tell = Callable[[str, Optional[str]], None]
 
 
 class Sink:
-    """What events go to. A subclass overrides what it needs; all but `takes` is called in the sink's own thread.
+    """What events go to. A subclass overrides what it needs; all but `takes` and `abort` is called in its own thread.
 
     Attributes:
         name: what to call it in messages, such as "the log events.csv".
@@ -73,6 +73,9 @@ class Sink:
 
     def close(self) -> None:
         """Release what the sink holds."""
+
+    def abort(self) -> None:
+        """End what still runs outside of this process; another thread calls it if the sink does not close in time."""
 
 
 class EventHub:
@@ -129,10 +132,7 @@ class SinkThread:
         self._changed = threading.Condition()
         self._finishing = False
         self._dropped_at = -math.inf
-        self._events = _Trouble(sink.name, tell)
-        self._pace = _Trouble(sink.name, tell)
-        self._works = _Trouble(sink.name, tell)
-        self._frames = _Trouble(sink.name, tell)
+        self._troubles = _Troubles(sink.name, tell)
         self._next_work: float | None = 0.0
         self._thread = threading.Thread(target=self._run, name=sink.name, daemon=True)
 
@@ -172,7 +172,7 @@ class SinkThread:
             self._changed.notify()
 
     def finish(self) -> None:
-        """Let the thread end when its queue is empty; a failing sink gets one last attempt."""
+        """Let the thread end when its queue is empty. What fails is not tried again."""
         with self._changed:
             self._finishing = True
             self._changed.notify()
@@ -180,6 +180,8 @@ class SinkThread:
     def join(self, seconds: float) -> None:
         """Wait at most so long for the thread's end. It is a daemon: one that hangs ends with the process."""
         self._thread.join(seconds)
+        if self._thread.is_alive():
+            self._sink.abort()
 
     def _run(self) -> None:
         while True:
@@ -195,7 +197,7 @@ class SinkThread:
         try:
             self._sink.close()
         except Exception as error:
-            self._events.failed(error)
+            self._troubles.failed("event", error)
 
     def _next(self) -> tuple[Event, Picture] | None:
         """Wait for an event, a frame, the time at which the sink wants to work, or the end; return the event."""
@@ -211,9 +213,9 @@ class SinkThread:
         try:
             self._sink.take_frame(pixels, moment_s)
         except Exception as error:
-            self._frames.failed(error)
+            self._troubles.failed("frame", error)
         else:
-            self._frames.well()
+            self._troubles.well("frame")
         self._frame = None
 
     def _deliver(self, event: Event, picture: Picture) -> None:
@@ -223,16 +225,16 @@ class SinkThread:
                 self._sink.deliver(event, picture)
             except Exception as error:  # whatever it is: a sink fails alone
                 failed += 1
-                self._events.failed(error)
+                self._troubles.failed("event", error)
                 if failed == self._sink.attempts or self._pause(_pause_after(failed)):
                     return
                 continue
-            self._events.well()
+            self._troubles.well("event")
             if time.monotonic() - self._dropped_at > CALM_SECONDS:
-                self._pace.well()
+                self._troubles.well("pace")
             else:
-                self._pace.failed(
-                    EdgenetError("events come faster than it takes them: the oldest are dropped")
+                self._troubles.failed(
+                    "pace", EdgenetError("events come faster than it takes them: the oldest are dropped")
                 )
             return
 
@@ -242,15 +244,15 @@ class SinkThread:
             return self._changed.wait_for(lambda: self._finishing, seconds)
 
     def _work(self) -> None:
-        if self._works.count and not self._finishing and time.monotonic() < (self._next_work or 0.0):
-            return  # it failed a moment ago; a new event is no reason to try earlier
+        if self._troubles.counts["work"] and (self._finishing or time.monotonic() < (self._next_work or 0.0)):
+            return  # it failed a moment ago: neither a new event nor the end is a reason to try earlier
         try:
             seconds = self._sink.work()
         except Exception as error:
-            self._works.failed(error)
-            seconds = _pause_after(self._works.count)
+            self._troubles.failed("work", error)
+            seconds = _pause_after(self._troubles.counts["work"])
         else:
-            self._works.well()
+            self._troubles.well("work")
         self._next_work = None if seconds is None else time.monotonic() + seconds
 
 
@@ -258,25 +260,30 @@ def _pause_after(failed: int) -> float:
     return PAUSES[min(failed, len(PAUSES)) - 1]
 
 
-class _Trouble:
-    """What is wrong with one half of a sink, told once for each reason and once when it is over."""
+class _Troubles:
+    """What is wrong with a sink: told once for each reason, and once when all of it is over.
 
-    def __init__(self, name: str, tell: Tell) -> None:
-        self._name, self._tell = name, tell
-        self._reason: str | None = None
-        self.count = 0
+    A sink can fail in several ways at once, each of which has a name here.
 
-    def failed(self, error: Exception) -> None:
-        self.count += 1
+    Attributes:
+        counts: how often each way failed since it last went well.
+    """
+
+    def __init__(self, sink: str, tell: Tell) -> None:
+        self._sink, self._tell = sink, tell
+        self._reasons: dict[str, str] = {}
+        self.counts: Counter[str] = Counter()
+
+    def failed(self, way: str, error: Exception) -> None:
+        self.counts[way] += 1
         reason = str(error) if isinstance(error, EdgenetError) else f"{type(error).__name__}: {error}"
         if isinstance(error, OSError) and error.strerror:
             reason = error.strerror
-        if reason != self._reason:
-            self._reason = reason
-            self._tell(self._name, reason)
+        if reason != self._reasons.get(way):
+            self._reasons[way] = reason
+            self._tell(self._sink, reason)
 
-    def well(self) -> None:
-        self.count = 0
-        if self._reason is not None:
-            self._reason = None
-            self._tell(self._name, None)
+    def well(self, way: str) -> None:
+        del self.counts[way]
+        if self._reasons.pop(way, None) is not None and not self._reasons:
+            self._tell(self._sink, None)
