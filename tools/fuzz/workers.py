@@ -24,8 +24,8 @@ from tools.fuzz.verdicts import Check, Judge, Verdict
 
 HANG_S = 10.0
 """Seconds of computing for one input, most of which take a thousandth of that."""
-_PATIENCE = 6
-"""How many times longer one input may take by the clock: on a busy machine a process often has to wait."""
+_PATIENCE = 20
+"""How many times longer one input may take by the clock: a process waits on a busy machine, and for its children."""
 _MOST_FAULTS = 20
 """Different faults of a target after which its run ends: the rest would hardly say more."""
 _MOST_DEATHS = 200
@@ -302,10 +302,18 @@ def _watch(worker: int, shared: mmap.mmap) -> tuple[int, bool]:
         _, began, computed, *_ = _PROGRESS.unpack(shared[:])
         waited = time.monotonic() - began if began else 0.0
         if waited > HANG_S and (waited > _PATIENCE * HANG_S or _computing_s(worker) - computed > HANG_S):
-            os.kill(worker, signal.SIGKILL)
+            _kill(worker)
             return os.waitpid(worker, 0)[1], True
         time.sleep(pause)
         pause = min(0.05, pause * 1.5)
+
+
+def _kill(worker: int) -> None:
+    """Kill a worker and its children, one of which may be what hangs."""
+    with suppress(OSError):  # not every kernel lists them
+        for child in Path(f"/proc/{worker}/task/{worker}/children").read_text(encoding="ascii").split():
+            os.kill(int(child), signal.SIGKILL)
+    os.kill(worker, signal.SIGKILL)
 
 
 def _computing_s(process: int) -> float:
