@@ -211,6 +211,18 @@ def test_a_certificate_that_is_not_trusted_is_told_and_gets_no_event(
     assert receiver.bodies == []
 
 
+def test_a_clock_that_is_not_set_is_named_where_a_certificate_fails(
+    receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink = WebhookSink(Webhook(receiver.url), DiskQueue(tmp_path / "q", 10**6))
+    monkeypatch.setattr("edgenet_device.events.stored.time.time", lambda: 100.0)
+    with pytest.raises(
+        EdgenetError, match=r"its certificate is not trusted .*; this device's clock is not set"
+    ):
+        sink.send(EventMaker("m", "0").make(Happening("unknown"), 1).line().encode())
+    sink.close()
+
+
 @pytest.mark.parametrize(
     "url",
     ["", "ftp://h/x", "https://", "https://h:0/", "https://h:99999/", "https://h/\n", "https://h/ x", "h/x"],

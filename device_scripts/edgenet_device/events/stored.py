@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import ssl
+import time
 from pathlib import Path
 
 from edgenet_device.errors import EdgenetError
 from edgenet_device.events.disk_queue import DiskQueue
-from edgenet_device.events.event import Event
+from edgenet_device.events.event import CLOCK_SET_FROM, Event
 from edgenet_device.events.hub import Picture, Sink
 from edgenet_device.foreign_text import one_line
 
@@ -163,5 +164,6 @@ def network_reason(error: Exception) -> str:
     inner = getattr(error, "reason", error)  # urllib wraps the error; that of ssl has a text here
     inner = inner if isinstance(inner, Exception) else error
     if isinstance(inner, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted ({inner.verify_message})"
+        unset = "; this device's clock is not set" if time.time() < CLOCK_SET_FROM else ""
+        return f"its certificate is not trusted ({inner.verify_message}{unset})"
     return one_line(getattr(inner, "strerror", None) or str(inner) or type(inner).__name__)
