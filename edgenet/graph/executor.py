@@ -141,7 +141,8 @@ def apply(operator: Operator, inputs: list[Tensor]) -> Tensor:
     x = inputs[0]
     match operator:
         case Conv2D() | DepthwiseConv2D():
-            return activate(_convolve(operator, x), operator.activation)
+            weight, bias = tensor_of(operator.weight), tensor_of(operator.bias)
+            return activate(convolve(operator, x, weight, bias), operator.activation)
         case FullyConnected():
             weight, bias = tensor_of(operator.weight), tensor_of(operator.bias)
             return activate(functional.linear(x, weight, bias), operator.activation)
@@ -197,25 +198,23 @@ def _apply_float_only(operator: Operator, inputs: list[Tensor]) -> Tensor:
     raise TypeError(f"no float execution for {type(operator).__name__}")
 
 
-def _convolve(operator: Conv2D | DepthwiseConv2D, x: Tensor) -> Tensor:
-    padded = pad(x, operator.pads) if any(operator.pads) else x
-    return convolve(operator, padded, tensor_of(operator.weight), tensor_of(operator.bias))
-
-
 def convolve(operator: Conv2D | DepthwiseConv2D, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Convolve an already padded NHWC tensor with the given weights instead of the operator's own.
-
-    The operator's padding and activation are not applied.
+    """Convolve an NHWC tensor with the given weights instead of the operator's own, without the activation.
 
     Args:
-        operator: gives the stride, dilation and groups.
-        x: [n, H, W, C], padded.
+        operator: gives the padding with zeros, the stride, dilation and groups.
+        x: [n, H, W, C].
         weight: in the operator's own layout.
         bias: [O], or None for no bias.
     """
     groups = operator.groups if isinstance(operator, Conv2D) else x.shape[3]
     kernel = _torch_kernel(operator, weight).contiguous(memory_format=torch.channels_last)
-    y = functional.conv2d(x.permute(0, 3, 1, 2), kernel, bias, operator.stride, 0, operator.dilation, groups)
+    top, bottom, left, right = operator.pads
+    around = (top, left)
+    if top != bottom or left != right:  # even padding is left to torch, whose kernels then need no copy of x
+        x, around = pad(x, operator.pads), (0, 0)
+    picture = x.permute(0, 3, 1, 2)
+    y = functional.conv2d(picture, kernel, bias, operator.stride, around, operator.dilation, groups)
     return y.permute(0, 2, 3, 1)
 
 

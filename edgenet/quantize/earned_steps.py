@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from edgenet.data.loading import evenly
 from edgenet.graph.executor import run
@@ -26,11 +27,13 @@ from edgenet.graph.ir import WEIGHTED, Graph
 from edgenet.progress import Progress, silent
 from edgenet.quantize.calibrate_layers import LayerOptions, quantize_layers
 from edgenet.quantize.channels import double_channels, drop_dead_channels
-from edgenet.quantize.equalize import equalize
+from edgenet.quantize.equalize import ChannelChange, equalize
 from edgenet.quantize.integer import real_logits
+from edgenet.quantize.known_tensors import KnownTensors, SampledMeans
 from edgenet.quantize.logit_errors import confidence, logit_errors
 from edgenet.quantize.photo_variants import variants
 from edgenet.quantize.quantized_graph import Encoding, QuantizedGraph, keep_float
+from edgenet.quantize.quick_layers import quantize_quickly
 from edgenet.quantize.ranges import (
     ChannelStatistics,
     Range,
@@ -91,13 +94,16 @@ JUDGES = 16
 """The largest number of photos that judge."""
 JUDGING_SHARE = 4
 """One photo in so many judges, up to JUDGES."""
-QUICK_PHOTOS, QUICK_ROWS = 12, 3_000
-"""The largest numbers of photos and of positions with which layers are quantized quickly."""
+QUICK_PHOTOS = 12
+"""The largest number of photos with which layers are quantized quickly."""
 
 
 @dataclass(frozen=True)
 class _Photos:
-    """The calibration photos: those that steps may see, and those that judge the steps."""
+    """The calibration photos: those that steps may see, and those that judge the steps.
+
+    The first of `fitting` are evenly spread over all, however many are taken.
+    """
 
     fitting: Photos
     judging: Photos
@@ -109,21 +115,37 @@ class _Photos:
         if not count:
             return _Photos(images, variants(images))
         aside = evenly(len(images), count)
-        return _Photos(np.delete(images, aside, axis=0), images[aside])
+        others = np.delete(np.arange(len(images)), aside)
+        return _Photos(images[others[_spread(len(others))]], images[aside])
 
     def some(self, count: int) -> Photos:
         """Return at most `count` of the photos that steps may see, evenly spread."""
-        return self.fitting[evenly(len(self.fitting), count)]
+        return self.fitting[:count]
+
+
+GOLDEN = (math.sqrt(5) - 1) / 2
+
+
+def _spread(count: int) -> NDArray[np.int64]:
+    """Return the indices below `count` in an order whose beginnings are all evenly spread.
+
+    The multiples of the golden ratio, without their whole parts, fill the gaps between each other.
+    """
+    return np.argsort(np.argsort(np.arange(count) * GOLDEN % 1))
 
 
 @dataclass(frozen=True)
 class _Shape:
-    """A float graph of the network's function, the sensitivity of its logits, and what was done to reshape it."""
+    """A float graph of the network's function, what is known of it, and what was done to reshape it."""
 
     graph: Graph
     sensitivity: Sensitivity
-    ranges: dict[str, Range]
+    known: KnownTensors
     steps: tuple[str, ...]
+
+    def ranges(self) -> dict[str, Range]:
+        """Return the range of every tensor on the photos that steps have seen."""
+        return self.known.ranges(self.graph)
 
 
 @dataclass(frozen=True)
@@ -170,7 +192,7 @@ def quantize_earning(graph: Graph, images: Photos, effort: Effort, progress: Pro
     best = min(range(len(quick)), key=lambda place: quick[place].cost)
     made = [quick[best], _Judged.of(_with_largest_scales(shapes[0], work), work)]
     if effort.layer_photos is not None:
-        made += [_Judged.of(one, work) for one in _thorough(shapes[best], images, work)]
+        made += [_Judged.of(one, work) for one in _thorough(shapes[best], work)]
     return min(made, key=lambda one: one.cost).quantized
 
 
@@ -187,25 +209,34 @@ class _Judged:
 def _shapes(graph: Graph, work: _Work) -> Iterator[_Shape]:
     """Yield the original network without its dead channels; the rotated one; and the one that is also equalized."""
     plain = drop_dead_channels(graph)
-    seen = observe(plain, work.photos.fitting, work.effort, work.progress)
-    yield _Shape(plain, seen.sensitivity, ranges_of(plain, seen.statistics), (DEAD,))
-    few = work.photos.some(RANGE_PHOTOS)
-    few = np.concatenate([few, variants(few[::VARIANTS_EVERY])])
+    effort, progress = work.effort, work.progress
+    seen = observe(plain, work.photos.some(effort.statistics_photos), effort, progress)
+    known = KnownTensors(seen.statistics, seen.joint, seen.sampled_means)
+    yield _Shape(plain, seen.sensitivity, known, (DEAD,))
     shape, sensitivity, steps = plain, seen.sensitivity, [DEAD]
+    changes: dict[str, ChannelChange] = {}
     if seen.joint.tensors:
-        shape, sensitivity = rotate(plain, seen.statistics, seen.joint, sensitivity, work.effort.axes_steps)
+        progress("rotating channels", 0, None)
+        shape, sensitivity = rotate(
+            plain, seen.statistics, seen.joint, sensitivity, effort.axes_steps, changes
+        )
         steps.append(ROTATE)
-        yield _Shape(shape, sensitivity, observe_ranges(shape, few, work.progress), tuple(steps))
-    shape = equalize(shape, seen.statistics, sensitivity, work.effort.factor_steps)
-    yield _Shape(shape, sensitivity, observe_ranges(shape, few, work.progress), (*steps, EQUALIZE))
+        yield _Shape(shape, sensitivity, replace(known, changes=dict(changes)), tuple(steps))
+    progress("equalizing channels", 0, None)
+    shape = equalize(shape, seen.statistics, sensitivity, effort.factor_steps, changes)
+    yield _Shape(shape, sensitivity, replace(known, changes=changes), (*steps, EQUALIZE))
 
 
 @dataclass(frozen=True, eq=False)
 class Observed:
-    """What some photos show about a graph: statistics of its tensors, and the sensitivity of its logits."""
+    """What some photos show about a graph: statistics of its tensors, and the sensitivity of its logits.
+
+    The sampled means are those of the first QUICK_PHOTOS photos.
+    """
 
     statistics: dict[str, ChannelStatistics]
     joint: JointStatistics
+    sampled_means: dict[str, NDArray[np.float64]]
     sensitivity: Sensitivity
 
 
@@ -214,37 +245,37 @@ VARIANTS_EVERY = 4
 
 
 def observe(graph: Graph, images: Photos, effort: Effort, progress: Progress = silent) -> Observed:
-    """Return what photos and some variants of them show.
+    """Return what photos and some variants of them show; the first of the photos give the sensitivity.
 
     Raises:
         EdgenetError: a tensor holds NaN or infinity on them.
     """
     mixed = mixable(graph)
-    joint = JointStatistics(mixed.tensors)
-    some = images[evenly(len(images), effort.statistics_photos)]
-    together = np.concatenate([some, variants(some[::VARIANTS_EVERY])])
-    statistics = channel_statistics(graph, together, progress, joint.observe)
+    joint, means = JointStatistics(mixed.tensors), SampledMeans(min(QUICK_PHOTOS, len(images)))
+
+    def also(name: str, value: Tensor) -> None:
+        joint.observe(name, value)
+        means.observe(name, value)
+
+    together = np.concatenate([images, variants(images[::VARIANTS_EVERY])])
+    statistics = channel_statistics(graph, together, progress, also)
     ranges_of(graph, statistics)  # raises on values that are not finite, before they get into matrices
-    few = images[evenly(len(images), effort.sensitivity_photos)]
-    return Observed(statistics, joint, logit_sensitivity(graph, few, statistics, mixed, progress))
-
-
-RANGE_PHOTOS = 32
-"""About the number of photos that give the ranges of a reshaped network, as long as it is only tried."""
+    few = images[: effort.sensitivity_photos]
+    sensitivity = logit_sensitivity(graph, few, statistics, mixed, progress)
+    return Observed(statistics, joint, means.means(), sensitivity)
 
 
 def _quick(shape: _Shape, work: _Work) -> QuantizedGraph:
     """Round to nearest and correct the biases."""
-    encodings = work.encodings(shape, shape.ranges)
-    options = LayerOptions(second_moments=False, compensate=False, rows=QUICK_ROWS)
-    few = work.photos.some(QUICK_PHOTOS)
-    quantized = quantize_layers(shape.graph, encodings, few, options, work.progress)
+    encodings = work.encodings(shape, shape.ranges())
+    few, means = work.photos.some(QUICK_PHOTOS), shape.known.means()
+    quantized = quantize_quickly(shape.graph, encodings, few, means, work.progress)
     return replace(quantized, steps=(*shape.steps, MINMAX, WIDENED, ROOM, SCALES, NEAREST, BIAS))
 
 
 def _with_largest_scales(shape: _Shape, work: _Work) -> QuantizedGraph:
     """Quantize as `minmax` does, with room for the logits."""
-    ranges = add_logit_room(shape.graph, shape.ranges, confidence(work.real))
+    ranges = add_logit_room(shape.graph, shape.ranges(), confidence(work.real))
     quantized = round_to_ranges(shape.graph, ranges)
     return replace(quantized, steps=(*shape.steps, MINMAX, ROOM, LARGEST, NEAREST))
 
@@ -260,17 +291,20 @@ def round_to_ranges(graph: Graph, ranges: dict[str, Range]) -> QuantizedGraph:
     return keep_float(QuantizedGraph(graph, encodings, weights), ())
 
 
-def _thorough(shape: _Shape, images: Photos, work: _Work) -> Iterator[QuantizedGraph]:
+def _thorough(shape: _Shape, work: _Work) -> Iterator[QuantizedGraph]:
     """Yield the network with compensated weights that are rounded by second moments, then also with copies."""
     assert work.effort.layer_photos is not None
     some = work.photos.some(work.effort.layer_photos)
-    encodings = work.encodings(shape, observe_ranges(shape.graph, images, work.progress))
+    others = np.concatenate([work.photos.judging, work.photos.fitting[work.effort.statistics_photos :]])
+    seen, more = shape.ranges(), observe_ranges(shape.graph, others, work.progress)
+    encodings = work.encodings(shape, {name: values.union(more[name]) for name, values in seen.items()})
     steps = (*shape.steps, MINMAX, WIDENED, ROOM, COMPENSATE, SCALES, GPTQ, BIAS)
     quantized = quantize_layers(shape.graph, encodings, some, LayerOptions(), work.progress)
     yield replace(quantized, steps=steps)
     if work.effort.copies_budget:
         doubled = _doubled(shape, encodings, work)
-        encodings = work.encodings(doubled, observe_ranges(doubled.graph, images, work.progress))
+        all_photos = np.concatenate([work.photos.fitting, work.photos.judging])
+        encodings = work.encodings(doubled, observe_ranges(doubled.graph, all_photos, work.progress))
         quantized = quantize_layers(doubled.graph, encodings, some, LayerOptions(), work.progress)
         yield replace(quantized, steps=(*shape.steps, DOUBLE, *steps[len(shape.steps) :]))
 

@@ -49,8 +49,30 @@ Statistics = dict[str, ChannelStatistics]
 DESCENT_STEPS, DESCENT_RATE = 40, 0.1
 
 
+@dataclass(frozen=True, eq=False)
+class ChannelChange:
+    """How a tensor's channels were changed: shifted, then scaled or mixed.
+
+    Attributes:
+        shift: what was subtracted from each channel, [C].
+        factors: what each channel was then multiplied with, [C], or the matrix that mixed the channels, [C, C].
+    """
+
+    shift: Vector
+    factors: Vector
+
+    def apply(self, values: Vector) -> Vector:
+        """Return values [..., C] of the tensor as they are after the change."""
+        moved = values - self.shift
+        return moved * self.factors if self.factors.ndim == 1 else moved @ self.factors.T
+
+
 def equalize(
-    graph: Graph, statistics: Statistics, sensitivity: Sensitivity, steps: int = DESCENT_STEPS
+    graph: Graph,
+    statistics: Statistics,
+    sensitivity: Sensitivity,
+    steps: int = DESCENT_STEPS,
+    changes: dict[str, ChannelChange] | None = None,
 ) -> Graph:
     """Return a graph of the same function with equalized channels.
 
@@ -59,17 +81,20 @@ def equalize(
         statistics: statistics of every tensor of this graph on the calibration photos.
         sensitivity: the sensitivity of the logits to the graph's tensors and weights.
         steps: gradient descent steps for each group's factors.
+        changes: is given every tensor's change, by name.
     """
     for tensors in tensor_groups(graph):
         group = group_of(graph, tensors)  # described anew, because earlier groups may have changed its nodes
         if group is not None and not group.can_mix:  # `rotate` handles the groups that can be mixed
-            graph = _equalize_group(graph, group, statistics, sensitivity, steps)
+            graph, made = _equalize_group(graph, group, statistics, sensitivity, steps)
+            if changes is not None:
+                changes |= made
     return graph
 
 
 def _equalize_group(
     graph: Graph, group: TensorGroup, statistics: Statistics, sensitivity: Sensitivity, steps: int
-) -> Graph:
+) -> tuple[Graph, dict[str, ChannelChange]]:
     shifts = shifts_of(group, statistics)
     full = _full_factors(group, statistics, shifts)
     factors = _best_factors(NoiseModel(group, statistics, shifts, sensitivity), full, steps)
@@ -78,7 +103,8 @@ def _equalize_group(
         changed[node.name] = _scale_output(changed[node.name], factors, shifts[node.output])
     for node in group.consumers:
         changed[node.name] = _scale_input(changed[node.name], factors, shifts[node.inputs[0]])
-    return graph.with_nodes(changed[node.name] for node in graph.nodes)
+    changes = {name: ChannelChange(shifts[name], factors) for name in group.tensors}
+    return graph.with_nodes(changed[node.name] for node in graph.nodes), changes
 
 
 def shifts_of(group: TensorGroup, statistics: Statistics) -> dict[str, Vector]:

@@ -20,8 +20,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edgenet.graph.executor import Observer, apply, free_after, last_uses, pad
-from edgenet.graph.ir import WEIGHTED, Concat, FullyConnected, Node, Pad, Reshape, Transpose, Weighted
+from edgenet.graph.executor import Observer, apply, free_after, last_uses
+from edgenet.graph.ir import WEIGHTED, Concat, Node, Pad, Reshape, Transpose, Weighted
 from edgenet.quantize.integer import apply_integer, bounds, multiplier, products
 from edgenet.quantize.quantized_graph import BIAS_LIMIT, HIGH, LOW, WEIGHT_LIMIT, Encoding, QuantizedGraph
 
@@ -87,11 +87,8 @@ class FakeQuantized(nn.Module):
         factor = torch.from_numpy(self._multiplier(node)).to(x.device)
         weight = _RoundWeights.apply(self.steps[key])
         bias = _Round.apply(self.biases[key], 1 / factor, -BIAS_LIMIT, BIAS_LIMIT)
-        padded = (
-            x if isinstance(operator, FullyConnected) or not any(operator.pads) else pad(x, operator.pads)
-        )
         low, high = bounds(operator.activation, output)
-        sums = products(operator, weight, bias, padded)
+        sums = products(operator, weight, bias, x)
         return _Round.apply(sums, factor, low - output.zero_point, high - output.zero_point)
 
     def _exactly(self, node: Node, inputs: list[Tensor]) -> Tensor:

@@ -10,7 +10,7 @@ float node, and close from there on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +25,7 @@ from edgenet.graph.executor import (
     convolve,
     cut,
     free_after,
+    keeps_batch,
     last_uses,
     pad,
     reshape,
@@ -84,8 +85,8 @@ def run_integer(
     graph = quantized.graph
     if graph.output not in quantized.encodings:
         raise TypeError(f"the logits of '{graph.name}' are float: use real_logits")
-    outputs = [_run_one(quantized, image, observe).integer(graph.output)[0].numpy() for image in images]
-    return np.stack(outputs) if outputs else np.zeros((0, graph.classes), np.int8)
+    outputs = [tensors.integer(graph.output).numpy() for tensors in _runs(quantized, images, observe)]
+    return np.concatenate(outputs) if outputs else np.zeros((0, graph.classes), np.int8)
 
 
 def real_logits(
@@ -96,12 +97,25 @@ def real_logits(
     The arguments are those of `run_integer`.
     """
     graph = quantized.graph
-    outputs = [_run_one(quantized, image, observe).real(graph.output)[0].numpy() for image in images]
-    return np.stack(outputs) if outputs else np.zeros((0, graph.classes), np.float32)
+    outputs = [tensors.real(graph.output).numpy() for tensors in _runs(quantized, images, observe)]
+    return np.concatenate(outputs) if outputs else np.zeros((0, graph.classes), np.float32)
 
 
-def _run_one(quantized: QuantizedGraph, image: NDArray[np.uint8], observe: Observer | None) -> TensorStore:
-    pixels = pixels_to_int8(image[None])
+TOGETHER = 8
+"""Number of photos that run at once if nobody observes them: the layers' weights are prepared once for all of them."""
+
+
+def _runs(
+    quantized: QuantizedGraph, images: NDArray[np.uint8], observe: Observer | None
+) -> Iterator[TensorStore]:
+    """Run all photos and yield the tensors that are left after each run, the output among them."""
+    together = TOGETHER if observe is None and keeps_batch(quantized.graph) else 1
+    for start in range(0, len(images), together):
+        yield _run_some(quantized, images[start : start + together], observe)
+
+
+def _run_some(quantized: QuantizedGraph, images: NDArray[np.uint8], observe: Observer | None) -> TensorStore:
+    pixels = pixels_to_int8(images)
     tensors = TensorStore(quantized.encodings, {quantized.graph.input: pixels}, {})
     if observe:
         observe(quantized.graph.input, tensors.integer(quantized.graph.input))
@@ -235,13 +249,9 @@ def _weighted(
     source: Encoding,
     output: Encoding,
 ) -> Tensor:
-    centred = x.to(torch.float32) - source.zero_point
-    if not isinstance(operator, FullyConnected) and any(operator.pads):
-        centred = pad(centred, operator.pads)
-    weight, bias = tensor_of(weights.values).to(torch.float32), tensor_of(weights.bias).to(torch.float64)
-    accumulator = _accumulate(operator, weight, bias, centred)
+    accumulator = LayerSums(operator, weights).of(x, source)
     scale = multiplier(source, weights, output)
-    return _requantize(accumulator, torch.from_numpy(scale), output, operator.activation)
+    return requantize(accumulator, torch.from_numpy(scale), output, operator.activation)
 
 
 EXACT_IN_FLOAT32 = 2**24
@@ -250,20 +260,34 @@ LARGEST_INPUT, LARGEST_WEIGHT = 255, 127
 """The largest magnitudes of an int8 input, counted from its zero point, and of an int8 weight."""
 
 
-def _accumulate(operator: Weighted, weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
-    """Return the exact integer sums plus bias, in float32 if it holds them exactly, else in float64.
+class LayerSums:
+    """A layer's exact integer sums of products, for any photos.
 
-    Sums of whole numbers below 2**24 are exact in float32 in any order, so torch's fast float kernels can be
-    used.
+    Sums of whole numbers below 2**24 are exact in float32 in any order, so torch's fast float kernels can be used. An
+    input lies between -a and LARGEST_INPUT - a, so no sum is larger than LARGEST_INPUT times the sum of the weights of
+    one sign.
     """
-    magnitudes = weight.movedim(output_axis(operator), 0).flatten(1).abs().sum(1)
-    if float(magnitudes.max()) * LARGEST_INPUT + float(bias.abs().max()) < EXACT_IN_FLOAT32:
-        return products(operator, weight, bias.to(torch.float32), x)
-    return _products_in_parts(operator, weight, x) + bias
+
+    def __init__(self, operator: Weighted, weights: QuantizedWeights) -> None:
+        self.operator = operator
+        self._weight = tensor_of(weights.values).to(torch.float32)
+        self._bias = tensor_of(weights.bias).to(torch.float64)
+        rows = self._weight.movedim(output_axis(operator), 0).flatten(1)
+        one_sign = (rows.abs().sum(1) + rows.sum(1).abs()) / 2
+        self._largest = float(one_sign.max()) * LARGEST_INPUT
+
+    def of(self, x: Tensor, source: Encoding) -> Tensor:
+        """Return the sums plus bias for an int8 input, in float32 if it holds them exactly, else in float64."""
+        centred = x.to(torch.float32).sub_(source.zero_point)
+        if self._largest + float(self._bias.abs().max()) < EXACT_IN_FLOAT32:
+            return products(self.operator, self._weight, self._bias.to(torch.float32), centred)
+        if self._largest < EXACT_IN_FLOAT32:
+            return products(self.operator, self._weight, None, centred) + self._bias
+        return _products_in_parts(self.operator, self._weight, centred) + self._bias
 
 
 def products(operator: Weighted, weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
-    """Return a layer's sums of products of whole numbers, by torch's float kernels; `x` is padded already."""
+    """Return a layer's sums of products of whole numbers, by torch's float kernels."""
     if isinstance(operator, FullyConnected):
         return functional.linear(x, weight, bias)
     return convolve(operator, x, weight, bias)
@@ -288,7 +312,8 @@ def multiplier(source: Encoding, weights: QuantizedWeights, output: Encoding) ->
     return np.float32(source.scale) * weights.scales / np.float32(output.scale)
 
 
-def _requantize(accumulator: Tensor, scale: Tensor, output: Encoding, activation: Activation) -> Tensor:
+def requantize(accumulator: Tensor, scale: Tensor, output: Encoding, activation: Activation) -> Tensor:
+    """Return int8 values: the sums times the scale, rounded, within the activation's bounds."""
     low, high = bounds(activation, output)
     real = accumulator.to(torch.float32) * scale
     return real.round_().add_(output.zero_point).clamp_(low, high).to(torch.int8)
@@ -299,7 +324,7 @@ def _binary(operator: Binary, inputs: list[Tensor], sources: list[Encoding], out
     if operator.kind == "mul":
         product = (a - sources[0].zero_point) * (b - sources[1].zero_point)
         scale = np.float32(sources[0].scale) * np.float32(sources[1].scale) / np.float32(output.scale)
-        return _requantize(product, torch.tensor(scale), output, operator.activation)
+        return requantize(product, torch.tensor(scale), output, operator.activation)
     if not all(2**-10 <= source.scale / output.scale < 2**8 for source in sources):
         return _addition_outside(operator, (a, b), sources, output)
     multipliers, shift = _addition_multipliers(sources, output)

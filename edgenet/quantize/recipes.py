@@ -70,7 +70,7 @@ def quantize_fast(graph: Graph, images: NDArray[np.uint8], progress: Progress) -
     return _quantize(graph, images, FAST, progress)
 
 
-BALANCED = Effort(8, statistics_photos=100, layer_photos=64, axes_steps=20, factor_steps=0)
+BALANCED = Effort(8, statistics_photos=100, layer_photos=48, axes_steps=20, factor_steps=0)
 
 
 def quantize_balanced(graph: Graph, images: NDArray[np.uint8], progress: Progress) -> QuantizedGraph:

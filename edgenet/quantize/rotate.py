@@ -28,7 +28,7 @@ from torch import Tensor
 from edgenet.graph.executor import tensor_of
 from edgenet.graph.ir import WEIGHTED, Graph, Node, with_constants
 from edgenet.quantize.descent import descend
-from edgenet.quantize.equalize import TensorGroup, group_of, shifts_of, tensor_groups
+from edgenet.quantize.equalize import ChannelChange, TensorGroup, group_of, shifts_of, tensor_groups
 from edgenet.quantize.ranges import ChannelStatistics
 from edgenet.quantize.sensitivity import FullMatrixNames, Sensitivity, activation_noise, weight_noise
 
@@ -43,6 +43,7 @@ def rotate(
     joint: JointStatistics,
     sensitivity: Sensitivity,
     steps: int = DESCENT_STEPS,
+    changes: dict[str, ChannelChange] | None = None,
 ) -> tuple[Graph, Sensitivity]:
     """Return the same function with linear tensors on better axes, and the sensitivity on these axes.
 
@@ -52,6 +53,7 @@ def rotate(
         joint: joint statistics of the mixable tensors' channels on the same photos.
         sensitivity: the sensitivity, with the whole matrices that `mixable` names.
         steps: gradient descent steps for each group.
+        changes: is given every rotated tensor's change, by name.
     """
     for tensors in [group.tensors for group in _mixable_groups(graph)]:
         group = group_of(graph, tensors)  # described anew, because earlier groups may have changed its nodes
@@ -66,6 +68,8 @@ def rotate(
             matrix = min((matrix, further), key=lambda matrix: float(noise(matrix)))
         graph = _apply(graph, group, matrix.numpy(), shifts)
         sensitivity = _on_new_axes(sensitivity, group, matrix.numpy())
+        if changes is not None:
+            changes |= {name: ChannelChange(shifts[name], matrix.numpy()) for name in tensors}
     return graph, sensitivity
 
 
@@ -122,9 +126,13 @@ class JointStatistics:
         mean = self._total[name] / self._count[name]
         return (self._outer[name] / self._count[name] - torch.outer(mean, mean)).numpy()
 
+    def kept_rows(self, name: str) -> NDArray[np.float32]:
+        """Return the rows of each photo that lie furthest from its mean, [rows, C]."""
+        return torch.cat(self._rows[name]).numpy()
+
     def far_rows(self, name: str) -> NDArray[np.float32]:
         """Return the tensor's rows that lie furthest from the mean, [rows, C]."""
-        rows = torch.cat(self._rows[name])
+        rows = torch.from_numpy(self.kept_rows(name))
         return _furthest(rows, FURTHEST_ROWS, rows.mean(0), rows.std(0)).numpy()
 
 

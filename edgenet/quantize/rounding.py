@@ -79,10 +79,14 @@ def least_squares_scales(operator: Weighted, input_scale: float) -> NDArray[np.f
 def _least_squares(rows: FloatArray, largest: FloatArray, floor: FloatArray) -> FloatArray:
     """Return the best scale of each row of [O, K], between its floor and its largest scale, both [O]."""
     best, smallest = largest.copy(), np.full(len(largest), np.inf)
+    work = np.empty_like(rows)  # one array for all steps, because new ones take longer than the arithmetic
     for factor in SHRINKING:
         scales = np.maximum(largest * np.float32(factor), floor)
-        rounded = np.clip(np.rint(rows / scales[:, None]), -WEIGHT_LIMIT, WEIGHT_LIMIT)
-        error = np.square(rounded * scales[:, None] - rows).sum(1)
+        np.divide(rows, scales[:, None], out=work)
+        np.clip(np.rint(work, out=work), -WEIGHT_LIMIT, WEIGHT_LIMIT, out=work)
+        work *= scales[:, None]
+        work -= rows
+        error = np.square(work, out=work).sum(1)
         better = error < smallest
         best[better], smallest[better] = scales[better], error[better]
     return best

@@ -24,7 +24,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edgenet.graph.executor import activate, apply, convolve, decode_pixels, pad, tensor_of
+from edgenet.graph.executor import activate, apply, convolve, decode_pixels, tensor_of
 from edgenet.graph.ir import WEIGHTED, DepthwiseConv2D, FullyConnected, Graph, Node, Weighted, output_axis
 from edgenet.progress import Progress, silent
 from edgenet.quantize.ranges import ChannelStatistics
@@ -96,7 +96,10 @@ def logit_sensitivity(
         for probe in range(probes):
             sign = torch.randint(0, 2, logits.shape, generator=signs).float() * 2 - 1
             sources = [*values.values(), *weights, *biases]
-            gradients = iter(torch.autograd.grad(logits, sources, sign, retain_graph=probe + 1 < probes))
+            # The sum is a scalar: given a tensor's own gradient, torch imports sympy, which takes a second.
+            with torch.enable_grad():
+                total = (logits * sign).sum()
+            gradients = iter(torch.autograd.grad(total, sources, retain_graph=probe + 1 < probes))
             for name in values:
                 gradient = next(gradients)
                 places = gradient.reshape(-1, gradient.shape[-1])
@@ -138,8 +141,7 @@ def _run_with_gradients(
 def _weighted(operator: Weighted, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     if isinstance(operator, FullyConnected):
         return activate(torch.nn.functional.linear(x, weight, bias), operator.activation)
-    padded = pad(x, operator.pads) if any(operator.pads) else x
-    return activate(convolve(operator, padded, weight, bias), operator.activation)
+    return activate(convolve(operator, x, weight, bias), operator.activation)
 
 
 def _centred(node: Node, gradient: Tensor, of_bias: Tensor, means: Mapping[str, Tensor]) -> Tensor:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +26,7 @@ from edgenet.quantize.earned_steps import (
 )
 from edgenet.quantize.integer import real_logits
 from edgenet.quantize.logit_errors import logit_errors
+from edgenet.quantize.quantized_graph import QuantizedGraph
 from edgenet.quantize.recipes import BALANCED, FAST, RECIPES
 from tests.small_graphs import photos
 from tests.uneven_network import uneven_network
@@ -55,7 +58,7 @@ def test_a_step_that_harms_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     graph = uneven_network(0)
     images = photos(24, graph.size)
 
-    def harm(given: Graph, *_: object) -> Graph:
+    def harm(given: Graph, *rest: Any) -> Graph:
         nodes: list[Node] = []
         for node in given.nodes:
             operator = node.operator
@@ -68,6 +71,10 @@ def test_a_step_that_harms_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
                     weight[..., 0] /= 1000
                 operator = replace(operator, weight=weight, bias=bias)
             nodes.append(replace(node, operator=operator))
+        changes = rest[-1] if rest else {}
+        for name, change in changes.items():  # the rotated tensors, which are those of these layers
+            factors = np.r_[1000, np.ones(len(change.factors) - 1)][:, None] * change.factors
+            changes[name] = replace(change, factors=factors)
         return given.with_nodes(nodes)
 
     assert np.abs(run(harm(graph), images) - run(graph, images)).max() < 1e-2
@@ -80,13 +87,16 @@ def test_plain_minmax_is_kept_if_nothing_is_better(monkeypatch: pytest.MonkeyPat
     graph = uneven_network(0)
     images = photos(12, graph.size)
 
-    def ruin(given: Graph, *rest: object) -> object:
-        quantized = quantize_layers(given, *rest)  # type: ignore[arg-type]
-        weights = {n: replace(w, values=np.zeros_like(w.values)) for n, w in quantized.weights.items()}
-        return replace(quantized, weights=weights)
+    def ruined(quantize: Callable[..., QuantizedGraph]) -> Callable[..., QuantizedGraph]:
+        def ruin(*given: object) -> QuantizedGraph:
+            quantized = quantize(*given)
+            weights = {n: replace(w, values=np.zeros_like(w.values)) for n, w in quantized.weights.items()}
+            return replace(quantized, weights=weights)
 
-    quantize_layers = earned_steps.quantize_layers
-    monkeypatch.setattr(earned_steps, "quantize_layers", ruin)
+        return ruin
+
+    for name in ("quantize_layers", "quantize_quickly"):
+        monkeypatch.setattr(earned_steps, name, ruined(getattr(earned_steps, name)))
     for effort in (FAST, BALANCED):
         assert LARGEST in quantize_earning(graph, images, effort, silent).steps
 
