@@ -19,7 +19,7 @@ from torch.nn.functional import cross_entropy
 
 from edgenet.data.loading import load_all
 from edgenet.data.photos import open_photos
-from edgenet.training.job import IMAGENET, pretrained_network
+from edgenet.training.starting import IMAGENET, StartingWeights, pretrained_network
 from edgenet.workflows.package import load
 from edgenet.workflows.teach import MINUTES, teach
 from edgenet.workflows.train import TrainingOptions, train
@@ -130,7 +130,9 @@ def adamw(lesson: Lesson) -> Taught:
     The photos are mirrored at random, and nothing else is done to them or to the learning rate.
     """
     photos = open_photos(lesson.photos)
-    network = pretrained_network(parse_variant(lesson.variant), photos.class_names, IMAGENET, lesson.seed)
+    network = pretrained_network(
+        parse_variant(lesson.variant), photos.class_names, StartingWeights(IMAGENET), lesson.seed
+    )
     images = load_all(photos, lesson.resolution).images
     target = torch.tensor([label or 0 for label in photos.labels])
     generator = torch.Generator().manual_seed(lesson.seed)

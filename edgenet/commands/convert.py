@@ -21,6 +21,7 @@ from edgenet.commands.console import (
 )
 from edgenet.commands.options import (
     LABELLED_PHOTOS,
+    Architecture,
     JsonFlag,
     Labels,
     Normalization,
@@ -97,15 +98,6 @@ Output = Annotated[
         "--output",
         metavar="NAME",
         help="For an .onnx file with several outputs: the name of the output with the class scores.",
-    ),
-]
-Architecture = Annotated[
-    str | None,
-    typer.Option(
-        "--architecture",
-        metavar="NAME",
-        help="For a checkpoint of torchvision or timm: what the network is, if its tensors do not tell, such as "
-        "tf_mobilenetv3_small_100.",
     ),
 ]
 LabelledData = Annotated[Path | None, typer.Option("--data", help=LABELLED_PHOTOS)]

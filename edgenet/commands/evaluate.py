@@ -19,7 +19,15 @@ from edgenet.commands.console import (
     shown_progress,
     warn,
 )
-from edgenet.commands.options import LABELLED_PHOTOS, JsonFlag, Labels, Normalization, Resolution, Threads
+from edgenet.commands.options import (
+    LABELLED_PHOTOS,
+    Architecture,
+    JsonFlag,
+    Labels,
+    Normalization,
+    Resolution,
+    Threads,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -54,6 +62,7 @@ def evaluate_command(
     resolution: Resolution = None,
     normalization: Normalization = None,
     labels: Labels = None,
+    architecture: Architecture = None,
     json_output: JsonFlag = False,
 ) -> None:
     """Measure the accuracy of networks on labelled photos.
@@ -73,6 +82,7 @@ def evaluate_command(
             resolution=resolution,
             normalization=normalization,
             labels=labels,
+            architecture=architecture,
             progress=progress,
         )
     note_skipped(result.skipped)

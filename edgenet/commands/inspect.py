@@ -20,6 +20,7 @@ from edgenet.commands.console import (
 )
 from edgenet.commands.options import (
     TARGETS,
+    Architecture,
     JsonFlag,
     Normalization,
     Profile,
@@ -72,6 +73,7 @@ def inspect_command(
     data: Data = None,
     photos: Photos = None,
     normalization: Normalization = None,
+    architecture: Architecture = None,
     plot: Plot = None,
     profile: Profile = False,
     on: On = None,
@@ -89,8 +91,8 @@ def inspect_command(
         raise typer.BadParameter("--on TARGET needs --profile")
     if (against is None) != (data is None):
         raise typer.BadParameter("give --against FLOAT and --data PHOTOS together")
-    if against is None and (photos is not None or normalization is not None or plot is not None):
-        raise typer.BadParameter("--photos, --normalization and --plot need --against FLOAT")
+    if against is None and any(one is not None for one in (photos, normalization, architecture, plot)):
+        raise typer.BadParameter("--photos, --normalization, --architecture and --plot need --against FLOAT")
     with shown_progress() as progress:
         from edgenet.workflows.inspect import PHOTOS, inspect
 
@@ -100,6 +102,7 @@ def inspect_command(
             data=data,
             photos=photos or PHOTOS,
             normalization=normalization,
+            architecture=architecture,
             plot=plot,
             profile=profile,
             on=on or "local",

@@ -308,6 +308,15 @@ Resolution = Annotated[
         help="Width and height of the network's input, in pixels, where the weights allow several.",
     ),
 ]
+Architecture = Annotated[
+    str | None,
+    typer.Option(
+        "--architecture",
+        metavar="NAME",
+        help="For a checkpoint of torchvision or timm: what the network is, if its tensors do not tell, such as "
+        "tf_mobilenetv3_small_100.",
+    ),
+]
 Labels = Annotated[
     Path | None,
     typer.Option("--labels", help="Text file of class names, one per line, in the order of the outputs."),

@@ -29,9 +29,15 @@ if TYPE_CHECKING:
 
 
 def _check_architecture(text: str) -> None:
-    from edgenet.zoo.catalogue import find_entry
+    from edgenet.errors import EdgenetError
+    from edgenet.zoo.catalogue import entries_called, find_entry
+    from edgenet.zoo.registry import parse_variant
 
-    if text not in ARCHITECTURES:
+    if text in ARCHITECTURES or entries_called(text):
+        return
+    try:
+        parse_variant(text)  # it may have no weights, if it says what a checkpoint holds
+    except EdgenetError:
         find_entry(text)
 
 
@@ -46,7 +52,8 @@ class TeachOptions:
             metavar="NAME",
             parser=checked(_check_architecture),
             help="Without VARIANT: the architecture, or a network of `edgenet models --weights`, such as "
-            "mobilenet_v1_0.25_224; a tag after a colon chooses its weights.",
+            "mobilenet_v1_0.25_224; a tag after a colon chooses its weights. With --pretrained FILE, a checkpoint of "
+            "torchvision or timm: what its network is, such as tf_mobilenetv3_small_100.",
             show_default="mobilenet_v2",
         ),
     ] = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -79,13 +80,11 @@ def train_command(
         if not teach.from_scratch:
             return teach_photos(data, out, teach, training, json_output)
         variant = teach.variant()
-    elif teach.given():
-        raise typer.BadParameter(
-            f"{teach.given()[0]} is only for a training without VARIANT, --resume and --qat"
-        )
+    elif more := [name for name in teach.given() if name != "--architecture" or resume is not None]:
+        raise typer.BadParameter(f"{more[0]} is only for a training without VARIANT, --resume and --qat")
     _check(variant, data, out, resume, qat, training)
-
-    result = _train(variant, data, out, resume, qat, training, json_output)
+    architecture = None if teach.from_scratch else teach.architecture
+    result = _train(variant, data, out, resume, qat, training, architecture, json_output)
     if result is not None:  # of several processes only the first has a result
         note_skipped(result.skipped)
         print_json(result) if json_output else _print(result)
@@ -98,6 +97,7 @@ def _train(
     resume: Path | None,
     qat: QatOptions,
     training: AllTrainOptions,
+    architecture: str | None,
     json_output: bool,
 ) -> Training | None:
     """Start or continue a training, and show its progress."""
@@ -116,7 +116,9 @@ def _train(
                 return resume_training(resume, data=data, progress=progress, log=log)
             assert data is not None
             assert out is not None
-            return train(variant, data, out, options=training.as_options(qat), progress=progress, log=log)
+            with usage_errors():
+                options = replace(training.as_options(qat), architecture=architecture)
+            return train(variant, data, out, options=options, progress=progress, log=log)
         except TrainingStopped as stopped:
             raise _interrupted(stopped) from None
 

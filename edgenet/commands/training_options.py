@@ -17,8 +17,8 @@ Pretrained = Annotated[
     typer.Option(
         "--pretrained",
         metavar="imagenet|FILE",
-        help="Start from ImageNet weights or from a checkpoint FILE, for the same architecture and width. The last "
-        "layer is new unless the classes are the same.",
+        help="Start from ImageNet weights or from FILE (a checkpoint, or a Keras model or float .tflite of one of our "
+        "networks), for the same architecture and width. The last layer is new unless the classes are the same.",
     ),
 ]
 FreezeEpochs = Annotated[

@@ -20,7 +20,7 @@ from edgenet_device.foreign_text import read_json
 from edgenet.errors import EdgenetError, one_line
 from edgenet.files import MOST_UNPACKED, UNREADABLE_ZIP, check_unpacked_size, read_limited
 from edgenet.graph.ir import FloatArray
-from edgenet.graph.keras_hdf5 import read_hdf5
+from edgenet.zoo.keras_hdf5 import read_hdf5
 
 SAVE_WHOLE = "save the whole model with model.save('model.keras') or model.save('model.h5')"
 MOST_BYTES = 1 << 30

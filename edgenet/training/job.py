@@ -10,10 +10,10 @@ import torch
 from edgenet.data.photos import PhotoSet
 from edgenet.data.splits import hold_out_groups
 from edgenet.errors import EdgenetError
-from edgenet.progress import Progress, StageProgress, in_stage
+from edgenet.progress import Progress, in_stage
 from edgenet.training.folded import give_statistics, is_folded
-from edgenet.training.learner import Learner, head_name, learner_tensors, new_learner, restore
-from edgenet.training.loader import Purpose, seed_torch, steps_per_epoch
+from edgenet.training.learner import Learner, learner_tensors, new_learner, restore
+from edgenet.training.loader import steps_per_epoch
 from edgenet.training.memory import memory_budget
 from edgenet.training.photos import (
     TrainingPhotos,
@@ -25,12 +25,17 @@ from edgenet.training.photos import (
 )
 from edgenet.training.processes import ProcessShare
 from edgenet.training.qat import QatNetwork, calibration_images, quantize_for_training, quantized_digest
+from edgenet.training.starting import (
+    StartingWeights,
+    fresh_network,
+    load_weights,
+    pretrained_network,
+    trained_network,
+)
 from edgenet.training.state import Plan, Position, TrainingState, check_same_data, data_digest
 from edgenet.training.step import StepSettings, teacher_of
-from edgenet.zoo.checkpoint import LICENCE_UNKNOWN, LoadedNetwork, save_checkpoint
-from edgenet.zoo.classifier import Classifier, NetworkOptions
-from edgenet.zoo.narrowing import load_start
-from edgenet.zoo.readers import load_network
+from edgenet.zoo.checkpoint import LoadedNetwork, save_checkpoint
+from edgenet.zoo.classifier import Classifier
 from edgenet.zoo.registry import Variant, build_with, parse_variant
 
 
@@ -69,6 +74,7 @@ class Job:
         out: the output folder.
         source: where the weights come from; it goes into the checkpoint.
         licence: the licence of the weights; it goes into the checkpoint.
+        assumed: what the file of the weights does not say and was assumed; empty if the training is resumed.
     """
 
     plan: Plan
@@ -80,6 +86,7 @@ class Job:
     out: Path
     source: str
     licence: str
+    assumed: tuple[str, ...] = ()
 
 
 def start_job(plan: Plan, out: Path, share: ProcessShare, device: torch.device, progress: Progress) -> Job:
@@ -94,8 +101,18 @@ def start_job(plan: Plan, out: Path, share: ProcessShare, device: torch.device, 
     plan, module = _module_to_train(plan, network, data, share, progress)
     learner = new_learner(module, plan.recipe, device)
     settings = _step_settings(plan, data.labels, share, device, progress)
+    source = _source(plan, network)
     return Job(
-        plan, variant, data, learner, settings, Position(), out, _source(plan, network), network.licence
+        plan,
+        variant,
+        data,
+        learner,
+        settings,
+        Position(),
+        out,
+        source,
+        network.licence,
+        network.assumed,
     )
 
 
@@ -167,88 +184,17 @@ def _first_network(plan: Plan, variant: Variant, data: TrainingData, progress: P
     if plan.pretrained is None:
         return fresh_network(variant, data.labels, plan.recipe.seed)
     downloading = in_stage(progress, "downloading weights")
+    start = StartingWeights(plan.pretrained, plan.architecture)
     if plan.qat is not None:
-        return trained_network(variant, data.labels, plan.pretrained, downloading)
-    network = pretrained_network(variant, data.labels, plan.pretrained, plan.recipe.seed, downloading)
+        return trained_network(variant, data.labels, start, downloading)
+    network = pretrained_network(variant, data.labels, start, plan.recipe.seed, downloading)
     if is_folded(network.module):
         give_statistics(network, calibration_images(data.photos, variant.resolution, STATISTICS_PHOTOS))
     return network
 
 
-def fresh_network(variant: Variant, labels: tuple[str, ...], seed: int) -> LoadedNetwork:
-    """Return a network with random weights for these classes."""
-    seed_torch(seed, Purpose.WEIGHTS)
-    options = NetworkOptions(classes=len(labels))
-    module = build_with(variant, options)
-    return LoadedNetwork(module, variant, labels, options.normalization, "random weights", LICENCE_UNKNOWN)
-
-
-def pretrained_network(
-    variant: Variant, labels: tuple[str, ...], source: str, seed: int, progress: StageProgress | None = None
-) -> LoadedNetwork:
-    """Return a network with pretrained weights; its last layer is new unless the classes are the same.
-
-    Args:
-        variant: the variant to train.
-        labels: the classes to train.
-        source: "imagenet", for the weights of the width or of the nearest wider one; or a variant's name, or the path
-            of a file of weights, whose architecture and width must match.
-        seed: the seed of the new last layer.
-        progress: called while weights are downloaded.
-
-    Raises:
-        EdgenetError: there are no such weights, or they have another architecture or width.
-    """
-    loaded = _weights_for(variant, source, progress)
-    if loaded.labels == labels:
-        return loaded
-    return replace(loaded, module=_with_new_head(loaded, variant, labels, seed), labels=labels)
-
-
-def trained_network(
-    variant: Variant, labels: tuple[str, ...], source: str, progress: StageProgress | None = None
-) -> LoadedNetwork:
-    """Return a pretrained network that must already know exactly these classes, in this order.
-
-    Raises:
-        EdgenetError: the network knows other classes, or one of the reasons in `pretrained_network` applies.
-    """
-    loaded = _weights_for(variant, source, progress)
-    if loaded.labels != labels:
-        lacking = [label for label in labels if label not in loaded.labels]
-        others = f"not {', '.join(lacking[:3])}" if lacking else "not exactly the data's, in the data's order"
-        raise EdgenetError(
-            f"{source} knows {len(loaded.labels)} classes, but {others}; --qat only refines what a network knows",
-            "train it on the same class folders without --qat first",
-        )
-    return loaded
-
-
-def _weights_for(variant: Variant, source: str, progress: StageProgress | None) -> LoadedNetwork:
-    if source == IMAGENET:
-        return load_start(variant, progress)
-    loaded = load_network(source, progress=progress)
-    if (loaded.variant.architecture, loaded.variant.width) != (variant.architecture, variant.width):
-        raise EdgenetError(
-            f"{source} holds {loaded.variant.name}, whose layers differ from those of {variant.name}",
-            f"train {loaded.variant.architecture}_{loaded.variant.width}_{variant.resolution}, or use other weights",
-        )
-    return replace(loaded, variant=variant)
-
-
-IMAGENET = "imagenet"
 STATISTICS_PHOTOS = 64
 """Photos from which weights with folded batch normalization get its statistics."""
-
-
-def _with_new_head(loaded: LoadedNetwork, variant: Variant, labels: tuple[str, ...], seed: int) -> Classifier:
-    """Return the network with a new last layer that has random weights and one output per label."""
-    seed_torch(seed, Purpose.WEIGHTS)
-    module = build_with(variant, replace(loaded.module.options, classes=len(labels)))
-    prefix = f"{head_name(module)}."
-    kept = {n: t for n, t in loaded.module.state_dict().items() if not n.startswith(prefix)}
-    module.load_state_dict(kept, strict=False)
-    return module
 
 
 def _module_to_train(
@@ -271,7 +217,7 @@ def _step_settings(
 ) -> StepSettings:
     teacher = None
     if plan.teacher is not None:
-        loaded = load_network(plan.teacher, progress=in_stage(progress, "downloading weights"))
+        loaded = load_weights(plan.teacher, progress=in_stage(progress, "downloading weights"))
         teacher = teacher_of(loaded, labels, device)
     return StepSettings(plan.recipe, plan.distillation, teacher, device, share)
 

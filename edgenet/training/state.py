@@ -192,6 +192,7 @@ class Plan:
         device: "auto", "cpu", "mps", "cuda" or "cuda:N".
         memory: bytes for photos in memory; None for half of the available memory. It changes only the speed.
         qat: the settings of quantization-aware training of `pretrained`; None to train a float network.
+        architecture: what the network in the checkpoint `pretrained` is; None for what its tensors look like.
     """
 
     variant: str
@@ -204,6 +205,7 @@ class Plan:
     device: str = "auto"
     memory: int | None = None
     qat: QatPlan | None = None
+    architecture: str | None = None
 
 
 @dataclass(frozen=True)

@@ -112,6 +112,7 @@ def evaluate(
     resolution: int | None = None,
     normalization: str | None = None,
     labels: str | Path | Sequence[str] | None = None,
+    architecture: str | None = None,
     progress: Progress = silent,
 ) -> Evaluation:
     """Measure top-1 and top-5 of one or more networks on labelled photos.
@@ -130,6 +131,7 @@ def evaluate(
         resolution: width and height of the input, pixels, for float sources that allow several.
         normalization: of .onnx sources and other makers' .tflite files, as `convert` takes it.
         labels: class names in the order of the outputs, for networks that carry none: a list, or a text file.
+        architecture: of checkpoints of torchvision or timm, as `convert` takes it.
         progress: called with each stage's name, the amount done, and the total.
 
     Raises:
@@ -142,7 +144,7 @@ def evaluate(
         raise EdgenetError("models is an empty list", "give at least one network")
     options, source_options = (
         EvaluationOptions(split, limit, threads),
-        SourceOptions(resolution, normalization, labels),
+        SourceOptions(resolution, normalization, labels, architecture=architecture),
     )
     check_options(names, source_options)
     photos = open_labelled(Path(data), split)  # first, to report a wrong folder early
@@ -353,6 +355,11 @@ def check_options(models: Sequence[str], options: SourceOptions) -> None:
         raise EdgenetError(
             "--normalization is for .onnx models and other makers' .tflite files, and none of the models is one",
             "leave out --normalization",
+        )
+    if options.architecture is not None and not any(option.architecture for option in taken):
+        raise EdgenetError(
+            "--architecture is for checkpoints of torchvision and timm, and none of the models is one",
+            "leave out --architecture",
         )
     if options.resolution is not None and not any(option.resolution for option in taken):
         raise EdgenetError("all of the models have a fixed resolution", "leave out --resolution")

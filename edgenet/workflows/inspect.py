@@ -96,6 +96,7 @@ def inspect(
     data: str | Path | None = None,
     photos: int = PHOTOS,
     normalization: str | None = None,
+    architecture: str | None = None,
     plot: str | Path | None = None,
     profile: bool = False,
     on: str = "local",
@@ -112,7 +113,7 @@ def inspect(
         against: float network to compare every layer with, as `convert` takes it; needs `data`.
         data: folder or zip of photos for the comparison; needs `against`.
         photos: number of photos to compare on.
-        normalization: of an .onnx given as `against`, as `convert` takes it.
+        normalization, architecture: of the network given as `against`, as `convert` takes them.
         plot: the .png or .html file to draw the comparison in.
         profile: measure the time of every operator.
         on: the device to measure the operators on, as `bench` takes it.
@@ -124,7 +125,8 @@ def inspect(
         TypeError: an argument has the wrong type.
     """
     path = Path(model)
-    comparison = _comparison(against, data, photos, normalization, None if plot is None else Path(plot))
+    said = normalization, architecture
+    comparison = _comparison(against, data, photos, said, None if plot is None else Path(plot))
     if comparison and comparison.plot:
         _check_plot(comparison.plot, path, comparison.against)
     result = _describe(path, comparison, on if profile else None, progress)
@@ -180,16 +182,17 @@ def _comparison(
     against: str | Path | None,
     data: str | Path | None,
     photos: int,
-    normalization: str | None,
+    said: tuple[str | None, str | None],
     plot: Path | None,
 ) -> LayerComparisonOptions | None:
+    """Return how to compare; `said` is the normalization and the architecture that the user gives."""
     if (against is None) != (data is None):
         raise EdgenetError(
             f"{'against' if data is None else 'data'} is given alone",
             "give against=FLOAT and data=PHOTOS together",
         )
     if against is None or data is None:
-        if plot is not None or normalization is not None:
+        if plot is not None or said != (None, None):
             raise EdgenetError(
                 "there is nothing to compare and plot", "give against=FLOAT and data=PHOTOS too"
             )
@@ -197,7 +200,7 @@ def _comparison(
     # Imported only here, because it imports torch, which takes longer than everything else in this command.
     from edgenet.workflows.layer_comparison import LayerComparisonOptions
 
-    return LayerComparisonOptions(str(against), Path(data), photos, normalization, plot)
+    return LayerComparisonOptions(str(against), Path(data), photos, *said, plot)
 
 
 def _check_plot(plot: Path, model: Path, against: str) -> None:

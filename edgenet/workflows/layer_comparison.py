@@ -40,6 +40,7 @@ class LayerComparisonOptions:
         photos: number of photos to use; the noise shares use the first `NOISE_PHOTOS` of them.
         normalization: of the float source, if it does not say it; a file that takes normalized numbers gets the
             same one.
+        architecture: of the float source, if it is a checkpoint of torchvision or timm whose tensors do not tell.
         plot: the .png or .html file to draw, or None.
     """
 
@@ -47,6 +48,7 @@ class LayerComparisonOptions:
     data: Path
     photos: int
     normalization: str | None
+    architecture: str | None
     plot: Path | None
 
 
@@ -90,7 +92,7 @@ def compare_layers(
     photos = choose(open_photos(comparison.data), comparison.photos)
     quantized = quantized_graph(program)
     quantized = replace(quantized, graph=drop_final_softmax(quantized.graph))
-    options = SourceOptions(normalization=comparison.normalization)
+    options = SourceOptions(normalization=comparison.normalization, architecture=comparison.architecture)
     whole = any(node.operator == Unary("hard_swish") for node in quantized.graph.nodes)
     source = open_source(comparison.against, options, progress).graph
     reference = lower(source, exact_border=False, whole_hard_swish=whole)

@@ -14,13 +14,13 @@ from edgenet.data.labels import matching_outputs
 from edgenet.errors import EdgenetError
 from edgenet.progress import Log, Progress, in_stage
 from edgenet.training.accelerator import bfloat16_on, local_device
-from edgenet.training.job import IMAGENET, TrainingData
+from edgenet.training.job import TrainingData
 from edgenet.training.recipe import resolution_in
+from edgenet.training.starting import IMAGENET, load_weights
 from edgenet.workflows.sweep_plan import SweepOptions
 from edgenet.workflows.train import TrainingOptions
 from edgenet.zoo.catalogue import INSTALLED, PretrainedWeights, entry_for_layers
 from edgenet.zoo.narrowing import starting_weights
-from edgenet.zoo.readers import load_network
 from edgenet.zoo.registry import ARCHITECTURES, Variant
 from edgenet.zoo.weights import find_weights, local_file
 
@@ -116,7 +116,7 @@ def _check_given_weights(variants: Sequence[Variant], training: TrainingOptions)
                 " (`edgenet models --weights`)",
             )
         return
-    found = load_network(str(training.pretrained)).variant
+    found = load_weights(str(training.pretrained)).variant
     others = [one for one in variants if (one.architecture, one.width) != (found.architecture, found.width)]
     if others:
         raise EdgenetError(
@@ -153,7 +153,7 @@ def check_photos(material: TrainingData, options: SweepOptions) -> None:
     if options.training.teacher is None:
         return
     teacher = str(options.training.teacher)
-    outputs = matching_outputs(material.labels, load_network(teacher).labels)
+    outputs = matching_outputs(material.labels, load_weights(teacher).labels)
     lacking = [label for label, output in zip(material.labels, outputs, strict=True) if output is None]
     if lacking:
         raise EdgenetError(

@@ -13,12 +13,12 @@ from edgenet.errors import EdgenetError
 from edgenet.latency.options import BenchOptions
 from edgenet.latency.reading import read_report
 from edgenet.progress import Log, Progress, in_stage
-from edgenet.training.job import IMAGENET
+from edgenet.training.starting import IMAGENET, load_weights
 from edgenet.workflows.bench import measure_on
 from edgenet.workflows.select import Budget, untrained_int8
 from edgenet.zoo.catalogue import entries_of, entry_for_layers, find_entry, nearest_variants
 from edgenet.zoo.checkpoint import LoadedNetwork
-from edgenet.zoo.readers import load_network
+from edgenet.zoo.foreign_checkpoint import is_foreign_checkpoint
 from edgenet.zoo.registry import ARCHITECTURES, Variant
 
 DEFAULT_NETWORK = "mobilenet_v2_1.0_224"
@@ -35,9 +35,9 @@ class NetworkChoice:
     """What the user says about the network.
 
     Attributes:
-        pretrained: "imagenet", or the path of a checkpoint.
-        architecture: an architecture with ImageNet weights, or a variant's name with or without a tag; None for the
-            default.
+        pretrained: "imagenet", or the path of a file of weights.
+        architecture: an architecture with ImageNet weights, or a variant's name with or without a tag; for a checkpoint
+            of torchvision or timm what its network is (see `load_foreign`); None for the default.
         resolution: the resolution, pixels; None to choose.
         budget_ms: the largest median time of one inference, milliseconds; None for no limit.
         on: the device of the budget.
@@ -64,8 +64,11 @@ def candidates(choice: NetworkChoice, classes: int, progress: Progress, log: Log
     """
     pretrained, architecture, resolution = choice.pretrained, choice.architecture, choice.resolution
     source = _with_weights(architecture) if pretrained == IMAGENET else pretrained
-    network = load_network(source, progress=in_stage(progress, "downloading weights"))
-    if architecture is not None and not network.variant.name.startswith(architecture.partition(":")[0]):
+    said = architecture if is_foreign_checkpoint(Path(source)) else None
+    network = load_weights(source, in_stage(progress, "downloading weights"), said)
+    if architecture not in (None, said) and not network.variant.name.startswith(
+        architecture.partition(":")[0]
+    ):
         raise EdgenetError(f"{pretrained} holds {network.variant.name}", "leave out --architecture")
     if ARCHITECTURES[network.variant.architecture].one_resolution:
         resolution = resolution or network.variant.resolution

@@ -20,6 +20,7 @@ from edgenet.training.loop import run_epochs, validate_job
 from edgenet.training.processes import is_first, join_processes, stop_on_signals
 from edgenet.training.qat import QatPlan
 from edgenet.training.recipe import Augmentation, Distillation, Recipe, check_device_name
+from edgenet.training.starting import IMAGENET, load_weights
 from edgenet.training.state import STATE_FILE, Plan, load_state
 from edgenet.workflows.arguments import check_fields, checked
 from edgenet.workflows.training_result import (
@@ -31,7 +32,6 @@ from edgenet.workflows.training_result import (
     training_warnings,
     write_reports,
 )
-from edgenet.zoo.readers import load_network
 
 FINE_TUNING = Recipe(
     epochs=10,
@@ -80,7 +80,10 @@ class TrainingOptions:
     >>> options = edgenet.TrainingOptions(epochs=2, batch=8, pretrained="small.safetensors")
 
     Attributes:
-        pretrained: weights to start from: "imagenet", or a checkpoint of the same architecture and width.
+        pretrained: weights to start from: "imagenet", or a checkpoint, a Keras model or a float .tflite of the same
+            architecture and width.
+        architecture: for a checkpoint of torchvision or timm as `pretrained`: what the network is, instead of what its
+            tensors look like: a variant, an architecture, or timm's name.
         freeze_epochs: epochs at the start that train only the last layer (0; 1 with `pretrained`; 0 with `qat`).
         teacher: checkpoint of a larger network with the same classes to learn from (distillation).
         teacher_weight: weight of the teacher in the loss, 0 to 1 (0.7); the labels have the rest.
@@ -112,6 +115,7 @@ class TrainingOptions:
     """
 
     pretrained: str | Path | None = None
+    architecture: str | None = None
     freeze_epochs: int | None = None
     teacher: str | Path | None = None
     teacher_weight: float | None = None
@@ -140,6 +144,11 @@ class TrainingOptions:
     def __post_init__(self) -> None:
         check_fields(self)
         check_device_name(self.device)
+        if self.architecture is not None and str(self.pretrained or IMAGENET) == IMAGENET:
+            raise EdgenetError(
+                "--architecture says what the network in a checkpoint is, and none is given",
+                "give the checkpoint with --pretrained, or leave out --architecture",
+            )
         if self.recipe is not None and not self.qat:
             raise EdgenetError("--recipe needs --qat", "leave out one of the two")
         if not (self.teacher or self.qat) and (
@@ -284,11 +293,12 @@ def training_plan(variant: str | None, data: Path, options: TrainingOptions) -> 
     if variant is None and not options.qat:
         raise EdgenetError("there is no variant to train", "give its name, such as mobilenet_v2_0.35_96")
     return Plan(
-        variant=variant or load_network(pretrained or "").variant.name,
+        variant=variant or load_weights(pretrained or "", None, options.architecture).variant.name,
         data=str(data),
         recipe=options.training_recipe(),
         distillation=options.distillation(),
         pretrained=pretrained,
+        architecture=options.architecture,
         teacher=teacher or (pretrained if options.qat else None),
         hold_out=options.hold_out,
         device=options.device,

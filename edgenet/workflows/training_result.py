@@ -168,8 +168,19 @@ def training_warnings(job: Job) -> tuple[str, ...]:
     data = job.data
     counts = photo_counts(data.photos.labels, len(data.labels))
     imbalance = imbalance_warning(counts, data.labels, job.plan.recipe.balance)
-    found = [*data.photos.photoset.found.warnings, imbalance, *_content_warnings(data), _of_one_scene(data)]
+    found = [
+        *_assumed(job),
+        *data.photos.photoset.found.warnings,
+        imbalance,
+        *_content_warnings(data),
+        _of_one_scene(data),
+    ]
     return tuple(sentence for sentence in found if sentence is not None)
+
+
+def _assumed(job: Job) -> tuple[str, ...]:
+    """Return what was assumed about the file of weights, without the option that a training does not have."""
+    return tuple(sentence.partition("; give --normalization")[0] for sentence in job.assumed)
 
 
 def _of_one_scene(data: TrainingData) -> str | None:
@@ -319,7 +330,8 @@ def finish_int8(job: Job, progress: Progress) -> Int8Training:
     student, qat, photos = job.learner.average, job.plan.qat, job.data.validation
     assert isinstance(student, QatNetwork)
     assert qat is not None
-    source = open_source(job.plan.pretrained or "", SourceOptions(job.variant.resolution), progress)
+    float_options = SourceOptions(job.variant.resolution, architecture=job.plan.architecture)
+    source = open_source(job.plan.pretrained or "", float_options, progress)
     start, trained = student.fake.quantized, student.fake.finished()
     before = job.out / f"{job.variant.name}.post-training.int8.tflite"
     files = [

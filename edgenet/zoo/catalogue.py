@@ -171,6 +171,12 @@ def nearest_variants(variant: str) -> list[str]:
     return difflib.get_close_matches(variant, variants_with_weights(), n=3, cutoff=0)
 
 
+def entries_called(name: str) -> tuple[PretrainedWeights, ...]:
+    """Return the weights that their publisher calls so, with or without a tag, such as "tf_mobilenetv3_small_100"."""
+    named = {row: row.source.partition(", ")[2] for row in read_catalogue()}
+    return tuple(row for row, theirs in named.items() if name and name in (theirs, theirs.partition(".")[0]))
+
+
 def entry_of_digest(sha256: str) -> PretrainedWeights | None:
     """Return the weights whose file has this SHA-256, as far as it is public; None if there are none."""
     for entry in read_catalogue():

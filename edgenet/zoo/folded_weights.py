@@ -8,24 +8,30 @@ from __future__ import annotations
 
 import tarfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import edgenet_device.classifier
 import numpy as np
 import torch
+from edgenet_device.model_file import open_model
+from edgenet_device.normalization import normalization_named, stated_normalization
 from torch import Tensor
 
 from edgenet.errors import EdgenetError
 from edgenet.files import read_limited
-from edgenet.zoo.classifier import Classifier
-from edgenet.zoo.layouts import COUNTER
+from edgenet.zoo.checkpoint import LoadedNetwork
+from edgenet.zoo.classifier import Classifier, Normalization
+from edgenet.zoo.ordered_layers import FinishedFile, OrderedLayer, network_of, ordered_tensors
 
 MOST_BYTES = 1 << 28
 """No such file is larger; a damaged archive may claim more."""
 _REMEDY = "give the float .tflite that its maker published, or the archive with it"
 _DEPTHWISE, _FULL, _MATRIX = 4, 3, 9  # DEPTHWISE_CONV_2D, CONV_2D, FULLY_CONNECTED in the schema
 FLOAT32 = 0
+TYPES = {1: "float16", 3: "uint8", 9: "int8"}
 
 
 def read_folded(path: Path, expected: Mapping[str, Tensor], epsilon: float) -> dict[str, Tensor]:
@@ -42,35 +48,45 @@ def read_folded(path: Path, expected: Mapping[str, Tensor], epsilon: float) -> d
         EdgenetError: the file is neither, or holds another network.
     """
     data = _tflite_of(path)
-    try:
-        found = list(_layers(data))
-    except Exception as error:  # the schema's code raises anything for damaged files
-        raise EdgenetError(
-            f"{path} is not a complete .tflite ({type(error).__name__}: {error})", _REMEDY
-        ) from error
-    layers = [
-        name.removesuffix(".weight")
-        for name, t in expected.items()
-        if name.endswith(".weight") and t.ndim > 1
-    ]
-    if len(found) != len(layers):
-        raise EdgenetError(
-            f"{path} has {len(found)} convolutions, but the network has {len(layers)}", _REMEDY
-        )
-    tensors: dict[str, Tensor] = {}
-    for layer, (weights, bias, clipped) in zip(layers, found, strict=True):
-        outputs, rank = expected[f"{layer}.weight"].shape[0], expected[f"{layer}.weight"].ndim
-        if layer == "classifier" and weights.shape[0] == outputs + 1:
-            weights, bias = weights[1:], bias[1:]
-        if layer.endswith("squeeze.expand") and clipped:
-            # The gate of squeeze-and-excite is ReLU6(x + 3) / 6; converters add the 3 to the bias before it.
-            bias = bias - 3
-        tensors[f"{layer}.weight"] = weights.flatten(1) if rank == 2 else weights
-        if f"{layer}.bias" in expected:
-            tensors[f"{layer}.bias"] = bias
-        else:
-            tensors |= _adding(f"{layer.removesuffix('conv')}norm", bias, epsilon)
-    return {name: tensors[name] for name in expected if not name.endswith(COUNTER)}
+    found = _layers_of(data, path)
+    outputs = len(expected["classifier.bias"])
+    if found and len(found[-1].bias) == outputs + 1:
+        found[-1] = replace(found[-1], weights=found[-1].weights[1:], bias=found[-1].bias[1:])
+    tensors = ordered_tensors(found, expected, epsilon)
+    if tensors is None:
+        layers = sum(name.endswith(".weight") and tensor.ndim > 1 for name, tensor in expected.items())
+        raise EdgenetError(f"{path} has {len(found)} convolutions, but the network has {layers}", _REMEDY)
+    return tensors
+
+
+def load_tflite(path: Path) -> LoadedNetwork:
+    """Return the network of ours that a float .tflite of any maker holds, in evaluation mode.
+
+    Where the file does not say its normalization, -1..1 is assumed, as TensorFlow's mobile networks have it.
+
+    Raises:
+        EdgenetError: the file is damaged, is no float classifier, or holds no network that we know.
+    """
+    file = open_model(path)
+    found = stated_normalization(file.data)
+    stated, assumed = found or normalization_named("-1..1"), () if found else (NOT_STATED,)
+    layers = _layers_of(file.data, path)
+    runs = edgenet_device.classifier.Classifier(file, 1, normalization=stated)
+    normalization = Normalization(_three(stated.mean), _three(stated.std))
+    size = runs.height, runs.width
+    return network_of(
+        FinishedFile(path, layers, size, normalization, runs.score_prepared, file.labels, assumed)
+    )
+
+
+NOT_STATED = (
+    "the file does not say how its photos were prepared in training: the normalization -1..1 is assumed"
+)
+
+
+def _three(values: Sequence[float]) -> tuple[float, float, float]:
+    red, green, blue = values if len(values) == 3 else (values[0],) * 3
+    return red, green, blue
 
 
 def check_results(path: Path, module: Classifier, resolution: int) -> None:
@@ -103,16 +119,6 @@ def check_results(path: Path, module: Classifier, resolution: int) -> None:
         raise EdgenetError(f"{path} computes other scores than a network with its weights", _REMEDY)
 
 
-def _adding(norm: str, bias: Tensor, epsilon: float) -> dict[str, Tensor]:
-    """Return the tensors of a batch normalization that only adds `bias`."""
-    return {
-        f"{norm}.weight": torch.ones_like(bias),
-        f"{norm}.bias": bias,
-        f"{norm}.running_mean": torch.zeros_like(bias),
-        f"{norm}.running_var": torch.full_like(bias, 1 - epsilon),
-    }
-
-
 def _tflite_of(path: Path) -> bytes:
     """Return the bytes of the float .tflite that a file is or contains."""
     if not path.name.endswith((".tgz", ".tar.gz")):
@@ -134,8 +140,17 @@ def _is_quantized(name: str) -> bool:
     return "int8" in name or "quant" in name
 
 
-def _layers(data: bytes) -> Iterator[tuple[Tensor, Tensor, bool]]:
-    """Yield weights, bias and whether ReLU6 follows, for each convolution and fully connected layer as they run."""
+def _layers_of(data: bytes, path: Path) -> list[OrderedLayer]:
+    """Return the convolutions and fully connected layers of a .tflite as they run."""
+    try:
+        return list(_layers(data))
+    except Exception as error:  # the schema's code raises anything for damaged files
+        raise EdgenetError(
+            f"{path} is not a complete .tflite ({type(error).__name__}: {error})", _REMEDY
+        ) from error
+
+
+def _layers(data: bytes) -> Iterator[OrderedLayer]:
     from ai_edge_litert import schema_py_generated as schema
 
     model = schema.Model.GetRootAs(data, 0)
@@ -151,7 +166,8 @@ def _layers(data: bytes) -> Iterator[tuple[Tensor, Tensor, bool]]:
             # [output, height, width, input], and for depthwise convolutions [1, height, width, channel].
             order = {_DEPTHWISE: (3, 0, 1, 2), _FULL: (0, 3, 1, 2), _MATRIX: (0, 1)}[kind]
             bias = _constant(model, graph, operator.Inputs(2))
-            yield weights.permute(order).contiguous(), bias, kind == _FULL and _has_relu6(operator)
+            clipped = kind == _FULL and _has_relu6(operator)
+            yield OrderedLayer(weights.permute(order).contiguous(), bias, clipped)
 
 
 def _has_relu6(convolution: Any) -> bool:
@@ -168,6 +184,6 @@ def _has_relu6(convolution: Any) -> bool:
 def _constant(model: Any, graph: Any, index: int) -> Tensor:
     tensor = graph.Tensors(index)
     if tensor.Type() != FLOAT32:
-        raise ValueError("its weights are not float32")
+        raise ValueError(f"its weights are {TYPES.get(tensor.Type(), 'of another type')}, not float32")
     values = np.frombuffer(model.Buffers(tensor.Buffer()).DataAsNumpy(), np.float32)
     return torch.from_numpy(values.reshape(tensor.ShapeAsNumpy()).copy())

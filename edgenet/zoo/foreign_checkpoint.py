@@ -28,7 +28,7 @@ from torch import Tensor
 
 from edgenet.errors import EdgenetError, one_line
 from edgenet.files import json_beside, sha256
-from edgenet.zoo.catalogue import PretrainedWeights, entry_of_digest, read_catalogue
+from edgenet.zoo.catalogue import PretrainedWeights, entries_called, entry_of_digest, read_catalogue
 from edgenet.zoo.checkpoint import LICENCE_UNKNOWN, METADATA_KEY, LoadedNetwork, load_tensors
 from edgenet.zoo.classifier import SLIM, TORCHVISION, NetworkOptions, Normalization
 from edgenet.zoo.imagenet_labels import labels_for
@@ -131,10 +131,7 @@ class _Hints:
     @property
     def rows(self) -> tuple[PretrainedWeights, ...]:
         """Return the catalogue's rows for timm's name, with or without a tag; they know about padding."""
-        if not self.name:
-            return ()
-        named = {row: row.source.partition(", ")[2] for row in read_catalogue()}
-        return tuple(row for row, name in named.items() if self.name in (name, name.partition(".")[0]))
+        return entries_called(self.name)
 
     @property
     def known_normalization(self) -> Normalization | None:

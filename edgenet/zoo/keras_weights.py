@@ -7,15 +7,17 @@ is, and shapes must fit.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-import h5py
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from edgenet.errors import EdgenetError
+from edgenet.files import read_limited
+from edgenet.zoo.keras_hdf5 import Hdf5Error, read_hdf5
 from edgenet.zoo.layouts import COUNTER
 
 # What Keras calls the weights that are the ends of our tensors' names.
@@ -78,28 +80,14 @@ def in_our_order(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return array
 
 
-def _read(path: Path) -> list[tuple[str, np.ndarray]]:
+def _read(path: Path) -> list[tuple[str, NDArray[np.float32]]]:
     """Return the names and values of all weights, in the file's order."""
     try:
-        with h5py.File(path, "r") as file:
-            group = file.get("model_weights", file)
-            if "layer_names" not in group.attrs:
-                raise EdgenetError(f"{path} is an HDF5 file, but not one of Keras' weights", _REMEDY)
-            return list(_weights(group))
+        _, arrays = read_hdf5(read_limited(path, MOST_BYTES), "layers", MOST_BYTES)
     except FileNotFoundError:
         raise EdgenetError(f"there is no file {path}", "check the path") from None
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise EdgenetError(f"{path} cannot be read as an HDF5 file ({reason})", _REMEDY) from error
-
-
-def _weights(group: h5py.Group) -> Iterator[tuple[str, np.ndarray]]:
-    total = 0
-    for layer in group.attrs["layer_names"]:
-        weights = group[layer]
-        for name in weights.attrs["weight_names"]:
-            data = weights[name]
-            total += data.size * 4
-            if total > MOST_BYTES:
-                raise ValueError("it claims to hold more weights than any of these networks")
-            yield name if isinstance(name, str) else name.decode(), np.asarray(data, np.float32)
+    except OSError as error:
+        raise EdgenetError(f"cannot read {path}: {error.strerror}", "check the path") from None
+    except Hdf5Error as error:
+        raise EdgenetError(f"{path} cannot be read as an HDF5 file of Keras ({error})", _REMEDY) from error
+    return [(name.partition("/")[2], array) for name, array in arrays.items()]  # without the layer

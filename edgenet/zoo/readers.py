@@ -1,7 +1,7 @@
 """Loads a network with its weights, given a variant's name or a file of weights.
 
-The files are edgenet's own checkpoints, those of torchvision's and timm's mobile networks, and TF-slim's MobileNetV1
-(an .npz file of its variables).
+The files are edgenet's own checkpoints, those of torchvision's and timm's mobile networks, float .tflite files of any
+maker, and TF-slim's MobileNetV1 (an .npz file of its variables).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch
 from edgenet_device.file_kind import (
     NPZ,
     SAFETENSORS,
+    TFLITE,
     UNKNOWN,
     file_kind,
     wrong_kind,
@@ -29,6 +30,7 @@ from edgenet.zoo import mobilenet_v1
 from edgenet.zoo.catalogue import entries_of, find_entry, nearest_variants
 from edgenet.zoo.checkpoint import LICENCE_UNKNOWN, LoadedNetwork, load_checkpoint, load_tensors
 from edgenet.zoo.classifier import SLIM, NetworkOptions
+from edgenet.zoo.folded_weights import load_tflite
 from edgenet.zoo.foreign_checkpoint import is_foreign_checkpoint, load_foreign
 from edgenet.zoo.imagenet_labels import labels_for
 from edgenet.zoo.pretrained import load_pretrained
@@ -36,7 +38,7 @@ from edgenet.zoo.registry import ARCHITECTURES, Variant, parse_variant
 
 FORMATS = (
     ".safetensors (edgenet's checkpoint), .pth, .pt, .ckpt, .bin and .safetensors of torchvision's and timm's mobile"
-    " networks, .npz (TF-slim's MobilenetV1)"
+    " networks, float .tflite files of these networks, .npz (TF-slim's MobilenetV1)"
 )
 
 
@@ -85,6 +87,8 @@ def _load(source: str | Path, progress: StageProgress | None, architecture: str 
         return load_checkpoint(path)
     if kind is NPZ or suffix == ".npz":
         return load_slim_v1(path)
+    if kind is TFLITE:
+        return load_tflite(path)
     if path.is_file() and kind is not UNKNOWN:
         raise wrong_kind(path, kind, "a file of weights", f"the known formats are: {FORMATS}")
     if path.exists():

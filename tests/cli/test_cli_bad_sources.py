@@ -20,6 +20,8 @@ from safetensors.torch import load_file, save_file
 from small_network import LABELS, PHOTOS, save_small_checkpoint
 
 from edgenet.zoo.catalogue import find_entry
+from edgenet.zoo.classifier import NetworkOptions
+from edgenet.zoo.registry import build_with
 
 OLD = b"an older file"
 
@@ -103,6 +105,21 @@ def test_checkpoint_of_another_architecture(refused: Refused, tmp_path: Path) ->
     mixed = tmp_path / "mixed.safetensors"
     save_file(load_file(second), mixed, metadata)
     refused(mixed, "mixed.safetensors does not hold mobilenet_v1_0.25_64", "tensors missing")
+
+
+@pytest.mark.parametrize("variant", [("mobilenet_v1_0.25_32",), ()])
+def test_train_is_told_another_architecture(
+    edgenet: Edgenet, tmp_path: Path, variant: tuple[str, ...]
+) -> None:
+    labelled = tmp_path / "photos"
+    for number, photo in enumerate(sorted(PHOTOS.glob("*.jpg"))[:24]):
+        (labelled / str(number % 2)).mkdir(parents=True, exist_ok=True)
+        shutil.copy(photo, labelled / str(number % 2))
+    torch.save(build_with("mobilenet_v1_0.25_32", NetworkOptions(3)).state_dict(), tmp_path / "net.pth")
+    arguments = ("--data", labelled, "-o", tmp_path / "run", "--pretrained", tmp_path / "net.pth")
+    failed = edgenet("train", *variant, *arguments, "--architecture", "mobilenet_v2_1.0_224")
+    assert failed.status == 1
+    assert "does not hold mobilenet_v2_1.0_224 with 3 classes" in failed.err
 
 
 def test_state_dict_of_another_architecture(refused: Refused, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -83,7 +84,7 @@ def write_h5(path: Path, model: Layer, given: Weights) -> Path:
 
 def write_keras(path: Path, model: Layer, given: Weights) -> Path:
     """Write a .keras as Keras 3 does, whose weights are numbered."""
-    counted = {"conv": "conv2d", "norm": "batch_normalization", "scores": "dense"}
+    counted = {"conv": "conv2d", "norm": "batch_normalization", "scores": "dense"} | _counted(model)
     data = io.BytesIO()
     with h5py.File(data, "w") as file:
         for name, variables in given.items():
@@ -94,6 +95,25 @@ def write_keras(path: Path, model: Layer, given: Weights) -> Path:
         archive.writestr("config.json", json.dumps(model))
         archive.writestr("model.weights.h5", data.getvalue())
     return path
+
+
+KINDS = {
+    "Conv2D": "conv2d",
+    "DepthwiseConv2D": "depthwise_conv2d",
+    "BatchNormalization": "batch_normalization",
+    "Dense": "dense",
+}
+
+
+def _counted(model: Layer) -> dict[str, str]:
+    """Return the names that .keras gives the outermost layers with weights."""
+    used: Counter[str] = Counter()
+    names = {}
+    for one in model["config"]["layers"]:
+        if (kind := KINDS.get(one["class_name"])) is not None:
+            names[one["config"]["name"]] = f"{kind}_{used[kind]}" if used[kind] else kind
+            used[kind] += 1
+    return names
 
 
 def write_tfjs(folder: Path, model: Layer, given: Weights) -> Path:

@@ -31,6 +31,7 @@ from edgenet.graph.executor import run, run_tensors
 from edgenet.graph.keras_reader import read_keras
 from edgenet.workflows.source_options import SourceOptions
 from edgenet.workflows.sources import open_source
+from edgenet.zoo import keras_hdf5
 
 ROOT = Path(__file__).resolve().parents[2]
 PIXELS = np.random.default_rng(1).integers(0, 256, (2, SIDE, SIDE, 3), np.uint8)
@@ -196,6 +197,14 @@ def test_files_that_are_cut_short(tmp_path: Path, kept: int) -> None:
         path.write_bytes(path.read_bytes()[:kept])
         with pytest.raises(EdgenetError, match="not a complete Keras model"):
             read_keras(path)
+
+
+def test_a_file_that_keeps_the_library_busy_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fuzz found such files; this child stands for the library, which computes without an end."""
+    endless = "from edgenet.zoo.keras_hdf5 import _limit_computing\n_limit_computing(1)\nwhile True: pass"
+    monkeypatch.setattr(keras_hdf5, "_CHILD", f"import sys; sys.path[:] = sys.argv[3:]\n{endless}")
+    with pytest.raises(keras_hdf5.Hdf5Error, match="does not come to an end with it"):
+        keras_hdf5.read_hdf5(b"", "whole", 1)
 
 
 def test_a_file_must_not_lead_to_another(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file
 from shape_photos import TINY, every_class, write_photos
 
-from edgenet.training.job import fresh_network
 from edgenet.training.processes import ProcessShare, is_first, join_processes
+from edgenet.training.starting import fresh_network
 from edgenet.zoo.checkpoint import save_checkpoint
 from edgenet.zoo.registry import parse_variant
 

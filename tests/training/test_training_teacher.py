@@ -11,11 +11,11 @@ from recipe_options import options_from
 from shape_photos import TINY
 
 from edgenet.errors import EdgenetError
-from edgenet.training.job import fresh_network
 from edgenet.training.learner import new_learner
 from edgenet.training.loader import Batch
 from edgenet.training.processes import ProcessShare
 from edgenet.training.recipe import Augmentation, Distillation, Recipe
+from edgenet.training.starting import fresh_network
 from edgenet.training.step import (
     StepSettings,
     label_loss,

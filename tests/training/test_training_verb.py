@@ -14,10 +14,10 @@ from recipe_options import options_from
 from shape_photos import TINY, every_class, write_photos
 
 from edgenet.errors import EdgenetError
-from edgenet.training.job import pretrained_network
 from edgenet.training.learner import head_name
 from edgenet.training.recipe import Augmentation, Distillation, Recipe
 from edgenet.training.records import record_from_json
+from edgenet.training.starting import StartingWeights, pretrained_network
 from edgenet.training.state import Plan
 from edgenet.workflows.evaluate import evaluate
 from edgenet.workflows.train import train
@@ -145,7 +145,7 @@ def test_a_folder_that_holds_a_training_is_not_overwritten(
 def test_a_new_head_on_a_checkpoint(trained: tuple[Training, list[str]], tmp_path: Path) -> None:
     source, variant = trained[0].out, parse_variant(TINY)
     before = load_checkpoint(Path(source)).module.state_dict()
-    other = pretrained_network(variant, ("cat", "dog"), source, 0)
+    other = pretrained_network(variant, ("cat", "dog"), StartingWeights(source), 0)
     assert other.module.options.classes == 2
     head = head_name(other.module)
     assert head == "classifier"
@@ -153,7 +153,7 @@ def test_a_new_head_on_a_checkpoint(trained: tuple[Training, list[str]], tmp_pat
         if not name.startswith(f"{head}."):
             assert torch.equal(tensor, before[name]), name
     assert other.module.classifier.weight.shape == (2, 256)
-    same = pretrained_network(variant, ("blue", "green", "red"), source, 0)
+    same = pretrained_network(variant, ("blue", "green", "red"), StartingWeights(source), 0)
     assert torch.equal(same.module.classifier.weight, before["classifier.weight"])
 
 
@@ -175,12 +175,14 @@ def test_weights_of_another_width(trained: tuple[Training, list[str]]) -> None:
         EdgenetError,
         match=r"holds mobilenet_v1_0.25_32, whose layers differ from those of mobilenet_v1_0.5_32",
     ):
-        pretrained_network(parse_variant("mobilenet_v1_0.5_32"), ("a", "b"), trained[0].out, 0)
+        pretrained_network(
+            parse_variant("mobilenet_v1_0.5_32"), ("a", "b"), StartingWeights(trained[0].out), 0
+        )
 
 
 def test_no_imagenet_weights_for_a_variant() -> None:
     with pytest.raises(EdgenetError, match=r"no ImageNet weights for vgg16 of width 1.0 or wider; choose"):
-        pretrained_network(parse_variant("vgg16_1.0_224"), ("a", "b"), "imagenet", 0)
+        pretrained_network(parse_variant("vgg16_1.0_224"), ("a", "b"), StartingWeights("imagenet"), 0)
 
 
 @pytest.mark.parametrize(

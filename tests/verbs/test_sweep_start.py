@@ -12,8 +12,8 @@ import pytest
 import edgenet
 from edgenet.accuracy import wilson
 from edgenet.errors import EdgenetError
-from edgenet.training.job import fresh_network
 from edgenet.training.recipe import Recipe
+from edgenet.training.starting import fresh_network
 from edgenet.workflows import sweep as workflow
 from edgenet.workflows import sweep_start
 from edgenet.workflows.sweep_plan import TRAINED_FILE, Grid, SweepOptions, read_trained, settings

@@ -32,10 +32,10 @@ class AskedError(Exception):
 def test_name_chooses_the_weights(
     architecture: str | None, loaded: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def load(source: str, progress: object = None) -> None:
+    def load(source: str, progress: object = None, architecture: str | None = None) -> None:
         raise AskedError(source)
 
-    monkeypatch.setattr(teach_network, "load_network", load)
+    monkeypatch.setattr(teach_network, "load_weights", load)
     with pytest.raises(AskedError, match=f"^{loaded}$"):
         candidates(NetworkChoice("imagenet", architecture, 96, None, "local"), 3, silent, no_log)
 

@@ -16,6 +16,7 @@ import pytest
 import safetensors.torch
 import torch
 from ai_edge_litert.interpreter import Interpreter
+from small_classifiers import Layout, classifier_file
 
 from benchmarks.peers.pretrained.filling import filled, picture
 from edgenet.errors import EdgenetError
@@ -208,3 +209,27 @@ def test_file_of_another_network_is_refused(timm_file: tuple[PretrainedWeights, 
     other = dataclasses.replace(entry, variant="mobilenet_v1_0.5_224")
     with pytest.raises(EdgenetError, match=r"does not hold mobilenet_v1_0\.5_224 .* of another shape"):
         load_pretrained(other)
+
+
+def test_a_training_can_start_from_the_official_tflite(official_tflite: Path) -> None:
+    loaded = load_network(official_tflite)
+    assert (loaded.variant.name, len(loaded.labels), loaded.labels[1]) == (
+        "mobilenet_v1_0.25_224",
+        1001,
+        "tench",
+    )
+    assert (loaded.normalization, loaded.assumed) == (SLIM, ())
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 3, 224, 224)).astype(np.float32)
+    with torch.no_grad():
+        scores = loaded.with_pixels()(torch.from_numpy(pixels))[0].softmax(0).numpy()
+    np.testing.assert_allclose(scores, scores_of(official_tflite, (pixels - 127.5) / 127.5), atol=1e-6)
+
+
+def test_a_float_tflite_is_one_of_our_networks_or_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "net.tflite"
+    path.write_bytes(classifier_file(Layout()))
+    with pytest.raises(EdgenetError, match=r"has 1 layers? with weights, and is none of the networks"):
+        load_network(path)
+    path.write_bytes(classifier_file(Layout(dtype="int8")))
+    with pytest.raises(EdgenetError, match=r"its weights are int8.* give the float \.tflite"):
+        load_network(path)

@@ -60,7 +60,7 @@ WITHOUT_TARGET = {
     "edgenet.workflows.package": "files handed on to the readers of networks, and edgenet's own scripts",
     "edgenet.workflows.sweep_training": "files that this run has just made",
     "edgenet.zoo.catalogue": "a table that comes with edgenet",
-    "edgenet.zoo.folded_weights": "an official file that the catalogue names",
+    "edgenet.zoo.folded_weights": "files that edgenet_device.model_file has checked, and official files",
     "edgenet.zoo.imagenet_labels": "a list that comes with edgenet",
     "edgenet.zoo.keras_weights": "an official file that the catalogue names",
     "edgenet.zoo.packaged_weights": "a package whose files are checked by their SHA-256",

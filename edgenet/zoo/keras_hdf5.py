@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -15,12 +16,16 @@ from typing import Any
 
 import numpy as np
 from edgenet_device.foreign_text import one_line, read_json, say
+from numpy.typing import NDArray
 
-from edgenet.graph.ir import FloatArray
+FloatArray = NDArray[np.float32]
 
 MOST_WAIT_S = 120
 """Far longer than any file takes; a damaged one could keep the library busy for ever."""
-_CHILD = "import sys; sys.path[:] = sys.argv[3:]; from edgenet.graph.keras_hdf5 import answer; answer(*sys.argv[1:3])"
+MOST_CPU_S, BYTES_PER_S = 10, 20_000_000
+"""How long the child may compute: far longer than a sound file of its size needs."""
+_ENDLESS = "the HDF5 library does not come to an end with it"
+_CHILD = "import sys; sys.path[:] = sys.argv[3:]; from edgenet.zoo.keras_hdf5 import answer; answer(*sys.argv[1:3])"
 
 
 class Hdf5Error(ValueError):
@@ -32,17 +37,21 @@ def read_hdf5(data: bytes, layout: str, most: int) -> tuple[dict[str, Any], dict
 
     Args:
         data: the file.
-        layout: "whole" for a .h5 with a model: each name begins with that of the outermost layer; or "weights" for the
-            model.weights.h5 of a .keras, with names such as "layers/conv2d/vars/0".
+        layout: "whole" for a .h5 with a model: each name begins with that of the outermost layer; "weights" for the
+            model.weights.h5 of a .keras, with names such as "layers/conv2d/vars/0"; or "layers" for a .h5 with or
+            without a model, of which only the weights of each layer are wanted, in the file's order.
         most: bytes that the arrays may have together.
 
     Returns:
-        "model_config", "keras_version" and "has_weights" of a whole model, nothing for weights; and the arrays.
+        "model_config", "keras_version" and "has_weights" of a whole model, nothing for the other layouts; and the
+        arrays.
 
     Raises:
         Hdf5Error: it cannot be read.
     """
     done = _run_child(data, layout, most)
+    if done.returncode == -getattr(signal, "SIGXCPU", 0) < 0:
+        raise Hdf5Error(_ENDLESS)
     if done.returncode < 0:
         raise Hdf5Error("the HDF5 library crashes on it")
     if done.returncode:
@@ -60,7 +69,7 @@ def _run_child(data: bytes, layout: str, most: int) -> subprocess.CompletedProce
     try:
         return subprocess.run(command, input=data, capture_output=True, timeout=MOST_WAIT_S)
     except subprocess.TimeoutExpired:
-        raise Hdf5Error("the HDF5 library does not come to an end with it") from None
+        raise Hdf5Error(_ENDLESS) from None
 
 
 def answer(layout: str, most: str) -> None:
@@ -68,9 +77,10 @@ def answer(layout: str, most: str) -> None:
     import h5py
 
     data = io.BytesIO(sys.stdin.buffer.read())
+    _limit_computing(MOST_CPU_S + len(data.getbuffer()) // BYTES_PER_S)
     try:
         with h5py.File(data, "r") as file:
-            facts, found = _whole(file) if layout == "whole" else ({}, _weights(file))
+            facts, found = LAYOUTS[layout](file)
             arrays = _arrays(found, int(most))
     # What h5py raises for a damaged file depends on which byte changed.
     except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError, IndexError) as error:
@@ -81,6 +91,17 @@ def answer(layout: str, most: str) -> None:
     np.savez(sys.stdout.buffer, **packed, facts=np.frombuffer(text, np.uint8))
 
 
+def _limit_computing(seconds: int) -> None:
+    """Let the system end this process when it has computed for so long."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limits
+        return
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    soft = seconds if hard == resource.RLIM_INFINITY else min(seconds, hard)
+    resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
+
+
 def _whole(file: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the facts and the datasets of a .h5 with a whole model."""
     facts: dict[str, Any] = {
@@ -89,22 +110,37 @@ def _whole(file: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     facts["has_weights"] = "layer_names" in file.attrs or "model_weights" in file
     if "model_config" not in facts:
         return facts, {}
-    top = _member(file, "model_weights")
+    return facts, _of_layers(_member(file, "model_weights"))
+
+
+def _layers(file: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return no facts, and the datasets of a .h5 with or without a model."""
+    top = _member(file, "model_weights") if "model_weights" in file else file
+    if "layer_names" not in top.attrs and "layer_names0" not in top.attrs:
+        raise ValueError("it is not one of Keras' weights")
+    return {}, _of_layers(top)
+
+
+def _of_layers(top: Any) -> dict[str, Any]:
+    """Return the datasets of a group with Keras' layers, in the order of the layers."""
     groups = [(name, _member(top, name)) for name in _names(top, "layer_names")]
-    return facts, {
+    return {
         f"{layer}/{name.removesuffix(':0')}": _member(group, name)
         for layer, group in groups
         for name in _names(group, "weight_names")
     }
 
 
-def _weights(file: Any) -> dict[str, Any]:
-    """Return the datasets of a .keras file's weights, without the optimizer's."""
+def _weights(file: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return no facts, and the datasets of a .keras file's weights, without the optimizer's."""
     found: dict[str, Any] = {}
     for root in ("layers", "_layer_checkpoint_dependencies"):  # Keras 2.12 used the second name
         if root in file:
             found |= dict(_datasets(_member(file, root), "layers"))
-    return found
+    return {}, found
+
+
+LAYOUTS = {"whole": _whole, "weights": _weights, "layers": _layers}
 
 
 def _member(group: Any, path: str) -> Any:

@@ -1,0 +1,131 @@
+"""The network that a training starts with: random weights, ImageNet's, or those in a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from edgenet_device.file_kind import HDF5, KERAS, TFJS, file_kind
+
+from edgenet.errors import EdgenetError
+from edgenet.graph.keras_network import load_keras_network
+from edgenet.progress import StageProgress
+from edgenet.training.learner import head_name
+from edgenet.training.loader import Purpose, seed_torch
+from edgenet.zoo.checkpoint import LICENCE_UNKNOWN, LoadedNetwork
+from edgenet.zoo.classifier import Classifier, NetworkOptions
+from edgenet.zoo.narrowing import load_start
+from edgenet.zoo.readers import load_network
+from edgenet.zoo.registry import Variant, build_with
+
+IMAGENET = "imagenet"
+
+
+@dataclass(frozen=True)
+class StartingWeights:
+    """The weights that a user wants to start from.
+
+    Attributes:
+        source: "imagenet", for the weights of the width or of the nearest wider one; or a variant's name, or the path
+            of a file of weights.
+        architecture: what the network in a checkpoint of torchvision or timm is (see `load_foreign`); None for what
+            its tensors look like.
+    """
+
+    source: str
+    architecture: str | None = None
+
+
+def load_weights(
+    source: str, progress: StageProgress | None = None, architecture: str | None = None
+) -> LoadedNetwork:
+    """Return a network with its weights, in evaluation mode, for a training.
+
+    Args:
+        source: what `load_network` takes, or a Keras model of one of our networks.
+        progress: called while weights are downloaded.
+        architecture: what the network in a checkpoint of torchvision or timm is (see `load_foreign`).
+
+    Raises:
+        EdgenetError: see `load_network` and `load_keras_network`.
+    """
+    path = Path(source)
+    if path.is_file() and file_kind(path) in (HDF5, KERAS, TFJS):
+        if architecture is not None:
+            raise EdgenetError(f"{source} says itself what its network is", "leave out --architecture")
+        return load_keras_network(path)
+    return load_network(source, progress=progress, architecture=architecture)
+
+
+def fresh_network(variant: Variant, labels: tuple[str, ...], seed: int) -> LoadedNetwork:
+    """Return a network with random weights for these classes."""
+    seed_torch(seed, Purpose.WEIGHTS)
+    options = NetworkOptions(classes=len(labels))
+    module = build_with(variant, options)
+    return LoadedNetwork(module, variant, labels, options.normalization, "random weights", LICENCE_UNKNOWN)
+
+
+def pretrained_network(
+    variant: Variant,
+    labels: tuple[str, ...],
+    start: StartingWeights,
+    seed: int,
+    progress: StageProgress | None = None,
+) -> LoadedNetwork:
+    """Return a network with pretrained weights; its last layer is new unless the classes are the same.
+
+    Args:
+        variant: the variant to train.
+        labels: the classes to train.
+        start: the weights, whose architecture and width must match.
+        seed: the seed of the new last layer.
+        progress: called while weights are downloaded.
+
+    Raises:
+        EdgenetError: there are no such weights, or they have another architecture or width.
+    """
+    loaded = _weights_for(variant, start, progress)
+    if loaded.labels == labels:
+        return loaded
+    return replace(loaded, module=_with_new_head(loaded, variant, labels, seed), labels=labels)
+
+
+def trained_network(
+    variant: Variant, labels: tuple[str, ...], start: StartingWeights, progress: StageProgress | None = None
+) -> LoadedNetwork:
+    """Return a pretrained network that must already know exactly these classes, in this order.
+
+    Raises:
+        EdgenetError: the network knows other classes, or one of the reasons in `pretrained_network` applies.
+    """
+    loaded = _weights_for(variant, start, progress)
+    if loaded.labels != labels:
+        lacking = [label for label in labels if label not in loaded.labels]
+        others = f"not {', '.join(lacking[:3])}" if lacking else "not exactly the data's, in the data's order"
+        raise EdgenetError(
+            f"{start.source} knows {len(loaded.labels)} classes, but {others}; --qat only refines what a network knows",
+            "train it on the same class folders without --qat first",
+        )
+    return loaded
+
+
+def _weights_for(variant: Variant, start: StartingWeights, progress: StageProgress | None) -> LoadedNetwork:
+    if start.source == IMAGENET:
+        return load_start(variant, progress)
+    loaded = load_weights(start.source, progress, start.architecture)
+    if (loaded.variant.architecture, loaded.variant.width) != (variant.architecture, variant.width):
+        raise EdgenetError(
+            f"{start.source} holds {loaded.variant.name}, whose layers differ from those of {variant.name}",
+            f"train {loaded.variant.architecture}_{loaded.variant.width}_{variant.resolution}, or use other weights",
+        )
+    return replace(loaded, variant=variant)
+
+
+def _with_new_head(loaded: LoadedNetwork, variant: Variant, labels: tuple[str, ...], seed: int) -> Classifier:
+    """Return the network with a new last layer that has random weights and one output per label."""
+    seed_torch(seed, Purpose.WEIGHTS)
+    module = build_with(variant, replace(loaded.module.options, classes=len(labels)))
+    prefix = f"{head_name(module)}."
+    kept = {n: t for n, t in loaded.module.state_dict().items() if not n.startswith(prefix)}
+    module.load_state_dict(kept, strict=False)
+    return module
