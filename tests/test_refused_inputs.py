@@ -31,11 +31,12 @@ from edgenet.devices import releases
 from edgenet.devices.device import DeviceFacts, ProgramResult
 from edgenet.errors import EdgenetError
 from edgenet.files import read_arrays
-from edgenet.graph.ir import Affine
+from edgenet.graph.ir import Affine, Mean
 from edgenet.graph.keras_file import open_keras
 from edgenet.graph.onnx_file import load_onnx
 from edgenet.graph.onnx_reader import read_onnx_model
-from edgenet.graph.shapes import infer_shape
+from edgenet.graph.shapes import GraphBuilder, infer_shape
+from edgenet.graph.simplify import simplify
 from edgenet.latency.benchmark_model_report import read_operators
 from edgenet.latency.shell_conditions import conditions_there, facts_there
 from edgenet.teaching.features import _Cache
@@ -47,6 +48,7 @@ from edgenet.workflows.camera import _photos, _states
 from edgenet.workflows.evaluate import evaluate
 from edgenet.workflows.review import FORMAT, apply_review, read_decisions
 from edgenet.workflows.sweep_plan import ROW_FILE, SETTINGS_FILE, keep_settings, read_row
+from edgenet.zoo.classifier import Normalization
 from edgenet.zoo.readers import load_network
 from edgenet.zoo.registry import parse_variant
 
@@ -342,6 +344,14 @@ def test_scales_and_offsets_of_different_numbers_of_channels() -> None:
     affine = Affine(np.ones(4, np.float32), np.ones(16, np.float32))
     with pytest.raises(EdgenetError, match="do not broadcast"):
         infer_shape(affine, [(1, 8, 8, 4)])
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_normalization_that_overflows_is_refused_without_a_warning() -> None:
+    builder = GraphBuilder("net", "in", (1, 8, 8, 3))
+    graph = builder.graph(builder.add(Mean(), ["in"], "pool"))
+    with pytest.raises(EdgenetError, match="3 infinite among 3 values"):
+        simplify(graph, Normalization((0.0, 0.0, 0.0), (1e-40, 1e-40, 1e-40)))
 
 
 def test_a_file_that_is_damaged_where_only_the_rewriting_reads_keeps_its_softmax() -> None:

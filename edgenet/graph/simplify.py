@@ -46,6 +46,7 @@ from edgenet.graph.recognise import (
 from edgenet.zoo.classifier import Normalization
 
 
+@np.errstate(all="ignore")  # check_finite reports overflow with the layer's name
 def simplify(graph: Graph, normalization: Normalization | None) -> Graph:
     """Return the smallest equal graph that takes pixels and ends in logits.
 
@@ -62,8 +63,7 @@ def simplify(graph: Graph, normalization: Normalization | None) -> Graph:
         graph = normalize_pixels(*absorb_scaling(graph, normalization))
     graph = absorb_padding(graph)
     graph = recognise_gelu(recognise_hard_functions(graph))
-    with np.errstate(all="ignore"):  # check_finite below reports overflow with the layer's name
-        graph = fold_affine(fold_grey(drop_unused(graph)))
+    graph = fold_affine(fold_grey(drop_unused(graph)))
     graph = two_classes(fuse_activations(graph))
     graph = name_after_modules(merge_concats(merge_reshapes(graph)))
     check_finite(graph)
