@@ -21,6 +21,7 @@ from benchmarks.normalizations import Normalization
 from benchmarks.tflite_files import put_pixels
 from edgenet.errors import EdgenetError
 from edgenet.quantize.layer_errors import sqnr_db
+from edgenet.quantize.logit_errors import logit_errors
 
 _BEHIND_LOGITS = (schema.BuiltinOperator.SOFTMAX, schema.BuiltinOperator.DEQUANTIZE)
 
@@ -38,6 +39,8 @@ class Figures:
             ignores that mean.
         lost: number of photos that only the float network gets right.
         won: number of photos that only the int8 file gets right.
+        kl, worst_db, saturated: see `edgenet.quantize.logit_errors.LogitErrors`; the number of saturated photos is
+            None for a file whose logits are float.
     """
 
     n: int
@@ -49,16 +52,26 @@ class Figures:
     centred_sqnr_db: float
     lost: int
     won: int
+    kl: float
+    worst_db: float
+    saturated: int | None
 
 
-def compare(real: NDArray[np.float32], logits: NDArray[np.float32], labels: NDArray[np.intp]) -> Figures:
+def compare(
+    real: NDArray[np.float32],
+    logits: NDArray[np.float32],
+    labels: NDArray[np.intp],
+    highest: float | None = None,
+) -> Figures:
     """Return the figures of an int8 file.
 
     Args:
         real: the float network's logits [n, N].
         logits: the int8 file's dequantized logits [n, N].
         labels: index of the right output of every photo [n].
+        highest: the highest logit that the int8 file can hold; None for float logits.
     """
+    errors = logit_errors(logits, real, highest)
     best, chosen = real.argmax(axis=1), logits.argmax(axis=1)
     right, kept = best == labels, chosen == labels
     return Figures(
@@ -71,6 +84,9 @@ def compare(real: NDArray[np.float32], logits: NDArray[np.float32], labels: NDAr
         centred_sqnr_db=_sqnr(_centred(real), _centred(logits)),
         lost=int((right & ~kept).sum()),
         won=int((kept & ~right).sum()),
+        kl=errors.kl,
+        worst_db=errors.worst_db,
+        saturated=errors.saturated,
     )
 
 
@@ -94,6 +110,13 @@ def integer_logits_of(
     """Return the int8 logits of a file [n, N], which edgenet's integer arithmetic computes too."""
     interpreter, _, _ = _open(path)
     return _run(interpreter, pixels, normalization)
+
+
+def highest_logit(path: Path) -> float | None:
+    """Return the highest logit that a file can hold; None if its logits are float."""
+    interpreter, scale, zero_point = _open(path)
+    kind = interpreter.get_output_details()[0]["dtype"]
+    return None if kind == np.float32 else float((np.iinfo(kind).max - zero_point) * scale)
 
 
 def cut_at_logits(tflite: bytes) -> bytes:

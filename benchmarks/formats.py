@@ -23,11 +23,11 @@ from benchmarks.environments import ROOT, python_of
 from edgenet.workflows.evaluate import (
     EvaluatedModel,
     EvaluationOptions,
-    Scorer,
     evaluate_scorers,
     open_labelled,
     open_scorer,
 )
+from edgenet.workflows.scoring import Scorer
 from edgenet.workflows.source_options import SourceOptions
 
 INT8 = {"calibration": "builtin", "recipe": "fast"}

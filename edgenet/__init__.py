@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from edgenet_device.classifier import Classifier
 
-    from edgenet.accuracy import Interval, Paired
+    from edgenet.accuracy import ClassLoss, Interval, Paired
     from edgenet.data.file_account import FileAccount
     from edgenet.data.photos import PhotoSet, open_photos
     from edgenet.devices.device import DeviceFacts
@@ -83,7 +83,7 @@ if TYPE_CHECKING:
     __version__: str
 
 _NAMES = {
-    "edgenet.accuracy": "Interval Paired",
+    "edgenet.accuracy": "ClassLoss Interval Paired",
     "edgenet.data.file_account": "FileAccount",
     "edgenet.data.photos": "PhotoSet open_photos",
     "edgenet.devices.device": "DeviceFacts",
@@ -139,6 +139,7 @@ __all__ = [
     "Candidate",
     "CaptureResult",
     "ChannelUse",
+    "ClassLoss",
     "ClassRow",
     "Classifier",
     "Comparison",

@@ -72,6 +72,48 @@ def compare(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Paired:
     )
 
 
+@dataclass(frozen=True)
+class ClassLoss:
+    """A class in which the second network has fewer right answers than the first.
+
+    Attributes:
+        label: the class's name.
+        n: number of its photos.
+        lost: number of them that only the first network has right.
+        won: number of them that only the second network has right.
+    """
+
+    label: str
+    n: int
+    lost: int
+    won: int
+
+
+MOST_CLASSES = 3
+LEAST_LOST = 2
+"""A class with one lost answer is not named: that is chance."""
+
+
+def losing_classes(
+    first: NDArray[np.bool_], second: NDArray[np.bool_], classes: Sequence[int], names: Sequence[str]
+) -> tuple[ClassLoss, ...]:
+    """Return the classes in which the second network loses most answers, the worst first, at most MOST_CLASSES.
+
+    Args:
+        first, second: whether the networks are right on each photo [n].
+        classes: the class index of each photo [n].
+        names: the classes' names.
+    """
+    where = np.asarray(classes)
+    found = []
+    for index in np.unique(where):
+        own = where == index
+        lost, won = int((first & ~second)[own].sum()), int((second & ~first)[own].sum())
+        if lost - won >= LEAST_LOST:
+            found.append(ClassLoss(names[index], int(own.sum()), lost, won))
+    return tuple(sorted(found, key=lambda one: one.won - one.lost)[:MOST_CLASSES])
+
+
 def mcnemar(lost: int, won: int) -> float:
     """Return the exact two-sided p-value: how often chance splits the changed photos at least this unevenly.
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.accuracy import compare, integer_logits_of, logits_of
+from benchmarks.accuracy import compare, highest_logit, integer_logits_of, logits_of
 from benchmarks.quantizing.conversions import Converted
 from benchmarks.quantizing.inputs import JUDGED, STEP, draw_name
 from benchmarks.quantizing.networks import Network
@@ -88,7 +88,7 @@ def judge_file(judge: Judge, converted: Converted, check_integers: bool) -> Row:
 def _judged(judge: Judge, row: Row, path: Path, check_integers: bool) -> Row:
     indices = held_out(len(judge.labels), row.photos)
     logits = kept_logits(path, judge.images, judge.network)
-    figures = compare(judge.real[indices], logits[indices], judge.labels[indices])
+    figures = compare(judge.real[indices], logits[indices], judge.labels[indices], highest_logit(path))
     return dataclasses.replace(
         row,
         figures=dataclasses.asdict(figures),

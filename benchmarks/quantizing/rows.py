@@ -5,6 +5,9 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from edgenet.accuracy import mcnemar
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Row:
     converter: str
     photos: str
     error: str | None
-    figures: dict[str, float] | None
+    figures: dict[str, Any] | None
     wall_s: float
     peak_mib: float
     bytes: int
@@ -76,7 +79,8 @@ class CutComparison:
 class Summary:
     """A converter's figures on a network: means over the calibration draws; `drops` holds the drop of each draw.
 
-    Drops are in percentage points of top-1. The wall time is a median; memory, bytes and operators are maxima.
+    Drops are in percentage points of top-1. The wall time is a median; memory, bytes and operators are maxima. Lost,
+    won and saturated photos are summed over the draws; `saturated` is None for float logits.
     """
 
     network: str
@@ -91,6 +95,17 @@ class Summary:
     peak_mib: float
     bytes: int
     operators: int
+    n: int
+    lost: int
+    won: int
+    kl: float
+    worst_db: float
+    saturated: int | None
+
+    @property
+    def p_value(self) -> float:
+        """McNemar's p-value over the photos of all draws."""
+        return mcnemar(self.lost, self.won)
 
 
 def summarize(rows: Sequence[Row]) -> Summary | None:
@@ -115,4 +130,14 @@ def summarize(rows: Sequence[Row]) -> Summary | None:
         peak_mib=max(row.peak_mib for row in rows),
         bytes=max(row.bytes for row in rows),
         operators=max(row.operators for row in rows),
+        **_logit_figures(figures),
     )
+
+
+def _logit_figures(figures: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    cut_off = [one["saturated"] for one in figures if one["saturated"] is not None]
+    return {
+        **{key: int(sum(one[key] for one in figures)) for key in ("n", "lost", "won")},
+        **{key: statistics.fmean(one[key] for one in figures) for key in ("kl", "worst_db")},
+        "saturated": sum(cut_off) if cut_off else None,
+    }

@@ -11,8 +11,11 @@ from benchmarks.quantizing.rows import IntegerCheck, Row, Summary, summarize
 
 BUSY_LOAD = 0.5  # average number of running processes in the minute before; nearly 0 on an idle machine
 _MARKS = {True: "met   ", False: "MISSED", None: "-     "}
-_HEAD = ("", "top-1", "drop (each draw)", "agreement", "SQNR", "wall", "peak", "file", "operators")
-_UNITS = ("", "%", "points", "%", "dB", "s", "MiB", "MB", "")
+_HEAD = (
+    *("", "top-1", "drop (each draw)", "lost/won", "p", "agreement", "KL", "SQNR", "worst 5 %", "saturated"),
+    *("wall", "peak", "file", "operators"),
+)
+_UNITS = ("", "%", "points", "photos", "", "%", "nats", "dB", "dB", "photos", "s", "MiB", "MB", "")
 
 
 def table(report: dict[str, Any]) -> str:
@@ -65,8 +68,13 @@ def _converter_line(one: Summary) -> tuple[str, ...]:
         one.converter,
         f"{one.top1:.2f}",
         f"{one.drop:.2f} ({each})",
+        f"{one.lost}/{one.won}",
+        f"{one.p_value:.2f}",
         f"{one.agreement:.2f}",
+        f"{one.kl:.4f}",
         f"{one.sqnr_db:.2f}",
+        f"{one.worst_db:.2f}",
+        "float" if one.saturated is None else f"{one.saturated} of {one.n}",
         f"{one.wall_s:.1f}",
         f"{one.peak_mib:.0f}",
         f"{one.bytes / 1e6:.2f}",
@@ -85,8 +93,9 @@ def _other_sets(rows: Sequence[Row]) -> list[str]:
             continue
         figures = row.figures
         lines.append(
-            f"{row.converter}, calibrated with {row.photos}: drop {figures['drop']:.2f},"
-            f" agreement {figures['agreement']:.2f} %, SQNR {figures['sqnr_db']:.2f} dB, {row.wall_s:.1f} s"
+            f"{row.converter}, calibrated with {row.photos}: drop {figures['drop']:.2f} ({figures['lost']} lost,"
+            f" {figures['won']} won), agreement {figures['agreement']:.2f} %, KL {figures['kl']:.4f} nats,"
+            f" SQNR {figures['sqnr_db']:.2f} dB ({figures['worst_db']:.2f} dB on the worst 5 %), {row.wall_s:.1f} s"
         )
     return ["", *lines] if lines else []
 

@@ -112,8 +112,26 @@ def _sentences(result: Evaluation, narrow: bool) -> list[str]:
     return [
         *intervals,
         *compared,
+        *(f"{name}: {_logits(row, result.n)}" for name, row in rows if row.kl is not None),
+        *(f"{name}: {_losing(row)}" for name, row in rows if row.losing),
         *(f"{name}: {_unknown(row)}" for name, row in rows if row.unknown is not None),
     ]
+
+
+def _logits(row: EvaluatedModel, n: int) -> str:
+    text = (
+        f"its probabilities diverge from the first network's by {row.kl:.4f} nats; SQNR of the logits "
+        f"{row.worst_db:.1f} dB on the worst 5 % of the photos"
+    )
+    if row.saturated is None:
+        return text
+    cut_off = ", where they may be cut off" if row.saturated else ""
+    return f"{text}; logits saturate on {row.saturated} of {n} photos{cut_off}"
+
+
+def _losing(row: EvaluatedModel) -> str:
+    classes = ", ".join(f"{one.label} {one.lost - one.won} of {one.n}" for one in row.losing)
+    return f"the classes that lose most right answers: {classes}"
 
 
 def _unknown(row: EvaluatedModel) -> str:

@@ -153,6 +153,11 @@ def _print_compared(compared: LayerComparison) -> None:
         f"logits {noise.sqnr_db:.1f} dB on {noise.photos} photos, "
         f"{errors.same_answer} of {errors.photos} answers equal the float network's"
     )
+    cut_off = f"; logits saturate on {errors.saturated} of {errors.photos} photos" if errors.saturated else ""
+    say(
+        f"probabilities diverge from the float network's by {errors.kl:.4f} nats; "
+        f"logits {errors.worst_db:.1f} dB on the worst 5 % of the photos{cut_off}"
+    )
     worst = sorted(noise.layers, key=lambda layer: -layer.total)[:SHOWN_SHARES]
     cancelled = f", {noise.cancelled:.0%} of it cancels out" if noise.cancelled > LEAST_CANCELLED else ""
     say(

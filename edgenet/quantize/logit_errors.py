@@ -8,6 +8,7 @@ well, and the ratio on the worst photos instead of on all photos together.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,10 +45,56 @@ class LogitErrors:
         return math.log(self.kl + SMALLEST) - self.worst_db * math.log(10) / 10
 
 
+@dataclass(frozen=True, eq=False)
+class PhotoErrors:
+    """The same for each photo, so that photos can be compared a few at a time.
+
+    Attributes:
+        agreeing: whether both have the same highest logit, bool [n].
+        kl: divergence of the probabilities from the float network's, nats [n].
+        db: SQNR of the photo's logits, dB [n].
+        saturated: whether the highest logit is the highest that int8 can hold, bool [n]; None for float logits.
+    """
+
+    agreeing: NDArray[np.bool_]
+    kl: NDArray[np.float64]
+    db: NDArray[np.float64]
+    saturated: NDArray[np.bool_] | None
+
+    @staticmethod
+    def joined(parts: Sequence[PhotoErrors]) -> PhotoErrors:
+        """Return the errors of all photos of some parts of the same network, at least one."""
+        limited = [part.saturated for part in parts if part.saturated is not None]
+        return PhotoErrors(
+            agreeing=np.concatenate([part.agreeing for part in parts]),
+            kl=np.concatenate([part.kl for part in parts]),
+            db=np.concatenate([part.db for part in parts]),
+            saturated=np.concatenate(limited) if limited else None,
+        )
+
+    def summary(self, chosen: NDArray[np.bool_] | None = None) -> LogitErrors:
+        """Return the figures over all photos, or over the chosen ones, bool [n]."""
+        some = slice(None) if chosen is None else chosen
+        return LogitErrors(
+            n=len(self.kl[some]),
+            agreeing=int(self.agreeing[some].sum()),
+            kl=float(self.kl[some].mean()),
+            worst_db=float(np.percentile(self.db[some], WORST)),
+            saturated=None if self.saturated is None else int(self.saturated[some].sum()),
+        )
+
+
 def logit_errors(
     given: NDArray[np.float32], real: NDArray[np.float32], highest: float | None = None
 ) -> LogitErrors:
-    """Compare logits with those of the float network.
+    """Compare logits with those of the float network; the arguments are those of `photo_errors`."""
+    return photo_errors(given, real, highest).summary()
+
+
+def photo_errors(
+    given: NDArray[np.float32], real: NDArray[np.float32], highest: float | None = None
+) -> PhotoErrors:
+    """Compare the logits of each photo with those of the float network.
 
     Args:
         given: the logits to judge, float32 [n, N].
@@ -55,13 +102,11 @@ def logit_errors(
         highest: the highest logit that int8 can hold; None for float logits.
     """
     expected, found = _log_probabilities(real), _log_probabilities(given)
-    top = given.max(axis=1)
-    return LogitErrors(
-        n=len(real),
-        agreeing=int((real.argmax(axis=1) == given.argmax(axis=1)).sum()),
-        kl=float((np.exp(expected) * (expected - found)).sum(axis=1).mean()),
-        worst_db=float(np.percentile(_photo_db(given, real), WORST)),
-        saturated=None if highest is None else int((top >= highest * (1 - 1e-6)).sum()),
+    return PhotoErrors(
+        agreeing=real.argmax(axis=1) == given.argmax(axis=1),
+        kl=(np.exp(expected) * (expected - found)).sum(axis=1),
+        db=_photo_db(given, real),
+        saturated=None if highest is None else given.max(axis=1) >= highest * (1 - 1e-6),
     )
 
 

@@ -137,13 +137,14 @@ def _client_program(graph: Graph, quantized: QuantizedGraph | None) -> Program:
 
 def _softmax(graph: Graph, builder: ProgramBuilder, scores: int) -> int:
     """Add the softmax, except when the network already ends in scores, from a sigmoid or its own softmax."""
-    if _ends_in_scores(graph):
+    if ends_in_scores(graph):
         return builder.rename(scores, OUTPUT_NAME)
     output = builder.tensor(OUTPUT_NAME, graph.shapes[graph.output], "float32")
     return builder.operator("SOFTMAX", 1, (scores,), output, {"beta": 1.0})
 
 
-def _ends_in_scores(graph: Graph) -> bool:
+def ends_in_scores(graph: Graph) -> bool:
+    """Return whether the network gives scores, from a sigmoid or its own softmax, instead of logits."""
     producers = graph.producers()
     last = producers[graph.output]
     while isinstance(last.operator, Reshape) and last.inputs[0] in producers:

@@ -1,13 +1,15 @@
-"""A finished file without its last softmax, so that a runtime gives its logits."""
+"""The logits of a finished file: the file without its last softmax, and the highest logit that it can hold."""
 
 from __future__ import annotations
 
 import struct
 
 import flatbuffers
+import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from edgenet.tflite.flatbuffer import IDENTIFIER
+from edgenet.tflite.program import Program
 
 
 def without_softmax(tflite: bytes) -> bytes:
@@ -29,6 +31,21 @@ def without_softmax(tflite: bytes) -> bytes:
         AttributeError,
     ):  # the generated code checks nothing
         return tflite
+
+
+def highest_logit_of(program: Program) -> float | None:
+    """Return the highest value that the input of a file's last softmax can have; None if it is not made from int8."""
+    softmax = next((one for one in program.operators if program.output in one.outputs), None)
+    if softmax is None or softmax.kind != "SOFTMAX":
+        return None
+    logits = softmax.inputs[0]
+    maker = next((one for one in program.operators if logits in one.outputs), None)
+    if maker is not None and maker.kind == "DEQUANTIZE":
+        logits = maker.inputs[0]
+    tensor = program.tensors[logits]
+    if tensor.quantization is None or tensor.dtype not in ("int8", "uint8"):
+        return None
+    return (np.iinfo(tensor.dtype).max - tensor.quantization.zero_points[0]) * tensor.quantization.scales[0]
 
 
 def _rewritten(tflite: bytes) -> bytes:

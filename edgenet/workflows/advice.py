@@ -37,11 +37,21 @@ def advise(errors: LayerErrors, noise: NoiseShares, recipe: str | None, keep_flo
         )
     worst = max(noise.layers, key=lambda layer: layer.total)
     if noise.sqnr_db >= GOOD_SQNR_DB:
-        return (
-            f"All is well: {_agreement(errors)}, and the logits' SQNR is {_db(noise.sqnr_db)}; {_most(worst)}"
-        )
+        well = "" if errors.saturated else "All is well: "
+        found = f"{_agreement(errors)}, and the logits' SQNR is {_db(noise.sqnr_db)}; {_most(worst)}"
+        return f"{well}{found}{_cut_off(errors)}"
     by_node = {error.node: error for error in errors.layers}
-    return f"{_loss(noise)}{_worst(worst, noise, by_node)} {_remedy(worst, by_node, recipe, keep_float)}"
+    remedy = _remedy(worst, by_node, recipe, keep_float)
+    return f"{_loss(noise)}{_worst(worst, noise, by_node)} {remedy}{_cut_off(errors)}"
+
+
+def _cut_off(errors: LayerErrors) -> str:
+    if not errors.saturated:
+        return ""
+    return (
+        f" Logits saturate on {errors.saturated} of {errors.photos} photos, so that classes of which the network is "
+        "sure may tie: convert again with calibration photos that it is as sure of."
+    )
 
 
 def _agreement(errors: LayerErrors) -> str:

@@ -26,10 +26,10 @@ from edgenet.manifest import Quantization
 from edgenet.progress import Progress
 from edgenet.quantize.layer_errors import sqnr_db
 from edgenet.quantize.logit_errors import logit_errors
-from edgenet.quantize.quantized_graph import HIGH
 from edgenet.quantize.recipes import DEFAULT_RECIPE, RECIPES, Recipe
 from edgenet.tflite.flatbuffer import write_tflite
 from edgenet.tflite.from_graph import int8_program
+from edgenet.tflite.logits import highest_logit_of
 from edgenet.tflite.program import Program
 from edgenet.workflows.arguments import Photos, as_photo_set
 from edgenet.workflows.calibration_checks import calibration_warnings, few_photos
@@ -222,7 +222,7 @@ class _LoadedPhotos:
         Args:
             recipe: the recipe's name, and `steps` its steps, for the manifest.
         """
-        given, highest = lite_logits(program, self.judging), _highest_logit(program)
+        given, highest = lite_logits(program, self.judging), highest_logit_of(program)
         close = fidelity(given, self.logits, self.split.held_out, highest)
         calibrated = take_photos(self.photos, self.loaded, self.split.calibrating)
         return QuantizedModel(
@@ -324,10 +324,11 @@ def fidelity_warnings(close: Fidelity, recipe: str) -> tuple[str, ...]:
     """Return a warning that says what is poor and what may help, or nothing.
 
     Agreement counts as poor only if chance does not explain it: the upper end of its interval must be below
-    the limit. So one changed answer in ten photos does not cause a warning.
+    the limit. So one changed answer in ten photos does not cause a warning. On fewer than HANDFUL photos only the SQNR
+    counts.
     """
     poor = []
-    if close.agreement_interval.high < POOR_AGREEMENT:
+    if close.n >= HANDFUL and close.agreement_interval.high < POOR_AGREEMENT:
         poor.append(f"it agrees with float on only {close.agreeing} of {close.n} photos")
     if not close.sqnr_db >= POOR_SQNR:
         poor.append(
@@ -381,16 +382,6 @@ def lite_logits(program: Program, images: NDArray[np.uint8]) -> NDArray[np.float
         interpreter.invoke()
         rows.append(interpreter.get_tensor(logits["index"])[0])
     return np.stack(rows)
-
-
-def _highest_logit(program: Program) -> float | None:
-    """Return the highest value that the softmax's input can have; None if it is not made from int8."""
-    softmax = program.operators[-1]
-    maker = next((one for one in program.operators if softmax.inputs[0] in one.outputs), None)
-    if maker is None or maker.kind != "DEQUANTIZE":
-        return None
-    encoding = program.tensors[maker.inputs[0]].quantization
-    return None if encoding is None else (HIGH - encoding.zero_points[0]) * encoding.scales[0]
 
 
 class Clock:

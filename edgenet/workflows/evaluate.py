@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,19 +14,24 @@ from edgenet_device.model_file import ModelFile
 from edgenet_device.normalization import normalization_named
 from numpy.typing import NDArray
 
-from edgenet.accuracy import Interval, Paired, compare, verdict, wilson
+from edgenet.accuracy import ClassLoss, Interval, Paired, compare, losing_classes, verdict, wilson
 from edgenet.data.file_account import FileAccount
 from edgenet.data.labels import matching_outputs, outputs_for
-from edgenet.data.loading import PreparedPhotos, load_batches
+from edgenet.data.loading import load_batches
 from edgenet.data.photos import PhotoSet, open_photos
 from edgenet.data.set_checks import require_labels, two_labels_warning
 from edgenet.errors import EdgenetError
+from edgenet.files import sha256
 from edgenet.graph.executor import run
 from edgenet.progress import Progress, silent
+from edgenet.quantize.logit_errors import PhotoErrors
 from edgenet.teaching.unknown import background_class
 from edgenet.tflite.flatbuffer import read_tflite
+from edgenet.tflite.from_graph import ends_in_scores
+from edgenet.tflite.logits import highest_logit_of, without_softmax
 from edgenet.workflows.arguments import checked, label_names
 from edgenet.workflows.opened_model import open_model_file
+from edgenet.workflows.scoring import Scorer, errors_against_first
 from edgenet.workflows.sources import Source, SourceOptions, open_source, options_for
 
 TOP = 5
@@ -51,6 +57,13 @@ class EvaluatedModel:
         unknown: percent of the photos that it calls "nothing I know"; None without that output.
         false_alarms: percent of the photos of other things (the folder none, background, unknown or nothing) that it
             calls a known class; None without such photos or that output.
+        kl: mean Kullback-Leibler divergence of its probabilities from the first network's, nats; None for the first
+            network, and where the two have other classes or give no logits.
+        worst_db: 5th percentile over the photos of the SQNR of a photo's logits against the first network's, dB; None
+            where `kl` is.
+        saturated: number of photos whose highest logit is the highest that int8 can hold, so that it may be cut off;
+            None where `kl` is, and for float logits.
+        losing: the classes in which it loses most right answers against the first network, the worst first.
     """
 
     model: str
@@ -65,6 +78,10 @@ class EvaluatedModel:
     verdict: str | None
     unknown: float | None = None
     false_alarms: float | None = None
+    kl: float | None = None
+    worst_db: float | None = None
+    saturated: int | None = None
+    losing: tuple[ClassLoss, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -172,7 +189,7 @@ def evaluate_scorers(
     if not used:
         raise EdgenetError(f"all photos in {photos.origin} show other things", "add photos of the classes")
     outputs = [outputs_for(photos.class_names, used, scorer.labels, photos.origin) for scorer in scorers]
-    seen, kept = _rank_all(scorers, photos, options, progress)
+    seen, errors, kept = _rank_all(scorers, photos, options, progress)
     known = np.array([label != other for label in kept.labels], bool)
     ranked = [ranks[known, 1:] for ranks in seen]
     labels = [label for label in kept.labels if label != other]
@@ -182,7 +199,11 @@ def evaluate_scorers(
         for scorer, hit, ranks in zip(scorers, hits, ranked, strict=True)
     ]
     figures = [_with_unknown(row, ranks[:, 0], known) for row, ranks in zip(figures, seen, strict=True)]
-    figures[1:] = [_compared(row, hits[0], hit) for row, hit in zip(figures[1:], hits[1:], strict=True)]
+    named = labels, photos.class_names
+    figures[1:] = [
+        _with_logits(_compared(row, hits[0], hit, *named), parts, known)
+        for row, hit, parts in zip(figures[1:], hits[1:], errors[1:], strict=True)
+    ]
     return Evaluation(photos.origin, len(labels), tuple(figures), kept.skipped, _account(photos, kept))
 
 
@@ -218,9 +239,13 @@ class _Kept:
 
 def _rank_all(
     scorers: Sequence[Scorer], photos: PhotoSet, options: EvaluationOptions, progress: Progress
-) -> tuple[list[NDArray[np.intp]], _Kept]:
-    """Return each network's answers on every photo, see `_answers`; work in batches to save memory."""
+) -> tuple[list[NDArray[np.intp]], list[list[PhotoErrors]], _Kept]:
+    """Return each network's answers on every photo, see `_answers`, and its logits' errors, see `errors_against_first`.
+
+    The photos go through the networks in batches, to save memory.
+    """
     ranks: list[list[NDArray[np.intp]]] = [[] for _ in scorers]
+    errors: list[list[PhotoErrors]] = [[] for _ in scorers]
     labels: list[int] = []
     names: list[str] = []
     contents: list[bytes] = []
@@ -231,8 +256,12 @@ def _rank_all(
     while batches := {
         size: batch for size, stream in streams.items() if (batch := next(stream, None)) is not None
     }:
-        for scorer, batch_ranks in zip(scorers, ranks, strict=True):
-            batch_ranks.append(_answers(scorer, batches[scorer.size]))
+        images = [batches[scorer.size].images for scorer in scorers]
+        scores = [scorer.score(own) for scorer, own in zip(scorers, images, strict=True)]
+        for scorer, own, batch_ranks in zip(scorers, scores, ranks, strict=True):
+            batch_ranks.append(_answers(scorer, own))
+        for batch_errors, found in zip(errors, errors_against_first(scorers, scores, images), strict=True):
+            batch_errors += found
         any_batch = next(iter(batches.values()))
         labels += [label for label in any_batch.labels if label is not None]
         names += any_batch.names
@@ -240,16 +269,23 @@ def _rank_all(
         skipped += any_batch.skipped
         progress("classifying photos", len(labels) + len(skipped), total)
     kept = _Kept(tuple(labels), tuple(names), tuple(contents), tuple(skipped))
-    return [np.concatenate(batch_ranks) for batch_ranks in ranks], kept
+    return [np.concatenate(batch_ranks) for batch_ranks in ranks], errors, kept
 
 
-def _answers(scorer: Scorer, batch: PreparedPhotos) -> NDArray[np.intp]:
+def _with_logits(row: EvaluatedModel, parts: list[PhotoErrors], known: NDArray[np.bool_]) -> EvaluatedModel:
+    """Add the errors of the network's logits on the known photos, if they could be compared."""
+    if not parts:
+        return row
+    found = PhotoErrors.joined(parts).summary(known)
+    return replace(row, kl=found.kl, worst_db=found.worst_db, saturated=found.saturated)
+
+
+def _answers(scorer: Scorer, scores: NDArray[np.float32]) -> NDArray[np.intp]:
     """Return [n, 1 + up to 5]: whether the best output is "nothing I know" (-1 without it), then the best classes."""
     own = scorer.labels.index(NOTHING_KNOWN) if NOTHING_KNOWN in scorer.labels else None
     shown = min(TOP, len(scorer.labels) - (own is not None))
-    if not len(batch):
+    if not len(scores):
         return np.empty((0, 1 + shown), np.intp)
-    scores = scorer.score(batch.images)
     if own is None:
         unknown = np.full(len(scores), -1, np.intp)
     else:
@@ -293,30 +329,16 @@ def _figures(scorer: Scorer, hits: NDArray[np.bool_], agrees: NDArray[np.bool_])
     )
 
 
-def _compared(row: EvaluatedModel, first: NDArray[np.bool_], hits: NDArray[np.bool_]) -> EvaluatedModel:
+def _compared(
+    row: EvaluatedModel,
+    first: NDArray[np.bool_],
+    hits: NDArray[np.bool_],
+    labels: Sequence[int],
+    names: Sequence[str],
+) -> EvaluatedModel:
     paired = compare(first[:, 0], hits[:, 0])
-    return replace(row, against_first=paired, verdict=verdict(paired))
-
-
-@dataclass(frozen=True)
-class Scorer:
-    """A network ready to score photos.
-
-    Attributes:
-        model: the model as the user named it.
-        precision: "int8", "float32", or another one of `Program.precision`.
-        runtime: name (and for LiteRT the version) of the runtime that runs it.
-        size: height and width of its input picture, pixels.
-        labels: class names, one per output.
-        score: turns uint8 RGB [n, height, width, 3] into scores or logits, float32 [n, N].
-    """
-
-    model: str
-    precision: str
-    runtime: str
-    size: tuple[int, int]
-    labels: tuple[str, ...]
-    score: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+    losing = losing_classes(first[:, 0], hits[:, 0], labels, names)
+    return replace(row, against_first=paired, verdict=verdict(paired), losing=losing)
 
 
 def open_scorer(model: str, options: SourceOptions, threads: int, progress: Progress = silent) -> Scorer:
@@ -339,7 +361,9 @@ def float_scorer(model: str, source: Source) -> Scorer:
     """Return a scorer that runs an opened float network with torch."""
     graph = source.graph
     labels = source.labels or tuple(f"class {index}" for index in range(graph.classes))
-    return Scorer(model, "float32", "torch", graph.size, labels, lambda images: run(graph, images))
+    logits = partial(run, graph)
+    given = None if ends_in_scores(graph) else logits
+    return Scorer(model, "float32", "torch", graph.size, labels, logits, given)
 
 
 def check_options(models: Sequence[str], options: SourceOptions) -> None:
@@ -392,5 +416,21 @@ def lite_scorer(
 
     name = f"{classifier.runtime.name} {classifier.runtime.version}"
     size = classifier.height, classifier.width
-    kind = read_tflite(file.data, model).precision()
-    return Scorer(model, kind, name, size, classifier.labels, score)
+    program = read_tflite(file.data, model)
+    scorer = Scorer(model, program.precision(), name, size, classifier.labels, score)
+    bare = without_softmax(file.data)
+    if bare == file.data:
+        return scorer
+    before = Classifier(
+        replace(file, data=bare, sha256=sha256(bare), labels=()), threads, normalization=named
+    )
+
+    def logits(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return np.stack([_values(before, image) for image in images])
+
+    return replace(scorer, logits=logits, highest=highest_logit_of(program))
+
+
+def _values(classifier: Classifier, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    classifier.score_prepared(image)
+    return classifier.values()

@@ -24,6 +24,9 @@ def report(layers: int, weights: float | None = 0.01, title: str = "a against b"
     found = LayerErrors(
         8,
         7,
+        0.01,
+        18.0,
+        0,
         False,
         tuple(
             LayerError(n, math.inf if i == 0 else 40 - i / 4, 0.8, 0.02, False, use)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgenet.quantize.logit_errors import confidence, highest_logit, logit_errors
+from edgenet.quantize.logit_errors import PhotoErrors, confidence, highest_logit, logit_errors, photo_errors
 from edgenet.quantize.quantized_graph import dequantize_array
 from tests.small_graphs import photos, quantize
 from tests.uneven_network import uneven_network
@@ -40,6 +40,15 @@ def test_the_worst_photos_decide_about_the_decibels() -> None:
 def test_photos_whose_best_logit_is_the_highest_are_counted() -> None:
     found = logit_errors(np.minimum(REAL, 3.5), REAL, highest=3.5)
     assert (found.saturated, found.agreeing) == (2, 4)
+
+
+def test_photos_in_parts_give_the_figures_of_all_together() -> None:
+    given = np.minimum(REAL + np.random.default_rng(1).normal(0, 0.3, REAL.shape), 3.5).astype(np.float32)
+    parts = [photo_errors(given[place], REAL[place], 3.5) for place in (slice(0, 1), slice(1, 4))]
+    joined = PhotoErrors.joined(parts)
+    assert joined.summary() == logit_errors(given, REAL, 3.5)
+    chosen = np.array([True, False, True, True])
+    assert joined.summary(chosen) == logit_errors(given[chosen], REAL[chosen], 3.5)
 
 
 def test_ten_times_the_noise_costs_more() -> None:

@@ -11,9 +11,11 @@ from edgenet.workflows.advice import advise
 EVEN = ChannelUse(576, 0, 0, 2.0, 7.0)
 
 
-def errors(channels: ChannelUse = EVEN, saturated: float | None = 0.0, used: float = 1.0) -> LayerErrors:
+def errors(
+    channels: ChannelUse = EVEN, saturated: float | None = 0.0, used: float = 1.0, cut_off: int | None = 0
+) -> LayerErrors:
     layers = tuple(LayerError(name, 15.0, used, saturated, False, channels) for name in ("a", "b/depthwise"))
-    return LayerErrors(32, 31, False, layers)
+    return LayerErrors(32, 31, 0.01, 20.0, cut_off, False, layers)
 
 
 def noise(
@@ -32,6 +34,15 @@ def test_all_is_well() -> None:
         "All is well: 31 of 32 answers match the float network's, and the logits' SQNR is 26.0 dB; no layer stands out."
     )
     assert advise(errors(), noise(26.0), "best").endswith("share of the noise (30%) comes from b/depthwise.")
+
+
+def test_logits_that_are_cut_off_are_named() -> None:
+    for found in (noise(26.0), noise(15.0)):
+        assert advise(errors(cut_off=3), found, "fast").endswith(
+            "Logits saturate on 3 of 32 photos, so that classes of which the network is sure may tie: convert again "
+            "with calibration photos that it is as sure of."
+        )
+        assert "saturate" not in advise(errors(cut_off=None), found, "fast")
 
 
 def test_the_layer_its_reason_and_the_remedy() -> None:

@@ -41,6 +41,18 @@ def test_top1_counts_what_is_wrong(colour_bundle: Build, colour_folders: Path) -
     assert row.top1 == 12.5
 
 
+def test_classes_that_lose_are_named_with_what_they_lose(colour_bundle: Build, colour_folders: Path) -> None:
+    """Red and green are exchanged: all 4 red and 3 green photos are lost; one blue photo would be chance."""
+    right, wrong = colour_bundle("right", RGB), colour_bundle("wrong", ("green", "red", "blue"))
+    _, row = evaluate(right, wrong, data=colour_folders).models
+    assert [(one.label, one.n, one.lost, one.won) for one in row.losing] == [
+        ("red", 4, 4, 0),
+        ("green", 3, 3, 0),
+    ]
+    assert row.kl is None  # the outputs stand for other classes
+    assert evaluate(wrong, right, data=colour_folders).models[1].losing == ()
+
+
 def test_top5(colour_bundle: Build, colour_folders: Path) -> None:
     """Six outputs of which two see each colour, named so that the right one comes second in a tie."""
     labels = ("scarlet", "lime", "navy", *RGB)
@@ -164,6 +176,12 @@ def test_float_and_int8_and_source_side_by_side(made: Path, tmp_path: Path) -> N
     assert result.models[0].agreement == result.models[1].agreement == 100.0
     assert result.models[0].top1 == result.models[1].top1
     assert result.models[0].top5 == 100.0  # of five classes
+    _, same, int8 = result.models
+    assert same.kl == pytest.approx(0, abs=1e-4)
+    assert (same.worst_db or 0) > 60 > (int8.worst_db or 99)
+    assert (int8.kl or 0) > 0.01
+    assert (result.models[0].kl, same.saturated) == (None, None)
+    assert int8.saturated in range(26)
     onnx = edgenet.evaluate(
         [str(made / "float.tflite"), str(made / "small.onnx"), str(made / "small.safetensors")],
         tmp_path,
