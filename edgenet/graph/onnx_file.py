@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import onnx
-from edgenet_device.foreign_text import is_number
+from edgenet_device.foreign_text import is_number, one_line
 from google.protobuf.message import Message
 from onnx import ModelProto, TensorProto, external_data_helper
 
@@ -67,10 +68,11 @@ def _check_external_data(model: ModelProto, path: Path) -> None:
         entries = {entry.key: entry.value for entry in tensor.external_data}
         name = entries.get("location", "")
         file = path.parent / name
-        if not name or not file.is_file():
+        if not name or not os.path.isfile(file):  # unlike Path.is_file, it takes names of any length
+            shown = one_line(name)
             raise EdgenetError(
-                f"{path} keeps its weights in another file, '{name}', which is not beside it",
-                f"put {name} into the same folder, or export with the weights inside the .onnx file",
+                f"{path} keeps its weights in another file, '{shown}', which is not beside it",
+                f"put {shown} into the same folder, or export with the weights inside the .onnx file",
             )
         length = sum(int(entries[key]) for key in ("offset", "length") if is_number(entries.get(key, "")))
         if length > file.stat().st_size:

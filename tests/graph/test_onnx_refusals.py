@@ -360,7 +360,7 @@ def test_external_data_that_is_missing(tmp_path: Path) -> None:
         read_onnx(path)
 
 
-@pytest.mark.parametrize("location", ["../weights", "/etc/hostname", ""])
+@pytest.mark.parametrize("location", ["../weights", "/etc/hostname", "", "x" * 5000])
 def test_external_data_elsewhere_is_not_read(tmp_path: Path, location: str) -> None:
     path = tmp_path / "folder" / "outside.onnx"
     path.parent.mkdir()
