@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from edgenet.workflows.bench import Bench, Failure, Report, bench
     from edgenet.workflows.calibration import Fidelity
     from edgenet.workflows.camera import CameraResult, CameraState, CaptureResult, camera, capture
+    from edgenet.workflows.configure import Configured, configure
     from edgenet.workflows.convert import Conversion, GateResult, convert
     from edgenet.workflows.demo import Demo, DigitsDemo, demo
     from edgenet.workflows.deploy import Deployed, Status, deploy, rollback, status
@@ -105,6 +106,7 @@ _NAMES = {
     "edgenet.workflows.bench": "Bench Failure Report bench",
     "edgenet.workflows.calibration": "Fidelity",
     "edgenet.workflows.camera": "CameraResult CameraState CaptureResult camera capture",
+    "edgenet.workflows.configure": "Configured configure",
     "edgenet.workflows.convert": "Conversion GateResult convert",
     "edgenet.workflows.demo": "Demo DigitsDemo demo",
     "edgenet.workflows.deploy": "Deployed Status deploy rollback status",
@@ -143,6 +145,7 @@ __all__ = [
     "ClassRow",
     "Classifier",
     "Comparison",
+    "Configured",
     "Conversion",
     "Cost",
     "Demo",
@@ -217,6 +220,7 @@ __all__ = [
     "capture",
     "compare",
     "compare_with_papers",
+    "configure",
     "convert",
     "demo",
     "deploy",

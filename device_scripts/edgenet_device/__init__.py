@@ -20,15 +20,17 @@ if TYPE_CHECKING:
     from edgenet_device.errors import EdgenetError as EdgenetError
     from edgenet_device.frames import Frame as Frame
     from edgenet_device.frames.source import Camera as Camera
+    from edgenet_device.frames.view import View as View
 
 _MODULES = {
     "Camera": "frames.source",
     "Classifier": "classifier",
     "EdgenetError": "errors",
     "Frame": "frames",
+    "View": "frames.view",
 }
 
-__all__ = ["Camera", "Classifier", "EdgenetError", "Frame"]
+__all__ = ["Camera", "Classifier", "EdgenetError", "Frame", "View"]
 
 
 def __getattr__(name: str) -> Any:

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, NoReturn
 
 from edgenet_device.errors import EdgenetError
 from edgenet_device.foreign_text import LONGEST_LINE, one_line, printable_lines, say
@@ -87,14 +87,30 @@ def _fail(message: str) -> int:
     return 1
 
 
-def script_parser(name: str, about: str | None) -> argparse.ArgumentParser:
+def script_parser(name: str, about: str | None) -> ScriptParser:
     """Return a script's parser; its description is the first line of `about`, the script's docstring."""
-    return _Parser(prog=name, description=(about or "").partition("\n")[0])
+    return ScriptParser(prog=name, description=(about or "").partition("\n")[0])
 
 
-class _Parser(argparse.ArgumentParser):
+class ScriptParser(argparse.ArgumentParser):
+    """A script's parser.
+
+    Attributes:
+        refuse: called with what is wrong with a command line instead of ending the program; it must raise.
+    """
+
+    refuse: Callable[[str], NoReturn] | None = None
+
+    def error(self, message: str) -> NoReturn:
+        """Report an error of usage and end the program, or hand it to `refuse`."""
+        if self.refuse is not None:
+            self.refuse(message)
+        super().error(message)
+
     def print_help(self, file: Any = None) -> None:
         """Print the help; argparse itself would ignore an output that cannot take it."""
+        if self.refuse is not None:
+            self.refuse("--help is no option here")
         print(self.format_help(), end="", file=file, flush=True)
 
     def _print_message(self, message: str, file: Any = None) -> None:

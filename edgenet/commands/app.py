@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 
 from edgenet.commands.bench import bench_command, compare_command, report_command
 from edgenet.commands.camera import camera_command, capture_command
+from edgenet.commands.configure import configure_command
 from edgenet.commands.console import say
 from edgenet.commands.convert import convert_command
 from edgenet.commands.demo import demo_command
@@ -91,6 +92,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "package": package_command,
     "new-key": new_key_command,
     "deploy": deploy_command,
+    "configure": configure_command,
     "status": status_command,
     "export-scripts": export_scripts_command,
     "camera": camera_command,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from edgenet_device.foreign_text import LONGEST_LABEL, one_line
 
+from edgenet.commands.configure import CameraConfig, CameraWords, camera_words
 from edgenet.commands.console import print_json, say, shown_progress, warn
 from edgenet.commands.options import Alias, Camera, JsonFlag, ServeAddress, on_option
 
@@ -50,24 +53,31 @@ Trust = Annotated[
 def deploy_command(
     on: InstallOn,
     bundle: Bundle = None,
+    options: CameraWords = None,
     rollback: Rollback = False,
     offline: Offline = False,
     service: ServiceFlag = False,
     system_service: SystemFlag = False,
     source: Camera = "0",
     serve: ServeAddress = None,
+    config: CameraConfig = None,
     trust: Trust = None,
     json_output: JsonFlag = False,
 ) -> None:
     """Install a bundle on a Raspberry Pi or a phone.
 
     The bundle takes the place of the one that runs there now; --rollback goes back to that one. With --service the
-    device runs the camera given with --source from boot on, and serves the page given with --serve.
+    device runs the camera given with --source from boot on, and serves the page given with --serve. Other options of
+    camera.py for the service stand after -- or in a TOML file; a service keeps those that it has unless some are given.
     """
+    words = camera_words(options)
     if (bundle is None) is not rollback:
         raise typer.BadParameter("give a bundle, or --rollback without one")
-    if not (service or system_service) and (serve is not None or source != "0"):
-        raise typer.BadParameter("--source and --serve are options of the service; add --service")
+    given = serve is not None or source != "0" or config is not None or words
+    if given and not (service or system_service):
+        raise typer.BadParameter(
+            "--source, --serve and camera.py's options are for the service; add --service"
+        )
     if rollback and (service or system_service):
         raise typer.BadParameter(
             "a running service follows a rollback by itself; leave out --service and --system-service"
@@ -88,6 +98,8 @@ def deploy_command(
                 system_service=system_service,
                 source=source,
                 serve=serve,
+                options=words,
+                config=config,
                 trust=trust,
                 progress=progress,
             )
@@ -140,8 +152,12 @@ def _print_status(result: Status) -> None:
             f"{result.bundle} ({result.release})" if result.bundle else "none: edgenet deploy installs one",
         ),
         ("service", _service(result)),
-        ("model", result.model),
-        ("sees", (result.label or "nothing I know") if result.fps is not None else None),
+        ("options", shlex.join(result.options)),
+        ("model", one_line(result.model or "")),
+        (
+            "sees",
+            one_line(result.label or "nothing I know", LONGEST_LABEL) if result.fps is not None else None,
+        ),
         ("speed", _speed(result)),
         ("page", result.page),
         ("trouble", "; ".join(filter(None, (result.lost, *result.warnings)))),

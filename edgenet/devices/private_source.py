@@ -35,9 +35,24 @@ def keep_source(device: Device, source: str, path: str) -> str:
         EdgenetError: the device cannot write the file.
     """
     secret = has_secret(source)
-    text = os.fsencode(source) if secret else b""
-    require_success(device, _WHAT, device.run(script(_KEEP, path, "yes" if secret else ""), stdin=text))
+    keep_private(device, _WHAT, path, os.fsencode(source) if secret else None)
     return f"@{path}" if secret else source
+
+
+def keep_private(device: Device, what: str, path: str, contents: bytes | None) -> None:
+    """Write a file on the device that only its user can read, whole or not at all; None removes it.
+
+    Args:
+        device: the device.
+        what: what this is for, to follow "cannot" in a message.
+        path: the file's absolute path on the device.
+        contents: what it shall hold.
+
+    Raises:
+        EdgenetError: the device cannot write the file.
+    """
+    done = device.run(script(_KEEP, path, "" if contents is None else "yes"), stdin=contents or b"")
+    require_success(device, what, done)
 
 
 # The file lies in memory where the device has such a folder for each user; mktemp makes it with mode 0600.

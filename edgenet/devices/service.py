@@ -11,8 +11,9 @@ from edgenet_device.foreign_text import is_number
 
 from edgenet.devices.device import Device, ProgramResult
 from edgenet.devices.private_source import keep_source
-from edgenet.devices.shell import script
-from edgenet.devices.unit import UNIT, Account, Service, unit_text
+from edgenet.devices.service_settings import bring_files, keep_settings
+from edgenet.devices.shell import require_success, script
+from edgenet.devices.unit import UNIT, Account, Service, unit_text, written_folders
 from edgenet.errors import EdgenetError
 
 # Exit statuses of the two scripts that install: why they stopped.
@@ -48,6 +49,9 @@ $manager restart "$1" || {{ {_WHY_NOT_STARTED} }}
 """
 
 
+_MAKE_FOLDERS = 'for folder; do mkdir -p "$folder" || exit 1; done'
+
+
 def install_service(device: Device, service: Service) -> tuple[str, ...]:
     """Write the service's unit, start it, and enable it at boot; it runs what `current` points to.
 
@@ -58,6 +62,10 @@ def install_service(device: Device, service: Service) -> tuple[str, ...]:
         EdgenetError: the device has no systemd, sudo asks for a password, or the service does not start.
     """
     account = _account(device)
+    folders = written_folders(service, account)
+    require_success(device, "make the folders to write to", device.run(script(_MAKE_FOLDERS, *folders)))
+    service = replace(service, options=bring_files(device, service.options))
+    keep_settings(device, service)
     source = keep_source(device, service.source, f"{account.edgenet}/camera-source")
     service = replace(service, source=source)
     notes = []

@@ -7,11 +7,13 @@ docs/security.md says what that is, and how it was measured.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 
 from edgenet_device.foreign_text import one_line, printable
 from edgenet_device.frames.files import is_live
 
+from edgenet.devices.camera_options import CameraOptions
 from edgenet.errors import EdgenetError
 
 UNIT = "edgenet-camera.service"
@@ -25,6 +27,7 @@ class Service:
         source: the camera, as camera.py accepts it.
         serve: the page's address, as camera.py accepts it; None for no page.
         system: whether to install a system service, which needs sudo, instead of a user service.
+        options: camera.py's other options.
 
     Raises:
         EdgenetError: a text holds a line break or another control character.
@@ -33,9 +36,10 @@ class Service:
     source: str = "0"
     serve: str | None = None
     system: bool = False
+    options: CameraOptions = field(default_factory=CameraOptions)
 
     def __post_init__(self) -> None:
-        for text in (self.source, self.serve or ""):
+        for text in (self.source, self.serve or "", *self.options.words()):
             _refuse_control_characters(text)
 
 
@@ -65,7 +69,8 @@ StartLimitIntervalSec=0
 
 [Service]
 Type=notify
-{user}ExecStart={command}
+{user}WorkingDirectory=-%S/edgenet
+ExecStart={command}
 RuntimeDirectory=edgenet
 RuntimeDirectoryMode=0700
 RuntimeDirectoryPreserve=yes
@@ -126,6 +131,7 @@ DeviceAllow=char-vchiq rw
 DeviceAllow=/dev/udmabuf rw
 DeviceAllow=/dev/vcio rw
 """
+_PINS = "DeviceAllow=char-gpiochip rw\n"
 
 
 def unit_text(service: Service, account: Account, sandbox: bool = True) -> str:
@@ -140,7 +146,9 @@ def unit_text(service: Service, account: Account, sandbox: bool = True) -> str:
         EdgenetError: the account's name or a folder holds a line break or another control character.
     """
     serve = [] if service.serve is None else ["--serve", service.serve]
-    command = [f"{account.edgenet}/current/camera.sh", service.source, *serve]
+    # An older release, after a rollback, knows no --config; it is left out where it would say nothing.
+    config = ["--config", f"{account.edgenet}/service/settings.json"] if service.options.options else []
+    command = [f"{account.edgenet}/current/camera.sh", _source_there(service, account), *serve, *config]
     for text in (account.user, account.home, account.edgenet):
         _refuse_control_characters(text)
     stepped = account.systemd >= _STEPPED_BACK_OFF
@@ -155,14 +163,44 @@ def unit_text(service: Service, account: Account, sandbox: bool = True) -> str:
     )
 
 
+def _source_there(service: Service, account: Account) -> str:
+    """Return the source as the service opens it: what a path is relative to is the home folder."""
+    source = service.source
+    if is_live(source) or source.startswith(("@", "/")) or "://" in source:
+        return source
+    return f"{account.home}/{source}"
+
+
 def _sandbox(service: Service, account: Account) -> str:
     # The cache remembers which models have run on this device; without it, each start tries the model anew.
     readable = [account.edgenet, f"-{account.home}/.cache/edgenet"]
-    if not is_live(service.source) and not service.source.startswith("@"):
-        path = service.source if service.source.startswith("/") else f"{account.home}/{service.source}"
-        readable.append(f"-{path}")
+    source = _source_there(service, account)
+    if source.startswith("/") and not is_live(source):
+        readable.append(f"-{source}")
+    readable += [f"-{command}" for command in service.options.commands()]
     binds = f"BindReadOnlyPaths={' '.join(map(_quote, readable))}\n"
-    return _SANDBOX + binds + (_SYSTEM_SANDBOX if service.system else _USER_SANDBOX)
+    if written := written_folders(service, account):
+        binds += f"BindPaths={' '.join(_quote(f'-{folder}') for folder in written)}\n"
+    if not service.system:
+        return _SANDBOX + binds + _USER_SANDBOX
+    return _SANDBOX + binds + _SYSTEM_SANDBOX + (_PINS if service.options.has("gpio") else "")
+
+
+def written_folders(service: Service, account: Account) -> tuple[str, ...]:
+    """Return the folders that the service may write besides its state folder.
+
+    Raises:
+        EdgenetError: one of them holds the home folder or edgenet's own.
+    """
+    folders = service.options.written_folders()
+    for folder in folders:
+        for kept in (account.home, f"{account.edgenet}/service"):
+            if ".." in PurePosixPath(folder).parts or PurePosixPath(kept).is_relative_to(folder):
+                raise EdgenetError(
+                    f"the service may not write all of {folder}",
+                    f"give a folder of its own, such as {account.home}/edgenet-events, or a name without a folder",
+                )
+    return folders
 
 
 def quote_for_systemd(arguments: Sequence[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,12 @@ from edgenet_device.source_text import read_source
 from edgenet.bundle import open_bundle
 from edgenet.devices import releases
 from edgenet.devices import trust as trusting
+from edgenet.devices.camera_options import CameraOptions, check_labels, read_options
 from edgenet.devices.device import Device, DeviceFacts
 from edgenet.devices.install import InstalledRelease, install_release, install_scripts
 from edgenet.devices.releases import SUMS, bundle_in
 from edgenet.devices.service import install_service, last_error, restart_service
+from edgenet.devices.service_settings import parse_settings, read_settings, settings_path
 from edgenet.devices.shell import script, understood
 from edgenet.devices.targets import open_device
 from edgenet.devices.trust import BundleOnDevice
@@ -42,6 +44,7 @@ done
 [ -z "$asked" ] || $asked show -p ActiveState,SubState,NRestarts,Result,ActiveEnterTimestampMonotonic "$2"
 case "$asked" in *--user) folder=${XDG_RUNTIME_DIR:-/run/user/$(id -u)} ;; *) folder=/run ;; esac
 [ ! -r "$folder/edgenet/camera.json" ] || echo "state=$(cat "$folder/edgenet/camera.json")"
+[ ! -r "$3" ] || echo "settings=$(cat "$3")"
 exit 0
 """
 
@@ -87,6 +90,8 @@ def deploy(
     system_service: bool = False,
     source: str = "0",
     serve: str | None = None,
+    options: Sequence[str] = (),
+    config: str | Path | None = None,
     trust: str | Path | None = None,
     progress: Progress = silent,
 ) -> Deployed:
@@ -107,39 +112,105 @@ def deploy(
         system_service: like `service`, but a system service, which needs sudo without a password on the device.
         source: camera of the service, as `camera` takes it.
         serve: address of the service's live web page: PORT (for the device only) or HOST:PORT.
+        options: other options of `camera.py` for the service, such as ["--threshold", "0.6"]; files that they name
+            are files of this machine, except those that the camera writes. Without options, a service that is there
+            keeps those that it has.
+        config: a camera.toml with such options, which come before `options`.
         trust: a public key from `new_key`; from now on the device runs only bundles that are signed by it.
         progress: called with every step.
 
     Raises:
-        EdgenetError: the device cannot be reached or cannot run the bundle, or the bundle is not signed by the key
-            that the device trusts; the message says why.
+        EdgenetError: an option is wrong, the device cannot be reached or cannot run the bundle, or the bundle is not
+            signed by the key that the device trusts; the message says why.
         TypeError: an argument has the wrong type.
     """
     key = None if trust is None else read_public_key(trust)
     if key is not None:
         _check_signed_by(key, Path(bundle))
-    wanted = Service(read_source(source), serve, system_service) if service or system_service else None
+    given = read_options(options, None if config is None else Path(config)) if options or config else None
+    wanted = _wanted_service(given, source, serve, system_service) if service or system_service else None
+    task = _Task(Path(bundle), offline, key, wanted, given)
+    task.check()
     with open_device(on) as device:
-        facts = device.facts()
-        placed = install_release(Path(bundle), device, progress, offline, key)
-        running, before = releases.running(device)
-        swapped = placed.release != running
-        left = _files_left_behind(device, placed, running if swapped else None)
-        _activate(device, placed, swapped, key)
-        done, notes = _serve(device, wanted, swapped, progress)
-        return Deployed(
-            target=on,
-            facts=facts,
-            folder=placed.installed.release,
-            release=placed.release,
-            previous=running if swapped else before,
-            moved=placed.copied,
-            swapped=swapped,
-            packages=placed.environment.made,
-            service=done,
-            notes=(*placed.environment.notes, *left, *notes),
-            trusts=None if key is None else key_name(key),
-        )
+        return _deployed(on, device, task, progress)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What `deploy` is asked to do; `options` is None if the service shall keep its own."""
+
+    bundle: Path
+    offline: bool
+    key: bytes | None
+    service: Service | None
+    options: CameraOptions | None
+
+    def check(self) -> None:
+        """Check the options before anything is copied.
+
+        Raises:
+            EdgenetError: there is no service that they are for, or the model lacks a label that they name.
+        """
+        if self.options is not None:
+            if self.service is None:
+                raise EdgenetError("options are given, and no service to start with them", "add --service")
+            check_labels(self.options, self.bundle)
+
+
+def _deployed(on: str, device: Device, task: _Task, progress: Progress) -> Deployed:
+    facts = device.facts()
+    wanted = task.service
+    unread: list[str] = []
+    if task.options is None:
+        kept, unread = _kept_options(device)
+        check_labels(kept, task.bundle)
+        wanted = None if wanted is None else replace(wanted, options=kept)
+    placed = install_release(task.bundle, device, progress, task.offline, task.key)
+    running, before = releases.running(device)
+    swapped = placed.release != running
+    left = _files_left_behind(device, placed, running if swapped else None)
+    _activate(device, placed, swapped, task.key)
+    done, notes = _serve(device, wanted, swapped, progress)
+    return Deployed(
+        target=on,
+        facts=facts,
+        folder=placed.installed.release,
+        release=placed.release,
+        previous=running if swapped else before,
+        moved=placed.copied,
+        swapped=swapped,
+        packages=placed.environment.made,
+        service=done,
+        notes=(*unread, *placed.environment.notes, *left, *notes),
+        trusts=None if task.key is None else key_name(task.key),
+    )
+
+
+def _wanted_service(given: CameraOptions | None, source: str, serve: str | None, system: bool) -> Service:
+    """Return the settings of the service; the source and the address may be among the options.
+
+    Raises:
+        EdgenetError: they are given twice.
+    """
+    given = given or CameraOptions()
+    for name, twice in (
+        ("source", given.source is not None and source != "0"),
+        ("serve", given.serve is not None and serve is not None),
+    ):
+        if twice:
+            raise EdgenetError(
+                f"--{name} is given twice, to edgenet and among camera.py's options", "give one"
+            )
+    return Service(read_source(given.source or source), given.serve or serve, system, given)
+
+
+def _kept_options(device: Device) -> tuple[CameraOptions, list[str]]:
+    """Return the options of the service that is there, and a note for the user if they cannot be read."""
+    try:
+        kept = read_settings(device)
+    except EdgenetError as error:
+        return CameraOptions(), [str(error)]
+    return CameraOptions() if kept is None else kept.options, []
 
 
 def _files_left_behind(device: Device, placed: InstalledRelease, old: str | None) -> list[str]:
@@ -252,6 +323,7 @@ class Status:
         page: address of the live page, as seen from the device.
         last_error: the last error in the journal.
         last_error_at: time of that error, ISO 8601.
+        options: the service's options for camera.py, without passwords; see `configure`.
     """
 
     target: str
@@ -273,6 +345,7 @@ class Status:
     page: str | None = None
     last_error: str | None = None
     last_error_at: str | None = None
+    options: tuple[str, ...] = ()
 
 
 @checked
@@ -289,7 +362,9 @@ def status(on: str) -> Status:
         TypeError: `on` is not a text.
     """
     with open_device(on) as device:
-        out = device.run(script(_ASK, device.home, UNIT)).out.decode(errors="replace")
+        out = device.run(script(_ASK, device.home, UNIT, settings_path(device.home))).out.decode(
+            errors="replace"
+        )
         answer = dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
         error = last_error(device) if "ActiveState" in answer else None
         bundle = _bundle(device, answer.get("release"))
@@ -309,8 +384,17 @@ def status(on: str) -> Status:
                 device_s=device_s,
                 last_error=error[1] if error else None,
                 last_error_at=error[0] if error else None,
+                options=_shown_options(answer.get("settings")),
                 **_now(answer) if active == "active" else {},
             )
+
+
+def _shown_options(settings: str | None) -> tuple[str, ...]:
+    """Return the options that may be shown of the service's settings; none if they are missing or damaged."""
+    try:
+        return () if settings is None else parse_settings(settings, "the device").options.shown()
+    except EdgenetError:
+        return ()
 
 
 def _bundle(device: Device, release: str | None) -> str | None:

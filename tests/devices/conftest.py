@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from service_programs import JOURNALCTL, PROPERTIES, SYSTEMCTL
 from tiny_model import tiny_model
 from virtual_devices import COLOURS, Pi, free_port, skip_without
 
@@ -51,3 +53,23 @@ def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path, tiny_model(size=32), list(COLOURS), Facts("colours", Weights("made for a test", "Apache-2.0"))
     )
     return path
+
+
+@pytest.fixture
+def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file with the arguments of each call of the stand-ins, one line each; the user's folders are in tmp_path."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    texts = {
+        "systemctl": SYSTEMCTL,
+        "journalctl": JOURNALCTL,
+        "loginctl": "#!/bin/sh\nexit ${LINGER_STATUS:-0}\n",
+    }
+    for name, text in {**texts, "sudo": "#!/bin/sh\nexit 1\n"}.items():
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    for name in ("NOTES", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / name.lower()))
+    monkeypatch.setenv("PROPERTIES", PROPERTIES)
+    return tmp_path / "notes"

@@ -15,47 +15,13 @@ from pathlib import Path
 
 import pytest
 from edgenet_device.live.status import ServiceState, notify
+from service_programs import SYSTEMCTL
 
 from edgenet.devices.local import LocalDevice
 from edgenet.devices.service import install_service, last_error, restart_service
 from edgenet.devices.unit import UNIT, Service
 from edgenet.errors import EdgenetError
 from edgenet.workflows.deploy import status
-
-PROPERTIES = "ActiveState=active\nNRestarts=2\nResult=success\nActiveEnterTimestampMonotonic=0\n"
-SYSTEMCTL = """#!/bin/sh
-echo "$@" >>"$NOTES"
-case "$*" in
-    --version) echo "systemd 252 (252.1)" ;;
-    *LoadState*) echo loaded ;;
-    "--user "*"-p ActiveState --value"*) echo active ;;
-    *" show "*) printf '%s' "$PROPERTIES" ;;
-    *restart*) exit ${RESTART_STATUS:-0} ;;
-esac
-"""
-JOURNALCTL = """#!/bin/sh
-echo '2026-11-25T22:58:53+0000 raspberrypi python[512]: error: there is no camera /dev/video0; plug it in'
-"""
-
-
-@pytest.fixture
-def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file with the arguments of each call of the stand-ins, one line each; the user's folders are in tmp_path."""
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    texts = {
-        "systemctl": SYSTEMCTL,
-        "journalctl": JOURNALCTL,
-        "loginctl": "#!/bin/sh\nexit ${LINGER_STATUS:-0}\n",
-    }
-    for name, text in {**texts, "sudo": "#!/bin/sh\nexit 1\n"}.items():
-        (programs / name).write_text(text)
-        (programs / name).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
-    for name in ("NOTES", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR"):
-        monkeypatch.setenv(name, str(tmp_path / name.lower()))
-    monkeypatch.setenv("PROPERTIES", PROPERTIES)
-    return tmp_path / "notes"
 
 
 @pytest.fixture

@@ -121,7 +121,9 @@ def test_commands_use_options_that_help_shows(page: Path) -> None:
     printed = [
         c for block in blocks(page) if block.language in ("console", "sh") for c in commands(block.text)
     ]
-    for command in (*quoted, *printed):
+    for whole in (*quoted, *printed):
+        command, _, of_camera = whole.partition(" -- ")  # what follows are camera.py's options
+        assert set(OPTION.findall(of_camera)) <= options_of_scripts()["camera.py"], whole
         known = known_options(command)
         unknown = set(OPTION.findall(command)) - known if known else set()
         assert not unknown, f"{page.name}: `{command}` has no {sorted(unknown)}"

@@ -20,6 +20,7 @@ from tools.fuzz import (
     onnx_targets,
     report_targets,
     server_targets,
+    settings_targets,
     tflite_targets,
     training_targets,
     weight_targets,
@@ -38,7 +39,7 @@ _FILES = (
         training_targets,
         answer_targets,
     ),
-    *(key_targets, server_targets, command_targets),
+    *(key_targets, server_targets, settings_targets, command_targets),
 )
 TARGETS: dict[str, Target] = {target.name: target for file in _FILES for target in file.TARGETS}
 

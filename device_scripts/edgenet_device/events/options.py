@@ -175,6 +175,8 @@ def add_event_options(shape: argparse.ArgumentParser) -> None:
 class _InOrder(argparse.Action):
     """Appends to one list for all options with many values: --on-label belongs to the --exec after it."""
 
+    many = True
+
     def __call__(
         self,
         parser: argparse.ArgumentParser,

@@ -1,0 +1,110 @@
+"""A file of camera.py's options: camera.toml, as people write it, or the JSON that edgenet keeps for a service.
+
+The keys of camera.toml are the options' names. In a service's JSON, "arguments" are the words of a command line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from edgenet_device.errors import EdgenetError
+from edgenet_device.foreign_text import one_line, read_json
+
+LARGEST = 1 << 20
+ACTIONS = "actions"
+"""The array of tables that each hold an --on-label and what belongs to it, because their order counts."""
+_NUMBERS = (int, float)
+
+
+def read_config(path: Path, options: Mapping[str, argparse.Action]) -> list[str]:
+    """Return the options that a file sets, as the words of a command line.
+
+    Args:
+        path: the file; .json is a service's, anything else is TOML, which needs Python 3.11.
+        options: what argparse knows of each option that may be set, by its name without the dashes.
+
+    Raises:
+        EdgenetError: the file cannot be read or is neither, a key is no option, or a value has the wrong type.
+    """
+    try:
+        with open(path, "rb") as file:
+            data = file.read(LARGEST + 1)
+    except OSError as error:
+        raise EdgenetError(f"cannot read {path}: {error.strerror}", "give --config FILE") from None
+    if path.suffix == ".json":
+        return _of_service(path, data)
+    return [word for key, value in _toml(path, data).items() for word in _words(path, key, value, options)]
+
+
+def _of_service(path: Path, data: bytes) -> list[str]:
+    try:
+        words = read_json(data, LARGEST)["arguments"]
+        if isinstance(words, list) and all(isinstance(word, str) for word in words):
+            return words
+        reason = "its arguments are no list of texts"
+    except (ValueError, TypeError, KeyError) as error:
+        reason = str(error)
+    raise EdgenetError(
+        f"{path} is no settings of a service: {one_line(reason)}", "edgenet configure writes it"
+    )
+
+
+def _toml(path: Path, data: bytes) -> dict[str, Any]:
+    try:
+        reader = import_module("tomllib")
+    except ModuleNotFoundError:
+        raise EdgenetError(
+            f"{path}: this Python cannot read TOML, which needs 3.11", "give the options on the command line"
+        ) from None
+    try:
+        if len(data) > LARGEST:
+            raise ValueError(f"it is larger than {LARGEST >> 20} MiB")
+        found: dict[str, Any] = reader.loads(data.decode("utf-8-sig"))
+        return found
+    except (ValueError, RecursionError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise EdgenetError(f"{path} is not TOML: {one_line(reason)}", "see docs/on-the-device.md") from None
+
+
+def _words(path: Path, key: str, value: Any, options: Mapping[str, argparse.Action]) -> Iterator[str]:
+    """Yield the words of a command line for one key."""
+    if key == ACTIONS and isinstance(value, list) and all(isinstance(table, dict) for table in value):
+        for table in value:
+            # The label comes before what it starts, in whatever order the table has them.
+            for inner in sorted(table, key=lambda name: _named(name) != "on-label"):
+                yield from _words(path, inner, table[inner], options)
+        return
+    action = options.get(_named(key))
+    if action is None:
+        raise EdgenetError(f"{path}: there is no option '{one_line(key, 60)}'", _nearest(key, options))
+    option = f"--{_named(key)}"
+    if isinstance(value, bool):
+        if action.nargs not in (0, "?"):
+            raise EdgenetError(f"{path}: {key} takes a value, not {str(value).lower()}", "give the value")
+        if value:
+            yield option
+        return
+    if action.nargs == 0:
+        raise EdgenetError(f"{path}: {key} takes true or false", "give one of the two")
+    many = hasattr(action, "many")
+    values = value if isinstance(value, list) else [value]
+    if not all(isinstance(one, (str, *_NUMBERS)) and not isinstance(one, bool) for one in values):
+        raise EdgenetError(f"{path}: {key} takes a text or a number", "see docs/on-the-device.md")
+    if isinstance(value, list) and not many:
+        values = [",".join(str(one) for one in value)]  # the four numbers of a region
+    for one in values:
+        yield f"{option}={one}"
+
+
+def _named(key: str) -> str:
+    return key.replace("_", "-")
+
+
+def _nearest(key: str, options: Mapping[str, argparse.Action]) -> str:
+    near = difflib.get_close_matches(_named(key)[:60], [*options, ACTIONS], 1, 0.5)
+    return f"the nearest is '{near[0]}'" if near else "camera.py --help lists the options"

@@ -1,0 +1,108 @@
+"""The verb `configure`: the options of a camera that runs as a service, shown and changed without a new deploy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from edgenet_device.source_text import read_source, shown_source
+
+from edgenet.devices.camera_options import CameraOptions, check_labels, read_options
+from edgenet.devices.device import Device
+from edgenet.devices.releases import SUMS, bundle_in
+from edgenet.devices.service import install_service
+from edgenet.devices.service_settings import read_settings
+from edgenet.devices.targets import open_device
+from edgenet.devices.unit import Service
+from edgenet.errors import EdgenetError
+from edgenet.progress import Progress, silent
+from edgenet.workflows.arguments import checked
+
+
+@dataclass(frozen=True)
+class Configured:
+    """The settings of a service. None of its texts holds a password.
+
+    Attributes:
+        target: the target as the user gave it.
+        source: the camera.
+        serve: address of the live page; None if there is none.
+        system: whether it is a system service, not a user service.
+        options: the other options of camera.py.
+        changed: whether they were changed, and the service started again, just now.
+        notes: what the user should know.
+    """
+
+    target: str
+    source: str
+    serve: str | None
+    system: bool
+    options: tuple[str, ...]
+    changed: bool
+    notes: tuple[str, ...] = ()
+
+
+@checked
+def configure(
+    on: str,
+    *,
+    options: Sequence[str] = (),
+    config: str | Path | None = None,
+    progress: Progress = silent,
+) -> Configured:
+    """Change the options of the camera that runs as a service on a device, and start it again; or return them.
+
+    >>> edgenet.configure("ssh:pi@raspberrypi.local", options=["--threshold", "0.6"]).options  # doctest: +SKIP
+    ('--threshold=0.6',)
+
+    Args:
+        on: the device, as `deploy` takes it.
+        options: options of `camera.py`. They take the place of all that the service had, except for its source and
+            its page's address, which stay as they are unless they are given.
+        config: a camera.toml with such options, which come before `options`. With neither, nothing is changed.
+        progress: called with every step.
+
+    Raises:
+        EdgenetError: an option is wrong, the model lacks a label, no service is installed, or it does not start.
+        TypeError: an argument has the wrong type.
+    """
+    given = read_options(options, None if config is None else Path(config)) if options or config else None
+    with open_device(on) as device:
+        service = read_settings(device)
+        if service is None:
+            raise EdgenetError(
+                f"no service that can be configured runs on {on}",
+                "edgenet deploy BUNDLE --service installs one",
+            )
+        notes: tuple[str, ...] = ()
+        if given is not None:
+            _check_labels_there(device, given)
+            source = service.source if given.source is None else read_source(given.source)
+            service = Service(source, given.serve or service.serve, service.system, given)
+            progress("start the service", 0, None)
+            notes = install_service(device, service)
+        return Configured(
+            target=on,
+            source=shown_source(service.source),
+            serve=service.serve,
+            system=service.system,
+            options=service.options.shown(),
+            changed=given is not None,
+            notes=notes,
+        )
+
+
+def _check_labels_there(device: Device, options: CameraOptions) -> None:
+    """Check the labels in the options against the model that runs on the device."""
+    if not (options.has("on-label") or options.has("gpio")):
+        return
+    release = f"{device.home}/current"
+    name = bundle_in(device.pull(f"{release}/{SUMS}").decode(errors="replace"))
+    if name is None:
+        return
+    with TemporaryDirectory() as folder:
+        bundle = Path(folder) / name
+        bundle.write_bytes(device.pull(f"{release}/{name}"))
+        check_labels(options, bundle)
