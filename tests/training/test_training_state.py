@@ -15,7 +15,7 @@ from safetensors import safe_open
 from edgenet.errors import EdgenetError
 from edgenet.training.state import METADATA_KEY, STATE_FILE, load_state
 from edgenet.workflows.train import resume_training
-from tools.fuzz.training_targets import _write_photos, state_seeds
+from tools.fuzz.training_targets import write_photos, state_seeds
 
 Metadata = dict[str, Any]
 Tensors = dict[str, torch.Tensor]
@@ -26,7 +26,7 @@ HUGE = 2**62
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A training that was stopped after its first epoch, beside its photos."""
     monkeypatch.chdir(tmp_path)
-    _write_photos(tmp_path)
+    write_photos(tmp_path)
     (tmp_path / STATE_FILE).write_bytes(state_seeds()["between"])
     return tmp_path
 
@@ -129,7 +129,10 @@ NAME = "network.classifier.weight"
             lambda tensors: tensors.update({"momentum.no.such": torch.zeros(1)}),
             "left over: momentum.no.such",
         ),
-        (lambda tensors: tensors.update({NAME: tensors[NAME][:, :1].contiguous()}), "1 tensor of another shape"),
+        (
+            lambda tensors: tensors.update({NAME: tensors[NAME][:, :1].contiguous()}),
+            "1 tensor of another shape",
+        ),
         (
             lambda tensors: tensors.update({NAME.replace("network", "momentum"): torch.zeros(5)}),
             "of another shape",

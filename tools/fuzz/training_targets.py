@@ -30,7 +30,7 @@ _PHOTOS = "photos"
 _ALONE, _HERE = ProcessShare(), torch.device("cpu")
 
 
-def _write_photos(folder: Path) -> None:
+def write_photos(folder: Path) -> None:
     """Write photos of two classes into a folder of the scratch folder, of which one step is two."""
     for number, name in enumerate(("blue", "red")):
         (folder / _PHOTOS / name).mkdir(parents=True, exist_ok=True)
@@ -48,7 +48,7 @@ def state_seeds() -> dict[str, bytes]:
     within, between = Position(0, 1, EpochSums(1.0, 1, 2, 4.0, 5.0)), Position(1, rows=(row,))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        _write_photos(folder)
+        write_photos(folder)
         plan = Plan("mobilenet_v1_0.01_32", str(folder / _PHOTOS), recipe, Distillation())
         job = start_job(plan, folder, _ALONE, _HERE, silent)
         plan = replace(plan, data=_PHOTOS)
@@ -67,7 +67,7 @@ def _saved(folder: Path, job: Job, position: Position) -> bytes:
 
 def states(folder: Path) -> Check:
     """Read the state of a training, set the training up again, take its next step and save it."""
-    _write_photos(folder)
+    write_photos(folder)
 
     def check(data: bytes) -> None:
         (folder / STATE_FILE).write_bytes(data)
