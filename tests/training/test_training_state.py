@@ -15,7 +15,7 @@ from safetensors import safe_open
 from edgenet.errors import EdgenetError
 from edgenet.training.state import METADATA_KEY, STATE_FILE, load_state
 from edgenet.workflows.train import resume_training
-from tools.fuzz.training_targets import write_photos, state_seeds
+from tools.fuzz.training_targets import state_seeds, write_photos
 
 Metadata = dict[str, Any]
 Tensors = dict[str, torch.Tensor]
