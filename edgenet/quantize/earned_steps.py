@@ -14,7 +14,7 @@ calibration photos are held out of all steps and judge them at the logits, by `L
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -49,6 +49,8 @@ from edgenet.quantize.rounding import LARGEST_BLOCK, quantize_weights
 from edgenet.quantize.sensitivity import Sensitivity, logit_sensitivity
 
 Photos = NDArray[np.uint8]
+Logits = Callable[[QuantizedGraph, Photos], NDArray[np.float32]]
+"""Gives a quantized network's logits of photos as real numbers, float32 [n, N]."""
 
 # The steps in the words in which the manifest records them.
 MINMAX = "activation ranges: smallest and largest value of the calibration photos"
@@ -154,17 +156,19 @@ class _Work:
 
     Attributes:
         real: the float network's logits of the judging photos.
+        logits: computes the logits of the quantized networks that are judged.
     """
 
     photos: _Photos
     effort: Effort
     progress: Progress
     real: NDArray[np.float32]
+    logits: Logits = real_logits
 
     def judge(self, quantized: QuantizedGraph) -> float:
         """Return the cost of a quantized network on the held-out photos; infinite if it is not a number."""
         self.progress("judging on held-out photos", 0, None)
-        cost = logit_errors(real_logits(quantized, self.photos.judging), self.real).cost
+        cost = logit_errors(self.logits(quantized, self.photos.judging), self.real).cost
         return math.inf if math.isnan(cost) else cost
 
     def encodings(self, shape: _Shape, ranges: dict[str, Range]) -> dict[str, Encoding]:
@@ -173,7 +177,9 @@ class _Work:
         return encode_tensors(shape.graph, add_logit_room(shape.graph, wider, confidence(self.real)))
 
 
-def quantize_earning(graph: Graph, images: Photos, effort: Effort, progress: Progress) -> QuantizedGraph:
+def quantize_earning(
+    graph: Graph, images: Photos, effort: Effort, progress: Progress, logits: Logits = real_logits
+) -> QuantizedGraph:
     """Quantize a graph; `QuantizedGraph.steps` names the steps that were kept.
 
     Args:
@@ -181,12 +187,13 @@ def quantize_earning(graph: Graph, images: Photos, effort: Effort, progress: Pro
         images: the calibration photos, uint8 RGB [n, H, W, 3].
         effort: what to spend.
         progress: called with each stage.
+        logits: computes the logits of quantized networks; LiteRT does it faster than our own execution.
 
     Raises:
         EdgenetError: a tensor holds NaN or infinity on the photos.
     """
     photos = _Photos.split(images)
-    work = _Work(photos, effort, progress, run(graph, photos.judging))
+    work = _Work(photos, effort, progress, run(graph, photos.judging), logits)
     shapes = list(_shapes(graph, work))
     quick = [_Judged.of(_quick(shape, work), work) for shape in shapes]
     best = min(range(len(quick)), key=lambda place: quick[place].cost)

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -32,13 +33,22 @@ from edgenet.quantize.earned_steps import (
     SCALES,
     WIDENED,
     Effort,
+    Logits,
     quantize_earning,
     round_to_ranges,
 )
+from edgenet.quantize.integer import real_logits
 from edgenet.quantize.quantized_graph import QuantizedGraph
 from edgenet.quantize.ranges import observe_ranges
 
-Method = Callable[[Graph, NDArray[np.uint8], Progress], QuantizedGraph]
+
+class Method(Protocol):
+    """A function that quantizes a lowered float graph."""
+
+    def __call__(
+        self, graph: Graph, images: NDArray[np.uint8], progress: Progress, logits: Logits = real_logits
+    ) -> QuantizedGraph:
+        """Quantize the graph with photos, uint8 RGB [n, H, W, 3]; `logits` serves to judge the steps."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +58,7 @@ class Recipe:
     Attributes:
         name: the recipe's name on the command line and in the manifest.
         steps: a short description of each step, in order.
-        quantize: the function that does it; it takes the lowered float graph, uint8 RGB photos [n, H, W, 3],
-            and a progress callback.
+        quantize: the function that does it.
     """
 
     name: str
@@ -57,7 +66,9 @@ class Recipe:
     quantize: Method
 
 
-def quantize_minmax(graph: Graph, images: NDArray[np.uint8], progress: Progress) -> QuantizedGraph:
+def quantize_minmax(
+    graph: Graph, images: NDArray[np.uint8], progress: Progress, logits: Logits = real_logits
+) -> QuantizedGraph:
     """Quantize by the baseline: ranges of the smallest and largest value seen, weights rounded to nearest."""
     return round_to_ranges(graph, observe_ranges(graph, images, progress))
 
@@ -65,33 +76,41 @@ def quantize_minmax(graph: Graph, images: NDArray[np.uint8], progress: Progress)
 FAST = Effort(4, statistics_photos=32, layer_photos=None, axes_steps=0, factor_steps=0)
 
 
-def quantize_fast(graph: Graph, images: NDArray[np.uint8], progress: Progress) -> QuantizedGraph:
+def quantize_fast(
+    graph: Graph, images: NDArray[np.uint8], progress: Progress, logits: Logits = real_logits
+) -> QuantizedGraph:
     """Quantize a graph: cut out dead channels, rotate, equalize, round to nearest and correct the biases."""
-    return _quantize(graph, images, FAST, progress)
+    return _quantize(graph, images, FAST, progress, logits)
 
 
-BALANCED = Effort(8, statistics_photos=100, layer_photos=48, axes_steps=20, factor_steps=0)
+BALANCED = Effort(8, statistics_photos=64, layer_photos=48, axes_steps=12, factor_steps=0)
 
 
-def quantize_balanced(graph: Graph, images: NDArray[np.uint8], progress: Progress) -> QuantizedGraph:
+def quantize_balanced(
+    graph: Graph, images: NDArray[np.uint8], progress: Progress, logits: Logits = real_logits
+) -> QuantizedGraph:
     """Quantize like `quantize_fast`, but round weights by their inputs and compensate input errors."""
-    return _quantize(graph, images, BALANCED, progress)
+    return _quantize(graph, images, BALANCED, progress, logits)
 
 
 BEST = Effort(24, statistics_photos=200, layer_photos=96, axes_steps=60, factor_steps=40, copies_budget=0.2)
 
 
-def quantize_best(graph: Graph, images: NDArray[np.uint8], progress: Progress) -> QuantizedGraph:
+def quantize_best(
+    graph: Graph, images: NDArray[np.uint8], progress: Progress, logits: Logits = real_logits
+) -> QuantizedGraph:
     """Quantize like `quantize_balanced`, but with better axes and with the noisiest channels doubled."""
-    return _quantize(graph, images, BEST, progress)
+    return _quantize(graph, images, BEST, progress, logits)
 
 
-def _quantize(graph: Graph, images: NDArray[np.uint8], effort: Effort, progress: Progress) -> QuantizedGraph:
+def _quantize(
+    graph: Graph, images: NDArray[np.uint8], effort: Effort, progress: Progress, logits: Logits
+) -> QuantizedGraph:
     if not keeps_batch(graph):
         raise EdgenetError(
             "the network moves its batch axis, so photos cannot go through it together", "use --recipe minmax"
         )
-    return quantize_earning(graph, images, effort, progress)
+    return quantize_earning(graph, images, effort, progress, logits)
 
 
 RECIPES = {

@@ -26,6 +26,7 @@ from edgenet.manifest import Quantization
 from edgenet.progress import Progress
 from edgenet.quantize.layer_errors import sqnr_db
 from edgenet.quantize.logit_errors import logit_errors
+from edgenet.quantize.quantized_graph import QuantizedGraph
 from edgenet.quantize.recipes import DEFAULT_RECIPE, RECIPES, Recipe
 from edgenet.tflite.flatbuffer import write_tflite
 from edgenet.tflite.from_graph import int8_program
@@ -161,7 +162,7 @@ def quantize(graph: Graph, calibration: Calibration, clock: Clock, progress: Pro
     if keep is not None:
         named_layers(lowered, keep)  # only to report a wrong name before the slow work
     photos = _load_photos(lowered, calibration, clock, progress)
-    quantized, mixed = recipe.quantize(lowered, photos.calibrating, progress), None
+    quantized, mixed = recipe.quantize(lowered, photos.calibrating, progress, _logits), None
     clock.lap("quantize")
     if keep is not None:
         judge = FloatReference(photos.judging, photos.logits)
@@ -171,6 +172,10 @@ def quantize(graph: Graph, calibration: Calibration, clock: Clock, progress: Pro
     result = photos.compare(int8_program(quantized), recipe.name, steps)
     clock.lap("judge")
     return replace(result, mixed=mixed)
+
+
+def _logits(quantized: QuantizedGraph, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return lite_logits(int8_program(quantized), images)
 
 
 def quantize_by_onnx_tf(

@@ -112,3 +112,18 @@ def test_with_few_photos_no_recipe_is_worse_than_minmax(count: int) -> None:
     }
     assert costs["fast"] < costs["minmax"]
     assert costs["balanced"] < costs["minmax"]
+
+
+def test_the_given_logits_judge() -> None:
+    graph = uneven_network(0)
+    images = photos(16, graph.size)
+    kept: list[QuantizedGraph] = []
+
+    def only_minmax_is_right(quantized: QuantizedGraph, judging: np.ndarray) -> np.ndarray:
+        kept.append(quantized)
+        right = LARGEST in quantized.steps
+        return real_logits(quantized, judging) if right else np.zeros((len(judging), 6), np.float32)
+
+    quantized = quantize_earning(graph, images, FAST, silent, only_minmax_is_right)
+    assert LARGEST in quantized.steps
+    assert len(kept) == 4  # the original network, the rotated one, the one also equalized, and minmax
