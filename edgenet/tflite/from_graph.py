@@ -52,7 +52,7 @@ from edgenet.quantize.quantized_graph import LOW, QuantizedGraph, quantized_slop
 from edgenet.tflite.emit_state import EmitState, file_quantization
 from edgenet.tflite.flatbuffer import write_tflite
 from edgenet.tflite.float_steps import emit_float_only
-from edgenet.tflite.hard_swish_steps import emit_scaled_hard_swish
+from edgenet.tflite.hard_swish_steps import emit_lone_relu, emit_scaled_hard_swish
 from edgenet.tflite.metadata import FACTS_FILE, LABELS_FILE, ImageTensor, ModelInfo, metadata_buffer
 from edgenet.tflite.program import Program, ProgramBuilder, Quantization
 
@@ -157,7 +157,7 @@ def emit_nodes(state: EmitState) -> int:
     for node in state.graph.nodes:
         if node.operator == SCALED:
             emit_scaled_hard_swish(state, node)
-        else:
+        elif not emit_lone_relu(state, node):
             _emit(state, node)
     return state.native[state.graph.output]
 

@@ -1,6 +1,10 @@
-"""The file's operators for a scaled_hard_swish: an ADD and a MUL in int8, a MUL and a HARD_SWISH in float.
+"""Functions that XNNPACK does not run in int8, written as additions and multiplications, which it runs.
 
-`graph.hard_swish` says why. Whoever reads a quantized file joins such a pair again.
+- A scaled_hard_swish is an ADD and a MUL; `graph.hard_swish` says why. In float it is a MUL and a HARD_SWISH.
+- A ReLU or ReLU6 that stands alone is an ADD of zero, which applies it to its result. Input and output have the same
+  scale, so the addition changes nothing.
+
+Whoever reads a quantized file gets the functions back (`join_steps`).
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 
 from edgenet.graph.hard_swish import ROOT
-from edgenet.graph.ir import Node
+from edgenet.graph.ir import Node, Unary
 from edgenet.quantize.integer import GATE, GATE_SHIFT
 from edgenet.quantize.quantized_graph import HIGH, Encoding
 from edgenet.tflite.emit_state import EmitState, file_quantization
@@ -40,8 +44,50 @@ def emit_scaled_hard_swish(state: EmitState, node: Node) -> None:
     build.operator("MUL", 2, (source, gate), state.activation_tensor(node.output, is_float), PLAIN)
 
 
-def join_hard_swish(program: Program) -> Program:
-    """Replace every pair of operators that edgenet writes for a scaled_hard_swish by one operator of the kind PAIR."""
+def emit_lone_relu(state: EmitState, node: Node) -> bool:
+    """Write one int8 ReLU or ReLU6 and return True; return False for any other node."""
+    if node.operator not in FUSED or state.quantized is None or state.is_float(node):
+        return False
+    encoding = state.quantized.encodings[node.output]
+    if state.quantized.encodings[node.inputs[0]] != encoding:
+        return False
+    zero = file_quantization(Encoding(encoding.scale, 0))
+    inputs = (
+        state.tensor_as(node.inputs[0], is_float=False),
+        state.builder.constant(f"{node.name}/zero", np.zeros(1, np.int8), zero),
+    )
+    output = state.activation_tensor(node.output, is_float=False)
+    state.builder.operator("ADD", 2, inputs, output, {"fusedActivationFunction": FUSED[node.operator]})
+    return True
+
+
+FUSED = {Unary("relu"): "RELU", Unary("relu6"): "RELU6"}
+
+
+def join_steps(program: Program) -> Program:
+    """Return the program with the functions that these operators stand for.
+
+    Every pair that edgenet writes for a scaled_hard_swish becomes one operator of the kind PAIR, and every addition of
+    zero with an activation becomes that activation.
+    """
+    joined = _join_hard_swish(program)
+    return replace(joined, operators=tuple(_without_zero(program, one) for one in joined.operators))
+
+
+def _without_zero(program: Program, one: FileOperator) -> FileOperator:
+    activation = str(one.options.get("fusedActivationFunction", "NONE"))
+    if one.kind != "ADD" or len(one.inputs) != 2 or min(one.inputs) < 0 or activation not in FUSED.values():
+        return one
+    source, zero, output = (program.tensors[i] for i in (*one.inputs, one.outputs[0]))
+    is_zero = zero.data is not None and zero.dtype == "int8" and not zero.data.any()
+    if not is_zero or zero.quantization is None or set(zero.quantization.zero_points) != {0}:
+        return one
+    if zero.data is None or zero.data.size != 1 or source.quantization != output.quantization:
+        return one
+    return FileOperator(activation, 1, one.inputs[:1], one.outputs)
+
+
+def _join_hard_swish(program: Program) -> Program:
     makers = {one.outputs[0]: one for one in program.operators}
     reads = Counter(index for one in program.operators for index in one.inputs)
     first_of = {

@@ -34,7 +34,7 @@ from edgenet.quantize.quantized_graph import (
     QuantizedGraph,
     QuantizedWeights,
 )
-from edgenet.tflite.hard_swish_steps import PAIR, join_hard_swish
+from edgenet.tflite.hard_swish_steps import PAIR, join_steps
 from edgenet.tflite.operator_rules import RULES, ReadState, inputs_of, remedy_for
 from edgenet.tflite.plain_form import REWRITES, fold_constants, plain_form
 from edgenet.tflite.program import FileOperator, FileTensor, Program
@@ -119,7 +119,7 @@ def quantized_graph(program: Program) -> QuantizedGraph:
         EdgenetError: the file is float, has an operator that is not supported, or mixes types in a way that
             the integer execution cannot reproduce.
     """
-    program = join_hard_swish(fold_constants(program))
+    program = join_steps(fold_constants(program))
     reading = _read(program)
     if not reading.integers:
         raise EdgenetError("the .tflite is not int8", "give a file with int8 weights")

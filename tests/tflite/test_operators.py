@@ -49,7 +49,7 @@ from edgenet.tflite.from_graph import raw_program
 
 Rng = np.random.Generator
 RELU, RELU6 = Activation.RELU, Activation.RELU6
-INT8_BUILT_IN = ("hard_swish", "softmax", "average pooling", "relu", "relu6")
+INT8_BUILT_IN = ("hard_swish", "softmax", "average pooling")
 """What LiteRT runs with its own kernels in int8."""
 
 
@@ -242,8 +242,8 @@ SMALL: dict[str, tuple[Make, int]] = {
     "scaled_hard_swish": (single(Unary("scaled_hard_swish")), 3),
     "softmax": (single(Softmax()), 1),
     "average pooling": (single(Pool("average", (2, 2), (2, 2))), 1),
-    "relu": (single(Unary("relu")), 1),
-    "relu6": (single(Unary("relu6")), 1),
+    "relu": (single(Unary("relu")), 2),
+    "relu6": (single(Unary("relu6")), 2),
 }
 
 

@@ -60,8 +60,8 @@ LIKE_ANOTHER = {
 }
 # `balanced` takes half a minute for their large convolutions, and SqueezeNet has the same operators.
 LARGE_WEIGHTS = {"googlenet", "mobilenet_full"}
-# LiteRT's XNNPACK has no int8 average pooling or separate ReLU.
-IN_PARTS = {"inception_v3", "xception"}
+# LiteRT's XNNPACK has no int8 average pooling.
+IN_PARTS = {"inception_v3"}
 
 
 def photos(resolution: int, count: int) -> np.ndarray:
