@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edgenet_device.classifier import Classifier
+    from edgenet_device.frames.view import View
 
     from edgenet.accuracy import ClassLoss, Interval, Paired
     from edgenet.data.file_account import FileAccount
@@ -129,6 +130,7 @@ _NAMES = {
     "edgenet.workflows.train": "TrainingOptions resume_training train",
     "edgenet.workflows.training_result": "Int8Training IntegerMatch Training",
     "edgenet_device.classifier": "Classifier",
+    "edgenet_device.frames.view": "View",
 }
 """The public names of each module."""
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
@@ -212,6 +214,7 @@ __all__ = [
     "TrainingStopped",
     "UnknownAnswer",
     "VariantRow",
+    "View",
     "Weights",
     "WeightsRow",
     "apply_review",

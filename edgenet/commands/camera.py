@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from edgenet_device.foreign_text import is_number
@@ -20,13 +21,17 @@ from edgenet.commands.options import (
     file_ending_in,
     on_option,
     output_file,
+    usage_errors,
 )
 
 if TYPE_CHECKING:
+    from edgenet_device.frames.view import View
+
     from edgenet.web.site import PageOptions
     from edgenet.workflows.bench import Report
     from edgenet.workflows.camera import CameraResult
 
+Value = TypeVar("Value")
 Bundle = Annotated[Path, typer.Argument(help="The bundle (.edgenet) or .tflite file to run.")]
 CameraOn = Annotated[str, on_option(*TARGETS)]
 Label = Annotated[str, typer.Argument(help="Name of the class. Its photos go to the folder DIR/LABEL.")]
@@ -73,6 +78,73 @@ class WatchOptions:
 
 
 @dataclass(frozen=True)
+class PictureOptions:
+    """How the camera is set, and how its picture is turned and cut before anything else sees it."""
+
+    rotate: Annotated[
+        int, typer.Option(metavar="0|90|180|270", help="Turn the picture clockwise by so many degrees.")
+    ] = 0
+    flip: Annotated[
+        str | None, typer.Option(metavar="h|v", help="Swap left and right (h) or top and bottom (v).")
+    ] = None
+    region: Annotated[
+        str | None,
+        typer.Option(
+            metavar="X,Y,W,H",
+            help="Use only this part of the turned picture: left, top, width and height as shares of it, such as "
+            "0.25,0,0.5,1.",
+        ),
+    ] = None
+    size: Annotated[
+        str | None,
+        typer.Option(metavar="WxH", show_default="640x480", help="Ask the camera for pictures of this size."),
+    ] = None
+    fps: Annotated[
+        float | None, typer.Option(metavar="N", help="Ask the camera for so many frames a second.")
+    ] = None
+    pixel_format: Annotated[
+        str | None,
+        typer.Option("--format", metavar="MJPG|YUYV", help="Ask a USB camera for this format."),
+    ] = None
+    exposure: Annotated[
+        str | None, typer.Option(metavar="MS|auto", help="Exposure time in milliseconds.")
+    ] = None
+    white_balance: Annotated[
+        str | None, typer.Option(metavar="K|auto", help="Colour temperature in kelvin.")
+    ] = None
+
+    def view(self) -> View:
+        """Return the view that the options ask for.
+
+        Raises:
+            typer.BadParameter: a value is wrong.
+        """
+        from argparse import ArgumentTypeError
+
+        from edgenet_device.frames.view import View, read_region, read_setting, read_size
+
+        try:
+            with usage_errors():
+                return View(
+                    self.rotate,
+                    self.flip,
+                    _read(read_region, self.region),
+                    _read(read_size, self.size),
+                    self.fps,
+                    _read(str.upper, self.pixel_format),
+                    _read(read_setting, self.exposure),
+                    _read(read_setting, self.white_balance),
+                )
+        except ArgumentTypeError as error:
+            raise typer.BadParameter(str(error)) from None
+
+
+def _read(reader: Callable[[str], Value], text: str | None) -> Value | None:
+    """Return what an option's text says; None for an option that was not given."""
+    return None if text is None else reader(text)
+
+
+@dataclass(frozen=True)
 class ShowOptions:
     """Where to show the frames and labels."""
 
@@ -110,6 +182,7 @@ class PageOutputOptions:
 def camera_command(
     bundle: Bundle,
     watching: WatchOptions,
+    picture: PictureOptions,
     showing: ShowOptions,
     page: PageOutputOptions,
     on: CameraOn = "local",
@@ -130,6 +203,8 @@ def camera_command(
             raise typer.BadParameter(
                 f"--record, --window, --frames and --source cannot be used with --on {on}"
             )
+        if picture != PictureOptions():
+            raise typer.BadParameter(f"the camera's picture cannot be set or turned with --on {on}")
         if isinstance(target, Adb) and (page.export or not is_number(showing.serve or "0")):
             raise typer.BadParameter(
                 "a phone gets the page through adb: --export needs --on browser, and --serve takes a PORT alone"
@@ -143,10 +218,12 @@ def camera_command(
             raise typer.BadParameter("--export needs --on browser; --out needs --on browser or --on adb")
         if showing.window and on != "local":
             raise typer.BadParameter(f"--window cannot show the camera of {on}; use --serve")
-        _watch(bundle, watching, showing, on, json_output)
+        _watch(bundle, watching, picture.view(), showing, on, json_output)
 
 
-def _watch(bundle: Path, watching: WatchOptions, showing: ShowOptions, on: str, json_output: bool) -> None:
+def _watch(
+    bundle: Path, watching: WatchOptions, view: View, showing: ShowOptions, on: str, json_output: bool
+) -> None:
     from edgenet_device.live.outputs import LiveScreen
 
     from edgenet.workflows.camera import camera
@@ -169,7 +246,8 @@ def _watch(bundle: Path, watching: WatchOptions, showing: ShowOptions, on: str, 
             say(f"{on}: {stage}", err=True)
 
     reported: set[str] = set()
-    result = camera(bundle, on=on, **asdict(watching), **asdict(showing), show=show, progress=installing)
+    given = {**asdict(watching), **asdict(showing)}
+    result = camera(bundle, on=on, **given, view=view, show=show, progress=installing)
     say_json({"type": "result", **asdict(result)}) if json_output else _print(result)
 
 
@@ -221,6 +299,7 @@ def show_page(
 def capture_command(
     label: Label,
     data: Data,
+    picture: PictureOptions,
     on: CaptureOn = "local",
     source: Camera = "0",
     every: Every = None,
@@ -241,6 +320,7 @@ def capture_command(
         source=source,
         every=every,
         count=count,
+        view=picture.view(),
         log=lambda line: say(line, err=json_output),
     )
     if json_output:

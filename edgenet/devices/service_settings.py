@@ -15,9 +15,9 @@ from typing import Any
 from edgenet_device.foreign_text import read_json
 from edgenet_device.source_text import read_source
 
-from edgenet.devices.camera_options import FILES, CameraOptions, Option, kept_options
 from edgenet.devices.device import Device
 from edgenet.devices.private_source import keep_private
+from edgenet.devices.service_options import FILES, Option, ServiceOptions, kept_options
 from edgenet.devices.shell import require_success, script
 from edgenet.devices.unit import Service
 from edgenet.errors import EdgenetError
@@ -35,7 +35,7 @@ def settings_path(home: str) -> str:
     return f"{home}/service/settings.json"
 
 
-def bring_files(device: Device, options: CameraOptions) -> CameraOptions:
+def bring_files(device: Device, options: ServiceOptions) -> ServiceOptions:
     """Copy the files of this machine that options name to the device, privately; return the options that name those.
 
     Files that were brought earlier are already there.

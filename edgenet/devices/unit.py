@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from edgenet_device.foreign_text import one_line, printable
 from edgenet_device.frames.files import is_live
 
-from edgenet.devices.camera_options import CameraOptions
+from edgenet.devices.service_options import ServiceOptions
 from edgenet.errors import EdgenetError
 
 UNIT = "edgenet-camera.service"
@@ -36,7 +36,7 @@ class Service:
     source: str = "0"
     serve: str | None = None
     system: bool = False
-    options: CameraOptions = field(default_factory=CameraOptions)
+    options: ServiceOptions = field(default_factory=ServiceOptions)
 
     def __post_init__(self) -> None:
         for text in (self.source, self.serve or "", *self.options.words()):

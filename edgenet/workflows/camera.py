@@ -24,6 +24,7 @@ from edgenet_device.collecting.collector import (
 from edgenet_device.foreign_text import read_json
 from edgenet_device.frames.files import is_live
 from edgenet_device.frames.photos import read_photo
+from edgenet_device.frames.view import View
 from edgenet_device.latency.samples import percentile
 from edgenet_device.live.loop import KEPT_TIMES, STAGES
 from edgenet_device.source_text import read_source
@@ -68,6 +69,7 @@ class CameraOptions:
             through a forwarded port; HOST:PORT is reachable from other machines too; None for no page.
         record: MP4 file on this machine, for the frames with their labels.
         window: show the frames in a window; only for a camera on this machine.
+        view: how the camera is set, and how its pictures are turned and cut.
     """
 
     source: str
@@ -79,6 +81,7 @@ class CameraOptions:
     serve: str | None
     record: Path | None
     window: bool
+    view: View
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,7 @@ def camera(
     serve: str | None = None,
     record: str | Path | None = None,
     window: bool = False,
+    view: View = View(),  # noqa: B008 (frozen)
     show: Callable[[CameraState], None] = lambda state: None,
     progress: Progress = silent,
 ) -> CameraResult:
@@ -139,6 +143,7 @@ def camera(
         serve: address of a live page: PORT (0 for any free one) for this machine only, or HOST:PORT.
         record: MP4 file on this machine, for the frames with their labels.
         window: show the frames and labels in a window; only for a camera on this machine.
+        view: how the camera is set, and how its pictures are turned and cut.
         show: called with every state; its `type` is "start" (with `page`), "frame", or "silent" while no
             frame comes.
         progress: called with the installation's steps.
@@ -148,7 +153,7 @@ def camera(
         TypeError: an argument has the wrong type.
     """
     recording = None if record is None else Path(record)
-    options = CameraOptions(source, top, threshold, smooth, threads, frames, serve, recording, window)
+    options = CameraOptions(source, top, threshold, smooth, threads, frames, serve, recording, window, view)
     return _watch(Path(bundle), on, options, show, progress)
 
 
@@ -187,6 +192,7 @@ def _arguments(options: CameraOptions, device: Device) -> tuple[list[str], str |
         f"--top={options.top}",
         f"--threshold={options.threshold}",
         f"--smooth={options.smooth}",
+        *options.view.arguments(),
     ]
     if options.threads is not None:
         given.append(f"--threads={options.threads}")
@@ -328,6 +334,7 @@ def capture(
     source: str = "0",
     every: float | None = None,
     count: int | None = None,
+    view: View = View(),  # noqa: B008 (frozen)
     log: Log = no_log,
     progress: Progress = silent,
 ) -> CaptureResult:
@@ -343,6 +350,8 @@ def capture(
         source: a camera of the device, or a file or URL as the device sees it, as `camera` takes it.
         every: seconds between two photos; None to take one at each key press.
         count: stop after this many photos; None to run until stopped.
+        view: how the camera is set, and how its pictures are turned and cut: photos to train with should look like
+            those that are classified later.
         log: called with a line for every photo kept, and with the reason when one is left out (the same
             reason is not repeated until a photo is kept).
         progress: called with the installation's steps.
@@ -362,7 +371,7 @@ def capture(
             log("space or Enter takes a photo, q ends")
         pause = _AT_A_KEY_S if every is None else min(0.5, every)
         there = open_parts.enter_context(private_source(device, source))
-        command = installed.program("send-photos", [f"--every={pause}", "--", there])
+        command = installed.program("send-photos", [f"--every={pause}", *view.arguments(), "--", there])
         running = open_parts.enter_context(device.start(command))
         with suppress(KeyboardInterrupt):
             collect(_photos(running, device, log), collector, trigger, log, count)

@@ -9,10 +9,10 @@ from tempfile import TemporaryDirectory
 
 from edgenet_device.source_text import read_source, shown_source
 
-from edgenet.devices.camera_options import CameraOptions, check_labels, read_options
 from edgenet.devices.device import Device
 from edgenet.devices.releases import SUMS, bundle_in
 from edgenet.devices.service import install_service
+from edgenet.devices.service_options import ServiceOptions, check_labels, read_options
 from edgenet.devices.service_settings import read_settings
 from edgenet.devices.targets import open_device
 from edgenet.devices.unit import Service
@@ -94,7 +94,7 @@ def configure(
         )
 
 
-def _check_labels_there(device: Device, options: CameraOptions) -> None:
+def _check_labels_there(device: Device, options: ServiceOptions) -> None:
     """Check the labels in the options against the model that runs on the device."""
     if not (options.has("on-label") or options.has("gpio")):
         return

@@ -14,11 +14,11 @@ from edgenet_device.source_text import read_source
 from edgenet.bundle import open_bundle
 from edgenet.devices import releases
 from edgenet.devices import trust as trusting
-from edgenet.devices.camera_options import CameraOptions, check_labels, read_options
 from edgenet.devices.device import Device, DeviceFacts
 from edgenet.devices.install import InstalledRelease, install_release, install_scripts
 from edgenet.devices.releases import SUMS, bundle_in
 from edgenet.devices.service import install_service, last_error, restart_service
+from edgenet.devices.service_options import ServiceOptions, check_labels, read_options
 from edgenet.devices.service_settings import parse_settings, read_settings, settings_path
 from edgenet.devices.shell import script, understood
 from edgenet.devices.targets import open_device
@@ -143,7 +143,7 @@ class _Task:
     offline: bool
     key: bytes | None
     service: Service | None
-    options: CameraOptions | None
+    options: ServiceOptions | None
 
     def check(self) -> None:
         """Check the options before anything is copied.
@@ -186,13 +186,13 @@ def _deployed(on: str, device: Device, task: _Task, progress: Progress) -> Deplo
     )
 
 
-def _wanted_service(given: CameraOptions | None, source: str, serve: str | None, system: bool) -> Service:
+def _wanted_service(given: ServiceOptions | None, source: str, serve: str | None, system: bool) -> Service:
     """Return the settings of the service; the source and the address may be among the options.
 
     Raises:
         EdgenetError: they are given twice.
     """
-    given = given or CameraOptions()
+    given = given or ServiceOptions()
     for name, twice in (
         ("source", given.source is not None and source != "0"),
         ("serve", given.serve is not None and serve is not None),
@@ -204,13 +204,13 @@ def _wanted_service(given: CameraOptions | None, source: str, serve: str | None,
     return Service(read_source(given.source or source), given.serve or serve, system, given)
 
 
-def _kept_options(device: Device) -> tuple[CameraOptions, list[str]]:
+def _kept_options(device: Device) -> tuple[ServiceOptions, list[str]]:
     """Return the options of the service that is there, and a note for the user if they cannot be read."""
     try:
         kept = read_settings(device)
     except EdgenetError as error:
-        return CameraOptions(), [str(error)]
-    return CameraOptions() if kept is None else kept.options, []
+        return ServiceOptions(), [str(error)]
+    return ServiceOptions() if kept is None else kept.options, []
 
 
 def _files_left_behind(device: Device, placed: InstalledRelease, old: str | None) -> list[str]:

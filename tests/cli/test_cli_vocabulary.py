@@ -23,6 +23,7 @@ DIFFERING = {
     "--precision": "train computes with it, convert writes it",
     "--budget-ms": "as --architecture",
     "--from-scratch": "as --architecture",
+    "--format": "convert writes a file, camera and capture ask a camera for pictures",
 }
 """The options whose help may differ, and why."""
 ALIASES = [

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from edgenet_device.live.command_line import camera_parser, parse_camera
 
-from edgenet.devices.camera_options import CameraOptions, check_labels, kept_options, read_options
 from edgenet.devices.local import LocalDevice
 from edgenet.devices.service import install_service
+from edgenet.devices.service_options import ServiceOptions, check_labels, kept_options, read_options
 from edgenet.devices.service_settings import parse_settings, read_settings
 from edgenet.devices.unit import UNIT, Account, Service, unit_text
 from edgenet.errors import EdgenetError
@@ -242,5 +242,5 @@ def test_only_with_pins_may_the_system_service_use_them() -> None:
 
 
 def test_a_relative_film_lies_in_the_home_folder() -> None:
-    text = unit_text(Service("film.mp4", options=CameraOptions()), PI)
+    text = unit_text(Service("film.mp4", options=ServiceOptions()), PI)
     assert 'camera.sh" "/home/pi/film.mp4"' in text

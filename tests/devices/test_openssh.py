@@ -16,17 +16,22 @@ import pytest
 from benchmark_outputs import printing
 from interrupted import interrupted
 from old_release import BUNDLE, write_old_release
+from service_programs import JOURNALCTL, SYSTEMCTL
 from small_network import PHOTOS, save_small_checkpoint
 from stand_in_program import stand_in
 from tiny_model import tiny_model
 from virtual_devices import free_port
 
+from edgenet.bundle import write_bundle
 from edgenet.devices.device import Ssh
 from edgenet.devices.install import install_release, try_model
 from edgenet.devices.ssh_connection import SshConnection
 from edgenet.devices.targets import open_device
+from edgenet.devices.unit import UNIT
 from edgenet.errors import EdgenetError
+from edgenet.manifest import Facts, Weights
 from edgenet.workflows.bench import bench
+from edgenet.workflows.configure import configure
 from edgenet.workflows.convert import convert
 from edgenet.workflows.deploy import deploy, rollback, status
 
@@ -50,7 +55,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (folder / "home").mkdir()
     (folder / "sshd_config").write_text(
         f"Port {port}\nListenAddress 127.0.0.1\nHostKey {host}\nAuthorizedKeysFile {user}.pub\n"
-        f"StrictModes no\nPidFile none\nSetEnv HOME={folder / 'home'}\n"
+        f"StrictModes no\nPidFile none\nSetEnv HOME={folder / 'home'} PATH={folder / 'bin'}:/usr/bin:/bin\n"
     )
     kind, public, *_ = (folder / "host.pub").read_text().split()
     (folder / "known").write_text(f"[127.0.0.1]:{port} {kind} {public}\n")
@@ -122,6 +127,40 @@ def test_deploy_twice_another_one_and_back(there: Path, tmp_path: Path) -> None:
     (report,) = bench(models[0], on=TARGET).reports
     assert report["model"]["sha256"]
     assert report["steady_state"]["n"] >= 50
+
+
+def test_the_service_s_options_survive_a_deploy_of_a_bundle_that_has_their_labels(
+    there: Path, colours: Path, tmp_path: Path, server: Path
+) -> None:
+    """With stand-ins for systemd's programs; test_configure.py tries the rest of it on this machine."""
+    programs = server / "bin"
+    programs.mkdir()
+    for name, text in {"systemctl": SYSTEMCTL, "journalctl": JOURNALCTL, "loginctl": "#!/bin/sh\n"}.items():
+        (programs / name).write_text(text.replace('"$NOTES"', "/dev/null"))
+        (programs / name).chmod(0o755)
+    try:
+        options = ["--on-label", "green", "--exec", "/bin/true", "--log", str(tmp_path / "logs" / "seen.csv")]
+        done = deploy(colours, TARGET, service=True, options=options)
+        assert done.service == "installed"
+        unit = there / f".config/systemd/user/{UNIT}"
+        assert f'BindPaths="-{tmp_path / "logs"}"' in unit.read_text()
+        assert (tmp_path / "logs").is_dir()
+        kept = configure(TARGET).options
+        assert kept == ("--on-label=green", "--exec=/bin/true", f"--log={tmp_path / 'logs' / 'seen.csv'}")
+        other = tmp_path / "other.edgenet"
+        facts = Facts("animals", Weights("made for a test", "Apache-2.0"))
+        write_bundle(other, tiny_model(size=24), ["cat", "dog", "cow"], facts)
+        before = status(TARGET).release
+        with pytest.raises(EdgenetError, match="the model has no label 'green'"):
+            deploy(other, TARGET)
+        with pytest.raises(EdgenetError, match="the model has no label 'gren'; the nearest: 'green'"):
+            configure(TARGET, options=["--on-label", "gren", "--exec", "/bin/true"])
+        assert (status(TARGET).release, status(TARGET).options) == (before, kept)
+        again = deploy(colours, TARGET, service=True)
+        assert (again.service, again.moved) == ("installed", False)
+        assert status(TARGET).options == kept
+    finally:
+        shutil.rmtree(programs)
 
 
 def ctrl_c() -> None:

@@ -25,7 +25,7 @@ def camera_toml(folder: Path) -> Check:
     from edgenet_device.live.command_line import options_of
     from edgenet_device.live.config_file import read_config
 
-    from edgenet.devices.camera_options import camera_parser, kept_options
+    from edgenet.devices.service_options import camera_parser, kept_options
 
     path = folder / "camera.toml"
 

@@ -58,7 +58,7 @@ class Option:
 
 
 @dataclass(frozen=True)
-class CameraOptions:
+class ServiceOptions:
     """The options of camera.py for a service, in the order of its command line.
 
     Attributes:
@@ -98,7 +98,7 @@ class CameraOptions:
         return tuple(word for word in commands if word.startswith("/"))
 
 
-def read_options(words: Sequence[str], config: Path | None = None) -> CameraOptions:
+def read_options(words: Sequence[str], config: Path | None = None) -> ServiceOptions:
     """Read and check camera.py's options, and the files of this machine that they name.
 
     Args:
@@ -171,7 +171,7 @@ def _first_word(command: str) -> str:
     return words[0]
 
 
-def kept_options(words: Sequence[str]) -> CameraOptions:
+def kept_options(words: Sequence[str]) -> ServiceOptions:
     """Return the options on a command line that camera.py takes, with the texts of their values.
 
     Raises:
@@ -187,7 +187,7 @@ def kept_options(words: Sequence[str]) -> CameraOptions:
         raise EdgenetError(f"'{one_line(given.source)}' is no option of camera.py", "give --source SOURCE")
     found = vars(given)
     source, serve = found.pop("source_option", None), found.pop("serve", None)
-    return CameraOptions(tuple(_options(found, names)), source, serve)
+    return ServiceOptions(tuple(_options(found, names)), source, serve)
 
 
 def _options(found: dict[str, object], names: dict[str, str]) -> Iterator[Option]:
@@ -200,7 +200,7 @@ def _options(found: dict[str, object], names: dict[str, str]) -> Iterator[Option
         yield Option(names[field], value)
 
 
-def check_labels(options: CameraOptions, bundle: Path) -> None:
+def check_labels(options: ServiceOptions, bundle: Path) -> None:
     """Check that a model has the labels that options name.
 
     Raises:
