@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgenet_device.file_kind import file_kind, not_finished
 from edgenet_device.model_file import ModelFile, open_model
 
 from edgenet.bundle import open_bundle
@@ -33,6 +34,8 @@ def open_model_file(path: Path) -> OpenedModel:
             a newer schema.
     """
     if _is_zip(path):
+        if path.suffix != ".edgenet" and (kind := file_kind(path)).name == "cut-zip":
+            raise not_finished(path, kind)
         facts: Facts | None = _facts_of(open_bundle(path).manifest)
         return OpenedModel(open_model(path), facts)
     file = open_model(path)

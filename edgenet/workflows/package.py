@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgenet_device.classifier import Classifier, labels_for
+from edgenet_device.file_kind import BUNDLE, CONVERT, FLOAT_NETWORKS, file_kind, wrong_kind
 from edgenet_device.model_file import ModelFile, verified
 from edgenet_device.normalization import PixelNormalization, normalization_named
 from edgenet_device.ports import read_ports
@@ -134,7 +135,13 @@ def _read(model: Path) -> bytes:
     except OSError as error:
         raise EdgenetError(f"cannot read {model}: {error.strerror}", "give a .tflite file") from None
     if data[4:8] != b"TFL3":
-        raise EdgenetError(f"{model} is not a .tflite file (no TFL3 at byte 4)", "give a .tflite file")
+        kind = file_kind(model)
+        if kind is BUNDLE:
+            raise EdgenetError(
+                f"{model} is a finished bundle", "give its .tflite file, or --sign KEY for a signed copy"
+            )
+        remedy = CONVERT if kind.name in FLOAT_NETWORKS else "give a .tflite file"
+        raise wrong_kind(model, kind, "a .tflite file", remedy)
     return verified(data, str(model))
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgenet_device.model_file import verified
+
 from edgenet.errors import EdgenetError
 from edgenet.files import sha256
 from edgenet.graph.ir import Affine, Graph
@@ -32,6 +34,8 @@ def open_tflite(path: Path, options: SourceOptions) -> Source:
         data = path.read_bytes()
     except OSError as error:
         raise EdgenetError(f"cannot read {path}: {error.strerror}", "check the path") from None
+    if data[4:8] == b"TFL3":
+        data = verified(data, str(path))
     file = read_float_file(data, path, with_labels=options.labels is None)
     graph = simplify(file.graph, _normalization_of(file, path, options))
     warnings = (f"{path} also holds {', '.join(file.dropped)}, which is not kept",) if file.dropped else ()

@@ -84,6 +84,48 @@ def test_convert_says_what_to_do_with_a_finished_file(tmp_path: Path) -> None:
         edgenet.convert(path, tmp_path / "out.tflite", float=True)
 
 
+OTHER_KINDS = {
+    "net.onnx": (
+        b"\x08\x07\x12\x07pytorch" + bytes(50),
+        r"is an \.onnx, not a \.tflite file; make a \.tflite of it",
+    ),
+    "net.tflite": (b"<!doctype html><html>Sign in</html>", "is a web page saved under this name"),
+    "net.h5": (
+        b"version https://git-lfs.github.com/spec/v1\n",
+        "is a Git LFS pointer .*; run `git lfs pull`",
+    ),
+    "net.pt": (
+        b"PK\x03\x04net/data.pkl" + bytes(50),
+        "is the beginning of a checkpoint .*; download the file again",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_KINDS)
+def test_another_kind_of_file_is_called_what_it_is(name: str, tmp_path: Path) -> None:
+    content, message = OTHER_KINDS[name]
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(EdgenetError, match=message):
+        edgenet.package(path, tmp_path / "net.edgenet")
+    with pytest.raises(EdgenetError, match=message.replace(" file; make", " or a bundle; make")):
+        edgenet.inspect(path)
+
+
+def test_a_bundle_is_not_packed_again(made: Path, tmp_path: Path) -> None:
+    packed = edgenet.package(made / "int8.tflite", tmp_path / "net.edgenet").out
+    with pytest.raises(EdgenetError, match=r"is a finished bundle; give its \.tflite file, or --sign KEY"):
+        edgenet.package(packed, tmp_path / "again.edgenet")
+
+
+def test_convert_names_the_true_reason_for_a_file_with_a_wrong_axis(tmp_path: Path) -> None:
+    path = CASES / "grey_person_detect.tflite"
+    if not path.exists():
+        pytest.skip(f"{path} is not here")
+    with pytest.raises(EdgenetError, match=r"quantized already: it has int8 .*`edgenet package` takes it"):
+        edgenet.convert(path, tmp_path / "net.tflite", float=True)
+
+
 def test_a_detector_is_measured_and_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "net.tflite"
     path.write_bytes(with_custom_operator(classifier_file(), "TFLite_Detection_PostProcess"))
