@@ -67,7 +67,7 @@ test-quick: setup-dev
 	@$(PYTEST) -n auto -q -m 'not slow' $(TESTS)
 
 fuzz: setup-dev
-	@$(BIN)/python -m tools.fuzz --minutes $(MINUTES) $(FUZZ)
+	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tools.fuzz --minutes $(MINUTES) $(FUZZ)
 
 check: setup-dev
 	@echo 'ruff check';  $(BIN)/ruff check .

@@ -8,6 +8,7 @@ padding moves into the convolutions that read it, and a ReLU into the operator t
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,7 +30,9 @@ from edgenet.graph.ir import (
     Weighted,
     per_channel,
 )
-from edgenet.zoo.classifier import Normalization
+
+if TYPE_CHECKING:  # it imports torch, which reading a finished file does not need
+    from edgenet.zoo.classifier import Normalization
 
 
 def fold_affine(graph: Graph) -> Graph:
@@ -158,7 +161,7 @@ def absorb_scaling(graph: Graph, normalization: Normalization) -> tuple[Graph, N
         std = np.broadcast_to(np.array(normalization.std) / scaling.scale, (3,))
         mean = np.broadcast_to(np.array(normalization.mean) - scaling.offset * std, (3,))
         (red, green, blue), (red_std, green_std, blue_std) = mean.tolist(), std.tolist()
-        normalization = Normalization((red, green, blue), (red_std, green_std, blue_std))
+        normalization = replace(normalization, mean=(red, green, blue), std=(red_std, green_std, blue_std))
         shapes = {readers[0].output: graph.shapes[graph.input]}
         rest = [node for node in graph.nodes if node is not readers[0]]
         graph = replace(graph, input=readers[0].output).with_nodes(rest, shapes)

@@ -31,7 +31,7 @@ from edgenet.graph.executor import (
     reshape,
     tensor_of,
 )
-from edgenet.graph.hard_swish import ROOT, SCALED, SHIFT
+from edgenet.graph.hard_swish import SCALED
 from edgenet.graph.ir import (
     Activation,
     Binary,
@@ -57,6 +57,8 @@ from edgenet.graph.ir import (
 from edgenet.quantize.integer_functions import leaky_relu, multiplied, prelu, resized
 from edgenet.quantize.integer_tables import TABLES
 from edgenet.quantize.quantized_graph import (
+    GATE,
+    GATE_SHIFT,
     HIGH,
     LOW,
     Encoding,
@@ -359,12 +361,6 @@ def _addition_outside(
     total = first - second if operator.kind == "sub" else first + second
     result = multiplied(total, largest / (2**20 * float(np.float32(output.scale)))) + output.zero_point
     return result.clamp(*bounds(operator.activation, output)).to(torch.int8)
-
-
-GATE = Encoding(float(np.float32(ROOT / (HIGH - LOW))), LOW)
-"""The encoding of a scaled_hard_swish's clipped sum, which saturates at 0 and sqrt(6)."""
-GATE_SHIFT = Encoding(float(np.float32(SHIFT / HIGH)), 0)
-"""The encoding of what is added in it: HIGH stands for 3 / sqrt(6)."""
 
 
 def _scaled_hard_swish(x: Tensor, source: Encoding, output: Encoding) -> Tensor:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from edgenet.graph.hard_swish import ROOT, SHIFT
 from edgenet.graph.ir import WEIGHTED, Graph, float_only
 
 LOW, HIGH = -128, 127
@@ -51,6 +52,12 @@ class Encoding:
 
     scale: float
     zero_point: int
+
+
+GATE = Encoding(float(np.float32(ROOT / (HIGH - LOW))), LOW)
+"""The encoding of a scaled_hard_swish's clipped sum, which saturates at 0 and sqrt(6)."""
+GATE_SHIFT = Encoding(float(np.float32(SHIFT / HIGH)), 0)
+"""The encoding of what is added in it: HIGH stands for 3 / sqrt(6)."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,8 +16,7 @@ import numpy as np
 
 from edgenet.graph.hard_swish import ROOT
 from edgenet.graph.ir import Node, Unary
-from edgenet.quantize.integer import GATE, GATE_SHIFT
-from edgenet.quantize.quantized_graph import HIGH, Encoding
+from edgenet.quantize.quantized_graph import GATE, GATE_SHIFT, HIGH, Encoding
 from edgenet.tflite.emit_state import EmitState, file_quantization
 from edgenet.tflite.program import FileOperator, FileTensor, Program
 

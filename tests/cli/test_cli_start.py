@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import signal
 import subprocess
 import sys
@@ -88,6 +89,39 @@ def test_importing_the_package_is_light() -> None:
     code = f"import sys, edgenet; print([name for name in {HEAVY!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_inspecting_and_reporting_import_no_torch(made: Path) -> None:
+    """It takes longer to import than everything else that they do."""
+    code = f"""
+import sys
+import edgenet
+edgenet.report
+print(edgenet.inspect({str(made / "int8.tflite")!r}).precision, "torch" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "int8 False\n"
+
+
+@pytest.mark.parametrize(("given", "threads"), [({}, "1"), ({"OPENBLAS_NUM_THREADS": "3"}, "3")])
+def test_threads_that_wait_do_not_spin(given: dict[str, str], threads: str) -> None:
+    """OpenBLAS reads its variable when numpy is imported; a user's own setting is kept."""
+    code = """
+import os, sys
+from edgenet.commands.app import main
+loaded = "numpy" in sys.modules
+sys.argv = ["edgenet", "--version"]
+try:
+    main()
+finally:
+    print(loaded, os.environ["OMP_WAIT_POLICY"], os.environ["OPENBLAS_NUM_THREADS"])
+"""
+    kept = {
+        key: value for key, value in os.environ.items() if not key.startswith(("OMP_", "OPENBLAS_"))
+    } | given
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=kept, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == f"False PASSIVE {threads}"
 
 
 def test_converting_imports_onnx_only_for_an_onnx() -> None:
