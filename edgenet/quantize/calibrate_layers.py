@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edgenet.graph.executor import apply, decode_pixels, free_after, last_uses, pad
+from edgenet.graph.executor import apply, decode_pixels, free_after, last_uses, pad, tensor_of
 from edgenet.graph.ir import (
     WEIGHTED,
     Conv2D,
@@ -319,7 +319,7 @@ def _paired_moments(operator: Weighted, device_rows: list[Tensor], float_rows: l
 
 def _compensated(operator: Weighted, moments: PairedMoments) -> Weighted:
     """Return the layer with weights that make up for errors of its input; see `compensation`."""
-    weight = torch.from_numpy(operator.weight).to(torch.float64)
+    weight = tensor_of(operator.weight).to(torch.float64)
     if isinstance(operator, DepthwiseConv2D):
         change = compensation(weight.reshape(-1, weight.shape[3]).T.unsqueeze(1), moments)[:, 0].T
     else:

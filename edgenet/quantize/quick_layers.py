@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edgenet.graph.executor import free_after, last_uses
+from edgenet.graph.executor import free_after, last_uses, tensor_of
 from edgenet.graph.ir import WEIGHTED, Graph, Node
 from edgenet.progress import Progress, silent
 from edgenet.quantize.calibrate_layers import CHUNK, run_as_device, solve_bias
@@ -86,7 +86,7 @@ def _quantize_layer(
     step = torch.from_numpy(scales * np.float32(source.scale))
     before = torch.cat([sampled(part, len(x)) for part in sums]).float() * step
     bias = solve_bias(
-        before, torch.from_numpy(operator.bias).double(), torch.from_numpy(mean), operator.activation.bounds
+        before, tensor_of(operator.bias).double(), torch.from_numpy(mean), operator.activation.bounds
     )
     weights = replace(weights, bias=quantize_bias(bias.numpy(), source.scale, scales))
     factor = torch.from_numpy(multiplier(source, weights, output))

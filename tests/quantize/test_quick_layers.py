@@ -7,11 +7,11 @@ import pytest
 from torch import Tensor
 
 from edgenet.graph.executor import run
-from edgenet.graph.ir import Graph
+from edgenet.graph.ir import WEIGHTED, Graph
 from edgenet.progress import silent
 from edgenet.quantize.integer import real_logits, run_integer
 from edgenet.quantize.known_tensors import SampledMeans
-from edgenet.quantize.quantized_graph import QuantizedGraph
+from edgenet.quantize.quantized_graph import QuantizedGraph, weighted_layers
 from edgenet.quantize.quick_layers import quantize_quickly
 from edgenet.quantize.ranges import encode_tensors, observe_ranges
 from edgenet.quantize.recipes import quantize_minmax
@@ -51,6 +51,16 @@ def _mean(network: Graph | QuantizedGraph, images: np.ndarray, name: str) -> np.
     real_logits(network, images, keep)
     encoding = network.encodings[name]
     return (np.mean(means, axis=0) - encoding.zero_point) * encoding.scale
+
+
+@pytest.mark.filterwarnings("error")
+def test_weights_that_cannot_be_written_to_give_no_warning() -> None:
+    graph = uneven_network(1)
+    for node in graph.nodes:
+        if isinstance(node.operator, WEIGHTED):
+            node.operator.weight.flags.writeable = node.operator.bias.flags.writeable = False
+    images = photos(4, graph.size)
+    assert set(quickly(graph, images).weights) == set(weighted_layers(graph))
 
 
 def test_photos_run_together_as_they_do_one_by_one() -> None:
