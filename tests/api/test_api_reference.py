@@ -23,7 +23,9 @@ def documented(package: Any) -> dict[str, str]:
         named = getattr(package, name)
         found[f"{package.__name__}.{name}"] = inspect.getdoc(named) or ""
         for method, member in vars(named).items() if inspect.isclass(named) else ():
-            if method == "__call__" or not method.startswith("_"):
+            # A field's default value is a member, too, and has only the docstring of its type.
+            own = getattr(member, "__doc__", None) != type(member).__doc__
+            if own and (method == "__call__" or not method.startswith("_")):
                 found[f"{package.__name__}.{name}.{method}"] = inspect.getdoc(member) or ""
     return found
 

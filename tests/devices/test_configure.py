@@ -193,6 +193,9 @@ def test_configure_shows_and_changes_what_a_service_has(notes: Path, tmp_path: P
     assert (Path(LocalDevice().home) / "camera-source").read_text() == "rtsp://me:s3cret@camera/live"
     again = configure("local", options=["--threshold", "0.5", "--source", "csi"])
     assert (again.source, again.serve, again.options) == ("csi", "8080", ("--threshold=0.5",))
+    (tmp_path / "camera.toml").touch()
+    assert configure("local", config=tmp_path / "camera.toml").options == ()
+    assert "--config" not in unit_of(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from edgenet.devices.service_options import read_options
 from edgenet.devices.unit import UNIT, Account, Service, quote_for_systemd, unit_text
 from edgenet.errors import EdgenetError
 from edgenet.workflows.deploy import deploy
@@ -42,7 +43,10 @@ def test_what_systemd_would_replace_is_quoted() -> None:
 @pytest.mark.parametrize("source", ["rtsp://h/a?b=%20", 'films/a "b": $c %d.mp4'])
 def test_systemd_itself_finds_no_fault(system: bool, source: str, tmp_path: Path) -> None:
     account = Account("root", str(tmp_path), str(tmp_path), 252)
-    (tmp_path / UNIT).write_text(unit_text(Service(source, system=system), account))
+    options = read_options(
+        ["--log", "/srv/100 %/a.csv", "--gpio", "17=a", "--on-label", "a", "--exec", "/bin/x $y"]
+    )
+    (tmp_path / UNIT).write_text(unit_text(Service(source, system=system, options=options), account))
     manager = [] if system else ["--user"]
     done = subprocess.run(
         ["systemd-analyze", *manager, "verify", str(tmp_path / UNIT)],
