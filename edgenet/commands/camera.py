@@ -139,9 +139,9 @@ class PictureOptions:
             raise typer.BadParameter(str(error)) from None
 
 
-def _read(reader: Callable[[str], Value], text: str | None) -> Value | None:
+def _read(read: Callable[[str], Value], text: str | None) -> Value | None:
     """Return what an option's text says; None for an option that was not given."""
-    return None if text is None else reader(text)
+    return None if text is None else read(text)
 
 
 @dataclass(frozen=True)

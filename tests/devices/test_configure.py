@@ -103,6 +103,9 @@ def test_camera_toml(tmp_path: Path) -> None:
         *(("on_label", "a"), ("on_label", "b"), ("exec", "/bin/x"), ("on_label", "c"), ("exec", "/bin/y")),
     ]
     assert parse_camera(camera_parser(), ["MODEL", "1", "--config", str(path)]).source == "1"
+    path.write_text("serve = true")
+    given = parse_camera(camera_parser(), ["MODEL", "csi", "--config", str(path)])
+    assert (given.model, given.source, given.serve) == (Path("MODEL"), "csi", "8080")
 
 
 @pytest.mark.parametrize(

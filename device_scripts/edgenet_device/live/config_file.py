@@ -87,7 +87,8 @@ def _words(path: Path, key: str, value: Any, options: Mapping[str, argparse.Acti
         if action.nargs not in (0, "?"):
             raise EdgenetError(f"{path}: {key} takes a value, not {str(value).lower()}", "give the value")
         if value:
-            yield option
+            # Without its value, an option that may have one would take the next word of the command line for it.
+            yield option if action.nargs == 0 else f"{option}={action.const}"
         return
     if action.nargs == 0:
         raise EdgenetError(f"{path}: {key} takes true or false", "give one of the two")
