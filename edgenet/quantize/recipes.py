@@ -83,7 +83,7 @@ def quantize_fast(
     return _quantize(graph, images, FAST, progress, logits)
 
 
-BALANCED = Effort(8, statistics_photos=100, layer_photos=48, axes_steps=20, factor_steps=0)
+BALANCED = Effort(8, statistics_photos=100, layer_photos=64, axes_steps=20, factor_steps=0)
 
 
 def quantize_balanced(
