@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from score_parity import LAST_BITS, SCORES, integers_are_equal, logit_step, save_pixels, steps_apart
+from small_classifiers import Layout, classifier_file
 from small_network import PHOTOS, save_small_checkpoint
 from virtual_devices import KIT, skip_without, virtual_folder
 
@@ -121,3 +122,54 @@ def test_32_bits_with_the_older_runtime_see_the_same(imagenet: Path) -> None:
     assert (first == there.argmax(1)[:, None]).any(axis=1).all()
     assert (here.argmax(1) == there.argmax(1)).mean() >= 0.8
     assert np.abs(here - there).max() < 0.1
+
+
+# Both run this: every other maker's file on the same pixels, and on three photos as `classify.py` decodes them.
+FOREIGN = """
+import sys
+from pathlib import Path
+import numpy as np
+from edgenet_device.classifier import Classifier
+from edgenet_device.normalization import normalization_named
+
+photos, scores, best = sorted(Path("photos").glob("*.jpg"))[:3], [], []
+for path in sorted(Path("foreign").glob("*.tflite")):
+    named = normalization_named("-1..1") if "float" in path.name else None
+    classifier = Classifier(path, 1, normalization=named)
+    pixels = np.random.RandomState(0).randint(0, 256, (classifier.height, classifier.width, 3)).astype(np.uint8)
+    scores.append(classifier.score_prepared(pixels))
+    best += [classifier(photo).argmax() for photo in photos]
+np.save(sys.argv[-1], np.concatenate([*scores, best]))
+"""
+LAYOUTS = {
+    "float": Layout(),
+    "uint8": Layout(dtype="uint8"),
+    "int8-logits": Layout(dtype="int8", head=None),
+    "grey-int8": Layout((1, 12, 12, 1), "int8"),
+    "wide-int8": Layout((1, 6, 10, 3), "int8"),
+}
+CASES = ROOT.parent / "shared" / "cases" / "models"
+REAL = ("grey_person_detect", "tm_quantized_dead_end", "uint8_dead_end")
+
+
+@pytest.fixture(scope="module")
+def foreign(work: Path) -> Path:
+    """A folder of finished files of other makers: small ones of each kind, and real ones where they are here."""
+    (work / "foreign").mkdir()
+    for name, layout in LAYOUTS.items():
+        (work / "foreign" / f"{name}.tflite").write_bytes(classifier_file(layout))
+    for name in REAL:
+        if (CASES / f"{name}.tflite").exists():
+            shutil.copy(CASES / f"{name}.tflite", work / "foreign")
+    return work
+
+
+def test_other_makers_files_have_the_scores_that_they_have_here(foreign: Path) -> None:
+    """The scores of the same pixels are at most a step of 1 / 256 apart, and photos have the same best class."""
+    here = output_of(FOREIGN, foreign, "here-foreign")
+    there = output_of(FOREIGN, foreign, "arm64-foreign", *python_in("arm64-bookworm", "arm64", "bookworm"))
+    files = len(list((foreign / "foreign").glob("*.tflite")))
+    assert here.shape == there.shape
+    assert files >= len(LAYOUTS)
+    assert np.abs(here - there)[: -3 * files].max() <= 1 / 256 + LAST_BITS
+    assert np.array_equal(here[-3 * files :], there[-3 * files :])
