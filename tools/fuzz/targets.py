@@ -67,6 +67,7 @@ WITHOUT_TARGET = {
     "edgenet.zoo.packaged_weights": "a package whose files are checked by their SHA-256",
     "edgenet.zoo.paper": "a table that comes with edgenet",
     "edgenet.zoo.weights": "an official file that the catalogue names, checked by its size and checksum",
+    "edgenet_device.events.mqtt": "this machine's own number; paho-mqtt reads what a broker answers",
     "edgenet_device.frames.usb": "what the kernel says about processes",
     "edgenet_device.latency.affinity": "what the kernel says about processors",
     "edgenet_device.latency.conditions": "what the kernel says about clocks and temperatures",
