@@ -95,7 +95,9 @@ def test_no_room_imports_one_that_stands_above_it() -> None:
 def test_only_the_package_itself_is_imported_from_the_top() -> None:
     """A room that imports `edgenet` would import whatever that hands out, in a circle."""
     allowed = {"edgenet.__main__"}
-    assert [name for name, targets in all_imports().items() if "edgenet" in targets and name not in allowed] == []
+    assert [
+        name for name, targets in all_imports().items() if "edgenet" in targets and name not in allowed
+    ] == []
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:

@@ -43,7 +43,7 @@ def completed(script: Path, *words: str) -> list[str]:
 
 
 def test_a_verb_is_completed(script: Path) -> None:
-    assert completed(script, "edgenet", "con") == ["convert"]
+    assert completed(script, "edgenet", "conv") == ["convert"]
     assert {"train", "convert", "deploy", "bench"} <= set(completed(script, "edgenet", ""))
 
 
