@@ -219,8 +219,8 @@ def _files_left_behind(device: Device, placed: InstalledRelease, old: str | None
     if old is not None and (files := releases.changed_files(device, old)):
         left[f"{device.home}/releases/{old}"] = files
     return [
-        f"{folder} has files that edgenet did not write ({_few(files)}): they stay there, and the release that runs "
-        "now is without them"
+        f"{folder} has files that were added or changed there ({_few(files)}): they are kept, and the release that "
+        "runs now is without them"
         for folder, files in left.items()
     ]
 

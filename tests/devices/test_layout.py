@@ -56,7 +56,7 @@ def test_a_changed_byte_is_noticed_and_repaired(device: LocalDevice, tmp_path: P
     put(device, new)
     assert releases.is_intact(device, new.identity)
     assert model.read_bytes() == b"1"
-    assert sorted(os.listdir(device.home)) == ["current", "releases"]
+    assert sorted(os.listdir(device.home)) == ["current", "releases", "set-aside"]
 
 
 def test_what_was_copied_wrongly_gets_no_name(device: LocalDevice, tmp_path: Path) -> None:
