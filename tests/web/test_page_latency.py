@@ -97,7 +97,7 @@ def test_a_network_that_xnnpack_did_not_take_whole_is_not_valid(colours: Path) -
         ({"samples_ns": []}, "no samples"),
         ({"samples_ns": [-1]}, "no samples"),
         ({"samples_ns": ["1"]}, "samples_ns has '1'"),
-        ({"samples_ns": [1e300]}, "impossible"),
+        ({"samples_ns": [1e300]}, "samples_ns has a huge number"),
         ({"threads": "4"}, "threads has '4'"),
         ({"cold_start_ms": {}}, "import has nothing"),
         ({"device": None}, "device has nothing"),
