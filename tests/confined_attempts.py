@@ -31,8 +31,15 @@ ATTEMPTS = {
 MAY = {"use the camera", "read the release", "write its state", "keep events"}
 
 
-def allowed(pi: Pi) -> set[str]:
-    """Return what may be done within the installed unit of the user, whose program is replaced by the attempts."""
+def allowed(pi: Pi, system: bool = False) -> set[str]:
+    """Return what may be done within the installed unit, whose program is replaced by the attempts.
+
+    Args:
+        pi: the machine.
+        system: ask of the system service instead of the user's.
+    """
+    manager, root = ("sudo systemctl", "sudo ") if system else ("systemctl --user", "")
+    units, runtime = ("/etc/systemd/system", "/run") if system else (UNITS, "/run/user/1000")
     pi.sh(
         "echo secret >/home/pi/.profile-of-the-test; echo secret >/tmp/of-the-test; chmod a+r /tmp/of-the-test"
     )
@@ -42,14 +49,14 @@ def allowed(pi: Pi) -> set[str]:
     script = 'exec >"$RUNTIME_DIRECTORY/probe"\n' + "\n".join(lines) + "\n"
     unit = [
         f"ExecStart=/bin/sh /home/pi/{FOLDER}/probe.sh" if line.startswith("ExecStart=") else line
-        for line in pi.sh(f"cat {UNITS}/{UNIT}").splitlines()
+        for line in pi.sh(f"cat {units}/{UNIT}").splitlines()
         if not line.startswith(("Type=", "Restart", "WatchdogSec="))
     ]
     text = "\n".join(unit).replace("[Service]", "[Service]\nType=oneshot") + "\n"
-    for place, content in ((f"{FOLDER}/probe.sh", script), (f"{UNITS}/{PROBE_UNIT}", text)):
-        pi.sh(f"cat >{place} <<'END'\n{content}END")
-    pi.sh(f"systemctl --user daemon-reload; systemctl --user start {PROBE_UNIT}")
-    assert pi.sh(f"systemctl --user show -p ExecMainStatus --value {PROBE_UNIT}").strip() == "0"
-    found = set(pi.sh("cat /run/user/1000/edgenet/probe").splitlines())
-    pi.sh(f"rm {UNITS}/{PROBE_UNIT} {FOLDER}/probe.sh; systemctl --user daemon-reload")
+    pi.sh(f"cat >{FOLDER}/probe.sh <<'END'\n{script}END")
+    pi.sh(f"{root}tee {units}/{PROBE_UNIT} >/dev/null <<'END'\n{text}END")
+    pi.sh(f"{manager} daemon-reload; {manager} start {PROBE_UNIT}")
+    assert pi.sh(f"{manager} show -p ExecMainStatus --value {PROBE_UNIT}").strip() == "0"
+    found = set(pi.sh(f"cat {runtime}/edgenet/probe").splitlines())
+    pi.sh(f"{root}rm {units}/{PROBE_UNIT}; rm {FOLDER}/probe.sh; {manager} daemon-reload")
     return found

@@ -45,9 +45,9 @@ def installed(pi: Pi, colours: Path) -> Deployed:
     return deploy(colours, TARGET, offline=True, service=True, source="0", serve=str(PAGE_PORT))
 
 
-def sees(pi: Pi, colour: str) -> None:
+def sees(pi: Pi, colour: str, folder: str = "/run/user/1000") -> None:
     """Wait until the service reports this; its file is read directly, because that is fastest."""
-    state = f"cat /run/user/1000/{STATE}; echo; date +%s"
+    state = f"cat {folder}/{STATE}; echo; date +%s"
 
     def now() -> bool:
         told, _, clock = pi.sh(state).strip().rpartition("\n")
@@ -227,3 +227,67 @@ def test_power_cuts_while_another_release_comes(
     now = status(TARGET)
     assert (now.release, now.bundle) == (second.release, other.name)
     sees(pi, "red")
+
+
+def test_without_namespaces_the_user_is_told_what_the_service_may_do(
+    pi: Pi, installed: Deployed, colours: Path
+) -> None:
+    before = pi.sh("sudo sysctl -n user.max_user_namespaces").strip()
+    pi.sh("sudo sysctl -q user.max_user_namespaces=0")
+    try:
+        done = deploy(colours, TARGET, service=True, source="0", serve=str(PAGE_PORT))
+        assert [note for note in done.notes if "may read and write whatever its user may" in note]
+        sees(pi, "red")
+        assert "become root" not in allowed(pi)
+    finally:
+        pi.sh(f"sudo sysctl -q user.max_user_namespaces={before}")
+
+
+AS_BEFORE = "/usr/bin/sudo-as-before"
+
+
+@contextmanager
+def sudo_asks_for_a_password(pi: Pi) -> Iterator[None]:
+    """Let the Pi's user do nothing by sudo without a password, except the script that ends this."""
+    sudoers = "/etc/sudoers.d/pi"
+    pi.sh(
+        f"printf '#!/bin/sh\nmv {sudoers}.kept {sudoers}\n' | sudo tee {AS_BEFORE} >/dev/null && "
+        f"sudo chmod 755 {AS_BEFORE} && "
+        f"printf 'pi ALL=(ALL) ALL\npi ALL=(root) NOPASSWD: {AS_BEFORE}\n' >asks && "
+        f"sudo sh -c 'cp {sudoers} {sudoers}.kept && chmod 440 {sudoers}.kept && cat asks >{sudoers}'"
+    )
+    try:
+        yield
+    finally:
+        pi.sh(f"sudo -n {AS_BEFORE} && rm asks")
+
+
+def test_a_system_service_which_needs_sudo_without_a_password(
+    pi: Pi, installed: Deployed, colours: Path, tmp_path: Path
+) -> None:
+    with (
+        sudo_asks_for_a_password(pi),
+        pytest.raises(EdgenetError, match="give --service instead of --system"),
+    ):
+        deploy(colours, TARGET, system_service=True)
+    done = deploy(colours, TARGET, system_service=True, source="0", serve=f"0.0.0.0:{PAGE_PORT}")
+    assert (done.service, done.notes) == ("installed", ())
+    sees(pi, "red", "/run")
+    assert pi.sh(f"systemctl --user is-active {UNIT} || true").strip() == "inactive"
+    assert pi.sh(f"stat -c '%a %U' /run/{STATE}").split() == ["600", "pi"]
+    token = json.loads(pi.sh(f"cat /run/{STATE}"))["url"].rpartition("=")[2]
+    assert len(token) > 15
+    assert token not in pi.sh(
+        f"sudo journalctl --quiet --no-pager _SYSTEMD_UNIT={UNIT}; ps axww; systemctl cat {UNIT}"
+    )
+    assert allowed(pi, system=True) == MAY
+    another = tmp_path / "another.edgenet"
+    another.write_bytes(colours.read_bytes())
+    with sudo_asks_for_a_password(pi):
+        with pytest.raises(EdgenetError, match=f"still runs the old one, .*sudo systemctl restart {UNIT}"):
+            deploy(another, TARGET)
+        with pytest.raises(
+            EdgenetError, match=f"has a system service, .*sudo systemctl disable --now {UNIT}"
+        ):
+            deploy(colours, TARGET, service=True)
+    assert status(TARGET).service == "active"
