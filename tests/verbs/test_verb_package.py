@@ -161,7 +161,9 @@ def test_missing_model_and_bundle_as_model(made: Path, out: Path, tmp_path: Path
     refuse(out, "none.tflite: No such file", lambda: edgenet.package(tmp_path / "none.tflite", out))
     bundle = tmp_path / "other.edgenet"
     edgenet.package(made / "int8.tflite", bundle)
-    refuse(out, "is a finished bundle; give its .tflite file", lambda: edgenet.package(bundle, out, labels=names))
+    refuse(
+        out, "is a finished bundle; give its .tflite file", lambda: edgenet.package(bundle, out, labels=names)
+    )
 
 
 def test_a_photo_of_no_class(colours: Path, names: Path, out: Path, tmp_path: Path) -> None:
