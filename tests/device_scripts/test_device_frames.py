@@ -13,6 +13,10 @@ from edgenet_device.live.drawing import EvenPick, draw_contact_sheet, save_conta
 
 from edgenet.errors import EdgenetError
 
+ACCENT = (178, 200, 72)
+"""BGR, of the bar of an answer."""
+GUESS = (134, 116, 104)
+"""BGR, of the other bars."""
 GREY = np.full((48, 64, 3), 120, np.uint8)
 
 
@@ -111,6 +115,12 @@ def test_the_pick_is_spread_evenly(length: int) -> None:
     assert length <= 12 or gaps.max() <= 2.01 * max(gaps.min(), 1)
 
 
+@pytest.mark.parametrize(("score", "stands_out"), [(0.31, True), (0.29, False)])
+def test_only_an_answer_has_the_accent_colour(score: float, stands_out: bool) -> None:
+    sheet = draw_contact_sheet([tile_of(GREY, "n", [("cat", score), ("dog", 0.2)])], "model")
+    assert (sheet == ACCENT).all(2).any() == stands_out
+
+
 def test_sheet_tiles_do_not_overlap_and_long_text_is_shortened() -> None:
     """Labels far too long change nothing outside their own rows: neither the photos nor the space between tiles."""
     frames = [np.full((60, 80, 3), shade, np.uint8) for shade in (60, 110, 160, 210, 250)]
@@ -136,7 +146,8 @@ def test_bars_are_as_long_as_their_scores() -> None:
     def bar_length(score: float) -> int:
         tile = draw_contact_sheet([tile_of(GREY, "n", [("x", score)])], "m")
         row = tile[92 + 288 + 30 + 16 + 11]
-        return int((np.abs(row.astype(int) - (178, 200, 72)).max(1) < 12).sum())
+        colour = ACCENT if score >= 0.3 else GUESS
+        return int((np.abs(row.astype(int) - colour).max(1) < 12).sum())
 
     lengths = [bar_length(score) for score in (0.0, 0.25, 0.5, 1.0)]
     assert lengths == pytest.approx([0, 65, 130, 260], abs=6)

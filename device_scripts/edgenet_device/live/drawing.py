@@ -21,6 +21,7 @@ import numpy as np
 from edgenet_device.classifier import NOTHING_KNOWN
 from edgenet_device.errors import EdgenetError
 from edgenet_device.foreign_text import one_line
+from edgenet_device.live.loop import LabelOptions
 from edgenet_device.output_files import check_output, write_atomically
 from edgenet_device.preprocess import prepare
 
@@ -168,7 +169,9 @@ def _draw_tile(area: np.ndarray, tile: Tile) -> None:
     inner = width - 2 * _PAD
     draw_text(card, tile.name, (_PAD, _PHOTO + 21), _NAME, inner)
     for rank, (label, score) in enumerate(tile.best[:SHEET_LABELS]):
-        style, bar = (_BEST, _BEST_BAR) if rank == 0 else (_OTHER, _OTHER_BAR)
+        # A guess must not look like an answer: camera.py would call it "nothing I know".
+        is_answer = rank == 0 and score >= LabelOptions.threshold
+        style, bar = (_BEST, _BEST_BAR) if is_answer else (_OTHER, _OTHER_BAR)
         base = _PHOTO + _CAPTION + rank * _ROW + 16
         percent = f"{score * 100:.1f} %"
         taken = text_width(percent, style)
