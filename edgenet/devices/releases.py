@@ -112,7 +112,7 @@ changes() (
         find . ! -type d ! -name '*.pyc' | sed 's|^\./||'
         for twice in 1 2; do printf '%s\n' SHA256SUMS environment previous verified "$written"; done
     } | sort | uniq -u
-    sha256sum -c SHA256SUMS 2>/dev/null | sed -n 's/: FAILED$//p' |
+    LC_ALL=C sha256sum -c SHA256SUMS 2>/dev/null | sed -n 's/: FAILED$//p' |
         while read -r name; do [ ! -e "$name" ] || printf '%s\n' "$name"; done
 )
 """

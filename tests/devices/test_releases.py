@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -73,6 +75,24 @@ def test_the_same_release_is_placed_anew_beside_the_changed_one(device: LocalDev
         assert found == SetAside(f"{device.home}/set-aside/a-{number}", ("device_scripts/camera.py",))
         assert (Path(found.folder) / "device_scripts/camera.py").read_text() == f"changed {number}"
         assert script.read_bytes() == FILES["device_scripts/camera.py"]
+
+
+def test_a_changed_file_is_seen_on_a_device_of_any_language(
+    device: LocalDevice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stand-in for a German sha256sum, since translations are rarely installed."""
+    place(device, "a")
+    german = tmp_path / "bin/sha256sum"
+    german.parent.mkdir()
+    real = shutil.which("sha256sum")
+    german.write_text(
+        f'#!/bin/sh\n[ "$LC_ALL" = C ] && exec {real} "$@"\n{real} "$@" | sed s/FAILED/FEHLSCHLAG/\n'
+    )
+    german.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{german.parent}:{os.environ['PATH']}")
+    monkeypatch.delenv("LC_ALL", raising=False)
+    Path(device.home, "releases/a/model.tflite").write_text("mine")
+    assert releases.changed_files(device, "a") == ("model.tflite",)
 
 
 def test_a_release_whose_checksums_are_lost_is_not_deleted(device: LocalDevice) -> None:

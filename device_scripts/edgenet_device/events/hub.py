@@ -275,6 +275,7 @@ class _Troubles:
         self.counts: Counter[str] = Counter()
 
     def failed(self, way: str, error: Exception) -> None:
+        """Count a failure, and tell its reason if that is new."""
         self.counts[way] += 1
         reason = str(error) if isinstance(error, EdgenetError) else f"{type(error).__name__}: {error}"
         if isinstance(error, OSError) and error.strerror:
@@ -284,6 +285,7 @@ class _Troubles:
             self._tell(self._sink, reason)
 
     def well(self, way: str) -> None:
+        """Take that this way works again, and tell it once nothing else fails."""
         del self.counts[way]
         if self._reasons.pop(way, None) is not None and not self._reasons:
             self._tell(self._sink, None)
