@@ -36,8 +36,8 @@ from edgenet.devices.environment import (
     unpack_wheels,
     usable_environments,
 )
-from edgenet.devices.releases import SUMS
 from edgenet.devices.requirements import Python, Requirements, requirements
+from edgenet.devices.set_aside import SUMS
 from edgenet.devices.shell import require_success, script
 from edgenet.devices.wheels import wheels_for
 from edgenet.errors import EdgenetError

@@ -28,11 +28,11 @@ from pathlib import Path
 
 from edgenet.assets import device_files
 from edgenet.devices.device import Device, ProgramResult
+from edgenet.devices.set_aside import CHANGES, SET_ASIDE, SUMS, SetAside, folders_set_aside
 from edgenet.devices.shell import require_success, script, understood
 from edgenet.errors import EdgenetError
 from edgenet.files import sha256
 
-SUMS = "SHA256SUMS"
 SCRIPTS = "device_scripts"
 """The folder of the scripts within a release."""
 START = "camera.sh"
@@ -102,58 +102,10 @@ def is_intact(device: Device, release: str) -> bool:
     return _run(device, _WHOLE, release).status == 0
 
 
-# Prints the files of a release that edgenet did not write, or that are no longer as it wrote them. Names that are
-# listed twice or more are edgenet's own. Whatever cannot be checked, because SHA256SUMS is lost, counts as changed.
-_CHANGES = r"""
-changes() (
-    cd "$1" 2>/dev/null || exit 0
-    written=$(sed 's/^[0-9a-f]*  //' SHA256SUMS 2>/dev/null)
-    {
-        find . ! -type d ! -name '*.pyc' | sed 's|^\./||'
-        for twice in 1 2; do printf '%s\n' SHA256SUMS environment previous verified "$written"; done
-    } | sort | uniq -u
-    LC_ALL=C sha256sum -c SHA256SUMS 2>/dev/null | sed -n 's/: FAILED$//p' |
-        while read -r name; do [ ! -e "$name" ] || printf '%s\n' "$name"; done
-)
-"""
-# Moves a release out of the way for good, and prints its new path and then, indented, what was changed in it.
-_SET_ASIDE = r"""
-set_aside() {
-    number=1
-    while [ -e "$2/set-aside/$1-$number" ]; do number=$((number + 1)); done
-    mkdir -p "$2/set-aside" && mv "$2/releases/$1" "$2/set-aside/$1-$number" || return
-    printf '%s\n' "$2/set-aside/$1-$number" && printf '%s\n' "$3" | sed 's/^/ /'
-}
-"""
-
-
-@dataclass(frozen=True)
-class SetAside:
-    """A release with somebody's own files, which was moved out of the way.
-
-    Attributes:
-        folder: where it is now, on the device.
-        files: the files that were changed or added, by their path in the folder.
-    """
-
-    folder: str
-    files: tuple[str, ...]
-
-
 def changed_files(device: Device, release: str) -> tuple[str, ...]:
     """Return the files of a release that somebody changed or added on the device."""
-    done = _run(device, f'{_CHANGES}\nchanges "$1/releases/$2"', release)
+    done = _run(device, f'{CHANGES}\nchanges "$1/releases/$2"', release)
     return tuple(done.out.decode(errors="replace").splitlines())
-
-
-def _set_aside(done: ProgramResult) -> tuple[SetAside, ...]:
-    found: list[SetAside] = []
-    for line in done.out.decode(errors="replace").splitlines():
-        if line.startswith(" ") and found:
-            found[-1] = SetAside(found[-1].folder, (*found[-1].files, line[1:]))
-        else:
-            found.append(SetAside(line, ()))
-    return tuple(found)
 
 
 _PREPARE = """
@@ -174,7 +126,7 @@ def prepare(device: Device, release: str) -> str:
     return f"{device.home}/incoming-{release}"
 
 
-_COMMIT = f"""{_CHANGES}{_SET_ASIDE}
+_COMMIT = f"""{CHANGES}{SET_ASIDE}
 cd "$1/incoming-$2" && sha256sum -c SHA256SUMS >/dev/null || exit 1
 if [ -n "$3" ]; then ln -sfn "../../environments/$3" environment || exit 1; fi
 sync
@@ -182,7 +134,7 @@ cd "$1" || exit 1
 if [ -e "releases/$2" ]; then
     old=$(readlink "releases/$2/previous") && {{ ln -sfn "$old" "incoming-$2/previous" || exit 1; }}
     changed=$(changes "releases/$2")
-    if [ -n "$changed" ]; then set_aside "$2" "$1" "$changed" || exit 1
+    if [ -n "$changed" ]; then set_aside "releases/$2" "$1" "$changed" "$2" || exit 1
     else mv -T "releases/$2" "releases/$2.damaged" || exit 1; fi
 fi
 mv -T "incoming-$2" "releases/$2" && sync && rm -rf "releases/$2.damaged"
@@ -207,7 +159,7 @@ def commit(device: Device, release: str, environment: str | None) -> tuple[SetAs
     """
     done = _run(device, _COMMIT, release, environment or "")
     require_success(device, "accept the copied files", done)
-    return _set_aside(done)
+    return folders_set_aside(done)
 
 
 _VERIFIED = 'touch "$1/releases/$2/verified" && sync'
@@ -270,7 +222,7 @@ for release in $(ls -t); do
     case "$kept" in *" $release "*) continue ;; esac
     [ $count -gt 3 ] || continue
     changed=$(changes "$release")
-    if [ -n "$changed" ]; then set_aside "$release" "$home" "$changed" || exit 1
+    if [ -n "$changed" ]; then set_aside "$release" "$home" "$changed" "$release" || exit 1
     else rm -rf "$release"; fi
 done
 cd "$1/environments" 2>/dev/null || exit 0
@@ -285,9 +237,9 @@ done
 
 def prune(device: Device) -> tuple[SetAside, ...]:
     """Remove old releases and the environments that only they used; return those that were set aside instead."""
-    done = _run(device, f"{_CHANGES}{_SET_ASIDE}{_PRUNE}")
+    done = _run(device, f"{CHANGES}{SET_ASIDE}{_PRUNE}")
     require_success(device, "remove old releases", done)
-    return _set_aside(done)
+    return folders_set_aside(done)
 
 
 def _run(device: Device, text: str, *values: str) -> ProgramResult:

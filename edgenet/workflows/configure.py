@@ -10,10 +10,11 @@ from tempfile import TemporaryDirectory
 from edgenet_device.source_text import read_source, shown_source
 
 from edgenet.devices.device import Device
-from edgenet.devices.releases import SUMS, bundle_in
+from edgenet.devices.releases import bundle_in
 from edgenet.devices.service import install_service
 from edgenet.devices.service_options import ServiceOptions, check_labels, read_options
 from edgenet.devices.service_settings import read_settings
+from edgenet.devices.set_aside import SUMS
 from edgenet.devices.targets import open_device
 from edgenet.devices.unit import Service
 from edgenet.errors import EdgenetError
