@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from edgenet.workflows.configure import Configured, configure
     from edgenet.workflows.convert import Conversion, GateResult, convert
     from edgenet.workflows.demo import Demo, DigitsDemo, demo
-    from edgenet.workflows.deploy import Deployed, Status, deploy, rollback, status
+    from edgenet.workflows.deploy import Deployed, deploy, rollback
     from edgenet.workflows.evaluate import EvaluatedModel, Evaluation, evaluate
     from edgenet.workflows.fetch import Fetched, fetch
     from edgenet.workflows.inspect import Inspection, OperatorRow, inspect
@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from edgenet.workflows.reports import Comparison, Reported, Side, compare, report
     from edgenet.workflows.review import Review, apply_review
     from edgenet.workflows.select import ReportedAccuracy, Selection, select
+    from edgenet.workflows.status import Status, status
     from edgenet.workflows.sweep import Sweep, sweep
     from edgenet.workflows.sweep_plan import SweepRow, TrainedVariant
     from edgenet.workflows.teach import Teaching, teach
@@ -110,7 +111,7 @@ _NAMES = {
     "edgenet.workflows.configure": "Configured configure",
     "edgenet.workflows.convert": "Conversion GateResult convert",
     "edgenet.workflows.demo": "Demo DigitsDemo demo",
-    "edgenet.workflows.deploy": "Deployed Status deploy rollback status",
+    "edgenet.workflows.deploy": "Deployed deploy rollback",
     "edgenet.workflows.evaluate": "EvaluatedModel Evaluation evaluate",
     "edgenet.workflows.fetch": "Fetched fetch",
     "edgenet.workflows.inspect": "Inspection OperatorRow inspect",
@@ -123,6 +124,7 @@ _NAMES = {
     "edgenet.workflows.reports": "Comparison Reported Side compare report",
     "edgenet.workflows.review": "Review apply_review",
     "edgenet.workflows.select": "ReportedAccuracy Selection select",
+    "edgenet.workflows.status": "Status status",
     "edgenet.workflows.sweep": "Sweep sweep",
     "edgenet.workflows.sweep_plan": "SweepRow TrainedVariant",
     "edgenet.workflows.teach": "Teaching teach",

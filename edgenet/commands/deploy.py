@@ -15,7 +15,8 @@ from edgenet.commands.options import Alias, Camera, JsonFlag, ServeAddress, on_o
 
 if TYPE_CHECKING:
     from edgenet.devices.device import DeviceFacts
-    from edgenet.workflows.deploy import Deployed, Status
+    from edgenet.workflows.deploy import Deployed
+    from edgenet.workflows.status import Status
 
 Bundle = Annotated[
     Path | None,
@@ -138,7 +139,7 @@ def _facts_text(facts: DeviceFacts) -> str:
 def status_command(on: StatusOn, json_output: JsonFlag = False) -> None:
     """Show what runs on a device, how fast, and the last error."""
     with shown_progress():
-        from edgenet.workflows.deploy import status
+        from edgenet.workflows.status import status
 
         result = status(on)
     print_json(result) if json_output else _print_status(result)

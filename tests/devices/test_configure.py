@@ -15,7 +15,8 @@ from edgenet.devices.service_settings import parse_settings, read_settings
 from edgenet.devices.unit import UNIT, Account, Service, unit_text
 from edgenet.errors import EdgenetError
 from edgenet.workflows.configure import configure
-from edgenet.workflows.deploy import deploy, status
+from edgenet.workflows.deploy import deploy
+from edgenet.workflows.status import status
 
 PI = Account("pi", "/home/pi", "/home/pi/.local/share/edgenet", 252)
 

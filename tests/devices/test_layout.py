@@ -12,7 +12,8 @@ from edgenet.devices import releases
 from edgenet.devices.local import LocalDevice
 from edgenet.devices.releases import Release, release_of
 from edgenet.errors import EdgenetError
-from edgenet.workflows.deploy import rollback, status
+from edgenet.workflows.deploy import rollback
+from edgenet.workflows.status import status
 
 
 @pytest.fixture

@@ -33,7 +33,8 @@ from edgenet.manifest import Facts, Weights
 from edgenet.workflows.bench import bench
 from edgenet.workflows.configure import configure
 from edgenet.workflows.convert import convert
-from edgenet.workflows.deploy import deploy, rollback, status
+from edgenet.workflows.deploy import deploy, rollback
+from edgenet.workflows.status import status
 
 pytestmark = pytest.mark.slow
 TARGET = "ssh:there"

@@ -21,7 +21,8 @@ from virtual_devices import Pi, wait_until
 from edgenet.devices.targets import open_device
 from edgenet.devices.unit import UNIT
 from edgenet.errors import EdgenetError
-from edgenet.workflows.deploy import Deployed, deploy, rollback, status
+from edgenet.workflows.deploy import Deployed, deploy, rollback
+from edgenet.workflows.status import status
 
 pytestmark = pytest.mark.slow
 TARGET = "ssh:pi"

@@ -21,7 +21,7 @@ from edgenet.devices.local import LocalDevice
 from edgenet.devices.service import install_service, last_error, restart_service
 from edgenet.devices.unit import UNIT, Service
 from edgenet.errors import EdgenetError
-from edgenet.workflows.deploy import status
+from edgenet.workflows.status import status
 
 
 @pytest.fixture

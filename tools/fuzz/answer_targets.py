@@ -110,14 +110,14 @@ def answers(folder: Path) -> Check:
     from edgenet.devices.environment import _python_of
     from edgenet.devices.install import Installed, try_model
     from edgenet.devices.service import last_error
-    from edgenet.workflows import deploy
+    from edgenet.workflows import status
     from edgenet.workflows.bench import _follow
     from edgenet.workflows.camera import _photos
 
     def check(data: bytes) -> None:
         device: Any = _Answering(data)
         text = data.decode(errors="replace")
-        deploy.open_device = lambda on: device  # type: ignore[attr-defined]
+        status.open_device = lambda on: device  # type: ignore[attr-defined]
         for ask in (
             lambda: facts_of(device),
             lambda: releases.running(device),
@@ -129,7 +129,7 @@ def answers(folder: Path) -> Check:
             lambda: read_operators(text),
             lambda: try_model(Installed(device, "f", "b", "s", ("python",))),
             lambda: last_error(device),
-            lambda: deploy.status("ssh:pi@pi"),
+            lambda: status.status("ssh:pi@pi"),
             lambda: list(_photos(device, device, lambda line: None)),
         ):
             refusable(ask)
@@ -148,7 +148,7 @@ TARGETS = (
             "edgenet.devices.environment",
             "edgenet.devices.install",
             "edgenet.workflows.bench",
-            "edgenet.workflows.deploy",
+            "edgenet.workflows.status",
             "edgenet.workflows.camera",
         ),
         answer_seeds,

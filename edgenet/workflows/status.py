@@ -1,0 +1,162 @@
+"""The verb `status`: what runs on a device, how fast, and the last error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from edgenet_device.foreign_text import read_json
+
+from edgenet.devices.device import Device
+from edgenet.devices.releases import SUMS, bundle_in
+from edgenet.devices.service import last_error
+from edgenet.devices.service_settings import parse_settings, settings_path
+from edgenet.devices.shell import script, understood
+from edgenet.devices.targets import open_device
+from edgenet.devices.unit import UNIT
+from edgenet.errors import EdgenetError
+from edgenet.workflows.arguments import checked
+
+# The camera rewrites its state file all the time; a state older than this says nothing about the present.
+_FRESH_S = 10.0
+_ASK = """
+link=$(readlink "$1/current") && echo "release=${link#releases/}"
+echo "uptime=$(cut -d ' ' -f 1 /proc/uptime)"
+echo "clock=$(date +%s)"
+! command -v systemctl >/dev/null || echo systemd=
+for manager in "systemctl --user" systemctl; do
+    [ "$($manager show -p LoadState --value "$2" 2>/dev/null)" = loaded ] || continue
+    asked=${asked:-$manager}
+    [ "$($manager show -p ActiveState --value "$2")" = inactive ] || { asked=$manager; break; }
+done
+[ -z "$asked" ] || $asked show -p ActiveState,SubState,NRestarts,Result,ActiveEnterTimestampMonotonic "$2"
+case "$asked" in *--user) folder=${XDG_RUNTIME_DIR:-/run/user/$(id -u)} ;; *) folder=/run ;; esac
+[ ! -r "$folder/edgenet/camera.json" ] || echo "state=$(cat "$folder/edgenet/camera.json")"
+[ ! -r "$3" ] || echo "settings=$(cat "$3")"
+exit 0
+"""
+
+
+@dataclass(frozen=True)
+class Status:
+    """The state of a device. A field is None if it is unknown or its part does not run.
+
+    Attributes:
+        target: the target as the user gave it.
+        release: ID of the installed release.
+        bundle: name of the release's bundle.
+        systemd: whether the device has systemd, which runs the service; a phone has none.
+        service: state of the service in systemd's words: "active", "activating" (also while waiting for a
+            restart), "failed", "inactive"; None if no service is installed.
+        result: why the service last ended, in systemd's words: "success", "exit-code", "watchdog", ...
+        restarts: how often systemd restarted the service.
+        service_s: how long the service has been running, seconds.
+        device_s: how long the device has been running, seconds.
+        model: the model and the runtime that runs it.
+        label: what the camera sees now; None if nothing the network knows.
+        fps: frames classified per second.
+        p50_ms: median time from a frame's capture to its labels, milliseconds.
+        temperature: temperature of the device, degrees Celsius.
+        warnings: what slows the device down now.
+        lost: why no frames come; None if they come.
+        page: address of the live page, as seen from the device.
+        last_error: the last error in the journal.
+        last_error_at: time of that error, ISO 8601.
+        options: the service's options for camera.py, without passwords; see `configure`.
+    """
+
+    target: str
+    release: str | None
+    bundle: str | None
+    systemd: bool
+    service: str | None
+    result: str | None
+    restarts: int | None
+    service_s: float | None
+    device_s: float
+    model: str | None = None
+    label: str | None = None
+    fps: float | None = None
+    p50_ms: float | None = None
+    temperature: float | None = None
+    warnings: tuple[str, ...] = ()
+    lost: str | None = None
+    page: str | None = None
+    last_error: str | None = None
+    last_error_at: str | None = None
+    options: tuple[str, ...] = ()
+
+
+@checked
+def status(on: str) -> Status:
+    """Ask a device for its state.
+
+    >>> edgenet.status("ssh:pi@raspberrypi.local").fps  # doctest: +SKIP
+
+    Args:
+        on: the device, as `deploy` takes it, or "local".
+
+    Raises:
+        EdgenetError: the device cannot be reached.
+        TypeError: `on` is not a text.
+    """
+    with open_device(on) as device:
+        out = device.run(script(_ASK, device.home, UNIT, settings_path(device.home))).out.decode(
+            errors="replace"
+        )
+        answer = dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
+        error = last_error(device) if "ActiveState" in answer else None
+        bundle = bundle_name(device, answer.get("release"))
+        with understood(device):
+            device_s = float(answer["uptime"])
+            active = answer.get("ActiveState")
+            since_us = int(answer.get("ActiveEnterTimestampMonotonic", "0"))
+            return Status(
+                target=on,
+                release=answer.get("release"),
+                bundle=bundle,
+                systemd="systemd" in answer,
+                service=active,
+                result=answer.get("Result"),
+                restarts=int(answer["NRestarts"]) if "NRestarts" in answer else None,
+                service_s=device_s - since_us / 1e6 if active == "active" else None,
+                device_s=device_s,
+                last_error=error[1] if error else None,
+                last_error_at=error[0] if error else None,
+                options=_shown_options(answer.get("settings")),
+                **_now(answer) if active == "active" else {},
+            )
+
+
+def _shown_options(settings: str | None) -> tuple[str, ...]:
+    """Return the options that may be shown of the service's settings; none if they are missing or damaged."""
+    try:
+        return () if settings is None else parse_settings(settings, "the device").options.shown()
+    except EdgenetError:
+        return ()
+
+
+def bundle_name(device: Device, release: str | None) -> str | None:
+    """Return the file name of a release's bundle; None if there is none."""
+    if not release:
+        return None
+    return bundle_in(device.pull(f"{device.home}/releases/{release}/{SUMS}").decode(errors="replace"))
+
+
+def _now(answer: dict[str, str]) -> dict[str, Any]:
+    """Return the camera's present state from its state file, as fields of `Status`.
+
+    If there is no such file the result is empty; if the file is old, it holds only the model and a warning.
+    """
+    try:
+        state = read_json(answer.get("state", ""))
+        if float(answer["clock"]) - state["written"] > _FRESH_S:
+            return {"model": state["model"], "lost": "the camera has stopped reporting its state"}
+        keys = ("model", "label", "fps", "p50_ms", "temperature", "lost")
+        return {
+            **{key: state.get(key) for key in keys},
+            "warnings": tuple(state["warnings"]),
+            "page": state["url"],
+        }
+    except (ValueError, KeyError, TypeError, AttributeError):  # no state, or not one that camera.py wrote
+        return {}
