@@ -30,7 +30,7 @@ from edgenet.progress import silent
 
 tomllib = pytest.importorskip("tomllib", reason="Python 3.11 has the first tomllib")
 ROOT = Path(__file__).resolve().parents[2]
-LISTS = ("installer", "users", "developers", "ray", "uv")
+LISTS = ("installer", "users", "developers", "ray", "docs", "uv")
 SYSTEMS = [
     {"sys_platform": "linux", "platform_system": "Linux", "platform_machine": "x86_64"},
     {"sys_platform": "linux", "platform_system": "Linux", "platform_machine": "aarch64"},
@@ -96,13 +96,13 @@ def test_every_package_has_checksums_and_a_version_of_constraints(name: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("name", "extras"), [("users", ()), ("developers", ("dev",)), ("ray", ("ray",))], ids=LISTS[1:4]
+    ("name", "extras"), [("users", ()), ("developers", ("dev",)), ("ray", ("ray",)), ("docs", ("docs",))], ids=LISTS[1:5]
 )
 def test_every_requirement_of_pyproject_is_there_for_every_machine(
     name: str, extras: tuple[str, ...]
 ) -> None:
     facts = project()
-    wanted = [] if name == "ray" else list(facts["dependencies"])
+    wanted = [] if name in ("ray", "docs") else list(facts["dependencies"])
     wanted += [line for extra in extras for line in facts["optional-dependencies"][extra]]
     for machine_ in MACHINES:
         given = versions(name, machine_)
