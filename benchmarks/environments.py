@@ -4,6 +4,11 @@
     subprocess.run([python, "convert.py", ...], env=importable_project())
 
 They are under `.envs/`, which git ignores. An environment is made again only when its requirements or Python change.
+
+Libraries of other makers whose networks the tests compare with ours (timm, torchvision, Keras, OpenVINO) run beside our
+own packages, which makes them small. This command brings them, 240 MB in a few seconds:
+
+    .venv/bin/python -m benchmarks.environments
 """
 
 from __future__ import annotations
@@ -23,6 +28,7 @@ from edgenet.errors import EdgenetError
 
 ROOT = Path(__file__).resolve().parents[1]
 ENVIRONMENTS = ROOT / ".envs"
+MAKERS, MAKERS_REQUIREMENTS = ENVIRONMENTS / "makers", ROOT / "tests" / "makers.txt"
 _STAMP = "requirements.sha256"
 
 
@@ -53,6 +59,27 @@ def python_of(name: str, requirements: Path) -> Path:
         _build(folder, requirements)
         stamp.write_text(wanted + "\n")
     return python
+
+
+def packages_beside(folder: Path, requirements: Path) -> None:
+    """Fill a folder with packages that run beside ours: their own requirements, such as torch, are not installed.
+
+    A process finds them with this folder in its PYTHONPATH. A folder with just these packages is left as it is.
+
+    Raises:
+        EdgenetError: the packages cannot be had; the message has the end of pip's output.
+    """
+    folder.parent.mkdir(exist_ok=True)
+    with _locked(folder.with_suffix(".lock")):
+        stamp = folder / _STAMP
+        if stamp.is_file() and stamp.read_text().strip() == _fingerprint(requirements):
+            return
+        shutil.rmtree(folder, ignore_errors=True)
+        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps"]
+        _call(
+            [*pip, "--target", str(folder), "-r", str(requirements)], "check the network and the free space"
+        )
+        stamp.write_text(_fingerprint(requirements) + "\n")
 
 
 def importable_project() -> dict[str, str]:
@@ -112,3 +139,17 @@ def _locked(path: Path) -> Iterator[None]:
     with path.open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
+
+
+def main() -> int:
+    """Bring the libraries of other makers; return 1 and print one line if they cannot be had."""
+    try:
+        packages_beside(MAKERS, MAKERS_REQUIREMENTS)
+    except EdgenetError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

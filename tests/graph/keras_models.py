@@ -1,4 +1,4 @@
-"""Write models with Keras 2 or 3 in an environment that has it: `python keras_models.py tf_keras|keras FOLDER`.
+"""Write models with Keras 2 or 3 in a process that can import it: `python keras_models.py tf_keras|keras FOLDER`.
 
 Weights and batch normalization are random. NAME.h5 and NAME.keras hold the model, NAME.npy its output for pixels.npy.
 """

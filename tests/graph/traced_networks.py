@@ -1,7 +1,7 @@
-"""Read timm's and torchvision's own modules and compare: `python traced_networks.py SITE_PACKAGES NETWORK ...`.
+"""Read timm's and torchvision's own modules and compare: `python traced_networks.py NETWORK ...`.
 
-SITE_PACKAGES is the folder of another environment with both packages; torch is that of this one. Prints, for each
-network, the largest difference between its logits and the graph's, relative to the largest logit, as JSON.
+Prints, for each network, the largest difference between its logits and the graph's, relative to the largest logit, as
+JSON.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from torch import nn
 from edgenet.graph.executor import run_tensors
 from edgenet.workflows.module_source import read_module
 
-sys.path.append(sys.argv[1])
 # The binary half of torchvision from PyPI is made for the CUDA build of torch. These networks need none of its
 # operators, but torchvision looks for them when it is imported.
 OPERATORS = torch.library.Library("torchvision", "DEF")
@@ -48,4 +47,4 @@ def difference(name: str) -> float:
     return float((given - wanted).abs().max() / wanted.abs().max())
 
 
-print(json.dumps({name: difference(name) for name in sys.argv[2:]}))
+print(json.dumps({name: difference(name) for name in sys.argv[1:]}))

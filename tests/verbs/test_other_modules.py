@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from other_makers import run_beside_makers
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -18,7 +17,6 @@ from edgenet.graph.executor import run
 from edgenet.workflows.source_options import SourceOptions
 from edgenet.workflows.sources import open_source
 
-ROOT = Path(__file__).resolve().parents[2]
 OPTIONS = SourceOptions(resolution=32, normalization="0..255")
 PIXELS = np.random.default_rng(4).integers(0, 256, (2, 32, 32, 3), np.uint8)
 
@@ -86,16 +84,6 @@ NETWORKS = (
 
 @pytest.mark.slow
 def test_modules_of_timm_and_torchvision() -> None:
-    pythons = [ROOT / ".envs" / name / "bin" / "python" for name in ("pretrained_torch", "timm")]
-    python = next((python for python in pythons if python.exists()), None)
-    if python is None:
-        pytest.skip("no environment with timm")
-    query = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    packages = subprocess.run(
-        [python, "-c", query], check=True, capture_output=True, text=True
-    ).stdout.strip()
-    script = ROOT / "tests" / "graph" / "traced_networks.py"
-    done = subprocess.run([sys.executable, script, packages, *NETWORKS], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
-    differences = json.loads(done.stdout.splitlines()[-1])
+    script = Path(__file__).resolve().parents[1] / "graph" / "traced_networks.py"
+    differences = json.loads(run_beside_makers(script, *NETWORKS).splitlines()[-1])
     assert max(differences.values()) < 1e-4, differences

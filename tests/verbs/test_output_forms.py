@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,12 +12,12 @@ import onnxruntime
 import pytest
 import torch
 from ai_edge_litert.interpreter import Interpreter
+from other_makers import run_beside_makers
 from small_classifiers import classifier_file
 from small_network import LABELS, PHOTOS
 from torch import nn
 
 import edgenet
-from benchmarks.environments import ENVIRONMENTS
 from edgenet.data.loading import load_all
 from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError
@@ -212,14 +211,11 @@ def test_an_int8_onnx_holds_the_integers_and_the_labels(onnx_files: dict[str, Pa
 
 @pytest.mark.slow
 def test_openvino(onnx_files: dict[str, Path], expected: dict, photos: np.ndarray, tmp_path: Path) -> None:
-    python = ENVIRONMENTS / "openvino" / "bin" / "python"
-    if not python.exists():
-        pytest.skip("OpenVINO's environment is not here: `python -m benchmarks.formats` makes it")
     np.save(tmp_path / "photos.npy", np.concatenate([_nchw(photo) for photo in photos]))
     program = Path(__file__).resolve().parents[2] / "benchmarks" / "peers" / "openvino" / "run.py"
     for precision, near in (("float32", 1e-4), ("int8", 0.05)):
         out = tmp_path / f"{precision}.npy"
-        subprocess.run([python, program, onnx_files[precision], tmp_path / "photos.npy", out], check=True)
+        run_beside_makers(program, onnx_files[precision], tmp_path / "photos.npy", out)
         assert np.abs(np.load(out) - expected[precision]).max() <= near
 
 

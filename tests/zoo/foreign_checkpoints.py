@@ -1,4 +1,4 @@
-"""Write checkpoints of timm's and torchvision's networks, in an environment that has them: `... FOLDER [NAME ...]`.
+"""Write checkpoints of timm's and torchvision's networks, beside these libraries: `... FOLDER [NAME ...]`.
 
 Weights and batch normalization are random. NAME.npy holds the logits for the picture in picture.npy.
 """

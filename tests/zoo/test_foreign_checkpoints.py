@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import pickle
-import subprocess
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from other_makers import run_beside_makers
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -27,7 +27,6 @@ from edgenet.zoo.pickle_steps import follow
 from edgenet.zoo.readers import load_network
 from edgenet.zoo.registry import build_with
 
-ROOT = Path(__file__).resolve().parents[2]
 CLASSES = 4
 
 
@@ -243,21 +242,9 @@ REFUSED = {
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with checkpoints of timm's and torchvision's own networks, and their logits."""
-    pythons = [ROOT / ".envs" / name / "bin" / "python" for name in ("pretrained_torch", "timm")]
-    python = next((python for python in pythons if python.exists()), None)
-    if python is None:
-        pytest.skip("no environment with timm")
     folder = tmp_path_factory.mktemp("foreign")
-    command = [
-        python,
-        Path(__file__).with_name("foreign_checkpoints.py"),
-        folder,
-        *READ,
-        *REFUSED,
-        "binary.pth",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
+    script = Path(__file__).with_name("foreign_checkpoints.py")
+    run_beside_makers(script, folder, *READ, *REFUSED, "binary.pth")
     return folder
 
 
