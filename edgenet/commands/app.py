@@ -28,10 +28,10 @@ from edgenet.commands.inspect import inspect_command
 from edgenet.commands.interrupts import INTERRUPTED, caused_by_interrupt
 from edgenet.commands.keys import new_key_command
 from edgenet.commands.models import models_command
-from edgenet.commands.options import typer_command
 from edgenet.commands.package import export_scripts_command, package_command
 from edgenet.commands.sweep import select_command, sweep_command
 from edgenet.commands.train import train_command
+from edgenet.commands.typer_command import typer_command
 from edgenet.errors import EdgenetError
 
 TRACEBACK = "EDGENET_TRACEBACK"

@@ -21,8 +21,8 @@ from edgenet.commands.options import (
     file_ending_in,
     on_option,
     output_file,
-    usage_errors,
 )
+from edgenet.commands.typer_command import usage_errors
 
 if TYPE_CHECKING:
     from edgenet_device.frames.view import View

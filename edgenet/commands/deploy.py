@@ -11,7 +11,8 @@ from edgenet_device.foreign_text import LONGEST_LABEL, one_line
 
 from edgenet.commands.configure import CameraConfig, CameraWords, camera_words
 from edgenet.commands.console import print_json, say, shown_progress, warn
-from edgenet.commands.options import Alias, Camera, JsonFlag, ServeAddress, on_option
+from edgenet.commands.options import Camera, JsonFlag, ServeAddress, on_option
+from edgenet.commands.typer_command import Alias
 
 if TYPE_CHECKING:
     from edgenet.devices.device import DeviceFacts

@@ -17,17 +17,15 @@ from edgenet.commands.options import (
     CLASS_FOLDERS,
     SETTLE,
     TARGETS,
-    Alias,
     ArchitectureName,
     JsonFlag,
     Recipe,
     Threads,
-    checked,
     numbers,
     on_option,
-    usage_errors,
 )
 from edgenet.commands.training_options import AllTrainOptions
+from edgenet.commands.typer_command import Alias, checked, usage_errors
 from edgenet.errors import EdgenetError
 
 if TYPE_CHECKING:

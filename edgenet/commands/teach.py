@@ -10,12 +10,7 @@ import typer
 
 from edgenet.commands.console import interval_text, log_to, note_skipped, print_json, say, shown_progress
 from edgenet.commands.interrupts import INTERRUPTED
-from edgenet.commands.options import (
-    ARCHITECTURES,
-    TARGETS,
-    checked,
-    on_option,
-)
+from edgenet.commands.options import ARCHITECTURES, TARGETS, on_option
 from edgenet.commands.training_options import (
     AllTrainOptions,
     AugmentationOptions,
@@ -23,6 +18,7 @@ from edgenet.commands.training_options import (
     RunOptions,
     StartOptions,
 )
+from edgenet.commands.typer_command import checked
 
 if TYPE_CHECKING:
     from edgenet.workflows.teach import Teaching

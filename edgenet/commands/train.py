@@ -19,10 +19,11 @@ from edgenet.commands.console import (
     shown_progress,
 )
 from edgenet.commands.interrupts import INTERRUPTED
-from edgenet.commands.options import CLASS_FOLDERS, JsonFlag, usage_errors
+from edgenet.commands.options import CLASS_FOLDERS, JsonFlag
 from edgenet.commands.review import ReviewOptions, review_photos
 from edgenet.commands.teach import TeachOptions, check_teaching, teach_photos
 from edgenet.commands.training_options import AllTrainOptions, QatOptions
+from edgenet.commands.typer_command import usage_errors
 
 if TYPE_CHECKING:
     from rich.table import Table

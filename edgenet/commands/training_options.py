@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from edgenet.commands.options import Recipe, checked, usage_errors
+from edgenet.commands.options import Recipe
+from edgenet.commands.typer_command import checked, usage_errors
 
 if TYPE_CHECKING:
     from edgenet.workflows.train import TrainingOptions

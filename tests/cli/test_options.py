@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from typer.testing import CliRunner
 
-from edgenet.commands.options import typer_command
+from edgenet.commands.typer_command import typer_command
 
 Size = Annotated[int, typer.Option("--size", help="How large.")]
 
