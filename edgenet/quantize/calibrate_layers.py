@@ -30,7 +30,6 @@ from edgenet.graph.ir import (
     per_channel,
 )
 from edgenet.progress import Progress, silent
-from edgenet.quantize.compensation import PairedMoments, compensation, paired_moments
 from edgenet.quantize.integer import TensorStore, apply_integer, pixels_to_int8
 from edgenet.quantize.quantized_graph import (
     Encoding,
@@ -41,7 +40,10 @@ from edgenet.quantize.quantized_graph import (
 )
 from edgenet.quantize.rounding import (
     LARGEST_BLOCK,
+    PairedMoments,
+    compensation,
     least_squares_scales,
+    paired_moments,
     quantize_bias,
     round_by_second_moments,
     round_nearest,

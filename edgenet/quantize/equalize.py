@@ -40,9 +40,8 @@ from edgenet.graph.ir import (
     per_channel,
     with_constants,
 )
-from edgenet.quantize.descent import descend
 from edgenet.quantize.ranges import ChannelStatistics
-from edgenet.quantize.sensitivity import Sensitivity, activation_noise, weight_noise
+from edgenet.quantize.sensitivity import Sensitivity, activation_noise, descend, weight_noise
 
 Vector = NDArray[np.float64]
 Statistics = dict[str, ChannelStatistics]

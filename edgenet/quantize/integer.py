@@ -54,8 +54,7 @@ from edgenet.graph.ir import (
     Weighted,
     output_axis,
 )
-from edgenet.quantize.integer_functions import leaky_relu, multiplied, prelu, resized
-from edgenet.quantize.integer_tables import TABLES
+from edgenet.quantize.integer_functions import TABLES, leaky_relu, multiplied, prelu, resized
 from edgenet.quantize.quantized_graph import (
     GATE,
     GATE_SHIFT,

@@ -27,10 +27,9 @@ from torch import Tensor
 
 from edgenet.graph.executor import tensor_of
 from edgenet.graph.ir import WEIGHTED, Graph, Node, with_constants
-from edgenet.quantize.descent import descend
 from edgenet.quantize.equalize import ChannelChange, TensorGroup, group_of, shifts_of, tensor_groups
 from edgenet.quantize.ranges import ChannelStatistics
-from edgenet.quantize.sensitivity import FullMatrixNames, Sensitivity, activation_noise, weight_noise
+from edgenet.quantize.sensitivity import FullMatrixNames, Sensitivity, activation_noise, descend, weight_noise
 
 Matrix = NDArray[np.float64]
 Statistics = dict[str, ChannelStatistics]

@@ -5,7 +5,7 @@ E[g g'] = J'J, with J the Jacobian of the logits, and an error with covariance D
 tr(D E[g g']) in energy, to first order (Hutchinson's estimator, 1990). Rounding errors have such a
 covariance: they are independent, and uniform rounding to steps of d makes an error of variance d^2 / 12 for each
 value. `activation_noise` and `weight_noise` predict the energy that this makes at the logits; equalization and
-rotation minimize it.
+rotation minimize it with `descend`.
 
 An activation's error differs from position to position, so its gradients are squared before they are summed
 over positions. A weight's error is the same everywhere, so its gradients are summed over positions first. The
@@ -15,7 +15,8 @@ the input's mean, the gradient is g_W - g_b m'.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -201,3 +202,33 @@ def weight_noise(largest: Real, rows: Real, input_gain: Real) -> Real:
             scaled: a mean over input channels, weighted by their sensitivity.
     """
     return ((largest / WEIGHT_STEPS) ** 2 / 12 * rows).sum() * input_gain
+
+
+MOMENTUM, SQUARES = 0.9, 0.999
+SMALLEST = 1e-30
+
+
+@torch.enable_grad()
+def descend(noise: Callable[[Tensor], Tensor], start: Tensor, steps: int, rate: float) -> Tensor:
+    """Return where Adam (arXiv 1412.6980) gets from `start`, on the logarithm of the noise.
+
+    Torch's own optimizers take seconds to import, and only a few numbers reshape a network.
+
+    Args:
+        noise: returns the noise at a point, a scalar with a gradient.
+        start: the first point.
+        steps: number of steps.
+        rate: the first learning rate, which falls to zero along half a cosine.
+    """
+    point = start.detach()
+    mean, square = torch.zeros_like(point), torch.zeros_like(point)
+    for step in range(steps):
+        point.requires_grad_(True)
+        (gradient,) = torch.autograd.grad((noise(point) + SMALLEST).log(), point)
+        point = point.detach()
+        mean = MOMENTUM * mean + (1 - MOMENTUM) * gradient
+        square = SQUARES * square + (1 - SQUARES) * gradient.square()
+        towards = mean / (1 - MOMENTUM ** (step + 1))
+        size = (square / (1 - SQUARES ** (step + 1))).sqrt() + 1e-8
+        point = point - rate * (1 + math.cos(math.pi * step / steps)) / 2 * towards / size
+    return point

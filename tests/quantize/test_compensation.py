@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from edgenet.quantize.compensation import compensation, paired_moments
+from edgenet.quantize.rounding import compensation, paired_moments
 
 K, OUTPUTS, ROWS = 12, 5, 400
 

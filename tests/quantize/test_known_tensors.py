@@ -12,7 +12,7 @@ from edgenet.graph.executor import run
 from edgenet.graph.ir import Graph
 from edgenet.quantize.earned_steps import QUICK_PHOTOS, observe
 from edgenet.quantize.equalize import ChannelChange, equalize
-from edgenet.quantize.known_tensors import KnownTensors, SampledMeans
+from edgenet.quantize.quick_trials import KnownTensors, SampledMeans
 from edgenet.quantize.ranges import observe_ranges
 from edgenet.quantize.recipes import FAST
 from edgenet.quantize.rotate import rotate

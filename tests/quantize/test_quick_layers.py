@@ -10,9 +10,8 @@ from edgenet.graph.executor import run
 from edgenet.graph.ir import WEIGHTED, Graph
 from edgenet.progress import silent
 from edgenet.quantize.integer import real_logits, run_integer
-from edgenet.quantize.known_tensors import SampledMeans
 from edgenet.quantize.quantized_graph import QuantizedGraph, weighted_layers
-from edgenet.quantize.quick_layers import quantize_quickly
+from edgenet.quantize.quick_trials import SampledMeans, quantize_quickly
 from edgenet.quantize.ranges import encode_tensors, observe_ranges
 from edgenet.quantize.recipes import quantize_minmax
 from tests.small_graphs import photos
