@@ -48,8 +48,8 @@ def page_notices() -> str:
 Licences of this page
 {_RULE}
 
-The page itself (index.html, the .js and .css files beside it) is a part of edgenet,
-under the Apache License 2.0, which is below.
+The page itself (index.html, the .js and .css files, the icons and the manifest beside
+it) is a part of edgenet, under the Apache License 2.0, which is below.
 
 The folder litert/ holds LiteRT.js {record["version"]} ({", ".join(record["packages"])}),
 copyright Google LLC, Apache License 2.0. One line of index.js was changed: it imports

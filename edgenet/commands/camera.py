@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -212,6 +212,8 @@ def camera_command(
         from edgenet.web.site import PageOptions
 
         options = PageOptions(watching.top, watching.threshold, watching.smooth, watching.threads)
+        # At a fixed port the page is found again; a copy of a page at any free port would never be opened.
+        options = replace(options, offline=isinstance(target, Adb) or showing.serve not in (None, "0"))
         show_page(bundle, options, on, showing.serve or "0", page, json_output)
     else:
         if page.export or page.out:
@@ -266,7 +268,7 @@ def show_page(
     from edgenet_device.web.address import parse_address
 
     from edgenet.web.site import export_page
-    from edgenet.web.viewers import open_target_browser
+    from edgenet.web.viewers import CAMERA_PORT, open_target_browser
     from edgenet.workflows.camera import camera_page
 
     if export is not None:
@@ -285,7 +287,7 @@ def show_page(
             write_latency(out, report)
         print_json(report) if json_output else say(f"{table(report)}\n")
 
-    with suppress(KeyboardInterrupt), open_target_browser(on) as viewer:
+    with suppress(KeyboardInterrupt), open_target_browser(on, CAMERA_PORT) as viewer:
         camera_page(
             bundle,
             options,

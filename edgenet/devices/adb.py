@@ -135,18 +135,31 @@ class AdbDevice:
                 self._connection.device.forward_remove(f"tcp:{here}", raise_non_found=False)
 
     @contextmanager
-    def reverse(self, port: int) -> Iterator[int]:
-        """Yield a port of the phone's 127.0.0.1 that forwards to this port of our own during the block."""
-        with self._connection.translating_errors(), self._connection.device.open_transport() as transport:
-            transport.send_command(f"reverse:forward:tcp:0;tcp:{port}")
-            transport.check_okay()  # the first answer: the phone understood the request
-            transport.check_okay()  # the second answer: the phone carried it out
-            there = int(transport.read_string_block())
+    def reverse(self, port: int, wanted: int = 0) -> Iterator[int]:
+        """Yield a port of the phone's 127.0.0.1 that forwards to this port of our own during the block.
+
+        Args:
+            port: our port.
+            wanted: the phone's port; any free one if it is 0 or in use.
+        """
+        try:
+            there = self._reverse_from(wanted, port)
+        except EdgenetError:
+            if not wanted:
+                raise
+            there = self._reverse_from(0, port)
         try:
             yield there
         finally:
             with self._connection.translating_errors():
                 self._connection.device.reverse_remove(f"tcp:{there}")
+
+    def _reverse_from(self, there: int, port: int) -> int:
+        with self._connection.translating_errors(), self._connection.device.open_transport() as transport:
+            transport.send_command(f"reverse:forward:norebind:tcp:{there};tcp:{port}")
+            transport.check_okay()  # the first answer: the phone understood the request
+            transport.check_okay()  # the second answer: the phone carried it out
+            return there or int(transport.read_string_block())
 
     def check(self) -> None:
         """Raise EdgenetError if the phone is disconnected."""

@@ -19,6 +19,7 @@ from edgenet_device.ports import read_ports
 from edgenet.errors import EdgenetError, one_line
 from edgenet.files import make_folder, sha256, write_atomically
 from edgenet.tflite.metadata import read_labels
+from edgenet.web.icons import icon_png, icon_svg
 from edgenet.web.server import ISOLATING
 
 RUNTIME = "litert.js"
@@ -40,6 +41,8 @@ class PageOptions:
         measuring: the protocol for measuring latency; in a browser there are no fresh processes and no
             blocks.
         at_once: measure as soon as the page is open, instead of watching the camera.
+        offline: the page keeps a copy of itself in the browser, so that it opens without its server from then on. For
+            pages that are served at a lasting address.
     """
 
     top: int = 5
@@ -48,6 +51,7 @@ class PageOptions:
     threads: int | None = None
     measuring: Protocol = PAGE_PROTOCOL
     at_once: bool = False
+    offline: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,50 @@ def build_page(bundle: Path, options: PageOptions, takes_reports: bool) -> Site:
             files[asset.name] = asset.read_bytes()
     files["model.tflite"] = model.data
     files["page.json"] = json_text(_facts(model, labels, options, takes_reports)).encode()
+    files |= _app_files(_title(model))
+    files[_SERVICE_WORKER] = _kept_list(files) + files[_SERVICE_WORKER]
     return Site(model, files)
+
+
+def _title(model: ModelFile) -> str:
+    return (model.manifest or {}).get("name") or model.path.stem
+
+
+def _app_files(title: str) -> dict[str, bytes]:
+    """Return the files that let a browser install the page as an app: the web app manifest and the icons."""
+    icons = {
+        "icon-192.png": icon_png(192),
+        "icon-512.png": icon_png(512),
+        "icon-maskable.png": icon_png(512, maskable=True),
+    }
+    manifest = {
+        "name": title,
+        "short_name": title,
+        "description": "Names what the camera sees, on this device.",
+        "start_url": "./",
+        "scope": "./",
+        "display": "standalone",
+        "background_color": "#101216",
+        "theme_color": "#101216",
+        "icons": [
+            {"src": "icon-192.png", "sizes": "192x192", "type": "image/png"},
+            {"src": "icon-512.png", "sizes": "512x512", "type": "image/png"},
+            {"src": "icon-maskable.png", "sizes": "512x512", "type": "image/png", "purpose": "maskable"},
+        ],
+    }
+    return {"icon.svg": icon_svg(), **icons, "manifest.webmanifest": json_text(manifest).encode()}
+
+
+_SERVICE_WORKER = "service-worker.js"
+
+
+def _kept_list(files: Mapping[str, bytes]) -> bytes:
+    """Return the line of the service worker that lists every file with its SHA-256.
+
+    Browsers look for a new version by comparing the service worker's bytes, so each change of a file changes this line.
+    """
+    kept = {name: sha256(data) for name, data in sorted(files.items()) if name != _SERVICE_WORKER}
+    return f"const KEPT = {json_text(kept)};\n".encode()
 
 
 def _check_ports(model: ModelFile) -> None:
@@ -107,7 +154,7 @@ def _check_ports(model: ModelFile) -> None:
 
 def _facts(model: ModelFile, labels: list[str], options: PageOptions, takes_reports: bool) -> dict[str, Any]:
     return {
-        "name": (model.manifest or {}).get("name") or model.path.stem,
+        "name": _title(model),
         "model": {"file": "model.tflite", "sha256": model.sha256},
         "labels": labels,
         "runtime": {"name": RUNTIME, "version": litert_js_record()["version"]},
@@ -121,7 +168,12 @@ _README = """# {name} in the browser
 Serve this folder with any web server, over https: browsers allow the camera only on https pages and `http://localhost`.
 To try it on this machine, run `python3 -m http.server --bind 127.0.0.1 8000` and open http://127.0.0.1:8000/.
 
-If the server sends these two headers with every file, the network may use several threads; without them it uses one:
+The page keeps a copy of itself in the browser, and from then on opens without the server and without a network. The
+browser's menu (or the page's button "Install") puts it among the apps. If the folder has another model later, the page
+brings the new files as soon as it is opened where it reaches the server.
+
+If the server sends these two headers with every file, the network may use several threads from the first time on;
+without them it uses one the first time:
 
 {headers}
 
@@ -142,7 +194,7 @@ def export_page(bundle: Path, folder: Path, options: PageOptions) -> tuple[Path,
     Raises:
         EdgenetError: the model cannot be used, or the folder is not empty or cannot be written.
     """
-    site = build_page(bundle, options, takes_reports=False)
+    site = build_page(bundle, replace(options, offline=True), takes_reports=False)
     if folder.is_dir() and any(folder.iterdir()):
         raise EdgenetError(f"the folder {folder} is not empty", "give a new or empty folder")
     make_folder(folder)

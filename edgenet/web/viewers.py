@@ -43,9 +43,18 @@ class Viewer:
     check: Callable[[], None] = lambda: None
 
 
+CAMERA_PORT = 8377
+"""The phone's port for the camera page. It is always the same, so that a copy kept there finds newer versions."""
+
+
 @contextmanager
-def open_target_browser(target: str) -> Iterator[Viewer]:
+def open_target_browser(target: str, phone_port: int = 0) -> Iterator[Viewer]:
     """Yield the phone's browser if the target is a phone, else this machine's, for use within the block.
+
+    Args:
+        target: the browser's device, as the user gives it.
+        phone_port: the port of the phone at which its browser finds the page; 0 for any free one. If another program
+            uses the port, any free one is taken.
 
     Raises:
         EdgenetError: there is no such target, or it cannot be reached.
@@ -54,7 +63,7 @@ def open_target_browser(target: str) -> Iterator[Viewer]:
     if not isinstance(where, Adb):
         yield THIS_MACHINE
     else:
-        with _phone_browser(where, target) as viewer:
+        with _phone_browser(where, target, phone_port) as viewer:
             yield viewer
 
 
@@ -79,7 +88,7 @@ THIS_MACHINE = Viewer(open_in_browser, facts=device_facts, conditions=read_condi
 
 
 @contextmanager
-def _phone_browser(target: Adb, name: str) -> Iterator[Viewer]:
+def _phone_browser(target: Adb, name: str, phone_port: int) -> Iterator[Viewer]:
     """Yield the phone's browser; the phone can reach the pages it opens until the block ends.
 
     adb forwards the pages from this machine; the phone's activity manager opens them.
@@ -89,7 +98,7 @@ def _phone_browser(target: Adb, name: str) -> Iterator[Viewer]:
         def open_there(url: str) -> None:
             port = urlsplit(url).port
             assert port is not None  # the URL of a page server always has a port
-            there = f"http://127.0.0.1:{forwards.enter_context(phone.reverse(port))}/"
+            there = f"http://127.0.0.1:{forwards.enter_context(phone.reverse(port, phone_port))}/"
             say(f"page on {phone.name}: {there}", sys.stderr)
             if reason := _start_browser(phone, there):
                 say(f"note: {reason}; open that address in the phone's browser", sys.stderr)

@@ -26,7 +26,8 @@ printf '%s\\n' "$@" >{GIVEN}
 [ ! -e {GIVEN}.no ] || echo "Error: Activity not started, unable to resolve Intent {{ act=android.intent.action.VIEW }}"
 """
 
-# Opens the page that the command says, as a person would, sees a label, measures, and ends the command with Ctrl-C.
+# Opens the page that the command says, as a person would, sees a label, measures, and ends the command with Ctrl-C. Then
+# the page has no server any more, and is opened from the copy that it keeps.
 WATCHES = """
 import os, re, signal, subprocess, sys
 from playwright.sync_api import expect, sync_playwright
@@ -51,8 +52,13 @@ with sync_playwright() as playwright:
         while not os.path.exists(command[-1]):
             assert shown.poll() is None
             page.wait_for_timeout(200)
+        expect(page.locator("#kept")).to_contain_text("A copy is kept", timeout=120_000)
         shown.send_signal(signal.SIGINT)
     print("status:", shown.wait(300), flush=True)
+    if presses == "measure":
+        page.reload()
+        expect(page.locator("#answer")).to_have_text("red", timeout=120_000)
+        print("label: red", flush=True)
     browser.close()
 print("left:", subprocess.run(["adb", "reverse", "--list"], capture_output=True, text=True).stdout.split())
 """
@@ -92,9 +98,10 @@ def test_the_phones_browser_sees_and_measures(
     assert done.returncode == 0, done.stderr
     page, label, way, *rest = done.stdout.splitlines()
     address = page.removeprefix("page on adb: ")
+    assert address == "http://127.0.0.1:8377/"  # always the same, for the copy that is kept there
     assert label == "label: red"
     assert f"tcp:{address.rsplit(':')[-1].rstrip('/')} tcp:" in way
-    assert rest[-2:] == ["status: 0", "left: []"]
+    assert rest[-3:] == ["status: 0", "label: red", "left: []"]
     given = phone("adb", "shell", "cat", GIVEN).stdout.splitlines()
     assert given == ["start", "-a", "android.intent.action.VIEW", "-d", address]
     report = json.loads(out.read_text())

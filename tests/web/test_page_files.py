@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from importlib import resources
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from small_classifiers import Layout, classifier_file
 from tiny_model import tiny_model
@@ -52,6 +55,24 @@ def test_the_export_is_the_page_and_a_note(colours: Path, tmp_path: Path) -> Non
     note = (tmp_path / "site" / "README.md").read_text()
     assert "Cross-Origin-Embedder-Policy: require-corp" in note
     assert "https" in note
+
+
+def test_the_service_worker_lists_every_other_file_with_its_checksum(colours: Path) -> None:
+    files = build_page(colours, PageOptions(), takes_reports=False).files
+    listed, _, rest = files["service-worker.js"].partition(b";\n")
+    assert rest == ASSETS.joinpath("service-worker.js").read_bytes()
+    kept = json.loads(listed.removeprefix(b"const KEPT = "))
+    others = {name: data for name, data in files.items() if name != "service-worker.js"}
+    assert kept == {name: hashlib.sha256(data).hexdigest() for name, data in others.items()}
+
+
+def test_every_icon_of_the_manifest_is_there_and_as_large_as_it_says(colours: Path) -> None:
+    files = build_page(colours, PageOptions(), takes_reports=False).files
+    for icon in json.loads(files["manifest.webmanifest"])["icons"]:
+        picture = cv2.imdecode(np.frombuffer(files[icon["src"]], np.uint8), cv2.IMREAD_UNCHANGED)
+        assert icon["sizes"] == f"{picture.shape[1]}x{picture.shape[0]}"
+        opaque = picture[0, 0, 3] == 255
+        assert opaque == (icon.get("purpose") == "maskable")
 
 
 def test_nothing_is_written_over(colours: Path, tmp_path: Path) -> None:

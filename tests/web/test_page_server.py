@@ -45,6 +45,8 @@ def test_every_file_of_the_page_has_its_type_and_isolates_it(server: PageServer,
         "js": "text/javascript",
         "txt": "text/plain",
         "wasm": "application/wasm",
+        "svg": "image/svg+xml",
+        "png": "image/png",
     }
     for name, data in site.files.items():
         status, headers, body = ask(server, f"/{name}", "HEAD")

@@ -2,9 +2,10 @@
 
 import { onEachFrame, openCamera, severalCameras, Trouble } from "./camera.js";
 import { Engine } from "./engine.js";
+import { keepCopy, offerInstallation, openNewest } from "./offline.js";
 import { latencyReport, send } from "./report.js";
 import { percentile, Recent, Smoother, SteadyAnswer, topK } from "./seeing.js";
-import { showAnswer, showFigures, showTrouble, hideTrouble, showModel } from "./showing.js";
+import { showAnswer, showFigures, showKept, showTrouble, showUpdating, hideTrouble, showModel } from "./showing.js";
 
 const at = (id) => document.getElementById(id);
 const video = at("video");
@@ -17,6 +18,7 @@ let broken = false; // no network will come: what the camera says afterwards mat
 
 async function start() {
   try {
+    await openNewest(showUpdating);
     facts = await (await fetch("page.json")).json();
     document.title = `${facts.name} · edgenet`;
     smoother = new Smoother(facts.half_life_s);
@@ -27,6 +29,7 @@ async function start() {
     showModel(facts, engine.opened);
     at("measure").disabled = at("file").disabled = false;
     document.dispatchEvent(new CustomEvent("edgenet:ready"));
+    if (facts.offline) stay();
     if (facts.at_once) await measure();
     await camera;
   } catch (error) {
@@ -34,6 +37,12 @@ async function start() {
     stop();
     tell(error);
   }
+}
+
+/** The page stays on the device: from now on it opens without its server. */
+async function stay() {
+  offerInstallation(at("install"));
+  showKept(await keepCopy());
 }
 
 function tell(error) {

@@ -32,10 +32,14 @@ function browserName(versions) {
   return one ? `${one.brand} ${one.version}` : null;
 }
 
-/** Hands it to the server that the page came from; false where that takes none. */
+/** Hands it to the server that the page came from; false where that takes none, or is away. */
 export async function send(report) {
-  const asked = await fetch("nonce"); // only a page of this server can read it
-  const headers = { "Content-Type": "application/json", "X-Edgenet-Nonce": asked.ok ? (await asked.text()).trim() : "" };
-  const answer = await fetch("report", { method: "POST", headers, body: JSON.stringify(report) });
-  return answer.ok;
+  try {
+    const asked = await fetch("nonce"); // only a page of this server can read it
+    const headers = { "Content-Type": "application/json", "X-Edgenet-Nonce": asked.ok ? (await asked.text()).trim() : "" };
+    const answer = await fetch("report", { method: "POST", headers, body: JSON.stringify(report) });
+    return answer.ok;
+  } catch {
+    return false;
+  }
 }

@@ -47,6 +47,14 @@ export function showModel({ name, runtime }, { threads }) {
   at("model").textContent = `${name} · ${runtime.name} ${runtime.version} · ${many}`;
 }
 
+export function showUpdating() {
+  at("answer").textContent = "getting the new version";
+}
+
+export function showKept(kept) {
+  at("kept").textContent = kept ? "A copy is kept on this device: the page opens without a network." : "No copy could be kept on this device.";
+}
+
 export function showTrouble({ title, remedy }) {
   at("trouble-title").textContent = title;
   at("trouble-remedy").textContent = remedy;
