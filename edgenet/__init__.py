@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     from edgenet.workflows.review import Review, apply_review
     from edgenet.workflows.select import ReportedAccuracy, Selection, select
     from edgenet.workflows.status import Status, status
+    from edgenet.workflows.studio import studio
     from edgenet.workflows.sweep import Sweep, sweep
     from edgenet.workflows.sweep_plan import SweepRow, TrainedVariant
     from edgenet.workflows.teach import Teaching, teach
@@ -125,6 +126,7 @@ _NAMES = {
     "edgenet.workflows.review": "Review apply_review",
     "edgenet.workflows.select": "ReportedAccuracy Selection select",
     "edgenet.workflows.status": "Status status",
+    "edgenet.workflows.studio": "studio",
     "edgenet.workflows.sweep": "Sweep sweep",
     "edgenet.workflows.sweep_plan": "SweepRow TrainedVariant",
     "edgenet.workflows.teach": "Teaching teach",
@@ -244,6 +246,7 @@ __all__ = [
     "rollback",
     "select",
     "status",
+    "studio",
     "sweep",
     "teach",
     "train",

@@ -10,6 +10,8 @@ StageProgress = Callable[[int, int], None]
 """Called with the amount done and the total amount of one stage, such as photos, files or bytes."""
 Log = Callable[[str], None]
 """Called with a line of text for the user; `print` is one."""
+PROGRESS_VARIABLE = "EDGENET_PROGRESS"
+"""With `json` in this environment variable, commands report their progress on standard error as lines of JSON."""
 
 
 def silent(stage: str, done: int, total: int | None) -> None:

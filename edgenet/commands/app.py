@@ -29,6 +29,7 @@ from edgenet.commands.interrupts import INTERRUPTED, caused_by_interrupt
 from edgenet.commands.keys import new_key_command
 from edgenet.commands.models import models_command
 from edgenet.commands.package import export_scripts_command, package_command
+from edgenet.commands.studio import studio_command
 from edgenet.commands.sweep import select_command, sweep_command
 from edgenet.commands.train import train_command
 from edgenet.commands.typer_command import typer_command
@@ -102,6 +103,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "compare": compare_command,
     "select": select_command,
     "sweep": sweep_command,
+    "studio": studio_command,
     "demo": demo_command,
 }
 for _name, _command in COMMANDS.items():

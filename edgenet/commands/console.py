@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 # A file or a pipe has no width of its own; every table of edgenet fits this one.
 WIDTH_WITHOUT_TERMINAL = 140
 STARTING = "starting"
+_PROGRESS_EVERY_S = 0.2
 
 
 def console(stderr: bool = False) -> Console:
@@ -60,7 +62,15 @@ def plain_table(**options: Any) -> Table:
 
 def log_to(json_output: bool) -> Callable[[str], None]:
     """Return a function that prints a line of a log: with --json to standard error, so that the JSON stands alone."""
+    if json_output and _progress_as_json():
+        return lambda line: say(json_text({"log": line}), err=True)
     return lambda line: say(line, err=json_output)
+
+
+def _progress_as_json() -> bool:
+    from edgenet.progress import PROGRESS_VARIABLE
+
+    return os.environ.get(PROGRESS_VARIABLE) == "json"
 
 
 def say(text: str, err: bool = False) -> None:
@@ -87,6 +97,9 @@ def shown_progress(photos_per_s: bool = False) -> Iterator[Progress]:
     Args:
         photos_per_s: also show the speed in photos per second and the time remaining.
     """
+    if _progress_as_json():
+        yield _json_progress()
+        return
     terminal = console(stderr=True)
     if not terminal.is_terminal:
         from edgenet.progress import silent
@@ -119,6 +132,25 @@ def shown_progress(photos_per_s: bool = False) -> Iterator[Progress]:
             bars.update(tasks[stage], completed=done, total=total)
 
         yield progress
+
+
+def _json_progress() -> Progress:
+    """Return a progress function that writes lines of JSON to standard error, for a program that shows them.
+
+    A line is written when a stage begins or ends, and at most every _PROGRESS_EVERY_S seconds in between.
+    """
+    last = ("", 0.0)
+
+    def progress(stage: str, done: int, total: int | None) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if stage == last[0] and done != total and now - last[1] < _PROGRESS_EVERY_S:
+            return
+        last = (stage, now)
+        say(json_text({"stage": stage, "done": done, "total": total}), err=True)
+
+    progress(STARTING, 0, None)
+    return progress
 
 
 def print_json(result: Any) -> None:

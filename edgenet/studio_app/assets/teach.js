@@ -1,0 +1,7 @@
+/** The step teach. */
+
+import { h } from "./ui.js";
+
+export function mount(root, app) {
+  root.append(h("h1", {}, app.strings.teach.title));
+}

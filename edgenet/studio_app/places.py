@@ -1,0 +1,169 @@
+"""The studio's folder: where its photos, runs and bundles lie, and which names a browser may ask for.
+
+    FOLDER/photos/CLASS/...            the photos, one folder for each class
+    FOLDER/photos-set-aside/CLASS/...  the bin, where `edgenet train --review` puts photos too
+    FOLDER/runs/NAME/                  what each teaching made
+    FOLDER/bundles/NAME.edgenet        the finished classifiers
+
+All of these are plain files, so every step can also be done by a command, and the changes show up on the page.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from edgenet_device.collecting.collector import class_folder
+
+from edgenet.data.file_account import is_photo_like
+from edgenet.errors import EdgenetError
+from edgenet.files import make_folder
+
+_MOST_PARTS, _LONGEST_PART = 16, 255
+
+
+@dataclass(frozen=True)
+class PhotoName:
+    """A photo as a browser names it: its class, its path within the class's folder, and whether it is in the bin."""
+
+    label: str
+    name: str
+    binned: bool = False
+
+
+@dataclass(frozen=True)
+class Places:
+    """The folders of a studio; `root` is the folder that the user gave."""
+
+    root: Path
+
+    @property
+    def photos(self) -> Path:
+        """The folder with the class folders."""
+        return self.root / "photos"
+
+    @property
+    def bin(self) -> Path:
+        """The folder of deleted photos, which no training reads."""
+        return self.root / "photos-set-aside"
+
+    @property
+    def runs(self) -> Path:
+        """The folder with a folder for each teaching."""
+        return self.root / "runs"
+
+    @property
+    def bundles(self) -> Path:
+        """The folder of the finished classifiers."""
+        return self.root / "bundles"
+
+    @classmethod
+    def open(cls, root: Path) -> Places:
+        """Return the places in a folder, after making those that are missing.
+
+        Raises:
+            EdgenetError: the folder cannot be made, or holds class folders of photos itself.
+        """
+        places = cls(root)
+        if root.is_dir() and not places.photos.is_dir():
+            classes = [one.name for one in _folders(root) if any(map(is_photo_like, os.listdir(one)))]
+            if classes:
+                raise EdgenetError(
+                    f"{root} has no folder photos, but the folder {classes[0]} with photos",
+                    f"give a new folder, and move the class folders into its folder photos, or run "
+                    f"`edgenet train --data {root}`",
+                )
+        make_folder(root)
+        make_folder(places.photos)
+        return places
+
+    def labels(self, binned: bool = False) -> list[str]:
+        """Return the names of the class folders, in order."""
+        home = self.bin if binned else self.photos
+        return [one.name for one in _folders(home)] if home.is_dir() else []
+
+    def class_folder(self, label: str, binned: bool = False) -> Path:
+        """Return the folder of a class that exists.
+
+        Raises:
+            EdgenetError: there is no such class.
+        """
+        if label not in self.labels(binned):  # only names that the folder lists are used as paths
+            raise EdgenetError(f"there is no class '{label[:80]}' any more", "look at the classes again")
+        return (self.bin if binned else self.photos) / label
+
+    def new_class(self, label: str) -> Path:
+        """Make the folder of a class, unless it exists.
+
+        Raises:
+            EdgenetError: the name cannot be that of a folder, or the folder cannot be made.
+        """
+        return self.photos / label if label in self.labels() else class_folder(self.photos, label)
+
+    def names(self, label: str, binned: bool = False) -> list[str]:
+        """Return the photos of a class as paths within its folder, with forward slashes, in order."""
+        home = self.class_folder(label, binned)
+        return sorted(_photo_names(home, home))
+
+    def path(self, photo: PhotoName) -> Path:
+        """Return the path of a photo that exists.
+
+        Raises:
+            EdgenetError: there is no such photo, or the name leaves the folder.
+        """
+        home = self.class_folder(photo.label, photo.binned)
+        path = home.joinpath(*safe_parts(photo.name))
+        if not path.is_file() or not is_photo_like(path.name):
+            raise EdgenetError(
+                f"{photo.name[:200]} is not in {photo.label} any more", "look at the photos again"
+            )
+        return path
+
+
+def safe_parts(name: str) -> tuple[str, ...]:
+    """Return the parts of a path that a browser sent.
+
+    Raises:
+        EdgenetError: the path is absolute, leaves its folder, or names a hidden file.
+    """
+    path = PurePosixPath(name)
+    fine = path.parts and len(path.parts) <= _MOST_PARTS and not path.is_absolute() and "\\" not in name
+    if not fine or any(_is_unsafe(part) for part in path.parts):
+        raise EdgenetError("a photo's name leaves its folder", "load the page again")
+    return path.parts
+
+
+def _is_unsafe(part: str) -> bool:
+    return part.startswith(".") or "\0" in part or len(os.fsencode(part)) > _LONGEST_PART
+
+
+def _folders(home: Path) -> list[Path]:
+    return sorted(one for one in home.iterdir() if one.is_dir() and not one.name.startswith("."))
+
+
+def _photo_names(home: Path, folder: Path) -> Iterator[str]:
+    """Yield the photos below a folder as paths within `home`; links to folders are not followed."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                yield from _photo_names(home, Path(entry.path))
+            elif is_photo_like(entry.name) and entry.is_file():
+                yield Path(entry.path).relative_to(home).as_posix()
+
+
+def free_space(folder: Path) -> int:
+    """Return the number of bytes that can still be written there."""
+    return shutil.disk_usage(folder).free
+
+
+def scratch_file(folder: Path) -> Path:
+    """Return a new hidden file in a folder, so that it can be renamed to its final place within the file system."""
+    descriptor, name = tempfile.mkstemp(prefix=".edgenet-", suffix=".tmp", dir=folder)
+    os.close(descriptor)
+    return Path(name)

@@ -1,0 +1,106 @@
+"""What all routes of the studio share: its folder, its events, its jobs, and how an answer or an error is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
+
+from edgenet_device.foreign_text import json_text, one_line, read_json
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from edgenet.errors import EdgenetError
+from edgenet.studio_app.events import Events
+from edgenet.studio_app.jobs import Jobs
+from edgenet.studio_app.looks import Looks
+from edgenet.studio_app.places import Places
+
+
+@dataclass(frozen=True)
+class Studio:
+    """The studio of one folder.
+
+    Attributes:
+        places: its folders.
+        events: what is sent to every open page.
+        jobs: the child processes.
+        looks: thumbnails and marks of the photos.
+        train_options: options that every teaching gets, such as ("--pretrained", "small.safetensors").
+    """
+
+    places: Places
+    events: Events
+    jobs: Jobs
+    looks: Looks
+    train_options: tuple[str, ...] = ()
+
+    def changed(self) -> None:
+        """Tell every page that photos, runs or bundles have changed."""
+        self.events.publish("folder", {})
+
+
+def json_answer(value: Any, status: int = 200) -> Response:
+    """Return an answer with a JSON value."""
+    return Response(json_text(value), status, media_type="application/json")
+
+
+def refused(error: EdgenetError, status: int = 409) -> Response:
+    """Return the answer for something that could not be done: {"found": ..., "remedy": ...}."""
+    return json_answer(
+        {"found": one_line(error.found, 600), "remedy": one_line(error.remedy or "", 600)}, status
+    )
+
+
+def answers(work: Callable[[dict[str, Any]], Any]) -> Callable[[Request], Any]:
+    """Make a route of a function from a request's values to a JSON value; the function runs in a thread.
+
+    The values are those of the query (texts), and of a POST's JSON object. An `EdgenetError`, or a value of the wrong
+    type (KeyError, TypeError, ValueError), becomes an answer with a status of 409 or 400.
+    """
+
+    @wraps(work)
+    async def route(request: Request) -> Response:
+        values: dict[str, Any] = dict(request.query_params)
+        try:
+            if request.method == "POST":
+                body = read_json(await request.body())
+                if not isinstance(body, dict):
+                    raise TypeError("it is not an object")
+                values |= body
+            return json_answer(await run_in_threadpool(work, values))
+        except EdgenetError as error:
+            return refused(error)
+        except (KeyError, TypeError, ValueError) as error:
+            reason = one_line(str(error), 200)
+            return refused(
+                EdgenetError(f"the page sent something else than expected ({reason})", "load it again"), 400
+            )
+
+    return route
+
+
+def text(values: dict[str, Any], name: str) -> str:
+    """Return a text among the values of a request.
+
+    Raises:
+        KeyError, TypeError: it is missing, or is no text.
+    """
+    value = values[name]
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is not a text")
+    return value
+
+
+def whole(values: dict[str, Any], name: str) -> int:
+    """Return a whole number of at least 0 among the values of a request.
+
+    Raises:
+        KeyError, TypeError: it is missing, or is no such number.
+    """
+    value = values[name]
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise TypeError(f"{name} is not a whole number")
+    return value
