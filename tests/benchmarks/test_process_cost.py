@@ -24,7 +24,7 @@ def _python(code: str) -> list[str]:
 
 def test_sees_wall_time_and_output(tmp_path: Path) -> None:
     cost = measure(_python("import time; time.sleep(0.3); print('done')"), tmp_path / "log")
-    assert 0.3 <= cost.wall_s < 5
+    assert cost.wall_s >= 0.3
     assert cost.cpu_s < cost.wall_s
     assert cost.stdout == "done\n"
 
