@@ -12,7 +12,7 @@ counted equally. The goal: this truth lies within the reported interval in at le
 what counting photos instead of groups would have reported.
 
 The first table says which pairs of photos of a class were found to be one scene: precision and recall on the scenes
-with odd numbers (the limits of `edgenet/data/alike.py` were tuned on the even ones), and the groups of sets in which
+with odd numbers (the limits of `edgenet/data/groups.py` were tuned on the even ones), and the groups of sets in which
 every photo is another scene. The exit status is 1 if the goal is missed.
 """
 

@@ -19,7 +19,7 @@ from edgenet_device.frames.photos import read_photo
 from edgenet_device.model_file import open_model
 
 from edgenet.data import label_tables
-from edgenet.data.containers import open_files
+from edgenet.data.folders import open_files
 from edgenet.data.label_tables import read_labels_csv
 from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError

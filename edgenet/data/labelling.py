@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from edgenet.data.containers import Files
+from edgenet.data.folders import Files, folders_without_photos, split_kind
 from edgenet.data.label_tables import (
     LABELS_CSV,
     MAX_TABLE_BYTES,
@@ -20,7 +20,6 @@ from edgenet.data.label_tables import (
     read_one_hot,
     read_plain_table,
 )
-from edgenet.data.layouts import folders_without_photos, split_kind
 from edgenet.errors import EdgenetError, one_line
 
 GIVE_CLASSES = "give class folders or a labels.csv"

@@ -20,7 +20,6 @@ from pathlib import Path
 import numpy as np
 from edgenet_device.frames.photos import read_photo
 
-from edgenet.data.containers import Files, ZipFiles, open_files
 from edgenet.data.file_account import (
     NO_FILES,
     FileAccount,
@@ -29,8 +28,16 @@ from edgenet.data.file_account import (
     other_files,
     why_unreadable,
 )
+from edgenet.data.folders import (
+    Files,
+    ZipFiles,
+    choose_split,
+    enclosing_folders,
+    open_files,
+    splits_below,
+    without_repeated_folder,
+)
 from edgenet.data.labelling import FoundPhotos, Labelling, find_labels
-from edgenet.data.layouts import choose_split, enclosing_folders, splits_below, without_repeated_folder
 from edgenet.errors import EdgenetError, one_line
 
 

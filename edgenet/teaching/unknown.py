@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from torch.nn.functional import softplus
 
 from edgenet.assets import calibration_photos
-from edgenet.data.containers import Files, open_files
+from edgenet.data.folders import Files, open_files
 from edgenet.data.photos import PhotoSet, open_photos
 from edgenet.errors import EdgenetError
 from edgenet.teaching.head import LinearHead

@@ -20,8 +20,8 @@ from edgenet_device.frames.photos import read_photo
 from edgenet_device.preprocess import prepare
 from numpy.typing import NDArray
 
+from edgenet.data.folders import split_kind
 from edgenet.data.groups import THUMBNAIL, group_photos
-from edgenet.data.layouts import split_kind
 from edgenet.data.photos import PhotoSet, open_photos, split_folders
 from edgenet.data.set_checks import require_labels
 from edgenet.data.splits import one_scene_classes

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from edgenet.data.folders import split_kind
 from edgenet.data.groups import THUMBNAIL, group_photos
-from edgenet.data.layouts import split_kind
 from edgenet.data.loading import load_all
 from edgenet.data.photos import PhotoSet, open_photos, split_folders
 from edgenet.data.splits import hold_out_groups

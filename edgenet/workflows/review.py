@@ -18,8 +18,8 @@ from pathlib import Path, PurePosixPath
 from edgenet_device.foreign_text import read_json
 
 from edgenet.data.file_account import is_photo_like
+from edgenet.data.folders import SPLITS
 from edgenet.data.label_tables import LABELS_CSV, ONE_HOT_CSV
-from edgenet.data.layouts import SPLITS
 from edgenet.data.photos import PhotoSet, open_photos, split_folders
 from edgenet.errors import EdgenetError, one_line
 from edgenet.files import check_output, locked_folder, sha256, write_atomically

@@ -11,8 +11,7 @@ import pytest
 from edgenet_device.frames.photos import read_photo
 from edgenet_device.preprocess import prepare
 
-from edgenet.data.alike import same_scene_pairs
-from edgenet.data.groups import ALIKE, COPY, SESSION, group_photos, leaks
+from edgenet.data.groups import ALIKE, COPY, SESSION, group_photos, leaks, same_scene_pairs
 
 FEW = 40
 

@@ -316,7 +316,7 @@ TARGETS = (
     Target(
         "archive",
         "zips of photos",
-        ("edgenet.data.containers", "edgenet.data.photos", "edgenet.data.loading", "edgenet.files"),
+        ("edgenet.data.folders", "edgenet.data.photos", "edgenet.data.loading", "edgenet.files"),
         archive_seeds,
         _ARCHIVES,
         archives,
