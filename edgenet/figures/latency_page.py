@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from edgenet.figures.teaching_html import LICENCE_NOTE, safe_text
+from edgenet.figures.page_parts import LICENCE_NOTE, safe_text
 from edgenet.latency.profile import operator_times
 from edgenet.latency.report_rows import LatencyReport, ReportRow, format_or_unknown
 

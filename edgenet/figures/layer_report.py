@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from edgenet.figures.page_parts import LICENCE_NOTE, safe_text
 from edgenet.figures.style import GRID, INK, plain, png, svg
-from edgenet.figures.teaching_html import LICENCE_NOTE, safe_text
 from edgenet.files import write_atomically
 from edgenet.quantize.layer_errors import ChannelUse, LayerErrors
 from edgenet.quantize.noise_shares import NoiseShares

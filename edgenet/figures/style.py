@@ -1,19 +1,27 @@
-"""The common look of the figures, and their bytes as PNG and SVG.
+"""The common look of the figures: plain axes, colours, text of any script, and their bytes as PNG and SVG.
 
 The axes are plain, all text has one colour, and colour-blind readers can tell the palette apart too.
+
+Matplotlib's own font, DejaVu Sans, has no Chinese, Japanese, Korean, Indian or Thai letters and few emoji. Matplotlib
+would warn for every such character and draw an empty box. So fonts are found for the text, what no font has is
+replaced, and lines that are too long are broken.
 """
 
 from __future__ import annotations
 
+import functools
 import io
 import re
+import textwrap
+import unicodedata
+from collections.abc import Iterable, Sequence
 
 import matplotlib as mpl
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-from edgenet.figures.fonts import prepare_texts
+from matplotlib.text import Text
+from matplotlib.ticker import FixedFormatter, FuncFormatter, LogLocator, NullFormatter
 
 INK = "#222222"
 MUTED = "#8a8a86"
@@ -84,3 +92,177 @@ def svg(figure: Figure, salt: str = "edgenet") -> str:
         figure.savefig(stream, format="svg")
     text = stream.getvalue()
     return re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
+
+
+BASE = "DejaVu Sans"
+"""The font that comes with matplotlib, so that figures look alike on all machines."""
+PREFERRED = (
+    "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Source Han Sans SC", "WenQuanYi Micro Hei",
+    "WenQuanYi Zen Hei", "Droid Sans Fallback", "PingFang SC", "PingFang HK", "Hiragino Sans GB", "Hiragino Sans",
+    "Apple SD Gothic Neo", "Microsoft YaHei", "SimHei", "Yu Gothic", "Malgun Gothic", "Noto Sans Arabic",
+    "Noto Sans Hebrew", "Noto Sans Devanagari", "Noto Sans Thai", "Nirmala UI", "Leelawadee UI", "Tahoma",
+    "Arial Unicode MS", "FreeSans", "Unifont", "Noto Emoji", "Symbola", "Segoe UI Emoji", "Segoe UI Symbol",
+)  # fmt: skip
+"""Fonts that are tried first, in this order; then all other installed fonts are, by name."""
+# Fonts of coloured bitmaps cannot be drawn by matplotlib, and Last Resort has a box for every character there is.
+_UNUSABLE = re.compile(r"color emoji|last resort|lastresort|^cm|^stix", re.IGNORECASE)
+
+
+def drawable(text: str) -> str:
+    """Return the text with what no installed font has replaced by something that can be read.
+
+    Symbols get their Unicode name, such as "(cat face)"; letters get their number, such as "[U+732B]". Joiners and skin
+    tones are left out.
+    """
+    missing = set(_fonts(frozenset(text))[1])
+    return re.sub(r"\]\[", " ", "".join(_replacement(c) if c in missing else c for c in text))
+
+
+def drawable_names(names: Sequence[str]) -> list[str]:
+    """Return the names of classes as they can be drawn.
+
+    A name with letters that no installed font has becomes "class N", where N is its place in the list from 1, with the
+    rest of the name if it can be read.
+    """
+    missing = {c for c in _fonts(frozenset("".join(names)))[1] if _is_letter(c)}
+    return [
+        drawable(name) if not missing & set(name) else _numbered(name, number, missing)
+        for number, name in enumerate(names, 1)
+    ]
+
+
+def _numbered(name: str, number: int, missing: set[str]) -> str:
+    rest = " ".join(drawable("".join(" " if c in missing else c for c in name)).split())
+    return f"class {number} ({rest})" if sum(c.isalnum() for c in rest) > 1 else f"class {number}"
+
+
+def _is_letter(character: str) -> bool:
+    return unicodedata.category(character)[0] in "LN"
+
+
+def _replacement(character: str) -> str:
+    if "\U0001f1e6" <= character <= "\U0001f1ff":  # two of these letters make a flag
+        return chr(ord("A") + ord(character) - 0x1F1E6)
+    category = unicodedata.category(character)
+    if category in ("Cc", "Cs"):  # tabs and such, and bytes of a file's name that are no text
+        return " " if category == "Cc" else "\ufffd"
+    if category[0] in "MZ" or category in ("Cf", "Sk"):
+        return " " if category[0] == "Z" else ""
+    name = unicodedata.name(character, "").lower()
+    return f"({name})" if category[0] == "S" and name else f"[U+{ord(character):04X}]"
+
+
+@functools.cache
+def _fonts(characters: frozenset[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the families that are needed after BASE to draw the characters, and the characters that none has."""
+    missing = characters - {"\n"} - _covered(_base_path(), characters)
+    families: list[str] = []
+    for family, path in _installed() if missing else ():
+        found = _covered(path, missing)
+        if found:
+            families.append(family)
+            missing -= found
+        if not missing:
+            break
+    return tuple(families), tuple(sorted(missing))
+
+
+def _base_path() -> str:
+    return font_manager.findfont(font_manager.FontProperties(family=BASE))
+
+
+@functools.cache
+def _installed() -> tuple[tuple[str, str], ...]:
+    """Return (family, path) of every usable font of normal weight and style, the preferred ones first."""
+    paths = {
+        entry.name: entry.fname
+        for entry in font_manager.fontManager.ttflist
+        if entry.style == "normal"
+        and entry.weight in (400, "normal", "regular")
+        and not _UNUSABLE.search(entry.name)
+    }
+    rank = {name: place for place, name in enumerate(PREFERRED)}
+    return tuple(sorted(paths.items(), key=lambda item: (rank.get(item[0], len(rank)), item[0])))
+
+
+def _covered(path: str, characters: Iterable[str]) -> set[str]:
+    try:
+        font = font_manager.get_font(path)
+        return {c for c in characters if font.get_char_index(ord(c))}
+    except (OSError, RuntimeError):  # a file that is gone, or a kind of font that matplotlib cannot load
+        return set()
+
+
+def prepare_texts(figure: Figure, dots: float) -> None:
+    """Make all texts of a figure drawable, in place: fonts, replacements, and line breaks before the right edge.
+
+    Args:
+        figure: the figure, which is about to be written.
+        dots: the dots per inch with which it is written; the widths of letters depend on it a little.
+    """
+    axes = [axis for one in figure.axes for axis in (one.xaxis, one.yaxis)]
+    formatters = [f for axis in axes if isinstance(f := axis.get_major_formatter(), FixedFormatter)]
+    # Asking for the tick labels makes their texts, which otherwise only drawing does.
+    ticks = {text for axis in axes for minor in (False, True) for text in axis.get_ticklabels(minor=minor)}
+    texts = figure.findobj(Text)
+    said = [*(text.get_text() for text in texts), *(str(name) for f in formatters for name in f.seq)]
+    families, missing = _fonts(frozenset("".join(said)))
+    if families or missing:
+        for formatter in formatters:
+            formatter.seq = [drawable(str(name)) for name in formatter.seq]
+        for text in texts:
+            text.set_text(drawable(text.get_text()))
+            text.set_fontfamily([BASE, *families])
+    long = [text for text in texts if len(text.get_text()) > _SHORT and text not in ticks]
+    if long:
+        before, figure.dpi = figure.dpi, dots
+        _break_lines(figure, long)
+        figure.dpi = before
+
+
+_EDGE = 0.99
+"""Texts end left of this share of the figure's width."""
+_LEAST = 8
+"""No line is broken into parts of fewer letters."""
+_SHORT = 24
+"""A text of so few letters fits into every figure, so that the slow measuring of texts can be left out."""
+
+
+def _break_lines(figure: Figure, texts: Sequence[Text]) -> None:
+    """Break each text that would be cut off at the figure's right edge into lines that fit."""
+    whole = [text.get_text() for text in texts]
+    for text, said in zip(texts, whole, strict=True):
+        text.set_text(said[:_LEAST])  # the layout has no room for axes beside a very long title
+    figure.draw_without_rendering()  # puts everything in its place
+    for text, said in zip(texts, whole, strict=True):
+        text.set_text(said)
+    for _ in range(3):  # more lines leave less room for the axes, which can move the text
+        rooms = [(text, room) for text in texts if (room := _room(figure, text)) is not None]
+        if not rooms:
+            return
+        for text, room in rooms:
+            _wrap(text, room)
+        figure.draw_without_rendering()
+
+
+def _room(figure: Figure, text: Text) -> float | None:
+    """Return how many pixels wide a text may be, or None if it fits or is turned.
+
+    It must end before the figure does, and before a legend of the figure that is beside it.
+    """
+    extent = text.get_window_extent()
+    legends = [legend.get_window_extent() for legend in figure.legends]
+    beside = [one.x0 for one in legends if one.y1 > extent.y0 and one.y0 < extent.y1 and one.x0 > extent.x0]
+    edge = min([_EDGE * figure.bbox.x1, *beside])
+    cut = extent.x0 < edge < extent.x1 and not text.get_rotation()
+    return float(edge - extent.x0) if cut else None
+
+
+def _wrap(text: Text, room: float) -> None:
+    """Break a text into lines of at most `room` pixels."""
+    words = " ".join(text.get_text().replace(r"\$", "$").split())
+    letters = max(int(len(words) * room / text.get_window_extent().width), _LEAST) * 5 // 4
+    for most in range(letters, _LEAST - 1, -1):  # some letters are wider than others
+        text.set_text("\n".join(textwrap.wrap(words, most)).replace("$", r"\$"))
+        if text.get_window_extent().width <= room:
+            return

@@ -17,6 +17,15 @@ import numpy as np
 
 from edgenet.data.photos import PhotoSet
 from edgenet.errors import EdgenetError
+from edgenet.figures.page_parts import (
+    LICENCE_NOTE,
+    MOST_PICTURES,
+    Picture,
+    Pictures,
+    safe,
+    script_json,
+    shown,
+)
 from edgenet.figures.teaching_facts import ClassFacts as ClassFacts
 from edgenet.figures.teaching_facts import Int8Beside as Int8Beside
 from edgenet.figures.teaching_facts import JudgedAccuracy as JudgedAccuracy
@@ -26,15 +35,6 @@ from edgenet.figures.teaching_facts import TeachingReport as TeachingReport
 from edgenet.figures.teaching_facts import UnknownFigures as UnknownFigures
 from edgenet.figures.teaching_facts import look_alikes as look_alikes
 from edgenet.figures.teaching_facts import photo_facts as photo_facts
-from edgenet.figures.teaching_html import (
-    LICENCE_NOTE,
-    MOST_PICTURES,
-    Picture,
-    Pictures,
-    safe,
-    script_json,
-    shown,
-)
 from edgenet.figures.teaching_sections import SECTIONS, headline
 from edgenet.files import write_atomically
 

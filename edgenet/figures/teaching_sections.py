@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from edgenet.figures.teaching_facts import ClassFacts, TeachingReport, surest_first
-from edgenet.figures.teaching_html import (
+from edgenet.figures.page_parts import (
     Pictures,
     bullets,
+    curve_svg,
     folded,
+    heat_svg,
+    interval_svg,
     left_out,
     name_html,
     number_of,
@@ -17,7 +19,7 @@ from edgenet.figures.teaching_html import (
     safe,
     sentence,
 )
-from edgenet.figures.teaching_svg import curve_svg, heat_svg, interval_svg
+from edgenet.figures.teaching_facts import ClassFacts, TeachingReport, surest_first
 
 MOST_LABEL_ERRORS, MOST_WRONG, MOST_OF_DUPLICATES, MOST_OF_MIXUPS = 110, 110, 100, 60
 """How many pictures each part may hold; together with the matrix they stay below `MOST_PICTURES`."""

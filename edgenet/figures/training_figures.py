@@ -11,8 +11,17 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from edgenet.figures.fonts import drawable_names
-from edgenet.figures.style import COLOURS, GRID, INK, MARKERS, figure_of, logarithmic_x, plain, style_axes
+from edgenet.figures.style import (
+    COLOURS,
+    GRID,
+    INK,
+    MARKERS,
+    drawable_names,
+    figure_of,
+    logarithmic_x,
+    plain,
+    style_axes,
+)
 
 TRAIN, VAL = "#6b6b6b", "#0072b2"
 

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.text import Text
 
-from edgenet.figures import fonts
+from edgenet.figures import style
 from edgenet.figures.style import DOTS_PER_INCH, figure_of, png, style_axes, svg
 from edgenet.figures.training_figures import confusion_figure, curve_figure
 
@@ -41,12 +41,12 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator:
     """Pretend that these fonts are installed, beside a first one."""
 
     def pretend(base: str, *others: tuple[str, str]) -> None:
-        fonts._fonts.cache_clear()
-        monkeypatch.setattr(fonts, "_base_path", lambda: base)
-        monkeypatch.setattr(fonts, "_installed", lambda: others)
+        style._fonts.cache_clear()
+        monkeypatch.setattr(style, "_base_path", lambda: base)
+        monkeypatch.setattr(style, "_installed", lambda: others)
 
     yield pretend
-    fonts._fonts.cache_clear()
+    style._fonts.cache_clear()
 
 
 def matrix(names: tuple[str, ...] = NAMES, title: str = TITLE) -> Figure:
@@ -91,12 +91,12 @@ def test_what_the_base_font_has_is_drawn_as_it_was() -> None:
 def test_installed_fonts_are_used_in_order(installed) -> None:
     mono = font_manager.findfont("DejaVu Sans Mono")
     installed(LATIN, ("Nothing", LATIN), ("Some Font", DEJAVU), ("DejaVu Sans Mono", mono))
-    assert fonts._fonts(frozenset("aé")) == (("Some Font",), ())
-    assert fonts.drawable_names(["né", "قطة"]) == ["né", "قطة"]
+    assert style._fonts(frozenset("aé")) == (("Some Font",), ())
+    assert style.drawable_names(["né", "قطة"]) == ["né", "قطة"]
     installed(LATIN, ("Nothing", str(Path(LATIN).with_name("gone.ttf"))), ("DejaVu Sans Mono", mono))
     figure = matrix(("né", "b"), "été")
     assert labels(figure) == ["né", "b"]
-    assert figure.axes[0].get_yticklabels()[0].get_fontfamily() == [fonts.BASE, "DejaVu Sans Mono"]
+    assert figure.axes[0].get_yticklabels()[0].get_fontfamily() == [style.BASE, "DejaVu Sans Mono"]
 
 
 def test_the_preferred_fonts_come_first_and_boxes_never(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,9 +114,9 @@ def test_the_preferred_fonts_come_first_and_boxes_never(monkeypatch: pytest.Monk
     ]
     bold = font_manager.FontEntry(fname="/bold.ttf", name="Bold", style="normal", weight=700)
     monkeypatch.setattr(font_manager.fontManager, "ttflist", [*entries, bold])
-    fonts._installed.cache_clear()
-    found = [name for name, _ in fonts._installed()]
-    fonts._installed.cache_clear()
+    style._installed.cache_clear()
+    found = [name for name, _ in style._installed()]
+    style._installed.cache_clear()
     assert found == ["Noto Sans CJK SC", "Noto Emoji", "Abc", "Zapf"]
 
 
@@ -130,11 +130,11 @@ def test_what_no_font_has_can_be_read(installed) -> None:
         "\U0001f469\U0001f3fd\u200d\U0001f33e",
         "\U0001f1e9\U0001f1ea",
     )
-    assert fonts.drawable_names(given) == [
+    assert style.drawable_names(given) == [
         "class 1", "bolt", "class 3 (cat)", "(otter)", "(woman)\u200d(ear of rice)", "DE",
     ]  # fmt: skip
-    assert fonts.drawable("on 猫狗") == "on [U+732B U+72D7]"
-    assert labels(matrix(given, "on 猫狗")) == fonts.drawable_names(given)
+    assert style.drawable("on 猫狗") == "on [U+732B U+72D7]"
+    assert labels(matrix(given, "on 猫狗")) == style.drawable_names(given)
 
 
 def test_a_long_title_is_broken_into_lines() -> None:

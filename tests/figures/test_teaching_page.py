@@ -15,8 +15,8 @@ import pytest
 from teaching_reports import many_classes, small_report, thumbnail
 
 from edgenet.accuracy import Interval
+from edgenet.figures.page_parts import MOST_PICTURES, shown
 from edgenet.figures.teaching_facts import PhotoFacts, TeachingReport, look_alikes, photo_facts
-from edgenet.figures.teaching_html import MOST_PICTURES, shown
 from edgenet.figures.teaching_page import review_command, small_jpeg, teaching_page, write_report
 
 VOID = {"meta", "link", "img", "br", "rect", "line", "circle", "polyline", "path", "text", "title"}

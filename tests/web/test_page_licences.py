@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from edgenet.figures.teaching_html import LICENCE_NOTE
+from edgenet.figures.page_parts import LICENCE_NOTE
 from edgenet.web.site import PageOptions, export_page, litert_js, litert_js_record
 from tools.web_parts import PARTS
 
