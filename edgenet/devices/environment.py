@@ -66,7 +66,7 @@ def ensure_virtual_environment(device: Device, offline: bool, progress: Progress
             failed.
     """
     facts = device.facts()
-    python = _python_of(device, facts)
+    python = python_of(device, facts)
     needed = requirements(facts, python)
     key = _key(needed, facts)
     folder = f"{device.home}/environments/{key}"
@@ -93,9 +93,14 @@ exit 0
 """
 
 
-def usable_environments(device: Device) -> tuple[str, ...]:
-    """Return the keys of all complete environments that match the device's current Python, and of packs."""
-    return tuple(device.run(script(_USABLE, device.home)).out.decode(errors="replace").split())
+def usable_environments(device: Device, base: str | None = None) -> tuple[str, ...]:
+    """Return the keys of all complete environments that match the device's current Python, and of packs.
+
+    Args:
+        device: the device.
+        base: the folder whose `environments` to look at; None for edgenet's own.
+    """
+    return tuple(device.run(script(_USABLE, base or device.home)).out.decode(errors="replace").split())
 
 
 # Prints the other fields of `Python` as JSON.
@@ -112,7 +117,12 @@ print(json.dumps({"numpy": version("numpy"), "cv2": util.find_spec("cv2") is not
 """
 
 
-def _python_of(device: Device, facts: DeviceFacts) -> Python:
+def python_of(device: Device, facts: DeviceFacts) -> Python:
+    """Return what a device's python3 is and has.
+
+    Raises:
+        EdgenetError: it has none that works.
+    """
     done = device.run(["python3", "-c", _ASK_PYTHON])
     if facts.python is None or done.status:
         raise EdgenetError(
@@ -157,19 +167,59 @@ sync && readlink -f "$(command -v python3)" >complete && sync
 
 
 def _make(device: Device, folder: str, needed: Requirements, offline: bool, progress: Progress) -> None:
-    wheels = wheels_for(needed, progress) if offline else []
+    if offline:
+        make_from_wheels(device, folder, wheels_for(needed, progress), progress)
+        return
     progress("make the environment", 0, None)
+    _begin(device, folder, pip=True)
+    _install(device, folder, needed.packages, progress)
+    _finish(device, folder)
+
+
+# Python adds the lines of such a file to the places where it looks for packages, after the environment's own.
+_LAYER = """
+for packages in "$1"/lib/python3*/site-packages; do
+    python=${packages%/site-packages}
+    printf '%s\\n' "$2/lib/${python##*/}/site-packages" >"$packages/edgenet.pth" || exit 1
+done
+"""
+
+
+def make_from_wheels(
+    device: Device, folder: str, wheels: Sequence[Path], progress: Progress, below: str | None = None
+) -> None:
+    """Make a virtual environment of wheels that lie on this machine; the device needs no pip.
+
+    Args:
+        device: the device.
+        folder: the environment's folder there.
+        wheels: the wheels' files.
+        progress: reports every step.
+        below: another environment's folder, whose packages this one has, too, unless it has them itself.
+
+    Raises:
+        EdgenetError: a step failed.
+    """
+    progress("make the environment", 0, None)
+    _begin(device, folder, pip=False)
+    device.push({wheel.name: wheel for wheel in wheels}, f"{folder}/wheels", progress)
+    unpack_wheels(device, folder, "", wheels, progress)
+    if below is not None:
+        layered = device.run(script(_LAYER, folder, below))
+        require_success(device, "layer the environment on edgenet's", layered)
+    _finish(device, folder)
+
+
+def _begin(device: Device, folder: str, pip: bool) -> None:
     # A virtual environment stores its own absolute path, so it must be made in its final folder; the file
     # `complete` marks it as finished.
     require_success(device, "prepare the environment", device.run(script(_CLEAR, folder)))
-    pip = ["--without-pip"] if offline else []
-    make = ["python3", "-m", "venv", "--system-site-packages", *pip, folder]
+    without = [] if pip else ["--without-pip"]
+    make = ["python3", "-m", "venv", "--system-site-packages", *without, folder]
     require_success(device, "make a virtual environment", device.run(make))
-    if offline:
-        device.push({wheel.name: wheel for wheel in wheels}, f"{folder}/wheels", progress)
-        unpack_wheels(device, folder, "", wheels, progress)
-    else:
-        _install(device, folder, needed.packages, progress)
+
+
+def _finish(device: Device, folder: str) -> None:
     require_success(device, "finish the environment", device.run(script(_FINISH, folder)))
 
 

@@ -1,6 +1,7 @@
 """The settings of the service on a device, in a private folder of their own that no release touches.
 
-HOME/service/settings.json    the camera, the page's address, and camera.py's options, which it reads from there
+HOME/service/settings.json    the camera, the page's address, and camera.py's options, which it reads from there;
+                              and the user's own program with its arguments, if that runs instead of camera.py
 HOME/service/NAME-HASH        a file that an option names, brought along from this machine
 """
 
@@ -15,6 +16,7 @@ from typing import Any
 from edgenet_device.foreign_text import read_json
 from edgenet_device.source_text import read_source
 
+from edgenet.devices.apps import Program
 from edgenet.devices.device import Device
 from edgenet.devices.private_source import keep_private
 from edgenet.devices.service_options import FILES, Option, ServiceOptions, kept_options
@@ -38,30 +40,44 @@ def settings_path(home: str) -> str:
 def bring_files(device: Device, options: ServiceOptions) -> ServiceOptions:
     """Copy the files of this machine that options name to the device, privately; return the options that name those.
 
-    Files that were brought earlier are already there.
+    Files that were brought earlier are already there, and stay until the new settings are in place: they may be in use.
 
     Raises:
         EdgenetError: a file cannot be read here or written there.
     """
-    return replace(options, options=tuple(_brought(device, option) for option in options.options))
+    placed, files = placed_files(device.home, options)
+    for path, contents in files.items():
+        keep_private(device, _WHAT, path, contents)
+    return placed
 
 
-def _brought(device: Device, option: Option) -> Option:
-    value = option.value or ""
-    if value.removeprefix("@").startswith(f"{device.home}/service/"):
-        return option
-    if option.name in FILES:
-        return replace(option, value=_keep(device, option.name, read_limited(Path(value), _MOST_BYTES)))
-    if option.name == _TO_FILE and value.startswith("@"):
-        return replace(option, value=f"@{_keep(device, option.name, read_source(value).encode())}")
-    return option
+def placed_files(home: str, options: ServiceOptions) -> tuple[ServiceOptions, dict[str, bytes]]:
+    """Return the options as they name files on a device, and the contents of these files by their path there.
 
+    Args:
+        home: edgenet's folder on the device.
+        options: the options, which name files of this machine.
 
-def _keep(device: Device, name: str, contents: bytes) -> str:
-    # Files that were brought earlier stay until the new settings are in place: they may be in use.
-    path = f"{device.home}/service/{name}-{hashlib.sha256(contents).hexdigest()[:12]}"
-    keep_private(device, _WHAT, path, contents)
-    return path
+    Raises:
+        EdgenetError: a file cannot be read.
+    """
+    files: dict[str, bytes] = {}
+
+    def place(option: Option) -> Option:
+        value = option.value or ""
+        if value.removeprefix("@").startswith(f"{home}/service/"):
+            return option
+        if option.name in FILES:
+            contents, at = read_limited(Path(value), _MOST_BYTES), ""
+        elif option.name == _TO_FILE and value.startswith("@"):
+            contents, at = read_source(value).encode(), "@"
+        else:
+            return option
+        path = f"{home}/service/{option.name}-{hashlib.sha256(contents).hexdigest()[:12]}"
+        files[path] = contents
+        return replace(option, value=at + path)
+
+    return replace(options, options=tuple(place(option) for option in options.options)), files
 
 
 # $1: the folder; $2...: the names of the files to keep.
@@ -89,6 +105,8 @@ def keep_settings(device: Device, service: Service) -> None:
         "serve": service.serve,
         "system": service.system,
         "arguments": service.options.words(),
+        "program": None if service.program is None else [service.program.app, service.program.path],
+        "program_arguments": service.arguments,
     }
     keep_private(device, _WHAT, path, json.dumps(settings).encode())
     folder, _, name = path.rpartition("/")
@@ -125,7 +143,12 @@ def parse_settings(text: str, name: str) -> Service:
         if not isinstance(source, str) or not (serve is None or isinstance(serve, str)):
             raise ValueError("its source or its address is no text")
         options = kept_options(found["arguments"])
-        return Service(source, serve, bool(found["system"]), options)
+        program, arguments = found.get("program"), tuple(found.get("program_arguments", ()))
+        if not all(isinstance(word, str) for word in (*(program or ()), *arguments)):
+            raise ValueError("its program is no text")
+        return Service(
+            source, serve, bool(found["system"]), options, Program(*program) if program else None, arguments
+        )
     except (ValueError, KeyError, TypeError, EdgenetError) as error:
         raise EdgenetError(
             f"{name} holds no settings that this edgenet knows ({str(error)[:200]})",

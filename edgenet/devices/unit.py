@@ -13,6 +13,8 @@ from pathlib import PurePosixPath
 from edgenet_device.foreign_text import one_line, printable
 from edgenet_device.frames.files import is_live
 
+from edgenet.devices.app_folders import start_command
+from edgenet.devices.apps import Program
 from edgenet.devices.service_options import ServiceOptions
 from edgenet.errors import EdgenetError
 
@@ -28,6 +30,9 @@ class Service:
         serve: the page's address, as camera.py accepts it; None for no page.
         system: whether to install a system service, which needs sudo, instead of a user service.
         options: camera.py's other options.
+        program: the user's own program that runs instead of camera.py; None for camera.py. The three above are kept
+            for when camera.py runs again.
+        arguments: the arguments of that program.
 
     Raises:
         EdgenetError: a text holds a line break or another control character.
@@ -37,9 +42,12 @@ class Service:
     serve: str | None = None
     system: bool = False
     options: ServiceOptions = field(default_factory=ServiceOptions)
+    program: Program | None = None
+    arguments: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for text in (self.source, self.serve or "", *self.options.words()):
+        program = "" if self.program is None else f"{self.program.app}/{self.program.path}"
+        for text in (self.source, self.serve or "", *self.options.words(), program, *self.arguments):
             _refuse_control_characters(text)
 
 
@@ -68,22 +76,22 @@ Description=edgenet: what the camera sees
 StartLimitIntervalSec=0
 
 [Service]
-Type=notify
-{user}WorkingDirectory=-%S/edgenet
+{kind}{user}WorkingDirectory=-%S/edgenet
 ExecStart={command}
 RuntimeDirectory=edgenet
 RuntimeDirectoryMode=0700
 RuntimeDirectoryPreserve=yes
 StateDirectory=edgenet
 StateDirectoryMode=0700
-WatchdogSec=30
-TimeoutStartSec=180
 Restart=always
 {back_off}SuccessExitStatus=143
 {limits}
 [Install]
 WantedBy={wanted_by}
 """
+# camera.py tells systemd when it is ready, and that it still runs. A program of the user's own need not.
+_CAMERA_KIND = "Type=notify\nWatchdogSec=30\nTimeoutStartSec=180\n"
+_PROGRAM_KIND = "Type=exec\n"
 # These need no namespace, so they work for every service. AF_NETLINK: libcamera finds cameras through udev, and the
 # resolver of names asks for the machine's addresses.
 _LIMITS = """UMask=0077
@@ -145,22 +153,30 @@ def unit_text(service: Service, account: Account, sandbox: bool = True) -> str:
     Raises:
         EdgenetError: the account's name or a folder holds a line break or another control character.
     """
-    serve = [] if service.serve is None else ["--serve", service.serve]
-    # An older release, after a rollback, knows no --config; it is left out where it would say nothing.
-    config = ["--config", f"{account.edgenet}/service/settings.json"] if service.options.options else []
-    command = [f"{account.edgenet}/current/camera.sh", _source_there(service, account), *serve, *config]
     for text in (account.user, account.home, account.edgenet):
         _refuse_control_characters(text)
     stepped = account.systemd >= _STEPPED_BACK_OFF
     return _UNIT_TEXT.format(
-        # %t is the runtime folder in memory that contains RuntimeDirectory. systemd replaces only this %,
-        # because `quote_for_systemd` escapes all others.
-        command=f"/bin/sh {quote_for_systemd(command)} --state %t/edgenet/camera.json",
+        kind=_CAMERA_KIND if service.program is None else _PROGRAM_KIND,
+        command=f"/bin/sh {_command(service, account)}",
         user=f"User={account.user}\n" if service.system else "",
         back_off="RestartSec=2\nRestartSteps=5\nRestartMaxDelaySec=60\n" if stepped else "RestartSec=5\n",
         limits=_LIMITS + (_sandbox(service, account) if sandbox else ""),
         wanted_by="multi-user.target" if service.system else "default.target",
     )
+
+
+def _command(service: Service, account: Account) -> str:
+    """Return the script that the service starts, and its arguments, as ExecStart= takes them."""
+    if service.program is not None:
+        return quote_for_systemd([*start_command(account.edgenet, service.program), *service.arguments])
+    serve = [] if service.serve is None else ["--serve", service.serve]
+    # An older release, after a rollback, knows no --config; it is left out where it would say nothing.
+    config = ["--config", f"{account.edgenet}/service/settings.json"] if service.options.options else []
+    words = [f"{account.edgenet}/current/camera.sh", _source_there(service, account), *serve, *config]
+    # %t is the runtime folder in memory that contains RuntimeDirectory. systemd replaces only this %, because
+    # `quote_for_systemd` escapes all others.
+    return f"{quote_for_systemd(words)} --state %t/edgenet/camera.json"
 
 
 def _source_there(service: Service, account: Account) -> str:
@@ -177,13 +193,15 @@ def _sandbox(service: Service, account: Account) -> str:
     source = _source_there(service, account)
     if source.startswith("/") and not is_live(source):
         readable.append(f"-{source}")
-    readable += [f"-{command}" for command in service.options.commands()]
+    if service.program is None:
+        readable += [f"-{command}" for command in service.options.commands()]
     binds = f"BindReadOnlyPaths={' '.join(map(_quote, readable))}\n"
     if written := written_folders(service, account):
         binds += f"BindPaths={' '.join(_quote(f'-{folder}') for folder in written)}\n"
     if not service.system:
         return _SANDBOX + binds + _USER_SANDBOX
-    return _SANDBOX + binds + _SYSTEM_SANDBOX + (_PINS if service.options.has("gpio") else "")
+    pins = service.program is not None or service.options.has("gpio")
+    return _SANDBOX + binds + _SYSTEM_SANDBOX + (_PINS if pins else "")
 
 
 def written_folders(service: Service, account: Account) -> tuple[str, ...]:
@@ -192,7 +210,7 @@ def written_folders(service: Service, account: Account) -> tuple[str, ...]:
     Raises:
         EdgenetError: one of them holds the home folder or edgenet's own.
     """
-    folders = service.options.written_folders()
+    folders = service.options.written_folders() if service.program is None else ()
     for folder in folders:
         for kept in (account.home, f"{account.edgenet}/service"):
             if ".." in PurePosixPath(folder).parts or PurePosixPath(kept).is_relative_to(folder):

@@ -82,7 +82,7 @@ def wheels_for(needed: Requirements, progress: Progress) -> list[Path]:
     Raises:
         EdgenetError: pip is missing, cannot reach its index, finds no wheel, or one with another SHA-256.
     """
-    name = hashlib.sha256("\n".join([*needed.packages, *_tags(needed)]).encode()).hexdigest()[:16]
+    name = hashlib.sha256("\n".join([*needed.packages, *platform_tags(needed)]).encode()).hexdigest()[:16]
     folder = cache_folder(os.environ) / "wheels" / name
     if not _is_right(folder, needed.packages):
         progress("download packages", 0, None)
@@ -105,31 +105,39 @@ def _is_right(folder: Path, packages: Sequence[str]) -> bool:
 def _download(needed: Requirements, folder: Path) -> None:
     wanted = folder / "packages.txt"
     wanted.write_text(pip_requirements(needed.packages), encoding="utf-8")
-    options = ["--quiet", *PIP_OPTIONS, *_tags(needed), "--dest", str(folder), "--requirement", str(wanted)]
-    done = subprocess.run(
-        [sys.executable, "-m", "pip", "download", *options],
+    options = [*PIP_OPTIONS, *platform_tags(needed), "--dest", str(folder), "--requirement", str(wanted)]
+    done = pip_download(options)
+    if done.returncode:
+        if package := differing_package(done.stderr):
+            raise not_the_locked_file(package, "pip")
+        raise EdgenetError(
+            f"cannot download {' '.join(needed.packages)}: {pip_reason(done.stderr)}",
+            "check that this machine has a network connection and pip",
+        )
+
+
+def pip_download(options: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Run this machine's `pip download`."""
+    return subprocess.run(
+        [sys.executable, "-m", "pip", "download", "--quiet", *options],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,
     )
-    if done.returncode:
-        if package := differing_package(done.stderr):
-            raise not_the_locked_file(package, "pip")
-        lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or [
-            done.stderr.strip()
-        ]
-        raise EdgenetError(
-            f"cannot download {' '.join(needed.packages)}: {lines[-1]}",
-            "check that this machine has a network connection and pip",
-        )
+
+
+def pip_reason(printed: str) -> str:
+    """Return the last error among what pip has printed."""
+    lines = [line for line in printed.splitlines() if line.startswith("ERROR")]
+    return lines[-1] if lines else printed.strip()
 
 
 # PEP 600's tags start at manylinux_2_17, for glibc 2.17; manylinux2014 is another name for it.
 _OLDEST_GLIBC = 17
 
 
-def _tags(needed: Requirements) -> list[str]:
+def platform_tags(needed: Requirements) -> list[str]:
     """Return pip's options that select wheels for the device: PEP 600 tags up to its glibc version."""
     newest = int(needed.python.glibc.split(".")[1])
     platforms = ["manylinux2014", *(f"manylinux_2_{minor}" for minor in range(_OLDEST_GLIBC, newest + 1))]

@@ -12,6 +12,7 @@ from edgenet_device.source_text import read_source
 from edgenet.bundle import open_bundle
 from edgenet.devices import releases
 from edgenet.devices import trust as trusting
+from edgenet.devices.app_folders import OwnCode, code_on
 from edgenet.devices.device import Device, DeviceFacts
 from edgenet.devices.install import InstalledRelease, install_release, install_scripts
 from edgenet.devices.service import install_service, restart_service
@@ -20,10 +21,18 @@ from edgenet.devices.service_settings import read_settings
 from edgenet.devices.targets import open_device
 from edgenet.devices.trust import BundleOnDevice
 from edgenet.devices.unit import Service
-from edgenet.errors import EdgenetError, one_line
+from edgenet.errors import EdgenetError
 from edgenet.progress import Progress, silent
 from edgenet.signing import read_public_key
 from edgenet.workflows.arguments import checked
+from edgenet.workflows.own_code import (
+    OwnCodeTask,
+    few,
+    plan_own_code,
+    refuse_mixed_options,
+    require_program,
+    stale_notes,
+)
 from edgenet.workflows.status import bundle_name
 
 
@@ -43,6 +52,7 @@ class Deployed:
         service: what was done about the service: "installed", "restarted", or None.
         notes: what the user should know.
         trusts: name of the key that the device has just been told to trust; None if it was not.
+        code: code of the user's own on the device.
     """
 
     target: str
@@ -56,6 +66,7 @@ class Deployed:
     service: str | None = None
     notes: tuple[str, ...] = ()
     trusts: str | None = None
+    code: tuple[OwnCode, ...] = ()
 
 
 @checked
@@ -71,6 +82,9 @@ def deploy(
     options: Sequence[str] = (),
     config: str | Path | None = None,
     trust: str | Path | None = None,
+    with_: str | Path | None = None,
+    requirements: str | Path | None = None,
+    run: str | None = None,
     progress: Progress = silent,
 ) -> Deployed:
     """Install a bundle (or .tflite) on a device and make it the one that runs there.
@@ -95,6 +109,10 @@ def deploy(
             keeps those that it has.
         config: a camera.toml with such options, which come before `options`.
         trust: a public key from `new_key`; from now on the device runs only bundles that are signed by it.
+        with_: a program of your own, or a folder, which is brought along and stays through later deploys and rollbacks.
+        requirements: a requirements file with the packages that it needs, whose wheels this machine downloads.
+        run: the program that the service starts instead of camera.py, such as "my_app.py" or "my_folder/main.py", with
+            `options` as its arguments; "camera.py" for edgenet's own. Without it, a service keeps its program.
         progress: called with every step.
 
     Raises:
@@ -102,19 +120,27 @@ def deploy(
             signed by the key that the device trusts; the message says why.
         TypeError: an argument has the wrong type.
     """
-    key = None if trust is None else read_public_key(trust)
-    if key is not None:
-        _check_signed_by(key, Path(bundle))
-    given = read_options(options, None if config is None else Path(config)) if options or config else None
-    wanted = _wanted_service(given, source, serve, system_service) if service or system_service else None
-    task = _Task(Path(bundle), offline, key, wanted, given)
-    task.check()
+    task = plan_deploy(
+        bundle,
+        offline=offline,
+        service=service,
+        system_service=system_service,
+        source=source,
+        serve=serve,
+        options=options,
+        config=config,
+        trust=trust,
+        with_=with_,
+        requirements=requirements,
+        run=run,
+    )
+    task.code.check_target(on)
     with open_device(on) as device:
-        return _deployed(on, device, task, progress)
+        return deploy_to(on, device, task, progress)
 
 
 @dataclass(frozen=True)
-class _Task:
+class DeployTask:
     """What `deploy` is asked to do; `options` is None if the service shall keep its own."""
 
     bundle: Path
@@ -122,6 +148,7 @@ class _Task:
     key: bytes | None
     service: Service | None
     options: ServiceOptions | None
+    code: OwnCodeTask
 
     def check(self) -> None:
         """Check the options before anything is copied.
@@ -129,26 +156,74 @@ class _Task:
         Raises:
             EdgenetError: there is no service that they are for, or the model lacks a label that they name.
         """
+        if self.service is None and (self.options is not None or self.code.run is not None):
+            raise EdgenetError("options are given, and no service to start with them", "add --service")
         if self.options is not None:
-            if self.service is None:
-                raise EdgenetError("options are given, and no service to start with them", "add --service")
             check_labels(self.options, self.bundle)
 
 
-def _deployed(on: str, device: Device, task: _Task, progress: Progress) -> Deployed:
+def plan_deploy(
+    bundle: str | Path,
+    *,
+    offline: bool = False,
+    service: bool = False,
+    system_service: bool = False,
+    source: str = "0",
+    serve: str | None = None,
+    options: Sequence[str] = (),
+    config: str | Path | None = None,
+    trust: str | Path | None = None,
+    with_: str | Path | None = None,
+    requirements: str | Path | None = None,
+    run: str | None = None,
+) -> DeployTask:
+    """Return what `deploy` with these arguments has to do, after checking them.
+
+    Raises:
+        EdgenetError: an option is wrong, or the bundle is not signed by the key to trust.
+    """
+    key = None if trust is None else read_public_key(trust)
+    if key is not None:
+        _check_signed_by(key, Path(bundle))
+    code = plan_own_code(with_, requirements, run, options)
+    if code.program is not None:
+        if config is not None or source != "0" or serve is not None:
+            raise EdgenetError(
+                f"--config, --source and --serve are for camera.py, and the service shall run {code.program}",
+                "give its arguments after --",
+            )
+        options = ()
+    given = read_options(options, None if config is None else Path(config)) if options or config else None
+    wanted = _wanted_service(given, source, serve, system_service) if service or system_service else None
+    task = DeployTask(Path(bundle), offline, key, wanted, given, code)
+    task.check()
+    return task
+
+
+def deploy_to(on: str, device: Device, task: DeployTask, progress: Progress) -> Deployed:
+    """Do what `deploy` was asked to do on an open device; `on` is its name for the result.
+
+    Raises:
+        EdgenetError: see `deploy`.
+    """
     facts = device.facts()
-    wanted = task.service
-    unread: list[str] = []
-    if task.options is None:
-        kept, unread = _kept_options(device)
-        check_labels(kept, task.bundle)
-        wanted = None if wanted is None else replace(wanted, options=kept)
+    kept, unread = _kept_service(device)
+    wanted = _completed(on, task, kept)
+    later = wanted or kept
+    if task.options is None and later is not None and later.program is None:
+        check_labels(later.options, task.bundle)
+    require_program(device, task.code, None if wanted is None else wanted.program)
+    wheels = task.code.wheels(device, progress)
     placed = install_release(task.bundle, device, progress, task.offline, task.key)
     running, before = releases.running(device)
     swapped = placed.release != running
     left = _files_left_behind(device, placed, running if swapped else None)
+    code, about_code = task.code.place(device, wheels, progress)
     _activate(device, placed, swapped, task.key)
-    done, notes = _serve(device, wanted, swapped, progress)
+    new_code = any(
+        one.state == "copied" and kept and kept.program and kept.program.app == one.name for one in code
+    )
+    done, notes = _serve(device, wanted, swapped or new_code, progress)
     return Deployed(
         target=on,
         facts=facts,
@@ -159,9 +234,22 @@ def _deployed(on: str, device: Device, task: _Task, progress: Progress) -> Deplo
         swapped=swapped,
         packages=placed.environment.made,
         service=done,
-        notes=(*unread, *placed.environment.notes, *left, *notes),
+        notes=(*unread, *placed.environment.notes, *left, *about_code, *notes),
         trusts=None if task.key is None else key_name(task.key),
+        code=code,
     )
+
+
+def _completed(on: str, task: DeployTask, kept: Service | None) -> Service | None:
+    """Return the service that `deploy` installs, with what it keeps of the one that is there; None for none."""
+    if task.service is None:
+        return None
+    wanted = task.code.service(task.service, kept)
+    if task.options is None:
+        return wanted if kept is None else replace(wanted, options=kept.options)
+    if task.code.run is None:
+        refuse_mixed_options(kept, on)
+    return wanted
 
 
 def _wanted_service(given: ServiceOptions | None, source: str, serve: str | None, system: bool) -> Service:
@@ -182,13 +270,12 @@ def _wanted_service(given: ServiceOptions | None, source: str, serve: str | None
     return Service(read_source(given.source or source), given.serve or serve, system, given)
 
 
-def _kept_options(device: Device) -> tuple[ServiceOptions, list[str]]:
-    """Return the options of the service that is there, and a note for the user if they cannot be read."""
+def _kept_service(device: Device) -> tuple[Service | None, list[str]]:
+    """Return the settings of the service that is there, and a note for the user if they cannot be read."""
     try:
-        kept = read_settings(device)
+        return read_settings(device), []
     except EdgenetError as error:
-        return ServiceOptions(), [str(error)]
-    return ServiceOptions() if kept is None else kept.options, []
+        return None, [str(error)]
 
 
 def _files_left_behind(device: Device, placed: InstalledRelease, old: str | None) -> list[str]:
@@ -197,15 +284,10 @@ def _files_left_behind(device: Device, placed: InstalledRelease, old: str | None
     if old is not None and (files := releases.changed_files(device, old)):
         left[f"{device.home}/releases/{old}"] = files
     return [
-        f"{folder} has files that were added or changed there ({_few(files)}): they are kept, and the release that "
+        f"{folder} has files that were added or changed there ({few(files)}): they are kept, and the release that "
         "runs now is without them"
         for folder, files in left.items()
     ]
-
-
-def _few(names: Sequence[str], most: int = 3) -> str:
-    more = [f"{len(names) - most} more"] if len(names) > most else []
-    return ", ".join([*(one_line(name) for name in names[:most]), *more])
 
 
 def _activate(device: Device, placed: InstalledRelease, swapped: bool, key: bytes | None) -> None:
@@ -261,7 +343,19 @@ def rollback(on: str) -> Deployed:
         if guarded:
             trusting.accept(there, older=True)
         done, _ = _serve(device, None, True, silent)
-        return Deployed(on, facts, folder, release, running, moved=False, swapped=True, service=done)
+        code = code_on(device)
+        return Deployed(
+            on,
+            facts,
+            folder,
+            release,
+            running,
+            moved=False,
+            swapped=True,
+            service=done,
+            notes=tuple(stale_notes(code)),
+            code=code,
+        )
 
 
 def _serve(

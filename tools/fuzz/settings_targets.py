@@ -1,4 +1,4 @@
-"""Targets that read settings: camera.toml, and the options of a service as they lie on a device."""
+"""Targets that read settings, camera.toml and a service's options on a device, and code that a user brings there."""
 
 from __future__ import annotations
 
@@ -37,10 +37,33 @@ def camera_toml(folder: Path) -> Check:
 
 
 @cache
+def fleet_seeds() -> dict[str, bytes]:
+    """Return fleet files: one device, and several with groups, labels and options of ssh."""
+    one = b'[devices.a]\non = "ssh:pi@a.local"\n'
+    more = b'labels = { room = "x" }\ncanary = true\nssh = { ProxyJump = "g" }\n[devices.b]\non = "adb:X1"\n'
+    return {"one": one, "several": one + more + b'[groups]\nall = ["a", "b"]\n[ssh]\nConnectTimeout = 5\n'}
+
+
+def fleet_file(folder: Path) -> Check:
+    """Read the input as a fleet file."""
+    from edgenet.devices.fleet_file import read_fleet
+
+    path = folder / "fleet.toml"
+
+    def check(data: bytes) -> None:
+        path.write_bytes(data)
+        read_fleet(path)
+
+    return check
+
+
+@cache
 def service_seeds() -> dict[str, bytes]:
     """Return settings of services: without options, and with some."""
     head = b'{"schema": "edgenet.service.v1", "source": "0", "serve": null, "system": false, "arguments": '
-    return {"bare": head + b"[]}", "options": head + b'["--threshold=0.6", "--on-label=a", "--exec=/bin/x"]}'}
+    own = b'[], "program": ["shop", "bin/main.py"], "program_arguments": ["--port", "80"]}'
+    options = b'["--threshold=0.6", "--on-label=a", "--exec=/bin/x"]}'
+    return {"bare": head + b"[]}", "options": head + options, "program": head + own}
 
 
 def service_settings(folder: Path) -> Check:
@@ -59,7 +82,37 @@ def service_settings(folder: Path) -> Check:
     return check
 
 
+@cache
+def code_seeds() -> dict[str, bytes]:
+    """Return programs, and requirements files; each input is read as both."""
+    return {
+        "program": b"import os\n\n\ndef main(x: int = 1) -> None:\n    print(f'{x!r} {os.sep}')\n\n\nmain()\n",
+        "coding": b"# -*- coding: latin-1 -*-\nx = '\xe4'\n",
+        "names": b"flask==3.1.2 \\\n    --hash=sha256:00\npaho-mqtt[proxy]~=2.0  # a client\n-i https://host/simple\n",
+    }
+
+
+def own_code(folder: Path) -> Check:
+    """Read the input as a program of the user's own, and as its requirements file."""
+    from edgenet.devices.app_packages import read_requirements
+    from edgenet.devices.apps import read_app
+    from edgenet.errors import EdgenetError
+
+    program, names = folder / "my_app.py", folder / "requirements.txt"
+
+    def check(data: bytes) -> None:
+        program.write_bytes(data)
+        names.write_bytes(data)
+        try:
+            read_requirements(names)
+        except EdgenetError:
+            read_app(program)
+
+    return check
+
+
 TARGETS = (
+    Target("fleet-file", "fleet files", ("edgenet.devices.fleet_file",), fleet_seeds, TEXT, fleet_file),
     Target(
         "camera-toml",
         "camera.toml",
@@ -75,5 +128,13 @@ TARGETS = (
         service_seeds,
         (json_changed, *TEXT),
         service_settings,
+    ),
+    Target(
+        "own-code",
+        "programs of one's own and their requirements",
+        ("edgenet.devices.apps", "edgenet.devices.app_packages"),
+        code_seeds,
+        TEXT,
+        own_code,
     ),
 )
