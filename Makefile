@@ -25,7 +25,7 @@ COMPILE = $(BIN)/python -m compileall -q edgenet device_scripts
 export PYTHON FOLDER TORCH_ARGS
 
 .DEFAULT_GOAL := help
-.PHONY: help plan setup setup-dev demo test test-quick check format api lock notices fuzz
+.PHONY: help plan setup setup-dev demo test test-quick check format api docs lock notices fuzz
 
 # Whoever types `make setup` hears that all is there; `make demo` needs no such line.
 SETUP = tools/setup-environment $(if $(filter $@,$(MAKECMDGOALS)),,--quiet)
@@ -43,6 +43,7 @@ help:
 	@echo '  make check       lint, format and types'
 	@echo '  make format      put the format right'
 	@echo '  make api         docs/api.md, from the docstrings'
+	@echo '  make docs        the documentation as a site, in build/docs/site; a link that leads nowhere is an error'
 	@echo '  make notices     the licences of the exported page, and the SBOM, after a change of what edgenet carries'
 	@echo '  make lock        requirements/, the SHA-256 of every package, after a change of pyproject.toml or constraints.txt'
 
@@ -80,6 +81,9 @@ format: setup-dev
 
 api: setup-dev
 	@$(BIN)/python -m tools.make_api_reference
+
+docs: setup-dev
+	@$(BIN)/python -m tools.make_site
 
 notices: setup-dev
 	@$(BIN)/python -m tools.make_notices

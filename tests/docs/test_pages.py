@@ -16,7 +16,12 @@ from edgenet.commands.app import app
 
 LARGEST = 8192
 PAGES = sorted(
-    {README, *DOCS.glob("*.md"), ROOT / "benchmarks" / "README.md", ROOT / "calibration_data" / "README.md"}
+    {
+        *ROOT.glob("*.md"),
+        *DOCS.glob("*.md"),
+        ROOT / "benchmarks" / "README.md",
+        ROOT / "calibration_data" / "README.md",
+    }
 )
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 PATH = re.compile(r"`((?:edgenet|device_scripts|benchmarks|tests|tools|docs|calibration_data)/[\w./-]+)`")
@@ -64,10 +69,11 @@ def test_paths_are_those_of_files(page: Path) -> None:
         assert any(ROOT.glob(name.rstrip("/"))), f"{page.name} names {name}, which does not exist"
 
 
-def test_readme_leads_to_every_page() -> None:
-    linked = set(LINK.findall(README.read_text(encoding="utf-8")))
-    pages = {f"docs/{page.name}" for page in DOCS.glob("*.md")} - {"docs/package-description.md"}
-    assert pages <= linked, f"README does not link to {sorted(pages - linked)}"
+def test_the_list_of_pages_has_every_page() -> None:
+    assert "docs/index.md" in LINK.findall(README.read_text(encoding="utf-8"))
+    linked = set(LINK.findall((DOCS / "index.md").read_text(encoding="utf-8")))
+    pages = {page.name for page in DOCS.glob("*.md")} - {"package-description.md", "index.md"}
+    assert pages <= linked, f"docs/index.md does not link to {sorted(pages - linked)}"
 
 
 @cache

@@ -100,7 +100,7 @@ def test_plan_changes_nothing(checkout: Path) -> None:
     done = _setup(checkout, "--plan", **here)
     assert done.returncode == 0, done.stderr
     assert f"downloads about 370 MB and takes about 1.5 GB of disk in {checkout}/.venv" in done.stdout
-    assert "The developers' tools (make setup-dev) add about 120 MB" in done.stdout
+    assert "The developers' tools (make setup-dev) add about 140 MB" in done.stdout
     assert "/home/somebody/pip-cache" in done.stdout
     assert "writes about 20 MB to edgenet-demo" in done.stdout
     assert "Nothing was changed" in done.stdout
@@ -218,7 +218,7 @@ def test_developers_tools_are_added_once(checkout: Path) -> None:
     _setup(checkout, **here)
     _commands(here)
     added = _setup(checkout, "--dev", **here)
-    assert "downloads about 120 MB more and takes about 400 MB more" in added.stdout
+    assert "downloads about 140 MB more and takes about 470 MB more" in added.stdout
     assert "Ready for developers" in added.stdout
     assert _commands(here) == [_locked("developers")]
     for options in ([], ["--dev"], []):
@@ -231,7 +231,7 @@ def test_developers_tools_are_added_once(checkout: Path) -> None:
 def test_developers_set_up_serves_users_and_stays_the_developers(checkout: Path) -> None:
     here = machine(checkout / "bin")
     fresh = _setup(checkout, "--dev", **here)
-    assert "downloads about 490 MB and takes about 1.9 GB" in fresh.stdout
+    assert "downloads about 510 MB and takes about 1.9 GB" in fresh.stdout
     commands = _commands(here)
     assert len(commands) == 4
     assert commands[1] == _locked("developers")
