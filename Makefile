@@ -40,7 +40,7 @@ help:
 	@echo '  make test        the whole test suite'
 	@echo '  make test-quick  the suite to run all day, without the slow tests (under 3 minutes)'
 	@echo '  make fuzz        damaged and hostile inputs for every reader and server, for MINUTES=10'
-	@echo '  make check       lint, format and types'
+	@echo '  make check       lint, format, types and spelling'
 	@echo '  make format      put the format right'
 	@echo '  make api         docs/api.md, from the docstrings'
 	@echo '  make docs        the documentation as a site, in build/docs/site; a link that leads nowhere is an error'
@@ -74,6 +74,7 @@ check: setup-dev
 	@echo 'ruff check';  $(BIN)/ruff check .
 	@echo 'ruff format'; $(BIN)/ruff format --check .
 	@echo 'mypy';        $(BIN)/mypy
+	@echo 'codespell';   $(BIN)/codespell
 
 format: setup-dev
 	@$(BIN)/ruff check --fix-only --quiet .

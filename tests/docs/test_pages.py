@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import typer
-from doc_pages import DOCS, README, ROOT, blocks, commands, prose
+from doc_pages import DOCS, README, ROOT, RUN_PAGES, blocks, commands, prose
 
 from edgenet.commands.app import app
 
@@ -36,6 +36,9 @@ OTHERS = {
     "--user": "systemctl",
 }
 """Options of other programs that the pages name."""
+
+DATA = {"text", "json", "toml"}
+"""The languages of blocks that show files or output; those of any other language are code."""
 
 by_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
@@ -67,6 +70,19 @@ def test_links_lead_to_files_and_headings(page: Path) -> None:
 def test_paths_are_those_of_files(page: Path) -> None:
     for name in PATH.findall(page.read_text(encoding="utf-8")):
         assert any(ROOT.glob(name.rstrip("/"))), f"{page.name} names {name}, which does not exist"
+
+
+@by_page
+def test_every_block_of_code_is_run_or_says_why_not(page: Path) -> None:
+    """test_pages_run.py runs `RUN_PAGES`; the examples of docs/api.md come from docstrings, which tests/api runs."""
+    if page in RUN_PAGES or page == DOCS / "api.md":
+        return
+    for block in blocks(page):
+        if block.language not in DATA:
+            assert block.mark == "not run", (
+                f"{page.name}:{block.line} is not run; say why in a comment above it"
+            )
+            assert len(block.reason.split()) >= 4, f"{page.name}:{block.line} has no reason: '{block.reason}'"
 
 
 def test_the_list_of_pages_has_every_page() -> None:
