@@ -37,7 +37,7 @@ from edgenet.data.photos import PhotoSet, open_photos, split_folders
 from edgenet.errors import EdgenetError
 from edgenet.training.learner import new_learner, set_training
 from edgenet.training.loader import load_epoch
-from edgenet.training.memory import memory_budget
+from edgenet.training.machine import memory_budget
 from edgenet.training.photos import read_photos
 from edgenet.training.processes import ProcessShare
 from edgenet.training.recipe import Distillation, Recipe

@@ -11,10 +11,9 @@ from edgenet.data.photos import PhotoSet
 from edgenet.data.splits import hold_out_groups
 from edgenet.errors import EdgenetError
 from edgenet.progress import Progress, in_stage
-from edgenet.training.folded import give_statistics, is_folded
 from edgenet.training.learner import Learner, learner_tensors, new_learner, restore
 from edgenet.training.loader import steps_per_epoch
-from edgenet.training.memory import memory_budget
+from edgenet.training.machine import memory_budget
 from edgenet.training.photos import (
     TrainingPhotos,
     check_counts,
@@ -28,6 +27,8 @@ from edgenet.training.qat import QatNetwork, calibration_images, quantize_for_tr
 from edgenet.training.starting import (
     StartingWeights,
     fresh_network,
+    give_statistics,
+    is_folded,
     load_weights,
     pretrained_network,
     trained_network,

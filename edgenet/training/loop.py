@@ -14,10 +14,10 @@ from torch import Tensor
 from edgenet.errors import EdgenetError
 from edgenet.files import write_atomically
 from edgenet.progress import Log, Progress, in_stage
-from edgenet.training.accelerator import free_unused_memory, runs_ahead
 from edgenet.training.job import Job, save_network, snapshot
 from edgenet.training.learner import forget_gradients, set_training
 from edgenet.training.loader import Batch, epoch_order, load_epoch, steps_per_epoch
+from edgenet.training.machine import free_unused_memory, runs_ahead
 from edgenet.training.processes import StopRequest, TrainingStopped, wait_for_all
 from edgenet.training.recipe import learning_rate, resolution_in
 from edgenet.training.state import EpochRow, EpochSums, Position, log_csv, save_state

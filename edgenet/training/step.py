@@ -18,12 +18,11 @@ from torch.overrides import TorchFunctionMode
 
 from edgenet.data.labels import matching_outputs
 from edgenet.errors import EdgenetError
-from edgenet.training.accelerator import bfloat16_on, runs_ahead
 from edgenet.training.learner import Learner, channels_last, forget_gradients, update_average, update_weights
 from edgenet.training.loader import Batch, Purpose, generator, seed_torch
-from edgenet.training.processes import ProcessShare, sum_over
+from edgenet.training.machine import bfloat16_on, runs_ahead
+from edgenet.training.processes import ProcessShare, SynchronizedNorm, sum_over
 from edgenet.training.recipe import Distillation, Recipe
-from edgenet.training.synchronized_norm import SynchronizedNorm
 from edgenet.zoo.checkpoint import LoadedNetwork
 from edgenet.zoo.classifier import Normalization
 

@@ -13,8 +13,8 @@ from dataclasses import replace
 from edgenet.data.labels import matching_outputs
 from edgenet.errors import EdgenetError
 from edgenet.progress import Log, Progress, in_stage
-from edgenet.training.accelerator import bfloat16_on, local_device
 from edgenet.training.job import TrainingData
+from edgenet.training.machine import bfloat16_on, local_device
 from edgenet.training.recipe import resolution_in
 from edgenet.training.starting import IMAGENET, load_weights
 from edgenet.workflows.sweep_plan import SweepOptions

@@ -32,7 +32,7 @@ from edgenet.teaching.cross_fit import CrossFit
 from edgenet.teaching.features import PhotoFeatures, extract_features
 from edgenet.teaching.finetuning import features_and_logits
 from edgenet.teaching.unknown import background_class
-from edgenet.training.accelerator import local_device
+from edgenet.training.machine import local_device
 from edgenet.training.photos import UNEQUAL, check_counts, open_training_data, photo_counts
 from edgenet.training.processes import stop_on_signals
 from edgenet.training.state import STATE_FILE

@@ -21,7 +21,7 @@ from edgenet.teaching.cross_fit import FOLDS, LEAST_STEPS, CrossFit, cross_fit, 
 from edgenet.teaching.features import PhotoFeatures, extract_features
 from edgenet.teaching.finetuning import FineTuning, blend, fine_tune, with_head
 from edgenet.teaching.head import CrossValidated, cross_validated, fit_head
-from edgenet.training.memory import memory_budget
+from edgenet.training.machine import memory_budget
 from edgenet.training.photos import TrainingPhotos, read_photos
 from edgenet.training.processes import StopRequest, TrainingStopped
 from edgenet.training.recipe import Augmentation

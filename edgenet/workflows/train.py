@@ -14,9 +14,9 @@ from edgenet.errors import EdgenetError
 from edgenet.files import locked_folder, make_folder
 from edgenet.progress import Log, Progress, no_log, silent
 from edgenet.quantize.recipes import DEFAULT_RECIPE
-from edgenet.training.accelerator import bfloat16_on, local_device
 from edgenet.training.job import Job, resume_job, save_network, start_job
 from edgenet.training.loop import run_epochs, validate_job
+from edgenet.training.machine import bfloat16_on, local_device
 from edgenet.training.processes import is_first, join_processes, stop_on_signals
 from edgenet.training.qat import QatPlan
 from edgenet.training.recipe import Augmentation, Distillation, Recipe, check_device_name

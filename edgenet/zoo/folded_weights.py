@@ -1,7 +1,7 @@
 """Reads the float .tflite files that TF-slim and Google publish beside their checkpoints, alone or within a .tgz.
 
 In them batch normalization is folded into the convolutions. Each becomes a convolution and a batch normalization that
-only adds the bias; `training/folded.py` gives it the statistics that a training needs.
+only adds the bias; `training/starting.py` gives it the statistics that a training needs.
 """
 
 from __future__ import annotations

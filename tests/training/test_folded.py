@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from edgenet.training.folded import give_statistics, is_folded
+from edgenet.training.starting import give_statistics, is_folded
 from edgenet.zoo.checkpoint import LoadedNetwork
 from edgenet.zoo.classifier import NetworkOptions
 from edgenet.zoo.registry import build_with, parse_variant

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from edgenet.training import memory
-from edgenet.training.memory import UNKNOWN, available_memory, memory_budget
+from edgenet.training import machine as training_machine
+from edgenet.training.machine import UNKNOWN, available_memory, memory_budget
 
 GB = 10**9
 FULL_OF_CACHE = "MemTotal: 25000000 kB\nMemFree: 3500000 kB\nMemAvailable: 20000000 kB\n"
@@ -106,7 +106,7 @@ def test_no_proc_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     def no_such_name(name: str) -> int:
         raise ValueError(name)
 
-    monkeypatch.setattr(memory.os, "sysconf", no_such_name)
+    monkeypatch.setattr(training_machine.os, "sysconf", no_such_name)
     assert memory_budget(tmp_path, "win32") == UNKNOWN // 2
 
 
@@ -117,7 +117,7 @@ def test_macos(monkeypatch: pytest.MonkeyPatch) -> None:
         "Pages inactive:                           20.\nPages speculative:                       3.\n"
         'Pages throttled:                           0.\nPages purgeable:                         4.\n"Pages": 9.\n'
     )
-    monkeypatch.setattr(memory, "_vm_stat", lambda: said)
+    monkeypatch.setattr(training_machine, "_vm_stat", lambda: said)
     assert available_memory(platform="darwin") == 37 * 16384
-    monkeypatch.setattr(memory, "_vm_stat", lambda: "")
+    monkeypatch.setattr(training_machine, "_vm_stat", lambda: "")
     assert available_memory(platform="darwin") == UNKNOWN

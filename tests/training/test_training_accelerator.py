@@ -9,7 +9,7 @@ import torch
 from shape_photos import TINY
 
 from edgenet.errors import EdgenetError
-from edgenet.training.accelerator import bfloat16_on, local_device, runs_ahead
+from edgenet.training.machine import bfloat16_on, local_device, runs_ahead
 from edgenet.workflows import train as workflow
 from edgenet.workflows.train import TrainingOptions, resume_training, train
 

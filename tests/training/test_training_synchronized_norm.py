@@ -10,8 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from edgenet.training.processes import ProcessShare
-from edgenet.training.synchronized_norm import SynchronizedNorm
+from edgenet.training.processes import ProcessShare, SynchronizedNorm
 
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 HERE = Path(__file__).resolve()

@@ -16,9 +16,8 @@ from shape_photos import TINY, every_class, write_photos
 from edgenet.errors import EdgenetError
 from edgenet.training.learner import head_name
 from edgenet.training.recipe import Augmentation, Distillation, Recipe
-from edgenet.training.records import record_from_json
 from edgenet.training.starting import StartingWeights, pretrained_network
-from edgenet.training.state import Plan
+from edgenet.training.state import Plan, record_from_json
 from edgenet.workflows.evaluate import evaluate
 from edgenet.workflows.train import train
 from edgenet.workflows.training_result import Training

@@ -52,7 +52,7 @@ WITHOUT_TARGET = {
     "edgenet.figures.teaching_page": "the page's own style and script",
     "edgenet.graph.onnx_export": "what torch has just exported",
     "edgenet.latency.benchmark_model": "the first 20 bytes of a program that the user is about to run",
-    "edgenet.training.memory": "what the kernel says about this machine's memory",
+    "edgenet.training.machine": "what the kernel says about this machine's memory",
     "edgenet.training.photos": "photos, handed on to edgenet_device.frames.photos",
     "edgenet.web.site": "an archive and a record that come with edgenet",
     "edgenet.workflows.demo": "what edgenet's own programs have just printed",

@@ -94,7 +94,7 @@ TARGETS = (
     Target(
         "state",
         "states of trainings",
-        ("edgenet.training.state", "edgenet.training.records"),
+        ("edgenet.training.state",),
         state_seeds,
         (*BINARY, *[header_changed] * 8),
         states,
