@@ -19,17 +19,8 @@ from edgenet.commands.console import (
     shown_progress,
     warn,
 )
-from edgenet.commands.options import (
-    LABELLED_PHOTOS,
-    Architecture,
-    JsonFlag,
-    Labels,
-    Normalization,
-    Recipe,
-    Resolution,
-    numbers,
-    output_file,
-)
+from edgenet.commands.input_options import InputOptions
+from edgenet.commands.options import LABELLED_PHOTOS, JsonFlag, Recipe, output_file
 
 if TYPE_CHECKING:
     from edgenet.workflows.calibration import Fidelity
@@ -82,22 +73,6 @@ Format = Annotated[
         "--format",
         help="Format of the file, which --out must end in; an int8 .onnx holds QDQ pairs for other compilers.",
         show_default="by the ending of --out",
-    ),
-]
-InputShape = Annotated[
-    str | None,
-    typer.Option(
-        "--input-shape",
-        metavar="N,C,H,W",
-        help="Input shape for an .onnx file that leaves it open, such as 1,3,224,224.",
-    ),
-]
-Output = Annotated[
-    str | None,
-    typer.Option(
-        "--output",
-        metavar="NAME",
-        help="For an .onnx file with several outputs: the name of the output with the class scores.",
     ),
 ]
 LabelledData = Annotated[Path | None, typer.Option("--data", help=LABELLED_PHOTOS)]
@@ -176,41 +151,6 @@ class PrecisionOptions:
         values["float"] = values.pop("float_file")
         del values["format"]
         return {name: value for name, value in values.items() if value is not None}
-
-
-@dataclass(frozen=True)
-class InputOptions:
-    """Facts about the network's input and output that its file may lack.
-
-    Raises:
-        BadParameter: --input-shape is not a shape.
-    """
-
-    resolution: Resolution = None
-    normalization: Normalization = None
-    labels: Labels = None
-    input_shape: InputShape = None
-    output: Output = None
-    architecture: Architecture = None
-
-    def __post_init__(self) -> None:
-        shape = self._shape()
-        if shape is not None and (len(shape) != 4 or min(shape) < 1):
-            raise typer.BadParameter(f"--input-shape is '{self.input_shape}'; give it as 1,3,224,224")
-
-    def arguments(self) -> dict[str, Any]:
-        """Return the options as arguments of `edgenet.convert`."""
-        return {
-            "resolution": self.resolution,
-            "normalization": self.normalization,
-            "labels": self.labels,
-            "input_shape": self._shape(),
-            "output": self.output,
-            "architecture": self.architecture,
-        }
-
-    def _shape(self) -> tuple[int, ...] | None:
-        return None if self.input_shape is None else numbers(self.input_shape, int, "--input-shape")
 
 
 def convert_command(

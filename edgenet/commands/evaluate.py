@@ -19,15 +19,8 @@ from edgenet.commands.console import (
     shown_progress,
     warn,
 )
-from edgenet.commands.options import (
-    LABELLED_PHOTOS,
-    Architecture,
-    JsonFlag,
-    Labels,
-    Normalization,
-    Resolution,
-    Threads,
-)
+from edgenet.commands.input_options import InputOptions
+from edgenet.commands.options import LABELLED_PHOTOS, JsonFlag, Threads
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -56,13 +49,10 @@ WIDE = 120
 def evaluate_command(
     models: Models,
     data: Data,
+    inputs: InputOptions,
     split: Split = None,
     limit: Limit = None,
     threads: Threads = 2,
-    resolution: Resolution = None,
-    normalization: Normalization = None,
-    labels: Labels = None,
-    architecture: Architecture = None,
     json_output: JsonFlag = False,
 ) -> None:
     """Measure the accuracy of networks on labelled photos.
@@ -79,10 +69,7 @@ def evaluate_command(
             split=split,
             limit=limit,
             threads=threads,
-            resolution=resolution,
-            normalization=normalization,
-            labels=labels,
-            architecture=architecture,
+            **inputs.arguments(),
             progress=progress,
         )
     note_skipped(result.skipped)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,6 +18,7 @@ from edgenet.commands.console import (
     shown_progress,
     unknown_text,
 )
+from edgenet.commands.input_options import InputShape, Output, shape_of
 from edgenet.commands.options import (
     TARGETS,
     Architecture,
@@ -73,6 +74,8 @@ def inspect_command(
     data: Data = None,
     photos: Photos = None,
     normalization: Normalization = None,
+    input_shape: InputShape = None,
+    output: Output = None,
     architecture: Architecture = None,
     plot: Plot = None,
     profile: Profile = False,
@@ -91,8 +94,16 @@ def inspect_command(
         raise typer.BadParameter("--on TARGET needs --profile")
     if (against is None) != (data is None):
         raise typer.BadParameter("give --against FLOAT and --data PHOTOS together")
-    if against is None and any(one is not None for one in (photos, normalization, architecture, plot)):
-        raise typer.BadParameter("--photos, --normalization, --architecture and --plot need --against FLOAT")
+    source: dict[str, Any] = {
+        "normalization": normalization,
+        "input_shape": shape_of(input_shape),
+        "output": output,
+        "architecture": architecture,
+    }
+    if against is None and any(one is not None for one in (photos, plot, *source.values())):
+        raise typer.BadParameter(
+            "--photos, --plot, --normalization, --input-shape, --output and --architecture need --against FLOAT"
+        )
     with shown_progress() as progress:
         from edgenet.workflows.inspect import PHOTOS, inspect
 
@@ -101,8 +112,7 @@ def inspect_command(
             against=against,
             data=data,
             photos=photos or PHOTOS,
-            normalization=normalization,
-            architecture=architecture,
+            **source,
             plot=plot,
             profile=profile,
             on=on or "local",

@@ -129,6 +129,8 @@ def evaluate(
     resolution: int | None = None,
     normalization: str | None = None,
     labels: str | Path | Sequence[str] | None = None,
+    input_shape: Sequence[int] | None = None,
+    output: str | None = None,
     architecture: str | None = None,
     progress: Progress = silent,
 ) -> Evaluation:
@@ -148,6 +150,8 @@ def evaluate(
         resolution: width and height of the input, pixels, for float sources that allow several.
         normalization: of .onnx sources and other makers' .tflite files, as `convert` takes it.
         labels: class names in the order of the outputs, for networks that carry none: a list, or a text file.
+        input_shape, output: of .onnx sources that leave their input's shape open or have several outputs, as `convert`
+            takes them; Keras models take an input_shape that ends in 3 or 1.
         architecture: of checkpoints of torchvision or timm, as `convert` takes it.
         progress: called with each stage's name, the amount done, and the total.
 
@@ -159,9 +163,10 @@ def evaluate(
     names = [str(model) for model in ([models] if isinstance(models, str | os.PathLike) else models)]
     if not names:
         raise EdgenetError("models is an empty list", "give at least one network")
+    shape = tuple(input_shape) if input_shape else None
     options, source_options = (
         EvaluationOptions(split, limit, threads),
-        SourceOptions(resolution, normalization, labels, architecture=architecture),
+        SourceOptions(resolution, normalization, labels, shape, output, architecture),
     )
     check_options(names, source_options)
     photos = open_labelled(Path(data), split)  # first, to report a wrong folder early
@@ -385,6 +390,12 @@ def check_options(models: Sequence[str], options: SourceOptions) -> None:
             "--architecture is for checkpoints of torchvision and timm, and none of the models is one",
             "leave out --architecture",
         )
+    for name, kinds in (("input_shape", ".onnx and Keras files"), ("output", ".onnx files")):
+        if getattr(options, name) is not None and not any(getattr(option, name) for option in taken):
+            option = f"--{name.replace('_', '-')}"
+            raise EdgenetError(
+                f"{option} is for {kinds}, and none of the models is one", f"leave out {option}"
+            )
     if options.resolution is not None and not any(option.resolution for option in taken):
         raise EdgenetError("all of the models have a fixed resolution", "leave out --resolution")
 

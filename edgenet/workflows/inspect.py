@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from edgenet_device.ports import read_ports
@@ -96,6 +97,8 @@ def inspect(
     data: str | Path | None = None,
     photos: int = PHOTOS,
     normalization: str | None = None,
+    input_shape: Sequence[int] | None = None,
+    output: str | None = None,
     architecture: str | None = None,
     plot: str | Path | None = None,
     profile: bool = False,
@@ -113,7 +116,7 @@ def inspect(
         against: float network to compare every layer with, as `convert` takes it; needs `data`.
         data: folder or zip of photos for the comparison; needs `against`.
         photos: number of photos to compare on.
-        normalization, architecture: of the network given as `against`, as `convert` takes them.
+        normalization, input_shape, output, architecture: of the network given as `against`, as `convert` takes them.
         plot: the .png or .html file to draw the comparison in.
         profile: measure the time of every operator.
         on: the device to measure the operators on, as `bench` takes it.
@@ -125,7 +128,13 @@ def inspect(
         TypeError: an argument has the wrong type.
     """
     path = Path(model)
-    said = normalization, architecture
+    shape = tuple(input_shape) if input_shape else None
+    said = {
+        "normalization": normalization,
+        "input_shape": shape,
+        "output": output,
+        "architecture": architecture,
+    }
     comparison = _comparison(against, data, photos, said, None if plot is None else Path(plot))
     if comparison and comparison.plot:
         _check_plot(comparison.plot, path, comparison.against)
@@ -182,25 +191,26 @@ def _comparison(
     against: str | Path | None,
     data: str | Path | None,
     photos: int,
-    said: tuple[str | None, str | None],
+    said: Mapping[str, Any],
     plot: Path | None,
 ) -> LayerComparisonOptions | None:
-    """Return how to compare; `said` is the normalization and the architecture that the user gives."""
+    """Return how to compare; `said` has what the user says about the float network, as `SourceOptions` takes it."""
     if (against is None) != (data is None):
         raise EdgenetError(
             f"{'against' if data is None else 'data'} is given alone",
             "give against=FLOAT and data=PHOTOS together",
         )
     if against is None or data is None:
-        if plot is not None or said != (None, None):
+        if plot is not None or any(said.values()):
             raise EdgenetError(
                 "there is nothing to compare and plot", "give against=FLOAT and data=PHOTOS too"
             )
         return None
     # Imported only here, because it imports torch, which takes longer than everything else in this command.
     from edgenet.workflows.layer_comparison import LayerComparisonOptions
+    from edgenet.workflows.source_options import SourceOptions
 
-    return LayerComparisonOptions(str(against), Path(data), photos, *said, plot)
+    return LayerComparisonOptions(str(against), Path(data), photos, SourceOptions(**said), plot)
 
 
 def _check_plot(plot: Path, model: Path, against: str) -> None:

@@ -21,7 +21,13 @@ from edgenet.quantize.quantized_graph import QuantizedGraph
 from edgenet.tflite.program import Program
 from edgenet.tflite.to_graph import quantized_graph
 from edgenet.workflows.advice import advise, propose_keep_float
-from edgenet.workflows.sources import NORMALIZATIONS, SourceOptions, open_source, parse_normalization
+from edgenet.workflows.sources import (
+    NORMALIZATIONS,
+    SourceOptions,
+    open_source,
+    parse_normalization,
+    sized_like,
+)
 from edgenet.zoo.classifier import Normalization
 
 NOISE_PHOTOS = 8
@@ -38,17 +44,15 @@ class LayerComparisonOptions:
         against: the float source, as `open_source` takes it.
         data: folder or zip of photos.
         photos: number of photos to use; the noise shares use the first `NOISE_PHOTOS` of them.
-        normalization: of the float source, if it does not say it; a file that takes normalized numbers gets the
-            same one.
-        architecture: of the float source, if it is a checkpoint of torchvision or timm whose tensors do not tell.
+        source: what the float source does not say itself; a file that takes normalized numbers gets the same
+            normalization.
         plot: the .png or .html file to draw, or None.
     """
 
     against: str
     data: Path
     photos: int
-    normalization: str | None
-    architecture: str | None
+    source: SourceOptions
     plot: Path | None
 
 
@@ -92,8 +96,8 @@ def compare_layers(
     photos = choose(open_photos(comparison.data), comparison.photos)
     quantized = quantized_graph(program)
     quantized = replace(quantized, graph=drop_final_softmax(quantized.graph))
-    options = SourceOptions(normalization=comparison.normalization, architecture=comparison.architecture)
     whole = any(node.operator == Unary("hard_swish") for node in quantized.graph.nodes)
+    options = sized_like(comparison.against, comparison.source, quantized.graph.size)
     source = open_source(comparison.against, options, progress).graph
     reference = lower(source, exact_border=False, whole_hard_swish=whole)
     loaded = load_all(photos, reference.size)

@@ -6,7 +6,8 @@ Importing torch takes a second. Only `package` needs it, to measure accuracy on 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -178,7 +179,7 @@ class _Model:
 def _measure(model: _Model, data: Path, float_source: str | Path | None, progress: Progress) -> Evaluation:
     """Evaluate the model, with the bundle's labels, and the float source on the same photos."""
     from edgenet.workflows.evaluate import EvaluationOptions, evaluate_scorers, open_labelled, open_scorer
-    from edgenet.workflows.sources import SourceOptions
+    from edgenet.workflows.sources import SourceOptions, sized_like
 
     options, defaults = SourceOptions(normalization=model.normalization), EvaluationOptions()
     photos = open_labelled(data)
@@ -186,8 +187,22 @@ def _measure(model: _Model, data: Path, float_source: str | Path | None, progres
     if float_source is not None:
         if scorers[0].precision == "float32":
             raise EdgenetError(f"{model.path} is already a float model", "leave out --float-source")
-        scorers.append(open_scorer(str(float_source), options, defaults.threads, progress))
+        with _only_packages_options():
+            given = sized_like(float_source, options, scorers[0].size)
+            scorers.append(open_scorer(str(float_source), given, defaults.threads, progress))
     return evaluate_scorers(scorers, photos, defaults, progress)
+
+
+@contextmanager
+def _only_packages_options() -> Iterator[None]:
+    """Replace a remedy that names options of `convert`, which `package` has not, by one that works."""
+    try:
+        yield
+    except EdgenetError as error:
+        if not any(option in error.remedy for option in ("--input-shape", "--output", "--architecture")):
+            raise
+        remedy = "make a float .tflite of it with `edgenet convert --float`, and give that as --float-source"
+        raise EdgenetError(error.found, remedy) from error
 
 
 def _accuracy(measured: Evaluation, data: Path) -> Accuracy:

@@ -138,9 +138,29 @@ def options_for(source: str | Path, options: SourceOptions) -> SourceOptions:
     kind = file_kind(path) if path.is_file() else UNKNOWN
     if kind is ONNX or path.suffix.lower() == ".onnx":
         return replace(options, resolution=None)
-    if kind in (KERAS, HDF5, TFJS) or is_foreign_checkpoint(path):
-        return replace(options, input_shape=None)
-    return replace(options, normalization=None, input_shape=None, architecture=None)
+    if kind in (KERAS, HDF5, TFJS):
+        last = options.input_shape[-1] if options.input_shape else None
+        shape = options.input_shape if last in (1, 3) else None  # else it is an .onnx file's, channels first
+        return replace(options, input_shape=shape, output=None)
+    if is_foreign_checkpoint(path):
+        return replace(options, input_shape=None, output=None)
+    return replace(options, normalization=None, input_shape=None, output=None, architecture=None)
+
+
+def sized_like(source: str | Path, options: SourceOptions, size: tuple[int, int]) -> SourceOptions:
+    """Return the options with the resolution of a finished file that was made from this source.
+
+    Args:
+        source: the float network; an .onnx or .tflite has its own resolution, and keeps it.
+        options: what the user says about it.
+        size: height and width of the finished file's picture, pixels.
+    """
+    path = Path(source)
+    kind = file_kind(path) if path.is_file() else UNKNOWN
+    own = kind in (ONNX, TFLITE) or path.suffix.lower() in (".onnx", ".tflite")
+    if own or options.input_shape is not None or size[0] != size[1]:
+        return options
+    return replace(options, resolution=size[0])
 
 
 def _open_network(source: str, options: SourceOptions, progress: Progress) -> Source:
