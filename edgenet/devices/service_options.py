@@ -30,7 +30,7 @@ from edgenet.errors import EdgenetError
 FILES = ("labels", "webhook-secret", "webhook-ca", "mqtt-login", "mqtt-ca")
 """Options whose value is a file of this machine, which is brought along."""
 _WRITTEN_FILES = ("log", "record")
-_WRITTEN_FOLDERS = ("snapshots", "clips", "queue")
+_WRITTEN_FOLDERS = ("snapshots", "clips", "queue", "keep-in")
 _REFUSED = {
     "state": "the service sets it itself",
     "window": "a service has no desktop",
@@ -53,8 +53,28 @@ class Option:
         return f"--{self.name}" if self.value is None else f"--{self.name}={self.value}"
 
     def shown(self) -> str:
-        """Return the option as it may be shown to anybody: a URL without its user, password and query."""
-        return self.word() if self.value is None else f"--{self.name}={shown_source(self.value)}"
+        """Return the option as it may be shown to anybody: a URL without its user, password and query.
+
+        The arguments of a command may hold a password, too: only their number is shown.
+        """
+        if self.value is None:
+            return self.word()
+        if self.name == "exec":
+            return f"--exec={_shown_command(self.value)}"
+        return f"--{self.name}={shown_source(self.value)}"
+
+
+def _shown_command(command: str) -> str:
+    try:
+        words = _words_of(command)
+    except EdgenetError:  # settings that were damaged on the device
+        return "?"
+    return f"{words[0]}{counted_arguments(len(words) - 1)}"
+
+
+def counted_arguments(count: int) -> str:
+    """Return what is shown after a program in place of its arguments, such as " (2 arguments)"."""
+    return "" if count == 0 else f" ({count} argument{'s' if count > 1 else ''})"
 
 
 @dataclass(frozen=True)
@@ -94,7 +114,7 @@ class ServiceOptions:
 
     def commands(self) -> tuple[str, ...]:
         """Return the programs that the options start, where they are named by their whole path."""
-        commands = (_first_word(option.value or "") for option in self.options if option.name == "exec")
+        commands = (_words_of(option.value or "")[0] for option in self.options if option.name == "exec")
         return tuple(word for word in commands if word.startswith("/"))
 
 
@@ -143,7 +163,7 @@ def _check(given: argparse.Namespace, events: EventOptions) -> None:
         if path.suffix.lower() not in SUFFIXES:
             raise EdgenetError(f"{path} does not end in .csv or .jsonl", "give the log such a name")
     for _, command in events.pairs:
-        _first_word(command)
+        _words_of(command)
     for url in events.webhook:
         check_url(read_source(url))
     if events.mqtt is not None:
@@ -160,15 +180,15 @@ def _check(given: argparse.Namespace, events: EventOptions) -> None:
             tls_context(option, authority)
 
 
-def _first_word(command: str) -> str:
-    """Return the program of an --exec; whether it is there shows only on the device."""
+def _words_of(command: str) -> list[str]:
+    """Return the program of an --exec and its arguments; whether it is there shows only on the device."""
     try:
         words = shlex.split(command)
     except ValueError as error:
         raise EdgenetError(f"--exec {one_line(command)}: {error}", "close the quotes") from None
     if not words:
         raise EdgenetError("--exec is empty", "give the program and its arguments")
-    return words[0]
+    return words
 
 
 def kept_options(words: Sequence[str]) -> ServiceOptions:

@@ -15,7 +15,7 @@ from edgenet_device.frames.files import is_live
 
 from edgenet.devices.app_folders import start_command
 from edgenet.devices.apps import Program
-from edgenet.devices.service_options import ServiceOptions
+from edgenet.devices.service_options import ServiceOptions, counted_arguments
 from edgenet.errors import EdgenetError
 
 UNIT = "edgenet-camera.service"
@@ -44,6 +44,12 @@ class Service:
     options: ServiceOptions = field(default_factory=ServiceOptions)
     program: Program | None = None
     arguments: tuple[str, ...] = ()
+
+    def shown_program(self) -> str | None:
+        """Return the user's own program as it may be shown to anybody, without its arguments; None for camera.py."""
+        if self.program is None:
+            return None
+        return f"{self.program}{counted_arguments(len(self.arguments))}"
 
     def __post_init__(self) -> None:
         program = "" if self.program is None else f"{self.program.app}/{self.program.path}"

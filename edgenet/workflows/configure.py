@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -20,6 +20,7 @@ from edgenet.devices.unit import Service
 from edgenet.errors import EdgenetError
 from edgenet.progress import Progress, silent
 from edgenet.workflows.arguments import checked
+from edgenet.workflows.own_code import OwnCodeTask, plan_own_code, refuse_mixed_options, require_program
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Configured:
         serve: address of the live page; None if there is none.
         system: whether it is a system service, not a user service.
         options: the other options of camera.py.
+        program: the user's own program that runs instead of camera.py, without its arguments; None for camera.py.
         changed: whether they were changed, and the service started again, just now.
         notes: what the user should know.
     """
@@ -43,6 +45,7 @@ class Configured:
     options: tuple[str, ...]
     changed: bool
     notes: tuple[str, ...] = ()
+    program: str | None = None
 
 
 @checked
@@ -51,6 +54,7 @@ def configure(
     *,
     options: Sequence[str] = (),
     config: str | Path | None = None,
+    run: str | None = None,
     progress: Progress = silent,
 ) -> Configured:
     """Change the options of the camera that runs as a service on a device, and start it again; or return them.
@@ -62,14 +66,21 @@ def configure(
         on: the device, as `deploy` takes it.
         options: options of `camera.py`. They take the place of all that the service had, except for its source and
             its page's address, which stay as they are unless they are given.
-        config: a camera.toml with such options, which come before `options`. With neither, nothing is changed.
+        config: a camera.toml with such options, which come before `options`. With none of these, nothing is changed.
+        run: the program that the service starts, as `deploy` takes it; `options` are then its arguments.
         progress: called with every step.
 
     Raises:
         EdgenetError: an option is wrong, the model lacks a label, no service is installed, or it does not start.
         TypeError: an argument has the wrong type.
     """
-    given = read_options(options, None if config is None else Path(config)) if options or config else None
+    code = plan_own_code(None, None, run, options)
+    words = () if code.program else options
+    if code.program is not None and config is not None:
+        raise EdgenetError(
+            f"--config is for camera.py, and the service shall run {code.program}", "leave it out"
+        )
+    given = read_options(words, None if config is None else Path(config)) if words or config else None
     with open_device(on) as device:
         service = read_settings(device)
         if service is None:
@@ -78,10 +89,8 @@ def configure(
                 "edgenet deploy BUNDLE --service installs one",
             )
         notes: tuple[str, ...] = ()
-        if given is not None:
-            _check_labels_there(device, given)
-            source = service.source if given.source is None else read_source(given.source)
-            service = Service(source, given.serve or service.serve, service.system, given)
+        if given is not None or run is not None:
+            service = _changed(device, on, service, given, code)
             progress("start the service", 0, None)
             notes = install_service(device, service)
         return Configured(
@@ -90,9 +99,24 @@ def configure(
             serve=service.serve,
             system=service.system,
             options=service.options.shown(),
-            changed=given is not None,
+            changed=given is not None or run is not None,
             notes=notes,
+            program=service.shown_program(),
         )
+
+
+def _changed(
+    device: Device, on: str, service: Service, given: ServiceOptions | None, code: OwnCodeTask
+) -> Service:
+    """Return the settings that a service gets; what is not given stays."""
+    if code.run is None:
+        refuse_mixed_options(service, on)
+    require_program(device, code, code.program)
+    given = given or replace(service.options, source=None, serve=None)
+    if code.program is None:
+        _check_labels_there(device, given)
+    source = service.source if given.source is None else read_source(given.source)
+    return code.service(Service(source, given.serve or service.serve, service.system, given), service)
 
 
 def _check_labels_there(device: Device, options: ServiceOptions) -> None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from edgenet_device.foreign_text import read_json
+from edgenet_device.foreign_text import LONGEST_LINE, one_line, read_json
 
+from edgenet.devices.app_folders import OwnCode, code_on
 from edgenet.devices.device import Device
-from edgenet.devices.releases import SUMS, bundle_in
+from edgenet.devices.releases import bundle_in
 from edgenet.devices.service import last_error
 from edgenet.devices.service_settings import parse_settings, settings_path
+from edgenet.devices.set_aside import SUMS
 from edgenet.devices.shell import script, understood
 from edgenet.devices.targets import open_device
-from edgenet.devices.unit import UNIT
+from edgenet.devices.unit import UNIT, Service
 from edgenet.errors import EdgenetError
 from edgenet.workflows.arguments import checked
 
@@ -35,6 +37,23 @@ case "$asked" in *--user) folder=${XDG_RUNTIME_DIR:-/run/user/$(id -u)} ;; *) fo
 [ ! -r "$3" ] || echo "settings=$(cat "$3")"
 exit 0
 """
+
+
+@dataclass(frozen=True)
+class DayRow:
+    """What a camera's network knew of what it saw on one day.
+
+    Attributes:
+        date: the day by the device's clock, such as "2026-11-30".
+        seconds: for how many seconds frames were counted, one a second.
+        unknown: the share of them that showed nothing the network knows, 0 to 1.
+        confidence: mean score of the best class, 0 to 1.
+    """
+
+    date: str
+    seconds: int
+    unknown: float
+    confidence: float
 
 
 @dataclass(frozen=True)
@@ -63,6 +82,10 @@ class Status:
         last_error: the last error in the journal.
         last_error_at: time of that error, ISO 8601.
         options: the service's options for camera.py, without passwords; see `configure`.
+        program: the user's own program that the service runs instead of camera.py; None for camera.py.
+        code: code of the user's own on the device.
+        days: what the network knew of what it saw: the first day with this model, and the last days.
+        changed: one sentence if that has changed since the first days by more than chance; else None.
     """
 
     target: str
@@ -85,6 +108,10 @@ class Status:
     last_error: str | None = None
     last_error_at: str | None = None
     options: tuple[str, ...] = ()
+    program: str | None = None
+    code: tuple[OwnCode, ...] = ()
+    days: tuple[DayRow, ...] = ()
+    changed: str | None = None
 
 
 @checked
@@ -101,39 +128,51 @@ def status(on: str) -> Status:
         TypeError: `on` is not a text.
     """
     with open_device(on) as device:
-        out = device.run(script(_ASK, device.home, UNIT, settings_path(device.home))).out.decode(
-            errors="replace"
+        return status_of(on, device)
+
+
+def status_of(on: str, device: Device) -> Status:
+    """Return the state of an open device; `on` is its name for the result.
+
+    Raises:
+        EdgenetError: the device is disconnected, or its answer is not understood.
+    """
+    out = device.run(script(_ASK, device.home, UNIT, settings_path(device.home))).out.decode(errors="replace")
+    answer = dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
+    error = last_error(device) if "ActiveState" in answer else None
+    bundle = bundle_name(device, answer.get("release"))
+    settings = _settings(answer.get("settings"))
+    program = None if settings is None else settings.program
+    with understood(device):
+        device_s = float(answer["uptime"])
+        active = answer.get("ActiveState")
+        since_us = int(answer.get("ActiveEnterTimestampMonotonic", "0"))
+        return Status(
+            target=on,
+            release=answer.get("release"),
+            bundle=bundle,
+            systemd="systemd" in answer,
+            service=active,
+            result=answer.get("Result"),
+            restarts=int(answer["NRestarts"]) if "NRestarts" in answer else None,
+            service_s=device_s - since_us / 1e6 if active == "active" else None,
+            device_s=device_s,
+            last_error=error[1] if error else None,
+            last_error_at=error[0] if error else None,
+            options=() if settings is None or program else settings.options.shown(),
+            program=None if settings is None else settings.shown_program(),
+            code=code_on(device),
+            # A state file that is there although another program runs is an old one of camera.py.
+            **_now(answer) if active == "active" and program is None else {},
         )
-        answer = dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
-        error = last_error(device) if "ActiveState" in answer else None
-        bundle = bundle_name(device, answer.get("release"))
-        with understood(device):
-            device_s = float(answer["uptime"])
-            active = answer.get("ActiveState")
-            since_us = int(answer.get("ActiveEnterTimestampMonotonic", "0"))
-            return Status(
-                target=on,
-                release=answer.get("release"),
-                bundle=bundle,
-                systemd="systemd" in answer,
-                service=active,
-                result=answer.get("Result"),
-                restarts=int(answer["NRestarts"]) if "NRestarts" in answer else None,
-                service_s=device_s - since_us / 1e6 if active == "active" else None,
-                device_s=device_s,
-                last_error=error[1] if error else None,
-                last_error_at=error[0] if error else None,
-                options=_shown_options(answer.get("settings")),
-                **_now(answer) if active == "active" else {},
-            )
 
 
-def _shown_options(settings: str | None) -> tuple[str, ...]:
-    """Return the options that may be shown of the service's settings; none if they are missing or damaged."""
+def _settings(text: str | None) -> Service | None:
+    """Return the service's settings; None if they are missing or damaged."""
     try:
-        return () if settings is None else parse_settings(settings, "the device").options.shown()
+        return None if text is None else parse_settings(text, "the device")
     except EdgenetError:
-        return ()
+        return None
 
 
 def bundle_name(device: Device, release: str | None) -> str | None:
@@ -157,6 +196,22 @@ def _now(answer: dict[str, str]) -> dict[str, Any]:
             **{key: state.get(key) for key in keys},
             "warnings": tuple(state["warnings"]),
             "page": state["url"],
+            **_days(state.get("days")),
         }
     except (ValueError, KeyError, TypeError, AttributeError):  # no state, or not one that camera.py wrote
+        return {}
+
+
+def _days(told: Any) -> dict[str, Any]:
+    """Return the counts by day in the camera's state, as fields of `Status`; none if an older camera.py wrote it."""
+    try:
+        rows = [
+            DayRow(
+                one_line(day["date"]), int(day["seconds"]), float(day["unknown"]), float(day["confidence"])
+            )
+            for day in told["days"]
+        ]
+        changed = None if told["changed"] is None else one_line(told["changed"], LONGEST_LINE)
+        return {"days": tuple(rows), "changed": changed}
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return {}
