@@ -51,6 +51,11 @@ class SshConnection:
             EdgenetError: ssh is not installed, the host does not exist or refuses the connection or the
                 login, or its key is unknown or has changed.
         """
+        if sys.platform == "win32":
+            raise EdgenetError(
+                "devices over ssh need a Unix system: the ssh of Windows cannot share a connection",
+                "run edgenet in WSL",
+            )
         if shutil.which("ssh") is None:
             raise EdgenetError(
                 "the program ssh is not installed", "install OpenSSH: sudo apt install openssh-client"

@@ -43,13 +43,16 @@ class CommandSink(Sink):
         limit_s: seconds after which a command that is still running is ended.
 
     Raises:
-        EdgenetError: the command is empty, its quotes are not closed, or there is no such program.
+        EdgenetError: the command is empty, its quotes are not closed, there is no such program, or the system cannot
+            end a command together with what it started.
     """
 
     capacity = 64
     attempts = 3
 
     def __init__(self, triggers: Sequence[Trigger], command: str, limit_s: float) -> None:
+        if not hasattr(os, "killpg"):  # Windows
+            raise EdgenetError("--exec needs a Unix system", "use --webhook or --mqtt here")
         self._triggers, self._limit_s = tuple(triggers), limit_s
         self._command = split_command(command)
         self._process: Process | None = None

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import re
 from pathlib import Path
@@ -52,7 +51,11 @@ class DiskQueue:
                 "give --queue FOLDER, one that you may write to",
             ) from None
         try:
+            import fcntl
+
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except ImportError:  # Windows: nothing keeps two programs out of one queue
+            pass
         except OSError:
             os.close(self._lock)
             raise EdgenetError(
