@@ -58,6 +58,8 @@ if TYPE_CHECKING:
     from edgenet.workflows.deploy import Deployed, deploy, rollback
     from edgenet.workflows.evaluate import EvaluatedModel, Evaluation, evaluate
     from edgenet.workflows.fetch import Fetched, fetch
+    from edgenet.workflows.fleet import FleetResult, FleetRow, configure_fleet, rollback_fleet, status_fleet
+    from edgenet.workflows.fleet_deploy import deploy_fleet
     from edgenet.workflows.inspect import Inspection, OperatorRow, inspect
     from edgenet.workflows.keys import new_key
     from edgenet.workflows.layer_comparison import LayerComparison
@@ -115,6 +117,8 @@ _NAMES = {
     "edgenet.workflows.deploy": "Deployed deploy rollback",
     "edgenet.workflows.evaluate": "EvaluatedModel Evaluation evaluate",
     "edgenet.workflows.fetch": "Fetched fetch",
+    "edgenet.workflows.fleet": "FleetResult FleetRow configure_fleet rollback_fleet status_fleet",
+    "edgenet.workflows.fleet_deploy": "deploy_fleet",
     "edgenet.workflows.inspect": "Inspection OperatorRow inspect",
     "edgenet.workflows.keys": "new_key",
     "edgenet.workflows.layer_comparison": "LayerComparison",
@@ -170,6 +174,8 @@ __all__ = [
     "Fetched",
     "Fidelity",
     "FileAccount",
+    "FleetResult",
+    "FleetRow",
     "GateResult",
     "InputContract",
     "Inspection",
@@ -228,9 +234,11 @@ __all__ = [
     "compare",
     "compare_with_papers",
     "configure",
+    "configure_fleet",
     "convert",
     "demo",
     "deploy",
+    "deploy_fleet",
     "evaluate",
     "export_scripts",
     "fetch",
@@ -244,8 +252,10 @@ __all__ = [
     "report",
     "resume_training",
     "rollback",
+    "rollback_fleet",
     "select",
     "status",
+    "status_fleet",
     "studio",
     "sweep",
     "teach",

@@ -37,20 +37,27 @@ def on_option(*kinds: str, several: bool = False, **more: Any) -> Any:
 
     Args:
         kinds: some of TARGETS.
-        several: whether the option may be repeated.
+        several: whether it takes several devices: by repeating it, with commas, and from a fleet file.
         more: further arguments of `typer.Option`.
     """
     *others, last = (form for kind in kinds for form in _FORMS[kind])
     listed = f"{', '.join(others)} or {last}"
 
     def check(text: str) -> None:
+        from edgenet.devices.fleet_file import chosen_devices
         from edgenet.devices.targets import parse_target
 
-        parse_target(text)
-        if text == "browser" and "browser" not in kinds:
+        if several:
+            targets = [device.address for device in chosen_devices([text])]
+        else:
+            parse_target(text)
+            targets = [text]
+        if "browser" in targets and "browser" not in kinds:
             raise EdgenetError("this command cannot use a browser", f"give {listed}")
 
-    help = f"Device: {listed}." + (" Repeat the option for more devices." if several else "")
+    help = f"Device: {listed}, or FLEET.toml:NAME of a fleet file."
+    if several:
+        help = f"Devices: {listed}; several with commas or by repeating the option; FLEET.toml or FLEET.toml:GROUP."
     return typer.Option("--on", metavar="TARGET", parser=checked(check), help=help, **more)
 
 

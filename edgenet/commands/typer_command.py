@@ -127,8 +127,8 @@ class _Aliased:
         """Put the alias's value in place of the option's, and remove the alias from the values given."""
         value = given.pop(self.hidden_name)
         source = context.get_parameter_source(self.option.name)
-        if value is None:
-            if self.required and given[self.option.name] is None:
+        if value in (None, []):  # an option that may be repeated is an empty list when it is not given
+            if self.required and given[self.option.name] in (None, []):
                 raise typer.BadParameter(f"give {self.name} {self.info.metavar or ''}".rstrip())
             return
         if source is not None and source.name == "COMMANDLINE":

@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from edgenet_device.foreign_text import is_number
 
-from edgenet.devices.device import Adb
+from edgenet.devices.device import Adb, UnreachableError
 from edgenet.errors import EdgenetError
 
 _PLUG_IN = (
@@ -49,7 +49,7 @@ def serial_of(target: Adb) -> str:
     if wanted is not None:
         found = [phone for phone in found if phone.serial == wanted]
     if not found:
-        raise EdgenetError(
+        raise UnreachableError(
             f"adb finds no device {wanted}" if wanted else "adb finds no device",
             _PLUG_IN,
         )
@@ -80,7 +80,7 @@ def _check_usable(phone: Phone) -> None:
         (remedy for state, remedy in _STATE_REMEDIES.items() if phone.state.startswith(state)),
         "start Android on the phone",
     )
-    raise EdgenetError(f"adb:{phone.serial} is {phone.state}", remedy)
+    raise UnreachableError(f"adb:{phone.serial} is {phone.state}", remedy)
 
 
 def attached_phones() -> list[Phone]:
@@ -91,7 +91,7 @@ def attached_phones() -> list[Phone]:
     """
     found = phones()
     if not found:
-        raise EdgenetError("adb finds no device", _PLUG_IN)
+        raise UnreachableError("adb finds no device", _PLUG_IN)
     return found
 
 
@@ -207,7 +207,7 @@ class AdbConnection:
     def _connection_error(self, error: Exception) -> EdgenetError:
         state = {phone.serial: phone.state for phone in phones()}.get(self.serial)
         if state != "device":
-            return EdgenetError(
+            return UnreachableError(
                 f"the connection to {self.name} is lost", "check the cable, then run the same command again"
             )
         return EdgenetError(f"adb on {self.name} failed: {error}", "run the same command again")

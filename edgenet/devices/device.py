@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from edgenet.errors import EdgenetError
 from edgenet.progress import Progress, silent
 
 
@@ -133,11 +134,15 @@ class Browser:
 
 @dataclass(frozen=True)
 class Ssh:
-    """A machine reached by OpenSSH; if user or port is None, the user's ssh configuration decides."""
+    """A machine reached by OpenSSH; if user or port is None, the user's ssh configuration decides.
+
+    `options` are options of ssh_config(5) that a fleet file sets for it.
+    """
 
     host: str
     user: str | None = None
     port: int | None = None
+    options: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -148,3 +153,7 @@ class Adb:
 
 
 Target = Local | Browser | Ssh | Adb
+
+
+class UnreachableError(EdgenetError):
+    """The device cannot be reached, or no longer: nothing is known about what runs there."""

@@ -14,10 +14,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgenet.devices.device import Ssh
+from edgenet.devices.device import Ssh, UnreachableError
 from edgenet.devices.shell import script
 from edgenet.errors import EdgenetError
 
@@ -67,7 +68,7 @@ class SshConnection:
         self._master: subprocess.Popen[bytes] | None = None
         # Every ssh command gets these options: if the shared connection is lost, ssh opens another one by
         # itself.
-        self._options = {**_OPTIONS, **self._by_settings()}
+        self._options = {**_OPTIONS, **dict(target.options), **self._by_settings()}
         try:
             self.home = self._connect()
         except BaseException:
@@ -105,7 +106,7 @@ class SshConnection:
             check = [*self.transport(), "-O", "check", *self._destination()]
             if subprocess.run(check, capture_output=True, check=False).returncode == 0:
                 return
-        raise EdgenetError(
+        raise UnreachableError(
             f"the connection to {self.name} is lost",
             "check the device's power and the network, then run the same command again",
         )
@@ -121,7 +122,9 @@ class SshConnection:
         # `cat` ends when its standard input closes. This process holds the other end, so no connection
         # outlives us.
         text = f'echo {_READY} && printf "%s\\n" "$HOME" && exec cat'
-        asks = "no" if sys.stdin.isatty() and sys.stderr.isatty() else "yes"
+        # Several connections at once, each in a thread, would all ask at once.
+        alone = threading.current_thread() is threading.main_thread()
+        asks = "no" if alone and sys.stdin.isatty() and sys.stderr.isatty() else "yes"
         options = [*_as_options({**self._options, "BatchMode": asks}), *self._socket("yes"), "-T"]
         self._master = subprocess.Popen(
             ["ssh", *_config(), *options, *self._destination(), "exec " + shlex.join(script(text))],
@@ -141,7 +144,10 @@ class SshConnection:
         host keys where it turns that off.
         """
         shown = subprocess.run(
-            ["ssh", *_config(), "-G", *self._destination()], capture_output=True, text=True, check=False
+            ["ssh", *_config(), *_as_options(dict(self._target.options)), "-G", *self._destination()],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         settings = dict(line.split(" ", 1) for line in shown.stdout.splitlines() if " " in line)
         unchecked = settings.get("stricthostkeychecking") in ("no", "off", "false")
@@ -207,7 +213,7 @@ _REASONS: tuple[tuple[str, str, str], ...] = (
 )
 
 
-def _connection_error(name: str, target: Ssh, said: str) -> EdgenetError:
+def _connection_error(name: str, target: Ssh, said: str) -> UnreachableError:
     """Return the error for a failed connection.
 
     Args:
@@ -227,7 +233,7 @@ def _connection_error(name: str, target: Ssh, said: str) -> EdgenetError:
     }
     for words, found, remedy in _REASONS:
         if words in said:
-            return EdgenetError(found.format(**facts), remedy.format(**facts))
+            return UnreachableError(found.format(**facts), remedy.format(**facts))
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     reason = lines[-1] if lines else "ssh gave no reason"
-    return EdgenetError(f"cannot connect to {name}: {reason}", f"run {facts['ssh']} to see why")
+    return UnreachableError(f"cannot connect to {name}: {reason}", f"run {facts['ssh']} to see why")

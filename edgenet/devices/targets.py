@@ -1,49 +1,38 @@
 """From the target that the user typed after --on to an open device.
 
-A target is `local`, `browser`, `ssh:[USER@]HOST[:PORT]`, `adb` or `adb:SERIAL`.
+A target is `local`, `browser`, `ssh:[USER@]HOST[:PORT]`, `adb`, `adb:SERIAL`, or a device of a fleet file:
+`fleet.toml:NAME`.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from edgenet.devices.adb import open_phone
-from edgenet.devices.device import Adb, Browser, Device, Local, Ssh, Target
+from edgenet.devices.device import Adb, Device, Local, Ssh, Target
+from edgenet.devices.fleet_file import fleet_devices, is_fleet
 from edgenet.devices.local import LocalDevice
 from edgenet.devices.ssh import open_ssh
+from edgenet.devices.target_text import read_target
 from edgenet.errors import EdgenetError
-
-_FORMS = "local, browser, ssh:USER@HOST, ssh:USER@HOST:PORT, adb or adb:SERIAL"
-# ssh would take a host or user that begins with "-" for an option. The other characters are those allowed in
-# names (RFC 1123; names in ~/.ssh/config may also contain "_").
-_HOST = re.compile(
-    r"(?:(?P<user>[A-Za-z0-9_][A-Za-z0-9_.-]*)@)?(?P<host>[A-Za-z0-9_][A-Za-z0-9_.-]*|\[[0-9A-Fa-f:.%a-z0-9]+\])(?::(?P<port>\d{1,5}))?"
-)
-_SERIAL = re.compile(r"[A-Za-z0-9_.:-]+")
 
 
 def parse_target(text: str) -> Target:
-    """Parse the target that the user typed.
+    """Parse the target that the user typed: one device, by its address or by its name in a fleet file.
 
     Raises:
-        EdgenetError: the text has none of the forms of a target.
+        EdgenetError: the text has none of the forms of a target, or a fleet file has not exactly one such device.
     """
-    if text == "local":
-        return Local()
-    if text == "browser":
-        return Browser()
-    if text == "adb":
-        return Adb()
-    kind, _, rest = text.partition(":")
-    if kind == "adb" and _SERIAL.fullmatch(rest) and not rest.startswith("-"):
-        return Adb(rest)
-    if kind == "ssh" and (match := _HOST.fullmatch(rest)):
-        port = int(match["port"]) if match["port"] else None
-        if port is None or 1 <= port <= 65535:
-            return Ssh(match["host"].strip("[]"), match["user"], port)
-    raise EdgenetError(f"'{text}' is not a target", f"give {_FORMS}")
+    if not is_fleet(text):
+        return read_target(text)
+    devices = fleet_devices(text)
+    if len(devices) > 1:
+        raise EdgenetError(
+            f"{text} has {len(devices)} devices, and this command is for one",
+            f"name one of them, such as {devices[0].on}",
+        )
+    return devices[0].target
 
 
 @contextmanager

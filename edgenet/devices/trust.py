@@ -35,6 +35,11 @@ def has_trust(device: Device) -> bool:
     return device.run(script('[ -e "$1" ] || [ -L "$1" ]', _file(device))).status == 0
 
 
+def trusts(device: Device, key: bytes) -> bool:
+    """Return whether a device trusts this key."""
+    return device.run(script('grep -qF "$2" "$1"', _file(device), to_base64(key))).status == 0
+
+
 def check(bundle: BundleOnDevice, key: bytes | None = None, older: bool = False) -> None:
     """Check that a device would run a bundle.
 

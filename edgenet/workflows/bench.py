@@ -10,11 +10,10 @@ import json
 import os
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event, Lock
+from threading import Lock
 from typing import Any
 
 from edgenet_device.foreign_text import read_json
@@ -22,6 +21,8 @@ from edgenet_device.model_file import open_model
 
 from edgenet.devices.adb_connection import attached_phones
 from edgenet.devices.device import Adb, Browser, Device, Running
+from edgenet.devices.fleet_file import chosen_devices, is_fleet
+from edgenet.devices.identity import identity
 from edgenet.devices.install import Installed, install
 from edgenet.devices.local import LocalDevice
 from edgenet.devices.shell import understood
@@ -33,17 +34,17 @@ from edgenet.latency.options import BenchOptions
 from edgenet.latency.profile import Profile, by_kind, operator_times, with_mult_adds
 from edgenet.progress import Progress, silent
 from edgenet.workflows.arguments import checked
+from edgenet.workflows.at_once import at_once
 
 Report = dict[str, Any]
 """A report of the schema `edgenet.latency.v1`, as parsed JSON."""
 
-
-_ANSWER_S = 10.0
+_MOST_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A phone that could not be measured; `found` and `remedy` are those of the `EdgenetError`."""
+    """A device that could not be measured; `found` and `remedy` are those of the `EdgenetError`."""
 
     target: str
     found: str
@@ -96,7 +97,8 @@ def bench(
 
     Args:
         models: .tflite files or bundles.
-        on: devices: "local", "browser", "ssh:USER@HOST[:PORT]", "adb" or "adb:SERIAL".
+        on: devices: "local", "browser", "ssh:USER@HOST[:PORT]", "adb" or "adb:SERIAL", measured one after another; or
+            those of a fleet file, all measured at the same time, where a failing one does not stop the others.
         protocol: "quick" (at least 50 runs and 1 s) or "standard" (at least 1,024 runs and 60 s, as MLPerf).
         threads: thread counts to try; each model is measured with its fastest.
         affinity: CPUs to run on: "all", "big", "auto", or lists such as "0-3/4-7" to try; None for all, and for
@@ -124,11 +126,15 @@ def bench(
     paths = [Path(model) for model in ([models] if isinstance(models, str | os.PathLike) else models)]
     folder = None if out is None else Path(out)
     options.check()
-    if not all:
-        return _bench_devices(paths, targets, options, folder, progress, show)
-    if targets != ("adb",):
-        raise EdgenetError(f"all is for phones, and on is {on}", 'give on="adb" too')
-    return _bench_phones(paths, options, folder, progress, show)
+    if all:
+        if targets != ("adb",):
+            raise EdgenetError(f"all is for phones, and on is {on}", 'give on="adb" too')
+        phones = [f"adb:{phone.serial}" for phone in attached_phones()]
+        return _bench_at_once(paths, phones, options, folder, progress, show)
+    chosen = [device.on for device in chosen_devices(targets)]
+    if any(is_fleet(target) for target in chosen):
+        return _bench_at_once(paths, chosen, options, folder, progress, show)
+    return _bench_devices(paths, chosen, options, folder, progress, show)
 
 
 def _bench_devices(
@@ -152,48 +158,38 @@ def _bench_devices(
     return Bench(tuple(reports), tuple(files))
 
 
-def _bench_phones(
+def _bench_at_once(
     models: Sequence[Path],
+    routes: Sequence[str],
     options: BenchOptions,
     out: Path | None,
     progress: Progress,
     show: Callable[[Report], None],
 ) -> Bench:
-    """Measure models on all attached phones (adb) at the same time; a failing phone does not stop the others.
+    """Measure models on several devices at the same time; a failing device does not stop the others.
 
     Args:
-        progress: called with each phone's stages, which start with the phone's name.
+        progress: called with each device's stages, which start with the device's name.
 
     Raises:
-        EdgenetError: a model or option is not usable, adb is missing, or no phone is attached.
+        EdgenetError: a model or option is not usable.
     """
-    routes = [f"adb:{phone.serial}" for phone in attached_phones()]
     _check(models, routes, options)
-    targets, notes = _each_phone_once(routes)
+    targets, notes = _each_device_once(routes)
     if out is not None:
         make_folder(out)
-    one_at_a_time, stopped = Lock(), Event()
 
-    def report_progress(stage: str, done: int, total: int | None) -> None:
-        if stopped.is_set():
-            raise KeyboardInterrupt  # Ctrl-C reaches only the main thread; this ends the others
-        with one_at_a_time:
-            progress(stage, done, total)
+    one_at_a_time = Lock()
 
-    def measure(target: str) -> tuple[list[Report], list[str]] | Failure:
+    def measure(target: str, progress: Progress) -> tuple[list[Report], list[str]] | Failure:
         try:
-            reports = measure_on(target, models, options, report_progress)
+            reports = measure_on(target, models, options, progress)
         except EdgenetError as error:
             return Failure(target, error.found, error.remedy)
         with one_at_a_time:
             return reports, _keep(models, target, reports, out, show)
 
-    with ThreadPoolExecutor(len(targets)) as pool:
-        try:
-            results = list(pool.map(measure, targets))
-        except KeyboardInterrupt:
-            stopped.set()
-            raise
+    results = at_once(measure, targets, progress, _MOST_AT_ONCE)
     done = [one for one in results if not isinstance(one, Failure)]
     return Bench(
         tuple(report for reports, _ in done for report in reports),
@@ -203,34 +199,29 @@ def _bench_phones(
     )
 
 
-def _each_phone_once(routes: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
-    """Return the targets without those that lead to a phone which another one leads to, and a note for each of these.
+def _each_device_once(routes: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
+    """Return the targets without those that lead to a device which another one leads to, and a note for each of these.
 
-    Measured by two routes at once, a phone would disturb itself. A cable is preferred to a network.
+    Measured by two routes at once, a device would disturb itself. Of a phone, a cable is preferred to a network.
     """
     ordered = sorted(routes, key=lambda route: (":" in route.removeprefix("adb:"), route))
-    with ThreadPoolExecutor(len(ordered)) as pool:
-        numbers = list(pool.map(_serial_number, ordered))
+    numbers = at_once(lambda route, _: _identity(route), ordered, silent, _MOST_AT_ONCE)
     first: dict[str, str] = {}
     notes = []
     for route, number in zip(ordered, numbers, strict=True):
         if first.setdefault(number or route, route) != route:
-            notes.append(f"{route} is the same phone as {first[number]}, so it was not measured twice")
+            kind = "phone" if route.startswith("adb") else "device"
+            notes.append(f"{route} is the same {kind} as {first[number]}, so it was not measured twice")
     return sorted(first.values(), key=routes.index), tuple(notes)
 
 
-def _serial_number(target: str) -> str:
-    """Return the number that the phone's maker gave it; "" where it is unknown, or the same for several.
-
-    A phone that cannot be asked says why when it is measured.
-    """
+def _identity(target: str) -> str:
+    """Return what `identity` says; "" for a device that cannot be asked, which says why when it is measured."""
     try:
         with open_device(target) as device:
-            done = device.run(["getprop", "ro.serialno"], timeout_s=_ANSWER_S)
+            return identity(device)
     except EdgenetError:
         return ""
-    number = done.out.decode(errors="replace").strip()
-    return "" if number.startswith("EMULATOR") or number == "unknown" else number
 
 
 def _keep(

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 import platform
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,9 +15,9 @@ from interrupted import interrupted
 from old_release import BUNDLE, write_old_release
 from service_programs import JOURNALCTL, SYSTEMCTL
 from small_network import PHOTOS, save_small_checkpoint
+from ssh_servers import SshServer, key
 from stand_in_program import stand_in
 from tiny_model import tiny_model
-from virtual_devices import free_port
 
 from edgenet.bundle import write_bundle
 from edgenet.devices.device import Ssh
@@ -38,59 +35,21 @@ from edgenet.workflows.status import status
 
 pytestmark = pytest.mark.slow
 TARGET = "ssh:there"
-SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
-
-
-def key(path: Path) -> Path:
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True)
-    return path
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The folder of a running sshd: its keys, the home of who logs in, and our ssh_config."""
-    if SSHD is None or shutil.which("ssh") is None:
-        pytest.skip("no OpenSSH server here: sudo apt install openssh-server openssh-client")
-    folder, port = tmp_path_factory.mktemp("sshd"), free_port()
-    host, user = key(folder / "host"), key(folder / "user")
-    (folder / "home").mkdir()
-    (folder / "sshd_config").write_text(
-        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {host}\nAuthorizedKeysFile {user}.pub\n"
-        f"StrictModes no\nPidFile none\nSetEnv HOME={folder / 'home'} PATH={folder / 'bin'}:/usr/bin:/bin\n"
-    )
-    kind, public, *_ = (folder / "host.pub").read_text().split()
-    (folder / "known").write_text(f"[127.0.0.1]:{port} {kind} {public}\n")
-    (folder / "config").write_text(
-        f"Host there\n  HostName 127.0.0.1\n  Port {port}\n  User {getpass.getuser()}\n  IdentityFile {user}\n"
-        f"  IdentitiesOnly yes\n  UserKnownHostsFile {folder / 'known'}\n"
-    )
-    if os.geteuid() == 0:
-        Path("/run/sshd").mkdir(exist_ok=True)  # where sshd as root gives up its rights
-    process = subprocess.Popen([SSHD, "-D", "-f", str(folder / "sshd_config")], stderr=subprocess.DEVNULL)
-    try:
-        wait_for(port)
-        yield folder
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def wait_for(port: int) -> None:
-    until = time.monotonic() + 20
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
-        except OSError:
-            assert time.monotonic() < until, "sshd does not listen"
-            time.sleep(0.1)
+    server = SshServer(tmp_path_factory.mktemp("sshd"), "there")
+    with server.running():
+        yield server.folder
 
 
 @pytest.fixture
 def there(server: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The home there, with ssh as the test's user has it configured."""
     monkeypatch.setenv("EDGENET_SSH_CONFIG", str(server / "config"))
-    return server / "home"
+    return server / "home-there"
 
 
 def test_deploy_over_a_release_with_the_older_layout_of_scripts(there: Path, tmp_path: Path) -> None:

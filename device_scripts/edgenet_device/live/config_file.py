@@ -19,6 +19,7 @@ LARGEST = 1 << 20
 ACTIONS = "actions"
 """The array of tables that each hold an --on-label and what belongs to it, because their order counts."""
 _NUMBERS = (int, float)
+_PAGE = "docs/on-the-device.md"
 
 
 def read_config(path: Path, options: Mapping[str, argparse.Action]) -> list[str]:
@@ -38,7 +39,8 @@ def read_config(path: Path, options: Mapping[str, argparse.Action]) -> list[str]
         raise EdgenetError(f"cannot read {path}: {error.strerror}", "give --config FILE") from None
     if path.suffix == ".json":
         return _of_service(path, data)
-    return [word for key, value in _toml(path, data).items() for word in _words(path, key, value, options)]
+    table = read_toml(path, data, "give the options on the command line", _PAGE)
+    return [word for key, value in table.items() for word in _words(path, key, value, options)]
 
 
 def _of_service(path: Path, data: bytes) -> list[str]:
@@ -54,13 +56,22 @@ def _of_service(path: Path, data: bytes) -> list[str]:
     )
 
 
-def _toml(path: Path, data: bytes) -> dict[str, Any]:
+def read_toml(path: Path, data: bytes, otherwise: str, page: str) -> dict[str, Any]:
+    """Return the table that the bytes of a TOML file hold.
+
+    Args:
+        path: the file, for messages.
+        data: its bytes.
+        otherwise: what to do with a Python that cannot read TOML.
+        page: the page that describes the file.
+
+    Raises:
+        EdgenetError: this Python is older than 3.11, or the bytes are no TOML.
+    """
     try:
         reader = import_module("tomllib")
     except ModuleNotFoundError:
-        raise EdgenetError(
-            f"{path}: this Python cannot read TOML, which needs 3.11", "give the options on the command line"
-        ) from None
+        raise EdgenetError(f"{path}: this Python cannot read TOML, which needs 3.11", otherwise) from None
     try:
         if len(data) > LARGEST:
             raise ValueError(f"it is larger than {LARGEST >> 20} MiB")
@@ -68,7 +79,7 @@ def _toml(path: Path, data: bytes) -> dict[str, Any]:
         return found
     except (ValueError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise EdgenetError(f"{path} is not TOML: {one_line(reason)}", "see docs/on-the-device.md") from None
+        raise EdgenetError(f"{path} is not TOML: {one_line(reason)}", f"see {page}") from None
 
 
 def _words(path: Path, key: str, value: Any, options: Mapping[str, argparse.Action]) -> Iterator[str]:
@@ -95,7 +106,7 @@ def _words(path: Path, key: str, value: Any, options: Mapping[str, argparse.Acti
     many = hasattr(action, "many")
     values = value if isinstance(value, list) else [value]
     if not all(isinstance(one, (str, *_NUMBERS)) and not isinstance(one, bool) for one in values):
-        raise EdgenetError(f"{path}: {key} takes a text or a number", "see docs/on-the-device.md")
+        raise EdgenetError(f"{path}: {key} takes a text or a number", f"see {_PAGE}")
     if isinstance(value, list) and not many:
         values = [",".join(str(one) for one in value)]  # the four numbers of a region
     for one in values:

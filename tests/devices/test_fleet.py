@@ -1,0 +1,175 @@
+"""Eight devices at once: eight real OpenSSH servers on this machine, each with a home and a service of its own.
+
+Their Python is this one, and systemd is a stand-in: a service runs unless its bundle is called bad.edgenet.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from ssh_servers import SshServer
+from tiny_model import tiny_model
+from typer.testing import CliRunner
+
+from edgenet.bundle import write_bundle
+from edgenet.commands.app import app
+from edgenet.devices import environment
+from edgenet.devices.requirements import requirements
+from edgenet.devices.targets import open_device
+from edgenet.errors import EdgenetError
+from edgenet.manifest import Facts, Weights
+from edgenet.workflows.bench import bench
+from edgenet.workflows.fleet import FleetResult, configure_fleet, rollback_fleet, status_fleet
+from edgenet.workflows.fleet_deploy import deploy_fleet
+from edgenet.workflows.status import Status
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.version_info < (3, 11), reason="Python reads TOML from 3.11 on"),
+]
+NAMES = "abcdefgh"
+SYSTEMCTL = """#!/bin/sh
+unit="$HOME/.config/systemd/user/edgenet-camera.service" home="$HOME/.local/share/edgenet"
+state=inactive
+[ ! -e "$unit" ] || state=active
+[ ! -e "$home/current/bad.edgenet" ] || state=failed
+case "$*" in
+    --version) echo "systemd 252 (252.1)" ;;
+    "--user show -p LoadState"*) [ -e "$unit" ] && echo loaded || echo not-found ;;
+    *LoadState*) echo not-found ;;
+    *"ActiveState,"*) printf 'ActiveState=%s\\nNRestarts=0\\nActiveEnterTimestampMonotonic=0\\n' $state ;;
+    "--user show "*ActiveState*) echo $state ;;
+    *ActiveState*) echo inactive ;;
+esac
+"""
+JOURNALCTL = (
+    "#!/bin/sh\necho '2026-11-25T22:58:53+0000 pi python[5]: error: the labels of bad.edgenet are missing'\n"
+)
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[SshServer]]:
+    """Eight servers, not running yet, with one Python environment for all."""
+    folder = tmp_path_factory.mktemp("fleet")
+    made = [SshServer(folder, name, {"EDGENET_CACHE": str(folder / "cache")}) for name in NAMES]
+    programs = made[0].bin
+    programs.mkdir()
+    texts = {"systemctl": SYSTEMCTL, "journalctl": JOURNALCTL, "loginctl": "#!/bin/sh\n"}
+    for name, text in texts.items():
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDGENET_SSH_CONFIG", str(folder / "config"))
+        make_environment(made, folder)
+        yield made
+
+
+def make_environment(servers: list[SshServer], folder: Path) -> None:
+    """Put an environment there under the name that edgenet looks for: making eight would take minutes."""
+    with servers[0].running(), open_device("ssh:a") as device:
+        facts = device.facts()
+        key = environment._key(requirements(facts, environment.python_of(device, facts)), facts)
+    made = folder / "environments" / key
+    (made / "bin").mkdir(parents=True)
+    # The model is tried on three devices only: eight would take many seconds.
+    (made / "bin" / "python").write_text(
+        f'#!/bin/sh\ncase "$HOME $*" in *-[d-h]\\ *try-model*) echo "{{}}" ;; *) exec {sys.executable} "$@" ;; esac\n'
+    )
+    (made / "bin" / "python").chmod(0o755)
+    (made / "complete").write_text(str(Path("/usr/bin/python3").resolve()))
+    for server in servers:
+        home = server.home / ".local/share/edgenet"
+        home.mkdir(parents=True)
+        (home / "environments").symlink_to(folder / "environments")
+
+
+@pytest.fixture(scope="module")
+def fleet(servers: list[SshServer]) -> Path:
+    """Their fleet file; b is the canary."""
+    path = servers[0].folder / "fleet.toml"
+    devices = "".join(
+        f'[devices.{name}]\non = "ssh:{name}"\n{"canary = true" * (name == "b")}\n' for name in NAMES
+    )
+    path.write_text(f'{devices}\n[groups]\nfirst = ["a", "b"]\n')
+    return path
+
+
+def bundle(folder: Path, name: str, size: int) -> Path:
+    path = folder / f"{name}.edgenet"
+    facts = Facts(name, Weights("made for a test", "Apache-2.0"))
+    write_bundle(path, tiny_model(size=size), ["red", "green", "blue"], facts)
+    return path
+
+
+def states(result: FleetResult) -> str:
+    return " ".join(f"{row.device}:{row.state}" for row in result.rows)
+
+
+def every(state: str, names: str = NAMES) -> str:
+    return " ".join(f"{name}:{state}" for name in names)
+
+
+def test_a_rollout_that_is_resumed_stopped_and_undone(
+    servers: list[SshServer], fleet: Path, tmp_path: Path
+) -> None:
+    good, bad = bundle(tmp_path, "good", 24), bundle(tmp_path, "bad", 32)
+    order: list[str] = []
+    with ExitStack() as half:
+        for server in servers[:4]:
+            half.enter_context(server.running())
+        first = deploy_fleet(
+            good, str(fleet), service=True, check=0.2, wave=3, show=lambda row: order.append(row.device)
+        )
+        assert states(first) == f"{every('done', 'abcd')} {every('unreachable', 'efgh')}"
+        assert sorted(order[:4]) == list("efgh")  # they are asked before anything is done
+        assert order[4] == "b"  # the canary
+        assert "refuses connections" in first.rows[4].note
+        assert not first.complete
+        with pytest.raises(
+            EdgenetError, match=r"a \(ssh:a\) and ssh:\w+@a \(ssh:\w+@a\) are the same device"
+        ):
+            deploy_fleet(good, [str(fleet), f"ssh:{user()}@a"])
+        for server in servers[4:]:
+            half.enter_context(server.running())
+        done = CliRunner().invoke(
+            app,
+            ["deploy", str(good), "--on", str(fleet), "--service", "--check", "0.2"],
+            env={"COLUMNS": "120"},
+        )
+        assert done.exit_code == 0, done.output
+        assert "4 as wanted already, 4 done" in done.output
+        before = [
+            row.result.release for row in status_fleet(str(fleet)).rows if isinstance(row.result, Status)
+        ]
+        assert len(before) == 8
+
+        stopped = deploy_fleet(bad, str(fleet), check=0.2)
+        assert states(stopped) == f"a:not tried b:failed {every('not tried', 'cdefgh')}"
+        assert (
+            "its service is failed 0.2 s after the deploy: the labels of bad.edgenet are missing"
+            in stopped.rows[1].note
+        )
+        assert "the release before runs again" in stopped.rows[1].note
+        after = [
+            row.result.release for row in status_fleet(str(fleet)).rows if isinstance(row.result, Status)
+        ]
+        assert after == before
+
+        changed = configure_fleet(f"{fleet}:first", options=["--threshold", "0.6"])
+        assert [row.result.options for row in changed.rows] == [("--threshold=0.6",)] * 2  # type: ignore[union-attr]
+        kept = deploy_fleet(bad, f"{fleet}:first", check=0, keep_going=True, canaries=0)
+        assert states(kept) == "a:failed b:failed"
+        back = rollback_fleet(f"{fleet}:first")
+        assert states(back) in ("a:done b:done", "a:failed b:failed")
+        measured = bench(good, on=f"{fleet}:first", runs=3, min_seconds=0.01)
+        assert {report["target"] for report in measured.reports} == {f"{fleet}:a", f"{fleet}:b"}
+
+
+def user() -> str:
+    import getpass
+
+    return getpass.getuser()
