@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgenet.commands.console import print_json, say, shown_progress, warn
+from edgenet.commands.fleet import names_several, print_fleet
 from edgenet.commands.options import JsonFlag, on_option
+from edgenet.commands.own_code import Run
 
 if TYPE_CHECKING:
     from edgenet.workflows.configure import Configured
 
-ConfigureOn = Annotated[str, on_option("ssh")]
+ConfigureOn = Annotated[list[str], on_option("ssh", several=True)]
 CameraConfig = Annotated[
     Path | None,
     typer.Option(
@@ -28,7 +30,7 @@ CameraWords = Annotated[
     typer.Argument(
         metavar="[-- OPTIONS]",
         show_default=False,
-        help="After --, options of camera.py for the service, such as --threshold 0.6.",
+        help="After --, options of camera.py for the service, such as --threshold 0.6, or the arguments for --run.",
     ),
 ]
 
@@ -37,24 +39,36 @@ def configure_command(
     on: ConfigureOn,
     options: CameraWords = None,
     config: CameraConfig = None,
+    run: Run = None,
     json_output: JsonFlag = False,
 ) -> None:
     """Show or change the options of the camera that a device runs as a service.
 
     The options given take the place of all that the service had; its camera and its page's address stay unless they
-    are given. The service starts again with them. Without options, those that it has are shown.
+    are given. The service starts again with them. Without options, those that it has are shown. Several devices are
+    changed at the same time.
     """
-    words = camera_words(options)
+    words = camera_words(options, run)
+    if names_several(on):
+        with shown_progress() as progress:
+            from edgenet.workflows.fleet import configure_fleet
+
+            done = configure_fleet(on, options=words, config=config, run=run, progress=progress)
+        print_fleet(done, json_output)
+        return
     with shown_progress() as progress:
         from edgenet.workflows.configure import configure
 
-        result = configure(on, options=words, config=config, progress=progress)
+        result = configure(on[0], options=words, config=config, run=run, progress=progress)
     print_json(result) if json_output else _print(result)
 
 
-def camera_words(options: list[str] | None) -> list[str]:
-    """Return the options given after --; without the -- they would be options of edgenet itself."""
-    if options and not options[0].startswith("-"):
+def camera_words(options: list[str] | None, run: str | None = None) -> list[str]:
+    """Return the options given after --; without the -- they would be options of edgenet itself.
+
+    The arguments of a program of the user's own (`run`) may be any words.
+    """
+    if run is None and options and not options[0].startswith("-"):
         raise typer.BadParameter(
             f"'{options[0]}' is one argument too many; camera.py's options stand after --"
         )
@@ -64,6 +78,10 @@ def camera_words(options: list[str] | None) -> list[str]:
 def _print(result: Configured) -> None:
     kind = "a system service" if result.system else "a user service"
     say(f"{result.target}: {kind}, {'started again with' if result.changed else 'started with'}")
+    if result.program:
+        say(f"  program  {result.program}")
+        warn(result.notes)
+        return
     say(f"  source   {result.source}")
     say(f"  serve    {result.serve or 'no page'}")
     say(f"  options  {shlex.join(result.options) or 'none'}")
