@@ -16,9 +16,9 @@ from edgenet.graph.shapes import GraphBuilder
 from edgenet.quantize.quantized_graph import QuantizedGraph
 from edgenet.quantize.ranges import encode_tensors, observe_ranges
 from edgenet.quantize.rounding import quantize_weights
-from edgenet.tflite.emit_state import EmitState
 from edgenet.tflite.flatbuffer import write_tflite
 from edgenet.tflite.from_graph import emit_nodes
+from edgenet.tflite.operator_steps import EmitState
 from edgenet.tflite.program import ProgramBuilder
 
 

@@ -40,9 +40,8 @@ from edgenet.graph.simplify import simplify
 from edgenet.latency.benchmark_model_report import read_operators
 from edgenet.latency.shell_conditions import conditions_there, facts_there
 from edgenet.teaching.features import _Cache
-from edgenet.tflite.file_cost import file_cost
-from edgenet.tflite.logits import without_softmax
-from edgenet.tflite.program import FileOperator, FileTensor, Program
+from edgenet.tflite.forms import without_softmax
+from edgenet.tflite.program import FileOperator, FileTensor, Program, file_cost
 from edgenet.workflows import deploy
 from edgenet.workflows.camera import _photos, _states
 from edgenet.workflows.evaluate import evaluate

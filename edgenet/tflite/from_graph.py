@@ -49,11 +49,15 @@ from edgenet.graph.ir import (
 from edgenet.graph.lower import file_padding
 from edgenet.manifest import Facts, as_dict
 from edgenet.quantize.quantized_graph import LOW, QuantizedGraph, quantized_slopes
-from edgenet.tflite.emit_state import EmitState, file_quantization
 from edgenet.tflite.flatbuffer import write_tflite
-from edgenet.tflite.float_steps import emit_float_only
-from edgenet.tflite.hard_swish_steps import emit_lone_relu, emit_scaled_hard_swish
 from edgenet.tflite.metadata import FACTS_FILE, LABELS_FILE, ImageTensor, ModelInfo, metadata_buffer
+from edgenet.tflite.operator_steps import (
+    EmitState,
+    emit_float_only,
+    emit_lone_relu,
+    emit_scaled_hard_swish,
+    file_quantization,
+)
 from edgenet.tflite.program import Program, ProgramBuilder, Quantization
 
 

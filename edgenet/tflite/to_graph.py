@@ -34,8 +34,8 @@ from edgenet.quantize.quantized_graph import (
     QuantizedGraph,
     QuantizedWeights,
 )
-from edgenet.tflite.hard_swish_steps import PAIR, join_steps
 from edgenet.tflite.operator_rules import RULES, ReadState, inputs_of, remedy_for
+from edgenet.tflite.operator_steps import PAIR, join_steps
 from edgenet.tflite.plain_form import REWRITES, fold_constants, plain_form
 from edgenet.tflite.program import FileOperator, FileTensor, Program
 

@@ -29,8 +29,8 @@ from edgenet.quantize.logit_errors import logit_errors
 from edgenet.quantize.quantized_graph import QuantizedGraph
 from edgenet.quantize.recipes import DEFAULT_RECIPE, RECIPES, Recipe
 from edgenet.tflite.flatbuffer import write_tflite
+from edgenet.tflite.forms import highest_logit_of
 from edgenet.tflite.from_graph import int8_program
-from edgenet.tflite.logits import highest_logit_of
 from edgenet.tflite.program import Program
 from edgenet.workflows.arguments import Photos, as_photo_set
 from edgenet.workflows.calibration_checks import calibration_warnings, few_photos

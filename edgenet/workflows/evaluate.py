@@ -27,8 +27,8 @@ from edgenet.progress import Progress, silent
 from edgenet.quantize.logit_errors import PhotoErrors
 from edgenet.teaching.unknown import background_class
 from edgenet.tflite.flatbuffer import read_tflite
+from edgenet.tflite.forms import highest_logit_of, without_softmax
 from edgenet.tflite.from_graph import ends_in_scores
-from edgenet.tflite.logits import highest_logit_of, without_softmax
 from edgenet.workflows.arguments import checked, label_names
 from edgenet.workflows.opened_model import open_model_file
 from edgenet.workflows.scoring import Scorer, errors_against_first

@@ -16,9 +16,8 @@ from edgenet.graph.shapes import Cost, cost
 from edgenet.latency.profile import Profile
 from edgenet.manifest import Facts
 from edgenet.progress import Progress, silent
-from edgenet.tflite.file_cost import file_cost, operator_mult_adds
 from edgenet.tflite.flatbuffer import read_tflite
-from edgenet.tflite.program import FileOperator, FileTensor, Program
+from edgenet.tflite.program import FileOperator, FileTensor, Program, file_cost, operator_mult_adds
 from edgenet.tflite.to_graph import float_graph, quantized_graph
 from edgenet.workflows.arguments import checked
 from edgenet.workflows.bench import measure_operators

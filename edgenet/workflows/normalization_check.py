@@ -41,7 +41,7 @@ from edgenet.data.photos import PhotoSet
 from edgenet.files import sha256
 from edgenet.graph.executor import run
 from edgenet.graph.ir import Graph
-from edgenet.tflite.logits import without_softmax
+from edgenet.tflite.forms import without_softmax
 
 PHOTOS = 64
 """How many photos are asked about; each is run once for every normalization."""

@@ -42,8 +42,8 @@ def tflite_on_the_host(folder: Path) -> Check:
     from edgenet.graph.executor import run
     from edgenet.graph.lower import lower
     from edgenet.tflite.flatbuffer import read_tflite, write_tflite
+    from edgenet.tflite.forms import without_softmax
     from edgenet.tflite.from_graph import float_program
-    from edgenet.tflite.logits import without_softmax
     from edgenet.tflite.to_graph import float_graph, quantized_graph
     from edgenet.workflows.inspect import inspect
     from edgenet.workflows.sources import SourceOptions, open_source
