@@ -75,6 +75,10 @@ def write_key_pair(path: Path) -> KeyPair:
         PublicFormat,
     )
 
+    if not path.name:
+        raise EdgenetError(
+            "the path of the new key has no name", "give the path of a file that is not there yet"
+        )
     public = path.with_name(path.name + PUBLIC_ENDING)
     check_output(path)
     for file in (path, public):

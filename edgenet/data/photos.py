@@ -12,6 +12,7 @@ Every file that is found is accounted for (see `file_account`).
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -128,7 +129,14 @@ def open_photos(path: Path | str, *, split: str | None = None) -> PhotoSet:
     Raises:
         EdgenetError: `path` does not exist, is neither a folder nor a zip, or has no photos; a split must be chosen or
             the chosen one does not exist; a class folder has no photos; or a table is not valid.
+        TypeError: `path` or `split` has the wrong type.
     """
+    for name, value, kinds in (("path", path, str | os.PathLike), ("split", split, str | None)):
+        if not isinstance(value, kinds):
+            wanted = "str or Path" if name == "path" else "str or None"
+            raise TypeError(
+                f"edgenet.open_photos got {name} of type {type(value).__name__}, and {name} must be {wanted}"
+            )
     files = open_files(Path(path))
     found = _find(files, str(path), split)
     labelling = find_labels(found)

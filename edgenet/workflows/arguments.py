@@ -40,7 +40,7 @@ def checked(function: Callable[Given, Result]) -> Callable[Given, Result]:
     """Return the function with a check of its arguments' types, made from its annotations, before each call.
 
     The returned function raises a TypeError that names the argument, what was given, and what it takes. A path with a
-    name that is too long for the file system becomes an EdgenetError.
+    zero byte, or with a name that is too long for the file system, becomes an EdgenetError.
     """
 
     @wraps(function)
@@ -52,6 +52,7 @@ def checked(function: Callable[Given, Result]) -> Callable[Given, Result]:
         hints = _hints(function)
         for name, value in arguments.items():
             _check(f"edgenet.{function.__name__}", name, value, hints[name])
+            _refuse_zero_bytes(f"edgenet.{function.__name__}", name, value)
         try:
             return function(*args, **kwargs)
         except OSError as error:
@@ -83,6 +84,13 @@ def _hints(where: Callable[..., Any]) -> dict[str, Any]:
 def _check(where: str, name: str, value: object, hint: Any) -> None:
     if not _fits(value, hint):
         raise TypeError(f"{where} got {name}={describe(value)}, and {name} must be {_words(hint)}")
+
+
+def _refuse_zero_bytes(where: str, name: str, value: object) -> None:
+    """Raise an EdgenetError if a text, or one in a list, has a zero byte: no file, option or address can have one."""
+    for text in value if isinstance(value, list | tuple) else (value,):
+        if isinstance(text, str | os.PathLike) and "\0" in os.fsdecode(text):
+            raise EdgenetError(f"{where} got {name}={describe(value)} with a zero byte", "leave it out")
 
 
 def _fits(value: object, hint: Any) -> bool:

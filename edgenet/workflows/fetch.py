@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edgenet.errors import EdgenetError
 from edgenet.progress import Log, Progress, in_stage, no_log, silent
+from edgenet.workflows.arguments import checked
 from edgenet.zoo.catalogue import (
     PretrainedWeights,
     default_entry,
@@ -41,6 +42,7 @@ class Fetched:
     licence: str
 
 
+@checked
 def fetch(
     names: str | Sequence[str],
     *,
@@ -66,6 +68,7 @@ def fetch(
     Raises:
         EdgenetError: there are no weights of such a name, or a file cannot be had or is another one; nothing of it is
             kept then.
+        TypeError: an argument has the wrong type.
 
     >>> edgenet.fetch("mobilenet_v2_1.0_224")[0].name
     'mobilenet_v2_1.0_224:torchvision-v1'

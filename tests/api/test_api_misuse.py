@@ -91,6 +91,15 @@ WRONG_TYPES: dict[str, tuple[Callable[[], Any], str]] = {
         r"got widths=0\.5 \(float\), and .* a list of float",
     ),  # type: ignore[arg-type]
     "select": (lambda: edgenet.select("labelled", "g", budget_ms="5"), r"got budget_ms='5' \(str\)"),  # type: ignore[arg-type]
+    "fetch": (lambda: edgenet.fetch([1]), r"edgenet\.fetch got names=\[1\] \(list\)"),  # type: ignore[list-item]
+    "open_photos": (
+        lambda: edgenet.open_photos(7),  # type: ignore[arg-type]
+        r"edgenet\.open_photos got path of type int, and path must be str or Path",
+    ),
+    "a split": (
+        lambda: edgenet.open_photos("labelled", split=7),  # type: ignore[arg-type]
+        r"edgenet\.open_photos got split of type int, and split must be str or None",
+    ),
     "status": (lambda: edgenet.status(5), r"edgenet\.status got on=5 \(int\), and on must be str"),  # type: ignore[arg-type]
     "load": (lambda: edgenet.load(5), r"edgenet\.load got model=5 \(int\), and model must be str or Path"),  # type: ignore[arg-type]
     "a photo": (scored(5), "a picture is .* but a int was given"),
@@ -181,6 +190,15 @@ WRONG_VALUES: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: edgenet.load("photos/cat.jpg"),
         "photos/cat.jpg is a picture, not a .tflite or a bundle",
     ),
+    "a zero byte": (
+        lambda: edgenet.load("a\0b.tflite"),
+        r"edgenet\.load got model='a\\x00b\.tflite' \(str\) with a zero byte; leave it out",
+    ),
+    "a zero byte in a list": (
+        lambda: edgenet.bench(["small.tflite", "a\0b"]),
+        r"edgenet\.bench got models=\[.* with a zero byte",
+    ),
+    "no path of a key": (lambda: edgenet.new_key(""), "the path of the new key has no name"),
     "no threads": (lambda: edgenet.load("small.tflite", threads=0), "0 threads requested; give at least 1"),
     "no photo": (scored("none.jpg"), "none.jpg"),
     "a photo of floats": (scored(PHOTO / 255), r"the array is float64 \[8, 8, 3\], expected uint8 RGB"),
