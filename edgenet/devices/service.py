@@ -114,9 +114,11 @@ def _account(device: Device) -> Account:
     return Account(user, home, device.home, int(version))
 
 
-# Restarts the service if it is running, or if systemd is trying to start it.
-_RESTART = """
+# Also if systemd is trying to start it.
+_RUNNING = """
 running() { case "$("$@" -p ActiveState --value 2>/dev/null)" in active | activating | reloading) ;; *) false ;; esac; }
+"""
+_RESTART = f"""{_RUNNING}
 if running systemctl --user show "$1"; then systemctl --user restart "$1" || exit 3; echo restarted; fi
 if running systemctl show "$1"; then
     sudo -n true || exit 2
@@ -124,6 +126,12 @@ if running systemctl show "$1"; then
     echo restarted
 fi
 """
+
+
+def service_runs(device: Device) -> bool:
+    """Return whether a service is running, or systemd is trying to start it."""
+    either = 'running systemctl --user show "$1" || running systemctl show "$1"'
+    return device.run(script(f"{_RUNNING}{either}", UNIT)).status == 0
 
 
 def restart_service(device: Device) -> bool:

@@ -107,10 +107,12 @@ def keep_settings(device: Device, service: Service) -> None:
         "arguments": service.options.words(),
         "program": None if service.program is None else [service.program.app, service.program.path],
         "program_arguments": service.arguments,
+        "wanted": service.wanted,
     }
     keep_private(device, _WHAT, path, json.dumps(settings).encode())
     folder, _, name = path.rpartition("/")
-    used = [option.value.rpartition("/")[2] for option in service.options.options if option.value]
+    every = (*service.options.options, *kept_options(service.wanted).options)
+    used = [option.value.rpartition("/")[2] for option in every if option.value]
     require_success(device, _WHAT, device.run(script(_PRUNE, folder, name, *used)))
 
 
@@ -144,11 +146,12 @@ def parse_settings(text: str, name: str) -> Service:
             raise ValueError("its source or its address is no text")
         options = kept_options(found["arguments"])
         program, arguments = found.get("program"), tuple(found.get("program_arguments", ()))
-        if not all(isinstance(word, str) for word in (*(program or ()), *arguments)):
+        wanted = tuple(found.get("wanted", ()))
+        if not all(isinstance(word, str) for word in (*(program or ()), *arguments, *wanted)):
             raise ValueError("its program is no text")
-        return Service(
-            source, serve, bool(found["system"]), options, Program(*program) if program else None, arguments
-        )
+        kept_options(wanted)
+        own = Program(*program) if program else None
+        return Service(source, serve, bool(found["system"]), options, own, arguments, wanted)
     except (ValueError, KeyError, TypeError, EdgenetError) as error:
         raise EdgenetError(
             f"{name} holds no settings that this edgenet knows ({str(error)[:200]})",

@@ -33,6 +33,7 @@ class Service:
         program: the user's own program that runs instead of camera.py; None for camera.py. The three above are kept
             for when camera.py runs again.
         arguments: the arguments of that program.
+        wanted: the words of all options, if the release in use knows only `options`; see `known_options`.
 
     Raises:
         EdgenetError: a text holds a line break or another control character.
@@ -44,6 +45,7 @@ class Service:
     options: ServiceOptions = field(default_factory=ServiceOptions)
     program: Program | None = None
     arguments: tuple[str, ...] = ()
+    wanted: tuple[str, ...] = ()
 
     def shown_program(self) -> str | None:
         """Return the user's own program as it may be shown to anybody, without its arguments; None for camera.py."""
@@ -53,7 +55,14 @@ class Service:
 
     def __post_init__(self) -> None:
         program = "" if self.program is None else f"{self.program.app}/{self.program.path}"
-        for text in (self.source, self.serve or "", *self.options.words(), program, *self.arguments):
+        for text in (
+            self.source,
+            self.serve or "",
+            *self.options.words(),
+            program,
+            *self.arguments,
+            *self.wanted,
+        ):
             _refuse_control_characters(text)
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from edgenet_device.source_text import read_source, shown_source
 
+from edgenet.devices import releases
 from edgenet.devices.device import Device
+from edgenet.devices.known_options import fitted_to_release, with_every_option
 from edgenet.devices.releases import bundle_in
 from edgenet.devices.service import install_service
 from edgenet.devices.service_options import ServiceOptions, check_labels, read_options
@@ -91,8 +93,10 @@ def configure(
         notes: tuple[str, ...] = ()
         if given is not None or run is not None:
             service = _changed(device, on, service, given, code)
+            release, _ = releases.running(device)
+            service, notes = fitted_to_release(device, release, service) if release else (service, ())
             progress("start the service", 0, None)
-            notes = install_service(device, service)
+            notes += install_service(device, service)
         return Configured(
             target=on,
             source=shown_source(service.source),
@@ -112,7 +116,7 @@ def _changed(
     if code.run is None:
         refuse_mixed_options(service, on)
     require_program(device, code, code.program)
-    given = given or replace(service.options, source=None, serve=None)
+    given = given or with_every_option(service).options
     if code.program is None:
         _check_labels_there(device, given)
     source = service.source if given.source is None else read_source(given.source)

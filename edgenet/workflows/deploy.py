@@ -15,7 +15,8 @@ from edgenet.devices import trust as trusting
 from edgenet.devices.app_folders import OwnCode, code_on
 from edgenet.devices.device import Device, DeviceFacts
 from edgenet.devices.install import InstalledRelease, install_release, install_scripts
-from edgenet.devices.service import install_service, restart_service
+from edgenet.devices.known_options import fitted_to_release, with_every_option
+from edgenet.devices.service import install_service, restart_service, service_runs
 from edgenet.devices.service_options import ServiceOptions, check_labels, read_options
 from edgenet.devices.service_settings import read_settings
 from edgenet.devices.targets import open_device
@@ -89,35 +90,29 @@ def deploy(
 ) -> Deployed:
     """Install a bundle (or .tflite) on a device and make it the one that runs there.
 
-    If the power or the connection fails at any moment, either the old or the new release runs, never half of
-    one. Files that the device already has are not copied again.
+    If the power or the connection fails at any moment, either the old or the new release runs, never half of one.
 
     >>> edgenet.deploy("small.edgenet", "ssh:pi@raspberrypi.local", service=True, serve="8080")  # doctest: +SKIP
 
     Args:
         bundle: from `convert` or `package`.
         on: the device: "ssh:USER@HOST[:PORT]", "adb" or "adb:SERIAL".
-        offline: for a device without internet: this machine downloads the Python packages and copies them
-            there.
-        service: also install a user service that runs the camera from boot on; a service that already runs
-            switches to the new bundle in any case.
+        offline: for a device without internet: this machine downloads the Python packages and copies them there.
+        service: also install a user service that runs the camera from boot on; one that runs follows in any case.
         system_service: like `service`, but a system service, which needs sudo without a password on the device.
         source: camera of the service, as `camera` takes it.
         serve: address of the service's live web page: PORT (for the device only) or HOST:PORT.
         options: other options of `camera.py` for the service, such as ["--threshold", "0.6"]; files that they name
-            are files of this machine, except those that the camera writes. Without options, a service that is there
-            keeps those that it has.
+            are of this machine, except those that the camera writes. Without any, a service keeps those that it has.
         config: a camera.toml with such options, which come before `options`.
         trust: a public key from `new_key`; from now on the device runs only bundles that are signed by it.
-        with_: a program of your own, or a folder, which is brought along and stays through later deploys and rollbacks.
-        requirements: a requirements file with the packages that it needs, whose wheels this machine downloads.
-        run: the program that the service starts instead of camera.py, such as "my_app.py" or "my_folder/main.py", with
-            `options` as its arguments; "camera.py" for edgenet's own. Without it, a service keeps its program.
+        with_: a program of your own, or a folder, which stays on the device through later deploys and rollbacks.
+        requirements: a requirements file with the packages that it needs, which this machine downloads.
+        run: your program that the service starts, such as "my_app.py", with `options` as its arguments; or "camera.py".
         progress: called with every step.
 
     Raises:
-        EdgenetError: an option is wrong, the device cannot be reached or cannot run the bundle, or the bundle is not
-            signed by the key that the device trusts; the message says why.
+        EdgenetError: what is given is wrong, or the device cannot be reached, or cannot run or trust the bundle.
         TypeError: an argument has the wrong type.
     """
     task = plan_deploy(
@@ -207,7 +202,8 @@ def deploy_to(on: str, device: Device, task: DeployTask, progress: Progress) -> 
         EdgenetError: see `deploy`.
     """
     facts = device.facts()
-    kept, unread = _kept_service(device)
+    as_it_runs, unread = _kept_service(device)
+    kept = None if as_it_runs is None else with_every_option(as_it_runs)
     wanted = _completed(on, task, kept)
     later = wanted or kept
     if task.options is None and later is not None and later.program is None:
@@ -223,7 +219,13 @@ def deploy_to(on: str, device: Device, task: DeployTask, progress: Progress) -> 
     new_code = any(
         one.state == "copied" and kept and kept.program and kept.program.app == one.name for one in code
     )
-    done, notes = _serve(device, wanted, swapped or new_code, progress)
+    done: str | None = None
+    notes: tuple[str, ...] = ()
+    if wanted is not None:
+        progress("start the service", 0, None)
+        done, notes = "installed", install_service(device, wanted)
+    elif swapped or new_code:
+        done, notes = _restart(device, as_it_runs, kept)
     return Deployed(
         target=on,
         facts=facts,
@@ -339,10 +341,12 @@ def rollback(on: str) -> Deployed:
         if guarded := trusting.has_trust(device):
             there = BundleOnDevice(install_scripts(device), f"{folder}/{bundle_name(device, release)}")
             trusting.check(there, older=True)
+        has, notes = _kept_service(device)
+        fitted, about_options = fitted_to_release(device, release, has) if has else (None, ())
         releases.activate(device, release)
         if guarded:
             trusting.accept(there, older=True)
-        done, _ = _serve(device, None, True, silent)
+        done, more = _restart(device, has, fitted)
         code = code_on(device)
         return Deployed(
             on,
@@ -353,18 +357,24 @@ def rollback(on: str) -> Deployed:
             moved=False,
             swapped=True,
             service=done,
-            notes=tuple(stale_notes(code)),
+            notes=(*notes, *about_options, *more, *stale_notes(code)),
             code=code,
         )
 
 
-def _serve(
-    device: Device, service: Service | None, swapped: bool, progress: Progress
+def _restart(
+    device: Device, has: Service | None, fitted: Service | None
 ) -> tuple[str | None, tuple[str, ...]]:
-    """Install or restart the service; return what was done (None for nothing), and notes for the user."""
-    if service is not None:
-        progress("start the service", 0, None)
-        return "installed", install_service(device, service)
-    if swapped and restart_service(device):
-        return "restarted", ()
-    return None, ()
+    """Restart a service that runs, with other options if the release needs that.
+
+    Args:
+        device: the device.
+        has: the settings with which it runs; None if there are none.
+        fitted: those that suit the release in use.
+
+    Returns:
+        "restarted", or None if no service runs; and notes for the user.
+    """
+    if fitted is None or fitted == has:
+        return ("restarted" if restart_service(device) else None), ()
+    return ("restarted", install_service(device, fitted)) if service_runs(device) else (None, ())

@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 from edgenet_device.live.command_line import camera_parser, parse_camera
 
+from edgenet.devices.app_folders import place_app
+from edgenet.devices.apps import Program, read_app
 from edgenet.devices.local import LocalDevice
 from edgenet.devices.service import install_service
 from edgenet.devices.service_options import ServiceOptions, check_labels, kept_options, read_options
 from edgenet.devices.service_settings import parse_settings, read_settings
 from edgenet.devices.unit import UNIT, Account, Service, unit_text
 from edgenet.errors import EdgenetError
+from edgenet.progress import silent
 from edgenet.workflows.configure import configure
 from edgenet.workflows.deploy import deploy
 from edgenet.workflows.status import status
@@ -202,6 +205,45 @@ def test_configure_shows_and_changes_what_a_service_has(notes: Path, tmp_path: P
     assert "--config" not in unit_of(tmp_path)
 
 
+def test_the_arguments_of_a_command_are_not_shown(notes: Path) -> None:
+    words = ["--on-label", "a", "--exec", "curl -H 'Authorization: s3cret' https://host", "--on-label", "b"]
+    install_service(LocalDevice(), Service(options=read_options([*words, "--exec", "/bin/relay"])))
+    shown = ("--on-label=a", "--exec=curl (3 arguments)", "--on-label=b", "--exec=/bin/relay")
+    assert configure("local").options == status("local").options == shown
+
+
+def test_a_program_of_ones_own_runs_instead_until_camera_py_does_again(notes: Path, tmp_path: Path) -> None:
+    device = LocalDevice()
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "main.py").write_text("print(1)\n")
+    place_app(device, read_app(tmp_path / "shop"), [], silent)
+    install_service(device, Service("csi", "8080", options=read_options(["--threshold", "0.6"])))
+    runs = configure("local", run="shop/main.py", options=["--token", "s3cret", "on"])
+    assert (runs.program, runs.changed) == ("shop/main.py (3 arguments)", True)
+    lines = unit_of(tmp_path).splitlines()
+    start = f'"{device.home}/apps/shop/current/run.sh" "main.py" "--token" "s3cret" "on"'
+    assert f"ExecStart=/bin/sh {start}" in lines
+    assert "Type=exec" in lines
+    assert not [line for line in lines if line.startswith("WatchdogSec")]
+    seen = status("local")
+    assert (seen.program, seen.options, seen.model) == ("shop/main.py (3 arguments)", (), None)
+    assert [code.name for code in seen.code] == ["shop"]
+    with pytest.raises(
+        EdgenetError, match=r"runs shop/main\.py; add --run shop/main\.py, or --run camera\.py"
+    ):
+        configure("local", options=["--threshold", "0.5"])
+    with pytest.raises(EdgenetError, match="--config is for camera"):
+        configure("local", run="shop/main.py", config=tmp_path / "camera.toml")
+    back = configure("local", run="camera.py")
+    assert (back.program, back.source, back.serve, back.options) == (
+        None,
+        "csi",
+        "8080",
+        ("--threshold=0.6",),
+    )
+    assert "Type=notify" in unit_of(tmp_path).splitlines()
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -240,6 +282,22 @@ def test_the_unit_allows_what_the_options_write_and_start() -> None:
 def test_no_option_makes_the_home_folder_writable(path: str) -> None:
     with pytest.raises(EdgenetError, match="the service may not write all of"):
         unit_lines("--log", path)
+
+
+def test_a_program_of_ones_own_may_use_pins_and_not_what_the_camera_s_options_name() -> None:
+    options = read_options(["--log", "/srv/logs/a.csv", "--on-label", "a", "--exec", "/home/pi/relay.sh"])
+    service = Service(
+        system=True, options=options, program=Program("shop", "main.py"), arguments=("$x", "a b")
+    )
+    lines = unit_text(service, PI).splitlines()
+    assert "DeviceAllow=char-gpiochip rw" in lines
+    assert not [line for line in lines if "/srv/logs" in line or "relay.sh" in line]
+    assert lines[lines.index("Type=exec") + 1] == "User=pi"
+    assert any(line.endswith('apps/shop/current/run.sh" "main.py" "$$x" "a b"') for line in lines)
+    for line in ("CapabilityBoundingSet=", "ProtectSystem=strict", "Restart=always", "DevicePolicy=closed"):
+        assert line in lines
+    with pytest.raises(EdgenetError, match="control character"):
+        Service(program=Program("shop", "main.py"), arguments=("a\nb",))
 
 
 def test_only_with_pins_may_the_system_service_use_them() -> None:

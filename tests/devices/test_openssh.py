@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import platform
+import shlex
 import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from benchmark_outputs import printing
+from endless_stream import playing
+from field_camera import correct, film, scene, wait_until
 from interrupted import interrupted
 from old_release import BUNDLE, write_old_release
 from service_programs import JOURNALCTL, SYSTEMCTL
@@ -18,6 +23,7 @@ from small_network import PHOTOS, save_small_checkpoint
 from ssh_servers import SshServer, key
 from stand_in_program import stand_in
 from tiny_model import tiny_model
+from wheel_index import make_wheel, package_index
 
 from edgenet.bundle import write_bundle
 from edgenet.devices.device import Ssh
@@ -28,10 +34,13 @@ from edgenet.devices.unit import UNIT
 from edgenet.errors import EdgenetError
 from edgenet.manifest import Facts, Weights
 from edgenet.workflows.bench import bench
+from edgenet.workflows.camera import capture
+from edgenet.workflows.collect import collect
 from edgenet.workflows.configure import configure
 from edgenet.workflows.convert import convert
 from edgenet.workflows.deploy import deploy, rollback
 from edgenet.workflows.status import status
+from edgenet.workflows.train import TrainingOptions, train
 
 pytestmark = pytest.mark.slow
 TARGET = "ssh:there"
@@ -89,16 +98,25 @@ def test_deploy_twice_another_one_and_back(there: Path, tmp_path: Path) -> None:
     assert report["steady_state"]["n"] >= 50
 
 
-def test_the_service_s_options_survive_a_deploy_of_a_bundle_that_has_their_labels(
-    there: Path, colours: Path, tmp_path: Path, server: Path
-) -> None:
-    """With stand-ins for systemd's programs; test_configure.py tries the rest of it on this machine."""
+@contextmanager
+def stand_ins_for_systemd(server: Path) -> Iterator[None]:
+    """Put stand-ins for systemd's programs before the real ones, for who logs in."""
     programs = server / "bin"
     programs.mkdir()
     for name, text in {"systemctl": SYSTEMCTL, "journalctl": JOURNALCTL, "loginctl": "#!/bin/sh\n"}.items():
         (programs / name).write_text(text.replace('"$NOTES"', "/dev/null"))
         (programs / name).chmod(0o755)
     try:
+        yield
+    finally:
+        shutil.rmtree(programs)
+
+
+def test_the_service_s_options_survive_a_deploy_of_a_bundle_that_has_their_labels(
+    there: Path, colours: Path, tmp_path: Path, server: Path
+) -> None:
+    """With stand-ins for systemd's programs; test_configure.py tries the rest of it on this machine."""
+    with stand_ins_for_systemd(server):
         options = ["--on-label", "green", "--exec", "/bin/true", "--log", str(tmp_path / "logs" / "seen.csv")]
         done = deploy(colours, TARGET, service=True, options=options)
         assert done.service == "installed"
@@ -119,8 +137,6 @@ def test_the_service_s_options_survive_a_deploy_of_a_bundle_that_has_their_label
         again = deploy(colours, TARGET, service=True)
         assert (again.service, again.moved) == ("installed", False)
         assert status(TARGET).options == kept
-    finally:
-        shutil.rmtree(programs)
 
 
 def ctrl_c() -> None:
@@ -230,3 +246,118 @@ def test_benchmark_model_is_brought_once(there: Path, tmp_path: Path) -> None:
     bench(model, on=TARGET, benchmark_model=program)
     assert placed.read_bytes() == program.read_bytes()
     assert not list(home.glob("measuring-*"))
+
+
+PROGRAM = """import os
+import sys
+
+import greeting
+from edgenet_device import Classifier
+
+bundle = Classifier(os.environ["EDGENET_BUNDLE"]).model.path.name
+print(greeting.TEXT, bundle, *sys.argv[1:])
+"""
+
+
+def test_code_of_ones_own_over_three_deploys_and_a_rollback(
+    there: Path, server: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With stand-ins for systemd's programs; what the service would start is started here."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    models = [tmp_path / f"model-{size}.tflite" for size in (8, 16, 24)]
+    for model, size in zip(models, (8, 16, 24), strict=True):
+        model.write_bytes(tiny_model(size=size))
+    mine, needs = tmp_path / "my_app.py", tmp_path / "requirements.txt"
+    mine.write_text(PROGRAM)
+    needs.write_text("greeting==1.0\n")
+    home, unit = there / ".local/share/edgenet", there / f".config/systemd/user/{UNIT}"
+
+    def started() -> str:
+        """What the unit's program prints."""
+        (line,) = (line for line in unit.read_text().splitlines() if line.startswith("ExecStart="))
+        words = [word.replace("$$", "$") for word in shlex.split(line.partition("=")[2])]
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+
+    with stand_ins_for_systemd(server):
+        with package_index(
+            tmp_path / "index", [make_wheel(tmp_path, "greeting", "1.0", "TEXT = 'hello'\n")]
+        ) as index:
+            for name, value in index.items():
+                monkeypatch.setenv(name, value)
+            first = deploy(
+                models[0],
+                TARGET,
+                service=True,
+                with_=mine,
+                requirements=needs,
+                run="my_app.py",
+                options=["--token", "s3cret", "$HOME"],
+            )
+        assert [(code.name, code.state) for code in first.code] == [("my_app", "copied")]
+        assert "Type=exec" in unit.read_text().splitlines()
+        assert started() == "hello model-8.tflite --token s3cret $HOME\n"
+        there_now = status(TARGET)
+        assert (there_now.program, there_now.model) == ("my_app.py (3 arguments)", None)
+        code = home / "apps/my_app/current/code/my_app.py"
+        code.write_text(f"{PROGRAM}print('changed there')\n")
+        second = deploy(models[1], TARGET)  # the service's program restarts
+        assert (second.service, second.code[0].state, second.code[0].changed) == (
+            "restarted",
+            "kept",
+            ("my_app.py",),
+        )
+        third = deploy(models[2], TARGET, service=True)
+        assert third.code == second.code
+        assert started() == "hello model-24.tflite --token s3cret $HOME\nchanged there\n"
+        back = rollback(TARGET)
+        assert (back.release, back.code) == (second.release, second.code)
+        assert started() == "hello model-16.tflite --token s3cret $HOME\nchanged there\n"
+        with pytest.raises(EdgenetError, match=r"runs my_app\.py; add --run my_app\.py, or --run camera\.py"):
+            configure(TARGET, options=["--threshold", "0.5"])
+        assert configure(TARGET, run="my_app.py", options=["on"]).program == "my_app.py (1 argument)"
+        assert started() == "hello model-16.tflite on\nchanged there\n"
+        mine.write_text(PROGRAM.replace("print(", "print('newer', "))
+        newer = deploy(models[1], TARGET, with_=mine)
+        (note,) = [note for note in newer.notes if "changed on the device" in note]
+        aside = Path(note.rpartition(": ")[2])
+        assert (aside / "code/my_app.py").read_text() == f"{PROGRAM}print('changed there')\n"
+        assert newer.service == "restarted"
+        with pytest.raises(
+            EdgenetError, match=r"nothing\.py is not on ssh:there, whose code of your own is: my_app"
+        ):
+            configure(TARGET, run="nothing.py")
+        assert configure(TARGET, run="camera.py").program is None
+        assert "current/camera.sh" in unit.read_text()
+        assert code.exists()
+
+
+def test_capture_keep_collect_train_and_deploy(there: Path, colours: Path, tmp_path: Path) -> None:
+    data, state = tmp_path / "data", tmp_path / "state.json"
+    kept = there / ".local/state/edgenet/field"
+    first = deploy(colours, TARGET)
+    for label, hue in (("leaf", 60), ("sky", 110)):
+        clip = film(tmp_path / f"{label}.avi", [(hue, seed) for seed in range(6)], 1)
+        assert capture(label, data, on=TARGET, source=str(clip), every=0).kept >= 4
+    # In the field the camera sees something that the network does not know, and a person says what it is.
+    with open_device(TARGET) as device, playing(10, scene(110, 20)) as source:
+        options = ["--threshold=1", "--keep-uncertain=5", f"--state={state}", "--serve=0"]
+        with device.start(["sh", f"{first.folder}/camera.sh", source, *options]) as running:
+            wait_until(lambda: len(list(kept.glob("*.jpg"))) == 1)
+            correct(device, state, "sky")
+            running.stop()
+    result = collect(data, TARGET)
+    assert (result.labelled, result.unlabelled) == ({"sky": 1}, {"nothing I know": 1})
+    (path,) = (data / "unlabelled" / "nothing I know").iterdir()
+    path.rename(data / "sky" / path.name)
+    counts = json.loads((kept.parent / "drift.json").read_text())["series"][0]["days"][0]
+    assert counts[1] == counts[2] > 0  # every second was unknown
+    options = TrainingOptions(epochs=1, batch=8)
+    training = train("mobilenet_v1_0.25_32", data, tmp_path / "run", options=options)
+    model = tmp_path / "second.tflite"
+    convert(training.out, model, calibration=data, recipe="minmax")
+    second = deploy(model, TARGET)
+    assert second.previous == first.release
+    assert status(TARGET).bundle == "second.tflite"
+    again = collect(data, TARGET, remove=True)
+    assert (again.new, again.known, again.removed) == (0, 2, 2)
+    assert list(kept.iterdir()) == []
