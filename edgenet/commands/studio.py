@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from edgenet.commands.console import say
+from edgenet.commands.training_options import Pretrained
 
 Folder = Annotated[
     Path, typer.Argument(help="Folder for the photos, the trainings and the bundles; made if missing.")
@@ -33,12 +34,6 @@ Host = Annotated[
 NoBrowser = Annotated[
     bool, typer.Option("--no-browser", help="Print the page's address, and do not open it in the browser.")
 ]
-Pretrained = Annotated[
-    Path | None,
-    typer.Option(
-        "--pretrained", help="Start each training from this checkpoint.", show_default="ImageNet weights"
-    ),
-]
 Resolution = Annotated[
     int | None,
     typer.Option(
@@ -58,11 +53,12 @@ def studio_command(
     pretrained: Pretrained = None,
     resolution: Resolution = None,
 ) -> None:
-    """Collect, teach, look, try and deploy in a browser, on this machine.
+    """Collect, teach, look, try and deploy in a browser.
 
-    Everything is kept as plain files in the folder, so that every step can also be done by a command: class folders in
-    photos/ (`edgenet train --data`, `edgenet capture`), trainings in runs/, bundles in bundles/ (`edgenet camera`,
-    `edgenet deploy`). Ctrl-C ends it; a training that was running goes on at the next start.
+    It runs on this machine. Everything is kept as plain files in the folder, so that every step can also be done by a
+    command: class folders in photos/ (`edgenet train --data`, `edgenet capture`), trainings in runs/, bundles in
+    bundles/ (`edgenet camera`, `edgenet deploy`). Ctrl-C ends it; a training that was running goes on at the next
+    start.
     """
     from edgenet.workflows.studio import studio
 

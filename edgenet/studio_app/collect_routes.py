@@ -18,6 +18,8 @@ from edgenet.studio_app.places import PhotoName, scratch_file
 from edgenet.studio_app.studio import Studio, answers, json_answer, refused, text, whole
 
 MOST_MOVES = 20_000
+_SAMPLE = 8
+"""So many photos are on a class's card."""
 
 
 def routes(studio: Studio) -> list[Route]:
@@ -70,13 +72,18 @@ def state(studio: Studio) -> dict[str, Any]:
     """Return the classes with the numbers of their photos, and the classes in the bin."""
     places = studio.places
     return {
-        "classes": [{"label": label, "photos": len(places.names(label))} for label in places.labels()],
+        "classes": [_class_json(studio, label) for label in places.labels()],
         "bin": [
             {"label": label, "photos": count}
             for label in places.labels(binned=True)
             if (count := len(places.names(label, binned=True)))
         ],
     }
+
+
+def _class_json(studio: Studio, label: str) -> dict[str, Any]:
+    names = studio.places.names(label)
+    return {"label": label, "photos": len(names), "sample": [{"name": name} for name in names[-_SAMPLE:]]}
 
 
 def listing(studio: Studio, label: str, binned: bool) -> dict[str, Any]:

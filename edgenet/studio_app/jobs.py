@@ -95,12 +95,14 @@ class Jobs:
         about: dict[str, Any] | None = None,
         on_end: Callable[[Job], None] = lambda job: None,
         on_line: Callable[[Job, str], None] = lambda job, line: None,
+        keep_output: bool = True,
     ) -> Job:
-        """Start `edgenet ARGUMENTS --json`; one job of a kind runs at a time.
+        """Start `edgenet ARGUMENTS` with --json; one job of a kind runs at a time.
 
         Args:
             on_end: called in another thread when the process has ended, before pages hear of it.
             on_line: called in another thread with each line that the command logs.
+            keep_output: False for a command whose output never ends; it gets no --json.
 
         Raises:
             EdgenetError: a job of this kind is running, or the process cannot be started.
@@ -109,11 +111,13 @@ class Jobs:
             if self.is_running(kind):
                 raise EdgenetError(f"{kind} is running already", "wait until it ends, or stop it")
             job = Job(next(self._numbers), kind, about or {})
+            # Behind a -- it would be an option of camera.py.
+            words = [arguments[0], "--json", *arguments[1:]] if keep_output else arguments
             try:
                 process = subprocess.Popen(
-                    [sys.executable, "-m", "edgenet", *arguments, "--json"],
+                    [sys.executable, "-m", "edgenet", *words],
                     stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
+                    stdout=subprocess.PIPE if keep_output else subprocess.DEVNULL,
                     stderr=subprocess.PIPE,
                     env={**os.environ, PROGRESS_VARIABLE: "json"},
                     start_new_session=True,  # Ctrl-C in the server's terminal is for the server
@@ -155,11 +159,10 @@ class Jobs:
         on_end: Callable[[Job], None],
         on_line: Callable[[Job, str], None],
     ) -> None:
-        assert process.stdout is not None
         assert process.stderr is not None
         reader = threading.Thread(target=self._read_lines, args=(job, process.stderr, on_line), daemon=True)
         reader.start()
-        text = process.stdout.read(_MOST_RESULT)
+        text = b"" if process.stdout is None else process.stdout.read(_MOST_RESULT)
         status = process.wait()
         reader.join(5)
         try:

@@ -29,7 +29,8 @@ TEACH, FIRST, PACK = "teach", "first", "pack"
 MARK = "teaching"
 REPORT = "report.json"
 MOST_MINUTES = 24 * 60
-_FLAGS = ("--no-flip", "--no-finetune")
+QUICK = "--no-finetune"
+_FLAGS = ("--no-flip", QUICK)
 _QUICK_PHOTOS = "50"
 """So many photos calibrate the first classifier; it shall be there soon."""
 
@@ -125,7 +126,7 @@ def _teach(studio: Studio, run: Path, wish: Wish) -> Job:
         if studio.jobs.closing:
             return  # the mark stays, and the next server goes on
         (run / MARK).unlink(missing_ok=True)
-        made = sorted(run.glob("*.edgenet"))
+        made = _made(run, ".edgenet")
         if job.state == "done" and made:
             make_folder(studio.places.bundles)
             write_atomically(_bundle(studio, run), made[0].read_bytes())
@@ -134,13 +135,19 @@ def _teach(studio: Studio, run: Path, wish: Wish) -> Job:
         studio.changed()
 
     def logged(job: Job, line: str) -> None:
-        if line.startswith("first classifier after"):
+        # The quick classifier is followed by its own bundle at once.
+        if line.startswith("first classifier after") and QUICK not in wish.flags:
             _convert(studio, run)
 
     arguments = ["train", "--data", str(studio.places.photos), "--out", str(run)]
     return studio.jobs.start(
         TEACH, [*arguments, *studio.train_options, *wish.arguments()], {"run": run.name}, ended, logged
     )
+
+
+def _made(run: Path, suffix: str) -> list[Path]:
+    """Return the finished files of a run with this ending; hidden ones are not finished."""
+    return sorted(one for one in run.glob(f"*{suffix}") if not one.name.startswith("."))
 
 
 def _bundle(studio: Studio, run: Path) -> Path:
@@ -152,14 +159,14 @@ def _convert(studio: Studio, run: Path) -> None:
 
     A finished teaching's own bundle is never replaced by it.
     """
-    checkpoints = sorted(run.glob("*.safetensors"))
+    checkpoints = _made(run, ".safetensors")
     if not checkpoints or any(studio.jobs.is_running(kind) for kind in (FIRST, PACK)):
         return
     model, bundle = run / ".first.tflite", run / ".first.edgenet"
 
     def packed(job: Job) -> None:
         model.unlink(missing_ok=True)
-        if job.state == "done" and not any(run.glob("*.edgenet")):
+        if job.state == "done" and not _made(run, ".edgenet"):
             make_folder(studio.places.bundles)
             os.replace(bundle, _bundle(studio, run))
             studio.changed()

@@ -49,7 +49,7 @@ def studio(
         host: the address to serve at. On any other than this machine's own, pages need the token in the address that
             is logged, and are served by https with a certificate that is made for the folder.
         browser: whether to open the page in the browser.
-        pretrained: start from this checkpoint instead of the ImageNet weights.
+        pretrained: what each teaching starts from: None or "imagenet", or the path of a checkpoint.
         resolution: side of the network's input, pixels; None to let the photos choose.
         log: called with a line for the user, such as the address of the page.
 
@@ -85,9 +85,9 @@ def open_studio(folder: Path, train_options: tuple[str, ...] = ()) -> Studio:
 def _train_options(pretrained: str | Path | None, resolution: int | None) -> tuple[str, ...]:
     options: list[str] = []
     if pretrained is not None:
-        if not Path(pretrained).is_file():
+        if str(pretrained) != "imagenet" and not Path(pretrained).is_file():
             raise EdgenetError(f"{pretrained} does not exist", "give the path of a checkpoint")
-        options += ["--pretrained", str(Path(pretrained).resolve())]
+        options += ["--pretrained", str(pretrained)]
     if resolution is not None:
         options += ["--resolution", str(resolution)]
     return tuple(options)

@@ -17,6 +17,7 @@ from edgenet.bundle import write_bundle
 from edgenet.data.groups import Groups
 from edgenet.data.photos import PhotoSet
 from edgenet.errors import EdgenetError
+from edgenet.figures.teaching_json import write_report_json
 from edgenet.figures.teaching_page import (
     Int8Beside,
     JudgedAccuracy,
@@ -198,6 +199,7 @@ def write_files(
     write_bundle(bundle, opened.data, opened.labels, replace(facts, accuracy=accuracy, unknown=answer))
     page = _page(taught, int8, answer, bundle, choices, warnings)
     write_report(report, page, photo_picture(taught.features.photos))
+    write_report_json(report.with_suffix(".json"), page)
     return TaughtFiles(bundle, report, int8, answer)
 
 

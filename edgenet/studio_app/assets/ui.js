@@ -9,9 +9,14 @@ export function h(tag, properties = {}, ...children) {
     else if (name.startsWith("on") || name === "value" || name === "checked" || name === "disabled" || name === "hidden") element[name] = value;
     else element.setAttribute(name, value === true ? "" : value);
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(...real(children));
   return element;
 }
+
+const real = (children) => children.flat().filter((child) => child !== null && child !== undefined && child !== false);
+
+/** Gives an element other children; null and false are left out. */
+export const fill = (element, ...children) => element.replaceChildren(...real(children));
 
 /** Fills the places {name} of a text: `say("{n} photos", { n: 3 })`. */
 export const say = (text, values = {}) => text.replace(/\{(\w+)\}/g, (all, name) => (name in values ? String(values[name]) : all));

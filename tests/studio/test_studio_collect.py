@@ -1,0 +1,231 @@
+"""Collecting: what browsers send is checked before it is kept, and moving loses nothing."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import threading
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from studio_client import Client, photo, zip_of
+
+from edgenet.studio_app import incoming
+from edgenet.studio_app.looks import Look, repeated
+from edgenet.studio_app.places import Places
+
+
+def place(label: str, name: str, binned: bool = False) -> dict[str, object]:
+    return {"label": label, "name": name, "binned": binned}
+
+
+def test_photos_are_kept_under_names_of_their_own(client: Client) -> None:
+    for name in ("cup.jpg", "cup.jpg", "../../cup.jpg", "C:\\photos\\cup.jpg", '"<img src=x>.jpg'):
+        assert client.upload("mug", name, photo())["status"] == 200
+    kept = sorted(path.relative_to(client.photos).as_posix() for path in client.photos.rglob("*.jpg"))
+    assert kept == ["mug/__img src=x_.jpg", *(f"mug/cup{n}.jpg" for n in (" (2)", " (3)", " (4)", ""))]
+    assert client.get("/api/state")["classes"][0]["photos"] == 5
+    assert not list(client.studio.places.root.glob(".edgenet-*")), "a hidden file is left"
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("page.html", b"<script>"),
+        ("script.jpg", b"<svg onload=alert(1)>"),
+        ("half.jpg", photo()[:2000]),
+        ("empty.jpg", b""),
+        ("raw.dng", b"II*\0"),
+    ],
+)
+def test_what_is_no_photo_is_refused_by_name(client: Client, name: str, data: bytes) -> None:
+    answer = client.upload("mug", name, data)
+    assert [one["name"] for one in answer["refused"]] == [name]
+    assert answer["added"] == []
+    assert not list(client.photos.rglob("*.*"))
+
+
+@pytest.mark.parametrize("label", ["../out", ".hidden", "a/b", "", "  ", "nul\0", "x" * 200, "-o"])
+def test_a_class_is_never_a_path(client: Client, label: str) -> None:
+    assert client.refusal("/api/classes/add", {"label": label})
+    assert "status" in client.upload(label, "cup.jpg", photo())
+    assert client.studio.places.labels() == []
+    assert sorted(one.name for one in client.studio.places.root.parent.iterdir()) == ["cache", "things"]
+
+
+def test_a_zip_of_class_folders_makes_classes(client: Client) -> None:
+    members = {f"set/{label}/{n}.jpg": photo(n) for label in ("mug", "key") for n in range(2)}
+    members |= {"set/mug/notes.txt": b"x", "set/mug/broken.jpg": b"nothing", "set/../../evil.jpg": photo(9)}
+    answer = client.upload("", "set.zip", zip_of(members))
+    assert client.names("mug") == ["0.jpg", "1.jpg"]
+    assert client.names("key") == ["0.jpg", "1.jpg"]
+    assert "broken.jpg" in str(answer["refused"])
+    assert not (client.studio.places.root / "evil.jpg").exists()
+    assert not (client.studio.places.root.parent / "evil.jpg").exists()
+
+
+def test_a_zip_dropped_on_a_class_goes_into_it(client: Client) -> None:
+    client.upload("mug", "some.zip", zip_of({"a/1.jpg": photo(1), "b/1.jpg": photo(2)}))
+    assert client.studio.places.labels() == ["mug"]
+    assert client.names("mug") == ["1 (2).jpg", "1.jpg"]
+
+
+def test_a_zip_bomb_and_a_false_zip_are_refused(client: Client) -> None:
+    bomb = zip_of({"a/1.jpg": b"\0" * (80 << 20)}, zipfile.ZIP_DEFLATED)
+    assert "would unpack to" in client.upload("mug", "bomb.zip", bomb)["found"]
+    assert "some.zip" in client.upload("mug", "some.zip", b"PK nonsense")["found"]
+    assert not list(client.photos.rglob("*.jpg"))
+
+
+def test_a_full_disk_is_said_before_the_file_comes(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(incoming, "free_space", lambda folder: 1000)
+    answer = client.upload("mug", "cup.jpg", photo())
+    assert (answer["status"], "is full" in answer["found"]) == (409, True)
+
+
+def test_too_large_a_file_is_refused_before_it_is_read(client: Client) -> None:
+    head = (
+        f"POST /api/photos/add?label=mug&name=a.jpg HTTP/1.1\r\nHost: 127.0.0.1\r\nOrigin: http://127.0.0.1\r\n"
+        f"Content-Type: application/octet-stream\r\nContent-Length: {1 << 40}\r\n\r\n"
+    )
+    import socket
+
+    with socket.create_connection(("127.0.0.1", client.port), 10) as link:
+        link.sendall(head.encode())
+        assert b"409" in link.recv(1000).partition(b"\r\n")[0]
+
+
+def test_thumbnails_and_marks(client: Client) -> None:
+    client.upload("mug", "1.jpg", photo(1))
+    client.upload("mug", "2.jpg", photo(1))
+    client.upload("mug", "3.jpg", photo(2, blurred=True))
+    (client.photos / "mug" / "4.jpg").write_bytes(b"put here by somebody else")
+    assert client.names("mug") == ["1.jpg", "2.jpg", "3.jpg", "4.jpg"]
+    for _ in range(100):
+        found = client.get("/api/photos", label="mug")
+        if found["measured"]:
+            break
+        time.sleep(0.05)
+    marks = {one["name"]: one["marks"] for one in found["photos"]}
+    assert marks == {"1.jpg": [], "2.jpg": ["repeated"], "3.jpg": ["blurred"], "4.jpg": ["unreadable"]}
+    status, headers, body = client.ask("GET", "/thumb?label=mug&name=1.jpg")
+    assert (status, headers["Content-Type"], body[:2]) == (200, "image/jpeg", b"\xff\xd8")
+    for query in (
+        "label=mug&name=4.jpg",
+        "label=mug&name=../mug/1.jpg",
+        "label=..&name=x.jpg",
+        "label=mug&name=",
+    ):
+        assert client.ask("GET", f"/thumb?{query}")[0] == 404, query
+
+
+def test_repeats_among_thousands() -> None:
+    random = np.random.default_rng(0)
+    hashes = random.integers(0, 1 << 63, 3000).tolist()
+    looks: list[Look | None] = [Look(100.0, bits) for bits in hashes]
+    looks += [None, Look(None), Look(100.0, hashes[5] ^ 0b101), Look(100.0, hashes[2999] ^ 0b11111)]
+    marks = repeated(looks)
+    assert [index for index, mark in enumerate(marks) if mark] == [3002]
+
+
+def test_moving_and_undoing_bring_back_the_same_bytes(client: Client) -> None:
+    for label in ("mug", "key"):
+        client.upload(label, "1.jpg", photo(len(label)))
+    before = {path: path.read_bytes() for path in client.photos.rglob("*.jpg")}
+    made = client.post(
+        "/api/photos/move", {"moves": [{"from": place("mug", "1.jpg"), "to": place("key", "1.jpg")}]}
+    )
+    assert made["moves"][0]["to"] == place("key", "1 (2).jpg"), "nothing is overwritten"
+    assert (client.names("mug"), client.names("key")) == ([], ["1 (2).jpg", "1.jpg"])
+    back = [{"from": one["to"], "to": one["from"]} for one in made["moves"]]
+    client.post("/api/photos/move", {"moves": back})
+    assert {path: path.read_bytes() for path in client.photos.rglob("*.jpg")} == before
+
+
+def test_one_that_is_gone_does_not_keep_the_others(client: Client) -> None:
+    client.upload("mug", "1.jpg", photo())
+    client.post("/api/classes/add", {"label": "key"})
+    moves = [{"from": place("mug", name), "to": place("key", name)} for name in ("gone.jpg", "1.jpg")]
+    made = client.post("/api/photos/move", {"moves": moves})
+    assert (len(made["moves"]), [one["name"] for one in made["failed"]]) == (1, ["gone.jpg"])
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        place("../key", "1.jpg"),
+        place("..", "1.jpg", True),
+        place("mug", "../../1.jpg"),
+        place("mug", "/tmp/1.jpg"),
+        place("mug", "1.html"),
+        place("mug", ".1.jpg"),
+        place("other", "1.jpg", True),
+    ],
+)
+def test_a_photo_never_leaves_the_folder(client: Client, target: dict[str, object]) -> None:
+    client.upload("mug", "1.jpg", photo())
+    made = client.post("/api/photos/move", {"moves": [{"from": place("mug", "1.jpg"), "to": target}]})
+    assert made["moves"] == []
+    assert client.names("mug") == ["1.jpg"]
+
+
+def test_the_bin_is_emptied_only_with_the_number_that_was_seen(client: Client) -> None:
+    for n in range(3):
+        client.upload("mug", f"{n}.jpg", photo(n))
+    client.post(
+        "/api/photos/move", {"moves": [{"from": place("mug", "0.jpg"), "to": place("mug", "0.jpg", True)}]}
+    )
+    assert client.get("/api/state")["bin"] == [{"label": "mug", "photos": 1}]
+    assert "holds 1" in client.refusal("/api/bin/empty", {"count": 3})
+    assert client.names("mug", binned=True) == ["0.jpg"]
+    assert client.post("/api/bin/empty", {"count": 1}) == {"deleted": 1}
+    assert client.get("/api/state")["bin"] == []
+    assert client.names("mug") == ["1.jpg", "2.jpg"]
+
+
+def test_classes_are_renamed_and_removed_into_the_bin(client: Client) -> None:
+    client.upload("mug", "1.jpg", photo())
+    client.post("/api/classes/add", {"label": "key"})
+    assert "already" in client.refusal("/api/classes/rename", {"label": "mug", "new_label": "key"})
+    client.post("/api/classes/rename", {"label": "mug", "new_label": "cup"})
+    assert client.names("cup") == ["1.jpg"]
+    (client.photos / "cup" / "notes.txt").write_text("mine")
+    client.post("/api/classes/remove", {"label": "cup"})
+    assert client.names("cup", binned=True) == ["1.jpg"]
+    assert (client.photos / "cup" / "notes.txt").read_text() == "mine", "what is no photo stays"
+
+
+def test_what_others_change_is_told(client: Client) -> None:
+    client.upload("mug", "1.jpg", photo())
+    told = threading.Event()
+
+    def listen() -> None:
+        import http.client
+
+        connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=20)
+        connection.request("GET", "/api/events")
+        for line in io.TextIOWrapper(connection.getresponse()):
+            if line.startswith("event: folder"):
+                told.set()
+                return
+
+    thread = threading.Thread(target=listen, daemon=True)
+    thread.start()
+    time.sleep(0.3)
+    shutil.copy(client.photos / "mug" / "1.jpg", client.photos / "mug" / "2.jpg")
+    assert told.wait(15)
+    assert client.names("mug") == ["1.jpg", "2.jpg"]
+    shutil.rmtree(client.photos / "mug")
+    assert client.get("/api/state")["classes"] == []
+
+
+def test_a_folder_of_class_folders_is_not_taken_for_a_studio(tmp_path: Path) -> None:
+    (tmp_path / "cat").mkdir()
+    (tmp_path / "cat" / "1.jpg").write_bytes(photo())
+    from edgenet.errors import EdgenetError
+
+    with pytest.raises(EdgenetError, match="no folder photos"):
+        Places.open(tmp_path)
