@@ -17,8 +17,8 @@ def demo_command(out: Out = Path("edgenet-demo"), json_output: JsonFlag = False)
     """Run the whole workflow once, from training to latency.
 
     MobileNetV1 0.25 is trained on handwritten digits and converted to int8. MobileNetV2 with ImageNet weights is
-    converted to an int8 bundle, which labels the frames of a video (and of a camera, if one is attached), and its
-    latency is measured.
+    converted to an int8 bundle, which labels photos and the frames of a video (and of a camera, if one is attached),
+    and its latency is measured.
     """
     with shown_progress() as progress:
         from edgenet.workflows.demo import demo

@@ -1,7 +1,8 @@
-"""The verb `demo`: trains a network on digits, converts ImageNet weights, classifies a video, measures latency."""
+"""The verb `demo`: trains a network on digits, converts ImageNet weights, classifies photos and a video, measures."""
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -13,7 +14,7 @@ from typing import Any
 import torch
 from edgenet_device.foreign_text import read_json
 
-from edgenet.assets import clip, device_scripts
+from edgenet.assets import calibration_photos, clip, device_scripts
 from edgenet.assets.digits import write_digits
 from edgenet.errors import EdgenetError
 from edgenet.progress import Log, Progress, no_log, silent
@@ -33,6 +34,23 @@ RECIPE = TrainingOptions(epochs=6, batch=32, ema_decay=0.98, crop_scale=0.6, no_
 # The fastest recipe; the demo prints the accuracy that it costs.
 QUANTIZATION = "minmax"
 VARIANT = "mobilenet_v2_1.0_224"
+# A demo should not keep its viewer waiting: the default recipe takes four times as long, for a point of agreement.
+IMAGENET_RECIPE, IMAGENET_PHOTOS = "fast", 32
+# Each shows another thing, one that ImageNet has a class for. They fill one contact sheet.
+SHOWN = (
+    "0022_tabby-cat",
+    "0023_espresso",
+    "0035_pekinese",
+    "0048_space-shuttle",
+    "0056_sea-cliff",
+    "0002_church",
+    "0054_samoyed-lying",
+    "0067_paintbrushes",
+    "0101_hay-field",
+    "0085_the-movies-inside",
+    "0061_mountain-meadow",
+    "0086_beach-malibu",
+)
 CAMERA_FRAMES = 30
 VIDEO_EVERY = 5
 STEPS = 5
@@ -67,7 +85,7 @@ class Demo:
         camera: the camera that was used; None if no camera gives pictures.
         inference_p50_ms: median inference time with one thread, from the latency report, milliseconds.
         valid: whether the latency report is valid; `reasons` says why not.
-        files: every model, bundle, report and picture that was written; the video's picture is last.
+        files: every model, bundle, report and picture that was written; the photos with their labels are last.
     """
 
     digits: DigitsDemo
@@ -106,21 +124,36 @@ def _demo(out: Path, progress: Progress, log: Log) -> Demo:
             f"cannot make the folder {out}: {error.strerror}", "give another one with --out"
         ) from None
     log(
-        f"[1/{STEPS}] training {TRAINED} on the handwritten digits that come with edgenet, then quantizing it"
+        f"[1/{STEPS}] training: {TRAINED} learns the handwritten digits that come with edgenet, and becomes int8"
     )
     digits = digits_demo(out, progress)
     log(f"      {_trained(digits)}")
     log(f"      packed into {digits.files[-1]}")
     model, bundle, report = out / f"{VARIANT}.tflite", out / f"{VARIANT}.edgenet", out / "latency.json"
-    log(f"[2/{STEPS}] quantizing {VARIANT} with ImageNet weights, calibrated on calibration_data/")
-    converted = convert(VARIANT, model, calibration=BUILTIN, progress=progress)
+    log(
+        f"[2/{STEPS}] converting: {VARIANT} with ImageNet weights becomes int8 "
+        f"(recipe {IMAGENET_RECIPE}, {IMAGENET_PHOTOS} photos)"
+    )
+    converted = convert(
+        VARIANT,
+        model,
+        calibration=BUILTIN,
+        recipe=IMAGENET_RECIPE,
+        photos=IMAGENET_PHOTOS,
+        progress=progress,
+    )
     log(f"      {_conversion_text(converted)}")
     package(model, bundle)
-    log(f"[3/{STEPS}] packed into {bundle}")
-    log(f"[4/{STEPS}] classifying a video on this machine: {_command('classify', bundle, near(clip()))}")
-    picture = out / "video.png"
-    frames = _classify(bundle, str(clip()), picture, ["--every", str(VIDEO_EVERY)])
-    log(f"      {_summary(frames)}")
+    log(f"[3/{STEPS}] packing: the model, its labels and checksums in one file, {bundle}")
+    photos, picture = out / "photos", out / "photos.png"
+    _copy_shown_photos(photos)
+    log(
+        f"[4/{STEPS}] classifying photos and a video, as a device does: {_command('classify', bundle, photos)}"
+    )
+    seen = _classify(bundle, str(photos), ["--contact-sheet", str(picture)])
+    log(f"      {len(_frames(seen))} photos, with their labels in {picture}")
+    frames = _classify(bundle, str(clip()), ["--every", str(VIDEO_EVERY)])
+    log(f"      {near(clip())}: {_summary(frames)}")
     camera = _look_through_camera(bundle, out / "camera.png", log)
     log(f"[5/{STEPS}] measuring latency, one thread: {_command('measure_latency', bundle)}")
     latency = _measure(bundle, report)
@@ -154,7 +187,8 @@ def _look_through_camera(bundle: Path, picture: Path, log: Log) -> str | None:
         log("      no camera is attached; with one, the demo classifies its pictures too")
         return None
     try:
-        frames = _classify(bundle, camera, picture, ["--frames", str(CAMERA_FRAMES)])
+        options = ["--frames", str(CAMERA_FRAMES), "--contact-sheet", str(picture)]
+        frames = _classify(bundle, camera, options)
     except EdgenetError as error:  # not every video device is a camera: a Raspberry Pi's decoders are not
         log(f"      {camera} gives no pictures: {error.found}")
         return None
@@ -178,8 +212,24 @@ def _conversion_text(converted: Conversion) -> str:
     return f"{converted.bytes / 1e6:.1f} MB, {converted.operators} operators, in {seconds:.1f} s"
 
 
-def _classify(bundle: Path, source: str, picture: Path, options: list[str]) -> list[dict[str, Any]]:
-    arguments = [str(bundle), source, "--json", "--contact-sheet", str(picture), *options]
+def _copy_shown_photos(folder: Path) -> None:
+    """Put the photos of `SHOWN` into a folder; whatever else is there stays.
+
+    Raises:
+        EdgenetError: the folder cannot be written.
+    """
+    try:
+        folder.mkdir(exist_ok=True)
+        for name in SHOWN:
+            shutil.copyfile(calibration_photos() / f"{name}.jpg", folder / f"{name}.jpg")
+    except OSError as error:
+        raise EdgenetError(
+            f"cannot write into the folder {folder}: {error.strerror}", "give another one with --out"
+        ) from None
+
+
+def _classify(bundle: Path, source: str, options: list[str]) -> list[dict[str, Any]]:
+    arguments = [str(bundle), source, "--json", *options]
     return [read_json(line) for line in device_script("classify", arguments).splitlines()]
 
 
@@ -191,11 +241,14 @@ def _measure(bundle: Path, report: Path) -> dict[str, Any]:
 
 def _counted(lines: list[dict[str, Any]]) -> dict[str, int]:
     counts: dict[str, int] = {}
-    for line in lines:
-        if line["type"] == "frame":
-            label = line["top"][0]["label"]
-            counts[label] = counts.get(label, 0) + 1
+    for line in _frames(lines):
+        label = line["top"][0]["label"]
+        counts[label] = counts.get(label, 0) + 1
     return dict(sorted(counts.items(), key=lambda item: -item[1]))
+
+
+def _frames(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [line for line in lines if line["type"] == "frame"]
 
 
 def _summary(lines: list[dict[str, Any]]) -> str:

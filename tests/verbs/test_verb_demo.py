@@ -118,7 +118,7 @@ def test_the_first_camera_is_that_with_the_lowest_number(monkeypatch: pytest.Mon
 
 def test_a_device_script_that_fails_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(EdgenetError, match=r"device_scripts/classify.py failed: .*none.edgenet"):
-        workflow._classify(tmp_path / "none.edgenet", str(workflow.clip()), tmp_path / "x.png", [])
+        workflow._classify(tmp_path / "none.edgenet", str(workflow.clip()), [])
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
@@ -130,6 +130,14 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
 def test_the_files_of_edgenet_are_there() -> None:
     assert workflow.clip().stat().st_size > 10_000
     assert len(list(calibration_photos().glob("*.jpg"))) >= 64
+    assert len(set(workflow.SHOWN)) == 12  # a contact sheet is full then
+    assert all((calibration_photos() / f"{name}.jpg").is_file() for name in workflow.SHOWN)
+
+
+def test_a_folder_of_photos_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "photos").write_bytes(b"")
+    with pytest.raises(EdgenetError, match=r"cannot write into the folder .*photos: .*; give another one"):
+        workflow._copy_shown_photos(tmp_path / "photos")
 
 
 def test_paths_are_shown_as_seen_from_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
