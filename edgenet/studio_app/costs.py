@@ -24,11 +24,11 @@ def costs_of(report: Any) -> dict[str, Any] | None:
         return None
     scores: dict[bool, list[float]] = {True: [], False: []}
     for photo in photos:
-        if not isinstance(photo, dict) or photo.get("predicted") is None:
+        if not isinstance(photo, dict) or photo.get("answer") is None:
             continue  # a photo that nobody judged
         confidence = photo.get("confidence")
         if _is_number(confidence):
-            scores[photo["predicted"] == photo.get("given")].append(float(confidence))
+            scores[photo["answer"] == photo.get("class")].append(float(confidence))
     judged = len(scores[True]) + len(scores[False])
     if not judged:
         return None

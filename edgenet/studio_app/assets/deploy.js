@@ -1,6 +1,6 @@
 /** The step Deploy: devices as cards; each button runs one of edgenet's commands for its device, and shows how it goes. */
 
-import { bundlePicker, chosenBundle } from "./bundles.js";
+import { bundlePicker, chosenBundle, titleOf } from "./bundles.js";
 import { keptThreshold } from "./threshold.js";
 import { h, say } from "./ui.js";
 
@@ -155,8 +155,8 @@ class Card {
     this.root = h(
       "section",
       { class: "panel", "data-on": on, "aria-labelledby": id },
-      h("div", { class: "row spread" }, h("h2", { id }, title), h("span", { class: "chip" }, S.kinds[kind] || kind)),
-      device.about && h("p", { class: "muted" }, device.about),
+      h("div", { class: "row spread" }, h("h2", { id }, title), h("span", { class: "chip" }, S.kinds[kind] || device.about)),
+      device.about && !here && h("p", { class: "muted" }, device.about),
       this.latency,
       h("p", { class: "row" }, button("measure", S.measure, () => step.start("measure", on)), button("watch", phone ? S.watchPhone : S.watch, () => step.start("watch", on))),
       !phone && h("p", {}, h("label", {}, this.service, S.service)),
@@ -217,7 +217,7 @@ class Card {
   outcome({ kind, result, about }) {
     const { S } = this;
     if (kind === "install" || kind === "rollback") {
-      const words = [say(S.runs, { bundle: about.bundle && kind === "install" ? about.bundle : result.release })];
+      const words = [say(S.runs, { bundle: kind === "install" ? titleOf(this.step.app.strings.try, about.bundle) : result.release })];
       if (result.service) words.push(S.serviceRuns);
       return [[...words, ...(result.notes || [])].join(" ")];
     }
