@@ -86,9 +86,13 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     import numpy as np  # takes 0.1 s, and most of edgenet's commands have no need for it here
 
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if not isinstance(loaded, np.lib.npyio.NpzFile):
+        with path.open("rb") as file:
+            start = file.read(6)
+        if start == b"\x93NUMPY":
             raise ValueError("it holds a single array without a name")
+        if not start.startswith(b"PK"):  # numpy would take it for a pickle, and advise to load that unsafely
+            raise ValueError("it is no archive of named arrays")
+        loaded = np.load(path, allow_pickle=False)
         with loaded as arrays:
             if arrays.zip is not None:
                 check_unpacked_size(arrays.zip, path.stat().st_size, str(path))
@@ -97,7 +101,8 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
         raise
     # The head of an array is a Python literal, which is parsed as such.
     except (*UNREADABLE_ZIP, SyntaxError, tokenize.TokenError, TypeError, LookupError, MemoryError) as error:
-        raise ValueError(one_line(str(error)) or type(error).__name__) from error
+        said = one_line(str(error)) or type(error).__name__
+        raise ValueError("an array holds Python objects" if "allow_pickle" in said else said) from error
     # Of a member that is no array, numpy returns the bytes.
     wrong = next((name for name, array in found.items() if not isinstance(array, np.ndarray)), None)
     if wrong is not None:

@@ -147,12 +147,15 @@ def _zip_kind(path: Path, start: bytes) -> FileKind:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
+            first = min((member.header_offset for member in archive.infolist()), default=0)
     except (zipfile.BadZipFile, OSError, ValueError, RuntimeError, NotImplementedError):
         if b"data.pkl" in start[:200]:
             return FileKind(
                 "cut-zip", "the beginning of a checkpoint of PyTorch whose end is missing", _AGAIN
             )
         return CUT_ZIP
+    if first > 0 and start.startswith(b"PK\x03\x04"):
+        return CUT_ZIP  # the end is that of a zip inside it, and its own is missing
     inner = {name.partition("/")[2] for name in names}
     if "manifest.json" in names or "model.tflite" in names:
         return BUNDLE

@@ -236,8 +236,14 @@ def read_file(path: Path) -> bytes:
     return data
 
 
+# The head of a zip's member, whose name ends in .txt: 26 bytes about its size, two lengths, and the name.
+_BEGUN_LABELS = re.compile(rb"PK\x03\x04.{26}[\w. -]{1,80}\.txt", re.DOTALL)
+
+
 def _appended_labels(data: bytes, path: Path) -> tuple[str, ...]:
     if not zipfile.is_zipfile(io.BytesIO(data)):
+        if _BEGUN_LABELS.search(data):
+            raise EdgenetError(f"{path} is damaged at its end, where its labels are", "copy the file again")
         return ()
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:

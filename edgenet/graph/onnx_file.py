@@ -26,7 +26,7 @@ def load_onnx(path: Path) -> ModelProto:
         model = onnx.load(path, load_external_data=False)
     except Exception as error:  # protobuf and onnx raise many types for a damaged file
         raise EdgenetError(
-            f"{path} is not a readable ONNX file ({first_line(error)})", "export it again"
+            f"{path} is not a readable ONNX file ({first_line(error)})", "export or download it again"
         ) from None
     _check_texts(model, path)
     _check_external_data(model, path)
@@ -34,7 +34,7 @@ def load_onnx(path: Path) -> ModelProto:
         external_data_helper.load_external_data_for_model(model, str(path.parent))
     except Exception as error:  # the helper raises many types for a path or a length that is not usable
         raise EdgenetError(
-            f"the weights of {path} cannot be read ({first_line(error)})", "export it again"
+            f"the weights of {path} cannot be read ({first_line(error)})", "export or download it again"
         ) from None
     return model
 

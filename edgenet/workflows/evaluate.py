@@ -30,13 +30,11 @@ from edgenet.tflite.flatbuffer import read_tflite
 from edgenet.tflite.forms import highest_logit_of, without_softmax
 from edgenet.tflite.from_graph import ends_in_scores
 from edgenet.workflows.arguments import checked, label_names
-from edgenet.workflows.opened_model import open_model_file
+from edgenet.workflows.opened_model import is_finished, open_model_file
 from edgenet.workflows.scoring import Scorer, errors_against_first
 from edgenet.workflows.sources import Source, SourceOptions, open_source, options_for
 
 TOP = 5
-RUN_FILES = (".tflite", ".edgenet")
-"""Endings of the files that LiteRT runs; torch runs all other sources."""
 
 
 @dataclass(frozen=True)
@@ -354,7 +352,7 @@ def open_scorer(model: str, options: SourceOptions, threads: int, progress: Prog
         options: for float sources and for other makers' files; options that do not apply to this source are ignored.
         threads: threads of LiteRT.
     """
-    if model.lower().endswith(RUN_FILES):
+    if is_finished(model):
         file = open_model_file(Path(model)).file
         normalization = options.normalization if says_no_normalization(model) else None
         return lite_scorer(model, file, threads, normalization, options.labels)
@@ -377,7 +375,7 @@ def check_options(models: Sequence[str], options: SourceOptions) -> None:
     Raises:
         EdgenetError: an option applies to none of the models; the message names the option.
     """
-    sources = [model for model in models if not model.lower().endswith(RUN_FILES)]
+    sources = [model for model in models if not is_finished(model)]
     taken = [options_for(source, options) for source in sources]
     wanted = any(option.normalization for option in taken) or any(map(says_no_normalization, models))
     if options.normalization is not None and not wanted:
@@ -402,7 +400,7 @@ def check_options(models: Sequence[str], options: SourceOptions) -> None:
 
 def says_no_normalization(model: str) -> bool:
     """Return whether this is a .tflite of another maker: such a file may not say what its pixels went through."""
-    return model.lower().endswith(".tflite") and open_model_file(Path(model)).facts is None
+    return is_finished(model) and open_model_file(Path(model)).facts is None
 
 
 def lite_scorer(

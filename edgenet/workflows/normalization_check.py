@@ -26,6 +26,7 @@ from typing import cast
 
 import numpy as np
 from edgenet_device.classifier import Classifier
+from edgenet_device.file_kind import TFLITE, file_kind
 from edgenet_device.model_file import ModelFile
 from edgenet_device.normalization import (
     NORMALIZATIONS,
@@ -121,7 +122,7 @@ def given_normalization(source: object, given: str | None) -> PixelNormalization
     """Return the normalization that the user gave for a float source, else that of a .tflite's metadata, or None."""
     if given is not None:
         return normalization_named(given)
-    if isinstance(source, str | Path) and Path(source).suffix.lower() == ".tflite":
+    if isinstance(source, str | Path) and Path(source).is_file() and file_kind(Path(source)) is TFLITE:
         return stated_normalization(Path(source).read_bytes())
     return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgenet_device.file_kind import file_kind, not_finished
+from edgenet_device.file_kind import BUNDLE, FLOAT_NETWORKS, TFLITE, UNKNOWN, file_kind, not_finished
 from edgenet_device.model_file import ModelFile, open_model
 
 from edgenet.bundle import open_bundle
@@ -40,6 +40,14 @@ def open_model_file(path: Path) -> OpenedModel:
         return OpenedModel(open_model(path), facts)
     file = open_model(path)
     return OpenedModel(file, read_facts(file.data, str(path)))
+
+
+def is_finished(source: str) -> bool:
+    """Return whether a source is a .tflite or a bundle, which LiteRT runs: by its content, else by its name."""
+    path = Path(source)
+    kind = file_kind(path) if path.is_file() else UNKNOWN
+    named = path.suffix.lower() in (".tflite", ".edgenet")
+    return kind in (TFLITE, BUNDLE) or (named and kind.name not in FLOAT_NETWORKS)
 
 
 def _is_zip(path: Path) -> bool:

@@ -125,7 +125,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise EdgenetError(
-            f"{path} is not a complete safetensors file ({error})", "give a checkpoint that edgenet saved"
+            f"{path} is not a complete safetensors file ({error})", "save or download it again"
         ) from error
     return _parse_metadata(metadata.get(METADATA_KEY), path), tensors
 

@@ -144,10 +144,16 @@ def _layers_of(data: bytes, path: Path) -> list[OrderedLayer]:
     """Return the convolutions and fully connected layers of a .tflite as they run."""
     try:
         return list(_layers(data))
+    except _QuantizedError as error:
+        raise EdgenetError(f"{path} has weights of the type {error}, not float32", _REMEDY) from error
     except Exception as error:  # the schema's code raises anything for damaged files
         raise EdgenetError(
             f"{path} is not a complete .tflite ({type(error).__name__}: {error})", _REMEDY
         ) from error
+
+
+class _QuantizedError(Exception):
+    """Weights are not float32; the text is their type."""
 
 
 def _layers(data: bytes) -> Iterator[OrderedLayer]:
@@ -184,6 +190,6 @@ def _has_relu6(convolution: Any) -> bool:
 def _constant(model: Any, graph: Any, index: int) -> Tensor:
     tensor = graph.Tensors(index)
     if tensor.Type() != FLOAT32:
-        raise ValueError(f"its weights are {TYPES.get(tensor.Type(), 'of another type')}, not float32")
+        raise _QuantizedError(TYPES.get(tensor.Type(), "of another kind"))
     values = np.frombuffer(model.Buffers(tensor.Buffer()).DataAsNumpy(), np.float32)
     return torch.from_numpy(values.reshape(tensor.ShapeAsNumpy()).copy())

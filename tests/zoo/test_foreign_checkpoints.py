@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import pickle
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hostile_pickles import HOSTILE, Runs
 from other_makers import run_beside_makers
 from safetensors.torch import save_file
 from torch import Tensor
@@ -102,45 +101,6 @@ def test_class_names_in_the_file(tmp_path: Path, state: dict[str, Tensor]) -> No
     names = {"dog": 1, "cat": 0, "bird": 3, "cow": 2}
     torch.save({"state_dict": state, "class_to_idx": names}, tmp_path / "net.pth")
     assert load_foreign(tmp_path / "net.pth").labels == ("cat", "dog", "cow", "bird")
-
-
-class Runs:
-    """Runs a command when it is unpickled."""
-
-    def __init__(self, proof: Path) -> None:
-        self.command = f"touch {proof}"
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.system, (self.command,)
-
-
-LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
-HOSTILE: dict[str, Callable[[Path, Runs], None]] = {
-    "whole.pth": lambda path, runs: torch.save(runs, path),
-    "among.pt": lambda path, runs: torch.save({"w": runs, "features.0.0.weight": torch.zeros(1)}, path),
-    "legacy.pth": lambda path, runs: torch.save(runs, path, _use_new_zipfile_serialization=False),
-    "raw.pth": lambda path, runs: void(path.write_bytes(pickle.dumps(runs))),
-    "raw.safetensors": lambda path, runs: void(path.write_bytes(pickle.dumps(runs))),
-    "raw.npz": lambda path, runs: void(path.write_bytes(pickle.dumps(runs))),
-    "tar.pth": lambda path, runs: tar_of(path, pickle.dumps(runs)),
-    "object.npz": lambda path, runs: np.savez(
-        path, **{"MobilenetV1/Conv2d_0/weights": np.array([runs], object)}
-    ),
-    "as the first.pth": lambda path, runs: void(
-        path.write_bytes(pickle.dumps(0x1950A86A20F9469CFC6C) + pickle.dumps(runs))
-    ),
-}
-
-
-def void(_: object) -> None:
-    """Drop a result."""
-
-
-def tar_of(path: Path, data: bytes) -> None:
-    source = path.with_suffix(".pickle")
-    source.write_bytes(data)
-    with tarfile.open(path, "w") as archive:
-        archive.add(source, "pickle")
 
 
 @pytest.mark.parametrize("name", HOSTILE)

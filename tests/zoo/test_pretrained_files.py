@@ -231,5 +231,5 @@ def test_a_float_tflite_is_one_of_our_networks_or_is_refused(tmp_path: Path) -> 
     with pytest.raises(EdgenetError, match=r"has 1 layers? with weights, and is none of the networks"):
         load_network(path)
     path.write_bytes(classifier_file(Layout(dtype="int8")))
-    with pytest.raises(EdgenetError, match=r"its weights are int8.* give the float \.tflite"):
+    with pytest.raises(EdgenetError, match=r"has weights of the type int8.* give the float \.tflite"):
         load_network(path)
