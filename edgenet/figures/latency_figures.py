@@ -100,10 +100,14 @@ def accuracy_figure(rows: Sequence[ReportRow]) -> Figure | None:
 
 
 def _name(axes: Axes, row: ReportRow, name: str) -> None:
-    """Write a point's name across the rising front; horizontal names would cover each other."""
+    """Write a point's name across the rising front: on it towards the upper left, below it towards the lower right.
+
+    Horizontal names would cover each other.
+    """
+    side = -1 if row.front else 1
     axes.annotate(
-        _short(name), (_p50(row), _top1(row)), xytext=(-6, 6), textcoords="offset points", rotation=-45,
-        rotation_mode="anchor", ha="right", fontsize=8, color=INK if row.front else MUTED,
+        _short(name), (_p50(row), _top1(row)), xytext=(6 * side, -6 * side), textcoords="offset points", rotation=-45,
+        rotation_mode="anchor", ha="right" if row.front else "left", fontsize=8, color=INK if row.front else MUTED,
     )  # fmt: skip
 
 

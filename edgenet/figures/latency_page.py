@@ -35,6 +35,7 @@ def latency_page(
 <body>
 <h1>Latency, measured on the device</h1>
 <p class="lead">{safe_text(_lead(rows))}</p>
+{_warning(rows)}
 <div class="cards">{_cards(rows)}</div>
 <h2>Side by side</h2>
 {_table(rows)}
@@ -55,19 +56,32 @@ def _lead(rows: Sequence[ReportRow]) -> str:
     return f"{len({row.model for row in rows})} networks on {', '.join(devices)}"
 
 
+def _warning(rows: Sequence[ReportRow]) -> str:
+    """Return a line below the headline that says how many measurements must not be quoted; "" if all may be."""
+    number = sum(not row.valid for row in rows)
+    if not number:
+        return ""
+    if number == len(rows):
+        return '<p class="warning">No measurement here is valid to quote. The reasons are below.</p>'
+    return (
+        f'<p class="warning">{number} of {len(rows)} measurements are not valid to quote. They are grey or hollow, on '
+        "no front, and in none of the figures at the top. The reasons are below.</p>"
+    )
+
+
 def _cards(rows: Sequence[ReportRow]) -> str:
-    timed = [(row.p50_ms, row) for row in rows if row.p50_ms is not None]
-    cards = [(f"{sum(row.valid for row in rows)} of {len(rows)}", "measurements are valid to quote")]
+    valid = [row for row in rows if row.valid]
+    timed = [(row.p50_ms, row) for row in valid if row.p50_ms is not None]
+    cards = [(f"{len(valid)} of {len(rows)}", "measurements are valid to quote")]
     if timed:
         p50, fastest = min(timed, key=lambda pair: pair[0])
-        label = f"fastest p50: {fastest.label}{'' if fastest.valid else ', not valid'}"
-        cards.insert(0, (f"{p50:.3g} ms", label))
-    known = [row for row in rows if row.int8_top1 is not None]
+        cards.insert(0, (f"{p50:.3g} ms", f"fastest p50: {fastest.label}"))
+    known = [row for row in valid if row.int8_top1 is not None]
     if known:
         best = max(known, key=lambda row: row.int8_top1 or 0.0)
         latency = "" if best.p50_ms is None else f", {best.p50_ms:.3g} ms"
         cards.append((f"{best.int8_top1:.2f} %", f"best int8 top-1: {best.label}{latency}"))
-    loaded = [row for row in rows if row.sustained_ratio is not None]
+    loaded = [row for row in valid if row.sustained_ratio is not None]
     if loaded:
         worst = max(loaded, key=lambda row: row.sustained_ratio or 0.0)
         cards.append(
@@ -209,7 +223,7 @@ def _profile(report: LatencyReport) -> str:
     )
 
 
-# For wide screens and phones.
+# For wide screens, phones and paper. On a phone the figures stay wide enough for their letters to be read, and scroll.
 STYLE = """
 :root { --ink: #222; --muted: #6d6d69; --line: #e3e3e0; --soft: #f6f6f4; --blue: #0072b2; --red: #b3261e; }
 * { box-sizing: border-box; }
@@ -217,6 +231,7 @@ body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); max-width: 1180p
 h1 { font-size: 1.6em; margin: 0; letter-spacing: -.01em; }
 h2 { font-size: 1.1em; margin: 2.2em 0 .6em; }
 .lead { color: var(--muted); margin: .2em 0 1.4em; }
+.warning { background: #fdf1f0; border-left: 4px solid var(--red); padding: .5em 1em; margin: 0 0 1em; }
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(190px, 1fr)); gap: .8em; }
 .card { background: var(--soft); border-radius: 10px; padding: .8em 1em; }
 .card b { display: block; font-size: 1.5em; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
@@ -242,5 +257,22 @@ dt { color: var(--muted); } dd { margin: 0; overflow-wrap: anywhere; }
 details { border: 1px solid var(--line); border-radius: 10px; padding: .5em 1em; margin: .6em 0; }
 summary { cursor: pointer; font-weight: 600; }
 footer { color: var(--muted); font-size: .85em; margin: 2.5em 0 1em; }
-@media (max-width: 520px) { body { font-size: 14px; } dl { grid-template-columns: 6.5em 1fr; } }
+section { overflow-x: auto; }
+@media (max-width: 700px) {
+  body { font-size: 14px; margin-top: 1.2em; }
+  dl { grid-template-columns: 6.5em 1fr; }
+  section svg { min-width: 620px; }
+  th:first-child, td:first-child { position: sticky; left: 0; background: #fff; white-space: normal; }
+  td:first-child { overflow-wrap: anywhere; min-width: 8em; max-width: 9em; }
+}
+@media print {
+  @page { margin: 12mm; }
+  body { font-size: 10pt; max-width: none; margin: 0; padding: 0; }
+  * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+  .scroll, section { overflow: visible; }
+  table { font-size: 7pt; } th, td { padding: .25em .35em; }
+  .cards { grid-template-columns: repeat(4, 1fr); } .card { padding: .5em .7em; } .card b { font-size: 1.2em; }
+  section, tr, .card, dl { break-inside: avoid; } h2 { break-after: avoid; }
+  details::details-content { content-visibility: visible; block-size: auto; }
+}
 """

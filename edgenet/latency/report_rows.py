@@ -197,13 +197,13 @@ def _row(report: LatencyReport, label: str) -> ReportRow:
 
 
 def _with_front(rows: Sequence[ReportRow]) -> tuple[ReportRow, ...]:
-    """Mark the rows on each device's front; a faster board is not a better network."""
+    """Mark the valid rows on each device's front; a faster board is not a better network."""
     found: dict[int, bool] = {}
     for place in {(row.target, row.device) for row in rows}:
         known = [
             i
             for i, row in enumerate(rows)
-            if (row.target, row.device) == place and None not in (row.int8_top1, row.p50_ms)
+            if row.valid and (row.target, row.device) == place and None not in (row.int8_top1, row.p50_ms)
         ]
         gains = [float(rows[i].int8_top1 or 0) for i in known]
         costs = [float(rows[i].p50_ms or 0) for i in known]

@@ -32,6 +32,8 @@ def test_the_page_needs_nothing_and_fits_a_phone(chromium: Any, tmp_path: Path) 
     assert page.locator("svg").count() == 3
     assert page.locator("tr.invalid").count() == 1
     assert page.locator(".why li").inner_text() == "mobilenet_v1_1.0_224: unsteady"
+    assert page.locator(".warning").inner_text().startswith("1 of 2 measurements are not valid to quote.")
+    assert "70.00" not in page.locator(".cards").inner_text()  # the better one is not valid
     headings = [" ".join(text.split()) for text in page.locator("th").all_inner_texts()]
     figures = dict(zip(headings, page.locator("tbody tr").first.locator("td").all_inner_texts(), strict=True))
     assert (figures["p50 ms"], figures["file MB"], figures["int8 top-1 %"]) == ("2.000", "0.50", "60.00*")

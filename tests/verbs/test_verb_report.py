@@ -62,6 +62,23 @@ def test_operators_too_quick_for_their_clock(tmp_path: Path) -> None:
     assert "<td>0.000</td><td>0.0%</td>" in Path(found.files[0]).read_text()
 
 
+def test_what_is_not_valid_is_on_no_front_and_in_no_headline(tmp_path: Path) -> None:
+    invalid = {"valid": False, "reasons": ["throttled"]}
+    reports = [
+        written(tmp_path / "slow.json", accurate(latency("slow", 9.0), 60.0)),
+        written(tmp_path / "fast.json", accurate(latency("fast", 1.0, **invalid), 80.0)),
+    ]
+    found = edgenet.report(reports, tmp_path / "page.html")
+    assert [row.front for row in found.rows] == [True, False]
+    page = (tmp_path / "page.html").read_text()
+    assert "1 of 2 measurements are not valid to quote." in page
+    assert "fastest p50: slow" in page
+    edgenet.report(reports[1:], tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert "No measurement here is valid to quote." in page
+    assert "fastest p50" not in page
+
+
 def test_the_page_and_what_lies_beside_it(results: list[Path], tmp_path: Path) -> None:
     found = edgenet.report(results, tmp_path / "page.html")
     assert [Path(name).name for name in found.files] == [
