@@ -15,7 +15,6 @@ export async function move(app, wanted, text) {
     if (made.moves.length) {
       moves.push(made.moves);
       app.toast(count(text, made.moves.length), { label: app.strings.shell.undo, run: () => undo(app) });
-      app.announce(count(text, made.moves.length));
     }
     if (made.failed.length) app.toast(say(S.notMoved, { n: made.failed.length, reason: made.failed[0].reason }), null, "bad");
     await app.refresh();

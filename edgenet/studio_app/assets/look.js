@@ -113,7 +113,7 @@ export function mount(root, app) {
   function errors() {
     const left = report.label_errors.filter((one) => !settled.has(one.index));
     if (!report.label_errors.length) return section("labels", S.labels, h("p", {}, S.noErrors));
-    return section("labels", S.labels, h("p", { class: "muted" }, S.errorsText), left.length ? h("div", { class: "thumbs" }, left.slice(0, MOST.errors).map(errorCard)) : h("p", {}, S.allSettled));
+    return section("labels", S.labels, h("p", { class: "muted" }, S.errorsText), left.length ? h("div", { class: "thumbs acts" }, left.slice(0, MOST.errors).map(errorCard)) : h("p", {}, S.allSettled));
   }
 
   function errorCard(one) {
@@ -161,9 +161,9 @@ export function mount(root, app) {
 
   function classes() {
     const rows = report.classes.map((one, index) =>
-      h("tr", {}, h("th", { scope: "row" }, name(index)), h("td", {}, one.recall === null ? "–" : say(S.ofJudged, { right: one.right, judged: one.judged })), h("td", {}, one.photos), h("td", {}, one.scenes), h("td", {}, one.advice.length ? [one.advice.join(" "), " ", photograph(index)] : S.enough)),
+      h("tr", {}, h("th", { scope: "row" }, name(index)), h("td", { "data-name": S.columns[1] }, one.recall === null ? "–" : say(S.ofJudged, { right: one.right, judged: one.judged })), h("td", { "data-name": S.columns[2] }, one.photos), h("td", { "data-name": S.columns[3] }, one.scenes), h("td", {}, one.advice.length ? [one.advice.join(" "), " ", photograph(index)] : S.enough)),
     );
-    return section("classes", S.classes, h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, S.columns.map((text) => h("th", { scope: "col" }, text)))), h("tbody", {}, rows))));
+    return section("classes", S.classes, h("div", { class: "scroll" }, h("table", { class: "stack" }, h("thead", {}, h("tr", {}, S.columns.map((text) => h("th", { scope: "col" }, text)))), h("tbody", {}, rows))));
   }
 
   function alike() {

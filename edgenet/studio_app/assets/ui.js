@@ -13,7 +13,7 @@ export function h(tag, properties = {}, ...children) {
   return element;
 }
 
-const real = (children) => children.flat().filter((child) => child !== null && child !== undefined && child !== false);
+const real = (children) => children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
 
 /** Gives an element other children; null and false are left out. */
 export const fill = (element, ...children) => element.replaceChildren(...real(children));
