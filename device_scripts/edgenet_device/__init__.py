@@ -21,16 +21,20 @@ if TYPE_CHECKING:
     from edgenet_device.frames import Frame as Frame
     from edgenet_device.frames.source import Camera as Camera
     from edgenet_device.frames.view import View as View
+    from edgenet_device.live.loop import LabelOptions as LabelOptions
+    from edgenet_device.live.loop import classify_frames as classify_frames
 
 _MODULES = {
     "Camera": "frames.source",
     "Classifier": "classifier",
     "EdgenetError": "errors",
     "Frame": "frames",
+    "LabelOptions": "live.loop",
     "View": "frames.view",
+    "classify_frames": "live.loop",
 }
 
-__all__ = ["Camera", "Classifier", "EdgenetError", "Frame", "View"]
+__all__ = ["Camera", "Classifier", "EdgenetError", "Frame", "LabelOptions", "View", "classify_frames"]
 
 
 def __getattr__(name: str) -> Any:

@@ -37,9 +37,10 @@ def device_files() -> dict[str, Path]:
 
 
 def exported_files() -> dict[str, Path]:
-    """Return the files of `device_files` with their licence, for a folder that is handed on."""
+    """Return the files of `device_files` with their licence and the examples, for a folder that is handed on."""
     licence = {name: device_scripts() / name for name in ("LICENSE", "NOTICE")}
-    return {**licence, **device_files()}
+    examples = sorted((device_scripts() / "examples").glob("*.*"))
+    return {**licence, **device_files(), **{f"examples/{path.name}": path for path in examples}}
 
 
 def clip() -> Path:

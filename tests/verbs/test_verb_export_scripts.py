@@ -36,7 +36,7 @@ def test_the_export_is_the_scripts_and_the_package_and_a_list(tmp_path: Path) ->
     assert {name for name in found if "/" not in name} == scripts | {SUMS, "LICENSE", "NOTICE"}
     assert found["LICENSE"] == (ROOT / "LICENSE").read_bytes()
     assert b"contains nothing of others" in found["NOTICE"]
-    assert {name.partition("/")[0] for name in found if "/" in name} == {"edgenet_device"}
+    assert {name.partition("/")[0] for name in found if "/" in name} == {"edgenet_device", "examples"}
     for name in found.keys() - {SUMS}:
         assert found[name] == (ROOT / "device_scripts" / name).read_bytes()
     assert not [name for name in found if "__pycache__" in name]

@@ -94,8 +94,21 @@ class FrameResult:
         }
 
 
-def classify_frames(classifier: Classifier, source: Source, options: LabelOptions) -> Iterator[FrameResult]:
+_DEFAULT = LabelOptions()
+
+
+def classify_frames(
+    classifier: Classifier, source: Source, options: LabelOptions = _DEFAULT
+) -> Iterator[FrameResult]:
     """Classify a source's next frame again and again until the source ends; yield each result.
+
+    >>> for seen in classify_frames(Classifier("v2.edgenet"), Camera(0)):  # doctest: +SKIP
+    ...     print(seen.label, seen.score)
+
+    Args:
+        classifier: the network.
+        source: the camera, or whatever else gives frames.
+        options: how scores become the label that is shown.
 
     Raises:
         EdgenetError: the source failed.
