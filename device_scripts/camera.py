@@ -26,19 +26,23 @@ def main(arguments: list[str] | None = None) -> int:
     events, view = event_options(shape, given), view_of(shape, given)
     # Imported late, so that --help is instant and a missing OpenCV is reported in one line.
     from edgenet_device.classifier import ModelOptions
+    from edgenet_device.live.field_output import FieldOptions
     from edgenet_device.live.loop import LabelOptions
     from edgenet_device.live.run import LiveTask, OutputOptions, run_live
 
+    # Whether the best two classes are close shows only with two of them.
+    top = given.top if given.keep_uncertain is None else max(given.top, 2)
     task = LiveTask(
         model=given.model,
         facts=ModelOptions(given.labels, given.normalization),
         source=given.source,
         threads=given.threads,
-        labels=LabelOptions(given.top, given.threshold, given.smooth),
+        labels=LabelOptions(top, given.threshold, given.smooth),
         frames=given.frames,
         outputs=OutputOptions(given.serve, given.record, given.window, given.json, given.state),
         events=events,
         view=view,
+        learning=FieldOptions(given.keep_uncertain, given.keep_in, counts=given.state is not None),
     )
     return run_live(task, sys.stdout)
 

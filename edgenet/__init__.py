@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from edgenet.workflows.bench import Bench, Failure, Report, bench
     from edgenet.workflows.calibration import Fidelity
     from edgenet.workflows.camera import CameraResult, CameraState, CaptureResult, camera, capture
+    from edgenet.workflows.collect import Collected, collect
     from edgenet.workflows.configure import Configured, configure
     from edgenet.workflows.convert import Conversion, GateResult, convert
     from edgenet.workflows.demo import Demo, DigitsDemo, demo
@@ -77,7 +78,7 @@ if TYPE_CHECKING:
     from edgenet.workflows.reports import Comparison, Reported, Side, compare, report
     from edgenet.workflows.review import Review, apply_review
     from edgenet.workflows.select import ReportedAccuracy, Selection, select
-    from edgenet.workflows.status import Status, status
+    from edgenet.workflows.status import DayRow, Status, status
     from edgenet.workflows.studio import studio
     from edgenet.workflows.sweep import Sweep, sweep
     from edgenet.workflows.sweep_plan import SweepRow, TrainedVariant
@@ -111,6 +112,7 @@ _NAMES = {
     "edgenet.workflows.bench": "Bench Failure Report bench",
     "edgenet.workflows.calibration": "Fidelity",
     "edgenet.workflows.camera": "CameraResult CameraState CaptureResult camera capture",
+    "edgenet.workflows.collect": "Collected collect",
     "edgenet.workflows.configure": "Configured configure",
     "edgenet.workflows.convert": "Conversion GateResult convert",
     "edgenet.workflows.demo": "Demo DigitsDemo demo",
@@ -129,7 +131,7 @@ _NAMES = {
     "edgenet.workflows.reports": "Comparison Reported Side compare report",
     "edgenet.workflows.review": "Review apply_review",
     "edgenet.workflows.select": "ReportedAccuracy Selection select",
-    "edgenet.workflows.status": "Status status",
+    "edgenet.workflows.status": "DayRow Status status",
     "edgenet.workflows.studio": "studio",
     "edgenet.workflows.sweep": "Sweep sweep",
     "edgenet.workflows.sweep_plan": "SweepRow TrainedVariant",
@@ -154,10 +156,12 @@ __all__ = [
     "ClassLoss",
     "ClassRow",
     "Classifier",
+    "Collected",
     "Comparison",
     "Configured",
     "Conversion",
     "Cost",
+    "DayRow",
     "Demo",
     "Deployed",
     "DeviceFacts",
@@ -231,6 +235,7 @@ __all__ = [
     "bench",
     "camera",
     "capture",
+    "collect",
     "compare",
     "compare_with_papers",
     "configure",

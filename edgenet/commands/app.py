@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 
 from edgenet.commands.bench import bench_command, compare_command, report_command
 from edgenet.commands.camera import camera_command, capture_command
+from edgenet.commands.collect import collect_command
 from edgenet.commands.configure import configure_command
 from edgenet.commands.console import say
 from edgenet.commands.convert import convert_command
@@ -99,6 +100,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "export-scripts": export_scripts_command,
     "camera": camera_command,
     "capture": capture_command,
+    "collect": collect_command,
     "bench": bench_command,
     "report": report_command,
     "compare": compare_command,

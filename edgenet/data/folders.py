@@ -192,6 +192,8 @@ SPLITS = {
 """The names of split folders, and the kind of each."""
 _UNLABELLED = dict.fromkeys(("pred", "predict", "prediction", "unlabeled", "unlabelled"), "unlabelled")
 """Folders that some sets have beside their splits, for photos without labels."""
+UNLABELLED = ("unlabelled", "unlabeled")
+"""Folders beside class folders for photos that nobody has labelled yet; `edgenet collect` makes the first."""
 _JUST_PHOTOS = frozenset({"images", "image", "imgs", "img", "photos", "pictures", "data", "jpegimages"})
 """Folders whose name says nothing about the photos in them."""
 _NO_CLASSES = frozenset([
@@ -273,6 +275,25 @@ def splits_below(names: Sequence[str], prefix: str) -> list[str]:
     rests = {part[1] for part in parts if part is not None}
     alike = len(kinds) == len(tops) == len(set(kinds)) and len(rests) == 1
     return tops if alike and "train" in kinds and len(tops) > 1 else []
+
+
+def unlabelled_names(names: Sequence[str], prefix: str) -> list[str]:
+    """Return the names below a folder "unlabelled" beside class folders: it is no class.
+
+    A table beside it may give the classes of its photos; then there are none.
+
+    Args:
+        names: the names of all files and of empty folders.
+        prefix: the folder around everything, as "name/", or "".
+    """
+    below = [name for name in names if name.startswith(prefix)]
+    if any(_is_table(name[len(prefix) :]) for name in below):
+        return []
+    return [
+        name
+        for name in below
+        if "/" in name[len(prefix) :] and name[len(prefix) :].split("/")[0].lower() in UNLABELLED
+    ]
 
 
 def split_kind(folder: str) -> str:

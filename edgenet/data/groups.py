@@ -1,8 +1,8 @@
 """Groups the photos of a set by scene, so that photos of one scene are never on both sides of a split.
 
-Photos belong together if their files are equal, if their names say so (one session of `edgenet capture`, one burst of
-a phone, frames of one video, Roboflow's copies of one photo), or if two photos of one class look like one scene:
-frames of a burst, pans, zooms, copies with other light.
+Photos belong together if their files are equal, if their names say so (one session of `edgenet capture` or of a camera
+in the field, one burst of a phone, frames of one video, Roboflow's copies of one photo), or if two photos of one class
+look like one scene: frames of a burst, pans, zooms, copies with other light.
 
 For the looks, two measures are combined, because each finds what the other misses. A network's features see the same
 things from another side. A patch of one thumbnail that is found again in the other, moved and scaled, sees the same
@@ -41,6 +41,7 @@ _BURST_SECONDS = 2
 _PAUSE_SECONDS = 120
 """`edgenet capture` once named photos by their own time; after a longer pause than this, a new session began."""
 _CAPTURED = re.compile(r"session-(\d{8}-\d{6})-\d{3,}")
+_KEPT = re.compile(r"field-(\d{8}-\d{6}-[0-9a-f]{12})-\d{6,}")
 _CAPTURED_BEFORE = re.compile(r"(\d{8})-(\d{6})-\d{3,}")
 _PHONE = re.compile(r"(?:[A-Z][A-Z_]*_)?(\d{8})_(\d{6})(?:\d{3})?(?:[_~(. -].*)?")
 _ROBOFLOW = re.compile(r"(.+)\.rf\.[0-9A-Za-z]{10,}")
@@ -130,7 +131,7 @@ def sessions(names: Sequence[str], labels: Sequence[int]) -> list[Hashable | Non
     timed: dict[tuple[int, int], list[tuple[datetime, int]]] = {}
     for index, (name, label) in enumerate(zip(names, labels, strict=True)):
         stem = PurePosixPath(name).stem
-        if found := _CAPTURED.fullmatch(stem):
+        if found := _CAPTURED.fullmatch(stem) or _KEPT.fullmatch(stem):
             keys[index] = (label, "session", found[1])
         elif source := _source(stem):
             keys[index] = (label, "source", source)

@@ -22,6 +22,10 @@ from edgenet.data.label_tables import (
 )
 from edgenet.errors import EdgenetError, one_line
 
+_GUESSED = (
+    "the folders within a folder 'unlabelled' are what a network thought",
+    "move each photo into the folder of its class",
+)
 GIVE_CLASSES = "give class folders or a labels.csv"
 
 
@@ -57,6 +61,8 @@ class FoundPhotos:
         root: the folder around everything, as "name/", or "".
         prefix: the folder of the photos to use, as "name/", or ""; `split` is the name of the split folder, if any.
         photos: the photos to use, sorted, without the prefix.
+        aside: the names of all files in a folder "unlabelled" beside the photos, which are not used.
+        guessed: whether the photos themselves lie in such a folder, so that its folders are no classes.
     """
 
     files: Files = field(repr=False)
@@ -67,6 +73,8 @@ class FoundPhotos:
     prefix: str
     split: str | None
     photos: Sequence[str] = field(repr=False)
+    aside: Sequence[str] = field(default=(), repr=False)
+    guessed: bool = False
 
     def table(self, name: str) -> tuple[bytes, str]:
         """Return the contents of a table, and its name for error messages."""
@@ -163,6 +171,8 @@ def _from_other_tables(found: FoundPhotos, places: Sequence[str]) -> Labelling |
 def _from_folders(found: FoundPhotos) -> Labelling:
     """Return the classes from the folders; the set is unlabelled if any photo is not in a folder."""
     photos = tuple(found.photos)
+    if found.guessed:
+        return Labelling(photos, (None,) * len(photos), (), why_not=_GUESSED)
     if not all("/" in photo for photo in photos):
         return Labelling(photos, (None,) * len(photos), (), why_not=_why_unlabelled(found))
     used = {photo.split("/")[0] for photo in photos}

@@ -7,6 +7,8 @@ These layouts are accepted, as a folder or as a zip, with or without folders aro
 - either of these inside `train`, `val` or `test` folders, or `training_set` and `test_set`: one of them is chosen;
 - photos and a table that gives their classes (see `label_tables`): only the listed photos are used.
 
+A folder `unlabelled` beside class folders is left out. Its own folders are no classes: they are what a network thought.
+
 Every file that is found is accounted for (see `file_account`).
 """
 
@@ -16,7 +18,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from edgenet_device.frames.photos import read_photo
@@ -30,12 +32,14 @@ from edgenet.data.file_account import (
     why_unreadable,
 )
 from edgenet.data.folders import (
+    UNLABELLED,
     Files,
     ZipFiles,
     choose_split,
     enclosing_folders,
     open_files,
     splits_below,
+    unlabelled_names,
     without_repeated_folder,
 )
 from edgenet.data.labelling import FoundPhotos, Labelling, find_labels
@@ -163,13 +167,20 @@ def _find(files: Files, origin: str, split: str | None) -> FoundPhotos:
     # Sorting compares code points and ignores the locale, so the order is the same on every machine.
     names = sorted(files.names())
     root = enclosing_folders(names, isinstance(files, ZipFiles))
-    chosen = choose_split(splits_below(names, root), split, origin)
+    splits = splits_below(names, root)
+    aside = [] if splits else unlabelled_names(names, root)
+    guessed = PurePosixPath(root or Path(origin).name).name.lower() in UNLABELLED
+    if aside:
+        labelled = sorted(set(names) - set(aside))
+        guessed = not any(map(is_photo_like, labelled))
+        names, aside = (names, []) if guessed else (labelled, aside)
+    chosen = choose_split(splits, split, origin)
     prefix = root if chosen is None else without_repeated_folder(names, f"{root}{chosen}/", chosen)
     everything = [name for name in names if is_photo_like(name)]
     photos = [name[len(prefix) :] for name in everything if name.startswith(prefix)]
     if not photos:
         raise _no_photos(origin, names)
-    return FoundPhotos(files, origin, names, everything, root, prefix, chosen, photos)
+    return FoundPhotos(files, origin, names, everything, root, prefix, chosen, photos, aside, guessed)
 
 
 def _account(found: FoundPhotos, labelling: Labelling, readable: int) -> FileAccount:
@@ -180,11 +191,13 @@ def _account(found: FoundPhotos, labelling: Labelling, readable: int) -> FileAcc
     )
     if left := len(found.photos) - len(labelling.names):
         unused[f"not in {labelling.table}"] = left
-    not_photos, ignored = other_files(found.names)
+    if aside := sum(map(is_photo_like, found.aside)):
+        unused["unlabelled"] = aside
+    not_photos, ignored = other_files([*found.names, *found.aside])
     if hidden := found.files.hidden():
         ignored["hidden"] = hidden
     return FileAccount(
-        files=len(found.everything) + sum(not_photos.values()) + sum(ignored.values()),
+        files=len(found.everything) + aside + sum(not_photos.values()) + sum(ignored.values()),
         read=readable,
         unreadable=tuple(
             (name, reason) for name in labelling.names if (reason := why_unreadable(name)) is not None

@@ -17,7 +17,7 @@ from edgenet.commands.app import COMMANDS
 
 FUNCTIONS = [name for name in edgenet.__all__ if inspect.isfunction(getattr(edgenet, name))]
 OPERANDS = {
-    "apply_review": 2, "bench": 1, "camera": 1, "capture": 2, "compare": 2, "configure": 1, "convert": 2, "demo": 1,
+    "apply_review": 2, "bench": 1, "camera": 1, "capture": 2, "collect": 2, "compare": 2, "configure": 1, "convert": 2, "demo": 1,
     "deploy": 2,
     "evaluate": 2, "export_scripts": 1, "fetch": 1, "inspect": 1, "load": 1, "new_key": 1, "open_photos": 1,
     "package": 2,

@@ -67,7 +67,7 @@ def test_every_function_that_needs_no_device_has_an_example_that_runs() -> None:
         for name, example in EXAMPLES.items()
         if not any(doctest.SKIP in one.options for one in example.examples)
     }
-    assert functions - ran == {"configure", "demo", "deploy", "rollback", "status"}
+    assert functions - ran == {"collect", "configure", "demo", "deploy", "rollback", "status"}
 
 
 @pytest.mark.slow

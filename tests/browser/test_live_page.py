@@ -6,10 +6,15 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from edgenet_device.field.keeper import PhotoKeeper
+from edgenet_device.field.kept_photos import KeptPhotos
+from edgenet_device.field.photo_facts import read_facts
+from edgenet_device.live.field_output import FieldOutputs
 from edgenet_device.live.page import LivePage
 from edgenet_device.web.address import parse_address
 from playwright.sync_api import Browser, Page, expect
@@ -201,3 +206,74 @@ def test_twenty_browsers_and_one_that_stalls(
             expect(page.locator("#p50")).to_have_text("5.6 ms")
         for context in contexts:
             context.close()
+
+
+class Counts:
+    """Stands in for `DailyCounts`."""
+
+    def summary(self) -> dict[str, Any]:
+        days = [
+            {"date": f"2026-11-{day}", "seconds": 900, "unknown": 0.04, "confidence": 0.8} for day in (28, 29)
+        ]
+        return {"changed": "the share of unknown rose", "days": days}
+
+
+@pytest.fixture
+def learning(tmp_path: Path) -> Iterator[LivePage]:
+    photos = KeptPhotos(tmp_path / "kept", 10**6)
+    labels = [STATE["top"][0]["label"], "owl", "cup"]
+    keeper = PhotoKeeper(photos, (Path("m.edgenet"), "0"), labels, lambda part, why: None)
+    counts: Any = Counts()
+    with (
+        LivePage(parse_address("0"), FieldOutputs(keeper, counts)) as page,
+        frames_coming(page, 20, moment_s=1.0),
+    ):
+        yield page
+
+
+def said(tmp_path: Path) -> list[str | None]:
+    return sorted(str(read_facts(path.read_bytes()).said) for path in (tmp_path / "kept").iterdir())
+
+
+def test_a_wrong_answer_is_corrected_on_a_phone_and_by_keyboard(
+    learning: LivePage, phone: Page, tmp_path: Path
+) -> None:
+    phone.goto(learning.address.url())
+    expect(phone.locator("#picture")).to_have_js_property("naturalWidth", 64)
+    phone.locator("#wrong").tap()
+    expect(phone.locator("#frozen")).to_have_js_property("naturalWidth", 64)
+    expect(phone.locator("#thought")).to_have_text(f"The network says: {STATE['label']}")
+    for button in phone.locator("#saying button").all():  # large enough for a thumb, and within the screen
+        box = button.bounding_box()
+        assert box is not None
+        assert box["height"] >= 44
+        assert box["x"] + box["width"] <= PHONE["width"]
+    phone.locator("#choices button", has_text="owl").tap()
+    expect(phone.locator("#kept")).to_have_text("kept as owl")
+    assert said(tmp_path) == ["owl"]
+    # By keyboard alone: the button has the focus again.
+    expect(phone.locator("#wrong")).to_be_focused()
+    phone.keyboard.press("Enter")
+    expect(phone.locator("#choices button").first).to_be_focused()
+    phone.keyboard.press("Escape")
+    expect(phone.locator("#saying")).to_be_hidden()
+    phone.keyboard.press("Enter")
+    expect(phone.locator("#choices button").first).to_be_focused()
+    for _ in range(3):  # two classes, "none of its classes", and then the field
+        phone.keyboard.press("Tab")
+    expect(phone.locator("#said")).to_be_focused()
+    phone.keyboard.type("../cup")
+    phone.keyboard.press("Enter")
+    expect(phone.locator("#kept")).to_contain_text("'../cup' cannot be the name of a class's folder")
+    phone.locator("#said").fill("cup")
+    phone.keyboard.press("Enter")
+    expect(phone.locator("#kept")).to_have_text("kept as cup")
+    assert said(tmp_path) == ["cup", "owl"]
+    assert phone.title() == "edgenet live"  # the label was not run
+    assert phone.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+
+
+def test_the_days_and_what_has_changed_are_shown(learning: LivePage, phone: Page) -> None:
+    phone.goto(learning.address.url())
+    expect(phone.locator("#changed")).to_have_text("the share of unknown rose")
+    expect(phone.locator("#by-day tr").last).to_have_text("2026-11-294.0 %80.0 %")

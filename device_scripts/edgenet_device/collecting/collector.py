@@ -54,18 +54,27 @@ def class_folder(data: Path, label: str) -> Path:
     Raises:
         EdgenetError: the label is not usable as a folder name, or the folder cannot be created.
     """
+    folder = data / usable_label(label)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EdgenetError(f"cannot make the folder {folder}: {error.strerror}") from error
+    return folder
+
+
+def usable_label(label: str) -> str:
+    """Return a label that somebody gave, if it can be the name of a class's folder.
+
+    Raises:
+        EdgenetError: it cannot: it is empty, too long, or could be a path, an option or a terminal's command.
+    """
     plain = label.isprintable() and not any(c in label for c in '/\\:*?"<>|')
     if not plain or label != label.strip() or label[:1] in ("", ".", "-") or len(label) > _LONGEST_LABEL:
         raise EdgenetError(
             f"'{label[:_LONGEST_LABEL]}' cannot be the name of a class's folder",
             "use letters, digits, spaces, - and _, such as coffee-cup",
         )
-    folder = data / label
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise EdgenetError(f"cannot make the folder {folder}: {error.strerror}") from error
-    return folder
+    return label
 
 
 class Collector:

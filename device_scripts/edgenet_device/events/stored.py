@@ -90,7 +90,7 @@ def opened_queue(folder: Path | None, kind: str, receiver: str, budget_bytes: in
     Raises:
         EdgenetError: see `DiskQueue`.
     """
-    place = folder or _state_folder()
+    place = folder or state_folder()
     try:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -99,7 +99,7 @@ def opened_queue(folder: Path | None, kind: str, receiver: str, budget_bytes: in
     return DiskQueue(place / f"{kind}-{name}", budget_bytes)
 
 
-def _state_folder() -> Path:
+def state_folder() -> Path:
     of_service = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
     if of_service:
         return Path(of_service)

@@ -18,6 +18,7 @@ from edgenet_device.entry import (
 from edgenet_device.events.options import add_event_options
 from edgenet_device.frames.view import add_view_options
 from edgenet_device.live.config_file import read_config
+from edgenet_device.live.field_output import add_field_options
 
 _NOT_IN_FILES = ("help", "config")
 
@@ -59,6 +60,7 @@ def camera_parser(about: str | None = None) -> ScriptParser:
     _add_outputs(shape)
     add_view_options(shape)
     add_event_options(shape)
+    add_field_options(shape)
     return shape
 
 

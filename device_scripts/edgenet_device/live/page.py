@@ -1,8 +1,9 @@
 """The live page: the camera's picture and the network's labels for it, in any browser.
 
-It has three paths: `/` is the page; `/picture` is an endless answer with the frames as JPEGs
-(multipart/x-mixed-replace); `/events` sends the states as server-sent events. A browser that reads slowly misses
-frames and delays no other browser; a browser that stalls is disconnected.
+`/` is the page; `/picture` is an endless answer with the frames as JPEGs (multipart/x-mixed-replace); `/events` sends
+the states as server-sent events; `/days` has the counts by day. `live/correcting.py` has the paths by which a person
+corrects an answer. A browser that reads slowly misses frames and delays no other browser; a browser that stalls is
+disconnected.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ import cv2
 import numpy as np
 
 from edgenet_device.foreign_text import json_text
+from edgenet_device.live.correcting import BODIES, Correcting
+from edgenet_device.live.field_output import FieldOutputs
 from edgenet_device.web.address import Address
 from edgenet_device.web.request import Answer, Request, plain_answer
 from edgenet_device.web.server import Site, WebServer
@@ -41,6 +44,10 @@ _SECURITY = {
 class LivePage:
     """The server; use it as a context manager and call `show` for every frame.
 
+    Args:
+        address: where to serve.
+        field: what the page shows of the counts by day, and what keeps the photos that a person corrects.
+
     Attributes:
         address: the address where it listens, with the actual port.
 
@@ -48,7 +55,10 @@ class LivePage:
         EdgenetError: the address is in use or does not belong to this machine.
     """
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, field: FieldOutputs | None = None) -> None:
+        self._field = field or FieldOutputs()
+        keeper = self._field.keeper
+        self._correcting = None if keeper is None else Correcting(keeper, self._shown)
         self._changed = threading.Condition()
         self._number = 0
         self._state: dict[str, Any] = {}
@@ -59,8 +69,9 @@ class LivePage:
         self._open = True
         self._page = PAGE.read_bytes()
         headers = {"Content-Security-Policy": page_policy(self._page.decode()), **_SECURITY}
+        bodies = {} if self._correcting is None else BODIES
         self._server = WebServer(
-            address, Site(self._answer, headers, remedy="give another --serve HOST:PORT")
+            address, Site(self._answer, headers, bodies, remedy="give another --serve HOST:PORT")
         )
         self.address = self._server.address
 
@@ -98,6 +109,11 @@ class LivePage:
         with self._changed:
             return self._state
 
+    def _shown(self) -> tuple[dict[str, Any], np.ndarray | None]:
+        """Return the state and the picture that were shown last."""
+        with self._changed:
+            return self._state, self._frame
+
     def _answer(self, request: Request) -> Answer:
         answers: dict[str, Callable[[], Answer]] = {
             "/": lambda: Answer(200, self._page, "text/html; charset=utf-8"),
@@ -105,9 +121,17 @@ class LivePage:
                 200, self._pictures(), f"multipart/x-mixed-replace; boundary={_BOUNDARY}"
             ),
             "/events": lambda: Answer(200, self._events(), "text/event-stream"),
+            "/days": self._days,
         }
+        if self._correcting is not None:
+            answers.update(self._correcting.answers(request))
         found = answers.get(request.path)
         return plain_answer(404, "there is nothing here") if found is None else found()
+
+    def _days(self) -> Answer:
+        counts = self._field.counts
+        told = {"correcting": self._correcting is not None, **({} if counts is None else counts.summary())}
+        return Answer(200, json_text(told).encode(), "application/json")
 
     def _pictures(self) -> Iterator[bytes]:
         self._count_viewers(1)

@@ -26,6 +26,7 @@ from edgenet_device.frames.files import is_live, note_on_stderr
 from edgenet_device.frames.source import Camera
 from edgenet_device.frames.view import View
 from edgenet_device.live.event_output import opened_events
+from edgenet_device.live.field_output import FieldOptions, FieldOutputs, opened_field
 from edgenet_device.live.loop import KEPT_TIMES, LabelOptions, classify_frames, summary, table
 from edgenet_device.live.outputs import LiveScreen, LiveWindow, Recording, recording_rate
 from edgenet_device.live.status import Health, LiveStatus, ServiceState
@@ -66,6 +67,7 @@ class LiveTask:
         facts: what the user says about a model of another maker.
         events: when events happen and where they go.
         view: how the camera is set, and how its pictures are turned and cut.
+        learning: which photos are kept to learn from, and whether to count by day.
     """
 
     model: Path
@@ -77,6 +79,7 @@ class LiveTask:
     facts: ModelOptions = field(default_factory=ModelOptions)
     events: EventOptions = field(default_factory=defaults)
     view: View = field(default_factory=View)
+    learning: FieldOptions = field(default_factory=FieldOptions)
 
 
 def run_live(task: LiveTask, out: TextIO) -> int:
@@ -123,7 +126,10 @@ def _show_frames(
         # Before the page: a label that the model does not have ends the program at once.
         open_parts.callback(status.pass_on_remarks)
         events = opened_events(task.events, classifier, status, status.trouble, open_parts)
-        outputs = opened_outputs(task.outputs, to, open_parts)
+        learning = opened_field(task.learning, classifier, task.labels.threshold, status.trouble, open_parts)
+        outputs = opened_outputs(task.outputs, to, open_parts, learning)
+        # First, because another output may draw on the frame.
+        outputs[:0] = [part.show for part in (learning.keeper, learning.counts) if part is not None]
         if events is not None:
             outputs.insert(0, events.show)
 
@@ -172,7 +178,12 @@ class OutputContext:
     network: tuple[int, int]
 
 
-def opened_outputs(options: OutputOptions, to: OutputContext, open_parts: ExitStack) -> list[Output]:
+def opened_outputs(
+    options: OutputOptions,
+    to: OutputContext,
+    open_parts: ExitStack,
+    learning: FieldOutputs = FieldOutputs(),  # noqa: B008 (frozen)
+) -> list[Output]:
     """Open the requested outputs, which `open_parts` closes; print the page's URL first.
 
     Raises:
@@ -184,7 +195,7 @@ def opened_outputs(options: OutputOptions, to: OutputContext, open_parts: ExitSt
         from edgenet_device.live.page import LivePage
         from edgenet_device.web.address import parse_address
 
-        page = open_parts.enter_context(LivePage(parse_address(options.serve)))
+        page = open_parts.enter_context(LivePage(parse_address(options.serve), learning))
         say(f"live page: {_told_address(page.address, options.state is not None)}", sys.stderr)
     first = json_lines(to.out) if options.as_json else on_screen(to.out)
     if options.as_json:
@@ -193,13 +204,22 @@ def opened_outputs(options: OutputOptions, to: OutputContext, open_parts: ExitSt
     outputs = [first] if page is None else [first, on_page(page, {"model": to.model, "network": to.network})]
     if options.state is not None:
         url = None if page is None else page.address.url()
-        outputs.append(ServiceState(options.state, {"model": to.model, "url": url}, to.status.warn).show)
+        state = ServiceState(options.state, {"model": to.model, "url": url}, to.status.warn)
+        outputs.append(_with_counts(state.show, learning))
     if options.window:
         outputs.append(open_parts.enter_context(LiveWindow()).show)
     if options.record is not None:
         rate, live = recording_rate(to.source), is_live(to.source)
         outputs.append(open_parts.enter_context(Recording(options.record, rate, live, to.status.warn)).show)
     return outputs
+
+
+def _with_counts(show: Output, learning: FieldOutputs) -> Output:
+    """Return an output whose states also have the counts by day, if there are any."""
+    counts = learning.counts
+    if counts is None:
+        return show
+    return lambda state, pixels: show({**state, "days": counts.summary()}, pixels)
 
 
 def _told_address(address: Address, service: bool) -> str:

@@ -1,0 +1,154 @@
+"""Keeps photos of what the live camera is unsure of, and those that a person corrects. Frames never wait for it."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from edgenet_device.collecting.collector import QUALITY, difference_hash, measuring_grey, usable_label
+from edgenet_device.errors import EdgenetError
+from edgenet_device.events.event import CLOCK_SET_FROM, time_text
+from edgenet_device.events.hub import Tell
+from edgenet_device.field.doubt import Doubt, DoubtWatcher, doubt_of
+from edgenet_device.field.kept_photos import KeptPhotos
+from edgenet_device.field.photo_facts import MARKED, MOST_SCORES, PhotoFacts
+from edgenet_device.foreign_text import LONGEST_LABEL, one_line
+from edgenet_device.frames.photos import read_photo
+
+PART = "the kept photos"
+_WAITING = 2
+_CLOSING_S = 5.0
+
+
+class PhotoKeeper:
+    """Takes the live camera's states, and keeps photos in a thread of its own; use it as a context manager.
+
+    Args:
+        photos: where they are kept.
+        model: the model's file and its SHA-256.
+        labels: the model's labels.
+        tell: called when photos cannot be kept, and when they can again.
+
+    Attributes:
+        labels: the model's labels.
+    """
+
+    def __init__(
+        self, photos: KeptPhotos, model: tuple[Path, str], labels: Sequence[str], tell: Tell
+    ) -> None:
+        self.labels = tuple(labels)
+        self._photos, self._tell = photos, tell
+        self._model, self._sha256 = one_line(model[0].name), model[1]
+        self._device = one_line(socket.gethostname())
+        self._watcher = DoubtWatcher()
+        self._waiting: deque[tuple[np.ndarray, dict[str, Any], Doubt, float]] = deque(maxlen=_WAITING)
+        self._changed = threading.Condition()
+        self._finishing = False
+        self._trouble: str | None = None
+        self._thread = threading.Thread(target=self._run, name=PART, daemon=True)
+
+    def __enter__(self) -> PhotoKeeper:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        with self._changed:
+            self._finishing = True
+            self._changed.notify()
+        self._thread.join(_CLOSING_S)
+
+    def show(self, state: dict[str, Any], pixels: np.ndarray | None) -> None:
+        """Take a state, and the frame's pixels, uint8 BGR [H,W,3], if there is a frame. It never waits for the disk."""
+        if state["type"] != "frame" or pixels is None:
+            return
+        doubt = doubt_of(state)
+        if self._watcher.frame(state["moment_s"], doubt) and doubt is not None:
+            # Copied, because the camera writes a later frame into the same memory.
+            with self._changed:
+                self._waiting.append((pixels.copy(), state, doubt, self._watcher.now_s))
+                self._changed.notify()
+
+    def keep_marked(self, jpeg: bytes, state: dict[str, Any], said: str) -> None:
+        """Keep a photo that a person corrects; whoever calls waits until it is on the disk.
+
+        Args:
+            jpeg: the photo.
+            state: the frame's state.
+            said: the class that it shows, as the person says.
+
+        Raises:
+            EdgenetError: what was said is no name of a class, or the photo cannot be written.
+        """
+        label = usable_label(said)
+        doubt = doubt_of(state)
+        looks = difference_hash(measuring_grey(read_photo(jpeg)))
+        facts = self._facts(state, MARKED, 1.0 if doubt is None else doubt.amount, looks, label)
+        self._photos.keep(jpeg, facts, self._watcher.now_s)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._finishing)
+                if not self._waiting:
+                    return
+                candidate = self._waiting.popleft()
+            try:
+                kept = self._keep(*candidate)
+            except Exception as error:  # whatever it is: the camera goes on
+                self._report(
+                    str(error) if isinstance(error, EdgenetError) else f"{type(error).__name__}: {error}"
+                )
+            else:
+                if kept:
+                    self._report(None)
+
+    def _keep(self, pixels: np.ndarray, state: dict[str, Any], doubt: Doubt, now_s: float) -> bool:
+        """Keep a candidate, unless it is too much like others; return whether it was kept."""
+        looks = difference_hash(measuring_grey(pixels))
+        if not self._photos.is_new(_number(looks), now_s):
+            return False
+        encoded, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+        if not encoded:
+            raise EdgenetError("OpenCV cannot encode the frame")
+        self._photos.keep(data.tobytes(), self._facts(state, doubt.reason, doubt.amount, looks, None), now_s)
+        return True
+
+    def _facts(
+        self, state: dict[str, Any], reason: str, doubt: float, looks: np.ndarray, said: str | None
+    ) -> PhotoFacts:
+        now = time.time()
+        label = state["label"]
+        return PhotoFacts(
+            reason=reason,
+            doubt=doubt,
+            label=None if label is None else one_line(label, LONGEST_LABEL),
+            top=tuple(
+                (one_line(one["label"], LONGEST_LABEL), min(max(float(one["score"]), 0.0), 1.0))
+                for one in state["top"][:MOST_SCORES]
+            ),
+            said=said,
+            time=time_text(now),
+            clock_set=now >= CLOCK_SET_FROM,
+            looks=f"{_number(looks):016x}",
+            device=self._device,
+            model=self._model,
+            model_sha256=self._sha256,
+        )
+
+    def _report(self, reason: str | None) -> None:
+        if reason != self._trouble:
+            self._trouble = reason
+            self._tell(PART, reason)
+
+
+def _number(looks: np.ndarray) -> int:
+    """Return a difference hash as one number."""
+    return int("".join("1" if bit else "0" for bit in looks), 2)
