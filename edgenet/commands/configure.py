@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -35,31 +35,43 @@ CameraWords = Annotated[
 ]
 
 
+Running = Annotated[
+    bool | None,
+    typer.Option(
+        "--start/--stop",
+        show_default=False,
+        help="Start the service, now and at boot, or stop it and keep it from starting at boot; its options stay.",
+    ),
+]
+
+
 def configure_command(
     on: ConfigureOn,
     options: CameraWords = None,
     config: CameraConfig = None,
     run: Run = None,
+    running: Running = None,
     json_output: JsonFlag = False,
 ) -> None:
-    """Show or change the options of the camera that a device runs as a service.
+    """Show or change the options of a device's camera service.
 
     The options given take the place of all that the service had; its camera and its page's address stay unless they
     are given. The service starts again with them. Without options, those that it has are shown. Several devices are
     changed at the same time.
     """
     words = camera_words(options, run)
+    given: dict[str, Any] = {"options": words, "config": config, "run": run, "running": running}
     if names_several(on):
         with shown_progress() as progress:
             from edgenet.workflows.fleet import configure_fleet
 
-            done = configure_fleet(on, options=words, config=config, run=run, progress=progress)
+            done = configure_fleet(on, **given, progress=progress)
         print_fleet(done, json_output)
         return
     with shown_progress() as progress:
         from edgenet.workflows.configure import configure
 
-        result = configure(on[0], options=words, config=config, run=run, progress=progress)
+        result = configure(on[0], **given, progress=progress)
     print_json(result) if json_output else _print(result)
 
 
@@ -77,7 +89,7 @@ def camera_words(options: list[str] | None, run: str | None = None) -> list[str]
 
 def _print(result: Configured) -> None:
     kind = "a system service" if result.system else "a user service"
-    say(f"{result.target}: {kind}, {'started again with' if result.changed else 'started with'}")
+    say(f"{result.target}: {kind}, {_state(result)}")
     if result.program:
         say(f"  program  {result.program}")
         warn(result.notes)
@@ -86,3 +98,9 @@ def _print(result: Configured) -> None:
     say(f"  serve    {result.serve or 'no page'}")
     say(f"  options  {shlex.join(result.options) or 'none'}")
     warn(result.notes)
+
+
+def _state(result: Configured) -> str:
+    if result.switched is not None:
+        return "started, with" if result.switched else "stopped; it would be started with"
+    return "started again with" if result.changed else "started with"

@@ -154,6 +154,34 @@ def restart_service(device: Device) -> bool:
     return b"restarted" in done.out
 
 
+# $1: the unit's name, $2: start or stop, $3: user or system.
+_SWITCH = f"""
+manager="systemctl --user"
+[ "$3" = user ] || {{ sudo -n true || exit 2; manager="sudo -n systemctl"; }}
+if [ "$2" = stop ]; then $manager disable --now --quiet "$1" || exit 1; exit 0; fi
+$manager enable --quiet "$1" || exit 1
+$manager start "$1" || {{ {_WHY_NOT_STARTED} }}
+"""
+
+
+def switch_service(device: Device, service: Service, running: bool) -> None:
+    """Start an installed service and enable it at boot, or stop it and disable it.
+
+    Raises:
+        EdgenetError: the service does not start, or sudo asks for a password; the message says why.
+    """
+    words = ("start" if running else "stop", "system" if service.system else "user")
+    done = device.run(script(_SWITCH, UNIT, *words))
+    if done.status == _NO_SUDO:
+        raise EdgenetError(
+            f"sudo asks for a password on {device.name}, and its service is a system service",
+            f"run on the device: sudo systemctl {'enable' if running else 'disable'} --now {UNIT}",
+        )
+    if done.status and not running:
+        raise EdgenetError(f"cannot stop the service on {device.name}: {done.last_line()}")
+    _require_running(device, done)
+
+
 # Each line begins with the time: "2026-11-25T21:30:00+0000 raspberrypi python[512]: error: ...".
 _LAST_ERROR = """
 journalctl --quiet --no-pager -o short-iso -n 300 "_SYSTEMD_USER_UNIT=$1" + "_SYSTEMD_UNIT=$1" 2>/dev/null |

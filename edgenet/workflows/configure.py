@@ -13,7 +13,7 @@ from edgenet.devices import releases
 from edgenet.devices.device import Device
 from edgenet.devices.known_options import fitted_to_release, with_every_option
 from edgenet.devices.releases import bundle_in
-from edgenet.devices.service import install_service
+from edgenet.devices.service import install_service, switch_service
 from edgenet.devices.service_options import ServiceOptions, check_labels, read_options
 from edgenet.devices.service_settings import read_settings
 from edgenet.devices.set_aside import SUMS
@@ -38,6 +38,7 @@ class Configured:
         program: the user's own program that runs instead of camera.py, without its arguments; None for camera.py.
         changed: whether they were changed, and the service started again, just now.
         notes: what the user should know.
+        switched: whether the service was started (True) or stopped (False) just now; None for neither.
     """
 
     target: str
@@ -48,6 +49,7 @@ class Configured:
     changed: bool
     notes: tuple[str, ...] = ()
     program: str | None = None
+    switched: bool | None = None
 
 
 @checked
@@ -57,6 +59,7 @@ def configure(
     options: Sequence[str] = (),
     config: str | Path | None = None,
     run: str | None = None,
+    running: bool | None = None,
     progress: Progress = silent,
 ) -> Configured:
     """Change the options of the camera that runs as a service on a device, and start it again; or return them.
@@ -70,6 +73,7 @@ def configure(
             its page's address, which stay as they are unless they are given.
         config: a camera.toml with such options, which come before `options`. With none of these, nothing is changed.
         run: the program that the service starts, as `deploy` takes it; `options` are then its arguments.
+        running: True to start the service, now and at boot; False to stop it and to keep it from starting at boot.
         progress: called with every step.
 
     Raises:
@@ -83,6 +87,11 @@ def configure(
             f"--config is for camera.py, and the service shall run {code.program}", "leave it out"
         )
     given = read_options(words, None if config is None else Path(config)) if words or config else None
+    if running is not None and (given is not None or run is not None):
+        raise EdgenetError(
+            "--start and --stop cannot be given with options",
+            "give one of them alone; options start the service",
+        )
     with open_device(on) as device:
         service = read_settings(device)
         if service is None:
@@ -97,6 +106,8 @@ def configure(
             service, notes = fitted_to_release(device, release, service) if release else (service, ())
             progress("start the service", 0, None)
             notes += install_service(device, service)
+        elif running is not None:
+            switch_service(device, service, running)
         return Configured(
             target=on,
             source=shown_source(service.source),
@@ -106,6 +117,7 @@ def configure(
             changed=given is not None or run is not None,
             notes=notes,
             program=service.shown_program(),
+            switched=running,
         )
 
 

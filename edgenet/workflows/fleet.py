@@ -100,6 +100,7 @@ def configure_fleet(
     options: Sequence[str] = (),
     config: str | Path | None = None,
     run: str | None = None,
+    running: bool | None = None,
     progress: Progress = silent,
 ) -> FleetResult:
     """Change the options of the cameras that run as services on many devices at the same time, or return them.
@@ -111,6 +112,7 @@ def configure_fleet(
         options: options of `camera.py`, as `configure` takes them.
         config: a camera.toml with such options.
         run: the program that the services start, as `configure` takes it.
+        running: whether to start the services (True) or to stop them (False), as `configure` takes it.
         progress: called with every device.
 
     Raises:
@@ -120,7 +122,7 @@ def configure_fleet(
     return FleetResult(
         on_each(
             devices_of(on),
-            lambda device, _: configure(device.on, options=options, config=config, run=run),
+            lambda device, _: configure(device.on, options=options, config=config, run=run, running=running),
             progress,
         )
     )

@@ -11,7 +11,7 @@ from edgenet_device.live.command_line import camera_parser, parse_camera
 from edgenet.devices.app_folders import place_app
 from edgenet.devices.apps import Program, read_app
 from edgenet.devices.local import LocalDevice
-from edgenet.devices.service import install_service
+from edgenet.devices.service import install_service, switch_service
 from edgenet.devices.service_options import ServiceOptions, check_labels, kept_options, read_options
 from edgenet.devices.service_settings import parse_settings, read_settings
 from edgenet.devices.unit import UNIT, Account, Service, unit_text
@@ -177,6 +177,30 @@ def test_a_service_starts_with_its_options_and_files_that_are_private(notes: Pat
     install_service(device, Service("csi"))
     assert [path.name for path in folder.iterdir()] == ["settings.json"]
     assert "--config" not in unit_of(tmp_path)
+
+
+def test_configure_stops_and_starts_a_service(notes: Path) -> None:
+    install_service(LocalDevice(), Service("csi"))
+    notes.unlink()
+    stopped = configure("local", running=False)
+    assert (stopped.source, stopped.switched, stopped.changed) == ("csi", False, False)
+    assert configure("local", running=True).switched is True
+    calls = [line for line in notes.read_text().splitlines() if "able" in line or "start" in line]
+    assert calls == [
+        f"--user disable --now --quiet {UNIT}",
+        f"--user enable --quiet {UNIT}",
+        f"--user start {UNIT}",
+    ]
+    with pytest.raises(EdgenetError, match="--start and --stop cannot be given with options"):
+        configure("local", options=["--smooth", "1"], running=True)
+
+
+def test_a_system_service_is_not_switched_without_sudo(notes: Path) -> None:
+    service = Service("csi", system=True)
+    with pytest.raises(
+        EdgenetError, match=f"sudo asks for a password .* sudo systemctl disable --now {UNIT}"
+    ):
+        switch_service(LocalDevice(), service, running=False)
 
 
 def test_configure_shows_and_changes_what_a_service_has(notes: Path, tmp_path: Path) -> None:
