@@ -81,12 +81,7 @@ def configure(
         TypeError: an argument has the wrong type.
     """
     code = plan_own_code(None, None, run, options)
-    words = () if code.program else options
-    if code.program is not None and config is not None:
-        raise EdgenetError(
-            f"--config is for camera.py, and the service shall run {code.program}", "leave it out"
-        )
-    given = read_options(words, None if config is None else Path(config)) if words or config else None
+    given = _given_options(options, config, code)
     if running is not None and (given is not None or run is not None):
         raise EdgenetError(
             "--start and --stop cannot be given with options",
@@ -119,6 +114,18 @@ def configure(
             program=service.shown_program(),
             switched=running,
         )
+
+
+def _given_options(
+    options: Sequence[str], config: str | Path | None, code: OwnCodeTask
+) -> ServiceOptions | None:
+    """Return the options for camera.py; None if there are none."""
+    if code.program is not None and config is not None:
+        raise EdgenetError(
+            f"--config is for camera.py, and the service shall run {code.program}", "leave it out"
+        )
+    words = () if code.program else options
+    return read_options(words, None if config is None else Path(config)) if words or config else None
 
 
 def _changed(
