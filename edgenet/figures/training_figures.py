@@ -16,6 +16,7 @@ from edgenet.figures.style import (
     GRID,
     INK,
     MARKERS,
+    MUTED,
     drawable_names,
     figure_of,
     logarithmic_x,
@@ -191,17 +192,30 @@ class SweepPoint(Protocol):
 
 
 def mult_adds_figure(points: Sequence[SweepPoint], title: str) -> Figure:
-    """Draw float accuracy against mult-adds, as in figure 4 of arXiv 1704.04861, with one mark for each variant."""
+    """Draw float accuracy against mult-adds, as in figure 4 of arXiv 1704.04861, with one mark for each variant.
+
+    Each mark has its width multiplier beside it.
+    """
     figure, axes = _axes(title, "million mult-adds", f"float {_TOP1}")
     _series(axes, points, lambda point: point.mult_adds / 1e6, _float)
+    for point in points:
+        _name_width(axes, point, point.mult_adds / 1e6)
     _legend(figure)
     return figure
 
 
 def parameters_figure(points: Sequence[SweepPoint], title: str) -> Figure:
-    """Draw float accuracy against parameters, as in figure 5 of arXiv 1704.04861; resolution adds no parameters."""
+    """Draw float accuracy against parameters, as in figure 5 of arXiv 1704.04861; resolution adds no parameters.
+
+    The best mark of each width multiplier has it beside it.
+    """
     figure, axes = _axes(title, "million parameters", f"float {_TOP1}")
     _series(axes, points, lambda point: point.parameters / 1e6, _float)
+    best: dict[float, SweepPoint] = {}
+    for point in sorted(points, key=lambda point: point.float_top1):
+        best[point.width] = point
+    for point in best.values():
+        _name_width(axes, point, point.parameters / 1e6)
     _legend(figure)
     return figure
 
@@ -243,7 +257,8 @@ def latency_figure(points: Sequence[SweepPoint], title: str) -> Figure:
         )
     if not all(point.latency_valid for point in points):
         axes.plot([], [], "o", mfc="white", mec=INK, label="not valid to quote")
-    axes.margins(x=0.08, y=0.15)
+    axes.plot([], [], " ", label="names: width-resolution")
+    axes.margins(x=0.16, y=0.15)
     _legend(figure)
     return figure
 
@@ -288,6 +303,18 @@ def _series(
                 low, middle, high = y(point)
                 axes.vlines(x(point), low, high, color=colour, lw=1, alpha=0.5, zorder=1)
                 axes.plot(x(point), middle, marker, mec=colour, mfc=face, ms=6, zorder=2)
+
+
+def _name_width(axes: Axes, point: SweepPoint, x: float) -> None:
+    """Write a point's width multiplier to its upper right."""
+    axes.annotate(
+        f"× {point.width:g}",
+        (x, point.float_top1),
+        xytext=(4, 3),
+        textcoords="offset points",
+        fontsize=7,
+        color=MUTED,
+    )
 
 
 def _legend(figure: Figure) -> None:

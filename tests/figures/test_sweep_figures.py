@@ -33,6 +33,17 @@ def test_the_papers_figures(draw, cost: str, unit: str) -> None:
     assert names == ["224 px", "192 px", "160 px", "128 px"]
 
 
+def test_marks_have_their_width_beside_them() -> None:
+    def named(figure: Figure) -> list[str]:
+        return [text.get_text() for text in figure.axes[0].texts if isinstance(text, Annotation)]
+
+    assert named(mult_adds_figure(GRID, "")) == [f"× {point.width:g}" for point in GRID]
+    # Resolution adds no parameters: marks of one width stand in a column, whose highest one is named.
+    assert sorted(named(parameters_figure(GRID, ""))) == sorted({f"× {point.width:g}" for point in GRID})
+    legend = latency_figure(with_front(GRID), "").legends[0]
+    assert "names: width-resolution" in [text.get_text() for text in legend.get_texts()]
+
+
 def test_every_accuracy_has_its_interval() -> None:
     def bars(figure: Figure) -> list[tuple[float, float]]:
         collections = [one for one in figure.axes[0].collections if isinstance(one, LineCollection)]
