@@ -160,11 +160,12 @@ def convert_command(
     inputs: InputOptions,
     json_output: JsonFlag = False,
 ) -> None:
-    """Convert a float network to a .tflite file, or to an .onnx file for other compilers.
+    """Convert a float network to a .tflite or .onnx file.
 
-    The file is int8 with --calibration PHOTOS, float32 with --float, or has another --precision. An int8 file is always
-    compared with the float network, on photos held out from the calibration if there are enough. With --data PHOTOS its
-    top-1 accuracy is measured too, and with --max-drop the command fails if int8 loses more than that.
+    An .onnx file is for other compilers. Either file is int8 with --calibration PHOTOS, float32 with --float, or has
+    another --precision. An int8 file is always compared with the float network, on photos held out from the calibration
+    if there are enough. With --data PHOTOS its top-1 accuracy is measured too, and with --max-drop the command fails if
+    int8 loses more than that.
     """
     if precision.format is not None and out.suffix.lower() != f".{precision.format}":
         raise typer.BadParameter(

@@ -28,10 +28,11 @@ Origin = Annotated[
 
 
 def fetch_command(names: Names, origin: Origin = None, json_output: JsonFlag = False) -> None:
-    """Download official ImageNet weights, for trainings and conversions without a network.
+    """Download official ImageNet weights.
 
-    `edgenet models --weights` lists them. Every file is checked before it is kept; a download that was interrupted goes
-    on where it stopped. The files go into the cache folder (EDGENET_CACHE, or the system's usual place).
+    Trainings and conversions then need no network. `edgenet models --weights` lists the weights. Every file is checked
+    before it is kept; a download that was interrupted goes on where it stopped. The files go into the cache folder
+    (EDGENET_CACHE, or the system's usual place).
     """
     with shown_progress() as progress:
         from edgenet.workflows.fetch import fetch

@@ -28,7 +28,7 @@ FreezeEpochs = Annotated[
         "--freeze-epochs",
         min=0,
         help="Number of epochs at the start that train only the last layer.",
-        show_default="0; 1 with --pretrained, 0 with --qat",
+        show_default="0; 1 with pretrained weights, 0 with --qat",
     ),
 ]
 Teacher = Annotated[
@@ -63,7 +63,7 @@ Epochs = Annotated[
     typer.Option(
         "--epochs",
         min=1,
-        show_default="30; 10 with --pretrained, 4 with --qat",
+        show_default="30; 10 with pretrained weights, 4 with --qat",
         help="Number of passes over the training photos.",
     ),
 ]
@@ -72,7 +72,7 @@ Batch = Annotated[
     typer.Option(
         "--batch",
         min=2,
-        show_default="128; 32 with --pretrained",
+        show_default="128; 32 with pretrained weights",
         help="Batch size: photos per step, over all processes together.",
     ),
 ]
@@ -80,7 +80,7 @@ LearningRate = Annotated[
     float | None,
     typer.Option(
         "--learning-rate",
-        show_default="0.1; 0.005 with --pretrained, 0.02 with --qat",
+        show_default="0.1; 0.005 with pretrained weights, 0.02 with --qat",
         help="Peak learning rate, reached after the warm-up.",
     ),
 ]
@@ -88,7 +88,7 @@ WeightDecay = Annotated[
     float | None,
     typer.Option(
         "--weight-decay",
-        show_default="1e-4; 4e-5 with --pretrained, 0 with --qat",
+        show_default="1e-4; 4e-5 with pretrained weights, 0 with --qat",
         help="Weight decay of all weights except depthwise filters, batch normalization and biases.",
     ),
 ]
@@ -96,7 +96,7 @@ WarmupEpochs = Annotated[
     float | None,
     typer.Option(
         "--warmup-epochs",
-        show_default="1; 0.5 with --pretrained, 0.1 with --qat",
+        show_default="1; 0.5 with pretrained weights, 0.1 with --qat",
         help="Epochs of linear learning-rate warm-up.",
     ),
 ]
@@ -139,7 +139,7 @@ CropScale = Annotated[
     float | None,
     typer.Option(
         "--crop-scale",
-        show_default="0.35; 0.5 with --pretrained",
+        show_default="0.35; 0.5 with pretrained weights",
         help="Smallest share of a photo's area that a random crop shows.",
     ),
 ]

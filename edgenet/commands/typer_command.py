@@ -7,6 +7,7 @@ an `Alias`, an older name that still works but that the help does not show.
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
@@ -19,6 +20,7 @@ from typer.models import OptionInfo
 from edgenet.errors import EdgenetError
 
 _CONTEXT = "typer_context"
+_OPTION = re.compile(r"--[a-z][a-z-]*")
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ def typer_command(command: Callable[..., None]) -> Callable[..., None]:
         else:
             # Keyword-only parameters may stand in any order, whether they have defaults or not.
             parameters.append(parameter.replace(annotation=hint, kind=Parameter.KEYWORD_ONLY))
+    parameters = _with_own_defaults(parameters)
     aliases = [found for parameter in parameters if (found := _aliased(parameter))]
 
     def flat(**given: Any) -> None:
@@ -56,6 +59,26 @@ def typer_command(command: Callable[..., None]) -> Callable[..., None]:
     flat.__doc__ = command.__doc__
     flat.__signature__ = Signature([*shown, *_hidden(aliases)])  # type: ignore[attr-defined]
     return flat
+
+
+def _with_own_defaults(parameters: list[Parameter]) -> list[Parameter]:
+    """Return the parameters without the parts of defaults that are for options which the command lacks.
+
+    An option that commands share may show the default "30; 4 with --qat", and not every one of them has --qat.
+    """
+    infos = {one.name: info for one in parameters if (info := _info(one)) is not None}
+    names = {str(info.default) for info in infos.values()}
+    changed = []
+    for one in parameters:
+        info = infos.get(one.name)
+        if info is not None and isinstance(info.show_default, str):
+            parts = re.split("(?=[;,] )", info.show_default)
+            own = copy.copy(info)
+            own.show_default = "".join(part for part in parts if names.issuperset(_OPTION.findall(part)))
+            hint = cast(Any, Annotated)[tuple(own if it is info else it for it in get_args(one.annotation))]
+            one = one.replace(annotation=hint)
+        changed.append(one)
+    return changed
 
 
 def checked(check: Callable[[str], object]) -> Callable[[str], str]:
@@ -145,8 +168,12 @@ def _aliased(parameter: Parameter) -> _Aliased | None:
     """Return the option with its alias, or None if the parameter has no alias."""
     extras = get_args(parameter.annotation)[1:]
     alias = next((extra.name for extra in extras if isinstance(extra, Alias)), None)
-    info = next((extra for extra in extras if isinstance(extra, OptionInfo)), None)
+    info = _info(parameter)
     return None if alias is None or info is None else _Aliased(parameter, info, alias)
+
+
+def _info(parameter: Parameter) -> OptionInfo | None:
+    return next((one for one in get_args(parameter.annotation)[1:] if isinstance(one, OptionInfo)), None)
 
 
 def _hidden(aliases: list[_Aliased]) -> list[Parameter]:

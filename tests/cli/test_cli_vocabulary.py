@@ -91,10 +91,13 @@ def test_an_older_name_is_hidden_and_means_the_same(
     command = typer.main.get_command(app).commands[verb]
     for option in (name, alias):
         with command.make_context(verb, [*REQUIRED[verb], option, value]) as context:
-            given.append({key: found for key, found in context.params.items() if found not in (None, False)})
+            given.append(
+                {key: found for key, found in context.params.items() if found not in (None, False, ())}
+            )
     (one, other) = given
     (older,) = other.keys() - one.keys()
-    assert str(other[older]) == str(one[name.strip("-")]) == str(float(value) if value == "5" else value)
+    expected = [value] if isinstance(other[older], list) else float(value) if value == "5" else value
+    assert str(other[older]) == str(one[name.strip("-")]) == str(expected)
     assert alias not in edgenet(verb, "--help").out
 
 
@@ -220,5 +223,21 @@ def test_the_help_states_what_pretrained_and_qat_change() -> None:
 
     for option, field in (("--epochs", "epochs"), ("--learning-rate", "learning_rate"), ("--batch", "batch")):
         tuned, aware = getattr(FINE_TUNING, field), getattr(QUANTIZATION_AWARE, field)
-        assert f"; {tuned} with --pretrained" in shown("train", option)
+        assert f"; {tuned} with pretrained weights" in shown("train", option)
         assert aware == tuned or f"{aware} with --qat" in shown("train", option)
+
+
+def test_a_default_names_no_option_that_its_command_lacks() -> None:
+    names: dict[str, set[str]] = defaultdict(set)
+    named: dict[str, set[str]] = defaultdict(set)
+    for verb, option in options():
+        names[verb] |= set(option.opts)
+        named[verb] |= set(re.findall(r"--[a-z][a-z-]*", str(option.show_default)))
+    assert named["train"], "the defaults of train depend on other options"
+    assert {verb: found - names[verb] for verb, found in named.items() if found - names[verb]} == {}
+
+
+def test_the_list_of_commands_cuts_no_sentence_off(edgenet: Edgenet) -> None:
+    listed = edgenet("--help").out.partition("Commands:")[2].partition("Exit status:")[0]
+    assert "convert" in listed
+    assert [line for line in listed.splitlines() if line.endswith("...")] == []
