@@ -21,7 +21,7 @@ from starlette.routing import Route
 
 from edgenet.errors import EdgenetError
 from edgenet.files import sha256
-from edgenet.studio_app import collect_routes, deploy_routes, look_routes, teach_routes, try_routes
+from edgenet.studio_app import app_routes, collect_routes, deploy_routes, look_routes, teach_routes, try_routes
 from edgenet.studio_app.events import FolderWatch
 from edgenet.studio_app.guard import Guard
 from edgenet.studio_app.studio import Studio, answers
@@ -68,7 +68,7 @@ def build_app(studio: Studio, address: Address) -> Starlette:
     routes = [Route("/api/state", answers(state)), Route("/api/events", events)]
     for step in STEPS:
         routes += step.routes(studio)
-    routes += [Route("/{name:path}", _asset)]
+    routes += [*app_routes.routes(), Route("/{name:path}", _asset)]
     return Starlette(routes=routes, lifespan=lifespan, middleware=[Middleware(Guard, address=address)])
 
 

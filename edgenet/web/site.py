@@ -76,28 +76,39 @@ def build_page(bundle: Path, options: PageOptions, takes_reports: bool) -> Site:
     Raises:
         EdgenetError: the model cannot be used, or has no labels; the installation is damaged.
     """
-    model = open_model(bundle)
-    _check_ports(model)
-    labels = list(model.labels) or read_labels(model.data) or []
-    if not labels:
-        raise EdgenetError(f"{bundle} has no labels", "pack it with `edgenet package --labels FILE`")
+    model, labels = open_page_model(bundle)
     files = {f"litert/{name}": data for name, data in litert_js().items()}
     for asset in _ASSETS.iterdir():
         if asset.name.endswith(_KINDS):
             files[asset.name] = asset.read_bytes()
     files["model.tflite"] = model.data
     files["page.json"] = json_text(_facts(model, labels, options, takes_reports)).encode()
-    files |= _app_files(_title(model))
+    files |= app_files(title_of(model), "Names what the camera sees, on this device.")
     files[_SERVICE_WORKER] = _kept_list(files) + files[_SERVICE_WORKER]
     return Site(model, files)
 
 
-def _title(model: ModelFile) -> str:
+def open_page_model(bundle: Path) -> tuple[ModelFile, list[str]]:
+    """Open a model that a page can run, and return it with its labels.
+
+    Raises:
+        EdgenetError: the model cannot be used, has no labels, or takes or gives something that pages cannot handle.
+    """
+    model = open_model(bundle)
+    _check_ports(model)
+    labels = list(model.labels) or read_labels(model.data) or []
+    if not labels:
+        raise EdgenetError(f"{bundle} has no labels", "pack it with `edgenet package --labels FILE`")
+    return model, labels
+
+
+def title_of(model: ModelFile) -> str:
+    """Return the name of a model, for people."""
     return (model.manifest or {}).get("name") or model.path.stem
 
 
-def _app_files(title: str) -> dict[str, bytes]:
-    """Return the files that let a browser install the page as an app: the web app manifest and the icons."""
+def app_files(title: str, description: str) -> dict[str, bytes]:
+    """Return the files that let a browser install a page as an app, by name: the web app manifest and the icons."""
     icons = {
         "icon-192.png": icon_png(192),
         "icon-512.png": icon_png(512),
@@ -106,7 +117,7 @@ def _app_files(title: str) -> dict[str, bytes]:
     manifest = {
         "name": title,
         "short_name": title,
-        "description": "Names what the camera sees, on this device.",
+        "description": description,
         "start_url": "./",
         "scope": "./",
         "display": "standalone",
@@ -154,7 +165,7 @@ def _check_ports(model: ModelFile) -> None:
 
 def _facts(model: ModelFile, labels: list[str], options: PageOptions, takes_reports: bool) -> dict[str, Any]:
     return {
-        "name": _title(model),
+        "name": title_of(model),
         "model": {"file": "model.tflite", "sha256": model.sha256},
         "labels": labels,
         "runtime": {"name": RUNTIME, "version": litert_js_record()["version"]},

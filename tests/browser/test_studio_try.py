@@ -193,3 +193,19 @@ def test_a_classifier_is_measured_and_installed_on_this_machine(
     expect(pi.locator("[data-kind=install]")).to_have_text(
         re.compile(r"^Installation: ssh:kitchen-pi refuses connections;[^\n]*$")
     )
+
+
+def test_the_studio_is_an_app_that_says_when_it_does_not_run(chromium: Browser, tmp_path: Path) -> None:
+    page = chromium.new_context().new_page()
+    with StudioServer(open_studio(tmp_path / "things"), Address("127.0.0.1", 0, None)) as server:
+        page.goto(server.address.url())
+        page.evaluate("navigator.serviceWorker.ready.then(() => {})")
+        page.reload()
+        tools = page.context.new_cdp_session(page)
+        assert tools.send("Page.getAppManifest")["errors"] == []
+        errors = tools.send("Page.getInstallabilityErrors")["installabilityErrors"]
+        # A test's pages are private ones, which browsers never install.
+        assert [one["errorId"] for one in errors] in ([], ["in-incognito"])
+    page.reload()
+    expect(page.locator("h1")).to_have_text("The studio is not running")
+    page.context.close()

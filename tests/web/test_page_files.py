@@ -48,7 +48,7 @@ def test_the_page_writes_no_html() -> None:
 
 def test_the_export_is_the_page_and_a_note(colours: Path, tmp_path: Path) -> None:
     written = export_page(colours, tmp_path / "site", PageOptions())
-    expected = build_page(colours, PageOptions(), takes_reports=False).files
+    expected = build_page(colours, PageOptions(offline=True), takes_reports=False).files
     assert {str(path.relative_to(tmp_path / "site")) for path in written} == {*expected, "README.md"}
     for name, data in expected.items():
         assert (tmp_path / "site" / name).read_bytes() == data

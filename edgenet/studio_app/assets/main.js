@@ -92,3 +92,4 @@ try {
   showFault(error);
 }
 await show();
+navigator.serviceWorker?.register("sw.js").catch(() => {}); // without it, only an installed studio says less
