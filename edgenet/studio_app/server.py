@@ -21,7 +21,14 @@ from starlette.routing import Route
 
 from edgenet.errors import EdgenetError
 from edgenet.files import sha256
-from edgenet.studio_app import app_routes, collect_routes, deploy_routes, look_routes, teach_routes, try_routes
+from edgenet.studio_app import (
+    app_routes,
+    collect_routes,
+    deploy_routes,
+    look_routes,
+    teach_routes,
+    try_routes,
+)
 from edgenet.studio_app.events import FolderWatch
 from edgenet.studio_app.guard import Guard
 from edgenet.studio_app.studio import Studio, answers
