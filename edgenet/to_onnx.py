@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from edgenet.errors import EdgenetError
-from edgenet.graph.hard_swish import ROOT, SCALED
 from edgenet.graph.ir import (
     WEIGHTED,
     Activation,
@@ -42,6 +41,7 @@ from edgenet.graph.ir import (
     Transpose,
     Unary,
 )
+from edgenet.graph.xnnpack_forms import ROOT, SCALED
 from edgenet.manifest import Facts, as_dict
 from edgenet.quantize.quantized_graph import Encoding, QuantizedGraph
 from edgenet.tflite.program import Program

@@ -210,7 +210,7 @@ class Unary:
 
     The kinds are relu, relu6, hard_swish, hard_sigmoid, sigmoid, tanh, gelu (with the exact erf), gelu_tanh, sqrt and
     rsqrt; erf is one too, but only until it is recognised as a part of gelu. scaled_hard_swish, the form for int8, is
-    hard_swish(sqrt(6) x); see `graph.hard_swish`.
+    hard_swish(sqrt(6) x); see `graph.xnnpack_forms`.
     """
 
     kind: str

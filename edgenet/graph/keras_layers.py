@@ -29,8 +29,7 @@ from edgenet.graph.ir import (
     Transpose,
     Windowed,
 )
-from edgenet.graph.keras_activations import FUNCTIONS, LAYERS, Rule, activate
-from edgenet.graph.keras_call import EXPORT, KerasCall, KerasTensor
+from edgenet.graph.keras_call import EXPORT, FUNCTIONS, LAYERS, KerasCall, KerasTensor, Rule, activate
 from edgenet.graph.shapes import same_pads
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edgenet.errors import EdgenetError, one_line
-from edgenet.graph.grey import add_grey
+from edgenet.graph.fold import add_grey
 from edgenet.graph.ir import Graph, Reshape, Shape
 from edgenet.graph.keras_call import EXPORT, KerasCall, KerasReadState, KerasTensor
 from edgenet.graph.keras_file import KerasFile, LayerPlace, open_keras

@@ -1,7 +1,7 @@
 """Lowers a simplified graph: replaces the operators that a .tflite file lacks by ones that it has.
 
 - A hard_sigmoid becomes relu6(x + 3) / 6, and most of that folds into the neighbouring layers (`lower_gates`).
-- For int8, a hard_swish gets the scale with which XNNPACK runs it (`graph.hard_swish`).
+- For int8, a hard_swish gets the scale with which XNNPACK runs it (`graph.xnnpack_forms`).
 - An `Affine` that could not be folded becomes a depthwise 1x1 convolution (`lower_affine`).
 - A .tflite convolution knows two paddings, SAME (TensorFlow's rule) and VALID (none). Any other padding becomes
   a PAD operator before the convolution (`lower_padding`).
@@ -15,7 +15,6 @@ import numpy as np
 
 from edgenet.errors import EdgenetError
 from edgenet.graph.fold import absorb_padding, can_fold_affine, fold_affine, fold_border, fuse_activations
-from edgenet.graph.hard_swish import scale_hard_swish
 from edgenet.graph.ir import (
     WINDOWED,
     Activation,
@@ -44,6 +43,7 @@ from edgenet.graph.xnnpack_forms import (
     nest_concats,
     never_negative,
     repeat_pixels,
+    scale_hard_swish,
 )
 
 

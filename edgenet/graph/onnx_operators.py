@@ -13,7 +13,19 @@ from dataclasses import replace
 import numpy as np
 
 from edgenet.graph.ir import Affine, Binary, Concat, LeakyRelu, PRelu, Shape, Unary, WithConstant
-from edgenet.graph.onnx_layers import conv, gemm, global_pool, matmul, pool, reduce
+from edgenet.graph.onnx_layers import (
+    affine,
+    conv,
+    gemm,
+    global_pool,
+    instance_normalization,
+    layer_normalization,
+    matmul,
+    pool,
+    reduce,
+    softmax,
+    to_graph_axes,
+)
 from edgenet.graph.onnx_parts import depth_to_space, expand, gather, pad, resize, slices, split
 from edgenet.graph.onnx_state import (
     OnnxNode,
@@ -22,13 +34,6 @@ from edgenet.graph.onnx_state import (
     common_order,
     onnx_order,
     reshape,
-)
-from edgenet.graph.onnx_tokens import (
-    affine,
-    instance_normalization,
-    layer_normalization,
-    softmax,
-    to_graph_axes,
 )
 
 

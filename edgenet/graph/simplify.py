@@ -19,10 +19,10 @@ from edgenet.graph.fold import (
     absorb_padding,
     absorb_scaling,
     fold_affine,
+    fold_grey,
     fuse_activations,
     normalize_pixels,
 )
-from edgenet.graph.grey import fold_grey
 from edgenet.graph.ir import (
     WEIGHTED,
     Affine,

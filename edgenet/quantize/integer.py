@@ -31,7 +31,6 @@ from edgenet.graph.executor import (
     reshape,
     tensor_of,
 )
-from edgenet.graph.hard_swish import SCALED
 from edgenet.graph.ir import (
     Activation,
     Binary,
@@ -54,6 +53,7 @@ from edgenet.graph.ir import (
     Weighted,
     output_axis,
 )
+from edgenet.graph.xnnpack_forms import SCALED
 from edgenet.quantize.integer_functions import TABLES, leaky_relu, multiplied, prelu, resized
 from edgenet.quantize.quantized_graph import (
     GATE,

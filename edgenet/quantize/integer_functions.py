@@ -3,7 +3,7 @@
 The sigmoid, the tanh and the GELU are computed in float32 and rounded: the first two by XNNPACK, half to even, the
 GELU by LiteRT's own kernel. XNNPACK has no int8 hard_swish, so LiteRT runs its own kernel, which works in 16-bit
 fixed point (tflite/kernels/internal/reference/hard_swish.h); edgenet's own files have an addition and a multiplication
-instead, which XNNPACK runs (`graph.hard_swish`).
+instead, which XNNPACK runs (`graph.xnnpack_forms`).
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from edgenet.graph.executor import resize, taps
 from edgenet.graph.ir import LeakyRelu, PRelu, Resize
-from edgenet.graph.resizing import resize, taps
 from edgenet.quantize.quantized_graph import HIGH, LOW, Encoding, quantize_array, quantized_slopes
 
 Integers = NDArray[np.int64]

@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edgenet.graph.hard_swish import ROOT, SHIFT
 from edgenet.graph.ir import WEIGHTED, Graph, float_only
+from edgenet.graph.xnnpack_forms import ROOT, SHIFT
 
 LOW, HIGH = -128, 127
 WEIGHT_LIMIT = 127

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from edgenet.errors import EdgenetError
 from edgenet.graph.executor import Observer, run
-from edgenet.graph.hard_swish import SCALED, SHIFT
 from edgenet.graph.ir import (
     Activation,
     Binary,
@@ -30,6 +29,7 @@ from edgenet.graph.ir import (
     Transpose,
     Unary,
 )
+from edgenet.graph.xnnpack_forms import SCALED, SHIFT
 from edgenet.progress import Progress, silent
 from edgenet.quantize.quantized_graph import HIGH, LOW, SMALLEST_SCALE, Encoding
 

@@ -21,7 +21,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from edgenet.data.labels import labels_text
-from edgenet.graph.hard_swish import SCALED
 from edgenet.graph.ir import (
     Activation,
     Binary,
@@ -47,6 +46,7 @@ from edgenet.graph.ir import (
     output_axis,
 )
 from edgenet.graph.lower import file_padding
+from edgenet.graph.xnnpack_forms import SCALED
 from edgenet.manifest import Facts, as_dict
 from edgenet.quantize.quantized_graph import LOW, QuantizedGraph, quantized_slopes
 from edgenet.tflite.flatbuffer import write_tflite

@@ -1,7 +1,7 @@
 """Writing a graph's tensors and operators: the state of writing, and the operators that are written as several steps.
 
 - An operator that is computed in float32 also in an int8 file is written as steps that XNNPACK runs.
-- A scaled_hard_swish is an ADD and a MUL; `graph.hard_swish` says why. In float it is a MUL and a HARD_SWISH.
+- A scaled_hard_swish is an ADD and a MUL; `graph.xnnpack_forms` says why. In float it is a MUL and a HARD_SWISH.
 - A ReLU or ReLU6 that stands alone is an ADD of zero, which applies it to its result. Input and output have the same
   scale, so the addition changes nothing.
 
@@ -16,8 +16,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from edgenet.graph.hard_swish import ROOT
 from edgenet.graph.ir import Binary, Graph, MatMul, Node, Reduce, Shape, Standardize, Unary, WithConstant
+from edgenet.graph.xnnpack_forms import ROOT
 from edgenet.quantize.quantized_graph import GATE, GATE_SHIFT, HIGH, Encoding, QuantizedGraph
 from edgenet.tflite.program import FileOperator, FileTensor, Program, ProgramBuilder, Quantization
 

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgenet.errors import EdgenetError
-from edgenet.graph.hard_swish import SCALED
 from edgenet.graph.ir import (
     WEIGHTED,
     Affine,
@@ -26,6 +25,7 @@ from edgenet.graph.ir import (
     drop_unused,
 )
 from edgenet.graph.shapes import LARGEST_SIDE, GraphBuilder
+from edgenet.graph.xnnpack_forms import SCALED
 from edgenet.quantize.quantized_graph import (
     HIGH,
     LOW,

@@ -82,10 +82,7 @@ def _through_onnx(module: nn.Module, side: int, name: str, refusal: Exception) -
     Raises:
         EdgenetError: the exporter cannot trace it either, or it has an operator that is not supported.
     """
-    from edgenet.graph.onnx_export import (  # onnx takes 20 MB of memory: import it late
-        EXPORT_OPSET,
-        export_onnx,
-    )
+    from edgenet.graph.onnx_file import EXPORT_OPSET, export_onnx
     from edgenet.graph.onnx_reader import read_onnx_model
 
     if any(not tensor.is_cpu for tensor in module.state_dict().values()):

@@ -3,7 +3,7 @@
 The paper's tables give the expansion in channels. Here it is a factor of the input channels, so that it follows the
 width multiplier, as in the authors' code (tensorflow/models, research/slim/nets/mobilenet/mobilenet_v3.py). That code
 also defines the minimalistic forms: the same channels without squeeze-and-excite, hard-swish and 5x5 kernels. How the
-others' hard-swish is written in int8, `edgenet.graph.hard_swish` says.
+others' hard-swish is written in int8, `edgenet.graph.xnnpack_forms` says.
 """
 
 from __future__ import annotations

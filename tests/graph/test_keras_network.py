@@ -22,8 +22,7 @@ from small_keras import layers as small_layers
 from torch import Tensor
 
 from edgenet.errors import EdgenetError
-from edgenet.graph.keras_network import load_keras_network
-from edgenet.training.starting import StartingWeights, load_weights, pretrained_network
+from edgenet.training.starting import StartingWeights, load_keras_network, load_weights, pretrained_network
 from edgenet.zoo.classifier import SLIM, NetworkOptions
 from edgenet.zoo.mobilenet_v1 import BLOCKS
 from edgenet.zoo.registry import build_with, parse_variant

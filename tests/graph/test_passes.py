@@ -19,7 +19,6 @@ from edgenet.graph.fold import (
     fuse_activations,
     normalize_pixels,
 )
-from edgenet.graph.hard_swish import SCALED
 from edgenet.graph.ir import (
     Activation,
     Affine,
@@ -47,6 +46,7 @@ from edgenet.graph.simplify import (
     merge_reshapes,
     name_after_modules,
 )
+from edgenet.graph.xnnpack_forms import SCALED
 from edgenet.zoo.classifier import CENTRED, SLIM, TORCHVISION, Normalization
 
 RNG = np.random.default_rng(0)

@@ -52,7 +52,6 @@ WITHOUT_TARGET = {
     "edgenet.devices.phone_pack": "packages whose SHA-256 is checked before they are unpacked",
     "edgenet.devices.wheels": "the list of packages that comes with edgenet",
     "edgenet.figures.teaching_page": "the page's own style and script",
-    "edgenet.graph.onnx_export": "what torch has just exported",
     "edgenet.latency.benchmark_model": "the first 20 bytes of a program that the user is about to run",
     "edgenet.training.machine": "what the kernel says about this machine's memory",
     "edgenet.training.photos": "photos, handed on to edgenet_device.frames.photos",
