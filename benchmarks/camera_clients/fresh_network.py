@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from edgenet.zoo.catalogue import labels_for
 from edgenet.zoo.checkpoint import LoadedNetwork, save_checkpoint
 from edgenet.zoo.classifier import CENTRED
-from edgenet.zoo.imagenet_labels import labels_for
 from edgenet.zoo.registry import build, parse_variant
 
 

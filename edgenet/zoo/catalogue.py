@@ -1,4 +1,4 @@
-"""The catalogue of official ImageNet weights: one row for each file, in catalogue.csv.
+"""The catalogue of official ImageNet weights: one row for each file, in catalogue.csv, and ImageNet's labels.
 
     find_entry("mobilenet_v2_0.5_224")          # the best by published top-1
     find_entry("mobilenet_v2_0.5_224:keras")    # the one with this tag
@@ -13,8 +13,10 @@ import csv
 import difflib
 from dataclasses import dataclass
 from functools import cache
+from importlib.resources import files
 from pathlib import Path
 
+from edgenet.data.labels import BACKGROUND
 from edgenet.errors import EdgenetError
 
 TABLE = Path(__file__).with_name("catalogue.csv")
@@ -38,7 +40,7 @@ class PretrainedWeights:
         reader: how the file is read: "state_dict", "tflite" (also within a .tgz) or "keras_h5".
         padding: "same" or "symmetric".
         epsilon: the epsilon of batch normalization.
-        normalization: the normalization of the input: a name of `readers.NORMALIZATIONS`.
+        normalization: the normalization of the input: a name of `pretrained.NORMALIZATIONS`.
         resize: to how many pixels the publisher resized the shorter side before the centre crop; the crop has the
             variant's resolution.
         interpolation: how the publisher resized.
@@ -206,3 +208,25 @@ def entry_of_wider_layers(architecture: str, width: float) -> PretrainedWeights 
     }
     wider = min((one for one in widths if one > width), default=None)
     return None if wider is None else entry_for_layers(architecture, wider)
+
+
+def labels_for(classes: int) -> tuple[str, ...]:
+    """Return labels for weights that come without: ImageNet's for 1,000 or 1,001 outputs, else "class 0" and so on."""
+    if classes in (1000, 1001):
+        return imagenet_labels(background=classes == 1001)
+    return tuple(f"class {index}" for index in range(classes))
+
+
+def imagenet_labels(background: bool = False) -> tuple[str, ...]:
+    """Return the names of ImageNet's 1,000 classes in the order of the outputs.
+
+    The names are torchvision's (`torchvision/models/_meta.py`, `_IMAGENET_CATEGORIES`), BSD-3-Clause, Copyright (c)
+    Soumith Chintala 2016. They come from torchvision 0.29, which distinguishes the two cranes and the two maillots.
+    Older lists do not, so a name does not identify a class.
+
+    Args:
+        background: put "background" first, as in TF-slim's networks with 1,001 outputs.
+    """
+    text = (files("edgenet.zoo") / "imagenet_labels.txt").read_text(encoding="utf-8")
+    names = tuple(text.splitlines())
+    return (BACKGROUND, *names) if background else names

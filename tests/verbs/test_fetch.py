@@ -16,7 +16,7 @@ import edgenet
 from edgenet.commands.app import app
 from edgenet.errors import EdgenetError
 from edgenet.zoo.catalogue import default_entry, find_entry, variants_with_weights
-from edgenet.zoo.packaged_weights import find_in_package
+from edgenet.zoo.weights import find_in_package
 
 # Files of these rows have no public checksum, so that a test can make them.
 KERAS, SLIM = "mobilenet_v2_0.35_96:keras", "mobilenet_v2_0.35_96:slim"

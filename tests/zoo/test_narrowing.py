@@ -8,10 +8,9 @@ from torch import nn
 
 from edgenet.errors import EdgenetError
 from edgenet.zoo import narrowing
-from edgenet.zoo.catalogue import PretrainedWeights
+from edgenet.zoo.catalogue import PretrainedWeights, labels_for
 from edgenet.zoo.checkpoint import LoadedNetwork
 from edgenet.zoo.classifier import NetworkOptions
-from edgenet.zoo.imagenet_labels import labels_for
 from edgenet.zoo.narrowing import load_start, narrowed, starting_weights
 from edgenet.zoo.registry import build_with, parse_variant
 

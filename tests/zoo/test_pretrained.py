@@ -23,8 +23,7 @@ from edgenet.errors import EdgenetError
 from edgenet.files import cache_folder
 from edgenet.zoo import downloading
 from edgenet.zoo.catalogue import PretrainedWeights, find_entry
-from edgenet.zoo.packaged_weights import find_in_package
-from edgenet.zoo.weights import CHECKSUMS, check_file, fetch_file, find_weights, local_file
+from edgenet.zoo.weights import CHECKSUMS, check_file, fetch_file, find_in_package, find_weights, local_file
 
 # It begins as a .safetensors file does.
 BODY = (2).to_bytes(8, "little") + b"{}" + bytes(range(256)) * 4096

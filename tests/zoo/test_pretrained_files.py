@@ -24,9 +24,8 @@ from edgenet.zoo.catalogue import PretrainedWeights, find_entry
 from edgenet.zoo.checkpoint import load_tensors
 from edgenet.zoo.classifier import SLIM, NetworkOptions
 from edgenet.zoo.folded_weights import check_results, read_folded
-from edgenet.zoo.keras_weights import read_keras
 from edgenet.zoo.layouts import meta_network
-from edgenet.zoo.pretrained import load_pretrained, options_of, read_pretrained
+from edgenet.zoo.pretrained import load_pretrained, options_of, read_keras, read_pretrained
 from edgenet.zoo.readers import load_network
 from edgenet.zoo.registry import build, parse_variant
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from edgenet.errors import EdgenetError
+from edgenet.zoo.catalogue import imagenet_labels, labels_for
 from edgenet.zoo.classifier import CENTRED, SLIM, TORCHVISION, NetworkOptions, Normalization, PixelNetwork
-from edgenet.zoo.imagenet_labels import imagenet_labels, labels_for
 from edgenet.zoo.mobilenet_v2 import InvertedResidual, make_divisible
 from edgenet.zoo.registry import ARCHITECTURES, Variant, build, catalogue, parse_variant
 
