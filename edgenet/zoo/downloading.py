@@ -108,7 +108,10 @@ def _request(download: Download, have: int) -> http.client.HTTPResponse:
         error.close()
         if error.code == 416 and have:  # the beginning is not of this file
             return _request(download, 0)
-        found = f"{download.url} answered {error.code} {error.reason}"
+        if 300 <= error.code < 400:
+            found = f"the redirects of {download.url} lead to no file (it answered {error.code})"
+        else:
+            found = f"{download.url} answered {error.code} {error.reason}"
         raise EdgenetError(found, download.remedy) from error
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise _unreachable(download, error) from error

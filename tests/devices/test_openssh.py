@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from benchmark_outputs import printing
 from endless_stream import playing
@@ -19,6 +21,7 @@ from field_camera import correct, film, scene, wait_until
 from interrupted import interrupted
 from old_release import BUNDLE, write_old_release
 from service_programs import JOURNALCTL, SYSTEMCTL
+from small_classifiers import Layout, classifier_file
 from small_network import PHOTOS, save_small_checkpoint
 from ssh_servers import SshServer, key
 from stand_in_program import stand_in
@@ -39,6 +42,7 @@ from edgenet.workflows.collect import collect
 from edgenet.workflows.configure import configure
 from edgenet.workflows.convert import convert
 from edgenet.workflows.deploy import deploy, rollback
+from edgenet.workflows.package import package
 from edgenet.workflows.status import status
 from edgenet.workflows.train import TrainingOptions, train
 
@@ -110,6 +114,38 @@ def stand_ins_for_systemd(server: Path) -> Iterator[None]:
         yield
     finally:
         shutil.rmtree(programs)
+
+
+OTHER_MAKERS = {
+    "uint8": (Layout(dtype="uint8"), None),
+    "grey int8, one output": (Layout((1, 8, 8, 1), "int8", classes=1, head="LOGISTIC"), None),
+    "float logits, channels first, not square": (Layout((1, 3, 6, 10), head=None), "-1..1"),
+}
+"""Finished files, and the normalization of those that do not say it."""
+
+
+@pytest.mark.parametrize("kind", OTHER_MAKERS)
+def test_finished_files_of_other_makers_run_there(there: Path, tmp_path: Path, kind: str) -> None:
+    layout, normalization = OTHER_MAKERS[kind]
+    model, photo = tmp_path / "theirs.tflite", tmp_path / "green.png"
+    model.write_bytes(classifier_file(layout))
+    cv2.imwrite(str(photo), np.full((40, 60, 3), (0, 250, 0), np.uint8))
+
+    def seen() -> str:
+        """Return the best label that the camera of the release in use gives the photo."""
+        command = ["sh", there / ".local/share/edgenet/current/camera.sh", photo, "--json"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        return str(json.loads(done.stdout.splitlines()[1])["label"])
+
+    if normalization is not None:
+        with pytest.raises(EdgenetError, match=r"--normalization .*edgenet package"):
+            deploy(model, TARGET)
+    elif layout.classes == 3:
+        assert deploy(model, TARGET).moved
+        assert seen() == "class 1"
+    labels = ("red", "green", "blue") if layout.classes == 3 else ("dark", "bright")
+    assert deploy(package(model, labels=labels, normalization=normalization).out, TARGET).moved
+    assert seen() == labels[1]
 
 
 def test_the_service_s_options_survive_a_deploy_of_a_bundle_that_has_their_labels(

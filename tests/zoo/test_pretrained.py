@@ -28,6 +28,7 @@ from edgenet.zoo.weights import CHECKSUMS, check_file, fetch_file, find_in_packa
 # It begins as a .safetensors file does.
 BODY = (2).to_bytes(8, "little") + b"{}" + bytes(range(256)) * 4096
 SHA256 = hashlib.sha256(BODY).hexdigest()
+REDIRECTS = {"/circle": "/circle", "/local": "file:///etc/hostname"}
 PAGE = b"<!DOCTYPE html><html>Please log in</html>"
 
 
@@ -42,6 +43,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.requests.append((self.path, asked))
         if self.path == "/missing":
             self.send_error(404)
+            return
+        if self.path in REDIRECTS:
+            self.send_response(302)
+            self.send_header("Location", REDIRECTS[self.path])
+            self.end_headers()
             return
         bodies = {"/changed": BODY[:-1] + b"x", "/long": BODY * 2, "/page": PAGE, "/hidden-page": PAGE}
         body = bodies.get(self.path, BODY)
@@ -127,6 +133,8 @@ def test_download_is_checked_kept_and_reported(address: str, tmp_path: Path) -> 
         ("changed", SHA256),
         ("missing", "answered 404"),
         ("page", "sent a web page instead of the file; nothing was kept"),
+        ("circle", r"the redirects of .* lead to no file \(it answered 302\)"),
+        ("local", r"the redirects of .* lead to no file \(it answered 302\)"),
     ],
 )
 def test_failed_download_keeps_nothing(address: str, tmp_path: Path, path: str, said: str) -> None:
