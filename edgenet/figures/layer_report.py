@@ -80,7 +80,7 @@ def write_layer_report(path: Path, report: LayerReport) -> None:
         EdgenetError: the file cannot be written.
     """
     if path.suffix.lower() == ".html":
-        page = layer_page(report, svg(layer_figure(report)))
+        page = layer_page(report, svg(layer_figure(report, heading=False)))
         write_atomically(path, page.encode("utf-8", "replace"))
     else:
         write_atomically(path, png(layer_figure(report)))
@@ -94,15 +94,17 @@ KINDS = (
 ACTIVATIONS, WEIGHTS, FULL = "#cc79a7", "#56b4e9", "#bcd9ea"
 SATURATED_FROM = 1e-4
 WIDTH, ROW, HEAD, FOOT = 12.0, 0.19, 1.75, 0.55  # inches
+HEAD_WITHOUT_TITLE = 0.75
 LONGEST_NAME = 44
 
 
-def layer_figure(report: LayerReport) -> Figure:
-    """Draw SQNR, use of the int8 range and shares of the noise side by side."""
+def layer_figure(report: LayerReport, heading: bool = True) -> Figure:
+    """Draw SQNR, use of the int8 range and shares of the noise side by side; a page has a heading of its own."""
     rows = report.rows
-    height = HEAD + FOOT + ROW * max(len(rows), 4)
+    head = HEAD if heading else HEAD_WITHOUT_TITLE
+    height = head + FOOT + ROW * max(len(rows), 4)
     figure = Figure(figsize=(WIDTH, height), facecolor="white")
-    bottom, top = FOOT / height, 1 - HEAD / height
+    bottom, top = FOOT / height, 1 - head / height
     places = ((0.27, 0.24), (0.535, 0.18), (0.745, 0.23))
     sqnr, use, noise = (figure.add_axes((x, bottom, width, top - bottom)) for x, width in places)
     _draw_sqnr(sqnr, rows)
@@ -113,7 +115,8 @@ def layer_figure(report: LayerReport) -> Figure:
     sqnr.set_yticks(range(len(rows)), [_short(row.name) for row in rows], fontsize=7.5)
     for axes in (use, noise):
         axes.set_yticks([])
-    _write_heading(figure, report, height)
+    if heading:
+        _write_heading(figure, report, height)
     return figure
 
 
@@ -242,13 +245,24 @@ STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 1200px; margin: 2em auto; padding: 0 1em; }
 h1 { font-size: 1.4em; margin-bottom: 0; }
 .advice { background: #f6f6f4; border-left: 4px solid #0072b2; padding: .7em 1em; }
-svg { width: 100%; height: auto; }
+svg { width: 100%; height: auto; display: block; }
 .scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-size: 13px; width: 100%; }
-th, td { text-align: right; padding: .25em .6em; white-space: nowrap; font-variant-numeric: tabular-nums; }
-th { border-bottom: 2px solid #222; vertical-align: bottom; background: #fff; position: sticky; top: 0; }
+table { border-collapse: collapse; font-size: 12.5px; width: 100%; }
+th, td { text-align: right; padding: .25em .5em; font-variant-numeric: tabular-nums; }
+td { white-space: nowrap; }
+th { border-bottom: 2px solid #222; vertical-align: bottom; }
 th:nth-child(-n+2), td:nth-child(-n+2) { text-align: left; }
-tbody tr:nth-child(odd) { background: #f6f6f4; }
+td:first-child { white-space: normal; overflow-wrap: anywhere; min-width: 19em; background: inherit; }
+tbody tr { background: #fff; } tbody tr:nth-child(odd) { background: #f6f6f4; }
+@media (max-width: 900px) {
+  svg { min-width: 900px; }
+  td:first-child { position: sticky; left: 0; min-width: 10em; }
+}
+@media print {
+  @page { size: A4 landscape; margin: 12mm; }
+  body { margin: 0; max-width: none; } .scroll { overflow: visible; } table { font-size: 7.5pt; }
+  * { print-color-adjust: exact; -webkit-print-color-adjust: exact; } tr { break-inside: avoid; }
+}
 """
 HEADINGS = (
     *("layer", "operator", "SQNR, dB", "range used", "beyond range", "dead channels", "outlier channels"),
@@ -281,7 +295,7 @@ def layer_page(report: LayerReport, svg: str) -> str:
 <h1>{title}</h1>
 <p>{safe_text(_summary(report))}</p>
 <p class="advice">{safe_text(report.advice)}</p>
-{svg}
+<div class="scroll">{svg}</div>
 <div class="scroll">
 <table>
 <thead><tr>{head}</tr></thead>
