@@ -25,11 +25,16 @@ def ssh_hosts() -> list[str]:
     Names that are no target of edgenet's are left out, as are files that cannot be read.
     """
     config = os.environ.get(CONFIG) or str(Path.home() / ".ssh" / "config")
-    hosts = [host for host in _hosts_in(Path(config), 0) if _is_target(host)]
+    return hosts_in(Path(config))
+
+
+def hosts_in(config: Path) -> list[str]:
+    """Return the host names of an ssh configuration; see `ssh_hosts`."""
+    hosts = [host for host in _named_in(config, 0) if _is_target(host)]
     return list(dict.fromkeys(hosts))[:_MOST]
 
 
-def _hosts_in(path: Path, depth: int) -> Iterator[str]:
+def _named_in(path: Path, depth: int) -> Iterator[str]:
     """Yield the hosts of a file, and of the files that it includes (ssh_config(5): Host, Include)."""
     try:
         text = read_limited(path, _LARGEST).decode(errors="replace")
@@ -47,7 +52,7 @@ def _hosts_in(path: Path, depth: int) -> Iterator[str]:
                 # Relative names are those of the folder ~/.ssh.
                 place = Path.home() / ".ssh" / os.path.expanduser(word)
                 for included in sorted(place.parent.glob(place.name)):
-                    yield from _hosts_in(included, depth + 1)
+                    yield from _named_in(included, depth + 1)
 
 
 def _words(text: str) -> list[str]:

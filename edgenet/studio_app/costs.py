@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, TypeGuard
 
+from edgenet_device.foreign_text import read_json
+
+from edgenet.errors import EdgenetError
+from edgenet.files import read_limited
+
+_LARGEST_REPORT = 64 << 20
 _STEPS = 100
 
 
-def costs_of(report: Any) -> dict[str, Any] | None:
-    """Return how many photos each threshold hides; None if the report of a run does not say it.
+def read_costs(path: Path) -> dict[str, Any] | None:
+    """Return how many photos each threshold hides; None if there is no report of a run that says it.
 
     Args:
-        report: the JSON of a report (`edgenet.training.v1`); none of it is trusted.
+        path: the report (`edgenet.training.v1`); none of it is trusted.
 
     Returns:
         `right` and `wrong` are lists of 101 counts: so many photos whose answer was right, or wrong, had a score below
@@ -19,6 +26,10 @@ def costs_of(report: Any) -> dict[str, Any] | None:
         is the percent of known photos that the classifier's own answer for unknown things leaves known, and
         `false_alarms` that of other photos that it calls known; both are None if it has no such answer.
     """
+    try:
+        report = read_json(read_limited(path, _LARGEST_REPORT), _LARGEST_REPORT)
+    except (EdgenetError, OSError, ValueError):
+        return None
     photos = report.get("photos") if isinstance(report, dict) else None
     if not isinstance(photos, list):
         return None

@@ -8,16 +8,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
-from edgenet_device.foreign_text import read_json
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from edgenet.errors import EdgenetError
-from edgenet.files import read_limited, sha256
-from edgenet.studio_app.costs import costs_of
-from edgenet.studio_app.look_routes import LARGEST_REPORT
+from edgenet.files import sha256
+from edgenet.studio_app.costs import read_costs
 from edgenet.studio_app.studio import Studio, answers, refused, text
 from edgenet.studio_app.teaching import REPORT, run_names
 from edgenet.web.site import litert_js, open_page_model, title_of
@@ -87,11 +85,7 @@ def _costs(studio: Studio, run: str) -> dict[str, Any] | None:
     """Return what a threshold costs on the photos that a run judged; None if the run has no such figures."""
     if run not in run_names(studio):
         return None
-    try:
-        data = read_limited(studio.places.runs / run / REPORT, LARGEST_REPORT)
-        return costs_of(read_json(data, LARGEST_REPORT))
-    except (EdgenetError, OSError, ValueError):
-        return None
+    return read_costs(studio.places.runs / run / REPORT)
 
 
 def _page_module(request: Request) -> bytes | None:

@@ -14,6 +14,7 @@ from tools.fuzz import (
     answer_targets,
     command_targets,
     data_targets,
+    deploy_targets,
     event_targets,
     field_targets,
     keras_targets,
@@ -41,7 +42,7 @@ _FILES = (
         training_targets,
         answer_targets,
     ),
-    *(key_targets, server_targets, settings_targets, command_targets),
+    *(key_targets, server_targets, settings_targets, command_targets, deploy_targets),
 )
 TARGETS: dict[str, Target] = {target.name: target for file in _FILES for target in file.TARGETS}
 
@@ -53,6 +54,7 @@ WITHOUT_TARGET = {
     "edgenet.devices.wheels": "the list of packages that comes with edgenet",
     "edgenet.figures.teaching_page": "the page's own style and script",
     "edgenet.latency.benchmark_model": "the first 20 bytes of a program that the user is about to run",
+    "edgenet.studio_app.try_routes": "scripts of the page, which come with edgenet",
     "edgenet.training.machine": "what the kernel says about this machine's memory",
     "edgenet.training.photos": "photos, handed on to edgenet_device.frames.photos",
     "edgenet.web.site": "an archive and a record that come with edgenet",
