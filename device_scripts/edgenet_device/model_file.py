@@ -12,6 +12,7 @@ import hashlib
 import io
 import os
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -21,13 +22,11 @@ from typing import Any
 
 from edgenet_device.errors import EdgenetError
 from edgenet_device.file_kind import BUNDLE, UNKNOWN, file_kind, not_finished
-from edgenet_device.flatbuffer import check_tflite
+from edgenet_device.flatbuffer import check_tflite, check_values, elements, forward, slot, u32, vector
 from edgenet_device.foreign_text import one_line, read_json
 from edgenet_device.normalization import PixelNormalization
 from edgenet_device.ports import refuse_edge_tpu
-from edgenet_device.repair import repaired
 from edgenet_device.signature import SIGNATURE_FILE
-from edgenet_device.tflite_values import check_values
 from edgenet_device.trust import Trust, check_trusted, read_trust, trust_file, unsigned
 
 SCHEMA_VERSION = 1
@@ -344,3 +343,40 @@ def _member(archive: zipfile.ZipFile, manifest: dict[str, Any], name: str, path:
             f"{name} in {path} has another SHA-256 than its manifest states", "copy the bundle again"
         )
     return content
+
+
+_SUBGRAPHS, _TENSORS, _SHAPE, _QUANTIZATION, _AXIS = 2, 0, 0, 4, 6
+"""Field numbers of TFLite's schema.fbs."""
+
+
+def repaired(data: bytes) -> bytes:
+    """Return the file with the axis 0 where a tensor of one axis states another one; else the same bytes.
+
+    TensorFlow's converters of 2019 and 2020 (also that of TFLite Micro's person_detect) wrote the biases of depthwise
+    convolutions, which have one axis, with the axis 3 of their weights. Newer runtimes refuse to load such files. A
+    tensor with one axis can only be quantized along that one, so nothing changes that the network computes.
+
+    Args:
+        data: a .tflite that `check_tflite` has accepted.
+    """
+    wrong = [
+        place
+        for graph in elements(data, forward(data, 0), _SUBGRAPHS)
+        for tensor in elements(data, graph, _TENSORS)
+        if (place := _wrong_axis(data, tensor)) is not None
+    ]
+    if not wrong:
+        return data
+    changed = bytearray(data)
+    for place in wrong:
+        struct.pack_into("<i", changed, place, 0)
+    return bytes(changed)
+
+
+def _wrong_axis(data: bytes, tensor: int) -> int | None:
+    """Return the place of the axis along which a tensor of one axis cannot be quantized, or None."""
+    shape, quantization = vector(data, tensor, _SHAPE), vector(data, tensor, _QUANTIZATION)
+    if shape is None or quantization is None or u32(data, shape) != 1:
+        return None
+    place = slot(data, quantization, _AXIS)
+    return place if place is not None and struct.unpack_from("<i", data, place)[0] > 0 else None

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
-from edgenet_device.frames.heic import HEIC_SUFFIXES, heic_is_readable
-from edgenet_device.frames.photos import PHOTO_SUFFIXES
+from edgenet_device.frames.photos import HEIC_SUFFIXES, PHOTO_SUFFIXES, heic_is_readable
 
 from edgenet.errors import one_line
 

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
-from edgenet_device.flatbuffer import check_tflite
-from edgenet_device.tflite_values import check_values
+from edgenet_device.flatbuffer import check_tflite, check_values
 from numpy.typing import NDArray
 
 from edgenet.errors import EdgenetError, one_line

@@ -130,7 +130,7 @@ def _name(signer: Signer | None) -> str | None:
 
 
 def _read(model: Path) -> bytes:
-    """Return the model's bytes, verified and repaired (see `edgenet_device.repair`)."""
+    """Return the model's bytes, verified and repaired (see `edgenet_device.model_file.repaired`)."""
     try:
         data = model.read_bytes()
     except OSError as error:

@@ -11,7 +11,7 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
-from edgenet_device.ed25519 import _ORDER, _P, is_valid
+from edgenet_device.signature import _ORDER, _P, is_valid
 
 # RFC 8032, section 7.1: TEST 1, 2, 3 and SHA(abc): public key, message, signature.
 VECTORS = [

@@ -15,9 +15,8 @@ from pathlib import Path
 
 import pytest
 from bundle_parts import FACTS, LABELS
-from edgenet_device.ed25519 import is_valid
 from edgenet_device.model_file import check_trusted_file, open_model
-from edgenet_device.signature import SIGNATURE_FILE, signed_message
+from edgenet_device.signature import SIGNATURE_FILE, is_valid, signed_message
 from edgenet_device.trust import Trust, read_trust, write_trust
 from tiny_model import tiny_model
 

@@ -6,7 +6,7 @@ import io
 
 import numpy as np
 import pytest
-from edgenet_device.frames import heic
+from edgenet_device.frames import photos as photo_reader
 from PIL import Image
 
 from edgenet.data import file_account
@@ -34,7 +34,7 @@ def heic_photo(seed: int) -> bytes:
 @pytest.fixture
 def without_heic(monkeypatch):
     """As where pillow-heif is not installed."""
-    monkeypatch.setattr(heic, "heic_is_readable", lambda: False)
+    monkeypatch.setattr(photo_reader, "heic_is_readable", lambda: False)
     monkeypatch.setattr(file_account, "heic_is_readable", lambda: False)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from edgenet_device import entry
+from edgenet_device.errors import WatchedThread
 from edgenet_device.frames import Frame
 from edgenet_device.frames import source as source_room
 from edgenet_device.frames.source import Camera, NewestFrame, reopened_frames
@@ -20,7 +21,6 @@ from edgenet_device.live import status as status_room
 from edgenet_device.live.page import LivePage
 from edgenet_device.live.status import Health, LiveStatus
 from edgenet_device.streams import quiet_native_stderr
-from edgenet_device.watched_thread import WatchedThread
 from edgenet_device.web import server as server_room
 from edgenet_device.web.address import parse_address
 

@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from edgenet_device.frames import heic
+from edgenet_device.frames import photos as photo_reader
 from edgenet_device.frames.files import read_frames
 from edgenet_device.frames.photos import list_photos, read_photo, readable_suffixes
 from PIL import Image, ImageOps
@@ -199,7 +199,7 @@ def without_pillow_heif(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a machine where the package is not installed."""
     found = importlib.util.find_spec
     monkeypatch.setattr(
-        heic.importlib.util, "find_spec", lambda name: None if name == heic.PACKAGE else found(name)
+        photo_reader.importlib.util, "find_spec", lambda name: None if name == photo_reader.HEIC_PACKAGE else found(name)
     )
 
 
@@ -224,11 +224,11 @@ def test_a_folder_of_heic_photos(tmp_path: Path, scene: Image.Image) -> None:
 
 def test_the_package_is_only_imported_for_heic(scene: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(name: str, *rest: Any) -> Any:
-        assert name != heic.PACKAGE
+        assert name != photo_reader.HEIC_PACKAGE
         return real(name, *rest)
 
     real = builtins.__import__
-    monkeypatch.setattr(heic.importlib, "import_module", lambda name: pytest.fail(name))
+    monkeypatch.setattr(photo_reader.importlib, "import_module", lambda name: pytest.fail(name))
     monkeypatch.setattr(builtins, "__import__", refuse)
     for kind in ("JPEG", "PNG", "AVIF", "GIF"):
         read_photo(encode(scene, kind))

@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 from edgenet_device import trial
 from edgenet_device.classifier import Classifier
-from edgenet_device.flatbuffer import elements, forward, slot, vector
+from edgenet_device.flatbuffer import check_values, elements, forward, slot, vector
 from edgenet_device.model_file import ModelFile, open_model
 from edgenet_device.runtime import load_runtime, make_interpreter
-from edgenet_device.tflite_values import check_values
 from model_files import ROOT, SIZE
 from tiny_model import tiny_model
 

@@ -14,9 +14,8 @@ import numpy as np
 import pytest
 from edgenet_device.frames import Frame
 from edgenet_device.frames.csi import open_csi, small_size
-from edgenet_device.frames.files import read_frames
+from edgenet_device.frames.files import read_frames, turned, turned_frames
 from edgenet_device.frames.source import Camera
-from edgenet_device.frames.turning import turned, turned_frames
 from edgenet_device.frames.usb import open_camera
 from edgenet_device.frames.view import View, add_view_options, view_of
 from endless_stream import playing

@@ -337,7 +337,6 @@ TARGETS = (
             "edgenet_device.collecting.collector",
             "edgenet_device.frames.photos",
             "edgenet_device.frames.photo_structure",
-            "edgenet_device.frames.heic",
         ),
         photo_seeds,
         (*BINARY, *BINARY, png_header_changed),

@@ -159,9 +159,9 @@ def _stored(members: Mapping[str, bytes]) -> bytes:
         return b"PK\x03\x04"
 
 
-_CHECKS = tuple(f"edgenet_device.{name}" for name in ("model_file", "flatbuffer", "tflite_values"))
-_OTHERS = tuple(f"edgenet_device.{name}" for name in ("trial", "ports", "normalization", "repair"))
-_HOST = tuple(f"edgenet.tflite.{name}" for name in ("flatbuffer", "logits", "metadata", "metadata_tables"))
+_CHECKS = tuple(f"edgenet_device.{name}" for name in ("model_file", "flatbuffer"))
+_OTHERS = tuple(f"edgenet_device.{name}" for name in ("trial", "ports", "normalization"))
+_HOST = tuple(f"edgenet.tflite.{name}" for name in ("flatbuffer", "forms", "metadata", "metadata_tables"))
 
 TARGETS = (
     Target(

@@ -6,7 +6,8 @@ Every photo becomes uint8 BGR [height, width, 3].
 - Transparency is dropped, not blended: the colour stored under it is used. Pillow's `convert("RGB")` and
   OpenCV's colour mode do the same, and so a network saw that colour in training.
 - The rotation written by the camera is applied: to JPEG, HEIC and AVIF always, to PNG and WebP only with OpenCV 5.
-- HEIC, the format of iPhones, needs the package pillow-heif; GIF, AVIF and animated WebP need OpenCV 5.
+- HEIC, the format of iPhones, needs the package pillow-heif, which is imported by name, and only when the first such
+  photo comes; GIF, AVIF and animated WebP need OpenCV 5.
 - Of an animation (GIF, WebP, APNG, AVIF) the first frame is used, and of a file of several pages the first page.
 - A JPEG whose shorter side is at least 2048 pixels is decoded at 1/2, 1/4 or 1/8 (libjpeg's scaled inverse
   DCT), so that the shorter side stays at least 1024: 100 megapixels then take 5 MB instead of 300.
@@ -16,17 +17,17 @@ Every photo becomes uint8 BGR [height, width, 3].
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import os
 from collections import Counter
 from pathlib import Path
-from typing import Union
+from typing import Any, Union
 
 import cv2
 import numpy as np
 
 from edgenet_device.errors import EdgenetError
-from edgenet_device.frames.heic import HEIC_SUFFIXES, HeicPhoto, heic_is_readable
-from edgenet_device.frames.heic import WAY_OUT as HEIC_WAY_OUT
 from edgenet_device.frames.photo_structure import (
     IncompletePhotoError,
     Size,
@@ -231,3 +232,64 @@ def _undecodable(data: bytes, name: str) -> EdgenetError:
     return EdgenetError(
         f"{name} is {found or 'not a photo that OpenCV can decode'}", "export it as JPEG or PNG"
     )
+
+
+HEIC_SUFFIXES = frozenset({".heic", ".heif", ".hif"})
+HEIC_PACKAGE = "pillow_heif"
+HEIC_WAY_OUT = "pip install pillow-heif, or export the photos as JPEG"
+_HEIC_DAMAGE = (ValueError, RuntimeError, OSError, EOFError, SyntaxError, LookupError)
+"""What the package raises for damaged files."""
+
+
+def heic_is_readable() -> bool:
+    """Return whether the package that reads HEIC is installed."""
+    return importlib.util.find_spec(HEIC_PACKAGE) is not None
+
+
+class HeicPhoto:
+    """A HEIC file that was opened but not decoded yet.
+
+    Attributes:
+        size: (width, height) in pixels, after the turn that the file states.
+
+    Raises:
+        EdgenetError: the package is not installed, or the file is damaged.
+    """
+
+    def __init__(self, data: bytes, name: str) -> None:
+        if not heic_is_readable():
+            raise EdgenetError(
+                f"{name} is HEIC, the format of iPhones, and no package here reads it", HEIC_WAY_OUT
+            )
+        self._name = name
+        try:
+            self._image: Any = importlib.import_module(HEIC_PACKAGE).open_heif(
+                data, convert_hdr_to_8bit=True, bgr_mode=True
+            )
+            self.size: tuple[int, int] = self._image.size
+        except ImportError as error:
+            raise EdgenetError(
+                f"{name} is HEIC, and pillow-heif does not start: {error}", HEIC_WAY_OUT
+            ) from error
+        except _HEIC_DAMAGE as error:
+            raise self._damaged(error) from error
+
+    def decode(self) -> np.ndarray:
+        """Return the pixels, uint8 BGR [height, width, 3], turned as the file says; transparency is dropped.
+
+        Raises:
+            EdgenetError: the file is damaged, or memory does not suffice.
+        """
+        try:
+            pixels = np.asarray(self._image)
+        except (*_HEIC_DAMAGE, MemoryError) as error:
+            raise self._damaged(error) from error
+        if pixels.ndim == 2:
+            pixels = pixels[..., None]
+        return np.repeat(pixels, 3, axis=2) if pixels.shape[2] < 3 else pixels[..., :3]
+
+    def _damaged(self, error: Exception) -> EdgenetError:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        return EdgenetError(
+            f"{self._name} is HEIC and is truncated or damaged: {reason}", "copy it again or leave it out"
+        )

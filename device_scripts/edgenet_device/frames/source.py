@@ -14,11 +14,10 @@ from typing import Any, Callable
 
 import numpy as np
 
-from edgenet_device.errors import EdgenetError, whole_number
+from edgenet_device.errors import EdgenetError, WatchedThread, whole_number
 from edgenet_device.frames import Frame, Note
 from edgenet_device.frames.files import current_name, is_live, is_stream, note_on_stderr, read_frames
 from edgenet_device.frames.view import View
-from edgenet_device.watched_thread import WatchedThread
 
 SILENCE_SECONDS = 1.0
 """Seconds without a frame before we report it, and between reports."""

@@ -11,14 +11,13 @@ from collections import deque
 from pathlib import Path
 from typing import Any, Callable
 
-from edgenet_device.errors import EdgenetError
+from edgenet_device.errors import EdgenetError, WatchedThread
 from edgenet_device.events.event import time_text
 from edgenet_device.foreign_text import json_text
 from edgenet_device.frames import Note
 from edgenet_device.frames.source import BACK
 from edgenet_device.latency.conditions import read_conditions
 from edgenet_device.output_files import write_atomically
-from edgenet_device.watched_thread import WatchedThread
 
 HEALTH_SECONDS = 2.0
 """Seconds between two readings of temperature and throttling; on a Pi each reading starts a process."""

@@ -22,9 +22,8 @@ from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any, Callable
 
-from edgenet_device.errors import EdgenetError
+from edgenet_device.errors import EdgenetError, WatchedThread
 from edgenet_device.foreign_text import one_line, say
-from edgenet_device.watched_thread import WatchedThread
 from edgenet_device.web.address import Address, cookie, is_for_us, may_enter
 from edgenet_device.web.connections import DEFAULT_LIMITS, Connection, Connections, Limits, peer_name
 from edgenet_device.web.request import (
