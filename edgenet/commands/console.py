@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -140,6 +142,7 @@ def _json_progress() -> Progress:
     A line is written when a stage begins or ends, and at most every _PROGRESS_EVERY_S seconds in between.
     """
     last = ("", 0.0)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
 
     def progress(stage: str, done: int, total: int | None) -> None:
         nonlocal last
@@ -151,6 +154,13 @@ def _json_progress() -> Progress:
 
     progress(STARTING, 0, None)
     return progress
+
+
+def _end_with(parent: int) -> None:
+    """Stop this process, as Ctrl-C would, once the program that shows its progress is gone."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def print_json(result: Any) -> None:

@@ -12,6 +12,7 @@ the same way.
 from __future__ import annotations
 
 import os
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,8 @@ TEACH, FIRST, PACK = "teach", "first", "pack"
 MARK = "teaching"
 REPORT = "report.json"
 MOST_MINUTES = 24 * 60
+_HELD, _HELD_S = "is writing into", 3.0
+"""What a child process of a server that was killed says of its folder until it has ended, and how long to wait then."""
 QUICK = "--no-finetune"
 _FLAGS = ("--no-flip", QUICK)
 _QUICK_PHOTOS = "50"
@@ -125,6 +128,9 @@ def _teach(studio: Studio, run: Path, wish: Wish) -> Job:
     def ended(job: Job) -> None:
         if studio.jobs.closing:
             return  # the mark stays, and the next server goes on
+        if job.state == "failed" and _HELD in job.error:
+            threading.Timer(_HELD_S, _teach, (studio, run, wish)).start()
+            return
         (run / MARK).unlink(missing_ok=True)
         made = _made(run, ".edgenet")
         if job.state == "done" and made:

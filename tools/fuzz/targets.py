@@ -23,6 +23,7 @@ from tools.fuzz import (
     report_targets,
     server_targets,
     settings_targets,
+    studio_targets,
     tflite_targets,
     training_targets,
     weight_targets,
@@ -42,7 +43,7 @@ _FILES = (
         training_targets,
         answer_targets,
     ),
-    *(key_targets, server_targets, settings_targets, command_targets, deploy_targets),
+    *(key_targets, server_targets, settings_targets, command_targets, studio_targets, deploy_targets),
 )
 TARGETS: dict[str, Target] = {target.name: target for file in _FILES for target in file.TARGETS}
 
@@ -54,6 +55,8 @@ WITHOUT_TARGET = {
     "edgenet.devices.wheels": "the list of packages that comes with edgenet",
     "edgenet.figures.teaching_page": "the page's own style and script",
     "edgenet.latency.benchmark_model": "the first 20 bytes of a program that the user is about to run",
+    "edgenet.studio_app.certificate": "the studio's own certificate, which cryptography checks",
+    "edgenet.studio_app.server": "files of the page, which come with edgenet",
     "edgenet.studio_app.try_routes": "scripts of the page, which come with edgenet",
     "edgenet.training.machine": "what the kernel says about this machine's memory",
     "edgenet.training.photos": "photos, handed on to edgenet_device.frames.photos",

@@ -73,7 +73,7 @@ export function mount(root, app) {
       running && h("p", {}, S.stages[job.stage] || job.stage, job.total ? ` ${job.done} / ${job.total}` : ""),
       running && bar,
       first && job.state !== "done" && h("p", { class: "note" }, firstWords(first), " ", ready?.bundle && h("button", { type: "button", onclick: () => app.go("try") }, S.tryIt)),
-      job.error && h("p", { class: "note bad", role: "alert" }, job.error),
+      job.error && job.state !== "stopped" && h("p", { class: "note bad", role: "alert" }, job.error),
       job.state === "stopped" && h("p", {}, first ? S.stoppedWith : S.stoppedEmpty),
       job.state === "done" && job.result && resultWords(job.result),
       !running && ready?.report && h("p", { class: "row" }, h("button", { type: "button", class: "main", id: "to-look", onclick: () => app.go("look", { run: job.about.run }) }, S.toLook), h("button", { type: "button", onclick: () => app.go("try") }, S.tryIt)),
