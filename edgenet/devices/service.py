@@ -92,7 +92,20 @@ def install_service(device: Device, service: Service) -> tuple[str, ...]:
         )
     else:
         _require_running(device, done)
+    if service.program is not None:
+        _require_running(device, device.run(script(_STAYS, UNIT, "yes" if service.system else "")))
     return tuple(notes)
+
+
+# For systemd, a program of the user's own has started before its first line runs. $2: empty for a user service.
+_STAYS = """
+manager="systemctl --user"
+[ -z "$2" ] || manager=systemctl
+for second in 1 2 3; do
+    sleep 1
+    [ "$($manager show -p ActiveState --value "$1")" = active ] || exit 3
+done
+"""
 
 
 def _install(device: Device, service: Service, account: Account, sandbox: bool) -> ProgramResult:
@@ -182,10 +195,11 @@ def switch_service(device: Device, service: Service, running: bool) -> None:
     _require_running(device, done)
 
 
-# Each line begins with the time: "2026-11-25T21:30:00+0000 raspberrypi python[512]: error: ...".
+# Each line begins with the time: "2026-11-25T21:30:00+0000 raspberrypi python[512]: error: ...". The last line of a
+# traceback of a program of the user's own begins with the name of the exception, such as "KeyError: ".
 _LAST_ERROR = """
 journalctl --quiet --no-pager -o short-iso -n 300 "_SYSTEMD_USER_UNIT=$1" + "_SYSTEMD_UNIT=$1" 2>/dev/null |
-    grep ' error: ' | tail -n 1
+    grep -E ' error: |\\]: [A-Za-z_.]+(Error|Exception): ' | tail -n 1
 """
 
 
@@ -193,7 +207,8 @@ def last_error(device: Device) -> tuple[str, str] | None:
     """Return the time (ISO 8601) and text of the service's last error in the journal; None if none."""
     line = device.run(script(_LAST_ERROR, UNIT)).out.decode(errors="replace").strip()
     when, _, text = line.partition(" ")
-    return (when, text.partition(" error: ")[2]) if line else None
+    error = text.partition(" error: ")[2] or text.partition("]: ")[2]
+    return (when, error) if line else None
 
 
 def _require_running(device: Device, done: ProgramResult) -> None:

@@ -17,11 +17,13 @@ import pytest
 from edgenet_device.live.status import ServiceState, notify
 from service_programs import SYSTEMCTL
 
+from edgenet.commands.status import status_command
+from edgenet.devices.apps import Program
 from edgenet.devices.local import LocalDevice
 from edgenet.devices.service import install_service, last_error, restart_service
 from edgenet.devices.unit import UNIT, Service
 from edgenet.errors import EdgenetError
-from edgenet.workflows.status import status
+from edgenet.workflows.status import DayRow, status
 
 
 @pytest.fixture
@@ -178,6 +180,24 @@ def test_a_system_service_that_only_a_password_restarts(notes: Path) -> None:
     assert notes.read_text().splitlines()[-1] == f"restart {UNIT}"
 
 
+def test_a_program_of_ones_own_that_ends_at_once_is_told(notes: Path, tmp_path: Path) -> None:
+    """systemd counts it as started, and starts it again after a pause."""
+    systemctl = tmp_path / "bin" / "systemctl"
+    systemctl.write_text(systemctl.read_text().replace("echo active", "echo activating"))
+    journal = tmp_path / "bin" / "journalctl"
+    journal.write_text(
+        "#!/bin/sh\ncat <<'END'\n"
+        "2026-11-25T22:58:52+0000 raspberrypi sh[512]: Traceback (most recent call last):\n"
+        "2026-11-25T22:58:53+0000 raspberrypi sh[512]: ModuleNotFoundError: No module named 'x'\n"
+        "2026-11-25T22:58:53+0000 raspberrypi systemd[1]: edgenet-camera.service: Failed with result 'exit-code'.\n"
+        "END\n"
+    )
+    with pytest.raises(
+        EdgenetError, match="does not start on local: ModuleNotFoundError: No module named 'x'; systemd"
+    ):
+        install_service(LocalDevice(), Service(program=Program("my_app", "my_app.py")))
+
+
 def test_the_last_error_of_the_journal(notes: Path) -> None:
     assert last_error(LocalDevice()) == (
         "2026-11-25T22:58:53+0000",
@@ -185,7 +205,7 @@ def test_the_last_error_of_the_journal(notes: Path) -> None:
     )
 
 
-def keep_state(folder: Path, written: float) -> None:
+def keep_state(folder: Path, written: float, **more: object) -> None:
     state = {
         "model": "m.edgenet",
         "label": "rose",
@@ -196,7 +216,7 @@ def keep_state(folder: Path, written: float) -> None:
     rest = {"temperature": 51.0, "warnings": ["under-voltage"], "lost": None, "written": written}
     place = folder / "xdg_runtime_dir" / "edgenet" / "camera.json"
     place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_text(json.dumps({**state, **rest}))
+    place.write_text(json.dumps({**state, **rest, **more}))
 
 
 def test_how_a_device_does(notes: Path, tmp_path: Path) -> None:
@@ -207,6 +227,28 @@ def test_how_a_device_does(notes: Path, tmp_path: Path) -> None:
     assert found.page == "http://127.0.0.1:8080/"
     assert found.last_error == "there is no camera /dev/video0; plug it in"
     assert found.release is None
+    assert (found.days, found.changed) == ((), None)  # an older camera.py does not count
     keep_state(tmp_path, time.time() - 60)
     stale = status("local")
     assert (stale.fps, stale.lost) == (None, "the camera has stopped reporting its state")
+
+
+def test_the_days_and_what_has_changed(
+    notes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    days = [
+        {"date": f"2026-11-0{day}", "seconds": 80_000, "unknown": 0.04, "confidence": 0.81}
+        for day in range(1, 7)
+    ]
+    told = {"days": days, "changed": "the share of\x1b[2J unknown rose", "compared_days": 3}
+    keep_state(tmp_path, time.time(), days=told)
+    found = status("local")
+    assert found.days[0] == DayRow("2026-11-01", 80_000, 0.04, 0.81)
+    assert (len(found.days), found.changed) == (6, "the share of [2J unknown rose")
+    status_command(["local"])
+    shown = capsys.readouterr().out
+    assert "first day   2026-11-01: 4.0 % unknown, mean confidence 81.0 %\n" in shown
+    assert "last days   2026-11-04: 4.0 %" in shown
+    assert "changed     the share of" in shown
+    keep_state(tmp_path, time.time(), days={"days": [{"date": 1}], "changed": None})
+    assert (status("local").days, status("local").label) == ((), "rose")  # the rest is shown all the same

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from edgenet.devices.apps import Program
 from edgenet.devices.service_options import read_options
 from edgenet.devices.unit import UNIT, Account, Service, quote_for_systemd, unit_text
 from edgenet.errors import EdgenetError
@@ -41,12 +42,15 @@ def test_what_systemd_would_replace_is_quoted() -> None:
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
 @pytest.mark.parametrize("system", [False, True])
 @pytest.mark.parametrize("source", ["rtsp://h/a?b=%20", 'films/a "b": $c %d.mp4'])
-def test_systemd_itself_finds_no_fault(system: bool, source: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("program", [False, True])
+def test_systemd_itself_finds_no_fault(system: bool, source: str, program: bool, tmp_path: Path) -> None:
     account = Account("root", str(tmp_path), str(tmp_path), 252)
     options = read_options(
         ["--log", "/srv/100 %/a.csv", "--gpio", "17=a", "--on-label", "a", "--exec", "/bin/x $y"]
     )
-    (tmp_path / UNIT).write_text(unit_text(Service(source, system=system, options=options), account))
+    own = Program("shop", "main.py") if program else None
+    service = Service(source, system=system, options=options, program=own, arguments=("100 %", "$y"))
+    (tmp_path / UNIT).write_text(unit_text(service, account))
     manager = [] if system else ["--user"]
     done = subprocess.run(
         ["systemd-analyze", *manager, "verify", str(tmp_path / UNIT)],
@@ -99,7 +103,7 @@ def test_a_film_can_be_read_although_its_home_is_hidden() -> None:
 def test_line_breaks_and_control_characters_are_refused_before_anything_is_done(
     text: str, option: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(EdgenetError, match="control character"):
+    with pytest.raises(EdgenetError, match="control character|zero byte"):
         deploy(tmp_path / "missing.edgenet", "ssh:nobody.invalid", service=True, **{option: text})
 
 
