@@ -136,6 +136,8 @@ def test_the_oldest_and_least_interesting_go_first_and_what_a_person_marked_stay
     for number in range(3):
         photos.keep(jpeg(), marked(), 100.0 + number)
     assert [read_facts(path.read_bytes()).reason for path in sorted(tmp_path.iterdir())] == ["marked"] * 4
+    with pytest.raises(EdgenetError, match=r"a photo of 0\.0 MB is more than the budget"):
+        KeptPhotos(tmp_path, size // 2).keep(jpeg(), marked(), 0.0)
     for one in (marked(), facts(1.0)):
         with pytest.raises(EdgenetError, match="photos that people marked fill"):
             photos.keep(jpeg(), one, 1000.0)

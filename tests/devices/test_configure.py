@@ -299,6 +299,14 @@ def test_the_unit_allows_what_the_options_write_and_start() -> None:
     assert "WorkingDirectory=-%S/edgenet" in lines  # where clips and other relative paths lie
 
 
+def test_the_folder_of_kept_photos_is_open_to_the_service() -> None:
+    options = read_options(["--keep-uncertain", "200", "--keep-in", "/mnt/disk/field"])
+    assert options.words() == ("--keep-uncertain=200", "--keep-in=/mnt/disk/field")
+    assert 'BindPaths="-/mnt/disk/field"' in unit_text(Service(options=options), PI).splitlines()
+    with pytest.raises(EdgenetError, match=r"--keep-uncertain: 0 is not between 0\.1"):
+        read_options(["--keep-uncertain", "0"])
+
+
 @pytest.mark.parametrize(
     "path",
     ["/home/pi/a.csv", "/home/a.csv", "/a.csv", "/home/pi/.local/share/edgenet/a.csv", "/x/../home/pi/a.csv"],

@@ -25,6 +25,7 @@ from edgenet_device.frames.photos import read_photo
 
 PART = "the kept photos"
 _WAITING = 2
+"""The most frames that wait for the thread."""
 _CLOSING_S = 5.0
 
 
@@ -49,7 +50,7 @@ class PhotoKeeper:
         self._model, self._sha256 = one_line(model[0].name), model[1]
         self._device = one_line(socket.gethostname())
         self._watcher = DoubtWatcher()
-        self._waiting: deque[tuple[np.ndarray, dict[str, Any], Doubt, float]] = deque(maxlen=_WAITING)
+        self._waiting: deque[tuple[np.ndarray, dict[str, Any], Doubt, float]] = deque()
         self._changed = threading.Condition()
         self._finishing = False
         self._trouble: str | None = None
@@ -73,6 +74,8 @@ class PhotoKeeper:
         if self._watcher.frame(state["moment_s"], doubt) and doubt is not None:
             # Copied, because the camera writes a later frame into the same memory.
             with self._changed:
+                if len(self._waiting) == _WAITING:
+                    self._waiting.pop()  # the first and the newest differ more than two in a row
                 self._waiting.append((pixels.copy(), state, doubt, self._watcher.now_s))
                 self._changed.notify()
 
@@ -103,9 +106,7 @@ class PhotoKeeper:
             try:
                 kept = self._keep(*candidate)
             except Exception as error:  # whatever it is: the camera goes on
-                self._report(
-                    str(error) if isinstance(error, EdgenetError) else f"{type(error).__name__}: {error}"
-                )
+                self._report(_reason(error))
             else:
                 if kept:
                     self._report(None)
@@ -147,6 +148,12 @@ class PhotoKeeper:
         if reason != self._trouble:
             self._trouble = reason
             self._tell(PART, reason)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) if isinstance(error, EdgenetError) else f"{type(error).__name__}: {error}"
 
 
 def _number(looks: np.ndarray) -> int:

@@ -39,6 +39,8 @@ REMEMBERED = 2000
 """How many photos' looks are remembered, also of photos that were collected and removed since."""
 FRESHNESS = 0.3
 """What the newest photo is worth more than the oldest: the doubt about most photos is between 0.7 and 1."""
+FACTS_BYTES = 4096
+"""The facts are nearly always within so many bytes from the beginning of a photo."""
 RESERVE_BYTES = 64 * 2**20
 """Photos that nobody marked are left out when less disk space is left: the system needs some room, too."""
 SESSION_PAUSE_S = 600.0
@@ -80,13 +82,13 @@ class KeptPhotos:
     def __init__(self, folder: Path, budget_bytes: int) -> None:
         self._folder, self._most = folder, budget_bytes
         self._known: dict[str, KeptPhoto | None] = {}
+        self._begun = False
         self._changing = threading.Lock()
         self._looks: deque[int] = deque(maxlen=REMEMBERED)
         self._hour: deque[float] = deque(maxlen=MOST_AN_HOUR)
         self._session, self._session_began, self._last = "", -math.inf, -math.inf
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._looks.extend(photo.looks for photo in self._photos())
         except OSError as error:
             raise EdgenetError(
                 f"{OPTION}: cannot keep photos in {folder}: {error.strerror}", "give another --keep-in FOLDER"
@@ -104,6 +106,7 @@ class KeptPhotos:
             now_s: the time on a clock that nobody sets.
         """
         with self._changing:
+            self._begin()
             last = self._hour[-1] if self._hour else -math.inf
             full = len(self._hour) == MOST_AN_HOUR and now_s - self._hour[0] < 3600
             alike = any(bin(looks ^ other).count("1") <= ALIKE_BITS for other in self._looks)
@@ -121,6 +124,7 @@ class KeptPhotos:
             if not marked:
                 self._hour.append(now_s)  # also if it fails: a full disk is not tried at every frame
             try:
+                self._begin()
                 self._require_room(marked, len(data))
                 photos = self._photos()
                 self._make_room(photos, len(data))
@@ -137,6 +141,12 @@ class KeptPhotos:
             self._looks.append(int(facts.looks, 16))
             return path
 
+    def _begin(self) -> None:
+        """Read the photos that are there, once. The camera's start does not wait for that."""
+        if not self._begun:
+            self._looks.extend(photo.looks for photo in self._photos())
+            self._begun = True
+
     def _require_room(self, marked: bool, size: int) -> None:
         free = shutil.disk_usage(self._folder).free
         if not marked and free - size < RESERVE_BYTES:
@@ -145,6 +155,10 @@ class KeptPhotos:
             )
 
     def _make_room(self, photos: list[KeptPhoto], size: int) -> None:
+        if size > self._most:
+            raise EdgenetError(
+                f"a photo of {size / 1e6:.1f} MB is more than the budget", f"give a larger {OPTION}"
+            )
         total = sum(photo.size for photo in photos) + size
         for photo in least_worth_first(photos, total - self._most):
             with contextlib.suppress(OSError):
@@ -153,7 +167,7 @@ class KeptPhotos:
         if total > self._most:
             raise EdgenetError(
                 f"photos that people marked fill the {self._most / 1e6:.0f} MB in {self._folder}",
-                "edgenet collect --remove brings them over, or give a larger --keep-uncertain",
+                f"edgenet collect --remove brings them over, or give a larger {OPTION}",
             )
 
     def _photos(self) -> list[KeptPhoto]:
@@ -182,7 +196,11 @@ def _read(path: Path, number: int) -> KeptPhoto | None:
     """Return a photo of the folder; None for one that cannot be read, which is then neither counted nor removed."""
     try:
         with open(path, "rb") as file:
-            facts = read_facts(file.read(HEAD_BYTES))
+            head = file.read(FACTS_BYTES)
+            try:
+                facts = read_facts(head)
+            except EdgenetError:  # they are longer than most
+                facts = read_facts(head + file.read(HEAD_BYTES - FACTS_BYTES))
             size = os.fstat(file.fileno()).st_size
     except (OSError, EdgenetError):
         return None

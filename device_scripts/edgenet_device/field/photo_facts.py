@@ -19,7 +19,7 @@ MARKED = "marked"
 REASONS = ("unknown", "close", MARKED)
 LONGEST = 16_000
 """The most bytes of the facts as JSON. A JPEG's comment can have 65,533."""
-HEAD_BYTES = 1 << 16
+HEAD_BYTES = 20_000
 """So many bytes from the beginning of a kept photo are enough to read its facts."""
 MOST_SCORES = 20
 PHOTO_NAME = re.compile(r"field-(\d{8}-\d{6}-[0-9a-f]{12})-(\d{6,12})\.jpg")
