@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     )
     from edgenet.workflows.package import ExportedScripts, Packed, export_scripts, load, package
     from edgenet.workflows.partitions import Partitions
+    from edgenet.workflows.publish import Published, publish
     from edgenet.workflows.reports import Comparison, Reported, Side, compare, report
     from edgenet.workflows.review import Review, apply_review
     from edgenet.workflows.select import ReportedAccuracy, Selection, select
@@ -128,6 +129,7 @@ _NAMES = {
     "edgenet.workflows.models": "PaperRow VariantRow WeightsRow compare_with_papers list_weights models",
     "edgenet.workflows.package": "ExportedScripts Packed export_scripts load package",
     "edgenet.workflows.partitions": "Partitions",
+    "edgenet.workflows.publish": "Published publish",
     "edgenet.workflows.reports": "Comparison Reported Side compare report",
     "edgenet.workflows.review": "Review apply_review",
     "edgenet.workflows.select": "ReportedAccuracy Selection select",
@@ -210,6 +212,7 @@ __all__ = [
     "Photos",
     "Profile",
     "Progress",
+    "Published",
     "Quantization",
     "Report",
     "ReportRow",
@@ -254,6 +257,7 @@ __all__ = [
     "new_key",
     "open_photos",
     "package",
+    "publish",
     "report",
     "resume_training",
     "rollback",

@@ -4,6 +4,7 @@ python -m edgenet_device try-model mobilenet.edgenet
 python -m edgenet_device time-cold-start mobilenet.tflite 1
 python -m edgenet_device send-photos 0 --every 0.5
 python -m edgenet_device accept-bundle trust.json mobilenet.edgenet --key PUBLIC_KEY
+python -m edgenet_device update https://updates.example/cameras
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ def main() -> int:
         "time-cold-start": time_cold_start,
         "send-photos": send_photos,
         "accept-bundle": accept_bundle,
+        "update": fetch_update,
     }
     program = programs.get(sys.argv[1]) if len(sys.argv) > 1 else None
     if program is None:
@@ -211,6 +213,40 @@ def accept_bundle(arguments: list[str]) -> int:
     if not given.check:
         write_trust(given.trust, Trust(trust.key, at))
     print(json_text({"key": key_name(trust.key), "signed_at": at}))
+    return 0
+
+
+def fetch_update(arguments: list[str]) -> int:
+    """Install the newest bundle of a folder of updates, and go back if it fails in its first minutes."""
+    shape = script_parser("python -m edgenet_device update", fetch_update.__doc__)
+    add = shape.add_argument
+    add("url", metavar="URL", help="https address of the folder that `edgenet publish` writes")
+    add("--ca", metavar="FILE", type=Path, help="PEM file of the certificate authority to trust")
+    seconds = between(0, 86400)
+    add(
+        "--watch",
+        metavar="S",
+        type=seconds,
+        default=180.0,
+        help="watch the service for S seconds (default: 180)",
+    )
+    add(
+        "--jitter", metavar="S", type=seconds, default=0.0, help="wait a random time of up to S seconds first"
+    )
+    add("--retry", action="store_true", help="try a bundle again that has failed on this device")
+    add(
+        "--home",
+        metavar="DIR",
+        type=Path,
+        default=Path("~/.local/share/edgenet"),
+        help="edgenet's folder on this device (default: ~/.local/share/edgenet)",
+    )
+    given = shape.parse_args(arguments)
+    from edgenet_device.foreign_text import say
+    from edgenet_device.updates.update import UpdateRequest, update
+
+    home = given.home.expanduser().absolute()
+    update(UpdateRequest(home, given.url, given.ca, given.watch, given.jitter, given.retry), say)
     return 0
 
 

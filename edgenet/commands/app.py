@@ -30,6 +30,7 @@ from edgenet.commands.interrupts import INTERRUPTED, caused_by_interrupt
 from edgenet.commands.keys import new_key_command
 from edgenet.commands.models import models_command
 from edgenet.commands.package import export_scripts_command, package_command
+from edgenet.commands.publish import publish_command
 from edgenet.commands.status import status_command
 from edgenet.commands.studio import studio_command
 from edgenet.commands.sweep import select_command, sweep_command
@@ -94,6 +95,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "inspect": inspect_command,
     "package": package_command,
     "new-key": new_key_command,
+    "publish": publish_command,
     "deploy": deploy_command,
     "configure": configure_command,
     "status": status_command,

@@ -55,6 +55,15 @@ Trust = Annotated[
         help="From now on the device runs only bundles signed by this key; edgenet new-key makes one.",
     ),
 ]
+Updates = Annotated[
+    str | None,
+    typer.Option(
+        "--updates",
+        metavar="URL|off",
+        help="Let the device look every hour for a newer signed bundle at this https address, to which edgenet publish "
+        "has written; off ends that.",
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -91,6 +100,7 @@ def deploy_command(
     rollback: Rollback = False,
     offline: Offline = False,
     trust: Trust = None,
+    updates: Updates = None,
     json_output: JsonFlag = False,
 ) -> None:
     """Install a bundle on Raspberry Pis or phones.
@@ -108,15 +118,15 @@ def deploy_command(
         raise typer.BadParameter(
             "a running service follows a rollback by itself; leave out --service and --system-service"
         )
-    if rollback and (trust is not None or any(vars(own_code).values())):
+    if rollback and (trust is not None or updates is not None or any(vars(own_code).values())):
         raise typer.BadParameter(
-            "--trust, --with, --requirements and --run need the bundle to install; leave out --rollback"
+            "--trust, --updates, --with, --requirements and --run need the bundle to install; leave out --rollback"
         )
     if rollback or not names_several(on):
         refuse_rollout_options(rollout)
-    given |= {"offline": offline, "trust": trust, **vars(own_code)}
+    given |= {"offline": offline, "trust": trust, "updates": updates, **vars(own_code)}
     if names_several(on):
-        _deploy_to_several(bundle, on, {**given, **rollout.arguments()}, json_output)
+        _deploy_to_several(bundle, on, rollout, given, json_output)
         return
     with shown_progress() as progress:
         from edgenet.workflows import deploy
@@ -126,14 +136,19 @@ def deploy_command(
     print_json(result) if json_output else _print(result)
 
 
-def _deploy_to_several(bundle: Path | None, on: list[str], given: dict[str, Any], json_output: bool) -> None:
+def _deploy_to_several(
+    bundle: Path | None, on: list[str], rollout: RolloutOptions, given: dict[str, Any], json_output: bool
+) -> None:
     with shown_progress() as progress:
         from edgenet.workflows import fleet, fleet_deploy
 
         if bundle is None:
             result = fleet.rollback_fleet(on, progress=progress)
         else:
-            result = fleet_deploy.deploy_fleet(bundle, on, progress=progress, show=show_row, **given)
+            waves = rollout.arguments()
+            result = fleet_deploy.deploy_fleet(
+                bundle, on, progress=progress, show=show_row, arguments=given, **waves
+            )
     print_fleet(result, json_output)
 
 

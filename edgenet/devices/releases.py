@@ -26,9 +26,19 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgenet_device.release_scripts import (
+    ACTIVATE,
+    CHANGES,
+    COMMIT,
+    PRUNE,
+    RUNNING,
+    VERIFIED,
+    WHOLE,
+)
+
 from edgenet.assets import device_files
 from edgenet.devices.device import Device, ProgramResult
-from edgenet.devices.set_aside import CHANGES, SET_ASIDE, SUMS, SetAside, folders_set_aside
+from edgenet.devices.set_aside import SUMS, SetAside, folders_set_aside
 from edgenet.devices.shell import require_success, script, understood
 from edgenet.errors import EdgenetError
 from edgenet.files import sha256
@@ -92,14 +102,9 @@ def bundle_in(sums: str) -> str | None:
     return next((name for name in names if "/" not in name and name != START), None)
 
 
-_WHOLE = """
-cd "$1/releases/$2" 2>/dev/null && [ -e verified ] && sha256sum -c SHA256SUMS >/dev/null 2>&1
-"""
-
-
 def is_intact(device: Device, release: str) -> bool:
     """Return whether the release is on the device and verified, with all checksums right."""
-    return _run(device, _WHOLE, release).status == 0
+    return _run(device, WHOLE, release).status == 0
 
 
 def changed_files(device: Device, release: str) -> tuple[str, ...]:
@@ -126,21 +131,6 @@ def prepare(device: Device, release: str) -> str:
     return f"{device.home}/incoming-{release}"
 
 
-_COMMIT = f"""{CHANGES}{SET_ASIDE}
-cd "$1/incoming-$2" && sha256sum -c SHA256SUMS >/dev/null || exit 1
-if [ -n "$3" ]; then ln -sfn "../../environments/$3" environment || exit 1; fi
-sync
-cd "$1" || exit 1
-if [ -e "releases/$2" ]; then
-    old=$(readlink "releases/$2/previous") && {{ ln -sfn "$old" "incoming-$2/previous" || exit 1; }}
-    changed=$(changes "releases/$2")
-    if [ -n "$changed" ]; then set_aside "releases/$2" "$1" "$changed" "$2" || exit 1
-    else mv -T "releases/$2" "releases/$2.damaged" || exit 1; fi
-fi
-mv -T "incoming-$2" "releases/$2" && sync && rm -rf "releases/$2.damaged"
-"""
-
-
 def commit(device: Device, release: str, environment: str | None) -> tuple[SetAside, ...]:
     """Move a copied release to its final name, after checking its checksums and syncing it to disk.
 
@@ -157,28 +147,14 @@ def commit(device: Device, release: str, environment: str | None) -> tuple[SetAs
     Raises:
         EdgenetError: a checksum is wrong, or a file cannot be written.
     """
-    done = _run(device, _COMMIT, release, environment or "")
+    done = _run(device, COMMIT, release, environment or "")
     require_success(device, "accept the copied files", done)
     return folders_set_aside(done)
 
 
-_VERIFIED = 'touch "$1/releases/$2/verified" && sync'
-
-
 def mark_verified(device: Device, release: str) -> None:
     """Record that the release's model has run on the device."""
-    require_success(device, "mark the release as verified", _run(device, _VERIFIED, release))
-
-
-_ACTIVATE = """
-cd "$1" && [ -e "releases/$2/verified" ] || exit 1
-old=$(readlink current)
-[ "$old" = "releases/$2" ] && exit 0
-if [ -n "$old" ]; then ln -sfn "../${old#releases/}" "releases/$2/previous" || exit 1; fi
-# toybox's mv refuses to replace a link to a folder, but its ln replaces a link by rename(2), as mv -T does.
-ln -sfn "releases/$2" current.new && { mv -fT current.new current 2>/dev/null || ln -sfn "releases/$2" current; } &&
-    rm -f current.new && [ "$(readlink current)" = "releases/$2" ] && sync
-"""
+    require_success(device, "mark the release as verified", _run(device, VERIFIED, release))
 
 
 def activate(device: Device, release: str) -> None:
@@ -187,57 +163,19 @@ def activate(device: Device, release: str) -> None:
     Raises:
         EdgenetError: the release is not verified, or the link cannot be changed.
     """
-    require_success(device, "activate the release", _run(device, _ACTIVATE, release))
-
-
-_RUNNING = """
-link=$(readlink "$1/current"); echo "${link#releases/}"
-link=$(readlink "$1/current/previous"); echo "${link#../}"
-"""
+    require_success(device, "activate the release", _run(device, ACTIVATE, release))
 
 
 def running(device: Device) -> tuple[str | None, str | None]:
     """Return the IDs of the release that `current` points to and of the one that ran before it, or None."""
     with understood(device):
-        now, before = _run(device, _RUNNING).out.decode().split("\n")[:2]
+        now, before = _run(device, RUNNING).out.decode().split("\n")[:2]
     return now or None, before or None
-
-
-# Kept: the current release, the two before it, the three newest, every release with somebody's own files, and every
-# environment that these use.
-_PRUNE = """
-cd "$1/releases" || exit 1
-home=$1
-kept=" "
-link=$(readlink ../current)
-for turn in 1 2 3; do
-    link=${link##*/}
-    [ -n "$link" ] || break
-    kept="$kept$link "
-    link=$(readlink "$link/previous")
-done
-count=0
-for release in $(ls -t); do
-    count=$((count + 1))
-    case "$kept" in *" $release "*) continue ;; esac
-    [ $count -gt 3 ] || continue
-    changed=$(changes "$release")
-    if [ -n "$changed" ]; then set_aside "$release" "$home" "$changed" "$release" || exit 1
-    else rm -rf "$release"; fi
-done
-cd "$1/environments" 2>/dev/null || exit 0
-used=" "
-for link in ../releases/*/environment ../set-aside/*/environment; do used="$used$(readlink "$link") "; done
-case "$used" in *../../environments/*) ;; *) exit 0 ;; esac  # no link was understood: keep them all
-for environment in *; do
-    case "$used" in *" ../../environments/$environment "*) ;; *) rm -rf "$environment" ;; esac
-done
-"""
 
 
 def prune(device: Device) -> tuple[SetAside, ...]:
     """Remove old releases and the environments that only they used; return those that were set aside instead."""
-    done = _run(device, f"{CHANGES}{SET_ASIDE}{_PRUNE}")
+    done = _run(device, PRUNE)
     require_success(device, "remove old releases", done)
     return folders_set_aside(done)
 

@@ -12,13 +12,12 @@ from pathlib import PurePosixPath
 
 from edgenet_device.foreign_text import one_line, printable
 from edgenet_device.frames.files import is_live
+from edgenet_device.updates.service import UNIT as UNIT
 
 from edgenet.devices.app_folders import start_command
 from edgenet.devices.apps import Program
 from edgenet.devices.service_options import ServiceOptions, counted_arguments
 from edgenet.errors import EdgenetError
-
-UNIT = "edgenet-camera.service"
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edgenet_device.signature import key_name
 from edgenet_device.source_text import read_source
+from edgenet_device.updates.download import check_url
 
 from edgenet.bundle import open_bundle
 from edgenet.devices import releases
@@ -22,6 +23,7 @@ from edgenet.devices.service_settings import read_settings
 from edgenet.devices.targets import open_device
 from edgenet.devices.trust import BundleOnDevice
 from edgenet.devices.unit import Service
+from edgenet.devices.updates import OFF, install_updates, require_trust
 from edgenet.errors import EdgenetError
 from edgenet.progress import Progress, silent
 from edgenet.signing import read_public_key
@@ -86,11 +88,10 @@ def deploy(
     with_: str | Path | None = None,
     requirements: str | Path | None = None,
     run: str | None = None,
+    updates: str | None = None,
     progress: Progress = silent,
 ) -> Deployed:
-    """Install a bundle (or .tflite) on a device and make it the one that runs there.
-
-    If the power or the connection fails at any moment, either the old or the new release runs, never half of one.
+    """Install a bundle (or .tflite) on a device; whatever fails meanwhile, the old or the new release runs, whole.
 
     >>> edgenet.deploy("small.edgenet", "ssh:pi@raspberrypi.local", service=True, serve="8080")  # doctest: +SKIP
 
@@ -109,6 +110,7 @@ def deploy(
         with_: a program of your own, or a folder, which stays on the device through later deploys and rollbacks.
         requirements: a requirements file with the packages that it needs, which this machine downloads.
         run: your program that the service starts, such as "my_app.py", with `options` as its arguments; or "camera.py".
+        updates: address of a folder of `publish`, where the device then looks every hour for newer ones; or "off".
         progress: called with every step.
 
     Raises:
@@ -128,6 +130,7 @@ def deploy(
         with_=with_,
         requirements=requirements,
         run=run,
+        updates=updates,
     )
     task.code.check_target(on)
     with open_device(on) as device:
@@ -136,7 +139,7 @@ def deploy(
 
 @dataclass(frozen=True)
 class DeployTask:
-    """What `deploy` is asked to do; `options` is None if the service shall keep its own."""
+    """What `deploy` is asked to do; `options` is None if the service shall keep its own, `updates` if they stay."""
 
     bundle: Path
     offline: bool
@@ -144,6 +147,7 @@ class DeployTask:
     service: Service | None
     options: ServiceOptions | None
     code: OwnCodeTask
+    updates: str | None = None
 
     def check(self) -> None:
         """Check the options before anything is copied.
@@ -171,6 +175,7 @@ def plan_deploy(
     with_: str | Path | None = None,
     requirements: str | Path | None = None,
     run: str | None = None,
+    updates: str | None = None,
 ) -> DeployTask:
     """Return what `deploy` with these arguments has to do, after checking them.
 
@@ -190,7 +195,9 @@ def plan_deploy(
         options = ()
     given = read_options(options, None if config is None else Path(config)) if options or config else None
     wanted = _wanted_service(given, source, serve, system_service) if service or system_service else None
-    task = DeployTask(Path(bundle), offline, key, wanted, given, code)
+    if updates is not None and updates != OFF:
+        check_url(updates)
+    task = DeployTask(Path(bundle), offline, key, wanted, given, code, updates)
     task.check()
     return task
 
@@ -202,6 +209,7 @@ def deploy_to(on: str, device: Device, task: DeployTask, progress: Progress) -> 
         EdgenetError: see `deploy`.
     """
     facts = device.facts()
+    require_trust(device, task.updates, task.key)
     as_it_runs, unread = _kept_service(device)
     kept = None if as_it_runs is None else with_every_option(as_it_runs)
     wanted = _completed(on, task, kept)
@@ -226,6 +234,8 @@ def deploy_to(on: str, device: Device, task: DeployTask, progress: Progress) -> 
         done, notes = "installed", install_service(device, wanted)
     elif swapped or new_code:
         done, notes = _restart(device, as_it_runs, kept)
+    if task.updates is not None:
+        notes += install_updates(device, task.updates, progress)
     return Deployed(
         target=on,
         facts=facts,

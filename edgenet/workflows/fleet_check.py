@@ -11,6 +11,7 @@ from edgenet.devices.releases import release_of
 from edgenet.devices.service_settings import placed_files, read_settings
 from edgenet.devices.trust import trusts
 from edgenet.devices.unit import Service
+from edgenet.devices.updates import has_updates
 from edgenet.errors import EdgenetError
 from edgenet.progress import Progress
 from edgenet.workflows.deploy import DeployTask
@@ -18,7 +19,7 @@ from edgenet.workflows.status import Status, status_of
 
 
 def is_as_wanted(device: Device, task: DeployTask) -> bool:
-    """Return whether a device has all that a deploy would bring: the release, the service and the trusted key.
+    """Return whether a device has all that a deploy would bring: the release, the service, the key and the updates.
 
     Code of the user's own is compared by the deploy itself, so a task with such code always needs one.
 
@@ -28,10 +29,13 @@ def is_as_wanted(device: Device, task: DeployTask) -> bool:
     running, _ = releases.running(device)
     if running is None or task.code.app is not None or task.code.run is not None:
         return False
-    wanted = {release_of(task.bundle, key).identity for key in usable_environments(device)}
+    phone = device.facts().is_phone
+    wanted = {release_of(task.bundle, key, phone).identity for key in usable_environments(device)}
     if running not in wanted or not releases.is_intact(device, running):
         return False
     if task.key is not None and not trusts(device, task.key):
+        return False
+    if task.updates is not None and not has_updates(device, task.updates):
         return False
     return task.service is None or _serves(device, task, task.service)
 

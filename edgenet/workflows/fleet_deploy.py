@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ def deploy_fleet(
     keep_going: bool = False,
     progress: Progress = silent,
     show: Callable[[FleetRow], None] = lambda row: None,
-    **options: Any,
+    arguments: Mapping[str, Any] | None = None,
 ) -> FleetResult:
     """Install a bundle on many devices: first on the canaries, then in waves.
 
@@ -40,7 +40,7 @@ def deploy_fleet(
     one, is still active `check` seconds later. One that fails goes back to the release that ran before. After a wave
     in which a device has failed, the rest is not tried; another run does only what is left.
 
-    >>> edgenet.deploy_fleet("v2.edgenet", "fleet.toml", service=True, wave=20).complete  # doctest: +SKIP
+    >>> edgenet.deploy_fleet("v2.edgenet", "fleet.toml", arguments={"service": True}).complete  # doctest: +SKIP
 
     Args:
         bundle: from `convert` or `package`.
@@ -52,7 +52,7 @@ def deploy_fleet(
         keep_going: go on after a wave in which a device has failed.
         progress: called with every step, which begins with the device's name.
         show: called with each row as soon as it is known.
-        options: the other arguments of `deploy`.
+        arguments: further arguments of `deploy`, by their names.
 
     Raises:
         EdgenetError: an option, the bundle or the fleet is wrong, or two names lead to the same device. Whatever goes
@@ -64,7 +64,7 @@ def deploy_fleet(
             f"there are {canaries} canaries, waves of {wave} and a check of {check:g} s",
             "give at least 0 canaries, waves of 1 to 16, and a check of at most 3600 s",
         )
-    task = plan_deploy(bundle, **options)
+    task = plan_deploy(bundle, **(arguments or {}))
     releases.release_of(task.bundle, None)  # a bundle that is missing is said once, not by every device
     devices = devices_of(on)
     for device in devices:

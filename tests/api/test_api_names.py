@@ -17,8 +17,9 @@ from edgenet.commands.app import COMMANDS
 
 FUNCTIONS = [name for name in edgenet.__all__ if inspect.isfunction(getattr(edgenet, name))]
 OPERANDS = {
-    "apply_review": 2, "bench": 1, "camera": 1, "capture": 2, "collect": 2, "compare": 2, "configure": 1, "convert": 2, "demo": 1,
-    "deploy": 2,
+    "apply_review": 2, "bench": 1, "camera": 1, "capture": 2, "collect": 2, "compare": 2, "configure": 1,
+    "configure_fleet": 1, "convert": 2, "demo": 1, "deploy": 2, "deploy_fleet": 2, "publish": 2, "rollback_fleet": 1,
+    "status_fleet": 1,
     "evaluate": 2, "export_scripts": 1, "fetch": 1, "inspect": 1, "load": 1, "new_key": 1, "open_photos": 1,
     "package": 2,
     "report": 2, "resume_training": 1, "rollback": 1, "select": 2, "status": 1, "sweep": 2, "teach": 2, "train": 3,

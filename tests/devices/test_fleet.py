@@ -5,27 +5,33 @@ Their Python is this one, and systemd is a stand-in: a service runs unless its b
 
 from __future__ import annotations
 
+import getpass
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from certificates import write_certificate
 from ssh_servers import SshServer
 from tiny_model import tiny_model
 from typer.testing import CliRunner
+from update_site import serving
 
-from edgenet.bundle import write_bundle
+from edgenet.bundle import sign_bundle, write_bundle
 from edgenet.commands.app import app
 from edgenet.devices import environment
 from edgenet.devices.requirements import requirements
 from edgenet.devices.targets import open_device
 from edgenet.errors import EdgenetError
 from edgenet.manifest import Facts, Weights
+from edgenet.signing import open_signer, write_key_pair
 from edgenet.workflows.bench import bench
+from edgenet.workflows.deploy import deploy
 from edgenet.workflows.fleet import FleetResult, configure_fleet, rollback_fleet, status_fleet
 from edgenet.workflows.fleet_deploy import deploy_fleet
-from edgenet.workflows.status import Status
+from edgenet.workflows.publish import publish
+from edgenet.workflows.status import Status, status
 
 pytestmark = [
     pytest.mark.slow,
@@ -53,9 +59,9 @@ JOURNALCTL = (
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[SshServer]]:
-    """Eight servers, not running yet, with one Python environment for all."""
+    """Eight servers and one more, not running yet, with one Python environment for all."""
     folder = tmp_path_factory.mktemp("fleet")
-    made = [SshServer(folder, name, {"EDGENET_CACHE": str(folder / "cache")}) for name in NAMES]
+    made = [SshServer(folder, name, {"EDGENET_CACHE": str(folder / "cache")}) for name in f"{NAMES}i"]
     programs = made[0].bin
     programs.mkdir()
     texts = {"systemctl": SYSTEMCTL, "journalctl": JOURNALCTL, "loginctl": "#!/bin/sh\n"}
@@ -122,7 +128,12 @@ def test_a_rollout_that_is_resumed_stopped_and_undone(
         for server in servers[:4]:
             half.enter_context(server.running())
         first = deploy_fleet(
-            good, str(fleet), service=True, check=0.2, wave=3, show=lambda row: order.append(row.device)
+            good,
+            str(fleet),
+            check=0.2,
+            wave=3,
+            show=lambda row: order.append(row.device),
+            arguments={"service": True},
         )
         assert states(first) == f"{every('done', 'abcd')} {every('unreachable', 'efgh')}"
         assert sorted(order[:4]) == list("efgh")  # they are asked before anything is done
@@ -132,8 +143,8 @@ def test_a_rollout_that_is_resumed_stopped_and_undone(
         with pytest.raises(
             EdgenetError, match=r"a \(ssh:a\) and ssh:\w+@a \(ssh:\w+@a\) are the same device"
         ):
-            deploy_fleet(good, [str(fleet), f"ssh:{user()}@a"])
-        for server in servers[4:]:
+            deploy_fleet(good, [str(fleet), f"ssh:{getpass.getuser()}@a"])
+        for server in servers[4:8]:
             half.enter_context(server.running())
         done = CliRunner().invoke(
             app,
@@ -169,7 +180,39 @@ def test_a_rollout_that_is_resumed_stopped_and_undone(
         assert {report["target"] for report in measured.reports} == {f"{fleet}:a", f"{fleet}:b"}
 
 
-def user() -> str:
-    import getpass
-
-    return getpass.getuser()
+def test_a_device_that_fetches_its_updates_itself(servers: list[SshServer], tmp_path: Path) -> None:
+    pair, certificate, site = (
+        write_key_pair(tmp_path / "maker.key"),
+        tmp_path / "authority.pem",
+        tmp_path / "site",
+    )
+    write_certificate(certificate)
+    signed = tmp_path / "signed.edgenet"
+    sign_bundle(bundle(tmp_path, "first", 24), signed, open_signer(pair.private))
+    with servers[8].running(), serving(site, certificate) as port:
+        url = f"https://127.0.0.1:{port}"
+        with pytest.raises(EdgenetError, match="ssh:i trusts no key"):
+            deploy(signed, "ssh:i", updates=url)
+        first = deploy(signed, "ssh:i", trust=pair.public, updates=url)
+        published = publish(bundle(tmp_path, "second", 32), site, sign=pair.private)
+        with open_device("ssh:i") as device:
+            unit = device.pull(f"{servers[8].home}/.config/systemd/user/edgenet-update.service").decode()
+            start = f'"{device.home}/edgenet-device" "update" "{url}" "--home" "{device.home}"'
+            assert f"ExecStart={start}\n" in unit
+            command = [
+                f"{device.home}/edgenet-device",
+                "update",
+                url,
+                "--ca",
+                str(certificate),
+                "--watch",
+                "0.1",
+            ]
+            done = device.run(command)
+            assert done.status == 0, done.err
+            name = Path(published.bundle).name
+            assert f"{name} is in use now" in done.out.decode()
+            assert "no service runs that could be watched" in done.out.decode()
+        assert status("ssh:i").bundle == name
+        again = deploy(published.bundle, "ssh:i")  # it is the release that the device has made itself
+        assert (again.moved, again.swapped, again.previous) == (False, False, first.release)

@@ -114,6 +114,10 @@ def options_of_scripts() -> dict[str, set[str]]:
     for script in (ROOT / "device_scripts").glob("*.py"):
         done = subprocess.run([sys.executable, script, "--help"], check=True, capture_output=True, text=True)
         shown[script.name] = set(OPTION.findall(done.stdout))
+    update = [sys.executable, "-m", "edgenet_device", "update", "--help"]
+    shown["update"] = set(
+        OPTION.findall(subprocess.run(update, check=True, capture_output=True, text=True).stdout)
+    )
     return shown
 
 

@@ -1,8 +1,9 @@
-"""Target that reads keys and signatures: signature.json, trust.json, and the files of a key pair."""
+"""Targets that read keys and what they sign: signature.json, trust.json, a key pair's files, the index of updates."""
 
 from __future__ import annotations
 
 import tempfile
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -55,7 +56,57 @@ def keys(folder: Path) -> Check:
     return check
 
 
+@cache
+def update_seeds() -> dict[str, bytes]:
+    """Return an updates.json, and the state of a device's updates: nothing, and a trial."""
+    from edgenet_device.updates.index import Index, index_text, signed_message, write_index
+    from edgenet_device.updates.state import Trial, UpdateState, write_state
+
+    with tempfile.TemporaryDirectory() as name:
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+        key = Ed25519PrivateKey.from_private_bytes(_SEED)
+        text = index_text(Index("a.edgenet", "0" * 64, 1000, 1))
+        file = Path(name) / "state.json"
+        write_state(file, UpdateState(Trial("a", "b", "0" * 64, 1), {"1" * 64: "why"}))
+        signature = key.sign(signed_message(text))
+        index = write_index(text, key.public_key().public_bytes_raw(), signature)
+        return {"index": index, "state": file.read_bytes()}
+
+
+_SEED = b"edgenet's fuzz, 32 bytes of seed"
+
+
+def updates(folder: Path) -> Check:
+    """Read the input as an updates.json that is signed by its own key, and as a state, which is never refused."""
+    from edgenet_device.foreign_text import read_json
+    from edgenet_device.signature import KEY_BYTES, from_base64
+    from edgenet_device.trust import Trust
+    from edgenet_device.updates.index import read_index
+    from edgenet_device.updates.state import read_state
+
+    path = folder / "state.json"
+
+    def check(data: bytes) -> None:
+        path.write_bytes(data)
+        read_state(path)
+        key = b""
+        with suppress(Exception):
+            key = from_base64(read_json(data)["key"], KEY_BYTES, "the key")
+        read_index(data, Trust(key, 0))
+
+    return check
+
+
 TARGETS = (
+    Target(
+        "updates",
+        "indexes and states of updates",
+        ("edgenet_device.updates.index", "edgenet_device.updates.state"),
+        update_seeds,
+        (json_changed, *TEXT),
+        updates,
+    ),
     Target(
         "key",
         "keys, signatures and trust",

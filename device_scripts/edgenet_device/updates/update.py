@@ -1,0 +1,198 @@
+"""An update, from the index to a release that has lived through its first minutes: `python -m edgenet_device update`.
+
+The steps are such that the power may fail at any moment: the bundle is fetched beside what runs, checked, and run once;
+one link is switched; the camera's service is watched. If it fails, the link is switched back, and the bundle is not
+tried again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from edgenet_device.errors import EdgenetError
+from edgenet_device.model_file import check_trusted_file, read_file
+from edgenet_device.trust import TRUST_FILE, Trust, read_trust, write_trust
+from edgenet_device.updates.download import Site
+from edgenet_device.updates.index import INDEX_FILE, MOST_INDEX_BYTES, Index, read_index
+from edgenet_device.updates.release import Releases
+from edgenet_device.updates.service import camera_service
+from edgenet_device.updates.state import Trial, UpdateState, read_state, write_state
+
+MOST_STARTS = 2
+"""How often a release on trial may be cut off, by the power or a crash of the device, before it counts as failed."""
+
+
+@dataclass(frozen=True)
+class UpdateRequest:
+    """What an update is asked for.
+
+    Attributes:
+        home: edgenet's folder on this device.
+        url: the folder of updates.
+        authority: PEM file of the certificate authority to trust; None for the system's.
+        watch_s: seconds for which the service has to live with a new bundle.
+        jitter_s: the longest random wait before anything is done, so that not all devices come at once.
+        retry: whether a bundle that has failed here is tried again.
+    """
+
+    home: Path
+    url: str
+    authority: Path | None = None
+    watch_s: float = 180.0
+    jitter_s: float = 0.0
+    retry: bool = False
+
+
+def update(request: UpdateRequest, say: Callable[[str], None]) -> None:
+    """Bring this device up to date.
+
+    Raises:
+        EdgenetError: the update cannot be had, must not be installed, or has failed; the message says what runs now.
+    """
+    site = Site(request.url, request.authority)
+    time.sleep(random.uniform(0, request.jitter_s))
+    with _only_one(request.home):
+        _Update(request, site, say).run()
+
+
+@contextmanager
+def _only_one(home: Path) -> Iterator[None]:
+    folder = home / "updates"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "lock").open("a")
+    except OSError as error:
+        raise EdgenetError(
+            f"cannot use {folder}: {error.strerror}", "look after this device's disk"
+        ) from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise EdgenetError(
+                "another update is running on this device", "wait until it has ended"
+            ) from None
+        yield
+
+
+class _Update:
+    """One run; see `update`."""
+
+    def __init__(self, request: UpdateRequest, site: Site, say: Callable[[str], None]) -> None:
+        self._request, self._site, self._say = request, site, say
+        self._releases = Releases(request.home)
+        self._folder = request.home / "updates"
+        self._state_file = self._folder / "state.json"
+
+    def run(self) -> None:
+        """Go on with an update that was cut off, or look for a new one."""
+        state = read_state(self._state_file)
+        if state.trial is not None:
+            if self._releases.current == state.trial.release:
+                self._say("an update was cut off in its first minutes; they begin again")
+                self._watch(state, state.trial, restart=False)
+                return
+            state = replace(state, trial=None)  # cut off before the switch, or somebody deployed meanwhile
+        trust = self._trust()
+        index = read_index(self._site.read(INDEX_FILE, MOST_INDEX_BYTES), trust)
+        if self._has(index, trust, state):
+            return
+        self._remove_others(index)
+        release = self._prepare(index, trust, state)
+        trial = Trial(release, self._releases.current, index.sha256, index.signed_at)
+        write_state(self._state_file, replace(state, trial=trial))
+        self._releases.activate(release)
+        self._watch(state, trial, restart=True)
+
+    def _trust(self) -> Trust:
+        path = self._request.home / TRUST_FILE
+        if not os.path.lexists(path):
+            raise EdgenetError(
+                "this device trusts no key, so it takes no updates",
+                "edgenet deploy BUNDLE --on THIS_DEVICE --trust KEY.pub",
+            )
+        trust = read_trust(path)
+        assert trust is not None  # there is a file
+        return trust
+
+    def _has(self, index: Index, trust: Trust, state: UpdateState) -> bool:
+        """Return whether there is nothing to do, after saying why."""
+        if _holds(self._releases.bundle(self._releases.current), index):
+            self._say(f"{index.bundle} is in use already")
+            return True
+        if index.sha256 in state.refused and not self._request.retry:
+            self._say(
+                f"{index.bundle} has failed on this device: {state.refused[index.sha256]}; it is not tried again"
+            )
+            return True
+        return False
+
+    def _remove_others(self, index: Index) -> None:
+        """Remove what was fetched of other updates."""
+        for path in self._folder.iterdir():
+            if path.suffix in (".part", ".edgenet") and path.stem != index.sha256:
+                path.unlink()
+
+    def _prepare(self, index: Index, trust: Trust, state: UpdateState) -> str:
+        """Fetch the bundle and make a release of it, whose model has run once; return its ID."""
+        bundle = self._folder / index.bundle
+        self._site.fetch(index.bundle, index.size, index.sha256, bundle)
+        try:
+            check_trusted_file(bundle, read_file(bundle), trust)
+            release = self._releases.add(bundle)
+        finally:
+            bundle.unlink()
+        try:
+            self._releases.try_model(release)
+        except EdgenetError as error:
+            write_state(self._state_file, state.with_refused(index.sha256, error.found))
+            raise
+        return release
+
+    def _watch(self, state: UpdateState, trial: Trial, restart: bool) -> None:
+        """Let the service live with the release on trial for its first minutes, and go back if it does not."""
+        trial = replace(trial, starts=trial.starts + 1)
+        write_state(self._state_file, replace(state, trial=trial))
+        service = camera_service()
+        if trial.starts > MOST_STARTS:
+            fault = f"this device was cut off {MOST_STARTS} times in the first minutes"
+        elif service is None:
+            fault = ""
+        elif restart and not service.restart():
+            fault = "its service does not start"
+        else:
+            fault = service.fault(self._request.watch_s)
+        if fault:
+            self._go_back(state, trial, fault)
+        path = self._request.home / TRUST_FILE
+        trust = read_trust(path)
+        if trust is not None:
+            write_trust(path, Trust(trust.key, max(trust.newest, trial.signed_at)))
+        write_state(self._state_file, replace(state, trial=None))
+        self._releases.prune()
+        watched = "" if service is not None else "; no service runs that could be watched"
+        self._say(f"{self._releases.bundle(trial.release).name} is in use now ({trial.release}){watched}")
+
+    def _go_back(self, state: UpdateState, trial: Trial, fault: str) -> None:
+        self._releases.activate(trial.before)
+        service = camera_service()
+        if service is not None:
+            service.restart()
+        write_state(self._state_file, state.with_refused(trial.sha256, fault))
+        raise EdgenetError(
+            f"the update has failed: {fault}; the release before ({trial.before}) runs again",
+            "publish a better one; journalctl has what the service said",
+        )
+
+
+def _holds(path: Path, index: Index) -> bool:
+    """Return whether a bundle is the one that an index names."""
+    return path.stat().st_size == index.size and hashlib.sha256(read_file(path)).hexdigest() == index.sha256

@@ -1,0 +1,120 @@
+"""Updates that a device fetches itself: a systemd timer of its user, which runs `edgenet_device update` there.
+
+HOME/edgenet-device                     starts the programs of `edgenet_device`, with the Python of the release in use
+~/.config/systemd/user/edgenet-update.service and .timer
+
+The program's scripts lie in HOME/scripts, apart from the releases: a rollback to an older release does not end the
+updates.
+"""
+
+from __future__ import annotations
+
+from edgenet.devices.device import Device
+from edgenet.devices.install import install_scripts
+from edgenet.devices.shell import require_success, script
+from edgenet.devices.trust import has_trust
+from edgenet.devices.unit import quote_for_systemd
+from edgenet.errors import EdgenetError
+from edgenet.progress import Progress, silent
+
+OFF = "off"
+"""The value of --updates that ends them."""
+_NAME = "edgenet-update"
+_NO_LINGERING, _NO_SYSTEMD = 4, 5
+_LAUNCHER = """#!/bin/sh
+# Written by edgenet deploy --updates.
+here=$(cd -P "$(dirname "$0")" && pwd) &&
+exec env "PYTHONPATH=$here/scripts/device_scripts" "$here/current/environment/bin/python" -m edgenet_device "$@"
+"""
+_SERVICE = """# Written by edgenet deploy --updates.
+[Unit]
+Description=edgenet: fetch the newest bundle
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+Type=oneshot
+ExecStart={command}
+Nice=10
+"""
+# The random delay keeps a fleet from coming all at once; it is the same each time, so that no device waits much longer
+# than an hour between two looks.
+_TIMER = """# Written by edgenet deploy --updates.
+[Unit]
+Description=edgenet: look for a newer bundle every hour
+
+[Timer]
+OnBootSec=2min
+OnUnitInactiveSec=1h
+RandomizedDelaySec=10min
+FixedRandomDelay=true
+
+[Install]
+WantedBy=timers.target
+"""
+# $1: edgenet's folder, $2: the units' name, $3 to $5: the texts of the launcher, the service and the timer.
+_INSTALL = """
+command -v systemctl >/dev/null || exit 5
+folder=${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user
+place() { printf %s "$2" >"$1.new" && chmod "$3" "$1.new" && sync && mv -f "$1.new" "$1"; }
+mkdir -p "$folder" && place "$1/edgenet-device" "$3" 755 || exit 1
+place "$folder/$2.service" "$4" 644 && place "$folder/$2.timer" "$5" 644 || exit 1
+systemctl --user daemon-reload && systemctl --user enable --quiet --now "$2.timer" || exit 1
+loginctl --no-ask-password enable-linger >/dev/null 2>&1 ||
+    sudo -n loginctl enable-linger "$(id -un)" >/dev/null 2>&1 || exit 4
+"""
+_REMOVE = """
+folder=${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user
+[ -e "$folder/$1.timer" ] || exit 0
+systemctl --user disable --quiet --now "$1.timer"
+rm -f "$folder/$1.timer" "$folder/$1.service" && systemctl --user daemon-reload
+"""
+_ASK = 'grep -qF -e "$2" "${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user/$1.service"'
+
+
+def require_trust(device: Device, url: str | None, key: bytes | None) -> None:
+    """Check that a device trusts a key, or is about to, if it shall fetch updates.
+
+    Raises:
+        EdgenetError: it trusts none.
+    """
+    if url not in (None, OFF) and key is None and not has_trust(device):
+        raise EdgenetError(
+            f"{device.name} trusts no key, so it would take nobody's updates", "add --trust KEY.pub"
+        )
+
+
+def install_updates(device: Device, url: str, progress: Progress = silent) -> tuple[str, ...]:
+    """Let a device look for a newer bundle every hour; return notes for the user.
+
+    Args:
+        device: the device, on which a release is in use.
+        url: the folder of updates, or "off" to end them.
+        progress: reports every step.
+
+    Raises:
+        EdgenetError: the device has no systemd, or the units cannot be written.
+    """
+    if url == OFF:
+        require_success(device, "end the updates", device.run(script(_REMOVE, _NAME)))
+        return ()
+    install_scripts(device, progress)
+    command = [f"{device.home}/edgenet-device", "update", url, "--home", device.home]
+    service = _SERVICE.format(command=quote_for_systemd(command))
+    done = device.run(script(_INSTALL, device.home, _NAME, _LAUNCHER, service, _TIMER))
+    if done.status == _NO_SYSTEMD:
+        raise EdgenetError(
+            f"{device.name} has no systemd",
+            f"let another scheduler run python -m edgenet_device update {url} there",
+        )
+    if done.status == _NO_LINGERING:
+        return ("to look for updates from boot on, run once on the device: sudo loginctl enable-linger USER",)
+    require_success(device, "install the timer of the updates", done)
+    return ()
+
+
+def has_updates(device: Device, url: str) -> bool:
+    """Return whether a device looks for updates at this URL; for "off", whether it looks for none."""
+    if url == OFF:
+        return device.run(script(_ASK, _NAME, "ExecStart")).status != 0
+    return device.run(script(_ASK, _NAME, quote_for_systemd([url]))).status == 0
