@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from edgenet.training.state import EpochRow
     from edgenet.training.validation import ClassRow
     from edgenet.workflows.arguments import Photos
-    from edgenet.workflows.bench import Bench, Failure, Report, bench
+    from edgenet.workflows.bench import Bench, Failure, bench
     from edgenet.workflows.calibration import Fidelity
     from edgenet.workflows.camera import CameraResult, CameraState, CaptureResult, camera, capture
     from edgenet.workflows.collect import Collected, collect
@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from edgenet.workflows.inspect import Inspection, OperatorRow, inspect
     from edgenet.workflows.keys import new_key
     from edgenet.workflows.layer_comparison import LayerComparison
+    from edgenet.workflows.measuring import Report
     from edgenet.workflows.mixed_precision import KeptLayer, MixedPrecision
     from edgenet.workflows.models import (
         PaperRow,
@@ -110,7 +111,7 @@ _NAMES = {
     "edgenet.training.state": "EpochRow",
     "edgenet.training.validation": "ClassRow",
     "edgenet.workflows.arguments": "Photos",
-    "edgenet.workflows.bench": "Bench Failure Report bench",
+    "edgenet.workflows.bench": "Bench Failure bench",
     "edgenet.workflows.calibration": "Fidelity",
     "edgenet.workflows.camera": "CameraResult CameraState CaptureResult camera capture",
     "edgenet.workflows.collect": "Collected collect",
@@ -125,6 +126,7 @@ _NAMES = {
     "edgenet.workflows.inspect": "Inspection OperatorRow inspect",
     "edgenet.workflows.keys": "new_key",
     "edgenet.workflows.layer_comparison": "LayerComparison",
+    "edgenet.workflows.measuring": "Report",
     "edgenet.workflows.mixed_precision": "KeptLayer MixedPrecision",
     "edgenet.workflows.models": "PaperRow VariantRow WeightsRow compare_with_papers list_weights models",
     "edgenet.workflows.package": "ExportedScripts Packed export_scripts load package",

@@ -24,7 +24,8 @@ from edgenet.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from edgenet.workflows.bench import Bench, Report
+    from edgenet.workflows.bench import Bench
+    from edgenet.workflows.measuring import Report
     from edgenet.workflows.reports import Comparison, Side
 
 Models = Annotated[

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from edgenet_device.frames.view import View
 
     from edgenet.web.site import PageOptions
-    from edgenet.workflows.bench import Report
     from edgenet.workflows.camera import CameraResult
+    from edgenet.workflows.measuring import Report
 
 Value = TypeVar("Value")
 Bundle = Annotated[Path, typer.Argument(help="The bundle (.edgenet) or .tflite file to run.")]
@@ -281,7 +281,7 @@ def show_page(
         """Print a report that the page sent, and write it if --out asks for it."""
         from edgenet_device.latency.report import table
 
-        from edgenet.workflows.bench import write_latency
+        from edgenet.workflows.measuring import write_latency
 
         if out is not None:
             write_latency(out, report)

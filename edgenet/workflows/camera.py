@@ -44,7 +44,7 @@ from edgenet.web.server import PageServer
 from edgenet.web.site import PageOptions, build_page
 from edgenet.web.viewers import THIS_MACHINE, Viewer
 from edgenet.workflows.arguments import checked
-from edgenet.workflows.bench import Report
+from edgenet.workflows.measuring import Report
 
 CameraState = dict[str, Any]
 """What a camera shows: the parsed JSON of one line that `camera.py --json` prints."""

@@ -20,7 +20,7 @@ from edgenet.tflite.flatbuffer import read_tflite
 from edgenet.tflite.program import FileOperator, FileTensor, Program, file_cost, operator_mult_adds
 from edgenet.tflite.to_graph import float_graph, quantized_graph
 from edgenet.workflows.arguments import checked
-from edgenet.workflows.bench import measure_operators
+from edgenet.workflows.measuring import measure_operators
 from edgenet.workflows.opened_model import open_model_file
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from edgenet.latency.reading import read_file, read_report, read_reports
 from edgenet.latency.report_rows import LatencyReport, ReportRow, report_rows, rows_csv
 from edgenet.progress import Progress, silent
 from edgenet.workflows.arguments import checked
-from edgenet.workflows.bench import measure_on, timing
+from edgenet.workflows.measuring import measure_on, timing
 
 PAGE, REPORT = ".html", ".json"
 

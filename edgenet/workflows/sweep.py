@@ -13,7 +13,7 @@ from edgenet.progress import Log, Progress, no_log, silent
 from edgenet.quantize.recipes import DEFAULT_RECIPE
 from edgenet.training.job import TrainingData
 from edgenet.workflows.arguments import checked
-from edgenet.workflows.bench import Report, check_reachable, measure_on, write_latency
+from edgenet.workflows.measuring import Report, check_reachable, measure_on, write_latency
 from edgenet.workflows.sweep_plan import (
     LATENCY_FILE,
     ROW_FILE,

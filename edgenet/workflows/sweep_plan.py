@@ -17,7 +17,7 @@ from edgenet.files import csv_table, read_limited, write_atomically
 from edgenet.latency.options import BenchOptions
 from edgenet.manifest import decode
 from edgenet.quantize.recipes import DEFAULT_RECIPE, RECIPES
-from edgenet.workflows.bench import Report
+from edgenet.workflows.measuring import Report
 from edgenet.workflows.train import TrainingOptions
 from edgenet.zoo.registry import Variant
 

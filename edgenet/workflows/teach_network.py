@@ -14,7 +14,7 @@ from edgenet.latency.options import BenchOptions
 from edgenet.latency.reading import read_report
 from edgenet.progress import Log, Progress, in_stage
 from edgenet.training.starting import IMAGENET, load_weights
-from edgenet.workflows.bench import measure_on
+from edgenet.workflows.measuring import measure_on
 from edgenet.workflows.select import Budget, untrained_int8
 from edgenet.zoo.catalogue import entries_of, entry_for_layers, find_entry, nearest_variants
 from edgenet.zoo.checkpoint import LoadedNetwork

@@ -111,8 +111,8 @@ def answers(folder: Path) -> Check:
     from edgenet.devices.install import Installed, try_model
     from edgenet.devices.service import last_error
     from edgenet.workflows import status
-    from edgenet.workflows.bench import _follow
     from edgenet.workflows.camera import _photos
+    from edgenet.workflows.measuring import _follow
 
     def check(data: bytes) -> None:
         device: Any = _Answering(data)
@@ -147,7 +147,7 @@ TARGETS = (
             "edgenet.latency.shell_conditions",
             "edgenet.devices.environment",
             "edgenet.devices.install",
-            "edgenet.workflows.bench",
+            "edgenet.workflows.measuring",
             "edgenet.workflows.status",
             "edgenet.workflows.camera",
         ),
