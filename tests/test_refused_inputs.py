@@ -42,7 +42,7 @@ from edgenet.latency.shell_conditions import conditions_there, facts_there
 from edgenet.teaching.features import _Cache
 from edgenet.tflite.forms import without_softmax
 from edgenet.tflite.program import FileOperator, FileTensor, Program, file_cost
-from edgenet.workflows import deploy
+from edgenet.workflows import status as status_workflow
 from edgenet.workflows.camera import _photos, _states
 from edgenet.workflows.evaluate import evaluate
 from edgenet.workflows.review import FORMAT, apply_review, read_decisions
@@ -180,9 +180,9 @@ def test_an_answer_that_makes_no_sense_is_one_line(what: str) -> None:
     "text", ["", "uptime=soon", "uptime=1\nActiveEnterTimestampMonotonic=x", "uptime=1\nNRestarts="]
 )
 def test_a_state_that_makes_no_sense_is_one_line(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deploy, "open_device", lambda on: Answering(text))
+    monkeypatch.setattr(status_workflow, "open_device", lambda on: Answering(text))
     with pytest.raises(EdgenetError, match="an answer that edgenet does not understand"):
-        deploy.status("ssh:pi@pi")
+        status_workflow.status("ssh:pi@pi")
 
 
 @pytest.mark.parametrize("jpeg", ["a", "!!!!", None, "AAAA"])

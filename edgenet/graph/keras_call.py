@@ -1,5 +1,4 @@
-"""One call of a Keras layer while a model is read, with its activation, and the state of the reading that all calls
-share.
+"""One call of a Keras layer while a model is read, with its activation, and the state that all calls share.
 
 Activations are layers of their own or named by the layer before them.
 """

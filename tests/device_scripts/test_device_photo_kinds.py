@@ -199,7 +199,9 @@ def without_pillow_heif(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a machine where the package is not installed."""
     found = importlib.util.find_spec
     monkeypatch.setattr(
-        photo_reader.importlib.util, "find_spec", lambda name: None if name == photo_reader.HEIC_PACKAGE else found(name)
+        photo_reader.importlib.util,
+        "find_spec",
+        lambda name: None if name == photo_reader.HEIC_PACKAGE else found(name),
     )
 
 
