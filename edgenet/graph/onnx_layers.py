@@ -1,7 +1,7 @@
-"""Rules for the ONNX operators that look at windows, multiply matrices or normalize: those with weights, and
-transformers'.
+"""Rules for the ONNX operators that look at windows, multiply matrices or normalize.
 
-Transformers have norms over a position, products of two tensors, and a softmax inside.
+They have weights, or they come from transformers: norms over a position, products of two tensors, and a softmax
+inside.
 """
 
 from __future__ import annotations
