@@ -58,9 +58,10 @@ def many_layers() -> Any:
     """Return a network with layers that the applications lack."""
     inputs = picture()
     normal = layers.Normalization(mean=[0.4, 0.5, 0.6], variance=[0.05, 0.06, 0.07])
-    x = normal(layers.Rescaling(1 / 255)(layers.Resizing(SIZE, SIZE)(inputs)))
+    x = layers.CenterCrop(SIZE, SIZE)(layers.Resizing(SIZE, SIZE)(inputs))
+    x = layers.GaussianNoise(0.1)(normal(layers.Rescaling(1 / 255)(x)))
     x = layers.Conv2D(8, 3, padding="same", activation="swish")(x)
-    x = layers.MaxPooling2D(3, strides=2, padding="same")(x)
+    x = layers.SpatialDropout2D(0.1)(layers.MaxPooling2D(3, strides=2, padding="same")(x))
     x = layers.SeparableConv2D(
         16, 3, strides=2, padding="same", activation="hard_sigmoid", depth_multiplier=2
     )(x)

@@ -144,6 +144,19 @@ def test_a_model_without_a_size_takes_that_of_the_user_or_of_resizing(tmp_path: 
     assert read_keras(write_h5(path, sequential(open_layers), weights())).graph.size == (6, 7)
 
 
+def test_layers_that_are_read_as_others(tmp_path: Path) -> None:
+    """Training on several devices, and a random crop of a picture's whole, change nothing in a finished network."""
+    plain = layers(first=[RESCALING])
+    pixels = np.random.default_rng(1).uniform(0, 255, (1, SIDE, SIDE, 3)).astype(np.float32)
+    wanted = scores(write_h5(tmp_path / "plain.h5", sequential(plain), weights()), pixels)
+    other = [
+        {**one, "class_name": "SyncBatchNormalization"} if one["class_name"] == "BatchNormalization" else one
+        for one in layers(first=[layer("RandomCrop", "crop", height=SIDE, width=SIDE), RESCALING])
+    ]
+    found = scores(write_h5(tmp_path / "other.h5", sequential(other), weights()), pixels)
+    np.testing.assert_array_equal(found, wanted)
+
+
 LAMBDA = layer("Lambda", "code", function=["4wEAAAAAAAAAAAAAAAEAAAAAAAAA", None, None])
 REFUSED: dict[str, tuple[Layer, str]] = {
     "lambda": (LAMBDA, "the layer 'code', a Lambda .* it holds Python code, which edgenet never runs"),
