@@ -6,6 +6,7 @@ told to trust it, meets the same one again.
 
 from __future__ import annotations
 
+import socket
 from datetime import datetime, timedelta, timezone
 from ipaddress import ip_address
 from pathlib import Path
@@ -56,11 +57,29 @@ def _certificate(secret: ec.EllipticCurvePrivateKey, host: str) -> x509.Certific
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=_DAYS))
-        .add_extension(x509.SubjectAlternativeName([_name(host)]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(_names(host)), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
     )
     return builder.sign(secret, hashes.SHA256())
+
+
+def reachable_host(host: str) -> str:
+    """Return the address under which other machines reach a page; of one that is served at all addresses, the usual."""
+    if host not in ("0.0.0.0", "::"):
+        return host
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(
+                ("192.0.2.1", 9)
+            )  # nothing is sent: the system only says which of its addresses it would use
+            return str(probe.getsockname()[0])
+        except OSError:  # there is no network
+            return socket.gethostname()
+
+
+def _names(host: str) -> list[x509.GeneralName]:
+    return [_name(one) for one in dict.fromkeys((reachable_host(host), socket.gethostname()))]
 
 
 def _name(host: str) -> x509.GeneralName:
@@ -77,4 +96,6 @@ def _fits(path: Path, host: str) -> bool:
         names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (OSError, ValueError, x509.ExtensionNotFound):
         return False
-    return _name(host) in names and found.not_valid_after_utc > datetime.now(timezone.utc) + timedelta(days=7)
+    return all(name in names for name in _names(host)) and found.not_valid_after_utc > datetime.now(
+        timezone.utc
+    ) + timedelta(days=7)

@@ -31,6 +31,7 @@ from edgenet.studio_app import (
 )
 from edgenet.studio_app.events import FolderWatch
 from edgenet.studio_app.guard import Guard
+from edgenet.studio_app.other_cameras import OtherCameras
 from edgenet.studio_app.studio import Studio, answers
 from edgenet.studio_app.teaching import resume
 
@@ -50,12 +51,14 @@ STEPS = (collect_routes, teach_routes, look_routes, try_routes, deploy_routes)
 
 def build_app(studio: Studio, address: Address) -> Starlette:
     """Return the server's application."""
+    cameras = OtherCameras(studio, address)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         with FolderWatch(studio.places, studio.changed), ExitStack() as open_parts:
             open_parts.callback(studio.jobs.close)
             open_parts.callback(studio.looks.close)
+            open_parts.callback(cameras.close)
             with suppress(EdgenetError):  # the page says why when the user starts it
                 resume(studio)
             yield
@@ -75,7 +78,7 @@ def build_app(studio: Studio, address: Address) -> Starlette:
     routes = [Route("/api/state", answers(state)), Route("/api/events", events)]
     for step in STEPS:
         routes += step.routes(studio)
-    routes += [*app_routes.routes(), Route("/{name:path}", _asset)]
+    routes += [*cameras.routes(), *app_routes.routes(), Route("/{name:path}", _asset)]
     return Starlette(routes=routes, lifespan=lifespan, middleware=[Middleware(Guard, address=address)])
 
 

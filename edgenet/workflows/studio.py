@@ -17,6 +17,7 @@ from edgenet.studio_app.certificate import self_signed
 from edgenet.studio_app.events import Events
 from edgenet.studio_app.jobs import Jobs
 from edgenet.studio_app.looks import Looks
+from edgenet.studio_app.other_cameras import page_url
 from edgenet.studio_app.places import Places
 from edgenet.studio_app.server import StudioServer
 from edgenet.studio_app.studio import Studio
@@ -67,7 +68,7 @@ def studio(
             raise EdgenetError(error.found, "use the page of that studio, or stop it") from None
         tls = None if address.token is None else self_signed(opened.places.root, address.host)
         server = _listening(opened, address, port, tls)
-        url = server.address.url().replace("http:", "https:" if tls else "http:", 1)
+        url = page_url(server.address)
         server.run(lambda: _show(url, browser, log))
 
 

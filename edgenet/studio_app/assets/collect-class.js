@@ -4,6 +4,7 @@ import { picture } from "./api.js";
 import { listCameras, openCamera, stopCamera, takePhoto } from "./camera.js";
 import { move } from "./collect.js";
 import { PhotoGrid } from "./grid.js";
+import { fillOthers, showPi } from "./other-cameras.js";
 import { count, fill, h, say, soon } from "./ui.js";
 
 const EVERY_MS = 250; // while the button is held
@@ -28,8 +29,9 @@ export function showClass(view, app, { label, camera, binned, uploads, send, dro
   const bar = h("div", { class: "tools row", role: "toolbar", "aria-label": S.tools });
   const top = h("p", { class: "row" });
   const side = h("div", { class: "panel camera", hidden: true });
+  const others = h("div", { class: "panel", hidden: true });
   const viewer = h("div", { class: "viewer" }, side, h("div", { class: "step" }, bar, droppable(grid.root, label)));
-  fill(view, h("p", {}, h("button", { type: "button", onclick: back }, `‹ ${S.allClasses}`)), heading, line, top, viewer);
+  fill(view, h("p", {}, h("button", { type: "button", onclick: back }, `‹ ${S.allClasses}`)), heading, line, top, others, viewer);
 
   function head() {
     const { classes } = app.state;
@@ -38,6 +40,7 @@ export function showClass(view, app, { label, camera, binned, uploads, send, dro
         ? app.state.bin.filter((one) => one.label !== label).map((one) => h("button", { type: "button", onclick: () => show(one.label, false, true) }, h("bdi", {}, one.label)))
         : [
             h("button", { type: "button", class: panel ? "" : "main", onclick: () => (panel ? closeCamera() : startCamera()) }, panel ? S.cameraOff : S.camera),
+            h("button", { type: "button", "aria-expanded": String(!others.hidden), onclick: showOthers }, S.otherCameras),
             ...fileButton(label),
             h("button", { type: "button", onclick: rename }, S.rename),
             h("button", { type: "button", onclick: remove }, S.removeClass),
@@ -163,8 +166,14 @@ export function showClass(view, app, { label, camera, binned, uploads, send, dro
     head();
   }
 
+  function showOthers() {
+    others.hidden = !others.hidden;
+    if (!others.hidden) fillOthers(others, app, label);
+    head();
+  }
+
   const later = soon(load, uploads.busy ? 1500 : 300);
-  const off = app.onState(later);
+  const off = app.onState(() => (later(), others.hidden || showPi(others, app, label)));
   head();
   tools();
   load();
