@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from edgenet.accuracy import ClassLoss, Interval, Paired
     from edgenet.data.file_account import FileAccount
     from edgenet.data.photos import PhotoSet, open_photos
+    from edgenet.devices.app_folders import OwnCode
     from edgenet.devices.device import DeviceFacts
     from edgenet.errors import EdgenetError
     from edgenet.graph.shapes import Cost
@@ -95,6 +96,7 @@ _NAMES = {
     "edgenet.accuracy": "ClassLoss Interval Paired",
     "edgenet.data.file_account": "FileAccount",
     "edgenet.data.photos": "PhotoSet open_photos",
+    "edgenet.devices.app_folders": "OwnCode",
     "edgenet.devices.device": "DeviceFacts",
     "edgenet.errors": "EdgenetError",
     "edgenet.graph.shapes": "Cost",
@@ -206,6 +208,7 @@ __all__ = [
     "OperatorRow",
     "OperatorTime",
     "OutputContract",
+    "OwnCode",
     "Packed",
     "Paired",
     "PaperRow",

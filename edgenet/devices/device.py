@@ -121,6 +121,11 @@ class DeviceFacts:
     camera_stack: tuple[str, ...]
     free_bytes: int | None
 
+    @property
+    def is_phone(self) -> bool:
+        """Whether it is an Android phone."""
+        return (self.system or "").startswith("Android")
+
 
 @dataclass(frozen=True)
 class Local:

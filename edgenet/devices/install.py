@@ -79,7 +79,7 @@ def install_scripts(device: Device, progress: Progress = silent) -> Installed:
     ready = usable_environments(device)
     key = ready[0] if ready else _ensure_environment(device, False, progress).key
     folder = f"{device.home}/scripts"
-    device.push(script_files(), folder, progress)
+    device.push(script_files(device.facts().is_phone), folder, progress)
     python = f"{device.home}/environments/{key}/bin/python" if key else "python3"
     scripts = f"{folder}/{SCRIPTS}"
     return Installed(device, folder, "", scripts, ("env", f"PYTHONPATH={scripts}", python))
@@ -126,12 +126,13 @@ def install_release(
         EdgenetError: the device cannot run the bundle; the message says why.
     """
     progress("look at the device", 0, None)
+    phone = device.facts().is_phone
     for key in usable_environments(device):  # an installed release is found without starting Python there
-        release = release_of(bundle, key)
+        release = release_of(bundle, key, phone)
         if releases.is_intact(device, release.identity):
             return InstalledRelease(_installed(device, release), release.identity, Environment(key), False)
     environment = _ensure_environment(device, offline, progress)
-    release = release_of(bundle, environment.key)
+    release = release_of(bundle, environment.key, phone)
     installed = _installed(device, release)
     device.push(release.files, releases.prepare(device, release.identity), progress)
     progress("verify", 0, None)
@@ -144,7 +145,7 @@ def install_release(
 
 def _ensure_environment(device: Device, offline: bool, progress: Progress) -> Environment:
     """Make the Python environment for a device: the pack on a phone, a virtual environment elsewhere."""
-    if (device.facts().system or "").startswith("Android"):
+    if device.facts().is_phone:
         return ensure_pack(device, progress)
     return ensure_virtual_environment(device, offline, progress)
 

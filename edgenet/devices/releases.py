@@ -71,12 +71,13 @@ exec "$here/environment/bin/python" "$here/device_scripts/camera.py" "$here/{bun
 """
 
 
-def release_of(bundle: Path, environment: str | None) -> Release:
+def release_of(bundle: Path, environment: str | None, phone: bool = False) -> Release:
     """Return the release for a bundle (or .tflite).
 
     Args:
         bundle: the file.
         environment: key of the environment that the release will use; None if it uses none.
+        phone: whether it is for a phone, which has no OpenCV and so cannot run the camera.
 
     Raises:
         EdgenetError: there is no such file.
@@ -85,15 +86,24 @@ def release_of(bundle: Path, environment: str | None) -> Release:
         raise EdgenetError(f"there is no file {bundle}", "give a bundle made by edgenet convert or package")
     # The device shows the file's name, so it is kept unless SHA256SUMS could not hold it.
     name = bundle.name if _PLAIN.fullmatch(bundle.name) else f"model{bundle.suffix}"
-    files = {**script_files(), name: bundle, START: _START_TEXT.replace("{bundle}", name).encode()}
+    start = {} if phone else {START: _START_TEXT.replace("{bundle}", name).encode()}
+    files = {**script_files(phone), name: bundle, **start}
     sums = "".join(f"{sha256(content)}  {path}\n" for path, content in sorted(files.items())).encode()
     identity = hashlib.sha256(sums + (environment or "").encode()).hexdigest()[:16]
     return Release(identity, {**files, SUMS: sums}, name)
 
 
-def script_files() -> dict[str, Path | bytes]:
-    """Return the device scripts, by their path within the release."""
-    return {f"{SCRIPTS}/{name}": path for name, path in device_files().items()}
+# What needs pictures, and so OpenCV. The rest of edgenet_device.frames says what a picture and a camera's options are.
+_PICTURES = re.compile(
+    r"(camera|capture|classify)\.py|edgenet_device/"
+    r"((collecting|events|field|live|updates|web)/.*|frames/(?!__init__\.py|view\.py).*)"
+)
+
+
+def script_files(phone: bool = False) -> dict[str, Path | bytes]:
+    """Return the device scripts, by their path within the release; for a phone, those that run without OpenCV."""
+    files = device_files().items()
+    return {f"{SCRIPTS}/{name}": path for name, path in files if not (phone and _PICTURES.fullmatch(name))}
 
 
 def bundle_in(sums: str) -> str | None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from old_release import BUNDLE, write_old_release
+from tiny_model import tiny_model
 
 from edgenet.devices import releases
 from edgenet.devices.local import LocalDevice
-from edgenet.devices.releases import Release, release_of
+from edgenet.devices.releases import SCRIPTS, Release, release_of
 from edgenet.errors import EdgenetError
 from edgenet.workflows.deploy import rollback
 from edgenet.workflows.status import status
@@ -125,3 +128,44 @@ def test_a_release_with_the_older_layout_of_scripts(device: LocalDevice, tmp_pat
     assert (back.release, back.previous) == (old, new.identity)
     assert camera(device, "0", "--serve", "8080") == f"the old camera {BUNDLE} 0 --serve 8080\n"
     assert rollback("local").release == new.identity
+
+
+# A program that cannot import OpenCV, as on a phone, and the two that edgenet starts there.
+WITHOUT_OPENCV = """
+import runpy, sys
+sys.modules["cv2"] = None
+sys.path.insert(0, sys.argv[1])
+name, *sys.argv = sys.argv[2:]
+runpy.run_module(name, run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        ("measure_latency", "MODEL", "--protocol", "quick", "--json"),
+        ("edgenet_device", "program", "try-model", "MODEL"),
+        ("edgenet_device", "program", "time-cold-start", "MODEL", "1"),
+    ],
+)
+def test_a_phone_gets_what_runs_without_opencv(program: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "m.tflite").write_bytes(tiny_model())
+    new = release_of(tmp_path / "m.tflite", "key", phone=True)
+    scripts = tmp_path / "scripts"
+    for name, content in new.files.items():
+        place = scripts / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(content if isinstance(content, bytes) else content.read_bytes())
+    assert {path.name for path in (scripts / SCRIPTS).glob("*.py")} == {"measure_latency.py"}
+    assert "camera.sh" not in new.files
+    assert len(release_of(tmp_path / "m.tflite", "key").files) > 1.5 * len(new.files)
+    words = [str(scripts / "m.tflite") if word == "MODEL" else word for word in program]
+    words = words if program[0] == "edgenet_device" else [words[0], "program", *words[1:]]
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_OPENCV, scripts / SCRIPTS, *words],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "cv2" not in done.stdout

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from interrupted import Interrupted
 from old_release import BUNDLE, write_old_release
 from wheel_index import make_wheel, package_index
 
@@ -315,6 +316,31 @@ def test_its_packages_lie_on_those_of_the_release_in_use(device: LocalDevice, tm
     complete.write_text("/usr/bin/python3.9")  # a newer system
     (found,) = code_on(device)
     assert found.stale
+
+
+def ctrl_c() -> None:
+    raise KeyboardInterrupt
+
+
+def test_the_old_or_the_new_copy_is_in_place_wherever_it_stops(device: LocalDevice, tmp_path: Path) -> None:
+    mine, program = tmp_path / "my_app.py", Path(device.home, "apps/my_app/current/code/my_app.py")
+    place_app(device, read_app(write(mine, "print('old')\n")), [], silent)
+    wheel = make_wheel(tmp_path, "greeting", "1.0", "")
+    newer, steps = read_app(write(mine, "print('new')\n")), 0
+    while True:
+        try:
+            place_app(Interrupted(device, steps, ctrl_c), newer, [wheel], silent)  # type: ignore[arg-type]
+            break
+        except KeyboardInterrupt:
+            steps += 1
+        sums = subprocess.run(
+            ["sha256sum", "-c", "SHA256SUMS"], cwd=program.parents[1], capture_output=True, check=False
+        )
+        assert sums.returncode == 0
+        assert program.read_text() == "print('old')\n"
+    assert steps >= 8
+    assert program.read_text() == "print('new')\n"
+    assert not list(program.parents[2].glob("incoming-*"))
 
 
 def test_a_program_for_a_newer_python_is_refused_before_it_takes_the_place(

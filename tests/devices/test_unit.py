@@ -103,7 +103,7 @@ def test_a_film_can_be_read_although_its_home_is_hidden() -> None:
 def test_line_breaks_and_control_characters_are_refused_before_anything_is_done(
     text: str, option: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(EdgenetError, match="control character|zero byte"):
+    with pytest.raises(EdgenetError, match=r"control character|zero byte"):
         deploy(tmp_path / "missing.edgenet", "ssh:nobody.invalid", service=True, **{option: text})
 
 
