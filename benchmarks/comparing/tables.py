@@ -89,17 +89,17 @@ def markdown(columns: Sequence[Column], rows: Sequence[Row]) -> list[str]:
     return ["| " + " | ".join(line) + " |" for line in (padded[0], rule, *padded[1:])]
 
 
-def put_into(document: str, block: str) -> str:
-    """Return the document with `block` between its two marks.
+def put_into(document: str, block: str, mark: str = BEGIN) -> str:
+    """Return the document with `block` between two marks: `mark`, and the next END after it.
 
     Raises:
         EdgenetError: the document does not have both marks.
     """
-    before, begin, rest = document.partition(BEGIN)
+    before, begin, rest = document.partition(mark)
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise EdgenetError(
-            "the document has no place for the tables", f"put the lines {BEGIN} and {END} into it"
+            "the document has no place for the tables", f"put the lines {mark} and {END} into it"
         )
     return f"{before}{begin}\n\n{block.strip()}\n\n{end}{after}"
 
