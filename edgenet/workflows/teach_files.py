@@ -171,11 +171,11 @@ def write_files(
     Raises:
         EdgenetError: a file cannot be written.
     """
-    network, answer = taught.network, None
+    network, answer, temperature = taught.network, None, 1.0
     if unknown:
         found, words = _with_unknown(taught, background, progress)
         labels = (*taught.classes, NOTHING_KNOWN)
-        network = with_head(network, found.head, labels, network.origin)
+        network, temperature = with_head(network, found.head, labels, network.origin), found.temperature
         alarms = None if found.false_alarms is None else 100 * found.false_alarms
         answer = UnknownAnswer(NOTHING_KNOWN, 100 * found.kept, alarms, found.auroc, words)
     checkpoint = out / f"{network.variant.name}.safetensors"
@@ -197,7 +197,7 @@ def write_files(
     assert facts is not None  # `convert` always writes them
     accuracy = Accuracy(round(int8.float_top1, 4), round(int8.int8_top1, 4), int8.photos, "photos held out")
     write_bundle(bundle, opened.data, opened.labels, replace(facts, accuracy=accuracy, unknown=answer))
-    page = _page(taught, int8, answer, bundle, choices, warnings)
+    page = _page(taught, int8, answer, bundle, choices, warnings, temperature)
     write_report(report, page, photo_picture(taught.features.photos))
     write_report_json(report.with_suffix(".json"), page)
     return TaughtFiles(bundle, report, int8, answer)
@@ -310,7 +310,9 @@ def _page(
     bundle: Path,
     choices: Sequence[str],
     warnings: Sequence[str],
+    temperature: float,
 ) -> TeachingReport:
+    """Return the report; the file's scores are those of the held-out logits divided by the temperature."""
     features, judged = taught.features, taught.judged
     rows = np.flatnonzero(taught.folds >= 0)
     errors = find_label_errors(taught.held_out_logits[rows], features.labels[rows])
@@ -334,7 +336,7 @@ def _page(
             features.contents,
             features.labels,
             taught.groups.ids,
-            taught.held_out_logits,
+            taught.held_out_logits / np.float32(temperature),
             taught.folds >= 0,
         ),
         accuracy=JudgedAccuracy(judged.top1, judged.interval, judged.photos, judged.scenes, judged.how),

@@ -81,8 +81,16 @@ def test_the_bundle_the_checkpoint_and_the_page_are_there(taught: Teaching) -> N
     assert all(name in page for name in CLASSES)
     assert f"{taught.judged.top1:.0f}" in page
     assert sorted(path.suffix for path in Path(taught.out).parent.iterdir() if not path.name.startswith(".")) == [
-        ".edgenet", ".html", ".safetensors",
+        ".edgenet", ".html", ".json", ".safetensors",
     ]  # fmt: skip
+
+
+def test_the_reported_probabilities_are_as_true_as_those_of_the_file(taught: Teaching) -> None:
+    """The file's logits are divided by a temperature that makes its probabilities true; so are the reported ones."""
+    report = json.loads(Path(taught.report).with_suffix(".json").read_text())
+    judged = [one for one in report["photos"] if one["answer"] is not None]
+    mean = np.mean([one["confidence"] for one in judged])
+    assert abs(100 * mean - taught.judged.top1) < 3
 
 
 def test_the_figure_is_true_for_new_photos_on_the_device(taught: Teaching, tmp_path: Path) -> None:
