@@ -17,6 +17,7 @@ import threading
 
 import cv2
 from edgenet_device import Camera, Classifier, EdgenetError, classify_frames
+from edgenet_device.foreign_text import say
 from flask import Flask, Response
 
 app = Flask(__name__)
@@ -33,7 +34,7 @@ def watch(source: str) -> None:
             now.update(label=seen.label, score=seen.score)
             picture = cv2.imencode(".jpg", seen.pixels)[1].tobytes()
     except EdgenetError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
+        say(f"error: {error}", sys.stderr)
         os._exit(1)  # systemd starts the service again
 
 

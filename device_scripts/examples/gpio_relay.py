@@ -15,6 +15,7 @@ import signal
 import sys
 
 from edgenet_device import Camera, Classifier, EdgenetError, classify_frames
+from edgenet_device.foreign_text import say
 from gpiozero import OutputDevice
 
 
@@ -31,7 +32,7 @@ def main(label: str, pin: str = "17", source: str = "0") -> None:
             wanted = seen.label == label
             if wanted != bool(relay.value):
                 relay.value = wanted
-                print(f"{seen.name}: pin {pin} {'on' if wanted else 'off'}", flush=True)
+                say(f"{seen.name}: pin {pin} {'on' if wanted else 'off'}")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import os
 import sys
 
 from edgenet_device import Camera, Classifier, EdgenetError, classify_frames
+from edgenet_device.foreign_text import say
 
 
 def main(source: str = "0") -> None:
@@ -20,7 +21,7 @@ def main(source: str = "0") -> None:
     before = None
     for seen in classify_frames(classifier, Camera(source)):
         if seen.label != before:
-            print(f"{seen.name}: {seen.label or 'nothing I know'}", flush=True)
+            say(f"{seen.name}: {seen.label or 'nothing I know'}")
             before = seen.label
 
 
