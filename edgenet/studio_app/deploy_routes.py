@@ -17,9 +17,11 @@ from edgenet.studio_app.jobs import Job
 from edgenet.studio_app.studio import Studio, answers, text
 from edgenet.studio_app.try_routes import bundle_path
 
-KINDS = ("measure", "install", "rollback", "status", "switch", "watch")
+KINDS = ("measure", "install", "rollback", "status", "switch", "watch", "collect")
 """What can be done with a device; one of each kind at a time."""
 _LONGEST_SOURCE = 400
+_KEPT_MB = 200
+"""Room on a device for photos that its network is unsure of."""
 
 
 def routes(studio: Studio) -> list[Route]:
@@ -82,7 +84,8 @@ def _install(studio: Studio, on: str, values: dict[str, Any]) -> list[str]:
     if values.get("service") is not True:
         return arguments
     arguments += ["--service", f"--source={_source(values)}", f"--serve={_port(values)}"]
-    return [*arguments, "--", f"--threshold={_threshold(values)}"]
+    kept = [f"--keep-uncertain={_KEPT_MB}"] if values.get("keep") is True else []
+    return [*arguments, "--", f"--threshold={_threshold(values)}", *kept]
 
 
 def _rollback(studio: Studio, on: str, values: dict[str, Any]) -> list[str]:
@@ -95,6 +98,10 @@ def _status(studio: Studio, on: str, values: dict[str, Any]) -> list[str]:
 
 def _switch(studio: Studio, on: str, values: dict[str, Any]) -> list[str]:
     return ["configure", on, "--start" if values["running"] is True else "--stop"]
+
+
+def _collect(studio: Studio, on: str, values: dict[str, Any]) -> list[str]:
+    return ["collect", on, f"--data={studio.places.photos}"]
 
 
 def _watch(studio: Studio, on: str, values: dict[str, Any]) -> list[str]:
@@ -112,6 +119,7 @@ _COMMANDS: dict[str, Callable[[Studio, str, dict[str, Any]], list[str]]] = {
     "status": _status,
     "switch": _switch,
     "watch": _watch,
+    "collect": _collect,
 }
 
 

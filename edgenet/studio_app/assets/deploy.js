@@ -4,8 +4,8 @@ import { bundlePicker, chosenBundle, titleOf } from "./bundles.js";
 import { keptThreshold } from "./threshold.js";
 import { h, say } from "./ui.js";
 
-const KINDS = ["measure", "install", "rollback", "status", "switch", "watch"];
-const ADDED = "edgenet-devices", BUDGET = "edgenet-budget", CAMERA = "edgenet-camera", PORT = "edgenet-port";
+const KINDS = ["measure", "install", "rollback", "status", "switch", "watch", "collect"];
+const ADDED = "edgenet-devices", BUDGET = "edgenet-budget", CAMERA = "edgenet-camera", PORT = "edgenet-port", KEEP = "edgenet-keep";
 const USUAL = { [BUDGET]: "33", [CAMERA]: "0", [PORT]: "8080" };
 const kept = (key) => localStorage.getItem(key) ?? USUAL[key];
 
@@ -48,6 +48,7 @@ class Deploying {
       const input = h("input", { id: key, value: kept(key), autocomplete: "off", ...more, oninput: () => (localStorage.setItem(key, input.value), this.showLatencies()) });
       return h("p", { class: "row" }, h("label", { for: key }, label), input);
     };
+    const keep = h("input", { type: "checkbox", id: KEEP, checked: kept(KEEP) === "yes", onchange: () => localStorage.setItem(KEEP, keep.checked ? "yes" : "no") });
     this.list = h("div", { class: "grid deploy-cards", "aria-live": "off" });
     this.note = h("p", { class: "muted" }, S.looking);
     const address = h("input", { id: "deploy-address", placeholder: "pi@raspberrypi.local", required: true, maxlength: 200, autocomplete: "off", spellcheck: "false" });
@@ -60,7 +61,7 @@ class Deploying {
       h("h1", {}, S.title), this.picker,
       field(BUDGET, S.budget, { type: "number", min: 1, max: 10000, step: 1 }),
       this.list, this.note, add,
-      h("details", { class: "panel" }, h("summary", {}, S.camera), field(CAMERA, S.source, { type: "text", maxlength: 400 }), field(PORT, S.port, { type: "number", min: 1, max: 65535 }), h("p", { class: "muted" }, say(S.threshold, { percent: Math.round(100 * keptThreshold()) }))),
+      h("details", { class: "panel" }, h("summary", {}, S.camera), field(CAMERA, S.source, { type: "text", maxlength: 400 }), field(PORT, S.port, { type: "number", min: 1, max: 65535 }), h("p", {}, h("label", {}, keep, S.keep)), h("p", { class: "muted" }, say(S.threshold, { percent: Math.round(100 * keptThreshold()) }))),
     );
   }
 
@@ -132,7 +133,7 @@ class Deploying {
   }
 
   async start(kind, on, more = {}) {
-    const given = { kind, on, bundle: this.bundle.name, threshold: keptThreshold(), source: kept(CAMERA), port: kept(PORT), ...more };
+    const given = { kind, on, bundle: this.bundle.name, threshold: keptThreshold(), source: kept(CAMERA), port: kept(PORT), keep: kept(KEEP) === "yes", ...more };
     try {
       await this.app.api.post("/api/deploy", given);
     } catch (error) {
@@ -161,7 +162,7 @@ class Card {
       h("p", { class: "row" }, button("measure", S.measure, () => step.start("measure", on)), button("watch", phone ? S.watchPhone : S.watch, () => step.start("watch", on))),
       !phone && h("p", {}, h("label", {}, this.service, S.service)),
       h("p", { class: "row" }, button("install", S.install, () => this.install(), { class: "main" }), button("rollback", S.rollback, () => this.back()), !here && button("status", S.status, () => step.start("status", on))),
-      kind === "ssh" && h("p", { class: "row" }, button("serviceOn", S.serviceOn, () => step.start("switch", on, { running: true })), button("serviceOff", S.serviceOff, () => step.start("switch", on, { running: false }))),
+      kind === "ssh" && h("p", { class: "row" }, button("serviceOn", S.serviceOn, () => step.start("switch", on, { running: true })), button("serviceOff", S.serviceOff, () => step.start("switch", on, { running: false })), button("collect", S.collect, () => step.start("collect", on))),
       this.jobs,
       device.added && h("p", {}, h("button", { type: "button", class: "quiet", onclick: () => step.forget(on) }, S.forget)),
     );
@@ -222,6 +223,7 @@ class Card {
       return [[...words, ...(result.notes || [])].join(" ")];
     }
     if (kind === "status") return [this.status(result)];
+    if (kind === "collect") return [say(result.new === 1 ? S.collectedOne : S.collected, { n: result.new }), " ", ...(result.notes || []), h("button", { type: "button", class: "quiet", onclick: () => this.step.app.go("collect") }, S.toCollect)];
     return [say(S.ended[kind], { on: about.on })];
   }
 

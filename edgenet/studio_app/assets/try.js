@@ -11,7 +11,7 @@ import { h, say } from "./ui.js";
 const HALF_LIFE_S = 0.3; // as camera.py
 const EYES_MS = 100; // eyes want no more, and drawing takes time from the network
 const TOP = 5;
-const NONE = "none"; // a class of this name holds photos of other things; see teaching/unknown.py
+const NONE = "none", UNLABELLED = "unlabelled"; // photos of other things (see teaching/unknown.py), and photos that nobody has labelled
 const VIDEO = { id: "try-video", playsinline: true, muted: true, autoplay: true };
 
 export function mount(root, app) {
@@ -271,7 +271,7 @@ class Trying {
       this.video.pause();
       this.frozen = takePhoto(this.video);
     }
-    const labels = this.app.state.classes.map(({ label }) => label).filter((label) => label !== NONE);
+    const labels = this.app.state.classes.map(({ label }) => label).filter((label) => ![NONE, UNLABELLED].includes(label));
     const choice = (label, text) => h("button", { type: "button", "data-label": label, onclick: () => this.correct(label, text) }, text);
     this.choices.replaceChildren(
       h("p", {}, this.S.what),
