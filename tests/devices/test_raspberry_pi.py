@@ -7,6 +7,7 @@ Debian. The tests share it, and each continues where the one before ended, as it
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import urllib.request
@@ -15,12 +16,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from brokers import Listener, RealBroker, require_mosquitto
 from confined_attempts import MAY, allowed
+from https_server import https_server
 from virtual_devices import Pi, wait_until
 
 from edgenet.devices.targets import open_device
 from edgenet.devices.unit import UNIT
 from edgenet.errors import EdgenetError
+from edgenet.files import cache_folder
+from edgenet.workflows.configure import configure
 from edgenet.workflows.deploy import Deployed, deploy, rollback
 from edgenet.workflows.status import status
 
@@ -29,6 +34,10 @@ TARGET = "ssh:pi"
 PAGE_PORT = 8080
 STATE = "edgenet/camera.json"
 PATIENCE_S = 240
+PI_KNOWS_HOST_AS = "10.0.2.2"
+ROOT = Path(__file__).resolve().parents[2]
+FOREIGN = ROOT.parent / "shared" / "cases" / "models" / "uint8_dead_end.tflite"
+CHURCH = ROOT / "calibration_data" / "0002_church.jpg"
 # All but 32 MB is reserved, which writes nothing; the rest is written to the last byte.
 FILL = """
 python3 -c "import os
@@ -244,6 +253,76 @@ def test_without_namespaces_the_user_is_told_what_the_service_may_do(
         pi.sh(f"sudo sysctl -q user.max_user_namespaces={before}")
 
 
+def test_the_service_publishes_events_on_a_broker(pi: Pi, installed: Deployed, tmp_path: Path) -> None:
+    broker = RealBroker(require_mosquitto(), tmp_path)
+    broker.start()
+    listener = Listener(broker.port)
+
+    def entered(label: str) -> bool:
+        events = [json.loads(payload) for topic, payload, _ in listener.messages if topic.endswith("/event")]
+        return any((event["kind"], event["label"]) == ("entered", label) for event in events)
+
+    try:
+        given = ("--mqtt", f"{PI_KNOWS_HOST_AS}:{broker.port}", "--fps", "5", "--flip", "horizontal")
+        configured = configure(TARGET, options=given)
+        assert f"--mqtt={PI_KNOWS_HOST_AS}:{broker.port}" in configured.options
+        wait_until(lambda: entered("red"), PATIENCE_S, "red entered")
+        pi.camera("green")
+        wait_until(lambda: entered("green"), PATIENCE_S, "green entered")
+    finally:
+        listener.stop()
+        broker.stop()
+        nothing = tmp_path / "camera.toml"
+        nothing.touch()
+        configure(TARGET, config=nothing)
+        pi.camera("red")
+
+
+@contextmanager
+def package_index(pi: Pi, packages: tuple[str, ...], folder: Path) -> Iterator[None]:
+    """Give the Pi an index over https with the wheels of an earlier offline deploy, and the index's certificate."""
+    wheels = [path for path in (cache_folder() / "wheels").glob("*/*.whl") if "aarch64" in path.name]
+    for package in packages:
+        name, _, version = package.partition("==")
+        (folder / "simple" / name).mkdir(parents=True)
+        for path in wheels:
+            if path.name.startswith(f"{name.replace('-', '_')}-{version}-"):
+                shutil.copy(path, folder / "simple" / name)
+    certificate = folder / "index.crt"
+    with https_server(folder, certificate, PI_KNOWS_HOST_AS) as port:
+        pi.sh(
+            f"echo '{certificate.read_text()}' | sudo tee /usr/local/share/ca-certificates/index.crt >/dev/null && "
+            "sudo update-ca-certificates >/dev/null && mkdir -p ~/.config/pip && "
+            f"printf '[global]\nindex-url = https://{PI_KNOWS_HOST_AS}:{port}/simple\n' >~/.config/pip/pip.conf"
+        )
+        yield
+
+
+def test_packages_come_from_an_index_over_https(
+    pi: Pi, installed: Deployed, colours: Path, tmp_path: Path
+) -> None:
+    """The Pi's own pip brings them, in an environment that is made anew."""
+    with package_index(pi, installed.packages, tmp_path):
+        pi.sh("rm -r ~/.local/share/edgenet/environments")
+        online = deploy(colours, TARGET)
+    assert online.packages == installed.packages
+    pi.sh(f"systemctl --user restart {UNIT}")
+    sees(pi, "red")
+
+
+def test_a_file_of_another_maker_is_deployed(pi: Pi, installed: Deployed) -> None:
+    """Coral's uint8 MobileNet V1 with the quantization of TensorFlow 1."""
+    if not FOREIGN.is_file():
+        pytest.skip("no shared cases")
+    pi.camera(str(CHURCH))
+    deployed = deploy(FOREIGN, TARGET)
+    assert (deployed.moved, status(TARGET).bundle) == (True, FOREIGN.name)
+    sees(pi, "street sign")
+    pi.camera("red")
+    assert rollback(TARGET).release == deployed.previous
+    sees(pi, "red")
+
+
 AS_BEFORE = "/usr/bin/sudo-as-before"
 
 
@@ -291,3 +370,25 @@ def test_a_system_service_which_needs_sudo_without_a_password(
         ):
             deploy(colours, TARGET, service=True)
     assert status(TARGET).service == "active"
+
+
+OWN_PROGRAM = """import os
+from edgenet_device import Camera, Classifier, classify_frames
+
+for seen in classify_frames(Classifier(os.environ["EDGENET_BUNDLE"]), Camera(0)):
+    with open("seen.txt", "w") as file:  # in the service's state folder
+        file.write(str(seen.label))
+"""
+
+
+def test_a_program_of_ones_own_runs_as_confined_as_the_camera(
+    pi: Pi, installed: Deployed, colours: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "my_app.py").write_text(OWN_PROGRAM)
+    done = deploy(colours, TARGET, system_service=True, with_=tmp_path / "my_app.py", run="my_app.py")
+    assert [(code.name, code.state) for code in done.code] == [("my_app", "copied")]
+    seen = "sudo cat /var/lib/edgenet/seen.txt 2>/dev/null || true"
+    wait_until(lambda: pi.sh(seen) == "red", PATIENCE_S, "the program sees red")
+    assert (status(TARGET).program, status(TARGET).service) == ("my_app.py", "active")
+    configure(TARGET, run="camera.py")
+    sees(pi, "red", "/run")
