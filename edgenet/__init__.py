@@ -14,10 +14,11 @@ The module behind a name is imported when the name is first used, so that `impor
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+# Importing `typing` would take ten times as long as all the rest of this file.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from edgenet_device.classifier import Classifier
     from edgenet_device.frames.view import View
 
@@ -284,6 +285,8 @@ def __getattr__(name: str) -> Any:
         return version("edgenet")
     if name not in _HOMES:
         raise AttributeError(f"module 'edgenet' has no attribute '{name}'")
+    from importlib import import_module
+
     return getattr(import_module(_HOMES[name]), name)
 
 

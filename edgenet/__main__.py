@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
-from contextlib import suppress
-from importlib.util import find_spec
-from pathlib import Path
+
+
+def _end_at_once(number: int, frame: object) -> None:
+    os._exit(128 + number)
+
+
+# Nothing has begun yet. Where Ctrl-C is ignored, as in a background job of a shell, it stays ignored.
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, _end_at_once)
+
+from contextlib import suppress  # noqa: E402
+from importlib.util import find_spec  # noqa: E402
+from pathlib import Path  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 """The folder that edgenet was imported from: site-packages, or the top of a checkout."""
@@ -19,6 +31,8 @@ def main() -> None:
         sys.path.append(str(ROOT / "device_scripts"))
     from edgenet.commands.interrupts import quick_interrupts
 
+    if signal.getsignal(signal.SIGINT) is _end_at_once:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     with quick_interrupts():
         from edgenet.commands.app import main as run_command_line
 

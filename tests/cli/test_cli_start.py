@@ -244,3 +244,22 @@ def test_an_interrupt_ends_quietly_and_leaves_nothing(made: Path, tmp_path: Path
     assert running.returncode == 130
     assert b"Traceback" not in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_before_the_command_line_is_imported_is_quiet() -> None:
+    code = "import os, signal; import edgenet.__main__; os.kill(os.getpid(), signal.SIGINT); print('went on')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, preexec_fn=heed_interrupts)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+
+
+def test_the_package_itself_imports_nothing() -> None:
+    """Until edgenet.__main__ runs, Ctrl-C would show a traceback; and whoever uses a part pays for that part only."""
+    code = "import sys; before = set(sys.modules); import edgenet; print(*(set(sys.modules) - before))"
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).resolve().parents[2],
+    )
+    assert set(done.stdout.split()) == {"edgenet", "__future__"}
