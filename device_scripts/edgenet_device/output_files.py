@@ -1,4 +1,4 @@
-"""Write files whole: at any moment, either the old file or the new file is there and complete."""
+"""Write files whole, so that at any moment the old or the new one is complete; and the folder for a program's own."""
 
 from __future__ import annotations
 
@@ -125,3 +125,11 @@ def _sync_folder(folder: Path) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+def state_folder() -> Path:
+    """Return the folder for what a program remembers: a service's own (see systemd.exec(5)), or the user's."""
+    of_service = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    if of_service:
+        return Path(of_service)
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "edgenet"

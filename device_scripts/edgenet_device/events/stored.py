@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import ssl
 import time
 from pathlib import Path
@@ -13,6 +12,7 @@ from edgenet_device.events.disk_queue import DiskQueue
 from edgenet_device.events.event import CLOCK_SET_FROM, Event
 from edgenet_device.events.hub import Picture, Sink
 from edgenet_device.foreign_text import one_line
+from edgenet_device.output_files import state_folder
 
 _BATCH = 32
 """Stored events that are sent before new ones are stored."""
@@ -97,13 +97,6 @@ def opened_queue(folder: Path | None, kind: str, receiver: str, budget_bytes: in
         raise EdgenetError(f"cannot make {place}: {error.strerror}", "give --queue FOLDER") from None
     name = hashlib.sha256(receiver.encode("utf-8", "surrogateescape")).hexdigest()[:12]
     return DiskQueue(place / f"{kind}-{name}", budget_bytes)
-
-
-def state_folder() -> Path:
-    of_service = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
-    if of_service:
-        return Path(of_service)
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "edgenet"
 
 
 def read_secret(option: str, path: Path) -> bytes:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgenet_device.entry import between
+from edgenet_device.output_files import state_folder
 
 if TYPE_CHECKING:
     from edgenet_device.classifier import Classifier
@@ -70,8 +71,6 @@ def opened_field(
     Raises:
         EdgenetError: the folder cannot be used.
     """
-    from edgenet_device.events.stored import state_folder
-
     keeper, counts = None, None
     model = classifier.model
     if options.budget_mb is not None:
