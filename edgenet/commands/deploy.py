@@ -14,7 +14,6 @@ from edgenet.commands.fleet import (
     RolloutOptions,
     names_several,
     print_fleet,
-    refuse_rollout_options,
     show_row,
 )
 from edgenet.commands.options import Camera, JsonFlag, ServeAddress, on_option
@@ -122,11 +121,12 @@ def deploy_command(
         raise typer.BadParameter(
             "--trust, --updates, --with, --requirements and --run need the bundle to install; leave out --rollback"
         )
-    if rollback or not names_several(on):
-        refuse_rollout_options(rollout)
+    waves = rollout.arguments()
+    if rollback and waves:
+        raise typer.BadParameter("--canary, --wave, --check and --keep-going are for a bundle")
     given |= {"offline": offline, "trust": trust, "updates": updates, **vars(own_code)}
-    if names_several(on):
-        _deploy_to_several(bundle, on, rollout, given, json_output)
+    if names_several(on) or waves:
+        _deploy_to_several(bundle, on, waves, given, json_output)
         return
     with shown_progress() as progress:
         from edgenet.workflows import deploy
@@ -137,7 +137,7 @@ def deploy_command(
 
 
 def _deploy_to_several(
-    bundle: Path | None, on: list[str], rollout: RolloutOptions, given: dict[str, Any], json_output: bool
+    bundle: Path | None, on: list[str], waves: dict[str, Any], given: dict[str, Any], json_output: bool
 ) -> None:
     with shown_progress() as progress:
         from edgenet.workflows import fleet, fleet_deploy
@@ -145,7 +145,6 @@ def _deploy_to_several(
         if bundle is None:
             result = fleet.rollback_fleet(on, progress=progress)
         else:
-            waves = rollout.arguments()
             result = fleet_deploy.deploy_fleet(
                 bundle, on, progress=progress, show=show_row, arguments=given, **waves
             )

@@ -44,7 +44,7 @@ Check = Annotated[
         min=0,
         max=3600,
         show_default="20",
-        help="With several devices: how long the service must stay active before the next wave.",
+        help="How long the service must stay active before the next wave; a device that fails goes back.",
     ),
 ]
 KeepGoing = Annotated[
@@ -133,13 +133,3 @@ def _cells(result: Outcome) -> dict[str, str]:
         "sees": result.lost or sees,
         "speed": "" if result.fps is None else f"{result.fps:.1f} frames/s",
     }
-
-
-def refuse_rollout_options(rollout: RolloutOptions) -> None:
-    """Refuse the options of a rollout for a single device.
-
-    Raises:
-        typer.BadParameter: one is given.
-    """
-    if rollout.arguments():
-        raise typer.BadParameter("--canary, --wave, --check and --keep-going are for several devices")

@@ -6,6 +6,10 @@ Their Python is this one, and systemd is a stand-in: a service runs unless its b
 from __future__ import annotations
 
 import getpass
+import json
+import os
+import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -37,6 +41,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(sys.version_info < (3, 11), reason="Python reads TOML from 3.11 on"),
 ]
+ROOT = Path(__file__).resolve().parents[2]
 NAMES = "abcdefgh"
 SYSTEMCTL = """#!/bin/sh
 unit="$HOME/.config/systemd/user/edgenet-camera.service" home="$HOME/.local/share/edgenet"
@@ -216,3 +221,35 @@ def test_a_device_that_fetches_its_updates_itself(servers: list[SshServer], tmp_
         assert status("ssh:i").bundle == name
         again = deploy(published.bundle, "ssh:i")  # it is the release that the device has made itself
         assert (again.moved, again.swapped, again.previous) == (False, False, first.release)
+
+
+def test_the_ansible_role_does_the_same_steps(
+    servers: list[SshServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the real ansible-playbook: two devices that answer, one that does not, and a bundle that fails."""
+    program = shutil.which("ansible-playbook", path=f"{ROOT / '.envs/ansible/bin'}:{os.environ['PATH']}")
+    if program is None:
+        pytest.skip("no Ansible: python3 -m venv .envs/ansible; .envs/ansible/bin/pip install ansible-core")
+    monkeypatch.setenv("HOME", str(tmp_path))  # where Ansible keeps its files
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, (ROOT, ROOT / "device_scripts"))))
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    inventory = {"hosts": {name: {} for name in "ihg"}, "vars": {"edgenet_options": ["--service"]}}
+    (tmp_path / "inventory.json").write_text(json.dumps({"cameras": inventory}))
+    facts = {"edgenet_command": [sys.executable, "-m", "edgenet"], "edgenet_check": 0.2}
+
+    def play(bundle: Path) -> subprocess.CompletedProcess[str]:
+        command = [program, "-i", tmp_path / "inventory.json", ROOT / "ansible" / "deploy.yml", "-e"]
+        more = json.dumps({**facts, "edgenet_bundle": str(bundle)})
+        return subprocess.run([*command, more], capture_output=True, text=True, check=False)
+
+    (servers[8].home / ".local/share/edgenet/trust.json").unlink(missing_ok=True)
+    with servers[8].running(), servers[7].running():  # i and h; g is off
+        done = play(bundle(tmp_path, "good", 24))
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert '"msg": "done"' in done.stdout
+        assert '"msg": "unreachable: ssh:g refuses connections' in done.stdout
+        failed = play(bundle(tmp_path, "bad", 32))
+        assert failed.returncode != 0
+        assert "the release before runs again" in failed.stdout
+        assert "h      " not in failed.stdout.partition("PLAY RECAP")[2]  # the batch after the canary never came
+        assert {status(f"ssh:{name}").bundle for name in "ih"} == {"good.edgenet"}
