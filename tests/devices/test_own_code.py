@@ -7,6 +7,7 @@ import platform
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from interrupted import Interrupted
@@ -20,6 +21,7 @@ from edgenet.devices.local import LocalDevice
 from edgenet.devices.requirements import Python, Requirements
 from edgenet.errors import EdgenetError
 from edgenet.progress import silent
+from edgenet.workflows.deploy import deploy
 
 
 def write(path: Path, text: str = "print('hello')\n") -> Path:
@@ -153,6 +155,41 @@ def test_a_requirements_file_that_cannot_be_read(tmp_path: Path) -> None:
         read_requirements(tmp_path / "r.txt")
     given = "flask==3.1.2 \\\n    --hash=sha256:00\n--extra-index-url https://www.piwheels.org/simple\npaho-mqtt[proxy]~=2.0\n"
     assert read_requirements(write(tmp_path / "r.txt", given)).text == given
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"requirements": "r.txt"}, "--requirements is for the code of --with; give both"),
+        ({"with_": "my_app.py", "run": "my_app.py"}, "no service to start with them; add --service"),
+        (
+            {"run": "my_app.py", "service": True, "source": "csi"},
+            "are for camera.py, and the service shall run my_app",
+        ),
+        (
+            {"run": "my_app.py", "service": True, "config": "c.toml"},
+            "are for camera.py, and the service shall run",
+        ),
+        (
+            {"with_": "my_app.py", "run": "my_app/x.py", "service": True},
+            r"has no program x\.py; it has my_app\.py",
+        ),
+        ({"with_": "missing"}, "there is no file or folder missing"),
+        ({"with_": "my_app.py", "requirements": "missing.txt"}, r"cannot read missing\.txt"),
+        (
+            {"with_": "my_app.py", "on": "adb"},
+            "code of your own cannot run on adb: a phone has neither a service nor",
+        ),
+    ],
+)
+def test_what_is_given_wrongly_is_told_before_a_device_is_asked(
+    given: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "my_app.py")
+    with pytest.raises(EdgenetError, match=message) as raised:
+        deploy("missing.edgenet", **{"on": "ssh:nobody.invalid", **given})
+    assert len(str(raised.value).splitlines()) == 1
 
 
 NEEDED = Requirements(
