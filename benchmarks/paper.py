@@ -1,13 +1,14 @@
 """Is 27 times fewer mult-adds 27 times less time? The comparison of the MobileNets paper, with int8 latency.
 
-    .venv/bin/python -m benchmarks.paper --markdown docs/benchmarks.md
+    .venv/bin/python -m benchmarks.paper --markdown docs/benchmarks.md --readme README.md
     .venv/bin/python -m benchmarks.paper --networks mobilenet_v1_1.0_224,vgg16_1.0_224 --on ssh:pi@raspberrypi.local
 
 Every network gets random weights, becomes int8 by the cheapest recipe on four photos, and is timed on one device, in
 turns with all others. Neither size nor speed depends on the weights. Mult-adds and parameters are counted from our
 modules, as the papers count; top-1 is what the papers state. Three networks are timed in float32 too.
 
-It writes docs/paper.png and prints a table, which `--markdown FILE` also puts between two marks in FILE.
+It writes docs/paper.png and prints a table, which `--markdown FILE` also puts between two marks in FILE; `--readme`
+does the same with a short table.
 """
 
 from __future__ import annotations
@@ -37,6 +38,17 @@ from edgenet.zoo.catalogue import imagenet_labels
 from edgenet.zoo.registry import build, parse_variant
 
 MARK = "<!-- benchmarks.paper writes from here -->"
+README_MARK = "<!-- benchmarks.paper --readme writes from here -->"
+IN_README = (
+    "mobilenet_v1_0.25_224",
+    "mobilenet_v1_0.5_224",
+    "mobilenet_v1_1.0_224",
+    "mobilenet_v2_1.0_224",
+    "mobilenet_v3_small_1.0_224",
+    "mobilenet_v3_large_1.0_224",
+    "mobilenet_v4_conv_small_1.0_224",
+)
+"""Networks with ImageNet weights that README names."""
 REFERENCE = "mobilenet_v1_1.0_224"
 NETWORKS = (
     REFERENCE,
@@ -100,22 +112,26 @@ class Measured:
 
 
 def main() -> int:
-    """Make the files, time them, and write the table and the figure."""
+    """Make the files, time them, and write the tables and the figure."""
     options = _options()
-    document = options.markdown.read_text(encoding="utf-8") if options.markdown else None
+    tables = [(options.markdown, MARK, report), (options.readme, README_MARK, readme_table)]
     try:
-        if document is not None:
-            put_into(document, "", MARK)  # reports a missing mark now, not after the measurement
+        for path, mark, _ in tables:
+            if path:
+                put_into(
+                    path.read_text(encoding="utf-8"), "", mark
+                )  # reports a missing mark before measuring
         with tempfile.TemporaryDirectory() as temporary:
             measured = measure(options.networks, options.work or Path(temporary), options.on, options.threads)
-        text = report(measured)
-        if document is not None:
-            write_atomically(options.markdown, put_into(document, text, MARK).encode())
+        for path, mark, write in tables:
+            if path:
+                changed = put_into(path.read_text(encoding="utf-8"), write(measured), mark)
+                write_atomically(path, changed.encode())
         write_atomically(options.figure, png(figure(measured)))
     except EdgenetError as error:
         print(f"benchmarks.paper: {error}", file=sys.stderr)
         return 1
-    print(text)
+    print(report(measured))
     return 0
 
 
@@ -127,6 +143,7 @@ def _options() -> argparse.Namespace:
     add("--threads", type=int, default=1, metavar="N", help="default: 1")
     add("--work", type=Path, metavar="FOLDER", help="keep the files there, and use those that are there")
     add("--markdown", type=Path, metavar="FILE", help="put the table between the two marks in FILE")
+    add("--readme", type=Path, metavar="FILE", help="put a short table between the two marks in FILE")
     add("--figure", type=Path, default=Path("docs/paper.png"), metavar="FILE", help="default: docs/paper.png")
     return parser.parse_args()
 
@@ -238,6 +255,21 @@ def _columns(measured: Measured) -> tuple[tuple[str, Callable[[Network], str]], 
         ("float32, ms", lambda one: optional("{:.2f}", one.float_ms)),
         ("published top-1, %", lambda one: optional("{:.1f}", one.cost.paper_top1)),
     )
+
+
+def readme_table(measured: Measured) -> str:
+    """Return a short table of the networks that have ImageNet weights, and where they were timed."""
+    weights = {row.variant: row for row in edgenet.list_weights() if row.default}
+    chosen = [one for one in measured.networks if one.cost.variant in IN_README]
+    lines = ["| network | top-1, % | int8, MB | latency, ms |", "|---|--:|--:|--:|"]
+    for one in sorted(chosen, key=lambda one: IN_README.index(one.cost.variant)):
+        top1 = weights[one.cost.variant].top1
+        lines.append(
+            f"| `{one.cost.variant}` | {'-' if top1 is None else f'{top1:.1f}'} | {one.bytes / 1e6:.1f} "
+            f"| {one.p50_ms:.2f}{'' if one.valid else ' (busy machine)'} |"
+        )
+    lines += ["", f"Top-1 as published, in float; latency on one core of {measured.device}."]
+    return "\n".join(lines)
 
 
 def figure(measured: Measured) -> Figure:

@@ -8,11 +8,25 @@ import pytest
 
 import edgenet
 from benchmarks.comparing.tables import END, put_into
-from benchmarks.paper import MARK, NETWORKS, Measured, Network, answers, figure, measure, report
+from benchmarks.paper import (
+    IN_README,
+    MARK,
+    NETWORKS,
+    README_MARK,
+    Measured,
+    Network,
+    answers,
+    figure,
+    measure,
+    readme_table,
+    report,
+)
 from edgenet.errors import EdgenetError
 from edgenet.figures.style import png
 
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md"
+ROOT = Path(__file__).resolve().parents[2]
+README = ROOT / "README.md"
+DOCUMENT = ROOT / "docs" / "benchmarks.md"
 COSTS = {row.variant: row for row in edgenet.models()}
 
 
@@ -47,6 +61,16 @@ def test_the_page_has_a_place_for_the_table() -> None:
     changed = put_into(DOCUMENT.read_text(encoding="utf-8"), "the table", MARK)
     assert f"{MARK}\n\nthe table\n\n{END}" in changed
     assert "## Beside other tools: the figures" in changed
+
+
+def test_readme_has_a_place_for_the_short_table() -> None:
+    measured = Measured("a board", 1, (known("mobilenet_v2_1.0_224", 1.5), known("vgg16_1.0_224", 30.0)), ())
+    table = readme_table(measured)
+    assert table.splitlines()[2:3] == ["| `mobilenet_v2_1.0_224` | 71.9 | 1.0 | 1.50 |"]
+    assert "vgg16" not in table
+    assert table in put_into(README.read_text(encoding="utf-8"), table, README_MARK)
+    weights = {row.variant for row in edgenet.list_weights() if row.default}
+    assert set(IN_README) <= weights & set(NETWORKS)
 
 
 def test_a_network_that_is_not_there(tmp_path: Path) -> None:

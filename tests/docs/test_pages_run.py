@@ -20,7 +20,7 @@ import pytest
 from doc_pages import DOCS, README, ROOT, RUN_PAGES, Block, blocks, commands
 
 MARK = "\x1e"
-NOT_RUN = {"README.md": 1, "verbs.md": 7, "on-the-device.md": 4}
+NOT_RUN = {"README.md": 2, "verbs.md": 6, "on-the-device.md": 4}
 LABEL = re.compile(r"^(\S+#\d+):  (.+?) [\d.]+ %", re.MULTILINE)
 
 Outputs = dict[int, str]
@@ -141,7 +141,7 @@ def first_words(text: str) -> list[str]:
 
 
 def test_the_commands_for_those_in_a_hurry_are_what_continuous_integration_runs() -> None:
-    [hurried] = [block for block in blocks(README) if block.mark == "not run"]
+    [hurried] = [block for block in blocks(README) if block.mark == "not run" and "make demo" in block.text]
     assert [command.split()[:2] for command in commands(hurried.text)] == [["make", "demo"], ["make", "test"]]
     script = (ROOT / ".ci" / "run").read_text()
     for name in ("setup", "demo", "setup-dev", "test"):
