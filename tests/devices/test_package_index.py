@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import ssl
-import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
 
 import pytest
+from https_server import https_server
 
 from edgenet.devices.device import ProgramResult
 from edgenet.devices.local import LocalDevice
@@ -21,28 +18,8 @@ from edgenet.errors import EdgenetError
 @pytest.fixture
 def unknown_signer(tmp_path: Path) -> Iterator[str]:
     """An index over https whose certificate nobody has signed but itself."""
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    made = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "2",
-        "-subj",
-        "/CN=127.0.0.1",
-    ]
-    made += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
-    subprocess.run(made, check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    with HTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler) as server:
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"https://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with https_server(tmp_path, tmp_path / "certificate.pem") as port:
+        yield f"https://127.0.0.1:{port}"
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ build() {
   # shellcheck disable=SC2086
   WHEELS=$wheels "$KIT/make-root.sh" arm64 "$suite" "$r" linux-image-arm64 busybox-static systemd systemd-sysv dbus udev kmod grep sed mawk findutils tar gzip \
     libpam-systemd openssh-server openssh-sftp-server sudo rsync bash passwd login base-passwd procps iproute2 \
-    python3-venv python3-numpy v4l-utils $extra
+    python3-venv python3-numpy v4l-utils ca-certificates openssl python3-paho-mqtt $extra
   kver=$(ls "$r/lib/modules")
   rm -rf "$r/lib/modules/$kver/kernel"/{drivers/{gpu,scsi,infiniband},drivers/net/{wireless,ethernet},sound}
   depmod -b "$r" "$kver"
@@ -42,7 +42,7 @@ build() {
   echo raspberrypi > "$r/etc/hostname"
   echo "127.0.0.1 localhost raspberrypi" > "$r/etc/hosts"
   echo "nameserver 10.0.2.3" > "$r/etc/resolv.conf"
-  : > "$r/etc/fstab"
+  : > "$r/etc/fstab"; : > "$r/etc/ca-certificates.conf"   # it knows no authority but those that a test adds
   for f in auth account password session session-noninteractive; do
     echo "${f%-*} required pam_permit.so" > "$r/etc/pam.d/common-$f"
   done
@@ -142,7 +142,7 @@ case $cmd in
   start)
     need_root
     need qemu-system-aarch64 qemu-system-arm ssh openssh-client mkfs.ext4 e2fsprogs flock util-linux
-    lock "build-pi-$suite$kind"; root=$CACHE/pi-$suite$kind
+    lock "build-pi-$suite$kind"; root=$CACHE/pi-$suite$kind-2   # another number: built anew where an older one is kept
     [ -d "$root" ] || build "$root"
     lock "pi-$port"
     ! alive || die "port $port: already running (pid $pid)"
