@@ -58,6 +58,7 @@ class OwnCode:
         folder: the folder with the user's files there.
         state: "copied" just now, "was there already", or "kept" as it is.
         changed: the files that somebody changed or added on the device.
+        packages: whether it has packages of its own.
         stale: whether its packages are for another Python than the device has now.
     """
 
@@ -65,6 +66,7 @@ class OwnCode:
     folder: str
     state: str
     changed: tuple[str, ...] = ()
+    packages: bool = False
     stale: bool = False
 
 
@@ -74,11 +76,17 @@ def start_command(home: str, program: Program) -> tuple[str, ...]:
 
 
 def place_app(
-    device: Device, app: App, wheels: Sequence[Path], progress: Progress
+    device: Device, app: App, wheels: Sequence[Path] | None, progress: Progress
 ) -> tuple[OwnCode, tuple[SetAside, ...]]:
-    """Bring code to its place on a device, with its packages; the copy that was there makes room.
+    """Bring code to its place on a device; the copy that was there makes room.
 
     If the power fails, the old or the new copy is in place.
+
+    Args:
+        device: the device.
+        app: the code.
+        wheels: its packages; None for those that the copy before has.
+        progress: reports every step.
 
     Returns:
         what is there now, and the copies that were set aside because somebody had changed them on the device.
@@ -87,25 +95,31 @@ def place_app(
         EdgenetError: the device's Python does not understand a program, or a file cannot be written.
     """
     base = f"{device.home}/apps/{app.name}"
-    key = _environment_key(wheels)
+    key = _kept_environment(device, base) if wheels is None else _environment_key(wheels)
     files: dict[str, Path | bytes] = {f"code/{name}": path for name, path in app.files.items()}
     files[START] = _START_TEXT.encode()
     sums = "".join(f"{sha256(content)}  {path}\n" for path, content in sorted(files.items())).encode()
     identity = hashlib.sha256(sums + key.encode()).hexdigest()[:16]
-    if key and key not in usable_environments(device, base):
+    if wheels and key not in usable_environments(device, base):
         make_from_wheels(
             device, f"{base}/environments/{key}", wheels, progress, f"{device.home}/current/environment"
         )
     folder = f"{base}/current/code"
     if device.run(script(_WHOLE, base, identity)).status == 0:
-        return OwnCode(app.name, folder, "was there already"), ()
+        return OwnCode(app.name, folder, "was there already", packages=bool(key)), ()
     incoming = f"{base}/incoming-{identity}"
     require_success(device, "prepare the folder", device.run(script(_PREPARE, base)))
     device.push({**files, SUMS: sums}, incoming, progress)
     _check_there(device, incoming, [f"code/{name}" for name in app.files if name.endswith(".py")])
     done = device.run(script(_PLACE, device.home, app.name, identity, key))
     require_success(device, f"put {app.name} in its place", done)
-    return OwnCode(app.name, folder, "copied"), folders_set_aside(done)
+    return OwnCode(app.name, folder, "copied", packages=bool(key)), folders_set_aside(done)
+
+
+def _kept_environment(device: Device, base: str) -> str:
+    """Return the key of the environment that the copy in place has; "" if it has none."""
+    link = device.run(["readlink", f"{base}/current/environment"]).out.decode(errors="replace").strip()
+    return link.rpartition("/")[2]
 
 
 def _environment_key(wheels: Sequence[Path]) -> str:
@@ -180,11 +194,13 @@ cd "$1/apps" 2>/dev/null || exit 0
 python=$(readlink -f "$(command -v python3)")
 for app in *; do
     [ -d "$app/current/" ] || continue
+    packages=
     stale=
     if [ -h "$app/current/environment" ]; then
+        packages=yes
         [ "$(cat "$app/current/environment/complete" 2>/dev/null)" = "$python" ] || stale=stale
     fi
-    echo "$app/$stale"
+    echo "$app/$packages/$stale"
     changes "$app/current/" | sed 's/^/ /'
 done
 """
@@ -197,8 +213,9 @@ def code_on(device: Device) -> tuple[OwnCode, ...]:
         if line.startswith(" ") and found:
             found[-1] = replace(found[-1], changed=(*found[-1].changed, line[1:].removeprefix("code/")))
         elif not line.startswith(" "):
-            name, _, stale = line.partition("/")
-            found.append(OwnCode(name, f"{device.home}/apps/{name}/current/code", "kept", (), bool(stale)))
+            name, packages, stale = [*line.split("/"), "", ""][:3]
+            folder = f"{device.home}/apps/{name}/current/code"
+            found.append(OwnCode(name, folder, "kept", (), bool(packages), bool(stale)))
     return tuple(found)
 
 

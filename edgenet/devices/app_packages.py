@@ -88,6 +88,8 @@ def app_wheels(wanted: AppRequirements, needed: Requirements, progress: Progress
         EdgenetError: pip finds no wheel for the device, the versions contradict those of edgenet, or the index cannot
             be reached.
     """
+    if all(line.startswith("-") for _, line in _lines(wanted.text)):
+        return []  # a file without a name takes all packages away
     fixed = _fixed_versions(needed)
     parts = [wanted.text, *sorted(fixed.values()), *platform_tags(needed)]
     name = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

@@ -49,19 +49,19 @@ class OwnCodeTask:
                 "leave out --with and --run, or take a Raspberry Pi",
             )
 
-    def wheels(self, device: Device, progress: Progress) -> list[Path]:
-        """Return the wheels that the code needs on a device.
+    def wheels(self, device: Device, progress: Progress) -> list[Path] | None:
+        """Return the wheels that the code needs on a device; None to leave it the packages that it has there.
 
         Raises:
             EdgenetError: there are none for the device; the message says why.
         """
         if self.requirements is None:
-            return []
+            return None
         facts = device.facts()
         return app_wheels(self.requirements, requirements(facts, python_of(device, facts)), progress)
 
     def place(
-        self, device: Device, wheels: Sequence[Path], progress: Progress
+        self, device: Device, wheels: Sequence[Path] | None, progress: Progress
     ) -> tuple[tuple[OwnCode, ...], list[str]]:
         """Bring the code to its place; return all code of the user's own there, and notes for the user."""
         if self.app is None:
@@ -69,16 +69,7 @@ class OwnCodeTask:
             return there, stale_notes(there)
         placed, set_aside = place_app(device, self.app, wheels, progress)
         there = (placed, *(code for code in code_on(device) if code.name != placed.name))
-        return there, [*self._unused(self.app), *map(_moved, set_aside), *stale_notes(there)]
-
-    def _unused(self, app: App) -> list[str]:
-        """Return notes about what was not copied, or not installed."""
-        notes = [f"not copied from {app.name}: {few(app.left_out)}"] if app.left_out else []
-        if self.requirements is None and "requirements.txt" in app.files:
-            notes.append(
-                f"the packages of {app.name}/requirements.txt are installed only with --requirements"
-            )
-        return notes
+        return there, [*_not_brought(self.app, placed), *map(_moved, set_aside), *stale_notes(there)]
 
     def service(self, wanted: Service, kept: Service | None) -> Service:
         """Return the settings of a service with the program that it shall start, and what else it keeps."""
@@ -156,3 +147,11 @@ def few(names: Sequence[str], most: int = 3) -> str:
 def _moved(copy: SetAside) -> str:
     files = [name.removeprefix("code/") for name in copy.files]
     return f"the copy before was changed on the device ({few(files)}) and is kept there: {copy.folder}"
+
+
+def _not_brought(app: App, placed: OwnCode) -> list[str]:
+    """Return notes about what was not copied, and about packages that were not installed."""
+    notes = [f"not copied from {app.name}: {few(app.left_out)}"] if app.left_out else []
+    if not placed.packages and "requirements.txt" in app.files:
+        notes.append(f"the packages of {app.name}/requirements.txt are installed only with --requirements")
+    return notes

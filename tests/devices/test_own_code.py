@@ -353,6 +353,17 @@ def test_its_packages_lie_on_those_of_the_release_in_use(device: LocalDevice, tm
     complete.write_text("/usr/bin/python3.9")  # a newer system
     (found,) = code_on(device)
     assert found.stale
+    write(mine, "import greeting\nprint('newer', greeting.TEXT)\n")
+    code, _ = place_app(device, read_app(mine.parent), None, silent)  # without --requirements
+    assert (code.packages, run(device, program)) == (True, "newer hello\n")
+    (found,) = code_on(device)
+    assert (found.packages, found.stale) == (True, True)
+    place_app(device, read_app(mine.parent), [wheel], silent)
+    (found,) = code_on(device)
+    assert not found.stale
+    assert app_wheels(wanted("# none\n"), NEEDED, silent) == []
+    code, _ = place_app(device, read_app(mine.parent), [], silent)
+    assert not code.packages
 
 
 def ctrl_c() -> None:
