@@ -16,7 +16,7 @@ import sys
 
 from edgenet_device import Camera, Classifier, EdgenetError, classify_frames
 from edgenet_device.foreign_text import say
-from gpiozero import OutputDevice
+from gpiozero import GPIOZeroError, OutputDevice
 
 
 def main(label: str, pin: str = "17", source: str = "0") -> None:
@@ -40,5 +40,5 @@ if __name__ == "__main__":
         sys.exit(__doc__)
     try:
         main(*sys.argv[1:])
-    except EdgenetError as error:
+    except (EdgenetError, GPIOZeroError) as error:
         sys.exit(f"error: {error}")

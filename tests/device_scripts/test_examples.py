@@ -75,6 +75,8 @@ def test_a_relay_is_on_while_the_label_is_seen(tiny_bundle: Path, video: Path) -
     assert [line.partition(": ")[2] for line in done.stdout.splitlines()] == ["pin 17 on", "pin 17 off"]
     wrong = run(tiny_bundle, "gpio_relay", "gren", "17", video, GPIOZERO_PIN_FACTORY="mock")
     assert (wrong.returncode, wrong.stderr) == (1, "error: the model has no label 'gren'\n")
+    wrong = run(tiny_bundle, "gpio_relay", "green", "none", video, GPIOZERO_PIN_FACTORY="mock")
+    assert (wrong.returncode, wrong.stderr) == (1, "error: none is not a valid pin name\n")
 
 
 def test_labels_on_a_broker(tiny_bundle: Path, video: Path, tmp_path: Path) -> None:
