@@ -22,7 +22,8 @@ OPERANDS = {
     "status_fleet": 1,
     "evaluate": 2, "export_scripts": 1, "fetch": 1, "inspect": 1, "load": 1, "new_key": 1, "open_photos": 1,
     "package": 2,
-    "report": 2, "resume_training": 1, "rollback": 1, "select": 2, "status": 1, "sweep": 2, "teach": 2, "train": 3,
+    "report": 2, "resume_training": 1, "rollback": 1, "select": 2, "status": 1, "studio": 1, "sweep": 2, "teach": 2,
+    "train": 3,
 }  # fmt: skip
 
 

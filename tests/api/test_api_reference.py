@@ -68,7 +68,15 @@ def test_every_function_that_needs_no_device_has_an_example_that_runs() -> None:
         if not any(doctest.SKIP in one.options for one in example.examples)
     }
     fleets = {"configure_fleet", "deploy_fleet", "rollback_fleet", "status_fleet"}
-    assert functions - ran == fleets | {"collect", "configure", "demo", "deploy", "rollback", "status"}
+    assert functions - ran == fleets | {
+        "collect",
+        "configure",
+        "demo",
+        "deploy",
+        "rollback",
+        "status",
+        "studio",
+    }
 
 
 @pytest.mark.slow
