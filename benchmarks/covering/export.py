@@ -23,7 +23,7 @@ OPSET = 17
 def main() -> int:
     """Export every network that the arguments name; return 0 even if some cannot be exported."""
     folder = Path(sys.argv[1])
-    _import_without_detection()
+    import_without_detection()
     for wanted in sys.argv[2:]:
         name, side = wanted.split(":")
         path = folder / f"{name}.onnx"
@@ -35,7 +35,7 @@ def main() -> int:
     return 0
 
 
-def _import_without_detection() -> None:
+def import_without_detection() -> None:
     """Import torchvision although its compiled part, which is for detection, does not load beside a CPU torch."""
     register, torch.library.register_fake = torch.library.register_fake, lambda _: lambda function: function
     try:

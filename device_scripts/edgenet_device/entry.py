@@ -101,6 +101,20 @@ class ScriptParser(argparse.ArgumentParser):
 
     refuse: Callable[[str], NoReturn] | None = None
 
+    def parse_known_args(
+        self, args: Any = None, namespace: Any = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Parse a command line, in which the normalization -1..1 is a value, though it begins as an option does."""
+        joined: list[str] = []
+        for argument in sys.argv[1:] if args is None else args:
+            before = joined[-1] if joined else ""
+            is_value = argument[:1] == "-" and argument[1:2].isdigit()
+            if is_value and before.startswith("--") and before != "--" and "=" not in before:
+                joined[-1] += f"={argument}"
+            else:
+                joined.append(argument)
+        return super().parse_known_args(joined, namespace)
+
     def error(self, message: str) -> NoReturn:
         """Report an error of usage and end the program, or hand it to `refuse`."""
         if self.refuse is not None:

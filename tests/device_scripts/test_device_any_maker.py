@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
@@ -13,6 +14,7 @@ from edgenet_device.errors import EdgenetError
 from edgenet_device.model_file import open_model, without_numbers
 from edgenet_device.normalization import NORMALIZATIONS, normalization_named, stated_normalization
 from edgenet_device.preprocess import CentreCrop, pixel_table, prepare
+from model_files import Run
 from small_classifiers import Layout, changed, classifier_file, with_custom_operator, with_output
 
 from edgenet.tflite.metadata import ImageTensor, ModelInfo, metadata_buffer
@@ -257,3 +259,16 @@ def test_an_axis_that_a_bias_does_not_have_is_repaired(tmp_path: Path) -> None:
     path.write_bytes(changed(whole, spoil))
     assert (Classifier(path, 1)(solid((90, 40, 30))) == expected).all()
     assert open_model(path).data != path.read_bytes()
+
+
+@pytest.mark.parametrize("before", [("--normalization", "-1..1"), ("--normalization=-1..1",)])
+@pytest.mark.parametrize("last", [False, True])
+def test_the_scripts_take_a_normalization_that_begins_with_a_minus(
+    tmp_path: Path, run_copied: Run, before: tuple[str, ...], last: bool
+) -> None:
+    photo = tmp_path / "green.png"
+    cv2.imwrite(str(photo), np.full((8, 8, 3), (0, 250, 0), np.uint8))
+    arguments = [written(tmp_path, classifier_file()), photo]
+    done = run_copied("classify.py", *([*arguments, *before] if last else [*before, *arguments]))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "class 1" in done.stdout
