@@ -1,4 +1,4 @@
-"""The paper's comparison with two small networks: files, turns, table, figure; and the answers from known figures."""
+"""The paper's comparison with a small network: files, turns, table, figure; and the answers from known figures."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ def test_a_network_that_is_not_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_small_networks(tmp_path: Path) -> None:
-    listed = ["mobilenet_v1_0.25_128", "mobilenet_v2_0.35_96"]
+def test_a_small_network(tmp_path: Path) -> None:
+    listed = ["mobilenet_v1_0.25_128"]
     found = measure(listed, tmp_path, "local", 1)
     assert [one.cost.variant for one in found.networks] == listed
     assert all(one.p50_ms > 0 and one.bytes > 100_000 for one in found.networks)
