@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from threading import Lock
 
 from edgenet.devices.requirements import Requirements
 from edgenet.errors import EdgenetError
@@ -76,6 +77,10 @@ def not_the_locked_file(package: str, where: str) -> EdgenetError:
     )
 
 
+# When several devices are changed at once, only the first one downloads; the others use the cache.
+_ONE_AT_A_TIME = Lock()
+
+
 def wheels_for(needed: Requirements, progress: Progress) -> list[Path]:
     """Return the wheels that a device needs, from the cache or downloaded.
 
@@ -84,14 +89,15 @@ def wheels_for(needed: Requirements, progress: Progress) -> list[Path]:
     """
     name = hashlib.sha256("\n".join([*needed.packages, *platform_tags(needed)]).encode()).hexdigest()[:16]
     folder = cache_folder(os.environ) / "wheels" / name
-    if not _is_right(folder, needed.packages):
-        progress("download packages", 0, None)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".new-") as new:
-            _download(needed, Path(new))
-            shutil.copytree(new, f"{new}.whole", ignore=shutil.ignore_patterns("*.txt"))
-            shutil.rmtree(folder, ignore_errors=True)  # a copy that was changed since
-            os.rename(f"{new}.whole", folder)
+    with _ONE_AT_A_TIME:
+        if not _is_right(folder, needed.packages):
+            progress("download packages", 0, None)
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".new-") as new:
+                _download(needed, Path(new))
+                shutil.copytree(new, f"{new}.whole", ignore=shutil.ignore_patterns("*.txt"))
+                shutil.rmtree(folder, ignore_errors=True)  # a copy that was changed since
+                os.rename(f"{new}.whole", folder)
     return sorted(folder.glob("*.whl"))
 
 

@@ -6,6 +6,7 @@ The device is this machine with a home of its own; systemd is a stand-in, and so
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -259,6 +260,39 @@ def test_a_clock_of_1970_a_full_disk_and_another_update(
     clock = r"certificate is not yet valid; this device's clock is not set\); set the clock: sudo timedatectl"
     with serving(place.site, future) as port, pytest.raises(EdgenetError, match=clock):
         Site(f"https://127.0.0.1:{port}", future).read("updates.json", 1000)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+def test_a_disk_that_is_really_full(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """First there is no room for the download, then none for the release that is made of it."""
+    place.publish(place.bundle("second", 24))
+    monkeypatch.setattr("edgenet_device.updates.download.SPARE_BYTES", -(1 << 40))
+    whole = place.folder / "whole"
+    place.home.rename(whole)
+    place.home.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=6m", "edgenet-test", place.home], check=False
+    )
+    if mounted.returncode:
+        pytest.skip("no disk can be mounted here")
+    try:
+        shutil.copytree(whole, place.home, symlinks=True, dirs_exist_ok=True)
+        (place.home / "updates").mkdir()
+        filler = place.home / "filler"
+        for spare, message in (
+            (0, "there is no room for the update"),
+            (300_000, "cannot copy the release .*No space"),
+        ):
+            filler.write_bytes(bytes(max(0, shutil.disk_usage(place.home).free - spare)))
+            with pytest.raises(EdgenetError, match=rf"{message}.*what runs now goes on"):
+                place.update()
+            filler.unlink()
+            assert place.current == place.first
+            assert not [*place.home.glob("incoming-*"), *place.home.glob("updates/*.part")]
+        place.update()
+        assert place.current != place.first
+    finally:
+        subprocess.run(["umount", place.home], check=True)
 
 
 def test_a_release_with_a_changed_script_is_not_copied(place: Place) -> None:
