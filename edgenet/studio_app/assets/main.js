@@ -40,7 +40,7 @@ const listeners = new Set();
 
 function showSteps() {
   const links = STEPS.map((step, place) =>
-    h("a", { href: `#${step}`, "aria-current": step === here ? "step" : null, "data-step": step, onclick: () => step === here && show() }, h("span", { class: "number", "aria-hidden": "true" }, place + 1), h("span", {}, S.shell.steps[step])),
+    h("a", { href: `#${step}`, "aria-current": step === here ? "step" : null, "data-step": step, onclick: () => void (step === here && show()) }, h("span", { class: "number", "aria-hidden": "true" }, place + 1), h("span", {}, S.shell.steps[step])),
   );
   at("steps").setAttribute("aria-label", S.shell.stepsLabel);
   at("steps").replaceChildren(...links);
