@@ -7,7 +7,6 @@ tried again.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import random
@@ -74,6 +73,8 @@ def _only_one(home: Path) -> Iterator[None]:
             f"cannot use {folder}: {error.strerror}", "look after this device's disk"
         ) from None
     with lock:
+        import fcntl  # Windows has no such module; this runs on devices only
+
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -98,19 +99,19 @@ class _Update:
         if state.trial is not None:
             if self._releases.current == state.trial.release:
                 self._say("an update was cut off in its first minutes; they begin again")
-                self._watch(state, state.trial, restart=False)
+                self._watch(state, state.trial)
                 return
             state = replace(state, trial=None)  # cut off before the switch, or somebody deployed meanwhile
         trust = self._trust()
         index = read_index(self._site.read(INDEX_FILE, MOST_INDEX_BYTES), trust)
-        if self._has(index, trust, state):
+        if self._has(index, state):
             return
         self._remove_others(index)
         release = self._prepare(index, trust, state)
         trial = Trial(release, self._releases.current, index.sha256, index.signed_at)
         write_state(self._state_file, replace(state, trial=trial))
         self._releases.activate(release)
-        self._watch(state, trial, restart=True)
+        self._watch(state, trial)
 
     def _trust(self) -> Trust:
         path = self._request.home / TRUST_FILE
@@ -123,7 +124,7 @@ class _Update:
         assert trust is not None  # there is a file
         return trust
 
-    def _has(self, index: Index, trust: Trust, state: UpdateState) -> bool:
+    def _has(self, index: Index, state: UpdateState) -> bool:
         """Return whether there is nothing to do, after saying why."""
         if _holds(self._releases.bundle(self._releases.current), index):
             self._say(f"{index.bundle} is in use already")
@@ -157,8 +158,8 @@ class _Update:
             raise
         return release
 
-    def _watch(self, state: UpdateState, trial: Trial, restart: bool) -> None:
-        """Let the service live with the release on trial for its first minutes, and go back if it does not."""
+    def _watch(self, state: UpdateState, trial: Trial) -> None:
+        """Start the service with the release on trial, watch its first minutes, and go back if it fails in them."""
         trial = replace(trial, starts=trial.starts + 1)
         write_state(self._state_file, replace(state, trial=trial))
         service = camera_service()
@@ -166,7 +167,7 @@ class _Update:
             fault = f"this device was cut off {MOST_STARTS} times in the first minutes"
         elif service is None:
             fault = ""
-        elif restart and not service.restart():
+        elif not service.restart():
             fault = "its service does not start"
         else:
             fault = service.fault(self._request.watch_s)
