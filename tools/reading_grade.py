@@ -18,6 +18,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = (
     "README.md",
     "docs/teach-your-pi.md",
+    "docs/studio.md",
+    "docs/fleets.md",
     "docs/on-the-device.md",
     "docs/events.md",
     "docs/own-photos.md",
