@@ -47,7 +47,7 @@ from edgenet.workflows.sweep import sweep
 from edgenet.workflows.train import TrainingOptions, resume_training, train
 from edgenet.workflows.training_result import Training
 from edgenet.zoo.checkpoint import save_checkpoint
-from edgenet.zoo.narrowing import narrowed
+from edgenet.zoo.pretrained import narrowed
 from edgenet.zoo.readers import load_network
 from edgenet.zoo.registry import parse_variant
 

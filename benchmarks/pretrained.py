@@ -41,7 +41,7 @@ from edgenet.errors import EdgenetError
 from edgenet.zoo.catalogue import PretrainedWeights, read_catalogue
 from edgenet.zoo.checkpoint import load_tensors
 from edgenet.zoo.classifier import SLIM, NetworkOptions
-from edgenet.zoo.folded_weights import read_folded
+from edgenet.zoo.finished_files import read_folded
 from edgenet.zoo.layouts import meta_network, read_layout
 from edgenet.zoo.pretrained import load_pretrained, read_keras
 from edgenet.zoo.registry import parse_variant

@@ -22,7 +22,7 @@ from edgenet.graph.ir import Graph
 from edgenet.graph.onnx_operators import RULES
 from edgenet.graph.onnx_state import NCHW, Array, OnnxNode, OnnxReadState, Value, as_score_vector
 from edgenet.graph.shapes import GraphBuilder
-from edgenet.zoo.layers import SameConv2d, SameMaxPool2d, same_padding
+from edgenet.zoo.classifier import SameConv2d, SameMaxPool2d, same_padding
 
 INPUT = "image"
 

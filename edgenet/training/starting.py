@@ -1,6 +1,6 @@
 """The network that a training starts with: random weights, ImageNet's, or those in a file.
 
-Some weights come with batch normalization folded in (see `edgenet.zoo.folded_weights`): it only adds a bias, as if
+Some weights come with batch normalization folded in (see `edgenet.zoo.finished_files`): it only adds a bias, as if
 every channel had the mean 0 and the variance 1. A training normalizes by the batch's own mean and variance, which
 would change everything at the first step. So each batch normalization gets the statistics that its input has over
 some photos, and the factors that undo them: the network computes the same as before, and a training starts from it.
@@ -29,8 +29,8 @@ from edgenet.training.learner import head_name
 from edgenet.training.loader import Purpose, seed_torch
 from edgenet.zoo.checkpoint import LICENCE_UNKNOWN, LoadedNetwork
 from edgenet.zoo.classifier import SLIM, Classifier, NetworkOptions, Normalization
-from edgenet.zoo.narrowing import load_start
-from edgenet.zoo.ordered_layers import FinishedFile, OrderedLayer, network_of
+from edgenet.zoo.finished_files import FinishedFile, OrderedLayer, network_of
+from edgenet.zoo.pretrained import load_start
 from edgenet.zoo.readers import load_network
 from edgenet.zoo.registry import Variant, build_with
 

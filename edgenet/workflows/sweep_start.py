@@ -20,7 +20,7 @@ from edgenet.training.starting import IMAGENET, load_weights
 from edgenet.workflows.sweep_plan import SweepOptions
 from edgenet.workflows.train import TrainingOptions
 from edgenet.zoo.catalogue import INSTALLED, PretrainedWeights, entry_for_layers
-from edgenet.zoo.narrowing import starting_weights
+from edgenet.zoo.pretrained import starting_weights
 from edgenet.zoo.registry import ARCHITECTURES, Variant
 from edgenet.zoo.weights import find_weights, local_file
 

@@ -13,12 +13,13 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from edgenet.zoo.classifier import Classifier, NetworkOptions
-from edgenet.zoo.layers import (
+from edgenet.zoo.classifier import (
     BlockStyle,
     Branches,
+    Classifier,
     Kernel,
     LayerPadding,
+    NetworkOptions,
     average_pool,
     biased_block,
     conv_block,

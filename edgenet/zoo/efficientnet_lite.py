@@ -13,8 +13,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from edgenet.zoo.classifier import Classifier, NetworkOptions
-from edgenet.zoo.layers import BlockStyle, conv_block
+from edgenet.zoo.classifier import BlockStyle, Classifier, NetworkOptions, conv_block
 from edgenet.zoo.mobilenet_v2 import InvertedResidual, make_divisible
 
 STEM, LAST = 32, 1280

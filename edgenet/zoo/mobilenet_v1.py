@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from edgenet.zoo.classifier import Classifier, NetworkOptions
-from edgenet.zoo.layers import BlockStyle, conv_block
+from edgenet.zoo.classifier import BlockStyle, Classifier, NetworkOptions, conv_block
 
 Blocks = tuple[tuple[int, int], ...]
 STEM = 32

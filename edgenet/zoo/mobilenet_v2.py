@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from edgenet.zoo.classifier import Classifier, NetworkOptions
-from edgenet.zoo.layers import BlockStyle, conv_block
+from edgenet.zoo.classifier import BlockStyle, Classifier, NetworkOptions, conv_block
 
 STEM, LAST = 32, 1280
 # Columns of table 2: expansion factor t, output channels c, repetitions n, stride s of the first repetition.

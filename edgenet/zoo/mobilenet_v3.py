@@ -13,8 +13,14 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
-from edgenet.zoo.classifier import Classifier, NetworkOptions
-from edgenet.zoo.layers import BlockStyle, LayerPadding, conv_block, convolution
+from edgenet.zoo.classifier import (
+    BlockStyle,
+    Classifier,
+    LayerPadding,
+    NetworkOptions,
+    conv_block,
+    convolution,
+)
 from edgenet.zoo.mobilenet_v2 import make_divisible
 
 STEM = 16

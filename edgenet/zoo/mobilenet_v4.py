@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from edgenet.zoo.classifier import Classifier, NetworkOptions
-from edgenet.zoo.layers import BlockStyle, conv_block
+from edgenet.zoo.classifier import BlockStyle, Classifier, NetworkOptions, conv_block
 from edgenet.zoo.mobilenet_v2 import make_divisible
 
 LAST, HEAD = 960, 1280

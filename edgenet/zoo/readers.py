@@ -30,7 +30,7 @@ from edgenet.zoo import mobilenet_v1
 from edgenet.zoo.catalogue import entries_of, find_entry, labels_for, nearest_variants
 from edgenet.zoo.checkpoint import LICENCE_UNKNOWN, LoadedNetwork, load_checkpoint, load_tensors
 from edgenet.zoo.classifier import SLIM, NetworkOptions
-from edgenet.zoo.folded_weights import load_tflite
+from edgenet.zoo.finished_files import load_tflite
 from edgenet.zoo.foreign_checkpoint import is_foreign_checkpoint, load_foreign
 from edgenet.zoo.pretrained import load_pretrained
 from edgenet.zoo.registry import ARCHITECTURES, Variant, parse_variant

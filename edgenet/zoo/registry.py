@@ -17,9 +17,8 @@ from types import MappingProxyType
 from edgenet.errors import EdgenetError, one_line
 from edgenet.zoo import efficientnet_lite, mobilenet_v3, mobilenet_v4
 from edgenet.zoo.classic import VGG16, AlexNet, GoogLeNet, InceptionV3, SqueezeNet, Xception
-from edgenet.zoo.classifier import CENTRED, Classifier, NetworkOptions, Normalization
+from edgenet.zoo.classifier import CENTRED, Classifier, NetworkOptions, Normalization, Padding
 from edgenet.zoo.efficientnet_lite import EfficientNetLite
-from edgenet.zoo.layers import Padding
 from edgenet.zoo.mobilenet_v1 import FullMobileNet, MobileNetV1, ShallowMobileNet
 from edgenet.zoo.mobilenet_v2 import MobileNetV2
 from edgenet.zoo.mobilenet_v3 import Design, MobileNetV3

@@ -8,7 +8,7 @@ import pytest
 from shape_photos import TINY
 
 from edgenet.workflows.train import TrainingOptions, train
-from edgenet.zoo import narrowing
+from edgenet.zoo import pretrained
 from edgenet.zoo.catalogue import PretrainedWeights, find_entry, labels_for
 from edgenet.zoo.checkpoint import LoadedNetwork
 from edgenet.zoo.classifier import SLIM, NetworkOptions
@@ -30,8 +30,8 @@ def test_starts_from_imagenet_weights_of_its_width_or_the_nearest_wider(
         module = build_with(entry.variant, options).eval()
         return LoadedNetwork(module, parse_variant(entry.variant), labels_for(1000), SLIM, "slim", "licence")
 
-    monkeypatch.setattr(narrowing, "load_pretrained", load)
-    monkeypatch.setattr(narrowing, "starting_weights", lambda variant: entry)
+    monkeypatch.setattr(pretrained, "load_pretrained", load)
+    monkeypatch.setattr(pretrained, "starting_weights", lambda variant: entry)
     lines: list[str] = []
     options = TrainingOptions(pretrained="imagenet", epochs=1, batch=8, device="cpu")
     result = train(variant, shapes, tmp_path / "run", options=options, log=lines.append)

@@ -12,7 +12,7 @@ from edgenet.errors import EdgenetError
 from edgenet.zoo.catalogue import labels_for
 from edgenet.zoo.checkpoint import LoadedNetwork, save_checkpoint
 from edgenet.zoo.classic import alexnet_map_side
-from edgenet.zoo.layers import Branches
+from edgenet.zoo.classifier import Branches
 from edgenet.zoo.readers import load_network
 from edgenet.zoo.registry import ARCHITECTURES, build, parse_variant
 

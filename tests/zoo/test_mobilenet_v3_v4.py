@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from edgenet.zoo.layers import BlockStyle
+from edgenet.zoo.classifier import BlockStyle
 from edgenet.zoo.mobilenet_v3 import LARGE, SMALL, SqueezeExcite
 from edgenet.zoo.mobilenet_v4 import Universal, UniversalInvertedBottleneck
 from edgenet.zoo.registry import build

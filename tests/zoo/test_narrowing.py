@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 from edgenet.errors import EdgenetError
-from edgenet.zoo import narrowing
+from edgenet.zoo import pretrained
 from edgenet.zoo.catalogue import PretrainedWeights, labels_for
 from edgenet.zoo.checkpoint import LoadedNetwork
 from edgenet.zoo.classifier import NetworkOptions
-from edgenet.zoo.narrowing import load_start, narrowed, starting_weights
+from edgenet.zoo.pretrained import load_start, narrowed, starting_weights
 from edgenet.zoo.registry import build_with, parse_variant
 
 
@@ -114,7 +114,7 @@ def test_start_is_its_own_width_or_the_nearest_wider(monkeypatch: pytest.MonkeyP
         asked.append(entry.name)
         return network(entry.variant)
 
-    monkeypatch.setattr(narrowing, "load_pretrained", load)
+    monkeypatch.setattr(pretrained, "load_pretrained", load)
     own = load_start(parse_variant("mobilenet_v1_0.25_96"))
     assert (own.variant.name, own.origin) == ("mobilenet_v1_0.25_96", "test")
     narrow = load_start(parse_variant("mobilenet_v1_0.3_96"))

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from torch import nn
 
-from edgenet.zoo.layers import Branches, SameMaxPool2d, average_pool, max_pool, same_padding
+from edgenet.zoo.classifier import Branches, SameMaxPool2d, average_pool, max_pool, same_padding
 
 
 @pytest.mark.parametrize(("kernel", "stride"), [(3, 2), (3, 1), (2, 2), (5, 3), (3, 3)])

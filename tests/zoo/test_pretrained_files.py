@@ -23,7 +23,7 @@ from edgenet.errors import EdgenetError
 from edgenet.zoo.catalogue import PretrainedWeights, find_entry
 from edgenet.zoo.checkpoint import load_tensors
 from edgenet.zoo.classifier import SLIM, NetworkOptions
-from edgenet.zoo.folded_weights import check_results, read_folded
+from edgenet.zoo.finished_files import check_results, read_folded
 from edgenet.zoo.layouts import meta_network
 from edgenet.zoo.pretrained import load_pretrained, options_of, read_keras, read_pretrained
 from edgenet.zoo.readers import load_network

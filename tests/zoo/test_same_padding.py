@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from edgenet.zoo.layers import SameConv2d, same_padding
+from edgenet.zoo.classifier import SameConv2d, same_padding
 from edgenet.zoo.registry import build
 
 

@@ -68,7 +68,7 @@ WITHOUT_TARGET = {
     "edgenet.workflows.publish": "an index, handed on to edgenet_device.updates.index",
     "edgenet.workflows.sweep_training": "files that this run has just made",
     "edgenet.zoo.catalogue": "a table that comes with edgenet",
-    "edgenet.zoo.folded_weights": "files that edgenet_device.model_file has checked, and official files",
+    "edgenet.zoo.finished_files": "files that edgenet_device.model_file has checked, and official files",
     "edgenet.zoo.pretrained": "an official file that the catalogue names",
     "edgenet.zoo.paper": "a table that comes with edgenet",
     "edgenet.zoo.weights": "an official file that the catalogue names, checked by its size and checksum",
