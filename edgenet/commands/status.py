@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Annotated
 
-from edgenet_device.foreign_text import LONGEST_LABEL, one_line
+from edgenet_device.foreign_text import LONGEST_LABEL, LONGEST_LINE, one_line
 
 from edgenet.commands.console import print_json, say, shown_progress
 from edgenet.commands.fleet import names_several, print_fleet
@@ -58,6 +58,7 @@ def _print_status(result: Status) -> None:
         ("first day", _day(result.days[0]) if result.days else None),
         ("last days", "; ".join(map(_day, result.days[1:][-3:]))),
         ("changed", result.changed),
+        ("updates", one_line(result.updates or "", LONGEST_LINE)),
         ("trouble", "; ".join(filter(None, (result.lost, *result.warnings)))),
         ("last error", f"{result.last_error_at}: {result.last_error}" if result.last_error else None),
     )

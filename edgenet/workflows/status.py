@@ -35,6 +35,7 @@ done
 case "$asked" in *--user) folder=${XDG_RUNTIME_DIR:-/run/user/$(id -u)} ;; *) folder=/run ;; esac
 [ ! -r "$folder/edgenet/camera.json" ] || echo "state=$(cat "$folder/edgenet/camera.json")"
 [ ! -r "$3" ] || echo "settings=$(cat "$3")"
+[ ! -r "$1/updates/last.txt" ] || echo "updates=$(head -n 1 "$1/updates/last.txt")"
 exit 0
 """
 
@@ -86,6 +87,7 @@ class Status:
         code: code of the user's own on the device.
         days: what the network knew of what it saw: the first day with this model, and the last days.
         changed: one sentence if that has changed since the first days by more than chance; else None.
+        updates: when the device last looked for updates, and what became of it; None if it never did.
     """
 
     target: str
@@ -112,6 +114,7 @@ class Status:
     code: tuple[OwnCode, ...] = ()
     days: tuple[DayRow, ...] = ()
     changed: str | None = None
+    updates: str | None = None
 
 
 @checked
@@ -162,6 +165,7 @@ def status_of(on: str, device: Device) -> Status:
             options=() if settings is None or program else settings.options.shown(),
             program=None if settings is None else settings.shown_program(),
             code=code_on(device),
+            updates=answer.get("updates"),
             # A state file that is there although another program runs is an old one of camera.py.
             **_now(answer) if active == "active" and program is None else {},
         )

@@ -217,7 +217,9 @@ def test_a_device_that_fetches_its_updates_itself(servers: list[SshServer], tmp_
             name = Path(published.bundle).name
             assert f"{name} is in use now" in done.out.decode()
             assert "no service runs that could be watched" in done.out.decode()
-        assert status("ssh:i").bundle == name
+        now = status("ssh:i")
+        assert now.bundle == name
+        assert f"{name} is in use now" in (now.updates or "")
         again = deploy(published.bundle, "ssh:i")  # it is the release that the device has made itself
         assert (again.moved, again.swapped, again.previous) == (False, False, first.release)
 

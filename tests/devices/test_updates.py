@@ -128,7 +128,11 @@ def test_the_newest_bundle_is_fetched_once_and_lives_through_its_first_minutes(
     assert read_trust(place.home / "trust.json").newest == published.signed_at  # type: ignore[union-attr]
     assert "--user restart edgenet-camera.service" in notes.read_text()
     assert f"try-model {place.home}/releases/{wanted}/{name}" in notes.read_text()
-    assert [path.name for path in (place.home / "updates").iterdir()] == ["lock", "state.json"]
+    assert sorted(path.name for path in (place.home / "updates").iterdir()) == [
+        "last.txt",
+        "lock",
+        "state.json",
+    ]
     place.update()
     assert place.said[-1] == f"{name} is in use already"
     assert place.handler.asked == [None]
@@ -144,6 +148,8 @@ def test_one_that_fails_in_its_first_minutes_goes_and_is_not_tried_again(place: 
     assert place.state == UpdateState(None, {published.sha256: "its service has failed"})
     place.update()
     assert "has failed on this device: its service has failed; it is not tried again" in place.said[-1]
+    last = (place.home / "updates" / "last.txt").read_text()
+    assert last.endswith(f" {place.said[-1]}\n")
     with pytest.raises(EdgenetError, match=again):
         place.update(retry=True)
     place.publish(place.bundle("good", 24))

@@ -12,12 +12,14 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgenet_device.errors import EdgenetError
+from edgenet_device.foreign_text import LONGEST_LINE, one_line
 from edgenet_device.model_file import check_trusted_file, read_file
+from edgenet_device.output_files import write_atomically
 from edgenet_device.trust import TRUST_FILE, Trust, read_trust, write_trust
 from edgenet_device.updates.download import Site
 from edgenet_device.updates.index import INDEX_FILE, MOST_INDEX_BYTES, Index, read_index
@@ -25,6 +27,7 @@ from edgenet_device.updates.release import Releases
 from edgenet_device.updates.service import camera_service
 from edgenet_device.updates.state import Trial, UpdateState, read_state, write_state
 
+LAST_FILE = "last.txt"
 MOST_STARTS = 2
 """How often a release on trial may be cut off, by the power or a crash of the device, before it counts as failed."""
 
@@ -58,8 +61,28 @@ def update(request: UpdateRequest, say: Callable[[str], None]) -> None:
     """
     site = Site(request.url, request.authority)
     time.sleep(random.uniform(0, request.jitter_s))
+    said: list[str] = []
+
+    def tell(line: str) -> None:
+        said.append(line)
+        say(line)
+
     with _only_one(request.home):
-        _Update(request, site, say).run()
+        try:
+            _Update(request, site, tell).run()
+        except EdgenetError as error:
+            said.append(f"error: {error}")
+            raise
+        finally:
+            _note(request.home, said)
+
+
+def _note(home: Path, said: list[str]) -> None:
+    """Keep when this device has looked for updates, and what became of it, for `edgenet status`."""
+    if said:
+        line = f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} {one_line(said[-1], LONGEST_LINE)}"
+        with suppress(EdgenetError):  # a full disk
+            write_atomically(home / "updates" / LAST_FILE, f"{line}\n".encode())
 
 
 @contextmanager
