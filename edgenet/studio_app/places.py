@@ -66,16 +66,15 @@ class Places:
         """Return the places in a folder, after making those that are missing.
 
         Raises:
-            EdgenetError: the folder cannot be made, or holds class folders of photos itself.
+            EdgenetError: the folder cannot be made, or holds photos or class folders of photos itself.
         """
         places = cls(root)
         if root.is_dir() and not places.photos.is_dir():
-            classes = [one.name for one in _folders(root) if any(map(is_photo_like, os.listdir(one)))]
-            if classes:
+            with_photos = [one for one in (root, *_folders(root)) if any(map(is_photo_like, os.listdir(one)))]
+            if with_photos:
                 raise EdgenetError(
-                    f"{root} has no folder photos, but the folder {classes[0]} with photos",
-                    f"give a new folder, and move the class folders into its folder photos, or run "
-                    f"`edgenet train --data {root}`",
+                    f"{root} holds photos itself, in {with_photos[0]}",
+                    "give a new folder, and put the class folders into its folder photos",
                 )
         make_folder(root)
         make_folder(places.photos)

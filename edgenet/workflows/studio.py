@@ -8,6 +8,7 @@ import webbrowser
 from contextlib import ExitStack
 from pathlib import Path
 
+from edgenet_device.entry import ended_by_signals
 from edgenet_device.web.address import Address, parse_address
 
 from edgenet.errors import EdgenetError
@@ -69,6 +70,7 @@ def studio(
         tls = None if address.token is None else self_signed(opened.places.root, address.host)
         server = _listening(opened, address, port, tls)
         url = page_url(server.address)
+        open_parts.enter_context(ended_by_signals())  # uvicorn raises the signal again when it has ended
         server.run(lambda: _show(url, browser, log))
 
 

@@ -227,5 +227,5 @@ def test_a_folder_of_class_folders_is_not_taken_for_a_studio(tmp_path: Path) -> 
     (tmp_path / "cat" / "1.jpg").write_bytes(photo())
     from edgenet.errors import EdgenetError
 
-    with pytest.raises(EdgenetError, match="no folder photos"):
+    with pytest.raises(EdgenetError, match="holds photos itself"):
         Places.open(tmp_path)
