@@ -141,7 +141,12 @@ def _options() -> argparse.Namespace:
     add("--networks", type=lambda text: text.split(","), default=list(NETWORKS), metavar="NAME,NAME")
     add("--on", default="local", metavar="DEVICE", help="as `edgenet bench` takes it; default: local")
     add("--threads", type=int, default=1, metavar="N", help="default: 1")
-    add("--work", type=Path, metavar="FOLDER", help="keep the files there, and use those that are there")
+    add(
+        "--work",
+        type=Path,
+        metavar="FOLDER",
+        help="keep files and reports there, and use the files that are there",
+    )
     add("--markdown", type=Path, metavar="FILE", help="put the table between the two marks in FILE")
     add("--readme", type=Path, metavar="FILE", help="put a short table between the two marks in FILE")
     add("--figure", type=Path, default=Path("docs/paper.png"), metavar="FILE", help="default: docs/paper.png")
@@ -165,7 +170,7 @@ def measure(names: Sequence[str], work: Path, on: str, threads: int) -> Measured
         if name in ALSO_FLOAT:
             files[name, "float"] = float_file(name, work / name)
     print(f"timing {len(files)} files in turns", file=sys.stderr, flush=True)
-    reports = edgenet.bench(list(files.values()), on=on, threads=threads).reports
+    reports = edgenet.bench(list(files.values()), on=on, threads=threads, out=work / "latency").reports
     timed = dict(zip(files, reports, strict=True))
     networks = tuple(
         Network(

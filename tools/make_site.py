@@ -31,8 +31,8 @@ from tools.make_cli_reference import reference
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 SETTINGS = DOCS / "mkdocs.yml"
-PAGES = ROOT / "build" / "docs" / "pages"
-SITE = ROOT / "build" / "docs" / "site"
+BUILT = ROOT / "build" / "docs"
+SITE = BUILT / "site"
 REQUIREMENTS = ROOT / "requirements" / "docs.txt"
 ELSEWHERE = {
     "README.md": "start.md",
@@ -57,7 +57,8 @@ def main() -> int:
     options.add_argument(
         "--collect", action="store_true", help="only collect the pages, into build/docs/pages"
     )
-    collect(PAGES)
+    collect(BUILT / "pages")
+    shutil.copy2(SETTINGS, BUILT)
     if options.parse_args().collect:
         return 0
     try:
@@ -67,7 +68,7 @@ def main() -> int:
         return 1
     # Material warns at each build that MkDocs 2 will not run it; docs/mkdocs.yml says what comes after.
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
-    command = [program, "build", "--strict", "--clean", "--config-file", SETTINGS]
+    command = [program, "build", "--strict", "--clean", "--config-file", BUILT / SETTINGS.name]
     done = subprocess.run(command, env=environment, check=False, stderr=subprocess.PIPE, text=True)
     foreign = loaded_from_elsewhere(SITE)
     if done.returncode or foreign:
