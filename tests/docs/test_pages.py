@@ -73,6 +73,17 @@ def test_paths_are_those_of_files(page: Path) -> None:
 
 
 @by_page
+def test_programs_that_repeat_figures_exist(page: Path) -> None:
+    for name in re.findall(
+        r"`(?:\.venv/bin/)?(?:python -m )?((?:benchmarks|tools)\.\w+)", page.read_text("utf-8")
+    ):
+        path = ROOT / name.replace(".", "/")
+        assert path.with_suffix(".py").is_file() or (path / "__main__.py").is_file(), (
+            f"{page.name} names {name}"
+        )
+
+
+@by_page
 def test_every_block_of_code_is_run_or_says_why_not(page: Path) -> None:
     """test_pages_run.py runs `RUN_PAGES`; the examples of docs/api.md come from docstrings, which tests/api runs."""
     if page in RUN_PAGES or page == DOCS / "api.md":
