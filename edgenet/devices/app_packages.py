@@ -8,6 +8,7 @@ keeps its version, because the packages come first where the code looks for modu
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -124,9 +125,36 @@ def _download(wanted: AppRequirements, needed: Requirements, fixed: dict[str, st
     constraints.write_text("\n".join(fixed.values()) + "\n", encoding="utf-8")
     options = ["--only-binary=:all:", "--disable-pip-version-check", *platform_tags(needed)]
     files = ["--dest", str(folder), "--requirement", str(file), "--constraint", str(constraints)]
-    done = pip_download([*options, *files])
+    done = pip_download([*options, *files], _PIP_FOR_THE_DEVICE, json.dumps(_markers(needed)))
     if done.returncode:
         raise _failure(wanted, needed, done.stderr)
+
+
+# pip has options for the device's wheels, and none for conditions such as python_version < "3.10", which it reads for
+# its own Python. They are read here as on the device.
+_PIP_FOR_THE_DEVICE = """
+import json, sys
+from pip._vendor.packaging import markers
+ours, theirs = markers.default_environment, json.loads(sys.argv.pop(1))
+markers.default_environment = lambda: {**ours(), **theirs}
+from pip._internal.cli.main import main
+sys.exit(main())
+"""
+
+
+def _markers(needed: Requirements) -> dict[str, str]:
+    """Return what a device has for the conditions of requirements (PEP 508)."""
+    version = ".".join(map(str, needed.python.version))
+    return {
+        "implementation_name": "cpython",
+        "os_name": "posix",
+        "platform_machine": needed.userland,
+        "platform_python_implementation": "CPython",
+        "platform_system": "Linux",
+        "python_full_version": f"{version}.0",
+        "python_version": version,
+        "sys_platform": "linux",
+    }
 
 
 def _failure(wanted: AppRequirements, needed: Requirements, printed: str) -> EdgenetError:

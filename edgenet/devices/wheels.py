@@ -122,10 +122,19 @@ def _download(needed: Requirements, folder: Path) -> None:
         )
 
 
-def pip_download(options: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """Run this machine's `pip download`."""
+def pip_download(
+    options: Sequence[str], program: str | None = None, *arguments: str
+) -> subprocess.CompletedProcess[str]:
+    """Run this machine's `pip download`.
+
+    Args:
+        options: its options.
+        program: a Python program that calls pip; None for pip itself.
+        arguments: that program's own arguments, before pip's.
+    """
+    pip = ["-m", "pip"] if program is None else ["-c", program, *arguments]
     return subprocess.run(
-        [sys.executable, "-m", "pip", "download", "--quiet", *options],
+        [sys.executable, *pip, "download", "--quiet", *options],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -206,7 +207,8 @@ def test_the_packages_come_from_this_machine_and_stay_the_same(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     wheels = [
-        make_wheel(tmp_path, "greeting", "1.0", "TEXT = 'hello'\n", needs="numpy"),
+        make_wheel(tmp_path, "greeting", "1.0", "TEXT = 'hello'\n", needs='older; python_version < "3.10"'),
+        make_wheel(tmp_path, "older", "1.0", "", needs="numpy"),
         make_wheel(tmp_path, "numpy", "1.26.4", "raise SystemExit('the wrong numpy')\n"),
     ]
     with package_index(tmp_path / "index", wheels) as environment:
@@ -214,6 +216,12 @@ def test_the_packages_come_from_this_machine_and_stay_the_same(
             monkeypatch.setenv(name, value)
         found = app_wheels(wanted("greeting\n"), NEEDED, silent)
         assert [wheel.name for wheel in found] == ["greeting-1.0-py3-none-any.whl"]
+        older = replace(NEEDED, python=replace(NEEDED.python, version=(3, 9)))
+        names = [wheel.name for wheel in app_wheels(wanted("greeting\n"), older, silent)]
+        assert names == [
+            "greeting-1.0-py3-none-any.whl",
+            "older-1.0-py3-none-any.whl",
+        ]  # and not edgenet's numpy
         found[0].write_bytes(b"changed")
         (repaired,) = app_wheels(wanted("greeting\n"), NEEDED, silent)
         assert repaired.read_bytes() == wheels[0].read_bytes()
@@ -253,7 +261,7 @@ def test_why_there_are_no_packages(
     """The texts are those that pip 24 has printed."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     done = subprocess.CompletedProcess([], 1, "", printed)
-    monkeypatch.setattr("edgenet.devices.app_packages.pip_download", lambda options: done)
+    monkeypatch.setattr("edgenet.devices.app_packages.pip_download", lambda *options: done)
     with pytest.raises(EdgenetError, match=message) as raised:
         app_wheels(wanted("x\n"), NEEDED, silent)
     assert len(str(raised.value).splitlines()) == 1
