@@ -24,6 +24,7 @@ from pathlib import Path
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 import edgenet
 from benchmarks.comparing.tables import markdown, put_into
@@ -93,8 +94,9 @@ class Network:
 
     @property
     def short(self) -> str:
-        """The name without its usual width and resolution."""
-        return self.cost.variant.removesuffix("_1.0_224").removesuffix("_224").replace("mobilenet_", "")
+        """The name without its resolution, and without the width 1.0."""
+        without_resolution = self.cost.variant.rpartition("_")[0]
+        return without_resolution.removesuffix("_1.0").removeprefix("mobilenet_")
 
 
 @dataclass(frozen=True)
@@ -284,8 +286,13 @@ def figure(measured: Measured) -> Figure:
     style_axes(work, "Is less work less time?", "million mult-adds, log axis", "int8 latency, ms, log axis")
     logarithmic_x(work)
     work.set_yscale("log")
+    work.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    work.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    work.yaxis.set_minor_formatter(NullFormatter())
     style_axes(worth, "What it is worth", "int8 latency, ms, log axis", "published top-1, %")
     logarithmic_x(worth)
+    work.margins(x=0.15, y=0.1)
+    worth.margins(x=0.15, y=0.1)
     for index, family in enumerate(dict.fromkeys(one.cost.family for one in measured.networks)):
         colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
         work.plot([], [], marker, color=colour, label=family)
@@ -293,9 +300,15 @@ def figure(measured: Measured) -> Figure:
             if one.cost.family != family:
                 continue
             face = colour if one.valid else "white"
-            _point(work, one.cost.mult_adds / 1e6, one.p50_ms, one.short, marker, colour, face)
-            if one.cost.paper_top1 is not None:
-                _point(worth, one.p50_ms, one.cost.paper_top1, one.short, marker, colour, face)
+            # Near points are mostly of different families, so their names go to different sides.
+            side = 1 if index % 2 else -1
+            for axes, x, y in (
+                (work, one.cost.mult_adds / 1e6, one.p50_ms),
+                (worth, one.p50_ms, one.cost.paper_top1),
+            ):
+                if y is not None:
+                    axes.plot(x, y, marker, mec=colour, mfc=face, ms=6)
+                    _name(axes, (x, y), one.short, side)
     reference = measured.reference()
     if reference is not None:
         ends = [f(one.cost.mult_adds / 1e6 for one in measured.networks) for f in (min, max)]
@@ -303,15 +316,21 @@ def figure(measured: Measured) -> Figure:
         work.plot(ends, [slope * end for end in ends], "--", color=INK, lw=1, label="as fast as V1 1.0")
     if not all(one.valid for one in measured.networks):
         work.plot([], [], "o", mfc="white", mec=INK, label="not valid to quote")
-    for axes in (work, worth):
-        axes.margins(x=0.15, y=0.1)
     work.legend(frameon=False, fontsize=8)
     return drawn
 
 
-def _point(axes: Axes, x: float, y: float, name: str, marker: str, colour: str, face: str) -> None:
-    axes.plot(x, y, marker, mec=colour, mfc=face, ms=6)
-    axes.annotate(name, (x, y), xytext=(5, -8), textcoords="offset points", fontsize=7, color=MUTED)
+def _name(axes: Axes, place: tuple[float, float], name: str, side: int) -> None:
+    """Write a name to the lower right of a point (side 1) or to its upper left (side -1)."""
+    axes.annotate(
+        name,
+        place,
+        xytext=(5 * side, -8 if side > 0 else 3),
+        textcoords="offset points",
+        ha="left" if side > 0 else "right",
+        fontsize=7,
+        color=MUTED,
+    )
 
 
 if __name__ == "__main__":
