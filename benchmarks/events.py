@@ -230,8 +230,8 @@ def _keeping(work: Path, bundle: Path) -> list[str]:
                 before = _resident_mib()
             began = time.perf_counter()
             for result in islice(results, BLOCK):
+                state = {"type": "frame", **result.as_dict(), "monotonic_s": time.monotonic()}
                 if number % 2:
-                    state = {"type": "frame", **result.as_dict(), "monotonic_s": time.monotonic()}
                     keeper.show(state, result.pixels)
                     counts.show(state, result.pixels)
             blocks.append(time.perf_counter() - began)

@@ -30,6 +30,8 @@ KEPT_DAYS = 60
 SHOWN_DAYS = 14
 MOST_SERIES = 4
 LARGEST = 1 << 18
+_CLOSING_S = 10.0
+"""A disk that hangs delays the camera's end no longer than this."""
 PART = "the counts by day"
 _WHAT = "the share of unknown and the mean confidence by day"
 Series = dict[str, dict[str, Day]]
@@ -72,7 +74,7 @@ class DailyCounts:
 
     def __exit__(self, *reason: object) -> None:
         self._stop.set()
-        self._thread.join()
+        self._thread.join(_CLOSING_S)
 
     def show(self, state: dict[str, Any], pixels: object) -> None:
         """Count a frame's state, at most one a second."""
