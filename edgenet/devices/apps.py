@@ -138,7 +138,7 @@ def _walk(folder: Path, left_out: list[str]) -> Iterator[Path]:
 
 
 def _size(folder: Path, path: Path) -> int:
-    """Return the size of a file in bytes, in whose place a link within the folder may stand."""
+    """Return the size of a file in bytes; of a link within the folder, the size of the file that it leads to."""
     try:
         if path.is_symlink() and not path.resolve(strict=True).is_relative_to(folder.resolve()):
             raise EdgenetError(
