@@ -11,6 +11,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from edgenet.errors import EdgenetError
+from edgenet.studio_app.guard import UPLOAD
 from edgenet.studio_app.incoming import Taken, check_size, take_file
 from edgenet.studio_app.looks import Look, large_jpeg, repeated
 from edgenet.studio_app.moving import Move, Moved, empty_bin, move_photos, remove_class, rename_class
@@ -58,7 +59,7 @@ def routes(studio: Studio) -> list[Route]:
 
     return [
         Route("/api/photos", answers(photos)),
-        Route("/api/photos/add", upload, methods=["POST"]),
+        Route(UPLOAD, upload, methods=["POST"]),
         Route("/api/photos/move", answers(move), methods=["POST"]),
         Route("/api/classes/add", answers(add_class), methods=["POST"]),
         Route("/api/classes/rename", answers(rename), methods=["POST"]),

@@ -29,6 +29,8 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
 }
 JSON_TYPE, BYTES_TYPE = "application/json", "application/octet-stream"
+UPLOAD = "/api/photos/add"
+"""The only path that takes more than JSON; it checks the size itself."""
 
 
 class Guard:
@@ -45,7 +47,7 @@ class Guard:
             return  # there are no WebSockets here
         query = scope["query_string"].decode("latin-1")
         token, set_cookie = self._address.token, False
-        refusal = self._refusal(scope["method"], Headers(scope=scope), query)
+        refusal = self._refusal(scope["method"], scope["path"], Headers(scope=scope), query)
         if refusal is None:
             set_cookie = token is not None and "token=" in query
 
@@ -62,7 +64,7 @@ class Guard:
         answer = self._app if refusal is None else PlainTextResponse(refusal[1], refusal[0])
         await answer(scope, receive, with_headers)
 
-    def _refusal(self, method: str, headers: Headers, query: str) -> tuple[int, str] | None:
+    def _refusal(self, method: str, path: str, headers: Headers, query: str) -> tuple[int, str] | None:
         """Return the status and the reason with which a request is refused; None for one that is answered."""
         host = headers.get("host", "")
         if not is_for_us(self._address, host):
@@ -75,10 +77,10 @@ class Guard:
             return None
         if method != "POST":
             return 405, "use GET or POST"
-        return _post_refusal(host, headers)
+        return _post_refusal(path, host, headers)
 
 
-def _post_refusal(host: str, headers: Headers) -> tuple[int, str] | None:
+def _post_refusal(path: str, host: str, headers: Headers) -> tuple[int, str] | None:
     # Pages of other sites cannot send these types: browsers first ask this server for permission, and get none.
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in (JSON_TYPE, BYTES_TYPE):
@@ -89,7 +91,7 @@ def _post_refusal(host: str, headers: Headers) -> tuple[int, str] | None:
     length = headers.get("content-length", "")
     if not (length.isascii() and length.isdecimal() and len(length) < 16):
         return 411, "send a Content-Length"
-    if kind == JSON_TYPE and int(length) > LARGEST_JSON:
+    if path != UPLOAD and int(length) > LARGEST_JSON:
         return 413, f"send at most {LARGEST_JSON} bytes"
     return None
 

@@ -27,7 +27,7 @@ from edgenet_device.collecting.collector import (
 from edgenet_device.frames.photos import read_photo
 
 from edgenet.errors import EdgenetError
-from edgenet.files import cache_folder, make_folder, sha256, write_atomically
+from edgenet.files import cache_folder, make_folder, sha256
 
 SIDE = 240
 """The shorter side of a thumbnail, pixels: sharp on a screen with two pixels for each of a card's 120."""
@@ -140,9 +140,12 @@ class Looks:
 
     def _keep(self, name: str, data: bytes) -> None:
         self._take(name)
+        hidden = self._folder / f".{name}"
         try:
-            write_atomically(self._folder / name, data)
-        except EdgenetError:  # without the cache a thumbnail is only slower
+            # Unlike a user's file, a thumbnail need not survive a power cut: it is not synced to the disk.
+            hidden.write_bytes(data)
+            os.replace(hidden, self._folder / name)
+        except OSError:  # without the cache a thumbnail is only slower
             self._files.pop(name.partition("-")[0], None)
 
     def _take(self, name: str) -> None:

@@ -43,6 +43,12 @@ def test_what_changes_something_comes_from_the_own_page(
     assert (client.photos / "mug").is_dir() == (status == 200)
 
 
+@pytest.mark.parametrize("kind", [JSON, "application/octet-stream"])
+def test_only_uploads_may_be_large(client: Client, kind: str) -> None:
+    head = {"Content_Type": kind, "Origin": f"http://127.0.0.1:{client.port}", "Content_Length": str(1 << 40)}
+    assert client.ask("POST", "/api/classes/add", b"", **head)[0] == 413
+
+
 def test_other_sites_may_link_but_not_load(client: Client) -> None:
     assert client.ask("GET", "/main.js", Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="no-cors")[0] == 403
     assert client.ask("GET", "/", Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="navigate")[0] == 200

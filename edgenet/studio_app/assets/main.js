@@ -68,7 +68,7 @@ async function show() {
 }
 
 at("skip").textContent = S.shell.skip;
-const refresh = soon(() => app.refresh().catch(() => {}), 400);
+const refresh = soon(() => app.refresh().catch(() => {}), 700);
 app.events.on("folder", refresh);
 app.events.on("job", (job) => {
   if (!app.state) return;
