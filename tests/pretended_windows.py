@@ -24,7 +24,7 @@ MODULES = {"fcntl", "grp", "pty", "pwd", "resource", "syslog", "termios", "tty"}
 MISSING = {
     os: "chown fchmod fchown getegid geteuid getgid getloadavg getpgid getpgrp getuid killpg mkfifo mknod nice openpty"
     " O_CLOEXEC O_DIRECTORY O_NOFOLLOW O_NONBLOCK posix_fadvise posix_fallocate pread pwrite sched_getaffinity"
-    " sched_setaffinity setpgid setsid statvfs sync tcgetpgrp ttyname",
+    " sched_setaffinity setpgid setsid sync tcgetpgrp ttyname",
     signal: "alarm pthread_sigmask setitimer SIGALRM SIGCHLD SIGCONT SIGHUP SIGKILL SIGPIPE SIGQUIT SIGSTOP SIGTSTP"
     " SIGUSR1 SIGUSR2",
     socket: "AF_UNIX",
