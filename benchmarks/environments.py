@@ -74,12 +74,14 @@ def packages_beside(folder: Path, requirements: Path) -> None:
         stamp = folder / _STAMP
         if stamp.is_file() and stamp.read_text().strip() == _fingerprint(requirements):
             return
-        shutil.rmtree(folder, ignore_errors=True)
+        unfinished = folder.with_suffix(".unfinished")
+        for old in (folder, unfinished):
+            shutil.rmtree(old, ignore_errors=True)
         pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps"]
-        _call(
-            [*pip, "--target", str(folder), "-r", str(requirements)], "check the network and the free space"
-        )
-        stamp.write_text(_fingerprint(requirements) + "\n")
+        install = [*pip, "--target", str(unfinished), "-r", str(requirements)]
+        _call(install, "check the network and the free space")
+        (unfinished / _STAMP).write_text(_fingerprint(requirements) + "\n")
+        unfinished.rename(folder)
 
 
 def importable_project() -> dict[str, str]:
