@@ -1,7 +1,7 @@
 """Code of the user's own on a device: where it lies, and how a new copy takes the place of an older one.
 
     HOME/apps/NAME/current            link to the copy that runs; replacing the code changes only this link
-    HOME/apps/NAME/ID/                a copy; ID is the hash of all files and of the packages
+    HOME/apps/NAME/ID/                a copy; ID is the hash of all files and of the packages (ID.1 where that is taken)
         code/                         the user's files
         run.sh                        starts a program of them: sh run.sh PROGRAM [ARGUMENTS]
         environment                   link to its environment, if it has packages of its own
@@ -131,14 +131,15 @@ def _environment_key(wheels: Sequence[Path]) -> str:
 
 
 _WHOLE = f"""{CHANGES}
-cd "$1" 2>/dev/null && [ "$(readlink current)" = "$2" ] && [ -z "$(changes "$2")" ] &&
-    cd "$2" && sha256sum -c SHA256SUMS >/dev/null 2>&1
+cd "$1" 2>/dev/null && copy=$(readlink current) || exit 1
+case "$copy" in "$2" | "$2".*) ;; *) exit 1 ;; esac
+[ -z "$(changes "$copy")" ] && cd "$copy" && sha256sum -c SHA256SUMS >/dev/null 2>&1
 """
 _PREPARE = """
 mkdir -p "$1/environments" && chmod 700 "${1%/*}" && rm -rf "$1"/incoming-*
 """
-# Kept: the copy that runs, the two newest others, every copy that somebody changed, and every environment that these
-# use.
+# The new copy gets a name of its own, so that `current` leads to a whole copy at every moment. Kept: the copy that
+# runs, the two newest others, every copy that somebody changed, and every environment that these use.
 _PLACE = f"""{CHANGES}{SET_ASIDE}
 home=$1
 cd "$1/apps/$2" || exit 1
@@ -150,13 +151,14 @@ make_room() {{
     if [ -n "$changed" ]; then set_aside "$1" "$home" "$changed" "$2-$1"; else rm -rf "$1"; fi
 }}
 old=$(readlink current)
-if [ -e "$3" ]; then make_room "$3" "$2" || exit 1; fi
-mv -T "incoming-$3" "$3" || exit 1
-ln -sfn "$3" current.new && mv -fT current.new current && sync || exit 1
-if [ -n "$old" ] && [ "$old" != "$3" ] && [ -n "$(changes "$old")" ]; then make_room "$old" "$2" || exit 1; fi
+new=$3
+number=1
+while [ -e "$new" ]; do new=$3.$number; number=$((number + 1)); done
+mv -T "incoming-$3" "$new" && ln -sfn "$new" current.new && mv -fT current.new current && sync || exit 1
+if [ -n "$old" ] && [ -n "$(changes "$old")" ]; then make_room "$old" "$2" || exit 1; fi
 count=0
 for copy in $(ls -t); do
-    case "$copy" in current | environments | incoming-* | "$3") continue ;; esac
+    case "$copy" in current | environments | incoming-* | "$new") continue ;; esac
     count=$((count + 1))
     [ $count -le 2 ] || make_room "$copy" "$2" || exit 1
 done
