@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
@@ -156,6 +156,8 @@ async def _upload(studio: Studio, request: Request) -> Response:
         return json_answer(_taken_json(taken))
     except EdgenetError as error:
         return refused(error)
+    except ClientDisconnect:
+        return refused(EdgenetError("the file did not come to its end", "send it again"))
     except OSError as error:
         return refused(EdgenetError(f"the file cannot be kept: {error.strerror}", "free some space there"))
     finally:

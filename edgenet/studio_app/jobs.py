@@ -177,8 +177,8 @@ class Jobs:
         try:
             job.state = state
             on_end(job)
-        except EdgenetError as error:
-            job.state, job.error = "failed", str(error)
+        except (EdgenetError, OSError) as error:
+            job.state, job.error = "failed", one_line(str(error), _LONGEST_LINE)
         finally:
             with self._lock:
                 self._running.pop(job.number, None)

@@ -14,7 +14,6 @@ from pathlib import PurePosixPath
 import uvicorn
 from edgenet_device.web.address import Address
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -32,7 +31,7 @@ from edgenet.studio_app import (
 from edgenet.studio_app.events import FolderWatch
 from edgenet.studio_app.guard import Guard
 from edgenet.studio_app.other_cameras import OtherCameras
-from edgenet.studio_app.studio import Studio, answers
+from edgenet.studio_app.studio import Studio, answers, refused
 from edgenet.studio_app.teaching import resume
 
 _ASSETS = resources.files("edgenet.studio_app").joinpath("assets")
@@ -49,7 +48,7 @@ STEPS = (collect_routes, teach_routes, look_routes, try_routes, deploy_routes)
 """Each has a function `routes(studio)`, and `state(studio)` with what its step shows at once."""
 
 
-def build_app(studio: Studio, address: Address) -> Starlette:
+def build_app(studio: Studio, address: Address) -> Guard:
     """Return the server's application."""
     cameras = OtherCameras(studio, address)
 
@@ -79,7 +78,14 @@ def build_app(studio: Studio, address: Address) -> Starlette:
     for step in STEPS:
         routes += step.routes(studio)
     routes += [*cameras.routes(), *app_routes.routes(), Route("/{name:path}", _asset)]
-    return Starlette(routes=routes, lifespan=lifespan, middleware=[Middleware(Guard, address=address)])
+    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={Exception: _fault})
+    return Guard(app, address)  # outermost, so that also the answer to a fault has its headers
+
+
+async def _fault(request: Request, error: Exception) -> Response:
+    """Answer with one line for a fault of the server's own; nothing is printed, and it goes on."""
+    said = f"this is a fault of edgenet itself ({type(error).__name__}: {error})"
+    return refused(EdgenetError(said, "load the page again; if it comes back, report it"), 500)
 
 
 async def _asset(request: Request) -> Response:
@@ -150,7 +156,7 @@ class StudioServer:
         certificate, key = tls or (None, None)
         self._config = uvicorn.Config(
             build_app(studio, self.address),
-            log_level="error",
+            log_level="critical",
             access_log=False,
             server_header=False,
             date_header=False,
@@ -166,6 +172,8 @@ class StudioServer:
         """Serve until SIGINT or SIGTERM comes; `started` is called once requests are answered."""
         self._server = _Server(self._config, self._studio, started)
         self._server.run(sockets=[self._socket])
+        if not self._server.started:
+            raise EdgenetError("the studio's server did not start", "look at the folder and its permissions")
 
     def __enter__(self) -> StudioServer:
         """Serve in another thread until the block ends."""

@@ -34,6 +34,8 @@ _HELD, _HELD_S = "is writing into", 3.0
 """What a child process of a server that was killed says of its folder until it has ended, and how long to wait then."""
 QUICK = "--no-finetune"
 _FLAGS = ("--no-flip", QUICK)
+_starting = threading.Lock()
+"""Two browsers may press the button at once."""
 _QUICK_PHOTOS = "50"
 """So many photos calibrate the first classifier; it shall be there soon."""
 
@@ -85,12 +87,13 @@ def start(studio: Studio, wish: Wish) -> Job:
             f"{len(full) or 'no'} class{'es' * (len(full) != 1)} with photos",
             "collect photos of at least two classes",
         )
-    if studio.jobs.is_running(TEACH):
-        raise EdgenetError("a teaching is running already", "wait until it ends, or stop it")
-    make_folder(places.runs)
-    run = _new_run(places.runs)
-    write_atomically(run / MARK, " ".join(wish.arguments()).encode() + b"\n")
-    return _teach(studio, run, wish)
+    with _starting:
+        if studio.jobs.is_running(TEACH):
+            raise EdgenetError("a teaching is running already", "wait until it ends, or stop it")
+        make_folder(places.runs)
+        run = _new_run(places.runs)
+        write_atomically(run / MARK, " ".join(wish.arguments()).encode() + b"\n")
+        return _teach(studio, run, wish)
 
 
 def _new_run(runs: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
+import socket
 import threading
 import time
 import zipfile
@@ -91,11 +92,32 @@ def test_too_large_a_file_is_refused_before_it_is_read(client: Client) -> None:
         f"POST /api/photos/add?label=mug&name=a.jpg HTTP/1.1\r\nHost: 127.0.0.1\r\nOrigin: http://127.0.0.1\r\n"
         f"Content-Type: application/octet-stream\r\nContent-Length: {1 << 40}\r\n\r\n"
     )
-    import socket
-
     with socket.create_connection(("127.0.0.1", client.port), 10) as link:
         link.sendall(head.encode())
         assert b"409" in link.recv(1000).partition(b"\r\n")[0]
+
+
+def test_an_upload_that_breaks_off_leaves_nothing(client: Client, capfd: pytest.CaptureFixture[str]) -> None:
+    head = (
+        "POST /api/photos/add?label=mug&name=a.jpg HTTP/1.1\r\nHost: 127.0.0.1\r\nOrigin: http://127.0.0.1\r\n"
+        "Content-Type: application/octet-stream\r\nContent-Length: 5000\r\n\r\nhalf"
+    )
+    with socket.create_connection(("127.0.0.1", client.port), 10) as link:
+        link.sendall(head.encode())
+    client.get("/api/state")
+    for _ in range(100):
+        if not list(client.studio.places.root.glob(".edgenet-*.tmp")):
+            break
+        time.sleep(0.05)
+    assert sorted(one.name for one in client.studio.places.root.iterdir()) == ["photos"]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_fault_of_the_server_is_one_line(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Places, "new_class", lambda self, label: 1 / 0)
+    status, answer = client.send("/api/classes/add", b'{"label": "mug"}')
+    assert (status, "ZeroDivisionError" in answer["found"]) == (500, True)
+    assert client.get("/api/state")["classes"] == []
 
 
 def test_thumbnails_and_marks(client: Client) -> None:
