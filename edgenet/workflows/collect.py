@@ -123,16 +123,11 @@ def _folders(device: Device, kept_in: str | None) -> tuple[list[PhotoFolder], li
     Raises:
         EdgenetError: there is none that can be read.
     """
-    in_state = FOLDER
-    if kept_in is None:
-        with suppress(EdgenetError):  # damaged settings: the usual folders are left
-            service = read_settings(device)
-            options = () if service is None else service.options.options
-            kept_in = next((option.value for option in options if option.name == "keep-in"), None)
-            if kept_in is not None and not kept_in.startswith("/"):
-                # For the service, that is a folder within its state folder.
-                kept_in, in_state = None, kept_in
-    folders, locked = find_photos(device, kept_in, in_state)
+    given, in_state = kept_in, FOLDER
+    if kept_in is None and (named := _named_by_service(device)) is not None:
+        # The service means a folder within its state folder by a name without a leading /.
+        given, in_state = (named, FOLDER) if named.startswith("/") else (None, named)
+    folders, locked = find_photos(device, given, in_state)
     notes = [f"{one_line(folder)} cannot be read on {device.name}" for folder in locked]
     if not folders:
         raise EdgenetError(
@@ -140,6 +135,15 @@ def _folders(device: Device, kept_in: str | None) -> tuple[list[PhotoFolder], li
             "start its camera with --keep-uncertain MB, or say with --kept-in where they are",
         )
     return folders, notes
+
+
+def _named_by_service(device: Device) -> str | None:
+    """Return the folder that --keep-in names among the options of a device's service."""
+    with suppress(EdgenetError):  # with damaged settings, the usual folders are left
+        service = read_settings(device)
+        options = () if service is None else service.options.options
+        return next((option.value for option in options if option.name == "keep-in"), None)
+    return None
 
 
 @dataclass

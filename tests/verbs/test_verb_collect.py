@@ -17,6 +17,10 @@ from edgenet_device.field.photo_facts import PhotoFacts, read_facts
 from edgenet.data.groups import sessions
 from edgenet.data.photos import open_photos
 from edgenet.devices import field_photos
+from edgenet.devices.local import LocalDevice
+from edgenet.devices.service_options import Option, ServiceOptions
+from edgenet.devices.service_settings import keep_settings
+from edgenet.devices.unit import Service
 from edgenet.errors import EdgenetError
 from edgenet.workflows.collect import RECORD, collect
 
@@ -234,3 +238,17 @@ def test_only_names_that_edgenet_gave_are_asked_for(
     keep(kept, 1)
     assert collect(tmp_path / "data", "local", remove=True).new == 1
     assert len(list(odd_names.iterdir())) == 5
+
+
+@pytest.mark.parametrize(
+    ("named", "folder"), [("kept/here", "config/edgenet/kept/here"), (None, "elsewhere")]
+)
+def test_the_folder_that_the_service_s_options_name(
+    kept: KeptPhotos, tmp_path: Path, named: str | None, folder: str
+) -> None:
+    place = tmp_path / folder
+    keep(KeptPhotos(place, 10**6), 1)
+    device = LocalDevice()
+    option = Option("keep-in", str(place) if named is None else named)
+    keep_settings(device, Service(options=ServiceOptions((option,))))
+    assert collect(tmp_path / "data", "local").new == 1
