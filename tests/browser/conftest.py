@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -42,3 +45,20 @@ def launch_chromium() -> Iterator[LaunchChromium]:
 def chromium(launch_chromium: LaunchChromium) -> playwright_api.Browser:
     """One Chromium for all tests that need no flags; each test opens its own context: `chromium.new_context(...)`."""
     return launch_chromium()
+
+
+@pytest.fixture
+def ready_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of edgenet on this machine whose environment for devices is there already: this Python's own."""
+    home = tmp_path / "share"
+    environment = home / "edgenet" / "environments" / "ready"
+    (environment / "bin").mkdir(parents=True)
+    python = environment / "bin" / "python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python3").symlink_to(sys.executable)
+    (environment / "complete").write_text(str(Path(sys.executable).resolve()))
+    monkeypatch.setenv("XDG_DATA_HOME", str(home))
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    return home

@@ -1,4 +1,4 @@
-"""What a newcomer does in the studio, in a real Chromium: two classes from two pictures by the camera, teach, look."""
+"""What a newcomer does in the studio, in a real Chromium: collect two classes, teach, look, try, deploy."""
 
 from __future__ import annotations
 
@@ -70,6 +70,14 @@ def opened(browser: Browser, url: str, errors: list[str]) -> Page:
     return page
 
 
+def nameless(page: Page) -> list[str]:
+    """Return the controls and pictures that a screen reader could not name."""
+    return page.evaluate("""() => [...document.querySelectorAll("button, a, input, select, img, [role=option], video")]
+        .filter((one) => !one.closest("[hidden]") && !(one.getAttribute("aria-label") || one.innerText?.trim()
+            || one.alt !== undefined || one.labels?.length))
+        .map((one) => one.outerHTML.slice(0, 120))""")
+
+
 def collect_by_camera(page: Page, label: str, least: int) -> None:
     """Make a class, and hold the button until there are enough photos."""
     page.locator("#add-class").click()
@@ -82,7 +90,7 @@ def collect_by_camera(page: Page, label: str, least: int) -> None:
     page.mouse.move(box["x"] + 20, box["y"] + 20)
     page.mouse.down()
     expect(page.locator(".camera [role=status]")).to_have_text(
-        re.compile(rf"^({least}|{least + 1}) photos taken")
+        re.compile(rf"^([{least}-9]|[1-9]\d+) photos taken")  # on a busy machine the numbers jump
     )
     page.mouse.up()
     expect(page.get_by_role("option")).not_to_have_count(0)
@@ -96,11 +104,12 @@ def teach_two_things(
     for label, picture in (("cat", CAT), ("fig", FIG)):
         browser = launch(*film(picture, work / f"{label}.mjpeg"))
         page = opened(browser, url, errors)
-        collect_by_camera(page, label, 6)
+        collect_by_camera(page, label, 9)
         expect(page.locator(f"article[data-label={label}] img")).not_to_have_count(0)
     assert {len(list((folder / "photos" / label).glob("session-*.jpg"))) > 5 for label in ("cat", "fig")} == {
         True
     }
+    assert nameless(page) == []
     page.get_by_role("button", name="Next: teach").click()
     page.get_by_text("Options").click()
     page.get_by_label("Only the quick classifier").check()
@@ -113,7 +122,7 @@ def teach_two_things(
 
 @pytest.mark.slow
 def test_two_things_from_the_camera_to_a_classifier(
-    launch_chromium: Callable[..., Browser], tmp_path: Path
+    launch_chromium: Callable[..., Browser], ready_environment: Path, tmp_path: Path
 ) -> None:
     checkpoint = save_small_checkpoint(tmp_path / "small.safetensors")
     folder, errors = tmp_path / "things", list[str]()
@@ -121,10 +130,21 @@ def test_two_things_from_the_camera_to_a_classifier(
         page = teach_two_things(launch_chromium, url, folder, tmp_path, errors)
         expect(page.locator("#accuracy")).to_contain_text("Of 100 new photos like yours")
         expect(page.locator("#classes")).to_contain_text("cat")
+        assert nameless(page) == []
         page.get_by_role("button", name="Photograph it").first.click()  # a step leads back to the first
         expect(page.locator("#hold")).to_be_enabled()
+        page.locator("#steps [data-step=try]").click()
+        expect(page.locator("#try-answer")).to_have_text(re.compile("^(cat|fig|nothing I know)$"))
+        page.locator("#steps [data-step=deploy]").click()
+        here = page.locator("[data-on=local]")
+        here.locator("[data-do=install]").click()
+        expect(here.locator("[data-kind=install]")).to_have_text(
+            re.compile("^Classifier of .* runs there now"), timeout=120_000
+        )
     assert errors == []
     (bundle,) = (folder / "bundles").glob("*.edgenet")
+    installed = ready_environment / "edgenet" / "current" / bundle.name
+    assert installed.read_bytes() == bundle.read_bytes()
     classifier = Classifier(bundle, threads=1)
     for label, picture in (("cat", CAT), ("fig", FIG)):
         assert classifier.top(frame(picture, 50), 1)[0][0] == label
@@ -164,4 +184,5 @@ def test_many_photos_by_keyboard_and_no_camera(chromium: Browser, tmp_path: Path
         expect(page.locator(".camera")).to_contain_text(re.compile("No camera was found|was refused"))
         expect(page.locator("#hold")).to_be_disabled()
         expect(page.get_by_role("button", name="Try again")).to_be_visible()
+        assert nameless(page) == []
     assert errors == []

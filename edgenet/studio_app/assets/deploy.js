@@ -120,9 +120,9 @@ class Deploying {
       if (!job || job.ended === null || this.known.has(job.number)) continue;
       this.known.add(job.number);
       if (kind === "measure") this.readLatencies();
-      if (job.state === "done") this.app.announce(say(this.S.ended[kind], { on: job.about.on }));
-      if (job.state === "failed") this.app.announce(`${job.about.on}: ${job.error}`);
-      const card = this.cards.get(job.about.on);
+      const card = this.cards.get(job.about.on), on = card ? card.title : job.about.on;
+      if (job.state === "done") this.app.announce(say(this.S.ended[kind], { on }));
+      if (job.state === "failed") this.app.announce(`${on}: ${job.error}`);
       if (card && job.state === "done" && ["install", "rollback", "switch"].includes(kind) && card.device.kind !== "local") this.start("status", job.about.on);
     }
   }
@@ -145,13 +145,13 @@ class Deploying {
 class Card {
   constructor(step, device) {
     const { S } = step, { on, kind } = device;
-    Object.assign(this, { step, device, S, buttons: {} });
+    const title = kind === "local" ? S.here : on.slice(on.indexOf(":") + 1);
+    Object.assign(this, { step, device, S, title, buttons: {} });
     const button = (name, text, run, more = {}) => (this.buttons[name] = h("button", { type: "button", "data-do": name, onclick: run, ...more }, text));
     const phone = kind === "adb", here = kind === "local";
     this.latency = h("p", { class: "deploy-latency" }, S.unmeasured);
     this.service = h("input", { type: "checkbox", checked: !here && !phone });
     this.jobs = h("div", { class: "deploy-jobs" });
-    const title = here ? S.here : on.slice(on.indexOf(":") + 1);
     const id = `device-${on.replace(/[^a-z0-9]/gi, "-")}`;
     this.root = h(
       "section",
@@ -224,7 +224,7 @@ class Card {
     }
     if (kind === "status") return [this.status(result)];
     if (kind === "collect") return [say(result.new === 1 ? S.collectedOne : S.collected, { n: result.new }), " ", ...(result.notes || []), h("button", { type: "button", class: "quiet", onclick: () => this.step.app.go("collect") }, S.toCollect)];
-    return [say(S.ended[kind], { on: about.on })];
+    return [say(S.ended[kind], { on: this.title })];
   }
 
   status(result) {
