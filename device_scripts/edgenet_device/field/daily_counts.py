@@ -196,7 +196,7 @@ def read_series(data: bytes) -> Series:
 
 def _day(date: Any, samples: Any, unknown: Any, confidence: Any) -> Day:
     if type(date) is not str or type(samples) is not int or type(unknown) is not int:
-        raise ValueError("a day is none")
+        raise ValueError("an entry is no day with its counts")
     time.strptime(date, "%Y-%m-%d")
     if not 0 <= unknown <= samples or samples == 0 or not 0 <= float(confidence) <= samples + 1e-6:
         raise ValueError("a day's counts are impossible")

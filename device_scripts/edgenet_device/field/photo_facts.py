@@ -1,7 +1,8 @@
 """What is known about a kept photo: JSON in a comment of its JPEG, so that photo and facts are one file and stay one.
 
-The photo's name tells when and where it was taken: field-20261130-091403-3f2a9c81b0d4-000012.jpg is the twelfth photo
-that its folder has seen, of the session that began at that time (UTC) and that no other session of any device equals.
+The photo's name tells the session in which it was taken. The session of field-20261130-091403-3f2a9c81b0d4-000012.jpg
+began at that time (UTC), and its twelve digits are random, so that no other session of any device has the same name. The
+last number counts the photos of the folder.
 """
 
 from __future__ import annotations
@@ -130,13 +131,13 @@ def _facts(found: dict[str, Any]) -> PhotoFacts:
         if name not in found or type(found[name]) not in types:
             raise ValueError(f"{name} is missing or of a wrong type")
     if found["reason"] not in REASONS or not _is_share(found["doubt"]):
-        raise ValueError("its reason or its doubt is none")
+        raise ValueError("its reason is unknown, or its doubt is not between 0 and 1")
     if not re.fullmatch("[0-9a-f]{16}", found["looks"]) or len(found["top"]) > MOST_SCORES:
-        raise ValueError("its looks are none, or it has too many scores")
+        raise ValueError("its looks are not 16 hexadecimal digits, or it has too many scores")
     top = []
     for one in found["top"]:
         if not isinstance(one, dict) or type(one.get("label")) is not str or not _is_share(one.get("score")):
-            raise ValueError("a score is none")
+            raise ValueError("an entry of top is no label with a score")
         top.append((one["label"], float(one["score"])))
     values = {name: found[name] for name in _ENTRIES}
     return PhotoFacts(**{**values, "doubt": float(found["doubt"]), "top": tuple(top)})

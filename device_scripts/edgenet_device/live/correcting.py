@@ -25,7 +25,7 @@ from edgenet_device.web.request import Answer, Request, plain_answer
 BODIES = {"/freeze": 64, "/correct": 2048}
 """The paths that take a POST of JSON, with the largest body in bytes."""
 MOST_FROZEN = 4
-"""Pictures that wait for a person's word; the oldest go."""
+"""At most so many frozen pictures wait in memory; the oldest are dropped."""
 _ID = re.compile(r"[0-9a-f]{16}")
 State = dict[str, Any]
 
