@@ -1,4 +1,4 @@
-"""Targets of learning from the field: facts within photos, counts by day, corrections on the page, what is collected."""
+"""Targets of learning from the field: facts in photos, counts by day, corrections on the page, what is collected."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """What is known about a kept photo: JSON in a comment of its JPEG, so that photo and facts are one file and stay one.
 
 The photo's name tells the session in which it was taken. The session of field-20261130-091403-3f2a9c81b0d4-000012.jpg
-began at that time (UTC), and its twelve digits are random, so that no other session of any device has the same name. The
-last number counts the photos of the folder.
+began at that time (UTC), and its twelve digits are random, so that no other session of any device has the same name.
+The last number counts the photos of the folder.
 """
 
 from __future__ import annotations
