@@ -34,7 +34,7 @@ from edgenet.progress import silent
 from edgenet.quantize.calibrate_layers import LayerOptions, quantize_layers
 from edgenet.quantize.channels import drop_dead_channels
 from edgenet.quantize.equalize import equalize
-from edgenet.quantize.logit_errors import confidence
+from edgenet.quantize.quantization_errors import confidence
 from edgenet.quantize.quantized_graph import QuantizedGraph
 from edgenet.quantize.ranges import (
     add_headroom,

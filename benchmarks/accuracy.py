@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 from benchmarks.normalizations import Normalization
 from benchmarks.tflite_files import put_pixels
 from edgenet.errors import EdgenetError
-from edgenet.quantize.layer_errors import sqnr_db
-from edgenet.quantize.logit_errors import logit_errors
+from edgenet.quantize.quantization_errors import logit_errors, sqnr_db
 
 _BEHIND_LOGITS = (schema.BuiltinOperator.SOFTMAX, schema.BuiltinOperator.DEQUANTIZE)
 
@@ -39,7 +38,7 @@ class Figures:
             ignores that mean.
         lost: number of photos that only the float network gets right.
         won: number of photos that only the int8 file gets right.
-        kl, worst_db, saturated: see `edgenet.quantize.logit_errors.LogitErrors`; the number of saturated photos is
+        kl, worst_db, saturated: see `quantize.quantization_errors.LogitErrors`; the number of saturated photos is
             None for a file whose logits are float.
     """
 

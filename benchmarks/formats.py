@@ -20,14 +20,8 @@ from numpy.typing import NDArray
 
 import edgenet
 from benchmarks.environments import ROOT, python_of
-from edgenet.workflows.evaluate import (
-    EvaluatedModel,
-    EvaluationOptions,
-    evaluate_scorers,
-    open_labelled,
-    open_scorer,
-)
-from edgenet.workflows.scoring import Scorer
+from edgenet.workflows.evaluate import EvaluatedModel, EvaluationOptions, evaluate_scorers, open_labelled
+from edgenet.workflows.scoring import Scorer, open_scorer
 from edgenet.workflows.source_options import SourceOptions
 
 INT8 = {"calibration": "builtin", "recipe": "fast"}

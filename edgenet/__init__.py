@@ -44,8 +44,8 @@ if TYPE_CHECKING:
         Weights,
     )
     from edgenet.progress import Log, Progress
-    from edgenet.quantize.layer_errors import ChannelUse, LayerError, LayerErrors
     from edgenet.quantize.noise_shares import LayerShare, NoiseShares
+    from edgenet.quantize.quantization_errors import ChannelUse, LayerError, LayerErrors
     from edgenet.signing import KeyPair
     from edgenet.training.processes import TrainingStopped
     from edgenet.training.state import EpochRow
@@ -107,8 +107,8 @@ _NAMES = {
     "edgenet.manifest": "Accuracy Facts InputContract Manifest Member OutputContract Quantization UnknownAnswer"
     " Weights",
     "edgenet.progress": "Log Progress",
-    "edgenet.quantize.layer_errors": "ChannelUse LayerError LayerErrors",
     "edgenet.quantize.noise_shares": "LayerShare NoiseShares",
+    "edgenet.quantize.quantization_errors": "ChannelUse LayerError LayerErrors",
     "edgenet.signing": "KeyPair",
     "edgenet.training.processes": "TrainingStopped",
     "edgenet.training.state": "EpochRow",

@@ -21,7 +21,7 @@ from edgenet.data.loading import load_all
 from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError
 from edgenet.graph.executor import run
-from edgenet.graph.onnx_file import export_onnx
+from edgenet.graph.onnx_reader import export_onnx
 from edgenet.workflows.calibration import fidelity_warnings
 from edgenet.workflows.convert import convert
 from edgenet.workflows.onnx_source import open_onnx_network

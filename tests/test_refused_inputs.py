@@ -33,8 +33,7 @@ from edgenet.errors import EdgenetError
 from edgenet.files import read_arrays
 from edgenet.graph.ir import Affine, Mean
 from edgenet.graph.keras_file import open_keras
-from edgenet.graph.onnx_file import load_onnx
-from edgenet.graph.onnx_reader import read_onnx_model
+from edgenet.graph.onnx_reader import load_onnx, read_onnx_model
 from edgenet.graph.shapes import GraphBuilder, infer_shape
 from edgenet.graph.simplify import simplify
 from edgenet.latency.benchmark_model_report import read_operators

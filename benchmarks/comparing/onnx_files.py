@@ -14,7 +14,7 @@ from pathlib import Path
 import onnx
 import torch
 
-from edgenet.graph.onnx_file import EXPORT_OPSET, export_onnx
+from edgenet.graph.onnx_reader import EXPORT_OPSET, export_onnx
 from edgenet.zoo.readers import load_network
 
 

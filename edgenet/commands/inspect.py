@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     from edgenet.latency.profile import OperatorTime
     from edgenet.latency.profile import Profile as OperatorTimes
-    from edgenet.quantize.layer_errors import LayerError
     from edgenet.quantize.noise_shares import LayerShare
+    from edgenet.quantize.quantization_errors import LayerError
     from edgenet.workflows.inspect import Inspection, OperatorRow
     from edgenet.workflows.layer_comparison import LayerComparison
 

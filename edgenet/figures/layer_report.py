@@ -16,8 +16,8 @@ from matplotlib.patches import Patch
 from edgenet.figures.page_parts import LICENCE_NOTE, safe_text
 from edgenet.figures.style import GRID, INK, plain, png, svg
 from edgenet.files import write_atomically
-from edgenet.quantize.layer_errors import ChannelUse, LayerErrors
 from edgenet.quantize.noise_shares import NoiseShares
+from edgenet.quantize.quantization_errors import ChannelUse, LayerErrors
 
 
 @dataclass(frozen=True)

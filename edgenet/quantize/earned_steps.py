@@ -31,7 +31,7 @@ from edgenet.quantize.calibrate_layers import LayerOptions, quantize_layers
 from edgenet.quantize.channels import double_channels, drop_dead_channels
 from edgenet.quantize.equalize import ChannelChange, equalize
 from edgenet.quantize.integer import real_logits
-from edgenet.quantize.logit_errors import confidence, logit_errors
+from edgenet.quantize.quantization_errors import confidence, logit_errors
 from edgenet.quantize.quantized_graph import Encoding, QuantizedGraph, keep_float
 from edgenet.quantize.quick_trials import KnownTensors, SampledMeans, quantize_quickly
 from edgenet.quantize.ranges import (

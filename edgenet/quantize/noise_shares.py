@@ -48,8 +48,8 @@ from edgenet.graph.ir import (
     per_channel,
 )
 from edgenet.quantize.integer import real_logits
-from edgenet.quantize.layer_errors import sqnr_db
 from edgenet.quantize.matching import Decode, as_integers, decoder_from_encoding, match_tensors, origins
+from edgenet.quantize.quantization_errors import sqnr_db
 from edgenet.quantize.quantized_graph import HIGH, LOW, Encoding, QuantizedGraph
 
 

@@ -22,8 +22,7 @@ from numpy.typing import NDArray
 
 from edgenet.data.folders import split_kind
 from edgenet.data.groups import THUMBNAIL, group_photos
-from edgenet.data.photos import PhotoSet, open_photos, split_folders
-from edgenet.data.set_checks import require_labels
+from edgenet.data.photos import PhotoSet, open_photos, require_labels, split_folders
 from edgenet.data.splits import one_scene_classes
 from edgenet.errors import EdgenetError
 from edgenet.progress import StageProgress

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from edgenet.quantize.layer_errors import OUTLIER, ChannelUse, LayerError, LayerErrors
 from edgenet.quantize.noise_shares import LayerShare, NoiseShares
+from edgenet.quantize.quantization_errors import OUTLIER, ChannelUse, LayerError, LayerErrors
 from edgenet.quantize.quantized_graph import QuantizedGraph, float_layers, layers_around, weighted_layers
 from edgenet.workflows.mixed_precision import AUTO, MOST_LAYERS, MOST_MULT_ADDS, layer_costs
 

@@ -24,8 +24,7 @@ from edgenet.graph.ir import Graph
 from edgenet.graph.lower import lower
 from edgenet.manifest import Quantization
 from edgenet.progress import Progress
-from edgenet.quantize.layer_errors import sqnr_db
-from edgenet.quantize.logit_errors import logit_errors
+from edgenet.quantize.quantization_errors import logit_errors, sqnr_db
 from edgenet.quantize.quantized_graph import QuantizedGraph
 from edgenet.quantize.recipes import DEFAULT_RECIPE, RECIPES, Recipe
 from edgenet.tflite.flatbuffer import write_tflite

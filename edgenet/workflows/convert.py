@@ -18,9 +18,9 @@ from edgenet.data.loading import content_hashes
 from edgenet.data.photos import PhotoSet
 from edgenet.errors import EdgenetError
 from edgenet.files import check_output, sha256, write_atomically
-from edgenet.graph.class_scores import made_two_classes
 from edgenet.graph.lower import lower
 from edgenet.graph.shapes import Cost, cost
+from edgenet.graph.simplify import made_two_classes
 from edgenet.manifest import Accuracy, Quantization
 from edgenet.progress import Progress, silent
 from edgenet.quantize.recipes import DEFAULT_RECIPE, fixed_torch_threads
@@ -38,18 +38,12 @@ from edgenet.workflows.calibration import (
     quantize,
     quantize_by_onnx_tf,
 )
-from edgenet.workflows.evaluate import (
-    Evaluation,
-    EvaluationOptions,
-    evaluate_scorers,
-    float_scorer,
-    lite_scorer,
-    open_labelled,
-)
+from edgenet.workflows.evaluate import Evaluation, EvaluationOptions, evaluate_scorers, open_labelled
 from edgenet.workflows.mixed_precision import MixedPrecision
 from edgenet.workflows.normalization_check import given_normalization, graph_warnings
 from edgenet.workflows.output_form import OutputForm, output_form
 from edgenet.workflows.partitions import Partitions, find_partitions
+from edgenet.workflows.scoring import float_scorer, lite_scorer
 from edgenet.workflows.sources import Source, SourceOptions, open_source
 
 

@@ -5,34 +5,25 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
-from edgenet_device.classifier import NOTHING_KNOWN, Classifier
-from edgenet_device.model_file import ModelFile
-from edgenet_device.normalization import normalization_named
+from edgenet_device.classifier import NOTHING_KNOWN
 from numpy.typing import NDArray
 
 from edgenet.accuracy import ClassLoss, Interval, Paired, compare, losing_classes, verdict, wilson
 from edgenet.data.file_account import FileAccount
 from edgenet.data.labels import matching_outputs, outputs_for
 from edgenet.data.loading import load_batches
-from edgenet.data.photos import PhotoSet, open_photos
-from edgenet.data.set_checks import require_labels, two_labels_warning
+from edgenet.data.photos import PhotoSet, open_photos, require_labels, two_labels_warning
 from edgenet.errors import EdgenetError
-from edgenet.files import sha256
-from edgenet.graph.executor import run
 from edgenet.progress import Progress, silent
-from edgenet.quantize.logit_errors import PhotoErrors
+from edgenet.quantize.quantization_errors import PhotoErrors
 from edgenet.teaching.unknown import background_class
-from edgenet.tflite.flatbuffer import read_tflite
-from edgenet.tflite.forms import highest_logit_of, without_softmax
-from edgenet.tflite.from_graph import ends_in_scores
-from edgenet.workflows.arguments import checked, label_names
-from edgenet.workflows.opened_model import is_finished, open_model_file
-from edgenet.workflows.scoring import Scorer, errors_against_first
-from edgenet.workflows.sources import Source, SourceOptions, open_source, options_for
+from edgenet.workflows.arguments import checked
+from edgenet.workflows.opened_model import is_finished
+from edgenet.workflows.scoring import Scorer, errors_against_first, open_scorer, says_no_normalization
+from edgenet.workflows.sources import SourceOptions, options_for
 
 TOP = 5
 
@@ -344,31 +335,6 @@ def _compared(
     return replace(row, against_first=paired, verdict=verdict(paired), losing=losing)
 
 
-def open_scorer(model: str, options: SourceOptions, threads: int, progress: Progress = silent) -> Scorer:
-    """Open a model for scoring.
-
-    Args:
-        model: a .tflite, a bundle, or a source for `open_source`.
-        options: for float sources and for other makers' files; options that do not apply to this source are ignored.
-        threads: threads of LiteRT.
-    """
-    if is_finished(model):
-        file = open_model_file(Path(model)).file
-        normalization = options.normalization if says_no_normalization(model) else None
-        return lite_scorer(model, file, threads, normalization, options.labels)
-    source = open_source(model, options_for(model, options), progress)
-    return float_scorer(model, source)
-
-
-def float_scorer(model: str, source: Source) -> Scorer:
-    """Return a scorer that runs an opened float network with torch."""
-    graph = source.graph
-    labels = source.labels or tuple(f"class {index}" for index in range(graph.classes))
-    logits = partial(run, graph)
-    given = None if ends_in_scores(graph) else logits
-    return Scorer(model, "float32", "torch", graph.size, labels, logits, given)
-
-
 def check_options(models: Sequence[str], options: SourceOptions) -> None:
     """Check that each option applies to at least one of the models.
 
@@ -396,50 +362,3 @@ def check_options(models: Sequence[str], options: SourceOptions) -> None:
             )
     if options.resolution is not None and not any(option.resolution for option in taken):
         raise EdgenetError("all of the models have a fixed resolution", "leave out --resolution")
-
-
-def says_no_normalization(model: str) -> bool:
-    """Return whether this is a .tflite of another maker: such a file may not say what its pixels went through."""
-    return is_finished(model) and open_model_file(Path(model)).facts is None
-
-
-def lite_scorer(
-    model: str,
-    file: ModelFile,
-    threads: int,
-    normalization: str | None = None,
-    labels: str | Path | Sequence[str] | None = None,
-) -> Scorer:
-    """Return a scorer that runs an opened .tflite with LiteRT.
-
-    Args:
-        normalization: what the pixels go through, for a file that does not say it.
-        labels: class names for a file that carries none.
-    """
-    named = normalization_named(normalization) if normalization else None
-    names = label_names(labels) if labels is not None and not file.labels else None
-    classifier = Classifier(file, threads, normalization=named, labels=names)
-
-    def score(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return np.stack([classifier.score_prepared(image) for image in images])
-
-    name = f"{classifier.runtime.name} {classifier.runtime.version}"
-    size = classifier.height, classifier.width
-    program = read_tflite(file.data, model)
-    scorer = Scorer(model, program.precision(), name, size, classifier.labels, score)
-    bare = without_softmax(file.data)
-    if bare == file.data:
-        return scorer
-    before = Classifier(
-        replace(file, data=bare, sha256=sha256(bare), labels=()), threads, normalization=named
-    )
-
-    def logits(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return np.stack([_values(before, image) for image in images])
-
-    return replace(scorer, logits=logits, highest=highest_logit_of(program))
-
-
-def _values(classifier: Classifier, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    classifier.score_prepared(image)
-    return classifier.values()

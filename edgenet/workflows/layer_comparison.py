@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from edgenet.data.loading import choose, load_all
 from edgenet.data.photos import open_photos
-from edgenet.graph.class_scores import drop_final_softmax
 from edgenet.graph.ir import Graph, Unary
 from edgenet.graph.lower import lower
+from edgenet.graph.simplify import drop_final_softmax
 from edgenet.progress import Progress
-from edgenet.quantize.layer_errors import LayerErrors, layer_errors
 from edgenet.quantize.matching import Decode, decoder_from_encoding
 from edgenet.quantize.noise_shares import NoiseShares, noise_shares
+from edgenet.quantize.quantization_errors import LayerErrors, layer_errors
 from edgenet.quantize.quantized_graph import QuantizedGraph
 from edgenet.tflite.program import Program
 from edgenet.tflite.to_graph import quantized_graph

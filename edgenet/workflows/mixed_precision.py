@@ -26,7 +26,7 @@ from edgenet.graph.executor import run
 from edgenet.graph.ir import WEIGHTED, Graph
 from edgenet.graph.shapes import node_mult_adds
 from edgenet.progress import Progress, silent
-from edgenet.quantize.layer_errors import sqnr_db
+from edgenet.quantize.quantization_errors import sqnr_db
 from edgenet.quantize.quantized_graph import (
     QuantizedGraph,
     dequantize_array,

@@ -82,8 +82,7 @@ def _through_onnx(module: nn.Module, side: int, name: str, refusal: Exception) -
     Raises:
         EdgenetError: the exporter cannot trace it either, or it has an operator that is not supported.
     """
-    from edgenet.graph.onnx_file import EXPORT_OPSET, export_onnx
-    from edgenet.graph.onnx_reader import read_onnx_model
+    from edgenet.graph.onnx_reader import EXPORT_OPSET, export_onnx, read_onnx_model
 
     if any(not tensor.is_cpu for tensor in module.state_dict().values()):
         module = copy.deepcopy(module).cpu()  # the example is on the CPU

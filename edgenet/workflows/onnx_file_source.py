@@ -35,8 +35,7 @@ def open_onnx(path: Path, options: SourceOptions) -> Source:
         raise EdgenetError(
             "an .onnx has its own resolution", "leave out --resolution, or export at another one"
         )
-    from edgenet.graph.onnx_file import takes_bytes  # onnx takes 20 MB of memory: import it late
-    from edgenet.graph.onnx_reader import read_onnx
+    from edgenet.graph.onnx_reader import read_onnx, takes_bytes
 
     read = read_onnx(path, options.input_shape, options.output)
     normalization, warnings = _normalization(path, read, options, takes_bytes(path))

@@ -13,7 +13,7 @@ from onnx import version_converter
 
 from edgenet.errors import EdgenetError
 from edgenet.graph.ir import Shape
-from edgenet.graph.onnx_file import export_onnx
+from edgenet.graph.onnx_reader import export_onnx
 from edgenet.onnx_tf import NAME, OPSET, OnnxNetwork
 from edgenet.workflows.module_source import evaluating, module_normalization
 from edgenet.workflows.source_options import SourceOptions, parse_normalization

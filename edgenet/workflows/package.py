@@ -178,7 +178,8 @@ class _Model:
 
 def _measure(model: _Model, data: Path, float_source: str | Path | None, progress: Progress) -> Evaluation:
     """Evaluate the model, with the bundle's labels, and the float source on the same photos."""
-    from edgenet.workflows.evaluate import EvaluationOptions, evaluate_scorers, open_labelled, open_scorer
+    from edgenet.workflows.evaluate import EvaluationOptions, evaluate_scorers, open_labelled
+    from edgenet.workflows.scoring import open_scorer
     from edgenet.workflows.sources import SourceOptions, sized_like
 
     options, defaults = SourceOptions(normalization=model.normalization), EvaluationOptions()

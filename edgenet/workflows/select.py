@@ -23,9 +23,10 @@ from edgenet.tflite.metadata import read_facts
 from edgenet.training.job import TrainingData
 from edgenet.workflows.arguments import checked
 from edgenet.workflows.convert import convert
-from edgenet.workflows.evaluate import EvaluationOptions, evaluate_scorers, open_scorer
+from edgenet.workflows.evaluate import EvaluationOptions, evaluate_scorers
 from edgenet.workflows.judging import judging_photos
 from edgenet.workflows.measuring import measure_on, write_latency
+from edgenet.workflows.scoring import open_scorer
 from edgenet.workflows.sources import SourceOptions
 from edgenet.workflows.sweep_plan import (
     LATENCY_FILE,

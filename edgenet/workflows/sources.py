@@ -24,9 +24,8 @@ from torch import nn
 
 from edgenet.errors import EdgenetError
 from edgenet.files import sha256
-from edgenet.graph.class_scores import made_two_classes
 from edgenet.graph.ir import Graph
-from edgenet.graph.simplify import all_zero_layers, simplify
+from edgenet.graph.simplify import all_zero_layers, made_two_classes, simplify
 from edgenet.graph.torch_reader import read_torch
 from edgenet.manifest import Facts, Weights
 from edgenet.progress import Progress, silent

@@ -21,7 +21,8 @@ from edgenet.training.job import TrainingData, read_training_data
 from edgenet.training.processes import TrainingStopped
 from edgenet.training.state import STATE_FILE, Plan
 from edgenet.workflows.convert import convert
-from edgenet.workflows.evaluate import EvaluationOptions, evaluate_scorers, open_scorer
+from edgenet.workflows.evaluate import EvaluationOptions, evaluate_scorers
+from edgenet.workflows.scoring import open_scorer
 from edgenet.workflows.sources import SourceOptions
 from edgenet.workflows.sweep_plan import TRAINED_FILE, SweepOptions, TrainedVariant, keep
 from edgenet.workflows.sweep_start import starting_options

@@ -21,16 +21,14 @@ from edgenet_device.output_files import write_atomically
 
 from edgenet.data.file_account import FileAccount
 from edgenet.data.groups import Groups, group_photos, leaks
-from edgenet.data.photos import PhotoSet
-from edgenet.data.set_checks import alike_warning, same_photo_warnings, two_labels_warning
+from edgenet.data.photos import PhotoSet, alike_warning, same_photo_warnings, two_labels_warning
 from edgenet.data.splits import few_groups_warnings, leak_warning, one_scene_classes
 from edgenet.errors import EdgenetError
 from edgenet.files import locked_folder, make_folder
 from edgenet.manifest import UnknownAnswer
 from edgenet.progress import Log, Progress, no_log, silent
-from edgenet.teaching.cross_fit import CrossFit
 from edgenet.teaching.features import PhotoFeatures, extract_features
-from edgenet.teaching.finetuning import features_and_logits
+from edgenet.teaching.finetuning import CrossFit, features_and_logits
 from edgenet.teaching.unknown import background_class
 from edgenet.training.machine import local_device
 from edgenet.training.photos import UNEQUAL, check_counts, open_training_data, photo_counts

@@ -37,7 +37,8 @@ from edgenet.teaching.unknown import KEEP, JudgedPhotos, Unknown, background_pho
 from edgenet.teaching.unknown_after_tuning import SeenByNetwork, calibrate_after_tuning
 from edgenet.tflite.metadata import read_facts
 from edgenet.workflows.convert import convert
-from edgenet.workflows.evaluate import EvaluationOptions, evaluate_scorers, float_scorer, lite_scorer
+from edgenet.workflows.evaluate import EvaluationOptions, evaluate_scorers
+from edgenet.workflows.scoring import float_scorer, lite_scorer
 from edgenet.workflows.sources import SourceOptions, open_source
 from edgenet.zoo.checkpoint import LoadedNetwork, save_checkpoint
 

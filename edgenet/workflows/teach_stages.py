@@ -17,9 +17,18 @@ from edgenet.data.photos import PhotoSet
 from edgenet.data.splits import grouped_folds
 from edgenet.errors import EdgenetError
 from edgenet.progress import Log, Progress, in_stage
-from edgenet.teaching.cross_fit import FOLDS, LEAST_STEPS, CrossFit, cross_fit, wanted_steps
 from edgenet.teaching.features import PhotoFeatures, extract_features
-from edgenet.teaching.finetuning import FineTuning, blend, fine_tune, with_head
+from edgenet.teaching.finetuning import (
+    FOLDS,
+    LEAST_STEPS,
+    CrossFit,
+    FineTuning,
+    blend,
+    cross_fit,
+    fine_tune,
+    wanted_steps,
+    with_head,
+)
 from edgenet.teaching.head import CrossValidated, cross_validated, fit_head
 from edgenet.training.machine import memory_budget
 from edgenet.training.photos import TrainingPhotos, read_photos

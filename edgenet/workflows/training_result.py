@@ -16,8 +16,7 @@ from edgenet.accuracy import Interval, Paired, verdict, wilson
 from edgenet.data.file_account import FileAccount
 from edgenet.data.groups import THUMBNAIL, group_photos, leaks
 from edgenet.data.loading import contents_digest, evenly, load_all, load_batches, readable_hashes
-from edgenet.data.photos import PhotoSet
-from edgenet.data.set_checks import alike_warning, same_photo_warnings, two_labels_warning
+from edgenet.data.photos import PhotoSet, alike_warning, same_photo_warnings, two_labels_warning
 from edgenet.data.splits import leak_warning
 from edgenet.files import sha256, write_atomically
 from edgenet.graph.executor import decode_pixels
@@ -36,13 +35,8 @@ from edgenet.training.qat import QatNetwork, QatPlan, calibration_indices
 from edgenet.training.state import EpochRow, log_csv
 from edgenet.training.step import uses_bfloat16
 from edgenet.training.validation import TOP, ClassRow, Validation, class_csv, class_rows
-from edgenet.workflows.evaluate import (
-    Evaluation,
-    EvaluationOptions,
-    evaluate_scorers,
-    float_scorer,
-    lite_scorer,
-)
+from edgenet.workflows.evaluate import Evaluation, EvaluationOptions, evaluate_scorers
+from edgenet.workflows.scoring import float_scorer, lite_scorer
 from edgenet.workflows.sources import Source, SourceOptions, open_source
 from edgenet.zoo.counting import NetworkCost, count
 

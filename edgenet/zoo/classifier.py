@@ -1,4 +1,4 @@
-"""What all networks share: building blocks, the options that they are built with, and the class that they are made from.
+"""What all networks share: building blocks, the options that they are built with, and the class that they are based on.
 
 The blocks are convolutions and pooling with TensorFlow's padding, and parallel branches. Every network has
 convolutional features, global average pooling, dropout and a linear layer, in this order.

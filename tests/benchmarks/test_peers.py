@@ -28,7 +28,7 @@ from benchmarks.waiting_clients import blocks_in_turns, one_core, ratio_of_block
 from edgenet.data.loading import load_all
 from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError
-from edgenet.graph.onnx_file import EXPORT_OPSET, export_onnx
+from edgenet.graph.onnx_reader import EXPORT_OPSET, export_onnx
 
 FOLLOWS = 0.6  # random weights at 64 pixels: 0.74 was seen, and 0 of what does not belong together
 ROWS = (

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from edgenet.figures.layer_report import LayerReport, LayerRow, write_layer_report
-from edgenet.quantize.layer_errors import ChannelUse, LayerErrors
 from edgenet.quantize.noise_shares import NoiseShares
+from edgenet.quantize.quantization_errors import ChannelUse, LayerErrors
 
 WIDE = "({ page: document.documentElement.scrollWidth, table: document.querySelector('table').scrollWidth })"
 

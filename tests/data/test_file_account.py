@@ -12,8 +12,7 @@ from PIL import Image
 from edgenet.data import file_account
 from edgenet.data.file_account import FileAccount
 from edgenet.data.loading import load_all
-from edgenet.data.photos import open_photos
-from edgenet.data.set_checks import alike_warning, same_photo_warnings, two_labels_warning
+from edgenet.data.photos import alike_warning, open_photos, same_photo_warnings, two_labels_warning
 from edgenet.errors import EdgenetError
 
 

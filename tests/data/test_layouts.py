@@ -6,8 +6,7 @@ import json
 
 import pytest
 
-from edgenet.data.photos import open_photos, split_folders
-from edgenet.data.set_checks import require_labels
+from edgenet.data.photos import open_photos, require_labels, split_folders
 from edgenet.errors import EdgenetError
 from edgenet.training.photos import open_training_data
 

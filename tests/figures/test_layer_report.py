@@ -12,8 +12,8 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from edgenet.figures.layer_report import HEADINGS, LayerReport, layer_figure, layer_rows, write_layer_report
-from edgenet.quantize.layer_errors import ChannelUse, LayerError, LayerErrors
 from edgenet.quantize.noise_shares import LayerShare, NoiseShares
+from edgenet.quantize.quantization_errors import ChannelUse, LayerError, LayerErrors
 
 HOSTILE = "<script>alert('$x^{')</script>&\"features\""
 

@@ -10,7 +10,6 @@ import pytest
 import torch
 from small_graphs import build, conv, depthwise, fully_connected, photos
 
-from edgenet.graph.class_scores import drop_final_softmax
 from edgenet.graph.executor import run
 from edgenet.graph.fold import (
     absorb_padding,
@@ -42,6 +41,7 @@ from edgenet.graph.lower import lower, lower_affine, lower_hard_sigmoid, lower_p
 from edgenet.graph.recognise import recognise_hard_functions
 from edgenet.graph.shapes import GraphBuilder
 from edgenet.graph.simplify import (
+    drop_final_softmax,
     merge_concats,
     merge_reshapes,
     name_after_modules,

@@ -17,8 +17,7 @@ from edgenet.errors import EdgenetError
 from edgenet.graph.executor import run, run_tensors
 from edgenet.graph.ir import Binary, DepthwiseConv2D, Graph, Transpose, Unary
 from edgenet.graph.lower import lower
-from edgenet.graph.onnx_file import EXPORT_OPSET, export_onnx
-from edgenet.graph.onnx_reader import read_onnx, read_onnx_model
+from edgenet.graph.onnx_reader import EXPORT_OPSET, export_onnx, read_onnx, read_onnx_model
 from edgenet.graph.simplify import simplify
 from edgenet.graph.torch_reader import read_torch
 from edgenet.zoo.classifier import TORCHVISION

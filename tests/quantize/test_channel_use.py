@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from edgenet.quantize.layer_errors import channel_use
+from edgenet.quantize.quantization_errors import channel_use
 
 
 def use(*pairs: tuple[int, int], zero_point: int = 0):  # type: ignore[no-untyped-def]

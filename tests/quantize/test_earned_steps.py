@@ -25,7 +25,7 @@ from edgenet.quantize.earned_steps import (
     quantize_earning,
 )
 from edgenet.quantize.integer import real_logits
-from edgenet.quantize.logit_errors import logit_errors
+from edgenet.quantize.quantization_errors import logit_errors
 from edgenet.quantize.quantized_graph import QuantizedGraph
 from edgenet.quantize.recipes import BALANCED, FAST, RECIPES
 from tests.small_graphs import photos

@@ -10,7 +10,7 @@ import pytest
 from edgenet.graph.ir import Graph
 from edgenet.progress import silent
 from edgenet.quantize.calibrate_layers import LayerOptions, quantize_layers
-from edgenet.quantize.layer_errors import layer_errors, sqnr_db
+from edgenet.quantize.quantization_errors import layer_errors, sqnr_db
 from edgenet.quantize.ranges import encode_tensors, observe_ranges
 from edgenet.quantize.recipes import RECIPES
 from edgenet.quantize.rotate import mixable

@@ -12,7 +12,7 @@ from edgenet.graph.ir import Activation, Mean, Pads
 from edgenet.graph.shapes import GraphBuilder
 from edgenet.progress import silent
 from edgenet.quantize.integer import run_integer
-from edgenet.quantize.layer_errors import sqnr_db
+from edgenet.quantize.quantization_errors import sqnr_db
 from edgenet.quantize.quantized_graph import dequantize_array
 from edgenet.quantize.recipes import RECIPES
 from tests.small_graphs import build, conv, fully_connected, photos

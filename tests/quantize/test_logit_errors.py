@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgenet.quantize.logit_errors import PhotoErrors, confidence, highest_logit, logit_errors, photo_errors
+from edgenet.quantize.quantization_errors import (
+    PhotoErrors,
+    confidence,
+    highest_logit,
+    logit_errors,
+    photo_errors,
+)
 from edgenet.quantize.quantized_graph import dequantize_array
 from tests.small_graphs import photos, quantize
 from tests.uneven_network import uneven_network

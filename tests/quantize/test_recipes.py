@@ -26,7 +26,7 @@ from edgenet.quantize.calibrate_layers import LayerOptions, quantize_layers
 from edgenet.quantize.equalize import CAP_ROOM, TAIL_HEADROOM, equalize
 from edgenet.quantize.fake_quantization import FakeQuantized
 from edgenet.quantize.integer import run_integer
-from edgenet.quantize.layer_errors import sqnr_db
+from edgenet.quantize.quantization_errors import sqnr_db
 from edgenet.quantize.quantized_graph import QuantizedGraph, dequantize_array
 from edgenet.quantize.ranges import channel_statistics, encode_tensors, observe_ranges, tail_index
 from edgenet.quantize.recipes import RECIPES

@@ -12,15 +12,18 @@ import torch
 from small_network import small_network
 
 from edgenet.data.photos import PhotoSet, open_photos
-from edgenet.teaching.cross_fit import SHARES, cross_fit, wanted_steps, worthwhile
 from edgenet.teaching.features import PhotoFeatures, extract_features
 from edgenet.teaching.finetuning import (
+    SHARES,
     FineTuning,
     blend,
+    cross_fit,
     features_and_logits,
     fine_tune,
     head_of,
+    wanted_steps,
     with_head,
+    worthwhile,
 )
 from edgenet.teaching.head import LinearHead, fit_head
 from edgenet.training.photos import TrainingPhotos, read_photos

@@ -15,7 +15,6 @@ from edgenet_device.runtime import find_delegate
 from operator_checks import Rng, check, scaled, single
 from small_graphs import build, conv, float_file, interpreter, lite, photos
 
-from edgenet.graph.class_scores import drop_final_softmax
 from edgenet.graph.executor import decode_pixels, run
 from edgenet.graph.ir import (
     Binary,
@@ -38,7 +37,7 @@ from edgenet.graph.ir import (
 )
 from edgenet.graph.lower import lower
 from edgenet.graph.shapes import GraphBuilder
-from edgenet.graph.simplify import simplify
+from edgenet.graph.simplify import drop_final_softmax, simplify
 from edgenet.graph.xnnpack_forms import nest_concats
 from edgenet.progress import silent
 from edgenet.quantize.integer import real_logits, run_integer

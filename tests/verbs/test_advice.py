@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from edgenet.quantize.layer_errors import ChannelUse, LayerError, LayerErrors
 from edgenet.quantize.noise_shares import LayerShare, NoiseShares
+from edgenet.quantize.quantization_errors import ChannelUse, LayerError, LayerErrors
 from edgenet.workflows.advice import advise
 
 EVEN = ChannelUse(576, 0, 0, 2.0, 7.0)

@@ -16,8 +16,7 @@ from torch import nn
 from verbs_photos import solid
 
 from edgenet.errors import EdgenetError
-from edgenet.graph.onnx_file import export_onnx
-from edgenet.graph.onnx_reader import read_onnx
+from edgenet.graph.onnx_reader import export_onnx, read_onnx
 from edgenet.workflows.convert import Conversion, convert
 from edgenet.workflows.evaluate import evaluate
 

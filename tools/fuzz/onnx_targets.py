@@ -157,7 +157,7 @@ TARGETS = (
     Target(
         "onnx",
         ".onnx",
-        ("edgenet.graph.onnx_file", "edgenet.graph.onnx_reader", "edgenet.graph.onnx_state"),
+        ("edgenet.graph.onnx_reader", "edgenet.graph.onnx_state"),
         onnx_seeds,
         (*BINARY, *[onnx_fields_changed] * 6),
         onnx_files,
