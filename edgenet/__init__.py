@@ -50,13 +50,14 @@ if TYPE_CHECKING:
     from edgenet.training.processes import TrainingStopped
     from edgenet.training.state import EpochRow
     from edgenet.training.validation import ClassRow
+    from edgenet.workflows.accuracy_gate import GateResult
     from edgenet.workflows.arguments import Photos
     from edgenet.workflows.bench import Bench, Failure, bench
     from edgenet.workflows.calibration import Fidelity
     from edgenet.workflows.camera import CameraResult, CameraState, CaptureResult, camera, capture
     from edgenet.workflows.collect import Collected, collect
     from edgenet.workflows.configure import Configured, configure
-    from edgenet.workflows.convert import Conversion, GateResult, convert
+    from edgenet.workflows.convert import Conversion, convert
     from edgenet.workflows.demo import Demo, DigitsDemo, demo
     from edgenet.workflows.deploy import Deployed, deploy, rollback
     from edgenet.workflows.evaluate import EvaluatedModel, Evaluation, evaluate
@@ -113,13 +114,14 @@ _NAMES = {
     "edgenet.training.processes": "TrainingStopped",
     "edgenet.training.state": "EpochRow",
     "edgenet.training.validation": "ClassRow",
+    "edgenet.workflows.accuracy_gate": "GateResult",
     "edgenet.workflows.arguments": "Photos",
     "edgenet.workflows.bench": "Bench Failure bench",
     "edgenet.workflows.calibration": "Fidelity",
     "edgenet.workflows.camera": "CameraResult CameraState CaptureResult camera capture",
     "edgenet.workflows.collect": "Collected collect",
     "edgenet.workflows.configure": "Configured configure",
-    "edgenet.workflows.convert": "Conversion GateResult convert",
+    "edgenet.workflows.convert": "Conversion convert",
     "edgenet.workflows.demo": "Demo DigitsDemo demo",
     "edgenet.workflows.deploy": "Deployed deploy rollback",
     "edgenet.workflows.evaluate": "EvaluatedModel Evaluation evaluate",

@@ -23,8 +23,9 @@ from edgenet.commands.input_options import InputOptions
 from edgenet.commands.options import LABELLED_PHOTOS, JsonFlag, Recipe, output_file
 
 if TYPE_CHECKING:
+    from edgenet.workflows.accuracy_gate import GateResult
     from edgenet.workflows.calibration import Fidelity
-    from edgenet.workflows.convert import Conversion, GateResult
+    from edgenet.workflows.convert import Conversion
     from edgenet.workflows.mixed_precision import MixedPrecision
 
 Source = Annotated[

@@ -13,7 +13,8 @@ from edgenet.data.loading import choose
 from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError
 from edgenet.tflite.metadata import read_facts
-from edgenet.workflows.convert import Conversion, convert, rejected
+from edgenet.workflows.accuracy_gate import rejected
+from edgenet.workflows.convert import Conversion, convert
 
 
 @pytest.fixture(scope="module")
