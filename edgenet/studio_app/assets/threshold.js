@@ -26,5 +26,5 @@ export function costText(S, costs, percent) {
   const hidden = right[percent] + wrong[percent];
   const values = { percent, judged, hidden, share: ((100 * hidden) / judged).toFixed(0), wrong: wrong[percent], errors };
   const own = kept === null ? "" : say(alarms === null ? S.ownKept : S.own, { kept: kept.toFixed(0), alarms: (alarms || 0).toFixed(0) });
-  return [say(S.cost, values), own].filter(Boolean).join(" ");
+  return [say(S.cost, values), errors ? say(S.costWrong, values) : "", own].filter(Boolean).join(" ");
 }
