@@ -230,7 +230,9 @@ def test_the_ansible_role_does_the_same_steps(
     """With the real ansible-playbook: two devices that answer, one that does not, and a bundle that fails."""
     program = shutil.which("ansible-playbook", path=f"{ROOT / '.envs/ansible/bin'}:{os.environ['PATH']}")
     if program is None:
-        pytest.skip("no Ansible: python3 -m venv .envs/ansible; .envs/ansible/bin/pip install ansible-core")
+        pytest.skip(
+            "no Ansible: python3 -m venv .envs/ansible; .envs/ansible/bin/pip install -r tests/ansible.txt"
+        )
     monkeypatch.setenv("HOME", str(tmp_path))  # where Ansible keeps its files
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, (ROOT, ROOT / "device_scripts"))))
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
