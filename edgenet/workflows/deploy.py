@@ -149,6 +149,12 @@ class DeployTask:
     code: OwnCodeTask
     updates: str | None = None
 
+    @property
+    def for_camera(self) -> bool:
+        """Whether settings are given that only camera.py knows."""
+        service = self.service or Service()
+        return self.options is not None or service.source != "0" or service.serve is not None
+
     def check(self) -> None:
         """Check the options before anything is copied.
 
@@ -256,12 +262,12 @@ def _completed(on: str, task: DeployTask, kept: Service | None) -> Service | Non
     """Return the service that `deploy` installs, with what it keeps of the one that is there; None for none."""
     if task.service is None:
         return None
-    wanted = task.code.service(task.service, kept)
-    if task.options is None:
-        return wanted if kept is None else replace(wanted, options=kept.options)
-    if task.code.run is None:
+    if task.for_camera and task.code.run is None:
         refuse_mixed_options(kept, on)
-    return wanted
+    wanted = task.code.service(task.service, kept)
+    if task.options is not None or kept is None:
+        return wanted
+    return replace(wanted, options=kept.options)
 
 
 def _wanted_service(given: ServiceOptions | None, source: str, serve: str | None, system: bool) -> Service:

@@ -47,6 +47,8 @@ def _serves(device: Device, task: DeployTask, wanted: Service) -> bool:
         return False
     if has is None:
         return False
+    if has.program is not None and task.for_camera:
+        return False  # the deploy says which of the two to decide on
     wanted = task.code.service(wanted, has)
     if (has.source, has.serve, has.system) != (wanted.source, wanted.serve, wanted.system):
         return False

@@ -350,6 +350,10 @@ def test_code_of_ones_own_over_three_deploys_and_a_rollback(
         assert started() == "hello model-16.tflite --token s3cret $HOME\nchanged there\n"
         with pytest.raises(EdgenetError, match=r"runs my_app\.py; add --run my_app\.py, or --run camera\.py"):
             configure(TARGET, options=["--threshold", "0.5"])
+        with pytest.raises(
+            EdgenetError, match=r"options are given, and the service on ssh:there runs my_app\.py"
+        ):
+            deploy(models[2], TARGET, service=True, source="csi")
         assert configure(TARGET, run="my_app.py", options=["on"]).program == "my_app.py (1 argument)"
         assert started() == "hello model-16.tflite on\nchanged there\n"
         mine.write_text(PROGRAM.replace("print(", "print('newer', "))
