@@ -53,13 +53,14 @@ _FENCE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 
 def main() -> int:
     """Build the site, or only collect its pages."""
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    options.add_argument(
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument(
         "--collect", action="store_true", help="only collect the pages, into build/docs/pages"
     )
+    options = parser.parse_args()
     collect(BUILT / "pages")
     shutil.copy2(SETTINGS, BUILT)
-    if options.parse_args().collect:
+    if options.collect:
         return 0
     try:
         program = mkdocs()
