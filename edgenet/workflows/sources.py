@@ -30,15 +30,13 @@ from edgenet.graph.torch_reader import read_torch
 from edgenet.manifest import Facts, Weights
 from edgenet.progress import Progress, silent
 from edgenet.workflows.arguments import label_names
-from edgenet.workflows.keras_source import open_keras_source
+from edgenet.workflows.file_sources import open_keras_source, open_onnx, open_tflite
 from edgenet.workflows.module_source import open_module
-from edgenet.workflows.onnx_file_source import open_onnx
 from edgenet.workflows.source_options import FLOAT_SOURCE
 from edgenet.workflows.source_options import NORMALIZATIONS as NORMALIZATIONS
 from edgenet.workflows.source_options import Source as Source
 from edgenet.workflows.source_options import SourceOptions as SourceOptions
 from edgenet.workflows.source_options import parse_normalization as parse_normalization
-from edgenet.workflows.tflite_source import open_tflite
 from edgenet.zoo.foreign_checkpoint import is_foreign_checkpoint
 from edgenet.zoo.readers import load_network
 

@@ -127,7 +127,7 @@ def keras_changed(data: bytes, rng: random.Random) -> bytes:
     return members_changed(change)(data, rng) if members else zip_changed(data, rng)
 
 
-_READS = ("edgenet.graph.keras_file", "edgenet.graph.keras_reader", "edgenet.workflows.keras_source")
+_READS = ("edgenet.graph.keras_file", "edgenet.graph.keras_reader", "edgenet.workflows.file_sources")
 _READS_HDF5 = (*_READS, "edgenet.zoo.keras_hdf5")
 TARGETS = (
     Target(

@@ -167,7 +167,7 @@ TARGETS = (
     Target(
         "tflite-host",
         ".tflite on the host",
-        (*_HOST, "edgenet.workflows.sources", "edgenet.workflows.tflite_source", "edgenet_device.file_kind"),
+        (*_HOST, "edgenet.workflows.sources", "edgenet.workflows.file_sources", "edgenet_device.file_kind"),
         tflite_seeds,
         _TFLITE,
         tflite_on_the_host,
