@@ -8,7 +8,6 @@ keeps its version, because the packages come first where the code looks for modu
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -125,7 +124,7 @@ def _download(wanted: AppRequirements, needed: Requirements, fixed: dict[str, st
     constraints.write_text("\n".join(fixed.values()) + "\n", encoding="utf-8")
     options = ["--only-binary=:all:", "--disable-pip-version-check", *platform_tags(needed)]
     files = ["--dest", str(folder), "--requirement", str(file), "--constraint", str(constraints)]
-    done = pip_download([*options, *files], _PIP_FOR_THE_DEVICE, json.dumps(_markers(needed)))
+    done = pip_download([*options, *files], _PIP_FOR_THE_DEVICE, repr(_markers(needed)))
     if done.returncode:
         raise _failure(wanted, needed, done.stderr)
 
@@ -133,9 +132,9 @@ def _download(wanted: AppRequirements, needed: Requirements, fixed: dict[str, st
 # pip has options for the device's wheels, and none for conditions such as python_version < "3.10", which it reads for
 # its own Python. They are read here as on the device.
 _PIP_FOR_THE_DEVICE = """
-import json, sys
+import ast, sys
 from pip._vendor.packaging import markers
-ours, theirs = markers.default_environment, json.loads(sys.argv.pop(1))
+ours, theirs = markers.default_environment, ast.literal_eval(sys.argv.pop(1))
 markers.default_environment = lambda: {**ours(), **theirs}
 from pip._internal.cli.main import main
 sys.exit(main())
