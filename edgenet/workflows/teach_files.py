@@ -17,7 +17,7 @@ from edgenet.bundle import write_bundle
 from edgenet.data.groups import Groups
 from edgenet.data.photos import PhotoSet
 from edgenet.errors import EdgenetError
-from edgenet.figures.teaching_json import write_report_json
+from edgenet.figures.teaching_facts import write_report_json
 from edgenet.figures.teaching_page import (
     Int8Beside,
     JudgedAccuracy,

@@ -8,7 +8,7 @@ from pathlib import Path
 from edgenet_device.foreign_text import read_json
 from teaching_reports import small_report
 
-from edgenet.figures.teaching_json import FORMAT, write_report_json
+from edgenet.figures.teaching_facts import FORMAT, write_report_json
 
 
 def test_the_report_says_what_the_page_says(tmp_path: Path) -> None:
