@@ -43,7 +43,7 @@ class Events:
             ):  # a page that reads no more gets the state when it connects again
                 queue.put_nowait(text)
 
-    async def listen(self, first: Callable[[], list[tuple[str, object]]]) -> AsyncIterator[str]:
+    async def follow(self, first: Callable[[], list[tuple[str, object]]]) -> AsyncIterator[str]:
         """Yield the events for one page as text; `first` returns those that a new page gets at once."""
         self._loop = asyncio.get_running_loop()
         queue: asyncio.Queue[str | None] = asyncio.Queue()

@@ -72,7 +72,7 @@ def build_app(studio: Studio, address: Address) -> Guard:
         def first() -> list[tuple[str, object]]:
             return [("job", job.as_json()) for job in studio.jobs.latest()]
 
-        return StreamingResponse(studio.events.listen(first), media_type="text/event-stream")
+        return StreamingResponse(studio.events.follow(first), media_type="text/event-stream")
 
     routes = [Route("/api/state", answers(state)), Route("/api/events", events)]
     for step in STEPS:
