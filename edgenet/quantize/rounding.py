@@ -359,7 +359,7 @@ def _gains(weight: Tensor, fitted: Moments, judging: Moments) -> Tensor:
     products that serve all ridges.
     """
     weight = weight.float()  # single precision is enough to rank the ridges, and takes half the time
-    values, vectors = torch.linalg.eigh(fitted.input.float())
+    values, vectors = _eigen(fitted.input.float())
     pulled = weight @ fitted.error.float() @ vectors
     wanted = (pulled * (weight @ judging.error.float() @ vectors)).sum(-2)
     costs = (pulled.mT @ pulled) * (vectors.mT @ judging.input.float() @ vectors)
@@ -371,6 +371,15 @@ def _gains(weight: Tensor, fitted: Moments, judging: Moments) -> Tensor:
     return torch.stack(gains)
 
 
+def _eigen(moments: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the eigenvalues and the eigenvectors; all are nan where LAPACK finds none, so that no ridge is chosen."""
+    try:
+        values, vectors = torch.linalg.eigh(moments)
+    except torch.linalg.LinAlgError:
+        return torch.full_like(moments[..., 0], torch.nan), torch.full_like(moments, torch.nan)
+    return values, vectors
+
+
 def _change(weight: Tensor, moments: Moments, ridge: float) -> Tensor:
     """Return the change that the regression gives with this ridge."""
     pulled = weight @ moments.error
@@ -379,5 +388,7 @@ def _change(weight: Tensor, moments: Moments, ridge: float) -> Tensor:
     if not failed.any():
         return torch.cholesky_solve(pulled.mT, lower).mT
     # Rounding errors made some moments of directions that the input does not have negative.
-    values, vectors = torch.linalg.eigh(moments.input)
+    values, vectors = _eigen(moments.input)
+    if values.isnan().any():
+        return torch.zeros_like(pulled)
     return pulled @ vectors / (values.clamp(min=0) + ridge).unsqueeze(-2) @ vectors.mT

@@ -89,3 +89,11 @@ def test_depthwise_channels_are_matrices_of_one_row(random: torch.Generator) -> 
     real = [part + part @ leak.mT for part in seen]
     change = compensation(kernels, paired_moments(seen, real))
     np.testing.assert_allclose(change, kernels @ leak.double(), atol=1e-4)
+
+
+def test_values_beyond_single_precision_change_nothing(random: torch.Generator) -> None:
+    """As where a tensor was constant on all photos, so that its step is next to nothing."""
+    weight = torch.randn(OUTPUTS, K, generator=random, dtype=torch.float64)
+    seen = inputs(random, 4, torch.full((K,), 1e25))
+    real = [part * 1.1 for part in seen]
+    assert not compensation(weight, paired_moments(seen, real)).any()
