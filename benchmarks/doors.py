@@ -30,7 +30,7 @@ from benchmarks.covering.networks import NETWORKS
 from benchmarks.environments import MAKERS
 from edgenet.assets import calibration_photos, device_scripts
 from edgenet.errors import EdgenetError
-from edgenet.graph.onnx_file import load_onnx
+from edgenet.graph.onnx_reader import load_onnx
 
 FINISHED = ("inspect", "classify", "camera", "evaluate", "package", "bench")
 FLOAT = ("convert", "classify", "evaluate")

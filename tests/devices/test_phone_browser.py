@@ -26,8 +26,8 @@ printf '%s\\n' "$@" >{GIVEN}
 [ ! -e {GIVEN}.no ] || echo "Error: Activity not started, unable to resolve Intent {{ act=android.intent.action.VIEW }}"
 """
 
-# Opens the page that the command says, as a person would, sees a label, measures, and ends the command with Ctrl-C. Then
-# the page has no server any more, and is opened from the copy that it keeps.
+# Opens the page that the command says, as a person would, sees a label, measures, and ends the command with Ctrl-C.
+# Then the page has no server any more, and is opened from the copy that it keeps.
 WATCHES = """
 import os, re, signal, subprocess, sys
 from playwright.sync_api import expect, sync_playwright

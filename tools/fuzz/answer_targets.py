@@ -107,7 +107,7 @@ class _Answering:
 
 def answers(folder: Path) -> Check:
     """Take the input for every answer that a device gives; the last one decides whether it counts as taken."""
-    from edgenet.devices.environment import _python_of
+    from edgenet.devices.environment import python_of
     from edgenet.devices.install import Installed, try_model
     from edgenet.devices.service import last_error
     from edgenet.workflows import status
@@ -121,7 +121,7 @@ def answers(folder: Path) -> Check:
         for ask in (
             lambda: facts_of(device),
             lambda: releases.running(device),
-            lambda: _python_of(device, device.facts()),
+            lambda: python_of(device, device.facts()),
             lambda: _follow(device, lambda *step: None),
             lambda: conditions_there(device),
             lambda: facts_there(device),
