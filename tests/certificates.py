@@ -1,4 +1,4 @@
-"""Certificates for servers of the tests on 127.0.0.1."""
+"""Certificates for servers of the tests."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 
-def write_certificate(path: Path, first_day: int = -1) -> None:
-    """Write a certificate for 127.0.0.1 that is its own authority, with its key; `first_day` is counted from today."""
+def write_certificate(path: Path, first_day: int = -1, address: str = "127.0.0.1") -> None:
+    """Write a certificate of an IP address, its own authority, with its key; `first_day` is counted from today."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "edgenet test")])
     start = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=first_day)
@@ -25,9 +25,7 @@ def write_certificate(path: Path, first_day: int = -1) -> None:
         .serial_number(x509.random_serial_number())
         .not_valid_before(start)
         .not_valid_after(start + datetime.timedelta(days=2))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False
-        )
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), False)
         .add_extension(x509.BasicConstraints(True, None), True)
         .sign(key, hashes.SHA256())
     )

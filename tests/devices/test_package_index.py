@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from https_server import https_server
+from certificates import write_certificate
+from update_site import serving
 
 from edgenet.devices.device import ProgramResult
 from edgenet.devices.local import LocalDevice
@@ -18,7 +19,9 @@ from edgenet.errors import EdgenetError
 @pytest.fixture
 def unknown_signer(tmp_path: Path) -> Iterator[str]:
     """An index over https whose certificate nobody has signed but itself."""
-    with https_server(tmp_path, tmp_path / "certificate.pem") as port:
+    certificate = tmp_path / "certificate.pem"
+    write_certificate(certificate)
+    with serving(tmp_path / "index", certificate) as port:
         yield f"https://127.0.0.1:{port}"
 
 

@@ -40,7 +40,9 @@ class Files(http.server.SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def serving(folder: Path, certificate: Path, handler: type[Files] = Files) -> Iterator[int]:
+def serving(
+    folder: Path, certificate: Path, handler: type[http.server.SimpleHTTPRequestHandler] = Files
+) -> Iterator[int]:
     """Hand out a folder for the duration of the block; yield the port."""
     folder.mkdir(exist_ok=True)
     server = http.server.ThreadingHTTPServer(
