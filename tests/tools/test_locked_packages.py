@@ -96,7 +96,9 @@ def test_every_package_has_checksums_and_a_version_of_constraints(name: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("name", "extras"), [("users", ()), ("developers", ("dev",)), ("ray", ("ray",)), ("docs", ("docs",))], ids=LISTS[1:5]
+    ("name", "extras"),
+    [("users", ()), ("developers", ("dev",)), ("ray", ("ray",)), ("docs", ("docs",))],
+    ids=LISTS[1:5],
 )
 def test_every_requirement_of_pyproject_is_there_for_every_machine(
     name: str, extras: tuple[str, ...]
