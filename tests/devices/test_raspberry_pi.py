@@ -22,16 +22,21 @@ from brokers import Listener, RealBroker, require_mosquitto
 from certificates import write_certificate
 from confined_attempts import MAY, allowed
 from edgenet_device.frames.photos import read_photo
+from tiny_model import tiny_model
 from update_site import serving
 from virtual_devices import COLOURS, Pi, wait_until
 
+from edgenet.bundle import sign_bundle, write_bundle
 from edgenet.devices.targets import open_device
 from edgenet.devices.unit import UNIT
 from edgenet.errors import EdgenetError
 from edgenet.files import cache_folder
+from edgenet.manifest import Facts, Weights
+from edgenet.signing import open_signer, write_key_pair
 from edgenet.workflows.collect import collect
 from edgenet.workflows.configure import configure
 from edgenet.workflows.deploy import Deployed, deploy, rollback
+from edgenet.workflows.publish import publish
 from edgenet.workflows.status import status
 
 pytestmark = pytest.mark.slow
@@ -417,4 +422,26 @@ def test_a_program_of_ones_own_runs_as_confined_as_the_camera(pi: Pi, installed:
     wait_until(lambda: pi.sh(seen) == "red", PATIENCE_S, "the program sees red")
     assert (status(TARGET).program, status(TARGET).service) == ("my_app.py", "active")
     configure(TARGET, run="camera.py")
+    sees(pi, "red", "/run")
+
+
+def test_an_update_that_the_pi_fetches_itself(
+    pi: Pi, installed: Deployed, colours: Path, tmp_path: Path
+) -> None:
+    """It is the last test, because from now on the Pi takes only bundles that are signed."""
+    pair, certificate = write_key_pair(tmp_path / "maker.key"), tmp_path / "authority.pem"
+    write_certificate(certificate, address=PI_KNOWS_HOST_AS)
+    signed, newer = tmp_path / "signed.edgenet", tmp_path / "newer.edgenet"
+    sign_bundle(colours, signed, open_signer(pair.private))
+    write_bundle(newer, tiny_model(size=32), list(COLOURS), Facts("newer", Weights("a test", "Apache-2.0")))
+    with serving(tmp_path / "site", certificate) as port:
+        url = f"https://{PI_KNOWS_HOST_AS}:{port}"
+        deploy(signed, TARGET, trust=pair.public, updates=url)
+        published = publish(newer, tmp_path / "site", sign=pair.private)
+        assert pi.sh("systemctl --user is-active edgenet-update.timer").strip() == "active"
+        pi.sh(f"echo '{certificate.read_text()}' >authority.pem")
+        update = f"~/.local/share/edgenet/edgenet-device update {url} --ca authority.pem --watch 5"
+        assert "is in use now" in pi.sh(update)
+    now = status(TARGET)
+    assert (now.bundle, now.service) == (Path(published.bundle).name, "active")
     sees(pi, "red", "/run")
