@@ -36,6 +36,13 @@ def test_the_lists_name_only_what_is_there() -> None:
     assert named.isdisjoint(WITHOUT_TARGET)
 
 
+def test_every_target_has_ways_to_damage_its_inputs() -> None:
+    one = [
+        name for name, each in TARGETS.items() if not isinstance(each.mutations, tuple) or not each.mutations
+    ]
+    assert one == []
+
+
 @pytest.mark.slow
 def test_every_target_takes_a_sound_input_and_reaches_its_readers(tmp_path: Path) -> None:
     command = [sys.executable, Path(__file__).with_name("fuzz_reach.py"), tmp_path]

@@ -88,7 +88,7 @@ TARGETS = (
         "what a threshold costs by a training's report",
         ("edgenet.studio_app.costs",),
         training_seeds,
-        json_changed,
+        (json_changed,),
         costs,
     ),
     Target(
@@ -96,7 +96,7 @@ TARGETS = (
         "latency reports in the studio's folder",
         ("edgenet.studio_app.found_devices",),
         report_seeds,
-        json_changed,
+        (json_changed,),
         latencies,
     ),
     Target(
