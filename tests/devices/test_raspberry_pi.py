@@ -415,8 +415,11 @@ def test_a_system_service_which_needs_sudo_without_a_password(
     assert status(TARGET).service == "active"
 
 
-def test_a_program_of_ones_own_runs_as_confined_as_the_camera(pi: Pi, installed: Deployed) -> None:
-    """It came three deploys and two rollbacks before."""
+def test_a_program_of_ones_own_runs_as_confined_as_the_camera(
+    pi: Pi, installed: Deployed, colours: Path
+) -> None:
+    """It came four deploys and two rollbacks before; the last of these left the other maker's file in use."""
+    assert own_code(deploy(colours, TARGET)) == [("my_app", "kept")]
     configure(TARGET, run="my_app.py")
     seen = "sudo cat /var/lib/edgenet/seen.txt 2>/dev/null || true"
     wait_until(lambda: pi.sh(seen) == "red", PATIENCE_S, "the program sees red")
