@@ -17,6 +17,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 # Files that take minutes, most of them spent waiting. They start first, so that they end while short ones still run.
 _FIRST = (
     "devices/test_raspberry_pi.py",
+    "devices/test_raspberry_pi_online.py",
     "docs/test_pages_run.py",
     "devices/test_phone.py",
     "verbs/test_verb_teach.py",

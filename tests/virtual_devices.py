@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import shutil
 import socket
@@ -20,6 +21,9 @@ import pytest
 KIT = Path(__file__).parent / "devices" / "kit"
 COLOURS = {"red": (20, 30, 220), "green": (30, 220, 30), "blue": (220, 30, 20)}
 """BGR."""
+STATE = "edgenet/camera.json"
+"""Where a service says what it sees, below its runtime folder."""
+PATIENCE_S = 240
 Inside = Callable[..., "subprocess.CompletedProcess[str]"]
 """Runs a command beside a phone; names are variables of its environment."""
 _PHONE_NEEDS = ("adb", "unshare", "nsenter", "ip", "qemu-aarch64-static", "mmdebstrap")
@@ -91,6 +95,21 @@ class Pi:
             shows = str(raw)
         done = self.kit("camera", shows)
         assert done.returncode == 0, done.stderr
+
+    def sees(self, label: str, folder: str = "/run/user/1000") -> None:
+        """Wait until the service reports this label; its file is read directly, because that is fastest.
+
+        Args:
+            label: the label.
+            folder: the runtime folder: that of the user pi, or /run for a system service.
+        """
+
+        def now() -> bool:
+            told, _, clock = self.sh(f"cat {folder}/{STATE}; echo; date +%s").strip().rpartition("\n")
+            kept = json.loads(told or "{}")
+            return kept.get("label") == label and float(clock) - kept["written"] < 3
+
+        wait_until(now, PATIENCE_S, f"the service sees {label}")
 
     def power_cut(self) -> None:
         """Cut the power and switch it on again."""

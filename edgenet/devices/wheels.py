@@ -97,7 +97,10 @@ def wheels_for(needed: Requirements, progress: Progress) -> list[Path]:
                 _download(needed, Path(new))
                 shutil.copytree(new, f"{new}.whole", ignore=shutil.ignore_patterns("*.txt"))
                 shutil.rmtree(folder, ignore_errors=True)  # a copy that was changed since
-                os.rename(f"{new}.whole", folder)
+                try:
+                    os.rename(f"{new}.whole", folder)
+                except OSError:  # another process was as quick
+                    shutil.rmtree(f"{new}.whole")
     return sorted(folder.glob("*.whl"))
 
 

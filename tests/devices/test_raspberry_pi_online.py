@@ -1,0 +1,178 @@
+"""A Raspberry Pi whose packages come over the network: a system service, its events, a program of one's own, updates.
+
+The machine is emulated, as in test_raspberry_pi.py. The tests share it, and each continues where the one before ended.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from http.server import SimpleHTTPRequestHandler
+from pathlib import Path
+
+import numpy as np
+import pytest
+from brokers import Listener, RealBroker, require_mosquitto
+from certificates import write_certificate
+from edgenet_device.frames.photos import read_photo
+from tiny_model import tiny_model
+from update_site import serving
+from virtual_devices import COLOURS, PATIENCE_S, Pi, wait_until
+
+from edgenet.bundle import sign_bundle, write_bundle
+from edgenet.devices.environment import python_of
+from edgenet.devices.requirements import requirements
+from edgenet.devices.targets import open_device
+from edgenet.devices.wheels import wheels_for
+from edgenet.errors import EdgenetError
+from edgenet.manifest import Facts, Weights
+from edgenet.progress import silent
+from edgenet.signing import open_signer, write_key_pair
+from edgenet.workflows.collect import collect
+from edgenet.workflows.configure import configure
+from edgenet.workflows.deploy import Deployed, deploy, rollback
+from edgenet.workflows.publish import publish
+from edgenet.workflows.status import status
+
+pytestmark = pytest.mark.slow
+TARGET = "ssh:pi"
+RUN = "/run"
+PI_KNOWS_HOST_AS = "10.0.2.2"
+ROOT = Path(__file__).resolve().parents[2]
+FOREIGN = ROOT.parent / "shared" / "cases" / "models" / "uint8_dead_end.tflite"
+CHURCH = ROOT / "calibration_data" / "0002_church.jpg"
+OWN_PROGRAM = """import os
+from edgenet_device import Camera, Classifier, classify_frames
+
+for seen in classify_frames(Classifier(os.environ["EDGENET_BUNDLE"]), Camera(0)):
+    with open("seen.txt", "w") as file:  # in the service's state folder
+        file.write(str(seen.label))
+"""
+
+
+@pytest.fixture(scope="module")
+def index(pi: Pi, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """An index of packages over https on this machine, which the Pi's pip asks, and whose certificate it knows."""
+    folder = tmp_path_factory.mktemp("index")
+    with open_device(TARGET) as device:
+        facts = device.facts()
+        needed = requirements(facts, python_of(device, facts))
+    for wheel in wheels_for(needed, silent):
+        place = folder / "simple" / wheel.name.partition("-")[0].replace("_", "-")
+        place.mkdir(parents=True)
+        shutil.copy(wheel, place)
+    certificate = folder.with_suffix(".pem")
+    write_certificate(certificate, address=PI_KNOWS_HOST_AS)
+    shown = certificate.read_text().partition("-----BEGIN PRIVATE")[0]
+    with serving(folder, certificate, SimpleHTTPRequestHandler) as port:
+        pi.sh(
+            "sudo mkdir -p /usr/local/share/ca-certificates && "
+            f"echo '{shown}' | sudo tee /usr/local/share/ca-certificates/index.crt >/dev/null && "
+            "sudo update-ca-certificates >/dev/null && mkdir -p ~/.config/pip && "
+            f"printf '[global]\nindex-url = https://{PI_KNOWS_HOST_AS}:{port}/simple\n' >~/.config/pip/pip.conf"
+        )
+        yield
+
+
+@pytest.fixture(scope="module")
+def installed(pi: Pi, index: None, colours: Path, tmp_path_factory: pytest.TempPathFactory) -> Deployed:
+    """The first deploy, with a program of one's own; the camera shows red."""
+    pi.camera("red")
+    program = tmp_path_factory.mktemp("own") / "my_app.py"
+    program.write_text(OWN_PROGRAM)
+    return deploy(colours, TARGET, system_service=True, source="0", with_=program)
+
+
+def own_code(deployed: Deployed) -> list[tuple[str, str]]:
+    """Return the names of the user's own programs, and what became of each."""
+    return [(code.name, code.state) for code in deployed.code]
+
+
+def test_first_deploy_takes_its_packages_from_the_index(pi: Pi, installed: Deployed) -> None:
+    assert any(package.startswith("ai-edge-litert") for package in installed.packages)
+    assert own_code(installed) == [("my_app", "copied")]
+    pi.sees("red", RUN)
+
+
+def test_the_service_publishes_events_on_a_broker(pi: Pi, installed: Deployed, tmp_path: Path) -> None:
+    broker = RealBroker(require_mosquitto(), tmp_path)
+    broker.start()
+    listener = Listener(broker.port)
+
+    def entered(label: str) -> bool:
+        events = [json.loads(payload) for topic, payload, _ in listener.messages if topic.endswith("/event")]
+        return any((event["kind"], event["label"]) == ("entered", label) for event in events)
+
+    try:
+        given = ("--mqtt", f"{PI_KNOWS_HOST_AS}:{broker.port}", "--fps", "5", "--flip", "h")
+        configured = configure(TARGET, options=given)
+        assert f"--mqtt={PI_KNOWS_HOST_AS}:{broker.port}" in configured.options
+        wait_until(lambda: entered("red"), PATIENCE_S, "red entered")
+        pi.camera("green")
+        wait_until(lambda: entered("green"), PATIENCE_S, "green entered")
+    finally:
+        listener.stop()
+        broker.stop()
+        pi.camera("red")
+
+
+def test_a_file_of_another_maker_is_deployed_and_keeps_what_it_does_not_know(
+    pi: Pi, installed: Deployed, tmp_path: Path
+) -> None:
+    """Coral's uint8 MobileNet V1 with the quantization of TensorFlow 1. It has never seen a red wall."""
+    if not FOREIGN.is_file():
+        pytest.skip("no shared cases")
+    keeps = ["--keep-uncertain", "5"]
+    deployed = deploy(FOREIGN, TARGET, system_service=True, source="0", options=keeps)
+    assert (deployed.moved, status(TARGET).bundle) == (True, FOREIGN.name)
+    assert own_code(deployed) == [("my_app", "kept")]
+
+    def comes_over() -> bool:
+        with suppress(EdgenetError):  # until one is kept
+            return collect(tmp_path / "field", TARGET).new > 0
+        return False
+
+    wait_until(comes_over, PATIENCE_S, "a photo is kept and collected")
+    [photo] = (tmp_path / "field" / "unlabelled").glob("*/*.jpg")
+    colour = read_photo(photo)[240, 320]
+    assert np.abs(colour - np.array(COLOURS["red"])).max() < 12
+    pi.camera(str(CHURCH))
+    pi.sees("street sign", RUN)
+    pi.camera("red")
+    assert rollback(TARGET).release == deployed.previous
+    pi.sees("red", RUN)
+
+
+def test_a_program_of_ones_own_runs_as_confined_as_the_camera(pi: Pi, installed: Deployed) -> None:
+    """Two deploys and a rollback came after it."""
+    configure(TARGET, run="my_app.py")
+    seen = "sudo cat /var/lib/edgenet/seen.txt 2>/dev/null || true"
+    wait_until(lambda: pi.sh(seen) == "red", PATIENCE_S, "the program sees red")
+    assert (status(TARGET).program, status(TARGET).service) == ("my_app.py", "active")
+    configure(TARGET, run="camera.py")
+    pi.sees("red", RUN)
+
+
+def test_an_update_that_the_pi_fetches_itself(
+    pi: Pi, installed: Deployed, colours: Path, tmp_path: Path
+) -> None:
+    """It is the last test, because from now on the Pi takes only bundles that are signed."""
+    pair, certificate = write_key_pair(tmp_path / "maker.key"), tmp_path / "authority.pem"
+    write_certificate(certificate, address=PI_KNOWS_HOST_AS)
+    signed, newer = tmp_path / "signed.edgenet", tmp_path / "newer.edgenet"
+    sign_bundle(colours, signed, open_signer(pair.private))
+    write_bundle(newer, tiny_model(size=32), list(COLOURS), Facts("newer", Weights("a test", "Apache-2.0")))
+    with serving(tmp_path / "site", certificate) as port:
+        url = f"https://{PI_KNOWS_HOST_AS}:{port}"
+        third = deploy(signed, TARGET, trust=pair.public, updates=url)
+        assert own_code(third) == [("my_app", "kept")]
+        published = publish(newer, tmp_path / "site", sign=pair.private)
+        assert pi.sh("systemctl --user is-active edgenet-update.timer").strip() == "active"
+        pi.sh(f"echo '{certificate.read_text()}' >authority.pem")
+        update = f"~/.local/share/edgenet/edgenet-device update {url} --ca authority.pem --watch 5"
+        assert "is in use now" in pi.sh(update)
+    now = status(TARGET)
+    assert (now.bundle, now.service) == (Path(published.bundle).name, "active")
+    pi.sees("red", RUN)
