@@ -157,6 +157,8 @@ def _print(result: Deployed) -> None:
         say(f"installed {', '.join(result.packages)}")
     done = "copied and verified" if result.moved else "was there already and is intact"
     say(f"{result.folder}: {done}; {'runs now' if result.swapped else 'was running already'}")
+    if result.facts.is_phone and (result.moved or result.packages):
+        say(f"classify its photos: {_classify_command(result)}")
     for code in result.code:
         changed = f"; changed there: {', '.join(code.changed[:3])}" if code.changed else ""
         say(f"{code.folder}: your code, {code.state}{changed}")
@@ -169,6 +171,14 @@ def _print(result: Deployed) -> None:
             f"the release before was {result.previous}; edgenet deploy --rollback --on {result.target} goes back to it"
         )
     warn(result.notes)
+
+
+def _classify_command(result: Deployed) -> str:
+    """Return the command that classifies a phone's photos on the phone itself."""
+    serial = result.target.partition(":")[2]
+    adb = f"adb -s {serial}" if serial else "adb"
+    home = result.folder.partition("/releases/")[0]
+    return f"{adb} shell sh {home}/current/classify.sh /sdcard/DCIM/Camera"
 
 
 def _facts_text(facts: DeviceFacts) -> str:

@@ -19,7 +19,7 @@ from edgenet.devices import releases
 from edgenet.devices.device import Device
 from edgenet.devices.environment import Environment, ensure_virtual_environment, usable_environments
 from edgenet.devices.local import LocalDevice
-from edgenet.devices.phone_pack import ensure_pack
+from edgenet.devices.phone_pack import add_opencv, ensure_pack
 from edgenet.devices.releases import SCRIPTS, Release, release_of, script_files
 from edgenet.devices.set_aside import SetAside
 from edgenet.errors import EdgenetError, one_line
@@ -77,7 +77,7 @@ def install_scripts(device: Device, progress: Progress = silent) -> Installed:
     if isinstance(device, LocalDevice):
         return Installed(device, str(Path.cwd()), "", str(device_scripts()), (sys.executable,))
     ready = usable_environments(device)
-    key = ready[0] if ready else _ensure_environment(device, False, progress).key
+    key = ready[0] if ready else _ensure_environment(device, progress).key
     folder = f"{device.home}/scripts"
     device.push(script_files(device.facts().is_phone), folder, progress)
     python = f"{device.home}/environments/{key}/bin/python" if key else "python3"
@@ -110,6 +110,7 @@ def install_release(
     progress: Progress = silent,
     offline: bool = False,
     trusted_key: bytes | None = None,
+    opencv: bool = False,
 ) -> InstalledRelease:
     """Make a release ready on a device: environment, files, and a first run of the model.
 
@@ -121,6 +122,7 @@ def install_release(
         progress: reports every step.
         offline: download the Python packages on this machine.
         trusted_key: the public key that the device will trust; None for the one that it trusts now, if any.
+        opencv: install OpenCV on a phone, too, so that its classify.sh runs; other devices always have it.
 
     Raises:
         EdgenetError: the device cannot run the bundle; the message says why.
@@ -130,8 +132,11 @@ def install_release(
     for key in usable_environments(device):  # an installed release is found without starting Python there
         release = release_of(bundle, key, phone)
         if releases.is_intact(device, release.identity):
-            return InstalledRelease(_installed(device, release), release.identity, Environment(key), False)
-    environment = _ensure_environment(device, offline, progress)
+            made = add_opencv(device, key, progress) if phone and opencv else ()
+            return InstalledRelease(
+                _installed(device, release), release.identity, Environment(key, made), False
+            )
+    environment = _ensure_environment(device, progress, offline, opencv)
     release = release_of(bundle, environment.key, phone)
     installed = _installed(device, release)
     device.push(release.files, releases.prepare(device, release.identity), progress)
@@ -143,10 +148,12 @@ def install_release(
     return InstalledRelease(installed, release.identity, environment, True, set_aside)
 
 
-def _ensure_environment(device: Device, offline: bool, progress: Progress) -> Environment:
+def _ensure_environment(
+    device: Device, progress: Progress, offline: bool = False, opencv: bool = False
+) -> Environment:
     """Make the Python environment for a device: the pack on a phone, a virtual environment elsewhere."""
     if device.facts().is_phone:
-        return ensure_pack(device, progress)
+        return ensure_pack(device, progress, opencv)
     return ensure_virtual_environment(device, offline, progress)
 
 

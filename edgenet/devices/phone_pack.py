@@ -9,7 +9,12 @@ once, checked there, and complete only after its Python has run. In HOME/environ
                        script
     stdlib.zip         Python's standard library, compressed; its C modules are in lib-dynload/
     site-packages/     LiteRT and numpy, unpacked from their wheels by that Python
+    opencv/            OpenCV, which only photos need: `bench` does without it, and `deploy` brings it
     licences/          the licence of each Debian package
+
+OpenCV is the wheel that other devices get, although it is nearly as large as all the rest together. A smaller decoder
+with a resize of our own would be a second implementation of the rule in edgenet_device/preprocess.py, and every
+difference between the two would be a difference between the accuracy that was measured and that on the phone.
 """
 
 from __future__ import annotations
@@ -25,6 +30,7 @@ import tarfile
 import urllib.error
 import urllib.request
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 
@@ -36,7 +42,7 @@ from edgenet.devices.environment import (
     unpack_wheels,
     usable_environments,
 )
-from edgenet.devices.requirements import Python, Requirements, requirements
+from edgenet.devices.requirements import OPENCV, Python, Requirements, requirements
 from edgenet.devices.set_aside import SUMS
 from edgenet.devices.shell import require_success, script
 from edgenet.devices.wheels import wheels_for
@@ -46,6 +52,10 @@ from edgenet.progress import Progress
 
 NEEDED_BYTES = 130_000_000
 """Peak use of disk space: 16 MB of Debian's files, 29 MB of wheels, and 74 MB of what is unpacked from them."""
+OPENCV_BYTES = 115_000_000
+"""The same for OpenCV in a pack that is there already: its wheel of 29 MB, and the 77 MB that are unpacked from it."""
+BOTH_BYTES = 210_000_000
+"""The same for both, one after the other: 94 MB of the pack stay."""
 # When several phones are measured at once, only the first one downloads; the others use the cache.
 _DOWNLOADS = Lock()
 _BROWSER = (
@@ -62,17 +72,38 @@ _CHECK = 'cd "$1" && sha256sum -c "$2" >/dev/null'
 _FINISH = 'cd "$1" && rm -r wheels && sync && echo "$2" >complete && sync'
 
 
-def ensure_pack(device: Device, progress: Progress) -> Environment:
+def ensure_pack(device: Device, progress: Progress, opencv: bool = False) -> Environment:
     """Install the pack on the phone, unless it is already there.
+
+    Args:
+        device: the phone.
+        progress: reports every step.
+        opencv: install OpenCV in it, too.
 
     Raises:
         EdgenetError: the phone cannot hold or run the pack, or a part of it cannot be downloaded; the message
             says why.
     """
     key = pack_key()
-    if key in usable_environments(device):
-        return Environment(key)
-    _check_phone(device)
+    made: tuple[str, ...] = ()
+    if key not in usable_environments(device):
+        _check_phone(device, BOTH_BYTES if opencv else NEEDED_BYTES)
+        _make_pack(device, key, progress)
+        made = needed_packages().packages
+    return Environment(key, (*made, *add_opencv(device, key, progress)) if opencv else made)
+
+
+def _check_phone(device: Device, needed_bytes: int) -> None:
+    facts = device.facts()
+    if facts.userland != "aarch64":
+        raise EdgenetError(
+            f"{device.name} is {facts.userland}, and the pack is for 64-bit Arm",
+            _BROWSER,
+        )
+    check_room(device, facts, needed_bytes)
+
+
+def _make_pack(device: Device, key: str, progress: Progress) -> None:
     folder = f"{device.home}/environments/{key}"
     require_success(device, "prepare the folder", device.run(script(_CLEAR, folder)))
     tried = device.run(script(_TRY, folder))
@@ -91,17 +122,38 @@ def ensure_pack(device: Device, progress: Progress) -> Environment:
     require_success(device, "accept the copied files", device.run(script(_CHECK, folder, SUMS)))
     unpack_wheels(device, folder, f"{folder}/site-packages", wheels, progress)
     require_success(device, "finish the pack", device.run(script(_FINISH, folder, PACK)))
-    return Environment(key, needed_packages().packages)
 
 
-def _check_phone(device: Device) -> None:
-    facts = device.facts()
-    if facts.userland != "aarch64":
-        raise EdgenetError(
-            f"{device.name} is {facts.userland}, and the pack is for 64-bit Arm",
-            _BROWSER,
-        )
-    check_room(device, facts, NEEDED_BYTES)
+# What an interrupted run has left makes room.
+_HAS_OPENCV = """
+cd "$1" || exit 1
+[ ! -d opencv ] || exit 0
+rm -rf wheels opencv.new
+exit 1
+"""
+_FINISH_OPENCV = 'cd "$1" && rm -r wheels && sync && mv opencv.new opencv && sync'
+
+
+def add_opencv(device: Device, key: str, progress: Progress) -> tuple[str, ...]:
+    """Install OpenCV in a pack, unless it is already there; return what was installed.
+
+    Args:
+        device: the phone.
+        key: the pack's key.
+        progress: reports every step.
+
+    Raises:
+        EdgenetError: the phone has too little space, the wheel cannot be downloaded, or a step failed.
+    """
+    folder = f"{device.home}/environments/{key}"
+    if device.run(script(_HAS_OPENCV, folder)).status == 0:
+        return ()
+    check_room(device, device.facts(), OPENCV_BYTES)
+    wheels = opencv_wheels(progress)
+    device.push({wheel.name: wheel for wheel in wheels}, f"{folder}/wheels", progress)
+    unpack_wheels(device, folder, f"{folder}/opencv.new", wheels, progress)
+    require_success(device, "finish OpenCV", device.run(script(_FINISH_OPENCV, folder)))
+    return (OPENCV,)
 
 
 _PYTHON = (3, 11)
@@ -109,7 +161,7 @@ _GLIBC = "2.36"
 
 
 def needed_packages() -> Requirements:
-    """Return the pack's wheels: as for any device, but without OpenCV, which bench does not use."""
+    """Return what `pack_wheels` gets: as for any device, but without OpenCV."""
     facts = DeviceFacts("aarch64", "aarch64", None, None, (*_PYTHON, 2), (), None)
     return requirements(facts, Python(_PYTHON, numpy=None, cv2=True, venv=False, glibc=_GLIBC))
 
@@ -118,7 +170,7 @@ _LAYOUT = 2  # increase this when the pack changes although its packages, wheels
 # --argv0 names this script, so that sys.executable is a path that starts the interpreter again.
 _START = """#!/system/bin/sh
 here=$(cd -P "${0%/*}/.." && pwd) && PYTHONHOME=$here PYTHONDONTWRITEBYTECODE=1
-PYTHONPATH=${PYTHONPATH:+$PYTHONPATH:}$here/stdlib.zip:$here/lib-dynload:$here/site-packages
+PYTHONPATH=${PYTHONPATH:+$PYTHONPATH:}$here/stdlib.zip:$here/lib-dynload:$here/site-packages:$here/opencv
 export PYTHONHOME PYTHONPATH PYTHONDONTWRITEBYTECODE
 exec "$here/bin/ld.so" --argv0 "$here/bin/python" --library-path "$here/lib" "$here/python" "$@"
 """
@@ -133,7 +185,7 @@ only if its checksum matches.
 
 def pack_key() -> str:
     """Return the pack's key, a hash of its parts: 16 hexadecimal digits, known without building the pack."""
-    parts = [_LAYOUT, sorted(PACKAGES.items()), needed_packages().packages, _START]
+    parts = [_LAYOUT, sorted(PACKAGES.items()), needed_packages().packages, OPENCV, _START]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
@@ -144,6 +196,15 @@ def pack_wheels(progress: Progress) -> list[Path]:
         EdgenetError: see `wheels_for`.
     """
     return wheels_for(needed_packages(), progress)
+
+
+def opencv_wheels(progress: Progress) -> list[Path]:
+    """Return the wheel of OpenCV, downloaded or from the cache.
+
+    Raises:
+        EdgenetError: see `wheels_for`.
+    """
+    return wheels_for(replace(needed_packages(), packages=(OPENCV,)), progress)
 
 
 _LIBRARIES = re.compile(

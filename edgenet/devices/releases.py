@@ -2,7 +2,7 @@
 
     HOME/releases/ID/         a bundle with the device scripts; ID is the hash of all files
         SHA256SUMS            checksums of every file
-        camera.sh             starts the camera
+        camera.sh             starts the camera; a phone has classify.sh instead, which classifies photos
         environment           link to the Python environment, if the release has one
         previous              link to the release that ran before this one
         verified              exists once the model has run on this device
@@ -46,6 +46,7 @@ from edgenet.files import sha256
 SCRIPTS = "device_scripts"
 """The folder of the scripts within a release."""
 START = "camera.sh"
+PHONE_START = "classify.sh"
 
 
 @dataclass(frozen=True)
@@ -64,10 +65,10 @@ class Release:
 
 
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
-# The service runs this script, and so can a person on the device, with the arguments of camera.py.
+# The service runs camera.sh, and so can a person on the device, with the arguments of camera.py.
 _START_TEXT = """#!/bin/sh
 here=$(cd -P "$(dirname "$0")" && pwd) &&
-exec "$here/environment/bin/python" "$here/device_scripts/camera.py" "$here/{bundle}" "$@"
+exec "$here/environment/bin/python" "$here/device_scripts/{program}" "$here/{bundle}" "$@"
 """
 
 
@@ -77,7 +78,7 @@ def release_of(bundle: Path, environment: str | None, phone: bool = False) -> Re
     Args:
         bundle: the file.
         environment: key of the environment that the release will use; None if it uses none.
-        phone: whether it is for a phone, which has no OpenCV and so cannot run the camera.
+        phone: whether it is for a phone, whose cameras no script can use.
 
     Raises:
         EdgenetError: there is no such file.
@@ -86,30 +87,33 @@ def release_of(bundle: Path, environment: str | None, phone: bool = False) -> Re
         raise EdgenetError(f"there is no file {bundle}", "give a bundle made by edgenet convert or package")
     # The device shows the file's name, so it is kept unless SHA256SUMS could not hold it.
     name = bundle.name if _PLAIN.fullmatch(bundle.name) else f"model{bundle.suffix}"
-    start = {} if phone else {START: _START_TEXT.replace("{bundle}", name).encode()}
-    files = {**script_files(phone), name: bundle, **start}
+    start = PHONE_START if phone else START
+    text = _START_TEXT.replace("{program}", f"{Path(start).stem}.py").replace("{bundle}", name)
+    files = {**script_files(phone), name: bundle, start: text.encode()}
     sums = "".join(f"{sha256(content)}  {path}\n" for path, content in sorted(files.items())).encode()
     identity = hashlib.sha256(sums + (environment or "").encode()).hexdigest()[:16]
     return Release(identity, {**files, SUMS: sums}, name)
 
 
-# What needs pictures, and so OpenCV. The rest of edgenet_device.frames says what a picture and a camera's options are.
-_PICTURES = re.compile(
-    r"(camera|capture|classify)\.py|edgenet_device/"
-    r"((collecting|events|field|live|updates|web)/.*|frames/(?!__init__\.py|view\.py).*)"
+# What is for cameras, the service and updates. Of edgenet_device.live, the rest is what classify.py needs.
+_NOT_FOR_PHONES = re.compile(
+    r"(camera|capture)\.py|edgenet_device/"
+    r"((collecting|events|field|updates|web)/.*|live/(?!(__init__|classify|drawing|loop)\.py).*)"
 )
 
 
 def script_files(phone: bool = False) -> dict[str, Path | bytes]:
-    """Return the device scripts, by their path within the release; for a phone, those that run without OpenCV."""
+    """Return the device scripts, by their path within the release; for a phone, those that can run there."""
     files = device_files().items()
-    return {f"{SCRIPTS}/{name}": path for name, path in files if not (phone and _PICTURES.fullmatch(name))}
+    return {
+        f"{SCRIPTS}/{name}": path for name, path in files if not (phone and _NOT_FOR_PHONES.fullmatch(name))
+    }
 
 
 def bundle_in(sums: str) -> str | None:
     """Return the bundle's file name, found in a release's SHA256SUMS; None if it lists no bundle."""
     names = [line.partition("  ")[2] for line in sums.splitlines()]
-    return next((name for name in names if "/" not in name and name != START), None)
+    return next((name for name in names if "/" not in name and name not in (START, PHONE_START)), None)
 
 
 def is_intact(device: Device, release: str) -> bool:

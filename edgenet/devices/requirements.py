@@ -49,7 +49,7 @@ _NEWEST = (3, 14)
 _TFLITE_NEWEST = (3, 11)
 _OPENCV_APT = "sudo apt install python3-opencv"
 # The last OpenCV whose wheels work with numpy 1.24, which picamera2 of Raspberry Pi OS "bookworm" needs.
-_OPENCV = "opencv-python-headless==4.11.0.86"
+OPENCV = "opencv-python-headless==4.11.0.86"
 _LITERT = "ai-edge-litert==2.3.0"
 _LITERT_3_9 = "ai-edge-litert==2.1.0"  # the last one for Python 3.9
 _TFLITE = "tflite-runtime==2.14.0"
@@ -63,7 +63,7 @@ DEVICE_PACKAGES = {
     _NUMPY: "3.10",
     _NUMPY_3_14: "3.14",
     _NUMPY_BELOW_2: "3.9",
-    _OPENCV: "3.9",
+    OPENCV: "3.9",
 }
 """Every package that a device may need, with the oldest Python that is given it; `make lock` lists their SHA-256."""
 
@@ -81,7 +81,7 @@ def requirements(facts: DeviceFacts, python: Python) -> Requirements:
         if facts.userland == "armv7l":
             notes.append(f"the device has no OpenCV; for cameras and photos, run {_OPENCV_APT} there")
         else:
-            packages.append(_OPENCV)
+            packages.append(OPENCV)
     return Requirements(tuple(packages), facts.userland, python, tuple(notes))
 
 

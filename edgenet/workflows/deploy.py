@@ -46,7 +46,8 @@ class Deployed:
     Attributes:
         target: the target as the user gave it.
         facts: the device's hardware and software.
-        folder: the release's folder on the device; its camera.sh starts the camera.
+        folder: the release's folder on the device; its camera.sh starts the camera, or on a phone its classify.sh
+            classifies photos there.
         release: the release's ID.
         previous: ID of the release that `rollback` would go back to; None if there is none.
         moved: whether files had to be copied.
@@ -224,7 +225,7 @@ def deploy_to(on: str, device: Device, task: DeployTask, progress: Progress) -> 
         check_labels(later.options, task.bundle)
     require_program(device, task.code, None if wanted is None else wanted.program)
     wheels = task.code.wheels(device, progress)
-    placed = install_release(task.bundle, device, progress, task.offline, task.key)
+    placed = install_release(task.bundle, device, progress, task.offline, task.key, opencv=True)
     running, before = releases.running(device)
     swapped = placed.release != running
     left = _files_left_behind(device, placed, running if swapped else None)

@@ -45,7 +45,7 @@ class OwnCodeTask:
         """
         if (self.app or self.program) and isinstance(parse_target(on), Adb):
             raise EdgenetError(
-                f"code of your own cannot run on {on}: a phone has neither a service nor OpenCV for it",
+                f"code of your own cannot run on {on}: a phone has neither a service nor a Python of its own",
                 "leave out --with and --run, or take a Raspberry Pi",
             )
 

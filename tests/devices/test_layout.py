@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 from old_release import BUNDLE, write_old_release
 from tiny_model import tiny_model
 
+from edgenet.assets import calibration_photos
 from edgenet.devices import releases
 from edgenet.devices.local import LocalDevice
 from edgenet.devices.releases import SCRIPTS, Release, release_of
@@ -130,7 +132,7 @@ def test_a_release_with_the_older_layout_of_scripts(device: LocalDevice, tmp_pat
     assert rollback("local").release == new.identity
 
 
-# A program that cannot import OpenCV, as on a phone, and the two that edgenet starts there.
+# A program that cannot import OpenCV, as in a phone's pack before the first deploy, and those that edgenet starts then.
 WITHOUT_OPENCV = """
 import runpy, sys
 sys.modules["cv2"] = None
@@ -148,17 +150,8 @@ runpy.run_module(name, run_name="__main__", alter_sys=True)
         ("edgenet_device", "program", "time-cold-start", "MODEL", "1"),
     ],
 )
-def test_a_phone_gets_what_runs_without_opencv(program: tuple[str, ...], tmp_path: Path) -> None:
-    (tmp_path / "m.tflite").write_bytes(tiny_model())
-    new = release_of(tmp_path / "m.tflite", "key", phone=True)
-    scripts = tmp_path / "scripts"
-    for name, content in new.files.items():
-        place = scripts / name
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(content if isinstance(content, bytes) else content.read_bytes())
-    assert {path.name for path in (scripts / SCRIPTS).glob("*.py")} == {"measure_latency.py"}
-    assert "camera.sh" not in new.files
-    assert len(release_of(tmp_path / "m.tflite", "key").files) > 1.5 * len(new.files)
+def test_what_a_phone_measures_with_runs_without_opencv(program: tuple[str, ...], tmp_path: Path) -> None:
+    scripts = release_of_a_phone(tmp_path)
     words = [str(scripts / "m.tflite") if word == "MODEL" else word for word in program]
     words = words if program[0] == "edgenet_device" else [words[0], "program", *words[1:]]
     done = subprocess.run(
@@ -169,3 +162,31 @@ def test_a_phone_gets_what_runs_without_opencv(program: tuple[str, ...], tmp_pat
     )
     assert done.returncode == 0, done.stderr
     assert "cv2" not in done.stdout
+
+
+def release_of_a_phone(folder: Path) -> Path:
+    """Return a folder with the files of a release for phones; its model is m.tflite."""
+    (folder / "m.tflite").write_bytes(tiny_model())
+    new = release_of(folder / "m.tflite", "key", phone=True)
+    for name, content in new.files.items():
+        place = folder / "release" / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(content if isinstance(content, bytes) else content.read_bytes())
+    return folder / "release"
+
+
+def test_a_phone_gets_what_classifies_photos_and_nothing_for_cameras(tmp_path: Path) -> None:
+    there = release_of_a_phone(tmp_path)
+    assert {path.name for path in (there / SCRIPTS).glob("*.py")} == {"classify.py", "measure_latency.py"}
+    assert not (there / "camera.sh").exists()
+    assert releases.bundle_in((there / "SHA256SUMS").read_text()) == "m.tflite"
+    files = sum(1 for path in there.rglob("*") if path.is_file())
+    assert len(release_of(tmp_path / "m.tflite", "key").files) > 1.5 * files
+    python = there / "environment" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    photo = sorted(calibration_photos().glob("*.jpg"))[0]
+    command = ["sh", there / "classify.sh", photo, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout.splitlines()[0])["name"] == photo.name

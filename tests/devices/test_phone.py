@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,11 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from phone_parts import heating_dumpsys, two_clusters, vendor_programs
+from PIL import Image
 from score_parity import LAST_BITS, SCORES, integers_are_equal, logit_step, save_pixels
 from small_network import PHOTOS, save_small_checkpoint
 from virtual_devices import Inside, running_phone
 
-from edgenet.devices.phone_pack import pack_files, pack_wheels
+from edgenet.devices.phone_pack import opencv_wheels, pack_files, pack_wheels
 from edgenet.errors import EdgenetError
 from edgenet.progress import silent
 from edgenet.workflows.convert import convert
@@ -128,16 +130,18 @@ with open_device("adb") as phone, phone.start(["sleep", "600"]) as running:
     )
 
 
-# A phone, starting with its first deploy; it prints nothing if everything holds.
+# A phone from its first release on: brought by a measurement, then deployed. It prints nothing if everything holds.
 DEPLOYS = """
-import os, signal, sys
+import os, signal, subprocess, sys
 from pathlib import Path
 from edgenet.devices.install import install_release
+from edgenet.devices.phone_pack import needed_packages
+from edgenet.devices.requirements import OPENCV
 from edgenet.devices.targets import open_device
 from edgenet.workflows.bench import bench
 from edgenet.workflows.deploy import deploy, rollback
 
-first, second, pixels, program, scores = map(Path, sys.argv[1:])
+first, second, pixels, program, photos, scores, read, classified = map(Path, sys.argv[1:])
 
 def killed(stage, done, total):
     if stage == "copy" and done > total / 2:
@@ -147,8 +151,12 @@ child = os.fork()
 if not child:
     deploy(first, "adb", progress=killed)
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+with open_device("adb") as phone:
+    placed = install_release(first, phone)  # as bench does
+assert placed.copied and placed.environment.made == needed_packages().packages, placed
 one = deploy(first, "adb")
-assert one.moved and one.swapped and one.packages, one
+assert (one.release, one.moved, one.swapped) == (placed.release, False, True), one
+assert one.packages == (OPENCV,), one
 again = deploy(first, "adb")
 assert (again.release, again.moved, again.swapped, again.packages) == (one.release, False, False, ()), again
 two = deploy(second, "adb")
@@ -172,11 +180,44 @@ with open_device("adb") as phone:
     folder = f"{phone.home}/parity"
     phone.push({"pixels.npy": pixels, "scores.py": program}, folder)
     installed = placed.installed
-    given = [installed.bundle, f"{folder}/pixels.npy", f"{folder}/scores.npy"]
+    subprocess.run(["adb", "push", photos, "/sdcard/DCIM"], check=True, capture_output=True)
+    given = [installed.bundle, f"{folder}/pixels.npy", f"{folder}/scores.npy", "/sdcard/DCIM", f"{folder}/read.npy"]
     done = phone.run([*installed.python, f"{folder}/scores.py", *given])
     assert done.status == 0, done
     scores.write_bytes(phone.pull(f"{folder}/scores.npy"))
+    read.write_bytes(phone.pull(f"{folder}/read.npy"))
+words = ["sh", f"{installed.release}/../../current/classify.sh", "/sdcard/DCIM", "--json", "--top", "5"]
+done = subprocess.run(["adb", "shell", *words], capture_output=True)
+assert (done.returncode, done.stderr) == (0, b""), done
+classified.write_bytes(done.stdout)
 """
+
+# What the phone itself makes of its photos: scores.py ... PHOTOS READ.npy
+READ = """
+from edgenet_device.frames.photos import list_photos, read_photo
+from edgenet_device.preprocess import prepare
+
+np.save(sys.argv[5], [prepare(read_photo(photo), classifier.size) for photo in list_photos(sys.argv[4])])
+"""
+
+
+def save_two_photos(folder: Path) -> Path:
+    """Save a small photo, and one as of a phone's camera: so large that it is decoded at 1/2, and marked as turned."""
+    folder.mkdir()
+    with Image.open(min(PHOTOS.glob("*.jpg"))) as photo:
+        photo.save(folder / "plain.jpg", quality=90)
+        turned = Image.Exif()
+        turned[0x112] = 6
+        photo.resize((2730, 2048)).save(folder / "turned.jpg", quality=90, exif=turned)
+    return folder
+
+
+def scores_by_photo(printed: str) -> tuple[list[str], np.ndarray]:
+    """Return the photos' names and their scores, [photos, classes], of what classify.py --json has printed."""
+    frames = [json.loads(line) for line in printed.splitlines()]
+    frames = [frame for frame in frames if frame["type"] == "frame"]
+    tops = [sorted(frame["top"], key=lambda one: one["index"]) for frame in frames]
+    return [frame["name"] for frame in frames], np.array([[one["score"] for one in top] for top in tops])
 
 
 @pytest.mark.slow
@@ -184,6 +225,7 @@ def test_the_pack_from_the_first_deploy_to_equal_scores(phone: Inside, tmp_path:
     try:  # the phone's network namespace leads nowhere else
         pack_files(silent)
         pack_wheels(silent)
+        opencv_wheels(silent)
     except EdgenetError as error:
         pytest.skip(f"the pack cannot be downloaded: {error}")
     checkpoint = save_small_checkpoint(tmp_path / "small.safetensors")
@@ -192,15 +234,21 @@ def test_the_pack_from_the_first_deploy_to_equal_scores(phone: Inside, tmp_path:
             str(checkpoint), tmp_path / f"{name}.tflite", calibration=PHOTOS, photos=photos, recipe="minmax"
         )
     save_pixels(tmp_path / "pixels.npy", tmp_path / "first.tflite", sorted(PHOTOS.glob("*.jpg")))
-    (tmp_path / "scores.py").write_text(SCORES)
-    files = [
-        tmp_path / name for name in ("first.tflite", "second.tflite", "pixels.npy", "scores.py", "there.npy")
-    ]
+    (tmp_path / "scores.py").write_text(SCORES + READ)
+    photos = save_two_photos(tmp_path / "photos")
+    given = ("first.tflite", "second.tflite", "pixels.npy", "scores.py", "photos")
+    files = [tmp_path / name for name in (*given, "there.npy", "read.npy", "classified.jsonl")]
     done = phone(sys.executable, "-c", DEPLOYS, *map(str, files), EDGENET_CACHE=str(cache_folder()))
     assert done.returncode == 0, done.stderr
-    here = [sys.executable, str(files[3]), str(files[0]), str(files[2]), str(tmp_path / "here.npy")]
-    subprocess.run(here, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
-    found, expected = np.load(files[4]), np.load(tmp_path / "here.npy")
+    here = [files[3], files[0], files[2], tmp_path / "here.npy", photos, tmp_path / "read-here.npy"]
+    subprocess.run([sys.executable, *here], env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
+    found, expected = np.load(tmp_path / "there.npy"), np.load(tmp_path / "here.npy")
     assert len(found) >= 100
     assert logit_step(files[0]) > 10 * LAST_BITS
     assert integers_are_equal(found, expected)
+    assert np.array_equal(np.load(tmp_path / "read.npy"), np.load(tmp_path / "read-here.npy"))
+    command = [ROOT / "device_scripts" / "classify.py", files[0], photos, "--json", "--top", "5"]
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=True)
+    there, same = map(scores_by_photo, ((tmp_path / "classified.jsonl").read_text(), done.stdout))
+    assert there[0] == same[0] == ["plain.jpg", "turned.jpg"]
+    assert integers_are_equal(there[1], same[1])
