@@ -181,6 +181,7 @@ def test_many_photos_by_keyboard_and_no_camera(chromium: Browser, tmp_path: Path
         page.keyboard.press("Delete")
         expect(page.locator("#toasts")).to_contain_text("2 photos put into the bin")
         assert len(list((folder / "photos-set-aside" / "many").iterdir())) == 2
+        expect(page.get_by_text("598 photos", exact=True)).to_be_visible()
         page.keyboard.press("Control+z")
         expect(page.get_by_text("600 photos", exact=True)).to_be_visible()
         assert len(list((folder / "photos" / "many").iterdir())) == 600
