@@ -21,7 +21,7 @@ from edgenet.progress import silent
 
 
 class Phone(LocalDevice):
-    """This machine, with so much space as a phone."""
+    """This machine, with the free space of a phone."""
 
     free_bytes = OPENCV_BYTES
 
@@ -31,7 +31,7 @@ class Phone(LocalDevice):
 
 @pytest.fixture
 def phone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Phone:
-    """A phone with a pack that is whole but for OpenCV, whose wheel is a small one."""
+    """A phone with a pack that lacks OpenCV; the wheel to install is a small one."""
     wheel = make_wheel(tmp_path, "opencv-python-headless", "4", "RUNS = True")
     monkeypatch.setattr(phone_pack, "opencv_wheels", lambda progress: [wheel])
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "it's $(here)"))
