@@ -17,7 +17,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 # Files that take minutes, most of them spent waiting. They start first, so that they end while short ones still run.
 _FIRST = (
     "devices/test_raspberry_pi.py",
-    "devices/test_raspberry_pi_online.py",
+    "devices/test_raspberry_pi_service.py",
     "docs/test_pages_run.py",
     "devices/test_phone.py",
     "verbs/test_verb_teach.py",
@@ -41,6 +41,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=1,
         metavar="N",
         help="each fault of the Pi's camera so many times",
+    )
+    parser.addoption(
+        "--online-deploy",
+        action="store_true",
+        help="the second Pi's packages come from an index over https by its own pip, which takes minutes in emulation",
     )
 
 

@@ -1,6 +1,7 @@
-"""A Raspberry Pi whose packages come over the network: a system service, its events, a program of one's own, updates.
+"""A Raspberry Pi with a system service: its events, another maker's file, a program of one's own, signed updates.
 
 The machine is emulated, as in test_raspberry_pi.py. The tests share it, and each continues where the one before ended.
+With --online-deploy, its packages come from an index over https.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext, suppress
 from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 
@@ -52,10 +53,9 @@ for seen in classify_frames(Classifier(os.environ["EDGENET_BUNDLE"]), Camera(0))
 """
 
 
-@pytest.fixture(scope="module")
-def index(pi: Pi, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """An index of packages over https on this machine, which the Pi's pip asks, and whose certificate it knows."""
-    folder = tmp_path_factory.mktemp("index")
+@contextmanager
+def package_index(pi: Pi, folder: Path) -> Iterator[None]:
+    """Hand out packages over https from this machine; the Pi's pip asks there, and knows the certificate."""
     with open_device(TARGET) as device:
         facts = device.facts()
         needed = requirements(facts, python_of(device, facts))
@@ -77,12 +77,16 @@ def index(pi: Pi, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def installed(pi: Pi, index: None, colours: Path, tmp_path_factory: pytest.TempPathFactory) -> Deployed:
+def installed(
+    pi: Pi, colours: Path, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Deployed:
     """The first deploy, with a program of one's own; the camera shows red."""
     pi.camera("red")
     program = tmp_path_factory.mktemp("own") / "my_app.py"
     program.write_text(OWN_PROGRAM)
-    return deploy(colours, TARGET, system_service=True, source="0", with_=program)
+    online = pytestconfig.getoption("--online-deploy")
+    with package_index(pi, tmp_path_factory.mktemp("index")) if online else nullcontext():
+        return deploy(colours, TARGET, offline=not online, system_service=True, source="0", with_=program)
 
 
 def own_code(deployed: Deployed) -> list[tuple[str, str]]:
@@ -90,7 +94,7 @@ def own_code(deployed: Deployed) -> list[tuple[str, str]]:
     return [(code.name, code.state) for code in deployed.code]
 
 
-def test_first_deploy_takes_its_packages_from_the_index(pi: Pi, installed: Deployed) -> None:
+def test_first_deploy_starts_a_system_service_that_sees(pi: Pi, installed: Deployed) -> None:
     assert any(package.startswith("ai-edge-litert") for package in installed.packages)
     assert own_code(installed) == [("my_app", "copied")]
     pi.sees("red", RUN)
