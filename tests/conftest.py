@@ -17,7 +17,6 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 # Files that take minutes, most of them spent waiting. They start first, so that they end while short ones still run.
 _FIRST = (
     "devices/test_raspberry_pi.py",
-    "devices/test_raspberry_pi_service.py",
     "docs/test_pages_run.py",
     "devices/test_phone.py",
     "verbs/test_verb_teach.py",
@@ -43,9 +42,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="each fault of the Pi's camera so many times",
     )
     parser.addoption(
-        "--online-deploy",
+        "--second-pi",
         action="store_true",
-        help="the second Pi's packages come from an index over https by its own pip, which takes minutes in emulation",
+        help="a second Pi, whose own pip takes the packages from an index; ten minutes in emulation",
     )
 
 

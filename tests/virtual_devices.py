@@ -24,6 +24,7 @@ COLOURS = {"red": (20, 30, 220), "green": (30, 220, 30), "blue": (220, 30, 20)}
 STATE = "edgenet/camera.json"
 """Where a service says what it sees, below its runtime folder."""
 PATIENCE_S = 240
+PI_KNOWS_HOST_AS = "10.0.2.2"
 Inside = Callable[..., "subprocess.CompletedProcess[str]"]
 """Runs a command beside a phone; names are variables of its environment."""
 _PHONE_NEEDS = ("adb", "unshare", "nsenter", "ip", "qemu-aarch64-static", "mmdebstrap")

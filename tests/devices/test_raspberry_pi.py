@@ -15,18 +15,21 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from brokers import Listener, RealBroker, require_mosquitto
 from confined_attempts import MAY, allowed
-from virtual_devices import PATIENCE_S, STATE, Pi, wait_until
+from virtual_devices import PATIENCE_S, PI_KNOWS_HOST_AS, STATE, Pi, wait_until
 
 from edgenet.devices.targets import open_device
 from edgenet.devices.unit import UNIT
 from edgenet.errors import EdgenetError
+from edgenet.workflows.configure import configure
 from edgenet.workflows.deploy import Deployed, deploy, rollback
 from edgenet.workflows.status import status
 
 pytestmark = pytest.mark.slow
 TARGET = "ssh:pi"
 PAGE_PORT = 8080
+KEPT = [("my_app", "kept")]
 # All but 32 MB is reserved, which writes nothing; the rest is written to the last byte.
 FILL = """
 python3 -c "import os
@@ -38,10 +41,18 @@ fill() { dd if=/dev/zero of=filled-$1 bs=$1 status=none 2>/dev/null || true; }; 
 
 
 @pytest.fixture(scope="module")
-def installed(pi: Pi, colours: Path) -> Deployed:
-    """The first deploy: the Pi has no network, the camera shows red."""
+def installed(pi: Pi, colours: Path, tmp_path_factory: pytest.TempPathFactory) -> Deployed:
+    """The first deploy, with a program of the user's own: the Pi has no network, the camera shows red."""
     pi.camera("red")
-    return deploy(colours, TARGET, offline=True, service=True, source="0", serve=str(PAGE_PORT))
+    program = tmp_path_factory.mktemp("own") / "my_app.py"
+    program.write_text("print('here')\n")
+    page = str(PAGE_PORT)
+    return deploy(colours, TARGET, offline=True, service=True, source="0", serve=page, with_=program)
+
+
+def own_code(deployed: Deployed) -> list[tuple[str, str]]:
+    """Return the names of the user's own programs, and what became of each."""
+    return [(code.name, code.state) for code in deployed.code]
 
 
 def journal(pi: Pi) -> str:
@@ -83,6 +94,7 @@ def test_first_deploy_starts_a_service_that_sees(pi: Pi, installed: Deployed) ->
     assert installed.moved
     assert installed.swapped
     assert installed.service == "installed"
+    assert own_code(installed) == [("my_app", "copied")]
     assert installed.facts.userland == "aarch64"
     assert any(package.startswith("ai-edge-litert") for package in installed.packages)
     pi.sees("red")
@@ -108,6 +120,7 @@ def test_a_second_deploy_moves_nothing(pi: Pi, installed: Deployed, colours: Pat
         (),
     )
     assert again.service is None
+    assert own_code(again) == KEPT
     pi.sees("red")
 
 
@@ -211,6 +224,7 @@ def test_power_cuts_while_another_release_comes(
     second = deploy(other, TARGET)
     cut_power(pi)
     assert (second.moved, second.previous) == (True, installed.release)
+    assert own_code(second) == KEPT
     now = status(TARGET)
     assert (now.release, now.bundle) == (second.release, other.name)
     pi.sees("red")
@@ -228,6 +242,31 @@ def test_without_namespaces_the_user_is_told_what_the_service_may_do(
         assert "become root" not in allowed(pi)
     finally:
         pi.sh(f"sudo sysctl -q user.max_user_namespaces={before}")
+
+
+def test_the_service_publishes_events_on_a_broker(pi: Pi, installed: Deployed, tmp_path: Path) -> None:
+    broker = RealBroker(require_mosquitto(), tmp_path)
+    broker.start()
+    listener = Listener(broker.port)
+
+    def entered(label: str) -> bool:
+        events = [json.loads(payload) for topic, payload, _ in listener.messages if topic.endswith("/event")]
+        return any((event["kind"], event["label"]) == ("entered", label) for event in events)
+
+    try:
+        given = ("--mqtt", f"{PI_KNOWS_HOST_AS}:{broker.port}", "--fps", "5", "--flip", "h")
+        configured = configure(TARGET, options=given)
+        assert f"--mqtt={PI_KNOWS_HOST_AS}:{broker.port}" in configured.options
+        wait_until(lambda: entered("red"), PATIENCE_S, "red entered")
+        pi.camera("green")
+        wait_until(lambda: entered("green"), PATIENCE_S, "green entered")
+    finally:
+        listener.stop()
+        broker.stop()
+        nothing = tmp_path / "camera.toml"
+        nothing.touch()
+        configure(TARGET, config=nothing)
+        pi.camera("red")
 
 
 AS_BEFORE = "/usr/bin/sudo-as-before"

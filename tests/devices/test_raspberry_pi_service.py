@@ -1,26 +1,24 @@
-"""A Raspberry Pi with a system service: its events, another maker's file, a program of one's own, signed updates.
+"""A second Raspberry Pi, with a system service: packages from an index, another maker's file, a program of one's own.
 
 The machine is emulated, as in test_raspberry_pi.py. The tests share it, and each continues where the one before ended.
-With --online-deploy, its packages come from an index over https.
+They take ten minutes, so they run only with --second-pi.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 
 import numpy as np
 import pytest
-from brokers import Listener, RealBroker, require_mosquitto
 from certificates import write_certificate
 from edgenet_device.frames.photos import read_photo
 from tiny_model import tiny_model
 from update_site import serving
-from virtual_devices import COLOURS, PATIENCE_S, Pi, wait_until
+from virtual_devices import COLOURS, PATIENCE_S, PI_KNOWS_HOST_AS, Pi, wait_until
 
 from edgenet.bundle import sign_bundle, write_bundle
 from edgenet.devices.environment import python_of
@@ -40,7 +38,6 @@ from edgenet.workflows.status import status
 pytestmark = pytest.mark.slow
 TARGET = "ssh:pi"
 RUN = "/run"
-PI_KNOWS_HOST_AS = "10.0.2.2"
 ROOT = Path(__file__).resolve().parents[2]
 FOREIGN = ROOT.parent / "shared" / "cases" / "models" / "uint8_dead_end.tflite"
 CHURCH = ROOT / "calibration_data" / "0002_church.jpg"
@@ -76,17 +73,21 @@ def package_index(pi: Pi, folder: Path) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def asked_for(pytestconfig: pytest.Config) -> None:
+    """Skips before anything is started."""
+    if not pytestconfig.getoption("--second-pi"):
+        pytest.skip("the second virtual Pi takes ten minutes; to run it: pytest --second-pi")
+
+
 @pytest.fixture(scope="module")
-def installed(
-    pi: Pi, colours: Path, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
-) -> Deployed:
+def installed(asked_for: None, pi: Pi, colours: Path, tmp_path_factory: pytest.TempPathFactory) -> Deployed:
     """The first deploy, with a program of one's own; the camera shows red."""
     pi.camera("red")
     program = tmp_path_factory.mktemp("own") / "my_app.py"
     program.write_text(OWN_PROGRAM)
-    online = pytestconfig.getoption("--online-deploy")
-    with package_index(pi, tmp_path_factory.mktemp("index")) if online else nullcontext():
-        return deploy(colours, TARGET, offline=not online, system_service=True, source="0", with_=program)
+    with package_index(pi, tmp_path_factory.mktemp("index")):
+        return deploy(colours, TARGET, system_service=True, source="0", with_=program)
 
 
 def own_code(deployed: Deployed) -> list[tuple[str, str]]:
@@ -98,28 +99,6 @@ def test_first_deploy_starts_a_system_service_that_sees(pi: Pi, installed: Deplo
     assert any(package.startswith("ai-edge-litert") for package in installed.packages)
     assert own_code(installed) == [("my_app", "copied")]
     pi.sees("red", RUN)
-
-
-def test_the_service_publishes_events_on_a_broker(pi: Pi, installed: Deployed, tmp_path: Path) -> None:
-    broker = RealBroker(require_mosquitto(), tmp_path)
-    broker.start()
-    listener = Listener(broker.port)
-
-    def entered(label: str) -> bool:
-        events = [json.loads(payload) for topic, payload, _ in listener.messages if topic.endswith("/event")]
-        return any((event["kind"], event["label"]) == ("entered", label) for event in events)
-
-    try:
-        given = ("--mqtt", f"{PI_KNOWS_HOST_AS}:{broker.port}", "--fps", "5", "--flip", "h")
-        configured = configure(TARGET, options=given)
-        assert f"--mqtt={PI_KNOWS_HOST_AS}:{broker.port}" in configured.options
-        wait_until(lambda: entered("red"), PATIENCE_S, "red entered")
-        pi.camera("green")
-        wait_until(lambda: entered("green"), PATIENCE_S, "green entered")
-    finally:
-        listener.stop()
-        broker.stop()
-        pi.camera("red")
 
 
 def test_a_file_of_another_maker_is_deployed_and_keeps_what_it_does_not_know(

@@ -33,7 +33,7 @@ OTHERS = {
     "--config": "bazel",
     "--list": "adb reverse",
     "--camera-faults": "pytest, in tests/conftest.py",
-    "--online-deploy": "pytest, in tests/conftest.py",
+    "--second-pi": "pytest, in tests/conftest.py",
     "--user": "systemctl",
 }
 """Options of other programs that the pages name."""
