@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Callable, NoReturn
 
 from edgenet_device.errors import EdgenetError
-from edgenet_device.foreign_text import LONGEST_LINE, one_line, printable_lines, say
+from edgenet_device.foreign_text import LONGEST_LINE, is_number, one_line, printable_lines, say
 from edgenet_device.source_text import read_source
 from edgenet_device.streams import BROKEN_PIPE_STATUS, discard_output, prepare_streams
 
@@ -108,7 +108,7 @@ class ScriptParser(argparse.ArgumentParser):
         joined: list[str] = []
         for argument in sys.argv[1:] if args is None else args:
             before = joined[-1] if joined else ""
-            is_value = argument[:1] == "-" and argument[1:2].isdigit()
+            is_value = argument[:1] == "-" and is_number(argument[1:2])
             if is_value and before.startswith("--") and before != "--" and "=" not in before:
                 joined[-1] += f"={argument}"
             else:
