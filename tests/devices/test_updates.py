@@ -152,7 +152,7 @@ def test_one_that_fails_in_its_first_minutes_goes_and_is_not_tried_again(place: 
     assert last.endswith(f" {place.said[-1]}\n")
     with pytest.raises(EdgenetError, match=again):
         place.update(retry=True)
-    place.publish(place.bundle("good", 24))
+    place.publish(place.bundle("good", 40))
     place.update()
     assert place.current != place.first
 
