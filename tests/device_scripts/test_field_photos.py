@@ -19,21 +19,9 @@ from edgenet_device.field.keeper import PhotoKeeper
 from edgenet_device.field.kept_photos import MOST_AN_HOUR, PAUSE_S, SESSION_PAUSE_S, KeptPhotos
 from edgenet_device.field.photo_facts import HEAD_BYTES, PHOTO_NAME, PhotoFacts, read_facts, with_facts
 from edgenet_device.frames.photos import read_photo
+from field_facts import FACTS
 from model_files import Run
 
-FACTS = PhotoFacts(
-    reason="close",
-    doubt=0.5,
-    label="cat",
-    top=(("cat", 0.6), ("dog", 0.5)),
-    said=None,
-    time="2026-11-30T09:14:03.512Z",
-    clock_set=True,
-    looks="00ff00ff00ff00ff",
-    device="pi",
-    model="m.edgenet",
-    model_sha256="0" * 64,
-)
 TOP = [{"label": "cat", "score": 0.5, "index": 0}, {"label": "dog", "score": 0.4, "index": 1}]
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from edgenet_device.field.kept_photos import KeptPhotos
 from edgenet_device.field.photo_facts import PhotoFacts, read_facts
+from field_facts import FACTS
 
 from edgenet.data.groups import sessions
 from edgenet.data.photos import open_photos
@@ -23,20 +24,6 @@ from edgenet.devices.service_settings import keep_settings
 from edgenet.devices.unit import Service
 from edgenet.errors import EdgenetError
 from edgenet.workflows.collect import RECORD, collect
-
-FACTS = PhotoFacts(
-    reason="close",
-    doubt=0.9,
-    label="cat",
-    top=(("cat", 0.5), ("dog", 0.4)),
-    said=None,
-    time="2026-11-30T09:14:03.512Z",
-    clock_set=True,
-    looks="00ff00ff00ff00ff",
-    device="pi",
-    model="m.edgenet",
-    model_sha256="0" * 64,
-)
 
 
 def jpeg(seed: int) -> bytes:
@@ -89,7 +76,7 @@ def test_photos_come_grouped_with_their_facts_and_only_once(kept: KeptPhotos, tm
     )
     assert read_facts((data / "dog" / names[2]).read_bytes()).top == FACTS.top
     lines = [json.loads(line) for line in (data / RECORD).read_text().splitlines()]
-    assert [(line["name"], line["folder"], line["doubt"]) for line in lines][2] == (names[2], "dog", 0.9)
+    assert [(line["name"], line["folder"], line["doubt"]) for line in lines][2] == (names[2], "dog", 0.5)
     (data / "unlabelled" / "cat" / names[0]).rename(data / "dog" / names[0])  # labelled
     (data / "unlabelled" / "nothing I know" / names[1]).unlink()  # of no use
     keep(kept, 5)
