@@ -15,7 +15,6 @@ import argparse
 import http.server
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import threading
@@ -50,6 +49,7 @@ from edgenet_device.frames import Frame
 from edgenet_device.live.event_output import EventOutput
 from edgenet_device.live.loop import LabelOptions, classify_frames
 
+import edgenet
 from benchmarks.environments import ROOT
 from edgenet.assets import clip
 
@@ -163,21 +163,10 @@ def _judged(what: str, times: list[float]) -> list[str]:
 
 
 def _small_bundle(work: Path) -> Path:
-    """Convert the small network that the repository has weights of."""
-    path = work / "small.edgenet"
-    command = [
-        sys.executable,
-        "-m",
-        "edgenet",
-        "convert",
-        "v2",
-        "--calibration",
-        "builtin",
-        "--out",
-        str(path),
-    ]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return path
+    """Convert and package the network whose weights `make setup` installs; return the bundle."""
+    model = work / "v2.tflite"
+    edgenet.convert("mobilenet_v2_1.0_224", model, calibration="builtin", photos=32, recipe="fast")
+    return Path(edgenet.package(model).out)
 
 
 def _rate(work: Path, bundle: Path) -> list[str]:

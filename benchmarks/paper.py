@@ -72,6 +72,8 @@ NETWORKS = (
 )
 ALSO_FLOAT = ("mobilenet_v1_1.0_224", "mobilenet_v1_0.25_224", "mobilenet_v2_1.0_224")
 """Networks that are timed in float32 too: a large, a small and a middle one."""
+SETTLE_S = 900.0
+"""Longest wait for an idle device, seconds: converting the networks is itself a load just before."""
 
 
 @dataclass(frozen=True)
@@ -101,12 +103,12 @@ class Network:
 
 @dataclass(frozen=True)
 class Measured:
-    """All networks with the device on which they were timed, and why that must not be quoted, if so."""
+    """All networks with the device on which they were timed, and the files whose latency must not be quoted."""
 
     device: str
     threads: int
     networks: tuple[Network, ...]
-    reasons: tuple[str, ...]
+    not_valid: tuple[str, ...]
 
     def reference(self) -> Network | None:
         """Return MobileNetV1 1.0/224, of which the ratios are stated; None if it was left out."""
@@ -172,7 +174,9 @@ def measure(names: Sequence[str], work: Path, on: str, threads: int) -> Measured
         if name in ALSO_FLOAT:
             files[name, "float"] = float_file(name, work / name)
     print(f"timing {len(files)} files in turns", file=sys.stderr, flush=True)
-    reports = edgenet.bench(list(files.values()), on=on, threads=threads, out=work / "latency").reports
+    reports = edgenet.bench(
+        list(files.values()), on=on, threads=threads, settle=SETTLE_S, out=work / "latency"
+    ).reports
     timed = dict(zip(files, reports, strict=True))
     networks = tuple(
         Network(
@@ -185,8 +189,12 @@ def measure(names: Sequence[str], work: Path, on: str, threads: int) -> Measured
         for name in names
     )
     device = reports[0]["device"]
-    reasons = dict.fromkeys(reason.partition(":")[0] for one in reports for reason in one["reasons"])
-    return Measured(device["model"] or device["cpu"] or device["machine"], threads, networks, tuple(reasons))
+    not_valid = tuple(
+        f"{name} in {precision} ({', '.join(reason.partition(':')[0] for reason in one['reasons'])})"
+        for (name, precision), one in timed.items()
+        if not one["valid"]
+    )
+    return Measured(device["model"] or device["cpu"] or device["machine"], threads, networks, not_valid)
 
 
 def int8_file(name: str, folder: Path) -> Path:
@@ -215,11 +223,8 @@ def report(measured: Measured) -> str:
     """Return the conditions, the answer to the question, and the table, as Markdown."""
     threads = f"{measured.threads} thread{'s' * (measured.threads > 1)}"
     lines = [f"{date.today().isoformat()}, {measured.device}, {threads}, p50 of at least 50 runs.", ""]
-    if measured.reasons:
-        lines += [
-            f"**Not valid to quote** ({', '.join(measured.reasons)}). The ratios were measured in turns.",
-            "",
-        ]
+    if measured.not_valid:
+        lines += [f"**Not valid to quote**: {', '.join(measured.not_valid)}.", ""]
     lines += [*answers(measured), "", *markdown(_columns(measured), measured.networks), ""]
     lines += ["![Latency against mult-adds, and published top-1 against latency](paper.png)"]
     return "\n".join(lines)

@@ -52,8 +52,8 @@ def test_the_question_is_answered_by_the_ratios() -> None:
 
 def test_what_is_not_valid_is_marked() -> None:
     networks = (known("mobilenet_v1_1.0_224", 2.0), known("vgg16_1.0_224", 30.0, valid=False))
-    text = report(Measured("a board", 1, networks, ("other load",)))
-    assert "**Not valid to quote** (other load)" in text
+    text = report(Measured("a board", 1, networks, ("vgg16_1.0_224 in int8 (other load)",)))
+    assert "**Not valid to quote**: vgg16_1.0_224 in int8 (other load)." in text
     assert "30.00 (not valid)" in text
 
 
