@@ -20,19 +20,11 @@ from starlette.routing import Route
 
 from edgenet.errors import EdgenetError
 from edgenet.files import sha256
-from edgenet.studio_app import (
-    app_routes,
-    collect_routes,
-    deploy_routes,
-    look_routes,
-    teach_routes,
-    try_routes,
-)
+from edgenet.studio_app import collect_routes, deploy_routes, teaching, try_routes
 from edgenet.studio_app.events import FolderWatch
 from edgenet.studio_app.guard import Guard
-from edgenet.studio_app.other_cameras import OtherCameras
 from edgenet.studio_app.studio import Studio, answers, refused
-from edgenet.studio_app.teaching import resume
+from edgenet.web.site import app_files
 
 _ASSETS = resources.files("edgenet.studio_app").joinpath("assets")
 _TYPES = {
@@ -44,13 +36,13 @@ _TYPES = {
     ".svg": "image/svg+xml",
     ".png": "image/png",
 }
-STEPS = (collect_routes, teach_routes, look_routes, try_routes, deploy_routes)
-"""Each has a function `routes(studio)`, and `state(studio)` with what its step shows at once."""
+STEPS = (collect_routes, teaching, try_routes, deploy_routes)
+"""The modules of the five steps. Each has `routes(studio)`, and `state(studio)` with what its steps show at once."""
 
 
 def build_app(studio: Studio, address: Address) -> Guard:
     """Return the server's application."""
-    cameras = OtherCameras(studio, address)
+    cameras = collect_routes.OtherCameras(studio, address)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -59,7 +51,7 @@ def build_app(studio: Studio, address: Address) -> Guard:
             open_parts.callback(studio.looks.close)
             open_parts.callback(cameras.close)
             with suppress(EdgenetError):  # the page says why when the user starts it
-                resume(studio)
+                teaching.resume(studio)
             yield
 
     def state(values: dict[str, object]) -> dict[str, object]:
@@ -77,9 +69,20 @@ def build_app(studio: Studio, address: Address) -> Guard:
     routes = [Route("/api/state", answers(state)), Route("/api/events", events)]
     for step in STEPS:
         routes += step.routes(studio)
-    routes += [*cameras.routes(), *app_routes.routes(), Route("/{name:path}", _asset)]
+    routes += [*cameras.routes(), *_app_routes(), Route("/{name:path}", _asset)]
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={Exception: _fault})
     return Guard(app, address)  # outermost, so that also the answer to a fault has its headers
+
+
+def _app_routes() -> list[Route]:
+    """Return the routes of the files with which a browser installs the studio as an app: the manifest and the icons."""
+    files = app_files("edgenet studio", "Teach a classifier with your own photos, on this machine.")
+
+    async def answer(request: Request) -> Response:
+        name = request.url.path.removeprefix("/")
+        return Response(files[name], media_type=_TYPES[PurePosixPath(name).suffix])
+
+    return [Route(f"/{name}", answer) for name in files]
 
 
 async def _fault(request: Request, error: Exception) -> Response:

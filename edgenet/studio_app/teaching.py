@@ -1,4 +1,4 @@
-"""Teaching from the studio: `edgenet train --data photos --out runs/NAME` in a child process, stopped and resumed.
+"""The steps Teach and Look: `edgenet train --data photos --out runs/NAME` in a child process, and the report of a run.
 
 The run's folder says what is to be done: it holds a file `teaching` from the start until the teaching has ended or was
 stopped by the user. A server that was stopped in between finds that file at its next start and goes on; the features
@@ -19,16 +19,21 @@ from pathlib import Path
 from typing import Any
 
 from edgenet_device.output_files import write_atomically
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from edgenet.errors import EdgenetError
 from edgenet.files import make_folder, read_limited
 from edgenet.studio_app.jobs import Job
-from edgenet.studio_app.studio import Studio
+from edgenet.studio_app.studio import Studio, answers, refused
 
 TEACH, FIRST, PACK = "teach", "first", "pack"
 """The kinds of the jobs: the teaching, and the conversion and packing of what it has so far."""
 MARK = "teaching"
 REPORT = "report.json"
+LARGEST_REPORT = 64 << 20
 MOST_MINUTES = 24 * 60
 _HELD, _HELD_S = "is writing into", 3.0
 """What a child process of a server that was killed says of its folder until it has ended, and how long to wait then."""
@@ -38,6 +43,44 @@ _starting = threading.Lock()
 """Two browsers may press the button at once."""
 _QUICK_PHOTOS = "50"
 """So many photos calibrate the first classifier; it shall be there soon."""
+
+
+def routes(studio: Studio) -> list[Route]:
+    """Return the routes of these steps; what a teaching does meanwhile comes as events."""
+
+    def begin(values: dict[str, Any]) -> Any:
+        return start(studio, Wish.of(values["minutes"], values["flags"])).as_json()
+
+    def stop(values: dict[str, Any]) -> Any:
+        studio.jobs.stop(TEACH)
+        return {}
+
+    async def report(request: Request) -> Response:
+        return await run_in_threadpool(_report, studio, request.query_params.get("run", ""))
+
+    return [
+        Route("/api/teach", answers(begin), methods=["POST"]),
+        Route("/api/teach/stop", answers(stop), methods=["POST"]),
+        Route("/api/report", report),
+    ]
+
+
+def state(studio: Studio) -> dict[str, Any]:
+    """Return the runs, the newest first, and the latest job of each kind."""
+    return {
+        "runs": runs_json(studio),
+        "jobs": {job.kind: job.as_json() for job in studio.jobs.latest()},
+    }
+
+
+def _report(studio: Studio, run: str) -> Response:
+    try:
+        data = read_limited(run_folder(studio, run) / REPORT, LARGEST_REPORT)
+    except EdgenetError as error:
+        return refused(error)
+    except OSError:
+        return refused(EdgenetError("this run has no report", "let a teaching run to its end"), 404)
+    return Response(data, media_type="application/json")
 
 
 @dataclass(frozen=True)

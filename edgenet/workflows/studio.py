@@ -14,11 +14,11 @@ from edgenet_device.web.address import Address, parse_address
 from edgenet.errors import EdgenetError
 from edgenet.files import locked_folder
 from edgenet.progress import Log, no_log
-from edgenet.studio_app.certificate import self_signed
+from edgenet.studio_app.collect_routes import page_url
 from edgenet.studio_app.events import Events
+from edgenet.studio_app.guard import self_signed
 from edgenet.studio_app.jobs import Jobs
 from edgenet.studio_app.looks import Looks
-from edgenet.studio_app.other_cameras import page_url
 from edgenet.studio_app.places import Places
 from edgenet.studio_app.server import StudioServer
 from edgenet.studio_app.studio import Studio

@@ -10,7 +10,7 @@ import pytest
 from edgenet_device.web.address import Address
 from studio_client import Client
 
-from edgenet.studio_app.other_cameras import OtherCameras, page_url
+from edgenet.studio_app.collect_routes import OtherCameras, page_url
 from edgenet.workflows.studio import open_studio
 
 

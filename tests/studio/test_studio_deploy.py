@@ -16,9 +16,9 @@ from tiny_model import tiny_model
 from edgenet.bundle import write_bundle
 from edgenet.devices.ssh_hosts import ssh_hosts
 from edgenet.manifest import Facts, Weights
-from edgenet.studio_app.costs import read_costs
-from edgenet.studio_app.found_devices import Latencies
+from edgenet.studio_app.deploy_routes import Latencies
 from edgenet.studio_app.jobs import Job, Jobs
+from edgenet.studio_app.try_routes import read_costs
 
 RUN = "20261130-041500"
 GIVEN = {"bundle": RUN, "threshold": 0.6, "source": "csi", "port": "8080"}

@@ -9,7 +9,7 @@ import pytest
 from edgenet_device.web.address import Address
 from studio_client import Client
 
-from edgenet.studio_app.certificate import self_signed
+from edgenet.studio_app.guard import self_signed
 from edgenet.studio_app.server import StudioServer
 from edgenet.workflows.studio import open_studio
 

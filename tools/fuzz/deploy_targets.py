@@ -31,7 +31,7 @@ def training_seeds() -> dict[str, bytes]:
 
 def costs(folder: Path) -> Check:
     """Read the input as the report of a run, and count what a threshold costs."""
-    from edgenet.studio_app.costs import read_costs
+    from edgenet.studio_app.try_routes import read_costs
 
     path = folder / "report.json"
 
@@ -46,7 +46,7 @@ def latencies(folder: Path) -> Check:
     """Read the input as a latency report in the studio's folder."""
     from tiny_model import tiny_model
 
-    from edgenet.studio_app.found_devices import Latencies
+    from edgenet.studio_app.deploy_routes import Latencies
 
     model = folder / "small.tflite"
     model.write_bytes(tiny_model())
@@ -86,7 +86,7 @@ TARGETS = (
     Target(
         "studio-costs",
         "what a threshold costs by a training's report",
-        ("edgenet.studio_app.costs",),
+        ("edgenet.studio_app.try_routes",),
         training_seeds,
         (json_changed,),
         costs,
@@ -94,7 +94,7 @@ TARGETS = (
     Target(
         "studio-latencies",
         "latency reports in the studio's folder",
-        ("edgenet.studio_app.found_devices",),
+        ("edgenet.studio_app.deploy_routes",),
         report_seeds,
         (json_changed,),
         latencies,

@@ -17,7 +17,7 @@ export function keepThreshold(threshold) {
 
 /**
  * How many of the user's photos a threshold hides.
- * @param costs what the run has counted (studio_app/costs.py), or null.
+ * @param costs what the run has counted (studio_app/try_routes.py), or null.
  * @param {number} percent the threshold.
  */
 export function costText(S, costs, percent) {
