@@ -19,8 +19,7 @@ from edgenet.commands.console import (
     shown_progress,
     warn,
 )
-from edgenet.commands.input_options import InputOptions
-from edgenet.commands.options import LABELLED_PHOTOS, JsonFlag, Recipe, output_file
+from edgenet.commands.options import LABELLED_PHOTOS, InputOptions, JsonFlag, Recipe, output_file
 
 if TYPE_CHECKING:
     from edgenet.workflows.accuracy_gate import GateResult

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgenet.commands.configure import CameraConfig, CameraWords, camera_words
+from edgenet.commands.configure import CameraConfig, CameraWords, OwnCodeOptions, camera_words
 from edgenet.commands.console import print_json, say, shown_progress, warn
 from edgenet.commands.fleet import (
     RolloutOptions,
@@ -17,7 +17,6 @@ from edgenet.commands.fleet import (
     show_row,
 )
 from edgenet.commands.options import Camera, JsonFlag, ServeAddress, on_option
-from edgenet.commands.own_code import OwnCodeOptions
 from edgenet.commands.typer_command import Alias
 
 if TYPE_CHECKING:

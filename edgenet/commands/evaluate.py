@@ -19,8 +19,7 @@ from edgenet.commands.console import (
     shown_progress,
     warn,
 )
-from edgenet.commands.input_options import InputOptions
-from edgenet.commands.options import LABELLED_PHOTOS, JsonFlag, Threads
+from edgenet.commands.options import LABELLED_PHOTOS, InputOptions, JsonFlag, Threads
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -18,15 +18,17 @@ from edgenet.commands.console import (
     shown_progress,
     unknown_text,
 )
-from edgenet.commands.input_options import InputShape, Output, shape_of
 from edgenet.commands.options import (
     TARGETS,
     Architecture,
+    InputShape,
     JsonFlag,
     Normalization,
+    Output,
     Profile,
     file_ending_in,
     on_option,
+    shape_of,
 )
 
 if TYPE_CHECKING:

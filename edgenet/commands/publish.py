@@ -1,4 +1,4 @@
-"""`edgenet publish` writes the folder from which devices fetch their updates."""
+"""Signed updates: `edgenet new-key` makes the keys, `edgenet publish` the folder from which devices fetch updates."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from edgenet.commands.options import JsonFlag
 
 if TYPE_CHECKING:
     from edgenet.workflows.publish import Published
+
 
 Bundle = Annotated[Path, typer.Argument(help="The bundle (.edgenet) that devices shall fetch.")]
 Folder = Annotated[
@@ -44,3 +45,24 @@ def _print(result: Published) -> None:
     say(
         f"hand out {result.folder} by https, then: edgenet deploy BUNDLE --on DEVICE --updates https://HOST/FOLDER"
     )
+
+
+KeyFile = Annotated[Path, typer.Argument(metavar="FILE", help="The file to write the private key into.")]
+
+
+def new_key_command(file: KeyFile, json_output: JsonFlag = False) -> None:
+    """Make a key pair to sign bundles with.
+
+    FILE gets the private key, which only you can read, and FILE.pub the public key, which devices are given. Neither
+    file is ever overwritten.
+    """
+    from edgenet.workflows.keys import new_key
+
+    pair = new_key(file)
+    if json_output:
+        print_json(pair)
+        return
+    say(f"{pair.private}: the private key of {pair.name}; keep it to yourself, and keep a copy")
+    say(f"{pair.public}: the public key")
+    say(f"sign a bundle:    edgenet package MODEL --sign {pair.private}")
+    say(f"trust the key:    edgenet deploy BUNDLE --on DEVICE --trust {pair.public}")

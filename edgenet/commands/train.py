@@ -1,8 +1,9 @@
-"""`edgenet train`: train a network on a folder of photos."""
+"""`edgenet train`: train a network on a folder of photos, or move the photos that were ticked on a training's page."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,10 +21,10 @@ from edgenet.commands.console import (
 )
 from edgenet.commands.interrupts import INTERRUPTED
 from edgenet.commands.options import CLASS_FOLDERS, JsonFlag
-from edgenet.commands.review import ReviewOptions, review_photos
 from edgenet.commands.teach import TeachOptions, check_teaching, teach_photos
 from edgenet.commands.training_options import AllTrainOptions, QatOptions
 from edgenet.commands.typer_command import usage_errors
+from edgenet.errors import one_line
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from edgenet.training.processes import TrainingStopped
     from edgenet.training.validation import ClassRow
     from edgenet.workflows.training_result import Int8Training, Training
+
 
 Variant = Annotated[
     str | None,
@@ -51,12 +53,39 @@ Resume = Annotated[
 SHOWN_CLASSES = 30
 
 
+@dataclass(frozen=True)
+class ReviewOptions:
+    """The decisions to carry out, and where to list them instead."""
+
+    review: Annotated[
+        Path | None,
+        typer.Option(
+            "--review",
+            metavar="REVIEW.JSON",
+            help="Train nothing; do what was ticked on the page of a training: move photos in --data to other classes, "
+            "or set them aside.",
+        ),
+    ] = None
+    list_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--list",
+            metavar="FILE.CSV",
+            help="With --review: move nothing, and write the decisions as a list.",
+        ),
+    ] = None
+
+    def given(self) -> bool:
+        """Return whether one of the options was given."""
+        return self.review is not None or self.list_file is not None
+
+
 def train_command(
     variant: Variant = None,
     data: Data = None,
     out: Out = None,
     resume: Resume = None,
-    review: ReviewOptions = ReviewOptions(),  # noqa: B008 (frozen)
+    review: ReviewOptions = ReviewOptions(),
     teach: TeachOptions = TeachOptions(),  # noqa: B008 (frozen)
     qat: QatOptions = QatOptions(),  # noqa: B008 (frozen)
     training: AllTrainOptions = AllTrainOptions(),  # noqa: B008 (frozen)
@@ -205,3 +234,37 @@ def classes_table(rows: tuple[ClassRow, ...]) -> Table:
         figures = ("" if value is None else f"{value:.1f}" for value in (row.recall, row.precision))
         table.add_row(row.name, str(row.training_photos), str(row.photos), *figures, row.taken_for or "")
     return table
+
+
+def review_photos(
+    options: ReviewOptions, data: Path | None, others: Iterable[object], json_output: bool
+) -> None:
+    """Carry out the decisions and print what was done.
+
+    Args:
+        options: the options.
+        data: the folder of the photos.
+        others: options of training; all must be None or empty.
+        json_output: print JSON.
+    """
+    if any(others):
+        raise typer.BadParameter("--review takes only --data, --list and --json")
+    if options.review is None:
+        raise typer.BadParameter("--list needs --review")
+    if data is None and options.list_file is None:
+        raise typer.BadParameter("give --data, the folder of the photos, or --list FILE.csv")
+    from edgenet.workflows.review import apply_review
+
+    result = apply_review(options.review, data or "", list_file=options.list_file, log=log_to(json_output))
+    if json_output:
+        return print_json(result)
+    if result.listed is not None:
+        say(f"{result.listed}: the decisions; no photo was moved")
+        return
+    before = f"; {result.done_before} had been done before" if result.done_before else ""
+    say(f"{len(result.moved)} moved, {len(result.set_aside)} set aside{before}")
+    for folder in result.emptied:
+        say(
+            f"warning: {one_line(folder)} has no photos left; fill it or remove it before the next training",
+            err=True,
+        )
