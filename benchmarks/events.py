@@ -177,7 +177,8 @@ def _rate(work: Path, bundle: Path) -> list[str]:
     blocks: list[float] = []
     with _receiver() as port, EventHub(_five_sinks(work, port), _silent) as hub:
         output = EventOutput(EventWatcher(HoldTimes(0, 0)), EventMaker("model", "0" * 64), hub, _Condition())
-        results = classify_frames(classifier, _Film(), LabelOptions())
+        # Without smoothing, because the film runs ten times as fast as a camera: its labels would not hold long enough.
+        results = classify_frames(classifier, _Film(), LabelOptions(half_life_s=0))
         for number in range(2 * PAIRS + 2):
             began = time.perf_counter()
             for result in islice(results, BLOCK):

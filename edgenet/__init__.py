@@ -61,25 +61,25 @@ if TYPE_CHECKING:
     from edgenet.workflows.demo import Demo, DigitsDemo, demo
     from edgenet.workflows.deploy import Deployed, deploy, rollback
     from edgenet.workflows.evaluate import EvaluatedModel, Evaluation, evaluate
-    from edgenet.workflows.fetch import Fetched, fetch
     from edgenet.workflows.fleet import FleetResult, FleetRow, configure_fleet, rollback_fleet, status_fleet
     from edgenet.workflows.fleet_deploy import deploy_fleet
     from edgenet.workflows.inspect import Inspection, OperatorRow, inspect
-    from edgenet.workflows.keys import new_key
     from edgenet.workflows.layer_comparison import LayerComparison
     from edgenet.workflows.measuring import Report
     from edgenet.workflows.mixed_precision import KeptLayer, MixedPrecision
     from edgenet.workflows.models import (
+        Fetched,
         PaperRow,
         VariantRow,
         WeightsRow,
         compare_with_papers,
+        fetch,
         list_weights,
         models,
     )
     from edgenet.workflows.package import ExportedScripts, Packed, export_scripts, load, package
     from edgenet.workflows.partitions import Partitions
-    from edgenet.workflows.publish import Published, publish
+    from edgenet.workflows.publish import Published, new_key, publish
     from edgenet.workflows.reports import Comparison, Reported, Side, compare, report
     from edgenet.workflows.review import Review, apply_review
     from edgenet.workflows.select import ReportedAccuracy, Selection, select
@@ -125,18 +125,16 @@ _NAMES = {
     "edgenet.workflows.demo": "Demo DigitsDemo demo",
     "edgenet.workflows.deploy": "Deployed deploy rollback",
     "edgenet.workflows.evaluate": "EvaluatedModel Evaluation evaluate",
-    "edgenet.workflows.fetch": "Fetched fetch",
+    "edgenet.workflows.models": "Fetched fetch PaperRow VariantRow WeightsRow compare_with_papers list_weights models",
     "edgenet.workflows.fleet": "FleetResult FleetRow configure_fleet rollback_fleet status_fleet",
     "edgenet.workflows.fleet_deploy": "deploy_fleet",
     "edgenet.workflows.inspect": "Inspection OperatorRow inspect",
-    "edgenet.workflows.keys": "new_key",
+    "edgenet.workflows.publish": "new_key Published publish",
     "edgenet.workflows.layer_comparison": "LayerComparison",
     "edgenet.workflows.measuring": "Report",
     "edgenet.workflows.mixed_precision": "KeptLayer MixedPrecision",
-    "edgenet.workflows.models": "PaperRow VariantRow WeightsRow compare_with_papers list_weights models",
     "edgenet.workflows.package": "ExportedScripts Packed export_scripts load package",
     "edgenet.workflows.partitions": "Partitions",
-    "edgenet.workflows.publish": "Published publish",
     "edgenet.workflows.reports": "Comparison Reported Side compare report",
     "edgenet.workflows.review": "Review apply_review",
     "edgenet.workflows.select": "ReportedAccuracy Selection select",

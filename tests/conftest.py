@@ -42,6 +42,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="each fault of the Pi's camera so many times",
     )
     parser.addoption(
+        "--power-cuts",
+        type=int,
+        default=0,
+        metavar="N",
+        help="cut the Pi's power at every N-th step of a deploy; with 1, half an hour in emulation",
+    )
+    parser.addoption(
         "--second-pi",
         action="store_true",
         help="a second Pi, whose own pip takes the packages from an index; ten minutes in emulation",

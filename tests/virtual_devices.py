@@ -112,9 +112,9 @@ class Pi:
 
         wait_until(now, PATIENCE_S, f"the service sees {label}")
 
-    def power_cut(self) -> None:
-        """Cut the power and switch it on again."""
-        done = self.kit("powercut")
+    def power(self, how: str) -> None:
+        """Cut the power ("off"), switch it on again ("on"), or do both ("powercut")."""
+        done = self.kit(how)
         assert done.returncode == 0, done.stderr
 
 

@@ -56,7 +56,7 @@ def new_key_command(file: KeyFile, json_output: JsonFlag = False) -> None:
     FILE gets the private key, which only you can read, and FILE.pub the public key, which devices are given. Neither
     file is ever overwritten.
     """
-    from edgenet.workflows.keys import new_key
+    from edgenet.workflows.publish import new_key
 
     pair = new_key(file)
     if json_output:

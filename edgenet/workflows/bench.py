@@ -21,7 +21,7 @@ from edgenet.latency.benchmark_model import read_program
 from edgenet.latency.options import BenchOptions
 from edgenet.progress import Progress, silent
 from edgenet.workflows.arguments import checked
-from edgenet.workflows.at_once import at_once
+from edgenet.workflows.fleet import at_once
 from edgenet.workflows.measuring import Report, measure_on, timing, write_latency
 
 _MOST_AT_ONCE = 16

@@ -21,7 +21,7 @@ from edgenet_device.updates.index import (
 from edgenet.bundle import sign_bundle
 from edgenet.errors import EdgenetError
 from edgenet.files import make_folder, read_limited, sha256, write_atomically
-from edgenet.signing import Signer, open_signer
+from edgenet.signing import KeyPair, Signer, open_signer, write_key_pair
 from edgenet.workflows.arguments import checked
 
 
@@ -111,3 +111,20 @@ def _plain(name: str) -> str:
     """Return a file name's stem of plain characters, at most 60."""
     kept = "".join(c if c.isascii() and (c.isalnum() or c in "._+-") else "-" for c in name)[:60]
     return kept if kept[:1].isalnum() else f"bundle{kept}"
+
+
+@checked
+def new_key(path: str | Path) -> KeyPair:
+    """Make a key pair to sign bundles with; `package` signs with the private key, and `deploy` trusts the public one.
+
+    >>> edgenet.new_key("maker.key").public
+    'maker.key.pub'
+
+    Args:
+        path: path of the private key (mode 0600); the public key gets the same name with the ending .pub.
+
+    Raises:
+        EdgenetError: one of the two files is there already, or cannot be written.
+        TypeError: `path` is not a path.
+    """
+    return write_key_pair(Path(path))

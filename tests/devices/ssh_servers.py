@@ -25,7 +25,7 @@ def key(path: Path) -> Path:
 
 
 class SshServer:
-    """An sshd that is called `name` in our ssh_config.
+    """An sshd that is called `name` in our ssh_config and shares this machine with the tests.
 
     Args:
         folder: for its files; keys that lie there already are used.
@@ -33,14 +33,18 @@ class SshServer:
         variables: further variables of the environment there.
 
     Attributes:
+        user: who logs in.
         home: the home of who logs in.
         bin: the first folder of the PATH there.
+        host: this machine's address for it.
     """
+
+    host = "127.0.0.1"
 
     def __init__(self, folder: Path, name: str, variables: dict[str, str] | None = None) -> None:
         if SSHD is None or shutil.which("ssh") is None:
             pytest.skip("no OpenSSH server here: sudo apt install openssh-server openssh-client")
-        self.folder, self.name, self.port = folder, name, free_port()
+        self.folder, self.name, self.port, self.user = folder, name, free_port(), getpass.getuser()
         self.home, self.bin = folder / f"home-{name}", folder / "bin"
         self.home.mkdir()
         host, user = folder / "host", folder / "user"
@@ -53,15 +57,7 @@ class SshServer:
             f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {host}\nAuthorizedKeysFile {user}.pub\n"
             f"StrictModes no\nPidFile none\nSetEnv {' '.join(f'{key}={value}' for key, value in there.items())}\n"
         )
-        kind, public, *_ = Path(f"{host}.pub").read_text().split()
-        with (folder / "known").open("a") as known:
-            known.write(f"[127.0.0.1]:{self.port} {kind} {public}\n")
-        with (folder / "config").open("a") as config:
-            config.write(
-                f"Host {name}\n  HostName 127.0.0.1\n  Port {self.port}\n  User {getpass.getuser()}\n"
-                f"  IdentityFile {user}\n  IdentitiesOnly yes\n  UserKnownHostsFile {folder / 'known'}\n"
-                "  KexAlgorithms curve25519-sha256\n"  # a third of the default's computing
-            )
+        name_host(folder, name, ("127.0.0.1", self.port), self.user, host)
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -70,19 +66,32 @@ class SshServer:
             Path("/run/sshd").mkdir(exist_ok=True)  # where sshd as root gives up its rights
         process = subprocess.Popen([str(SSHD), "-D", "-f", str(self._settings)], stderr=subprocess.DEVNULL)
         try:
-            wait_for(self.port)
+            wait_for(("127.0.0.1", self.port))
             yield
         finally:
             process.terminate()
             process.wait()
 
 
-def wait_for(port: int) -> None:
-    """Wait until something listens on a port of this machine."""
+def name_host(folder: Path, name: str, address: tuple[str, int], user: str, host_key: Path) -> None:
+    """Add a host to the ssh_config of a folder, which has the key that logs in there."""
+    kind, public, *_ = Path(f"{host_key}.pub").read_text().split()
+    with (folder / "known").open("a") as known:
+        known.write(f"[{address[0]}]:{address[1]} {kind} {public}\n")
+    with (folder / "config").open("a") as config:
+        config.write(
+            f"Host {name}\n  HostName {address[0]}\n  Port {address[1]}\n  User {user}\n"
+            f"  IdentityFile {folder / 'user'}\n  IdentitiesOnly yes\n  UserKnownHostsFile {folder / 'known'}\n"
+            "  KexAlgorithms curve25519-sha256\n"  # a third of the default's computing
+        )
+
+
+def wait_for(address: tuple[str, int]) -> None:
+    """Wait until something listens there."""
     until = time.monotonic() + 20
     while True:
         try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            socket.create_connection(address, timeout=1).close()
             return
         except OSError:
             assert time.monotonic() < until, "sshd does not listen"

@@ -11,12 +11,13 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 from brokers import Listener, RealBroker, require_mosquitto
 from confined_attempts import MAY, allowed
+from interrupted import interrupted
 from virtual_devices import PATIENCE_S, PI_KNOWS_HOST_AS, STATE, Pi, wait_until
 
 from edgenet.devices.targets import open_device
@@ -78,7 +79,7 @@ def events() -> Iterator[Iterator[dict[str, object]]]:
 
 def cut_power(pi: Pi) -> None:
     """Cut the power; after the boot plug the camera, which is a kernel module here, in again."""
-    pi.power_cut()
+    pi.power("powercut")
     pi.camera("red")
 
 
@@ -228,6 +229,55 @@ def test_power_cuts_while_another_release_comes(
     now = status(TARGET)
     assert (now.release, now.bundle) == (second.release, other.name)
     pi.sees("red")
+
+
+WHOLE = """
+cd ~/.local/share/edgenet && test -e current/verified && (cd -P current && sha256sum --quiet -c SHA256SUMS) &&
+cat apps/my_app/current/code/my_app.py && basename "$(readlink current)"
+"""
+"""Prints the user's own program and the ID of the release in use, if its files have their checksums."""
+
+
+def test_the_power_is_cut_at_every_step_of_a_deploy(
+    pi: Pi,
+    installed: Deployed,
+    colours: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    pytestconfig: pytest.Config,
+) -> None:
+    """Each time another bundle comes; what runs from boot on is the release before or the new one, whole."""
+    every = pytestconfig.getoption("--power-cuts")
+    if not every:
+        pytest.skip("each cut takes a boot of the virtual Pi; to run it: pytest --power-cuts 1")
+    before, step = status(TARGET).release, 0
+    while True:
+        new, cuts = tmp_path / f"cut-at-{step}.edgenet", []
+        new.write_bytes(colours.read_bytes())
+
+        def cut(cuts: list[int] = cuts, step: int = step) -> None:
+            pi.power("off")
+            cuts.append(step)
+
+        with monkeypatch.context() as patch, suppress(EdgenetError):
+            patch.setattr(
+                "edgenet.workflows.deploy.open_device",
+                lambda to, left=step, cut=cut: interrupted(to, left, cut),
+            )
+            deploy(new, TARGET)
+        if not cuts:
+            break
+        pi.power("on")
+        pi.camera("red")
+        pi.sees("red")
+        code, runs = pi.sh(WHOLE).split("\n")[:-1]
+        done = deploy(new, TARGET)
+        print(f"step {step}: {'the old' if runs == before else 'the new'} release ran")
+        assert runs in (before, done.release)
+        assert (code, own_code(done)) == ("print('here')", KEPT)
+        assert "incoming" not in pi.sh("ls ~/.local/share/edgenet")
+        before, step = done.release, step + every
+    assert step > 8
 
 
 def test_without_namespaces_the_user_is_told_what_the_service_may_do(

@@ -41,13 +41,14 @@ class Files(http.server.SimpleHTTPRequestHandler):
 
 @contextmanager
 def serving(
-    folder: Path, certificate: Path, handler: type[http.server.SimpleHTTPRequestHandler] = Files
+    folder: Path,
+    certificate: Path,
+    handler: type[http.server.SimpleHTTPRequestHandler] = Files,
+    address: str = "127.0.0.1",
 ) -> Iterator[int]:
-    """Hand out a folder for the duration of the block; yield the port."""
+    """Hand out a folder at an address of this machine for the duration of the block; yield the port."""
     folder.mkdir(exist_ok=True)
-    server = http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), functools.partial(handler, directory=str(folder))
-    )
+    server = http.server.ThreadingHTTPServer((address, 0), functools.partial(handler, directory=str(folder)))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     server.socket = context.wrap_socket(server.socket, server_side=True)

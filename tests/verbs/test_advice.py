@@ -6,7 +6,7 @@ import pytest
 
 from edgenet.quantize.noise_shares import LayerShare, NoiseShares
 from edgenet.quantize.quantization_errors import ChannelUse, LayerError, LayerErrors
-from edgenet.workflows.advice import advise
+from edgenet.workflows.layer_comparison import advise
 
 EVEN = ChannelUse(576, 0, 0, 2.0, 7.0)
 

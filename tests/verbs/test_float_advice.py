@@ -13,7 +13,7 @@ from edgenet.progress import silent
 from edgenet.quantize.noise_shares import LayerShare, NoiseShares, noise_shares
 from edgenet.quantize.quantized_graph import Encoding, QuantizedGraph, keep_float, layers_around
 from edgenet.quantize.recipes import RECIPES
-from edgenet.workflows.advice import propose_keep_float
+from edgenet.workflows.layer_comparison import propose_keep_float
 
 IMAGES = photos(24, (16, 16))
 

@@ -23,7 +23,7 @@ from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError
 from edgenet.tflite.flatbuffer import read_tflite, write_tflite
 from edgenet.tflite.forms import DYNAMIC, DYNAMIC_LEAST, WEIGHTED, dynamic_program, float16_program
-from edgenet.workflows.output_form import OutputForm
+from edgenet.workflows.convert import OutputForm
 
 INT8 = {"calibration": PHOTOS, "photos": 8, "recipe": "minmax"}
 TYPES = {"uint8": np.uint8, "int8": np.int8, "float32": np.float32}
