@@ -47,6 +47,9 @@ from edgenet.workflows.normalization_check import given_normalization, graph_war
 from edgenet.workflows.partitions import Partitions, find_partitions
 from edgenet.workflows.sources import Source, SourceOptions, open_source
 
+PRECISIONS = ("int8", "float16", "dynamic", "float32")
+FORMATS = ("tflite", "onnx")
+
 
 @dataclass(frozen=True)
 class Conversion:
@@ -301,10 +304,6 @@ def _conversion(
         seconds=clock.seconds,
         account=model.account,
     )
-
-
-PRECISIONS = ("int8", "float16", "dynamic", "float32")
-FORMATS = ("tflite", "onnx")
 
 
 @dataclass(frozen=True)

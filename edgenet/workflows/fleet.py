@@ -25,6 +25,8 @@ MOST_AT_ONCE = 16
 """The most devices that are asked, or changed, at the same time."""
 State = Literal["done", "as wanted already", "failed", "unreachable", "not tried"]
 Outcome = Deployed | Status | Configured
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -173,10 +175,6 @@ def on_each(
         return row
 
     return tuple(at_once(row_of, devices, progress, MOST_AT_ONCE))
-
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 def at_once(

@@ -1,4 +1,7 @@
-"""The verb `deploy_fleet`: a bundle for many devices, first for the canaries and then in waves."""
+"""The verb `deploy_fleet`: a bundle for the devices that need it, first for the canaries and then in waves.
+
+A device passes if it stays alive for some seconds afterwards.
+"""
 
 from __future__ import annotations
 

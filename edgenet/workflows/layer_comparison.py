@@ -1,4 +1,4 @@
-"""Compares every layer of an int8 file with a float network, for `inspect`."""
+"""Compares every layer of an int8 file with a float network, for `inspect`, and says what to do about the errors."""
 
 from __future__ import annotations
 
@@ -35,6 +35,16 @@ NOISE_PHOTOS = 8
 """The noise shares need one run per layer, but few photos: they are sums over all logits."""
 PIXELS = "pixels"
 """The input of a file that takes pixels; other tools' files may take normalized numbers without saying so."""
+NOTHING_IN_COMMON_DB = 3.0
+GOOD_SQNR_DB = 20.0
+"""Logits' SQNR at or above which there is nothing to advise."""
+SATURATED = 0.01
+FEW_BITS = 5.0
+LITTLE_RANGE = 0.5
+ALONE = 0.15
+"""Share of the noise at or above which a single layer is named."""
+BEST = "best"
+"""The recipe that loses the least accuracy."""
 
 
 @dataclass(frozen=True)
@@ -158,18 +168,6 @@ def find_input(
 def _normalizing(normalization: Normalization) -> Decode:
     mean, std = (np.array(values, np.float32) for values in (normalization.mean, normalization.std))
     return lambda images: (images - mean) / std
-
-
-NOTHING_IN_COMMON_DB = 3.0
-GOOD_SQNR_DB = 20.0
-"""Logits' SQNR at or above which there is nothing to advise."""
-SATURATED = 0.01
-FEW_BITS = 5.0
-LITTLE_RANGE = 0.5
-ALONE = 0.15
-"""Share of the noise at or above which a single layer is named."""
-BEST = "best"
-"""The recipe that loses the least accuracy."""
 
 
 def advise(errors: LayerErrors, noise: NoiseShares, recipe: str | None, keep_float: str = "") -> str:

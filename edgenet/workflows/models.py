@@ -1,4 +1,4 @@
-"""The verb `models`: lists every published variant's cost, paper figures and whether the two agree, and all weights."""
+"""The verb `models` lists the variants, their cost and all weights; `fetch` brings weights to this machine."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ from edgenet.zoo.catalogue import (
 )
 from edgenet.zoo.paper import FIGURES, PaperFigures, VariantCost, matches_rounded, paper_figures, read_costs
 from edgenet.zoo.weights import fetch_file, local_file
+
+ALL = "all"
+"""The name that means the weights of every variant."""
 
 
 @dataclass(frozen=True)
@@ -201,10 +204,6 @@ def _compared(paper: PaperFigures, cost: VariantCost) -> PaperRow:
 
 def _equal(published: float | None, exact: int, step: float = 1) -> bool | None:
     return None if published is None else matches_rounded(published, exact / 1e6, step)
-
-
-ALL = "all"
-"""The name that means the weights of every variant."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The verb `publish`: a bundle for devices that fetch their updates themselves, in a folder for any web server."""
+"""Signed bundles: `new_key` makes the keys, and `publish` the folder from which devices fetch their updates."""
 
 from __future__ import annotations
 

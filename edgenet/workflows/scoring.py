@@ -1,4 +1,4 @@
-"""Networks that are ready to score photos, whatever runs them, and the errors of their logits against another's."""
+"""Opens networks, finished files or float ones, so that they can score photos, and compares their logits."""
 
 from __future__ import annotations
 
