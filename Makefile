@@ -15,8 +15,9 @@ TESTS ?=
 MINUTES ?= 10
 FUZZ ?=
 BIN := $(FOLDER)/bin
-# Threads that wait must not spin: the other cores have tests of their own. OpenBLAS's always do, so that it gets one.
-PYTEST := OMP_WAIT_POLICY=passive OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
+# The other cores have tests of their own: every program computes with one thread, because the threads of small networks
+# take more time to wait for each other than they save. Those that a test asks for must not spin while they wait.
+PYTEST := OMP_WAIT_POLICY=passive OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
 # The whole suite has one worker more than cores: the emulated Pi's worker waits most of its time.
 WORKERS = $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 # Tests start edgenet hundreds of times. Where Python may not write byte code (PYTHONDONTWRITEBYTECODE), each start would

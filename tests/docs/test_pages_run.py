@@ -34,7 +34,8 @@ def clean_environment(work: Path) -> dict[str, str]:
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "LANG": "C.UTF-8",
         "COLUMNS": "100",
-        "OMP_WAIT_POLICY": "passive",  # threads that wait must not disturb the other tests
+        "OMP_NUM_THREADS": "1",  # the other cores have tests of their own
+        "OPENBLAS_NUM_THREADS": "1",
         "PYTHON": sys.executable,
         "TORCH_INDEX": "http://127.0.0.1:9",
         "PIP_NO_INDEX": "1",
