@@ -25,7 +25,7 @@ from edgenet_device.release_scripts import CHANGES, SET_ASIDE
 from edgenet.devices.apps import App, Program
 from edgenet.devices.device import Device
 from edgenet.devices.environment import make_from_wheels, usable_environments
-from edgenet.devices.set_aside import SUMS, SetAside, folders_set_aside
+from edgenet.devices.releases import SUMS, SetAside, folders_set_aside
 from edgenet.devices.shell import require_success, script
 from edgenet.errors import EdgenetError, one_line
 from edgenet.files import sha256

@@ -17,8 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgenet.devices.requirements import Requirements
-from edgenet.devices.wheels import differing_package, pip_download, pip_reason, platform_tags
+from edgenet.devices.wheels import Requirements, differing_package, pip_download, pip_reason, platform_tags
 from edgenet.errors import EdgenetError, one_line
 from edgenet.files import UNREADABLE_ZIP, cache_folder, read_limited, sha256
 from edgenet.progress import Progress

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -10,6 +11,14 @@ from typing import Protocol
 
 from edgenet.errors import EdgenetError
 from edgenet.progress import Progress, silent
+
+_TARGET_FORMS = "local, browser, ssh:USER@HOST, ssh:USER@HOST:PORT, adb, adb:SERIAL or FLEET.toml:NAME"
+# ssh would take a host or user that begins with "-" for an option. The other characters are those allowed in
+# names (RFC 1123; names in ~/.ssh/config may also contain "_").
+_HOST = re.compile(
+    r"(?:(?P<user>[A-Za-z0-9_][A-Za-z0-9_.-]*)@)?(?P<host>[A-Za-z0-9_][A-Za-z0-9_.-]*|\[[0-9A-Fa-f:.%a-z0-9]+\])(?::(?P<port>\d{1,5}))?"
+)
+_SERIAL = re.compile(r"[A-Za-z0-9_.:-]+")
 
 
 class Device(Protocol):
@@ -162,3 +171,27 @@ Target = Local | Browser | Ssh | Adb
 
 class UnreachableError(EdgenetError):
     """The device cannot be reached, or no longer: nothing is known about what runs there."""
+
+
+def read_target(text: str) -> Target:
+    """Parse the text after --on that names one device by its address.
+
+    It is `local`, `browser`, `ssh:[USER@]HOST[:PORT]`, `adb` or `adb:SERIAL`.
+
+    Raises:
+        EdgenetError: the text has none of the forms of a target.
+    """
+    if text == "local":
+        return Local()
+    if text == "browser":
+        return Browser()
+    if text == "adb":
+        return Adb()
+    kind, _, rest = text.partition(":")
+    if kind == "adb" and _SERIAL.fullmatch(rest) and not rest.startswith("-"):
+        return Adb(rest)
+    if kind == "ssh" and (match := _HOST.fullmatch(rest)):
+        port = int(match["port"]) if match["port"] else None
+        if port is None or 1 <= port <= 65535:
+            return Ssh(match["host"].strip("[]"), match["user"], port)
+    raise EdgenetError(f"'{text}' is not a target", f"give {_TARGET_FORMS}")

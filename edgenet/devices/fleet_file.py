@@ -22,8 +22,7 @@ from typing import Any
 
 from edgenet_device.live.config_file import read_toml
 
-from edgenet.devices.device import Adb, Ssh, Target
-from edgenet.devices.target_text import read_target
+from edgenet.devices.device import Adb, Ssh, Target, read_target
 from edgenet.errors import EdgenetError, one_line
 from edgenet.files import read_limited
 

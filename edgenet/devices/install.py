@@ -20,8 +20,7 @@ from edgenet.devices.device import Device
 from edgenet.devices.environment import Environment, ensure_virtual_environment, usable_environments
 from edgenet.devices.local import LocalDevice
 from edgenet.devices.phone_pack import add_opencv, ensure_pack
-from edgenet.devices.releases import SCRIPTS, Release, release_of, script_files
-from edgenet.devices.set_aside import SetAside
+from edgenet.devices.releases import SCRIPTS, Release, SetAside, release_of, script_files
 from edgenet.errors import EdgenetError, one_line
 from edgenet.progress import Progress, silent
 

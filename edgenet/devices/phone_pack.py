@@ -42,10 +42,9 @@ from edgenet.devices.environment import (
     unpack_wheels,
     usable_environments,
 )
-from edgenet.devices.requirements import OPENCV, Python, Requirements, requirements
-from edgenet.devices.set_aside import SUMS
+from edgenet.devices.releases import SUMS
 from edgenet.devices.shell import require_success, script
-from edgenet.devices.wheels import wheels_for
+from edgenet.devices.wheels import OPENCV, Python, Requirements, requirements, wheels_for
 from edgenet.errors import EdgenetError
 from edgenet.files import cache_folder, sha256, write_atomically
 from edgenet.progress import Progress

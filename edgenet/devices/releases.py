@@ -38,7 +38,6 @@ from edgenet_device.release_scripts import (
 
 from edgenet.assets import device_files
 from edgenet.devices.device import Device, ProgramResult
-from edgenet.devices.set_aside import SUMS, SetAside, folders_set_aside
 from edgenet.devices.shell import require_success, script, understood
 from edgenet.errors import EdgenetError
 from edgenet.files import sha256
@@ -47,6 +46,12 @@ SCRIPTS = "device_scripts"
 """The folder of the scripts within a release."""
 START = "camera.sh"
 PHONE_START = "classify.sh"
+SUMS = "SHA256SUMS"
+"""The list of its files in every folder that edgenet brought to a device.
+
+The shell functions of `edgenet_device.release_scripts` find by it what somebody changed or added, and set such a folder
+aside.
+"""
 
 
 @dataclass(frozen=True)
@@ -196,3 +201,27 @@ def prune(device: Device) -> tuple[SetAside, ...]:
 
 def _run(device: Device, text: str, *values: str) -> ProgramResult:
     return device.run(script(text, device.home, *values))
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """A folder with somebody's own files, which was moved out of the way.
+
+    Attributes:
+        folder: where it is now, on the device.
+        files: the files that were changed or added, by their path in the folder.
+    """
+
+    folder: str
+    files: tuple[str, ...]
+
+
+def folders_set_aside(done: ProgramResult) -> tuple[SetAside, ...]:
+    """Return what a script that calls `set_aside` has moved, from its output."""
+    found: list[SetAside] = []
+    for line in done.out.decode(errors="replace").splitlines():
+        if line.startswith(" ") and found:
+            found[-1] = SetAside(found[-1].folder, (*found[-1].files, line[1:]))
+        else:
+            found.append(SetAside(line, ()))
+    return tuple(found)

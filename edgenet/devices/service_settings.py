@@ -19,6 +19,7 @@ from edgenet_device.source_text import read_source
 from edgenet.devices.apps import Program
 from edgenet.devices.device import Device
 from edgenet.devices.private_source import keep_private
+from edgenet.devices.releases import SCRIPTS
 from edgenet.devices.service_options import FILES, Option, ServiceOptions, kept_options
 from edgenet.devices.shell import require_success, script
 from edgenet.devices.unit import Service
@@ -30,6 +31,15 @@ _MOST_BYTES = 1 << 20
 _WHAT = "keep the service's settings"
 _TO_FILE = "webhook"
 """The option that takes "@FILE"."""
+# Before the package edgenet_device, and before --config, camera.py read no options from a service's settings.
+_ASK = """
+try:
+    from edgenet_device.live.command_line import camera_parser
+    known = list(camera_parser()._option_string_actions)
+except (ImportError, AttributeError):
+    known = []
+print("\\n".join(known if "--config" in known else []))
+"""
 
 
 def settings_path(home: str) -> str:
@@ -157,3 +167,42 @@ def parse_settings(text: str, name: str) -> Service:
             f"{name} holds no settings that this edgenet knows ({str(error)[:200]})",
             "install the service again: edgenet deploy --service",
         ) from None
+
+
+def with_every_option(service: Service) -> Service:
+    """Return the settings with the options that an older release had to do without."""
+    return replace(service, options=kept_options(service.wanted), wanted=()) if service.wanted else service
+
+
+def fitted_to_release(device: Device, release: str, service: Service) -> tuple[Service, tuple[str, ...]]:
+    """Return the settings of a service with those options that a release on the device knows.
+
+    An older release, after a rollback, may know fewer options, and its camera.py would end at once with "unrecognized
+    arguments". So its service starts without these, and the settings keep them for the next release that knows them.
+
+    Args:
+        device: the device.
+        release: the release's ID.
+        service: the settings.
+
+    Returns:
+        the settings, and notes for the user.
+    """
+    whole = with_every_option(service)
+    if not whole.options.options:
+        return whole, ()
+    folder = f"{device.home}/releases/{release}"
+    python = ["env", f"PYTHONPATH={folder}/{SCRIPTS}", f"{folder}/environment/bin/python"]
+    done = device.run([*python, "-c", _ASK])
+    if done.status:  # whatever is wrong there, the start of the service will say it
+        return whole, ()
+    known = done.out.decode(errors="replace").split()
+    options = tuple(option for option in whole.options.options if f"--{option.name}" in known)
+    left_out = [f"--{option.name}" for option in whole.options.options if option not in options]
+    if not left_out:
+        return whole, ()
+    note = (
+        f"the release {release} does not know {', '.join(dict.fromkeys(left_out))}: the service is without, and has "
+        "these options again with the next release that knows them"
+    )
+    return replace(whole, options=ServiceOptions(options), wanted=whole.options.words()), (note,)

@@ -1,4 +1,4 @@
-"""What edgenet asks of a device's POSIX shell: fixed scripts, programs that end with us, and the device's facts.
+"""What edgenet asks of a device's POSIX shell: fixed scripts, programs that end with us, facts, and its identity.
 
 The scripts get values only as positional parameters, so no value is ever read as shell code. They run in
 dash, bash, and Android's mksh and toybox.
@@ -18,6 +18,16 @@ from edgenet.errors import EdgenetError
 COPY_STAGE = "copy"
 """The stage of a progress that counts bytes copied to a device."""
 _AGAIN = "run the same command again"
+_ANSWER_S = 10.0
+# A phone and a Raspberry Pi have a number of their maker's. Other machines have one of their system's, which copied SD
+# cards share; the addresses of their network cards tell these apart.
+_ASK_NUMBER = r"""
+number=$(getprop ro.serialno 2>/dev/null)
+case "$number" in EMULATOR* | unknown) exit 0 ;; esac
+[ -n "$number" ] || number=$(tr -d '\000' </proc/device-tree/serial-number 2>/dev/null)
+[ -n "$number" ] || number=$(sort -u /etc/machine-id /sys/class/net/*/address 2>/dev/null | tr '\n' ' ')
+printf '%s' "$number"
+"""
 
 
 def script(text: str, *values: str) -> tuple[str, ...]:
@@ -173,3 +183,13 @@ def _userland(machine: str, bits: str | None, abis: str | None) -> str:
     if machine in ("aarch64", "armv8l") and (bits == "32" or (abis and "arm64-v8a" not in abis)):
         return "armv7l"
     return machine
+
+
+def identity(device: Device) -> str:
+    """Return a text that is the same for every route to a device and to edgenet's folder there; "" if it is unknown.
+
+    Raises:
+        EdgenetError: the device does not answer.
+    """
+    number = device.run(script(_ASK_NUMBER), timeout_s=_ANSWER_S).out.decode(errors="replace").strip()
+    return f"{number} {device.home}" if number else ""

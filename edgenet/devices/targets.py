@@ -10,11 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from edgenet.devices.adb import open_phone
-from edgenet.devices.device import Adb, Device, Local, Ssh, Target
+from edgenet.devices.device import Adb, Device, Local, Ssh, Target, read_target
 from edgenet.devices.fleet_file import fleet_devices, is_fleet
 from edgenet.devices.local import LocalDevice
 from edgenet.devices.ssh import open_ssh
-from edgenet.devices.target_text import read_target
 from edgenet.errors import EdgenetError
 
 

@@ -13,9 +13,8 @@ from edgenet_device.model_file import open_model
 from starlette.routing import Route
 
 from edgenet.devices.adb_connection import phones
-from edgenet.devices.device import Adb, Browser
-from edgenet.devices.ssh_hosts import ssh_hosts
-from edgenet.devices.target_text import read_target
+from edgenet.devices.device import Adb, Browser, read_target
+from edgenet.devices.ssh_connection import ssh_hosts
 from edgenet.errors import EdgenetError
 from edgenet.files import make_folder, read_limited
 from edgenet.studio_app.jobs import Job

@@ -13,7 +13,7 @@ from edgenet_device.model_file import open_model
 from edgenet.devices.adb_connection import attached_phones
 from edgenet.devices.device import Adb, Browser
 from edgenet.devices.fleet_file import chosen_devices, is_fleet
-from edgenet.devices.identity import identity
+from edgenet.devices.shell import identity
 from edgenet.devices.targets import open_device, parse_target
 from edgenet.errors import EdgenetError
 from edgenet.files import make_folder

@@ -11,12 +11,10 @@ from edgenet_device.source_text import read_source, shown_source
 
 from edgenet.devices import releases
 from edgenet.devices.device import Device
-from edgenet.devices.known_options import fitted_to_release, with_every_option
-from edgenet.devices.releases import bundle_in
+from edgenet.devices.releases import SUMS, bundle_in
 from edgenet.devices.service import install_service, switch_service
 from edgenet.devices.service_options import ServiceOptions, check_labels, read_options
-from edgenet.devices.service_settings import read_settings
-from edgenet.devices.set_aside import SUMS
+from edgenet.devices.service_settings import fitted_to_release, read_settings, with_every_option
 from edgenet.devices.targets import open_device
 from edgenet.devices.unit import Service
 from edgenet.errors import EdgenetError

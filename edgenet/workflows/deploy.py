@@ -12,18 +12,16 @@ from edgenet_device.updates.download import check_url
 
 from edgenet.bundle import open_bundle
 from edgenet.devices import releases
-from edgenet.devices import trust as trusting
+from edgenet.devices import updates as trusting
 from edgenet.devices.app_folders import OwnCode, code_on
 from edgenet.devices.device import Device, DeviceFacts
 from edgenet.devices.install import InstalledRelease, install_release, install_scripts
-from edgenet.devices.known_options import fitted_to_release, with_every_option
 from edgenet.devices.service import install_service, restart_service, service_runs
 from edgenet.devices.service_options import ServiceOptions, check_labels, read_options
-from edgenet.devices.service_settings import read_settings
+from edgenet.devices.service_settings import fitted_to_release, read_settings, with_every_option
 from edgenet.devices.targets import open_device
-from edgenet.devices.trust import BundleOnDevice
 from edgenet.devices.unit import Service
-from edgenet.devices.updates import OFF, install_updates, require_trust
+from edgenet.devices.updates import OFF, BundleOnDevice, install_updates, require_trust
 from edgenet.errors import EdgenetError
 from edgenet.progress import Progress, silent
 from edgenet.signing import read_public_key

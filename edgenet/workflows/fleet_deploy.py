@@ -15,13 +15,12 @@ from edgenet.devices import releases
 from edgenet.devices.device import Device, UnreachableError
 from edgenet.devices.environment import usable_environments
 from edgenet.devices.fleet_file import FleetDevice
-from edgenet.devices.identity import identity
 from edgenet.devices.releases import release_of
 from edgenet.devices.service_settings import placed_files, read_settings
+from edgenet.devices.shell import identity
 from edgenet.devices.targets import open_device
-from edgenet.devices.trust import trusts
 from edgenet.devices.unit import Service
-from edgenet.devices.updates import has_updates
+from edgenet.devices.updates import has_updates, trusts
 from edgenet.errors import EdgenetError
 from edgenet.progress import Progress, silent
 from edgenet.workflows.arguments import checked

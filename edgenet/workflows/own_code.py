@@ -11,10 +11,10 @@ from edgenet.devices.app_packages import AppRequirements, app_wheels, read_requi
 from edgenet.devices.apps import CAMERA, App, Program, read_app, read_program
 from edgenet.devices.device import Adb, Device
 from edgenet.devices.environment import python_of
-from edgenet.devices.requirements import requirements
-from edgenet.devices.set_aside import SetAside
+from edgenet.devices.releases import SetAside
 from edgenet.devices.targets import parse_target
 from edgenet.devices.unit import Service
+from edgenet.devices.wheels import requirements
 from edgenet.errors import EdgenetError, one_line
 from edgenet.progress import Progress
 

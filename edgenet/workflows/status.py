@@ -9,10 +9,9 @@ from edgenet_device.foreign_text import LONGEST_LINE, one_line, read_json
 
 from edgenet.devices.app_folders import OwnCode, code_on
 from edgenet.devices.device import Device
-from edgenet.devices.releases import bundle_in
+from edgenet.devices.releases import SUMS, bundle_in
 from edgenet.devices.service import last_error
 from edgenet.devices.service_settings import parse_settings, settings_path
-from edgenet.devices.set_aside import SUMS
 from edgenet.devices.shell import script, understood
 from edgenet.devices.targets import open_device
 from edgenet.devices.unit import UNIT, Service

@@ -19,7 +19,7 @@ from virtual_devices import free_port
 from edgenet.assets import exported_files
 from edgenet.devices.app_packages import app_wheels, read_requirements
 from edgenet.devices.apps import read_app
-from edgenet.devices.requirements import Python, Requirements
+from edgenet.devices.wheels import Python, Requirements
 from edgenet.errors import EdgenetError
 from edgenet.progress import silent
 

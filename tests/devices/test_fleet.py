@@ -28,8 +28,8 @@ from userlands import Userland
 from edgenet.bundle import sign_bundle, write_bundle
 from edgenet.commands.app import app
 from edgenet.devices import environment
-from edgenet.devices.requirements import requirements
 from edgenet.devices.targets import open_device
+from edgenet.devices.wheels import requirements
 from edgenet.errors import EdgenetError
 from edgenet.manifest import Facts, Weights
 from edgenet.signing import open_signer, write_key_pair

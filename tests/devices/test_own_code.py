@@ -19,7 +19,7 @@ from edgenet.devices.app_folders import check_program, code_on, place_app, start
 from edgenet.devices.app_packages import AppRequirements, app_wheels, read_requirements
 from edgenet.devices.apps import MOST_FILES, Program, read_app, read_program
 from edgenet.devices.local import LocalDevice
-from edgenet.devices.requirements import Python, Requirements
+from edgenet.devices.wheels import Python, Requirements
 from edgenet.errors import EdgenetError
 from edgenet.progress import silent
 from edgenet.workflows.deploy import deploy

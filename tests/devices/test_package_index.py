@@ -11,8 +11,8 @@ from certificates import write_certificate
 from update_site import serving
 
 from edgenet.devices.device import ProgramResult
+from edgenet.devices.environment import check_package_index
 from edgenet.devices.local import LocalDevice
-from edgenet.devices.package_index import check_package_index
 from edgenet.errors import EdgenetError
 
 

@@ -136,7 +136,7 @@ import os, signal, subprocess, sys
 from pathlib import Path
 from edgenet.devices.install import install_release
 from edgenet.devices.phone_pack import needed_packages
-from edgenet.devices.requirements import OPENCV
+from edgenet.devices.wheels import OPENCV
 from edgenet.devices.targets import open_device
 from edgenet.workflows.bench import bench
 from edgenet.workflows.deploy import deploy, rollback

@@ -15,7 +15,7 @@ from edgenet.devices import phone_pack
 from edgenet.devices.device import DeviceFacts
 from edgenet.devices.local import LocalDevice
 from edgenet.devices.phone_pack import OPENCV_BYTES, add_opencv, ensure_pack, opencv_wheels, pack_key
-from edgenet.devices.requirements import OPENCV
+from edgenet.devices.wheels import OPENCV
 from edgenet.errors import EdgenetError
 from edgenet.progress import silent
 

@@ -22,9 +22,8 @@ from virtual_devices import COLOURS, PATIENCE_S, PI_KNOWS_HOST_AS, Pi, wait_unti
 
 from edgenet.bundle import sign_bundle, write_bundle
 from edgenet.devices.environment import python_of
-from edgenet.devices.requirements import requirements
 from edgenet.devices.targets import open_device
-from edgenet.devices.wheels import wheels_for
+from edgenet.devices.wheels import requirements, wheels_for
 from edgenet.errors import EdgenetError
 from edgenet.manifest import Facts, Weights
 from edgenet.progress import silent

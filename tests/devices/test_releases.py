@@ -11,7 +11,7 @@ import pytest
 
 from edgenet.devices import releases
 from edgenet.devices.local import LocalDevice
-from edgenet.devices.set_aside import SetAside
+from edgenet.devices.releases import SetAside
 
 FILES = {
     "model.tflite": b"network",

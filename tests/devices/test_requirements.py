@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edgenet.devices.device import DeviceFacts
-from edgenet.devices.requirements import Python, requirements
+from edgenet.devices.wheels import Python, requirements
 from edgenet.errors import EdgenetError
 
 OPENCV = "opencv-python-headless==4.11.0.86"

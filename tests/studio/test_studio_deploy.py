@@ -14,7 +14,7 @@ from studio_client import Client
 from tiny_model import tiny_model
 
 from edgenet.bundle import write_bundle
-from edgenet.devices.ssh_hosts import ssh_hosts
+from edgenet.devices.ssh_connection import ssh_hosts
 from edgenet.manifest import Facts, Weights
 from edgenet.studio_app.deploy_routes import Latencies
 from edgenet.studio_app.jobs import Job, Jobs

@@ -24,7 +24,7 @@ from wheel_index import make_wheel, package_index
 from edgenet.devices import wheels
 from edgenet.devices.environment import _install
 from edgenet.devices.local import LocalDevice
-from edgenet.devices.requirements import DEVICE_PACKAGES, Python, Requirements
+from edgenet.devices.wheels import DEVICE_PACKAGES, Python, Requirements
 from edgenet.errors import EdgenetError
 from edgenet.progress import silent
 

@@ -71,7 +71,7 @@ def ssh_seeds() -> dict[str, bytes]:
 
 def ssh_configuration(folder: Path) -> Check:
     """Read the input as the user's ssh configuration."""
-    from edgenet.devices.ssh_hosts import hosts_in
+    from edgenet.devices.ssh_connection import hosts_in
 
     path = folder / "config"
 
@@ -102,7 +102,7 @@ TARGETS = (
     Target(
         "ssh-configuration",
         "hosts in the ssh configuration",
-        ("edgenet.devices.ssh_hosts",),
+        ("edgenet.devices.ssh_connection",),
         ssh_seeds,
         TEXT,
         ssh_configuration,
