@@ -35,10 +35,9 @@ from edgenet_device.events.disk_queue import DiskQueue
 from edgenet_device.events.event import Event, EventMaker
 from edgenet_device.events.gpio import PinSink
 from edgenet_device.events.hub import EventHub, Picture, Sink
-from edgenet_device.events.kept_files import KeptFiles
 from edgenet_device.events.log_file import LogSink
 from edgenet_device.events.mqtt import Broker, MqttSink
-from edgenet_device.events.snapshots import SnapshotSink
+from edgenet_device.events.pictures import KeptFiles, SnapshotSink
 from edgenet_device.events.trigger import ANY_LABEL, Trigger
 from edgenet_device.events.watcher import EventWatcher, HoldTimes
 from edgenet_device.events.webhook import Webhook, WebhookSink
@@ -46,8 +45,8 @@ from edgenet_device.field.daily_counts import DailyCounts
 from edgenet_device.field.keeper import PhotoKeeper
 from edgenet_device.field.kept_photos import KeptPhotos
 from edgenet_device.frames import Frame
-from edgenet_device.live.event_output import EventOutput
 from edgenet_device.live.loop import LabelOptions, classify_frames
+from edgenet_device.live.run import EventOutput
 
 import edgenet
 from benchmarks.environments import ROOT

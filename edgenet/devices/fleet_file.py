@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from edgenet_device.live.config_file import read_toml
+from edgenet_device.live.command_line import read_toml
 
 from edgenet.devices.device import Adb, Ssh, Target, read_target
 from edgenet.errors import EdgenetError, one_line

@@ -18,8 +18,7 @@ from edgenet_device.events.stored import read_login, read_secret, tls_context
 from edgenet_device.events.webhook import check_url
 from edgenet_device.foreign_text import one_line, printable
 from edgenet_device.frames.view import view_of
-from edgenet_device.live.command_line import camera_parser, options_of
-from edgenet_device.live.config_file import read_config
+from edgenet_device.live.command_line import camera_parser, options_of, read_config
 from edgenet_device.model_file import open_model, read_labels
 from edgenet_device.normalization import normalization_named
 from edgenet_device.source_text import read_source, shown_source

@@ -13,8 +13,7 @@ from typing import Any
 
 from edgenet_device.foreign_text import read_json
 from edgenet_device.web.address import Address
-from edgenet_device.web.connections import Limits
-from edgenet_device.web.request import Answer, Request, plain_answer
+from edgenet_device.web.request import Answer, Limits, Request, plain_answer
 from edgenet_device.web.server import Site, WebServer
 
 REPORT = "report"

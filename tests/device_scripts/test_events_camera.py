@@ -18,7 +18,7 @@ from edgenet_device.events.hub import EventHub
 from edgenet_device.events.log_file import LogSink
 from edgenet_device.events.options import OPTIONS, add_event_options, event_options
 from edgenet_device.events.watcher import KINDS, EventWatcher, HoldTimes
-from edgenet_device.live.event_output import EventOutput
+from edgenet_device.live.run import EventOutput
 from model_files import ROOT, Run
 
 TIMES = ("--smooth", 0, "--hold", 0.2, "--release", 0.2)

@@ -12,14 +12,11 @@ import cv2
 import numpy as np
 import pytest
 from edgenet_device.errors import EdgenetError
-from edgenet_device.events import clips, gpio, hub
-from edgenet_device.events.avi import avi_of
-from edgenet_device.events.clips import ClipSink
+from edgenet_device.events import gpio, hub, pictures
 from edgenet_device.events.event import Event, EventMaker
 from edgenet_device.events.gpio import PinOption, PinSink, opened_pin, read_pin
 from edgenet_device.events.hub import EventHub
-from edgenet_device.events.kept_files import KeptFiles
-from edgenet_device.events.snapshots import SnapshotSink
+from edgenet_device.events.pictures import ClipSink, KeptFiles, SnapshotSink, avi_of
 from edgenet_device.events.trigger import ANY_LABEL, Trigger
 from edgenet_device.events.watcher import Happening
 from model_files import Run
@@ -173,7 +170,7 @@ def test_a_clip_ends_when_the_camera_is_lost_or_changes_its_size(
     left = sink.work()
     assert left is not None
     now = time.monotonic() + left
-    monkeypatch.setattr(clips.time, "monotonic", lambda: now)
+    monkeypatch.setattr(pictures.time, "monotonic", lambda: now)
     assert sink.work() is None
     assert len(list(tmp_path.iterdir())) == 1
     sink.deliver(entered(), None)
@@ -182,7 +179,7 @@ def test_a_clip_ends_when_the_camera_is_lost_or_changes_its_size(
 
 
 def test_what_a_clip_keeps_in_memory_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clips, "MOST_BYTES", 100_000)
+    monkeypatch.setattr(pictures, "MOST_BYTES", 100_000)
     sink = ClipSink(ANY, KeptFiles("--clips", tmp_path, ".avi", 10**8), 1000.0, 1000.0)
     for number in range(100):
         sink.take_frame(noise(number), float(number))

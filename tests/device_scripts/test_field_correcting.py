@@ -15,9 +15,8 @@ from edgenet_device.field.keeper import PhotoKeeper
 from edgenet_device.field.kept_photos import KeptPhotos
 from edgenet_device.field.photo_facts import read_facts
 from edgenet_device.frames.photos import read_photo
-from edgenet_device.live.correcting import MOST_FROZEN
 from edgenet_device.live.field_output import FieldOutputs
-from edgenet_device.live.page import LivePage
+from edgenet_device.live.page import MOST_FROZEN, LivePage
 from edgenet_device.web.address import parse_address
 
 FRAME = np.full((48, 64, 3), (40, 160, 90), np.uint8)

@@ -13,8 +13,17 @@ import numpy as np
 import pytest
 from edgenet_device.errors import EdgenetError
 from edgenet_device.events.event import CLOCK_SET_FROM
-from edgenet_device.field.daily_counts import KEPT_DAYS, MOST_SERIES, SCHEMA, DailyCounts, read_series
-from edgenet_device.field.drift import LEAST_SAMPLES, MOST_DAYS, Day, drift_of
+from edgenet_device.field.daily_counts import (
+    KEPT_DAYS,
+    LEAST_SAMPLES,
+    MOST_DAYS,
+    MOST_SERIES,
+    SCHEMA,
+    DailyCounts,
+    Day,
+    drift_of,
+    read_series,
+)
 from model_files import Run
 
 NOON = CLOCK_SET_FROM - CLOCK_SET_FROM % 86_400 + 10 * 86_400 + 43_200

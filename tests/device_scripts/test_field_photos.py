@@ -14,8 +14,16 @@ import cv2
 import numpy as np
 import pytest
 from edgenet_device.errors import EdgenetError
-from edgenet_device.field.doubt import CLOSE_TOGETHER, TRY_S, UNKNOWN, UNSURE_S, Doubt, DoubtWatcher, doubt_of
-from edgenet_device.field.keeper import PhotoKeeper
+from edgenet_device.field.keeper import (
+    CLOSE_TOGETHER,
+    TRY_S,
+    UNKNOWN,
+    UNSURE_S,
+    Doubt,
+    DoubtWatcher,
+    PhotoKeeper,
+    doubt_of,
+)
 from edgenet_device.field.kept_photos import MOST_AN_HOUR, PAUSE_S, SESSION_PAUSE_S, KeptPhotos
 from edgenet_device.field.photo_facts import HEAD_BYTES, PHOTO_NAME, PhotoFacts, read_facts, with_facts
 from edgenet_device.frames.photos import read_photo

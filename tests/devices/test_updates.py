@@ -21,8 +21,7 @@ from edgenet_device.trust import Trust, read_trust, write_trust
 from edgenet_device.updates import update as updating
 from edgenet_device.updates.download import Site, check_url
 from edgenet_device.updates.index import read_index
-from edgenet_device.updates.state import Trial, UpdateState, read_state, write_state
-from edgenet_device.updates.update import UpdateRequest, update
+from edgenet_device.updates.update import Trial, UpdateRequest, UpdateState, read_state, update, write_state
 from tiny_model import tiny_model
 from update_site import Files, serving
 

@@ -17,8 +17,16 @@ from random import Random
 import pytest
 from edgenet_device.web import server as server_room
 from edgenet_device.web.address import Address, parse_address
-from edgenet_device.web.connections import Limits, peer_name
-from edgenet_device.web.request import Answer, RefusedRequest, Request, parse_head, plain_answer, split_head
+from edgenet_device.web.request import (
+    Answer,
+    Limits,
+    RefusedRequest,
+    Request,
+    parse_head,
+    peer_name,
+    plain_answer,
+    split_head,
+)
 from edgenet_device.web.server import Site, WebServer
 
 from edgenet.errors import EdgenetError

@@ -67,8 +67,7 @@ def count_seeds() -> dict[str, bytes]:
 
 def daily_counts(folder: Path) -> Check:
     """Read the input as the counts by day, and sum them up."""
-    from edgenet_device.field.daily_counts import read_series
-    from edgenet_device.field.drift import drift_of
+    from edgenet_device.field.daily_counts import drift_of, read_series
 
     def check(data: bytes) -> None:
         for days in read_series(data).values():
@@ -92,7 +91,7 @@ def correction(folder: Path) -> Check:
     """Freeze a picture, and read the input as a correction of it."""
     from edgenet_device.field.keeper import PhotoKeeper
     from edgenet_device.field.kept_photos import KeptPhotos
-    from edgenet_device.live.correcting import Correcting
+    from edgenet_device.live.page import Correcting
 
     kept = folder / "kept"
     keeper = PhotoKeeper(KeptPhotos(kept, 10**9), (Path("m"), "0"), ["cat", "dog"], lambda part, why: None)
@@ -172,7 +171,7 @@ TARGETS = (
     Target(
         "correction",
         "corrections that the live page sends",
-        ("edgenet_device.live.correcting",),
+        ("edgenet_device.live.page",),
         correction_seeds,
         (json_changed, *TEXT),
         correction,

@@ -60,7 +60,7 @@ def keys(folder: Path) -> Check:
 def update_seeds() -> dict[str, bytes]:
     """Return an updates.json, and the state of a device's updates: nothing, and a trial."""
     from edgenet_device.updates.index import Index, index_text, signed_message, write_index
-    from edgenet_device.updates.state import Trial, UpdateState, write_state
+    from edgenet_device.updates.update import Trial, UpdateState, write_state
 
     with tempfile.TemporaryDirectory() as name:
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -83,7 +83,7 @@ def updates(folder: Path) -> Check:
     from edgenet_device.signature import KEY_BYTES, from_base64
     from edgenet_device.trust import Trust
     from edgenet_device.updates.index import read_index
-    from edgenet_device.updates.state import read_state
+    from edgenet_device.updates.update import read_state
 
     path = folder / "state.json"
 
@@ -102,7 +102,7 @@ TARGETS = (
     Target(
         "updates",
         "indexes and states of updates",
-        ("edgenet_device.updates.index", "edgenet_device.updates.state"),
+        ("edgenet_device.updates.index", "edgenet_device.updates.update"),
         update_seeds,
         (json_changed, *TEXT),
         updates,

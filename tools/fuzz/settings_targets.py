@@ -22,8 +22,7 @@ def toml_seeds() -> dict[str, bytes]:
 
 def camera_toml(folder: Path) -> Check:
     """Read the input as a camera.toml, and parse what it says."""
-    from edgenet_device.live.command_line import options_of
-    from edgenet_device.live.config_file import read_config
+    from edgenet_device.live.command_line import options_of, read_config
 
     from edgenet.devices.service_options import camera_parser, kept_options
 
@@ -68,7 +67,7 @@ def service_seeds() -> dict[str, bytes]:
 
 def service_settings(folder: Path) -> Check:
     """Read the input as the settings of a service, as edgenet does and as camera.py does."""
-    from edgenet_device.live.config_file import read_config
+    from edgenet_device.live.command_line import read_config
 
     from edgenet.devices.service_settings import parse_settings
 
@@ -116,7 +115,7 @@ TARGETS = (
     Target(
         "camera-toml",
         "camera.toml",
-        ("edgenet_device.live.config_file",),
+        ("edgenet_device.live.command_line",),
         toml_seeds,
         TEXT,
         camera_toml,

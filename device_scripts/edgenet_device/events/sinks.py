@@ -83,15 +83,15 @@ def opened_sinks(options: EventOptions, triggers: Triggers, model: str) -> list[
 
 
 def _pictures(options: EventOptions, triggers: Sequence[Trigger]) -> Iterator[Sink]:
-    from edgenet_device.events.kept_files import KeptFiles
+    from edgenet_device.events.pictures import KeptFiles
 
     budget = round(options.pictures_size * _MB)
     if options.snapshots is not None:
-        from edgenet_device.events.snapshots import SnapshotSink
+        from edgenet_device.events.pictures import SnapshotSink
 
         yield SnapshotSink(triggers, KeptFiles("--snapshots", options.snapshots, ".jpg", budget))
     if options.clips is not None:
-        from edgenet_device.events.clips import ClipSink
+        from edgenet_device.events.pictures import ClipSink
 
         files = KeptFiles("--clips", options.clips, ".avi", budget)
         yield ClipSink(triggers, files, options.clip_before, options.clip_after)

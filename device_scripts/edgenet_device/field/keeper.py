@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
+from edgenet_device.classifier import NOTHING_KNOWN
 from edgenet_device.collecting.collector import QUALITY, difference_hash, measuring_grey, usable_label
 from edgenet_device.errors import EdgenetError
 from edgenet_device.events.event import CLOCK_SET_FROM, time_text
 from edgenet_device.events.hub import Tell
-from edgenet_device.field.doubt import Doubt, DoubtWatcher, doubt_of
 from edgenet_device.field.kept_photos import KeptPhotos
 from edgenet_device.field.photo_facts import MARKED, MOST_SCORES, PhotoFacts
 from edgenet_device.foreign_text import LONGEST_LABEL, one_line
@@ -27,6 +29,14 @@ PART = "the kept photos"
 _WAITING = 2
 """The most frames that wait for the thread."""
 _CLOSING_S = 5.0
+CLOSE = 0.2
+"""The best two classes are close if their scores differ by less than this (margin sampling, Scheffer et al. 2001)."""
+UNSURE_S = 1.0
+"""A photo is due only after every frame was unsure for so long: while the averaged scores go from one class to the
+next, both are close for a moment, although no single frame is unsure."""
+TRY_S = 2.0
+"""Least seconds between two frames that are handed on as candidates."""
+UNKNOWN, CLOSE_TOGETHER = "unknown", "close"
 
 
 class PhotoKeeper:
@@ -159,3 +169,67 @@ def _reason(error: Exception) -> str:
 def _number(looks: np.ndarray) -> int:
     """Return a difference hash as one number."""
     return int("".join("1" if bit else "0" for bit in looks), 2)
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """How unsure the network is of a frame: what the scores leave open.
+
+    Attributes:
+        reason: UNKNOWN (nothing that the network knows) or CLOSE_TOGETHER (the best two classes are close).
+        amount: 0 to 1; 1 is as unsure as a network can be.
+    """
+
+    reason: str
+    amount: float
+
+
+def doubt_of(state: dict[str, Any]) -> Doubt | None:
+    """Return the doubt about a frame; None if the network was sure.
+
+    Args:
+        state: the frame's `FrameResult.as_dict`.
+    """
+    scores = [one["score"] for one in state["top"] if one["label"] != NOTHING_KNOWN]
+    best = scores[0] if scores else 0.0
+    if state["label"] is None:
+        return Doubt(UNKNOWN, _share(1 - best))
+    margin = best - scores[1] if len(scores) > 1 else math.inf
+    return Doubt(CLOSE_TOGETHER, _share(1 - margin)) if margin < CLOSE else None
+
+
+def _share(value: float) -> float:
+    return round(min(max(value, 0.0), 1.0), 4)
+
+
+class DoubtWatcher:
+    """Decides which frames are candidates for a photo. It is pure: it reads no clock.
+
+    Attributes:
+        now_s: time that has passed on the frames' clock, seconds; of a film, that is the film's own time.
+    """
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self._moment: float | None = None
+        self._since: float | None = None
+        self._tried = -math.inf
+
+    def frame(self, moment_s: float, doubt: Doubt | None) -> bool:
+        """Take the doubt about a frame and return whether the frame is a candidate.
+
+        Args:
+            moment_s: the frame's moment. One before the last counts as the last: a film may begin again.
+        """
+        if self._moment is not None:
+            self.now_s += max(moment_s - self._moment, 0.0)
+        self._moment = moment_s
+        if doubt is None:
+            self._since = None
+            return False
+        if self._since is None:
+            self._since = self.now_s
+        if self.now_s - self._since < UNSURE_S or self.now_s - self._tried < TRY_S:
+            return False
+        self._tried = self.now_s
+        return True

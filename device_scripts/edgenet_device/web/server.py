@@ -25,13 +25,17 @@ from typing import Any, Callable
 from edgenet_device.errors import EdgenetError, WatchedThread
 from edgenet_device.foreign_text import one_line, say
 from edgenet_device.web.address import Address, cookie, is_for_us, may_enter
-from edgenet_device.web.connections import DEFAULT_LIMITS, Connection, Connections, Limits, peer_name
 from edgenet_device.web.request import (
+    DEFAULT_LIMITS,
     LARGEST_HEAD,
     Answer,
+    Connection,
+    Connections,
+    Limits,
     RefusedRequest,
     Request,
     parse_head,
+    peer_name,
     plain_answer,
     split_head,
 )
