@@ -25,6 +25,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.transforms import Bbox
 
 import edgenet
 from benchmarks.comparing.tables import markdown, put_into
@@ -72,6 +73,8 @@ NETWORKS = (
 )
 ALSO_FLOAT = ("mobilenet_v1_1.0_224", "mobilenet_v1_0.25_224", "mobilenet_v2_1.0_224")
 """Networks that are timed in float32 too: a large, a small and a middle one."""
+CORNERS = ((True, False), (False, True), (True, True), (False, False))
+"""Where a name may stand beside its point, (to the right, above), in the order of preference."""
 SETTLE_S = 900.0
 """Longest wait for an idle device, seconds: converting the networks is itself a load just before."""
 
@@ -305,15 +308,9 @@ def figure(measured: Measured) -> Figure:
             if one.cost.family != family:
                 continue
             face = colour if one.valid else "white"
-            # Near points are mostly of different families, so their names go to different sides.
-            side = 1 if index % 2 else -1
-            for axes, x, y in (
-                (work, one.cost.mult_adds / 1e6, one.p50_ms),
-                (worth, one.p50_ms, one.cost.paper_top1),
-            ):
-                if y is not None:
-                    axes.plot(x, y, marker, mec=colour, mfc=face, ms=6)
-                    _name(axes, (x, y), one.short, side)
+            work.plot(one.cost.mult_adds / 1e6, one.p50_ms, marker, mec=colour, mfc=face, ms=6)
+            if one.cost.paper_top1 is not None:
+                worth.plot(one.p50_ms, one.cost.paper_top1, marker, mec=colour, mfc=face, ms=6)
     reference = measured.reference()
     if reference is not None:
         ends = [f(one.cost.mult_adds / 1e6 for one in measured.networks) for f in (min, max)]
@@ -322,20 +319,43 @@ def figure(measured: Measured) -> Figure:
     if not all(one.valid for one in measured.networks):
         work.plot([], [], "o", mfc="white", mec=INK, label="not valid to quote")
     work.legend(frameon=False, fontsize=8)
+    judged = [one for one in measured.networks if one.cost.paper_top1 is not None]
+    _write_names(work, [(one.short, one.cost.mult_adds / 1e6, one.p50_ms) for one in measured.networks])
+    _write_names(worth, [(one.short, one.p50_ms, one.cost.paper_top1) for one in judged])
     return drawn
 
 
-def _name(axes: Axes, place: tuple[float, float], name: str, side: int) -> None:
-    """Write a name to the lower right of a point (side 1) or to its upper left (side -1)."""
-    axes.annotate(
-        name,
-        place,
-        xytext=(5 * side, -8 if side > 0 else 3),
-        textcoords="offset points",
-        ha="left" if side > 0 else "right",
-        fontsize=7,
-        color=MUTED,
-    )
+def _write_names(axes: Axes, points: Sequence[tuple[str, float, float]]) -> None:
+    """Write each (name, x, y) at the corner of its point where it covers the fewest other names and points."""
+    figure = axes.get_figure()
+    figure.draw_without_rendering()  # lays the axes out, so that places on the picture are known
+    marks = [
+        Bbox.from_extents(x - 4, y - 4, x + 4, y + 4)
+        for x, y in axes.transData.transform([p[1:] for p in points])
+    ]
+    taken = list(marks)
+    for (name, x, y), mark in zip(points, marks, strict=True):
+        tried = []
+        for right, up in CORNERS:
+            text = axes.annotate(
+                name,
+                (x, y),
+                xytext=(5 if right else -5, 3 if up else -3),
+                textcoords="offset points",
+                ha="left" if right else "right",
+                va="bottom" if up else "top",
+                fontsize=7,
+                color=MUTED,
+            )
+            box = text.get_window_extent()
+            tried.append(
+                (sum(box.overlaps(other) for other in taken if other is not mark), len(tried), text, box)
+            )
+        best = min(tried, key=lambda one: one[:2])
+        for one in tried:
+            if one is not best:
+                one[2].remove()
+        taken.append(best[3])
 
 
 if __name__ == "__main__":
