@@ -129,7 +129,8 @@ def main() -> int:
                     path.read_text(encoding="utf-8"), "", mark
                 )  # reports a missing mark before measuring
         with tempfile.TemporaryDirectory() as temporary:
-            measured = measure(options.networks, options.work or Path(temporary), options.on, options.threads)
+            work = options.work or Path(temporary)
+            measured = measure(options.networks, work, options.on, options.threads, SETTLE_S)
         for path, mark, write in tables:
             if path:
                 changed = put_into(path.read_text(encoding="utf-8"), write(measured), mark)
@@ -160,8 +161,8 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def measure(names: Sequence[str], work: Path, on: str, threads: int) -> Measured:
-    """Make the file of each network in `work` and time all of them in turns.
+def measure(names: Sequence[str], work: Path, on: str, threads: int, settle_s: float) -> Measured:
+    """Make the file of each network in `work` and time all of them in turns, once the device is idle.
 
     Raises:
         EdgenetError: a network has no such name, a file cannot be made, or the device cannot be used.
@@ -178,7 +179,7 @@ def measure(names: Sequence[str], work: Path, on: str, threads: int) -> Measured
             files[name, "float"] = float_file(name, work / name)
     print(f"timing {len(files)} files in turns", file=sys.stderr, flush=True)
     reports = edgenet.bench(
-        list(files.values()), on=on, threads=threads, settle=SETTLE_S, out=work / "latency"
+        list(files.values()), on=on, threads=threads, settle=settle_s, out=work / "latency"
     ).reports
     timed = dict(zip(files, reports, strict=True))
     networks = tuple(

@@ -75,13 +75,13 @@ def test_readme_has_a_place_for_the_short_table() -> None:
 
 def test_a_network_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(EdgenetError, match="there is no variant lenet"):
-        measure(["lenet"], tmp_path, "local", 1)
+        measure(["lenet"], tmp_path, "local", 1, settle_s=0)
 
 
 @pytest.mark.slow
 def test_a_small_network(tmp_path: Path) -> None:
     listed = ["mobilenet_v1_0.25_128"]
-    found = measure(listed, tmp_path, "local", 1)
+    found = measure(listed, tmp_path, "local", 1, settle_s=0)
     assert [one.cost.variant for one in found.networks] == listed
     assert all(one.p50_ms > 0 and one.bytes > 100_000 for one in found.networks)
     assert png(figure(found)).startswith(b"\x89PNG")
