@@ -46,7 +46,9 @@ def _commands(here: dict[str, str]) -> list[str]:
 
 def _locked(name: str) -> str:
     """Return the arguments of the pip command that installs one of the lists of requirements/."""
-    return f"install --no-input --require-hashes --no-deps --no-build-isolation -r requirements/{name}.txt"
+    compiled = "" if name == "installer" else "--no-compile "  # the packages are, all at once, at the end
+    options = f"--require-hashes --no-deps --no-build-isolation {compiled}"
+    return f"install --no-input {options}-r requirements/{name}.txt"
 
 
 EDGENET_ITSELF = "install --no-input --no-build-isolation --no-deps --no-index -e ."
@@ -145,7 +147,7 @@ def test_an_index_that_cannot_be_reached_is_one_line(checkout: Path, report: str
     assert done.stderr == ""
     assert f"downloads about {size} " in done.stdout
     assert ("That is the CUDA build" in done.stdout) == (report == CUDA_REPORT)
-    assert _torch_command(here) == "install --no-input -c constraints.txt torch"
+    assert _torch_command(here) == "install --no-input --no-compile -c constraints.txt torch"
 
 
 def test_a_pip_that_does_not_say_which_build_it_takes(checkout: Path) -> None:
@@ -161,7 +163,7 @@ def test_an_index_without_a_build_for_this_machine(checkout: Path) -> None:
         here = machine(checkout / "bin") | {"TORCH_INDEX": index}
         done = _setup(checkout, **here)
     assert re.search(rf"{index} has no PyTorch \S+ for this Python and machine", done.stdout)
-    assert _torch_command(here) == "install --no-input -c constraints.txt torch"
+    assert _torch_command(here) == "install --no-input --no-compile -c constraints.txt torch"
 
 
 @pytest.mark.parametrize("sign", ["nvidia-smi", "driver"])
@@ -179,7 +181,7 @@ def test_with_a_gpu_pytorch_is_the_cuda_build(checkout: Path, sign: str) -> None
     assert "downloads about 2.9 GB and takes about 5.5 GB" in before
     assert "because there is an NVIDIA GPU here" in before
     assert "That is the CUDA build" in before
-    assert _torch_command(here) == "install --no-input -c constraints.txt torch"
+    assert _torch_command(here) == "install --no-input --no-compile -c constraints.txt torch"
 
 
 def test_other_systems_take_plain_pytorch(checkout: Path) -> None:
@@ -187,7 +189,7 @@ def test_other_systems_take_plain_pytorch(checkout: Path) -> None:
         here = machine(checkout / "bin", "Darwin", "arm64") | {"TORCH_INDEX": index}
         done = _setup(checkout, **here)
     assert "which is a CPU build on this system" in done.stdout
-    assert _torch_command(here) == "install --no-input -c constraints.txt torch"
+    assert _torch_command(here) == "install --no-input --no-compile -c constraints.txt torch"
 
 
 def test_torch_args_win_and_need_not_be_repeated(checkout: Path) -> None:
@@ -226,6 +228,19 @@ def test_developers_tools_are_added_once(checkout: Path) -> None:
         assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
     assert _commands(here) == []
     assert "there is nothing to download" in _setup(checkout, **here).stdout
+
+
+def test_packages_are_compiled_all_at_once(checkout: Path) -> None:
+    """pip leaves that out, and a file that is no Python of this version, such as a template, ends nothing."""
+    here = machine(checkout / "bin")
+    _setup(checkout, **here)
+    packages = checkout / ".venv" / "lib" / "python3" / "site-packages" / "package"
+    packages.mkdir(parents=True)
+    (packages / "sound.py").write_text("one = 1\n")
+    (packages / "template.py").write_text("{{ name }} = = 1\n")
+    done = _setup(checkout, "--dev", **here)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [path.name.partition(".")[0] for path in packages.rglob("*.pyc")] == ["sound"]
 
 
 def test_developers_set_up_serves_users_and_stays_the_developers(checkout: Path) -> None:
