@@ -38,8 +38,7 @@ from edgenet_device.events.hub import EventHub, Picture, Sink
 from edgenet_device.events.log_file import LogSink
 from edgenet_device.events.mqtt import Broker, MqttSink
 from edgenet_device.events.pictures import KeptFiles, SnapshotSink
-from edgenet_device.events.trigger import ANY_LABEL, Trigger
-from edgenet_device.events.watcher import EventWatcher, HoldTimes
+from edgenet_device.events.watcher import ANY_LABEL, EventWatcher, HoldTimes, Trigger
 from edgenet_device.events.webhook import Webhook, WebhookSink
 from edgenet_device.field.daily_counts import DailyCounts
 from edgenet_device.field.keeper import PhotoKeeper

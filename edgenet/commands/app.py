@@ -27,8 +27,7 @@ from edgenet.commands.evaluate import evaluate_command
 from edgenet.commands.inspect import inspect_command
 from edgenet.commands.interrupts import INTERRUPTED, caused_by_interrupt
 from edgenet.commands.models import fetch_command, models_command
-from edgenet.commands.package import export_scripts_command, package_command
-from edgenet.commands.publish import new_key_command, publish_command
+from edgenet.commands.package import export_scripts_command, new_key_command, package_command, publish_command
 from edgenet.commands.status import status_command
 from edgenet.commands.studio import studio_command
 from edgenet.commands.sweep import select_command, sweep_command

@@ -21,13 +21,8 @@ from edgenet.progress import Progress, silent
 from edgenet.quantize.quantization_errors import PhotoErrors
 from edgenet.teaching.unknown import background_class
 from edgenet.workflows.arguments import checked
-from edgenet.workflows.scoring import (
-    Scorer,
-    errors_against_first,
-    is_finished,
-    open_scorer,
-    says_no_normalization,
-)
+from edgenet.workflows.opened_model import is_finished
+from edgenet.workflows.scoring import Scorer, errors_against_first, open_scorer, says_no_normalization
 from edgenet.workflows.sources import SourceOptions, options_for
 
 TOP = 5

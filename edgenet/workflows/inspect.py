@@ -21,7 +21,7 @@ from edgenet.tflite.program import FileOperator, FileTensor, Program, file_cost,
 from edgenet.tflite.to_graph import float_graph, quantized_graph
 from edgenet.workflows.arguments import checked
 from edgenet.workflows.measuring import measure_operators
-from edgenet.workflows.scoring import open_model_file
+from edgenet.workflows.opened_model import open_model_file
 
 if TYPE_CHECKING:
     from edgenet.workflows.layer_comparison import LayerComparison, LayerComparisonOptions

@@ -1,4 +1,4 @@
-"""Opens networks, finished files or float ones, so that they can score photos, and compares their logits."""
+"""Networks that are ready to score photos, whatever runs them, and the errors of their logits against another's."""
 
 from __future__ import annotations
 
@@ -9,22 +9,19 @@ from pathlib import Path
 
 import numpy as np
 from edgenet_device.classifier import Classifier
-from edgenet_device.file_kind import BUNDLE, FLOAT_NETWORKS, TFLITE, UNKNOWN, file_kind, not_finished
-from edgenet_device.model_file import ModelFile, open_model
+from edgenet_device.model_file import ModelFile
 from edgenet_device.normalization import normalization_named
 from numpy.typing import NDArray
 
-from edgenet.bundle import open_bundle
 from edgenet.files import sha256
 from edgenet.graph.executor import run
-from edgenet.manifest import Facts, Manifest
 from edgenet.progress import Progress, silent
 from edgenet.quantize.quantization_errors import PhotoErrors, photo_errors
 from edgenet.tflite.flatbuffer import read_tflite
 from edgenet.tflite.forms import highest_logit_of, without_softmax
 from edgenet.tflite.from_graph import ends_in_scores
-from edgenet.tflite.metadata import read_facts
 from edgenet.workflows.arguments import label_names
+from edgenet.workflows.opened_model import is_finished, open_model_file
 from edgenet.workflows.sources import Source, SourceOptions, open_source, options_for
 
 
@@ -156,62 +153,3 @@ def lite_scorer(
 def _values(classifier: Classifier, image: NDArray[np.uint8]) -> NDArray[np.float32]:
     classifier.score_prepared(image)
     return classifier.values()
-
-
-@dataclass(frozen=True)
-class OpenedModel:
-    """A model that was read and checked.
-
-    Attributes:
-        file: the .tflite's bytes and labels, ready for a runtime.
-        facts: where the model came from; None if the file does not record it.
-    """
-
-    file: ModelFile
-    facts: Facts | None
-
-
-def open_model_file(path: Path) -> OpenedModel:
-    """Read a .tflite file or a bundle.
-
-    Raises:
-        EdgenetError: the file is neither, or is damaged; a bundle has an extra, missing or changed member, or
-            a newer schema.
-    """
-    if _is_zip(path):
-        if path.suffix != ".edgenet" and (kind := file_kind(path)).name == "cut-zip":
-            raise not_finished(path, kind)
-        facts: Facts | None = _facts_of(open_bundle(path).manifest)
-        return OpenedModel(open_model(path), facts)
-    file = open_model(path)
-    return OpenedModel(file, read_facts(file.data, str(path)))
-
-
-def is_finished(source: str) -> bool:
-    """Return whether a source is a .tflite or a bundle, which LiteRT runs: by its content, else by its name."""
-    path = Path(source)
-    kind = file_kind(path) if path.is_file() else UNKNOWN
-    named = path.suffix.lower() in (".tflite", ".edgenet")
-    return kind in (TFLITE, BUNDLE) or (named and kind.name not in FLOAT_NETWORKS)
-
-
-def _is_zip(path: Path) -> bool:
-    try:
-        with path.open("rb") as handle:
-            return handle.read(2) == b"PK"
-    except OSError:
-        return False  # `open_model` raises the error that says why it cannot be read
-
-
-def _facts_of(manifest: Manifest) -> Facts:
-    """Return the bundle's facts: its model's, and the accuracy recorded in the manifest."""
-    return Facts(
-        name=manifest.name,
-        weights=manifest.weights,
-        architecture=manifest.architecture,
-        width=manifest.width,
-        resolution=manifest.resolution,
-        quantization=manifest.quantization,
-        accuracy=manifest.accuracy,
-        unknown=manifest.unknown,
-    )

@@ -24,8 +24,7 @@ from edgenet_device.events.disk_queue import LEAST_BYTES, DiskQueue
 from edgenet_device.events.event import Event, EventMaker, check_event, read_event
 from edgenet_device.events.hub import EventHub, Picture, Sink
 from edgenet_device.events.log_file import KEPT_FILES, LogSink
-from edgenet_device.events.trigger import Trigger
-from edgenet_device.events.watcher import Happening
+from edgenet_device.events.watcher import Happening, Trigger
 
 MAKER = EventMaker("tiny.edgenet", "0" * 64)
 ENTERED = Happening("entered", "great tit", 0.91)

@@ -17,8 +17,7 @@ from edgenet_device.events.event import Event, EventMaker
 from edgenet_device.events.gpio import PinOption, PinSink, opened_pin, read_pin
 from edgenet_device.events.hub import EventHub
 from edgenet_device.events.pictures import ClipSink, KeptFiles, SnapshotSink, avi_of
-from edgenet_device.events.trigger import ANY_LABEL, Trigger
-from edgenet_device.events.watcher import Happening
+from edgenet_device.events.watcher import ANY_LABEL, Happening, Trigger
 from model_files import Run
 
 MAKER = EventMaker("m", "0")

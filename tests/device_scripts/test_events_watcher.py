@@ -7,8 +7,7 @@ from itertools import pairwise
 
 import pytest
 from edgenet_device.errors import EdgenetError
-from edgenet_device.events.trigger import ANY_LABEL, Trigger, read_trigger
-from edgenet_device.events.watcher import EventWatcher, Happening, HoldTimes
+from edgenet_device.events.watcher import ANY_LABEL, EventWatcher, Happening, HoldTimes, Trigger, read_trigger
 
 LABELS = ("cat", "dog", "great tit")
 

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any, Callable
 from edgenet_device.errors import EdgenetError
 from edgenet_device.events.event import Event
 from edgenet_device.events.hub import Picture, Sink
-from edgenet_device.events.trigger import Trigger
-from edgenet_device.events.watcher import Happening
+from edgenet_device.events.watcher import Happening, Trigger
 from edgenet_device.foreign_text import one_line
 
 if TYPE_CHECKING:

@@ -12,8 +12,7 @@ from edgenet_device.classifier import NOTHING_KNOWN
 from edgenet_device.errors import EdgenetError
 from edgenet_device.events.event import Event
 from edgenet_device.events.hub import Picture, Sink
-from edgenet_device.events.trigger import ANY_LABEL, Trigger
-from edgenet_device.events.watcher import Happening
+from edgenet_device.events.watcher import ANY_LABEL, Happening, Trigger
 from edgenet_device.foreign_text import is_number, one_line
 
 # The names of gpiozero's pin factories: a number of the processor's, or GPIO17, BCM17, BOARD11, J8:11 or WPI0.

@@ -22,8 +22,7 @@ import numpy as np
 from edgenet_device.errors import EdgenetError
 from edgenet_device.events.event import Event
 from edgenet_device.events.hub import Picture, Sink
-from edgenet_device.events.trigger import Trigger
-from edgenet_device.events.watcher import Happening
+from edgenet_device.events.watcher import Happening, Trigger
 from edgenet_device.output_files import write_atomically
 
 RATE = 10.0

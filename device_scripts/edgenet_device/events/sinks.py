@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from edgenet_device.events.gpio import PinSink, read_pin
 from edgenet_device.events.hub import Sink
 from edgenet_device.events.options import EventOptions
-from edgenet_device.events.trigger import ANY_LABEL, Trigger, read_trigger
+from edgenet_device.events.watcher import ANY_LABEL, Trigger, read_trigger
 
 _MB = 1_000_000
 
