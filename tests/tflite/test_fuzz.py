@@ -11,7 +11,7 @@ import pytest
 from mutations import MUTATIONS
 
 HERE = Path(__file__).parent
-QUICK, MANY = 6, 200
+QUICK, MANY = 6, 60
 """Damaged files of each kind; `make fuzz`, also a part of .ci/run, tries many more on the same reader."""
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the limit on memory is Linux's")
 
@@ -41,6 +41,7 @@ def test_damage(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mutation", MUTATIONS)
-def test_much_damage(mutation: str, tmp_path: Path) -> None:
-    assert 0 < survivors(tmp_path / "net.tflite", 2, MANY, mutation)[mutation] < MANY
+def test_much_damage(tmp_path: Path) -> None:
+    found = survivors(tmp_path / "net.tflite", 2, MANY, *MUTATIONS)
+    assert set(found) == set(MUTATIONS)
+    assert {name: read for name, read in found.items() if not 0 < read < MANY} == {}
