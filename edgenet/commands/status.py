@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shlex
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
+import typer
 from edgenet_device.foreign_text import LONGEST_LABEL, LONGEST_LINE, one_line
 
 from edgenet.commands.console import print_json, say, shown_progress
@@ -16,13 +18,23 @@ if TYPE_CHECKING:
     from edgenet.workflows.status import DayRow, Status
 
 StatusOn = Annotated[list[str], on_option("local", "ssh", "adb", several=True)]
+ShowPage = Annotated[
+    bool,
+    typer.Option(
+        "--page",
+        help="Lead the live page of the device's service to this machine until Ctrl-C, and print its address.",
+    ),
+]
 
 
-def status_command(on: StatusOn, json_output: JsonFlag = False) -> None:
+def status_command(on: StatusOn, page: ShowPage = False, json_output: JsonFlag = False) -> None:
     """Show what runs on a device, how fast, and the last error.
 
     Several devices are asked at the same time, and shown as one table.
     """
+    if page:
+        _show_page(on, json_output)
+        return
     if names_several(on):
         with shown_progress() as progress:
             from edgenet.workflows.fleet import status_fleet
@@ -35,6 +47,15 @@ def status_command(on: StatusOn, json_output: JsonFlag = False) -> None:
 
         result = status(on[0])
     print_json(result) if json_output else _print_status(result)
+
+
+def _show_page(on: list[str], json_output: bool) -> None:
+    if names_several(on) or json_output:
+        raise typer.BadParameter("--page is for one device, and prints no JSON")
+    from edgenet.workflows.status import follow_page
+
+    with suppress(KeyboardInterrupt):
+        follow_page(on[0], lambda url: say(f"live page: {url}  (Ctrl-C ends it)", err=True))
 
 
 def _print_status(result: Status) -> None:

@@ -21,8 +21,10 @@ from edgenet.studio_app.jobs import Job
 from edgenet.studio_app.studio import Studio, answers, text
 from edgenet.studio_app.try_routes import bundle_path
 
-KINDS = ("measure", "install", "rollback", "status", "switch", "watch", "collect")
+KINDS = ("measure", "install", "rollback", "status", "switch", "watch", "page", "collect")
 """What can be done with a device; one of each kind at a time."""
+_ENDLESS = ("watch", "page")
+"""These go on until they are stopped, and print where their page is."""
 _LONGEST_SOURCE = 400
 _LARGEST_REPORT = 32 << 20
 _KEPT_MB = 200
@@ -77,7 +79,7 @@ def _start(studio: Studio, latencies: Latencies, values: dict[str, Any]) -> Job:
     if kind == "measure":
         arguments.append(f"--out={latencies.folder}")
     about = {"on": on, "bundle": values.get("bundle")}
-    return studio.jobs.start(kind, arguments, about, keep_output=kind != "watch")
+    return studio.jobs.start(kind, arguments, about, keep_output=kind not in _ENDLESS)
 
 
 def _measure(studio: Studio, on: str, values: dict[str, Any]) -> list[str]:
@@ -117,6 +119,10 @@ def _watch(studio: Studio, on: str, values: dict[str, Any]) -> list[str]:
     return [*arguments, f"--source={_source(values)}", "--serve=0"]
 
 
+def _page(studio: Studio, on: str, values: dict[str, Any]) -> list[str]:
+    return ["status", on, "--page"]
+
+
 _COMMANDS: dict[str, Callable[[Studio, str, dict[str, Any]], list[str]]] = {
     "measure": _measure,
     "install": _install,
@@ -124,6 +130,7 @@ _COMMANDS: dict[str, Callable[[Studio, str, dict[str, Any]], list[str]]] = {
     "status": _status,
     "switch": _switch,
     "watch": _watch,
+    "page": _page,
     "collect": _collect,
 }
 

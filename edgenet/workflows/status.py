@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from edgenet_device.foreign_text import LONGEST_LINE, one_line, read_json
 
@@ -20,6 +24,10 @@ from edgenet.workflows.arguments import checked
 
 # The camera rewrites its state file all the time; a state older than this says nothing about the present.
 _FRESH_S = 10.0
+_STILL_THERE_S = 10.0
+"""Seconds between two looks at whether a device is still there."""
+_EVERYWHERE = ("0.0.0.0", "::", "::1", "127.0.0.1", "localhost")
+"""Addresses of pages that the device itself reaches as 127.0.0.1."""
 _ASK = """
 link=$(readlink "$1/current") && echo "release=${link#releases/}"
 echo "uptime=$(cut -d ' ' -f 1 /proc/uptime)"
@@ -168,6 +176,33 @@ def status_of(on: str, device: Device) -> Status:
             # A state file that is there although another program runs is an old one of camera.py.
             **_now(answer) if active == "active" and program is None else {},
         )
+
+
+def follow_page(on: str, show: Callable[[str], None]) -> None:
+    """Lead the live page of a device's service to this machine, until Ctrl-C is pressed.
+
+    Args:
+        on: the device, as `status` takes it.
+        show: called once with the page's address as seen from this machine.
+
+    Raises:
+        EdgenetError: no service with a live page runs there, or the device cannot be reached any more.
+    """
+    with open_device(on) as device, ExitStack() as open_parts:
+        page = status_of(on, device).page
+        if page is None:
+            raise EdgenetError(
+                f"{on} has no service that shows a live page now",
+                "install one with edgenet deploy --service --serve 8080, or look at edgenet status",
+            )
+        there = urlsplit(page)
+        if there.hostname in _EVERYWHERE and there.port is not None:
+            port = open_parts.enter_context(device.forward(there.port))
+            page = there._replace(netloc=f"127.0.0.1:{port}").geturl()
+        show(page)
+        while True:
+            time.sleep(_STILL_THERE_S)
+            device.run(["true"])
 
 
 def _settings(text: str | None) -> Service | None:

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import pytest
 from benchmark_outputs import printing
+from deploying_studio import deploying_studio
 from endless_stream import playing
 from field_camera import correct, film, scene, wait_until
 from interrupted import interrupted
@@ -212,6 +213,36 @@ def test_deploy_stopped_at_every_step(there: Path, tmp_path: Path, monkeypatch: 
         assert not placed.copied
         try_model(placed.installed)
     assert rollback(TARGET).release == first.release
+
+
+ENDS_ITS_CONNECTION = """#!/bin/sh
+of=$PPID
+while [ "$(cat /proc/$of/comm)" != sshd ]; do of=$(cut -d ' ' -f 4 /proc/$of/stat); done
+kill -9 "$of"
+"""
+"""An rsync whose machine goes away as soon as files shall come."""
+
+
+def test_the_studio_says_in_one_line_that_a_device_went_away_in_mid_deploy(
+    server: Path, there: Path, colours: Path, tmp_path: Path
+) -> None:
+    current = there / ".local/share/edgenet/current"
+    programs = server / "bin"
+    with deploying_studio(tmp_path / "things", TARGET) as studio:
+        studio.bundle("before", colours.read_bytes())
+        before = studio.does("install")["release"]
+        studio.bundle("after", colours.read_bytes())
+        programs.mkdir()
+        (programs / "rsync").write_text(ENDS_ITS_CONNECTION)
+        (programs / "rsync").chmod(0o755)
+        try:
+            assert studio.fails("install").startswith(
+                f"the connection to {TARGET} is lost; check the device's"
+            )
+        finally:
+            shutil.rmtree(programs)
+        assert current.readlink().name == before, "what ran there before goes on"
+        assert studio.does("install")["previous"] == before
 
 
 def test_a_program_there_gets_its_arguments_as_they_are(there: Path) -> None:

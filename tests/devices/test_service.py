@@ -23,7 +23,7 @@ from edgenet.devices.local import LocalDevice
 from edgenet.devices.service import install_service, last_error, restart_service
 from edgenet.devices.unit import UNIT, Service
 from edgenet.errors import EdgenetError
-from edgenet.workflows.status import DayRow, status
+from edgenet.workflows.status import DayRow, follow_page, status
 
 
 @pytest.fixture
@@ -231,6 +231,38 @@ def test_how_a_device_does(notes: Path, tmp_path: Path) -> None:
     keep_state(tmp_path, time.time() - 60)
     stale = status("local")
     assert (stale.fps, stale.lost) == (None, "the camera has stopped reporting its state")
+
+
+@pytest.mark.parametrize(
+    ("url", "seen"),
+    [
+        ("http://0.0.0.0:8080/?token=secret", "http://127.0.0.1:8080/?token=secret"),
+        ("http://192.0.2.7:8080/?token=secret", "http://192.0.2.7:8080/?token=secret"),
+    ],
+)
+def test_the_services_page_as_this_machine_reaches_it(
+    url: str, seen: str, notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgenet.workflows.status._STILL_THERE_S", 0.0)
+    keep_state(tmp_path, time.time(), url=url)
+    shown: list[str] = []
+
+    def gone(self: LocalDevice, command: list[str]) -> None:
+        raise EdgenetError("the connection is lost")
+
+    def show(page: str) -> None:
+        shown.append(page)
+        monkeypatch.setattr(LocalDevice, "run", gone)
+
+    with pytest.raises(EdgenetError, match="the connection is lost"):
+        follow_page("local", show)
+    assert shown == [seen]
+
+
+def test_a_service_without_a_page_is_said(notes: Path, tmp_path: Path) -> None:
+    keep_state(tmp_path, time.time(), url=None)
+    with pytest.raises(EdgenetError, match="local has no service that shows a live page now"):
+        follow_page("local", pytest.fail)
 
 
 def test_the_days_and_what_has_changed(

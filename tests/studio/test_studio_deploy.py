@@ -49,6 +49,7 @@ def test_each_button_is_a_command(client: Client, started: list[list[str]]) -> N
         "rollback": ["deploy", "--rollback", pi],
         "status": ["status", pi],
         "watch": ["camera", bundle, pi, "--threshold=0.6", "--source=csi", "--serve=0"],
+        "page": ["status", pi, "--page"],
         "collect": ["collect", pi, f"--data={places.photos}"],
     }
     for kind, words in expected.items():

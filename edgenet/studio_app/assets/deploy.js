@@ -4,7 +4,7 @@ import { bundlePicker, chosenBundle, titleOf } from "./bundles.js";
 import { keptThreshold } from "./threshold.js";
 import { h, say } from "./ui.js";
 
-const KINDS = ["measure", "install", "rollback", "status", "switch", "watch", "collect"];
+const KINDS = ["measure", "install", "rollback", "status", "switch", "watch", "page", "collect"];
 const ADDED = "edgenet-devices", BUDGET = "edgenet-budget", CAMERA = "edgenet-camera", PORT = "edgenet-port", KEEP = "edgenet-keep";
 const USUAL = { [BUDGET]: "33", [CAMERA]: "0", [PORT]: "8080" };
 const kept = (key) => localStorage.getItem(key) ?? USUAL[key];
@@ -123,6 +123,8 @@ class Deploying {
       const card = this.cards.get(job.about.on), on = card ? card.title : job.about.on;
       if (job.state === "done") this.app.announce(say(this.S.ended[kind], { on }));
       if (job.state === "failed") this.app.announce(`${on}: ${job.error}`);
+      // The camera belongs to the service, which shows it on a page of its own.
+      if (job.state === "failed" && kind === "watch" && card?.device.kind === "ssh" && /in use/.test(job.error)) this.start("page", job.about.on);
       if (card && job.state === "done" && ["install", "rollback", "switch"].includes(kind) && card.device.kind !== "local") this.start("status", job.about.on);
     }
   }
@@ -159,13 +161,19 @@ class Card {
       h("div", { class: "row spread" }, h("h2", { id }, title), h("span", { class: "chip" }, S.kinds[kind] || device.about)),
       device.about && !here && h("p", { class: "muted" }, device.about),
       this.latency,
-      h("p", { class: "row" }, button("measure", S.measure, () => step.start("measure", on)), button("watch", phone ? S.watchPhone : S.watch, () => step.start("watch", on))),
+      h("p", { class: "row" }, button("measure", S.measure, () => step.start("measure", on)), button("watch", phone ? S.watchPhone : S.watch, () => step.start(this.hasService() ? "page" : "watch", on))),
       !phone && h("p", {}, h("label", {}, this.service, S.service)),
       h("p", { class: "row" }, button("install", S.install, () => this.install(), { class: "main" }), button("rollback", S.rollback, () => this.back()), !here && button("status", S.status, () => step.start("status", on))),
       kind === "ssh" && h("p", { class: "row" }, button("serviceOn", S.serviceOn, () => step.start("switch", on, { running: true })), button("serviceOff", S.serviceOff, () => step.start("switch", on, { running: false })), button("collect", S.collect, () => step.start("collect", on))),
       this.jobs,
       device.added && h("p", {}, h("button", { type: "button", class: "quiet", onclick: () => step.forget(on) }, S.forget)),
     );
+  }
+
+  /** Whether a service runs there, as the device said last. */
+  hasService() {
+    const job = this.step.app.state.jobs.status;
+    return job?.about.on === this.device.on && job.state === "done" && job.result.service === "active" && Boolean(job.result.page);
   }
 
   install() {
@@ -194,6 +202,7 @@ class Card {
   showJobs(jobs) {
     const busy = new Set(jobs.filter(({ ended }) => ended === null).map(({ kind }) => kind));
     for (const [name, button] of Object.entries(this.buttons)) button.disabled = busy.has(name.startsWith("service") ? "switch" : name);
+    this.buttons.watch.disabled ||= busy.has("page");
     jobs.sort((one, other) => one.number - other.number);
     this.jobs.replaceChildren(...jobs.map((job) => this.job(job)));
   }
@@ -203,11 +212,11 @@ class Card {
     const stop = () => this.step.app.api.post("/api/deploy/stop", { kind: job.kind }).catch(this.step.app.showFault);
     if (job.ended === null) {
       // What `edgenet camera` says first is where its page is; a phone's browser opens its page by itself.
-      const link = job.kind === "watch" && this.device.kind !== "adb" && /https?:\/\/\S+/.exec(job.lines.join(" "));
+      const link = ["watch", "page"].includes(job.kind) && this.device.kind !== "adb" && /https?:\/\/\S+/.exec(job.lines.join(" "));
       const share = job.total ? (100 * job.done) / job.total : null;
       const bar = share !== null && h("div", { class: "bar", role: "progressbar", "aria-label": S.names[job.kind], "aria-valuenow": Math.round(share), "aria-valuemin": 0, "aria-valuemax": 100 }, filled(share));
       const page = link && h("a", { class: "button", href: link[0], target: "_blank", rel: "noopener" }, S.open);
-      return h("div", state, h("p", {}, job.stage ? `${S.names[job.kind]}: ${job.stage}` : job.kind === "watch" ? S.watching : say(S.running, { name: S.names[job.kind] })), bar, h("p", { class: "row" }, page, h("button", { type: "button", onclick: stop }, S.stop)));
+      return h("div", state, h("p", {}, job.stage ? `${S.names[job.kind]}: ${job.stage}` : job.kind === "watch" ? S.watching : job.kind === "page" ? S.pageOpens : say(S.running, { name: S.names[job.kind] })), bar, h("p", { class: "row" }, page, h("button", { type: "button", onclick: stop }, S.stop)));
     }
     if (job.state === "failed") return h("p", { ...state, class: "deploy-job note bad", role: "alert" }, `${S.names[job.kind]}: ${job.error}`);
     if (job.state === "stopped") return h("p", { ...state, class: "deploy-job muted" }, say(S.stopped, { name: S.names[job.kind] }));

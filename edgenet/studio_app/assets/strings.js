@@ -258,6 +258,7 @@ export const S = {
     stop: "Stop",
     open: "Open the live page",
     watching: "The camera is opened",
+    pageOpens: "The service's live page",
     running: "{name}: at work",
     stopped: "{name}: stopped",
     runs: "{bundle} runs there now.",
@@ -268,10 +269,10 @@ export const S = {
     sees: "It sees {label}: {fps} frames/s, {ms} ms from frame to label.",
     nothing: "nothing it knows",
     lastError: "Last error: {error}.",
-    names: { measure: "Measurement", install: "Installation", rollback: "Going back", status: "State", switch: "Service", watch: "Live view", collect: "Photos" },
+    names: { measure: "Measurement", install: "Installation", rollback: "Going back", status: "State", switch: "Service", watch: "Live view", page: "Live view", collect: "Photos" },
     ended: {
       measure: "{on} is measured.", install: "The classifier is installed on {on}.", rollback: "{on} runs the release before again.", status: "{on} has answered.",
-      collect: "The photos of {on} are here.", switch: "The service of {on} is switched.", watch: "The live view of {on} has ended.",
+      collect: "The photos of {on} are here.", switch: "The service of {on} is switched.", watch: "The live view of {on} has ended.", page: "The live view of {on} has ended.",
     },
   },
 };
