@@ -1,6 +1,7 @@
 #!/bin/bash
 # A virtual Raspberry Pi: Debian arm64 with its own kernel and systemd in qemu-system-aarch64, reached by SSH.
 #   ./pi-vm.sh start                    build (first time, about 40 s) and boot it (about 15 s); user pi, with sudo
+#   ./pi-vm.sh build                    only build it, so that the first start is quick
 #   ./pi-vm.sh ssh [CMD ...]            ./pi-vm.sh ssh systemctl is-system-running
 #   ./pi-vm.sh ssh-config               prints an ssh_config: rsync -e "ssh -F $(./pi-vm.sh ssh-config)" -a app pi:
 #   ./pi-vm.sh camera PICTURE           /dev/video0 shows this PNG or JPEG, 640x480 (BGR3, bit-exact)
@@ -8,7 +9,6 @@
 #   ./pi-vm.sh camera --pattern         a webcam with a test pattern, many sizes
 #   ./pi-vm.sh camera --disconnect | --fatal | --unbind | --off      faults; a new PICTURE repairs them
 #   ./pi-vm.sh powercut                 kill it without shutdown, boot it again from the same disk
-#   ./pi-vm.sh off | on                 the two halves of that
 #   ./pi-vm.sh log | stop               console output; end it and drop its disk
 # PI_PORT=2222 is its SSH port on 127.0.0.1 and its name: another port is another machine, at the same time.
 # PI_PICAMERA2=1 (at start) adds the real picamera2 on libcamera's virtual camera (trixie; NV12 only, see README).
@@ -117,7 +117,8 @@ lock() { mkdir -p "$CACHE/run"; exec 9> "$CACHE/run/$1.lock"; flock 9; }
 
 boot() {
   local root; root=$(cat "$run/root")
-  qemu-system-aarch64 -name "edgenet-pi-$port" -M virt,gic-version=3 -cpu cortex-a72 -accel tcg,thread=multi \
+  # It has one processor, and whoever waits for it has time: it comes before others on this machine.
+  nice -n -5 qemu-system-aarch64 -name "edgenet-pi-$port" -M virt,gic-version=3 -cpu cortex-a72 -accel tcg,thread=multi \
     -smp "${PI_CPUS:-1}" -m "${PI_MEM:-1024}" -kernel "$root"/boot/vmlinuz-* -initrd "$root/boot/initrd.gz" \
     -append "console=ttyAMA0 quiet net.ifnames=0 systemd.show_status=1" \
     -drive "file=$run/disk.img,format=raw,if=virtio" \
@@ -139,12 +140,16 @@ up() { alive || die "no machine runs at port $port (pi-vm.sh start)"; }
 
 [ $# -gt 0 ] || usage
 cmd=$1; shift
+built() {
+  lock "build-pi-$suite$kind"; root=$CACHE/pi-$suite$kind-2   # another number: built anew where an older one is kept
+  [ -d "$root" ] || build "$root"
+}
 case $cmd in
+  build) need_root; need flock util-linux; built ;;
   start)
     need_root
     need qemu-system-aarch64 qemu-system-arm ssh openssh-client mkfs.ext4 e2fsprogs flock util-linux
-    lock "build-pi-$suite$kind"; root=$CACHE/pi-$suite$kind-2   # another number: built anew where an older one is kept
-    [ -d "$root" ] || build "$root"
+    built
     lock "pi-$port"
     ! alive || die "port $port: already running (pid $pid)"
     rm -rf "$run"; mkdir -p "$run"
@@ -173,8 +178,6 @@ sys.stdout.buffer.write(p.tobytes() * 4)' < "$1" > "$run/camera.bgr"
     [ $what != feed ] || ssh -F "$run/ssh_config" pi sudo mv /tmp/camera.bgr /var/lib/camera.bgr
     ssh -F "$run/ssh_config" pi sudo sh -s "$what" < "$KIT/pi-camera.sh" ;;
   powercut) up; lock "pi-$port"; halt; boot ;;
-  off) up; lock "pi-$port"; halt ;;
-  on) lock "pi-$port"; ! alive || die "port $port: already running (pid $pid)"; boot ;;
   log) cat "$run/console.log" ;;
   stop) lock "pi-$port"; halt; rm -rf "$run" "$run.lock" ;;
   *) usage ;;
