@@ -9,6 +9,7 @@
 #   ./pi-vm.sh camera --pattern         a webcam with a test pattern, many sizes
 #   ./pi-vm.sh camera --disconnect | --fatal | --unbind | --off      faults; a new PICTURE repairs them
 #   ./pi-vm.sh powercut                 kill it without shutdown, boot it again from the same disk
+#   ./pi-vm.sh off | on                 the two halves of that
 #   ./pi-vm.sh log | stop               console output; end it and drop its disk
 # PI_PORT=2222 is its SSH port on 127.0.0.1 and its name: another port is another machine, at the same time.
 # PI_PICAMERA2=1 (at start) adds the real picamera2 on libcamera's virtual camera (trixie; NV12 only, see README).
@@ -178,6 +179,8 @@ sys.stdout.buffer.write(p.tobytes() * 4)' < "$1" > "$run/camera.bgr"
     [ $what != feed ] || ssh -F "$run/ssh_config" pi sudo mv /tmp/camera.bgr /var/lib/camera.bgr
     ssh -F "$run/ssh_config" pi sudo sh -s "$what" < "$KIT/pi-camera.sh" ;;
   powercut) up; lock "pi-$port"; halt; boot ;;
+  off) up; lock "pi-$port"; halt ;;
+  on) lock "pi-$port"; ! alive || die "port $port: already running (pid $pid)"; boot ;;
   log) cat "$run/console.log" ;;
   stop) lock "pi-$port"; halt; rm -rf "$run" "$run.lock" ;;
   *) usage ;;
