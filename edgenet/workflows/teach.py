@@ -280,8 +280,9 @@ def _teach(course: Course, material: _Material, networks: Sequence[LoadedNetwork
         log(sentence)
     taught = _taught(head, fit, groups, network, material.validation, warnings)
     files = write_files(
-        taught, course.out, material.background, options.unknown, choices, warnings, course.progress, log
-    )
+        taught, course.out, material.background, options.unknown, options.deadline - time.perf_counter(),
+        choices, warnings, course.progress, log,
+    )  # fmt: skip
     return Teaching(
         out=str(files.bundle),
         checkpoint=str(_checkpoint(course, network)),

