@@ -33,6 +33,7 @@ OTHERS = {
     "--config": "bazel",
     "--list": "adb reverse",
     "--camera-faults": "pytest, in tests/conftest.py",
+    "--power-cuts": "pytest, in tests/conftest.py",
     "--second-pi": "pytest, in tests/conftest.py",
     "--user": "systemctl",
 }
