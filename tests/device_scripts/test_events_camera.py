@@ -75,6 +75,11 @@ def test_a_command_that_fails_is_told_and_disturbs_nothing(
     [
         (("--on-label", "gren", "--exec", "true"), 1, "the model has no label 'gren'; the nearest: 'green'"),
         (("--exec", "true"), 2, "give --on-label LABEL before --exec CMD"),
+        (
+            ("--on-label", "green", "--gpio", "17=red"),
+            1,
+            "--on-label green: no option says what happens then",
+        ),
         (("--webhook", "http://127.0.0.1:9/", "--webhook-secret", "none"), 1, "cannot read none"),
     ],
 )

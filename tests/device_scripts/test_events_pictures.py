@@ -276,6 +276,20 @@ def test_a_pin_that_another_program_uses(pins: Any, monkeypatch: pytest.MonkeyPa
         opened_pin("17")
 
 
+@pytest.mark.skipif(Path("/dev/gpiochip0").exists(), reason="this machine has pins")
+def test_a_machine_without_pins_is_one_line(pins: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    gpiozero = __import__("gpiozero")
+    gpiozero.Device.pin_factory, mock = None, pins
+    try:
+        with pytest.raises(
+            EdgenetError, match=r"gpiozero finds no pins on this machine .*; on a Raspberry Pi"
+        ):
+            opened_pin("17")
+    finally:
+        gpiozero.Device.pin_factory = mock
+    assert capfd.readouterr() == ("", "")
+
+
 def test_without_gpiozero_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "gpiozero", None)
     with pytest.raises(EdgenetError, match=r"--gpio needs the package gpiozero.*python3-gpiozero"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -90,7 +91,8 @@ def opened_pin(pin: str) -> Any:
     """Return gpiozero's output for a pin, switched off.
 
     Raises:
-        EdgenetError: gpiozero is not installed, another program uses the pin, or there is no such pin.
+        EdgenetError: gpiozero is not installed, this machine has no pins, another program uses the pin, or there is
+            no such pin.
     """
     # lgpio, which gpiozero uses on a Pi, makes pipes in its working folder, which a confined service cannot write.
     if "RUNTIME_DIRECTORY" in os.environ:
@@ -103,11 +105,20 @@ def opened_pin(pin: str) -> Any:
             "install it: pip install gpiozero lgpio (Raspberry Pi OS: sudo apt install python3-gpiozero)",
         ) from None
     try:
-        return gpiozero.DigitalOutputDevice(int(pin) if is_number(pin) else pin)
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore"
+            )  # a paragraph for every way to the pins that this machine does not have
+            return gpiozero.DigitalOutputDevice(int(pin) if is_number(pin) else pin)
     except Exception as error:  # each of its pin factories has errors of its own
         reason = one_line(str(error)) or type(error).__name__
         if type(error).__name__ == "GPIOPinInUse" or "busy" in reason.lower():
             raise EdgenetError(
                 f"the pin {pin} is in use ({reason})", "give another pin, or end the program that uses it"
+            ) from None
+        if type(error).__name__ == "BadPinFactory":
+            raise EdgenetError(
+                f"--gpio: gpiozero finds no pins on this machine ({reason})",
+                "on a Raspberry Pi, install what leads to them: sudo apt install python3-lgpio",
             ) from None
         raise EdgenetError(f"the pin {pin} cannot be used: {reason}", "give another pin") from None

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from edgenet_device.errors import EdgenetError
 from edgenet_device.events.gpio import PinSink, read_pin
 from edgenet_device.events.hub import Sink
 from edgenet_device.events.options import EventOptions
 from edgenet_device.events.watcher import ANY_LABEL, Trigger, read_trigger
+from edgenet_device.foreign_text import one_line
 
 _MB = 1_000_000
 
@@ -43,8 +45,14 @@ def read_triggers(options: EventOptions, labels: Sequence[str]) -> Triggers:
     """Return what the options' labels mean.
 
     Raises:
-        EdgenetError: the model has no such label; the message names the nearest.
+        EdgenetError: the model has no such label (the message names the nearest), or nothing happens at a label.
     """
+    told = (options.log, options.webhook, options.mqtt, options.snapshots, options.clips)
+    if options.on_label and not options.pairs and not any(told):
+        raise EdgenetError(
+            f"--on-label {one_line(options.on_label[0])}: no option says what happens then",
+            "add one, such as --exec CMD or --snapshots DIR",
+        )
     commands = tuple(
         tuple(read_trigger("--on-label", text, labels) for text in texts) for texts, _ in options.pairs
     )
