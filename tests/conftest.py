@@ -55,9 +55,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.hookimpl(tryfirst=True)  # before the tests are chosen by their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts the longest files first; each file's tests stay together, in their order."""
+    """Puts the longest files first; each file's tests stay together, in their order. A browser makes a test slow."""
     tests = Path(__file__).parent
+    for item in items:
+        if item.path.parent == tests / "browser":
+            item.add_marker("slow")
     places = {tests / name: place for place, name in enumerate(_FIRST)}
     items.sort(key=lambda item: places.get(item.path, len(_FIRST)))
 

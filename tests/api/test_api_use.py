@@ -39,6 +39,7 @@ def write_pngs(arrays: list[NDArray[np.uint8]], folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_module_gives_the_same_network_as_its_checkpoint(here: Path) -> None:
     """Every score of the int8 file is the same; labels and origin are those that were given."""
     module = small_network().module.train()  # as somebody has it in the middle of a training

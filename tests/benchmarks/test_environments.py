@@ -11,6 +11,7 @@ from benchmarks import environments
 from edgenet.errors import EdgenetError
 
 
+@pytest.mark.slow
 def test_made_once_and_anew_when_requirements_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environments, "ENVIRONMENTS", tmp_path / "envs")
     requirements = tmp_path / "requirements.txt"

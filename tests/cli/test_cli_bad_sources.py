@@ -295,6 +295,7 @@ def class_folders(root: Path) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_bytes_changed_at_random_never_end_in_a_traceback(
     edgenet: Edgenet, made: Path, tmp_path: Path
 ) -> None:

@@ -100,6 +100,7 @@ def test_refusals(edgenet: Edgenet, arguments: list[str], status: int, found: st
     assert "Traceback" not in ran.err
 
 
+@pytest.mark.slow
 def test_inspect_with_a_profile(edgenet: Edgenet, made: Path) -> None:
     ran = edgenet("inspect", made / "int8.tflite", "--profile")
     assert ran.status == 0, ran.err

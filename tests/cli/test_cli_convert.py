@@ -201,6 +201,7 @@ def test_names_and_order_of_the_photos_do_not_matter(
     assert len(written) == 1
 
 
+@pytest.mark.slow
 def test_the_order_in_which_a_folder_lists_its_photos_does_not_matter(
     edgenet: Edgenet, made: Path, twelve: Path, tmp_path: Path
 ) -> None:

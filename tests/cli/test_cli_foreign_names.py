@@ -93,6 +93,7 @@ def test_json_keeps_the_names_and_stays_valid(name: str, model: Path, photos: Pa
     assert frames[0]["name"] == f"a{HOSTILE}.png"
 
 
+@pytest.mark.slow
 def test_the_latency_table_and_errors(model: Path, tmp_path: Path) -> None:
     assert run(script("measure_latency.py"), model, "--runs=1", "--min-seconds=0").returncode == 0
     for name in ("classify.py", "camera.py", "measure_latency.py"):
@@ -100,6 +101,7 @@ def test_the_latency_table_and_errors(model: Path, tmp_path: Path) -> None:
         assert run(script(name), model, f"--{HOSTILE}").returncode == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [

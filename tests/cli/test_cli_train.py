@@ -57,6 +57,7 @@ def test_from_photos_to_an_int8_file(edgenet: Edgenet, photos: Path, tmp_path: P
     assert [row["precision"] for row in shown["models"]] == ["float32", "int8"]
 
 
+@pytest.mark.slow
 def test_the_int8_network_of_a_checkpoint(edgenet: Edgenet, photos: Path, tmp_path: Path) -> None:
     first, second = tmp_path / "float", tmp_path / "int8"
     assert edgenet("train", TINY, "--data", photos, "--out", first, *QUICK).status == 0

@@ -155,6 +155,7 @@ def test_every_figure_must_be_valid(
 # The output -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_labels_that_the_terminal_cannot_show(
     copied_scripts: Path, swedish_tflite: Path, video: Path
 ) -> None:
@@ -172,6 +173,7 @@ def test_labels_that_the_terminal_cannot_show(
             assert b":  bl?" in out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", ["classify.py", "camera.py", "measure_latency.py"])
 def test_a_full_disk_is_one_line(copied_scripts: Path, tiny_bundle: Path, video: Path, script: str) -> None:
     given = arguments_of(script, tiny_bundle, video)
@@ -204,6 +206,7 @@ def test_a_reader_that_has_read_enough(
     assert (running.returncode, complaint) == (141, b"")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", ["classify.py", "camera.py", "measure_latency.py"])
 def test_a_closed_output_is_one_line(
     copied_scripts: Path, tiny_bundle: Path, video: Path, script: str

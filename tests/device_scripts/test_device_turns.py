@@ -120,6 +120,7 @@ def test_two_models_and_every_setting(run_copied: Run, tiny_bundle: Path, tiny_t
         assert report["cpu_sets"]["all"]["cpus"] == report["affinity"]
 
 
+@pytest.mark.slow
 def test_settings_are_tried_and_the_fastest_is_marked(run_copied: Run, tiny_tflite: Path) -> None:
     cpus = contenders_cpus()
     done = run_copied(

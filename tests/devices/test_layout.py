@@ -142,6 +142,7 @@ runpy.run_module(name, run_name="__main__", alter_sys=True)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "program",
     [

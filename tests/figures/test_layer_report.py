@@ -84,6 +84,7 @@ def test_the_same_report_gives_the_same_bytes(tmp_path: Path, ending: str) -> No
     assert (tmp_path / f"first{ending}").read_bytes() == (tmp_path / f"second{ending}").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layers", [2, 70])
 @pytest.mark.parametrize("weights", [None, 0.01])
 def test_no_text_overlaps_and_none_leaves_the_figure(layers: int, weights: float | None) -> None:

@@ -90,6 +90,7 @@ def test_a_module_reads_as_torch_computes_it() -> None:
     check(module, read_torch(module, (16, 16), "small"))
 
 
+@pytest.mark.slow
 def test_an_export_through_torch_export_reads_alike(tmp_path: Path) -> None:
     pytest.importorskip("onnxscript", reason="torch's newer exporter needs onnxscript")
     module, path = network(), tmp_path / "newer.onnx"
@@ -99,6 +100,7 @@ def test_an_export_through_torch_export_reads_alike(tmp_path: Path) -> None:
     check(module, read_onnx(path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_network_of_the_zoo_reads_as_its_onnx_export(architecture: str) -> None:
     """The exporter folds batch normalization with torch's own square root, which is not always the nearest float."""

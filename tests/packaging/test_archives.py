@@ -50,6 +50,7 @@ def metadata(built: Built) -> Message:
         return Parser().parsestr(archive.read(f"{INFO}/METADATA").decode())
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_every_file_of_the_packages_and_nothing_else(built: Built, checkout: Path) -> None:
     facts = {
         f"{INFO}/{name}" for name in ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "top_level.txt")

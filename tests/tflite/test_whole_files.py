@@ -132,6 +132,7 @@ def test_equal_input_gives_equal_bytes(written: dict[str, bytes]) -> None:
     assert files() == written
 
 
+@pytest.mark.slow
 def test_equal_bytes_in_another_process_with_another_hash_seed(written: dict[str, bytes]) -> None:
     expected = "".join(f"{name} {hashlib.sha256(data).hexdigest()}\n" for name, data in written.items())
     seed = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"

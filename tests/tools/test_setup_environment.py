@@ -215,6 +215,7 @@ def test_users_get_no_developer_tools(checkout: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_developers_tools_are_added_once(checkout: Path) -> None:
     here = machine(checkout / "bin")
     _setup(checkout, **here)
@@ -243,6 +244,7 @@ def test_packages_are_compiled_all_at_once(checkout: Path) -> None:
     assert [path.name.partition(".")[0] for path in packages.rglob("*.pyc")] == ["sound"]
 
 
+@pytest.mark.slow
 def test_developers_set_up_serves_users_and_stays_the_developers(checkout: Path) -> None:
     here = machine(checkout / "bin")
     fresh = _setup(checkout, "--dev", **here)

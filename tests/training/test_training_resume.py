@@ -57,6 +57,7 @@ def columns(log: Path, *without: str) -> list[dict[str, str]]:
     return [{name: value for name, value in row.items() if name not in without} for row in rows]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("photos", [10, 54, 100], ids=["first step", "end of the epoch", "second epoch"])
 def test_ctrl_c_saves_says_how_to_go_on_and_changes_nothing(
     shapes: Path, tmp_path: Path, uninterrupted: Path, photos: int

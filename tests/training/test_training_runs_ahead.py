@@ -40,6 +40,7 @@ def ahead(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return covered
 
 
+@pytest.mark.slow
 def test_results_are_read_every_few_steps_and_are_the_same(
     shapes: Path, tmp_path: Path, ahead: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,6 +76,7 @@ def test_a_diverging_training_is_told_with_its_step(
     assert ahead == [4, 4]
 
 
+@pytest.mark.slow
 def test_a_stop_takes_effect_when_results_are_read(
     shapes: Path, tmp_path: Path, ahead: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -92,6 +92,7 @@ def test_a_teacher_that_lacks_a_class() -> None:
         teacher_of(teacher, LABELS, CPU)
 
 
+@pytest.mark.slow
 def test_a_teacher_from_a_file_changes_what_is_learned(shapes: Path, tmp_path: Path) -> None:
     teacher = fresh_network(parse_variant(TINY), LABELS, seed=1)
     save_checkpoint(tmp_path / "teacher.safetensors", teacher)

@@ -120,6 +120,7 @@ def test_every_epoch_is_reported_with_its_speed_and_the_remaining_time(
         assert part in lines[4]
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(shapes: Path, tmp_path: Path) -> None:
     def made(name: str, seed: int) -> bytes:
         result = train(

@@ -43,6 +43,7 @@ def tried(
     )
 
 
+@pytest.mark.slow
 def test_figures_are_those_of_evaluate(made: Path, labelled: Path, tmp_path: Path) -> None:
     """On the photos that did not calibrate; the float network is right on all of them."""
     out = tmp_path / "net.tflite"

@@ -136,6 +136,7 @@ def test_a_float_file_has_no_int8_error(made: Path) -> None:
         inspect(made / "float.tflite", against=str(made / "small.safetensors"), data=PHOTOS, photos=1)
 
 
+@pytest.mark.slow
 def test_a_profile_shows_where_the_time_goes(made: Path) -> None:
     """Each operator beside its mult-adds; together they are the network's time (CPU time here: one thread)."""
     found = edgenet.inspect(made / "int8.tflite", profile=True)

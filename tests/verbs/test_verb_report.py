@@ -62,6 +62,7 @@ def test_operators_too_quick_for_their_clock(tmp_path: Path) -> None:
     assert "<td>0.000</td><td>0.0%</td>" in Path(found.files[0]).read_text()
 
 
+@pytest.mark.slow
 def test_what_is_not_valid_is_on_no_front_and_in_no_headline(tmp_path: Path) -> None:
     invalid = {"valid": False, "reasons": ["throttled"]}
     reports = [
@@ -79,6 +80,7 @@ def test_what_is_not_valid_is_on_no_front_and_in_no_headline(tmp_path: Path) -> 
     assert "fastest p50" not in page
 
 
+@pytest.mark.slow
 def test_the_page_and_what_lies_beside_it(results: list[Path], tmp_path: Path) -> None:
     found = edgenet.report(results, tmp_path / "page.html")
     assert [Path(name).name for name in found.files] == [

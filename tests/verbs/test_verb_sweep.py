@@ -123,6 +123,7 @@ def test_it_goes_on_after_a_kill(photos: Path, tmp_path: Path) -> None:
     assert len(table(out)) == 2
 
 
+@pytest.mark.slow
 def test_a_finished_variant_is_taken_as_it_is(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -118,6 +118,7 @@ def test_the_figure_counts_every_photo_once_while_it_was_held_out(taught: Teachi
     assert taught.account.read == 48
 
 
+@pytest.mark.slow
 def test_labels_that_mean_nothing_get_the_figure_of_chance(checkpoint: Path, tmp_path: Path) -> None:
     photos = write_photos(tmp_path / "photos", 12)
     rng = np.random.default_rng(5)
@@ -139,6 +140,7 @@ def test_labels_that_mean_nothing_get_the_figure_of_chance(checkpoint: Path, tmp
     assert found.judged.top1 < 60
 
 
+@pytest.mark.slow
 def test_a_background_folder_is_no_class(checkpoint: Path, tmp_path: Path) -> None:
     photos = write_photos(tmp_path / "photos", 10)
     (photos / "none").mkdir()
@@ -153,6 +155,7 @@ def test_a_background_folder_is_no_class(checkpoint: Path, tmp_path: Path) -> No
     assert found.unknown.background == "8 photos of your own"
 
 
+@pytest.mark.slow
 def test_a_validation_folder_judges(checkpoint: Path, tmp_path: Path) -> None:
     write_photos(tmp_path / "photos" / "train", 12)
     write_photos(tmp_path / "photos" / "val", 5, seed=7)
@@ -199,6 +202,7 @@ def test_what_cannot_be_done_is_said(
         teach(photos, tmp_path / "run", **{"pretrained": checkpoint, "resolution": 32, **given})
 
 
+@pytest.mark.slow
 def test_one_scene_per_class_is_taught_and_its_figure_says_nothing(checkpoint: Path, tmp_path: Path) -> None:
     photos = write_photos(tmp_path / "photos", 1)
     for name in CLASSES:

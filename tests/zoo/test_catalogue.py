@@ -66,6 +66,7 @@ def test_every_row_is_sound(entry: PretrainedWeights, tmp_path: Path) -> None:
     assert (entry.url and entry.url in remedy) or entry.package in remedy
 
 
+@pytest.mark.slow
 def test_costs_are_what_the_modules_count() -> None:
     counted: dict[tuple[str, bool], tuple[int, int]] = {}
     for entry in read_catalogue():

@@ -18,6 +18,7 @@ def test_the_table_has_every_variant_in_order() -> None:
     assert [row.variant for row in read_costs()] == [variant.name for variant in catalogue()]
 
 
+@pytest.mark.slow
 def test_every_row_equals_what_the_modules_count() -> None:
     for variant, row in zip(catalogue(), read_costs(), strict=True):
         cost = count_variant(variant.name)

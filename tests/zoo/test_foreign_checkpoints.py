@@ -127,6 +127,7 @@ def test_a_pickle_is_followed_as_data() -> None:
     follow(pickle.dumps(shared))
 
 
+@pytest.mark.slow
 def test_refusals_name_what_is_wrong(tmp_path: Path, state: dict[str, Tensor]) -> None:
     path = tmp_path / "net.pth"
     missing = {name: t for name, t in state.items() if "features.2.depthwise" not in name}

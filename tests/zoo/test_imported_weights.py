@@ -110,6 +110,7 @@ def test_v2_names_photos(official_v2: Path, shared_data: Path) -> None:
     assert sum(int(a) == b for a, b in zip(top, classes, strict=True)) >= 11
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_v1_names_photos(shared_data: Path) -> None:
     loaded = load_slim_v1(shared_data / "mobilenet_v1_1.0_224_imagenet.npz")
@@ -140,6 +141,7 @@ def test_v2_of_other_classes(tmp_path: Path) -> None:
     assert "SHA-256" in loaded.origin
 
 
+@pytest.mark.slow
 def test_v2_refuses_other_state_dicts(tmp_path: Path) -> None:
     path, state, _ = v2_state(tmp_path)
     shaped = {**state, "features.3.conv.0.0.weight": torch.zeros(3)}

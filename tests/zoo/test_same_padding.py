@@ -133,6 +133,7 @@ def test_export_says_nothing_of_traced_sizes() -> None:
     assert not [w for w in caught if "onstant folding" in str(w.message)]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_export_through_dynamo_is_equal() -> None:
     pytest.importorskip("onnxscript", reason="torch's newer exporter needs onnxscript")
