@@ -6,32 +6,17 @@ import errno
 import os
 import select
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 from edgenet_device.foreign_text import LONGEST_LINE, one_line, printable_lines
 from edgenet_device.streams import BROKEN_PIPE_STATUS, discard_output, prepare_streams
 from typer.core import TyperGroup
 
-from edgenet.commands.bench import bench_command, compare_command, report_command
-from edgenet.commands.camera import camera_command, capture_command
-from edgenet.commands.collect import collect_command
-from edgenet.commands.configure import configure_command
 from edgenet.commands.console import say
-from edgenet.commands.convert import convert_command
-from edgenet.commands.demo import demo_command
-from edgenet.commands.deploy import deploy_command
-from edgenet.commands.evaluate import evaluate_command
-from edgenet.commands.inspect import inspect_command
 from edgenet.commands.interrupts import INTERRUPTED, caused_by_interrupt
-from edgenet.commands.models import fetch_command, models_command
-from edgenet.commands.package import export_scripts_command, new_key_command, package_command, publish_command
-from edgenet.commands.status import status_command
-from edgenet.commands.studio import studio_command
-from edgenet.commands.sweep import select_command, sweep_command
-from edgenet.commands.train import train_command
 from edgenet.commands.typer_command import typer_command
 from edgenet.errors import EdgenetError
 
@@ -45,10 +30,63 @@ Exit status:
   3    Everything was measured, but with --require-valid a measurement is not valid.
   130  The command was interrupted by Ctrl-C.
 """
+COMMANDS = {
+    "models": "models.models_command",
+    "fetch": "models.fetch_command",
+    "train": "train.train_command",
+    "convert": "convert.convert_command",
+    "evaluate": "evaluate.evaluate_command",
+    "inspect": "inspect.inspect_command",
+    "package": "package.package_command",
+    "new-key": "package.new_key_command",
+    "publish": "package.publish_command",
+    "deploy": "deploy.deploy_command",
+    "configure": "configure.configure_command",
+    "status": "status.status_command",
+    "export-scripts": "package.export_scripts_command",
+    "camera": "camera.camera_command",
+    "capture": "camera.capture_command",
+    "collect": "collect.collect_command",
+    "bench": "bench.bench_command",
+    "report": "bench.report_command",
+    "compare": "bench.compare_command",
+    "select": "sweep.select_command",
+    "sweep": "sweep.sweep_command",
+    "studio": "studio.studio_command",
+    "demo": "demo.demo_command",
+}
+"""The function of each command, by its module in `edgenet.commands`, in the order of the help."""
+# Show help as plain text: importing rich's panels would take as long as all other imports together.
+_STYLE: dict[str, Any] = {"pretty_exceptions_enable": False, "rich_markup_mode": None}
 
 
-class PlainErrors(TyperGroup):
-    """Makes errors of usage printable: they repeat what was typed, and a shell may have put in a file's name."""
+class _Commands(Mapping[str, Any]):
+    """The commands. Each is imported when it is looked up, so `edgenet convert` starts without all the others."""
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+    def __getitem__(self, name: str) -> Any:
+        module, function = COMMANDS[name].split(".")
+        # Not by importlib.import_module: `interrupts` looks for the module of ours that began an import.
+        imported = __import__(f"edgenet.commands.{module}", fromlist=[function])
+        alone = typer.Typer(**_STYLE, add_completion=False)
+        alone.command(name)(typer_command(getattr(imported, function)))
+        return typer.main.get_command(alone)
+
+
+class CommandGroup(TyperGroup):
+    """The group of all commands.
+
+    It makes errors of usage printable: they repeat what was typed, and a shell may have put in a file's name.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.commands = cast("dict[str, Any]", _Commands())
 
     def make_context(self, *arguments: Any, **options: Any) -> Any:
         """Parse the options before the command."""
@@ -74,42 +112,13 @@ def _printable_usage_errors() -> Iterator[None]:
 
 app = typer.Typer(
     name="edgenet",
-    cls=PlainErrors,
+    cls=CommandGroup,
     help="Train, quantize and package MobileNets, and run them live on a Raspberry Pi or Android phone.",
     epilog=EXIT_STATUS,
     no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    # Show help as plain text: importing rich's panels would take as long as all other imports together.
-    rich_markup_mode=None,
+    **_STYLE,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-COMMANDS: dict[str, Callable[..., None]] = {
-    "models": models_command,
-    "fetch": fetch_command,
-    "train": train_command,
-    "convert": convert_command,
-    "evaluate": evaluate_command,
-    "inspect": inspect_command,
-    "package": package_command,
-    "new-key": new_key_command,
-    "publish": publish_command,
-    "deploy": deploy_command,
-    "configure": configure_command,
-    "status": status_command,
-    "export-scripts": export_scripts_command,
-    "camera": camera_command,
-    "capture": capture_command,
-    "collect": collect_command,
-    "bench": bench_command,
-    "report": report_command,
-    "compare": compare_command,
-    "select": select_command,
-    "sweep": sweep_command,
-    "studio": studio_command,
-    "demo": demo_command,
-}
-for _name, _command in COMMANDS.items():
-    app.command(_name)(typer_command(_command))
 
 
 def _print_version(asked: bool) -> None:

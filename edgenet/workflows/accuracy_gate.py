@@ -62,6 +62,74 @@ class AccuracyGate:
     photos: PhotoSet
     max_drop: float | None
 
+    def check_classes(self, source: Source) -> None:
+        """Check that the network has all classes of the photos.
+
+        Raises:
+            EdgenetError: it does not; see `outputs_for`.
+        """
+        used = {label for label in self.photos.labels if label is not None}
+        outputs_for(self.photos.class_names, used, float_scorer("", source).labels, self.photos.origin)
+
+    def measure(
+        self, calibrated: PhotoSet, source: Source, model: ModelFile, progress: Progress
+    ) -> GateResult:
+        """Evaluate float and int8 on the labelled photos.
+
+        Photos whose contents were used for calibration are left out, because int8 would look better on them than
+        it is.
+
+        Raises:
+            EdgenetError: no photo is left, or none can be read.
+        """
+        seen = set(content_hashes(calibrated))
+        fresh = [i for i, content in enumerate(content_hashes(self.photos)) if content not in seen]
+        if not fresh:
+            raise EdgenetError(
+                f"all {len(self.photos)} photos in {self.photos.origin} were used for calibration",
+                "give --data other photos",
+            )
+        options = EvaluationOptions()
+        scorers = [
+            float_scorer(source.facts.name, source),
+            lite_scorer(str(model.path), model, options.threads),
+        ]
+        evaluation = evaluate_scorers(scorers, self.photos.take(fresh), options, progress)
+        return GateResult(evaluation, len(self.photos) - len(fresh))
+
+    def enforce(self, measured: GateResult, out: Path, data: bytes, recipe: str) -> None:
+        """Write a file whose drop exceeds the limit to `rejected(out)` and raise; leave `out` alone.
+
+        Args:
+            data: the new .tflite file.
+            recipe: the recipe that made it, for the advice.
+
+        Raises:
+            EdgenetError: the drop is larger than the limit.
+        """
+        paired, max_drop = measured.paired, self.max_drop
+        # compared in photos, with a tolerance for rounding, so that a drop of exactly the limit passes
+        if max_drop is None or paired.lost - paired.won <= max_drop * paired.n / 100 + 1e-9:
+            return
+        aside = rejected(out)
+        write_atomically(aside, data)
+        real, given = measured.evaluation.models
+        found = (
+            f"int8 loses {paired.drop:.2f} points of top-1 on {paired.n} photos of {measured.evaluation.data} "
+            f"(float {real.top1:.2f} %, int8 {given.top1:.2f} %, 95 % interval of the drop {paired.interval.low:.2f} "
+            f"to {paired.interval.high:.2f} points), more than --max-drop {max_drop:g}; the new file is kept "
+            f"aside as {aside}, {out} is untouched"
+        )
+        chance = (
+            ", or more photos in --data: with so few the drop may be chance"
+            if paired.interval.low <= max_drop
+            else ""
+        )
+        raise EdgenetError(
+            found,
+            f"try {better_recipe(recipe)}more calibration photos, or photos more like those in --data{chance}",
+        )
+
 
 def open_gate(data: Path, max_drop: float | None, out: Path, source: str | Path | nn.Module) -> AccuracyGate:
     """Open the labelled photos, and report everything that can be reported before the long work begins.
@@ -77,76 +145,6 @@ def open_gate(data: Path, max_drop: float | None, out: Path, source: str | Path 
     return AccuracyGate(open_labelled(data), max_drop)
 
 
-def check_classes(photos: PhotoSet, source: Source) -> None:
-    """Check that the network has all classes of the photos.
-
-    Raises:
-        EdgenetError: it does not; see `outputs_for`.
-    """
-    used = {label for label in photos.labels if label is not None}
-    outputs_for(photos.class_names, used, float_scorer("", source).labels, photos.origin)
-
-
-def measure(
-    photos: PhotoSet, calibrated: PhotoSet, source: Source, model: ModelFile, progress: Progress
-) -> GateResult:
-    """Evaluate float and int8 on the labelled photos.
-
-    Photos whose contents were used for calibration are left out, because int8 would look better on them than
-    it is.
-
-    Raises:
-        EdgenetError: no photo is left, or none can be read.
-    """
-    seen = set(content_hashes(calibrated))
-    fresh = [i for i, content in enumerate(content_hashes(photos)) if content not in seen]
-    if not fresh:
-        raise EdgenetError(
-            f"all {len(photos)} photos in {photos.origin} were used for calibration",
-            "give --data other photos",
-        )
-    options = EvaluationOptions()
-    scorers = [float_scorer(source.facts.name, source), lite_scorer(str(model.path), model, options.threads)]
-    evaluation = evaluate_scorers(scorers, photos.take(fresh), options, progress)
-    return GateResult(evaluation, len(photos) - len(fresh))
-
-
 def rejected(out: Path) -> Path:
     """Return the path for a file that lost too much accuracy: NAME.rejected.tflite beside `out`."""
     return out.with_name(f"{out.stem}.rejected{out.suffix}")
-
-
-def enforce_max_drop(
-    measured: GateResult, max_drop: float | None, out: Path, data: bytes, recipe: str
-) -> None:
-    """Write a file whose drop exceeds the limit to `rejected(out)` and raise; leave `out` alone.
-
-    Args:
-        data: the new .tflite file.
-        recipe: the recipe that made it, for the advice.
-
-    Raises:
-        EdgenetError: the drop is larger than the limit.
-    """
-    paired = measured.paired
-    # compared in photos, with a tolerance for rounding, so that a drop of exactly the limit passes
-    if max_drop is None or paired.lost - paired.won <= max_drop * paired.n / 100 + 1e-9:
-        return
-    aside = rejected(out)
-    write_atomically(aside, data)
-    real, given = measured.evaluation.models
-    found = (
-        f"int8 loses {paired.drop:.2f} points of top-1 on {paired.n} photos of {measured.evaluation.data} "
-        f"(float {real.top1:.2f} %, int8 {given.top1:.2f} %, 95 % interval of the drop {paired.interval.low:.2f} to "
-        f"{paired.interval.high:.2f} points), more than --max-drop {max_drop:g}; the new file is kept "
-        f"aside as {aside}, {out} is untouched"
-    )
-    chance = (
-        ", or more photos in --data: with so few the drop may be chance"
-        if paired.interval.low <= max_drop
-        else ""
-    )
-    raise EdgenetError(
-        found,
-        f"try {better_recipe(recipe)}more calibration photos, or photos more like those in --data{chance}",
-    )

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from edgenet_device.model_file import ModelFile
@@ -33,7 +34,9 @@ from edgenet.tflite.from_graph import int8_program
 from edgenet.tflite.program import Program
 from edgenet.workflows.arguments import Photos, as_photo_set
 from edgenet.workflows.calibration_checks import calibration_warnings, few_photos
-from edgenet.workflows.mixed_precision import FloatReference, MixedPrecision, keep_layers_float, named_layers
+
+if TYPE_CHECKING:
+    from edgenet.workflows.mixed_precision import MixedPrecision
 
 PHOTOS = 100
 """Number of photos that calibrate, unless the user gives another."""
@@ -159,6 +162,8 @@ def quantize(graph: Graph, calibration: Calibration, clock: Clock, progress: Pro
     lowered = lower(graph, exact_border=False)
     recipe, keep = calibration.recipe, calibration.keep_float
     if keep is not None:
+        from edgenet.workflows.mixed_precision import FloatReference, keep_layers_float, named_layers
+
         named_layers(lowered, keep)  # only to report a wrong name before the slow work
     photos = _load_photos(lowered, calibration, clock, progress)
     quantized, mixed = recipe.quantize(lowered, photos.calibrating, progress, _logits), None

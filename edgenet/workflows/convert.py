@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgenet_device.model_file import ModelFile
 from torch import nn
@@ -22,14 +23,6 @@ from edgenet.quantize.recipes import DEFAULT_RECIPE, fixed_torch_threads
 from edgenet.tflite.forms import IO_TYPES, dynamic_program, float16_program, with_io
 from edgenet.tflite.from_graph import float_program, write_model
 from edgenet.tflite.program import Program
-from edgenet.workflows.accuracy_gate import (
-    AccuracyGate,
-    GateResult,
-    check_classes,
-    enforce_max_drop,
-    measure,
-    open_gate,
-)
 from edgenet.workflows.arguments import Photos, checked
 from edgenet.workflows.calibration import (
     EDGENET,
@@ -42,10 +35,12 @@ from edgenet.workflows.calibration import (
     quantize,
     quantize_by_onnx_tf,
 )
-from edgenet.workflows.mixed_precision import MixedPrecision
-from edgenet.workflows.normalization_check import given_normalization, graph_warnings
 from edgenet.workflows.partitions import Partitions, find_partitions
 from edgenet.workflows.sources import Source, SourceOptions, open_source
+
+if TYPE_CHECKING:
+    from edgenet.workflows.accuracy_gate import AccuracyGate, GateResult
+    from edgenet.workflows.mixed_precision import MixedPrecision
 
 PRECISIONS = ("int8", "float16", "dynamic", "float32")
 FORMATS = ("tflite", "onnx")
@@ -188,7 +183,11 @@ def _begin(
     chosen = open_calibration(
         wanted.calibration, wanted.photos, wanted.recipe, wanted.keep_float, wanted.backend, progress
     )
-    gate = None if wanted.data is None else open_gate(Path(wanted.data), wanted.max_drop, out, source)
+    gate = None
+    if wanted.data is not None:
+        from edgenet.workflows.accuracy_gate import open_gate
+
+        gate = open_gate(Path(wanted.data), wanted.max_drop, out, source)
     clock.lap("photos")
     return _convert(source, out, form, options, chosen, gate, clock, progress)
 
@@ -233,27 +232,38 @@ def _convert(
     with fixed_torch_threads():
         opened = open_source(source, options, progress)
         if gate is not None:
-            check_classes(gate.photos, opened)
+            gate.check_classes(opened)
         clock.lap("read")
-        given = None if calibration is None else given_normalization(source, options.normalization)
-        if given is not None and calibration is not None and opened.facts.architecture is None:
-            doubts = graph_warnings(opened.graph, given, calibration.choice.photos)
-            opened = replace(opened, warnings=opened.warnings + doubts)
+        if calibration is not None and opened.facts.architecture is None:
+            opened = _with_doubts(opened, source, options, calibration)
         model = _make(source, options, opened, calibration, clock, progress)
         facts = replace(opened.facts, quantization=model.quantization)
         data = form.write(model.program, facts, opened.labels)
         measured = None
         if gate is not None and model.calibrated is not None:
             file = ModelFile(out, data, sha256(data), opened.labels or (), None)
-            measured = measure(gate.photos, model.calibrated, opened, file, progress)
+            measured = gate.measure(model.calibrated, opened, file, progress)
             data = form.write(model.program, replace(facts, accuracy=measured.accuracy()), opened.labels)
             clock.lap("measure")
     if gate is not None and measured is not None and calibration is not None:
-        enforce_max_drop(measured, gate.max_drop, out, data, calibration.recipe.name)
+        gate.enforce(measured, out, data, calibration.recipe.name)
     write_atomically(out, data)
     clock.lap("write")
     model = replace(model, program=form.program(model.program))
     return _conversion(out, data, opened, model, measured, clock)
+
+
+def _with_doubts(
+    opened: Source, source: str | Path | nn.Module, options: SourceOptions, calibration: Calibration
+) -> Source:
+    """Return the network with a warning if another normalization than the given one makes it clearly surer."""
+    from edgenet.workflows.normalization_check import given_normalization, graph_warnings
+
+    given = given_normalization(source, options.normalization)
+    if given is None:
+        return opened
+    doubts = graph_warnings(opened.graph, given, calibration.choice.photos)
+    return replace(opened, warnings=opened.warnings + doubts)
 
 
 def _make(

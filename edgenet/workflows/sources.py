@@ -30,14 +30,12 @@ from edgenet.graph.torch_reader import read_torch
 from edgenet.manifest import Facts, Weights
 from edgenet.progress import Progress, silent
 from edgenet.workflows.arguments import label_names
-from edgenet.workflows.file_sources import open_keras_source, open_onnx, open_tflite
-from edgenet.workflows.module_source import open_module
 from edgenet.workflows.source_options import FLOAT_SOURCE
 from edgenet.workflows.source_options import NORMALIZATIONS as NORMALIZATIONS
 from edgenet.workflows.source_options import Source as Source
 from edgenet.workflows.source_options import SourceOptions as SourceOptions
 from edgenet.workflows.source_options import parse_normalization as parse_normalization
-from edgenet.zoo.foreign_checkpoint import is_foreign_checkpoint
+from edgenet.zoo.checkpoint import is_foreign_checkpoint
 from edgenet.zoo.readers import load_network
 
 
@@ -56,6 +54,8 @@ def open_source(
             number of labels differs from the number of outputs.
     """
     if isinstance(source, nn.Module):
+        from edgenet.workflows.module_source import open_module
+
         opened = open_module(source, options)
     elif Path(source).exists():
         opened = _open_path(Path(source), options, progress)
@@ -89,6 +89,8 @@ def _open_path(path: Path, options: SourceOptions, progress: Progress) -> Source
     if options.architecture is not None and kind is not UNKNOWN and not is_foreign_checkpoint(path):
         raise EdgenetError(f"{path} says itself what its network is", "leave out --architecture")
     suffix = path.suffix.lower() if kind is UNKNOWN else ""
+    from edgenet.workflows.file_sources import open_keras_source, open_onnx, open_tflite
+
     if kind is ONNX or suffix == ".onnx":
         return open_onnx(path, options)
     if kind is TFLITE or suffix == ".tflite":

@@ -17,8 +17,7 @@ from edgenet.training.starting import IMAGENET, load_weights
 from edgenet.workflows.measuring import measure_on
 from edgenet.workflows.select import Budget, untrained_int8
 from edgenet.zoo.catalogue import entries_of, entry_for_layers, find_entry, nearest_variants
-from edgenet.zoo.checkpoint import LoadedNetwork
-from edgenet.zoo.foreign_checkpoint import is_foreign_checkpoint
+from edgenet.zoo.checkpoint import LoadedNetwork, is_foreign_checkpoint
 from edgenet.zoo.registry import ARCHITECTURES, Variant
 
 DEFAULT_NETWORK = "mobilenet_v2_1.0_224"

@@ -11,6 +11,7 @@ from typing import Any
 
 import safetensors.torch
 import torch
+from edgenet_device.file_kind import SAFETENSORS, TORCH, TORCH_EXPORT, TORCHSCRIPT, UNKNOWN, file_kind
 from edgenet_device.foreign_text import read_json
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
@@ -252,3 +253,15 @@ def _some(names: Iterable[str], what: str) -> str:
     more = ", ..." if len(ordered) > 3 else ""
     noun = "tensor" if len(ordered) == 1 else "tensors"
     return f"{len(ordered)} {noun} {what}: {', '.join(ordered[:3])}{more}"
+
+
+def is_foreign_checkpoint(path: Path) -> bool:
+    """Return whether a file is a checkpoint of torch, or a complete .safetensors that edgenet did not write."""
+    kind = file_kind(path) if path.is_file() else UNKNOWN
+    if kind is not SAFETENSORS:
+        return kind in (TORCH, TORCHSCRIPT, TORCH_EXPORT)
+    try:
+        with safe_open(path, framework="pt") as file:
+            return METADATA_KEY not in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False

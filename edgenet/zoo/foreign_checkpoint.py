@@ -23,7 +23,6 @@ from edgenet_device.file_kind import (
     wrong_kind,
 )
 from edgenet_device.foreign_text import is_number
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from edgenet.errors import EdgenetError, one_line
@@ -35,7 +34,7 @@ from edgenet.zoo.catalogue import (
     labels_for,
     read_catalogue,
 )
-from edgenet.zoo.checkpoint import LICENCE_UNKNOWN, METADATA_KEY, LoadedNetwork, load_tensors
+from edgenet.zoo.checkpoint import LICENCE_UNKNOWN, LoadedNetwork, load_tensors
 from edgenet.zoo.classifier import SLIM, TORCHVISION, NetworkOptions, Normalization
 from edgenet.zoo.layouts import COUNTER, Library, Names, find_library, meta_network, recognize, renamed
 from edgenet.zoo.pretrained import options_of, read_pretrained
@@ -94,18 +93,6 @@ def load_foreign(path: Path, architecture: str | None = None) -> LoadedNetwork:
 
 
 KINDS = (TORCH, TORCHSCRIPT, TORCH_EXPORT, SAFETENSORS, UNKNOWN)
-
-
-def is_foreign_checkpoint(path: Path) -> bool:
-    """Return whether a file is a checkpoint of torch, or a complete .safetensors that edgenet did not write."""
-    kind = file_kind(path) if path.is_file() else UNKNOWN
-    if kind is not SAFETENSORS:
-        return kind in (TORCH, TORCHSCRIPT, TORCH_EXPORT)
-    try:
-        with safe_open(path, framework="pt") as file:
-            return METADATA_KEY not in (file.metadata() or {})
-    except (SafetensorError, OSError):
-        return False
 
 
 OWN = Library(

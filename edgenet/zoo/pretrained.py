@@ -36,11 +36,9 @@ from edgenet.zoo.catalogue import (
 )
 from edgenet.zoo.checkpoint import LoadedNetwork, load_tensors
 from edgenet.zoo.classifier import SLIM, TORCHVISION, Classifier, NetworkOptions, Normalization, Padding
-from edgenet.zoo.finished_files import check_results, read_folded
 from edgenet.zoo.keras_hdf5 import Hdf5Error, read_hdf5
 from edgenet.zoo.layouts import COUNTER, find_library, meta_network, renamed
 from edgenet.zoo.registry import Variant, parse_variant
-from edgenet.zoo.state_dicts import read_state_dict
 from edgenet.zoo.weights import find_weights
 
 NORMALIZATIONS: Mapping[str, Normalization] = {
@@ -79,6 +77,8 @@ def read_pretrained(path: Path, entry: PretrainedWeights) -> LoadedNetwork:
     tensors = _tensors(path, entry, variant, options)
     module = load_tensors(variant, options, tensors, str(path))
     if entry.reader == "tflite":
+        from edgenet.zoo.finished_files import check_results
+
         check_results(path, module, variant.resolution)
     return LoadedNetwork(module, variant, imagenet_labels(), options.normalization, entry.origin, entry.terms)
 
@@ -100,7 +100,11 @@ def _tensors(
     if entry.reader == "keras_h5":
         return read_keras(path, expected)
     if entry.reader == "tflite":
+        from edgenet.zoo.finished_files import read_folded
+
         return read_folded(path, expected, options.epsilon)
+    from edgenet.zoo.state_dicts import read_state_dict
+
     state = read_state_dict(path).tensors
     library = find_library(state)
     return renamed(state, library.names(state) if library else {})

@@ -28,10 +28,14 @@ from edgenet.files import read_arrays, sha256
 from edgenet.progress import StageProgress
 from edgenet.zoo import mobilenet_v1
 from edgenet.zoo.catalogue import entries_of, find_entry, labels_for, nearest_variants
-from edgenet.zoo.checkpoint import LICENCE_UNKNOWN, LoadedNetwork, load_checkpoint, load_tensors
+from edgenet.zoo.checkpoint import (
+    LICENCE_UNKNOWN,
+    LoadedNetwork,
+    is_foreign_checkpoint,
+    load_checkpoint,
+    load_tensors,
+)
 from edgenet.zoo.classifier import SLIM, NetworkOptions
-from edgenet.zoo.finished_files import load_tflite
-from edgenet.zoo.foreign_checkpoint import is_foreign_checkpoint, load_foreign
 from edgenet.zoo.pretrained import load_pretrained
 from edgenet.zoo.registry import ARCHITECTURES, Variant, parse_variant
 
@@ -79,6 +83,8 @@ def _load(source: str | Path, progress: StageProgress | None, architecture: str 
     kind = file_kind(path) if path.is_file() else UNKNOWN
     suffix = path.suffix.lower() if kind is UNKNOWN else ""
     if is_foreign_checkpoint(path) or suffix in TORCH_SUFFIXES:
+        from edgenet.zoo.foreign_checkpoint import load_foreign
+
         return load_foreign(path, architecture)
     if architecture is not None:
         raise EdgenetError(f"{source} says itself what its network is", "leave out --architecture")
@@ -87,6 +93,8 @@ def _load(source: str | Path, progress: StageProgress | None, architecture: str 
     if kind is NPZ or suffix == ".npz":
         return load_slim_v1(path)
     if kind is TFLITE:
+        from edgenet.zoo.finished_files import load_tflite
+
         return load_tflite(path)
     if path.is_file() and kind is not UNKNOWN:
         raise wrong_kind(path, kind, "a file of weights", f"the known formats are: {FORMATS}")

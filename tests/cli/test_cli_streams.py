@@ -122,7 +122,7 @@ sys.meta_path.insert(0, Finder)
 """
 IMPORTED = [
     "typer",
-    "edgenet.commands.train",
+    "edgenet.commands.convert",
     "rich.console",
     "numpy",
     "numpy.linalg",
