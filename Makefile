@@ -39,7 +39,7 @@ help:
 	@echo 'For developers:'
 	@echo '  make setup-dev   the same environment with tools for tests, lint and types; these make it when needed:'
 	@echo '  make test        the whole test suite'
-	@echo '  make test-quick  the suite to run all day, without the slow tests (under 3 minutes)'
+	@echo '  make test-quick  the suite to run all day, without the slow tests and the browser (under 3 minutes)'
 	@echo '  make fuzz        damaged and hostile inputs for every reader and server, for MINUTES=10'
 	@echo '  make check       lint, format, types and spelling'
 	@echo '  make format      put the format right'
