@@ -7,7 +7,7 @@ phone in the network opens the https address, which it reads from a QR code. A P
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from edgenet.studio_app.incoming import Taken, check_size, take_file
 from edgenet.studio_app.looks import Look, large_jpeg, repeated
 from edgenet.studio_app.moving import Move, Moved, empty_bin, move_photos, remove_class, rename_class
 from edgenet.studio_app.places import PhotoName, scratch_file
-from edgenet.studio_app.studio import Studio, answers, json_answer, refused, text, whole
+from edgenet.studio_app.studio import Studio, answers, json_answer, refused, storage_error, text, whole
 from edgenet.web.viewers import open_target_browser
 
 MOST_MOVES = 20_000
@@ -174,10 +174,11 @@ async def _upload(studio: Studio, request: Request) -> Response:
     except ClientDisconnect:
         return refused(EdgenetError("the file did not come to its end", "send it again"))
     except OSError as error:
-        return refused(EdgenetError(f"the file cannot be kept: {error.strerror}", "free some space there"))
+        return refused(storage_error(error))
     finally:
         if file is not None:
-            file.unlink(missing_ok=True)
+            with suppress(OSError):  # it is gone with its folder
+                file.unlink(missing_ok=True)
 
 
 def _taken_json(taken: Taken) -> dict[str, Any]:

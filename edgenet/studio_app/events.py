@@ -98,7 +98,7 @@ class FolderWatch:
 
     def _stamps(self) -> list[tuple[str, int]]:
         places = self._places
-        found: list[tuple[str, int]] = []
+        found: list[tuple[str, int]] = [(str(places.trouble()), 0)]
         for top in (places.photos, places.bin, places.runs, places.bundles):
             for folder, folders, _ in os.walk(top):
                 folders[:] = [name for name in folders if not name.startswith(".")]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -19,12 +20,10 @@ from edgenet.data.file_account import is_photo_like, why_unreadable
 from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError, one_line
 from edgenet.studio_app.looks import Looks
-from edgenet.studio_app.places import Places, free_space
+from edgenet.studio_app.places import SPARE_BYTES, Places, StorageError, free_space
 
 LARGEST_PHOTO = MAX_BYTES
 LARGEST_ZIP = 2 << 30
-SPARE_BYTES = 64 << 20
-"""So much space stays free, for the run that comes after the photos."""
 _LONGEST_STEM = 100
 _MOST_REFUSALS = 200
 _naming = threading.Lock()
@@ -47,13 +46,16 @@ def check_size(places: Places, name: str, size: int) -> None:
     """Check that a file of this size may come.
 
     Raises:
-        EdgenetError: it is larger than its kind may be, or the disk has no room for it.
+        StorageError: the disk has no room for it, or the folder is gone.
+        EdgenetError: it is larger than its kind may be.
     """
     most = LARGEST_ZIP if _is_zip(name) else LARGEST_PHOTO
     if size > most:
         raise EdgenetError(f"{one_line(name)} is larger than {most >> 20} MiB", "send a smaller file")
+    if trouble := places.trouble():
+        raise trouble
     if free_space(places.root) < size + SPARE_BYTES:
-        raise EdgenetError(f"the disk of {places.root} is full", "free some space there")
+        raise StorageError(f"the disk of {places.root} is full", "free some space there")
 
 
 def take_file(places: Places, looks: Looks, label: str, name: str, file: Path) -> Taken:
@@ -65,7 +67,8 @@ def take_file(places: Places, looks: Looks, label: str, name: str, file: Path) -
         file: the hidden file with its contents.
 
     Raises:
-        EdgenetError: it is a zip that cannot be opened or has no classes, or a photo cannot be written.
+        StorageError: a photo cannot be written.
+        EdgenetError: it is a zip that cannot be opened or has no classes.
     """
     if _is_zip(name):
         return _take_zip(places, looks, label, name, file)
@@ -91,9 +94,9 @@ def _take_zip(places: Places, looks: Looks, label: str, name: str, file: Path) -
         target = label or (photos.class_names[given] if given is not None else "")
         try:
             kept = _take_photo(places, looks, target, inside, photos.read_bytes(index))
+        except StorageError:
+            raise
         except EdgenetError as error:
-            if free_space(places.root) < SPARE_BYTES:
-                raise
             kept = error.found
         added.append(kept) if isinstance(kept, tuple) else refused.append((one_line(inside), kept))
     return Taken(tuple(added), tuple(refused[:_MOST_REFUSALS]))
@@ -113,9 +116,10 @@ def _take_photo(places: Places, looks: Looks, label: str, name: str, data: bytes
     path = free_place(folder, plain_name(name))
     try:
         write_atomically(path, data)
-    except EdgenetError:
-        path.unlink(missing_ok=True)  # the place that was taken for it
-        raise
+    except EdgenetError as error:
+        with suppress(OSError):
+            path.unlink()  # the place that was taken for it
+        raise StorageError(error.found, error.remedy) from None
     looks.learn(path, pixels)
     return label, path.name
 
@@ -124,7 +128,7 @@ def free_place(folder: Path, name: str) -> Path:
     """Return a new, empty file in a folder, whose name is this one or a longer one.
 
     Raises:
-        EdgenetError: it cannot be made.
+        StorageError: it cannot be made.
     """
     with _naming:  # threads of one upload would try the same numbers
         for candidate in _candidates(name):
@@ -135,7 +139,7 @@ def free_place(folder: Path, name: str) -> Path:
             except FileExistsError:
                 continue
             except OSError as error:
-                raise EdgenetError(
+                raise StorageError(
                     f"cannot write into {folder}: {error.strerror}", "check the folder and its permissions"
                 ) from None
     raise AssertionError("there is always a next number")

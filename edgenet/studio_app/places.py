@@ -24,6 +24,13 @@ from edgenet.errors import EdgenetError
 from edgenet.files import make_folder
 
 _MOST_PARTS, _LONGEST_PART = 16, 255
+SPARE_BYTES = 64 << 20
+"""So much space stays free, for the run that comes after the photos."""
+_PUT_BACK = "put it back, or start the studio with another folder"
+
+
+class StorageError(EdgenetError):
+    """The folder cannot be written now: it is full, read-only or gone. The next file would fare no better."""
 
 
 @dataclass(frozen=True)
@@ -99,9 +106,29 @@ class Places:
         """Make the folder of a class, unless it exists.
 
         Raises:
-            EdgenetError: the name cannot be that of a folder, or the folder cannot be made.
+            StorageError: the folder cannot be made.
+            EdgenetError: the name cannot be that of a folder.
         """
-        return self.photos / label if label in self.labels() else class_folder(self.photos, label)
+        if label in self.labels():
+            return self.photos / label
+        if not self.root.is_dir():  # a new one would perhaps lie beside a disk that was unplugged
+            raise StorageError(f"the folder {self.root} is gone", _PUT_BACK)
+        try:
+            return class_folder(self.photos, label)
+        except EdgenetError as error:
+            if isinstance(error.__cause__, OSError):
+                raise StorageError(error.found, "check the folder and its permissions") from None
+            raise
+
+    def trouble(self) -> StorageError | None:
+        """Return why no photo can be kept now; None if one can."""
+        if not self.root.is_dir():
+            return StorageError(f"the folder {self.root} is gone", _PUT_BACK)
+        if not os.access(self.root, os.W_OK):
+            return StorageError(f"the folder {self.root} is read-only", "check its permissions and its disk")
+        if free_space(self.root) < SPARE_BYTES:
+            return StorageError(f"the disk of {self.root} is full", "free some space there")
+        return None
 
     def names(self, label: str, binned: bool = False) -> list[str]:
         """Return the photos of a class as paths within its folder, with forward slashes, in order."""
@@ -157,12 +184,22 @@ def _photo_names(home: Path, folder: Path) -> Iterator[str]:
 
 
 def free_space(folder: Path) -> int:
-    """Return the number of bytes that can still be written there."""
-    return shutil.disk_usage(folder).free
+    """Return the number of bytes that can still be written there; 0 if the folder is gone."""
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return 0
 
 
 def scratch_file(folder: Path) -> Path:
-    """Return a new hidden file in a folder, so that it can be renamed to its final place within the file system."""
-    descriptor, name = tempfile.mkstemp(prefix=".edgenet-", suffix=".tmp", dir=folder)
+    """Return a new hidden file in a folder, so that it can be renamed to its final place within the file system.
+
+    Raises:
+        StorageError: it cannot be made.
+    """
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=".edgenet-", suffix=".tmp", dir=folder)
+    except OSError as error:
+        raise StorageError(f"cannot write into {folder}: {error.strerror}", _PUT_BACK) from None
     os.close(descriptor)
     return Path(name)

@@ -55,7 +55,8 @@ def build_app(studio: Studio, address: Address) -> Guard:
             yield
 
     def state(values: dict[str, object]) -> dict[str, object]:
-        found: dict[str, object] = {"folder": str(studio.places.root)}
+        trouble = studio.places.trouble()
+        found: dict[str, object] = {"folder": str(studio.places.root), "trouble": str(trouble or "")}
         for step in STEPS:
             found |= step.state(studio)
         return found

@@ -16,7 +16,7 @@ from edgenet.errors import EdgenetError
 from edgenet.studio_app.events import Events
 from edgenet.studio_app.jobs import Jobs
 from edgenet.studio_app.looks import Looks
-from edgenet.studio_app.places import Places
+from edgenet.studio_app.places import Places, StorageError
 
 
 @dataclass(frozen=True)
@@ -47,18 +47,29 @@ def json_answer(value: Any, status: int = 200) -> Response:
     return Response(json_text(value), status, media_type="application/json")
 
 
-def refused(error: EdgenetError, status: int = 409) -> Response:
-    """Return the answer for something that could not be done: {"found": ..., "remedy": ...}."""
-    return json_answer(
-        {"found": one_line(error.found, 600), "remedy": one_line(error.remedy or "", 600)}, status
+def refused(error: EdgenetError, status: int | None = None) -> Response:
+    """Return the answer for something that could not be done: {"found": ..., "remedy": ...}.
+
+    Its status is 409 unless one is given, and 507 if the folder cannot be written: then other requests fail as well.
+    """
+    said = {"found": one_line(error.found, 600), "remedy": one_line(error.remedy or "", 600)}
+    return json_answer(said, status or (507 if isinstance(error, StorageError) else 409))
+
+
+def storage_error(error: OSError) -> StorageError:
+    """Return what the page says of an error of the operating system in the studio's folder."""
+    said = error.strerror or type(error).__name__
+    found = f"{error.filename}: {said}" if error.filename else f"the folder cannot be used: {said}"
+    return StorageError(
+        found, "check that the folder is there, that it may be written and that its disk has room"
     )
 
 
 def answers(work: Callable[[dict[str, Any]], Any]) -> Callable[[Request], Any]:
     """Make a route of a function from a request's values to a JSON value; the function runs in a thread.
 
-    The values are those of the query (texts), and of a POST's JSON object. An `EdgenetError`, or a value of the wrong
-    type (KeyError, TypeError, ValueError), becomes an answer with a status of 409 or 400.
+    The values are those of the query (texts), and of a POST's JSON object. An `EdgenetError`, a value of the wrong type
+    (KeyError, TypeError, ValueError) or an `OSError` becomes an answer with a status of 409, 400 or 507.
     """
 
     @wraps(work)
@@ -73,6 +84,8 @@ def answers(work: Callable[[dict[str, Any]], Any]) -> Callable[[Request], Any]:
             return json_answer(await run_in_threadpool(work, values))
         except EdgenetError as error:
             return refused(error)
+        except OSError as error:
+            return refused(storage_error(error))
         except (KeyError, TypeError, ValueError) as error:
             reason = one_line(str(error), 200)
             return refused(

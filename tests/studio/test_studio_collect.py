@@ -84,7 +84,7 @@ def test_a_zip_bomb_and_a_false_zip_are_refused(client: Client) -> None:
 def test_a_full_disk_is_said_before_the_file_comes(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(incoming, "free_space", lambda folder: 1000)
     answer = client.upload("mug", "cup.jpg", photo())
-    assert (answer["status"], "is full" in answer["found"]) == (409, True)
+    assert (answer["status"], "is full" in answer["found"]) == (507, True)
 
 
 def test_too_large_a_file_is_refused_before_it_is_read(client: Client) -> None:

@@ -6,6 +6,7 @@ import { dropped, Uploads } from "./uploads.js";
 import { count, fill, h, say, soon } from "./ui.js";
 
 const moves = []; // what can be undone, as the server answered it
+const uploads = new Uploads(); // they go on while another step is shown
 
 /** Moves photos, and offers to undo it. `wanted`: [{ from, to }] as the route takes it. */
 export async function move(app, wanted, text) {
@@ -38,15 +39,10 @@ export async function undo(app) {
 export function mount(root, app) {
   const S = app.strings.collect;
   let close = null, opened = null;
-  const uploads = new Uploads(soonShown());
   const progress = h("div", { class: "panel", hidden: true, role: "status" });
   const view = h("div", { class: "step" });
   root.append(progress, view);
-
-  function soonShown() {
-    const draw = soon(() => showUploads(), 150);
-    return () => draw();
-  }
+  uploads.tell(soon(() => showUploads(), 150));
 
   function showUploads() {
     const { done, total, added, refused, fault } = uploads.state;
@@ -57,7 +53,7 @@ export function mount(root, app) {
     fill(progress, 
       h("p", { class: "row spread" }, h("b", {}, busy ? say(S.sent, { done, total }) : count(S.added, added)), h("button", { type: "button", class: "quiet", onclick: () => (busy ? uploads.stop() : (progress.hidden = true)) }, busy ? S.stop : app.strings.shell.close)),
       ...(busy ? [bar] : []),
-      ...(fault ? [h("p", { class: "note bad" }, fault.message)] : []),
+      ...(fault ? [h("p", { class: "note bad", role: "alert" }, fault.message, " ", h("button", { type: "button", onclick: () => uploads.goOn() }, S.goOn))] : []),
       ...(refused.length ? [h("details", {}, h("summary", {}, count(S.refused, refused.length)), h("ul", {}, refused.slice(0, 100).map((one) => h("li", {}, h("bdi", {}, one.name), `: ${one.reason}`))))] : []),
     );
     if (!busy) app.refresh().catch(app.showFault);
@@ -105,7 +101,7 @@ export function mount(root, app) {
   }
 
   function fileButton(label) {
-    const input = h("input", { type: "file", multiple: true, accept: "image/*,.zip,.heic", class: "hidden-text", tabindex: "-1", "aria-label": say(S.filesFor, { label: label || S.zip }) });
+    const input = h("input", { type: "file", multiple: true, accept: "image/*,.zip,.heic", class: "hidden-text", tabindex: "-1", "aria-hidden": "true" });
     input.onchange = () => (send(label, [...input.files].map((file) => ({ label, file }))), (input.value = ""));
     return [h("button", { type: "button", onclick: () => input.click() }, label ? S.files : S.zip), input];
   }
@@ -156,10 +152,14 @@ export function mount(root, app) {
     if ((event.ctrlKey || event.metaKey) && event.key === "z" && !typing) (event.preventDefault(), undo(app));
   };
   document.addEventListener("keydown", keys);
+  const back = app.events.on("open", () => uploads.state.fault?.status === 0 && uploads.goOn());
+  if (uploads.busy) showUploads();
   if (app.chosen?.label) show(app.chosen.label, app.chosen.camera || false);
   app.chosen = null;
   return () => {
     off();
+    back();
+    uploads.tell(() => {});
     if (close) close();
     document.removeEventListener("keydown", keys);
   };

@@ -76,12 +76,15 @@ app.events.on("job", (job) => {
   if (job.ended !== null) refresh();
   for (const told of [...listeners]) told(app.state);
 });
-app.events.on("gone", () => {
-  at("offline").textContent = `${S.shell.gone}. ${S.shell.goneRemedy}`;
-  at("offline").hidden = false;
-});
+/** Says above every step why nothing can be done now; "" if it can. */
+function showTrouble(text) {
+  if (at("trouble").textContent !== text) at("trouble").textContent = text; // a screen reader reads changes only
+  at("trouble").hidden = !text;
+}
+app.onState((state) => showTrouble(state.trouble));
+app.events.on("gone", () => showTrouble(`${S.shell.gone}. ${S.shell.goneRemedy}`));
 app.events.on("open", () => {
-  at("offline").hidden = true;
+  showTrouble(app.state?.trouble || "");
   if (app.state) refresh();
 });
 window.addEventListener("hashchange", show);

@@ -4,6 +4,7 @@ import { upload } from "./api.js";
 
 const AT_ONCE = 4;
 const ZIP = /\.zip$/i;
+const REFUSED = 409; // the server says that this file is no photo; others may be
 
 /** Everything that was dropped or chosen, as [{ label, file }]; "" where nothing names a class.
  *  Files of a folder belong to the class of the folder's name. */
@@ -30,13 +31,13 @@ async function collect(entry, label, fixed, found) {
   }
 }
 
-/** A queue of files. `told({ done, total, added, refused, fault })` is called as it goes on. */
+/** A queue of files. It stops when the server is away or cannot write, and goes on when it is told to: nothing is lost. */
 export class Uploads {
   #waiting = [];
   #running = 0;
+  #told = () => {};
 
-  constructor(told) {
-    this.told = told;
+  constructor() {
     this.#reset();
   }
 
@@ -44,44 +45,56 @@ export class Uploads {
     this.state = { done: 0, total: 0, added: 0, refused: [], fault: null };
   }
 
+  /** How many files are on their way or wait for it. */
   get busy() {
     return this.#running + this.#waiting.length;
+  }
+
+  /** Calls `told(state)` from now on whenever the state changes. */
+  tell(told) {
+    this.#told = told;
   }
 
   add(files) {
     if (!this.busy) this.#reset();
     for (const one of files) this.#waiting.push(one);
     this.state.total += files.length;
-    for (let n = this.#running; n < AT_ONCE; n++) this.#next();
-    this.told(this.state);
+    this.goOn();
   }
 
   stop() {
     this.state.total -= this.#waiting.length;
     this.#waiting = [];
-    this.told(this.state);
+    this.#told();
+  }
+
+  /** Sends what waits; tries again what a fault has stopped. */
+  goOn() {
+    this.state.fault = null;
+    for (let n = this.#running; n < AT_ONCE; n++) this.#next();
+    this.#told();
   }
 
   async #next() {
-    const one = this.#waiting.shift();
-    if (!one) return;
+    if (this.state.fault || !this.#waiting.length) return;
+    const one = this.#waiting.shift(), name = one.name || one.file.name;
     this.#running++;
     try {
-      const name = one.name || one.file.name;
       const taken = await upload(ZIP.test(name) && one.loose ? "" : one.label, name, one.file);
       this.state.added += taken.added.length;
       this.state.refused.push(...taken.refused);
+      this.state.done++;
     } catch (error) {
-      if (error.status === 409 && !/full|write/.test(error.found)) this.state.refused.push({ name: one.name || one.file.name, reason: error.message });
-      else {
-        this.state.fault = error; // the server is away, or the disk is full: the rest would fare no better
-        this.state.total -= this.#waiting.length;
-        this.#waiting = [];
+      if (error.status === REFUSED) {
+        this.state.refused.push({ name, reason: error.message });
+        this.state.done++;
+      } else {
+        this.#waiting.unshift(one); // the server is away, or cannot write: the rest would fare no better
+        this.state.fault = error;
       }
     }
     this.#running--;
-    this.state.done++;
-    this.told(this.state);
+    this.#told();
     this.#next();
   }
 }

@@ -1,0 +1,158 @@
+"""What can go wrong on the studio's page: many photos at once, a folder that goes away, a camera that is taken."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from edgenet_device.web.address import Address
+from playwright.sync_api import Browser, Page, expect
+
+from edgenet.studio_app.server import StudioServer
+from edgenet.workflows.studio import open_studio
+
+expect.set_options(timeout=60_000)  # on a busy machine a page takes its time
+
+PHOTOS = 60
+COUNTS_UPLOADS = """
+window.atOnce = window.mostAtOnce = 0;
+const ask = window.fetch;
+window.fetch = async (path, ...more) => {
+    if (!String(path).startsWith("/api/photos/add")) return ask(path, ...more);
+    window.mostAtOnce = Math.max(window.mostAtOnce, ++window.atOnce);
+    try {
+        return await ask(path, ...more);
+    } finally {
+        window.atOnce--;
+    }
+};
+"""
+DROPS = """([selector, pictures, count, others]) => {
+    const transfer = new DataTransfer();
+    const bytes = pictures.map((text) => Uint8Array.from(atob(text), (one) => one.charCodeAt(0)));
+    for (let n = 0; n < count; n++) transfer.items.add(new File([bytes[n % bytes.length]], `photo-${n}.jpg`));
+    for (const name of others) transfer.items.add(new File(["no photo"], name));
+    document.querySelector(selector).dispatchEvent(new DragEvent("drop", { dataTransfer: transfer, bubbles: true }));
+}"""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A page of a studio with two classes, and the studio's folder."""
+
+    page: Page
+    root: Path
+
+    def drop(self, count: int, *others: str) -> None:
+        """Drop photos, and files that are none, on the class mug."""
+        random = np.random.default_rng(0)
+        pictures = [
+            base64.b64encode(cv2.imencode(".jpg", random.integers(0, 256, (24, 32, 3), np.uint8))[1]).decode()
+            for _ in range(8)
+        ]
+        self.page.evaluate(DROPS, ["article[data-label=mug]", pictures, count, list(others)])
+
+    def kept(self) -> int:
+        return len(list((self.root / "photos" / "mug").glob("*.jpg")))
+
+
+@pytest.fixture
+def opened(chromium: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Opened]:
+    monkeypatch.setenv("EDGENET_CACHE", str(tmp_path / "cache"))
+    root, errors = tmp_path / "things", list[str]()
+    for label in ("mug", "key"):
+        (root / "photos" / label).mkdir(parents=True)
+    with StudioServer(open_studio(root), Address("127.0.0.1", 0, None)) as server:
+        context = chromium.new_context(viewport={"width": 1280, "height": 800})
+        context.add_init_script(COUNTS_UPLOADS)
+        page = context.new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(server.address.url())
+        expect(page.locator("article.card")).to_have_count(2)
+        yield Opened(page, root)
+        context.close()
+    assert errors == []
+
+
+def test_photos_dropped_at_once_come_a_few_at_a_time(opened: Opened) -> None:
+    page = opened.page
+    opened.drop(PHOTOS, "notes.txt", "broken.jpg")
+    expect(page.get_by_text(re.compile(rf"\d+ of {PHOTOS + 2} files"))).to_be_visible()
+    page.locator("#steps [data-step=teach]").click()  # the page can be used meanwhile, and they go on
+    expect(page.locator("#teach")).to_be_visible()
+    page.locator("#steps [data-step=collect]").click()
+    expect(page.get_by_text(f"{PHOTOS} photos added")).to_be_visible()
+    page.get_by_text("2 files are no photos that can be read").click()
+    expect(page.locator("li bdi")).to_have_text(["notes.txt", "broken.jpg"])
+    assert opened.kept() == PHOTOS
+    assert page.evaluate("window.mostAtOnce") == 4
+
+
+def test_photos_on_their_way_can_be_stopped(opened: Opened) -> None:
+    opened.drop(5 * PHOTOS)
+    expect(opened.page.get_by_text(re.compile(rf"[1-9]\d* of {5 * PHOTOS} files"))).to_be_visible()
+    opened.page.get_by_role("button", name="Stop").click()
+    expect(opened.page.get_by_text(re.compile(r"\d+ of \d+ files"))).to_be_hidden()
+    assert 0 < opened.kept() < 5 * PHOTOS
+
+
+def test_a_folder_that_goes_away_is_said_once_and_no_photo_is_lost(opened: Opened) -> None:
+    page, elsewhere = opened.page, opened.root.with_name("elsewhere")
+    opened.drop(PHOTOS)
+    expect(page.get_by_text(re.compile(rf"[1-9]\d* of {PHOTOS} files"))).to_be_visible()
+    opened.root.rename(elsewhere)
+    expect(page.locator(".note[role=alert]")).to_contain_text(re.compile("gone|No such file or directory"))
+    expect(page.locator("#trouble")).to_have_text(
+        f"the folder {opened.root} is gone; put it back, or start the studio with another folder"
+    )
+    assert not opened.root.exists(), "it is not made again"
+    elsewhere.rename(opened.root)
+    expect(page.locator("#trouble")).to_be_hidden()
+    page.get_by_role("button", name="Go on").click()
+    expect(page.locator("article[data-label=mug]")).to_contain_text(f"{PHOTOS} photos")
+    assert opened.kept() == PHOTOS
+
+
+def test_two_browsers_on_one_folder_see_each_others_changes(opened: Opened, chromium: Browser) -> None:
+    page, other = opened.page, chromium.new_context().new_page()
+    other.goto(page.url)
+    opened.drop(3)
+    card = other.locator("article[data-label=mug]")
+    expect(card).to_contain_text("3 photos")
+    page.get_by_role("button", name="Show the photos of mug").click()
+    expect(page.locator(".photo")).to_have_count(3)
+    other.get_by_role("button", name="Show the photos of mug").click()
+    other.get_by_role("listbox").focus()
+    other.keyboard.press("Delete")
+    expect(page.locator(".photo")).to_have_count(2)
+    other.get_by_role("button", name="Rename").click()
+    other.get_by_label("Name of the class").fill("cup")
+    other.keyboard.press("Enter")
+    expect(page.locator(".toast.bad")).to_contain_text("there is no class 'mug' any more")
+    expect(page.locator("article[data-label=cup]")).to_contain_text("2 photos")
+    other.context.close()
+
+
+def test_what_keeps_the_camera_from_coming_is_said(opened: Opened) -> None:
+    """Chromium's fake camera is never taken by another program, so the page gets the browser's error from the test."""
+    page = opened.page
+    page.evaluate(
+        "() => { navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('', because); }; }"
+    )
+    page.evaluate("() => { window.because = 'NotReadableError'; }")
+    page.locator("article[data-label=mug]").get_by_role("button", name="Camera").click()
+    for because, said in (
+        ("NotReadableError", "The camera is in use. Close the other program that uses it"),
+        ("NotAllowedError", "The camera was refused. Allow it in the browser's address bar"),
+        ("NotFoundError", "No camera was found. Connect one, or drop photos instead"),
+    ):
+        page.evaluate("(because) => { window.because = because; }", because)
+        page.get_by_role("button", name="Try again").click()
+        expect(page.locator(".camera [role=status]")).to_contain_text(said)
+        expect(page.locator("#hold")).to_be_disabled()
