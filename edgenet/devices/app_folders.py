@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edgenet_device.release_scripts import CHANGES, SET_ASIDE
+from edgenet_device.updates.release import CHANGES, SET_ASIDE
 
 from edgenet.devices.apps import App, Program
 from edgenet.devices.device import Device

@@ -26,7 +26,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgenet_device.release_scripts import (
+from edgenet_device.updates.release import (
     ACTIVATE,
     CHANGES,
     COMMIT,
@@ -49,7 +49,7 @@ PHONE_START = "classify.sh"
 SUMS = "SHA256SUMS"
 """The list of its files in every folder that edgenet brought to a device.
 
-The shell functions of `edgenet_device.release_scripts` find by it what somebody changed or added, and set such a folder
+The shell functions of `edgenet_device.updates.release` find by it what somebody changed or added, and set such a folder
 aside.
 """
 

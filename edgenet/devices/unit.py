@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 
 from edgenet_device.foreign_text import one_line, printable
 from edgenet_device.frames.files import is_live
-from edgenet_device.updates.service import UNIT as UNIT
+from edgenet_device.updates.release import UNIT as UNIT
 
 from edgenet.devices.app_folders import start_command
 from edgenet.devices.apps import Program
@@ -32,7 +32,7 @@ class Service:
         program: the user's own program that runs instead of camera.py; None for camera.py. The three above are kept
             for when camera.py runs again.
         arguments: the arguments of that program.
-        wanted: the words of all options, if the release in use knows only `options`; see `known_options`.
+        wanted: the words of all options, if the release in use knows only `options`; see `fitted_to_release`.
 
     Raises:
         EdgenetError: a text holds a line break or another control character.

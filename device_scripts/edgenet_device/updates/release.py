@@ -1,6 +1,14 @@
-"""A release that a device makes for itself: the scripts of the one in use, with another bundle.
+"""Releases on a device: the shell scripts that change them, one that the device makes for itself, and the service.
 
-It gets the ID that `edgenet deploy` would give it, so a later deploy of the same bundle finds it in its place.
+    HOME/releases/ID/      a bundle with the device scripts; ID is the hash of all files
+    HOME/incoming-ID/      a release being copied
+    HOME/current           link to the release in use
+
+Each script gets edgenet's folder on the device (HOME) as $1. They run in dash, bash, and Android's mksh and toybox.
+edgenet runs them through ssh or adb (its module `devices/releases.py` says how a release is laid out), and an update
+that the device fetches itself runs them here. Such an update makes a release of the scripts of the one in use and of
+another bundle. It gets the ID that `edgenet deploy` would give it, so a later deploy of the same bundle finds it in its
+place.
 """
 
 from __future__ import annotations
@@ -9,16 +17,111 @@ import hashlib
 import os
 import shutil
 import subprocess
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from edgenet_device.errors import EdgenetError
 from edgenet_device.foreign_text import one_line
-from edgenet_device.release_scripts import ACTIVATE, CHANGES, COMMIT, PRUNE, VERIFIED, WHOLE
 
 SUMS = "SHA256SUMS"
 START = "camera.sh"
 _DEPLOY = "deploy once from a computer: edgenet deploy BUNDLE --on THIS_DEVICE"
 _MOST_TRIAL_S = 300
+# Prints the files of a folder that edgenet did not write, or that are no longer as it wrote them. Names that are
+# listed twice or more are edgenet's own. Whatever cannot be checked, because SHA256SUMS is lost, counts as changed.
+CHANGES = r"""
+changes() (
+    cd "$1" 2>/dev/null || exit 0
+    written=$(sed 's/^[0-9a-f]*  //' SHA256SUMS 2>/dev/null)
+    {
+        find . ! -type d ! -name '*.pyc' | sed 's|^\./||'
+        for twice in 1 2; do printf '%s\n' SHA256SUMS environment previous verified "$written"; done
+    } | sort | uniq -u
+    LC_ALL=C sha256sum -c SHA256SUMS 2>/dev/null | sed -n 's/: FAILED$//p' |
+        while read -r name; do [ ! -e "$name" ] || printf '%s\n' "$name"; done
+)
+"""
+"""Shell function `changes FOLDER`: prints the files that somebody changed or added."""
+SET_ASIDE = r"""
+set_aside() {
+    number=1
+    while [ -e "$2/set-aside/$4-$number" ]; do number=$((number + 1)); done
+    mkdir -p "$2/set-aside" && mv "$1" "$2/set-aside/$4-$number" || return
+    printf '%s\n' "$2/set-aside/$4-$number" && printf '%s\n' "$3" | sed 's/^/ /'
+}
+"""
+"""Shell function `set_aside FOLDER HOME CHANGES NAME`: prints the new path and then, indented, what was changed."""
+WHOLE = """
+cd "$1/releases/$2" 2>/dev/null && [ -e verified ] && sha256sum -c SHA256SUMS >/dev/null 2>&1
+"""
+"""Succeeds if the release $2 is there, verified, and has all its files as they were written."""
+COMMIT = f"""{CHANGES}{SET_ASIDE}
+cd "$1/incoming-$2" && sha256sum -c SHA256SUMS >/dev/null || exit 1
+if [ -n "$3" ]; then ln -sfn "../../environments/$3" environment || exit 1; fi
+sync
+cd "$1" || exit 1
+if [ -e "releases/$2" ]; then
+    old=$(readlink "releases/$2/previous") && {{ ln -sfn "$old" "incoming-$2/previous" || exit 1; }}
+    changed=$(changes "releases/$2")
+    if [ -n "$changed" ]; then set_aside "releases/$2" "$1" "$changed" "$2" || exit 1
+    else mv -T "releases/$2" "releases/$2.damaged" || exit 1; fi
+fi
+mv -T "incoming-$2" "releases/$2" && sync && rm -rf "releases/$2.damaged"
+"""
+"""Moves the copied release $2 to its final name ($3: its environment's key); a changed one there is set aside."""
+VERIFIED = 'touch "$1/releases/$2/verified" && sync'
+"""Records that the model of the release $2 has run on this device."""
+ACTIVATE = """
+cd "$1" && [ -e "releases/$2/verified" ] || exit 1
+old=$(readlink current)
+[ "$old" = "releases/$2" ] && exit 0
+if [ -n "$old" ]; then ln -sfn "../${old#releases/}" "releases/$2/previous" || exit 1; fi
+# toybox's mv refuses to replace a link to a folder, but its ln replaces a link by rename(2), as mv -T does.
+ln -sfn "releases/$2" current.new && { mv -fT current.new current 2>/dev/null || ln -sfn "releases/$2" current; } &&
+    rm -f current.new && [ "$(readlink current)" = "releases/$2" ] && sync
+"""
+"""Points `current` to the verified release $2, in one step."""
+RUNNING = """
+link=$(readlink "$1/current"); echo "${link#releases/}"
+link=$(readlink "$1/current/previous"); echo "${link#../}"
+"""
+"""Prints the ID of the release in use, and of the one that ran before it."""
+# Kept: the current release, the two before it, the three newest, every release with somebody's own files, and every
+# environment that these use.
+PRUNE = (
+    CHANGES
+    + SET_ASIDE
+    + """
+cd "$1/releases" || exit 1
+home=$1
+kept=" "
+link=$(readlink ../current)
+for turn in 1 2 3; do
+    link=${link##*/}
+    [ -n "$link" ] || break
+    kept="$kept$link "
+    link=$(readlink "$link/previous")
+done
+count=0
+for release in $(ls -t); do
+    count=$((count + 1))
+    case "$kept" in *" $release "*) continue ;; esac
+    [ $count -gt 3 ] || continue
+    changed=$(changes "$release")
+    if [ -n "$changed" ]; then set_aside "$release" "$home" "$changed" "$release" || exit 1
+    else rm -rf "$release"; fi
+done
+cd "$1/environments" 2>/dev/null || exit 0
+used=" "
+for link in ../releases/*/environment ../set-aside/*/environment; do used="$used$(readlink "$link") "; done
+case "$used" in *../../environments/*) ;; *) exit 0 ;; esac  # no link was understood: keep them all
+for environment in *; do
+    case "$used" in *" ../../environments/$environment "*) ;; *) rm -rf "$environment" ;; esac
+done
+"""
+)
+"""Removes old releases, and the environments that only they used; prints what was set aside instead."""
 
 
 class Releases:
@@ -168,3 +271,64 @@ def _sums(folder: Path) -> dict[str, str]:
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+UNIT = "edgenet-camera.service"
+_PAUSE_S = 2.0
+_MANAGERS = (("systemctl", "--user"), ("systemctl",))
+
+
+@dataclass(frozen=True)
+class CameraService:
+    """A service that runs, or that systemd tries to run.
+
+    `manager` is the command that asks the systemd it belongs to: the user's, or the system's, which needs sudo.
+    """
+
+    manager: tuple[str, ...]
+
+    def restart(self) -> bool:
+        """Start it again; return whether it has come up."""
+        sudo = () if "--user" in self.manager else ("sudo", "-n")
+        return _run((*sudo, *self.manager, "restart", UNIT)) is not None
+
+    def fault(self, seconds: float) -> str:
+        """Watch it for some seconds; return why it has failed meanwhile, or "" if it has not."""
+        until = time.monotonic() + seconds
+        first = _properties(self.manager)
+        while True:
+            now = _properties(self.manager)
+            if now.get("ActiveState") == "failed":
+                return "its service has failed"
+            if now.get("NRestarts") != first.get("NRestarts"):
+                return "its service ended and was started again"
+            left = until - time.monotonic()
+            if left <= 0:
+                state = now.get("ActiveState", "unknown")
+                return "" if state == "active" else f"its service is {state}"
+            time.sleep(min(_PAUSE_S, left))
+
+
+def camera_service() -> CameraService | None:
+    """Return the camera's service; None if there is none, or if somebody has stopped it."""
+    for manager in _MANAGERS:
+        found = _properties(manager)
+        if found.get("LoadState") == "loaded" and found.get("ActiveState") not in (None, "inactive"):
+            return CameraService(manager)
+    return None
+
+
+def _properties(manager: tuple[str, ...]) -> dict[str, str]:
+    text = _run((*manager, "show", "-p", "LoadState,ActiveState,NRestarts", UNIT)) or ""
+    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+
+
+def _run(command: tuple[str, ...]) -> str | None:
+    """Return what a command prints; None if it fails, hangs or does not exist."""
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=240, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None

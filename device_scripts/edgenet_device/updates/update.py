@@ -24,8 +24,7 @@ from edgenet_device.output_files import write_atomically
 from edgenet_device.trust import TRUST_FILE, Trust, read_trust, write_trust
 from edgenet_device.updates.download import Site
 from edgenet_device.updates.index import INDEX_FILE, MOST_INDEX_BYTES, Index, read_index
-from edgenet_device.updates.release import Releases
-from edgenet_device.updates.service import camera_service
+from edgenet_device.updates.release import Releases, camera_service
 
 LAST_FILE = "last.txt"
 MOST_STARTS = 2
