@@ -173,7 +173,7 @@ case $cmd in
 p = cv2.imdecode(np.frombuffer(sys.stdin.buffer.read(), np.uint8), cv2.IMREAD_COLOR)
 if p is None: sys.exit("not a picture that OpenCV can read")
 if p.shape != (480, 640, 3): p = cv2.resize(p, (640, 480), interpolation=cv2.INTER_AREA)
-sys.stdout.buffer.write(p.tobytes() * 4)' < "$1" > "$run/camera.bgr" 
+sys.stdout.buffer.write(p.tobytes())' < "$1" > "$run/camera.bgr" 
         scp -qF "$run/ssh_config" "$run/camera.bgr" pi:/tmp/camera.bgr ;;
     esac
     [ $what != feed ] || ssh -F "$run/ssh_config" pi sudo mv /tmp/camera.bgr /var/lib/camera.bgr
