@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,11 @@ def scaled_and_corrected(graph: Graph, images: Photos) -> QuantizedGraph:
     return quantize_layers(graph, encode_tensors(graph, observe_ranges(graph, images)), images, ROUND)
 
 
+def reshaped_and_corrected(graph: Graph, images: Photos, axes_steps: int | None) -> QuantizedGraph:
+    """Reshape a graph without its dead channels, and quantize it like `scaled_and_corrected`."""
+    return scaled_and_corrected(reshaped(drop_dead_channels(graph), images, axes_steps)[0], images)
+
+
 def with_headroom(graph: Graph, images: Photos, options: LayerOptions) -> QuantizedGraph:
     """Quantize as `balanced` does, with other options for the layers."""
     other, sensitivity = reshaped(drop_dead_channels(graph), images, BALANCED.axes_steps)
@@ -98,17 +104,12 @@ def steps() -> Iterator[tuple[str, Step]]:
         ("rotation, closed form", 0),
         ("rotation, descent", BALANCED.axes_steps),
     ):
-        yield (
-            name,
-            lambda graph, images, axes=axes_steps: scaled_and_corrected(
-                reshaped(drop_dead_channels(graph), images, axes)[0], images
-            ),
-        )
+        yield name, partial(reshaped_and_corrected, axes_steps=axes_steps)
     yield "room in the ranges", lambda graph, images: with_headroom(graph, images, ROUND)
     second_moments = replace(ROUND, second_moments=True)
     yield "second moments", lambda graph, images: with_headroom(graph, images, second_moments)
     for name, recipe in (("compensation: `balanced`", "balanced"), ("doubled channels: `best`", "best")):
-        yield name, lambda graph, images, recipe=recipe: RECIPES[recipe].quantize(graph, images, silent)
+        yield name, partial(RECIPES[recipe].quantize, progress=silent)
 
 
 def main() -> int:

@@ -29,7 +29,7 @@ from edgenet.data.loading import load_all
 from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError
 
-FOLDER = ROOT / "benchmarks" / "clients"
+FOLDER = ROOT / "benchmarks" / "client_programs"
 # The first client is the reference.
 CLIENTS = {
     "ai-edge-litert": "litert_client.py",

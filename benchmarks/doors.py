@@ -142,8 +142,9 @@ def try_float(path: Path, folder: Path, options: Options) -> dict[str, str | Non
     def evaluate() -> None:
         classes = read_ports(open_model(out).data, out.name).scores.classes
         names = [f"class {index}" for index in range(classes)]
-        more = {"normalization": normalization, "input_shape": shape, "labels": names}
-        edgenet.evaluate(path, one_photo(folder, names[-1]), **more)
+        edgenet.evaluate(
+            path, one_photo(folder, names[-1]), normalization=normalization, input_shape=shape, labels=names
+        )
 
     if refused := reason(convert):
         return {"convert": refused}
@@ -223,9 +224,11 @@ def modules() -> Iterator[Door]:
 
 
 def _refused(module: torch.nn.Module, side: int) -> str | None:
-    options = {"resolution": side, "normalization": "imagenet", "float": True}
     with tempfile.TemporaryDirectory() as folder:
-        return reason(lambda: edgenet.convert(module, Path(folder) / "net.tflite", **options))
+        out = Path(folder) / "net.tflite"
+        return reason(
+            lambda: edgenet.convert(module, out, float=True, resolution=side, normalization="imagenet")
+        )
 
 
 def tables(doors: list[Door]) -> str:

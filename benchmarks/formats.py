@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -24,8 +25,8 @@ from edgenet.workflows.evaluate import EvaluatedModel, EvaluationOptions, evalua
 from edgenet.workflows.scoring import Scorer, open_scorer
 from edgenet.workflows.source_options import SourceOptions
 
-INT8 = {"calibration": "builtin", "recipe": "fast"}
-FORMS: dict[str, dict[str, object]] = {
+INT8: dict[str, Any] = {"calibration": "builtin", "recipe": "fast"}
+FORMS: dict[str, dict[str, Any]] = {
     "float32.tflite": {"precision": "float32"},
     "float16.tflite": {"precision": "float16"},
     "dynamic.tflite": {"precision": "dynamic"},

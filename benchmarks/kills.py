@@ -174,8 +174,8 @@ def _write_photos(root: Path) -> Path:
     for name, colour in CLASSES.items():
         (root / name).mkdir(parents=True)
         for number in range(PHOTOS):
-            photo = rng.integers(40, 200, (5, 7, 3), dtype=np.uint8)
-            photo = cv2.resize(photo, (80, 60), interpolation=cv2.INTER_CUBIC)
+            coarse = rng.integers(40, 200, (5, 7, 3), dtype=np.uint8)
+            photo = cv2.resize(coarse, (80, 60), interpolation=cv2.INTER_CUBIC)
             x, y = (int(value) for value in rng.integers(15, 45, 2))
             cv2.circle(photo, (x, y), int(rng.integers(8, 22)), colour, -1)
             cv2.imwrite(str(root / name / f"{number}.png"), photo)

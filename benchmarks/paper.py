@@ -24,6 +24,7 @@ from pathlib import Path
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Annotation
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
@@ -320,15 +321,16 @@ def figure(measured: Measured) -> Figure:
     if not all(one.valid for one in measured.networks):
         work.plot([], [], "o", mfc="white", mec=INK, label="not valid to quote")
     work.legend(frameon=False, fontsize=8)
-    judged = [one for one in measured.networks if one.cost.paper_top1 is not None]
+    judged = [(one.short, one.p50_ms, one.cost.paper_top1) for one in measured.networks]
     _write_names(work, [(one.short, one.cost.mult_adds / 1e6, one.p50_ms) for one in measured.networks])
-    _write_names(worth, [(one.short, one.p50_ms, one.cost.paper_top1) for one in judged])
+    _write_names(worth, [(name, ms, top1) for name, ms, top1 in judged if top1 is not None])
     return drawn
 
 
 def _write_names(axes: Axes, points: Sequence[tuple[str, float, float]]) -> None:
     """Write each (name, x, y) at the corner of its point where it covers the fewest other names and points."""
     figure = axes.get_figure()
+    assert isinstance(figure, Figure)
     figure.draw_without_rendering()  # lays the axes out, so that places on the picture are known
     marks = [
         Bbox.from_extents(x - 4, y - 4, x + 4, y + 4)
@@ -336,7 +338,7 @@ def _write_names(axes: Axes, points: Sequence[tuple[str, float, float]]) -> None
     ]
     taken = list(marks)
     for (name, x, y), mark in zip(points, marks, strict=True):
-        tried = []
+        tried: list[tuple[int, int, Annotation, Bbox]] = []
         for right, up in CORNERS:
             text = axes.annotate(
                 name,

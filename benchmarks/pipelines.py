@@ -24,7 +24,7 @@ class Pair:
 
 def mediapipe_python() -> Path:
     """Return the interpreter of MediaPipe's environment; make the environment if it is missing."""
-    return python_of("mediapipe", ROOT / "benchmarks" / "clients" / "requirements-mediapipe.txt")
+    return python_of("mediapipe", ROOT / "benchmarks" / "client_programs" / "requirements-mediapipe.txt")
 
 
 def frame_commands(pair: Pair, frames: Path, mediapipe: Path) -> dict[str, list[object]]:

@@ -210,7 +210,8 @@ def _top1(network: nn.Module, found: PhotoSet, entry: PretrainedWeights, cut: Cu
     hits = 0
     for index, label in enumerate(found.labels):
         bgr = cv2.imdecode(np.frombuffer(found.read_bytes(index), np.uint8), cv2.IMREAD_COLOR)
-        pixels = torch.from_numpy(cut(bgr, entry)).permute(2, 0, 1)[None].float()
+        assert bgr is not None, found.names[index]
+        pixels = torch.from_numpy(cut(np.asarray(bgr, np.uint8), entry)).permute(2, 0, 1)[None].float()
         hits += int(network(pixels).argmax()) == label
     return 100 * hits / len(found.labels)
 

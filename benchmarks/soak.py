@@ -21,10 +21,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BufferedIOBase
 from itertools import cycle
 from pathlib import Path
 from statistics import median
-from typing import IO
 
 import cv2
 
@@ -57,7 +57,7 @@ class Stream:
         """Break the connections that are open now."""
         self._cut.set()
 
-    def send(self, out: IO[bytes]) -> None:
+    def send(self, out: BufferedIOBase) -> None:
         """Send photos until the stream is cut."""
         self.connections += 1
         self._cut.clear()
@@ -186,7 +186,9 @@ def calibration_frames() -> list[bytes]:
 
 
 def _frame(path: Path) -> bytes:
-    picture = cv2.resize(cv2.imread(str(path)), (640, 480), interpolation=cv2.INTER_AREA)
+    photo = cv2.imread(str(path))
+    assert photo is not None, path
+    picture = cv2.resize(photo, (640, 480), interpolation=cv2.INTER_AREA)
     return bytes(cv2.imencode(".jpg", picture)[1])
 
 

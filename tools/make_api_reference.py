@@ -183,8 +183,9 @@ def _fields(title: str, target: griffe.Class) -> list[str]:
     lines = []
     for kind in (*reversed(target.mro()), target):
         for name, member in kind.members.items():
-            is_field = isinstance(member, griffe.Attribute) and "property" not in member.labels
-            if is_field and member.annotation and not name.startswith("_"):
+            if not isinstance(member, griffe.Attribute) or "property" in member.labels:
+                continue
+            if member.annotation and not name.startswith("_"):
                 default = f" = {member.value}" if member.value is not None else ""
                 lines.append(f"    {name}: {member.annotation}{default}")
     return ["@dataclass(frozen=True)", f"class {title.rsplit('.', 1)[-1]}:", *lines]

@@ -69,7 +69,7 @@ def main() -> int:
         return 1
     # Material warns at each build that MkDocs 2 will not run it; docs/mkdocs.yml says what comes after.
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
-    command = [program, "build", "--strict", "--clean", "--config-file", BUILT / SETTINGS.name]
+    command = [str(program), "build", "--strict", "--clean", "--config-file", str(BUILT / SETTINGS.name)]
     done = subprocess.run(command, env=environment, check=False, stderr=subprocess.PIPE, text=True)
     foreign = loaded_from_elsewhere(SITE)
     if done.returncode or foreign:
@@ -167,7 +167,14 @@ def mkdocs() -> Path:
     if not (stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted):
         print("installing MkDocs into .envs/docs (once) ...", file=sys.stderr)
         subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-        pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        pip = [
+            str(folder / "bin" / "python"),
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+        ]
         done = subprocess.run([*pip, "--require-hashes", "--no-deps", "-r", REQUIREMENTS], check=False)
         if done.returncode:
             raise EdgenetError(

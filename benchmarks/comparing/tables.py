@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmarks.comparing.rows import Row
 from benchmarks.quantizing.tables import BUSY_LOAD
@@ -11,6 +11,7 @@ from edgenet.errors import EdgenetError
 
 BEGIN, END = "<!-- benchmarks.peers writes from here -->", "<!-- to here -->"
 _MARKS = {True: "met", False: "**missed**", None: "not measured"}
+Line = TypeVar("Line")
 Column = tuple[str, Callable[[Row], str]]
 
 
@@ -74,7 +75,7 @@ def tables(report: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def markdown(columns: Sequence[Column], rows: Sequence[Row]) -> list[str]:
+def markdown(columns: Sequence[tuple[str, Callable[[Line], str]]], rows: Sequence[Line]) -> list[str]:
     """Return the lines of a table; the cells of a column are equally wide."""
     cells = [[title for title, _ in columns], *([cell(row) for _, cell in columns] for row in rows)]
     widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]

@@ -13,6 +13,7 @@ import json
 import sys
 import warnings
 from pathlib import Path
+from unittest import mock
 
 import torch
 from torch import nn
@@ -37,11 +38,8 @@ def main() -> int:
 
 def import_without_detection() -> None:
     """Import torchvision although its compiled part, which is for detection, does not load beside a CPU torch."""
-    register, torch.library.register_fake = torch.library.register_fake, lambda _: lambda function: function
-    try:
+    with mock.patch.object(torch.library, "register_fake", return_value=lambda function: function):
         import torchvision  # noqa: F401 (later imports then find it)
-    finally:
-        torch.library.register_fake = register
 
 
 def network(name: str, side: int) -> nn.Module:
@@ -63,7 +61,9 @@ def network(name: str, side: int) -> nn.Module:
 def _randomize(module: nn.Module) -> None:
     """Give batch norms statistics, and factors that begin at (nearly) 0 a size: else whole branches give nothing."""
     for part in module.modules():
-        if isinstance(part, nn.modules.batchnorm._BatchNorm) and part.running_mean is not None:
+        if isinstance(part, nn.modules.batchnorm._BatchNorm):
+            if part.running_mean is None or part.running_var is None:
+                continue
             part.running_mean.normal_(0, 0.1)
             part.running_var.uniform_(0.5, 1.5)
             if part.weight is not None:

@@ -101,12 +101,14 @@ def _limits(network: str, recipe: str, rows: Sequence[Row]) -> Iterator[Goal]:
     if limits is None:
         return
     seen = summarize(draws_of(rows, our_name(recipe)))
-    for text, limit, value, sign in (
-        ("top-1 drop at most {:.1f} points", limits.drop, seen and seen.drop, -1),
-        ("agreement at least {:.1f} %", limits.agreement, seen and seen.agreement, 1),
-        ("SQNR of the logits at least {:.1f} dB", limits.sqnr_db, seen and seen.sqnr_db, 1),
-        ("at most {:.0f} s", limits.wall_s, seen and seen.wall_s, -1),
-    ):
+    values = (None,) * 4 if seen is None else (seen.drop, seen.agreement, seen.sqnr_db, seen.wall_s)
+    goals = (
+        ("top-1 drop at most {:.1f} points", limits.drop, -1),
+        ("agreement at least {:.1f} %", limits.agreement, 1),
+        ("SQNR of the logits at least {:.1f} dB", limits.sqnr_db, 1),
+        ("at most {:.0f} s", limits.wall_s, -1),
+    )
+    for (text, limit, sign), value in zip(goals, values, strict=True):
         if limit is None:
             continue
         goal = f"{recipe}: {text.format(limit)}"

@@ -101,9 +101,7 @@ class ScriptParser(argparse.ArgumentParser):
 
     refuse: Callable[[str], NoReturn] | None = None
 
-    def parse_known_args(
-        self, args: Any = None, namespace: Any = None
-    ) -> tuple[argparse.Namespace, list[str]]:
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
         """Parse a command line, in which the normalization -1..1 is a value, though it begins as an option does."""
         joined: list[str] = []
         for argument in sys.argv[1:] if args is None else args:
@@ -188,10 +186,11 @@ def parse_with_source(
     given = shape.parse_intermixed_args(arguments)
     if given.source is not None and given.source_option is not None:
         shape.error("give either the argument SOURCE or the option --source, not both")
-    given.source = given.source_option if given.source is None else given.source
-    if given.source is None and default is None:
+    source = given.source_option if given.source is None else given.source
+    source = default if source is None else source
+    if source is None:
         shape.error("the following arguments are required: SOURCE")
-    given.source = read_source(default if given.source is None else given.source)
+    given.source = read_source(source)
     return given
 
 

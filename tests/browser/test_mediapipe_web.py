@@ -18,7 +18,7 @@ from small_network import LABELS, PHOTOS, save_small_checkpoint
 from edgenet.workflows.convert import convert
 
 ROOT = Path(__file__).resolve().parents[2]
-CLIENT = ROOT / "benchmarks" / "clients" / "mediapipe_web_client.py"
+CLIENT = ROOT / "benchmarks" / "client_programs" / "mediapipe_web_client.py"
 
 
 @pytest.mark.slow

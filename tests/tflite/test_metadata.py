@@ -172,7 +172,7 @@ def mediapipe(tmp_path: Path, model: bytes, **images: np.ndarray) -> subprocess.
         pytest.skip("no environment with MediaPipe; `python benchmarks/clients.py MODEL.tflite` makes it")
     (tmp_path / "model.tflite").write_bytes(model)
     np.savez(tmp_path / "photos.npz", **images)
-    script = ROOT / "benchmarks" / "clients" / "mediapipe_client.py"
+    script = ROOT / "benchmarks" / "client_programs" / "mediapipe_client.py"
     command = [str(MEDIAPIPE), str(script), str(tmp_path / "model.tflite"), str(tmp_path / "photos.npz")]
     return subprocess.run(command, capture_output=True, text=True)
 

@@ -117,7 +117,7 @@ def answers(folder: Path) -> Check:
     def check(data: bytes) -> None:
         device: Any = _Answering(data)
         text = data.decode(errors="replace")
-        status.open_device = lambda on: device  # type: ignore[attr-defined]
+        status.open_device = lambda text: device
         for ask in (
             lambda: facts_of(device),
             lambda: releases.running(device),

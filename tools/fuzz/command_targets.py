@@ -141,7 +141,7 @@ def host(folder: Path) -> Check:
     from edgenet.commands.app import main
     from edgenet.workflows import reports
 
-    def refused(*arguments: Any) -> Any:
+    def refused(*arguments: Any, **options: Any) -> Any:
         raise EdgenetError("nothing is measured here")
 
     reports.measure_on = refused

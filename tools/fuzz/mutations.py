@@ -9,11 +9,12 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 Mutation = Callable[[bytes, random.Random], bytes]
 
 BYTES = (0, 1, 0x7F, 0x80, 0xFE, 0xFF, 0x0A, 0x22, 0x2C, 0x30)
+BYTE_ORDERS: tuple[Literal["little", "big"], ...] = ("little", "big")
 NUMBERS = (
     0,
     1,
@@ -78,7 +79,7 @@ def numbers_changed(data: bytes, rng: random.Random) -> bytes:
         place = rng.randrange(len(changed) - width + 1)
         if rng.random() < 0.5:
             place = place // width * width
-        order = rng.choice(("little", "big"))
+        order = rng.choice(BYTE_ORDERS)
         before = int.from_bytes(changed[place : place + width], order)
         value = rng.choice((rng.choice(NUMBERS), before + 1, before - 1, before * 2, -before, len(data)))
         changed[place : place + width] = (value % 256**width).to_bytes(width, order)

@@ -79,7 +79,7 @@ def tflite_on_the_device(folder: Path) -> Check:
     from edgenet_device.normalization import normalization_named
 
     path = folder / "net.tflite"
-    trial._run_child = _forked_child  # type: ignore[assignment]
+    trial._run_child = _forked_child
 
     def check(data: bytes) -> None:
         path.write_bytes(data)

@@ -263,7 +263,8 @@ def _sums(folder: Path) -> dict[str, str]:
         raise EdgenetError(
             f"the release {folder.name} has no readable list of its files ({error})", _DEPLOY
         ) from None
-    found = dict(reversed(line.split("  ", 1)) for line in lines if "  " in line)
+    pairs = (line.partition("  ") for line in lines if "  " in line)
+    found = {name: checksum for checksum, _, name in pairs}
     if any(name.startswith("/") or ".." in name.split("/") for name in found):
         raise EdgenetError(f"the release {folder.name} lists files outside its folder", _DEPLOY)
     return found

@@ -1,6 +1,6 @@
 """LiteRT.js in Chromium (the copy that edgenet's page uses), on photos that already have the network's size.
 
-    PYTHONPATH=. python benchmarks/clients/litert_js_client.py MODEL.tflite PHOTOS.npz > scores.json
+    PYTHONPATH=. python benchmarks/client_programs/litert_js_client.py MODEL.tflite PHOTOS.npz > scores.json
 
 It runs in edgenet's own environment. LiteRT.js does not read labels, so they are read from the file, as edgenet's page
 does.

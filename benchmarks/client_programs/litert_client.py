@@ -1,6 +1,6 @@
 """The plain interpreter of ai-edge-litert or tflite-runtime, whichever this environment has.
 
-    python benchmarks/clients/litert_client.py MODEL.tflite PHOTOS.npz > scores.json
+    python benchmarks/client_programs/litert_client.py MODEL.tflite PHOTOS.npz > scores.json
 
 Needs the environment of requirements-ai-edge-litert.txt or requirements-tflite-runtime.txt.
 """

@@ -1,6 +1,6 @@
 """MediaPipe Tasks' ImageClassifier, on photos that already have the network's size.
 
-    python benchmarks/clients/mediapipe_client.py MODEL.tflite PHOTOS.npz > scores.json
+    python benchmarks/client_programs/mediapipe_client.py MODEL.tflite PHOTOS.npz > scores.json
 
 Needs the environment of requirements-mediapipe.txt. MediaPipe resizes every frame to the network's input; photos of
 that size stay unchanged, so only its handling of metadata and tensors is tested.

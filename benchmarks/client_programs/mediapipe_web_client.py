@@ -1,6 +1,6 @@
 """MediaPipe's ImageClassifier for the web in Chromium, on photos that already have the network's size.
 
-    PYTHONPATH=. python benchmarks/clients/mediapipe_web_client.py MODEL.tflite PHOTOS.npz > scores.json
+    PYTHONPATH=. python benchmarks/client_programs/mediapipe_web_client.py MODEL.tflite PHOTOS.npz > scores.json
 
 It runs in edgenet's own environment; npm fetches the pinned package into `.envs/` the first time. The page may only
 fetch its own files, so no usage metrics leave the machine.
