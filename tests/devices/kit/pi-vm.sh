@@ -142,7 +142,7 @@ up() { alive || die "no machine runs at port $port (pi-vm.sh start)"; }
 [ $# -gt 0 ] || usage
 cmd=$1; shift
 built() {
-  lock "build-pi-$suite$kind"; root=$CACHE/pi-$suite$kind-2   # another number: built anew where an older one is kept
+  lock "build-pi-$suite$kind"; root=$CACHE/pi-$suite$kind-3   # another number: built anew where an older one is kept
   [ -d "$root" ] || build "$root"
 }
 case $cmd in
