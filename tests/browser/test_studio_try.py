@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from accessible import barriers
 from edgenet_device.classifier import Classifier
 from edgenet_device.preprocess import prepare
 from edgenet_device.web.address import Address
@@ -99,6 +100,19 @@ def test_the_int8_file_itself_answers(opened: Opened) -> None:
     classifier = Classifier(opened.folder / "bundles" / f"{RUN}.edgenet", threads=1)
     score = classifier.score_prepared(prepare(BLUE, 32)[0])[2]
     expect(page.locator(".try-rows li").first).to_have_text(f"blue{100 * score:.1f} %")
+
+
+@pytest.mark.parametrize("step", ["collect", "teach", "try", "deploy"])
+def test_everybody_can_use_each_step(opened: Opened, step: str) -> None:
+    page = opened.page
+    opened.go(step)
+    expect(page.locator("h1")).to_be_visible()
+    if step == "try":
+        expect(page.locator("#try-answer")).to_have_text("red")
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        assert barriers(page) == [], scheme
+    page.emulate_media(color_scheme="light", reduced_motion="no-preference")
 
 
 def test_the_threshold_says_what_it_costs(opened: Opened) -> None:

@@ -101,7 +101,7 @@ export function mount(root, app) {
   }
 
   function fileButton(label) {
-    const input = h("input", { type: "file", multiple: true, accept: "image/*,.zip,.heic", class: "hidden-text", tabindex: "-1", "aria-hidden": "true" });
+    const input = h("input", { type: "file", multiple: true, accept: "image/*,.zip,.heic", hidden: true });
     input.onchange = () => (send(label, [...input.files].map((file) => ({ label, file }))), (input.value = ""));
     return [h("button", { type: "button", onclick: () => input.click() }, label ? S.files : S.zip), input];
   }

@@ -163,8 +163,8 @@ class Card {
       this.latency,
       h("p", { class: "row" }, button("measure", S.measure, () => step.start("measure", on)), button("watch", phone ? S.watchPhone : S.watch, () => step.start(this.hasService() ? "page" : "watch", on))),
       !phone && h("p", {}, h("label", {}, this.service, S.service)),
-      h("p", { class: "row" }, button("install", S.install, () => this.install(), { class: "main" }), button("rollback", S.rollback, () => this.back()), !here && button("status", S.status, () => step.start("status", on))),
-      kind === "ssh" && h("p", { class: "row" }, button("serviceOn", S.serviceOn, () => step.start("switch", on, { running: true })), button("serviceOff", S.serviceOff, () => step.start("switch", on, { running: false })), button("collect", S.collect, () => step.start("collect", on))),
+      h("p", { class: "row" }, button("install", S.install, () => this.install(), { class: "main" }), button("rollback", S.rollback, () => this.back()), button("status", S.status, () => step.start("status", on))),
+      !phone && h("p", { class: "row" }, button("serviceOn", S.serviceOn, () => step.start("switch", on, { running: true })), button("serviceOff", S.serviceOff, () => step.start("switch", on, { running: false })), button("collect", S.collect, () => step.start("collect", on))),
       this.jobs,
       device.added && h("p", {}, h("button", { type: "button", class: "quiet", onclick: () => step.forget(on) }, S.forget)),
     );

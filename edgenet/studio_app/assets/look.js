@@ -75,7 +75,7 @@ export function mount(root, app) {
       h("p", {}, say(S.plain, { n: Math.round(top1) }), " ", h("b", {}, say(S.between, { low: Math.round(interval.low), high: Math.round(interval.high) }))),
       range,
       h("p", { class: "muted" }, say(S.judged, { photos: count(app.strings.shell.photos, photos), scenes: count(S.scenes, groups), how })),
-      report.warnings.length > 0 && h("div", { class: "note" }, h("h3", {}, S.mind), h("ul", {}, report.warnings.map((line) => h("li", {}, sentence(line))))),
+      report.warnings.length > 0 && h("div", { class: "note" }, h("h2", {}, S.mind), h("ul", {}, report.warnings.map((line) => h("li", {}, sentence(line))))),
     );
   }
 

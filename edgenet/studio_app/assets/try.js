@@ -65,7 +65,7 @@ class Trying {
     this.picker = h("div", { class: "row" });
     this.rows = h("ol", { class: "try-rows", "aria-label": S.best });
     this.speed = h("p", { class: "muted", id: "try-speed" });
-    this.file = h("input", { type: "file", id: "try-file", accept: "image/*", class: "hidden-text", tabindex: -1, "aria-hidden": "true", onchange: () => this.chosenFiles(this.file.files) });
+    this.file = h("input", { type: "file", id: "try-file", accept: "image/*", hidden: true, onchange: () => this.chosenFiles(this.file.files) });
     this.turn = h("button", { type: "button", hidden: true, onclick: () => this.turnCamera() }, S.turn);
     this.live = h("button", { type: "button", hidden: true, onclick: () => this.watch() }, S.camera);
     this.wrong = h("button", { type: "button", id: "try-wrong", disabled: true, onclick: () => this.askWhat() }, S.wrong);
