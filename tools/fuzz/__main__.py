@@ -7,6 +7,7 @@ a bad one. The corpus and the bad inputs are kept in the folder, each bad one wi
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 import time
@@ -67,7 +68,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--minutes", type=float, default=10.0, help="minutes for all targets together (default: 10)"
     )
-    parser.add_argument("--inputs", type=int, help="inputs for each target, instead of a time")
+    parser.add_argument(
+        "--inputs", type=int, help="inputs for each target, or a part where they take long, instead of a time"
+    )
     parser.add_argument(
         "--seed", type=int, default=0, help="the same seed gives the same inputs (default: 0)"
     )
@@ -87,9 +90,8 @@ def _parser() -> argparse.ArgumentParser:
 def _run(name: str, given: argparse.Namespace, seconds: float) -> Outcome:
     target = TARGETS[name]
     target.seeds()  # made before the clock starts, and once for all workers
-    outcome = run_target(
-        target, given.seed, given.folder, time.monotonic() + seconds, given.inputs or sys.maxsize
-    )
+    inputs = math.ceil(target.part * given.inputs) if given.inputs else sys.maxsize
+    outcome = run_target(target, given.seed, given.folder, time.monotonic() + seconds, inputs)
     for verdict, path in outcome.faults.values():
         path.write_bytes(minimised(target, path.read_bytes(), verdict))
     return outcome

@@ -201,6 +201,7 @@ TARGETS = (
         host,
         prints=True,
         weight=2,
+        part=0.5,
     ),
     Target(
         "command-device",

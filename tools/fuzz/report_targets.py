@@ -218,6 +218,7 @@ TARGETS = (
         _JSON,
         pages,
         weight=2,
+        part=0.2,  # each page has drawings
     ),
     Target(
         "sent-report",

@@ -48,6 +48,7 @@ class Target:
         setup: called once in each worker with its scratch folder, the current folder; returns the check.
         prints, starts: see `Judge`.
         weight: its share of the time, compared with other targets.
+        part: the part of a given number of inputs that it tries; less than 1 where an input takes long.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Target:
     prints: bool = False
     starts: bool = False
     weight: float = 1.0
+    part: float = 1.0
 
 
 @dataclass
