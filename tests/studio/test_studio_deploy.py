@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from deploying_studio import deploying_studio
+from edgenet_device.field.kept_photos import KeptPhotos
+from edgenet_device.field.photo_facts import PhotoFacts
 from edgenet_device.model_file import open_model
+from field_facts import FACTS
 from latency_reports import latency
-from studio_client import Client
+from studio_client import Client, photo
 from tiny_model import tiny_model
 
 from edgenet.bundle import write_bundle
@@ -86,6 +90,19 @@ def test_what_is_no_device_or_option_starts_nothing(
     request = {**GIVEN, "kind": "install", "on": "local", "service": True, **changed}
     assert client.refusal("/api/deploy", request).startswith(found)
     assert started == []
+
+
+def test_photos_that_a_device_was_unsure_of_come_back_to_the_first_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("STATE_HOME", "CONFIG_HOME", "DATA_HOME", "CACHE_HOME"):
+        monkeypatch.setenv(f"XDG_{name}", str(tmp_path / name))
+    kept = KeptPhotos(tmp_path / "STATE_HOME" / "edgenet" / "field", 10**7)
+    kept.keep(photo(), PhotoFacts(**{**FACTS.__dict__, "label": "cat"}), 0.0)
+    with deploying_studio(tmp_path / "things", "local") as studio:
+        assert studio.does("collect")["new"] == 1
+        (one,) = studio.client.get("/api/state")["classes"]
+        assert (one["label"], one["photos"]) == ("unlabelled", 1)
 
 
 def test_only_the_pages_own_files_are_served(client: Client) -> None:
