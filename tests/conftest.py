@@ -14,21 +14,36 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)  # the other cores have tests of their own
 
 
-# Files that take minutes, most of them spent waiting. They start first, so that they end while short ones still run.
+# The files that take longest, most of them spent waiting, longest first: so they end while short ones still run.
 _FIRST = (
     "devices/test_raspberry_pi.py",
     "docs/test_pages_run.py",
+    "devices/test_phone_faults.py",
     "devices/test_phone.py",
     "verbs/test_verb_teach.py",
-    "devices/test_phone_faults.py",
-    "tools/test_fuzz_targets.py",
-    "verbs/test_verb_demo.py",
+    "devices/test_openssh.py",
+    "graph/test_torch_reader.py",
+    "tflite/test_zoo_files.py",
+    "devices/test_phone_benchmark_model.py",
+    "devices/test_phones_at_once.py",
     "benchmarks/test_int8.py",
-    "benchmarks/test_teaching.py",
+    "zoo/test_foreign_checkpoints.py",
     "verbs/test_verb_sweep_ray.py",
-    "verbs/test_verb_sweep.py",
-    "training/test_training_processes.py",
+    "verbs/test_demo_digits.py",
+    "verbs/test_verb_select.py",
+    "graph/test_keras_reader.py",
+    "packaging/test_installed.py",
+    "browser/test_studio_page.py",
+    "devices/test_arm.py",
+    "benchmarks/test_kills.py",
+    "tools/test_setup_environment.py",
+    "docs/test_notebooks.py",
+    "tools/test_locked_packages.py",
     "training/test_training_resume.py",
+    "training/test_training_processes.py",
+    "tools/test_fuzz_targets.py",
+    "verbs/test_verb_sweep.py",
+    "benchmarks/test_teaching.py",
 )
 
 
