@@ -2,7 +2,7 @@
 
 import { bundlePicker, chosenBundle, titleOf } from "./bundles.js";
 import { keptThreshold } from "./threshold.js";
-import { h, say } from "./ui.js";
+import { fill, h, say } from "./ui.js";
 
 const KINDS = ["measure", "install", "rollback", "status", "switch", "watch", "page", "collect"];
 const ADDED = "edgenet-devices", BUDGET = "edgenet-budget", CAMERA = "edgenet-camera", PORT = "edgenet-port", KEEP = "edgenet-keep";
@@ -192,9 +192,10 @@ class Card {
       return;
     }
     const fits = figures.p50_ms <= budget;
-    this.latency.replaceChildren(
-      h("b", {}, `${figures.p50_ms.toFixed(1)} ms`), " ",
-      budget > 0 && h("span", { class: `chip ${fits ? "" : "bad"}` }, say(fits ? this.S.fits : this.S.over, { budget })), " ",
+    fill(
+      this.latency,
+      h("b", {}, `${figures.p50_ms.toFixed(1)} ms`),
+      budget > 0 && h("span", { class: `chip ${fits ? "" : "bad"}` }, say(fits ? this.S.fits : this.S.over, { budget })),
       !figures.valid && h("span", { class: "chip warn" }, say(this.S.invalid, { reason: figures.reasons[0] || "" })),
     );
   }
