@@ -187,12 +187,12 @@ def repeated(looks: Sequence[Look | None]) -> list[bool]:
     if not rows:
         return marks
     hashes = np.array([one.hash for one in looks if one is not None and one.sharpness is not None], np.uint64)
-    bits = np.unpackbits(hashes[:, None].view(np.uint8), axis=1).astype(np.float32)
-    ones = bits.sum(axis=1)
-    for start in range(0, len(rows), 512):  # so that a block of distances fits the memory
-        block = slice(start, start + 512)
-        differing = ones[block, None] + ones[None] - 2 * (bits[block] @ bits.T)
-        earlier = np.arange(len(rows))[None] < np.arange(len(rows))[block, None]
-        for row, mark in zip(rows[block], (earlier & (differing <= SAME_BITS)).any(axis=1), strict=True):
+    # As vectors of 1 and -1, two hashes that differ in d bits have the dot product 64 - 2 d.
+    signs = 2 * np.unpackbits(hashes[:, None].view(np.uint8), axis=1).astype(np.float32) - 1
+    for start in range(0, len(rows), 512):  # so that a block of products fits the memory
+        block = signs[start : start + 512]
+        alike = block @ signs[: start + 512].T >= 64 - 2 * SAME_BITS
+        alike[:, start:] = np.tril(alike[:, start:], -1)  # only earlier ones count
+        for row, mark in zip(rows[start : start + 512], alike.any(axis=1), strict=True):
             marks[row] = bool(mark)
     return marks

@@ -172,7 +172,9 @@ export function showClass(view, app, { label, camera, binned, uploads, send, dro
     head();
   }
 
-  const later = soon(load, uploads.busy ? 1500 : 300);
+  // While thousands of photos come, listing them all the time would take the CPU from them.
+  const now = soon(load, 300), unhurried = soon(load, 3000);
+  const later = () => (uploads.busy > MOST_ON_THEIR_WAY ? unhurried() : now());
   const off = app.onState(() => (later(), others.hidden || showPi(others, app, label)));
   head();
   tools();
