@@ -1,6 +1,6 @@
 """What devices are given: `edgenet package` packs a bundle, and `edgenet export-scripts` writes the scripts to copy.
 
-`edgenet new-key` makes the keys to sign bundles with, and `edgenet publish` the folder from which devices fetch updates.
+`edgenet new-key` makes keys to sign bundles with, and `edgenet publish` a folder from which devices fetch updates.
 """
 
 from __future__ import annotations
