@@ -113,7 +113,7 @@ export class PhotoGrid {
       cell.setAttribute("aria-selected", String(this.selected.has(this.#photos[place].name)));
       cell.classList.toggle("focus", active && place === this.focused);
     }
-    if (this.#photos.length) this.root.setAttribute("aria-activedescendant", `photo-${this.focused}`);
+    if (this.#cells.has(this.focused)) this.root.setAttribute("aria-activedescendant", `photo-${this.focused}`);
     else this.root.removeAttribute("aria-activedescendant");
   }
 
