@@ -84,9 +84,13 @@ def packages_beside(folder: Path, requirements: Path) -> None:
         unfinished.rename(folder)
 
 
-def importable_project() -> dict[str, str]:
-    """Return this process's environment variables, with a PYTHONPATH on which every interpreter finds this project."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "device_scripts")))}
+def importable_project(tree: Path = ROOT) -> dict[str, str]:
+    """Return this process's environment variables, with a PYTHONPATH on which every interpreter finds this project.
+
+    Args:
+        tree: the checkout whose code is to be found.
+    """
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (tree, tree / "device_scripts")))}
 
 
 def site_packages(python: Path) -> Path:

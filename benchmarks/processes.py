@@ -14,7 +14,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from benchmarks.environments import importable_project
+from benchmarks.environments import ROOT, importable_project
 from edgenet.errors import EdgenetError
 
 _MIB = 2**20
@@ -39,7 +39,7 @@ class ProcessCost:
     stdout: str
 
 
-def measure(command: Sequence[str], log: Path) -> ProcessCost:
+def measure(command: Sequence[str], log: Path, tree: Path | None = None) -> ProcessCost:
     """Run `command` to its end and measure it. The program can import this project in any environment.
 
     The calling process should use little memory: Linux carries its high-water mark over to the new program, so a caller
@@ -48,6 +48,8 @@ def measure(command: Sequence[str], log: Path) -> ProcessCost:
     Args:
         command: program and arguments.
         log: file for stderr; it is overwritten.
+        tree: a checkout of this project, in which the program runs and whose code it imports; None for this checkout,
+            and for the current folder.
 
     Raises:
         EdgenetError: the program does not exist, or it failed; the message ends with the last lines of its output.
@@ -57,7 +59,8 @@ def measure(command: Sequence[str], log: Path) -> ProcessCost:
         try:
             process = subprocess.Popen(
                 command,
-                env=importable_project(),
+                env=importable_project(tree or ROOT),
+                cwd=tree,
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,

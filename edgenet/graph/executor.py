@@ -108,23 +108,36 @@ def resize(x: Tensor, operator: Resize) -> Tensor:
 Observer = Callable[[str, Tensor], None]
 
 
+PIXELS_AT_ONCE, MOST_AT_ONCE = 2 * 224 * 224, 16
+"""Number of pixels, and the largest number of photos, that go through a network at once. They are few because the
+activations take most of a conversion's memory; more at once are not faster."""
+
+
+def photos_at_once(graph: Graph) -> int:
+    """Return the number of photos that `run` puts through the graph at once; 1 if the graph cannot batch."""
+    if not keeps_batch(graph):
+        return 1
+    _, height, width, _ = graph.shapes[graph.input]
+    return min(MOST_AT_ONCE, max(2, PIXELS_AT_ONCE // (height * width)))
+
+
 def run(
-    graph: Graph, images: NDArray[np.uint8], batch_size: int = 2, observe: Observer | None = None
+    graph: Graph, images: NDArray[np.uint8], batch_size: int | None = None, observe: Observer | None = None
 ) -> NDArray[np.float32]:
     """Run the graph on photos.
 
     Args:
         images: uint8 RGB [n, H, W, 3].
-        batch_size: the number of photos per batch, which bounds the memory; 1 if the graph cannot batch.
+        batch_size: the number of photos per batch; None for `photos_at_once`. It is 1 if the graph cannot batch.
         observe: called with the name and value [b, ...] of the input and then of each tensor once computed.
 
     Returns:
         The output, float32 [n, N].
     """
-    batch_size = batch_size if keeps_batch(graph) else 1
+    size = photos_at_once(graph) if batch_size is None or not keeps_batch(graph) else batch_size
     outputs = []
-    for start in range(0, len(images), batch_size):
-        first = decode_pixels(graph, images[start : start + batch_size])
+    for start in range(0, len(images), size):
+        first = decode_pixels(graph, images[start : start + size])
         outputs.append(run_tensors(graph, first, observe).numpy())
     return np.concatenate(outputs) if outputs else np.zeros((0, graph.classes), np.float32)
 

@@ -351,7 +351,7 @@ def _corrected_bias(
     return bias.to(torch.float32).numpy()
 
 
-NEWTON_STEPS = 4
+NEWTON_STEPS = 3
 FEWEST_FREE = 0.02
 """A channel keeps its bias if the activation clips all but this share of its values."""
 
@@ -360,13 +360,28 @@ def solve_bias(before: Tensor, bias: Tensor, target: Tensor, bounds: tuple[float
     """Solve for the bias by Newton's method.
 
     The derivative of the mean by the bias is the share of values that the activation does not clip.
+
+    Args:
+        before: the layer's sums without a bias, [rows, O].
+        bias: where to start, float64 [O].
+        target: the wanted means after the activation, float64 [O].
+        bounds: those of the activation.
     """
-    low, high = bounds
-    if math.isinf(low) and math.isinf(high):
+    if math.isinf(bounds[0]) and math.isinf(bounds[1]):
         return target - before.mean(0)
-    for _ in range(NEWTON_STEPS):
-        moved = before + bias.to(torch.float32)
-        free = ((moved > low) & (moved < high)).sum(0) / len(moved)
-        missing = target - moved.clamp_(low, high).mean(0)
-        bias = bias + torch.where(free > FEWEST_FREE, missing / free.clamp(min=FEWEST_FREE), 0.0)
-    return bias
+    solved = []
+    for rows, start, wanted in zip(
+        *(each.split(CHANNELS, -1) for each in (before, bias, target)), strict=True
+    ):
+        for _ in range(NEWTON_STEPS):
+            start = _newton_step(rows, start, wanted, bounds)
+        solved.append(start)
+    return torch.cat(solved)
+
+
+def _newton_step(before: Tensor, bias: Tensor, target: Tensor, bounds: tuple[float, float]) -> Tensor:
+    moved = before + bias.to(torch.float32)
+    kept = moved.clamp(*bounds)
+    missing = target - kept.mean(0)
+    free = torch.eq(kept, moved, out=moved).mean(0)  # as floats, which add up faster than truth values
+    return bias + torch.where(free > FEWEST_FREE, missing / free.clamp(min=FEWEST_FREE), 0.0)

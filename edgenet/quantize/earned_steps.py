@@ -76,19 +76,23 @@ class Effort:
 
     Attributes:
         sensitivity_photos: number of photos on which the logits' sensitivity is measured.
+        sensitivity_probes: number of random sign vectors for each of them.
         statistics_photos: the largest number of photos by which axes and factors are chosen.
         layer_photos: the largest number of photos with which layers are quantized thoroughly; None for a quick recipe,
             which only rounds to nearest and corrects biases.
         axes_steps: gradient descent steps for the axes of each group of linear tensors.
         factor_steps: gradient descent steps for the channels' factors in each group of other tensors.
+        quick_photos: the largest number of photos with which layers are quantized quickly.
         copies_budget: share of the network's mult-adds that copies of noisy channels may cost.
     """
 
     sensitivity_photos: int
+    sensitivity_probes: int
     statistics_photos: int
     layer_photos: int | None
     axes_steps: int
     factor_steps: int
+    quick_photos: int
     copies_budget: float = 0.0
 
 
@@ -96,8 +100,6 @@ JUDGES = 16
 """The largest number of photos that judge."""
 JUDGING_SHARE = 4
 """One photo in so many judges, up to JUDGES."""
-QUICK_PHOTOS = 12
-"""The largest number of photos with which layers are quantized quickly."""
 
 
 @dataclass(frozen=True)
@@ -238,7 +240,7 @@ def _shapes(graph: Graph, work: _Work) -> Iterator[_Shape]:
 class Observed:
     """What some photos show about a graph: statistics of its tensors, and the sensitivity of its logits.
 
-    The sampled means are those of the first QUICK_PHOTOS photos.
+    The sampled means are those of the first `Effort.quick_photos` photos.
     """
 
     statistics: dict[str, ChannelStatistics]
@@ -258,7 +260,7 @@ def observe(graph: Graph, images: Photos, effort: Effort, progress: Progress = s
         EdgenetError: a tensor holds NaN or infinity on them.
     """
     mixed = mixable(graph)
-    joint, means = JointStatistics(mixed.tensors), SampledMeans(min(QUICK_PHOTOS, len(images)))
+    joint, means = JointStatistics(mixed.tensors), SampledMeans(min(effort.quick_photos, len(images)))
 
     def also(name: str, value: Tensor) -> None:
         joint.observe(name, value)
@@ -268,14 +270,14 @@ def observe(graph: Graph, images: Photos, effort: Effort, progress: Progress = s
     statistics = channel_statistics(graph, together, progress, also)
     ranges_of(graph, statistics)  # raises on values that are not finite, before they get into matrices
     few = images[: effort.sensitivity_photos]
-    sensitivity = logit_sensitivity(graph, few, statistics, mixed, progress)
+    sensitivity = logit_sensitivity(graph, few, statistics, mixed, progress, effort.sensitivity_probes)
     return Observed(statistics, joint, means.means(), sensitivity)
 
 
 def _quick(shape: _Shape, work: _Work) -> QuantizedGraph:
     """Round to nearest and correct the biases."""
     encodings = work.encodings(shape, shape.ranges())
-    few, means = work.photos.some(QUICK_PHOTOS), shape.known.means()
+    few, means = work.photos.some(work.effort.quick_photos), shape.known.means()
     quantized = quantize_quickly(shape.graph, encodings, few, means, work.progress)
     return replace(quantized, steps=(*shape.steps, MINMAX, WIDENED, ROOM, SCALES, NEAREST, BIAS))
 

@@ -2,7 +2,8 @@
 
 Reshaping changes every tensor of the float network in a known way, so what was seen of the original network tells what
 the reshaped one gives; its photos need not go through every candidate again. Only the integers that the device computes
-are carried along, and each layer's sums of products are computed once: they give the bias, and then the layer's output.
+(almost always, see `_quantize_layer`) are carried along, and each layer's sums of products are computed once: they give
+the bias, and then the layer's output.
 """
 
 from __future__ import annotations
@@ -21,14 +22,7 @@ from edgenet.graph.ir import WEIGHTED, Graph, Node
 from edgenet.progress import Progress, silent
 from edgenet.quantize.calibrate_layers import CHUNK, run_as_device, solve_bias
 from edgenet.quantize.equalize import ChannelChange
-from edgenet.quantize.integer import (
-    EXACT_IN_FLOAT32,
-    LayerSums,
-    TensorStore,
-    multiplier,
-    pixels_to_int8,
-    requantize,
-)
+from edgenet.quantize.integer import TensorStore, bounds, multiplier, pixels_to_int8, products
 from edgenet.quantize.quantized_graph import (
     Encoding,
     QuantizedGraph,
@@ -38,7 +32,7 @@ from edgenet.quantize.quantized_graph import (
 )
 from edgenet.quantize.ranges import ChannelStatistics, Range, ranges_of
 from edgenet.quantize.rotate import JointStatistics
-from edgenet.quantize.rounding import least_squares_scales, quantize_bias, round_nearest
+from edgenet.quantize.rounding import FEWER_SHRINKING, least_squares_scales, quantize_bias, round_nearest
 
 ROWS = 3_000
 """About the number of positions, over all photos, at which a tensor is sampled."""
@@ -159,28 +153,26 @@ def quantize_quickly(
 def _quantize_layer(
     quantized: QuantizedGraph, node: Node, x: Tensor, mean: NDArray[np.float64]
 ) -> tuple[QuantizedWeights, Tensor]:
-    """Return a layer's integers and its int8 output for all photos."""
+    """Return a layer's integers and its int8 output for all photos.
+
+    The output is computed in float32 throughout. Where a value lies almost on a tie, it may differ from the device's
+    by a step.
+    """
     operator = node.operator
     assert isinstance(operator, WEIGHTED)
     source, output = quantized.encodings[node.inputs[0]], quantized.encodings[node.output]
-    scales = least_squares_scales(operator, source.scale)
+    scales = least_squares_scales(operator, source.scale, FEWER_SHRINKING)
     weights = QuantizedWeights(round_nearest(operator, scales), scales, np.zeros(len(scales), np.int32))
-    without_bias = LayerSums(operator, weights)
-    sums = [without_bias.of(part, source) for part in x.split(CHUNK)]
+    kernel = torch.from_numpy(weights.values).float()
+    sums = [products(operator, kernel, None, part.float().sub_(source.zero_point)) for part in x.split(CHUNK)]
     step = torch.from_numpy(scales * np.float32(source.scale))
-    before = torch.cat([sampled(part, len(x)) for part in sums]).float() * step
+    before = torch.cat([sampled(part, len(x)) for part in sums]) * step
     bias = solve_bias(
         before, tensor_of(operator.bias).double(), torch.from_numpy(mean), operator.activation.bounds
     )
     weights = replace(weights, bias=quantize_bias(bias.numpy(), source.scale, scales))
     factor = torch.from_numpy(multiplier(source, weights, output))
-    made = [requantize(_added(part, weights.bias), factor, output, operator.activation) for part in sums]
+    offset = torch.from_numpy(weights.bias).float() * factor + output.zero_point
+    low, high = bounds(operator.activation, output)
+    made = [part.mul_(factor).add_(offset).round_().clamp_(low, high).to(torch.int8) for part in sums]
     return weights, torch.cat(made)
-
-
-def _added(sums: Tensor, bias: NDArray[np.int32]) -> Tensor:
-    """Return exact sums plus bias, in float64 if float32 might not hold them."""
-    low, high = sums.aminmax()
-    largest = max(-float(low), float(high)) + float(np.abs(bias.astype(np.int64)).max())
-    exact = torch.float32 if largest < EXACT_IN_FLOAT32 and sums.dtype == torch.float32 else torch.float64
-    return sums.to(exact) + torch.from_numpy(bias).to(exact)

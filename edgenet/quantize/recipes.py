@@ -73,7 +73,7 @@ def quantize_minmax(
     return round_to_ranges(graph, observe_ranges(graph, images, progress))
 
 
-FAST = Effort(4, statistics_photos=32, layer_photos=None, axes_steps=0, factor_steps=0)
+FAST = Effort(4, 1, statistics_photos=32, layer_photos=None, axes_steps=0, factor_steps=0, quick_photos=12)
 
 
 def quantize_fast(
@@ -83,7 +83,9 @@ def quantize_fast(
     return _quantize(graph, images, FAST, progress, logits)
 
 
-BALANCED = Effort(8, statistics_photos=100, layer_photos=64, axes_steps=20, factor_steps=0)
+BALANCED = Effort(
+    12, 1, statistics_photos=100, layer_photos=64, axes_steps=20, factor_steps=0, quick_photos=6
+)
 
 
 def quantize_balanced(
@@ -93,7 +95,16 @@ def quantize_balanced(
     return _quantize(graph, images, BALANCED, progress, logits)
 
 
-BEST = Effort(24, statistics_photos=200, layer_photos=96, axes_steps=60, factor_steps=40, copies_budget=0.2)
+BEST = Effort(
+    24,
+    2,
+    statistics_photos=200,
+    layer_photos=96,
+    axes_steps=60,
+    factor_steps=40,
+    quick_photos=12,
+    copies_budget=0.2,
+)
 
 
 def quantize_best(

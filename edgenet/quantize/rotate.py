@@ -89,6 +89,8 @@ def _mixable_groups(graph: Graph) -> list[TensorGroup]:
 
 FURTHEST_PER_PHOTO, FURTHEST_ROWS = 64, 2048
 """Number of extreme rows to keep for each photo, and of all photos together."""
+PHOTOS_TOGETHER = 2
+"""Number of photos whose extreme rows are found together."""
 DESCENT_ROWS = 512
 """Number of the furthest rows with which the gradient is computed."""
 
@@ -105,8 +107,11 @@ class JointStatistics:
 
     def observe(self, name: str, value: Tensor) -> None:
         """Add a tensor's value for more photos, [n, ..., C]; tensors not in `tensors` are ignored."""
-        if name not in self.tensors:
-            return
+        if name in self.tensors:
+            for part in value.split(PHOTOS_TOGETHER):
+                self._observe_some(name, part)
+
+    def _observe_some(self, name: str, value: Tensor) -> None:
         rows = value.reshape(-1, value.shape[-1])
         outer, total = rows.T @ rows, rows.sum(0)
         mean = total / len(rows)

@@ -19,7 +19,7 @@ With few classes the logits say too little: nothing is found out about networks 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -45,7 +45,7 @@ from edgenet.graph.ir import Graph
 from edgenet.tflite.forms import without_softmax
 
 PHOTOS = 64
-"""How many photos are asked about; each is run once for every normalization."""
+"""How many photos are asked about at most; each is run once for every normalization that is promising."""
 LEAST_GAIN = 0.05
 """A gain of mutual information below this, in nats, says nothing: networks tolerate small changes of their input."""
 STANDARD_ERRORS = 3.0
@@ -53,25 +53,42 @@ STANDARD_ERRORS = 3.0
 SPREAD = 1.5
 """The standard deviation that the logits are brought to; with 2.5 the gains of the table are less clear."""
 LEAST_CLASSES, LEAST_PHOTOS = 10, 8
-Score = Callable[[PixelNormalization], NDArray[np.float32]]
+GLIMPSE = 16
+"""How many of the photos are asked about first: a normalization that is no better on them is not tried on all."""
+Score = Callable[[PixelNormalization, int], NDArray[np.float32]]
 
 
 def surer_normalization(score: Score, given: PixelNormalization) -> str | None:
     """Return the name of the known normalization that makes a network clearly surer than the given one, or None.
 
     Args:
-        score: returns the network's logits for the same photos under a normalization, float32 [n, classes].
+        score: returns the network's logits for the first of the photos under a normalization, float32 [n, classes]; it
+            is given the largest number of photos.
         given: the normalization in use.
     """
-    now = information(score(given))
+    others = [
+        (name, other)
+        for name, other in NORMALIZATIONS.items()
+        # centred is edgenet's own, half a pixel value from -1..1.
+        if name != "centred" and not _alike(other, given)
+    ]
+    now = information(score(given, GLIMPSE))
     if len(now) < LEAST_PHOTOS:
         return None
+    promising = [
+        (name, other) for name, other in others if (information(score(other, GLIMPSE)) - now).mean() > 0
+    ]
+    return _clearly_surer(score, given, promising) if promising else None
+
+
+def _clearly_surer(
+    score: Score, given: PixelNormalization, others: Sequence[tuple[str, PixelNormalization]]
+) -> str | None:
+    """Return the name of the best of the others if it is clearly better than the given one on all photos."""
+    now = information(score(given, PHOTOS))
     best, most = None, 0.0
-    for name, other in NORMALIZATIONS.items():
-        # centred is edgenet's own, half a pixel value from -1..1.
-        if name == "centred" or _alike(other, given):
-            continue
-        gains = information(score(other)) - now
+    for name, other in others:
+        gains = information(score(other, PHOTOS)) - now
         mean, error = float(gains.mean()), float(gains.std(ddof=1)) / np.sqrt(len(gains))
         if mean > max(LEAST_GAIN, STANDARD_ERRORS * error, most):
             best, most = name, mean
@@ -110,9 +127,11 @@ def graph_warnings(graph: Graph, given: PixelNormalization, photos: PhotoSet) ->
     pixels = load_all(photos, graph.size, limit=PHOTOS).images.astype(np.float32)
     mean, std = (np.array(values, np.float32) for values in (given.mean, given.std))
 
-    def score(other: PixelNormalization) -> NDArray[np.float32]:
+    def score(other: PixelNormalization, count: int) -> NDArray[np.float32]:
         # The network takes (x - mean) / std. These pixels make that what the other normalization would give.
-        changed = (pixels - np.array(other.mean, np.float32)) / np.array(other.std, np.float32) * std + mean
+        changed = (pixels[:count] - np.array(other.mean, np.float32)) / np.array(
+            other.std, np.float32
+        ) * std + mean
         return run(graph, cast(NDArray[np.uint8], changed))  # `run` takes fractions of a pixel value, too
 
     return _warnings(surer_normalization(score, given), given)
@@ -145,9 +164,9 @@ def file_warnings(model: ModelFile, given: PixelNormalization | None, photos: Ph
     bare = replace(model, data=logits, sha256=sha256(logits), labels=())
     pixels = load_all(photos, (picture.height, picture.width), limit=PHOTOS).images
 
-    def score(other: PixelNormalization) -> NDArray[np.float32]:
+    def score(other: PixelNormalization, count: int) -> NDArray[np.float32]:
         classifier = Classifier(bare, normalization=None if other is used and given is None else other)
-        return np.stack([_logits(classifier, image) for image in pixels])
+        return np.stack([_logits(classifier, image) for image in pixels[:count]])
 
     return _warnings(surer_normalization(score, used), used)
 

@@ -70,11 +70,13 @@ def test_quantizing_rounds_half_to_even_and_saturates() -> None:
 
 def test_ranges_are_those_of_all_photos() -> None:
     graph = build(lambda b, x: b.add(conv(RNG, 3, 5, (3, 3)), [x], "y"))
-    images, seen = photos(9, graph.size), []
+    images, seen = photos(20, graph.size), []
     ranges = observe_ranges(graph, images, lambda _stage, done, _total: seen.append(done))
-    assert seen == [2, 4, 6, 8, 9]
+    assert seen == [16, 20]  # at most 16 small photos at once
     each = [observe_ranges(graph, image[None])["y"] for image in images]
-    assert ranges["y"] == Range(min(r.low for r in each), max(r.high for r in each))
+    # Sums of photos that run together may differ in their last bits.
+    assert ranges["y"].low == pytest.approx(min(r.low for r in each), rel=1e-5)
+    assert ranges["y"].high == pytest.approx(max(r.high for r in each), rel=1e-5)
 
 
 def encodings_of(graph: Graph) -> dict[str, Encoding]:

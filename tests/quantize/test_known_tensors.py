@@ -10,7 +10,7 @@ from torch import Tensor
 
 from edgenet.graph.executor import run
 from edgenet.graph.ir import Graph
-from edgenet.quantize.earned_steps import QUICK_PHOTOS, observe
+from edgenet.quantize.earned_steps import observe
 from edgenet.quantize.equalize import ChannelChange, equalize
 from edgenet.quantize.quick_trials import KnownTensors, SampledMeans
 from edgenet.quantize.ranges import observe_ranges
@@ -49,7 +49,7 @@ def test_means_are_those_of_the_reshaped_network() -> None:
     graph = uneven_network(0)
     images = photos(12, graph.size)
     other, known, derived = reshaped(graph, images)
-    means = SampledMeans(QUICK_PHOTOS)
+    means = SampledMeans(FAST.quick_photos)
     run(other, images, 5, means.observe)  # a batch that the last of the photos divides
     expected, given = means.means(), derived.means()
     for name, mean in expected.items():

