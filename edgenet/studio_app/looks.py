@@ -193,6 +193,7 @@ def repeated(looks: Sequence[Look | None]) -> list[bool]:
         block = signs[start : start + 512]
         alike = block @ signs[: start + 512].T >= 64 - 2 * SAME_BITS
         alike[:, start:] = np.tril(alike[:, start:], -1)  # only earlier ones count
-        for row, mark in zip(rows[start : start + 512], alike.any(axis=1), strict=True):
+        found = np.asarray(alike.any(axis=1))
+        for row, mark in zip(rows[start : start + 512], found, strict=True):
             marks[row] = bool(mark)
     return marks
