@@ -168,9 +168,9 @@ def needed_packages() -> Requirements:
 _LAYOUT = 2  # increase this when the pack changes although its packages, wheels and start script do not
 # --argv0 names this script, so that sys.executable is a path that starts the interpreter again.
 _START = """#!/system/bin/sh
-here=$(cd -P "${0%/*}/.." && pwd) && PYTHONHOME=$here PYTHONDONTWRITEBYTECODE=1
+here=$(cd -P "${0%/*}/.." && pwd) && PYTHONHOME=$here
 PYTHONPATH=${PYTHONPATH:+$PYTHONPATH:}$here/stdlib.zip:$here/lib-dynload:$here/site-packages:$here/opencv
-export PYTHONHOME PYTHONPATH PYTHONDONTWRITEBYTECODE
+export PYTHONHOME PYTHONPATH
 exec "$here/bin/ld.so" --argv0 "$here/bin/python" --library-path "$here/lib" "$here/python" "$@"
 """
 _LISTED = Path(__file__).with_suffix(".sha256").read_text().split()
