@@ -1,16 +1,19 @@
 """A second Raspberry Pi, with a system service: packages from an index, another maker's file, a program of one's own.
 
 The machine is emulated, as in test_raspberry_pi.py. The tests share it, and each continues where the one before ended.
-They take ten minutes, so they run only with --second-pi.
+They take over ten minutes, so they run only with --second-pi.
 """
 
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -23,6 +26,7 @@ from virtual_devices import COLOURS, PATIENCE_S, PI_KNOWS_HOST_AS, Pi, wait_unti
 from edgenet.bundle import sign_bundle, write_bundle
 from edgenet.devices.environment import python_of
 from edgenet.devices.targets import open_device
+from edgenet.devices.unit import UNIT
 from edgenet.devices.wheels import requirements, wheels_for
 from edgenet.errors import EdgenetError
 from edgenet.manifest import Facts, Weights
@@ -134,6 +138,83 @@ def test_a_program_of_ones_own_runs_as_confined_as_the_camera(pi: Pi, installed:
     wait_until(lambda: pi.sh(seen) == "red", PATIENCE_S, "the program sees red")
     assert (status(TARGET).program, status(TARGET).service) == ("my_app.py", "active")
     configure(TARGET, run="camera.py")
+    pi.sees("red", RUN)
+
+
+def test_a_v4l2_camera_is_set_and_what_its_driver_lacks_is_told(pi: Pi, installed: Deployed) -> None:
+    """The kernel's vivid has several sizes, rates and formats, and neither exposure time nor white balance."""
+    wanted = ["--size=320x180", "--fps=15", "--format=YUYV", "--exposure=20", "--white-balance=4000"]
+    pi.sh(f"sudo systemctl stop {UNIT}")
+    try:
+        pi.camera("--pattern")
+        with open_device(TARGET) as device:
+            camera = f"{device.home}/current/camera.sh"
+            done = device.run(["sh", camera, "0", *wanted, "--rotate=180", "--frames=3"])
+        now = pi.sh("v4l2-ctl -d0 --get-fmt-video --get-parm")
+    finally:
+        pi.camera("red")
+        pi.sh(f"sudo systemctl start {UNIT}")
+    said = done.err.decode()
+    assert done.status == 0, said
+    assert ("320/180" in now, "'YUYV'" in now, "15.000" in now) == (True, True, True), now
+    assert "camera 0 does not let its exposure" in said
+    assert "camera 0 does not let its white balance be set to 4000" in said
+    pi.sees("red", RUN)
+
+
+PIN_PACKAGES = ("gpiozero==2.0.1", "colorzero==2.0", "lgpio==0.2.2.0")
+# As on Raspberry Pi OS, the group gpio may use the pins. The board has a PL061 with eight; gpiozero is told that it is
+# a Raspberry Pi 4, whose pins 0 to 7 they are then. The kernel itself uses pin 3.
+GIVE_PINS = f"""
+sudo cp -r ~/pins/. /usr/lib/python3/dist-packages
+sudo groupadd -f gpio && sudo usermod -aG gpio pi && sudo chgrp gpio /dev/gpiochip0 && sudo chmod 660 /dev/gpiochip0
+(cat /proc/cpuinfo; printf 'Revision\t: c03114\n') | sudo tee /etc/cpuinfo-of-a-pi >/dev/null
+printf '[Service]\nBindReadOnlyPaths=/etc/cpuinfo-of-a-pi:/proc/cpuinfo\n' |
+    sudo tee /etc/systemd/system/{UNIT}.d/pins.conf >/dev/null
+"""
+
+
+def test_a_pin_of_the_kernel_is_on_while_its_label_is_seen(
+    pi: Pi, installed: Deployed, tmp_path: Path
+) -> None:
+    """With the real gpiozero and lgpio, within the limits of a system service."""
+    wheels = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "-q",
+        "--no-deps",
+        "--only-binary=:all:",
+        "-d",
+        tmp_path,
+    ]
+    for_the_pi = ["--python-version=3.11", "--platform=manylinux_2_34_aarch64", "--platform=any"]
+    subprocess.run([*wheels, *for_the_pi, *PIN_PACKAGES], check=True)
+    unpacked = tmp_path / "pins"
+    for wheel in tmp_path.glob("*.whl"):
+        ZipFile(wheel).extractall(unpacked)
+    files = {str(path.relative_to(unpacked)): path for path in unpacked.rglob("*") if path.is_file()}
+    with open_device(TARGET) as device:
+        device.push(files, "/home/pi/pins")
+    pi.sh(GIVE_PINS)
+
+    def level(wanted: str) -> None:
+        """Wait for the level of pin 4 in the kernel's own list."""
+        listed = "sudo grep -c 'gpio-508 .*|lg .* out %s' /sys/kernel/debug/gpio || true"
+        wait_until(lambda: pi.sh(listed % wanted).strip() == "1", PATIENCE_S, f"pin 4 is {wanted}")
+
+    configure(TARGET, options=["--gpio", "4=green"])
+    level("lo")
+    pi.camera("green")
+    level("hi")
+    pi.camera("red")
+    level("lo")
+    with pytest.raises(EdgenetError, match=r"the pin 3 is in use \('GPIO busy'\)"):
+        configure(TARGET, options=["--gpio", "3=green"])
+    nothing = tmp_path / "camera.toml"
+    nothing.touch()
+    configure(TARGET, config=nothing)
     pi.sees("red", RUN)
 
 
