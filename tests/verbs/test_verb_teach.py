@@ -387,10 +387,10 @@ def test_the_resolution_is_the_smallest_that_is_as_good(
 @pytest.mark.slow
 def test_a_budget_leaves_out_what_is_too_slow(photos: Path, checkpoint: Path, tmp_path: Path) -> None:
     lines: list[str] = []
-    given = {"pretrained": checkpoint, "finetune": False, "unknown": False, "log": lines.append}
-    found = teach(photos, tmp_path / "run", budget_ms=10_000.0, **given)
+    given = {"pretrained": checkpoint, "finetune": False, "unknown": False, "minutes": SHORT}
+    found = teach(photos, tmp_path / "run", budget_ms=10_000.0, log=lines.append, **given)
     assert int(found.variant.rpartition("_")[2]) in (192, 224)
     assert sum(": p50 " in line for line in lines) == 5
     with pytest.raises(EdgenetError, match="slower than 1e-05 ms on local at every resolution"):
-        teach(photos, tmp_path / "other", budget_ms=1e-5, resolution=32, **given)
+        teach(photos, tmp_path / "other", budget_ms=1e-5, resolution=32, log=lines.append, **given)
     assert sum("over the budget" in line for line in lines) == 1
