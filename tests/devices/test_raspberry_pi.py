@@ -17,12 +17,14 @@ from pathlib import Path
 import pytest
 from brokers import Listener, RealBroker, require_mosquitto
 from confined_attempts import MAY, allowed
+from deploying_studio import deploying_studio
 from interrupted import interrupted
 from virtual_devices import PATIENCE_S, PI_KNOWS_HOST_AS, STATE, Pi, wait_until
 
 from edgenet.devices.targets import open_device
 from edgenet.devices.unit import UNIT
 from edgenet.errors import EdgenetError
+from edgenet.files import sha256
 from edgenet.workflows.configure import configure
 from edgenet.workflows.deploy import Deployed, deploy, rollback
 from edgenet.workflows.status import status
@@ -122,6 +124,25 @@ def test_a_second_deploy_moves_nothing(pi: Pi, installed: Deployed, colours: Pat
     )
     assert again.service is None
     assert own_code(again) == KEPT
+    pi.sees("red")
+
+
+def test_the_studio_deploys_watches_and_goes_back(
+    pi: Pi, installed: Deployed, colours: Path, tmp_path: Path
+) -> None:
+    """Everything that the buttons of the studio's step Deploy do with a device that runs a service."""
+    with deploying_studio(tmp_path / "things", TARGET) as studio:
+        bundle = studio.bundle("other", colours.read_bytes())
+        assert studio.does("install")["previous"] == installed.release
+        there = pi.sh("sha256sum ~/.local/share/edgenet/current/other.edgenet").split()[0]
+        assert there == sha256(bundle)
+        with studio.watching("page") as url, urllib.request.urlopen(f"{url}events", timeout=60) as answer:
+            states = (json.loads(line[6:]) for line in answer if line.startswith(b"data: "))
+            assert next(states)["model"].startswith("other.edgenet")
+        assert studio.does("switch", running=False)
+        assert studio.does("status")["service"] == "inactive"
+        assert studio.does("switch", running=True)
+        assert studio.does("rollback")["release"] == installed.release
     pi.sees("red")
 
 
