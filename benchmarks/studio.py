@@ -125,7 +125,7 @@ def main() -> int:
 
 def newcomer(playwright: Playwright, work: Path, given: argparse.Namespace) -> Figures:
     """Measure a person's way from the page's address to a classifier of two things."""
-    camera = FakeCamera(work / "camera.mjpeg")
+    camera = FakeCamera(work / "camera.y4m")
     camera.shows(TAUGHT["dog"][0])
     with running_studio(work / "things") as url, _chromium(playwright, *camera.flags) as browser:
         page = _page(browser)

@@ -64,9 +64,15 @@ def known_photo(name: str) -> Path:
 
 @dataclass(frozen=True)
 class FakeCamera:
-    """A file that Chromium plays as its camera, and reads anew each time a page opens the camera."""
+    """A file that Chromium plays as its camera, and reads anew each time a page opens the camera.
+
+    Attributes:
+        film: the file; its name ends in .y4m.
+        fps: frames in a second.
+    """
 
     film: Path
+    fps: int = 30
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -81,11 +87,11 @@ class FakeCamera:
         """Let the camera pan over a photo, in an endless loop; no two frames are equal."""
         steps = [*range(0, 96, 4), *range(96, 0, -4)]
         pixels = cv2.resize(read_photo(known_photo(name)), (420, 320))
-        frames = [
-            np.ascontiguousarray(pixels[step // 2 : step // 2 + 240, step : step + 320]) for step in steps
-        ]
+        frames = [pixels[step // 2 : step // 2 + 240, step : step + 320] for step in steps]
+        yuv = [cv2.cvtColor(np.ascontiguousarray(one), cv2.COLOR_BGR2YUV_I420).tobytes() for one in frames]
+        head = f"YUV4MPEG2 W320 H240 F{self.fps}:1 Ip A1:1 C420\n".encode()
         other = self.film.with_suffix(".new")
-        other.write_bytes(b"".join(cv2.imencode(".jpg", one)[1].tobytes() for one in frames))
+        other.write_bytes(head + b"".join(b"FRAME\n" + one for one in yuv))
         other.replace(self.film)
 
 

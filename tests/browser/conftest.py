@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from edgenet.devices.environment import _key, python_of
+from edgenet.devices.local import LocalDevice
+from edgenet.devices.wheels import requirements
+
 playwright_api = pytest.importorskip(
     "playwright.sync_api", reason="the package playwright is not installed (make setup-dev)"
 )
@@ -51,14 +55,17 @@ def chromium(launch_chromium: LaunchChromium) -> playwright_api.Browser:
 def ready_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home of edgenet on this machine whose environment for devices is there already: this Python's own."""
     home = tmp_path / "share"
-    environment = home / "edgenet" / "environments" / "ready"
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python3").symlink_to(sys.executable)
+    monkeypatch.setenv("XDG_DATA_HOME", str(home))
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    device = LocalDevice()
+    facts = device.facts()
+    key = _key(requirements(facts, python_of(device, facts)), facts)
+    environment = home / "edgenet" / "environments" / key
     (environment / "bin").mkdir(parents=True)
     python = environment / "bin" / "python"
     python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     python.chmod(0o755)
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "python3").symlink_to(sys.executable)
     (environment / "complete").write_text(str(Path(sys.executable).resolve()))
-    monkeypatch.setenv("XDG_DATA_HOME", str(home))
-    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     return home

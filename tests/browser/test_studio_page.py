@@ -34,7 +34,7 @@ def opened(browser: Browser, url: str, errors: list[str]) -> Page:
 def test_two_things_from_the_camera_to_a_classifier(
     launch_chromium: Callable[..., Browser], ready_environment: Path, tmp_path: Path
 ) -> None:
-    folder, errors, camera = tmp_path / "things", list[str](), FakeCamera(tmp_path / "camera.mjpeg")
+    folder, errors, camera = tmp_path / "things", list[str](), FakeCamera(tmp_path / "camera.y4m", fps=10)
     browser = launch_chromium(*camera.flags)
     with running_studio(folder, "--resolution", "96") as url:
         page = opened(browser, url, errors)
