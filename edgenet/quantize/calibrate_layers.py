@@ -9,16 +9,15 @@ layer will read, and its bias is set so that the mean after the activation is th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edgenet.graph.executor import apply, decode_pixels, free_after, last_uses, pad, tensor_of
+from edgenet.graph.executor import last_uses, pad, tensor_of
 from edgenet.graph.ir import (
     WEIGHTED,
     Conv2D,
@@ -30,7 +29,14 @@ from edgenet.graph.ir import (
     per_channel,
 )
 from edgenet.progress import Progress, silent
-from edgenet.quantize.integer import TensorStore, apply_integer, pixels_to_int8
+from edgenet.quantize.carried_photos import (
+    CHUNK,
+    Carried,
+    photos_at_nodes,
+    run_as_device,
+    run_float,
+    with_more,
+)
 from edgenet.quantize.quantized_graph import (
     Encoding,
     QuantizedGraph,
@@ -90,14 +96,12 @@ def quantize_layers(
         progress: called after each node.
     """
     quantized = QuantizedGraph(graph, encodings, {}, float_nodes(graph))
-    decoded = decode_pixels(graph, images).to(_waiting_dtype(encodings[graph.input]))
-    carried = _Carried(
-        {graph.input: decoded}, TensorStore(encodings, {graph.input: pixels_to_int8(images)}, {})
-    )
-    last_use = last_uses(graph)
+    counts, last_use = photos_at_nodes(graph, len(images)), last_uses(graph)
+    carried = Carried.of(quantized, images[: counts[0]])
     for number, node in enumerate(graph.nodes):
-        waiting = _waiting_dtype(encodings[node.output])
-        carried.floats[node.output] = _in_chunks(node, carried.floats, _apply_float, waiting)
+        if len(carried) < counts[number]:
+            carried = with_more(quantized, carried, images[: counts[number]], graph.nodes[:number])
+        run_float(quantized, node, carried)
         if isinstance(node.operator, WEIGHTED):
             source = node.inputs[0]
             around = Activations(
@@ -106,22 +110,9 @@ def quantize_layers(
             weights = _quantize_layer(quantized, node, around, options)
             quantized = replace(quantized, weights={**quantized.weights, node.name: weights})
         run_as_device(quantized, node, carried.device)
-        for values in (carried.floats, carried.device.integers, carried.device.reals):
-            free_after(values, node, last_use)
+        carried.free_after(node, last_use)
         progress("quantizing layers", number + 1, len(graph.nodes))
     return keep_float(quantized, ())
-
-
-def run_as_device(quantized: QuantizedGraph, node: Node, tensors: TensorStore) -> None:
-    """Run one node on all photos as the device does: in int8, or in float32 if it has no int8 form."""
-    if node.name in quantized.kept_float:
-        reals = {name: tensors.real(name) for name in node.inputs}
-        tensors.reals[node.output] = _in_chunks(node, reals, _apply_float, torch.float32)
-    else:
-        integers = {name: tensors.integer(name) for name in node.inputs}
-        tensors.integers[node.output] = _in_chunks(
-            node, integers, partial(apply_integer, quantized), torch.int8
-        )
 
 
 @dataclass(frozen=True)
@@ -144,51 +135,6 @@ class Activations:
             tensor.chunk(count, -1) for tensor in (self.device_input, self.float_input, self.float_output)
         )
         return (Activations(*part) for part in zip(*parts, strict=True))
-
-
-@dataclass
-class _Carried:
-    """Activations of all photos, by tensor name: the float network's `floats`, and those on the `device`.
-
-    The float activations are kept in half precision, which takes half the memory. Its error is 60 dB below
-    the signal, far below that of int8.
-    """
-
-    floats: dict[str, Tensor]
-    device: TensorStore
-
-
-def _waiting_dtype(encoding: Encoding) -> torch.dtype:
-    """Return half precision if it covers a tensor's range easily, else float32."""
-    span = encoding.scale * 256
-    return torch.float16 if 1e-2 < span < 3e4 else torch.float32
-
-
-def _apply_float(node: Node, inputs: list[Tensor]) -> Tensor:
-    return apply(node.operator, [x.float() for x in inputs])
-
-
-CHUNK = 2
-"""Number of photos processed at once, small enough for temporary arrays to be reused, not allocated anew."""
-
-
-def _in_chunks(
-    node: Node,
-    values: dict[str, Tensor],
-    step: Callable[[Node, list[Tensor]], Tensor],
-    dtype: torch.dtype,
-) -> Tensor:
-    """Run one node on all photos, CHUNK photos at a time, and return the results as `dtype`."""
-    inputs = [values[name] for name in node.inputs]
-    parts = zip(*(x.split(CHUNK) for x in inputs), strict=True)
-    made: Tensor | None = None
-    for number, part in enumerate(parts):
-        result = step(node, list(part))
-        if made is None:
-            made = result.new_empty((len(inputs[0]), *result.shape[1:]), dtype=dtype)
-        made[number * CHUNK : number * CHUNK + len(result)] = result
-    assert made is not None
-    return made
 
 
 def _quantize_layer(

@@ -16,6 +16,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import reduce
+from itertools import chain
 
 import numpy as np
 import torch
@@ -106,10 +108,15 @@ JUDGING_SHARE = 4
 class _Photos:
     """The calibration photos: those that steps may see, and those that judge the steps.
 
-    The first of `fitting` are evenly spread over all, however many are taken.
+    Attributes:
+        images: all photos, which are never copied as a whole.
+        fitting: the indices of those that steps may see; the first of them are evenly spread over all, however many
+            are taken.
+        judging: the photos that judge.
     """
 
-    fitting: Photos
+    images: Photos
+    fitting: NDArray[np.int64]
     judging: Photos
 
     @staticmethod
@@ -117,15 +124,25 @@ class _Photos:
         """Hold every fourth photo out, up to JUDGES; of fewer than four photos, variants judge."""
         count = min(JUDGES, len(images) // JUDGING_SHARE)
         if not count:
-            return _Photos(images, variants(images))
+            return _Photos(images, np.arange(len(images)), variants(images))
         aside = evenly(len(images), count)
         others = np.delete(np.arange(len(images)), aside)
-        return _Photos(images[others[_spread(len(others))]], images[aside])
+        return _Photos(images, others[_spread(len(others))], images[aside])
 
     def some(self, count: int) -> Photos:
         """Return at most `count` of the photos that steps may see, evenly spread."""
-        return self.fitting[:count]
+        return self.images[self.fitting[:count]]
 
+    def ranges_of_others(self, graph: Graph, count: int, progress: Progress) -> dict[str, Range]:
+        """Return the range of every tensor on the photos that `some` leaves out, and on those that judge."""
+        left = self.fitting[count:]
+        parts = (self.images[left[start : start + PART]] for start in range(0, len(left), PART))
+        found = [observe_ranges(graph, part, progress) for part in chain([self.judging], parts)]
+        return {name: reduce(Range.union, (one[name] for one in found)) for name in found[0]}
+
+
+PART = 64
+"""The number of photos that are copied at once."""
 
 GOLDEN = (math.sqrt(5) - 1) / 2
 
@@ -304,16 +321,15 @@ def _thorough(shape: _Shape, work: _Work) -> Iterator[QuantizedGraph]:
     """Yield the network with compensated weights that are rounded by second moments, then also with copies."""
     assert work.effort.layer_photos is not None
     some = work.photos.some(work.effort.layer_photos)
-    others = np.concatenate([work.photos.judging, work.photos.fitting[work.effort.statistics_photos :]])
-    seen, more = shape.ranges(), observe_ranges(shape.graph, others, work.progress)
+    seen = shape.ranges()
+    more = work.photos.ranges_of_others(shape.graph, work.effort.statistics_photos, work.progress)
     encodings = work.encodings(shape, {name: values.union(more[name]) for name, values in seen.items()})
     steps = (*shape.steps, MINMAX, WIDENED, ROOM, COMPENSATE, SCALES, GPTQ, BIAS)
     quantized = quantize_layers(shape.graph, encodings, some, LayerOptions(), work.progress)
     yield replace(quantized, steps=steps)
     if work.effort.copies_budget:
         doubled = _doubled(shape, encodings, work)
-        all_photos = np.concatenate([work.photos.fitting, work.photos.judging])
-        encodings = work.encodings(doubled, observe_ranges(doubled.graph, all_photos, work.progress))
+        encodings = work.encodings(doubled, work.photos.ranges_of_others(doubled.graph, 0, work.progress))
         quantized = quantize_layers(doubled.graph, encodings, some, LayerOptions(), work.progress)
         yield replace(quantized, steps=(*shape.steps, DOUBLE, *steps[len(shape.steps) :]))
 

@@ -20,7 +20,8 @@ from torch import Tensor
 from edgenet.graph.executor import free_after, last_uses, tensor_of
 from edgenet.graph.ir import WEIGHTED, Graph, Node
 from edgenet.progress import Progress, silent
-from edgenet.quantize.calibrate_layers import CHUNK, run_as_device, solve_bias
+from edgenet.quantize.calibrate_layers import solve_bias
+from edgenet.quantize.carried_photos import CHUNK, run_as_device
 from edgenet.quantize.equalize import ChannelChange
 from edgenet.quantize.integer import TensorStore, bounds, multiplier, pixels_to_int8, products
 from edgenet.quantize.quantized_graph import (
