@@ -23,6 +23,7 @@ def survivors(path: Path, seed: int, count: int, *mutations: str) -> dict[str, i
         env={
             "PYTHONPATH": ":".join(str(folder) for folder in (HERE.parents[1], HERE.parent, HERE)),
             "OMP_NUM_THREADS": "1",
+            "OMP_WAIT_POLICY": "passive",
         },
         capture_output=True,
         text=True,
