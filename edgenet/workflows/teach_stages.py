@@ -21,6 +21,7 @@ from edgenet.teaching.features import PhotoFeatures, extract_features
 from edgenet.teaching.finetuning import (
     FOLDS,
     LEAST_STEPS,
+    SHARES,
     CrossFit,
     FineTuning,
     blend,
@@ -253,12 +254,13 @@ def fine_tuning(
         head.network, head.features, photos, folds, classes, head.found.strength, plan, options.device,
         in_stage(course.progress, "fine-tuning, judged by photos held out"),
     )  # fmt: skip
-    tuned = f"mean loss on photos held out {min(fit.losses):.3f}, the linear head's {fit.losses[0]:.3f}"
+    loss = fit.losses[SHARES.index(fit.share)] if fit.share else min(fit.losses)
+    words = f"mean loss on photos held out {loss:.3f}, the linear head's {fit.losses[0]:.3f}"
     if not fit.share:
-        return fit, f"no fine-tuning: {plan.steps} steps made it no better ({tuned})"
+        return fit, f"no fine-tuning: {plan.steps} steps did not make it surely better ({words})"
     return (
         fit,
-        f"fine-tuned for {plan.steps} steps; the network takes {100 * fit.share:.0f} % of the change ({tuned})",
+        f"fine-tuned for {plan.steps} steps; the network takes {100 * fit.share:.0f} % of the change ({words})",
     )
 
 
