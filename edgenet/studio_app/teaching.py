@@ -37,7 +37,8 @@ LARGEST_REPORT = 64 << 20
 MOST_MINUTES = 24 * 60
 _HELD, _HELD_S = "is writing into", 3.0
 """What a child process of a server that was killed says of its folder until it has ended, and how long to wait then."""
-QUICK = "--no-finetune"
+QUICK, QUICK_MINUTES = "--no-finetune", 1.0
+"""Who wants only the quick classifier also wants the quick recipe of quantization; more time would buy the other."""
 _FLAGS = ("--no-flip", QUICK)
 _starting = threading.Lock()
 """Two browsers may press the button at once."""
@@ -114,7 +115,8 @@ class Wish:
 
     def arguments(self) -> list[str]:
         """Return the options as they are typed."""
-        return ["--minutes", f"{self.minutes:g}", *self.flags]
+        minutes = min(self.minutes, QUICK_MINUTES) if QUICK in self.flags else self.minutes
+        return ["--minutes", f"{minutes:g}", *self.flags]
 
 
 def start(studio: Studio, wish: Wish) -> Job:

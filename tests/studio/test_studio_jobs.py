@@ -67,6 +67,11 @@ def test_a_wish_is_checked(minutes: object, flags: object) -> None:
         teaching.Wish.of(minutes, flags)
 
 
+def test_only_the_quick_classifier_takes_no_time_for_more() -> None:
+    assert teaching.Wish.of(10, ["--no-flip"]).arguments() == ["--minutes", "10", "--no-flip"]
+    assert teaching.Wish.of(10, ["--no-finetune"]).arguments() == ["--minutes", "1", "--no-finetune"]
+
+
 def test_teaching_needs_two_classes(client: Client) -> None:
     wish = {"minutes": 1, "flags": []}
     assert "no classes" in client.refusal("/api/teach", wish)
