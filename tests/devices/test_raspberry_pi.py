@@ -6,6 +6,7 @@ Debian. The tests share it, and each continues where the one before ended, as it
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -174,7 +175,7 @@ def test_a_camera_that_is_unplugged_and_plugged_in_again(pi: Pi, installed: Depl
     pi.camera("--unbind")
     wait_until(lambda: status(TARGET).lost, PATIENCE_S, "the service tells that no frame comes")
     assert "camera" in str(status(TARGET).lost)
-    pi.sh("sudo systemctl stop camera-feed; sudo rmmod vivid")
+    pi.camera("--off")
     pi.camera("blue")
     pi.sees("blue")
     pi.camera("red")
@@ -259,6 +260,20 @@ cat apps/my_app/current/code/my_app.py && basename "$(readlink current)"
 """Prints the user's own program and the ID of the release in use, if its files have their checksums."""
 
 
+def cut_off(pi: Pi, bundle: Path, step: int, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Deploy, and cut the power at a step; return whether the deploy has that many."""
+    cuts = []
+
+    def cut() -> None:
+        pi.power("off")
+        cuts.append(step)
+
+    with monkeypatch.context() as patch, suppress(EdgenetError):
+        patch.setattr("edgenet.workflows.deploy.open_device", lambda to: interrupted(to, step, cut))
+        deploy(bundle, TARGET)
+    return bool(cuts)
+
+
 def test_the_power_is_cut_at_every_step_of_a_deploy(
     pi: Pi,
     installed: Deployed,
@@ -271,22 +286,11 @@ def test_the_power_is_cut_at_every_step_of_a_deploy(
     every = pytestconfig.getoption("--power-cuts")
     if not every:
         pytest.skip("each cut takes a boot of the virtual Pi; to run it: pytest --power-cuts 1")
-    before, step = status(TARGET).release, 0
-    while True:
-        new, cuts = tmp_path / f"cut-at-{step}.edgenet", []
+    before = status(TARGET).release
+    for step in itertools.count(0, every):
+        new = tmp_path / f"cut-at-{step}.edgenet"
         new.write_bytes(colours.read_bytes())
-
-        def cut(cuts: list[int] = cuts, step: int = step) -> None:
-            pi.power("off")
-            cuts.append(step)
-
-        with monkeypatch.context() as patch, suppress(EdgenetError):
-            patch.setattr(
-                "edgenet.workflows.deploy.open_device",
-                lambda to, left=step, cut=cut: interrupted(to, left, cut),
-            )
-            deploy(new, TARGET)
-        if not cuts:
+        if not cut_off(pi, new, step, monkeypatch):
             break
         pi.power("on")
         pi.camera("red")
@@ -297,7 +301,7 @@ def test_the_power_is_cut_at_every_step_of_a_deploy(
         assert runs in (before, done.release)
         assert (code, own_code(done)) == ("print('here')", KEPT)
         assert "incoming" not in pi.sh("ls ~/.local/share/edgenet")
-        before, step = done.release, step + every
+        before = done.release
     assert step > 8
 
 
