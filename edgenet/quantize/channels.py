@@ -177,24 +177,32 @@ def _bounds_of(node: Node, sources: list[tuple[Vector, Vector]], channels: int) 
     low, high = sources[0]
     if any(getattr(operator, "pads", ())):
         low, high = np.minimum(low, 0), np.maximum(high, 0)
-    weight: NDArray[np.float64]
     if isinstance(operator, DepthwiseConv2D):
         repeat = channels // len(low)
-        weight = operator.weight.astype(np.float64).reshape(-1, channels).T
         low, high = (np.repeat(end, repeat)[:, None] for end in (low, high))
+        lowest, highest = _sums_of_ends(operator.weight.reshape(-1, channels).T, low, high)
     else:
-        weight = operator.weight.astype(np.float64).reshape(channels, -1, len(low))
-    with np.errstate(invalid="ignore"):  # 0 * inf is NaN, but a zero weight ignores an unknown input
-        lowest = np.nan_to_num(
-            np.minimum(weight * low, weight * high), nan=0.0, neginf=-np.inf, posinf=np.inf
-        )
-        highest = np.nan_to_num(
-            np.maximum(weight * low, weight * high), nan=0.0, neginf=-np.inf, posinf=np.inf
-        )
-    over = tuple(range(1, weight.ndim))
+        weight = operator.weight.reshape(channels, -1, len(low))
+        rows = max(1, AT_ONCE // max(1, weight[0].size))
+        parts = [_sums_of_ends(weight[start : start + rows], low, high) for start in range(0, channels, rows)]
+        lowest, highest = (np.concatenate(each) for each in zip(*parts, strict=True))
     bottom, top = operator.activation.bounds
     bias = np.float64(operator.bias)
-    return np.clip(lowest.sum(over) + bias, bottom, top), np.clip(highest.sum(over) + bias, bottom, top)
+    return np.clip(lowest + bias, bottom, top), np.clip(highest + bias, bottom, top)
+
+
+AT_ONCE = 2**20
+"""Number of weights whose products are computed at once; those of all weights of a large matrix take gigabytes."""
+
+
+def _sums_of_ends(weight: NDArray[np.float32], low: Vector, high: Vector) -> tuple[Vector, Vector]:
+    """Return the lowest and the highest sum of products of each row of weights [rows, ...] with inputs in a range."""
+    with np.errstate(invalid="ignore"):  # 0 * inf is NaN, but a zero weight ignores an unknown input
+        products = weight.astype(np.float64) * low, weight.astype(np.float64) * high
+        ends = np.minimum(*products), np.maximum(*products)
+    over = tuple(range(1, weight.ndim))
+    lowest, highest = (np.nan_to_num(end, nan=0.0, neginf=-np.inf, posinf=np.inf).sum(over) for end in ends)
+    return lowest, highest
 
 
 def double_channels(

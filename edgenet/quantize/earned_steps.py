@@ -6,6 +6,7 @@ calibration photos are held out of all steps and judge them at the logits, by `L
 
 1. The original network, the rotated one, and the one that is also equalized are quantized quickly (weights rounded to
    nearest, biases corrected). The best of them goes on.
+   With fewer than four photos, none of which can be held out, only the original network is tried, and quickly.
 2. The best one is quantized thoroughly. It is kept if it is better than the quick one, and better than plain minmax.
 
 `rounding.compensation` judges every layer by itself as well, on photos that its regression has not seen.
@@ -129,6 +130,11 @@ class _Photos:
         others = np.delete(np.arange(len(images)), aside)
         return _Photos(images, others[_spread(len(others))], images[aside])
 
+    @property
+    def few(self) -> bool:
+        """Whether none can be held out. Steps that fit a network to so few photos harm it on others, unnoticed."""
+        return len(self.images) < JUDGING_SHARE
+
     def some(self, count: int) -> Photos:
         """Return at most `count` of the photos that steps may see, evenly spread."""
         return self.images[self.fitting[:count]]
@@ -217,7 +223,7 @@ def quantize_earning(
     quick = [_Judged.of(_quick(shape, work), work) for shape in shapes]
     best = min(range(len(quick)), key=lambda place: quick[place].cost)
     made = [quick[best], _Judged.of(_with_largest_scales(shapes[0], work), work)]
-    if effort.layer_photos is not None:
+    if effort.layer_photos is not None and not photos.few:
         made += [_Judged.of(one, work) for one in _thorough(shapes[best], work)]
     return min(made, key=lambda one: one.cost).quantized
 
@@ -239,6 +245,8 @@ def _shapes(graph: Graph, work: _Work) -> Iterator[_Shape]:
     seen = observe(plain, work.photos.some(effort.statistics_photos), effort, progress)
     known = KnownTensors(seen.statistics, seen.joint, seen.sampled_means)
     yield _Shape(plain, seen.sensitivity, known, (DEAD,))
+    if work.photos.few:
+        return
     shape, sensitivity, steps = plain, seen.sensitivity, [DEAD]
     changes: dict[str, ChannelChange] = {}
     if seen.joint.tensors:

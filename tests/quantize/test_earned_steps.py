@@ -43,6 +43,14 @@ def test_no_photo_judges_what_it_was_used_for(count: int) -> None:
         assert len(parts.fitting) + len(parts.judging) == count
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_nothing_is_fitted_to_photos_none_of_which_can_judge(count: int) -> None:
+    graph = uneven_network(0)
+    steps = quantize_earning(graph, photos(count, graph.size), BALANCED, silent).steps
+    assert not {ROTATE, EQUALIZE, COMPENSATE} & set(steps)
+    assert ROOM in steps
+
+
 def test_what_was_kept_is_named() -> None:
     graph = uneven_network(0)
     images = photos(24, graph.size)
