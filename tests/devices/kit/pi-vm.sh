@@ -116,12 +116,17 @@ alive() { pid=$(cat "$run/pid" 2>/dev/null) && grep -qs "edgenet-pi-$port$" <(tr
 
 lock() { mkdir -p "$CACHE/run"; exec 9> "$CACHE/run/$1.lock"; flock 9; }
 
+# What a boot starts and no test looks at; without it, a boot takes a quarter less.
+masked=(modprobe@{loop,fuse,drm,dm_mod,efi_pstore}.service systemd-{modules-load,binfmt,update-utmp,update-utmp-runlevel}.service
+  {sys-kernel-tracing,sys-fs-fuse-connections,dev-hugepages,dev-mqueue}.mount proc-sys-fs-binfmt_misc.automount
+  systemd-ask-password-{console,wall}.path getty.target)
+
 boot() {
   local root; root=$(cat "$run/root")
   # It has one processor, and whoever waits for it has time: it comes before others on this machine.
   nice -n -5 qemu-system-aarch64 -name "edgenet-pi-$port" -M virt,gic-version=3 -cpu cortex-a72 -accel tcg,thread=multi \
     -smp "${PI_CPUS:-1}" -m "${PI_MEM:-1024}" -kernel "$root"/boot/vmlinuz-* -initrd "$root/boot/initrd.gz" \
-    -append "console=ttyAMA0 quiet net.ifnames=0 systemd.show_status=1" \
+    -append "console=ttyAMA0 quiet net.ifnames=0 systemd.show_status=1 ${masked[*]/#/systemd.mask=}" \
     -drive "file=$run/disk.img,format=raw,if=virtio" \
     -virtfs "local,path=$root,mount_tag=root,security_model=none,readonly=on" \
     -netdev "user,id=n0,hostfwd=tcp:127.0.0.1:$port-:22" -device virtio-net-pci,netdev=n0,romfile= \
