@@ -29,13 +29,8 @@ from edgenet.data.photos import PhotoSet
 from edgenet.errors import EdgenetError
 from edgenet.progress import StageProgress
 from edgenet.teaching.features import PhotoFeatures, features_of
-from edgenet.teaching.head import (
-    LinearHead,
-    chosen_by_other_folds,
-    fit_head,
-    fit_temperature,
-    photo_losses,
-)
+from edgenet.teaching.head import LinearHead, chosen_by_other_folds, fit_head, photo_losses
+from edgenet.teaching.unknown import fit_temperature
 from edgenet.training.learner import channels_last, decay_groups
 from edgenet.training.loader import Batch, Purpose, load_epoch, seed_torch, steps_per_epoch
 from edgenet.training.photos import TrainingPhotos

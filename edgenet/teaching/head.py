@@ -18,11 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-STRENGTHS = tuple(10.0 ** (-exponent / 2) for exponent in range(6, 12))
-"""The strengths that cross-validation chooses from, strongest first. With 10 photos a class, stronger ones were worse
-on the mean of six sets: 10 ** -2.5 by 0.3 points, 0.01 by 1.2."""
+STRENGTHS = tuple(10.0 ** (-exponent / 2) for exponent in range(4, 12))
+"""The strengths that cross-validation chooses from, strongest first."""
 _STEPS = 60
-_LEAST_TEMPERATURE, _MOST_TEMPERATURE = 0.05, 20.0
 _WORSE = 2
 """Cross-validation ends when so many strengths in a row gave a larger loss than the best one."""
 
@@ -49,11 +47,11 @@ class CrossValidated:
     """What cross-validation found.
 
     Attributes:
-        strength: the chosen strength; see `strongest_alike`.
+        strength: the best strength, by the mean cross-entropy of the photos held out.
         logits: each photo's logits by a head that was fitted without its fold, float32 [n, classes]; zeros for photos
             in fold -1. The strength of that head was chosen by the other folds, so that no photo has a part in what
-            judges it. All are on the scale of the chosen strength's logits.
-        loss: the mean cross-entropy with the chosen strength at its best temperature, without the photos of fold -1.
+            judges it.
+        loss: the mean cross-entropy with the best strength, without the photos of fold -1.
     """
 
     strength: float
@@ -87,9 +85,6 @@ def cross_validated(
 ) -> CrossValidated:
     """Fit heads without each fold in turn, and judge them on its photos as the device sees them.
 
-    Each strength is judged at its best temperature: a strong penalty makes the logits small, which the scores of the
-    file do not suffer from, because its logits are divided by their temperature.
-
     Args:
         values: the features, float32 [n, views, channels].
         labels: the class index of each photo, int64 [n].
@@ -100,10 +95,8 @@ def cross_validated(
     """
     space, judging = _Space(values), np.unique(folds[folds >= 0])
     weights = {fold: torch.zeros(classes, space.size + 1, dtype=torch.float32) for fold in judging}
-    judged = folds >= 0
-    cooled: list[NDArray[np.float32]] = []
-    temperatures: list[float] = []
-    losses: list[NDArray[np.float64]] = []
+    tried: list[NDArray[np.float32]] = []
+    losses: list[float] = []
     for strength in strengths:
         logits = np.zeros((len(values), classes), np.float32)
         for fold in weights:
@@ -111,39 +104,19 @@ def cross_validated(
             weights[fold] = space.minimize(np.flatnonzero(folds != fold), labels, weights[fold], strength)
             out = np.flatnonzero(folds == fold)
             logits[out] = space.logits(weights[fold], out)[:, 0].numpy()
-        temperatures.append(fit_temperature(logits[judged], labels[judged]))
-        cooled.append(logits / np.float32(temperatures[-1]))
-        losses.append(photo_losses(cooled[-1], labels)[judged])
-        if int(np.argmin([one.mean() for one in losses])) < len(losses) - _WORSE:
+        tried.append(logits)
+        losses.append(float(photo_losses(logits, labels)[folds >= 0].mean()))
+        if int(np.argmin(losses)) < len(losses) - _WORSE:
             break
-    best = strongest_alike(np.stack(losses))
-    chosen = chosen_by_other_folds(cooled, labels, folds, strongest_alike)[0]
-    return CrossValidated(
-        strengths[best], chosen * np.float32(temperatures[best]), float(losses[best].mean())
-    )
-
-
-def strongest_alike(losses: NDArray[np.float64]) -> int:
-    """Return the first choice whose loss is above the smallest one by at most the standard error of the difference.
-
-    Strengths come strongest first. With few photos chance decides which of them has the smallest loss, and a stronger
-    one is the safer guess (the rule of one standard error: Breiman et al. 1984, "Classification and regression trees",
-    section 3.4.3). With 10 photos a class it gave 1.6 points more than the smallest loss without temperatures on
-    superclasses (10 draws) and 0.3 more on hand signs (4), and 0.2 less on Fashion-MNIST (3).
-
-    Args:
-        losses: the loss of each photo for each choice, float64 [choices, n].
-    """
-    worse = losses - losses[int(losses.mean(axis=1).argmin())]
-    errors = worse.std(axis=1, ddof=1 if losses.shape[1] > 1 else 0) / np.sqrt(losses.shape[1])
-    return int(np.flatnonzero(worse.mean(axis=1) <= errors)[0])
+    best = int(np.argmin(losses))
+    return CrossValidated(strengths[best], chosen_by_other_folds(tried, labels, folds)[0], losses[best])
 
 
 def chosen_by_other_folds(
     tried: Sequence[NDArray[np.float32]],
     labels: NDArray[np.int64],
     folds: NDArray[np.int64],
-    choose: Callable[[NDArray[np.float64]], int],
+    choose: Callable[[NDArray[np.float64]], int] = lambda losses: int(losses.mean(axis=1).argmin()),
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Return each photo's logits by the choice that the other folds make, and that choice.
 
@@ -152,7 +125,8 @@ def chosen_by_other_folds(
             [n, classes].
         labels: the class index of each photo, int64 [n].
         folds: the fold of each photo, int64 [n]; -1 for photos that are not judged.
-        choose: returns the place in `tried` of the best choice, given the losses of some photos, float64 [choices, n].
+        choose: returns the place in `tried` of the best choice, given the losses of some photos, float64
+            [choices, n]; by default the choice with the smallest mean.
 
     Returns:
         logits, float32 [n, classes], and the place in `tried` of each photo's logits, int64 [n].
@@ -169,38 +143,6 @@ def photo_losses(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> NDAr
     """Return the cross-entropy of each photo."""
     values = torch.from_numpy(logits).double()
     return cross_entropy(values, torch.from_numpy(labels), reduction="none").numpy()
-
-
-def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
-    """Return the T with the smallest mean cross-entropy of logits / T (arXiv 1706.04599, section 4.2).
-
-    Of each photo, the share 1 / (n + 2) counts as spread over all classes: n photos that are all right do not mean that
-    the next one is (Laplace's rule of succession), and without it T would be as small as it may.
-
-    Args:
-        logits: float32 [n, classes], of photos that the head was not fitted to.
-        labels: class indices, int64 [n].
-    """
-    doubt = 1 / (len(labels) + 2)
-    # The mean cross-entropy is convex in 1/T, so its logarithm has one minimum: a golden section finds it.
-    low, high = np.log(_LEAST_TEMPERATURE), np.log(_MOST_TEMPERATURE)
-    golden = (np.sqrt(5) - 1) / 2
-
-    def loss(log_temperature: float) -> float:
-        scaled = logits.astype(np.float64) / np.exp(log_temperature)
-        right = scaled[np.arange(len(labels)), labels]
-        return float(np.mean(energy(scaled) - (1 - doubt) * right - doubt * scaled.mean(axis=1)))
-
-    for _ in range(40):
-        left, right = high - golden * (high - low), low + golden * (high - low)
-        low, high = (low, right) if loss(left) <= loss(right) else (left, high)
-    return float(np.exp((low + high) / 2))
-
-
-def energy(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return log sum exp of the logits [n, classes]."""
-    most = logits.max(axis=1, keepdims=True)
-    return (most + np.log(np.exp(logits - most).sum(axis=1, keepdims=True)))[:, 0]
 
 
 class _Space:

@@ -29,7 +29,7 @@ from edgenet.assets import calibration_photos
 from edgenet.data.folders import Files, open_files
 from edgenet.data.photos import PhotoSet, open_photos
 from edgenet.errors import EdgenetError
-from edgenet.teaching.head import LinearHead, energy, fit_temperature
+from edgenet.teaching.head import LinearHead
 
 BACKGROUND_NAMES = ("none", "background", "unknown", "nothing", NOTHING_KNOWN.casefold())
 """Names of a class whose photos show other things than the classes; letter case does not matter."""
@@ -41,6 +41,7 @@ CLOSE_UP = 0.5
 """Side of a close-up, as a share of the photo's shorter side."""
 _FOLDS = 5
 _STEPS = 100
+_LEAST_TEMPERATURE, _MOST_TEMPERATURE = 0.05, 20.0
 
 Rows = NDArray[np.float32]
 
@@ -176,6 +177,32 @@ def calibrate_unknown(
     )
 
 
+def fit_temperature(logits: Rows, labels: NDArray[np.int64]) -> float:
+    """Return the T with the smallest mean cross-entropy of logits / T (arXiv 1706.04599, section 4.2).
+
+    Of each photo, the share 1 / (n + 2) counts as spread over all classes: n photos that are all right do not mean that
+    the next one is (Laplace's rule of succession), and without it T would be as small as it may.
+
+    Args:
+        logits: float32 [n, classes], of photos that the head was not fitted to.
+        labels: class indices, int64 [n].
+    """
+    doubt = 1 / (len(labels) + 2)
+    # The mean cross-entropy is convex in 1/T, so its logarithm has one minimum: a golden section finds it.
+    low, high = np.log(_LEAST_TEMPERATURE), np.log(_MOST_TEMPERATURE)
+    golden = (np.sqrt(5) - 1) / 2
+
+    def loss(log_temperature: float) -> float:
+        scaled = logits.astype(np.float64) / np.exp(log_temperature)
+        right = scaled[np.arange(len(labels)), labels]
+        return float(np.mean(_energy(scaled) - (1 - doubt) * right - doubt * scaled.mean(axis=1)))
+
+    for _ in range(40):
+        left, right = high - golden * (high - low), low + golden * (high - low)
+        low, high = (low, right) if loss(left) <= loss(right) else (left, high)
+    return float(np.exp((low + high) / 2))
+
+
 def auroc(known: NDArray[np.floating], unknown: NDArray[np.floating]) -> float:
     """Return the area under the ROC curve: P(known > unknown) + P(equal) / 2, as in the Mann-Whitney U test.
 
@@ -238,7 +265,7 @@ def fit_row(known: JudgedPhotos, others: JudgedPhotos) -> tuple[NDArray[np.float
         return np.zeros(len(mean)), 0.0
     scale = float(np.sqrt(np.mean(np.sum((known.values - mean) ** 2, axis=1)))) or 1.0
     inside, outside = (torch.from_numpy((part.values - mean) / scale) for part in (known, others))
-    inner, outer = (torch.from_numpy(energy(part.logits.astype(np.float64))) for part in (known, others))
+    inner, outer = (torch.from_numpy(_energy(part.logits.astype(np.float64))) for part in (known, others))
     weight, bias = torch.zeros(len(mean), dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
     optimizer = torch.optim.LBFGS(
         [weight.requires_grad_(), bias.requires_grad_()],
@@ -274,3 +301,9 @@ def threshold(margins: NDArray[np.float64], keep: float) -> float:
 def centred(head: LinearHead) -> LinearHead:
     """Subtract the mean row from all rows: the softmax stays the same, and the logits need a smaller range in int8."""
     return LinearHead(head.weight - head.weight.mean(axis=0), head.bias - head.bias.mean())
+
+
+def _energy(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return log sum exp of the logits [n, classes]."""
+    most = logits.max(axis=1, keepdims=True)
+    return (most + np.log(np.exp(logits - most).sum(axis=1, keepdims=True)))[:, 0]

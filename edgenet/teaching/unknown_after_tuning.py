@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgenet.teaching.head import LinearHead, fit_temperature
+from edgenet.teaching.head import LinearHead
 from edgenet.teaching.unknown import (
     JudgedPhotos,
     Unknown,
@@ -23,6 +23,7 @@ from edgenet.teaching.unknown import (
     centred,
     dealt,
     fit_row,
+    fit_temperature,
     threshold,
 )
 

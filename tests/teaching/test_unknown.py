@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from edgenet.assets import calibration_photos
 from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError
-from edgenet.teaching.head import LinearHead, cross_validated, fit_head, fit_temperature
+from edgenet.teaching.head import LinearHead, cross_validated, fit_head
 from edgenet.teaching.unknown import (
     Unknown,
     auroc,
     background_class,
     background_photos,
     calibrate_unknown,
+    fit_temperature,
 )
 
 Rows = NDArray[np.float32]
