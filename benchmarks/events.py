@@ -53,6 +53,8 @@ from edgenet.assets import clip
 
 REACTION_GOAL_MS = 50.0
 RATE_GOAL = 0.97
+SHOWN = 10
+"""How often the film's pictures are shown, for the loop is ten times as fast as a camera."""
 GROWTH_GOAL_MIB = 8.0
 REACTIONS, PAIRS, BLOCK = 100, 60, 40
 MILLION, EARLY = 1_000_000, 100_000
@@ -175,8 +177,8 @@ def _rate(work: Path, bundle: Path) -> list[str]:
     blocks: list[np.ndarray] = []
     with _receiver() as port, EventHub(_five_sinks(work, port), _silent) as hub:
         output = EventOutput(EventWatcher(HoldTimes(0, 0)), EventMaker("model", "0" * 64), hub, _Condition())
-        # Without smoothing, because the film runs ten times as fast as a camera: its labels would not hold long enough.
-        results = classify_frames(classifier, _Film(), LabelOptions(half_life_s=0))
+        # Without smoothing, which would leave a handful of events of a film that runs so fast.
+        results = classify_frames(classifier, _Film(SHOWN), LabelOptions(half_life_s=0))
         for number in range(2 * PAIRS + 2):
             began = _clocks()
             for result in islice(results, BLOCK):
@@ -245,16 +247,16 @@ def _five_sinks(work: Path, port: int) -> list[Sink]:
 
 
 class _Film:
-    """The demo's film as a camera, over and over, as fast as its frames are taken."""
+    """The demo's film as a camera, over and over, as fast as its frames are taken; each is shown so many times."""
 
-    def __init__(self) -> None:
+    def __init__(self, shown: int = 1) -> None:
         source, self._frames = cv2.VideoCapture(str(clip())), []
         while (read := source.read())[0]:
             self._frames.append(read[1])
-        self._taken = 0
+        self._shown, self._taken = shown, 0
 
     def take(self) -> Frame:
-        pixels = self._frames[self._taken % len(self._frames)]
+        pixels = self._frames[self._taken // self._shown % len(self._frames)]
         self._taken += 1
         return Frame(f"film#{self._taken}", pixels, captured_ns=time.perf_counter_ns())
 
