@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from edgenet.devices.device import Device
 from edgenet.devices.targets import open_device
 
-_STEPS = ("run", "start", "push", "pull")
+STEPS = ("run", "start", "push", "pull")
 
 
 class Interrupted:
@@ -19,14 +19,17 @@ class Interrupted:
         device: the device.
         steps: number of steps that succeed before.
         event: called once. The interrupted step continues afterwards, unless it raises an exception.
+        only: the kinds of steps that count.
     """
 
-    def __init__(self, device: Device, steps: int, event: Callable[[], object]) -> None:
-        self._device, self._left, self._event = device, steps, event
+    def __init__(
+        self, device: Device, steps: int, event: Callable[[], object], only: Container[str] = STEPS
+    ) -> None:
+        self._device, self._left, self._event, self._only = device, steps, event, only
 
     def __getattr__(self, name: str) -> object:
         asked = getattr(self._device, name)
-        if name not in _STEPS:
+        if name not in self._only:
             return asked
 
         def counted(given: Any, *more: Any, **named: Any) -> object:
@@ -41,7 +44,9 @@ class Interrupted:
 
 
 @contextmanager
-def interrupted(target: str, steps: int, event: Callable[[], object]) -> Iterator[Interrupted]:
+def interrupted(
+    target: str, steps: int, event: Callable[[], object], only: Container[str] = STEPS
+) -> Iterator[Interrupted]:
     """Open the device of `open_device` with that interruption."""
     with open_device(target) as device:
-        yield Interrupted(device, steps, event)
+        yield Interrupted(device, steps, event, only)

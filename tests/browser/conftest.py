@@ -24,31 +24,38 @@ _FLAGS = ("--no-sandbox", "--disable-dev-shm-usage")
 
 
 @pytest.fixture(scope="session")
-def launch_chromium() -> Iterator[LaunchChromium]:
-    """A function that starts the system's Chromium with more flags, such as a fake camera's; skips without Chromium.
-
-    Every browser that it started ends with the tests.
-    """
+def start_chromium() -> Iterator[LaunchChromium]:
+    """A function that starts the system's Chromium with more flags; skips without Chromium."""
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
         pytest.skip("there is no Chromium here (Debian: apt install chromium)")
     with playwright_api.sync_playwright() as playwright:
-        started: list[playwright_api.Browser] = []
+        yield lambda *flags: playwright.chromium.launch(executable_path=program, args=[*_FLAGS, *flags])
 
-        def launch(*flags: str) -> playwright_api.Browser:
-            browser = playwright.chromium.launch(executable_path=program, args=[*_FLAGS, *flags])
-            started.append(browser)
-            return browser
 
-        yield launch
-        for browser in started:
-            browser.close()
+@pytest.fixture(scope="module")
+def launch_chromium(start_chromium: LaunchChromium) -> Iterator[LaunchChromium]:
+    """A function that starts a Chromium with more flags, such as a fake camera's, until the file's tests have ended.
+
+    A page that is left open with a camera would compute for as long as all other tests run.
+    """
+    started: list[playwright_api.Browser] = []
+
+    def launch(*flags: str) -> playwright_api.Browser:
+        started.append(start_chromium(*flags))
+        return started[-1]
+
+    yield launch
+    for browser in started:
+        browser.close()
 
 
 @pytest.fixture(scope="session")
-def chromium(launch_chromium: LaunchChromium) -> playwright_api.Browser:
+def chromium(start_chromium: LaunchChromium) -> Iterator[playwright_api.Browser]:
     """One Chromium for all tests that need no flags; each test opens its own context: `chromium.new_context(...)`."""
-    return launch_chromium()
+    browser = start_chromium()
+    yield browser
+    browser.close()
 
 
 @pytest.fixture

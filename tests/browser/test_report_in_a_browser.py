@@ -100,10 +100,10 @@ def test_what_is_ticked_is_in_the_file(show: Any, tmp_path: Path) -> None:
 
 def test_decisions_outlast_a_reload(show: Any) -> None:
     shown = show(small_report())
-    figure(shown, "labels", 1).get_by_role("button", name="Set aside bolt/1.jpg").click()
-    # The browser stores what a page keeps a moment later; it is stored when another tab knows of it.
     other = shown.context.new_page()
     other.goto(shown.page.url)
+    figure(shown, "labels", 1).get_by_role("button", name="Set aside bolt/1.jpg").click()
+    # The browser stores what a page keeps a moment later; it is stored when another tab has heard of it.
     other.get_by_text("0 to move, 1 to set aside").wait_for()
     shown.page.reload()
     shown.page.get_by_text("0 to move, 1 to set aside").wait_for()

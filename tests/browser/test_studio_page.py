@@ -118,4 +118,5 @@ def test_many_photos_by_keyboard_and_no_camera(chromium: Browser, tmp_path: Path
         expect(page.locator("#hold")).to_be_disabled()
         expect(page.get_by_role("button", name="Try again")).to_be_visible()
         assert barriers(page) == []
+        page.context.close()
     assert errors == []

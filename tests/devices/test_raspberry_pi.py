@@ -11,7 +11,7 @@ import json
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -19,7 +19,7 @@ import pytest
 from brokers import Listener, RealBroker, require_mosquitto
 from confined_attempts import MAY, allowed
 from deploying_studio import deploying_studio
-from interrupted import interrupted
+from interrupted import STEPS, interrupted
 from virtual_devices import PATIENCE_S, PI_KNOWS_HOST_AS, STATE, Pi, wait_until
 
 from edgenet.devices.targets import open_device
@@ -230,19 +230,31 @@ def test_a_full_card_loses_nothing(pi: Pi, installed: Deployed, colours: Path, t
         pi.sh("rm filled-*")
 
 
+def cut_off(
+    pi: Pi, bundle: Path, step: int, monkeypatch: pytest.MonkeyPatch, only: Container[str] = STEPS
+) -> str:
+    """Deploy, and cut the power at a step of these kinds; return what edgenet's folder held then, "" without a cut."""
+    held = []
+
+    def cut() -> None:
+        held.append(pi.sh("ls ~/.local/share/edgenet"))
+        pi.power("off")
+
+    with monkeypatch.context() as patch, suppress(EdgenetError):
+        patch.setattr("edgenet.workflows.deploy.open_device", lambda to: interrupted(to, step, cut, only))
+        deploy(bundle, TARGET)
+    return "".join(held)
+
+
 def test_power_cuts_while_another_release_comes(
-    pi: Pi, installed: Deployed, colours: Path, tmp_path: Path
+    pi: Pi, installed: Deployed, colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Cut while its files are copied, and right after the swap; the service is there again each time, from boot on."""
     other = tmp_path / "other.edgenet"
     other.write_bytes(colours.read_bytes())
-    command = [sys.executable, "-m", "edgenet", "deploy", str(other), "--on", TARGET]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as deploying:
-        folder = f"{installed.folder.rpartition('/releases/')[0]}"
-        wait_until(lambda: "incoming" in pi.sh(f"ls {folder}"), PATIENCE_S, "files are on their way")
-        cut_power(pi)
-        deploying.communicate()
-        assert deploying.returncode == 1
+    assert "incoming" in cut_off(pi, other, 0, monkeypatch, only=("push",))
+    pi.power("on")
+    pi.camera("red")
     assert status(TARGET).release == installed.release
     second = deploy(other, TARGET)
     cut_power(pi)
@@ -258,20 +270,6 @@ cd ~/.local/share/edgenet && test -e current/verified && (cd -P current && sha25
 cat apps/my_app/current/code/my_app.py && basename "$(readlink current)"
 """
 """Prints the user's own program and the ID of the release in use, if its files have their checksums."""
-
-
-def cut_off(pi: Pi, bundle: Path, step: int, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Deploy, and cut the power at a step; return whether the deploy has that many."""
-    cuts = []
-
-    def cut() -> None:
-        pi.power("off")
-        cuts.append(step)
-
-    with monkeypatch.context() as patch, suppress(EdgenetError):
-        patch.setattr("edgenet.workflows.deploy.open_device", lambda to: interrupted(to, step, cut))
-        deploy(bundle, TARGET)
-    return bool(cuts)
 
 
 def test_the_power_is_cut_at_every_step_of_a_deploy(
