@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from edgenet.workflows.demo import Demo, DigitsDemo, demo
     from edgenet.workflows.deploy import Deployed, deploy, rollback
     from edgenet.workflows.evaluate import EvaluatedModel, Evaluation, evaluate
+    from edgenet.workflows.fetch import Fetched, fetch
     from edgenet.workflows.fleet import FleetResult, FleetRow, configure_fleet, rollback_fleet, status_fleet
     from edgenet.workflows.fleet_deploy import deploy_fleet
     from edgenet.workflows.inspect import Inspection, OperatorRow, inspect
@@ -68,12 +69,10 @@ if TYPE_CHECKING:
     from edgenet.workflows.measuring import Report
     from edgenet.workflows.mixed_precision import KeptLayer, MixedPrecision
     from edgenet.workflows.models import (
-        Fetched,
         PaperRow,
         VariantRow,
         WeightsRow,
         compare_with_papers,
-        fetch,
         list_weights,
         models,
     )
@@ -125,7 +124,8 @@ _NAMES = {
     "edgenet.workflows.demo": "Demo DigitsDemo demo",
     "edgenet.workflows.deploy": "Deployed deploy rollback",
     "edgenet.workflows.evaluate": "EvaluatedModel Evaluation evaluate",
-    "edgenet.workflows.models": "Fetched fetch PaperRow VariantRow WeightsRow compare_with_papers list_weights models",
+    "edgenet.workflows.fetch": "Fetched fetch",
+    "edgenet.workflows.models": "PaperRow VariantRow WeightsRow compare_with_papers list_weights models",
     "edgenet.workflows.fleet": "FleetResult FleetRow configure_fleet rollback_fleet status_fleet",
     "edgenet.workflows.fleet_deploy": "deploy_fleet",
     "edgenet.workflows.inspect": "Inspection OperatorRow inspect",

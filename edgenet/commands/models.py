@@ -181,7 +181,7 @@ def fetch_command(names: Names, origin: Origin = None, json_output: JsonFlag = F
     (EDGENET_CACHE, or the system's usual place).
     """
     with shown_progress() as progress:
-        from edgenet.workflows.models import fetch
+        from edgenet.workflows.fetch import fetch
 
         fetched = fetch(names, origin=origin, progress=progress, log=log_to(json_output))
     if json_output:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import subprocess
-import sys
 import urllib.request
 from collections.abc import Container, Iterator
 from contextlib import contextmanager, suppress
