@@ -248,7 +248,7 @@ def test_power_cuts_while_another_release_comes(
     pi: Pi, installed: Deployed, colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Cut while its files are copied, and right after the swap; the service is there again each time, from boot on."""
-    other = tmp_path / "other.edgenet"
+    other = tmp_path / "another.edgenet"
     other.write_bytes(colours.read_bytes())
     assert "incoming" in cut_off(pi, other, 0, monkeypatch, only=("push",))
     pi.power("on")
