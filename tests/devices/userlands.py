@@ -33,7 +33,7 @@ cd "$1/root"
 mount -t proc proc proc
 mount -t sysfs -o ro sys sys
 mount --rbind /dev dev
-for folder in dev/shm home run tmp; do mount -t tmpfs "$folder" "$folder"; done
+for folder in dev/shm run; do mount -t tmpfs "$folder" "$folder"; done
 chmod 1777 dev/shm tmp
 mkdir -p mnt run/sshd
 pivot_root . mnt
