@@ -184,6 +184,7 @@ async def _upload(studio: Studio, request: Request) -> Response:
 def _taken_json(taken: Taken) -> dict[str, Any]:
     return {
         "added": [{"label": label, "name": name} for label, name in taken.added],
+        "there": [{"label": label, "name": name} for label, name in taken.there],
         "refused": [{"name": name, "reason": reason} for name, reason in taken.refused],
     }
 

@@ -6,9 +6,11 @@ under a name of its own, so that nothing is overwritten and no name from a zip o
 
 from __future__ import annotations
 
+import errno
+import itertools
 import os
-import threading
-from collections.abc import Iterator
+import secrets
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -26,7 +28,7 @@ LARGEST_PHOTO = MAX_BYTES
 LARGEST_ZIP = 2 << 30
 _LONGEST_STEM = 100
 _MOST_REFUSALS = 200
-_naming = threading.Lock()
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK)
 
 
 @dataclass(frozen=True)
@@ -35,11 +37,22 @@ class Taken:
 
     Attributes:
         added: (class, name) of every photo that was kept.
+        there: (class, name) of every photo that the class had already, under its name and byte for byte. A file that
+            is sent again, because its answer was lost or its zip was kept in part, makes no second copies so.
         refused: (name, reason) of every file that is no readable photo, at most 200 of them.
     """
 
-    added: tuple[tuple[str, str], ...]
-    refused: tuple[tuple[str, str], ...]
+    added: tuple[tuple[str, str], ...] = ()
+    there: tuple[tuple[str, str], ...] = ()
+    refused: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A photo in a class, as (class, name); `new` is false if the class had it already."""
+
+    photo: tuple[str, str]
+    new: bool
 
 
 def check_size(places: Places, name: str, size: int) -> None:
@@ -74,10 +87,18 @@ def take_file(places: Places, looks: Looks, label: str, name: str, file: Path) -
         return _take_zip(places, looks, label, name, file)
     if not label:
         raise EdgenetError("a photo was sent without a class", "drop it on a class")
-    fault = _take_photo(places, looks, label, name, file.read_bytes())
-    if isinstance(fault, str):
-        return Taken((), ((one_line(name), fault),))
-    return Taken((fault,), ())
+    return _taken([(name, _take_photo(places, looks, label, name, file.read_bytes()))])
+
+
+def _taken(results: Sequence[tuple[str, _Kept | str]], unreadable: Sequence[tuple[str, str]] = ()) -> Taken:
+    """Sort what became of each file, given as (name, what was kept or why it is refused)."""
+    kept = [one for _, one in results if isinstance(one, _Kept)]
+    refused = [*unreadable, *((one_line(name), one) for name, one in results if isinstance(one, str))]
+    return Taken(
+        tuple(one.photo for one in kept if one.new),
+        tuple(one.photo for one in kept if not one.new),
+        tuple(refused[:_MOST_REFUSALS]),
+    )
 
 
 def _take_zip(places: Places, looks: Looks, label: str, name: str, file: Path) -> Taken:
@@ -88,22 +109,20 @@ def _take_zip(places: Places, looks: Looks, label: str, name: str, file: Path) -
         raise EdgenetError(found, error.remedy.replace(str(file), one_line(name))) from None
     if not label and not photos.class_names:
         raise EdgenetError(f"{one_line(name)} has no class folders", "drop it on a class")
-    added: list[tuple[str, str]] = []
-    refused = list(photos.found.unreadable)
+    results: list[tuple[str, _Kept | str]] = []
     for index, (inside, given) in enumerate(zip(photos.names, photos.labels, strict=True)):
         target = label or (photos.class_names[given] if given is not None else "")
         try:
-            kept = _take_photo(places, looks, target, inside, photos.read_bytes(index))
+            results.append((inside, _take_photo(places, looks, target, inside, photos.read_bytes(index))))
         except StorageError:
             raise
         except EdgenetError as error:
-            kept = error.found
-        added.append(kept) if isinstance(kept, tuple) else refused.append((one_line(inside), kept))
-    return Taken(tuple(added), tuple(refused[:_MOST_REFUSALS]))
+            results.append((inside, error.found))
+    return _taken(results, photos.found.unreadable)
 
 
-def _take_photo(places: Places, looks: Looks, label: str, name: str, data: bytes) -> tuple[str, str] | str:
-    """Keep a photo, and return its class and name; or return the reason why it cannot be read."""
+def _take_photo(places: Places, looks: Looks, label: str, name: str, data: bytes) -> _Kept | str:
+    """Keep a photo; or return the reason why it cannot be read."""
     if not is_photo_like(name):
         return "its name does not end like that of a photo"
     if reason := why_unreadable(name):
@@ -112,46 +131,70 @@ def _take_photo(places: Places, looks: Looks, label: str, name: str, data: bytes
         pixels = read_photo(data, one_line(PurePosixPath(name).name))
     except EdgenetError as error:
         return one_line(str(error), 300)
-    folder = places.new_class(label)
-    path = free_place(folder, plain_name(name))
-    try:
-        write_atomically(path, data)
-    except EdgenetError as error:
-        with suppress(OSError):
-            path.unlink()  # the place that was taken for it
-        raise StorageError(error.found, error.remedy) from None
-    looks.learn(path, pixels)
-    return label, path.name
+    path, new = _write_new(places.new_class(label), plain_name(name), data)
+    with suppress(OSError):  # the photo is kept, even if its folder goes away in this moment
+        looks.learn(path, pixels)
+    return _Kept((label, path.name), new)
 
 
-def free_place(folder: Path, name: str) -> Path:
-    """Return a new, empty file in a folder, whose name is this one or a longer one.
+def _write_new(folder: Path, name: str, data: bytes) -> tuple[Path, bool]:
+    """Write a photo under this name or a longer one, unless it is there; return its path, and whether it is new.
+
+    The photo gets its name once it is complete, so that no half photo is left when the folder goes away.
 
     Raises:
-        StorageError: it cannot be made.
+        StorageError: it cannot be written.
     """
-    with _naming:  # threads of one upload would try the same numbers
-        for candidate in _candidates(name):
-            path = folder / candidate
+    hidden = folder / f".edgenet-{secrets.token_hex(6)}.tmp"
+    try:
+        write_atomically(hidden, data)
+        for path in names_like(folder, name):
             try:
-                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-                return path
+                rename_to_free(hidden, path)
+                return path, True
             except FileExistsError:
-                continue
-            except OSError as error:
-                raise StorageError(
-                    f"cannot write into {folder}: {error.strerror}", "check the folder and its permissions"
-                ) from None
+                if path.stat().st_size == len(data) and path.read_bytes() == data:
+                    return path, False
+    except OSError as error:
+        reason = f"cannot write into {folder}: {error.strerror}"
+        raise StorageError(reason, "check the folder and its permissions") from None
+    except EdgenetError as error:
+        raise StorageError(error.found, error.remedy) from None
+    finally:
+        with suppress(OSError):  # it has become the photo, or went away with its folder
+            hidden.unlink()
     raise AssertionError("there is always a next number")
 
 
-def _candidates(name: str) -> Iterator[str]:
-    yield name
+def rename_to_free(file: Path, path: Path) -> None:
+    """Rename a file within its file system, but never over another one.
+
+    A hard link fails where the name is taken. Without hard links (exFAT), an empty file takes the name first.
+
+    Raises:
+        FileExistsError: there is a file of this name.
+        OSError: it cannot be renamed.
+    """
+    try:
+        os.link(file, path, follow_symlinks=False)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        os.replace(file, path)
+    else:
+        with suppress(OSError):  # its folder has just gone away: then it has two names there
+            file.unlink()
+
+
+def names_like(folder: Path, name: str) -> Iterator[Path]:
+    """Yield the paths that a file of this name may get: its own, then longer ones, without end."""
+    yield folder / name
     stem, suffix = os.path.splitext(name)
-    number = 2
-    while True:
-        yield f"{stem} ({number}){suffix}"
-        number += 1
+    for number in itertools.count(2):
+        yield folder / f"{stem} ({number}){suffix}"
 
 
 def plain_name(name: str) -> str:

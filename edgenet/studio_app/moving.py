@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from edgenet.data.file_account import is_photo_like
 from edgenet.errors import EdgenetError, one_line
 from edgenet.files import make_folder
-from edgenet.studio_app.incoming import free_place
+from edgenet.studio_app.incoming import names_like, rename_to_free
 from edgenet.studio_app.places import PhotoName, Places, safe_parts
 
 
@@ -61,17 +61,24 @@ def _move(places: Places, move: Move) -> Move:
         raise EdgenetError(f"{one_line(target.name)} is not the name of a photo", "load the page again")
     folder = home.joinpath(*inner[:-1])
     make_folder(folder)
-    path = free_place(folder, inner[-1])
-    try:
-        os.replace(source, path)
-    except OSError as error:
-        path.unlink(missing_ok=True)
-        raise EdgenetError(
-            f"{one_line(move.source.name)} cannot be moved: {error.strerror}",
-            "check the folder's permissions",
-        ) from None
+    path = _rename(source, folder, inner[-1], move.source.name)
     name = PurePosixPath(*inner[:-1], path.name).as_posix()
     return Move(move.source, PhotoName(target.label, name, target.binned))
+
+
+def _rename(source: Path, folder: Path, name: str, known_as: str) -> Path:
+    """Move a file into a folder, under this name or a longer one."""
+    for path in names_like(folder, name):
+        try:
+            rename_to_free(source, path)
+            return path
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise EdgenetError(
+                f"{one_line(known_as)} cannot be moved: {error.strerror}", "check the folder's permissions"
+            ) from None
+    raise AssertionError("there is always a next number")
 
 
 def rename_class(places: Places, label: str, new_label: str) -> None:

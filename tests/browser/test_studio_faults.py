@@ -129,6 +129,7 @@ def test_two_browsers_on_one_folder_see_each_others_changes(opened: Opened, chro
     page.get_by_role("button", name="Show the photos of mug").click()
     expect(page.locator(".photo")).to_have_count(3)
     other.get_by_role("button", name="Show the photos of mug").click()
+    expect(other.locator(".photo")).to_have_count(3)
     other.get_by_role("listbox").focus()
     other.keyboard.press("Delete")
     expect(page.locator(".photo")).to_have_count(2)

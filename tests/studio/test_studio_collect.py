@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import shutil
 import socket
 import threading
@@ -24,12 +26,63 @@ def place(label: str, name: str, binned: bool = False) -> dict[str, object]:
 
 
 def test_photos_are_kept_under_names_of_their_own(client: Client) -> None:
-    for name in ("cup.jpg", "cup.jpg", "../../cup.jpg", "C:\\photos\\cup.jpg", '"<img src=x>.jpg'):
-        assert client.upload("mug", name, photo())["status"] == 200
+    names = ("cup.jpg", "cup.jpg", "../../cup.jpg", "C:\\photos\\cup.jpg", '"<img src=x>.jpg')
+    for seed, name in enumerate(names):
+        assert client.upload("mug", name, photo(seed))["status"] == 200
     kept = sorted(path.relative_to(client.photos).as_posix() for path in client.photos.rglob("*.jpg"))
     assert kept == ["mug/__img src=x_.jpg", *(f"mug/cup{n}.jpg" for n in (" (2)", " (3)", " (4)", ""))]
     assert client.get("/api/state")["classes"][0]["photos"] == 5
     assert not list(client.studio.places.root.glob(".edgenet-*")), "a hidden file is left"
+
+
+def test_what_is_sent_again_is_kept_once(client: Client) -> None:
+    """An answer was lost, or a zip was kept in part: the page sends the file again."""
+    members = {f"mug/{n}.jpg": photo(n) for n in range(3)}
+    assert len(client.upload("mug", "set.zip", zip_of(members))["added"]) == 3
+    again = client.upload("mug", "set.zip", zip_of(members | {"mug/3.jpg": photo(3)}))
+    assert again["added"] == [{"label": "mug", "name": "3.jpg"}]
+    assert [one["name"] for one in again["there"]] == ["0.jpg", "1.jpg", "2.jpg"]
+    assert client.upload("mug", "0.jpg", photo(7))["added"] == [{"label": "mug", "name": "0 (2).jpg"}]
+    assert client.upload("mug", "0.jpg", photo(7))["there"] == [{"label": "mug", "name": "0 (2).jpg"}]
+    assert client.names("mug") == ["0 (2).jpg", "0.jpg", "1.jpg", "2.jpg", "3.jpg"]
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before the photo has its name", "after that"])
+def test_a_folder_that_goes_away_leaves_no_half_photo(
+    client: Client, monkeypatch: pytest.MonkeyPatch, before: bool
+) -> None:
+    root, real = client.studio.places.root, os.link
+    elsewhere = root.with_name("elsewhere")
+
+    def link(source: Path, target: Path, **more: bool) -> None:
+        if before:
+            root.rename(elsewhere)
+        real(source, target, **more)
+        root.rename(elsewhere)
+
+    monkeypatch.setattr(os, "link", link)
+    answer = client.upload("mug", "cup.jpg", photo())
+    monkeypatch.undo()
+    elsewhere.rename(root)
+    assert ("found" in answer, client.names("mug")) == ((True, []) if before else (False, ["cup.jpg"]))
+    client.upload("mug", "cup.jpg", photo())
+    assert client.names("mug") == ["cup.jpg"]
+
+
+def test_a_file_system_without_hard_links(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No exFAT can be mounted here: the system's refusal is a stand-in."""
+
+    def refuse(source: Path, target: Path, **more: bool) -> None:
+        if target.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", refuse)
+    for seed in (0, 1, 1):
+        client.upload("mug", "cup.jpg", photo(seed))
+    assert client.names("mug") == ["cup (2).jpg", "cup.jpg"]
+    assert (client.photos / "mug" / "cup (2).jpg").read_bytes() == photo(1)
+    assert sorted(os.listdir(client.photos / "mug")) == ["cup (2).jpg", "cup.jpg"]
 
 
 @pytest.mark.parametrize(

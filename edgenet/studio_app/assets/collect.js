@@ -45,15 +45,16 @@ export function mount(root, app) {
   uploads.tell(soon(() => showUploads(), 150));
 
   function showUploads() {
-    const { done, total, added, refused, fault } = uploads.state;
+    const { done, total, added, there, refused, fault } = uploads.state;
     const busy = uploads.busy > 0;
-    progress.hidden = !busy && !refused.length && !fault;
+    progress.hidden = !busy && !refused.length && !there && !fault;
     const bar = h("div", { class: "bar", role: "progressbar", "aria-valuemin": 0, "aria-valuemax": total, "aria-valuenow": done, "aria-label": S.uploading }, h("span"));
     bar.firstChild.style.width = `${total ? (100 * done) / total : 0}%`;
     fill(progress, 
       h("p", { class: "row spread" }, h("b", {}, busy ? say(S.sent, { done, total }) : count(S.added, added)), h("button", { type: "button", class: "quiet", onclick: () => (busy ? uploads.stop() : (progress.hidden = true)) }, busy ? S.stop : app.strings.shell.close)),
       ...(busy ? [bar] : []),
       ...(fault ? [h("p", { class: "note bad", role: "alert" }, fault.message, " ", h("button", { type: "button", onclick: () => uploads.goOn() }, S.goOn))] : []),
+      ...(there ? [h("p", {}, count(S.there, there))] : []),
       ...(refused.length ? [h("details", {}, h("summary", {}, count(S.refused, refused.length)), h("ul", {}, refused.slice(0, 100).map((one) => h("li", {}, h("bdi", {}, one.name), `: ${one.reason}`))))] : []),
     );
     if (!busy) app.refresh().catch(app.showFault);

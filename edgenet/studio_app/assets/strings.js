@@ -44,6 +44,7 @@ export const S = {
     stop: "Stop",
     goOn: "Go on",
     added: ["{n} photo added", "{n} photos added"],
+    there: ["{n} photo was here already", "{n} photos were here already"],
     refused: ["{n} file is no photo that can be read", "{n} files are no photos that can be read"],
     allClasses: "All classes",
     photosOf: "Photos of {label}",

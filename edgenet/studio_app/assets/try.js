@@ -301,11 +301,11 @@ class Trying {
     try {
       const blob = this.photo || (await this.frozen), { api } = this.app;
       if (!this.app.state.classes.some((one) => one.label === label)) await api.post("/api/classes/add", { label });
-      const { added, refused } = await api.upload(label, fileName(blob), blob);
-      if (!added.length) throw new Error(refused.length ? `${refused[0].name}: ${refused[0].reason}` : this.S.fault);
-      const [{ name }] = added;
+      const { added, there, refused } = await api.upload(label, fileName(blob), blob);
+      if (!added.length && !there.length) throw new Error(refused.length ? `${refused[0].name}: ${refused[0].reason}` : this.S.fault);
+      const name = added[0]?.name; // none is new if the class had this very photo
       const undo = () => api.post("/api/photos/move", { moves: [{ from: { label, name }, to: { label, name, binned: true } }] }).catch(this.app.showFault);
-      this.app.toast(say(this.S.added, { label: text }), { label: this.app.strings.shell.undo, run: undo });
+      this.app.toast(say(this.S.added, { label: text }), name && { label: this.app.strings.shell.undo, run: undo });
       this.endChoice(true);
     } catch (error) {
       this.app.showFault(error);

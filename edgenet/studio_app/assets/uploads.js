@@ -42,7 +42,7 @@ export class Uploads {
   }
 
   #reset() {
-    this.state = { done: 0, total: 0, added: 0, refused: [], fault: null };
+    this.state = { done: 0, total: 0, added: 0, there: 0, refused: [], fault: null };
   }
 
   /** How many files are on their way or wait for it. */
@@ -82,6 +82,7 @@ export class Uploads {
     try {
       const taken = await upload(ZIP.test(name) && one.loose ? "" : one.label, name, one.file);
       this.state.added += taken.added.length;
+      this.state.there += taken.there.length;
       this.state.refused.push(...taken.refused);
       this.state.done++;
     } catch (error) {
