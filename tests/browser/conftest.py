@@ -19,8 +19,31 @@ playwright_api = pytest.importorskip(
 )
 
 LaunchChromium = Callable[..., "playwright_api.Browser"]
-# Its sandbox refuses root, and containers often have a tiny /dev/shm.
-_FLAGS = ("--no-sandbox", "--disable-dev-shm-usage")
+# Chromium takes only its last list of features, so these of Playwright's list are named again.
+_PLAYWRIGHT_LEAVES_OUT = (
+    "AvoidCorsURLLoaderRestartOnRedirect",
+    "AvoidUnnecessaryBeforeUnloadCheckSync",
+    "DestroyProfileOnBrowserClose",
+    "HttpsFirstBalancedModeAutoEnable",
+    "HttpsUpgrades",
+    "LensOverlay",
+    "MediaRouter",
+    "PaintHolding",
+    "ThirdPartyStoragePartitioning",
+    # What would ask servers of its maker for something:
+    "AimEnabled",
+    "NetworkTimeServiceQuerying",
+    "OptimizationHints",
+    "PreconnectToSearch",
+)
+# Nobody sees the window's own parts, yet each new window loads two pages for its address bar, and a process for a
+# page that may come next: more than half of what a small page takes.
+_UNSEEN = ("WebUIOmniboxPopup", "WebUIOmniboxAimPopup", "SpareRendererForSitePerProcess")
+_FLAGS = (
+    "--no-sandbox",  # it refuses root
+    "--disable-dev-shm-usage",  # containers often have a tiny /dev/shm
+    f"--disable-features={','.join((*_PLAYWRIGHT_LEAVES_OUT, *_UNSEEN))}",
+)
 
 
 @pytest.fixture(scope="session")
