@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
+import pip
 import pytest
 from fake_python import machine
 from packaging.markers import default_environment
@@ -228,12 +229,19 @@ def test_a_wheel_changed_in_the_cache_is_downloaded_again(
     assert again.read_bytes() == index.read_bytes()
 
 
+def make_environment(folder: Path) -> None:
+    """Make an environment whose pip is that of these tests: to unpack and compile another takes seconds."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    (site,) = folder.glob("lib/python*/site-packages")
+    (site / "pip").symlink_to(Path(pip.__file__).parent)
+
+
 @pytest.mark.slow
 def test_a_device_that_downloads_by_itself_refuses_it_too(
     tmp_path: Path, index: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "environment"
-    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    make_environment(folder)
     device = LocalDevice()
     with offered(tmp_path, other(tmp_path), monkeypatch), pytest.raises(EdgenetError) as caught:
         _install(device, str(folder), NEEDED.packages, silent)
@@ -259,6 +267,7 @@ def test_make_setup_refuses_another_file_in_one_line(tmp_path: Path) -> None:
     (checkout / "requirements").mkdir()
     listed = f"pbr==7.1.3 --hash=sha256:{'0' * 64}\n"
     (checkout / "requirements" / "installer.txt").write_text(listed)
+    make_environment(checkout / ".venv")
     wheel = make_wheel(tmp_path, "pbr", "7.1.3", "from_somebody_else = True\n")
     closed = machine(tmp_path / "bin")["TORCH_INDEX"]
     with package_index(tmp_path / "served", [wheel]) as environment:
