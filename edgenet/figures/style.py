@@ -14,7 +14,8 @@ import io
 import re
 import textwrap
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import matplotlib as mpl
 from matplotlib import font_manager
@@ -70,9 +71,9 @@ SVG_DOTS_PER_INCH = 72  # matplotlib's own, which cannot be chosen
 
 def png(figure: Figure) -> bytes:
     """Return the bytes of the figure's PNG file; the same figure gives the same bytes."""
-    prepare_texts(figure, DOTS_PER_INCH)
     stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
+    with _laid_out(figure, DOTS_PER_INCH):
+        figure.savefig(stream, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
     return stream.getvalue()
 
 
@@ -86,9 +87,8 @@ def svg(figure: Figure, salt: str = "edgenet") -> str:
         salt: text that goes into the ids of the figure's parts; they must differ between the figures of one
             page.
     """
-    prepare_texts(figure, SVG_DOTS_PER_INCH)
     stream = io.StringIO()
-    with mpl.rc_context({"svg.hashsalt": salt}):
+    with mpl.rc_context({"svg.hashsalt": salt}), _laid_out(figure, SVG_DOTS_PER_INCH):
         figure.savefig(stream, format="svg")
     text = stream.getvalue()
     return re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
@@ -193,12 +193,31 @@ def _covered(path: str, characters: Iterable[str]) -> set[str]:
         return set()
 
 
-def prepare_texts(figure: Figure, dots: float) -> None:
-    """Make all texts of a figure drawable, in place: fonts, replacements, and line breaks before the right edge.
+@contextmanager
+def _laid_out(figure: Figure, dots: float) -> Iterator[None]:
+    """Make the texts drawable and put everything in its place, which the figure then keeps while it is written.
+
+    Otherwise matplotlib would lay the figure out once more, which takes as long as drawing it.
 
     Args:
         figure: the figure, which is about to be written.
         dots: the dots per inch with which it is written; the widths of letters depend on it a little.
+    """
+    engine, before = figure.get_layout_engine(), figure.dpi
+    figure.dpi = dots
+    _lay_out(figure, _prepared_texts(figure))
+    figure.set_layout_engine("none")
+    try:
+        yield
+    finally:
+        figure.set_layout_engine(engine)
+        figure.dpi = before
+
+
+def _prepared_texts(figure: Figure) -> list[Text]:
+    """Make all texts of a figure drawable, in place, and return those that may be too long for it.
+
+    A legend within axes keeps its lines whole: it is put where there is room for them.
     """
     axes = [axis for one in figure.axes for axis in (one.xaxis, one.yaxis)]
     formatters = [f for axis in axes if isinstance(f := axis.get_major_formatter(), FixedFormatter)]
@@ -213,11 +232,10 @@ def prepare_texts(figure: Figure, dots: float) -> None:
         for text in texts:
             text.set_text(drawable(text.get_text()))
             text.set_fontfamily([BASE, *families])
-    long = [text for text in texts if len(text.get_text()) > _SHORT and text not in ticks]
-    if long:
-        before, figure.dpi = figure.dpi, dots
-        _break_lines(figure, long)
-        figure.dpi = before
+    whole = ticks | {
+        text for one in figure.axes if (legend := one.get_legend()) for text in legend.findobj(Text)
+    }
+    return [text for text in texts if len(text.get_text()) > _SHORT and text not in whole]
 
 
 _EDGE = 0.99
@@ -228,21 +246,30 @@ _SHORT = 24
 """A text of so few letters fits into every figure, so that the slow measuring of texts can be left out."""
 
 
-def _break_lines(figure: Figure, texts: Sequence[Text]) -> None:
-    """Break each text that would be cut off at the figure's right edge into lines that fit."""
-    whole = [text.get_text() for text in texts]
-    for text, said in zip(texts, whole, strict=True):
-        text.set_text(said[:_LEAST])  # the layout has no room for axes beside a very long title
-    figure.draw_without_rendering()  # puts everything in its place
-    for text, said in zip(texts, whole, strict=True):
+def _lay_out(figure: Figure, long: Sequence[Text]) -> None:
+    """Put everything in its place, and break each long text that the right edge would cut off into lines that fit."""
+    whole = [text.get_text() for text in long]
+    if any(text.get_window_extent().width > figure.bbox.width for text in long):
+        for text, said in zip(long, whole, strict=True):
+            text.set_text(said[:_LEAST])  # the layout has no room for axes beside a very long title
+    _place(figure)
+    for text, said in zip(long, whole, strict=True):
         text.set_text(said)
-    for _ in range(3):  # more lines leave less room for the axes, which can move the text
-        rooms = [(text, room) for text in texts if (room := _room(figure, text)) is not None]
-        if not rooms:
+    for turn in range(4):  # more lines leave less room for the axes, which can move the text
+        rooms = [(text, room) for text in long if (room := _room(figure, text)) is not None]
+        if not rooms and not turn:
             return
         for text, room in rooms:
             _wrap(text, room)
-        figure.draw_without_rendering()
+        _place(figure)
+        if not rooms:
+            return
+
+
+def _place(figure: Figure) -> None:
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
 
 
 def _room(figure: Figure, text: Text) -> float | None:

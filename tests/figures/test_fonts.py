@@ -147,6 +147,24 @@ def test_a_long_title_is_broken_into_lines() -> None:
     assert " ".join(title.split()).replace(r"\$", "$") == words.strip()
 
 
+def test_a_legend_within_axes_keeps_its_lines_whole() -> None:
+    epochs = [
+        SimpleNamespace(epoch=n, train_loss=2 / n, val_loss=1 / n, train_top1=50.0, val_top1=50.0 + n)
+        for n in (1, 2)
+    ]
+    figure = curve_figure(epochs, "mobilenet_v1_0.25_32 on photos")
+    before = png(figure)
+    for axes in figure.axes:
+        legend = axes.get_legend()
+        assert legend is not None
+        said = [text.get_text() for text in legend.get_texts()]
+        assert said == ["training, augmented photos", "validation, averaged weights"]
+        within, around = legend.get_window_extent(), axes.get_window_extent()
+        assert around.x0 <= within.x0
+        assert within.x1 <= around.x1
+    assert png(figure) == before  # the layout is as it was, also for another file
+
+
 def test_a_title_ends_before_a_legend_beside_it() -> None:
     figure = figure_of(6.4, 4.2)
     axes = figure.subplots()
