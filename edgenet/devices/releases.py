@@ -88,8 +88,7 @@ def release_of(bundle: Path, environment: str | None, phone: bool = False) -> Re
     Raises:
         EdgenetError: there is no such file.
     """
-    if not bundle.is_file():
-        raise EdgenetError(f"there is no file {bundle}", "give a bundle made by edgenet convert or package")
+    require_bundle(bundle)
     # The device shows the file's name, so it is kept unless SHA256SUMS could not hold it.
     name = bundle.name if _PLAIN.fullmatch(bundle.name) else f"model{bundle.suffix}"
     start = PHONE_START if phone else START
@@ -98,6 +97,12 @@ def release_of(bundle: Path, environment: str | None, phone: bool = False) -> Re
     sums = "".join(f"{sha256(content)}  {path}\n" for path, content in sorted(files.items())).encode()
     identity = hashlib.sha256(sums + (environment or "").encode()).hexdigest()[:16]
     return Release(identity, {**files, SUMS: sums}, name)
+
+
+def require_bundle(bundle: Path) -> None:
+    """Raise an EdgenetError unless the file is there."""
+    if not bundle.is_file():
+        raise EdgenetError(f"there is no file {bundle}", "give a bundle made by edgenet convert or package")
 
 
 # What is for cameras, the service and updates. Of edgenet_device.live, the rest is what classify.py needs.

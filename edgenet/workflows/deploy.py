@@ -155,11 +155,13 @@ class DeployTask:
         return self.options is not None or service.source != "0" or service.serve is not None
 
     def check(self) -> None:
-        """Check the options before anything is copied.
+        """Check the bundle and the options before anything is done on a device.
 
         Raises:
-            EdgenetError: there is no service that they are for, or the model lacks a label that they name.
+            EdgenetError: there is no such bundle, no service that the options are for, or the model lacks a label that
+                they name.
         """
+        releases.require_bundle(self.bundle)
         if self.service is None and (self.options is not None or self.code.run is not None):
             raise EdgenetError("options are given, and no service to start with them", "add --service")
         if self.options is not None:

@@ -74,7 +74,6 @@ def deploy_fleet(
             "give at least 0 canaries, waves of 1 to 16, and a check of at most 3600 s",
         )
     task = plan_deploy(bundle, **(arguments or {}))
-    releases.release_of(task.bundle, None)  # a bundle that is missing is said once, not by every device
     devices = devices_of(on)
     for device in devices:
         task.code.check_target(device.on)

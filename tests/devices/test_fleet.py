@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 from certificates import write_certificate
+from ready_environments import environment_key, write_environment
 from ssh_servers import SshServer
 from tiny_model import tiny_model
 from typer.testing import CliRunner
@@ -27,9 +28,7 @@ from userlands import Userland
 
 from edgenet.bundle import sign_bundle, write_bundle
 from edgenet.commands.app import app
-from edgenet.devices import environment
 from edgenet.devices.targets import open_device
-from edgenet.devices.wheels import requirements
 from edgenet.errors import EdgenetError
 from edgenet.manifest import Facts, Weights
 from edgenet.signing import open_signer, write_key_pair
@@ -99,16 +98,11 @@ def make_servers(tmp_path_factory: pytest.TempPathFactory, until: ExitStack) -> 
 def make_environments(servers: list[Server]) -> None:
     """Put an environment there under the name that edgenet looks for: making eight would take minutes."""
     with servers[0].running(), open_device("ssh:a") as device:
-        facts = device.facts()
-        key = environment._key(requirements(facts, environment.python_of(device, facts)), facts)
+        key = environment_key(device)
     for server in servers:
-        made = server.home / ".local/share/edgenet/environments" / key
-        (made / "bin").mkdir(parents=True)
         # The model is tried on some devices only: on all of them it would take many seconds.
         tried = "" if server.name in "abci" else 'case "$*" in *try-model*) echo "{}"; exit ;; esac\n'
-        (made / "bin" / "python").write_text(f'#!/bin/sh\n{tried}exec {sys.executable} "$@"\n')
-        (made / "bin" / "python").chmod(0o755)
-        (made / "complete").write_text(str(Path("/usr/bin/python3").resolve()))
+        write_environment(server.home / ".local/share/edgenet", key, tried, "/usr/bin:/bin")
         owner = server.home.stat()
         for path in (server.home / ".local").rglob("*"):
             os.chown(path, owner.st_uid, owner.st_gid)

@@ -12,6 +12,8 @@ import pytest
 from edgenet.devices import releases
 from edgenet.devices.local import LocalDevice
 from edgenet.devices.releases import SetAside
+from edgenet.errors import EdgenetError
+from edgenet.workflows.deploy import deploy
 
 FILES = {
     "model.tflite": b"network",
@@ -111,3 +113,8 @@ def test_the_environment_of_what_was_set_aside_stays(device: LocalDevice) -> Non
         (environments / name).mkdir()
         place(device, name, name)
     assert sorted(path.name for path in environments.iterdir()) == ["b", "c", "d", "with mine"]
+
+
+def test_a_bundle_that_is_missing_is_said_before_the_device_is_asked(tmp_path: Path) -> None:
+    with pytest.raises(EdgenetError, match=r"there is no file .*none\.edgenet"):
+        deploy(tmp_path / "none.edgenet", "ssh:nobody@nowhere.invalid")

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 from edgenet_device.trust import read_trust
+from ready_environments import environment_key, write_environment
 from tiny_model import tiny_model
 from virtual_devices import COLOURS
 
 from edgenet.bundle import write_bundle
+from edgenet.devices.local import LocalDevice
 from edgenet.errors import EdgenetError
 from edgenet.manifest import Facts, Weights
 from edgenet.signing import Signer, open_signer, write_key_pair
@@ -21,8 +23,11 @@ FACTS = Facts("colours", Weights("made for a test", "Apache-2.0"))
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """edgenet's folder on this machine, with an environment: test_openssh.py makes a real one."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    return tmp_path / "data" / "edgenet"
+    home = tmp_path / "data" / "edgenet"
+    write_environment(home, environment_key(LocalDevice()))
+    return home
 
 
 def bundle(folder: Path, name: str, signer: Signer | None) -> Path:
