@@ -6,15 +6,13 @@ import dataclasses
 import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from forked_processes import in_a_process
 from recipe_options import options_from
-from shape_photos import TINY, every_class, write_photos
+from shape_photos import TINY, write_photos
 
 from edgenet.errors import EdgenetError
 from edgenet.training import loop
@@ -26,7 +24,6 @@ from edgenet.workflows.train import resume_training, train
 RECIPE = Recipe(
     epochs=3, batch=10, freeze_epochs=1, balance=True, augmentation=Augmentation(mixup=0.2), seed=4
 )
-ROOT = Path(__file__).resolve().parents[2]
 NAME = f"{TINY}.safetensors"
 
 
@@ -57,6 +54,14 @@ def columns(log: Path, *without: str) -> list[dict[str, str]]:
     return [{name: value for name, value in row.items() if name not in without} for row in rows]
 
 
+def assert_same(out: Path, uninterrupted: Path) -> None:
+    """Everything but what was measured is as if the training had never been stopped."""
+    assert (out / NAME).read_bytes() == (uninterrupted / NAME).read_bytes()
+    measured = ("photos_per_s", "waiting_s", "computing_s", "validating_s")
+    assert columns(out / "log.csv", *measured) == columns(uninterrupted / "log.csv", *measured)
+    assert (out / "classes.csv").read_bytes() == (uninterrupted / "classes.csv").read_bytes()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("photos", [10, 54, 100], ids=["first step", "end of the epoch", "second epoch"])
 def test_ctrl_c_saves_says_how_to_go_on_and_changes_nothing(
@@ -70,10 +75,7 @@ def test_ctrl_c_saves_says_how_to_go_on_and_changes_nothing(
     assert signal.getsignal(signal.SIGINT) is before
     result = resume_training(out)
     assert result is not None
-    assert (out / NAME).read_bytes() == (uninterrupted / NAME).read_bytes()
-    measured = ("photos_per_s", "waiting_s", "computing_s", "validating_s")
-    assert columns(out / "log.csv", *measured) == columns(uninterrupted / "log.csv", *measured)
-    assert (out / "classes.csv").read_bytes() == (uninterrupted / "classes.csv").read_bytes()
+    assert_same(out, uninterrupted)
 
 
 def test_a_state_in_the_middle_of_an_epoch_is_saved_now_and_then(
@@ -148,29 +150,35 @@ def test_a_damaged_state(uninterrupted: Path, tmp_path: Path, damage: str) -> No
         resume_training(tmp_path)
 
 
+def train_until_killed(data: Path, out: Path, photos: int) -> None:
+    """Train, and be killed in the middle of an epoch, once this many photos were trained with."""
+
+    def progress(stage: str, done: int, total: int | None) -> None:
+        if stage == "training" and done >= photos:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    train(TINY, data, out, options=options_from(RECIPE), progress=progress)
+
+
+def resume_until_killed(out: Path) -> None:
+    """Resume, and be killed at the end of an epoch, when its network and log are written and its state is not."""
+
+    def killed(*given: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    loop.save_state = killed
+    resume_training(out)
+
+
 @pytest.mark.slow
-def test_kill_9_changes_nothing(tmp_path: Path) -> None:
-    """In processes of their own, as a user has them: one that runs through, one that is killed twice."""
-    data = write_photos(tmp_path / "shapes", every_class(120))
-    command = [sys.executable, "-m", "edgenet", "train"]
-    options = [TINY, "--data", str(data), "--epochs", "4", "--batch", "16", "--seed", "3", "--mixup", "0.2"]
-    subprocess.run(
-        [*command, *options, "--out", str(tmp_path / "whole")], cwd=ROOT, check=True, capture_output=True
-    )
-    run, killed = tmp_path / "run", 0
-    arguments = [*options, "--out", str(run)]
-    for line in ("epoch 1/4", "epoch 3/4"):
-        with subprocess.Popen([*command, *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True) as running:
-            assert running.stdout is not None
-            for said in running.stdout:
-                if said.startswith(line):
-                    time.sleep(0.3)  # into the next epoch
-                    running.kill()
-                    killed += 1
-                    break
-        assert running.returncode == -signal.SIGKILL
-        arguments = ["--resume", str(run)]
-    done = subprocess.run([*command, *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert killed == 2
-    assert "continues in epoch 4" in done.stdout
-    assert (run / NAME).read_bytes() == (tmp_path / "whole" / NAME).read_bytes()
+def test_kill_9_changes_nothing(shapes: Path, tmp_path: Path, uninterrupted: Path) -> None:
+    """A training in a process of its own, which is killed, and so is the process that resumes it."""
+    out, lines = tmp_path / "run", []
+    assert in_a_process(train_until_killed, shapes, out, 70) == -signal.SIGKILL
+    assert load_state(out).position.epoch == 1
+    assert in_a_process(resume_until_killed, out) == -signal.SIGKILL
+    assert load_state(out).position.epoch == 1
+    assert len(columns(out / "log.csv")) == 2
+    assert resume_training(out, log=lines.append) is not None
+    assert any("continues in epoch 2 after step 0" in line for line in lines)
+    assert_same(out, uninterrupted)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from forked_processes import in_two_processes
 from torch import Tensor, nn
 
-from edgenet.training.processes import ProcessShare, SynchronizedNorm
-
-TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-HERE = Path(__file__).resolve()
+from edgenet.training.processes import ProcessShare, SynchronizedNorm, join_processes
 
 
 def a_step(share: ProcessShare, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
@@ -31,6 +27,12 @@ def a_step(share: ProcessShare, dtype: torch.dtype = torch.float32) -> dict[str,
     found = {f"gradient of {name}": p.grad for name, p in network.named_parameters()}
     found |= {name: buffer.float() for name, buffer in network.named_buffers()}
     return {**found, "out": out.detach().float(), "gradient of x": mine.grad}
+
+
+def save_a_step(folder: Path, dtype: torch.dtype) -> None:
+    """Save what this process found of the step."""
+    with join_processes(torch.device("cpu")) as here:
+        torch.save(a_step(here, dtype), folder / f"{here.process}.pt")
 
 
 def joined(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -55,8 +57,7 @@ def joined(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
 )
 def test_two_halves_are_normalized_as_one_batch(tmp_path: Path, dtype: torch.dtype, close: float) -> None:
     """The photos of the two halves differ in brightness by more than they vary within one."""
-    command = [*TORCHRUN, str(HERE), str(tmp_path), str(dtype).removeprefix("torch.")]
-    subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+    in_two_processes(save_a_step, tmp_path, dtype)
     two = joined([torch.load(tmp_path / f"{process}.pt", weights_only=True) for process in (0, 1)])
     one = a_step(ProcessShare(), dtype)
     assert two.keys() == one.keys()
@@ -82,10 +83,3 @@ def test_frozen_statistics_need_no_other_process() -> None:
     x = torch.randn(4, 3, 5, 5)
     with SynchronizedNorm(ProcessShare(0, 2)):  # there is no second process to wait for
         assert torch.equal(norm(x), nn.BatchNorm2d(3).eval()(x))
-
-
-if __name__ == "__main__":
-    from edgenet.training.processes import join_processes
-
-    with join_processes(torch.device("cpu")) as here:
-        torch.save(a_step(here, getattr(torch, sys.argv[2])), Path(sys.argv[1]) / f"{here.process}.pt")
