@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,7 @@ def showing(served: LivePage) -> Iterator[None]:
 
 @pytest.fixture
 def showing_slowly(served: LivePage) -> Iterator[None]:
-    """Frames come, two a second: twenty browsers that draw thirty a second would keep all CPUs busy."""
+    """Frames come, two a second: browsers that all draw thirty a second would keep all CPUs busy."""
     with frames_coming(served, 2):
         yield
 
@@ -186,15 +186,30 @@ def test_labels_are_text_and_the_picture_comes(served: LivePage, phone: Page, sh
     expect(phone.locator("#picture")).to_have_js_property("naturalWidth", 64)
 
 
+def ask(served: LivePage, path: str, links: ExitStack) -> socket.socket:
+    """Ask for a stream as a browser does; it is read later."""
+    link = links.enter_context(socket.create_connection((served.address.host, served.address.port), 30))
+    link.sendall(f"GET /{path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    return link
+
+
+def read_until(link: socket.socket, text: bytes, times: int) -> None:
+    data = b""
+    while data.count(text) < times:
+        more = link.recv(1 << 16)
+        assert more, "the stream has ended"
+        data += more
+
+
 @pytest.mark.slow
 def test_twenty_browsers_and_one_that_stalls(
     served: LivePage, chromium: Browser, showing_slowly: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with socket.create_connection((served.address.host, served.address.port)) as stalled:
-        stalled.sendall(b"GET /picture HTTP/1.1\r\nHost: localhost\r\n\r\n")  # and never reads the answer
-        contexts = [
-            chromium.new_context(viewport=PHONE) for _ in range(20)
-        ]  # each with connections of its own
+    """Six have a window; for the server the other fourteen are the same, and twenty windows take long to draw."""
+    with ExitStack() as links:
+        ask(served, "picture", links)  # and never reads the answer
+        events, pictures = ([ask(served, path, links) for _ in range(14)] for path in ("events", "picture"))
+        contexts = [chromium.new_context(viewport=PHONE) for _ in range(6)]  # each with its own connections
         pages = [context.new_page() for context in contexts]
         for page in pages:
             page.goto(served.address.url())
@@ -204,6 +219,10 @@ def test_twenty_browsers_and_one_that_stalls(
         monkeypatch.setitem(STATE, "p50_ms", 5.6)
         for page in pages:
             expect(page.locator("#p50")).to_have_text("5.6 ms")
+        for link in events:
+            read_until(link, b'"p50_ms": 5.6', 1)
+        for link in pictures:
+            read_until(link, b"Content-Type: image/jpeg", 3)
         for context in contexts:
             context.close()
 

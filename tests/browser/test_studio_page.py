@@ -88,7 +88,7 @@ def test_many_photos_by_keyboard_and_no_camera(chromium: Browser, tmp_path: Path
     for label in ("many", "<img src=x onerror=alert(1)>"):
         (folder / "photos" / label).mkdir(parents=True)
     data = cv2.imencode(".jpg", np.full((64, 64, 3), 90, np.uint8))[1].tobytes()
-    for n in range(600):
+    for n in range(300):
         (folder / "photos" / "many" / f"{n:04d}.jpg").write_bytes(data)
     with running_studio(folder) as url:
         page = opened(chromium, url, errors)
@@ -100,19 +100,19 @@ def test_many_photos_by_keyboard_and_no_camera(chromium: Browser, tmp_path: Path
         assert grid.get_by_role("option").count() < 200, "only what is on the screen is in the page"
         grid.focus()
         page.keyboard.press("End")
-        expect(grid.get_by_role("option", name="0599.jpg")).to_be_visible()
+        expect(grid.get_by_role("option", name="0299.jpg")).to_be_visible()
         page.keyboard.press("Space")
         page.keyboard.press("Shift+ArrowLeft")
         expect(page.get_by_text("2 selected")).to_be_visible()
         page.keyboard.press("Delete")
         expect(page.locator("#toasts")).to_contain_text("2 photos put into the bin")
         assert len(list((folder / "photos-set-aside" / "many").iterdir())) == 2
-        expect(page.get_by_text("598 photos", exact=True)).to_be_visible()
+        expect(page.get_by_text("298 photos", exact=True)).to_be_visible()
         page.keyboard.press("Control+z")
-        expect(page.get_by_text("600 photos", exact=True)).to_be_visible()
-        assert len(list((folder / "photos" / "many").iterdir())) == 600
+        expect(page.get_by_text("300 photos", exact=True)).to_be_visible()
+        assert len(list((folder / "photos" / "many").iterdir())) == 300
         page.keyboard.press("Control+a")
-        expect(page.get_by_text("600 selected")).to_be_visible()
+        expect(page.get_by_text("300 selected")).to_be_visible()
         page.get_by_role("button", name="Camera", exact=True).click()
         expect(page.locator(".camera")).to_contain_text(re.compile("No camera was found|was refused"))
         expect(page.locator("#hold")).to_be_disabled()
