@@ -16,14 +16,9 @@ from test_cli_start import heed_interrupts
 
 from edgenet.commands.interrupts import caused_by_interrupt
 
-PRINTING = [
-    ("--help",),
-    ("--version",),
-    ("models",),
-    ("models", "--json"),
-    pytest.param(("inspect", "int8.tflite"), marks=pytest.mark.slow),
-    pytest.param(("inspect", "int8.tflite", "--json"), marks=pytest.mark.slow),
-]
+QUICK = [("--help",), ("--version",), ("models",), ("models", "--json")]
+SLOW = [("inspect", "int8.tflite"), ("inspect", "int8.tflite", "--json")]
+PRINTING = [*QUICK, *(pytest.param(arguments, marks=pytest.mark.slow) for arguments in SLOW)]
 """Command lines that print much or little, as text, as a table by rich, or as JSON."""
 
 
@@ -77,17 +72,26 @@ def test_a_closed_output_is_one_line_and_status_1(made: Path, arguments: tuple[s
 
 def test_all_streams_may_be_closed(made: Path, tmp_path: Path) -> None:
     """The file that is written does not take the place of a stream, and nothing is printed into it."""
-    out = tmp_path / "x.tflite"
-    command = f"{SCRIPT} convert {made / 'small.safetensors'} --float -o {out} <&- >&- 2>&-"
+    out = tmp_path / "int8.edgenet"
+    command = f"{SCRIPT} package {made / 'int8.tflite'} -o {out} <&- >&- 2>&-"
     assert subprocess.run(command, shell=True, check=False).returncode == 1
-    assert out.read_bytes() == (made / "float.tflite").read_bytes()
+    assert out.read_bytes() == (made / "int8.edgenet").read_bytes()
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+PROFILING = pytest.param(("inspect", "int8.tflite", "--profile"), "ascii", marks=pytest.mark.slow)
+"""It prints what `inspect` prints, and the times after that."""
+
+
 @pytest.mark.parametrize(
-    "arguments",
-    [*PRINTING, pytest.param(("inspect", "int8.tflite", "--profile"), marks=pytest.mark.slow)],
-    ids=" ".join,
+    ("arguments", "encoding"),
+    [
+        *((arguments, "latin-1") for arguments in QUICK),
+        *((arguments, "ascii") for arguments in QUICK),
+        *(pytest.param(arguments, "latin-1", marks=pytest.mark.slow) for arguments in SLOW),
+        pytest.param(SLOW[1], "ascii", marks=pytest.mark.slow),
+        PROFILING,
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
 )
 def test_a_terminal_with_few_characters(made: Path, arguments: tuple[str, ...], encoding: str) -> None:
     environment = {**os.environ, "PYTHONIOENCODING": encoding, "COLUMNS": "140"}
@@ -130,7 +134,7 @@ IMPORTED = [
     "edgenet.workflows.convert",
     "ai_edge_litert",
 ]
-"""Modules that `edgenet convert` imports: of the standard parts, of edgenet, and in native code."""
+"""Modules that `edgenet convert` and `package` import: of the standard parts, of edgenet, and in native code."""
 
 
 @pytest.mark.parametrize(
@@ -145,8 +149,11 @@ def test_ctrl_c_while_importing_is_130(made: Path, tmp_path: Path, command: list
     (tmp_path / "sitecustomize.py").write_text(INTERRUPTING)
     out = tmp_path / "out" / "x.tflite"
     out.parent.mkdir()
+    arguments = ("convert", made / "small.safetensors", "-o", out, "--calibration", PHOTOS)
+    if module == "ai_edge_litert":  # convert imports torch before it, which takes long
+        arguments = ("package", made / "int8.tflite", "-o", out.with_suffix(".edgenet"))
     done = subprocess.run(
-        [*command, "convert", str(made / "small.safetensors"), "-o", str(out), "--calibration", str(PHOTOS)],
+        [*command, *map(str, arguments)],
         env=with_path(tmp_path, INTERRUPT_AT=module),
         capture_output=True,
         preexec_fn=heed_interrupts,
