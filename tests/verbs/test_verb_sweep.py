@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import csv
+import os
+import shutil
 import signal
-import subprocess
-import sys
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 from edgenet_device.model_file import open_model
+from forked_processes import in_a_process
 from latency_reports import latency
 from recipe_options import options_from
 from sweep_points import GRID, row
@@ -26,6 +27,7 @@ from edgenet.latency.reading import read_reports
 from edgenet.training.recipe import Recipe
 from edgenet.training.state import STATE_FILE
 from edgenet.workflows import sweep as workflow
+from edgenet.workflows.sweep import Sweep
 from edgenet.workflows.sweep_plan import (
     ROW_FILE,
     TRAINED_FILE,
@@ -46,14 +48,12 @@ from edgenet.zoo.registry import Variant
 
 TWO_BY_TWO = Grid("mobilenet_v1", (0.25, 0.1), (64, 32))
 QUICK = SweepOptions(options_from(Recipe(epochs=1, batch=8)), "minmax", settle=0)
+TWO_EPOCHS = replace(QUICK, training=options_from(Recipe(epochs=2, batch=8)))
 
 
 def arguments(grid: Grid, options: SweepOptions) -> dict[str, Any]:
     """The grid and the options as arguments of `edgenet.sweep`."""
     return {**vars(grid), **vars(options)}
-
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -73,16 +73,66 @@ def table(out: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def sweep_until_killed(photos: Path, out: Path) -> None:
+    """Sweep, and be killed after the first of the two epochs of the second variant."""
+    lines: list[str] = []
+
+    def log(line: str) -> None:
+        lines.append(line)
+        if line.startswith("epoch 1/2") and any(said.startswith("[2/4]") for said in lines):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    edgenet.sweep(photos, out, **arguments(TWO_BY_TWO, TWO_EPOCHS), log=log)
+
+
+@dataclass(frozen=True)
+class GoneOn:
+    """A sweep that went on after a kill: a copy of its folder before, and its folder, lines and result after."""
+
+    before: Path
+    out: Path
+    lines: list[str]
+    result: Sweep
+
+
+@pytest.fixture(scope="module")
+def gone_on(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> GoneOn:
+    folder, lines = tmp_path_factory.mktemp("killed"), []
+    out = folder / "grid"
+    assert in_a_process(sweep_until_killed, photos, out) == -signal.SIGKILL
+    before = Path(shutil.copytree(out, folder / "before"))
+    result = edgenet.sweep(photos, out, **arguments(TWO_BY_TWO, TWO_EPOCHS), log=lines.append)
+    return GoneOn(before, out, lines, result)
+
+
 @pytest.mark.slow
-def test_two_by_two(photos: Path, tmp_path: Path) -> None:
-    result = edgenet.sweep(photos, tmp_path / "grid", **arguments(TWO_BY_TWO, QUICK))
+def test_it_goes_on_after_a_kill(gone_on: GoneOn) -> None:
+    first, half = "mobilenet_v1_0.1_32", "mobilenet_v1_0.1_64"
+    assert (gone_on.before / half / "training" / STATE_FILE).is_file()
+    assert read_trained(gone_on.before / half) is None
+    assert read_row(gone_on.before / first) is None  # timed when all are trained
+    numbers = [line[:5] for line in gone_on.lines]
+    second = gone_on.lines[numbers.index("[2/4]") : numbers.index("[3/4]")]
+    assert any("continues in epoch 2" in line for line in second)
+    assert not any(line.startswith("epoch 1/2") for line in second)
+    made, still = (
+        (folder / first / TRAINED_FILE).stat().st_mtime_ns for folder in (gone_on.before, gone_on.out)
+    )
+    assert made == still
+    assert len(table(gone_on.out)) == 4
+
+
+@pytest.mark.slow
+def test_two_by_two(photos: Path, gone_on: GoneOn) -> None:
+    """What the sweep found; with the same call again nothing is trained or timed."""
+    result, out = gone_on.result, gone_on.out
     names = [f"mobilenet_v1_{width}_{resolution}" for width in (0.1, 0.25) for resolution in (32, 64)]
-    assert [row["variant"] for row in table(tmp_path / "grid")] == names
+    assert [row["variant"] for row in table(out)] == names
     assert [row.variant for row in result.rows] == names
-    for found, line in zip(result.rows, table(tmp_path / "grid"), strict=True):
+    for found, line in zip(result.rows, table(out), strict=True):
         cost = count_variant(found.variant, classes=2)
         assert (int(line["mult_adds"]), int(line["parameters"])) == (cost.mult_adds, cost.parameters)
-        model = open_model(tmp_path / "grid" / found.variant / f"{found.variant}.tflite")
+        model = open_model(out / found.variant / f"{found.variant}.tflite")
         assert len(model.data) == found.bytes
         assert found.n == 2  # of each class a tenth, at least one
         assert float(line["latency_p50_ms"]) == found.latency_p50_ms > 0
@@ -90,37 +140,10 @@ def test_two_by_two(photos: Path, tmp_path: Path) -> None:
     assert any(row.front for row in result.rows)
     for name in result.files:
         assert Path(name).stat().st_size > 100
-    trained = {path: path.stat().st_mtime_ns for path in (tmp_path / "grid").rglob("*.safetensors")}
+    trained = {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")}
     assert len(trained) >= len(names)
-    assert edgenet.sweep(photos, tmp_path / "grid", **arguments(TWO_BY_TWO, QUICK)) == result
+    assert edgenet.sweep(photos, out, **arguments(TWO_BY_TWO, TWO_EPOCHS)) == result
     assert {path: path.stat().st_mtime_ns for path in trained} == trained  # nothing is trained twice
-
-
-@pytest.mark.slow
-def test_it_goes_on_after_a_kill(photos: Path, tmp_path: Path) -> None:
-    out = tmp_path / "grid"
-    command = [sys.executable, "-m", "edgenet", "sweep", "--data", str(photos), "--out", str(out)]
-    command += ["--widths", "0.1,0.25", "--resolutions", "32", "--recipe", "minmax"]
-    command += ["--epochs", "4", "--batch", "8", "--settle", "0"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as running:
-        assert running.stdout is not None
-        second = False
-        for line in running.stdout:
-            second = second or line.startswith("[2/2]")
-            if second and line.startswith("epoch 2/4"):
-                running.send_signal(signal.SIGKILL)
-                break
-    assert running.returncode == -signal.SIGKILL
-    first, half = out / "mobilenet_v1_0.1_32", out / "mobilenet_v1_0.25_32"
-    assert (half / "training" / STATE_FILE).is_file()
-    assert read_trained(half) is None
-    assert read_row(first) is None  # timed when all are trained
-    made = (first / TRAINED_FILE).stat().st_mtime_ns
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert "continues in epoch 3" in done.stdout
-    assert "epoch 2/4" not in done.stdout
-    assert (first / TRAINED_FILE).stat().st_mtime_ns == made
-    assert len(table(out)) == 2
 
 
 @pytest.mark.slow
