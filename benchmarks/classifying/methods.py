@@ -19,6 +19,7 @@ from torch.nn.functional import cross_entropy
 
 from edgenet.data.loading import load_all
 from edgenet.data.photos import open_photos
+from edgenet.teaching.optimizers import AdamW, Lbfgs
 from edgenet.training.starting import IMAGENET, StartingWeights, pretrained_network
 from edgenet.workflows.package import load
 from edgenet.workflows.teach import MINUTES, teach
@@ -102,12 +103,12 @@ def fit_logistic_regression(
     classes = int(target.max()) + 1
     weight = x.new_zeros(classes, x.shape[1]).requires_grad_()
     bias = x.new_zeros(classes).requires_grad_()
-    optimizer = torch.optim.LBFGS(
+    optimizer = Lbfgs(
         [weight, bias], max_iter=1000, tolerance_grad=1e-5, history_size=20, line_search_fn="strong_wolfe"
     )
 
     def objective() -> Tensor:
-        optimizer.zero_grad()
+        weight.grad = bias.grad = None
         loss = cross_entropy(x @ weight.T + bias, target, reduction="sum") + weight.square().sum() / 2
         loss.backward()
         return loss
@@ -145,7 +146,7 @@ def adamw(lesson: Lesson) -> Taught:
         module.requires_grad_(False)
         for parameter in parameters:
             parameter.requires_grad_()
-        optimizer = torch.optim.AdamW(parameters, lr=rate)
+        optimizer = AdamW(parameters, lr=rate)
         for _ in range(epochs):
             for rows in _batches(len(images), generator):
                 x = _mirrored(_pixels(images[rows.numpy()]), generator)

@@ -30,6 +30,7 @@ from edgenet.errors import EdgenetError
 from edgenet.progress import StageProgress
 from edgenet.teaching.features import PhotoFeatures, features_of
 from edgenet.teaching.head import LinearHead, chosen_by_other_folds, fit_head, photo_losses
+from edgenet.teaching.optimizers import AdamW
 from edgenet.teaching.unknown import fit_temperature
 from edgenet.training.learner import channels_last, decay_groups
 from edgenet.training.loader import Batch, Purpose, load_epoch, seed_torch, steps_per_epoch
@@ -128,7 +129,7 @@ def fine_tune(
     seed_torch(plan.seed, Purpose.NETWORK)
     module = channels_last(copy.deepcopy(network.module).to(device))
     average = copy.deepcopy(module).eval()
-    optimizer = torch.optim.AdamW(_groups(module, plan))
+    optimizer = AdamW(_groups(module, plan))
     highest = [group["lr"] for group in optimizer.param_groups]
     module.train()
     for part in module.modules():
@@ -161,14 +162,14 @@ def _step(
     module: Classifier,
     batch: Batch,
     network: LoadedNetwork,
-    optimizer: torch.optim.Optimizer,
+    optimizer: AdamW,
     plan: FineTuning,
     device: torch.device,
 ) -> float:
     """Train on one batch and return its loss."""
     x = network.normalization(batch.pixels.to(device).permute(0, 3, 1, 2).float())
     labels, mean = batch.labels.to(device), 0.0
-    optimizer.zero_grad()
+    module.zero_grad()
     with FastSmallMaps():
         for start in range(0, len(x), _together(x)):
             part = slice(start, start + _together(x))
@@ -229,7 +230,6 @@ def blend(before: LoadedNetwork, after: LoadedNetwork, share: float) -> LoadedNe
     return replace(after, module=module.eval())
 
 
-@torch.no_grad()
 def features_and_logits(
     network: LoadedNetwork, photos: PhotoSet
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -238,15 +238,28 @@ def features_and_logits(
     Raises:
         EdgenetError: a photo cannot be read.
     """
-    module = channels_last(network.module.eval())
-    features, logits = [], []
+    return by_each([network], photos)[0]
+
+
+@torch.no_grad()
+def by_each(
+    networks: Sequence[LoadedNetwork], photos: PhotoSet
+) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Return what `features_and_logits` returns, for each network; every photo is decoded only once.
+
+    The networks have the same resolution and the same normalization of the input.
+    """
+    size, normalization = networks[0].variant.resolution, networks[0].normalization
+    modules = [channels_last(network.module.eval()) for network in networks]
+    parts: list[list[tuple[torch.Tensor, torch.Tensor]]] = [[] for _ in modules]
     for start in range(0, len(photos), _JUDGED_AT_ONCE):
         rows = range(start, min(start + _JUDGED_AT_ONCE, len(photos)))
-        pixels = np.concatenate([prepare(photos.read(row), network.variant.resolution) for row in rows])
-        x = network.normalization(torch.from_numpy(pixels).permute(0, 3, 1, 2).float())
-        features.append(features_of(module, x))
-        logits.append(module.classifier(features[-1]))
-    return torch.cat(features).numpy(), torch.cat(logits).numpy()
+        pixels = np.concatenate([prepare(photos.read(row), size) for row in rows])
+        x = normalization(torch.from_numpy(pixels).permute(0, 3, 1, 2).float())
+        for module, own in zip(modules, parts, strict=True):
+            features = features_of(module, x)
+            own.append((features, module.classifier(features)))
+    return [(torch.cat([f for f, _ in own]).numpy(), torch.cat([s for _, s in own]).numpy()) for own in parts]
 
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -325,9 +338,9 @@ def cross_fit(
         tell = None if progress is None else _offset(progress, done, sum(one.steps for one in plans))
         after = fine_tune(before, photos.take(train.tolist()), shorter, device, tell)
         pairs.append((before, after))
-        for row, share in enumerate(SHARES):
-            judged = features_and_logits(blend(before, after, share), photos.photoset.take(out.tolist()))
-            by_share[row, out] = judged[1]
+        mixtures = [blend(before, after, share) for share in SHARES]
+        judged = by_each(mixtures, photos.photoset.take(out.tolist()))
+        by_share[:, out] = [logits for _, logits in judged]
     cooled = _at_their_temperatures(by_share, features.labels, folds)
     chosen = chosen_by_other_folds(cooled, features.labels, folds, worthwhile)[1]
     losses = np.stack([photo_losses(one, features.labels)[folds >= 0] for one in cooled])

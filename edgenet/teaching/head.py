@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from edgenet.teaching.optimizers import Lbfgs
+
 STRENGTHS = tuple(10.0 ** (-exponent / 2) for exponent in range(4, 12))
 """The strengths that cross-validation chooses from, strongest first."""
 _STEPS = 60
@@ -180,7 +182,7 @@ class _Space:
         step = (curvature + penalty).rsqrt()
         x = x * step
         free = (start / step).requires_grad_()
-        search = torch.optim.LBFGS(
+        search = Lbfgs(
             [free],
             max_iter=_STEPS,
             tolerance_grad=1e-6,
@@ -190,7 +192,7 @@ class _Space:
         )
 
         def objective() -> Tensor:
-            search.zero_grad()
+            free.grad = None
             weights = free * step
             loss = cross_entropy(x @ free.T, target) + (penalty * weights.square()).sum() / 2
             loss.backward()

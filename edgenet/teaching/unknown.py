@@ -30,6 +30,7 @@ from edgenet.data.folders import Files, open_files
 from edgenet.data.photos import PhotoSet, open_photos
 from edgenet.errors import EdgenetError
 from edgenet.teaching.head import LinearHead
+from edgenet.teaching.optimizers import Lbfgs
 
 BACKGROUND_NAMES = ("none", "background", "unknown", "nothing", NOTHING_KNOWN.casefold())
 """Names of a class whose photos show other things than the classes; letter case does not matter."""
@@ -267,7 +268,7 @@ def fit_row(known: JudgedPhotos, others: JudgedPhotos) -> tuple[NDArray[np.float
     inside, outside = (torch.from_numpy((part.values - mean) / scale) for part in (known, others))
     inner, outer = (torch.from_numpy(_energy(part.logits.astype(np.float64))) for part in (known, others))
     weight, bias = torch.zeros(len(mean), dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
-    optimizer = torch.optim.LBFGS(
+    optimizer = Lbfgs(
         [weight.requires_grad_(), bias.requires_grad_()],
         max_iter=_STEPS,
         history_size=20,
@@ -275,7 +276,7 @@ def fit_row(known: JudgedPhotos, others: JudgedPhotos) -> tuple[NDArray[np.float
     )
 
     def objective() -> torch.Tensor:
-        optimizer.zero_grad()
+        weight.grad = bias.grad = None
         wrong_inside = softplus(inside @ weight + bias - inner).mean()
         wrong_outside = softplus(outer - outside @ weight - bias).mean()
         loss = (wrong_inside + wrong_outside) / 2 + STRENGTH / 2 * weight.square().sum()
