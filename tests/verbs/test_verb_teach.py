@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -19,11 +21,14 @@ from edgenet_device.model_file import open_model
 from small_network import save_small_checkpoint
 
 from edgenet.bundle import open_bundle
+from edgenet.commands.app import main
 from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError
+from edgenet.latency.options import BenchOptions
 from edgenet.progress import no_log, silent
 from edgenet.training.processes import StopRequest, TrainingStopped
 from edgenet.training.state import STATE_FILE
+from edgenet.workflows import teach_network
 from edgenet.workflows.teach import Teaching, _some_of_each, teach
 from edgenet.workflows.teach_stages import Course, Options, features_at
 from edgenet.zoo.checkpoint import load_checkpoint
@@ -57,6 +62,12 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_photos(tmp_path_factory.mktemp("photos"), 16)
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Half as many photos as `photos`, for the tests in which a network sees them at high resolutions or often."""
+    return write_photos(tmp_path_factory.mktemp("few"), 8)
 
 
 @pytest.fixture(scope="module")
@@ -176,13 +187,13 @@ def test_a_validation_folder_judges(checkpoint: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_fine_tuning_is_kept_only_if_it_helps(photos: Path, checkpoint: Path, tmp_path: Path) -> None:
+def test_fine_tuning_is_kept_only_if_it_helps(few: Path, checkpoint: Path, tmp_path: Path) -> None:
     lines: list[str] = []
-    found = teach(photos, tmp_path / "run", pretrained=checkpoint, resolution=32, minutes=5, log=lines.append)
+    found = teach(few, tmp_path / "run", pretrained=checkpoint, resolution=32, minutes=5, log=lines.append)
     tried = [line for line in lines if "fine-tun" in line]
     assert tried
     assert (found.method == "fine-tuned") == any(line.startswith("fine-tuned for") for line in tried)
-    assert found.judged.photos == 48
+    assert found.judged.photos == 24
     assert found.int8.recipe == "balanced"  # there was time for the better one
 
 
@@ -259,26 +270,37 @@ def test_of_many_photos_every_class_gives_some(photos: Path) -> None:
     assert _some_of_each(few, 100).names == few.names
 
 
-def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "edgenet", "train", *arguments],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        check=False,
-    )
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Runs `edgenet train` in this process and in `tmp_path`; returns the status, the output and the messages."""
+    monkeypatch.chdir(tmp_path)
+
+    def train(*arguments: str) -> tuple[int, str, str]:
+        capfd.readouterr()
+        monkeypatch.setattr(sys, "argv", ["edgenet", "train", *arguments])
+        status = 0
+        try:
+            main()
+        except SystemExit as end:
+            status = end.code if isinstance(end.code, int) else int(end.code is not None)
+        return status, *capfd.readouterr()
+
+    return train
 
 
 @pytest.mark.slow
-def test_the_command_prints_the_figure_and_json(photos: Path, checkpoint: Path, tmp_path: Path) -> None:
-    done = run(
+def test_the_command_prints_the_figure_and_json(photos: Path, checkpoint: Path, run: Run) -> None:
+    status, out, err = run(
         "--data", str(photos), "--out", "run", "--pretrained", str(checkpoint), "--resolution", "32",
-        "--no-finetune", "--json", cwd=tmp_path,
+        "--no-finetune", "--minutes", str(SHORT), "--json",
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    assert status == 0, err
+    found = json.loads(out)
     assert found["out"] == "run/mobilenet_v1_0.25_32.edgenet"
-    assert "first classifier after" in done.stderr
+    assert "first classifier after" in err
 
 
 @pytest.mark.parametrize(
@@ -291,11 +313,11 @@ def test_the_command_prints_the_figure_and_json(photos: Path, checkpoint: Path, 
     ],
 )
 def test_options_that_do_not_fit_end_with_status_2(
-    photos: Path, tmp_path: Path, arguments: tuple[str, ...], words: str
+    photos: Path, run: Run, arguments: tuple[str, ...], words: str
 ) -> None:
-    done = run("--data", str(photos), "--out", "run", *arguments, cwd=tmp_path)
-    assert done.returncode == 2
-    assert words in " ".join(done.stderr.split())
+    status, _, err = run("--data", str(photos), "--out", "run", *arguments)
+    assert status == 2
+    assert words in " ".join(err.split())
 
 
 @pytest.mark.slow
@@ -358,12 +380,10 @@ def test_a_stop_in_the_last_stages_is_obeyed(photos: Path, checkpoint: Path, tmp
 
 
 @pytest.mark.slow
-def test_the_resolution_is_the_smallest_that_is_as_good(
-    photos: Path, checkpoint: Path, tmp_path: Path
-) -> None:
+def test_the_resolution_is_the_smallest_that_is_as_good(few: Path, checkpoint: Path, tmp_path: Path) -> None:
     lines: list[str] = []
     found = teach(
-        photos,
+        few,
         tmp_path / "run",
         pretrained=checkpoint,
         finetune=False,
@@ -376,7 +396,7 @@ def test_the_resolution_is_the_smallest_that_is_as_good(
     chosen = int(found.variant.rpartition("_")[2])
     assert sorted(tried) == [96, 160, 224]
     best = max(tried.values())
-    error = 100 * (best / 100 * (1 - best / 100) / 48) ** 0.5
+    error = 100 * (best / 100 * (1 - best / 100) / 24) ** 0.5
     assert chosen == min(size for size, share in tried.items() if share >= best - error - 0.05)
     # Only the chosen network is left, whatever the first classifier was.
     assert [path.name for path in (tmp_path / "run").glob("*.safetensors")] == [
@@ -385,12 +405,16 @@ def test_the_resolution_is_the_smallest_that_is_as_good(
 
 
 @pytest.mark.slow
-def test_a_budget_leaves_out_what_is_too_slow(photos: Path, checkpoint: Path, tmp_path: Path) -> None:
+def test_a_budget_leaves_out_what_is_too_slow(
+    few: Path, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quicker = functools.partial(BenchOptions, runs=5, min_seconds=0.05)  # both budgets are far from any time
+    monkeypatch.setattr(teach_network, "BenchOptions", quicker)
     lines: list[str] = []
     given = {"pretrained": checkpoint, "finetune": False, "unknown": False, "minutes": SHORT}
-    found = teach(photos, tmp_path / "run", budget_ms=10_000.0, log=lines.append, **given)
+    found = teach(few, tmp_path / "run", budget_ms=10_000.0, log=lines.append, **given)
     assert int(found.variant.rpartition("_")[2]) in (192, 224)
     assert sum(": p50 " in line for line in lines) == 5
     with pytest.raises(EdgenetError, match="slower than 1e-05 ms on local at every resolution"):
-        teach(photos, tmp_path / "other", budget_ms=1e-5, resolution=32, log=lines.append, **given)
+        teach(few, tmp_path / "other", budget_ms=1e-5, resolution=32, log=lines.append, **given)
     assert sum("over the budget" in line for line in lines) == 1
