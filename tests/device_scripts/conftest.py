@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import os
 import shutil
 import subprocess
@@ -50,7 +51,10 @@ def video(tmp_path: Path) -> Path:
 def copied_scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The scripts alone, in a folder whose name is no Python identifier."""
     folder = tmp_path_factory.mktemp("elsewhere") / "on-the-pi v1.0"
-    shutil.copytree(ROOT / "device_scripts", folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "device_scripts", folder)
+    compileall.compile_dir(
+        folder, quiet=1
+    )  # Python may not write byte code here: each start would compile all anew
     return folder
 
 

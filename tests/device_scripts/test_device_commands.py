@@ -89,14 +89,6 @@ def test_measure_latency(run_copied: Run, tiny_bundle: Path, tmp_path: Path) -> 
     assert report["valid"] == (not report["reasons"])
 
 
-def test_too_few_runs_are_not_valid(run_copied: Run, tiny_tflite: Path) -> None:
-    done = run_copied("measure_latency.py", tiny_tflite, "--runs", 10, "--min-seconds", 0, "--json")
-    report = json.loads(done.stdout)
-    assert done.returncode == 0
-    assert not report["valid"]
-    assert "too few runs: 10, need 50" in report["reasons"]
-
-
 @pytest.mark.parametrize(
     ("script", "arguments", "found"),
     [
@@ -144,14 +136,23 @@ def test_wrong_usage_is_2(run_copied: Run, script: str, arguments: tuple[str, ..
     assert "usage" in done.stderr
 
 
-@pytest.mark.parametrize("script", ["classify", "measure_latency"])
-def test_as_modules(script: str, tiny_tflite: Path, video: Path) -> None:
-    arguments = (
-        [str(video), "--frames", "1"] if script == "classify" else ["--runs", "1", "--min-seconds", "0"]
-    )
-    command = [sys.executable, str(ROOT / "device_scripts" / f"{script}.py"), str(tiny_tflite), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120, check=False)
+def run_here(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run a script of the repository, in its folder."""
+    command = [sys.executable, str(ROOT / "device_scripts" / f"{script}.py"), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120, check=False)
+
+
+def test_classify_as_a_module(tiny_tflite: Path, video: Path) -> None:
+    done = run_here("classify", tiny_tflite, video, "--frames", 1)
     assert done.returncode == 0, done.stderr
+
+
+def test_measure_latency_as_a_module_and_too_few_runs_are_not_valid(tiny_tflite: Path) -> None:
+    done = run_here("measure_latency", tiny_tflite, "--runs", 10, "--min-seconds", 0, "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert not report["valid"]
+    assert "too few runs: 10, need 50" in report["reasons"]
 
 
 def test_ctrl_c_ends_quietly_with_130_and_the_summary(
