@@ -12,6 +12,8 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import suppress
+from importlib import util
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +49,6 @@ def try_model(arguments: list[str]) -> int:
     shape.add_argument("model", metavar="MODEL", type=Path, help=".tflite file or .edgenet bundle")
     shape.add_argument("--key", metavar="KEY", help="trust this public key: base64 of its 32 bytes")
     given = shape.parse_args(arguments)
-    from importlib import util
-
     from edgenet_device.classifier import Classifier
     from edgenet_device.errors import EdgenetError
     from edgenet_device.model_file import open_model
@@ -64,6 +64,7 @@ def try_model(arguments: list[str]) -> int:
             import cv2  # noqa: F401
         except ImportError as error:
             raise EdgenetError(f"OpenCV cannot be imported: {error}", "install OpenCV again") from None
+    _compile_package()
     facts = {
         "size": classifier.size,
         "classes": len(classifier.scores()),
@@ -73,6 +74,15 @@ def try_model(arguments: list[str]) -> int:
     }
     print(json_text(facts))
     return 0
+
+
+def _compile_package() -> None:
+    """Write the byte code of this package's modules beside them.
+
+    A service that is confined may not write there: it would compile its modules anew at every start.
+    """
+    for place in sorted(Path(__file__).resolve().parent.rglob("*.py")):
+        SourceFileLoader(place.stem, str(place)).get_code(place.stem)
 
 
 def run_once(arguments: list[str]) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import sys
 from dataclasses import asdict, dataclass
-from importlib import metadata, util
+from importlib import util
 from typing import Any
 
 import numpy as np
@@ -120,6 +120,8 @@ def _version(name: str, package: str) -> str | None:
     stated = getattr(importlib.import_module(package), "__version__", None)
     if stated:
         return str(stated)
+    from importlib import metadata  # late, as it takes a tenth of the time of a start on a Raspberry Pi
+
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

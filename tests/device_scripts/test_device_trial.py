@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -197,3 +199,36 @@ def test_invoke_is_guarded(tiny_tflite: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(classifier, "_interpreter", Broken())
     with pytest.raises(EdgenetError, match=r"cannot run .*: Input tensor 56 lacks data"):
         classifier.invoke()
+
+
+def test_after_a_first_run_the_camera_compiles_nothing(
+    tiny_bundle: Path, video: Path, tmp_path: Path
+) -> None:
+    """The service may not write beside its scripts, so what is not compiled before costs it time at every start."""
+    scripts = tmp_path / "scripts"
+    shutil.copytree(ROOT / "device_scripts", scripts, ignore=shutil.ignore_patterns("__pycache__"))
+
+    def run(*command: object) -> None:
+        there = {**os.environ, "PYTHONPATH": str(scripts)}
+        there.pop("PYTHONDONTWRITEBYTECODE", None)
+        subprocess.run(
+            [sys.executable, *map(str, command)], env=there, check=True, capture_output=True, timeout=120
+        )
+
+    def compiled() -> set[str]:
+        return {path.name for path in scripts.rglob("*.pyc")}
+
+    run("-m", "edgenet_device", "try-model", tiny_bundle)
+    before = compiled()
+    run(
+        scripts / "camera.py",
+        tiny_bundle,
+        video,
+        "--serve",
+        "0",
+        "--json",
+        "--state",
+        tmp_path / "state.json",
+    )
+    assert before
+    assert compiled() == before
