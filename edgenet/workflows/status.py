@@ -33,12 +33,16 @@ link=$(readlink "$1/current") && echo "release=${link#releases/}"
 echo "uptime=$(cut -d ' ' -f 1 /proc/uptime)"
 echo "clock=$(date +%s)"
 ! command -v systemctl >/dev/null || echo systemd=
+asked=
+names=LoadState,ActiveState,NRestarts,Result,ActiveEnterTimestampMonotonic
 for manager in "systemctl --user" systemctl; do
-    [ "$($manager show -p LoadState --value "$2" 2>/dev/null)" = loaded ] || continue
-    asked=${asked:-$manager}
-    [ "$($manager show -p ActiveState --value "$2")" = inactive ] || { asked=$manager; break; }
+    told=$($manager show -p $names "$2" 2>/dev/null)
+    case "$told" in *LoadState=loaded*) ;; *) continue ;; esac
+    case "$told" in *ActiveState=inactive*) [ -z "$asked" ] || continue ;; esac
+    asked=$manager found=$told
+    case "$told" in *ActiveState=inactive*) ;; *) break ;; esac
 done
-[ -z "$asked" ] || $asked show -p ActiveState,SubState,NRestarts,Result,ActiveEnterTimestampMonotonic "$2"
+[ -z "$asked" ] || echo "$found"
 case "$asked" in *--user) folder=${XDG_RUNTIME_DIR:-/run/user/$(id -u)} ;; *) folder=/run ;; esac
 [ ! -r "$folder/edgenet/camera.json" ] || echo "state=$(cat "$folder/edgenet/camera.json")"
 [ ! -r "$3" ] || echo "settings=$(cat "$3")"

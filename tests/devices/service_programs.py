@@ -7,7 +7,7 @@ SYSTEMCTL = """#!/bin/sh
 echo "$@" >>"$NOTES"
 case "$*" in
     --version) echo "systemd 252 (252.1)" ;;
-    *LoadState*) echo loaded ;;
+    *LoadState*) printf 'LoadState=loaded\\n%s' "$PROPERTIES" ;;
     "--user "*"-p ActiveState --value"*) echo active ;;
     *" show "*) printf '%s' "$PROPERTIES" ;;
     *restart*) exit ${RESTART_STATUS:-0} ;;

@@ -53,9 +53,10 @@ state=inactive
 [ ! -e "$home/current/bad.edgenet" ] || state=failed
 case "$*" in
     --version) echo "systemd 252 (252.1)" ;;
-    "--user show -p LoadState"*) [ -e "$unit" ] && echo loaded || echo not-found ;;
-    *LoadState*) echo not-found ;;
-    *"ActiveState,"*) printf 'ActiveState=%s\\nNRestarts=0\\nActiveEnterTimestampMonotonic=0\\n' $state ;;
+    "--user show -p LoadState"*)
+        [ -e "$unit" ] && echo LoadState=loaded || echo LoadState=not-found
+        printf 'ActiveState=%s\\nNRestarts=0\\nActiveEnterTimestampMonotonic=0\\n' $state ;;
+    *LoadState*) echo LoadState=not-found ;;
     "--user show "*ActiveState*) echo $state ;;
     *ActiveState*) echo inactive ;;
 esac
