@@ -64,6 +64,7 @@ def cluster() -> Iterator[str]:
         "--num-cpus=1",
     ]
     start += ["--include-dashboard=false", "--disable-usage-stats", "--object-store-memory=100000000"]
+    start += ["--include-log-monitor=false", "--no-monitor"]  # neither logs nor more machines are asked for
     subprocess.run([ray, *start], env=environment, check=True, capture_output=True)
     try:
         yield address
