@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import random
-import subprocess
 import tempfile
 from collections.abc import Callable
 from functools import cache
@@ -17,7 +16,7 @@ from edgenet.errors import EdgenetError
 from edgenet.graph.executor import run
 from edgenet.workflows.sources import SourceOptions, open_source
 from edgenet.zoo import keras_hdf5
-from tools.fuzz.forks import in_a_fork
+from tools.fuzz.forks import Forks
 from tools.fuzz.mutations import BINARY, json_changed, members_changed, unpacked, zip_changed
 from tools.fuzz.verdicts import Check
 from tools.fuzz.workers import Target
@@ -45,16 +44,6 @@ def only(name: str) -> Callable[[], dict[str, bytes]]:
     return lambda: {name: keras_seeds()[name]}
 
 
-def _forked_child(data: bytes, layout: str, most: int) -> subprocess.CompletedProcess[bytes]:
-    """Do what `keras_hdf5._run_child` does, in a fork of this process."""
-
-    def work() -> int:
-        keras_hdf5.answer(layout, str(most))
-        return 0
-
-    return in_a_fork(work, data)
-
-
 def keras_files(name: str) -> Callable[[Path], Check]:
     """Return a setup that reads a Keras model of this name as `convert` does."""
 
@@ -62,8 +51,9 @@ def keras_files(name: str) -> Callable[[Path], Check]:
         from small_keras import layers, sequential, weights, write_tfjs
         from survival import _is_small, _photo
 
-        keras_hdf5._run_child = _forked_child
-        keras_hdf5.MOST_CPU_S = 1  # some damaged files keep the library busy until this time is over
+        if name != "model.json":
+            forks = Forks("hdf5")
+            keras_hdf5._run_child = lambda data, layout, most: forks.run(data, layout, str(most))
         path = folder / name
         if name == "model.json":
             write_tfjs(folder, sequential(layers()), weights())  # for its file of weights

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from tools.fuzz import (
@@ -89,8 +90,13 @@ _READING = frozenset({
 """Names of functions and classes that take apart what was read. A plain `open` hands bytes to one of them."""
 
 
-def readers() -> Iterator[str]:
-    """Yield the modules of edgenet and of the device's package that call a function that reads, by dotted name."""
+@cache
+def readers() -> tuple[str, ...]:
+    """Return the modules of edgenet and of the device's package that call a function that reads, by dotted name."""
+    return tuple(_readers())
+
+
+def _readers() -> Iterator[str]:
     for base, top in ((ROOT, "edgenet"), (ROOT / "device_scripts", "edgenet_device")):
         for path in sorted((base / top).rglob("*.py")):
             if any(
