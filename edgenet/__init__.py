@@ -51,7 +51,6 @@ if TYPE_CHECKING:
     from edgenet.training.state import EpochRow
     from edgenet.training.validation import ClassRow
     from edgenet.workflows.accuracy_gate import GateResult
-    from edgenet.workflows.arguments import Photos
     from edgenet.workflows.bench import Bench, Failure, bench
     from edgenet.workflows.calibration import Fidelity
     from edgenet.workflows.camera import CameraResult, CameraState, CaptureResult, camera, capture
@@ -78,6 +77,7 @@ if TYPE_CHECKING:
     )
     from edgenet.workflows.package import ExportedScripts, Packed, export_scripts, load, package
     from edgenet.workflows.partitions import Partitions
+    from edgenet.workflows.photo_arguments import Photos
     from edgenet.workflows.publish import Published, new_key, publish
     from edgenet.workflows.reports import Comparison, Reported, Side, compare, report
     from edgenet.workflows.review import Review, apply_review
@@ -114,7 +114,6 @@ _NAMES = {
     "edgenet.training.state": "EpochRow",
     "edgenet.training.validation": "ClassRow",
     "edgenet.workflows.accuracy_gate": "GateResult",
-    "edgenet.workflows.arguments": "Photos",
     "edgenet.workflows.bench": "Bench Failure bench",
     "edgenet.workflows.calibration": "Fidelity",
     "edgenet.workflows.camera": "CameraResult CameraState CaptureResult camera capture",
@@ -135,6 +134,7 @@ _NAMES = {
     "edgenet.workflows.mixed_precision": "KeptLayer MixedPrecision",
     "edgenet.workflows.package": "ExportedScripts Packed export_scripts load package",
     "edgenet.workflows.partitions": "Partitions",
+    "edgenet.workflows.photo_arguments": "Photos",
     "edgenet.workflows.reports": "Comparison Reported Side compare report",
     "edgenet.workflows.review": "Review apply_review",
     "edgenet.workflows.select": "ReportedAccuracy Selection select",

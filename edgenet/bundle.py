@@ -23,8 +23,7 @@ from pathlib import Path
 from edgenet_device.file_kind import CONVERT, FLOAT_NETWORKS, file_kind
 from edgenet_device.model_file import verified
 from edgenet_device.normalization import ASK_NORMALIZATION, PixelNormalization, stated_normalization
-from edgenet_device.ports import read_ports
-from edgenet_device.preprocess import rule_for
+from edgenet_device.ports import read_ports, rule_for
 from edgenet_device.signature import SIGNATURE_FILE, check_signature, read_signature, write_signature
 
 from edgenet.card import write_card

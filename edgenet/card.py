@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgenet_device.preprocess import RECTANGLE_RULE, RULE
+from edgenet_device.ports import RECTANGLE_RULE, RULE
 
 from edgenet.manifest import InputContract, Manifest, UnknownAnswer
 

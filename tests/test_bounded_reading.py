@@ -25,7 +25,7 @@ from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError
 from edgenet.latency.reading import Fields, read_file
 from edgenet.manifest import from_json
-from edgenet.workflows.arguments import label_names
+from edgenet.workflows.photo_arguments import label_names
 from edgenet.zoo.readers import load_network
 
 

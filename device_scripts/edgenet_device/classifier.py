@@ -15,6 +15,7 @@ import numpy as np
 from edgenet_device.entry import default_threads
 from edgenet_device.errors import EdgenetError, whole_number
 from edgenet_device.frames import Frame
+from edgenet_device.model_file import NOTHING_KNOWN as NOTHING_KNOWN
 from edgenet_device.model_file import ModelFile, open_model, read_labels
 from edgenet_device.normalization import PixelNormalization, normalization_named, stated_normalization
 from edgenet_device.ports import Ports, ScoresPort, read_ports
@@ -31,11 +32,6 @@ if TYPE_CHECKING:
     from edgenet_device.preprocess import CentreCrop, PixelEncoder
 
 Picture = Union[Frame, np.ndarray, str, "os.PathLike[str]"]
-NOTHING_KNOWN = "nothing I know"
-"""What is shown instead of a label for something that the network does not know.
-
-It is also the label of the output that some networks have for such things; see `edgenet.teaching.unknown`.
-"""
 Label = tuple[int, str, float]
 """A class: its index, its label and its score."""
 

@@ -30,6 +30,11 @@ from edgenet_device.signature import SIGNATURE_FILE
 from edgenet_device.trust import Trust, check_trusted, read_trust, trust_file, unsigned
 
 SCHEMA_VERSION = 1
+NOTHING_KNOWN = "nothing I know"
+"""What is shown instead of a label for something that the network does not know.
+
+It is also the label of the output that some networks have for such things; see `edgenet.teaching.unknown`.
+"""
 # Most bytes of unpacked labels or of an unpacked manifest. Without a limit a small file could fill the
 # memory: packed zeros take a thousandth of their size.
 _LARGEST = 1 << 25

@@ -17,6 +17,8 @@ from edgenet_device.flatbuffer import elements, forward, slot, u32, vector
 from edgenet_device.foreign_text import one_line
 
 _TYPES = {0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 6: "bool", 7: "int16", 9: "int8"}
+RULE, RECTANGLE_RULE = "centre-square", "centre-rectangle"
+"""The names of the rule by which `preprocess` makes a network's input of a photo: for a square one, and for others."""
 PICTURE_TYPES = ("uint8", "int8", "float32")
 _KINDS = {14: "LOGISTIC", 25: "SOFTMAX", 50: "LOG_SOFTMAX", 56: "ARG_MAX"}
 # Operators that change neither the order nor the meaning of scores: RESHAPE, SQUEEZE, EXPAND_DIMS, DEQUANTIZE,
@@ -27,6 +29,11 @@ _EDGE_TPU = "edgetpu-custom-op"
 _DETECTION = "TFLite_Detection_PostProcess"
 _BENCH = "`edgenet bench` measures it; the other verbs take image classifiers"
 _CONVERT = "give an image classifier, or convert it again"
+
+
+def rule_for(height: int, width: int) -> str:
+    """Return the name of the preprocessing rule for a network's input."""
+    return RULE if height == width else RECTANGLE_RULE
 
 
 @dataclass(frozen=True)

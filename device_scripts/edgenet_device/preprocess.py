@@ -27,16 +27,9 @@ from edgenet_device.errors import EdgenetError
 from edgenet_device.normalization import ASK_NORMALIZATION, PixelNormalization
 from edgenet_device.ports import PicturePort
 
-RULE = "centre-square"
-RECTANGLE_RULE = "centre-rectangle"
 _HALVE_FROM = 3
 Size = Union[int, tuple[int, int]]
 """The size of a network's picture, pixels: its side, or (height, width)."""
-
-
-def rule_for(height: int, width: int) -> str:
-    """Return the name of the rule for a network's input."""
-    return RULE if height == width else RECTANGLE_RULE
 
 
 def height_and_width(size: Size) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""A source as its user wrote it: what may be shown of a URL, and @FILE, which keeps a URL out of the process list.
+"""A source as its user wrote it: its kind, what may be shown of a URL, and @FILE, which keeps a URL secret.
 
 The URL of a camera often holds its password. The command line of a program can be read by every user of the machine,
 and what a program prints ends up in terminals, journals and reports.
@@ -12,10 +12,23 @@ import re
 from edgenet_device.errors import EdgenetError
 from edgenet_device.foreign_text import printable
 
+CAMERA = re.compile(r"(/dev/video)?([0-9]{1,5})")
+CSI = re.compile(r"csi(?::([0-9]{1,5}))?")
+STREAM = re.compile(r"(?:rtsps?|https?|udp|rtmp|tcp)://.+", re.IGNORECASE)
 _LONGEST = 4096
 # One slash is enough here: a URL that is taken for a path loses the other.
 _URL = re.compile(r"([a-z][a-z0-9+.-]*:/+)(.*)", re.IGNORECASE | re.DOTALL)
 _AFTER_PATH = re.compile(r"[?#]")
+
+
+def is_live(source: str) -> bool:
+    """Return whether the source is a camera or stream: its frames keep coming, and are lost unless taken."""
+    return any(kind.fullmatch(source) for kind in (CAMERA, CSI, STREAM))
+
+
+def is_stream(source: str) -> bool:
+    """Return whether the source is the URL of a stream."""
+    return STREAM.fullmatch(source) is not None
 
 
 def read_source(given: str) -> str:

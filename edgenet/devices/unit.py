@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from edgenet_device.foreign_text import one_line, printable
-from edgenet_device.frames.files import is_live
+from edgenet_device.source_text import is_live
 from edgenet_device.updates.release import UNIT as UNIT
 
 from edgenet.devices.app_folders import start_command

@@ -20,7 +20,8 @@ import cv2
 import numpy as np
 import torch
 from edgenet_device.frames.photos import read_photo
-from edgenet_device.preprocess import RULE, prepare
+from edgenet_device.ports import RULE
+from edgenet_device.preprocess import prepare
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval

@@ -32,8 +32,8 @@ from edgenet.tflite.flatbuffer import write_tflite
 from edgenet.tflite.forms import highest_logit_of
 from edgenet.tflite.from_graph import int8_program
 from edgenet.tflite.program import Program
-from edgenet.workflows.arguments import Photos, as_photo_set
 from edgenet.workflows.calibration_checks import calibration_warnings, few_photos
+from edgenet.workflows.photo_arguments import Photos, as_photo_set
 
 if TYPE_CHECKING:
     from edgenet.workflows.mixed_precision import MixedPrecision

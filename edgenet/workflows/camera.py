@@ -22,12 +22,11 @@ from edgenet_device.collecting.collector import (
     collect,
 )
 from edgenet_device.foreign_text import read_json
-from edgenet_device.frames.files import is_live
 from edgenet_device.frames.photos import read_photo
 from edgenet_device.frames.view import View
 from edgenet_device.latency.samples import percentile
 from edgenet_device.live.loop import KEPT_TIMES, STAGES
-from edgenet_device.source_text import read_source
+from edgenet_device.source_text import is_live, read_source
 from edgenet_device.web.address import Address
 
 from edgenet.devices.device import Device, Running

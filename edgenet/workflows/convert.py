@@ -23,7 +23,7 @@ from edgenet.quantize.recipes import DEFAULT_RECIPE, fixed_torch_threads
 from edgenet.tflite.forms import IO_TYPES, dynamic_program, float16_program, with_io
 from edgenet.tflite.from_graph import float_program, write_model
 from edgenet.tflite.program import Program
-from edgenet.workflows.arguments import Photos, checked
+from edgenet.workflows.arguments import checked
 from edgenet.workflows.calibration import (
     EDGENET,
     PHOTOS,
@@ -36,6 +36,7 @@ from edgenet.workflows.calibration import (
     quantize_by_onnx_tf,
 )
 from edgenet.workflows.partitions import Partitions, find_partitions
+from edgenet.workflows.photo_arguments import Photos
 from edgenet.workflows.sources import Source, SourceOptions, open_source
 
 if TYPE_CHECKING:

@@ -19,10 +19,11 @@ from edgenet.assets.digits import write_digits
 from edgenet.errors import EdgenetError
 from edgenet.progress import Log, Progress, no_log, silent
 from edgenet.training.state import STATE_FILE
-from edgenet.workflows.arguments import BUILTIN, checked
+from edgenet.workflows.arguments import checked
 from edgenet.workflows.convert import Conversion, convert
 from edgenet.workflows.evaluate import evaluate
 from edgenet.workflows.package import package
+from edgenet.workflows.photo_arguments import BUILTIN
 from edgenet.workflows.train import TrainingOptions, train
 
 # The network that is trained on digits.

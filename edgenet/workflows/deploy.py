@@ -10,7 +10,6 @@ from edgenet_device.signature import key_name
 from edgenet_device.source_text import read_source
 from edgenet_device.updates.download import check_url
 
-from edgenet.bundle import open_bundle
 from edgenet.devices import releases
 from edgenet.devices import updates as trusting
 from edgenet.devices.app_folders import OwnCode, code_on
@@ -324,6 +323,8 @@ def _activate(device: Device, placed: InstalledRelease, swapped: bool, key: byte
 
 def _check_signed_by(key: bytes, bundle: Path) -> None:
     """Refuse a bundle that the device would refuse, before anything is copied."""
+    from edgenet.bundle import open_bundle  # here, because it imports numpy, which other deploys do not need
+
     signed_by = open_bundle(bundle).signed_by
     if signed_by != key:
         found = "has no signature" if signed_by is None else f"was signed by the key {key_name(signed_by)}"

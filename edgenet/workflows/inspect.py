@@ -20,7 +20,6 @@ from edgenet.tflite.flatbuffer import read_tflite
 from edgenet.tflite.program import FileOperator, FileTensor, Program, file_cost, operator_mult_adds
 from edgenet.tflite.to_graph import float_graph, quantized_graph
 from edgenet.workflows.arguments import checked
-from edgenet.workflows.measuring import measure_operators
 from edgenet.workflows.opened_model import open_model_file
 
 if TYPE_CHECKING:
@@ -165,7 +164,7 @@ def _describe(
         cost=_cost(program),
         operators=tuple(_row(program, i, o) for i, o in enumerate(program.operators)),
         compared=compared,
-        profile=measure_operators(profile_on, path, progress) if profile_on else None,
+        profile=_profile(profile_on, path, progress) if profile_on else None,
     )
 
 
@@ -175,6 +174,12 @@ def _compare(
     from edgenet.workflows.layer_comparison import compare_layers
 
     return compare_layers(program, comparison, recipe, progress)
+
+
+def _profile(on: str, model: Path, progress: Progress) -> Profile:
+    from edgenet.workflows.measuring import measure_operators  # it imports all kinds of devices
+
+    return measure_operators(on, model, progress)
 
 
 def _cost(program: Program) -> Cost:

@@ -27,7 +27,8 @@ from edgenet.manifest import Accuracy, Facts, Manifest, Weights
 from edgenet.progress import Progress, silent
 from edgenet.signing import Signer, open_signer
 from edgenet.tflite.metadata import read_facts, read_labels, read_source_info
-from edgenet.workflows.arguments import BUILTIN, as_photo_set, checked, label_names
+from edgenet.workflows.arguments import checked
+from edgenet.workflows.photo_arguments import BUILTIN, as_photo_set, label_names
 
 if TYPE_CHECKING:
     from edgenet.workflows.evaluate import Evaluation

@@ -20,8 +20,8 @@ from edgenet.quantize.quantization_errors import PhotoErrors, photo_errors
 from edgenet.tflite.flatbuffer import read_tflite
 from edgenet.tflite.forms import highest_logit_of, without_softmax
 from edgenet.tflite.from_graph import ends_in_scores
-from edgenet.workflows.arguments import label_names
 from edgenet.workflows.opened_model import is_finished, open_model_file
+from edgenet.workflows.photo_arguments import label_names
 from edgenet.workflows.sources import Source, SourceOptions, open_source, options_for
 
 

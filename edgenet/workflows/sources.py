@@ -29,7 +29,7 @@ from edgenet.graph.simplify import all_zero_layers, made_two_classes, simplify
 from edgenet.graph.torch_reader import read_torch
 from edgenet.manifest import Facts, Weights
 from edgenet.progress import Progress, silent
-from edgenet.workflows.arguments import label_names
+from edgenet.workflows.photo_arguments import label_names
 from edgenet.workflows.source_options import FLOAT_SOURCE
 from edgenet.workflows.source_options import NORMALIZATIONS as NORMALIZATIONS
 from edgenet.workflows.source_options import Source as Source

@@ -101,6 +101,20 @@ def test_importing_the_package_is_light() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_what_only_asks_and_changes_devices_computes_nothing() -> None:
+    """So these start without numpy, OpenCV and the runtime, which takes half the time."""
+    names = ("status", "deploy", "configure", "fleet", "fleet_deploy")
+    code = f"""
+import sys
+from importlib import import_module
+for name in {names!r}:
+    import_module(f"edgenet.workflows.{{name}}")
+print([name for name in {HEAVY!r} if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_inspecting_and_reporting_import_no_torch(made: Path) -> None:
     """It takes longer to import than everything else that they do."""
     code = f"""

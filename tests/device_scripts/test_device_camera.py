@@ -20,7 +20,7 @@ import pytest
 from edgenet_device.classifier import Classifier
 from edgenet_device.frames import Frame
 from edgenet_device.frames import source as source_room
-from edgenet_device.frames.files import is_live, read_frames
+from edgenet_device.frames.files import read_frames
 from edgenet_device.frames.source import EveryFrame, NewestFrame, reopened_frames
 from edgenet_device.live.loop import (
     GIVE_UP,
@@ -34,6 +34,7 @@ from edgenet_device.live.loop import (
 from edgenet_device.live.outputs import screen_lines
 from edgenet_device.live.page import LivePage
 from edgenet_device.model_file import open_model
+from edgenet_device.source_text import is_live
 from edgenet_device.web.address import parse_address
 from model_files import Run
 

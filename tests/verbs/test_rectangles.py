@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from edgenet_device.preprocess import RECTANGLE_RULE, prepare
+from edgenet_device.ports import RECTANGLE_RULE
+from edgenet_device.preprocess import prepare
 from small_network import PHOTOS
 from torch import nn
 

@@ -24,7 +24,7 @@ from edgenet.data.label_tables import (
 )
 from edgenet.data.loading import load_all
 from edgenet.data.photos import open_photos, split_folders
-from edgenet.workflows.arguments import label_names
+from edgenet.workflows.photo_arguments import label_names
 from edgenet.workflows.review import FORMAT, apply_review
 from tools.fuzz.mutations import (
     BINARY,

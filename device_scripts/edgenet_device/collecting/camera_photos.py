@@ -14,10 +14,11 @@ from edgenet_device.collecting.collector import QUALITY, Collector, EverySeconds
 from edgenet_device.entry import ended_by_signals
 from edgenet_device.errors import EdgenetError
 from edgenet_device.foreign_text import json_text, say
-from edgenet_device.frames.files import is_live, note_on_stderr
+from edgenet_device.frames.files import note_on_stderr
 from edgenet_device.frames.source import Camera
 from edgenet_device.frames.view import View
 from edgenet_device.live.status import Health, LiveStatus
+from edgenet_device.source_text import is_live
 
 
 def collect_here(

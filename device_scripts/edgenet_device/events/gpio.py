@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from edgenet_device.classifier import NOTHING_KNOWN
 from edgenet_device.errors import EdgenetError
 from edgenet_device.events.event import Event
 from edgenet_device.events.hub import Picture, Sink
 from edgenet_device.events.watcher import ANY_LABEL, Happening, Trigger
 from edgenet_device.foreign_text import is_number, one_line
+from edgenet_device.model_file import NOTHING_KNOWN
 
 # The names of gpiozero's pin factories: a number of the processor's, or GPIO17, BCM17, BOARD11, J8:11 or WPI0.
 _PIN = re.compile(r"\d{1,4}|(?:GPIO|BCM|BOARD|WPI)\d{1,4}|J\d:\d{1,2}")

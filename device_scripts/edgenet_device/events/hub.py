@@ -11,13 +11,14 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
-from typing import Callable, Optional
-
-import numpy as np
+from typing import TYPE_CHECKING, Callable, Optional
 
 from edgenet_device.errors import EdgenetError
 from edgenet_device.events.event import Event
 from edgenet_device.events.watcher import Happening
+
+if TYPE_CHECKING:
+    import numpy as np
 
 PAUSES = (1.0, 2.0, 5.0, 15.0, 30.0)
 """Seconds before the first, second, ... new attempt of a sink that failed; the last value applies to all later ones."""
@@ -26,7 +27,7 @@ CALM_SECONDS = 60.0
 CLOSING_SECONDS = 12.0
 """Seconds that all sinks together get at the end for what is still in their queues: more than a network's timeout."""
 
-Picture = Optional[np.ndarray]
+Picture = Optional["np.ndarray"]
 Tell = Callable[[str, Optional[str]], None]
 """Receives the name of a sink and what is wrong with it now; None when it works again."""
 

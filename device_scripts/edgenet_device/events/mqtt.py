@@ -15,13 +15,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from edgenet_device.classifier import NOTHING_KNOWN
 from edgenet_device.errors import EdgenetError
 from edgenet_device.events.disk_queue import DiskQueue
 from edgenet_device.events.event import Event
 from edgenet_device.events.hub import Picture
 from edgenet_device.events.stored import StoredSink, network_reason, tls_context
 from edgenet_device.foreign_text import is_number, json_text, one_line, printable
+from edgenet_device.model_file import NOTHING_KNOWN
 
 PORT, TLS_PORT = 1883, 8883
 TIMEOUT_SECONDS = 10.0

@@ -14,9 +14,9 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from edgenet_device.classifier import NOTHING_KNOWN
 from edgenet_device.errors import EdgenetError
 from edgenet_device.foreign_text import LONGEST_LABEL, one_line
+from edgenet_device.model_file import NOTHING_KNOWN
 
 KINDS = ("entered", "held", "left", "unknown", "camera_lost", "camera_back", "throttled", "unthrottled")
 LOST_SECONDS = 5.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Generator, Iterator
 from importlib import util
@@ -26,12 +25,9 @@ from edgenet_device.frames.photos import (
 )
 from edgenet_device.frames.usb import camera_frames, grab, open_camera, retrieve, usb_socket_link
 from edgenet_device.frames.view import View
-from edgenet_device.source_text import shown_source
+from edgenet_device.source_text import CAMERA, CSI, STREAM, shown_source
 from edgenet_device.streams import quiet_native_stderr
 
-_CAMERA = re.compile(r"(/dev/video)?([0-9]{1,5})")
-_CSI = re.compile(r"csi(?::([0-9]{1,5}))?")
-_STREAM = re.compile(r"(?:rtsps?|https?|udp|rtmp|tcp)://.+", re.IGNORECASE)
 STREAM_TIMEOUT_MS = 5000
 
 
@@ -80,7 +76,7 @@ def _source_frames(source: str, every: int, note: Note, network: int | None, vie
 
         # A part of the smaller picture would have fewer pixels than the network takes.
         return open_csi(csi, every, network if view.region is None else None, view, note)
-    camera = _CAMERA.fullmatch(source)
+    camera = CAMERA.fullmatch(source)
     if camera:
         number = int(camera.group(2))
         return camera_frames(open_camera(number, view, note), number, every)
@@ -88,7 +84,7 @@ def _source_frames(source: str, every: int, note: Note, network: int | None, vie
         note(
             f"{', '.join(view.of_camera)}: only a camera of this machine can be set so; {shown_source(source)} is none"
         )
-    if _STREAM.fullmatch(source):
+    if STREAM.fullmatch(source):
         shown = shown_source(source)
         return _stream_frames(_open_stream(source, shown), shown, every)
     if "://" in source:
@@ -105,22 +101,12 @@ def _source_frames(source: str, every: int, note: Note, network: int | None, vie
     return _video_frames(_open_video(path), path, every, note)
 
 
-def is_live(source: str) -> bool:
-    """Return whether the source is a camera or stream: its frames keep coming, and are lost unless taken."""
-    return any(kind.fullmatch(source) for kind in (_CAMERA, _CSI, _STREAM))
-
-
-def is_stream(source: str) -> bool:
-    """Return whether the source is the URL of a stream."""
-    return _STREAM.fullmatch(source) is not None
-
-
 def current_name(source: str) -> Callable[[], str]:
     """Return a function that gives the same camera's current name, even if its number changes later.
 
     Call this while the camera is still attached: it remembers the camera's USB socket.
     """
-    camera = _CAMERA.fullmatch(source)
+    camera = CAMERA.fullmatch(source)
     socket = usb_socket_link(int(camera.group(2))) if camera else None
     if socket is None:
         return lambda: source
@@ -132,7 +118,7 @@ def _csi_position(source: str, note: Note) -> int | None:
 
     A plain number means a CSI camera if there is one at that position.
     """
-    csi = _CSI.fullmatch(source)
+    csi = CSI.fullmatch(source)
     if csi:
         return int(csi.group(1) or 0)
     if not source.isdecimal() or util.find_spec("picamera2") is None:

@@ -16,8 +16,9 @@ import numpy as np
 
 from edgenet_device.errors import EdgenetError, WatchedThread, whole_number
 from edgenet_device.frames import Frame, Note
-from edgenet_device.frames.files import current_name, is_live, is_stream, note_on_stderr, read_frames
+from edgenet_device.frames.files import current_name, note_on_stderr, read_frames
 from edgenet_device.frames.view import View
+from edgenet_device.source_text import is_live, is_stream
 
 SILENCE_SECONDS = 1.0
 """Seconds without a frame before we report it, and between reports."""

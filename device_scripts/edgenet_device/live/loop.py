@@ -13,7 +13,7 @@ import numpy as np
 from edgenet_device.classifier import NOTHING_KNOWN, Classifier, Label, top_k
 from edgenet_device.frames import Frame
 from edgenet_device.latency.samples import percentile
-from edgenet_device.preprocess import rule_for
+from edgenet_device.ports import rule_for
 
 STAGES = ("capture", "preprocess", "inference", "postprocess")
 KEPT_TIMES = 10_000

@@ -16,9 +16,9 @@ import numpy as np
 from edgenet_device.classifier import NOTHING_KNOWN
 from edgenet_device.errors import EdgenetError
 from edgenet_device.foreign_text import LONGEST_LABEL, one_line, printable, say
-from edgenet_device.frames.files import is_live
 from edgenet_device.live.drawing import overlaid
 from edgenet_device.output_files import check_output
+from edgenet_device.source_text import is_live
 from edgenet_device.streams import quiet_native_stderr
 
 REDRAW_SECONDS = 0.1

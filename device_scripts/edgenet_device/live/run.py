@@ -27,13 +27,14 @@ from edgenet_device.events.options import EventOptions, defaults
 from edgenet_device.events.sinks import opened_sinks, read_triggers
 from edgenet_device.events.watcher import EventWatcher, Happening, HoldTimes
 from edgenet_device.foreign_text import json_text, printable_lines, say
-from edgenet_device.frames.files import is_live, note_on_stderr
+from edgenet_device.frames.files import note_on_stderr
 from edgenet_device.frames.source import Camera
 from edgenet_device.frames.view import View
 from edgenet_device.live.field_output import FieldOptions, FieldOutputs, opened_field
 from edgenet_device.live.loop import KEPT_TIMES, LabelOptions, classify_frames, summary, table
 from edgenet_device.live.outputs import LiveScreen, LiveWindow, Recording, recording_rate
 from edgenet_device.live.status import Health, LiveStatus, ServiceState
+from edgenet_device.source_text import is_live
 
 if TYPE_CHECKING:
     from edgenet_device.live.page import LivePage
