@@ -21,7 +21,6 @@ from edgenet.devices.shell import (
     copy_remedy,
     facts_of,
     kill_with_caller,
-    report_signals,
     script,
     timeout_error,
 )
@@ -71,7 +70,7 @@ class AdbDevice:
         """Run a program on the phone. With a timeout, `stdin` is ignored."""
         if timeout_s is not None:
             return self._run_in_time(command, timeout_s)
-        process = AdbProcess(self._connection, report_signals(command))
+        process = AdbProcess(self._connection, command)
         try:
             process.send(stdin)
             return process.finish()
@@ -186,6 +185,18 @@ def _size(content: Path | bytes) -> int:
     return len(content) if isinstance(content, bytes) else content.stat().st_size
 
 
+def shell_text(command: Sequence[str]) -> str:
+    """Return the text with which the shell that adbd starts runs a command.
+
+    A script (see `shell.script`) runs in that shell itself, which saves starting another one. adbd reports the
+    signal that ends its shell as the exit status 128 + the signal's number.
+    """
+    if tuple(command[:2]) != ("sh", "-c"):
+        return shlex.join(command)
+    text, values = command[2], command[4:]
+    return f"set -- {shlex.join(values)}\n{text}"
+
+
 # The kinds of packets of version 2 of adb's shell protocol.
 _STDIN, _STDOUT, _STDERR, _EXIT, _CLOSE_STDIN = range(5)
 _CHUNK = 32 * 1024
@@ -206,8 +217,7 @@ class AdbProcess:
     def __init__(self, connection: AdbConnection, command: Sequence[str]) -> None:
         self._connection = connection
         self._open = ExitStack()
-        # The phone's shell parses one line of text, so every argument is quoted.
-        self._stream = self._open.enter_context(connection.service(f"shell,v2,raw:{shlex.join(command)}"))
+        self._stream = self._open.enter_context(connection.service(f"shell,v2,raw:{shell_text(command)}"))
         self._out, self._err = bytearray(), bytearray()
         self._status: int | None = None
 

@@ -11,7 +11,7 @@ includes one (see `phone_pack`).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -244,8 +244,9 @@ def make_from_wheels(
     """
     progress("make the environment", 0, None)
     _begin(device, folder, pip=False)
-    device.push({wheel.name: wheel for wheel in wheels}, f"{folder}/wheels", progress)
-    unpack_wheels(device, folder, "", wheels, progress)
+    named = {wheel.name: wheel for wheel in wheels}
+    device.push(named, f"{folder}/wheels", progress)
+    unpack_wheels(device, folder, "", named, progress)
     if below is not None:
         layered = device.run(script(_LAYER, folder, below))
         require_success(device, "layer the environment on edgenet's", layered)
@@ -266,17 +267,18 @@ def _finish(device: Device, folder: str) -> None:
 
 
 # A wheel is a zip file whose files have their installed paths (PEP 427), so unpacking it needs no pip.
-# The WebGPU library is left out: nothing here uses it, and it takes 17 MB.
+# The WebGPU library is left out: nothing here uses it, and it takes 17 MB. So are numpy's tests, half of its files.
 # The device compares the SHA-256 itself: what it unpacks is then what was checked here.
 _UNPACK = """
-import hashlib, io, sys, sysconfig, zipfile
+import hashlib, io, re, sys, sysconfig, zipfile
+unused = re.compile("numpy/(.*/)?tests/|.*/libLiteRtWebGpuAccelerator[.]so")
 for name, wanted in zip(sys.argv[2::2], sys.argv[3::2]):
     with open(name, "rb") as file:
         content = file.read()
     if hashlib.sha256(content).hexdigest() != wanted:
         sys.exit(name + " has another SHA-256 than on the machine that it came from")
     with zipfile.ZipFile(io.BytesIO(content)) as wheel:
-        files = [file for file in wheel.namelist() if not file.endswith("/libLiteRtWebGpuAccelerator.so")]
+        files = [file for file in wheel.namelist() if not unused.match(file)]
         if any(".data/" in file for file in files):
             sys.exit(name + " has a .data folder, which only pip can install")
         wheel.extractall(sys.argv[1] or sysconfig.get_path("purelib"), files)
@@ -285,7 +287,7 @@ for name, wanted in zip(sys.argv[2::2], sys.argv[3::2]):
 
 
 def unpack_wheels(
-    device: Device, folder: str, packages: str, wheels: Sequence[Path], progress: Progress
+    device: Device, folder: str, packages: str, wheels: Mapping[str, Path | bytes], progress: Progress
 ) -> None:
     """Unpack the wheels in the environment's `wheels` folder with the environment's own Python.
 
@@ -293,13 +295,13 @@ def unpack_wheels(
         device: the device.
         folder: the environment's folder.
         packages: absolute path of the target folder; "" for the environment's own site-packages.
-        wheels: the wheels' files on this machine, for their names and SHA-256.
+        wheels: maps the wheels' names to their contents, or files on this machine, for their SHA-256.
         progress: reports the number of wheels unpacked.
 
     Raises:
         EdgenetError: the wheels cannot be unpacked.
     """
-    pairs = [part for wheel in wheels for part in (f"{folder}/wheels/{wheel.name}", sha256(wheel))]
+    pairs = [part for name, wheel in wheels.items() for part in (f"{folder}/wheels/{name}", sha256(wheel))]
     done = _run_with_progress(device, [f"{folder}/bin/python", "-c", _UNPACK, packages, *pairs], progress)
     require_success(device, "unpack the packages", done)
 

@@ -7,8 +7,11 @@ once, checked there, and complete only after its Python has run. In HOME/environ
     python             the interpreter; on a phone only that loader can start it
     bin/python         a script that starts the interpreter with the loader; other programs use only this
                        script
-    stdlib.zip         Python's standard library, compressed; its C modules are in lib-dynload/
-    site-packages/     LiteRT and numpy, unpacked from their wheels by that Python
+    modules/           Python's standard library, LiteRT and numpy, unpacked by that Python from stdlib.zip and from
+                       their wheels, which are removed afterwards; it keeps the byte code of what it imports there
+    lib-dynload/       the C modules of the standard library
+    cache/             the names of the models that have run there (see edgenet_device/trial.py); a phone's user has no
+                       other place for them
     opencv/            OpenCV, which only photos need: `bench` does without it, and `deploy` brings it
     licences/          the licence of each Debian package
 
@@ -50,11 +53,11 @@ from edgenet.files import cache_folder, sha256, write_atomically
 from edgenet.progress import Progress
 
 NEEDED_BYTES = 130_000_000
-"""Peak use of disk space: 16 MB of Debian's files, 29 MB of wheels, and 74 MB of what is unpacked from them."""
+"""Peak use of disk space: 16 MB of Debian's files, 29 MB of wheels, and 80 MB of what is unpacked."""
 OPENCV_BYTES = 115_000_000
 """The same for OpenCV in a pack that is there already: its wheel of 29 MB, and the 77 MB that are unpacked from it."""
 BOTH_BYTES = 210_000_000
-"""The same for both, one after the other: 94 MB of the pack stay."""
+"""The same for both, one after the other: 98 MB of the pack stay."""
 # When several phones are measured at once, only the first one downloads; the others use the cache.
 _DOWNLOADS = Lock()
 _BROWSER = (
@@ -67,6 +70,7 @@ cd "$1" && printf '#!/system/bin/sh\\nexit 0\\n' >starts && chmod 755 starts || 
 ./starts || exit 126
 rm starts
 """
+_STDLIB = "wheels/stdlib.zip"
 _CHECK = 'cd "$1" && sha256sum -c "$2" >/dev/null'
 _FINISH = 'cd "$1" && rm -r wheels && sync && echo "$2" >complete && sync'
 
@@ -113,13 +117,16 @@ def _make_pack(device: Device, key: str, progress: Progress) -> None:
         )
     require_success(device, "try the folder", tried)
     with _DOWNLOADS:
-        wheels = pack_wheels(progress)
-        files = {**pack_files(progress), **{f"wheels/{wheel.name}": wheel for wheel in wheels}}
+        wheels = {wheel.name: wheel for wheel in pack_wheels(progress)}
+        files = pack_files(progress)
     sums = "".join(f"{sha256(content)}  {name}\n" for name, content in sorted(files.items()))
-    device.push({**files, SUMS: sums.encode()}, folder, progress)
+    # The wheels are checked when they are unpacked.
+    pushed = {**files, **{f"wheels/{name}": wheel for name, wheel in wheels.items()}, SUMS: sums.encode()}
+    device.push(pushed, folder, progress)
     progress("verify", 0, None)
     require_success(device, "accept the copied files", device.run(script(_CHECK, folder, SUMS)))
-    unpack_wheels(device, folder, f"{folder}/site-packages", wheels, progress)
+    packed = {"stdlib.zip": files[_STDLIB], **wheels}
+    unpack_wheels(device, folder, f"{folder}/modules", packed, progress)
     require_success(device, "finish the pack", device.run(script(_FINISH, folder, PACK)))
 
 
@@ -148,8 +155,8 @@ def add_opencv(device: Device, key: str, progress: Progress) -> tuple[str, ...]:
     if device.run(script(_HAS_OPENCV, folder)).status == 0:
         return ()
     check_room(device, device.facts(), OPENCV_BYTES)
-    wheels = opencv_wheels(progress)
-    device.push({wheel.name: wheel for wheel in wheels}, f"{folder}/wheels", progress)
+    wheels = {wheel.name: wheel for wheel in opencv_wheels(progress)}
+    device.push(wheels, f"{folder}/wheels", progress)
     unpack_wheels(device, folder, f"{folder}/opencv.new", wheels, progress)
     require_success(device, "finish OpenCV", device.run(script(_FINISH_OPENCV, folder)))
     return (OPENCV,)
@@ -166,11 +173,13 @@ def needed_packages() -> Requirements:
 
 
 _LAYOUT = 2  # increase this when the pack changes although its packages, wheels and start script do not
-# --argv0 names this script, so that sys.executable is a path that starts the interpreter again.
+# --argv0 names this script, so that sys.executable is a path that starts the interpreter again. stdlib.zip is there
+# only until this Python has unpacked it, because Python keeps no byte code of modules in a zip file and would compile
+# them at every start.
 _START = """#!/system/bin/sh
 here=$(cd -P "${0%/*}/.." && pwd) && PYTHONHOME=$here
-PYTHONPATH=${PYTHONPATH:+$PYTHONPATH:}$here/stdlib.zip:$here/lib-dynload:$here/site-packages:$here/opencv
-export PYTHONHOME PYTHONPATH
+PYTHONPATH=${PYTHONPATH:+$PYTHONPATH:}$here/modules:$here/lib-dynload:$here/opencv:$here/wheels/stdlib.zip
+export PYTHONHOME PYTHONPATH EDGENET_CACHE="${EDGENET_CACHE:-$here/cache}"
 exec "$here/bin/ld.so" --argv0 "$here/bin/python" --library-path "$here/lib" "$here/python" "$@"
 """
 _LISTED = Path(__file__).with_suffix(".sha256").read_text().split()
@@ -233,7 +242,7 @@ def pack_files(progress: Progress) -> dict[str, Path | bytes]:
     }
     modules = {name[len(_MODULES) :]: content for name, content in there.items() if name.startswith(_MODULES)}
     files |= {name: content for name, content in modules.items() if _C_MODULES.match(name)}
-    files["stdlib.zip"] = _zipped(
+    files[_STDLIB] = _zipped(
         {
             name: content
             for name, content in modules.items()

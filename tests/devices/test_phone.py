@@ -1,4 +1,7 @@
-"""A phone behind adb: the virtual one, with the real adbd, mksh and toybox, arm64 programs under emulation."""
+"""A phone behind adb: the virtual one, with the real adbd, mksh and toybox.
+
+adbd, and the Python that edgenet brings, are arm64 programs under emulation.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +17,13 @@ import pytest
 from phone_parts import heating_dumpsys, two_clusters, vendor_programs
 from PIL import Image
 from score_parity import LAST_BITS, SCORES, integers_are_equal, logit_step, save_pixels
-from small_network import PHOTOS, save_small_checkpoint
+from small_network import LABELS, PHOTOS, save_small_checkpoint
 from virtual_devices import Inside, running_phone
 
+from edgenet.bundle import write_bundle
 from edgenet.devices.phone_pack import opencv_wheels, pack_files, pack_wheels
 from edgenet.errors import EdgenetError
+from edgenet.manifest import Facts, Weights
 from edgenet.progress import silent
 from edgenet.workflows.convert import convert
 from edgenet.zoo.weights import cache_folder
@@ -38,6 +43,8 @@ with open_device("adb") as phone:
     assert (done.status, done.out, done.err) == (7, b"a\\0b", b"no\\n"), done
     assert phone.run(["sh", "-c", "kill -9 $$"]).status == 137
     assert phone.run(["echo", "a  b", "$HOME;'x\\"*"]).out == b"a  b $HOME;'x\\"*\\n"
+    values = phone.run(["sh", "-c", "printf '%s|' \\"$@\\"", "sh", "it's", "a  b", "$HOME", "two\\nlines"])
+    assert values.out == b"it's|a  b|$HOME|two\\nlines|", values
     assert phone.run(["cat"], stdin=every_byte).out == every_byte
     seen = []
     phone.push(
@@ -135,6 +142,7 @@ DEPLOYS = """
 import os, signal, subprocess, sys
 from pathlib import Path
 from edgenet.devices.install import install_release
+from edgenet.bundle import write_bundle
 from edgenet.devices.phone_pack import needed_packages
 from edgenet.devices.wheels import OPENCV
 from edgenet.devices.targets import open_device
@@ -179,6 +187,10 @@ with open_device("adb") as phone:
     assert not placed.copied
     folder = f"{phone.home}/parity"
     phone.push({"pixels.npy": pixels, "scores.py": program}, folder)
+    # The standard library's byte code and the models that have run are kept; numpy's tests never came.
+    looked = ["modules/__pycache__/argparse.cpython-311.pyc", "modules/numpy/tests", "cache/tried"]
+    kept = phone.run(["sh", "-c", 'cd "$1"/environments/* && shift && ls -d "$@"', "sh", phone.home, *looked])
+    assert kept.out.decode().split() == [looked[2], looked[0]], kept
     installed = placed.installed
     subprocess.run(["adb", "push", photos, "/sdcard/DCIM"], check=True, capture_output=True)
     given = [installed.bundle, f"{folder}/pixels.npy", f"{folder}/scores.npy", "/sdcard/DCIM", f"{folder}/read.npy"]
@@ -229,14 +241,13 @@ def test_the_pack_from_the_first_deploy_to_equal_scores(phone: Inside, tmp_path:
     except EdgenetError as error:
         pytest.skip(f"the pack cannot be downloaded: {error}")
     checkpoint = save_small_checkpoint(tmp_path / "small.safetensors")
-    for name, photos in (("first", 16), ("second", 17)):
-        convert(
-            str(checkpoint), tmp_path / f"{name}.tflite", calibration=PHOTOS, photos=photos, recipe="minmax"
-        )
+    convert(str(checkpoint), tmp_path / "first.tflite", calibration=PHOTOS, photos=16, recipe="minmax")
+    facts = Facts("small", Weights("made for a test", "Apache-2.0"))
+    write_bundle(tmp_path / "second.edgenet", (tmp_path / "first.tflite").read_bytes(), list(LABELS), facts)
     save_pixels(tmp_path / "pixels.npy", tmp_path / "first.tflite", sorted(PHOTOS.glob("*.jpg")))
     (tmp_path / "scores.py").write_text(SCORES + READ)
     photos = save_two_photos(tmp_path / "photos")
-    given = ("first.tflite", "second.tflite", "pixels.npy", "scores.py", "photos")
+    given = ("first.tflite", "second.edgenet", "pixels.npy", "scores.py", "photos")
     files = [tmp_path / name for name in (*given, "there.npy", "read.npy", "classified.jsonl")]
     done = phone(sys.executable, "-c", DEPLOYS, *map(str, files), EDGENET_CACHE=str(cache_folder()))
     assert done.returncode == 0, done.stderr
