@@ -57,7 +57,7 @@ def open_training_data(path: Path) -> SplitPhotos:
         raise EdgenetError(
             f"{path} has the split {', '.join(folders)} and none to train with", "name that folder 'train'"
         )
-    training = _labelled(path, training_part)
+    training = _labelled(path, open_photos(path, split=training_part))
     validation = _validation(path, folders)
     if validation is None:
         return SplitPhotos(training, None)
@@ -75,16 +75,15 @@ def _of_kind(folders: Sequence[str], kind: str) -> list[str]:
 
 def _validation(path: Path, folders: Sequence[str]) -> PhotoSet | None:
     for part in _of_kind(folders, "val"):
-        return _labelled(path, part)
+        return _labelled(path, open_photos(path, split=part))
     for part in _of_kind(folders, "test"):
         photos = open_photos(path, split=part)
         if any(label is not None for label in photos.labels):
-            return _labelled(path, part)
+            return _labelled(path, photos)
     return None
 
 
-def _labelled(path: Path, split: str | None) -> PhotoSet:
-    photos = open_photos(path, split=split)
+def _labelled(path: Path, photos: PhotoSet) -> PhotoSet:
     require_labels(
         photos, "put the photos of each class into a folder of its own, or list them in a labels.csv"
     )
