@@ -232,13 +232,15 @@ def test_developers_tools_are_added_once(checkout: Path) -> None:
 
 
 def test_packages_are_compiled_all_at_once(checkout: Path) -> None:
-    """pip leaves that out, and a file that is no Python of this version, such as a template, ends nothing."""
+    """pip leaves that out. A file that is no Python of this version, such as a template, ends nothing; tests are left out."""
     here = machine(checkout / "bin")
     _setup(checkout, **here)
     packages = checkout / ".venv" / "lib" / "python3" / "site-packages" / "package"
     packages.mkdir(parents=True)
     (packages / "sound.py").write_text("one = 1\n")
     (packages / "template.py").write_text("{{ name }} = = 1\n")
+    (packages / "tests").mkdir()
+    (packages / "tests" / "test_sound.py").write_text("one = 1\n")
     done = _setup(checkout, "--dev", **here)
     assert (done.returncode, done.stderr) == (0, "")
     assert [path.name.partition(".")[0] for path in packages.rglob("*.pyc")] == ["sound"]
