@@ -146,7 +146,7 @@ runpy.run_module(name, run_name="__main__", alter_sys=True)
 @pytest.mark.parametrize(
     "program",
     [
-        ("measure_latency", "MODEL", "--protocol", "quick", "--json"),
+        ("measure_latency", "MODEL", "--runs", "5", "--min-seconds", "0", "--json"),
         ("edgenet_device", "program", "try-model", "MODEL"),
         ("edgenet_device", "program", "time-cold-start", "MODEL", "1"),
     ],

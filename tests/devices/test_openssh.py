@@ -23,7 +23,6 @@ from interrupted import interrupted
 from old_release import BUNDLE, write_old_release
 from service_programs import JOURNALCTL, SYSTEMCTL
 from small_classifiers import Layout, classifier_file
-from small_network import PHOTOS, save_small_checkpoint
 from ssh_servers import SshServer, key
 from stand_in_program import stand_in
 from tiny_model import tiny_model
@@ -82,10 +81,9 @@ def test_deploy_over_a_release_with_the_older_layout_of_scripts(there: Path, tmp
 
 
 def test_deploy_twice_another_one_and_back(there: Path, tmp_path: Path) -> None:
-    checkpoint = save_small_checkpoint(tmp_path / "small.safetensors")
     models = [tmp_path / "first.tflite", tmp_path / "second.tflite"]
-    for model, photos in zip(models, (8, 9), strict=True):
-        convert(str(checkpoint), model, calibration=PHOTOS, photos=photos, recipe="minmax")
+    for model, size in zip(models, (40, 48), strict=True):
+        model.write_bytes(tiny_model(size=size))
     first = deploy(models[0], TARGET)
     current = there / ".local/share/edgenet/current"
     assert current.is_symlink()
