@@ -324,19 +324,27 @@ def icon_png(side: int, maskable: bool = False) -> bytes:
     ground, *others = _shapes(maskable)
     picture = np.empty((side, side, 4))  # blue, green, red, opacity; each 0 to 1
     picture[..., :3] = _bgr(ground.colour)
-    picture[..., 3] = _coverage(ground, side)
+    picture[..., 3] = _coverage(ground, side, (0, side), (0, side))
     for shape in others:
-        picture[..., :3] += _coverage(shape, side)[..., None] * (_bgr(shape.colour) - picture[..., :3])
+        rows, columns = _span(shape.y, shape.height, side), _span(shape.x, shape.width, side)
+        part = picture[slice(*rows), slice(*columns), :3]
+        part += _coverage(shape, side, rows, columns)[..., None] * (_bgr(shape.colour) - part)
     return cv2.imencode(".png", np.rint(255 * picture).astype(np.uint8))[1].tobytes()
 
 
-def _coverage(shape: _Shape, side: int) -> np.ndarray:
-    """Return the share of each pixel, 0 to 1, that the shape covers: [side, side]."""
+def _span(start: float, length: float, side: int) -> tuple[int, int]:
+    """Return the pixels, from the first to behind the last, that a shape may cover along one axis."""
+    unit = side / _GRID
+    return max(0, int(start * unit) - 1), min(side, int((start + length) * unit) + 2)
+
+
+def _coverage(shape: _Shape, side: int, rows: tuple[int, int], columns: tuple[int, int]) -> np.ndarray:
+    """Return the share of each pixel, 0 to 1, that the shape covers: [rows, columns], of the spans given."""
     unit = side / _GRID
     centres = (np.arange(side) + 0.5) / unit
     # How far a pixel lies outside the rectangle of the corners' centres, along each axis (negative: inside).
-    x = np.abs(centres - shape.x - shape.width / 2) - (shape.width / 2 - shape.radius)
-    y = np.abs(centres - shape.y - shape.height / 2) - (shape.height / 2 - shape.radius)
+    x = np.abs(centres[slice(*columns)] - shape.x - shape.width / 2) - (shape.width / 2 - shape.radius)
+    y = np.abs(centres[slice(*rows)] - shape.y - shape.height / 2) - (shape.height / 2 - shape.radius)
     outside = np.hypot(np.maximum(x, 0)[None, :], np.maximum(y, 0)[:, None])
     inside = np.minimum(np.maximum(x[None, :], y[:, None]), 0)
     return np.clip(0.5 - unit * (outside + inside - shape.radius), 0, 1)

@@ -16,6 +16,7 @@ from tiny_model import tiny_model
 
 import edgenet
 from edgenet.errors import EdgenetError
+from edgenet.web import site
 from edgenet.web.site import PageOptions, build_page, export_page, litert_js, litert_js_record
 
 ASSETS = resources.files("edgenet.web").joinpath("assets")
@@ -73,6 +74,17 @@ def test_every_icon_of_the_manifest_is_there_and_as_large_as_it_says(colours: Pa
         assert icon["sizes"] == f"{picture.shape[1]}x{picture.shape[0]}"
         opaque = picture[0, 0, 3] == 255
         assert opaque == (icon.get("purpose") == "maskable")
+
+
+@pytest.mark.parametrize("side", [48, 180, 512])
+def test_each_shape_of_the_icon_is_drawn_whole(side: int) -> None:
+    for shape in site._shapes(maskable=False):
+        whole = site._coverage(shape, side, (0, side), (0, side))
+        rows = site._span(shape.y, shape.height, side)
+        columns = site._span(shape.x, shape.width, side)
+        part = np.zeros_like(whole)
+        part[slice(*rows), slice(*columns)] = site._coverage(shape, side, rows, columns)
+        assert np.array_equal(part, whole)
 
 
 def test_nothing_is_written_over(colours: Path, tmp_path: Path) -> None:
