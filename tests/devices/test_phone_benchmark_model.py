@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -45,11 +46,24 @@ def bench(phone: Inside, colours: Path, program: Path, *more: str) -> tuple[int,
     return done.returncode, done.stdout, done.stderr
 
 
-def test_the_route_from_the_program_to_the_report(phone: Inside, colours: Path, tmp_path: Path) -> None:
-    program = program_in(tmp_path)
+@dataclass(frozen=True)
+class Measured:
+    """The first measurement on the phone, which brought the program there."""
+
+    program: Path
+    out: str
+
+
+@pytest.fixture(scope="module")
+def measured(phone: Inside, colours: Path, tmp_path_factory: pytest.TempPathFactory) -> Measured:
+    program = program_in(tmp_path_factory.mktemp("program"))
     status, out, err = bench(phone, colours, program, "--profile", "--json")
     assert status == 0, err
-    (report,) = json.loads(out)
+    return Measured(program, out)
+
+
+def test_the_route_from_the_program_to_the_report(phone: Inside, measured: Measured) -> None:
+    (report,) = json.loads(measured.out)
     assert (report["route"], report["target"]) == ("benchmark_model", "adb")
     assert report["model"]["bundle"]
     assert report["delegate"] == {"name": "XNNPACK", "nodes_taken": 33, "nodes_total": 33, "partitions": 1}
@@ -79,11 +93,10 @@ def test_the_route_from_the_program_to_the_report(phone: Inside, colours: Path, 
 
 
 def test_the_program_is_pushed_once_and_again_where_it_is_damaged(
-    phone: Inside, colours: Path, tmp_path: Path
+    phone: Inside, colours: Path, measured: Measured
 ) -> None:
-    program = program_in(tmp_path)
+    program = measured.program
     place = f"{HOME}/tools/*/bin/benchmark_model"
-    assert bench(phone, colours, program)[0] == 0
     first = phone("adb", "shell", f"stat -c %i {place}").stdout
     assert bench(phone, colours, program)[0] == 0
     assert phone("adb", "shell", f"stat -c %i {place}").stdout == first
