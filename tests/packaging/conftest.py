@@ -70,11 +70,11 @@ def python(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
-    """Run a command away from the repository, check that it succeeds, and return what it printed."""
+@pytest.fixture(scope="session")
+def run_in() -> Run:
+    """Run a command in the folder `cwd`, check that it succeeds, and return what it printed."""
 
-    def in_folder(*command: object, cwd: Path = tmp_path) -> str:
+    def in_folder(*command: object, cwd: Path) -> str:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
         environment["OMP_NUM_THREADS"] = "1"
         done = subprocess.run(
@@ -88,6 +88,16 @@ def run(tmp_path: Path) -> Run:
         )
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
         return done.stdout
+
+    return in_folder
+
+
+@pytest.fixture
+def run(run_in: Run, tmp_path: Path) -> Run:
+    """Run a command away from the repository, in the test's own folder unless `cwd` is given, as `run_in` does."""
+
+    def in_folder(*command: object, cwd: Path = tmp_path) -> str:
+        return run_in(*command, cwd=cwd)
 
     return in_folder
 

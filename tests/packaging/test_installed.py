@@ -22,12 +22,16 @@ def torchrun(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
-def model(python: Path, run: Run, checkpoint: Path, tmp_path: Path) -> Path:
-    """An int8 file made in the environment with the photos that come with edgenet."""
-    out = tmp_path / "small.tflite"
-    run(python.with_name("edgenet"), "convert", checkpoint, *SMALL, "--out", out)
-    return out
+@pytest.fixture(scope="session")
+def model(python: Path, run_in: Run, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An int8 file that the API made in the environment, with the photos that come with edgenet; not to be changed."""
+    folder = tmp_path_factory.mktemp("model")
+    code = (
+        f"import edgenet; edgenet.convert({str(checkpoint)!r}, 'small.tflite', calibration='builtin', "
+        "photos=6, recipe='minmax')"
+    )
+    run_in(python, "-c", code, cwd=folder)
+    return folder / "small.tflite"
 
 
 def test_everything_is_imported_from_the_environment(python: Path, run: Run, tmp_path: Path) -> None:
@@ -94,18 +98,14 @@ def test_a_removed_folder_is_one_line(python: Path, run: Run, tmp_path: Path) ->
 
 
 def test_convert_with_the_builtin_photos_in_a_crowded_folder(
-    python: Path, run: Run, crowded: Path, checkpoint: Path
+    python: Path, run: Run, crowded: Path, checkpoint: Path, model: Path
 ) -> None:
+    """The command makes the very file that the API made in another folder."""
     command = (python, "-m", "edgenet", "convert", checkpoint, *SMALL, "--out", "small.tflite", "--json")
     report = json.loads(run(*command, cwd=crowded))
     assert (crowded / "small.tflite").stat().st_size > 100_000
     assert report["quantization"]["calibration_count"] == 6
-    code = (
-        f"import edgenet; edgenet.convert({str(checkpoint)!r}, 'again.tflite', calibration='builtin', "
-        "photos=6, recipe='minmax')"
-    )
-    run(python, "-c", code, cwd=crowded.parent)
-    assert (crowded.parent / "again.tflite").read_bytes() == (crowded / "small.tflite").read_bytes()
+    assert model.read_bytes() == (crowded / "small.tflite").read_bytes()
 
 
 def test_the_exported_folder_runs_where_edgenet_is_not_installed(

@@ -11,8 +11,10 @@ from small_network import PHOTOS, save_small_checkpoint, save_small_onnx
 from tiny_model import tiny_model
 from verbs_photos import solid
 
+from edgenet.assets.digits import write_digits
 from edgenet.bundle import write_bundle
 from edgenet.manifest import Facts, Weights
+from edgenet.workflows import demo
 from edgenet.workflows.convert import convert
 
 
@@ -45,6 +47,22 @@ def colour_folders(tmp_path: Path) -> Path:
         for number in range(count):
             (root / colour / f"{number}.png").write_bytes(solid(colour, number))
     return root
+
+
+@pytest.fixture
+def few_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets the demo learn only every fourth digit."""
+
+    def write(folder: Path) -> list[Path]:
+        kept = []
+        for number, path in enumerate(write_digits(folder)):
+            if number % 4:
+                path.unlink()
+            else:
+                kept.append(path)
+        return kept
+
+    monkeypatch.setattr(demo, "write_digits", write)
 
 
 Build = Callable[..., Path]

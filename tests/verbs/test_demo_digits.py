@@ -25,6 +25,7 @@ def test_it_learns_the_digits(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("few_digits")
 def test_again_in_the_same_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workflow, "RECIPE", TrainingOptions(epochs=1, batch=128))
     first = workflow.digits_demo(tmp_path)

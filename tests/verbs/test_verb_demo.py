@@ -31,14 +31,14 @@ def weights() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("weights")
+@pytest.mark.usefixtures("weights", "few_digits")
 def test_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the quickest recipe and one epoch, for `make demo`, which CI runs first, shows the real ones."""
+    """With the quickest recipe, few photos and one epoch: `make demo`, which CI runs first, shows the real ones."""
 
     def quickly(
         variant: str, out: Path, *, calibration: str | Path, progress: Progress, **_: str
     ) -> Conversion:
-        return convert(variant, out, calibration=calibration, recipe="minmax", progress=progress)
+        return convert(variant, out, calibration=calibration, recipe="minmax", photos=16, progress=progress)
 
     monkeypatch.setattr(workflow, "convert", quickly)
     monkeypatch.setattr(demo, "RECIPE", dataclasses.replace(demo.RECIPE, epochs=1))
