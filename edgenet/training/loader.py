@@ -298,4 +298,8 @@ def generator(seed: int, purpose: Purpose, epoch: int = 0, step: int = 0) -> np.
 def seed_torch(seed: int, purpose: Purpose, epoch: int = 0, step: int = 0, process: int = 0) -> None:
     """Seed torch's global generators for one place in the training; dropout and new weights draw from them."""
     sequence = np.random.SeedSequence([seed, purpose, epoch, step, process])
-    torch.manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> 1))
+    number = int(sequence.generate_state(1, np.uint64)[0] >> 1)
+    if torch.cuda.is_initialized() or torch.backends.mps.is_available():
+        torch.manual_seed(number)
+    else:  # `manual_seed` would note the stack's lines for a GPU that may be used later, which takes a while
+        torch.default_generator.manual_seed(number)

@@ -45,7 +45,9 @@ def train_step(
     """
     seed_torch(settings.recipe.seed, Purpose.NETWORK, epoch, batch.step, settings.share.process)
     forget_gradients(learner.network)
-    with FastSmallMaps(), SynchronizedNorm(settings.share):
+    # With one process there is nothing to synchronize, and asking so at each of torch's functions takes a while.
+    synchronized = SynchronizedNorm(settings.share) if settings.share.processes > 1 else nullcontext()
+    with FastSmallMaps(), synchronized:
         loss, correct = loss_of(learner, batch, settings, epoch)
     loss = loss / batch.photos
     loss.backward()
