@@ -28,7 +28,7 @@ from benchmarks.quantizing.converters import AI_EDGE, Converter, our_code
 from benchmarks.quantizing.goals import CALIBRATION_DATA, LIMITS, Goal, cut_goal, judge_goals
 from benchmarks.quantizing.inputs import FEW_NAME, draw_name
 from benchmarks.quantizing.judging import Judge, check_integer_reading, held_out
-from benchmarks.quantizing.networks import Network
+from benchmarks.quantizing.networks import SLIM_WEIGHTS, Network
 from benchmarks.quantizing.rows import CutComparison, IntegerCheck, Row
 from benchmarks.quantizing.tables import table
 from benchmarks.tflite_files import put_pixels
@@ -352,6 +352,19 @@ def test_wrong_arguments_and_missing_data_are_reported_in_one_line(tmp_path: Pat
     assert "imagenet-sample-500.zip" in missing.stderr
 
 
+def every_fifth_photo(data: Path, folder: Path) -> Path:
+    """Write the benchmark's data with a fifth of the photos, 100; each calibration set then has a fifth of these."""
+    folder.mkdir()
+    (folder / SLIM_WEIGHTS).symlink_to(data / SLIM_WEIGHTS)
+    with zipfile.ZipFile(data / inputs.PHOTOS) as whole, zipfile.ZipFile(folder / inputs.PHOTOS, "w") as part:
+        header, *rows = whole.read("labels.csv").decode().splitlines()
+        for row in rows[::5]:
+            name = row.partition(",")[0]
+            part.writestr(name, whole.read(name))
+        part.writestr("labels.csv", "\n".join([header, *rows[::5]]))
+    return folder
+
+
 @pytest.mark.slow
 def test_one_command_gives_a_report(shared_data: Path, tmp_path: Path) -> None:
     done = run_benchmark(
@@ -366,13 +379,15 @@ def test_one_command_gives_a_report(shared_data: Path, tmp_path: Path) -> None:
             "1",
             "--no-latency",
         ),
-        *("--data", str(shared_data), "--json", str(tmp_path / "report.json")),
+        *("--data", str(every_fifth_photo(shared_data, tmp_path / "data"))),
+        *("--json", str(tmp_path / "report.json")),
     )
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / "report.json").read_text())
     assert [one["photos"] for one in report["rows"]] == ["draw-0", FEW_NAME, CALIBRATION_DATA]
     for one in report["rows"]:
         # TF-slim's V1 by the plainest recipe: FIELD's 90.9 against 92.9 on other photos
+        assert one["figures"]["n"] == 80
         assert 88 < one["figures"]["float_top1"] < 94
         assert 90 < one["figures"]["agreement"] < 97
         assert 12 < one["figures"]["sqnr_db"] < 15
