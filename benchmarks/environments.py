@@ -87,10 +87,13 @@ def packages_beside(folder: Path, requirements: Path) -> None:
 def importable_project(tree: Path = ROOT) -> dict[str, str]:
     """Return this process's environment variables, with a PYTHONPATH on which every interpreter finds this project.
 
+    The interpreter keeps the byte code of what it imports: nothing was compiled when the environment was made.
+
     Args:
         tree: the checkout whose code is to be found.
     """
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (tree, tree / "device_scripts")))}
+    path = os.pathsep.join(map(str, (tree, tree / "device_scripts")))
+    return {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": ""}
 
 
 def site_packages(python: Path) -> Path:
@@ -123,8 +126,9 @@ def _build(folder: Path, requirements: Path) -> None:
         str(folder / "bin" / "python"),
         "--disable-pip-version-check",
     ]
+    # A peer imports a small part of its packages, and compiling all of them takes as long as installing them.
     _call(
-        [*pip, "install", "--quiet", "-r", str(requirements)],
+        [*pip, "install", "--quiet", "--no-compile", "-r", str(requirements)],
         "check the network and the free space; peers are pinned for Python 3.11",
     )
     print(f"made .envs/{folder.name} in {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)

@@ -266,6 +266,7 @@ def test_the_ansible_role_does_the_same_steps(
         )
     monkeypatch.setenv("HOME", str(tmp_path))  # where Ansible keeps its files
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, (ROOT, ROOT / "device_scripts"))))
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "")  # it was installed without byte code
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
     inventory = {"hosts": {name: {} for name in "ihg"}, "vars": {"edgenet_options": ["--service"]}}
     (tmp_path / "inventory.json").write_text(json.dumps({"cameras": inventory}))

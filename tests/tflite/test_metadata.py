@@ -14,6 +14,7 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 from tiny_model import tiny_model
 
+from benchmarks.environments import importable_project
 from edgenet.data.labels import labels_text
 from edgenet.errors import EdgenetError
 from edgenet.tflite import metadata_tables
@@ -174,7 +175,7 @@ def mediapipe(tmp_path: Path, model: bytes, **images: np.ndarray) -> subprocess.
     np.savez(tmp_path / "photos.npz", **images)
     script = ROOT / "benchmarks" / "client_programs" / "mediapipe_client.py"
     command = [str(MEDIAPIPE), str(script), str(tmp_path / "model.tflite"), str(tmp_path / "photos.npz")]
-    return subprocess.run(command, capture_output=True, text=True)
+    return subprocess.run(command, capture_output=True, text=True, env=importable_project())
 
 
 def test_mediapipe_reads_labels_and_scores(tmp_path: Path) -> None:
