@@ -33,10 +33,10 @@ def small_network(
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(seed)
         module = build(variant, classes=len(LABELS)).train()
-        for layer in module.modules():
-            if isinstance(layer, nn.BatchNorm2d):
-                layer.momentum = None  # the plain average: nothing is left of the statistics it began with
-        for _ in range(2):
+        norms = [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm2d)]
+        for layer in norms:
+            layer.momentum = None  # the plain average: nothing is left of the statistics it began with
+        for _ in range(2 if norms else 0):
             module(torch.randn(16, 3, resolution, resolution))
         module.classifier.weight.normal_()
     origin, licence = "random weights", "Apache-2.0"

@@ -25,6 +25,7 @@ from edgenet.quantize.recipes import RECIPES
 from edgenet.tflite.flatbuffer import write_tflite
 from edgenet.tflite.from_graph import float_program, int8_program, raw_program
 from edgenet.workflows.convert import convert
+from edgenet.zoo import classic
 from edgenet.zoo.checkpoint import LoadedNetwork, save_checkpoint
 from edgenet.zoo.registry import ARCHITECTURES
 
@@ -92,8 +93,9 @@ def test_no_architecture_is_left_out() -> None:
 
 @pytest.mark.parametrize(("architecture", "width", "resolution"), EVERY)
 def test_float_is_torch_and_int8_is_the_integer_reading(
-    architecture: str, width: float, resolution: int
+    architecture: str, width: float, resolution: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(classic, "HIDDEN", 256)  # instead of hundreds of MB of fully connected layers
     network = small_network(architecture, width, resolution=resolution)
     graph, images = read(network), photos(resolution, 20)
     pixels = torch.from_numpy(images[:4]).permute(0, 3, 1, 2).float()
