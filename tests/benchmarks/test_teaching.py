@@ -378,7 +378,7 @@ class TestMethods:
         folder = write_folder(tmp_path / "photos", photos, ("blue", "red"), draw)
         for method, least in (("linear", 100), ("adamw", 90), ("auto", 100)):
             (tmp_path / method).mkdir()
-            lesson = Lesson(folder, 64, 0, tmp_path / method, minutes=0.9)  # too short for the slower recipe
+            lesson = Lesson(folder, 48, 0, tmp_path / method, minutes=0.9)  # too short for the slower recipe
             made = teaching.teach_and_judge(("colours", 16, 0), method, lesson, folder, 65)
             assert made.top1 >= least
             assert made.n == 65
