@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 from benchmarks.normalizations import SLIM, Normalization
-from edgenet.workflows import mixed_precision
+
+if TYPE_CHECKING:
+    from edgenet.workflows.mixed_precision import LatencyRatio
 
 _OPERATOR_NAMES = {
     value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")
@@ -67,8 +69,11 @@ def top1(path: Path, photos: Sequence[np.ndarray]) -> list[int]:
     return best
 
 
-def latency_ratio(first: Path, second: Path, photo: np.ndarray) -> mixed_precision.LatencyRatio:
+def latency_ratio(first: Path, second: Path, photo: np.ndarray) -> LatencyRatio:
     """Time `invoke` of two .tflite files of the same network in turns, on a photo, uint8 RGB [1, H, W, 3]."""
+    # It imports torch, which the clients that only run a file do not need.
+    from edgenet.workflows import mixed_precision
+
     interpreters = [open_file(first), open_file(second)]
     for interpreter in interpreters:
         put_pixels(interpreter, photo)
