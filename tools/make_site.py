@@ -68,7 +68,7 @@ def main() -> int:
         print(f"make docs: {error}", file=sys.stderr)
         return 1
     # Material warns at each build that MkDocs 2 will not run it; docs/mkdocs.yml says what comes after.
-    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1", "PYTHONDONTWRITEBYTECODE": ""}
     command = [str(program), "build", "--strict", "--clean", "--config-file", str(BUILT / SETTINGS.name)]
     done = subprocess.run(command, env=environment, check=False, stderr=subprocess.PIPE, text=True)
     foreign = loaded_from_elsewhere(SITE)
@@ -166,16 +166,13 @@ def mkdocs() -> Path:
     wanted = REQUIREMENTS.read_text(encoding="utf-8")
     if not (stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted):
         print("installing MkDocs into .envs/docs (once) ...", file=sys.stderr)
-        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-        pip = [
-            str(folder / "bin" / "python"),
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-        ]
-        done = subprocess.run([*pip, "--require-hashes", "--no-deps", "-r", REQUIREMENTS], check=False)
+        # Our own pip installs them, and MkDocs compiles the part of them that it imports: both save half of the time.
+        subprocess.run([sys.executable, "-m", "venv", "--clear", "--without-pip", folder], check=True)
+        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python"]
+        options = ["--quiet", "--no-compile", "--require-hashes", "--no-deps"]
+        done = subprocess.run(
+            [*pip, folder / "bin" / "python", "install", *options, "-r", REQUIREMENTS], check=False
+        )
         if done.returncode:
             raise EdgenetError(
                 "pip could not install requirements/docs.txt", "check the network and try again"
