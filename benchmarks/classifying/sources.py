@@ -12,6 +12,7 @@ import sys
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from edgenet.errors import EdgenetError
@@ -39,7 +40,7 @@ class Place:
             raise EdgenetError(
                 f"{self.data / name} does not exist", "name the folder of the zips with --data"
             )
-        return zipfile.ZipFile(self.data / name)
+        return _opened(self.data / name)
 
     def debian(self, package: str) -> Path:
         """Return the folder with the unpacked files of a Debian package.
@@ -86,6 +87,12 @@ class Place:
             download(unfinished)
             unfinished.rename(folder)
         return folder
+
+
+@lru_cache(maxsize=4)
+def _opened(path: Path) -> zipfile.ZipFile:
+    """Open a zip, which stays open: every seed asks for it, and listing the 60,000 files of CIFAR takes a second."""
+    return zipfile.ZipFile(path)
 
 
 def _call(command: list[str], folder: Path) -> None:
