@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
-from other_makers import run_beside_makers
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -68,22 +64,3 @@ class DependsOnThePicture(nn.Module):
 def test_a_module_that_depends_on_its_picture_is_refused() -> None:
     with pytest.raises(EdgenetError, match="DependsOnThePicture computes something else for another picture"):
         open_source(DependsOnThePicture(), OPTIONS)
-
-
-NETWORKS = (
-    *(
-        "timm:mobilenetv1_100",
-        "timm:mobilenetv2_100",
-        "timm:tf_mobilenetv3_small_100",
-        "timm:mobilenetv4_conv_small",
-    ),
-    *("timm:tf_efficientnet_lite0", "torchvision:mobilenet_v2", "torchvision:mobilenet_v3_small"),
-    "torchvision:mnasnet0_5",
-)
-
-
-@pytest.mark.slow
-def test_modules_of_timm_and_torchvision() -> None:
-    script = Path(__file__).resolve().parents[1] / "graph" / "traced_networks.py"
-    differences = json.loads(run_beside_makers(script, *NETWORKS).splitlines()[-1])
-    assert max(differences.values()) < 1e-4, differences

@@ -1,11 +1,13 @@
 """Write checkpoints of timm's and torchvision's networks, beside these libraries: `... FOLDER [NAME ...]`.
 
-Weights and batch normalization are random. NAME.npy holds the logits for the picture in picture.npy.
+Weights and batch normalization are random. NAME.npy holds the logits for the picture in picture.npy. A NAME such as
+timm:mobilenetv2_100 is no checkpoint but a module to read; differences.json says how far its graph's logits are off.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,15 +17,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import nn
-
-# The binary half of torchvision from PyPI is made for the CUDA build of torch. These networks need none of its
-# operators, but torchvision looks for them when it is imported.
-OPERATORS = torch.library.Library("torchvision", "DEF")
-for kind in ("nms", "qnms"):
-    OPERATORS.define(f"{kind}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-
-import timm  # noqa: E402
-import torchvision  # noqa: E402
+from traced_networks import difference, timm, torchvision
 
 CLASSES = 7
 Saved = Any
@@ -171,7 +165,7 @@ def main() -> None:
     torch.manual_seed(1)
     picture = torch.randn(1, 3, 96, 96)
     np.save(folder / "picture.npy", picture.numpy())
-    for name in wanted or CHECKPOINTS:
+    for name in [name for name in wanted if ":" not in name] or CHECKPOINTS:
         build, content = CHECKPOINTS[name]
         network = build().eval()
         shake(network)
@@ -180,6 +174,8 @@ def main() -> None:
         with torch.inference_mode():
             np.save(folder / f"{name}.npy", network(picture).float().numpy())
         save(content(network), folder / name)
+    differences = {name: difference(name) for name in wanted if ":" in name}
+    (folder / "differences.json").write_text(json.dumps(differences))
 
 
 if __name__ == "__main__":

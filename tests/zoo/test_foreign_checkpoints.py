@@ -199,13 +199,24 @@ REFUSED = {
     "one-missing.pth": r"1 tensor is missing \(blocks\.2\.1\.bn2\.bias\)",
 }
 
+MODULES = (
+    *(
+        "timm:mobilenetv1_100",
+        "timm:mobilenetv2_100",
+        "timm:tf_mobilenetv3_small_100",
+        "timm:mobilenetv4_conv_small",
+    ),
+    *("timm:tf_efficientnet_lite0", "torchvision:mobilenet_v2", "torchvision:mobilenet_v3_small"),
+    "torchvision:mnasnet0_5",
+)
+
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with checkpoints of timm's and torchvision's own networks, and their logits."""
+    """Return a folder with checkpoints of timm's and torchvision's own networks, their logits, and what was read."""
     folder = tmp_path_factory.mktemp("foreign")
     script = Path(__file__).with_name("foreign_checkpoints.py")
-    run_beside_makers(script, folder, *READ, *REFUSED, "binary.pth")
+    run_beside_makers(script, folder, *READ, *REFUSED, "binary.pth", *MODULES)
     return folder
 
 
@@ -218,6 +229,14 @@ def test_networks_of_timm_and_torchvision(written: Path, name: str) -> None:
     wanted = np.load(written / f"{name}.npy")
     given = loaded.module(torch.from_numpy(np.load(written / "picture.npy"))).numpy()
     np.testing.assert_allclose(given, wanted, rtol=1e-4, atol=1e-4 * np.abs(wanted).max())
+
+
+@pytest.mark.slow
+def test_modules_of_timm_and_torchvision(written: Path) -> None:
+    """A module is given from Python, beside its library; its graph computes what it computes."""
+    differences = json.loads((written / "differences.json").read_text())
+    assert differences.keys() == set(MODULES)
+    assert max(differences.values()) < 1e-4, differences
 
 
 @pytest.mark.slow

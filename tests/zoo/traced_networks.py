@@ -1,13 +1,6 @@
-"""Read timm's and torchvision's own modules and compare: `python traced_networks.py NETWORK ...`.
-
-Prints, for each network, the largest difference between its logits and the graph's, relative to the largest logit, as
-JSON.
-"""
+"""Read timm's and torchvision's own modules and compare; `foreign_checkpoints.py` does so beside these libraries."""
 
 from __future__ import annotations
-
-import json
-import sys
 
 import torch
 from torch import nn
@@ -28,7 +21,10 @@ SIDE = 96
 
 
 def difference(name: str) -> float:
-    """Return the largest relative difference for one network, with random weights and batch normalization."""
+    """Return the largest difference between a network's logits and its graph's, relative to the largest logit.
+
+    The name is LIBRARY:NETWORK. Weights and batch normalization are random.
+    """
     library, _, name = name.partition(":")
     make = timm.create_model if library == "timm" else torchvision.models.get_model
     torch.manual_seed(3)
@@ -45,6 +41,3 @@ def difference(name: str) -> float:
         wanted = network(picture)
     given = run_tensors(graph, picture.permute(0, 2, 3, 1).contiguous())
     return float((given - wanted).abs().max() / wanted.abs().max())
-
-
-print(json.dumps({name: difference(name) for name in sys.argv[1:]}))
