@@ -232,7 +232,7 @@ def test_developers_tools_are_added_once(checkout: Path) -> None:
 
 
 def test_packages_are_compiled_all_at_once(checkout: Path) -> None:
-    """pip leaves that out. A file that is no Python of this version, such as a template, ends nothing; tests are left out."""
+    """pip does not. A file that is no Python of this version, such as a template, ends nothing; tests are left out."""
     here = machine(checkout / "bin")
     _setup(checkout, **here)
     packages = checkout / ".venv" / "lib" / "python3" / "site-packages" / "package"
