@@ -120,8 +120,9 @@ lock() { mkdir -p "$CACHE/run"; exec 9> "$CACHE/run/$1.lock"; flock 9; }
 # all addresses up again: without that, everything takes a third less.
 kernel="nokaslr kpti=0 mitigations=off"
 # What a boot starts and no test looks at; without it, a boot takes a quarter less.
-masked=(modprobe@{loop,fuse,drm,dm_mod,efi_pstore}.service systemd-{modules-load,binfmt,update-utmp,update-utmp-runlevel}.service
-  {sys-kernel-tracing,sys-fs-fuse-connections,dev-hugepages,dev-mqueue}.mount proc-sys-fs-binfmt_misc.automount
+masked=(modprobe@{configfs,loop,fuse,drm,dm_mod,efi_pstore}.service
+  systemd-{modules-load,binfmt,update-utmp,update-utmp-runlevel,random-seed,remount-fs}.service
+  {sys-kernel-{config,debug,tracing},sys-fs-fuse-connections,dev-hugepages,dev-mqueue}.mount proc-sys-fs-binfmt_misc.automount
   systemd-ask-password-{console,wall}.path getty.target)
 
 boot() {
