@@ -325,7 +325,12 @@ TARGETS = (
     Target(
         "labels",
         "labels files",
-        ("edgenet.data.labels", "edgenet.workflows.arguments", "edgenet.files", "edgenet_device.model_file"),
+        (
+            "edgenet.data.labels",
+            "edgenet.workflows.photo_arguments",
+            "edgenet.files",
+            "edgenet_device.model_file",
+        ),
         label_seeds,
         TEXT,
         labels,
