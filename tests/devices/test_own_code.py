@@ -188,8 +188,9 @@ def test_what_is_given_wrongly_is_told_before_a_device_is_asked(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "my_app.py")
+    write(tmp_path / "my.edgenet")
     with pytest.raises(EdgenetError, match=message) as raised:
-        deploy("missing.edgenet", **{"on": "ssh:nobody.invalid", **given})
+        deploy("my.edgenet", **{"on": "ssh:nobody.invalid", **given})
     assert len(str(raised.value).splitlines()) == 1
 
 
