@@ -57,6 +57,7 @@ def test_every_option_reaches_the_verb(edgenet: Edgenet, asked: list) -> None:
     assert "reports/a.on-local.json" in ran.out
 
 
+@pytest.mark.slow
 def test_a_table_and_json(edgenet: Edgenet, made: Path) -> None:
     ran = edgenet("bench", made / "int8.edgenet")
     assert ran.status == 0, ran.err

@@ -148,6 +148,7 @@ finally:
     assert done.stdout.splitlines()[-1] == f"False PASSIVE {threads}"
 
 
+@pytest.mark.slow
 def test_converting_imports_onnx_only_for_an_onnx() -> None:
     """The import would take 20 MB of memory permanently."""
     code = (

@@ -103,6 +103,7 @@ def test_without_a_thermometer_it_does_not_wait(clock: list[float], monkeypatch:
     assert settle(120, quietly)["waited_s"] == 0
 
 
+@pytest.mark.slow
 def test_two_models_and_every_setting(run_copied: Run, tiny_bundle: Path, tiny_tflite: Path) -> None:
     models = [tiny_bundle, tiny_tflite]
     done = run_copied("measure_latency.py", *models, "--min-seconds", 0.05, "--affinity", "auto", "--lines")

@@ -35,6 +35,7 @@ def survivors(path: Path, seed: int, count: int, *mutations: str) -> dict[str, i
     return found
 
 
+@pytest.mark.slow
 def test_damage(tmp_path: Path) -> None:
     found = survivors(tmp_path / "net.tflite", 1, QUICK, *MUTATIONS)
     # or else the damage is none, or the first check refuses it all

@@ -178,6 +178,7 @@ def mediapipe(tmp_path: Path, model: bytes, **images: np.ndarray) -> subprocess.
     return subprocess.run(command, capture_output=True, text=True, env=importable_project())
 
 
+@pytest.mark.slow
 def test_mediapipe_reads_labels_and_scores(tmp_path: Path) -> None:
     images = np.zeros((3, 8, 8, 3), np.uint8)
     images[0, ..., 2] = images[1, ..., 0] = images[2, ..., 1] = 255

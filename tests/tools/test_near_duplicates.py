@@ -43,6 +43,7 @@ def test_the_same_scene_is_found(change, photos):
     assert found == [(i, i + len(photos)) for i in range(len(photos))]
 
 
+@pytest.mark.slow
 def test_featureless_and_tiny_photos_do_not_fail():
     plain = np.full((64, 48, 3), 128, np.uint8)
     assert near_duplicates([plain, plain.copy()]) == [(0, 1)]

@@ -26,6 +26,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return paths
 
 
+@pytest.mark.slow
 def test_two_models_on_this_machine(models: list[Path], tmp_path: Path) -> None:
     stages: list[str] = []
     shown: list[str] = []

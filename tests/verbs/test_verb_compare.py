@@ -31,6 +31,7 @@ def test_reports_of_one_measurement_are_paired(tmp_path: Path) -> None:
     assert edgenet.compare(a, b).difference.paired
 
 
+@pytest.mark.slow
 def test_two_models_in_turns(tmp_path: Path) -> None:
     """The second has nine times the pixels; a file and its copy are reported as equal."""
     sizes = {"small": 32, "copy": 32, "large": 96}
