@@ -26,9 +26,8 @@ def connected(broker: str, topic: str) -> mqtt.Client:
     version = getattr(mqtt, "CallbackAPIVersion", None)  # paho-mqtt 2; Debian 12 has 1.6
     client = mqtt.Client(version.VERSION2) if version else mqtt.Client()
     client.will_set(topic, json.dumps({"online": False}), qos=1, retain=True)
-    client.max_inflight_messages_set(
-        1
-    )  # one after the other, so that no older label arrives after a newer one
+    # One message after the other, so that no older label arrives after a newer one.
+    client.max_inflight_messages_set(1)
     client.connect_async(host, int(port or 1883))
     client.loop_start()
     return client
