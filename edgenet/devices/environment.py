@@ -267,11 +267,12 @@ def _finish(device: Device, folder: str) -> None:
 
 
 # A wheel is a zip file whose files have their installed paths (PEP 427), so unpacking it needs no pip.
-# The WebGPU library is left out: nothing here uses it, and it takes 17 MB. So are numpy's tests, half of its files.
+# The WebGPU library is left out: nothing here uses it, and it takes 17 MB. So are numpy's tests, half of its files,
+# except the file that numpy.testing imports in numpy 2.2.
 # The device compares the SHA-256 itself: what it unpacks is then what was checked here.
 _UNPACK = """
 import hashlib, io, re, sys, sysconfig, zipfile
-unused = re.compile("numpy/(.*/)?tests/|.*/libLiteRtWebGpuAccelerator[.]so")
+unused = re.compile("numpy/(?!_core/tests/_natype)(.*/)?tests/|.*/libLiteRtWebGpuAccelerator[.]so")
 for name, wanted in zip(sys.argv[2::2], sys.argv[3::2]):
     with open(name, "rb") as file:
         content = file.read()

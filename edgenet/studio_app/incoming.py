@@ -28,7 +28,9 @@ LARGEST_PHOTO = MAX_BYTES
 LARGEST_ZIP = 2 << 30
 _LONGEST_STEM = 100
 _MOST_REFUSALS = 200
-_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK)
+_NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK)
+# Windows cannot be asked to link a symbolic link itself.
+_THE_LINK_ITSELF = {"follow_symlinks": False} if os.link in os.supports_follow_symlinks else {}
 
 
 @dataclass(frozen=True)
@@ -176,14 +178,19 @@ def rename_to_free(file: Path, path: Path) -> None:
         OSError: it cannot be renamed.
     """
     try:
-        os.link(file, path, follow_symlinks=False)
+        os.link(file, path, **_THE_LINK_ITSELF)
     except FileExistsError:
         raise
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-        os.replace(file, path)
+        try:
+            os.replace(file, path)
+        except OSError:
+            with suppress(OSError):  # the empty file, which is nobody's photo
+                path.unlink()
+            raise
     else:
         with suppress(OSError):  # its folder has just gone away: then it has two names there
             file.unlink()

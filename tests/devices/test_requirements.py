@@ -1,12 +1,19 @@
-"""Which runtime for which device."""
+"""Which runtime for which device, and what of a wheel is unpacked there."""
 
 from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
 
 import pytest
 
 from edgenet.devices.device import DeviceFacts
+from edgenet.devices.environment import _UNPACK
 from edgenet.devices.wheels import Python, requirements
 from edgenet.errors import EdgenetError
+from edgenet.files import sha256
 
 OPENCV = "opencv-python-headless==4.11.0.86"
 
@@ -49,3 +56,24 @@ def test_a_32_bit_pi_without_opencv_is_reported() -> None:
     facts = DeviceFacts("aarch64", "armv7l", None, None, (3, 11, 2), (), None)
     notes = requirements(facts, Python((3, 11), "1.24.2", False, True, "2.36")).notes
     assert "sudo apt install python3-opencv" in notes[0]
+
+
+def test_a_wheel_is_unpacked_without_what_nothing_imports(tmp_path: Path) -> None:
+    """numpy's tests stay away, but numpy.testing of numpy 2.2 imports one of their files."""
+    wheel, folder = tmp_path / "numpy.whl", tmp_path / "packages"
+    kept = [
+        "numpy/__init__.py",
+        "numpy/testing/utils.py",
+        "numpy/_core/tests/_natype.py",
+        "other/tests/data.py",
+    ]
+    left_out = [
+        "numpy/tests/test_all.py",
+        "numpy/_core/tests/test_dtype.py",
+        "a/libLiteRtWebGpuAccelerator.so",
+    ]
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name in (*kept, *left_out):
+            archive.writestr(name, "")
+    subprocess.run([sys.executable, "-c", _UNPACK, folder, wheel, sha256(wheel)], check=True)
+    assert sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*.*")) == sorted(kept)
