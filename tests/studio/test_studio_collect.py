@@ -83,6 +83,16 @@ def test_a_file_system_without_hard_links(client: Client, monkeypatch: pytest.Mo
     assert client.names("mug") == ["cup (2).jpg", "cup.jpg"]
     assert (client.photos / "mug" / "cup (2).jpg").read_bytes() == photo(1)
     assert sorted(os.listdir(client.photos / "mug")) == ["cup (2).jpg", "cup.jpg"]
+    real = os.replace
+
+    def fail(source: Path, target: Path) -> None:
+        if target.suffix == ".jpg" and target.parent.name == "mug":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", fail)
+    assert "found" in client.upload("mug", "lid.jpg", photo(2))
+    assert sorted(os.listdir(client.photos / "mug")) == ["cup (2).jpg", "cup.jpg"], "an empty photo is left"
 
 
 @pytest.mark.parametrize(
