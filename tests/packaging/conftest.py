@@ -21,12 +21,21 @@ FILES = ("LICENSE", "MANIFEST.in", "Makefile", "NOTICE", "README.md", "constrain
 @pytest.fixture(scope="session")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the repository as a clone has it: building writes into the folder that it builds from."""
-    copy = tmp_path_factory.mktemp("checkout")
+    return copy_repository(tmp_path_factory.mktemp("checkout"))
+
+
+@pytest.fixture(scope="session")
+def used_checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another copy, for programs that run there and leave byte code, which is no file of the repository."""
+    return copy_repository(tmp_path_factory.mktemp("used-checkout"))
+
+
+def copy_repository(folder: Path) -> Path:
     for name in FOLDERS:
-        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
     for name in FILES:
-        shutil.copyfile(ROOT / name, copy / name)
-    return copy
+        shutil.copyfile(ROOT / name, folder / name)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -64,26 +64,28 @@ def test_a_crowded_folder_does_not_disturb(
     assert asked.strip()
 
 
-def test_a_checkout_runs_without_being_installed(device_python: Path, run: Run, checkout: Path) -> None:
-    assert "export-scripts" in run(device_python, "-m", "edgenet", "--help", cwd=checkout)
-    assert "usage: classify.py" in run(device_python, checkout / "device_scripts" / "classify.py", "--help")
+def test_a_checkout_runs_without_being_installed(device_python: Path, run: Run, used_checkout: Path) -> None:
+    assert "export-scripts" in run(device_python, "-m", "edgenet", "--help", cwd=used_checkout)
+    assert "usage: classify.py" in run(
+        device_python, used_checkout / "device_scripts" / "classify.py", "--help"
+    )
 
 
 def test_a_checkout_can_be_installed_editable(
-    run: Run, checkout: Path, tmp_path: Path, crowded: Path
+    run: Run, used_checkout: Path, tmp_path: Path, crowded: Path
 ) -> None:
     python = make_environment(tmp_path / "environment")
     pip = (sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index")
-    run(*pip, "--no-build-isolation", "--editable", checkout)
+    run(*pip, "--no-build-isolation", "--editable", used_checkout)
     code = (
         "from edgenet.assets import calibration_photos, device_files; "
         "print(calibration_photos(), *device_files().values(), sep='\\n')"
     )
     paths = [Path(line) for line in run(python, "-c", code).splitlines()]
-    assert paths[0] == checkout / "calibration_data"
-    assert all(path.is_relative_to(checkout / "device_scripts") for path in paths[1:])
+    assert paths[0] == used_checkout / "calibration_data"
+    assert all(path.is_relative_to(used_checkout / "device_scripts") for path in paths[1:])
     assert run(python, "-m", "edgenet", "--version", cwd=crowded) == "edgenet 0.1.0\n"
-    assert run(python, "-m", "edgenet", "--version", cwd=checkout) == "edgenet 0.1.0\n"
+    assert run(python, "-m", "edgenet", "--version", cwd=used_checkout) == "edgenet 0.1.0\n"
 
 
 def test_torchrun_in_a_crowded_folder(python: Path, run: Run, crowded: Path, torchrun: Path) -> None:
