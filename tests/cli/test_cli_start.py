@@ -261,7 +261,9 @@ def test_an_interrupt_ends_quietly_and_leaves_nothing(made: Path, tmp_path: Path
     with subprocess.Popen(
         [*command, "--calibration", str(PHOTOS)], stderr=subprocess.PIPE, preexec_fn=heed_interrupts
     ) as running:
-        time.sleep(0.6)  # importing torch
+        while b"libtorch" not in Path(f"/proc/{running.pid}/maps").read_bytes():  # it imports torch
+            assert running.poll() is None
+            time.sleep(0.01)
         running.send_signal(signal.SIGINT)
         _, err = running.communicate(timeout=60)
     assert running.returncode == 130

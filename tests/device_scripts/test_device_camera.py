@@ -55,12 +55,12 @@ def test_the_newest_frame_wins_and_the_others_are_counted() -> None:
             buffer[:] = number
             yield Frame(f"f{number}", buffer)
         given.set()
-        more.wait(5)
+        more.wait(60)
         buffer[:] = 9
         yield Frame("last", buffer)
 
     with NewestFrame(frames()) as newest:
-        assert given.wait(5)
+        assert given.wait(60)
         first = newest.take()
         assert first is not None
         assert (first.name, first.missed, int(first.pixels.max())) == ("f4", 4, 4)
@@ -353,7 +353,7 @@ def page() -> Iterator[LivePage]:
 
 
 def ask(page: LivePage, path: str, **headers: str) -> tuple[int, str, dict[str, str]]:
-    link = http.client.HTTPConnection("127.0.0.1", page.address.port, timeout=5)
+    link = http.client.HTTPConnection("127.0.0.1", page.address.port, timeout=60)
     link.request("GET", path, headers=headers)
     answer = link.getresponse()
     status, body = answer.status, answer.read().decode()
@@ -363,7 +363,7 @@ def ask(page: LivePage, path: str, **headers: str) -> tuple[int, str, dict[str, 
 
 def stream(page: LivePage, path: str, count: int) -> bytes:
     """Return the first `count` bytes of an endless answer."""
-    link = http.client.HTTPConnection("127.0.0.1", page.address.port, timeout=5)
+    link = http.client.HTTPConnection("127.0.0.1", page.address.port, timeout=60)
     link.request("GET", path)
     body = link.getresponse().read(count)
     link.close()
@@ -425,7 +425,7 @@ def test_twenty_browsers_of_which_some_stall(page: LivePage) -> None:
     for reader in readers:
         reader.start()
     for reader in readers:
-        reader.join(20)
+        reader.join(60)
     assert [len(result) for result in results] == [4000] * 20
     for link in stalled:
         link.close()

@@ -87,6 +87,7 @@ def test_nothing_is_lost_or_doubled_while_the_broker_is_away(broker: RealBroker,
     # The program ends while the broker is away, and another one begins.
     with EventHub([sink(broker.port, tmp_path)], lambda *one: told.append(one)) as to:
         publish(to, 5)
+        wait_for(lambda: any("Connection refused" in str(reason) for _, reason in told))
         broker.start()
         after = Listener(broker.port, "listener")
         publish(to, 10)

@@ -39,7 +39,7 @@ def page(tmp_path: Path) -> Iterator[LivePage]:
 def ask(page: LivePage, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, bytes]:
     port = page.address.port
     given = {"Content-Type": "application/json", "Origin": f"http://127.0.0.1:{port}", **headers}
-    connection = HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = HTTPConnection("127.0.0.1", port, timeout=60)
     data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
     connection.request(method, path, data, {} if body is None else given)
     answer = connection.getresponse()

@@ -51,7 +51,7 @@ def correct(device: Device, state: Path, said: str) -> None:
     port = int(url.rpartition(":")[2].strip("/"))
 
     def ask(method: str, path: str, body: object = None, **headers: str) -> bytes:
-        connection = HTTPConnection("127.0.0.1", here, timeout=20)
+        connection = HTTPConnection("127.0.0.1", here, timeout=60)
         sent = None if body is None else json.dumps(body)
         origin = {"Origin": f"http://127.0.0.1:{here}", "Content-Type": "application/json"}
         connection.request(method, path, sent, {**({} if body is None else origin), **headers})
@@ -62,7 +62,7 @@ def correct(device: Device, state: Path, said: str) -> None:
         return found
 
     with device.forward(port) as here:
-        watching = HTTPConnection("127.0.0.1", here, timeout=20)
+        watching = HTTPConnection("127.0.0.1", here, timeout=60)
         watching.request("GET", "/picture")
         watching.getresponse().read(2000)  # a browser shows the picture
         nonce = {"X-Edgenet-Nonce": ask("GET", "/nonce").decode().strip()}

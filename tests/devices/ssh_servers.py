@@ -88,7 +88,7 @@ def name_host(folder: Path, name: str, address: tuple[str, int], user: str, host
 
 def wait_for(address: tuple[str, int]) -> None:
     """Wait until something listens there."""
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while True:
         try:
             socket.create_connection(address, timeout=1).close()

@@ -256,7 +256,7 @@ def test_a_port_there(there: Path) -> None:
         socket.create_server(("127.0.0.1", 0)) as listener,
         open_device(TARGET) as device,
         device.forward(listener.getsockname()[1]) as here,
-        socket.create_connection(("127.0.0.1", here), timeout=10) as client,
+        socket.create_connection(("127.0.0.1", here), timeout=60) as client,
     ):
         connection, _ = listener.accept()
         with connection:

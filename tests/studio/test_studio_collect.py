@@ -155,7 +155,7 @@ def test_too_large_a_file_is_refused_before_it_is_read(client: Client) -> None:
         f"POST /api/photos/add?label=mug&name=a.jpg HTTP/1.1\r\nHost: 127.0.0.1\r\nOrigin: http://127.0.0.1\r\n"
         f"Content-Type: application/octet-stream\r\nContent-Length: {1 << 40}\r\n\r\n"
     )
-    with socket.create_connection(("127.0.0.1", client.port), 10) as link:
+    with socket.create_connection(("127.0.0.1", client.port), 60) as link:
         link.sendall(head.encode())
         assert b"409" in link.recv(1000).partition(b"\r\n")[0]
 
@@ -165,7 +165,7 @@ def test_an_upload_that_breaks_off_leaves_nothing(client: Client, capfd: pytest.
         "POST /api/photos/add?label=mug&name=a.jpg HTTP/1.1\r\nHost: 127.0.0.1\r\nOrigin: http://127.0.0.1\r\n"
         "Content-Type: application/octet-stream\r\nContent-Length: 5000\r\n\r\nhalf"
     )
-    with socket.create_connection(("127.0.0.1", client.port), 10) as link:
+    with socket.create_connection(("127.0.0.1", client.port), 60) as link:
         link.sendall(head.encode())
     client.get("/api/state")
     for _ in range(100):
@@ -285,23 +285,24 @@ def test_classes_are_renamed_and_removed_into_the_bin(client: Client) -> None:
 
 def test_what_others_change_is_told(client: Client) -> None:
     client.upload("mug", "1.jpg", photo())
-    told = threading.Event()
+    listens, told = threading.Event(), threading.Event()
 
     def listen() -> None:
         import http.client
 
-        connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=60)
         connection.request("GET", "/api/events")
         for line in io.TextIOWrapper(connection.getresponse()):
+            listens.set()
             if line.startswith("event: folder"):
                 told.set()
                 return
 
     thread = threading.Thread(target=listen, daemon=True)
     thread.start()
-    time.sleep(0.3)
+    assert listens.wait(60)
     shutil.copy(client.photos / "mug" / "1.jpg", client.photos / "mug" / "2.jpg")
-    assert told.wait(15)
+    assert told.wait(60)
     assert client.names("mug") == ["1.jpg", "2.jpg"]
     shutil.rmtree(client.photos / "mug")
     assert client.get("/api/state")["classes"] == []
