@@ -60,7 +60,8 @@ class Job:
 
     def as_json(self) -> dict[str, Any]:
         """Return what a page sees of the job."""
-        return {name: getattr(self, name) for name in Job.__dataclass_fields__}
+        ended = self.ended  # read first, as it is set last: a job that has ended shows its last state
+        return {name: getattr(self, name) for name in Job.__dataclass_fields__} | {"ended": ended}
 
 
 class Jobs:
@@ -131,12 +132,14 @@ class Jobs:
 
     def stop(self, kind: str) -> None:
         """Ask the running job of a kind to stop; nothing happens if none is running."""
-        job = self._jobs.get(kind)
-        process = None if job is None else self._running.get(job.number)
-        if job is not None and process is not None:
+        with self._lock:
+            job = self._jobs.get(kind)
+            process = None if job is None else self._running.get(job.number)
+            if job is None or process is None or process.poll() is not None:
+                return
             job.state = "stopping"
-            process.send_signal(signal.SIGTERM)
-            self._tell(job)
+        process.send_signal(signal.SIGTERM)
+        self._tell(job)
 
     def close(self, patience_s: float = 10.0) -> None:
         """End all jobs, also those that do not listen."""
@@ -169,18 +172,19 @@ class Jobs:
             job.result = read_json(text) if text.strip() else None
         except ValueError:
             job.result = None
-        stopped = job.state == "stopping" or self.closing
-        job.ended = time.time()
-        state = "done" if status == 0 else "stopped" if stopped else "failed"
-        if state == "failed" and not job.error:
+        with self._lock:
+            stopped = job.state == "stopping" or self.closing
+            job.state = "done" if status == 0 else "stopped" if stopped else "failed"
+        if job.state == "failed" and not job.error:
             job.error = f"the command ended with exit status {status}"
         try:
-            job.state = state
             on_end(job)
         except (EdgenetError, OSError) as error:
             job.state, job.error = "failed", one_line(str(error), _LONGEST_LINE)
         finally:
+            # Only now, because whoever sees that the job has ended may start the next one at once.
             with self._lock:
+                job.ended = time.time()
                 self._running.pop(job.number, None)
             self._tell(job)
 

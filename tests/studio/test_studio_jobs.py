@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +33,19 @@ def test_a_command_gives_its_json_or_its_error() -> None:
     models, fetch = sorted(ended, key=lambda job: job.kind, reverse=True)
     assert (models.state, type(models.result)) == ("done", list)
     assert (fetch.state, "no-such-network" in fetch.error) == ("failed", True)
+    jobs.close()
+
+
+def test_whoever_sees_that_a_job_has_ended_may_start_the_next_one() -> None:
+    jobs, goes_on = Jobs(Events()), threading.Event()
+    job = jobs.start("models", ["models"], on_end=lambda job: goes_on.wait(60) and None)
+    wait_for(lambda: job.state == "done")
+    assert job.as_json()["ended"] is None, "what follows its end is not done yet"
+    jobs.stop("models")
+    assert job.state == "done", "there is nothing left to stop"
+    goes_on.set()
+    wait_for(lambda: job.as_json()["ended"])
+    jobs.start("models", ["models"])
     jobs.close()
 
 
