@@ -18,6 +18,9 @@ playwright_api = pytest.importorskip(
     "playwright.sync_api", reason="the package playwright is not installed (make setup-dev)"
 )
 
+# On a busy machine a page takes its time. Playwright has one such time for all files.
+playwright_api.expect.set_options(timeout=60_000)
+
 LaunchChromium = Callable[..., "playwright_api.Browser"]
 # Chromium takes only its last list of features, so these of Playwright's list are named again.
 _PLAYWRIGHT_LEAVES_OUT = (

@@ -33,8 +33,6 @@ HASHES = """async () => {
     return urls.map((url) => url.split("/kept/")[1]);
 }"""
 
-expect.set_options(timeout=30_000)  # on a busy machine a page takes its time
-
 
 @dataclass
 class Place:

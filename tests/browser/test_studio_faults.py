@@ -17,8 +17,6 @@ from playwright.sync_api import Browser, Page, expect
 from edgenet.studio_app.server import StudioServer
 from edgenet.workflows.studio import open_studio
 
-expect.set_options(timeout=60_000)  # on a busy machine a page takes its time
-
 PHOTOS = 60
 COUNTS_UPLOADS = """
 window.atOnce = window.mostAtOnce = 0;

@@ -17,8 +17,6 @@ from edgenet.studio_app.guard import self_signed
 from edgenet.studio_app.server import StudioServer
 from edgenet.workflows.studio import open_studio
 
-expect.set_options(timeout=30_000)  # on a busy machine a page takes its time
-
 WRONG = "bolt/1.jpg"
 """The report says that it is a nut."""
 

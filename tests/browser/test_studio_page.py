@@ -18,8 +18,6 @@ from benchmarks.studio_visit import JUDGED, TAUGHT, FakeCamera, Newcomer, known_
 from edgenet.web.server import PageServer
 from edgenet.web.site import PageOptions, build_page
 
-expect.set_options(timeout=60_000)  # on a busy machine a page takes its time
-
 DESK = {"width": 1280, "height": 800}
 
 

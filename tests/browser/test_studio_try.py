@@ -29,8 +29,6 @@ RED, BLUE = (np.full((480, 640, 3), colour, np.uint8) for colour in ((20, 30, 22
 """BGR."""
 COLOURS = ("red", "green", "blue")
 
-expect.set_options(timeout=30_000)  # on a busy machine a page takes its time
-
 
 def write_colours(path: Path, labels: tuple[str, ...] = COLOURS) -> None:
     """Write a bundle that distinguishes red from green and blue."""

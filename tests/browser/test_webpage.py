@@ -47,8 +47,6 @@ for (const name of ["photo", "seen"]) document.addEventListener(`edgenet:${name}
 });
 """
 
-expect.set_options(timeout=30_000)  # on a busy machine a page takes its time
-
 Open = Callable[..., Page]
 
 
