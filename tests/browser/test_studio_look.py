@@ -10,6 +10,7 @@ from accessible import barriers
 from edgenet_device.web.address import Address
 from playwright.sync_api import Browser, expect
 from teaching_reports import small_report, thumbnail
+from virtual_devices import wait_until
 
 from edgenet.figures.teaching_facts import write_report_json
 from edgenet.studio_app.collect_routes import page_url
@@ -52,9 +53,7 @@ def test_a_label_that_looks_wrong_is_fixed_and_the_fix_undone(chromium: Browser,
         assert not (photos / WRONG).exists()
         assert (photos / "nut" / "1.jpg").read_bytes() == before
         page.get_by_role("button", name="Undo").click()
-        page.wait_for_function(
-            "fetch('/api/photos?label=bolt').then((a) => a.json()).then((a) => a.photos.length === 3)"
-        )
+        wait_until((photos / WRONG).exists, 60, "the photo is where it was")
         assert (photos / WRONG).read_bytes() == before
         page.get_by_role("button", name="Photograph it").first.click()
         expect(page.locator(".camera")).to_be_visible()

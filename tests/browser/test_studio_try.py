@@ -18,6 +18,7 @@ from edgenet_device.preprocess import prepare
 from edgenet_device.web.address import Address
 from playwright.sync_api import Browser, Page, expect
 from tiny_model import tiny_model
+from virtual_devices import wait_until
 
 from edgenet.bundle import write_bundle
 from edgenet.manifest import Facts, Weights
@@ -142,8 +143,8 @@ def test_a_wrong_answer_becomes_a_photo_of_its_class(opened: Opened) -> None:
     assert np.abs(seen.mean(axis=(0, 1)) - RED[0, 0]).max() < 25  # the fake camera's colours are a little off
     expect(page.locator("#try-wrong")).to_be_focused()
     page.locator(".toast button").first.click()
-    page.wait_for_function("fetch('/api/state').then((a) => a.json()).then(({ bin }) => bin.length === 1)")
-    assert not added.exists()
+    wait_until(lambda: not added.exists(), 60, "the photo is in the bin")
+    assert page.evaluate("fetch('/api/state').then((a) => a.json()).then(({ bin }) => bin.length)") == 1
 
 
 def test_a_better_classifier_takes_its_place(opened: Opened) -> None:

@@ -205,7 +205,7 @@ class Card {
     for (const [name, button] of Object.entries(this.buttons)) button.disabled = busy.has(name.startsWith("service") ? "switch" : name);
     this.buttons.watch.disabled ||= busy.has("page");
     jobs.sort((one, other) => one.number - other.number);
-    this.jobs.replaceChildren(...jobs.map((job) => this.job(job)));
+    fill(this.jobs, ...jobs.map((job) => this.job(job)));
   }
 
   job(job) {

@@ -51,10 +51,8 @@ export function mount(root, app) {
       h("p", { class: "row" }, full.length < 2 ? S.tooFew : say(S.have, { photos: count(app.strings.shell.photos, photos), classes: full.length }), full.slice(0, 20).map((one) => h("span", { class: one.photos < 8 ? "chip warn" : "chip" }, h("bdi", {}, one.label), ` ${one.photos}`))),
       full.some((one) => one.photos < 8) && full.length > 1 && h("p", { class: "muted" }, S.fewPhotos),
       h("p", { class: "row" }, button, running && h("button", { type: "button", id: "stop", onclick: stop, disabled: job?.state === "stopping" }, S.stop), full.length < 2 && h("button", { type: "button", onclick: () => app.go("collect") }, S.collect)),
-      h("details", {}, h("summary", {}, S.options), h("div", { class: "step" }, h("label", { for: "minutes" }, S.howLong, " ", minutes), h("label", {}, noFlip, S.noFlip), h("label", {}, quick, S.quick))),
+      h("details", { open: !running && before.dataset.open === "1", ontoggle: (event) => (before.dataset.open = event.target.open ? "1" : "") }, h("summary", {}, S.options), h("div", { class: "step" }, h("label", { for: "minutes" }, S.howLong, " ", minutes), h("label", {}, noFlip, S.noFlip), h("label", {}, quick, S.quick))),
     );
-    before.querySelector("details").open = running ? false : before.dataset.open === "1";
-    before.querySelector("details").ontoggle = (event) => (before.dataset.open = event.target.open ? "1" : "");
     showJob(job, running);
     showRuns();
   }

@@ -15,8 +15,38 @@ export function h(tag, properties = {}, ...children) {
 
 const real = (children) => children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
 
-/** Gives an element other children; null and false are left out. */
-export const fill = (element, ...children) => element.replaceChildren(...real(children));
+let pressed = null; // the element under a finger or a mouse button that is down
+const later = new Map(); // what elements get when it is up
+
+addEventListener("pointerdown", ({ button, target }) => (pressed = button ? null : target), true);
+for (const end of ["pointerup", "pointercancel"])
+  addEventListener(
+    end,
+    () => {
+      pressed = null;
+      setTimeout(() => { // after the click
+        for (const [element, children] of later) replace(element, children);
+        later.clear();
+      });
+    },
+    true,
+  );
+
+/** Gives an element other children; null and false are left out. What is pressed stays until its click has come, and what
+ *  has the focus gives it to the one that takes its place: an element may be filled several times a second. */
+export function fill(element, ...children) {
+  later.delete(element);
+  if (element.contains(pressed)) later.set(element, real(children));
+  else replace(element, real(children));
+}
+
+function replace(element, children) {
+  const had = document.activeElement, within = element !== had && element.contains(had);
+  element.replaceChildren(...children);
+  if (!within) return;
+  const same = (one) => one.id === had.id && one.textContent === had.textContent;
+  (element.contains(had) ? had : [...element.querySelectorAll(had.localName)].find(same))?.focus({ preventScroll: true });
+}
 
 /** Fills the places {name} of a text: `say("{n} photos", { n: 3 })`. */
 export const say = (text, values = {}) => text.replace(/\{(\w+)\}/g, (all, name) => (name in values ? String(values[name]) : all));
