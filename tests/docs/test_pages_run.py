@@ -1,8 +1,9 @@
 """The commands of README.md and of the tours run as printed, in a clean shell, and say what the pages show.
 
-README comes first, in a fresh clone; the tours go on in its folder, as they tell the reader. Three things are replaced:
-the clone's address, `make setup` (by a link to the environment that runs the tests), and the packages' index, so that
-`make plan` needs no network.
+README comes first, in a fresh clone; the tours go on in its folder, as they tell the reader. Four things are replaced:
+the clone's address, `make setup` (by a link to the environment that runs the tests), the packages' index, so that
+`make plan` needs no network, and in the tours the start of the command `edgenet`: it is a fork of a process that has
+imported it. README's commands are started by the shell alone.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from doc_pages import DOCS, README, ROOT, RUN_PAGES, Block, blocks, commands
+from forked_commands import forked_commands
 
 MARK = "\x1e"
 NOT_RUN = {"README.md": 2, "verbs.md": 6, "on-the-device.md": 4}
@@ -119,14 +121,19 @@ def readme(work: Path) -> Outputs:
 
 
 @pytest.fixture(scope="module")
-def outputs_of(work: Path, readme: Outputs) -> Callable[[Path], Outputs]:
+def edgenet_function(work: Path) -> Generator[str]:
+    """A shell function that takes the place of the command `edgenet`; see `forked_commands`."""
+    yield from forked_commands(str(work / "commands"), clean_environment(work))
+
+
+@pytest.fixture(scope="module")
+def outputs_of(work: Path, readme: Outputs, edgenet_function: str) -> Callable[[Path], Outputs]:
     """A function that runs a page once, after README, and returns what its blocks print."""
 
     @cache
     def outputs(page: Path) -> Outputs:
-        return (
-            readme if page == README else run_page(page, work, work / "edgenet", "source .venv/bin/activate")
-        )
+        before = f"source .venv/bin/activate\n{edgenet_function}"
+        return readme if page == README else run_page(page, work, work / "edgenet", before)
 
     return outputs
 
@@ -187,6 +194,30 @@ def test_readme_leads_to_the_label_that_it_prints(readme: Outputs) -> None:
     shown = LABEL.findall(output.text)
     assert len(shown) == 5
     assert LABEL.findall(readme[command.line]) == shown
+
+
+@pytest.mark.slow
+def test_a_forked_command_has_the_shells_folder_variables_streams_and_status(
+    work: Path, edgenet_function: str
+) -> None:
+    script = (
+        "cd edgenet/assets; edgenet inspect clip.mp4 || echo status $?",
+        "COLUMNS=60 edgenet models | wc -L",  # the longest line
+        "edgenet models > /dev/full",
+    )
+    done = subprocess.run(
+        ["bash", "-c", "\n".join((edgenet_function, *script))],
+        cwd=ROOT,
+        env=clean_environment(work),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stdout == "status 1\n60\n"
+    first, last = done.stderr.splitlines()
+    assert first.startswith("edgenet: clip.mp4 is neither a .tflite nor a bundle")
+    assert last == "edgenet: the output cannot be written: No space left on device"
 
 
 @pytest.mark.slow
