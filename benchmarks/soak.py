@@ -148,7 +148,10 @@ def soak(model: Path, frames: int, cuts: int, log: Path) -> tuple[list[Tenth], i
             if event["frame"] % every == 0 and event["frame"] < every * (cuts + 1):
                 stream.cut()
             if event["frame"] % (frames // TENTHS) == 0:
-                tenths.append(Tenth(_resident_mib(process.pid), ms))
+                mib = (
+                    _resident_mib(process.pid) or tenths[-1].mib
+                )  # after its last frame it may have ended already
+                tenths.append(Tenth(mib, ms))
                 ms = []
         return tenths, stream.connections, process.wait()
 
@@ -192,11 +195,12 @@ def _frame(path: Path) -> bytes:
     return bytes(cv2.imencode(".jpg", picture)[1])
 
 
-def _resident_mib(process: int) -> float:
+def _resident_mib(process: int) -> float | None:
+    """Return the resident memory of a process; None once it has ended."""
     for line in Path(f"/proc/{process}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) / 1024
-    raise SystemExit(f"/proc/{process}/status has no VmRSS")
+    return None
 
 
 if __name__ == "__main__":
