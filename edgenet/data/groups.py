@@ -203,8 +203,12 @@ _PATCH = 10
 _TEMPLATE = 20
 _TEMPLATES = ((6, 6), (0, 0), (12, 0), (0, 12), (12, 12))
 """Places (x, y) of the patches, _TEMPLATE pixels wide, of one thumbnail that are searched for in the other."""
-_SCALED_SIDES = (27, 21, 18, 15, 13, 11)
-"""Thumbnails of 32 pixels are shrunk to these sides, so that _PATCH pixels show 12, 15, 18, 21, 25 and 29 of the 32."""
+_SCALED = tuple(
+    (side, step, (side - _PATCH) // step + 1)
+    for side, step in ((27, 2), (21, 2), (18, 1), (15, 1), (13, 1), (11, 1))
+)
+"""Thumbnails of 32 pixels are shrunk to these sides, so that _PATCH pixels show 12, 15, 18, 21, 25 and 29 of the 32.
+With each side stand the distance of the windows, pixels, and their number in each direction."""
 _LEAST_LENGTH = 6.0 * (_PATCH**2 * 3) ** 0.5
 """A patch with a smaller standard deviation than 6 of 255 levels is flat, and would be found everywhere."""
 
@@ -335,7 +339,7 @@ def _patch_correlations(thumbnails: NDArray[np.uint8], pairs: NDArray[np.int64])
     for rows in _rows_by_photo(both[:, 0]):
         windows, lengths = _windows(thumbnails[both[rows[0], 0]])
         wanted = templates[both[rows, 1]].reshape(-1, windows.shape[1])
-        best[rows] = (wanted @ windows.T / lengths).max(axis=1).reshape(len(rows), -1).max(axis=1)
+        best[rows] = (windows @ wanted.T / lengths[:, None]).max(axis=0).reshape(len(rows), -1).max(axis=1)
     return np.maximum(*best.reshape(2, -1))
 
 
@@ -361,28 +365,30 @@ def _templates(thumbnails: NDArray[np.uint8]) -> NDArray[np.float32]:
     return unit
 
 
+_CHANNEL_SUMS = np.tile(np.eye(3, dtype=np.float32), (_PATCH**2, 1))
+"""A window times this is the sum of each of its channels."""
+
+
 def _windows(thumbnail: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return all windows of a thumbnail [m, values], and the length of each once it is centred (infinite if flat).
 
     The windows themselves are not centred, because the templates are: that leaves the scalar products the same.
     """
-    found, squared = [], []
-    for side in _SCALED_SIDES:
+    found = np.empty((sum(count**2 for _, _, count in _SCALED), _PATCH**2 * 3), np.float32)
+    end = 0
+    for side, step, count in _SCALED:
         small = cv2.resize(thumbnail, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32)
-        step, places = (2 if side > 18 else 1), side - _PATCH + 1
-        count, (down, right, value) = len(range(0, places, step)), small.strides
+        down, right, value = small.strides
         # What `sliding_window_view` gives, which takes as long to make a view as copying it takes.
         views = np.lib.stride_tricks.as_strided(
             small, (count, count, _PATCH, _PATCH * 3), (step * down, step * right, down, value)
         )
-        found.append(views.reshape(-1, _PATCH**2 * 3))
-        sums, squares = (
-            cv2.boxFilter(x, -1, (_PATCH, _PATCH), anchor=(0, 0), normalize=False)[:places:step, :places:step]
-            for x in (small, small * small)
-        )
-        squared.append((squares - sums * sums / _PATCH**2).sum(axis=2).ravel())
-    length = np.sqrt(np.maximum(np.concatenate(squared), 0))
-    return np.concatenate(found), np.where(length > _LEAST_LENGTH, length, np.float32(np.inf))
+        start, end = end, end + count**2
+        found[start:end].reshape(views.shape)[:] = views
+    sums = found @ _CHANNEL_SUMS
+    squared = np.einsum("ij,ij->i", found, found) - np.einsum("ij,ij->i", sums, sums) / _PATCH**2
+    length = np.sqrt(np.maximum(squared, 0))
+    return found, np.where(length > _LEAST_LENGTH, length, np.float32(np.inf))
 
 
 def connected(count: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
