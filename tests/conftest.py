@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
+from _pytest.assertion import rewrite
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 if "PYTEST_XDIST_WORKER" in os.environ:
+    import torch  # here, because the process that only hands out tests needs none
+
     torch.set_num_threads(1)  # the other cores have tests of their own
 
 
@@ -72,6 +77,35 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="a second Pi, whose own pip takes the packages from an index; ten minutes in emulation",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compiles this worker's share of the test files, because every worker imports them all.
+
+    In a fresh clone no byte code is there, and workers that begin together would each compile every file.
+    """
+    state = config.stash.get(rewrite.assertstate_key, None)
+    if "PYTEST_XDIST_WORKER" not in os.environ or sys.dont_write_bytecode or state is None:
+        return
+    worker, workers = (os.environ[f"PYTEST_XDIST_WORKER{end}"].removeprefix("gw") for end in ("", "_COUNT"))
+    files = sorted(file for folder in config.args for file in Path(folder).rglob("test_*.py"))
+    for file in files[int(worker) :: int(workers)]:
+        compiled = rewrite.get_cache_dir(file) / f"{file.stem}{rewrite.PYC_TAIL}"
+        if not compiled.exists() and rewrite.try_makedirs(compiled.parent):
+            stamp, code = rewrite._rewrite_test(file, config)
+            rewrite._write_pyc(state, code, stamp, compiled)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Spares the garbage collector all that lives as long as the tests: modules and thousands of tests."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)  # before the tests are chosen by their marks
