@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     import torch  # here, because the process that only hands out tests needs none
 
     torch.set_num_threads(1)  # the other cores have tests of their own
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # What a script starts in the background ignores Ctrl-C, and so would every program that a test interrupts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 # The files that take longest, most of them spent waiting, longest first: so they end while short ones still run.
