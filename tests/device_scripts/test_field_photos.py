@@ -188,10 +188,10 @@ def test_a_full_disk_is_one_trouble_and_leaves_no_half_photo(
 
 
 def offer(keeper: PhotoKeeper, numbers: range) -> None:
-    """Show frames, and wait until the thread has seen those that it took."""
+    """Show frames, and wait until the thread is done with those that it took."""
     for number in numbers:
         keeper.show(state(number), pattern(number))
-        while keeper._waiting:
+        while keeper._waiting or not keeper._changed._waiters:  # it waits for more once it is done
             threading.Event().wait(0.002)
 
 
