@@ -19,12 +19,14 @@ figures.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 from pathlib import PurePosixPath
+from typing import Any
 
 import cv2
 import numpy as np
@@ -228,6 +230,30 @@ def same_scene_pairs(
     """
     if not len(labels):
         return np.zeros((0, 2), np.int64)
+    key = _digest(thumbnails, labels, features)
+    if key not in _KNOWN:
+        while len(_KNOWN) >= _MOST_KNOWN:
+            del _KNOWN[next(iter(_KNOWN))]
+        _KNOWN[key] = _find_pairs(thumbnails, labels, features)
+    return _KNOWN[key].copy()
+
+
+_KNOWN: dict[bytes, NDArray[np.int64]] = {}
+"""The pairs of the sets that were compared last: a sweep trains many networks on the same photos."""
+_MOST_KNOWN = 8
+
+
+def _digest(*arrays: NDArray[Any] | None) -> bytes:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(repr(None if array is None else (array.shape, array.dtype.str)).encode())
+        digest.update(b"" if array is None else np.ascontiguousarray(array).data)
+    return digest.digest()
+
+
+def _find_pairs(
+    thumbnails: NDArray[np.uint8], labels: NDArray[np.int64], features: NDArray[np.float32] | None
+) -> NDArray[np.int64]:
     looks = _Looks.of(thumbnails, features)
     pairs = _ordered([_of_class(looks, np.flatnonzero(labels == label)) for label in np.unique(labels)])
     odds = _odds(looks, pairs) - _least_odds(looks, labels)

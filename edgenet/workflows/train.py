@@ -327,7 +327,7 @@ def _device_again(plan: Plan) -> torch.device:
 def _run(job: Job, progress: Progress, log: Log) -> Training | None:
     first = job.settings.share.process == 0
     progress, log = (progress, log) if first else (silent, no_log)
-    warnings = training_warnings(job)
+    warnings = training_warnings(job) if first else ()
     for line in (*first_lines(job), *(f"warning: {warning}" for warning in warnings)):
         log(line)
     began = time.perf_counter()

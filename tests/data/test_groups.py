@@ -11,6 +11,7 @@ import pytest
 from edgenet_device.frames.photos import read_photo
 from edgenet_device.preprocess import prepare
 
+from edgenet.data import groups
 from edgenet.data.groups import ALIKE, COPY, SESSION, group_photos, leaks, same_scene_pairs
 
 FEW = 40
@@ -58,6 +59,24 @@ def test_frames_of_one_scene_are_found_by_their_thumbnails_alone(photos: list[np
 def test_different_photos_of_one_class_stay_apart(photos: list[np.ndarray]) -> None:
     thumbnails = np.stack([thumbnail(photo) for photo in photos])
     assert len(same_scene_pairs(thumbnails, np.arange(FEW) % 2)) <= 1
+
+
+def test_a_set_is_compared_once_and_another_set_anew(
+    photos: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thumbnails = np.stack([*map(thumbnail, photos[:10]), thumbnail(photos[0])])
+    labels, compared = np.array([0, 1] * 5 + [0]), []
+    odds = groups._odds
+    monkeypatch.setattr(groups, "_odds", lambda *given: compared.append(given) or odds(*given))
+    first = same_scene_pairs(thumbnails, labels)
+    assert first.tolist() == [[0, 10]]
+    first[:] = 9  # a caller may change its pairs
+    before = len(compared)
+    assert same_scene_pairs(thumbnails, labels).tolist() == [[0, 10]]
+    assert len(compared) == before
+    assert same_scene_pairs(thumbnails, np.array([0, 1] * 5 + [1])).tolist() == []
+    assert same_scene_pairs(thumbnails[:10], labels[:10]).tolist() == []
+    assert len(compared) == 3 * before
 
 
 def test_plain_signs_of_one_class_do_not_collapse_into_one_group(shared_data: Path) -> None:
