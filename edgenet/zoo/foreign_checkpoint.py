@@ -36,7 +36,16 @@ from edgenet.zoo.catalogue import (
 )
 from edgenet.zoo.checkpoint import LICENCE_UNKNOWN, LoadedNetwork, load_tensors
 from edgenet.zoo.classifier import SLIM, TORCHVISION, NetworkOptions, Normalization
-from edgenet.zoo.layouts import COUNTER, Library, Names, find_library, meta_network, recognize, renamed
+from edgenet.zoo.layouts import (
+    COUNTER,
+    Library,
+    Names,
+    find_library,
+    meta_network,
+    recognize,
+    renamed,
+    shapes_of,
+)
 from edgenet.zoo.pretrained import options_of, read_pretrained
 from edgenet.zoo.registry import ARCHITECTURES, Variant, parse_variant
 from edgenet.zoo.state_dicts import (
@@ -256,7 +265,11 @@ def _unknown(path: Path, state: StateDict) -> EdgenetError:
 
 def _nearest(tensors: Mapping[str, Tensor], names: Names, library: Library, path: Path) -> EdgenetError:
     """Return the error for tensors that fit no network: what the nearest one has more, or less."""
-    expected = {name: _names_of(name) for name, one in ARCHITECTURES.items() if not one.one_resolution}
+    expected = {
+        name: shapes_of(Variant(name, 1.0, one.smallest), NetworkOptions(2)).keys()
+        for name, one in ARCHITECTURES.items()
+        if not one.one_resolution
+    }
     nearest = min(expected, key=lambda name: len(expected[name] ^ tensors.keys()))
     missing, extra = expected[nearest] - tensors.keys(), tensors.keys() - expected[nearest]
     theirs = {ours: name for name, ours in names.items()}
@@ -301,13 +314,6 @@ def _in_their_words(name: str, theirs: Mapping[str, str]) -> str:
     """Return the tensor's name in its library, if the file has another tensor of the same layer; else ours."""
     layer, _, kind = name.rpartition(".")
     return f"{theirs.get(layer, layer)}.{kind}"
-
-
-def _names_of(architecture: str) -> set[str]:
-    variant = Variant(architecture, 1.0, ARCHITECTURES[architecture].smallest)
-    return {
-        name for name in meta_network(variant, NetworkOptions(2)).state_dict() if not name.endswith(COUNTER)
-    }
 
 
 def _assumed(library: Library, variant: Variant, options: NetworkOptions, hints: _Hints) -> tuple[str, ...]:

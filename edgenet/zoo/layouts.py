@@ -314,20 +314,21 @@ def recognize(tensors: Mapping[str, Tensor]) -> tuple[Variant, bool] | None:
     for name, architecture in ARCHITECTURES.items():
         if architecture.one_resolution:
             continue  # their first fully connected layer takes a gigabyte, and no library's layout has them
-        full = _shapes_of(Variant(name, 1.0, architecture.smallest), options)
+        full = shapes_of(Variant(name, 1.0, architecture.smallest), NetworkOptions(2))
         if full.keys() != shapes.keys():
             continue
         resolution = max(resolution for _, resolution in architecture.published)
         for width in _likely_widths(full, shapes) if architecture.scales else (1.0,):
             for fixed in (False, True):
                 variant = Variant(name, width, resolution)
-                if _shapes_of(variant, replace(options, fixed_stem=fixed)) == shapes:
+                if shapes_of(variant, replace(options, fixed_stem=fixed)) == shapes:
                     return variant, fixed
     return None
 
 
 @cache
-def _shapes_of(variant: Variant, options: NetworkOptions) -> dict[str, tuple[int, ...]]:
+def shapes_of(variant: Variant, options: NetworkOptions) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every tensor of a network under its name, without the counters of batches."""
     network = meta_network(variant, options)
     return {name: tuple(t.shape) for name, t in network.state_dict().items() if not name.endswith(COUNTER)}
 
