@@ -23,6 +23,7 @@ difference between the two would be a difference between the accuracy that was m
 from __future__ import annotations
 
 import hashlib
+import http.client
 import io
 import json
 import os
@@ -30,7 +31,6 @@ import re
 import shutil
 import subprocess
 import tarfile
-import urllib.error
 import urllib.request
 import zipfile
 from dataclasses import replace
@@ -300,7 +300,7 @@ def _package(path: str, digest: str) -> bytes:
         try:
             with urllib.request.urlopen(f"{mirror}/{path}", timeout=_WAIT_S) as response:
                 content: bytes = response.read()
-        except (OSError, urllib.error.URLError) as error:
+        except (OSError, http.client.HTTPException) as error:  # the latter if the connection ends early
             reason = str(error)
             continue
         if hashlib.sha256(content).hexdigest() == digest:
