@@ -26,6 +26,7 @@ from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError
 from edgenet.latency.options import BenchOptions
 from edgenet.progress import no_log, silent
+from edgenet.teaching import finetuning
 from edgenet.training.processes import StopRequest, TrainingStopped
 from edgenet.training.state import STATE_FILE
 from edgenet.workflows import teach_network
@@ -187,7 +188,11 @@ def test_a_validation_folder_judges(checkpoint: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_fine_tuning_is_kept_only_if_it_helps(photos: Path, checkpoint: Path, tmp_path: Path) -> None:
+def test_fine_tuning_is_kept_only_if_it_helps(
+    photos: Path, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finetuning, "LEAST_STEPS", 20)  # a third of the steps, to save time
+    monkeypatch.setattr(finetuning, "PASSES", 10)
     lines: list[str] = []
     found = teach(photos, tmp_path / "run", pretrained=checkpoint, resolution=32, minutes=5, log=lines.append)
     tried = [line for line in lines if "fine-tun" in line]
