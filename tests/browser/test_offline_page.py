@@ -8,7 +8,7 @@ import http.server
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -96,9 +96,16 @@ def page(browsing: Page, place: Place, english: dict[str, bytes]) -> Page:
 
 
 def scores_of_red(page: Page, label: str) -> list[float]:
-    """Choose a red photo, and return its scores once the page has named it."""
-    expect(page.locator("#measure")).to_be_enabled()
-    page.set_input_files("#file", {"name": "red.png", "mimeType": "image/png", "buffer": RED})
+    """Choose a red photo, and return its scores once the page has named it.
+
+    A page that hears of a newer version late, as on a busy machine, loads itself again and forgets the photo.
+    """
+    for patience_ms in (20_000, 20_000, 60_000):
+        expect(page.locator("#measure")).to_be_enabled()
+        page.set_input_files("#file", {"name": "red.png", "mimeType": "image/png", "buffer": RED})
+        with suppress(AssertionError):
+            expect(page.locator("#answer")).to_have_text(label, timeout=patience_ms)
+            break
     expect(page.locator("#answer")).to_have_text(label)
     found: list[float] = page.evaluate("window.photo")
     return found
@@ -140,7 +147,12 @@ def test_a_newer_version_that_is_not_whole_leaves_the_copy(
 
 def test_another_page_at_that_address_is_shown(page: Page, place: Place) -> None:
     with place.serving({"index.html": b"<!doctype html><title>mine</title><h1>another page</h1>"}):
-        page.reload()
+        for _ in range(
+            5
+        ):  # the kept page is shown where the server does not answer soon, as on a busy machine
+            page.reload()
+            if page.title() == "mine":
+                break
         expect(page.locator("h1")).to_have_text("another page")
 
 
