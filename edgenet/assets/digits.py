@@ -59,10 +59,11 @@ def write_digits(folder: Path) -> list[Path]:
         OSError: a file cannot be written.
     """
     digits, written = read_digits(), []
+    for part in ("train", "test"):
+        for label in range(10):
+            (folder / part / str(label)).mkdir(parents=True, exist_ok=True)
     for index, (image, label) in enumerate(zip(digits.images, digits.labels, strict=True)):
-        part = folder / ("train" if index < TRAINING else "test") / str(label)
-        part.mkdir(parents=True, exist_ok=True)
-        written.append(part / f"{index:04}.png")
+        written.append(folder / ("train" if index < TRAINING else "test") / str(label) / f"{index:04}.png")
         written[-1].write_bytes(cv2.imencode(".png", image * STEP)[1].tobytes())
     return written
 

@@ -11,10 +11,9 @@ from small_network import PHOTOS, save_small_checkpoint, save_small_onnx
 from tiny_model import tiny_model
 from verbs_photos import solid
 
-from edgenet.assets.digits import write_digits
+from edgenet.assets import digits
 from edgenet.bundle import write_bundle
 from edgenet.manifest import Facts, Weights
-from edgenet.workflows import demo
 from edgenet.workflows.convert import convert
 
 
@@ -53,16 +52,10 @@ def colour_folders(tmp_path: Path) -> Path:
 def few_digits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets the demo learn only every fourth digit."""
 
-    def write(folder: Path) -> list[Path]:
-        kept = []
-        for number, path in enumerate(write_digits(folder)):
-            if number % 4:
-                path.unlink()
-            else:
-                kept.append(path)
-        return kept
-
-    monkeypatch.setattr(demo, "write_digits", write)
+    every = digits.read_digits()
+    some = digits.Digits(every.images[::4], every.labels[::4])
+    monkeypatch.setattr(digits, "read_digits", lambda: some)
+    monkeypatch.setattr(digits, "TRAINING", -(-digits.TRAINING // 4))
 
 
 Build = Callable[..., Path]

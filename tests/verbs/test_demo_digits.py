@@ -38,6 +38,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
         workflow.digits_demo(tmp_path)
 
 
+@pytest.mark.usefixtures("few_digits")
 def test_a_photo_of_ones_own_is_kept_and_reported(tmp_path: Path) -> None:
     own = tmp_path / workflow.FOLDER / "photos" / "train" / "3" / "mine.png"
     own.parent.mkdir(parents=True)
