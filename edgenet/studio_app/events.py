@@ -10,6 +10,7 @@ import asyncio
 import os
 import threading
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from pathlib import Path
 
 from edgenet_device.foreign_text import json_text
@@ -32,9 +33,10 @@ class Events:
 
     def publish(self, kind: str, value: object) -> None:
         """Send an event with a JSON value to every page that listens."""
-        loop = self._loop
-        if loop is not None and not loop.is_closed():
-            loop.call_soon_threadsafe(self._hand_out, f"event: {kind}\ndata: {json_text(value)}\n\n")
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the server has ended, perhaps just now: nobody listens any more
+                text = f"event: {kind}\ndata: {json_text(value)}\n\n"
+                self._loop.call_soon_threadsafe(self._hand_out, text)
 
     def _hand_out(self, text: str | None) -> None:
         for queue in self._waiting:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable
@@ -47,6 +48,17 @@ def test_whoever_sees_that_a_job_has_ended_may_start_the_next_one() -> None:
     wait_for(lambda: job.as_json()["ended"])
     jobs.start("models", ["models"])
     jobs.close()
+
+
+def test_a_job_may_end_after_the_server() -> None:
+    events = Events()
+
+    async def listen() -> None:
+        async for _ in events.follow(lambda: []):
+            return
+
+    asyncio.run(listen())
+    events.publish("job", {"state": "done"})  # nobody hears it, and nothing fails
 
 
 def test_lines_of_a_command() -> None:
