@@ -20,6 +20,7 @@ from edgenet.commands.console import (
     warn,
 )
 from edgenet.commands.options import LABELLED_PHOTOS, InputOptions, JsonFlag, Recipe, output_file
+from edgenet.commands.quick_imports import quick_imports
 
 if TYPE_CHECKING:
     from edgenet.workflows.accuracy_gate import GateResult
@@ -172,7 +173,8 @@ def convert_command(
             f"--format {precision.format} needs a name for --out that ends in .{precision.format}"
         )
     with shown_progress() as progress:
-        from edgenet.workflows.convert import convert
+        with quick_imports():
+            from edgenet.workflows.convert import convert
 
         result = convert(source, out, **precision.arguments(), **inputs.arguments(), progress=progress)
     note_skipped(result.skipped)

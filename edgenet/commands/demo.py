@@ -9,6 +9,7 @@ import typer
 
 from edgenet.commands.console import log_to, print_json, say, shown_progress
 from edgenet.commands.options import JsonFlag
+from edgenet.commands.quick_imports import quick_imports
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the files that the demo makes.")]
 
@@ -21,7 +22,8 @@ def demo_command(out: Out = Path("edgenet-demo"), json_output: JsonFlag = False)
     and its latency is measured.
     """
     with shown_progress() as progress:
-        from edgenet.workflows.demo import demo
+        with quick_imports():
+            from edgenet.workflows.demo import demo
 
         result = demo(out, progress=progress, log=log_to(json_output))
     if json_output:

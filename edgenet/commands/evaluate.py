@@ -20,6 +20,7 @@ from edgenet.commands.console import (
     warn,
 )
 from edgenet.commands.options import LABELLED_PHOTOS, InputOptions, JsonFlag, Threads
+from edgenet.commands.quick_imports import quick_imports
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -60,7 +61,8 @@ def evaluate_command(
     first one, and whether it loses more against the first one than chance explains.
     """
     with shown_progress() as progress:
-        from edgenet.workflows.evaluate import evaluate
+        with quick_imports():
+            from edgenet.workflows.evaluate import evaluate
 
         result = evaluate(
             models,

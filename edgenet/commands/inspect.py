@@ -30,6 +30,7 @@ from edgenet.commands.options import (
     on_option,
     shape_of,
 )
+from edgenet.commands.quick_imports import quick_imports
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -107,7 +108,8 @@ def inspect_command(
             "--photos, --plot, --normalization, --input-shape, --output and --architecture need --against FLOAT"
         )
     with shown_progress() as progress:
-        from edgenet.workflows.inspect import PHOTOS, inspect
+        with quick_imports():
+            from edgenet.workflows.inspect import PHOTOS, inspect
 
         result = inspect(
             model,

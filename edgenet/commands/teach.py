@@ -11,6 +11,7 @@ import typer
 from edgenet.commands.console import interval_text, log_to, note_skipped, print_json, say, shown_progress
 from edgenet.commands.interrupts import INTERRUPTED
 from edgenet.commands.options import ARCHITECTURES, TARGETS, on_option
+from edgenet.commands.quick_imports import quick_imports
 from edgenet.commands.training_options import (
     AllTrainOptions,
     AugmentationOptions,
@@ -124,9 +125,10 @@ def teach_photos(
         EdgenetError: see `edgenet.teach`.
     """
     with shown_progress(photos_per_s=True) as progress:
-        from edgenet.training.processes import TrainingStopped
-        from edgenet.workflows.teach import MINUTES
-        from edgenet.workflows.teach import teach as run
+        with quick_imports():
+            from edgenet.training.processes import TrainingStopped
+            from edgenet.workflows.teach import MINUTES
+            from edgenet.workflows.teach import teach as run
 
         try:
             result = run(

@@ -21,6 +21,7 @@ from edgenet.commands.console import (
 )
 from edgenet.commands.interrupts import INTERRUPTED
 from edgenet.commands.options import CLASS_FOLDERS, JsonFlag
+from edgenet.commands.quick_imports import quick_imports
 from edgenet.commands.teach import TeachOptions, check_teaching, teach_photos
 from edgenet.commands.training_options import AllTrainOptions, QatOptions
 from edgenet.commands.typer_command import usage_errors
@@ -132,8 +133,9 @@ def _train(
 ) -> Training | None:
     """Start or continue a training, and show its progress."""
     with shown_progress(photos_per_s=True) as progress:
-        from edgenet.training.processes import TrainingStopped
-        from edgenet.workflows.train import resume_training, train
+        with quick_imports():
+            from edgenet.training.processes import TrainingStopped
+            from edgenet.workflows.train import resume_training, train
 
         if variant is not None:
             from edgenet.zoo.registry import parse_variant

@@ -321,7 +321,7 @@ def requantize(accumulator: Tensor, scale: Tensor, output: Encoding, activation:
 
 
 def _binary(operator: Binary, inputs: list[Tensor], sources: list[Encoding], output: Encoding) -> Tensor:
-    a, b = (x.to(torch.int64) for x in inputs)
+    a, b = (x.to(torch.int32) for x in inputs)  # as in XNNPACK, no number below needs more bits
     if operator.kind == "mul":
         product = (a - sources[0].zero_point) * (b - sources[1].zero_point)
         scale = np.float32(sources[0].scale) * np.float32(sources[1].scale) / np.float32(output.scale)
@@ -354,7 +354,7 @@ def _addition_outside(
     """Return the sum or difference as LiteRT's own kernel computes it: XNNPACK refuses scales this far apart."""
     largest = 2 * max(float(np.float32(source.scale)) for source in sources)
     first, second = (
-        multiplied((x - source.zero_point) << 20, float(np.float32(source.scale)) / largest)
+        multiplied((x.to(torch.int64) - source.zero_point) << 20, float(np.float32(source.scale)) / largest)
         for x, source in zip(inputs, sources, strict=True)
     )
     total = first - second if operator.kind == "sub" else first + second

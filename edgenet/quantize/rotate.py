@@ -60,10 +60,14 @@ def rotate(
         shifts = shifts_of(group, statistics)
         far = {name: joint.far_rows(name) - shifts[name].astype(np.float32) for name in tensors}
         noise = MixingNoise(group, far, sensitivity)
-        matrices = map(torch.from_numpy, _candidates(group, shifts, statistics, joint, sensitivity))
-        matrix = min(matrices, key=lambda matrix: float(noise(matrix)))
+        candidates = map(torch.from_numpy, _candidates(group, shifts, statistics, joint, sensitivity))
+        matrix = min(
+            candidates, key=lambda one: float(noise.of_factors(one) if one.ndim == 1 else noise(one))
+        )
+        matrix = torch.diag(matrix) if matrix.ndim == 1 else matrix
         if steps:
-            further = _descend(noise, matrix, steps)
+            # Gradients in single precision lead to axes as good, in less time.
+            further = _descend(MixingNoise(group, far, sensitivity, torch.float32), matrix, steps)
             matrix = min((matrix, further), key=lambda matrix: float(noise(matrix)))
         graph = _apply(graph, group, matrix.numpy(), shifts)
         sensitivity = _on_new_axes(sensitivity, group, matrix.numpy())
@@ -163,14 +167,14 @@ def _candidates(
     joint: JointStatistics,
     sensitivity: Sensitivity,
 ) -> Iterator[Matrix]:
-    """Yield start matrices: diagonal ones by powers of the channels' reach, and rotated transforms."""
+    """Yield start matrices: diagonal ones by powers of the channels' reach, [C], and rotated transforms, [C, C]."""
     ends = [
         np.maximum(statistics[name].high - shifts[name], shifts[name] - statistics[name].low)
         for name in group.tensors
     ]
     reach = np.maximum(np.max(ends, axis=0), 1e-9 * max(np.max(ends), 1e-300))
     for power in POWERS:
-        yield np.diag((reach.max() / reach).clip(max=64) ** power)
+        yield (reach.max() / reach).clip(max=64) ** power
     covariance = np.mean([joint.covariance(name) for name in group.tensors], axis=0)
     summed = np.sum([sensitivity.tensors[name] for name in group.tensors], axis=0)
     if not (np.trace(covariance) > 0 and np.trace(summed) > 0):
@@ -260,7 +264,11 @@ class MixingNoise:
     """
 
     def __init__(
-        self, group: TensorGroup, far: Mapping[str, NDArray[np.float32]], sensitivity: Sensitivity
+        self,
+        group: TensorGroup,
+        far: Mapping[str, NDArray[np.float32]],
+        sensitivity: Sensitivity,
+        dtype: torch.dtype = torch.float64,
     ) -> None:
         """Prepare the noise of one group.
 
@@ -268,30 +276,34 @@ class MixingNoise:
             group: the linear tensors and the layers around them.
             far: for each of the group's tensors, its most extreme rows minus the tensor's shift: [rows, C].
             sensitivity: the sensitivity, with the whole matrices that `mixable` names.
+            dtype: the type of the matrices and of the noise.
         """
-        self.channels = next(iter(far.values())).shape[1]
+        self.channels, self._dtype = next(iter(far.values())).shape[1], dtype
         self._tensors = [
-            _Tensor(torch.from_numpy(rows), torch.from_numpy(sensitivity.tensors[name]))
+            _Tensor(torch.from_numpy(rows), self._typed(sensitivity.tensors[name]))
             for name, rows in far.items()
         ]
         self._readers = [self._reader(node, sensitivity) for node in group.consumers]
         self._makers = [
-            _Maker(_matrix(node, self.channels), torch.from_numpy(sensitivity.rows[node.name]))
+            _Maker(_matrix(node, self.channels), self._typed(sensitivity.rows[node.name]))
             for node in group.producers
         ]
+
+    def _typed(self, array: Matrix) -> Tensor:
+        return torch.from_numpy(array).to(self._dtype)
 
     def _reader(self, node: Node, sensitivity: Sensitivity) -> _Reader:
         rows = sensitivity.rows[node.name]
         one_each = np.ascontiguousarray(np.diagonal(rows)) if rows.ndim == 2 else rows
-        columns = torch.from_numpy(sensitivity.columns[node.name])
+        columns = self._typed(sensitivity.columns[node.name])
         weight = _matrix(node, len(one_each)).reshape(-1, self.channels)
-        return _Reader(weight, columns, torch.from_numpy(one_each))
+        return _Reader(weight, columns, self._typed(one_each))
 
     def __call__(self, matrix: Tensor, smooth: bool = False) -> Tensor:
-        """Return the noise with this matrix, a float64 scalar.
+        """Return the noise with this matrix, a scalar.
 
         Args:
-            matrix: float64 [C, C].
+            matrix: [C, C].
             smooth: for gradients: measure the tensors' span with a p-norm instead of the largest value, and only on
                 the furthest DESCENT_ROWS rows.
         """
@@ -301,11 +313,28 @@ class MixingNoise:
         parts += [self._of_maker(maker, matrix, inverse) for maker in self._makers]
         return torch.stack(parts).sum()
 
+    def of_factors(self, factors: Tensor) -> Tensor:
+        """Return the noise with the diagonal matrix of these factors, float64 [C]; it needs no product of matrices."""
+        single, inverse = factors.float(), 1 / factors
+        parts = []
+        for tensor in self._tensors:
+            span = _span(tensor.rows * single).double()
+            parts.append(activation_noise(span, (tensor.sensitivity.diagonal() * inverse.square()).sum()))
+        for reader in self._readers:
+            sizes = (reader.weight * inverse.float()).abs().reshape(len(reader.rows), -1)
+            gain = (factors.square() * reader.columns.diagonal()).sum() / _trace(reader.columns)
+            parts.append(weight_noise(sizes.amax(1).double(), reader.rows, gain))
+        for maker in self._makers:
+            largest = maker.weight.abs().amax(1).double() * factors
+            rows = maker.rows.diagonal() * inverse.square()
+            parts.append(weight_noise(largest, rows, torch.ones((), dtype=torch.float64)))
+        return torch.stack(parts).sum()
+
     def _of_tensor(self, tensor: _Tensor, matrix: Tensor, inverse: Tensor, smooth: bool) -> Tensor:
         rows = tensor.rows[:DESCENT_ROWS] if smooth else tensor.rows
         values = rows @ matrix.T.float()  # in float32, because this takes most of the time
-        span = _smooth_span(values) if smooth else values.max().clamp(min=0) - values.min().clamp(max=0)
-        return activation_noise(span.double(), (inverse * (tensor.sensitivity @ inverse)).sum())
+        span = _smooth_span(values) if smooth else _span(values)
+        return activation_noise(span.to(self._dtype), (inverse * (tensor.sensitivity @ inverse)).sum())
 
     def _of_reader(self, reader: _Reader, matrix: Tensor, inverse: Tensor) -> Tensor:
         # The gradient of a maximum is that of its largest item, so only these items are computed with a gradient.
@@ -314,17 +343,17 @@ class MixingNoise:
             places = sizes.argmax(1)
         column = places % self.channels
         taps = reader.weight.reshape(len(places), -1, self.channels)
-        weight = taps[torch.arange(len(places)), places // self.channels].double()
+        weight = taps[torch.arange(len(places)), places // self.channels].to(self._dtype)
         largest = (weight * inverse.T[column]).sum(1).abs()
-        gain = (matrix * (matrix @ reader.columns)).sum() / reader.columns.trace().clamp(min=1e-300)
+        gain = (matrix * (matrix @ reader.columns)).sum() / _trace(reader.columns)
         return weight_noise(largest, reader.rows, gain)
 
     def _of_maker(self, maker: _Maker, matrix: Tensor, inverse: Tensor) -> Tensor:
         rows = (inverse * (maker.rows @ inverse)).sum(0)
         with torch.no_grad():
             places = (matrix.float() @ maker.weight).abs().argmax(1)
-        largest = (matrix * maker.weight.T[places].double()).sum(1).abs()
-        return weight_noise(largest, rows, torch.ones((), dtype=torch.float64))
+        largest = (matrix * maker.weight.T[places].to(self._dtype)).sum(1).abs()
+        return weight_noise(largest, rows, torch.ones((), dtype=self._dtype))
 
 
 @dataclass(frozen=True, eq=False)
@@ -352,6 +381,14 @@ def _matrix(node: Node, rows: int) -> Tensor:
     return tensor_of(operator.weight).reshape(rows, -1)
 
 
+def _trace(moments: Tensor) -> Tensor:
+    return moments.trace().clamp(min=torch.finfo(moments.dtype).tiny)
+
+
+def _span(values: Tensor) -> Tensor:
+    return values.max().clamp(min=0) - values.min().clamp(max=0)
+
+
 SQUARINGS = 4
 """For gradients, the p-norm with p = 2^4 replaces the largest value. It depends on all large values, so that
 gradient descent does not push one of them out while it pulls the largest in."""
@@ -371,8 +408,9 @@ def _smooth_span(values: Tensor) -> Tensor:
 
 def _descend(noise: MixingNoise, start: Tensor, steps: int) -> Tensor:
     """Lower the noise by gradient descent on a factor of `start` that begins as the identity."""
-    identity = torch.eye(noise.channels, dtype=torch.float64)
-    return descend(lambda factor: noise(factor @ start, smooth=True), identity, steps, DESCENT_RATE) @ start
+    identity, single = torch.eye(noise.channels), start.float()
+    factor = descend(lambda factor: noise(factor @ single, smooth=True), identity, steps, DESCENT_RATE)
+    return factor.double() @ start
 
 
 def _apply(graph: Graph, group: TensorGroup, matrix: Matrix, shifts: dict[str, Matrix]) -> Graph:

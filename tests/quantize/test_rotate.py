@@ -6,11 +6,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from edgenet.graph.executor import run
 from edgenet.graph.ir import Activation, Conv2D, Graph
+from edgenet.quantize.equalize import group_of, tensor_groups
 from edgenet.quantize.ranges import channel_statistics
-from edgenet.quantize.rotate import JointStatistics, _evenly_turned, _random_rotation, mixable, rotate
+from edgenet.quantize.rotate import (
+    JointStatistics,
+    MixingNoise,
+    _evenly_turned,
+    _random_rotation,
+    mixable,
+    rotate,
+)
 from edgenet.quantize.sensitivity import Sensitivity, logit_sensitivity
 from tests.rounded_tensors import noise_of_rounding
 from tests.small_graphs import photos
@@ -113,3 +122,23 @@ def test_channels_that_never_change_are_survived() -> None:
     other, _ = rotated(graph, images)
     assert np.isfinite(run(other, images)).all()
     assert np.abs(run(other, images) - run(graph, images)).max() < 1e-3
+
+
+def test_factors_make_the_noise_of_their_diagonal_matrix() -> None:
+    graph = uneven_network(0)
+    mixed = mixable(graph)
+    joint = JointStatistics(mixed.tensors)
+    images = photos(8, graph.size)
+    sensitivity = logit_sensitivity(
+        graph, images, channel_statistics(graph, images, also=joint.observe), mixed
+    )
+    for group in (group_of(graph, tensors) for tensors in tensor_groups(graph)):
+        if group is not None and group.can_mix:
+            noise = MixingNoise(group, {name: joint.far_rows(name) for name in group.tensors}, sensitivity)
+            factors = torch.linspace(0.5, 3.0, noise.channels, dtype=torch.float64)
+            assert float(noise.of_factors(factors)) == pytest.approx(
+                float(noise(torch.diag(factors))), rel=1e-5
+            )
+            break
+    else:
+        pytest.fail("no group of the network can be mixed")
