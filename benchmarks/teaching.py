@@ -6,8 +6,9 @@
 It prints a table of the accuracy on the judged photos: mean and spread over the seeds, and the time of a training. The
 goal of `auto` follows: at every set and size at most half a point worse than the best other method, and one point
 better on the mean of all. Every result is kept in the cache folder, so a run that was stopped continues, and --report
-prints what is there. A set whose photos this machine cannot get is left out with a reason. benchmarks/README.md says
-what the sets are, and why their judged photos are independent. The exit status is 0 even if the goal is missed.
+prints what is there; results of older versions of a method do not count. A set whose photos this machine cannot get is
+left out with a reason. benchmarks/README.md says what the sets are, and why their judged photos are independent. The
+exit status is 0 even if the goal is missed.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.classifying.methods import METHODS, MINUTES, Lesson
+from benchmarks.classifying.methods import METHODS, MINUTES, VERSIONS, Lesson
 from benchmarks.classifying.photo_sets import SETS, VERSION
 from benchmarks.classifying.results import Goal, Kept, Result, cells, judge, table
 from benchmarks.classifying.sources import Place
@@ -128,7 +129,11 @@ def run(plan: Plan, place: Place, work: Path) -> None:
 
 def _missing(plan: Plan, kept: Kept, name: str, size: int, seed: int) -> list[str]:
     done = set() if plan.again else set(kept.read())
-    return [method for method in plan.methods if (name, size, seed, method, plan.resolution) not in done]
+    return [
+        method
+        for method in plan.methods
+        if (name, size, seed, method, plan.resolution, VERSIONS.get(method, 1)) not in done
+    ]
 
 
 def split_and_teach(
@@ -195,11 +200,12 @@ def teach_and_judge(
         top1=top1(taught.score(loaded.images), taught.class_names),
         seconds=round(seconds, 1),
         details=details,
+        version=VERSIONS.get(method, 1),
     )
 
 
 def chosen(results: Iterable[Result], plan: Plan) -> list[Result]:
-    """Return the results that belong to the plan, in the order of its sets."""
+    """Return the results of the current methods that belong to the plan, in the order of its sets."""
     own = [
         one
         for one in results
@@ -208,6 +214,7 @@ def chosen(results: Iterable[Result], plan: Plan) -> list[Result]:
         and one.method in plan.methods
         and one.set in plan.sets
         and one.resolution == plan.resolution
+        and one.version == VERSIONS.get(one.method, 1)
     ]
     return sorted(own, key=lambda one: (plan.sets.index(one.set), one.size, one.seed))
 

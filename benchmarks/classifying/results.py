@@ -14,6 +14,9 @@ ALLOWED = 0.5
 WANTED = 1.0
 """The points by which it must be above the better one, on the mean of all cells."""
 
+Key = tuple[str, int, int, str, int, int]
+"""Set, size, seed, method, resolution and version of a result."""
+
 
 @dataclass(frozen=True)
 class Result:
@@ -30,6 +33,7 @@ class Result:
         top1: percent of the judged photos that are right.
         seconds: from the folder of photos to the classifier; it depends on the machine and on what else it does.
         details: what the method says about itself.
+        version: the version of the method; results of other versions than the current one do not count.
     """
 
     set: str
@@ -42,11 +46,12 @@ class Result:
     top1: float
     seconds: float
     details: dict[str, Any] = field(default_factory=dict)
+    version: int = 1
 
     @property
-    def key(self) -> tuple[str, int, int, str, int]:
+    def key(self) -> Key:
         """What no two results that count have in common."""
-        return self.set, self.size, self.seed, self.method, self.resolution
+        return self.set, self.size, self.seed, self.method, self.resolution, self.version
 
 
 class Kept:
@@ -55,7 +60,7 @@ class Kept:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def read(self) -> dict[tuple[str, int, int, str, int], Result]:
+    def read(self) -> dict[Key, Result]:
         """Return the results by their key, the last one where there are several; broken lines are passed over."""
         found = {}
         for line in self.path.read_text().splitlines() if self.path.is_file() else []:

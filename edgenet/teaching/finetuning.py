@@ -3,12 +3,7 @@
 Everything that makes small sets hard to learn from is held back: batch normalization keeps the statistics of the
 pretrained network, early layers learn more slowly than late ones, AdamW (arXiv 1711.05101) evens out the layers' very
 different gradients, and the result is the moving average of the weights. At the end, `blend` gives any mixture of the
-network before and after (weight-space ensembles, arXiv 2109.01903), so that photos that were held out can say how far
-to go.
-
-How far to go is decided by photos that are held out in turns: they judge every mixture of the head and the
-fine-tuning. The same folds give the figure that is reported. For that, each fold is judged by the mixture that the
-other folds chose, so that no photo has a part in the choice that is judged by it.
+network before and after (weight-space ensembles, arXiv 2109.01903), so that `mixture.py` can decide how far to go.
 """
 
 from __future__ import annotations
@@ -28,10 +23,9 @@ from torch.nn.functional import cross_entropy
 from edgenet.data.photos import PhotoSet
 from edgenet.errors import EdgenetError
 from edgenet.progress import StageProgress
-from edgenet.teaching.features import PhotoFeatures, features_of
-from edgenet.teaching.head import LinearHead, chosen_by_other_folds, fit_head, photo_losses
+from edgenet.teaching.features import features_of
+from edgenet.teaching.head import LinearHead
 from edgenet.teaching.optimizers import AdamW
-from edgenet.teaching.unknown import fit_temperature
 from edgenet.training.learner import channels_last, decay_groups
 from edgenet.training.loader import Batch, Purpose, load_epoch, seed_torch, steps_per_epoch
 from edgenet.training.photos import TrainingPhotos
@@ -47,6 +41,9 @@ _PIXELS_AT_ONCE = 32 * 96 * 96
 """So many pixels of photos train together on a processor; see `_together`."""
 _MOST_AVERAGED = 0.98
 """Decay of the moving average, reached after a few hundred steps; earlier it forgets faster, as n / (n + 10)."""
+PASSES = 30
+"""How often fine-tuning shows each photo, between LEAST_STEPS and MOST_STEPS steps."""
+LEAST_STEPS, MOST_STEPS = 60, 1500
 
 
 @dataclass(frozen=True)
@@ -79,6 +76,11 @@ class FineTuning:
         """Return the share of the highest learning rate that a step has, counted from 0."""
         rising = min(1.0, (step + 1) / min(self.warmup, max(1, self.steps // 4)))
         return rising * (1 + math.cos(math.pi * step / self.steps)) / 2
+
+
+def wanted_steps(photos: int, batch: int) -> int:
+    """Return how many steps fine-tuning should have for so many photos."""
+    return min(max(round(PASSES * photos / batch), LEAST_STEPS), MOST_STEPS)
 
 
 def with_head(network: LoadedNetwork, head: LinearHead, labels: Sequence[str], origin: str) -> LoadedNetwork:
@@ -260,132 +262,3 @@ def by_each(
             features = features_of(module, x)
             own.append((features, module.classifier(features)))
     return [(torch.cat([f for f, _ in own]).numpy(), torch.cat([s for _, s in own]).numpy()) for own in parts]
-
-
-SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
-"""How much of the fine-tuning a mixture has; 0 is the head on the frozen network."""
-FOLDS = 3
-_SURE = 1.64
-"""The one-sided 95 % quantile of a normal distribution, in standard errors."""
-PASSES = 30
-"""How often fine-tuning shows each photo, between LEAST_STEPS and MOST_STEPS steps."""
-LEAST_STEPS, MOST_STEPS = 60, 1500
-
-
-@dataclass(frozen=True)
-class CrossFit:
-    """What photos that were held out in turns say about a method.
-
-    Attributes:
-        share: the share of the fine-tuning in the best mixture.
-        logits: each photo's logits by a network that was trained without its fold, float32 [n, classes]; zeros for
-            photos of fold -1.
-        folds: the fold of each photo, int64 [n]; -1 for photos that are not judged.
-        losses: the mean cross-entropy of the photos held out for each of `SHARES`, each at its best temperature.
-        steps: the number of steps for all photos; without a fold there were fewer.
-        networks: for each fold, a network that was trained without its photos, by the choice of the other folds.
-    """
-
-    share: float
-    logits: NDArray[np.float32]
-    folds: NDArray[np.int64]
-    losses: tuple[float, ...]
-    steps: int
-    networks: tuple[LoadedNetwork, ...]
-
-
-def wanted_steps(photos: int, batch: int) -> int:
-    """Return how many steps fine-tuning should have for so many photos."""
-    return min(max(round(PASSES * photos / batch), LEAST_STEPS), MOST_STEPS)
-
-
-def cross_fit(
-    network: LoadedNetwork,
-    features: PhotoFeatures,
-    photos: TrainingPhotos,
-    folds: NDArray[np.int64],
-    labels: Sequence[str],
-    strength: float,
-    plan: FineTuning,
-    device: torch.device,
-    progress: StageProgress | None = None,
-) -> CrossFit:
-    """Fine-tune without each fold in turn, and judge every mixture on its photos.
-
-    Args:
-        network: the pretrained network.
-        features: the photos' features by that network.
-        photos: the same photos, in the same order.
-        folds: the fold of each photo, int64 [n]; photos of fold -1 always train.
-        labels: the class names.
-        strength: the strength of the heads' penalty.
-        plan: the numbers of the fine-tuning on all photos; without a fold there are fewer steps.
-        device: the device to train on.
-        progress: called with the number of steps done and of all.
-
-    Raises:
-        EdgenetError: see `fine_tune`.
-    """
-    count, names = len(folds), np.unique(folds[folds >= 0])
-    by_share = np.zeros((len(SHARES), count, len(labels)), np.float32)
-    plans = [replace(plan, steps=max(round(plan.steps * np.mean(folds != fold)), 1)) for fold in names]
-    pairs: list[tuple[LoadedNetwork, LoadedNetwork]] = []
-    for place, (fold, shorter) in enumerate(zip(names, plans, strict=True)):
-        train, out = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-        head = fit_head(features.values[train], features.labels[train], len(labels), strength)
-        before = with_head(network, head, labels, network.origin)
-        done = sum(one.steps for one in plans[:place])
-        tell = None if progress is None else _offset(progress, done, sum(one.steps for one in plans))
-        after = fine_tune(before, photos.take(train.tolist()), shorter, device, tell)
-        pairs.append((before, after))
-        mixtures = [blend(before, after, share) for share in SHARES]
-        judged = by_each(mixtures, photos.photoset.take(out.tolist()))
-        by_share[:, out] = [logits for _, logits in judged]
-    cooled = _at_their_temperatures(by_share, features.labels, folds)
-    chosen = chosen_by_other_folds(cooled, features.labels, folds, worthwhile)[1]
-    losses = np.stack([photo_losses(one, features.labels)[folds >= 0] for one in cooled])
-    everyone = np.arange(count)
-    return CrossFit(
-        share=SHARES[worthwhile(losses)],
-        logits=by_share[chosen, everyone],
-        folds=folds,
-        losses=tuple(losses.mean(axis=1).tolist()),
-        steps=plan.steps,
-        networks=tuple(
-            blend(*pair, SHARES[int(chosen[folds == fold][0])])
-            for fold, pair in zip(names, pairs, strict=True)
-        ),
-    )
-
-
-def worthwhile(losses: NDArray[np.float64]) -> int:
-    """Return the choice that is surely better than choice 0 by the most, or 0 if none is surely better.
-
-    Surely means: by the lower end of the one-sided 95 % interval of the mean difference. Fine-tuning spoils features
-    that suit the photos already, and with a few photos chance alone makes it look better than the head in one set of
-    six by one standard error, more often still for the best of several shares. Of two shares with the same mean gain,
-    this takes the one whose gain the photos agree on, which is mostly the smaller share.
-
-    Args:
-        losses: the loss of each photo for each choice, float64 [choices, n].
-    """
-    if losses.shape[1] < 2:
-        return 0
-    gains = losses[0] - losses
-    errors = gains.std(axis=1, ddof=1) / np.sqrt(losses.shape[1])
-    return int((gains.mean(axis=1) - _SURE * errors).argmax())
-
-
-def _offset(progress: StageProgress, before: int, total: int) -> StageProgress:
-    return lambda done, of: progress(before + done, total)
-
-
-def _at_their_temperatures(
-    by_share: NDArray[np.float32], labels: NDArray[np.int64], folds: NDArray[np.int64]
-) -> list[NDArray[np.float32]]:
-    """Return the logits of each share divided by its best temperature.
-
-    Label smoothing makes the logits of a long fine-tuning small; that must not count for or against it.
-    """
-    judged = folds >= 0
-    return [one / np.float32(fit_temperature(one[judged], labels[judged])) for one in by_share]

@@ -28,7 +28,8 @@ from edgenet.files import locked_folder, make_folder
 from edgenet.manifest import UnknownAnswer
 from edgenet.progress import Log, Progress, no_log, silent
 from edgenet.teaching.features import PhotoFeatures, extract_features
-from edgenet.teaching.finetuning import CrossFit, features_and_logits
+from edgenet.teaching.finetuning import features_and_logits
+from edgenet.teaching.mixture import CrossFit
 from edgenet.teaching.unknown import background_class
 from edgenet.training.machine import local_device
 from edgenet.training.photos import UNEQUAL, check_counts, open_training_data, photo_counts

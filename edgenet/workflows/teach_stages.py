@@ -19,18 +19,16 @@ from edgenet.errors import EdgenetError
 from edgenet.progress import Log, Progress, in_stage
 from edgenet.teaching.features import PhotoFeatures, extract_features
 from edgenet.teaching.finetuning import (
-    FOLDS,
     LEAST_STEPS,
-    SHARES,
-    CrossFit,
     FineTuning,
     blend,
-    cross_fit,
     fine_tune,
     wanted_steps,
     with_head,
 )
 from edgenet.teaching.head import CrossValidated, cross_validated, fit_head
+from edgenet.teaching.mixture import FOLDS, SHARES, STRANGE, CrossFit, cross_fit, familiarity
+from edgenet.teaching.unknown import background_photos
 from edgenet.training.machine import memory_budget
 from edgenet.training.photos import TrainingPhotos, read_photos
 from edgenet.training.processes import StopRequest, TrainingStopped
@@ -250,18 +248,31 @@ def fine_tuning(
         return None, f"no fine-tuning: there is no time for it; give --minutes {np.ceil(needed):.0f} or more"
     plan = replace(plan, steps=min(plan.steps, affordable))
     folds = grouped_folds(head.features.labels, groups.ids, FOLDS, options.seed)
+    familiar = _familiarity(course, head)
     fit = cross_fit(
         head.network, head.features, photos, folds, classes, head.found.strength, plan, options.device,
-        in_stage(course.progress, "fine-tuning, judged by photos held out"),
+        in_stage(course.progress, "fine-tuning, judged by photos held out"), strange=familiar < STRANGE,
     )  # fmt: skip
-    loss = fit.losses[SHARES.index(fit.share)] if fit.share else min(fit.losses)
-    words = f"mean loss on photos held out {loss:.3f}, the linear head's {fit.losses[0]:.3f}"
+    return fit, _fine_tuning_words(fit, familiar)
+
+
+def _familiarity(course: Course, head: Head) -> float:
+    """Return how familiar the photos are to the frozen network, beside the everyday photos that come with edgenet."""
+    stage = in_stage(course.progress, "looking at everyday photos")
+    everyday = extract_features(background_photos(), head.network, stage)
+    return familiarity(head.network, head.features.plain, everyday.plain)
+
+
+def _fine_tuning_words(fit: CrossFit, familiar: float) -> str:
+    """Return how much of the fine-tuning is taken, and why."""
+    loss = fit.losses[SHARES.index(fit.share)] if fit.share else min(fit.losses[1:])
+    losses = f"mean loss on photos held out {loss:.3f}, the linear head's {fit.losses[0]:.3f}"
+    strange = familiar < STRANGE
     if not fit.share:
-        return fit, f"no fine-tuning: {plan.steps} steps did not make it surely better ({words})"
-    return (
-        fit,
-        f"fine-tuned for {plan.steps} steps; the network takes {100 * fit.share:.0f} % of the change ({words})",
-    )
+        found = "made it surely worse" if strange else "did not make it surely better"
+        return f"no fine-tuning: {fit.steps} steps {found} ({losses})"
+    why = ", because your photos are unlike those that the network knows" if strange else ""
+    return f"fine-tuned for {fit.steps} steps{why}; the network takes {100 * fit.share:.0f} % of the change ({losses})"
 
 
 def _training_photos(course: Course, head: Head) -> TrainingPhotos:

@@ -294,6 +294,20 @@ class TestRun:
         assert len(fake.lessons) == 4
         assert not list((work / "runs").iterdir())
 
+    def test_results_of_an_older_version_of_a_method_are_measured_again(
+        self, tmp_path: Path, fake: Brightness, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        place, work = Place(save_photos(tmp_path), tmp_path), tmp_path / "work"
+        plan = replace(self.PLAN, sizes=(10,), seeds=(0,))
+        for version in (1, 2):
+            monkeypatch.setitem(teaching.VERSIONS, "fake", version)
+            run(plan, place, work)
+            run(plan, place, work)
+            assert len(fake.lessons) == version
+            results = Kept(work / "results.jsonl").read().values()
+            assert [one.version for one in teaching.chosen(results, plan)] == [version]
+        assert [one.version for one in results] == [1, 2]
+
     def test_ctrl_c_says_how_to_go_on(
         self,
         tmp_path: Path,
@@ -338,11 +352,14 @@ class TestRun:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         kept = Kept(tmp_path / f"version-{teaching.VERSION}" / "results.jsonl")
-        for method, top1 in (("linear", 80.0), ("auto", 82.0)):
-            kept.add(result(method, top1, name="hand-signs"))
+        current = teaching.VERSIONS["auto"]
+        kept.add(result("linear", 80.0, name="hand-signs"))
+        kept.add(result("auto", 50.0, name="hand-signs"))  # by an older version
         for size, lost in ((10, 1.0), (30, 0.5)):
             both = replace(
-                result("auto", 82.0, name="hand-signs", size=size), details={"int8_top1": 82 - lost}
+                result("auto", 82.0, name="hand-signs", size=size),
+                details={"int8_top1": 82 - lost},
+                version=current,
             )
             kept.add(both)
         arguments = ["--report", "--cache", str(tmp_path), "--json", str(tmp_path / "report.json")]

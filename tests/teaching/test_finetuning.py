@@ -15,18 +15,16 @@ from edgenet.data.photos import PhotoSet, open_photos
 from edgenet.teaching import finetuning
 from edgenet.teaching.features import PhotoFeatures, extract_features
 from edgenet.teaching.finetuning import (
-    SHARES,
     FineTuning,
     blend,
-    cross_fit,
     features_and_logits,
     fine_tune,
     head_of,
     wanted_steps,
     with_head,
-    worthwhile,
 )
 from edgenet.teaching.head import LinearHead, fit_head
+from edgenet.teaching.mixture import SHARES, cross_fit, familiarity, worthwhile
 from edgenet.training.photos import TrainingPhotos, read_photos
 from edgenet.training.recipe import Augmentation
 from edgenet.zoo.checkpoint import LoadedNetwork
@@ -221,6 +219,46 @@ def test_a_gain_of_one_standard_error_is_none_and_the_surer_of_two_gains_is_take
     assert worthwhile(np.stack([head, head - spread - 1.5])) == 0
     assert worthwhile(np.stack([head, head - spread - 1.8])) == 1
     assert worthwhile(np.stack([head, head - spread - 1.8, head - spread / 4 - 1.7])) == 2
+
+
+def test_strange_photos_have_to_prove_that_fine_tuning_harms() -> None:
+    spread = np.array([1.0, -1.0] * 50) * np.sqrt(99 / 100) * 10  # the standard error of the mean is 1
+    head = np.full(100, 5.0)
+    assert worthwhile(np.stack([head, head - spread + 1.5]), strange=True) == 1
+    assert worthwhile(np.stack([head, head - spread + 1.8]), strange=True) == 0
+    assert worthwhile(np.stack([head, head - spread + 1.8, head - spread + 1.2]), strange=True) == 2
+    assert worthwhile(np.stack([head, head - spread + 1.5])) == 0
+    assert worthwhile(np.stack([head[:1], head[:1] - 5]), strange=True) == 0
+
+
+def test_the_folds_of_strange_photos_take_fine_tuning_that_the_others_refuse(
+    network: LoadedNetwork, features: PhotoFeatures, pixels: TrainingPhotos
+) -> None:
+    """With labels that mean nothing, no share is surely better or worse than the head."""
+    drawn = np.random.default_rng(1).permutation(features.labels)
+    confused, shuffled = replace(features, labels=drawn), replace(pixels, labels=drawn)
+    folds, plan = np.arange(len(drawn)) % 3, replace(PLAN, steps=12)
+    familiar, strange = (
+        cross_fit(network, confused, shuffled, folds, CLASSES, 1e-4, plan, CPU, strange=strange)
+        for strange in (False, True)
+    )
+    assert familiar.losses == strange.losses
+    assert familiar.share == 0 < strange.share
+    assert (familiar.logits != strange.logits).any(axis=1).all()  # the folds choose by the same rule
+
+
+def test_photos_that_excite_the_network_more_than_everyday_ones_are_familiar(network: LoadedNetwork) -> None:
+    weight = head_of(network.module).weight
+    directions = weight / np.linalg.norm(weight, axis=1, keepdims=True)
+    known = np.concatenate([directions * size for size in (40.0, 50.0, 60.0)])  # each like one of the classes
+    nothing = np.zeros((10, weight.shape[1]), np.float32)
+    assert familiarity(network, known, nothing) == 1
+    assert familiarity(network, nothing, known) == 0
+    assert familiarity(network, known, known) == 0.5
+    blank = LinearHead(np.zeros_like(weight), np.zeros(len(weight), np.float32))
+    assert (
+        familiarity(with_head(network, blank, "abcde", ""), known, nothing) == 0.5
+    )  # that network knows nothing
 
 
 def test_steps_grow_with_the_photos_within_bounds() -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -22,6 +23,7 @@ from small_network import save_small_checkpoint
 
 from edgenet.bundle import open_bundle
 from edgenet.commands.app import main
+from edgenet.data.groups import Groups
 from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError
 from edgenet.latency.options import BenchOptions
@@ -29,9 +31,9 @@ from edgenet.progress import no_log, silent
 from edgenet.teaching import finetuning
 from edgenet.training.processes import StopRequest, TrainingStopped
 from edgenet.training.state import STATE_FILE
-from edgenet.workflows import teach_network
+from edgenet.workflows import teach_network, teach_stages
 from edgenet.workflows.teach import Teaching, _some_of_each, teach
-from edgenet.workflows.teach_stages import Course, Options, features_at
+from edgenet.workflows.teach_stages import Course, Options, features_at, fine_tuning, judge_head
 from edgenet.zoo.checkpoint import load_checkpoint
 
 CLASSES = ("blue", "green", "red")
@@ -200,6 +202,36 @@ def test_fine_tuning_is_kept_only_if_it_helps(
     assert (found.method == "fine-tuned") == any(line.startswith("fine-tuned for") for line in tried)
     assert found.judged.photos == 48
     assert found.int8.recipe == "balanced"  # there was time for the better one
+
+
+def test_strange_photos_are_fine_tuned_without_proof_and_told_why(
+    photos: Path, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(teach_stages, "wanted_steps", lambda photos, batch: 6)
+    monkeypatch.setattr(teach_stages, "LEAST_STEPS", 1)
+    began = time.perf_counter()
+    options = Options(True, False, False, 0, torch.device("cpu"), began, began + 600)
+    course = Course(tmp_path, options, StopRequest(), silent, no_log)
+    network = load_checkpoint(checkpoint)
+    features = features_at(course, open_photos(photos), network)
+    # With labels that mean nothing, a few steps are neither surely better nor surely worse.
+    features = replace(features, labels=np.random.default_rng(0).permutation(features.labels))
+    groups = Groups(np.arange(len(features)), np.zeros((0, 2), np.int64), ())
+    head = judge_head(network, features, groups, CLASSES, 0)
+    fit, words = fine_tuning(course, head, groups, CLASSES)
+    assert fit is not None
+    assert fit.share == 0
+    assert words.startswith(
+        "no fine-tuning: 6 steps did not make it surely better (mean loss on photos held out "
+    )
+    monkeypatch.setattr(teach_stages, "STRANGE", 1.1)
+    fit, words = fine_tuning(course, head, groups, CLASSES)
+    assert fit is not None
+    assert fit.share > 0
+    assert words.startswith(
+        "fine-tuned for 6 steps, because your photos are unlike those that the network knows; "
+        f"the network takes {100 * fit.share:.0f} % of the change (mean loss on photos held out "
+    )
 
 
 @pytest.mark.parametrize(

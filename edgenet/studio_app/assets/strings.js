@@ -124,6 +124,7 @@ export const S = {
       starting: "Starting",
       "computing features": "Looking at the photos",
       "reading photos": "Reading the photos once more",
+      "looking at everyday photos": "Looking at everyday photos, to compare yours with them",
       "fine-tuning, judged by photos held out": "Fine-tuning, judged by photos held out",
       "fine-tuning with all photos": "Fine-tuning with all photos",
       "looking at other things": "Looking at other things, for “nothing I know”",
