@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ from verbs_photos import solid
 
 from edgenet.assets import digits
 from edgenet.bundle import write_bundle
+from edgenet.latency.options import BenchOptions
 from edgenet.manifest import Facts, Weights
+from edgenet.workflows import sweep_plan
 from edgenet.workflows.convert import convert
 
 
@@ -56,6 +59,14 @@ def few_digits(monkeypatch: pytest.MonkeyPatch) -> None:
     some = digits.Digits(every.images[::4], every.labels[::4])
     monkeypatch.setattr(digits, "read_digits", lambda: some)
     monkeypatch.setattr(digits, "TRAINING", -(-digits.TRAINING // 4))
+
+
+@pytest.fixture(scope="module")
+def briefly_timed() -> Iterator[None]:
+    """Lets `sweep` and `select` time each network for a moment instead of a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sweep_plan, "BenchOptions", partial(BenchOptions, runs=5, min_seconds=0.05))
+        yield
 
 
 Build = Callable[..., Path]

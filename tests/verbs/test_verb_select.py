@@ -20,6 +20,8 @@ from edgenet.workflows.select import Selection
 from edgenet.workflows.sweep_plan import LATENCY_FILE
 from edgenet.workflows.train import TrainingOptions
 
+pytestmark = pytest.mark.usefixtures("briefly_timed")
+
 QUICK: dict[str, Any] = {
     "training": TrainingOptions(epochs=1, batch=8),
     "recipe": "minmax",

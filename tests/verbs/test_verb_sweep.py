@@ -46,6 +46,8 @@ from edgenet.workflows.sweep_training import read_photo_split
 from edgenet.zoo.counting import count_variant
 from edgenet.zoo.registry import Variant
 
+pytestmark = pytest.mark.usefixtures("briefly_timed")
+
 TWO_BY_TWO = Grid("mobilenet_v1", (0.25, 0.1), (64, 32))
 QUICK = SweepOptions(options_from(Recipe(epochs=1, batch=8)), "minmax", settle=0)
 TWO_EPOCHS = replace(QUICK, training=options_from(Recipe(epochs=2, batch=8)))

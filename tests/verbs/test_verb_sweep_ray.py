@@ -27,6 +27,8 @@ from edgenet.workflows.sweep_training import _share
 
 pytest.importorskip("ray", reason="the extra ray is not installed: pip install 'edgenet[ray]'")
 
+pytestmark = pytest.mark.usefixtures("briefly_timed")
+
 GRID = Grid("mobilenet_v1", (0.1, 0.25), (32,))
 QUICK = SweepOptions(options_from(Recipe(epochs=1, batch=8)), "minmax", settle=0)
 
