@@ -10,6 +10,7 @@ from typing import Any
 
 import edgenet_device
 import pytest
+from brief_timing import time_briefly
 from example_folder import example_names
 
 import edgenet
@@ -81,7 +82,8 @@ def test_every_function_that_needs_no_device_has_an_example_that_runs() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_an_example_runs(here: Path, name: str) -> None:
+def test_an_example_runs(here: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    time_briefly(monkeypatch)
     example = EXAMPLES[name]
     example.globs = example_names(here)
     lines: list[str] = []

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from brief_timing import time_briefly
 from small_network import PHOTOS, save_small_checkpoint, save_small_onnx
 from tiny_model import tiny_model
 from verbs_photos import solid
 
 from edgenet.assets import digits
 from edgenet.bundle import write_bundle
-from edgenet.latency.options import BenchOptions
 from edgenet.manifest import Facts, Weights
-from edgenet.workflows import sweep_plan
 from edgenet.workflows.convert import convert
 
 
@@ -65,7 +63,7 @@ def few_digits(monkeypatch: pytest.MonkeyPatch) -> None:
 def briefly_timed() -> Iterator[None]:
     """Lets `sweep` and `select` time each network for a moment instead of a second."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sweep_plan, "BenchOptions", partial(BenchOptions, runs=5, min_seconds=0.05))
+        time_briefly(patch)
         yield
 
 
