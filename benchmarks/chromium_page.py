@@ -26,7 +26,8 @@ def chromium_program() -> str:
     Raises:
         EdgenetError: Chromium is not installed.
     """
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    programs = ("chromium", "chromium-browser", "google-chrome", "chromium-headless-shell")
+    program = next(filter(None, map(shutil.which, programs)), None)
     if program is None:
         raise EdgenetError("Chromium is not installed", "install it (Debian: apt install chromium)")
     return program

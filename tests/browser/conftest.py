@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from system_chromium import chromium_program
 
 from edgenet.devices.environment import _key, python_of
 from edgenet.devices.local import LocalDevice
@@ -52,9 +52,7 @@ _FLAGS = (
 @pytest.fixture(scope="session")
 def start_chromium() -> Iterator[LaunchChromium]:
     """A function that starts the system's Chromium with more flags; skips without Chromium."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("there is no Chromium here (Debian: apt install chromium)")
+    program = chromium_program()
     with playwright_api.sync_playwright() as playwright:
         yield lambda *flags: playwright.chromium.launch(executable_path=program, args=[*_FLAGS, *flags])
 

@@ -21,6 +21,7 @@ from edgenet_device.preprocess import prepare
 from edgenet_device.web.address import Address, parse_address
 from playwright.sync_api import Browser, Page, expect
 from small_network import PHOTOS, save_small_checkpoint
+from system_chromium import NAMES
 from tiny_model import tiny_model
 
 from edgenet.bundle import write_bundle
@@ -294,7 +295,7 @@ def test_latency_comes_back_as_a_report(int8: Path, opened: Open) -> None:
     options = BenchOptions(runs=60, min_seconds=0.1)
     (report,) = measure_in_browser([int8], options, viewer=Viewer(opened))
     assert report["route"] == "browser"
-    assert report["device"]["browser"].startswith("Chromium")
+    assert report["device"]["browser"].startswith(NAMES)
     assert report["device"]["os"].startswith("Linux")  # as the browser says
     assert report["load"]["average_1_min_at_start"] is None
     assert report["delegate"]["nodes_taken"] == report["model"]["operators"]

@@ -8,7 +8,6 @@ is `dumpsys`, which reports a hot phone.
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ import cv2
 import numpy as np
 import pytest
 from phone_parts import dumpsys, vendor_programs
+from system_chromium import NAMES, chromium_program
 from virtual_devices import COLOURS, Inside, running_phone
 
 pytestmark = pytest.mark.slow
@@ -83,10 +83,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def chromium() -> str:
     """The system's Chromium."""
     pytest.importorskip("playwright", reason="the package playwright is not installed (make setup-dev)")
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("there is no Chromium here (Debian: apt install chromium)")
-    return program
+    return chromium_program()
 
 
 def test_the_phones_browser_sees_and_measures(
@@ -113,7 +110,7 @@ def test_the_phones_browser_sees_and_measures(
         "os": "Android 14",
         "machine": "aarch64",
     }
-    assert report["device"]["browser"].startswith("Chromium")
+    assert report["device"]["browser"].startswith(NAMES)
     assert [report["temperature_celsius"][when]["CPU0"] for when in ("before", "after")] == [41.3, 41.3]
     assert "throttled: thermal status severe" in report["reasons"]
 
