@@ -145,17 +145,32 @@ def usable_environments(device: Device, base: str | None = None) -> tuple[str, .
     return tuple(device.run(script(_USABLE, base or device.home)).out.decode(errors="replace").split())
 
 
-# Prints the other fields of `Python` as JSON.
+# Prints the other fields of `Python` as JSON. The standard library's modules for this (platform, importlib.metadata,
+# json) would take most of the time on a slow device: the versions of packages are in the names of their folders.
 _ASK_PYTHON = """
-import json, platform
-from importlib import metadata, util
+import os, sys
+from importlib.machinery import PathFinder
 def version(name):
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
-print(json.dumps({"numpy": version("numpy"), "cv2": util.find_spec("cv2") is not None,
-    "venv": util.find_spec("ensurepip") is not None, "glibc": platform.libc_ver()[1]}))
+    for folder in sys.path:
+        try:
+            names = os.listdir(folder or ".")
+        except OSError:
+            continue
+        for found in names:
+            known, _, kind = found.rpartition(".")
+            if known.lower().startswith(name + "-") and kind in ("dist-info", "egg-info"):
+                return known.split("-")[1]
+    return None
+def text(value):
+    return "null" if value is None else '"%s"' % value
+def there(name):
+    return "false" if PathFinder.find_spec(name) is None else "true"
+try:
+    glibc = os.confstr("CS_GNU_LIBC_VERSION").split()[1]
+except (AttributeError, IndexError, OSError, ValueError):
+    glibc = ""
+print('{"numpy": %s, "cv2": %s, "venv": %s, "glibc": %s}' % (
+    text(version("numpy")), there("cv2"), there("ensurepip"), text(glibc)))
 """
 
 
