@@ -9,6 +9,10 @@ E = log sum exp(logits / T) (Liu et al. 2020, "Energy-based out-of-distribution 
 part of its argument: P(known | x) = sigmoid(E - u), which is what the softmax says. A strong penalty leaves a constant
 u, the threshold of the energy alone; the chosen one adds what the photos of other things teach. Then the bias is set so
 that a stated share of the user's photos stays known, each judged by heads and rows that were fitted without it.
+
+Photos that come with edgenet may show one of the classes: there are dogs and cars among them. So the row is fitted a
+second time, without those of them that look more known than half of the user's photos. And they may be so unlike the
+user's that a threshold far below does as well against them: fresh photos need that room.
 """
 
 from __future__ import annotations
@@ -40,6 +44,10 @@ STRENGTH = 1e-3
 CIFAR-10, against photos of other classes and of each other. A third or three times of it is as good."""
 CLOSE_UP = 0.5
 """Side of a close-up, as a share of the photo's shorter side."""
+_NEARLY_ALL = 0.99
+"""The threshold is lowered only if this share of the other photos stays below it."""
+_ENOUGH = 20
+"""The least number of other photos that can lower the threshold."""
 _FOLDS = 5
 _STEPS = 100
 _LEAST_TEMPERATURE, _MOST_TEMPERATURE = 0.05, 20.0
@@ -129,6 +137,7 @@ def calibrate_unknown(
     *,
     folds: NDArray[np.int64] | None = None,
     more_background: Rows | None = None,
+    users_own: bool = True,
 ) -> Unknown:
     """Add the output "nothing I know" to a head.
 
@@ -144,7 +153,11 @@ def calibrate_unknown(
         folds: the fold of each photo of the user, int64 [n]; photos of one group should be in one fold. None deals the
             photos out evenly.
         more_background: features of further photos of other things, float32 [k, channels]. They help to fit the row and
-            count in no figure. Use it for edgenet's own photos beside the user's.
+            count in no figure. Use it for edgenet's own photos beside the user's. Those that look like one of the
+            classes do not help.
+        users_own: whether the photos of `background` are the user's, and so show other things for sure. If they are
+            edgenet's own, those that look like one of the classes do not help to fit, but count in the figures; and the
+            threshold is lowered if hardly any of them comes near it, so that more than `keep` stay known.
 
     Raises:
         EdgenetError: there are no photos of the user, or `keep` is not between 0 and 1.
@@ -158,18 +171,17 @@ def calibrate_unknown(
     scaled = LinearHead(head.weight / temperature, head.bias / temperature)
     more = background[:0] if more_background is None else more_background
     known = JudgedPhotos(values, oof_logits / temperature)
-    others = JudgedPhotos(background, scaled.logits(background))
-    extra = JudgedPhotos(more, scaled.logits(more))
-    known_margins, other_margins = _out_of_fold(known, others, extra, folds)
+    others, extra = (JudgedPhotos(rows, scaled.logits(rows)) for rows in (background, more))
+    sure = np.append(np.full(len(background), users_own), np.zeros(len(more), np.bool_))
+    known_margins, all_margins, fitted = _judged(known, others.joined(extra), sure, folds)
+    other_margins = all_margins[: len(background)]
     shift = threshold(known_margins, keep)
-    weight, bias = fit_row(known, others.joined(extra))
-    whole = LinearHead(
-        np.vstack([scaled.weight, weight[None]]).astype(np.float32),
-        np.append(scaled.bias, bias + shift).astype(np.float32),
-    )
+    if not users_own:
+        shift = lowered(shift, other_margins)
+    weight, bias = fit_row(known, fitted)
     judged = len(background) if len(background) > 1 else 0
     return Unknown(
-        head=centred(whole),
+        head=with_row(scaled, weight, bias + shift),
         temperature=temperature,
         kept=float(np.mean(known_margins >= shift)),
         auroc=auroc(known_margins, other_margins) if judged else None,
@@ -233,10 +245,32 @@ class JudgedPhotos(NamedTuple):
         return self.logits.max(axis=1).astype(np.float64) - (self.values @ weight + bias)
 
 
+def _judged(
+    known: JudgedPhotos, others: JudgedPhotos, sure: NDArray[np.bool_], folds: NDArray[np.int64] | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64], JudgedPhotos]:
+    """Return the margins of the known and of the other photos, and the other photos that the row is to be fitted to.
+
+    Args:
+        known: photos of the user.
+        others: photos of other things.
+        sure: whether each of these shows none of the classes for sure, bool [m].
+        folds: the fold of each photo of the user; None deals them out evenly.
+    """
+    fit = np.ones(len(sure), np.bool_)
+    margins = _out_of_fold(known, others, fit, folds)
+    if not sure.all():
+        fit = sure | (margins[1] < np.median(margins[0]))
+        margins = _out_of_fold(known, others, fit, folds)
+    return *margins, others.take(fit)
+
+
 def _out_of_fold(
-    known: JudgedPhotos, others: JudgedPhotos, extra: JudgedPhotos, folds: NDArray[np.int64] | None
+    known: JudgedPhotos, others: JudgedPhotos, fit: NDArray[np.bool_], folds: NDArray[np.int64] | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the margins of the known and of the other photos, each by a row that was fitted without it."""
+    """Return the margins of the known and of the other photos, each by a row that was fitted without it.
+
+    The rows are fitted to those of the other photos for which `fit` [m] is true.
+    """
     known_folds = dealt(len(known.values)) if folds is None else folds
     names = np.unique(known_folds)
     other_folds = names[dealt(len(others.values), len(names))]
@@ -245,7 +279,7 @@ def _out_of_fold(
         out, other_out = known_folds == fold, other_folds == fold
         # The only fold there is would leave no known photo to fit with.
         fitted = known if out.all() else known.take(~out)
-        row = fit_row(fitted, others.take(~other_out).joined(extra))
+        row = fit_row(fitted, others.take(fit & ~other_out))
         margins[0][out] = known.take(out).margins(*row)
         margins[1][other_out] = others.take(other_out).margins(*row)
     return margins
@@ -299,9 +333,30 @@ def threshold(margins: NDArray[np.float64], keep: float) -> float:
     return float((ordered[place] + below) / 2)
 
 
-def centred(head: LinearHead) -> LinearHead:
-    """Subtract the mean row from all rows: the softmax stays the same, and the logits need a smaller range in int8."""
-    return LinearHead(head.weight - head.weight.mean(axis=0), head.bias - head.bias.mean())
+def lowered(shift: float, others: NDArray[np.float64]) -> float:
+    """Return the threshold, lowered halfway to the photos of other things if hardly any of them reaches it.
+
+    Fresh photos, of another day or place, look less known than those that were held out. Where there is room for them,
+    they shall keep a name.
+
+    Args:
+        shift: the threshold.
+        others: the margins of photos of other things [m].
+    """
+    if len(others) < _ENOUGH:
+        return shift
+    nearly_all = float(np.quantile(others, _NEARLY_ALL))
+    return (shift + min(shift, nearly_all)) / 2
+
+
+def with_row(head: LinearHead, weight: NDArray[np.float64], bias: float) -> LinearHead:
+    """Return the head with one more row, the last.
+
+    The mean row is subtracted from all: the softmax stays the same, and the logits need a smaller range in int8.
+    """
+    weights = np.vstack([head.weight, weight[None]]).astype(np.float32)
+    biases = np.append(head.bias, bias).astype(np.float32)
+    return LinearHead(weights - weights.mean(axis=0), biases - biases.mean())
 
 
 def _energy(logits: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -20,11 +20,11 @@ from edgenet.teaching.unknown import (
     JudgedPhotos,
     Unknown,
     auroc,
-    centred,
     dealt,
     fit_row,
     fit_temperature,
     threshold,
+    with_row,
 )
 
 
@@ -81,13 +81,9 @@ def calibrate_after_tuning(
         kept.append(own >= limit)
         alarms.append(strange >= limit)
     weight, bias, low, high = _scale(final.cooled(temperature))
-    whole = LinearHead(
-        np.vstack([scaled.weight, weight[None]]).astype(np.float32),
-        np.append(scaled.bias, bias + low + place * (high - low)).astype(np.float32),
-    )
     judged = len(other) if len(other) > 1 else 0
     return Unknown(
-        head=centred(whole),
+        head=with_row(scaled, weight, bias + low + place * (high - low)),
         temperature=temperature,
         kept=float(np.concatenate(kept).mean()),
         auroc=auroc(known, other) if judged else None,

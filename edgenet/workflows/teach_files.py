@@ -228,7 +228,15 @@ def _with_unknown(taught: Taught, background: PhotoSet | None, progress: Progres
         for photos in (others, more)
     )
     assert values is not None
-    found = calibrate_unknown(head, *known, values, KEEP, folds=taught.folds[rows], more_background=further)
+    found = calibrate_unknown(
+        head,
+        *known,
+        values,
+        KEEP,
+        folds=taught.folds[rows],
+        more_background=further,
+        users_own=own is not None,
+    )
     return found, words
 
 

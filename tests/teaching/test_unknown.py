@@ -22,6 +22,7 @@ from edgenet.teaching.unknown import (
     background_photos,
     calibrate_unknown,
     fit_temperature,
+    lowered,
 )
 
 Rows = NDArray[np.float32]
@@ -66,7 +67,9 @@ def things() -> Things:
     )
 
 
-def calibrated(things: Things, others: Rows, keep: float = 0.95, more: Rows | None = None) -> Unknown:
+def calibrated(
+    things: Things, others: Rows, keep: float = 0.95, more: Rows | None = None, users_own: bool = True
+) -> Unknown:
     return calibrate_unknown(
         things.head,
         things.values,
@@ -76,6 +79,7 @@ def calibrated(things: Things, others: Rows, keep: float = 0.95, more: Rows | No
         keep,
         folds=things.folds,
         more_background=more,
+        users_own=users_own,
     )
 
 
@@ -139,6 +143,41 @@ def test_further_photos_help_and_count_in_no_figure(things: Things) -> None:
         for rows in (found.head.logits(things.fresh_others) for found in (helped, alone))
     ]
     assert margins[0] < margins[1]  # how far the best class is above "nothing I know"
+
+
+def test_photos_of_edgenet_that_show_a_class_do_not_teach_that_it_is_unknown(things: Things) -> None:
+    mixed = np.concatenate([things.others[:20], things.fresh[1::CLASSES][:4]])
+    sure, doubted = (calibrated(things, mixed, users_own=own) for own in (True, False))
+
+    def score(found: Unknown) -> float:
+        rows = [found.head.logits(values) for values in (things.fresh[1::CLASSES][4:], things.fresh_others)]
+        return auroc(*(logits[:, :CLASSES].max(axis=1) - logits[:, CLASSES] for logits in rows))
+
+    assert 1 - score(doubted) < (1 - score(sure)) / 3
+    # They count in the figures all the same.
+    assert doubted.judged == len(mixed)
+    assert doubted.false_alarms is not None
+    assert doubted.false_alarms >= 4 / 24 - 1e-9
+    # What the user says of the photos in a folder holds, also where further photos are in doubt.
+    more = calibrated(things, mixed, more=things.fresh[1::CLASSES][:4])
+    assert score(more) <= score(sure) + 0.001
+
+
+def test_the_threshold_leaves_room_for_fresh_photos_where_other_things_are_far_away(things: Things) -> None:
+    far = things.others + 6
+    mine, theirs = (calibrated(things, far, users_own=own) for own in (True, False))
+    moved = things.fresh + 0.4 * (far.mean(axis=0) - things.fresh.mean(axis=0))  # another day or place
+    assert np.mean(known(theirs, moved)) > np.mean(known(mine, moved)) + 0.2
+    assert theirs.kept > mine.kept
+    assert theirs.false_alarms == 0
+    assert not known(theirs, things.fresh_others + 6).any()
+
+
+def test_the_threshold_stays_where_other_things_come_near_it_or_are_too_few() -> None:
+    assert lowered(2.0, np.linspace(-6.0, 3.0, 100)) == 2
+    assert lowered(2.0, np.full(5, -6.0)) == 2
+    assert lowered(2.0, np.full(50, -6.0)) == -2
+    assert lowered(2.0, np.append(np.full(199, -6.0), 5.0)) == -2  # one of 200 does not count
 
 
 def test_the_extra_output_needs_no_wider_range_in_int8(things: Things) -> None:
