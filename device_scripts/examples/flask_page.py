@@ -31,8 +31,8 @@ def watch(source: str) -> None:
     try:
         classifier = Classifier(os.environ.get("EDGENET_BUNDLE", "v2.edgenet"))
         for seen in classify_frames(classifier, Camera(source)):
-            now.update(label=seen.label, score=seen.score)
             picture = cv2.imencode(".jpg", seen.pixels)[1].tobytes()
+            now.update(label=seen.label, score=seen.score)  # last: who sees a label can also get its picture
     except EdgenetError as error:
         say(f"error: {error}", sys.stderr)
         os._exit(1)  # systemd starts the service again

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -119,6 +120,20 @@ def test_a_fact_that_a_device_does_not_state_is_none(tmp_path: Path, monkeypatch
     seen = read_conditions(tmp_path)
     assert (seen.governors, seen.frequencies_mhz, seen.temperatures_celsius, seen.throttling) == (None,) * 4
     assert peak_memory_bytes(tmp_path) is None
+
+
+def test_without_a_free_descriptor_nothing_is_known_and_nothing_fails(pi: Path) -> None:
+    """As now and then in a program whose page is flooded."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest_free = os.dup(0)
+    os.close(lowest_free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, before[1]))
+    try:
+        seen = read_conditions(pi)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert (seen.governors, seen.frequencies_mhz, seen.temperatures_celsius, seen.throttling) == (None,) * 4
 
 
 QUIET = Conditions(None, None, None, None, 0.1)

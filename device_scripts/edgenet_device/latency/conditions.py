@@ -104,11 +104,19 @@ def _temperatures(root: Path) -> dict[str, float] | None:
     either.
     """
     readings: dict[str, float] = {}
-    for zone in sorted((root / "sys/class/thermal").glob("thermal_zone*")):
+    for zone in _thermal_folders(root, "thermal_zone*"):
         text = read_text(zone / "temp")
         if text and re.fullmatch(r"-?\d+", text):
             readings[f"{zone.name} ({read_text(zone / 'type') or 'unnamed'})"] = int(text) / 1000
     return readings or _android_temperatures() or None
+
+
+def _thermal_folders(root: Path, pattern: str) -> list[Path]:
+    """Return the kernel's folders of thermal zones or cooling devices; none while no descriptor is free."""
+    try:
+        return sorted((root / "sys/class/thermal").glob(pattern))
+    except OSError:
+        return []
 
 
 def _android_temperatures() -> dict[str, float]:
@@ -262,7 +270,7 @@ def _slowed_processors(thermalservice: str) -> list[str]:
 def _of_cooling(root: Path) -> dict[str, Any] | None:
     """Return which CPUs the kernel slows down against heat now; None if it has no CPU cooling device."""
     now, known = [], False
-    for device in sorted((root / "sys/class/thermal").glob("cooling_device*")):
+    for device in _thermal_folders(root, "cooling_device*"):
         kind, state = read_text(device / "type") or "", read_text(device / "cur_state") or ""
         if not _CLOCK.match(kind) or not is_number(state):
             continue
