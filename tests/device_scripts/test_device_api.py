@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import threading
@@ -279,7 +280,8 @@ for frame in Camera("colours.avi"):
 def test_a_program_of_one_s_own_beside_the_copied_package(
     copied_scripts: Path, tiny_bundle: Path, video: Path, tmp_path: Path
 ) -> None:
-    program = copied_scripts / "my_program.py"
+    scripts = shutil.copytree(copied_scripts, tmp_path / "own scripts")
+    program = scripts / "my_program.py"
     program.write_text(f"{PROGRAM}\nimport edgenet_device\nprint(edgenet_device.__file__)\n")
     done = subprocess.run(
         [sys.executable, "-E", "-s", str(program)],
@@ -292,4 +294,4 @@ def test_a_program_of_one_s_own_beside_the_copied_package(
     assert done.stderr == ""
     *lines, origin = done.stdout.splitlines()
     assert lines == ["colours.avi#0: red", "colours.avi#10: green", "colours.avi#20: blue"]
-    assert Path(origin).is_relative_to(copied_scripts)
+    assert Path(origin).is_relative_to(scripts)
