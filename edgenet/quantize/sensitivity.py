@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -93,22 +94,18 @@ def logit_sensitivity(
     share = 1 / (len(images) * probes)
     for index in range(len(images)):
         values, weights, biases = _run_with_gradients(graph, images[index : index + 1])
+        # Each gradient is added up as soon as it is known: all of them together take as much memory as the network.
+        for name, value in values.items():
+            value.register_hook(partial(_add_tensor, found, alike, name, name in whole.tensors, share))
+        for node, weight, bias in zip(layers, weights, biases, strict=True):
+            add = partial(_add_weight, found, node, means[node.inputs[0]], whole, share)
+            _call_with_both_gradients(weight, bias, add)
         logits = values[graph.output]
         for probe in range(probes):
             sign = torch.randint(0, 2, logits.shape, generator=signs).float() * 2 - 1
-            sources = [*values.values(), *weights, *biases]
-            # The sum is a scalar: given a tensor's own gradient, torch imports sympy, which takes a second.
             with torch.enable_grad():
-                total = (logits * sign).sum()
-            gradients = iter(torch.autograd.grad(total, sources, retain_graph=probe + 1 < probes))
-            for name in values:
-                gradient = next(gradients)
-                places = gradient.reshape(-1, gradient.shape[-1])
-                _add(found.tensors, name, places, name in whole.tensors, share)
-                alike[name] = alike.get(name, 0.0) + float(places.sum(0).square().sum()) / len(places) * share
-            of_weights = [next(gradients) for _ in layers]
-            for node, gradient, of_bias in zip(layers, of_weights, gradients, strict=True):
-                _add_weight(found, node, _centred(node, gradient, of_bias, means), whole, share)
+                total = (logits * sign).sum()  # a scalar: given a tensor's own gradient, torch imports sympy
+            total.backward(retain_graph=probe + 1 < probes)
         progress("measuring sensitivity", index + 1, len(images))
     for name, energy in alike.items():
         single = found.tensors[name]
@@ -131,8 +128,8 @@ def _run_with_gradients(
             inputs = [values[name] for name in node.inputs]
             operator = node.operator
             if isinstance(operator, WEIGHTED):
-                weights.append(tensor_of(operator.weight).clone().requires_grad_(True))
-                biases.append(tensor_of(operator.bias).clone().requires_grad_(True))
+                weights.append(tensor_of(operator.weight).requires_grad_(True))
+                biases.append(tensor_of(operator.bias).requires_grad_(True))
                 values[node.output] = _weighted(operator, inputs[0], weights[-1], biases[-1])
             else:
                 values[node.output] = apply(operator, inputs)
@@ -145,21 +142,42 @@ def _weighted(operator: Weighted, x: Tensor, weight: Tensor, bias: Tensor) -> Te
     return activate(convolve(operator, x, weight, bias), operator.activation)
 
 
-def _centred(node: Node, gradient: Tensor, of_bias: Tensor, means: Mapping[str, Tensor]) -> Tensor:
-    """Return a weight's gradient without the part that the bias can undo."""
-    mean = means[node.inputs[0]]
-    if isinstance(node.operator, DepthwiseConv2D):
-        return gradient - of_bias * mean.repeat_interleave(len(of_bias) // len(mean))
-    if getattr(node.operator, "groups", 1) > 1:
-        return gradient  # each output reads other inputs, so there is no common mean to subtract
-    return gradient - of_bias.reshape(-1, *(1,) * (gradient.ndim - 1)) * mean
+def _call_with_both_gradients(
+    weight: Tensor, bias: Tensor, function: Callable[[Tensor, Tensor], None]
+) -> None:
+    """Call a function with the gradients of a layer's weight and bias, and forget them, after each backward pass."""
+    known: dict[str, Tensor] = {}
+
+    def arrived(name: str, tensor: Tensor) -> None:
+        assert tensor.grad is not None
+        known[name], tensor.grad = tensor.grad, None
+        if len(known) == 2:
+            function(known.pop("weight"), known.pop("bias"))
+
+    weight.register_post_accumulate_grad_hook(partial(arrived, "weight"))
+    bias.register_post_accumulate_grad_hook(partial(arrived, "bias"))
+
+
+def _add_tensor(
+    found: Sensitivity, alike: dict[str, float], name: str, whole: bool, share: float, gradient: Tensor
+) -> None:
+    places = gradient.reshape(-1, gradient.shape[-1])
+    _add(found.tensors, name, places, whole, share)
+    alike[name] = alike.get(name, 0.0) + float(places.sum(0).square().sum()) / len(places) * share
 
 
 def _add_weight(
-    found: Sensitivity, node: Node, gradient: Tensor, whole: FullMatrixNames, share: float
+    found: Sensitivity,
+    node: Node,
+    mean: Tensor,
+    whole: FullMatrixNames,
+    share: float,
+    gradient: Tensor,
+    of_bias: Tensor,
 ) -> None:
     operator = node.operator
     assert isinstance(operator, WEIGHTED)
+    _centre(operator, gradient, of_bias, mean)
     axis = output_axis(operator)
     outputs = gradient.movedim(axis, 0).reshape(gradient.shape[axis], -1)
     _add(found.rows, node.name, outputs.T, node.name in whole.rows, share)
@@ -168,10 +186,31 @@ def _add_weight(
         _add(found.columns, node.name, inputs, node.name in whole.columns, share)
 
 
+LARGEST_PART = 2**22
+"""Number of values for which a temporary array is made at once."""
+
+
+def _centre(operator: Weighted, gradient: Tensor, of_bias: Tensor, mean: Tensor) -> None:
+    """Take the part that the bias can undo out of a weight's gradient."""
+    if isinstance(operator, DepthwiseConv2D):
+        gradient -= of_bias * mean.repeat_interleave(len(of_bias) // len(mean))
+    elif (
+        getattr(operator, "groups", 1) == 1
+    ):  # else each output reads other inputs, and there is no common mean
+        count = max(1, LARGEST_PART // gradient[0].numel())
+        for part, bias in zip(gradient.split(count), of_bias.split(count), strict=True):
+            part -= bias.reshape(-1, *(1,) * (gradient.ndim - 1)) * mean
+
+
 def _add(into: dict[str, Array], name: str, gradients: Tensor, whole: bool, share: float) -> None:
     """Add the second moments of gradients [rows, C], or only their diagonal, times `share`."""
-    moments = (gradients.T @ gradients if whole else (gradients * gradients).sum(0)).double().numpy() * share
-    into[name] = into[name] + moments if name in into else moments
+    if whole:
+        moments = gradients.T @ gradients
+    else:
+        count = max(1, LARGEST_PART // len(gradients))
+        moments = torch.cat([(part * part).sum(0) for part in gradients.split(count, dim=1)])
+    added = moments.double().numpy() * share
+    into[name] = into[name] + added if name in into else added
 
 
 Real = TypeVar("Real", torch.Tensor, NDArray[np.float64])
