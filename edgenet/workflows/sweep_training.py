@@ -6,7 +6,7 @@ import signal
 import socket
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
@@ -156,7 +156,7 @@ def make_on_ray(
     ray = _import_ray()
     with _connected(ray, address):
         cpus, gpus = _share(ray.nodes(), options.training.device)
-        from ray.util.queue import Empty, Queue
+        from ray.util.queue import Queue
 
         lines = Queue(actor_options={"num_cpus": 0})
         task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)(_make)
@@ -168,15 +168,18 @@ def make_on_ray(
         log(f"training {len(variants)} variants on Ray, each with {cpus} CPUs{' and a GPU' if gpus else ''}")
         while pending:
             done, _ = ray.wait(list(pending), timeout=WAIT_S)
-            try:
-                while True:
-                    log(lines.get(block=False))
-            except Empty:
-                pass
             for reference in done:
                 variant = pending.pop(reference)
-                _take(out / variant.name, _result(ray, reference, variant))
+                files = _result(ray, reference, variant)
+                _log_all(lines, log)
+                _take(out / variant.name, files)
                 log(f"{variant.name}: done on Ray, {len(pending)} still to do")
+            _log_all(lines, log)
+
+
+def _log_all(lines: Any, log: Log) -> None:
+    for line in lines.get_nowait_batch(lines.qsize()):
+        log(line)
 
 
 def _import_ray() -> ModuleType:
@@ -240,8 +243,12 @@ def _share(nodes: Sequence[dict[str, Any]], device: str) -> tuple[int, int]:
 
 def _make(
     variant: Variant, data: str, options: SweepOptions, digest: str, release: str, lines: Any
-) -> dict[str, bytes]:
-    """Make a variant on a machine of the cluster; return its files' contents by path within its folder."""
+) -> tuple[dict[str, bytes], list[Any]]:
+    """Make a variant on a machine of the cluster.
+
+    Returns:
+        Its files' contents by path within its folder, and a reference that is there once its last line has arrived.
+    """
     if release != version("edgenet"):
         raise EdgenetError(
             f"a machine of the Ray cluster has edgenet {version('edgenet')}, this one {release}",
@@ -253,6 +260,12 @@ def _make(
             f"{data} holds other photos on a machine of the Ray cluster",
             "copy the same photos there, or put them on a disk that all machines share",
         )
+    last: list[Any] = []
+
+    def say(line: str) -> None:
+        # Nothing waits for the answer: while a task waits, Ray gives its CPUs to another one.
+        last[:] = [lines.actor.put_nowait.remote(f"{variant.name}: {line}")]
+
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work) / variant.name
         photos = material.photos.photoset, material.validation
@@ -263,16 +276,20 @@ def _make(
             options,
             photos,
             silent,
-            lambda line: lines.put(f"{variant.name}: {line}"),
+            say,
         )
         keep(folder / TRAINED_FILE, trained)
         files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name not in KEPT_THERE]
-        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}, last
 
 
 def _result(ray: ModuleType, reference: Any, variant: Variant) -> dict[str, bytes]:
+    """Return a variant's files, once all its lines have arrived."""
     try:
-        files: dict[str, bytes] = ray.get(reference)
+        files: dict[str, bytes]
+        files, last = ray.get(reference)
+        with suppress(ray.exceptions.RayError):  # a machine that is lost now owes no more than its lines
+            ray.get(last)
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, EdgenetError):
             raise EdgenetError(f"{variant.name} on Ray: {error.cause.found}", error.cause.remedy) from None

@@ -10,7 +10,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -20,10 +22,11 @@ from recipe_options import options_from
 
 import edgenet
 from edgenet.errors import EdgenetError
+from edgenet.progress import silent
 from edgenet.training.recipe import Recipe
 from edgenet.training.state import STATE_FILE
 from edgenet.workflows.sweep_plan import TRAINED_FILE, Grid, SweepOptions, read_trained
-from edgenet.workflows.sweep_training import _share
+from edgenet.workflows.sweep_training import _make, _share, read_photo_split
 
 pytest.importorskip("ray", reason="the extra ray is not installed: pip install 'edgenet[ray]'")
 
@@ -114,6 +117,23 @@ def test_what_a_machine_finds_comes_back_as_one_line(
     ):
         edgenet.sweep(data, tmp_path / "grid", **asked(ray=cluster))
     assert read_trained(tmp_path / "grid" / "mobilenet_v1_0.1_32") is None
+
+
+def test_a_training_does_not_wait_until_its_lines_have_arrived(photos: Path) -> None:
+    """While a task waits, Ray gives its CPUs to another one, so that two would train on them."""
+    said: list[str] = []
+
+    def remote(line: str) -> int:
+        said.append(line)
+        return len(said)
+
+    queue = SimpleNamespace(actor=SimpleNamespace(put_nowait=SimpleNamespace(remote=remote)))
+    variant = GRID.variants()[0]
+    digest = read_photo_split(variant, photos, QUICK, silent).digest
+    files, last = _make(variant, str(photos), QUICK, digest, version("edgenet"), queue)
+    assert {TRAINED_FILE, "mobilenet_v1_0.1_32.tflite"} <= set(files)
+    assert said[-1].startswith("mobilenet_v1_0.1_32: epoch 1/1")
+    assert last == [len(said)]
 
 
 def test_no_ray_there(photos: Path, tmp_path: Path) -> None:
