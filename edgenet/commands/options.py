@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import typer
 
+from edgenet.commands.quick_imports import quick_imports
 from edgenet.commands.typer_command import Alias, checked, usage_errors
 from edgenet.errors import EdgenetError
 
@@ -79,7 +80,8 @@ def file_ending_in(*suffixes: str) -> dict[str, Any]:
 
 
 def _check_normalization(text: str) -> None:
-    from edgenet.workflows.sources import parse_normalization
+    with quick_imports():
+        from edgenet.workflows.sources import parse_normalization
 
     parse_normalization(text)
 

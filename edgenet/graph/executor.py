@@ -335,5 +335,17 @@ def activate(x: Tensor, activation: Activation) -> Tensor:
 
 
 def tensor_of(array: NDArray) -> Tensor:
-    """Return a constant as a torch tensor; read-only memory is copied because torch does not support it."""
-    return torch.from_numpy(array if array.flags.writeable else array.copy())
+    """Return a constant as a torch tensor of the same memory, which nobody may write to."""
+    return torch.from_numpy(array if array.flags.writeable else np.asarray(_Unlocked(array)))
+
+
+class _Unlocked:
+    """An array of read-only memory, such as that of a file, as one that could be written to.
+
+    Torch knows no read-only memory, and copies of all weights would take as much memory as the network again.
+    """
+
+    def __init__(self, array: NDArray) -> None:
+        self._array = array  # keeps the memory
+        known = array.__array_interface__
+        self.__array_interface__ = {**known, "data": (known["data"][0], False)}

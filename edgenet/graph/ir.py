@@ -427,5 +427,7 @@ def with_constants(node: Node, weight: NDArray, bias: NDArray) -> Node:
     """Return the weighted node with other weights and biases, converted to float32."""
     operator = node.operator
     assert isinstance(operator, WEIGHTED)
-    changed = replace(operator, weight=weight.astype(np.float32), bias=bias.astype(np.float32))
+    changed = replace(
+        operator, weight=weight.astype(np.float32, copy=False), bias=bias.astype(np.float32, copy=False)
+    )
     return replace(node, operator=changed)

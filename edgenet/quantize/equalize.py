@@ -30,6 +30,7 @@ from edgenet.graph.ir import (
     Binary,
     Conv2D,
     DepthwiseConv2D,
+    FloatArray,
     Graph,
     Mean,
     Node,
@@ -245,7 +246,7 @@ def _diagonal(moments: Vector) -> Vector:
 def _scale_output(node: Node, factors: Vector, shift: Vector) -> Node:
     operator = node.operator
     assert isinstance(operator, WEIGHTED)
-    weight = operator.weight * per_channel(operator, factors)
+    weight = _in_parts(np.multiply, operator.weight, per_channel(operator, factors))
     return with_constants(node, weight, (operator.bias - shift) * factors)
 
 
@@ -253,12 +254,26 @@ def _scale_input(node: Node, factors: Vector, shift: Vector) -> Node:
     """Divide the weights by the input's factors; the bias restores the shift subtracted from the input."""
     operator = node.operator
     assert isinstance(operator, WEIGHTED)
-    weight = np.float64(operator.weight)
-    if isinstance(operator, DepthwiseConv2D):
-        restored = (weight * shift).sum((0, 1, 2))
-    else:
-        restored = (weight * shift).reshape(len(operator.bias), -1).sum(1)
-    return with_constants(node, weight / factors, operator.bias + restored)
+    restored: Vector | float = 0.0
+    if shift.any():
+        moved = np.float64(operator.weight) * shift
+        depthwise = isinstance(operator, DepthwiseConv2D)
+        restored = moved.sum((0, 1, 2)) if depthwise else moved.reshape(len(operator.bias), -1).sum(1)
+    return with_constants(node, _in_parts(np.divide, operator.weight, factors), operator.bias + restored)
+
+
+PART = 2**20
+"""Number of weights that are in memory in double precision at once."""
+
+
+def _in_parts(operation: np.ufunc, weight: FloatArray, factors: Vector) -> FloatArray:
+    """Return the weights after an operation in double precision with the factors, which broadcast over them."""
+    made, spread = np.empty_like(weight), np.broadcast_to(factors, weight.shape)
+    count = max(1, PART // max(1, weight[0].size))
+    for start in range(0, len(weight), count):
+        part = slice(start, start + count)
+        made[part] = operation(weight[part], spread[part])
+    return made
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ scale is more than 2**8 times the output's, which may be tiny where a layer give
 def _largest_per_channel(operator: Weighted) -> NDArray[np.float32]:
     """Return the largest magnitude of each output channel's weights, [O]."""
     rows = np.moveaxis(operator.weight, output_axis(operator), 0).reshape(len(operator.bias), -1)
-    return np.abs(rows).max(axis=1)
+    return np.maximum(rows.max(axis=1), -rows.min(axis=1))
 
 
 def _bias_floor(operator: Weighted, input_scale: float) -> NDArray[np.float32]:
@@ -116,8 +116,9 @@ def _least_squares(
 
 def round_nearest(operator: Weighted, scales: NDArray[np.float32]) -> NDArray[np.int8]:
     """Round every weight to its nearest step."""
-    steps = np.rint(operator.weight / per_channel(operator, scales))
-    return np.clip(steps, -WEIGHT_LIMIT, WEIGHT_LIMIT).astype(np.int8)
+    steps = operator.weight / per_channel(operator, scales)
+    np.rint(steps, out=steps)
+    return np.clip(steps, -WEIGHT_LIMIT, WEIGHT_LIMIT, out=steps).astype(np.int8)
 
 
 def round_by_second_moments(
