@@ -20,8 +20,8 @@ BIN := $(FOLDER)/bin
 PYTEST := OMP_WAIT_POLICY=passive OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
 # The whole suite has one worker more than cores: the emulated Pi's worker waits most of its time.
 WORKERS = $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
-# Tests start edgenet hundreds of times. Where Python may not write byte code (PYTHONDONTWRITEBYTECODE), each start would
-# compile all of it anew.
+# Tests start edgenet hundreds of times, and each fork of the fuzz imports parts of it. Where Python may not write byte code
+# (PYTHONDONTWRITEBYTECODE), as in these forks, each would compile all of it anew.
 COMPILE = $(BIN)/python -m compileall -q edgenet device_scripts
 export PYTHON FOLDER TORCH_ARGS
 
@@ -69,6 +69,7 @@ test-quick: setup-dev
 	@$(PYTEST) -n auto -q -m 'not slow' $(TESTS)
 
 fuzz: setup-dev
+	@$(COMPILE)
 	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tools.fuzz --minutes $(MINUTES) $(FUZZ)
 
 check: setup-dev

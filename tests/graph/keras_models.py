@@ -5,6 +5,7 @@ Weights and batch normalization are random. NAME.h5 and NAME.keras hold the mode
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
@@ -16,6 +17,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is impor
 
 import numpy as np
 
+gc.disable()  # Keras and torch make half a million objects that stay, and this process ends soon
 keras: Any = importlib.import_module(sys.argv[1])
 layers = keras.layers
 SIZE, CLASSES = 96, 10

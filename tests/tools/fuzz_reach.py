@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import threading
@@ -14,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def main() -> None:
     """Try each target in a fork of this process, because a target may change what it tries."""
+    gc.disable()  # each fork would look through all that torch made, and so copy its memory
     import torch
 
     from tools.fuzz.targets import TARGETS

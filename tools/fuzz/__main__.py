@@ -7,6 +7,7 @@ a bad one. The corpus and the bad inputs are kept in the folder, each bad one wi
 from __future__ import annotations
 
 import argparse
+import gc
 import math
 import os
 import sys
@@ -44,6 +45,7 @@ def main() -> int:
         flush=True,
     )
     faults = 0
+    gc.freeze()  # else each fork would look through all that torch made, and so copy its memory
     with ProcessPoolExecutor(given.jobs, get_context("fork")) as pool:
         tasks = [(target, pool.submit(_run, target.name, given, shares[target.name])) for target in chosen]
         for target, task in tasks:
