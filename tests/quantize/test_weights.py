@@ -10,6 +10,7 @@ from small_graphs import as_int8, build, conv, depthwise, fully_connected, lite,
 
 from edgenet.graph.executor import run
 from edgenet.graph.ir import Conv2D, DepthwiseConv2D, FullyConnected, output_axis, per_channel
+from edgenet.quantize import equalize
 from edgenet.quantize.integer import run_integer
 from edgenet.quantize.quantized_graph import BIAS_LIMIT, WEIGHT_LIMIT, dequantize_array
 from edgenet.quantize.rounding import quantize_bias, quantize_weights, scales_for
@@ -78,3 +79,15 @@ def test_scales_are_the_largest_weight_over_127() -> None:
     layer = LAYERS[0]
     expected = np.abs(layer.weight).reshape(4, -1).max(1) / np.float32(127)
     np.testing.assert_array_equal(scales_for(layer, 0.05), expected)
+
+
+@pytest.mark.parametrize("part", [1, 14, 1000])
+@pytest.mark.parametrize("shape", [(1, 1, 1, 7), (10, 1, 1, 1)], ids=["inputs", "outputs"])
+def test_weights_change_by_parts_as_they_would_all_at_once(
+    part: int, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(equalize, "PART", part)
+    random = np.random.default_rng(0)
+    weight, factors = random.normal(size=(10, 2, 3, 7)).astype(np.float32), random.uniform(1, 64, shape)
+    expected = (weight.astype(np.float64) / factors).astype(np.float32)
+    np.testing.assert_array_equal(equalize._in_parts(np.divide, weight, factors), expected)
