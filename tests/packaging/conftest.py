@@ -26,7 +26,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def used_checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Another copy, for programs that run there and leave byte code, which is no file of the repository."""
+    """Another copy, for programs that run there, and a build, which leave files that are none of the repository's."""
     return copy_repository(tmp_path_factory.mktemp("used-checkout"))
 
 
@@ -52,6 +52,14 @@ def built(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
     return Built(sdist, out / wheel, out / "again" / wheel)
 
 
+@pytest.fixture(scope="session")
+def wheel(used_checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel alone, for tests that only install it."""
+    out = tmp_path_factory.mktemp("wheel")
+    build("wheel", used_checkout, out)
+    return out / f"{NAME}-py3-none-any.whl"
+
+
 def build(kind: str, source: Path, out: Path) -> None:
     """Build an archive with the backend that pyproject.toml names (PEP 517)."""
     call = f"from setuptools import build_meta; build_meta.build_{kind}({str(out)!r})"
@@ -70,11 +78,11 @@ def device_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def python(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Python of an environment with the wheel, which pip installed."""
     python = make_environment(tmp_path_factory.mktemp("user") / "environment")
     pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--no-deps", "--no-index"]
-    done = subprocess.run([*pip, str(built.wheel)], capture_output=True, text=True, check=False)
+    done = subprocess.run([*pip, str(wheel)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return python
 
