@@ -29,7 +29,8 @@ def forked_commands(place: str, variables: Mapping[str, str]) -> Generator[str]:
     import subprocess
 
     program = [sys.executable, __file__, "serve", place]
-    with subprocess.Popen(program, env=variables, stdout=subprocess.PIPE, text=True) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(program, env=variables, stdin=pipe, stdout=pipe, text=True) as process:
         try:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n", "edgenet could not be imported"
@@ -49,13 +50,17 @@ def call(place: str, arguments: list[str]) -> int:
 
 
 def serve(place: str) -> None:
-    """Import edgenet, and run one command after the other, each in a fork."""
+    """Import edgenet, and run one command after the other, each in a fork, until standard input ends."""
+    from select import select
+
     run = _import_all()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(place)
         listener.listen()
         print("ready", flush=True)
         while True:
+            if sys.stdin in select([listener, sys.stdin], [], [])[0]:  # the tests have ended, or were killed
+                return
             with listener.accept()[0] as connection:
                 size, streams, _, _ = socket.recv_fds(connection, 4, 3)
                 asked = connection.recv(int.from_bytes(size, "big"), socket.MSG_WAITALL)
