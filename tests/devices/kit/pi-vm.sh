@@ -15,7 +15,7 @@
 # PI_PICAMERA2=1 (at start) adds the real picamera2 on libcamera's virtual camera (trixie; NV12 only, see README).
 # PI_SUITE=bookworm|trixie  PI_CPUS=1  PI_MEM=1024 (MB)  PI_DISK=2G (writable space)  PI_EXTRA="deb deb" (when built)
 # PI_TIMEOUT=240 (seconds to wait for SSH)
-# One emulated processor boots in 19 s of the host's CPU time; two take twice as long: they wait for each other.
+# One emulated processor boots in 15 s of the host's CPU time; two take twice as long: they wait for each other.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 port=${PI_PORT:-2222} suite=${PI_SUITE:-bookworm} extra=${PI_EXTRA:-} kind= wheels=
@@ -72,6 +72,14 @@ build() {
   mkdir -p "$r/etc/systemd/system/multi-user.target.wants"
   ln -s /lib/systemd/system/ssh.service ../vm-net.service "$r/etc/systemd/system/multi-user.target.wants/"
   ln -s /lib/systemd/system/multi-user.target "$r/etc/systemd/system/default.target"
+  # udev looks at the disk and the network alone, not at a hundred terminals and the kernel's own ciphers: a boot takes a
+  # third less. What comes later, such as the camera, it looks at as ever. And sshd is not loaded anew at every login.
+  mkdir -p "$r/etc/systemd/system/systemd-udev-trigger.service.d"
+  printf '%s\n' "[Service]" "ExecStart=" \
+    "ExecStart=-udevadm trigger --action=add --subsystem-match=block --subsystem-match=net" \
+    > "$r/etc/systemd/system/systemd-udev-trigger.service.d/few.conf"
+  echo "SSHD_OPTS=-r" > "$r/etc/default/ssh"
+  rm -f "$r"/etc/update-motd.d/*
   for f in serial-getty@ttyAMA0 ldconfig; do ln -s /dev/null "$r/etc/systemd/system/$f.service"; done
   [ -z "$kind" ] || add_picamera2 "$r"
   touch "$r/etc/.updated" "$r/var/.updated"
@@ -151,7 +159,7 @@ up() { alive || die "no machine runs at port $port (pi-vm.sh start)"; }
 [ $# -gt 0 ] || usage
 cmd=$1; shift
 built() {
-  lock "build-pi-$suite$kind"; root=$CACHE/pi-$suite$kind-3   # another number: built anew where an older one is kept
+  lock "build-pi-$suite$kind"; root=$CACHE/pi-$suite$kind-4   # another number: built anew where an older one is kept
   [ -d "$root" ] || build "$root"
 }
 case $cmd in
