@@ -116,9 +116,14 @@ def _least_squares(
 
 def round_nearest(operator: Weighted, scales: NDArray[np.float32]) -> NDArray[np.int8]:
     """Round every weight to its nearest step."""
-    steps = operator.weight / per_channel(operator, scales)
-    np.rint(steps, out=steps)
-    return np.clip(steps, -WEIGHT_LIMIT, WEIGHT_LIMIT, out=steps).astype(np.int8)
+    steps = np.broadcast_to(per_channel(operator, scales), operator.weight.shape)
+    made = np.empty(operator.weight.shape, np.int8)
+    count = max(1, CACHED // max(1, operator.weight[0].size))
+    for start in range(0, len(made), count):
+        part = slice(start, start + count)
+        rounded = np.rint(operator.weight[part] / steps[part])
+        made[part] = np.clip(rounded, -WEIGHT_LIMIT, WEIGHT_LIMIT, out=rounded)
+    return made
 
 
 def round_by_second_moments(

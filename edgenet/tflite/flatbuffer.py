@@ -36,7 +36,10 @@ def write_tflite(
         entry = schema.MetadataT()
         entry.name, entry.buffer = METADATA_NAME, _buffer(model, np.frombuffer(metadata, np.uint8))
         model.metadata = [entry]
-    builder = flatbuffers.Builder(1 << 20)
+    # Room for everything from the start: a builder that grows holds its bytes twice, and then twice the room.
+    builder = flatbuffers.Builder(
+        (1 << 20) + sum(len(one.data) for one in model.buffers if one.data is not None)
+    )
     builder.Finish(model.Pack(builder), IDENTIFIER)
     data = bytes(builder.Output())
     return append_files(data, files) if files else data
