@@ -274,6 +274,9 @@ class Observed:
     sensitivity: Sensitivity
 
 
+UNSEEN = 0.3
+"""The share of the sensitivity that is spread over all directions where a descent follows: few photos do not excite all
+of them, and the descent would put its errors into those that they missed. V2 gains 0.2 to 0.3 dB by it."""
 VARIANTS_EVERY = 4
 """A variant of every fourth photo is observed too."""
 
@@ -296,6 +299,8 @@ def observe(graph: Graph, images: Photos, effort: Effort, progress: Progress = s
     ranges_of(graph, statistics)  # raises on values that are not finite, before they get into matrices
     few = images[: effort.sensitivity_photos]
     sensitivity = logit_sensitivity(graph, few, statistics, mixed, progress, effort.sensitivity_probes)
+    if effort.factor_steps:
+        sensitivity = sensitivity.evened(UNSEEN)
     return Observed(statistics, joint, means.means(), sensitivity)
 
 

@@ -84,7 +84,7 @@ def quantize_fast(
 
 
 BALANCED = Effort(
-    12, 1, statistics_photos=100, layer_photos=64, axes_steps=20, factor_steps=0, quick_photos=6
+    12, 1, statistics_photos=100, layer_photos=100, axes_steps=32, factor_steps=20, quick_photos=6
 )
 
 

@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from edgenet.graph.executor import run
-from edgenet.graph.ir import Activation, Conv2D, Graph
+from edgenet.graph.ir import Activation, Binary, Conv2D, FullyConnected, Graph, Mean, PixelEncoding
+from edgenet.graph.shapes import GraphBuilder
+from edgenet.quantize import rotate as rotating
 from edgenet.quantize.equalize import group_of, tensor_groups
 from edgenet.quantize.ranges import channel_statistics
 from edgenet.quantize.rotate import (
@@ -142,3 +144,54 @@ def test_factors_make_the_noise_of_their_diagonal_matrix() -> None:
             break
     else:
         pytest.fail("no group of the network can be mixed")
+
+
+def bottlenecks(outer: int, inner: int, share: float = 1.0) -> Graph:
+    """Return a network of two linear bottlenecks; a branch through the inner one adds its share to the outer one."""
+    random = np.random.default_rng(0)
+    builder = GraphBuilder("bottlenecks", "image", (1, 8, 8, 3))
+
+    def mix(
+        source: str, inputs: int, count: int, activation: Activation, name: str, scale: float = 1.0
+    ) -> str:
+        weight = scale * random.normal(size=(count, 1, 1, inputs)) / np.sqrt(inputs)
+        bias = 0.1 * random.normal(size=count)
+        operator = Conv2D(weight.astype(np.float32), bias.astype(np.float32), activation=activation)
+        return builder.add(operator, [source], name)
+
+    x = mix("image", 3, 2 * outer, Activation.RELU6, "stem", 3.0)
+    first = mix(x, 2 * outer, outer, Activation.NONE, "project")
+    x = mix(first, outer, 2 * inner, Activation.RELU6, "expand")
+    x = mix(x, 2 * inner, inner, Activation.NONE, "narrow")
+    x = mix(x, inner, outer, Activation.NONE, "again", share)
+    x = builder.add(Binary("add"), [first, x], "sum")
+    x = mix(x, outer, 2 * inner, Activation.RELU6, "last")
+    x = builder.add(Mean(keep_dims=False), [x], "mean")
+    weight = random.normal(size=(6, 2 * inner)).astype(np.float32)
+    x = builder.add(FullyConnected(weight, np.zeros(6, np.float32)), [x], "logits")
+    return builder.graph(x, PixelEncoding(1 / 127.5, 127))
+
+
+def descended(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> dict[int, float]:
+    """Rotate a graph; return by how much the descent changes the noise of each group that it works on, by channels."""
+    found: dict[int, float] = {}
+    descend = rotating._descend
+
+    def watch(noise: MixingNoise, start: torch.Tensor, steps: int) -> torch.Tensor:
+        further = descend(noise, start, steps)
+        found[noise.channels] = float(noise(further.float())) / float(noise(start.float()))
+        return further
+
+    monkeypatch.setattr(rotating, "_descend", watch)
+    rotated(graph, photos(24, graph.size))
+    return found
+
+
+def test_the_descent_finds_better_axes_for_few_channels_and_for_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    changes = descended(bottlenecks(160, 16), monkeypatch)
+    assert set(changes) == {160, 16}
+    assert max(changes.values()) < 0.6
+
+
+def test_a_group_that_makes_next_to_no_noise_keeps_its_closed_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert set(descended(bottlenecks(24, 16, share=1e-3), monkeypatch)) == {24}
