@@ -219,13 +219,28 @@ def quantize_earning(
     """
     photos = _Photos.split(images)
     work = _Work(photos, effort, progress, run(graph, photos.judging), logits)
-    shapes = list(_shapes(graph, work))
-    quick = [_Judged.of(_quick(shape, work), work) for shape in shapes]
-    best = min(range(len(quick)), key=lambda place: quick[place].cost)
-    made = [quick[best], _Judged.of(_with_largest_scales(shapes[0], work), work)]
+    best, made = _best_quick(graph, work)
     if effort.layer_photos is not None and not photos.few:
-        made += [_Judged.of(one, work) for one in _thorough(shapes[best], work)]
+        made += [_Judged.of(one, work) for one in _thorough(best, work)]
     return min(made, key=lambda one: one.cost).quantized
+
+
+def _best_quick(graph: Graph, work: _Work) -> tuple[_Shape, list[_Judged]]:
+    """Return the best shape, and what was made of it quickly and of the original one by the largest weights.
+
+    Of large networks, all shapes and all that is made of them would take gigabytes, so the others are forgotten.
+    """
+    best: tuple[_Shape, _Judged] | None = None
+    largest: _Judged | None = None
+    for shape in _shapes(graph, work):
+        judged = _Judged.of(_quick(shape, work), work)
+        if largest is None:
+            largest = _Judged.of(_with_largest_scales(shape, work), work)
+        if best is None or judged.cost < best[1].cost:
+            best = shape, judged
+    assert best is not None
+    assert largest is not None
+    return best[0], [best[1], largest]
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ the bias, and then the layer's output.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edgenet.graph.executor import free_after, last_uses, tensor_of
-from edgenet.graph.ir import WEIGHTED, Graph, Node
+from edgenet.graph.ir import WEIGHTED, FullyConnected, Graph, Node, Weighted
 from edgenet.progress import Progress, silent
 from edgenet.quantize.calibrate_layers import solve_bias
 from edgenet.quantize.carried_photos import CHUNK, run_as_device
@@ -151,6 +151,22 @@ def quantize_quickly(
     return keep_float(quantized, ())
 
 
+LARGEST_KERNEL = 2**24
+"""The number of a matrix's weights that are in memory as floats at once."""
+
+
+def _sums(operator: Weighted, values: NDArray[np.int8], x: Tensor, zero_point: int) -> Iterator[Tensor]:
+    """Yield the sums of products of all photos, CHUNK photos at a time, or together if the layer is a matrix."""
+    if isinstance(operator, FullyConnected):
+        centred = x.float().sub_(zero_point)
+        parts = torch.from_numpy(values).split(max(1, LARGEST_KERNEL // values.shape[1]))
+        yield torch.cat([products(operator, part.float(), None, centred) for part in parts], dim=-1)
+        return
+    kernel = torch.from_numpy(values).float()
+    for some in x.split(CHUNK):
+        yield products(operator, kernel, None, some.float().sub_(zero_point))
+
+
 def _quantize_layer(
     quantized: QuantizedGraph, node: Node, x: Tensor, mean: NDArray[np.float64]
 ) -> tuple[QuantizedWeights, Tensor]:
@@ -164,8 +180,7 @@ def _quantize_layer(
     source, output = quantized.encodings[node.inputs[0]], quantized.encodings[node.output]
     scales = least_squares_scales(operator, source.scale, FEWER_SHRINKING)
     weights = QuantizedWeights(round_nearest(operator, scales), scales, np.zeros(len(scales), np.int32))
-    kernel = torch.from_numpy(weights.values).float()
-    sums = [products(operator, kernel, None, part.float().sub_(source.zero_point)) for part in x.split(CHUNK)]
+    sums = list(_sums(operator, weights.values, x, source.zero_point))
     step = torch.from_numpy(scales * np.float32(source.scale))
     before = torch.cat([sampled(part, len(x)) for part in sums]) * step
     bias = solve_bias(
