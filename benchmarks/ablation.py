@@ -34,7 +34,6 @@ from edgenet.graph.lower import lower
 from edgenet.progress import silent
 from edgenet.quantize.calibrate_layers import LayerOptions, quantize_layers
 from edgenet.quantize.channels import drop_dead_channels
-from edgenet.quantize.earned_steps import UNSEEN
 from edgenet.quantize.equalize import equalize
 from edgenet.quantize.quantization_errors import confidence
 from edgenet.quantize.quantized_graph import QuantizedGraph
@@ -62,7 +61,7 @@ def reshaped(graph: Graph, images: Photos, axes_steps: int | None) -> tuple[Grap
     joint = JointStatistics(mixed.tensors)
     statistics = channel_statistics(graph, images, also=joint.observe)
     few = images[evenly(len(images), BALANCED.sensitivity_photos)]
-    sensitivity = logit_sensitivity(graph, few, statistics, mixed).evened(UNSEEN)
+    sensitivity = logit_sensitivity(graph, few, statistics, mixed)
     if axes_steps is not None:
         graph, sensitivity = rotate(graph, statistics, joint, sensitivity, axes_steps)
     return equalize(graph, statistics, sensitivity, BALANCED.factor_steps), sensitivity

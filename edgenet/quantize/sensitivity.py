@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
@@ -52,20 +52,6 @@ class Sensitivity:
     rows: dict[str, Array] = field(default_factory=dict)
     columns: dict[str, Array] = field(default_factory=dict)
     coherence: dict[str, float] = field(default_factory=dict)
-
-    def evened(self, share: float) -> Sensitivity:
-        """Return the sensitivity with this share of its energy spread evenly over all directions."""
-
-        def even(found: dict[str, Array]) -> dict[str, Array]:
-            return {name: _evened(moments, share) for name, moments in found.items()}
-
-        return replace(self, tensors=even(self.tensors), rows=even(self.rows), columns=even(self.columns))
-
-
-def _evened(moments: Array, share: float) -> Array:
-    if moments.ndim == 1:
-        return (1 - share) * moments + share * moments.mean()
-    return (1 - share) * moments + share * np.trace(moments) / len(moments) * np.eye(len(moments))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from edgenet.graph.ir import WEIGHTED, DepthwiseConv2D, Graph, Node
 from edgenet.quantize.equalize import group_of, tensor_groups
 from edgenet.quantize.ranges import channel_statistics
 from edgenet.quantize.rotate import mixable
-from edgenet.quantize.sensitivity import FullMatrixNames, Sensitivity, logit_sensitivity
+from edgenet.quantize.sensitivity import FullMatrixNames, logit_sensitivity
 from tests.small_graphs import photos
 from tests.uneven_network import uneven_network
 
@@ -92,16 +92,3 @@ def test_matrices_have_the_diagonals_of_the_channels() -> None:
         np.testing.assert_allclose(np.diagonal(whole.rows[node.name]), plain.rows[node.name], rtol=1e-3)
     for node in group.consumers:
         np.testing.assert_allclose(np.diagonal(whole.columns[node.name]), plain.columns[node.name], rtol=1e-3)
-
-
-def test_an_evened_sensitivity_keeps_its_energy_and_misses_no_direction() -> None:
-    random = np.random.default_rng(0)
-    one = random.normal(size=(1, 8))
-    found = Sensitivity(
-        tensors={"whole": one.T @ one, "diagonal": np.array([0.0, 4.0])}, coherence={"whole": 0.5}
-    )
-    even = found.evened(0.25)
-    np.testing.assert_allclose(np.trace(even.tensors["whole"]), np.trace(found.tensors["whole"]))
-    np.testing.assert_allclose(np.linalg.eigvalsh(even.tensors["whole"])[0], 0.25 * (one**2).sum() / 8)
-    np.testing.assert_allclose(even.tensors["diagonal"], [0.5, 3.5])
-    assert even.coherence == found.coherence
