@@ -41,8 +41,8 @@ def test_what_a_python_says_it_has(tmp_path: Path) -> None:
     here = {"numpy": metadata.version("numpy"), "cv2": True, "venv": True, "glibc": platform.libc_ver()[1]}
     assert says() == here
     assert says("-I", "-S") == {**here, "numpy": None, "cv2": False}  # without any packages
-    debians = tmp_path / "numpy-1.24.2.egg-info"
-    for name in ("numpydoc-1.5.dist-info", "cv2.pyi", debians.name):
+    all_of_debian = tmp_path / "numpy-1.24.2.egg-info"
+    for name in ("numpydoc-1.5.dist-info", "cv2.pyi", all_of_debian.name):
         (tmp_path / name).touch()
     found = subprocess.run(
         [sys.executable, "-S", "-c", _ASK_PYTHON],
